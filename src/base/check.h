@@ -1,0 +1,46 @@
+#pragma once
+// Errors. Nothing in the project calls exit() or prints an error itself: main.cpp catches these three and returns
+//   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy
+//   Failure    exit code 1  the machine failed us (disk full, ...) or a numeric failure of the run
+//   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace gptmoe {
+
+struct UserError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Failure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct BugError : std::logic_error {
+  using std::logic_error::logic_error;
+};
+
+// All arguments streamed into one string: text("step ", 3) == "step 3".
+template <typename... Args>
+std::string text(Args&&... args) {
+  std::ostringstream out;
+  (out << ... << std::forward<Args>(args));
+  return out.str();
+}
+
+template <typename... Args>
+[[noreturn]] void user_error(Args&&... args) {
+  throw UserError(text(std::forward<Args>(args)...));
+}
+
+// A promise between two parts of the program. User input is checked with user_error instead.
+#define GPTMOE_CHECK(condition, ...)                                                                           \
+  do {                                                                                                         \
+    if (!(condition))                                                                                          \
+      throw ::gptmoe::BugError(                                                                                \
+          ::gptmoe::text(__FILE__, ":", __LINE__, ": check failed: " #condition " " __VA_OPT__(, ) __VA_ARGS__)); \
+  } while (0)
+
+}  // namespace gptmoe

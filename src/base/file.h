@@ -1,0 +1,62 @@
+#pragma once
+// Files as every room uses them: memory-mapped reading, and writing that a crash cannot leave half done.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gptmoe {
+
+// A read-only mapping of a whole file. Throws UserError naming the path when it cannot be opened.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  const char* data() const { return data_; }
+  int64_t size() const { return size_; }
+  std::string_view bytes() const { return {data_, static_cast<size_t>(size_)}; }
+
+ private:
+  std::filesystem::path path_;
+  const char* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Writes to `path + ".tmp"`; commit() flushes to the disk (fsync) and renames. Without commit() the destructor removes
+// the temporary file and `path` is untouched. Throws Failure naming the path and the system's reason.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, int64_t bytes);
+  void write(std::string_view bytes) { write(bytes.data(), static_cast<int64_t>(bytes.size())); }
+  // Overwrites bytes at an earlier position (a header whose count is known at the end).
+  void write_at(int64_t position, const void* data, int64_t bytes);
+  int64_t written() const { return written_; }
+  void commit();
+
+ private:
+  void flush_buffer();
+
+  std::filesystem::path path_, temporary_;
+  int fd_ = -1;
+  int64_t written_ = 0;
+  std::string buffer_;
+};
+
+std::string read_text_file(const std::filesystem::path& path);
+void write_text_file(const std::filesystem::path& path, std::string_view content);
+// Makes a rename or a new entry in `directory` durable.
+void sync_directory(const std::filesystem::path& directory);
+// The files that match a shell pattern, sorted by name; a plain path matches itself.
+std::vector<std::filesystem::path> glob_files(const std::string& pattern);
+
+}  // namespace gptmoe

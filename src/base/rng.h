@@ -1,0 +1,32 @@
+#pragma once
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
+// Value i of a stream is a pure function of (seed, stream, i): no state to save, any order, any number of threads.
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace gptmoe {
+
+std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
+class Rng {
+ public:
+  Rng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
+
+  uint64_t bits(uint64_t index) const;
+  // In [0, 1), 53 bits.
+  double uniform(uint64_t index) const;
+  // In [0, bound), without bias beyond 2^-64 * bound.
+  uint64_t below(uint64_t index, uint64_t bound) const;
+  // Standard normal (Box-Muller).
+  double normal(uint64_t index) const;
+
+ private:
+  uint64_t seed_;
+  uint64_t stream_;
+};
+
+// FNV-1a, 64 bits: names to streams, bytes to checksums.
+uint64_t hash_bytes(std::string_view bytes, uint64_t basis = 14695981039346656037ull);
+
+}  // namespace gptmoe
