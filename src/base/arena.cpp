@@ -23,7 +23,8 @@ void Arena::commit() {
   GPTMOE_CHECK(!base_, "arena ", name_, " is committed already");
   capacity_ = std::max<int64_t>(high_water_, kAlignment);
   // Anonymous pages come zeroed; huge pages spare the TLB where the system offers them.
-  void* memory = mmap(nullptr, static_cast<size_t>(capacity_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory =
+      mmap(nullptr, static_cast<size_t>(capacity_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED)
     throw Failure(text("out of memory: arena ", name_, " needs ", capacity_ >> 20,
                        " MiB; lower train.micro_batch_size or the model's sizes"));

@@ -36,10 +36,10 @@ template <typename... Args>
 }
 
 // A promise between two parts of the program. User input is checked with user_error instead.
-#define GPTMOE_CHECK(condition, ...)                                                                           \
-  do {                                                                                                         \
-    if (!(condition))                                                                                          \
-      throw ::gptmoe::BugError(                                                                                \
+#define GPTMOE_CHECK(condition, ...)                                                                              \
+  do {                                                                                                            \
+    if (!(condition))                                                                                             \
+      throw ::gptmoe::BugError(                                                                                   \
           ::gptmoe::text(__FILE__, ":", __LINE__, ": check failed: " #condition " " __VA_OPT__(, ) __VA_ARGS__)); \
   } while (0)
 

@@ -35,7 +35,7 @@ void write_fully(int fd, const char* data, int64_t bytes, int64_t position, cons
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
-  struct stat status{};
+  struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
     close(fd);
     user_error(path.string(), ": not a regular file");

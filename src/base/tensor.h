@@ -1,6 +1,6 @@
 #pragma once
-// A non-owning view of a contiguous row-major array: pointer, dtype, up to five sizes. Copying a Tensor copies the view.
-// By convention functions take outputs first; a `const Tensor&` input is not written through.
+// A non-owning view of a contiguous row-major array: pointer, dtype, up to five sizes. Copying a Tensor copies the
+// view. By convention functions take outputs first; a `const Tensor&` input is not written through.
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -59,7 +59,8 @@ class Tensor {
   }
   // Rows [first, first + count) of the first dimension.
   Tensor rows(int64_t first, int64_t count) const {
-    GPTMOE_CHECK(rank_ >= 1 && first >= 0 && first + count <= sizes_[0], "rows ", first, "+", count, " of ", describe());
+    GPTMOE_CHECK(rank_ >= 1 && first >= 0 && first + count <= sizes_[0], "rows ", first, "+", count, " of ",
+                 describe());
     Tensor out = *this;
     out.sizes_[0] = count;
     if (data_) out.data_ = static_cast<char*>(data_) + first * row_count() * dtype_bytes(dtype_);

@@ -1,0 +1,24 @@
+#pragma once
+// Matrix products of one thread. Kernels split the work between threads themselves, so that the products of many small
+// experts and of one large layer are balanced the same way and no second thread pool competes with OpenMP's.
+#include "kernels/cpu/real.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+// Which library multiplies: "OpenBLAS", ..., or "built-in".
+const char* gemm_library();
+// Once, before the first product: tells the library to stay on the calling thread.
+void gemm_initialize();
+
+// All matrices row-major with leading dimensions; c (m, n) = or += the product, on the calling thread.
+// c = a (m, k) b^T (n, k)
+void gemm_nt(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add);
+// c = a (m, k) b (k, n)
+void gemm_nn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add);
+// c = a^T (k, m) b (k, n)
+void gemm_tn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add);
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,0 +1,37 @@
+#pragma once
+// Everything the model computes, as one interface with one implementation per device.
+//
+// Letters: B sequences in a micro-batch, T tokens in a sequence, N = B*T, C model width, H query heads, G key/value
+// heads, S = H + 2G packed heads (queries, keys, values), D head size, V vocabulary, E experts, K experts per token,
+// F hidden width of an FFN, R = N*K routed rows, I and O widths of a linear layer.
+//
+// Conventions, for every method of the three families:
+//   * Outputs come first; "=" says an output is overwritten, "+=" that it is added to.
+//   * Tensors are contiguous. "real" is compute_dtype(); "stat" is statistics_dtype() (router, losses, norms'
+//     statistics, optimizer); ids are i32, offsets i64. Unless said otherwise a tensor is real.
+//   * Outputs do not alias inputs unless the declaration allows it.
+//   * Deterministic: the same inputs give the same bits on the same machine, build and thread count.
+//   * A wrong shape or dtype throws BugError; values (token ids, offsets) are trusted, their producers check them.
+//   * An absent Tensor (Tensor{}) leaves an optional operand out.
+#include <memory>
+
+#include "kernels/ops_dense.h"
+#include "kernels/ops_moe.h"
+#include "kernels/ops_optim.h"
+
+namespace gptmoe {
+
+class Ops : public DenseOps, public MoeOps, public OptimOps {
+ public:
+  virtual DType compute_dtype() const = 0;
+  virtual DType statistics_dtype() const = 0;
+  // For the first screen: "CPU, 2 threads, OpenBLAS".
+  virtual std::string describe() const = 0;
+};
+
+// The CPU backend over float; threads = 0 takes OpenMP's default.
+std::unique_ptr<Ops> make_cpu_ops(int threads = 0);
+// The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
+std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
+
+}  // namespace gptmoe

@@ -1,0 +1,104 @@
+#pragma once
+// Op contract, mixture-of-experts family. Conventions and letters: kernels/ops.h.
+//
+// A micro-batch is routed in five stages (the vocabulary of MegaBlocks): softmax and top-k choose experts, a stable
+// sort groups the R = N*K (token, expert) pairs by expert, rows are gathered, every expert multiplies its own rows
+// (grouped products), and the rows are combined back into tokens. A *slot* is n*K + k: token n's k-th choice. Sorted
+// row r holds slot slots_R[r]; positions_NK is the inverse.
+#include "base/tensor.h"
+
+namespace gptmoe {
+
+class MoeOps {
+ public:
+  virtual ~MoeOps() = default;
+
+  // ---- Router softmax over all E experts; everything in stat.
+  // probs_NE =, lse_N = log-sum-exp of the logits.
+  virtual void router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) = 0;
+  // dlogits_NE = probs * (dprobs - <probs, dprobs>); may alias dprobs_NE.
+  virtual void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) = 0;
+
+  // ---- Top-k: the K largest probabilities, in descending order, ties to the lower expert index.
+  // expert_ids_NK =, gates_NK = (stat): the chosen probabilities, divided by their sum when `normalize`.
+  virtual void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
+                            bool normalize) = 0;
+  // dprobs_NE =: zero but for the chosen.
+  virtual void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
+                             const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) = 0;
+
+  // ---- Stable counting sort of slots by expert.
+  // offsets_E1 = (i64, E+1): expert e owns sorted rows [offsets[e], offsets[e+1]). slots_R =, positions_NK = (i32).
+  virtual void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
+                              const Tensor& expert_ids_NK) = 0;
+
+  // ---- Row gather: rows[r] = x[slots[r] / K].
+  // rows_RC =.
+  virtual void gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) = 0;
+  // dx_NC +=: the scatter, as each token's sum over its K rows in the order of k.
+  virtual void gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) = 0;
+
+  // ---- Grouped linear: rows of expert e meet w[e]. Experts without rows cost nothing.
+  // y_RO =.
+  virtual void grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
+                                      const Tensor& offsets_E1) = 0;
+  // dx_RI =.
+  virtual void grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
+                                             const Tensor& offsets_E1) = 0;
+  // dw_EOI +=.
+  virtual void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
+                                              const Tensor& offsets_E1) = 0;
+
+  // ---- Combine, TopK: y[n] = sum_k gates[n,k] * rows[positions[n,k]].
+  // y_NC =.
+  virtual void topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
+                                    const Tensor& positions_NK) = 0;
+  // drows_RC = gate * dy, dgates_NK = <dy, row> (stat).
+  virtual void topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
+                                     const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) = 0;
+
+  // ---- Combine, Default MoE (arXiv 2504.12463): experts a token did not choose contribute their default vector.
+  //   y[n] = sum_{i in A(n)} probs[n,i] * row_i(n) + sum_{i not in A(n)} probs[n,i] * default[i]
+  // y_NC =. default_EC: stat.
+  virtual void default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
+                                       const Tensor& expert_ids_NK, const Tensor& positions_NK,
+                                       const Tensor& default_EC) = 0;
+  // drows_RC = probs * dy; dprobs_NE = <dy, row_i> for the chosen, <dy, default_i> for the others (stat).
+  // No gradient reaches default_EC.
+  virtual void default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                        const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
+                                        const Tensor& positions_NK, const Tensor& default_EC) = 0;
+
+  // ---- Default vectors: the exponential moving average of each expert's mean output.
+  // row_scale_R = min(1, clip * m / |rows[r]|), m = lower median of the R row norms (stat).
+  virtual void default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) = 0;
+  // sums_EC += sum over expert e's rows of weight * scale * row, weights_E += sum of weight (stat), where weight is the
+  // row's gate, or 1 when gates_NK is absent, and scale is row_scale_R, or 1 when that is absent.
+  virtual void default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC,
+                                  const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
+                                  const Tensor& row_scale_R) = 0;
+  // default_EC = beta * default + (1 - beta) * sums / weights for experts with weights > 0, unchanged for the others;
+  // then sums_EC = 0 and weights_E = 0.
+  virtual void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E,
+                              double beta) = 0;
+
+  // ---- Load balancing (Switch Transformer, Fedus et al. 2021): E * sum_e f_e P_e, f_e the share of the R assignments
+  // (summing to 1), P_e = mean_n probs[n,e]. Everything in stat.
+  // fractions_E = f, from the offsets of this rank.
+  virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) = 0;
+  // loss_1 =.
+  virtual void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) = 0;
+  // dprobs_NE += scale * E * f_e / N: the gradient through P only.
+  virtual void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) = 0;
+
+  // ---- Router z-loss (ST-MoE, Zoph et al. 2022): mean_n lse[n]^2.
+  // loss_1 =.
+  virtual void z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) = 0;
+  // dlogits_NE += scale * 2 * lse / N * probs.
+  virtual void z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) = 0;
+
+  // ---- Mean entropy of the router's distributions, in nats. entropy_1 = (stat).
+  virtual void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) = 0;
+};
+
+}  // namespace gptmoe
