@@ -29,11 +29,10 @@ class Arena {
   const std::string& name() const { return name_; }
   int64_t used() const { return used_; }
   int64_t high_water() const { return high_water_; }
+  // Moves the end of use to a mark, an earlier value of used(): what lies behind it is shared with what comes next.
+  void rewind(int64_t mark) { used_ = mark; }
   // The whole memory as bytes (to zero, copy or checksum an arena at once).
   char* data() const { return base_; }
-
- protected:
-  void rewind(int64_t used) { used_ = used; }
 
  private:
   std::string name_;

@@ -84,7 +84,7 @@ void AtomicFile::flush_buffer() {
 }
 
 void AtomicFile::write_at(int64_t position, const void* data, int64_t bytes) {
-  GPTMOE_CHECK(position + bytes <= written_);
+  GPTMOE_CHECK(position >= 0 && bytes >= 0 && position <= written_ - bytes);
   flush_buffer();
   write_fully(fd_, static_cast<const char*>(data), bytes, position, path_);
 }

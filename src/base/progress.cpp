@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -38,7 +39,8 @@ std::string metric_count(double value) {
     value /= 1000;
     ++prefix;
   }
-  const int digits = value == std::floor(value) && prefix == 0 ? 0 : value < 9.995 ? 2 : value < 99.95 ? 1 : 0;
+  const double size = std::abs(value);
+  const int digits = value == std::floor(value) && prefix == 0 ? 0 : size < 9.995 ? 2 : size < 99.95 ? 1 : 0;
   char out[48];
   std::snprintf(out, sizeof out, "%.*f%s", digits, value, kPrefixes[prefix]);
   return out;

@@ -21,6 +21,7 @@ class Tensor {
     GPTMOE_CHECK(rank_ <= kMaxRank);
     int i = 0;
     for (int64_t size : sizes) sizes_[i++] = size;
+    for (int64_t size : sizes) GPTMOE_CHECK(size >= 0, "negative size in ", describe());
   }
 
   bool present() const { return rank_ >= 0; }
@@ -59,8 +60,8 @@ class Tensor {
   }
   // Rows [first, first + count) of the first dimension.
   Tensor rows(int64_t first, int64_t count) const {
-    GPTMOE_CHECK(rank_ >= 1 && first >= 0 && first + count <= sizes_[0], "rows ", first, "+", count, " of ",
-                 describe());
+    GPTMOE_CHECK(rank_ >= 1 && first >= 0 && count >= 0 && first <= sizes_[0] - count, "rows ", first, "+", count,
+                 " of ", describe());
     Tensor out = *this;
     out.sizes_[0] = count;
     if (data_) out.data_ = static_cast<char*>(data_) + first * row_count() * dtype_bytes(dtype_);

@@ -10,55 +10,62 @@
 namespace gptmoe {
 
 struct ModelConfig {
-  int64_t vocab_size = 0;                // V, required
-  int64_t hidden_size = 0;               // C, required
-  int64_t num_hidden_layers = 0;         // L, required
-  int64_t num_attention_heads = 0;       // H, required
-  int64_t num_key_value_heads = 0;       // G, default H; divides H
-  int64_t head_dim = 0;                  // D, default C / H; even (RoPE)
-  int64_t intermediate_size = 0;         // hidden width of dense layers; required where a layer is dense
-  int64_t moe_intermediate_size = 0;     // F, required with experts
-  int64_t num_experts = 0;               // E; 0 = every layer dense
-  int64_t num_experts_per_tok = 1;       // K <= E
-  int64_t n_shared_experts = 0;          // always-on experts, run as one FFN of width n * F
-  int64_t first_k_dense_replace = 0;     // the first k layers are dense; <= L
-  bool norm_topk_prob = false;           // renormalise the K gates; TopK only
+  int64_t vocab_size = 0;             // V, required
+  int64_t hidden_size = 0;            // C, required
+  int64_t num_hidden_layers = 0;      // L, required
+  int64_t num_attention_heads = 0;    // H, required
+  int64_t num_key_value_heads = 0;    // G, default H; divides H
+  int64_t head_dim = 0;               // D, default C / H; even (RoPE)
+  int64_t intermediate_size = 0;      // hidden width of dense layers; required where a layer is dense
+  int64_t moe_intermediate_size = 0;  // F, required with experts
+  int64_t num_experts = 0;            // E; 0 = every layer dense
+  int64_t num_experts_per_tok = 1;    // K <= E
+  int64_t n_shared_experts = 0;       // always-on experts, run as one FFN of width n * F
+  int64_t first_k_dense_replace = 0;  // the first k layers are dense; <= L
+  bool norm_topk_prob = false;        // renormalise the K gates; TopK only
   double router_aux_loss_coef = 0.01;
   double router_z_loss_coef = 0.0;
-  std::string hidden_act = "silu";       // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
-  std::string norm_type = "rmsnorm";     // "rmsnorm" | "layernorm" (weight and bias)
-  double rms_norm_eps = 1e-5;            // epsilon of either norm
-  bool qk_norm = false;                  // RMSNorm over the whole query and key projections before RoPE (OLMoE)
+  std::string hidden_act = "silu";    // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
+  std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
+  double rms_norm_eps = 1e-5;         // epsilon of either norm
+  bool qk_norm = false;               // RMSNorm over the whole query and key projections before RoPE (OLMoE)
   double rope_theta = 10000.0;
-  int64_t max_position_embeddings = 0;   // default train.sequence_length; >= it
+  int64_t max_position_embeddings = 0;  // default train.sequence_length; >= it
   bool tie_word_embeddings = false;
-  std::string init = "small_wang";       // "small_wang" | "small" | "normal" | "gpt2", see docs/mathematics.md
-  double initializer_range = 0.02;       // std of "normal" and "gpt2"
+  std::string init = "small_wang";  // "small_wang" | "small" | "normal" | "gpt2", see docs/mathematics.md
+  double initializer_range = 0.02;  // std of "normal" and "gpt2"
 
   bool layer_is_moe(int64_t layer) const { return num_experts > 0 && layer >= first_k_dense_replace; }
   int64_t moe_layers() const { return num_experts > 0 ? num_hidden_layers - first_k_dense_replace : 0; }
+  bool operator==(const ModelConfig&) const = default;
 };
 
 // The router's block is read by the policy it names (src/routing); the config keeps it as it stands.
 struct RouterConfig {
   std::string type = "topk";
   nlohmann::json block = nlohmann::json::object();  // all keys but "type"
+
+  bool operator==(const RouterConfig&) const = default;
 };
 
 struct DataConfig {
   std::string train;      // glob of shards; required
   std::string val;        // glob of shards; empty = no validation
   std::string tokenizer;  // path; empty = unknown (generate then needs one)
+
+  bool operator==(const DataConfig&) const = default;
 };
 
 struct TrainConfig {
-  int64_t steps = 0;              // required
-  int64_t sequence_length = 0;    // T, required
-  int64_t micro_batch_size = 0;   // B, sequences; required
-  int64_t global_batch_size = 0;  // sequences per step; default B; a multiple of B * ranks
-  int64_t eval_every = 0;         // steps between validations; 0 = only at the end
-  int64_t eval_tokens = 65536;    // validation tokens, rounded down to whole windows; 0 = all
+  int64_t steps = 0;               // required
+  int64_t sequence_length = 0;     // T, required
+  int64_t micro_batch_size = 0;    // B, sequences; required
+  int64_t global_batch_size = 0;   // sequences per step; default B; a multiple of B * ranks
+  int64_t eval_every = 0;          // steps between validations; 0 = only at the end
+  int64_t eval_tokens = 65536;     // validation tokens, rounded down to whole windows; 0 = all
   std::string recompute = "none";  // "none" | "block"
+
+  bool operator==(const TrainConfig&) const = default;
 };
 
 struct OptimizerConfig {
@@ -67,22 +74,30 @@ struct OptimizerConfig {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
   double grad_clip = 1.0;  // global norm; 0 = off
+
+  bool operator==(const OptimizerConfig&) const = default;
 };
 
 struct ScheduleConfig {
   std::string type = "cosine";  // "cosine" | "constant" | "wsd" (warm-up, stable, linear decay)
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;    // floor as a share of learning_rate
-  int64_t decay_steps = 0;      // wsd: length of the final decay; required there
+  double min_lr_ratio = 0.1;  // floor as a share of learning_rate
+  int64_t decay_steps = 0;    // wsd: length of the final decay; required there
+
+  bool operator==(const ScheduleConfig&) const = default;
 };
 
 struct CheckpointConfig {
   int64_t every = 0;  // steps; 0 = only at the end
   int64_t keep = 2;   // newest checkpoints kept; 0 = all
+
+  bool operator==(const CheckpointConfig&) const = default;
 };
 
 struct LogConfig {
   int64_t every = 1;  // steps between "train" rows of metrics.jsonl
+
+  bool operator==(const LogConfig&) const = default;
 };
 
 struct Config {
@@ -97,16 +112,20 @@ struct Config {
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
   std::string precision = "auto";  // "auto" | "f32" | "bf16"
   int64_t seed = 1;
+
+  bool operator==(const Config&) const = default;
 };
 
-// `json` as a Config; `file` is what errors call it. Throws UserError at the first key that is unknown, missing,
-// mistyped, out of range or inconsistent with another.
+// `json` as a Config; `file` is what errors call it. Throws ConfigError (a UserError, see json_section.h) at the first
+// key that is unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of
+// values or bytes that a run can form inside int64. router.type is not judged here: the registry of policies knows.
 Config parse_config(const nlohmann::json& json, const std::string& file);
 
-// Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string), parses.
+// Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string; objects
+// on the way are created), parses. An error at an overridden key starts with `--set path.to.key` instead of the file.
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
 
-// Every field, defaults filled in; parse_config(to_json(c)) == c.
+// Every field, defaults filled in, in the order above; parse_config(to_json(c)) == c.
 nlohmann::ordered_json to_json(const Config& config);
 
 }  // namespace gptmoe

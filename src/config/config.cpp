@@ -1,0 +1,85 @@
+#include "config/config.h"
+
+#include <sstream>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "config/json_section.h"
+#include "config/strict_json.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+struct Override {
+  std::string path;
+  json value;
+};
+
+// JSON where it parses as JSON, else the characters themselves: --set router.type=topk needs no quotes.
+json override_value(const std::string& characters, const std::string& label) {
+  try {
+    return parse_strict_json(characters, label, false);
+  } catch (const ConfigError&) {
+    throw;  // an object that gives a key twice is no string either
+  } catch (const UserError&) {
+    return characters;
+  }
+}
+
+Override parse_override(const std::string& argument) {
+  const size_t equals = argument.find('=');
+  if (equals == std::string::npos) user_error("--set ", argument, ": no value; write it as --set path.to.key=value");
+  Override out{argument.substr(0, equals), {}};
+  const std::string label = "--set " + out.path;
+  if (("." + out.path + ".").find("..") != std::string::npos)
+    user_error(label, ": empty name in the path; write it as --set path.to.key=value");
+  try {
+    (void)json(argument).dump();
+  } catch (const json::type_error&) {
+    user_error(label, ": not valid UTF-8");
+  }
+  out.value = override_value(argument.substr(equals + 1), label);
+  return out;
+}
+
+void apply_override(const Override& change, json& root) {
+  json* place = &root;
+  std::istringstream names(change.path);
+  std::string name, walked;
+  while (std::getline(names, name, '.')) {
+    if (!place->is_object() && !place->is_null())
+      user_error("--set ", change.path, ": ", walked.empty() ? "the file" : walked, " is not an object");
+    place = &(*place)[name];
+    walked += (walked.empty() ? "" : ".") + name;
+  }
+  *place = change.value;
+}
+
+// Whether one path is the other or leads to it.
+bool on_one_path(const std::string& a, const std::string& b) {
+  return a.size() <= b.size() ? (b + ".").starts_with(a + ".") : on_one_path(b, a);
+}
+
+}  // namespace
+
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  const std::string file = path.string();
+  json root = parse_strict_json(read_text_file(path), file, true);
+  std::vector<Override> changes;
+  for (const std::string& argument : overrides) {
+    changes.push_back(parse_override(argument));
+    apply_override(changes.back(), root);
+  }
+  try {
+    return parse_config(root, file);
+  } catch (const ConfigError& error) {
+    for (auto change = changes.rbegin(); change != changes.rend(); ++change)
+      if (on_one_path(error.path, change->path))
+        throw ConfigError("--set " + change->path, error.path == change->path ? "" : error.path, error.why);
+    throw;
+  }
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,140 @@
+#include "config/json_section.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+// A value as an error quotes it: short, and printable even if it is not UTF-8.
+std::string quote(const json& value) {
+  constexpr size_t kLongest = 60;
+  const std::string out = value.dump(-1, ' ', true, json::error_handler_t::replace);
+  return out.size() <= kLongest ? out : out.substr(0, kLongest) + "...";
+}
+
+std::string list(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "\"" : ", \"") + word + "\"";
+  return out;
+}
+
+std::string integer_wanted(int64_t minimum, int64_t maximum) {
+  if (maximum == std::numeric_limits<int64_t>::max()) return text("a whole number of at least ", minimum);
+  return text("a whole number from ", minimum, " to ", maximum);
+}
+
+std::string number_wanted(double minimum, double maximum) {
+  const bool below = std::isfinite(minimum), above = std::isfinite(maximum);
+  if (below && above) return text("a number from ", minimum, " to ", maximum);
+  if (below) return text("a number of at least ", minimum);
+  return above ? text("a number of at most ", maximum) : "a number";
+}
+
+}  // namespace
+
+JsonSection::JsonSection(const json& value, std::string path, std::string file)
+    : value_(value), path_(std::move(path)), file_(std::move(file)) {
+  if (value_.is_null()) value_ = json::object();
+  if (!value_.is_object()) throw ConfigError(file_, path_, "must be an object {...}, not " + quote(value_));
+}
+
+bool JsonSection::has(const std::string& key) const { return value_.contains(key); }
+
+int64_t JsonSection::integer(const std::string& key, int64_t minimum, int64_t maximum) {
+  const std::string wanted = integer_wanted(minimum, maximum);
+  const json& value = require(key, wanted);
+  // Beyond int64 the parser keeps an unsigned number, which would wrap.
+  const bool fits = value.is_number_integer() &&
+                    !(value.is_number_unsigned() &&
+                      value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
+  if (!fits || value.get<int64_t>() < minimum || value.get<int64_t>() > maximum)
+    fail(key, "must be " + wanted + ", not " + quote(value));
+  return value.get<int64_t>();
+}
+
+int64_t JsonSection::integer(const std::string& key, int64_t minimum, int64_t maximum, int64_t fallback) {
+  return find(key) ? integer(key, minimum, maximum) : fallback;
+}
+
+double JsonSection::number(const std::string& key, double minimum, double maximum) {
+  const std::string wanted = number_wanted(minimum, maximum);
+  const json& value = require(key, wanted);
+  if (!value.is_number() || value.get<double>() < minimum || value.get<double>() > maximum)
+    fail(key, "must be " + wanted + ", not " + quote(value));
+  return value.get<double>();
+}
+
+double JsonSection::number(const std::string& key, double minimum, double maximum, double fallback) {
+  return find(key) ? number(key, minimum, maximum) : fallback;
+}
+
+bool JsonSection::boolean(const std::string& key, bool fallback) {
+  const json* value = find(key);
+  if (!value) return fallback;
+  if (!value->is_boolean()) fail(key, "must be true or false, not " + quote(*value));
+  return value->get<bool>();
+}
+
+std::string JsonSection::string(const std::string& key) {
+  const json& value = require(key, "a string");
+  if (!value.is_string()) fail(key, "must be a string, not " + quote(value));
+  return value.get<std::string>();
+}
+
+std::string JsonSection::string(const std::string& key, const std::string& fallback) {
+  return find(key) ? string(key) : fallback;
+}
+
+std::string JsonSection::choice(const std::string& key, const std::vector<std::string>& allowed,
+                                const std::string& fallback) {
+  const json* value = find(key);
+  if (!value) return fallback;
+  const std::string word = value->is_string() ? value->get<std::string>() : "";
+  if (value->is_string() && std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return word;
+  const std::string nearest = nearest_word(word, allowed);
+  fail(key, (allowed.size() == 1 ? "must be " : "must be one of ") + list(allowed) + ", not " + quote(*value) +
+                (nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+}
+
+JsonSection JsonSection::section(const std::string& key) {
+  const json* value = find(key);
+  return JsonSection(value ? *value : json(), where(key), file_);
+}
+
+json JsonSection::raw(const std::string& key) { return section(key).value_; }
+
+void JsonSection::finish() const {
+  for (const auto& item : value_.items()) {
+    if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) continue;
+    const std::string nearest = nearest_word(item.key(), known_);
+    fail(item.key(), nearest.empty() ? "unknown key; known here: " + list(known_)
+                                     : "unknown key; did you mean \"" + nearest + "\"?");
+  }
+}
+
+void JsonSection::fail(const std::string& key, const std::string& why) const {
+  throw ConfigError(file_, where(key), why);
+}
+
+const json* JsonSection::find(const std::string& key) {
+  if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.push_back(key);
+  const auto found = value_.find(key);
+  return found == value_.end() ? nullptr : &*found;
+}
+
+const json& JsonSection::require(const std::string& key, const std::string& wanted) {
+  if (const json* value = find(key)) return *value;
+  // finish() would name a misspelt key, but the key it should have been is missed before.
+  std::vector<std::string> unknown;
+  for (const auto& item : value_.items())
+    if (std::find(known_.begin(), known_.end(), item.key()) == known_.end()) unknown.push_back(item.key());
+  const std::string nearest = nearest_word(key, unknown);
+  fail(key, nearest.empty() ? "missing; give " + wanted : "missing; is \"" + nearest + "\" a misspelling of it?");
+}
+
+std::string JsonSection::where(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
+
+}  // namespace gptmoe

@@ -1,0 +1,118 @@
+#include "config/validate.h"
+
+#include "config/json_section.h"
+
+namespace gptmoe {
+namespace {
+
+class Rules {
+ public:
+  explicit Rules(const std::string& file) : file_(file) {}
+
+  template <typename... Why>
+  void require(bool holds, const char* path, const Why&... why) const {
+    if (!holds) throw ConfigError(file_, path, text(why...));
+  }
+
+ private:
+  const std::string& file_;
+};
+
+void check_attention(const ModelConfig& model, const Rules& rules) {
+  rules.require(model.num_attention_heads % model.num_key_value_heads == 0, "model.num_key_value_heads",
+                "must divide num_attention_heads ", model.num_attention_heads, ", not ", model.num_key_value_heads);
+  rules.require(model.head_dim % 2 == 0, "model.head_dim", "must be even, since RoPE turns pairs, not ",
+                model.head_dim);
+}
+
+void check_feed_forward(const ModelConfig& model, const Rules& rules) {
+  rules.require(model.first_k_dense_replace <= model.num_hidden_layers, "model.first_k_dense_replace",
+                "must be at most num_hidden_layers ", model.num_hidden_layers, ", not ", model.first_k_dense_replace);
+  const bool any_dense = model.num_experts == 0 || model.first_k_dense_replace > 0;
+  rules.require(!any_dense || model.intermediate_size > 0, "model.intermediate_size",
+                "must be at least 1: it is the width of the dense layers, which ",
+                model.num_experts == 0 ? "num_experts 0" : "first_k_dense_replace", " asks for");
+  rules.require(model.num_experts > 0 || model.n_shared_experts == 0, "model.n_shared_experts",
+                "must be 0 without experts, not ", model.n_shared_experts, "; or give num_experts");
+  if (model.num_experts == 0) return;
+  rules.require(model.moe_intermediate_size > 0, "model.moe_intermediate_size",
+                "must be at least 1: it is the width of each of the ", model.num_experts, " experts");
+  rules.require(model.num_experts_per_tok <= model.num_experts, "model.num_experts_per_tok",
+                "must be at most num_experts ", model.num_experts, ", not ", model.num_experts_per_tok);
+}
+
+void check_model(const Config& config, const Rules& rules) {
+  const ModelConfig& model = config.model;
+  check_attention(model, rules);
+  check_feed_forward(model, rules);
+  rules.require(!(model.norm_topk_prob && config.router.type == "default"), "model.norm_topk_prob",
+                "must be false with router.type \"default\", whose gates are the whole softmax");
+  rules.require(model.rms_norm_eps > 0, "model.rms_norm_eps", "must be above 0");
+  rules.require(model.initializer_range > 0, "model.initializer_range", "must be above 0");
+}
+
+void check_training(const Config& config, const Rules& rules) {
+  const TrainConfig& train = config.train;
+  rules.require(!config.data.train.empty(), "data.train", "must name the training shards, as in \"data/train_*.bin\"");
+  rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
+                "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
+                train.sequence_length);
+  rules.require(train.global_batch_size % train.micro_batch_size == 0, "train.global_batch_size",
+                "must be a multiple of micro_batch_size ", train.micro_batch_size, ", not ", train.global_batch_size);
+}
+
+void check_optimization(const Config& config, const Rules& rules) {
+  const OptimizerConfig& optimizer = config.optimizer;
+  rules.require(optimizer.learning_rate > 0, "optimizer.learning_rate", "must be above 0");
+  rules.require(optimizer.beta1 < 1, "optimizer.beta1", "must be below 1");
+  rules.require(optimizer.beta2 < 1, "optimizer.beta2", "must be below 1");
+  rules.require(optimizer.eps > 0, "optimizer.eps", "must be above 0");
+
+  const ScheduleConfig& schedule = config.schedule;
+  const int64_t steps = config.train.steps;
+  rules.require(schedule.warmup_steps <= steps, "schedule.warmup_steps", "must be at most train.steps ", steps,
+                ", not ", schedule.warmup_steps);
+  if (schedule.type != "wsd") return;
+  rules.require(schedule.decay_steps > 0, "schedule.decay_steps", "must be at least 1 with schedule.type \"wsd\"");
+  rules.require(schedule.warmup_steps + schedule.decay_steps <= steps, "schedule.decay_steps",
+                "warmup_steps and decay_steps must fit in train.steps ", steps, ", not ", schedule.warmup_steps, " + ",
+                schedule.decay_steps);
+}
+
+// Upper bounds in double, so that they cannot overflow themselves. 2^56 values of 16 bytes stay below 2^63 bytes.
+void check_totals(const Config& config, const Rules& rules) {
+  constexpr double kMost = 72057594037927936.0;  // 2^56
+  const ModelConfig& model = config.model;
+  const auto real = [](int64_t value) { return static_cast<double>(value); };
+  const double width = real(model.hidden_size), layers = real(model.num_hidden_layers);
+  const double attention = 4.0 * real(model.num_attention_heads) * real(model.head_dim);
+  const double expert = 3.0 * real(model.moe_intermediate_size), dense = 3.0 * real(model.intermediate_size);
+  const double shared = real(model.n_shared_experts) * expert;
+
+  const double layer_columns = attention + real(model.num_experts) * (expert + 1) + shared + dense + 4;
+  rules.require(2 * real(model.vocab_size) * width + layers * layer_columns * width < kMost, "model",
+                "the parameters would be more than a 64-bit count of bytes can hold; lower the sizes");
+
+  const double tokens = real(config.train.micro_batch_size) * real(config.train.sequence_length);
+  const double token_values = layers * (16 * width + attention + 2 * real(model.num_experts) + shared + dense +
+                                        real(model.num_attention_heads) * real(config.train.sequence_length) +
+                                        real(model.num_experts_per_tok) * (2 * width + 2 * expert)) +
+                              real(model.vocab_size);
+  rules.require(tokens * token_values < kMost, "train.micro_batch_size",
+                "one micro-batch would be more than a 64-bit count of bytes can hold; lower it or sequence_length");
+  rules.require(
+      real(config.train.steps) * real(config.train.global_batch_size) * real(config.train.sequence_length) < kMost,
+      "train.steps", "the run's tokens would be more than a 64-bit count can hold; lower it");
+}
+
+}  // namespace
+
+void validate(const Config& config, const std::string& file) {
+  const Rules rules(file);
+  check_model(config, rules);
+  check_training(config, rules);
+  check_optimization(config, rules);
+  check_totals(config, rules);
+}
+
+}  // namespace gptmoe

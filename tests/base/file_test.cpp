@@ -1,0 +1,175 @@
+#include "base/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/temporary_folder.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <typename Error, typename Action>
+std::string message(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+TEST(MappedFile, ReadsTheBytes) {
+  TemporaryFolder folder;
+  const std::string content("one\0two\n", 8);
+  write_text_file(folder / "a", content);
+  MappedFile file(folder / "a");
+  EXPECT_EQ(file.size(), 8);
+  EXPECT_EQ(file.bytes(), content);
+  EXPECT_EQ(file.path(), folder / "a");
+  const MappedFile moved = std::move(file);
+  EXPECT_EQ(moved.bytes(), content);
+}
+
+TEST(MappedFile, EmptyFileHasNoBytes) {
+  TemporaryFolder folder;
+  write_text_file(folder / "empty", "");
+  EXPECT_EQ(MappedFile(folder / "empty").size(), 0);
+  EXPECT_EQ(read_text_file(folder / "empty"), "");
+}
+
+TEST(MappedFile, ErrorsNameThePath) {
+  TemporaryFolder folder;
+  EXPECT_EQ(message<UserError>([&] { MappedFile file(folder / "none"); }),
+            (folder / "none").string() + ": cannot open: No such file or directory");
+  EXPECT_EQ(message<UserError>([&] { MappedFile file(folder.path()); }),
+            folder.path().string() + ": not a regular file");
+}
+
+TEST(AtomicFile, CommitReplaces) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a", "a longer old content");
+  {
+    AtomicFile file(folder / "a");
+    file.write("new");
+    EXPECT_EQ(file.written(), 3);
+    EXPECT_EQ(read_text_file(folder / "a"), "a longer old content");
+    file.commit();
+  }
+  EXPECT_EQ(read_text_file(folder / "a"), "new");
+  EXPECT_FALSE(fs::exists(folder / "a.tmp"));
+}
+
+TEST(AtomicFile, WithoutCommitTheOldFileStays) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write(std::string(3 << 20, 'x'));
+    EXPECT_TRUE(fs::exists(folder / "a.tmp"));
+  }
+  EXPECT_EQ(read_text_file(folder / "a"), "old");
+  EXPECT_FALSE(fs::exists(folder / "a.tmp"));
+}
+
+TEST(AtomicFile, ATemporaryFileLeftByACrashIsOverwritten) {
+  TemporaryFolder folder;
+  write_text_file(folder / "other", std::string(100, 'z'));
+  fs::rename(folder / "other", folder / "a.tmp");
+  write_text_file(folder / "a", "new");
+  EXPECT_EQ(read_text_file(folder / "a"), "new");
+}
+
+TEST(AtomicFile, SmallAndLargeWritesKeepTheirOrder) {
+  TemporaryFolder folder;
+  std::string expected;
+  AtomicFile file(folder / "a");
+  for (int i = 0; i < 40; ++i) {
+    // Below, across and beyond the megabyte that is buffered.
+    const std::string piece(static_cast<size_t>(1 + i % 4 * 400000), static_cast<char>('a' + i % 26));
+    file.write(piece);
+    expected += piece;
+  }
+  EXPECT_EQ(file.written(), static_cast<int64_t>(expected.size()));
+  file.commit();
+  EXPECT_TRUE(read_text_file(folder / "a") == expected);
+}
+
+TEST(AtomicFile, WriteAtOverwritesEarlierBytesOnly) {
+  TemporaryFolder folder;
+  AtomicFile file(folder / "a");
+  file.write("xxxx-body");
+  file.write_at(0, "head", 4);
+  file.write("-tail");
+  file.write_at(10, "TAIL", 4);
+  EXPECT_THROW(file.write_at(11, "TAIL", 4), BugError);
+  EXPECT_THROW(file.write_at(-1, "TAIL", 4), BugError);
+  file.commit();
+  EXPECT_EQ(read_text_file(folder / "a"), "head-body-TAIL");
+}
+
+TEST(AtomicFile, CannotCreateNamesThePath) {
+  TemporaryFolder folder;
+  const fs::path path = folder / "none/a";
+  EXPECT_EQ(message<Failure>([&] { AtomicFile file(path); }),
+            path.string() + ": cannot create: No such file or directory");
+}
+
+TEST(AtomicFile, CannotRenameOverAFolder) {
+  TemporaryFolder folder;
+  fs::create_directory(folder / "a");
+  EXPECT_EQ(message<Failure>([&] { write_text_file(folder / "a", "text"); }),
+            (folder / "a").string() + ": cannot rename into place: Is a directory");
+  EXPECT_FALSE(fs::exists(folder / "a.tmp"));
+}
+
+// A limit on file sizes stands in for a full disk: write() comes up short, then fails, the same way.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &old_);
+    const rlimit lower{bytes, old_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &lower);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &old_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*handler_)(int);
+};
+
+TEST(AtomicFile, NoSpaceIsAFailureAndTheOldFileStays) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a", "old");
+  std::string why;
+  {
+    const FileSizeLimit limit(1 << 16);
+    why = message<Failure>([&] { write_text_file(folder / "a", std::string(3 << 20, 'x')); });
+  }
+  EXPECT_EQ(why, (folder / "a").string() + ": cannot write: File too large");
+  EXPECT_EQ(read_text_file(folder / "a"), "old");
+  EXPECT_FALSE(fs::exists(folder / "a.tmp"));
+}
+
+TEST(GlobFiles, SortsByNameAndTakesPlainPaths) {
+  TemporaryFolder folder;
+  for (const char* name : {"train_2.bin", "train_0.bin", "train_1.bin", "val_0.bin"})
+    write_text_file(folder / name, "");
+  EXPECT_EQ(glob_files((folder / "train_*.bin").string()),
+            (std::vector<fs::path>{folder / "train_0.bin", folder / "train_1.bin", folder / "train_2.bin"}));
+  EXPECT_EQ(glob_files((folder / "val_0.bin").string()), (std::vector<fs::path>{folder / "val_0.bin"}));
+  EXPECT_TRUE(glob_files((folder / "none_*.bin").string()).empty());
+}
+
+}  // namespace
+}  // namespace gptmoe

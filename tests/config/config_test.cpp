@@ -1,0 +1,264 @@
+#include "config/config.h"
+
+#include <gtest/gtest.h>
+
+#include "config/json_section.h"
+#include "config/minimal.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+std::string error_with(const std::string& patch) {
+  return error_of([&] { parse_config(minimal_with(patch), "f.json"); });
+}
+
+TEST(Config, FillsInDefaults) {
+  const Config config = parse_config(minimal(), "f.json");
+  EXPECT_EQ(config.model.num_key_value_heads, 4);
+  EXPECT_EQ(config.model.head_dim, 8);
+  EXPECT_EQ(config.model.num_experts_per_tok, 1);
+  EXPECT_EQ(config.model.max_position_embeddings, 16);
+  EXPECT_EQ(config.model.router_aux_loss_coef, 0.01);
+  EXPECT_EQ(config.model.norm_type, "rmsnorm");
+  EXPECT_EQ(config.model.hidden_act, "silu");
+  EXPECT_EQ(config.model.init, "small_wang");
+  EXPECT_EQ(config.model.rope_theta, 10000);
+  EXPECT_EQ(config.router.type, "topk");
+  EXPECT_EQ(config.router.block, json::object());
+  EXPECT_EQ(config.data.val, "");
+  EXPECT_EQ(config.train.global_batch_size, 4);
+  EXPECT_EQ(config.train.eval_tokens, 65536);
+  EXPECT_EQ(config.train.recompute, "none");
+  EXPECT_EQ(config.optimizer.beta2, 0.95);
+  EXPECT_EQ(config.schedule.type, "cosine");
+  EXPECT_EQ(config.checkpoint.keep, 2);
+  EXPECT_EQ(config.log.every, 1);
+  EXPECT_EQ(config.device, "auto");
+  EXPECT_EQ(config.precision, "auto");
+  EXPECT_EQ(config.seed, 1);
+}
+
+TEST(Config, LayersAreDenseBeforeTheExperts) {
+  const Config config =
+      parse_config(minimal_with(R"({"model": {"first_k_dense_replace": 1, "intermediate_size": 64}})"), "f.json");
+  EXPECT_FALSE(config.model.layer_is_moe(0));
+  EXPECT_TRUE(config.model.layer_is_moe(1));
+  EXPECT_EQ(config.model.moe_layers(), 1);
+  const Config dense = parse_config(
+      minimal_with(R"({"model": {"num_experts": 0, "moe_intermediate_size": null, "intermediate_size": 64}})"),
+      "f.json");
+  EXPECT_FALSE(dense.model.layer_is_moe(1));
+  EXPECT_EQ(dense.model.moe_layers(), 0);
+}
+
+TEST(Config, RouterBlockIsKeptAsItStands) {
+  const Config config =
+      parse_config(minimal_with(R"({"router": {"type": "mine", "knob": 1, "deep": {"x": [1]}}})"), "f.json");
+  EXPECT_EQ(config.router.type, "mine");
+  EXPECT_EQ(config.router.block, json::parse(R"({"knob": 1, "deep": {"x": [1]}})"));
+}
+
+struct Rule {
+  const char* patch;  // on minimal()
+  const char* error;  // without "f.json: "
+};
+
+class RuleTest : public testing::TestWithParam<Rule> {};
+
+TEST_P(RuleTest, NamesThePlaceAndTheRemedy) {
+  EXPECT_EQ(error_with(GetParam().patch), "f.json: " + std::string(GetParam().error));
+}
+
+const Rule kModelRules[] = {
+    {R"({"model": {"vocab_size": null}})", "model.vocab_size: missing; give a whole number from 2 to 16777216"},
+    {R"({"model": {"vocab_size": 1}})", "model.vocab_size: must be a whole number from 2 to 16777216, not 1"},
+    {R"({"model": {"hidden_size": 0}})", "model.hidden_size: must be a whole number from 1 to 1048576, not 0"},
+    {R"({"model": {"hidden_size": 32.0}})", "model.hidden_size: must be a whole number from 1 to 1048576, not 32.0"},
+    {R"({"model": {"num_hidden_layers": "two"}})",
+     "model.num_hidden_layers: must be a whole number from 1 to 16384, not \"two\""},
+    {R"({"model": {"num_attention_heads": null, "num_heads": 4}})",
+     "model.num_attention_heads: missing; is \"num_heads\" a misspelling of it?"},
+    {R"({"model": {"num_heads": 4}})", "model.num_heads: unknown key; did you mean \"num_attention_heads\"?"},
+    {R"({"model": {"num_attention_heads": 5}})",
+     "model.num_attention_heads: must divide hidden_size 32, not 5; or give head_dim"},
+    {R"({"model": {"num_attention_heads": 64}})",
+     "model.num_attention_heads: must divide hidden_size 32, not 64; or give head_dim"},
+    {R"({"model": {"num_key_value_heads": 3}})", "model.num_key_value_heads: must divide num_attention_heads 4, not 3"},
+    {R"({"model": {"num_key_value_heads": 8}})", "model.num_key_value_heads: must divide num_attention_heads 4, not 8"},
+    {R"({"model": {"head_dim": 7}})", "model.head_dim: must be even, since RoPE turns pairs, not 7"},
+    {R"({"model": {"num_attention_heads": 32}})", "model.head_dim: must be even, since RoPE turns pairs, not 1"},
+    {R"({"model": {"num_experts_per_tok": 9}})", "model.num_experts_per_tok: must be at most num_experts 8, not 9"},
+    {R"({"model": {"moe_intermediate_size": null}})",
+     "model.moe_intermediate_size: must be at least 1: it is the width of each of the 8 experts"},
+    {R"({"model": {"num_experts": 0}})",
+     "model.intermediate_size: must be at least 1: it is the width of the dense layers, which num_experts 0 asks for"},
+    {R"({"model": {"first_k_dense_replace": 1}})",
+     "model.intermediate_size: must be at least 1: it is the width of the dense layers, which first_k_dense_replace "
+     "asks "
+     "for"},
+    {R"({"model": {"first_k_dense_replace": 3, "intermediate_size": 64}})",
+     "model.first_k_dense_replace: must be at most num_hidden_layers 2, not 3"},
+    {R"({"model": {"num_experts": 0, "intermediate_size": 64, "n_shared_experts": 1}})",
+     "model.n_shared_experts: must be 0 without experts, not 1; or give num_experts"},
+    {R"({"model": {"norm_topk_prob": true}, "router": {"type": "default"}})",
+     "model.norm_topk_prob: must be false with router.type \"default\", whose gates are the whole softmax"},
+    {R"({"model": {"norm_topk_prob": 1}})", "model.norm_topk_prob: must be true or false, not 1"},
+    {R"({"model": {"router_aux_loss_coef": -1}})",
+     "model.router_aux_loss_coef: must be a number of at least 0, not -1"},
+    {R"({"model": {"hidden_act": "swiglu"}})",
+     "model.hidden_act: must be one of \"silu\", \"gelu\", not \"swiglu\"; did you mean \"silu\"?"},
+    {R"({"model": {"norm_type": "none"}})", "model.norm_type: must be one of \"rmsnorm\", \"layernorm\", not \"none\""},
+    {R"({"model": {"rms_norm_eps": 0}})", "model.rms_norm_eps: must be above 0"},
+    {R"({"model": {"init": "gpt3"}})",
+     "model.init: must be one of \"small_wang\", \"small\", \"normal\", \"gpt2\", not \"gpt3\"; did you mean "
+     "\"gpt2\"?"},
+    {R"({"model": {"initializer_range": 0}})", "model.initializer_range: must be above 0"},
+    {R"({"model": {"max_position_embeddings": 8}})",
+     "train.sequence_length: must be at most model.max_position_embeddings 8, not 16"},
+    {R"({"model": {"hidden_size": 1048576, "num_hidden_layers": 16384, "num_experts": 65536,
+                   "moe_intermediate_size": 1048576}})",
+     "model: the parameters would be more than a 64-bit count of bytes can hold; lower the sizes"},
+};
+
+const Rule kRunRules[] = {
+    {R"({"modle": {}})", "modle: unknown key; did you mean \"model\"?"},
+    {R"({"model": null, "modell": {}})", "modell: unknown key; did you mean \"model\"?"},
+    {R"({"train": 3})", "train: must be an object {...}, not 3"},
+    {R"({"router": "topk"})", "router: must be an object {...}, not \"topk\""},
+    {R"({"router": {"type": 1}})", "router.type: must be a string, not 1"},
+    {R"({"data": {"train": null}})", "data.train: missing; give a string"},
+    {R"({"data": {"train": ""}})", "data.train: must name the training shards, as in \"data/train_*.bin\""},
+    {R"({"data": {"vall": "x"}})", "data.vall: unknown key; did you mean \"val\"?"},
+    {R"({"train": {"steps": null}})", "train.steps: missing; give a whole number from 1 to 1099511627776"},
+    {R"({"train": {"steps": 1e3}})", "train.steps: must be a whole number from 1 to 1099511627776, not 1000.0"},
+    {R"({"train": {"sequence_length": 0}})", "train.sequence_length: must be a whole number from 1 to 16777216, not 0"},
+    {R"({"train": {"micro_batch_size": null}})",
+     "train.micro_batch_size: missing; give a whole number from 1 to 16777216"},
+    {R"({"train": {"global_batch_size": 6}})",
+     "train.global_batch_size: must be a multiple of micro_batch_size 4, not 6"},
+    {R"({"train": {"global_batch_size": 2}})",
+     "train.global_batch_size: must be a multiple of micro_batch_size 4, not 2"},
+    {R"({"train": {"eval_every": -1}})", "train.eval_every: must be a whole number from 0 to 1099511627776, not -1"},
+    {R"({"train": {"recompute": "all"}})", "train.recompute: must be one of \"none\", \"block\", not \"all\""},
+    {R"({"train": {"batch_size": 4}})", "train.batch_size: unknown key; did you mean \"micro_batch_size\"?"},
+    {R"({"train": {"micro_batch_size": 16777216, "sequence_length": 16777216}})",
+     "train.micro_batch_size: one micro-batch would be more than a 64-bit count of bytes can hold; lower it or "
+     "sequence_length"},
+    {R"({"train": {"steps": 1099511627776, "global_batch_size": 16777216}})",
+     "train.steps: the run's tokens would be more than a 64-bit count can hold; lower it"},
+    {R"({"optimizer": {"type": "sgd"}})", "optimizer.type: must be \"adamw\", not \"sgd\""},
+    {R"({"optimizer": {"learning_rate": null}})", "optimizer.learning_rate: missing; give a number of at least 0"},
+    {R"({"optimizer": {"learning_rate": 0}})", "optimizer.learning_rate: must be above 0"},
+    {R"({"optimizer": {"learning_rate": -1}})", "optimizer.learning_rate: must be a number of at least 0, not -1"},
+    {R"({"optimizer": {"beta1": 1}})", "optimizer.beta1: must be below 1"},
+    {R"({"optimizer": {"beta2": 1.0}})", "optimizer.beta2: must be below 1"},
+    {R"({"optimizer": {"beta1": -0.1}})", "optimizer.beta1: must be a number from 0 to 1, not -0.1"},
+    {R"({"optimizer": {"eps": 0}})", "optimizer.eps: must be above 0"},
+    {R"({"optimizer": {"weight_decay": -0.1}})", "optimizer.weight_decay: must be a number of at least 0, not -0.1"},
+    {R"({"optimizer": {"grad_clip": "off"}})", "optimizer.grad_clip: must be a number of at least 0, not \"off\""},
+    {R"({"schedule": {"type": "linear"}})",
+     "schedule.type: must be one of \"cosine\", \"constant\", \"wsd\", not \"linear\""},
+    {R"({"schedule": {"warmup_steps": 101}})", "schedule.warmup_steps: must be at most train.steps 100, not 101"},
+    {R"({"schedule": {"min_lr_ratio": 1.5}})", "schedule.min_lr_ratio: must be a number from 0 to 1, not 1.5"},
+    {R"({"schedule": {"type": "wsd"}})", "schedule.decay_steps: must be at least 1 with schedule.type \"wsd\""},
+    {R"({"schedule": {"type": "wsd", "warmup_steps": 10, "decay_steps": 91}})",
+     "schedule.decay_steps: warmup_steps and decay_steps must fit in train.steps 100, not 10 + 91"},
+    {R"({"checkpoint": {"keep": -1}})", "checkpoint.keep: must be a whole number of at least 0, not -1"},
+    {R"({"checkpoint": {"every": -1}})", "checkpoint.every: must be a whole number from 0 to 1099511627776, not -1"},
+    {R"({"log": {"every": 0}})", "log.every: must be a whole number from 1 to 1099511627776, not 0"},
+    {R"({"device": "cdua"})",
+     "device: must be one of \"auto\", \"cpu\", \"cuda\", not \"cdua\"; did you mean \"cuda\"?"},
+    {R"({"precision": "fp16"})",
+     "precision: must be one of \"auto\", \"f32\", \"bf16\", not \"fp16\"; did you mean \"bf16\"?"},
+    {R"({"seed": -1})", "seed: must be a whole number of at least 0, not -1"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Model, RuleTest, testing::ValuesIn(kModelRules));
+INSTANTIATE_TEST_SUITE_P(Run, RuleTest, testing::ValuesIn(kRunRules));
+
+TEST(Config, LimitsThemselvesAreAllowed) {
+  for (const char* patch : {
+           R"({"model": {"num_key_value_heads": 1}})",
+           R"({"model": {"num_key_value_heads": 2}})",
+           R"({"model": {"num_attention_heads": 5, "head_dim": 8}})",
+           R"({"model": {"num_experts_per_tok": 8}})",
+           R"({"model": {"n_shared_experts": 2}})",
+           R"({"model": {"first_k_dense_replace": 2, "intermediate_size": 64}})",
+           R"({"model": {"norm_topk_prob": true}})",
+           R"({"model": {"norm_topk_prob": true}, "router": {"type": "topk"}})",
+           R"({"model": {"max_position_embeddings": 17}})",
+           R"({"model": {"num_experts": 0, "num_experts_per_tok": 2, "intermediate_size": 64}})",
+           R"({"train": {"global_batch_size": 12}})",
+           R"({"optimizer": {"beta1": 0, "beta2": 0, "grad_clip": 0, "weight_decay": 0}})",
+           R"({"schedule": {"warmup_steps": 100}})",
+           R"({"schedule": {"type": "wsd", "warmup_steps": 10, "decay_steps": 90}})",
+           R"({"checkpoint": {"keep": 0}, "seed": 9223372036854775807})",
+       })
+    EXPECT_EQ(error_with(patch), "no error") << patch;
+}
+
+// The largest models anyone has described must pass the guard against overflow.
+TEST(Config, TrillionParametersPass) {
+  EXPECT_EQ(error_with(R"({"model": {"vocab_size": 256000, "hidden_size": 16384, "num_hidden_layers": 120,
+                                     "num_attention_heads": 128, "num_experts": 1024, "num_experts_per_tok": 16,
+                                     "moe_intermediate_size": 4096},
+                           "train": {"sequence_length": 131072, "micro_batch_size": 8, "global_batch_size": 4096,
+                                     "steps": 1000000}})"),
+            "no error");
+}
+
+TEST(Config, TheRootMustBeAnObject) {
+  EXPECT_EQ(error_of([] { parse_config(json::array({1}), "f.json"); }), "f.json: must be an object {...}, not [1]");
+}
+
+TEST(Config, ErrorKeepsItsParts) {
+  try {
+    parse_config(minimal_with(R"({"seed": -1})"), "f.json");
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_EQ(error.path, "seed");
+    EXPECT_EQ(error.why, "must be a whole number of at least 0, not -1");
+  }
+}
+
+TEST(Config, RoundTripsWithEveryFieldChanged) {
+  const json changed = json::parse(R"({
+    "model": {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 5, "num_attention_heads": 6,
+              "num_key_value_heads": 3, "head_dim": 10, "intermediate_size": 70, "moe_intermediate_size": 30,
+              "num_experts": 12, "num_experts_per_tok": 4, "n_shared_experts": 2, "first_k_dense_replace": 1,
+              "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "router_z_loss_coef": 1e-3,
+              "hidden_act": "gelu", "norm_type": "layernorm", "rms_norm_eps": 1e-6, "qk_norm": true,
+              "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
+              "initializer_range": 0.03},
+    "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
+    "data": {"train": "t", "val": "v", "tokenizer": "k"},
+    "train": {"steps": 7, "sequence_length": 20, "micro_batch_size": 3, "global_batch_size": 9, "eval_every": 2,
+              "eval_tokens": 0, "recompute": "block"},
+    "optimizer": {"type": "adamw", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
+                  "grad_clip": 0.7},
+    "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3},
+    "checkpoint": {"every": 5, "keep": 0},
+    "log": {"every": 3},
+    "device": "cpu", "precision": "f32", "seed": 42})");
+  const Config config = parse_config(changed, "f.json");
+  // Every value above differs from its default, so a field that is not read, or not written, shows up here.
+  EXPECT_EQ(json(to_json(config)), changed);
+  const Config again = parse_config(json::parse(to_json(config).dump()), "f.json");
+  EXPECT_TRUE(again == config);
+}
+
+TEST(Config, JsonKeepsTheOrderOfTheFile) {
+  std::vector<std::string> keys;
+  const nlohmann::ordered_json out = to_json(parse_config(minimal_with(R"({"router": {"a": 1}})"), "f.json"));
+  for (const auto& item : out.items()) keys.push_back(item.key());
+  EXPECT_EQ(keys, (std::vector<std::string>{"model", "router", "data", "train", "optimizer", "schedule", "checkpoint",
+                                            "log", "device", "precision", "seed"}));
+  EXPECT_EQ(out["model"].begin().key(), "vocab_size");
+  EXPECT_EQ(out["router"].dump(), R"({"type":"topk","a":1})");
+  EXPECT_EQ(out["log"].dump(), R"({"every":1})");
+}
+
+}  // namespace
+}  // namespace gptmoe

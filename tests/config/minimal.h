@@ -1,0 +1,37 @@
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/check.h"
+
+namespace gptmoe {
+
+// The least a configuration must say: everything else has a default.
+inline nlohmann::json minimal() {
+  return nlohmann::json::parse(R"({
+    "model": {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+              "moe_intermediate_size": 48, "num_experts": 8},
+    "data": {"train": "train_*.bin"},
+    "train": {"steps": 100, "sequence_length": 16, "micro_batch_size": 4},
+    "optimizer": {"learning_rate": 1e-3}})");
+}
+
+// minimal() with an RFC 7396 merge patch: null removes a key.
+inline nlohmann::json minimal_with(const std::string& patch) {
+  nlohmann::json out = minimal();
+  out.merge_patch(nlohmann::json::parse(patch));
+  return out;
+}
+
+// What the action's UserError says; "no error" when there was none.
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace gptmoe

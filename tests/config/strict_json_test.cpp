@@ -1,0 +1,80 @@
+#include "config/strict_json.h"
+
+#include <gtest/gtest.h>
+
+#include "config/minimal.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+std::string error_in(const std::string& content, bool comments = true) {
+  return error_of([&] { parse_strict_json(content, "f.json", comments); });
+}
+
+TEST(StrictJson, AllowsBothKindsOfComment) {
+  EXPECT_EQ(
+      parse_strict_json("// head\n{/* one\n two */\"a\": 1, // tail\n\"b\": \"// no /* comment\"}\n// end", "f", true),
+      json::parse(R"({"a": 1, "b": "// no /* comment"})"));
+}
+
+TEST(StrictJson, CommentsAreErrorsWhereNotAllowed) {
+  EXPECT_TRUE(error_in("1 // one", false).starts_with("f.json:1:3: syntax error")) << error_in("1 // one", false);
+}
+
+TEST(StrictJson, ErrorsNameLineColumnAndWhatWasExpected) {
+  EXPECT_EQ(error_in("{\n  \"a\": 1,\n}"),
+            "f.json:3:1: syntax error while parsing object key - unexpected '}'; expected string literal");
+  EXPECT_EQ(error_in("{\"a\" 1}"),
+            "f.json:1:6: syntax error while parsing object separator - unexpected number literal; expected ':'");
+  EXPECT_EQ(error_in("{\"a\": [1, 2}"), "f.json:1:12: syntax error while parsing array - unexpected '}'; expected ']'");
+  EXPECT_EQ(error_in("{\"a\": 1}\n\n  {"),
+            "f.json:3:3: syntax error while parsing value - unexpected '{'; expected end of input");
+  EXPECT_EQ(error_in("{\n\"a\": 1\n"),
+            "f.json:3:1: syntax error while parsing object - unexpected end of input; expected '}'");
+}
+
+TEST(StrictJson, EmptyFileIsAnError) {
+  const std::string wanted =
+      "syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal";
+  EXPECT_EQ(error_in(""), "f.json:1:1: " + wanted);
+  EXPECT_EQ(error_in("// only\n"), "f.json:2:1: " + wanted);
+}
+
+TEST(StrictJson, EveryErrorIsOneLineWithItsPosition) {
+  for (const std::string content : {"{\"a\": tru}", "{'a': 1}", "{\"a\": \"line\nbreak\"}", "{\"a\": 01}",
+                                    "{\"a\": .5}", "{\"a\": NaN}", "{\"a\": \"\xff\"}", "{\"a\": \"\\x\"}",
+                                    "{/* open\n\n", "{\"a\": 1 / 2}", "\xef\xbb", "[1,,2]", "{,}", "]", "\"open"}) {
+    const std::string error = error_in(content);
+    EXPECT_TRUE(error.starts_with("f.json:1:") || (content.starts_with("{/*") && error.starts_with("f.json:3:")))
+        << error;
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+    EXPECT_EQ(error.find("json.exception"), std::string::npos) << error;
+  }
+}
+
+TEST(StrictJson, AWholeFileInsideACommentIsNotQuoted) {
+  EXPECT_LT(error_in("{/*" + std::string(10000, 'x')).size(), 200u);
+}
+
+TEST(StrictJson, NumbersBeyondDoubleAreErrors) {
+  EXPECT_EQ(error_in("{\"a\": 1e999}"), "f.json: number overflow parsing '1e999'");
+}
+
+TEST(StrictJson, AKeyGivenTwiceIsAnError) {
+  EXPECT_EQ(error_in(R"({"a": 1, "b": 2, "a": 1})"), "f.json: a: given twice; keep one");
+  EXPECT_EQ(error_in(R"({"m": {"x": 1}, "t": {"x": 1, "y": [{"x": 1}], "x": 2}})"),
+            "f.json: t.x: given twice; keep one");
+  EXPECT_EQ(error_in(R"({"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]})"), "no error");
+}
+
+TEST(StrictJson, DeepNestingIsAnErrorNotACrash) {
+  EXPECT_EQ(error_in(std::string(200000, '[')), "f.json: nested deeper than 32 levels");
+  std::string objects;
+  for (int i = 0; i < 100000; ++i) objects += "{\"a\":";
+  EXPECT_EQ(error_in(objects), "f.json: nested deeper than 32 levels");
+}
+
+}  // namespace
+}  // namespace gptmoe
