@@ -1,0 +1,88 @@
+#include "data/loader.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/progress.h"
+#include "data/shuffle.h"
+
+namespace gptmoe {
+
+TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
+  GPTMOE_CHECK(options_.sequence_length > 0 && options_.vocab_size > 0);
+  GPTMOE_CHECK(options_.rank >= 0 && options_.rank < options_.world_size);
+  const auto paths = glob_files(options_.shards);
+  if (paths.empty())
+    user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode or correct the path");
+  const int64_t T = options_.sequence_length;
+  int64_t longest = 0;
+  first_window_.push_back(0);
+  shards_.reserve(paths.size());
+  for (const auto& path : paths) {
+    const Shard& shard = shards_.emplace_back(path);
+    tokens_ += shard.size();
+    longest = std::max(longest, shard.size());
+    first_window_.push_back(first_window_.back() + std::max<int64_t>(shard.size() - 1, 0) / T);
+  }
+  if (windows() == 0)
+    user_error(options_.shards, ": the longest of ", shards_.size(), shards_.size() == 1 ? " shard" : " shards",
+               " has ", grouped_digits(longest), " tokens, too few for sequence_length ", grouped_digits(T),
+               " (a window takes ", grouped_digits(T + 1), "); lower train.sequence_length or give more text");
+}
+
+void TokenLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) {
+  const int64_t T = options_.sequence_length, B = inputs_BT.size(0);
+  GPTMOE_CHECK(inputs_BT.has_sizes({B, T}) && targets_BT.has_sizes({B, T}), inputs_BT.describe());
+  auto *inputs = inputs_BT.as<int32_t>(), *targets = targets_BT.as<int32_t>();
+  for (int64_t b = 0; b < B; ++b) read_window(window_at(options_.rank * B + b), inputs + b * T, targets + b * T);
+  position_ += B * options_.world_size;
+  epoch_ += position_ / windows();
+  position_ %= windows();
+}
+
+void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const {
+  const int64_t T = options_.sequence_length;
+  GPTMOE_CHECK(inputs_T.count() == T && targets_T.count() == T, inputs_T.describe());
+  read_window(index, inputs_T.as<int32_t>(), targets_T.as<int32_t>());
+}
+
+LoaderState TokenLoader::state() const { return {epoch_, position_, windows()}; }
+
+void TokenLoader::restore(const LoaderState& state) {
+  if (state.windows != windows())
+    user_error(options_.shards, ": the saved run read ", grouped_digits(state.windows), " windows an epoch, here are ",
+               grouped_digits(windows()),
+               "; resume with the same shards and train.sequence_length, or start a new run");
+  if (state.epoch < 0 || state.position < 0 || state.position >= windows())
+    user_error(options_.shards, ": saved loader position ", state.position, " of epoch ", state.epoch,
+               " does not exist (", grouped_digits(windows()), " windows); the checkpoint is damaged, use another");
+  epoch_ = state.epoch;
+  position_ = state.position;
+}
+
+int64_t TokenLoader::window_at(int64_t offset) const {
+  const int64_t place = position_ + offset, index = place % windows();
+  if (options_.order == WindowOrder::sequential) return index;
+  return shuffled_index(index, windows(), options_.seed, static_cast<uint64_t>(epoch_ + place / windows()));
+}
+
+void TokenLoader::read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const {
+  GPTMOE_CHECK(index >= 0 && index < windows(), "window ", index, " of ", windows());
+  // The last shard that begins at or before the window; shards without windows begin where the next one does.
+  const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), index);
+  const auto s = static_cast<size_t>(after - first_window_.begin()) - 1;
+  const Shard& shard = shards_[s];
+  const int64_t T = options_.sequence_length, first = (index - first_window_[s]) * T;
+  shard.copy(first, T, inputs_T);
+  shard.copy(first + 1, T, targets_T);
+  const auto outside = [V = static_cast<uint64_t>(options_.vocab_size)](int32_t id) {
+    return static_cast<uint32_t>(id) >= V;
+  };
+  for (int64_t t = 0; t <= T; ++t)
+    if (outside(t < T ? inputs_T[t] : targets_T[T - 1]))
+      user_error(shard.path().string(), ": token ", first + t, " has id ", shard.token(first + t),
+                 ", but model.vocab_size is ", options_.vocab_size,
+                 "; raise model.vocab_size or encode the text with the model's tokenizer");
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,66 @@
+#pragma once
+// Token shards: llm.c's two file formats, so its FineWeb shards load unchanged.
+//   bytes 0..1023   header, 256 little-endian int32: [0] magic, [1] version, [2] number of tokens, the rest 0
+//   then            the tokens, little-endian: uint16 (magic 20240520, version 1) or
+//                                              uint32 (magic 20240801, version 7, vocabularies over 65,536)
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+#include "base/file.h"
+
+namespace gptmoe {
+
+constexpr int64_t kShardHeaderBytes = 1024;
+constexpr int64_t kMaxShardTokens = 2147483647;  // the header counts in an int32
+
+struct ShardFormat {
+  int32_t magic, version;
+  int token_bytes;
+};
+constexpr ShardFormat kShardU16{20240520, 1, 2};
+constexpr ShardFormat kShardU32{20240801, 7, 4};
+
+// The narrower format that holds every id of a vocabulary of `vocab_size` entries.
+constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab_size > 65536 ? kShardU32 : kShardU16; }
+
+// A shard on disk, memory-mapped and read-only.
+class Shard {
+ public:
+  // Throws UserError naming the file: missing, empty, truncated, not a shard, unknown version, wrong size.
+  explicit Shard(const std::filesystem::path& path);
+
+  int64_t size() const { return size_; }  // tokens
+  const ShardFormat& format() const { return *format_; }
+  const std::filesystem::path& path() const { return file_.path(); }
+
+  // 0 <= i < size(). Ids are as stored: nothing here knows the vocabulary.
+  uint32_t token(int64_t i) const;
+  // Tokens [first, first + count) = into out[0..count); an id above 2^31 - 1 turns negative.
+  void copy(int64_t first, int64_t count, int32_t* out) const;
+
+ private:
+  MappedFile file_;
+  const ShardFormat* format_ = nullptr;
+  int64_t size_ = 0;
+};
+
+// Writes a shard; the file appears under its name when commit() returns, complete, or not at all.
+class ShardWriter {
+ public:
+  // The format follows from `vocab_size`.
+  ShardWriter(const std::filesystem::path& path, int64_t vocab_size);
+
+  // Every id in [0, vocab_size).
+  void append(std::span<const int32_t> tokens);
+  int64_t size() const { return size_; }
+  void commit();
+
+ private:
+  AtomicFile file_;
+  int64_t vocab_size_;
+  const ShardFormat& format_;
+  int64_t size_ = 0;
+};
+
+}  // namespace gptmoe

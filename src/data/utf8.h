@@ -1,0 +1,22 @@
+#pragma once
+// UTF-8 (RFC 3629), one code point at a time, over bytes that need not be valid.
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace gptmoe {
+
+constexpr uint32_t kMalformed = 0xFFFFFFFF;
+
+struct CodePoint {
+  uint32_t value;  // kMalformed where no valid sequence starts
+  int bytes;       // length in the text; 1 when malformed
+};
+
+// The code point at text[at], at < text.size(). Overlong forms, surrogates and cut sequences are malformed.
+CodePoint read_code_point(std::string_view text, size_t at);
+
+// out += value in UTF-8; value <= 0x10FFFF.
+void append_utf8(std::string& out, uint32_t value);
+
+}  // namespace gptmoe
