@@ -19,6 +19,8 @@ class OptimOps {
   // out = x; same dtype and count.
   virtual void copy(const Tensor& out, const Tensor& x) = 0;
 
+  // sum_1 += sum of x; everything in stat, in a fixed order.
+  virtual void accumulate_sum(const Tensor& sum_1, const Tensor& x) = 0;
   // sum_1 = sum of squares of x (stat), in a fixed order.
   virtual void squared_norm(const Tensor& sum_1, const Tensor& x) = 0;
   // scale_1 = min(1, max_norm / sqrt(squared_norm_1)); 1 when max_norm is 0 (stat).

@@ -1,0 +1,247 @@
+#include <limits>
+
+#include "kernels/cpu/attention_tiles.h"
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/thread_buffer.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+namespace {
+
+constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
+
+struct Shape {
+  int64_t B, T, H, G, S, D;
+  int64_t padded_T, padded_D;  // whole blocks, whole vectors
+  Real scale;
+};
+
+Shape shape_of(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
+  GPTMOE_CHECK(out_BTHD.rank() == 4 && qkv_BTSD.rank() == 4);
+  Shape s;
+  s.B = qkv_BTSD.size(0), s.T = qkv_BTSD.size(1), s.S = qkv_BTSD.size(2), s.D = qkv_BTSD.size(3);
+  s.H = out_BTHD.size(2), s.G = (s.S - s.H) / 2;
+  GPTMOE_CHECK(out_BTHD.has_sizes({s.B, s.T, s.H, s.D}) && lse_BHT.has_sizes({s.B, s.H, s.T}) && s.G > 0 &&
+                   s.S == s.H + 2 * s.G && s.H % s.G == 0,
+               out_BTHD.describe(), " and ", lse_BHT.describe(), " from ", qkv_BTSD.describe());
+  s.padded_T = round_up(s.T, kKeyBlock);
+  s.padded_D = round_up(s.D, kLanes);
+  s.scale = Real{1} / std::sqrt(static_cast<Real>(s.D));
+  return s;
+}
+
+// ---- Forward -------------------------------------------------------------------------------------
+
+struct ForwardBuffers {
+  Real *key_panels, *values;           // one key/value head
+  Real *query_columns, *out, *scores;  // one block of queries
+  Real max[kQueryBlock], sum[kQueryBlock];
+};
+
+// <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes) in rows of kKeyBlock; those after the
+// causal limit, which is `limit` keys for the first row and one more for each next, become minus infinity.
+void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
+                   int64_t D) {
+  multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
+                              kKeyBlock, false);
+  for (int64_t i = 0; i < kTileRows; ++i)
+    for (int64_t j = limit + i; j < columns; ++j) scores[i * kKeyBlock + j] = kMinusInfinity;
+}
+
+// The online softmax: kTileRows rows meet a block of keys. `limit` as above.
+void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
+  const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
+  Real* out = w.out + row * s.padded_D;
+  masked_scores(w.scores, columns, limit, w.query_columns + row, w.key_panels + first_key * s.D, s.D);
+  for (int64_t i = 0; i < kTileRows; ++i) {
+    Real* scores = w.scores + i * kKeyBlock;
+    Real &max = w.max[row + i], &sum = w.sum[row + i];
+    const Real new_max = std::max(max, s.scale * max_of(scores, columns));
+    const Real correction = exp_real(max - new_max);
+    exp_in_place(scores, columns, s.scale, new_max);
+    sum = sum * correction + sum_of(scores, columns);
+    max = new_max;
+    if (first_key > 0)
+      for (int64_t d = 0; d < s.padded_D; ++d) out[i * s.padded_D + d] *= correction;
+  }
+  multiply_columns<kTileRows>(s.padded_D, keys, w.scores, kKeyBlock, 1, w.values + first_key * s.padded_D, s.padded_D,
+                              kPanel, out, s.padded_D, first_key > 0);
+}
+
+// One block of one head's queries against all keys before them. q and out are the block's first rows in their tensors.
+void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const Real* q, Real* out, Real* lse) {
+  const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
+  transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
+  std::fill_n(w.max, padded_rows, kMinusInfinity);
+  std::fill_n(w.sum, padded_rows, Real{0});
+  for (int64_t key = 0; key < first_query + padded_rows; key += kKeyBlock)
+    for (int64_t row = 0; row < padded_rows; row += kTileRows)
+      if (first_query + row >= key) forward_tile(s, w, row, key, first_query + row - key + 1);
+  for (int64_t i = 0; i < rows; ++i) {
+    lse[i] = w.max[i] + std::log(w.sum[i]);
+    const Real inverse = Real{1} / w.sum[i];
+    for (int64_t d = 0; d < s.D; ++d) out[i * s.H * s.D + d] = w.out[i * s.padded_D + d] * inverse;
+  }
+}
+
+ForwardBuffers forward_buffers(const Shape& s) {
+  static thread_local ThreadBuffer buffer;
+  const int64_t head = s.padded_T * s.padded_D, block = kQueryBlock * s.padded_D;
+  Real* memory = buffer.get(2 * head + 2 * block + kTileRows * kKeyBlock);
+  ForwardBuffers w;
+  w.key_panels = memory, w.values = w.key_panels + head, w.query_columns = w.values + head,
+  w.out = w.query_columns + block, w.scores = w.out + block;
+  return w;
+}
+
+// ---- Backward ------------------------------------------------------------------------------------
+// With P = exp(scale * S - lse) and delta_n = <dout_n, out_n> (Dao 2023):
+//   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
+
+struct BackwardBuffers {
+  Real *keys, *key_panels, *value_panels, *dkeys, *dvalues;         // one key/value head
+  Real *queries, *query_columns, *douts, *dout_columns, *dqueries;  // one block of queries
+  Real *probs, *dscores;                                            // (kQueryBlock, kKeyBlock)
+  Real delta[kQueryBlock], lse[kQueryBlock];
+};
+
+// P and dS of kTileRows queries and a block of keys, and the queries' share of dQ.
+void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
+  const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
+  Real *probs = w.probs + row * kKeyBlock, *dscores = w.dscores + row * kKeyBlock;
+  masked_scores(probs, columns, limit, w.query_columns + row, w.key_panels + first_key * s.D, s.D);
+  multiply_columns<kTileRows>(columns, s.D, w.dout_columns + row, 1, kQueryBlock, w.value_panels + first_key * s.D,
+                              kPanel, s.D * kPanel, dscores, kKeyBlock, false);
+  for (int64_t i = 0; i < kTileRows; ++i) {
+    Real *p = probs + i * kKeyBlock, *ds = dscores + i * kKeyBlock;
+    const Real lse = w.lse[row + i], delta = w.delta[row + i];
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) {
+      p[j] = exp_real(s.scale * p[j] - lse);
+      ds[j] = p[j] * (ds[j] - delta);
+    }
+  }
+  multiply_columns<kTileRows>(s.padded_D, keys, dscores, kKeyBlock, 1, w.keys + first_key * s.padded_D, s.padded_D,
+                              kPanel, w.dqueries + row * s.padded_D, s.padded_D, first_key > 0);
+}
+
+// A block of queries' share of dK and dV of a block of keys. `limit` as above, for the block's first row.
+void backward_keys(const Shape& s, BackwardBuffers& w, int64_t rows, int64_t first_key, int64_t limit) {
+  const int64_t keys = std::min(kKeyBlock, limit + rows - 1);
+  for (int64_t j = 0; j < keys; j += kTileRows) {
+    const int64_t first = std::max<int64_t>(0, j - (limit - 1));  // the first query that sees key j
+    const int64_t at = first * kKeyBlock + j, from = first * s.padded_D, to = (first_key + j) * s.padded_D;
+    multiply_columns<kTileRows>(s.padded_D, rows - first, w.probs + at, 1, kKeyBlock, w.douts + from, s.padded_D,
+                                kPanel, w.dvalues + to, s.padded_D, true);
+    multiply_columns<kTileRows>(s.padded_D, rows - first, w.dscores + at, 1, kKeyBlock, w.queries + from, s.padded_D,
+                                kPanel, w.dkeys + to, s.padded_D, true);
+  }
+}
+
+struct HeadRows {
+  const Real *q, *out, *dout, *lse;
+  Real* dq;
+};
+
+// One block of one query head's queries against all keys before them.
+void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, const HeadRows& head) {
+  const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
+  const int64_t qkv_row = s.S * s.D, out_row = s.H * s.D;
+  const Real *q = head.q + first_query * qkv_row, *out = head.out + first_query * out_row,
+             *dout = head.dout + first_query * out_row;
+  copy_rows(w.queries, s.padded_D, padded_rows, q, qkv_row, rows, s.D);
+  transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, qkv_row, rows, s.D);
+  copy_rows(w.douts, s.padded_D, padded_rows, dout, out_row, rows, s.D);
+  transpose_to_panels(w.dout_columns, kQueryBlock, padded_rows, dout, out_row, rows, s.D);
+  std::fill_n(w.lse, kQueryBlock, Real{0});
+  std::fill_n(w.delta, kQueryBlock, Real{0});
+  for (int64_t i = 0; i < rows; ++i) {
+    w.lse[i] = head.lse[first_query + i];
+    Real delta = 0;
+#pragma omp simd reduction(+ : delta)
+    for (int64_t d = 0; d < s.D; ++d) delta += dout[i * out_row + d] * out[i * out_row + d];
+    w.delta[i] = delta;
+  }
+  for (int64_t key = 0; key < first_query + padded_rows; key += kKeyBlock) {
+    const int64_t first_row = std::max<int64_t>(0, key - first_query);
+    for (int64_t row = first_row; row < padded_rows; row += kTileRows)
+      backward_queries(s, w, row, key, first_query + row - key + 1);
+    backward_keys(s, w, padded_rows, key, first_query - key + 1);
+  }
+  Real* dq = head.dq + first_query * qkv_row;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t d = 0; d < s.D; ++d) dq[i * qkv_row + d] = w.dqueries[i * s.padded_D + d] * s.scale;
+}
+
+BackwardBuffers backward_buffers(const Shape& s) {
+  static thread_local ThreadBuffer buffer;
+  const int64_t head = s.padded_T * s.padded_D, block = kQueryBlock * s.padded_D, scores = kQueryBlock * kKeyBlock;
+  Real* memory = buffer.get(5 * head + 5 * block + 2 * scores);
+  BackwardBuffers w;
+  w.keys = memory, w.key_panels = w.keys + head, w.value_panels = w.key_panels + head, w.dkeys = w.value_panels + head,
+  w.dvalues = w.dkeys + head;
+  w.queries = w.dvalues + head, w.query_columns = w.queries + block, w.douts = w.query_columns + block,
+  w.dout_columns = w.douts + block, w.dqueries = w.dout_columns + block;
+  w.probs = w.dqueries + block, w.dscores = w.probs + scores;
+  return w;
+}
+
+}  // namespace
+
+void CpuOps::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
+  const Shape s = shape_of(out_BTHD, lse_BHT, qkv_BTSD);
+  Real *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
+  const Real* qkv = qkv_BTSD.as<Real>();
+  const int64_t qkv_row = s.S * s.D, group = s.H / s.G;
+  parallel_ranges(threads_, s.B * s.H, 1, [&](int64_t begin, int64_t end, int) {
+    ForwardBuffers w = forward_buffers(s);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t b = unit / s.H, h = unit % s.H, g = h / group;
+      const Real* tokens = qkv + b * s.T * qkv_row;
+      if (unit == begin || h % group == 0) {
+        transpose_to_panels(w.key_panels, kPanel, s.T, tokens + (s.H + g) * s.D, qkv_row, s.T, s.D);
+        copy_rows(w.values, s.padded_D, round_up(s.T, kTileRows), tokens + (s.H + s.G + g) * s.D, qkv_row, s.T, s.D);
+      }
+      for (int64_t t = 0; t < s.T; t += kQueryBlock)
+        forward_block(s, w, t, tokens + t * qkv_row + h * s.D, out + ((b * s.T + t) * s.H + h) * s.D,
+                      lse + unit * s.T + t);
+    }
+  });
+}
+
+void CpuOps::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
+                                const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
+  const Shape s = shape_of(out_BTHD, lse_BHT, qkv_BTSD);
+  GPTMOE_CHECK(dout_BTHD.has_sizes({s.B, s.T, s.H, s.D}) && dqkv_BTSD.has_sizes({s.B, s.T, s.S, s.D}),
+               dqkv_BTSD.describe(), " from ", dout_BTHD.describe());
+  Real* dqkv = dqkv_BTSD.as<Real>();
+  const Real *dout = dout_BTHD.as<Real>(), *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
+  const Real* qkv = qkv_BTSD.as<Real>();
+  const int64_t qkv_row = s.S * s.D, group = s.H / s.G;
+  // A key/value head's gradient is the sum over its group of query heads: the group is the unit.
+  parallel_ranges(threads_, s.B * s.G, 1, [&](int64_t begin, int64_t end, int) {
+    BackwardBuffers w = backward_buffers(s);
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t b = unit / s.G, g = unit % s.G, first = b * s.T * qkv_row;
+      const int64_t key_head = first + (s.H + g) * s.D, value_head = key_head + s.G * s.D;
+      const int64_t padded = round_up(s.T, kTileRows);
+      copy_rows(w.keys, s.padded_D, padded, qkv + key_head, qkv_row, s.T, s.D);
+      transpose_to_panels(w.key_panels, kPanel, s.T, qkv + key_head, qkv_row, s.T, s.D);
+      transpose_to_panels(w.value_panels, kPanel, s.T, qkv + value_head, qkv_row, s.T, s.D);
+      std::fill_n(w.dkeys, padded * s.padded_D, Real{0});
+      std::fill_n(w.dvalues, padded * s.padded_D, Real{0});
+      for (int64_t h = g * group; h < (g + 1) * group; ++h) {
+        const int64_t head = (b * s.T * s.H + h) * s.D;
+        const HeadRows rows{qkv + first + h * s.D, out + head, dout + head, lse + (b * s.H + h) * s.T,
+                            dqkv + first + h * s.D};
+        for (int64_t t = 0; t < s.T; t += kQueryBlock) backward_block(s, w, t, rows);
+      }
+      for (int64_t t = 0; t < s.T; ++t) {
+        for (int64_t d = 0; d < s.D; ++d) dqkv[key_head + t * qkv_row + d] = w.dkeys[t * s.padded_D + d] * s.scale;
+        std::copy_n(w.dvalues + t * s.padded_D, s.D, dqkv + value_head + t * qkv_row);
+      }
+    }
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,0 +1,56 @@
+#pragma once
+// Layouts and products inside attention.cpp: everything is copied into rows padded to whole vectors and heights padded
+// to whole tiles, so that no product has edges.
+#include <algorithm>
+
+#include "kernels/cpu/tile.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+#ifdef __AVX512F__
+constexpr int kTileRows = 8;
+#else
+constexpr int kTileRows = 4;
+#endif
+constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
+constexpr int64_t kQueryBlock = 64;
+constexpr int64_t kKeyBlock = 128;
+static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
+
+// c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel
+// columns of b begin b_panel after the ones before.
+template <int kRows>
+inline void multiply_columns(int64_t columns, int64_t k, const Real* a, int64_t a_row, int64_t a_column, const Real* b,
+                             int64_t b_row, int64_t b_panel, Real* c, int64_t c_row, bool add) {
+  for (; columns > kLanes; columns -= kPanel, b += b_panel, c += kPanel)
+    multiply_tile<kRows, 2>(k, a, a_row, a_column, b, b_row, c, c_row, add);
+  if (columns > 0) multiply_tile<kRows, 1>(k, a, a_row, a_column, b, b_row, c, c_row, add);
+}
+
+// out (padded_rows, padded) = x (rows, D), zero elsewhere.
+inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real* x, int64_t x_row, int64_t rows,
+                      int64_t D) {
+  for (int64_t i = 0; i < rows; ++i) {
+#pragma omp simd
+    for (int64_t d = 0; d < D; ++d) out[i * padded + d] = x[i * x_row + d];
+    for (int64_t d = D; d < padded; ++d) out[i * padded + d] = 0;
+  }
+  std::fill(out + rows * padded, out + padded_rows * padded, Real{0});
+}
+
+// Rows of x (rows, D) as columns of panels: out[panel][d][column] with `width` columns a panel (a multiple of kLanes);
+// columns from `rows` to padded_rows are zero.
+inline void transpose_to_panels(Real* out, int64_t width, int64_t padded_rows, const Real* x, int64_t x_row,
+                                int64_t rows, int64_t D) {
+  for (int64_t first = 0; first < padded_rows; first += kLanes) {
+    Real* to = out + first / width * (width * D) + first % width;
+    const Real* from = x + first * x_row;
+    int64_t d = 0;
+    if (first + kLanes <= rows)
+      for (; d + kLanes <= D; d += kLanes) transpose_square(to + d * width, width, from + d, x_row);
+    for (; d < D; ++d)
+      for (int64_t j = 0; j < kLanes; ++j) to[d * width + j] = first + j < rows ? from[j * x_row + d] : Real{0};
+  }
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

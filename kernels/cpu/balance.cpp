@@ -1,0 +1,64 @@
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/reduce.h"
+#include "kernels/cpu/row_math.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) {
+  const int64_t E = fractions_E.count();
+  GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
+  Real* fractions = fractions_E.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  const double rows = static_cast<double>(offsets[E]);
+  for (int64_t e = 0; e < E; ++e)
+    fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / rows);
+}
+
+void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(loss_1.has_sizes({1}) && fractions_E.has_sizes({E}), fractions_E.describe());
+  const Real *probs = probs_NE.as<Real>(), *fractions = fractions_E.as<Real>();
+  // sum_e f_e mean_n p_ne, summed by tokens first.
+  const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
+    double partial = 0;
+    for (int64_t n = begin; n < end; ++n) partial += dot(probs + n * E, fractions, E);
+    return partial;
+  });
+  *loss_1.as<Real>() = static_cast<Real>(static_cast<double>(E) * sum / static_cast<double>(N));
+}
+
+void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+  const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
+  GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  Real* dprobs = dprobs_NE.as<Real>();
+  const Real* fractions = fractions_E.as<Real>();
+  const Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) add_scaled(dprobs + n * E, factor, fractions, E);
+  });
+}
+
+void CpuOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
+  const int64_t N = lse_N.count();
+  GPTMOE_CHECK(loss_1.has_sizes({1}) && lse_N.has_sizes({N}), lse_N.describe());
+  const Real* lse = lse_N.as<Real>();
+  const double sum = chunked_sum(threads_, N, 1, [=](int64_t begin, int64_t end) {
+    double squares = 0;
+    for (int64_t n = begin; n < end; ++n) squares += static_cast<double>(lse[n]) * lse[n];
+    return squares;
+  });
+  *loss_1.as<Real>() = static_cast<Real>(sum / static_cast<double>(N));
+}
+
+void CpuOps::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), dlogits_NE.describe());
+  Real* dlogits = dlogits_NE.as<Real>();
+  const Real *probs = probs_NE.as<Real>(), *lse = lse_N.as<Real>();
+  const Real factor = static_cast<Real>(2 * scale / static_cast<double>(N));
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) add_scaled(dlogits + n * E, factor * lse[n], probs + n * E, E);
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

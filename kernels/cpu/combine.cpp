@@ -1,0 +1,123 @@
+#include <algorithm>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_math.h"
+#include "kernels/cpu/thread_buffer.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+namespace {
+
+// Tokens whose default terms are one matrix product with the (E, C) default vectors. Libraries multiply up to about a
+// million pairs without packing their operands first; beyond that only a large block is worth the packing.
+int64_t block_tokens(int64_t E, int64_t C) {
+  const int64_t unpacked = 1000000 / (E * C) / 8 * 8;
+  return unpacked > 0 ? std::min<int64_t>(unpacked, 64) : 128;
+}
+
+// drow = weight * dy; returns <dy, row>.
+Real combine_row_backward(Real* drow, Real weight, const Real* dy, const Real* row, int64_t C) {
+  Real sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < C; ++c) {
+    sum += dy[c] * row[c];
+    drow[c] = weight * dy[c];
+  }
+  return sum;
+}
+
+}  // namespace
+
+void CpuOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
+                                  const Tensor& positions_NK) {
+  const int64_t N = y_NC.size(0), C = y_NC.size(1), K = gates_NK.size(1);
+  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && gates_NK.has_sizes({N, K}), rows_RC.describe());
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
+  Real* y = y_NC.as<Real>();
+  const Real *rows = rows_RC.as<Real>(), *gates = gates_NK.as<Real>();
+  const int32_t* positions = positions_NK.as<int32_t>();
+  parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int32_t* position = positions + n * K;
+      std::fill(y + n * C, y + (n + 1) * C, Real{0});
+      add_weighted_rows(y + n * C, C, gates + n * K, K, [=](int64_t k) { return rows + position[k] * C; });
+    }
+  });
+}
+
+void CpuOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
+                                   const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) {
+  const int64_t N = dy_NC.size(0), C = dy_NC.size(1), K = gates_NK.size(1);
+  GPTMOE_CHECK(drows_RC.has_sizes({N * K, C}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
+  GPTMOE_CHECK(dgates_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), gates_NK.describe());
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
+  Real *drows = drows_RC.as<Real>(), *dgates = dgates_NK.as<Real>();
+  const Real *dy = dy_NC.as<Real>(), *rows = rows_RC.as<Real>(), *gates = gates_NK.as<Real>();
+  const int32_t* positions = positions_NK.as<int32_t>();
+  parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
+    for (int64_t slot = begin * K; slot < end * K; ++slot) {
+      const int64_t row = positions[slot] * C;
+      dgates[slot] = combine_row_backward(drows + row, gates[slot], dy + slot / K * C, rows + row, C);
+    }
+  });
+}
+
+void CpuOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
+                                     const Tensor& expert_ids_NK, const Tensor& positions_NK,
+                                     const Tensor& default_EC) {
+  const int64_t N = y_NC.size(0), C = y_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
+  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && default_EC.has_sizes({E, C}), rows_RC.describe());
+  GPTMOE_CHECK(probs_NE.has_sizes({N, E}) && expert_ids_NK.has_sizes({N, K}), probs_NE.describe());
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
+  Real* y = y_NC.as<Real>();
+  const Real *rows = rows_RC.as<Real>(), *probs = probs_NE.as<Real>(), *defaults = default_EC.as<Real>();
+  const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();
+
+  // Per thread: a block's probabilities with zeros for the chosen experts, and one token's K gates.
+  const int64_t block = block_tokens(E, C), stride = block * E + K;
+  static thread_local ThreadBuffer buffer;
+  Real* work = buffer.get(threads_ * stride);
+  parallel_ranges(threads_, N, row_grain(C * (K + E)), [=](int64_t begin, int64_t end, int thread) {
+    Real *others = work + thread * stride, *gates = others + block * E;
+    for (int64_t first = begin; first < end; first += block) {
+      const int64_t tokens = std::min(block, end - first);
+      std::copy(probs + first * E, probs + (first + tokens) * E, others);
+      for (int64_t slot = 0; slot < tokens * K; ++slot) others[slot / K * E + expert_ids[first * K + slot]] = 0;
+      gemm_nn(tokens, C, E, others, E, defaults, C, y + first * C, C, false);
+      for (int64_t n = first; n < first + tokens; ++n) {
+        const int32_t* position = positions + n * K;
+        for (int64_t k = 0; k < K; ++k) gates[k] = probs[n * E + expert_ids[n * K + k]];
+        add_weighted_rows(y + n * C, C, gates, K, [=](int64_t k) { return rows + position[k] * C; });
+      }
+    }
+  });
+}
+
+void CpuOps::default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                      const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
+                                      const Tensor& positions_NK, const Tensor& default_EC) {
+  const int64_t N = dy_NC.size(0), C = dy_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
+  GPTMOE_CHECK(drows_RC.has_sizes({N * K, C}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
+  GPTMOE_CHECK(dprobs_NE.has_sizes({N, E}) && probs_NE.has_sizes({N, E}), probs_NE.describe());
+  GPTMOE_CHECK(expert_ids_NK.has_sizes({N, K}) && positions_NK.has_sizes({N, K}), positions_NK.describe());
+  GPTMOE_CHECK(default_EC.has_sizes({E, C}), default_EC.describe());
+  Real *drows = drows_RC.as<Real>(), *dprobs = dprobs_NE.as<Real>();
+  const Real *dy = dy_NC.as<Real>(), *rows = rows_RC.as<Real>(), *probs = probs_NE.as<Real>();
+  const Real* defaults = default_EC.as<Real>();
+  const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();
+  const int64_t block = block_tokens(E, C);
+  parallel_ranges(threads_, N, row_grain(C * (K + E)), [=](int64_t begin, int64_t end, int) {
+    for (int64_t first = begin; first < end; first += block) {
+      const int64_t tokens = std::min(block, end - first);
+      gemm_nt(tokens, E, C, dy + first * C, C, defaults, C, dprobs + first * E, E, false);
+      for (int64_t slot = first * K; slot < (first + tokens) * K; ++slot) {
+        const int64_t n = slot / K, row = positions[slot] * C, chosen = n * E + expert_ids[slot];
+        dprobs[chosen] = combine_row_backward(drows + row, probs[chosen], dy + n * C, rows + row, C);
+      }
+    }
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,0 +1,123 @@
+#include "kernels/cpu/gemm.h"
+
+#include <limits>
+
+#include "base/check.h"
+#include "kernels/cpu/gemm_builtin.h"
+
+#if defined(GPTMOE_BLAS_OPENBLAS)
+#include <cblas.h>
+extern "C" void openblas_set_num_threads(int);  // not every distribution's cblas.h is OpenBLAS's own
+#elif defined(GPTMOE_BLAS_MKL)
+#include <mkl_cblas.h>
+#include <mkl_service.h>
+#elif defined(GPTMOE_BLAS_BLIS)
+#include <blis.h>
+#elif defined(GPTMOE_BLAS_ONEDNN)
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#endif
+
+#if defined(GPTMOE_BLAS_OPENBLAS) || defined(GPTMOE_BLAS_MKL) || defined(GPTMOE_BLAS_BLIS)
+#define GPTMOE_CBLAS
+#endif
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+namespace {
+
+// An operand as it stands in memory: row-major, `stride` apart, perhaps to be read transposed.
+struct Operand {
+  const Real* data;
+  int64_t stride;
+  bool transposed;
+};
+
+#if defined(GPTMOE_CBLAS) || (defined(GPTMOE_BLAS_ONEDNN) && !defined(GPTMOE_CPU_F64))
+#define GPTMOE_GEMM_LIBRARY
+
+int blas_int(int64_t n) {
+  GPTMOE_CHECK(n <= std::numeric_limits<int>::max(), "matrix dimension ", n, " is beyond the library's integers");
+  return static_cast<int>(n);
+}
+#endif
+
+#if defined(GPTMOE_CBLAS)
+
+void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
+#ifdef GPTMOE_CPU_F64
+  const auto product = cblas_dgemm;
+#else
+  const auto product = cblas_sgemm;
+#endif
+  product(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans, b.transposed ? CblasTrans : CblasNoTrans,
+          blas_int(m), blas_int(n), blas_int(k), Real{1}, a.data, blas_int(a.stride), b.data, blas_int(b.stride),
+          add ? Real{1} : Real{0}, c, blas_int(ldc));
+}
+
+#elif defined(GPTMOE_GEMM_LIBRARY)
+
+void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
+  for (int64_t dimension : {m, n, k, a.stride, b.stride, ldc}) blas_int(dimension);  // it may hold 32 bits inside
+  // Outside of parallel regions it would start a team of its own.
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const dnnl_status_t status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0f, a.data,
+                                          a.stride, b.data, b.stride, add ? 1.0f : 0.0f, c, ldc);
+  omp_set_num_threads(threads);
+  GPTMOE_CHECK(status == dnnl_success, "dnnl_sgemm returned ", static_cast<int>(status));
+}
+
+#endif
+
+void product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
+  if (m == 0 || n == 0) return;
+#ifdef GPTMOE_GEMM_LIBRARY
+  library_product(m, n, k, a, b, c, ldc, add);
+#else
+  gemm_builtin(m, n, k, a.data, a.transposed ? 1 : a.stride, a.transposed ? a.stride : 1, b.data,
+               b.transposed ? 1 : b.stride, b.transposed ? b.stride : 1, c, ldc, add);
+#endif
+}
+
+}  // namespace
+
+const char* gemm_library() {
+#if !defined(GPTMOE_GEMM_LIBRARY)
+  return "built-in";
+#elif defined(GPTMOE_BLAS_OPENBLAS)
+  return "OpenBLAS";
+#elif defined(GPTMOE_BLAS_MKL)
+  return "MKL";
+#elif defined(GPTMOE_BLAS_BLIS)
+  return "BLIS";
+#else
+  return "oneDNN";
+#endif
+}
+
+void gemm_initialize() {
+#if defined(GPTMOE_BLAS_OPENBLAS)
+  openblas_set_num_threads(1);
+#elif defined(GPTMOE_BLAS_MKL)
+  mkl_set_num_threads(1);
+#elif defined(GPTMOE_BLAS_BLIS)
+  bli_thread_set_num_threads(1);
+#endif
+}
+
+void gemm_nt(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add) {
+  product(m, n, k, {a, lda, false}, {b, ldb, true}, c, ldc, add);
+}
+
+void gemm_nn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add) {
+  product(m, n, k, {a, lda, false}, {b, ldb, false}, c, ldc, add);
+}
+
+void gemm_tn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
+             int64_t ldc, bool add) {
+  product(m, n, k, {a, lda, true}, {b, ldb, false}, c, ldc, add);
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

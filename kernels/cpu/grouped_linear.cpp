@@ -1,0 +1,84 @@
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/parallel_blocks.h"
+
+// Threads share rows, not experts: an even cut through the sorted rows (or through the columns, for few rows) balances
+// any routing, from uniform to every row on one expert.
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+namespace {
+
+// body(expert, Block) for every expert with rows in `rows`, with those rows.
+template <typename Body>
+void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&& body) {
+  for (int64_t e = 0; e < experts; ++e) {
+    const int64_t begin = std::max(offsets[e], rows.first);
+    const int64_t end = std::min(offsets[e + 1], rows.first + rows.count);
+    if (begin < end) body(e, Block{begin, end - begin});
+  }
+}
+
+}  // namespace
+
+void CpuOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
+                                    const Tensor& offsets_E1) {
+  const int64_t R = y_RO.size(0), O = y_RO.size(1), I = x_RI.size(1), E = w_EOI.size(0);
+  GPTMOE_CHECK(
+      y_RO.rank() == 2 && x_RI.has_sizes({R, I}) && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}),
+      y_RO.describe(), " from ", x_RI.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
+  Real* y = y_RO.as<Real>();
+  const Real *x = x_RI.as<Real>(), *w = w_EOI.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  parallel_blocks(threads_, R, O, [&](Block rows, Block o) {
+    for_each_expert(offsets, E, rows, [&](int64_t e, Block r) {
+      gemm_nt(r.count, o.count, I, x + r.first * I, I, w + (e * O + o.first) * I, I, y + r.first * O + o.first, O,
+              false);
+    });
+  });
+}
+
+void CpuOps::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
+                                           const Tensor& offsets_E1) {
+  const int64_t R = dx_RI.size(0), I = dx_RI.size(1), O = dy_RO.size(1), E = w_EOI.size(0);
+  GPTMOE_CHECK(
+      dx_RI.rank() == 2 && dy_RO.has_sizes({R, O}) && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}),
+      dx_RI.describe(), " from ", dy_RO.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
+  Real* dx = dx_RI.as<Real>();
+  const Real *dy = dy_RO.as<Real>(), *w = w_EOI.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  parallel_blocks(threads_, R, I, [&](Block rows, Block i) {
+    for_each_expert(offsets, E, rows, [&](int64_t e, Block r) {
+      gemm_nn(r.count, i.count, O, dy + r.first * O, O, w + e * O * I + i.first, I, dx + r.first * I + i.first, I,
+              false);
+    });
+  });
+}
+
+void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
+                                            const Tensor& offsets_E1) {
+  const int64_t E = dw_EOI.size(0), O = dw_EOI.size(1), I = dw_EOI.size(2), R = dy_RO.size(0);
+  GPTMOE_CHECK(dw_EOI.rank() == 3 && dy_RO.has_sizes({R, O}) && x_RI.has_sizes({R, I}) && offsets_E1.has_sizes({E + 1}),
+               dw_EOI.describe(), " from ", dy_RO.describe(), ", ", x_RI.describe(), ", ", offsets_E1.describe());
+  Real* dw = dw_EOI.as<Real>();
+  const Real *dy = dy_RO.as<Real>(), *x = x_RI.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  // The work lies on a line of R * units: expert e's slices of kSlice outputs, each as long as the expert has rows. A
+  // cut through an expert gives its first slices to one thread and the others to the next.
+  constexpr int64_t kSlice = 16;
+  const int64_t slices = (O + kSlice - 1) / kSlice;
+  parallel_ranges(threads_, R * slices, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t e = 0; e < E; ++e) {
+      const int64_t first = offsets[e], rows = offsets[e + 1] - first;
+      if (rows == 0) continue;
+      // A slice belongs to the range in which it starts.
+      const auto slice_at = [&](int64_t work) {
+        return std::clamp<int64_t>((work - first * slices + rows - 1) / rows, 0, slices);
+      };
+      const int64_t o = slice_at(begin) * kSlice, o_end = std::min(O, slice_at(end) * kSlice);
+      if (o < o_end)
+        gemm_tn(o_end - o, I, rows, dy + first * O + o, O, x + first * I, I, dw + (e * O + o) * I, I, true);
+    }
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

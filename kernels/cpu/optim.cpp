@@ -1,0 +1,122 @@
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/reduce.h"
+#include "kernels/cpu/row_math.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+namespace {
+
+constexpr int64_t kGrainBytes = kGrainElements * static_cast<int64_t>(sizeof(float));
+
+double sum_of(const Real* x, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]);
+  return sum;
+}
+
+double sum_of_squares(const Real* x, int64_t n) {
+  double sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+// By bits: an exponent of ones is what infinities and NaNs have in common, whatever the compiler assumes of floats.
+int64_t nonfinite_in(const Real* x, int64_t n) {
+  using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
+  const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
+  int64_t count = 0;
+#pragma omp simd reduction(+ : count)
+  for (int64_t i = 0; i < n; ++i) count += (__builtin_bit_cast(Bits, x[i]) & exponent) == exponent;
+  return count;
+}
+
+// One step's numbers, bias corrections folded in.
+struct AdamwNumbers {
+  Real scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
+};
+
+void adamw_range(Real* param, Real* m, Real* v, const Real* grad, const AdamwNumbers& numbers, int64_t n) {
+  const auto [scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay] = numbers;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const Real g = scale * grad[i];
+    m[i] = keep_m * m[i] + take_m * g;
+    v[i] = keep_v * v[i] + take_v * (g * g);
+    param[i] -= rate * m[i] / (std::sqrt(v[i] * inverse_v_correction) + eps) + decay * param[i];
+  }
+}
+
+}  // namespace
+
+void CpuOps::zero(const Tensor& x) {
+  char* bytes = static_cast<char*>(x.data());
+  parallel_ranges(threads_, x.bytes(), kGrainBytes,
+                  [=](int64_t begin, int64_t end, int) { std::memset(bytes + begin, 0, end - begin); });
+}
+
+void CpuOps::copy(const Tensor& out, const Tensor& x) {
+  GPTMOE_CHECK(out.dtype() == x.dtype() && out.count() == x.count(), out.describe(), " = ", x.describe());
+  char* to = static_cast<char*>(out.data());
+  const char* from = static_cast<const char*>(x.data());
+  parallel_ranges(threads_, x.bytes(), kGrainBytes,
+                  [=](int64_t begin, int64_t end, int) { std::memcpy(to + begin, from + begin, end - begin); });
+}
+
+void CpuOps::accumulate_sum(const Tensor& sum_1, const Tensor& x) {
+  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+  const Real* values = x.as<Real>();
+  *sum_1.as<Real>() += static_cast<Real>(chunked_sum(
+      threads_, x.count(), 1, [=](int64_t begin, int64_t end) { return sum_of(values + begin, end - begin); }));
+}
+
+void CpuOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
+  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+  const Real* values = x.as<Real>();
+  *sum_1.as<Real>() = static_cast<Real>(chunked_sum(
+      threads_, x.count(), 1, [=](int64_t begin, int64_t end) { return sum_of_squares(values + begin, end - begin); }));
+}
+
+void CpuOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) {
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}), scale_1.describe());
+  const double norm = std::sqrt(static_cast<double>(*squared_norm_1.as<Real>()));
+  *scale_1.as<Real>() = static_cast<Real>(max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0);
+}
+
+void CpuOps::adamw(const Tensor& param, const Tensor& m, const Tensor& v, const Tensor& grad, const Tensor& scale_1,
+                   const AdamwStep& step) {
+  const int64_t count = param.count();
+  GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && step.step >= 1, "step ", step.step);
+  const double t = static_cast<double>(step.step);
+  const double m_correction = 1 - std::pow(step.beta1, t), v_correction = 1 - std::pow(step.beta2, t);
+  const AdamwNumbers numbers{.scale = *scale_1.as<Real>(),
+                             .keep_m = static_cast<Real>(step.beta1),
+                             .take_m = static_cast<Real>(1 - step.beta1),
+                             .keep_v = static_cast<Real>(step.beta2),
+                             .take_v = static_cast<Real>(1 - step.beta2),
+                             .rate = static_cast<Real>(step.learning_rate / m_correction),
+                             .inverse_v_correction = static_cast<Real>(1 / v_correction),
+                             .eps = static_cast<Real>(step.eps),
+                             .decay = static_cast<Real>(step.learning_rate * step.weight_decay)};
+  Real *params = param.as<Real>(), *means = m.as<Real>(), *squares = v.as<Real>();
+  const Real* grads = grad.as<Real>();
+  parallel_ranges(threads_, count, kGrainElements, [=](int64_t begin, int64_t end, int) {
+    adamw_range(params + begin, means + begin, squares + begin, grads + begin, numbers, end - begin);
+  });
+}
+
+int64_t CpuOps::count_nonfinite(const Tensor& x) {
+  const Real* values = x.as<Real>();
+  return static_cast<int64_t>(chunked_sum(threads_, x.count(), 1, [=](int64_t begin, int64_t end) {
+    return static_cast<double>(nonfinite_in(values + begin, end - begin));
+  }));
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

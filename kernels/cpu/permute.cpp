@@ -1,0 +1,55 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_math.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+void CpuOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
+                            const Tensor& expert_ids_NK) {
+  const int64_t R = expert_ids_NK.count(), E = offsets_E1.count() - 1;
+  GPTMOE_CHECK(offsets_E1.has_sizes({E + 1}) && E >= 1 && slots_R.has_sizes({R}) && positions_NK.count() == R,
+               offsets_E1.describe(), slots_R.describe(), positions_NK.describe());
+  int64_t* offsets = offsets_E1.as<int64_t>();
+  int32_t *slots = slots_R.as<int32_t>(), *positions = positions_NK.as<int32_t>();
+  const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
+  // next[e] counts expert e's rows, then is the first of them, then, moved past each row placed, the next expert's
+  // first.
+  int64_t* next = offsets + 1;
+  std::fill(offsets, offsets + E + 1, 0);
+  for (int64_t slot = 0; slot < R; ++slot) ++next[expert_ids[slot]];
+  for (int64_t e = 0, first = 0; e < E; ++e) first += std::exchange(next[e], first);
+  for (int64_t slot = 0; slot < R; ++slot) {
+    const int64_t row = next[expert_ids[slot]]++;
+    slots[row] = static_cast<int32_t>(slot);
+    positions[slot] = static_cast<int32_t>(row);
+  }
+}
+
+void CpuOps::gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) {
+  const int64_t N = x_NC.size(0), C = x_NC.size(1), R = slots_R.count(), K = R / N;
+  GPTMOE_CHECK(R == N * K && slots_R.has_sizes({R}) && rows_RC.has_sizes({R, C}), rows_RC.describe());
+  Real* rows = rows_RC.as<Real>();
+  const Real* x = x_NC.as<Real>();
+  const int32_t* slots = slots_R.as<int32_t>();
+  parallel_ranges(threads_, R, row_grain(C), [=](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) std::memcpy(rows + r * C, x + slots[r] / K * C, C * sizeof(Real));
+  });
+}
+
+void CpuOps::gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) {
+  const int64_t N = dx_NC.size(0), C = dx_NC.size(1), K = positions_NK.size(1);
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && drows_RC.has_sizes({N * K, C}), drows_RC.describe());
+  Real* dx = dx_NC.as<Real>();
+  const Real* drows = drows_RC.as<Real>();
+  const int32_t* positions = positions_NK.as<int32_t>();
+  parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
+    for (int64_t slot = begin * K; slot < end * K; ++slot)
+      add_scaled(dx + slot / K * C, 1, drows + positions[slot] * C, C);
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,0 +1,136 @@
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/reduce.h"
+#include "kernels/cpu/row_math.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+namespace {
+
+// Softmax of `rows` rows; lse = their log-sum-exps. The exponentials of all rows are one loop, since a row of a few
+// experts does not fill the machine's vectors.
+void softmax_rows(Real* probs, Real* lse, const Real* logits, int64_t rows, int64_t E) {
+  for (int64_t n = 0; n < rows; ++n) {
+    const Real* x = logits + n * E;
+    Real top = x[0];
+    for (int64_t e = 1; e < E; ++e) top = x[e] > top ? x[e] : top;
+    for (int64_t e = 0; e < E; ++e) probs[n * E + e] = x[e] - top;
+    lse[n] = top;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < rows * E; ++i) probs[i] = exp_real(probs[i]);
+  for (int64_t n = 0; n < rows; ++n) {
+    Real* p = probs + n * E;
+    Real sum = 0;
+    for (int64_t e = 0; e < E; ++e) sum += p[e];
+    for (int64_t e = 0; e < E; ++e) p[e] /= sum;
+    lse[n] += std::log(sum);
+  }
+}
+
+void softmax_row_backward(Real* dx, const Real* dp, const Real* p, int64_t E) {
+  const Real mean = dot(p, dp, E);
+#pragma omp simd
+  for (int64_t e = 0; e < E; ++e) dx[e] = p[e] * (dp[e] - mean);
+}
+
+// ids = the K largest of values[0, E) in descending order, equal ones by index: by insertion into a sorted list. The
+// first K enter whatever their values, so that ids are in range and distinct even where values are not numbers.
+void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
+  for (int64_t e = 0; e < E; ++e) {
+    int64_t k = e;
+    if (e >= K) {
+      k = K - 1;
+      if (!(values[e] > values[ids[k]])) continue;
+    }
+    for (; k > 0 && values[e] > values[ids[k - 1]]; --k) ids[k] = ids[k - 1];
+    ids[k] = static_cast<int32_t>(e);
+  }
+}
+
+}  // namespace
+
+void CpuOps::router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) {
+  const int64_t N = logits_NE.size(0), E = logits_NE.size(1);
+  GPTMOE_CHECK(probs_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), logits_NE.describe());
+  Real *probs = probs_NE.as<Real>(), *lse = lse_N.as<Real>();
+  const Real* logits = logits_NE.as<Real>();
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    constexpr int64_t kRows = 32;
+    for (int64_t n = begin; n < end; n += kRows)
+      softmax_rows(probs + n * E, lse + n, logits + n * E, std::min(kRows, end - n), E);
+  });
+}
+
+void CpuOps::router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && dprobs_NE.has_sizes({N, E}), probs_NE.describe());
+  Real* dlogits = dlogits_NE.as<Real>();
+  const Real *dprobs = dprobs_NE.as<Real>(), *probs = probs_NE.as<Real>();
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) softmax_row_backward(dlogits + n * E, dprobs + n * E, probs + n * E, E);
+  });
+}
+
+void CpuOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
+  GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
+               expert_ids_NK.describe());
+  int32_t* expert_ids = expert_ids_NK.as<int32_t>();
+  Real* gates = gates_NK.as<Real>();
+  const Real* probs = probs_NE.as<Real>();
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      const Real* p = probs + n * E;
+      int32_t* ids = expert_ids + n * K;
+      Real* g = gates + n * K;
+      largest(ids, p, E, K);
+      Real sum = 0;
+      for (int64_t k = 0; k < K; ++k) sum += g[k] = p[ids[k]];
+      for (int64_t k = 0; normalize && k < K; ++k) g[k] /= sum;
+    }
+  });
+}
+
+void CpuOps::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
+                           const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
+  GPTMOE_CHECK(dprobs_NE.has_sizes({N, E}) && expert_ids_NK.has_sizes({N, K}), dprobs_NE.describe());
+  GPTMOE_CHECK(dgates_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), gates_NK.describe());
+  Real* dprobs = dprobs_NE.as<Real>();
+  const Real *dgates = dgates_NK.as<Real>(), *gates = gates_NK.as<Real>(), *probs = probs_NE.as<Real>();
+  const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
+  parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      Real* dp = dprobs + n * E;
+      const Real *dg = dgates + n * K, *g = gates + n * K;
+      const int32_t* ids = expert_ids + n * K;
+      // Without normalisation gate = p. With it gate = p / sum, hence dp = (dgate - <dgate, gate>) / sum.
+      Real sum = 1, mean = 0;
+      if (normalize) {
+        sum = 0;
+        for (int64_t k = 0; k < K; ++k) sum += probs[n * E + ids[k]];
+        for (int64_t k = 0; k < K; ++k) mean += dg[k] * g[k];
+      }
+      std::fill(dp, dp + E, Real{0});
+      for (int64_t k = 0; k < K; ++k) dp[ids[k]] = (dg[k] - mean) / sum;
+    }
+  });
+}
+
+void CpuOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(entropy_1.has_sizes({1}), entropy_1.describe());
+  const Real* probs = probs_NE.as<Real>();
+  const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
+    double entropy = 0;
+    for (int64_t i = begin * E; i < end * E; ++i)
+      if (probs[i] != 0) entropy -= probs[i] * std::log(probs[i]);
+    return entropy;
+  });
+  *entropy_1.as<Real>() = static_cast<Real>(sum / static_cast<double>(N));
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

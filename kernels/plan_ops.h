@@ -1,0 +1,88 @@
+#pragma once
+// Ops that compute nothing and count. Running a step through PlanOps, over arenas that are not committed, tells what
+// the step needs: the scratch high-water mark and the floating-point operations of every matrix product.
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+class PlanOps final : public Ops {
+ public:
+  PlanOps(DType compute, DType statistics) : compute_(compute), statistics_(statistics) {}
+
+  // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle.
+  double flops() const { return flops_; }
+  void reset_flops() { flops_ = 0; }
+
+  DType compute_dtype() const override { return compute_; }
+  DType statistics_dtype() const override { return statistics_; }
+  std::string describe() const override { return "plan"; }
+
+  void linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI, Write) override;
+  void linear_backward_input(const Tensor& dx_NI, const Tensor& dy_NO, const Tensor& w_OI, Write) override;
+  void linear_backward_weight(const Tensor& dw_OI, const Tensor& dy_NO, const Tensor& x_NI) override;
+  void attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD) override;
+  void attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
+                          const Tensor& lse_BHT, const Tensor& qkv_BTSD) override;
+  void lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
+                    const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) override;
+  void grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
+                              const Tensor& offsets_E1) override;
+  void grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
+                                     const Tensor& offsets_E1) override;
+  void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
+                                      const Tensor& offsets_E1) override;
+
+  // Memory-bound: nothing to count.
+  using T = const Tensor&;
+  void embedding_forward(T, T, T) override {}
+  void embedding_backward(T, T, T) override {}
+  void rmsnorm_forward(T, T, T, T, double) override {}
+  void rmsnorm_backward(T, T, T, T, T, T) override {}
+  void layernorm_forward(T, T, T, T, T, T, double) override {}
+  void layernorm_backward(T, T, T, T, T, T, T, T) override {}
+  void residual_forward(T, T, T) override {}
+  void qk_norm_forward(T, T, T, T, T, double) override {}
+  void qk_norm_backward(T, T, T, T, T, T, T, T) override {}
+  void rope_tables(T, T, double) override {}
+  void rope_forward(T, T, T, int64_t) override {}
+  void rope_backward(T, T, T, int64_t) override {}
+  void swiglu_forward(T, T) override {}
+  void swiglu_backward(T, T, T) override {}
+  void gelu_forward(T, T) override {}
+  void gelu_backward(T, T, T) override {}
+  void router_softmax_forward(T, T, T) override {}
+  void router_softmax_backward(T, T, T) override {}
+  void topk_forward(T, T, T, bool) override {}
+  void topk_backward(T, T, T, T, T, bool) override {}
+  void sort_by_expert(T, T, T, T) override {}
+  void gather_rows_forward(T, T, T) override {}
+  void gather_rows_backward(T, T, T) override {}
+  void topk_combine_forward(T, T, T, T) override {}
+  void topk_combine_backward(T, T, T, T, T, T) override {}
+  void default_combine_forward(T, T, T, T, T, T) override {}
+  void default_combine_backward(T, T, T, T, T, T, T, T) override {}
+  void default_clip_scale(T, T, double) override {}
+  void default_accumulate(T, T, T, T, T, T, T) override {}
+  void default_commit(T, T, T, double) override {}
+  void expert_fractions(T, T) override {}
+  void load_balance_forward(T, T, T) override {}
+  void load_balance_backward(T, T, double) override {}
+  void z_loss_forward(T, T) override {}
+  void z_loss_backward(T, T, T, double) override {}
+  void router_entropy(T, T) override {}
+  void zero(T) override {}
+  void copy(T, T) override {}
+  void accumulate_sum(T, T) override {}
+  void squared_norm(T, T) override {}
+  void clip_scale(T, T, double) override {}
+  void adamw(T, T, T, T, T, const AdamwStep&) override {}
+  int64_t count_nonfinite(T) override { return 0; }
+
+ private:
+  void product(double m, double n, double k) { flops_ += 2 * m * n * k; }
+
+  DType compute_, statistics_;
+  double flops_ = 0;
+};
+
+}  // namespace gptmoe
