@@ -1,0 +1,72 @@
+#include "model/attention.h"
+
+namespace gptmoe {
+
+Attention::Attention(const Declare& declare, const std::string& prefix)
+    : params_(declare.params),
+      H_(declare.config.num_attention_heads),
+      G_(declare.config.num_key_value_heads),
+      D_(declare.config.head_dim),
+      qk_norm_(declare.config.qk_norm),
+      eps_(declare.config.rms_norm_eps) {
+  const int64_t C = declare.config.hidden_size;
+  const Init init = Init::normal(declare.init.weight);
+  qkv_ = declare.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
+                                                            {prefix + "k_proj.weight", {G_ * D_, C}, init},
+                                                            {prefix + "v_proj.weight", {G_ * D_, C}, init}});
+  out_ = declare.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(declare.init.residual_writer)});
+  if (qk_norm_) {
+    q_norm_ = declare.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
+    k_norm_ = declare.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
+  }
+}
+
+Attention::Saved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const {
+  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
+  const int64_t S = H_ + 2 * G_;
+  Saved saved;
+  if (qk_norm_) {
+    saved.projected_BTSD = arena.allocate(real, {B, T, S, D_});
+    saved.qk_rstd_N2 = arena.allocate(stat, {B * T, 2});
+  }
+  saved.qkv_BTSD = arena.allocate(real, {B, T, S, D_});
+  saved.lse_BHT = arena.allocate(stat, {B, H_, T});
+  saved.out_BTHD = arena.allocate(real, {B, T, H_, D_});
+  return saved;
+}
+
+void Attention::forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& y_NC,
+                        const Tensor& x_NC) const {
+  const int64_t N = x_NC.size(0);
+  const Tensor& projected = qk_norm_ ? saved.projected_BTSD : saved.qkv_BTSD;
+  pass.ops.linear_forward(projected.view({N, (H_ + 2 * G_) * D_}), x_NC, params_.value(qkv_));
+  if (qk_norm_)
+    pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(q_norm_),
+                             params_.value(k_norm_), eps_);
+  pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
+  pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
+  pass.ops.linear_forward(y_NC, saved.out_BTHD.view({N, H_ * D_}), params_.value(out_));
+}
+
+void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+                         const Tensor& dy_NC, const Tensor& x_NC) const {
+  const int64_t N = x_NC.size(0);
+  const int64_t B = saved.qkv_BTSD.size(0), T = saved.qkv_BTSD.size(1);
+  const DType real = pass.ops.compute_dtype();
+  Scratch::Frame frame(pass.scratch);
+  const Tensor dout_BTHD = frame.allocate(real, {B, T, H_, D_});
+  const Tensor dqkv_BTSD = frame.allocate(real, {B, T, H_ + 2 * G_, D_});
+
+  pass.ops.linear_backward_weight(params_.grad(out_), dy_NC, saved.out_BTHD.view({N, H_ * D_}));
+  pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(out_));
+  pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
+  pass.ops.rope_backward(dqkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
+  if (qk_norm_)
+    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(q_norm_), params_.grad(k_norm_), dqkv_BTSD, saved.projected_BTSD,
+                              params_.value(q_norm_), params_.value(k_norm_), saved.qk_rstd_N2);
+  const Tensor dqkv = dqkv_BTSD.view({N, (H_ + 2 * G_) * D_});
+  pass.ops.linear_backward_weight(params_.grad(qkv_), dqkv, x_NC);
+  pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(qkv_));
+}
+
+}  // namespace gptmoe

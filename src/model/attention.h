@@ -1,0 +1,42 @@
+#pragma once
+#include "model/declare.h"
+#include "runtime/pass.h"
+
+namespace gptmoe {
+
+// cos_TP, sin_TP of rotary embedding, shared by all layers.
+struct RopeTables {
+  Tensor cos_TP, sin_TP;
+};
+
+// Causal grouped-query self-attention: packed projection, optional QK-norm, RoPE, attention, output projection.
+class Attention {
+ public:
+  struct Saved {
+    Tensor projected_BTSD;  // queries, keys, values before QK-norm; only with QK-norm
+    Tensor qk_rstd_N2;      // stat; only with QK-norm
+    Tensor qkv_BTSD;        // as attention saw them: normed and rotated
+    Tensor lse_BHT;         // stat
+    Tensor out_BTHD;
+  };
+
+  // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), and q_norm, k_norm with QK-norm.
+  Attention(const Declare& declare, const std::string& prefix);
+
+  Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
+  // y_NC =.
+  void forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& y_NC,
+               const Tensor& x_NC) const;
+  // dx_NC =, parameter gradients +=.
+  void backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC, const Tensor& dy_NC,
+                const Tensor& x_NC) const;
+
+ private:
+  const ParamTable& params_;
+  int64_t H_, G_, D_;
+  bool qk_norm_;
+  double eps_;
+  ParamId qkv_, out_, q_norm_, k_norm_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,43 @@
+#pragma once
+#include <optional>
+
+#include "model/attention.h"
+#include "model/moe_layer.h"
+#include "model/norm.h"
+
+namespace gptmoe {
+
+// One pre-norm transformer block:  mid = x + attention(norm1(x));  out = mid + ffn(norm2(mid)).
+class Block {
+ public:
+  struct Saved {
+    Norm::Saved norm1, norm2;
+    Tensor normed1_NC, mid_NC, normed2_NC;
+    Attention::Saved attention;
+    Mlp::Saved mlp;       // of a dense layer
+    MoeLayer::Saved moe;  // of a MoE layer
+  };
+
+  Block(const Declare& declare, const RouterConfig& router, int64_t layer);
+
+  // stats_W: this layer's row of the router statistics; absent for a dense layer.
+  Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;
+  // out_NC =.
+  void forward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
+               const Tensor& out_NC, const Tensor& x_NC) const;
+  // dx_NC holds the gradient of out on entry and of x on return. Consumes `saved`.
+  void backward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
+                const Tensor& dx_NC, const Tensor& x_NC) const;
+
+  const MoeLayer* moe() const { return moe_ ? &*moe_ : nullptr; }
+
+ private:
+  int64_t C_;
+  Norm norm1_;
+  Attention attention_;
+  Norm norm2_;
+  std::optional<Mlp> mlp_;
+  std::optional<MoeLayer> moe_;
+};
+
+}  // namespace gptmoe

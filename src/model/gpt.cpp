@@ -1,0 +1,121 @@
+#include "model/gpt.h"
+
+#include <algorithm>
+
+namespace gptmoe {
+namespace {
+
+// Logits held at a time: enough rows to keep the products efficient, few enough to stay in cache.
+constexpr int64_t kLogitElements = 1 << 20;
+constexpr int64_t kMinLogitRows = 64;
+
+}  // namespace
+
+Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat)
+    : config_(config), params_(real) {
+  const Declare declare{config_, params_, state_, stat, InitScheme(config_)};
+  const int64_t V = config_.vocab_size, C = config_.hidden_size;
+  const Init init = Init::normal(declare.init.weight);
+  embedding_ = params_.add({"model.embed_tokens.weight", {V, C}, init});
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) blocks_.emplace_back(declare, router, layer);
+  final_norm_.emplace(declare, "model.norm");
+  head_ = config_.tie_word_embeddings ? embedding_ : params_.add({"lm_head.weight", {V, C}, init});
+}
+
+int64_t Gpt::active_parameter_count() const {
+  int64_t count = params_.parameter_count();
+  for (const Block& block : blocks_)
+    if (const MoeLayer* moe = block.moe()) count -= moe->idle_parameter_count();
+  return count;
+}
+
+Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const {
+  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
+  const int64_t N = B * T, C = config_.hidden_size, V = config_.vocab_size;
+  const int64_t layers = config_.num_hidden_layers, moe_layers = config_.moe_layers();
+  const bool shared = mode != ActivationMode::train;
+  Activations a;
+  a.mode = mode;
+  a.rope = {arena.allocate(stat, {T, config_.head_dim / 2}), arena.allocate(stat, {T, config_.head_dim / 2})};
+  a.tokens_BT = arena.allocate(DType::i32, {B, T});
+  a.targets_BT = arena.allocate(DType::i32, {B, T});
+  if (moe_layers > 0) a.router_stats_LW = arena.allocate(stat, {moe_layers, config_.num_experts + 2});
+
+  const int64_t streams = mode == ActivationMode::forward_only ? 2 : layers + 1;
+  for (int64_t i = 0; i <= layers; ++i)
+    a.stream_NC.push_back(i < streams ? arena.allocate(real, {N, C}) : a.stream_NC[static_cast<size_t>(i - streams)]);
+
+  const int64_t mark = arena.used();
+  int64_t end = mark;
+  int64_t moe_layer = 0;
+  for (const Block& block : blocks_) {
+    if (shared) arena.rewind(mark);
+    Tensor stats_W;
+    if (block.moe()) stats_W = a.router_stats_LW.rows(moe_layer++, 1).view({config_.num_experts + 2});
+    a.blocks.push_back(block.allocate(arena, ops, B, T, stats_W));
+    end = std::max(end, arena.used());
+  }
+  arena.rewind(end);
+
+  a.final_norm = final_norm_->allocate(arena, ops, N);
+  a.final_NC = arena.allocate(real, {N, C});
+  a.losses_N = arena.allocate(stat, {N});
+  a.logits_MV = arena.allocate(real, {std::min(N, std::max(kMinLogitRows, kLogitElements / V)), V});
+  if (mode != ActivationMode::forward_only) {
+    a.dfinal_NC = arena.allocate(real, {N, C});
+    a.dstream_NC = arena.allocate(real, {N, C});
+  }
+  return a;
+}
+
+void Gpt::prepare(Ops& ops, const Activations& a) const {
+  ops.rope_tables(a.rope.cos_TP, a.rope.sin_TP, config_.rope_theta);
+}
+
+void Gpt::initialize(uint64_t seed) {
+  params_.initialize(seed);
+  for (const Block& block : blocks_)
+    if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(state_, seed);
+}
+
+void Gpt::forward(const Pass& pass, const Activations& a) const {
+  const int64_t N = a.tokens_BT.count();
+  pass.ops.embedding_forward(a.stream_NC[0], params_.value(embedding_), a.tokens_BT.view({N}));
+  for (size_t l = 0; l < blocks_.size(); ++l)
+    blocks_[l].forward(pass, state_, a.blocks[l], a.rope, a.stream_NC[l + 1], a.stream_NC[l]);
+  final_norm_->forward(pass, a.final_norm, a.final_NC, a.stream_NC.back());
+}
+
+void Gpt::loss(const Pass& pass, const Activations& a) const {
+  pass.ops.lm_head_loss(a.losses_N, {}, {}, a.final_NC, params_.value(head_), a.targets_BT.view({a.losses_N.size(0)}),
+                        0, a.logits_MV);
+}
+
+void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {
+  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(head_), a.final_NC, params_.value(head_),
+                        a.targets_BT.view({a.losses_N.size(0)}), loss_scale, a.logits_MV);
+  backward(pass, a);
+}
+
+void Gpt::backward(const Pass& pass, const Activations& a) const {
+  pass.ops.zero(a.dstream_NC);
+  final_norm_->backward(pass, a.final_norm, a.dstream_NC, a.dfinal_NC, a.stream_NC.back());
+  for (size_t l = blocks_.size(); l-- > 0;) {
+    // The last block's activations are still those of the forward.
+    if (a.mode == ActivationMode::train_recompute && l + 1 < blocks_.size())
+      blocks_[l].forward(pass.as(PassKind::recompute), state_, a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
+    blocks_[l].backward(pass, state_, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
+  }
+  pass.ops.embedding_backward(params_.grad(embedding_), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
+}
+
+void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const {
+  pass.ops.linear_forward(logits_MV, a.final_NC.rows(first, count), params_.value(head_));
+}
+
+void Gpt::end_step(const Pass& pass) const {
+  for (const Block& block : blocks_)
+    if (const MoeLayer* moe = block.moe()) moe->policy().end_step(pass, state_);
+}
+
+}  // namespace gptmoe

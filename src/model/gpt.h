@@ -1,0 +1,76 @@
+#pragma once
+// The whole model: embedding, blocks, final norm, LM head. Gpt holds structure, parameter and state tables; memory
+// comes from outside, so that the same object can be planned, trained, evaluated or asked for text.
+#include <deque>
+#include <vector>
+
+#include "model/block.h"
+
+namespace gptmoe {
+
+enum class ActivationMode {
+  train,            // every block keeps what its backward needs
+  train_recompute,  // blocks share one set, filled again by the backward: only the residual stream is kept per layer
+  forward_only,     // blocks share one set
+};
+
+// Everything one micro-batch of B sequences of T tokens leaves behind.
+struct Activations {
+  ActivationMode mode;
+  RopeTables rope;
+  Tensor tokens_BT, targets_BT;   // i32, filled by the caller
+  std::vector<Tensor> stream_NC;  // residual stream: before each block, and after the last
+  std::vector<Block::Saved> blocks;
+  Norm::Saved final_norm;
+  Tensor final_NC;               // after the final norm
+  Tensor losses_N;               // stat: cross-entropy per token, nats
+  Tensor logits_MV;              // scratch of the LM head: M rows at a time
+  Tensor dfinal_NC, dstream_NC;  // absent when forward only
+  Tensor router_stats_LW;        // stat, (MoE layers, E + 2): fractions (E), balance loss, entropy; absent if dense
+};
+
+class Gpt {
+ public:
+  // `real` and `stat` as Ops names them. Throws UserError when the router's block is wrong.
+  Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat);
+  Gpt(const Gpt&) = delete;
+  Gpt& operator=(const Gpt&) = delete;
+
+  ParamTable& params() { return params_; }
+  const ParamTable& params() const { return params_; }
+  StateTable& state() { return state_; }
+  const StateTable& state() const { return state_; }
+  const ModelConfig& config() const { return config_; }
+
+  // Parameters a token meets: all but the experts it is not routed to (and, as is usual, with the embedding).
+  int64_t active_parameter_count() const;
+
+  Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
+  // Fills the tables of RoPE; once, after the arena is committed.
+  void prepare(Ops& ops, const Activations& activations) const;
+  // Parameters and router state of a new run.
+  void initialize(uint64_t seed);
+
+  // tokens -> final_NC.
+  void forward(const Pass& pass, const Activations& a) const;
+  // final_NC, targets -> losses_N =.
+  void loss(const Pass& pass, const Activations& a) const;
+  // The same with the backward of loss_scale * sum(losses) + pass.share * (balance and z losses): gradients +=.
+  void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
+  // Logits of rows [first, first + count) of final_NC: logits_MV (count, V) =.
+  void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;
+  // Once per optimizer step, after the weights moved: routers that learn per step do so.
+  void end_step(const Pass& pass) const;
+
+ private:
+  void backward(const Pass& pass, const Activations& a) const;
+
+  ModelConfig config_;
+  ParamTable params_;
+  StateTable state_;
+  ParamId embedding_, head_;
+  std::deque<Block> blocks_;
+  std::optional<Norm> final_norm_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,46 @@
+#include "model/mlp.h"
+
+namespace gptmoe {
+
+std::vector<ParamSpec> first_product_rows(const Activation& activation, const std::string& prefix, int64_t F, int64_t C,
+                                          const Init& init) {
+  std::vector<ParamSpec> rows;
+  if (activation.gated()) rows.push_back({prefix + "gate_proj.weight", {F, C}, init});
+  rows.push_back({prefix + "up_proj.weight", {F, C}, init});
+  return rows;
+}
+
+Mlp::Mlp(const Declare& declare, const std::string& prefix, int64_t F)
+    : params_(declare.params), activation_(declare.config), F_(F) {
+  const int64_t C = declare.config.hidden_size;
+  up_ = declare.params.add_block({activation_.input_width(F), C},
+                                 first_product_rows(activation_, prefix, F, C, Init::normal(declare.init.weight)));
+  down_ = declare.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(declare.init.residual_writer)});
+}
+
+Mlp::Saved Mlp::allocate(Arena& arena, const Ops& ops, int64_t N) const {
+  Saved saved;
+  saved.h_NU = arena.allocate(ops.compute_dtype(), {N, activation_.input_width(F_)});
+  saved.a_NF = arena.allocate(ops.compute_dtype(), {N, F_});
+  return saved;
+}
+
+void Mlp::forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const {
+  pass.ops.linear_forward(saved.h_NU, x_NC, params_.value(up_));
+  activation_.forward(pass, saved.a_NF, saved.h_NU);
+  pass.ops.linear_forward(y_NC, saved.a_NF, params_.value(down_), write);
+}
+
+void Mlp::backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
+                   Write write) const {
+  Scratch::Frame frame(pass.scratch);
+  const Tensor da_NF = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), F_});
+  pass.ops.linear_backward_weight(params_.grad(down_), dy_NC, saved.a_NF);
+  pass.ops.linear_backward_input(da_NF, dy_NC, params_.value(down_));
+  const Tensor& dh_NU = saved.h_NU;  // in place: h is needed no more
+  activation_.backward(pass, dh_NU, da_NF, saved.h_NU);
+  pass.ops.linear_backward_weight(params_.grad(up_), dh_NU, x_NC);
+  pass.ops.linear_backward_input(dx_NC, dh_NU, params_.value(up_), write);
+}
+
+}  // namespace gptmoe

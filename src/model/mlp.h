@@ -1,0 +1,56 @@
+#pragma once
+#include "model/declare.h"
+#include "runtime/pass.h"
+
+namespace gptmoe {
+
+// The activation between an FFN's two products, by "model.hidden_act".
+//   silu: SwiGLU; the first product is [gate, up], 2F wide.   gelu: plain; the first product is F wide.
+class Activation {
+ public:
+  explicit Activation(const ModelConfig& config) : gated_(config.hidden_act == "silu") {}
+  int64_t input_width(int64_t F) const { return gated_ ? 2 * F : F; }
+  bool gated() const { return gated_; }
+  // a_RF =.
+  void forward(const Pass& pass, const Tensor& a_RF, const Tensor& h) const {
+    gated_ ? pass.ops.swiglu_forward(a_RF, h) : pass.ops.gelu_forward(a_RF, h);
+  }
+  // dh =.
+  void backward(const Pass& pass, const Tensor& dh, const Tensor& da_RF, const Tensor& h) const {
+    gated_ ? pass.ops.swiglu_backward(dh, da_RF, h) : pass.ops.gelu_backward(dh, da_RF, h);
+  }
+
+ private:
+  bool gated_;
+};
+
+// The dense feed-forward network of one layer, or a MoE layer's shared experts (one FFN of their summed width).
+class Mlp {
+ public:
+  struct Saved {
+    Tensor h_NU;  // first product; U = 2F gated, F plain
+    Tensor a_NF;
+  };
+
+  // Parameters PREFIXgate_proj.weight (F, C; gated only), up_proj.weight (F, C), down_proj.weight (C, F).
+  Mlp(const Declare& declare, const std::string& prefix, int64_t F);
+
+  Saved allocate(Arena& arena, const Ops& ops, int64_t N) const;
+  // y_NC = or +=.
+  void forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const;
+  // dx_NC = or +=, parameter gradients +=.
+  void backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
+                Write write) const;
+
+ private:
+  const ParamTable& params_;
+  Activation activation_;
+  int64_t F_;
+  ParamId up_, down_;
+};
+
+// The rows of an FFN's first product, in the order they are laid out: [gate_proj, up_proj] or [up_proj].
+std::vector<ParamSpec> first_product_rows(const Activation& activation, const std::string& prefix, int64_t F, int64_t C,
+                                          const Init& init);
+
+}  // namespace gptmoe

@@ -1,0 +1,120 @@
+#include "model/moe_layer.h"
+
+namespace gptmoe {
+namespace {
+
+RouterSetup router_setup(const ModelConfig& config) {
+  const auto layers = static_cast<double>(config.moe_layers());
+  return {config.num_experts,    config.num_experts_per_tok,           config.hidden_size,
+          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers};
+}
+
+}  // namespace
+
+MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router)
+    : params_(declare.params),
+      policy_(make_routing_policy(router, router_setup(declare.config))),
+      activation_(declare.config),
+      C_(declare.config.hidden_size),
+      E_(declare.config.num_experts),
+      K_(policy_->experts_per_token()),
+      F_(declare.config.moe_intermediate_size) {
+  const Init init = Init::normal(declare.init.weight);
+  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init});
+  std::vector<ParamSpec> up, down;
+  for (int64_t e = 0; e < E_; ++e) {
+    const std::string expert = prefix + "experts." + std::to_string(e) + ".";
+    for (ParamSpec& row : first_product_rows(activation_, expert, F_, C_, init)) up.push_back(std::move(row));
+    down.push_back({expert + "down_proj.weight", {C_, F_}, Init::normal(declare.init.residual_writer)});
+  }
+  up_ = declare.params.add_block({E_, activation_.input_width(F_), C_}, up);
+  down_ = declare.params.add_block({E_, C_, F_}, down);
+  if (declare.config.n_shared_experts > 0)
+    shared_.emplace(declare, prefix + "shared_experts.", declare.config.n_shared_experts * F_);
+  policy_->declare_state(declare.state, prefix, declare.stat);
+}
+
+MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
+  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
+  const int64_t R = N * K_;
+  Saved saved;
+  saved.routing = {arena.allocate(stat, {N, E_}),        arena.allocate(stat, {N}),
+                   arena.allocate(DType::i32, {N, K_}),  arena.allocate(stat, {N, K_}),
+                   arena.allocate(DType::i64, {E_ + 1}), arena.allocate(DType::i32, {R}),
+                   arena.allocate(DType::i32, {N, K_}),  stats_W.rows(0, E_)};
+  saved.balance_loss_1 = stats_W.rows(E_, 1);
+  saved.entropy_1 = stats_W.rows(E_ + 1, 1);
+  saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});
+  saved.a_RF = arena.allocate(real, {R, F_});
+  saved.rows_RC = arena.allocate(real, {R, C_});
+  if (shared_) saved.shared = shared_->allocate(arena, ops, N);
+  return saved;
+}
+
+void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const {
+  Scratch::Frame frame(pass.scratch);
+  const Routing& routing = saved.routing;
+  const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
+  pass.ops.linear_forward(logits_NE, x_NC, params_.value(gate_));
+  policy_->route(pass, routing, logits_NE);
+  pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
+  if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
+  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1);
+  pass.communicator.all_reduce_mean(routing.fractions_E);
+  pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.fractions_E);
+  if (pass.kind == PassKind::evaluate) pass.ops.router_entropy(saved.entropy_1, routing.probs_NE);
+}
+
+void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
+                       const Tensor& x_NC) const {
+  const Routing& routing = saved.routing;
+  route(pass, saved, x_NC);
+  {
+    Scratch::Frame frame(pass.scratch);
+    const Tensor x_RC = frame.allocate(pass.ops.compute_dtype(), {routing.slots_R.size(0), C_});
+    pass.ops.gather_rows_forward(x_RC, x_NC, routing.slots_R);
+    pass.ops.grouped_linear_forward(saved.h_RU, x_RC, params_.value(up_), routing.offsets_E1);
+  }
+  activation_.forward(pass, saved.a_RF, saved.h_RU);
+  pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
+  if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
+  policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
+  if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);
+}
+
+void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
+                        const Tensor& dy_NC, const Tensor& x_NC) const {
+  const Routing& routing = saved.routing;
+  const DType real = pass.ops.compute_dtype();
+  const int64_t R = routing.slots_R.size(0);
+  Scratch::Frame frame(pass.scratch);
+  const Tensor dprobs_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
+  const Tensor drows_RC = frame.allocate(real, {R, C_});
+  policy_->combine_backward(pass, state, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
+
+  const Tensor da_RF = frame.allocate(real, {R, F_});
+  pass.ops.grouped_linear_backward_weight(params_.grad(down_), drows_RC, saved.a_RF, routing.offsets_E1);
+  pass.ops.grouped_linear_backward_input(da_RF, drows_RC, params_.value(down_), routing.offsets_E1);
+  const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more
+  activation_.backward(pass, dh_RU, da_RF, saved.h_RU);
+  const Tensor& x_RC = drows_RC;  // gathered again rather than kept: R*C values less per layer
+  pass.ops.gather_rows_forward(x_RC, x_NC, routing.slots_R);
+  pass.ops.grouped_linear_backward_weight(params_.grad(up_), dh_RU, x_RC, routing.offsets_E1);
+  const Tensor& dx_RC = x_RC;  // and overwritten once the weights have seen it
+  pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
+
+  router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
+  pass.ops.gather_rows_backward(dx_NC, dx_RC, routing.positions_NK);
+  if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
+}
+
+void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+                               const Tensor& x_NC) const {
+  Scratch::Frame frame(pass.scratch);
+  const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
+  policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
+  pass.ops.linear_backward_weight(params_.grad(gate_), dlogits_NE, x_NC);
+  pass.ops.linear_backward_input(dx_NC, dlogits_NE, params_.value(gate_));
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,52 @@
+#pragma once
+#include <optional>
+
+#include "model/mlp.h"
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+
+// A mixture-of-experts feed-forward layer: router, sort, gather, grouped products, combine, optional shared experts.
+// Dropless: R = N*K rows always run, so every size is known before the first token.
+class MoeLayer {
+ public:
+  struct Saved {
+    Routing routing;
+    Tensor h_RU, a_RF;      // first product and activation of every routed row; U = 2F gated, F plain
+    Tensor rows_RC;         // expert outputs before combine
+    Tensor balance_loss_1;  // stat; unscaled
+    Tensor entropy_1;       // stat; written by evaluation passes only
+    Mlp::Saved shared;
+  };
+
+  // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
+  MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router);
+
+  // stats_W (stat, E + 2) is this layer's row of the run's router statistics: fractions (E), balance loss, entropy.
+  Saved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
+  // y_NC =.
+  void forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
+               const Tensor& x_NC) const;
+  // dx_NC =, parameter gradients +=.
+  void backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+                const Tensor& x_NC) const;
+
+  RoutingPolicy& policy() const { return *policy_; }
+  // Parameters of the E - K experts that a token does not meet.
+  int64_t idle_parameter_count() const { return (E_ - K_) * C_ * (activation_.input_width(F_) + F_); }
+
+ private:
+  void route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const;
+  // dx_NC =, router weight gradient +=.
+  void router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+                       const Tensor& x_NC) const;
+
+  const ParamTable& params_;
+  std::unique_ptr<RoutingPolicy> policy_;
+  Activation activation_;
+  int64_t C_, E_, K_, F_;
+  ParamId gate_, up_, down_;
+  std::optional<Mlp> shared_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,81 @@
+#pragma once
+// How tokens choose experts and how the experts' outputs become the layer's output. One policy object per MoE layer; it
+// owns its JSON block and its state. A new router is one file that implements this class and one line in registry.cpp.
+//
+// In a training micro-batch MoeLayer calls, in this order:
+//   forward:  route -> (sort, gather, experts) -> observe -> combine
+//   backward: combine_backward -> route_backward (after the experts' own backward has nothing left to ask)
+// and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
+// observe; evaluation calls route and combine only.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "config/json_section.h"
+#include "runtime/pass.h"
+#include "runtime/state_table.h"
+
+namespace gptmoe {
+
+// What routing one micro-batch through one layer leaves for the rest of the forward and for the backward pass.
+struct Routing {
+  Tensor probs_NE, lse_N;        // stat
+  Tensor expert_ids_NK;          // i32
+  Tensor gates_NK;               // stat
+  Tensor offsets_E1;             // i64
+  Tensor slots_R, positions_NK;  // i32
+  Tensor fractions_E;            // stat: share of the assignments per expert, over all ranks
+};
+
+// What a policy is built from.
+struct RouterSetup {
+  int64_t num_experts;          // E
+  int64_t num_experts_per_tok;  // K as configured
+  int64_t hidden_size;          // C
+  bool norm_topk_prob;
+  double aux_scale;     // coefficient of the load-balancing loss over the number of MoE layers
+  double z_loss_scale;  // likewise
+};
+
+class RoutingPolicy {
+ public:
+  explicit RoutingPolicy(const RouterSetup& setup) : setup_(setup) {}
+  virtual ~RoutingPolicy() = default;
+
+  // K: rows per token that actually run.
+  virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
+
+  // Adds the layer's state rows, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype.
+  virtual void declare_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
+  // Fills freshly zeroed state at the start of a run.
+  virtual void initialize_state(const StateTable& /*state*/, uint64_t /*seed*/) {}
+
+  // probs, lse, expert_ids, gates =. Here: softmax over all experts, then the K largest.
+  virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
+  // Learns from the experts' outputs rows_RC of a training micro-batch.
+  virtual void observe(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
+                       const Tensor& /*rows_RC*/) {}
+  // y_NC =.
+  virtual void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
+                       const Tensor& rows_RC) = 0;
+  // drows_RC =, dprobs_NE =.
+  virtual void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
+                                const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                const Tensor& rows_RC) = 0;
+  // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
+  virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
+                              const Tensor& dprobs_NE);
+  // Once per optimizer step, after the weights moved.
+  virtual void end_step(const Pass& /*pass*/, const StateTable& /*state*/) {}
+
+ protected:
+  RouterSetup setup_;
+};
+
+// Builds the policy named by config.type for one layer. Throws UserError on an unknown type, naming the nearest, and on
+// any key of the block that the policy does not know. `file` is what errors call the config.
+std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
+                                                   const std::string& file = "config");
+
+}  // namespace gptmoe

@@ -1,0 +1,23 @@
+#include "routing/topk_policy.h"
+
+namespace gptmoe {
+
+void TopkPolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
+                         const Tensor& rows_RC) {
+  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
+}
+
+void TopkPolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& drows_RC,
+                                  const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
+  Scratch::Frame frame(pass.scratch);
+  const Tensor& gates = routing.gates_NK;
+  const Tensor dgates_NK = frame.allocate(gates.dtype(), {gates.size(0), gates.size(1)});
+  pass.ops.topk_combine_backward(drows_RC, dgates_NK, dy_NC, rows_RC, gates, routing.positions_NK);
+  pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob);
+}
+
+std::unique_ptr<RoutingPolicy> make_topk_policy(const RouterSetup& setup, JsonSection&) {
+  return std::make_unique<TopkPolicy>(setup);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,17 @@
+#pragma once
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+
+// y_n = sum of the K chosen experts' outputs times their gates; only chosen experts' probabilities receive gradient.
+class TopkPolicy : public RoutingPolicy {
+ public:
+  using RoutingPolicy::RoutingPolicy;
+
+  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
+               const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
+                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,56 @@
+#include "runtime/checksum.h"
+
+#include <bit>
+#include <cstdio>
+#include <cstring>
+
+namespace gptmoe {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "words are read as they lie in memory");
+
+uint64_t mixed(uint64_t state, uint64_t word) {
+  state = (state ^ word) * 0x9e3779b97f4a7c15ull;
+  return state ^ (state >> 29);
+}
+
+}  // namespace
+
+void Checksum::update(const void* data, int64_t bytes) {
+  const auto* next = static_cast<const unsigned char*>(data);
+  const unsigned char* end = next + bytes;
+  const auto take_byte = [&] {
+    pending_ |= static_cast<uint64_t>(*next++) << (length_ % 8 * 8);
+    if (++length_ % 8 == 0) {
+      state_ = mixed(state_, pending_);
+      pending_ = 0;
+    }
+  };
+  while (next < end && length_ % 8 != 0) take_byte();
+  uint64_t state = state_;
+  const int64_t words = (end - next) / 8;
+  for (int64_t i = 0; i < words; ++i, next += 8) {
+    uint64_t word;
+    std::memcpy(&word, next, 8);
+    state = mixed(state, word);
+  }
+  state_ = state;
+  length_ += static_cast<uint64_t>(words) * 8;
+  while (next < end) take_byte();
+}
+
+uint64_t Checksum::value() const { return mixed(length_ % 8 ? mixed(state_, pending_) : state_, length_); }
+
+uint64_t checksum_of(std::string_view bytes) {
+  Checksum checksum;
+  checksum.update(bytes.data(), static_cast<int64_t>(bytes.size()));
+  return checksum.value();
+}
+
+std::string checksum_text(uint64_t checksum) {
+  char digits[17];
+  std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(checksum));
+  return digits;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,27 @@
+#pragma once
+// What every layer needs to run, besides its own tensors.
+#include "base/arena.h"
+#include "dist/communicator.h"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+enum class PassKind {
+  train,      // forward that a backward follows; routers learn from it
+  recompute,  // the same forward once more inside the backward; routers must not learn twice
+  evaluate,   // forward only; nothing changes
+};
+
+struct Pass {
+  Ops& ops;
+  Scratch& scratch;
+  Communicator& communicator;
+  PassKind kind = PassKind::evaluate;
+  // This micro-batch's share of the step, 1 / (accumulation * ranks): what mean-over-micro-batches losses are scaled
+  // by.
+  double share = 1.0;
+
+  Pass as(PassKind other) const { return {ops, scratch, communicator, other, share}; }
+};
+
+}  // namespace gptmoe

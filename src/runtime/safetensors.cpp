@@ -1,0 +1,219 @@
+#include "runtime/safetensors.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "runtime/checksum.h"
+
+namespace gptmoe {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "tensors are copied as they lie in memory");
+
+using nlohmann::json;
+
+constexpr int64_t kLengthBytes = 8;
+constexpr const char* kMetadataKey = "__metadata__";
+constexpr std::pair<const char*, DType> kDTypes[] = {
+    {"F64", DType::f64}, {"F32", DType::f32}, {"BF16", DType::bf16}, {"I64", DType::i64}, {"I32", DType::i32}};
+
+const char* file_dtype_name(DType dtype) {
+  for (const auto& [name, known] : kDTypes)
+    if (known == dtype) return name;
+  return "?";
+}
+
+std::vector<int64_t> sizes_of(const Tensor& tensor) {
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < tensor.rank(); ++i) sizes.push_back(tensor.size(i));
+  return sizes;
+}
+
+std::string shape_text(const std::vector<int64_t>& sizes) {
+  std::string out = "(";
+  for (size_t i = 0; i < sizes.size(); ++i) out += (i ? ", " : "") + std::to_string(sizes[i]);
+  return out + ")";
+}
+
+// Numbers of a header: every one is a count, so below 2^63 and not negative.
+bool read_counts(const json& value, std::vector<int64_t>& out) {
+  if (!value.is_array()) return false;
+  for (const json& item : value) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > INT64_MAX) return false;
+    out.push_back(item.get<int64_t>());
+  }
+  return true;
+}
+
+// The bytes of a shape; -1 when they are beyond int64.
+int64_t shape_bytes(const SafetensorsFile::Entry& entry) {
+  if (std::count(entry.sizes.begin(), entry.sizes.end(), 0)) return 0;
+  int64_t bytes = dtype_bytes(entry.dtype);
+  for (int64_t size : entry.sizes)
+    if (__builtin_mul_overflow(bytes, size, &bytes)) return -1;
+  return bytes;
+}
+
+// nlohmann::json keeps the last of two equal keys; a file that names a tensor twice is damaged.
+json parse_unique(std::string_view header, const std::string& file) {
+  std::vector<std::set<std::string>> keys;  // of the objects that are open
+  const auto watch = [&](int, json::parse_event_t event, json& parsed) {
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+      user_error(file, ": the safetensors header has the key \"", parsed.get<std::string>(), "\" twice");
+    return true;
+  };
+  try {
+    return json::parse(header, watch);
+  } catch (const json::parse_error& error) {
+    user_error(file, ":", kLengthBytes + static_cast<int64_t>(error.byte) - 1, ": the safetensors header is not JSON");
+  } catch (const json::exception&) {  // a number beyond double
+    user_error(file, ":", kLengthBytes, ": the safetensors header holds a number out of range");
+  }
+}
+
+}  // namespace
+
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                           const SafetensorsMetadata& metadata) {
+  std::vector<NamedTensor> ordered = tensors;
+  std::stable_sort(ordered.begin(), ordered.end(), [](const NamedTensor& a, const NamedTensor& b) {
+    return dtype_bytes(a.tensor.dtype()) > dtype_bytes(b.tensor.dtype());
+  });
+  json entries = json::object();
+  if (!metadata.empty()) entries[kMetadataKey] = metadata;
+  int64_t offset = 0;
+  for (const auto& [name, tensor] : ordered) {
+    GPTMOE_CHECK(tensor.present() && !entries.contains(name), name);
+    entries[name] = {{"dtype", file_dtype_name(tensor.dtype())},
+                     {"shape", sizes_of(tensor)},
+                     {"data_offsets", {offset, offset + tensor.bytes()}}};
+    offset += tensor.bytes();
+  }
+  std::string header = entries.dump();
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+
+  AtomicFile file(path);
+  Checksum checksum;
+  const auto put = [&](const void* data, int64_t bytes) {
+    if (bytes == 0) return;
+    file.write(data, bytes);
+    checksum.update(data, bytes);
+  };
+  const uint64_t length = header.size();
+  put(&length, kLengthBytes);
+  put(header.data(), static_cast<int64_t>(length));
+  for (const NamedTensor& named : ordered) put(named.tensor.data(), named.tensor.bytes());
+  file.commit();
+  return checksum.value();
+}
+
+SafetensorsFile::SafetensorsFile(MappedFile file) : file_(std::move(file)) {
+  uint64_t length = 0;
+  if (file_.size() < kLengthBytes)
+    user_error(path().string(), ": ", file_.size(), " bytes are too short for a safetensors file");
+  std::memcpy(&length, file_.data(), kLengthBytes);
+  if (length > static_cast<uint64_t>(file_.size() - kLengthBytes))
+    user_error(path().string(), ":0: a safetensors header of ", length, " bytes does not fit into the file of ",
+               file_.size(), " bytes: it is cut short or not a safetensors file");
+  data_ = file_.data() + kLengthBytes + length;
+  data_bytes_ = file_.size() - kLengthBytes - static_cast<int64_t>(length);
+  parse_header({file_.data() + kLengthBytes, static_cast<size_t>(length)});
+  check_layout();
+}
+
+void SafetensorsFile::parse_header(std::string_view header) {
+  const json parsed = parse_unique(header, path().string());
+  if (!parsed.is_object() || header[0] != '{')
+    user_error(path().string(), ":", kLengthBytes, ": the safetensors header is not a JSON object");
+  for (const auto& [name, value] : parsed.items()) {
+    if (name == kMetadataKey) {
+      if (!value.is_object()) fail(name, "is not an object");
+      for (const auto& [key, word] : value.items()) {
+        if (!word.is_string()) fail(name, "\"" + key + "\" is not a string");
+        metadata_[key] = word.get<std::string>();
+      }
+      continue;
+    }
+    Entry entry{name, DType::f32, {}, 0, 0};
+    std::vector<int64_t> offsets;
+    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value["dtype"].is_string() ||
+        !value.contains("shape") || !read_counts(value["shape"], entry.sizes) || !value.contains("data_offsets") ||
+        !read_counts(value["data_offsets"], offsets) || offsets.size() != 2)
+      fail(name, "the header must give its dtype, shape and data_offsets, and nothing else");
+    const std::string dtype = value["dtype"].get<std::string>();
+    const auto* known = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto& d) { return dtype == d.first; });
+    if (known == std::end(kDTypes)) fail(name, "dtype " + dtype + " is not one of F64, F32, BF16, I64, I32");
+    entry.dtype = known->second;
+    entry.begin = offsets[0];
+    entry.end = offsets[1];
+    entries_.push_back(std::move(entry));
+  }
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+  });
+  for (size_t i = 0; i < entries_.size(); ++i) index_[entries_[i].name] = i;
+}
+
+void SafetensorsFile::check_layout() const {
+  int64_t expected = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.end < entry.begin || entry.end > data_bytes_)
+      fail(entry.name, text("data_offsets [", entry.begin, ", ", entry.end, "] leave the ", data_bytes_,
+                            " bytes of data: the file is damaged or cut short"));
+    if (entry.begin != expected)
+      fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
+    if (entry.end - entry.begin != shape_bytes(entry))
+      fail(entry.name, text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry.dtype), " ",
+                            shape_text(entry.sizes)));
+    expected = entry.end;
+  }
+  if (expected != data_bytes_)
+    user_error(path().string(), ":", file_.size() - data_bytes_ + expected, ": ", data_bytes_ - expected,
+               " bytes belong to no tensor");
+}
+
+const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+void SafetensorsFile::check(const std::string& name, const Tensor& out) const {
+  const Entry* entry = find(name);
+  if (!entry) fail(name, "is missing; expected " + out.describe());
+  if (entry->sizes != sizes_of(out))
+    fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes_of(out)));
+  if (entry->dtype != out.dtype() && !(entry->dtype == DType::f32 && out.dtype() == DType::f64))
+    fail(name,
+         text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(out.dtype())));
+}
+
+void SafetensorsFile::read(const std::string& name, const Tensor& out) const {
+  check(name, out);
+  const Entry& entry = *find(name);
+  const char* source = data_ + entry.begin;
+  if (entry.begin == entry.end) return;
+  if (entry.dtype == out.dtype()) {
+    std::memcpy(out.data(), source, static_cast<size_t>(out.bytes()));
+    return;
+  }
+  auto* wide = out.as<double>();
+  for (int64_t i = 0; i < out.count(); ++i) {
+    float narrow;  // the header's length is any number, so the data need not be aligned
+    std::memcpy(&narrow, source + i * dtype_bytes(DType::f32), sizeof narrow);
+    wide[i] = narrow;
+  }
+}
+
+void SafetensorsFile::fail(const std::string& tensor, const std::string& why) const {
+  user_error(path().string(), ": tensor \"", tensor, "\": ", why);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,65 @@
+#pragma once
+// Named tensors in a file, in the format of Hugging Face safetensors: 8 bytes header length (little-endian), a JSON
+// header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} filled up
+// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/tensor.h"
+
+namespace gptmoe {
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+using SafetensorsMetadata = std::map<std::string, std::string>;
+
+// Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
+// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given. Throws Failure.
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                           const SafetensorsMetadata& metadata = {});
+
+// A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
+// gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
+// tensor or byte.
+class SafetensorsFile {
+ public:
+  struct Entry {
+    std::string name;
+    DType dtype;
+    std::vector<int64_t> sizes;  // any rank
+    int64_t begin, end;          // bytes, from the first byte behind the header
+  };
+
+  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(MappedFile(path)) {}
+  explicit SafetensorsFile(MappedFile file);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
+  const SafetensorsMetadata& metadata() const { return metadata_; }
+  const Entry* find(const std::string& name) const;  // nullptr when absent
+
+  // Throws unless the file holds `name` with the sizes of `out` and either its dtype or F32 for an f64 `out`.
+  void check(const std::string& name, const Tensor& out) const;
+  // out = the tensor `name`, after check(). F32 widens to f64 exactly.
+  void read(const std::string& name, const Tensor& out) const;
+
+ private:
+  void parse_header(std::string_view header);
+  void check_layout() const;
+  [[noreturn]] void fail(const std::string& tensor, const std::string& why) const;
+
+  MappedFile file_;
+  const char* data_ = nullptr;  // the first byte behind the header
+  int64_t data_bytes_ = 0;
+  std::vector<Entry> entries_;
+  std::map<std::string, size_t> index_;
+  SafetensorsMetadata metadata_;
+};
+
+}  // namespace gptmoe
