@@ -1,0 +1,44 @@
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "train/backend.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+
+namespace gptmoe {
+namespace {
+
+struct Arguments {
+  std::string run, data;
+  int64_t tokens = 0;
+};
+
+}  // namespace
+
+void add_eval_command(CLI::App& app, int& /*exit_code*/) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("eval", "Perplexity of a checkpoint on token shards");
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
+  command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
+  command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
+      ->check(CLI::NonNegativeNumber);
+  command->callback([arguments] {
+    const auto checkpoint = resolve_checkpoint(arguments->run);
+    const Config config = parse_config(read_checkpoint_state(checkpoint).at("config"), checkpoint.string());
+    const std::string data = arguments->data.empty() ? config.data.val : arguments->data;
+    if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
+    const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+
+    const auto ops = make_backend(config);
+    const auto communicator = make_single_communicator();
+    Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length,
+                      ops->compute_dtype(), ops->statistics_dtype());
+    instance.commit(*ops);
+    load_model(checkpoint, instance.gpt().params(), instance.gpt().state());
+    const EvalResult result = evaluate(instance, *ops, *communicator, loader, arguments->tokens);
+    std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
+                result.perplexity, static_cast<long long>(result.tokens), data.c_str());
+  });
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,81 @@
+#include "train/generate.h"
+
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "data/tokenizer_file.h"
+#include "train/backend.h"
+#include "train/checkpoint.h"
+#include "train/instance.h"
+
+namespace gptmoe {
+namespace {
+
+struct Arguments {
+  std::string run, prompt, tokenizer;
+  int64_t tokens = 200;
+  uint64_t seed = 1;
+  SamplingOptions sampling;
+};
+
+// A prompt without tokens starts where documents start: after an end-of-text token.
+std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
+  std::vector<int32_t> tokens = tokenizer.encode(prompt);
+  if (!tokens.empty()) return tokens;
+  if (!tokenizer.end_of_text()) user_error("--prompt: empty, and the tokenizer has no end-of-text token to start from");
+  return {*tokenizer.end_of_text()};
+}
+
+void run(const Arguments& arguments) {
+  const auto checkpoint = resolve_checkpoint(arguments.run);
+  const Config config = parse_config(read_checkpoint_state(checkpoint).at("config"), checkpoint.string());
+  const std::string path = arguments.tokenizer.empty() ? config.data.tokenizer : arguments.tokenizer;
+  if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
+  const Tokenizer tokenizer = load_tokenizer(path);
+  if (tokenizer.vocab_size() > config.model.vocab_size)
+    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model has a vocabulary of ",
+               config.model.vocab_size, "; pass the tokenizer the model was trained with");
+
+  const auto ops = make_backend(config);
+  Instance instance(config, Purpose::forward, 1, 1, ops->compute_dtype(), ops->statistics_dtype());
+  instance.commit(*ops);
+  load_model(checkpoint, instance.gpt().params(), instance.gpt().state());
+
+  std::printf("%s", arguments.prompt.c_str());
+  const auto on_token = [&](int32_t id) {
+    if (id == tokenizer.end_of_text() || !tokenizer.knows(id)) return false;
+    const std::string piece = tokenizer.decode(std::vector<int32_t>{id});
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+    return true;
+  };
+  generate(config, instance.gpt(), *ops, prompt_tokens(tokenizer, arguments.prompt), arguments.tokens,
+           arguments.sampling, Rng(arguments.seed, 0), on_token);
+  std::printf("\n");
+}
+
+}  // namespace
+
+void add_generate_command(CLI::App& app, int& /*exit_code*/) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a trained model");
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
+  command->add_option("--prompt", arguments->prompt, "Text to continue");
+  command->add_option("--tokens", arguments->tokens, "Most tokens to make")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--temperature", arguments->sampling.temperature, "0: always the most likely token")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  command->add_option("--top-k", arguments->sampling.top_k, "Only the k most likely (0: all)")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--top-p", arguments->sampling.top_p, "Only the most likely that hold this probability")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--seed", arguments->seed, "Of the random choices")->capture_default_str();
+  command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json (default: the one in the run's config)");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace gptmoe

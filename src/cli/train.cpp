@@ -1,0 +1,40 @@
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/shell_words.h"
+#include "train/trainer.h"
+
+namespace gptmoe {
+namespace {
+
+struct Arguments {
+  std::string config, out;
+  std::vector<std::string> overrides;
+  bool resume = false;
+};
+
+std::string resume_command(const Arguments& arguments, const std::string& out) {
+  std::string command = "gptmoe train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
+  for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
+  return command;
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app, int& /*exit_code*/) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("train", "Train the run that a config describes");
+  command->add_option("config", arguments->config, "Config file (JSON)")->required();
+  command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)");
+  command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
+      ->allow_extra_args(false);
+  command->add_flag("--resume", arguments->resume, "Go on from the run directory's last checkpoint");
+  command->callback([arguments] {
+    const Config config = load_config(arguments->config, arguments->overrides);
+    const std::string out =
+        arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
+    train(config, {out, arguments->resume, resume_command(*arguments, out)});
+  });
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,244 @@
+#include "report/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "base/check.h"
+#include "report/notes.h"
+
+namespace gptmoe {
+namespace {
+
+// Between evals[before] and evals[before + 1]; exact on an eval.
+struct Position {
+  size_t before = 0;
+  double fraction = 0;
+};
+
+Position locate(const std::vector<EvalRow>& evals, int64_t tokens) {
+  GPTMOE_CHECK(!evals.empty() && tokens >= evals.front().tokens && tokens <= evals.back().tokens);
+  const auto after = std::upper_bound(evals.begin(), evals.end(), tokens,
+                                      [](int64_t value, const EvalRow& row) { return value < row.tokens; });
+  const auto before = static_cast<size_t>(after - evals.begin() - 1);
+  if (evals[before].tokens == tokens) return {before, 0};
+  return {before, static_cast<double>(tokens - evals[before].tokens) /
+                      static_cast<double>(evals[before + 1].tokens - evals[before].tokens)};
+}
+
+template <typename Field>
+double interpolate(const std::vector<EvalRow>& evals, int64_t tokens, Field field) {
+  const Position at = locate(evals, tokens);
+  const double a = field(evals[at.before]);
+  return at.fraction == 0 ? a : a + at.fraction * (field(evals[at.before + 1]) - a);
+}
+
+double perplexity_at(const RunLog& run, int64_t tokens) {
+  return std::exp(interpolate(run.evals, tokens, [](const EvalRow& row) { return row.val_loss; }));
+}
+
+std::vector<const RunLog*> evaluated_runs(const Arm& arm) {
+  std::vector<const RunLog*> runs;
+  for (const RunLog& run : arm.runs)
+    if (!run.evals.empty()) runs.push_back(&run);
+  return runs;
+}
+
+Spread perplexity_of(const Arm& arm, int64_t tokens) {
+  std::vector<double> values;
+  for (const RunLog* run : evaluated_runs(arm)) values.push_back(perplexity_at(*run, tokens));
+  return spread_of(values);
+}
+
+CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
+  CurvePoint point;
+  point.tokens = tokens;
+  std::vector<double> perplexities;
+  const double share = 1.0 / static_cast<double>(runs.size());
+  size_t layers = runs[0]->evals[0].router_entropy.size();
+  for (const RunLog* run : runs) layers = std::min(layers, run->evals[0].router_entropy.size());
+  point.router_entropy.assign(layers, 0);
+  for (const RunLog* run : runs) {
+    perplexities.push_back(perplexity_at(*run, tokens));
+    point.seconds += share * interpolate(run->evals, tokens, [](const EvalRow& row) { return row.seconds; });
+    for (size_t l = 0; l < layers; ++l)
+      point.router_entropy[l] +=
+          share * interpolate(run->evals, tokens, [l](const EvalRow& row) { return row.router_entropy[l]; });
+  }
+  point.perplexity = spread_of(perplexities);
+  return point;
+}
+
+std::vector<CurvePoint> curve_of(const std::vector<const RunLog*>& runs) {
+  std::vector<CurvePoint> curve;
+  if (runs.empty()) return curve;
+  std::set<int64_t> grid;
+  int64_t first = 0, last = std::numeric_limits<int64_t>::max();
+  for (const RunLog* run : runs) {
+    first = std::max(first, run->evals.front().tokens);
+    last = std::min(last, run->evals.back().tokens);
+    for (const EvalRow& row : run->evals) grid.insert(row.tokens);
+  }
+  for (int64_t tokens : grid)
+    if (tokens >= first && tokens <= last) curve.push_back(point_of(runs, tokens));
+  return curve;
+}
+
+double median(std::vector<double> values) {
+  std::erase_if(values, [](double value) { return !std::isfinite(value); });
+  if (values.empty()) return kUnknown;
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
+}
+
+void each_warm_row(const Arm& arm, const std::function<void(const TrainRow&)>& visit) {
+  for (const RunLog& run : arm.runs)
+    for (size_t i = std::min<size_t>(10, run.train.size() / 5); i < run.train.size(); ++i) visit(run.train[i]);
+}
+
+// Tokens per second at each logged step, the median over runs.
+std::map<int64_t, double> speed_by_step(const Arm& arm) {
+  std::map<int64_t, std::vector<double>> rows;
+  each_warm_row(arm, [&](const TrainRow& row) { rows[row.step].push_back(row.tokens_per_second); });
+  std::map<int64_t, double> speed;
+  for (auto& [step, values] : rows) speed[step] = median(std::move(values));
+  return speed;
+}
+
+void measure_speed(ArmResult& result) {
+  std::vector<double> speeds, mfus;
+  each_warm_row(result.arm, [&](const TrainRow& row) {
+    speeds.push_back(row.tokens_per_second);
+    if (row.mfu) mfus.push_back(*row.mfu);
+  });
+  result.tokens_per_second = median(std::move(speeds));
+  result.mfu = median(std::move(mfus));
+}
+
+double speed_ratio(const Arm& arm, const Arm& baseline) {
+  const std::map<int64_t, double> ours = speed_by_step(arm), theirs = speed_by_step(baseline);
+  std::vector<double> ratios;
+  for (const auto& [step, speed] : ours)
+    if (const auto match = theirs.find(step); match != theirs.end()) ratios.push_back(speed / match->second);
+  return median(std::move(ratios));
+}
+
+std::vector<std::vector<double>> final_load(const Arm& arm) {
+  const std::vector<const RunLog*> runs = evaluated_runs(arm);
+  std::vector<std::vector<double>> mean;
+  for (const RunLog* run : runs) {
+    std::vector<std::vector<double>> load = run->evals.back().expert_load;
+    if (mean.empty())
+      for (const auto& layer : load) mean.emplace_back(layer.size(), 0.0);
+    if (load.size() != mean.size()) return {};
+    for (size_t l = 0; l < load.size(); ++l) {
+      if (load[l].size() != mean[l].size()) return {};
+      std::sort(load[l].begin(), load[l].end(), std::greater<>());
+      const double scale = static_cast<double>(load[l].size()) / static_cast<double>(runs.size());
+      for (size_t e = 0; e < load[l].size(); ++e) mean[l][e] += scale * load[l][e];
+    }
+  }
+  return mean;
+}
+
+std::vector<GapPoint> gap_of(const ArmResult& arm, const ArmResult& baseline) {
+  std::vector<GapPoint> gaps;
+  if (arm.curve.empty() || baseline.curve.empty()) return gaps;
+  std::set<int64_t> grid;
+  for (const CurvePoint& point : arm.curve) grid.insert(point.tokens);
+  for (const CurvePoint& point : baseline.curve) grid.insert(point.tokens);
+  const int64_t first = std::max(arm.curve.front().tokens, baseline.curve.front().tokens);
+  const int64_t last = std::min(arm.curve.back().tokens, baseline.curve.back().tokens);
+  for (int64_t tokens : grid) {
+    if (tokens < first || tokens > last) continue;
+    const double base = perplexity_of(baseline.arm, tokens).mean;
+    std::vector<double> values;
+    for (const RunLog* run : evaluated_runs(arm.arm)) values.push_back(perplexity_at(*run, tokens) / base - 1);
+    gaps.push_back({tokens, spread_of(values)});
+  }
+  return gaps;
+}
+
+void measure_target(ArmResult& result, double target) {
+  result.target = reaches(result.curve, target);
+  for (const RunLog& run : result.arm.runs)
+    result.run_targets.push_back(run.evals.empty() ? std::nullopt : reaches(curve_of({&run}), target));
+}
+
+void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
+  result.matched_gap = result.matched.mean / baseline.matched.mean - 1;
+  result.gap = gap_of(result, baseline);
+  result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
+  if (result.target && baseline.target) {
+    result.target_tokens_change = result.target->tokens / baseline.target->tokens - 1;
+    result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
+  }
+}
+
+int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
+  int64_t last = 0;
+  for (const ArmResult& result : arms)
+    if (!result.curve.empty()) last = last == 0 ? result.tokens() : std::min(last, result.tokens());
+  return last;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<double>& values) {
+  Spread spread;
+  spread.count = static_cast<int64_t>(values.size());
+  if (values.empty()) return spread;
+  double sum = 0, squares = 0;
+  for (double value : values) sum += value;
+  spread.mean = sum / static_cast<double>(values.size());
+  for (double value : values) squares += (value - spread.mean) * (value - spread.mean);
+  if (values.size() > 1) spread.std = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  spread.min = *std::min_element(values.begin(), values.end());
+  spread.max = *std::max_element(values.begin(), values.end());
+  return spread;
+}
+
+std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity) {
+  // Written so that a value that is not a number counts as above the target.
+  const auto below = [&](const CurvePoint& point) { return point.perplexity.mean <= target_perplexity; };
+  size_t next = curve.size();
+  while (next > 0 && below(curve[next - 1])) --next;
+  if (next == curve.size()) return std::nullopt;
+  const CurvePoint& after = curve[next];
+  if (next == 0) return Crossing{static_cast<double>(after.tokens), after.seconds};
+  const CurvePoint& before = curve[next - 1];
+  const double high = std::log(before.perplexity.mean), low = std::log(after.perplexity.mean);
+  const double fraction = std::isfinite(high) ? (high - std::log(target_perplexity)) / (high - low) : 1.0;
+  return Crossing{static_cast<double>(before.tokens) + fraction * static_cast<double>(after.tokens - before.tokens),
+                  before.seconds + fraction * (after.seconds - before.seconds)};
+}
+
+Comparison compare(std::vector<Arm> arms) {
+  GPTMOE_CHECK(!arms.empty(), "a comparison without arms");
+  Comparison comparison;
+  for (Arm& arm : arms) {
+    GPTMOE_CHECK(!arm.runs.empty(), "arm without runs: ", arm.label);
+    ArmResult result;
+    result.arm = std::move(arm);
+    result.curve = curve_of(evaluated_runs(result.arm));
+    result.expert_load = final_load(result.arm);
+    measure_speed(result);
+    comparison.arms.push_back(std::move(result));
+  }
+  comparison.matched_tokens = last_common_tokens(comparison.arms);
+  ArmResult& baseline = comparison.arms[0];
+  comparison.target_perplexity = baseline.final_perplexity().mean;
+  for (ArmResult& result : comparison.arms) {
+    if (!result.curve.empty() && comparison.matched_tokens >= result.curve.front().tokens)
+      result.matched = perplexity_of(result.arm, comparison.matched_tokens);
+    measure_target(result, comparison.target_perplexity);
+    if (&result != &baseline) compare_to_baseline(result, baseline);
+  }
+  comparison.notes = notes_on(comparison);
+  return comparison;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,99 @@
+#pragma once
+// Several runs per arm, several arms, one comparison: every number the reports print is computed here.
+//
+// Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
+// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens.
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "report/run_log.h"
+
+namespace gptmoe {
+
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+// One configuration trained once per seed.
+struct Arm {
+  std::string label;
+  std::vector<RunLog> runs;
+};
+
+struct Spread {
+  double mean = kUnknown;
+  double std = kUnknown;  // sample standard deviation (n - 1); unknown for a single value
+  double min = kUnknown;
+  double max = kUnknown;
+  int64_t count = 0;
+};
+Spread spread_of(const std::vector<double>& values);
+
+struct CurvePoint {
+  int64_t tokens = 0;
+  double seconds = 0;  // mean over runs
+  Spread perplexity;
+  std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
+};
+
+struct GapPoint {
+  int64_t tokens = 0;
+  Spread gap;  // perplexity of the arm's runs / mean perplexity of the baseline - 1
+};
+
+// Where a curve comes down to a target for good: it lies at or below the target at every later eval. Linear
+// interpolation of ln(perplexity) between the last eval above and the next; the first eval when none lies above.
+struct Crossing {
+  double tokens = 0;
+  double seconds = 0;
+};
+std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
+
+struct ArmResult {
+  Arm arm;
+
+  // At every token count where some run was evaluated, from the latest first eval to the earliest last eval: every
+  // point is a mean over all runs that have evals, and an unfinished run ends the curve of its arm.
+  std::vector<CurvePoint> curve;
+  // Perplexity at Comparison::matched_tokens.
+  Spread matched;
+  double matched_gap = kUnknown;  // matched.mean / baseline's matched.mean - 1; unknown for the baseline
+  std::vector<GapPoint> gap;      // empty for the baseline
+
+  // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
+  std::optional<Crossing> target;
+  std::vector<std::optional<Crossing>> run_targets;
+  double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
+  double target_seconds_change = kUnknown;  // the same in seconds
+
+  // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
+  double tokens_per_second = kUnknown;
+  double mfu = kUnknown;
+  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline.
+  double throughput_ratio = kUnknown;
+
+  // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
+  // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.
+  std::vector<std::vector<double>> expert_load;
+
+  int64_t tokens() const { return curve.empty() ? 0 : curve.back().tokens; }
+  Spread final_perplexity() const { return curve.empty() ? Spread{} : curve.back().perplexity; }
+};
+
+struct Comparison {
+  std::vector<ArmResult> arms;  // the first is the baseline
+  // The last token count that every arm with evals reached; 0 without evals.
+  int64_t matched_tokens = 0;
+  // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
+  double target_perplexity = kUnknown;
+  // What a reader must know before believing the numbers: unfinished runs, single seeds, unequal budgets or data.
+  std::vector<std::string> notes;
+
+  bool single() const { return arms.size() == 1; }
+};
+
+// At least one arm, each with at least one run. One arm alone is a report without comparisons.
+Comparison compare(std::vector<Arm> arms);
+
+}  // namespace gptmoe

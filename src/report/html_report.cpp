@@ -1,0 +1,164 @@
+#include "report/html_report.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "report/config_diff.h"
+#include "report/markup.h"
+#include "report/page_style.h"
+#include "report/report_charts.h"
+#include "report/table.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+std::string element(const std::string& tag, const std::string& content, const std::string& css_class = "") {
+  return text("<", tag, css_class.empty() ? "" : " class=\"" + css_class + "\"", ">", content, "</", tag, ">\n");
+}
+
+std::string figure(const std::string& title, const std::string& svg) {
+  return element("figure", (title.empty() ? "" : element("h3", escape(title))) + svg);
+}
+
+std::string title_of(const Comparison& comparison) {
+  std::string out;
+  for (const ArmResult& result : comparison.arms) out += (out.empty() ? "" : " and ") + result.arm.label;
+  return out;
+}
+
+std::string opening(const Comparison& comparison) {
+  std::string out = element("p", escape("gptmoe report · " + title_of(comparison)), "kicker");
+  out += element("h1", escape(headline(comparison)));
+  for (size_t i = 1; i < comparison.arms.size(); ++i)
+    if (const std::string sentence = target_sentence(comparison, comparison.arms[i]); !sentence.empty())
+      out += element("p", escape(sentence));
+  std::string notes;
+  for (const std::string& note : comparison.notes) notes += element("li", escape(note));
+  return out + (notes.empty() ? "" : element("ul", notes, "notes"));
+}
+
+bool several_seeds(const Comparison& comparison) {
+  return std::any_of(comparison.arms.begin(), comparison.arms.end(),
+                     [](const ArmResult& result) { return result.arm.runs.size() > 1; });
+}
+
+std::string perplexity_section(const Comparison& comparison) {
+  const Chart chart = perplexity_by_tokens(comparison);
+  std::string caption = several_seeds(comparison) ? "Line: mean over seeds. Band: lowest to highest seed. " : "";
+  if (chart.y.to) caption += "The first fifth of training may lie above the frame. ";
+  std::string out = element("h2", "Validation perplexity");
+  out += element("p", caption + "Point at a curve for its numbers.", "caption");
+  out += element("div", figure("", svg_line_chart(chart)), "scroll wide");
+  std::string pair = figure("Against time", svg_line_chart(perplexity_by_time(comparison)));
+  if (!comparison.single())
+    pair = figure("Relative to " + comparison.arms[0].arm.label, svg_line_chart(gap_chart(comparison))) + pair;
+  return out + element("div", pair, "pair");
+}
+
+std::string summary_section(const Comparison& comparison) {
+  std::string head, body;
+  for (const SummaryRow& row : summary_rows(comparison)) {
+    std::string cells = element("th", escape(head.empty() ? "" : row.name));
+    for (const std::string& cell : row.cells) cells += element(head.empty() ? "th" : "td", escape(cell));
+    (head.empty() ? head : body) += element("tr", cells);
+  }
+  std::string out = element("h2", "Numbers");
+  if (!comparison.single())
+    out += element("p",
+                   escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
+                               " count to where a mean curve comes below it for good. ")) +
+                       "± is the standard deviation over seeds, throughput a median without warm-up steps.",
+                   "caption");
+  return out + element("div", element("table", element("thead", head) + element("tbody", body)), "scroll");
+}
+
+std::string training_section(const Comparison& comparison) {
+  std::string charts;
+  const auto add = [&](const char* id, const char* title, Scale scale, double (*field)(const TrainRow&)) {
+    const Chart chart = train_chart(comparison, id, title, scale, field);
+    if (!chart.series.empty()) charts += figure("", svg_line_chart(chart));
+  };
+  add("loss", "training loss, nats per token", Scale::linear, [](const TrainRow& row) { return row.loss; });
+  add("norm", "gradient norm before clipping", Scale::log, [](const TrainRow& row) { return row.grad_norm; });
+  add("rate", "learning rate", Scale::linear, [](const TrainRow& row) { return row.lr; });
+  add("balance", "load-balance loss (1 = balanced)", Scale::linear,
+      [](const TrainRow& row) { return row.load_balance_loss.value_or(kUnknown); });
+  if (charts.empty()) return "";
+  return element("h2", "Training") +
+         element("p", "Smoothed: each point is the mean over seeds and over a 120th of training.", "caption") +
+         element("div", charts, "pair");
+}
+
+std::string load_section(const Comparison& comparison) {
+  std::string maps;
+  for (size_t arm = 0; arm < comparison.arms.size(); ++arm)
+    if (!comparison.arms[arm].expert_load.empty())
+      maps += figure(comparison.arms[arm].arm.label, svg_heatmap(load_map(comparison, arm)));
+  if (maps.empty()) return "";
+  return element("h2", "Expert load") +
+         element("p",
+                 "Tokens an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, 0 is "
+                 "an idle expert. Experts are sorted within each layer, then averaged over seeds by rank.",
+                 "caption") +
+         element("div", maps, "pair");
+}
+
+std::string entropy_section(const Comparison& comparison) {
+  std::string charts;
+  for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
+    const Chart chart = entropy_chart(comparison, arm);
+    if (!chart.series.empty()) charts += figure(comparison.arms[arm].arm.label, svg_line_chart(chart));
+  }
+  if (charts.empty()) return "";
+  return element("h2", "Router entropy") +
+         element("p", "How undecided the router is on validation tokens: 0 when it is certain.", "caption") +
+         element("div", charts, "pair");
+}
+
+std::string config_table(const Comparison& comparison, const std::vector<ConfigRow>& rows, bool shared) {
+  std::string head = element("th", "");
+  for (const ArmResult& result : comparison.arms) head += shared ? "" : element("th", escape(result.arm.label));
+  std::string body;
+  for (const ConfigRow& row : rows) {
+    std::string cells = element("th", escape(row.path));
+    for (size_t i = 0; i < (shared ? 1 : row.values.size()); ++i) cells += element("td", escape(row.values[i]));
+    body += element("tr", cells);
+  }
+  const std::string thead = shared ? "" : element("thead", element("tr", head));
+  return element("div", element("table", thead + element("tbody", body), "config"), "scroll");
+}
+
+std::string config_section(const Comparison& comparison) {
+  const ConfigDiff diff = diff_configs(comparison);
+  std::string out = element("h2", "Configuration");
+  if (!diff.different.empty()) out += config_table(comparison, diff.different, false);
+  if (!comparison.single() && diff.different.empty()) out += element("p", "The arms have the same configuration.");
+  return out + element("details", element("summary", comparison.single() ? "All settings" : "What the arms share") +
+                                      config_table(comparison, diff.shared, true));
+}
+
+std::string footer(const Comparison& comparison) {
+  std::string runs;
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs) runs += text(runs.empty() ? "" : ", ", run.dir.string());
+  return element("footer", escape("Runs: " + runs));
+}
+
+}  // namespace
+
+std::string html_report(const Comparison& comparison) {
+  const std::string head =
+      "<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
+      element("title", escape(title_of(comparison) + " · gptmoe report")) + element("style", kPageStyle);
+  return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
+         element("body",
+                 element("main", opening(comparison) + perplexity_section(comparison) + summary_section(comparison) +
+                                     training_section(comparison) + load_section(comparison) +
+                                     entropy_section(comparison) + config_section(comparison)) +
+                     footer(comparison)) +
+         "</html>\n";
+}
+
+}  // namespace gptmoe

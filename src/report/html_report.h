@@ -1,0 +1,12 @@
+#pragma once
+#include <string>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+// The whole report as one HTML document: no script, no font, no picture from anywhere else; light or dark as the
+// reader's system asks. It opens with the answer in one sentence. A single arm gets no comparing sentence or chart.
+std::string html_report(const Comparison& comparison);
+
+}  // namespace gptmoe

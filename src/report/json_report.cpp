@@ -1,0 +1,84 @@
+#include "report/json_report.h"
+
+#include <cmath>
+
+#include "report/config_diff.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// JSON has no NaN: the library writes null for it.
+Json spread_json(const Spread& spread) {
+  return {
+      {"mean", spread.mean}, {"std", spread.std}, {"min", spread.min}, {"max", spread.max}, {"count", spread.count}};
+}
+
+Json crossing_json(const std::optional<Crossing>& crossing) {
+  if (!crossing) return nullptr;
+  return {{"tokens", crossing->tokens}, {"seconds", crossing->seconds}};
+}
+
+Json runs_json(const ArmResult& result) {
+  Json runs = Json::array();
+  for (size_t i = 0; i < result.arm.runs.size(); ++i) {
+    const RunLog& run = result.arm.runs[i];
+    runs.push_back({{"dir", run.dir.string()},
+                    {"step", run.last_step()},
+                    {"planned_steps", run.planned_steps},
+                    {"finished", run.finished()},
+                    {"target", crossing_json(result.run_targets[i])}});
+  }
+  return runs;
+}
+
+Json curve_json(const ArmResult& result) {
+  Json curve = Json::array();
+  for (const CurvePoint& point : result.curve)
+    curve.push_back({{"tokens", point.tokens},
+                     {"seconds", point.seconds},
+                     {"perplexity", spread_json(point.perplexity)},
+                     {"router_entropy", point.router_entropy}});
+  return curve;
+}
+
+Json arm_json(const ArmResult& result) {
+  Json target = crossing_json(result.target);
+  if (result.target) {
+    target["tokens_change"] = result.target_tokens_change;
+    target["seconds_change"] = result.target_seconds_change;
+  }
+  Json gap = Json::array();
+  for (const GapPoint& point : result.gap) gap.push_back({{"tokens", point.tokens}, {"gap", spread_json(point.gap)}});
+  return {{"label", result.arm.label},
+          {"runs", runs_json(result)},
+          {"final_perplexity", spread_json(result.final_perplexity())},
+          {"matched_perplexity", spread_json(result.matched)},
+          {"matched_gap", result.matched_gap},
+          {"target", target},
+          {"tokens_per_second", result.tokens_per_second},
+          {"throughput_ratio", result.throughput_ratio},
+          {"mfu", result.mfu},
+          {"expert_load", result.expert_load},
+          {"curve", curve_json(result)},
+          {"gap", gap}};
+}
+
+}  // namespace
+
+Json json_report(const Comparison& comparison) {
+  Json config = Json::object();
+  for (const ConfigRow& row : diff_configs(comparison).different) config[row.path] = row.values;
+  Json arms = Json::array();
+  for (const ArmResult& result : comparison.arms) arms.push_back(arm_json(result));
+  return {{"headline", headline(comparison)},
+          {"notes", comparison.notes},
+          {"matched_tokens", comparison.matched_tokens},
+          {"target_perplexity", comparison.target_perplexity},
+          {"config", config},
+          {"arms", arms}};
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,16 @@
+#pragma once
+#include <nlohmann/json.hpp>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+// Every number of the comparison, unrounded. What is unknown or not reached is null.
+//   headline, notes[], matched_tokens, target_perplexity, config {path: [value per arm]} of what differs,
+//   arms[]: label, runs[] {dir, step, planned_steps, finished, target}, final_perplexity and matched_perplexity
+//     {mean, std, min, max, count}, matched_gap, target {tokens, seconds, tokens_change, seconds_change},
+//     tokens_per_second, throughput_ratio, mfu, expert_load [layer][rank, busiest first] (1 = balanced),
+//     curve[] {tokens, seconds, perplexity, router_entropy[layer]}, gap[] {tokens, gap}
+nlohmann::ordered_json json_report(const Comparison& comparison);
+
+}  // namespace gptmoe

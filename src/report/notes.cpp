@@ -1,0 +1,69 @@
+#include "report/notes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/check.h"
+#include "report/comparison.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+std::string name_of(const ArmResult& result, size_t run) {
+  return text(result.arm.label, " (", result.arm.runs[run].dir.string(), ")");
+}
+
+void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
+  for (size_t i = 0; i < result.arm.runs.size(); ++i) {
+    const RunLog& run = result.arm.runs[i];
+    if (!run.finished())
+      notes.push_back(text(name_of(result, i), " is unfinished: step ", run.last_step(), " of ", run.planned_steps,
+                           result.arm.runs.size() > 1 ? "; the curves of its arm end with it." : "."));
+    if (run.evals.empty())
+      notes.push_back(text(name_of(result, i), " has no evaluation yet and is left out of the perplexities."));
+    else if (!std::isfinite(run.evals.back().val_loss))
+      notes.push_back(text(name_of(result, i), " diverged: its last validation loss is not a number."));
+  }
+}
+
+// Keys without whose agreement two perplexities measure different things.
+void note_settings(const Comparison& comparison, std::vector<std::string>& notes) {
+  for (const char* key :
+       {"/data/val", "/data/tokenizer", "/train/eval_tokens", "/train/sequence_length", "/model/vocab_size"}) {
+    std::set<std::string> values;
+    const nlohmann::ordered_json::json_pointer pointer{std::string(key)};
+    for (const ArmResult& result : comparison.arms)
+      for (const RunLog& run : result.arm.runs)
+        values.insert(run.config.contains(pointer) ? run.config[pointer].dump() : "");
+    if (values.size() < 2) continue;
+    std::string name(key + 1);
+    std::replace(name.begin(), name.end(), '/', '.');
+    notes.push_back(text("Runs differ in ", name, ": their perplexities are not comparable."));
+  }
+}
+
+void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
+  const auto single = [](const ArmResult& result) { return result.arm.runs.size() == 1; };
+  if (std::any_of(comparison.arms.begin(), comparison.arms.end(), single))
+    notes.push_back("An arm has a single seed: how far seeds spread is unknown, and a small difference may be chance.");
+  const auto longer = [&](const ArmResult& result) { return result.tokens() > comparison.matched_tokens; };
+  if (std::any_of(comparison.arms.begin(), comparison.arms.end(), longer))
+    notes.push_back(
+        text("Arms end at different token counts: perplexities are compared at ",
+             tokens_text(static_cast<double>(comparison.matched_tokens)),
+             " tokens, which all have reached, though learning rates may have decayed differently by then."));
+}
+
+}  // namespace
+
+std::vector<std::string> notes_on(const Comparison& comparison) {
+  std::vector<std::string> notes;
+  for (const ArmResult& result : comparison.arms) note_runs(result, notes);
+  note_settings(comparison, notes);
+  if (!comparison.single()) note_arms(comparison, notes);
+  return notes;
+}
+
+}  // namespace gptmoe

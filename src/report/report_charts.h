@@ -1,0 +1,31 @@
+#pragma once
+// The pictures of a report: which numbers go into which chart.
+#include <string>
+#include <vector>
+
+#include "report/comparison.h"
+#include "report/svg_chart.h"
+#include "report/svg_heatmap.h"
+
+namespace gptmoe {
+
+// Mean validation perplexity with the band from the lowest to the highest seed, log scale. Where evals are many, the
+// first fifth of training may lie above the frame (y.to is set then), so that the end can be told apart; the baseline's
+// final perplexity is marked.
+Chart perplexity_by_tokens(const Comparison& comparison);
+Chart perplexity_by_time(const Comparison& comparison);
+// Perplexity above (+) or below (-) the baseline's at equal tokens, in percent.
+Chart gap_chart(const Comparison& comparison);
+
+// One field of the train rows against tokens: the mean over rows and runs in up to 120 equal stretches of tokens.
+Chart train_chart(const Comparison& comparison, const std::string& id, const std::string& title, Scale scale,
+                  double (*field)(const TrainRow&));
+
+// Router entropy of one arm against tokens, a line per MoE layer (fainter towards the input), ln(E) marked. The y axis
+// is shared by all arms.
+Chart entropy_chart(const Comparison& comparison, size_t arm);
+// Expert load of one arm at its last eval, busiest expert first, one row per MoE layer. The scale is shared by all
+// arms.
+Heatmap load_map(const Comparison& comparison, size_t arm);
+
+}  // namespace gptmoe

@@ -1,0 +1,16 @@
+#pragma once
+#include <filesystem>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+struct ReportPaths {
+  std::filesystem::path html;  // DIR/report.html
+  std::filesystem::path json;  // DIR/report.json
+};
+
+// Writes both reports, creating DIR if need be; each file appears complete or not at all.
+ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison);
+
+}  // namespace gptmoe

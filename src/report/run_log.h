@@ -1,0 +1,52 @@
+#pragma once
+// One run as its directory tells it: what was asked for (config.json) and what was measured (metrics.jsonl).
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gptmoe {
+
+// A value that was not finite is written as null by the trainer and read back as NaN: a run that diverged still
+// reports.
+struct TrainRow {
+  int64_t step = 0;
+  int64_t tokens = 0;  // training tokens so far
+  double seconds = 0;  // wall-clock training time so far
+  double loss = 0;     // nats per token, without auxiliary terms
+  double lr = 0;
+  double grad_norm = 0;  // before clipping
+  double tokens_per_second = 0;
+  std::optional<double> mfu;                // share of the device's peak; unknown on a CPU
+  std::optional<double> load_balance_loss;  // absent in dense models; 1 = balanced
+};
+
+// The logged val_perplexity is exp(val_loss); it is derived here, so that two numbers cannot disagree.
+struct EvalRow {
+  int64_t step = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+  double val_loss = 0;                           // nats per token
+  std::vector<std::vector<double>> expert_load;  // [MoE layer][expert] shares of the assignments; empty in dense models
+  std::vector<double> router_entropy;            // [MoE layer] nats; empty in dense models
+};
+
+struct RunLog {
+  std::filesystem::path dir;
+  nlohmann::ordered_json config;
+  int64_t planned_steps = 0;    // config train.steps
+  std::vector<TrainRow> train;  // tokens strictly increasing
+  std::vector<EvalRow> evals;   // tokens strictly increasing, one shape of expert_load and router_entropy
+
+  int64_t last_step() const;
+  bool finished() const { return last_step() >= planned_steps; }
+};
+
+// Reads DIR/config.json and DIR/metrics.jsonl. A last line without its newline that does not parse was cut short by a
+// crash and is ignored. Throws UserError (FILE:LINE: ...) at any other malformed line: not an object, an unknown event,
+// a field missing or of the wrong type, a step that does not advance, a shape that changes.
+RunLog read_run(const std::filesystem::path& dir);
+
+}  // namespace gptmoe

@@ -1,0 +1,21 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+struct SummaryRow {
+  std::string name;
+  std::vector<std::string> cells;  // one per arm
+};
+
+// The numbers of a comparison, quantities down and arms across. Rows that no arm has (a dense model's expert load,
+// MFU on a CPU, comparisons of a single arm) are left out.
+std::vector<SummaryRow> summary_rows(const Comparison& comparison);
+
+// The headline, the notes and the summary for a terminal, at most 100 columns; many arms become several blocks.
+std::string text_report(const Comparison& comparison);
+
+}  // namespace gptmoe

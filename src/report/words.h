@@ -1,0 +1,29 @@
+#pragma once
+// Numbers and sentences as every report prints them.
+#include <string>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+// `value` with that many decimals; "unknown" when it is not finite.
+std::string fixed(double value, int decimals);
+// "62.10": four significant digits, the precision perplexities are told with; whole numbers from 1000 on.
+std::string perplexity_text(double perplexity);
+// "62.10 ± 0.40"; without spread for a single value.
+std::string spread_text(const Spread& perplexity);
+// "+1.8 %", "−9.0 %" from 0.018 and −0.09.
+std::string percent_text(double change);
+// "1.23 M", "10:02", "0.86×"; "unknown" when not finite.
+std::string tokens_text(double tokens);
+std::string seconds_text(double seconds);
+std::string ratio_text(double ratio);
+// "1 seed", "3 seeds".
+std::string seeds_text(size_t runs);
+
+// The answer in one sentence, whichever way it goes.
+std::string headline(const Comparison& comparison);
+// Tokens and time to the baseline's final perplexity, and throughput, of one arm against the baseline; one sentence.
+std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
+
+}  // namespace gptmoe

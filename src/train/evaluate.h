@@ -1,0 +1,24 @@
+#pragma once
+#include <vector>
+
+#include "data/loader.h"
+#include "train/instance.h"
+
+namespace gptmoe {
+
+struct EvalResult {
+  double loss = 0;  // mean cross-entropy per token, nats
+  double perplexity = 0;
+  int64_t tokens = 0;
+  // Per MoE layer, means over whole micro-batches; empty for dense models.
+  std::vector<std::vector<double>> expert_load;  // share of assignments per expert
+  std::vector<double> router_entropy;            // nats
+};
+
+// Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all). Uses the
+// instance's activations; parameters and router state stay untouched. The loader is sequential and has its windows
+// counted already: at least one.
+EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, const TokenLoader& loader,
+                    int64_t tokens);
+
+}  // namespace gptmoe

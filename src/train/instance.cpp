@@ -1,0 +1,84 @@
+#include "train/instance.h"
+
+#include "kernels/plan_ops.h"
+
+namespace gptmoe {
+namespace {
+
+ActivationMode activation_mode(const Config& config, Purpose purpose) {
+  if (purpose == Purpose::forward) return ActivationMode::forward_only;
+  return config.train.recompute == "block" ? ActivationMode::train_recompute : ActivationMode::train;
+}
+
+}  // namespace
+
+Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, DType real, DType stat)
+    : purpose_(purpose),
+      B_(B),
+      T_(T),
+      mode_(activation_mode(config, purpose)),
+      gpt_(config.model, config.router, real, stat),
+      adamw_(config.optimizer) {
+  lay_out(PlanOps(real, stat));
+  count(real, stat);
+}
+
+void Instance::lay_out(const Ops& ops) {
+  ParamTable& params = gpt_.params();
+  const DType stat = ops.statistics_dtype();
+  const Tensor values = parameters_.allocate(ops.compute_dtype(), {params.element_count()});
+  Tensor grads;
+  if (purpose_ == Purpose::train) {
+    grads = gradients_.allocate(stat, {params.element_count()});
+    adamw_.allocate(optimizer_, params, stat);
+  }
+  params.bind(values, grads);
+  gpt_.state().allocate(state_);
+  activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
+  loss_sum_1_ = activations_arena_.allocate(stat, {1});
+  if (const Tensor& stats = activations_.router_stats_LW; stats.present())
+    router_sums_LW_ = activations_arena_.allocate(stat, {stats.size(0), stats.size(1)});
+}
+
+void Instance::count(DType real, DType stat) {
+  PlanOps ops(real, stat);
+  const auto communicator = make_single_communicator();
+  const auto tokens = static_cast<double>(B_ * T_);
+  const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
+  gpt_.forward(forward, activations_);
+  gpt_.loss(forward, activations_);
+  forward_flops_ = ops.flops() / tokens;
+  if (purpose_ != Purpose::train) return;
+
+  ops.reset_flops();
+  Activations kept = activations_;
+  kept.mode = ActivationMode::train;  // recomputation is not the model's work
+  const Pass train = forward.as(PassKind::train);
+  gpt_.forward(train, kept);
+  gpt_.loss_and_backward(train, kept, 1.0);
+  backward_flops_ = ops.flops() / tokens - forward_flops_;
+  gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
+}
+
+void Instance::commit(Ops& ops) {
+  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_}) arena->commit();
+  scratch_.commit();
+  lay_out(ops);
+  gpt_.prepare(ops, activations_);
+}
+
+std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
+  std::vector<ArenaSize> sizes;
+  for (const Arena* arena :
+       {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
+    sizes.push_back({arena->name(), arena->high_water()});
+  return sizes;
+}
+
+int64_t Instance::total_bytes() const {
+  int64_t bytes = 0;
+  for (const ArenaSize& arena : arena_sizes()) bytes += arena.bytes;
+  return bytes;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,105 @@
+#include "train/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+
+#include "base/file.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { return run_dir / "metrics.jsonl"; }
+
+// Calls visit(line, row) for every complete row; a last line cut short by a crash is passed over.
+template <typename Visit>
+void for_each_row(const std::filesystem::path& path, Visit&& visit) {
+  if (!std::filesystem::exists(path)) return;
+  const std::string content = read_text_file(path);
+  size_t begin = 0;
+  while (begin < content.size()) {
+    const size_t end = content.find('\n', begin);
+    if (end == std::string::npos) return;
+    const std::string_view line(content.data() + begin, end - begin + 1);
+    const json row = json::parse(line, nullptr, false);
+    if (row.is_object() && row.contains("event") && row.contains("step")) visit(line, row);
+    begin = end + 1;
+  }
+}
+
+bool known_to_checkpoint(const json& row, int64_t step) {
+  const auto at = row["step"].get<int64_t>();
+  return row["event"] == "eval" ? at < step : at <= step;
+}
+
+json finite_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step) : path_(metrics_path(run_dir)) {
+  std::string kept;
+  for_each_row(path_, [&](std::string_view line, const json& row) {
+    if (step > 0 && known_to_checkpoint(row, step)) kept += line;
+  });
+  write_text_file(path_, kept);
+  fd_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot open for appending: ", std::strerror(errno)));
+}
+
+MetricsFile::~MetricsFile() { close(fd_); }
+
+void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second,
+                        double mfu) {
+  nlohmann::ordered_json row;
+  row["event"] = "train";
+  row["step"] = progress.step;
+  row["tokens"] = progress.tokens;
+  row["loss"] = finite_or_null(result.loss);
+  row["lr"] = lr;
+  row["grad_norm"] = finite_or_null(result.grad_norm);
+  row["tokens_per_second"] = tokens_per_second;
+  row["mfu"] = mfu;
+  if (result.has_router) {
+    row["load_balance_loss"] = finite_or_null(result.load_balance_loss);
+    row["expert_load_max"] = result.expert_load_max;
+    row["expert_load_min"] = result.expert_load_min;
+  }
+  row["seconds"] = progress.seconds;
+  append(row);
+}
+
+void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
+  nlohmann::ordered_json row;
+  row["event"] = "eval";
+  row["step"] = progress.step;
+  row["tokens"] = progress.tokens;
+  row["val_loss"] = finite_or_null(result.loss);
+  row["val_perplexity"] = finite_or_null(result.perplexity);
+  row["seconds"] = progress.seconds;
+  if (!result.expert_load.empty()) {
+    row["expert_load"] = result.expert_load;
+    row["router_entropy"] = result.router_entropy;
+  }
+  append(row);
+}
+
+void MetricsFile::append(const nlohmann::ordered_json& row) {
+  const std::string line = row.dump() + "\n";
+  if (write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+    throw Failure(text(path_.string(), ": cannot append: ", std::strerror(errno)));
+}
+
+bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
+  bool found = false;
+  for_each_row(metrics_path(run_dir), [&](std::string_view, const json& row) {
+    found = found || (row["event"] == "eval" && row["step"] == step);
+  });
+  return found;
+}
+
+}  // namespace gptmoe

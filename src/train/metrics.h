@@ -1,0 +1,42 @@
+#pragma once
+// metrics.jsonl of a run: one JSON object a line, never a step twice.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "train/evaluate.h"
+#include "train/train_step.h"
+
+namespace gptmoe {
+
+// Where a run stands when a row is written.
+struct Progress {
+  int64_t step = 0;    // optimizer steps done
+  int64_t tokens = 0;  // training tokens seen
+  double seconds = 0;  // spent training, over all sittings, without evaluation and checkpoints
+};
+
+class MetricsFile {
+ public:
+  // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` knows: train rows up to
+  // and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint).
+  // step = 0 starts an empty file.
+  MetricsFile(const std::filesystem::path& run_dir, int64_t step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+
+  // Each row reaches the file before the call returns; Failure when it cannot. Values that are not finite become null.
+  void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu);
+  void eval(const Progress& progress, const EvalResult& result);
+
+ private:
+  void append(const nlohmann::ordered_json& row);
+
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+// Whether the run's metrics hold an evaluation at `step`.
+bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
+
+}  // namespace gptmoe

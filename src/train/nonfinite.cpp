@@ -1,0 +1,49 @@
+#include "train/nonfinite.h"
+
+#include <cmath>
+
+#include "train/host_value.h"
+
+namespace gptmoe {
+namespace {
+
+// The first tensor, in the order of the computation, with a non-finite element.
+std::string first_offender_forward(Instance& instance, Ops& ops) {
+  const ParamTable& params = instance.gpt().params();
+  for (const ParamRow& row : params.rows())
+    if (ops.count_nonfinite(params.row_value(row)) > 0) return "parameter " + row.name;
+  const Activations& a = instance.activations();
+  for (size_t l = 0; l < a.stream_NC.size(); ++l)
+    if (ops.count_nonfinite(a.stream_NC[l]) > 0)
+      return l == 0 ? "output of model.embed_tokens" : text("output of model.layers.", l - 1);
+  if (ops.count_nonfinite(a.final_NC) > 0) return "output of model.norm";
+  return "logits of lm_head";
+}
+
+std::string first_offender_backward(Instance& instance, Ops& ops) {
+  const ParamTable& params = instance.gpt().params();
+  for (const ParamRow& row : params.rows())
+    if (ops.count_nonfinite(params.row_grad(row)) > 0) return "gradient of " + row.name;
+  return "sum of squares of the gradients (it overflows)";
+}
+
+[[noreturn]] void stop(const char* what, int64_t step, int64_t micro_batch, const std::string& tensor) {
+  throw Failure(text(what, " is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1,
+                     "; first offending tensor: ", tensor,
+                     ". No parameter was changed by this step; lower optimizer.learning_rate or train longer warm-up "
+                     "and resume from the last checkpoint"));
+}
+
+}  // namespace
+
+void require_finite_loss(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+  if (!std::isfinite(host_value(instance.loss_sum_1(), 0)))
+    stop("the loss", step, micro_batch, first_offender_forward(instance, ops));
+}
+
+void require_finite_gradients(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+  if (!std::isfinite(host_value(instance.adamw().squared_norm(), 0)))
+    stop("the gradient", step, micro_batch, first_offender_backward(instance, ops));
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,56 @@
+#include "train/run_directory.h"
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / "config.json"; }
+
+bool may_change(const std::string& path) {
+  for (const char* free :
+       {"/train/eval_every", "/train/eval_tokens", "/checkpoint/", "/log/", "/device", "/data/tokenizer"})
+    if (path.starts_with(free)) return true;
+  return false;
+}
+
+}  // namespace
+
+bool holds_run(const std::filesystem::path& run_dir) { return std::filesystem::exists(config_path(run_dir)); }
+
+Config run_config(const std::filesystem::path& run_dir) {
+  if (!holds_run(run_dir)) user_error(run_dir.string(), ": holds no run (no config.json); pass a run directory");
+  return load_config(config_path(run_dir));
+}
+
+void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+  if (holds_run(run_dir))
+    user_error(run_dir.string(), ": holds a run already; add --resume to go on with it, or choose another --out");
+  std::error_code error;
+  std::filesystem::create_directories(run_dir, error);
+  if (error)
+    user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
+  write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
+}
+
+void continue_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+  const ordered_json before = to_json(run_config(run_dir)), now = to_json(config);
+  const ordered_json flat_before = before.flatten(), flat_now = now.flatten();
+  const auto refuse = [&](const std::string& path, const ordered_json& was, const ordered_json& is) {
+    std::string dotted = path.substr(1);
+    for (char& c : dotted) c = c == '/' ? '.' : c;
+    user_error(run_dir.string(), ": the run began with ", dotted, " = ", was.dump(), ", now it is ", is.dump(),
+               "; resume with the original value, or start a new run with another --out");
+  };
+  for (const auto& [path, value] : flat_now.items())
+    if (!may_change(path) && (!flat_before.contains(path) || flat_before[path] != value))
+      refuse(path, flat_before.contains(path) ? flat_before[path] : ordered_json(), value);
+  for (const auto& [path, value] : flat_before.items())
+    if (!may_change(path) && !flat_now.contains(path)) refuse(path, value, {});
+  write_text_file(config_path(run_dir), now.dump(2) + "\n");
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,21 @@
+#pragma once
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "config/config.h"
+
+namespace gptmoe {
+
+// The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
+Config run_config(const std::filesystem::path& run_dir);
+
+bool holds_run(const std::filesystem::path& run_dir);
+
+// Starts a run directory: makes it and writes the resolved config. Throws UserError when it already holds a run.
+void start_run_directory(const std::filesystem::path& run_dir, const Config& config);
+
+// A run goes on with the config it began with. Throws UserError naming the first field that differs; what may differ is
+// when to evaluate, log and save, and where to compute. The new config replaces config.json.
+void continue_run_directory(const std::filesystem::path& run_dir, const Config& config);
+
+}  // namespace gptmoe

@@ -1,0 +1,17 @@
+#pragma once
+
+namespace gptmoe {
+
+// While an object lives, the first SIGINT or SIGTERM is noted instead of ending the process; a second one ends it at
+// once. One object at a time.
+class StopSignal {
+ public:
+  StopSignal();
+  ~StopSignal();
+  StopSignal(const StopSignal&) = delete;
+  StopSignal& operator=(const StopSignal&) = delete;
+
+  bool requested() const;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,229 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+#include "base/progress.h"
+#include "optim/schedule.h"
+#include "train/backend.h"
+#include "train/checkpoint.h"
+#include "train/describe.h"
+#include "train/metrics.h"
+#include "train/run_directory.h"
+#include "train/stop_signal.h"
+
+namespace gptmoe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+LoaderOptions loader_options(const Config& config, const std::string& shards, WindowOrder order,
+                             const Communicator& communicator) {
+  return {shards,
+          config.train.sequence_length,
+          config.model.vocab_size,
+          order,
+          static_cast<uint64_t>(config.seed),
+          communicator.rank(),
+          communicator.size()};
+}
+
+class Trainer {
+ public:
+  Trainer(const Config& config, const TrainOptions& options);
+  TrainOutcome run();
+
+ private:
+  void open_run();
+  void restore(const std::filesystem::path& checkpoint);
+  void print_first_screen() const;
+  void step();
+  void log(const StepResult& result);
+  void save();
+  void evaluate_and_log();
+  TrainOutcome interrupt();
+
+  bool due(int64_t every) const { return every > 0 && progress_.step % every == 0; }
+  bool finished() const { return progress_.step == config_.train.steps; }
+  int64_t tokens_per_step() const { return config_.train.global_batch_size * config_.train.sequence_length; }
+  CheckpointTensors tensors() {
+    return {instance_.gpt().params(), instance_.gpt().state(), instance_.adamw().m(), instance_.adamw().v()};
+  }
+
+  const Config& config_;
+  const TrainOptions& options_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Communicator> communicator_;
+  TokenLoader train_data_;
+  std::optional<TokenLoader> val_data_;
+  Instance instance_;
+  double matrix_rate_ = 0;
+
+  Progress progress_;
+  int64_t saved_step_ = -1;
+  std::optional<MetricsFile> metrics_;
+  std::optional<EvalResult> last_eval_;
+  // Since the last train row.
+  int64_t interval_tokens_ = 0;
+  double interval_seconds_ = 0;
+  ProgressLine live_;
+};
+
+Trainer::Trainer(const Config& config, const TrainOptions& options)
+    : config_(config),
+      options_(options),
+      ops_(make_backend(config)),
+      communicator_(make_single_communicator()),
+      train_data_(loader_options(config, config.data.train, WindowOrder::shuffled, *communicator_)),
+      instance_(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
+                ops_->compute_dtype(), ops_->statistics_dtype()) {
+  if (!config.data.val.empty())
+    val_data_.emplace(loader_options(config, config.data.val, WindowOrder::sequential, *communicator_));
+}
+
+void Trainer::open_run() {
+  std::optional<std::filesystem::path> checkpoint;
+  if (options_.resume) {
+    if (!holds_run(options_.out))
+      user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
+    continue_run_directory(options_.out, config_);
+    checkpoint = latest_checkpoint(options_.out);
+  } else {
+    start_run_directory(options_.out, config_);
+  }
+  instance_.commit(*ops_);
+  if (checkpoint)
+    restore(*checkpoint);
+  else
+    instance_.gpt().initialize(static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+  metrics_.emplace(options_.out, progress_.step);
+}
+
+void Trainer::restore(const std::filesystem::path& checkpoint) {
+  const nlohmann::json state = load_checkpoint(checkpoint, tensors());
+  progress_ = {state.at("step"), state.at("tokens"), state.at("seconds")};
+  const nlohmann::json& loader = state.at("loader");
+  train_data_.restore({loader.at("epoch"), loader.at("position"), loader.at("windows")});
+  saved_step_ = progress_.step;
+}
+
+void Trainer::print_first_screen() const {
+  const TrainConfig& t = config_.train;
+  const double epochs = static_cast<double>(t.steps * t.global_batch_size) / static_cast<double>(train_data_.windows());
+  std::printf("run         %s%s\n", options_.out.c_str(),
+              progress_.step > 0 ? text(", resumed at step ", progress_.step).c_str() : "");
+  std::printf("model       %s\n", describe_model(config_.model).c_str());
+  if (config_.model.num_experts > 0) std::printf("router      %s\n", describe_router(config_.router).c_str());
+  std::printf("parameters  %s\n", describe_parameters(instance_.gpt()).c_str());
+  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config_.data.train.c_str(),
+              grouped_digits(train_data_.tokens()).c_str(), static_cast<long long>(train_data_.shards()),
+              val_data_ ? text("; validation ", grouped_digits(val_data_->tokens())).c_str() : "; no validation");
+  std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
+              grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
+              static_cast<long long>(t.sequence_length), grouped_digits(t.steps * tokens_per_step()).c_str(), epochs,
+              static_cast<long long>(t.global_batch_size / t.micro_batch_size));
+  std::printf("memory      %s\n", describe_memory(instance_).c_str());
+  std::printf("work        %sFLOP per token, forward and backward\n",
+              metric_count(instance_.forward_flops_per_token() + instance_.backward_flops_per_token()).c_str());
+  std::printf("device      %s; %sFLOP/s on large products\n\n", ops_->describe().c_str(),
+              metric_count(matrix_rate_).c_str());
+  std::fflush(stdout);
+}
+
+TrainOutcome Trainer::run() {
+  open_run();
+  matrix_rate_ = measure_matrix_rate(*ops_);
+  print_first_screen();
+  const StopSignal stop;
+  // A run cut between saving its last step and evaluating it has just that left to do.
+  if (val_data_ && progress_.step > 0 && (due(config_.train.eval_every) || finished())) evaluate_and_log();
+  while (!finished()) {
+    step();
+    if (due(config_.checkpoint.every) || finished()) save();
+    if (stop.requested() && !finished()) return interrupt();
+    if (val_data_ && (due(config_.train.eval_every) || finished())) evaluate_and_log();
+  }
+  live_.clear();
+  std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
+              clock_time(progress_.seconds).c_str(),
+              last_eval_ ? text("; validation perplexity ", metric_count(last_eval_->perplexity)).c_str() : "");
+  return TrainOutcome::finished;
+}
+
+void Trainer::step() {
+  const Clock::time_point start = Clock::now();
+  const auto next_batch = [this](const Tensor& inputs, const Tensor& targets) {
+    train_data_.next_batch(inputs, targets);
+  };
+  const StepResult result = train_step(config_, instance_, *ops_, *communicator_, next_batch, progress_.step);
+  const double seconds = seconds_since(start);
+  ++progress_.step;
+  progress_.tokens += tokens_per_step();
+  progress_.seconds += seconds;
+  interval_tokens_ += tokens_per_step();
+  interval_seconds_ += seconds;
+  if (due(config_.log.every) || finished()) log(result);
+}
+
+void Trainer::log(const StepResult& result) {
+  const double lr =
+      learning_rate_at(progress_.step - 1, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
+  const double rate = static_cast<double>(interval_tokens_) / interval_seconds_;
+  const double mfu = rate * (instance_.forward_flops_per_token() + instance_.backward_flops_per_token()) / matrix_rate_;
+  interval_tokens_ = 0;
+  interval_seconds_ = 0;
+  metrics_->train(progress_, result, lr, rate, mfu);
+
+  const double eta = static_cast<double>((config_.train.steps - progress_.step) * tokens_per_step()) / rate;
+  char line[256];
+  std::snprintf(
+      line, sizeof line, "step %lld/%lld  loss %.4f  ppl %.2f  lr %.2e  |g| %.2f  %s tok/s  %.0f%% of peak  eta %s",
+      static_cast<long long>(progress_.step), static_cast<long long>(config_.train.steps), result.loss,
+      std::exp(result.loss), lr, result.grad_norm, metric_count(rate).c_str(), 100 * mfu, clock_time(eta).c_str());
+  live_.show(line);
+  // A pipe gets about a hundred plain lines a run.
+  const int64_t stride = std::max<int64_t>(1, config_.train.steps / 100);
+  if (!live_.live() && (progress_.step % stride == 0 || finished())) {
+    std::printf("%s\n", line);
+    std::fflush(stdout);
+  }
+}
+
+void Trainer::save() {
+  const LoaderState loader = train_data_.state();
+  const nlohmann::json state = {
+      {"step", progress_.step},
+      {"tokens", progress_.tokens},
+      {"seconds", progress_.seconds},
+      {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
+      {"config", to_json(config_)}};
+  save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
+  saved_step_ = progress_.step;
+}
+
+void Trainer::evaluate_and_log() {
+  last_eval_ = evaluate(instance_, *ops_, *communicator_, *val_data_, config_.train.eval_tokens);
+  metrics_->eval(progress_, *last_eval_);
+  live_.clear();
+  std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
+              last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
+  std::fflush(stdout);
+}
+
+TrainOutcome Trainer::interrupt() {
+  if (saved_step_ != progress_.step) save();
+  live_.clear();
+  std::printf("stopped     after step %lld, saved. To go on:\n  %s\n", static_cast<long long>(progress_.step),
+              options_.resume_command.c_str());
+  return TrainOutcome::interrupted;
+}
+
+}  // namespace
+
+TrainOutcome train(const Config& config, const TrainOptions& options) { return Trainer(config, options).run(); }
+
+}  // namespace gptmoe

@@ -1,0 +1,23 @@
+#pragma once
+// A whole run: data in, checkpoints and metrics out.
+#include <filesystem>
+#include <string>
+
+#include "config/config.h"
+
+namespace gptmoe {
+
+struct TrainOptions {
+  std::filesystem::path out;  // run directory
+  bool resume = false;
+  std::string resume_command;  // what an interrupted run tells the user to type
+};
+
+enum class TrainOutcome { finished, interrupted };
+
+// Trains `config` in options.out, printing the first screen and progress. Saves before it evaluates; SIGINT or SIGTERM
+// finishes the step, saves and returns `interrupted`. Throws UserError for bad input, Failure when the machine or the
+// numbers fail; the last checkpoint then stands.
+TrainOutcome train(const Config& config, const TrainOptions& options);
+
+}  // namespace gptmoe
