@@ -1,0 +1,234 @@
+"""The model, its losses and its training step, written from the formulas and nothing else.
+
+Every expert runs on every token and masks pick what counts, so there is no sorting, no gathering and no hand-written
+backward to get wrong: gradients are PyTorch's autograd. Slow on purpose, and meant to run in float64.
+
+Letters: B sequences, T tokens each, N = B*T, C width, L layers, H query heads, G key/value heads, D head size,
+V vocabulary, E experts, K experts a token, F expert width.
+"""
+import math
+
+import torch
+
+
+def rms_norm(x, weight, eps):
+    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * weight
+
+
+def layer_norm(x, weight, bias, eps):
+    centred = x - x.mean(-1, keepdim=True)
+    return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + eps) * weight + bias
+
+
+def silu(x):
+    return x * torch.sigmoid(x)
+
+
+def gelu_tanh(x):
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def rope(x_BHTD, theta):
+    """Turns the pair (d, d + D/2) of position t by the angle t * theta^(-2d/D)."""
+    T, D = x_BHTD.shape[-2:]
+    half = D // 2
+    frequency = theta ** (-2.0 * torch.arange(half, dtype=x_BHTD.dtype) / D)
+    angle = torch.arange(T, dtype=x_BHTD.dtype)[:, None] * frequency
+    a, b = x_BHTD[..., :half], x_BHTD[..., half:]
+    return torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
+
+
+class Reference:
+    """A model and its optimizer. `params` and `state` map tensor names to float tensors; both are updated in place.
+
+    state holds "model.layers.N.mlp.default_vectors" (E, C) for the Default router and is empty otherwise.
+    """
+
+    def __init__(self, config, params, state):
+        self.config, self.m, self.r = config, config["model"], config["router"]
+        self.params = {name: value.clone().requires_grad_() for name, value in params.items()}
+        self.state = {name: value.clone() for name, value in state.items()}
+        self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
+        self.steps_done = 0
+        self.clear_pending()
+        # For whoever makes the data: the closest call between a chosen and a refused expert, and the smallest number
+        # of tokens that an expert got, over everything run so far.
+        self.closest_choice, self.smallest_load = math.inf, math.inf
+
+    # ---- the model ---------------------------------------------------------------------------------------------
+
+    def norm(self, x, name):
+        weight, eps = self.params[name + ".weight"], self.m["rms_norm_eps"]
+        if self.m["norm_type"] == "layernorm":
+            return layer_norm(x, weight, self.params[name + ".bias"], eps)
+        return rms_norm(x, weight, eps)
+
+    def project(self, x, name):
+        return x @ self.params[name + ".weight"].T
+
+    def attention(self, x_BTC, prefix):
+        B, T, _ = x_BTC.shape
+        H, G, D = self.m["num_attention_heads"], self.m["num_key_value_heads"], self.m["head_dim"]
+        q, k, v = (self.project(x_BTC, prefix + name) for name in ("q_proj", "k_proj", "v_proj"))
+        if self.m["qk_norm"]:  # over all heads at once, before they part
+            q = rms_norm(q, self.params[prefix + "q_norm.weight"], self.m["rms_norm_eps"])
+            k = rms_norm(k, self.params[prefix + "k_norm.weight"], self.m["rms_norm_eps"])
+        q = rope(q.view(B, T, H, D).transpose(1, 2), self.m["rope_theta"])
+        k = rope(k.view(B, T, G, D).transpose(1, 2), self.m["rope_theta"])
+        v = v.view(B, T, G, D).transpose(1, 2)
+        # Query head h reads key/value head h // (H / G).
+        k, v = k.repeat_interleave(H // G, 1), v.repeat_interleave(H // G, 1)
+        scores = q @ k.transpose(-1, -2) / math.sqrt(D)
+        future = torch.ones(T, T, dtype=torch.bool).triu(1)
+        weights = torch.softmax(scores.masked_fill(future, -math.inf), -1)
+        return self.project((weights @ v).transpose(1, 2).reshape(B, T, H * D), prefix + "o_proj")
+
+    def mlp(self, x, prefix):
+        up = self.project(x, prefix + "up_proj")
+        if self.m["hidden_act"] == "gelu":
+            hidden = gelu_tanh(up)
+        else:
+            hidden = silu(self.project(x, prefix + "gate_proj")) * up
+        return self.project(hidden, prefix + "down_proj")
+
+    def moe(self, x_NC, prefix):
+        """The layer's output (N, C), its load-balancing loss and its z-loss (without their coefficients)."""
+        E = self.m["num_experts"]
+        logits_NE = x_NC @ self.params[prefix + "gate.weight"].T
+        pi_NE = torch.softmax(logits_NE, -1)
+        chosen_NE = self.choose(pi_NE)
+        outputs_NEC = torch.stack([self.mlp(x_NC, f"{prefix}experts.{e}.") for e in range(E)], 1)
+
+        gates_NE = pi_NE * chosen_NE
+        if self.m["norm_topk_prob"]:
+            gates_NE = gates_NE / gates_NE.sum(-1, keepdim=True)
+        y_NC = torch.einsum("ne,nec->nc", gates_NE, outputs_NEC)
+        if self.r["type"] == "default":
+            y_NC = y_NC + self.default_part(pi_NE, chosen_NE, outputs_NEC.detach(), prefix + "default_vectors")
+        if self.m["n_shared_experts"] > 0:
+            y_NC = y_NC + self.mlp(x_NC, prefix + "shared_experts.")
+
+        fraction_E = chosen_NE.sum(0) / chosen_NE.sum()
+        balance = E * (fraction_E * pi_NE.mean(0)).sum()
+        z = (torch.logsumexp(logits_NE, -1) ** 2).mean()
+        return y_NC, balance, z
+
+    def choose(self, pi_NE):
+        """1 where the token runs the expert, else 0."""
+        if self.r["type"] == "dense":
+            return torch.ones_like(pi_NE)
+        K = self.m["num_experts_per_tok"]
+        ordered = pi_NE.detach().sort(-1, descending=True).values
+        if K < self.m["num_experts"]:
+            self.closest_choice = min(self.closest_choice, (ordered[:, K - 1] - ordered[:, K]).min().item())
+        chosen_NE = (pi_NE.detach() >= ordered[:, K - 1 : K]).to(pi_NE.dtype)
+        assert (chosen_NE.sum(-1) == K).all(), "two experts tie; take another seed"
+        self.smallest_load = min(self.smallest_load, chosen_NE.sum(0).min().item())
+        return chosen_NE
+
+    def default_part(self, pi_NE, chosen_NE, outputs_NEC, name):
+        """What the default vectors add for the experts that a token did not choose."""
+        self.learn_defaults(pi_NE.detach(), chosen_NE, outputs_NEC, name)
+        missing_NC = (pi_NE * (1 - chosen_NE)) @ self.state[name]
+        if self.r["default_forward"]:
+            return missing_NC
+        return missing_NC - missing_NC.detach()  # zero, with the gradient of missing_NC
+
+    def learn_defaults(self, pi_NE, chosen_NE, outputs_NEC, name):
+        """Adds this micro-batch to the pending sums; with ema_update "forward" they go into the vectors at once."""
+        scale_NE = self.clip_scale(chosen_NE, outputs_NEC)
+        weight_NE = chosen_NE * (pi_NE if self.r["ema_weighting"] == "router_score" else 1.0)
+        sum_EC = torch.einsum("ne,nec->ec", weight_NE * scale_NE, outputs_NEC)
+        old_sum_EC, old_weight_E = self.pending.get(name, (0.0, 0.0))
+        self.pending[name] = (old_sum_EC + sum_EC, old_weight_E + weight_NE.sum(0))
+        if self.r["ema_update"] == "forward":
+            self.move_defaults()
+
+    def clip_scale(self, chosen_NE, outputs_NEC):
+        """min(1, c * median / norm) for every output row, the lower median being over the R rows that ran."""
+        norm_NE = outputs_NEC.norm(dim=-1)
+        if self.r["ema_clip"] == 0:
+            return torch.ones_like(norm_NE)
+        norms_R = norm_NE[chosen_NE > 0].sort().values
+        median = norms_R[(len(norms_R) - 1) // 2]
+        return (self.r["ema_clip"] * median / norm_NE).clamp(max=1.0)
+
+    def move_defaults(self):
+        for name, (sum_EC, weight_E) in self.pending.items():
+            beta = self.r["ema_beta"]
+            for e in range(len(weight_E)):
+                if weight_E[e] > 0:  # an expert without tokens keeps its vector
+                    self.state[name][e] = beta * self.state[name][e] + (1 - beta) * sum_EC[e] / weight_E[e]
+        self.clear_pending()
+
+    def clear_pending(self):
+        self.pending = {}
+
+    def forward(self, tokens_BT, targets_BT):
+        """Logits (N, V), mean cross-entropy, load-balancing loss and z-loss (means over the MoE layers)."""
+        x = self.params["model.embed_tokens.weight"][tokens_BT]
+        balance, z = [], []
+        for layer in range(self.m["num_hidden_layers"]):
+            prefix = f"model.layers.{layer}."
+            x = x + self.attention(self.norm(x, prefix + "input_layernorm"), prefix + "self_attn.")
+            h = self.norm(x, prefix + "post_attention_layernorm")
+            if self.m["num_experts"] > 0 and layer >= self.m["first_k_dense_replace"]:
+                y_NC, layer_balance, layer_z = self.moe(h.flatten(0, 1), prefix + "mlp.")
+                x = x + y_NC.view_as(x)
+                balance.append(layer_balance)
+                z.append(layer_z)
+            else:
+                x = x + self.mlp(h, prefix + "mlp.")
+        head = "model.embed_tokens" if self.m["tie_word_embeddings"] else "lm_head"
+        logits = self.project(self.norm(x, "model.norm"), head).flatten(0, 1)
+        log_p = logits - torch.logsumexp(logits, -1, keepdim=True)
+        loss = -log_p.gather(1, targets_BT.reshape(-1, 1)).mean()
+        mean = lambda values: sum(values) / len(values) if values else torch.zeros(())
+        return logits, loss, mean(balance), mean(z)
+
+    # ---- a training step ---------------------------------------------------------------------------------------
+
+    def step(self, tokens_MBT, targets_MBT):
+        """One optimizer step over M micro-batches. Returns what it saw on the way, by name."""
+        M = len(tokens_MBT)
+        for p in self.params.values():
+            p.grad = None
+        runs = []
+        for tokens_BT, targets_BT in zip(tokens_MBT, targets_MBT):
+            logits, loss, balance, z = self.forward(tokens_BT, targets_BT)
+            total = loss + self.m["router_aux_loss_coef"] * balance + self.m["router_z_loss_coef"] * z
+            (total / M).backward()
+            runs.append((logits.detach(), loss.item(), balance.item()))
+        grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in self.params.items()}
+        norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
+        self.adamw(grads, norm)
+        self.move_defaults()  # "step": once, after the optimizer; nothing is pending with "forward"
+        return {
+            "logits": runs[0][0], "first_loss": runs[0][1], "loss": sum(run[1] for run in runs) / M,
+            "balance": sum(run[2] for run in runs) / M, "grads": grads, "grad_norm": norm,
+        }
+
+    def learning_rate(self, s):
+        """Of step s = 0, 1, ..: linear warm-up, then a cosine whose progress is (s - warmup) / (steps - warmup)."""
+        peak, schedule = self.config["optimizer"]["learning_rate"], self.config["schedule"]
+        warmup, steps = schedule["warmup_steps"], self.config["train"]["steps"]
+        if s < warmup:
+            return peak * (s + 1) / warmup
+        floor = peak * schedule["min_lr_ratio"]
+        progress = (s - warmup) / max(1, steps - warmup)
+        return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+    @torch.no_grad()
+    def adamw(self, grads, norm):
+        o = self.config["optimizer"]
+        lr = self.learning_rate(self.steps_done)
+        self.steps_done += 1
+        clip = min(1.0, o["grad_clip"] / norm) if o["grad_clip"] > 0 else 1.0
+        correct1, correct2 = 1 - o["beta1"] ** self.steps_done, 1 - o["beta2"] ** self.steps_done
+        for name, p in self.params.items():
+            g, (m, v) = grads[name] * clip, self.moments[name]
+            m.mul_(o["beta1"]).add_((1 - o["beta1"]) * g)
+            v.mul_(o["beta2"]).add_((1 - o["beta2"]) * g * g)
+            if p.dim() > 1:  # matrices decay, the norms' vectors do not
+                p.mul_(1 - lr * o["weight_decay"])
+            p.sub_(lr * (m / correct1) / (torch.sqrt(v / correct2) + o["eps"]))

@@ -1,0 +1,119 @@
+// Logits, loss, every gradient and ten AdamW steps against an independent PyTorch implementation (tests/golden).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model_fixture.h"
+#include "runtime/safetensors.h"
+
+namespace gptmoe::testing {
+namespace {
+
+constexpr double kTolerance = 1e-5;  // relative to the largest element of the tensor
+
+class Golden : public ::testing::TestWithParam<const char*> {
+ protected:
+  std::string path(const char* extension) const {
+    return std::string(GPTMOE_SOURCE_DIR "/tests/golden/") + GetParam() + extension;
+  }
+};
+
+template <typename T = float>
+std::vector<T> read_all(const SafetensorsFile& file, const std::string& name) {
+  const auto* entry = file.find(name);
+  if (!entry) throw std::runtime_error("golden file has no " + name);
+  std::vector<T> out(static_cast<size_t>((entry->end - entry->begin) / 4));
+  Tensor view(out.data(), DTypeOf<T>::value, {std::ssize(out)});
+  if (entry->sizes.size() == 4)
+    view = view.view({entry->sizes[0], entry->sizes[1], entry->sizes[2], entry->sizes[3]});
+  else if (entry->sizes.size() == 2)
+    view = view.view({entry->sizes[0], entry->sizes[1]});
+  file.read(name, view);
+  return out;
+}
+
+void expect_close(const Tensor& actual, const std::vector<float>& expected, const std::string& name,
+                  double tolerance = kTolerance) {
+  ASSERT_EQ(actual.count(), std::ssize(expected)) << name;
+  double scale = 0, worst = 0;
+  int64_t where = 0;
+  for (float x : expected) scale = std::max(scale, std::abs(static_cast<double>(x)));
+  for (int64_t i = 0; i < actual.count(); ++i) {
+    const double error = std::abs(actual.as<float>()[i] - static_cast<double>(expected[static_cast<size_t>(i)]));
+    if (!(error <= worst)) {
+      worst = error;
+      where = i;
+    }
+  }
+  EXPECT_LE(worst, tolerance * std::max(scale, 1e-6))
+      << name << "[" << where << "]: " << actual.as<float>()[where] << " instead of "
+      << expected[static_cast<size_t>(where)] << "; relative error " << worst / std::max(scale, 1e-6);
+}
+
+void load_start(const SafetensorsFile& golden, Gpt& gpt) {
+  for (const ParamRow& row : gpt.params().rows()) golden.read("param." + row.name, gpt.params().row_value(row));
+  for (const StateRow& row : gpt.state().rows())
+    if (row.persistent) golden.read("state." + row.name, row.value);
+}
+
+TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
+  const Config config = load_config(path(".json"));
+  const SafetensorsFile golden(path(".safetensors"));
+  Model model(config);
+  Gpt& gpt = model.gpt();
+  const ParamTable& params = gpt.params();
+  load_start(golden, gpt);
+
+  const std::vector<int32_t> tokens = read_all<int32_t>(golden, "tokens");
+  const std::vector<int32_t> targets = read_all<int32_t>(golden, "targets");
+  size_t position = 0;
+  const NextBatch next_batch = [&](const Tensor& inputs_BT, const Tensor& targets_BT) {
+    std::memcpy(inputs_BT.data(), tokens.data() + position, static_cast<size_t>(inputs_BT.bytes()));
+    std::memcpy(targets_BT.data(), targets.data() + position, static_cast<size_t>(inputs_BT.bytes()));
+    position += static_cast<size_t>(inputs_BT.count());
+  };
+
+  // The first micro-batch's logits and loss, without learning from it.
+  {
+    Model probe(config);
+    load_start(golden, probe.gpt());
+    const Activations& a = probe.activations();
+    next_batch(a.tokens_BT, a.targets_BT);
+    position = 0;
+    probe.gpt().forward(probe.pass(PassKind::train), a);  // as training does: "forward" updates precede their use
+    probe.gpt().loss(probe.pass(PassKind::train), a);
+    const int64_t N = a.losses_N.size(0), V = config.model.vocab_size;
+    std::vector<float> logits(static_cast<size_t>(N * V));
+    const Tensor logits_NV(logits.data(), DType::f32, {N, V});
+    probe.gpt().logits(probe.pass(PassKind::train), a, logits_NV, 0, N);
+    expect_close(logits_NV, read_all(golden, "logits"), "logits");
+    float loss = 0;
+    for (int64_t n = 0; n < N; ++n) loss += a.losses_N.as<float>()[n] / static_cast<float>(N);
+    EXPECT_NEAR(loss, read_all(golden, "loss")[0], kTolerance * loss);
+  }
+
+  const std::vector<float> losses = read_all(golden, "losses"), norms = read_all(golden, "grad_norms");
+  for (int64_t step = 0; step < std::ssize(losses); ++step) {
+    const StepResult result = train_step(config, model.instance, *model.ops, *model.communicator, next_batch, step);
+    const auto s = static_cast<size_t>(step);
+    EXPECT_NEAR(result.loss, losses[s], kTolerance * losses[s]) << "step " << step;
+    EXPECT_NEAR(result.grad_norm, norms[s], 5 * kTolerance * norms[s]) << "step " << step;
+    if (step == 0)
+      for (const ParamRow& row : params.rows())
+        expect_close(params.row_grad(row), read_all(golden, "grad." + row.name), "gradient of " + row.name);
+  }
+  for (const ParamRow& row : params.rows())
+    if (golden.find("final." + row.name))
+      expect_close(params.row_value(row), read_all(golden, "final." + row.name), "after ten steps: " + row.name);
+  for (const StateRow& row : gpt.state().rows())
+    if (row.persistent)
+      expect_close(row.value, read_all(golden, "final_state." + row.name), "after ten steps: " + row.name);
+}
+
+INSTANTIATE_TEST_SUITE_P(PyTorch, Golden,
+                         ::testing::Values("topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward",
+                                           "default_step", "default_backward_only", "dense_router", "dense_gelu"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,109 @@
+// The whole model's gradient against central differences in double precision, for every switch that changes it.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model_fixture.h"
+#include "train/host_value.h"
+
+namespace gptmoe::testing {
+namespace {
+
+struct Case {
+  const char* name;
+  nlohmann::json changes;
+};
+
+class ModelGradient : public ::testing::TestWithParam<Case> {};
+
+// Mean cross-entropy plus the balance and z losses, as a function of the parameters with the default vectors held.
+double objective(Model& model) {
+  const Activations& a = model.activations();
+  const ModelConfig& config = model.config.model;
+  model.gpt().forward(model.pass(PassKind::evaluate), a);
+  model.gpt().loss(model.pass(PassKind::evaluate), a);
+  double sum = 0;
+  const int64_t N = a.losses_N.size(0);
+  for (int64_t n = 0; n < N; ++n) sum += host_value(a.losses_N, n);
+  double objective = sum / static_cast<double>(N);
+  if (!a.router_stats_LW.present()) return objective;
+  const auto layers = static_cast<double>(config.moe_layers());
+  for (const Block::Saved& block : a.blocks) {
+    if (!block.moe.balance_loss_1.present()) continue;
+    double squares = 0;
+    for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);
+    objective += config.router_aux_loss_coef * host_value(block.moe.balance_loss_1, 0) / layers +
+                 config.router_z_loss_coef * squares / static_cast<double>(N) / layers;
+  }
+  return objective;
+}
+
+TEST_P(ModelGradient, MatchesCentralDifferences) {
+  Model model(tiny_config(GetParam().changes), make_cpu_ops_f64());
+  const Activations& a = model.activations();
+  const ParamTable& params = model.gpt().params();
+  model.load_batch(0);
+  for (const StateRow& row : model.gpt().state().rows())
+    if (row.persistent) initialize_tensor(row.value, Init::normal(0.5), 7, row.name);
+
+  const Pass pass = model.pass(PassKind::train);
+  model.ops->zero(params.grads());
+  model.gpt().forward(pass, a);
+  model.gpt().loss_and_backward(pass, a, 1.0 / static_cast<double>(a.losses_N.size(0)));
+
+  constexpr double kStep = 1e-5;
+  constexpr uint64_t kProbes = 4;
+  for (const ParamRow& row : params.rows()) {
+    double* value = params.row_value(row).as<double>();
+    const double* grad = params.row_grad(row).as<double>();
+    double scale = 1e-4;
+    for (int64_t i = 0; i < row.count; ++i) scale = std::max(scale, std::abs(grad[i]));
+    const Rng rng(5, hash_bytes(row.name));
+    for (uint64_t probe = 0; probe < kProbes; ++probe) {
+      const auto i = static_cast<int64_t>(rng.below(probe, static_cast<uint64_t>(row.count)));
+      const double original = value[i];
+      const auto at = [&](double steps) {
+        value[i] = original + steps * kStep;
+        return objective(model);
+      };
+      // Fourth order: the truncation error vanishes beside rounding.
+      const double numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * kStep);
+      value[i] = original;
+      EXPECT_NEAR(grad[i], numeric, 1e-6 * scale + 2e-11) << row.name << "[" << i << "]";
+    }
+  }
+}
+
+nlohmann::json default_router(nlohmann::json block = nlohmann::json::object()) {
+  block["type"] = "default";
+  return {{"router", block}};
+}
+
+nlohmann::json with(nlohmann::json base, const nlohmann::json& more) {
+  base.merge_patch(more);
+  return base;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Switches, ModelGradient,
+    ::testing::Values(
+        Case{"topk", {}}, Case{"topk_one_expert_per_token", {{"model", {{"num_experts_per_tok", 1}}}}},
+        Case{"all_experts_chosen", {{"model", {{"num_experts_per_tok", 5}}}}},
+        Case{"renormalised_gates", {{"model", {{"norm_topk_prob", true}}}}},
+        Case{"dense_router", {{"router", {{"type", "dense"}}}}}, Case{"default", default_router()},
+        Case{"default_one_expert_per_token", with(default_router(), {{"model", {{"num_experts_per_tok", 1}}}})},
+        Case{"default_step", default_router({{"ema_update", "step"}})},
+        Case{"default_uniform", default_router({{"ema_weighting", "uniform"}})},
+        Case{"default_clip", default_router({{"ema_clip", 1.0}})},
+        Case{"default_recompute", with(default_router(), {{"train", {{"recompute", "block"}}}})},
+        Case{"balance_and_z_loss", {{"model", {{"router_aux_loss_coef", 0.5}, {"router_z_loss_coef", 0.1}}}}},
+        Case{"shared_experts", {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}}}}},
+        Case{"layernorm_tied", {{"model", {{"norm_type", "layernorm"}, {"tie_word_embeddings", true}}}}},
+        Case{"qk_norm_grouped_queries",
+             {{"model", {{"qk_norm", true}, {"num_attention_heads", 4}, {"num_key_value_heads", 2}, {"head_dim", 4}}}}},
+        Case{"gelu_experts", {{"model", {{"hidden_act", "gelu"}}}}},
+        Case{"dense_model", {{"model", {{"num_experts", 0}}}}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,147 @@
+// What must hold whatever the numbers are.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "model_fixture.h"
+#include "train/evaluate.h"
+#include "train/host_value.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+std::vector<double> forward_losses(Model& model, PassKind kind = PassKind::evaluate) {
+  model.load_batch(3);
+  model.gpt().forward(model.pass(kind), model.activations());
+  model.gpt().loss(model.pass(kind), model.activations());
+  std::vector<double> losses;
+  for (int64_t n = 0; n < model.activations().losses_N.size(0); ++n)
+    losses.push_back(host_value(model.activations().losses_N, n));
+  return losses;
+}
+
+// Copies rows of `from` into the rows of `to` that `rename` maps them to.
+void copy_rows(Model& to, Model& from, const std::function<std::string(std::string)>& rename) {
+  for (const ParamRow& target : to.gpt().params().rows())
+    for (const ParamRow& source : from.gpt().params().rows())
+      if (rename(source.name) == target.name)
+        to.ops->copy(to.gpt().params().row_value(target), from.gpt().params().row_value(source));
+}
+
+TEST(Invariant, OneExpertEqualsADenseFeedForward) {
+  Model moe(tiny_config({{"model", {{"num_experts", 1}, {"num_experts_per_tok", 1}, {"moe_intermediate_size", 14}}}}));
+  Model dense(tiny_config({{"model", {{"num_experts", 0}}}}));
+  copy_rows(dense, moe, [](std::string name) {
+    if (const size_t at = name.find("experts.0."); at != std::string::npos) name.erase(at, 10);
+    return name;
+  });
+  const auto a = forward_losses(moe), b = forward_losses(dense);
+  for (size_t n = 0; n < a.size(); ++n) EXPECT_NEAR(a[n], b[n], 1e-5) << n;
+}
+
+TEST(Invariant, ZeroDefaultVectorsGiveTheForwardOfTopk) {
+  Model topk(tiny_config()), with_default(tiny_config({{"router", {{"type", "default"}}}}));
+  EXPECT_EQ(forward_losses(topk), forward_losses(with_default));
+}
+
+TEST(Invariant, DenseRouterIsTopkWithEveryExpert) {
+  Model dense(tiny_config({{"router", {{"type", "dense"}}}}));
+  Model all(tiny_config({{"model", {{"num_experts_per_tok", 5}}}}));
+  for (int64_t s = 0; s < 3; ++s) EXPECT_EQ(dense.step(s).loss, all.step(s).loss);
+  EXPECT_EQ(dense.parameter_bytes(), all.parameter_bytes());
+}
+
+TEST(Invariant, EvaluationChangesNothing) {
+  Model model(tiny_config({{"router", {{"type", "default"}}}}));
+  model.step(0);
+  const auto params = model.parameter_bytes();
+  const auto& state = model.gpt().state().rows();
+  std::vector<double> before, after;
+  const auto collect = [&](std::vector<double>& out) {
+    for (const StateRow& row : state)
+      for (int64_t i = 0; i < row.value.count(); ++i) out.push_back(host_value(row.value, i));
+  };
+  collect(before);
+  forward_losses(model);
+  collect(after);
+  EXPECT_EQ(before, after);
+  EXPECT_EQ(params, model.parameter_bytes());
+  double magnitude = 0;
+  for (double x : before) magnitude += std::abs(x);
+  EXPECT_GT(magnitude, 0) << "the step before should have moved the default vectors";
+}
+
+class Recompute : public ::testing::TestWithParam<json> {};
+
+TEST_P(Recompute, GivesTheSameBits) {
+  json off = GetParam(), on = GetParam();
+  on["train"]["recompute"] = "block";
+  Model kept(tiny_config(off)), recomputed(tiny_config(on));
+  for (int64_t s = 0; s < 4; ++s) EXPECT_EQ(kept.step(s).loss, recomputed.step(s).loss) << "step " << s;
+  EXPECT_EQ(kept.parameter_bytes(), recomputed.parameter_bytes());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Routers, Recompute,
+    ::testing::Values(json::object(), json{{"router", {{"type", "default"}}}},
+                      json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
+                      json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
+
+// 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
+// batch is split (no balance loss; default vectors moved once per step).
+class Accumulation : public ::testing::TestWithParam<json> {};
+
+TEST_P(Accumulation, EqualsABiggerBatch) {
+  json whole = GetParam(), parts = GetParam();
+  whole["train"] = {{"micro_batch_size", 4}, {"global_batch_size", 4}};
+  parts["train"] = {{"micro_batch_size", 1}, {"global_batch_size", 4}};
+  Model one(tiny_config(whole), make_cpu_ops_f64()), four(tiny_config(parts), make_cpu_ops_f64());
+  const int64_t T = one.config.train.sequence_length, V = one.config.model.vocab_size;
+  std::vector<int32_t> tokens(static_cast<size_t>(4 * T)), targets(tokens.size());
+  for (int64_t s = 0; s < 3; ++s) {
+    random_batch({tokens.data(), DType::i32, {4, T}}, {targets.data(), DType::i32, {4, T}}, V,
+                 static_cast<uint64_t>(s));
+    const auto step = [&](Model& model) {
+      size_t position = 0;
+      return train_step(
+          model.config, model.instance, *model.ops, *model.communicator,
+          [&](const Tensor& inputs_BT, const Tensor& targets_BT) {
+            std::copy_n(tokens.data() + position, inputs_BT.count(), inputs_BT.as<int32_t>());
+            std::copy_n(targets.data() + position, inputs_BT.count(), targets_BT.as<int32_t>());
+            position += static_cast<size_t>(inputs_BT.count());
+          },
+          s);
+    };
+    const StepResult a = step(one), b = step(four);
+    EXPECT_NEAR(a.loss, b.loss, 1e-12) << "step " << s;
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 1e-10 * a.grad_norm) << "step " << s;
+  }
+  const Tensor& a = one.gpt().params().values();
+  const Tensor& b = four.gpt().params().values();
+  for (int64_t i = 0; i < a.count(); ++i) ASSERT_NEAR(a.as<double>()[i], b.as<double>()[i], 1e-8) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Routers, Accumulation,
+                         ::testing::Values(json{{"model", {{"router_aux_loss_coef", 0.0}}}},
+                                           json{
+                                               {"model", {{"router_aux_loss_coef", 0.0}, {"router_z_loss_coef", 0.1}}}},
+                                           json{{"model", {{"router_aux_loss_coef", 0.0}}},
+                                                {"router", {{"type", "default"}, {"ema_update", "step"}}}}));
+
+TEST(Invariant, EveryRouterLearns) {
+  for (const char* router : {"topk", "default", "dense"}) {
+    Model model(tiny_config({{"router", {{"type", router}}}, {"train", {{"steps", 60}}}}));
+    double first = 0, last = 0;
+    for (int64_t s = 0; s < 60; ++s) {
+      model.next_index = 0;  // the same batch again and again: it must be learnt by heart
+      last = model.step(s).loss;
+      if (s == 0) first = last;
+    }
+    EXPECT_LT(last, 0.5 * first) << router;
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

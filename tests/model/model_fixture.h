@@ -1,0 +1,80 @@
+#pragma once
+// A model with its memory and batches of its own, small enough for finite differences.
+#include <nlohmann/json.hpp>
+
+#include "base/rng.h"
+#include "train/instance.h"
+#include "train/train_step.h"
+
+namespace gptmoe::testing {
+
+// A tiny config; `changes` is merged over it, section by section.
+inline Config tiny_config(const nlohmann::json& changes = {}) {
+  nlohmann::json config = {{"model",
+                            {{"vocab_size", 29},
+                             {"hidden_size", 12},
+                             {"num_hidden_layers", 2},
+                             {"num_attention_heads", 3},
+                             {"intermediate_size", 14},
+                             {"moe_intermediate_size", 10},
+                             {"num_experts", 5},
+                             {"num_experts_per_tok", 2},
+                             {"init", "normal"},
+                             {"initializer_range", 0.3}}},
+                           {"data", {{"train", "none"}}},
+                           {"train", {{"steps", 10}, {"sequence_length", 7}, {"micro_batch_size", 2}}},
+                           {"optimizer", {{"learning_rate", 1e-2}}}};
+  config.merge_patch(changes);
+  return parse_config(config, "test");
+}
+
+// Batch `index` of an endless stream of random tokens, the targets likewise.
+inline void random_batch(const Tensor& tokens, const Tensor& targets, int64_t vocab_size, uint64_t index) {
+  const Rng rng(99, index);
+  const auto count = static_cast<uint64_t>(tokens.count());
+  for (uint64_t i = 0; i < count; ++i) {
+    tokens.as<int32_t>()[i] = static_cast<int32_t>(rng.below(2 * i, static_cast<uint64_t>(vocab_size)));
+    targets.as<int32_t>()[i] = static_cast<int32_t>(rng.below(2 * i + 1, static_cast<uint64_t>(vocab_size)));
+  }
+}
+
+struct Model {
+  Config config;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Communicator> communicator = make_single_communicator();
+  Instance instance;
+  uint64_t next_index = 0;
+
+  explicit Model(const Config& c, std::unique_ptr<Ops> backend = make_cpu_ops())
+      : config(c),
+        ops(std::move(backend)),
+        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
+                 ops->compute_dtype(), ops->statistics_dtype()) {
+    instance.commit(*ops);
+    instance.gpt().initialize(static_cast<uint64_t>(config.seed));
+  }
+
+  Gpt& gpt() { return instance.gpt(); }
+  const Activations& activations() const { return instance.activations(); }
+  Pass pass(PassKind kind) { return {*ops, instance.scratch(), *communicator, kind, 1.0}; }
+
+  void load_batch(uint64_t index) {
+    random_batch(activations().tokens_BT, activations().targets_BT, config.model.vocab_size, index);
+  }
+  // Trains one step on the next batches of the stream.
+  StepResult step(int64_t s) {
+    return train_step(
+        config, instance, *ops, *communicator,
+        [this](const Tensor& tokens, const Tensor& targets) {
+          random_batch(tokens, targets, config.model.vocab_size, next_index++);
+        },
+        s);
+  }
+  std::vector<char> parameter_bytes() {
+    const Tensor& values = gpt().params().values();
+    const auto* data = static_cast<const char*>(values.data());
+    return {data, data + values.bytes()};
+  }
+};
+
+}  // namespace gptmoe::testing

@@ -1,0 +1,252 @@
+#include "ops/cases/case_run.h"
+
+#include <sanitizer/asan_interface.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace gptmoe {
+namespace {
+
+constexpr int64_t kLine = 64;
+// As a float or double this is not a number and as an integer -1: reading a guard shows in the results.
+constexpr std::byte kGuard{0xFF};
+
+struct alignas(kLine) Line {
+  std::byte bytes[kLine];
+};
+
+DType dtype_of(Kind kind, const Ops& ops) {
+  switch (kind) {
+    case Kind::real: return ops.compute_dtype();
+    case Kind::stat: return ops.statistics_dtype();
+    case Kind::i32: return DType::i32;
+    case Kind::i64: return DType::i64;
+  }
+  return DType::f32;
+}
+
+// Calls visit with a null pointer of the element type.
+template <typename Visit>
+void with_type(DType dtype, Visit visit) {
+  switch (dtype) {
+    case DType::f32: return visit(static_cast<float*>(nullptr));
+    case DType::f64: return visit(static_cast<double*>(nullptr));
+    case DType::i32: return visit(static_cast<int32_t*>(nullptr));
+    case DType::i64: return visit(static_cast<int64_t*>(nullptr));
+    case DType::bf16: break;
+  }
+  GPTMOE_CHECK(false, "op cases do not read ", dtype_name(dtype));
+}
+
+std::vector<double> decode(DType dtype, const std::byte* bytes, int64_t count) {
+  std::vector<double> out(count);
+  with_type(dtype, [&](auto* type) {
+    const auto* elements = reinterpret_cast<decltype(type)>(const_cast<std::byte*>(bytes));
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<double>(elements[i]);
+  });
+  return out;
+}
+
+void encode(DType dtype, std::byte* bytes, const std::vector<double>& values) {
+  with_type(dtype, [&](auto* type) {
+    auto* elements = reinterpret_cast<decltype(type)>(bytes);
+    using Element = std::remove_pointer_t<decltype(type)>;
+    for (size_t i = 0; i < values.size(); ++i) elements[i] = static_cast<Element>(values[i]);
+  });
+}
+
+bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
+
+double garbage_value(DType dtype, Garbage garbage) {
+  if (is_integer(dtype)) return garbage == Garbage::nan ? -2147483648.0 : 2139062143.0;
+  return garbage == Garbage::nan ? std::numeric_limits<double>::quiet_NaN() : 1e10;
+}
+
+}  // namespace
+
+Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
+  switch (sizes.size()) {
+    case 1: return {data, dtype, {sizes[0]}};
+    case 2: return {data, dtype, {sizes[0], sizes[1]}};
+    case 3: return {data, dtype, {sizes[0], sizes[1], sizes[2]}};
+    case 4: return {data, dtype, {sizes[0], sizes[1], sizes[2], sizes[3]}};
+  }
+  GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
+}
+
+// Memory: a guard line, the elements, a guard that reaches from the last element to the end. Under AddressSanitizer
+// touching a guard stops the test at once.
+struct CaseRun::Buffer {
+  const TensorSpec* spec;
+  int64_t bytes;
+  std::vector<Line> memory;
+  std::vector<std::byte> initial;
+  Tensor tensor;
+  double garbage;
+  bool named = false;
+
+  std::byte* begin() { return memory.data()->bytes; }
+  std::byte* data() { return begin() + kLine; }
+  int64_t tail_bytes() const { return static_cast<int64_t>(memory.size() - 1) * kLine - bytes; }
+
+  void poison() {
+    ASAN_POISON_MEMORY_REGION(begin(), kLine);
+    ASAN_POISON_MEMORY_REGION(data() + bytes, tail_bytes());
+  }
+  void unpoison() { ASAN_UNPOISON_MEMORY_REGION(begin(), memory.size() * kLine); }
+
+  bool guards_intact() {
+    unpoison();
+    bool intact = true;
+    for (int64_t i = 0; i < kLine; ++i) intact &= begin()[i] == kGuard;
+    for (int64_t i = 0; i < tail_bytes(); ++i) intact &= data()[bytes + i] == kGuard;
+    poison();
+    return intact;
+  }
+};
+
+CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage) : op_(op), ops_(ops) {
+  buffers_.reserve(op.tensors.size());
+  for (const TensorSpec& spec : op.tensors) {
+    const DType dtype = dtype_of(spec.kind, ops);
+    const int64_t bytes = spec.count() * dtype_bytes(dtype);
+    Line guard;
+    std::memset(guard.bytes, static_cast<int>(kGuard), kLine);
+    Buffer& buffer = buffers_.emplace_back(Buffer{&spec,
+                                                  bytes,
+                                                  std::vector<Line>(2 + (bytes + kLine - 1) / kLine, guard),
+                                                  {},
+                                                  {},
+                                                  garbage_value(dtype, garbage)});
+    buffer.tensor = make_tensor(buffer.data(), dtype, spec.sizes);
+
+    const Rng rng(hash_bytes(op.name), hash_bytes(spec.name));
+    std::vector<double> values(spec.count(), buffer.garbage);
+    if (spec.fill)
+      for (int64_t i = 0; i < spec.count(); ++i)
+        values[i] = is_integer(dtype) ? spec.fill(rng, i) : static_cast<float>(spec.fill(rng, i));
+    buffer.initial.resize(bytes);
+    encode(dtype, buffer.initial.data(), values);
+    buffer.poison();
+  }
+  reset();
+}
+
+CaseRun::~CaseRun() {
+  for (Buffer& buffer : buffers_) buffer.unpoison();
+}
+
+CaseRun::Buffer& CaseRun::buffer(std::string_view name) const {
+  for (Buffer& buffer : buffers_)
+    if (buffer.spec->name == name) return buffer;
+  GPTMOE_CHECK(false, op_.name, " has no tensor ", name);
+}
+
+const Tensor& CaseRun::operator[](std::string_view name) const {
+  Buffer& found = buffer(name);
+  found.named = true;
+  return found.tensor;
+}
+
+void CaseRun::reset() {
+  for (Buffer& buffer : buffers_) std::memcpy(buffer.data(), buffer.initial.data(), buffer.bytes);
+}
+
+void CaseRun::start_in_place(Role role) {
+  for (Buffer& target : buffers_)
+    if (target.spec->role == role && !target.spec->starts_as.empty())
+      std::memcpy(target.data(), buffer(target.spec->starts_as).data(), target.bytes);
+}
+
+void CaseRun::forward() {
+  start_in_place(Role::output);
+  op_.forward(ops_, *this);
+}
+
+void CaseRun::backward() {
+  if (!op_.backward) return;
+  start_in_place(Role::gradient);
+  op_.backward(ops_, *this);
+}
+
+std::vector<double> CaseRun::read(std::string_view name) const {
+  Buffer& from = buffer(name);
+  return decode(from.tensor.dtype(), from.data(), from.spec->count());
+}
+
+std::vector<double> CaseRun::before(std::string_view name) const {
+  const Buffer& from = buffer(name);
+  return decode(from.tensor.dtype(), from.initial.data(), from.spec->count());
+}
+
+void CaseRun::write(std::string_view name, const std::vector<double>& values) {
+  Buffer& to = buffer(name);
+  GPTMOE_CHECK(static_cast<int64_t>(values.size()) == to.spec->count());
+  encode(to.tensor.dtype(), to.data(), values);
+}
+
+std::vector<std::string> CaseRun::broken_promises() {
+  std::vector<std::string> broken;
+  for (Buffer& buffer : buffers_) {
+    const TensorSpec& spec = *buffer.spec;
+    if (!buffer.guards_intact()) broken.push_back("memory around " + spec.name + " was written");
+    if (spec.role == Role::input && std::memcmp(buffer.data(), buffer.initial.data(), buffer.bytes) != 0)
+      broken.push_back("input " + spec.name + " was changed");
+    if (!spec.written()) continue;
+    const std::vector<double> values = read(spec.name);
+    for (int64_t i = 0; i < spec.count(); ++i) {
+      const bool overwritten = spec.fill || !spec.starts_as.empty() || values[i] != buffer.garbage;
+      if (overwritten && std::isfinite(values[i])) continue;
+      broken.push_back(text(spec.name, "[", i, "] was not overwritten or is not finite: ", values[i]));
+      break;
+    }
+  }
+  return broken;
+}
+
+bool CaseRun::same_bits(const CaseRun& other, std::string_view name) const {
+  Buffer& ours = buffer(name);
+  Buffer& theirs = other.buffer(name);
+  return ours.bytes == theirs.bytes && std::memcmp(ours.data(), theirs.data(), ours.bytes) == 0;
+}
+
+double CaseRun::take_bytes_named() {
+  double bytes = 0;
+  for (Buffer& buffer : buffers_) {
+    const bool twice = buffer.spec->written() && (buffer.spec->fill || !buffer.spec->starts_as.empty());
+    if (buffer.named) bytes += static_cast<double>(buffer.bytes) * (twice ? 2 : 1);
+    buffer.named = false;
+  }
+  return bytes;
+}
+
+Difference worst_difference(std::string_view name, const std::vector<double>& got, const std::vector<double>& expected,
+                            bool exact) {
+  GPTMOE_CHECK(got.size() == expected.size());
+  double squares = 0;
+  for (double value : expected) squares += value * value;
+  const double rms = std::sqrt(squares / static_cast<double>(expected.size()));
+  Difference worst;
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (got[i] == expected[i]) continue;
+    double error = std::abs(got[i] - expected[i]) / (std::abs(expected[i]) + rms);
+    if (exact || std::isnan(error)) error = std::numeric_limits<double>::infinity();
+    if (error > worst.error) worst = {error, text(name, "[", i, "]: ", got[i], ", expected ", expected[i])};
+  }
+  return worst;
+}
+
+Difference worst_difference(const CaseRun& got, const CaseRun& expected) {
+  Difference worst;
+  for (const TensorSpec& spec : got.op().tensors) {
+    if (!spec.written()) continue;
+    const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
+    const Difference here = worst_difference(spec.name, got.read(spec.name), expected.read(spec.name), exact);
+    if (here.error > worst.error) worst = here;
+  }
+  return worst;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,59 @@
+#pragma once
+// A case on one backend: its tensors in guarded memory, filled; then the passes; then what they left.
+#include "ops/cases/op_case.h"
+
+namespace gptmoe {
+
+Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes);
+
+// What tensors hold that must be overwritten: the second value tells a result that depends on it.
+enum class Garbage { nan, large };
+
+class CaseRun final : public Tensors {
+ public:
+  CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan);
+  CaseRun(const CaseRun&) = delete;
+  CaseRun& operator=(const CaseRun&) = delete;
+  ~CaseRun() override;
+
+  const Tensor& operator[](std::string_view name) const override;
+
+  void forward();
+  void backward();  // nothing where the op has none
+
+  const OpCase& op() const { return op_; }
+  std::vector<double> read(std::string_view name) const;
+  std::vector<double> before(std::string_view name) const;  // what it held before the passes
+  void write(std::string_view name, const std::vector<double>& values);
+  // All tensors as before the passes.
+  void reset();
+
+  // After the passes, in words: guards written over, inputs changed, outputs not overwritten or not numbers.
+  std::vector<std::string> broken_promises();
+  bool same_bits(const CaseRun& other, std::string_view name) const;
+
+  // Compulsory memory traffic: bytes of the tensors named since the last call, twice where both read and written.
+  double take_bytes_named();
+
+ private:
+  struct Buffer;
+  Buffer& buffer(std::string_view name) const;
+  void start_in_place(Role role);
+
+  const OpCase& op_;
+  Ops& ops_;
+  mutable std::vector<Buffer> buffers_;
+};
+
+// The element of Role::output or gradient where `got` is furthest from `expected`, as
+//   |got - expected| / (|expected| + rms of the tensor), or infinity if integers or exact tensors differ at all.
+struct Difference {
+  double error = 0;
+  std::string where = "nowhere";
+};
+Difference worst_difference(const CaseRun& got, const CaseRun& expected);
+// One tensor; `name` only for the message.
+Difference worst_difference(std::string_view name, const std::vector<double>& got, const std::vector<double>& expected,
+                            bool exact);
+
+}  // namespace gptmoe

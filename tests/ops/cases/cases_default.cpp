@@ -1,0 +1,129 @@
+// Default vectors: clipping, accumulation, commit; and the shares of the assignments.
+#include <algorithm>
+#include <cmath>
+
+#include "ops/cases/op_case.h"
+#include "ops/cases/routing_plan.h"
+
+namespace gptmoe {
+namespace {
+
+double norm(const double* row, int64_t c) {
+  double squares = 0;
+  for (int64_t i = 0; i < c; ++i) squares += row[i] * row[i];
+  return std::sqrt(squares);
+}
+
+OpCase default_clip_scale(int64_t r, int64_t c, double clip) {
+  OpCase op("default_clip_scale", {r, c}, clip < 1 ? "low" : "");
+  // Every fifth row is ten times larger.
+  op.input("rows", {r, c}, [c](const Rng& rng, int64_t i) { return rng.normal(i) * (i / c % 5 == 4 ? 10 : 1); });
+  op.result("scale", {r}, Kind::stat);
+  op.any_width("rows");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.default_clip_scale(t["scale"], t["rows"], clip); };
+  op.reference = [=](Values& v) {
+    std::vector<double> norms(r);
+    for (int64_t i = 0; i < r; ++i) norms[i] = norm(&v["rows"][i * c], c);
+    std::vector<double> sorted = norms;
+    std::sort(sorted.begin(), sorted.end());
+    for (int64_t i = 0; i < r; ++i) v["scale"][i] = std::min(1.0, clip * sorted[(r - 1) / 2] / norms[i]);
+  };
+  return op;
+}
+
+OpCase default_accumulate(const RoutingShape& shape, int64_t c, bool with_gates, bool with_scale) {
+  const auto [n, k, e, spread] = shape;
+  const int64_t rows = n * k;
+  const RoutingPlan plan = shape.plan();
+  std::string variant(spread_name(spread));
+  if (with_gates) variant += variant.empty() ? "gates" : "_gates";
+  if (with_scale) variant += variant.empty() ? "scale" : "_scale";
+  OpCase op("default_accumulate", {n, k, e, c}, variant);
+  op.input("rows", {rows, c}, normal());
+  op.input("slots", {rows}, listed(plan.slots), Kind::i32);
+  op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
+  op.input("gates", {n, k}, uniform(0.05, 1), Kind::stat);
+  op.input("scale", {rows}, uniform(0.05, 1), Kind::stat);
+  op.result("sums", {e, c}, Kind::stat);
+  op.result("weights", {e}, Kind::stat);
+  op.accumulates("sums");
+  op.accumulates("weights");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.default_accumulate(t["sums"], t["weights"], t["rows"], with_gates ? t["gates"] : Tensor{}, t["slots"],
+                           t["offsets"], with_scale ? t["scale"] : Tensor{});
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t slot = plan.slots[row], expert = plan.expert_ids[slot];
+      const double weight = with_gates ? v["gates"][slot] : 1;
+      v["weights"][expert] += weight;
+      for (int64_t i = 0; i < c; ++i)
+        v["sums"][expert * c + i] += weight * (with_scale ? v["scale"][row] : 1) * v["rows"][row * c + i];
+    }
+  };
+  return op;
+}
+
+// Every third expert, from the second, saw no token; its sums hold something all the same, which must not matter.
+OpCase default_commit(int64_t e, int64_t c) {
+  const double beta = 0.9;
+  OpCase op("default_commit", {e, c});
+  op.input("default_before", {e, c}, normal(), Kind::stat);
+  op.input("sums_before", {e, c}, normal(), Kind::stat);
+  op.input(
+      "weights_before", {e}, [](const Rng& rng, int64_t i) { return i % 3 == 1 ? 0 : 0.1 + 5 * rng.uniform(i); },
+      Kind::stat);
+  for (const char* tensor : {"default", "sums"}) op.result(tensor, {e, c}, Kind::stat);
+  op.result("weights", {e}, Kind::stat);
+  for (const char* tensor : {"default", "sums", "weights"}) op.in_place(tensor, std::string(tensor) + "_before");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.default_commit(t["default"], t["sums"], t["weights"], beta); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < e * c; ++i)
+      if (const double weight = v["weights_before"][i / c]; weight > 0)
+        v["default"][i] = beta * v["default"][i] + (1 - beta) * v["sums_before"][i] / weight;
+    v["sums"].assign(e * c, 0);
+    v["weights"].assign(e, 0);
+  };
+  op.exact("sums");
+  op.exact("weights");
+  return op;
+}
+
+OpCase expert_fractions(const RoutingShape& shape) {
+  const auto [n, k, e, spread] = shape;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("expert_fractions", {n, k, e}, spread_name(spread));
+  op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
+  op.result("fractions", {e}, Kind::stat);
+  op.forward = [](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"]); };
+  op.reference = [=](Values& v) {
+    v["fractions"].assign(e, 0);
+    for (int64_t expert : plan.expert_ids) v["fractions"][expert] += 1 / static_cast<double>(n * k);
+  };
+  return op;
+}
+
+}  // namespace
+
+void add_default_cases(OpCases& cases) {
+  auto& tests = cases.tests;
+  for (auto [r, c] : {std::array<int64_t, 2>{1, 1}, {2, 5}, {7, 5}, {33, 24}, {130, 64}, {1030, 50}}) {
+    tests.push_back(default_clip_scale(r, c, 2));
+    tests.push_back(default_clip_scale(r, c, 0.75));
+  }
+  int64_t c = 1;
+  for (const RoutingShape& shape : routing_shapes()) {
+    tests.push_back(expert_fractions(shape));
+    for (bool with_gates : {false, true})
+      for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, with_gates, with_scale));
+    c = next_width(c);
+  }
+  for (auto [e, c] : {std::array<int64_t, 2>{1, 1}, {3, 5}, {8, 24}, {33, 64}, {70, 1030}})
+    tests.push_back(default_commit(e, c));
+
+  cases.benchmarks.push_back(default_clip_scale(4096, 256, 2));
+  cases.benchmarks.push_back(default_accumulate({4096, 1, 8}, 256, true, false));
+  cases.benchmarks.push_back(default_accumulate({4096, 4, 32}, 256, true, true));
+}
+
+}  // namespace gptmoe

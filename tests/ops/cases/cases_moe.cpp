@@ -1,0 +1,150 @@
+// Sort, gather, grouped linear and the two combines.
+#include "ops/cases/op_case.h"
+#include "ops/cases/routing_plan.h"
+
+namespace gptmoe {
+namespace {
+
+OpCase sort_by_expert(const RoutingShape& shape) {
+  const auto [n, k, e, spread] = shape;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("sort_by_expert", {n, k, e}, spread_name(spread));
+  op.input("ids", {n, k}, listed(plan.expert_ids), Kind::i32);
+  op.result("offsets", {e + 1}, Kind::i64);
+  op.any_width("offsets");
+  op.result("slots", {n * k}, Kind::i32);
+  op.result("positions", {n, k}, Kind::i32);
+  op.forward = [](Ops& ops, const Tensors& t) {
+    ops.sort_by_expert(t["offsets"], t["slots"], t["positions"], t["ids"]);
+  };
+  op.reference = [plan](Values& v) {
+    v["offsets"].assign(plan.offsets.begin(), plan.offsets.end());
+    v["slots"].assign(plan.slots.begin(), plan.slots.end());
+    v["positions"].assign(plan.positions.begin(), plan.positions.end());
+  };
+  return op;
+}
+
+OpCase gather_rows(const RoutingShape& shape, int64_t c) {
+  const auto [n, k, e, spread] = shape;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("gather_rows", {n, k, e, c}, spread_name(spread));
+  op.variable("x", {n, c}, normal(), Write::add);
+  op.input("slots", {n * k}, listed(plan.slots), Kind::i32);
+  op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
+  op.output("rows", {n * k, c});
+  op.exact("rows");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.gather_rows_forward(t["rows"], t["x"], t["slots"]); };
+  op.backward = [](Ops& ops, const Tensors& t) { ops.gather_rows_backward(t["dx"], t["drows"], t["positions"]); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n * k * c; ++i) v["rows"][i] = v["x"][plan.slots[i / c] / k * c + i % c];
+  };
+  return op;
+}
+
+OpCase grouped_linear(const RoutingShape& shape, int64_t in, int64_t out) {
+  const auto [n, k, e, spread] = shape;
+  const int64_t rows = n * k;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("grouped_linear", {n, k, e, in, out}, spread_name(spread));
+  op.variable("x", {rows, in}, normal(), Write::assign);
+  op.variable("w", {e, out, in}, normal(), Write::add);
+  op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
+  op.output("y", {rows, out});
+  op.forward = [](Ops& ops, const Tensors& t) { ops.grouped_linear_forward(t["y"], t["x"], t["w"], t["offsets"]); };
+  op.backward = [](Ops& ops, const Tensors& t) {
+    ops.grouped_linear_backward_input(t["dx"], t["dy"], t["w"], t["offsets"]);
+    ops.grouped_linear_backward_weight(t["dw"], t["dy"], t["x"], t["offsets"]);
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < rows * out; ++i) {
+      const int64_t row = i / out, expert = plan.expert_ids[plan.slots[row]];
+      v["y"][i] = 0;
+      for (int64_t j = 0; j < in; ++j) v["y"][i] += v["x"][row * in + j] * v["w"][(expert * out + i % out) * in + j];
+    }
+  };
+  return op;
+}
+
+OpCase topk_combine(const RoutingShape& shape, int64_t c) {
+  const auto [n, k, e, spread] = shape;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("topk_combine", {n, k, e, c}, spread_name(spread));
+  op.variable("rows", {n * k, c}, normal(), Write::assign);
+  op.variable("gates", {n, k}, uniform(0.05, 1), Write::assign, Kind::stat);
+  op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
+  op.output("y", {n, c});
+  op.forward = [](Ops& ops, const Tensors& t) {
+    ops.topk_combine_forward(t["y"], t["rows"], t["gates"], t["positions"]);
+  };
+  op.backward = [](Ops& ops, const Tensors& t) {
+    ops.topk_combine_backward(t["drows"], t["dgates"], t["dy"], t["rows"], t["gates"], t["positions"]);
+  };
+  op.reference = [=](Values& v) {
+    v["y"].assign(n * c, 0);
+    for (int64_t i = 0; i < n * k * c; ++i) {
+      const int64_t slot = i / c, channel = i % c;
+      v["y"][slot / k * c + channel] += v["gates"][slot] * v["rows"][plan.positions[slot] * c + channel];
+    }
+  };
+  return op;
+}
+
+OpCase default_combine(const RoutingShape& shape, int64_t c) {
+  const auto [n, k, e, spread] = shape;
+  const RoutingPlan plan = shape.plan();
+  OpCase op("default_combine", {n, k, e, c}, spread_name(spread));
+  op.variable("rows", {n * k, c}, normal(), Write::assign);
+  op.variable("probs", {n, e}, uniform(0.05, 1), Write::assign, Kind::stat);
+  op.input("ids", {n, k}, listed(plan.expert_ids), Kind::i32);
+  op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
+  op.input("default", {e, c}, normal(), Kind::stat);
+  op.output("y", {n, c});
+  op.forward = [](Ops& ops, const Tensors& t) {
+    ops.default_combine_forward(t["y"], t["rows"], t["probs"], t["ids"], t["positions"], t["default"]);
+  };
+  op.backward = [](Ops& ops, const Tensors& t) {
+    ops.default_combine_backward(t["drows"], t["dprobs"], t["dy"], t["rows"], t["probs"], t["ids"], t["positions"],
+                                 t["default"]);
+  };
+  op.reference = [=](Values& v) {
+    v["y"].assign(n * c, 0);
+    for (int64_t token = 0; token < n; ++token) {
+      for (int64_t expert = 0; expert < e; ++expert) {
+        const double* output = &v["default"][expert * c];
+        for (int64_t slot = token * k; slot < (token + 1) * k; ++slot)
+          if (plan.expert_ids[slot] == expert) output = &v["rows"][plan.positions[slot] * c];
+        for (int64_t i = 0; i < c; ++i) v["y"][token * c + i] += v["probs"][token * e + expert] * output[i];
+      }
+    }
+  };
+  return op;
+}
+
+}  // namespace
+
+void add_moe_cases(OpCases& cases) {
+  int64_t c = 1;
+  for (const RoutingShape& shape : routing_shapes()) {
+    cases.tests.push_back(sort_by_expert(shape));
+    cases.tests.push_back(gather_rows(shape, c));
+    cases.tests.push_back(grouped_linear(shape, c, 7));
+    cases.tests.push_back(grouped_linear(shape, 33, c));
+    cases.tests.push_back(topk_combine(shape, c));
+    cases.tests.push_back(default_combine(shape, c));
+    c = next_width(c);
+  }
+
+  for (const RoutingShape& shape : {RoutingShape{4096, 1, 8}, RoutingShape{4096, 4, 32}}) {
+    cases.benchmarks.push_back(sort_by_expert(shape));
+    cases.benchmarks.push_back(gather_rows(shape, 256));
+    cases.benchmarks.push_back(topk_combine(shape, 256));
+    cases.benchmarks.push_back(default_combine(shape, 256));
+  }
+  cases.benchmarks.push_back(grouped_linear({4096, 1, 8}, 256, 1408));
+  cases.benchmarks.push_back(grouped_linear({4096, 1, 8}, 704, 256));
+  cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 256, 352));
+  cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 176, 256));
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,148 @@
+// Zero, copy, norms, AdamW.
+#include <cmath>
+
+#include "ops/cases/op_case.h"
+
+namespace gptmoe {
+namespace {
+
+const char* kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::real: return "";
+    case Kind::stat: return "stat";
+    case Kind::i32: return "i32";
+    case Kind::i64: return "i64";
+  }
+  return "";
+}
+
+Fill some(Kind kind) { return kind == Kind::i32 || kind == Kind::i64 ? below(1000) : normal(); }
+
+OpCase zero(int64_t n, Kind kind) {
+  OpCase op("zero", {n}, kind_name(kind));
+  op.input("before", {n}, some(kind), kind);
+  op.result("x", {n}, kind);
+  op.in_place("x", "before");
+  op.any_width("x");
+  op.any_type("x");
+  op.exact("x");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.zero(t["x"]); };
+  op.reference = [=](Values& v) { v["x"].assign(n, 0); };
+  return op;
+}
+
+OpCase copy(int64_t n, Kind kind) {
+  OpCase op("copy", {n}, kind_name(kind));
+  op.input("x", {n}, some(kind), kind);
+  op.result("out", {n}, kind);
+  op.exact("out");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.copy(t["out"], t["x"]); };
+  op.reference = [](Values& v) { v["out"] = v["x"]; };
+  return op;
+}
+
+OpCase accumulate_sum(int64_t n) {
+  OpCase op("accumulate_sum", {n});
+  op.input("x", {n}, normal(1), Kind::stat);
+  op.result("sum", {1}, Kind::stat);
+  op.accumulates("sum");
+  op.any_width("x");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.accumulate_sum(t["sum"], t["x"]); };
+  op.reference = [](Values& v) {
+    for (double x : v["x"]) v["sum"][0] += x;
+  };
+  return op;
+}
+
+OpCase squared_norm(int64_t n) {
+  OpCase op("squared_norm", {n});
+  op.input("x", {n}, normal());
+  op.result("sum", {1}, Kind::stat);
+  op.any_width("x");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.squared_norm(t["sum"], t["x"]); };
+  op.reference = [](Values& v) {
+    v["sum"][0] = 0;
+    for (double x : v["x"]) v["sum"][0] += x * x;
+  };
+  return op;
+}
+
+OpCase clip_scale(double squared_norm, double max_norm, std::string_view variant) {
+  OpCase op("clip_scale", {1}, variant);
+  op.input("squared_norm", {1}, constant(squared_norm), Kind::stat);
+  op.result("scale", {1}, Kind::stat);
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.clip_scale(t["scale"], t["squared_norm"], max_norm); };
+  op.reference = [=](Values& v) {
+    v["scale"][0] = max_norm == 0 || squared_norm == 0 ? 1 : std::min(1.0, max_norm / std::sqrt(squared_norm));
+  };
+  return op;
+}
+
+// Several steps, each with a gradient of its own.
+OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, std::string_view variant) {
+  const AdamwStep numbers{1e-2, 0.9, 0.95, 1e-8, weight_decay, 0};
+  OpCase op("adamw", {n, steps}, variant);
+  op.input("grads", {steps, n}, normal(), Kind::stat);
+  op.input("scale", {1}, constant(scale), Kind::stat);
+  op.input("param_before", {n}, normal());
+  op.input("zeros", {n}, constant(0), Kind::stat);
+  op.result("param", {n}, Kind::real);
+  op.result("m", {n}, Kind::stat);
+  op.result("v", {n}, Kind::stat);
+  op.in_place("param", "param_before");
+  op.in_place("m", "zeros");
+  op.in_place("v", "zeros");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    for (AdamwStep step = numbers; step.step++ < steps;)
+      ops.adamw(t["param"], t["m"], t["v"], t["grads"].rows(step.step - 1, 1).view({n}), t["scale"], step);
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t step = 1; step <= steps; ++step) {
+      for (int64_t i = 0; i < n; ++i) {
+        const double g = v["scale"][0] * v["grads"][(step - 1) * n + i];
+        double &param = v["param"][i], &m1 = v["m"][i], &m2 = v["v"][i];
+        m1 = numbers.beta1 * m1 + (1 - numbers.beta1) * g;
+        m2 = numbers.beta2 * m2 + (1 - numbers.beta2) * g * g;
+        const double m1_hat = m1 / (1 - std::pow(numbers.beta1, static_cast<double>(step)));
+        const double m2_hat = m2 / (1 - std::pow(numbers.beta2, static_cast<double>(step)));
+        param -= numbers.learning_rate * (m1_hat / (std::sqrt(m2_hat) + numbers.eps) + weight_decay * param);
+      }
+    }
+  };
+  return op;
+}
+
+}  // namespace
+
+void add_optim_cases(OpCases& cases) {
+  auto& tests = cases.tests;
+  for (Kind kind : {Kind::real, Kind::stat, Kind::i32, Kind::i64}) {
+    for (int64_t n : {1, 7, 70001}) {
+      tests.push_back(zero(n, kind));
+      tests.push_back(copy(n, kind));
+    }
+  }
+  for (int64_t n : {1, 7, 1000, 70001}) {
+    tests.push_back(accumulate_sum(n));
+    tests.push_back(squared_norm(n));
+  }
+
+  tests.push_back(clip_scale(25, 1, "above"));
+  tests.push_back(clip_scale(0.25, 1, "below"));
+  tests.push_back(clip_scale(25, 0, "off"));
+  tests.push_back(clip_scale(0, 1, "zero_gradient"));
+  tests.push_back(clip_scale(0, 0, "zero_gradient_off"));
+
+  tests.push_back(adamw(1, 5, 1, 0, ""));
+  tests.push_back(adamw(33, 5, 1, 0.1, "decay"));
+  tests.push_back(adamw(70001, 3, 0.3, 0.1, "decay_clipped"));
+  tests.push_back(adamw(7, 1, 0, 0.1, "zero_gradient"));  // only the decay moves the parameters
+
+  auto& benchmarks = cases.benchmarks;
+  benchmarks.push_back(zero(4 << 20, Kind::stat));
+  benchmarks.push_back(copy(4 << 20, Kind::stat));
+  benchmarks.push_back(squared_norm(4 << 20));
+  benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, "decay"));
+}
+
+}  // namespace gptmoe

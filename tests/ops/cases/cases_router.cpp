@@ -1,0 +1,177 @@
+// Router softmax, top-k, entropy, balance losses.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ops/cases/op_case.h"
+
+namespace gptmoe {
+namespace {
+
+// Rows that sum to about 1 with no two values closer than 1 / E^2, in an order of its own for every row: finite steps
+// do not change who is chosen.
+Fill distinct_probabilities(int64_t e) {
+  return [e](const Rng& rng, int64_t i) {
+    const int64_t row = i / e;
+    int64_t stride = 1 + static_cast<int64_t>(rng.below(2 * row, e));
+    while (std::gcd(stride, e) != 1) ++stride;
+    const int64_t rank = (i % e * stride + static_cast<int64_t>(rng.below(2 * row + 1, e))) % e;
+    const double jitter = 0.25 * rng.uniform(i);
+    return (static_cast<double>(rank) + 0.75 + jitter) / (0.5 * static_cast<double>(e * (e + 1)));
+  };
+}
+
+void softmax_naively(Values& v, int64_t n, int64_t e) {
+  for (int64_t i = 0; i < n; ++i) {
+    const double* logits = &v["logits"][i * e];
+    const double largest = *std::max_element(logits, logits + e);
+    double sum = 0;
+    for (int64_t j = 0; j < e; ++j) sum += std::exp(logits[j] - largest);
+    for (int64_t j = 0; j < e; ++j) v["probs"][i * e + j] = std::exp(logits[j] - largest) / sum;
+    v["lse"][i] = largest + std::log(sum);
+  }
+}
+
+// in_place: dlogits overwrites dprobs.
+OpCase router_softmax(int64_t n, int64_t e, bool in_place, double spread = 1, std::string_view variant = "") {
+  OpCase op("router_softmax", {n, e}, in_place ? "dlogits_is_dprobs" : variant);
+  op.variable("logits", {n, e}, normal(0, spread), Write::assign, Kind::stat);
+  op.output("probs", {n, e}, Kind::stat);
+  op.result("lse", {n}, Kind::stat);
+  if (in_place) op.in_place("dlogits", "dprobs");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.router_softmax_forward(t["probs"], t["lse"], t["logits"]); };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.router_softmax_backward(t["dlogits"], t[in_place ? "dlogits" : "dprobs"], t["probs"]);
+  };
+  op.reference = [=](Values& v) { softmax_naively(v, n, e); };
+  return op;
+}
+
+void choose_naively(Values& v, int64_t n, int64_t k, int64_t e, bool normalize) {
+  std::vector<int64_t> order(e);
+  for (int64_t i = 0; i < n; ++i) {
+    const double* probs = &v["probs"][i * e];
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return probs[a] > probs[b]; });
+    double sum = 0;
+    for (int64_t j = 0; j < k; ++j) sum += probs[order[j]];
+    for (int64_t j = 0; j < k; ++j) {
+      v["ids"][i * k + j] = static_cast<double>(order[j]);
+      v["gates"][i * k + j] = probs[order[j]] / (normalize ? sum : 1);
+    }
+  }
+}
+
+OpCase topk(int64_t n, int64_t k, int64_t e, bool normalize) {
+  OpCase op("topk", {n, k, e}, normalize ? "normalized" : "");
+  op.variable("probs", {n, e}, distinct_probabilities(e), Write::assign, Kind::stat);
+  op.any_width("probs");
+  op.result("ids", {n, k}, Kind::i32);
+  op.output("gates", {n, k}, Kind::stat);
+  if (!normalize) op.exact("gates");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize); };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.topk_backward(t["dprobs"], t["dgates"], t["gates"], t["ids"], t["probs"], normalize);
+  };
+  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize); };
+  return op;
+}
+
+// Few different values, so that most choices are between equals. No gradient: a step would break the ties.
+OpCase topk_ties(int64_t n, int64_t k, int64_t e) {
+  OpCase op = topk(n, k, e, false);
+  op.name += "_ties";
+  op.spec("probs").fill = [](const Rng& rng, int64_t i) { return 0.125 * static_cast<double>(rng.below(i, 3)); };
+  op.backward = nullptr;
+  std::erase_if(op.tensors, [](const TensorSpec& spec) { return spec.role == Role::gradient; });
+  return op;
+}
+
+OpCase router_entropy(int64_t n, int64_t e, bool with_zeros) {
+  OpCase op("router_entropy", {n, e}, with_zeros ? "zeros" : "");
+  // With zeros: every row puts everything on one expert but for two halves in the first.
+  const Fill sparse = [e](const Rng&, int64_t i) {
+    if (i < e) return i < 2 ? 0.5 : 0.0;
+    return i % e == i / e % e ? 1.0 : 0.0;
+  };
+  op.input("probs", {n, e}, with_zeros ? sparse : distinct_probabilities(e), Kind::stat);
+  op.result("entropy", {1}, Kind::stat);
+  op.any_width("probs");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.router_entropy(t["entropy"], t["probs"]); };
+  op.reference = [=](Values& v) {
+    v["entropy"][0] = 0;
+    for (double p : v["probs"])
+      if (p > 0) v["entropy"][0] -= p * std::log(p) / static_cast<double>(n);
+  };
+  return op;
+}
+
+OpCase load_balance(int64_t n, int64_t e) {
+  const double scale = 0.37;
+  OpCase op("load_balance", {n, e});
+  op.variable("probs", {n, e}, distinct_probabilities(e), Write::add, Kind::stat);
+  op.input("fractions", {e}, uniform(0, 1), Kind::stat);
+  op.output("loss", {1}, Kind::stat, constant(scale));
+  op.forward = [](Ops& ops, const Tensors& t) { ops.load_balance_forward(t["loss"], t["probs"], t["fractions"]); };
+  op.backward = [=](Ops& ops, const Tensors& t) { ops.load_balance_backward(t["dprobs"], t["fractions"], scale); };
+  op.reference = [=](Values& v) {
+    v["loss"][0] = 0;
+    for (int64_t i = 0; i < n * e; ++i)
+      v["loss"][0] += static_cast<double>(e) * v["fractions"][i % e] * v["probs"][i] / static_cast<double>(n);
+  };
+  return op;
+}
+
+// From the logits: the z-loss has its gradient there, while its forward reads the softmax's log-sum-exp.
+OpCase z_loss(int64_t n, int64_t e) {
+  const double scale = 0.37;
+  OpCase op("z_loss", {n, e});
+  op.variable("logits", {n, e}, normal(0, 2), Write::add, Kind::stat);
+  op.result("probs", {n, e}, Kind::stat);
+  op.result("lse", {n}, Kind::stat);
+  op.output("loss", {1}, Kind::stat, constant(scale));
+  op.forward = [](Ops& ops, const Tensors& t) {
+    ops.router_softmax_forward(t["probs"], t["lse"], t["logits"]);
+    ops.z_loss_forward(t["loss"], t["lse"]);
+  };
+  op.backward = [=](Ops& ops, const Tensors& t) { ops.z_loss_backward(t["dlogits"], t["probs"], t["lse"], scale); };
+  op.reference = [=](Values& v) {
+    softmax_naively(v, n, e);
+    v["loss"][0] = 0;
+    for (double lse : v["lse"]) v["loss"][0] += lse * lse / static_cast<double>(n);
+  };
+  return op;
+}
+
+}  // namespace
+
+void add_router_cases(OpCases& cases) {
+  auto& tests = cases.tests;
+  for (auto [n, e] : {std::array<int64_t, 2>{1, 1}, {1, 8}, {7, 3}, {33, 8}, {130, 33}, {1600, 33}}) {
+    tests.push_back(router_softmax(n, e, false));
+    tests.push_back(router_softmax(n, e, true));
+    tests.push_back(router_entropy(n, e, false));
+    tests.push_back(load_balance(n, e));
+    tests.push_back(z_loss(n, e));
+  }
+  tests.push_back(router_softmax(33, 8, false, 50, "extreme"));
+  tests.back().tolerance = 1e-5;
+  tests.push_back(router_entropy(7, 5, true));
+
+  for (auto [n, k, e] :
+       {std::array<int64_t, 3>{1, 1, 1}, {1, 2, 5}, {7, 1, 3}, {33, 2, 8}, {33, 5, 5}, {130, 4, 32}, {1600, 3, 33}}) {
+    tests.push_back(topk(n, k, e, false));
+    tests.push_back(topk(n, k, e, true));
+    tests.push_back(topk_ties(n, k, e));
+  }
+
+  auto& benchmarks = cases.benchmarks;
+  benchmarks.push_back(router_softmax(4096, 8, true));
+  benchmarks.push_back(router_softmax(4096, 32, true));
+  benchmarks.push_back(topk(4096, 1, 8, false));
+  benchmarks.push_back(topk(4096, 4, 32, false));
+  benchmarks.push_back(router_entropy(4096, 8, false));
+  benchmarks.push_back(load_balance(4096, 8));
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,95 @@
+#include "ops/cases/op_case.h"
+
+namespace gptmoe {
+
+Fill normal(double mean, double deviation) {
+  return [=](const Rng& rng, int64_t i) { return mean + deviation * rng.normal(i); };
+}
+
+Fill uniform(double low, double high) {
+  return [=](const Rng& rng, int64_t i) { return low + (high - low) * rng.uniform(i); };
+}
+
+Fill below(int64_t bound) {
+  return [=](const Rng& rng, int64_t i) { return static_cast<double>(rng.below(i, bound)); };
+}
+
+Fill constant(double value) {
+  return [=](const Rng&, int64_t) { return value; };
+}
+
+int64_t TensorSpec::count() const {
+  int64_t n = 1;
+  for (int64_t size : sizes) n *= size;
+  return n;
+}
+
+OpCase::OpCase(std::string_view op, std::initializer_list<int64_t> shape, std::string_view variant) : name(op) {
+  char separator = '_';
+  for (int64_t size : shape) {
+    name += separator + std::to_string(size);
+    separator = 'x';
+  }
+  if (!variant.empty()) name += "_" + std::string(variant);
+}
+
+void OpCase::input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind) {
+  tensors.push_back({std::string(tensor), Role::input, kind, std::move(sizes), std::move(fill), ""});
+}
+
+void OpCase::variable(std::string_view tensor, Sizes sizes, Fill fill, Write gradient, Kind kind) {
+  input(tensor, sizes, std::move(fill), kind);
+  const std::string dtensor = "d" + std::string(tensor);
+  tensors.push_back({dtensor, Role::gradient, kind, std::move(sizes), nullptr, ""});
+  if (gradient == Write::add) accumulates(dtensor);
+}
+
+void OpCase::output(std::string_view tensor, Sizes sizes, Kind kind, Fill gradient) {
+  result(tensor, sizes, kind);
+  input("d" + std::string(tensor), std::move(sizes), std::move(gradient), kind);
+}
+
+void OpCase::result(std::string_view tensor, Sizes sizes, Kind kind) {
+  tensors.push_back({std::string(tensor), Role::output, kind, std::move(sizes), nullptr, ""});
+}
+
+void OpCase::scratch(std::string_view tensor, Sizes sizes, Kind kind) {
+  tensors.push_back({std::string(tensor), Role::scratch, kind, std::move(sizes), nullptr, ""});
+}
+
+void OpCase::accumulates(std::string_view tensor) { spec(tensor).fill = normal(); }
+
+void OpCase::in_place(std::string_view tensor, std::string_view source) {
+  GPTMOE_CHECK(spec(tensor).count() == spec(source).count() && spec(tensor).kind == spec(source).kind);
+  spec(tensor).starts_as = source;
+}
+
+TensorSpec& OpCase::spec(std::string_view tensor) {
+  const TensorSpec* found = find(tensor);
+  GPTMOE_CHECK(found, name, " has no tensor ", tensor);
+  return const_cast<TensorSpec&>(*found);
+}
+
+const TensorSpec* OpCase::find(std::string_view tensor) const {
+  for (const TensorSpec& spec : tensors)
+    if (spec.name == tensor) return &spec;
+  return nullptr;
+}
+
+const OpCases& op_cases() {
+  static const OpCases cases = [] {
+    OpCases all;
+    add_dense_cases(all);
+    add_norm_cases(all);
+    add_attention_cases(all);
+    add_lm_head_cases(all);
+    add_router_cases(all);
+    add_moe_cases(all);
+    add_default_cases(all);
+    add_optim_cases(all);
+    return all;
+  }();
+  return cases;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,123 @@
+#pragma once
+// One OpCase describes one op at one shape: its tensors, how to call it and, naively, what it computes. From that
+// alone the tests check gradients, parity, determinism and memory discipline, and bench_ops times it.
+//
+//   OpCase op("square", {n});
+//   op.variable("x", {n}, normal(), Write::add);   // the backward adds to dx
+//   op.output("y", {n});                           // dy is drawn at random
+//   op.forward = [](Ops& ops, const Tensors& t) { ops.square_forward(t["y"], t["x"]); };
+//   op.backward = [](Ops& ops, const Tensors& t) { ops.square_backward(t["dx"], t["dy"], t["x"]); };
+//   op.reference = [=](Values& v) { for (int64_t i = 0; i < n; ++i) v["y"][i] = v["x"][i] * v["x"][i]; };
+#include <functional>
+#include <map>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/rng.h"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+// Element type: the backend's compute or statistics type, or integers.
+enum class Kind { real, stat, i32, i64 };
+
+enum class Role {
+  input,     // must not change; inputs, and the gradients of outputs
+  output,    // written by the forward or the backward
+  gradient,  // written by the backward: the gradient of the input whose name follows the d
+  scratch,   // may hold anything afterwards
+};
+
+// The value of element i. Values are rounded to f32, so that backends of any precision start from the same numbers.
+using Fill = std::function<double(const Rng& rng, int64_t i)>;
+Fill normal(double mean = 0, double deviation = 1);
+Fill uniform(double low, double high);
+Fill below(int64_t bound);  // whole numbers in [0, bound)
+Fill constant(double value);
+template <typename T>
+Fill listed(std::vector<T> values) {
+  return [values = std::move(values)](const Rng&, int64_t i) { return static_cast<double>(values.at(i)); };
+}
+
+struct TensorSpec {
+  std::string name;
+  Role role;
+  Kind kind;
+  std::vector<int64_t> sizes;
+  Fill fill;               // what is there before; absent: garbage, which must be overwritten
+  std::string starts_as;   // or: a copy of this tensor, taken just before the pass that writes here
+  bool exact = false;      // backends must agree to the last bit
+  bool any_width = false;  // no other tensor says how many columns this one has
+  bool any_type = false;   // the op takes it in any element type
+
+  int64_t count() const;
+  bool written() const { return role == Role::output || role == Role::gradient; }
+};
+
+// A case's tensors on one backend, by name.
+class Tensors {
+ public:
+  virtual ~Tensors() = default;
+  virtual const Tensor& operator[](std::string_view name) const = 0;
+};
+
+using Pass = std::function<void(Ops&, const Tensors&)>;
+using Values = std::map<std::string, std::vector<double>, std::less<>>;
+
+struct OpCase {
+  // Named "op_7x5x3" or "op_7x5x3_variant".
+  OpCase(std::string_view op, std::initializer_list<int64_t> shape, std::string_view variant = "");
+
+  using Sizes = std::vector<int64_t>;
+  void input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind = Kind::real);
+  // An input with a gradient, d<tensor>, overwritten or added to by the backward.
+  void variable(std::string_view tensor, Sizes sizes, Fill fill, Write gradient, Kind kind = Kind::real);
+  // An output with a gradient, the input d<tensor> of the backward.
+  void output(std::string_view tensor, Sizes sizes, Kind kind = Kind::real, Fill gradient = normal());
+  // An output through which no gradient flows: statistics, ids.
+  void result(std::string_view tensor, Sizes sizes, Kind kind);
+  void scratch(std::string_view tensor, Sizes sizes, Kind kind = Kind::real);
+
+  // `tensor` is added to: it holds random numbers before.
+  void accumulates(std::string_view tensor);
+  // `tensor` starts as a copy of `source`: ops that work in place, outputs that alias an input.
+  void in_place(std::string_view tensor, std::string_view source);
+  void exact(std::string_view tensor) { spec(tensor).exact = true; }
+  void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
+  void any_type(std::string_view tensor) { spec(tensor).any_type = true; }
+
+  TensorSpec& spec(std::string_view tensor);
+  const TensorSpec* find(std::string_view tensor) const;
+
+  std::string name;
+  std::vector<TensorSpec> tensors;
+  Pass forward;
+  Pass backward;  // absent: the op has no gradient
+  // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, by the plainest loops.
+  std::function<void(Values&)> reference;
+  double tolerance = 5e-6;  // f32 against f64, see worst_difference in case_run.h
+};
+
+inline std::ostream& operator<<(std::ostream& out, const OpCase& op) { return out << op.name; }
+
+struct OpCases {
+  std::vector<OpCase> tests;
+  std::vector<OpCase> benchmarks;
+};
+
+// All families.
+const OpCases& op_cases();
+
+// One per file cases_<family>.cpp.
+void add_dense_cases(OpCases& cases);
+void add_norm_cases(OpCases& cases);
+void add_attention_cases(OpCases& cases);
+void add_lm_head_cases(OpCases& cases);
+void add_router_cases(OpCases& cases);
+void add_moe_cases(OpCases& cases);
+void add_default_cases(OpCases& cases);
+void add_optim_cases(OpCases& cases);
+
+}  // namespace gptmoe

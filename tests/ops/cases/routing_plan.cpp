@@ -1,0 +1,55 @@
+#include "ops/cases/routing_plan.h"
+
+#include <numeric>
+
+namespace gptmoe {
+
+std::string_view spread_name(Spread spread) {
+  switch (spread) {
+    case Spread::random: return "";
+    case Spread::empty_expert: return "empty_expert";
+    case Spread::same_experts: return "same_experts";
+  }
+  return "";
+}
+
+RoutingPlan::RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread) : offsets(e + 1, 0), positions(n * k) {
+  GPTMOE_CHECK(k + (spread == Spread::empty_expert) <= e);
+  const Rng rng(n * 10007 + k * 101 + e, static_cast<uint64_t>(spread));
+  for (int64_t token = 0; token < n; ++token) {
+    std::vector<int64_t> order(e);
+    std::iota(order.begin(), order.end(), 0);
+    if (spread == Spread::empty_expert) order.erase(order.begin() + 1);
+    const int64_t choices = static_cast<int64_t>(order.size());
+    for (int64_t i = 0; i < k; ++i) {
+      if (spread != Spread::same_experts) std::swap(order[i], order[i + rng.below(token * e + i, choices - i)]);
+      expert_ids.push_back(order[i]);
+    }
+  }
+  for (int64_t expert = 0; expert < e; ++expert) {
+    for (int64_t slot = 0; slot < n * k; ++slot) {
+      if (expert_ids[slot] != expert) continue;
+      positions[slot] = static_cast<int64_t>(slots.size());
+      slots.push_back(slot);
+    }
+    offsets[expert + 1] = static_cast<int64_t>(slots.size());
+  }
+}
+
+const std::vector<RoutingShape>& routing_shapes() {
+  static const std::vector<RoutingShape> shapes = {{1, 1, 1},
+                                                   {1, 1, 5},
+                                                   {1, 2, 3},
+                                                   {550, 2, 7},
+                                                   {7, 3, 3},
+                                                   {33, 1, 8},
+                                                   {33, 2, 5, Spread::empty_expert},
+                                                   {70, 4, 32},
+                                                   {130, 2, 8, Spread::same_experts},
+                                                   {7, 1, 3, Spread::same_experts}};
+  return shapes;
+}
+
+int64_t next_width(int64_t c) { return c == 1 ? 5 : c == 5 ? 24 : c == 24 ? 64 : 1; }
+
+}  // namespace gptmoe

@@ -1,0 +1,39 @@
+#pragma once
+// Ready-made routings for the cases behind the router, sorted by the plainest means.
+#include <string_view>
+
+#include "ops/cases/op_case.h"
+
+namespace gptmoe {
+
+enum class Spread {
+  random,        // distinct experts per token, drawn at random
+  empty_expert,  // likewise, but nobody chooses expert 1 (needs E > K)
+  same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
+};
+
+std::string_view spread_name(Spread spread);
+
+struct RoutingPlan {
+  RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread);
+
+  std::vector<int64_t> expert_ids;  // (N, K)
+  std::vector<int64_t> offsets;     // (E+1)
+  std::vector<int64_t> slots;       // (R), sorted row -> slot
+  std::vector<int64_t> positions;   // (N, K), its inverse
+};
+
+// N, K, E and a spread.
+struct RoutingShape {
+  int64_t n, k, e;
+  Spread spread = Spread::random;
+
+  RoutingPlan plan() const { return RoutingPlan(n, k, e, spread); }
+};
+
+// One expert and one token, odd sizes, K = E, an expert nobody chooses, everyone on the same expert, many tokens.
+const std::vector<RoutingShape>& routing_shapes();
+// Widths C to go with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens meets 64.
+int64_t next_width(int64_t c);
+
+}  // namespace gptmoe

@@ -1,0 +1,141 @@
+// Every OpCase, checked in four ways.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ops/backends.h"
+#include "ops/cases/case_run.h"
+
+namespace gptmoe {
+namespace {
+
+class OpForward : public testing::TestWithParam<OpCase> {};
+class OpPromises : public testing::TestWithParam<OpCase> {};
+class OpRefusals : public testing::TestWithParam<OpCase> {};
+class OpParity : public testing::TestWithParam<OpCase> {};
+
+std::string case_name(const testing::TestParamInfo<OpCase>& info) { return info.param.name; }
+
+Values tensors_before(const CaseRun& run) {
+  Values values;
+  for (const TensorSpec& spec : run.op().tensors)
+    values[spec.name] = run.before(spec.starts_as.empty() ? spec.name : spec.starts_as);
+  return values;
+}
+
+// In double the op agrees with the plainest loops to rounding.
+TEST_P(OpForward, AgreesWithNaiveLoops) {
+  CaseRun run(GetParam(), double_ops(1));
+  Values expected = tensors_before(run);
+  GetParam().reference(expected);
+  run.forward();
+  run.backward();
+  for (const TensorSpec& spec : GetParam().tensors) {
+    if (spec.role != Role::output) continue;
+    const Difference worst = worst_difference(spec.name, run.read(spec.name), expected[spec.name], spec.exact);
+    EXPECT_LE(worst.error, 1e-12) << worst.where;
+  }
+}
+
+// Outputs are overwritten whatever they held, nothing else is written, and a second run gives the same bits.
+TEST_P(OpPromises, WritesItsOutputsAndNothingElseTheSameEveryTime) {
+  for (int threads : {1, 2, 3}) {
+    CaseRun first(GetParam(), float_ops(threads), Garbage::nan);
+    CaseRun second(GetParam(), float_ops(threads), Garbage::large);
+    for (CaseRun* run : {&first, &second}) {
+      run->forward();
+      run->backward();
+      for (const std::string& broken : run->broken_promises()) ADD_FAILURE() << threads << " threads: " << broken;
+    }
+    for (const TensorSpec& spec : GetParam().tensors) {
+      if (!spec.written()) continue;
+      EXPECT_TRUE(first.same_bits(second, spec.name)) << spec.name << " differs with " << threads << " threads";
+    }
+  }
+}
+
+// A run's tensors but for one, which is replaced.
+class Tampered final : public Tensors {
+ public:
+  Tampered(const Tensors& tensors, std::string_view name, const Tensor& replacement)
+      : tensors_(tensors), name_(name), replacement_(replacement) {}
+  const Tensor& operator[](std::string_view name) const override {
+    named |= name == name_;
+    return name == name_ ? replacement_ : tensors_[name];
+  }
+  mutable bool named = false;
+
+ private:
+  const Tensors& tensors_;
+  std::string_view name_;
+  const Tensor& replacement_;
+};
+
+DType other_dtype_of_same_size(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return DType::i32;
+    case DType::f64: return DType::i64;
+    case DType::i32: return DType::f32;
+    default: return DType::f64;
+  }
+}
+
+// The same memory as another element type, and without the last column.
+std::vector<Tensor> wrong_versions(const Tensor& tensor, const TensorSpec& spec) {
+  std::vector<Tensor> wrong;
+  if (!spec.any_type) wrong.push_back(make_tensor(tensor.data(), other_dtype_of_same_size(tensor.dtype()), spec.sizes));
+  std::vector<int64_t> sizes = spec.sizes;
+  if (!spec.any_width && --sizes.back() > 0) wrong.push_back(make_tensor(tensor.data(), tensor.dtype(), sizes));
+  return wrong;
+}
+
+// A tensor of the wrong type or shape is a bug that the op names before it computes.
+TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
+  Ops& ops = float_ops(1);
+  CaseRun run(GetParam(), ops);
+  run.forward();
+  for (const TensorSpec& spec : GetParam().tensors) {
+    for (const Tensor& wrong : wrong_versions(run[spec.name], spec)) {
+      for (const Pass& pass : {GetParam().forward, GetParam().backward}) {
+        Tampered tampered(run, spec.name, wrong);
+        bool refused = false;
+        try {
+          if (pass) pass(ops, tampered);
+        } catch (const BugError&) {
+          refused = true;
+        }
+        EXPECT_EQ(refused, tampered.named) << spec.name << " as " << wrong.describe();
+      }
+    }
+  }
+}
+
+// Any number of threads agrees with one, float with double.
+TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
+  const auto run_both = [](CaseRun& run) {
+    run.forward();
+    run.backward();
+  };
+  CaseRun expected(GetParam(), double_ops(1));
+  run_both(expected);
+  for (int threads : {1, 2, 3}) {
+    CaseRun in_double(GetParam(), double_ops(threads));
+    run_both(in_double);
+    const Difference rounding = worst_difference(in_double, expected);
+    EXPECT_LE(rounding.error, 1e-12) << threads << " threads, f64: " << rounding.where;
+
+    CaseRun in_float(GetParam(), float_ops(threads));
+    run_both(in_float);
+    const Difference worst = worst_difference(in_float, expected);
+    EXPECT_LE(worst.error, GetParam().tolerance) << threads << " threads, f32: " << worst.where;
+  }
+}
+
+const auto kCases = testing::ValuesIn(op_cases().tests);
+INSTANTIATE_TEST_SUITE_P(Ops, OpForward, kCases, case_name);
+INSTANTIATE_TEST_SUITE_P(Ops, OpPromises, kCases, case_name);
+INSTANTIATE_TEST_SUITE_P(Ops, OpRefusals, kCases, case_name);
+INSTANTIATE_TEST_SUITE_P(Ops, OpParity, kCases, case_name);
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,141 @@
+// What single ops promise beyond their cases.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "ops/backends.h"
+#include "ops/cases/case_run.h"
+#include "ops/cases/routing_plan.h"
+
+namespace gptmoe {
+namespace {
+
+template <typename T>
+Tensor tensor(std::vector<T>& values, std::initializer_list<int64_t> sizes) {
+  Tensor out(values.data(), DTypeOf<T>::value, sizes);
+  GPTMOE_CHECK(out.count() == static_cast<int64_t>(values.size()));
+  return out;
+}
+
+TEST(TopK, TiesGoToTheLowerExpert) {
+  std::vector<float> probs = {0.25f, 0.25f, 0.25f, 0.25f,  // all equal
+                              0.1f,  0.4f,  0.1f,  0.4f,   // two pairs
+                              0.2f,  0.2f,  0.4f,  0.2f,   // ties behind the winner
+                              0.0f,  0.0f,  0.0f,  1.0f};  // zeros
+  std::vector<int32_t> ids(12, -7);
+  std::vector<float> gates(12, -7);
+  float_ops(1).topk_forward(tensor(ids, {4, 3}), tensor(gates, {4, 3}), tensor(probs, {4, 4}), false);
+  EXPECT_EQ(ids, (std::vector<int32_t>{0, 1, 2, 1, 3, 0, 2, 0, 1, 3, 0, 1}));
+  EXPECT_EQ(gates, (std::vector<float>{0.25f, 0.25f, 0.25f, 0.4f, 0.4f, 0.1f, 0.4f, 0.2f, 0.2f, 1.0f, 0.0f, 0.0f}));
+}
+
+TEST(TopK, NormalizedGatesDescendAndSumToOne) {
+  for (const OpCase& op : op_cases().tests) {
+    if (!op.name.starts_with("topk_") || !op.name.ends_with("_normalized")) continue;
+    CaseRun run(op, float_ops(2));
+    run.forward();
+    const std::vector<double> gates = run.read("gates");
+    const int64_t k = op.find("gates")->sizes[1];
+    for (int64_t row = 0; row < op.find("gates")->sizes[0]; ++row) {
+      double sum = 0;
+      for (int64_t i = 0; i < k; ++i) sum += gates[row * k + i];
+      EXPECT_NEAR(sum, 1, 1e-6) << op.name << " row " << row;
+      for (int64_t i = 1; i < k; ++i) EXPECT_GE(gates[row * k + i - 1], gates[row * k + i]) << op.name;
+    }
+  }
+}
+
+TEST(SortByExpert, IsStableAndInvertible) {
+  for (const RoutingShape& shape : routing_shapes()) {
+    const RoutingPlan plan = shape.plan();
+    const int64_t r = shape.n * shape.k;
+    std::vector<int32_t> ids(plan.expert_ids.begin(), plan.expert_ids.end()), slots(r, -1), positions(r, -1);
+    std::vector<int64_t> offsets(shape.e + 1, -1);
+    float_ops(3).sort_by_expert(tensor(offsets, {shape.e + 1}), tensor(slots, {r}),
+                                tensor(positions, {shape.n, shape.k}), tensor(ids, {shape.n, shape.k}));
+    EXPECT_EQ(offsets.front(), 0);
+    EXPECT_EQ(offsets.back(), r);
+    for (int64_t expert = 0; expert < shape.e; ++expert) {
+      for (int64_t row = offsets[expert]; row < offsets[expert + 1]; ++row) {
+        EXPECT_EQ(ids[slots[row]], expert);
+        EXPECT_EQ(positions[slots[row]], row);
+        if (row > offsets[expert]) {
+          EXPECT_LT(slots[row - 1], slots[row]);
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, LaterTokensDoNotReachEarlierOnes) {
+  const int64_t t = 130, h = 2, d = 6;
+  const Rng rng(1, 2);
+  std::vector<float> qkv(t * 3 * h * d), out(t * h * d), lse(h * t);
+  for (size_t i = 0; i < qkv.size(); ++i) qkv[i] = static_cast<float>(rng.normal(i));
+  const auto run = [&] {
+    float_ops(2).attention_forward(tensor(out, {1, t, h, d}), tensor(lse, {1, h, t}), tensor(qkv, {1, t, 3 * h, d}));
+    return out;
+  };
+  const std::vector<float> before = run();
+  for (int64_t changed : {t - 1, int64_t{65}, int64_t{64}, int64_t{1}}) {
+    for (int64_t i = 0; i < 3 * h * d; ++i) qkv[changed * 3 * h * d + i] += 1;
+    const std::vector<float> after = run();
+    for (int64_t i = 0; i < changed * h * d; ++i) ASSERT_EQ(after[i], before[i]) << "token " << i / (h * d);
+    EXPECT_NE(after[changed * h * d], before[changed * h * d]);
+  }
+}
+
+TEST(LmHeadLoss, IsTheSameToTheBitWithAndWithoutBackward) {
+  for (const OpCase& op : op_cases().tests) {
+    if (!op.name.starts_with("lm_head_loss")) continue;
+    CaseRun run(op, float_ops(2));
+    run.forward();
+    run.backward();
+    EXPECT_EQ(run.read("losses"), run.read("losses_of_backward")) << op.name;
+  }
+}
+
+TEST(LmHeadLoss, StaysFiniteAtExtremeLogits) {
+  std::vector<float> x = {1, 1, 1}, w = {80, -80, 0}, losses(3), dx(3), dw(3), logits(3);
+  std::vector<int32_t> targets = {0, 1, 2};
+  float_ops(1).lm_head_loss(tensor(losses, {3}), tensor(dx, {3, 1}), tensor(dw, {3, 1}), tensor(x, {3, 1}),
+                            tensor(w, {3, 1}), tensor(targets, {3}), 1, tensor(logits, {1, 3}));
+  EXPECT_EQ(losses, (std::vector<float>{0, 160, 80}));
+  EXPECT_EQ(dx, (std::vector<float>{0, 160, 80}));
+  EXPECT_EQ(dw, (std::vector<float>{2, -1, -1}));
+}
+
+TEST(DefaultCommit, KeepsTheVectorsOfIdleExpertsToTheBit) {
+  std::vector<float> vectors = {0.1f, -0.3f, 0.7f, 1e-8f}, sums = {1, 2, 3, 4}, weights = {0, 2};
+  float_ops(1).default_commit(tensor(vectors, {2, 2}), tensor(sums, {2, 2}), tensor(weights, {2}), 0.5);
+  EXPECT_EQ(vectors[0], 0.1f);
+  EXPECT_EQ(vectors[1], -0.3f);
+  EXPECT_FLOAT_EQ(vectors[2], 0.5f * 0.7f + 0.5f * 1.5f);
+  EXPECT_FLOAT_EQ(vectors[3], 0.5f * 1e-8f + 0.5f * 2);
+  EXPECT_EQ(sums, (std::vector<float>{0, 0, 0, 0}));
+  EXPECT_EQ(weights, (std::vector<float>{0, 0}));
+}
+
+TEST(DefaultClipScale, LeavesRowsOfZerosAlone) {
+  std::vector<float> rows = {0, 0, 3, 4, 0, 0}, scale(3);  // the median norm is 0: everything longer is cut to nothing
+  float_ops(1).default_clip_scale(tensor(scale, {3}), tensor(rows, {3, 2}), 2);
+  EXPECT_EQ(scale, (std::vector<float>{1, 0, 1}));
+}
+
+TEST(CountNonfinite, CountsInfinitiesAndNotANumbers) {
+  constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
+  for (int threads : {1, 3}) {
+    for (int64_t n : {1, 7, 1000, 70001}) {
+      std::vector<float> x(n, std::numeric_limits<float>::max());
+      EXPECT_EQ(float_ops(threads).count_nonfinite(tensor(x, {n})), 0);
+      x[0] = kNan;
+      EXPECT_EQ(float_ops(threads).count_nonfinite(tensor(x, {n})), 1);
+      for (int64_t i = 1; i < n; i += 3) x[i] = i % 2 ? kInf : -kInf;
+      EXPECT_EQ(float_ops(threads).count_nonfinite(tensor(x, {n})), 1 + (n + 1) / 3);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe

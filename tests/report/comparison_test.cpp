@@ -1,0 +1,175 @@
+#include "report/comparison.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "report/made_runs.h"
+
+namespace gptmoe {
+namespace {
+
+TrainRow speed_row(int64_t step, double tokens_per_second) {
+  TrainRow row;
+  row.step = step;
+  row.tokens = step;
+  row.tokens_per_second = tokens_per_second;
+  return row;
+}
+
+TEST(Spread, MeanSampleDeviationAndRange) {
+  const Spread spread = spread_of({1, 2, 6});
+  EXPECT_DOUBLE_EQ(spread.mean, 3);
+  EXPECT_DOUBLE_EQ(spread.std, std::sqrt(7.0));  // (4 + 1 + 9) / 2
+  EXPECT_EQ(spread.min, 1);
+  EXPECT_EQ(spread.max, 6);
+  EXPECT_EQ(spread.count, 3);
+  EXPECT_TRUE(std::isnan(spread_of({5}).std));
+  EXPECT_EQ(spread_of({}).count, 0);
+}
+
+TEST(Comparison, MeanCurveAndBandOverSeeds) {
+  const Comparison comparison = compare({{"topk", {run_of({40, 20}, 2), run_of({60, 30}, 2)}}});
+  const std::vector<CurvePoint>& curve = comparison.arms[0].curve;
+  ASSERT_EQ(curve.size(), 2u);
+  EXPECT_EQ(curve[0].tokens, 100);
+  EXPECT_DOUBLE_EQ(curve[0].perplexity.mean, 50);
+  EXPECT_EQ(curve[1].tokens, 200);
+  EXPECT_DOUBLE_EQ(curve[1].seconds, 20);
+  EXPECT_DOUBLE_EQ(curve[1].perplexity.mean, 25);
+  EXPECT_NEAR(curve[1].perplexity.min, 20, 1e-12);
+  EXPECT_NEAR(curve[1].perplexity.max, 30, 1e-12);
+  EXPECT_NEAR(curve[1].perplexity.std, std::sqrt(50.0), 1e-12);
+  EXPECT_TRUE(comparison.notes.empty());
+}
+
+TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
+  // The arm passes 20 = sqrt(40 * 10) half way between its second and third eval.
+  const Comparison comparison =
+      compare({{"topk", {run_of({80, 60, 40, 20}, 4)}}, {"default", {run_of({80, 40, 10, 8}, 4)}}});
+  EXPECT_NEAR(comparison.target_perplexity, 20, 1e-12);
+  const ArmResult& arm = comparison.arms[1];
+  ASSERT_TRUE(arm.target.has_value());
+  EXPECT_NEAR(arm.target->tokens, 250, 1e-9);
+  EXPECT_NEAR(arm.target->seconds, 25, 1e-9);
+  EXPECT_NEAR(arm.target_tokens_change, 250.0 / 400 - 1, 1e-12);
+  EXPECT_NEAR(arm.matched_gap, 8.0 / 20 - 1, 1e-12);
+  // The baseline reaches its own final perplexity exactly at its end.
+  ASSERT_TRUE(comparison.arms[0].target.has_value());
+  EXPECT_EQ(comparison.arms[0].target->tokens, 400);
+}
+
+TEST(Comparison, ATargetCountsFromWhereTheCurveStaysBelow) {
+  const RunLog baseline = run_of({80, 60, 40, 20}, 4);
+  // Below at the second eval, above at the third: only the last descent counts.
+  const Comparison back = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 40, 10}, 4)}}});
+  ASSERT_TRUE(back.arms[1].target.has_value());
+  EXPECT_NEAR(back.arms[1].target->tokens, 350, 1e-9);
+  // Below on the way, above at the end: not reached.
+  const Comparison lost = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 10, 21}, 4)}}});
+  EXPECT_FALSE(lost.arms[1].target.has_value());
+  EXPECT_TRUE(std::isnan(lost.arms[1].target_tokens_change));
+  // Below from the first eval on.
+  const Comparison early = compare({{"topk", {baseline}}, {"default", {run_of({20, 19, 18, 17}, 4)}}});
+  EXPECT_EQ(early.arms[1].target->tokens, 100);
+}
+
+TEST(Comparison, EachSeedHasItsOwnCrossing) {
+  const Comparison comparison =
+      compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, 10}, 2), run_of({40, 25}, 2)}}});
+  const ArmResult& arm = comparison.arms[1];
+  ASSERT_EQ(arm.run_targets.size(), 2u);
+  EXPECT_NEAR(arm.run_targets[0]->tokens, 150, 1e-9);
+  EXPECT_FALSE(arm.run_targets[1].has_value());
+  EXPECT_NEAR(arm.matched.mean, 17.5, 1e-12);
+}
+
+TEST(Comparison, UnequalLengthsAreComparedWhereAllHaveBeen) {
+  const Comparison comparison = compare({{"topk", {run_of({80, 60, 40, 20}, 4)}}, {"default", {run_of({90, 50}, 4)}}});
+  EXPECT_EQ(comparison.matched_tokens, 200);
+  EXPECT_NEAR(comparison.arms[0].matched.mean, 60, 1e-12);
+  EXPECT_NEAR(comparison.arms[1].matched.mean, 50, 1e-12);
+  EXPECT_NEAR(comparison.arms[1].matched_gap, 50.0 / 60 - 1, 1e-12);
+  EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
+  EXPECT_FALSE(comparison.arms[1].target.has_value());
+  ASSERT_EQ(comparison.arms[1].gap.size(), 2u);
+  EXPECT_NEAR(comparison.arms[1].gap[0].gap.mean, 90.0 / 80 - 1, 1e-12);
+  ASSERT_EQ(comparison.notes.size(), 3u);
+  EXPECT_EQ(comparison.notes[0], "default (runs/made) is unfinished: step 2 of 4.");
+}
+
+TEST(Comparison, AnUnfinishedSeedEndsTheCurveOfItsArm) {
+  const Comparison comparison = compare({{"topk", {run_of({80, 60, 40}, 3), run_of({90, 50}, 3)}}});
+  EXPECT_EQ(comparison.arms[0].tokens(), 200);
+  EXPECT_DOUBLE_EQ(comparison.arms[0].final_perplexity().mean, 55);
+  ASSERT_EQ(comparison.notes.size(), 1u);
+  EXPECT_NE(comparison.notes[0].find("the curves of its arm end with it"), std::string::npos);
+}
+
+TEST(Comparison, DifferentEvalGridsMeetByInterpolation) {
+  RunLog coarse = run_of({80, 60, 20}, 3);
+  coarse.evals.erase(coarse.evals.begin() + 1);  // 80 at 100 tokens, 20 at 300: 40 at 200
+  const Comparison comparison = compare({{"topk", {run_of({80, 60, 20}, 3), coarse}}});
+  ASSERT_EQ(comparison.arms[0].curve.size(), 3u);
+  EXPECT_DOUBLE_EQ(comparison.arms[0].curve[1].perplexity.mean, 50);
+  EXPECT_NEAR(comparison.arms[0].curve[1].seconds, 20, 1e-12);
+}
+
+TEST(Comparison, RunsWithoutEvalsAreLeftOutAndNoted) {
+  const Comparison comparison = compare({{"topk", {run_of({}, 0), run_of({40, 20}, 2)}}, {"default", {run_of({}, 0)}}});
+  EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
+  EXPECT_EQ(comparison.arms[0].final_perplexity().count, 1);
+  EXPECT_TRUE(comparison.arms[1].curve.empty());
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_EQ(comparison.matched_tokens, 200);
+  EXPECT_NE(comparison.notes[0].find("has no evaluation yet"), std::string::npos);
+}
+
+TEST(Comparison, ADivergedRunReachesNothing) {
+  const Comparison comparison =
+      compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, std::nan("")}, 2)}}});
+  EXPECT_FALSE(comparison.arms[1].target.has_value());
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_NE(comparison.notes[0].find("diverged"), std::string::npos);
+}
+
+TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {
+  Arm topk{"topk", {run_of({20}, 1)}}, other{"default", {run_of({20}, 1)}};
+  for (int64_t step = 1; step <= 10; ++step) {
+    // Two of ten rows are warm-up; the baseline slows down half way and the other arm follows at 80 %.
+    const double speed = step <= 2 ? 1 : step <= 6 ? 1000 : 500;
+    topk.runs[0].train.push_back(speed_row(step, speed));
+    if (step <= 6) other.runs[0].train.push_back(speed_row(step, step == 1 ? 1 : 0.8 * speed));
+  }
+  const Comparison comparison = compare({topk, other});
+  EXPECT_EQ(comparison.arms[0].tokens_per_second, 750);
+  EXPECT_EQ(comparison.arms[1].tokens_per_second, 800);
+  EXPECT_NEAR(comparison.arms[1].throughput_ratio, 0.8, 1e-12);
+  EXPECT_TRUE(std::isnan(comparison.arms[0].throughput_ratio));
+  EXPECT_TRUE(std::isnan(comparison.arms[0].mfu));
+}
+
+TEST(Comparison, ExpertLoadIsSortedPerSeedThenAveragedByRank) {
+  RunLog a = run_of({20}, 1), b = run_of({20}, 1);
+  a.evals[0].expert_load = {{0.1, 0.3, 0.4, 0.2}};
+  b.evals[0].expert_load = {{0.6, 0.2, 0.1, 0.1}};
+  a.evals[0].router_entropy = {1.0};
+  b.evals[0].router_entropy = {0.5};
+  const Comparison comparison = compare({{"topk", {a, b}}});
+  ASSERT_EQ(comparison.arms[0].expert_load.size(), 1u);
+  const std::vector<double> expected = {2.0, 1.0, 0.6, 0.4};
+  for (size_t e = 0; e < 4; ++e) EXPECT_NEAR(comparison.arms[0].expert_load[0][e], expected[e], 1e-12) << e;
+  EXPECT_DOUBLE_EQ(comparison.arms[0].curve[0].router_entropy[0], 0.75);
+}
+
+TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
+  RunLog a = run_of({20}, 1), b = run_of({20}, 1);
+  a.config["data"]["val"] = "a.bin";
+  b.config["data"]["val"] = "b.bin";
+  const Comparison comparison = compare({{"topk", {a, a}}, {"default", {b, b}}});
+  ASSERT_EQ(comparison.notes.size(), 1u);
+  EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
+}
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,203 @@
+#include "report/reports.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "base/file.h"
+#include "report/config_diff.h"
+#include "report/html_report.h"
+#include "report/json_report.h"
+#include "report/made_runs.h"
+#include "report/markup.h"
+#include "report/table.h"
+#include "report/tag_balance.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+RunLog moe_run(const std::vector<double>& perplexities, int64_t planned_steps) {
+  RunLog run = run_of(perplexities, planned_steps);
+  for (EvalRow& row : run.evals) {
+    row.expert_load = {{0.75, 0.25}, {0.5, 0.5}};
+    row.router_entropy = {0.5, 0.25};
+    TrainRow train;
+    train.step = row.step;
+    train.tokens = row.tokens;
+    train.loss = row.val_loss;
+    train.grad_norm = 1;
+    train.tokens_per_second = 1000;
+    train.load_balance_loss = 1.1;
+    run.train.push_back(train);
+  }
+  return run;
+}
+
+Comparison two_arms() {
+  return compare({{"topk", {moe_run({80, 60}, 2), moe_run({80, 62}, 2)}},
+                  {"default", {moe_run({90, 62}, 2), moe_run({90, 64}, 2)}}});
+}
+
+TEST(Words, NumbersAsPrinted) {
+  EXPECT_EQ(perplexity_text(9.9994), "9.999");
+  EXPECT_EQ(perplexity_text(61.0), "61.00");
+  EXPECT_EQ(perplexity_text(123.45), "123.5");
+  EXPECT_EQ(perplexity_text(2048.4), "2048");
+  EXPECT_EQ(perplexity_text(std::nan("")), "not a number");
+  EXPECT_EQ(percent_text(0.018), "+1.8 %");
+  EXPECT_EQ(percent_text(-0.0901), "−9.0 %");
+  EXPECT_EQ(percent_text(-0.36), "−36 %");
+  EXPECT_EQ(percent_text(-0.00001), "0.0 %");
+  EXPECT_EQ(ratio_text(0.857), "0.86×");
+  EXPECT_EQ(ratio_text(std::nan("")), "unknown");
+}
+
+TEST(Words, TheHeadlineSaysWhicheverWayItGoes) {
+  EXPECT_EQ(headline(two_arms()),
+            "topk ends at perplexity 61.00 ± 1.41, default at 63.00 ± 1.41 (200 tokens, 2 seeds each): "
+            "default is 3.3 % higher (worse), within the spread of the seeds.");
+  EXPECT_EQ(
+      headline(compare({{"topk", {run_of({80, 60}, 2)}}, {"default", {run_of({80, 54}, 2)}}})),
+      "topk ends at perplexity 60.00, default at 54.00 (200 tokens, 1 seed each): default is 10 % lower (better).");
+  EXPECT_EQ(headline(compare({{"topk", {run_of({80, 60}, 2)}}, {"a", {run_of({80, 60}, 2)}}, {"b", {run_of({}, 2)}}})),
+            "topk stands at perplexity 60.00, a at 60.00 (200 tokens, 1 seed each): a is level with topk; b has no "
+            "comparable validation yet.");
+}
+
+TEST(Words, TokensToTarget) {
+  const Comparison faster = compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, 10}, 2)}}});
+  EXPECT_EQ(target_sentence(faster, faster.arms[1]),
+            "default reaches topk’s final perplexity of 20.00 in 25 % fewer tokens and 25 % less time.");
+  const Comparison never = two_arms();
+  EXPECT_EQ(
+      target_sentence(never, never.arms[1]),
+      "default does not reach topk’s final perplexity of 61.00 within its 200 tokens; it trains at 1.00× the tokens "
+      "per second.");
+}
+
+TEST(Words, ASingleRunComparesNothing) {
+  EXPECT_EQ(headline(compare({{"run", {run_of({80, 60}, 2)}}})),
+            "run ends at validation perplexity 60.00 (200 tokens, 1 seed).");
+  EXPECT_EQ(headline(compare({{"run", {run_of({}, 2)}}})), "run has nothing measured yet.");
+  RunLog young = run_of({}, 2);
+  young.train.push_back({1, 50, 1.0, 3.25, 0.1, 1, 10, {}, {}});
+  EXPECT_EQ(headline(compare({{"run", {young}}})),
+            "run stands at training loss 3.250 after 50 tokens, without a validation yet.");
+}
+
+TEST(ConfigDiff, SeparatesWhatDiffersFromWhatIsShared) {
+  RunLog a1 = run_of({20}, 1), a2 = a1, b1 = a1, b2 = a1;
+  a1.config = {{"router", {{"type", "topk"}}}, {"train", {{"steps", 1}}}, {"seed", 1}};
+  a2.config = {{"router", {{"type", "topk"}}}, {"train", {{"steps", 1}}}, {"seed", 2}};
+  b1.config = {{"router", {{"type", "default"}, {"ema_beta", 0.9}}}, {"train", {{"steps", 1}}}, {"seed", 1}};
+  b2.config = {{"router", {{"type", "default"}, {"ema_beta", 0.9}}}, {"train", {{"steps", 1}}}, {"seed", 2}};
+  const ConfigDiff diff = diff_configs(compare({{"a", {a1, a2}}, {"b", {b1, b2}}}));
+  ASSERT_EQ(diff.different.size(), 2u);
+  EXPECT_EQ(diff.different[0].path, "router.type");
+  EXPECT_EQ(diff.different[0].values, (std::vector<std::string>{"\"topk\"", "\"default\""}));
+  EXPECT_EQ(diff.different[1].path, "router.ema_beta");
+  EXPECT_EQ(diff.different[1].values, (std::vector<std::string>{"—", "0.9"}));
+  ASSERT_EQ(diff.shared.size(), 2u);
+  EXPECT_EQ(diff.shared[1].path, "seed");
+  EXPECT_EQ(diff.shared[1].values[0], "1, 2");
+}
+
+TEST(HtmlReport, IsOneSelfContainedBalancedDocument) {
+  const std::string html = html_report(two_arms());
+  EXPECT_EQ(unbalanced_tag(html), "");
+  EXPECT_EQ(html.find("http"), std::string::npos);
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  EXPECT_EQ(html.find("src="), std::string::npos);
+  EXPECT_EQ(html.find("@import"), std::string::npos);
+  EXPECT_EQ(occurrences(html, "<svg"), 11u);  // perplexity, gap, time, four of training, two maps, two of entropy
+  EXPECT_NE(html.find("<h1>topk ends at perplexity 61.00 ± 1.41, default at 63.00 ± 1.41"), std::string::npos);
+}
+
+TEST(HtmlReport, ADenseModelHasNoExpertSections) {
+  const std::string html = html_report(compare({{"dense", {run_of({80, 60}, 2)}}}));
+  EXPECT_EQ(unbalanced_tag(html), "");
+  EXPECT_EQ(html.find("Expert load"), std::string::npos);
+  EXPECT_EQ(html.find("Router entropy"), std::string::npos);
+  EXPECT_EQ(html.find("Relative to"), std::string::npos);
+  EXPECT_EQ(occurrences(html, "<svg"), 2u);
+}
+
+TEST(HtmlReport, NothingMeasuredStillMakesADocument) {
+  EXPECT_EQ(unbalanced_tag(html_report(compare({{"a", {run_of({}, 2)}}, {"b", {run_of({}, 2)}}}))), "");
+}
+
+TEST(HtmlReport, EscapesLabelsPathsAndConfigs) {
+  const std::string evil = "<script>alert(\"1\")</script>&'";
+  RunLog run = moe_run({80, 60}, 3);
+  run.dir = evil;
+  run.config[evil] = evil;
+  const std::string html = html_report(compare({{evil, {run}}, {"b" + evil, {run}}}));
+  EXPECT_EQ(unbalanced_tag(html), "");
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  EXPECT_NE(html.find("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;"), std::string::npos);
+}
+
+TEST(JsonReport, HoldsTheNumbersAndNullForTheUnknown) {
+  const nlohmann::ordered_json json = nlohmann::ordered_json::parse(json_report(two_arms()).dump());
+  EXPECT_EQ(json["matched_tokens"], 200);
+  EXPECT_NEAR(json["target_perplexity"].get<double>(), 61, 1e-12);
+  const auto& arm = json["arms"][1];
+  EXPECT_EQ(arm["label"], "default");
+  EXPECT_NEAR(arm["final_perplexity"]["mean"].get<double>(), 63, 1e-12);
+  EXPECT_NEAR(arm["matched_gap"].get<double>(), 63.0 / 61 - 1, 1e-12);
+  EXPECT_TRUE(arm["target"].is_null());
+  EXPECT_TRUE(arm["mfu"].is_null());
+  EXPECT_EQ(arm["expert_load"], nlohmann::ordered_json::parse("[[1.5,0.5],[1.0,1.0]]"));
+  EXPECT_EQ(arm["curve"].size(), 2u);
+  EXPECT_EQ(arm["gap"].size(), 2u);
+  EXPECT_EQ(arm["runs"][0]["finished"], true);
+  EXPECT_EQ(json["arms"][0]["target"]["tokens"], 200.0);
+}
+
+TEST(TextReport, IsAlignedAndAtMostAHundredColumnsWide) {
+  std::vector<Arm> arms;
+  for (int i = 0; i < 5; ++i)
+    arms.push_back({std::string(40, static_cast<char>('a' + i)),
+                    {moe_run({1234567, 60.0 + i}, 2), moe_run({80, 61.0 + 3 * i}, 9)}});
+  std::istringstream lines(text_report(compare(std::move(arms))));
+  std::string line;
+  size_t longest = 0, aligned = 0, width = 0;
+  while (std::getline(lines, line)) {
+    longest = std::max(longest, columns_of(line));
+    if (line.starts_with("arm ")) width = columns_of(line);
+    if (width == 0) continue;
+    if (line.starts_with("final perplexity ") || line.starts_with("tokens per second ")) {
+      EXPECT_EQ(columns_of(line), width) << line;
+      ++aligned;
+    }
+  }
+  EXPECT_LE(longest, 100u);
+  EXPECT_EQ(aligned, 4u);  // two rows in two blocks
+}
+
+TEST(TextReport, OmitsRowsNobodyHas) {
+  const std::string report = text_report(compare({{"dense", {run_of({80, 60}, 2)}}}));
+  EXPECT_EQ(report.find("expert"), std::string::npos);
+  EXPECT_EQ(report.find("baseline"), std::string::npos);
+  EXPECT_NE(report.find("\nfinal perplexity     60.00\n"), std::string::npos);
+}
+
+TEST(WriteReports, FromRunDirectoriesToFiles) {
+  TemporaryFolder folder;
+  write_run(folder / "topk", train_line(1, 100, 50) + eval_line(4, 400, 3.0, 40));
+  write_run(folder / "default", train_line(1, 100, 40) + eval_line(4, 400, 2.5, 50) + "{\"event\":\"tra");
+  const Comparison comparison = compare({{"topk", {read_run(folder / "topk")}},
+                                         {"de\xff"
+                                          "fault",
+                                          {read_run(folder / "default")}}});
+  const ReportPaths paths = write_reports(folder / "new/report", comparison);
+  EXPECT_EQ(paths.html, folder / "new/report/report.html");
+  EXPECT_EQ(read_text_file(paths.html), html_report(comparison));
+  const auto json = nlohmann::json::parse(read_text_file(paths.json));
+  EXPECT_NEAR(json["arms"][1]["throughput_ratio"].get<double>(), 0.8, 1e-12);
+}
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Fails, naming the files, when a source differs from what .clang-format makes of it (clang-format 14).
+#   tools/check_format.sh [--fix]
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+install_packages clang-format-14
+cd "$repo_dir"
+mapfile -t files < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+if [ "${1:-}" = --fix ]; then
+  clang-format-14 -i "${files[@]}"
+else
+  clang-format-14 --dry-run --Werror "${files[@]}"
+fi

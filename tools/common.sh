@@ -1,0 +1,45 @@
+# Shared by tools/*.sh: where the repository is, what a build needs, and how to get it.
+# Sourced, not run. Expects `set -euo pipefail`.
+
+repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '== %s\n' "$*"; }
+die() {
+  printf '%s\n' "$*" >&2
+  exit 2
+}
+
+# install_packages NAME...: Debian packages that are not there yet. Without apt or without root, says what to install.
+install_packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || die "This system has no apt-get. Install what these Debian packages hold, then run again: ${missing[*]}"
+  [ "$(id -u)" = 0 ] || die "Not root. Install these packages, then run again: sudo apt-get install ${missing[*]}"
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq || say "package lists could not be refreshed; trying with those at hand"
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+    die "Could not install ${missing[*]}. Install them by hand (are you offline?), then run again."
+}
+
+build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libopenblas-dev)
+test_packages=(libgtest-dev)
+
+# install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is at hand already (on a
+# system without Debian's packages they may come from elsewhere).
+install_build_tools() {
+  if ! command -v dpkg-query >/dev/null; then
+    command -v cmake >/dev/null && command -v ninja >/dev/null && command -v g++ >/dev/null && return 0
+  fi
+  install_packages "$@"
+}
+
+# build PRESET TARGET...: configures if need be and builds.
+build() {
+  local preset=$1
+  shift
+  (cd "$repo_dir" && cmake --preset "$preset" -G Ninja >/dev/null && cmake --build --preset "$preset" --target "$@")
+}

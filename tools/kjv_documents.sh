@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Turns the verse listing that `bible -f` prints on standard input into JSON lines, a document per chapter: the verse
+# labels go, the verses of a chapter become its text.
+set -euo pipefail
+awk '
+  # A verse line is "Gen1:1 In the beginning ..."; the book may begin with a digit ("1Sam3:4").
+  match($0, /^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ /) {
+    label = substr($0, 1, RLENGTH - 1)
+    verse = substr($0, RLENGTH + 1)
+    sub(/:.*/, "", label)
+    if (label != chapter) {
+      if (chapter != "") print "{\"text\":\"" body "\"}"
+      chapter = label
+      body = ""
+    }
+    gsub(/\\/, "\\\\", verse)
+    gsub(/"/, "\\\"", verse)
+    gsub(/[[:cntrl:]]/, " ", verse)
+    body = body (body == "" ? "" : "\\n") verse
+  }
+  END { if (chapter != "") print "{\"text\":\"" body "\"}" }
+'
