@@ -9,7 +9,7 @@
 namespace gptmoe::testing {
 
 // A tiny config; `changes` is merged over it, section by section.
-inline Config tiny_config(const nlohmann::json& changes = {}) {
+inline Config tiny_config(const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json config = {{"model",
                             {{"vocab_size", 29},
                              {"hidden_size", 12},
@@ -24,7 +24,7 @@ inline Config tiny_config(const nlohmann::json& changes = {}) {
                            {"data", {{"train", "none"}}},
                            {"train", {{"steps", 10}, {"sequence_length", 7}, {"micro_batch_size", 2}}},
                            {"optimizer", {{"learning_rate", 1e-2}}}};
-  config.merge_patch(changes);
+  if (!changes.is_null()) config.merge_patch(changes);  // {} in an initialiser list is null
   return parse_config(config, "test");
 }
 

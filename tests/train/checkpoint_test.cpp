@@ -375,6 +375,7 @@ TEST_F(Checkpoint, WithoutLatestTheNewestCounts) {
   save(20);
   fs::remove(folder() / "LATEST");
   expect_latest(20);
+  fs::copy(at(10), folder_ / "other");
   for (const char* content : {"step_00000030\n", "", "../../other\n", "step_00000010/..\n", "\n\n"}) {
     write(folder() / "LATEST", content);
     expect_latest(20);
@@ -563,8 +564,16 @@ TEST_F(Checkpoint, AFailureAtTheLastStageKeepsThePrevious) {
   const std::string why = message<Failure>([&] { save(10, 1); });
   EXPECT_TRUE(contains(why, "the previous checkpoint is intact: " + at(5).string())) << why;
   expect_latest(5);
+
+  EXPECT_THROW(save(5, Model(77), 1), Failure);  // the one being replaced waits until the new one is named
+  fs::path old = at(5);
+  old += ".old";
+  expect_holds(old, 5, 5);
+  expect_holds(at(5), 5, 77);
+
   fs::remove(folder() / "LATEST.tmp");
   save(10, 1);
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010"}));
   expect_latest(10);
 }
 

@@ -155,7 +155,7 @@ void add_router_cases(OpCases& cases) {
     tests.push_back(z_loss(n, e));
   }
   tests.push_back(router_softmax(33, 8, false, 50, "extreme"));
-  tests.back().tolerance = 1e-5;
+  tests.back().tolerance = 5e-5;  // an f32 logit of 150 is known to 1e-5
   tests.push_back(router_entropy(7, 5, true));
 
   for (auto [n, k, e] :
