@@ -532,8 +532,12 @@ TEST_F(Checkpoint, AFullDiskLeavesEverythingAsItWas) {
 }
 
 TEST_F(Checkpoint, AFullDiskAtTheFirstSave) {
-  const FileSizeLimit full(100);
-  EXPECT_TRUE(contains(message<Failure>([&] { save(5); }), "step 5 is not saved, and there is no earlier checkpoint"));
+  std::string why;
+  {
+    const FileSizeLimit full(100);
+    why = message<Failure>([&] { save(5); });
+  }
+  EXPECT_TRUE(contains(why, "; step 5 is not saved, and there is no earlier checkpoint")) << why;
   EXPECT_TRUE(names().empty());
 }
 
