@@ -192,15 +192,15 @@ void CpuOps::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, co
   const Shape s = shape_of(out_BTHD, lse_BHT, qkv_BTSD);
   Real *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
-  const int64_t qkv_row = s.S * s.D, group = s.H / s.G;
+  const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
   parallel_ranges(threads_, s.B * s.H, 1, [&](int64_t begin, int64_t end, int) {
     ForwardBuffers w = forward_buffers(s);
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t b = unit / s.H, h = unit % s.H, g = h / group;
       const Real* tokens = qkv + b * s.T * qkv_row;
       if (unit == begin || h % group == 0) {
-        transpose_to_panels(w.key_panels, kPanel, s.T, tokens + (s.H + g) * s.D, qkv_row, s.T, s.D);
-        copy_rows(w.values, s.padded_D, round_up(s.T, kTileRows), tokens + (s.H + s.G + g) * s.D, qkv_row, s.T, s.D);
+        transpose_to_panels(w.key_panels, kPanel, padded, tokens + (s.H + g) * s.D, qkv_row, s.T, s.D);
+        copy_rows(w.values, s.padded_D, padded, tokens + (s.H + s.G + g) * s.D, qkv_row, s.T, s.D);
       }
       for (int64_t t = 0; t < s.T; t += kQueryBlock)
         forward_block(s, w, t, tokens + t * qkv_row + h * s.D, out + ((b * s.T + t) * s.H + h) * s.D,
@@ -217,17 +217,16 @@ void CpuOps::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD
   Real* dqkv = dqkv_BTSD.as<Real>();
   const Real *dout = dout_BTHD.as<Real>(), *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
-  const int64_t qkv_row = s.S * s.D, group = s.H / s.G;
+  const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
   // A key/value head's gradient is the sum over its group of query heads: the group is the unit.
   parallel_ranges(threads_, s.B * s.G, 1, [&](int64_t begin, int64_t end, int) {
     BackwardBuffers w = backward_buffers(s);
     for (int64_t unit = begin; unit < end; ++unit) {
       const int64_t b = unit / s.G, g = unit % s.G, first = b * s.T * qkv_row;
       const int64_t key_head = first + (s.H + g) * s.D, value_head = key_head + s.G * s.D;
-      const int64_t padded = round_up(s.T, kTileRows);
       copy_rows(w.keys, s.padded_D, padded, qkv + key_head, qkv_row, s.T, s.D);
-      transpose_to_panels(w.key_panels, kPanel, s.T, qkv + key_head, qkv_row, s.T, s.D);
-      transpose_to_panels(w.value_panels, kPanel, s.T, qkv + value_head, qkv_row, s.T, s.D);
+      transpose_to_panels(w.key_panels, kPanel, padded, qkv + key_head, qkv_row, s.T, s.D);
+      transpose_to_panels(w.value_panels, kPanel, padded, qkv + value_head, qkv_row, s.T, s.D);
       std::fill_n(w.dkeys, padded * s.padded_D, Real{0});
       std::fill_n(w.dvalues, padded * s.padded_D, Real{0});
       for (int64_t h = g * group; h < (g + 1) * group; ++h) {

@@ -39,7 +39,7 @@ inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real
 }
 
 // Rows of x (rows, D) as columns of panels: out[panel][d][column] with `width` columns a panel (a multiple of kLanes);
-// columns from `rows` to padded_rows are zero.
+// columns from `rows` to padded_rows, and on to whole vectors, are zero.
 inline void transpose_to_panels(Real* out, int64_t width, int64_t padded_rows, const Real* x, int64_t x_row,
                                 int64_t rows, int64_t D) {
   for (int64_t first = 0; first < padded_rows; first += kLanes) {

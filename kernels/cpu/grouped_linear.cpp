@@ -62,7 +62,7 @@ void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& 
   Real* dw = dw_EOI.as<Real>();
   const Real *dy = dy_RO.as<Real>(), *x = x_RI.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  // The work lies on a line of R * units: expert e's slices of kSlice outputs, each as long as the expert has rows. A
+  // The work lies on a line of R * slices: expert e's slices of kSlice outputs, each as long as the expert has rows. A
   // cut through an expert gives its first slices to one thread and the others to the next.
   constexpr int64_t kSlice = 16;
   const int64_t slices = (O + kSlice - 1) / kSlice;

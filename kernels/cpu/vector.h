@@ -24,6 +24,7 @@ inline void store(Real* x, const Vector& v) { *reinterpret_cast<Vector*>(x) = v;
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
+// low, high = the lanes of a and b in turn.
 template <size_t... lane>
 inline void interleave(Vector& low, Vector& high, const Vector& a, const Vector& b, std::index_sequence<lane...>) {
   low = __builtin_shufflevector(a, b, (lane / 2 + lane % 2 * kLanes)...);
@@ -48,6 +49,7 @@ inline void transpose_square(Real* out, int64_t out_row, const Real* x, int64_t 
   for (int i = 0; i < n; ++i) store(out + i * out_row, rows[from][i]);
 }
 
+// Lane l of the result is lane l + by of v, for `by` a power of two up to 8.
 template <size_t... lane>
 inline Vector rotated(const Vector& v, int64_t by, std::index_sequence<lane...>) {
   return by == 8   ? __builtin_shufflevector(v, v, ((lane + 8) % kLanes)...)
@@ -56,7 +58,7 @@ inline Vector rotated(const Vector& v, int64_t by, std::index_sequence<lane...>)
                    : __builtin_shufflevector(v, v, ((lane + 1) % kLanes)...);
 }
 
-// combine(combine(lane 0, lane 1), ...) as a tree.
+// All lanes combined into one, in halves.
 template <typename Combine>
 inline Real across_lanes(Vector v, Combine&& combine) {
 #pragma GCC unroll 4

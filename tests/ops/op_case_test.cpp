@@ -96,7 +96,7 @@ TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
   run.forward();
   for (const TensorSpec& spec : GetParam().tensors) {
     for (const Tensor& wrong : wrong_versions(run[spec.name], spec)) {
-      for (const Pass& pass : {GetParam().forward, GetParam().backward}) {
+      for (const OpPass& pass : {GetParam().forward, GetParam().backward}) {
         Tampered tampered(run, spec.name, wrong);
         bool refused = false;
         try {

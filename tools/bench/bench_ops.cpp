@@ -24,7 +24,7 @@ struct Timing {
   double fastest, median;  // seconds
 };
 
-Timing time_pass(const gptmoe::Pass& pass, Ops& ops, CaseRun& run) {
+Timing time_pass(const gptmoe::OpPass& pass, Ops& ops, CaseRun& run) {
   std::vector<double> seconds;
   const Clock::time_point begin = Clock::now();
   while (seconds.size() < 5 || seconds_since(begin) < kSecondsPerRow) {
@@ -36,7 +36,7 @@ Timing time_pass(const gptmoe::Pass& pass, Ops& ops, CaseRun& run) {
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-void benchmark_pass(const std::string& name, const char* pass_name, const gptmoe::Pass& pass, Ops& ops, CaseRun& run) {
+void benchmark_pass(const std::string& name, const char* pass_name, const gptmoe::OpPass& pass, Ops& ops, CaseRun& run) {
   gptmoe::PlanOps plan(ops.compute_dtype(), ops.statistics_dtype());
   run.take_bytes_named();
   pass(plan, run);

@@ -63,7 +63,7 @@ class Tensors {
   virtual const Tensor& operator[](std::string_view name) const = 0;
 };
 
-using Pass = std::function<void(Ops&, const Tensors&)>;
+using OpPass = std::function<void(Ops&, const Tensors&)>;
 using Values = std::map<std::string, std::vector<double>, std::less<>>;
 
 struct OpCase {
@@ -93,8 +93,8 @@ struct OpCase {
 
   std::string name;
   std::vector<TensorSpec> tensors;
-  Pass forward;
-  Pass backward;  // absent: the op has no gradient
+  OpPass forward;
+  OpPass backward;  // absent: the op has no gradient
   // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, by the plainest loops.
   std::function<void(Values&)> reference;
   double tolerance = 1e-5;  // f32 against f64, see worst_difference in case_run.h
