@@ -4,6 +4,25 @@
 
 #include "base/check.h"
 #include "cli/commands.h"
+#include "config/json_section.h"
+
+namespace {
+
+// What is wrong with the command line, in one line, and where to read how it goes.
+std::string describe(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {
+  const auto used = app.get_subcommands();
+  if (!used.empty()) return gptmoe::text(error.what(), "; see gptmoe ", used.front()->get_name(), " --help");
+  if (first_word.empty()) return gptmoe::text(error.what(), "; see gptmoe --help");
+  if (first_word.front() == '-') return gptmoe::text("unknown option ", first_word, "; see gptmoe --help");
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    known.push_back(command->get_name());
+  const std::string nearest = gptmoe::nearest_word(first_word, known);
+  return gptmoe::text("unknown subcommand \"", first_word, "\"; ",
+                      nearest.empty() ? "" : "did you mean \"" + nearest + "\"? ", "see gptmoe --help");
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
@@ -15,7 +34,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return exit_code;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "gptmoe: %s\n", describe(app, error, argc > 1 ? argv[1] : "").c_str());
+    return 2;
   } catch (const gptmoe::UserError& error) {
     std::fprintf(stderr, "gptmoe: %s\n", error.what());
     return 2;

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "report/reports.h"
 #include "report/table.h"
+#include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/trainer.h"
@@ -39,8 +40,10 @@ std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
 }
 
 bool finished(const std::filesystem::path& run_dir, const Config& config) {
-  const bool evaluated = config.data.val.empty() || has_eval_row(run_dir, config.train.steps);
-  return holds_run(run_dir) && evaluated && to_json(run_config(run_dir)) == to_json(config);
+  if (!holds_run(run_dir) || to_json(run_config(run_dir)) != to_json(config)) return false;
+  if (!config.data.val.empty()) return has_eval_row(run_dir, config.train.steps);
+  const auto saved = latest_checkpoint(run_dir);
+  return saved && read_checkpoint_state(*saved).at("step") == config.train.steps;
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
 
 double measure_matrix_rate(Ops& ops) {
   constexpr int64_t kSize = 1024;
-  constexpr int kRounds = 6;  // the first warms up
+  constexpr double kSeconds = 0.1;
   Arena arena("matrix rate");
   Tensor y, x, w;
   const auto lay_out = [&] {
@@ -27,11 +27,13 @@ double measure_matrix_rate(Ops& ops) {
   lay_out();
   arena.commit();
   lay_out();
-  double best = 1e30;
-  for (int round = 0; round < kRounds; ++round) {
+  double best = 1e30, total = 0;
+  for (int round = 0; round < 2 || total < kSeconds; ++round) {  // the first one also warms up
     const auto start = std::chrono::steady_clock::now();
     ops.linear_forward(y, x, w);
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
   }
   return 2.0 * kSize * kSize * kSize / best;
 }

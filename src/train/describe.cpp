@@ -13,7 +13,9 @@ constexpr int64_t kProgramBytes = int64_t{24} << 20;
 
 int64_t file_bytes(const std::string& pattern) {
   int64_t bytes = 0;
-  for (const auto& path : glob_files(pattern)) bytes += static_cast<int64_t>(std::filesystem::file_size(path));
+  for (const auto& path : glob_files(pattern))
+    if (std::error_code error; std::filesystem::is_regular_file(path, error))
+      bytes += static_cast<int64_t>(std::filesystem::file_size(path));
   return bytes;
 }
 

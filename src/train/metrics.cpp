@@ -90,8 +90,17 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
 
 void MetricsFile::append(const nlohmann::ordered_json& row) {
   const std::string line = row.dump() + "\n";
-  if (write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size()))
-    throw Failure(text(path_.string(), ": cannot append: ", std::strerror(errno)));
+  // A disk that fills up takes the beginning of the line and gives its reason to the next write.
+  for (size_t done = 0; done < line.size();) {
+    const ssize_t n = write(fd_, line.data() + done, line.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Failure(text(path_.string(), ": cannot append: ", std::strerror(errno)));
+    done += static_cast<size_t>(n);
+  }
+}
+
+void MetricsFile::sync() {
+  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {

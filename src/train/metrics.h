@@ -28,6 +28,8 @@ class MetricsFile {
   // Each row reaches the file before the call returns; Failure when it cannot. Values that are not finite become null.
   void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu);
   void eval(const Progress& progress, const EvalResult& result);
+  // Makes the rows so far survive a power failure, as the checkpoint that is about to know them will. Throws Failure.
+  void sync();
 
  private:
   void append(const nlohmann::ordered_json& row);

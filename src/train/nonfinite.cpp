@@ -20,30 +20,33 @@ std::string first_offender_forward(Instance& instance, Ops& ops) {
   return "logits of lm_head";
 }
 
+// From the head down: everything below an offender offends too.
 std::string first_offender_backward(Instance& instance, Ops& ops) {
   const ParamTable& params = instance.gpt().params();
-  for (const ParamRow& row : params.rows())
-    if (ops.count_nonfinite(params.row_grad(row)) > 0) return "gradient of " + row.name;
+  for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
+    if (ops.count_nonfinite(params.row_grad(*row)) > 0) return "gradient of " + row->name;
   return "sum of squares of the gradients (it overflows)";
 }
 
-[[noreturn]] void stop(const char* what, int64_t step, int64_t micro_batch, const std::string& tensor) {
-  throw Failure(text(what, " is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1,
-                     "; first offending tensor: ", tensor,
-                     ". No parameter was changed by this step; lower optimizer.learning_rate or train longer warm-up "
-                     "and resume from the last checkpoint"));
+[[noreturn]] void stop(const std::string& what, const std::string& tensor) {
+  throw Failure(text(what, "; first offending tensor: ", tensor,
+                     ". No parameter was changed by this step; start again with a lower optimizer.learning_rate or a "
+                     "longer schedule.warmup_steps"));
 }
 
 }  // namespace
 
-void require_finite_loss(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+void require_finite_micro_batch(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+  const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
   if (!std::isfinite(host_value(instance.loss_sum_1(), 0)))
-    stop("the loss", step, micro_batch, first_offender_forward(instance, ops));
+    stop("the loss" + where, first_offender_forward(instance, ops));
+  if (ops.count_nonfinite(instance.activations().dstream_NC) > 0)
+    stop("the gradient" + where, first_offender_backward(instance, ops));
 }
 
-void require_finite_gradients(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+void require_finite_gradients(Instance& instance, Ops& ops, int64_t step) {
   if (!std::isfinite(host_value(instance.adamw().squared_norm(), 0)))
-    stop("the gradient", step, micro_batch, first_offender_backward(instance, ops));
+    stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(instance, ops));
 }
 
 }  // namespace gptmoe

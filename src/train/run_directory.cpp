@@ -1,5 +1,10 @@
 #include "train/run_directory.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 #include "base/check.h"
 #include "base/file.h"
 
@@ -19,7 +24,10 @@ bool may_change(const std::string& path) {
 
 }  // namespace
 
-bool holds_run(const std::filesystem::path& run_dir) { return std::filesystem::exists(config_path(run_dir)); }
+bool holds_run(const std::filesystem::path& run_dir) {
+  std::error_code none;
+  return std::filesystem::exists(config_path(run_dir), none);
+}
 
 Config run_config(const std::filesystem::path& run_dir) {
   if (!holds_run(run_dir)) user_error(run_dir.string(), ": holds no run (no config.json); pass a run directory");
@@ -33,6 +41,8 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
   std::filesystem::create_directories(run_dir, error);
   if (error)
     user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
+  if (access(run_dir.c_str(), W_OK | X_OK) != 0)
+    user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
   write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
 }
 

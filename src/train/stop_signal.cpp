@@ -9,7 +9,12 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 struct sigaction previous_int, previous_term;
 
-extern "C" void note_stop(int) { stop_requested = 1; }
+// The next signal, either of the two, takes its default action.
+extern "C" void note_stop(int) {
+  stop_requested = 1;
+  signal(SIGINT, SIG_DFL);
+  signal(SIGTERM, SIG_DFL);
+}
 
 }  // namespace
 
@@ -17,7 +22,7 @@ StopSignal::StopSignal() {
   stop_requested = 0;
   struct sigaction action {};
   action.sa_handler = note_stop;
-  action.sa_flags = static_cast<int>(SA_RESTART | SA_RESETHAND);  // the second signal takes the default action
+  action.sa_flags = SA_RESTART;
   sigaction(SIGINT, &action, &previous_int);
   sigaction(SIGTERM, &action, &previous_term);
 }

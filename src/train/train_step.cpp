@@ -57,13 +57,13 @@ StepResult train_step(const Config& config, Instance& instance, Ops& ops, Commun
     ops.accumulate_sum(instance.loss_sum_1(), a.losses_N);
     if (a.router_stats_LW.present())
       ops.residual_forward(instance.router_sums_LW(), instance.router_sums_LW(), a.router_stats_LW);
-    require_finite_loss(instance, ops, step, micro_batch);
+    require_finite_micro_batch(instance, ops, step, micro_batch);
   }
 
   communicator.all_reduce_sum(gpt.params().grads());
   communicator.all_reduce_sum(instance.loss_sum_1());
   adamw.measure_norm(pass, gpt.params());
-  require_finite_gradients(instance, ops, step, micro_batches - 1);
+  require_finite_gradients(instance, ops, step);
   adamw.step(pass, gpt.params(),
              learning_rate_at(step, config.schedule, config.optimizer.learning_rate, config.train.steps), step + 1);
   gpt.end_step(pass);

@@ -20,8 +20,8 @@ struct StepResult {
 using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targets_BT)>;
 
 // One optimizer step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0.
-// Throws Failure when the loss or a gradient is not finite, before any parameter changes, naming step, micro-batch and
-// the first offending tensor.
+// Throws Failure when the loss or a gradient is not finite, before any parameter changes, naming the step, the
+// micro-batch where one is to blame, and the first offending tensor.
 StepResult train_step(const Config& config, Instance& instance, Ops& ops, Communicator& communicator,
                       const NextBatch& next_batch, int64_t step);
 

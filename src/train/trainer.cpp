@@ -201,6 +201,7 @@ void Trainer::save() {
       {"seconds", progress_.seconds},
       {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
       {"config", to_json(config_)}};
+  metrics_->sync();
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
 }

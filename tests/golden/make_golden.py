@@ -158,7 +158,8 @@ def initial_values(config, random):
     if config["router"]["type"] == "default":
         for layer in range(m["num_hidden_layers"]):
             if is_moe(m, layer):
-                state[f"model.layers.{layer}.mlp.default_vectors"] = normal((m["num_experts"], m["hidden_size"]), 0, 0.3)
+                shape = (m["num_experts"], m["hidden_size"])
+                state[f"model.layers.{layer}.mlp.default_vectors"] = normal(shape, 0.0, 0.3)
     return params, state
 
 
@@ -214,8 +215,8 @@ def make(name):
     save_file(tensors, HERE / f"{name}.safetensors")
     size = (HERE / f"{name}.safetensors").stat().st_size
     norms = tensors["grad_norms"]
-    print(f"{name}: seed {seed}, {size} bytes, loss {tensors['losses'][0]:.3f} -> {tensors['losses'][-1]:.3f}, gradient norm "
-          f"{norms.min():.2f}..{norms.max():.2f}, closest choice {reference.closest_choice:.1e}, "
+    print(f"{name}: seed {seed}, {size} bytes, loss {tensors['losses'][0]:.3f} -> {tensors['losses'][-1]:.3f}, "
+          f"gradient norm {norms.min():.2f}..{norms.max():.2f}, closest choice {reference.closest_choice:.1e}, "
           f"smallest load {reference.smallest_load}")
     print("    f32 differs by at most", ", ".join(
         f"{prefix} {largest_difference(tensors, single, prefix):.1e}"

@@ -6,7 +6,7 @@ steps: forward, cross-entropy plus load-balancing loss, backward, global-norm cl
 the EMA of the experts' outputs. Prints one JSON object a line for every (mode, thread count). Tokens are random; their
 values do not change the amount of work beyond how the router spreads them.
 
-    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--steps 10] [--warmup 3] [--rounds 3] [--compile]
+    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--steps 10] [--warmup 5] [--rounds 3] [--compile]
 
 Letters: B sequences, T tokens each, N = B*T, C width, H query heads, G key/value heads, D head size, E experts,
 K experts a token, F expert width.
@@ -261,7 +261,7 @@ def main():
     parser.add_argument("config")
     parser.add_argument("--threads", default="1,2", help="thread counts to time, separated by commas")
     parser.add_argument("--steps", type=int, default=10, help="steps in a timed round")
-    parser.add_argument("--warmup", type=int, default=3, help="steps before the first round")
+    parser.add_argument("--warmup", type=int, default=5, help="steps before the first round")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds; their median is reported")
     parser.add_argument("--compile", action="store_true", help="time torch.compile besides eager")
     options = parser.parse_args()

@@ -1,0 +1,196 @@
+// Every bad input gives one line that a person can act on, exit code 2, and leaves everything as it was.
+#include "cli/cli_fixture.h"
+#include "runtime/checksum.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class BadInput : public CommandLine {
+ protected:
+  // A config that differs from a good one by `changes` (null removes a key) is refused before anything is made.
+  void refuse_config(const json& changes, const std::vector<std::string>& parts) {
+    SCOPED_TRACE(changes.dump());
+    json run = to_json(files_.config());
+    run.merge_patch(changes);
+    write_text_file(files_ / "bad.json", run.dump(2));
+    refuse({"train", "bad.json", "--out", "run"}, parts);
+    EXPECT_FALSE(fs::exists(files_ / "run"));
+  }
+  void refuse_shards(const std::string& name, const std::vector<std::string>& parts) {
+    for (const char* field : {"data.train", "data.val"}) {
+      SCOPED_TRACE(field);
+      refuse({"train", "good.json", "--out", "run", "--set", std::string(field) + "=" + name}, parts);
+      EXPECT_FALSE(fs::exists(files_ / "run"));
+    }
+  }
+  void SetUp() override { write_config("good.json"); }
+};
+
+TEST_F(BadInput, Keys) {
+  refuse_config({{"model", {{"num_heads", 3}}}}, {"bad.json: model.num_heads", "\"num_attention_heads\""});
+  refuse_config({{"optimiser", json::object({{"eps", 1}})}}, {"optimiser", "\"optimizer\""});
+  refuse_config({{"train", {{"steps", nullptr}}}}, {"bad.json: train.steps"});
+  refuse_config({{"train", {{"steps", "ten"}}}}, {"bad.json: train.steps", "\"ten\""});
+  refuse_config({{"train", {{"steps", 1.5}}}}, {"bad.json: train.steps", "1.5"});
+  refuse_config({{"model", 3}}, {"bad.json: model"});
+  refuse_config({{"router", {{"type", "defualt"}}}}, {"router.type", "\"default\""});
+  refuse_config({{"router", {{"ema_beta", 0.9}}}}, {"router.ema_beta"});
+}
+
+TEST_F(BadInput, SizesThatDoNotFit) {
+  refuse_config({{"model", {{"hidden_size", 13}, {"head_dim", nullptr}}}}, {"num_attention_heads", "13"});
+  refuse_config({{"model", {{"num_key_value_heads", 2}}}}, {"num_key_value_heads"});
+  refuse_config({{"model", {{"num_experts_per_tok", 6}}}}, {"num_experts_per_tok", "at most num_experts 5, not 6"});
+  refuse_config({{"train", {{"sequence_length", 8}}}}, {"train.sequence_length", "max_position_embeddings 7"});
+  refuse_config({{"train", {{"global_batch_size", 3}}}}, {"train.global_batch_size"});
+  refuse_config({{"train", {{"sequence_length", 70}}}, {"model", {{"max_position_embeddings", 70}}}},
+                {"train_*.bin", "67 tokens, too few for sequence_length 70"});
+  refuse_config({{"schedule", {{"warmup_steps", 13}}}}, {"schedule.warmup_steps"});
+  refuse_config({{"optimizer", {{"learning_rate", 0}}}}, {"optimizer.learning_rate"});
+  refuse_config({{"model", {{"norm_topk_prob", true}}}, {"router", {{"type", "default"}}}}, {"norm_topk_prob"});
+}
+
+TEST_F(BadInput, WhatThisBuildLacks) {
+  refuse_config({{"device", "cuda"}}, {"device", "without CUDA"});
+  refuse_config({{"precision", "bf16"}}, {"precision", "f32"});
+}
+
+TEST_F(BadInput, ConfigFiles) {
+  refuse({"train", "none.json", "--out", "run"}, {"none.json: cannot open"});
+  write_text_file(files_ / "half.json", R"({"model": {"vocab_size": 2)");
+  refuse({"train", "half.json", "--out", "run"}, {"half.json:1:"});
+  write_text_file(files_ / "empty.json", "");
+  refuse({"plan", "empty.json"}, {"empty.json"});
+  refuse({"plan", "."}, {".: not a regular file"});
+  EXPECT_FALSE(fs::exists(files_ / "run"));
+}
+
+TEST_F(BadInput, Shards) {
+  refuse_shards("none_*.bin", {"none_*.bin: no file matches"});
+  write_text_file(files_ / "empty.bin", "");
+  refuse_shards("empty.bin", {"empty.bin"});
+  write_text_file(files_ / "foreign.bin", std::string(4096, 'x'));
+  refuse_shards("foreign.bin", {"foreign.bin"});
+  std::string shard = read_text_file(files_ / "train_0.bin");
+  shard.resize(shard.size() - 3);
+  write_text_file(files_ / "cut.bin", shard);
+  refuse_shards("cut.bin", {"cut.bin"});
+  write_random_shard(files_ / "tiny.bin", 29, 7, 1);
+  refuse_shards("tiny.bin", {"tiny.bin", "too few for sequence_length 7"});
+  fs::create_directory(files_ / "folder");
+  refuse_shards("folder", {"folder: not a regular file"});
+}
+
+TEST_F(BadInput, TokensOutsideTheVocabulary) {
+  write_random_shard(files_ / "large.bin", 5000, 80, 1);
+  refuse({"train", "good.json", "--out", "run", "--set", "data.train=large.bin"},
+         {"large.bin: token ", "model.vocab_size is 29"});
+}
+
+TEST_F(BadInput, CommandLines) {
+  refuse({}, {"subcommand", "gptmoe --help"});
+  refuse({"trian", "good.json"}, {"unknown subcommand \"trian\"", "\"train\"", "gptmoe --help"});
+  refuse({"--bogus"}, {"--bogus", "gptmoe --help"});
+  refuse({"train"}, {"config", "gptmoe train --help"});
+  refuse({"train", "good.json", "--epochs", "3"}, {"--epochs", "gptmoe train --help"});
+  refuse({"train", "good.json", "--set", "train.steps"}, {"train.steps"});
+  refuse({"train", "good.json", "--set", "train.stesp=3"}, {"--set train.stesp", "\"steps\""});
+  refuse({"compare", "good.json"}, {"configs"});
+  refuse({"compare", "good.json", "good.json"}, {"good", "rename one"});
+  refuse({"compare", "good.json", "good.json", "--seeds", "0"}, {"--seeds"});
+  refuse({"generate", "run", "--top-p", "2"}, {"--top-p"});
+}
+
+TEST_F(BadInput, OutputThatCannotBeWritten) {
+  write_text_file(files_ / "file", "");
+  for (const char* out : {"file", "file/run", "/proc/run"}) refuse({"train", "good.json", "--out", out}, {out});
+  if (geteuid() == 0) return;  // to whom nothing is forbidden
+  fs::create_directory(files_ / "closed");
+  fs::permissions(files_ / "closed", fs::perms::none);
+  for (const char* out : {"closed", "closed/run"}) refuse({"train", "good.json", "--out", out}, {out});
+  fs::permissions(files_ / "closed", fs::perms::owner_all);
+}
+
+// ---- Runs and checkpoints ----------------------------------------------------------------------------------------
+
+class BadCheckpoint : public BadInput {
+ protected:
+  void SetUp() override {
+    BadInput::SetUp();
+    succeed({"train", "good.json", "--out", "run"});
+    checkpoint_ = files_ / "run/checkpoints/step_00000012";
+  }
+  // Everything that reads the checkpoint refuses it, with the same words.
+  void refuse_everywhere(const std::vector<std::string>& parts) {
+    const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
+    refuse({"train", "good.json", "--out", "run", "--resume"}, parts);
+    refuse({"eval", "run"}, parts);
+    EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
+  }
+  void replace_state(const std::string& part, const std::string& by) {
+    std::string state = read_text_file(checkpoint_ / "state.json");
+    const std::string seal = ",\n  \"checksum\": \"";
+    state.resize(state.rfind(seal));
+    const size_t at = state.find(part);
+    ASSERT_NE(at, std::string::npos);
+    state.replace(at, part.size(), by);
+    write_text_file(checkpoint_ / "state.json", state + seal + checksum_text(checksum_of(state)) + "\"\n}\n");
+  }
+  fs::path checkpoint_;
+};
+
+TEST_F(BadCheckpoint, OfARunThatIsThereAlready) {
+  const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
+  refuse({"train", "good.json", "--out", "run"}, {"run: holds a run already", "--resume"});
+  refuse({"train", "good.json", "--out", "run", "--resume", "--set", "seed=4"}, {"seed = 1, now it is 4"});
+  refuse({"train", "good.json", "--out", "other", "--resume"}, {"other: nothing to resume"});
+  EXPECT_FALSE(fs::exists(files_ / "other"));
+  EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
+}
+
+TEST_F(BadCheckpoint, CutShort) {
+  fs::resize_file(checkpoint_ / "model.safetensors", 5000);
+  refuse_everywhere({"model.safetensors: does not match its checksum", "step_00000008"});
+}
+
+TEST_F(BadCheckpoint, WithABitTurned) {
+  std::string bytes = read_text_file(checkpoint_ / "optimizer.safetensors");
+  bytes[bytes.size() / 2] ^= 4;
+  write_text_file(checkpoint_ / "optimizer.safetensors", bytes);
+  refuse({"train", "good.json", "--out", "run", "--resume"}, {"optimizer.safetensors", "step_00000008"});
+  succeed({"eval", "run"});  // which needs the model alone
+}
+
+TEST_F(BadCheckpoint, OfALaterFormat) {
+  replace_state("\"format_version\": 1", "\"format_version\": 2");
+  refuse_everywhere({"format version 2", "update gptmoe"});
+}
+
+TEST_F(BadCheckpoint, OfAnotherModel) {
+  write_config("wide.json", {{"model", {{"moe_intermediate_size", 11}}}});
+  succeed({"train", "wide.json", "--out", "wide", "--set", "train.steps=3"});
+  fs::remove_all(files_ / "run/checkpoints");
+  copy_folder(files_ / "wide/checkpoints", files_ / "run/checkpoints");
+  refuse({"train", "good.json", "--out", "run", "--resume"}, {"step_00000003", "another model"});
+}
+
+TEST_F(BadCheckpoint, OfNothing) {
+  refuse({"eval", "nowhere"}, {"nowhere: "});
+  refuse({"eval", "."}, {"neither the folder of a run"});
+  refuse({"generate", "nowhere"}, {"nowhere: "});
+  refuse({"generate", "run"}, {"--tokenizer"});
+  refuse({"generate", "run", "--tokenizer", "none.json"}, {"none.json"});
+  refuse({"report", "nowhere"}, {"nowhere"});
+  refuse({"eval", "run", "--data", "none.bin"}, {"none.bin: no file matches"});
+}
+
+TEST_F(BadCheckpoint, OfARunThatReadOtherData) {
+  fs::remove_all(checkpoint_);
+  write_random_shard(files_ / "train_2.bin", 29, 500, 2);
+  refuse({"train", "good.json", "--out", "run", "--resume"}, {"train_*.bin", "17 windows"});
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,150 @@
+// What each subcommand prints and leaves behind when all goes well.
+#include <cmath>
+#include <cstdlib>
+
+#include "cli/cli_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class Commands : public CommandLine {};
+
+TEST_F(Commands, TrainThenEvalAgree) {
+  write_config("run.json", {{"train", {{"eval_tokens", 42}}}, {"router", {{"type", "default"}}}});
+  const ProcessResult trained = succeed({"train", "run.json", "--out", "out/run"}, {.threads = 2});
+  expect_contains(trained.out, "router      default");
+  expect_contains(trained.out, "step 12/12  loss ");
+  expect_contains(trained.out, "done        168 tokens");
+
+  const json last = metrics_of(files_ / "out/run").back();
+  const ProcessResult scored = succeed({"eval", "out/run", "--tokens", "42"}, {.threads = 2});
+  expect_contains(scored.out, "step_00000012: loss ");
+  expect_contains(scored.out, "over 42 tokens");
+  const double loss = std::atof(scored.out.substr(scored.out.find("loss ") + 5).c_str());
+  EXPECT_NEAR(loss, last["val_loss"].get<double>(), 1e-6);
+  const ProcessResult other = succeed({"eval", "out/run/checkpoints/step_00000004", "--data", "train_0.bin"});
+  expect_contains(other.out, "step_00000004: loss ");
+  expect_contains(other.out, "over 63 tokens of train_0.bin");
+}
+
+TEST_F(Commands, AnOutputDirectoryIsNamedAfterTheConfig) {
+  write_config("tiny.json");
+  succeed({"train", "tiny.json", "--set", "train.steps=3", "--set", "seed=5"});
+  EXPECT_TRUE(fs::exists(files_ / "runs/tiny/checkpoints/step_00000003"));
+  EXPECT_EQ(json::parse(read_text_file(files_ / "runs/tiny/config.json"))["seed"], 5);
+}
+
+TEST_F(Commands, CompareTrainsReportsAndReuses) {
+  write_config("topk.json");
+  write_config("default.json", {{"router", {{"type", "default"}}}});
+  const std::vector<std::string> command = {"compare", "topk.json", "default.json", "--seeds", "2", "--out", "both"};
+  const ProcessResult first = succeed(command);
+  for (const char* run : {"topk/seed_1", "topk/seed_2", "default/seed_1", "default/seed_2"})
+    EXPECT_EQ(events_of(files_ / "both" / run).back(), "eval 12") << run;
+  EXPECT_EQ(first.out.find("reusing"), std::string::npos);
+  const json report = json::parse(read_text_file(files_ / "both/report.json"));
+  const std::string html = read_text_file(files_ / "both/report.html");
+  for (const char* label : {"topk", "default"}) {
+    expect_contains(report.dump(), "\"" + std::string(label) + "\"");
+    expect_contains(html, label);
+    expect_contains(first.out, label);
+  }
+  expect_contains(first.out, "report      both/report.html");
+
+  const auto written = fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl");
+  const ProcessResult second = succeed(command);
+  for (const char* run : {"topk/seed_1", "topk/seed_2", "default/seed_1", "default/seed_2"})
+    expect_contains(second.out, "reusing     both/" + std::string(run));
+  EXPECT_EQ(second.out.find("step 12/12"), std::string::npos);
+  EXPECT_EQ(fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl"), written);
+  EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json")), report);
+
+  // Cut in the middle, it goes on with what is missing.
+  cut_back(files_ / "both/default/seed_2", 8);
+  std::string rows = read_text_file(files_ / "both/default/seed_2/metrics.jsonl");
+  rows.resize(rows.size() - 5);
+  write_text_file(files_ / "both/default/seed_2/metrics.jsonl", rows);
+  const ProcessResult third = succeed(command);
+  expect_contains(third.out, "both/default/seed_2, resumed at step 8");
+  const ProcessResult alone = succeed({"report", "both/topk/seed_1", "both/default/seed_2", "--out", "pair"});
+  expect_contains(alone.out, "pair/report.html");
+  EXPECT_TRUE(fs::exists(files_ / "pair/report.json"));
+}
+
+TEST_F(Commands, CompareWithoutValidationDoesNotTakeAStartedRunForAFinishedOne) {
+  const json no_validation = {{"data", {{"val", ""}}}};
+  write_config("a.json", no_validation);
+  write_config("b.json", no_validation);
+  const std::vector<std::string> command = {"compare", "a.json", "b.json", "--out", "both"};
+  gptmoe(command);
+  cut_back(files_ / "both/a/seed_1", 4);
+  gptmoe(command);
+  EXPECT_EQ(latest_checkpoint(files_ / "both/a/seed_1")->filename(), "step_00000012");
+}
+
+TEST_F(Commands, GeneratePrintsThePromptFirst) {
+  const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/data/golden/tokenizer.json";
+  write_random_shard(files_ / "words.bin", 401, 200, 9);
+  write_config("run.json", {{"model", {{"vocab_size", 401}, {"max_position_embeddings", 24}}},
+                            {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}}});
+  succeed({"train", "run.json", "--out", "run"});
+  const std::vector<std::string> command = {"generate", "run", "--prompt", "In the beginning", "--tokens", "40"};
+  const ProcessResult first = succeed(command);
+  EXPECT_TRUE(first.out.starts_with("In the beginning")) << first.out;
+  EXPECT_TRUE(first.out.ends_with("\n"));
+  EXPECT_GT(first.out.size(), sizeof("In the beginning"));
+  EXPECT_EQ(succeed(command).out, first.out);
+  auto seeded = command;
+  seeded.insert(seeded.end(), {"--seed", "2"});
+  EXPECT_NE(succeed(seeded).out, first.out);
+  succeed({"generate", "run", "--tokens", "3", "--temperature", "0"});  // starts after an end of text
+}
+
+TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
+  write_config("run.json", {{"data", {{"train", "not_there_yet_*.bin"}}}});
+  const ProcessResult result = succeed({"plan", "run.json"});
+  for (const char* line : {"parameters", "gradients", "optimizer", "state", "activations", "scratch",
+                           "program and shards", "peak resident", "forward per token", "whole run"})
+    expect_contains(result.out, "\n  " + std::string(line) + " ");
+  EXPECT_FALSE(fs::exists(files_ / "runs"));
+}
+
+TEST_F(Commands, HelpAndVersion) {
+  for (const char* command : {"train", "compare", "eval", "generate", "plan", "report"})
+    expect_contains(succeed({"--help"}).out, command);
+  expect_contains(succeed({"train", "--help"}).out, "--resume");
+  expect_contains(succeed({"--version"}).out, ".");
+}
+
+// The value of "154 MiB" at the end of the plan's line of this name.
+double planned_bytes(const std::string& plan, const std::string& name) {
+  std::istringstream line(plan.substr(plan.find(name) + name.size()));
+  double value = 0;
+  std::string unit;
+  line >> value >> unit;
+  EXPECT_EQ(unit, "MiB");
+  return value * 1024 * 1024;
+}
+
+TEST_F(Commands, PlanForeseesThePeakOfAQuickstartRun) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's shadow is resident too";
+#endif
+  write_random_shard(files_ / "train.bin", 2048, 1000000, 1);
+  write_random_shard(files_ / "val.bin", 2048, 60000, 2);
+  const std::string config = GPTMOE_SOURCE_DIR "/configs/quickstart/default.json";
+  const auto with_data = [&](std::vector<std::string> command) {
+    for (const char* change : {"data.train=train.bin", "data.val=val.bin", "train.steps=2", "train.eval_tokens=4096",
+                               "schedule.warmup_steps=0"})
+      command.insert(command.end(), {"--set", change});
+    return command;
+  };
+  const double planned = planned_bytes(succeed(with_data({"plan", config})).out, "peak resident");
+  const ProcessResult result = succeed(with_data({"train", config, "--out", "run"}), {.threads = 2});
+  EXPECT_NEAR(static_cast<double>(result.peak_resident_bytes) / planned, 1.0, 0.15);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,103 @@
+// Signals, sudden death and a full disk: nothing saved is lost, and a resumed run equals an uninterrupted one.
+#include "cli/cli_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+// Long enough to be hit in the middle: some 1,500 steps of about half a millisecond.
+constexpr int64_t kSteps = 1500;
+
+class Interruption : public CommandLine {
+ protected:
+  void SetUp() override {
+    write_config("run.json", {{"train", {{"steps", kSteps}, {"eval_every", 100}}},
+                              {"router", {{"type", "default"}}},
+                              {"checkpoint", {{"every", 50}, {"keep", 2}}}});
+    succeed({"train", "run.json", "--out", "whole"});
+  }
+
+  std::vector<std::string> train_command(bool resume) const {
+    std::vector<std::string> command = {gptmoe_binary(), "train", "run.json", "--out", "run"};
+    if (resume) command.push_back("--resume");
+    return command;
+  }
+  int64_t metrics_bytes() const {
+    std::error_code none;
+    const auto bytes = fs::file_size(files_ / "run/metrics.jsonl", none);
+    return none ? 0 : static_cast<int64_t>(bytes);
+  }
+
+  // Interrupts a new run by `signal`, then types what it says to type.
+  void interrupt_and_resume(int signal) {
+    Process process(folder(), train_command(false));
+    process.wait_until([&] { return metrics_bytes() > 20000; });
+    process.kill(signal);
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 0) << result.signal;
+    EXPECT_EQ(result.err, "");
+    const std::string remedy = "saved. To go on:\n  gptmoe ";
+    const size_t at = result.out.find(remedy);
+    ASSERT_NE(at, std::string::npos) << result.out;
+    EXPECT_EQ(result.out.find("\r"), std::string::npos);
+    ASSERT_LT(latest_checkpoint(files_ / "run")->filename().string(), "step_00001500");
+
+    const std::string command = gptmoe_binary() + " " + result.out.substr(at + remedy.size());
+    const ProcessResult resumed = run(folder(), {"/bin/sh", "-c", command});
+    EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
+    expect_contains(resumed.out, "resumed at step");
+    expect_same_run(files_ / "whole", files_ / "run");
+  }
+};
+
+TEST_F(Interruption, ByTheKeyboard) { interrupt_and_resume(SIGINT); }
+
+TEST_F(Interruption, ByTheScheduler) { interrupt_and_resume(SIGTERM); }
+
+TEST_F(Interruption, ByAKillAtAnyMoment) {
+  const Rng rng(2024, 0);
+  bool started = false;
+  for (uint64_t kill = 0; kill < 6; ++kill) {
+    Process process(folder(), train_command(started));
+    const int64_t before = metrics_bytes();
+    const auto grown = static_cast<int64_t>(rng.below(2 * kill, 90000));
+    process.wait_until([&] { return metrics_bytes() != before && metrics_bytes() > grown; });
+    std::this_thread::sleep_for(std::chrono::microseconds(rng.below(2 * kill + 1, 3000)));
+    process.kill(SIGKILL);
+    process.wait();
+    started = started || fs::exists(files_ / "run/config.json");
+  }
+  succeed({"train", "run.json", "--out", "run", "--resume"});
+  expect_same_run(files_ / "whole", files_ / "run");
+}
+
+class FullDisk : public CommandLine {};
+
+TEST_F(FullDisk, DuringACheckpointCostsThatCheckpointAlone) {
+  write_config("short.json", {{"checkpoint", {{"every", 4}}}});
+  succeed({"train", "short.json", "--out", "whole"});
+  copy_folder(files_ / "whole", files_ / "full");
+  cut_back(files_ / "full", 4);
+
+  const ProcessOptions full_disk{.largest_file = 16384};
+  const std::string line = fail(gptmoe({"train", "short.json", "--out", "full", "--resume"}, full_disk), 1,
+                                {"step_00000008", "File too large", "step 8 is not saved",
+                                 "the previous checkpoint is intact: full/checkpoints/step_00000004"});
+  EXPECT_EQ(latest_checkpoint(files_ / "full")->filename(), "step_00000004");
+  succeed({"train", "short.json", "--out", "full", "--resume"});
+  expect_same_run(files_ / "whole", files_ / "full");
+}
+
+TEST_F(FullDisk, WithinARowOfTheMetrics) {
+  write_config("run.json", {{"train", {{"steps", 60}}}, {"checkpoint", {{"every", 0}}}});
+  succeed({"train", "run.json", "--out", "whole"});
+  fail(gptmoe({"train", "run.json", "--out", "full"}, {.largest_file = 4096}), 1,
+       {"full/metrics.jsonl: cannot append: File too large"});
+  EXPECT_EQ(fs::file_size(files_ / "full/metrics.jsonl"), 4096u) << "cut within a row";
+  succeed({"train", "run.json", "--out", "full", "--resume"});
+  expect_same_run(files_ / "whole", files_ / "full");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

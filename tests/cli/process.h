@@ -1,0 +1,117 @@
+#pragma once
+// The program as its users meet it: a process of its own with its two streams in files, never a terminal.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace gptmoe::testing {
+
+struct ProcessOptions {
+  int threads = 1;
+  int64_t largest_file = 0;  // bytes that any file may have, as a full disk would have it; 0: no limit
+};
+
+struct ProcessResult {
+  int exit_code = -1;  // -1: ended by `signal`
+  int signal = 0;
+  std::string out, err;
+  int64_t peak_resident_bytes = 0;
+};
+
+class Process {
+ public:
+  // Starts arguments[0] in `folder`, where its streams go to the files stdout and stderr.
+  Process(const std::filesystem::path& folder, std::vector<std::string> arguments, const ProcessOptions& options = {})
+      : folder_(folder) {
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    pid_ = fork();
+    if (pid_ == 0) become(argv.data(), options);
+  }
+  ~Process() {
+    if (pid_ > 0) {
+      kill(SIGKILL);
+      wait();
+    }
+  }
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void kill(int signal) { ::kill(pid_, signal); }
+
+  ProcessResult wait() {
+    int status = 0;
+    rusage usage{};
+    while (wait4(pid_, &status, 0, &usage) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    ProcessResult result;
+    if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+    if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
+    result.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
+    result.out = read_text_file(folder_ / "stdout");
+    result.err = read_text_file(folder_ / "stderr");
+    return result;
+  }
+
+  bool running() {
+    siginfo_t info{};
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+  }
+  // Waits until `condition` holds or the process has ended.
+  template <typename Condition>
+  void wait_until(Condition condition) {
+    while (running() && !condition()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
+ private:
+  [[noreturn]] void become(char** argv, const ProcessOptions& options) {
+    const auto open_as = [&](const char* name, int flags, int fd) { dup2(open(name, flags, 0644), fd); };
+    if (chdir(folder_.c_str()) != 0) _exit(126);
+    open_as("/dev/null", O_RDONLY, 0);
+    open_as("stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
+    open_as("stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
+    if (options.largest_file > 0) {
+      ::signal(SIGXFSZ, SIG_IGN);  // write() then says so, as it does on a full disk
+      const rlimit limit{static_cast<rlim_t>(options.largest_file), static_cast<rlim_t>(options.largest_file)};
+      setrlimit(RLIMIT_FSIZE, &limit);
+    }
+    setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv(argv[0], argv);
+    _exit(127);
+  }
+
+  std::filesystem::path folder_;
+  pid_t pid_ = -1;
+};
+
+inline ProcessResult run(const std::filesystem::path& folder, std::vector<std::string> arguments,
+                         const ProcessOptions& options = {}) {
+  return Process(folder, std::move(arguments), options).wait();
+}
+
+inline std::string gptmoe_binary() { return GPTMOE_BINARY_DIR "/gptmoe"; }
+
+// gptmoe with these arguments.
+inline ProcessResult run_gptmoe(const std::filesystem::path& folder, std::vector<std::string> arguments,
+                                const ProcessOptions& options = {}) {
+  arguments.insert(arguments.begin(), gptmoe_binary());
+  return run(folder, std::move(arguments), options);
+}
+
+}  // namespace gptmoe::testing

@@ -1,0 +1,193 @@
+// The default vectors' arithmetic against values worked out by hand.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kExperts = 3, kWidth = 2;
+
+// One Default MoE layer's policy with the memory of micro-batches of N tokens, one expert per token.
+class Layer {
+ public:
+  Layer(const json& block, int64_t N, uint64_t seed = 1)
+      : policy_(make_routing_policy({"default", block}, {.num_experts = kExperts,
+                                                         .num_experts_per_tok = 1,
+                                                         .hidden_size = kWidth,
+                                                         .norm_topk_prob = false,
+                                                         .aux_scale = 0,
+                                                         .z_loss_scale = 0})) {
+    policy_->declare_state(state_, "layer.", DType::f32);
+    lay_out(N);
+    arena_.commit();
+    scratch_.allocate(DType::f32, {1024});
+    scratch_.rewind(0);
+    scratch_.commit();
+    lay_out(N);
+    policy_->initialize_state(state_, seed);
+  }
+
+  // Token n scores 1 for expert experts[n] and less for the others, so that expert answers with rows[n]; then observe.
+  void micro_batch(const std::vector<int32_t>& experts, const std::vector<std::vector<float>>& rows) {
+    for (size_t n = 0; n < experts.size(); ++n)
+      for (int64_t e = 0; e < kExperts; ++e)
+        logits_NE_.as<float>()[static_cast<int64_t>(n) * kExperts + e] = e == experts[n] ? score(n) : 0.0f;
+    policy_->route(pass_, routing_, logits_NE_);
+    ops_->sort_by_expert(routing_.offsets_E1, routing_.slots_R, routing_.positions_NK, routing_.expert_ids_NK);
+    for (size_t n = 0; n < experts.size(); ++n) {
+      EXPECT_EQ(routing_.expert_ids_NK.as<int32_t>()[n], experts[n]);
+      const int32_t row = routing_.positions_NK.as<int32_t>()[n];
+      for (int64_t c = 0; c < kWidth; ++c) rows_RC_.as<float>()[row * kWidth + c] = rows[n][static_cast<size_t>(c)];
+    }
+    policy_->observe(pass_, state_, routing_, rows_RC_);
+  }
+  // The logit of token n's expert, and its probability among two zeros.
+  static float score(size_t n) { return 0.5f * static_cast<float>(n + 1); }
+  static double gate(size_t n) { return std::exp(score(n)) / (std::exp(score(n)) + 2); }
+
+  std::vector<float> combine(int64_t N) {
+    policy_->combine(pass_, state_, routing_, y_NC_, rows_RC_);
+    return {y_NC_.as<float>(), y_NC_.as<float>() + N * kWidth};
+  }
+  void end_step() { policy_->end_step(pass_, state_); }
+
+  float* default_vectors() { return state_.rows().at(0).value.as<float>(); }
+  void expect_vector(int64_t expert, double first, double second) {
+    EXPECT_NEAR(default_vectors()[expert * kWidth], first, 1e-6) << "expert " << expert;
+    EXPECT_NEAR(default_vectors()[expert * kWidth + 1], second, 1e-6) << "expert " << expert;
+  }
+  const StateTable& state() const { return state_; }
+
+ private:
+  void lay_out(int64_t N) {
+    state_.allocate(arena_);
+    routing_ = {arena_.allocate(DType::f32, {N, kExperts}),  arena_.allocate(DType::f32, {N}),
+                arena_.allocate(DType::i32, {N, 1}),         arena_.allocate(DType::f32, {N, 1}),
+                arena_.allocate(DType::i64, {kExperts + 1}), arena_.allocate(DType::i32, {N}),
+                arena_.allocate(DType::i32, {N, 1}),         arena_.allocate(DType::f32, {kExperts})};
+    logits_NE_ = arena_.allocate(DType::f32, {N, kExperts});
+    rows_RC_ = arena_.allocate(DType::f32, {N, kWidth});
+    y_NC_ = arena_.allocate(DType::f32, {N, kWidth});
+  }
+
+  std::unique_ptr<RoutingPolicy> policy_;
+  StateTable state_;
+  Arena arena_{"test"};
+  Scratch scratch_;
+  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
+  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
+  Pass pass_{*ops_, scratch_, *communicator_, PassKind::train};
+  Routing routing_;
+  Tensor logits_NE_, rows_RC_, y_NC_;
+};
+
+const std::vector<int32_t> kChoices = {0, 1, 0};
+const std::vector<std::vector<float>> kRows = {{1, 2}, {3, -4}, {5, 6}};
+
+TEST(DefaultPolicy, MovesTowardsThePlainMean) {
+  Layer layer({{"ema_beta", 0.75}, {"ema_weighting", "uniform"}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  layer.expect_vector(0, 0.25 * 3, 0.25 * 4);
+  layer.expect_vector(1, 0.25 * 3, 0.25 * -4);
+  layer.expect_vector(2, 0, 0);
+  layer.micro_batch(kChoices, kRows);
+  layer.expect_vector(0, 0.75 * 0.75 + 0.75, 0.75 * 1 + 1);
+}
+
+TEST(DefaultPolicy, MovesTowardsTheMeanWeightedByRouterScore) {
+  Layer layer({{"ema_beta", 0.5}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  const double a = Layer::gate(0), b = Layer::gate(2);
+  layer.expect_vector(0, 0.5 * (a * 1 + b * 5) / (a + b), 0.5 * (a * 2 + b * 6) / (a + b));
+  layer.expect_vector(1, 0.5 * 3, 0.5 * -4);
+}
+
+TEST(DefaultPolicy, AnExpertWithoutTokensKeepsItsVector) {
+  for (const char* update : {"forward", "step"}) {
+    Layer layer({{"ema_beta", 0.5}, {"ema_update", update}}, 3);
+    layer.default_vectors()[2 * kWidth] = 7;
+    layer.default_vectors()[2 * kWidth + 1] = -9;
+    layer.micro_batch(kChoices, kRows);
+    layer.end_step();
+    layer.expect_vector(2, 7, -9);
+  }
+}
+
+TEST(DefaultPolicy, ForwardUpdatesBeforeUse) {
+  Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "uniform"}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  const std::vector<float> y = layer.combine(3);
+  // Token 1: its own expert's row, expert 0's fresh vector (1.5, 2), nothing yet from expert 2.
+  const double p = Layer::gate(1), q = (1 - p) / 2;
+  EXPECT_NEAR(y[2], p * 3 + q * 1.5, 1e-6);
+  EXPECT_NEAR(y[3], p * -4 + q * 2, 1e-6);
+  layer.end_step();
+  layer.expect_vector(0, 1.5, 2);
+}
+
+TEST(DefaultPolicy, StepUpdatesOnceAfterAllMicroBatches) {
+  Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "uniform"}, {"ema_update", "step"}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  layer.expect_vector(0, 0, 0);
+  EXPECT_NEAR(layer.combine(3)[2], Layer::gate(1) * 3, 1e-6) << "the vectors in use are still the old ones";
+  layer.micro_batch({0, 2, 2}, {{9, 10}, {1, 1}, {3, 3}});
+  layer.end_step();
+  layer.expect_vector(0, 0.5 * (1 + 5 + 9) / 3, 0.5 * (2 + 6 + 10) / 3);
+  layer.expect_vector(1, 1.5, -2);
+  layer.expect_vector(2, 1, 1);
+  layer.end_step();
+  layer.expect_vector(0, 2.5, 3);  // nothing is pending any more
+}
+
+TEST(DefaultPolicy, TwoMicroBatchesOfAStepEqualTheirUnion) {
+  const json block = {{"ema_beta", 0.25}, {"ema_weighting", "uniform"}, {"ema_update", "step"}};
+  Layer whole(block, 4), parts(block, 2);
+  whole.micro_batch({0, 1, 1, 0}, {{1, 2}, {3, 4}, {5, 6}, {7, 8}});
+  parts.micro_batch({0, 1}, {{1, 2}, {3, 4}});
+  parts.micro_batch({1, 0}, {{5, 6}, {7, 8}});
+  whole.end_step();
+  parts.end_step();
+  for (int64_t e = 0; e < kExperts; ++e)
+    parts.expect_vector(e, whole.default_vectors()[e * kWidth], whole.default_vectors()[e * kWidth + 1]);
+  EXPECT_NE(whole.default_vectors()[0], 0);
+}
+
+TEST(DefaultPolicy, BackwardOnlyVectorsDoNotEnterTheOutput) {
+  Layer layer({{"ema_beta", 0.5}, {"default_forward", false}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  EXPECT_NE(layer.default_vectors()[0], 0);
+  EXPECT_NEAR(layer.combine(3)[2], Layer::gate(1) * 3, 1e-6);
+}
+
+TEST(DefaultPolicy, ClipHoldsAnOutlierToTheMedianLength) {
+  Layer layer({{"ema_beta", 0.0}, {"ema_weighting", "uniform"}, {"ema_clip", 2.0}}, 3);
+  layer.micro_batch({0, 0, 1}, {{100, 0}, {0, 1}, {1, 0}});
+  layer.expect_vector(0, 0.5 * 2, 0.5);  // 100 enters as twice the median length 1
+  layer.expect_vector(1, 1, 0);
+}
+
+TEST(DefaultPolicy, NormalInitDependsOnTheSeedAlone) {
+  const json block = {{"ema_init", "normal"}};
+  Layer a(block, 2, 7), same(block, 3, 7), other(block, 2, 8);
+  constexpr size_t kBytes = kExperts * kWidth * sizeof(float);
+  EXPECT_EQ(std::memcmp(a.default_vectors(), same.default_vectors(), kBytes), 0);
+  EXPECT_NE(std::memcmp(a.default_vectors(), other.default_vectors(), kBytes), 0);
+  Layer zeros(json::object(), 2, 7);
+  zeros.expect_vector(0, 0, 0);
+}
+
+TEST(DefaultPolicy, CheckpointsHoldTheVectorsAlone) {
+  Layer layer(json::object(), 2);
+  for (const StateRow& row : layer.state().rows())
+    EXPECT_EQ(row.persistent, row.name == "layer.default_vectors") << row.name << ": sums are zero between steps";
+}
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,134 @@
+// A run that was cut anywhere and resumed equals the run that was not.
+#include <omp.h>
+
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+struct Variant {
+  const char* name;
+  json changes;
+  int threads = 1;
+};
+
+void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
+
+class Resume : public ::testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override { omp_set_num_threads(GetParam().threads); }
+  void TearDown() override { omp_set_num_threads(1); }
+  RunFolder folder_;
+};
+
+TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
+  const Config config = folder_.config(GetParam().changes);
+  ASSERT_EQ(train_quietly(config, folder_ / "whole"), TrainOutcome::finished);
+  for (int64_t step : {4, 8}) {
+    SCOPED_TRACE(step);
+    const fs::path cut = folder_ / ("cut_" + std::to_string(step));
+    copy_folder(folder_ / "whole", cut);
+    cut_back(cut, step);
+    EXPECT_EQ(train_quietly(config, cut, true), TrainOutcome::finished);
+    expect_same_run(folder_ / "whole", cut);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Runs, Resume,
+    ::testing::Values(Variant{"topk", {}}, Variant{"two_threads", {{"router", {{"type", "default"}}}}, 2},
+                      Variant{"default_forward", {{"router", {{"type", "default"}, {"ema_init", "normal"}}}}},
+                      Variant{"default_step",
+                              {{"router", {{"type", "default"}, {"ema_update", "step"}}},
+                               {"train", {{"global_batch_size", 4}}},
+                               {"log", {{"every", 3}}}}},
+                      Variant{"recompute", {{"router", {{"type", "default"}}}, {"train", {{"recompute", "block"}}}}},
+                      Variant{"accumulation",
+                              {{"train", {{"global_batch_size", 4}}}, {"model", {{"first_k_dense_replace", 1}}}}},
+                      Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+class Crash : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    omp_set_num_threads(1);
+    train_quietly(config_, folder_ / "whole");
+    copy_folder(folder_ / "whole", crashed_);
+  }
+  void resume_and_compare() {
+    EXPECT_EQ(train_quietly(config_, crashed_, true), TrainOutcome::finished);
+    expect_same_run(folder_ / "whole", crashed_);
+  }
+
+  RunFolder folder_;
+  Config config_ = folder_.config({{"router", {{"type", "default"}}}});
+  const fs::path crashed_ = folder_ / "crashed";
+};
+
+TEST_F(Crash, RowsComeInOrderAndOnce) {
+  EXPECT_EQ(
+      events_of(folder_ / "whole"),
+      (std::vector<std::string>{"train 1", "train 2", "train 3", "train 4", "train 5", "eval 5", "train 6", "train 7",
+                                "train 8", "train 9", "train 10", "eval 10", "train 11", "train 12", "eval 12"}));
+}
+
+TEST_F(Crash, WithinARow) {
+  cut_back(crashed_, 8);
+  append_text(crashed_ / "metrics.jsonl", R"({"event":"train","step":13,"tok)");
+  resume_and_compare();
+}
+
+TEST_F(Crash, WithinACheckpoint) {
+  cut_back(crashed_, 8);
+  fs::create_directories(crashed_ / "checkpoints/step_00000012.tmp");
+  append_text(crashed_ / "checkpoints/step_00000012.tmp/model.safetensors", "half");
+  append_text(crashed_ / "checkpoints/LATEST.tmp", "step_");
+  resume_and_compare();
+  EXPECT_FALSE(fs::exists(crashed_ / "checkpoints/step_00000012.tmp"));
+}
+
+TEST_F(Crash, BetweenTheCheckpointAndItsName) {
+  append_text(crashed_ / "metrics.jsonl", "");
+  write_text_file(crashed_ / "checkpoints/LATEST", "step_00000004\n");  // 8 and 12 are whole, but not named
+  resume_and_compare();
+}
+
+TEST_F(Crash, BetweenTheLastCheckpointAndItsEvaluation) {
+  std::string rows = read_text_file(crashed_ / "metrics.jsonl");
+  rows.resize(rows.rfind('\n', rows.size() - 2) + 1);
+  write_text_file(crashed_ / "metrics.jsonl", rows);
+  ASSERT_EQ(events_of(crashed_).back(), "train 12");
+  resume_and_compare();
+}
+
+TEST_F(Crash, BeforeTheFirstCheckpoint) {
+  fs::remove_all(crashed_ / "checkpoints");
+  resume_and_compare();
+}
+
+TEST_F(Crash, BeforeTheFirstRow) {
+  fs::remove_all(crashed_ / "checkpoints");
+  fs::remove(crashed_ / "metrics.jsonl");
+  resume_and_compare();
+}
+
+TEST_F(Crash, AFinishedRunStaysAsItIs) { resume_and_compare(); }
+
+TEST_F(Crash, ACheckpointOffTheScheduleIsAsGood) {
+  // What an interruption saves: checkpoints at steps that checkpoint.every does not name.
+  Config every_step = config_;
+  every_step.checkpoint.every = 1;
+  const fs::path other = folder_ / "every_step";
+  train_quietly(every_step, other);
+  for (int64_t step : {5, 11}) {  // 5: saved, and its evaluation still to be made
+    fs::remove_all(crashed_);
+    copy_folder(other, crashed_);
+    cut_back(crashed_, step);
+    resume_and_compare();
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

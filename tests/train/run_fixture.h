@@ -1,0 +1,129 @@
+#pragma once
+// Whole runs of a tiny model over shards of random tokens, and what must agree between two of them.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/temporary_folder.h"
+#include "data/shard_file.h"
+#include "model/model_fixture.h"
+#include "train/checkpoint.h"
+#include "train/trainer.h"
+
+namespace gptmoe::testing {
+
+namespace fs = std::filesystem;
+
+inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t tokens, uint64_t seed) {
+  const Rng rng(seed, 0);
+  std::vector<int32_t> ids;
+  for (uint64_t i = 0; i < static_cast<uint64_t>(tokens); ++i)
+    ids.push_back(static_cast<int32_t>(rng.below(i, static_cast<uint64_t>(vocab_size))));
+  ShardWriter writer(path, vocab_size);
+  writer.append(ids);
+  writer.commit();
+}
+
+// A folder with shards: 17 training windows of 7 tokens in two files, 11 for validation.
+class RunFolder {
+ public:
+  RunFolder() {
+    write_random_shard(folder_ / "train_0.bin", 29, 67, 1);
+    write_random_shard(folder_ / "train_1.bin", 29, 58, 2);
+    write_random_shard(folder_ / "val_0.bin", 29, 80, 3);
+  }
+  fs::path operator/(const std::string& name) const { return folder_ / name; }
+
+  // 12 steps of the tiny model, saved every 4 and evaluated every 5; `changes` is merged over that.
+  Config config(const nlohmann::json& changes = nlohmann::json::object()) const {
+    nlohmann::json run = {{"data", {{"train", folder_ / "train_*.bin"}, {"val", folder_ / "val_*.bin"}}},
+                          {"train", {{"steps", 12}, {"eval_every", 5}}},
+                          {"schedule", {{"warmup_steps", 3}}},
+                          {"checkpoint", {{"every", 4}, {"keep", 0}}}};
+    if (!changes.is_null()) run.merge_patch(changes);
+    return tiny_config(run);
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+// train() with its screen kept from the test's; the text goes to *screen where asked for.
+inline TrainOutcome train_quietly(const Config& config, const fs::path& out, bool resume = false,
+                                  std::string* screen = nullptr) {
+  ::testing::internal::CaptureStdout();
+  struct Restore {
+    std::string* screen;
+    ~Restore() {
+      const std::string printed = ::testing::internal::GetCapturedStdout();
+      if (screen) *screen = printed;
+    }
+  } restore{screen};
+  return train(config, {out, resume, "gptmoe train --resume"});
+}
+
+// The rows of a run's metrics without what the clock says.
+inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
+  std::vector<nlohmann::json> rows;
+  std::ifstream in(run_dir / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    nlohmann::json row = nlohmann::json::parse(line);
+    for (const char* clock : {"seconds", "tokens_per_second", "mfu"}) row.erase(clock);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+// "train 1", "eval 5", ...: the order of a run's rows.
+inline std::vector<std::string> events_of(const fs::path& run_dir) {
+  std::vector<std::string> events;
+  for (const nlohmann::json& row : metrics_of(run_dir))
+    events.push_back(row["event"].get<std::string>() + " " + std::to_string(row["step"].get<int64_t>()));
+  return events;
+}
+
+// Both runs are complete and agree in every measured value and every saved bit.
+inline void expect_same_run(const fs::path& expected, const fs::path& actual) {
+  EXPECT_EQ(metrics_of(expected), metrics_of(actual));
+  const auto a = latest_checkpoint(expected), b = latest_checkpoint(actual);
+  ASSERT_TRUE(a && b);
+  EXPECT_EQ(a->filename(), b->filename());
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_TRUE(read_text_file(*a / file) == read_text_file(*b / file)) << file;
+}
+
+inline void copy_folder(const fs::path& from, const fs::path& to) { fs::copy(from, to, fs::copy_options::recursive); }
+
+inline void append_text(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::app | std::ios::binary) << text;
+}
+
+// The run as a crash leaves it that came after it was saved at `step`: the checkpoint is its last, metrics know more.
+inline void cut_back(const fs::path& run_dir, int64_t step) {
+  for (const fs::path& checkpoint : list_checkpoints(run_dir))
+    if (read_checkpoint_state(checkpoint).at("step") > step) fs::remove_all(checkpoint);
+  fs::remove(run_dir / "checkpoints/LATEST");
+}
+
+// The one line of the `Error` that `action` throws.
+template <typename Error, typename Action>
+std::string error_line(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    const std::string line = error.what();
+    EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+    return line;
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return "";
+}
+
+inline void expect_contains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << "\"" << text << "\" lacks \"" << part << "\"";
+}
+
+}  // namespace gptmoe::testing

@@ -1,0 +1,183 @@
+// One step, an evaluation, and the memory they run in.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+#include <limits>
+
+#include "train/evaluate.h"
+#include "train/host_value.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+const ParamRow& row_named(Model& model, const std::string& name) {
+  for (const ParamRow& row : model.gpt().params().rows())
+    if (row.name == name) return row;
+  throw std::out_of_range(name);
+}
+
+void fill(const Tensor& x, float value) { std::fill_n(x.as<float>(), x.count(), value); }
+
+// Micro-batch i is made of token ids[i].
+NextBatch batches_of(std::vector<int32_t> ids) {
+  return [ids, i = size_t{0}](const Tensor& tokens, const Tensor& targets) mutable {
+    std::fill_n(tokens.as<int32_t>(), tokens.count(), ids.at(i++));
+    std::fill_n(targets.as<int32_t>(), targets.count(), 0);
+  };
+}
+
+std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
+  return error_line<Failure>(
+      [&] { train_step(model.config, model.instance, *model.ops, *model.communicator, batches, step); });
+}
+
+TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {
+  omp_set_num_threads(1);
+  Model model(tiny_config({{"train", {{"global_batch_size", 6}}}}));
+  model.gpt().params().row_value(row_named(model, "model.embed_tokens.weight")).rows(17, 1).as<float>()[3] = kInfinity;
+  const auto before = model.parameter_bytes();
+  const std::string line = failure_of(model, batches_of({5, 17, 5}), 6);
+  expect_contains(line, "the loss is not finite at step 7, micro-batch 2");
+  expect_contains(line, "first offending tensor: parameter model.embed_tokens.weight");
+  EXPECT_EQ(model.parameter_bytes(), before);
+}
+
+TEST(TrainStep, NamesTheFirstOutputThatOverflows) {
+  Model model(tiny_config());
+  fill(model.gpt().params().row_value(row_named(model, "model.layers.1.input_layernorm.weight")), 3e38f);
+  fill(model.gpt().params().row_value(row_named(model, "model.layers.1.self_attn.v_proj.weight")), 3e38f);
+  expect_contains(failure_of(model, batches_of({5}), 0), "first offending tensor: output of model.layers.1");
+}
+
+TEST(TrainStep, RefusesGradientsThatOverflowBeforeAnyParameterMoves) {
+  Model model(tiny_config());
+  // All logits are 0, so the loss is finite, but the gradient of the norm's weight has the size of the head's.
+  fill(model.gpt().params().row_value(row_named(model, "model.norm.weight")), 0.0f);
+  const Tensor head = model.gpt().params().row_value(row_named(model, "lm_head.weight"));
+  for (int64_t i = 0; i < head.count(); ++i) head.as<float>()[i] *= 1e25f;
+  const auto before = model.parameter_bytes();
+  const std::string line = failure_of(model, batches_of({5}), 2);
+  expect_contains(line, "the gradient is not finite at step 3");
+  expect_contains(line, "sum of squares of the gradients");
+  EXPECT_EQ(model.parameter_bytes(), before);
+}
+
+TEST(TrainStep, NamesTheMicroBatchAndTheUppermostGradientThatOverflows) {
+  Model model(tiny_config({{"model", {{"num_experts", 0}}}, {"train", {{"global_batch_size", 6}}}}));
+  const auto value = [&](const char* name) { return model.gpt().params().row_value(row_named(model, name)); };
+  const auto set_column = [&](const char* name, float x) {
+    const Tensor w = value(name);
+    for (int64_t i = 0; i < w.size(0); ++i) w.as<float>()[i * w.size(1)] = x;
+  };
+  // Column 0 of the stream is 0 where layer 1 reads it, so that weights of any size there show in the backward alone.
+  set_column("model.embed_tokens.weight", 0);
+  fill(value("model.layers.0.self_attn.o_proj.weight").rows(0, 1), 0);
+  fill(value("model.layers.0.mlp.down_proj.weight").rows(0, 1), 0);
+  const auto batches = [&, i = 0](const Tensor& tokens, const Tensor& targets) mutable {
+    random_batch(tokens, targets, 29, 1);
+    if (++i < 2) return;
+    set_column("model.layers.1.self_attn.v_proj.weight", 1e30f);
+    value("model.layers.1.input_layernorm.weight").as<float>()[0] = 1e30f;
+  };
+  const std::string line = failure_of(model, batches, 0);
+  expect_contains(line, "the gradient is not finite at step 1, micro-batch 2");
+  expect_contains(line, "first offending tensor: gradient of model.layers.0.mlp.down_proj.weight");
+}
+
+TEST(TrainStep, RoutersLearnFromTrainingPassesAlone) {
+  Model model(tiny_config({{"router", {{"type", "default"}}}}));
+  const Tensor vectors = model.gpt().state().rows().at(0).value;
+  const auto moved = [&](PassKind kind) {
+    const std::vector<float> before(vectors.as<float>(), vectors.as<float>() + vectors.count());
+    model.load_batch(1);
+    model.gpt().forward(model.pass(kind), model.activations());
+    return before != std::vector<float>(vectors.as<float>(), vectors.as<float>() + vectors.count());
+  };
+  EXPECT_TRUE(moved(PassKind::train));
+  EXPECT_FALSE(moved(PassKind::recompute));
+  EXPECT_FALSE(moved(PassKind::evaluate));
+}
+
+class Evaluation : public ::testing::Test {
+ protected:
+  TokenLoader loader() { return TokenLoader({folder_ / "val_*.bin", 7, 29, WindowOrder::sequential}); }
+  EvalResult with_batches_of(int64_t B, int64_t tokens) {
+    Model model(tiny_config({{"train", {{"micro_batch_size", B}}}, {"router", {{"type", "default"}}}}));
+    return evaluate(model.instance, *model.ops, *model.communicator, loader(), tokens);
+  }
+  RunFolder folder_;
+};
+
+TEST_F(Evaluation, IsTheMeanOverEveryTokenHoweverTheWindowsFallIntoBatches) {
+  const EvalResult one = with_batches_of(1, 0);
+  EXPECT_EQ(one.tokens, 11 * 7);
+  for (int64_t B : {2, 4, 11, 16}) {
+    const EvalResult other = with_batches_of(B, 0);
+    EXPECT_EQ(other.tokens, one.tokens) << B;
+    EXPECT_NEAR(other.loss, one.loss, 1e-6) << B;
+    EXPECT_NEAR(other.perplexity, std::exp(one.loss), 1e-4) << B;
+    for (const auto& layer : other.expert_load) {
+      double sum = 0;
+      for (double share : layer) sum += share;
+      EXPECT_NEAR(sum, 1, 1e-6) << B;
+    }
+  }
+}
+
+TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
+  Model model(tiny_config({{"train", {{"micro_batch_size", 1}}}}));
+  const TokenLoader data = loader();
+  double sum = 0;
+  for (int64_t w = 0; w < 3; ++w) {
+    data.window(w, model.activations().tokens_BT.view({7}), model.activations().targets_BT.view({7}));
+    model.gpt().forward(model.pass(PassKind::evaluate), model.activations());
+    model.gpt().loss(model.pass(PassKind::evaluate), model.activations());
+    for (int64_t t = 0; t < 7; ++t) sum += host_value(model.activations().losses_N, t);
+  }
+  const EvalResult result = evaluate(model.instance, *model.ops, *model.communicator, data, 27);
+  EXPECT_EQ(result.tokens, 21) << "27 tokens hold three whole windows";
+  EXPECT_DOUBLE_EQ(result.loss, sum / 21);
+}
+
+TEST_F(Evaluation, TakesNoMoreThanThereIs) {
+  EXPECT_EQ(with_batches_of(2, 1 << 30).tokens, 77);
+  EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window is one window";
+}
+
+// What `plan` says is what training takes: the plan is made without memory, the step would fail beyond it.
+TEST(Plan, IsWhatTrainingTakes) {
+  for (const json& changes : std::vector<json>{
+           {},
+           {{"train", {{"recompute", "block"}, {"micro_batch_size", 3}, {"global_batch_size", 9}}}},
+           {{"model", {{"num_experts", 0}, {"hidden_act", "gelu"}, {"tie_word_embeddings", true}}}},
+           {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}},
+           {{"router", {{"type", "dense"}}}, {"model", {{"norm_type", "layernorm"}, {"num_experts_per_tok", 5}}}},
+           {{"router", {{"type", "default"}, {"ema_clip", 2.0}, {"ema_update", "step"}}},
+            {"model", {{"router_z_loss_coef", 0.1}, {"num_experts_per_tok", 1}}}}}) {
+    const Config config = tiny_config(changes);
+    SCOPED_TRACE(changes.dump());
+    const Instance plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, DType::f32,
+                        DType::f32);
+    Model model(config);
+    model.step(0);
+    model.gpt().forward(model.pass(PassKind::evaluate), model.activations());
+    model.gpt().loss(model.pass(PassKind::evaluate), model.activations());
+    const auto planned = plan.arena_sizes(), taken = model.instance.arena_sizes();
+    ASSERT_EQ(planned.size(), taken.size());
+    for (size_t i = 0; i < planned.size(); ++i) {
+      EXPECT_EQ(planned[i].name, taken[i].name);
+      EXPECT_EQ(planned[i].bytes, taken[i].bytes) << planned[i].name;
+    }
+    EXPECT_EQ(plan.total_bytes(), model.instance.total_bytes());
+    EXPECT_GT(plan.backward_flops_per_token(), plan.forward_flops_per_token());
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

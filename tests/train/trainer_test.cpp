@@ -1,0 +1,195 @@
+// What a run refuses, what it leaves behind, and in which order.
+#include <omp.h>
+
+#include "train/run_directory.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class Trainer : public ::testing::Test {
+ protected:
+  void SetUp() override { omp_set_num_threads(1); }
+
+  template <typename Error>
+  std::string refusal(const Config& config, bool resume = false) {
+    return error_line<Error>([&] { train_quietly(config, out_, resume); });
+  }
+  std::vector<std::string> checkpoint_names() const {
+    std::vector<std::string> names;
+    for (const fs::path& path : list_checkpoints(out_)) names.push_back(path.filename());
+    return names;
+  }
+
+  RunFolder folder_;
+  const fs::path out_ = folder_ / "run";
+};
+
+TEST_F(Trainer, LeavesARunDirectory) {
+  const Config config = folder_.config();
+  std::string screen;
+  EXPECT_EQ(train_quietly(config, out_, false, &screen), TrainOutcome::finished);
+  EXPECT_EQ(to_json(run_config(out_)), to_json(config));
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000008", "step_00000012"}));
+  const json state = read_checkpoint_state(*latest_checkpoint(out_));
+  EXPECT_EQ(state["step"], 12);
+  EXPECT_EQ(state["tokens"], 12 * 14);
+  EXPECT_EQ(parse_config(state["config"], "state"), config);
+  EXPECT_EQ(state["loader"], (json{{"epoch", 1}, {"position", 7}, {"windows", 17}})) << "24 windows of 17 an epoch";
+  expect_contains(screen, "12 steps of 2 x 7 = 168 tokens (1.41 epochs)");
+  expect_contains(screen, "step 12  validation loss ");
+}
+
+TEST_F(Trainer, RowsHoldWhatTheirStepMeasured) {
+  const Config config = folder_.config({{"router", {{"type", "default"}}}});
+  train_quietly(config, out_);
+  const auto rows = metrics_of(out_);
+  ASSERT_EQ(rows.size(), 15u);
+  EXPECT_EQ(rows[0]["tokens"], 14);
+  EXPECT_NEAR(rows[0]["loss"].get<double>(), std::log(29.0), 1.0);
+  EXPECT_DOUBLE_EQ(rows[0]["lr"].get<double>(), 1e-2 / 3);
+  EXPECT_DOUBLE_EQ(rows[2]["lr"].get<double>(), 1e-2);
+  EXPECT_GT(rows[0]["grad_norm"].get<double>(), 0);
+  EXPECT_GE(rows[0]["expert_load_max"].get<double>(), 0.2);
+  EXPECT_LE(rows[0]["expert_load_min"].get<double>(), 0.2);
+  EXPECT_GT(rows[0]["load_balance_loss"].get<double>(), 0.9);
+  const json& eval = rows[5];
+  EXPECT_DOUBLE_EQ(eval["val_perplexity"].get<double>(), std::exp(eval["val_loss"].get<double>()));
+  ASSERT_EQ(eval["expert_load"].size(), 2u);
+  double load = 0;
+  for (double share : eval["expert_load"][1]) load += share;
+  EXPECT_NEAR(load, 1, 1e-6);
+  EXPECT_GT(eval["router_entropy"][0].get<double>(), 0);
+  EXPECT_LE(eval["router_entropy"][0].get<double>(), std::log(5.0) + 1e-6);
+}
+
+TEST_F(Trainer, KeepsTheNewestCheckpoints) {
+  train_quietly(folder_.config({{"checkpoint", {{"every", 2}, {"keep", 2}}}}), out_);
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000010", "step_00000012"}));
+}
+
+TEST_F(Trainer, SavesTheLastStepWhateverTheScheduleSays) {
+  train_quietly(folder_.config({{"checkpoint", {{"every", 0}}}}), out_);
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000012"}));
+}
+
+TEST_F(Trainer, RunsWithoutValidation) {
+  std::string screen;
+  train_quietly(folder_.config({{"data", {{"val", ""}}}, {"log", {{"every", 5}}}}), out_, false, &screen);
+  EXPECT_EQ(events_of(out_), (std::vector<std::string>{"train 5", "train 10", "train 12"}));
+  expect_contains(screen, "no validation");
+}
+
+TEST_F(Trainer, SavesBeforeItEvaluates) {
+  write_random_shard(folder_ / "val_0.bin", 5000, 80, 3);  // ids beyond the vocabulary: the evaluation must fail
+  const std::string line = refusal<UserError>(folder_.config({{"train", {{"eval_every", 0}}}}));
+  expect_contains(line, "val_0.bin");
+  expect_contains(line, "vocab_size is 29");
+  EXPECT_EQ(checkpoint_names().back(), "step_00000012");
+
+  write_random_shard(folder_ / "val_0.bin", 29, 80, 3);  // mended: the evaluation alone is left to do
+  EXPECT_EQ(train_quietly(folder_.config({{"train", {{"eval_every", 0}}}}), out_, true), TrainOutcome::finished);
+  EXPECT_EQ(events_of(out_).back(), "eval 12");
+}
+
+TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
+  const Config config = folder_.config(
+      {{"optimizer", {{"learning_rate", 1e30}}}, {"schedule", {{"warmup_steps", 0}}}, {"checkpoint", {{"every", 1}}}});
+  const std::string line = refusal<Failure>(config);
+  expect_contains(line, "step 2, micro-batch 1");
+  expect_contains(line, "first offending tensor: ");
+  EXPECT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000001"});
+  EXPECT_EQ(events_of(out_), std::vector<std::string>{"train 1"});
+
+  Model model(config);
+  const json state = load_checkpoint(
+      *latest_checkpoint(out_),
+      {model.gpt().params(), model.gpt().state(), model.instance.adamw().m(), model.instance.adamw().v()});
+  EXPECT_EQ(state["step"], 1);
+  EXPECT_EQ(refusal<Failure>(config, true), line) << "resumed, it meets the same numbers";
+}
+
+TEST_F(Trainer, RefusesTokensOutsideTheVocabulary) {
+  std::vector<int32_t> ids(40, 3);
+  ids[20] = 29;
+  ShardWriter writer(folder_ / "large.bin", 30);
+  writer.append(ids);
+  writer.commit();
+  const std::string line = refusal<UserError>(folder_.config({{"data", {{"train", folder_ / "large.bin"}}}}));
+  expect_contains(line, "large.bin: token 20 has id 29");
+  expect_contains(line, "model.vocab_size");
+}
+
+TEST_F(Trainer, RefusesBadDataBeforeItMakesADirectory) {
+  write_random_shard(folder_ / "short.bin", 29, 7, 1);
+  for (const char* field : {"train", "val"}) {
+    const std::string line = refusal<UserError>(folder_.config({{"data", {{field, folder_ / "short.bin"}}}}));
+    expect_contains(line, "short.bin");
+    expect_contains(line, "7 tokens, too few for sequence_length 7");
+    EXPECT_FALSE(fs::exists(out_));
+    expect_contains(refusal<UserError>(folder_.config({{"data", {{field, folder_ / "none_*.bin"}}}})),
+                    "no file matches");
+    EXPECT_FALSE(fs::exists(out_));
+  }
+  expect_contains(refusal<UserError>(folder_.config({{"router", {{"type", "topq"}}}})), "did you mean \"topk\"?");
+  EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(Trainer, ANewRunNeverOverwritesAnother) {
+  const Config config = folder_.config();
+  train_quietly(config, out_);
+  const std::string before = read_text_file(out_ / "metrics.jsonl");
+  expect_contains(refusal<UserError>(config), "holds a run already; add --resume");
+  EXPECT_EQ(read_text_file(out_ / "metrics.jsonl"), before);
+}
+
+TEST_F(Trainer, NothingToResumeIsAnError) {
+  expect_contains(refusal<UserError>(folder_.config(), true), "nothing to resume");
+  EXPECT_FALSE(fs::exists(out_));
+}
+
+TEST_F(Trainer, ResumesOnlyTheRunItWas) {
+  train_quietly(folder_.config({{"router", {{"type", "default"}, {"ema_beta", 0.9}}}}), out_);
+  const std::string before = read_text_file(out_ / "config.json");
+  const auto changed = [&](json changes) {
+    json all = {{"router", {{"type", "default"}, {"ema_beta", 0.9}}}};
+    all.merge_patch(changes);
+    return refusal<UserError>(folder_.config(all), true);
+  };
+  expect_contains(changed({{"optimizer", {{"learning_rate", 0.02}}}}),
+                  "the run began with optimizer.learning_rate = 0.01, now it is 0.02");
+  expect_contains(changed({{"router", {{"ema_beta", 0.8}}}}), "router.ema_beta = 0.9, now it is 0.8");
+  expect_contains(changed({{"router", {{"ema_clip", 2.0}}}}), "router.ema_clip");
+  expect_contains(changed({{"router", {{"ema_beta", nullptr}}}}), "router.ema_beta");
+  expect_contains(changed({{"seed", 2}}), "seed = 1, now it is 2");
+  expect_contains(changed({{"train", {{"steps", 13}}}}), "train.steps = 12, now it is 13");
+  EXPECT_EQ(read_text_file(out_ / "config.json"), before);
+}
+
+TEST_F(Trainer, ResumesWithOtherHabits) {
+  train_quietly(folder_.config(), out_);
+  cut_back(out_, 8);
+  const Config other = folder_.config({{"train", {{"eval_every", 3}, {"eval_tokens", 21}}},
+                                       {"checkpoint", {{"every", 3}, {"keep", 1}}},
+                                       {"log", {{"every", 2}}},
+                                       {"device", "cpu"},
+                                       {"data", {{"tokenizer", "tokenizer.json"}}}});
+  EXPECT_EQ(train_quietly(other, out_, true), TrainOutcome::finished);
+  EXPECT_EQ(to_json(run_config(out_)), to_json(other));
+  EXPECT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000012"});
+  const auto events = events_of(out_);
+  EXPECT_EQ(std::vector<std::string>(events.end() - 5, events.end()),
+            (std::vector<std::string>{"train 8", "eval 9", "train 10", "train 12", "eval 12"}));
+}
+
+TEST_F(Trainer, RefusesOtherDataUnderTheSameName) {
+  train_quietly(folder_.config(), out_);
+  cut_back(out_, 8);
+  write_random_shard(folder_ / "train_1.bin", 29, 500, 2);
+  expect_contains(refusal<UserError>(folder_.config(), true), "17 windows");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
