@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/openmp_wait.h"
 #include "cli/commands.h"
 #include "config/json_section.h"
 
@@ -25,6 +26,7 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, const st
 }  // namespace
 
 int main(int argc, char** argv) {
+  gptmoe::limit_openmp_spinning(argv);
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
   app.set_version_flag("--version", GPTMOE_VERSION);

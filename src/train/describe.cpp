@@ -9,7 +9,7 @@ namespace gptmoe {
 namespace {
 
 // Measured: the program with its libraries, heap and thread stacks.
-constexpr int64_t kProgramBytes = int64_t{24} << 20;
+constexpr int64_t kProgramBytes = int64_t{16} << 20;
 
 int64_t file_bytes(const std::string& pattern) {
   int64_t bytes = 0;

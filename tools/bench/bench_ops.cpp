@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/openmp_wait.h"
 #include "kernels/plan_ops.h"
 #include "ops/cases/case_run.h"
 
@@ -62,6 +63,7 @@ void benchmark(const OpCase& op, Ops& ops) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gptmoe::limit_openmp_spinning(argv);
   const std::string part = argc > 1 ? argv[1] : "";
   const auto ops = gptmoe::make_cpu_ops(argc > 2 ? std::atoi(argv[2]) : 0);
   std::printf("%s\n%-46s %-8s %11s %11s %10s %10s\n", ops->describe().c_str(), "op", "pass", "us", "median us",

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/openmp_wait.h"
 #include "base/rng.h"
 #include "train/backend.h"
 #include "train/train_step.h"
@@ -82,6 +83,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gptmoe::limit_openmp_spinning(argv);
   Arguments arguments;
   CLI::App app{"bench_step: training speed of a gptmoe config on random tokens"};
   app.add_option("config", arguments.config)->required();

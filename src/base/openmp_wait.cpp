@@ -1,0 +1,21 @@
+#include "base/openmp_wait.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace gptmoe {
+namespace {
+
+constexpr const char* kSpinCount = "1000";  // about 30 microseconds
+
+}  // namespace
+
+void limit_openmp_spinning(char** argv) {
+  if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  if (setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
+  execv("/proc/self/exe", argv);
+  // Where that is not possible the program goes on as it is.
+}
+
+}  // namespace gptmoe
