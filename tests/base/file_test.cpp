@@ -1,13 +1,12 @@
 #include "base/file.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/file_size_limit.h"
 #include "base/temporary_folder.h"
 
 namespace gptmoe {
@@ -129,24 +128,6 @@ TEST(AtomicFile, CannotRenameOverAFolder) {
             (folder / "a").string() + ": cannot rename into place: Is a directory");
   EXPECT_FALSE(fs::exists(folder / "a.tmp"));
 }
-
-// A limit on file sizes stands in for a full disk: write() comes up short, then fails, the same way.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &old_);
-    const rlimit lower{bytes, old_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &lower);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*handler_)(int);
-};
 
 TEST(AtomicFile, NoSpaceIsAFailureAndTheOldFileStays) {
   TemporaryFolder folder;

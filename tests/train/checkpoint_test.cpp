@@ -1,10 +1,8 @@
 #include "train/checkpoint.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <set>
@@ -13,6 +11,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/file.h"
+#include "base/file_size_limit.h"
 #include "base/rng.h"
 #include "base/temporary_folder.h"
 #include "runtime/checksum.h"
@@ -485,24 +484,6 @@ TEST_F(Checkpoint, AnotherModelIsRefusedByItsFirstTensor) {
 }
 
 // ---- A disk that does not take it --------------------------------------------------------------------------------
-
-// A limit on file sizes stands in for a full disk: writing comes up short, then fails, the same way, for root too.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &old_);
-    const rlimit lower{bytes, old_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &lower);
-  }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit old_{};
-  void (*handler_)(int);
-};
 
 TEST_F(Checkpoint, AFullDiskLeavesEverythingAsItWas) {
   save(5);
