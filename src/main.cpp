@@ -30,11 +30,11 @@ int main(int argc, char** argv) {
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
   app.set_version_flag("--version", GPTMOE_VERSION);
-  int exit_code = 0;
-  gptmoe::add_commands(app, exit_code);
+  gptmoe::add_commands(app);
   try {
     app.parse(argc, argv);
-    return exit_code;
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw gptmoe::Failure("cannot write to standard output");
+    return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     std::fprintf(stderr, "gptmoe: %s\n", describe(app, error, argc > 1 ? argv[1] : "").c_str());

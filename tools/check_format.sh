@@ -4,9 +4,11 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-install_packages clang-format-14
+install_packages clang-format-14 git
 cd "$repo_dir"
-mapfile -t files < <(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+listing=$(git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+[ -n "$listing" ] || die "git lists no sources in $repo_dir"
+mapfile -t files <<<"$listing"
 if [ "${1:-}" = --fix ]; then
   clang-format-14 -i "${files[@]}"
 else

@@ -41,5 +41,5 @@ install_build_tools() {
 build() {
   local preset=$1
   shift
-  (cd "$repo_dir" && cmake --preset "$preset" -G Ninja >/dev/null && cmake --build --preset "$preset" --target "$@")
+  (cd "$repo_dir" && cmake --preset "$preset" >/dev/null && cmake --build --preset "$preset" --target "$@")
 }

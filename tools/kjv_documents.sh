@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Turns the verse listing that `bible -f` prints on standard input into JSON lines, a document per chapter: the verse
-# labels go, the verses of a chapter become its text.
+# labels go, the verses of a chapter become its text, a verse a line.
 set -euo pipefail
+export LC_ALL=C
 awk '
-  # A verse line is "Gen1:1 In the beginning ..."; the book may begin with a digit ("1Sam3:4").
+  # A verse line is "Ge1:1 In the beginning ..."; the book may begin with a digit ("1Sa3:4").
   match($0, /^[0-9]?[A-Za-z]+[0-9]+:[0-9]+ /) {
     label = substr($0, 1, RLENGTH - 1)
     verse = substr($0, RLENGTH + 1)
@@ -13,7 +14,7 @@ awk '
       chapter = label
       body = ""
     }
-    gsub(/\\/, "\\\\", verse)
+    gsub(/\\/, "\\\\\\\\", verse)
     gsub(/"/, "\\\"", verse)
     gsub(/[[:cntrl:]]/, " ", verse)
     body = body (body == "" ? "" : "\\n") verse

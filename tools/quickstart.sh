@@ -4,8 +4,9 @@
 #
 #   tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]
 #
-# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). What is done
-# already (build, tokenizer, shards, finished runs) is not done again.
+# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). FILE is text or
+# JSON lines with a field "text"; DIR holds .txt and .jsonl files. What is done already (build, tokenizer, shards,
+# finished runs) is not done again.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -24,6 +25,9 @@ while [ $# -gt 0 ]; do
     *) die "unknown argument $1; usage: tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]" ;;
   esac
 done
+for number in "steps=$steps" "seeds=$seeds"; do
+  [[ ${number#*=} =~ ^([1-9][0-9]*)?$ ]] || die "--${number%%=*} ${number#*=}: give a whole number above 0"
+done
 if [ -n "$text" ]; then
   [ -e "$text" ] || die "--text $text: no such file or folder"
   text=$(realpath "$text")
@@ -33,35 +37,40 @@ fi
 install_build_tools "${build_packages[@]}"
 say "building"
 cd "$repo_dir"
-cmake --preset release -G Ninja >/dev/null
-cmake --build --preset release --target gptmoe gptmoe-tokenize
+build release gptmoe gptmoe-tokenize
 
-# One folder per text, so that another text never meets an old tokenizer or old runs.
+# One folder per text and content, so that another text never meets an old tokenizer or old runs.
 if [ -n "$text" ]; then
-  name=$(basename "$text" | tr -c 'A-Za-z0-9\n' _)-$(printf '%s' "$text" | cksum | cut -d' ' -f1)
-  data=data/quickstart-$name out=${out:-runs/quickstart-$name}
+  if [ -d "$text" ]; then
+    content=$(find "$text" -type f -printf '%P %s %T@\n' | sort | cksum)
+  else
+    content=$(cksum <"$text")
+  fi
+  name=quickstart-$(basename "$text" | tr -c 'A-Za-z0-9\n' _)-${content%% *}
 else
-  data=data/quickstart out=${out:-runs/quickstart}
+  name=quickstart
 fi
-mkdir -p "$data"
+data=data/$name out=${out:-runs/$name}
 
-if [ -z "$text" ]; then
-  text=$data/kjv.jsonl
-  if [ ! -s "$text" ]; then
+# Written beside and moved into place when complete: an interrupted preparation is begun again.
+if [ ! -d "$data" ]; then
+  rm -rf "$data.tmp"
+  mkdir -p "$data.tmp"
+  documents=$data.tmp/documents.jsonl
+  if [ -z "$text" ]; then
     command -v bible >/dev/null || install_packages bible-kjv
     say "printing the King James Bible"
-    bible -f gen1:1-rev22:21 | tools/kjv_documents.sh >"$text.tmp"
-    mv "$text.tmp" "$text"
+    bible -f gen1:1-rev22:21 | tools/kjv_documents.sh >"$documents"
+  elif [ -f "$text" ] && [[ $text != *.jsonl ]]; then
+    tools/text_documents.sh <"$text" >"$documents"
+  else
+    documents=$text
   fi
-fi
-
-if [ ! -s "$data/tokenizer.json" ]; then
   say "training a tokenizer of 2,048 entries"
-  build/gptmoe-tokenize train --input "$text" --vocab-size 2048 --output "$data/tokenizer.json"
-fi
-if ! compgen -G "$data/train_*.bin" >/dev/null; then
+  build/gptmoe-tokenize train --input "$documents" --vocab-size 2048 --output "$data.tmp/tokenizer.json"
   say "encoding"
-  build/gptmoe-tokenize encode --tokenizer "$data/tokenizer.json" --input "$text" --output "$data" --val-fraction 0.05
+  build/gptmoe-tokenize encode --tokenizer "$data.tmp/tokenizer.json" --input "$documents" --output "$data.tmp" --val-fraction 0.05
+  mv "$data.tmp" "$data"
 fi
 
 overrides=(--set "data.train=$data/train_*.bin" --set "data.val=$data/val_*.bin" --set "data.tokenizer=$data/tokenizer.json")

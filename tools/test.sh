@@ -24,12 +24,12 @@ for binary in "$build_dir"/test_*; do
   status=0
   timeout 900 "$binary" --gtest_brief=1 >"$log" 2>&1 || status=$?
   ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) tests\{0,1\}\.$/\1/p' "$log")
-  bad=$(sed -n 's/^ *\([0-9]*\) FAILED TESTS\{0,1\}$/\1/p' "$log")
+  bad=$(grep -c '^\[  FAILED  \] .* ms)$' "$log" || true)
   # A binary that died before its summary counts as one failure.
-  [ "$status" = 0 ] || bad=${bad:-1}
-  if [ "$status" != 0 ]; then cat "$log"; fi
-  printf '   %-14s %5d passed, %d failed\n' "$(basename "$binary")" "${ok:-0}" "${bad:-0}"
-  passed=$((passed + ${ok:-0})) failed=$((failed + ${bad:-0}))
+  if [ "$bad" = 0 ] && { [ "$status" != 0 ] || [ -z "$ok" ]; }; then bad=1; fi
+  if [ "$bad" != 0 ]; then cat "$log"; fi
+  printf '   %-14s %5d passed, %d failed\n' "$(basename "$binary")" "${ok:-0}" "$bad"
+  passed=$((passed + ${ok:-0})) failed=$((failed + bad))
 done
 [ "$passed" -gt 0 ] || die "no test ran"
 printf '%d passed, %d failed\n' "$passed" "$failed"

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "report/reports.h"
 #include "report/table.h"
+#include "routing/routing_policy.h"
 #include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
@@ -12,8 +13,6 @@
 
 namespace gptmoe {
 namespace {
-
-constexpr int kInterrupted = 130;  // what shells report for a program ended by SIGINT
 
 struct Arguments {
   std::vector<std::string> configs, overrides;
@@ -34,7 +33,7 @@ std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
     const std::string label = std::filesystem::path(path).stem().string();
     if (!labels.insert(label).second)
       user_error(path, ": two configs are named \"", label, "\"; rename one, its name labels the curve");
-    arms.push_back({label, load_config(path, arguments.overrides)});
+    arms.push_back({label, load_config(path, arguments.overrides, check_router)});
   }
   return arms;
 }
@@ -48,7 +47,7 @@ bool finished(const std::filesystem::path& run_dir, const Config& config) {
 
 }  // namespace
 
-void add_compare_command(CLI::App& app, int& exit_code) {
+void add_compare_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
@@ -60,11 +59,14 @@ void add_compare_command(CLI::App& app, int& exit_code) {
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->callback([arguments, &exit_code] {
+  command->callback([arguments] {
     const std::filesystem::path out = arguments->out;
     const std::vector<PlannedArm> planned = plan_arms(*arguments);
     std::vector<Arm> arms;
-    for (const PlannedArm& arm : planned) arms.push_back({arm.label, {}});
+    for (const PlannedArm& arm : planned) {
+      check_run(arm.config);  // before the first trains for hours
+      arms.push_back({arm.label, {}});
+    }
 
     // Seed by seed, so that an interrupted comparison holds pairs.
     for (int64_t s = 0; s < arguments->seeds; ++s) {
@@ -80,10 +82,7 @@ void add_compare_command(CLI::App& app, int& exit_code) {
                       static_cast<long long>(s * std::ssize(planned) + static_cast<int64_t>(i) + 1),
                       static_cast<long long>(arguments->seeds * std::ssize(planned)));
           const TrainOptions options{run_dir, holds_run(run_dir), "the same gptmoe compare command again"};
-          if (train(config, options) == TrainOutcome::interrupted) {
-            exit_code = kInterrupted;
-            return;
-          }
+          if (train(config, options) == TrainOutcome::interrupted) return;
         }
         arms[i].runs.push_back(read_run(run_dir));
       }

@@ -15,7 +15,7 @@ struct Arguments {
 
 }  // namespace
 
-void add_eval_command(CLI::App& app, int& /*exit_code*/) {
+void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("eval", "Perplexity of a checkpoint on token shards");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();

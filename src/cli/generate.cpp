@@ -56,7 +56,7 @@ void run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_generate_command(CLI::App& app, int& /*exit_code*/) {
+void add_generate_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a trained model");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();

@@ -2,6 +2,7 @@
 
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "routing/routing_policy.h"
 #include "train/describe.h"
 
 namespace gptmoe {
@@ -38,13 +39,13 @@ void print_plan(const Config& config) {
 
 }  // namespace
 
-void add_plan_command(CLI::App& app, int& /*exit_code*/) {
+void add_plan_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("plan", "Parameters, memory and work of a run, without running it");
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->callback([arguments] { print_plan(load_config(arguments->config, arguments->overrides)); });
+  command->callback([arguments] { print_plan(load_config(arguments->config, arguments->overrides, check_router)); });
 }
 
 }  // namespace gptmoe

@@ -14,7 +14,7 @@ struct Arguments {
 
 }  // namespace
 
-void add_report_command(CLI::App& app, int& /*exit_code*/) {
+void add_report_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("report", "Write report.html and report.json of finished or running runs");
   command->add_option("runs", arguments->runs, "Run directories; the first is the baseline")->required();

@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/shell_words.h"
+#include "routing/routing_policy.h"
 #include "train/trainer.h"
 
 namespace gptmoe {
@@ -13,15 +14,16 @@ struct Arguments {
   bool resume = false;
 };
 
-std::string resume_command(const Arguments& arguments, const std::string& out) {
-  std::string command = "gptmoe train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
+std::string resume_command(const std::string& program, const Arguments& arguments, const std::string& out) {
+  std::string command =
+      shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
   for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
   return command;
 }
 
 }  // namespace
 
-void add_train_command(CLI::App& app, int& /*exit_code*/) {
+void add_train_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("train", "Train the run that a config describes");
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
@@ -29,11 +31,11 @@ void add_train_command(CLI::App& app, int& /*exit_code*/) {
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--resume", arguments->resume, "Go on from the run directory's last checkpoint");
-  command->callback([arguments] {
-    const Config config = load_config(arguments->config, arguments->overrides);
+  command->callback([&app, arguments] {
+    const Config config = load_config(arguments->config, arguments->overrides, check_router);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(*arguments, out)});
+    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)});
   });
 }
 

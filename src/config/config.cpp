@@ -64,7 +64,8 @@ bool on_one_path(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
+                   const ConfigCheck& check) {
   const std::string file = path.string();
   json root = parse_strict_json(read_text_file(path), file, true);
   std::vector<Override> changes;
@@ -73,7 +74,9 @@ Config load_config(const std::filesystem::path& path, const std::vector<std::str
     apply_override(changes.back(), root);
   }
   try {
-    return parse_config(root, file);
+    const Config config = parse_config(root, file);
+    if (check) check(config, file);
+    return config;
   } catch (const ConfigError& error) {
     for (auto change = changes.rbegin(); change != changes.rend(); ++change)
       if (on_one_path(error.path, change->path))

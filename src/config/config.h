@@ -3,6 +3,7 @@
 // Hugging Face where it has a name. parse_config() fills in every default and checks every rule that needs no data.
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -123,7 +124,10 @@ Config parse_config(const nlohmann::json& json, const std::string& file);
 
 // Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string; objects
 // on the way are created), parses. An error at an overridden key starts with `--set path.to.key` instead of the file.
-Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+// `check` judges what this room cannot (the router's block belongs to its policy) and throws ConfigError like the rest.
+using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
+Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
+                   const ConfigCheck& check = {});
 
 // Every field, defaults filled in, in the order above; parse_config(to_json(c)) == c.
 nlohmann::ordered_json to_json(const Config& config);

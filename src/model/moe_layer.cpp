@@ -1,16 +1,6 @@
 #include "model/moe_layer.h"
 
 namespace gptmoe {
-namespace {
-
-RouterSetup router_setup(const ModelConfig& config) {
-  const auto layers = static_cast<double>(config.moe_layers());
-  return {config.num_experts,    config.num_experts_per_tok,           config.hidden_size,
-          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers};
-}
-
-}  // namespace
-
 MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router)
     : params_(declare.params),
       policy_(make_routing_policy(router, router_setup(declare.config))),

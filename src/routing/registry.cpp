@@ -26,6 +26,12 @@ constexpr Entry kRegistry[] = {GPTMOE_ROUTERS(ENTRY)};
 
 }  // namespace
 
+RouterSetup router_setup(const ModelConfig& config) {
+  const auto layers = static_cast<double>(config.moe_layers());
+  return {config.num_experts,    config.num_experts_per_tok,           config.hidden_size,
+          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers};
+}
+
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file) {
   JsonSection block(config.block, "router", file);
@@ -42,6 +48,10 @@ std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, c
   for (const std::string& type : types) known += (known.empty() ? "\"" : ", \"") + type + "\"";
   block.fail("type", text("unknown router \"", config.type, "\"; known: ", known,
                           nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+}
+
+void check_router(const Config& config, const std::string& file) {
+  make_routing_policy(config.router, router_setup(config.model), file);
 }
 
 }  // namespace gptmoe

@@ -78,4 +78,10 @@ class RoutingPolicy {
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file = "config");
 
+// The setup of one MoE layer of a model.
+RouterSetup router_setup(const ModelConfig& config);
+
+// Throws what make_routing_policy() would, whether or not a layer of the model is a mixture: for load_config().
+void check_router(const Config& config, const std::string& file);
+
 }  // namespace gptmoe

@@ -15,8 +15,8 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// x =: element i is a pure function of (seed, name, i), whatever the dtype (values are rounded to float first, so that a
-// double-precision model starts from the same weights).
+// x =: element i is a pure function of (seed, name, i), whatever the dtype (values are rounded to float first, so that
+// a double-precision model starts from the same weights).
 void initialize_tensor(const Tensor& x, const Init& init, uint64_t seed, const std::string& name);
 
 }  // namespace gptmoe

@@ -149,7 +149,8 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
   std::string remedy = "there is no earlier checkpoint beside it: start the run again";
   for (const auto& [step, path] : checkpoints_in(self.parent_path()))
-    if (step < own_step) remedy = "use an earlier checkpoint: " + path.string();
+    if (step < own_step)
+      remedy = "remove " + self.string() + ", then the earlier " + path.filename().string() + " is used";
   return remedy;
 }
 

@@ -22,12 +22,14 @@ void for_each_row(const std::filesystem::path& path, Visit&& visit) {
   if (!std::filesystem::exists(path)) return;
   const std::string content = read_text_file(path);
   size_t begin = 0;
-  while (begin < content.size()) {
+  for (int64_t number = 1; begin < content.size(); ++number) {
     const size_t end = content.find('\n', begin);
     if (end == std::string::npos) return;
     const std::string_view line(content.data() + begin, end - begin + 1);
     const json row = json::parse(line, nullptr, false);
-    if (row.is_object() && row.contains("event") && row.contains("step")) visit(line, row);
+    if (!row.is_object() || !row.contains("event") || !row.contains("step") || !row["step"].is_number_integer())
+      user_error(path.string(), ":", number, ": not a row of metrics; remove the line");
+    visit(line, row);
     begin = end + 1;
   }
 }

@@ -1,19 +1,21 @@
 #include "train/stop_signal.h"
 
 #include <csignal>
+#include <iterator>
 
 namespace gptmoe {
 namespace {
 
+constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP};
+
 volatile std::sig_atomic_t stop_requested = 0;
 
-struct sigaction previous_int, previous_term;
+struct sigaction previous[std::size(kStops)], previous_pipe;
 
-// The next signal, either of the two, takes its default action.
+// The next signal, any of them, takes its default action.
 extern "C" void note_stop(int) {
   stop_requested = 1;
-  signal(SIGINT, SIG_DFL);
-  signal(SIGTERM, SIG_DFL);
+  for (int stop : kStops) signal(stop, SIG_DFL);
 }
 
 }  // namespace
@@ -23,13 +25,17 @@ StopSignal::StopSignal() {
   struct sigaction action {};
   action.sa_handler = note_stop;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGINT, &action, &previous_int);
-  sigaction(SIGTERM, &action, &previous_term);
+  for (size_t i = 0; i < std::size(kStops); ++i) {
+    sigaction(kStops[i], nullptr, &previous[i]);
+    if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);  // nohup stays in force
+  }
+  action.sa_handler = SIG_IGN;  // a reader that went away must not cost the run
+  sigaction(SIGPIPE, &action, &previous_pipe);
 }
 
 StopSignal::~StopSignal() {
-  sigaction(SIGINT, &previous_int, nullptr);
-  sigaction(SIGTERM, &previous_term, nullptr);
+  for (size_t i = 0; i < std::size(kStops); ++i) sigaction(kStops[i], &previous[i], nullptr);
+  sigaction(SIGPIPE, &previous_pipe, nullptr);
 }
 
 bool StopSignal::requested() const { return stop_requested != 0; }

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-StepResult summarize(const Config& config, Instance& instance, int64_t micro_batches, int64_t world_size) {
+StepResult summarize(const Config& config, Instance& instance, int64_t micro_batches) {
   StepResult result;
   const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
   result.loss = host_value(instance.loss_sum_1(), 0) / tokens;
@@ -27,8 +27,7 @@ StepResult summarize(const Config& config, Instance& instance, int64_t micro_bat
       result.expert_load_max = std::max(result.expert_load_max, load);
       result.expert_load_min = std::min(result.expert_load_min, load);
     }
-    result.load_balance_loss +=
-        host_value(sums_LW, layer * width + experts) * share / static_cast<double>(layers * world_size);
+    result.load_balance_loss += host_value(sums_LW, layer * width + experts) * share / static_cast<double>(layers);
   }
   return result;
 }
@@ -62,12 +61,13 @@ StepResult train_step(const Config& config, Instance& instance, Ops& ops, Commun
 
   communicator.all_reduce_sum(gpt.params().grads());
   communicator.all_reduce_sum(instance.loss_sum_1());
+  if (a.router_stats_LW.present()) communicator.all_reduce_mean(instance.router_sums_LW());
   adamw.measure_norm(pass, gpt.params());
   require_finite_gradients(instance, ops, step);
   adamw.step(pass, gpt.params(),
              learning_rate_at(step, config.schedule, config.optimizer.learning_rate, config.train.steps), step + 1);
   gpt.end_step(pass);
-  return summarize(config, instance, micro_batches, ranks);
+  return summarize(config, instance, micro_batches);
 }
 
 }  // namespace gptmoe

@@ -65,6 +65,7 @@ class Trainer {
 
   Progress progress_;
   int64_t saved_step_ = -1;
+  std::optional<RunLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   // Since the last train row.
@@ -86,16 +87,19 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
 }
 
 void Trainer::open_run() {
+  instance_.commit(*ops_);  // first: a run that does not fit leaves no trace
   std::optional<std::filesystem::path> checkpoint;
   if (options_.resume) {
     if (!holds_run(options_.out))
       user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
+    lock_.emplace(options_.out);
     continue_run_directory(options_.out, config_);
     checkpoint = latest_checkpoint(options_.out);
+    if (!checkpoint) std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
   } else {
     start_run_directory(options_.out, config_);
+    lock_.emplace(options_.out);
   }
-  instance_.commit(*ops_);
   if (checkpoint)
     restore(*checkpoint);
   else
@@ -224,6 +228,8 @@ TrainOutcome Trainer::interrupt() {
 }
 
 }  // namespace
+
+void check_run(const Config& config) { Trainer(config, {}); }
 
 TrainOutcome train(const Config& config, const TrainOptions& options) { return Trainer(config, options).run(); }
 

@@ -15,6 +15,9 @@ struct TrainOptions {
 
 enum class TrainOutcome { finished, interrupted };
 
+// Everything that can be wrong with a run before it starts: backend, shards, layout. Throws as train() would.
+void check_run(const Config& config);
+
 // Trains `config` in options.out, printing the first screen and progress. Saves before it evaluates; SIGINT or SIGTERM
 // finishes the step, saves and returns `interrupted`. Throws UserError for bad input, Failure when the machine or the
 // numbers fail; the last checkpoint then stands.

@@ -21,7 +21,7 @@ class CommandLine : public ::testing::Test {
   }
   ProcessResult succeed(const std::vector<std::string>& arguments, const ProcessOptions& options = {}) {
     const ProcessResult result = gptmoe(arguments, options);
-    EXPECT_EQ(result.exit_code, 0) << result.err;
+    if (result.exit_code != 0) throw std::runtime_error(text("exit code ", result.exit_code, ": ", result.err));
     EXPECT_EQ(result.err, "");
     for (const char* control : {"\r", "\033"}) EXPECT_EQ(result.out.find(control), std::string::npos);
     return result;

@@ -6,15 +6,15 @@ namespace {
 
 using nlohmann::json;
 
-// Long enough to be hit in the middle: some 1,500 steps of about half a millisecond.
-constexpr int64_t kSteps = 1500;
+// Long enough to be hit in the middle: some 1,200 steps of about half a millisecond.
+constexpr int64_t kSteps = 1200;
 
 class Interruption : public CommandLine {
  protected:
   void SetUp() override {
     write_config("run.json", {{"train", {{"steps", kSteps}, {"eval_every", 100}}},
                               {"router", {{"type", "default"}}},
-                              {"checkpoint", {{"every", 50}, {"keep", 2}}}});
+                              {"checkpoint", {{"every", 150}, {"keep", 2}}}});
     succeed({"train", "run.json", "--out", "whole"});
   }
 
@@ -37,14 +37,13 @@ class Interruption : public CommandLine {
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 0) << result.signal;
     EXPECT_EQ(result.err, "");
-    const std::string remedy = "saved. To go on:\n  gptmoe ";
+    const std::string remedy = "saved. To go on:\n  ";
     const size_t at = result.out.find(remedy);
     ASSERT_NE(at, std::string::npos) << result.out;
     EXPECT_EQ(result.out.find("\r"), std::string::npos);
-    ASSERT_LT(latest_checkpoint(files_ / "run")->filename().string(), "step_00001500");
+    ASSERT_LT(latest_checkpoint(files_ / "run")->filename().string(), "step_00001200");
 
-    const std::string command = gptmoe_binary() + " " + result.out.substr(at + remedy.size());
-    const ProcessResult resumed = run(folder(), {"/bin/sh", "-c", command});
+    const ProcessResult resumed = run(folder(), {"/bin/sh", "-c", result.out.substr(at + remedy.size())});
     EXPECT_EQ(resumed.exit_code, 0) << resumed.err;
     expect_contains(resumed.out, "resumed at step");
     expect_same_run(files_ / "whole", files_ / "run");
@@ -55,13 +54,28 @@ TEST_F(Interruption, ByTheKeyboard) { interrupt_and_resume(SIGINT); }
 
 TEST_F(Interruption, ByTheScheduler) { interrupt_and_resume(SIGTERM); }
 
+TEST_F(Interruption, ByTheTerminalThatCloses) { interrupt_and_resume(SIGHUP); }
+
+TEST_F(Interruption, NotByASecondTrainer) {
+  Process process(folder(), train_command(false));
+  process.wait_until([&] { return metrics_bytes() > 2000; });
+  process.kill(SIGSTOP);
+  fs::create_directory(files_ / "elsewhere");
+  const ProcessResult second =
+      run_gptmoe(files_ / "elsewhere", {"train", "../run.json", "--out", "../run", "--resume"});
+  process.kill(SIGCONT);
+  fail(second, 2, {"run: another process is training in this run directory"});
+  EXPECT_EQ(process.wait().exit_code, 0);
+  expect_same_run(files_ / "whole", files_ / "run");
+}
+
 TEST_F(Interruption, ByAKillAtAnyMoment) {
   const Rng rng(2024, 0);
   bool started = false;
   for (uint64_t kill = 0; kill < 6; ++kill) {
     Process process(folder(), train_command(started));
     const int64_t before = metrics_bytes();
-    const auto grown = static_cast<int64_t>(rng.below(2 * kill, 90000));
+    const auto grown = static_cast<int64_t>(rng.below(2 * kill, 200000));
     process.wait_until([&] { return metrics_bytes() != before && metrics_bytes() > grown; });
     std::this_thread::sleep_for(std::chrono::microseconds(rng.below(2 * kill + 1, 3000)));
     process.kill(SIGKILL);

@@ -91,7 +91,6 @@ class Process {
       setrlimit(RLIMIT_FSIZE, &limit);
     }
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
-    setenv("OMP_WAIT_POLICY", "passive", 1);
     execv(argv[0], argv);
     _exit(127);
   }

@@ -399,7 +399,7 @@ TEST_F(Checkpoint, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {
       put(at(20) / name, i, static_cast<char>(whole[i] ^ mask));
       const std::string why = message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); });
       EXPECT_EQ(why.find((at(20) / name).string() + ": does not match its"), 0u) << i << ": " << why;
-      EXPECT_TRUE(contains(why, "; use an earlier checkpoint: " + at(10).string())) << why;
+      EXPECT_TRUE(contains(why, "; remove " + at(20).string() + ", then the earlier step_00000010 is used")) << why;
       put(at(20) / name, i, whole[i]);
     }
   }
@@ -434,8 +434,8 @@ TEST_F(Checkpoint, AMissingFileIsNamed) {
   for (const std::string& name : kAllFiles) {
     fs::rename(at(20) / name, folder_ / name);
     EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); }),
-              (at(20) / name).string() +
-                  ": cannot open: No such file or directory; use an earlier checkpoint: " + at(10).string());
+              (at(20) / name).string() + ": cannot open: No such file or directory; remove " + at(20).string() +
+                  ", then the earlier step_00000010 is used");
     fs::rename(folder_ / name, at(20) / name);
   }
 }

@@ -15,14 +15,30 @@ void (*action_of(int signal))(int) {
 }
 
 TEST(StopSignal, NotesTheFirstAndLeavesTheNextToTheSystem) {
-  for (int signal : {SIGINT, SIGTERM}) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const StopSignal stop;
     EXPECT_FALSE(stop.requested());
     raise(signal);
     EXPECT_TRUE(stop.requested());
-    EXPECT_EQ(action_of(SIGINT), SIG_DFL);
-    EXPECT_EQ(action_of(SIGTERM), SIG_DFL);
+    for (int next : {SIGINT, SIGTERM, SIGHUP}) EXPECT_EQ(action_of(next), SIG_DFL);
   }
+}
+
+TEST(StopSignal, AReaderThatGoesAwayIsNoReasonToStop) {
+  const StopSignal stop;
+  raise(SIGPIPE);
+  EXPECT_FALSE(stop.requested());
+}
+
+TEST(StopSignal, KeepsToNohup) {
+  std::signal(SIGHUP, SIG_IGN);
+  {
+    const StopSignal stop;
+    raise(SIGHUP);
+    EXPECT_FALSE(stop.requested());
+  }
+  EXPECT_EQ(action_of(SIGHUP), SIG_IGN);
+  std::signal(SIGHUP, SIG_DFL);
 }
 
 TEST(StopSignal, LeavesThingsAsTheyWere) {
