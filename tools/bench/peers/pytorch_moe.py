@@ -28,7 +28,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
     "MKL_ENABLE_INSTRUCTIONS": "AVX512",
 }
-if __name__ == "__main__" and any(name not in os.environ for name in ENVIRONMENT):
+if __name__ == "__main__" and "--plain" not in sys.argv and any(name not in os.environ for name in ENVIRONMENT):
     os.execve(sys.executable, [sys.executable, *sys.argv], {**ENVIRONMENT, **os.environ})
 
 import torch
@@ -263,6 +263,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10, help="steps in a timed round")
     parser.add_argument("--warmup", type=int, default=5, help="steps before the first round")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds; their median is reported")
+    parser.add_argument("--plain", action="store_true", help="leave the environment as it is: PyTorch out of the box")
     parser.add_argument("--compile", action="store_true", help="time torch.compile besides eager")
     options = parser.parse_args()
     config = read_config(options.config)

@@ -4,7 +4,8 @@
     python3 side_by_side.py CONFIG.json [--rounds 5] [--threads 1,2] [--compile] [--bench build/bench_step]
 
 Every round runs each setting once, one after another, so that a machine that slows down slows all of them. The ratio is
-taken between the medians of the best settings of either side: each at its own best thread count.
+taken from the median of our best thread count. PyTorch runs twice: with the environment that pytorch_moe.py found
+fastest (heap pages kept, MKL allowed AVX-512), and as it comes.
 """
 import argparse
 import json
@@ -41,11 +42,12 @@ def main():
             for row in rows_of(command, environment):
                 rates.setdefault(("gptmoe", int(threads)), []).append(row["tokens_per_second"])
                 shares.setdefault(("gptmoe", int(threads)), []).append(row["share_of_matrix_rate"])
-        command = [sys.executable, os.path.join(HERE, "pytorch_moe.py"), options.config, "--threads", options.threads,
-                   "--rounds", "1"] + (["--compile"] if options.compile else [])
-        for row in rows_of(command):
-            rates.setdefault((f"PyTorch {row['version']} {row['mode']}", row["threads"]), []).append(
-                row["tokens_per_second"])
+        for environment, flags in (("tuned environment", []), ("out of the box", ["--plain"])):
+            command = [sys.executable, os.path.join(HERE, "pytorch_moe.py"), options.config, "--threads",
+                       options.threads, "--rounds", "1", *flags] + (["--compile"] if options.compile else [])
+            for row in rows_of(command):
+                name = f"PyTorch {row['version']} {row['mode']}, {environment}"
+                rates.setdefault((name, row["threads"]), []).append(row["tokens_per_second"])
 
     medians = {setting: statistics.median(values) for setting, values in rates.items()}
     ours = max(value for (name, _), value in medians.items() if name == "gptmoe")
