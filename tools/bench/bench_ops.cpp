@@ -37,7 +37,8 @@ Timing time_pass(const gptmoe::OpPass& pass, Ops& ops, CaseRun& run) {
   return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-void benchmark_pass(const std::string& name, const char* pass_name, const gptmoe::OpPass& pass, Ops& ops, CaseRun& run) {
+void benchmark_pass(const std::string& name, const char* pass_name, const gptmoe::OpPass& pass, Ops& ops,
+                    CaseRun& run) {
   gptmoe::PlanOps plan(ops.compute_dtype(), ops.statistics_dtype());
   run.take_bytes_named();
   pass(plan, run);
