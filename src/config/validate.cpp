@@ -1,5 +1,7 @@
 #include "config/validate.h"
 
+#include <algorithm>
+
 #include "config/json_section.h"
 
 namespace gptmoe {
@@ -100,6 +102,10 @@ void check_totals(const Config& config, const Rules& rules) {
                               real(model.vocab_size);
   rules.require(tokens * token_values < kMost, "train.micro_batch_size",
                 "one micro-batch would be more than a 64-bit count of bytes can hold; lower it or sequence_length");
+  constexpr double kMostRows = 2147483648.0;  // routed rows are indexed with 32 bits; a router may run every expert
+  rules.require(tokens * std::max(1.0, real(model.num_experts)) < kMostRows, "train.micro_batch_size",
+                "one micro-batch would have more (token, expert) pairs than a 32-bit index can count; lower it or "
+                "sequence_length");
   rules.require(
       real(config.train.steps) * real(config.train.global_batch_size) * real(config.train.sequence_length) < kMost,
       "train.steps", "the run's tokens would be more than a 64-bit count can hold; lower it");

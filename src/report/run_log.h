@@ -19,7 +19,7 @@ struct TrainRow {
   double lr = 0;
   double grad_norm = 0;  // before clipping
   double tokens_per_second = 0;
-  std::optional<double> mfu;                // share of the device's peak; unknown on a CPU
+  std::optional<double> mfu;                // model FLOP/s over the device's peak (CPU: its measured matrix rate)
   std::optional<double> load_balance_loss;  // absent in dense models; 1 = balanced
 };
 

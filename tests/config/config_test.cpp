@@ -143,6 +143,9 @@ const Rule kRunRules[] = {
     {R"({"train": {"eval_every": -1}})", "train.eval_every: must be a whole number from 0 to 1099511627776, not -1"},
     {R"({"train": {"recompute": "all"}})", "train.recompute: must be one of \"none\", \"block\", not \"all\""},
     {R"({"train": {"batch_size": 4}})", "train.batch_size: unknown key; did you mean \"micro_batch_size\"?"},
+    {R"({"train": {"micro_batch_size": 16777216, "sequence_length": 128}})",
+     "train.micro_batch_size: one micro-batch would have more (token, expert) pairs than a 32-bit index can count; "
+     "lower it or sequence_length"},
     {R"({"train": {"micro_batch_size": 16777216, "sequence_length": 16777216}})",
      "train.micro_batch_size: one micro-batch would be more than a 64-bit count of bytes can hold; lower it or "
      "sequence_length"},
