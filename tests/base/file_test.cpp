@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/error_message.h"
 #include "base/file_size_limit.h"
 #include "base/temporary_folder.h"
 
@@ -13,17 +14,6 @@ namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <typename Error, typename Action>
-std::string message(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 TEST(MappedFile, ReadsTheBytes) {
   TemporaryFolder folder;

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/error_message.h"
 #include "base/file.h"
 #include "base/file_size_limit.h"
 #include "base/rng.h"
@@ -88,17 +89,6 @@ class Model {
   Tensor values_, m_, v_;
   StateId vectors_, scratch_;
 };
-
-template <typename Error, typename Action>
-std::string message(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
