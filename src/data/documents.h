@@ -2,53 +2,110 @@
 // Text inputs as a sequence of documents:
 //   *.txt    one document, the bytes as they are
 //   *.jsonl  one document a line: the string in one field of a JSON object; blank lines are skipped
-//   folder   every .txt and .jsonl file below it, sorted by path; other files are counted, not read
-//   -        standard input, one document
-// Empty documents are skipped.
+//   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
+//   folder   every such file below it, sorted by path; other files are counted, not read
+//   a*.txt   shell pattern: what it matches, sorted by path, files and folders
+//   -        standard input, plain or compressed: a text, one document, or, where its first byte that is not white space
+//            is "{", JSON lines
+// Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
+// turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
+#include <atomic>
 #include <cstdint>
-#include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/file.h"
-
 namespace gptmoe {
+
+struct TextInput {
+  std::vector<std::string> paths;           // files, folders, patterns, "-"
+  std::string field = "text";               // of .jsonl
+  int64_t max_line_bytes = int64_t{32} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
+  bool skip_errors = false;                 // count and go on, rather than throw, where a line or a file is damaged
+};
+
+struct InputFile {
+  std::string path;
+  int64_t bytes;  // on disk; 0 for standard input
+};
+
+// Where a reader stands between two batches.
+struct InputPosition {
+  int64_t file = 0;  // index in DocumentReader::files()
+  int64_t byte = 0;  // of its text, decompressed
+  int64_t line = 0;  // complete lines before `byte` (.jsonl)
+};
+
+// A stretch of one input file as it was read: whole lines of a .jsonl, or a piece of a .txt.
+struct TextBatch {
+  std::string bytes;  // capacity leaves room for the parser's padding
+  std::string path;   // for messages
+  bool json_lines = false;
+  InputPosition begin, end;
+  bool begins_document = true, ends_document = true;  // of a .txt
+  std::optional<uint64_t> document_hash;              // of a .txt in several pieces, where asked for: hash_bytes of all
+  std::vector<std::string> errors;                    // skipped by the reader: one line each, naming the place
+};
 
 class DocumentReader {
  public:
-  // Finds the files without reading them. `field` is the one that holds the text in .jsonl. Throws UserError when an
-  // input does not exist, is of another kind, or is a folder without text.
-  explicit DocumentReader(const std::vector<std::string>& inputs, std::string field = "text");
+  // Finds the files without reading them. Throws UserError when an input does not exist, is of another kind, or is a
+  // folder or pattern without text. Batches hold about `batch_bytes` (a line is never cut, so sometimes more).
+  explicit DocumentReader(TextInput input, int64_t batch_bytes = int64_t{1} << 20);
+  ~DocumentReader();
 
-  // The next document, valid until the next call; nothing at the end. Throws UserError naming file and line,
-  // and at the end if there was no document at all.
-  std::optional<std::string_view> next();
+  // From now on a .txt that comes in pieces has its document_hash, at the price of reading it twice. Standard input
+  // that is longer than a piece is a UserError then.
+  void hash_long_documents();
 
-  // For progress: bytes consumed, and the total (of files only; standard input is not known beforehand).
-  int64_t bytes_read() const { return bytes_done_ + static_cast<int64_t>(cursor_); }
-  int64_t bytes_total() const { return bytes_total_; }
-  int64_t files() const { return std::ssize(files_); }
+  // Continues where an earlier reader of the same input stood; a compressed file is read up to there and discarded.
+  // Throws UserError for standard input.
+  void seek(const InputPosition& position);
+
+  // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
+  // after an ASCII letter or digit with a space or newline to follow. Throws UserError naming file and line or byte:
+  // unreadable, damaged compression, a line longer than max_line_bytes. With skip_errors the batch carries the message
+  // instead and the reader goes on with the next line, or the next file where the damage has no end.
+  std::optional<TextBatch> next();
+
+  const TextInput& input() const { return input_; }
+  const std::vector<InputFile>& files() const { return files_; }
   int64_t files_ignored() const { return ignored_; }  // in folders
+  // For progress, from any thread: bytes consumed on disk, of all files' bytes.
+  int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
+  int64_t bytes_total() const { return bytes_total_; }
 
  private:
-  void add_folder(const std::filesystem::path& folder);
-  bool open_next_file();
-  std::string_view next_in_file();
-  std::string_view json_document(std::string_view line);
+  TextInput input_;
+  std::vector<InputFile> files_;
+  int64_t bytes_total_ = 0, ignored_ = 0;
+  std::atomic<int64_t> bytes_read_ = 0;
+};
 
-  std::string field_;
-  std::vector<std::filesystem::path> files_;
-  int64_t bytes_total_ = 0, bytes_done_ = 0, ignored_ = 0;
+// A document, or a piece of a long one.
+struct DocumentPiece {
+  std::string_view text;  // never empty; valid during the visit
+  bool begins, ends;
+  std::optional<uint64_t> hash;  // of the whole document where it is known; a whole piece leaves it to the visitor
+};
 
-  size_t next_file_ = 0;
-  bool any_ = false;  // document delivered
-  std::optional<MappedFile> map_;
-  std::string_view content_;  // of the open file
-  size_t cursor_ = 0;         // in content_
-  int64_t line_ = 0;
-  std::string storage_;  // what the last document points to, where not to the file itself
+// One per thread.
+class DocumentParser {
+ public:
+  explicit DocumentParser(const TextInput& input);
+  ~DocumentParser();
+
+  // Calls visit for every document of the batch, in order. Throws UserError naming file, line and remedy: not JSON, no
+  // such field, not a string, invalid UTF-8. With skip_errors such lines are appended to `errors` as messages.
+  void parse(const TextBatch& batch, const std::function<void(const DocumentPiece&)>& visit,
+             std::vector<std::string>& errors);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace gptmoe

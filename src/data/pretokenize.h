@@ -2,20 +2,32 @@
 // How text is cut into words before byte-pair encoding; merges never cross a cut.
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string_view>
 
 namespace gptmoe {
+
+// The patterns that tokenizers in use share, by the name of who brought them. Alternatives are tried from left to
+// right at every word's begin. Each byte of malformed UTF-8 counts as one character outside all classes.
+//   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+         (Radford et al. 2019)
+//   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+
+//           |\s+(?!\S)|\s+
+//   cl100k  as llama3, but white space that ends the text is one word (\s++$ comes before \s*[\r\n])   (tiktoken)
+//   qwen2   as llama3, with \p{N} in place of \p{N}{1,3}
+enum class SplitPattern : uint8_t { gpt2, llama3, cl100k, qwen2 };
+
+std::string_view name_of(SplitPattern pattern);
+std::optional<SplitPattern> split_pattern_of(std::string_view name);
+// "gpt2, llama3, cl100k or qwen2", for messages.
+std::string_view split_pattern_names();
+
+// The end of the word that starts at text[begin], begin < text.size(). Words are never empty and together are the text.
+size_t word_end(SplitPattern pattern, std::string_view text, size_t begin);
 
 enum class CharClass : uint8_t { letter, number, space, other };
 
 // Unicode's \p{L}, \p{N} and \s (White_Space); everything else, kMalformed included, is `other`.
 CharClass char_class(uint32_t code_point);
-
-// The end of the word that starts at text[begin], begin < text.size(). Words follow GPT-2's pattern
-//   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// (Radford et al. 2019): contractions; a run of letters, of digits or of other characters, each with one space ahead of
-// it; white space, of which a word's own leading space is left to the word. Each byte of malformed UTF-8 counts as one
-// character of class `other`. Words are never empty and together are the text.
-size_t gpt2_word_end(std::string_view text, size_t begin);
 
 }  // namespace gptmoe

@@ -10,25 +10,32 @@
 #include <vector>
 
 #include "data/bpe.h"
+#include "data/pretokenize.h"
 
 namespace gptmoe {
 
-// Ends every document in a shard.
+// What our own tokenizers end documents with.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 // A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
-// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words.
+// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those that
+// are looked for in the text as it is, then, in what remains, those looked for in the normalized text.
 struct AddedToken {
   int32_t id;
   bool special;
+  bool normalized = false;
 };
 
 constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds what a damaged file can allocate
 
 struct Vocabulary {
   std::vector<std::string> tokens;  // (V) what each id stands for, as bytes; empty = an unused id
-  std::vector<Merge> merges;        // by rank; results are no added tokens
+  std::vector<Merge> merges;        // by rank, not falling; results are no added tokens
   std::vector<AddedToken> added;
+  SplitPattern pattern = SplitPattern::gpt2;
+  bool nfc = false;          // text is brought to Unicode's form NFC first; then decode gives that form back
+  bool whole_words = false;  // a word that is a token is that token, whatever merging would make of it
+  std::optional<int32_t> end_of_text;  // ends every document in a shard
 };
 
 // Words already encoded. One per thread; a full cache keeps what it has, the frequent words come first anyway.
@@ -53,16 +60,15 @@ class Tokenizer {
   explicit Tokenizer(Vocabulary vocabulary);
 
   int64_t vocab_size() const { return std::ssize(vocabulary_.tokens); }  // highest id + 1
-  // The id of kEndOfText, if the vocabulary has one.
-  std::optional<int32_t> end_of_text() const { return end_of_text_; }
+  std::optional<int32_t> end_of_text() const { return vocabulary_.end_of_text; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
   // Whether `id` stands for something.
   bool knows(int32_t id) const {
     return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
   }
 
-  // ids += the tokens of `text`, split into words by gpt2_word_end(). The text of a special token is ordinary text
-  // here. decode(encode(text)) == text for all bytes.
+  // ids += the tokens of `text`, normalized and split into words as the vocabulary says. The text of a special token is
+  // ordinary text here. decode(encode(text)) == text for all bytes, where nfc is off.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
 

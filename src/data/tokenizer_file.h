@@ -1,18 +1,31 @@
 #pragma once
-// Hugging Face's tokenizer.json, as far as it describes GPT-2's kind of tokenizer: a BPE model over GPT-2's byte names
-// (byte_alphabet.h), split by GPT-2's pattern, with added tokens. Both libraries read each other's files and produce
-// the same ids, but for one thing: here the text of a special token ("<|endoftext|>") in a document is ordinary text.
+// Tokenizers on disk. Byte-level BPE in every layout people have:
+//   tokenizer.json          Hugging Face's format: GPT-2, GPT-NeoX, Llama-3, OLMo, Qwen layouts; ours
+//   vocab.json, merges.txt  GPT-2's own pair of files
+//   *.tiktoken, *.model     tiktoken's rank file: a line is a token in base64, a space, its rank
+//   a folder                tokenizer.json in it, else vocab.json and merges.txt, else the one rank file
+// What would change the ids and cannot be represented here (another model, normalizer, pre-tokenizer, ...) is refused
+// by name. The one deliberate difference: the text of a special token ("<|endoftext|>") in a document is ordinary text,
+// and nothing is put around a document, as with add_special_tokens=False.
 #include <filesystem>
+#include <optional>
+#include <string>
 
 #include "data/tokenizer.h"
 
 namespace gptmoe {
 
-// Throws UserError naming file and JSON path: not JSON, a missing part, or a feature that would change the ids and is
-// not offered here (another model type, normalizer, pre-tokenizer, ...).
-Tokenizer load_tokenizer(const std::filesystem::path& path);
+struct TokenizerOptions {
+  std::optional<SplitPattern> pattern = {};  // of a rank file, which does not say; an error with other files
+  std::string end_of_text = {};              // its text; empty: the first of the usual names that the file has
+};
 
-// Replaces `path` at once.
+// Throws UserError naming file and JSON path, line or byte: not what it should be, a missing part, merges that
+// contradict the vocabulary, or a feature that is not offered here.
+Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options = {});
+
+// Writes tokenizer.json, replacing `path` at once. Throws UserError for what that format cannot say (a rank file's
+// merges).
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
 
 }  // namespace gptmoe
