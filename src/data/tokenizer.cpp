@@ -70,34 +70,35 @@ void Tokenizer::encode_normalized(std::string_view text, WordCache& cache, std::
   encode_around(in_normalized_, text, ids, [&](std::string_view rest) { encode_words(rest, cache, ids); });
 }
 
+// In blocks of words: cut, then look up, so that the memory the look-ups need is on its way while the rest is cut.
 void Tokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
-  std::array<int32_t, 4096> buffer;  // appending to a vector one by one takes longer
-  size_t buffered = 0;
-  const auto flush = [&] {
-    ids.insert(ids.end(), buffer.begin(), buffer.begin() + static_cast<int64_t>(buffered));
-    buffered = 0;
-  };
+  constexpr size_t kBlock = 32;
+  std::array<WordCache::Key, kBlock> keys;
+  std::array<int32_t, kBlock * WordCache::kMaxBytes> buffer;  // appending to a vector one by one takes longer
   for (size_t begin = 0; begin < text.size();) {
-    const size_t end = word_end(vocabulary_.pattern, text, begin);
-    const std::string_view word = text.substr(begin, end - begin);
-    if (buffer.size() - buffered < WordCache::kMaxBytes) flush();
-    if (word.size() <= WordCache::kMaxBytes) {
-      const WordCache::Key key = WordCache::key_of(word, text.size() - begin);
-      const size_t known = cache.find(key, &buffer[buffered]);
-      buffered += known;
-      if (known == 0) {
-        flush();
-        const size_t first = ids.size();
-        encode_new_word(word, ids);
-        cache.insert(key, std::span(ids).subspan(first));
-      }
-    } else {
-      flush();
-      encode_new_word(word, ids);
+    size_t words = 0;
+    for (; words < kBlock && begin < text.size(); ++words) {
+      const size_t end = word_end(vocabulary_.pattern, text, begin);
+      keys[words] = WordCache::key_of(text.substr(begin, end - begin), text.size() - begin);
+      cache.prefetch(keys[words]);
+      begin = end;
     }
-    begin = end;
+    size_t buffered = 0;
+    const auto flush = [&] {
+      ids.insert(ids.end(), buffer.begin(), buffer.begin() + static_cast<int64_t>(buffered));
+      buffered = 0;
+    };
+    for (size_t i = 0; i < words; ++i) {
+      const size_t known = cache.find(keys[i], &buffer[buffered]);
+      buffered += known;
+      if (known > 0) continue;
+      flush();
+      const size_t first = ids.size();
+      encode_new_word(keys[i].word, ids);
+      cache.insert(keys[i], std::span(ids).subspan(first));
+    }
+    flush();
   }
-  flush();
 }
 
 void Tokenizer::encode_new_word(std::string_view word, std::vector<int32_t>& ids) const {

@@ -20,6 +20,7 @@ size_t WordCache::copy_spilled(const Entry& entry, int32_t* out) const {
 }
 
 void WordCache::insert(const Key& key, std::span<const int32_t> ids) {
+  if (key.word.size() > kMaxBytes) return;
   if (spilled_ids_.size() > kMaxSpilled || spilled_text_.size() > kMaxSpilled) {
     std::fill(entries_.begin(), entries_.end(), Entry{});
     spilled_ids_.clear();

@@ -16,13 +16,14 @@ class WordCache {
   // The longest word that is kept; longer ones hardly recur.
   static constexpr size_t kMaxBytes = 64;
 
-  // A word of at most kMaxBytes with what finds it. Up to 16 bytes it is its own key; longer ones are hashed.
+  // A word with what finds it. Up to 16 bytes it is its own key; longer ones are hashed.
   struct Key {
     std::string_view word;
     uint64_t low, high, hash;
   };
   // `readable` bytes may be read from word.data() on; 16 make it faster.
   static Key key_of(std::string_view word, size_t readable);
+  void prefetch(const Key& key) const { __builtin_prefetch(set_of(key)); }
 
   // Appends the word's ids at `out`, which has room for kMaxBytes, and returns how many they are; 0: the word is
   // unknown.
@@ -56,6 +57,7 @@ inline WordCache::Key WordCache::key_of(std::string_view word, size_t readable) 
   constexpr uint64_t kMix = 0x9E3779B97F4A7C15, kMix2 = 0xC2B2AE3D27D4EB4F;
   uint64_t part[2] = {0, 0};
   const size_t n = word.size();
+  if (n > kMaxBytes) return {word, 0, 0, 0};
   if (n > kKeyBytes) {
     uint64_t hash = n;
     for (size_t at = 0; at < n; at += 8) {
