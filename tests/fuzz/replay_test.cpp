@@ -40,15 +40,9 @@ TEST_P(ReplayTest, Mutations) {
         case 0:
           for (size_t i = at; i < at + length; ++i) bytes[i] = static_cast<char>(random());
           break;
-        case 1:
-          bytes.erase(at, length);
-          break;
-        case 2:
-          bytes.insert(at, bytes.substr(at, length));
-          break;
-        case 3:
-          bytes.replace(at, length, other.substr(from, below(64)));
-          break;
+        case 1: bytes.erase(at, length); break;
+        case 2: bytes.insert(at, bytes.substr(at, length)); break;
+        case 3: bytes.replace(at, length, other.substr(from, below(64))); break;
       }
     }
     GetParam().run(bytes);
