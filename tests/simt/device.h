@@ -1,0 +1,115 @@
+#pragma once
+// What nvcc knows and a host compiler does not, on top of the CUDA toolkit's own headers: the built-in variables and
+// functions that our kernels use, as tests/simt/runtime.h provides them. Included by kernels/cuda/common.cuh when the
+// kernels are compiled for the host.
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <utility>
+
+#include "simt/runtime.h"
+
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __forceinline__
+#undef __launch_bounds__
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define threadIdx (::simt::thread_index())
+#define blockIdx (::simt::block_index())
+#define blockDim (::simt::block_size())
+#define gridDim (::simt::grid_size())
+
+inline void __syncthreads() { ::simt::barrier(0, 0); }
+
+namespace simt {
+
+template <typename T>
+struct Shuffle {
+  T value, result;
+  int source;  // the lane to read; outside the warp or the mask: the own value
+};
+
+template <typename T>
+T shuffle(uint32_t mask, const char* name, T value, int source) {
+  Shuffle<T> operand{value, value, source};
+  warp_collective(
+      mask, name,
+      [](void* const operands[kWarpSize]) {
+        for (int lane = 0; lane < kWarpSize; ++lane) {
+          auto* own = static_cast<Shuffle<T>*>(operands[lane]);
+          if (!own || own->source < 0 || own->source >= kWarpSize) continue;
+          if (const auto* other = static_cast<const Shuffle<T>*>(operands[own->source])) own->result = other->value;
+        }
+      },
+      &operand);
+  return operand.result;
+}
+
+struct Vote {
+  bool predicate;
+  uint32_t ballot;
+};
+
+inline uint32_t ballot(uint32_t mask, bool predicate) {
+  Vote operand{predicate, 0};
+  warp_collective(
+      mask, "ballot",
+      [](void* const operands[kWarpSize]) {
+        uint32_t bits = 0;
+        for (int lane = 0; lane < kWarpSize; ++lane)
+          if (operands[lane] && static_cast<Vote*>(operands[lane])->predicate) bits |= 1u << lane;
+        for (int lane = 0; lane < kWarpSize; ++lane)
+          if (operands[lane]) static_cast<Vote*>(operands[lane])->ballot = bits;
+      },
+      &operand);
+  return operand.ballot;
+}
+
+}  // namespace simt
+
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
+  int nothing = 0;
+  ::simt::warp_collective(
+      mask, "__syncwarp", [](void* const*) {}, &nothing);
+}
+template <typename T>
+T __shfl_sync(unsigned mask, T value, int source) {
+  return ::simt::shuffle(mask, "__shfl_sync", value, source);
+}
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int bits) {
+  return ::simt::shuffle(mask, "__shfl_xor_sync", value, ::simt::lane() ^ bits);
+}
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, unsigned by) {
+  return ::simt::shuffle(mask, "__shfl_up_sync", value, ::simt::lane() - static_cast<int>(by));
+}
+template <typename T>
+T __shfl_down_sync(unsigned mask, T value, unsigned by) {
+  return ::simt::shuffle(mask, "__shfl_down_sync", value, ::simt::lane() + static_cast<int>(by));
+}
+inline unsigned __ballot_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate); }
+inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) != 0; }
+inline bool __all_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) == mask; }
+
+template <typename T>
+T atomicAdd(T* address, T value) {
+  return std::exchange(*address, *address + value);
+}
+inline int __popc(unsigned bits) { return std::popcount(bits); }
+inline int __ffs(int bits) { return bits ? std::countr_zero(static_cast<unsigned>(bits)) + 1 : 0; }
+inline float __expf(float x) { return std::exp(x); }
+inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+template <typename T>
+T __ldg(const T* address) {
+  return *address;
+}

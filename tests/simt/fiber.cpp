@@ -1,0 +1,94 @@
+#include "simt/fiber.h"
+
+#include <cstdint>
+#include <utility>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define SIMT_ASAN 1
+#else
+#define SIMT_ASAN 0
+#endif
+
+#ifndef __x86_64__
+#error "the fibers switch stacks in x86-64 assembly"
+#endif
+
+// void simt_switch(void** save, void* to, Fiber* argument): keeps the registers that a call preserves on the stack, and
+// goes on where another stack was left. `argument` reaches a fiber's first function in rdi.
+asm(R"(
+.text
+.globl simt_switch
+.type simt_switch, @function
+simt_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  movq %rdx, %rdi
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size simt_switch, .-simt_switch
+)");
+extern "C" void simt_switch(void** save, void* to, simt::Fiber* argument);
+
+namespace simt {
+
+void Fiber::start(size_t stack_bytes, std::function<void()> body) {
+  if (stack_bytes_ != stack_bytes) {
+    stack_ = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
+    stack_bytes_ = stack_bytes;
+  }
+  body_ = std::move(body);
+  // Six registers, the address to return to, and one word that keeps the first function's stack aligned as after a
+  // call.
+  auto* top = reinterpret_cast<uintptr_t*>(reinterpret_cast<uintptr_t>(stack_.get() + stack_bytes) & ~uintptr_t{15});
+  *--top = 0;
+  *--top = reinterpret_cast<uintptr_t>(&Fiber::run);
+  for (int i = 0; i < 6; ++i) *--top = 0;
+  inside_ = top;
+  inside_fake_stack_ = nullptr;
+}
+
+void Fiber::run(Fiber* self) {
+#if SIMT_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &self->outside_stack_, &self->outside_stack_bytes_);
+#endif
+  self->body_();
+#if SIMT_ASAN
+  __sanitizer_start_switch_fiber(nullptr, self->outside_stack_, self->outside_stack_bytes_);
+#endif
+  simt_switch(&self->inside_, self->outside_, self);
+  __builtin_unreachable();
+}
+
+void Fiber::enter() {
+#if SIMT_ASAN
+  __sanitizer_start_switch_fiber(&outside_fake_stack_, stack_.get(), stack_bytes_);
+#endif
+  simt_switch(&outside_, inside_, this);
+#if SIMT_ASAN
+  __sanitizer_finish_switch_fiber(outside_fake_stack_, nullptr, nullptr);
+#endif
+}
+
+void Fiber::leave() {
+#if SIMT_ASAN
+  __sanitizer_start_switch_fiber(&inside_fake_stack_, outside_stack_, outside_stack_bytes_);
+#endif
+  simt_switch(&inside_, outside_, this);
+#if SIMT_ASAN
+  __sanitizer_finish_switch_fiber(inside_fake_stack_, &outside_stack_, &outside_stack_bytes_);
+#endif
+}
+
+}  // namespace simt

@@ -1,0 +1,38 @@
+#pragma once
+// A function that can be left in its middle and entered again: one simulated GPU thread. x86-64 only.
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace simt {
+
+class Fiber {
+ public:
+  Fiber() = default;
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  // Prepares to run `body`, which must not throw, from its begin. Whatever ran before is abandoned: its stack is reused
+  // without unwinding, so bodies keep nothing that owns memory across leave().
+  void start(size_t stack_bytes, std::function<void()> body);
+  // Runs the body until it calls leave() or returns.
+  void enter();
+  // From inside the body: back to the caller of enter().
+  void leave();
+
+ private:
+  static void run(Fiber* self);
+
+  std::unique_ptr<std::byte[]> stack_;
+  size_t stack_bytes_ = 0;
+  std::function<void()> body_;
+  void* inside_ = nullptr;  // stack pointers of the side that is not running
+  void* outside_ = nullptr;
+  // For AddressSanitizer, which keeps books about stacks.
+  void* outside_fake_stack_ = nullptr;
+  void* inside_fake_stack_ = nullptr;
+  const void* outside_stack_ = nullptr;
+  size_t outside_stack_bytes_ = 0;
+};
+
+}  // namespace simt

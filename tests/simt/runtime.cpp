@@ -1,0 +1,246 @@
+#include "simt/runtime.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "simt/fiber.h"
+
+namespace simt {
+namespace {
+
+constexpr size_t kStackBytes = 128 * 1024;
+constexpr size_t kSharedAlignment = 1024;  // as dynamic shared memory may be declared
+constexpr size_t kMaxSharedBytes = 227 * 1024;
+
+std::mt19937_64& order() {
+  static std::mt19937_64 engine(1);
+  return engine;
+}
+
+enum class State : uint8_t { ready, at_barrier, in_warp, done };
+
+struct Thread {
+  Fiber fiber;
+  Dim3 index;
+  int lane = 0, warp = 0;
+  State state = State::ready;
+  int barrier_id = 0;               // while at a barrier
+  const char* waits_for = nullptr;  // while in a warp operation
+};
+
+struct Barrier {
+  int arrived = 0, expected = 0;
+};
+
+// A warp operation that lanes are gathering for. Parts of a warp may gather at the same time, under different masks.
+struct Gathering {
+  uint32_t mask = 0, arrived = 0;
+  const char* name = nullptr;
+  Complete complete = nullptr;
+  std::array<void*, kWarpSize> operands{};
+};
+
+class Block {
+ public:
+  Block(Dim3 grid, Dim3 size, size_t shared_bytes, const std::function<void()>& body)
+      : grid_(grid), size_(size), shared_bytes_(shared_bytes), body_(body), threads_(size.x * size.y * size.z) {
+    gatherings_.resize((threads_.size() + kWarpSize - 1) / kWarpSize);
+    for (size_t i = 0; i < threads_.size(); ++i) {
+      Thread& thread = threads_[i];
+      const auto at = static_cast<unsigned>(i);
+      thread.index = {at % size.x, at / size.x % size.y, at / (size.x * size.y)};
+      thread.lane = static_cast<int>(i % kWarpSize);
+      thread.warp = static_cast<int>(i / kWarpSize);
+    }
+  }
+
+  void run(Dim3 index);
+
+  Dim3 grid() const { return grid_; }
+  Dim3 size() const { return size_; }
+  Dim3 index() const { return index_; }
+  Thread& running() { return *running_; }
+  std::byte* shared() { return shared_.get(); }
+
+  void wait_at(int id, int count);
+  void gather(uint32_t mask, const char* name, Complete complete, void* operand);
+
+ private:
+  [[noreturn]] void report_deadlock() const;
+  void give_way() { running_->fiber.leave(); }
+  std::string name_of(const Thread& thread) const;
+
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+
+  Dim3 grid_, size_, index_;
+  size_t shared_bytes_;
+  const std::function<void()>& body_;
+  std::vector<Thread> threads_;
+  std::vector<std::vector<Gathering>> gatherings_;  // by warp
+  std::array<Barrier, kNamedBarriers> barriers_{};
+  std::unique_ptr<std::byte, Free> shared_;
+  Thread* running_ = nullptr;
+  std::exception_ptr failure_;
+};
+
+Block* current = nullptr;
+
+void Block::run(Dim3 index) {
+  index_ = index;
+  barriers_ = {};
+  for (auto& warp : gatherings_) warp.clear();
+  // Rounded up by the allocator only: AddressSanitizer guards the last byte asked for.
+  void* memory = nullptr;
+  if (posix_memalign(&memory, kSharedAlignment, std::max<size_t>(shared_bytes_, 1)) != 0) throw std::bad_alloc();
+  shared_.reset(static_cast<std::byte*>(memory));
+  std::memset(shared_.get(), 0xFF, std::max<size_t>(shared_bytes_, 1));
+  for (Thread& thread : threads_) {
+    thread.state = State::ready;
+    thread.fiber.start(kStackBytes, [this] {
+      try {
+        body_();
+      } catch (...) {
+        failure_ = std::current_exception();
+      }
+      running_->state = State::done;
+    });
+  }
+  std::vector<Thread*> turn;
+  for (Thread& thread : threads_) turn.push_back(&thread);
+  size_t done = 0;
+  while (done < threads_.size()) {
+    std::shuffle(turn.begin(), turn.end(), order());
+    bool moved = false;
+    for (Thread* thread : turn) {
+      if (thread->state != State::ready) continue;
+      running_ = thread;
+      thread->fiber.enter();
+      if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+      done += thread->state == State::done;
+      moved = true;
+    }
+    if (!moved) report_deadlock();
+  }
+}
+
+void Block::wait_at(int id, int count) {
+  if (id < 0 || id >= kNamedBarriers) throw KernelError("barrier " + std::to_string(id) + " does not exist");
+  Barrier& barrier = barriers_[static_cast<size_t>(id)];
+  if (count == 0) count = static_cast<int>(threads_.size());
+  if (barrier.arrived > 0 && barrier.expected != count)
+    throw KernelError(name_of(*running_) + " expects " + std::to_string(count) + " threads at barrier " +
+                      std::to_string(id) + ", others " + std::to_string(barrier.expected));
+  barrier.expected = count;
+  if (++barrier.arrived < count) {
+    running_->state = State::at_barrier;
+    running_->barrier_id = id;
+    return give_way();
+  }
+  barrier.arrived = 0;
+  for (Thread& thread : threads_)
+    if (thread.state == State::at_barrier && thread.barrier_id == id) thread.state = State::ready;
+}
+
+void Block::gather(uint32_t mask, const char* name, Complete complete, void* operand) {
+  Thread& self = *running_;
+  const uint32_t bit = 1u << self.lane;
+  if ((mask & bit) == 0) throw KernelError(name_of(self) + " is not in its own mask in " + name);
+  auto& warp = gatherings_[static_cast<size_t>(self.warp)];
+  auto gathering = std::find_if(warp.begin(), warp.end(), [&](const Gathering& other) { return other.mask == mask; });
+  if (gathering == warp.end()) {
+    gathering = warp.insert(warp.end(), {mask, 0, name, complete, {}});
+  } else if (gathering->complete != complete || std::strcmp(gathering->name, name) != 0) {
+    throw KernelError(name_of(self) + " comes to " + name + " while its warp gathers for " + gathering->name);
+  }
+  gathering->arrived |= bit;
+  gathering->operands[static_cast<size_t>(self.lane)] = operand;
+  if (gathering->arrived != mask) {
+    self.state = State::in_warp;
+    self.waits_for = name;
+    return give_way();
+  }
+  const Gathering full = *gathering;
+  warp.erase(gathering);
+  full.complete(full.operands.data());
+  const auto first = static_cast<size_t>(self.warp) * kWarpSize;
+  for (size_t i = first; i < std::min(first + kWarpSize, threads_.size()); ++i)
+    if ((mask >> threads_[i].lane & 1) != 0) threads_[i].state = State::ready;
+}
+
+std::string Block::name_of(const Thread& thread) const {
+  std::ostringstream out;
+  out << "block (" << index_.x << ", " << index_.y << ", " << index_.z << ") thread (" << thread.index.x << ", "
+      << thread.index.y << ", " << thread.index.z << ")";
+  return out.str();
+}
+
+void Block::report_deadlock() const {
+  std::ostringstream out;
+  out << "deadlock:";
+  int shown = 0;
+  for (const Thread& thread : threads_) {
+    if (thread.state == State::done || shown++ >= 4) continue;
+    out << ' ' << name_of(thread) << " waits ";
+    if (thread.state == State::at_barrier) {
+      const Barrier& barrier = barriers_[static_cast<size_t>(thread.barrier_id)];
+      out << "at barrier " << thread.barrier_id << " (" << barrier.arrived << " of " << barrier.expected << " came);";
+    } else {
+      out << "in " << thread.waits_for << " for lanes of its warp;";
+    }
+  }
+  throw KernelError(out.str());
+}
+
+Block& running_block() {
+  if (!current) throw KernelError("device code called outside a kernel");
+  return *current;
+}
+
+}  // namespace
+
+void set_seed(uint64_t seed) { order().seed(seed); }
+
+void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void()>& body) {
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z, blocks = uint64_t{grid.x} * grid.y * grid.z;
+  if (threads == 0 || threads > kMaxThreads || blocks == 0 || grid.y > 65535 || grid.z > 65535 ||
+      shared_bytes > kMaxSharedBytes)
+    throw KernelError("no device takes a launch of " + std::to_string(blocks) + " blocks of " +
+                      std::to_string(threads) + " threads with " + std::to_string(shared_bytes) +
+                      " bytes of shared memory");
+  if (current) throw KernelError("a kernel launched from a kernel");
+  std::vector<uint64_t> sequence(blocks);
+  std::iota(sequence.begin(), sequence.end(), uint64_t{0});
+  std::shuffle(sequence.begin(), sequence.end(), order());
+  Block runner(grid, block, shared_bytes, body);
+  struct Current {
+    explicit Current(Block* block) { current = block; }
+    ~Current() { current = nullptr; }
+  } const scope(&runner);
+  for (const uint64_t at : sequence)
+    runner.run({static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
+                static_cast<unsigned>(at / (uint64_t{grid.x} * grid.y))});
+}
+
+Dim3 thread_index() { return running_block().running().index; }
+Dim3 block_index() { return running_block().index(); }
+Dim3 block_size() { return running_block().size(); }
+Dim3 grid_size() { return running_block().grid(); }
+std::byte* shared_memory() { return running_block().shared(); }
+int lane() { return running_block().running().lane; }
+void barrier(int id, int threads) { running_block().wait_at(id, threads); }
+void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand) {
+  running_block().gather(mask, name, complete, operand);
+}
+
+}  // namespace simt
