@@ -33,5 +33,7 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0);
 // The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
+// The CUDA backend on the current device; compute is f32 or bf16. Only in builds with CUDA.
+std::unique_ptr<Ops> make_cuda_ops(DType compute);
 
 }  // namespace gptmoe

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <numeric>
@@ -28,6 +29,12 @@ std::mt19937_64& order() {
 
 enum class State : uint8_t { ready, at_barrier, in_warp, done };
 
+struct Copy {
+  void* to;
+  const void* from;
+  size_t bytes;
+};
+
 struct Thread {
   Fiber fiber;
   Dim3 index;
@@ -35,6 +42,8 @@ struct Thread {
   State state = State::ready;
   int barrier_id = 0;               // while at a barrier
   const char* waits_for = nullptr;  // while in a warp operation
+  std::vector<Copy> copies;         // not yet in a group
+  std::deque<std::vector<Copy>> groups;
 };
 
 struct Barrier {
@@ -107,6 +116,8 @@ void Block::run(Dim3 index) {
   std::memset(shared_.get(), 0xFF, std::max<size_t>(shared_bytes_, 1));
   for (Thread& thread : threads_) {
     thread.state = State::ready;
+    thread.copies.clear();
+    thread.groups.clear();
     thread.fiber.start(kStackBytes, [this] {
       try {
         body_();
@@ -238,6 +249,19 @@ Dim3 block_size() { return running_block().size(); }
 Dim3 grid_size() { return running_block().grid(); }
 std::byte* shared_memory() { return running_block().shared(); }
 int lane() { return running_block().running().lane; }
+void async_copy(void* to, const void* from, size_t bytes) {
+  running_block().running().copies.push_back({to, from, bytes});
+}
+void async_commit() {
+  Thread& thread = running_block().running();
+  thread.groups.push_back(std::exchange(thread.copies, {}));
+}
+void async_wait(int groups) {
+  Thread& thread = running_block().running();
+  for (; std::ssize(thread.groups) > groups; thread.groups.pop_front())
+    for (const Copy& copy : thread.groups.front())
+      copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
+}
 void barrier(int id, int threads) { running_block().wait_at(id, threads); }
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand) {
   running_block().gather(mask, name, complete, operand);

@@ -51,4 +51,11 @@ void barrier(int id, int threads);
 using Complete = void (*)(void* const operands[kWarpSize]);
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand);
 
+// cp.async of the running thread: the copy is made when the group it is committed to is waited for, so that reading too
+// early shows. A null `from` writes zeros.
+void async_copy(void* to, const void* from, size_t bytes);
+void async_commit();
+// Completes all groups but the latest `groups`.
+void async_wait(int groups);
+
 }  // namespace simt

@@ -2,6 +2,7 @@
 
 #include <sanitizer/asan_interface.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -27,6 +28,17 @@ DType dtype_of(Kind kind, const Ops& ops) {
   return DType::f32;
 }
 
+// The upper half of a float.
+struct Bf16 {
+  uint16_t bits;
+  Bf16() = default;
+  explicit Bf16(double value) {  // to nearest, ties to even
+    const auto wide = std::bit_cast<uint32_t>(static_cast<float>(value));
+    bits = static_cast<uint16_t>(std::isnan(value) ? wide >> 16 | 0x40 : (wide + 0x7FFF + (wide >> 16 & 1)) >> 16);
+  }
+  explicit operator double() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
+};
+
 // Calls visit with a null pointer of the element type.
 template <typename Visit>
 void with_type(DType dtype, Visit visit) {
@@ -35,9 +47,8 @@ void with_type(DType dtype, Visit visit) {
     case DType::f64: return visit(static_cast<double*>(nullptr));
     case DType::i32: return visit(static_cast<int32_t*>(nullptr));
     case DType::i64: return visit(static_cast<int64_t*>(nullptr));
-    case DType::bf16: break;
+    case DType::bf16: return visit(static_cast<Bf16*>(nullptr));
   }
-  GPTMOE_CHECK(false, "op cases do not read ", dtype_name(dtype));
 }
 
 std::vector<double> decode(DType dtype, const std::byte* bytes, int64_t count) {
@@ -58,6 +69,12 @@ void encode(DType dtype, std::byte* bytes, const std::vector<double>& values) {
 }
 
 bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
+
+double starting_value(const TensorSpec& spec, DType dtype, DType start, double value) {
+  if (is_integer(dtype)) return value;
+  if (spec.kind == Kind::real && start == DType::bf16) return static_cast<double>(Bf16(value));
+  return static_cast<float>(value);
+}
 
 double garbage_value(DType dtype, Garbage garbage) {
   if (is_integer(dtype)) return garbage == Garbage::nan ? -2147483648.0 : 2139062143.0;
@@ -107,7 +124,7 @@ struct CaseRun::Buffer {
   }
 };
 
-CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage) : op_(op), ops_(ops) {
+CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType start) : op_(op), ops_(ops) {
   buffers_.reserve(op.tensors.size());
   for (const TensorSpec& spec : op.tensors) {
     const DType dtype = dtype_of(spec.kind, ops);
@@ -126,7 +143,7 @@ CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage) : op_(op), ops_(op
     std::vector<double> values(spec.count(), buffer.garbage);
     if (spec.fill)
       for (int64_t i = 0; i < spec.count(); ++i)
-        values[i] = is_integer(dtype) ? spec.fill(rng, i) : static_cast<float>(spec.fill(rng, i));
+        values[i] = starting_value(spec, dtype, start, spec.fill(rng, i));
     buffer.initial.resize(bytes);
     encode(dtype, buffer.initial.data(), values);
     buffer.poison();

@@ -11,7 +11,8 @@ enum class Garbage { nan, large };
 
 class CaseRun final : public Tensors {
  public:
-  CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan);
+  // Real tensors start as values that `start` can hold, so that a run in f64 can be compared with one in bf16.
+  CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan, DType start = DType::f32);
   CaseRun(const CaseRun&) = delete;
   CaseRun& operator=(const CaseRun&) = delete;
   ~CaseRun() override;

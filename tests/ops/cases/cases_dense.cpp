@@ -9,7 +9,7 @@ namespace {
 
 OpCase embedding(int64_t n, int64_t c, int64_t v) {
   OpCase op("embedding", {n, c, v});
-  op.variable("table", {v, c}, normal(), Write::add);
+  op.parameter("table", {v, c}, normal());
   op.input("tokens", {n}, below(v), Kind::i32);
   op.output("out", {n, c});
   op.exact("out");
@@ -26,6 +26,7 @@ OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write, K
             kind == Kind::stat ? "stat" : text(write == Write::add ? "add" : "", dx_write == Write::add ? "dadd" : ""));
   op.variable("x", {n, in}, normal(), dx_write, kind);
   op.variable("w", {out, in}, normal(), Write::add, kind);
+  op.spec("dw").kind = Kind::stat;
   op.output("y", {n, out}, kind);
   if (write == Write::add) op.accumulates("y");
   op.forward = [=](Ops& ops, const Tensors& t) { ops.linear_forward(t["y"], t["x"], t["w"], write); };

@@ -11,7 +11,7 @@ OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 
   const double loss_scale = 0.37;
   OpCase op("lm_head_loss", {n, c, v, m}, variant);
   op.variable("x", {n, c}, normal(0, spread), Write::assign);
-  op.variable("w", {v, c}, normal(0, 1 / std::sqrt(static_cast<double>(c))), Write::add);
+  op.parameter("w", {v, c}, normal(0, 1 / std::sqrt(static_cast<double>(c))));
   op.input("targets", {n}, below(v), Kind::i32);
   op.output("losses", {n}, Kind::stat, constant(loss_scale));
   op.result("losses_of_backward", {n}, Kind::stat);

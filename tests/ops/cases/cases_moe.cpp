@@ -48,7 +48,7 @@ OpCase grouped_linear(const RoutingShape& shape, int64_t in, int64_t out) {
   const RoutingPlan plan = shape.plan();
   OpCase op("grouped_linear", {n, k, e, in, out}, spread_name(spread));
   op.variable("x", {rows, in}, normal(), Write::assign);
-  op.variable("w", {e, out, in}, normal(), Write::add);
+  op.parameter("w", {e, out, in}, normal());
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.output("y", {rows, out});
   op.forward = [](Ops& ops, const Tensors& t) { ops.grouped_linear_forward(t["y"], t["x"], t["w"], t["offsets"]); };

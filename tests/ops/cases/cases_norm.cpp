@@ -11,7 +11,7 @@ constexpr double kEps = 1e-5;
 OpCase rmsnorm(int64_t n, int64_t c) {
   OpCase op("rmsnorm", {n, c});
   op.variable("x", {n, c}, normal(1, 2), Write::add);
-  op.variable("weight", {c}, normal(1, 0.3), Write::add);
+  op.parameter("weight", {c}, normal(1, 0.3));
   op.output("y", {n, c});
   op.result("rstd", {n}, Kind::stat);
   op.forward = [](Ops& ops, const Tensors& t) { ops.rmsnorm_forward(t["y"], t["rstd"], t["x"], t["weight"], kEps); };
@@ -32,8 +32,8 @@ OpCase rmsnorm(int64_t n, int64_t c) {
 OpCase layernorm(int64_t n, int64_t c) {
   OpCase op("layernorm", {n, c});
   op.variable("x", {n, c}, normal(1, 2), Write::add);
-  op.variable("weight", {c}, normal(1, 0.3), Write::add);
-  op.variable("bias", {c}, normal(), Write::add);
+  op.parameter("weight", {c}, normal(1, 0.3));
+  op.parameter("bias", {c}, normal());
   op.output("y", {n, c});
   op.result("mean", {n}, Kind::stat);
   op.result("rstd", {n}, Kind::stat);
@@ -62,8 +62,8 @@ OpCase qk_norm(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, bool in_pl
   const int64_t s = h + 2 * g;
   OpCase op("qk_norm", {b, t, h, g, d}, in_place ? "dqkv_is_dy" : "");
   op.variable("qkv", {b, t, s, d}, normal(1, 2), Write::assign);
-  op.variable("q_weight", {h * d}, normal(1, 0.3), Write::add);
-  op.variable("k_weight", {g * d}, normal(1, 0.3), Write::add);
+  op.parameter("q_weight", {h * d}, normal(1, 0.3));
+  op.parameter("k_weight", {g * d}, normal(1, 0.3));
   op.output("y", {b, t, s, d});
   op.result("rstd", {b * t, 2}, Kind::stat);
   if (in_place) op.in_place("dqkv", "dy");

@@ -44,6 +44,11 @@ void OpCase::variable(std::string_view tensor, Sizes sizes, Fill fill, Write gra
   if (gradient == Write::add) accumulates(dtensor);
 }
 
+void OpCase::parameter(std::string_view tensor, Sizes sizes, Fill fill) {
+  variable(tensor, std::move(sizes), std::move(fill), Write::add);
+  spec("d" + std::string(tensor)).kind = Kind::stat;
+}
+
 void OpCase::output(std::string_view tensor, Sizes sizes, Kind kind, Fill gradient) {
   result(tensor, sizes, kind);
   input("d" + std::string(tensor), std::move(sizes), std::move(gradient), kind);

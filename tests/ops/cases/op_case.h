@@ -74,6 +74,8 @@ struct OpCase {
   void input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind = Kind::real);
   // An input with a gradient, d<tensor>, overwritten or added to by the backward.
   void variable(std::string_view tensor, Sizes sizes, Fill fill, Write gradient, Kind kind = Kind::real);
+  // A real input of the model's parameters: d<tensor> is in stat, and the backward adds to it.
+  void parameter(std::string_view tensor, Sizes sizes, Fill fill);
   // An output with a gradient, the input d<tensor> of the backward.
   void output(std::string_view tensor, Sizes sizes, Kind kind = Kind::real, Fill gradient = normal());
   // An output through which no gradient flows: statistics, ids.

@@ -1,0 +1,155 @@
+#pragma once
+// What every kernel file uses: launching, types, wide loads, reductions. The same sources are compiled by nvcc for GPUs
+// and, with GPTMOE_SIMT defined, by the host's compiler for tests/simt; so kernels use nothing of CUDA but what is
+// named here, in instructions.cuh and in tests/simt/device.h.
+//
+// House rules for kernels:
+//   * launched by launch() only, on the stream of CudaOps; offsets into tensors are int64_t
+//   * shared memory is dynamic, one struct or array a kernel, obtained by shared_memory<T>()
+//   * arithmetic in float whatever the storage type; every reduction in a fixed order, no float atomics
+//   * warps are whole: block sizes are multiples of 32, and warp operations take all 32 lanes
+#ifdef GPTMOE_SIMT
+#include "simt/device.h"
+#else
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#endif
+
+#include <cstdint>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include "base/tensor.h"
+#include "kernels/cuda/cuda_check.h"
+
+namespace gptmoe {
+
+template <>
+struct DTypeOf<__nv_bfloat16> {
+  static constexpr DType value = DType::bf16;
+};
+
+namespace cuda {
+
+using bf16 = __nv_bfloat16;
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xFFFFFFFFu;
+
+template <typename Int>
+__host__ __device__ constexpr Int ceil_div(Int a, std::type_identity_t<Int> b) {
+  return (a + b - 1) / b;
+}
+
+// ---- Launching ---------------------------------------------------------------------------------------------------
+
+// Runs kernel(args...) on `stream` with `shared_bytes` of dynamic shared memory. An empty grid launches nothing.
+template <typename... Params, typename... Args>
+void launch_named(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+                  cudaStream_t stream, Args&&... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  std::tuple<Params...> params(std::forward<Args>(args)...);
+#ifdef GPTMOE_SIMT
+  static_cast<void>(name), static_cast<void>(stream);
+  ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
+                 [&] { std::apply(kernel, params); });
+#else
+  constexpr size_t kWithoutAsking = 48 * 1024;
+  if (shared_bytes > kWithoutAsking)
+    check_launch(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+                 name);
+  std::apply(
+      [&](auto&... each) {
+        void* pointers[] = {static_cast<void*>(&each)...};
+        check_launch(
+            cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream), name);
+      },
+      params);
+#endif
+}
+#define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_named(#kernel, kernel, __VA_ARGS__)
+
+// The block's dynamic shared memory as an object or an array of T.
+template <typename T>
+__device__ T* shared_memory() {
+#ifdef GPTMOE_SIMT
+  return reinterpret_cast<T*>(::simt::shared_memory());
+#else
+  extern __shared__ __align__(1024) unsigned char dynamic_shared_memory[];
+  return reinterpret_cast<T*>(dynamic_shared_memory);
+#endif
+}
+
+// ---- Types -------------------------------------------------------------------------------------------------------
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __bfloat162float(x); }
+template <typename T>
+__device__ T from_float(float x) {
+  if constexpr (std::is_same_v<T, bf16>)
+    return __float2bfloat16(x);
+  else
+    return x;
+}
+
+// Calls visit with a null float* or bf16*: the element type of a tensor in compute_dtype().
+template <typename Visit>
+void with_real(const Tensor& tensor, Visit visit) {
+  if (tensor.dtype() == DType::bf16) return visit(static_cast<bf16*>(nullptr));
+  GPTMOE_CHECK(tensor.dtype() == DType::f32, "a CUDA op asked for ", tensor.describe());
+  visit(static_cast<float*>(nullptr));
+}
+
+// N elements that travel together: 16 bytes are one load.
+template <typename T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T element[N];
+
+  __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
+  __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
+  __device__ float operator[](int i) const { return to_float(element[i]); }
+  __device__ void set(int i, float value) { element[i] = from_float<T>(value); }
+};
+
+// Calls visit with std::integral_constant<int, N>: the elements of T in 16 bytes where every row of `width` elements
+// can be walked in such steps, else 1. Tensors start on 16-byte boundaries or are walked singly.
+template <typename T, typename Visit, typename... Pointers>
+void with_pack(int64_t width, Visit visit, const Pointers*... tensors) {
+  constexpr int kWide = 16 / sizeof(T);
+  const bool aligned = (... && (reinterpret_cast<uintptr_t>(tensors) % 16 == 0));
+  if (width % kWide == 0 && aligned)
+    visit(std::integral_constant<int, kWide>{});
+  else
+    visit(std::integral_constant<int, 1>{});
+}
+
+// ---- Reductions, in an order that the block size alone decides
+// ---------------------------------------------------------
+
+__device__ inline float warp_sum(float x) {
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) x += __shfl_xor_sync(kAllLanes, x, bits);
+  return x;
+}
+__device__ inline float warp_max(float x) {
+  for (int bits = kWarp / 2; bits > 0; bits /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, bits));
+  return x;
+}
+
+constexpr int kMaxWarps = 32;  // of a block
+
+// The sum over the block, in every thread. `partials`: kMaxWarps floats of shared memory, free again on return.
+__device__ inline float block_sum(float x, float* partials) {
+  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
+  x = warp_sum(x);
+  if (lane == 0) partials[warp] = x;
+  __syncthreads();
+  const int warps = static_cast<int>(blockDim.x) / kWarp;
+  x = warp_sum(lane < warps ? partials[lane] : 0.0f);
+  __syncthreads();
+  return x;
+}
+
+}  // namespace cuda
+}  // namespace gptmoe

@@ -1,0 +1,53 @@
+#include "kernels/cuda/cuda_ops.h"
+
+#include <algorithm>
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int64_t kPartialsBytes = int64_t{64} << 20;
+
+}  // namespace
+
+void check_launch(cudaError_t status, const char* kernel) {
+  if (status == cudaSuccess) return;
+  throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
+}
+
+CudaOps::CudaOps(DType compute) : compute_(compute) {
+  GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kPartialsBytes));
+}
+
+CudaOps::~CudaOps() {
+  cudaFree(workspace_);
+  cudaStreamDestroy(stream_);
+}
+
+CudaOps::Partials CudaOps::partials(int64_t width, int64_t most) {
+  const int64_t fit = kPartialsBytes / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(width, 1);
+  GPTMOE_CHECK(fit > 0, "rows of ", width, " floats");
+  return {workspace_, std::max<int64_t>(1, std::min({most, fit, int64_t{4} * multiprocessors_}))};
+}
+
+std::string CudaOps::describe() const {
+  cudaDeviceProp properties{};
+  int device = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  return text(properties.name, ", ", dtype_name(compute_));
+}
+
+}  // namespace gptmoe::cuda
+
+namespace gptmoe {
+
+std::unique_ptr<Ops> make_cuda_ops(DType compute) { return std::make_unique<cuda::CudaOps>(compute); }
+
+}  // namespace gptmoe

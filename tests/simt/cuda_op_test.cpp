@@ -1,0 +1,61 @@
+// Every OpCase through the CUDA backend on the simulated GPU.
+#include <gtest/gtest.h>
+
+#include "ops/backends.h"
+#include "ops/cases/case_run.h"
+#include "simt/runtime.h"
+
+namespace gptmoe {
+namespace {
+
+Ops& cuda_ops(DType compute) {
+  static const auto f32 = make_cuda_ops(DType::f32), bf16 = make_cuda_ops(DType::bf16);
+  return compute == DType::f32 ? *f32 : *bf16;
+}
+
+class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
+ protected:
+  const OpCase& op() const { return std::get<0>(GetParam()); }
+  DType compute() const { return std::get<1>(GetParam()); }
+};
+
+// Agrees with the CPU in f64 from the same numbers.
+TEST_P(CudaOp, AgreesWithTheCpu) {
+  CaseRun got(op(), cuda_ops(compute()), Garbage::nan, compute()),
+      expected(op(), double_ops(1), Garbage::nan, compute());
+  for (CaseRun* run : {&got, &expected}) {
+    run->forward();
+    run->backward();
+  }
+  const Difference worst = worst_difference(got, expected);
+  EXPECT_LE(worst.error, compute() == DType::f32 ? op().tolerance : 1e-2) << worst.where;
+}
+
+// Outputs are overwritten whatever they held, nothing else is written, and another order of blocks and threads gives
+// the same bits.
+TEST_P(CudaOp, WritesItsOutputsAndNothingElseInAnyOrder) {
+  CaseRun first(op(), cuda_ops(compute()), Garbage::nan, compute());
+  CaseRun second(op(), cuda_ops(compute()), Garbage::large, compute());
+  uint64_t seed = 1;
+  for (CaseRun* run : {&first, &second}) {
+    simt::set_seed(seed++);
+    run->forward();
+    run->backward();
+    for (const std::string& broken : run->broken_promises()) ADD_FAILURE() << broken;
+  }
+  for (const TensorSpec& spec : op().tensors) {
+    if (!spec.written()) continue;
+    EXPECT_TRUE(first.same_bits(second, spec.name)) << spec.name << " depends on the order";
+  }
+}
+
+std::string case_name(const testing::TestParamInfo<std::tuple<OpCase, DType>>& info) {
+  return std::get<0>(info.param).name + "_" + dtype_name(std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Simt, CudaOp,
+                         testing::Combine(testing::ValuesIn(op_cases().tests),
+                                          testing::Values(DType::f32, DType::bf16)),
+                         case_name);
+
+}  // namespace
+}  // namespace gptmoe
