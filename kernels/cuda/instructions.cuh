@@ -10,10 +10,12 @@ using Bf16x2 = uint32_t;
 
 __device__ inline Bf16x2 pack_bf16(float low, float high) {
   const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const Bf16x2*>(&pair);
+  Bf16x2 bits;
+  memcpy(&bits, &pair, sizeof bits);
+  return bits;
 }
 
-#ifndef __CUDA_ARCH__
+#ifdef GPTMOE_SIMT
 __device__ inline float bf16_half(Bf16x2 pair, int half) {
   return std::bit_cast<float>(half == 0 ? pair << 16 : pair & 0xFFFF0000u);
 }
