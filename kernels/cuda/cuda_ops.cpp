@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
 namespace {
@@ -23,9 +24,11 @@ CudaOps::CudaOps(DType compute) : compute_(compute) {
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kPartialsBytes));
+  matmul_ = std::make_unique<Matmul>(stream_);
 }
 
 CudaOps::~CudaOps() {
+  matmul_.reset();
   cudaFree(workspace_);
   cudaStreamDestroy(stream_);
 }

@@ -7,6 +7,8 @@
 
 namespace gptmoe::cuda {
 
+class Matmul;
+
 class CudaOps final : public Ops {
  public:
   // compute: f32 or bf16; statistics are f32.
@@ -137,6 +139,7 @@ class CudaOps final : public Ops {
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
   float* workspace_ = nullptr;
+  std::unique_ptr<Matmul> matmul_;
 };
 
 }  // namespace gptmoe::cuda

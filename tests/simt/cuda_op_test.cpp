@@ -28,7 +28,7 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
     run->backward();
   }
   const Difference worst = worst_difference(got, expected);
-  EXPECT_LE(worst.error, compute() == DType::f32 ? op().tolerance : 1e-2) << worst.where;
+  EXPECT_LE(worst.error, compute() == DType::f32 ? op().tolerance : op().bf16_tolerance) << worst.where;
 }
 
 // Outputs are overwritten whatever they held, nothing else is written, and another order of blocks and threads gives

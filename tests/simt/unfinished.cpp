@@ -34,15 +34,6 @@ __attribute__((weak)) void CudaOps::layernorm_backward(const Tensor&, const Tens
                                                        const Tensor&, const Tensor&, const Tensor&, const Tensor&) {
   throw BugError("no CUDA kernel yet: layernorm_backward");
 }
-__attribute__((weak)) void CudaOps::linear_forward(const Tensor&, const Tensor&, const Tensor&, Write) {
-  throw BugError("no CUDA kernel yet: linear_forward");
-}
-__attribute__((weak)) void CudaOps::linear_backward_input(const Tensor&, const Tensor&, const Tensor&, Write) {
-  throw BugError("no CUDA kernel yet: linear_backward_input");
-}
-__attribute__((weak)) void CudaOps::linear_backward_weight(const Tensor&, const Tensor&, const Tensor&) {
-  throw BugError("no CUDA kernel yet: linear_backward_weight");
-}
 __attribute__((weak)) void CudaOps::rope_tables(const Tensor&, const Tensor&, double) {
   throw BugError("no CUDA kernel yet: rope_tables");
 }
@@ -58,10 +49,6 @@ __attribute__((weak)) void CudaOps::attention_forward(const Tensor&, const Tenso
 __attribute__((weak)) void CudaOps::attention_backward(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                                        const Tensor&) {
   throw BugError("no CUDA kernel yet: attention_backward");
-}
-__attribute__((weak)) void CudaOps::lm_head_loss(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                 const Tensor&, const Tensor&, double, const Tensor&) {
-  throw BugError("no CUDA kernel yet: lm_head_loss");
 }
 __attribute__((weak)) void CudaOps::router_softmax_forward(const Tensor&, const Tensor&, const Tensor&) {
   throw BugError("no CUDA kernel yet: router_softmax_forward");

@@ -1,0 +1,51 @@
+#pragma once
+// Dense matrix products, row by row in memory: everything that is not a product per expert. By cuBLASLt
+// (matmul_cublaslt.cpp), or by plain loops in tests/simt.
+#include <cuda_runtime.h>
+
+#include <memory>
+
+#include "base/tensor.h"
+#include "kernels/ops_dense.h"
+
+namespace gptmoe::cuda {
+
+// c_MN = op(a) op(b): which of the operands is transposed.
+enum class Order {
+  nt,  // a_MK, b_NK: a linear layer's output
+  nn,  // a_MK, b_KN: its input's gradient
+  tn,  // a_KM, b_KN: its weight's gradient
+};
+
+struct ProductSizes {
+  int64_t M, N, K;
+};
+
+// Throws BugError unless the three are matrices of sizes that fit.
+inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a, const Tensor& b) {
+  const ProductSizes sizes{c.size(0), c.size(1), a.size(order == Order::tn ? 0 : 1)};
+  const auto [M, N, K] = sizes;
+  GPTMOE_CHECK(c.rank() == 2 && (order == Order::tn ? a.has_sizes({K, M}) : a.has_sizes({M, K})) &&
+                   (order == Order::nt ? b.has_sizes({N, K}) : b.has_sizes({K, N})) && K > 0,
+               c.describe(), " from ", a.describe(), " and ", b.describe());
+  return sizes;
+}
+
+class Matmul {
+ public:
+  // Takes its workspace now: run() allocates nothing on the device.
+  explicit Matmul(cudaStream_t stream);
+  ~Matmul();
+  Matmul(const Matmul&) = delete;
+  Matmul& operator=(const Matmul&) = delete;
+
+  // c = or += the product, in order of `stream`. a and b are both bf16 and c bf16 or f32, or all are f32; sums are f32,
+  // without TF32.
+  void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gptmoe::cuda
