@@ -49,7 +49,7 @@ struct TextBatch {
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
   std::optional<uint64_t> document_hash;              // of a .txt in several pieces, where asked for: hash_bytes of all
-  std::vector<std::string> errors;                    // skipped by the reader: one line each, naming the place
+  std::vector<std::string> errors;                    // skipped behind `bytes`: one line each, naming the place
 };
 
 class DocumentReader {

@@ -55,7 +55,8 @@ struct InputTest : testing::Test {
   std::string write(const std::string& name, std::string_view content) {
     const auto path = folder / name;
     std::filesystem::create_directories(path.parent_path());
-    std::ofstream(path, std::ios::binary) << content;  // without the flush to disk: these are thousands
+    std::filesystem::remove(path);  // a new file: some file systems flush one that is overwritten, and these are many
+    std::ofstream(path, std::ios::binary) << content;
     return path.string();
   }
   TemporaryFolder folder;
