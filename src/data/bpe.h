@@ -1,6 +1,8 @@
 #pragma once
 // Byte-pair merging of one word (Sennrich, Haddow, Birch 2016; over bytes as in Radford et al. 2019).
+#include <array>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace gptmoe {
@@ -13,11 +15,29 @@ struct Merge {
 
 class MergeTable {
  public:
-  // Where a pair occurs twice the later one counts.
-  explicit MergeTable(const std::vector<Merge>& merges);
+  // Where a pair occurs twice the later one counts. `byte_ids` are the tokens of single bytes; `token_bytes` holds
+  // every token's length, and a merge's result is as long as its parts together.
+  MergeTable(const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids,
+             std::vector<int32_t> token_bytes);
 
-  // symbols = what remains after merging, again and again, the adjacent pair of lowest rank, the leftmost of equals.
-  void merge_word(std::vector<int32_t>& symbols) const;
+  // ids += what remains of the word's bytes after merging, again and again, the adjacent pair of lowest rank, the
+  // leftmost of equals. Time grows linearly with the length of the word (encode_long() in bpe.cpp says how).
+  void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
+
+ private:
+  struct Rule {
+    int32_t left, right, rank, result;
+  };
+
+  const Rule& find(int32_t left, int32_t right) const;
+  void encode_short(std::string_view word, std::vector<int32_t>& ids) const;
+  void encode_long(std::string_view word, std::vector<int32_t>& ids) const;
+  bool stand_together(std::string_view both, int32_t left, int32_t right) const;
+
+  std::vector<Rule> slots_;  // open addressing, a power of two of them
+  int shift_;
+  std::array<int32_t, 256> byte_ids_;
+  std::vector<int32_t> token_bytes_;
 };
 
 }  // namespace gptmoe

@@ -5,7 +5,8 @@
 //   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
 //   folder   every such file below it, sorted by path; other files are counted, not read
 //   a*.txt   shell pattern: what it matches, sorted by path, files and folders
-//   -        standard input, plain or compressed: a text, one document, or, where its first byte that is not white space
+//   -        standard input, plain or compressed: a text, one document, or, where its first byte that is not white
+//   space
 //            is "{", JSON lines
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
@@ -21,10 +22,10 @@
 namespace gptmoe {
 
 struct TextInput {
-  std::vector<std::string> paths;           // files, folders, patterns, "-"
-  std::string field = "text";               // of .jsonl
+  std::vector<std::string> paths;              // files, folders, patterns, "-"
+  std::string field = "text";                  // of .jsonl
   int64_t max_line_bytes = int64_t{32} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
-  bool skip_errors = false;                 // count and go on, rather than throw, where a line or a file is damaged
+  bool skip_errors = false;                    // count and go on, rather than throw, where a line or a file is damaged
 };
 
 struct InputFile {

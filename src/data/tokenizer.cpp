@@ -1,96 +1,112 @@
 #include "data/tokenizer.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
-#include "data/pretokenize.h"
+#include "data/nfc.h"
 
 namespace gptmoe {
 namespace {
 
-constexpr size_t kCacheWords = 1 << 17;  // about 20 MB of English
-constexpr size_t kCacheWordBytes = 64;   // longer words hardly recur
-
 constexpr int32_t kNone = -1;
 
-std::array<int32_t, 256> find_byte_ids(const Vocabulary& vocabulary) {
+std::vector<bool> added_ids(const Vocabulary& vocabulary) {
   std::vector<bool> added(vocabulary.tokens.size());
   for (const AddedToken& token : vocabulary.added) added[static_cast<size_t>(token.id)] = true;
-  std::array<int32_t, 256> ids;
-  ids.fill(kNone);
+  return added;
+}
+
+MergeTable make_merge_table(const Vocabulary& vocabulary) {
+  const std::vector<bool> added = added_ids(vocabulary);
+  std::array<int32_t, 256> byte_ids;
+  byte_ids.fill(kNone);
+  std::vector<int32_t> token_bytes;
   for (size_t id = 0; id < vocabulary.tokens.size(); ++id) {
     const std::string& token = vocabulary.tokens[id];
-    if (token.size() == 1 && !added[id]) ids[static_cast<unsigned char>(token[0])] = static_cast<int32_t>(id);
+    token_bytes.push_back(static_cast<int32_t>(token.size()));
+    if (token.size() == 1 && !added[id]) byte_ids[static_cast<unsigned char>(token[0])] = static_cast<int32_t>(id);
   }
-  return ids;
+  for (size_t byte = 0; byte < byte_ids.size(); ++byte)
+    GPTMOE_CHECK(byte_ids[byte] != kNone, "byte ", byte, " has no token");
+  return MergeTable(vocabulary.merges, byte_ids, std::move(token_bytes));
+}
+
+// Calls encode_rest for the text between the added tokens.
+template <typename EncodeRest>
+void encode_around(const AddedTokens& added, std::string_view text, std::vector<int32_t>& ids, EncodeRest encode_rest) {
+  for (size_t begin = 0; begin < text.size();) {
+    const AddedTokens::Match match = added.find(text, begin);
+    if (match.at > begin) encode_rest(text.substr(begin, match.at - begin));
+    if (match.bytes > 0) ids.push_back(match.id);
+    begin = match.at + match.bytes;
+  }
 }
 
 }  // namespace
 
-const std::vector<int32_t>* WordCache::find(std::string_view word) const {
-  const auto entry = words_.find(word);
-  return entry == words_.end() ? nullptr : &entry->second;
-}
-
-void WordCache::insert(std::string_view word, std::vector<int32_t> ids) {
-  if (words_.size() < kCacheWords && word.size() <= kCacheWordBytes) words_.emplace(word, std::move(ids));
-}
-
 Tokenizer::Tokenizer(Vocabulary vocabulary)
-    : vocabulary_(std::move(vocabulary)), merge_table_(vocabulary_.merges), byte_ids_(find_byte_ids(vocabulary_)) {
-  for (size_t byte = 0; byte < byte_ids_.size(); ++byte)
-    GPTMOE_CHECK(byte_ids_[byte] != kNone, "byte ", byte, " has no token");
+    : vocabulary_(std::move(vocabulary)), merge_table_(make_merge_table(vocabulary_)) {
   const auto& tokens = vocabulary_.tokens;
-  const auto end = std::find(tokens.begin(), tokens.end(), kEndOfText);
-  if (end != tokens.end()) end_of_text_ = static_cast<int32_t>(end - tokens.begin());
   for (const AddedToken& token : vocabulary_.added) {
     if (token.special) continue;
-    any_in_text_ = true;
-    in_text_[static_cast<unsigned char>(tokens[static_cast<size_t>(token.id)].at(0))].push_back(token);
+    (token.normalized ? in_normalized_ : in_text_).add(tokens[static_cast<size_t>(token.id)], token.id);
   }
-  for (auto& group : in_text_)
-    std::stable_sort(group.begin(), group.end(), [&](const AddedToken& a, const AddedToken& b) {
-      return tokens[static_cast<size_t>(a.id)].size() > tokens[static_cast<size_t>(b.id)].size();
-    });
-}
-
-const AddedToken* Tokenizer::added_at(std::string_view text, size_t at) const {
-  for (const AddedToken& token : in_text_[static_cast<unsigned char>(text[at])])
-    if (text.substr(at).starts_with(vocabulary_.tokens[static_cast<size_t>(token.id)])) return &token;
-  return nullptr;
+  if (!vocabulary_.whole_words) return;
+  const std::vector<bool> added = added_ids(vocabulary_);
+  for (size_t id = 0; id < tokens.size(); ++id)
+    if (!added[id]) word_ids_.emplace(tokens[id], static_cast<int32_t>(id));
 }
 
 void Tokenizer::encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
-  size_t begin = 0;
-  for (size_t at = 0; any_in_text_ && at < text.size();) {
-    const AddedToken* token = added_at(text, at);
-    if (!token) {
-      ++at;
-      continue;
-    }
-    encode_plain(text.substr(begin, at - begin), cache, ids);
-    ids.push_back(token->id);
-    at = begin = at + vocabulary_.tokens[static_cast<size_t>(token->id)].size();
-  }
-  encode_plain(text.substr(begin), cache, ids);
+  if (in_text_.empty()) return encode_normalized(text, cache, ids);
+  encode_around(in_text_, text, ids, [&](std::string_view rest) { encode_normalized(rest, cache, ids); });
 }
 
-void Tokenizer::encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
+void Tokenizer::encode_normalized(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
+  std::string normalized;
+  if (vocabulary_.nfc && !is_surely_nfc(text)) text = normalized = to_nfc(text);
+  if (in_normalized_.empty()) return encode_words(text, cache, ids);
+  encode_around(in_normalized_, text, ids, [&](std::string_view rest) { encode_words(rest, cache, ids); });
+}
+
+// In blocks of words: cut, then look up, so that the memory the look-ups need is on its way while the rest is cut.
+void Tokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
+  constexpr size_t kBlock = 32;
+  std::array<WordCache::Key, kBlock> keys;
+  std::array<int32_t, kBlock * WordCache::kMaxBytes> buffer;  // appending to a vector one by one takes longer
   for (size_t begin = 0; begin < text.size();) {
-    const size_t end = gpt2_word_end(text, begin);
-    const std::string_view word = text.substr(begin, end - begin);
-    begin = end;
-    if (const auto* known = cache.find(word)) {
-      ids.insert(ids.end(), known->begin(), known->end());
-      continue;
+    size_t words = 0;
+    for (; words < kBlock && begin < text.size(); ++words) {
+      const size_t end = word_end(vocabulary_.pattern, text, begin);
+      keys[words] = WordCache::key_of(text.substr(begin, end - begin), text.size() - begin);
+      cache.prefetch(keys[words]);
+      begin = end;
     }
-    std::vector<int32_t> symbols;
-    symbols.reserve(word.size());
-    for (unsigned char byte : word) symbols.push_back(byte_ids_[byte]);
-    merge_table_.merge_word(symbols);
-    ids.insert(ids.end(), symbols.begin(), symbols.end());
-    cache.insert(word, std::move(symbols));
+    size_t buffered = 0;
+    const auto flush = [&] {
+      ids.insert(ids.end(), buffer.begin(), buffer.begin() + static_cast<int64_t>(buffered));
+      buffered = 0;
+    };
+    for (size_t i = 0; i < words; ++i) {
+      const size_t known = cache.find(keys[i], &buffer[buffered]);
+      buffered += known;
+      if (known > 0) continue;
+      flush();
+      const size_t first = ids.size();
+      encode_new_word(keys[i].word, ids);
+      cache.insert(keys[i], std::span(ids).subspan(first));
+    }
+    flush();
   }
+}
+
+void Tokenizer::encode_new_word(std::string_view word, std::vector<int32_t>& ids) const {
+  if (vocabulary_.whole_words) {
+    const auto whole = word_ids_.find(word);
+    if (whole != word_ids_.end()) return ids.push_back(whole->second);
+  }
+  merge_table_.encode_word(word, ids);
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {

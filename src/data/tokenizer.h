@@ -1,6 +1,5 @@
 #pragma once
 // A byte-level BPE tokenizer: any bytes to token ids and back, without loss.
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -9,8 +8,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "data/added_tokens.h"
 #include "data/bpe.h"
 #include "data/pretokenize.h"
+#include "data/word_cache.h"
 
 namespace gptmoe {
 
@@ -18,8 +19,8 @@ namespace gptmoe {
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 
 // A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
-// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those that
-// are looked for in the text as it is, then, in what remains, those looked for in the normalized text.
+// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those
+// that are looked for in the text as it is, then, in what remains, those looked for in the normalized text.
 struct AddedToken {
   int32_t id;
   bool special;
@@ -33,24 +34,9 @@ struct Vocabulary {
   std::vector<Merge> merges;        // by rank, not falling; results are no added tokens
   std::vector<AddedToken> added;
   SplitPattern pattern = SplitPattern::gpt2;
-  bool nfc = false;          // text is brought to Unicode's form NFC first; then decode gives that form back
-  bool whole_words = false;  // a word that is a token is that token, whatever merging would make of it
+  bool nfc = false;                    // text is brought to Unicode's form NFC first; then decode gives that form back
+  bool whole_words = false;            // a word that is a token is that token, whatever merging would make of it
   std::optional<int32_t> end_of_text;  // ends every document in a shard
-};
-
-// Words already encoded. One per thread; a full cache keeps what it has, the frequent words come first anyway.
-class WordCache {
- public:
-  // The ids of `word`, or nullptr.
-  const std::vector<int32_t>* find(std::string_view word) const;
-  void insert(std::string_view word, std::vector<int32_t> ids);
-
- private:
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view word) const { return std::hash<std::string_view>{}(word); }
-  };
-  std::unordered_map<std::string, std::vector<int32_t>, Hash, std::equal_to<>> words_;
 };
 
 // Immutable: threads share it.
@@ -58,6 +44,9 @@ class Tokenizer {
  public:
   // All 256 single bytes must be among the tokens.
   explicit Tokenizer(Vocabulary vocabulary);
+  Tokenizer(Tokenizer&&) = default;
+  Tokenizer(const Tokenizer&) = delete;  // word_ids_ points into vocabulary_
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   int64_t vocab_size() const { return std::ssize(vocabulary_.tokens); }  // highest id + 1
   std::optional<int32_t> end_of_text() const { return vocabulary_.end_of_text; }
@@ -71,21 +60,21 @@ class Tokenizer {
   // ordinary text here. decode(encode(text)) == text for all bytes, where nfc is off.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
+  // Whether the pieces that DocumentReader cuts a long text into encode to what the whole does.
+  bool encodes_pieces() const { return !in_text_.spans_cuts() && !in_normalized_.spans_cuts(); }
 
   // The bytes of `ids`, which need not be valid UTF-8 (a character can span tokens). Throws UserError on an unknown id.
   std::string decode(std::span<const int32_t> ids) const;
 
  private:
-  void encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
-  // The longest non-special added token at text[at], or nullptr.
-  const AddedToken* added_at(std::string_view text, size_t at) const;
+  void encode_normalized(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+  void encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+  void encode_new_word(std::string_view word, std::vector<int32_t>& ids) const;
 
   Vocabulary vocabulary_;
   MergeTable merge_table_;
-  std::array<int32_t, 256> byte_ids_{};
-  std::array<std::vector<AddedToken>, 256> in_text_;  // non-special added tokens by first byte, longest first
-  bool any_in_text_ = false;
-  std::optional<int32_t> end_of_text_;
+  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens, where whole_words
+  AddedTokens in_text_, in_normalized_;
 };
 
 }  // namespace gptmoe

@@ -1,0 +1,32 @@
+#include "data/added_tokens.h"
+
+#include <algorithm>
+
+namespace gptmoe {
+namespace {
+
+bool is_cut(char before, char after) {
+  const bool word =
+      (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') || (before >= 'a' && before <= 'z');
+  return word && (after == ' ' || after == '\n');
+}
+
+}  // namespace
+
+void AddedTokens::add(std::string text, int32_t id) {
+  empty_ = false;
+  for (size_t i = 0; i + 1 < text.size(); ++i) spans_cuts_ |= is_cut(text[i], text[i + 1]);
+  auto& group = by_first_byte_[static_cast<unsigned char>(text.at(0))];
+  const auto shorter =
+      std::find_if(group.begin(), group.end(), [&](const auto& other) { return other.first.size() < text.size(); });
+  group.emplace(shorter, std::move(text), id);
+}
+
+AddedTokens::Match AddedTokens::find(std::string_view text, size_t from) const {
+  for (size_t at = from; at < text.size(); ++at)
+    for (const auto& [token, id] : by_first_byte_[static_cast<unsigned char>(text[at])])
+      if (text.substr(at).starts_with(token)) return {at, token.size(), id};
+  return {text.size(), 0, -1};
+}
+
+}  // namespace gptmoe
