@@ -11,8 +11,6 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kBytesInFlight = int64_t{64} << 20;
-
 double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
 
 // What a thread keeps from batch to batch.
@@ -85,6 +83,9 @@ void require_documents(int64_t count, const DocumentReader& documents, const Ski
 
 double split_position(std::string_view document) { return position_of(hash_bytes(document)); }
 
+// Errors that were skipped weigh too: a batch may hold nothing else.
+int64_t batch_weight(const TextBatch& batch) { return std::ssize(batch.bytes) + std::ssize(batch.errors) * 256 + 1; }
+
 int64_t batch_bytes_for(int threads) {
   return std::clamp<int64_t>(kBytesInFlight / 4 / threads, int64_t{64} << 10, int64_t{1} << 20);
 }
@@ -104,9 +105,8 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
         if (options.stop && options.stop()) return std::nullopt;
         return documents.next();
       },
-      // Errors that were skipped weigh too: a batch may hold nothing else.
-      [](const TextBatch& batch) { return std::ssize(batch.bytes) + std::ssize(batch.errors) * 256 + 1; },
-      [&](int thread, TextBatch batch) { return encoders[static_cast<size_t>(thread)].encode(batch); }, deliver);
+      batch_weight, [&](int thread, TextBatch batch) { return encoders[static_cast<size_t>(thread)].encode(batch); },
+      deliver);
 }
 
 }  // namespace gptmoe

@@ -3,21 +3,21 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <optional>
+#include <deque>
+#include <utility>
 
 #include "base/check.h"
 #include "base/ordered_workers.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "data/bpe_trainer.h"
+#include "data/encode_batches.h"
 #include "wording.h"
 
 namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int64_t kBytesInFlight = int64_t{64} << 20;
 
 struct CountedBatch {
   WordCounts words;
@@ -39,6 +39,33 @@ CountedBatch count_words(DocumentParser& parser, SplitPattern pattern, TextBatch
   return counted;
 }
 
+struct ReadText {
+  int64_t documents = 0, bytes = 0;
+  SkippedErrors skipped;
+};
+
+ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer, ProgressLine& progress) {
+  const JobClock clock;
+  std::deque<DocumentParser> parsers;
+  for (int thread = 0; thread < threads; ++thread) parsers.emplace_back(documents.input());
+  ReadText read;
+  run_ordered(
+      threads, kBytesInFlight, [&] { return documents.next(); }, batch_weight,
+      [&](int thread, TextBatch batch) {
+        return count_words(parsers[static_cast<size_t>(thread)], trainer.pattern(), std::move(batch));
+      },
+      [&](CountedBatch batch) {
+        trainer.add(batch.words);
+        read.documents += batch.documents;
+        read.bytes += batch.bytes;
+        read.skipped.add(std::move(batch.errors));
+        progress.show("counting words: " + reading_state(documents, clock) + rate(read.bytes, clock.seconds()) + ", " +
+                      plural(read.documents, "document"));
+      });
+  require_documents(read.documents, documents, read.skipped);
+  return read;
+}
+
 // Before hours of reading, not after.
 void check_output(const fs::path& path) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
@@ -56,26 +83,7 @@ int train_command(const TextInput& input, const TrainOptions& options) {
   DocumentReader documents(input);
   BpeTrainer trainer(options.pattern);
   ProgressLine progress;
-  const JobClock clock;
-  std::deque<DocumentParser> parsers;
-  for (int thread = 0; thread < options.threads; ++thread) parsers.emplace_back(input);
-  int64_t count = 0, bytes = 0;
-  SkippedErrors skipped;
-  run_ordered(
-      options.threads, kBytesInFlight, [&] { return documents.next(); },
-      [](const TextBatch& batch) { return std::ssize(batch.bytes) + 1; },
-      [&](int thread, TextBatch batch) {
-        return count_words(parsers[static_cast<size_t>(thread)], options.pattern, std::move(batch));
-      },
-      [&](CountedBatch batch) {
-        trainer.add(batch.words);
-        count += batch.documents;
-        bytes += batch.bytes;
-        skipped.add(std::move(batch.errors));
-        progress.show("counting words: " + reading_state(documents, clock) + rate(bytes, clock.seconds()) + ", " +
-                      plural(count, "document"));
-      });
-  require_documents(count, documents, skipped);
+  const ReadText read = read_words(documents, options.threads, trainer, progress);
   const Tokenizer tokenizer = trainer.train(options.vocab_size, options.special, [&](int64_t tokens) {
     progress.show("merging: " + grouped_digits(tokens) + " of " + grouped_digits(options.vocab_size) + " tokens");
   });
@@ -86,9 +94,9 @@ int train_command(const TextInput& input, const TrainOptions& options) {
       "%s: %s tokens%s from %s (%s, %s)%s%s\n", options.output.c_str(), grouped_digits(tokenizer.vocab_size()).c_str(),
       short_of ? (" (of " + grouped_digits(options.vocab_size) + " asked: no pair is left that occurs twice)").c_str()
                : "",
-      plural(count, "document").c_str(), binary_bytes(bytes).c_str(),
+      plural(read.documents, "document").c_str(), binary_bytes(read.bytes).c_str(),
       plural(trainer.distinct_words(), "distinct word").c_str(), ignored_note(documents).c_str(),
-      skipped_note(skipped).c_str());
+      skipped_note(read.skipped).c_str());
   return 0;
 }
 
