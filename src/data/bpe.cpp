@@ -10,8 +10,8 @@ namespace gptmoe {
 namespace {
 
 constexpr int32_t kNever = INT_MAX;  // the rank of an empty slot
-constexpr size_t kChunk = 256;       // bytes that are merged at once; the time for that grows with their square
-constexpr size_t kRedo = 8;          // tokens at a chunk's end that are merged again with what follows
+constexpr size_t kChunk = 128;       // bytes that are merged at once; the time for that grows with their square
+constexpr size_t kRedo = 2;          // tokens at a chunk's end that are merged again with what follows
 
 uint64_t hash_pair(int32_t left, int32_t right) {
   return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right)) *

@@ -1,124 +1,282 @@
 #include "data/documents.h"
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
-#include <nlohmann/json.hpp>
+#include <cstring>
+#include <utility>
 
 #include "base/check.h"
+#include "base/rng.h"
+#include "data/pretokenize.h"
+#include "data/utf8.h"
 
 namespace gptmoe {
 namespace {
 
-namespace fs = std::filesystem;
-using nlohmann::json;
+constexpr size_t kSmallestRead = 4096;
+constexpr size_t kChunk = size_t{1} << 20;
 
-constexpr const char* kStandardInput = "-";
+std::string label_of(const InputFile& file) { return file.path == kStandardInput ? "standard input" : file.path; }
 
-bool is_text(const fs::path& path) { return path.extension() == ".txt"; }
-bool is_jsonl(const fs::path& path) { return path.extension() == ".jsonl"; }
-
-}  // namespace
-
-DocumentReader::DocumentReader(const std::vector<std::string>& inputs, std::string field) : field_(std::move(field)) {
-  for (const std::string& input : inputs) {
-    std::error_code error;
-    const auto kind = fs::status(input, error).type();
-    if (input == kStandardInput) {
-      files_.emplace_back(input);
-    } else if (kind == fs::file_type::directory) {
-      add_folder(input);
-    } else if (kind == fs::file_type::not_found) {
-      user_error(input, ": no such file or folder; correct --input");
-    } else if (is_text(input) || is_jsonl(input)) {
-      files_.emplace_back(input);
-    } else {
-      user_error(input, ": neither .txt nor .jsonl; rename it, or pipe the text in and give \"-\"");
-    }
-  }
-  for (const fs::path& file : files_)
-    if (file != kStandardInput) bytes_total_ += MappedFile(file).size();
+std::unique_ptr<ByteSource> open_source(const InputFile& file) {
+  if (file.path == kStandardInput) return open_standard_input();
+  return open_byte_source(file.path, text_format(file.path)->compression);
 }
 
-void DocumentReader::add_folder(const fs::path& folder) try {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_directory()) continue;
-    if (is_text(entry.path()) || is_jsonl(entry.path())) {
-      found.push_back(entry.path());
-    } else {
-      ++ignored_;
-    }
-  }
-  if (found.empty()) user_error(folder.string(), ": no .txt or .jsonl file in this folder; correct --input");
-  std::sort(found.begin(), found.end());
-  files_.insert(files_.end(), found.begin(), found.end());
-} catch (const fs::filesystem_error& error) {
-  user_error(error.path1().string(), ": cannot list the folder: ", error.code().message());
+// One past the last newline of text[from..], or 0.
+size_t after_last_newline(std::string_view text, size_t from) {
+  const void* found = memrchr(text.data() + from, '\n', text.size() - from);
+  return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) + 1 : 0;
 }
 
-std::optional<std::string_view> DocumentReader::next() {
-  while (cursor_ < content_.size() || open_next_file()) {
-    const std::string_view document = next_in_file();
-    if (document.empty()) continue;
-    any_ = true;
-    return document;
+// The begin of the first line of more than `limit` bytes, its end not counted.
+std::optional<size_t> find_long_line(std::string_view lines, size_t limit) {
+  for (size_t begin = 0; begin < lines.size();) {
+    const size_t end = std::min(lines.find('\n', begin), lines.size());
+    if (end - begin > limit) return begin;
+    begin = end + 1;
   }
-  if (!any_) user_error("no document with text in it among ", files_.size(), " input files; check --input and --field");
   return std::nullopt;
 }
 
-// Leaves the reader at the start of the next file that is not empty; false when there is none.
-bool DocumentReader::open_next_file() {
-  do {
-    bytes_done_ += static_cast<int64_t>(content_.size());
-    content_ = {};
-    cursor_ = 0;
-    line_ = 0;
-    if (next_file_ == files_.size()) return false;
-    const fs::path& file = files_[next_file_++];
-    if (file == kStandardInput) {
-      storage_.assign(std::istreambuf_iterator<char>(std::cin), {});
-      content_ = storage_;
-    } else {
-      map_.emplace(file);
-      content_ = map_->bytes();
+// Whether the code point before text[at], at > 0, is a letter or a number.
+bool word_ends(std::string_view text, size_t at) {
+  size_t begin = at - 1;
+  while (begin > 0 && at - begin < 4 && (text[begin] & 0xC0) == 0x80) --begin;
+  const CodePoint last = read_code_point(text.substr(0, at), begin);
+  if (last.value == kMalformed || begin + static_cast<size_t>(last.bytes) != at) return false;
+  const CharClass kind = char_class(last.value);
+  return kind == CharClass::letter || kind == CharClass::number;
+}
+
+// The last place in text[from..] where a piece may end, or 0: no split pattern has a word that goes on from a letter or
+// a number to a space or a newline, nor one whose cut there depends on what precedes the space.
+size_t last_cut(std::string_view text, size_t from) {
+  for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
+    if ((text[at] == ' ' || text[at] == '\n') && word_ends(text, at)) return at;
+  return 0;
+}
+
+bool is_json_lines(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && text[first] == '{';
+}
+
+}  // namespace
+
+// A file being read, with what has been read of it and not yet been given out.
+struct DocumentReader::OpenFile {
+  std::string label;
+  std::unique_ptr<ByteSource> source;
+  bool json_lines = false;
+  std::string ahead;
+  bool ended = false;  // nothing follows `ahead`
+  std::string fault;   // why it ended, where that was before its time
+  std::optional<uint64_t> document_hash;
+
+  // Reads until `ahead` holds `target` bytes, or its file has ended.
+  void fill(size_t target) {
+    size_t size = ahead.size();
+    if (ended || size >= target) return;
+    ahead.reserve(target + kTextPadding);
+    ahead.resize(target);
+    try {
+      while (size < target && !ended) {
+        const size_t n = source->read(ahead.data() + size, target - size);
+        size += n;
+        ended = n == 0;
+      }
+    } catch (const UserError& error) {
+      ended = true;
+      fault = error.what();
     }
-  } while (content_.empty());
-  return true;
-}
-
-std::string_view DocumentReader::next_in_file() {
-  if (!is_jsonl(files_[next_file_ - 1])) {
-    cursor_ = content_.size();
-    return content_;
+    ahead.resize(size);
   }
-  const size_t end = std::min(content_.find('\n', cursor_), content_.size());
-  const std::string_view line = content_.substr(cursor_, end - cursor_);
-  cursor_ = std::min(end + 1, content_.size());
-  ++line_;
-  return line.find_first_not_of(" \t\r") == std::string_view::npos ? std::string_view{} : json_document(line);
+
+  // The first `bytes` of `ahead`, in its own memory: only the rest, which is short as a rule, is copied.
+  std::string take(size_t bytes) {
+    std::string rest(ahead, bytes);
+    ahead.resize(bytes);
+    ahead.reserve(bytes + kTextPadding);
+    return std::exchange(ahead, std::move(rest));
+  }
+
+  // Leaves out the line at the begin of `ahead`, whatever its length. Returns its bytes, its end included.
+  int64_t drop_line() {
+    int64_t dropped = 0;
+    while (true) {
+      const size_t newline = ahead.find('\n');
+      const size_t bytes = newline == std::string::npos ? ahead.size() : newline + 1;
+      dropped += static_cast<int64_t>(bytes);
+      ahead.erase(0, bytes);
+      if (newline != std::string::npos || ended) return dropped;
+      fill(kChunk);
+    }
+  }
+};
+
+DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
+    : input_(std::move(input)), batch_bytes_(batch_bytes) {
+  GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
+  InputListing listing = list_input_files(input_.paths);
+  files_ = std::move(listing.files);
+  ignored_ = listing.ignored;
+  for (const InputFile& file : files_) bytes_total_ += file.bytes;
 }
 
-std::string_view DocumentReader::json_document(std::string_view line) {
-  const std::string where = text(files_[next_file_ - 1].string(), ": line ", line_);
-  json object;
+DocumentReader::~DocumentReader() = default;
+
+void DocumentReader::hash_long_documents() { hash_long_documents_ = true; }
+
+void DocumentReader::seek(const InputPosition& position) {
+  GPTMOE_CHECK(position.file >= 0 && position.file <= std::ssize(files_) && position.byte >= 0);
+  for (const InputFile& file : files_)
+    if (file.path == kStandardInput) user_error("standard input cannot be read from its middle; write it to a file");
+  open_.reset();
+  failure_.clear();
+  position_ = position;
+  bytes_closed_ = 0;
+  for (int64_t i = 0; i < position.file; ++i) bytes_closed_ += files_[static_cast<size_t>(i)].bytes;
+  bytes_read_ = bytes_closed_;
+}
+
+std::optional<TextBatch> DocumentReader::next() {
+  if (!failure_.empty()) throw UserError(failure_);
+  while (position_.file < std::ssize(files_)) {
+    TextBatch batch;
+    batch.begin = position_;
+    batch.path = label_of(files_[static_cast<size_t>(position_.file)]);
+    if (!open_) open_file(batch);
+    if (open_) {
+      batch.json_lines = open_->json_lines;
+      open_->json_lines ? read_lines(batch) : read_text(batch);
+      bytes_read_ = bytes_closed_ + open_->source->consumed();
+      if (open_->ended && open_->ahead.empty() && open_->fault.empty()) close_file();
+    }
+    batch.end = position_;
+    if (!batch.bytes.empty() || !batch.errors.empty()) return batch;
+  }
+  return std::nullopt;
+}
+
+// Opens the file at position_, or complains and moves to the next.
+void DocumentReader::open_file(TextBatch& batch) try {
+  const InputFile& file = files_[static_cast<size_t>(position_.file)];
+  auto opened = std::make_unique<OpenFile>();
+  opened->label = label_of(file);
+  opened->source = open_source(file);
+  if (position_.byte > 0 && !opened->source->skip(position_.byte))
+    user_error(opened->label, ": ends before byte ", position_.byte, ", where reading stopped; the file has changed");
+  open_ = std::move(opened);
+  if (file.path == kStandardInput) {
+    open_->fill(first_target());
+    open_->json_lines = is_json_lines(open_->ahead);
+  } else {
+    open_->json_lines = text_format(file.path)->json_lines;
+  }
+} catch (const UserError& error) {
+  close_file();
+  complain(batch, error.what());
+}
+
+void DocumentReader::close_file() {
+  const InputFile& file = files_[static_cast<size_t>(position_.file)];
+  bytes_closed_ += file.path == kStandardInput && open_ ? open_->source->consumed() : file.bytes;
+  bytes_read_ = bytes_closed_;
+  open_.reset();
+  position_ = {position_.file + 1, 0, 0};
+}
+
+void DocumentReader::complain(TextBatch& batch, const std::string& message) {
+  if (input_.skip_errors) return batch.errors.push_back(message);
+  failure_ = message;
+  if (batch.bytes.empty()) throw UserError(failure_);
+}
+
+// How much to read at first: a batch, or a file that is smaller and one byte, which finds its end.
+size_t DocumentReader::first_target() const {
+  const InputFile& file = files_[static_cast<size_t>(position_.file)];
+  const auto format = text_format(file.path);
+  if (!format || format->compression != Compression::none) return static_cast<size_t>(batch_bytes_);
+  const auto left = static_cast<size_t>(std::max<int64_t>(file.bytes - position_.byte, 0)) + 1;
+  return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
+}
+
+// Whole lines, then at most one that is left out.
+void DocumentReader::read_lines(TextBatch& batch) {
+  OpenFile& file = *open_;
+  const auto limit = static_cast<size_t>(input_.max_line_bytes);
+  size_t whole = 0, searched = 0;
+  for (size_t target = first_target(); whole == 0; target = std::min(2 * target, limit + 1)) {
+    file.fill(target);
+    whole = after_last_newline(file.ahead, searched);
+    if (file.ended || file.ahead.size() > limit) break;
+    searched = file.ahead.size();
+  }
+  if (file.ended && file.fault.empty()) whole = file.ahead.size();
+  std::optional<size_t> long_line;
+  if (whole > limit) long_line = find_long_line(std::string_view(file.ahead).substr(0, whole), limit);
+  if (whole == 0 && !file.ended) long_line = 0;
+  if (long_line) whole = *long_line;
+
+  batch.bytes = file.take(whole);
+  position_.byte += static_cast<int64_t>(whole);
+  position_.line += std::count(batch.bytes.begin(), batch.bytes.end(), '\n');
+  if (long_line) {
+    ++position_.line;
+    complain(batch, text(file.label, ": line ", position_.line, ": longer than ", limit,
+                         " bytes; raise --max-line-mib, or split the document"));
+    if (input_.skip_errors) position_.byte += file.drop_line();
+  } else if (!file.fault.empty()) {
+    complain(batch, std::exchange(file.fault, ""));
+    file.ahead.clear();
+  }
+}
+
+void DocumentReader::read_text(TextBatch& batch) {
+  OpenFile& file = *open_;
+  const auto limit = static_cast<size_t>(input_.max_line_bytes);
+  size_t cut = 0, searched = 0;
+  for (size_t target = first_target(); cut == 0; target = std::min(2 * target, limit + 1)) {
+    file.fill(target);
+    if (file.ended) break;
+    cut = last_cut(file.ahead, searched);
+    if (file.ahead.size() > limit) break;
+    searched = file.ahead.size();
+  }
+  batch.begins_document = position_.byte == 0;
+  if (!file.ended && cut == 0) {
+    complain(batch, text(file.label, ": byte ", position_.byte, ": no letter before a space or newline within ", limit,
+                         " bytes, so the text cannot be read in pieces; raise --max-line-mib"));
+    file.ahead.resize(limit);
+    file.ended = true;
+  }
+  if (!file.fault.empty()) complain(batch, std::exchange(file.fault, ""));
+  batch.ends_document = file.ended;
+  if (hash_long_documents_ && !(batch.begins_document && batch.ends_document)) {
+    if (!file.document_hash) file.document_hash = hash_text();
+    batch.document_hash = file.document_hash;
+  }
+  batch.bytes = file.take(file.ended ? file.ahead.size() : cut);
+  position_.byte += std::ssize(batch.bytes);
+}
+
+// Of the whole text, or with skip_errors of what lies before damage.
+uint64_t DocumentReader::hash_text() const {
+  const InputFile& input = files_[static_cast<size_t>(position_.file)];
+  if (input.path == kStandardInput)
+    user_error("standard input: a document of more than ", batch_bytes_,
+               " bytes; write it to a file, which can be read ", "twice");
+  const auto source = open_source(input);
+  std::string chunk(kChunk, '\0');
+  uint64_t hash = hash_bytes({});
   try {
-    object = json::parse(line);
-  } catch (const json::parse_error& error) {
-    user_error(where, ", byte ", error.byte, ": not valid JSON; a .jsonl file holds one JSON object a line");
+    while (const size_t n = source->read(chunk.data(), chunk.size()))
+      hash = hash_bytes(std::string_view(chunk).substr(0, n), hash);
+  } catch (const UserError&) {
+    if (!input_.skip_errors) throw;
   }
-  if (!object.is_object()) user_error(where, ": not a JSON object; a line reads {\"", field_, "\": \"...\"}");
-  const auto value = object.find(field_);
-  if (value == object.end()) {
-    std::string keys;
-    for (const auto& item : object.items()) keys += (keys.empty() ? "" : ", ") + item.key();
-    user_error(where, ": no field \"", field_, "\"; name the field that holds the text with --field (found: ", keys,
-               ")");
-  }
-  if (!value->is_string()) user_error(where, ": field \"", field_, "\" is not a string; choose another with --field");
-  storage_ = std::move(value->get_ref<std::string&>());
-  return storage_;
+  return hash;
 }
 
 }  // namespace gptmoe

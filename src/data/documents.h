@@ -5,11 +5,11 @@
 //   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
 //   folder   every such file below it, sorted by path; other files are counted, not read
 //   a*.txt   shell pattern: what it matches, sorted by path, files and folders
-//   -        standard input, plain or compressed: a text, one document, or, where its first byte that is not white
-//   space
-//            is "{", JSON lines
+//   -        standard input, plain or compressed: JSON lines where its first byte that is not white space is "{", else
+//            a text, one document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
+// A byte order mark at the begin of JSON lines is no part of them.
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -18,6 +18,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "data/input_files.h"
 
 namespace gptmoe {
 
@@ -28,21 +30,20 @@ struct TextInput {
   bool skip_errors = false;                    // count and go on, rather than throw, where a line or a file is damaged
 };
 
-struct InputFile {
-  std::string path;
-  int64_t bytes;  // on disk; 0 for standard input
-};
+// Room that a batch keeps behind its bytes, so that the JSON parser may read past a line's end without a copy.
+constexpr size_t kTextPadding = 64;
 
-// Where a reader stands between two batches.
+// Where a reader stands between two batches. Each batch begins where the one before it ended.
 struct InputPosition {
   int64_t file = 0;  // index in DocumentReader::files()
   int64_t byte = 0;  // of its text, decompressed
   int64_t line = 0;  // complete lines before `byte` (.jsonl)
 };
 
-// A stretch of one input file as it was read: whole lines of a .jsonl, or a piece of a .txt.
+// A stretch of one input file as it was read: whole lines of a .jsonl, or a piece of a .txt. What was skipped for an
+// error lies between `bytes` and `end`; a batch may hold errors alone.
 struct TextBatch {
-  std::string bytes;  // capacity leaves room for the parser's padding
+  std::string bytes;  // kTextPadding of capacity to spare
   std::string path;   // for messages
   bool json_lines = false;
   InputPosition begin, end;
@@ -63,13 +64,14 @@ class DocumentReader {
   void hash_long_documents();
 
   // Continues where an earlier reader of the same input stood; a compressed file is read up to there and discarded.
-  // Throws UserError for standard input.
+  // Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after an ASCII letter or digit with a space or newline to follow. Throws UserError naming file and line or byte:
-  // unreadable, damaged compression, a line longer than max_line_bytes. With skip_errors the batch carries the message
-  // instead and the reader goes on with the next line, or the next file where the damage has no end.
+  // after a letter or a digit with a space or newline to follow. Throws UserError naming file and line or byte:
+  // unreadable, damaged compression, a line longer than max_line_bytes; what is good before that comes first. With
+  // skip_errors the batch carries the message instead and the reader goes on with the next line, or with the next file
+  // where the damage has no end: the lines of a .jsonl before it then count, and the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
@@ -80,9 +82,25 @@ class DocumentReader {
   int64_t bytes_total() const { return bytes_total_; }
 
  private:
+  struct OpenFile;
+  void open_file(TextBatch& batch);
+  void close_file();
+  void read_lines(TextBatch& batch);
+  void read_text(TextBatch& batch);
+  uint64_t hash_text() const;
+  size_t first_target() const;
+  void complain(TextBatch& batch, const std::string& message);
+
   TextInput input_;
+  int64_t batch_bytes_;
   std::vector<InputFile> files_;
   int64_t bytes_total_ = 0, ignored_ = 0;
+  bool hash_long_documents_ = false;
+
+  InputPosition position_;          // of the next batch
+  std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
+  std::string failure_;             // thrown by the next next(): its batch holds what came before
+  int64_t bytes_closed_ = 0;        // of files before open_
   std::atomic<int64_t> bytes_read_ = 0;
 };
 
@@ -99,8 +117,9 @@ class DocumentParser {
   explicit DocumentParser(const TextInput& input);
   ~DocumentParser();
 
-  // Calls visit for every document of the batch, in order. Throws UserError naming file, line and remedy: not JSON, no
-  // such field, not a string, invalid UTF-8. With skip_errors such lines are appended to `errors` as messages.
+  // Calls visit for every document of the batch, in order. Where a field occurs twice in a line, the last one counts.
+  // Throws UserError naming file, line and remedy: not JSON, no such field, not a string, invalid UTF-8. With
+  // skip_errors such lines are appended to `errors` as messages.
   void parse(const TextBatch& batch, const std::function<void(const DocumentPiece&)>& visit,
              std::vector<std::string>& errors);
 

@@ -1,5 +1,7 @@
 #include "data/pretokenize.h"
 
+#include <nlohmann/json.hpp>
+
 #include "data/unicode_ranges.h"
 #include "data/utf8.h"
 #include "helpers.h"
@@ -9,10 +11,10 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-Words words(std::string_view text) {
+Words words(std::string_view text, SplitPattern pattern = SplitPattern::gpt2) {
   Words out;
   for (size_t begin = 0; begin < text.size();) {
-    const size_t end = gpt2_word_end(text, begin);
+    const size_t end = word_end(pattern, text, begin);
     if (end <= begin || end > text.size()) throw std::logic_error("an empty word, or one past the end");
     out.emplace_back(text.substr(begin, end - begin));
     begin = end;
@@ -63,6 +65,41 @@ TEST(PretokenizeTest, MalformedBytesAreOtherCharacters) {
   EXPECT_EQ(words("\xC3z"), (Words{"\xC3", "z"}));            // cut by a letter
   EXPECT_EQ(words("\xED\xA0\x80"), (Words{"\xED\xA0\x80"}));  // a surrogate
   EXPECT_EQ(words("a\xC1\xA1"), (Words{"a", "\xC1\xA1"}));    // an overlong 'a'
+}
+
+// Cuts by the reference implementations (golden/make_words_golden.py).
+TEST(PretokenizeTest, AgreesWithTheReference) {
+  const std::filesystem::path golden = std::filesystem::path(GPTMOE_SOURCE_DIR) / "tests/data/golden/words.json";
+  const auto cases = nlohmann::json::parse(read_text_file(golden));
+  ASSERT_GT(cases.size(), 180u);
+  for (const auto& item : cases)
+    for (const auto pattern : {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2})
+      EXPECT_EQ(words(item["text"].get<std::string>(), pattern), item[std::string(name_of(pattern))].get<Words>())
+          << name_of(pattern) << ": " << item["text"];
+}
+
+TEST(PretokenizeTest, MalformedBytesInLlama3) {
+  EXPECT_EQ(words("a\xFF\xFE b", SplitPattern::llama3), (Words{"a", "\xFF\xFE", " b"}));
+  EXPECT_EQ(words("\xC3z", SplitPattern::llama3), (Words{"\xC3z"}));
+  EXPECT_EQ(words(" \xE2\x82\n", SplitPattern::llama3), (Words{" \xE2\x82\n"}));
+}
+
+// Texts are cut into pieces there, so no pattern may look across.
+TEST(PretokenizeTest, NoPatternLooksAcrossTheCutsOfDocumentReader) {
+  const std::string before[] = {"the end", "7", "it's x", "a\n9"}, after[] = {" x", "\n\ny", "   ", "\n", " 's"};
+  for (const auto pattern : {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2})
+    for (const std::string& left : before)
+      for (const std::string& right : after) {
+        Words apart = words(left, pattern);
+        for (const std::string& word : words(right, pattern)) apart.push_back(word);
+        EXPECT_EQ(words(left + right, pattern), apart) << name_of(pattern) << ": " << left << "|" << right;
+      }
+}
+
+TEST(PretokenizeTest, PatternsHaveNames) {
+  EXPECT_EQ(split_pattern_of("llama3"), SplitPattern::llama3);
+  EXPECT_EQ(split_pattern_of("gpt5"), std::nullopt);
+  EXPECT_EQ(name_of(SplitPattern::qwen2), "qwen2");
 }
 
 TEST(PretokenizeTest, Classes) {

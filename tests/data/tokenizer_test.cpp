@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "data/bpe_trainer.h"
 #include "data/byte_alphabet.h"
 #include "data/pretokenize.h"
 #include "data/tokenizer_file.h"
@@ -71,7 +70,6 @@ TEST(TokenizerTest, CachedWordsEncodeTheSame) {
   std::vector<int32_t> ids;
   const std::string text = "the river, the river ran on under the mill";
   golden_tokenizer().encode(text, cache, ids);
-  EXPECT_NE(cache.find(" river"), nullptr);
   const auto once = ids;
   golden_tokenizer().encode(text, cache, ids);
   ASSERT_EQ(ids.size(), 2 * once.size());
@@ -95,39 +93,6 @@ TEST(TokenizerTest, DecodeRefusesUnknownIds) {
   expect_contains(error_of([] { golden_tokenizer().decode(std::vector<int32_t>{-1}); }), "has id 4294967295");
 }
 
-// The plain definition: look for the lowest rank, merge its leftmost occurrence, start again.
-void merge_slowly(const std::vector<Merge>& merges, std::vector<int32_t>& symbols) {
-  for (size_t rank = 0; rank < merges.size();) {
-    bool merged = false;
-    for (size_t i = 0; i + 1 < symbols.size() && !merged; ++i)
-      if (symbols[i] == merges[rank].left && symbols[i + 1] == merges[rank].right) {
-        symbols[i] = merges[rank].result;
-        symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
-        merged = true;
-      }
-    rank = merged ? 0 : rank + 1;
-  }
-}
-
-TEST(MergeTableTest, AgreesWithThePlainDefinition) {
-  std::mt19937 random(11);
-  for (int round = 0; round < 300; ++round) {
-    std::vector<Merge> merges;
-    std::set<std::pair<int32_t, int32_t>> used;
-    for (int32_t result = 3; result < 12; ++result) {
-      const auto left = static_cast<int32_t>(random() % static_cast<uint32_t>(result));
-      const auto right = static_cast<int32_t>(random() % static_cast<uint32_t>(result));
-      if (used.emplace(left, right).second) merges.push_back({left, right, result});
-    }
-    std::vector<int32_t> symbols(1 + random() % 60);
-    for (int32_t& symbol : symbols) symbol = static_cast<int32_t>(random() % 3);
-    auto expected = symbols;
-    merge_slowly(merges, expected);
-    MergeTable(merges).merge_word(symbols);
-    ASSERT_EQ(symbols, expected) << "round " << round;
-  }
-}
-
 TEST(ByteAlphabetTest, NamesAreGpt2s) {
   EXPECT_EQ(to_byte_names("\n the\xC3\xA9"), "ĊĠtheÃ©");
   EXPECT_EQ(to_byte_names(std::string("\0\x7F\xAD", 3)), "ĀġŃ");
@@ -141,100 +106,77 @@ TEST(ByteAlphabetTest, NamesAreGpt2s) {
   EXPECT_EQ(alphabet_order()[255], 0xAD);
 }
 
-struct TrainerTest : testing::Test {
-  std::vector<std::string> learnt(const Tokenizer& tokenizer) {
-    const auto& tokens = tokenizer.vocabulary().tokens;
-    return {tokens.begin() + 256, tokens.end() - 1};
-  }
-  BpeTrainer trainer;
-};
-
-TEST_F(TrainerTest, LearnsTheMostFrequentPairFirst) {
-  trainer.add("abc abc abd");  // words "abc", " abc", " abd"
-  const Tokenizer tokenizer = trainer.train(260);
-  // "ab" 3 times; then " ab" and "abc" twice each, " " having the lower id, after which "abc" occurs once.
-  EXPECT_EQ(learnt(tokenizer), (std::vector<std::string>{"ab", " ab"}));
-  EXPECT_EQ(tokenizer.end_of_text(), 258);
-  EXPECT_EQ(tokenizer.encode(" abc"), (std::vector<int32_t>{257, 66}));
+// The 256 bytes as tokens 0..255, then what the test adds.
+Vocabulary byte_vocabulary() {
+  Vocabulary vocabulary;
+  for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
+  return vocabulary;
 }
 
-TEST_F(TrainerTest, TiesGoToTheLowerIds) {
-  trainer.add("zq");
-  trainer.add("zq");
-  trainer.add("ca");
-  trainer.add("ca");
-  trainer.add("cb");
-  trainer.add("cb");
-  EXPECT_EQ(learnt(trainer.train(259)), (std::vector<std::string>{"ca", "cb"}));
+std::vector<int32_t> bytes_of(std::string_view text) {
+  std::vector<int32_t> ids;
+  for (const char byte : text) ids.push_back(static_cast<unsigned char>(byte));
+  return ids;
 }
 
-TEST_F(TrainerTest, OverlapsMergeFromTheLeft) {
-  trainer.add("aaaaa");
-  trainer.add("aaaaa");
-  const Tokenizer tokenizer = trainer.train(300);
-  EXPECT_EQ(learnt(tokenizer), (std::vector<std::string>{"aa", "aaa", "aaaaa"}));  // aa|aa|a, then aa|aaa
-  EXPECT_EQ(tokenizer.encode("aaaaa"), std::vector<int32_t>{258});
+TEST(TokenizerTest, WholeWordsComeBeforeMerging) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.tokens.insert(vocabulary.tokens.end(), {"ab", "abc", " abc"});
+  vocabulary.merges = {{'a', 'b', 256, 0}};
+  const Tokenizer merging{Vocabulary(vocabulary)};
+  EXPECT_EQ(merging.encode("abc"), (std::vector<int32_t>{256, 'c'}));
+  vocabulary.whole_words = true;
+  const Tokenizer whole(std::move(vocabulary));
+  EXPECT_EQ(whole.encode("abc abc abcd"), (std::vector<int32_t>{257, 258, ' ', 256, 'c', 'd'}));
 }
 
-TEST_F(TrainerTest, StopsWhereNoPairOccursTwice) {
-  trainer.add("xyz xyz");
-  const Tokenizer tokenizer = trainer.train(1000);
-  EXPECT_EQ(tokenizer.vocab_size(), 256 + 2 + 1);  // "xy", "xyz"; " xyz" occurs once
+TEST(TokenizerTest, PatternIsTheVocabularys) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.tokens.push_back("12");
+  vocabulary.tokens.push_back("1212");
+  vocabulary.merges = {{'1', '2', 256, 0}, {256, 256, 257, 1}};
+  EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("1212"), std::vector<int32_t>{257});
+  vocabulary.pattern = SplitPattern::llama3;
+  EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("1212"), (std::vector<int32_t>{256, '1', '2'}));
 }
 
-TEST_F(TrainerTest, OrderOfDocumentsDoesNotMatter) {
-  BpeTrainer reversed;
-  const std::vector<std::string> documents = {"the river ran on", "on the river",
-                                              "he ran under the mill, the mill ran"};
-  for (size_t i = 0; i < documents.size(); ++i) {
-    trainer.add(documents[i]);
-    reversed.add(documents[documents.size() - 1 - i]);
-  }
-  EXPECT_EQ(trainer.train(280).vocabulary().tokens, reversed.train(280).vocabulary().tokens);
+TEST(TokenizerTest, NfcIsAppliedWhereAsked) {
+  Vocabulary vocabulary = byte_vocabulary();
+  EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("e\u0301"), bytes_of("e\u0301"));
+  vocabulary.nfc = true;
+  EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("e\u0301"), bytes_of("\u00e9"));
 }
 
-// Counts kept up to date must equal counts made anew after every merge.
-TEST_F(TrainerTest, AgreesWithRecounting) {
-  std::mt19937 random(5);
-  std::string text;
-  for (int i = 0; i < 3000; ++i) text += "aabbc "[random() % 6];
-  trainer.add(text);
-  const Tokenizer tokenizer = trainer.train(256 + 60 + 1);
-  const Vocabulary& vocabulary = tokenizer.vocabulary();
-
-  std::vector<std::vector<int32_t>> words;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = gpt2_word_end(text, begin);
-    std::vector<int32_t> word;
-    for (unsigned char byte : text.substr(begin, end - begin))
-      word.push_back(static_cast<int32_t>(std::find(alphabet_order().begin(), alphabet_order().end(), byte) -
-                                          alphabet_order().begin()));
-    words.push_back(std::move(word));
-    begin = end;
-  }
-  for (const Merge& merge : vocabulary.merges) {
-    std::map<std::pair<int32_t, int32_t>, int64_t> counts;
-    for (const auto& word : words)
-      for (size_t i = 0; i + 1 < word.size(); ++i) ++counts[{word[i], word[i + 1]}];
-    auto best = counts.begin();
-    for (auto entry = counts.begin(); entry != counts.end(); ++entry)
-      if (entry->second > best->second) best = entry;
-    ASSERT_EQ(best->first, std::pair(merge.left, merge.right)) << "for token " << merge.result;
-    for (auto& word : words) merge_slowly({merge}, word);
-  }
-  EXPECT_EQ(vocabulary.tokens.size(), 317u);
+TEST(TokenizerTest, AddedTokensComeAheadOfWordsTheLongestFirst) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.tokens.insert(vocabulary.tokens.end(), {"<a>", "<a><b>", "  ", "<|end|>"});
+  vocabulary.added = {{256, false}, {257, false}, {258, false, true}, {259, true}};
+  const Tokenizer tokenizer(std::move(vocabulary));
+  EXPECT_EQ(tokenizer.encode("x<a>y"), (std::vector<int32_t>{'x', 256, 'y'}));
+  EXPECT_EQ(tokenizer.encode("<a><b><a>"), (std::vector<int32_t>{257, 256}));
+  EXPECT_EQ(tokenizer.encode("x   y"), (std::vector<int32_t>{'x', 258, ' ', 'y'}));
+  EXPECT_EQ(tokenizer.encode("<|end|>"), bytes_of("<|end|>"));
 }
 
-TEST_F(TrainerTest, SpecialTokensComeLast) {
-  const Tokenizer tokenizer = trainer.train(258, {std::string(kEndOfText), "<|pad|>"});
-  EXPECT_EQ(tokenizer.vocabulary().tokens[256], kEndOfText);
-  EXPECT_EQ(tokenizer.vocabulary().tokens[257], "<|pad|>");
-  EXPECT_TRUE(tokenizer.vocabulary().added[1].special);
+// Tokens of the text as it is are found first, then those of the normalized text in what remains.
+TEST(TokenizerTest, AddedTokensInTwoPhases) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.nfc = true;
+  vocabulary.tokens.insert(vocabulary.tokens.end(), {"bc", "\u00e9", "abc"});
+  vocabulary.added = {{256, false, false}, {257, false, true}, {258, false, true}};
+  const Tokenizer tokenizer(std::move(vocabulary));
+  EXPECT_EQ(tokenizer.encode("abc"), (std::vector<int32_t>{'a', 256}));
+  EXPECT_EQ(tokenizer.encode("e\u0301"), std::vector<int32_t>{257});
 }
 
-TEST_F(TrainerTest, VocabularyTooSmallForTheBytes) {
-  expect_contains(error_of([&] { trainer.train(256); }),
-                  "a vocabulary of 256 entries cannot be trained; give at least 257");
+TEST(TokenizerTest, KnowsWhetherPiecesEncodeAlike) {
+  Vocabulary vocabulary = byte_vocabulary();
+  vocabulary.tokens.push_back("<a> <b>");
+  vocabulary.added = {{256, false}};
+  EXPECT_TRUE(Tokenizer{Vocabulary(vocabulary)}.encodes_pieces());
+  vocabulary.tokens.push_back("a b");
+  vocabulary.added.push_back({257, false});
+  EXPECT_FALSE(Tokenizer{Vocabulary(vocabulary)}.encodes_pieces());
 }
 
 }  // namespace

@@ -1,0 +1,39 @@
+#pragma once
+// Which files the inputs on a command line name.
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/byte_source.h"
+
+namespace gptmoe {
+
+constexpr const char* kStandardInput = "-";
+
+struct InputFile {
+  std::string path;
+  int64_t bytes;  // on disk; 0 for standard input
+};
+
+struct InputListing {
+  std::vector<InputFile> files;
+  int64_t ignored = 0;  // of another kind, in folders and among the matches of a pattern
+};
+
+struct TextFormat {
+  bool json_lines;
+  Compression compression;
+};
+
+// By the end of the name: .txt or .jsonl, with .gz or .zst or without. Nothing for other files.
+std::optional<TextFormat> text_format(const std::filesystem::path& path);
+
+// Inputs in the order given: files, folders, patterns and "-". A name that exists is never taken for a pattern. What a
+// folder or a pattern holds is sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read,
+// links to folders inside a folder are not followed. Throws UserError when an input does not exist, is of another kind,
+// cannot be listed, or is a folder or pattern without text.
+InputListing list_input_files(const std::vector<std::string>& inputs);
+
+}  // namespace gptmoe
