@@ -218,17 +218,19 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // A block at a time, as the library asks for it: damage is then found in the block it lies in.
+  // A block at a time: a call that fails takes no output along then but that of the block it fails in.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    wanted_ = code == 0 ? kFrameBegin : code;
+    // The library asks for a block and the header of the next.
+    constexpr size_t kBlockHeader = 3;
+    wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }
 
-  static constexpr size_t kFrameBegin = 5;  // the shortest header that says how long it is
+  static constexpr size_t kFrameBegin = 5;  // tells how long the frame's header is
   ZSTD_DCtx* context_;
   size_t wanted_ = kFrameBegin;
   bool between_frames_ = false;

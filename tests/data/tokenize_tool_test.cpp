@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "data/shard_file.h"
+#include "data/write_shard.h"
 #include "helpers.h"
 
 namespace gptmoe {
