@@ -5,9 +5,10 @@
 namespace gptmoe {
 namespace {
 
+// A letter or digit, or a byte of a character that may be one, ahead of white space where DocumentReader may cut.
 bool is_cut(char before, char after) {
-  const bool word =
-      (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') || (before >= 'a' && before <= 'z');
+  const bool word = (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') ||
+                    (before >= 'a' && before <= 'z') || (before & 0x80) != 0;
   return word && (after == ' ' || after == '\n');
 }
 

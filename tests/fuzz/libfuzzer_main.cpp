@@ -1,0 +1,10 @@
+// One target as libFuzzer calls it; GPTMOE_FUZZ_TARGET is a function of targets.h.
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/targets.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  gptmoe::fuzz::GPTMOE_FUZZ_TARGET({reinterpret_cast<const char*>(data), size});
+  return 0;
+}

@@ -1,0 +1,121 @@
+#include "fuzz/targets.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "data/documents.h"
+#include "data/shard_file.h"
+#include "data/tokenizer_file.h"
+
+namespace gptmoe::fuzz {
+namespace {
+
+// The readers take paths: one file a process, removed at its end.
+class InputPath {
+ public:
+  explicit InputPath(const std::string& name)
+      : folder_(std::filesystem::temp_directory_path() / ("gptmoe-fuzz-" + std::to_string(getpid()))),
+        path_(folder_ / name) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~InputPath() { std::filesystem::remove_all(folder_); }
+  const std::filesystem::path& with(std::string_view bytes) const {
+    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return path_;
+  }
+
+ private:
+  std::filesystem::path folder_, path_;
+};
+
+// UserError is what damaged input should end in.
+template <typename Action>
+void allow_refusal(Action action) {
+  try {
+    action();
+  } catch (const UserError& error) {
+    GPTMOE_CHECK(std::string_view(error.what()).find('\n') == std::string_view::npos, error.what());
+  }
+}
+
+void check_tokenizer(const Tokenizer& tokenizer) {
+  const std::string text = "The river's 1234 mills;\r\n\n  na\xC3\xAFve \xF0\x9F\x98\x80 \xFF <|endoftext|> aaaaaaaa";
+  const auto ids = tokenizer.encode(text);
+  for (int32_t id : ids) GPTMOE_CHECK(tokenizer.knows(id));
+  const std::string back = tokenizer.decode(ids);
+  GPTMOE_CHECK(tokenizer.vocabulary().nfc || back == text);
+}
+
+// The documents of the reader's batches, or of as many as there are before it refuses.
+std::vector<std::string> read_documents(const TextInput& input, int64_t batch_bytes) {
+  std::vector<std::string> documents;
+  bool open = false;
+  const auto visit = [&](const DocumentPiece& piece) {
+    GPTMOE_CHECK(!piece.text.empty() && piece.begins == !open);
+    if (piece.begins) documents.emplace_back();
+    documents.back() += piece.text;
+    open = !piece.ends;
+  };
+  allow_refusal([&] {
+    DocumentReader reader(input, batch_bytes);
+    DocumentParser parser(reader.input());
+    std::vector<std::string> errors;
+    while (const auto batch = reader.next()) parser.parse(*batch, visit, errors);
+  });
+  return documents;
+}
+
+}  // namespace
+
+void tokenizer_json(std::string_view bytes) {
+  static const InputPath file("tokenizer.json");
+  allow_refusal([&] {
+    const Tokenizer tokenizer = load_tokenizer(file.with(bytes));
+    check_tokenizer(tokenizer);
+  });
+}
+
+void rank_file(std::string_view bytes) {
+  static const InputPath file("ranks.tiktoken");
+  for (const SplitPattern pattern : {SplitPattern::gpt2, SplitPattern::cl100k})
+    allow_refusal([&] { check_tokenizer(load_tokenizer(file.with(bytes), {.pattern = pattern})); });
+}
+
+void shard(std::string_view bytes) {
+  static const InputPath file("shard.bin");
+  allow_refusal([&] {
+    const Shard shard(file.with(bytes));
+    std::vector<int32_t> tokens(static_cast<size_t>(shard.size()));
+    shard.copy(0, shard.size(), tokens.data());
+    for (int64_t i = 0; i < shard.size(); ++i)
+      GPTMOE_CHECK(shard.token(i) == static_cast<uint32_t>(tokens[static_cast<size_t>(i)]));
+  });
+}
+
+void jsonl(std::string_view bytes) {
+  static const InputPath file("lines.jsonl");
+  TextInput input{.paths = {file.with(bytes).string()}, .max_line_bytes = 300};
+  for (const bool skip : {false, true}) {
+    input.skip_errors = skip;
+    GPTMOE_CHECK(read_documents(input, 1) == read_documents(input, 1 << 20), "documents depend on the batches");
+  }
+}
+
+// The first byte says which compression, the rest is the file.
+void compressed(std::string_view bytes) {
+  static const InputPath gzip("lines.jsonl.gz"), zstd("text.txt.zst");
+  if (bytes.empty()) return;
+  const auto& file = bytes[0] % 2 ? zstd : gzip;
+  TextInput input{.paths = {file.with(bytes.substr(1)).string()}, .max_line_bytes = 4096};
+  for (const bool skip : {false, true}) {
+    input.skip_errors = skip;
+    read_documents(input, 64);
+  }
+}
+
+}  // namespace gptmoe::fuzz
