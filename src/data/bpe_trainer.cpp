@@ -11,21 +11,6 @@
 #include "data/pair_merger.h"
 
 namespace gptmoe {
-namespace {
-
-void check(int64_t vocab_size, const std::vector<std::string>& special_tokens) {
-  std::set<std::string_view> seen;
-  for (const std::string& special : special_tokens)
-    if (special.size() < 2 || !seen.insert(special).second)
-      user_error("\"", special, "\" cannot be a special token: it is empty, a single byte or given twice");
-  const int64_t fixed = 256 + std::ssize(special_tokens);
-  if (vocab_size < fixed || vocab_size > kMaxVocabSize)
-    user_error("a vocabulary of ", vocab_size, " entries cannot be trained; give at least ", fixed, " (256 bytes, ",
-               special_tokens.size(), " special) and at most ", kMaxVocabSize);
-}
-
-}  // namespace
-
 BpeTrainer::BpeTrainer(SplitPattern pattern, int64_t max_letters) : pattern_(pattern), max_letters_(max_letters) {
   GPTMOE_CHECK(max_letters > 0 && max_letters <= std::numeric_limits<int32_t>::max());
 }
@@ -39,6 +24,17 @@ void BpeTrainer::add(std::string_view document) {
 void BpeTrainer::add(const WordCounts& batch) {
   counts_.merge(batch);
   if (counts_.letters() > max_letters_) dropped_words_ += counts_.drop_rarest(max_letters_ / 2);
+}
+
+void BpeTrainer::check(int64_t vocab_size, const std::vector<std::string>& special_tokens) {
+  std::set<std::string_view> seen;
+  for (const std::string& special : special_tokens)
+    if (special.size() < 2 || !seen.insert(special).second)
+      user_error("\"", special, "\" cannot be a special token: it is empty, a single byte or given twice");
+  const int64_t fixed = 256 + std::ssize(special_tokens);
+  if (vocab_size < fixed || vocab_size > kMaxVocabSize)
+    user_error("a vocabulary of ", vocab_size, " entries cannot be trained; give at least ", fixed, " (256 bytes, ",
+               special_tokens.size(), " special) and at most ", kMaxVocabSize);
 }
 
 Tokenizer BpeTrainer::train(int64_t vocab_size, const std::vector<std::string>& special_tokens,

@@ -28,11 +28,15 @@ class BpeTrainer {
   int64_t distinct_words() const { return counts_.words(); }
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
+  // Whether train() can meet the wish, before hours of reading: throws UserError when `vocab_size` has no room for
+  // bytes and special tokens or exceeds kMaxVocabSize, and for a special token that is empty, a single byte or given
+  // twice.
+  static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
+
   // Ids: 0..255 the bytes in alphabet_order(), then merges as learnt, then the special tokens: `vocab_size` in all, or
   // fewer when no pair is left that occurs twice. No merge is learnt that spells a special token. kEndOfText, or else
   // the first special token, ends documents. `progress`, if given, hears the number of tokens after each merge. Throws
-  // UserError when `vocab_size` has no room for bytes and special tokens or exceeds kMaxVocabSize, and for a special
-  // token that is empty, a single byte or given twice.
+  // what check() does.
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 
