@@ -200,16 +200,17 @@ void EncodeJob::add(EncodedBatch batch) {
 void EncodeJob::checkpoint(bool done) {
   train_.sync();
   val_.sync();
-  sync_directory(folder_.path());
   Manifest manifest{identity_, summary_.train, summary_.val, summary_.skipped, here_};
   manifest.train.shards = train_.record();
   manifest.val.shards = val_.record();
   if (done) manifest.resume.reset();
-  write_manifest(folder_.path(), manifest);
+  write_manifest(folder_.path(), manifest);  // and with it the names of new partial files
   saved_ = true;
-  train_.publish();
-  val_.publish();
-  sync_directory(folder_.path());
+  if (!train_.published() || !val_.published()) {
+    train_.publish();
+    val_.publish();
+    sync_directory(folder_.path());
+  }
   last_checkpoint_ = Clock::now();
 }
 

@@ -77,7 +77,7 @@ TEST(SplitPositionTest, StaysWhatItHasAlwaysBeen) {
 TEST_F(EncodeCorpusTest, ThreadsAndBatchesChangeNothing) {
   const std::vector<std::string> inputs = {write_documents(300, "a.jsonl"), write_long_text("b.txt", 4000),
                                            write_documents(200, "c.jsonl"), write_long_text("d.txt", 1000)};
-  const EncodeOptions options{.output = folder / "whole", .val_fraction = 0.3, .shard_tokens = 3000};
+  const EncodeOptions options{.output = folder / "whole", .val_fraction = 0.3, .shard_tokens = 8000};
   encode(inputs, options);
   for (int threads : {1, 2, 5})
     for (int64_t bytes : {128, 1000, 30000}) {
@@ -163,9 +163,9 @@ TEST_F(EncodeCorpusTest, OneDocumentCannotBeSplit) {
 TEST_F(EncodeCorpusTest, ARefusedSplitTakesItsCheckpointsAlong) {
   std::filesystem::create_directory(output);
   expect_contains(error_of([&] {
-                    encode(write_documents(50), {.val_fraction = 1e-9, .shard_tokens = 20, .checkpoint_seconds = 0});
+                    encode(write_documents(20), {.val_fraction = 1e-9, .shard_tokens = 100, .checkpoint_seconds = 0});
                   }),
-                  "none of the 50 documents fell into validation");
+                  "none of the 20 documents fell into validation");
   EXPECT_TRUE(content(output).empty());
 }
 

@@ -5,8 +5,8 @@
 #include <set>
 
 #include "data/shuffle.h"
-#include "helpers.h"
 #include "data/write_shard.h"
+#include "helpers.h"
 
 namespace gptmoe {
 namespace {
