@@ -203,8 +203,6 @@ class ZstdSource : public CompressedSource {
  private:
   size_t decode(char* to, size_t room) override {
     ZSTD_outBuffer out{to, room, 0};
-    // First what the library still holds, by itself: a fault found in the same call would lose it.
-    if (!between_frames_) decompress_some({}, out);
     while (out.pos < out.size && !done()) {
       const std::string_view input = packed();
       const size_t before = out.pos;
@@ -218,7 +216,7 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // A block at a time: a call that fails takes no output along then but that of the block it fails in.
+  // A block or a byte of its header at a time: a call that fails would lose what it wrote, so it must write nothing.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);

@@ -134,6 +134,8 @@ TEST_F(ByteSourceTest, TheTextBeforeDamageIsKept) {
   zstd[block] |= 6;
   const Outcome reserved = outcome(zstd, Compression::zstd);
   EXPECT_TRUE(reserved.text == text.substr(0, 4 * 131072)) << reserved.text.size();
+  const Outcome later = outcome(zstd_of("1234567") + zstd, Compression::zstd);  // blocks out of step with our buffer
+  EXPECT_TRUE(later.text == "1234567" + text.substr(0, 4 * 131072)) << later.text.size();
   EXPECT_EQ(reserved.error, gptmoe::text(path(), ": byte ", block + 2, ": damaged zstd data (",
                                          ZSTD_getErrorString(ZSTD_error_corruption_detected), "); get the file again"));
 }
@@ -143,7 +145,7 @@ TEST_F(ByteSourceTest, FlippedBitsNeverPassForText) {
   std::mt19937 random(7);
   for (const Compression compression : {Compression::gzip, Compression::zstd}) {
     const std::string content = compression == Compression::gzip ? gzip_of(text) : zstd_of(text);
-    for (int trial = 0; trial < 1500; ++trial) {
+    for (int trial = 0; trial < 400; ++trial) {
       std::string flipped = content;
       for (unsigned flips = 1 + random() % 3; flips > 0; --flips)
         flipped[random() % content.size()] ^= 1 << random() % 8;

@@ -178,7 +178,7 @@ TEST(DocumentParserTest, DamagedLines) {
       "end\"}";
   std::mt19937 random(3);
   DocumentParser parser({.skip_errors = true});
-  for (int trial = 0; trial < 20'000; ++trial) {
+  for (int trial = 0; trial < 10'000; ++trial) {
     std::string damaged = line;
     for (unsigned changes = random() % 4; changes > 0; --changes)
       damaged[random() % line.size()] = random() % 2 ? static_cast<char>(random()) : line[random() % line.size()];
