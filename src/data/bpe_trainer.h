@@ -15,9 +15,9 @@ namespace gptmoe {
 // the counts alone: equal pairs go to the lower left id, then the lower right id.
 class BpeTrainer {
  public:
-  // Training takes about 30 bytes of memory for each byte of distinct words. Where those exceed `max_letters`, below
-  // 2^31, the rarest are dropped until half of it is left (WordCounts::drop_rarest).
-  explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 27);
+  // Training takes up to 40 bytes of memory for each byte of distinct words. Where those exceed `max_letters`, below
+  // 2^31, the rarest words are dropped until at most half of it is left (WordCounts::drop_rarest).
+  explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 26);
 
   // Counts the words of one more document, or of a batch of them, cut by pattern(). The same batches in the same order
   // give the same result, whoever counted them.

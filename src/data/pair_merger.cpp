@@ -31,6 +31,7 @@ void PairMerger::lay_out(const WordCounts& words, const std::array<int32_t, 256>
   const int64_t cells = words.letters() + words.words() + 1;
   GPTMOE_CHECK(cells <= std::numeric_limits<uint32_t>::max());
   cells_.reserve(static_cast<size_t>(cells));
+  word_counts_.reserve(static_cast<size_t>(words.words()));
   cells_.push_back({kBoundary, 0});
   words.for_each([&](std::string_view word, int64_t count) {
     if (word.size() == 1) return;
