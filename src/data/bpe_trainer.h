@@ -15,8 +15,8 @@ namespace gptmoe {
 // the counts alone: equal pairs go to the lower left id, then the lower right id.
 class BpeTrainer {
  public:
-  // Training takes about 30 bytes of memory for each byte of distinct words. Where those exceed `max_letters`, below 2^31,
-  // the rarest are dropped until half of it is left (WordCounts::drop_rarest).
+  // Training takes about 30 bytes of memory for each byte of distinct words. Where those exceed `max_letters`, below
+  // 2^31, the rarest are dropped until half of it is left (WordCounts::drop_rarest).
   explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 27);
 
   // Counts the words of one more document, or of a batch of them, cut by pattern(). The same batches in the same order
@@ -28,11 +28,15 @@ class BpeTrainer {
   int64_t distinct_words() const { return counts_.words(); }
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
+  // Whether train() can meet the wish, before hours of reading: throws UserError when `vocab_size` has no room for
+  // bytes and special tokens or exceeds kMaxVocabSize, and for a special token that is empty, a single byte or given
+  // twice.
+  static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
+
   // Ids: 0..255 the bytes in alphabet_order(), then merges as learnt, then the special tokens: `vocab_size` in all, or
-  // fewer when no pair is left that occurs twice. Where two pairs spell the same token it keeps its first id; none is
-  // learnt that spells a special token. kEndOfText, or else the first special token, ends documents. `progress`, if
-  // given, hears the number of tokens after each merge. Throws UserError when `vocab_size` has no room for bytes and
-  // special tokens or exceeds kMaxVocabSize, and for a special token that is empty, a single byte or given twice.
+  // fewer when no pair is left that occurs twice. No merge is learnt that spells a special token. kEndOfText, or else
+  // the first special token, ends documents. `progress`, if given, hears the number of tokens after each merge. Throws
+  // what check() does.
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 

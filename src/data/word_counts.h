@@ -1,12 +1,12 @@
 #pragma once
 // How often each word of a text occurs.
-#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "data/pretokenize.h"
+#include "data/word_key.h"
 
 namespace gptmoe {
 
@@ -16,7 +16,6 @@ class WordCounts {
  public:
   // Counts every word of `text`; a word is shorter than 4 GiB.
   void add(SplitPattern pattern, std::string_view text);
-  void add_word(std::string_view word, int64_t times);
   void merge(const WordCounts& other);
 
   int64_t words() const { return std::ssize(entries_); }  // distinct ones
@@ -29,33 +28,28 @@ class WordCounts {
   // visit(std::string_view word, int64_t count) in the order of first appearance.
   template <typename Visit>
   void for_each(Visit visit) const {
-    for (const Entry& entry : entries_) {
-      Buffer buffer;
-      visit(word_of(entry, buffer), entry.count);
-    }
+    for (const Entry& entry : entries_) visit(word_of(entry), entry.count);
   }
 
  private:
-  static constexpr size_t kInline = 16;
-  using Buffer = std::array<char, kInline>;
-
-  // A word of up to kInline bytes is in its key; of a longer one key[0] is its position in long_words_.
-  struct Key {
-    std::array<uint64_t, 2> key;
-    uint32_t length, hash;
-  };
-  struct Entry : Key {
+  struct Entry {
+    uint64_t low, high;  // of the key; `high` of a long word is its position in long_words_
     int64_t count;
+    uint32_t length, hash;
   };
   struct Slot {
     uint32_t hash = 0, entry = kFree;
   };
   static constexpr uint32_t kFree = UINT32_MAX;
 
-  static Key key_of(std::string_view word);
-  std::string_view word_of(const Entry& entry, Buffer& buffer) const;
-  // `word` is read where it is longer than kInline.
-  void add_key(const Key& key, std::string_view word, int64_t times);
+  static bool is_long(uint32_t length) { return length > WordKey::kInlineBytes; }
+  std::string_view word_of(const Entry& entry) const {
+    return is_long(entry.length) ? std::string_view(long_words_).substr(entry.high, entry.length)
+                                 : std::string_view(reinterpret_cast<const char*>(&entry.low), entry.length);
+  }
+  // `entry` may belong to another table; its word is at `letters`, read where it is long.
+  void add_entry(const Entry& entry, const char* letters);
+  size_t slot_of(uint32_t hash) const { return hash & (slots_.size() - 1); }
   void grow();
 
   std::vector<Entry> entries_;

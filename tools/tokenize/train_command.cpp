@@ -80,6 +80,7 @@ void check_output(const fs::path& path) {
 
 int train_command(const TextInput& input, const TrainOptions& options) {
   check_output(options.output);
+  BpeTrainer::check(options.vocab_size, options.special);
   DocumentReader documents(input);
   BpeTrainer trainer(options.pattern);
   ProgressLine progress;
@@ -89,13 +90,17 @@ int train_command(const TextInput& input, const TrainOptions& options) {
   });
   save_tokenizer(tokenizer, options.output);
   progress.clear();
+  const std::string dropped = trainer.dropped_words() > 0
+                                  ? ", " + plural(trainer.dropped_words(), "rare one") + " left out to save memory"
+                                  : "";
   const bool short_of = tokenizer.vocab_size() < options.vocab_size;
   std::printf(
-      "%s: %s tokens%s from %s (%s, %s)%s%s\n", options.output.c_str(), grouped_digits(tokenizer.vocab_size()).c_str(),
+      "%s: %s tokens%s from %s (%s, %s%s)%s%s\n", options.output.c_str(),
+      grouped_digits(tokenizer.vocab_size()).c_str(),
       short_of ? (" (of " + grouped_digits(options.vocab_size) + " asked: no pair is left that occurs twice)").c_str()
                : "",
       plural(read.documents, "document").c_str(), binary_bytes(read.bytes).c_str(),
-      plural(trainer.distinct_words(), "distinct word").c_str(), ignored_note(documents).c_str(),
+      plural(trainer.distinct_words(), "distinct word").c_str(), dropped.c_str(), ignored_note(documents).c_str(),
       skipped_note(read.skipped).c_str());
   return 0;
 }
