@@ -100,13 +100,8 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
   for (int thread = 0; thread < options.threads; ++thread)
     encoders.emplace_back(documents.input(), tokenizer, options.val_fraction);
   run_ordered(
-      options.threads, kBytesInFlight,
-      [&]() -> std::optional<TextBatch> {
-        if (options.stop && options.stop()) return std::nullopt;
-        return documents.next();
-      },
-      batch_weight, [&](int thread, TextBatch batch) { return encoders[static_cast<size_t>(thread)].encode(batch); },
-      deliver);
+      options.threads, kBytesInFlight, [&] { return documents.next(); }, batch_weight,
+      [&](int thread, TextBatch batch) { return encoders[static_cast<size_t>(thread)].encode(batch); }, deliver);
 }
 
 }  // namespace gptmoe

@@ -84,6 +84,9 @@ void refuse_unknown_shards(const fs::path& folder) {
   }
 }
 
+// Ends the work on batches: those under way are forgotten.
+struct Stopped {};
+
 class EncodeJob {
  public:
   EncodeJob(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options)
@@ -125,6 +128,7 @@ class EncodeJob {
   void encode(const std::function<void(const EncodeSummary&)>& progress);
   void add(EncodedBatch batch);
   void checkpoint(bool done);
+  void stop();
   void finish();
   void refuse_split();
   void abandon();
@@ -169,13 +173,19 @@ void EncodeJob::resume(const Manifest& manifest) {
 }
 
 void EncodeJob::encode(const std::function<void(const EncodeSummary&)>& progress) {
-  bool stopped = false;
-  const auto stop = [&] { return stopped = stopped || (options_.stop && options_.stop()); };
-  encode_batches(documents_, tokenizer_, {options_.threads, options_.val_fraction, stop}, [&](EncodedBatch batch) {
-    add(std::move(batch));
-    if (progress) progress(summary_);
-  });
-  if (!stopped) return finish();
+  try {
+    encode_batches(documents_, tokenizer_, {options_.threads, options_.val_fraction}, [&](EncodedBatch batch) {
+      if (options_.stop && options_.stop()) throw Stopped();
+      add(std::move(batch));
+      if (progress) progress(summary_);
+    });
+    finish();
+  } catch (const Stopped&) {
+    stop();
+  }
+}
+
+void EncodeJob::stop() {
   summary_.outcome = EncodeOutcome::stopped;
   if (repeatable_)
     checkpoint(false);
