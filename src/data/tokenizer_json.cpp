@@ -66,8 +66,9 @@ class ModelReader {
   void read_vocab() {
     const json& vocab = JsonSource::get(model_, "vocab");
     if (!vocab.is_object()) source_.fail("model.vocab", "expected an object of token to id");
-    for (const auto& [name, id] : vocab.get_ref<const json::object_t&>())
-      source_.at([&] { return "model.vocab[" + in_quotes(name) + "]"; }, [&] { builder_.add_token(name, id); });
+    for (const auto& entry : vocab.get_ref<const json::object_t&>())
+      source_.at([&] { return "model.vocab[" + in_quotes(entry.first) + "]"; },
+                 [&] { builder_.add_token(entry.first, entry.second); });
     source_.at([] { return "added_tokens"; }, [&] { builder_.place_added(); });
     source_.at([] { return "model.vocab"; }, [&] { builder_.check_bytes(); });
   }

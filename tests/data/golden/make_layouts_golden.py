@@ -8,6 +8,7 @@ for each layout what its tokenizer.json has besides ("parts") and in its model (
 import base64
 import json
 import pathlib
+import random
 
 import tiktoken
 from make_tokenizer_golden import LESSON, TEXTS
@@ -27,18 +28,27 @@ CL100K = (r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\
 CL100K_FOR_ONIGURUMA = LLAMA3.replace(r"|\s*[\r\n]+", r"|\s++$|\s*[\r\n]+")
 
 MORE_TEXTS = [
-    "12345678 1234 12", "1\u00b23\u2167456", "IT'S It'll 'LL 'Re it'\u017f 'x", "x\n\n\n y", "  \n  \n", "a!\n\n b", "a \n \t ",
+    "12345678 1234 12", "1\u00b23\u2167456", "IT'S It'll 'LL 'Re it'\u017f 'x", "x\n\n\n y", "  \n  \n", "a!\n\n b", "a \n \t ", "the\n\n", "the \n  ", "river\n  \n",
     "!!!\r\n\r\nok", "\tthe\n the", "(the)", "_the-river", "the  \n  river  ", "e\u0301e\u0323\u0301 Gro\u0308\u00dfe", "\u1112\u1161\u11ab\uac00\u11a8",
     "\u212b \ufb01 \u0958", "    def f():\n        return 42\n", "a  b   c    d", "\t \t", "<|endoftext|>the<|endoftext|>",
     "\u00e9!\u00e9! e\u0301!", "counted42counted", "\u3000\u3000the", " \u0301a", "a\u0301\u0301\u0301", "daughter's DAUGHTER'S daughterS",
 ]
 
 
+VOCAB_SIZE = 560
+
+
 def train():
+    """Merges that reach across every split, so that ids tell the splits apart: learnt from text that is not split."""
+    random.seed(1)
+    atoms = ["the", "river", "a", "Sacks", "1", "23", "4567", " ", " ", "  ", "\n", "\n", "\n  ", "\n  ", " \n", "\r\n", "\t", "'s", "'LL", "'t", "!", "...",
+             "(", "_", "\u00e9", "\u5c0f", "'\u017f", "\u00b2"]
+    lines = ["".join(random.choices(atoms, k=12)) for _ in range(400)] + TEXTS + MORE_TEXTS + LESSON.split("\n") * 4
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = split(LLAMA3)
-    trainer = trainers.BpeTrainer(vocab_size=440, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator([LESSON + "\n    The river counted the sacks.\n\n\n" * 3], trainer)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    trainer = trainers.BpeTrainer(vocab_size=VOCAB_SIZE, show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator(lines, trainer)
     return json.loads(tokenizer.to_str())["model"]
 
 
@@ -70,7 +80,7 @@ def build(model, pre_tokenizer, normalizer=None, post_processor=None, added=(), 
 def layouts(model):
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
     runs = [AddedToken(" " * n, normalized=True) for n in (4, 3, 2)] + [AddedToken("\u00e9!", normalized=True)]
-    template = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 440)])
+    template = processors.TemplateProcessing(single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", VOCAB_SIZE)])
     llama_post = processors.Sequence([processors.ByteLevel(trim_offsets=False), template])
     return {
         "gpt2": build(model, byte_level, post_processor=processors.ByteLevel(trim_offsets=False)),
