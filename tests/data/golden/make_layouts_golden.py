@@ -92,7 +92,7 @@ def layouts(model):
         "llama3 by gaps": build(model, split(LLAMA3, "removed", True)),
         "llama3 as tiktoken's older cl100k": build(model, split(OLDER_CL100K)),
         "olmo2": build(model, split(LLAMA3), post_processor=processors.ByteLevel(trim_offsets=False)),
-        "qwen2": build(model, split(QWEN2), normalizers.NFC(), added=[AddedToken("<tool>", normalized=False)]),
+        "qwen2": build(model, split(QWEN2), normalizers.NFC(), added=[AddedToken("<tool>", normalized=False), AddedToken("e <t", normalized=False)]),
         "qwen2 with NFC in a Sequence": build(model, split(QWEN2), normalizers.Sequence([normalizers.NFC()])),
         "cl100k": build(model, split(CL100K_FOR_ONIGURUMA)),
     }
