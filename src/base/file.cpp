@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <glob.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,17 +19,6 @@ namespace {
 constexpr size_t kBufferBytes = 1 << 20;
 
 std::string reason() { return std::strerror(errno); }
-
-void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
-  while (bytes > 0) {
-    const ssize_t n = pwrite(fd, data, static_cast<size_t>(bytes), position);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) throw Failure(text(path.string(), ": cannot write: ", n == 0 ? "no progress" : reason()));
-    data += n;
-    bytes -= n;
-    position += n;
-  }
-}
 
 }  // namespace
 
@@ -103,6 +93,26 @@ void AtomicFile::commit() {
     throw Failure(text(path_.string(), ": cannot rename into place: ", why));
   }
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
+}
+
+FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal)
+    : fd_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (fd_ >= 0 && flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+  if (fd_ >= 0) close(fd_);
+  user_error(folder.string(), ": ", refusal);
+}
+
+FolderLock::~FolderLock() { close(fd_); }
+
+void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
+  while (bytes > 0) {
+    const ssize_t n = pwrite(fd, data, static_cast<size_t>(bytes), position);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) throw Failure(text(path.string(), ": cannot write: ", n == 0 ? "no progress" : reason()));
+    data += n;
+    bytes -= n;
+    position += n;
+  }
 }
 
 std::string read_text_file(const std::filesystem::path& path) { return std::string(MappedFile(path).bytes()); }

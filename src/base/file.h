@@ -52,6 +52,23 @@ class AtomicFile {
   std::string buffer_;
 };
 
+// Keeps other processes that ask for the same lock out of a folder while it lives; the system releases it when the
+// process ends.
+class FolderLock {
+ public:
+  // Throws UserError "FOLDER: REFUSAL" when another process holds it.
+  FolderLock(const std::filesystem::path& folder, const std::string& refusal);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int fd_;
+};
+
+// Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
+void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
+
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
 // Makes a rename or a new entry in `directory` durable.

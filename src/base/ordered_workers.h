@@ -7,23 +7,27 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "base/check.h"
+
 namespace gptmoe {
 
 // Threads take items, work on them side by side and deliver the results in the order of the items:
 //   take()                -> std::optional<Item>; nothing ends the sequence; never called by two threads at once
-//   weight(item)          -> int64_t, what the item holds in memory until it is delivered
+//   weight(item)          -> int64_t >= 0, what the item holds in memory until it is delivered
 //   work(thread, item)    -> Result; `thread` in [0, threads) is running one call only
 //   deliver(result)       ; never called by two threads at once, in the order of take()
-// Items taken and not yet delivered weigh at most `max_weight` together, or are a single item. What take(), work() or
-// deliver() throws ends the run: results of earlier items are delivered, then the exception of the first item in the
-// sequence is thrown to the caller. So neither results nor errors depend on the number of threads.
-// With one thread everything runs on the caller's.
+// No item is taken while those not yet delivered weigh `max_weight` or more, so that they weigh less than that and one
+// item together. What take(), weight(), work() or deliver() throws ends the run: results of earlier items are
+// delivered, then the exception of the first item in the sequence is thrown to the caller. So neither results nor
+// errors depend on the number of threads. With one thread everything runs on the caller's. Throws Failure where the
+// system has no room for so many threads.
 template <typename Take, typename Weight, typename Work, typename Deliver>
 class OrderedWorkers {
   using Item = typename std::invoke_result_t<Take>::value_type;
@@ -35,59 +39,66 @@ class OrderedWorkers {
         take_(std::move(take)),
         weight_(std::move(weight)),
         work_(std::move(work)),
-        deliver_(std::move(deliver)) {}
+        deliver_(std::move(deliver)) {
+    GPTMOE_CHECK(max_weight > 0);
+  }
 
   void run(int threads) {
     std::vector<std::jthread> others;
-    for (int thread = 1; thread < threads; ++thread) others.emplace_back([this, thread] { loop(thread); });
+    try {
+      for (int thread = 1; thread < threads; ++thread) others.emplace_back([this, thread] { loop(thread); });
+    } catch (const std::system_error& error) {
+      end();
+      throw Failure(text("cannot start ", threads, " threads: ", error.code().message()));
+    }
     loop(0);
     others.clear();  // joins
     if (failure_) std::rethrow_exception(failure_);
   }
 
  private:
+  using Outcome = std::variant<Result, std::exception_ptr>;
   struct Done {
     int64_t weight;
-    std::variant<Result, std::exception_ptr> outcome;
+    Outcome outcome;
   };
 
   void loop(int thread) {
     std::unique_lock lock(mutex_);
     while (true) {
-      changed_.wait(lock, [&] { return ended_ || (!taking_ && (in_flight_ == 0 || weight_in_flight_ < max_weight_)); });
+      changed_.wait(lock, [&] { return ended_ || (!taking_ && weight_in_flight_ < max_weight_); });
       if (ended_) return;
       taking_ = true;
       lock.unlock();
       std::optional<Item> item;
       std::exception_ptr error;
+      int64_t weight = 0;
       try {
         item = take_();
+        if (item) weight = weight_(*item);
       } catch (...) {
         error = std::current_exception();
       }
       lock.lock();
       taking_ = false;
-      if (!item) ended_ = true;
-      if (!item && !error) {
-        changed_.notify_all();
-        return;
+      ended_ = ended_ || !item || error;
+      const int64_t sequence = taken_;
+      if (item || error) {
+        ++taken_;
+        weight_in_flight_ += weight;
       }
-      const int64_t sequence = taken_++;
-      const int64_t weight = item ? weight_(*item) : 0;
-      ++in_flight_;
-      weight_in_flight_ += weight;
       changed_.notify_all();
-      if (item) {
-        lock.unlock();
-        finish(lock, sequence, weight, attempt(thread, std::move(*item)));
-      } else {
-        lock.unlock();
-        finish(lock, sequence, weight, error);
-      }
+      if (!item && !error) return;
+      lock.unlock();
+      Outcome outcome = error ? Outcome(error) : attempt(thread, std::move(*item));
+      item.reset();
+      lock.lock();
+      done_.emplace(sequence, Done{weight, std::move(outcome)});
+      deliver_in_turn(lock);
     }
   }
 
-  std::variant<Result, std::exception_ptr> attempt(int thread, Item item) {
+  Outcome attempt(int thread, Item item) {
     try {
       return work_(thread, std::move(item));
     } catch (...) {
@@ -95,38 +106,41 @@ class OrderedWorkers {
     }
   }
 
-  // Leaves `lock` held.
-  void finish(std::unique_lock<std::mutex>& lock, int64_t sequence, int64_t weight,
-              std::variant<Result, std::exception_ptr> outcome) {
-    lock.lock();
-    done_.emplace(sequence, Done{weight, std::move(outcome)});
+  // Delivers what has its turn, unless another thread is at it, which then sees this result too. The lock is held
+  // before and after, not while delivering.
+  void deliver_in_turn(std::unique_lock<std::mutex>& lock) {
     if (delivering_) return;
     delivering_ = true;
     while (!failure_ && !done_.empty() && done_.begin()->first == delivered_) {
-      Done next = std::move(done_.begin()->second);
+      const int64_t weight = done_.begin()->second.weight;
+      Outcome outcome = std::move(done_.begin()->second.outcome);
       done_.erase(done_.begin());
+      lock.unlock();
+      std::exception_ptr error = deliver(std::move(outcome));
+      lock.lock();
       ++delivered_;
-      std::exception_ptr error;
-      if (auto* thrown = std::get_if<std::exception_ptr>(&next.outcome)) {
-        error = *thrown;
-      } else {
-        lock.unlock();
-        try {
-          deliver_(std::move(std::get<Result>(next.outcome)));
-        } catch (...) {
-          error = std::current_exception();
-        }
-        lock.lock();
-      }
-      --in_flight_;
-      weight_in_flight_ -= next.weight;
-      if (error) {
-        failure_ = error;
-        ended_ = true;
-      }
+      weight_in_flight_ -= weight;
+      failure_ = error;
+      ended_ = ended_ || error;
       changed_.notify_all();
     }
     delivering_ = false;
+  }
+
+  std::exception_ptr deliver(Outcome outcome) {
+    if (auto* thrown = std::get_if<std::exception_ptr>(&outcome)) return *thrown;
+    try {
+      deliver_(std::move(std::get<Result>(outcome)));
+      return nullptr;
+    } catch (...) {
+      return std::current_exception();
+    }
+  }
+
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
   }
 
   int64_t max_weight_;
@@ -138,7 +152,7 @@ class OrderedWorkers {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool taking_ = false, delivering_ = false, ended_ = false;
-  int64_t taken_ = 0, delivered_ = 0, in_flight_ = 0, weight_in_flight_ = 0;
+  int64_t taken_ = 0, delivered_ = 0, weight_in_flight_ = 0;
   std::map<int64_t, Done> done_;  // results waiting for their turn
   std::exception_ptr failure_;
 };

@@ -32,6 +32,19 @@ void ProgressLine::clear() {
   drawn_ = false;
 }
 
+double JobClock::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+std::string JobClock::state(int64_t done, int64_t total, double seconds) const {
+  if (total <= 0) return "";
+  std::string state = std::to_string(std::min<int64_t>(99, done * 100 / total)) + " %";  // 100 is for the end itself
+  if (done > begun_at_ && seconds >= 1)
+    state += ", " + clock_time(seconds * static_cast<double>(total - done) / static_cast<double>(done - begun_at_)) +
+             " left";
+  return state;
+}
+
 std::string metric_count(double value) {
   static constexpr const char* kPrefixes[] = {"", " k", " M", " G", " T", " P"};
   int prefix = 0;

@@ -28,6 +28,22 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_{};
 };
 
+// How far a job of known size is, and when it ends at its pace since this object was made.
+class JobClock {
+ public:
+  // `done` of the job was finished before: no guide to the pace.
+  explicit JobClock(int64_t done = 0) : begun_at_(done) {}
+
+  double seconds() const;
+  // "41 %, 3:05 left"; without the time while there is no pace yet, empty where the total is not known (0).
+  std::string state(int64_t done, int64_t total) const { return state(done, total, seconds()); }
+  std::string state(int64_t done, int64_t total, double seconds) const;
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  int64_t begun_at_;
+};
+
 // "1.25 G", "310 k", "42": three significant digits with a metric prefix.
 std::string metric_count(double value);
 // "3.5 GiB", "310 MiB".

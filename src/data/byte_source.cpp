@@ -203,8 +203,6 @@ class ZstdSource : public CompressedSource {
  private:
   size_t decode(char* to, size_t room) override {
     ZSTD_outBuffer out{to, room, 0};
-    // First what the library still holds, by itself: a fault found in the same call would lose it.
-    if (!between_frames_) decompress_some({}, out);
     while (out.pos < out.size && !done()) {
       const std::string_view input = packed();
       const size_t before = out.pos;
@@ -218,17 +216,19 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // A block at a time, as the library asks for it: damage is then found in the block it lies in.
+  // A block or a byte of its header at a time: a call that fails would lose what it wrote, so it must write nothing.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    wanted_ = code == 0 ? kFrameBegin : code;
+    // The library asks for a block and the header of the next.
+    constexpr size_t kBlockHeader = 3;
+    wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }
 
-  static constexpr size_t kFrameBegin = 5;  // the shortest header that says how long it is
+  static constexpr size_t kFrameBegin = 5;  // tells how long the frame's header is
   ZSTD_DCtx* context_;
   size_t wanted_ = kFrameBegin;
   bool between_frames_ = false;

@@ -76,7 +76,7 @@ struct DocumentParser::State {
       padded.reserve(json.size() + simdjson::SIMDJSON_PADDING);
       json = padded = json;
     }
-    if (json.size() > parser.capacity() && parser.allocate(2 * json.size()))
+    if (json.size() > parser.capacity() && parser.allocate(json.size() + json.size() / 4))
       throw Failure(line.place() + ": out of memory for the JSON parser");
     simdjson::dom::element root;
     if (const auto fault = parser.parse(json.data(), json.size(), false).get(root))
@@ -141,8 +141,7 @@ struct DocumentParser::State {
   }
 };
 
-DocumentParser::DocumentParser(const TextInput& input)
-    : state_(new State(input)) {}
+DocumentParser::DocumentParser(const TextInput& input) : state_(new State(input)) {}
 
 DocumentParser::~DocumentParser() = default;
 

@@ -266,7 +266,7 @@ uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)
     user_error("standard input: a document of more than ", batch_bytes_,
-               " bytes; write it to a file, which can be read ", "twice");
+               " bytes; write it to a file, which can be read twice");
   const auto source = open_source(input);
   std::string chunk(kChunk, '\0');
   uint64_t hash = hash_bytes({});

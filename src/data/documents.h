@@ -24,7 +24,7 @@
 namespace gptmoe {
 
 struct TextInput {
-  std::vector<std::string> paths;              // files, folders, patterns, "-"
+  std::vector<std::string> paths = {};         // files, folders, patterns, "-"
   std::string field = "text";                  // of .jsonl
   int64_t max_line_bytes = int64_t{32} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
   bool skip_errors = false;                    // count and go on, rather than throw, where a line or a file is damaged
@@ -33,7 +33,7 @@ struct TextInput {
 // Room that a batch keeps behind its bytes, so that the JSON parser may read past a line's end without a copy.
 constexpr size_t kTextPadding = 64;
 
-// Where a reader stands between two batches. Each batch begins where the one before it ended.
+// Where a reader stands between two batches.
 struct InputPosition {
   int64_t file = 0;  // index in DocumentReader::files()
   int64_t byte = 0;  // of its text, decompressed
@@ -49,7 +49,7 @@ struct TextBatch {
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
   std::optional<uint64_t> document_hash;              // of a .txt in several pieces, where asked for: hash_bytes of all
-  std::vector<std::string> errors;                    // skipped by the reader: one line each, naming the place
+  std::vector<std::string> errors;                    // skipped behind `bytes`: one line each, naming the place
 };
 
 class DocumentReader {
@@ -76,7 +76,7 @@ class DocumentReader {
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
-  int64_t files_ignored() const { return ignored_; }  // in folders
+  int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
   // For progress, from any thread: bytes consumed on disk, of all files' bytes.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }

@@ -1,140 +1,272 @@
 #include "data/encode_corpus.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <cmath>
-#include <cstdio>
+#include <cstring>
 #include <optional>
+#include <tuple>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
-#include "base/rng.h"
+#include "base/file.h"
 #include "data/shard_file.h"
+#include "data/shard_set.h"
 
 namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
 
-// The numbered shards of one split. Those of an unfinished set go with it.
-class ShardSet {
+// Where the shards go, made if need be and kept from other encoders.
+class OutputFolder {
  public:
-  ShardSet(const fs::path& folder, std::string prefix, int64_t vocab_size, int64_t shard_tokens)
-      : folder_(folder), prefix_(std::move(prefix)), vocab_size_(vocab_size), shard_tokens_(shard_tokens) {}
-  ShardSet(const ShardSet&) = delete;
-  ShardSet& operator=(const ShardSet&) = delete;
-  ~ShardSet() {
+  explicit OutputFolder(const fs::path& path) : path_(path) {
+    for (fs::path missing = path; !missing.empty() && !fs::exists(missing); missing = missing.parent_path())
+      made_.push_back(missing);
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (!fs::is_directory(path))
+      user_error(path.string(), ": cannot be made a folder: ", error ? error.message() : "a file is there",
+                 "; correct --output");
+    if (access(path.c_str(), W_OK | X_OK) != 0)
+      user_error(path.string(), ": cannot write there: ", std::strerror(errno), "; correct --output");
+    lock_.emplace(path, "another process is encoding into this folder; wait for it or choose another --output");
+  }
+
+  const fs::path& path() const { return path_; }
+
+  // The folders that were made here, and are empty again, go.
+  void unmake() const {
     std::error_code ignored;
-    if (!kept_)
-      for (const fs::path& path : written_) fs::remove(path, ignored);
+    for (const fs::path& folder : made_) fs::remove(folder, ignored);
   }
-
-  void append(std::span<const int32_t> tokens) {
-    while (!tokens.empty()) {
-      if (!writer_) writer_.emplace(next_path(), vocab_size_);
-      const auto room = static_cast<size_t>(shard_tokens_ - writer_->size());
-      const auto part = tokens.first(std::min(room, tokens.size()));
-      writer_->append(part);
-      tokens = tokens.subspan(part.size());
-      if (writer_->size() == shard_tokens_) close_shard();
-    }
-  }
-  // Completes the last shard.
-  void finish() {
-    if (writer_) close_shard();
-  }
-  void keep() { kept_ = true; }
-
-  int64_t shards() const { return std::ssize(written_); }
 
  private:
-  fs::path next_path() const {
-    char number[24];
-    std::snprintf(number, sizeof number, "_%06zu.bin", written_.size());
-    return folder_ / (prefix_ + number);
-  }
-  void close_shard() {
-    const fs::path path = next_path();
-    writer_->commit();
-    writer_.reset();
-    written_.push_back(path);
-  }
-
-  fs::path folder_;
-  std::string prefix_;
-  int64_t vocab_size_, shard_tokens_;
-  std::optional<ShardWriter> writer_;
-  std::vector<fs::path> written_;
-  bool kept_ = false;
+  fs::path path_;
+  std::vector<fs::path> made_;  // the innermost first
+  std::optional<FolderLock> lock_;
 };
 
-int32_t check_options(const Tokenizer& tokenizer, const EncodeOptions& options) {
+void check_options(const EncodeOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1))
     user_error("--val-fraction ", options.val_fraction, ": give a share of documents from 0 to below 1, like 0.05");
   if (options.shard_tokens < 1 || options.shard_tokens > kMaxShardTokens)
     user_error("--shard-tokens ", options.shard_tokens, ": give 1 to ", kMaxShardTokens, " tokens");
-  if (!tokenizer.end_of_text())
-    user_error("the tokenizer has no ", kEndOfText, " token, which ends every document; use one that has, or add it");
-  return *tokenizer.end_of_text();
+  GPTMOE_CHECK(options.threads >= 1);
 }
 
-void prepare_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!fs::is_directory(folder)) user_error(folder.string(), ": not a folder and cannot be made one; correct --output");
-  // A run reads shards by glob: leftovers of another encoding would mix in, across the train/val split too.
-  for (const char* pattern : {"train_*.bin", "val_*.bin"})
-    for (const auto& path : glob_files((folder / pattern).string()))
-      user_error(path.string(), ": shards of an earlier encoding are here; remove them or choose another --output");
+EncodeIdentity identity_of(const DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options) {
+  EncodeIdentity identity;
+  identity.tokenizer = tokenizer_fingerprint(tokenizer);
+  identity.vocab_size = tokenizer.vocab_size();
+  if (const auto end = tokenizer.end_of_text())
+    identity.end_of_text = tokenizer.vocabulary().tokens[static_cast<size_t>(*end)];
+  identity.val_fraction = options.val_fraction;
+  identity.shard_tokens = options.shard_tokens;
+  identity.field = documents.input().field;
+  identity.inputs = documents.files();
+  return identity;
 }
 
-void check_split(const EncodeSummary& summary, double val_fraction, double lowest_position) {
-  const char* one = "the input is one document, and documents are not cut in two; ";
-  const char* remedy = "give several .txt files or a .jsonl with one document a line, or --val-fraction 0";
-  if (val_fraction > 0 && summary.documents == 1) user_error("--val-fraction ", val_fraction, ": ", one, remedy);
-  if (val_fraction > 0 && summary.val_documents == 0)
-    user_error("--val-fraction ", val_fraction, ": none of the ", summary.documents,
-               " documents fell into validation; give --val-fraction ", std::ceil(lowest_position * 1000 + 1e-6) / 1000,
-               " or more, more documents, or --val-fraction 0");
-  if (summary.val_documents == summary.documents)
-    user_error("--val-fraction ", val_fraction, ": all of the ", summary.documents,
+// A run reads shards by glob: leftovers of another encoding would mix in, across the train/val split too.
+void refuse_unknown_shards(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    if ((name.starts_with("train_") || name.starts_with("val_")) && name.ends_with(".bin"))
+      user_error(entry.path().string(),
+                 ": shards of an earlier encoding are here; remove them or choose another --output");
+  }
+}
+
+// Ends the work on batches: those under way are forgotten.
+struct Stopped {};
+
+class EncodeJob {
+ public:
+  EncodeJob(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options)
+      : documents_(documents),
+        tokenizer_(tokenizer),
+        options_(options),
+        identity_(identity_of(documents, tokenizer, options)),
+        repeatable_(std::none_of(identity_.inputs.begin(), identity_.inputs.end(),
+                                 [](const InputFile& file) { return file.path == kStandardInput; })),
+        folder_(options.output),
+        train_(folder_.path(), "train", shard_format_for(tokenizer.vocab_size()), options.shard_tokens),
+        val_(folder_.path(), "val", shard_format_for(tokenizer.vocab_size()), options.shard_tokens) {}
+
+  EncodeSummary run(const std::function<void(const EncodeSummary&)>& progress) {
+    if (fs::exists(folder_.path() / kManifestName)) {
+      resume(read_manifest(folder_.path()));
+    } else {
+      refuse_unknown_shards(folder_.path());
+      for (ShardSet* set : {&train_, &val_}) set->remove();  // what a run that was killed before a checkpoint left
+    }
+    try {
+      if (summary_.outcome != EncodeOutcome::was_done) encode(progress);
+    } catch (const Failure& failure) {
+      if (!saved_) abandon();
+      if (!saved_) throw;
+      throw Failure(text(failure.what(), "; what was encoded up to the last checkpoint is intact: when the cause is ",
+                         "removed, the same command goes on from there"));
+    } catch (...) {
+      if (!saved_) abandon();
+      throw;
+    }
+    summary_.train.shards = train_.record();
+    summary_.val.shards = val_.record();
+    return summary_;
+  }
+
+ private:
+  void resume(const Manifest& manifest);
+  void encode(const std::function<void(const EncodeSummary&)>& progress);
+  void add(EncodedBatch batch);
+  void checkpoint(bool done);
+  void stop();
+  void finish();
+  void refuse_split();
+  void abandon();
+
+  DocumentReader& documents_;
+  const Tokenizer& tokenizer_;
+  const EncodeOptions& options_;
+  EncodeIdentity identity_;
+  bool repeatable_;  // else a checkpoint is of no use
+  OutputFolder folder_;
+  ShardSet train_, val_;
+
+  EncodeSummary summary_;
+  ResumePoint here_;
+  bool saved_ = false;  // the folder has a manifest of this job
+  Clock::time_point last_checkpoint_ = Clock::now();
+};
+
+void EncodeJob::resume(const Manifest& manifest) {
+  check_same_job(folder_.path(), manifest.identity, identity_);
+  if (!repeatable_)
+    user_error(folder_.path().string(), ": holds an encoding of standard input, and what comes from there now cannot ",
+               "be compared with it; choose another --output or remove the folder");
+  saved_ = true;
+  try {
+    train_.resume(manifest.train.shards);
+    val_.resume(manifest.val.shards);
+  } catch (const UserError& error) {
+    user_error(error.what(), "; ", kManifestName, " lists it: put it back, or remove ", folder_.path().string(),
+               " and encode again");
+  }
+  summary_.train = manifest.train;
+  summary_.val = manifest.val;
+  summary_.skipped = manifest.skipped;
+  summary_.resumed_bytes = summary_.bytes();
+  if (!manifest.resume) {
+    summary_.outcome = EncodeOutcome::was_done;
+    return;
+  }
+  here_ = *manifest.resume;
+  documents_.seek(here_.input);
+}
+
+void EncodeJob::encode(const std::function<void(const EncodeSummary&)>& progress) {
+  try {
+    encode_batches(documents_, tokenizer_, {options_.threads, options_.val_fraction}, [&](EncodedBatch batch) {
+      if (options_.stop && options_.stop()) throw Stopped();
+      add(std::move(batch));
+      if (progress) progress(summary_);
+    });
+    finish();
+  } catch (const Stopped&) {
+    stop();
+  }
+}
+
+void EncodeJob::stop() {
+  summary_.outcome = EncodeOutcome::stopped;
+  if (repeatable_)
+    checkpoint(false);
+  else
+    abandon();
+}
+
+void EncodeJob::add(EncodedBatch batch) {
+  for (auto [part, set, record] : {std::tuple(&batch.train, &train_, &summary_.train),  //
+                                   std::tuple(&batch.val, &val_, &summary_.val)}) {
+    set->append(part->stored);
+    record->counts += part->counts;
+  }
+  summary_.skipped.add(std::move(batch.errors));
+  here_.input = batch.end;
+  here_.lowest_position = std::min(here_.lowest_position, batch.lowest_position);
+  const bool due =
+      std::chrono::duration<double>(Clock::now() - last_checkpoint_).count() >= options_.checkpoint_seconds;
+  if (repeatable_ && (due || !train_.published() || !val_.published())) checkpoint(false);
+}
+
+void EncodeJob::checkpoint(bool done) {
+  train_.sync();
+  val_.sync();
+  Manifest manifest{identity_, summary_.train, summary_.val, summary_.skipped, here_};
+  manifest.train.shards = train_.record();
+  manifest.val.shards = val_.record();
+  if (done) manifest.resume.reset();
+  write_manifest(folder_.path(), manifest);  // and with it the names of new partial files
+  saved_ = true;
+  if (!train_.published() || !val_.published()) {
+    train_.publish();
+    val_.publish();
+    sync_directory(folder_.path());
+  }
+  last_checkpoint_ = Clock::now();
+}
+
+void EncodeJob::finish() {
+  try {
+    refuse_split();
+  } catch (...) {
+    abandon();
+    throw;
+  }
+  val_.finish();
+  train_.finish();
+  checkpoint(true);
+}
+
+void EncodeJob::refuse_split() {
+  const int64_t documents = summary_.documents(), val_documents = summary_.val.counts.documents;
+  const double fraction = options_.val_fraction;
+  require_documents(documents, documents_, summary_.skipped);
+  if (fraction > 0 && documents == 1)
+    user_error("--val-fraction ", fraction, ": the input is one document, and documents are not cut in two; give ",
+               "several .txt files or a .jsonl with one document a line, or --val-fraction 0");
+  if (fraction > 0 && val_documents == 0)
+    user_error("--val-fraction ", fraction, ": none of the ", documents,
+               " documents fell into validation; give --val-fraction ",
+               std::ceil(here_.lowest_position * 1000 + 1e-6) / 1000, " or more, more documents, or --val-fraction 0");
+  if (val_documents == documents)
+    user_error("--val-fraction ", fraction, ": all of the ", documents,
                " documents fell into validation; give a smaller fraction or more documents");
+}
+
+// Leaves nothing of the job.
+void EncodeJob::abandon() {
+  std::error_code ignored;
+  fs::remove(folder_.path() / kManifestName, ignored);
+  for (ShardSet* set : {&train_, &val_}) set->remove();
+  folder_.unmake();
+  saved_ = false;
 }
 
 }  // namespace
 
-double split_position(std::string_view document) { return Rng(hash_bytes(document), 0).uniform(0); }
-
 EncodeSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                             const std::function<void(const EncodeSummary&)>& progress) {
-  const int32_t end_of_text = check_options(tokenizer, options);
-  prepare_folder(options.output);
-  ShardSet train(options.output, "train", tokenizer.vocab_size(), options.shard_tokens);
-  ShardSet val(options.output, "val", tokenizer.vocab_size(), options.shard_tokens);
-  EncodeSummary summary;
-  double lowest_position = 1;
-  WordCache cache;
-  std::vector<int32_t> ids;
-  while (const auto document = documents.next()) {
-    ids.clear();
-    tokenizer.encode(*document, cache, ids);
-    ids.push_back(end_of_text);
-    const double position = split_position(*document);
-    lowest_position = std::min(lowest_position, position);
-    const bool to_val = position < options.val_fraction;
-    (to_val ? val : train).append(ids);
-    (to_val ? summary.val_tokens : summary.train_tokens) += std::ssize(ids);
-    summary.val_documents += to_val;
-    summary.documents += 1;
-    summary.bytes += std::ssize(*document);
-    if (progress) progress(summary);
-  }
-  check_split(summary, options.val_fraction, lowest_position);
-  val.finish();  // first, so that a finished train split implies a finished val split
-  train.finish();
-  train.keep();
-  val.keep();
-  summary.train_shards = train.shards();
-  summary.val_shards = val.shards();
-  return summary;
+  check_options(options);
+  return EncodeJob(documents, tokenizer, options).run(progress);
 }
 
 }  // namespace gptmoe

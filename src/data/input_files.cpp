@@ -30,8 +30,14 @@ struct Found {
     }
   }
   void add_folder(const fs::path& folder) try {
-    for (const auto& entry : fs::recursive_directory_iterator(folder))
-      if (!entry.is_directory()) add_file(entry.path());
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      std::error_code broken_link;
+      if (!entry.is_directory(broken_link)) {
+        add_file(entry.path());
+      } else if (entry.is_symlink()) {
+        ++ignored;
+      }
+    }
   } catch (const fs::filesystem_error& error) {
     user_error(folder.string(), ": cannot list the folder: ", error.code().message());
   }
@@ -50,7 +56,8 @@ void add_pattern(const std::string& pattern, InputListing& listing) {
   if (matches.empty()) user_error(pattern, ": nothing matches this pattern; correct --input");
   Found found;
   for (const fs::path& path : matches) {
-    if (fs::is_directory(path)) {
+    std::error_code broken_link;
+    if (fs::is_directory(path, broken_link)) {
       found.add_folder(path);
     } else {
       found.add_file(path);

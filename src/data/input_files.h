@@ -19,7 +19,7 @@ struct InputFile {
 
 struct InputListing {
   std::vector<InputFile> files;
-  int64_t ignored = 0;  // of another kind, in folders and among the matches of a pattern
+  int64_t ignored = 0;  // in folders and among a pattern's matches: files of another kind, links to folders
 };
 
 struct TextFormat {

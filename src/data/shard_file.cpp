@@ -1,10 +1,15 @@
 #include "data/shard_file.h"
 
-#include <algorithm>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <array>
 #include <bit>
+#include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <vector>
+#include <utility>
 
 #include "base/check.h"
 #include "base/progress.h"
@@ -72,30 +77,65 @@ void Shard::copy(int64_t first, int64_t count, int32_t* out) const {
   }
 }
 
-ShardWriter::ShardWriter(const std::filesystem::path& path, int64_t vocab_size)
-    : file_(path), vocab_size_(vocab_size), format_(shard_format_for(vocab_size)) {
-  file_.write(Header{}.data(), kShardHeaderBytes);  // known at commit()
-}
-
-void ShardWriter::append(std::span<const int32_t> tokens) {
-  for (int32_t id : tokens) GPTMOE_CHECK(id >= 0 && id < vocab_size_, "token ", id, " of ", vocab_size_);
-  GPTMOE_CHECK(size_ + std::ssize(tokens) <= kMaxShardTokens);
-  if (format_.token_bytes == 4) {
-    file_.write(tokens.data(), static_cast<int64_t>(tokens.size_bytes()));
-  } else {
-    const std::vector<uint16_t> narrow(tokens.begin(), tokens.end());
-    file_.write(narrow.data(), static_cast<int64_t>(narrow.size() * sizeof narrow[0]));
+void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored) {
+  uint32_t bits = 0;
+  for (int32_t id : ids) bits |= static_cast<uint32_t>(id);
+  GPTMOE_CHECK(bits <= (format.token_bytes == 2 ? uint32_t{UINT16_MAX} : uint32_t{INT32_MAX}), "an id in ", bits);
+  const size_t before = stored.size();
+  stored.resize(before + ids.size() * static_cast<size_t>(format.token_bytes));
+  if (format.token_bytes == 4) {
+    if (!ids.empty()) std::memcpy(stored.data() + before, ids.data(), ids.size_bytes());
+    return;
   }
-  size_ += std::ssize(tokens);
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const auto narrow = static_cast<uint16_t>(ids[i]);
+    std::memcpy(stored.data() + before + i * sizeof narrow, &narrow, sizeof narrow);
+  }
 }
 
-void ShardWriter::commit() {
+std::filesystem::path partial_path(const std::filesystem::path& path) { return path.string() + ".partial"; }
+
+ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens)
+    : path_(partial_path(path)), format_(format), size_(tokens) {
+  fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC | (tokens == 0 ? O_CREAT | O_TRUNC : 0), 0644);
+  if (fd_ < 0 && tokens > 0) user_error(path_.string(), ": cannot open: ", std::strerror(errno));
+  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
+  if (tokens == 0) return;
+  const int64_t bytes = kShardHeaderBytes + tokens * format_.token_bytes;
+  struct stat status {};
+  if (fstat(fd_, &status) == 0 && status.st_size >= bytes && ftruncate(fd_, bytes) == 0) return;
+  close(fd_);
+  user_error(path_.string(), ": does not hold the ", grouped_digits(tokens), " tokens that were written to it");
+}
+
+ShardWriter::~ShardWriter() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void ShardWriter::append(std::string_view stored) {
+  const auto bytes = static_cast<int64_t>(stored.size());
+  GPTMOE_CHECK(bytes % format_.token_bytes == 0 && size_ + bytes / format_.token_bytes <= kMaxShardTokens);
+  write_fully(fd_, stored.data(), bytes, kShardHeaderBytes + size_ * format_.token_bytes, path_);
+  size_ += bytes / format_.token_bytes;
+}
+
+void ShardWriter::sync() {
+  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
+}
+
+void ShardWriter::finish() {
   Header header{};
   header[0] = format_.magic;
   header[1] = format_.version;
   header[2] = static_cast<int32_t>(size_);
-  file_.write_at(0, header.data(), kShardHeaderBytes);
-  file_.commit();
+  write_fully(fd_, reinterpret_cast<const char*>(header.data()), kShardHeaderBytes, 0, path_);
+  sync();
+  if (close(std::exchange(fd_, -1)) != 0) throw Failure(text(path_.string(), ": cannot close: ", std::strerror(errno)));
+}
+
+void publish_shard(const std::filesystem::path& path) {
+  if (rename(partial_path(path).c_str(), path.c_str()) != 0)
+    throw Failure(text(path.string(), ": cannot rename into place: ", std::strerror(errno)));
 }
 
 }  // namespace gptmoe

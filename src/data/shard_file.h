@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
+#include <string_view>
 
 #include "base/file.h"
 
@@ -45,22 +47,39 @@ class Shard {
   int64_t size_ = 0;
 };
 
-// Writes a shard; the file appears under its name when commit() returns, complete, or not at all.
+// stored += `ids` as a shard of this format holds them. Every id must fit into the format.
+void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
+
+// The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.
+std::filesystem::path partial_path(const std::filesystem::path& path);
+
+// Writes a shard to PATH.partial, which stays there, with what was appended last perhaps missing, whatever happens.
+// Throws Failure naming the file and the system's reason.
 class ShardWriter {
  public:
-  // The format follows from `vocab_size`.
-  ShardWriter(const std::filesystem::path& path, int64_t vocab_size);
+  // Begins anew, or goes on after the first `tokens` tokens of what is there; the others are cut off. Throws UserError
+  // when fewer are there.
+  ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens = 0);
+  ~ShardWriter();
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
 
-  // Every id in [0, vocab_size).
-  void append(std::span<const int32_t> tokens);
+  // Whole tokens as store_tokens() makes them.
+  void append(std::string_view stored);
   int64_t size() const { return size_; }
-  void commit();
+  // Returns when all that was appended is on the disk.
+  void sync();
+  // Writes the header and syncs: PATH.partial is a shard now. Nothing may be appended any more.
+  void finish();
 
  private:
-  AtomicFile file_;
-  int64_t vocab_size_;
+  std::filesystem::path path_;  // of the partial file
   const ShardFormat& format_;
+  int fd_ = -1;
   int64_t size_ = 0;
 };
+
+// Gives a finished shard its name.
+void publish_shard(const std::filesystem::path& path);
 
 }  // namespace gptmoe

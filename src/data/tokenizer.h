@@ -31,7 +31,7 @@ constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds 
 
 struct Vocabulary {
   std::vector<std::string> tokens;  // (V) what each id stands for, as bytes; empty = an unused id
-  std::vector<Merge> merges;        // by rank, not falling; results are no added tokens
+  std::vector<Merge> merges;        // by rank, not falling; results are no special tokens
   std::vector<AddedToken> added;
   SplitPattern pattern = SplitPattern::gpt2;
   bool nfc = false;                    // text is brought to Unicode's form NFC first; then decode gives that form back

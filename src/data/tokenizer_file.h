@@ -6,7 +6,8 @@
 //   a folder                tokenizer.json in it, else vocab.json and merges.txt, else the one rank file
 // What would change the ids and cannot be represented here (another model, normalizer, pre-tokenizer, ...) is refused
 // by name. The one deliberate difference: the text of a special token ("<|endoftext|>") in a document is ordinary text,
-// and nothing is put around a document, as with add_special_tokens=False.
+// and nothing is put around a document, as with add_special_tokens=False. The token that ends documents is special,
+// whatever the file says.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -17,7 +18,7 @@ namespace gptmoe {
 
 struct TokenizerOptions {
   std::optional<SplitPattern> pattern = {};  // of a rank file, which does not say; an error with other files
-  std::string end_of_text = {};              // its text; empty: the first of the usual names that the file has
+  std::string end_of_text = {};              // its text; empty: the first of <|endoftext|>, <|end_of_text|>, </s>
 };
 
 // Throws UserError naming file and JSON path, line or byte: not what it should be, a missing part, merges that

@@ -1,5 +1,7 @@
 #include "data/utf8.h"
 
+#include <algorithm>
+
 namespace gptmoe {
 
 CodePoint read_code_point(std::string_view text, size_t at) {
@@ -37,6 +39,28 @@ void append_utf8(std::string& out, uint32_t value) {
     push(0x80 | (value >> 6 & 0x3F));
   }
   push(0x80 | (value & 0x3F));
+}
+
+size_t find_malformed(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = read_code_point(text, at);
+    if (point.value == kMalformed) return at;
+    at += static_cast<size_t>(point.bytes);
+  }
+  return std::string_view::npos;
+}
+
+std::string replace_malformed(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t valid = std::min(find_malformed(text), text.size());
+    out += text.substr(0, valid);
+    text.remove_prefix(valid);
+    if (text.empty()) break;
+    append_utf8(out, 0xFFFD);
+    text.remove_prefix(1);
+  }
+  return out;
 }
 
 }  // namespace gptmoe

@@ -19,4 +19,10 @@ CodePoint read_code_point(std::string_view text, size_t at);
 // out += value in UTF-8; value <= 0x10FFFF.
 void append_utf8(std::string& out, uint32_t value);
 
+// Where the first malformed byte is; npos in valid UTF-8.
+size_t find_malformed(std::string_view text);
+
+// The text with U+FFFD in place of every malformed byte.
+std::string replace_malformed(std::string_view text);
+
 }  // namespace gptmoe

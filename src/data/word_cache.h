@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "data/word_key.h"
+
 namespace gptmoe {
 
 // One per thread. A set-associative table of fixed size (8 MiB): a word that finds its set full replaces another.
@@ -16,7 +18,7 @@ class WordCache {
   // The longest word that is kept; longer ones hardly recur.
   static constexpr size_t kMaxBytes = 64;
 
-  // A word with what finds it. Up to 16 bytes it is its own key; longer ones are hashed.
+  // A word with what finds it (WordKey).
   struct Key {
     std::string_view word;
     uint64_t low, high, hash;
@@ -31,7 +33,7 @@ class WordCache {
   void insert(const Key& key, std::span<const int32_t> ids);
 
  private:
-  static constexpr size_t kKeyBytes = 16, kInlineIds = 3, kWays = 4;
+  static constexpr size_t kKeyBytes = WordKey::kInlineBytes, kInlineIds = 3, kWays = 4;
   static constexpr int kSetBits = 16;
 
   struct Entry {
@@ -54,35 +56,9 @@ class WordCache {
 };
 
 inline WordCache::Key WordCache::key_of(std::string_view word, size_t readable) {
-  constexpr uint64_t kMix = 0x9E3779B97F4A7C15, kMix2 = 0xC2B2AE3D27D4EB4F;
-  uint64_t part[2] = {0, 0};
-  const size_t n = word.size();
-  if (n > kMaxBytes) return {word, 0, 0, 0};
-  if (n > kKeyBytes) {
-    uint64_t hash = n;
-    for (size_t at = 0; at < n; at += 8) {
-      uint64_t bytes = 0;
-      std::memcpy(&bytes, word.data() + at, n - at < 8 ? n - at : 8);
-      hash = (hash ^ bytes) * kMix;
-      hash ^= hash >> 29;
-    }
-    part[0] = hash;
-  } else if (readable >= kKeyBytes) {
-    static constexpr auto kMasks = [] {
-      std::array<std::array<uint64_t, 2>, kKeyBytes + 1> masks{};
-      for (size_t bytes = 0; bytes <= kKeyBytes; ++bytes)
-        for (size_t i = 0; i < bytes; ++i) masks[bytes][i / 8] |= uint64_t{0xFF} << (i % 8 * 8);
-      return masks;
-    }();
-    std::memcpy(part, word.data(), kKeyBytes);
-    part[0] &= kMasks[n][0];
-    part[1] &= kMasks[n][1];
-  } else {
-    std::memcpy(part, word.data(), n);
-  }
-  uint64_t hash = (part[0] ^ n * kMix2) * kMix;
-  hash = (hash ^ hash >> 32 ^ part[1]) * kMix2;
-  return {word, part[0], part[1], hash};
+  if (word.size() > kMaxBytes) return {word, 0, 0, 0};
+  const WordKey key = word_key(word, readable);
+  return {word, key.low, key.high, key.hash};
 }
 
 inline size_t WordCache::find(const Key& key, int32_t* out) const {

@@ -1,12 +1,5 @@
 #include "train/run_directory.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "base/check.h"
 #include "base/file.h"
 
@@ -25,16 +18,6 @@ bool may_change(const std::string& path) {
 }
 
 }  // namespace
-
-RunLock::RunLock(const std::filesystem::path& run_dir)
-    : fd_(open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (fd_ >= 0 && flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  if (fd_ >= 0) close(fd_);
-  user_error(run_dir.string(),
-             ": another process is training in this run directory; wait for it or choose another --out");
-}
-
-RunLock::~RunLock() { close(fd_); }
 
 bool holds_run(const std::filesystem::path& run_dir) {
   std::error_code none;

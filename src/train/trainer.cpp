@@ -5,17 +5,21 @@
 #include <cstdio>
 #include <optional>
 
+#include "base/file.h"
 #include "base/progress.h"
+#include "base/stop_signal.h"
 #include "optim/schedule.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
 #include "train/describe.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
-#include "train/stop_signal.h"
 
 namespace gptmoe {
 namespace {
+
+constexpr const char* kLocked =
+    "another process is training in this run directory; wait for it or choose another --out";
 
 using Clock = std::chrono::steady_clock;
 
@@ -65,7 +69,7 @@ class Trainer {
 
   Progress progress_;
   int64_t saved_step_ = -1;
-  std::optional<RunLock> lock_;
+  std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   // Since the last train row.
@@ -92,13 +96,13 @@ void Trainer::open_run() {
   if (options_.resume) {
     if (!holds_run(options_.out))
       user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
-    lock_.emplace(options_.out);
+    lock_.emplace(options_.out, kLocked);
     continue_run_directory(options_.out, config_);
     checkpoint = latest_checkpoint(options_.out);
     if (!checkpoint) std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
   } else {
     start_run_directory(options_.out, config_);
-    lock_.emplace(options_.out);
+    lock_.emplace(options_.out, kLocked);
   }
   if (checkpoint)
     restore(*checkpoint);

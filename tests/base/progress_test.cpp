@@ -21,6 +21,17 @@ TEST(Check, MessageHasConditionAndWords) {
   }
 }
 
+TEST(JobClock, TellsShareAndTimeLeft) {
+  const JobClock clock;
+  EXPECT_EQ(clock.state(0, 200, 5), "0 %");
+  EXPECT_EQ(clock.state(50, 200, 0.5), "25 %") << "too early for a pace";
+  EXPECT_EQ(clock.state(50, 200, 60), "25 %, 3:00 left");
+  EXPECT_EQ(clock.state(200, 200, 60), "99 %, 0:00 left");
+  EXPECT_EQ(clock.state(50, 0, 60), "");
+  const JobClock resumed(100);
+  EXPECT_EQ(resumed.state(150, 200, 60), "75 %, 1:00 left") << "the first half took no time of this job";
+}
+
 TEST(MetricCount, HasThreeDigitsAndAPrefix) {
   EXPECT_EQ(metric_count(0), "0");
   EXPECT_EQ(metric_count(42), "42");

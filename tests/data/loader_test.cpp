@@ -5,6 +5,7 @@
 #include <set>
 
 #include "data/shuffle.h"
+#include "data/write_shard.h"
 #include "helpers.h"
 
 namespace gptmoe {
@@ -17,9 +18,7 @@ struct LoaderTest : testing::Test {
   void write_shard(const std::string& name, int32_t first, int64_t count, int64_t vocab_size = V) {
     std::vector<int32_t> tokens(static_cast<size_t>(count));
     std::iota(tokens.begin(), tokens.end(), first);
-    ShardWriter writer(folder / name, vocab_size);
-    writer.append(tokens);
-    writer.commit();
+    gptmoe::write_shard(folder / name, vocab_size, tokens);
   }
 
   LoaderOptions options(WindowOrder order = WindowOrder::shuffled, uint64_t seed = 1) const {

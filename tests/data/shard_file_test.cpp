@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "base/file_size_limit.h"
+#include "data/write_shard.h"
 #include "helpers.h"
 
 namespace gptmoe {
@@ -19,6 +21,11 @@ struct ShardFileTest : testing::Test {
     std::array<int32_t, 256> header{magic, version, count};
     return std::string(reinterpret_cast<const char*>(header.data()), sizeof header) + std::string(token_bytes, '\1');
   }
+  static std::string stored(const std::vector<int32_t>& ids, const ShardFormat& format) {
+    std::string bytes;
+    store_tokens(ids, format, bytes);
+    return bytes;
+  }
   std::string error() {
     return error_of([&] { Shard shard(path); });
   }
@@ -28,11 +35,7 @@ struct ShardFileTest : testing::Test {
 };
 
 TEST_F(ShardFileTest, SmallVocabularyIsTwoBytesAToken) {
-  ShardWriter writer(path, 65536);
-  writer.append(std::vector<int32_t>{7, 65535});
-  writer.append(std::vector<int32_t>{0});
-  EXPECT_FALSE(std::filesystem::exists(path));
-  writer.commit();
+  write_shard(path, 65536, {7, 65535, 0});
 
   const std::string bytes = read_text_file(path);
   ASSERT_EQ(bytes.size(), 1024u + 6u);
@@ -46,9 +49,7 @@ TEST_F(ShardFileTest, SmallVocabularyIsTwoBytesAToken) {
 }
 
 TEST_F(ShardFileTest, LargeVocabularyIsFourBytesAToken) {
-  ShardWriter writer(path, 65537);
-  writer.append(std::vector<int32_t>{65536, 1});
-  writer.commit();
+  write_shard(path, 65537, {65536, 1});
 
   const std::string bytes = read_text_file(path);
   ASSERT_EQ(bytes.size(), 1024u + 8u);
@@ -65,9 +66,7 @@ TEST_F(ShardFileTest, ReadsBackWhatWasWritten) {
     std::vector<int32_t> tokens(3000);
     for (size_t i = 0; i < tokens.size(); ++i)
       tokens[i] = static_cast<int32_t>(i * 7919 % static_cast<size_t>(vocab_size));
-    ShardWriter writer(path, vocab_size);
-    writer.append(tokens);
-    writer.commit();
+    write_shard(path, vocab_size, tokens);
 
     const Shard shard(path);
     ASSERT_EQ(shard.size(), 3000);
@@ -87,10 +86,56 @@ TEST_F(ShardFileTest, HeaderAloneIsAShardOfNoTokens) {
   EXPECT_EQ(Shard(path).size(), 0);
 }
 
-TEST_F(ShardFileTest, WriterRefusesIdsOutsideTheVocabulary) {
-  ShardWriter writer(path, 100);
-  EXPECT_THROW(writer.append(std::vector<int32_t>{100}), BugError);
-  EXPECT_THROW(writer.append(std::vector<int32_t>{-1}), BugError);
+TEST_F(ShardFileTest, IdsThatDoNotFitAreABug) {
+  EXPECT_THROW(stored({65536}, kShardU16), BugError);
+  EXPECT_THROW(stored({-1}, kShardU16), BugError);
+  EXPECT_THROW(stored({-1}, kShardU32), BugError);
+}
+
+TEST_F(ShardFileTest, HasItsNameOnlyWhenItIsPublished) {
+  ShardWriter writer(path, kShardU16);
+  writer.append(stored({1, 2, 3}, kShardU16));
+  EXPECT_EQ(writer.size(), 3);
+  writer.finish();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_TRUE(glob_files((folder / "*.bin").string()).empty());
+  publish_shard(path);
+  EXPECT_EQ(Shard(path).size(), 3);
+  EXPECT_FALSE(std::filesystem::exists(partial_path(path)));
+}
+
+TEST_F(ShardFileTest, GoesOnWithAnUnfinishedShard) {
+  for (const ShardFormat& format : {kShardU16, kShardU32}) {
+    {
+      ShardWriter writer(path, format);
+      writer.append(stored({1, 2, 3, 4, 5}, format));
+      writer.sync();
+    }
+    {
+      ShardWriter writer(path, format, 3);
+      EXPECT_EQ(writer.size(), 3);
+      writer.append(stored({9}, format));
+      writer.finish();
+    }
+    publish_shard(path);
+    const Shard shard(path);
+    ASSERT_EQ(shard.size(), 4);
+    for (int64_t i = 0; i < 4; ++i)
+      EXPECT_EQ(shard.token(i), std::vector<uint32_t>({1, 2, 3, 9})[static_cast<size_t>(i)]);
+  }
+}
+
+TEST_F(ShardFileTest, GoesOnOnlyWithWhatIsThere) {
+  { ShardWriter(path, kShardU16).append(stored({1, 2, 3}, kShardU16)); }
+  expect_contains(error_of([&] { ShardWriter(path, kShardU16, 4); }),
+                  path.string() + ".partial: does not hold the 4 tokens that were written to it");
+  expect_contains(error_of([&] { ShardWriter(folder / "other.bin", kShardU16, 4); }), "other.bin.partial: cannot open");
+}
+
+TEST_F(ShardFileTest, FullDisk) {
+  ShardWriter writer(path, kShardU16);
+  const FileSizeLimit limit(2000);
+  EXPECT_THROW(writer.append(std::string(1000, 'x')), Failure);
 }
 
 TEST_F(ShardFileTest, MissingFile) { EXPECT_EQ(error(), path.string() + ": cannot open: No such file or directory"); }

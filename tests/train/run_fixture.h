@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "base/temporary_folder.h"
-#include "data/shard_file.h"
+#include "data/write_shard.h"
 #include "model/model_fixture.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
@@ -22,9 +22,7 @@ inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t
   std::vector<int32_t> ids;
   for (uint64_t i = 0; i < static_cast<uint64_t>(tokens); ++i)
     ids.push_back(static_cast<int32_t>(rng.below(i, static_cast<uint64_t>(vocab_size))));
-  ShardWriter writer(path, vocab_size);
-  writer.append(ids);
-  writer.commit();
+  write_shard(path, vocab_size, ids);
 }
 
 // A folder with shards: 17 training windows of 7 tokens in two files, 11 for validation.

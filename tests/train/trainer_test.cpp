@@ -114,9 +114,7 @@ TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
 TEST_F(Trainer, RefusesTokensOutsideTheVocabulary) {
   std::vector<int32_t> ids(40, 3);
   ids[20] = 29;
-  ShardWriter writer(folder_ / "large.bin", 30);
-  writer.append(ids);
-  writer.commit();
+  write_shard(folder_ / "large.bin", 30, ids);
   const std::string line = refusal<UserError>(folder_.config({{"data", {{"train", folder_ / "large.bin"}}}}));
   expect_contains(line, "large.bin: token 20 has id 29");
   expect_contains(line, "model.vocab_size");

@@ -1,28 +1,43 @@
 #pragma once
-// The subcommands of gptmoe-tokenize. Each prints one summary line at its end; bad input throws UserError.
+// The subcommands of gptmoe-tokenize. Each prints one summary line at its end and returns the exit code; bad input
+// throws UserError.
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "data/encode_corpus.h"
+#include "data/tokenizer_file.h"
 
 namespace gptmoe {
 
-struct TextInput {
-  std::vector<std::string> paths;  // files, folders, "-"
-  std::string field = "text";      // of .jsonl
+struct TokenizerChoice {
+  std::filesystem::path path;
+  TokenizerOptions options;
 };
 
-// Learns a tokenizer of `vocab_size` entries and writes it as tokenizer.json.
-void train_command(const TextInput& input, int64_t vocab_size, const std::filesystem::path& output);
+struct TrainOptions {
+  int64_t vocab_size = 0;
+  SplitPattern pattern = SplitPattern::gpt2;
+  std::vector<std::string> special = {std::string(kEndOfText)};
+  int threads = 1;
+  std::filesystem::path output;
+};
 
-void encode_command(const std::filesystem::path& tokenizer, const TextInput& input, const EncodeOptions& options);
+// Learns a tokenizer and writes it as tokenizer.json.
+int train_command(const TextInput& input, const TrainOptions& options);
 
-// Writes the text of a shard to standard output, and the summary to standard error.
-void decode_command(const std::filesystem::path& tokenizer, const std::filesystem::path& shard);
+// SIGINT, SIGTERM and SIGHUP end it at a checkpoint, with exit code 128 + the signal.
+int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, EncodeOptions options);
 
-// Prints format, size and ids of a shard; with a tokenizer (path not empty) also its documents and how it begins.
-void inspect_command(const std::filesystem::path& shard, const std::filesystem::path& tokenizer);
+// Says how many tokens the input makes and writes nothing.
+int count_command(const TokenizerChoice& tokenizer, const TextInput& input, int threads);
+
+// Writes the text of shards that follow each other to standard output, and the summary to standard error: the text as
+// it is with its end-of-text tokens, or {"text": "..."} for each document, a line each.
+int decode_command(const TokenizerChoice& tokenizer, const std::vector<std::string>& shards, bool json_lines);
+
+// Prints format, size and ids of each shard; with a tokenizer (path not empty) also its documents and how it begins.
+int inspect_command(const TokenizerChoice& tokenizer, const std::vector<std::string>& shards);
 
 }  // namespace gptmoe

@@ -3,60 +3,151 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/cores.h"
 #include "commands.h"
 
 namespace {
 
 using namespace gptmoe;
 
-void add_text_input(CLI::App* command, TextInput& input) {
-  command->add_option("--input", input.paths, "Text: .txt, .jsonl, folders of them, or - for standard input")
+// What the options of all subcommands fill in.
+struct Arguments {
+  TextInput input;
+  int64_t max_line_mib = 32;
+  std::string on_error = "stop", pattern, tokenizer, output;
+  std::vector<std::string> special, shards;
+  TokenizerOptions tokenizer_options;
+  int64_t vocab_size = 0;
+  int threads = usable_cores();
+  bool json_lines = false;
+  EncodeOptions encode;
+
+  std::optional<SplitPattern> split_pattern() const {
+    if (pattern.empty()) return std::nullopt;
+    const auto known = split_pattern_of(pattern);
+    if (!known) user_error("--pattern ", pattern, ": give ", split_pattern_names());
+    return known;
+  }
+  TextInput text_input() const {
+    if (on_error != "stop" && on_error != "skip") user_error("--on-error ", on_error, ": give stop or skip");
+    if (max_line_mib < 1 || max_line_mib > 1024) user_error("--max-line-mib ", max_line_mib, ": give 1 to 1024");
+    TextInput result = input;
+    result.max_line_bytes = max_line_mib << 20;
+    result.skip_errors = on_error == "skip";
+    return result;
+  }
+  TokenizerChoice tokenizer_choice() const {
+    TokenizerChoice choice{tokenizer, tokenizer_options};
+    choice.options.pattern = split_pattern();
+    return choice;
+  }
+  int checked_threads() const {
+    if (threads < 1 || threads > 1024) user_error("--threads ", threads, ": give 1 to 1024");
+    return threads;
+  }
+};
+
+void add_text_options(CLI::App* command, Arguments& arguments) {
+  command
+      ->add_option("--input", arguments.input.paths,
+                   "Text: .txt and .jsonl, also .gz and .zst, folders and patterns of them, or - for standard input")
       ->required();
-  command->add_option("--field", input.field, "The field of .jsonl that holds the text")->capture_default_str();
+  command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
+      ->capture_default_str();
+  command->add_option("--on-error", arguments.on_error, "At a damaged line or file: stop or skip it")
+      ->capture_default_str();
+  command->add_option("--max-line-mib", arguments.max_line_mib, "Longest line of .jsonl, in MiB")
+      ->capture_default_str();
+  command->add_option("--threads", arguments.threads, "Threads; the result is the same with any number")
+      ->capture_default_str();
 }
 
-void run(int argc, char** argv) {
+CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
+  command->add_option("--pattern", arguments.pattern,
+                      "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()));
+  command->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
+                      "The token that ends documents, where it has no usual name");
+  return command->add_option("--tokenizer", arguments.tokenizer,
+                             "tokenizer.json, vocab.json, a rank file or a folder with one of them");
+}
+
+void add_train(CLI::App& app, Arguments& arguments, int& code) {
+  auto* train = app.add_subcommand("train", "Learn a byte-level BPE tokenizer from text");
+  add_text_options(train, arguments);
+  train->add_option("--vocab-size", arguments.vocab_size, "Tokens, the 256 bytes and the special tokens included")
+      ->required();
+  train->add_option("--output", arguments.output, "The tokenizer.json to write")->required();
+  train->add_option("--pattern", arguments.pattern,
+                    "How text is cut into words: " + std::string(split_pattern_names()) + " [gpt2]");
+  train->add_option("--special", arguments.special,
+                    "Special tokens; the first ends documents [" + std::string(kEndOfText) + "]");
+  train->callback([&] {
+    TrainOptions options;
+    options.vocab_size = arguments.vocab_size;
+    options.pattern = arguments.split_pattern().value_or(options.pattern);
+    if (!arguments.special.empty()) options.special = arguments.special;
+    options.threads = arguments.checked_threads();
+    options.output = arguments.output;
+    code = train_command(arguments.text_input(), options);
+  });
+}
+
+void add_encode(CLI::App& app, Arguments& arguments, int& code) {
+  auto* encode = app.add_subcommand("encode", "Encode text as shards train_*.bin and val_*.bin, or go on with it");
+  add_tokenizer_options(encode, arguments)->required();
+  add_text_options(encode, arguments);
+  encode->add_option("--output", arguments.output, "Folder for the shards")->required();
+  encode->add_option("--val-fraction", arguments.encode.val_fraction, "Share of documents held out for validation")
+      ->capture_default_str();
+  encode->add_option("--shard-tokens", arguments.encode.shard_tokens, "Tokens in a shard")->capture_default_str();
+  encode->callback([&] {
+    arguments.encode.output = arguments.output;
+    arguments.encode.threads = arguments.checked_threads();
+    code = encode_command(arguments.tokenizer_choice(), arguments.text_input(), arguments.encode);
+  });
+}
+
+void add_count(CLI::App& app, Arguments& arguments, int& code) {
+  auto* count = app.add_subcommand("count", "Count the tokens of text, writing nothing");
+  add_tokenizer_options(count, arguments)->required();
+  add_text_options(count, arguments);
+  count->callback(
+      [&] { code = count_command(arguments.tokenizer_choice(), arguments.text_input(), arguments.checked_threads()); });
+}
+
+void add_decode(CLI::App& app, Arguments& arguments, int& code) {
+  auto* decode = app.add_subcommand("decode", "Write the text of shards to standard output");
+  add_tokenizer_options(decode, arguments)->required();
+  decode->add_flag("--jsonl", arguments.json_lines, "A line {\"text\": \"...\"} for each document");
+  decode->add_option("shard", arguments.shards, "Shards, in order")->required();
+  decode->callback(
+      [&] { code = decode_command(arguments.tokenizer_choice(), arguments.shards, arguments.json_lines); });
+}
+
+void add_inspect(CLI::App& app, Arguments& arguments, int& code) {
+  auto* inspect = app.add_subcommand("inspect", "Describe shards; with a tokenizer also check every id");
+  add_tokenizer_options(inspect, arguments);
+  inspect->add_option("shard", arguments.shards, "Shards")->required();
+  inspect->callback([&] { code = inspect_command(arguments.tokenizer_choice(), arguments.shards); });
+}
+
+int run(int argc, char** argv) {
   CLI::App app("Turns text into tokenizers and token shards.");
   app.require_subcommand(1);
-  TextInput input;
-  std::string tokenizer, shard, output;
-  int64_t vocab_size = 0;
-  EncodeOptions options;
-
-  auto* train = app.add_subcommand("train", "Learn a byte-level BPE tokenizer from text");
-  add_text_input(train, input);
-  train->add_option("--vocab-size", vocab_size, "Tokens, the 256 bytes and <|endoftext|> included")->required();
-  train->add_option("--output", output, "The tokenizer.json to write")->required();
-  train->callback([&] { train_command(input, vocab_size, output); });
-
-  auto* encode = app.add_subcommand("encode", "Encode text as shards train_*.bin and val_*.bin");
-  encode->add_option("--tokenizer", tokenizer, "tokenizer.json")->required();
-  add_text_input(encode, input);
-  encode->add_option("--output", output, "Folder for the shards")->required();
-  encode->add_option("--val-fraction", options.val_fraction, "Share of documents held out for validation")
-      ->capture_default_str();
-  encode->add_option("--shard-tokens", options.shard_tokens, "Tokens in a shard")->capture_default_str();
-  encode->callback([&] {
-    options.output = output;
-    encode_command(tokenizer, input, options);
-  });
-
-  auto* decode = app.add_subcommand("decode", "Write the text of a shard to standard output");
-  decode->add_option("--tokenizer", tokenizer, "tokenizer.json")->required();
-  decode->add_option("shard", shard, "Shard")->required();
-  decode->callback([&] { decode_command(tokenizer, shard); });
-
-  auto* inspect = app.add_subcommand("inspect", "Describe a shard");
-  inspect->add_option("shard", shard, "Shard")->required();
-  inspect->add_option("--tokenizer", tokenizer, "tokenizer.json: also check the ids and show how the text begins");
-  inspect->callback([&] { inspect_command(shard, tokenizer); });
-
+  Arguments arguments;
+  int code = 0;
+  add_train(app, arguments, code);
+  add_encode(app, arguments, code);
+  add_count(app, arguments, code);
+  add_decode(app, arguments, code);
+  add_inspect(app, arguments, code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
     app.exit(error);  // --help
   }
+  return code;
 }
 
 int report(const std::exception& error, int code) {
@@ -66,10 +157,7 @@ int report(const std::exception& error, int code) {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
-  run(argc, argv);
-  return 0;
-} catch (const gptmoe::UserError& error) {
+int main(int argc, char** argv) try { return run(argc, argv); } catch (const gptmoe::UserError& error) {
   return report(error, 2);
 } catch (const std::exception& error) {
   return report(error, 1);

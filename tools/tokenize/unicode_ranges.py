@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/ usr / bin / env python3
 """Writes src/data/unicode_ranges.h: the code points of \\p{L} and \\p{N} as sorted ranges.
 
     python3 tools/tokenize/unicode_ranges.py > src/data/unicode_ranges.h

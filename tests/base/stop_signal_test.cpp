@@ -1,4 +1,4 @@
-#include "train/stop_signal.h"
+#include "base/stop_signal.h"
 
 #include <gtest/gtest.h>
 
@@ -18,8 +18,10 @@ TEST(StopSignal, NotesTheFirstAndLeavesTheNextToTheSystem) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const StopSignal stop;
     EXPECT_FALSE(stop.requested());
+    EXPECT_EQ(stop.signal(), 0);
     raise(signal);
     EXPECT_TRUE(stop.requested());
+    EXPECT_EQ(stop.signal(), signal);
     for (int next : {SIGINT, SIGTERM, SIGHUP}) EXPECT_EQ(action_of(next), SIG_DFL);
   }
 }

@@ -11,7 +11,9 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  bool requested() const;
+  bool requested() const { return signal() != 0; }
+  // The signal that was noted, 0 before.
+  int signal() const;
 };
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-#include "train/stop_signal.h"
+#include "base/stop_signal.h"
 
 #include <csignal>
 #include <iterator>
@@ -8,20 +8,20 @@ namespace {
 
 constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP};
 
-volatile std::sig_atomic_t stop_requested = 0;
+volatile std::sig_atomic_t noted = 0;
 
 struct sigaction previous[std::size(kStops)], previous_pipe;
 
 // The next signal, any of them, takes its default action.
-extern "C" void note_stop(int) {
-  stop_requested = 1;
-  for (int stop : kStops) signal(stop, SIG_DFL);
+extern "C" void note_stop(int signal) {
+  noted = signal;
+  for (int stop : kStops) std::signal(stop, SIG_DFL);
 }
 
 }  // namespace
 
 StopSignal::StopSignal() {
-  stop_requested = 0;
+  noted = 0;
   struct sigaction action {};
   action.sa_handler = note_stop;
   action.sa_flags = SA_RESTART;
@@ -38,6 +38,6 @@ StopSignal::~StopSignal() {
   sigaction(SIGPIPE, &previous_pipe, nullptr);
 }
 
-bool StopSignal::requested() const { return stop_requested != 0; }
+int StopSignal::signal() const { return noted; }
 
 }  // namespace gptmoe

@@ -1,0 +1,29 @@
+#pragma once
+// Text files that hold an entry a line.
+#include <filesystem>
+#include <string_view>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace gptmoe {
+
+// Calls visit(line) for every line, without its "\n" or "\r\n". Its UserErrors get file and line put before them.
+template <typename Visit>
+void for_each_line(const std::filesystem::path& path, Visit visit) {
+  const MappedFile file(path);
+  std::string_view rest = file.bytes();
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    std::string_view line = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    try {
+      visit(line);
+    } catch (const UserError& error) {
+      user_error(path.string(), ": line ", number, ": ", error.what());
+    }
+  }
+}
+
+}  // namespace gptmoe

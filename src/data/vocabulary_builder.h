@@ -1,0 +1,45 @@
+#pragma once
+// A Vocabulary from files that write tokens in GPT-2's byte names.
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "data/tokenizer.h"
+
+namespace gptmoe {
+
+// Complaints are UserErrors without a place: the caller puts file and JSON path or line before them. Call in the order
+// of the declarations. The names given to add_token() stay the caller's and must outlive the builder.
+class VocabularyBuilder {
+ public:
+  void add_added(const std::string& content, const nlohmann::json& id, bool special, bool normalized);
+  // An added token may stand here once more, by its text.
+  void add_token(std::string_view name, const nlohmann::json& id);
+  // All tokens are known: puts the added ones in their places.
+  void place_added();
+  // Every byte has a token.
+  void check_bytes() const;
+  // The next merge by rank.
+  void add_merge(std::string_view left, std::string_view right);
+  Vocabulary take() { return std::move(out_); }
+
+ private:
+  struct Added {
+    std::string content;
+    bool special;
+  };
+
+  void place(int32_t id, std::string bytes);
+  int32_t find(std::string_view name) const;
+  size_t length(int32_t id) const { return out_.tokens[static_cast<size_t>(id)].size(); }
+
+  std::map<int32_t, Added> added_;
+  std::unordered_map<std::string_view, int32_t> ids_;  // by name, without tokens that are only added
+  std::string result_;                                 // of the merge at hand
+  Vocabulary out_;
+};
+
+}  // namespace gptmoe

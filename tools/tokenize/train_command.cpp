@@ -1,0 +1,108 @@
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <utility>
+
+#include "base/check.h"
+#include "base/ordered_workers.h"
+#include "base/progress.h"
+#include "commands.h"
+#include "data/bpe_trainer.h"
+#include "data/encode_batches.h"
+#include "wording.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CountedBatch {
+  WordCounts words;
+  int64_t documents = 0, bytes = 0;
+  std::vector<std::string> errors;
+};
+
+CountedBatch count_words(DocumentParser& parser, SplitPattern pattern, TextBatch batch) {
+  CountedBatch counted;
+  counted.errors = std::move(batch.errors);
+  parser.parse(
+      batch,
+      [&](const DocumentPiece& piece) {
+        counted.words.add(pattern, piece.text);
+        counted.documents += piece.ends;
+        counted.bytes += std::ssize(piece.text);
+      },
+      counted.errors);
+  return counted;
+}
+
+struct ReadText {
+  int64_t documents = 0, bytes = 0;
+  SkippedErrors skipped;
+};
+
+ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer, ProgressLine& progress) {
+  const JobClock clock;
+  std::deque<DocumentParser> parsers;
+  for (int thread = 0; thread < threads; ++thread) parsers.emplace_back(documents.input());
+  ReadText read;
+  run_ordered(
+      threads, kBytesInFlight, [&] { return documents.next(); }, batch_weight,
+      [&](int thread, TextBatch batch) {
+        return count_words(parsers[static_cast<size_t>(thread)], trainer.pattern(), std::move(batch));
+      },
+      [&](CountedBatch batch) {
+        trainer.add(batch.words);
+        read.documents += batch.documents;
+        read.bytes += batch.bytes;
+        read.skipped.add(std::move(batch.errors));
+        progress.show("counting words: " + reading_state(documents, clock) + rate(read.bytes, clock.seconds()) + ", " +
+                      plural(read.documents, "document"));
+      });
+  require_documents(read.documents, documents, read.skipped);
+  return read;
+}
+
+// Before hours of reading, not after.
+void check_output(const fs::path& path) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
+  if (!fs::is_directory(folder))
+    user_error(path.string(), ": there is no folder ", folder.string(), "; make it or correct --output");
+  if (fs::is_directory(path)) user_error(path.string(), ": a folder; give the name of a file in it to --output");
+  if (access(folder.c_str(), W_OK | X_OK) != 0)
+    user_error(path.string(), ": cannot write there: ", std::strerror(errno), "; correct --output");
+}
+
+}  // namespace
+
+int train_command(const TextInput& input, const TrainOptions& options) {
+  check_output(options.output);
+  BpeTrainer::check(options.vocab_size, options.special);
+  DocumentReader documents(input);
+  BpeTrainer trainer(options.pattern);
+  ProgressLine progress;
+  const ReadText read = read_words(documents, options.threads, trainer, progress);
+  const Tokenizer tokenizer = trainer.train(options.vocab_size, options.special, [&](int64_t tokens) {
+    progress.show("merging: " + grouped_digits(tokens) + " of " + grouped_digits(options.vocab_size) + " tokens");
+  });
+  save_tokenizer(tokenizer, options.output);
+  progress.clear();
+  const std::string dropped = trainer.dropped_words() > 0
+                                  ? ", " + plural(trainer.dropped_words(), "rare one") + " left out to save memory"
+                                  : "";
+  const bool short_of = tokenizer.vocab_size() < options.vocab_size;
+  std::printf(
+      "%s: %s tokens%s from %s (%s, %s%s)%s%s\n", options.output.c_str(),
+      grouped_digits(tokenizer.vocab_size()).c_str(),
+      short_of ? (" (of " + grouped_digits(options.vocab_size) + " asked: no pair is left that occurs twice)").c_str()
+               : "",
+      plural(read.documents, "document").c_str(), binary_bytes(read.bytes).c_str(),
+      plural(trainer.distinct_words(), "distinct word").c_str(), dropped.c_str(), ignored_note(documents).c_str(),
+      skipped_note(read.skipped).c_str());
+  return 0;
+}
+
+}  // namespace gptmoe
