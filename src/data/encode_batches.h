@@ -54,7 +54,6 @@ struct BatchOptions {
   int threads = 1;
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
 };
-};
 
 // Text that threads may hold at once, and what a batch counts for.
 constexpr int64_t kBytesInFlight = int64_t{64} << 20;

@@ -7,13 +7,11 @@
 namespace gptmoe {
 namespace {
 
-using nlohmann::json;
-
 void read_vocab(const JsonSource& vocab, VocabularyBuilder& builder) {
   const std::string end_of_text(kEndOfText);
-  if (const json& id = JsonSource::get(vocab.root(), end_of_text.c_str()); !id.is_null())
+  if (const Json& id = JsonSource::get(vocab.root(), end_of_text.c_str()); !id.is_null())
     vocab.at([&] { return in_quotes(end_of_text); }, [&] { builder.add_added(end_of_text, id, true, false); });
-  for (const auto& entry : vocab.root().get_ref<const json::object_t&>())
+  for (const auto& entry : vocab.root().get_ref<const Json::object_t&>())
     vocab.at([&] { return in_quotes(entry.first); }, [&] { builder.add_token(entry.first, entry.second); });
   vocab.at([] { return ""; },
            [&] {

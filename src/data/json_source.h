@@ -9,6 +9,16 @@
 
 namespace gptmoe {
 
+// A JSON object as the list of its entries in the file's order: vocabularies are long and only ever gone through. A key
+// that occurs twice is there twice, and find() gives the first.
+template <typename Key, typename Value, typename Less, typename Allocator>
+struct EntryList : nlohmann::ordered_map<Key, Value, Less, Allocator> {
+  using nlohmann::ordered_map<Key, Value, Less, Allocator>::ordered_map;
+  Value& operator[](const Key& key) { return this->emplace_back(key, Value()).second; }
+};
+
+using Json = nlohmann::basic_json<EntryList>;
+
 // `value` as a JSON string of about 60 bytes at most, for messages.
 std::string in_quotes(std::string_view value);
 
@@ -17,9 +27,9 @@ class JsonSource {
   // Throws UserError: cannot be opened, is not JSON (with the byte), is no JSON object.
   explicit JsonSource(const std::filesystem::path& path);
 
-  const nlohmann::json& root() const { return root_; }
+  const Json& root() const { return root_; }
   // object[key], or null where there is none or `object` is none.
-  static const nlohmann::json& get(const nlohmann::json& object, const char* key);
+  static const Json& get(const Json& object, const char* key);
 
   template <typename... Args>
   [[noreturn]] void fail(std::string_view where, const Args&... why) const {
@@ -35,11 +45,11 @@ class JsonSource {
     }
   }
   // "file: where: VALUE is not supported; INSTEAD".
-  [[noreturn]] void unsupported(std::string_view where, const nlohmann::json& value, std::string_view instead) const;
+  [[noreturn]] void unsupported(std::string_view where, const Json& value, std::string_view instead) const;
 
  private:
   std::string file_;
-  nlohmann::json root_;
+  Json root_;
 };
 
 }  // namespace gptmoe

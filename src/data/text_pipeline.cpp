@@ -5,8 +5,6 @@
 namespace gptmoe {
 namespace {
 
-using nlohmann::json;
-
 struct Spelling {
   std::string_view regex;
   SplitPattern pattern;
@@ -35,7 +33,7 @@ constexpr Spelling kSpellings[] = {
 
 struct Part {
   std::string where;
-  const json& value;
+  const Json& value;
 };
 
 class PipelineReader {
@@ -44,7 +42,7 @@ class PipelineReader {
 
   TextPipeline read() const {
     for (const char* key : {"truncation", "padding"})
-      if (const json& value = JsonSource::get(source_.root(), key); !value.is_null())
+      if (const Json& value = JsonSource::get(source_.root(), key); !value.is_null())
         source_.fail(key, "not supported, documents are encoded whole; it must be null");
     for (const Part& part : parts("post_processor", "processors"))
       if (!has_type(part, {"ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"}))
@@ -58,10 +56,10 @@ class PipelineReader {
  private:
   // What root[key] is made of: nothing, itself, or, where it is a Sequence, the items of its list.
   std::vector<Part> parts(const char* key, const char* list_key) const {
-    const json& value = JsonSource::get(source_.root(), key);
+    const Json& value = JsonSource::get(source_.root(), key);
     if (value.is_null()) return {};
     if (JsonSource::get(value, "type") != "Sequence") return {{key, value}};
-    const json& list = JsonSource::get(value, list_key);
+    const Json& list = JsonSource::get(value, list_key);
     const std::string where = text(key, ".", list_key);
     if (!list.is_array()) source_.fail(where, "expected an array");
     std::vector<Part> out;
@@ -93,10 +91,10 @@ class PipelineReader {
     const Part& byte_level = all.back();
     if (!has_type(byte_level, {"ByteLevel"}))
       source_.unsupported(byte_level.where, byte_level.value, "it must be ByteLevel (byte-level BPE)");
-    if (const json& prefix = JsonSource::get(byte_level.value, "add_prefix_space"); prefix != false)
+    if (const Json& prefix = JsonSource::get(byte_level.value, "add_prefix_space"); prefix != false)
       source_.unsupported(byte_level.where + ".add_prefix_space", prefix, "it must be false");
-    const json& use_regex = JsonSource::get(byte_level.value, "use_regex");
-    static const json yes = true;
+    const Json& use_regex = JsonSource::get(byte_level.value, "use_regex");
+    static const Json yes = true;
     const bool splits = use_regex.is_null() || use_regex == true;  // older files do not have the option
     if (splits == has_split || (!splits && use_regex != false))
       source_.unsupported(byte_level.where + ".use_regex", splits ? yes : use_regex,
@@ -109,11 +107,11 @@ class PipelineReader {
       source_.unsupported(split.where, split.value, "ByteLevel may have a Split before it, nothing else");
     // The patterns match all of a text. So it makes no difference which of matches and gaps are the words, unless one
     // of them is removed.
-    const json& behavior = JsonSource::get(split.value, "behavior");
+    const Json& behavior = JsonSource::get(split.value, "behavior");
     const bool keeps_words =
         behavior == "Isolated" || (behavior == "Removed" && JsonSource::get(split.value, "invert") == true);
     if (!keeps_words) source_.unsupported(split.where + ".behavior", behavior, "it must be \"Isolated\"");
-    const json& regex = JsonSource::get(JsonSource::get(split.value, "pattern"), "Regex");
+    const Json& regex = JsonSource::get(JsonSource::get(split.value, "pattern"), "Regex");
     if (!regex.is_string()) source_.fail(split.where + ".pattern", "expected an object with a \"Regex\"");
     for (const Spelling& spelling : kSpellings)
       if (regex == spelling.regex) return spelling.pattern;

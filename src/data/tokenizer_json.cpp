@@ -7,8 +7,6 @@
 namespace gptmoe {
 namespace {
 
-using nlohmann::json;
-
 class ModelReader {
  public:
   explicit ModelReader(const JsonSource& source) : source_(source), model_(JsonSource::get(source.root(), "model")) {}
@@ -29,26 +27,26 @@ class ModelReader {
  private:
   void check_options() const {
     if (!model_.is_object()) source_.fail("model", "missing; expected a Hugging Face tokenizer.json with a BPE model");
-    const json& type = JsonSource::get(model_, "type");  // GPT-2's own file is from before this field
+    const Json& type = JsonSource::get(model_, "type");  // GPT-2's own file is from before this field
     if (!type.is_null() && type != "BPE") source_.unsupported("model.type", type, "it must be \"BPE\" (byte-level)");
     for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
-      const json& value = JsonSource::get(model_, key);
+      const Json& value = JsonSource::get(model_, key);
       const bool off = value.is_null() || value == false || value == "" || value == 0.0;
       if (!off) source_.unsupported(std::string("model.") + key, value, "it must be off");
     }
-    const json& whole_words = JsonSource::get(model_, "ignore_merges");
+    const Json& whole_words = JsonSource::get(model_, "ignore_merges");
     if (!whole_words.is_null() && !whole_words.is_boolean())
       source_.unsupported("model.ignore_merges", whole_words, "it must be true or false");
   }
 
   void read_added() {
-    const json& list = JsonSource::get(source_.root(), "added_tokens");
+    const Json& list = JsonSource::get(source_.root(), "added_tokens");
     if (!list.is_null() && !list.is_array()) source_.fail("added_tokens", "expected an array");
     for (size_t i = 0; i < list.size(); ++i) {
       const std::string where = text("added_tokens[", i, "]");
-      const json& entry = list[i];
+      const Json& entry = list[i];
       if (!entry.is_object()) source_.fail(where, "expected an object");
-      const json& content = JsonSource::get(entry, "content");
+      const Json& content = JsonSource::get(entry, "content");
       if (!content.is_string() || content == "")
         source_.fail(where + ".content", "expected a string that is not empty");
       const bool special = JsonSource::get(entry, "special") == true;
@@ -64,9 +62,9 @@ class ModelReader {
   }
 
   void read_vocab() {
-    const json& vocab = JsonSource::get(model_, "vocab");
+    const Json& vocab = JsonSource::get(model_, "vocab");
     if (!vocab.is_object()) source_.fail("model.vocab", "expected an object of token to id");
-    for (const auto& entry : vocab.get_ref<const json::object_t&>())
+    for (const auto& entry : vocab.get_ref<const Json::object_t&>())
       source_.at([&] { return "model.vocab[" + in_quotes(entry.first) + "]"; },
                  [&] { builder_.add_token(entry.first, entry.second); });
     source_.at([] { return "added_tokens"; }, [&] { builder_.place_added(); });
@@ -75,9 +73,9 @@ class ModelReader {
 
   // A merge is "left right" in older files, ["left", "right"] in newer ones.
   void read_merges() {
-    const json& list = JsonSource::get(model_, "merges");
+    const Json& list = JsonSource::get(model_, "merges");
     if (!list.is_array()) source_.fail("model.merges", "expected an array of pairs");
-    for (const json& merge : list) {
+    for (const Json& merge : list) {
       std::string_view left, right;
       if (merge.is_string()) {
         const std::string_view pair = merge.get_ref<const std::string&>();
@@ -97,7 +95,7 @@ class ModelReader {
   }
 
   const JsonSource& source_;
-  const json& model_;
+  const Json& model_;
   VocabularyBuilder builder_;
 };
 

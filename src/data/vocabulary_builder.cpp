@@ -1,14 +1,11 @@
 #include "data/vocabulary_builder.h"
 
 #include "data/byte_alphabet.h"
-#include "data/json_source.h"
 
 namespace gptmoe {
 namespace {
 
-using nlohmann::json;
-
-int32_t token_id(const json& value) {
+int32_t token_id(const Json& value) {
   if (!value.is_number_integer() || value < 0 || value >= kMaxVocabSize)
     user_error(value.is_structured() ? "this" : value.dump(), " is not a token id (an integer from 0 to ",
                kMaxVocabSize - 1, ")");
@@ -17,15 +14,15 @@ int32_t token_id(const json& value) {
 
 }  // namespace
 
-void VocabularyBuilder::add_added(const std::string& content, const json& id_value, bool special, bool normalized) {
+void VocabularyBuilder::add_added(const std::string& content, const Json& id_value, bool special, bool normalized) {
   const int32_t id = token_id(id_value);
   if (!added_.emplace(id, Added{content, special}).second) user_error("id ", id, " is given twice");
   out_.added.push_back({id, special, normalized});
 }
 
-void VocabularyBuilder::add_token(std::string_view name, const json& id_value) {
+void VocabularyBuilder::add_token(std::string_view name, const Json& id_value) {
   const int32_t id = token_id(id_value);
-  ids_.emplace(name, id);
+  if (!ids_.emplace(name, id).second) user_error("given twice");
   const auto added = added_.find(id);
   if (added != added_.end() && added->second.content == name) return;
   auto bytes = from_byte_names(name);

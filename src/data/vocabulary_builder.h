@@ -2,11 +2,11 @@
 // A Vocabulary from files that write tokens in GPT-2's byte names.
 #include <cstdint>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 
+#include "data/json_source.h"
 #include "data/tokenizer.h"
 
 namespace gptmoe {
@@ -15,9 +15,9 @@ namespace gptmoe {
 // of the declarations. The names given to add_token() stay the caller's and must outlive the builder.
 class VocabularyBuilder {
  public:
-  void add_added(const std::string& content, const nlohmann::json& id, bool special, bool normalized);
+  void add_added(const std::string& content, const Json& id, bool special, bool normalized);
   // An added token may stand here once more, by its text.
-  void add_token(std::string_view name, const nlohmann::json& id);
+  void add_token(std::string_view name, const Json& id);
   // All tokens are known: puts the added ones in their places.
   void place_added();
   // Every byte has a token.

@@ -321,6 +321,15 @@ TEST_F(TokenizerFileTest, RefusesDamage) {
   expect_contains(error(), "model.vocab: no token for byte 32 (\"Ġ\")");
 }
 
+TEST_F(TokenizerFileTest, ATokenTwiceIsRefused) {
+  const std::string sound = file.dump();
+  const std::string entry = "\"the\":257";
+  const size_t at = sound.find(entry);
+  ASSERT_NE(at, std::string::npos);
+  write_text_file(path, sound.substr(0, at) + entry + ",\"the\":300" + sound.substr(at + entry.size()));
+  expect_contains(error_of([&] { load_tokenizer(path); }), "model.vocab[\"the\"]: given twice");
+}
+
 TEST_F(TokenizerFileTest, DepthIsHarmless) {
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   for (const char* key : {"normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens", "model"}) {
