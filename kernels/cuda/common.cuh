@@ -34,6 +34,13 @@ namespace cuda {
 
 using bf16 = __nv_bfloat16;
 
+// Before a loop over an array in registers, whose indices must be known to the compiler.
+#ifdef GPTMOE_SIMT
+#define GPTMOE_UNROLL
+#else
+#define GPTMOE_UNROLL _Pragma("unroll")
+#endif
+
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 

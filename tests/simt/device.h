@@ -77,6 +77,26 @@ inline uint32_t ballot(uint32_t mask, bool predicate) {
   return operand.ballot;
 }
 
+struct Match {
+  int64_t value;
+  uint32_t same;
+};
+
+inline uint32_t match_any(uint32_t mask, int64_t value) {
+  Match operand{value, 0};
+  warp_collective(
+      mask, "__match_any_sync",
+      [](void* const operands[kWarpSize]) {
+        for (int lane = 0; lane < kWarpSize; ++lane) {
+          auto* own = static_cast<Match*>(operands[lane]);
+          for (int other = 0; own && other < kWarpSize; ++other)
+            if (operands[other] && static_cast<Match*>(operands[other])->value == own->value) own->same |= 1u << other;
+        }
+      },
+      &operand);
+  return operand.same;
+}
+
 }  // namespace simt
 
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
@@ -101,6 +121,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by) {
   return ::simt::shuffle(mask, "__shfl_down_sync", value, ::simt::lane() + static_cast<int>(by));
 }
 inline unsigned __ballot_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate); }
+inline unsigned __match_any_sync(unsigned mask, int value) { return ::simt::match_any(mask, value); }
 inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) != 0; }
 inline bool __all_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) == mask; }
 
@@ -110,6 +131,8 @@ T atomicAdd(T* address, T value) {
 }
 inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline int __ffs(int bits) { return bits ? std::countr_zero(static_cast<unsigned>(bits)) + 1 : 0; }
+inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 inline float __expf(float x) { return std::exp(x); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 template <typename T>

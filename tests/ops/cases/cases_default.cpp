@@ -118,6 +118,9 @@ void add_default_cases(OpCases& cases) {
       for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, with_gates, with_scale));
     c = next_width(c);
   }
+  // More experts than lanes of a warp, and more rows than the CUDA kernels sum at once.
+  tests.push_back(default_accumulate({40, 2, 70}, 24, true, true));
+  tests.push_back(default_accumulate(kTileEdges, 24, true, true));
   for (auto [e, c] : {std::array<int64_t, 2>{1, 1}, {3, 5}, {8, 24}, {33, 64}, {70, 1030}})
     tests.push_back(default_commit(e, c));
 

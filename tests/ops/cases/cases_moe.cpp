@@ -134,6 +134,20 @@ void add_moe_cases(OpCases& cases) {
     cases.tests.push_back(default_combine(shape, c));
     c = next_width(c);
   }
+  // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels, one expert, K = E, more experts than lanes
+  // of a warp, rows of more than a warp's 256 elements, more slots than 512 warps take at once.
+  const RoutingShape one_expert{300, 1, 1}, all_experts{50, 3, 3}, many_experts{40, 2, 70};
+  cases.tests.push_back(grouped_linear(kTileEdges, 40, 136));
+  cases.tests.push_back(grouped_linear(kTileEdges, 136, 40));
+  cases.tests.push_back(grouped_linear(one_expert, 16, 264));
+  cases.tests.push_back(grouped_linear(all_experts, 104, 24));
+  cases.tests.push_back(grouped_linear(many_experts, 8, 16));
+  cases.tests.push_back(sort_by_expert(many_experts));
+  cases.tests.push_back(sort_by_expert({8200, 2, 5}));
+  cases.tests.push_back(gather_rows({9, 2, 3}, 264));
+  cases.tests.push_back(topk_combine({9, 2, 3}, 264));
+  cases.tests.push_back(default_combine({9, 2, 3}, 264));
+  cases.tests.push_back(default_combine(many_experts, 24));
 
   for (const RoutingShape& shape : {RoutingShape{4096, 1, 8}, RoutingShape{4096, 4, 32}}) {
     cases.benchmarks.push_back(sort_by_expert(shape));

@@ -9,14 +9,22 @@ std::string_view spread_name(Spread spread) {
     case Spread::random: return "";
     case Spread::empty_expert: return "empty_expert";
     case Spread::same_experts: return "same_experts";
+    case Spread::tile_edges: return "tile_edges";
   }
   return "";
 }
 
 RoutingPlan::RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread) : offsets(e + 1, 0), positions(n * k) {
   GPTMOE_CHECK(k + (spread == Spread::empty_expert) <= e);
+  if (spread == Spread::tile_edges) {
+    GPTMOE_CHECK(n == 385 && k == 1 && e == 5);
+    for (int64_t token = 0; token < n; ++token) {
+      const int64_t place = token * 17 % n;  // 17 and 385 have no common factor
+      expert_ids.push_back(place < 1 ? 1 : place < 128 ? 2 : place < 256 ? 3 : 4);
+    }
+  }
   const Rng rng(n * 10007 + k * 101 + e, static_cast<uint64_t>(spread));
-  for (int64_t token = 0; token < n; ++token) {
+  for (int64_t token = 0; token < n && spread != Spread::tile_edges; ++token) {
     std::vector<int64_t> order(e);
     std::iota(order.begin(), order.end(), 0);
     if (spread == Spread::empty_expert) order.erase(order.begin() + 1);

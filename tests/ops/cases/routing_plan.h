@@ -10,6 +10,7 @@ enum class Spread {
   random,        // distinct experts per token, drawn at random
   empty_expert,  // likewise, but nobody chooses expert 1 (needs E > K)
   same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
+  tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, and no more than those 385 exist
 };
 
 std::string_view spread_name(Spread spread);
@@ -31,6 +32,7 @@ struct RoutingShape {
   RoutingPlan plan() const { return RoutingPlan(n, k, e, spread); }
 };
 
+constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
 // One expert and one token, odd sizes, K = E, an expert nobody chooses, everyone on the same expert, many tokens.
 const std::vector<RoutingShape>& routing_shapes();
 // Widths C to go with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens meets 64.

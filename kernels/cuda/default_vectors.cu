@@ -1,0 +1,231 @@
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/expert_tiles.cuh"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kRowThreads = 256;
+
+// ---- Clipping: the rows' norms (R C elements read, a warp a row), their lower median, the scales.
+
+template <typename T, int N>
+__global__ void norms_kernel(float* __restrict__ norms_R, const T* __restrict__ rows_RC, int64_t R, int64_t C) {
+  const int64_t r = grid_warp_index();
+  if (r >= R) return;
+  float sum = 0;
+  for (int64_t c = lane_index() * N; c < C; c += kWarp * N) {
+    const auto row = Pack<T, N>::load(rows_RC + r * C + c);
+    for (int i = 0; i < N; ++i) sum += row[i] * row[i];
+  }
+  sum = warp_sum(sum);
+  if (lane_index() == 0) norms_R[r] = sqrtf(sum);
+}
+
+constexpr int kSelectThreads = 1024, kBins = 2 * kSelectThreads;
+
+struct SelectShared {
+  unsigned bins[kBins];
+  unsigned warps[kMaxWarps];
+  unsigned prefix, rank;
+};
+
+// The value of rank (R - 1) / 2 by radix select in one block: the bits of numbers that are not negative order as they
+// do, and what is not a number counts as largest. Three passes find 11, 11 and 10 bits; in each the counts of the bins
+// say in which bin the wanted value lies and what its rank is there.
+__global__ void __launch_bounds__(kSelectThreads) median_kernel(float* median_1, const float* values_R, int64_t R) {
+  auto& shared = *shared_memory<SelectShared>();
+  const int thread = static_cast<int>(threadIdx.x), warp = warp_index(), lane = lane_index();
+  unsigned prefix = 0, rank = static_cast<unsigned>((R - 1) / 2);
+  for (int known = 0; known < 32; known += 11) {
+    const int shift = known < 22 ? 21 - known : 0;
+    const unsigned digits = known < 22 ? 2048 : 1024;
+    shared.bins[2 * thread] = shared.bins[2 * thread + 1] = 0;
+    __syncthreads();
+    for (int64_t begin = 0; begin < R; begin += kSelectThreads) {
+      const int64_t r = begin + thread;
+      const unsigned bits = r < R ? __float_as_uint(values_R[r]) : 0;
+      const bool candidate = r < R && (known == 0 || bits >> (32 - known) == prefix);
+      const int digit = candidate ? static_cast<int>(bits >> shift & (digits - 1)) : -1;
+      const unsigned same = __match_any_sync(kAllLanes, digit);  // norms are alike: most lanes would meet in one bin
+      if (candidate && (same & ((1u << lane) - 1)) == 0) atomicAdd(&shared.bins[digit], unsigned(__popc(same)));
+    }
+    __syncthreads();
+    // Two bins a thread: the counts before them, by a scan over the block.
+    const unsigned one = shared.bins[2 * thread], two = shared.bins[2 * thread + 1];
+    const unsigned through = warp_inclusive_scan(one + two);
+    if (lane == kWarp - 1) shared.warps[warp] = through;
+    __syncthreads();
+    const unsigned of_warps = warp_inclusive_scan(shared.warps[lane]);
+    const unsigned before = __shfl_sync(kAllLanes, of_warps, warp) - shared.warps[warp] + through - (one + two);
+    if (rank >= before && rank < before + one + two) {
+      const bool second = rank >= before + one;
+      shared.prefix = prefix * digits + static_cast<unsigned>(2 * thread) + second;
+      shared.rank = rank - before - (second ? one : 0);
+    }
+    __syncthreads();
+    prefix = shared.prefix;
+    rank = shared.rank;
+  }
+  if (thread == 0) *median_1 = __uint_as_float(prefix);
+}
+
+__global__ void clip_kernel(float* norms_R, const float* median_1, float clip, int64_t R) {
+  const int64_t r = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (r >= R) return;
+  const float norm = norms_R[r], limit = clip * *median_1;
+  norms_R[r] = norm > limit ? limit / norm : 1.0f;
+}
+
+// ---- Accumulation, in two stages: sums over tiles of an expert's rows, then over each expert's tiles. R C elements
+// read; partial sums of f32 are a 32nd of that at 64 rows a tile.
+
+constexpr int kSumThreads = 128, kSumRows = 64;
+
+struct TileSums {
+  float *rows, *weights;  // (tiles, C), (tiles)
+  int64_t tile_rows;
+};
+
+struct SumShared {
+  float factors[kSumRows];
+  float partials[kMaxWarps];
+};
+
+template <typename T, int N>
+__global__ void __launch_bounds__(kSumThreads)
+    sum_tiles_kernel(TileSums sums, const T* __restrict__ rows_RC, const float* __restrict__ gates_NK,
+                     const int32_t* __restrict__ slots_R, const float* __restrict__ row_scale_R,
+                     const int64_t* offsets_E1, int64_t E, int64_t C) {
+  auto& shared = *shared_memory<SumShared>();
+  const RowTile tile = find_row_tile(offsets_E1, E, sums.tile_rows, blockIdx.x);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t column = (int64_t{blockIdx.y} * kSumThreads + thread) * N;
+  float total[N] = {}, weight_total = 0;
+  for (int64_t begin = 0; begin < tile.count; begin += kSumRows) {
+    const int count = tile.count - begin < kSumRows ? static_cast<int>(tile.count - begin) : kSumRows;
+    if (thread < count) {
+      const int64_t r = tile.first + begin + thread;
+      const float weight = gates_NK ? gates_NK[slots_R[r]] : 1.0f;
+      weight_total += weight;
+      shared.factors[thread] = row_scale_R ? weight * row_scale_R[r] : weight;
+    }
+    __syncthreads();
+    if (column < C) {
+      const T* rows = rows_RC + (tile.first + begin) * C + column;
+      for (int i = 0; i < count; ++i) {
+        const auto row = Pack<T, N>::load(rows + i * C);
+        const float factor = shared.factors[i];
+        for (int j = 0; j < N; ++j) total[j] += factor * row[j];
+      }
+    }
+    __syncthreads();
+  }
+  if (tile.count == 0) return;
+  if (column < C)
+    for (int j = 0; j < N; ++j) sums.rows[blockIdx.x * C + column + j] = total[j];
+  weight_total = block_sum(weight_total, shared.partials);
+  if (blockIdx.y == 0 && thread == 0) sums.weights[blockIdx.x] = weight_total;
+}
+
+__global__ void add_tiles_kernel(float* sums_EC, float* weights_E, TileSums sums, const int64_t* offsets_E1,
+                                 int64_t C) {
+  const int64_t expert = blockIdx.x, c = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
+  const int lane = lane_index();
+  const auto tiles_of = [=](int64_t e) { return ceil_div(offsets_E1[e + 1] - offsets_E1[e], sums.tile_rows); };
+  int64_t first = 0;
+  for (int64_t begin = 0; begin < expert; begin += kWarp) {
+    const int64_t own = begin + lane < expert ? tiles_of(begin + lane) : 0;
+    first += __shfl_sync(kAllLanes, warp_inclusive_scan(own), kWarp - 1);
+  }
+  const int64_t tiles = tiles_of(expert);
+  if (c < C) {
+    float total = 0;
+    for (int64_t tile = 0; tile < tiles; ++tile) total += sums.rows[(first + tile) * C + c];
+    sums_EC[expert * C + c] += total;
+  }
+  if (blockIdx.y == 0 && warp_index() == 0) {
+    float total = 0;
+    for (int64_t tile = lane; tile < tiles; tile += kWarp) total += sums.weights[first + tile];
+    total = warp_sum(total);
+    if (lane == 0) weights_E[expert] += total;
+  }
+}
+
+// A block an expert: all of it reads the weight before one thread clears it.
+__global__ void commit_kernel(float* default_EC, float* sums_EC, float* weights_E, float keep, float take, int64_t C) {
+  const int64_t expert = blockIdx.x;
+  float *old = default_EC + expert * C, *sum = sums_EC + expert * C;
+  const float weight = weights_E[expert];
+  for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
+    if (weight > 0) old[c] = keep * old[c] + take / weight * sum[c];
+    sum[c] = 0;
+  }
+  __syncthreads();
+  if (threadIdx.x == 0) weights_E[expert] = 0;
+}
+
+}  // namespace
+
+void CudaOps::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) {
+  const int64_t R = rows_RC.size(0), C = rows_RC.size(1);
+  GPTMOE_CHECK(R >= 1 && R <= INT32_MAX && row_scale_R.has_sizes({R}), row_scale_R.describe());
+  float *row_scale = row_scale_R.as<float>(), *median = partials(1, 1).data;
+  with_real(rows_RC, [&]<typename T>(T*) {
+    const T* rows = rows_RC.as<T>();
+    with_pack<T>(
+        C,
+        [&]<int N>(std::integral_constant<int, N>) {
+          GPTMOE_LAUNCH((norms_kernel<T, N>), blocks_for_warps(R, kRowThreads), kRowThreads, 0, stream_, row_scale,
+                        rows, R, C);
+        },
+        rows);
+  });
+  GPTMOE_LAUNCH(median_kernel, 1, kSelectThreads, sizeof(SelectShared), stream_, median, row_scale, R);
+  GPTMOE_LAUNCH(clip_kernel, static_cast<unsigned>(ceil_div(R, kRowThreads)), kRowThreads, 0, stream_, row_scale,
+                median, static_cast<float>(clip), R);
+}
+
+void CudaOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC,
+                                 const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
+                                 const Tensor& row_scale_R) {
+  const int64_t E = sums_EC.size(0), C = sums_EC.size(1), R = rows_RC.size(0);
+  GPTMOE_CHECK(weights_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
+  GPTMOE_CHECK(rows_RC.has_sizes({R, C}) && slots_R.has_sizes({R}), rows_RC.describe());
+  GPTMOE_CHECK(!gates_NK.present() || gates_NK.count() == R, gates_NK.describe());
+  GPTMOE_CHECK(!row_scale_R.present() || row_scale_R.has_sizes({R}), row_scale_R.describe());
+  float *sums_out = sums_EC.as<float>(), *weights = weights_E.as<float>();
+  const float* gates = gates_NK.present() ? gates_NK.as<float>() : nullptr;
+  const float* row_scale = row_scale_R.present() ? row_scale_R.as<float>() : nullptr;
+  const int32_t* slots = slots_R.as<int32_t>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+
+  constexpr int64_t kMostFloats = 8 << 20;  // more partial sums are not worth their traffic
+  int64_t tile_rows = kSumRows;
+  while (tile_rows < R && most_row_tiles(R, E, tile_rows) * C > kMostFloats) tile_rows *= 2;
+  const int64_t tiles = most_row_tiles(R, E, tile_rows);
+  if (tiles == 0) return;
+  float* workspace = partials(tiles * (C + 1), 1).data;
+  const TileSums sums{workspace, workspace + tiles * C, tile_rows};
+  with_real(rows_RC, [&]<typename T>(T*) {
+    const T* rows = rows_RC.as<T>();
+    with_pack<T>(
+        C,
+        [&]<int N>(std::integral_constant<int, N>) {
+          const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(ceil_div(C, kSumThreads * N)));
+          GPTMOE_LAUNCH((sum_tiles_kernel<T, N>), grid, kSumThreads, sizeof(SumShared), stream_, sums, rows, gates,
+                        slots, row_scale, offsets, E, C);
+        },
+        rows);
+  });
+  const dim3 grid(static_cast<unsigned>(E), static_cast<unsigned>(ceil_div(C, kSumThreads)));
+  GPTMOE_LAUNCH(add_tiles_kernel, grid, kSumThreads, 0, stream_, sums_out, weights, sums, offsets, C);
+}
+
+void CudaOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) {
+  const int64_t E = default_EC.size(0), C = default_EC.size(1);
+  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && weights_E.has_sizes({E}), sums_EC.describe());
+  GPTMOE_LAUNCH(commit_kernel, static_cast<unsigned>(E), kRowThreads, 0, stream_, default_EC.as<float>(),
+                sums_EC.as<float>(), weights_E.as<float>(), static_cast<float>(beta), static_cast<float>(1 - beta), C);
+}
+
+}  // namespace gptmoe::cuda

@@ -1,0 +1,65 @@
+#pragma once
+// What goes into and out of one tile of a matrix product, D (rows x columns) = A (rows x depth) B (depth x columns),
+// where "depth" is the dimension summed over. gemm_tile.cuh and gemm_plain.cuh multiply tiles so described.
+#include "kernels/cuda/common.cuh"
+
+namespace gptmoe::cuda {
+
+// What the consecutive elements of an operand's rows in memory are: steps of depth, or rows of the tile (of A; columns
+// of B). A row in memory is then one row (column) of the tile, or one step of depth.
+enum class Along { depth, tile };
+
+// A row source says which row in memory is row i of an operand; negative: none, zeros. This one takes `count` rows one
+// after the other; a gather looks its rows up instead.
+struct RowRange {
+  int64_t first, count;
+  __device__ int64_t operator()(int64_t i) const { return i < count ? first + i : -1; }
+};
+
+// A or B for one tile: columns [first, end) of the rows that `rows` names; beyond `end` are zeros.
+template <typename T, Along kAlong_, typename Rows = RowRange>
+struct Operand {
+  static constexpr Along kAlong = kAlong_;
+  const T* data;
+  int64_t stride;  // elements from one row in memory to the next
+  Rows rows;
+  int64_t first, end;
+};
+
+// ---- Epilogues: called once for every kCount consecutive elements of the tile, (row, column) relative to it, also for
+// those beyond the edge of D. These have a row-major D, whose first element in this tile is at `to`, and of which
+// `rows` x `columns` elements are left from there; `columns` is a multiple of kCount.
+template <typename T>
+struct StoreTile {
+  T* to;
+  int64_t stride, rows, columns;
+
+  template <int kCount>
+  __device__ void operator()(int row, int column, const float (&values)[kCount]) const {
+    if (row >= rows || column >= columns) return;
+    constexpr int kWide = kCount * sizeof(T) > 16 ? 16 / sizeof(T) : kCount;
+    for (int i = 0; i < kCount; i += kWide) {
+      Pack<T, kWide> pack;
+      for (int j = 0; j < kWide; ++j) pack.set(j, values[i + j]);
+      pack.store(to + row * stride + column + i);
+    }
+  }
+};
+
+struct AddTile {
+  float* to;
+  int64_t stride, rows, columns;
+
+  template <int kCount>
+  __device__ void operator()(int row, int column, const float (&values)[kCount]) const {
+    if (row >= rows || column >= columns) return;
+    constexpr int kWide = kCount > 4 ? 4 : kCount;
+    for (int i = 0; i < kCount; i += kWide) {
+      auto pack = Pack<float, kWide>::load(to + row * stride + column + i);
+      for (int j = 0; j < kWide; ++j) pack.element[j] += values[i + j];
+      pack.store(to + row * stride + column + i);
+    }
+  }
+};
+
+}  // namespace gptmoe::cuda

@@ -1,0 +1,82 @@
+#pragma once
+// One 64 x 64 tile of a matrix product in f32 multiply-adds, for f32 (whose numbers the tensor cores would round) and
+// for widths that gemm_tile.cuh does not take. The same interface.
+#include "kernels/cuda/gemm_operand.cuh"
+
+namespace gptmoe::cuda {
+
+struct PlainTile {
+  static constexpr int kRows = 64, kColumns = 64, kDepth = 16, kThreads = 256;
+  static constexpr int kBlocksPerMultiprocessor = 2;
+  static constexpr size_t kSharedBytes = 2 * sizeof(float) * kDepth * (64 + 4);
+
+  // The product of a and b over `depth` steps, to epilogue(row, column, const float (&)[1]).
+  template <typename A, typename B, typename Epilogue>
+  __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
+    float* const shared_a = shared_memory<float>();
+    float* const shared_b = shared_a + kDepth * kStride;
+    const int thread = static_cast<int>(threadIdx.x);
+    const int row = thread / 16 * 4, column = thread % 16 * 4;  // a thread has 4 x 4 of the tile
+    float sums[4][4] = {};
+    Held<A> held_a(a);
+    Held<B> held_b(b);
+    held_a.load(0);
+    held_b.load(0);
+    for (int64_t step = 0; step < depth; step += kDepth) {
+      held_a.store(shared_a);
+      held_b.store(shared_b);
+      __syncthreads();
+      if (step + kDepth < depth) {
+        held_a.load(step + kDepth);
+        held_b.load(step + kDepth);
+      }
+      GPTMOE_UNROLL
+      for (int k = 0; k < kDepth; ++k) {
+        const auto left = Pack<float, 4>::load(shared_a + k * kStride + row);
+        const auto right = Pack<float, 4>::load(shared_b + k * kStride + column);
+        for (int i = 0; i < 4; ++i)
+          for (int j = 0; j < 4; ++j) sums[i][j] += left.element[i] * right.element[j];
+      }
+      __syncthreads();
+    }
+    for (int i = 0; i < 4; ++i)
+      for (int j = 0; j < 4; ++j) {
+        const float value[1] = {sums[i][j]};
+        epilogue(row + i, column + j, value);
+      }
+  }
+
+ private:
+  static constexpr int kStride = 64 + 4;  // depth by depth, padded against bank conflicts
+
+  // A thread's four elements of an operand's next 64 x 16, on their way from global to shared memory.
+  template <typename Source>
+  class Held {
+    static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
+
+   public:
+    __device__ explicit Held(const Source& from) : from_(from) {}
+    __device__ void load(int64_t depth) {
+      for (int i = 0; i < 4; ++i) {
+        const int64_t row = from_.rows(kAlongDepth ? line(i) : depth + line(i));
+        const int64_t column = from_.first + inner() + (kAlongDepth ? depth : 0);
+        elements_[i] = row >= 0 && column < from_.end ? to_float(from_.data[row * from_.stride + column]) : 0.0f;
+      }
+    }
+    __device__ void store(float* shared) const {
+      for (int i = 0; i < 4; ++i)
+        shared[kAlongDepth ? inner() * kStride + line(i) : line(i) * kStride + inner()] = elements_[i];
+    }
+
+   private:
+    // Neighbouring threads have neighbouring elements of a row in memory.
+    static constexpr int kWidth = kAlongDepth ? kDepth : 64;
+    __device__ static int inner() { return static_cast<int>(threadIdx.x) % kWidth; }
+    __device__ static int line(int i) { return static_cast<int>(threadIdx.x) / kWidth + i * (kThreads / kWidth); }
+
+    const Source& from_;
+    float elements_[4];
+  };
+};
+
+}  // namespace gptmoe::cuda

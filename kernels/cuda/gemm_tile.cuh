@@ -1,0 +1,213 @@
+#pragma once
+// One 128 x 128 tile of a bf16 matrix product by a block of 4 warps on mma.sync, accumulated in f32.
+//
+// Each warp has 64 x 64 of the tile: per 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x 8 x
+// 16, 128 bytes each; the copies that fill shared memory add 64. At 128 bytes a cycle that is 1.5 cycles for what the
+// tensor cores take 2 (compute capability 8.0) or 1.6 (9.0): they are the limit. Eight warps of 64 x 32 would need 2.
+// A block has 4 stages of 32 steps, 64 KiB, and about 230 registers a thread, so that two share a multiprocessor: one
+// multiplies while the other stores its tile.
+#include "kernels/cuda/gemm_operand.cuh"
+#include "kernels/cuda/instructions.cuh"
+#include "kernels/cuda/warps.cuh"
+
+namespace gptmoe::cuda {
+
+struct TensorTile {
+  static constexpr int kRows = 128, kColumns = 128, kDepth = 32, kStages = 4;
+  static constexpr int kWarpRows = 64, kWarpColumns = 64, kWarpsAcross = kColumns / kWarpColumns;
+  static constexpr int kThreads = kRows / kWarpRows * kWarpsAcross * kWarp;
+  static constexpr int kBlocksPerMultiprocessor = 2;
+
+  static constexpr int kStageElements = (kRows + kColumns) * kDepth;
+  static constexpr size_t kSharedBytes = sizeof(bf16) * kStageElements * kStages;
+
+  // The product of a and b over `depth` steps, to epilogue(row, column, const float (&)[8]). Widths, strides and
+  // addresses of the operands are multiples of 8 elements. Called by all threads of the block.
+  template <typename A, typename B, typename Epilogue>
+  __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue);
+
+ private:
+  static constexpr int kChunk = 8;                              // elements in 16 bytes, what cp.async and ldmatrix move
+  static constexpr int kSlice = 16, kSlices = kDepth / kSlice;  // depth of one mma
+  static constexpr int kMmaRows = kWarpRows / 16, kMmaColumns = kWarpColumns / 8;
+  static_assert(kSlices % 2 == 0 && kMmaColumns % 2 == 0);
+
+  // An operand's part of a stage, kExtent rows (columns) of the tile by kDepth, laid out as in memory but with the
+  // chunks of every 128 bytes permuted: the eight rows that ldmatrix reads at once lie in different banks.
+  template <Along kAlong, int kExtent>
+  struct Layout {
+    static constexpr int kLines = kAlong == Along::depth ? kExtent : kDepth;
+    static constexpr int kChunks = (kAlong == Along::depth ? kDepth : kExtent) / kChunk;  // in a line
+    static constexpr int kPeriod = kChunks > 8 ? kChunks : 8;
+    __device__ static int place(int line, int chunk) {
+      const int at = line * kChunks + chunk;
+      return at ^ (at / kPeriod % 8);
+    }
+  };
+
+  template <typename Source, int kExtent>
+  class Copier;
+  template <typename Source, int kExtent, bool kLeft>
+  class Reader;
+};
+
+// Copies stages of one operand, each thread always the same chunks.
+template <typename Source, int kExtent>
+class TensorTile::Copier {
+  static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
+  using Shared = Layout<Source::kAlong, kExtent>;
+  static constexpr int kLinesAtOnce = kThreads / Shared::kChunks, kCopies = Shared::kLines / kLinesAtOnce;
+  static constexpr int kPlacesAtOnce = kLinesAtOnce * Shared::kChunks;
+  static_assert(kPlacesAtOnce / Shared::kPeriod % 8 == 0, "all copies of a thread are permuted alike");
+
+ public:
+  __device__ explicit Copier(const Source& from)
+      : from_(from),
+        line_(static_cast<int>(threadIdx.x) / Shared::kChunks),
+        column_(from.first + static_cast<int>(threadIdx.x) % Shared::kChunks * kChunk),
+        place_(Shared::place(line_, static_cast<int>(threadIdx.x) % Shared::kChunks)) {
+    if constexpr (kAlongDepth) GPTMOE_UNROLL
+    for (int i = 0; i < kCopies; ++i) {
+      const int64_t row = from.rows(line_ + i * kLinesAtOnce);
+      lines_[i] = row < 0 ? nullptr : from.data + row * from.stride + column_;
+    }
+  }
+
+  __device__ void copy(bf16* to, int64_t depth) const {
+    GPTMOE_UNROLL
+    for (int i = 0; i < kCopies; ++i) {
+      const bf16* chunk;
+      bool valid;
+      if constexpr (kAlongDepth) {
+        valid = lines_[i] && column_ + depth < from_.end;
+        chunk = lines_[i] + depth;
+      } else {
+        const int64_t row = from_.rows(depth + line_ + i * kLinesAtOnce);
+        valid = row >= 0 && column_ < from_.end;
+        chunk = from_.data + row * from_.stride + column_;
+      }
+      cp_async_16(to + (place_ + i * kPlacesAtOnce) * kChunk, valid ? chunk : from_.data, valid);
+    }
+  }
+
+ private:
+  const Source& from_;
+  int line_;
+  int64_t column_;
+  int place_;
+  const bf16* lines_[kAlongDepth ? kCopies : 1];
+};
+
+// Reads one warp's fragments of A (kLeft) or B from a stage, 16 rows (columns) by 16 steps at a time.
+template <typename Source, int kExtent, bool kLeft>
+class TensorTile::Reader {
+  static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
+  using Shared = Layout<Source::kAlong, kExtent>;
+
+ public:
+  // The four 8 x 8 matrices of ldmatrix are numbered down first for A and along the depth first for B; of a lane's row
+  // in them, `inner` is its place in 16 lines and `chunk` which of two chunks.
+  __device__ explicit Reader(int begin) {
+    const int lane = lane_index();
+    const bool lines_first = kLeft == kAlongDepth;
+    const int inner = lines_first ? lane % 16 : lane % 8 + lane / 16 * 8,
+              chunk = lines_first ? lane / 16 : lane / 8 % 2;
+    place_ = kAlongDepth ? Shared::place(begin + inner, chunk) : Shared::place(inner, begin / kChunk + chunk);
+  }
+
+  // Within a line a step is an exclusive or, since the permutation is one and `chunk` is the lowest bit.
+  __device__ void read(uint32_t (&fragment)[4], const bf16* stage, int slice, int tile16) const {
+    const int along = 2 * (kAlongDepth ? slice : tile16), across = 16 * (kAlongDepth ? tile16 : slice);
+    ldmatrix<!kAlongDepth>(fragment, stage + ((place_ ^ along) + across * Shared::kChunks) * kChunk);
+  }
+
+ private:
+  int place_;
+};
+
+template <typename A, typename B, typename Epilogue>
+__device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
+  const int warp_row = warp_index() / kWarpsAcross * kWarpRows,
+            warp_column = warp_index() % kWarpsAcross * kWarpColumns;
+  const Copier<A, kRows> a_copier(a);
+  const Copier<B, kColumns> b_copier(b);
+  const Reader<A, kRows, true> a_reader(warp_row);
+  const Reader<B, kColumns, false> b_reader(warp_column);
+  const int steps = static_cast<int>(ceil_div(depth, kDepth));
+
+  bf16* const shared = shared_memory<bf16>();
+  const auto stage = [=](int step) { return shared + step % kStages * kStageElements; };
+  const auto fetch = [&](int step) {
+    if (step < steps) {
+      a_copier.copy(stage(step), int64_t{step} * kDepth);
+      b_copier.copy(stage(step) + kRows * kDepth, int64_t{step} * kDepth);
+    }
+    cp_async_commit();
+  };
+  // Two sets of fragments: one is read while the other is multiplied.
+  uint32_t a_fragments[2][kMmaRows][4], b_fragments[2][kMmaColumns / 2][4];
+  const auto read = [&](int set, int step, int slice) {
+    GPTMOE_UNROLL
+    for (int m = 0; m < kMmaRows; ++m) a_reader.read(a_fragments[set][m], stage(step), slice, m);
+    GPTMOE_UNROLL
+    for (int n = 0; n < kMmaColumns / 2; ++n)
+      b_reader.read(b_fragments[set][n], stage(step) + kRows * kDepth, slice, n);
+  };
+  float sums[kMmaRows][kMmaColumns][4] = {};
+
+  for (int step = 0; step < kStages - 1; ++step) fetch(step);
+  cp_async_wait<kStages - 2>();
+  __syncthreads();
+  read(0, 0, 0);
+  for (int step = 0; step < steps; ++step) {
+    GPTMOE_UNROLL
+    for (int slice = 0; slice < kSlices; ++slice) {
+      const bool last = slice == kSlices - 1;
+      if (last) {  // now the next stage must be there; this barrier also ends the reading of the current one
+        cp_async_wait<kStages - 2>();
+        __syncthreads();
+      }
+      read((slice + 1) % 2, last ? step + 1 : step, (slice + 1) % kSlices);  // beyond the last step: never used
+      if (slice == 0) fetch(step + kStages - 1);                             // into the stage before this one
+      GPTMOE_UNROLL
+      for (int m = 0; m < kMmaRows; ++m) GPTMOE_UNROLL
+      for (int n = 0; n < kMmaColumns; ++n) {
+        const uint32_t* pair = b_fragments[slice % 2][n / 2] + n % 2 * 2;
+        const uint32_t column[2] = {pair[0], pair[1]};
+        mma_bf16(sums[m][n], a_fragments[slice % 2][m], column);
+      }
+    }
+  }
+
+  // Through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a row at once and a
+  // warp whole lines. The stride keeps both the writes and the reads free of bank conflicts, the latter because the
+  // upper four of eight lanes read their halves in the other order.
+  __syncthreads();
+  constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
+  static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);
+  float* const slab = shared_memory<float>() + warp_index() * 16 * kStride;
+  const int lane = lane_index(), flip = lane / 4 % 2;
+  GPTMOE_UNROLL
+  for (int m = 0; m < kMmaRows; ++m) {
+    __syncwarp();
+    GPTMOE_UNROLL
+    for (int n = 0; n < kMmaColumns; ++n) GPTMOE_UNROLL
+    for (int half = 0; half < 2; ++half)
+      Pack<float, 2>{{sums[m][n][2 * half], sums[m][n][2 * half + 1]}}.store(slab + (lane / 4 + 8 * half) * kStride +
+                                                                             n * 8 + lane % 4 * 2);
+    __syncwarp();
+    for (int at = lane; at < 16 * kPacks; at += kWarp) {
+      const int row = at / kPacks, column = at % kPacks * 8;
+      const float* from = slab + row * kStride + column;
+      const auto one = Pack<float, 4>::load(from + 4 * flip), other = Pack<float, 4>::load(from + 4 - 4 * flip);
+      float values[8];
+      for (int i = 0; i < 4; ++i) {
+        values[i] = flip ? other.element[i] : one.element[i];
+        values[4 + i] = flip ? one.element[i] : other.element[i];
+      }
+      epilogue(warp_row + m * 16 + row, warp_column + column, values);
+    }
+  }
+}
+
+}  // namespace gptmoe::cuda

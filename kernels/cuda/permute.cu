@@ -1,0 +1,185 @@
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/warps.cuh"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+
+// ---- The sort. Each warp of the grid takes a run of consecutive slots; it counts its slots by expert, one block turns
+// the counts into first rows, and each warp places its slots, all in the order of the slots.
+
+constexpr int64_t kMostRuns = 512;      // which one block can scan in a few microseconds
+constexpr int64_t kMostExperts = 4096;  // each warp keeps a counter per expert in shared memory
+
+struct Runs {
+  int64_t R, E;
+  int64_t slots, count;  // of a run (a multiple of 32), and how many runs
+};
+
+// Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time: `lanes` have slots of
+// the same expert at this moment, `earlier` of which come before. expert < 0: no slot.
+template <typename Visit>
+__device__ void walk_run(const Runs& runs, int64_t run, const int32_t* expert_ids, Visit visit) {
+  const int lane = lane_index();
+  const int64_t end = (run + 1) * runs.slots < runs.R ? (run + 1) * runs.slots : runs.R;
+  for (int64_t slot = run * runs.slots + lane; slot - lane < end; slot += kWarp) {
+    const int expert = slot < end ? expert_ids[slot] : -1;
+    const unsigned same = __match_any_sync(kAllLanes, expert);
+    visit(slot, expert, __popc(same), __popc(same & ((1u << lane) - 1)));
+    __syncwarp();
+  }
+}
+
+__global__ void count_kernel(int* counts_EU, const int32_t* expert_ids, Runs runs) {
+  int* own = shared_memory<int>() + warp_index() * runs.E;
+  const int64_t run = grid_warp_index();
+  if (run >= runs.count) return;
+  for (int64_t e = lane_index(); e < runs.E; e += kWarp) own[e] = 0;
+  __syncwarp();
+  walk_run(runs, run, expert_ids, [=](int64_t, int expert, int lanes, int earlier) {
+    if (expert >= 0 && earlier == 0) own[expert] += lanes;
+  });
+  for (int64_t e = lane_index(); e < runs.E; e += kWarp) counts_EU[e * runs.count + run] = own[e];
+}
+
+// One block: counts become, for each expert, the number of its slots in earlier runs; offsets follow from the totals.
+__global__ void scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
+  constexpr int kEach = 4;  // neighbouring runs a lane
+  int* totals = shared_memory<int>();
+  const int lane = lane_index();
+  for (int64_t e = warp_index(); e < runs.E; e += blockDim.x / kWarp) {
+    int* counts = counts_EU + e * runs.count;
+    int before = 0;
+    for (int64_t begin = 0; begin < runs.count; begin += kWarp * kEach) {
+      const int64_t first = begin + lane * kEach;
+      int own[kEach], sum = 0;
+      for (int i = 0; i < kEach; ++i) sum += own[i] = first + i < runs.count ? counts[first + i] : 0;
+      const int through = warp_inclusive_scan(sum);
+      int next = before + through - sum;
+      for (int i = 0; i < kEach; ++i) {
+        if (first + i < runs.count) counts[first + i] = next;
+        next += own[i];
+      }
+      before += __shfl_sync(kAllLanes, through, kWarp - 1);
+    }
+    if (lane == 0) totals[e] = before;
+  }
+  __syncthreads();
+  if (warp_index() != 0) return;
+  int64_t before = 0;
+  for (int64_t begin = 0; begin < runs.E; begin += kWarp) {
+    const int64_t e = begin + lane, own = e < runs.E ? totals[e] : 0, through = warp_inclusive_scan(own);
+    if (e < runs.E) offsets_E1[e] = before + through - own;
+    before += __shfl_sync(kAllLanes, through, kWarp - 1);
+  }
+  if (lane == 0) offsets_E1[runs.E] = before;
+}
+
+__global__ void place_kernel(int32_t* slots_R, int32_t* positions_NK, const int64_t* offsets_E1, const int* before_EU,
+                             const int32_t* expert_ids, Runs runs) {
+  int* next = shared_memory<int>() + warp_index() * runs.E;
+  const int64_t run = grid_warp_index();
+  if (run >= runs.count) return;
+  for (int64_t e = lane_index(); e < runs.E; e += kWarp)
+    next[e] = static_cast<int>(offsets_E1[e]) + before_EU[e * runs.count + run];
+  __syncwarp();
+  walk_run(runs, run, expert_ids, [=](int64_t slot, int expert, int lanes, int earlier) {
+    const int row = expert < 0 ? 0 : next[expert] + earlier;
+    __syncwarp();
+    if (expert < 0) return;
+    if (earlier == 0) next[expert] = row + lanes;
+    slots_R[row] = static_cast<int32_t>(slot);
+    positions_NK[slot] = row;
+  });
+}
+
+// ---- Gather: a warp a row. It moves R C elements twice, the scatter R C and 2 N C once; nothing else matters.
+
+template <typename T, int N>
+__global__ void gather_kernel(T* __restrict__ rows_RC, const T* __restrict__ x_NC, const int32_t* __restrict__ slots_R,
+                              int64_t R, int K, int64_t C) {
+  const int64_t r = grid_warp_index();
+  if (r >= R) return;
+  const T* from = x_NC + int64_t{slots_R[r] / K} * C;
+  T* to = rows_RC + r * C;
+  for (int64_t c = lane_index() * N; c < C; c += kWarp * N) Pack<T, N>::load(from + c).store(to + c);
+}
+
+template <typename T, int N>
+__global__ void gather_backward_kernel(T* __restrict__ dx_NC, const T* __restrict__ drows_RC,
+                                       const int32_t* __restrict__ positions_NK, int64_t tokens, int K, int64_t C) {
+  const int64_t n = grid_warp_index();
+  if (n >= tokens) return;
+  const int32_t* positions = positions_NK + n * K;
+  for (int64_t c = lane_index() * N; c < C; c += kWarp * N) {
+    auto sum = Pack<T, N>::load(dx_NC + n * C + c);
+    float sums[N];
+    for (int i = 0; i < N; ++i) sums[i] = sum[i];
+    for (int k = 0; k < K; ++k) {
+      const auto row = Pack<T, N>::load(drows_RC + positions[k] * C + c);
+      for (int i = 0; i < N; ++i) sums[i] += row[i];
+    }
+    for (int i = 0; i < N; ++i) sum.set(i, sums[i]);
+    sum.store(dx_NC + n * C + c);
+  }
+}
+
+}  // namespace
+
+void CudaOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
+                             const Tensor& expert_ids_NK) {
+  const int64_t R = expert_ids_NK.count(), E = offsets_E1.count() - 1;
+  GPTMOE_CHECK(offsets_E1.has_sizes({E + 1}) && E >= 1 && slots_R.has_sizes({R}) && positions_NK.count() == R,
+               offsets_E1.describe(), slots_R.describe(), positions_NK.describe());
+  GPTMOE_CHECK(E <= kMostExperts && R <= INT32_MAX, E, " experts, ", R, " rows");
+  int64_t* offsets = offsets_E1.as<int64_t>();
+  int32_t *slots = slots_R.as<int32_t>(), *positions = positions_NK.as<int32_t>();
+  const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
+  const int64_t run = ceil_div(R, kMostRuns * kWarp) * kWarp;
+  const Runs runs{R, E, run, R == 0 ? 0 : ceil_div(R, run)};
+  static_assert(sizeof(int) == sizeof(float));
+  int* counts = reinterpret_cast<int*>(partials(E * runs.count, 1).data);
+  const size_t counters = sizeof(int) * static_cast<size_t>(E);
+  const unsigned blocks = blocks_for_warps(runs.count, kThreads);
+  GPTMOE_LAUNCH(count_kernel, blocks, kThreads, counters * kWarps, stream_, counts, expert_ids, runs);
+  GPTMOE_LAUNCH(scan_counts_kernel, 1, 1024, counters, stream_, offsets, counts, runs);
+  GPTMOE_LAUNCH(place_kernel, blocks, kThreads, counters * kWarps, stream_, slots, positions, offsets, counts,
+                expert_ids, runs);
+}
+
+void CudaOps::gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) {
+  const int64_t N = x_NC.size(0), C = x_NC.size(1), R = slots_R.count(), K = N == 0 ? 0 : R / N;
+  GPTMOE_CHECK(R == N * K && slots_R.has_sizes({R}) && rows_RC.has_sizes({R, C}), rows_RC.describe());
+  const int32_t* slots = slots_R.as<int32_t>();
+  with_real(rows_RC, [&]<typename T>(T*) {
+    T* rows = rows_RC.as<T>();
+    const T* x = x_NC.as<T>();
+    with_pack<T>(
+        C,
+        [&]<int kPack>(std::integral_constant<int, kPack>) {
+          GPTMOE_LAUNCH((gather_kernel<T, kPack>), blocks_for_warps(R, kThreads), kThreads, 0, stream_, rows, x, slots,
+                        R, static_cast<int>(K), C);
+        },
+        rows, x);
+  });
+}
+
+void CudaOps::gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) {
+  const int64_t N = dx_NC.size(0), C = dx_NC.size(1), K = positions_NK.size(1);
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && drows_RC.has_sizes({N * K, C}), drows_RC.describe());
+  const int32_t* positions = positions_NK.as<int32_t>();
+  with_real(dx_NC, [&]<typename T>(T*) {
+    T* dx = dx_NC.as<T>();
+    const T* drows = drows_RC.as<T>();
+    with_pack<T>(
+        C,
+        [&]<int kPack>(std::integral_constant<int, kPack>) {
+          GPTMOE_LAUNCH((gather_backward_kernel<T, kPack>), blocks_for_warps(N, kThreads), kThreads, 0, stream_, dx,
+                        drows, positions, N, static_cast<int>(K), C);
+        },
+        dx, drows);
+  });
+}
+
+}  // namespace gptmoe::cuda
