@@ -35,7 +35,7 @@ class DenseOps {
                                   const Tensor& rstd_N) = 0;
 
   // ---- Linear without bias: y = x w^T.
-  // y_NO = or +=. Router logits are one of these with every operand in stat.
+  // y_NO = or +=.
   virtual void linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI,
                               Write write = Write::assign) = 0;
   // dx_NI = or +=: dy w.
