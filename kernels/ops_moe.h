@@ -5,13 +5,21 @@
 // sort groups the R = N*K (token, expert) pairs by expert, rows are gathered, every expert multiplies its own rows
 // (grouped products), and the rows are combined back into tokens. A *slot* is n*K + k: token n's k-th choice. Sorted
 // row r holds slot slots_R[r]; positions_NK is the inverse.
-#include "base/tensor.h"
+#include "kernels/ops_dense.h"  // Write
 
 namespace gptmoe {
 
 class MoeOps {
  public:
   virtual ~MoeOps() = default;
+
+  // ---- Router logits in stat from real tokens: logits = x w^T. w and its gradient are in stat too: a choice between
+  // experts must not hang on the rounding of real.
+  // logits_NE = (stat).
+  virtual void router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) = 0;
+  // dx_NC = or +=: dlogits w. dw_EC +=: dlogits^T x (stat).
+  virtual void router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE,
+                                      const Tensor& x_NC, const Tensor& w_EC, Write write = Write::add) = 0;
 
   // ---- Router softmax over all E experts; everything in stat.
   // probs_NE =, lse_N = log-sum-exp of the logits.

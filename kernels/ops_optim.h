@@ -26,10 +26,11 @@ class OptimOps {
   // scale_1 = min(1, max_norm / sqrt(squared_norm_1)); 1 when max_norm is 0 (stat).
   virtual void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) = 0;
   // With g = scale_1 * grad:  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
-  //   param -= lr * ((m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps) + weight_decay * param)
-  // param, m, v updated in place; m, v, grad in stat.
-  virtual void adamw(const Tensor& param, const Tensor& m, const Tensor& v, const Tensor& grad, const Tensor& scale_1,
-                     const AdamwStep& step) = 0;
+  //   master -= lr * ((m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps) + weight_decay * master)
+  // master, m, v updated in place; master, m, v, grad in stat. param = the new master, rounded to real. An absent
+  // master says that param is in stat itself, and is updated in its place.
+  virtual void adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+                     const Tensor& scale_1, const AdamwStep& step) = 0;
 
   // The number of elements of x that are infinite or not a number.
   virtual int64_t count_nonfinite(const Tensor& x) = 0;

@@ -28,6 +28,13 @@ void PlanOps::lm_head_loss(T, T dx_NC, T, T x_NC, T w_VC, T, double, T) {
   product((dx_NC.present() ? 3 : 1) * size(x_NC, 0), size(w_VC, 0), size(w_VC, 1));
 }
 
+void PlanOps::router_linear_forward(T logits_NE, T x_NC, T) {
+  product(size(x_NC, 0), size(x_NC, 1), size(logits_NE, 1));
+}
+void PlanOps::router_linear_backward(T, T, T dlogits_NE, T x_NC, T, Write) {
+  product(2 * size(x_NC, 0), size(x_NC, 1), size(dlogits_NE, 1));
+}
+
 void PlanOps::grouped_linear_forward(T y_RO, T x_RI, T, T) { product(size(y_RO, 0), size(y_RO, 1), size(x_RI, 1)); }
 void PlanOps::grouped_linear_backward_input(T dx_RI, T dy_RO, T, T) {
   product(size(dx_RI, 0), size(dx_RI, 1), size(dy_RO, 1));

@@ -32,6 +32,10 @@ class PlanOps final : public Ops {
   void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
                                       const Tensor& offsets_E1) override;
 
+  void router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) override;
+  void router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE, const Tensor& x_NC,
+                              const Tensor& w_EC, Write) override;
+
   // Memory-bound: nothing to count.
   using T = const Tensor&;
   void embedding_forward(T, T, T) override {}
@@ -75,7 +79,7 @@ class PlanOps final : public Ops {
   void accumulate_sum(T, T) override {}
   void squared_norm(T, T) override {}
   void clip_scale(T, T, double) override {}
-  void adamw(T, T, T, T, T, const AdamwStep&) override {}
+  void adamw(T, T, T, T, T, T, const AdamwStep&) override {}
   int64_t count_nonfinite(T) override { return 0; }
 
  private:

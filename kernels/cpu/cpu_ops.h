@@ -64,6 +64,9 @@ class CpuOps final : public Ops {
                     const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) override;
 
   // router.cpp
+  void router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) override;
+  void router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE, const Tensor& x_NC,
+                              const Tensor& w_EC, Write write) override;
   void router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) override;
   void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
   void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
@@ -117,8 +120,8 @@ class CpuOps final : public Ops {
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
   void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) override;
-  void adamw(const Tensor& param, const Tensor& m, const Tensor& v, const Tensor& grad, const Tensor& scale_1,
-             const AdamwStep& step) override;
+  void adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+             const Tensor& scale_1, const AdamwStep& step) override;
   int64_t count_nonfinite(const Tensor& x) override;
 
  private:

@@ -42,14 +42,14 @@ struct AdamwNumbers {
   Real scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
 };
 
-void adamw_range(Real* param, Real* m, Real* v, const Real* grad, const AdamwNumbers& numbers, int64_t n) {
+void adamw_range(Real* master, Real* m, Real* v, const Real* grad, const AdamwNumbers& numbers, int64_t n) {
   const auto [scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay] = numbers;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const Real g = scale * grad[i];
     m[i] = keep_m * m[i] + take_m * g;
     v[i] = keep_v * v[i] + take_v * (g * g);
-    param[i] -= rate * m[i] / (std::sqrt(v[i] * inverse_v_correction) + eps) + decay * param[i];
+    master[i] -= rate * m[i] / (std::sqrt(v[i] * inverse_v_correction) + eps) + decay * master[i];
   }
 }
 
@@ -89,9 +89,10 @@ void CpuOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, dou
   *scale_1.as<Real>() = static_cast<Real>(max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0);
 }
 
-void CpuOps::adamw(const Tensor& param, const Tensor& m, const Tensor& v, const Tensor& grad, const Tensor& scale_1,
-                   const AdamwStep& step) {
+void CpuOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+                   const Tensor& scale_1, const AdamwStep& step) {
   const int64_t count = param.count();
+  GPTMOE_CHECK(!master.present() || master.count() == count, master.describe());
   GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
   GPTMOE_CHECK(scale_1.has_sizes({1}) && step.step >= 1, "step ", step.step);
   const double t = static_cast<double>(step.step);
@@ -105,10 +106,12 @@ void CpuOps::adamw(const Tensor& param, const Tensor& m, const Tensor& v, const 
                              .inverse_v_correction = static_cast<Real>(1 / v_correction),
                              .eps = static_cast<Real>(step.eps),
                              .decay = static_cast<Real>(step.learning_rate * step.weight_decay)};
-  Real *params = param.as<Real>(), *means = m.as<Real>(), *squares = v.as<Real>();
+  Real *params = param.as<Real>(), *masters = master.present() ? master.as<Real>() : params, *means = m.as<Real>(),
+       *squares = v.as<Real>();
   const Real* grads = grad.as<Real>();
   parallel_ranges(threads_, count, kGrainElements, [=](int64_t begin, int64_t end, int) {
-    adamw_range(params + begin, means + begin, squares + begin, grads + begin, numbers, end - begin);
+    adamw_range(masters + begin, means + begin, squares + begin, grads + begin, numbers, end - begin);
+    if (masters != params) std::memcpy(params + begin, masters + begin, (end - begin) * sizeof(Real));
   });
 }
 

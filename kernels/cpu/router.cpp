@@ -52,6 +52,16 @@ void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
 
 }  // namespace
 
+void CpuOps::router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) {
+  linear_forward(logits_NE, x_NC, w_EC, Write::assign);
+}
+
+void CpuOps::router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE,
+                                    const Tensor& x_NC, const Tensor& w_EC, Write write) {
+  linear_backward_weight(dw_EC, dlogits_NE, x_NC);
+  linear_backward_input(dx_NC, dlogits_NE, w_EC, write);
+}
+
 void CpuOps::router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) {
   const int64_t N = logits_NE.size(0), E = logits_NE.size(1);
   GPTMOE_CHECK(probs_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), logits_NE.describe());

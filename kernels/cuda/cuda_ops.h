@@ -68,6 +68,11 @@ class CudaOps final : public Ops {
   void lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
                     const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) override;
 
+  // router_linear.cu
+  void router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) override;
+  void router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE, const Tensor& x_NC,
+                              const Tensor& w_EC, Write write) override;
+
   // router.cu
   void router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) override;
   void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
@@ -122,8 +127,8 @@ class CudaOps final : public Ops {
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
   void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) override;
-  void adamw(const Tensor& param, const Tensor& m, const Tensor& v, const Tensor& grad, const Tensor& scale_1,
-             const AdamwStep& step) override;
+  void adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+             const Tensor& scale_1, const AdamwStep& step) override;
   int64_t count_nonfinite(const Tensor& x) override;
 
  private:

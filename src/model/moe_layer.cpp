@@ -45,7 +45,7 @@ void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) c
   Scratch::Frame frame(pass.scratch);
   const Routing& routing = saved.routing;
   const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  pass.ops.linear_forward(logits_NE, x_NC, params_.value(gate_));
+  pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(gate_));
   policy_->route(pass, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
@@ -103,8 +103,7 @@ void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tenso
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
-  pass.ops.linear_backward_weight(params_.grad(gate_), dlogits_NE, x_NC);
-  pass.ops.linear_backward_input(dx_NC, dlogits_NE, params_.value(gate_));
+  pass.ops.router_linear_backward(dx_NC, params_.grad(gate_), dlogits_NE, x_NC, params_.value(gate_), Write::assign);
 }
 
 }  // namespace gptmoe

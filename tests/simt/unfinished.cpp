@@ -50,6 +50,13 @@ __attribute__((weak)) void CudaOps::attention_backward(const Tensor&, const Tens
                                                        const Tensor&) {
   throw BugError("no CUDA kernel yet: attention_backward");
 }
+__attribute__((weak)) void CudaOps::router_linear_forward(const Tensor&, const Tensor&, const Tensor&) {
+  throw BugError("no CUDA kernel yet: router_linear_forward");
+}
+__attribute__((weak)) void CudaOps::router_linear_backward(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                                           const Tensor&, Write) {
+  throw BugError("no CUDA kernel yet: router_linear_backward");
+}
 __attribute__((weak)) void CudaOps::router_softmax_forward(const Tensor&, const Tensor&, const Tensor&) {
   throw BugError("no CUDA kernel yet: router_softmax_forward");
 }
@@ -93,7 +100,7 @@ __attribute__((weak)) void CudaOps::clip_scale(const Tensor&, const Tensor&, dou
   throw BugError("no CUDA kernel yet: clip_scale");
 }
 __attribute__((weak)) void CudaOps::adamw(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                          const AdamwStep&) {
+                                          const Tensor&, const AdamwStep&) {
   throw BugError("no CUDA kernel yet: adamw");
 }
 __attribute__((weak)) int64_t CudaOps::count_nonfinite(const Tensor&) {

@@ -21,13 +21,11 @@ OpCase embedding(int64_t n, int64_t c, int64_t v) {
   return op;
 }
 
-OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write, Kind kind = Kind::real) {
-  OpCase op("linear", {n, in, out},
-            kind == Kind::stat ? "stat" : text(write == Write::add ? "add" : "", dx_write == Write::add ? "dadd" : ""));
-  op.variable("x", {n, in}, normal(), dx_write, kind);
-  op.variable("w", {out, in}, normal(), Write::add, kind);
-  op.spec("dw").kind = Kind::stat;
-  op.output("y", {n, out}, kind);
+OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write) {
+  OpCase op("linear", {n, in, out}, text(write == Write::add ? "add" : "", dx_write == Write::add ? "dadd" : ""));
+  op.variable("x", {n, in}, normal(), dx_write);
+  op.parameter("w", {out, in}, normal());
+  op.output("y", {n, out});
   if (write == Write::add) op.accumulates("y");
   op.forward = [=](Ops& ops, const Tensors& t) { ops.linear_forward(t["y"], t["x"], t["w"], write); };
   op.backward = [=](Ops& ops, const Tensors& t) {
@@ -106,7 +104,6 @@ void add_dense_cases(OpCases& cases) {
   tests.push_back(linear(33, 5, 7, Write::add, Write::add));
   tests.push_back(linear(70, 24, 33, Write::add, Write::assign));
   tests.push_back(linear(70, 64, 24, Write::assign, Write::add));
-  tests.push_back(linear(33, 24, 5, Write::assign, Write::assign, Kind::stat));
 
   for (Alias alias : {Alias::none, Alias::first, Alias::second})
     for (auto [n, c] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}})
@@ -126,7 +123,6 @@ void add_dense_cases(OpCases& cases) {
   benchmarks.push_back(embedding(4096, 256, 2048));
   benchmarks.push_back(linear(4096, 256, 768, Write::assign, Write::assign));
   benchmarks.push_back(linear(4096, 256, 256, Write::add, Write::add));
-  benchmarks.push_back(linear(4096, 256, 8, Write::assign, Write::add, Kind::stat));
   benchmarks.push_back(residual(4096, 256, Alias::first));
   benchmarks.push_back(swiglu(4096, 704, true));
   benchmarks.push_back(gelu(4096, 1024, true));

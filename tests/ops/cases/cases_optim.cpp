@@ -78,29 +78,35 @@ OpCase clip_scale(double squared_norm, double max_norm, std::string_view variant
   return op;
 }
 
+enum class Master { absent, present };
+
 // Several steps, each with a gradient of its own.
-OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, std::string_view variant) {
+OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master master, std::string_view variant) {
   const AdamwStep numbers{1e-2, 0.9, 0.95, 1e-8, weight_decay, 0};
   OpCase op("adamw", {n, steps}, variant);
   op.input("grads", {steps, n}, normal(), Kind::stat);
   op.input("scale", {1}, constant(scale), Kind::stat);
-  op.input("param_before", {n}, normal());
+  op.input("before", {n}, normal(), Kind::stat);
   op.input("zeros", {n}, constant(0), Kind::stat);
-  op.result("param", {n}, Kind::real);
+  const bool has_master = master == Master::present;
+  op.result("param", {n}, has_master ? Kind::real : Kind::stat);
+  if (has_master) op.result("master", {n}, Kind::stat);
   op.result("m", {n}, Kind::stat);
   op.result("v", {n}, Kind::stat);
-  op.in_place("param", "param_before");
+  op.in_place(has_master ? "master" : "param", "before");
   op.in_place("m", "zeros");
   op.in_place("v", "zeros");
   op.forward = [=](Ops& ops, const Tensors& t) {
     for (AdamwStep step = numbers; step.step++ < steps;)
-      ops.adamw(t["param"], t["m"], t["v"], t["grads"].rows(step.step - 1, 1).view({n}), t["scale"], step);
+      ops.adamw(t["param"], has_master ? t["master"] : Tensor{}, t["m"], t["v"],
+                t["grads"].rows(step.step - 1, 1).view({n}), t["scale"], step);
   };
   op.reference = [=](Values& v) {
+    std::vector<double>& updated = v[has_master ? "master" : "param"];
     for (int64_t step = 1; step <= steps; ++step) {
       for (int64_t i = 0; i < n; ++i) {
         const double g = v["scale"][0] * v["grads"][(step - 1) * n + i];
-        double &param = v["param"][i], &m1 = v["m"][i], &m2 = v["v"][i];
+        double &param = updated[i], &m1 = v["m"][i], &m2 = v["v"][i];
         m1 = numbers.beta1 * m1 + (1 - numbers.beta1) * g;
         m2 = numbers.beta2 * m2 + (1 - numbers.beta2) * g * g;
         const double m1_hat = m1 / (1 - std::pow(numbers.beta1, static_cast<double>(step)));
@@ -108,6 +114,7 @@ OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, std::s
         param -= numbers.learning_rate * (m1_hat / (std::sqrt(m2_hat) + numbers.eps) + weight_decay * param);
       }
     }
+    v["param"] = updated;
   };
   return op;
 }
@@ -133,16 +140,19 @@ void add_optim_cases(OpCases& cases) {
   tests.push_back(clip_scale(0, 1, "zero_gradient"));
   tests.push_back(clip_scale(0, 0, "zero_gradient_off"));
 
-  tests.push_back(adamw(1, 5, 1, 0, ""));
-  tests.push_back(adamw(33, 5, 1, 0.1, "decay"));
-  tests.push_back(adamw(70001, 3, 0.3, 0.1, "decay_clipped"));
-  tests.push_back(adamw(7, 1, 0, 0.1, "zero_gradient"));  // only the decay moves the parameters
+  for (Master master : {Master::absent, Master::present}) {
+    const std::string suffix = master == Master::present ? "_master" : "";
+    tests.push_back(adamw(1, 5, 1, 0, master, "plain" + suffix));
+    tests.push_back(adamw(33, 5, 1, 0.1, master, "decay" + suffix));
+    tests.push_back(adamw(70001, 3, 0.3, 0.1, master, "decay_clipped" + suffix));
+    tests.push_back(adamw(7, 1, 0, 0.1, master, "zero_gradient" + suffix));  // only the decay moves the parameters
+  }
 
   auto& benchmarks = cases.benchmarks;
   benchmarks.push_back(zero(4 << 20, Kind::stat));
   benchmarks.push_back(copy(4 << 20, Kind::stat));
   benchmarks.push_back(squared_norm(4 << 20));
-  benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, "decay"));
+  benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
 }
 
 }  // namespace gptmoe

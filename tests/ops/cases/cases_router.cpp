@@ -1,4 +1,4 @@
-// Router softmax, top-k, entropy, balance losses.
+// Router logits, softmax, top-k, entropy, balance losses.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -19,6 +19,24 @@ Fill distinct_probabilities(int64_t e) {
     const double jitter = 0.25 * rng.uniform(i);
     return (static_cast<double>(rank) + 0.75 + jitter) / (0.5 * static_cast<double>(e * (e + 1)));
   };
+}
+
+OpCase router_linear(int64_t n, int64_t c, int64_t e, Write dx_write) {
+  OpCase op("router_linear", {n, c, e}, dx_write == Write::add ? "dadd" : "");
+  op.variable("x", {n, c}, normal(), dx_write);
+  op.variable("w", {e, c}, normal(), Write::add, Kind::stat);
+  op.output("logits", {n, e}, Kind::stat);
+  op.forward = [](Ops& ops, const Tensors& t) { ops.router_linear_forward(t["logits"], t["x"], t["w"]); };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.router_linear_backward(t["dx"], t["dw"], t["dlogits"], t["x"], t["w"], dx_write);
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n * e; ++i) {
+      v["logits"][i] = 0;
+      for (int64_t j = 0; j < c; ++j) v["logits"][i] += v["x"][i / e * c + j] * v["w"][i % e * c + j];
+    }
+  };
+  return op;
 }
 
 void softmax_naively(Values& v, int64_t n, int64_t e) {
@@ -147,6 +165,14 @@ OpCase z_loss(int64_t n, int64_t e) {
 
 void add_router_cases(OpCases& cases) {
   auto& tests = cases.tests;
+  for (auto [n, c, e] : {std::array<int64_t, 3>{1, 1, 1},
+                         {7, 5, 3},
+                         {33, 24, 5},
+                         {70, 160, 8},
+                         {130, 50, 33},
+                         {300, 72, 24},
+                         {33, 8, 70}})
+    for (Write write : {Write::assign, Write::add}) tests.push_back(router_linear(n, c, e, write));
   for (auto [n, e] : {std::array<int64_t, 2>{1, 1}, {1, 8}, {7, 3}, {33, 8}, {130, 33}, {1600, 33}}) {
     tests.push_back(router_softmax(n, e, false));
     tests.push_back(router_softmax(n, e, true));
@@ -166,6 +192,7 @@ void add_router_cases(OpCases& cases) {
   }
 
   auto& benchmarks = cases.benchmarks;
+  benchmarks.push_back(router_linear(4096, 256, 8, Write::assign));
   benchmarks.push_back(router_softmax(4096, 8, true));
   benchmarks.push_back(router_softmax(4096, 32, true));
   benchmarks.push_back(topk(4096, 1, 8, false));
