@@ -15,6 +15,7 @@
 //   * An absent Tensor (Tensor{}) leaves an optional operand out.
 #include <memory>
 
+#include "base/memory.h"
 #include "kernels/ops_dense.h"
 #include "kernels/ops_moe.h"
 #include "kernels/ops_optim.h"
@@ -25,6 +26,12 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
  public:
   virtual DType compute_dtype() const = 0;
   virtual DType statistics_dtype() const = 0;
+  // Where the tensors of these ops live.
+  virtual Memory& memory() = 0;
+  // Waits until everything asked for so far is done.
+  virtual void synchronize() = 0;
+  // How many logits the LM head best holds at a time: enough to keep its products efficient.
+  virtual int64_t logit_elements() const = 0;
   // For the first screen: "CPU, 2 threads, OpenBLAS".
   virtual std::string describe() const = 0;
 };
@@ -33,7 +40,13 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0);
 // The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
+// What logit_elements() is: few enough to stay in a CPU's cache, or to fill a GPU's multiprocessors with a chunk's rows
+// while the chunk is a small part of its memory.
+constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
+
 // The CUDA backend on the current device; compute is f32 or bf16. Only in builds with CUDA.
 std::unique_ptr<Ops> make_cuda_ops(DType compute);
+// Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty when it would not. Likewise.
+std::string why_no_cuda();
 
 }  // namespace gptmoe

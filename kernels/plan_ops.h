@@ -7,7 +7,10 @@ namespace gptmoe {
 
 class PlanOps final : public Ops {
  public:
-  PlanOps(DType compute, DType statistics) : compute_(compute), statistics_(statistics) {}
+  PlanOps(DType compute, DType statistics, int64_t logit_elements)
+      : compute_(compute), statistics_(statistics), logit_elements_(logit_elements) {}
+  // Lays out what `ops` would.
+  explicit PlanOps(const Ops& ops) : PlanOps(ops.compute_dtype(), ops.statistics_dtype(), ops.logit_elements()) {}
 
   // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle.
   double flops() const { return flops_; }
@@ -15,6 +18,9 @@ class PlanOps final : public Ops {
 
   DType compute_dtype() const override { return compute_; }
   DType statistics_dtype() const override { return statistics_; }
+  Memory& memory() override { return host_memory(); }
+  void synchronize() override {}
+  int64_t logit_elements() const override { return logit_elements_; }
   std::string describe() const override { return "plan"; }
 
   void linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI, Write) override;
@@ -86,6 +92,7 @@ class PlanOps final : public Ops {
   void product(double m, double n, double k) { flops_ += 2 * m * n * k; }
 
   DType compute_, statistics_;
+  int64_t logit_elements_;
   double flops_ = 0;
 };
 

@@ -13,6 +13,9 @@ class CpuOps final : public Ops {
   // cpu_ops.cpp
   DType compute_dtype() const override { return DTypeOf<Real>::value; }
   DType statistics_dtype() const override { return DTypeOf<Real>::value; }
+  Memory& memory() override { return host_memory(); }
+  void synchronize() override {}
+  int64_t logit_elements() const override { return kCpuLogitElements; }
   std::string describe() const override;
 
   // embedding.cpp

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
@@ -24,11 +25,13 @@ CudaOps::CudaOps(DType compute) : compute_(compute) {
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kPartialsBytes));
+  memory_ = std::make_unique<CudaMemory>(stream_);
   matmul_ = std::make_unique<Matmul>(stream_);
 }
 
 CudaOps::~CudaOps() {
   matmul_.reset();
+  memory_.reset();
   cudaFree(workspace_);
   cudaStreamDestroy(stream_);
 }
@@ -38,6 +41,10 @@ CudaOps::Partials CudaOps::partials(int64_t width, int64_t most) {
   GPTMOE_CHECK(fit > 0, "rows of ", width, " floats");
   return {workspace_, std::max<int64_t>(1, std::min({most, fit, int64_t{4} * multiprocessors_}))};
 }
+
+Memory& CudaOps::memory() { return *memory_; }
+
+void CudaOps::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
 std::string CudaOps::describe() const {
   cudaDeviceProp properties{};

@@ -7,6 +7,7 @@
 
 namespace gptmoe::cuda {
 
+class CudaMemory;
 class Matmul;
 
 class CudaOps final : public Ops {
@@ -18,6 +19,9 @@ class CudaOps final : public Ops {
   // cuda_ops.cpp
   DType compute_dtype() const override { return compute_; }
   DType statistics_dtype() const override { return DType::f32; }
+  Memory& memory() override;
+  void synchronize() override;
+  int64_t logit_elements() const override { return kCudaLogitElements; }
   std::string describe() const override;
 
   // embedding.cu
@@ -144,6 +148,7 @@ class CudaOps final : public Ops {
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
   float* workspace_ = nullptr;
+  std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;
 };
 

@@ -1,13 +1,11 @@
 #include "base/arena.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 namespace gptmoe {
 
 Arena::~Arena() {
-  if (base_) munmap(base_, static_cast<size_t>(capacity_));
+  if (base_) memory_->release(base_, capacity_);
 }
 
 Tensor Arena::allocate(DType dtype, std::initializer_list<int64_t> sizes) {
@@ -19,17 +17,14 @@ Tensor Arena::allocate(DType dtype, std::initializer_list<int64_t> sizes) {
   return out;
 }
 
-void Arena::commit() {
+void Arena::commit(Memory& memory) {
   GPTMOE_CHECK(!base_, "arena ", name_, " is committed already");
   capacity_ = std::max<int64_t>(high_water_, kAlignment);
-  // Anonymous pages come zeroed; huge pages spare the TLB where the system offers them.
-  void* memory =
-      mmap(nullptr, static_cast<size_t>(capacity_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED)
-    throw Failure(text("out of memory: arena ", name_, " needs ", capacity_ >> 20,
+  base_ = static_cast<char*>(memory.allocate(capacity_));
+  if (!base_)
+    throw Failure(text("out of ", memory.name(), ": arena ", name_, " needs ", capacity_ >> 20,
                        " MiB; lower train.micro_batch_size or the model's sizes"));
-  madvise(memory, static_cast<size_t>(capacity_), MADV_HUGEPAGE);
-  base_ = static_cast<char*>(memory);
+  memory_ = &memory;
   used_ = 0;
 }
 

@@ -2,13 +2,13 @@
 // One allocation per purpose, made once at start-up.
 //
 // An Arena lives in two phases. Before commit() it only counts: allocate() returns tensors without memory, so the same
-// code that lays out a run also plans it (`gptmoe plan`). commit() obtains the memory, zeroed, and rewinds; the caller
-// then repeats its allocations and receives the same layout with real pointers.
+// code that lays out a run also plans it (`gptmoe plan`). commit() obtains the memory, zeroed, from the host or a
+// device, and rewinds; the caller then repeats its allocations and receives the same layout with real pointers.
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 
-#include "base/tensor.h"
+#include "base/memory.h"
 
 namespace gptmoe {
 
@@ -22,8 +22,9 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Tensor allocate(DType dtype, std::initializer_list<int64_t> sizes);
-  // Obtains high_water() bytes, zeroed, and rewinds to empty. Throws Failure when the machine has no memory for it.
-  void commit();
+  // Obtains high_water() bytes, zeroed, and rewinds to empty. Throws Failure when `memory`, which must outlive the
+  // arena, has no room for it.
+  void commit(Memory& memory = host_memory());
   bool committed() const { return base_ != nullptr; }
 
   const std::string& name() const { return name_; }
@@ -31,11 +32,12 @@ class Arena {
   int64_t high_water() const { return high_water_; }
   // Moves the end of use to a mark, an earlier value of used(): what lies behind it is shared with what comes next.
   void rewind(int64_t mark) { used_ = mark; }
-  // The whole memory as bytes (to zero, copy or checksum an arena at once).
+  // The first byte of the memory.
   char* data() const { return base_; }
 
  private:
   std::string name_;
+  Memory* memory_ = nullptr;
   char* base_ = nullptr;
   int64_t capacity_ = 0;
   int64_t used_ = 0;

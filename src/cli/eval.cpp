@@ -31,10 +31,9 @@ void add_eval_command(CLI::App& app) {
 
     const auto ops = make_backend(config);
     const auto communicator = make_single_communicator();
-    Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length,
-                      ops->compute_dtype(), ops->statistics_dtype());
+    Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
     instance.commit(*ops);
-    load_model(checkpoint, instance.gpt().params(), instance.gpt().state());
+    load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
     const EvalResult result = evaluate(instance, *ops, *communicator, loader, arguments->tokens);
     std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
                 result.perplexity, static_cast<long long>(result.tokens), data.c_str());

@@ -37,9 +37,9 @@ void run(const Arguments& arguments) {
                config.model.vocab_size, "; pass the tokenizer the model was trained with");
 
   const auto ops = make_backend(config);
-  Instance instance(config, Purpose::forward, 1, 1, ops->compute_dtype(), ops->statistics_dtype());
+  Instance instance(config, Purpose::forward, 1, 1, *ops);
   instance.commit(*ops);
-  load_model(checkpoint, instance.gpt().params(), instance.gpt().state());
+  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
 
   std::printf("%s", arguments.prompt.c_str());
   const auto on_token = [&](int32_t id) {

@@ -3,6 +3,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "routing/routing_policy.h"
+#include "train/backend.h"
 #include "train/describe.h"
 
 namespace gptmoe {
@@ -15,12 +16,14 @@ struct Arguments {
 
 void print_plan(const Config& config) {
   const TrainConfig& t = config.train;
-  const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, DType::f32, DType::f32);
+  const PlanOps backend = plan_backend(config);
+  const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, backend);
   const Gpt& gpt = instance.gpt();
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(gpt).c_str());
-  std::printf("\nmemory (f32, micro-batch %lld x %lld, recompute %s)\n", static_cast<long long>(t.micro_batch_size),
-              static_cast<long long>(t.sequence_length), t.recompute.c_str());
+  std::printf("\nmemory (%s, micro-batch %lld x %lld, recompute %s)\n", dtype_name(backend.compute_dtype()),
+              static_cast<long long>(t.micro_batch_size), static_cast<long long>(t.sequence_length),
+              t.recompute.c_str());
   for (const Instance::ArenaSize& arena : instance.arena_sizes())
     std::printf("  %-20s %12s\n", arena.name.c_str(), binary_bytes(arena.bytes).c_str());
   const int64_t overhead = resident_overhead_bytes(config);

@@ -5,9 +5,12 @@
 namespace gptmoe {
 namespace {
 
-// Logits held at a time: enough rows to keep the products efficient, few enough to stay in cache.
-constexpr int64_t kLogitElements = 1 << 20;
-constexpr int64_t kMinLogitRows = 64;
+// Logits held at a time, as the backend likes them, in whole tiles of products where there are that many rows.
+int64_t logit_rows(const Ops& ops, int64_t N, int64_t V) {
+  constexpr int64_t kMinRows = 64, kTileRows = 128;
+  const int64_t rows = std::max(kMinRows, ops.logit_elements() / V);
+  return std::min(N, rows > kTileRows ? rows / kTileRows * kTileRows : rows);
+}
 
 }  // namespace
 
@@ -60,7 +63,7 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   a.final_norm = final_norm_->allocate(arena, ops, N);
   a.final_NC = arena.allocate(real, {N, C});
   a.losses_N = arena.allocate(stat, {N});
-  a.logits_MV = arena.allocate(real, {std::min(N, std::max(kMinLogitRows, kLogitElements / V)), V});
+  a.logits_MV = arena.allocate(real, {logit_rows(ops, N, V), V});
   if (mode != ActivationMode::forward_only) {
     a.dfinal_NC = arena.allocate(real, {N, C});
     a.dstream_NC = arena.allocate(real, {N, C});
@@ -72,10 +75,10 @@ void Gpt::prepare(Ops& ops, const Activations& a) const {
   ops.rope_tables(a.rope.cos_TP, a.rope.sin_TP, config_.rope_theta);
 }
 
-void Gpt::initialize(uint64_t seed) {
-  params_.initialize(seed);
+void Gpt::initialize(Memory& memory, uint64_t seed) {
+  params_.initialize(memory, seed);
   for (const Block& block : blocks_)
-    if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(state_, seed);
+    if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(memory, state_, seed);
 }
 
 void Gpt::forward(const Pass& pass, const Activations& a) const {

@@ -48,8 +48,8 @@ class Gpt {
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
   // Fills the tables of RoPE; once, after the arena is committed.
   void prepare(Ops& ops, const Activations& activations) const;
-  // Parameters and router state of a new run.
-  void initialize(uint64_t seed);
+  // Parameters and router state of a new run; `memory` is where they live.
+  void initialize(Memory& memory, uint64_t seed);
 
   // tokens -> final_NC.
   void forward(const Pass& pass, const Activations& a) const;
@@ -57,7 +57,7 @@ class Gpt {
   void loss(const Pass& pass, const Activations& a) const;
   // The same with the backward of loss_scale * sum(losses) + pass.share * (balance and z losses): gradients +=.
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
-  // Logits of rows [first, first + count) of final_NC: logits_MV (count, V) =.
+  // Logits of rows [first, first + count) of final_NC: logits_MV (count, V; real or stat) =.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;
   // Once per optimizer step, after the weights moved: routers that learn per step do so.
   void end_step(const Pass& pass) const;

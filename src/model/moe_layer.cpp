@@ -10,7 +10,7 @@ MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const Rout
       K_(policy_->experts_per_token()),
       F_(declare.config.moe_intermediate_size) {
   const Init init = Init::normal(declare.init.weight);
-  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init});
+  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   std::vector<ParamSpec> up, down;
   for (int64_t e = 0; e < E_; ++e) {
     const std::string expert = prefix + "experts." + std::to_string(e) + ".";

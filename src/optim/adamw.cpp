@@ -19,9 +19,11 @@ void AdamW::step(const Pass& pass, const ParamTable& params, double learning_rat
     const AdamwStep update{
         learning_rate, config_.beta1, config_.beta2, config_.eps, range.weight_decay ? config_.weight_decay : 0.0,
         step};
-    pass.ops.adamw(params.values().rows(range.offset, range.count), Tensor{}, m_.rows(range.offset, range.count),
-                   v_.rows(range.offset, range.count), params.grads().rows(range.offset, range.count), clip_scale_1_,
-                   update);
+    const auto part = [&range](const Tensor& storage) {
+      return storage.present() ? storage.rows(range.offset, range.count) : Tensor{};
+    };
+    pass.ops.adamw(part(params.values()), part(params.master()), part(m_), part(v_), part(params.grads()),
+                   clip_scale_1_, update);
   }
 }
 

@@ -24,7 +24,7 @@ class DefaultPolicy final : public RoutingPolicy {
   DefaultPolicy(const RouterSetup& setup, const Options& options) : RoutingPolicy(setup), options_(options) {}
 
   void declare_state(StateTable& state, const std::string& prefix, DType stat) override;
-  void initialize_state(const StateTable& state, uint64_t seed) override;
+  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override;
   void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) override;
   void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
                const Tensor& rows_RC) override;
@@ -45,10 +45,10 @@ void DefaultPolicy::declare_state(StateTable& state, const std::string& prefix, 
   weights_E_ = state.add(prefix + "default_vectors.pending_weight", stat, {setup_.num_experts}, false);
 }
 
-void DefaultPolicy::initialize_state(const StateTable& state, uint64_t seed) {
+void DefaultPolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t seed) {
   if (!options_.normal_init) return;
   const StateRow& row = state.rows().at(static_cast<size_t>(default_EC_.row));
-  initialize_tensor(row.value, Init::normal(1.0), seed, row.name);
+  initialize_tensors(memory, {row.value}, Init::normal(1.0), seed, row.name);
 }
 
 void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) {

@@ -49,7 +49,7 @@ class RoutingPolicy {
   // Adds the layer's state rows, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype.
   virtual void declare_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
   // Fills freshly zeroed state at the start of a run.
-  virtual void initialize_state(const StateTable& /*state*/, uint64_t /*seed*/) {}
+  virtual void initialize_state(Memory& /*memory*/, const StateTable& /*state*/, uint64_t /*seed*/) {}
 
   // probs, lse, expert_ids, gates =. Here: softmax over all experts, then the K largest.
   virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);

@@ -1,32 +1,31 @@
 #include "runtime/init.h"
 
+#include <algorithm>
+
 #include "base/rng.h"
 
 namespace gptmoe {
 namespace {
 
-template <typename Real>
-void fill(const Tensor& x, const Init& init, const Rng& rng) {
-  Real* out = x.as<Real>();
-  const int64_t count = x.count();
-  if (init.kind != Init::Kind::normal) {
-    const Real constant = init.kind == Init::Kind::ones ? 1 : 0;
-    for (int64_t i = 0; i < count; ++i) out[i] = constant;
-    return;
-  }
-  const double std = init.std;
-#pragma omp parallel for schedule(static)
-  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(std * rng.normal(static_cast<uint64_t>(i)));
-}
+constexpr int64_t kPartCount = 1 << 20;
 
 }  // namespace
 
-void initialize_tensor(const Tensor& x, const Init& init, uint64_t seed, const std::string& name) {
+void initialize_tensors(Memory& memory, const std::vector<Tensor>& copies, const Init& init, uint64_t seed,
+                        const std::string& name) {
   const Rng rng(seed, hash_bytes(name));
-  if (x.dtype() == DType::f64)
-    fill<double>(x, init, rng);
-  else
-    fill<float>(x, init, rng);
+  const int64_t count = copies.at(0).count();
+  std::vector<float> part(static_cast<size_t>(std::min(kPartCount, count)),
+                          init.kind == Init::Kind::ones ? 1.0f : 0.0f);
+  for (int64_t first = 0; first < count; first += kPartCount) {
+    const int64_t part_count = std::min(kPartCount, count - first);
+    if (init.kind == Init::Kind::normal) {
+#pragma omp parallel for schedule(static)
+      for (int64_t i = 0; i < part_count; ++i)
+        part[static_cast<size_t>(i)] = static_cast<float>(init.std * rng.normal(static_cast<uint64_t>(first + i)));
+    }
+    for (const Tensor& copy : copies) upload_floats(memory, copy.view({count}).rows(first, part_count), part.data());
+  }
 }
 
 }  // namespace gptmoe

@@ -1,7 +1,8 @@
 #pragma once
 #include <string>
+#include <vector>
 
-#include "base/tensor.h"
+#include "base/memory.h"
 
 namespace gptmoe {
 
@@ -15,8 +16,10 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// x =: element i is a pure function of (seed, name, i), whatever the dtype (values are rounded to float first, so that
-// a double-precision model starts from the same weights).
-void initialize_tensor(const Tensor& x, const Init& init, uint64_t seed, const std::string& name);
+// Every tensor of `copies`, which hold the same values in different dtypes, =: element i is a pure function of
+// (seed, name, i), whatever the dtype (values are rounded to float first, so that a model of any precision starts from
+// the same weights).
+void initialize_tensors(Memory& memory, const std::vector<Tensor>& copies, const Init& init, uint64_t seed,
+                        const std::string& name);
 
 }  // namespace gptmoe

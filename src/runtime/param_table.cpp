@@ -11,6 +11,8 @@ int64_t product(const std::vector<int64_t>& sizes) {
   return n;
 }
 
+int64_t aligned(int64_t offset) { return (offset + kAlignElements - 1) / kAlignElements * kAlignElements; }
+
 }  // namespace
 
 Tensor view_at(const Tensor& storage, int64_t offset, const std::vector<int64_t>& sizes) {
@@ -27,13 +29,17 @@ ParamId ParamTable::add(const ParamSpec& row) { return add_block(row.sizes, {row
 
 ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows) {
   GPTMOE_CHECK(!values_.present(), "rows are added before bind()");
-  element_count_ = (element_count_ + kAlignElements - 1) / kAlignElements * kAlignElements;
-  blocks_.push_back({std::move(sizes), element_count_});
+  element_count_ = aligned(element_count_);
+  stat_count_ = aligned(stat_count_);
+  blocks_.push_back({std::move(sizes), element_count_, stat_count_, rows.front().stat});
   for (const ParamSpec& spec : rows) {
+    GPTMOE_CHECK(spec.stat == rows.front().stat, spec.name);
     ParamRow row;
     static_cast<ParamSpec&>(row) = spec;
     row.offset = element_count_;
+    row.stat_offset = stat_count_;
     row.count = product(spec.sizes);
+    if (row.stat) stat_count_ += row.count;
     element_count_ += row.count;
     parameter_count_ += row.count;
     rows_.push_back(std::move(row));
@@ -43,20 +49,32 @@ ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<Para
   return {static_cast<int>(blocks_.size()) - 1};
 }
 
-void ParamTable::bind(const Tensor& values, const Tensor& grads) {
+void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& master) {
   GPTMOE_CHECK(values.has_sizes({element_count_}) && values.dtype() == dtype_);
   GPTMOE_CHECK(!grads.present() || grads.has_sizes({element_count_}));
+  GPTMOE_CHECK(!master.present() || master.has_sizes({element_count_}) || master.has_sizes({stat_count_}));
   values_ = values;
   grads_ = grads;
+  master_ = master;
 }
 
-void ParamTable::initialize(uint64_t seed) const {
-  for (const ParamRow& row : rows_) initialize_tensor(row_value(row), row.init, seed, row.name);
+void ParamTable::initialize(Memory& memory, uint64_t seed) const {
+  for (const ParamRow& row : rows_) initialize_tensors(memory, row_copies(row), row.init, seed, row.name);
 }
 
-Tensor ParamTable::block_view(const Tensor& storage, ParamId id) const {
-  const Block& block = blocks_.at(static_cast<size_t>(id.block));
-  return view_at(storage, block.offset, block.sizes);
+Tensor ParamTable::value(ParamId id) const {
+  const Block& b = block(id);
+  if (b.stat && master_.present()) return view_at(master_, master_offset(b.offset, b.stat_offset), b.sizes);
+  return view_at(values_, b.offset, b.sizes);
+}
+
+Tensor ParamTable::grad(ParamId id) const { return view_at(grads_, block(id).offset, block(id).sizes); }
+
+std::vector<Tensor> ParamTable::row_copies(const ParamRow& row) const {
+  std::vector<Tensor> copies = {row_view(values_, row)};
+  if (master_.present() && (row.stat || whole_master()))
+    copies.push_back(view_at(master_, master_offset(row.offset, row.stat_offset), row.sizes));
+  return copies;
 }
 
 Tensor ParamTable::row_view(const Tensor& storage, const ParamRow& row) const {

@@ -82,7 +82,7 @@ json parse_unique(std::string_view header, const std::string& file) {
 }  // namespace
 
 uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                           const SafetensorsMetadata& metadata) {
+                           const SafetensorsMetadata& metadata, Memory& memory) {
   std::vector<NamedTensor> ordered = tensors;
   std::stable_sort(ordered.begin(), ordered.end(), [](const NamedTensor& a, const NamedTensor& b) {
     return dtype_bytes(a.tensor.dtype()) > dtype_bytes(b.tensor.dtype());
@@ -110,7 +110,7 @@ uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<
   const uint64_t length = header.size();
   put(&length, kLengthBytes);
   put(header.data(), static_cast<int64_t>(length));
-  for (const NamedTensor& named : ordered) put(named.tensor.data(), named.tensor.bytes());
+  for (const NamedTensor& named : ordered) for_each_host_part(memory, named.tensor, put);
   file.commit();
   return checksum.value();
 }
@@ -190,25 +190,27 @@ void SafetensorsFile::check(const std::string& name, const Tensor& out) const {
   if (!entry) fail(name, "is missing; expected " + out.describe());
   if (entry->sizes != sizes_of(out))
     fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes_of(out)));
-  if (entry->dtype != out.dtype() && !(entry->dtype == DType::f32 && out.dtype() == DType::f64))
+  const bool converts = entry->dtype == DType::f32 && (out.dtype() == DType::f64 || out.dtype() == DType::bf16);
+  if (entry->dtype != out.dtype() && !converts)
     fail(name,
          text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(out.dtype())));
 }
 
-void SafetensorsFile::read(const std::string& name, const Tensor& out) const {
+void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& memory) const {
   check(name, out);
   const Entry& entry = *find(name);
   const char* source = data_ + entry.begin;
   if (entry.begin == entry.end) return;
-  if (entry.dtype == out.dtype()) {
-    std::memcpy(out.data(), source, static_cast<size_t>(out.bytes()));
-    return;
-  }
-  auto* wide = out.as<double>();
-  for (int64_t i = 0; i < out.count(); ++i) {
-    float narrow;  // the header's length is any number, so the data need not be aligned
-    std::memcpy(&narrow, source + i * dtype_bytes(DType::f32), sizeof narrow);
-    wide[i] = narrow;
+  if (entry.dtype == out.dtype()) return memory.upload(out, source);
+  // The header's length is any number, so the data need not be aligned for floats.
+  constexpr int64_t kPartCount = 1 << 20;
+  std::vector<float> part;
+  const Tensor flat = out.view({out.count()});
+  for (int64_t first = 0; first < flat.count(); first += kPartCount) {
+    const Tensor piece = flat.rows(first, std::min(kPartCount, flat.count() - first));
+    part.resize(static_cast<size_t>(piece.count()));
+    std::memcpy(part.data(), source + first * dtype_bytes(DType::f32), part.size() * sizeof(float));
+    upload_floats(memory, piece, part.data());
   }
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/tensor.h"
+#include "base/memory.h"
 
 namespace gptmoe {
 
@@ -20,9 +20,10 @@ struct NamedTensor {
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
 // Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
-// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given. Throws Failure.
+// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given. The tensors live
+// in `memory`. Throws Failure.
 uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                           const SafetensorsMetadata& metadata = {});
+                           const SafetensorsMetadata& metadata = {}, Memory& memory = host_memory());
 
 // A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
 // gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
@@ -44,10 +45,10 @@ class SafetensorsFile {
   const SafetensorsMetadata& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr when absent
 
-  // Throws unless the file holds `name` with the sizes of `out` and either its dtype or F32 for an f64 `out`.
+  // Throws unless the file holds `name` with the sizes of `out` and either its dtype or F32 for an f64 or bf16 `out`.
   void check(const std::string& name, const Tensor& out) const;
-  // out = the tensor `name`, after check(). F32 widens to f64 exactly.
-  void read(const std::string& name, const Tensor& out) const;
+  // out, in `memory`, = the tensor `name`, after check(). F32 widens to f64 exactly and is rounded to bf16.
+  void read(const std::string& name, const Tensor& out, Memory& memory = host_memory()) const;
 
  private:
   void parse_header(std::string_view header);

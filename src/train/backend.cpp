@@ -6,36 +6,73 @@
 #include "base/arena.h"
 
 namespace gptmoe {
+namespace {
+
+// Why there is no CUDA backend here; empty when there is one.
+std::string cuda_obstacle() {
+#ifdef GPTMOE_CUDA
+  return why_no_cuda();
+#else
+  return "this gptmoe was built without CUDA";
+#endif
+}
+
+struct Choice {
+  bool cuda;
+  DType compute;
+};
+
+// `obstacle` to a GPU decides for "auto" alone.
+Choice choose(const Config& config, const std::string& obstacle) {
+  const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
+  if (config.precision == "bf16" && !cuda)
+    user_error("precision: \"bf16\" needs a GPU", config.device == "cpu" ? "" : text(", but ", obstacle),
+               "; use \"f32\" or \"auto\" on the CPU");
+  return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
+}
+
+}  // namespace
 
 std::unique_ptr<Ops> make_backend(const Config& config) {
-  if (config.device == "cuda")
-    user_error("device: \"cuda\", but this gptmoe was built without CUDA; use \"cpu\" or \"auto\"");
-  if (config.precision == "bf16") user_error("precision: \"bf16\" needs a GPU; use \"f32\" or \"auto\" on the CPU");
-  return make_cpu_ops();
+  const std::string obstacle = config.device == "cpu" ? "" : cuda_obstacle();
+  const Choice choice = choose(config, obstacle);
+  if (!choice.cuda) return make_cpu_ops();
+  if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
+#ifdef GPTMOE_CUDA
+  return make_cuda_ops(choice.compute);
+#else
+  return nullptr;
+#endif
+}
+
+PlanOps plan_backend(const Config& config) {
+  const Choice choice = choose(config, config.device == "auto" ? cuda_obstacle() : "");
+  return PlanOps(choice.compute, DType::f32, choice.cuda ? kCudaLogitElements : kCpuLogitElements);
 }
 
 double measure_matrix_rate(Ops& ops) {
-  constexpr int64_t kSize = 1024;
   constexpr double kSeconds = 0.1;
+  const int64_t size = ops.memory().on_host() ? 1024 : 8192;
   Arena arena("matrix rate");
   Tensor y, x, w;
   const auto lay_out = [&] {
-    y = arena.allocate(ops.compute_dtype(), {kSize, kSize});
-    x = arena.allocate(ops.compute_dtype(), {kSize, kSize});
-    w = arena.allocate(ops.compute_dtype(), {kSize, kSize});
+    for (Tensor* tensor : {&y, &x, &w}) *tensor = arena.allocate(ops.compute_dtype(), {size, size});
   };
   lay_out();
-  arena.commit();
+  arena.commit(ops.memory());
   lay_out();
+  ops.synchronize();
   double best = 1e30, total = 0;
   for (int round = 0; round < 2 || total < kSeconds; ++round) {  // the first one also warms up
     const auto start = std::chrono::steady_clock::now();
     ops.linear_forward(y, x, w);
+    ops.synchronize();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::min(best, seconds);
     total += seconds;
   }
-  return 2.0 * kSize * kSize * kSize / best;
+  const auto n = static_cast<double>(size);
+  return 2.0 * n * n * n / best;
 }
 
 }  // namespace gptmoe

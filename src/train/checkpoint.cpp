@@ -100,9 +100,16 @@ void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) 
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
 
-std::vector<NamedTensor> model_tensors(const CheckpointTensors& tensors) {
+enum class Use { save, load };
+
+// To be loaded, a row is named once for each tensor that holds it.
+std::vector<NamedTensor> model_tensors(const CheckpointTensors& tensors, Use use) {
   std::vector<NamedTensor> out;
-  for (const ParamRow& row : tensors.params.rows()) out.push_back({row.name, tensors.params.row_value(row)});
+  for (const ParamRow& row : tensors.params.rows()) {
+    const std::vector<Tensor> copies = tensors.params.row_copies(row);
+    for (const Tensor& copy : copies)
+      if (use == Use::load || &copy == &copies.back()) out.push_back({row.name, copy});
+  }
   for (const StateRow& row : tensors.state.rows())
     if (row.persistent) out.push_back({row.name, row.value});
   return out;
@@ -117,9 +124,9 @@ std::vector<NamedTensor> optimizer_tensors(const CheckpointTensors& tensors) {
 }
 
 // The files of a checkpoint that `tensors` is to be written to or read from.
-std::vector<std::pair<std::string, std::vector<NamedTensor>>> tensor_files(const CheckpointTensors& tensors) {
+std::vector<std::pair<std::string, std::vector<NamedTensor>>> tensor_files(const CheckpointTensors& tensors, Use use) {
   GPTMOE_CHECK(tensors.m.present() == tensors.v.present());
-  std::vector<std::pair<std::string, std::vector<NamedTensor>>> files = {{kModelFile, model_tensors(tensors)}};
+  std::vector<std::pair<std::string, std::vector<NamedTensor>>> files = {{kModelFile, model_tensors(tensors, use)}};
   if (tensors.m.present()) {
     const int64_t count = tensors.params.element_count();
     GPTMOE_CHECK(tensors.m.has_sizes({count}) && tensors.v.has_sizes({count}));
@@ -229,9 +236,9 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
 
   state["format_version"] = kFormatVersion;
   state["files"] = json::object();
-  for (const auto& [name, contents] : tensor_files(tensors)) {
+  for (const auto& [name, contents] : tensor_files(tensors, Use::save)) {
     // Hugging Face's loaders ask for this word.
-    const uint64_t checksum = write_safetensors(unfinished.path / name, contents, {{"format", "pt"}});
+    const uint64_t checksum = write_safetensors(unfinished.path / name, contents, {{"format", "pt"}}, tensors.memory);
     state["files"][name] = checksum_text(checksum);
   }
   write_text_file(unfinished.path / kStateFile, state_text(state));
@@ -301,19 +308,19 @@ json read_checkpoint_state(const fs::path& checkpoint_dir) {
 
 json load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
   const json state = read_whole_state(checkpoint_dir);
-  const auto expected = tensor_files(tensors);
+  const auto expected = tensor_files(tensors, Use::load);
   std::vector<SafetensorsFile> files;
   for (const auto& [name, contents] : expected) {
     files.push_back(open_verified(checkpoint_dir, name, state["files"]));
     check_same_model(files.back(), contents);
   }
   for (size_t i = 0; i < files.size(); ++i)
-    for (const auto& [name, tensor] : expected[i].second) files[i].read(name, tensor);
+    for (const auto& [name, tensor] : expected[i].second) files[i].read(name, tensor, tensors.memory);
   return without_own_keys(state);
 }
 
-json load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {
-  return load_checkpoint(checkpoint_dir, {params, state, {}, {}});
+json load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state, Memory& memory) {
+  return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory});
 }
 
 }  // namespace gptmoe

@@ -2,7 +2,8 @@
 // What a run can go on from. In the run's folder:
 //   checkpoints/LATEST                       the name of the folder to go on from
 //   checkpoints/step_NNNNNNNN/state.json     what the trainer says of itself, and a checksum of every file
-//   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row and every persistent state row
+//   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, of the master where there is one, and every
+//                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
 // A checkpoint is written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves
 // what was there before or the new one, whole. A step saved again waits as step_NNNNNNNN.old meanwhile.
@@ -21,7 +22,8 @@ namespace gptmoe {
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;  // rank 1, laid out like params.values(); both absent: the model alone
+  Tensor m, v;                     // rank 1, laid out like params.values(); both absent: the model alone
+  Memory& memory = host_memory();  // where all of them live
 };
 
 // Writes step `step` and makes it the latest, then removes all but the newest `keep` checkpoints up to this step (0:
@@ -43,11 +45,11 @@ std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
 // The `state` that was saved, reading state.json alone.
 nlohmann::json read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
-// tensors = the checkpoint's (F32 widens to f64 tables); returns the `state` that was saved. Without m and v the
-// optimizer's file is not looked at.
+// tensors = the checkpoint's (F32 widens to f64 tables, and is rounded to the bf16 that layers take); returns the
+// `state` that was saved. Without m and v the optimizer's file is not looked at.
 nlohmann::json load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
 // The model alone, for evaluation, generation and export.
 nlohmann::json load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                          const StateTable& state);
+                          const StateTable& state, Memory& memory = host_memory());
 
 }  // namespace gptmoe

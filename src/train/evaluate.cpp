@@ -3,28 +3,28 @@
 #include <algorithm>
 #include <cmath>
 
-#include "train/host_value.h"
-
 namespace gptmoe {
 namespace {
 
 // Fills a micro-batch with windows first, first+1, ...; rows beyond `count` repeat the last one and are not scored.
-void fill_batch(const Activations& a, const TokenLoader& loader, int64_t first, int64_t count) {
-  const int64_t B = a.tokens_BT.size(0), T = a.tokens_BT.size(1);
+void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t count) {
+  const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+  const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
   for (int64_t b = 0; b < B; ++b)
-    loader.window(first + std::min(b, count - 1), a.tokens_BT.rows(b, 1).view({T}), a.targets_BT.rows(b, 1).view({T}));
+    loader.window(first + std::min(b, count - 1), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
+  instance.upload_batch();
 }
 
-void add_router_stats(EvalResult& result, const Tensor& stats_LW) {
+void add_router_stats(EvalResult& result, Memory& memory, const Tensor& stats_LW) {
+  const std::vector<double> stats = download_values(memory, stats_LW);
   const auto layers = static_cast<size_t>(stats_LW.size(0));
-  const int64_t width = stats_LW.size(1), experts = width - 2;
-  result.expert_load.resize(layers, std::vector<double>(static_cast<size_t>(experts)));
+  const auto width = static_cast<size_t>(stats_LW.size(1)), experts = width - 2;
+  result.expert_load.resize(layers, std::vector<double>(experts));
   result.router_entropy.resize(layers);
   for (size_t layer = 0; layer < layers; ++layer) {
-    const int64_t row = static_cast<int64_t>(layer) * width;
-    for (int64_t e = 0; e < experts; ++e)
-      result.expert_load[layer][static_cast<size_t>(e)] += host_value(stats_LW, row + e);
-    result.router_entropy[layer] += host_value(stats_LW, row + experts + 1);
+    const double* row = stats.data() + layer * width;
+    for (size_t e = 0; e < experts; ++e) result.expert_load[layer][e] += row[e];
+    result.router_entropy[layer] += row[experts + 1];
   }
 }
 
@@ -43,12 +43,13 @@ EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, co
   int64_t stat_batches = 0;
   for (int64_t first = 0; first < windows; first += B) {
     const int64_t count = std::min(B, windows - first);
-    fill_batch(a, loader, first, count);
+    fill_batch(instance, loader, first, count);
     instance.gpt().forward(pass, a);
     instance.gpt().loss(pass, a);
-    for (int64_t n = 0; n < count * T; ++n) loss_sum += host_value(a.losses_N, n);
+    const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
+    for (const double loss : losses) loss_sum += loss;
     if (a.router_stats_LW.present() && (count == B || windows < B)) {
-      add_router_stats(result, a.router_stats_LW);
+      add_router_stats(result, ops.memory(), a.router_stats_LW);
       ++stat_batches;
     }
   }

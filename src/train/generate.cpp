@@ -22,13 +22,13 @@ struct Window {
   Window(const Gpt& gpt, Ops& ops, Communicator& communicator, int64_t T) {
     const auto lay_out = [&] {
       activations = gpt.allocate(arena, ops, 1, T, ActivationMode::forward_only);
-      logits_1V = arena.allocate(ops.compute_dtype(), {1, gpt.config().vocab_size});
+      logits_1V = arena.allocate(ops.statistics_dtype(), {1, gpt.config().vocab_size});
     };
     lay_out();
-    PlanOps plan(ops.compute_dtype(), ops.statistics_dtype());
+    PlanOps plan(ops);
     gpt.forward({plan, scratch, communicator, PassKind::evaluate}, activations);
-    arena.commit();
-    scratch.commit();
+    arena.commit(ops.memory());
+    scratch.commit(ops.memory());
     lay_out();
     gpt.prepare(ops, activations);
   }
@@ -68,7 +68,7 @@ int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& op
 
 void generate(const Config& config, const Gpt& gpt, Ops& ops, std::vector<int32_t> tokens, int64_t count,
               const SamplingOptions& options, const Rng& rng, const std::function<bool(int32_t)>& on_token) {
-  GPTMOE_CHECK(!tokens.empty());
+  GPTMOE_CHECK(!tokens.empty() && ops.statistics_dtype() == DType::f32);
   const auto communicator = make_single_communicator();
   const int64_t context = config.model.max_position_embeddings;
   std::map<int64_t, Window> windows;
@@ -80,13 +80,13 @@ void generate(const Config& config, const Gpt& gpt, Ops& ops, std::vector<int32_
     T = std::min(T, context);
     Window& window = windows.try_emplace(T, gpt, ops, *communicator, T).first->second;
     // Attention is causal: what fills the rest of the window cannot reach the last visible token.
-    auto* ids = window.activations.tokens_BT.as<int32_t>();
-    std::fill(ids, ids + T, 0);
-    std::copy(tokens.end() - visible, tokens.end(), ids);
+    std::vector<int32_t> ids(tokens.end() - visible, tokens.end());
+    ids.resize(static_cast<size_t>(T));
+    ops.memory().upload(window.activations.tokens_BT, ids.data());
     const Pass pass{ops, window.scratch, *communicator, PassKind::evaluate};
     gpt.forward(pass, window.activations);
     gpt.logits(pass, window.activations, window.logits_1V, visible - 1, 1);
-    std::copy_n(window.logits_1V.as<float>(), logits.size(), logits.begin());
+    ops.memory().download(logits.data(), window.logits_1V);
     tokens.push_back(sample_token(logits, options, rng.uniform(static_cast<uint64_t>(made))));
     if (!on_token(tokens.back())) return;
   }

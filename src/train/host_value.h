@@ -1,12 +1,12 @@
 #pragma once
-#include "base/tensor.h"
+#include "base/memory.h"
 
 namespace gptmoe {
 
-// Element i of a small statistics tensor (f32 or f64) as the host sees it.
-inline double host_value(const Tensor& x, int64_t i) {
-  GPTMOE_CHECK(i >= 0 && i < x.count(), x.describe());
-  return x.dtype() == DType::f64 ? x.as<double>()[i] : static_cast<double>(x.as<float>()[i]);
+// The one element of a statistics tensor as the host sees it.
+inline double host_value(Memory& memory, const Tensor& x_1) {
+  GPTMOE_CHECK(x_1.count() == 1, x_1.describe());
+  return download_values(memory, x_1).front();
 }
 
 }  // namespace gptmoe

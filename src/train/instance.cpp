@@ -12,27 +12,30 @@ ActivationMode activation_mode(const Config& config, Purpose purpose) {
 
 }  // namespace
 
-Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, DType real, DType stat)
+Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops)
     : purpose_(purpose),
       B_(B),
       T_(T),
       mode_(activation_mode(config, purpose)),
-      gpt_(config.model, config.router, real, stat),
+      gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype()),
       adamw_(config.optimizer) {
-  lay_out(PlanOps(real, stat));
-  count(real, stat);
+  lay_out(ops);
+  count(ops);
 }
 
 void Instance::lay_out(const Ops& ops) {
   ParamTable& params = gpt_.params();
-  const DType stat = ops.statistics_dtype();
-  const Tensor values = parameters_.allocate(ops.compute_dtype(), {params.element_count()});
-  Tensor grads;
+  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
+  const Tensor values = parameters_.allocate(real, {params.element_count()});
+  Tensor grads, master;
   if (purpose_ == Purpose::train) {
     grads = gradients_.allocate(stat, {params.element_count()});
+    if (real != stat) master = optimizer_.allocate(stat, {params.element_count()});
     adamw_.allocate(optimizer_, params, stat);
+  } else if (real != stat) {
+    master = parameters_.allocate(stat, {params.stat_count()});
   }
-  params.bind(values, grads);
+  params.bind(values, grads, master);
   gpt_.state().allocate(state_);
   activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
   loss_sum_1_ = activations_arena_.allocate(stat, {1});
@@ -40,8 +43,8 @@ void Instance::lay_out(const Ops& ops) {
     router_sums_LW_ = activations_arena_.allocate(stat, {stats.size(0), stats.size(1)});
 }
 
-void Instance::count(DType real, DType stat) {
-  PlanOps ops(real, stat);
+void Instance::count(const Ops& planned) {
+  PlanOps ops(planned);
   const auto communicator = make_single_communicator();
   const auto tokens = static_cast<double>(B_ * T_);
   const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
@@ -61,10 +64,25 @@ void Instance::count(DType real, DType stat) {
 }
 
 void Instance::commit(Ops& ops) {
-  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_}) arena->commit();
-  scratch_.commit();
+  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_})
+    arena->commit(ops.memory());
+  scratch_.commit(ops.memory());
   lay_out(ops);
+  memory_ = &ops.memory();
+  batch_tokens_BT_ = activations_.tokens_BT;
+  batch_targets_BT_ = activations_.targets_BT;
+  if (!memory_->on_host()) {
+    batch_.resize(static_cast<size_t>(2 * B_ * T_));
+    batch_tokens_BT_ = Tensor(batch_.data(), DType::i32, {B_, T_});
+    batch_targets_BT_ = Tensor(batch_.data() + B_ * T_, DType::i32, {B_, T_});
+  }
   gpt_.prepare(ops, activations_);
+}
+
+void Instance::upload_batch() {
+  if (memory_->on_host()) return;
+  memory_->upload(activations_.tokens_BT, batch_tokens_BT_.data());
+  memory_->upload(activations_.targets_BT, batch_targets_BT_.data());
 }
 
 std::vector<Instance::ArenaSize> Instance::arena_sizes() const {

@@ -14,16 +14,22 @@ enum class Purpose { train, forward };
 
 class Instance {
  public:
-  // B and T of one micro-batch; dtypes as the backend names them.
-  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, DType real, DType stat);
+  // B and T of one micro-batch, laid out as `ops` wants it.
+  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops);
 
-  // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded.
+  // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded. `ops` lays out as
+  // the constructor's did, and must outlive the instance.
   void commit(Ops& ops);
 
   Gpt& gpt() { return gpt_; }
   const Gpt& gpt() const { return gpt_; }
   AdamW& adamw() { return adamw_; }
   const Activations& activations() const { return activations_; }
+  // The next micro-batch as the host fills it: activations().tokens_BT and targets_BT themselves where the host reaches
+  // them, else what upload_batch() copies there.
+  const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
+  const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
+  void upload_batch();
   Scratch& scratch() { return scratch_; }
   // Sums over a step's micro-batches: cross-entropy (stat, one element) and router statistics (like one micro-batch's).
   const Tensor& loss_sum_1() const { return loss_sum_1_; }
@@ -41,7 +47,7 @@ class Instance {
 
  private:
   void lay_out(const Ops& ops);
-  void count(DType real, DType stat);
+  void count(const Ops& ops);
 
   Purpose purpose_;
   int64_t B_, T_;
@@ -52,6 +58,9 @@ class Instance {
       activations_arena_{"activations"};
   Scratch scratch_;
   Activations activations_;
+  Memory* memory_ = nullptr;
+  std::vector<int32_t> batch_;
+  Tensor batch_tokens_BT_, batch_targets_BT_;
   Tensor loss_sum_1_, router_sums_LW_;
   double forward_flops_ = 0, backward_flops_ = 0;
 };

@@ -10,24 +10,26 @@
 namespace gptmoe {
 namespace {
 
-StepResult summarize(const Config& config, Instance& instance, int64_t micro_batches) {
+StepResult summarize(const Config& config, Instance& instance, Ops& ops, int64_t micro_batches) {
   StepResult result;
   const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  result.loss = host_value(instance.loss_sum_1(), 0) / tokens;
-  result.grad_norm = std::sqrt(host_value(instance.adamw().squared_norm(), 0));
+  result.loss = host_value(ops.memory(), instance.loss_sum_1()) / tokens;
+  result.grad_norm = std::sqrt(host_value(ops.memory(), instance.adamw().squared_norm()));
   const Tensor& sums_LW = instance.router_sums_LW();
   if (!sums_LW.present()) return result;
+  const std::vector<double> sums = download_values(ops.memory(), sums_LW);
   result.has_router = true;
   result.expert_load_min = 1;
   const int64_t layers = sums_LW.size(0), width = sums_LW.size(1), experts = width - 2;
   const auto share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t layer = 0; layer < layers; ++layer) {
     for (int64_t e = 0; e < experts; ++e) {
-      const double load = host_value(sums_LW, layer * width + e) * share;
+      const double load = sums[static_cast<size_t>(layer * width + e)] * share;
       result.expert_load_max = std::max(result.expert_load_max, load);
       result.expert_load_min = std::min(result.expert_load_min, load);
     }
-    result.load_balance_loss += host_value(sums_LW, layer * width + experts) * share / static_cast<double>(layers);
+    result.load_balance_loss +=
+        sums[static_cast<size_t>(layer * width + experts)] * share / static_cast<double>(layers);
   }
   return result;
 }
@@ -50,7 +52,8 @@ StepResult train_step(const Config& config, Instance& instance, Ops& ops, Commun
   if (a.router_stats_LW.present()) ops.zero(instance.router_sums_LW());
 
   for (int64_t micro_batch = 0; micro_batch < micro_batches; ++micro_batch) {
-    next_batch(a.tokens_BT, a.targets_BT);
+    next_batch(instance.batch_tokens_BT(), instance.batch_targets_BT());
+    instance.upload_batch();
     gpt.forward(pass, a);
     gpt.loss_and_backward(pass, a, loss_scale);
     ops.accumulate_sum(instance.loss_sum_1(), a.losses_N);
@@ -67,7 +70,7 @@ StepResult train_step(const Config& config, Instance& instance, Ops& ops, Commun
   adamw.step(pass, gpt.params(),
              learning_rate_at(step, config.schedule, config.optimizer.learning_rate, config.train.steps), step + 1);
   gpt.end_step(pass);
-  return summarize(config, instance, micro_batches);
+  return summarize(config, instance, ops, micro_batches);
 }
 
 }  // namespace gptmoe

@@ -55,7 +55,8 @@ class Trainer {
   bool finished() const { return progress_.step == config_.train.steps; }
   int64_t tokens_per_step() const { return config_.train.global_batch_size * config_.train.sequence_length; }
   CheckpointTensors tensors() {
-    return {instance_.gpt().params(), instance_.gpt().state(), instance_.adamw().m(), instance_.adamw().v()};
+    return {instance_.gpt().params(), instance_.gpt().state(), instance_.adamw().m(), instance_.adamw().v(),
+            ops_->memory()};
   }
 
   const Config& config_;
@@ -84,8 +85,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       ops_(make_backend(config)),
       communicator_(make_single_communicator()),
       train_data_(loader_options(config, config.data.train, WindowOrder::shuffled, *communicator_)),
-      instance_(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
-                ops_->compute_dtype(), ops_->statistics_dtype()) {
+      instance_(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops_) {
   if (!config.data.val.empty())
     val_data_.emplace(loader_options(config, config.data.val, WindowOrder::sequential, *communicator_));
 }
@@ -107,7 +107,8 @@ void Trainer::open_run() {
   if (checkpoint)
     restore(*checkpoint);
   else
-    instance_.gpt().initialize(static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+    instance_.gpt().initialize(ops_->memory(),
+                               static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
   metrics_.emplace(options_.out, progress_.step);
 }
 

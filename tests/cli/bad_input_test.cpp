@@ -52,8 +52,9 @@ TEST_F(BadInput, SizesThatDoNotFit) {
   refuse_config({{"model", {{"norm_topk_prob", true}}}, {"router", {{"type", "default"}}}}, {"norm_topk_prob"});
 }
 
-TEST_F(BadInput, WhatThisBuildLacks) {
-  refuse_config({{"device", "cuda"}}, {"device", "without CUDA"});
+TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is a GPU
+  refuse_config({{"device", "cuda"}}, {"device: \"cuda\", but ", "; use \"cpu\" or \"auto\""});
   refuse_config({{"precision", "bf16"}}, {"precision", "f32"});
 }
 

@@ -6,7 +6,6 @@
 
 #include "model_fixture.h"
 #include "runtime/safetensors.h"
-#include "train/host_value.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "model_fixture.h"
-#include "train/host_value.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -44,7 +43,7 @@ TEST_P(ModelGradient, MatchesCentralDifferences) {
   const ParamTable& params = model.gpt().params();
   model.load_batch(0);
   for (const StateRow& row : model.gpt().state().rows())
-    if (row.persistent) initialize_tensor(row.value, Init::normal(0.5), 7, row.name);
+    if (row.persistent) initialize_tensors(host_memory(), {row.value}, Init::normal(0.5), 7, row.name);
 
   const Pass pass = model.pass(PassKind::train);
   model.ops->zero(params.grads());

@@ -5,7 +5,6 @@
 
 #include "model_fixture.h"
 #include "train/evaluate.h"
-#include "train/host_value.h"
 
 namespace gptmoe::testing {
 namespace {

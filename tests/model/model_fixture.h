@@ -38,6 +38,12 @@ inline void random_batch(const Tensor& tokens, const Tensor& targets, int64_t vo
   }
 }
 
+// Element i of an f32 or f64 tensor in the host's memory.
+inline double host_value(const Tensor& x, int64_t i) {
+  GPTMOE_CHECK(i >= 0 && i < x.count(), x.describe());
+  return x.dtype() == DType::f64 ? x.as<double>()[i] : static_cast<double>(x.as<float>()[i]);
+}
+
 struct Model {
   Config config;
   std::unique_ptr<Ops> ops;
@@ -48,10 +54,9 @@ struct Model {
   explicit Model(const Config& c, std::unique_ptr<Ops> backend = make_cpu_ops())
       : config(c),
         ops(std::move(backend)),
-        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
-                 ops->compute_dtype(), ops->statistics_dtype()) {
+        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops) {
     instance.commit(*ops);
-    instance.gpt().initialize(static_cast<uint64_t>(config.seed));
+    instance.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
   }
 
   Gpt& gpt() { return instance.gpt(); }
@@ -59,7 +64,8 @@ struct Model {
   Pass pass(PassKind kind) { return {*ops, instance.scratch(), *communicator, kind, 1.0}; }
 
   void load_batch(uint64_t index) {
-    random_batch(activations().tokens_BT, activations().targets_BT, config.model.vocab_size, index);
+    random_batch(instance.batch_tokens_BT(), instance.batch_targets_BT(), config.model.vocab_size, index);
+    instance.upload_batch();
   }
   // Trains one step on the next batches of the stream.
   StepResult step(int64_t s) {
@@ -72,8 +78,9 @@ struct Model {
   }
   std::vector<char> parameter_bytes() {
     const Tensor& values = gpt().params().values();
-    const auto* data = static_cast<const char*>(values.data());
-    return {data, data + values.bytes()};
+    std::vector<char> bytes(static_cast<size_t>(values.bytes()));
+    ops->memory().download(bytes.data(), values);
+    return bytes;
   }
 };
 

@@ -27,7 +27,7 @@ class AdamwOverTable : public ::testing::Test {
     lay_out();
     arena_.commit();
     lay_out();
-    params_.initialize(5);
+    params_.initialize(host_memory(), 5);
     for (const ParamRow& row : params_.rows()) {
       const float* values = params_.row_value(row).as<float>();
       reference_.emplace_back(values, values + row.count);

@@ -31,7 +31,7 @@ class Layer {
     scratch_.rewind(0);
     scratch_.commit();
     lay_out(N);
-    policy_->initialize_state(state_, seed);
+    policy_->initialize_state(host_memory(), state_, seed);
   }
 
   // Token n scores 1 for expert experts[n] and less for the others, so that expert answers with rows[n]; then observe.

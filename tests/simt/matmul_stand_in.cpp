@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "kernels/cuda/matmul.h"
+#include "simt/device_memory.h"
 
 namespace gptmoe::cuda {
 namespace {
@@ -36,6 +37,7 @@ void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b,
   const auto [M, N, K] = product_sizes(order, c, a, b);
   GPTMOE_CHECK(a.dtype() == b.dtype() && (c.dtype() == a.dtype() || c.dtype() == DType::f32), c.describe(), " from ",
                a.describe(), " and ", b.describe());
+  const simt::DeviceAccess access;
   const std::vector<float> left = elements(a), right = elements(b);
   for (int64_t m = 0; m < M; ++m)
     for (int64_t n = 0; n < N; ++n) {

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "simt/device_memory.h"
 #include "simt/fiber.h"
 
 namespace simt {
@@ -233,6 +234,7 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
   std::vector<uint64_t> sequence(blocks);
   std::iota(sequence.begin(), sequence.end(), uint64_t{0});
   std::shuffle(sequence.begin(), sequence.end(), order());
+  const DeviceAccess access;
   Block runner(grid, block, shared_bytes, body);
   struct Current {
     explicit Current(Block* block) { current = block; }

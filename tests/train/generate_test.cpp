@@ -130,9 +130,9 @@ TEST_F(Generate, LearnsNothing) {
 std::vector<float> next_logits(const Config& config, const std::vector<int32_t>& text, int64_t T, int32_t filler) {
   const auto ops = make_cpu_ops();
   const auto communicator = make_single_communicator();
-  Instance instance(config, Purpose::forward, 1, T, DType::f32, DType::f32);
+  Instance instance(config, Purpose::forward, 1, T, *ops);
   instance.commit(*ops);
-  instance.gpt().initialize(1);
+  instance.gpt().initialize(ops->memory(), 1);
   const Activations& a = instance.activations();
   std::fill_n(a.tokens_BT.as<int32_t>(), T, filler);
   std::copy(text.begin(), text.end(), a.tokens_BT.as<int32_t>());

@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "train/evaluate.h"
-#include "train/host_value.h"
 #include "train/run_fixture.h"
 
 namespace gptmoe::testing {
@@ -162,8 +161,8 @@ TEST(Plan, IsWhatTrainingTakes) {
             {"model", {{"router_z_loss_coef", 0.1}, {"num_experts_per_tok", 1}}}}}) {
     const Config config = tiny_config(changes);
     SCOPED_TRACE(changes.dump());
-    const Instance plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, DType::f32,
-                        DType::f32);
+    const Instance plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
+                        PlanOps(*make_cpu_ops()));
     Model model(config);
     model.step(0);
     model.gpt().forward(model.pass(PassKind::evaluate), model.activations());

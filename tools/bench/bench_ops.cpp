@@ -39,7 +39,7 @@ Timing time_pass(const gptmoe::OpPass& pass, Ops& ops, CaseRun& run) {
 
 void benchmark_pass(const std::string& name, const char* pass_name, const gptmoe::OpPass& pass, Ops& ops,
                     CaseRun& run) {
-  gptmoe::PlanOps plan(ops.compute_dtype(), ops.statistics_dtype());
+  gptmoe::PlanOps plan(ops);
   run.take_bytes_named();
   pass(plan, run);
   const double bytes = run.take_bytes_named();

@@ -41,10 +41,9 @@ void run(const Arguments& arguments) {
   Config config = load_config(arguments.config, arguments.overrides);
   const auto ops = make_backend(config);
   const auto communicator = make_single_communicator();
-  Instance instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
-                    ops->compute_dtype(), ops->statistics_dtype());
+  Instance instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops);
   instance.commit(*ops);
-  instance.gpt().initialize(static_cast<uint64_t>(config.seed));
+  instance.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
   uint64_t stream = 0;
   const NextBatch next_batch = [&](const Tensor& inputs, const Tensor& targets) {
     fill_random(inputs, config.model.vocab_size, stream++);

@@ -1,0 +1,84 @@
+#include "kernels/cuda/cuda_memory.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int64_t kStageBytes = int64_t{8} << 20;
+
+}  // namespace
+
+CudaMemory::CudaMemory(cudaStream_t stream) : stream_(stream) {
+  for (Stage& stage : stages_) {
+    CUDA_CHECK(cudaMallocHost(&stage.memory, kStageBytes));
+    CUDA_CHECK(cudaEventCreateWithFlags(&stage.over, cudaEventDisableTiming));
+  }
+}
+
+CudaMemory::~CudaMemory() {
+  for (Stage& stage : stages_) {
+    cudaEventDestroy(stage.over);
+    cudaFreeHost(stage.memory);
+  }
+}
+
+void* CudaMemory::allocate(int64_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // answered here: later calls shall not find it
+    return nullptr;
+  }
+  CUDA_CHECK(status);
+  CUDA_CHECK(cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), stream_));
+  return memory;
+}
+
+void CudaMemory::release(void* memory, int64_t) { cudaFree(memory); }
+
+CudaMemory::Stage& CudaMemory::next_stage() {
+  Stage& stage = stages_[next_];
+  next_ = (next_ + 1) % stages_.size();
+  return stage;
+}
+
+void CudaMemory::upload(const Tensor& to, const void* from) {
+  for (int64_t at = 0; at < to.bytes(); at += kStageBytes) {
+    const auto bytes = static_cast<size_t>(std::min(kStageBytes, to.bytes() - at));
+    Stage& stage = next_stage();
+    CUDA_CHECK(cudaEventSynchronize(stage.over));
+    std::memcpy(stage.memory, static_cast<const char*>(from) + at, bytes);
+    CUDA_CHECK(
+        cudaMemcpyAsync(static_cast<char*>(to.data()) + at, stage.memory, bytes, cudaMemcpyHostToDevice, stream_));
+    CUDA_CHECK(cudaEventRecord(stage.over, stream_));
+  }
+}
+
+void CudaMemory::download(void* to, const Tensor& from) {
+  struct Part {
+    const Stage* stage;
+    int64_t at;
+    size_t bytes;
+  };
+  const auto finish = [&](const Part& part) {
+    CUDA_CHECK(cudaEventSynchronize(part.stage->over));
+    std::memcpy(static_cast<char*>(to) + part.at, part.stage->memory, part.bytes);
+  };
+  Part under_way{nullptr, 0, 0};
+  for (int64_t at = 0; at < from.bytes(); at += kStageBytes) {
+    const auto bytes = static_cast<size_t>(std::min(kStageBytes, from.bytes() - at));
+    const Stage& stage = next_stage();  // an upload still reading it comes before in the stream
+    CUDA_CHECK(cudaMemcpyAsync(stage.memory, static_cast<const char*>(from.data()) + at, bytes, cudaMemcpyDeviceToHost,
+                               stream_));
+    CUDA_CHECK(cudaEventRecord(stage.over, stream_));
+    if (under_way.stage) finish(under_way);
+    under_way = {&stage, at, bytes};
+  }
+  if (under_way.stage) finish(under_way);
+}
+
+}  // namespace gptmoe::cuda

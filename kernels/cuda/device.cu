@@ -1,0 +1,39 @@
+// Whether this machine has a GPU that this program runs on.
+#include "kernels/cuda/common.cuh"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+namespace {
+
+constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
+
+// Compiled for what all kernels are compiled for.
+__global__ void probe_kernel() {}
+
+}  // namespace
+
+std::string why_no_cuda() {
+  int count = 0, device = 0;
+  if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    if (status == cudaErrorInsufficientDriver)
+      return "the GPU's driver is older than the CUDA of this gptmoe (update it)";
+    return text("no GPU was found", status == cudaSuccess ? "" : text(" (", cudaGetErrorString(status), ")"));
+  }
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  const std::string gpu =
+      text("the ", properties.name, " (compute capability ", properties.major, ".", properties.minor, ")");
+  if (properties.major < kOldestMajor)
+    return text(gpu, " is too old: gptmoe needs compute capability ", kOldestMajor, ".0, an A100 or newer");
+  cudaFuncAttributes attributes{};
+  if (cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(probe_kernel)) != cudaSuccess) {
+    cudaGetLastError();
+    return text(gpu, " is not among the GPUs this gptmoe was built for (build it with -DCMAKE_CUDA_ARCHITECTURES=",
+                properties.major, properties.minor, ")");
+  }
+  return "";
+}
+
+}  // namespace gptmoe

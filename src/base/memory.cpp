@@ -1,0 +1,85 @@
+#include "base/memory.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "base/bf16.h"
+
+namespace gptmoe {
+namespace {
+
+class HostMemory final : public Memory {
+ public:
+  bool on_host() const override { return true; }
+  const char* name() const override { return "memory"; }
+
+  void* allocate(int64_t bytes) override {
+    // Anonymous pages come zeroed; huge pages spare the TLB where the system offers them.
+    void* memory =
+        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+    madvise(memory, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+    return memory;
+  }
+  void release(void* memory, int64_t bytes) override { munmap(memory, static_cast<size_t>(bytes)); }
+
+  void upload(const Tensor& to, const void* from) override { copy(to.data(), from, to.bytes()); }
+  void download(void* to, const Tensor& from) override { copy(to, from.data(), from.bytes()); }
+
+ private:
+  static void copy(void* to, const void* from, int64_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, static_cast<size_t>(bytes));
+  }
+};
+
+constexpr int64_t kPartCount = 1 << 20;
+
+template <typename Element, typename Convert>
+void upload_as(Memory& memory, const Tensor& to, const float* from, Convert convert) {
+  std::vector<Element> part;
+  const Tensor flat = to.view({to.count()});
+  for (int64_t first = 0; first < flat.count(); first += kPartCount) {
+    const Tensor piece = flat.rows(first, std::min(kPartCount, flat.count() - first));
+    part.resize(static_cast<size_t>(piece.count()));
+    for (size_t i = 0; i < part.size(); ++i) part[i] = convert(from[first + static_cast<int64_t>(i)]);
+    memory.upload(piece, part.data());
+  }
+}
+
+template <typename Element, typename Convert>
+std::vector<double> download_as(Memory& memory, const Tensor& from, Convert convert) {
+  std::vector<Element> elements(static_cast<size_t>(from.count()));
+  memory.download(elements.data(), from);
+  std::vector<double> values(elements.size());
+  for (size_t i = 0; i < values.size(); ++i) values[i] = convert(elements[i]);
+  return values;
+}
+
+}  // namespace
+
+Memory& host_memory() {
+  static HostMemory memory;
+  return memory;
+}
+
+void upload_floats(Memory& memory, const Tensor& to, const float* from) {
+  switch (to.dtype()) {
+    case DType::f32: return memory.upload(to, from);
+    case DType::f64: return upload_as<double>(memory, to, from, [](float x) { return static_cast<double>(x); });
+    case DType::bf16: return upload_as<uint16_t>(memory, to, from, bf16_bits);
+    default: GPTMOE_CHECK(false, to.describe());
+  }
+}
+
+std::vector<double> download_values(Memory& memory, const Tensor& from) {
+  switch (from.dtype()) {
+    case DType::f32: return download_as<float>(memory, from, [](float x) { return static_cast<double>(x); });
+    case DType::f64: return download_as<double>(memory, from, [](double x) { return x; });
+    case DType::bf16:
+      return download_as<uint16_t>(memory, from, [](uint16_t x) { return static_cast<double>(bf16_value(x)); });
+    default: GPTMOE_CHECK(false, from.describe()); return {};
+  }
+}
+
+}  // namespace gptmoe

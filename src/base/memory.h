@@ -1,0 +1,54 @@
+#pragma once
+// Where tensors live: in the host's memory or in a device's.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "base/tensor.h"
+
+namespace gptmoe {
+
+class Memory {
+ public:
+  virtual ~Memory() = default;
+  // Whether the host may read and write it through its pointers.
+  virtual bool on_host() const = 0;
+  // For messages: "memory", "GPU memory".
+  virtual const char* name() const = 0;
+
+  // `bytes` zeros that start on a boundary of Arena::kAlignment at least; nullptr when there is no room for them.
+  virtual void* allocate(int64_t bytes) = 0;
+  virtual void release(void* memory, int64_t bytes) = 0;
+
+  // Copies of all of a tensor from and to the host, in order with the work that the memory's backend has been asked
+  // for. On return `from` may be reused, and `to` holds what it should.
+  virtual void upload(const Tensor& to, const void* from) = 0;
+  virtual void download(void* to, const Tensor& from) = 0;
+};
+
+// The host's own: anonymous pages, in huge ones where the system has them.
+Memory& host_memory();
+
+// to = from, as `to` holds it: f32, f64 exactly, or bf16 rounded.
+void upload_floats(Memory& memory, const Tensor& to, const float* from);
+// The elements of an f32, f64 or bf16 tensor.
+std::vector<double> download_values(Memory& memory, const Tensor& from);
+
+// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once where the host reaches
+// them, else in pieces of a few MiB.
+template <typename Visit>
+void for_each_host_part(Memory& memory, const Tensor& tensor, Visit&& visit) {
+  if (memory.on_host()) return visit(static_cast<const void*>(tensor.data()), tensor.bytes());
+  constexpr int64_t kPartBytes = int64_t{16} << 20;
+  const int64_t part_count = kPartBytes / dtype_bytes(tensor.dtype());
+  const Tensor flat = tensor.view({tensor.count()});
+  std::vector<char> part;
+  for (int64_t first = 0; first < flat.count(); first += part_count) {
+    const Tensor piece = flat.rows(first, std::min(part_count, flat.count() - first));
+    part.resize(static_cast<size_t>(piece.bytes()));
+    memory.download(part.data(), piece);
+    visit(static_cast<const void*>(part.data()), piece.bytes());
+  }
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,99 @@
+#include "simt/device_memory.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <map>
+
+namespace simt {
+namespace {
+
+constexpr size_t kPage = 4096;
+constexpr size_t kAlignment = 256;                  // as cudaMalloc promises
+constexpr size_t kPoisonedBytes = size_t{4} << 20;  // the rest of a large allocation stays zero, and untouched
+
+struct Region {
+  char* base;          // with the page before
+  size_t inner_bytes;  // whole pages between the two outer ones
+  char* inner() const { return base + kPage; }
+};
+
+std::map<const char*, Region>& regions() {
+  static std::map<const char*, Region> all;  // by the address handed out
+  return all;
+}
+bool guarded = false;
+int accesses = 0;
+
+void protect(const Region& region) {
+  const bool open = !guarded || accesses > 0;
+  mprotect(region.inner(), region.inner_bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+void protect_all() {
+  for (const auto& [address, region] : regions()) protect(region);
+}
+
+const Region* region_of(const char* address) {
+  const auto after = regions().upper_bound(address);
+  if (after == regions().begin()) return nullptr;
+  const Region& region = std::prev(after)->second;
+  return address < region.inner() + region.inner_bytes ? &region : nullptr;
+}
+
+void report_touch(int signal_number, siginfo_t* info, void*) {
+  if (region_of(static_cast<const char*>(info->si_addr))) {
+    constexpr char kMessage[] = "simulated GPU: the host touched device memory outside a kernel or a copy\n";
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  }
+  signal(signal_number, SIG_DFL);  // the instruction runs again and ends the process
+}
+
+}  // namespace
+
+void* allocate_device(size_t bytes) {
+  const size_t inner_bytes = std::max<size_t>(1, (bytes + kAlignment + kPage - 1) / kPage) * kPage;
+  void* memory = mmap(nullptr, inner_bytes + 2 * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  const Region region{static_cast<char*>(memory), inner_bytes};
+  mprotect(region.inner(), inner_bytes, PROT_READ | PROT_WRITE);
+  // At the end of its pages, so that the next one stops a walk beyond.
+  char* begin = region.inner() + (inner_bytes - bytes) / kAlignment * kAlignment;
+  std::memset(begin, 0xFF, std::min(bytes, kPoisonedBytes));
+  regions().emplace(begin, region);
+  protect(region);
+  return begin;
+}
+
+bool release_device(void* memory) {
+  const auto found = regions().find(static_cast<const char*>(memory));
+  if (found == regions().end()) return memory == nullptr;
+  munmap(found->second.base, found->second.inner_bytes + 2 * kPage);
+  regions().erase(found);
+  return true;
+}
+
+bool in_device_memory(const void* address) { return region_of(static_cast<const char*>(address)) != nullptr; }
+
+void guard_device_memory(bool on) {
+  struct sigaction action {};
+  action.sa_flags = SA_SIGINFO;
+  action.sa_sigaction = report_touch;
+  sigaction(SIGSEGV, &action, nullptr);
+  guarded = on;
+  protect_all();
+}
+
+bool device_memory_guarded() { return guarded; }
+
+DeviceAccess::DeviceAccess() {
+  if (++accesses == 1 && guarded) protect_all();
+}
+DeviceAccess::~DeviceAccess() {
+  if (--accesses == 0 && guarded) protect_all();
+}
+
+}  // namespace simt
