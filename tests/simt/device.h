@@ -74,6 +74,26 @@ inline uint32_t ballot(uint32_t mask, bool predicate) {
   return operand.ballot;
 }
 
+struct Match {
+  int value;
+  uint32_t equal;
+};
+
+inline uint32_t match_any(uint32_t mask, int value) {
+  Match operand{value, 0};
+  warp_collective(
+      mask, "match_any",
+      [](void* const operands[kWarpSize]) {
+        for (int lane = 0; lane < kWarpSize; ++lane)
+          for (int other = 0; operands[lane] && other < kWarpSize; ++other)
+            if (operands[other] &&
+                static_cast<Match*>(operands[other])->value == static_cast<Match*>(operands[lane])->value)
+              static_cast<Match*>(operands[lane])->equal |= 1u << other;
+      },
+      &operand);
+  return operand.equal;
+}
+
 }  // namespace simt
 
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
@@ -98,6 +118,7 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by) {
   return ::simt::shuffle(mask, "__shfl_down_sync", value, ::simt::lane() + static_cast<int>(by));
 }
 inline unsigned __ballot_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate); }
+inline unsigned __match_any_sync(unsigned mask, int value) { return ::simt::match_any(mask, value); }
 inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) != 0; }
 inline bool __all_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) == mask; }
 
@@ -108,6 +129,7 @@ T atomicAdd(T* address, T value) {
 inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline int __ffs(int bits) { return bits ? std::countr_zero(static_cast<unsigned>(bits)) + 1 : 0; }
 inline float __expf(float x) { return std::exp(x); }
+inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 template <typename T>
 T __ldg(const T* address) {
