@@ -5,12 +5,6 @@
 #include "kernels/cuda/cuda_check.h"
 
 namespace gptmoe::cuda {
-namespace {
-
-constexpr int64_t kPartialsBytes = int64_t{64} << 20;
-
-}  // namespace
-
 void check_launch(cudaError_t status, const char* kernel) {
   if (status == cudaSuccess) return;
   throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
@@ -22,7 +16,7 @@ CudaOps::CudaOps(DType compute) : compute_(compute) {
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kPartialsBytes));
+  CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kWorkspaceFloats * sizeof(float)));
 }
 
 CudaOps::~CudaOps() {
@@ -31,7 +25,7 @@ CudaOps::~CudaOps() {
 }
 
 CudaOps::Partials CudaOps::partials(int64_t width, int64_t most) {
-  const int64_t fit = kPartialsBytes / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(width, 1);
+  const int64_t fit = kWorkspaceFloats / std::max<int64_t>(width, 1);
   GPTMOE_CHECK(fit > 0, "rows of ", width, " floats");
   return {workspace_, std::max<int64_t>(1, std::min({most, fit, int64_t{4} * multiprocessors_}))};
 }

@@ -141,6 +141,7 @@ class CudaOps final : public Ops {
   DType compute_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
+  static constexpr int64_t kWorkspaceFloats = int64_t{16} << 20;
   float* workspace_ = nullptr;
 };
 
