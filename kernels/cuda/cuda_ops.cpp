@@ -7,12 +7,6 @@
 #include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
-namespace {
-
-constexpr int64_t kPartialsBytes = int64_t{64} << 20;
-
-}  // namespace
-
 void check_launch(cudaError_t status, const char* kernel) {
   if (status == cudaSuccess) return;
   throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
@@ -24,7 +18,7 @@ CudaOps::CudaOps(DType compute) : compute_(compute) {
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
-  CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kPartialsBytes));
+  CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kWorkspaceFloats * sizeof(float)));
   memory_ = std::make_unique<CudaMemory>(stream_);
   matmul_ = std::make_unique<Matmul>(stream_);
 }
@@ -37,7 +31,7 @@ CudaOps::~CudaOps() {
 }
 
 CudaOps::Partials CudaOps::partials(int64_t width, int64_t most) {
-  const int64_t fit = kPartialsBytes / static_cast<int64_t>(sizeof(float)) / std::max<int64_t>(width, 1);
+  const int64_t fit = kWorkspaceFloats / std::max<int64_t>(width, 1);
   GPTMOE_CHECK(fit > 0, "rows of ", width, " floats");
   return {workspace_, std::max<int64_t>(1, std::min({most, fit, int64_t{4} * multiprocessors_}))};
 }

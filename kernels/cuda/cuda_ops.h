@@ -147,6 +147,7 @@ class CudaOps final : public Ops {
   DType compute_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
+  static constexpr int64_t kWorkspaceFloats = int64_t{16} << 20;
   float* workspace_ = nullptr;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;

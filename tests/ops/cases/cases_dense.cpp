@@ -7,10 +7,16 @@
 namespace gptmoe {
 namespace {
 
-OpCase embedding(int64_t n, int64_t c, int64_t v) {
-  OpCase op("embedding", {n, c, v});
+// Every token at random, or most of them the same.
+enum class Text { even, skewed };
+
+OpCase embedding(int64_t n, int64_t c, int64_t v, Text text = Text::even) {
+  const Fill skewed = [v](const Rng& rng, int64_t i) {
+    return static_cast<double>(rng.below(2 * i, 8) > 0 ? v / 2 : rng.below(2 * i + 1, v));
+  };
+  OpCase op("embedding", {n, c, v}, text == Text::skewed ? "skewed" : "");
   op.parameter("table", {v, c}, normal());
-  op.input("tokens", {n}, below(v), Kind::i32);
+  op.input("tokens", {n}, text == Text::skewed ? skewed : below(v), Kind::i32);
   op.output("out", {n, c});
   op.exact("out");
   op.forward = [](Ops& ops, const Tensors& t) { ops.embedding_forward(t["out"], t["table"], t["tokens"]); };
@@ -98,6 +104,9 @@ void add_dense_cases(OpCases& cases) {
   auto& tests = cases.tests;
   for (auto [n, c, v] : {std::array<int64_t, 3>{1, 1, 3}, {7, 5, 3}, {33, 24, 61}, {130, 64, 300}, {1030, 50, 61}})
     tests.push_back(embedding(n, c, v));
+  tests.push_back(embedding(300, 8, 1500));  // more tokens than a radix sort has digits
+  tests.push_back(embedding(1030, 8, 700, Text::skewed));
+  tests.push_back(embedding(130, 264, 1, Text::skewed));
 
   for (auto [n, in, out] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 24, 64}, {130, 64, 33}, {1, 64, 300}})
     tests.push_back(linear(n, in, out, Write::assign, Write::assign));

@@ -92,7 +92,8 @@ OpCase qk_norm(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, bool in_pl
 }  // namespace
 
 void add_norm_cases(OpCases& cases) {
-  for (auto [n, c] : {std::array<int64_t, 2>{1, 1}, {1, 24}, {7, 5}, {33, 64}, {130, 33}, {33, 1}, {1030, 50}}) {
+  for (auto [n, c] :
+       {std::array<int64_t, 2>{1, 1}, {1, 24}, {7, 5}, {33, 64}, {130, 33}, {33, 1}, {1030, 50}, {5, 521}, {9, 1032}}) {
     cases.tests.push_back(rmsnorm(n, c));
     cases.tests.push_back(layernorm(n, c));
     if (c == 1) cases.tests.back().tolerance = 1e-4;  // no variance: 1 / sqrt(eps) magnifies what should cancel

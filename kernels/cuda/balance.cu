@@ -1,0 +1,87 @@
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/sums.cuh"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E) {
+  const int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(offsets[E]);
+}
+
+struct BalanceTerms {
+  const float *probs, *fractions;
+  int64_t E;
+  template <int N>
+  __device__ float term(int64_t at) const {
+    return probs[at] * fractions[at % E];
+  }
+};
+
+struct SquareTerms {
+  const float* x;
+  template <int N>
+  __device__ float term(int64_t at) const {
+    return x[at] * x[at];
+  }
+};
+
+__global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, int64_t count, int64_t E,
+                                             float factor) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < count) dprobs[at] += factor * fractions[at % E];
+}
+
+__global__ void z_loss_backward_kernel(float* dlogits, const float* probs, const float* lse, int64_t count, int64_t E,
+                                       float factor) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < count) dlogits[at] += factor * lse[at / E] * probs[at];
+}
+
+unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
+
+}  // namespace
+
+void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) {
+  const int64_t E = fractions_E.count();
+  GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
+  GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
+                offsets_E1.as<int64_t>(), E);
+}
+
+void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(loss_1.has_sizes({1}) && fractions_E.has_sizes({E}), fractions_E.describe());
+  const Partials sums = partials(1, sum_blocks(N * E));
+  partial_sums<1>(stream_, sums.data, sums.rows, BalanceTerms{probs_NE.as<float>(), fractions_E.as<float>(), E}, N * E);
+  finish_sum(stream_, loss_1.as<float>(), sums.data, sums.rows, static_cast<float>(E) / static_cast<float>(N),
+             Total::assign);
+}
+
+void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+  const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
+  GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  const auto factor = static_cast<float>(scale * static_cast<double>(E) / static_cast<double>(N));
+  GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dprobs_NE.as<float>(),
+                fractions_E.as<float>(), N * E, E, factor);
+}
+
+void CudaOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
+  const int64_t N = lse_N.count();
+  GPTMOE_CHECK(loss_1.has_sizes({1}) && lse_N.has_sizes({N}), lse_N.describe());
+  const Partials sums = partials(1, sum_blocks(N));
+  partial_sums<1>(stream_, sums.data, sums.rows, SquareTerms{lse_N.as<float>()}, N);
+  finish_sum(stream_, loss_1.as<float>(), sums.data, sums.rows, 1.0f / static_cast<float>(N), Total::assign);
+}
+
+void CudaOps::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), dlogits_NE.describe());
+  GPTMOE_LAUNCH(z_loss_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+                probs_NE.as<float>(), lse_N.as<float>(), N * E, E,
+                static_cast<float>(2 * scale / static_cast<double>(N)));
+}
+
+}  // namespace gptmoe::cuda

@@ -1,0 +1,193 @@
+#include <cfloat>
+#include <cmath>
+#include <vector>
+
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/sums.cuh"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <typename T>
+struct ValueTerms {
+  const T* x;
+  template <int N>
+  __device__ float term(int64_t at) const {
+    const auto pack = Pack<T, N>::load(x + at);
+    float sum = 0;
+    for (int i = 0; i < N; ++i) sum += pack[i];
+    return sum;
+  }
+};
+
+template <typename T>
+struct SquareTerms {
+  const T* x;
+  template <int N>
+  __device__ float term(int64_t at) const {
+    const auto pack = Pack<T, N>::load(x + at);
+    float sum = 0;
+    for (int i = 0; i < N; ++i) sum += pack[i] * pack[i];
+    return sum;
+  }
+};
+
+// Sums in packs of 16 bytes where x starts on such a boundary.
+template <typename T, typename Values>
+void sum_values(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, const T* x, int64_t count) {
+  with_pack<T>(
+      0, [&]<int N>(std::integral_constant<int, N>) { partial_sums<N>(stream, partials, blocks, values, count); }, x);
+}
+
+__global__ void clip_scale_kernel(float* scale, const float* squared_norm, float max_norm) {
+  const float norm = sqrtf(*squared_norm);
+  *scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0f;
+}
+
+// One step's numbers, bias corrections folded in.
+struct AdamwNumbers {
+  float keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
+};
+
+// One pass: grad, m, v and master read, m, v, master and param written; 30 bytes a parameter with param in bf16.
+// Without a master, `master` is param itself and `param` null.
+template <typename T, int N>
+__global__ void __launch_bounds__(kThreads) adamw_kernel(T* param, float* master, float* m, float* v, const float* grad,
+                                                         const float* scale_1, AdamwNumbers numbers, int64_t packs) {
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
+  if (at >= packs * N) return;
+  using Floats = Pack<float, N>;
+  const auto gradient = Floats::load(grad + at);
+  auto mean = Floats::load(m + at), square = Floats::load(v + at), value = Floats::load(master + at);
+  const float scale = *scale_1;
+  for (int i = 0; i < N; ++i) {
+    const float g = scale * gradient[i];
+    mean.set(i, numbers.keep_m * mean[i] + numbers.take_m * g);
+    square.set(i, numbers.keep_v * square[i] + numbers.take_v * (g * g));
+    const float step = numbers.rate * mean[i] / (sqrtf(square[i] * numbers.inverse_v_correction) + numbers.eps);
+    value.set(i, value[i] - (step + numbers.decay * value[i]));
+  }
+  mean.store(m + at);
+  square.store(v + at);
+  value.store(master + at);
+  if (!param) return;
+  Pack<T, N> rounded;
+  for (int i = 0; i < N; ++i) rounded.set(i, value[i]);
+  rounded.store(param + at);
+}
+
+AdamwNumbers numbers_of(const AdamwStep& step) {
+  const double t = static_cast<double>(step.step);
+  return {.keep_m = static_cast<float>(step.beta1),
+          .take_m = static_cast<float>(1 - step.beta1),
+          .keep_v = static_cast<float>(step.beta2),
+          .take_v = static_cast<float>(1 - step.beta2),
+          .rate = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, t))),
+          .inverse_v_correction = static_cast<float>(1 / (1 - std::pow(step.beta2, t))),
+          .eps = static_cast<float>(step.eps),
+          .decay = static_cast<float>(step.learning_rate * step.weight_decay)};
+}
+
+// counts[block] = the elements of its share that are infinite or not a number.
+template <typename T, int N>
+__global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
+  auto* total = shared_memory<int32_t>();
+  if (threadIdx.x == 0) *total = 0;
+  __syncthreads();
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kThreads, packs = count / N;
+  int32_t found = 0;
+  for (int64_t at = thread; at < packs; at += step) {
+    const auto pack = Pack<T, N>::load(x + at * N);
+    for (int i = 0; i < N; ++i) found += !(fabsf(pack[i]) <= FLT_MAX);
+  }
+  for (int64_t at = packs * N + thread; at < count; at += step) found += !(fabsf(to_float(x[at])) <= FLT_MAX);
+  if (found > 0) atomicAdd(total, found);
+  __syncthreads();
+  if (threadIdx.x == 0) counts[blockIdx.x] = *total;
+}
+
+}  // namespace
+
+void CudaOps::zero(const Tensor& x) { CUDA_CHECK(cudaMemsetAsync(x.data(), 0, x.bytes(), stream_)); }
+
+void CudaOps::copy(const Tensor& out, const Tensor& x) {
+  GPTMOE_CHECK(out.dtype() == x.dtype() && out.count() == x.count(), out.describe(), " = ", x.describe());
+  CUDA_CHECK(cudaMemcpyAsync(out.data(), x.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream_));
+}
+
+void CudaOps::accumulate_sum(const Tensor& sum_1, const Tensor& x) {
+  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+  const float* values = x.as<float>();
+  const Partials sums = partials(1, sum_blocks(x.count()));
+  sum_values(stream_, sums.data, sums.rows, ValueTerms<float>{values}, values, x.count());
+  finish_sum(stream_, sum_1.as<float>(), sums.data, sums.rows, 1.0f, Total::add);
+}
+
+void CudaOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
+  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+  const Partials sums = partials(1, sum_blocks(x.count()));
+  with_real(x, [&]<typename T>(T*) {
+    const T* values = x.as<T>();
+    sum_values(stream_, sums.data, sums.rows, SquareTerms<T>{values}, values, x.count());
+  });
+  finish_sum(stream_, sum_1.as<float>(), sums.data, sums.rows, 1.0f, Total::assign);
+}
+
+void CudaOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) {
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}), scale_1.describe());
+  GPTMOE_LAUNCH(clip_scale_kernel, 1, 1, 0, stream_, scale_1.as<float>(), squared_norm_1.as<float>(),
+                static_cast<float>(max_norm));
+}
+
+void CudaOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+                    const Tensor& scale_1, const AdamwStep& step) {
+  const int64_t count = param.count();
+  GPTMOE_CHECK(!master.present() || master.count() == count, master.describe());
+  GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && step.step >= 1, "step ", step.step);
+  float *means = m.as<float>(), *squares = v.as<float>();
+  const float *grads = grad.as<float>(), *scale = scale_1.as<float>();
+  const AdamwNumbers numbers = numbers_of(step);
+  with_real(param, [&]<typename T>(T*) {
+    T* const params = master.present() ? param.as<T>() : nullptr;
+    float* const masters = master.present() ? master.as<float>() : param.as<float>();
+    // The range may begin anywhere and have any length: packs where all five are aligned, what is left singly.
+    bool aligned = reinterpret_cast<uintptr_t>(params) % (4 * sizeof(T)) == 0;
+    for (const float* each : {static_cast<const float*>(masters), static_cast<const float*>(means),
+                              static_cast<const float*>(squares), grads})
+      aligned = aligned && reinterpret_cast<uintptr_t>(each) % 16 == 0;
+    const int64_t packs = aligned ? count / 4 : 0, done = packs * 4, rest = count - done;
+    GPTMOE_LAUNCH((adamw_kernel<T, 4>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0, stream_, params,
+                  masters, means, squares, grads, scale, numbers, packs);
+    GPTMOE_LAUNCH((adamw_kernel<T, 1>), static_cast<unsigned>(ceil_div(rest, kThreads)), kThreads, 0, stream_,
+                  params ? params + done : nullptr, masters + done, means + done, squares + done, grads + done, scale,
+                  numbers, rest);
+  });
+}
+
+int64_t CudaOps::count_nonfinite(const Tensor& x) {
+  const int64_t count = x.count();
+  const Partials found = partials(1, sum_blocks(count));
+  auto* counts = reinterpret_cast<int32_t*>(found.data);
+  with_real(x, [&]<typename T>(T*) {
+    const T* values = x.as<T>();
+    with_pack<T>(
+        0,
+        [&]<int N>(std::integral_constant<int, N>) {
+          GPTMOE_LAUNCH((count_nonfinite_kernel<T, N>), static_cast<unsigned>(found.rows), kThreads, sizeof(int32_t),
+                        stream_, counts, values, count);
+        },
+        values);
+  });
+  std::vector<int32_t> host(static_cast<size_t>(found.rows));
+  CUDA_CHECK(cudaMemcpyAsync(host.data(), counts, host.size() * sizeof(int32_t), cudaMemcpyDeviceToHost, stream_));
+  CUDA_CHECK(cudaStreamSynchronize(stream_));
+  int64_t total = 0;
+  for (const int32_t each : host) total += each;
+  return total;
+}
+
+}  // namespace gptmoe::cuda

@@ -1,0 +1,47 @@
+#pragma once
+// Two-stage reductions: many blocks leave partial sums in CudaOps::partials(), one small kernel adds them up, always in
+// the same order.
+#include "kernels/cuda/common.cuh"
+
+namespace gptmoe::cuda {
+
+// out[c] += sum over r of partials[r * stride + c], c in [0, width).
+void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t stride,
+                     int64_t width);
+
+// out[0] = or += factor * the sum of partials[0, rows).
+enum class Total { assign, add };
+void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t rows, float factor, Total total);
+
+constexpr int kSumThreads = 256;
+
+// One partial sum a block of values.term<N>(i), the sum of N terms from i on; N divides `count` but for a tail of
+// single terms.
+template <int N, typename Values>
+__global__ void partial_sums_kernel(float* partials, Values values, int64_t count) {
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
+  const int64_t step = static_cast<int64_t>(gridDim.x) * kSumThreads, packs = count / N;
+  constexpr int kAhead = 4;  // loads in flight
+  float sum = 0;
+  int64_t pack = thread;
+  for (; pack + (kAhead - 1) * step < packs; pack += kAhead * step) {
+    float term[kAhead];
+    for (int i = 0; i < kAhead; ++i) term[i] = values.template term<N>((pack + i * step) * N);
+    for (int i = 0; i < kAhead; ++i) sum += term[i];
+  }
+  for (; pack < packs; pack += step) sum += values.template term<N>(pack * N);
+  for (int64_t at = packs * N + thread; at < count; at += step) sum += values.template term<1>(at);
+  sum = block_sum(sum, shared_memory<float>());
+  if (threadIdx.x == 0) partials[blockIdx.x] = sum;
+}
+
+// partials[0, blocks) = sums over [0, count) of values.term().
+template <int N, typename Values>
+void partial_sums(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, int64_t count) {
+  GPTMOE_LAUNCH((partial_sums_kernel<N, Values>), static_cast<unsigned>(blocks), kSumThreads, kMaxWarps * sizeof(float),
+                stream, partials, values, count);
+}
+// Blocks worth having for `count` terms.
+inline int64_t sum_blocks(int64_t count) { return ceil_div(count, 4 * kSumThreads); }
+
+}  // namespace gptmoe::cuda
