@@ -71,6 +71,7 @@ TEST(SimtTest, WarpOperations) {
     if (__shfl_up_sync(0xFFFFFFFFu, lane, 1) != std::max(lane - 1, 0)) throw std::runtime_error("up");
     if (__shfl_down_sync(0xFFFFFFFFu, lane, 3) != (lane + 3 < 32 ? lane + 3 : lane)) throw std::runtime_error("down");
     if (__ballot_sync(0xFFFFFFFFu, lane % 2 == 0) != 0x55555555u) throw std::runtime_error("ballot");
+    if (__match_any_sync(0xFFFFFFFFu, lane % 4) != 0x11111111u << lane % 4) throw std::runtime_error("match");
     if (lane < 8 && __shfl_xor_sync(0xFFu, lane, 1) != (lane ^ 1)) throw std::runtime_error("part of a warp");
     __syncwarp();
   });
