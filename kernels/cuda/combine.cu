@@ -122,12 +122,14 @@ __global__ void __launch_bounds__(kThreads, 3)
     }
   }
   if (!inside) return;
-  for (int k = 0; k < K; ++k) GPTMOE_UNROLL
-  for (int t = 0; t < kTokens; ++t) {
-    const int64_t slot = token(t) * K + k;
-    const float weight = probs_NE[token(t) * E + expert_ids_NK[slot]];
-    const auto row = Pack<T, N>::load(rows_RC + positions_NK[slot] * C + column);
-    for (int i = 0; i < N; ++i) sums[t][i] += weight * row[i];
+  for (int k = 0; k < K; ++k) {
+    GPTMOE_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+      const int64_t slot = token(t) * K + k;
+      const float weight = probs_NE[token(t) * E + expert_ids_NK[slot]];
+      const auto row = Pack<T, N>::load(rows_RC + positions_NK[slot] * C + column);
+      for (int i = 0; i < N; ++i) sums[t][i] += weight * row[i];
+    }
   }
   GPTMOE_UNROLL
   for (int t = 0; t < kTokens; ++t) {

@@ -79,7 +79,7 @@ __global__ void clip_kernel(float* norms_R, const float* median_1, float clip, i
 // ---- Accumulation, in two stages: sums over tiles of an expert's rows, then over each expert's tiles. R C elements
 // read; partial sums of f32 are a 32nd of that at 64 rows a tile.
 
-constexpr int kSumThreads = 128, kSumRows = 64;
+constexpr int kSumThreads = 128, kSumRows = 64, kRowsAtOnce = 8;
 
 struct TileSums {
   float *rows, *weights;  // (tiles, C), (tiles)
@@ -112,17 +112,29 @@ __global__ void __launch_bounds__(kSumThreads)
     __syncthreads();
     if (column < C) {
       const T* rows = rows_RC + (tile.first + begin) * C + column;
-      for (int i = 0; i < count; ++i) {
-        const auto row = Pack<T, N>::load(rows + i * C);
-        const float factor = shared.factors[i];
-        for (int j = 0; j < N; ++j) total[j] += factor * row[j];
+      for (int i = 0; i < count; i += kRowsAtOnce) {
+        Pack<T, N> several[kRowsAtOnce];
+        GPTMOE_UNROLL
+        for (int k = 0; k < kRowsAtOnce; ++k)
+          several[k] = Pack<T, N>::load(rows + (i + k < count ? i + k : count - 1) * C);
+        GPTMOE_UNROLL
+        for (int k = 0; k < kRowsAtOnce; ++k)
+          if (i + k < count)
+            for (int j = 0; j < N; ++j) total[j] += shared.factors[i + k] * several[k][j];
       }
     }
     __syncthreads();
   }
   if (tile.count == 0) return;
-  if (column < C)
-    for (int j = 0; j < N; ++j) sums.rows[blockIdx.x * C + column + j] = total[j];
+  if (column < C) {
+    constexpr int kWide = N < 4 ? N : 4;
+    GPTMOE_UNROLL
+    for (int j = 0; j < N; j += kWide) {
+      Pack<float, kWide> pack;
+      for (int k = 0; k < kWide; ++k) pack.element[k] = total[j + k];
+      pack.store(sums.rows + blockIdx.x * C + column + j);
+    }
+  }
   weight_total = block_sum(weight_total, shared.partials);
   if (blockIdx.y == 0 && thread == 0) sums.weights[blockIdx.x] = weight_total;
 }

@@ -26,39 +26,55 @@ struct Operand {
   int64_t first, end;
 };
 
-// ---- Epilogues: called once for every kCount consecutive elements of the tile, (row, column) relative to it, also for
-// those beyond the edge of D. These have a row-major D, whose first element in this tile is at `to`, and of which
-// `rows` x `columns` elements are left from there; `columns` is a multiple of kCount.
+// ---- Epilogues: called as epilogue(row, step, column, values) until every element has come once, with values[i] the
+// kCount consecutive elements from (row + i * step, column) of the tile, also of those beyond the edge of D. These have
+// a row-major D, whose first element in this tile is at `to`, and of which `rows` x `columns` elements are left from
+// there; `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
   T* to;
   int64_t stride, rows, columns;
 
-  template <int kCount>
-  __device__ void operator()(int row, int column, const float (&values)[kCount]) const {
-    if (row >= rows || column >= columns) return;
+  template <int kRows, int kCount>
+  __device__ void operator()(int row, int step, int column, const float (&values)[kRows][kCount]) const {
     constexpr int kWide = kCount * sizeof(T) > 16 ? 16 / sizeof(T) : kCount;
-    for (int i = 0; i < kCount; i += kWide) {
-      Pack<T, kWide> pack;
-      for (int j = 0; j < kWide; ++j) pack.set(j, values[i + j]);
-      pack.store(to + row * stride + column + i);
+    GPTMOE_UNROLL
+    for (int i = 0; i < kRows; ++i) {
+      const int64_t r = row + i * step;
+      if (r >= rows || column >= columns) continue;
+      GPTMOE_UNROLL
+      for (int j = 0; j < kCount; j += kWide) {
+        Pack<T, kWide> pack;
+        for (int k = 0; k < kWide; ++k) pack.set(k, values[i][j + k]);
+        pack.store(to + r * stride + column + j);
+      }
     }
   }
 };
 
+// D += . Everything is read before anything is written, not to wait for memory row by row.
 struct AddTile {
   float* to;
   int64_t stride, rows, columns;
 
-  template <int kCount>
-  __device__ void operator()(int row, int column, const float (&values)[kCount]) const {
-    if (row >= rows || column >= columns) return;
+  template <int kRows, int kCount>
+  __device__ void operator()(int row, int step, int column, const float (&values)[kRows][kCount]) const {
     constexpr int kWide = kCount > 4 ? 4 : kCount;
-    for (int i = 0; i < kCount; i += kWide) {
-      auto pack = Pack<float, kWide>::load(to + row * stride + column + i);
-      for (int j = 0; j < kWide; ++j) pack.element[j] += values[i + j];
-      pack.store(to + row * stride + column + i);
-    }
+    Pack<float, kWide> packs[kRows][kCount / kWide] = {};
+    const auto for_each = [&](auto visit) {
+      GPTMOE_UNROLL
+      for (int i = 0; i < kRows; ++i) {
+        const int64_t r = row + i * step;
+        if (r >= rows || column >= columns) continue;
+        GPTMOE_UNROLL
+        for (int j = 0; j < kCount / kWide; ++j) visit(i, j, to + r * stride + column + j * kWide);
+      }
+    };
+    for_each([&](int i, int j, const float* at) { packs[i][j] = Pack<float, kWide>::load(at); });
+    for_each([&](int i, int j, float* at) {
+      for (int k = 0; k < kWide; ++k) packs[i][j].element[k] += values[i][j * kWide + k];
+      packs[i][j].store(at);
+    });
   }
 };
 

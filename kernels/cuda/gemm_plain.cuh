@@ -10,7 +10,7 @@ struct PlainTile {
   static constexpr int kBlocksPerMultiprocessor = 2;
   static constexpr size_t kSharedBytes = 2 * sizeof(float) * kDepth * (64 + 4);
 
-  // The product of a and b over `depth` steps, to epilogue(row, column, const float (&)[1]).
+  // The product of a and b over `depth` steps, to epilogue in single elements.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
     float* const shared_a = shared_memory<float>();
@@ -39,11 +39,11 @@ struct PlainTile {
       }
       __syncthreads();
     }
-    for (int i = 0; i < 4; ++i)
-      for (int j = 0; j < 4; ++j) {
-        const float value[1] = {sums[i][j]};
-        epilogue(row + i, column + j, value);
-      }
+    GPTMOE_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      const float values[4][1] = {{sums[0][j]}, {sums[1][j]}, {sums[2][j]}, {sums[3][j]}};
+      epilogue(row, 1, column + j, values);
+    }
   }
 
  private:

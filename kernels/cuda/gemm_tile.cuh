@@ -3,9 +3,9 @@
 //
 // Each warp has 64 x 64 of the tile: per 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x 8 x
 // 16, 128 bytes each; the copies that fill shared memory add 64. At 128 bytes a cycle that is 1.5 cycles for what the
-// tensor cores take 2 (compute capability 8.0) or 1.6 (9.0): they are the limit. Eight warps of 64 x 32 would need 2.
-// A block has 4 stages of 32 steps, 64 KiB, and about 230 registers a thread, so that two share a multiprocessor: one
-// multiplies while the other stores its tile.
+// tensor cores take 2 (compute capability 8.0) or, by what is reported of mma.sync there, 1.6 (9.0): they are the
+// limit. Eight warps of 64 x 32 would need 2. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers a
+// thread, which lets two blocks share a multiprocessor: one multiplies while the other stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"
@@ -21,7 +21,7 @@ struct TensorTile {
   static constexpr int kStageElements = (kRows + kColumns) * kDepth;
   static constexpr size_t kSharedBytes = sizeof(bf16) * kStageElements * kStages;
 
-  // The product of a and b over `depth` steps, to epilogue(row, column, const float (&)[8]). Widths, strides and
+  // The product of a and b over `depth` steps, to epilogue (see gemm_operand.cuh) in eights. Widths, strides and
   // addresses of the operands are multiples of 8 elements. Called by all threads of the block.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue);
@@ -61,41 +61,44 @@ class TensorTile::Copier {
   static_assert(kPlacesAtOnce / Shared::kPeriod % 8 == 0, "all copies of a thread are permuted alike");
 
  public:
-  __device__ explicit Copier(const Source& from)
-      : from_(from),
-        line_(static_cast<int>(threadIdx.x) / Shared::kChunks),
-        column_(from.first + static_cast<int>(threadIdx.x) % Shared::kChunks * kChunk),
-        place_(Shared::place(line_, static_cast<int>(threadIdx.x) % Shared::kChunks)) {
-    if constexpr (kAlongDepth) GPTMOE_UNROLL
-    for (int i = 0; i < kCopies; ++i) {
-      const int64_t row = from.rows(line_ + i * kLinesAtOnce);
-      lines_[i] = row < 0 ? nullptr : from.data + row * from.stride + column_;
+  __device__ explicit Copier(const Source& from) : from_(from) {
+    const int chunk = static_cast<int>(threadIdx.x) % Shared::kChunks;
+    line_ = static_cast<int>(threadIdx.x) / Shared::kChunks;
+    place_ = Shared::place(line_, chunk);
+    const int64_t column = from.first + chunk * kChunk;
+    left_ = from.end - column;
+    if constexpr (kAlongDepth) {
+      GPTMOE_UNROLL
+      for (int i = 0; i < kCopies; ++i) {
+        const int64_t row = from.rows(line_ + i * kLinesAtOnce);
+        lines_[i] = from.data + row * from.stride + column;
+        there_ |= (row >= 0) << i;
+      }
+    } else {
+      lines_[0] = from.data + column;
     }
   }
 
+  // Addresses of what is not there are passed on, but not read.
   __device__ void copy(bf16* to, int64_t depth) const {
     GPTMOE_UNROLL
     for (int i = 0; i < kCopies; ++i) {
-      const bf16* chunk;
-      bool valid;
+      bf16* const place = to + (place_ + i * kPlacesAtOnce) * kChunk;
       if constexpr (kAlongDepth) {
-        valid = lines_[i] && column_ + depth < from_.end;
-        chunk = lines_[i] + depth;
+        cp_async_16(place, lines_[i] + depth, (there_ >> i & 1) != 0 && depth < left_);
       } else {
         const int64_t row = from_.rows(depth + line_ + i * kLinesAtOnce);
-        valid = row >= 0 && column_ < from_.end;
-        chunk = from_.data + row * from_.stride + column_;
+        cp_async_16(place, lines_[0] + row * from_.stride, row >= 0 && left_ > 0);
       }
-      cp_async_16(to + (place_ + i * kPlacesAtOnce) * kChunk, valid ? chunk : from_.data, valid);
     }
   }
 
  private:
   const Source& from_;
-  int line_;
-  int64_t column_;
-  int place_;
+  int line_, place_;
+  int64_t left_;  // columns, from the first copy's
   const bf16* lines_[kAlongDepth ? kCopies : 1];
+  unsigned there_ = 0;  // a bit for each line
 };
 
 // Reads one warp's fragments of A (kLeft) or B from a stage, 16 rows (columns) by 16 steps at a time.
@@ -105,11 +108,11 @@ class TensorTile::Reader {
   using Shared = Layout<Source::kAlong, kExtent>;
 
  public:
-  // The four 8 x 8 matrices of ldmatrix are numbered down first for A and along the depth first for B; of a lane's row
-  // in them, `inner` is its place in 16 lines and `chunk` which of two chunks.
+  // mma takes the four 8 x 8 matrices that ldmatrix reads down the rows first for A, and along the depth first for B.
+  // In memory that is down the lines first or along them; the lane's row of a matrix is chunk `chunk` of line `inner`.
   __device__ explicit Reader(int begin) {
     const int lane = lane_index();
-    const bool lines_first = kLeft == kAlongDepth;
+    constexpr bool lines_first = kLeft == kAlongDepth;
     const int inner = lines_first ? lane % 16 : lane % 8 + lane / 16 * 8,
               chunk = lines_first ? lane / 16 : lane / 8 % 2;
     place_ = kAlongDepth ? Shared::place(begin + inner, chunk) : Shared::place(inner, begin / kChunk + chunk);
@@ -170,11 +173,13 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
       read((slice + 1) % 2, last ? step + 1 : step, (slice + 1) % kSlices);  // beyond the last step: never used
       if (slice == 0) fetch(step + kStages - 1);                             // into the stage before this one
       GPTMOE_UNROLL
-      for (int m = 0; m < kMmaRows; ++m) GPTMOE_UNROLL
-      for (int n = 0; n < kMmaColumns; ++n) {
-        const uint32_t* pair = b_fragments[slice % 2][n / 2] + n % 2 * 2;
-        const uint32_t column[2] = {pair[0], pair[1]};
-        mma_bf16(sums[m][n], a_fragments[slice % 2][m], column);
+      for (int m = 0; m < kMmaRows; ++m) {
+        GPTMOE_UNROLL
+        for (int n = 0; n < kMmaColumns; ++n) {
+          const uint32_t* pair = b_fragments[slice % 2][n / 2] + n % 2 * 2;
+          const uint32_t column[2] = {pair[0], pair[1]};
+          mma_bf16(sums[m][n], a_fragments[slice % 2][m], column);
+        }
       }
     }
   }
@@ -191,22 +196,26 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
   for (int m = 0; m < kMmaRows; ++m) {
     __syncwarp();
     GPTMOE_UNROLL
-    for (int n = 0; n < kMmaColumns; ++n) GPTMOE_UNROLL
-    for (int half = 0; half < 2; ++half)
-      Pack<float, 2>{{sums[m][n][2 * half], sums[m][n][2 * half + 1]}}.store(slab + (lane / 4 + 8 * half) * kStride +
-                                                                             n * 8 + lane % 4 * 2);
-    __syncwarp();
-    for (int at = lane; at < 16 * kPacks; at += kWarp) {
-      const int row = at / kPacks, column = at % kPacks * 8;
-      const float* from = slab + row * kStride + column;
-      const auto one = Pack<float, 4>::load(from + 4 * flip), other = Pack<float, 4>::load(from + 4 - 4 * flip);
-      float values[8];
-      for (int i = 0; i < 4; ++i) {
-        values[i] = flip ? other.element[i] : one.element[i];
-        values[4 + i] = flip ? one.element[i] : other.element[i];
-      }
-      epilogue(warp_row + m * 16 + row, warp_column + column, values);
+    for (int n = 0; n < kMmaColumns; ++n) {
+      float* to = slab + lane / 4 * kStride + n * 8 + lane % 4 * 2;
+      Pack<float, 2>{{sums[m][n][0], sums[m][n][1]}}.store(to);
+      Pack<float, 2>{{sums[m][n][2], sums[m][n][3]}}.store(to + 8 * kStride);
     }
+    __syncwarp();
+    constexpr int kRowsAtOnce = kWarp / kPacks, kPasses = 16 / kRowsAtOnce;
+    const int row = lane / kPacks, column = lane % kPacks * 8;
+    float values[kPasses][8];
+    GPTMOE_UNROLL
+    for (int i = 0; i < kPasses; ++i) {
+      const float* from = slab + (row + i * kRowsAtOnce) * kStride + column;
+      const auto one = Pack<float, 4>::load(from + 4 * flip), other = Pack<float, 4>::load(from + 4 - 4 * flip);
+      GPTMOE_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        values[i][j] = flip ? other.element[j] : one.element[j];
+        values[i][4 + j] = flip ? one.element[j] : other.element[j];
+      }
+    }
+    epilogue(warp_row + m * 16 + row, kRowsAtOnce, warp_column + column, values);
   }
 }
 

@@ -136,10 +136,11 @@ void add_moe_cases(OpCases& cases) {
   }
   // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels, one expert, K = E, more experts than lanes
   // of a warp, rows of more than a warp's 256 elements, more slots than 512 warps take at once.
-  const RoutingShape one_expert{300, 1, 1}, all_experts{50, 3, 3}, many_experts{40, 2, 70};
+  const RoutingShape one_expert{301, 1, 1}, all_experts{50, 3, 3}, many_experts{40, 2, 70};
   cases.tests.push_back(grouped_linear(kTileEdges, 40, 136));
   cases.tests.push_back(grouped_linear(kTileEdges, 136, 40));
   cases.tests.push_back(grouped_linear(one_expert, 16, 264));
+  cases.tests.push_back(grouped_linear(one_expert, 40, 16));  // so few tiles that their rows are shared out
   cases.tests.push_back(grouped_linear(all_experts, 104, 24));
   cases.tests.push_back(grouped_linear(many_experts, 8, 16));
   cases.tests.push_back(sort_by_expert(many_experts));
