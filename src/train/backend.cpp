@@ -31,6 +31,29 @@ Choice choose(const Config& config, const std::string& obstacle) {
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
+// The shortest of two or more (size, size) products that take `in_all` seconds together.
+double seconds_of_product(Ops& ops, int64_t size, double in_all) {
+  Arena arena("matrix rate");
+  Tensor y, x, w;
+  const auto lay_out = [&] {
+    for (Tensor* tensor : {&y, &x, &w}) *tensor = arena.allocate(ops.compute_dtype(), {size, size});
+  };
+  lay_out();
+  arena.commit(ops.memory());
+  lay_out();
+  ops.synchronize();
+  double best = 1e30, total = 0;
+  for (int round = 0; round < 2 || total < in_all; ++round) {  // the first one also warms up
+    const auto start = std::chrono::steady_clock::now();
+    ops.linear_forward(y, x, w);
+    ops.synchronize();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    best = std::min(best, seconds);
+    total += seconds;
+  }
+  return best;
+}
+
 }  // namespace
 
 std::unique_ptr<Ops> make_backend(const Config& config) {
@@ -51,28 +74,15 @@ PlanOps plan_backend(const Config& config) {
 }
 
 double measure_matrix_rate(Ops& ops) {
-  constexpr double kSeconds = 0.1;
-  const int64_t size = ops.memory().on_host() ? 1024 : 8192;
-  Arena arena("matrix rate");
-  Tensor y, x, w;
-  const auto lay_out = [&] {
-    for (Tensor* tensor : {&y, &x, &w}) *tensor = arena.allocate(ops.compute_dtype(), {size, size});
-  };
-  lay_out();
-  arena.commit(ops.memory());
-  lay_out();
-  ops.synchronize();
-  double best = 1e30, total = 0;
-  for (int round = 0; round < 2 || total < kSeconds; ++round) {  // the first one also warms up
-    const auto start = std::chrono::steady_clock::now();
-    ops.linear_forward(y, x, w);
-    ops.synchronize();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::min(best, seconds);
-    total += seconds;
+  // As large as one takes a few milliseconds: what is large depends on the device.
+  constexpr double kLongEnough = 5e-3;
+  constexpr int64_t kSmallest = 256, kLargest = 4096;
+  for (int64_t size = kSmallest;; size *= 2) {
+    const double seconds = seconds_of_product(ops, size, 0);
+    if (seconds < kLongEnough && size < kLargest) continue;
+    const auto n = static_cast<double>(size);
+    return 2.0 * n * n * n / std::min(seconds, seconds_of_product(ops, size, 0.1));
   }
-  const auto n = static_cast<double>(size);
-  return 2.0 * n * n * n / best;
 }
 
 }  // namespace gptmoe

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernels/ops.h"
