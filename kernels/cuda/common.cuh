@@ -34,6 +34,16 @@ namespace cuda {
 
 using bf16 = __nv_bfloat16;
 
+// Before a loop over an array in registers, whose indices must be known to the compiler; and before one whose copies
+// would need too many registers.
+#ifdef GPTMOE_SIMT
+#define GPTMOE_UNROLL
+#define GPTMOE_NO_UNROLL
+#else
+#define GPTMOE_UNROLL _Pragma("unroll")
+#define GPTMOE_NO_UNROLL _Pragma("unroll 1")
+#endif
+
 constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 

@@ -28,6 +28,9 @@
 #define blockDim (::simt::block_size())
 #define gridDim (::simt::grid_size())
 
+using std::max;
+using std::min;
+
 inline void __syncthreads() { ::simt::barrier(0, 0); }
 
 namespace simt {
