@@ -100,6 +100,7 @@ struct OpCase {
   // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, by the plainest loops.
   std::function<void(Values&)> reference;
   double tolerance = 1e-5;  // f32 against f64, see worst_difference in case_run.h
+  double bf16_tolerance = 1e-2;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const OpCase& op) { return out << op.name; }
