@@ -52,13 +52,6 @@ __attribute__((weak)) void CudaOps::rope_forward(const Tensor&, const Tensor&, c
 __attribute__((weak)) void CudaOps::rope_backward(const Tensor&, const Tensor&, const Tensor&, int64_t) {
   throw BugError("no CUDA kernel yet: rope_backward");
 }
-__attribute__((weak)) void CudaOps::attention_forward(const Tensor&, const Tensor&, const Tensor&) {
-  throw BugError("no CUDA kernel yet: attention_forward");
-}
-__attribute__((weak)) void CudaOps::attention_backward(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                                                       const Tensor&) {
-  throw BugError("no CUDA kernel yet: attention_backward");
-}
 __attribute__((weak)) void CudaOps::lm_head_loss(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                                                  const Tensor&, const Tensor&, double, const Tensor&) {
   throw BugError("no CUDA kernel yet: lm_head_loss");
