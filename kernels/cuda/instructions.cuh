@@ -60,6 +60,21 @@ __device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uin
 #endif
 }
 
+// ---- A byte's place in shared memory: 32 bits on a device, where pointers are 64. Kernels that compute many addresses
+// convert once and calculate with these.
+#ifdef GPTMOE_SIMT
+using SharedAddress = uintptr_t;
+#else
+using SharedAddress = uint32_t;
+#endif
+__device__ inline SharedAddress shared_address(const void* pointer) {
+#ifdef GPTMOE_SIMT
+  return reinterpret_cast<uintptr_t>(pointer);
+#else
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+#endif
+}
+
 // ---- ldmatrix.x4: four 8 x 8 matrices of 16-bit elements from shared memory. Lane 8j + i gives the address of row i
 // of matrix j (16 bytes, 16-byte aligned); afterwards out[j] of lane l is row l / 4, columns 2 (l % 4) and the next, of
 // matrix j. The transposed form gives rows 2 (l % 4) and the next, column l / 4.
@@ -85,37 +100,51 @@ inline void ldmatrix_complete(void* const operands[32]) {
 }
 #endif
 template <bool kTransposed>
-__device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
+__device__ inline void ldmatrix(uint32_t (&out)[4], SharedAddress row) {
 #ifdef GPTMOE_SIMT
-  GPTMOE_CHECK(reinterpret_cast<uintptr_t>(row) % 16 == 0, "ldmatrix from an address that is not aligned");
-  LdmatrixOperand operand{out, row};
+  GPTMOE_CHECK(row % 16 == 0, "ldmatrix from an address that is not aligned");
+  LdmatrixOperand operand{out, reinterpret_cast<const void*>(row)};
   ::simt::warp_collective(kAllLanes, kTransposed ? "ldmatrix.trans" : "ldmatrix", ldmatrix_complete<kTransposed>,
                           &operand);
 #else
-  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
   if constexpr (kTransposed)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                  : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                 : "r"(address));
+                 : "r"(row));
   else
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];\n"
                  : "=r"(out[0]), "=r"(out[1]), "=r"(out[2]), "=r"(out[3])
-                 : "r"(address));
+                 : "r"(row));
 #endif
+}
+template <bool kTransposed>
+__device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
+  ldmatrix<kTransposed>(out, shared_address(row));
 }
 
 // ---- cp.async: 16 bytes from global to shared memory, both 16-byte aligned, past the registers; zeros where `valid`
 // is false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes; what they wrote
 // may be read after cp_async_wait<n>(), which leaves at most n of the latest groups under way, and a barrier for other
 // threads.
-__device__ inline void cp_async_16(void* to, const void* from, bool valid = true) {
+__device__ inline void cp_async_16(SharedAddress to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
-  GPTMOE_CHECK(reinterpret_cast<uintptr_t>(to) % 16 == 0 && (!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0),
+  GPTMOE_CHECK(to % 16 == 0 && (!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0),
                "cp.async of addresses that are not aligned");
-  ::simt::async_copy(to, valid ? from : nullptr, 16);
+  ::simt::async_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 16);
 #else
-  const auto address = static_cast<uint32_t>(__cvta_generic_to_shared(to));
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(address), "l"(from), "r"(valid ? 16 : 0));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
+#endif
+}
+__device__ inline void cp_async_16(void* to, const void* from, bool valid = true) {
+  cp_async_16(shared_address(to), from, valid);
+}
+// 4 bytes, which need be aligned to no more than that.
+__device__ inline void cp_async_4(void* to, const void* from, bool valid = true) {
+#ifdef GPTMOE_SIMT
+  ::simt::async_copy(to, valid ? from : nullptr, 4);
+#else
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(to)), "l"(from),
+               "r"(valid ? 4 : 0));
 #endif
 }
 __device__ inline void cp_async_commit() {
@@ -131,6 +160,17 @@ __device__ inline void cp_async_wait() {
   ::simt::async_wait(kGroups);
 #else
   asm volatile("cp.async.wait_group %0;\n" ::"n"(kGroups));
+#endif
+}
+
+// ---- ex2.approx: 2^x to about 2 units in the last place; 0 for minus infinity and where the result is subnormal.
+__device__ inline float exp2_approximate(float x) {
+#ifdef GPTMOE_SIMT
+  return x < -126.0f ? 0.0f : std::exp2(x);
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
 #endif
 }
 

@@ -1,0 +1,84 @@
+#pragma once
+// What the attention kernels share: where heads lie in packed projections, in which order blocks take their work, and
+// the launchers of the two families of kernels.
+//
+// Notation: query head u = b H + h of all sequences, key/value head v = b G + g; u reads v = u / (H / G).
+#include <algorithm>
+
+#include "kernels/cuda/common.cuh"
+
+namespace gptmoe::cuda {
+
+struct AttentionShape {
+  int64_t B;
+  int T, H, G, D;
+  int group;                       // H / G
+  float scale;                     // 1 / sqrt(D)
+  int64_t qkv_stride, out_stride;  // elements from a token to the next
+  int64_t values;                  // from a head's keys to its values
+
+  // Offsets of a head's first token.
+  __host__ __device__ int64_t query(int u) const { return u / H * (T * qkv_stride) + u % H * D; }
+  __host__ __device__ int64_t key(int v) const { return v / G * (T * qkv_stride) + (H + v % G) * D; }
+  __host__ __device__ int64_t out(int u) const { return u / H * (T * out_stride) + u % H * D; }
+};
+
+template <typename T>
+struct AttentionForward {
+  T* out;
+  float* lse;
+  const T* qkv;
+};
+
+template <typename T>
+struct AttentionBackward {
+  T* dqkv;
+  const T* dout;
+  const float *lse, *delta;  // [u][t]; delta = <dout, out>
+  const T* qkv;
+};
+
+// A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache; in a
+// section the tiles with most work come first, so that the small ones fill the gaps at the end.
+class AttentionSchedule {
+ public:
+  // `heads` heads of `tiles` tiles, `head_bytes` of operands each.
+  AttentionSchedule(int64_t heads, int64_t tiles, int64_t head_bytes)
+      : heads_(static_cast<uint32_t>(heads)),
+        tiles_(static_cast<uint32_t>(tiles)),
+        section_(static_cast<uint32_t>(
+            std::clamp<int64_t>(kSectionBytes / std::max<int64_t>(head_bytes, 1), 1, std::max<int64_t>(heads, 1)))) {
+    GPTMOE_CHECK(heads * tiles <= INT32_MAX, heads, " heads of ", tiles, " tiles");
+  }
+  unsigned blocks() const { return heads_ * tiles_; }
+
+  struct Work {
+    int head;
+    int rank;  // 0: the tile with most work
+  };
+  __device__ Work work(uint32_t block) const {
+    const uint32_t first = block / (section_ * tiles_) * section_;
+    const uint32_t heads = min(section_, heads_ - first), rest = block - first * tiles_;
+    return {static_cast<int>(first + rest % heads), static_cast<int>(rest / heads)};
+  }
+  __device__ int last_rank() const { return static_cast<int>(tiles_) - 1; }
+
+ private:
+  static constexpr int64_t kSectionBytes = int64_t{16} << 20;
+
+  uint32_t heads_, tiles_, section_;
+};
+
+// attention_mma_forward.cu, attention_mma_backward.cu: bf16 on tensor cores, for D a multiple of 8 up to kMmaMaxD.
+constexpr int64_t kMmaMaxD = 128;
+void attention_mma_forward(const AttentionShape& shape, const AttentionForward<bf16>& tensors, cudaStream_t stream);
+void attention_mma_backward(const AttentionShape& shape, const AttentionBackward<bf16>& tensors, cudaStream_t stream);
+
+// attention_fma.cu: f32 arithmetic throughout, for any D up to kFmaMaxD; T is float or bf16.
+constexpr int64_t kFmaMaxD = 256;
+template <typename T>
+void attention_fma_forward(const AttentionShape& shape, const AttentionForward<T>& tensors, cudaStream_t stream);
+template <typename T>
+void attention_fma_backward(const AttentionShape& shape, const AttentionBackward<T>& tensors, cudaStream_t stream);
+
+}  // namespace gptmoe::cuda
