@@ -11,13 +11,15 @@
 namespace gptmoe {
 namespace {
 
+constexpr int64_t kLargeBatch = int64_t{4} << 20;
+
 double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
 
 // What a thread keeps from batch to batch.
 class BatchEncoder {
  public:
   BatchEncoder(const TextInput& input, const Tokenizer& tokenizer, double val_fraction)
-      : parser_(input),
+      : input_(input),
         tokenizer_(tokenizer),
         format_(shard_format_for(tokenizer.vocab_size())),
         val_fraction_(val_fraction) {}
@@ -25,7 +27,8 @@ class BatchEncoder {
   EncodedBatch encode(const TextBatch& batch) {
     EncodedBatch encoded;
     encoded.end = batch.end;
-    parser_.parse(
+    if (!parser_) parser_.emplace(input_);
+    parser_->parse(
         batch,
         [&](const DocumentPiece& piece) {
           if (!(piece.begins && piece.ends) && !tokenizer_.encodes_pieces())
@@ -35,6 +38,7 @@ class BatchEncoder {
         },
         encoded.errors);
     encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these lie behind its text
+    if (std::ssize(batch.bytes) > kLargeBatch) forget();
     return encoded;
   }
 
@@ -58,7 +62,14 @@ class BatchEncoder {
     return position < val_fraction_ ? encoded.val : encoded.train;
   }
 
-  DocumentParser parser_;
+  // Gives back the memory that a long line took: such lines are rare, threads many.
+  void forget() {
+    parser_.reset();
+    ids_ = {};
+  }
+
+  const TextInput& input_;
+  std::optional<DocumentParser> parser_;
   const Tokenizer& tokenizer_;
   const ShardFormat& format_;
   double val_fraction_;

@@ -56,7 +56,7 @@ struct BatchOptions {
 };
 
 // Text that threads may hold at once, and what a batch counts for.
-constexpr int64_t kBytesInFlight = int64_t{64} << 20;
+constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
 // The size of batches that keeps so many threads busy within the memory that batches may take.
 int64_t batch_bytes_for(int threads);
