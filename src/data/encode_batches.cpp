@@ -25,7 +25,6 @@ class BatchEncoder {
   EncodedBatch encode(const TextBatch& batch) {
     EncodedBatch encoded;
     encoded.end = batch.end;
-    encoded.errors = batch.errors;
     parser_.parse(
         batch,
         [&](const DocumentPiece& piece) {
@@ -35,6 +34,7 @@ class BatchEncoder {
           append(piece, encoded);
         },
         encoded.errors);
+    encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these lie behind its text
     return encoded;
   }
 

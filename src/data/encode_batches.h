@@ -53,7 +53,6 @@ struct EncodedBatch {
 struct BatchOptions {
   int threads = 1;
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
-};                          // asked before each batch: true ends the input here
 };
 
 // Text that threads may hold at once, and what a batch counts for.

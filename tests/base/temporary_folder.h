@@ -9,8 +9,8 @@ namespace gptmoe {
 // A folder of its own for one test, gone with the object.
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "gptmoe_test_XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+    std::string name = (parent / "gptmoe_test_XXXXXX").string();
     if (!mkdtemp(name.data())) throw std::filesystem::filesystem_error("mkdtemp", name, std::error_code());
     path_ = name;
   }
@@ -27,5 +27,10 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// Where flushing to the disk takes no time, if there is such a place: for tests of what is flushed often.
+inline std::filesystem::path memory_folder() {
+  return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
 
 }  // namespace gptmoe

@@ -66,7 +66,7 @@ struct EncodeFixture : testing::Test {
     for (const auto& [name, bytes] : found) EXPECT_TRUE(wanted.contains(name)) << folder << " has " << name << " too";
   }
 
-  TemporaryFolder folder;
+  TemporaryFolder folder{memory_folder()};
   std::filesystem::path output = folder / "out";
   int64_t batch_bytes = 1 << 20;
   bool skip_errors = false;

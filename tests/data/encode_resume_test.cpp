@@ -133,12 +133,13 @@ TEST_F(EncodeResumeTest, StoppedOnRequest) {
 TEST_F(EncodeResumeTest, KilledAtAnyMoment) {
   const Rng rng(7, 0);
   EncodeOptions job = options("out");
+  batch_bytes = 100;
   // A checkpoint replaces the manifest: another file of the same name.
   const auto checkpoint = [&] {
     struct stat status {};
     return stat((job.output / "manifest.json").c_str(), &status) == 0 ? status.st_ino : 0;
   };
-  for (uint64_t kill = 0; kill < 10; ++kill) {
+  for (uint64_t kill = 0; kill < 20; ++kill) {
     const auto before = checkpoint();
     const pid_t child = fork();
     if (child == 0) {
@@ -154,7 +155,7 @@ TEST_F(EncodeResumeTest, KilledAtAnyMoment) {
     bool ended = false;
     while (!(ended = waitpid(child, &status, WNOHANG) == child) && checkpoint() == before) usleep(100);
     if (!ended) {
-      usleep(static_cast<useconds_t>(rng.below(kill, 10000)));
+      usleep(static_cast<useconds_t>(rng.below(kill, 2000)));
       ::kill(child, SIGKILL);
       waitpid(child, &status, 0);
     }

@@ -226,7 +226,7 @@ struct InterruptedToolTest : TokenizeToolTest {
   }
   std::vector<std::string> command(const std::string& output) const {
     return {program(), "encode",         "--tokenizer", "t.json",         "--input", "in",        "--output",
-            output,    "--shard-tokens", "60000",       "--val-fraction", "0.05",    "--threads", "2"};
+            output,    "--shard-tokens", "100000",       "--val-fraction", "0.05",    "--threads", "2"};
   }
   bool begun() const { return fs::exists(folder / "d" / "train_000000.bin"); }
   void expect_whole() {

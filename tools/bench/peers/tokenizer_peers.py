@@ -1,4 +1,5 @@
 """The tokenizers that others use, built from local files alone; shared by tokenizers_exact.py and tokenizers_speed.py."""
+import bz2
 import glob
 import gzip
 import io
@@ -81,6 +82,8 @@ def trained_tokenizers(path, pattern):
 def open_text(path):
     if path.endswith(".zst"):
         return io.TextIOWrapper(io.BytesIO(run("zstd", "-dcq", path).stdout), encoding="utf-8", newline="\n")
+    if path.endswith(".bz2"):
+        return bz2.open(path, "rt", encoding="utf-8", newline="\n")
     if path.endswith(".gz"):
         return gzip.open(path, "rt", encoding="utf-8", newline="\n")
     return open(path, encoding="utf-8", newline="\n")
@@ -115,4 +118,4 @@ def read_shards(folder, end_of_text):
     ids = np.concatenate(parts)
     ends = np.flatnonzero(ids == end_of_text)
     assert ends.size and ends[-1] == ids.size - 1, "a document without its end"
-    return np.split(ids[:-1] if ids.size else ids, ends[:-1] + 1), ends.size
+    return [document[:-1] for document in np.split(ids, ends[:-1] + 1)], ends.size

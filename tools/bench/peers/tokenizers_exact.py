@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares gptmoe-tokenize with Hugging Face `tokenizers` and tiktoken, id for id.
 
-    python3 tokenizers_exact.py --gpt2 FOLDER --corpus 'corpus/*.jsonl.zst' [--eval 'eval/*/*.jsonl'] [--strings 1000000]
+    python3 tokenizers_exact.py --gpt2 FOLDER --corpus 'corpus/*.jsonl.zst' [--eval 'eval/**/*.jsonl' ...] [--strings 1000000]
 
 FOLDER holds GPT-2's vocab.json and merges.txt. Compared are every document of the corpus, every string in every line of
-the evaluation sets, and generated strings (random Unicode, combining marks, emoji, CJK, Arabic, control characters, long
+the evaluation sets (a .jsonl file's strings, any other file's lines), and generated strings (random Unicode, combining marks, emoji, CJK, Arabic, control characters, long
 runs of one character, contractions, numbers, mixed newlines); once with GPT-2's files, and once with a vocabulary of
 --vocab-size entries that gptmoe-tokenize trains on the corpus with --pattern llama3. Bytes that are not valid UTF-8, which
 the others cannot take, must come back from encode and decode unchanged. Exit status 1 where anything differs.
@@ -61,7 +61,7 @@ def eval_strings(patterns):
         for path in sorted(glob.glob(pattern, recursive=True)):
             with peers.open_text(path) as file:
                 for line in file:
-                    yield from strings_in(json.loads(line))
+                    yield from strings_in(json.loads(line)) if ".jsonl" in path else [line]
 
 
 def batches(items, size):
