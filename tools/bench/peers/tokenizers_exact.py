@@ -26,16 +26,18 @@ RANGES = [(0x00, 0x20), (0x20, 0x7F), (0x7F, 0xA1), (0xA1, 0x250), (0x300, 0x370
           (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xD7F0, 0xD800), (0xE000, 0xE010), (0xFE00, 0x10000),
           (0x10000, 0x10400), (0x1D400, 0x1D800), (0x1F300, 0x1FB00), (0x20000, 0x20100), (0x10FFF0, 0x110000)]
 PIECES = ["'s", "'S", "'t", "'re", "'VE", "'ll", "'d", "'M", "don't", "I'm", " the", " The", "THE", "ing",
-          "\r\n", "\n\n", "\n", "\r", "\t", "  ", "    ", " ", "\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufe0f", "123",
+          "\r\n", "\n\n", "\n", "\r", "\t", "  ", "    ", " ",
+          "\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufe0f", "123",
           "4567890", "3.14", "1,000", " 2024", "\u0661\u0662", "\u00bd", "...", "!!!", "?!", " (", ")", "\"", "_", "--",
           "://", "e\u0301", "\u0301", "\u1100\u1161", "\U0001F468\u200d\U0001F469", "\U0001F1E9\U0001F1EA", "\ufffd",
           peers.END_OF_TEXT, "<|", "|>", "\x00", "\x1b[0m", "\u017f", "\u212a", "\u0130", "\ufb01"]
+RUNS = ["a", " ", "\n", "=", "0", "\u4e2d", "'", "\U0001F600", "e\u0301"]
 
 
 def random_string(source):
     kind = source.random()
     if kind < 0.02:
-        return source.choice(["a", " ", "\n", "=", "0", "\u4e2d", "'", "\U0001F600", "e\u0301"]) * source.randint(1, 400)
+        return source.choice(RUNS) * source.randint(1, 400)
     parts = []
     for _ in range(source.randint(1, 12)):
         if source.random() < 0.6:
