@@ -1,5 +1,7 @@
 #include "data/input_files.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "base/check.h"
@@ -13,9 +15,9 @@ namespace fs = std::filesystem;
 constexpr const char* kKinds = ".txt or .jsonl file, plain, .gz or .zst,";
 
 InputFile input_file(const fs::path& path) {
-  std::error_code error;  // a file that cannot be read says so when it is opened
-  const auto bytes = fs::is_regular_file(path, error) ? fs::file_size(path, error) : 0;
-  return {path.string(), error ? 0 : static_cast<int64_t>(bytes)};
+  struct stat status {};  // a file that cannot be read says so when it is opened
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {path.string()};
+  return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
 struct Found {
@@ -83,7 +85,7 @@ InputListing list_input_files(const std::vector<std::string>& inputs) {
     const auto kind = fs::status(input, error).type();
     if (input == kStandardInput) {
       if (std::count(inputs.begin(), inputs.end(), input) > 1) user_error("--input - is given twice; give it once");
-      listing.files.push_back({input, 0});
+      listing.files.push_back({input});
     } else if (kind == fs::file_type::directory) {
       Found found;
       found.add_folder(input);

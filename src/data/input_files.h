@@ -14,7 +14,8 @@ constexpr const char* kStandardInput = "-";
 
 struct InputFile {
   std::string path;
-  int64_t bytes;  // on disk; 0 for standard input
+  int64_t bytes = 0;     // on disk; 0 for standard input
+  int64_t mtime_ns = 0;  // of the last change, since 1970; 0 for standard input
 };
 
 struct InputListing {
