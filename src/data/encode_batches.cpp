@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <optional>
 
 #include "base/check.h"
 #include "base/ordered_workers.h"
@@ -11,7 +10,9 @@
 namespace gptmoe {
 namespace {
 
+// A line of so many bytes may cost many times its size: the JSON parser alone takes up to 13.
 constexpr int64_t kLargeBatch = int64_t{4} << 20;
+constexpr size_t kKeptIds = size_t{1} << 20;
 
 double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
 
@@ -19,7 +20,7 @@ double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
 class BatchEncoder {
  public:
   BatchEncoder(const TextInput& input, const Tokenizer& tokenizer, double val_fraction)
-      : input_(input),
+      : parser_(input),
         tokenizer_(tokenizer),
         format_(shard_format_for(tokenizer.vocab_size())),
         val_fraction_(val_fraction) {}
@@ -27,8 +28,7 @@ class BatchEncoder {
   EncodedBatch encode(const TextBatch& batch) {
     EncodedBatch encoded;
     encoded.end = batch.end;
-    if (!parser_) parser_.emplace(input_);
-    parser_->parse(
+    parser_.parse(
         batch,
         [&](const DocumentPiece& piece) {
           if (!(piece.begins && piece.ends) && !tokenizer_.encodes_pieces())
@@ -38,7 +38,6 @@ class BatchEncoder {
         },
         encoded.errors);
     encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these lie behind its text
-    if (std::ssize(batch.bytes) > kLargeBatch) forget();
     return encoded;
   }
 
@@ -49,9 +48,11 @@ class BatchEncoder {
     tokenizer_.encode(piece.text, cache_, ids_);
     if (piece.ends) ids_.push_back(*tokenizer_.end_of_text());
     store_tokens(ids_, format_, part.stored);
+    const int64_t tokens = std::ssize(ids_);
+    if (ids_.capacity() > kKeptIds) std::vector<int32_t>().swap(ids_);
     part.counts.documents += piece.ends;
     part.counts.bytes += std::ssize(piece.text);
-    part.counts.tokens += std::ssize(ids_);
+    part.counts.tokens += tokens;
   }
 
   EncodedPart& side_of(const DocumentPiece& piece, EncodedBatch& encoded) const {
@@ -62,14 +63,7 @@ class BatchEncoder {
     return position < val_fraction_ ? encoded.val : encoded.train;
   }
 
-  // Gives back the memory that a long line took: such lines are rare, threads many.
-  void forget() {
-    parser_.reset();
-    ids_ = {};
-  }
-
-  const TextInput& input_;
-  std::optional<DocumentParser> parser_;
+  DocumentParser parser_;
   const Tokenizer& tokenizer_;
   const ShardFormat& format_;
   double val_fraction_;
@@ -95,7 +89,10 @@ void require_documents(int64_t count, const DocumentReader& documents, const Ski
 double split_position(std::string_view document) { return position_of(hash_bytes(document)); }
 
 // Errors that were skipped weigh too: a batch may hold nothing else.
-int64_t batch_weight(const TextBatch& batch) { return std::ssize(batch.bytes) + std::ssize(batch.errors) * 256 + 1; }
+int64_t batch_weight(const TextBatch& batch) {
+  const int64_t bytes = std::ssize(batch.bytes);
+  return (bytes < kLargeBatch ? bytes : bytes + kBytesInFlight) + std::ssize(batch.errors) * 256 + 1;
+}
 
 int64_t batch_bytes_for(int threads) {
   return std::clamp<int64_t>(kBytesInFlight / 4 / threads, int64_t{64} << 10, int64_t{1} << 20);

@@ -13,7 +13,7 @@ using namespace gptmoe;
 // What the options of all subcommands fill in.
 struct Arguments {
   TextInput input;
-  int64_t max_line_mib = 32;
+  int64_t max_line_mib = 16;
   std::string on_error = "stop", pattern, tokenizer, output;
   std::vector<std::string> special, shards;
   TokenizerOptions tokenizer_options;
