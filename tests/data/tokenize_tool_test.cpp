@@ -178,12 +178,23 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
   expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
-  expect_user_error(run(train + "--output no/such/t.json"),
-                    "no/such/t.json: there is no folder no/such; make it or correct --output");
+  expect_user_error(run(train + "--output a.txt/t.json"),
+                    "a.txt: cannot be made a folder: Not a directory; correct --output");
+  expect_user_error(run(train + "--output ''"), "--output is empty; name the tokenizer.json to write");
   fs::create_directory(folder / "f");
   expect_user_error(run(train + "--output f"), "f: a folder; give the name of a file in it to --output");
   EXPECT_EQ(run("").code, 2);
   EXPECT_EQ(run("--help").code, 0);
+}
+
+TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
+  write_text_file(folder / "a.txt", "text text");
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --output data/notes/t.json").code, 0);
+  EXPECT_TRUE(fs::is_regular_file(folder / "data/notes/t.json"));
+  EXPECT_EQ(run("train --input none.txt --vocab-size 258 --output data/x/y/t.json").code, 2);
+  EXPECT_FALSE(fs::exists(folder / "data/x"));
+  expect_user_error(run("encode --tokenizer data/notes/t.json --input a.txt --output ''"),
+                    "--output is empty; give it a name");
 }
 
 TEST_F(TokenizeToolTest, SpecialTokensAsAsked) {
@@ -226,7 +237,7 @@ struct InterruptedToolTest : TokenizeToolTest {
   }
   std::vector<std::string> command(const std::string& output) const {
     return {program(), "encode",         "--tokenizer", "t.json",         "--input", "in",        "--output",
-            output,    "--shard-tokens", "100000",       "--val-fraction", "0.05",    "--threads", "2"};
+            output,    "--shard-tokens", "100000",      "--val-fraction", "0.05",    "--threads", "2"};
   }
   bool begun() const { return fs::exists(folder / "d" / "train_000000.bin"); }
   void expect_whole() {
