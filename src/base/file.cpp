@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -113,6 +115,14 @@ void write_fully(int fd, const char* data, int64_t bytes, int64_t position, cons
     bytes -= n;
     position += n;
   }
+}
+
+void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void flush_standard_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
 }
 
 std::string read_text_file(const std::filesystem::path& path) { return std::string(MappedFile(path).bytes()); }

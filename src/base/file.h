@@ -69,6 +69,11 @@ class FolderLock {
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
 
+// Lets a write beyond the limit on file sizes (ulimit -f) fail, which ends in a Failure, rather than kill the process.
+void ignore_file_size_signal();
+// Throws Failure with the system's reason when not all that was written to standard output got there.
+void flush_standard_output();
+
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
 // Makes a rename or a new entry in `directory` durable.

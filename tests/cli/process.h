@@ -86,7 +86,7 @@ class Process {
     open_as("stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
     open_as("stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
     if (options.largest_file > 0) {
-      ::signal(SIGXFSZ, SIG_IGN);  // write() then says so, as it does on a full disk
+      ::signal(SIGXFSZ, SIG_DFL);
       const rlimit limit{static_cast<rlim_t>(options.largest_file), static_cast<rlim_t>(options.largest_file)};
       setrlimit(RLIMIT_FSIZE, &limit);
     }

@@ -223,6 +223,21 @@ TEST_F(TokenizeToolTest, FullDiskIsExitCode1) {
   EXPECT_FALSE(fs::exists(folder / "d"));
 }
 
+TEST_F(TokenizeToolTest, FullStandardOutputIsExitCode1) {
+  prepare();
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").code, 0);
+  for (const char* command :
+       {"count --tokenizer t.json --input a.jsonl", "encode --tokenizer t.json --input a.jsonl --output e",
+        "train --input a.jsonl --vocab-size 257 --output u.json", "inspect d/train_000000.bin",
+        "decode --tokenizer t.json d/train_000000.bin", "--help"}) {
+    const int status = std::system(
+        ("cd '" + folder.path().string() + "' && '" + program() + "' " + command + " > /dev/full 2> err.log").c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << command;
+    EXPECT_EQ(read_text_file(folder / "err.log"),
+              "gptmoe-tokenize: standard output: cannot write: No space left on device\n");
+  }
+}
+
 struct InterruptedToolTest : TokenizeToolTest {
   // Every file is a batch, and every few of them a shard: long enough to be hit in the middle.
   void SetUp() override {

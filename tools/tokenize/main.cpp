@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/cores.h"
+#include "base/file.h"
 #include "commands.h"
 
 namespace {
@@ -147,6 +148,7 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
     app.exit(error);  // --help
   }
+  flush_standard_output();
   return code;
 }
 
@@ -157,7 +159,10 @@ int report(const std::exception& error, int code) {
 
 }  // namespace
 
-int main(int argc, char** argv) try { return run(argc, argv); } catch (const gptmoe::UserError& error) {
+int main(int argc, char** argv) try {
+  gptmoe::ignore_file_size_signal();
+  return run(argc, argv);
+} catch (const gptmoe::UserError& error) {
   return report(error, 2);
 } catch (const std::exception& error) {
   return report(error, 1);
