@@ -238,6 +238,39 @@ TEST_F(TokenizeToolTest, FullStandardOutputIsExitCode1) {
   }
 }
 
+TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
+  prepare();
+  fs::create_directory(folder / "sec");
+  fs::copy_file(folder / "t.json", folder / "sec/tokenizer.json");
+  write_text_file(folder / "closed.json", "{}");
+  write_text_file(folder / "closed.txt", "x");
+  for (const char* name : {"sec", "closed.json", "closed.txt"}) fs::permissions(folder / name, fs::perms::none);
+  fs::permissions(folder.path(), fs::perms(0755));
+  const auto as_nobody = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program());
+    return testing::run(folder.path(), arguments, {.as_nobody = true});
+  };
+  if (const int code = as_nobody({"--help"}).exit_code; code == 126 || code == 127)
+    GTEST_SKIP() << "the program cannot be run as another user";
+  const auto refuses = [&](const std::vector<std::string>& arguments, const std::string& line) {
+    const testing::ProcessResult result = as_nobody(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
+  };
+  const std::string unreadable = ": cannot open: Permission denied; make it readable or name another tokenizer";
+  refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json" + unreadable);
+  const std::string no_folder = ": cannot be made a folder: Permission denied; correct --output";
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec"},
+          "sec: cannot write there: Permission denied; correct --output");
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/x/t.json"}, "sec/x" + no_folder);
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/t.json"},
+          "sec: cannot write there: Permission denied; correct --output");
+  fs::permissions(folder / "sec", fs::perms::owner_all);
+}
+
 struct InterruptedToolTest : TokenizeToolTest {
   // Every file is a batch, and every few of them a shard: long enough to be hit in the middle.
   void SetUp() override {
