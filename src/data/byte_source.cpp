@@ -26,7 +26,7 @@ constexpr std::string_view kGzipMagic = "\x1F\x8B", kZstdMagic = "\x28\xB5\x2F\x
 class RawFile {
  public:
   explicit RawFile(const std::string& path) : name_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno));
+    if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno), "; make it readable or correct --input");
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd), owned_(false) {}
@@ -49,7 +49,8 @@ class RawFile {
     while (got < room) {
       const ssize_t n = ::read(fd_, to + got, room - got);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && got == 0) user_error(name_, ": cannot read: ", std::strerror(errno));
+      if (n < 0 && got == 0)
+        user_error(name_, ": cannot read: ", std::strerror(errno), "; mend the file or correct --input");
       if (n <= 0) break;  // an error after some bytes comes again at the next call
       got += static_cast<size_t>(n);
     }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "data/pretokenize.h"
 #include "data/utf8.h"
@@ -224,8 +225,8 @@ void DocumentReader::read_lines(TextBatch& batch) {
   position_.line += std::count(batch.bytes.begin(), batch.bytes.end(), '\n');
   if (long_line) {
     ++position_.line;
-    complain(batch, text(file.label, ": line ", position_.line, ": longer than ", limit,
-                         " bytes; raise --max-line-mib, or split the document"));
+    complain(batch, text(file.label, ": line ", position_.line, ": longer than ", plural(input_.max_line_bytes, "byte"),
+                         "; raise --max-line-mib, or split the document"));
     if (input_.skip_errors) position_.byte += file.drop_line();
   } else if (!file.fault.empty()) {
     complain(batch, std::exchange(file.fault, ""));
@@ -265,8 +266,8 @@ void DocumentReader::read_text(TextBatch& batch) {
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)
-    user_error("standard input: a document of more than ", batch_bytes_,
-               " bytes; write it to a file, which can be read twice");
+    user_error("standard input: a document of more than ", plural(batch_bytes_, "byte"),
+               "; write it to a file, which can be read twice");
   const auto source = open_source(input);
   std::string chunk(kChunk, '\0');
   uint64_t hash = hash_bytes({});

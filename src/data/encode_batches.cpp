@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/ordered_workers.h"
+#include "base/progress.h"
 #include "base/rng.h"
 
 namespace gptmoe {
@@ -81,8 +82,10 @@ void SkippedErrors::add(std::vector<std::string> errors) {
 
 void require_documents(int64_t count, const DocumentReader& documents, const SkippedErrors& skipped) {
   if (count > 0) return;
-  user_error("no document with text in it among ", documents.files().size(), " input files",
-             skipped.count > 0 ? text(" (", skipped.count, " errors skipped, the first: ", skipped.first[0], ")") : "",
+  user_error("no document with text in it among ", plural(std::ssize(documents.files()), "input file"),
+             skipped.count > 0
+                 ? text(" (", plural(skipped.count, "error"), " skipped, the first: ", skipped.first[0], ")")
+                 : "",
              "; check --input and --field");
 }
 

@@ -41,7 +41,8 @@ struct Found {
       }
     }
   } catch (const fs::filesystem_error& error) {
-    user_error(folder.string(), ": cannot list the folder: ", error.code().message());
+    user_error(folder.string(), ": cannot list the folder: ", error.code().message(),
+               "; make it readable, or leave it out with --on-error skip");
   }
 };
 
@@ -94,7 +95,7 @@ InputListing list_input_files(const std::vector<std::string>& inputs) {
     } else if (kind == fs::file_type::not_found) {
       add_pattern(input, listing);
     } else if (kind == fs::file_type::none) {
-      user_error(input, ": cannot open: ", error.message());
+      user_error(input, ": cannot open: ", error.message(), "; make it readable or correct --input");
     } else if (text_format(input)) {
       listing.files.push_back(input_file(input));
     } else {

@@ -185,8 +185,11 @@ Manifest read_manifest(const fs::path& folder) {
   std::string why;
   try {
     return parse(json::parse(read_text_file(path)));
+  } catch (const json::parse_error& error) {
+    why = text("byte ", error.byte, ": not valid JSON");
   } catch (const json::exception& error) {
     why = error.what();
+    why.erase(0, why.find("] ") + 2);  // the library's name of the exception
   } catch (const std::out_of_range& error) {
     why = error.what();
   }

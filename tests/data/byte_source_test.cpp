@@ -90,10 +90,10 @@ TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
 TEST_F(ByteSourceTest, NoFileNoSource) {
   const std::string none = (folder / "none").string();
   EXPECT_EQ(error_of([&] { open_byte_source(none, Compression::none); }),
-            none + ": cannot open: No such file or directory");
+            none + ": cannot open: No such file or directory; make it readable or correct --input");
   const std::string directory = folder.path().string();
   EXPECT_EQ(read_all(*open_byte_source(directory, Compression::gzip)).error,
-            directory + ": cannot read: Is a directory");
+            directory + ": cannot read: Is a directory; mend the file or correct --input");
 }
 
 TEST_F(ByteSourceTest, FilesOfAnotherKind) {

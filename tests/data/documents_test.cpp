@@ -312,7 +312,7 @@ TEST_F(DocumentsTest, TextThatCannotBeCut) {
 
 TEST_F(DocumentsTest, FilesThatCannotBeRead) {
   const std::string gone = write("a.txt", "x"), end = write("z.txt", "end");
-  const std::string complaint = gone + ": cannot open: No such file or directory";
+  const std::string complaint = gone + ": cannot open: No such file or directory; make it readable or correct --input";
   for (const bool skip : {false, true}) {
     write("a.txt", "x");
     DocumentReader reader({.paths = {gone, end}, .skip_errors = skip});

@@ -154,9 +154,11 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
     const std::string line = refusal(bad);
     expect_contains(line, (folder / "manifest.json").string() + ": not a manifest of this gptmoe-tokenize (");
     expect_contains(line, "choose another --output, or remove " + folder.path().string());
+    EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }
   write_text_file(folder / "manifest.json", "{\"format\": ");
-  expect_contains(error_of([&] { read_manifest(folder.path()); }), "not a manifest");
+  expect_contains(error_of([&] { read_manifest(folder.path()); }),
+                  "not a manifest of this gptmoe-tokenize (byte 12: not valid JSON); choose");
 }
 
 TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {

@@ -107,7 +107,7 @@ TEST_F(TokenizeToolTest, CountSaysWhatEncodeWould) {
   EXPECT_FALSE(fs::exists(folder / "manifest.json"));
   write_text_file(folder / "empty.jsonl", "\n");
   expect_user_error(run("count --tokenizer t.json --input empty.jsonl"),
-                    "no document with text in it among 1 input files; check --input and --field");
+                    "no document with text in it among 1 input file; check --input and --field");
 }
 
 TEST_F(TokenizeToolTest, DamagedLinesStopOrAreSkipped) {
@@ -211,6 +211,9 @@ TEST_F(TokenizeToolTest, ShardOfAnotherTokenizer) {
       "s.bin: token 1 has id 50000, unknown to this tokenizer of 257 entries; give the tokenizer that wrote the shard";
   expect_user_error(run("decode --tokenizer t.json s.bin"), line);
   expect_user_error(run("inspect s.bin --tokenizer t.json"), line);
+  const std::string missing = "nope.bin: cannot open: No such file or directory; name a shard that can be read";
+  expect_user_error(run("inspect nope.bin"), missing);
+  expect_user_error(run("decode nope.bin --tokenizer t.json"), missing);
 }
 
 TEST_F(TokenizeToolTest, FullDiskIsExitCode1) {

@@ -79,7 +79,7 @@ int decode_command(const TokenizerChoice& choice, const std::vector<std::string>
   std::vector<Shard> shards;
   shards.reserve(paths.size());
   int64_t tokens = 0, bytes = 0;
-  for (const std::string& path : paths) tokens += shards.emplace_back(path).size();
+  for (const std::string& path : paths) tokens += shards.emplace_back(open_shard(path)).size();
 
   std::optional<DocumentLines> lines;
   if (json_lines) lines.emplace(tokenizer, shards);
