@@ -183,6 +183,9 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run(train + "--output ''"), "--output is empty; name the tokenizer.json to write");
   fs::create_directory(folder / "f");
   expect_user_error(run(train + "--output f"), "f: a folder; give the name of a file in it to --output");
+  for (const char* option : {"--pattern", "--end-of-text"})
+    expect_user_error(run("inspect s.bin " + std::string(option) + " gpt2"),
+                      std::string(option) + " requires --tokenizer; see gptmoe-tokenize --help");
   EXPECT_EQ(run("").code, 2);
   EXPECT_EQ(run("--help").code, 0);
 }

@@ -64,12 +64,17 @@ void add_text_options(CLI::App* command, Arguments& arguments) {
 }
 
 CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
-  command->add_option("--pattern", arguments.pattern,
-                      "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()));
-  command->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
-                      "The token that ends documents, where it has no usual name");
-  return command->add_option("--tokenizer", arguments.tokenizer,
-                             "tokenizer.json, vocab.json, a rank file or a folder with one of them");
+  auto* tokenizer = command->add_option("--tokenizer", arguments.tokenizer,
+                                        "tokenizer.json, vocab.json, a rank file or a folder with one of them");
+  command
+      ->add_option("--pattern", arguments.pattern,
+                   "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()))
+      ->needs(tokenizer);
+  command
+      ->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
+                   "The token that ends documents, where it has no usual name")
+      ->needs(tokenizer);
+  return tokenizer;
 }
 
 void add_train(CLI::App& app, Arguments& arguments, int& code) {
