@@ -75,12 +75,6 @@ void AtomicFile::flush_buffer() {
   buffer_.clear();
 }
 
-void AtomicFile::write_at(int64_t position, const void* data, int64_t bytes) {
-  GPTMOE_CHECK(position >= 0 && bytes >= 0 && position <= written_ - bytes);
-  flush_buffer();
-  write_fully(fd_, static_cast<const char*>(data), bytes, position, path_);
-}
-
 void AtomicFile::commit() {
   flush_buffer();
   if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));

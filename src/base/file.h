@@ -38,9 +38,6 @@ class AtomicFile {
 
   void write(const void* data, int64_t bytes);
   void write(std::string_view bytes) { write(bytes.data(), static_cast<int64_t>(bytes.size())); }
-  // Overwrites bytes at an earlier position (a header whose count is known at the end).
-  void write_at(int64_t position, const void* data, int64_t bytes);
-  int64_t written() const { return written_; }
   void commit();
 
  private:

@@ -203,17 +203,25 @@ size_t DocumentReader::first_target() const {
   return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
 }
 
+// Reads until find(text, from) has a place in text[from..) where the batch may end, the file has ended or the text is
+// longer than a line may be. Returns the place or 0.
+size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t from)) {
+  const auto limit = static_cast<size_t>(input_.max_line_bytes);
+  size_t found = 0, searched = 0;
+  for (size_t target = first_target(); found == 0; target = std::min(2 * target, limit + 1)) {
+    open_->fill(target);
+    found = find(open_->ahead, searched);
+    if (open_->ended || open_->ahead.size() > limit) break;
+    searched = open_->ahead.size();
+  }
+  return found;
+}
+
 // Whole lines, then at most one that is left out.
 void DocumentReader::read_lines(TextBatch& batch) {
   OpenFile& file = *open_;
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
-  size_t whole = 0, searched = 0;
-  for (size_t target = first_target(); whole == 0; target = std::min(2 * target, limit + 1)) {
-    file.fill(target);
-    whole = after_last_newline(file.ahead, searched);
-    if (file.ended || file.ahead.size() > limit) break;
-    searched = file.ahead.size();
-  }
+  size_t whole = read_until(after_last_newline);
   if (file.ended && file.fault.empty()) whole = file.ahead.size();
   std::optional<size_t> long_line;
   if (whole > limit) long_line = find_long_line(std::string_view(file.ahead).substr(0, whole), limit);
@@ -237,14 +245,7 @@ void DocumentReader::read_lines(TextBatch& batch) {
 void DocumentReader::read_text(TextBatch& batch) {
   OpenFile& file = *open_;
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
-  size_t cut = 0, searched = 0;
-  for (size_t target = first_target(); cut == 0; target = std::min(2 * target, limit + 1)) {
-    file.fill(target);
-    if (file.ended) break;
-    cut = last_cut(file.ahead, searched);
-    if (file.ahead.size() > limit) break;
-    searched = file.ahead.size();
-  }
+  const size_t cut = read_until(last_cut);
   batch.begins_document = position_.byte == 0;
   if (!file.ended && cut == 0) {
     complain(batch, text(file.label, ": byte ", position_.byte, ": no letter before a space or newline within ", limit,

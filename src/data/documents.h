@@ -85,6 +85,7 @@ class DocumentReader {
   struct OpenFile;
   void open_file(TextBatch& batch);
   void close_file();
+  size_t read_until(size_t (*find)(std::string_view text, size_t from));
   void read_lines(TextBatch& batch);
   void read_text(TextBatch& batch);
   uint64_t hash_text() const;
