@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "data/nfc.h"
 #include "data/pretokenize.h"
 #include "data/utf8.h"
 
@@ -39,21 +40,28 @@ std::optional<size_t> find_long_line(std::string_view lines, size_t limit) {
   return std::nullopt;
 }
 
-// Whether the code point before text[at], at > 0, is a letter or a number.
+// Whether the code point before text[at], at > 0, is a letter or a number, and stays one in NFC: some letters of Indic
+// scripts become a letter and a mark.
 bool word_ends(std::string_view text, size_t at) {
   size_t begin = at - 1;
   while (begin > 0 && at - begin < 4 && (text[begin] & 0xC0) == 0x80) --begin;
   const CodePoint last = read_code_point(text.substr(0, at), begin);
   if (last.value == kMalformed || begin + static_cast<size_t>(last.bytes) != at) return false;
+  if (!is_surely_nfc(text.substr(begin, at - begin))) return false;
   const CharClass kind = char_class(last.value);
   return kind == CharClass::letter || kind == CharClass::number;
 }
 
-// The last place in text[from..] where a piece may end, or 0: no split pattern has a word that goes on from a letter or
-// a number to a space or a newline, nor one whose cut there depends on what precedes the space.
+// The last place in text[from..) where a piece may end, or 0: between a letter or a number and what begins_cut() names.
+//
+// That is a border of words in every split pattern, and splitting starts afresh there: no pattern has a word that goes
+// on from a letter or a number to any of them, none looks behind a word's begin, and the white space that looks ahead
+// would have to come before the cut. In NFC the marks are starters (class 0) without a canonical decomposition that
+// compose with nothing, as space and newline are, so that the text before and the text from there are brought to it
+// apart.
 size_t last_cut(std::string_view text, size_t from) {
   for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
-    if ((text[at] == ' ' || text[at] == '\n') && word_ends(text, at)) return at;
+    if (begins_cut(text.substr(at)) && word_ends(text, at)) return at;
   return 0;
 }
 
@@ -212,7 +220,7 @@ size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t f
     open_->fill(target);
     found = find(open_->ahead, searched);
     if (open_->ended || open_->ahead.size() > limit) break;
-    searched = open_->ahead.size();
+    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // a mark may have been read in part
   }
   return found;
 }
@@ -248,8 +256,10 @@ void DocumentReader::read_text(TextBatch& batch) {
   const size_t cut = read_until(last_cut);
   batch.begins_document = position_.byte == 0;
   if (!file.ended && cut == 0) {
-    complain(batch, text(file.label, ": byte ", position_.byte, ": no letter before a space or newline within ", limit,
-                         " bytes, so the text cannot be read in pieces; raise --max-line-mib"));
+    complain(
+        batch,
+        text(file.label, ": byte ", position_.byte, ": no letter before a space, a newline, \u3002 or \uFF0C within ",
+             plural(input_.max_line_bytes, "byte"), ", so the text cannot be read in pieces; raise --max-line-mib"));
     file.ahead.resize(limit);
     file.ended = true;
   }

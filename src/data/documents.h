@@ -33,6 +33,13 @@ struct TextInput {
 // Room that a batch keeps behind its bytes, so that the JSON parser may read past a line's end without a copy.
 constexpr size_t kTextPadding = 64;
 
+// Whether a piece of a .txt may end before `text`, where a letter or a number precedes it: at a space, a newline, an
+// ideographic full stop or a fullwidth comma. Chinese may have no white space for many pages.
+inline bool begins_cut(std::string_view text) {
+  return text.starts_with(' ') || text.starts_with('\n') || text.starts_with("\u3002") || text.starts_with("\uFF0C");
+}
+constexpr size_t kCutBytes = 3;  // that the answer depends on
+
 // Where a reader stands between two batches.
 struct InputPosition {
   int64_t file = 0;  // index in DocumentReader::files()
@@ -68,7 +75,7 @@ class DocumentReader {
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a digit with a space or newline to follow. Throws UserError naming file and line or byte:
+  // after a letter or a number with begins_cut() to follow. Throws UserError naming file and line or byte:
   // unreadable, damaged compression, a line longer than max_line_bytes; what is good before that comes first. With
   // skip_errors the batch carries the message instead and the reader goes on with the next line, or with the next file
   // where the damage has no end: the lines of a .jsonl before it then count, and the bytes of a .txt.
