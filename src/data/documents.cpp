@@ -127,9 +127,10 @@ struct DocumentReader::OpenFile {
 DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
     : input_(std::move(input)), batch_bytes_(batch_bytes) {
   GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
-  InputListing listing = list_input_files(input_.paths);
+  InputListing listing = list_input_files(input_.paths, input_.skip_errors);
   files_ = std::move(listing.files);
   ignored_ = listing.ignored;
+  listing_errors_ = std::move(listing.errors);
   for (const InputFile& file : files_) bytes_total_ += file.bytes;
 }
 
@@ -143,6 +144,7 @@ void DocumentReader::seek(const InputPosition& position) {
     if (file.path == kStandardInput) user_error("standard input cannot be read from its middle; write it to a file");
   open_.reset();
   failure_.clear();
+  if (position.file > 0 || position.byte > 0) listing_errors_.clear();
   position_ = position;
   bytes_closed_ = 0;
   for (int64_t i = 0; i < position.file; ++i) bytes_closed_ += files_[static_cast<size_t>(i)].bytes;
@@ -163,6 +165,10 @@ std::optional<TextBatch> DocumentReader::next() {
       if (open_->ended && open_->ahead.empty() && open_->fault.empty()) close_file();
     }
     batch.end = position_;
+    // With the first batch, so that a reader that goes on later does not tell them again.
+    const bool last = position_.file == std::ssize(files_);
+    if (!batch.bytes.empty() || !batch.errors.empty() || last)
+      for (std::string& error : std::exchange(listing_errors_, {})) batch.errors.push_back(std::move(error));
     if (!batch.bytes.empty() || !batch.errors.empty()) return batch;
   }
   return std::nullopt;

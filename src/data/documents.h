@@ -103,6 +103,7 @@ class DocumentReader {
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
   int64_t bytes_total_ = 0, ignored_ = 0;
+  std::vector<std::string> listing_errors_;  // to be told
   bool hash_long_documents_ = false;
 
   InputPosition position_;          // of the next batch

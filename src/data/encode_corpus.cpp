@@ -37,6 +37,7 @@ EncodeIdentity identity_of(const DocumentReader& documents, const Tokenizer& tok
   identity.shard_tokens = options.shard_tokens;
   identity.field = documents.input().field;
   identity.inputs = documents.files();
+  for (InputFile& file : identity.inputs) file.path = fs::path(file.path).lexically_normal().string();
   return identity;
 }
 

@@ -238,6 +238,16 @@ TEST_F(EncodeResumeTest, AnotherContentOfTheSameSizeIsRefused) {
         "begun with input file 2 " + inputs[1] + " of " + grouped_digits(std::ssize(text)) + " bytes, last changed ");
 }
 
+TEST_F(EncodeResumeTest, AnotherSpellingOfAPathIsTheSameInput) {
+  EncodeOptions job = options("out");
+  run_for(6, job);
+  inputs[0] = (folder / "./a.jsonl").string();
+  inputs[2] = (folder.path() / "x" / ".." / "c.jsonl").string();
+  fs::create_directory(folder / "x");
+  EXPECT_TRUE(run_for(-1, job));
+  expect_same_files(job.output, folder / "whole");
+}
+
 TEST_F(EncodeResumeTest, AMissingOrShortenedShardIsRefused) {
   run_for(13, options("out"));
   const fs::path shard = folder / "out" / "train_000000.bin";

@@ -274,7 +274,23 @@ TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
   refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/x/t.json"}, "sec/x" + no_folder);
   refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/t.json"},
           "sec: cannot write there: Permission denied; correct --output");
-  fs::permissions(folder / "sec", fs::perms::owner_all);
+  fs::create_directories(folder / "in/closed");
+  write_text_file(folder / "in/a.txt", "abba");
+  write_text_file(folder / "in/closed/b.txt", "abba");
+  fs::permissions(folder / "in/closed", fs::perms::none);
+  refuses(
+      {"count", "--tokenizer", "t.json", "--input", "in"},
+      "in/closed: cannot list the folder: Permission denied; make it readable, or leave it out with --on-error skip");
+  refuses({"count", "--tokenizer", "t.json", "--input", "in/closed", "--on-error", "skip"},
+          "in/closed: cannot list the folder: Permission denied; make it readable or correct --input");
+  refuses({"count", "--tokenizer", "t.json", "--input", "closed.txt"},
+          "closed.txt: cannot open: Permission denied; make it readable or correct --input");
+  const testing::ProcessResult skipped =
+      as_nobody({"count", "--tokenizer", "t.json", "--input", "in", "--on-error", "skip"});
+  EXPECT_EQ(skipped.exit_code, 0) << skipped.err;
+  expect_contains(skipped.out, "1 document, 4 bytes of text");
+  expect_contains(skipped.out, "; 1 error skipped, the first: in/closed: cannot list the folder: Permission denied\n");
+  for (const char* name : {"sec", "in/closed"}) fs::permissions(folder / name, fs::perms::owner_all);
 }
 
 struct InterruptedToolTest : TokenizeToolTest {
