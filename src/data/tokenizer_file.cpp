@@ -30,7 +30,7 @@ bool is_rank_file(const fs::path& path) { return path.extension() == ".tiktoken"
 }
 
 // Throws UserError where the system does not let us know.
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code error;
   const fs::file_type type = fs::status(path, error).type();
   if (type == fs::file_type::none) cannot_open(path, error.message());
@@ -40,7 +40,7 @@ bool exists(const fs::path& path) {
 // The file that stands for the layout in a folder.
 fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt"})
-    if (exists(folder / name)) return folder / name;
+    if (is_there(folder / name)) return folder / name;
   std::vector<fs::path> rank_files;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
@@ -57,7 +57,7 @@ fs::path find_in(const fs::path& folder) {
 Vocabulary read_pair(const fs::path& path) {
   const fs::path vocab = path.parent_path() / "vocab.json", merges = path.parent_path() / "merges.txt";
   for (const fs::path& file : {vocab, merges})
-    if (!exists(file))
+    if (!is_there(file))
       user_error(file.string(), ": missing; GPT-2's tokenizer is vocab.json and merges.txt in one folder");
   return read_gpt2_files(vocab, merges);
 }
@@ -131,7 +131,7 @@ class EndOfText {
 }  // namespace
 
 Tokenizer load_tokenizer(const fs::path& path, const TokenizerOptions& options) {
-  if (!exists(path)) user_error(path.string(), ": no such file or folder; ", kLayouts);
+  if (!is_there(path)) user_error(path.string(), ": no such file or folder; ", kLayouts);
   const fs::path file = fs::is_directory(path) ? find_in(path) : path;
   if (access(file.c_str(), R_OK) != 0) cannot_open(file, std::strerror(errno));
   Vocabulary vocabulary = read_vocabulary(file, options.pattern);
