@@ -244,5 +244,16 @@ TEST_F(EncodeCorpusTest, ATokenOfSeveralWordsNeedsWholeDocuments) {
   EXPECT_EQ(encode_corpus(whole, joining, {.output = output}).documents(), 1);
 }
 
+TEST(BatchWeight, NothingIsReadBesideALineOfSeveralMiB) {
+  TextBatch batch;
+  batch.bytes.assign(size_t{1} << 20, 'x');
+  EXPECT_LT(batch_weight(batch), kBytesInFlight / 15);
+  batch.bytes.assign(size_t{4} << 20, 'x');
+  EXPECT_GT(batch_weight(batch), kBytesInFlight);
+  batch.bytes.clear();
+  batch.errors.assign(100, "an error");
+  EXPECT_GT(batch_weight(batch), 0);
+}
+
 }  // namespace
 }  // namespace gptmoe
