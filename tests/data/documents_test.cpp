@@ -158,10 +158,10 @@ TEST_F(DocumentsTest, LongTextsComeInPieces) {
 
 TEST_F(DocumentsTest, PiecesEndAfterLettersOfAnyScript) {
   std::string text;
-  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x82\n";  // two ideographs, a full stop
-  text += "\xE6\x96\x87\n\xE3\x80\x82\xE6\x96\x87";
+  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x81\n";  // two ideographs, a mark
+  text += "\xE6\x96\x87\n\xE3\x80\x81\xE6\x96\x87";
   const int64_t cut = std::ssize(text);
-  for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x82\n";
+  for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x81\n";
   write("a.txt", text);
   const Reading pieces = read(at("a.txt"), 10);
   EXPECT_TRUE(pieces.documents == Texts{text});

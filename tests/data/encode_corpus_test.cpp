@@ -180,11 +180,11 @@ TEST_F(EncodeCorpusTest, OldShardsAreNotMixedIn) {
 TEST_F(EncodeCorpusTest, InputWithoutTextLeavesNothing) {
   write_text_file(folder / "in.jsonl", "\n{\"text\": \"\"}\n");
   expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }),
-                  "no document with text in it among 1 input files; check --input and --field");
+                  "no document with text in it among 1 input file; check --input and --field");
   output = folder / "deep" / "er";
   skip_errors = true;
   write_text_file(folder / "in.jsonl", "{broken\n");
-  expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }), "(1 errors skipped, the first: ");
+  expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }), "(1 error skipped, the first: ");
   EXPECT_FALSE(std::filesystem::exists(folder / "deep"));
 }
 
