@@ -24,7 +24,7 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 struct AddedToken {
   int32_t id;
   bool special;
-  bool normalized = false;
+  bool normalized = false;  // where Vocabulary::nfc, its bytes are in NFC
 };
 
 constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds what a damaged file can allocate
