@@ -408,9 +408,33 @@ TEST_F(TokenizerFileTest, DamagedPairs) {
   broken = vocab;
   broken.erase("a");
   expect_contains(error_with(broken, ""), vocab_name + ": no token for byte 97");
+  for (const char* line : {"h e</w>", "e </w>"})
+    expect_contains(error_with(vocab, "h e\n" + std::string(line) + "\n"),
+                    merges_name + ": line 2: merges to ends of words, \"</w>\", are not supported");
   broken = vocab;
   broken["<|endoftext|>"] = 5;
   expect_contains(error_with(broken, ""), vocab_name + ": id 5 is given twice");
+}
+
+// Others' pairs look the same, but their text is split or normalized otherwise.
+TEST_F(TokenizerFileTest, PairsMustBeGpt2s) {
+  write_text_file(folder / "vocab.json", file["model"]["vocab"].dump());
+  write_text_file(folder / "merges.txt", "h e\nt he\n");
+  const std::string name = (folder / "tokenizer_config.json").string() + ": ";
+  const auto error_with = [&](const json& config) {
+    write_text_file(folder / "tokenizer_config.json", config.dump());
+    return error_of([&] { load_tokenizer(folder.path()); });
+  };
+  for (const char* known : {"GPT2Tokenizer", "GPT2TokenizerFast"})
+    EXPECT_EQ(error_with({{"tokenizer_class", known}, {"add_prefix_space", false}}), "no error");
+  EXPECT_EQ(error_with({{"model_max_length", 1024}}), "no error");
+  EXPECT_EQ(error_with({{"tokenizer_class", "Qwen2Tokenizer"}}),
+            name +
+                "tokenizer_class: \"Qwen2Tokenizer\" is not supported; vocab.json and merges.txt are read as "
+                "GPT-2's, use a tokenizer.json");
+  expect_contains(error_with({{"tokenizer_class", 7}}), name + "tokenizer_class: 7 is not supported");
+  expect_contains(error_with({{"add_prefix_space", true}}), name + "add_prefix_space: true is not supported");
+  expect_contains(error_with(json::array()), name + "expected a JSON object");
 }
 
 }  // namespace
