@@ -65,7 +65,7 @@ class EndOfText {
   void choose(const std::string& wanted) {
     std::optional<int32_t> id = find(wanted);
     if (wanted.empty())
-      for (const std::string_view name : {kEndOfText, std::string_view("<|end_of_text|>"), std::string_view("</s>")})
+      for (const std::string_view name : kEndOfTextNames)
         if (!id) id = find(name);
     if (!wanted.empty() && !id) user_error(path_.string(), ": no token ", in_quotes(wanted), " ", candidates());
     vocabulary_.end_of_text = id;
