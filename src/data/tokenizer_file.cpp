@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "data/gpt2_files.h"
 #include "data/json_source.h"
 #include "data/rank_file.h"
@@ -54,6 +55,17 @@ fs::path find_in(const fs::path& folder) {
   return rank_files[0];
 }
 
+// SentencePiece writes a protobuf message: a field 1, the first token, in whose length or score bytes are that no rank
+// file has.
+void refuse_sentencepiece(const fs::path& path) {
+  const MappedFile file(path);
+  const std::string_view start = file.bytes().substr(0, 32);
+  const auto in_no_text = [](char byte) { return byte >= 0 && byte < ' ' && byte != '\r' && byte != '\n'; };
+  if (start.starts_with('\n') && std::ranges::any_of(start, in_no_text))
+    user_error(path.string(),
+               ": a SentencePiece model, which is not supported; use a tokenizer of byte-level BPE: ", kLayouts);
+}
+
 Vocabulary read_pair(const fs::path& path) {
   const fs::path vocab = path.parent_path() / "vocab.json", merges = path.parent_path() / "merges.txt";
   for (const fs::path& file : {vocab, merges})
@@ -64,6 +76,7 @@ Vocabulary read_pair(const fs::path& path) {
 
 Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPattern>& pattern) {
   if (is_rank_file(path)) {
+    refuse_sentencepiece(path);
     if (!pattern)
       user_error(path.string(), ": a rank file does not say how text is split into words; give --pattern ",
                  split_pattern_names());
@@ -84,7 +97,7 @@ class EndOfText {
   void choose(const std::string& wanted) {
     std::optional<int32_t> id = find(wanted);
     if (wanted.empty())
-      for (const std::string_view name : {kEndOfText, std::string_view("<|end_of_text|>"), std::string_view("</s>")})
+      for (const std::string_view name : kEndOfTextNames)
         if (!id) id = find(name);
     if (!wanted.empty() && !id) user_error(path_.string(), ": no token ", in_quotes(wanted), " ", candidates());
     vocabulary_.end_of_text = id;

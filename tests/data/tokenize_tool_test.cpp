@@ -175,6 +175,9 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   const std::string train = "train --input a.txt --vocab-size 258 ";
   expect_user_error(run(train + "--output t.json --pattern gpt3"),
                     "--pattern gpt3: give gpt2, llama3, cl100k or qwen2");
+  expect_user_error(
+      run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
+      "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
   expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
@@ -202,8 +205,8 @@ TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
 
 TEST_F(TokenizeToolTest, SpecialTokensAsAsked) {
   write_text_file(folder / "a.txt", "text text");
-  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '</s>' '<pad>' --output t.json").code, 0);
-  EXPECT_EQ(run("encode --tokenizer t.json --end-of-text '</s>' --input a.txt --output d").code, 0);
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '<s>' '</s>' --output t.json").code, 0);
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.txt --output d").code, 0);
   EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "text text</s>");
 }
 

@@ -86,7 +86,9 @@ void add_train(CLI::App& app, Arguments& arguments, int& code) {
   train->add_option("--pattern", arguments.pattern,
                     "How text is cut into words: " + std::string(split_pattern_names()) + " [gpt2]");
   train->add_option("--special", arguments.special,
-                    "Special tokens; the first ends documents [" + std::string(kEndOfText) + "]");
+                    "Special tokens; <|endoftext|>, else <|end_of_text|>, else </s> ends documents, one of them must "
+                    "be there [" +
+                        std::string(kEndOfText) + "]");
   train->callback([&] {
     TrainOptions options;
     options.vocab_size = arguments.vocab_size;
