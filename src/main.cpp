@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/openmp_wait.h"
 #include "cli/commands.h"
 #include "config/json_section.h"
@@ -27,13 +28,14 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, const st
 
 int main(int argc, char** argv) {
   gptmoe::limit_openmp_spinning(argv);
+  gptmoe::ignore_file_size_signal();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
   app.set_version_flag("--version", GPTMOE_VERSION);
   gptmoe::add_commands(app);
   try {
     app.parse(argc, argv);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw gptmoe::Failure("cannot write to standard output");
+    gptmoe::flush_standard_output();
     return 0;
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -73,12 +75,6 @@ void AtomicFile::flush_buffer() {
   buffer_.clear();
 }
 
-void AtomicFile::write_at(int64_t position, const void* data, int64_t bytes) {
-  GPTMOE_CHECK(position >= 0 && bytes >= 0 && position <= written_ - bytes);
-  flush_buffer();
-  write_fully(fd_, static_cast<const char*>(data), bytes, position, path_);
-}
-
 void AtomicFile::commit() {
   flush_buffer();
   if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));
@@ -113,6 +109,14 @@ void write_fully(int fd, const char* data, int64_t bytes, int64_t position, cons
     bytes -= n;
     position += n;
   }
+}
+
+void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
+
+void flush_standard_output() {
+  errno = 0;
+  if (std::fflush(stdout) != 0 || std::ferror(stdout))
+    throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
 }
 
 std::string read_text_file(const std::filesystem::path& path) { return std::string(MappedFile(path).bytes()); }

@@ -38,9 +38,6 @@ class AtomicFile {
 
   void write(const void* data, int64_t bytes);
   void write(std::string_view bytes) { write(bytes.data(), static_cast<int64_t>(bytes.size())); }
-  // Overwrites bytes at an earlier position (a header whose count is known at the end).
-  void write_at(int64_t position, const void* data, int64_t bytes);
-  int64_t written() const { return written_; }
   void commit();
 
  private:
@@ -68,6 +65,11 @@ class FolderLock {
 
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
+
+// Lets a write beyond the limit on file sizes (ulimit -f) fail, which ends in a Failure, rather than kill the process.
+void ignore_file_size_signal();
+// Throws Failure with the system's reason when not all that was written to standard output got there.
+void flush_standard_output();
 
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);

@@ -91,4 +91,8 @@ std::string grouped_digits(int64_t value) {
   return digits;
 }
 
+std::string plural(int64_t count, const std::string& noun) {
+  return grouped_digits(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
 }  // namespace gptmoe

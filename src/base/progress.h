@@ -52,5 +52,7 @@ std::string binary_bytes(int64_t bytes);
 std::string clock_time(double seconds);
 // "12,345,678".
 std::string grouped_digits(int64_t value);
+// "1 document", "2,000 documents".
+std::string plural(int64_t count, const std::string& noun);
 
 }  // namespace gptmoe

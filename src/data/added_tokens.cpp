@@ -2,21 +2,24 @@
 
 #include <algorithm>
 
+#include "data/documents.h"
+
 namespace gptmoe {
 namespace {
 
-// A letter or digit, or a byte of a character that may be one, ahead of white space where DocumentReader may cut.
-bool is_cut(char before, char after) {
+// A letter or digit, or a byte of a character that may be one, ahead of what DocumentReader may cut at.
+bool is_cut(std::string_view text, size_t at) {
+  const char before = text[at - 1];
   const bool word = (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') ||
                     (before >= 'a' && before <= 'z') || (before & 0x80) != 0;
-  return word && (after == ' ' || after == '\n');
+  return word && begins_cut(text.substr(at));
 }
 
 }  // namespace
 
 void AddedTokens::add(std::string text, int32_t id) {
   empty_ = false;
-  for (size_t i = 0; i + 1 < text.size(); ++i) spans_cuts_ |= is_cut(text[i], text[i + 1]);
+  for (size_t at = 1; at < text.size(); ++at) spans_cuts_ |= is_cut(text, at);
   auto& group = by_first_byte_[static_cast<unsigned char>(text.at(0))];
   const auto shorter =
       std::find_if(group.begin(), group.end(), [&](const auto& other) { return other.first.size() < text.size(); });

@@ -22,7 +22,7 @@ class AddedTokens {
   // The leftmost match in text[from..), the longest of those; {text.size(), 0, -1} when there is none.
   Match find(std::string_view text, size_t from) const;
 
-  // Whether some token contains a letter or digit with a space or newline to follow, where DocumentReader cuts texts.
+  // Whether some token contains a letter or digit with begins_cut() to follow, where DocumentReader cuts texts.
   bool spans_cuts() const { return spans_cuts_; }
 
  private:

@@ -4,13 +4,29 @@
 #include <array>
 #include <limits>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
 #include "data/byte_alphabet.h"
+#include "data/json_source.h"
 #include "data/pair_merger.h"
+#include "data/utf8.h"
 
 namespace gptmoe {
+namespace {
+
+// Nothing where it can be one.
+std::string_view why_not_special(const std::string& token) {
+  if (token.size() < 2) return "it is empty or a single byte";
+  if (find_malformed(token) != std::string_view::npos) return "it is not valid UTF-8, and tokenizer.json must be";
+  if (const auto bytes = from_byte_names(token); bytes && bytes->size() == 1)
+    return "tokenizer.json writes a byte like that";
+  return "";
+}
+
+}  // namespace
+
 BpeTrainer::BpeTrainer(SplitPattern pattern, int64_t max_letters) : pattern_(pattern), max_letters_(max_letters) {
   GPTMOE_CHECK(max_letters > 0 && max_letters <= std::numeric_limits<int32_t>::max());
 }
@@ -28,9 +44,13 @@ void BpeTrainer::add(const WordCounts& batch) {
 
 void BpeTrainer::check(int64_t vocab_size, const std::vector<std::string>& special_tokens) {
   std::set<std::string_view> seen;
-  for (const std::string& special : special_tokens)
-    if (special.size() < 2 || !seen.insert(special).second)
-      user_error("\"", special, "\" cannot be a special token: it is empty, a single byte or given twice");
+  for (const std::string& special : special_tokens) {
+    const std::string_view why = seen.insert(special).second ? why_not_special(special) : "it is given twice";
+    if (!why.empty()) user_error(in_quotes(special), " cannot be a special token: ", why);
+  }
+  if (std::ranges::find_first_of(kEndOfTextNames, seen) == kEndOfTextNames.end())
+    user_error("none of the special tokens can end documents; give ", kEndOfTextNames[0], ", ", kEndOfTextNames[1],
+               " or ", kEndOfTextNames[2], " among them");
   const int64_t fixed = 256 + std::ssize(special_tokens);
   if (vocab_size < fixed || vocab_size > kMaxVocabSize)
     user_error("a vocabulary of ", vocab_size, " entries cannot be trained; give at least ", fixed, " (256 bytes, ",
@@ -48,23 +68,27 @@ Tokenizer BpeTrainer::train(int64_t vocab_size, const std::vector<std::string>& 
     byte_ids[byte] = static_cast<int32_t>(tokens.size());
     tokens.emplace_back(1, static_cast<char>(byte));
   }
+  std::unordered_set<std::string> not_learnt(special_tokens.begin(), special_tokens.end());
+  for (const std::string& special : special_tokens)
+    if (auto named = from_byte_names(special)) not_learnt.insert(std::move(*named));
   PairMerger merger(counts_, byte_ids);
   while (std::ssize(tokens) + std::ssize(special_tokens) < vocab_size) {
     const auto pair = merger.take_best();
     if (!pair) break;
     std::string bytes = tokens[static_cast<size_t>(pair->left)] + tokens[static_cast<size_t>(pair->right)];
-    if (std::find(special_tokens.begin(), special_tokens.end(), bytes) != special_tokens.end()) continue;
+    if (not_learnt.contains(bytes)) continue;
     const auto result = static_cast<int32_t>(tokens.size());
     merger.merge(*pair, result);
     tokens.push_back(std::move(bytes));
     vocabulary.merges.push_back({pair->left, pair->right, result, static_cast<int32_t>(vocabulary.merges.size())});
     if (progress) progress(std::ssize(tokens));
   }
+  const auto end_of_text = std::ranges::find_first_of(kEndOfTextNames, special_tokens);
   for (const std::string& special : special_tokens) {
     const auto id = static_cast<int32_t>(tokens.size());
     tokens.push_back(special);
     vocabulary.added.push_back({id, true});
-    if (!vocabulary.end_of_text || special == kEndOfText) vocabulary.end_of_text = id;
+    if (special == *end_of_text) vocabulary.end_of_text = id;
   }
   return Tokenizer(std::move(vocabulary));
 }

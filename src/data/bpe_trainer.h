@@ -29,14 +29,14 @@ class BpeTrainer {
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
   // Whether train() can meet the wish, before hours of reading: throws UserError when `vocab_size` has no room for
-  // bytes and special tokens or exceeds kMaxVocabSize, and for a special token that is empty, a single byte or given
-  // twice.
+  // bytes and special tokens or exceeds kMaxVocabSize, when none of kEndOfTextNames is among the special tokens, and
+  // for a special token that is empty, a single byte, given twice or cannot be written to tokenizer.json.
   static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
 
   // Ids: 0..255 the bytes in alphabet_order(), then merges as learnt, then the special tokens: `vocab_size` in all, or
-  // fewer when no pair is left that occurs twice. No merge is learnt that spells a special token. kEndOfText, or else
-  // the first special token, ends documents. `progress`, if given, hears the number of tokens after each merge. Throws
-  // what check() does.
+  // fewer when no pair is left that occurs twice. No merge is learnt that spells a special token or is written like one
+  // in tokenizer.json. The first of kEndOfTextNames among the special tokens ends documents, as when the file is
+  // loaded. `progress`, if given, hears the number of tokens after each merge. Throws what check() does.
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -25,7 +26,7 @@ constexpr std::string_view kGzipMagic = "\x1F\x8B", kZstdMagic = "\x28\xB5\x2F\x
 class RawFile {
  public:
   explicit RawFile(const std::string& path) : name_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno));
+    if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno), "; make it readable or correct --input");
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd), owned_(false) {}
@@ -48,7 +49,8 @@ class RawFile {
     while (got < room) {
       const ssize_t n = ::read(fd_, to + got, room - got);
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0 && got == 0) user_error(name_, ": cannot read: ", std::strerror(errno));
+      if (n < 0 && got == 0)
+        user_error(name_, ": cannot read: ", std::strerror(errno), "; mend the file or correct --input");
       if (n <= 0) break;  // an error after some bytes comes again at the next call
       got += static_cast<size_t>(n);
     }
@@ -114,7 +116,8 @@ class CompressedSource : public ByteSource {
   int64_t consumed() const override { return file_.position() - static_cast<int64_t>(packed_end_ - packed_begin_); }
 
  protected:
-  // Fills `to` unless the text ends, end(), or is damaged, damaged() or cut_short(). Returns the bytes written.
+  // Fills `to` unless the text ends, end(), is damaged, damaged() or cut_short(), or not taken, refuse(). Returns the
+  // bytes written.
   virtual size_t decode(char* to, size_t room) = 0;
 
   // What is left to decompress; empty at the end of the file.
@@ -135,6 +138,7 @@ class CompressedSource : public ByteSource {
     fault_ = text(file_.name(), ": byte ", consumed(), ": the file ends in the middle of its ", format,
                   " data; get the whole file");
   }
+  void refuse(const std::string& why) { fault_ = text(file_.name(), ": ", why); }
   bool done() const { return ended_ || !fault_.empty(); }
 
  private:
@@ -195,8 +199,7 @@ class ZstdSource : public CompressedSource {
  public:
   explicit ZstdSource(RawFile file) : CompressedSource(std::move(file)), context_(ZSTD_createDCtx()) {
     if (!context_) throw Failure("out of memory for zstd");
-    // Frames of `zstd --long=31` too: memory is taken for those that ask for it only.
-    ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound);
+    ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, kWindowLogMax);
   }
   ~ZstdSource() override { ZSTD_freeDCtx(context_); }
 
@@ -220,6 +223,9 @@ class ZstdSource : public CompressedSource {
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);
+    if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
+      return refuse(text("made to be decompressed with more than ", 1 << (kWindowLogMax - 20),
+                         " MiB of memory (zstd --long); decompress it with zstd -d --long=31 and pipe it in"));
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
@@ -228,6 +234,7 @@ class ZstdSource : public CompressedSource {
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }
 
+  static constexpr int kWindowLogMax = 27;  // as zstd's own tool: more memory only where someone asks for it
   static constexpr size_t kFrameBegin = 5;  // tells how long the frame's header is
   ZSTD_DCtx* context_;
   size_t wanted_ = kFrameBegin;

@@ -1,7 +1,7 @@
 #pragma once
 // Where the bytes of a text come from: a file or standard input, as it is or compressed. Decompression is zlib's (gzip,
-// RFC 1952) and libzstd's (Zstandard, RFC 8878). Several gzip members or zstd frames in a row are one text. Files are
-// read, not mapped: pages of a mapping would count as memory of ours.
+// RFC 1952) and libzstd's (Zstandard, RFC 8878), with windows of up to 128 MiB. Several gzip members or zstd frames in
+// a row are one text. Files are read, not mapped: pages of a mapping would count as memory of ours.
 #include <cstddef>
 #include <cstdint>
 #include <memory>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,9 @@ namespace gptmoe {
 namespace {
 
 static_assert(kTextPadding >= simdjson::SIMDJSON_PADDING);
+
+// Memory that lasts from line to line; what a long line takes beyond goes with it: such lines are rare, threads many.
+constexpr size_t kKeptBytes = size_t{512} << 10;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
@@ -48,6 +52,70 @@ struct Line {
   std::string place(size_t byte) const { return gptmoe::text(place(), ", byte ", bytes_before + byte); }
 };
 
+// What a line of any valid JSON says on its first level. Nothing below is kept: a tree of it would take many times the
+// line's size.
+class FirstLevel : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit FirstLevel(const std::string& field) : field_(field) {}
+
+  bool is_object = false, found = false;
+  std::optional<std::string> document;  // where the last field of that name is a string
+  FieldNames names;
+  size_t fault = 0;  // the byte behind which the line is no JSON
+  bool beyond_numbers = false;
+
+  bool null() override { return other(); }
+  bool boolean(bool) override { return other(); }
+  bool number_integer(number_integer_t) override { return other(); }
+  bool number_unsigned(number_unsigned_t) override { return other(); }
+  bool number_float(number_float_t, const string_t&) override { return other(); }
+  bool binary(binary_t&) override { return other(); }
+  bool string(string_t& value) override {
+    other();
+    if (is_wanted()) document = std::move(value);
+    return true;
+  }
+  bool start_object(size_t) override {
+    other();
+    if (depth_++ == 0) is_object = true;
+    return true;
+  }
+  bool start_array(size_t) override {
+    other();
+    ++depth_;
+    return true;
+  }
+  bool end_object() override { return end(); }
+  bool end_array() override { return end(); }
+  bool key(string_t& name) override {
+    if (!is_object || depth_ != 1) return true;
+    wanted_ = name == field_;
+    found |= wanted_;
+    names.add(name);
+    return true;
+  }
+  bool parse_error(size_t byte, const std::string&, const nlohmann::json::exception& error) override {
+    fault = byte;
+    beyond_numbers = dynamic_cast<const nlohmann::json::out_of_range*>(&error) != nullptr;
+    return false;
+  }
+
+ private:
+  bool is_wanted() const { return is_object && depth_ == 1 && wanted_; }
+  bool other() {
+    if (is_wanted()) document.reset();
+    return true;
+  }
+  bool end() {
+    --depth_;
+    return true;
+  }
+
+  const std::string& field_;
+  int64_t depth_ = 0;
+  bool wanted_ = false;  // the value to come on the first level
+};
+
 size_t first_malformed_byte(std::string_view line) {
   size_t at = 0;
   while (at < line.size()) {
@@ -76,7 +144,8 @@ struct DocumentParser::State {
       padded.reserve(json.size() + simdjson::SIMDJSON_PADDING);
       json = padded = json;
     }
-    if (json.size() > parser.capacity() && parser.allocate(json.size() + json.size() / 4))
+    const size_t ahead = json.size() < kKeptBytes ? json.size() / 4 : 0;
+    if (json.size() > parser.capacity() && parser.allocate(json.size() + ahead))
       throw Failure(line.place() + ": out of memory for the JSON parser");
     simdjson::dom::element root;
     if (const auto fault = parser.parse(json.data(), json.size(), false).get(root))
@@ -100,33 +169,33 @@ struct DocumentParser::State {
     return document;
   }
 
+  // Gives back what a long line took.
+  void forget() {
+    if (parser.capacity() > kKeptBytes) parser = simdjson::dom::parser();
+    for (std::string* buffer : {&padded, &from_slow})
+      if (buffer->capacity() > kKeptBytes) std::string().swap(*buffer);
+  }
+
  private:
   // A line that simdjson refuses. nlohmann's parser knows where the fault lies; what it takes all the same is valid
   // JSON beyond simdjson: integers of more than 64 bits, more than 1024 levels.
   std::string_view slow_document_of(const Line& line, simdjson::error_code fault) {
-    nlohmann::json root;
-    try {
-      root = nlohmann::json::parse(line.text);
-    } catch (const nlohmann::json::parse_error& error) {
+    forget();
+    FirstLevel root(field);
+    if (!nlohmann::json::sax_parse(line.text, &root)) {
+      if (root.beyond_numbers) user_error(line.place(), ": a number beyond a double's range; write it as a string");
       const size_t malformed = first_malformed_byte(line.text);
-      if (malformed < line.text.size() && error.byte > malformed)
+      if (malformed < line.text.size() && root.fault > malformed)
         user_error(line.place(malformed + 1), ": not valid UTF-8; convert the file to UTF-8");
       if (fault == simdjson::STRING_ERROR)
-        user_error(line.place(error.byte), ": a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); ",
+        user_error(line.place(root.fault), ": a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); ",
                    "correct the line");
-      user_error(line.place(error.byte), ": not valid JSON; a .jsonl file holds one JSON object a line");
-    } catch (const nlohmann::json::out_of_range&) {
-      user_error(line.place(), ": a number beyond a double's range; write it as a string");
+      user_error(line.place(root.fault), ": not valid JSON; a .jsonl file holds one JSON object a line");
     }
-    if (!root.is_object()) not_an_object(line);
-    const auto value = root.find(field);
-    if (value == root.end()) {
-      FieldNames names;
-      for (const auto& item : root.items()) names.add(item.key());
-      no_field(line, names);
-    }
-    if (!value->is_string()) not_a_string(line);
-    return from_slow = std::move(value->get_ref<std::string&>());
+    if (!root.is_object) not_an_object(line);
+    if (!root.found) no_field(line, root.names);
+    if (!root.document) not_a_string(line);
+    return from_slow = std::move(*root.document);
   }
 
   [[noreturn]] void not_an_object(const Line& line) const {
@@ -168,6 +237,7 @@ void DocumentParser::parse(const TextBatch& batch, const std::function<void(cons
       errors.emplace_back(error.what());
     }
     if (!document.empty()) visit({document, true, true, std::nullopt});
+    state_->forget();
   }
 }
 

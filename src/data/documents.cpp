@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/progress.h"
 #include "base/rng.h"
+#include "data/nfc.h"
 #include "data/pretokenize.h"
 #include "data/utf8.h"
 
@@ -38,21 +40,28 @@ std::optional<size_t> find_long_line(std::string_view lines, size_t limit) {
   return std::nullopt;
 }
 
-// Whether the code point before text[at], at > 0, is a letter or a number.
+// Whether the code point before text[at], at > 0, is a letter or a number, and stays one in NFC: some letters of Indic
+// scripts become a letter and a mark.
 bool word_ends(std::string_view text, size_t at) {
   size_t begin = at - 1;
   while (begin > 0 && at - begin < 4 && (text[begin] & 0xC0) == 0x80) --begin;
   const CodePoint last = read_code_point(text.substr(0, at), begin);
   if (last.value == kMalformed || begin + static_cast<size_t>(last.bytes) != at) return false;
+  if (!is_surely_nfc(text.substr(begin, at - begin))) return false;
   const CharClass kind = char_class(last.value);
   return kind == CharClass::letter || kind == CharClass::number;
 }
 
-// The last place in text[from..] where a piece may end, or 0: no split pattern has a word that goes on from a letter or
-// a number to a space or a newline, nor one whose cut there depends on what precedes the space.
+// The last place in text[from..) where a piece may end, or 0: between a letter or a number and what begins_cut() names.
+//
+// That is a border of words in every split pattern, and splitting starts afresh there: no pattern has a word that goes
+// on from a letter or a number to any of them, none looks behind a word's begin, and the white space that looks ahead
+// would have to come before the cut. In NFC the marks are starters (class 0) without a canonical decomposition that
+// compose with nothing, as space and newline are, so that the text before and the text from there are brought to it
+// apart.
 size_t last_cut(std::string_view text, size_t from) {
   for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
-    if ((text[at] == ' ' || text[at] == '\n') && word_ends(text, at)) return at;
+    if (begins_cut(text.substr(at)) && word_ends(text, at)) return at;
   return 0;
 }
 
@@ -118,9 +127,10 @@ struct DocumentReader::OpenFile {
 DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
     : input_(std::move(input)), batch_bytes_(batch_bytes) {
   GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
-  InputListing listing = list_input_files(input_.paths);
+  InputListing listing = list_input_files(input_.paths, input_.skip_errors);
   files_ = std::move(listing.files);
   ignored_ = listing.ignored;
+  listing_errors_ = std::move(listing.errors);
   for (const InputFile& file : files_) bytes_total_ += file.bytes;
 }
 
@@ -134,6 +144,7 @@ void DocumentReader::seek(const InputPosition& position) {
     if (file.path == kStandardInput) user_error("standard input cannot be read from its middle; write it to a file");
   open_.reset();
   failure_.clear();
+  if (position.file > 0 || position.byte > 0) listing_errors_.clear();
   position_ = position;
   bytes_closed_ = 0;
   for (int64_t i = 0; i < position.file; ++i) bytes_closed_ += files_[static_cast<size_t>(i)].bytes;
@@ -154,6 +165,10 @@ std::optional<TextBatch> DocumentReader::next() {
       if (open_->ended && open_->ahead.empty() && open_->fault.empty()) close_file();
     }
     batch.end = position_;
+    // With the first batch, so that a reader that goes on later does not tell them again.
+    const bool last = position_.file == std::ssize(files_);
+    if (!batch.bytes.empty() || !batch.errors.empty() || last)
+      for (std::string& error : std::exchange(listing_errors_, {})) batch.errors.push_back(std::move(error));
     if (!batch.bytes.empty() || !batch.errors.empty()) return batch;
   }
   return std::nullopt;
@@ -202,17 +217,25 @@ size_t DocumentReader::first_target() const {
   return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
 }
 
+// Reads until find(text, from) has a place in text[from..) where the batch may end, the file has ended or the text is
+// longer than a line may be. Returns the place or 0.
+size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t from)) {
+  const auto limit = static_cast<size_t>(input_.max_line_bytes);
+  size_t found = 0, searched = 0;
+  for (size_t target = first_target(); found == 0; target = std::min(2 * target, limit + 1)) {
+    open_->fill(target);
+    found = find(open_->ahead, searched);
+    if (open_->ended || open_->ahead.size() > limit) break;
+    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // a mark may have been read in part
+  }
+  return found;
+}
+
 // Whole lines, then at most one that is left out.
 void DocumentReader::read_lines(TextBatch& batch) {
   OpenFile& file = *open_;
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
-  size_t whole = 0, searched = 0;
-  for (size_t target = first_target(); whole == 0; target = std::min(2 * target, limit + 1)) {
-    file.fill(target);
-    whole = after_last_newline(file.ahead, searched);
-    if (file.ended || file.ahead.size() > limit) break;
-    searched = file.ahead.size();
-  }
+  size_t whole = read_until(after_last_newline);
   if (file.ended && file.fault.empty()) whole = file.ahead.size();
   std::optional<size_t> long_line;
   if (whole > limit) long_line = find_long_line(std::string_view(file.ahead).substr(0, whole), limit);
@@ -224,8 +247,8 @@ void DocumentReader::read_lines(TextBatch& batch) {
   position_.line += std::count(batch.bytes.begin(), batch.bytes.end(), '\n');
   if (long_line) {
     ++position_.line;
-    complain(batch, text(file.label, ": line ", position_.line, ": longer than ", limit,
-                         " bytes; raise --max-line-mib, or split the document"));
+    complain(batch, text(file.label, ": line ", position_.line, ": longer than ", plural(input_.max_line_bytes, "byte"),
+                         "; raise --max-line-mib, or split the document"));
     if (input_.skip_errors) position_.byte += file.drop_line();
   } else if (!file.fault.empty()) {
     complain(batch, std::exchange(file.fault, ""));
@@ -236,18 +259,13 @@ void DocumentReader::read_lines(TextBatch& batch) {
 void DocumentReader::read_text(TextBatch& batch) {
   OpenFile& file = *open_;
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
-  size_t cut = 0, searched = 0;
-  for (size_t target = first_target(); cut == 0; target = std::min(2 * target, limit + 1)) {
-    file.fill(target);
-    if (file.ended) break;
-    cut = last_cut(file.ahead, searched);
-    if (file.ahead.size() > limit) break;
-    searched = file.ahead.size();
-  }
+  const size_t cut = read_until(last_cut);
   batch.begins_document = position_.byte == 0;
   if (!file.ended && cut == 0) {
-    complain(batch, text(file.label, ": byte ", position_.byte, ": no letter before a space or newline within ", limit,
-                         " bytes, so the text cannot be read in pieces; raise --max-line-mib"));
+    complain(
+        batch,
+        text(file.label, ": byte ", position_.byte, ": no letter before a space, a newline, \u3002 or \uFF0C within ",
+             plural(input_.max_line_bytes, "byte"), ", so the text cannot be read in pieces; raise --max-line-mib"));
     file.ahead.resize(limit);
     file.ended = true;
   }
@@ -265,8 +283,8 @@ void DocumentReader::read_text(TextBatch& batch) {
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)
-    user_error("standard input: a document of more than ", batch_bytes_,
-               " bytes; write it to a file, which can be read twice");
+    user_error("standard input: a document of more than ", plural(batch_bytes_, "byte"),
+               "; write it to a file, which can be read twice");
   const auto source = open_source(input);
   std::string chunk(kChunk, '\0');
   uint64_t hash = hash_bytes({});

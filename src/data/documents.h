@@ -26,12 +26,19 @@ namespace gptmoe {
 struct TextInput {
   std::vector<std::string> paths = {};         // files, folders, patterns, "-"
   std::string field = "text";                  // of .jsonl
-  int64_t max_line_bytes = int64_t{32} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
+  int64_t max_line_bytes = int64_t{16} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
   bool skip_errors = false;                    // count and go on, rather than throw, where a line or a file is damaged
 };
 
 // Room that a batch keeps behind its bytes, so that the JSON parser may read past a line's end without a copy.
 constexpr size_t kTextPadding = 64;
+
+// Whether a piece of a .txt may end before `text`, where a letter or a number precedes it: at a space, a newline, an
+// ideographic full stop or a fullwidth comma. Chinese may have no white space for many pages.
+inline bool begins_cut(std::string_view text) {
+  return text.starts_with(' ') || text.starts_with('\n') || text.starts_with("\u3002") || text.starts_with("\uFF0C");
+}
+constexpr size_t kCutBytes = 3;  // that the answer depends on
 
 // Where a reader stands between two batches.
 struct InputPosition {
@@ -68,7 +75,7 @@ class DocumentReader {
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a digit with a space or newline to follow. Throws UserError naming file and line or byte:
+  // after a letter or a number with begins_cut() to follow. Throws UserError naming file and line or byte:
   // unreadable, damaged compression, a line longer than max_line_bytes; what is good before that comes first. With
   // skip_errors the batch carries the message instead and the reader goes on with the next line, or with the next file
   // where the damage has no end: the lines of a .jsonl before it then count, and the bytes of a .txt.
@@ -85,6 +92,7 @@ class DocumentReader {
   struct OpenFile;
   void open_file(TextBatch& batch);
   void close_file();
+  size_t read_until(size_t (*find)(std::string_view text, size_t from));
   void read_lines(TextBatch& batch);
   void read_text(TextBatch& batch);
   uint64_t hash_text() const;
@@ -95,6 +103,7 @@ class DocumentReader {
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
   int64_t bytes_total_ = 0, ignored_ = 0;
+  std::vector<std::string> listing_errors_;  // to be told
   bool hash_long_documents_ = false;
 
   InputPosition position_;          // of the next batch
@@ -111,7 +120,7 @@ struct DocumentPiece {
   std::optional<uint64_t> hash;  // of the whole document where it is known; a whole piece leaves it to the visitor
 };
 
-// One per thread.
+// One per thread. Takes up to 14 times the size of a line while it is at it; from line to line it keeps 9 MiB at most.
 class DocumentParser {
  public:
   explicit DocumentParser(const TextInput& input);

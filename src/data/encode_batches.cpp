@@ -2,14 +2,18 @@
 
 #include <algorithm>
 #include <deque>
-#include <optional>
 
 #include "base/check.h"
 #include "base/ordered_workers.h"
+#include "base/progress.h"
 #include "base/rng.h"
 
 namespace gptmoe {
 namespace {
+
+// A line of so many bytes may cost many times its size: the JSON parser alone takes up to 13.
+constexpr int64_t kLargeBatch = int64_t{4} << 20;
+constexpr size_t kKeptIds = size_t{1} << 20;
 
 double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
 
@@ -45,9 +49,11 @@ class BatchEncoder {
     tokenizer_.encode(piece.text, cache_, ids_);
     if (piece.ends) ids_.push_back(*tokenizer_.end_of_text());
     store_tokens(ids_, format_, part.stored);
+    const int64_t tokens = std::ssize(ids_);
+    if (ids_.capacity() > kKeptIds) std::vector<int32_t>().swap(ids_);
     part.counts.documents += piece.ends;
     part.counts.bytes += std::ssize(piece.text);
-    part.counts.tokens += std::ssize(ids_);
+    part.counts.tokens += tokens;
   }
 
   EncodedPart& side_of(const DocumentPiece& piece, EncodedBatch& encoded) const {
@@ -76,15 +82,20 @@ void SkippedErrors::add(std::vector<std::string> errors) {
 
 void require_documents(int64_t count, const DocumentReader& documents, const SkippedErrors& skipped) {
   if (count > 0) return;
-  user_error("no document with text in it among ", documents.files().size(), " input files",
-             skipped.count > 0 ? text(" (", skipped.count, " errors skipped, the first: ", skipped.first[0], ")") : "",
+  user_error("no document with text in it among ", plural(std::ssize(documents.files()), "input file"),
+             skipped.count > 0
+                 ? text(" (", plural(skipped.count, "error"), " skipped, the first: ", skipped.first[0], ")")
+                 : "",
              "; check --input and --field");
 }
 
 double split_position(std::string_view document) { return position_of(hash_bytes(document)); }
 
 // Errors that were skipped weigh too: a batch may hold nothing else.
-int64_t batch_weight(const TextBatch& batch) { return std::ssize(batch.bytes) + std::ssize(batch.errors) * 256 + 1; }
+int64_t batch_weight(const TextBatch& batch) {
+  const int64_t bytes = std::ssize(batch.bytes);
+  return (bytes < kLargeBatch ? bytes : bytes + kBytesInFlight) + std::ssize(batch.errors) * 256 + 1;
+}
 
 int64_t batch_bytes_for(int threads) {
   return std::clamp<int64_t>(kBytesInFlight / 4 / threads, int64_t{64} << 10, int64_t{1} << 20);

@@ -55,8 +55,9 @@ struct BatchOptions {
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
 };
 
-// Text that threads may hold at once, and what a batch counts for.
-constexpr int64_t kBytesInFlight = int64_t{64} << 20;
+// Text that threads may hold at once, and what a batch counts for: one with a line of several MiB for all of it, so
+// that nothing is read until it is done.
+constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
 // The size of batches that keeps so many threads busy within the memory that batches may take.
 int64_t batch_bytes_for(int threads);

@@ -1,19 +1,15 @@
 #include "data/encode_corpus.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
-#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "data/output_folder.h"
 #include "data/shard_file.h"
 #include "data/shard_set.h"
 
@@ -22,36 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
-
-// Where the shards go, made if need be and kept from other encoders.
-class OutputFolder {
- public:
-  explicit OutputFolder(const fs::path& path) : path_(path) {
-    for (fs::path missing = path; !missing.empty() && !fs::exists(missing); missing = missing.parent_path())
-      made_.push_back(missing);
-    std::error_code error;
-    fs::create_directories(path, error);
-    if (!fs::is_directory(path))
-      user_error(path.string(), ": cannot be made a folder: ", error ? error.message() : "a file is there",
-                 "; correct --output");
-    if (access(path.c_str(), W_OK | X_OK) != 0)
-      user_error(path.string(), ": cannot write there: ", std::strerror(errno), "; correct --output");
-    lock_.emplace(path, "another process is encoding into this folder; wait for it or choose another --output");
-  }
-
-  const fs::path& path() const { return path_; }
-
-  // The folders that were made here, and are empty again, go.
-  void unmake() const {
-    std::error_code ignored;
-    for (const fs::path& folder : made_) fs::remove(folder, ignored);
-  }
-
- private:
-  fs::path path_;
-  std::vector<fs::path> made_;  // the innermost first
-  std::optional<FolderLock> lock_;
-};
 
 void check_options(const EncodeOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1))
@@ -71,6 +37,7 @@ EncodeIdentity identity_of(const DocumentReader& documents, const Tokenizer& tok
   identity.shard_tokens = options.shard_tokens;
   identity.field = documents.input().field;
   identity.inputs = documents.files();
+  for (InputFile& file : identity.inputs) file.path = fs::path(file.path).lexically_normal().string();
   return identity;
 }
 
@@ -97,6 +64,7 @@ class EncodeJob {
         repeatable_(std::none_of(identity_.inputs.begin(), identity_.inputs.end(),
                                  [](const InputFile& file) { return file.path == kStandardInput; })),
         folder_(options.output),
+        lock_(folder_.path(), "another process is encoding into this folder; wait for it or choose another --output"),
         train_(folder_.path(), "train", shard_format_for(tokenizer.vocab_size()), options.shard_tokens),
         val_(folder_.path(), "val", shard_format_for(tokenizer.vocab_size()), options.shard_tokens) {}
 
@@ -139,6 +107,7 @@ class EncodeJob {
   EncodeIdentity identity_;
   bool repeatable_;  // else a checkpoint is of no use
   OutputFolder folder_;
+  FolderLock lock_;
   ShardSet train_, val_;
 
   EncodeSummary summary_;
@@ -252,12 +221,11 @@ void EncodeJob::refuse_split() {
                " documents fell into validation; give a smaller fraction or more documents");
 }
 
-// Leaves nothing of the job.
+// Leaves nothing of the job; what is empty then of folders made for it goes with folder_.
 void EncodeJob::abandon() {
   std::error_code ignored;
   fs::remove(folder_.path() / kManifestName, ignored);
   for (ShardSet* set : {&train_, &val_}) set->remove();
-  folder_.unmake();
   saved_ = false;
 }
 

@@ -1,20 +1,31 @@
 #pragma once
 // A JSON file under reading, whose complaints name the file and the path in it.
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 
 namespace gptmoe {
 
 // A JSON object as the list of its entries in the file's order: vocabularies are long and only ever gone through. A key
-// that occurs twice is there twice, and find() gives the first.
+// that occurs twice is there twice, and find() gives the first. Entries move when the list grows, they are never
+// copied.
 template <typename Key, typename Value, typename Less, typename Allocator>
-struct EntryList : nlohmann::ordered_map<Key, Value, Less, Allocator> {
-  using nlohmann::ordered_map<Key, Value, Less, Allocator>::ordered_map;
+struct EntryList : std::vector<std::pair<Key, Value>> {
+  using key_type = Key;
+  using mapped_type = Value;
+  using key_compare = Less;
+  using std::vector<std::pair<Key, Value>>::vector;
+
   Value& operator[](const Key& key) { return this->emplace_back(key, Value()).second; }
+  auto find(const Key& key) {
+    return std::find_if(this->begin(), this->end(), [&](const auto& entry) { return entry.first == key; });
+  }
 };
 
 using Json = nlohmann::basic_json<EntryList>;

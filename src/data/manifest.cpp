@@ -2,11 +2,14 @@
 
 #include <cmath>
 #include <cstdio>
+#include <ctime>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "data/utf8.h"
 
@@ -37,7 +40,8 @@ ordered_json split_json(const SplitRecord& split, const std::string& name, bool 
 
 ordered_json inputs_json(const std::vector<InputFile>& inputs) {
   ordered_json files = ordered_json::array();
-  for (const InputFile& file : inputs) files.push_back({{"path", printable(file.path)}, {"bytes", file.bytes}});
+  for (const InputFile& file : inputs)
+    files.push_back({{"path", printable(file.path)}, {"bytes", file.bytes}, {"mtime_ns", file.mtime_ns}});
   return files;
 }
 
@@ -78,7 +82,8 @@ Manifest parse(const json& root) {
   identity.shard_tokens = count_at(root.at("options"), "shard_tokens", 1);
   identity.field = root.at("options").at("field").get<std::string>();
   for (const json& file : root.at("inputs"))
-    identity.inputs.push_back({file.at("path").get<std::string>(), count_at(file, "bytes")});
+    identity.inputs.push_back({file.at("path").get<std::string>(), count_at(file, "bytes"),
+                               count_at(file, "mtime_ns", std::numeric_limits<int64_t>::min())});
   const bool unfinished = root.contains("resume");
   manifest.train = parse_split(root.at("train"), unfinished, identity.shard_tokens);
   manifest.val = parse_split(root.at("val"), unfinished, identity.shard_tokens);
@@ -110,7 +115,22 @@ class Fingerprint {
   uint64_t hash_ = hash_bytes("");
 };
 
-std::string name_of_input(const InputFile& file) { return text(printable(file.path), " of ", file.bytes, " bytes"); }
+std::string name_of_input(const InputFile& file) {
+  return text(printable(file.path), " of ", plural(file.bytes, "byte"));
+}
+
+// "2026-01-31 12:00:00.000000000 UTC".
+std::string utc(int64_t nanoseconds) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t fraction = (nanoseconds % kSecond + kSecond) % kSecond;
+  const auto seconds = static_cast<time_t>((nanoseconds - fraction) / kSecond);
+  std::tm parts{};
+  char day[48], out[72];
+  if (!gmtime_r(&seconds, &parts) || std::strftime(day, sizeof day, "%F %T", &parts) == 0)
+    return std::to_string(nanoseconds) + " ns";
+  std::snprintf(out, sizeof out, "%s.%09lld UTC", day, static_cast<long long>(fraction));
+  return out;
+}
 
 }  // namespace
 
@@ -165,8 +185,11 @@ Manifest read_manifest(const fs::path& folder) {
   std::string why;
   try {
     return parse(json::parse(read_text_file(path)));
+  } catch (const json::parse_error& error) {
+    why = text("byte ", error.byte, ": not valid JSON");
   } catch (const json::exception& error) {
     why = error.what();
+    why.erase(0, why.find("] ") + 2);  // the library's name of the exception
   } catch (const std::out_of_range& error) {
     why = error.what();
   }
@@ -186,9 +209,13 @@ void check_same_job(const fs::path& folder, const EncodeIdentity& recorded, cons
   if (recorded.val_fraction != asked.val_fraction) differs("--val-fraction", recorded.val_fraction, asked.val_fraction);
   if (recorded.shard_tokens != asked.shard_tokens) differs("--shard-tokens", recorded.shard_tokens, asked.shard_tokens);
   if (recorded.field != asked.field) differs("--field", recorded.field, asked.field);
-  for (size_t i = 0; i < std::min(recorded.inputs.size(), asked.inputs.size()); ++i)
-    if (name_of_input(recorded.inputs[i]) != name_of_input(asked.inputs[i]))
-      differs(text("input file ", i + 1), name_of_input(recorded.inputs[i]), name_of_input(asked.inputs[i]));
+  for (size_t i = 0; i < std::min(recorded.inputs.size(), asked.inputs.size()); ++i) {
+    const InputFile &was = recorded.inputs[i], &is = asked.inputs[i];
+    const std::string before = name_of_input(was), now = name_of_input(is);
+    if (before != now) differs(text("input file ", i + 1), before, now);
+    if (was.mtime_ns != is.mtime_ns)
+      differs(text("input file ", i + 1, " ", before, ", last changed"), utc(was.mtime_ns), utc(is.mtime_ns));
+  }
   if (recorded.inputs.size() != asked.inputs.size())
     differs("the number of input files", recorded.inputs.size(), asked.inputs.size());
 }

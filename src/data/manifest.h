@@ -14,7 +14,8 @@
 
 namespace gptmoe {
 
-// All that decides about the bytes of the shards, for a given content of the inputs.
+// All that decides about the bytes of the shards. An input file with the size and the time of its last change that it
+// had is taken to hold what it held.
 struct EncodeIdentity {
   std::string tokenizer;  // tokenizer_fingerprint()
   int64_t vocab_size = 0;

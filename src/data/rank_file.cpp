@@ -12,6 +12,8 @@ namespace {
 
 constexpr size_t kMaxTokenBytes = 1024;  // tokens in use have 128 at most; bounds the time for the splits
 
+constexpr int64_t kMaxRank = kMaxVocabSize - 2;  // <|endoftext|> comes behind
+
 std::array<int8_t, 256> base64_digits() {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::array<int8_t, 256> digits;
@@ -68,7 +70,7 @@ class RankFileReader {
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), rank);
     if (!bytes || error != std::errc{} || end != number.data() + number.size())
       user_error("expected a token in base64, a space and its rank (tiktoken's rank file); found ", in_quotes(line));
-    if (rank < 0 || rank >= kMaxVocabSize) user_error("rank ", rank, " is not within 0 and ", kMaxVocabSize - 1);
+    if (rank < 0 || rank > kMaxRank) user_error("rank ", rank, " is not within 0 and ", kMaxRank);
     if (bytes->size() > kMaxTokenBytes)
       user_error("a token of ", bytes->size(), " bytes; at most ", kMaxTokenBytes, " are supported");
     if (rank >= std::ssize(out_.tokens)) out_.tokens.resize(static_cast<size_t>(rank) + 1);

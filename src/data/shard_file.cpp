@@ -47,8 +47,8 @@ Shard::Shard(const std::filesystem::path& path) : file_(path) {
   const std::string name = path.string();
   if (file_.size() == 0) user_error(name, ": empty file, expected a token shard; write it again or remove it");
   if (file_.size() < kShardHeaderBytes)
-    user_error(name, ": truncated: a shard starts with ", kShardHeaderBytes, " bytes of header, found ", file_.size(),
-               " bytes; copy or write the shard again");
+    user_error(name, ": truncated: a shard starts with ", kShardHeaderBytes, " bytes of header, found ",
+               plural(file_.size(), "byte"), "; copy or write the shard again");
   Header header;
   std::memcpy(header.data(), file_.data(), sizeof header);
   format_ = &identify(header, name);
@@ -57,8 +57,8 @@ Shard::Shard(const std::filesystem::path& path) : file_(path) {
   const int64_t expected = kShardHeaderBytes + size_ * format_->token_bytes;
   if (file_.size() != expected)
     user_error(name, ": ", file_.size() < expected ? "truncated" : "longer than its header says", ": ",
-               grouped_digits(size_), " tokens make ", grouped_digits(expected), " bytes, found ",
-               grouped_digits(file_.size()), " bytes; copy or write the shard again");
+               plural(size_, "token"), " make ", plural(expected, "byte"), ", found ", plural(file_.size(), "byte"),
+               "; copy or write the shard again");
 }
 
 uint32_t Shard::token(int64_t i) const {

@@ -1,5 +1,6 @@
 #pragma once
 // A byte-level BPE tokenizer: any bytes to token ids and back, without loss.
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -17,6 +18,8 @@ namespace gptmoe {
 
 // What our own tokenizers end documents with.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
+// Files do not say which token ends documents: it is the first of these that a tokenizer has.
+inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
 // A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
 // forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those
@@ -24,7 +27,7 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 struct AddedToken {
   int32_t id;
   bool special;
-  bool normalized = false;
+  bool normalized = false;  // where Vocabulary::nfc, its bytes are in NFC
 };
 
 constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds what a damaged file can allocate

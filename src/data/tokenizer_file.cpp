@@ -1,9 +1,15 @@
 #include "data/tokenizer_file.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "data/gpt2_files.h"
 #include "data/json_source.h"
 #include "data/rank_file.h"
@@ -20,13 +26,27 @@ constexpr std::string_view kLayouts =
 
 bool is_rank_file(const fs::path& path) { return path.extension() == ".tiktoken" || path.extension() == ".model"; }
 
+[[noreturn]] void cannot_open(const fs::path& path, const std::string& why) {
+  user_error(path.string(), ": cannot open: ", why, "; make it readable or name another tokenizer");
+}
+
+// Throws UserError where the system does not let us know.
+bool is_there(const fs::path& path) {
+  std::error_code error;
+  const fs::file_type type = fs::status(path, error).type();
+  if (type == fs::file_type::none) cannot_open(path, error.message());
+  return type != fs::file_type::not_found;
+}
+
 // The file that stands for the layout in a folder.
 fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt"})
-    if (fs::exists(folder / name)) return folder / name;
+    if (is_there(folder / name)) return folder / name;
   std::vector<fs::path> rank_files;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (is_rank_file(entry.path())) rank_files.push_back(entry.path());
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (is_rank_file(entry->path())) rank_files.push_back(entry->path());
+  if (error) cannot_open(folder, error.message());
   std::sort(rank_files.begin(), rank_files.end());
   if (rank_files.empty()) user_error(folder.string(), ": no tokenizer in this folder; ", kLayouts);
   if (rank_files.size() > 1)
@@ -35,16 +55,28 @@ fs::path find_in(const fs::path& folder) {
   return rank_files[0];
 }
 
+// SentencePiece writes a protobuf message: a field 1, the first token, in whose length or score bytes are that no rank
+// file has.
+void refuse_sentencepiece(const fs::path& path) {
+  const MappedFile file(path);
+  const std::string_view start = file.bytes().substr(0, 32);
+  const auto in_no_text = [](char byte) { return byte >= 0 && byte < ' ' && byte != '\r' && byte != '\n'; };
+  if (start.starts_with('\n') && std::ranges::any_of(start, in_no_text))
+    user_error(path.string(),
+               ": a SentencePiece model, which is not supported; use a tokenizer of byte-level BPE: ", kLayouts);
+}
+
 Vocabulary read_pair(const fs::path& path) {
   const fs::path vocab = path.parent_path() / "vocab.json", merges = path.parent_path() / "merges.txt";
   for (const fs::path& file : {vocab, merges})
-    if (!fs::exists(file))
+    if (!is_there(file))
       user_error(file.string(), ": missing; GPT-2's tokenizer is vocab.json and merges.txt in one folder");
   return read_gpt2_files(vocab, merges);
 }
 
 Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPattern>& pattern) {
   if (is_rank_file(path)) {
+    refuse_sentencepiece(path);
     if (!pattern)
       user_error(path.string(), ": a rank file does not say how text is split into words; give --pattern ",
                  split_pattern_names());
@@ -65,7 +97,7 @@ class EndOfText {
   void choose(const std::string& wanted) {
     std::optional<int32_t> id = find(wanted);
     if (wanted.empty())
-      for (const std::string_view name : {kEndOfText, std::string_view("<|end_of_text|>"), std::string_view("</s>")})
+      for (const std::string_view name : kEndOfTextNames)
         if (!id) id = find(name);
     if (!wanted.empty() && !id) user_error(path_.string(), ": no token ", in_quotes(wanted), " ", candidates());
     vocabulary_.end_of_text = id;
@@ -112,8 +144,9 @@ class EndOfText {
 }  // namespace
 
 Tokenizer load_tokenizer(const fs::path& path, const TokenizerOptions& options) {
-  if (!fs::exists(path)) user_error(path.string(), ": no such file or folder; ", kLayouts);
+  if (!is_there(path)) user_error(path.string(), ": no such file or folder; ", kLayouts);
   const fs::path file = fs::is_directory(path) ? find_in(path) : path;
+  if (access(file.c_str(), R_OK) != 0) cannot_open(file, std::strerror(errno));
   Vocabulary vocabulary = read_vocabulary(file, options.pattern);
   EndOfText(file, vocabulary).choose(options.end_of_text);
   return Tokenizer(std::move(vocabulary));

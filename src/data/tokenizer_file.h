@@ -18,7 +18,7 @@ namespace gptmoe {
 
 struct TokenizerOptions {
   std::optional<SplitPattern> pattern = {};  // of a rank file, which does not say; an error with other files
-  std::string end_of_text = {};              // its text; empty: the first of <|endoftext|>, <|end_of_text|>, </s>
+  std::string end_of_text = {};              // its text; empty: the first of kEndOfTextNames
 };
 
 // Throws UserError naming file and JSON path, line or byte: not what it should be, a missing part, merges that

@@ -9,22 +9,28 @@ namespace {
 
 class ModelReader {
  public:
-  explicit ModelReader(const JsonSource& source) : source_(source), model_(JsonSource::get(source.root(), "model")) {}
+  explicit ModelReader(const JsonSource& source)
+      : source_(source),
+        model_(JsonSource::get(source.root(), "model")),
+        pipeline_(checked_pipeline()),
+        builder_(pipeline_.nfc) {}
 
   Vocabulary read() {
-    check_options();
-    const TextPipeline pipeline = read_text_pipeline(source_);
     read_added();
     read_vocab();
     read_merges();
     Vocabulary out = builder_.take();
     out.whole_words = JsonSource::get(model_, "ignore_merges") == true;
-    out.pattern = pipeline.pattern;
-    out.nfc = pipeline.nfc;
+    out.pattern = pipeline_.pattern;
     return out;
   }
 
  private:
+  TextPipeline checked_pipeline() const {
+    check_options();
+    return read_text_pipeline(source_);
+  }
+
   void check_options() const {
     if (!model_.is_object()) source_.fail("model", "missing; expected a Hugging Face tokenizer.json with a BPE model");
     const Json& type = JsonSource::get(model_, "type");  // GPT-2's own file is from before this field
@@ -96,6 +102,7 @@ class ModelReader {
 
   const JsonSource& source_;
   const Json& model_;
+  const TextPipeline pipeline_;
   VocabularyBuilder builder_;
 };
 

@@ -1,6 +1,7 @@
 #include "data/vocabulary_builder.h"
 
 #include "data/byte_alphabet.h"
+#include "data/nfc.h"
 
 namespace gptmoe {
 namespace {
@@ -38,14 +39,21 @@ void VocabularyBuilder::place(int32_t id, std::string bytes) {
 }
 
 void VocabularyBuilder::place_added() {
-  std::map<std::string_view, int32_t> seen;
-  for (const auto& [id, added] : added_) {
-    const auto in_vocab = ids_.find(added.content);
-    if (in_vocab != ids_.end() && in_vocab->second != id)
-      user_error(in_quotes(added.content), " has id ", id, ", but in the vocabulary it is ", in_vocab->second);
-    if (const auto [first, is_new] = seen.emplace(added.content, id); !is_new)
-      user_error(in_quotes(added.content), " has two ids, ", first->second, " and ", id);
-    place(id, added.content);
+  std::map<std::string, int32_t> seen;
+  auto next_id = static_cast<int32_t>(ids_.size());
+  for (const AddedToken& token : out_.added) {
+    const std::string& content = added_.at(token.id).content;
+    const auto in_vocab = ids_.find(content);
+    if (in_vocab != ids_.end() && in_vocab->second != token.id)
+      user_error(in_quotes(content), " has id ", token.id, ", but in the vocabulary it is ", in_vocab->second);
+    std::string bytes = out_.nfc && token.normalized ? to_nfc(content) : content;
+    if (const auto [first, is_new] = seen.emplace(bytes, token.id); !is_new)
+      user_error(in_quotes(content), " has two ids, ", first->second, " and ", token.id);
+    place(token.id, std::move(bytes));
+    if (in_vocab == ids_.end() && token.id != next_id++)
+      user_error(in_quotes(content), " has id ", token.id, ", but Hugging Face's tokenizers makes it ", next_id - 1,
+                 ", the next behind the vocabulary; load and save the file with that library, which writes the ids it "
+                 "uses, or put the token into model.vocab with the id it is to have");
   }
 }
 

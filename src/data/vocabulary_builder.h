@@ -15,10 +15,15 @@ namespace gptmoe {
 // of the declarations. The names given to add_token() stay the caller's and must outlive the builder.
 class VocabularyBuilder {
  public:
+  // `nfc`: Vocabulary::nfc.
+  explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
+
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
   // An added token may stand here once more, by its text.
   void add_token(std::string_view name, const Json& id);
-  // All tokens are known: puts the added ones in their places.
+  // All tokens are known: puts the added ones in their places, which must be those where Hugging Face's library puts
+  // them. That heeds no written id: a token that is in the vocabulary keeps its id there, the others get the next ones
+  // behind the vocabulary's number of entries, in the order of the list.
   void place_added();
   // Every byte has a token.
   void check_bytes() const;

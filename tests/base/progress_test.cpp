@@ -89,5 +89,11 @@ TEST(GroupedDigits, SetsACommaEveryThreeDigits) {
   EXPECT_EQ(grouped_digits(std::numeric_limits<int64_t>::min()), "-9,223,372,036,854,775,808");
 }
 
+TEST(Plural, OnlyOneIsWithoutAnS) {
+  EXPECT_EQ(plural(0, "file"), "0 files");
+  EXPECT_EQ(plural(1, "file"), "1 file");
+  EXPECT_EQ(plural(2000, "file"), "2,000 files");
+}
+
 }  // namespace
 }  // namespace gptmoe

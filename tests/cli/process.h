@@ -22,6 +22,7 @@ namespace gptmoe::testing {
 struct ProcessOptions {
   int threads = 1;
   int64_t largest_file = 0;  // bytes that any file may have, as a full disk would have it; 0: no limit
+  bool as_nobody = false;    // not as root, to whom everything is permitted
 };
 
 struct ProcessResult {
@@ -86,10 +87,12 @@ class Process {
     open_as("stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
     open_as("stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
     if (options.largest_file > 0) {
-      ::signal(SIGXFSZ, SIG_IGN);  // write() then says so, as it does on a full disk
+      ::signal(SIGXFSZ, SIG_DFL);
       const rlimit limit{static_cast<rlim_t>(options.largest_file), static_cast<rlim_t>(options.largest_file)};
       setrlimit(RLIMIT_FSIZE, &limit);
     }
+    constexpr uid_t kNobody = 65534;
+    if (options.as_nobody && geteuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
     execv(argv[0], argv);
     _exit(127);

@@ -5,6 +5,7 @@
 
 #include "base/ordered_workers.h"
 #include "data/byte_alphabet.h"
+#include "data/tokenizer_file.h"
 #include "helpers.h"
 
 namespace gptmoe {
@@ -233,16 +234,46 @@ TEST(BpeTrainerTest, SpecialTokensComeLast) {
   EXPECT_EQ(vocabulary.added[2].id, 258);
   EXPECT_TRUE(vocabulary.added[2].special);
   EXPECT_EQ(tokenizer.end_of_text(), 257);
-  EXPECT_EQ(trainer.train(258, {"<|a|>", "<|b|>"}).end_of_text(), 256);
-  EXPECT_EQ(trainer.train(256, {}).end_of_text(), std::nullopt);
+}
+
+// The file does not say which token ends documents.
+TEST(BpeTrainerTest, TheSameTokenEndsDocumentsOnceSaved) {
+  TemporaryFolder folder;
+  const auto path = folder / "tokenizer.json";
+  for (const std::vector<std::string>& special :
+       std::vector<std::vector<std::string>>{{"<s>", "</s>"},
+                                             {"</s>", "<|end_of_text|>"},
+                                             {"<|end_of_text|>", "<|endoftext|>"},
+                                             {"<|endoftext|>", "x y"}}) {
+    const Tokenizer tokenizer = BpeTrainer().train(258, special);
+    EXPECT_EQ(tokenizer.end_of_text(), special[1] == "x y" ? 256 : 257);
+    save_tokenizer(tokenizer, path);
+    EXPECT_EQ(load_tokenizer(path).end_of_text(), tokenizer.end_of_text());
+  }
+  for (const std::vector<std::string>& special : std::vector<std::vector<std::string>>{{}, {"<s>", "<|END|>"}})
+    EXPECT_EQ(error_of([&] { BpeTrainer::check(300, special); }),
+              "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
 }
 
 TEST(BpeTrainerTest, NoMergeSpellsASpecialToken) {
   BpeTrainer trainer;
   for (int i = 0; i < 5; ++i) trainer.add("abc");
-  const Tokenizer tokenizer = trainer.train(300, {"abc"});
-  EXPECT_EQ(learnt(tokenizer), std::vector<std::string>{"ab"});
+  const Tokenizer tokenizer = trainer.train(300, {"abc", "</s>"});
+  EXPECT_EQ(tokenizer.vocabulary().tokens[256], "ab");
+  EXPECT_EQ(tokenizer.vocab_size(), 259);
   EXPECT_EQ(tokenizer.encode("abc"), (std::vector<int32_t>{256, 66}));
+}
+
+// tokenizer.json writes the space in " ab" as "\u0120".
+TEST(BpeTrainerTest, NoMergeIsWrittenLikeASpecialToken) {
+  TemporaryFolder folder;
+  const auto path = folder / "tokenizer.json";
+  BpeTrainer trainer;
+  for (int i = 0; i < 5; ++i) trainer.add(" a a");
+  const Tokenizer tokenizer = trainer.train(300, {"\u0120a", "</s>"});
+  EXPECT_EQ(tokenizer.vocab_size(), 258);
+  save_tokenizer(tokenizer, path);
+  EXPECT_EQ(load_tokenizer(path).encode(" a"), (std::vector<int32_t>{220, 64}));
 }
 
 TEST(BpeTrainerTest, ProgressHearsEveryToken) {
@@ -258,11 +289,18 @@ TEST(BpeTrainerTest, RefusesWhatCannotBeTrained) {
   expect_contains(error_of([&] { trainer.train(256); }),
                   "a vocabulary of 256 entries cannot be trained; give at least 257 (256 bytes, 1 special) and at most "
                   "4194304");
-  expect_contains(error_of([&] { BpeTrainer::check(kMaxVocabSize + 1, {}); }),
+  expect_contains(error_of([&] { BpeTrainer::check(kMaxVocabSize + 1, {"</s>"}); }),
                   "a vocabulary of 4194305 entries cannot be");
   EXPECT_EQ(error_of([&] { trainer.train(257); }), "no error");
-  for (const auto& special : std::vector<std::vector<std::string>>{{""}, {"a"}, {"<|a|>", "<|a|>"}})
-    expect_contains(error_of([&] { trainer.train(300, special); }), "cannot be a special token");
+  const auto error = [&](const std::vector<std::string>& special) {
+    return error_of([&] { trainer.train(300, special); });
+  };
+  EXPECT_EQ(error({""}), "\"\" cannot be a special token: it is empty or a single byte");
+  EXPECT_EQ(error({"a"}), "\"a\" cannot be a special token: it is empty or a single byte");
+  EXPECT_EQ(error({"<|a|>", "<|a|>"}), "\"<|a|>\" cannot be a special token: it is given twice");
+  EXPECT_EQ(error({"<|\xFF|>"}),
+            "\"<|\uFFFD|>\" cannot be a special token: it is not valid UTF-8, and tokenizer.json must be");
+  EXPECT_EQ(error({"\u00E9"}), "\"\u00E9\" cannot be a special token: tokenizer.json writes a byte like that");
 }
 
 }  // namespace

@@ -73,19 +73,27 @@ TEST_F(ByteSourceTest, EmptyTexts) {
   }
 }
 
-TEST_F(ByteSourceTest, WindowsOfAnySize) {
-  // A frame by hand (RFC 8878, section 3.1.1): a window of 2^28 bytes, then a raw block, the last one, of five bytes.
-  const std::string frame("\x28\xB5\x2F\xFD\x00\x90\x29\x00\x00hello", 14);
+TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
+  // A frame by hand (RFC 8878, section 3.1.1): a window of 2^27 bytes, then a raw block, the last one, of five bytes.
+  std::string frame("\x28\xB5\x2F\xFD\x00\x88\x29\x00\x00hello", 14);
   EXPECT_EQ(outcome(frame, Compression::zstd).text, "hello");
+  frame[5] = '\x90';  // 2^28
+  EXPECT_EQ(outcome(frame, Compression::zstd).error,
+            path() +
+                ": made to be decompressed with more than 128 MiB of memory (zstd --long); decompress it with "
+                "zstd -d --long=31 and pipe it in");
+  const Outcome second = outcome(zstd_of("before") + frame, Compression::zstd);
+  EXPECT_EQ(second.text, "before");
+  expect_contains(second.error, "more than 128 MiB");
 }
 
 TEST_F(ByteSourceTest, NoFileNoSource) {
   const std::string none = (folder / "none").string();
   EXPECT_EQ(error_of([&] { open_byte_source(none, Compression::none); }),
-            none + ": cannot open: No such file or directory");
+            none + ": cannot open: No such file or directory; make it readable or correct --input");
   const std::string directory = folder.path().string();
   EXPECT_EQ(read_all(*open_byte_source(directory, Compression::gzip)).error,
-            directory + ": cannot read: Is a directory");
+            directory + ": cannot read: Is a directory; mend the file or correct --input");
 }
 
 TEST_F(ByteSourceTest, FilesOfAnotherKind) {

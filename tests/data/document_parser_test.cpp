@@ -1,4 +1,6 @@
 // Documents from batches; tests/data/documents_test.cpp has the reader that makes the batches.
+#include <malloc.h>
+
 #include <algorithm>
 
 #include "data/documents.h"
@@ -169,6 +171,34 @@ TEST(DocumentParserTest, PiecesOfTextPassAsTheyAre) {
   batch.bytes.clear();
   parser.parse(batch, visit, errors);
   EXPECT_EQ(visits, 1);
+}
+
+TEST(DocumentParserTest, GivesBackTheMemoryOfLongLines) {
+  const auto held = [] {
+    const auto heap = mallinfo2();
+    return static_cast<int64_t>(heap.uordblks + heap.hblkhd);  // 0 where another allocator is at work
+  };
+  DocumentParser parser({.skip_errors = true});
+  Texts errors;
+  const int64_t before = held();
+  for (const std::string begin :
+       {"{\"text\": \"x\", \"list\": [", "{\"text\": \"y\", \"id\": 123456789012345678901, \"list\": ["}) {
+    int64_t most = 0, size = 0;
+    {
+      TextBatch batch;
+      batch.json_lines = true;
+      batch.bytes = begin;
+      while (batch.bytes.size() < size_t{4} << 20) batch.bytes += "[],";
+      batch.bytes += "0]}";
+      batch.bytes.shrink_to_fit();
+      size = std::ssize(batch.bytes);
+      parser.parse(
+          batch, [&](const DocumentPiece&) { most = held() - before; }, errors);
+    }
+    EXPECT_LT(most, 16 * size);
+    EXPECT_LT(held() - before, size) << begin;
+  }
+  EXPECT_EQ(errors, Texts{});
 }
 
 // Whatever becomes of a line, it is a document or an error of one line.

@@ -158,14 +158,42 @@ TEST_F(DocumentsTest, LongTextsComeInPieces) {
 
 TEST_F(DocumentsTest, PiecesEndAfterLettersOfAnyScript) {
   std::string text;
-  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x82\n";  // two ideographs, a full stop
-  text += "\xE6\x96\x87\n\xE3\x80\x82\xE6\x96\x87";
+  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x81\n";  // two ideographs, a mark
+  text += "\xE6\x96\x87\n\xE3\x80\x81\xE6\x96\x87";
   const int64_t cut = std::ssize(text);
-  for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x82\n";
+  for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x81\n";
   write("a.txt", text);
   const Reading pieces = read(at("a.txt"), 10);
   EXPECT_TRUE(pieces.documents == Texts{text});
   ASSERT_EQ(pieces.ends.size(), 2u) << "at the last space that follows a letter";
+  EXPECT_EQ(pieces.ends[0].byte, cut);
+}
+
+TEST_F(DocumentsTest, ChineseLinesEndPiecesAtTheirMarks) {
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += i % 7 ? "\u6587\u5B57\u3002\n" : "\u6587\u5B57\uFF0C\uFF0C\u3002\n";
+  write("a.txt", text);
+  for (const int64_t batch_bytes : {1, 4096, 4097, 4098, 9999}) {
+    const Reading pieces = read(TextInput{.paths = {at("a.txt")}, .max_line_bytes = 20}, batch_bytes);
+    EXPECT_EQ(pieces.error, "");
+    EXPECT_TRUE(pieces.documents == Texts{text});
+    EXPECT_GT(pieces.ends.size(), 2u);
+    for (size_t i = 0; i + 1 < pieces.ends.size(); ++i) {
+      const std::string_view rest = std::string_view(text).substr(static_cast<size_t>(pieces.ends[i].byte));
+      EXPECT_TRUE(rest.starts_with("\u3002") || rest.starts_with("\uFF0C"));
+    }
+  }
+}
+
+// U+0958 is a letter that NFC makes a letter and a mark, and a mark shares its word with a newline or a full stop.
+TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcTakesApart) {
+  std::string text = "one two";
+  const int64_t cut = 3;
+  while (text.size() < 5000) text += "\u0958\n\u0958\u3002";
+  write("a.txt", text);
+  const Reading pieces = read(at("a.txt"), 10);
+  EXPECT_TRUE(pieces.documents == Texts{text});
+  ASSERT_EQ(pieces.ends.size(), 2u);
   EXPECT_EQ(pieces.ends[0].byte, cut);
 }
 
@@ -295,7 +323,7 @@ TEST_F(DocumentsTest, TextThatCannotBeCut) {
   const std::string path = write("a.txt", "some words " + std::string(200, 'x') + " more"), end = write("z.txt", "end");
   const std::string complaint =
       path +
-      ": byte 10: no letter before a space or newline within 100 bytes, so the text cannot be "
+      ": byte 10: no letter before a space, a newline, \u3002 or \uFF0C within 100 bytes, so the text cannot be "
       "read in pieces; raise --max-line-mib";
   TextInput input{.paths = {path, end}, .max_line_bytes = 100};
   for (const int64_t batch_bytes : {1, 20, 90}) {
@@ -312,7 +340,7 @@ TEST_F(DocumentsTest, TextThatCannotBeCut) {
 
 TEST_F(DocumentsTest, FilesThatCannotBeRead) {
   const std::string gone = write("a.txt", "x"), end = write("z.txt", "end");
-  const std::string complaint = gone + ": cannot open: No such file or directory";
+  const std::string complaint = gone + ": cannot open: No such file or directory; make it readable or correct --input";
   for (const bool skip : {false, true}) {
     write("a.txt", "x");
     DocumentReader reader({.paths = {gone, end}, .skip_errors = skip});

@@ -180,11 +180,11 @@ TEST_F(EncodeCorpusTest, OldShardsAreNotMixedIn) {
 TEST_F(EncodeCorpusTest, InputWithoutTextLeavesNothing) {
   write_text_file(folder / "in.jsonl", "\n{\"text\": \"\"}\n");
   expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }),
-                  "no document with text in it among 1 input files; check --input and --field");
+                  "no document with text in it among 1 input file; check --input and --field");
   output = folder / "deep" / "er";
   skip_errors = true;
   write_text_file(folder / "in.jsonl", "{broken\n");
-  expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }), "(1 errors skipped, the first: ");
+  expect_contains(error_of([&] { encode((folder / "in.jsonl").string(), {}); }), "(1 error skipped, the first: ");
   EXPECT_FALSE(std::filesystem::exists(folder / "deep"));
 }
 
@@ -242,6 +242,17 @@ TEST_F(EncodeCorpusTest, ATokenOfSeveralWordsNeedsWholeDocuments) {
   expect_contains(error_of([&] { encode_corpus(pieces, joining, {.output = output}); }),
                   input + ": this tokenizer has a token of several words");
   EXPECT_EQ(encode_corpus(whole, joining, {.output = output}).documents(), 1);
+}
+
+TEST(BatchWeight, NothingIsReadBesideALineOfSeveralMiB) {
+  TextBatch batch;
+  batch.bytes.assign(size_t{1} << 20, 'x');
+  EXPECT_LT(batch_weight(batch), kBytesInFlight / 15);
+  batch.bytes.assign(size_t{4} << 20, 'x');
+  EXPECT_GT(batch_weight(batch), kBytesInFlight);
+  batch.bytes.clear();
+  batch.errors.assign(100, "an error");
+  EXPECT_GT(batch_weight(batch), 0);
 }
 
 }  // namespace

@@ -4,10 +4,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 
 #include "base/error_message.h"
 #include "base/file_size_limit.h"
+#include "base/progress.h"
 #include "base/rng.h"
 #include "data/write_shard.h"
 #include "encode_fixture.h"
@@ -220,6 +223,29 @@ TEST_F(EncodeResumeTest, AChangedInputIsRefused) {
   run_for(6, options("out"));
   write_documents(41, "c.jsonl");
   expect_contains(error_of([&] { encode(inputs, options("out")); }), "begun with input file 3 " + inputs[2] + " of ");
+}
+
+TEST_F(EncodeResumeTest, AnotherContentOfTheSameSizeIsRefused) {
+  run_for(6, options("out"));
+  std::string text = read_text_file(inputs[1]);
+  std::reverse(text.begin(), text.end());
+  const fs::file_time_type before = fs::last_write_time(inputs[1]);
+  write_text_file(inputs[1], text);
+  fs::last_write_time(inputs[1], before + std::chrono::nanoseconds(1));
+  for (const char* name : {"out", "whole"})
+    expect_contains(
+        error_of([&] { encode(inputs, options(name)); }),
+        "begun with input file 2 " + inputs[1] + " of " + grouped_digits(std::ssize(text)) + " bytes, last changed ");
+}
+
+TEST_F(EncodeResumeTest, AnotherSpellingOfAPathIsTheSameInput) {
+  EncodeOptions job = options("out");
+  run_for(6, job);
+  inputs[0] = (folder / "./a.jsonl").string();
+  inputs[2] = (folder.path() / "x" / ".." / "c.jsonl").string();
+  fs::create_directory(folder / "x");
+  EXPECT_TRUE(run_for(-1, job));
+  expect_same_files(job.output, folder / "whole");
 }
 
 TEST_F(EncodeResumeTest, AMissingOrShortenedShardIsRefused) {

@@ -1,9 +1,13 @@
 #include "data/input_files.h"
 
+#include <chrono>
+
 #include "input_helpers.h"
 
 namespace gptmoe {
 namespace {
+
+namespace fs = std::filesystem;
 
 struct InputFilesTest : InputTest {
   // The files listed, by their path in the test's folder.
@@ -47,6 +51,12 @@ TEST_F(InputFilesTest, InputsInOrderFoldersSortedByPath) {
   EXPECT_EQ(listing.ignored, 1);
   EXPECT_EQ(listing.files[1].bytes, 14);
   EXPECT_EQ(listing.files[6].bytes, 0);
+  EXPECT_EQ(listing.files[6].mtime_ns, 0);
+  EXPECT_EQ(listing.files[0].mtime_ns, listing.files[7].mtime_ns);
+  const int64_t written = listing.files[0].mtime_ns;
+  fs::last_write_time(at("x.txt"), fs::last_write_time(at("x.txt")) + std::chrono::nanoseconds(1));
+  list({"x.txt"});
+  EXPECT_EQ(listing.files[0].mtime_ns, written + 1);
 }
 
 TEST_F(InputFilesTest, PatternsMatchFilesAndFolders) {

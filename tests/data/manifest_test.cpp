@@ -10,7 +10,13 @@ namespace {
 
 Manifest example() {
   Manifest manifest;
-  manifest.identity = {"0123456789abcdef", 300, "<|endoftext|>", 0.05, 10, "text", {{"a.jsonl", 100}, {"b.txt", 7}}};
+  manifest.identity = {"0123456789abcdef",
+                       300,
+                       "<|endoftext|>",
+                       0.05,
+                       10,
+                       "text",
+                       {{"a.jsonl", 100, 1'700'000'000'000'000'001}, {"b.txt", 7, -1}}};
   manifest.train = {{3, 90, 25}, {{10, 10}, 5}};
   manifest.val = {{1, 17, 4}, {{}, 4}};
   manifest.skipped.add({"a.jsonl: line 3: not JSON"});
@@ -74,11 +80,13 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
   "inputs": [
     {
       "path": "a.jsonl",
-      "bytes": 100
+      "bytes": 100,
+      "mtime_ns": 1700000000000000001
     },
     {
       "path": "b.txt",
-      "bytes": 7
+      "bytes": 7,
+      "mtime_ns": -1
     }
   ],
   "bytes_per_token": 3.6897,
@@ -146,9 +154,11 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
     const std::string line = refusal(bad);
     expect_contains(line, (folder / "manifest.json").string() + ": not a manifest of this gptmoe-tokenize (");
     expect_contains(line, "choose another --output, or remove " + folder.path().string());
+    EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }
   write_text_file(folder / "manifest.json", "{\"format\": ");
-  expect_contains(error_of([&] { read_manifest(folder.path()); }), "not a manifest");
+  expect_contains(error_of([&] { read_manifest(folder.path()); }),
+                  "not a manifest of this gptmoe-tokenize (byte 12: not valid JSON); choose");
 }
 
 TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
@@ -167,6 +177,10 @@ TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
   expect([](auto& job) { job.inputs[1].bytes = 8; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 8 bytes");
   expect([](auto& job) { job.inputs[0].path = "c.jsonl"; },
          "input file 1 a.jsonl of 100 bytes, and now it is c.jsonl of 100 bytes");
+  expect([](auto& job) { job.inputs[1].bytes = 1; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 1 byte");
+  expect([](auto& job) { job.inputs[1].mtime_ns = 2; },
+         "input file 2 b.txt of 7 bytes, last changed 1969-12-31 23:59:59.999999999 UTC, and now it is 1970-01-01 "
+         "00:00:00.000000002 UTC");
   expect([](auto& job) { job.inputs.pop_back(); }, "the number of input files 2, and now it is 1");
 }
 

@@ -86,7 +86,9 @@ TEST(PretokenizeTest, MalformedBytesInLlama3) {
 
 // Texts are cut into pieces there, so no pattern may look across.
 TEST(PretokenizeTest, NoPatternLooksAcrossTheCutsOfDocumentReader) {
-  const std::string before[] = {"the end", "7", "it's x", "a\n9"}, after[] = {" x", "\n\ny", "   ", "\n", " 's"};
+  const std::string
+      before[] = {"the end", "7", "it's x", "a\n9", "\u6587", "\u2167"},
+      after[] = {" x", "\n\ny", "   ", "\n", " 's", "\u3002", "\uFF0C\n", "\u3002\u6587\u5B57", "\uFF0C\u3002 x"};
   for (const auto pattern : {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2})
     for (const std::string& left : before)
       for (const std::string& right : after) {

@@ -148,7 +148,7 @@ TEST_F(ShardFileTest, EmptyFile) {
 TEST_F(ShardFileTest, TruncatedHeaderSaysExpectedAndFound) {
   write_raw(raw_shard(20240520, 1, 0, 0).substr(0, 1000));
   expect_contains(error(), path.string() + ": truncated");
-  expect_contains(error(), "1024 bytes of header, found 1000 bytes");
+  expect_contains(error(), "1024 bytes of header, found 1,000 bytes");
 }
 
 TEST_F(ShardFileTest, TruncatedTokensSayExpectedAndFound) {

@@ -107,7 +107,7 @@ TEST_F(TokenizeToolTest, CountSaysWhatEncodeWould) {
   EXPECT_FALSE(fs::exists(folder / "manifest.json"));
   write_text_file(folder / "empty.jsonl", "\n");
   expect_user_error(run("count --tokenizer t.json --input empty.jsonl"),
-                    "no document with text in it among 1 input files; check --input and --field");
+                    "no document with text in it among 1 input file; check --input and --field");
 }
 
 TEST_F(TokenizeToolTest, DamagedLinesStopOrAreSkipped) {
@@ -175,21 +175,38 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   const std::string train = "train --input a.txt --vocab-size 258 ";
   expect_user_error(run(train + "--output t.json --pattern gpt3"),
                     "--pattern gpt3: give gpt2, llama3, cl100k or qwen2");
+  expect_user_error(
+      run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
+      "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
   expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
-  expect_user_error(run(train + "--output no/such/t.json"),
-                    "no/such/t.json: there is no folder no/such; make it or correct --output");
+  expect_user_error(run(train + "--output a.txt/t.json"),
+                    "a.txt: cannot be made a folder: Not a directory; correct --output");
+  expect_user_error(run(train + "--output ''"), "--output is empty; name the tokenizer.json to write");
   fs::create_directory(folder / "f");
   expect_user_error(run(train + "--output f"), "f: a folder; give the name of a file in it to --output");
+  for (const char* option : {"--pattern", "--end-of-text"})
+    expect_user_error(run("inspect s.bin " + std::string(option) + " gpt2"),
+                      std::string(option) + " requires --tokenizer; see gptmoe-tokenize --help");
   EXPECT_EQ(run("").code, 2);
   EXPECT_EQ(run("--help").code, 0);
 }
 
+TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
+  write_text_file(folder / "a.txt", "text text");
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --output data/notes/t.json").code, 0);
+  EXPECT_TRUE(fs::is_regular_file(folder / "data/notes/t.json"));
+  EXPECT_EQ(run("train --input none.txt --vocab-size 258 --output data/x/y/t.json").code, 2);
+  EXPECT_FALSE(fs::exists(folder / "data/x"));
+  expect_user_error(run("encode --tokenizer data/notes/t.json --input a.txt --output ''"),
+                    "--output is empty; give it a name");
+}
+
 TEST_F(TokenizeToolTest, SpecialTokensAsAsked) {
   write_text_file(folder / "a.txt", "text text");
-  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '</s>' '<pad>' --output t.json").code, 0);
-  EXPECT_EQ(run("encode --tokenizer t.json --end-of-text '</s>' --input a.txt --output d").code, 0);
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '<s>' '</s>' --output t.json").code, 0);
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.txt --output d").code, 0);
   EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "text text</s>");
 }
 
@@ -200,6 +217,9 @@ TEST_F(TokenizeToolTest, ShardOfAnotherTokenizer) {
       "s.bin: token 1 has id 50000, unknown to this tokenizer of 257 entries; give the tokenizer that wrote the shard";
   expect_user_error(run("decode --tokenizer t.json s.bin"), line);
   expect_user_error(run("inspect s.bin --tokenizer t.json"), line);
+  const std::string missing = "nope.bin: cannot open: No such file or directory; name a shard that can be read";
+  expect_user_error(run("inspect nope.bin"), missing);
+  expect_user_error(run("decode nope.bin --tokenizer t.json"), missing);
 }
 
 TEST_F(TokenizeToolTest, FullDiskIsExitCode1) {
@@ -210,6 +230,70 @@ TEST_F(TokenizeToolTest, FullDiskIsExitCode1) {
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err, "gptmoe-tokenize: d/train_000000.bin.partial: cannot write: File too large\n");
   EXPECT_FALSE(fs::exists(folder / "d"));
+}
+
+TEST_F(TokenizeToolTest, FullStandardOutputIsExitCode1) {
+  prepare();
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").code, 0);
+  for (const char* command :
+       {"count --tokenizer t.json --input a.jsonl", "encode --tokenizer t.json --input a.jsonl --output e",
+        "train --input a.jsonl --vocab-size 257 --output u.json", "inspect d/train_000000.bin",
+        "decode --tokenizer t.json d/train_000000.bin", "--help"}) {
+    const int status = std::system(
+        ("cd '" + folder.path().string() + "' && '" + program() + "' " + command + " > /dev/full 2> err.log").c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << command;
+    EXPECT_EQ(read_text_file(folder / "err.log"),
+              "gptmoe-tokenize: standard output: cannot write: No space left on device\n");
+  }
+}
+
+TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
+  prepare();
+  fs::create_directory(folder / "sec");
+  fs::copy_file(folder / "t.json", folder / "sec/tokenizer.json");
+  write_text_file(folder / "closed.json", "{}");
+  write_text_file(folder / "closed.txt", "x");
+  for (const char* name : {"sec", "closed.json", "closed.txt"}) fs::permissions(folder / name, fs::perms::none);
+  fs::permissions(folder.path(), fs::perms(0755));
+  const auto as_nobody = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program());
+    return testing::run(folder.path(), arguments, {.as_nobody = true});
+  };
+  if (const int code = as_nobody({"--help"}).exit_code; code == 126 || code == 127)
+    GTEST_SKIP() << "the program cannot be run as another user";
+  const auto refuses = [&](const std::vector<std::string>& arguments, const std::string& line) {
+    const testing::ProcessResult result = as_nobody(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
+  };
+  const std::string unreadable = ": cannot open: Permission denied; make it readable or name another tokenizer";
+  refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json" + unreadable);
+  const std::string no_folder = ": cannot be made a folder: Permission denied; correct --output";
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec"},
+          "sec: cannot write there: Permission denied; correct --output");
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/x/t.json"}, "sec/x" + no_folder);
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/t.json"},
+          "sec: cannot write there: Permission denied; correct --output");
+  fs::create_directories(folder / "in/closed");
+  write_text_file(folder / "in/a.txt", "abba");
+  write_text_file(folder / "in/closed/b.txt", "abba");
+  fs::permissions(folder / "in/closed", fs::perms::none);
+  refuses(
+      {"count", "--tokenizer", "t.json", "--input", "in"},
+      "in/closed: cannot list the folder: Permission denied; make it readable, or leave it out with --on-error skip");
+  refuses({"count", "--tokenizer", "t.json", "--input", "in/closed", "--on-error", "skip"},
+          "in/closed: cannot list the folder: Permission denied; make it readable or correct --input");
+  refuses({"count", "--tokenizer", "t.json", "--input", "closed.txt"},
+          "closed.txt: cannot open: Permission denied; make it readable or correct --input");
+  const testing::ProcessResult skipped =
+      as_nobody({"count", "--tokenizer", "t.json", "--input", "in", "--on-error", "skip"});
+  EXPECT_EQ(skipped.exit_code, 0) << skipped.err;
+  expect_contains(skipped.out, "1 document, 4 bytes of text");
+  expect_contains(skipped.out, "; 1 error skipped, the first: in/closed: cannot list the folder: Permission denied\n");
+  for (const char* name : {"sec", "in/closed"}) fs::permissions(folder / name, fs::perms::owner_all);
 }
 
 struct InterruptedToolTest : TokenizeToolTest {
@@ -226,7 +310,7 @@ struct InterruptedToolTest : TokenizeToolTest {
   }
   std::vector<std::string> command(const std::string& output) const {
     return {program(), "encode",         "--tokenizer", "t.json",         "--input", "in",        "--output",
-            output,    "--shard-tokens", "100000",       "--val-fraction", "0.05",    "--threads", "2"};
+            output,    "--shard-tokens", "100000",      "--val-fraction", "0.05",    "--threads", "2"};
   }
   bool begun() const { return fs::exists(folder / "d" / "train_000000.bin"); }
   void expect_whole() {

@@ -94,14 +94,14 @@ TEST_F(TokenizerFileTest, EndOfTextByName) {
   for (int id = 259; id < 270; ++id)
     file["added_tokens"].push_back({{"id", id}, {"content", "<" + std::to_string(id) + ">"}, {"special", true}});
   expect_contains(error("x y"), "\"<265>\", ...)");
+  file["added_tokens"] = json::array();
   file["model"]["vocab"]["[end]"] = 270;  // text cannot make it
   EXPECT_EQ(load("[end]").end_of_text(), 270);
-  file["added_tokens"] = json::array();
   expect_contains(error("x y"), "no token \"x y\" (this tokenizer has no special tokens)");
 }
 
 TEST_F(TokenizerFileTest, UnusedIdsAreHoles) {
-  file["added_tokens"][0]["id"] = 300;
+  file["added_tokens"][0]["id"] = file["model"]["vocab"]["<|endoftext|>"] = 300;
   const Tokenizer tokenizer = load();
   EXPECT_EQ(tokenizer.vocab_size(), 301);
   EXPECT_FALSE(tokenizer.knows(299));
@@ -119,8 +119,52 @@ TEST_F(TokenizerFileTest, AnOrdinaryTokenMayBeAddedToo) {
   EXPECT_EQ(load().encode("the x"), (std::vector<int32_t>{257, 220, 87}));
 }
 
+// The ids that Hugging Face's tokenizers 0.23 gives to such lists.
+TEST_F(TokenizerFileTest, AddedTokensHaveTheIdsThatTheReferenceGivesThem) {
+  const auto added = [](int id, const char* content, bool special) {
+    return json{{"id", id}, {"content", content}, {"special", special}};
+  };
+  const auto makes_it = [](const std::string& token, int written, int made) {
+    return "added_tokens: \"" + token + "\" has id " + std::to_string(written) +
+           ", but Hugging Face's tokenizers makes it " + std::to_string(made) + ", the next behind the vocabulary; ";
+  };
+  const json end = file["added_tokens"][0];
+  file["added_tokens"] = {end, added(270, "foo", false)};
+  expect_contains(error(), makes_it("foo", 270, 259));
+  file["added_tokens"] = {added(259, "foo", false), end};
+  expect_contains(error(), makes_it("foo", 259, 258));
+  file["added_tokens"] = {added(256, "he", false), added(258, "foo", false), added(259, "<s>", true),
+                          added(257, "the", false), added(260, "bar", false)};
+  EXPECT_EQ(load().encode("foobar"), (std::vector<int32_t>{258, 260}));
+  file["model"]["vocab"]["th"] = 300;  // the number of entries counts, not the highest id
+  expect_contains(error(), makes_it("foo", 258, 259));
+  file["added_tokens"] = {added(300, "th", false), added(259, "foo", false)};
+  EXPECT_EQ(load().encode("foothe"), (std::vector<int32_t>{259, 300, 68}));
+}
+
+// As in Hugging Face's tokenizers 0.23.
+TEST_F(TokenizerFileTest, NormalizedAddedTokensAreNormalizedToo) {
+  file["normalizer"] = {{"type", "NFC"}};
+  const json word = {{"id", 259}, {"content", "e\u0301te"}, {"special", false}, {"normalized", true}};
+  file["added_tokens"].push_back(word);
+  for (const char* text : {"e\u0301te", "\u00E9te"}) {
+    const Tokenizer tokenizer = load();
+    EXPECT_EQ(tokenizer.encode(text), std::vector<int32_t>{259});
+    EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{259}), "\u00E9te");
+  }
+  file["added_tokens"].push_back({{"id", 260}, {"content", "\u00E9te"}, {"special", false}, {"normalized", true}});
+  expect_contains(error(), "added_tokens: \"\u00E9te\" has two ids, 259 and 260");
+  file["added_tokens"][2]["normalized"] = false;
+  file["added_tokens"][2]["content"] = "o\u0308";
+  EXPECT_EQ(load().encode("o\u0308"), std::vector<int32_t>{260});
+  EXPECT_NE(load().encode("\u00F6"), std::vector<int32_t>{260});
+  file.erase("normalizer");
+  EXPECT_EQ(load().encode("e\u0301te"), std::vector<int32_t>{259});
+  EXPECT_NE(load().encode("\u00E9te"), std::vector<int32_t>{259});
+}
+
 TEST_F(TokenizerFileTest, SavedFilesLoadTheSame) {
-  file["added_tokens"].push_back({{"id", 260}, {"content", "<tool é>"}, {"special", false}, {"normalized", true}});
+  file["added_tokens"].push_back({{"id", 259}, {"content", "<tool é>"}, {"special", false}, {"normalized", true}});
   file["normalizer"] = {{"type", "NFC"}};
   file["model"]["ignore_merges"] = true;
   for (const char* pattern : {"gpt2", "llama3", "cl100k", "qwen2"}) {
@@ -312,12 +356,14 @@ TEST_F(TokenizerFileTest, RefusesDamage) {
     expect_contains(error(), item.complaint);
   }
   file = sound;
+  file["model"]["vocab"]["<|endoftext|>"] = 258;
   file["model"]["vocab"]["xé"] = 259;  // the bytes x and 0xE9 by name, but the token is x and é
   file["added_tokens"].push_back({{"id", 259}, {"content", "xé"}});
   file["model"]["merges"].push_back("x é");
   expect_contains(error(), "model.merges[2]: \"x\" and \"é\" do not make \"xé\": one is an added token");
   file = sound;
   file["model"]["vocab"].erase("Ġ");
+  file["model"]["vocab"]["zz"] = 220;
   expect_contains(error(), "model.vocab: no token for byte 32 (\"Ġ\")");
 }
 
@@ -362,9 +408,33 @@ TEST_F(TokenizerFileTest, DamagedPairs) {
   broken = vocab;
   broken.erase("a");
   expect_contains(error_with(broken, ""), vocab_name + ": no token for byte 97");
+  for (const char* line : {"h e</w>", "e </w>"})
+    expect_contains(error_with(vocab, "h e\n" + std::string(line) + "\n"),
+                    merges_name + ": line 2: merges to ends of words, \"</w>\", are not supported");
   broken = vocab;
   broken["<|endoftext|>"] = 5;
   expect_contains(error_with(broken, ""), vocab_name + ": id 5 is given twice");
+}
+
+// Others' pairs look the same, but their text is split or normalized otherwise.
+TEST_F(TokenizerFileTest, PairsMustBeGpt2s) {
+  write_text_file(folder / "vocab.json", file["model"]["vocab"].dump());
+  write_text_file(folder / "merges.txt", "h e\nt he\n");
+  const std::string name = (folder / "tokenizer_config.json").string() + ": ";
+  const auto error_with = [&](const json& config) {
+    write_text_file(folder / "tokenizer_config.json", config.dump());
+    return error_of([&] { load_tokenizer(folder.path()); });
+  };
+  for (const char* known : {"GPT2Tokenizer", "GPT2TokenizerFast"})
+    EXPECT_EQ(error_with({{"tokenizer_class", known}, {"add_prefix_space", false}}), "no error");
+  EXPECT_EQ(error_with({{"model_max_length", 1024}}), "no error");
+  EXPECT_EQ(error_with({{"tokenizer_class", "Qwen2Tokenizer"}}),
+            name +
+                "tokenizer_class: \"Qwen2Tokenizer\" is not supported; vocab.json and merges.txt are read as "
+                "GPT-2's, use a tokenizer.json");
+  expect_contains(error_with({{"tokenizer_class", 7}}), name + "tokenizer_class: 7 is not supported");
+  expect_contains(error_with({{"add_prefix_space", true}}), name + "add_prefix_space: true is not supported");
+  expect_contains(error_with(json::array()), name + "expected a JSON object");
 }
 
 }  // namespace

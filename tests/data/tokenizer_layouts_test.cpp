@@ -141,13 +141,25 @@ TEST_F(RankFileTest, RefusesDamage) {
   for (const char* line : {"dGhl ", "dGhl 256x", "dGhl  256", " 256", "dGh 256", "dG=l 256", "d=== 256", "==== 256",
                            "dGh\xC3 256", "dGhl 99999999999999999999", "dGhl 256 1", "\x80\x01"})
     expect_contains(error(line), kLine);
-  expect_contains(error("dGhl -1"), "line 257: rank -1 is not within 0 and 4194303");
-  expect_contains(error("dGhl 4194304"), "line 257: rank 4194304 is not");
+  expect_contains(error("dGhl -1"), "line 257: rank -1 is not within 0 and 4194302");
+  expect_contains(error("dGhl 4194303"), "line 257: rank 4194303 is not");  // would leave no id for <|endoftext|>
   expect_contains(error("dGhl 255"), "line 257: rank 255 is given twice");
   expect_contains(error("dGhl 256\n\ndGhl 257\n"), "rank 257 has the bytes of an earlier rank");
   expect_contains(error(std::string(4000, 'A') + " 256"), "line 257: a token of 3000 bytes; at most 1024");
   write_text_file(path, "");
   expect_contains(error_of([&] { load_tokenizer(path, {.pattern = SplitPattern::gpt2}); }), "no token for byte 0;");
+}
+
+TEST_F(RankFileTest, RefusesSentencePieceByName) {
+  using std::string_literals::operator""s;
+  const auto model = folder / "tokenizer.model";
+  for (const std::string& bytes : {"\n\x0E\n\x05<unk>\x15\0\0\0\0\x18\x02"s, "\n<\n:<unk>\x15\0\0\0\0\x18\x02"s}) {
+    write_text_file(model, bytes);
+    const std::string line = error_of([&] { load_tokenizer(model); });
+    expect_contains(line, model.string() + ": a SentencePiece model, which is not supported; use a tokenizer of byte-");
+  }
+  write_text_file(path, "\n\r\n" + bytes());  // a rank file
+  EXPECT_EQ(load_tokenizer(path, {.pattern = SplitPattern::gpt2}).vocab_size(), 257);
 }
 
 TEST_F(RankFileTest, WindowsLineEndsAndOrderDoNotMatter) {

@@ -174,6 +174,18 @@ TEST(TokenizerTest, KnowsWhetherPiecesEncodeAlike) {
   vocabulary.tokens.push_back("<a> <b>");
   vocabulary.added = {{256, false}};
   EXPECT_TRUE(Tokenizer{Vocabulary(vocabulary)}.encodes_pieces());
+  for (const char* several : {"a b", "\u6587\u3002", "x\uFF0C", "\u6587\n"}) {
+    Vocabulary other = byte_vocabulary();
+    other.tokens.push_back(several);
+    other.added = {{256, false}};
+    EXPECT_FALSE(Tokenizer{std::move(other)}.encodes_pieces()) << several;
+  }
+  for (const char* one : {"\u3002", "\u3002\u6587", "\u6587\u3001"}) {
+    Vocabulary other = byte_vocabulary();
+    other.tokens.push_back(one);
+    other.added = {{256, false}};
+    EXPECT_TRUE(Tokenizer{std::move(other)}.encodes_pieces()) << one;
+  }
   vocabulary.tokens.push_back("a b");
   vocabulary.added.push_back({257, false});
   EXPECT_FALSE(Tokenizer{Vocabulary(vocabulary)}.encodes_pieces());

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -78,6 +79,13 @@ void tokenizer_json(std::string_view bytes) {
     const Tokenizer tokenizer = load_tokenizer(file.with(bytes));
     check_tokenizer(tokenizer);
   });
+}
+
+void gpt2_files(std::string_view bytes) {
+  static const InputPath vocab("vocab.json"), merges("merges.txt");
+  const size_t end = std::min(bytes.find('\0'), bytes.size());
+  merges.with(bytes.substr(std::min(end + 1, bytes.size())));
+  allow_refusal([&] { check_tokenizer(load_tokenizer(vocab.with(bytes.substr(0, end)))); });
 }
 
 void rank_file(std::string_view bytes) {

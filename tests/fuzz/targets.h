@@ -7,6 +7,7 @@
 namespace gptmoe::fuzz {
 
 void tokenizer_json(std::string_view bytes);
+void gpt2_files(std::string_view bytes);  // vocab.json, a NUL, merges.txt
 void rank_file(std::string_view bytes);
 void shard(std::string_view bytes);
 void jsonl(std::string_view bytes);
@@ -17,6 +18,7 @@ struct Target {
   void (*run)(std::string_view bytes);
 };
 inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},
+                                      {"gpt2_files", gpt2_files},
                                       {"rank_file", rank_file},
                                       {"shard", shard},
                                       {"jsonl", jsonl},

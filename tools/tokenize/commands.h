@@ -24,7 +24,7 @@ struct TrainOptions {
   std::filesystem::path output;
 };
 
-// Learns a tokenizer and writes it as tokenizer.json.
+// Learns a tokenizer and writes it as tokenizer.json, into a folder made if need be.
 int train_command(const TextInput& input, const TrainOptions& options);
 
 // SIGINT, SIGTERM and SIGHUP end it at a checkpoint, with exit code 128 + the signal.

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "data/utf8.h"
@@ -12,8 +13,7 @@ namespace gptmoe {
 namespace {
 
 void put(std::string_view bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size())
-    throw Failure("standard output: cannot write the decoded text");
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) flush_standard_output();
 }
 
 // Documents of a row of shards, each ended by the end-of-text token or by the last shard.
@@ -79,7 +79,7 @@ int decode_command(const TokenizerChoice& choice, const std::vector<std::string>
   std::vector<Shard> shards;
   shards.reserve(paths.size());
   int64_t tokens = 0, bytes = 0;
-  for (const std::string& path : paths) tokens += shards.emplace_back(path).size();
+  for (const std::string& path : paths) tokens += shards.emplace_back(open_shard(path)).size();
 
   std::optional<DocumentLines> lines;
   if (json_lines) lines.emplace(tokenizer, shards);
@@ -98,7 +98,7 @@ int decode_command(const TokenizerChoice& choice, const std::vector<std::string>
     lines->end_document();
     bytes = lines->bytes();
   }
-  if (std::fflush(stdout) != 0) throw Failure("standard output: cannot write the decoded text");
+  flush_standard_output();
   std::fprintf(stderr, "%s: %s%s, %s of text\n",
                paths.size() == 1 ? paths[0].c_str() : plural(std::ssize(paths), "shard").c_str(),
                lines ? (plural(lines->documents(), "document") + ", ").c_str() : "", plural(tokens, "token").c_str(),

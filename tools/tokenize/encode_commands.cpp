@@ -86,8 +86,8 @@ int count_command(const TokenizerChoice& choice, const TextInput& input, int thr
   });
   progress.clear();
   require_documents(counts.documents, documents, skipped);
-  std::printf("%s, %s bytes of text, %s, %s, %s%s%s\n", plural(counts.documents, "document").c_str(),
-              grouped_digits(counts.bytes).c_str(), plural(counts.tokens, "token").c_str(),
+  std::printf("%s, %s of text, %s, %s, %s%s%s\n", plural(counts.documents, "document").c_str(),
+              plural(counts.bytes, "byte").c_str(), plural(counts.tokens, "token").c_str(),
               bytes_per_token(counts.bytes, counts.tokens).c_str(), rate(counts.bytes, clock.seconds()).c_str(),
               ignored_note(documents).c_str(), skipped_note(skipped).c_str());
   return 0;

@@ -64,7 +64,7 @@ int inspect_command(const TokenizerChoice& choice, const std::vector<std::string
   std::optional<Tokenizer> tokenizer;
   if (!choice.path.empty()) tokenizer.emplace(load_tokenizer(choice.path, choice.options));
   for (const std::string& path : paths) {
-    const Shard shard(path);
+    const Shard shard = open_shard(path);
     std::string line = describe_header(shard);
     if (tokenizer) line += describe_text(shard, *tokenizer);
     std::puts(line.c_str());

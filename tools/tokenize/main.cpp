@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/cores.h"
+#include "base/file.h"
 #include "commands.h"
 
 namespace {
@@ -13,7 +14,7 @@ using namespace gptmoe;
 // What the options of all subcommands fill in.
 struct Arguments {
   TextInput input;
-  int64_t max_line_mib = 32;
+  int64_t max_line_mib = 16;
   std::string on_error = "stop", pattern, tokenizer, output;
   std::vector<std::string> special, shards;
   TokenizerOptions tokenizer_options;
@@ -63,12 +64,17 @@ void add_text_options(CLI::App* command, Arguments& arguments) {
 }
 
 CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
-  command->add_option("--pattern", arguments.pattern,
-                      "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()));
-  command->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
-                      "The token that ends documents, where it has no usual name");
-  return command->add_option("--tokenizer", arguments.tokenizer,
-                             "tokenizer.json, vocab.json, a rank file or a folder with one of them");
+  auto* tokenizer = command->add_option("--tokenizer", arguments.tokenizer,
+                                        "tokenizer.json, vocab.json, a rank file or a folder with one of them");
+  command
+      ->add_option("--pattern", arguments.pattern,
+                   "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()))
+      ->needs(tokenizer);
+  command
+      ->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
+                   "The token that ends documents, where it has no usual name")
+      ->needs(tokenizer);
+  return tokenizer;
 }
 
 void add_train(CLI::App& app, Arguments& arguments, int& code) {
@@ -80,7 +86,9 @@ void add_train(CLI::App& app, Arguments& arguments, int& code) {
   train->add_option("--pattern", arguments.pattern,
                     "How text is cut into words: " + std::string(split_pattern_names()) + " [gpt2]");
   train->add_option("--special", arguments.special,
-                    "Special tokens; the first ends documents [" + std::string(kEndOfText) + "]");
+                    "Special tokens; <|endoftext|>, else <|end_of_text|>, else </s> ends documents, one of them must "
+                    "be there [" +
+                        std::string(kEndOfText) + "]");
   train->callback([&] {
     TrainOptions options;
     options.vocab_size = arguments.vocab_size;
@@ -147,6 +155,7 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
     app.exit(error);  // --help
   }
+  flush_standard_output();
   return code;
 }
 
@@ -157,7 +166,10 @@ int report(const std::exception& error, int code) {
 
 }  // namespace
 
-int main(int argc, char** argv) try { return run(argc, argv); } catch (const gptmoe::UserError& error) {
+int main(int argc, char** argv) try {
+  gptmoe::ignore_file_size_signal();
+  return run(argc, argv);
+} catch (const gptmoe::UserError& error) {
   return report(error, 2);
 } catch (const std::exception& error) {
   return report(error, 1);

@@ -3,14 +3,10 @@
 
     python3 tools/tokenize/nfc_tables.py > src/data/nfc_tables.h
 
-Uses the package unicodedata2 where installed; its version 16.0.0 made the committed file. Hangul syllables are left out:
-they follow from arithmetic.
+Hangul syllables are left out: they follow from arithmetic.
 """
 
-try:
-    import unicodedata2 as unicodedata
-except ImportError:
-    import unicodedata
+from unicode_tables import POINTS, runs, table, unicodedata
 
 SYLLABLES = range(0xAC00, 0xAC00 + 11172)
 
@@ -18,7 +14,7 @@ SYLLABLES = range(0xAC00, 0xAC00 + 11172)
 def canonical_pairs():
     """(composed, first, second) of every canonical decomposition; second is 0 where it is one code point."""
     pairs = []
-    for point in range(0x110000):
+    for point in POINTS:
         mapping = unicodedata.decomposition(chr(point))
         if not mapping or mapping.startswith("<") or point in SYLLABLES:
             continue
@@ -26,32 +22,6 @@ def canonical_pairs():
         assert len(parts) in (1, 2) and 0 not in parts
         pairs.append((point, parts[0], parts[1] if len(parts) == 2 else 0))
     return pairs
-
-
-def class_runs():
-    """(first, last, combining class) of the code points whose class is not 0."""
-    runs = []
-    for point in range(0x110000):
-        value = unicodedata.combining(chr(point))
-        if value == 0:
-            continue
-        if runs and runs[-1][1] == point - 1 and runs[-1][2] == value:
-            runs[-1][1] = point
-        else:
-            runs.append([point, point, value])
-    return runs
-
-
-def table(declaration, items):
-    lines, line = [], "   "
-    for item in items:
-        if len(line) + len(item) + 2 > 120:
-            lines.append(line)
-            line = "   "
-        line += " " + item + ","
-    lines.append(line)
-    lines[-1] = lines[-1].rstrip(",")
-    return "inline constexpr %s[] = {\n%s};\n" % (declaration, "\n".join(lines))
 
 
 def main():
@@ -78,10 +48,8 @@ def main():
     print("// Those of them that are pairs, yet are never made from their parts (composition exclusions).")
     print(table("uint32_t kNeverComposed", ["0x%X" % point for point in never]))
     print("// Everything else has class 0.")
-    print(
-        table("CombiningClassRange kCombiningClasses", ["{0x%X, 0x%X, %d}" % tuple(run) for run in class_runs()]),
-        end="",
-    )
+    classes = ["{0x%X, 0x%X, %d}" % tuple(run) for run in runs(unicodedata.combining)]
+    print(table("CombiningClassRange kCombiningClasses", classes), end="")
     print("// clang-format on\n\n}  // namespace gptmoe")
 
 

@@ -1,8 +1,19 @@
 #include "shard_tokens.h"
 
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
 #include "base/check.h"
 
 namespace gptmoe {
+
+Shard open_shard(const std::string& path) {
+  if (access(path.c_str(), R_OK) != 0)
+    user_error(path, ": cannot open: ", std::strerror(errno), "; name a shard that can be read");
+  return Shard(path);
+}
 
 void check_ids(const Shard& shard, int64_t first, const std::vector<int32_t>& ids, const Tokenizer& tokenizer) {
   const auto unknown = std::find_if(ids.begin(), ids.end(), [&](int32_t id) { return !tokenizer.knows(id); });

@@ -2,6 +2,7 @@
 // Going through the tokens of a shard.
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "data/shard_file.h"
@@ -20,6 +21,9 @@ void for_each_stretch(const Shard& shard, Visit visit) {
     visit(first, ids);
   }
 }
+
+// Throws UserError with a remedy when the file is not there or may not be read.
+Shard open_shard(const std::string& path);
 
 // Throws UserError naming shard, token and id where the tokenizer does not know one.
 void check_ids(const Shard& shard, int64_t first, const std::vector<int32_t>& ids, const Tokenizer& tokenizer);

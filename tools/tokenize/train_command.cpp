@@ -1,9 +1,6 @@
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <deque>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +9,7 @@
 #include "commands.h"
 #include "data/bpe_trainer.h"
 #include "data/encode_batches.h"
+#include "data/output_folder.h"
 #include "wording.h"
 
 namespace gptmoe {
@@ -66,20 +64,15 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
   return read;
 }
 
-// Before hours of reading, not after.
-void check_output(const fs::path& path) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : ".";
-  if (!fs::is_directory(folder))
-    user_error(path.string(), ": there is no folder ", folder.string(), "; make it or correct --output");
-  if (fs::is_directory(path)) user_error(path.string(), ": a folder; give the name of a file in it to --output");
-  if (access(folder.c_str(), W_OK | X_OK) != 0)
-    user_error(path.string(), ": cannot write there: ", std::strerror(errno), "; correct --output");
-}
-
 }  // namespace
 
 int train_command(const TextInput& input, const TrainOptions& options) {
-  check_output(options.output);
+  // Before hours of reading, not after.
+  if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
+  const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");
+  std::error_code nothing_there;
+  if (fs::is_directory(options.output, nothing_there))
+    user_error(options.output.string(), ": a folder; give the name of a file in it to --output");
   BpeTrainer::check(options.vocab_size, options.special);
   DocumentReader documents(input);
   BpeTrainer trainer(options.pattern);

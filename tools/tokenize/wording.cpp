@@ -7,10 +7,6 @@
 
 namespace gptmoe {
 
-std::string plural(int64_t count, const char* noun) {
-  return grouped_digits(count) + " " + noun + (count == 1 ? "" : "s");
-}
-
 std::string rate(int64_t bytes, double seconds) {
   char out[48];
   std::snprintf(out, sizeof out, "%.1f MB/s", static_cast<double>(bytes) / 1e6 / std::max(seconds, 1e-3));

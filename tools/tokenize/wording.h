@@ -8,8 +8,6 @@
 
 namespace gptmoe {
 
-// "1 document", "2,000 documents".
-std::string plural(int64_t count, const char* noun);
 // "12.3 MB/s".
 std::string rate(int64_t bytes, double seconds);
 // "; 3 files of another kind ignored", "; 2 errors skipped, the first: ...": empty where there are none.

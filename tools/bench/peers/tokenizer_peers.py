@@ -1,4 +1,4 @@
-"""The tokenizers that others use, built from local files alone; shared by tokenizers_exact.py and tokenizers_speed.py."""
+"""The tokenizers that others use, built from local files alone: what the tokenizer scripts here share."""
 import bz2
 import glob
 import gzip

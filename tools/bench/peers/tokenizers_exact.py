@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Compares gptmoe-tokenize with Hugging Face `tokenizers` and tiktoken, id for id.
 
-    python3 tokenizers_exact.py --gpt2 FOLDER --corpus 'corpus/*.jsonl.zst' [--eval 'eval/**/*.jsonl' ...] [--strings 1000000]
+    python3 tokenizers_exact.py --gpt2 FOLDER --corpus 'corpus/*.jsonl.zst' --eval 'eval/**/*.jsonl' 'eval/**/*.csv'
 
-FOLDER holds GPT-2's vocab.json and merges.txt. Compared are every document of the corpus, every string in every line of
-the evaluation sets (a .jsonl file's strings, any other file's lines), and generated strings (random Unicode, combining marks, emoji, CJK, Arabic, control characters, long
-runs of one character, contractions, numbers, mixed newlines); once with GPT-2's files, and once with a vocabulary of
---vocab-size entries that gptmoe-tokenize trains on the corpus with --pattern llama3. Bytes that are not valid UTF-8, which
-the others cannot take, must come back from encode and decode unchanged. Exit status 1 where anything differs.
+FOLDER holds GPT-2's vocab.json and merges.txt. Compared are every document of the corpus, the evaluation sets (every
+string in a .jsonl, every line of other files) and --strings generated strings (random Unicode, combining marks, emoji,
+CJK, Arabic, control characters, long runs of one character, contractions, numbers, mixed newlines): once with GPT-2's
+files, once with a vocabulary of --vocab-size entries that gptmoe-tokenize itself trains on the corpus, splitting as
+Llama-3 does. Bytes that are not valid UTF-8, which the others cannot take, must come back from encode and decode
+unchanged. Exit status 1 where anything differs.
 """
 import argparse
 import glob
@@ -24,17 +25,19 @@ RANGES = [(0x00, 0x20), (0x20, 0x7F), (0x7F, 0xA1), (0xA1, 0x250), (0x300, 0x370
           (0x900, 0xE80), (0x1100, 0x1200), (0x1E00, 0x2000), (0x2000, 0x2070), (0x20D0, 0x2190), (0x2460, 0x2500),
           (0x3000, 0x3100), (0x4E00, 0x9FFF), (0xAC00, 0xD7A4), (0xD7F0, 0xD800), (0xE000, 0xE010), (0xFE00, 0x10000),
           (0x10000, 0x10400), (0x1D400, 0x1D800), (0x1F300, 0x1FB00), (0x20000, 0x20100), (0x10FFF0, 0x110000)]
-PIECES = ["'s", "'S", "'t", "'re", "'VE", "'ll", "'d", "'M", "don't", "I'm", " the", " The", "THE", "ing", "\r\n", "\n\n",
-          "\n", "\r", "\t", "  ", "    ", " ", "\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufe0f", "123",
+PIECES = ["'s", "'S", "'t", "'re", "'VE", "'ll", "'d", "'M", "don't", "I'm", " the", " The", "THE", "ing",
+          "\r\n", "\n\n", "\n", "\r", "\t", "  ", "    ", " ",
+          "\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufe0f", "123",
           "4567890", "3.14", "1,000", " 2024", "\u0661\u0662", "\u00bd", "...", "!!!", "?!", " (", ")", "\"", "_", "--",
           "://", "e\u0301", "\u0301", "\u1100\u1161", "\U0001F468\u200d\U0001F469", "\U0001F1E9\U0001F1EA", "\ufffd",
           peers.END_OF_TEXT, "<|", "|>", "\x00", "\x1b[0m", "\u017f", "\u212a", "\u0130", "\ufb01"]
+RUNS = ["a", " ", "\n", "=", "0", "\u4e2d", "'", "\U0001F600", "e\u0301"]
 
 
 def random_string(source):
     kind = source.random()
     if kind < 0.02:
-        return source.choice(["a", " ", "\n", "=", "0", "\u4e2d", "'", "\U0001F600", "e\u0301"]) * source.randint(1, 400)
+        return source.choice(RUNS) * source.randint(1, 400)
     parts = []
     for _ in range(source.randint(1, 12)):
         if source.random() < 0.6:
@@ -127,13 +130,15 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         trained = os.path.join(scratch, "llama3.json")
         inputs = [part for pattern in options.corpus for part in ("--input", pattern)]
-        peers.run(options.tool, "train", *inputs, "--vocab-size", options.vocab_size, "--pattern", "llama3", "--output", trained)
+        peers.run(options.tool, "train", *inputs, "--vocab-size", options.vocab_size, "--pattern", "llama3",
+                  "--output", trained)
         for name, path, (face, tik) in (
                 ("gpt2", options.gpt2, peers.gpt2_tokenizers(options.gpt2)),
                 ("llama3", trained, peers.trained_tokenizers(trained, peers.LLAMA3_PATTERN))):
             source = random.Random(11)
             strings = (random_string(source) for _ in range(options.strings))
-            sets = {"corpus": peers.documents_of(options.corpus), "evaluation": eval_strings(options.eval), "strings": strings}
+            sets = {"corpus": peers.documents_of(options.corpus), "evaluation": eval_strings(options.eval),
+                    "strings": strings}
             for kind, documents in sets.items():
                 differing += compare(f"{name}-{kind}", documents, options.tool, path, face, tik, scratch)
         differing += round_trip(options.tool, trained, 10_000_000, scratch)

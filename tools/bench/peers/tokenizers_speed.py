@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Encoding speed of gptmoe-tokenize, tiktoken and Hugging Face `tokenizers` in turn, as a Markdown table.
 
-    python3 tokenizers_speed.py --gpt2 FOLDER --corpus 'corpus/train-*.jsonl.zst' [--rounds 3] [--threads 1,2]
+    python3 tokenizers_speed.py --gpt2 FOLDER --corpus corpus/train-00.jsonl.zst [--rounds 3] [--threads 1,2]
 
-FOLDER holds GPT-2's vocab.json and merges.txt. Ours is timed as a whole process: start, tokenizer files, decompression,
-JSON, encoding, shards flushed to the disk. The others get the documents in memory and are timed for encoding alone, each
-by its fastest call: tiktoken's encode_ordinary_batch, and encode_batch_fast, which leaves out offsets. `--sample` documents
-go to the slow ones so that a round stays short. MB/s are bytes of text (10^6) a second.
+FOLDER holds GPT-2's vocab.json and merges.txt. All encode the same documents. Ours is timed as a whole process: start,
+tokenizer files, decompression, JSON, encoding, shards flushed to the disk. The others get the documents in memory and
+are timed for encoding alone, each by its fastest call: tiktoken's encode_ordinary_batch, and encode_batch_fast, which
+leaves out offsets. MB/s are bytes of text (10^6) a second.
 """
 import argparse
 import glob
@@ -32,19 +32,16 @@ def time_tool(options, inputs, threads, scratch, run):
 
 def time_peer(options, name, threads):
     """In a process of its own: both take their number of threads when they start."""
-    command = [sys.executable, os.path.abspath(__file__), "--gpt2", options.gpt2, "--corpus", *options.corpus, "--sample",
-               str(options.sample), "--peer", name, "--threads", str(threads)]
-    environment = {**os.environ, "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false"}
+    command = [sys.executable, os.path.abspath(__file__), "--gpt2", options.gpt2, "--corpus", *options.corpus,
+               "--peer", name, "--threads", str(threads)]
+    environment = {**os.environ, "RAYON_NUM_THREADS": str(threads),
+                   "TOKENIZERS_PARALLELISM": "true" if threads > 1 else "false"}
     return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
 def peer_rate(options):
     face, tik = peers.gpt2_tokenizers(options.gpt2)
-    documents = []
-    for document in peers.documents_of(options.corpus):
-        documents.append(document)
-        if len(documents) == options.sample:
-            break
+    documents = list(peers.documents_of(options.corpus))
     size = sum(len(document.encode()) for document in documents)
     begin = time.perf_counter()
     if options.peer == "tiktoken":
@@ -60,7 +57,6 @@ def main():
     parser.add_argument("--corpus", nargs="+", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--sample", type=int, default=1500)
     parser.add_argument("--tool", default=peers.TOOL)
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
