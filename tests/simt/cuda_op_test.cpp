@@ -1,6 +1,8 @@
 // Every OpCase through the CUDA backend on the simulated GPU.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "ops/backends.h"
 #include "ops/cases/case_run.h"
 #include "simt/runtime.h"
@@ -27,7 +29,7 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
   const double tolerance = compute() == DType::f32 ? op().tolerance : op().bf16_tolerance;
   for (CaseRun* run : {&got, &expected}) run->forward();
   for (const TensorSpec& spec : op().tensors) {
-    if (spec.role != Role::output) continue;
+    if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;  // NaN: the backward's
     const std::vector<double> values = got.read(spec.name);
     const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
     const Difference worst = worst_difference(spec.name, values, expected.read(spec.name), exact);

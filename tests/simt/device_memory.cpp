@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr size_t kAlignment = 256;                  // as cudaMalloc promises
-constexpr size_t kPoisonedBytes = size_t{4} << 20;  // the rest of a large allocation stays zero, and untouched
+constexpr size_t kPoisonedBytes = size_t{1} << 18;  // the rest stays zero: untouched pages are quick to guard
 
 struct Region {
   char* base;          // with the page before
