@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#ifdef __SANITIZE_ADDRESS__  // GCC 12 then sees uninitialised members inside this header
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <regex>
 
 #include "cli/process.h"
