@@ -26,13 +26,13 @@ using Key = std::tuple<Order, DType, DType, Write, int64_t, int64_t, int64_t, ui
 
 class Preference {
  public:
-  Preference() { CUBLAS_CHECK(cublasLtMatmulPreferenceCreate(&preference_)); }
+  Preference() { CUBLAS_CHECK(CUBLASLT(cublasLtMatmulPreferenceCreate)(&preference_)); }
   Preference(const Preference&) = delete;
   Preference& operator=(const Preference&) = delete;
-  ~Preference() { cublasLtMatmulPreferenceDestroy(preference_); }
+  ~Preference() { CUBLASLT(cublasLtMatmulPreferenceDestroy)(preference_); }
   template <typename T>
   void set(cublasLtMatmulPreferenceAttributes_t attribute, T value) {
-    CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(preference_, attribute, &value, sizeof value));
+    CUBLAS_CHECK(CUBLASLT(cublasLtMatmulPreferenceSetAttribute)(preference_, attribute, &value, sizeof value));
   }
   cublasLtMatmulPreference_t get() const { return preference_; }
 
@@ -48,14 +48,14 @@ class Plan {
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
     for (cublasLtMatrixLayout_t layout : {first_, second_, out_})
-      if (layout) cublasLtMatrixLayoutDestroy(layout);
-    if (operation_) cublasLtMatmulDescDestroy(operation_);
+      if (layout) CUBLASLT(cublasLtMatrixLayoutDestroy)(layout);
+    if (operation_) CUBLASLT(cublasLtMatmulDescDestroy)(operation_);
   }
 
   void run(cublasLtHandle_t handle, cudaStream_t stream, void* workspace, void* c, const void* a, const void* b) const {
     const float one = 1.0f;
-    CUBLAS_CHECK(cublasLtMatmul(handle, operation_, &one, b, first_, a, second_, &beta_, c, out_, c, out_, &algorithm_,
-                                workspace, kWorkspaceBytes, stream));
+    CUBLAS_CHECK(CUBLASLT(cublasLtMatmul)(handle, operation_, &one, b, first_, a, second_, &beta_, c, out_, c, out_,
+                                          &algorithm_, workspace, kWorkspaceBytes, stream));
   }
 
  private:
@@ -70,16 +70,16 @@ class Plan {
 Plan::Plan(cublasLtHandle_t handle, const Key& key) {
   const auto [order, in, out, write, M, N, K, align_c, align_a, align_b] = key;
   beta_ = write == Write::add ? 1.0f : 0.0f;
-  CUBLAS_CHECK(cublasLtMatmulDescCreate(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescCreate)(&operation_, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   const cublasOperation_t plain = CUBLAS_OP_N, transposed = CUBLAS_OP_T;
-  CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSA,
-                                              order == Order::nt ? &transposed : &plain, sizeof plain));
-  CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(operation_, CUBLASLT_MATMUL_DESC_TRANSB,
-                                              order == Order::tn ? &transposed : &plain, sizeof plain));
+  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(operation_, CUBLASLT_MATMUL_DESC_TRANSA,
+                                                        order == Order::nt ? &transposed : &plain, sizeof plain));
+  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(operation_, CUBLASLT_MATMUL_DESC_TRANSB,
+                                                        order == Order::tn ? &transposed : &plain, sizeof plain));
   // A row of ours is a column of theirs: rows, columns, and the distance of columns.
   const auto layout = [](cublasLtMatrixLayout_t* made, DType dtype, int64_t rows, int64_t width) {
-    CUBLAS_CHECK(cublasLtMatrixLayoutCreate(made, data_type(dtype), static_cast<uint64_t>(width),
-                                            static_cast<uint64_t>(rows), width));
+    CUBLAS_CHECK(CUBLASLT(cublasLtMatrixLayoutCreate)(made, data_type(dtype), static_cast<uint64_t>(width),
+                                                      static_cast<uint64_t>(rows), width));
   };
   order == Order::nt ? layout(&first_, in, N, K) : layout(&first_, in, K, N);
   order == Order::tn ? layout(&second_, in, K, M) : layout(&second_, in, M, K);
@@ -100,11 +100,11 @@ void Plan::choose(cublasLtHandle_t handle, const Key& key) {
   preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_c);
   cublasLtMatmulHeuristicResult_t found{};
   int count = 0;
-  const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, operation_, first_, second_, out_, out_,
-                                                               preference.get(), 1, &found, &count);
+  const cublasStatus_t status = CUBLASLT(cublasLtMatmulAlgoGetHeuristic)(handle, operation_, first_, second_, out_,
+                                                                         out_, preference.get(), 1, &found, &count);
   if (status != CUBLAS_STATUS_SUCCESS || count == 0)
     throw Failure(text("cuBLASLt has no algorithm for a product of ", M, " x ", K, " x ", N, " in ", dtype_name(in),
-                       ", written as ", dtype_name(out), " (", cublasLtGetStatusString(status), ")"));
+                       ", written as ", dtype_name(out), " (", CUBLASLT(cublasLtGetStatusString)(status), ")"));
   algorithm_ = found.algo;
 }
 
@@ -117,13 +117,13 @@ struct Matmul::State {
   std::map<Key, Plan> plans = {};
 
   explicit State(cudaStream_t order_of) : stream(order_of) {
-    CUBLAS_CHECK(cublasLtCreate(&handle));
+    CUBLAS_CHECK(CUBLASLT(cublasLtCreate)(&handle));
     CUDA_CHECK(cudaMalloc(&workspace, kWorkspaceBytes));
   }
   ~State() {
     plans.clear();
     cudaFree(workspace);
-    cublasLtDestroy(handle);
+    CUBLASLT(cublasLtDestroy)(handle);
   }
 };
 

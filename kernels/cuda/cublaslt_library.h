@@ -1,0 +1,18 @@
+#pragma once
+// cuBLASLt, loaded when the first product needs it: it is hundreds of megabytes to map and relocate, which a run on the
+// CPU or `gptmoe report` should not pay for. The rest of CUDA is linked statically.
+#include <cublasLt.h>
+
+namespace gptmoe::cuda {
+
+// The address of one of its functions. Throws Failure when the library is not found or lacks it.
+void* cublaslt_symbol(const char* name);
+
+}  // namespace gptmoe::cuda
+
+// CUBLASLT(cublasLtMatmul)(...) calls cublasLtMatmul(...).
+#define CUBLASLT(function)                                                                                       \
+  ([] {                                                                                                          \
+    static const auto address = reinterpret_cast<decltype(&function)>(::gptmoe::cuda::cublaslt_symbol(#function)); \
+    return address;                                                                                              \
+  }())
