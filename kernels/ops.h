@@ -13,6 +13,7 @@
 //   * Deterministic: the same inputs give the same bits on the same machine, build and thread count.
 //   * A wrong shape or dtype throws BugError; values (token ids, offsets) are trusted, their producers check them.
 //   * An absent Tensor (Tensor{}) leaves an optional operand out.
+#include <functional>
 #include <memory>
 
 #include "base/memory.h"
@@ -22,6 +23,14 @@
 
 namespace gptmoe {
 
+// Work that is asked for again and again, on the same tensors and with the same numbers. It copies nothing to or from
+// the host. This one just does it; a backend may record it instead and replay it whole.
+class Recurring {
+ public:
+  virtual ~Recurring() = default;
+  virtual void run(const std::function<void()>& work) { work(); }
+};
+
 class Ops : public DenseOps, public MoeOps, public OptimOps {
  public:
   virtual DType compute_dtype() const = 0;
@@ -30,6 +39,7 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
   virtual Memory& memory() = 0;
   // Waits until everything asked for so far is done.
   virtual void synchronize() = 0;
+  virtual std::unique_ptr<Recurring> make_recurring() { return std::make_unique<Recurring>(); }
   // How many logits the LM head best holds at a time: enough to keep its products efficient.
   virtual int64_t logit_elements() const = 0;
   // For the first screen: "CPU, 2 threads, OpenBLAS".
@@ -44,8 +54,9 @@ std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // while the chunk is a small part of its memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
-// The CUDA backend on the current device; compute is f32 or bf16. Only in builds with CUDA.
-std::unique_ptr<Ops> make_cuda_ops(DType compute);
+// The CUDA backend on the current device; compute is f32 or bf16. With `graphs` it replays recurring work as CUDA
+// graphs. Only in builds with CUDA.
+std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty when it would not. Likewise.
 std::string why_no_cuda();
 

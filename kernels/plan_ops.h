@@ -84,8 +84,8 @@ class PlanOps final : public Ops {
   void copy(T, T) override {}
   void accumulate_sum(T, T) override {}
   void squared_norm(T, T) override {}
-  void clip_scale(T, T, double) override {}
-  void adamw(T, T, T, T, T, T, const AdamwStep&) override {}
+  void clip_scale(T, T, T, double) override {}
+  void adamw(T, T, T, T, T, T, T, const AdamwConstants&) override {}
   int64_t count_nonfinite(T) override { return 0; }
 
  private:

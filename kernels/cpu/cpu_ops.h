@@ -122,9 +122,9 @@ class CpuOps final : public Ops {
   void copy(const Tensor& out, const Tensor& x) override;
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
-  void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) override;
+  void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) override;
   void adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
-             const Tensor& scale_1, const AdamwStep& step) override;
+             const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) override;
   int64_t count_nonfinite(const Tensor& x) override;
 
  private:

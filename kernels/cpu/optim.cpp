@@ -37,7 +37,7 @@ int64_t nonfinite_in(const Real* x, int64_t n) {
   return count;
 }
 
-// One step's numbers, bias corrections folded in.
+// One update's numbers.
 struct AdamwNumbers {
   Real scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
 };
@@ -83,29 +83,34 @@ void CpuOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
       threads_, x.count(), 1, [=](int64_t begin, int64_t end) { return sum_of_squares(values + begin, end - begin); }));
 }
 
-void CpuOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) {
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}), scale_1.describe());
-  const double norm = std::sqrt(static_cast<double>(*squared_norm_1.as<Real>()));
-  *scale_1.as<Real>() = static_cast<Real>(max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0);
+void CpuOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) {
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}) && loss_1.has_sizes({1}), scale_1.describe());
+  Real& scale = *scale_1.as<Real>();
+  const Real squared = *squared_norm_1.as<Real>();
+  const double norm = std::sqrt(static_cast<double>(squared));
+  if (std::isnan(scale) || !std::isfinite(squared) || !std::isfinite(*loss_1.as<Real>()))
+    scale = std::numeric_limits<Real>::quiet_NaN();
+  else
+    scale = static_cast<Real>(max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0);
 }
 
 void CpuOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
-                   const Tensor& scale_1, const AdamwStep& step) {
+                   const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) {
   const int64_t count = param.count();
   GPTMOE_CHECK(!master.present() || master.count() == count, master.describe());
   GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && step.step >= 1, "step ", step.step);
-  const double t = static_cast<double>(step.step);
-  const double m_correction = 1 - std::pow(step.beta1, t), v_correction = 1 - std::pow(step.beta2, t);
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && rates_3.has_sizes({3}), scale_1.describe(), ", ", rates_3.describe());
+  const Real* rates = rates_3.as<Real>();
   const AdamwNumbers numbers{.scale = *scale_1.as<Real>(),
-                             .keep_m = static_cast<Real>(step.beta1),
-                             .take_m = static_cast<Real>(1 - step.beta1),
-                             .keep_v = static_cast<Real>(step.beta2),
-                             .take_v = static_cast<Real>(1 - step.beta2),
-                             .rate = static_cast<Real>(step.learning_rate / m_correction),
-                             .inverse_v_correction = static_cast<Real>(1 / v_correction),
-                             .eps = static_cast<Real>(step.eps),
-                             .decay = static_cast<Real>(step.learning_rate * step.weight_decay)};
+                             .keep_m = static_cast<Real>(constants.beta1),
+                             .take_m = static_cast<Real>(1 - constants.beta1),
+                             .keep_v = static_cast<Real>(constants.beta2),
+                             .take_v = static_cast<Real>(1 - constants.beta2),
+                             .rate = rates[1],
+                             .inverse_v_correction = rates[2],
+                             .eps = static_cast<Real>(constants.eps),
+                             .decay = rates[0] * static_cast<Real>(constants.weight_decay)};
+  if (std::isnan(numbers.scale)) return;
   Real *params = param.as<Real>(), *masters = master.present() ? master.as<Real>() : params, *means = m.as<Real>(),
        *squares = v.as<Real>();
   const Real* grads = grad.as<Real>();

@@ -62,8 +62,10 @@ void launch_named(const char* name, void (*kernel)(Params...), dim3 grid, dim3 b
   std::tuple<Params...> params(std::forward<Args>(args)...);
 #ifdef GPTMOE_SIMT
   static_cast<void>(name), static_cast<void>(stream);
-  ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
-                 [&] { std::apply(kernel, params); });
+  ::simt::submit([=] {
+    ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
+                   [&] { std::apply(kernel, params); });
+  });
 #else
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking)

@@ -10,6 +10,41 @@ namespace {
 
 constexpr int64_t kStageBytes = int64_t{8} << 20;
 
+class CudaSnapshot final : public Snapshot {
+ public:
+  CudaSnapshot(cudaStream_t stream, int64_t bytes) : stream_(stream), capacity_(bytes) {
+    CUDA_CHECK(cudaMallocHost(&memory_, static_cast<size_t>(bytes)));
+    CUDA_CHECK(cudaEventCreateWithFlags(&taken_, cudaEventDisableTiming));
+  }
+  CudaSnapshot(const CudaSnapshot&) = delete;
+  CudaSnapshot& operator=(const CudaSnapshot&) = delete;
+  ~CudaSnapshot() override {
+    cudaEventDestroy(taken_);
+    cudaFreeHost(memory_);
+  }
+
+  void take(const Tensor& from) override {
+    GPTMOE_CHECK(from.bytes() <= capacity_, from.describe());
+    CUDA_CHECK(
+        cudaMemcpyAsync(memory_, from.data(), static_cast<size_t>(from.bytes()), cudaMemcpyDeviceToHost, stream_));
+    CUDA_CHECK(cudaEventRecord(taken_, stream_));
+    dtype_ = from.dtype();
+    count_ = from.count();
+  }
+  std::vector<double> values() override {
+    CUDA_CHECK(cudaEventSynchronize(taken_));
+    return values_at(memory_, dtype_, count_);
+  }
+
+ private:
+  cudaStream_t stream_;
+  int64_t capacity_;
+  void* memory_ = nullptr;
+  cudaEvent_t taken_ = nullptr;
+  DType dtype_ = DType::f32;
+  int64_t count_ = 0;
+};
+
 }  // namespace
 
 CudaMemory::CudaMemory(cudaStream_t stream) : stream_(stream) {
@@ -79,6 +114,10 @@ void CudaMemory::download(void* to, const Tensor& from) {
     under_way = {&stage, at, bytes};
   }
   if (under_way.stage) finish(under_way);
+}
+
+std::unique_ptr<Snapshot> CudaMemory::make_snapshot(int64_t bytes) {
+  return std::make_unique<CudaSnapshot>(stream_, bytes);
 }
 
 }  // namespace gptmoe::cuda

@@ -22,6 +22,7 @@ class CudaMemory final : public Memory {
   void release(void* memory, int64_t bytes) override;
   void upload(const Tensor& to, const void* from) override;
   void download(void* to, const Tensor& from) override;
+  std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) override;
 
  private:
   // Pinned memory, and when the last copy from or to it is over.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/cuda_graph.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/matmul.h"
 
@@ -12,7 +13,7 @@ void check_launch(cudaError_t status, const char* kernel) {
   throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
 }
 
-CudaOps::CudaOps(DType compute) : compute_(compute) {
+CudaOps::CudaOps(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
   GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
@@ -40,6 +41,10 @@ Memory& CudaOps::memory() { return *memory_; }
 
 void CudaOps::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
+std::unique_ptr<Recurring> CudaOps::make_recurring() {
+  return graphs_ ? std::make_unique<CudaGraph>(stream_) : Ops::make_recurring();
+}
+
 std::string CudaOps::describe() const {
   cudaDeviceProp properties{};
   int device = 0;
@@ -52,6 +57,8 @@ std::string CudaOps::describe() const {
 
 namespace gptmoe {
 
-std::unique_ptr<Ops> make_cuda_ops(DType compute) { return std::make_unique<cuda::CudaOps>(compute); }
+std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs) {
+  return std::make_unique<cuda::CudaOps>(compute, graphs);
+}
 
 }  // namespace gptmoe

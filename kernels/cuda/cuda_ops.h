@@ -13,7 +13,7 @@ class Matmul;
 class CudaOps final : public Ops {
  public:
   // compute: f32 or bf16; statistics are f32.
-  explicit CudaOps(DType compute);
+  CudaOps(DType compute, bool graphs);
   ~CudaOps() override;
 
   // cuda_ops.cpp
@@ -21,6 +21,7 @@ class CudaOps final : public Ops {
   DType statistics_dtype() const override { return DType::f32; }
   Memory& memory() override;
   void synchronize() override;
+  std::unique_ptr<Recurring> make_recurring() override;
   int64_t logit_elements() const override { return kCudaLogitElements; }
   std::string describe() const override;
 
@@ -130,9 +131,9 @@ class CudaOps final : public Ops {
   void copy(const Tensor& out, const Tensor& x) override;
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
-  void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) override;
+  void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) override;
   void adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
-             const Tensor& scale_1, const AdamwStep& step) override;
+             const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) override;
   int64_t count_nonfinite(const Tensor& x) override;
 
  private:
@@ -145,6 +146,7 @@ class CudaOps final : public Ops {
   Partials partials(int64_t width, int64_t most);
 
   DType compute_;
+  bool graphs_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
   static constexpr int64_t kWorkspaceFloats = int64_t{16} << 20;

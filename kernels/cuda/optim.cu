@@ -41,33 +41,40 @@ void sum_values(cudaStream_t stream, float* partials, int64_t blocks, const Valu
       0, [&]<int N>(std::integral_constant<int, N>) { partial_sums<N>(stream, partials, blocks, values, count); }, x);
 }
 
-__global__ void clip_scale_kernel(float* scale, const float* squared_norm, float max_norm) {
+__device__ bool is_finite(float x) { return fabsf(x) <= FLT_MAX; }
+__device__ bool is_nan(float x) { return x != x; }
+
+__global__ void clip_scale_kernel(float* scale, const float* squared_norm, const float* loss, float max_norm) {
   const float norm = sqrtf(*squared_norm);
-  *scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0f;
+  if (is_nan(*scale) || !is_finite(*squared_norm) || !is_finite(*loss))
+    *scale = NAN;
+  else
+    *scale = max_norm > 0 && norm > max_norm ? max_norm / norm : 1.0f;
 }
 
-// One step's numbers, bias corrections folded in.
 struct AdamwNumbers {
-  float keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
+  float keep_m, take_m, keep_v, take_v, eps, weight_decay;
 };
 
 // One pass: grad, m, v and master read, m, v, master and param written; 30 bytes a parameter with param in bf16.
 // Without a master, `master` is param itself and `param` null.
 template <typename T, int N>
-__global__ void __launch_bounds__(kThreads) adamw_kernel(T* param, float* master, float* m, float* v, const float* grad,
-                                                         const float* scale_1, AdamwNumbers numbers, int64_t packs) {
+__global__ void __launch_bounds__(kThreads)
+    adamw_kernel(T* param, float* master, float* m, float* v, const float* grad, const float* scale_1,
+                 const float* rates_3, AdamwNumbers numbers, int64_t packs) {
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
-  if (at >= packs * N) return;
+  const float scale = *scale_1, decay = rates_3[0] * numbers.weight_decay, rate = rates_3[1],
+              inverse_v_correction = rates_3[2];
+  if (at >= packs * N || is_nan(scale)) return;
   using Floats = Pack<float, N>;
   const auto gradient = Floats::load(grad + at);
   auto mean = Floats::load(m + at), square = Floats::load(v + at), value = Floats::load(master + at);
-  const float scale = *scale_1;
   for (int i = 0; i < N; ++i) {
     const float g = scale * gradient[i];
     mean.set(i, numbers.keep_m * mean[i] + numbers.take_m * g);
     square.set(i, numbers.keep_v * square[i] + numbers.take_v * (g * g));
-    const float step = numbers.rate * mean[i] / (sqrtf(square[i] * numbers.inverse_v_correction) + numbers.eps);
-    value.set(i, value[i] - (step + numbers.decay * value[i]));
+    const float step = rate * mean[i] / (sqrtf(square[i] * inverse_v_correction) + numbers.eps);
+    value.set(i, value[i] - (step + decay * value[i]));
   }
   mean.store(m + at);
   square.store(v + at);
@@ -78,16 +85,13 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(T* param, float* master
   rounded.store(param + at);
 }
 
-AdamwNumbers numbers_of(const AdamwStep& step) {
-  const double t = static_cast<double>(step.step);
-  return {.keep_m = static_cast<float>(step.beta1),
-          .take_m = static_cast<float>(1 - step.beta1),
-          .keep_v = static_cast<float>(step.beta2),
-          .take_v = static_cast<float>(1 - step.beta2),
-          .rate = static_cast<float>(step.learning_rate / (1 - std::pow(step.beta1, t))),
-          .inverse_v_correction = static_cast<float>(1 / (1 - std::pow(step.beta2, t))),
-          .eps = static_cast<float>(step.eps),
-          .decay = static_cast<float>(step.learning_rate * step.weight_decay)};
+AdamwNumbers numbers_of(const AdamwConstants& constants) {
+  return {.keep_m = static_cast<float>(constants.beta1),
+          .take_m = static_cast<float>(1 - constants.beta1),
+          .keep_v = static_cast<float>(constants.beta2),
+          .take_v = static_cast<float>(1 - constants.beta2),
+          .eps = static_cast<float>(constants.eps),
+          .weight_decay = static_cast<float>(constants.weight_decay)};
 }
 
 // counts[block] = the elements of its share that are infinite or not a number.
@@ -101,9 +105,9 @@ __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t coun
   int32_t found = 0;
   for (int64_t at = thread; at < packs; at += step) {
     const auto pack = Pack<T, N>::load(x + at * N);
-    for (int i = 0; i < N; ++i) found += !(fabsf(pack[i]) <= FLT_MAX);
+    for (int i = 0; i < N; ++i) found += !is_finite(pack[i]);
   }
-  for (int64_t at = packs * N + thread; at < count; at += step) found += !(fabsf(to_float(x[at])) <= FLT_MAX);
+  for (int64_t at = packs * N + thread; at < count; at += step) found += !is_finite(to_float(x[at]));
   if (found > 0) atomicAdd(total, found);
   __syncthreads();
   if (threadIdx.x == 0) counts[blockIdx.x] = *total;
@@ -136,21 +140,21 @@ void CudaOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
   finish_sum(stream_, sum_1.as<float>(), sums.data, sums.rows, 1.0f, Total::assign);
 }
 
-void CudaOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, double max_norm) {
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}), scale_1.describe());
+void CudaOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) {
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}) && loss_1.has_sizes({1}), scale_1.describe());
   GPTMOE_LAUNCH(clip_scale_kernel, 1, 1, 0, stream_, scale_1.as<float>(), squared_norm_1.as<float>(),
-                static_cast<float>(max_norm));
+                loss_1.as<float>(), static_cast<float>(max_norm));
 }
 
 void CudaOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
-                    const Tensor& scale_1, const AdamwStep& step) {
+                    const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) {
   const int64_t count = param.count();
   GPTMOE_CHECK(!master.present() || master.count() == count, master.describe());
   GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && step.step >= 1, "step ", step.step);
+  GPTMOE_CHECK(scale_1.has_sizes({1}) && rates_3.has_sizes({3}), scale_1.describe(), ", ", rates_3.describe());
   float *means = m.as<float>(), *squares = v.as<float>();
-  const float *grads = grad.as<float>(), *scale = scale_1.as<float>();
-  const AdamwNumbers numbers = numbers_of(step);
+  const float *grads = grad.as<float>(), *scale = scale_1.as<float>(), *rates = rates_3.as<float>();
+  const AdamwNumbers numbers = numbers_of(constants);
   with_real(param, [&]<typename T>(T*) {
     T* const params = master.present() ? param.as<T>() : nullptr;
     float* const masters = master.present() ? master.as<float>() : param.as<float>();
@@ -161,10 +165,10 @@ void CudaOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, 
       aligned = aligned && reinterpret_cast<uintptr_t>(each) % 16 == 0;
     const int64_t packs = aligned ? count / 4 : 0, done = packs * 4, rest = count - done;
     GPTMOE_LAUNCH((adamw_kernel<T, 4>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0, stream_, params,
-                  masters, means, squares, grads, scale, numbers, packs);
+                  masters, means, squares, grads, scale, rates, numbers, packs);
     GPTMOE_LAUNCH((adamw_kernel<T, 1>), static_cast<unsigned>(ceil_div(rest, kThreads)), kThreads, 0, stream_,
                   params ? params + done : nullptr, masters + done, means + done, squares + done, grads + done, scale,
-                  numbers, rest);
+                  rates, numbers, rest);
   });
 }
 

@@ -9,6 +9,23 @@
 namespace gptmoe {
 namespace {
 
+class HostSnapshot final : public Snapshot {
+ public:
+  explicit HostSnapshot(int64_t bytes) : bytes_(static_cast<size_t>(bytes)) {}
+  void take(const Tensor& from) override {
+    GPTMOE_CHECK(from.bytes() <= static_cast<int64_t>(bytes_.size()), from.describe());
+    std::memcpy(bytes_.data(), from.data(), static_cast<size_t>(from.bytes()));
+    dtype_ = from.dtype();
+    count_ = from.count();
+  }
+  std::vector<double> values() override { return values_at(bytes_.data(), dtype_, count_); }
+
+ private:
+  std::vector<char> bytes_;
+  DType dtype_ = DType::f32;
+  int64_t count_ = 0;
+};
+
 class HostMemory final : public Memory {
  public:
   bool on_host() const override { return true; }
@@ -26,6 +43,7 @@ class HostMemory final : public Memory {
 
   void upload(const Tensor& to, const void* from) override { copy(to.data(), from, to.bytes()); }
   void download(void* to, const Tensor& from) override { copy(to, from.data(), from.bytes()); }
+  std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) override { return std::make_unique<HostSnapshot>(bytes); }
 
  private:
   static void copy(void* to, const void* from, int64_t bytes) {
@@ -48,10 +66,9 @@ void upload_as(Memory& memory, const Tensor& to, const float* from, Convert conv
 }
 
 template <typename Element, typename Convert>
-std::vector<double> download_as(Memory& memory, const Tensor& from, Convert convert) {
-  std::vector<Element> elements(static_cast<size_t>(from.count()));
-  memory.download(elements.data(), from);
-  std::vector<double> values(elements.size());
+std::vector<double> converted(const void* from, int64_t count, Convert convert) {
+  std::vector<double> values(static_cast<size_t>(count));
+  const auto* elements = static_cast<const Element*>(from);
   for (size_t i = 0; i < values.size(); ++i) values[i] = convert(elements[i]);
   return values;
 }
@@ -72,14 +89,26 @@ void upload_floats(Memory& memory, const Tensor& to, const float* from) {
   }
 }
 
-std::vector<double> download_values(Memory& memory, const Tensor& from) {
-  switch (from.dtype()) {
-    case DType::f32: return download_as<float>(memory, from, [](float x) { return static_cast<double>(x); });
-    case DType::f64: return download_as<double>(memory, from, [](double x) { return x; });
+void upload_values(Memory& memory, const Tensor& to, const double* from) {
+  if (to.dtype() == DType::f64) return memory.upload(to, from);
+  const std::vector<float> rounded(from, from + to.count());
+  upload_floats(memory, to, rounded.data());
+}
+
+std::vector<double> values_at(const void* from, DType dtype, int64_t count) {
+  switch (dtype) {
+    case DType::f32: return converted<float>(from, count, [](float x) { return static_cast<double>(x); });
+    case DType::f64: return converted<double>(from, count, [](double x) { return x; });
     case DType::bf16:
-      return download_as<uint16_t>(memory, from, [](uint16_t x) { return static_cast<double>(bf16_value(x)); });
-    default: GPTMOE_CHECK(false, from.describe()); return {};
+      return converted<uint16_t>(from, count, [](uint16_t x) { return static_cast<double>(bf16_value(x)); });
+    default: GPTMOE_CHECK(false, "values of ", dtype_name(dtype)); return {};
   }
+}
+
+std::vector<double> download_values(Memory& memory, const Tensor& from) {
+  std::vector<char> bytes(static_cast<size_t>(from.bytes()));
+  memory.download(bytes.data(), from);
+  return values_at(bytes.data(), from.dtype(), from.count());
 }
 
 }  // namespace gptmoe

@@ -2,11 +2,23 @@
 // Where tensors live: in the host's memory or in a device's.
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/tensor.h"
 
 namespace gptmoe {
+
+// The host's copy of a small tensor: taken in order with the work of the memory's backend, waited for only when it is
+// read.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+  // Replaces what was taken before. At most as many bytes as the snapshot was made for.
+  virtual void take(const Tensor& from) = 0;
+  // The elements of the f32 or f64 tensor that was taken.
+  virtual std::vector<double> values() = 0;
+};
 
 class Memory {
  public:
@@ -24,6 +36,8 @@ class Memory {
   // for. On return `from` may be reused, and `to` holds what it should.
   virtual void upload(const Tensor& to, const void* from) = 0;
   virtual void download(void* to, const Tensor& from) = 0;
+  // Room for one snapshot of up to `bytes`; the memory must outlive it.
+  virtual std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) = 0;
 };
 
 // The host's own: anonymous pages, in huge ones where the system has them.
@@ -31,6 +45,10 @@ Memory& host_memory();
 
 // to = from, as `to` holds it: f32, f64 exactly, or bf16 rounded.
 void upload_floats(Memory& memory, const Tensor& to, const float* from);
+// The same for the few numbers of a small f32 or f64 tensor.
+void upload_values(Memory& memory, const Tensor& to, const double* from);
+// `count` elements of an f32, f64 or bf16 tensor that lie at `from` in the host's memory.
+std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 // The elements of an f32, f64 or bf16 tensor.
 std::vector<double> download_values(Memory& memory, const Tensor& from);
 

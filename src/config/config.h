@@ -65,6 +65,7 @@ struct TrainConfig {
   int64_t eval_every = 0;          // steps between validations; 0 = only at the end
   int64_t eval_tokens = 65536;     // validation tokens, rounded down to whole windows; 0 = all
   std::string recompute = "none";  // "none" | "block"
+  bool cuda_graphs = true;         // on a GPU, replay a step's work as CUDA graphs
 
   bool operator==(const TrainConfig&) const = default;
 };

@@ -89,6 +89,7 @@ TrainConfig parse_train(JsonSection section) {
   train.eval_every = section.integer("eval_every", 0, kMaxSteps, train.eval_every);
   train.eval_tokens = section.integer("eval_tokens", 0, kAnyInteger, train.eval_tokens);
   train.recompute = section.choice("recompute", {"none", "block"}, train.recompute);
+  train.cuda_graphs = section.boolean("cuda_graphs", train.cuda_graphs);
   section.finish();
   return train;
 }

@@ -45,7 +45,8 @@ ordered_json train_json(const TrainConfig& train) {
           {"global_batch_size", train.global_batch_size},
           {"eval_every", train.eval_every},
           {"eval_tokens", train.eval_tokens},
-          {"recompute", train.recompute}};
+          {"recompute", train.recompute},
+          {"cuda_graphs", train.cuda_graphs}};
 }
 
 ordered_json optimizer_json(const OptimizerConfig& optimizer) {

@@ -10,24 +10,28 @@ class AdamW {
  public:
   explicit AdamW(const OptimizerConfig& config) : config_(config) {}
 
-  // Moments laid out like the parameters, and two scalars; zero once the arena is committed. May run again after
+  // Moments laid out like the parameters, and a few scalars; zero once the arena is committed. May run again after
   // commit().
   void allocate(Arena& arena, const ParamTable& params, DType stat);
 
-  // The squared norm of all gradients. Separate from step(), so that a non-finite gradient can be refused before it
-  // reaches a parameter.
-  void measure_norm(const Pass& pass, const ParamTable& params) const;
-  // Clip scale, then the update of every parameter. `step` counts from 1.
-  void step(const Pass& pass, const ParamTable& params, double learning_rate, int64_t step) const;
+  // Makes `step`, counted from 1, the one that update() makes. All that depends on it: what follows is the same work
+  // every step.
+  void set_step(Memory& memory, double learning_rate, int64_t step) const;
+  // squared_norm_1 = of all gradients (stat).
+  void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
+  // Clip scale, then the update of every parameter; none moves, now or later, when the norm or the loss is not finite.
+  void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 
-  // What measure_norm() found (stat, one element).
-  const Tensor& squared_norm() const { return squared_norm_1_; }
   const Tensor& m() const { return m_; }
   const Tensor& v() const { return v_; }
 
  private:
+  AdamwConstants constants(bool decayed) const {
+    return {config_.beta1, config_.beta2, config_.eps, decayed ? config_.weight_decay : 0.0};
+  }
+
   OptimizerConfig config_;
-  Tensor m_, v_, squared_norm_1_, clip_scale_1_;
+  Tensor m_, v_, clip_scale_1_, rates_3_;
 };
 
 }  // namespace gptmoe

@@ -62,7 +62,7 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
   if (!choice.cuda) return make_cpu_ops();
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
 #ifdef GPTMOE_CUDA
-  return make_cuda_ops(choice.compute);
+  return make_cuda_ops(choice.compute, config.train.cuda_graphs);
 #else
   return nullptr;
 #endif

@@ -38,9 +38,12 @@ void Instance::lay_out(const Ops& ops) {
   params.bind(values, grads, master);
   gpt_.state().allocate(state_);
   activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
-  loss_sum_1_ = activations_arena_.allocate(stat, {1});
-  if (const Tensor& stats = activations_.router_stats_LW; stats.present())
-    router_sums_LW_ = activations_arena_.allocate(stat, {stats.size(0), stats.size(1)});
+  const Tensor& stats = activations_.router_stats_LW;
+  const int64_t routed = stats.present() ? stats.count() : 0;
+  sums_.all_S = activations_arena_.allocate(stat, {routed + 2});
+  if (routed > 0) sums_.router_LW = sums_.all_S.rows(0, routed).view({stats.size(0), stats.size(1)});
+  sums_.loss_1 = sums_.all_S.rows(routed, 1);
+  sums_.squared_norm_1 = sums_.all_S.rows(routed + 1, 1);
 }
 
 void Instance::count(const Ops& planned) {

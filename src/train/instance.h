@@ -12,6 +12,14 @@ namespace gptmoe {
 
 enum class Purpose { train, forward };
 
+// Sums over one step (stat), side by side: one copy takes them to the host.
+struct StepSums {
+  Tensor all_S;
+  Tensor router_LW;       // of every micro-batch's router statistics, see Activations; absent if dense
+  Tensor loss_1;          // of every token's cross-entropy
+  Tensor squared_norm_1;  // of the gradients
+};
+
 class Instance {
  public:
   // B and T of one micro-batch, laid out as `ops` wants it.
@@ -31,9 +39,7 @@ class Instance {
   const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
   void upload_batch();
   Scratch& scratch() { return scratch_; }
-  // Sums over a step's micro-batches: cross-entropy (stat, one element) and router statistics (like one micro-batch's).
-  const Tensor& loss_sum_1() const { return loss_sum_1_; }
-  const Tensor& router_sums_LW() const { return router_sums_LW_; }
+  const StepSums& sums() const { return sums_; }
 
   struct ArenaSize {
     std::string name;
@@ -61,7 +67,7 @@ class Instance {
   Memory* memory_ = nullptr;
   std::vector<int32_t> batch_;
   Tensor batch_tokens_BT_, batch_targets_BT_;
-  Tensor loss_sum_1_, router_sums_LW_;
+  StepSums sums_;
   double forward_flops_ = 0, backward_flops_ = 0;
 };
 

@@ -38,14 +38,14 @@ std::string first_offender_backward(Instance& instance, Ops& ops) {
 
 void require_finite_micro_batch(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
   const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
-  if (!std::isfinite(host_value(ops.memory(), instance.loss_sum_1())))
+  if (!std::isfinite(host_value(ops.memory(), instance.sums().loss_1)))
     stop("the loss" + where, first_offender_forward(instance, ops));
   if (ops.count_nonfinite(instance.activations().dstream_NC) > 0)
     stop("the gradient" + where, first_offender_backward(instance, ops));
 }
 
 void require_finite_gradients(Instance& instance, Ops& ops, int64_t step) {
-  if (!std::isfinite(host_value(ops.memory(), instance.adamw().squared_norm())))
+  if (!std::isfinite(host_value(ops.memory(), instance.sums().squared_norm_1)))
     stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(instance, ops));
 }
 

@@ -11,8 +11,8 @@ using nlohmann::ordered_json;
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / "config.json"; }
 
 bool may_change(const std::string& path) {
-  for (const char* free :
-       {"/train/eval_every", "/train/eval_tokens", "/checkpoint/", "/log/", "/device", "/data/tokenizer"})
+  for (const char* free : {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/", "/log/",
+                           "/device", "/data/tokenizer"})
     if (path.starts_with(free)) return true;
   return false;
 }

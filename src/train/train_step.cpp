@@ -4,23 +4,23 @@
 #include <cmath>
 
 #include "optim/schedule.h"
-#include "train/host_value.h"
 #include "train/nonfinite.h"
 
 namespace gptmoe {
 namespace {
 
-StepResult summarize(const Config& config, Instance& instance, Ops& ops, int64_t micro_batches) {
+// `sums` as StepSums lays them out.
+StepResult summarize(const Config& config, const Tensor& router_LW, const std::vector<double>& sums,
+                     int64_t micro_batches) {
   StepResult result;
+  const auto routed = static_cast<size_t>(router_LW.present() ? router_LW.count() : 0);
   const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  result.loss = host_value(ops.memory(), instance.loss_sum_1()) / tokens;
-  result.grad_norm = std::sqrt(host_value(ops.memory(), instance.adamw().squared_norm()));
-  const Tensor& sums_LW = instance.router_sums_LW();
-  if (!sums_LW.present()) return result;
-  const std::vector<double> sums = download_values(ops.memory(), sums_LW);
+  result.loss = sums[routed] / tokens;
+  result.grad_norm = std::sqrt(sums[routed + 1]);
+  if (!router_LW.present()) return result;
   result.has_router = true;
   result.expert_load_min = 1;
-  const int64_t layers = sums_LW.size(0), width = sums_LW.size(1), experts = width - 2;
+  const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = width - 2;
   const auto share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t layer = 0; layer < layers; ++layer) {
     for (int64_t e = 0; e < experts; ++e) {
@@ -36,41 +36,88 @@ StepResult summarize(const Config& config, Instance& instance, Ops& ops, int64_t
 
 }  // namespace
 
-StepResult train_step(const Config& config, Instance& instance, Ops& ops, Communicator& communicator,
-                      const NextBatch& next_batch, int64_t step) {
-  Gpt& gpt = instance.gpt();
-  AdamW& adamw = instance.adamw();
-  const Activations& a = instance.activations();
-  const int64_t ranks = communicator.size();
-  const int64_t micro_batches = config.train.global_batch_size / (config.train.micro_batch_size * ranks);
-  const double loss_scale = 1.0 / static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
-  const Pass pass{ops, instance.scratch(), communicator, PassKind::train,
-                  1.0 / static_cast<double>(micro_batches * ranks)};
+bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
 
-  ops.zero(gpt.params().grads());
-  ops.zero(instance.loss_sum_1());
-  if (a.router_stats_LW.present()) ops.zero(instance.router_sums_LW());
+TrainStep::TrainStep(const Config& config, Instance& instance, Ops& ops, Communicator& communicator)
+    : config_(config),
+      instance_(instance),
+      ops_(ops),
+      communicator_(communicator),
+      micro_batches_(config.train.global_batch_size / (config.train.micro_batch_size * communicator.size())),
+      pass_{ops, instance.scratch(), communicator, PassKind::train,
+            1.0 / static_cast<double>(micro_batches_ * communicator.size())},
+      start_(ops.make_recurring()),
+      micro_batch_(ops.make_recurring()),
+      update_(ops.make_recurring()) {
+  for (auto& sums : sums_) sums = ops.memory().make_snapshot(instance.sums().all_S.bytes());
+}
 
-  for (int64_t micro_batch = 0; micro_batch < micro_batches; ++micro_batch) {
-    next_batch(instance.batch_tokens_BT(), instance.batch_targets_BT());
-    instance.upload_batch();
-    gpt.forward(pass, a);
-    gpt.loss_and_backward(pass, a, loss_scale);
-    ops.accumulate_sum(instance.loss_sum_1(), a.losses_N);
-    if (a.router_stats_LW.present())
-      ops.residual_forward(instance.router_sums_LW(), instance.router_sums_LW(), a.router_stats_LW);
-    require_finite_micro_batch(instance, ops, step, micro_batch);
+void TrainStep::run(const NextBatch& next_batch, int64_t step) {
+  GPTMOE_CHECK(asked_ - reported_ <= kAhead, asked_ - reported_, " steps without a report");
+  const double learning_rate =
+      learning_rate_at(step, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
+  instance_.adamw().set_step(ops_.memory(), learning_rate, step + 1);
+  start_->run([this] { start(); });
+  for (int64_t m = 0; m < micro_batches_; ++m) {
+    load(next_batch);
+    micro_batch_->run([this] { micro_batch(); });
   }
+  update_->run([this] { reduce(), update(); });
+  sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(instance_.sums().all_S);
+}
 
-  communicator.all_reduce_sum(gpt.params().grads());
-  communicator.all_reduce_sum(instance.loss_sum_1());
-  if (a.router_stats_LW.present()) communicator.all_reduce_mean(instance.router_sums_LW());
-  adamw.measure_norm(pass, gpt.params());
-  require_finite_gradients(instance, ops, step);
-  adamw.step(pass, gpt.params(),
-             learning_rate_at(step, config.schedule, config.optimizer.learning_rate, config.train.steps), step + 1);
-  gpt.end_step(pass);
-  return summarize(config, instance, ops, micro_batches);
+StepResult TrainStep::report() {
+  GPTMOE_CHECK(reported_ < asked_, "no step to report");
+  Snapshot& sums = *sums_[static_cast<size_t>(reported_++ % (kAhead + 1))];
+  return summarize(config_, instance_.sums().router_LW, sums.values(), micro_batches_);
+}
+
+void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
+  start();
+  for (int64_t m = 0; m < micro_batches_; ++m) {
+    load(same_batches);
+    micro_batch();
+    require_finite_micro_batch(instance_, ops_, step, m);
+  }
+  reduce();
+  require_finite_gradients(instance_, ops_, step);
+  throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
+                     ", but is when the step is computed again: the hardware or its memory may be at fault. No "
+                     "parameter was changed by this step"));
+}
+
+void TrainStep::start() {
+  ops_.zero(instance_.gpt().params().grads());
+  ops_.zero(instance_.sums().all_S);
+}
+
+void TrainStep::load(const NextBatch& next_batch) {
+  next_batch(instance_.batch_tokens_BT(), instance_.batch_targets_BT());
+  instance_.upload_batch();
+}
+
+void TrainStep::micro_batch() {
+  const Activations& a = instance_.activations();
+  const StepSums& sums = instance_.sums();
+  const double loss_scale = 1.0 / static_cast<double>(config_.train.global_batch_size * config_.train.sequence_length);
+  instance_.gpt().forward(pass_, a);
+  instance_.gpt().loss_and_backward(pass_, a, loss_scale);
+  ops_.accumulate_sum(sums.loss_1, a.losses_N);
+  if (sums.router_LW.present()) ops_.residual_forward(sums.router_LW, sums.router_LW, a.router_stats_LW);
+}
+
+void TrainStep::reduce() {
+  const StepSums& sums = instance_.sums();
+  communicator_.all_reduce_sum(instance_.gpt().params().grads());
+  communicator_.all_reduce_sum(sums.loss_1);
+  if (sums.router_LW.present()) communicator_.all_reduce_mean(sums.router_LW);
+  instance_.adamw().measure_norm(pass_, instance_.gpt().params(), sums.squared_norm_1);
+}
+
+void TrainStep::update() {
+  const StepSums& sums = instance_.sums();
+  instance_.adamw().update(pass_, instance_.gpt().params(), sums.squared_norm_1, sums.loss_1);
+  instance_.gpt().end_step(pass_);
 }
 
 }  // namespace gptmoe

@@ -1,5 +1,7 @@
 #pragma once
+#include <array>
 #include <functional>
+#include <memory>
 
 #include "train/instance.h"
 
@@ -14,15 +16,48 @@ struct StepResult {
   double load_balance_loss = 0;  // 1 = perfectly balanced
   double expert_load_max = 0,
          expert_load_min = 0;  // share of assignments of the most and least loaded expert of any layer
+
+  // Whether the step moved the parameters. One that did not stops all later ones from it too.
+  bool finite() const;
 };
 
 // inputs_BT =, targets_BT = (i32): the next micro-batch.
 using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targets_BT)>;
 
-// One optimizer step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0.
-// Throws Failure when the loss or a gradient is not finite, before any parameter changes, naming the step, the
-// micro-batch where one is to blame, and the first offending tensor.
-StepResult train_step(const Config& config, Instance& instance, Ops& ops, Communicator& communicator,
-                      const NextBatch& next_batch, int64_t step);
+// Optimizer steps, one after the other. Asking for a step and reading what it reports are two things, so that a device
+// need not wait for the host: nothing but the report travels back, and the host may be kAhead steps ahead.
+class TrainStep {
+ public:
+  static constexpr int64_t kAhead = 1;
+
+  // `instance` is committed; all four must outlive the object.
+  TrainStep(const Config& config, Instance& instance, Ops& ops, Communicator& communicator);
+
+  // Asks for an optimizer step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0. A
+  // loss or gradient that is not finite leaves every parameter as it is.
+  void run(const NextBatch& next_batch, int64_t step);
+  // What the oldest step not yet reported found, once it is done.
+  StepResult report();
+  // Computes a step whose result was not finite again, on the same batches, looking at every micro-batch. Throws
+  // Failure naming the step, the micro-batch where one is to blame, and the first offending tensor.
+  [[noreturn]] void explain(const NextBatch& same_batches, int64_t step);
+
+ private:
+  void start();
+  void load(const NextBatch& next_batch);
+  void micro_batch();
+  void reduce();
+  void update();
+
+  const Config& config_;
+  Instance& instance_;
+  Ops& ops_;
+  Communicator& communicator_;
+  int64_t micro_batches_;  // of this rank
+  Pass pass_;
+  std::unique_ptr<Recurring> start_, micro_batch_, update_;
+  std::array<std::unique_ptr<Snapshot>, kAhead + 1> sums_;
+  int64_t asked_ = 0, reported_ = 0;
+};
 
 }  // namespace gptmoe

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 #include <optional>
 
 #include "base/file.h"
@@ -14,6 +15,7 @@
 #include "train/describe.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
+#include "train/train_step.h"
 
 namespace gptmoe {
 namespace {
@@ -45,14 +47,19 @@ class Trainer {
   void open_run();
   void restore(const std::filesystem::path& checkpoint);
   void print_first_screen() const;
-  void step();
+  void ask_for_step();
+  void finish_step();
+  void settle(size_t ahead = 0);
   void log(const StepResult& result);
   void save();
   void evaluate_and_log();
   TrainOutcome interrupt();
 
-  bool due(int64_t every) const { return every > 0 && progress_.step % every == 0; }
+  bool due(int64_t every, int64_t step) const {
+    return step == config_.train.steps || (every > 0 && step % every == 0);
+  }
   bool finished() const { return progress_.step == config_.train.steps; }
+  int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
   int64_t tokens_per_step() const { return config_.train.global_batch_size * config_.train.sequence_length; }
   CheckpointTensors tensors() {
     return {instance_.gpt().params(), instance_.gpt().state(), instance_.adamw().m(), instance_.adamw().v(),
@@ -64,11 +71,17 @@ class Trainer {
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   TokenLoader train_data_;
+  const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
+    train_data_.next_batch(inputs, targets);
+  };
   std::optional<TokenLoader> val_data_;
   Instance instance_;
+  std::optional<TrainStep> train_step_;
   double matrix_rate_ = 0;
 
-  Progress progress_;
+  Progress progress_;                // of finished steps
+  std::deque<LoaderState> asked_;    // where the data stood before each step asked for and not finished
+  Clock::time_point last_finished_;  // or when the oldest of those was asked for
   int64_t saved_step_ = -1;
   std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
@@ -109,6 +122,7 @@ void Trainer::open_run() {
   else
     instance_.gpt().initialize(ops_->memory(),
                                static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+  train_step_.emplace(config_, instance_, *ops_, *communicator_);
   metrics_.emplace(options_.out, progress_.step);
 }
 
@@ -149,12 +163,17 @@ TrainOutcome Trainer::run() {
   print_first_screen();
   const StopSignal stop;
   // A run cut between saving its last step and evaluating it has just that left to do.
-  if (val_data_ && progress_.step > 0 && (due(config_.train.eval_every) || finished())) evaluate_and_log();
+  if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
+  // A device works on one step while the host asks for the next; on the host itself there is nothing to overlap.
+  const size_t ahead = ops_->memory().on_host() ? 0 : TrainStep::kAhead;
   while (!finished()) {
-    step();
-    if (due(config_.checkpoint.every) || finished()) save();
-    if (stop.requested() && !finished()) return interrupt();
-    if (val_data_ && (due(config_.train.eval_every) || finished())) evaluate_and_log();
+    ask_for_step();
+    const bool save_now = due(config_.checkpoint.every, asked_step()),
+               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step()), stop_now = stop.requested();
+    settle(save_now || evaluate_now || stop_now ? 0 : ahead);
+    if (save_now) save();
+    if (stop_now && !finished()) return interrupt();
+    if (evaluate_now) evaluate_and_log();
   }
   live_.clear();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
@@ -163,19 +182,33 @@ TrainOutcome Trainer::run() {
   return TrainOutcome::finished;
 }
 
-void Trainer::step() {
-  const Clock::time_point start = Clock::now();
-  const auto next_batch = [this](const Tensor& inputs, const Tensor& targets) {
-    train_data_.next_batch(inputs, targets);
-  };
-  const StepResult result = train_step(config_, instance_, *ops_, *communicator_, next_batch, progress_.step);
-  const double seconds = seconds_since(start);
+void Trainer::ask_for_step() {
+  if (asked_.empty()) last_finished_ = Clock::now();
+  const int64_t step = asked_step();
+  asked_.push_back(train_data_.state());
+  train_step_->run(next_batch_, step);
+}
+
+// Until no more than `ahead` steps are asked for and not finished.
+void Trainer::settle(size_t ahead) {
+  while (asked_.size() > ahead) finish_step();
+}
+
+void Trainer::finish_step() {
+  const StepResult result = train_step_->report();
+  if (!result.finite()) {
+    train_data_.restore(asked_.front());
+    train_step_->explain(next_batch_, progress_.step);
+  }
+  asked_.pop_front();
+  const double seconds = seconds_since(last_finished_);
+  last_finished_ = Clock::now();
   ++progress_.step;
   progress_.tokens += tokens_per_step();
   progress_.seconds += seconds;
   interval_tokens_ += tokens_per_step();
   interval_seconds_ += seconds;
-  if (due(config_.log.every) || finished()) log(result);
+  if (due(config_.log.every, progress_.step)) log(result);
 }
 
 void Trainer::log(const StepResult& result) {

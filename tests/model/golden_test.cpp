@@ -118,7 +118,7 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
 
   const std::vector<float> losses = read_all(golden, "losses"), norms = read_all(golden, "grad_norms");
   for (int64_t step = 0; step < std::ssize(losses); ++step) {
-    const StepResult result = train_step(config, model.instance, *model.ops, *model.communicator, next_batch, step);
+    const StepResult result = model.step(step, next_batch);
     const auto s = static_cast<size_t>(step);
     EXPECT_NEAR(result.loss, losses[s], tolerance() * losses[s]) << "step " << step;
     EXPECT_NEAR(result.grad_norm, norms[s], tolerance() * norms[s]) << "step " << step;

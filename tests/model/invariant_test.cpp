@@ -104,14 +104,11 @@ TEST_P(Accumulation, EqualsABiggerBatch) {
                  static_cast<uint64_t>(s));
     const auto step = [&](Model& model) {
       size_t position = 0;
-      return train_step(
-          model.config, model.instance, *model.ops, *model.communicator,
-          [&](const Tensor& inputs_BT, const Tensor& targets_BT) {
-            std::copy_n(tokens.data() + position, inputs_BT.count(), inputs_BT.as<int32_t>());
-            std::copy_n(targets.data() + position, inputs_BT.count(), targets_BT.as<int32_t>());
-            position += static_cast<size_t>(inputs_BT.count());
-          },
-          s);
+      return model.step(s, [&](const Tensor& inputs_BT, const Tensor& targets_BT) {
+        std::copy_n(tokens.data() + position, inputs_BT.count(), inputs_BT.as<int32_t>());
+        std::copy_n(targets.data() + position, inputs_BT.count(), targets_BT.as<int32_t>());
+        position += static_cast<size_t>(inputs_BT.count());
+      });
     };
     const StepResult a = step(one), b = step(four);
     EXPECT_NEAR(a.loss, b.loss, 1e-12) << "step " << s;

@@ -1,6 +1,7 @@
 #pragma once
 // A model with its memory and batches of its own, small enough for finite differences.
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/rng.h"
 #include "train/instance.h"
@@ -49,6 +50,7 @@ struct Model {
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> communicator = make_single_communicator();
   Instance instance;
+  std::optional<TrainStep> train_step;
   uint64_t next_index = 0;
 
   explicit Model(const Config& c, std::unique_ptr<Ops> backend = make_cpu_ops())
@@ -57,6 +59,7 @@ struct Model {
         instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops) {
     instance.commit(*ops);
     instance.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
+    train_step.emplace(config, instance, *ops, *communicator);
   }
 
   Gpt& gpt() { return instance.gpt(); }
@@ -69,12 +72,13 @@ struct Model {
   }
   // Trains one step on the next batches of the stream.
   StepResult step(int64_t s) {
-    return train_step(
-        config, instance, *ops, *communicator,
-        [this](const Tensor& tokens, const Tensor& targets) {
-          random_batch(tokens, targets, config.model.vocab_size, next_index++);
-        },
-        s);
+    return step(s, [this](const Tensor& tokens, const Tensor& targets) {
+      random_batch(tokens, targets, config.model.vocab_size, next_index++);
+    });
+  }
+  StepResult step(int64_t s, const NextBatch& batches) {
+    train_step->run(batches, s);
+    return train_step->report();
   }
   std::vector<char> parameter_bytes() {
     const Tensor& values = gpt().params().values();

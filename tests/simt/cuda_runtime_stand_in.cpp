@@ -3,15 +3,46 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <utility>
+#include <vector>
 
 #include "simt/device_memory.h"
 #include "simt/simulated_device.h"
+#include "simt/stream.h"
 
-simt::SimulatedDevice simt::simulated_device;
+namespace simt {
+
+SimulatedDevice simulated_device;
+Traffic traffic;
+
+namespace {
+
+using Recording = std::vector<std::function<void()>>;
+Recording* recording = nullptr;  // of the capture under way
+
+cudaGraph_t as_graph(Recording* made) { return reinterpret_cast<cudaGraph_t>(made); }
+Recording* as_recording(cudaGraph_t graph) { return reinterpret_cast<Recording*>(graph); }
+Recording* as_recording(cudaGraphExec_t graph) { return reinterpret_cast<Recording*>(graph); }
+
+}  // namespace
+
+bool capturing() { return recording != nullptr; }
+
+void submit(std::function<void()> work) {
+  ++traffic.launches;
+  if (recording)
+    recording->push_back(std::move(work));
+  else
+    work();
+}
+
+}  // namespace simt
 
 extern "C" {
 
 using simt::simulated_device;
+using simt::traffic;
 
 cudaError_t cudaGetDeviceCount(int* count) {
   *count = simulated_device.count;
@@ -40,13 +71,50 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+// What no capture allows.
+#define REFUSE_IN_CAPTURE \
+  if (simt::capturing()) return cudaErrorStreamCaptureUnsupported
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  REFUSE_IN_CAPTURE;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  REFUSE_IN_CAPTURE;
+  simt::recording = new simt::Recording;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = simt::as_graph(std::exchange(simt::recording, nullptr));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = reinterpret_cast<cudaGraphExec_t>(new simt::Recording(*simt::as_recording(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete simt::as_recording(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  delete simt::as_recording(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  ++traffic.graph_launches;
+  for (const auto& work : *simt::as_recording(graph)) work();
+  return cudaSuccess;
+}
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
+  REFUSE_IN_CAPTURE;
+  ++traffic.allocations;
   *memory = simt::allocate_device(bytes);
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) { return simt::release_device(memory) ? cudaSuccess : cudaErrorInvalidValue; }
 cudaError_t cudaMallocHost(void** memory, size_t bytes) {
+  REFUSE_IN_CAPTURE;
+  ++traffic.allocations;
   *memory = std::malloc(bytes);
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -61,14 +129,21 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (simt::device_memory_guarded() &&
       (simt::in_device_memory(to) != to_device || simt::in_device_memory(from) != from_device))
     return cudaErrorInvalidValue;
-  const simt::DeviceAccess access;
-  std::memmove(to, from, bytes);
+  if (kind != cudaMemcpyDeviceToDevice) REFUSE_IN_CAPTURE;
+  traffic.uploads += kind == cudaMemcpyHostToDevice;
+  traffic.downloads += kind == cudaMemcpyDeviceToHost;
+  simt::submit([=] {
+    const simt::DeviceAccess access;
+    std::memmove(to, from, bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
   if (simt::device_memory_guarded() && !simt::in_device_memory(memory)) return cudaErrorInvalidValue;
-  const simt::DeviceAccess access;
-  std::memset(memory, value, bytes);
+  simt::submit([=] {
+    const simt::DeviceAccess access;
+    std::memset(memory, value, bytes);
+  });
   return cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -76,8 +151,14 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
-cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) {
+  REFUSE_IN_CAPTURE;
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  REFUSE_IN_CAPTURE;
+  return cudaSuccess;
+}
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t) { return "an error of the simulated runtime"; }
 const char* cudaGetErrorName(cudaError_t) { return "cudaErrorSimulated"; }

@@ -46,7 +46,9 @@ TEST(CudaSpecial, TopkStaysInRangeWithoutNumbers) {
 // Ranges of equal weight decay begin where parameters do, on no particular boundary.
 TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
   const auto ops = make_cuda_ops(DType::bf16);
-  const AdamwStep step{1e-2, 0.9, 0.95, 1e-8, 0.1, 1};
+  const AdamwConstants constants{0.9, 0.95, 1e-8, 0.1};
+  const auto numbers = adamw_rates(1e-2, constants, 1);
+  std::vector<float> rates(numbers.begin(), numbers.end());
   constexpr int64_t kCount = 40;
   std::vector<float> scale = {1}, whole_master;
   for (int64_t first : {0, 1, 4}) {
@@ -60,7 +62,8 @@ TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
       const auto part = [&, begin = begin, count = count](auto& values) {
         return tensor(values, {kCount}).rows(begin, count);
       };
-      ops->adamw(part(param), part(master), part(m), part(v), part(grad), tensor(scale, {1}), step);
+      ops->adamw(part(param), part(master), part(m), part(v), part(grad), tensor(scale, {1}), tensor(rates, {3}),
+                 constants);
     }
     if (first == 0) whole_master = master;
     EXPECT_EQ(master, whole_master);

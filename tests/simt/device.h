@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "simt/runtime.h"
+#include "simt/stream.h"
 
 #undef __global__
 #undef __device__

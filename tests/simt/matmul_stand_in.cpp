@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/matmul.h"
 #include "simt/device_memory.h"
+#include "simt/stream.h"
 
 namespace gptmoe::cuda {
 namespace {
@@ -27,16 +28,8 @@ std::vector<float> elements(const Tensor& x) {
   return out;
 }
 
-}  // namespace
-
-struct Matmul::State {};
-Matmul::Matmul(cudaStream_t) {}
-Matmul::~Matmul() = default;
-
-void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
+void multiply(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
   const auto [M, N, K] = product_sizes(order, c, a, b);
-  GPTMOE_CHECK(a.dtype() == b.dtype() && (c.dtype() == a.dtype() || c.dtype() == DType::f32), c.describe(), " from ",
-               a.describe(), " and ", b.describe());
   const simt::DeviceAccess access;
   const std::vector<float> left = elements(a), right = elements(b);
   for (int64_t m = 0; m < M; ++m)
@@ -47,6 +40,19 @@ void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b,
                right[static_cast<size_t>(order == Order::nt ? n * K + k : k * N + n)];
       set_element(c, m * N + n, write == Write::add ? element(c, m * N + n) + sum : sum);
     }
+}
+
+}  // namespace
+
+struct Matmul::State {};
+Matmul::Matmul(cudaStream_t) {}
+Matmul::~Matmul() = default;
+
+void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
+  product_sizes(order, c, a, b);
+  GPTMOE_CHECK(a.dtype() == b.dtype() && (c.dtype() == a.dtype() || c.dtype() == DType::f32), c.describe(), " from ",
+               a.describe(), " and ", b.describe());
+  simt::submit([=] { multiply(order, c, a, b, write); });
 }
 
 }  // namespace gptmoe::cuda

@@ -33,8 +33,9 @@ NextBatch batches_of(std::vector<int32_t> ids) {
 }
 
 std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
-  return error_line<Failure>(
-      [&] { train_step(model.config, model.instance, *model.ops, *model.communicator, batches, step); });
+  const NextBatch again = batches;
+  EXPECT_FALSE(model.step(step, NextBatch(batches)).finite());
+  return error_line<Failure>([&] { model.train_step->explain(again, step); });
 }
 
 TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {
@@ -81,9 +82,9 @@ TEST(TrainStep, NamesTheMicroBatchAndTheUppermostGradientThatOverflows) {
   fill(value("model.layers.0.mlp.down_proj.weight").rows(0, 1), 0);
   const auto batches = [&, i = 0](const Tensor& tokens, const Tensor& targets) mutable {
     random_batch(tokens, targets, 29, 1);
-    if (++i < 2) return;
-    set_column("model.layers.1.self_attn.v_proj.weight", 1e30f);
-    value("model.layers.1.input_layernorm.weight").as<float>()[0] = 1e30f;
+    const float size = ++i < 2 ? 1.0f : 1e30f;
+    set_column("model.layers.1.self_attn.v_proj.weight", size);
+    value("model.layers.1.input_layernorm.weight").as<float>()[0] = size;
   };
   const std::string line = failure_of(model, batches, 0);
   expect_contains(line, "the gradient is not finite at step 1, micro-batch 2");

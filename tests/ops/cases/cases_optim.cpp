@@ -70,8 +70,11 @@ OpCase squared_norm(int64_t n) {
 OpCase clip_scale(double squared_norm, double max_norm, std::string_view variant) {
   OpCase op("clip_scale", {1}, variant);
   op.input("squared_norm", {1}, constant(squared_norm), Kind::stat);
+  op.input("loss", {1}, constant(3), Kind::stat);
+  op.input("before", {1}, constant(0), Kind::stat);
   op.result("scale", {1}, Kind::stat);
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.clip_scale(t["scale"], t["squared_norm"], max_norm); };
+  op.in_place("scale", "before");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.clip_scale(t["scale"], t["squared_norm"], t["loss"], max_norm); };
   op.reference = [=](Values& v) {
     v["scale"][0] = max_norm == 0 || squared_norm == 0 ? 1 : std::min(1.0, max_norm / std::sqrt(squared_norm));
   };
@@ -82,10 +85,15 @@ enum class Master { absent, present };
 
 // Several steps, each with a gradient of its own.
 OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master master, std::string_view variant) {
-  const AdamwStep numbers{1e-2, 0.9, 0.95, 1e-8, weight_decay, 0};
+  const AdamwConstants numbers{0.9, 0.95, 1e-8, weight_decay};
+  constexpr double kLearningRate = 1e-2;
   OpCase op("adamw", {n, steps}, variant);
   op.input("grads", {steps, n}, normal(), Kind::stat);
   op.input("scale", {1}, constant(scale), Kind::stat);
+  std::vector<double> rates;
+  for (int64_t step = 1; step <= steps; ++step)
+    for (double rate : adamw_rates(kLearningRate, numbers, step)) rates.push_back(rate);
+  op.input("rates", {steps, 3}, listed(rates), Kind::stat);
   op.input("before", {n}, normal(), Kind::stat);
   op.input("zeros", {n}, constant(0), Kind::stat);
   const bool has_master = master == Master::present;
@@ -97,9 +105,9 @@ OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master
   op.in_place("m", "zeros");
   op.in_place("v", "zeros");
   op.forward = [=](Ops& ops, const Tensors& t) {
-    for (AdamwStep step = numbers; step.step++ < steps;)
-      ops.adamw(t["param"], has_master ? t["master"] : Tensor{}, t["m"], t["v"],
-                t["grads"].rows(step.step - 1, 1).view({n}), t["scale"], step);
+    for (int64_t step = 0; step < steps; ++step)
+      ops.adamw(t["param"], has_master ? t["master"] : Tensor{}, t["m"], t["v"], t["grads"].rows(step, 1).view({n}),
+                t["scale"], t["rates"].rows(step, 1).view({3}), numbers);
   };
   op.reference = [=](Values& v) {
     std::vector<double>& updated = v[has_master ? "master" : "param"];
@@ -109,9 +117,8 @@ OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master
         double &param = updated[i], &m1 = v["m"][i], &m2 = v["v"][i];
         m1 = numbers.beta1 * m1 + (1 - numbers.beta1) * g;
         m2 = numbers.beta2 * m2 + (1 - numbers.beta2) * g * g;
-        const double m1_hat = m1 / (1 - std::pow(numbers.beta1, static_cast<double>(step)));
-        const double m2_hat = m2 / (1 - std::pow(numbers.beta2, static_cast<double>(step)));
-        param -= numbers.learning_rate * (m1_hat / (std::sqrt(m2_hat) + numbers.eps) + weight_decay * param);
+        const double* rate = v["rates"].data() + (step - 1) * 3;
+        param -= rate[1] * m1 / (std::sqrt(rate[2] * m2) + numbers.eps) + rate[0] * weight_decay * param;
       }
     }
     v["param"] = updated;

@@ -1,0 +1,36 @@
+#include "kernels/cuda/cuda_graph.h"
+
+#include "kernels/cuda/cuda_check.h"
+
+namespace gptmoe::cuda {
+
+CudaGraph::~CudaGraph() {
+  if (graph_) cudaGraphExecDestroy(graph_);
+}
+
+void CudaGraph::run(const std::function<void()>& work) {
+  if (!warm_) {  // kernels are loaded and algorithms chosen at their first use, which may be no part of a graph
+    warm_ = true;
+    return work();
+  }
+  if (!graph_) capture(work);
+  CUDA_CHECK(cudaGraphLaunch(graph_, stream_));
+}
+
+void CudaGraph::capture(const std::function<void()>& work) {
+  CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t recorded = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(stream_, &recorded);
+    if (recorded) cudaGraphDestroy(recorded);
+    throw;
+  }
+  CUDA_CHECK(cudaStreamEndCapture(stream_, &recorded));
+  const cudaError_t status = cudaGraphInstantiate(&graph_, recorded, 0);
+  cudaGraphDestroy(recorded);
+  CUDA_CHECK(status);
+}
+
+}  // namespace gptmoe::cuda

@@ -1,0 +1,102 @@
+// Recorded steps: what they do, and what a step may not do.
+#include <omp.h>
+
+#include "simt/device_memory.h"
+#include "simt/stream.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class Graphs : public ::testing::TestWithParam<const char*> {
+ protected:
+  Graphs() {
+    omp_set_num_threads(1);
+    simt::guard_device_memory(true);
+  }
+  ~Graphs() override { simt::guard_device_memory(false); }
+
+  static Config config() {
+    return tiny_config({{"router", {{"type", GetParam()}}}, {"train", {{"global_batch_size", 4}}}});
+  }
+};
+
+TEST_P(Graphs, ReplayBitForBitWhatTheyRecorded) {
+  Model with(config(), make_cuda_ops(DType::bf16, true)), without(config(), make_cuda_ops(DType::bf16, false));
+  const simt::Traffic before = simt::traffic;
+  for (int64_t s = 0; s < 4; ++s) {
+    const StepResult a = with.step(s), b = without.step(s);
+    EXPECT_EQ(a.loss, b.loss) << s;
+    EXPECT_EQ(a.grad_norm, b.grad_norm) << s;
+    EXPECT_EQ(a.load_balance_loss, b.load_balance_loss) << s;
+  }
+  EXPECT_EQ(with.parameter_bytes(), without.parameter_bytes());
+  // The first step does its work itself, but for its second micro-batch.
+  EXPECT_EQ(simt::traffic.graph_launches - before.graph_launches, 1 + 3 * 4);
+}
+
+TEST_P(Graphs, AStepReadsNothingBackButItsReportAndAllocatesNothing) {
+  Model model(config(), make_cuda_ops(DType::bf16));
+  const NextBatch batches = [](const Tensor& tokens, const Tensor& targets) { random_batch(tokens, targets, 29, 1); };
+  for (int64_t s = 0; s < 4; ++s) {
+    const simt::Traffic before = simt::traffic;
+    model.train_step->run(batches, s);
+    EXPECT_EQ(simt::traffic.downloads - before.downloads, 1) << s;
+    EXPECT_EQ(simt::traffic.uploads - before.uploads, 1 + 2 * 2) << "AdamW's rates, and two micro-batches";
+    EXPECT_EQ(simt::traffic.allocations, before.allocations) << s;
+    if (s > 0) model.train_step->report();
+  }
+}
+
+// A step that meets NaNs, and those asked for before that is known, leave the parameters alone.
+TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
+  Model model(config(), make_cuda_ops(DType::bf16));
+  model.step(0);
+  const ParamTable& params = model.gpt().params();
+  const ParamRow& last = params.rows().back();
+  const Tensor weight = params.row_view(params.values(), last);
+  std::vector<float> weights(static_cast<size_t>(last.count), std::numeric_limits<float>::quiet_NaN());
+  const std::vector<double> good = download_values(model.ops->memory(), weight);
+  upload_floats(model.ops->memory(), weight, weights.data());
+  const NextBatch batches = [](const Tensor& tokens, const Tensor& targets) { random_batch(tokens, targets, 29, 1); };
+  model.train_step->run(batches, 1);
+  upload_values(model.ops->memory(), weight, good.data());
+  const std::vector<char> before = model.parameter_bytes();
+  model.train_step->run(batches, 2);
+  EXPECT_FALSE(model.train_step->report().finite());
+  model.train_step->report();
+  EXPECT_EQ(model.parameter_bytes(), before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {
+  omp_set_num_threads(1);
+  RunFolder files;
+  const auto config = [&](bool graphs) {
+    return files.config({{"device", "cuda"}, {"train", {{"cuda_graphs", graphs}}}});
+  };
+  train_quietly(config(true), files / "with");
+  train_quietly(config(false), files / "without");
+  expect_same_run(files / "with", files / "without");
+}
+
+TEST(GraphRun, ADivergedRunStopsByNameThoughTheHostIsAStepAhead) {
+  omp_set_num_threads(1);
+  RunFolder files;
+  const Config config = files.config({{"device", "cuda"},
+                                      {"precision", "f32"},
+                                      {"optimizer", {{"learning_rate", 1e30}}},
+                                      {"schedule", {{"warmup_steps", 0}}},
+                                      {"checkpoint", {{"every", 0}}}});
+  const std::string line = error_line<Failure>([&] { train_quietly(config, files / "run"); });
+  expect_contains(line, "step 2, micro-batch 1");
+  expect_contains(line, "first offending tensor: ");
+  EXPECT_EQ(events_of(files / "run"), std::vector<std::string>{"train 1"});
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
