@@ -11,8 +11,8 @@ void* cublaslt_symbol(const char* name);
 }  // namespace gptmoe::cuda
 
 // CUBLASLT(cublasLtMatmul)(...) calls cublasLtMatmul(...).
-#define CUBLASLT(function)                                                                                       \
-  ([] {                                                                                                          \
+#define CUBLASLT(function)                                                                                         \
+  ([] {                                                                                                            \
     static const auto address = reinterpret_cast<decltype(&function)>(::gptmoe::cuda::cublaslt_symbol(#function)); \
-    return address;                                                                                              \
+    return address;                                                                                                \
   }())
