@@ -1,10 +1,10 @@
 #pragma once
 // Op contract, mixture-of-experts family. Conventions and letters: kernels/ops.h.
 //
-// A micro-batch is routed in five stages (the vocabulary of MegaBlocks): softmax and top-k choose experts, a stable
-// sort groups the R = N*K (token, expert) pairs by expert, rows are gathered, every expert multiplies its own rows
-// (grouped products), and the rows are combined back into tokens. A *slot* is n*K + k: token n's k-th choice. Sorted
-// row r holds slot slots_R[r]; positions_NK is the inverse.
+// A micro-batch is routed in four stages (the vocabulary of MegaBlocks): softmax and top-k choose experts, a stable
+// sort groups the R = N*K (token, expert) pairs by expert, every expert gathers and multiplies its own rows (grouped
+// products), and the rows are combined back into tokens. A *slot* is n*K + k: token n's k-th choice. Sorted row r holds
+// slot slots_R[r]; positions_NK is the inverse.
 #include "kernels/ops_dense.h"  // Write
 
 namespace gptmoe {
@@ -40,22 +40,31 @@ class MoeOps {
   virtual void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
                               const Tensor& expert_ids_NK) = 0;
 
-  // ---- Row gather: rows[r] = x[slots[r] / K].
-  // rows_RC =.
-  virtual void gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) = 0;
-  // dx_NC +=: the scatter, as each token's sum over its K rows in the order of k.
-  virtual void gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) = 0;
+  // ---- Row scatter: y[n] += the sum of token n's K rows, in the order of k.
+  // y_NC +=.
+  virtual void scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) = 0;
 
   // ---- Grouped linear: rows of expert e meet w[e]. Experts without rows cost nothing.
+  // Where slots_R is taken, x may be x_NI, gathered as it is read: sorted row r is token slots[r] / K, with K = R / N.
+  // Without slots, x is x_RI.
   // y_RO =.
-  virtual void grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
-                                      const Tensor& offsets_E1) = 0;
+  virtual void grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI,
+                                      const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;
   // dx_RI =.
   virtual void grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
                                              const Tensor& offsets_E1) = 0;
   // dw_EOI +=.
-  virtual void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
-                                              const Tensor& offsets_E1) = 0;
+  virtual void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
+                                              const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;
+
+  // ---- Grouped linear with the SwiGLU that follows or precedes it (swiglu_forward, swiglu_backward), so that its
+  // other side is not read from memory.
+  // h_R2F = the grouped linear of x by w, whose rows per expert are [gate (F), up (F)]; a_RF = silu(gate) * up.
+  virtual void grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
+                                      const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;
+  // dh_R2F = (may alias h_R2F): the gradient of h where y_RO is the grouped linear of swiglu(h) by w.
+  virtual void grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF,
+                                       const Tensor& h_R2F, const Tensor& offsets_E1) = 0;
 
   // ---- Combine, TopK: y[n] = sum_k gates[n,k] * rows[positions[n,k]].
   // y_NC =.

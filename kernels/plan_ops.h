@@ -31,12 +31,16 @@ class PlanOps final : public Ops {
                           const Tensor& lse_BHT, const Tensor& qkv_BTSD) override;
   void lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
                     const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) override;
-  void grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
-                              const Tensor& offsets_E1) override;
+  void grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI, const Tensor& offsets_E1,
+                              const Tensor& slots_R) override;
   void grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
                                      const Tensor& offsets_E1) override;
-  void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
-                                      const Tensor& offsets_E1) override;
+  void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
+                                      const Tensor& offsets_E1, const Tensor& slots_R) override;
+  void grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
+                              const Tensor& offsets_E1, const Tensor& slots_R) override;
+  void grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF, const Tensor& h_R2F,
+                               const Tensor& offsets_E1) override;
 
   void router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) override;
   void router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE, const Tensor& x_NC,
@@ -65,8 +69,7 @@ class PlanOps final : public Ops {
   void topk_forward(T, T, T, bool) override {}
   void topk_backward(T, T, T, T, T, bool) override {}
   void sort_by_expert(T, T, T, T) override {}
-  void gather_rows_forward(T, T, T) override {}
-  void gather_rows_backward(T, T, T) override {}
+  void scatter_rows_add(T, T, T) override {}
   void topk_combine_forward(T, T, T, T) override {}
   void topk_combine_backward(T, T, T, T, T, T) override {}
   void default_combine_forward(T, T, T, T, T, T) override {}

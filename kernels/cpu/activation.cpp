@@ -1,6 +1,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
+#include "kernels/cpu/swiglu_rows.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -11,22 +12,8 @@ void add(Real* y, const Real* a, const Real* b, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
 }
 
-// Throughout, with e = exp(-x): sigmoid(x) = 1 / (1 + e), and 1 - sigmoid(x) = e * sigmoid(x) without cancellation.
-void swiglu_row(Real* a, const Real* gate, const Real* up, int64_t F) {
-#pragma omp simd
-  for (int64_t f = 0; f < F; ++f) a[f] = gate[f] * up[f] / (1 + exp_real(-gate[f]));
-}
-
-void swiglu_row_backward(Real* dgate, Real* dup, const Real* da, const Real* gate, const Real* up, int64_t F) {
-#pragma omp simd
-  for (int64_t f = 0; f < F; ++f) {
-    const Real g = gate[f], e = exp_real(-g), sigmoid = 1 / (1 + e), d = da[f] * sigmoid;
-    dgate[f] = d * up[f] * (1 + g * (e * sigmoid));
-    dup[f] = d * g;
-  }
-}
-
-// 0.5 * (1 + tanh(z / 2)) = sigmoid(z), which keeps its relative precision in the left tail.
+// 0.5 * (1 + tanh(z / 2)) = sigmoid(z), which keeps its relative precision in the left tail. See swiglu_rows.h for the
+// rest.
 constexpr Real kSlope = static_cast<Real>(1.5957691216057308);  // 2 * sqrt(2 / pi)
 constexpr Real kCubic = static_cast<Real>(0.044715);
 

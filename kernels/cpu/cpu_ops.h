@@ -81,16 +81,21 @@ class CpuOps final : public Ops {
   // permute.cpp
   void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
                       const Tensor& expert_ids_NK) override;
-  void gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) override;
-  void gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) override;
+  void scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) override;
 
   // grouped_linear.cpp
-  void grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
-                              const Tensor& offsets_E1) override;
+  void grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI, const Tensor& offsets_E1,
+                              const Tensor& slots_R) override;
   void grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
                                      const Tensor& offsets_E1) override;
-  void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
-                                      const Tensor& offsets_E1) override;
+  void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
+                                      const Tensor& offsets_E1, const Tensor& slots_R) override;
+
+  // grouped_swiglu.cpp
+  void grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
+                              const Tensor& offsets_E1, const Tensor& slots_R) override;
+  void grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF, const Tensor& h_R2F,
+                               const Tensor& offsets_E1) override;
 
   // combine.cpp
   void topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,

@@ -1,38 +1,29 @@
 #include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/expert_rows.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/parallel_blocks.h"
 
 // Threads share rows, not experts: an even cut through the sorted rows (or through the columns, for few rows) balances
 // any routing, from uniform to every row on one expert.
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
-namespace {
 
-// body(expert, Block) for every expert with rows in `rows`, with those rows.
-template <typename Body>
-void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&& body) {
-  for (int64_t e = 0; e < experts; ++e) {
-    const int64_t begin = std::max(offsets[e], rows.first);
-    const int64_t end = std::min(offsets[e + 1], rows.first + rows.count);
-    if (begin < end) body(e, Block{begin, end - begin});
-  }
-}
-
-}  // namespace
-
-void CpuOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
-                                    const Tensor& offsets_E1) {
-  const int64_t R = y_RO.size(0), O = y_RO.size(1), I = x_RI.size(1), E = w_EOI.size(0);
-  GPTMOE_CHECK(
-      y_RO.rank() == 2 && x_RI.has_sizes({R, I}) && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}),
-      y_RO.describe(), " from ", x_RI.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
+void CpuOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI, const Tensor& offsets_E1,
+                                    const Tensor& slots_R) {
+  const int64_t R = y_RO.size(0), O = y_RO.size(1), I = x.size(1), E = w_EOI.size(0);
+  const RowSource source(x, slots_R, R);
+  GPTMOE_CHECK(y_RO.rank() == 2 && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}), y_RO.describe(),
+               " from ", x.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
   Real* y = y_RO.as<Real>();
-  const Real *x = x_RI.as<Real>(), *w = w_EOI.as<Real>();
+  const Real* w = w_EOI.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
   parallel_blocks(threads_, R, O, [&](Block rows, Block o) {
-    for_each_expert(offsets, E, rows, [&](int64_t e, Block r) {
-      gemm_nt(r.count, o.count, I, x + r.first * I, I, w + (e * O + o.first) * I, I, y + r.first * O + o.first, O,
-              false);
+    for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
+      const auto multiply = [&](Block r) {
+        const auto in = source.read(r);
+        gemm_nt(r.count, o.count, I, in.data, in.stride, w + (e * O + o.first) * I, I, y + r.first * O + o.first, O,
+                false);
+      };
+      source.gathers() ? for_each_piece(of_expert, multiply) : multiply(of_expert);
     });
   });
 }
@@ -54,18 +45,19 @@ void CpuOps::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy
   });
 }
 
-void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
-                                            const Tensor& offsets_E1) {
+void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
+                                            const Tensor& offsets_E1, const Tensor& slots_R) {
   const int64_t E = dw_EOI.size(0), O = dw_EOI.size(1), I = dw_EOI.size(2), R = dy_RO.size(0);
-  GPTMOE_CHECK(dw_EOI.rank() == 3 && dy_RO.has_sizes({R, O}) && x_RI.has_sizes({R, I}) && offsets_E1.has_sizes({E + 1}),
-               dw_EOI.describe(), " from ", dy_RO.describe(), ", ", x_RI.describe(), ", ", offsets_E1.describe());
+  const RowSource source(x, slots_R, R);
+  GPTMOE_CHECK(dw_EOI.rank() == 3 && dy_RO.has_sizes({R, O}) && x.size(1) == I && offsets_E1.has_sizes({E + 1}),
+               dw_EOI.describe(), " from ", dy_RO.describe(), ", ", x.describe(), ", ", offsets_E1.describe());
   Real* dw = dw_EOI.as<Real>();
-  const Real *dy = dy_RO.as<Real>(), *x = x_RI.as<Real>();
+  const Real* dy = dy_RO.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  // The work lies on a line of R * slices: expert e's slices of kSlice outputs, each as long as the expert has rows. A
-  // cut through an expert gives its first slices to one thread and the others to the next.
+  // The work lies on a line of R * slices: expert e's slices of kSlice columns, each as long as the expert has rows. A
+  // cut through an expert gives its first slices to one thread and the others to the next; no two gather the same.
   constexpr int64_t kSlice = 16;
-  const int64_t slices = (O + kSlice - 1) / kSlice;
+  const int64_t slices = (I + kSlice - 1) / kSlice;
   parallel_ranges(threads_, R * slices, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t e = 0; e < E; ++e) {
       const int64_t first = offsets[e], rows = offsets[e + 1] - first;
@@ -74,9 +66,13 @@ void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& 
       const auto slice_at = [&](int64_t work) {
         return std::clamp<int64_t>((work - first * slices + rows - 1) / rows, 0, slices);
       };
-      const int64_t o = slice_at(begin) * kSlice, o_end = std::min(O, slice_at(end) * kSlice);
-      if (o < o_end)
-        gemm_tn(o_end - o, I, rows, dy + first * O + o, O, x + first * I, I, dw + (e * O + o) * I, I, true);
+      const int64_t i = slice_at(begin) * kSlice, count = std::min(I, slice_at(end) * kSlice) - i;
+      if (count <= 0) continue;
+      const auto multiply = [&](Block r) {
+        const auto in = source.read(r, Block{i, count});
+        gemm_tn(O, count, r.count, dy + r.first * O, O, in.data, in.stride, dw + e * O * I + i, I, true);
+      };
+      source.gathers() ? for_each_piece(Block{first, rows}, multiply) : multiply(Block{first, rows});
     }
   });
 }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "kernels/cpu/cpu_ops.h"
@@ -29,26 +28,15 @@ void CpuOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, con
   }
 }
 
-void CpuOps::gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) {
-  const int64_t N = x_NC.size(0), C = x_NC.size(1), R = slots_R.count(), K = R / N;
-  GPTMOE_CHECK(R == N * K && slots_R.has_sizes({R}) && rows_RC.has_sizes({R, C}), rows_RC.describe());
-  Real* rows = rows_RC.as<Real>();
-  const Real* x = x_NC.as<Real>();
-  const int32_t* slots = slots_R.as<int32_t>();
-  parallel_ranges(threads_, R, row_grain(C), [=](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) std::memcpy(rows + r * C, x + slots[r] / K * C, C * sizeof(Real));
-  });
-}
-
-void CpuOps::gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) {
-  const int64_t N = dx_NC.size(0), C = dx_NC.size(1), K = positions_NK.size(1);
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && drows_RC.has_sizes({N * K, C}), drows_RC.describe());
-  Real* dx = dx_NC.as<Real>();
-  const Real* drows = drows_RC.as<Real>();
+void CpuOps::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
+  const int64_t N = y_NC.size(0), C = y_NC.size(1), K = positions_NK.size(1);
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
+  Real* y = y_NC.as<Real>();
+  const Real* rows = rows_RC.as<Real>();
   const int32_t* positions = positions_NK.as<int32_t>();
   parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
     for (int64_t slot = begin * K; slot < end * K; ++slot)
-      add_scaled(dx + slot / K * C, 1, drows + positions[slot] * C, C);
+      add_scaled(y + slot / K * C, 1, rows + positions[slot] * C, C);
   });
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/swiglu.cuh"
 
 namespace gptmoe::cuda {
 namespace {
@@ -21,8 +22,6 @@ __global__ void residual_kernel(T* y, const T* a, const T* b, int64_t packs) {
   sum.store(y + at * N);
 }
 
-__device__ float sigmoid(float x) { return 1.0f / (1.0f + __expf(-x)); }
-
 template <typename T, int N>
 __global__ void swiglu_forward_kernel(T* a_RF, const T* h_R2F, int64_t F, int64_t packs) {
   const int64_t at = pack_index();
@@ -30,7 +29,7 @@ __global__ void swiglu_forward_kernel(T* a_RF, const T* h_R2F, int64_t F, int64_
   const int64_t r = at * N / F, f = at * N % F;
   const auto gate = Pack<T, N>::load(h_R2F + r * 2 * F + f), up = Pack<T, N>::load(h_R2F + r * 2 * F + F + f);
   Pack<T, N> a;
-  for (int i = 0; i < N; ++i) a.set(i, gate[i] * sigmoid(gate[i]) * up[i]);
+  for (int i = 0; i < N; ++i) a.set(i, swiglu(gate[i], up[i]));
   a.store(a_RF + at * N);
 }
 
@@ -44,9 +43,9 @@ __global__ void swiglu_backward_kernel(T* dh_R2F, const T* da_RF, const T* h_R2F
   const auto da = Pack<T, N>::load(da_RF + at * N);
   Pack<T, N> dgate, dup;
   for (int i = 0; i < N; ++i) {
-    const float s = sigmoid(gate[i]), silu = gate[i] * s;
-    dgate.set(i, da[i] * up[i] * (s + silu * (1.0f - s)));
-    dup.set(i, da[i] * silu);
+    const SwigluGradient dh = swiglu_gradient(da[i], gate[i], up[i]);
+    dgate.set(i, dh.gate);
+    dup.set(i, dh.up);
   }
   dgate.store(dh_R2F + gate_at);
   dup.store(dh_R2F + up_at);

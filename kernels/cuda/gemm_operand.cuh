@@ -10,10 +10,19 @@ namespace gptmoe::cuda {
 enum class Along { depth, tile };
 
 // A row source says which row in memory is row i of an operand; negative: none, zeros. This one takes `count` rows one
-// after the other; a gather looks its rows up instead.
-struct RowRange {
-  int64_t first, count;
-  __device__ int64_t operator()(int64_t i) const { return i < count ? first + i : -1; }
+// after the other.
+class RowRange {
+ public:
+  __device__ explicit RowRange(int64_t count) : count_(static_cast<int>(count)) {}
+  __device__ int64_t row(int i) const { return i < count_ ? i : -1; }
+
+ private:
+  int count_;
+};
+// One that has to look in memory also does it in two steps, the second well after the first.
+template <typename Rows>
+concept LooksUp = requires(const Rows& rows) {
+  rows.row_found(rows.look_up(0));
 };
 
 // A or B for one tile: columns [first, end) of the rows that `rows` names; beyond `end` are zeros.
@@ -27,20 +36,22 @@ struct Operand {
 };
 
 // ---- Epilogues: called as epilogue(row, step, column, values) until every element has come once, with values[i] the
-// kCount consecutive elements from (row + i * step, column) of the tile, also of those beyond the edge of D. These have
-// a row-major D, whose first element in this tile is at `to`, and of which `rows` x `columns` elements are left from
-// there; `columns` is a multiple of kCount.
+// kCount consecutive elements from (row + i * step, column) of the tile, also of those beyond the edge of D. kCount is
+// a multiple of the epilogue's kTogether. These have a row-major D, whose first element in this tile is at `to`, and of
+// which `rows` x `columns` elements are left from there; `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
+  static constexpr int kTogether = 1;
   T* to;
-  int64_t stride, rows, columns;
+  int64_t stride;
+  int rows, columns;
 
   template <int kRows, int kCount>
   __device__ void operator()(int row, int step, int column, const float (&values)[kRows][kCount]) const {
     constexpr int kWide = kCount * sizeof(T) > 16 ? 16 / sizeof(T) : kCount;
     GPTMOE_UNROLL
     for (int i = 0; i < kRows; ++i) {
-      const int64_t r = row + i * step;
+      const int r = row + i * step;
       if (r >= rows || column >= columns) continue;
       GPTMOE_UNROLL
       for (int j = 0; j < kCount; j += kWide) {
@@ -54,8 +65,10 @@ struct StoreTile {
 
 // D += . Everything is read before anything is written, not to wait for memory row by row.
 struct AddTile {
+  static constexpr int kTogether = 1;
   float* to;
-  int64_t stride, rows, columns;
+  int64_t stride;
+  int rows, columns;
 
   template <int kRows, int kCount>
   __device__ void operator()(int row, int step, int column, const float (&values)[kRows][kCount]) const {
@@ -64,7 +77,7 @@ struct AddTile {
     const auto for_each = [&](auto visit) {
       GPTMOE_UNROLL
       for (int i = 0; i < kRows; ++i) {
-        const int64_t r = row + i * step;
+        const int r = row + i * step;
         if (r >= rows || column >= columns) continue;
         GPTMOE_UNROLL
         for (int j = 0; j < kCount / kWide; ++j) visit(i, j, to + r * stride + column + j * kWide);

@@ -10,7 +10,7 @@ struct PlainTile {
   static constexpr int kBlocksPerMultiprocessor = 2;
   static constexpr size_t kSharedBytes = 2 * sizeof(float) * kDepth * (64 + 4);
 
-  // The product of a and b over `depth` steps, to epilogue in single elements.
+  // The product of a and b over `depth` steps, to epilogue in as few columns at a time as it takes.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
     float* const shared_a = shared_memory<float>();
@@ -39,9 +39,12 @@ struct PlainTile {
       }
       __syncthreads();
     }
+    constexpr int kCount = Epilogue::kTogether;
     GPTMOE_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      const float values[4][1] = {{sums[0][j]}, {sums[1][j]}, {sums[2][j]}, {sums[3][j]}};
+    for (int j = 0; j < 4; j += kCount) {
+      float values[4][kCount];
+      for (int i = 0; i < 4; ++i)
+        for (int k = 0; k < kCount; ++k) values[i][k] = sums[i][j + k];
       epilogue(row, 1, column + j, values);
     }
   }
@@ -58,7 +61,7 @@ struct PlainTile {
     __device__ explicit Held(const Source& from) : from_(from) {}
     __device__ void load(int64_t depth) {
       for (int i = 0; i < 4; ++i) {
-        const int64_t row = from_.rows(kAlongDepth ? line(i) : depth + line(i));
+        const int64_t row = from_.rows.row(kAlongDepth ? line(i) : static_cast<int>(depth) + line(i));
         const int64_t column = from_.first + inner() + (kAlongDepth ? depth : 0);
         elements_[i] = row >= 0 && column < from_.end ? to_float(from_.data[row * from_.stride + column]) : 0.0f;
       }

@@ -51,11 +51,12 @@ struct TensorTile {
   class Reader;
 };
 
-// Copies stages of one operand, each thread always the same chunks.
+// Copies stages of one operand, one after the other, each thread always the same chunks.
 template <typename Source, int kExtent>
 class TensorTile::Copier {
   static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
   using Shared = Layout<Source::kAlong, kExtent>;
+  static constexpr bool kLooksUp = !kAlongDepth && LooksUp<decltype(Source::rows)>;
   static constexpr int kLinesAtOnce = kThreads / Shared::kChunks, kCopies = Shared::kLines / kLinesAtOnce;
   static constexpr int kPlacesAtOnce = kLinesAtOnce * Shared::kChunks;
   static_assert(kPlacesAtOnce / Shared::kPeriod % 8 == 0, "all copies of a thread are permuted alike");
@@ -66,39 +67,56 @@ class TensorTile::Copier {
     line_ = static_cast<int>(threadIdx.x) / Shared::kChunks;
     place_ = Shared::place(line_, chunk);
     const int64_t column = from.first + chunk * kChunk;
-    left_ = from.end - column;
+    left_ = static_cast<int>(from.end - column);
     if constexpr (kAlongDepth) {
       GPTMOE_UNROLL
       for (int i = 0; i < kCopies; ++i) {
-        const int64_t row = from.rows(line_ + i * kLinesAtOnce);
+        const int64_t row = from.rows.row(line_ + i * kLinesAtOnce);
         lines_[i] = from.data + row * from.stride + column;
         there_ |= (row >= 0) << i;
       }
     } else {
       lines_[0] = from.data + column;
+      if constexpr (kLooksUp) found_ = from.rows.look_up(lane_index());
     }
   }
 
-  // Addresses of what is not there are passed on, but not read.
-  __device__ void copy(bf16* to, int64_t depth) const {
+  // The stage that begins at `depth`. Addresses of what is not there are passed on, but not read.
+  __device__ void copy(bf16* to, int depth) {
+    int64_t rows[kCopies];
+    if constexpr (!kAlongDepth) rows_of(rows, depth);
     GPTMOE_UNROLL
     for (int i = 0; i < kCopies; ++i) {
       bf16* const place = to + (place_ + i * kPlacesAtOnce) * kChunk;
-      if constexpr (kAlongDepth) {
+      if constexpr (kAlongDepth)
         cp_async_16(place, lines_[i] + depth, (there_ >> i & 1) != 0 && depth < left_);
-      } else {
-        const int64_t row = from_.rows(depth + line_ + i * kLinesAtOnce);
-        cp_async_16(place, lines_[0] + row * from_.stride, row >= 0 && left_ > 0);
-      }
+      else
+        cp_async_16(place, lines_[0] + rows[i] * from_.stride, rows[i] >= 0 && left_ > 0);
     }
   }
 
  private:
+  // What the copies of the stage read that begins at `depth`. Each lane looks up a row, a stage ahead of its use.
+  __device__ void rows_of(int64_t (&rows)[kCopies], int depth) {
+    int own = 0;
+    if constexpr (kLooksUp) {
+      static_assert(kDepth == kWarp);
+      own = from_.rows.row_found(found_);
+      found_ = from_.rows.look_up(depth + kDepth + lane_index());
+    }
+    GPTMOE_UNROLL
+    for (int i = 0; i < kCopies; ++i) {
+      const int line = line_ + i * kLinesAtOnce;
+      rows[i] = kLooksUp ? __shfl_sync(kAllLanes, own, line) : from_.rows.row(depth + line);
+    }
+  }
+
   const Source& from_;
   int line_, place_;
-  int64_t left_;  // columns, from the first copy's
+  int left_;  // columns, from the first copy's
   const bf16* lines_[kAlongDepth ? kCopies : 1];
   unsigned there_ = 0;  // a bit for each line
+  int found_ = 0;
 };
 
 // Reads one warp's fragments of A (kLeft) or B from a stage, 16 rows (columns) by 16 steps at a time.
@@ -132,8 +150,8 @@ template <typename A, typename B, typename Epilogue>
 __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
   const int warp_row = warp_index() / kWarpsAcross * kWarpRows,
             warp_column = warp_index() % kWarpsAcross * kWarpColumns;
-  const Copier<A, kRows> a_copier(a);
-  const Copier<B, kColumns> b_copier(b);
+  Copier<A, kRows> a_copier(a);
+  Copier<B, kColumns> b_copier(b);
   const Reader<A, kRows, true> a_reader(warp_row);
   const Reader<B, kColumns, false> b_reader(warp_column);
   const int steps = static_cast<int>(ceil_div(depth, kDepth));
@@ -142,8 +160,8 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
   const auto stage = [=](int step) { return shared + step % kStages * kStageElements; };
   const auto fetch = [&](int step) {
     if (step < steps) {
-      a_copier.copy(stage(step), int64_t{step} * kDepth);
-      b_copier.copy(stage(step) + kRows * kDepth, int64_t{step} * kDepth);
+      a_copier.copy(stage(step), step * kDepth);
+      b_copier.copy(stage(step) + kRows * kDepth, step * kDepth);
     }
     cp_async_commit();
   };

@@ -1,7 +1,5 @@
 #include "kernels/cuda/cuda_ops.h"
-#include "kernels/cuda/expert_tiles.cuh"
-#include "kernels/cuda/gemm_plain.cuh"
-#include "kernels/cuda/gemm_tile.cuh"
+#include "kernels/cuda/expert_product.cuh"
 
 // 2 R I O floating-point operations each. Blocks that run at the same time are the column tiles of a few row tiles of
 // one expert, so that its weights are read from memory once and from the cache by its other row tiles.
@@ -13,33 +11,37 @@ namespace {
 // Along::tile for (depth, width).
 template <typename Tile, typename T, Along kWeights>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
-    rows_kernel(T* out, const T* in, const T* weights, const int64_t* offsets_E1, int64_t E, int64_t width,
-                int64_t depth, int64_t column_tiles) {
-  const RowTile tile = find_row_tile(offsets_E1, E, Tile::kRows, blockIdx.x / column_tiles);
-  if (tile.count == 0) return;
-  const int64_t column = blockIdx.x % column_tiles * Tile::kColumns;
-  const T* expert = weights + tile.expert * width * depth;
-  const Operand<T, Along::depth> a{in, depth, {tile.first, tile.count}, 0, depth};
-  const StoreTile<T> epilogue{out + tile.first * width + column, width, tile.count, width - column};
+    rows_kernel(T* out, RowInput<T> in, const T* weights, const int64_t* offsets_E1, int64_t E, int64_t width,
+                int64_t column_tiles) {
+  const auto [rows, column] = BlockTile<Tile>(offsets_E1, E, column_tiles);
+  if (rows.count == 0) return;
+  const int64_t depth = in.width;
+  const T* expert = weights + rows.expert * width * depth;
+  const auto a = in.template rows<Along::depth>(rows.first, rows.count);
+  const StoreTile<T> epilogue{out + rows.first * width + column, width, static_cast<int>(rows.count),
+                              static_cast<int>(width - column)};
   if constexpr (kWeights == Along::depth)
-    Tile::multiply(a, Operand<T, Along::depth>{expert, depth, {column, width - column}, 0, depth}, depth, epilogue);
+    Tile::multiply(a, Operand<T, Along::depth>{expert + column * depth, depth, RowRange(width - column), 0, depth},
+                   depth, epilogue);
   else
-    Tile::multiply(a, Operand<T, Along::tile>{expert, width, {0, depth}, column, width}, depth, epilogue);
+    Tile::multiply(a, Operand<T, Along::tile>{expert, width, RowRange(depth), column, width}, depth, epilogue);
 }
 
 // dy^T x over each expert's rows, in their order. kWhole: added to dw, (E, O, I). Otherwise blocks in z take an equal
 // part of every expert's rows each and write to theirs of (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
-    weights_kernel(float* dw, const T* dy_RO, const T* x_RI, const int64_t* offsets_E1, int64_t E, int64_t O, int64_t I,
-                   int64_t o_tiles, int64_t i_tiles) {
-  const int64_t i = blockIdx.x % i_tiles * Tile::kColumns, o = blockIdx.x / i_tiles % o_tiles * Tile::kRows;
-  const int64_t expert = blockIdx.x / (i_tiles * o_tiles);
+    weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,
+                   int o_tiles, int i_tiles) {
+  // Widths as int: registers are scarce here.
+  const int block = static_cast<int>(blockIdx.x), expert = block / (i_tiles * o_tiles);
+  const int i = block % i_tiles * Tile::kColumns, o = block / i_tiles % o_tiles * Tile::kRows;
   const int64_t begin = offsets_E1[expert], rows = offsets_E1[expert + 1] - begin;
   const int64_t part = kWhole ? rows : ceil_div(rows, gridDim.z), skipped = blockIdx.z * part;
   const int64_t count = skipped + part <= rows ? part : skipped < rows ? rows - skipped : 0;
   if (kWhole && count == 0) return;
-  const Operand<T, Along::tile> a{dy_RO, O, {begin + skipped, count}, o, O}, b{x_RI, I, {begin + skipped, count}, i, I};
+  const Operand<T, Along::tile> a{dy_RO + (begin + skipped) * O, O, RowRange(count), o, O};
+  const auto b = x.template rows<Along::tile>(begin + skipped, count, i);
   using Epilogue = std::conditional_t<kWhole, AddTile, StoreTile<float>>;
   Tile::multiply(a, b, count, Epilogue{dw + ((blockIdx.z * E + expert) * O + o) * I + i, I, O - o, I - i});
 }
@@ -58,63 +60,53 @@ __global__ void add_partials_kernel(float* dw, const float* partials, int64_t sp
   sum.store(dw + at);
 }
 
-// Calls visit with the tile for these operands.
-template <typename T, typename Visit, typename... Pointers>
-void with_tile(int64_t O, int64_t I, Visit visit, const Pointers*... tensors) {
-  const bool aligned = (... && (reinterpret_cast<uintptr_t>(tensors) % 16 == 0));
-  if constexpr (std::is_same_v<T, bf16>)
-    if (O % 8 == 0 && I % 8 == 0 && aligned) return visit(TensorTile{});
-  visit(PlainTile{});
-}
-
 template <Along kWeights, typename T>
-void multiply_rows(cudaStream_t stream, T* out, const T* in, const T* weights, const int64_t* offsets, int64_t R,
-                   int64_t E, int64_t width, int64_t depth) {
+void multiply_rows(cudaStream_t stream, T* out, const RowInput<T>& in, const T* weights, const int64_t* offsets,
+                   int64_t R, int64_t E, int64_t width) {
   with_tile<T>(
-      width, depth,
+      width, in.width,
       [&]<typename Tile>(Tile) {
-        const int64_t columns = ceil_div(width, Tile::kColumns), rows = most_row_tiles(R, E, Tile::kRows);
-        GPTMOE_LAUNCH((rows_kernel<Tile, T, kWeights>), static_cast<unsigned>(columns * rows), Tile::kThreads,
-                      Tile::kSharedBytes, stream, out, in, weights, offsets, E, width, depth, columns);
+        const int64_t columns = ceil_div(width, Tile::kColumns);
+        GPTMOE_LAUNCH((rows_kernel<Tile, T, kWeights>), blocks_for_rows<Tile>(R, E, columns), Tile::kThreads,
+                      Tile::kSharedBytes, stream, out, in, weights, offsets, E, width, columns);
       },
-      out, in, weights);
+      out, in.x, weights);
 }
 
 }  // namespace
 
-void CudaOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x_RI, const Tensor& w_EOI,
-                                     const Tensor& offsets_E1) {
-  const int64_t R = y_RO.size(0), O = y_RO.size(1), I = x_RI.size(1), E = w_EOI.size(0);
-  GPTMOE_CHECK(
-      y_RO.rank() == 2 && x_RI.has_sizes({R, I}) && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}),
-      y_RO.describe(), " from ", x_RI.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
+void CudaOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI, const Tensor& offsets_E1,
+                                     const Tensor& slots_R) {
+  const int64_t R = y_RO.size(0), O = y_RO.size(1), I = x.size(1), E = w_EOI.size(0);
+  GPTMOE_CHECK(y_RO.rank() == 2 && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}), y_RO.describe(),
+               " from ", x.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
   with_real(y_RO, [&]<typename T>(T*) {
-    multiply_rows<Along::depth, T>(stream_, y_RO.as<T>(), x_RI.as<T>(), w_EOI.as<T>(), offsets_E1.as<int64_t>(), R, E,
-                                   O, I);
+    multiply_rows<Along::depth, T>(stream_, y_RO.as<T>(), {x, slots_R, R}, w_EOI.as<T>(), offsets_E1.as<int64_t>(), R,
+                                   E, O);
   });
 }
 
 void CudaOps::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy_RO, const Tensor& w_EOI,
                                             const Tensor& offsets_E1) {
   const int64_t R = dx_RI.size(0), I = dx_RI.size(1), O = dy_RO.size(1), E = w_EOI.size(0);
-  GPTMOE_CHECK(
-      dx_RI.rank() == 2 && dy_RO.has_sizes({R, O}) && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}),
-      dx_RI.describe(), " from ", dy_RO.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
+  GPTMOE_CHECK(dx_RI.rank() == 2 && w_EOI.has_sizes({E, O, I}) && offsets_E1.has_sizes({E + 1}), dx_RI.describe(),
+               " from ", dy_RO.describe(), ", ", w_EOI.describe(), ", ", offsets_E1.describe());
   with_real(dx_RI, [&]<typename T>(T*) {
-    multiply_rows<Along::tile, T>(stream_, dx_RI.as<T>(), dy_RO.as<T>(), w_EOI.as<T>(), offsets_E1.as<int64_t>(), R, E,
-                                  I, O);
+    multiply_rows<Along::tile, T>(stream_, dx_RI.as<T>(), {dy_RO, {}, R}, w_EOI.as<T>(), offsets_E1.as<int64_t>(), R, E,
+                                  I);
   });
 }
 
-void CudaOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x_RI,
-                                             const Tensor& offsets_E1) {
+void CudaOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
+                                             const Tensor& offsets_E1, const Tensor& slots_R) {
   const int64_t E = dw_EOI.size(0), O = dw_EOI.size(1), I = dw_EOI.size(2), R = dy_RO.size(0);
-  GPTMOE_CHECK(dw_EOI.rank() == 3 && dy_RO.has_sizes({R, O}) && x_RI.has_sizes({R, I}) && offsets_E1.has_sizes({E + 1}),
-               dw_EOI.describe(), " from ", dy_RO.describe(), ", ", x_RI.describe(), ", ", offsets_E1.describe());
+  GPTMOE_CHECK(dw_EOI.rank() == 3 && dy_RO.has_sizes({R, O}) && x.size(1) == I && offsets_E1.has_sizes({E + 1}),
+               dw_EOI.describe(), " from ", dy_RO.describe(), ", ", x.describe(), ", ", offsets_E1.describe());
   float* dw = dw_EOI.as<float>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
   with_real(dy_RO, [&]<typename T>(T*) {
-    const T *dy = dy_RO.as<T>(), *x = x_RI.as<T>();
+    const T* dy = dy_RO.as<T>();
+    const RowInput<T> in(x, slots_R, R);
     with_tile<T>(
         O, I,
         [&]<typename Tile>(Tile) {
@@ -127,7 +119,7 @@ void CudaOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor&
           const auto launch = [&]<bool kWhole>(std::bool_constant<kWhole>, float* to, int64_t z) {
             GPTMOE_LAUNCH((weights_kernel<Tile, T, kWhole>),
                           dim3(static_cast<unsigned>(tiles), 1, static_cast<unsigned>(z)), Tile::kThreads,
-                          Tile::kSharedBytes, stream_, to, dy, x, offsets, E, O, I, o_tiles, i_tiles);
+                          Tile::kSharedBytes, stream_, to, dy, in, offsets, E, O, I, o_tiles, i_tiles);
           };
           if (splits <= 1) return launch(std::true_type{}, dw, 1);
           const Partials parts = partials(count, splits);
@@ -141,7 +133,7 @@ void CudaOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor&
               },
               dw);
         },
-        dw, dy, x);
+        dw, dy, in.x);
   });
 }
 

@@ -94,34 +94,24 @@ __global__ void place_kernel(int32_t* slots_R, int32_t* positions_NK, const int6
   });
 }
 
-// ---- Gather: a warp a row. It moves R C elements twice, the scatter R C and 2 N C once; nothing else matters.
+// ---- Scatter: a warp a token. It reads R C + N C elements and writes N C; nothing else matters.
 
 template <typename T, int N>
-__global__ void gather_kernel(T* __restrict__ rows_RC, const T* __restrict__ x_NC, const int32_t* __restrict__ slots_R,
-                              int64_t R, int K, int64_t C) {
-  const int64_t r = grid_warp_index();
-  if (r >= R) return;
-  const T* from = x_NC + int64_t{slots_R[r] / K} * C;
-  T* to = rows_RC + r * C;
-  for (int64_t c = lane_index() * N; c < C; c += kWarp * N) Pack<T, N>::load(from + c).store(to + c);
-}
-
-template <typename T, int N>
-__global__ void gather_backward_kernel(T* __restrict__ dx_NC, const T* __restrict__ drows_RC,
-                                       const int32_t* __restrict__ positions_NK, int64_t tokens, int K, int64_t C) {
+__global__ void scatter_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,
+                               const int32_t* __restrict__ positions_NK, int64_t tokens, int K, int64_t C) {
   const int64_t n = grid_warp_index();
   if (n >= tokens) return;
   const int32_t* positions = positions_NK + n * K;
   for (int64_t c = lane_index() * N; c < C; c += kWarp * N) {
-    auto sum = Pack<T, N>::load(dx_NC + n * C + c);
+    auto sum = Pack<T, N>::load(y_NC + n * C + c);
     float sums[N];
     for (int i = 0; i < N; ++i) sums[i] = sum[i];
     for (int k = 0; k < K; ++k) {
-      const auto row = Pack<T, N>::load(drows_RC + positions[k] * C + c);
+      const auto row = Pack<T, N>::load(rows_RC + positions[k] * C + c);
       for (int i = 0; i < N; ++i) sums[i] += row[i];
     }
     for (int i = 0; i < N; ++i) sum.set(i, sums[i]);
-    sum.store(dx_NC + n * C + c);
+    sum.store(y_NC + n * C + c);
   }
 }
 
@@ -148,37 +138,20 @@ void CudaOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, co
                 expert_ids, runs);
 }
 
-void CudaOps::gather_rows_forward(const Tensor& rows_RC, const Tensor& x_NC, const Tensor& slots_R) {
-  const int64_t N = x_NC.size(0), C = x_NC.size(1), R = slots_R.count(), K = N == 0 ? 0 : R / N;
-  GPTMOE_CHECK(R == N * K && slots_R.has_sizes({R}) && rows_RC.has_sizes({R, C}), rows_RC.describe());
-  const int32_t* slots = slots_R.as<int32_t>();
-  with_real(rows_RC, [&]<typename T>(T*) {
-    T* rows = rows_RC.as<T>();
-    const T* x = x_NC.as<T>();
-    with_pack<T>(
-        C,
-        [&]<int kPack>(std::integral_constant<int, kPack>) {
-          GPTMOE_LAUNCH((gather_kernel<T, kPack>), blocks_for_warps(R, kThreads), kThreads, 0, stream_, rows, x, slots,
-                        R, static_cast<int>(K), C);
-        },
-        rows, x);
-  });
-}
-
-void CudaOps::gather_rows_backward(const Tensor& dx_NC, const Tensor& drows_RC, const Tensor& positions_NK) {
-  const int64_t N = dx_NC.size(0), C = dx_NC.size(1), K = positions_NK.size(1);
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && drows_RC.has_sizes({N * K, C}), drows_RC.describe());
+void CudaOps::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
+  const int64_t N = y_NC.size(0), C = y_NC.size(1), K = positions_NK.size(1);
+  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
   const int32_t* positions = positions_NK.as<int32_t>();
-  with_real(dx_NC, [&]<typename T>(T*) {
-    T* dx = dx_NC.as<T>();
-    const T* drows = drows_RC.as<T>();
+  with_real(y_NC, [&]<typename T>(T*) {
+    T* y = y_NC.as<T>();
+    const T* rows = rows_RC.as<T>();
     with_pack<T>(
         C,
         [&]<int kPack>(std::integral_constant<int, kPack>) {
-          GPTMOE_LAUNCH((gather_backward_kernel<T, kPack>), blocks_for_warps(N, kThreads), kThreads, 0, stream_, dx,
-                        drows, positions, N, static_cast<int>(K), C);
+          GPTMOE_LAUNCH((scatter_kernel<T, kPack>), blocks_for_warps(N, kThreads), kThreads, 0, stream_, y, rows,
+                        positions, N, static_cast<int>(K), C);
         },
-        dx, drows);
+        y, rows);
   });
 }
 

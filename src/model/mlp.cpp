@@ -2,6 +2,22 @@
 
 namespace gptmoe {
 
+void Activation::grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
+                                 const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const {
+  if (gated_) return pass.ops.grouped_swiglu_forward(a_RF, h_RU, x_NC, w_EUC, offsets_E1, slots_R);
+  pass.ops.grouped_linear_forward(h_RU, x_NC, w_EUC, offsets_E1, slots_R);
+  forward(pass, a_RF, h_RU);
+}
+
+void Activation::grouped_backward(const Pass& pass, const Tensor& dh_RU, const Tensor& dy_RC, const Tensor& w_ECF,
+                                  const Tensor& h_RU, const Tensor& offsets_E1) const {
+  if (gated_) return pass.ops.grouped_swiglu_backward(dh_RU, dy_RC, w_ECF, h_RU, offsets_E1);
+  Scratch::Frame frame(pass.scratch);
+  const Tensor da_RF = frame.allocate(pass.ops.compute_dtype(), {dy_RC.size(0), w_ECF.size(2)});
+  pass.ops.grouped_linear_backward_input(da_RF, dy_RC, w_ECF, offsets_E1);
+  backward(pass, dh_RU, da_RF, h_RU);
+}
+
 std::vector<ParamSpec> first_product_rows(const Activation& activation, const std::string& prefix, int64_t F, int64_t C,
                                           const Init& init) {
   std::vector<ParamSpec> rows;

@@ -59,13 +59,8 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
                        const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   route(pass, saved, x_NC);
-  {
-    Scratch::Frame frame(pass.scratch);
-    const Tensor x_RC = frame.allocate(pass.ops.compute_dtype(), {routing.slots_R.size(0), C_});
-    pass.ops.gather_rows_forward(x_RC, x_NC, routing.slots_R);
-    pass.ops.grouped_linear_forward(saved.h_RU, x_RC, params_.value(up_), routing.offsets_E1);
-  }
-  activation_.forward(pass, saved.a_RF, saved.h_RU);
+  activation_.grouped_forward(pass, saved.a_RF, saved.h_RU, x_NC, params_.value(up_), routing.offsets_E1,
+                              routing.slots_R);
   pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
   if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
   policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
@@ -75,26 +70,20 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
 void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
                         const Tensor& dy_NC, const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
-  const DType real = pass.ops.compute_dtype();
-  const int64_t R = routing.slots_R.size(0);
   Scratch::Frame frame(pass.scratch);
   const Tensor dprobs_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  const Tensor drows_RC = frame.allocate(real, {R, C_});
+  const Tensor drows_RC = frame.allocate(pass.ops.compute_dtype(), {routing.slots_R.size(0), C_});
   policy_->combine_backward(pass, state, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
 
-  const Tensor da_RF = frame.allocate(real, {R, F_});
   pass.ops.grouped_linear_backward_weight(params_.grad(down_), drows_RC, saved.a_RF, routing.offsets_E1);
-  pass.ops.grouped_linear_backward_input(da_RF, drows_RC, params_.value(down_), routing.offsets_E1);
   const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more
-  activation_.backward(pass, dh_RU, da_RF, saved.h_RU);
-  const Tensor& x_RC = drows_RC;  // gathered again rather than kept: R*C values less per layer
-  pass.ops.gather_rows_forward(x_RC, x_NC, routing.slots_R);
-  pass.ops.grouped_linear_backward_weight(params_.grad(up_), dh_RU, x_RC, routing.offsets_E1);
-  const Tensor& dx_RC = x_RC;  // and overwritten once the weights have seen it
+  activation_.grouped_backward(pass, dh_RU, drows_RC, params_.value(down_), saved.h_RU, routing.offsets_E1);
+  pass.ops.grouped_linear_backward_weight(params_.grad(up_), dh_RU, x_NC, routing.offsets_E1, routing.slots_R);
+  const Tensor& dx_RC = drows_RC;  // likewise
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
 
   router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
-  pass.ops.gather_rows_backward(dx_NC, dx_RC, routing.positions_NK);
+  pass.ops.scatter_rows_add(dx_NC, dx_RC, routing.positions_NK);
   if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
 }
 

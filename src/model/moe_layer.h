@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// A mixture-of-experts feed-forward layer: router, sort, gather, grouped products, combine, optional shared experts.
+// A mixture-of-experts feed-forward layer: router, sort, grouped products, combine, optional shared experts.
 // Dropless: R = N*K rows always run, so every size is known before the first token.
 class MoeLayer {
  public:

@@ -3,7 +3,7 @@
 // owns its JSON block and its state. A new router is one file that implements this class and one line in registry.cpp.
 //
 // In a training micro-batch MoeLayer calls, in this order:
-//   forward:  route -> (sort, gather, experts) -> observe -> combine
+//   forward:  route -> (sort, experts) -> observe -> combine
 //   backward: combine_backward -> route_backward (after the experts' own backward has nothing left to ask)
 // and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
 // observe; evaluation calls route and combine only.

@@ -1,4 +1,4 @@
-// Sort, gather, grouped linear and the two combines.
+// Sort, scatter and the two combines.
 #include "ops/cases/op_case.h"
 #include "ops/cases/routing_plan.h"
 
@@ -25,43 +25,17 @@ OpCase sort_by_expert(const RoutingShape& shape) {
   return op;
 }
 
-OpCase gather_rows(const RoutingShape& shape, int64_t c) {
+OpCase scatter_rows_add(const RoutingShape& shape, int64_t c) {
   const auto [n, k, e, spread] = shape;
   const RoutingPlan plan = shape.plan();
-  OpCase op("gather_rows", {n, k, e, c}, spread_name(spread));
-  op.variable("x", {n, c}, normal(), Write::add);
-  op.input("slots", {n * k}, listed(plan.slots), Kind::i32);
+  OpCase op("scatter_rows_add", {n, k, e, c}, spread_name(spread));
+  op.input("rows", {n * k, c}, normal());
   op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
-  op.output("rows", {n * k, c});
-  op.exact("rows");
-  op.forward = [](Ops& ops, const Tensors& t) { ops.gather_rows_forward(t["rows"], t["x"], t["slots"]); };
-  op.backward = [](Ops& ops, const Tensors& t) { ops.gather_rows_backward(t["dx"], t["drows"], t["positions"]); };
+  op.result("y", {n, c}, Kind::real);
+  op.accumulates("y");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.scatter_rows_add(t["y"], t["rows"], t["positions"]); };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < n * k * c; ++i) v["rows"][i] = v["x"][plan.slots[i / c] / k * c + i % c];
-  };
-  return op;
-}
-
-OpCase grouped_linear(const RoutingShape& shape, int64_t in, int64_t out) {
-  const auto [n, k, e, spread] = shape;
-  const int64_t rows = n * k;
-  const RoutingPlan plan = shape.plan();
-  OpCase op("grouped_linear", {n, k, e, in, out}, spread_name(spread));
-  op.variable("x", {rows, in}, normal(), Write::assign);
-  op.parameter("w", {e, out, in}, normal());
-  op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
-  op.output("y", {rows, out});
-  op.forward = [](Ops& ops, const Tensors& t) { ops.grouped_linear_forward(t["y"], t["x"], t["w"], t["offsets"]); };
-  op.backward = [](Ops& ops, const Tensors& t) {
-    ops.grouped_linear_backward_input(t["dx"], t["dy"], t["w"], t["offsets"]);
-    ops.grouped_linear_backward_weight(t["dw"], t["dy"], t["x"], t["offsets"]);
-  };
-  op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < rows * out; ++i) {
-      const int64_t row = i / out, expert = plan.expert_ids[plan.slots[row]];
-      v["y"][i] = 0;
-      for (int64_t j = 0; j < in; ++j) v["y"][i] += v["x"][row * in + j] * v["w"][(expert * out + i % out) * in + j];
-    }
+    for (int64_t i = 0; i < n * k * c; ++i) v["y"][plan.slots[i / c] / k * c + i % c] += v["rows"][i];
   };
   return op;
 }
@@ -127,39 +101,26 @@ void add_moe_cases(OpCases& cases) {
   int64_t c = 1;
   for (const RoutingShape& shape : routing_shapes()) {
     cases.tests.push_back(sort_by_expert(shape));
-    cases.tests.push_back(gather_rows(shape, c));
-    cases.tests.push_back(grouped_linear(shape, c, 7));
-    cases.tests.push_back(grouped_linear(shape, 33, c));
+    cases.tests.push_back(scatter_rows_add(shape, c));
     cases.tests.push_back(topk_combine(shape, c));
     cases.tests.push_back(default_combine(shape, c));
     c = next_width(c);
   }
-  // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels, one expert, K = E, more experts than lanes
-  // of a warp, rows of more than a warp's 256 elements, more slots than 512 warps take at once.
-  const RoutingShape one_expert{301, 1, 1}, all_experts{50, 3, 3}, many_experts{40, 2, 70};
-  cases.tests.push_back(grouped_linear(kTileEdges, 40, 136));
-  cases.tests.push_back(grouped_linear(kTileEdges, 136, 40));
-  cases.tests.push_back(grouped_linear(one_expert, 16, 264));
-  cases.tests.push_back(grouped_linear(one_expert, 40, 16));  // so few tiles that their rows are shared out
-  cases.tests.push_back(grouped_linear(all_experts, 104, 24));
-  cases.tests.push_back(grouped_linear(many_experts, 8, 16));
+  // More experts than lanes of a warp, more slots than 512 warps take at once, rows of more than a warp's 256 elements.
+  const RoutingShape many_experts{40, 2, 70};
   cases.tests.push_back(sort_by_expert(many_experts));
   cases.tests.push_back(sort_by_expert({8200, 2, 5}));
-  cases.tests.push_back(gather_rows({9, 2, 3}, 264));
+  cases.tests.push_back(scatter_rows_add({9, 2, 3}, 264));
   cases.tests.push_back(topk_combine({9, 2, 3}, 264));
   cases.tests.push_back(default_combine({9, 2, 3}, 264));
   cases.tests.push_back(default_combine(many_experts, 24));
 
   for (const RoutingShape& shape : {RoutingShape{4096, 1, 8}, RoutingShape{4096, 4, 32}}) {
     cases.benchmarks.push_back(sort_by_expert(shape));
-    cases.benchmarks.push_back(gather_rows(shape, 256));
+    cases.benchmarks.push_back(scatter_rows_add(shape, 256));
     cases.benchmarks.push_back(topk_combine(shape, 256));
     cases.benchmarks.push_back(default_combine(shape, 256));
   }
-  cases.benchmarks.push_back(grouped_linear({4096, 1, 8}, 256, 1408));
-  cases.benchmarks.push_back(grouped_linear({4096, 1, 8}, 704, 256));
-  cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 256, 352));
-  cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 176, 256));
 }
 
 }  // namespace gptmoe

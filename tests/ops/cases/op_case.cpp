@@ -90,6 +90,7 @@ const OpCases& op_cases() {
     add_lm_head_cases(all);
     add_router_cases(all);
     add_moe_cases(all);
+    add_grouped_cases(all);
     add_default_cases(all);
     add_optim_cases(all);
     return all;

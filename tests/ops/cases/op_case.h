@@ -120,6 +120,7 @@ void add_attention_cases(OpCases& cases);
 void add_lm_head_cases(OpCases& cases);
 void add_router_cases(OpCases& cases);
 void add_moe_cases(OpCases& cases);
+void add_grouped_cases(OpCases& cases);
 void add_default_cases(OpCases& cases);
 void add_optim_cases(OpCases& cases);
 

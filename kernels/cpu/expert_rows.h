@@ -1,0 +1,69 @@
+#pragma once
+// The sorted rows of grouped products, cut into pieces that belong to one expert and stay in a core's cache.
+#include <cstring>
+
+#include "kernels/cpu/parallel_blocks.h"
+#include "kernels/cpu/thread_buffer.h"
+#include "kernels/sorted_rows.h"
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+// The rows that a thread gathers, or keeps between a product and its activation, at a time. Fewer would cost the
+// product, which lays out an expert's weights anew for every piece.
+constexpr int64_t kPieceRows = 512;
+
+// body(Block) for equal pieces of `rows`, none longer than kPieceRows.
+template <typename Body>
+void for_each_piece(Block rows, Body&& body) {
+  const int64_t pieces = (rows.count + kPieceRows - 1) / kPieceRows;
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    const int64_t begin = rows.count * piece / pieces, end = rows.count * (piece + 1) / pieces;
+    body(Block{rows.first + begin, end - begin});
+  }
+}
+
+// body(expert, Block) for every expert with rows in `rows`, with those rows.
+template <typename Body>
+void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&& body) {
+  for (int64_t e = 0; e < experts; ++e) {
+    const int64_t begin = std::max(offsets[e], rows.first);
+    const int64_t end = std::min(offsets[e + 1], rows.first + rows.count);
+    if (begin < end) body(e, Block{begin, end - begin});
+  }
+}
+
+// x of a grouped op: sorted rows, or tokens that sorted rows are gathered from.
+class RowSource {
+ public:
+  RowSource(const Tensor& x, const Tensor& slots_R, int64_t R)
+      : K_(rows_per_token(x, slots_R, R)),
+        I_(x.size(1)),
+        x_(x.as<Real>()),
+        slots_(slots_R.present() ? slots_R.as<int32_t>() : nullptr) {}
+
+  bool gathers() const { return slots_ != nullptr; }
+
+  struct Matrix {
+    const Real* data;
+    int64_t stride;
+  };
+  // Columns [first, first + count) of some rows, at most kPieceRows where they are gathered. Valid until the thread's
+  // next call.
+  Matrix read(Block rows, Block columns) const {
+    if (!gathers()) return {x_ + rows.first * I_ + columns.first, I_};
+    static thread_local ThreadBuffer buffer;
+    Real* const gathered = buffer.get(rows.count * columns.count);
+    for (int64_t r = 0; r < rows.count; ++r)
+      std::memcpy(gathered + r * columns.count, x_ + slots_[rows.first + r] / K_ * I_ + columns.first,
+                  static_cast<size_t>(columns.count) * sizeof(Real));
+    return {gathered, columns.count};
+  }
+  Matrix read(Block rows) const { return read(rows, Block{0, I_}); }
+
+ private:
+  int64_t K_, I_;
+  const Real* x_;
+  const int32_t* slots_;
+};
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

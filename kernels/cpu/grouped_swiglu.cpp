@@ -1,0 +1,69 @@
+#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/expert_rows.h"
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/swiglu_rows.h"
+
+// As in grouped_linear.cpp, piece by piece: the activation, or its gradient, finds what the product left in the cache.
+
+namespace gptmoe::GPTMOE_CPU_NAMESPACE {
+
+void CpuOps::grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
+                                    const Tensor& offsets_E1, const Tensor& slots_R) {
+  const int64_t R = a_RF.size(0), F = a_RF.size(1), I = x.size(1), E = w_E2FI.size(0);
+  const RowSource source(x, slots_R, R);
+  GPTMOE_CHECK(a_RF.rank() == 2 && h_R2F.has_sizes({R, 2 * F}) && w_E2FI.has_sizes({E, 2 * F, I}) &&
+                   offsets_E1.has_sizes({E + 1}),
+               a_RF.describe(), ", ", h_R2F.describe(), " from ", x.describe(), ", ", w_E2FI.describe(), ", ",
+               offsets_E1.describe());
+  Real *a = a_RF.as<Real>(), *h = h_R2F.as<Real>();
+  const Real* w = w_E2FI.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  parallel_blocks(threads_, R, F, [&](Block rows, Block f) {
+    for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
+      for_each_piece(of_expert, [&](Block r) {
+        const auto in = source.read(r);
+        const auto columns_of_h = [&](int64_t first, int64_t count) {
+          gemm_nt(r.count, count, I, in.data, in.stride, w + (e * 2 * F + first) * I, I, h + r.first * 2 * F + first,
+                  2 * F, false);
+        };
+        if (f.count == F) {
+          columns_of_h(0, 2 * F);
+        } else {
+          columns_of_h(f.first, f.count);
+          columns_of_h(F + f.first, f.count);
+        }
+        for (int64_t row = r.first; row < r.first + r.count; ++row) {
+          const Real* gate = h + row * 2 * F + f.first;
+          swiglu_row(a + row * F + f.first, gate, gate + F, f.count);
+        }
+      });
+    });
+  });
+}
+
+void CpuOps::grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF,
+                                     const Tensor& h_R2F, const Tensor& offsets_E1) {
+  const int64_t R = dy_RO.size(0), O = dy_RO.size(1), E = w_EOF.size(0), F = w_EOF.size(2);
+  GPTMOE_CHECK(dy_RO.rank() == 2 && dh_R2F.has_sizes({R, 2 * F}) && h_R2F.has_sizes({R, 2 * F}) &&
+                   w_EOF.has_sizes({E, O, F}) && offsets_E1.has_sizes({E + 1}),
+               dh_R2F.describe(), " from ", dy_RO.describe(), ", ", w_EOF.describe(), ", ", h_R2F.describe(), ", ",
+               offsets_E1.describe());
+  Real* dh = dh_R2F.as<Real>();
+  const Real *dy = dy_RO.as<Real>(), *w = w_EOF.as<Real>(), *h = h_R2F.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  parallel_blocks(threads_, R, F, [&](Block rows, Block f) {
+    static thread_local ThreadBuffer buffer;
+    for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
+      for_each_piece(of_expert, [&](Block r) {
+        Real* const da = buffer.get(r.count * f.count);
+        gemm_nn(r.count, f.count, O, dy + r.first * O, O, w + e * O * F + f.first, F, da, f.count, false);
+        for (int64_t i = 0; i < r.count; ++i) {
+          const int64_t gate = (r.first + i) * 2 * F + f.first, up = gate + F;
+          swiglu_row_backward(dh + gate, dh + up, da + i * f.count, h + gate, h + up, f.count);
+        }
+      });
+    });
+  });
+}
+
+}  // namespace gptmoe::GPTMOE_CPU_NAMESPACE
