@@ -45,8 +45,8 @@ class MoeOps {
   virtual void scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) = 0;
 
   // ---- Grouped linear: rows of expert e meet w[e]. Experts without rows cost nothing.
-  // Where slots_R is taken, x may be x_NI, gathered as it is read: sorted row r is token slots[r] / K, with K = R / N.
-  // Without slots, x is x_RI.
+  // With slots_R, x is x_NI and gathered as it is read: sorted row r is token slots[r] / K, with K = R / N. Without, x
+  // is x_RI.
   // y_RO =.
   virtual void grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const Tensor& w_EOI,
                                       const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;
@@ -57,8 +57,7 @@ class MoeOps {
   virtual void grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& dy_RO, const Tensor& x,
                                               const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;
 
-  // ---- Grouped linear with the SwiGLU that follows or precedes it (swiglu_forward, swiglu_backward), so that its
-  // other side is not read from memory.
+  // ---- Grouped linear together with the SwiGLU (ops_dense.h) that follows or precedes it.
   // h_R2F = the grouped linear of x by w, whose rows per expert are [gate (F), up (F)]; a_RF = silu(gate) * up.
   virtual void grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, const Tensor& x, const Tensor& w_E2FI,
                                       const Tensor& offsets_E1, const Tensor& slots_R = {}) = 0;

@@ -77,7 +77,10 @@ __global__ void clip_kernel(float* norms_R, const float* median_1, float clip, i
 }
 
 // ---- Accumulation, in two stages: sums over tiles of an expert's rows, then over each expert's tiles. R C elements
-// read; partial sums of f32 are a 32nd of that at 64 rows a tile.
+// read; partial sums of f32 are a 32nd of that at 64 rows a tile, written and read. The epilogue of the product that
+// makes the rows could save reading them: of 16,384 rows of 1024 in bf16 that is 34 MB, which a large L2 cache may
+// still hold and memory of 4.3 TB/s gives in 8 us, against more than 1 ms for these experts' products of hidden width
+// 2816 (850 GFLOP forward and backward).
 
 constexpr int kSumThreads = 128, kSumRows = 64, kRowsAtOnce = 8;
 

@@ -38,13 +38,13 @@ struct SortedRows {
 template <typename T>
 struct RowInput {
   const T* x;
-  int64_t width;
+  int width;
   const int32_t* slots_R;
   Divisor K;
 
   RowInput(const Tensor& x_, const Tensor& slots, int64_t R)
       : x(x_.as<T>()),
-        width(x_.size(1)),
+        width(static_cast<int>(x_.size(1))),
         slots_R(slots.present() ? slots.as<int32_t>() : nullptr),
         K(rows_per_token(x_, slots, R)) {
     GPTMOE_CHECK(R <= INT32_MAX, R, " rows");
