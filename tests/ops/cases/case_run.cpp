@@ -142,8 +142,7 @@ CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType start) : op_
     const Rng rng(hash_bytes(op.name), hash_bytes(spec.name));
     std::vector<double> values(spec.count(), buffer.garbage);
     if (spec.fill)
-      for (int64_t i = 0; i < spec.count(); ++i)
-        values[i] = starting_value(spec, dtype, start, spec.fill(rng, i));
+      for (int64_t i = 0; i < spec.count(); ++i) values[i] = starting_value(spec, dtype, start, spec.fill(rng, i));
     buffer.initial.resize(bytes);
     encode(dtype, buffer.initial.data(), values);
     buffer.poison();
