@@ -1,10 +1,10 @@
-// Training, evaluation, sampling and checkpoints through the CUDA backend on the simulated GPU, whose memory no host
-// code may touch, against the CPU.
+// Training, evaluation, sampling and checkpoints through the CUDA backend, whose memory no host code may touch, against
+// the CPU.
 #include <omp.h>
 
 #include <cmath>
 
-#include "simt/device_memory.h"
+#include "cuda/device.h"
 #include "train/evaluate.h"
 #include "train/generate.h"
 #include "train/run_fixture.h"
@@ -16,11 +16,10 @@ using nlohmann::json;
 
 class GuardedDevice : public ::testing::Test {
  protected:
-  GuardedDevice() {
-    omp_set_num_threads(1);  // the simulator has no use for more
-    simt::guard_device_memory(true);
-  }
-  ~GuardedDevice() override { simt::guard_device_memory(false); }
+  GuardedDevice() { omp_set_num_threads(1); }  // tiny models have no use for more
+
+ private:
+  GuardedDeviceMemory guard_;
 };
 
 struct Variant {
@@ -64,7 +63,7 @@ std::vector<Variant> variants() {
       all.push_back({name + "_" + dtype_name(compute), changes, compute});
   return all;
 }
-INSTANTIATE_TEST_SUITE_P(Simt, TenSteps, ::testing::ValuesIn(variants()),
+INSTANTIATE_TEST_SUITE_P(Cuda, TenSteps, ::testing::ValuesIn(variants()),
                          [](const auto& info) { return info.param.name; });
 
 class DeviceRun : public GuardedDevice {
