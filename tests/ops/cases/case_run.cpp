@@ -250,7 +250,8 @@ double CaseRun::take_bytes_named() {
   for (const auto& buffer : buffers_) {
     const TensorSpec& spec = buffer->spec;
     const bool twice = spec.written() && (spec.fill || !spec.starts_as.empty());
-    if (buffer->named) bytes += static_cast<double>(buffer->bytes()) * (twice ? 2 : 1);
+    const double share = spec.reached > 0 ? static_cast<double>(spec.reached) / static_cast<double>(spec.count()) : 1;
+    if (buffer->named) bytes += static_cast<double>(buffer->bytes()) * share * (twice ? 2 : 1);
     buffer->named = false;
   }
   return bytes;

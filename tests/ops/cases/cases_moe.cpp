@@ -160,6 +160,14 @@ void add_moe_cases(OpCases& cases) {
   cases.benchmarks.push_back(grouped_linear({4096, 1, 8}, 704, 256));
   cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 256, 352));
   cases.benchmarks.push_back(grouped_linear({4096, 4, 32}, 176, 256));
+
+  const RoutingShape paper{16384, 1, 8};
+  cases.gpu_benchmarks.push_back(sort_by_expert(paper));
+  cases.gpu_benchmarks.push_back(gather_rows(paper, 1024));
+  cases.gpu_benchmarks.push_back(grouped_linear(paper, 1024, 5632));
+  cases.gpu_benchmarks.push_back(grouped_linear(paper, 2816, 1024));
+  cases.gpu_benchmarks.push_back(topk_combine(paper, 1024));
+  cases.gpu_benchmarks.push_back(default_combine(paper, 1024));
 }
 
 }  // namespace gptmoe
