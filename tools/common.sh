@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by tools/*.sh: where the repository is, what a build needs, and how to get it.
 # Sourced, not run. Expects `set -euo pipefail`.
 

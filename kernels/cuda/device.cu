@@ -16,9 +16,12 @@ std::string why_no_cuda() {
   int count = 0, device = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
     cudaGetLastError();
-    if (status == cudaErrorInsufficientDriver)
+    int driver = 0;  // stays where there is none
+    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
       return "the GPU's driver is older than the CUDA of this gptmoe (update it)";
-    return text("no GPU was found", status == cudaSuccess ? "" : text(" (", cudaGetErrorString(status), ")"));
+    return text("no GPU was found", status == cudaErrorInsufficientDriver ? " (nor an NVIDIA driver)"
+                                    : status == cudaSuccess               ? ""
+                                                            : text(" (", cudaGetErrorString(status), ")"));
   }
   cudaDeviceProp properties{};
   CUDA_CHECK(cudaGetDevice(&device));

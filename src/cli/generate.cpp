@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
-#include "data/tokenizer_file.h"
+#include "tokenizer/tokenizer_file.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
 #include "train/instance.h"

@@ -32,23 +32,20 @@ Choice choose(const Config& config, const std::string& obstacle) {
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
-// Not zeros: on them a GPU needs less power and runs faster than it ever does in training.
-void fill_random(Ops& ops, const Tensor& to) {
-  const Tensor flat = to.view({to.count()});
-  const int64_t some = std::min<int64_t>(to.count(), 1000003);  // a length that no row is a multiple of
-  std::vector<float> values(static_cast<size_t>(some));
-  const Rng rng(1, 0);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(rng.normal(i));
-  const Tensor first = flat.rows(0, some);
-  upload_floats(ops.memory(), first, values.data());
-  for (int64_t at = some; at < flat.count(); at += some) {
-    const int64_t count = std::min(some, flat.count() - at);
-    ops.copy(flat.rows(at, count), first.rows(0, count));
-  }
+// Numbers like those of a model: multiplying zeros takes less power, and so less time where power is short.
+void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
+  const Rng rng(1, stream);
+  std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));
+  for (size_t i = 0; i < part.size(); ++i) part[i] = static_cast<float>(2 * rng.uniform(i) - 1);
+  const int64_t rows = std::ssize(part) / matrix.size(1);
+  for (int64_t row = 0; row < matrix.size(0); row += rows)
+    upload_floats(memory, matrix.rows(row, std::min(rows, matrix.size(0) - row)), part.data());
 }
 
-// The shortest of two or more (size, size) products that take `in_all` seconds together.
+// A (size, size) product's, the least of rounds that take `in_all` seconds together. Those of a few microseconds are
+// timed by the dozen, so that waiting for the device does not count.
 double seconds_of_product(Ops& ops, int64_t size, double in_all) {
+  constexpr double kRound = 5e-3;
   Arena arena("matrix rate");
   Tensor y, x, w;
   const auto lay_out = [&] {
@@ -57,16 +54,21 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
   lay_out();
   arena.commit(ops.memory());
   lay_out();
-  fill_random(ops, x);
-  fill_random(ops, w);
-  ops.synchronize();
-  double best = 1e30, total = 0;
-  for (int round = 0; round < 2 || total < in_all; ++round) {  // the first one also warms up
-    const auto start = std::chrono::steady_clock::now();
-    ops.linear_forward(y, x, w);
+  fill_random(x, ops.memory(), 0);
+  fill_random(w, ops.memory(), 1);
+  const auto seconds_of = [&](int products) {
     ops.synchronize();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    best = std::min(best, seconds);
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < products; ++i) ops.linear_forward(y, x, w);
+    ops.synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  seconds_of(1);  // warms up
+  double best = seconds_of(1), total = best;
+  const int products = std::clamp(static_cast<int>(kRound / best), 1, 100);
+  while (total < in_all) {
+    const double seconds = seconds_of(products);
+    best = std::min(best, seconds / products);
     total += seconds;
   }
   return best;
@@ -80,7 +82,7 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
   if (!choice.cuda) return make_cpu_ops();
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
 #ifdef GPTMOE_CUDA
-  return make_cuda_ops(choice.compute, config.train.cuda_graphs);
+  return make_cuda_ops(choice.compute);
 #else
   return nullptr;
 #endif

@@ -85,7 +85,7 @@ TEST_F(Commands, CompareWithoutValidationDoesNotTakeAStartedRunForAFinishedOne) 
 }
 
 TEST_F(Commands, GeneratePrintsThePromptFirst) {
-  const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/data/golden/tokenizer.json";
+  const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json";
   write_random_shard(files_ / "words.bin", 401, 200, 9);
   write_config("run.json", {{"model", {{"vocab_size", 401}, {"max_position_embeddings", 24}}},
                             {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}}});

@@ -54,6 +54,19 @@ TEST(ShippedConfigs, PairsDifferInTheRouterOnly) {
   EXPECT_GE(pairs, 1);
 }
 
+// The two routers as the paper compares them: each at the learning rate that suits it.
+TEST(ShippedConfigs, ThePapersPairDiffersInRouterAndLearningRate) {
+  Config topk = load_config(kConfigs / "paper/8c1_topk.json"), other = load_config(kConfigs / "paper/8c1_default.json");
+  EXPECT_EQ(topk.optimizer.learning_rate, 7e-4);
+  EXPECT_EQ(other.optimizer.learning_rate, 9e-4);
+  EXPECT_EQ(topk.router.type, "topk");
+  EXPECT_EQ(other.router.type, "default");
+  EXPECT_EQ(topk.train.global_batch_size * topk.train.sequence_length, int64_t{1} << 21);
+  topk.router = other.router = RouterConfig{};
+  topk.optimizer = other.optimizer = OptimizerConfig{};
+  EXPECT_EQ(to_json(topk), to_json(other));
+}
+
 TEST(ShippedConfigs, QuickstartIsThePapersSetUpMadeSmall) {
   const Config config = load_config(kConfigs / "quickstart/default.json");
   EXPECT_EQ(config.model.moe_layers(), 3);

@@ -4,9 +4,9 @@
 #include <numeric>
 #include <set>
 
+#include "base/error_line.h"
 #include "data/shuffle.h"
 #include "data/write_shard.h"
-#include "helpers.h"
 
 namespace gptmoe {
 namespace {

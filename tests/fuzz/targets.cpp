@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/check.h"
-#include "data/documents.h"
+#include "corpus/documents.h"
 #include "data/shard_file.h"
-#include "data/tokenizer_file.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace gptmoe::fuzz {
 namespace {

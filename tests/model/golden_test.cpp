@@ -1,26 +1,19 @@
-// Logits, loss, every gradient and ten AdamW steps against an independent PyTorch implementation (tests/golden), in
-// float as the product computes and in double from the same sources.
+// Logits, loss, every gradient and ten AdamW steps against an independent PyTorch implementation (tests/golden), on
+// each backend of golden_backends().
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "model_fixture.h"
+#include "model/golden_backends.h"
+#include "model/model_fixture.h"
 #include "runtime/safetensors.h"
 
 namespace gptmoe::testing {
 namespace {
 
-struct Backend {
-  const char* name;
-  std::unique_ptr<Ops> (*make)(int threads);
-  double tolerance;  // relative; the expected values are stored as floats
-};
-
-constexpr Backend kBackends[] = {{"f32", make_cpu_ops, 1e-5}, {"f64", make_cpu_ops_f64, 1e-6}};
-
-class Golden : public ::testing::TestWithParam<std::tuple<const char*, Backend>> {
+class Golden : public ::testing::TestWithParam<std::tuple<const char*, GoldenBackend>> {
  protected:
-  const Backend& backend() const { return std::get<1>(GetParam()); }
+  const GoldenBackend& backend() const { return std::get<1>(GetParam()); }
   double tolerance() const { return backend().tolerance; }
   std::string path(const char* extension) const {
     return std::string(GPTMOE_SOURCE_DIR "/tests/golden/") + std::get<0>(GetParam()) + extension;
@@ -42,49 +35,51 @@ std::vector<T> read_all(const SafetensorsFile& file, const std::string& name) {
 }
 
 // Every element, relative to the tensor's largest.
-void expect_close(const Tensor& actual, const std::vector<float>& expected, const std::string& name, double tolerance) {
-  ASSERT_EQ(actual.count(), std::ssize(expected)) << name;
+void expect_close(const std::vector<double>& actual, const std::vector<float>& expected, const std::string& name,
+                  double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size()) << name;
   double scale = 1e-6, worst = 0;
-  int64_t where = 0;
+  size_t where = 0;
   for (float x : expected) scale = std::max(scale, std::abs(static_cast<double>(x)));
-  for (int64_t i = 0; i < actual.count(); ++i) {
-    const double error = std::abs(host_value(actual, i) - static_cast<double>(expected[static_cast<size_t>(i)]));
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const double error = std::abs(actual[i] - static_cast<double>(expected[i]));
     if (!(error <= worst)) {
       worst = error;
       where = i;
     }
   }
-  EXPECT_LE(worst, tolerance * scale) << name << "[" << where << "]: " << host_value(actual, where) << " instead of "
-                                      << expected[static_cast<size_t>(where)];
+  EXPECT_LE(worst, tolerance * scale) << name << "[" << where << "]: " << actual[where] << " instead of "
+                                      << expected[where];
 }
 
 // The tensor as a whole: |actual - expected| / |expected|. Adam divides a gradient by its own size, so that where one
 // is nearly zero its rounding error grows to a visible share of a step.
-void expect_close_in_norm(const Tensor& actual, const std::vector<float>& expected, const std::string& name,
-                          double tolerance) {
-  ASSERT_EQ(actual.count(), std::ssize(expected)) << name;
+void expect_close_in_norm(const std::vector<double>& actual, const std::vector<float>& expected,
+                          const std::string& name, double tolerance) {
+  ASSERT_EQ(actual.size(), expected.size()) << name;
   double error = 0, size = 1e-12;
-  for (int64_t i = 0; i < actual.count(); ++i) {
-    const auto want = static_cast<double>(expected[static_cast<size_t>(i)]);
-    error += std::pow(host_value(actual, i) - want, 2);
+  for (size_t i = 0; i < actual.size(); ++i) {
+    const auto want = static_cast<double>(expected[i]);
+    error += std::pow(actual[i] - want, 2);
     size += want * want;
   }
   EXPECT_LE(std::sqrt(error / size), tolerance) << name;
 }
 
-void load_start(const SafetensorsFile& golden, Gpt& gpt) {
-  for (const ParamRow& row : gpt.params().rows()) golden.read("param." + row.name, gpt.params().row_value(row));
+void load_start(const SafetensorsFile& golden, Gpt& gpt, Memory& memory) {
+  for (const ParamRow& row : gpt.params().rows()) golden.read("param." + row.name, gpt.params().row_value(row), memory);
   for (const StateRow& row : gpt.state().rows())
-    if (row.persistent) golden.read("state." + row.name, row.value);
+    if (row.persistent) golden.read("state." + row.name, row.value, memory);
 }
 
 TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
   const Config config = load_config(path(".json"));
   const SafetensorsFile golden(path(".safetensors"));
-  Model model(config, backend().make(0));
+  Model model(config, backend().make());
   Gpt& gpt = model.gpt();
+  Memory& memory = model.ops->memory();
   const ParamTable& params = gpt.params();
-  load_start(golden, gpt);
+  load_start(golden, gpt, memory);
 
   const std::vector<int32_t> tokens = read_all<int32_t>(golden, "tokens");
   const std::vector<int32_t> targets = read_all<int32_t>(golden, "targets");
@@ -97,22 +92,24 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
 
   // The first micro-batch's logits and loss, without learning from it.
   {
-    Model probe(config, backend().make(0));
-    load_start(golden, probe.gpt());
+    Model probe(config, backend().make());
+    load_start(golden, probe.gpt(), probe.ops->memory());
     const Activations& a = probe.activations();
-    next_batch(a.tokens_BT, a.targets_BT);
+    next_batch(probe.instance.batch_tokens_BT(), probe.instance.batch_targets_BT());
+    probe.instance.upload_batch();
     position = 0;
     probe.gpt().forward(probe.pass(PassKind::train), a);  // as training does: "forward" updates precede their use
     probe.gpt().loss(probe.pass(PassKind::train), a);
     const int64_t N = a.losses_N.size(0), V = config.model.vocab_size;
     Arena arena("logits");
     arena.allocate(probe.ops->compute_dtype(), {N, V});
-    arena.commit();
+    arena.commit(probe.ops->memory());
     const Tensor logits_NV = arena.allocate(probe.ops->compute_dtype(), {N, V});
     probe.gpt().logits(probe.pass(PassKind::train), a, logits_NV, 0, N);
-    expect_close(logits_NV, read_all(golden, "logits"), "logits", tolerance());
+    expect_close(download_values(probe.ops->memory(), logits_NV), read_all(golden, "logits"), "logits", tolerance());
     double loss = 0;
-    for (int64_t n = 0; n < N; ++n) loss += host_value(a.losses_N, n) / static_cast<double>(N);
+    for (double token_loss : download_values(probe.ops->memory(), a.losses_N))
+      loss += token_loss / static_cast<double>(N);
     EXPECT_NEAR(loss, read_all(golden, "loss")[0], tolerance() * loss);
   }
 
@@ -124,22 +121,24 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
     EXPECT_NEAR(result.grad_norm, norms[s], tolerance() * norms[s]) << "step " << step;
     if (step == 0)
       for (const ParamRow& row : params.rows())
-        expect_close(params.row_grad(row), read_all(golden, "grad." + row.name), "gradient of " + row.name,
-                     tolerance());
+        expect_close(download_values(memory, params.row_grad(row)), read_all(golden, "grad." + row.name),
+                     "gradient of " + row.name, tolerance());
   }
   for (const ParamRow& row : params.rows())
     if (golden.find("final." + row.name))
-      expect_close_in_norm(params.row_value(row), read_all(golden, "final." + row.name), row.name, tolerance());
+      expect_close_in_norm(download_values(memory, params.row_value(row)), read_all(golden, "final." + row.name),
+                           row.name, backend().trained_tolerance);
   for (const StateRow& row : gpt.state().rows())
     if (row.persistent)
-      expect_close_in_norm(row.value, read_all(golden, "final_state." + row.name), row.name, tolerance());
+      expect_close_in_norm(download_values(memory, row.value), read_all(golden, "final_state." + row.name), row.name,
+                           backend().trained_tolerance);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     PyTorch, Golden,
     ::testing::Combine(::testing::Values("topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward",
                                          "default_step", "default_backward_only", "dense_router", "dense_gelu"),
-                       ::testing::ValuesIn(kBackends)),
+                       ::testing::ValuesIn(golden_backends())),
     [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name; });
 
 }  // namespace

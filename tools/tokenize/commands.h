@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "data/encode_corpus.h"
-#include "data/tokenizer_file.h"
+#include "corpus/encode_corpus.h"
+#include "tokenizer/tokenizer_file.h"
 
 namespace gptmoe {
 

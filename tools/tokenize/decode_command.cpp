@@ -5,8 +5,8 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "commands.h"
-#include "data/utf8.h"
 #include "shard_tokens.h"
+#include "tokenizer/utf8.h"
 #include "wording.h"
 
 namespace gptmoe {

@@ -4,8 +4,8 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "commands.h"
-#include "data/utf8.h"
 #include "shard_tokens.h"
+#include "tokenizer/utf8.h"
 #include "wording.h"
 
 namespace gptmoe {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes src/data/nfc_tables.h: Unicode's canonical decompositions, what never composes, and combining classes.
+"""Writes src/tokenizer/nfc_tables.h: Unicode's canonical decompositions, what never composes, and combining classes.
 
-    python3 tools/tokenize/nfc_tables.py > src/data/nfc_tables.h
+    python3 tools/tokenize/nfc_tables.py > src/tokenizer/nfc_tables.h
 
 Hangul syllables are left out: they follow from arithmetic.
 """

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/shard_file.h"
-#include "data/tokenizer.h"
+#include "tokenizer/tokenizer.h"
 
 namespace gptmoe {
 

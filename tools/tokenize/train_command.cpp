@@ -7,9 +7,9 @@
 #include "base/ordered_workers.h"
 #include "base/progress.h"
 #include "commands.h"
-#include "data/bpe_trainer.h"
-#include "data/encode_batches.h"
-#include "data/output_folder.h"
+#include "corpus/encode_batches.h"
+#include "corpus/output_folder.h"
+#include "tokenizer/bpe_trainer.h"
 #include "wording.h"
 
 namespace gptmoe {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes src/data/unicode_ranges.h: the code points of \\p{L} and \\p{N} as sorted ranges.
+"""Writes src/tokenizer/unicode_ranges.h: the code points of \\p{L} and \\p{N} as sorted ranges.
 
-    python3 tools/tokenize/unicode_ranges.py > src/data/unicode_ranges.h
+    python3 tools/tokenize/unicode_ranges.py > src/tokenizer/unicode_ranges.h
 """
 
 from unicode_tables import runs, table, unicodedata

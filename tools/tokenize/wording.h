@@ -4,7 +4,7 @@
 #include <string>
 
 #include "base/progress.h"
-#include "data/encode_batches.h"
+#include "corpus/encode_batches.h"
 
 namespace gptmoe {
 

@@ -4,8 +4,8 @@
 
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <utility>
 
 namespace gptmoe {
 namespace {
@@ -13,10 +13,6 @@ namespace {
 constexpr int64_t kLine = 64;
 // As a float or double this is not a number and as an integer -1: reading a guard shows in the results.
 constexpr std::byte kGuard{0xFF};
-
-struct alignas(kLine) Line {
-  std::byte bytes[kLine];
-};
 
 DType dtype_of(Kind kind, const Ops& ops) {
   switch (kind) {
@@ -60,11 +56,14 @@ std::vector<double> decode(DType dtype, const std::byte* bytes, int64_t count) {
   return out;
 }
 
-void encode(DType dtype, std::byte* bytes, const std::vector<double>& values) {
+// value(i) for each element, in parallel where there are many.
+template <typename Value>
+void encode(DType dtype, std::byte* bytes, int64_t count, Value value) {
   with_type(dtype, [&](auto* type) {
     auto* elements = reinterpret_cast<decltype(type)>(bytes);
     using Element = std::remove_pointer_t<decltype(type)>;
-    for (size_t i = 0; i < values.size(); ++i) elements[i] = static_cast<Element>(values[i]);
+#pragma omp parallel for if (count > (1 << 16))
+    for (int64_t i = 0; i < count; ++i) elements[i] = static_cast<Element>(value(i));
   });
 }
 
@@ -93,70 +92,88 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
 }
 
-// Memory: a guard line, the elements, a guard that reaches from the last element to the end. Under AddressSanitizer
-// touching a guard stops the test at once.
-struct CaseRun::Buffer {
-  const TensorSpec* spec;
-  int64_t bytes;
-  std::vector<Line> memory;
-  std::vector<std::byte> initial;
-  Tensor tensor;
-  double garbage;
-  bool named = false;
-
-  std::byte* begin() { return memory.data()->bytes; }
-  std::byte* data() { return begin() + kLine; }
-  int64_t tail_bytes() const { return static_cast<int64_t>(memory.size() - 1) * kLine - bytes; }
-
-  void poison() {
-    ASAN_POISON_MEMORY_REGION(begin(), kLine);
-    ASAN_POISON_MEMORY_REGION(data() + bytes, tail_bytes());
+// Memory of the backend: a guard line, the elements, a guard that reaches from the last element to the end. Under
+// AddressSanitizer touching a guard stops the test at once, where the host reaches it.
+class CaseRun::Buffer {
+ public:
+  Buffer(const TensorSpec& of, DType dtype, Memory& memory)
+      : spec(of), memory_(memory), bytes_(of.count() * dtype_bytes(dtype)) {
+    begin_ = static_cast<std::byte*>(memory.allocate(all_bytes()));
+    if (!begin_) throw Failure(text(memory.name(), " has no room for ", all_bytes(), " bytes of ", of.name));
+    tensor = make_tensor(begin_ + kLine, dtype, of.sizes);
+    const std::vector<std::byte> guards(static_cast<size_t>(all_bytes() - bytes_), kGuard);
+    memory.upload(bytes_at(0, kLine), guards.data());
+    memory.upload(bytes_at(kLine + bytes_, tail_bytes()), guards.data());
+    poison();
   }
-  void unpoison() { ASAN_UNPOISON_MEMORY_REGION(begin(), memory.size() * kLine); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    unpoison();
+    memory_.release(begin_, all_bytes());
+  }
+
+  int64_t bytes() const { return bytes_; }
+  std::vector<std::byte> content() const { return content(kLine, bytes_); }
+  void set_content(const std::vector<std::byte>& content) { memory_.upload(tensor, content.data()); }
 
   bool guards_intact() {
     unpoison();
     bool intact = true;
-    for (int64_t i = 0; i < kLine; ++i) intact &= begin()[i] == kGuard;
-    for (int64_t i = 0; i < tail_bytes(); ++i) intact &= data()[bytes + i] == kGuard;
+    for (const auto& [at, count] : {std::pair{int64_t{0}, kLine}, {kLine + bytes_, tail_bytes()}})
+      for (const std::byte byte : content(at, count)) intact &= byte == kGuard;
     poison();
     return intact;
   }
+
+  const TensorSpec& spec;
+  Tensor tensor;
+  std::vector<std::byte> initial;
+  double garbage = 0;
+  bool named = false;
+
+ private:
+  int64_t all_bytes() const { return (2 + (bytes_ + kLine - 1) / kLine) * kLine; }
+  int64_t tail_bytes() const { return all_bytes() - kLine - bytes_; }
+  // Guards are whole elements of no particular type.
+  Tensor bytes_at(int64_t at, int64_t count) const {
+    return {begin_ + at, DType::bf16, {count / dtype_bytes(DType::bf16)}};
+  }
+  std::vector<std::byte> content(int64_t at, int64_t count) const {
+    std::vector<std::byte> out(static_cast<size_t>(count));
+    memory_.download(out.data(), bytes_at(at, count));
+    return out;
+  }
+  void poison() {
+    ASAN_POISON_MEMORY_REGION(begin_, kLine);
+    ASAN_POISON_MEMORY_REGION(begin_ + kLine + bytes_, tail_bytes());
+  }
+  void unpoison() { ASAN_UNPOISON_MEMORY_REGION(begin_, all_bytes()); }
+
+  Memory& memory_;
+  int64_t bytes_;
+  std::byte* begin_;
 };
 
 CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType start) : op_(op), ops_(ops) {
-  buffers_.reserve(op.tensors.size());
   for (const TensorSpec& spec : op.tensors) {
     const DType dtype = dtype_of(spec.kind, ops);
-    const int64_t bytes = spec.count() * dtype_bytes(dtype);
-    Line guard;
-    std::memset(guard.bytes, static_cast<int>(kGuard), kLine);
-    Buffer& buffer = buffers_.emplace_back(Buffer{&spec,
-                                                  bytes,
-                                                  std::vector<Line>(2 + (bytes + kLine - 1) / kLine, guard),
-                                                  {},
-                                                  {},
-                                                  garbage_value(dtype, garbage)});
-    buffer.tensor = make_tensor(buffer.data(), dtype, spec.sizes);
-
+    Buffer& buffer = *buffers_.emplace_back(std::make_unique<Buffer>(spec, dtype, ops.memory()));
+    buffer.garbage = garbage_value(dtype, garbage);
+    buffer.initial.resize(static_cast<size_t>(buffer.bytes()));
     const Rng rng(hash_bytes(op.name), hash_bytes(spec.name));
-    std::vector<double> values(spec.count(), buffer.garbage);
-    if (spec.fill)
-      for (int64_t i = 0; i < spec.count(); ++i) values[i] = starting_value(spec, dtype, start, spec.fill(rng, i));
-    buffer.initial.resize(bytes);
-    encode(dtype, buffer.initial.data(), values);
-    buffer.poison();
+    encode(dtype, buffer.initial.data(), spec.count(), [&](int64_t i) {
+      return spec.fill ? starting_value(spec, dtype, start, spec.fill(rng, i)) : buffer.garbage;
+    });
   }
   reset();
 }
 
-CaseRun::~CaseRun() {
-  for (Buffer& buffer : buffers_) buffer.unpoison();
-}
+CaseRun::~CaseRun() = default;
 
 CaseRun::Buffer& CaseRun::buffer(std::string_view name) const {
-  for (Buffer& buffer : buffers_)
-    if (buffer.spec->name == name) return buffer;
+  for (const auto& buffer : buffers_)
+    if (buffer->spec.name == name) return *buffer;
   GPTMOE_CHECK(false, op_.name, " has no tensor ", name);
 }
 
@@ -167,13 +184,13 @@ const Tensor& CaseRun::operator[](std::string_view name) const {
 }
 
 void CaseRun::reset() {
-  for (Buffer& buffer : buffers_) std::memcpy(buffer.data(), buffer.initial.data(), buffer.bytes);
+  for (const auto& buffer : buffers_) buffer->set_content(buffer->initial);
 }
 
 void CaseRun::start_in_place(Role role) {
-  for (Buffer& target : buffers_)
-    if (target.spec->role == role && !target.spec->starts_as.empty())
-      std::memcpy(target.data(), buffer(target.spec->starts_as).data(), target.bytes);
+  for (const auto& target : buffers_)
+    if (target->spec.role == role && !target->spec.starts_as.empty())
+      target->set_content(buffer(target->spec.starts_as).content());
 }
 
 void CaseRun::forward() {
@@ -188,32 +205,34 @@ void CaseRun::backward() {
 }
 
 std::vector<double> CaseRun::read(std::string_view name) const {
-  Buffer& from = buffer(name);
-  return decode(from.tensor.dtype(), from.data(), from.spec->count());
+  const Buffer& from = buffer(name);
+  return decode(from.tensor.dtype(), from.content().data(), from.spec.count());
 }
 
 std::vector<double> CaseRun::before(std::string_view name) const {
   const Buffer& from = buffer(name);
-  return decode(from.tensor.dtype(), from.initial.data(), from.spec->count());
+  return decode(from.tensor.dtype(), from.initial.data(), from.spec.count());
 }
 
 void CaseRun::write(std::string_view name, const std::vector<double>& values) {
   Buffer& to = buffer(name);
-  GPTMOE_CHECK(static_cast<int64_t>(values.size()) == to.spec->count());
-  encode(to.tensor.dtype(), to.data(), values);
+  GPTMOE_CHECK(std::ssize(values) == to.spec.count());
+  std::vector<std::byte> content(static_cast<size_t>(to.bytes()));
+  encode(to.tensor.dtype(), content.data(), to.spec.count(), [&](int64_t i) { return values[static_cast<size_t>(i)]; });
+  to.set_content(content);
 }
 
 std::vector<std::string> CaseRun::broken_promises() {
   std::vector<std::string> broken;
-  for (Buffer& buffer : buffers_) {
-    const TensorSpec& spec = *buffer.spec;
-    if (!buffer.guards_intact()) broken.push_back("memory around " + spec.name + " was written");
-    if (spec.role == Role::input && std::memcmp(buffer.data(), buffer.initial.data(), buffer.bytes) != 0)
+  for (const auto& buffer : buffers_) {
+    const TensorSpec& spec = buffer->spec;
+    if (!buffer->guards_intact()) broken.push_back("memory around " + spec.name + " was written");
+    if (spec.role == Role::input && buffer->content() != buffer->initial)
       broken.push_back("input " + spec.name + " was changed");
     if (!spec.written()) continue;
     const std::vector<double> values = read(spec.name);
     for (int64_t i = 0; i < spec.count(); ++i) {
-      const bool overwritten = spec.fill || !spec.starts_as.empty() || values[i] != buffer.garbage;
+      const bool overwritten = spec.fill || !spec.starts_as.empty() || values[i] != buffer->garbage;
       if (overwritten && std::isfinite(values[i])) continue;
       broken.push_back(text(spec.name, "[", i, "] was not overwritten or is not finite: ", values[i]));
       break;
@@ -223,17 +242,17 @@ std::vector<std::string> CaseRun::broken_promises() {
 }
 
 bool CaseRun::same_bits(const CaseRun& other, std::string_view name) const {
-  Buffer& ours = buffer(name);
-  Buffer& theirs = other.buffer(name);
-  return ours.bytes == theirs.bytes && std::memcmp(ours.data(), theirs.data(), ours.bytes) == 0;
+  return buffer(name).content() == other.buffer(name).content();
 }
 
 double CaseRun::take_bytes_named() {
   double bytes = 0;
-  for (Buffer& buffer : buffers_) {
-    const bool twice = buffer.spec->written() && (buffer.spec->fill || !buffer.spec->starts_as.empty());
-    if (buffer.named) bytes += static_cast<double>(buffer.bytes) * (twice ? 2 : 1);
-    buffer.named = false;
+  for (const auto& buffer : buffers_) {
+    const TensorSpec& spec = buffer->spec;
+    const bool twice = spec.written() && (spec.fill || !spec.starts_as.empty());
+    const double share = spec.reached > 0 ? static_cast<double>(spec.reached) / static_cast<double>(spec.count()) : 1;
+    if (buffer->named) bytes += static_cast<double>(buffer->bytes()) * share * (twice ? 2 : 1);
+    buffer->named = false;
   }
   return bytes;
 }

@@ -1,5 +1,7 @@
 #pragma once
-// A case on one backend: its tensors in guarded memory, filled; then the passes; then what they left.
+// A case on one backend: its tensors in guarded memory of the backend's, filled; then the passes; then what they left.
+#include <memory>
+
 #include "ops/cases/op_case.h"
 
 namespace gptmoe {
@@ -37,13 +39,13 @@ class CaseRun final : public Tensors {
   double take_bytes_named();
 
  private:
-  struct Buffer;
+  class Buffer;
   Buffer& buffer(std::string_view name) const;
   void start_in_place(Role role);
 
   const OpCase& op_;
   Ops& ops_;
-  mutable std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
 // The element of Role::output or gradient where `got` is furthest from `expected`, as

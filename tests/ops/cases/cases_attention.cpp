@@ -140,6 +140,8 @@ void add_attention_cases(OpCases& cases) {
   cases.benchmarks.push_back(attention(16, 128, 4, 4, 32));
   cases.benchmarks.push_back(attention(16, 256, 4, 4, 64));
   cases.benchmarks.push_back(attention(1, 2048, 4, 4, 64));
+  cases.gpu_benchmarks.push_back(rope(8, 2048, 16, 16, 64, 2048));
+  cases.gpu_benchmarks.push_back(attention(8, 2048, 16, 16, 64));
 }
 
 }  // namespace gptmoe

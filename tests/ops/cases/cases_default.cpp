@@ -127,6 +127,7 @@ void add_default_cases(OpCases& cases) {
   cases.benchmarks.push_back(default_clip_scale(4096, 256, 2));
   cases.benchmarks.push_back(default_accumulate({4096, 1, 8}, 256, true, false));
   cases.benchmarks.push_back(default_accumulate({4096, 4, 32}, 256, true, true));
+  cases.gpu_benchmarks.push_back(default_accumulate({16384, 1, 8}, 1024, true, false));
 }
 
 }  // namespace gptmoe

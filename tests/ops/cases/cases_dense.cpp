@@ -19,6 +19,7 @@ OpCase embedding(int64_t n, int64_t c, int64_t v, Text text = Text::even) {
   op.input("tokens", {n}, text == Text::skewed ? skewed : below(v), Kind::i32);
   op.output("out", {n, c});
   op.exact("out");
+  for (const char* tensor : {"table", "dtable"}) op.reaches(tensor, std::min(n, v) * c);
   op.forward = [](Ops& ops, const Tensors& t) { ops.embedding_forward(t["out"], t["table"], t["tokens"]); };
   op.backward = [](Ops& ops, const Tensors& t) { ops.embedding_backward(t["dtable"], t["dout"], t["tokens"]); };
   op.reference = [=](Values& v) {
@@ -135,6 +136,15 @@ void add_dense_cases(OpCases& cases) {
   benchmarks.push_back(residual(4096, 256, Alias::first));
   benchmarks.push_back(swiglu(4096, 704, true));
   benchmarks.push_back(gelu(4096, 1024, true));
+
+  auto& gpu = cases.gpu_benchmarks;
+  gpu.push_back(embedding(16384, 1024, 128256));
+  gpu.push_back(linear(16384, 1024, 3072, Write::assign, Write::assign));
+  gpu.push_back(linear(16384, 1024, 1024, Write::assign, Write::assign));
+  gpu.push_back(linear(16384, 1024, 5632, Write::assign, Write::assign));
+  gpu.push_back(linear(16384, 2816, 1024, Write::assign, Write::assign));
+  gpu.push_back(residual(16384, 1024, Alias::first));
+  gpu.push_back(swiglu(16384, 2816, false));
 }
 
 }  // namespace gptmoe

@@ -185,6 +185,12 @@ void add_grouped_cases(OpCases& cases) {
     benchmark(grouped_swiglu(shape, Rows::gathered, 256, f));
     benchmark(grouped_swiglu_backward(shape, f, 256, true));
   }
+
+  const RoutingShape paper{16384, 1, 8};
+  cases.gpu_benchmarks.push_back(grouped_linear(paper, Rows::gathered, 1024, 5632));
+  cases.gpu_benchmarks.push_back(grouped_linear(paper, Rows::sorted, 2816, 1024));
+  cases.gpu_benchmarks.push_back(grouped_swiglu(paper, Rows::gathered, 1024, 2816));
+  cases.gpu_benchmarks.push_back(grouped_swiglu_backward(paper, 2816, 1024, true));
 }
 
 }  // namespace gptmoe

@@ -57,6 +57,7 @@ void add_lm_head_cases(OpCases& cases) {
 
   cases.benchmarks.push_back(lm_head_loss(4096, 256, 2048, 512));
   cases.benchmarks.push_back(lm_head_loss(2048, 128, 2048, 512));
+  cases.gpu_benchmarks.push_back(lm_head_loss(16384, 1024, 128256, kCudaLogitElements / 128256));
 }
 
 }  // namespace gptmoe

@@ -121,6 +121,12 @@ void add_moe_cases(OpCases& cases) {
     cases.benchmarks.push_back(topk_combine(shape, 256));
     cases.benchmarks.push_back(default_combine(shape, 256));
   }
+
+  const RoutingShape paper{16384, 1, 8};
+  cases.gpu_benchmarks.push_back(sort_by_expert(paper));
+  cases.gpu_benchmarks.push_back(scatter_rows_add(paper, 1024));
+  cases.gpu_benchmarks.push_back(topk_combine(paper, 1024));
+  cases.gpu_benchmarks.push_back(default_combine(paper, 1024));
 }
 
 }  // namespace gptmoe

@@ -108,6 +108,8 @@ void add_norm_cases(OpCases& cases) {
   cases.benchmarks.push_back(rmsnorm(4096, 256));
   cases.benchmarks.push_back(layernorm(4096, 256));
   cases.benchmarks.push_back(qk_norm(16, 256, 4, 4, 64, true));
+  cases.gpu_benchmarks.push_back(rmsnorm(16384, 1024));
+  cases.gpu_benchmarks.push_back(layernorm(16384, 1024));
 }
 
 }  // namespace gptmoe

@@ -160,6 +160,11 @@ void add_optim_cases(OpCases& cases) {
   benchmarks.push_back(copy(4 << 20, Kind::stat));
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
+
+  auto& gpu = cases.gpu_benchmarks;  // of a few layers' parameters: more would only take longer
+  gpu.push_back(zero(64 << 20, Kind::stat));
+  gpu.push_back(squared_norm(64 << 20));
+  gpu.push_back(adamw(64 << 20, 1, 1, 0.1, Master::present, "decay"));
 }
 
 }  // namespace gptmoe

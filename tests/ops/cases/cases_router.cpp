@@ -199,6 +199,12 @@ void add_router_cases(OpCases& cases) {
   benchmarks.push_back(topk(4096, 4, 32, false));
   benchmarks.push_back(router_entropy(4096, 8, false));
   benchmarks.push_back(load_balance(4096, 8));
+
+  auto& gpu = cases.gpu_benchmarks;
+  gpu.push_back(router_linear(16384, 1024, 8, Write::add));
+  gpu.push_back(router_softmax(16384, 8, true));
+  gpu.push_back(topk(16384, 1, 8, false));
+  gpu.push_back(load_balance(16384, 8));
 }
 
 }  // namespace gptmoe

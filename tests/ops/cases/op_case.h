@@ -51,6 +51,7 @@ struct TensorSpec {
   bool exact = false;      // backends must agree to the last bit
   bool any_width = false;  // no other tensor says how many columns this one has
   bool any_type = false;   // the op takes it in any element type
+  int64_t reached = 0;     // elements that the passes read or write, where not all
 
   int64_t count() const;
   bool written() const { return role == Role::output || role == Role::gradient; }
@@ -88,6 +89,7 @@ struct OpCase {
   void in_place(std::string_view tensor, std::string_view source);
   void exact(std::string_view tensor) { spec(tensor).exact = true; }
   void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
+  void reaches(std::string_view tensor, int64_t elements) { spec(tensor).reached = elements; }
   void any_type(std::string_view tensor) { spec(tensor).any_type = true; }
 
   TensorSpec& spec(std::string_view tensor);
@@ -108,6 +110,7 @@ inline std::ostream& operator<<(std::ostream& out, const OpCase& op) { return ou
 struct OpCases {
   std::vector<OpCase> tests;
   std::vector<OpCase> benchmarks;
+  std::vector<OpCase> gpu_benchmarks;  // configs/paper/8c1_*.json: 8 sequences of 2048 tokens, width 1024
 };
 
 // All families.

@@ -1,0 +1,74 @@
+#pragma once
+// Documents to tokens by several threads, in input order: what encoding and counting share.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "corpus/documents.h"
+#include "data/shard_file.h"
+#include "tokenizer/tokenizer.h"
+
+namespace gptmoe {
+
+// In [0, 1), from the document's bytes alone: a document is in validation when this lies below the fraction, so adding
+// or moving files changes no other document's side, and a document that occurs twice never stands on both.
+double split_position(std::string_view document);
+
+struct TextCounts {
+  int64_t documents = 0;  // counted where they end
+  int64_t bytes = 0;      // of text
+  int64_t tokens = 0;     // end-of-text tokens included
+
+  TextCounts& operator+=(const TextCounts& other) {
+    documents += other.documents;
+    bytes += other.bytes;
+    tokens += other.tokens;
+    return *this;
+  }
+  bool operator==(const TextCounts&) const = default;
+};
+
+struct SkippedErrors {
+  static constexpr int64_t kKept = 20;
+  int64_t count = 0;
+  std::vector<std::string> first;  // at most kKept
+  void add(std::vector<std::string> errors);
+};
+
+// The documents of one split in one batch.
+struct EncodedPart {
+  std::string stored;  // their tokens, as store_tokens() makes them
+  TextCounts counts;
+};
+
+struct EncodedBatch {
+  EncodedPart train, val;
+  double lowest_position = 1;       // the least split_position() of its documents, if val_fraction > 0
+  std::vector<std::string> errors;  // skipped
+  InputPosition end;                // of the reader, after it
+};
+
+struct BatchOptions {
+  int threads = 1;
+  double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
+};
+
+// Text that threads may hold at once, and what a batch counts for: one with a line of several MiB for all of it, so
+// that nothing is read until it is done.
+constexpr int64_t kBytesInFlight = int64_t{16} << 20;
+int64_t batch_weight(const TextBatch& batch);
+// The size of batches that keeps so many threads busy within the memory that batches may take.
+int64_t batch_bytes_for(int threads);
+
+// Throws UserError where the whole input had no document.
+void require_documents(int64_t count, const DocumentReader& documents, const SkippedErrors& skipped);
+
+// Reads `documents` to the end and calls `deliver` for every batch, in order, never from two threads at once. Every
+// document is followed by the tokenizer's end-of-text token. Throws what reader and parser throw, and UserError when
+// the tokenizer has no such token or cannot encode a document in the pieces it comes in.
+void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const BatchOptions& options,
+                    const std::function<void(EncodedBatch)>& deliver);
+
+}  // namespace gptmoe

@@ -1,0 +1,50 @@
+#pragma once
+// Documents to a folder of shards: DIR/train_000000.bin, train_000001.bin, ..., DIR/val_000000.bin, ... and
+// DIR/manifest.json, which says what they hold and lets an interrupted job go on.
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+
+#include "corpus/documents.h"
+#include "corpus/encode_batches.h"
+#include "corpus/manifest.h"
+#include "tokenizer/tokenizer.h"
+
+namespace gptmoe {
+
+struct EncodeOptions {
+  std::filesystem::path output = {};   // created if missing
+  double val_fraction = 0;             // expected share of documents in validation, in [0, 1)
+  int64_t shard_tokens = 100'000'000;  // every shard but the last of a split is exactly this long
+  int threads = 1;                     // changes nothing but the time
+  double checkpoint_seconds = 10;      // between two checkpoints; every finished shard makes one too
+  std::function<bool()> stop = {};     // asked now and then: true ends the job at a checkpoint
+};
+
+enum class EncodeOutcome { done, was_done, stopped };
+
+struct EncodeSummary {
+  EncodeOutcome outcome = EncodeOutcome::done;
+  int64_t resumed_bytes = 0;  // of text, encoded by earlier runs of the job
+  SplitRecord train, val;
+  SkippedErrors skipped;
+
+  int64_t documents() const { return train.counts.documents + val.counts.documents; }
+  int64_t bytes() const { return train.counts.bytes + val.counts.bytes; }
+  int64_t tokens() const { return train.counts.tokens + val.counts.tokens; }
+};
+
+// Encodes the documents in input order, each followed by the end-of-text token; a document may continue in the next
+// shard. Where `output` holds the same job, begun and interrupted in whatever way, it goes on, and the files in the end
+// are those of a job that was not interrupted; where the job is done, it says so. `documents` stands at its beginning.
+// `progress`, if given, hears the summary so far after each batch.
+//
+// Checkpoints put all that is encoded on the disk. What throws after one leaves the folder ready to go on from there;
+// before the first, and for standard input, which cannot be read again, the folder is left as it was.
+//
+// Throws UserError on bad options, a folder that cannot be made or holds another job or shards without a manifest, a
+// split that leaves either side empty, input without text; Failure when the disk is full.
+EncodeSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
+                            const std::function<void(const EncodeSummary&)>& progress = {});
+
+}  // namespace gptmoe

@@ -1,0 +1,42 @@
+#pragma once
+// Which files the inputs on a command line name.
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "corpus/byte_source.h"
+
+namespace gptmoe {
+
+constexpr const char* kStandardInput = "-";
+
+struct InputFile {
+  std::string path;
+  int64_t bytes = 0;     // on disk; 0 for standard input
+  int64_t mtime_ns = 0;  // of the last change, since 1970; 0 for standard input
+};
+
+struct InputListing {
+  std::vector<InputFile> files;
+  int64_t ignored = 0;  // in folders and among a pattern's matches: files of another kind, links to folders
+  std::vector<std::string> errors = {};  // skipped: one line each
+};
+
+struct TextFormat {
+  bool json_lines;
+  Compression compression;
+};
+
+// By the end of the name: .txt or .jsonl, with .gz or .zst or without. Nothing for other files.
+std::optional<TextFormat> text_format(const std::filesystem::path& path);
+
+// Inputs in the order given: files, folders, patterns and "-". A name that exists is never taken for a pattern. What a
+// folder or a pattern holds is sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read,
+// links to folders inside a folder are not followed. Throws UserError when an input does not exist, is of another kind,
+// cannot be listed, or is a folder or pattern without text. With skip_errors folders inside of others that cannot be
+// listed are left out.
+InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
+
+}  // namespace gptmoe

@@ -1,0 +1,223 @@
+#include "corpus/manifest.h"
+
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/rng.h"
+#include "tokenizer/utf8.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+constexpr const char* kFormat = "gptmoe-tokenize encode";
+constexpr int kVersion = 1;
+
+// Paths are bytes, JSON is not.
+std::string printable(const std::string& path) { return replace_malformed(path); }
+
+ordered_json split_json(const SplitRecord& split, const std::string& name, bool unfinished) {
+  ordered_json shards = ordered_json::array();
+  for (size_t i = 0; i < split.shards.finished.size(); ++i)
+    shards.push_back({{"file", shard_name(name, i)}, {"tokens", split.shards.finished[i]}});
+  ordered_json section = {{"documents", split.counts.documents},
+                          {"bytes", split.counts.bytes},
+                          {"tokens", split.counts.tokens},
+                          {"shards", std::move(shards)}};
+  if (unfinished) section["unfinished_shard_tokens"] = split.shards.unfinished;
+  return section;
+}
+
+ordered_json inputs_json(const std::vector<InputFile>& inputs) {
+  ordered_json files = ordered_json::array();
+  for (const InputFile& file : inputs)
+    files.push_back({{"path", printable(file.path)}, {"bytes", file.bytes}, {"mtime_ns", file.mtime_ns}});
+  return files;
+}
+
+int64_t count_at(const json& object, const char* key, int64_t least = 0) {
+  const json& value = object.at(key);
+  if (!value.is_number_integer() || value.get<int64_t>() < least)
+    throw std::out_of_range(text("\"", key, "\" is not a count"));
+  return value.get<int64_t>();
+}
+
+double share_at(const json& object, const char* key) {
+  const auto value = object.at(key).get<double>();
+  if (!(value >= 0 && value <= 1)) throw std::out_of_range(text("\"", key, "\" is not a share"));
+  return value;
+}
+
+SplitRecord parse_split(const json& section, bool unfinished, int64_t shard_tokens) {
+  SplitRecord split;
+  split.counts = {count_at(section, "documents"), count_at(section, "bytes"), count_at(section, "tokens")};
+  int64_t tokens = 0;
+  for (const json& shard : section.at("shards"))
+    tokens += split.shards.finished.emplace_back(count_at(shard, "tokens", 1));
+  if (unfinished) tokens += split.shards.unfinished = count_at(section, "unfinished_shard_tokens");
+  if (tokens != split.counts.tokens || split.shards.unfinished >= shard_tokens)
+    throw std::out_of_range("the shards do not hold the split's tokens");
+  return split;
+}
+
+Manifest parse(const json& root) {
+  if (root.at("format") != kFormat || root.at("version") != kVersion)
+    throw std::out_of_range(text("expected format \"", kFormat, "\", version ", kVersion));
+  Manifest manifest;
+  EncodeIdentity& identity = manifest.identity;
+  identity.tokenizer = root.at("tokenizer").at("fingerprint").get<std::string>();
+  identity.vocab_size = count_at(root.at("tokenizer"), "vocab_size", 1);
+  identity.end_of_text = root.at("tokenizer").at("end_of_text").get<std::string>();
+  identity.val_fraction = share_at(root.at("options"), "val_fraction");
+  identity.shard_tokens = count_at(root.at("options"), "shard_tokens", 1);
+  identity.field = root.at("options").at("field").get<std::string>();
+  for (const json& file : root.at("inputs"))
+    identity.inputs.push_back({file.at("path").get<std::string>(), count_at(file, "bytes"),
+                               count_at(file, "mtime_ns", std::numeric_limits<int64_t>::min())});
+  const bool unfinished = root.contains("resume");
+  manifest.train = parse_split(root.at("train"), unfinished, identity.shard_tokens);
+  manifest.val = parse_split(root.at("val"), unfinished, identity.shard_tokens);
+  manifest.skipped.count = count_at(root.at("skipped_errors"), "count");
+  manifest.skipped.first = root.at("skipped_errors").at("first").get<std::vector<std::string>>();
+  if (unfinished) {
+    const json& resume = root.at("resume");
+    manifest.resume = {{count_at(resume, "file"), count_at(resume, "byte"), count_at(resume, "line")},
+                       share_at(resume, "lowest_split_position")};
+  }
+  return manifest;
+}
+
+// FNV-1a over values of stated length, so that no two sequences of them run together.
+class Fingerprint {
+ public:
+  void add(std::string_view bytes) {
+    add(std::ssize(bytes));
+    hash_ = hash_bytes(bytes, hash_);
+  }
+  void add(int64_t value) { hash_ = hash_bytes({reinterpret_cast<const char*>(&value), sizeof value}, hash_); }
+  std::string hex() const {
+    char digits[17];
+    std::snprintf(digits, sizeof digits, "%016llx", static_cast<unsigned long long>(hash_));
+    return digits;
+  }
+
+ private:
+  uint64_t hash_ = hash_bytes("");
+};
+
+std::string name_of_input(const InputFile& file) {
+  return text(printable(file.path), " of ", plural(file.bytes, "byte"));
+}
+
+// "2026-01-31 12:00:00.000000000 UTC".
+std::string utc(int64_t nanoseconds) {
+  constexpr int64_t kSecond = 1'000'000'000;
+  const int64_t fraction = (nanoseconds % kSecond + kSecond) % kSecond;
+  const auto seconds = static_cast<time_t>((nanoseconds - fraction) / kSecond);
+  std::tm parts{};
+  char day[48], out[72];
+  if (!gmtime_r(&seconds, &parts) || std::strftime(day, sizeof day, "%F %T", &parts) == 0)
+    return std::to_string(nanoseconds) + " ns";
+  std::snprintf(out, sizeof out, "%s.%09lld UTC", day, static_cast<long long>(fraction));
+  return out;
+}
+
+}  // namespace
+
+std::string tokenizer_fingerprint(const Tokenizer& tokenizer) {
+  const Vocabulary& vocabulary = tokenizer.vocabulary();
+  Fingerprint print;
+  print.add(std::ssize(vocabulary.tokens));
+  for (const std::string& token : vocabulary.tokens) print.add(token);
+  print.add(std::ssize(vocabulary.merges));
+  for (const Merge& merge : vocabulary.merges)
+    for (int32_t part : {merge.left, merge.right, merge.result, merge.rank}) print.add(part);
+  print.add(std::ssize(vocabulary.added));
+  for (const AddedToken& token : vocabulary.added)
+    for (int32_t part : {token.id, int32_t{token.special}, int32_t{token.normalized}}) print.add(part);
+  print.add(name_of(vocabulary.pattern));
+  print.add(vocabulary.nfc);
+  print.add(vocabulary.whole_words);
+  print.add(vocabulary.end_of_text.value_or(-1));
+  return print.hex();
+}
+
+void write_manifest(const fs::path& folder, const Manifest& manifest) {
+  const EncodeIdentity& identity = manifest.identity;
+  const bool unfinished = manifest.resume.has_value();
+  const int64_t tokens = manifest.train.counts.tokens + manifest.val.counts.tokens;
+  const int64_t bytes = manifest.train.counts.bytes + manifest.val.counts.bytes;
+  ordered_json root = {
+      {"format", kFormat},
+      {"version", kVersion},
+      {"tokenizer",
+       {{"fingerprint", identity.tokenizer},
+        {"vocab_size", identity.vocab_size},
+        {"end_of_text", identity.end_of_text}}},
+      {"options",
+       {{"val_fraction", identity.val_fraction}, {"shard_tokens", identity.shard_tokens}, {"field", identity.field}}},
+      {"inputs", inputs_json(identity.inputs)},
+      {"bytes_per_token",
+       tokens == 0 ? 0 : std::round(static_cast<double>(bytes) * 1e4 / static_cast<double>(tokens)) / 1e4},
+      {"train", split_json(manifest.train, "train", unfinished)},
+      {"val", split_json(manifest.val, "val", unfinished)},
+      {"skipped_errors", {{"count", manifest.skipped.count}, {"first", manifest.skipped.first}}}};
+  if (unfinished)
+    root["resume"] = {{"file", manifest.resume->input.file},
+                      {"byte", manifest.resume->input.byte},
+                      {"line", manifest.resume->input.line},
+                      {"lowest_split_position", manifest.resume->lowest_position}};
+  write_text_file(folder / kManifestName, root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+}
+
+Manifest read_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestName;
+  std::string why;
+  try {
+    return parse(json::parse(read_text_file(path)));
+  } catch (const json::parse_error& error) {
+    why = text("byte ", error.byte, ": not valid JSON");
+  } catch (const json::exception& error) {
+    why = error.what();
+    why.erase(0, why.find("] ") + 2);  // the library's name of the exception
+  } catch (const std::out_of_range& error) {
+    why = error.what();
+  }
+  user_error(path.string(), ": not a manifest of this gptmoe-tokenize (", why, "); choose another --output, or remove ",
+             folder.string(), " and encode again");
+}
+
+void check_same_job(const fs::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked) {
+  const auto differs = [&](const std::string& what, const auto& was, const auto& is) {
+    user_error((folder / kManifestName).string(), ": the shards here were begun with ", what, " ", was,
+               ", and now it is ", is, "; repeat that command, choose another --output, or remove the folder");
+  };
+  if (recorded.tokenizer != asked.tokenizer)
+    differs("the tokenizer of fingerprint", text(recorded.tokenizer, " (", recorded.vocab_size, " entries)"),
+            text(asked.tokenizer, " (", asked.vocab_size, " entries)"));
+  if (recorded.end_of_text != asked.end_of_text) differs("--end-of-text", recorded.end_of_text, asked.end_of_text);
+  if (recorded.val_fraction != asked.val_fraction) differs("--val-fraction", recorded.val_fraction, asked.val_fraction);
+  if (recorded.shard_tokens != asked.shard_tokens) differs("--shard-tokens", recorded.shard_tokens, asked.shard_tokens);
+  if (recorded.field != asked.field) differs("--field", recorded.field, asked.field);
+  for (size_t i = 0; i < std::min(recorded.inputs.size(), asked.inputs.size()); ++i) {
+    const InputFile &was = recorded.inputs[i], &is = asked.inputs[i];
+    const std::string before = name_of_input(was), now = name_of_input(is);
+    if (before != now) differs(text("input file ", i + 1), before, now);
+    if (was.mtime_ns != is.mtime_ns)
+      differs(text("input file ", i + 1, " ", before, ", last changed"), utc(was.mtime_ns), utc(is.mtime_ns));
+  }
+  if (recorded.inputs.size() != asked.inputs.size())
+    differs("the number of input files", recorded.inputs.size(), asked.inputs.size());
+}
+
+}  // namespace gptmoe

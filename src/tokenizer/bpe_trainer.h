@@ -1,0 +1,50 @@
+#pragma once
+// Learning a byte-level BPE vocabulary from text.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/word_counts.h"
+
+namespace gptmoe {
+
+// Counts the words of a corpus, then repeatedly merges the most frequent adjacent pair of tokens. The result depends on
+// the counts alone: equal pairs go to the lower left id, then the lower right id.
+class BpeTrainer {
+ public:
+  // Training takes up to 40 bytes of memory for each byte of distinct words. Where those exceed `max_letters`, below
+  // 2^31, the rarest words are dropped until at most half of it is left (WordCounts::drop_rarest).
+  explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 26);
+
+  // Counts the words of one more document, or of a batch of them, cut by pattern(). The same batches in the same order
+  // give the same result, whoever counted them.
+  void add(std::string_view document);
+  void add(const WordCounts& batch);
+
+  SplitPattern pattern() const { return pattern_; }
+  int64_t distinct_words() const { return counts_.words(); }
+  int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
+
+  // Whether train() can meet the wish, before hours of reading: throws UserError when `vocab_size` has no room for
+  // bytes and special tokens or exceeds kMaxVocabSize, when none of kEndOfTextNames is among the special tokens, and
+  // for a special token that is empty, a single byte, given twice or cannot be written to tokenizer.json.
+  static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
+
+  // Ids: 0..255 the bytes in alphabet_order(), then merges as learnt, then the special tokens: `vocab_size` in all, or
+  // fewer when no pair is left that occurs twice. No merge is learnt that spells a special token or is written like one
+  // in tokenizer.json. The first of kEndOfTextNames among the special tokens ends documents, as when the file is
+  // loaded. `progress`, if given, hears the number of tokens after each merge. Throws what check() does.
+  Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
+                  const std::function<void(int64_t tokens)>& progress = {}) const;
+
+ private:
+  SplitPattern pattern_;
+  int64_t max_letters_;
+  int64_t dropped_words_ = 0;
+  WordCounts counts_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,15 @@
+#pragma once
+// GPT-2's own pair of files: vocab.json, an object of token to id, and merges.txt, a merge "left right" a line, lowest
+// rank first, behind a comment "#version: ...". Tokens are in byte names; the split into words is GPT-2's. Other
+// tokenizers come as such a pair and are split otherwise: a tokenizer_config.json beside vocab.json must name GPT-2's
+// class, if any.
+#include <filesystem>
+
+#include "tokenizer/tokenizer.h"
+
+namespace gptmoe {
+
+// Throws UserError naming file and token or line.
+Vocabulary read_gpt2_files(const std::filesystem::path& vocab_json, const std::filesystem::path& merges_txt);
+
+}  // namespace gptmoe

@@ -1,0 +1,51 @@
+#include "tokenizer/json_source.h"
+
+#include "base/file.h"
+
+namespace gptmoe {
+namespace {
+
+Json parse(const std::filesystem::path& path) try {
+  const MappedFile file(path);
+  return Json::parse(file.bytes());
+} catch (const Json::parse_error& error) {
+  user_error(path.string(), ": byte ", error.byte, ": not valid JSON");
+} catch (const Json::out_of_range&) {  // a number beyond all doubles
+  user_error(path.string(), ": not valid JSON: a number is out of range");
+}
+
+// Never the inside of arrays and objects, which may be deep.
+std::string shown(const Json& value) {
+  const Json& type = JsonSource::get(value, "type");
+  if (type.is_string()) return in_quotes(type.get_ref<const std::string&>());
+  if (value.is_string()) return in_quotes(value.get_ref<const std::string&>());
+  if (value.is_object()) return "an object";
+  return value.is_array() ? "an array" : value.dump();
+}
+
+}  // namespace
+
+std::string in_quotes(std::string_view value) {
+  constexpr size_t kMost = 60;
+  if (value.size() <= kMost) return Json(value).dump(-1, ' ', false, Json::error_handler_t::replace);
+  size_t end = kMost - 3;
+  while (end > 0 && (static_cast<unsigned char>(value[end]) & 0xC0) == 0x80) --end;
+  return in_quotes(std::string(value.substr(0, end)) + "...");
+}
+
+JsonSource::JsonSource(const std::filesystem::path& path) : file_(path.string()), root_(parse(path)) {
+  if (!root_.is_object()) fail("", "expected a JSON object");
+}
+
+const Json& JsonSource::get(const Json& object, const char* key) {
+  static const Json null;
+  if (!object.is_object()) return null;
+  const auto found = object.find(key);
+  return found == object.end() ? null : *found;
+}
+
+void JsonSource::unsupported(std::string_view where, const Json& value, std::string_view instead) const {
+  fail(where, shown(value), " is not supported; ", instead);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,98 @@
+#pragma once
+// The words of a corpus as tokens, while the most frequent adjacent pair is merged again and again.
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tokenizer/word_counts.h"
+
+namespace gptmoe {
+
+// Counts are kept up to date rather than taken anew: a pair knows where in the distinct words it stands, so that a
+// merge costs what its occurrences cost, however long the words are.
+//
+// No two pairs ever spell the same token: the borders of a token have been borders all along, so that the merges
+// between them went as if its bytes were alone in the world. Hence a merge only brings about pairs never seen before,
+// each of them complete at once, and a pair's count only falls from then on.
+class PairMerger {
+ public:
+  struct Pair {
+    int32_t left, right;
+    auto operator<=>(const Pair&) const = default;
+  };
+
+  // byte_ids: the tokens, 0..255, of the single bytes. letters() + words() of `words` lie below 2^32 - 1.
+  PairMerger(const WordCounts& words, const std::array<int32_t, 256>& byte_ids);
+
+  // The most frequent pair, of equals the one of the lower left, then the lower right id; nothing when none is left
+  // that occurs twice. A pair is taken once: if it is not merged, it stays apart for good.
+  std::optional<Pair> take_best();
+  // `pair` becomes the new token `result`, one more than the highest so far, wherever it stands, from left to right in
+  // every word.
+  void merge(Pair pair, int32_t result);
+
+ private:
+  // One byte of a word. A token's first and last bytes carry its id, those between kInside.
+  struct Cell {
+    int32_t token;
+    uint32_t word;
+  };
+  struct PairUse {
+    Pair pair;
+    int64_t count;              // of its occurrences, each as often as its word
+    const uint32_t* positions;  // where `left` begins, rising; some occurrences may have gone since
+    uint32_t size;
+  };
+  struct Candidate {
+    int64_t count;
+    Pair pair;
+    // The greatest in the heap is the best.
+    bool operator<(const Candidate& other) const {
+      return count != other.count ? count < other.count : pair > other.pair;
+    }
+  };
+  // Occurrences being gathered: of a pair of bytes, or of the pair being merged beside one neighbour.
+  struct Tally {
+    int64_t count = 0;
+    uint32_t size = 0;
+    uint32_t* positions = nullptr;
+  };
+  struct Found {
+    uint32_t tally, position;
+  };
+
+  void lay_out(const WordCounts& words, const std::array<int32_t, 256>& byte_ids);
+  void index_pairs();
+  void rewrite(const PairUse& use, int32_t result);
+  void note(int32_t token, bool after, int64_t count, uint32_t position);
+  void count_new_pairs(Pair pair, int32_t result);
+
+  void add_pair(Pair pair, Tally& tally);  // gives the tally room for its positions
+  PairUse& find(Pair pair);
+  size_t free_place(Pair pair) const;
+  void grow_table();
+  void push(Candidate candidate);
+  uint32_t* allocate(uint32_t size);
+
+  std::vector<Cell> cells_;  // words, with one kBoundary before, between and behind them
+  std::vector<int64_t> word_counts_;
+  std::vector<uint32_t> lengths_;  // in bytes, by token
+
+  std::vector<PairUse> table_;  // open addressing, a power of two, at most half in use
+  size_t pairs_ = 0;
+  std::vector<Candidate> heap_;                      // one for each pair not taken; counts may have fallen since
+  std::vector<std::unique_ptr<uint32_t[]>> blocks_;  // of positions
+  uint32_t* free_ = nullptr;                         // in the last block
+  uint32_t free_size_ = 0;
+
+  // Of the merge under way.
+  std::vector<Tally> neighbours_;  // 2 * token + (0 before the pair, 1 after it)
+  std::vector<uint32_t> touched_;  // those of neighbours_ in use
+  std::vector<Found> found_;
+  Tally junction_;  // of two occurrences side by side
+  std::vector<uint32_t> junctions_;
+};
+
+}  // namespace gptmoe

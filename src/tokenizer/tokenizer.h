@@ -1,0 +1,83 @@
+#pragma once
+// A byte-level BPE tokenizer: any bytes to token ids and back, without loss.
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "tokenizer/added_tokens.h"
+#include "tokenizer/bpe.h"
+#include "tokenizer/pretokenize.h"
+#include "tokenizer/word_cache.h"
+
+namespace gptmoe {
+
+// What our own tokenizers end documents with.
+inline constexpr std::string_view kEndOfText = "<|endoftext|>";
+// Files do not say which token ends documents: it is the first of these that a tokenizer has.
+inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
+
+// A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
+// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those
+// that are looked for in the text as it is, then, in what remains, those looked for in the normalized text.
+struct AddedToken {
+  int32_t id;
+  bool special;
+  bool normalized = false;  // where Vocabulary::nfc, its bytes are in NFC
+};
+
+constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds what a damaged file can allocate
+
+struct Vocabulary {
+  std::vector<std::string> tokens;  // (V) what each id stands for, as bytes; empty = an unused id
+  std::vector<Merge> merges;        // by rank, not falling; results are no special tokens
+  std::vector<AddedToken> added;
+  SplitPattern pattern = SplitPattern::gpt2;
+  bool nfc = false;                    // text is brought to Unicode's form NFC first; then decode gives that form back
+  bool whole_words = false;            // a word that is a token is that token, whatever merging would make of it
+  std::optional<int32_t> end_of_text;  // ends every document in a shard
+};
+
+// Immutable: threads share it.
+class Tokenizer {
+ public:
+  // All 256 single bytes must be among the tokens.
+  explicit Tokenizer(Vocabulary vocabulary);
+  Tokenizer(Tokenizer&&) = default;
+  Tokenizer(const Tokenizer&) = delete;  // word_ids_ points into vocabulary_
+  Tokenizer& operator=(const Tokenizer&) = delete;
+
+  int64_t vocab_size() const { return std::ssize(vocabulary_.tokens); }  // highest id + 1
+  std::optional<int32_t> end_of_text() const { return vocabulary_.end_of_text; }
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  // Whether `id` stands for something.
+  bool knows(int32_t id) const {
+    return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
+  }
+
+  // ids += the tokens of `text`, normalized and split into words as the vocabulary says. The text of a special token is
+  // ordinary text here. decode(encode(text)) == text for all bytes, where nfc is off.
+  void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+  std::vector<int32_t> encode(std::string_view text) const;
+  // Whether the pieces that DocumentReader cuts a long text into encode to what the whole does.
+  bool encodes_pieces() const { return !in_text_.spans_cuts() && !in_normalized_.spans_cuts(); }
+
+  // The bytes of `ids`, which need not be valid UTF-8 (a character can span tokens). Throws UserError on an unknown id.
+  std::string decode(std::span<const int32_t> ids) const;
+
+ private:
+  void encode_normalized(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+  void encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+  void encode_new_word(std::string_view word, std::vector<int32_t>& ids) const;
+
+  Vocabulary vocabulary_;
+  MergeTable merge_table_;
+  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens, where whole_words
+  AddedTokens in_text_, in_normalized_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,50 @@
+#pragma once
+// A Vocabulary from files that write tokens in GPT-2's byte names.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "tokenizer/json_source.h"
+#include "tokenizer/tokenizer.h"
+
+namespace gptmoe {
+
+// Complaints are UserErrors without a place: the caller puts file and JSON path or line before them. Call in the order
+// of the declarations. The names given to add_token() stay the caller's and must outlive the builder.
+class VocabularyBuilder {
+ public:
+  // `nfc`: Vocabulary::nfc.
+  explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
+
+  void add_added(const std::string& content, const Json& id, bool special, bool normalized);
+  // An added token may stand here once more, by its text.
+  void add_token(std::string_view name, const Json& id);
+  // All tokens are known: puts the added ones in their places, which must be those where Hugging Face's library puts
+  // them. That heeds no written id: a token that is in the vocabulary keeps its id there, the others get the next ones
+  // behind the vocabulary's number of entries, in the order of the list.
+  void place_added();
+  // Every byte has a token.
+  void check_bytes() const;
+  // The next merge by rank.
+  void add_merge(std::string_view left, std::string_view right);
+  Vocabulary take() { return std::move(out_); }
+
+ private:
+  struct Added {
+    std::string content;
+    bool special;
+  };
+
+  void place(int32_t id, std::string bytes);
+  int32_t find(std::string_view name) const;
+  size_t length(int32_t id) const { return out_.tokens[static_cast<size_t>(id)].size(); }
+
+  std::map<int32_t, Added> added_;
+  std::unordered_map<std::string_view, int32_t> ids_;  // by name, without tokens that are only added
+  std::string result_;                                 // of the merge at hand
+  Vocabulary out_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,426 @@
+// Batches from files; tests/corpus/document_parser_test.cpp has what becomes of their lines.
+#include "corpus/documents.h"
+
+#include <algorithm>
+#include <cctype>
+
+#include "base/rng.h"
+#include "corpus/input_helpers.h"
+
+namespace gptmoe {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+// All that an input gives: documents put together from their pieces, messages of what was skipped, the error at the
+// end.
+struct Reading {
+  Texts documents, errors;
+  std::string error;
+  std::vector<InputPosition> ends;           // of batches
+  std::vector<size_t> documents_at, pieces;  // begun up to there; of each document
+  std::vector<std::optional<uint64_t>> hashes;
+};
+
+// `within`: the reader stands inside a document.
+void read_on(DocumentReader& reader, Reading& out, bool within = false) {
+  DocumentParser parser(reader.input());
+  int64_t progress = reader.bytes_read();
+  try {
+    while (const auto batch = reader.next()) {
+      EXPECT_TRUE(batch->bytes.empty() || batch->bytes.capacity() >= batch->bytes.size() + kTextPadding);
+      EXPECT_GE(reader.bytes_read(), progress);
+      progress = reader.bytes_read();
+      parser.parse(
+          *batch,
+          [&](const DocumentPiece& piece) {
+            EXPECT_FALSE(piece.text.empty());
+            EXPECT_EQ(piece.begins, !within);
+            if (piece.begins || out.documents.empty()) {
+              out.documents.emplace_back();
+              out.pieces.push_back(0);
+              out.hashes.push_back(piece.hash);
+            }
+            EXPECT_EQ(piece.hash, out.hashes.back());
+            out.documents.back() += piece.text;
+            ++out.pieces.back();
+            within = !piece.ends;
+          },
+          out.errors);
+      out.errors.insert(out.errors.end(), batch->errors.begin(), batch->errors.end());
+      out.ends.push_back(batch->end);
+      out.documents_at.push_back(out.documents.size());
+    }
+    EXPECT_FALSE(within);
+    EXPECT_FALSE(reader.next()) << "the end stays the end";
+  } catch (const UserError& error) {
+    out.error = error.what();
+    EXPECT_EQ(out.error.find('\n'), std::string::npos) << out.error;
+  }
+}
+
+struct DocumentsTest : InputTest {
+  Reading read(TextInput input, int64_t batch_bytes = 1 << 20) {
+    DocumentReader reader(std::move(input), batch_bytes);
+    if (hashes) reader.hash_long_documents();
+    Reading out;
+    read_on(reader, out);
+    EXPECT_TRUE(!out.error.empty() || reader.bytes_read() == reader.bytes_total());
+    return out;
+  }
+  Reading read(const std::string& path, int64_t batch_bytes = 1 << 20) {
+    return read(TextInput{.paths = {path}}, batch_bytes);
+  }
+
+  std::string at(const std::string& name) const { return (folder / name).string(); }
+  bool hashes = false;
+};
+
+std::string lines_of(const Texts& texts) {
+  std::string lines;
+  for (const std::string& text : texts) lines += "{\"text\": \"" + text + "\"}\n";
+  return lines;
+}
+
+Texts some_texts(int count, size_t longest) {
+  Texts texts;
+  std::mt19937 random(5);
+  for (int i = 0; i < count; ++i) {
+    texts.push_back(random_text(1 + random() % longest, static_cast<unsigned>(i)));
+    std::replace(texts.back().begin(), texts.back().end(), '\n', ' ');
+  }
+  return texts;
+}
+
+TEST_F(DocumentsTest, TextIsOneDocumentByteForByte) {
+  const std::string content = "\xEF\xBB\xBFone\r\ntwo\n\xFF\n";
+  for (const std::string& path : {write("a.txt", content), write("b.txt.gz", gzip_of(content)),
+                                  write("c.txt.zst", zstd_of("\xEF\xBB\xBFone") + zstd_of("\r\ntwo\n\xFF\n"))})
+    EXPECT_EQ(read(path).documents, Texts{content}) << path;
+}
+
+TEST_F(DocumentsTest, JsonLinesAreTheSameInEveryPackingAndBatchSize) {
+  const Texts texts = some_texts(300, 700);
+  const std::string lines = lines_of(texts), unended = lines.substr(0, lines.size() - 1);
+  for (const std::string& path :
+       {write("a.jsonl", lines), write("b.jsonl", unended), write("c.jsonl.gz", gzip_of(lines)),
+        write("d.jsonl.gz", gzip_of(lines.substr(0, 1000)) + gzip_of(lines.substr(1000))),
+        write("e.jsonl.zst", zstd_of(unended))}) {
+    for (const int64_t batch_bytes : {1, 2, 100, 777, 5000, 1 << 20}) {
+      const Reading all = read(path, batch_bytes);
+      EXPECT_EQ(all.documents, texts) << path << " " << batch_bytes << " " << all.error;
+      EXPECT_EQ(all.ends.size() > 1, batch_bytes <= 5000);
+      EXPECT_EQ(all.ends.back().file, 1);
+    }
+  }
+}
+
+TEST_F(DocumentsTest, InputsInOrderAndEmptyOnesLeaveNothing) {
+  write("f/b.txt", "2");
+  write("f/a/z.txt", "1");
+  write("f/c.jsonl", "\xEF\xBB\xBF{\"text\": \"3\"}\r\n\r\n{\"text\": \"\"}");
+  write("f/notes.md", "no");
+  write("f/d.txt", "");
+  write("f/e.jsonl", "");
+  write("f/g.jsonl", "\n \n");
+  write("f/h.txt.gz", gzip_of(""));
+  const TextInput input{.paths = {at("f"), write("x.txt", "4")}};
+  EXPECT_EQ(read(input).documents, (Texts{"1", "2", "3", "4"}));
+  const DocumentReader reader(input);
+  EXPECT_EQ(reader.files().size(), 8u);
+  EXPECT_EQ(reader.files_ignored(), 1);
+  EXPECT_EQ(reader.bytes_total(), 1 + 1 + 32 + 3 + std::ssize(gzip_of("")) + 1);
+  EXPECT_EQ(read(at("f/d.txt")).documents, Texts{});
+}
+
+TEST_F(DocumentsTest, LongTextsComeInPieces) {
+  std::string text = random_text(300'000);
+  text += "caf\xC3\xA9 x\xFF y";
+  for (const std::string& path :
+       {write("a.txt", text), write("b.txt.gz", gzip_of(text)), write("c.txt.zst", zstd_of(text))}) {
+    hashes = true;
+    for (const int64_t batch_bytes : {1, 100, 4096, 65536}) {
+      const Reading pieces = read(path, batch_bytes);
+      EXPECT_TRUE(pieces.documents == Texts{text}) << path << " " << batch_bytes;
+      EXPECT_GE(std::ssize(pieces.ends), std::max<int64_t>(2, std::ssize(text) / (batch_bytes + 1000)));
+      EXPECT_EQ(pieces.hashes, std::vector<std::optional<uint64_t>>{hash_bytes(text)});
+      for (size_t i = 0; i + 1 < pieces.ends.size(); ++i) {
+        const auto cut = static_cast<size_t>(pieces.ends[i].byte);
+        EXPECT_TRUE(text[cut] == ' ' || text[cut] == '\n');
+        EXPECT_TRUE(std::isalnum(static_cast<unsigned char>(text[cut - 1])) || text[cut - 1] == '\xA9') << cut;
+      }
+    }
+    EXPECT_EQ(read(path).hashes, std::vector<std::optional<uint64_t>>{std::nullopt}) << "one piece";
+    hashes = false;
+    EXPECT_EQ(read(path, 4096).hashes, std::vector<std::optional<uint64_t>>{std::nullopt}) << "not asked for";
+  }
+}
+
+TEST_F(DocumentsTest, PiecesEndAfterLettersOfAnyScript) {
+  std::string text;
+  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x81\n";  // two ideographs, a mark
+  text += "\xE6\x96\x87\n\xE3\x80\x81\xE6\x96\x87";
+  const int64_t cut = std::ssize(text);
+  for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x81\n";
+  write("a.txt", text);
+  const Reading pieces = read(at("a.txt"), 10);
+  EXPECT_TRUE(pieces.documents == Texts{text});
+  ASSERT_EQ(pieces.ends.size(), 2u) << "at the last space that follows a letter";
+  EXPECT_EQ(pieces.ends[0].byte, cut);
+}
+
+TEST_F(DocumentsTest, ChineseLinesEndPiecesAtTheirMarks) {
+  std::string text;
+  for (int i = 0; i < 3000; ++i) text += i % 7 ? "\u6587\u5B57\u3002\n" : "\u6587\u5B57\uFF0C\uFF0C\u3002\n";
+  write("a.txt", text);
+  for (const int64_t batch_bytes : {1, 4096, 4097, 4098, 9999}) {
+    const Reading pieces = read(TextInput{.paths = {at("a.txt")}, .max_line_bytes = 20}, batch_bytes);
+    EXPECT_EQ(pieces.error, "");
+    EXPECT_TRUE(pieces.documents == Texts{text});
+    EXPECT_GT(pieces.ends.size(), 2u);
+    for (size_t i = 0; i + 1 < pieces.ends.size(); ++i) {
+      const std::string_view rest = std::string_view(text).substr(static_cast<size_t>(pieces.ends[i].byte));
+      EXPECT_TRUE(rest.starts_with("\u3002") || rest.starts_with("\uFF0C"));
+    }
+  }
+}
+
+// U+0958 is a letter that NFC makes a letter and a mark, and a mark shares its word with a newline or a full stop.
+TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcTakesApart) {
+  std::string text = "one two";
+  const int64_t cut = 3;
+  while (text.size() < 5000) text += "\u0958\n\u0958\u3002";
+  write("a.txt", text);
+  const Reading pieces = read(at("a.txt"), 10);
+  EXPECT_TRUE(pieces.documents == Texts{text});
+  ASSERT_EQ(pieces.ends.size(), 2u);
+  EXPECT_EQ(pieces.ends[0].byte, cut);
+}
+
+TEST_F(DocumentsTest, SeekingGivesTheRest) {
+  const Texts texts = some_texts(40, 300);
+  const std::string lines = lines_of(texts), text = random_text(3000), half = lines.substr(0, lines.size() / 2);
+  write("a.jsonl", lines);
+  write("b.txt", text);
+  write("c.jsonl.gz", gzip_of(half) + gzip_of(lines.substr(half.size())));
+  write("d.txt", "");
+  write("e.txt.zst", zstd_of(text));
+  write("f.jsonl.zst", zstd_of(lines));
+  write("g.txt.gz", gzip_of(text));
+  write("h.jsonl", lines.substr(0, lines.size() - 1));
+  hashes = true;
+  for (const int64_t batch_bytes : {1, 500, 2000, 100'000}) {
+    DocumentReader reader({.paths = {folder.path().string()}}, batch_bytes);
+    reader.hash_long_documents();
+    Reading all;
+    read_on(reader, all);
+    ASSERT_EQ(all.error, "");
+    ASSERT_EQ(all.documents.size(), 4 * texts.size() + 3);
+    for (size_t i = 0; i < all.ends.size(); i += batch_bytes == 1 ? 17 : 1) {
+      reader.seek(all.ends[i]);
+      Reading rest;
+      const bool within = i + 1 < all.ends.size() && all.documents_at[i] == all.documents_at[i + 1];
+      read_on(reader, rest, within);
+      EXPECT_EQ(rest.error, "");
+      EXPECT_EQ(reader.bytes_read(), reader.bytes_total());
+      ASSERT_EQ(rest.documents.size(), all.documents.size() - all.documents_at[i] + within) << batch_bytes << " " << i;
+      for (size_t d = 0; d < rest.documents.size(); ++d) {
+        const std::string& whole = all.documents[all.documents.size() - rest.documents.size() + d];
+        EXPECT_TRUE(d == 0 && within ? whole.ends_with(rest.documents[d]) : whole == rest.documents[d]);
+        EXPECT_EQ(rest.hashes[d], all.hashes[all.documents.size() - rest.documents.size() + d]);
+      }
+      EXPECT_TRUE(!within || std::ssize(rest.documents[0]) == 3000 - all.ends[i].byte);
+    }
+  }
+}
+
+TEST_F(DocumentsTest, SeekingCountsLines) {
+  const std::string path = write("a.jsonl", lines_of({"one", "two"}) + "\n" + lines_of({"three"}) + "broken\n");
+  DocumentReader reader({.paths = {path}}, 1);
+  const auto first = reader.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->bytes, lines_of({"one"}));
+  EXPECT_EQ(first->end.line, 1);
+  reader.seek({0, std::ssize(lines_of({"one", "two"})) + 1, 3});
+  Reading rest;
+  read_on(reader, rest);
+  EXPECT_EQ(rest.documents, Texts{"three"});
+  EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; a .jsonl file holds one JSON object a line");
+}
+
+TEST_F(DocumentsTest, SeekingWhereNothingIs) {
+  for (const std::string& path : {write("a.txt", "text"), write("b.txt.gz", gzip_of("text"))}) {
+    DocumentReader reader({.paths = {path}});
+    reader.seek({0, 5, 0});
+    EXPECT_EQ(error_of([&] { reader.next(); }),
+              path + ": ends before byte 5, where reading stopped; the file has changed");
+    reader.seek({1, 0, 0});
+    EXPECT_FALSE(reader.next());
+  }
+  DocumentReader standard_input({.paths = {"-"}});
+  EXPECT_EQ(error_of([&] { standard_input.seek({}); }),
+            "standard input cannot be read from its middle; write it to a file");
+}
+
+TEST_F(DocumentsTest, StandardInput) {
+  const Texts texts = some_texts(50, 100);
+  const auto from = [&](const std::string& content, int64_t batch_bytes = 1 << 20) {
+    const StandardInputFrom file(write("stdin", content));
+    DocumentReader reader({.paths = {"-"}}, batch_bytes);
+    if (hashes) reader.hash_long_documents();
+    Reading out;
+    read_on(reader, out);
+    EXPECT_TRUE(!out.error.empty() || reader.bytes_read() == std::ssize(content));
+    return out;
+  };
+  for (const int64_t batch_bytes : {100, 1 << 20}) {
+    EXPECT_EQ(from(lines_of(texts), batch_bytes).documents, texts);
+    EXPECT_EQ(from(gzip_of(lines_of(texts)), batch_bytes).documents, texts);
+    EXPECT_EQ(from("\xEF\xBB\xBF \r\n" + lines_of({"x"}), batch_bytes).documents, Texts{"x"});
+    EXPECT_EQ(from("plain {text} in\npieces", batch_bytes).documents, Texts{"plain {text} in\npieces"});
+    EXPECT_EQ(from(zstd_of("[plain]"), batch_bytes).documents, Texts{"[plain]"});
+    EXPECT_EQ(from(" \n", batch_bytes).documents, Texts{" \n"});
+    EXPECT_EQ(from("", batch_bytes).documents, Texts{});
+  }
+  EXPECT_EQ(from("\n{text}\n").error,
+            "standard input: line 2, byte 3: not valid JSON; a .jsonl file holds one JSON object a line");
+  hashes = true;
+  EXPECT_EQ(from(lines_of(texts), 100).documents, texts);
+  EXPECT_EQ(from("some words", 100).documents, Texts{"some words"});
+  EXPECT_EQ(from("some words", 8).error,
+            "standard input: a document of more than 8 bytes; write it to a file, which can be read twice");
+}
+
+TEST_F(DocumentsTest, LinesTooLong) {
+  const Texts texts{"one", std::string(100, 'x'), "two", std::string(101, 'x'), "three", std::string(5000, 'x')};
+  const std::string lines = lines_of(texts), complaint =
+                                                 ": longer than 112 bytes; raise --max-line-mib, or split the "
+                                                 "document";  // 112: the line of 100 letters
+  for (const std::string& path : {write("a.jsonl", lines), write("b.jsonl", lines.substr(0, lines.size() - 1)),
+                                  write("c.jsonl.zst", zstd_of(lines))}) {
+    for (const int64_t batch_bytes : {1, 30, 112, 113, 300, 1 << 20}) {
+      TextInput input{.paths = {path, write("z.txt", "end")}, .max_line_bytes = 112};
+      const Reading stopped = read(input, batch_bytes);
+      EXPECT_EQ(stopped.documents, (Texts{"one", texts[1], "two"})) << path << " " << batch_bytes;
+      EXPECT_EQ(stopped.error, path + ": line 4" + complaint);
+      input.skip_errors = true;
+      const Reading all = read(input, batch_bytes);
+      EXPECT_EQ(all.documents, (Texts{"one", texts[1], "two", "three", "end"})) << path << " " << batch_bytes;
+      EXPECT_EQ(all.errors, (Texts{path + ": line 4" + complaint, path + ": line 6" + complaint}));
+      for (size_t i = 0; i < all.ends.size(); ++i) {
+        DocumentReader reader(input, batch_bytes);
+        reader.seek(all.ends[i]);
+        Reading rest;
+        read_on(reader, rest);
+        EXPECT_EQ(rest.documents,
+                  Texts(all.documents.begin() + static_cast<int64_t>(all.documents_at[i]), all.documents.end()));
+      }
+    }
+  }
+}
+
+TEST_F(DocumentsTest, TextThatCannotBeCut) {
+  const std::string path = write("a.txt", "some words " + std::string(200, 'x') + " more"), end = write("z.txt", "end");
+  const std::string complaint =
+      path +
+      ": byte 10: no letter before a space, a newline, \u3002 or \uFF0C within 100 bytes, so the text cannot be "
+      "read in pieces; raise --max-line-mib";
+  TextInput input{.paths = {path, end}, .max_line_bytes = 100};
+  for (const int64_t batch_bytes : {1, 20, 90}) {
+    input.skip_errors = false;
+    EXPECT_EQ(read(input, batch_bytes).error, complaint);
+    input.skip_errors = true;
+    const Reading all = read(input, batch_bytes);
+    EXPECT_EQ(all.documents, (Texts{"some words " + std::string(99, 'x'), "end"})) << batch_bytes;
+    EXPECT_EQ(all.errors, Texts{complaint});
+  }
+  input.max_line_bytes = 201;  // " xxx...x", which ends with a space to follow
+  EXPECT_EQ(read(input, 20).errors, Texts{});
+}
+
+TEST_F(DocumentsTest, FilesThatCannotBeRead) {
+  const std::string gone = write("a.txt", "x"), end = write("z.txt", "end");
+  const std::string complaint = gone + ": cannot open: No such file or directory; make it readable or correct --input";
+  for (const bool skip : {false, true}) {
+    write("a.txt", "x");
+    DocumentReader reader({.paths = {gone, end}, .skip_errors = skip});
+    std::filesystem::remove(gone);
+    Reading out;
+    read_on(reader, out);
+    EXPECT_EQ(out.error, skip ? "" : complaint);
+    EXPECT_EQ(out.errors, skip ? Texts{complaint} : Texts{});
+    EXPECT_EQ(out.documents, skip ? Texts{"end"} : Texts{});
+  }
+}
+
+TEST_F(DocumentsTest, DamagedFilesGiveTheLinesBeforeTheDamage) {
+  const Texts texts = some_texts(400, 2000);
+  const std::string lines = lines_of(texts), text = random_text(400'000), end = write("z.txt", "end");
+  const auto cut = [](const std::string& content) { return content.substr(0, content.size() / 2); };
+  for (const std::string& path : {write("a.jsonl.gz", cut(gzip_of(lines))), write("b.jsonl.zst", cut(zstd_of(lines))),
+                                  write("c.txt.gz", cut(gzip_of(text))), write("d.txt.zst", cut(zstd_of(text)))}) {
+    const bool json_lines = path.find(".jsonl") != std::string::npos;
+    for (const int64_t batch_bytes : {5000, 1 << 20}) {
+      hashes = true;
+      TextInput input{.paths = {path, end}};
+      const Reading stopped = read(input, batch_bytes);
+      EXPECT_NE(stopped.error.find(": the file ends in the middle of its "), std::string::npos) << stopped.error;
+      input.skip_errors = true;
+      const Reading all = read(input, batch_bytes);
+      EXPECT_EQ(all.errors, Texts{stopped.error});
+      ASSERT_GE(all.documents.size(), 2u);
+      EXPECT_EQ(all.documents.back(), "end");
+      if (json_lines) {
+        EXPECT_GT(all.documents.size(), 100u);
+        EXPECT_TRUE(std::equal(all.documents.begin(), all.documents.end() - 1, texts.begin()));
+        EXPECT_EQ(stopped.documents, Texts(all.documents.begin(), all.documents.end() - 1));
+      } else {
+        EXPECT_GT(all.documents[0].size(), 100'000u);
+        EXPECT_TRUE(text.starts_with(all.documents[0]));
+        EXPECT_TRUE(!all.hashes[0] || *all.hashes[0] == hash_bytes(all.documents[0]));
+      }
+    }
+  }
+}
+
+TEST_F(DocumentsTest, DamageBehindALineTooLong) {
+  const std::string lines = lines_of({"one", std::string(500, 'x')});
+  std::string content = gzip_of(lines);
+  content[content.size() - 8] ^= 1;  // the sum
+  const std::string path = write("a.jsonl.gz", content);
+  for (const int64_t batch_bytes : {1, 1 << 20}) {
+    const Reading all = read(TextInput{.paths = {path}, .max_line_bytes = 100, .skip_errors = true}, batch_bytes);
+    EXPECT_EQ(all.documents, Texts{"one"});
+    EXPECT_EQ(all.errors, (Texts{path + ": line 2: longer than 100 bytes; raise --max-line-mib, or split the document",
+                                 text(path, ": byte ", content.size() - 4,
+                                      ": damaged gzip data (incorrect data check); get the file again")}));
+  }
+}
+
+// Whatever becomes of a file, it gives documents or an error, and the same whatever the batches.
+TEST_F(DocumentsTest, FilesDamagedAnyhow) {
+  const std::string lines = lines_of(some_texts(20, 100));
+  std::mt19937 random(11);
+  for (const auto& [name, content] : {std::pair<std::string, std::string>{"a.jsonl", lines},
+                                      {"a.jsonl.gz", gzip_of(lines)},
+                                      {"a.jsonl.zst", zstd_of(lines)},
+                                      {"a.txt.gz", gzip_of(lines)},
+                                      {"a.txt.zst", zstd_of(lines)}}) {
+    for (int trial = 0; trial < 100; ++trial) {
+      std::string damaged = content;
+      for (unsigned flips = random() % 3; flips > 0; --flips) damaged[random() % content.size()] ^= 1 << random() % 8;
+      if (random() % 3 == 0) damaged.resize(random() % content.size());
+      TextInput input{.paths = {write(name, damaged)}, .max_line_bytes = 200, .skip_errors = true};
+      const Reading small = read(input, 1), large = read(input, 150);
+      EXPECT_EQ(small.error, "");
+      EXPECT_EQ(small.documents, large.documents) << name << " " << trial;
+      EXPECT_EQ(small.errors, large.errors);
+      input.skip_errors = false;
+      const Reading strict = read(input, 50);
+      EXPECT_EQ(strict.error, small.errors.empty() ? "" : small.errors[0]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,218 @@
+#include "corpus/manifest.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error_line.h"
+#include "tokenizer/bpe_trainer.h"
+
+namespace gptmoe {
+namespace {
+
+Manifest example() {
+  Manifest manifest;
+  manifest.identity = {"0123456789abcdef",
+                       300,
+                       "<|endoftext|>",
+                       0.05,
+                       10,
+                       "text",
+                       {{"a.jsonl", 100, 1'700'000'000'000'000'001}, {"b.txt", 7, -1}}};
+  manifest.train = {{3, 90, 25}, {{10, 10}, 5}};
+  manifest.val = {{1, 17, 4}, {{}, 4}};
+  manifest.skipped.add({"a.jsonl: line 3: not JSON"});
+  manifest.resume = {{1, 20, 3}, 0.125};
+  return manifest;
+}
+
+struct ManifestTest : testing::Test {
+  nlohmann::ordered_json written() { return nlohmann::ordered_json::parse(read_text_file(folder / "manifest.json")); }
+  std::string refusal(const nlohmann::ordered_json& manifest) {
+    write_text_file(folder / "manifest.json", manifest.dump());
+    return error_of([&] { read_manifest(folder.path()); });
+  }
+  std::string difference(const EncodeIdentity& asked) {
+    return error_of([&] { check_same_job(folder.path(), example().identity, asked); });
+  }
+  TemporaryFolder folder;
+};
+
+TEST_F(ManifestTest, ReadsWhatItWrote) {
+  const Manifest manifest = example();
+  write_manifest(folder.path(), manifest);
+  const Manifest read = read_manifest(folder.path());
+  check_same_job(folder.path(), read.identity, manifest.identity);
+  EXPECT_EQ(read.train.counts, manifest.train.counts);
+  EXPECT_EQ(read.train.shards, manifest.train.shards);
+  EXPECT_EQ(read.val.counts, manifest.val.counts);
+  EXPECT_EQ(read.val.shards, manifest.val.shards);
+  EXPECT_EQ(read.skipped.count, 1);
+  EXPECT_EQ(read.skipped.first, manifest.skipped.first);
+  ASSERT_TRUE(read.resume);
+  EXPECT_EQ(read.resume->input.file, 1);
+  EXPECT_EQ(read.resume->input.byte, 20);
+  EXPECT_EQ(read.resume->input.line, 3);
+  EXPECT_EQ(read.resume->lowest_position, 0.125);
+  write_manifest(folder.path(), read);
+  const std::string again = read_text_file(folder / "manifest.json");
+  write_manifest(folder.path(), manifest);
+  EXPECT_EQ(read_text_file(folder / "manifest.json"), again);
+}
+
+TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
+  Manifest manifest = example();
+  manifest.resume.reset();
+  manifest.train.shards = {{10, 10, 5}, 0};
+  manifest.val.shards = {{4}, 0};
+  write_manifest(folder.path(), manifest);
+  EXPECT_EQ(read_text_file(folder / "manifest.json"), R"({
+  "format": "gptmoe-tokenize encode",
+  "version": 1,
+  "tokenizer": {
+    "fingerprint": "0123456789abcdef",
+    "vocab_size": 300,
+    "end_of_text": "<|endoftext|>"
+  },
+  "options": {
+    "val_fraction": 0.05,
+    "shard_tokens": 10,
+    "field": "text"
+  },
+  "inputs": [
+    {
+      "path": "a.jsonl",
+      "bytes": 100,
+      "mtime_ns": 1700000000000000001
+    },
+    {
+      "path": "b.txt",
+      "bytes": 7,
+      "mtime_ns": -1
+    }
+  ],
+  "bytes_per_token": 3.6897,
+  "train": {
+    "documents": 3,
+    "bytes": 90,
+    "tokens": 25,
+    "shards": [
+      {
+        "file": "train_000000.bin",
+        "tokens": 10
+      },
+      {
+        "file": "train_000001.bin",
+        "tokens": 10
+      },
+      {
+        "file": "train_000002.bin",
+        "tokens": 5
+      }
+    ]
+  },
+  "val": {
+    "documents": 1,
+    "bytes": 17,
+    "tokens": 4,
+    "shards": [
+      {
+        "file": "val_000000.bin",
+        "tokens": 4
+      }
+    ]
+  },
+  "skipped_errors": {
+    "count": 1,
+    "first": [
+      "a.jsonl: line 3: not JSON"
+    ]
+  }
+}
+)");
+  EXPECT_FALSE(read_manifest(folder.path()).resume);
+}
+
+TEST_F(ManifestTest, KeepsTheFirstErrorsOnly) {
+  SkippedErrors skipped;
+  for (int i = 0; i < 15; ++i) skipped.add({"one", "two"});
+  EXPECT_EQ(skipped.count, 30);
+  EXPECT_EQ(std::ssize(skipped.first), 20);
+}
+
+TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
+  write_manifest(folder.path(), example());
+  const auto good = written();
+  const auto with = [&](const char* pointer, const nlohmann::ordered_json& value) {
+    auto changed = good;
+    changed[nlohmann::ordered_json::json_pointer(pointer)] = value;
+    return changed;
+  };
+  EXPECT_EQ(refusal(good), "no error");
+  for (const auto& bad : {with("/format", "other"), with("/version", 2), with("/train/tokens", -1),
+                          with("/train/tokens", 26), with("/train/tokens", 2.5), with("/options/val_fraction", 7),
+                          with("/options/shard_tokens", 0), with("/resume/byte", -3), with("/resume/byte", "x"),
+                          with("/val/unfinished_shard_tokens", 10), with("/inputs", 3), nlohmann::ordered_json(3)}) {
+    const std::string line = refusal(bad);
+    expect_contains(line, (folder / "manifest.json").string() + ": not a manifest of this gptmoe-tokenize (");
+    expect_contains(line, "choose another --output, or remove " + folder.path().string());
+    EXPECT_EQ(line.find("exception"), std::string::npos) << line;
+  }
+  write_text_file(folder / "manifest.json", "{\"format\": ");
+  expect_contains(error_of([&] { read_manifest(folder.path()); }),
+                  "not a manifest of this gptmoe-tokenize (byte 12: not valid JSON); choose");
+}
+
+TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
+  const auto expect = [&](auto change, const std::string& what) {
+    EncodeIdentity asked = example().identity;
+    change(asked);
+    EXPECT_EQ(difference(asked), (folder / "manifest.json").string() + ": the shards here were begun with " + what +
+                                     "; repeat that command, choose another --output, or remove the folder");
+  };
+  expect([](auto& job) { job.tokenizer = "fedcba9876543210"; },
+         "the tokenizer of fingerprint 0123456789abcdef (300 entries), and now it is fedcba9876543210 (300 entries)");
+  expect([](auto& job) { job.end_of_text = "</s>"; }, "--end-of-text <|endoftext|>, and now it is </s>");
+  expect([](auto& job) { job.val_fraction = 0.1; }, "--val-fraction 0.05, and now it is 0.1");
+  expect([](auto& job) { job.shard_tokens = 11; }, "--shard-tokens 10, and now it is 11");
+  expect([](auto& job) { job.field = "body"; }, "--field text, and now it is body");
+  expect([](auto& job) { job.inputs[1].bytes = 8; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 8 bytes");
+  expect([](auto& job) { job.inputs[0].path = "c.jsonl"; },
+         "input file 1 a.jsonl of 100 bytes, and now it is c.jsonl of 100 bytes");
+  expect([](auto& job) { job.inputs[1].bytes = 1; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 1 byte");
+  expect([](auto& job) { job.inputs[1].mtime_ns = 2; },
+         "input file 2 b.txt of 7 bytes, last changed 1969-12-31 23:59:59.999999999 UTC, and now it is 1970-01-01 "
+         "00:00:00.000000002 UTC");
+  expect([](auto& job) { job.inputs.pop_back(); }, "the number of input files 2, and now it is 1");
+}
+
+TEST_F(ManifestTest, PathsNeedNotBeUtf8) {
+  Manifest manifest = example();
+  manifest.identity.inputs[0].path = "caf\xE9.jsonl";
+  write_manifest(folder.path(), manifest);
+  check_same_job(folder.path(), read_manifest(folder.path()).identity, manifest.identity);
+}
+
+TEST(TokenizerFingerprint, DependsOnAllThatDecidesAboutIds) {
+  BpeTrainer trainer;
+  trainer.add("the river ran on and on, the river ran");
+  const Vocabulary vocabulary = trainer.train(280).vocabulary();
+  const auto print = [&](auto change) {
+    Vocabulary changed = vocabulary;
+    change(changed);
+    return tokenizer_fingerprint(Tokenizer(std::move(changed)));
+  };
+  const std::string same = print([](Vocabulary&) {});
+  EXPECT_EQ(same.size(), 16u);
+  EXPECT_EQ(same, tokenizer_fingerprint(trainer.train(280)));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.tokens.back() += "!"; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.tokens.emplace_back("more"); }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.merges.pop_back(); }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.merges.back().rank += 1; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.added[0].special = false; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.pattern = SplitPattern::qwen2; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.nfc = true; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.whole_words = true; }));
+  EXPECT_NE(same, print([](Vocabulary& v) { v.end_of_text.reset(); }));
+}
+
+}  // namespace
+}  // namespace gptmoe

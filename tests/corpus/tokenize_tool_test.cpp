@@ -1,0 +1,367 @@
+// gptmoe-tokenize as a person runs it: exit codes, summary lines, one-line errors.
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#ifdef __SANITIZE_ADDRESS__  // GCC 12 then sees uninitialised members inside this header
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <regex>
+
+#include "base/error_line.h"
+#include "cli/process.h"
+#include "data/write_shard.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Result {
+  int code;
+  std::string out, err;
+};
+
+struct TokenizeToolTest : ::testing::Test {
+  static std::string program() { return std::string(GPTMOE_BINARY_DIR) + "/gptmoe-tokenize"; }
+
+  // Runs in the temporary folder; `before` is shell put ahead of the program ("printf x | ").
+  Result run(const std::string& arguments, const std::string& before = "") {
+    EXPECT_TRUE(fs::exists(program())) << "build gptmoe-tokenize first";
+    const std::string command = "cd '" + folder.path().string() + "' && " + before + "'" + program() + "' " +
+                                arguments + " > out.log 2> err.log";
+    const int status = std::system(command.c_str());
+    return {WEXITSTATUS(status), read_text_file(folder / "out.log"), read_text_file(folder / "err.log")};
+  }
+  // `summary` stands for the whole line; "RATE" in it for any speed.
+  void expect_success(const Result& result, const std::string& summary) {
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.err, "");
+    EXPECT_EQ(std::regex_replace(result.out, std::regex("[0-9.]+ MB/s"), "RATE"), summary);
+  }
+  void expect_user_error(const Result& result, const std::string& line) {
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
+  }
+  // t.json of 257 tokens and a.jsonl of 2 documents.
+  void prepare() {
+    write_text_file(folder / "a.jsonl", "{\"text\": \"abab abab\"}\n{\"text\": \"abba\"}\n");
+    EXPECT_EQ(run("train --input a.jsonl --vocab-size 257 --output t.json").code, 0);
+  }
+  TemporaryFolder folder;
+};
+
+TEST_F(TokenizeToolTest, TrainEncodeDecodeInspect) {
+  write_text_file(folder / "a.jsonl", "{\"text\": \"abab abab\"}\n{\"text\": \"abba\"}\n");
+  expect_success(
+      run("train --input a.jsonl --vocab-size 260 --output t.json"),
+      "t.json: 259 tokens (of 260 asked: no pair is left that occurs twice) from 2 documents (13 B, 3 distinct "
+      "words)\n");
+  expect_success(run("encode --tokenizer t.json --input a.jsonl --output d"),
+                 "d: 2 documents in 1 train shard of 8 tokens, 13 B of text, 1.62 bytes a token, RATE\n");
+  expect_success(run("inspect d/train_000000.bin"),
+                 "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258\n");
+  expect_success(
+      run("inspect d/train_000000.bin --tokenizer t.json"),
+      "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, 2 ends of text, 13 B of text, begins "
+      "\"abab abab<|endoftext|>abba<|endoftext|>\"\n");
+  const Result decoded = run("decode --tokenizer t.json d/train_000000.bin");
+  EXPECT_EQ(decoded.code, 0);
+  EXPECT_EQ(decoded.out, "abab abab<|endoftext|>abba<|endoftext|>");
+  EXPECT_EQ(decoded.err, "d/train_000000.bin: 8 tokens, 39 B of text\n");
+}
+
+TEST_F(TokenizeToolTest, EncodeSaysWhatIsInEachSplit) {
+  prepare();
+  std::string lines;
+  for (int i = 0; i < 100; ++i) lines += "{\"text\": \"" + std::to_string(i + 100) + "\"}\n";
+  write_text_file(folder / "b.jsonl", lines);
+  const std::string command =
+      "encode --tokenizer t.json --input b.jsonl --output d --val-fraction 0.1 "
+      "--shard-tokens 100 --threads 2";
+  const Result result = run(command);
+  std::smatch match;
+  ASSERT_TRUE(std::regex_match(result.out, match,
+                               std::regex("d: ([0-9]+) documents in 4 train shards of ([0-9]+) tokens and "
+                                          "([0-9]+) documents in 1 val shard of ([0-9]+) tokens, 300 B of text, "
+                                          "0.75 bytes a token, [0-9.]+ MB/s\n")))
+      << result.out << result.err;
+  EXPECT_EQ(std::stoi(match[1]) + std::stoi(match[3]), 100);
+  EXPECT_EQ(std::stoi(match[2]), 4 * std::stoi(match[1]));
+  EXPECT_EQ(std::stoi(match[4]), 4 * std::stoi(match[3]));
+  const Result again = run(command);
+  EXPECT_EQ(again.code, 0);
+  EXPECT_EQ(again.out,
+            "d: complete already: " + std::regex_replace(result.out.substr(3), std::regex(", [0-9.]+ MB/s"), ""));
+  expect_user_error(run(command + " --field body"),
+                    "d/manifest.json: the shards here were begun with --field text, and now it is body; repeat that "
+                    "command, choose another --output, or remove the folder");
+}
+
+TEST_F(TokenizeToolTest, CountSaysWhatEncodeWould) {
+  prepare();
+  expect_success(run("count --tokenizer t.json --input a.jsonl"),
+                 "2 documents, 13 bytes of text, 15 tokens, 0.87 bytes a token, RATE\n");
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").out.substr(0, 52),
+            "d: 2 documents in 1 train shard of 15 tokens, 13 B o");
+  EXPECT_FALSE(fs::exists(folder / "manifest.json"));
+  write_text_file(folder / "empty.jsonl", "\n");
+  expect_user_error(run("count --tokenizer t.json --input empty.jsonl"),
+                    "no document with text in it among 1 input file; check --input and --field");
+}
+
+TEST_F(TokenizeToolTest, DamagedLinesStopOrAreSkipped) {
+  prepare();
+  write_text_file(folder / "b.jsonl", "{\"text\": \"a\"}\nbroken\n{\"text\": \"b\"}\n");
+  const Result stopped = run("encode --tokenizer t.json --input b.jsonl --output d");
+  EXPECT_EQ(stopped.code, 2);
+  expect_contains(stopped.err, "b.jsonl: line 2");
+  EXPECT_FALSE(fs::exists(folder / "d"));
+  const std::string skipped = run("encode --tokenizer t.json --input b.jsonl --output d --on-error skip").out;
+  expect_contains(skipped, "d: 2 documents in 1 train shard of 4 tokens");
+  expect_contains(skipped, "; 1 error skipped, the first: b.jsonl: line 2");
+  expect_contains(run("train --input b.jsonl --vocab-size 257 --output u.json --on-error skip").out, "1 error skipped");
+  expect_contains(run("count --tokenizer t.json --input b.jsonl --on-error skip").out, "1 error skipped");
+}
+
+TEST_F(TokenizeToolTest, DecodeFollowsDocumentsAcrossShards) {
+  prepare();
+  std::string expected;
+  for (const char* document : {"one \"two\"\n", "caf\\u00e9", "\xF0\x9F\x98\x80", "last"})
+    expected += nlohmann::json{{"text", document}}.dump() + "\n";
+  write_text_file(folder / "b.jsonl", expected);
+  EXPECT_EQ(run("encode --tokenizer t.json --input b.jsonl --output d --shard-tokens 3").code, 0);
+  const Result decoded = run("decode --jsonl --tokenizer t.json d/train_*.bin");
+  EXPECT_EQ(decoded.code, 0) << decoded.err;
+  EXPECT_EQ(std::regex_replace(decoded.out, std::regex("\": \""), "\":\""), expected);
+  expect_contains(decoded.err, " shards: 4 documents, ");
+  EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out.substr(0, 23), "one \"two\"\n<|endoftext|>");
+
+  // As llm.c writes them: the end of text comes first, and none at the end.
+  write_shard(folder / "s.bin", 257, {256, 64, 65, 256, 66});
+  EXPECT_EQ(run("decode --jsonl --tokenizer t.json s.bin").out, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n");
+}
+
+TEST_F(TokenizeToolTest, JsonLinesHoldValidTextOnly) {
+  prepare();
+  write_text_file(folder / "raw.txt", "ab\xFFz");
+  EXPECT_EQ(run("encode --tokenizer t.json --input raw.txt --output d --shard-tokens 2").code, 0);
+  const Result result = run("decode --jsonl --tokenizer t.json d/train_000000.bin d/train_000001.bin");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_EQ(result.err,
+            "gptmoe-tokenize: d/train_000001.bin: token 0: its text is not valid UTF-8, which JSON cannot hold; decode "
+            "without --jsonl\n");
+  EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out, "ab\xFFz<|endoftext|>");
+  expect_contains(run("inspect --tokenizer t.json d/train_000001.bin").out, "begins \"\xEF\xBF\xBDz\"");
+}
+
+TEST_F(TokenizeToolTest, StandardInputIsOneDocument) {
+  EXPECT_EQ(run("train --input - --vocab-size 258 --output t.json", "printf 'one one' | ").code, 0);
+  EXPECT_EQ(run("encode --tokenizer t.json --input - --output d", "printf 'one\\ntwo' | ").code, 0);
+  EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "one\ntwo<|endoftext|>");
+  expect_user_error(run("encode --tokenizer t.json --input - --output d", "printf 'one\\ntwo' | "),
+                    "d: holds an encoding of standard input, and what comes from there now cannot be compared with it; "
+                    "choose another --output or remove the folder");
+}
+
+TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
+  expect_user_error(run("train --input none.txt --vocab-size 300 --output t.json"),
+                    "none.txt: no such file or folder; correct --input");
+  write_text_file(folder / "a.txt", "text");
+  expect_user_error(run("train --input a.txt --vocab-size 3 --output t.json"),
+                    "a vocabulary of 3 entries cannot be trained; give at least 257 (256 bytes, 1 special) and at most "
+                    "4194304");
+  expect_user_error(run("train --input a.txt --output t.json"), "--vocab-size is required; see gptmoe-tokenize --help");
+  const std::string train = "train --input a.txt --vocab-size 258 ";
+  expect_user_error(run(train + "--output t.json --pattern gpt3"),
+                    "--pattern gpt3: give gpt2, llama3, cl100k or qwen2");
+  expect_user_error(
+      run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
+      "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
+  expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
+  expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
+  expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
+  expect_user_error(run(train + "--output a.txt/t.json"),
+                    "a.txt: cannot be made a folder: Not a directory; correct --output");
+  expect_user_error(run(train + "--output ''"), "--output is empty; name the tokenizer.json to write");
+  fs::create_directory(folder / "f");
+  expect_user_error(run(train + "--output f"), "f: a folder; give the name of a file in it to --output");
+  for (const char* option : {"--pattern", "--end-of-text"})
+    expect_user_error(run("inspect s.bin " + std::string(option) + " gpt2"),
+                      std::string(option) + " requires --tokenizer; see gptmoe-tokenize --help");
+  EXPECT_EQ(run("").code, 2);
+  EXPECT_EQ(run("--help").code, 0);
+}
+
+TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
+  write_text_file(folder / "a.txt", "text text");
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --output data/notes/t.json").code, 0);
+  EXPECT_TRUE(fs::is_regular_file(folder / "data/notes/t.json"));
+  EXPECT_EQ(run("train --input none.txt --vocab-size 258 --output data/x/y/t.json").code, 2);
+  EXPECT_FALSE(fs::exists(folder / "data/x"));
+  expect_user_error(run("encode --tokenizer data/notes/t.json --input a.txt --output ''"),
+                    "--output is empty; give it a name");
+}
+
+TEST_F(TokenizeToolTest, SpecialTokensAsAsked) {
+  write_text_file(folder / "a.txt", "text text");
+  EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '<s>' '</s>' --output t.json").code, 0);
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.txt --output d").code, 0);
+  EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "text text</s>");
+}
+
+TEST_F(TokenizeToolTest, ShardOfAnotherTokenizer) {
+  prepare();
+  write_shard(folder / "s.bin", 50257, {1, 50000});
+  const std::string line =
+      "s.bin: token 1 has id 50000, unknown to this tokenizer of 257 entries; give the tokenizer that wrote the shard";
+  expect_user_error(run("decode --tokenizer t.json s.bin"), line);
+  expect_user_error(run("inspect s.bin --tokenizer t.json"), line);
+  const std::string missing = "nope.bin: cannot open: No such file or directory; name a shard that can be read";
+  expect_user_error(run("inspect nope.bin"), missing);
+  expect_user_error(run("decode nope.bin --tokenizer t.json"), missing);
+}
+
+TEST_F(TokenizeToolTest, FullDiskIsExitCode1) {
+  prepare();
+  const testing::ProcessResult result =
+      testing::run(folder.path(), {program(), "encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "d"},
+                   {.largest_file = 500});
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_EQ(result.err, "gptmoe-tokenize: d/train_000000.bin.partial: cannot write: File too large\n");
+  EXPECT_FALSE(fs::exists(folder / "d"));
+}
+
+TEST_F(TokenizeToolTest, FullStandardOutputIsExitCode1) {
+  prepare();
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").code, 0);
+  for (const char* command :
+       {"count --tokenizer t.json --input a.jsonl", "encode --tokenizer t.json --input a.jsonl --output e",
+        "train --input a.jsonl --vocab-size 257 --output u.json", "inspect d/train_000000.bin",
+        "decode --tokenizer t.json d/train_000000.bin", "--help"}) {
+    const int status = std::system(
+        ("cd '" + folder.path().string() + "' && '" + program() + "' " + command + " > /dev/full 2> err.log").c_str());
+    EXPECT_EQ(WEXITSTATUS(status), 1) << command;
+    EXPECT_EQ(read_text_file(folder / "err.log"),
+              "gptmoe-tokenize: standard output: cannot write: No space left on device\n");
+  }
+}
+
+TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
+  prepare();
+  fs::create_directory(folder / "sec");
+  fs::copy_file(folder / "t.json", folder / "sec/tokenizer.json");
+  write_text_file(folder / "closed.json", "{}");
+  write_text_file(folder / "closed.txt", "x");
+  for (const char* name : {"sec", "closed.json", "closed.txt"}) fs::permissions(folder / name, fs::perms::none);
+  fs::permissions(folder.path(), fs::perms(0755));
+  const auto as_nobody = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program());
+    return testing::run(folder.path(), arguments, {.as_nobody = true});
+  };
+  if (const int code = as_nobody({"--help"}).exit_code; code == 126 || code == 127)
+    GTEST_SKIP() << "the program cannot be run as another user";
+  const auto refuses = [&](const std::vector<std::string>& arguments, const std::string& line) {
+    const testing::ProcessResult result = as_nobody(arguments);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
+  };
+  const std::string unreadable = ": cannot open: Permission denied; make it readable or name another tokenizer";
+  refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
+  refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json" + unreadable);
+  const std::string no_folder = ": cannot be made a folder: Permission denied; correct --output";
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);
+  refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec"},
+          "sec: cannot write there: Permission denied; correct --output");
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/x/t.json"}, "sec/x" + no_folder);
+  refuses({"train", "--input", "a.jsonl", "--vocab-size", "257", "--output", "sec/t.json"},
+          "sec: cannot write there: Permission denied; correct --output");
+  fs::create_directories(folder / "in/closed");
+  write_text_file(folder / "in/a.txt", "abba");
+  write_text_file(folder / "in/closed/b.txt", "abba");
+  fs::permissions(folder / "in/closed", fs::perms::none);
+  refuses(
+      {"count", "--tokenizer", "t.json", "--input", "in"},
+      "in/closed: cannot list the folder: Permission denied; make it readable, or leave it out with --on-error skip");
+  refuses({"count", "--tokenizer", "t.json", "--input", "in/closed", "--on-error", "skip"},
+          "in/closed: cannot list the folder: Permission denied; make it readable or correct --input");
+  refuses({"count", "--tokenizer", "t.json", "--input", "closed.txt"},
+          "closed.txt: cannot open: Permission denied; make it readable or correct --input");
+  const testing::ProcessResult skipped =
+      as_nobody({"count", "--tokenizer", "t.json", "--input", "in", "--on-error", "skip"});
+  EXPECT_EQ(skipped.exit_code, 0) << skipped.err;
+  expect_contains(skipped.out, "1 document, 4 bytes of text");
+  expect_contains(skipped.out, "; 1 error skipped, the first: in/closed: cannot list the folder: Permission denied\n");
+  for (const char* name : {"sec", "in/closed"}) fs::permissions(folder / name, fs::perms::owner_all);
+}
+
+struct InterruptedToolTest : TokenizeToolTest {
+  // Every file is a batch, and every few of them a shard: long enough to be hit in the middle.
+  void SetUp() override {
+    prepare();
+    fs::create_directory(folder / "in");
+    for (int file = 0; file < 400; ++file) {
+      std::ofstream out(folder / "in" / (std::to_string(file) + ".jsonl"));
+      for (int i = 0; i < 40; ++i)
+        out << "{\"text\": \"" << file * 7919 + i << " the river ran on and on, past " << i << " fields\"}\n";
+    }
+    EXPECT_EQ(testing::run(folder.path(), command("whole")).exit_code, 0);
+  }
+  std::vector<std::string> command(const std::string& output) const {
+    return {program(), "encode",         "--tokenizer", "t.json",         "--input", "in",        "--output",
+            output,    "--shard-tokens", "100000",      "--val-fraction", "0.05",    "--threads", "2"};
+  }
+  bool begun() const { return fs::exists(folder / "d" / "train_000000.bin"); }
+  void expect_whole() {
+    EXPECT_EQ(std::system(("diff -r '" + (folder / "whole").string() + "' '" + (folder / "d").string() + "'").c_str()),
+              0);
+  }
+  // Sends `signal` once the first shard is there, again until that is before the end.
+  testing::ProcessResult interrupted(int signal) {
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      fs::remove_all(folder / "d");
+      testing::Process process(folder.path(), command("d"));
+      process.wait_until([&] { return begun(); });
+      process.kill(signal);
+      const testing::ProcessResult result = process.wait();
+      if (result.exit_code != 0) return result;
+    }
+    ADD_FAILURE() << "never interrupted";
+    return {};
+  }
+  void interrupt_and_go_on(int signal) {
+    const testing::ProcessResult result = interrupted(signal);
+    EXPECT_EQ(result.exit_code, 128 + signal) << result.err;
+    EXPECT_EQ(result.err, "");
+    EXPECT_TRUE(
+        std::regex_match(result.out, std::regex("d: stopped after [0-9,]+ documents \\([^)]*\\), saved; the same "
+                                                "command goes on from there\n")))
+        << result.out;
+    EXPECT_EQ(testing::run(folder.path(), command("d")).exit_code, 0);
+    expect_whole();
+  }
+};
+
+TEST_F(InterruptedToolTest, ByTheKeyboard) { interrupt_and_go_on(SIGINT); }
+
+TEST_F(InterruptedToolTest, ByTheScheduler) { interrupt_and_go_on(SIGTERM); }
+
+TEST_F(InterruptedToolTest, ByAKill) {
+  for (int kills = 0; kills < 4; ++kills) {
+    testing::Process process(folder.path(), command("d"));
+    const auto shards = [&] { return glob_files((folder / "d" / "train_*.bin").string()).size(); };
+    const size_t before = shards();
+    process.wait_until([&] { return shards() > before; });
+    process.kill(SIGKILL);
+    process.wait();
+  }
+  EXPECT_EQ(testing::run(folder.path(), command("d")).exit_code, 0);
+  expect_whole();
+}
+
+}  // namespace
+}  // namespace gptmoe

@@ -1,0 +1,77 @@
+// Every OpCase through the CUDA backend.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "cuda/device.h"
+#include "cuda/worst_errors.h"
+#include "ops/backends.h"
+#include "ops/cases/case_run.h"
+
+namespace gptmoe {
+namespace {
+
+Ops& cuda_ops(DType compute) {
+  static const auto f32 = make_cuda_ops(DType::f32), bf16 = make_cuda_ops(DType::bf16);
+  return compute == DType::f32 ? *f32 : *bf16;
+}
+
+class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
+ protected:
+  const OpCase& op() const { return std::get<0>(GetParam()); }
+  DType compute() const { return std::get<1>(GetParam()); }
+};
+
+// Agrees with the CPU in f64 from the same numbers: the backward, too, starts from what the forward left, rounding and
+// all.
+TEST_P(CudaOp, AgreesWithTheCpu) {
+  CaseRun got(op(), cuda_ops(compute()), Garbage::nan, compute()),
+      expected(op(), double_ops(1), Garbage::nan, compute());
+  const double tolerance = compute() == DType::f32 ? op().tolerance : op().bf16_tolerance;
+  double largest = 0;
+  const auto expect_within = [&](const Difference& worst) {
+    EXPECT_LE(worst.error, tolerance) << worst.where;
+    largest = std::max(largest, worst.error);
+  };
+  for (CaseRun* run : {&got, &expected}) run->forward();
+  for (const TensorSpec& spec : op().tensors) {
+    if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;  // NaN: the backward's
+    const std::vector<double> values = got.read(spec.name);
+    const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
+    expect_within(worst_difference(spec.name, values, expected.read(spec.name), exact));
+    expected.write(spec.name, values);
+  }
+  for (CaseRun* run : {&got, &expected}) run->backward();
+  expect_within(worst_difference(got, expected));
+  record_error(op().name, compute(), tolerance, largest);
+}
+
+// Outputs are overwritten whatever they held, nothing else is written, and a second run, in another order of blocks and
+// threads, gives the same bits.
+TEST_P(CudaOp, WritesItsOutputsAndNothingElseInAnyOrder) {
+  CaseRun first(op(), cuda_ops(compute()), Garbage::nan, compute());
+  CaseRun second(op(), cuda_ops(compute()), Garbage::large, compute());
+  uint64_t seed = 1;
+  for (CaseRun* run : {&first, &second}) {
+    reorder_execution(seed++);
+    run->forward();
+    run->backward();
+    for (const std::string& broken : run->broken_promises()) ADD_FAILURE() << broken;
+  }
+  for (const TensorSpec& spec : op().tensors) {
+    if (!spec.written()) continue;
+    EXPECT_TRUE(first.same_bits(second, spec.name)) << spec.name << " depends on the order";
+  }
+}
+
+std::string case_name(const testing::TestParamInfo<std::tuple<OpCase, DType>>& info) {
+  return std::get<0>(info.param).name + "_" + dtype_name(std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Ops, CudaOp,
+                         testing::Combine(testing::ValuesIn(op_cases().tests),
+                                          testing::Values(DType::f32, DType::bf16)),
+                         case_name);
+
+}  // namespace
+}  // namespace gptmoe

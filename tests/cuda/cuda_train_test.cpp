@@ -1,0 +1,142 @@
+// Training, evaluation, sampling and checkpoints through the CUDA backend, whose memory no host code may touch, against
+// the CPU.
+#include <omp.h>
+
+#include <cmath>
+
+#include "cuda/device.h"
+#include "train/evaluate.h"
+#include "train/generate.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class GuardedDevice : public ::testing::Test {
+ protected:
+  GuardedDevice() { omp_set_num_threads(1); }  // tiny models have no use for more
+
+ private:
+  GuardedDeviceMemory guard_;
+};
+
+struct Variant {
+  std::string name;
+  json changes;
+  DType compute;
+};
+std::ostream& operator<<(std::ostream& out, const Variant& variant) { return out << variant.name; }
+
+std::vector<double> ten_losses(const Config& config, std::unique_ptr<Ops> ops) {
+  Model model(config, std::move(ops));
+  std::vector<double> losses;
+  for (int64_t s = 0; s < 10; ++s) losses.push_back(model.step(s).loss);
+  return losses;
+}
+
+class TenSteps : public GuardedDevice, public ::testing::WithParamInterface<Variant> {};
+
+TEST_P(TenSteps, LoseAsMuchAsOnTheCpu) {
+  // More tokens and smaller weights than other tests take: a loss of few tokens shows the rounding of each.
+  json changes = {{"model", {{"initializer_range", 0.1}}}, {"train", {{"micro_batch_size", 4}}}};
+  changes.merge_patch(GetParam().changes);
+  const Config config = tiny_config(changes);
+  const std::vector<double> expected = ten_losses(config, make_cpu_ops());
+  const std::vector<double> got = ten_losses(config, make_cuda_ops(GetParam().compute));
+  const double tolerance = GetParam().compute == DType::f32 ? 1e-5 : 2e-2;
+  for (size_t s = 0; s < expected.size(); ++s) EXPECT_NEAR(got[s], expected[s], tolerance) << "step " << s + 1;
+}
+
+std::vector<Variant> variants() {
+  std::vector<Variant> all;
+  for (const DType compute : {DType::f32, DType::bf16})
+    for (const auto& [name, changes] : std::vector<std::pair<std::string, json>>{
+             {"topk", {{"train", {{"global_batch_size", 8}}}}},
+             {"default", {{"router", {{"type", "default"}}}, {"train", {{"recompute", "block"}}}}},
+             {"default_after_the_step",
+              {{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}, {"ema_init", "normal"}}},
+               {"model", {{"norm_type", "layernorm"}, {"num_experts_per_tok", 1}, {"router_z_loss_coef", 0.01}}}}},
+             {"dense", {{"model", {{"num_experts", 0}, {"hidden_act", "gelu"}, {"tie_word_embeddings", true}}}}},
+             {"shared", {{"model", {{"n_shared_experts", 1}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}}}})
+      all.push_back({name + "_" + dtype_name(compute), changes, compute});
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Cuda, TenSteps, ::testing::ValuesIn(variants()),
+                         [](const auto& info) { return info.param.name; });
+
+class DeviceRun : public GuardedDevice {
+ protected:
+  Config config(const std::string& device, const std::string& precision = "auto", int64_t steps = 12) const {
+    return files_.config({{"device", device},
+                          {"precision", precision},
+                          {"router", {{"type", "default"}}},
+                          {"train", {{"steps", steps}}}});
+  }
+  static double last_validation_loss(const fs::path& run) {
+    double loss = 0;
+    for (const json& row : metrics_of(run))
+      if (row["event"] == "eval") loss = row["val_loss"];
+    return loss;
+  }
+  fs::path operator/(const std::string& name) const { return files_ / name; }
+
+  RunFolder files_;
+};
+
+TEST_F(DeviceRun, IsTheCpusRun) {
+  train_quietly(config("cpu"), *this / "cpu");
+  train_quietly(config("cuda", "f32"), *this / "f32");
+  train_quietly(config("cuda"), *this / "bf16");
+  EXPECT_NEAR(last_validation_loss(*this / "f32"), last_validation_loss(*this / "cpu"), 1e-4);
+  EXPECT_NEAR(last_validation_loss(*this / "bf16"), last_validation_loss(*this / "cpu"), 2e-2);
+  EXPECT_EQ(events_of(*this / "bf16"), events_of(*this / "cpu"));
+}
+
+TEST_F(DeviceRun, ResumesBitForBit) {
+  train_quietly(config("cuda"), *this / "whole");
+  copy_folder(*this / "whole", *this / "cut");
+  cut_back(*this / "cut", 8);
+  train_quietly(config("cuda"), *this / "cut", true);
+  expect_same_run(*this / "whole", *this / "cut");
+}
+
+// What is saved is the f32 master: the run goes on where it was, on any device.
+TEST_F(DeviceRun, GoesOnOnTheCpu) {
+  train_quietly(config("cuda"), *this / "moved");
+  copy_folder(*this / "moved", *this / "stayed");
+  for (const char* run : {"moved", "stayed"}) cut_back(*this / run, 8);
+  train_quietly(config("cpu"), *this / "moved", true);
+  train_quietly(config("cuda"), *this / "stayed", true);
+  EXPECT_NEAR(last_validation_loss(*this / "moved"), last_validation_loss(*this / "stayed"), 2e-2);
+}
+
+TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
+  train_quietly(config("cuda"), *this / "run");
+  const Config run = config("cpu");
+  const TokenLoader loader({files_ / "val_*.bin", 7, 29, WindowOrder::sequential});
+  std::vector<double> losses;
+  std::vector<std::vector<int32_t>> texts;
+  for (const auto& ops : {make_cpu_ops(), make_cuda_ops(DType::f32), make_cuda_ops(DType::bf16)}) {
+    const auto communicator = make_single_communicator();
+    Instance instance(run, Purpose::forward, 2, 7, *ops);
+    instance.commit(*ops);
+    load_model(*latest_checkpoint(*this / "run"), instance.gpt().params(), instance.gpt().state(), ops->memory());
+    losses.push_back(evaluate(instance, *ops, *communicator, loader, 0).loss);
+    SamplingOptions likeliest;
+    likeliest.temperature = 0;
+    generate(run, instance.gpt(), *ops, {1, 2, 3}, 6, likeliest, Rng(1, 0), [&](int32_t id) {
+      texts.resize(losses.size());
+      texts.back().push_back(id);
+      return true;
+    });
+  }
+  EXPECT_NEAR(losses[1], losses[0], 1e-5);
+  EXPECT_NEAR(losses[2], losses[0], 2e-2);
+  EXPECT_EQ(texts[1], texts[0]);
+  EXPECT_EQ(texts[2].size(), 6u);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
