@@ -173,12 +173,12 @@ class Experts(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, m, router, layer):
+    def __init__(self, m, router, layer, experts):
         super().__init__()
         self.norm1, self.norm2 = norm(m, m["hidden_size"]), norm(m, m["hidden_size"])
         self.attention = Attention(m)
         self.moe = m["num_experts"] > 0 and layer >= m["first_k_dense_replace"]
-        self.mlp = Experts(m, router) if self.moe else Mlp(m, m["intermediate_size"])
+        self.mlp = experts(m, router) if self.moe else Mlp(m, m["intermediate_size"])
 
     def forward(self, x, cos, sin):
         x = x + self.attention(self.norm1(x), cos, sin)
@@ -188,11 +188,14 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    def __init__(self, config):
+    """`experts` makes the MoE layers' feed-forward part."""
+
+    def __init__(self, config, experts=Experts):
         super().__init__()
         m, T = config["model"], config["train"]["sequence_length"]
         self.embed = nn.Embedding(m["vocab_size"], m["hidden_size"])
-        self.blocks = nn.ModuleList(Block(m, config["router"], layer) for layer in range(m["num_hidden_layers"]))
+        self.blocks = nn.ModuleList(Block(m, config["router"], layer, experts)
+                                    for layer in range(m["num_hidden_layers"]))
         self.norm = norm(m, m["hidden_size"])
         self.head = linear(m["hidden_size"], m["vocab_size"])
         D = m["head_dim"]
@@ -211,8 +214,10 @@ class Gpt(nn.Module):
             x, block_aux = block(x, self.cos, self.sin)
             if block_aux is not None:
                 aux.append(block_aux)
-        loss = F.cross_entropy(self.head(self.norm(x)).flatten(0, 1), targets.flatten())
-        return loss, sum(aux) / len(aux) if aux else 0.0
+        return self.loss(x, targets), sum(aux) / len(aux) if aux else 0.0
+
+    def loss(self, x, targets):
+        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
 
 
 class Trainer:

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Every op at the sizes of the paper's 8c1 model.
+set -euo pipefail
+: "${build_dir:?}" "${out:?}"
+
+"$build_dir/bench_ops" --device cuda --precision bf16 | tee "$out/ops.md"

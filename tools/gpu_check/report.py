@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""What tools/gpu_check.sh makes of its stages' output: Markdown, and exit status 1 where a promise is broken.
+
+    report.py tokens DIR                          shards of made-up tokens, which a model can learn to foresee
+    report.py curves CPU_RUN F32_RUN BF16_RUN     loss curves of three runs
+    report.py steps STEPS.json BEFORE MEMORY.txt  bench_step's lines; MiB in use before and, a line each, meanwhile
+    report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside them
+"""
+import array
+import json
+import os
+import random
+import sys
+
+SAME_START = 10  # steps whose losses agree to rounding, before it has grown
+SAME_START_WITHIN, F32_WITHIN, BF16_WITHIN, MEMORY_WITHIN = 1e-4, 0.01, 0.01, 0.05
+
+
+def tokens(folder):
+    """Each token has eight likely successors of 2048, some likelier than others."""
+    os.makedirs(folder + ".tmp")
+    rng = random.Random(1)
+    successors = [[rng.randrange(2048) for _ in range(8)] for _ in range(2048)]
+    for split, count in (("train", 450_000), ("val", 20_000)):
+        ids, token = array.array("H"), 0
+        for _ in range(count):
+            likely = successors[token][min(rng.getrandbits(3), rng.getrandbits(3))]
+            token = rng.randrange(2048) if rng.random() < 0.1 else likely
+            ids.append(token)
+        header = array.array("i", [20240520, 1, count] + [0] * 253)
+        with open(f"{folder}.tmp/{split}_000000.bin", "wb") as file:
+            file.write(header.tobytes() + ids.tobytes())
+    os.rename(folder + ".tmp", folder)
+
+
+def losses(run):
+    with open(os.path.join(run, "metrics.jsonl")) as file:
+        rows = [json.loads(line) for line in file]
+    return [row["loss"] for row in rows if row["event"] == "train"]
+
+
+def curves(cpu_run, f32_run, bf16_run):
+    cpu, f32, bf16 = (losses(run) for run in (cpu_run, f32_run, bf16_run))
+    print("| curve | against | steps | largest difference | mean difference | allowed | last losses |")
+    print("|---|---|---|---:|---:|---:|---|")
+    kept = True
+    for name, other, curve, reference, steps, within in (
+            ("f32", "the CPU", f32, cpu, SAME_START, SAME_START_WITHIN),
+            ("f32", "the CPU", f32, cpu, len(cpu), F32_WITHIN),
+            ("bf16", "f32", bf16, f32, len(f32), BF16_WITHIN)):
+        if len(curve) != len(reference):
+            sys.exit(f"{name} has {len(curve)} steps, {other} {len(reference)}")
+        apart = [abs(a / b - 1) for a, b in zip(curve[:steps], reference[:steps])]
+        kept &= max(apart) <= within
+        print(f"| {name} | {other} | {steps} | {max(apart):.2e} | {sum(apart) / len(apart):.2e} | {within:.0e} | "
+              f"{curve[steps - 1]:.5f}, {reference[steps - 1]:.5f} |")
+    if not kept:
+        sys.exit("the loss curves are too far apart")
+
+
+def json_lines(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file if line.startswith("{")]
+
+
+def steps(path, before, memory_path):
+    rows = json_lines(path)
+    print("| router | tokens/s | model TFLOP/s | large products' TFLOP/s | share |\n|---|---:|---:|---:|---:|")
+    runs = [row for row in rows if "router" in row]
+    for row in runs:
+        print(f"| {row['router']} | {row['tokens_per_second']:,.0f} | {row['model_gflops'] / 1e3:.1f} | "
+              f"{row['matrix_gflops'] / 1e3:.1f} | {row['share_of_matrix_rate']:.1%} |")
+    together = [row["second_to_first"] for row in rows if "second_to_first" in row]
+    for ratio in together:
+        print(f"\n{runs[1]['router']} / {runs[0]['router']}, in turns: {ratio:.4f}")
+    # In turns both are in memory, else the larger counts.
+    planned = (sum if together else max)(row["planned_mib"] for row in runs)
+    with open(memory_path) as file:
+        used = max(int(line) for line in file) - int(before)
+    print(f"\nMemory: {planned:,.0f} MiB planned, {used:,} MiB used with CUDA's own, {used / planned - 1:+.1%}")
+    if abs(used / planned - 1) > MEMORY_WITHIN:
+        sys.exit("memory is not as planned")
+
+
+def pytorch(path, steps_path):
+    ours = {row["router"]: row["tokens_per_second"] for row in json_lines(steps_path) if "router" in row}
+    print("| router | PyTorch tokens/s | model TFLOP/s | peak MiB | how | gptmoe / PyTorch |")
+    print("|---|---:|---:|---:|---|---:|")
+    for row in json_lines(path):
+        how = (f"{row['version']}, {row['mode']}, {row['experts']}, {row['attention']}, "
+               f"{row['micro_batches']} x {row['micro_batch']} sequences")
+        ratio = f"{ours[row['router']] / row['tokens_per_second']:.2f}" if row["router"] in ours else "not measured"
+        print(f"| {row['router']} | {row['tokens_per_second']:,.0f} | {row['model_gflops'] / 1e3:.1f} | "
+              f"{row.get('peak_mib', 0):,.0f} | {how} | {ratio} |")
+
+
+COMMANDS = {"tokens": tokens, "curves": curves, "steps": steps, "pytorch": pytorch}
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:
+        sys.exit(__doc__)
+    COMMANDS[sys.argv[1]](*sys.argv[2:])

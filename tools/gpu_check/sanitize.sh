@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# compute-sanitizer over a fifth of the op cases, another for each tool, and memcheck over ten training steps.
+set -euo pipefail
+: "${build_dir:?}" "${out:?}"
+
+command -v compute-sanitizer >/dev/null || {
+  echo "compute-sanitizer was not found"
+  exit 1
+}
+
+# sanitize NAME TOOL FILTER
+sanitize() {
+  compute-sanitizer --tool "$2" --error-exitcode 9 "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter="$3" \
+    >"$out/sanitize_$1.txt" 2>&1
+}
+names=(memcheck racecheck training)
+GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=0 sanitize memcheck memcheck '*CudaOp.Writes*' &
+pids=($!)
+GTEST_TOTAL_SHARDS=5 GTEST_SHARD_INDEX=1 sanitize racecheck racecheck '*CudaOp.Writes*' &
+pids+=($!)
+sanitize training memcheck '*TenSteps*/default_bf16' &
+pids+=($!)
+
+failed=''
+for i in "${!names[@]}"; do
+  log=$out/sanitize_${names[$i]}.txt
+  wait "${pids[$i]}" || failed+=" ${names[$i]}"
+  ran=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]* tests\{0,1\}\)\.$/\1/p' "$log")
+  verdict=$(grep -o '[A-Z ]*SUMMARY: .*' "$log" | tail -n 1) || true
+  # No tests are no proof, and neither is a tool that could not attach.
+  [ -n "$ran" ] && [ -n "$verdict" ] || failed+=" ${names[$i]}"
+  echo "- ${names[$i]}: ${ran:-no tests} passed, ${verdict:-no verdict}" >>"$out/sanitize.md"
+done
+cat "$out/sanitize.md"
+[ -z "$failed" ] || {
+  echo "not clean:$failed; see $out/sanitize_*.txt"
+  exit 1
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Training steps of the paper's 8c1 pair in turns, and the memory they take.
+set -euo pipefail
+: "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${out:?}"
+
+used_mib() { nvidia-smi -i "$gpu" --query-gpu=memory.used --format=csv,noheader,nounits; }
+total_mib=$(nvidia-smi -i "$gpu" --query-gpu=memory.total --format=csv,noheader,nounits)
+
+# A step here has 16 micro-batches, the paper's 128: the update weighs eight times as much.
+bench() {
+  "$build_dir/bench_step" "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
+    --set train.global_batch_size=128
+}
+configs=("$repo_dir"/configs/paper/8c1_{topk,default}.json)
+
+before=$(used_mib)
+while sleep 0.3; do used_mib; done >"$out/memory.txt" &
+sampler=$!
+trap 'kill "$sampler"' EXIT
+if [ "$total_mib" -ge 106496 ]; then
+  bench "${configs[@]}" | tee "$out/steps.json"
+else
+  echo "$total_mib MiB are too little for both at once: one after the other"
+  for config in "${configs[@]}"; do bench "$config"; done | tee "$out/steps.json"
+fi
+python3 "$repo_dir/tools/gpu_check/report.py" steps "$out/steps.json" "$before" "$out/memory.txt" >"$out/steps.md"

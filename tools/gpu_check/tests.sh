@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Every op case against the CPU in double, twice to the bit; golden model steps; whole training runs.
+set -euo pipefail
+: "${build_dir:?}" "${out:?}"
+
+status=0
+"$build_dir/test_cuda" --gtest_brief=1 >"$out/test_cuda.txt" 2>&1 || status=$?
+grep -v '^|' "$out/test_cuda.txt" || true
+{
+  grep '^\[  PASSED  \]\|^\[  FAILED  \]\|^not run' "$out/test_cuda.txt" | sed 's/^/- /' || true
+  printf '\nRelative error: |got - expected| / (|expected| + rms of the tensor), expected from the CPU in double.\n\n'
+  grep '^|' "$out/test_cuda.txt" || true
+} >"$out/tests.md"
+exit "$status"
