@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/plan_ops.h"
 #include "train/evaluate.h"
 #include "train/run_fixture.h"
 
