@@ -1,15 +1,15 @@
 #pragma once
-// Errors of cuBLASLt as Failure.
+// Errors of cuBLASLt as DeviceError.
 #include <cublasLt.h>
 
 #include "base/check.h"
 
-// Throws Failure with the expression, its place and what the library says.
-#define CUBLAS_CHECK(expression)                                                                                     \
-  do {                                                                                                               \
-    const cublasStatus_t status_ = (expression);                                                                     \
-    if (status_ != CUBLAS_STATUS_SUCCESS)                                                                            \
-      throw ::gptmoe::Failure(::gptmoe::text(__FILE__, ":", __LINE__, ": " #expression ": ",                         \
-                                             cublasLtGetStatusString(status_), " (", cublasLtGetStatusName(status_), \
-                                             ")"));                                                                  \
+// Throws DeviceError with the expression, its place and what the library says.
+#define CUBLAS_CHECK(expression)                                                                 \
+  do {                                                                                           \
+    const cublasStatus_t status_ = (expression);                                                 \
+    if (status_ != CUBLAS_STATUS_SUCCESS)                                                        \
+      throw ::gptmoe::DeviceError(::gptmoe::text(__FILE__, ":", __LINE__, ": " #expression ": ", \
+                                                 cublasLtGetStatusString(status_), " (",         \
+                                                 cublasLtGetStatusName(status_), ")"));          \
   } while (0)

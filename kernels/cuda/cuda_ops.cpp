@@ -7,11 +7,6 @@
 #include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
-void check_launch(cudaError_t status, const char* kernel) {
-  if (status == cudaSuccess) return;
-  throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
-}
-
 CudaOps::CudaOps(DType compute) : compute_(compute) {
   GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
   int device = 0;

@@ -3,6 +3,7 @@
 // is defined in the file its banner names. Nothing here waits for the device or allocates after construction.
 #include <cuda_runtime.h>
 
+#include "kernels/cuda_limits.h"
 #include "kernels/ops.h"
 
 namespace gptmoe::cuda {
@@ -22,6 +23,7 @@ class CudaOps final : public Ops {
   Memory& memory() override;
   void synchronize() override;
   int64_t logit_elements() const override { return kCudaLogitElements; }
+  int64_t workspace_bytes() const override { return kWorkspaceBytes; }
   std::string describe() const override;
 
   // embedding.cu
@@ -147,7 +149,6 @@ class CudaOps final : public Ops {
   DType compute_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
-  static constexpr int64_t kWorkspaceFloats = int64_t{16} << 20;
   float* workspace_ = nullptr;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;

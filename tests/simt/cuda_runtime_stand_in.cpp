@@ -1,6 +1,7 @@
 // The CUDA runtime calls that the backend makes, over host memory: what tests link in place of the library.
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -8,12 +9,26 @@
 #include "simt/simulated_device.h"
 
 simt::SimulatedDevice simt::simulated_device;
+using simt::simulated_device;
+
+namespace {
+
+cudaError_t use_device() {
+  return ++simulated_device.calls > simulated_device.calls_before_failure ? cudaErrorIllegalAddress : cudaSuccess;
+}
+#define RETURN_IF_BROKEN() \
+  if (const cudaError_t status = use_device(); status != cudaSuccess) return status
+
+}  // namespace
 
 extern "C" {
 
-using simt::simulated_device;
-
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = simulated_device.driver_version;
+  return cudaSuccess;
+}
 cudaError_t cudaGetDeviceCount(int* count) {
+  if (simulated_device.driver_version < CUDART_VERSION) return cudaErrorInsufficientDriver;
   *count = simulated_device.count;
   return simulated_device.count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
@@ -40,9 +55,17 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return use_device(); }
+cudaError_t cudaPeekAtLastError() { return use_device(); }
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  *total = static_cast<size_t>(simulated_device.memory_bytes);
+  *free = *total - std::min(*total, simt::device_memory_in_use());
+  return cudaSuccess;
+}
 cudaError_t cudaMalloc(void** memory, size_t bytes) {
-  *memory = simt::allocate_device(bytes);
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  *memory = bytes <= free ? simt::allocate_device(bytes) : nullptr;
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) { return simt::release_device(memory) ? cudaSuccess : cudaErrorInvalidValue; }
@@ -55,6 +78,7 @@ cudaError_t cudaFreeHost(void* memory) {
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  RETURN_IF_BROKEN();
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   // Op cases call the memory of their buffers the device's, so only guarded memory can tell.
@@ -66,6 +90,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t) {
+  RETURN_IF_BROKEN();
   if (simt::device_memory_guarded() && !simt::in_device_memory(memory)) return cudaErrorInvalidValue;
   const simt::DeviceAccess access;
   std::memset(memory, value, bytes);
@@ -77,7 +102,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 }
 cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return use_device(); }
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char* cudaGetErrorString(cudaError_t) { return "an error of the simulated runtime"; }
 const char* cudaGetErrorName(cudaError_t) { return "cudaErrorSimulated"; }

@@ -4,7 +4,10 @@
 
 #include <cmath>
 
+#include "base/error_message.h"
 #include "simt/device_memory.h"
+#include "simt/simulated_device.h"
+#include "train/backend.h"
 #include "train/evaluate.h"
 #include "train/generate.h"
 #include "train/run_fixture.h"
@@ -82,6 +85,7 @@ class DeviceRun : public GuardedDevice {
     return loss;
   }
   fs::path operator/(const std::string& name) const { return files_ / name; }
+  ~DeviceRun() override { simt::simulated_device = {}; }
 
   RunFolder files_;
 };
@@ -103,6 +107,27 @@ TEST_F(DeviceRun, ResumesBitForBit) {
   expect_same_run(*this / "whole", *this / "cut");
 }
 
+// A kernel breaks the device about the middle of twelve steps: what was saved before stands, and no more is saved.
+TEST_F(DeviceRun, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
+  simt::simulated_device.calls = 0;
+  train_quietly(config("cuda"), *this / "whole");
+  simt::simulated_device.calls_before_failure = simt::simulated_device.calls / 2;
+  simt::simulated_device.calls = 0;
+  const std::string line = error_line<DeviceError>([&] { train_quietly(config("cuda"), *this / "cut"); });
+  const std::string resume = "; the checkpoint of step 4 stands: go on with gptmoe train --resume";
+  ASSERT_TRUE(line.starts_with("step ")) << line;
+  const int step = std::atoi(line.c_str() + 5);
+  EXPECT_TRUE(step > 4 && step <= 8) << line;
+  EXPECT_TRUE(line.ends_with(resume)) << line;
+  expect_contains(line, "CUDA_LAUNCH_BLOCKING=1");
+  EXPECT_EQ(latest_checkpoint(*this / "cut")->filename(), "step_00000004");
+  EXPECT_EQ(list_checkpoints(*this / "cut").size(), 1u);
+
+  simt::simulated_device = {};
+  train_quietly(config("cuda"), *this / "cut", true);
+  expect_same_run(*this / "whole", *this / "cut");
+}
+
 // What is saved is the f32 master: the run goes on where it was, on any device.
 TEST_F(DeviceRun, GoesOnOnTheCpu) {
   train_quietly(config("cuda"), *this / "moved");
@@ -111,6 +136,22 @@ TEST_F(DeviceRun, GoesOnOnTheCpu) {
   train_quietly(config("cpu"), *this / "moved", true);
   train_quietly(config("cuda"), *this / "stayed", true);
   EXPECT_NEAR(last_validation_loss(*this / "moved"), last_validation_loss(*this / "stayed"), 2e-2);
+}
+
+TEST_F(DeviceRun, RefusesWhatDoesNotFitBeforeItLeavesATrace) {
+  Config run = config("cuda");
+  run.train.micro_batch_size = run.train.global_batch_size = 1 << 16;
+  const auto refusal = [&] { return message<UserError>([&] { train_quietly(run, *this / "large"); }); };
+  simt::simulated_device.memory_bytes = int64_t{512} << 20;
+  const std::string line = refusal();
+  EXPECT_TRUE(line.starts_with("train.micro_batch_size: 65536 needs ")) << line;
+  expect_contains(line, "that divides train.global_batch_size 65536 and fits is ");
+  expect_contains(line, "\n  workspace                96.0 MiB\n");
+  EXPECT_THROW(check_run(run), UserError);
+  simt::simulated_device.memory_bytes = int64_t{1} << 20;
+  EXPECT_THROW(make_backend(run), Failure) << "no room for the workspace";
+  simt::simulated_device = {};
+  EXPECT_FALSE(fs::exists(*this / "large"));
 }
 
 TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
