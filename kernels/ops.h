@@ -42,6 +42,8 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
   virtual std::unique_ptr<Recurring> make_recurring() { return std::make_unique<Recurring>(); }
   // How many logits the LM head best holds at a time: enough to keep its products efficient.
   virtual int64_t logit_elements() const = 0;
+  // Bytes of memory() that these ops hold themselves, from their making to their end.
+  virtual int64_t workspace_bytes() const = 0;
   // For the first screen: "CPU, 2 threads, OpenBLAS".
   virtual std::string describe() const = 0;
 };

@@ -7,10 +7,14 @@ namespace gptmoe {
 
 class PlanOps final : public Ops {
  public:
-  PlanOps(DType compute, DType statistics, int64_t logit_elements)
-      : compute_(compute), statistics_(statistics), logit_elements_(logit_elements) {}
+  PlanOps(DType compute, DType statistics, int64_t logit_elements, int64_t workspace_bytes)
+      : compute_(compute),
+        statistics_(statistics),
+        logit_elements_(logit_elements),
+        workspace_bytes_(workspace_bytes) {}
   // Lays out what `ops` would.
-  explicit PlanOps(const Ops& ops) : PlanOps(ops.compute_dtype(), ops.statistics_dtype(), ops.logit_elements()) {}
+  explicit PlanOps(const Ops& ops)
+      : PlanOps(ops.compute_dtype(), ops.statistics_dtype(), ops.logit_elements(), ops.workspace_bytes()) {}
 
   // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle.
   double flops() const { return flops_; }
@@ -21,6 +25,7 @@ class PlanOps final : public Ops {
   Memory& memory() override { return host_memory(); }
   void synchronize() override {}
   int64_t logit_elements() const override { return logit_elements_; }
+  int64_t workspace_bytes() const override { return workspace_bytes_; }
   std::string describe() const override { return "plan"; }
 
   void linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI, Write) override;
@@ -95,7 +100,7 @@ class PlanOps final : public Ops {
   void product(double m, double n, double k) { flops_ += 2 * m * n * k; }
 
   DType compute_, statistics_;
-  int64_t logit_elements_;
+  int64_t logit_elements_, workspace_bytes_;
   double flops_ = 0;
 };
 

@@ -16,6 +16,7 @@ class CpuOps final : public Ops {
   Memory& memory() override { return host_memory(); }
   void synchronize() override {}
   int64_t logit_elements() const override { return kCpuLogitElements; }
+  int64_t workspace_bytes() const override { return 0; }
   std::string describe() const override;
 
   // embedding.cpp

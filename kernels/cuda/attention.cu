@@ -28,7 +28,7 @@ AttentionShape shape_of(const Tensor& out_BTHD, const Tensor& lse_BHT, const Ten
 template <typename... Pointers>
 bool takes_mma(const AttentionShape& s, const Pointers*... tensors) {
   const bool aligned = (... && (reinterpret_cast<uintptr_t>(tensors) % 16 == 0));
-  return s.D % 8 == 0 && s.D <= kMmaMaxD && aligned;
+  return s.D % kVector == 0 && s.D <= kMmaMaxD && aligned;
 }
 
 // delta[u][t] = <dout, out>, in the rows' order in memory: kLanes lanes a row. Bytes: both tensors once.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda_limits.h"
 
 namespace gptmoe::cuda {
 
@@ -69,13 +70,14 @@ class AttentionSchedule {
   uint32_t heads_, tiles_, section_;
 };
 
-// attention_mma_forward.cu, attention_mma_backward.cu: bf16 on tensor cores, for D a multiple of 8 up to kMmaMaxD.
-constexpr int64_t kMmaMaxD = 128;
+// attention_mma_forward.cu, attention_mma_backward.cu: bf16 on tensor cores, for D a multiple of kVector up to
+// kMmaMaxD.
+constexpr int64_t kMmaMaxD = kMaxTensorHeadDim;
 void attention_mma_forward(const AttentionShape& shape, const AttentionForward<bf16>& tensors, cudaStream_t stream);
 void attention_mma_backward(const AttentionShape& shape, const AttentionBackward<bf16>& tensors, cudaStream_t stream);
 
 // attention_fma.cu: f32 arithmetic throughout, for any D up to kFmaMaxD; T is float or bf16.
-constexpr int64_t kFmaMaxD = 256;
+constexpr int64_t kFmaMaxD = kMaxHeadDim;
 template <typename T>
 void attention_fma_forward(const AttentionShape& shape, const AttentionForward<T>& tensors, cudaStream_t stream);
 template <typename T>

@@ -54,14 +54,21 @@ __host__ __device__ constexpr Int ceil_div(Int a, std::type_identity_t<Int> b) {
 
 // ---- Launching ---------------------------------------------------------------------------------------------------
 
+// Where in the sources a kernel is launched, for messages: its name, and the file, which is called after its ops.
+struct LaunchSite {
+  const char *kernel, *file;
+  int line;
+};
+
 // Runs kernel(args...) on `stream` with `shared_bytes` of dynamic shared memory. An empty grid launches nothing.
 template <typename... Params, typename... Args>
-void launch_named(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
-                  cudaStream_t stream, Args&&... args) {
+void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim3 block, size_t shared_bytes,
+               cudaStream_t stream, Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Params...> params(std::forward<Args>(args)...);
 #ifdef GPTMOE_SIMT
-  static_cast<void>(name), static_cast<void>(stream);
+  static_cast<void>(stream);
+  check(cudaPeekAtLastError(), site.kernel, site.file, site.line);
   ::simt::submit([=] {
     ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
                    [&] { std::apply(kernel, params); });
@@ -69,19 +76,19 @@ void launch_named(const char* name, void (*kernel)(Params...), dim3 grid, dim3 b
 #else
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking)
-    check_launch(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                      cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-                 name);
+    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes)),
+          site.kernel, site.file, site.line);
   std::apply(
       [&](auto&... each) {
         void* pointers[] = {static_cast<void*>(&each)...};
-        check_launch(
-            cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream), name);
+        check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream),
+              site.kernel, site.file, site.line);
       },
       params);
 #endif
 }
-#define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_named(#kernel, kernel, __VA_ARGS__)
+#define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_at({#kernel, __FILE__, __LINE__}, kernel, __VA_ARGS__)
 
 // The block's dynamic shared memory as an object or an array of T.
 template <typename T>

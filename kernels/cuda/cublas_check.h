@@ -1,14 +1,14 @@
 #pragma once
-// Errors of cuBLASLt as Failure.
+// Errors of cuBLASLt as DeviceError.
 #include "base/check.h"
 #include "kernels/cuda/cublaslt_library.h"
 
-// Throws Failure with the expression, its place and what the library says.
-#define CUBLAS_CHECK(expression)                                                               \
-  do {                                                                                         \
-    const cublasStatus_t status_ = (expression);                                               \
-    if (status_ != CUBLAS_STATUS_SUCCESS)                                                      \
-      throw ::gptmoe::Failure(::gptmoe::text(__FILE__, ":", __LINE__, ": " #expression ": ",   \
-                                             CUBLASLT(cublasLtGetStatusString)(status_), " (", \
-                                             CUBLASLT(cublasLtGetStatusName)(status_), ")"));  \
+// Throws DeviceError with the expression, its place and what the library says.
+#define CUBLAS_CHECK(expression)                                                                   \
+  do {                                                                                             \
+    const cublasStatus_t status_ = (expression);                                                   \
+    if (status_ != CUBLAS_STATUS_SUCCESS)                                                          \
+      throw ::gptmoe::DeviceError(::gptmoe::text(__FILE__, ":", __LINE__, ": " #expression ": ",   \
+                                                 CUBLASLT(cublasLtGetStatusString)(status_), " (", \
+                                                 CUBLASLT(cublasLtGetStatusName)(status_), ")"));  \
   } while (0)

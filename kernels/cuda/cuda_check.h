@@ -1,21 +1,15 @@
 #pragma once
-// Errors of the CUDA runtime as Failure.
+// Errors of the CUDA runtime as DeviceError.
 #include <cuda_runtime.h>
 
 #include "base/check.h"
 
-// Throws Failure with the expression, its place and what the runtime says.
-#define CUDA_CHECK(expression)                                                                                    \
-  do {                                                                                                            \
-    const cudaError_t status_ = (expression);                                                                     \
-    if (status_ != cudaSuccess)                                                                                   \
-      throw ::gptmoe::Failure(::gptmoe::text(__FILE__, ":", __LINE__, ": " #expression ": ",                      \
-                                             cudaGetErrorString(status_), " (", cudaGetErrorName(status_), ")")); \
-  } while (0)
-
 namespace gptmoe::cuda {
 
-// Throws Failure naming the kernel when the launch, or an earlier kernel, failed.
-void check_launch(cudaError_t status, const char* kernel);
+// Throws DeviceError that says what failed, where, and what the runtime says of it. Kernels run long after they were
+// asked for, so an error that one of them made may be found by any later call: the message then says how to find it.
+void check(cudaError_t status, const char* what, const char* file, int line);
 
 }  // namespace gptmoe::cuda
+
+#define CUDA_CHECK(expression) ::gptmoe::cuda::check((expression), #expression, __FILE__, __LINE__)

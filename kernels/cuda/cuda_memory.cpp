@@ -10,6 +10,9 @@ namespace {
 
 constexpr int64_t kStageBytes = int64_t{8} << 20;
 
+// Left to the driver, which loads kernels, cuBLASLt's among them, when they first run.
+constexpr int64_t kCodeBytes = int64_t{256} << 20;
+
 class CudaSnapshot final : public Snapshot {
  public:
   CudaSnapshot(cudaStream_t stream, int64_t bytes) : stream_(stream), capacity_(bytes) {
@@ -74,6 +77,12 @@ void* CudaMemory::allocate(int64_t bytes) {
 }
 
 void CudaMemory::release(void* memory, int64_t) { cudaFree(memory); }
+
+int64_t CudaMemory::available() const {
+  size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return std::max<int64_t>(0, static_cast<int64_t>(free) - kCodeBytes);
+}
 
 CudaMemory::Stage& CudaMemory::next_stage() {
   Stage& stage = stages_[next_];

@@ -20,6 +20,7 @@ class CudaMemory final : public Memory {
   const char* name() const override { return "GPU memory"; }
   void* allocate(int64_t bytes) override;
   void release(void* memory, int64_t bytes) override;
+  int64_t available() const override;
   void upload(const Tensor& to, const void* from) override;
   void download(void* to, const Tensor& from) override;
   std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) override;

@@ -8,11 +8,6 @@
 #include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
-void check_launch(cudaError_t status, const char* kernel) {
-  if (status == cudaSuccess) return;
-  throw Failure(text("CUDA: ", kernel, ": ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")"));
-}
-
 CudaOps::CudaOps(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
   GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
   int device = 0;

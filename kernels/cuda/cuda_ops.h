@@ -3,6 +3,7 @@
 // is defined in the file its banner names. Nothing here waits for the device or allocates after construction.
 #include <cuda_runtime.h>
 
+#include "kernels/cuda_limits.h"
 #include "kernels/ops.h"
 
 namespace gptmoe::cuda {
@@ -23,6 +24,7 @@ class CudaOps final : public Ops {
   void synchronize() override;
   std::unique_ptr<Recurring> make_recurring() override;
   int64_t logit_elements() const override { return kCudaLogitElements; }
+  int64_t workspace_bytes() const override { return kWorkspaceBytes; }
   std::string describe() const override;
 
   // embedding.cu
@@ -154,7 +156,6 @@ class CudaOps final : public Ops {
   bool graphs_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
-  static constexpr int64_t kWorkspaceFloats = int64_t{16} << 20;
   float* workspace_ = nullptr;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;

@@ -10,18 +10,24 @@ constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
 // Compiled for what all kernels are compiled for.
 __global__ void probe_kernel() {}
 
+std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
+
+// The runtime calls a driver insufficient that is not there at all, too.
+std::string driver_obstacle() {
+  int driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU was found (nor a driver of one)";
+  return text("the GPU's driver is for CUDA ", version_text(driver), ", older than this gptmoe's ",
+              version_text(CUDART_VERSION), " (update it)");
+}
+
 }  // namespace
 
 std::string why_no_cuda() {
   int count = 0, device = 0;
   if (const cudaError_t status = cudaGetDeviceCount(&count); status != cudaSuccess || count == 0) {
     cudaGetLastError();
-    int driver = 0;  // stays where there is none
-    if (status == cudaErrorInsufficientDriver && cudaDriverGetVersion(&driver) == cudaSuccess && driver > 0)
-      return "the GPU's driver is older than the CUDA of this gptmoe (update it)";
-    return text("no GPU was found", status == cudaErrorInsufficientDriver ? " (nor an NVIDIA driver)"
-                                    : status == cudaSuccess               ? ""
-                                                            : text(" (", cudaGetErrorString(status), ")"));
+    if (status == cudaErrorInsufficientDriver) return driver_obstacle();
+    return text("no GPU was found", status == cudaSuccess ? "" : text(" (", cudaGetErrorString(status), ")"));
   }
   cudaDeviceProp properties{};
   CUDA_CHECK(cudaGetDevice(&device));

@@ -7,11 +7,10 @@
 #include "kernels/cuda/cublas_check.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda_limits.h"
 
 namespace gptmoe::cuda {
 namespace {
-
-constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA recommends for Hopper
 
 cudaDataType_t data_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
@@ -55,7 +54,7 @@ class Plan {
   void run(cublasLtHandle_t handle, cudaStream_t stream, void* workspace, void* c, const void* a, const void* b) const {
     const float one = 1.0f;
     CUBLAS_CHECK(CUBLASLT(cublasLtMatmul)(handle, operation_, &one, b, first_, a, second_, &beta_, c, out_, c, out_,
-                                          &algorithm_, workspace, kWorkspaceBytes, stream));
+                                          &algorithm_, workspace, kMatmulWorkspaceBytes, stream));
   }
 
  private:
@@ -92,7 +91,7 @@ Plan::Plan(cublasLtHandle_t handle, const Key& key) {
 void Plan::choose(cublasLtHandle_t handle, const Key& key) {
   const auto [order, in, out, write, M, N, K, align_c, align_a, align_b] = key;
   Preference preference;
-  preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
+  preference.set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kMatmulWorkspaceBytes});
   preference.set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
   preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, align_b);
   preference.set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, align_a);
@@ -118,7 +117,7 @@ struct Matmul::State {
 
   explicit State(cudaStream_t order_of) : stream(order_of) {
     CUBLAS_CHECK(CUBLASLT(cublasLtCreate)(&handle));
-    CUDA_CHECK(cudaMalloc(&workspace, kWorkspaceBytes));
+    CUDA_CHECK(cudaMalloc(&workspace, kMatmulWorkspaceBytes));
   }
   ~State() {
     plans.clear();

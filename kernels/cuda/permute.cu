@@ -9,8 +9,7 @@ constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 // ---- The sort. Each warp of the grid takes a run of consecutive slots; it counts its slots by expert, one block turns
 // the counts into first rows, and each warp places its slots, all in the order of the slots.
 
-constexpr int64_t kMostRuns = 512;      // which one block can scan in a few microseconds
-constexpr int64_t kMostExperts = 4096;  // each warp keeps a counter per expert in shared memory
+constexpr int64_t kMostRuns = 512;  // which one block can scan in a few microseconds
 
 struct Runs {
   int64_t R, E;

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "base/bf16.h"
 
@@ -40,6 +42,17 @@ class HostMemory final : public Memory {
     return memory;
   }
   void release(void* memory, int64_t bytes) override { munmap(memory, static_cast<size_t>(bytes)); }
+
+  // What the kernel can free without swapping, and what it can swap out.
+  int64_t available() const override {
+    std::ifstream in("/proc/meminfo");
+    int64_t available = -1, swap = 0, kilobytes = 0;
+    for (std::string name, line; in >> name >> kilobytes && std::getline(in, line);) {
+      if (name == "MemAvailable:") available = kilobytes * 1024;
+      if (name == "SwapFree:") swap = kilobytes * 1024;
+    }
+    return available < 0 ? -1 : available + swap;
+  }
 
   void upload(const Tensor& to, const void* from) override { copy(to.data(), from, to.bytes()); }
   void download(void* to, const Tensor& from) override { copy(to, from.data(), from.bytes()); }

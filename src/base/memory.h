@@ -31,6 +31,8 @@ class Memory {
   // `bytes` zeros that start on a boundary of Arena::kAlignment at least; nullptr when there is no room for them.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void release(void* memory, int64_t bytes) = 0;
+  // Bytes that allocate() could still give, together; -1 where the system does not say.
+  virtual int64_t available() const = 0;
 
   // Copies of all of a tensor from and to the host, in order with the work that the memory's backend has been asked
   // for. On return `from` may be reused, and `to` holds what it should.

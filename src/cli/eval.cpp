@@ -4,6 +4,7 @@
 #include "train/backend.h"
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
+#include "train/memory_check.h"
 
 namespace gptmoe {
 namespace {
@@ -32,6 +33,7 @@ void add_eval_command(CLI::App& app) {
     const auto ops = make_backend(config);
     const auto communicator = make_single_communicator();
     Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
+    require_room(config, instance, *ops, ops->memory());
     instance.commit(*ops);
     load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
     const EvalResult result = evaluate(instance, *ops, *communicator, loader, arguments->tokens);

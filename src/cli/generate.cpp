@@ -6,7 +6,7 @@
 #include "tokenizer/tokenizer_file.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
-#include "train/instance.h"
+#include "train/memory_check.h"
 
 namespace gptmoe {
 namespace {
@@ -38,6 +38,7 @@ void run(const Arguments& arguments) {
 
   const auto ops = make_backend(config);
   Instance instance(config, Purpose::forward, 1, 1, *ops);
+  require_room(config, instance, *ops, ops->memory());
   instance.commit(*ops);
   load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
 

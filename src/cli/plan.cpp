@@ -5,6 +5,7 @@
 #include "routing/routing_policy.h"
 #include "train/backend.h"
 #include "train/describe.h"
+#include "train/memory_check.h"
 
 namespace gptmoe {
 namespace {
@@ -14,21 +15,42 @@ struct Arguments {
   std::vector<std::string> overrides;
 };
 
+void print_memory(const Config& config, const Instance& instance, Ops& ops, const std::string& missing) {
+  const TrainConfig& t = config.train;
+  const bool on_host = missing.empty() && ops.memory().on_host();
+  std::printf("\n%s (%s, micro-batch %lld x %lld, recompute %s)\n%s\n", on_host ? "memory" : "GPU memory",
+              dtype_name(ops.compute_dtype()), static_cast<long long>(t.micro_batch_size),
+              static_cast<long long>(t.sequence_length), t.recompute.c_str(), memory_table(instance).c_str());
+  if (on_host) {
+    const int64_t overhead = resident_overhead_bytes(config);
+    std::printf("  %-20s %12s\n", "program and shards", binary_bytes(overhead).c_str());
+    std::printf("  %-20s %12s\n", "peak resident", binary_bytes(instance.total_bytes() + overhead).c_str());
+  }
+  if (!missing.empty()) {
+    std::printf("planned as for a GPU: %s\n", missing.c_str());
+    return;
+  }
+  const int64_t room = room_in(ops.memory(), ops);
+  if (room < 0) return;
+  std::printf("  %-20s %12s\n", "available", binary_bytes(room).c_str());
+  const std::string why = why_no_room(config, instance, ops, room);
+  if (!why.empty())
+    std::printf("does not fit: %s\n", why.c_str());
+  else
+    std::printf("fits, as do train.micro_batch_size up to %lld of those that divide train.global_batch_size %lld\n",
+                static_cast<long long>(largest_micro_batch(config, ops, room)),
+                static_cast<long long>(t.global_batch_size));
+}
+
 void print_plan(const Config& config) {
   const TrainConfig& t = config.train;
-  const PlanOps backend = plan_backend(config);
-  const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, backend);
-  const Gpt& gpt = instance.gpt();
+  const std::string missing = why_no_device(config);
+  const std::unique_ptr<Ops> ops =
+      missing.empty() ? make_backend(config) : std::make_unique<PlanOps>(plan_backend(config));
+  const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
-  std::printf("parameters  %s\n", describe_parameters(gpt).c_str());
-  std::printf("\nmemory (%s, micro-batch %lld x %lld, recompute %s)\n", dtype_name(backend.compute_dtype()),
-              static_cast<long long>(t.micro_batch_size), static_cast<long long>(t.sequence_length),
-              t.recompute.c_str());
-  for (const Instance::ArenaSize& arena : instance.arena_sizes())
-    std::printf("  %-20s %12s\n", arena.name.c_str(), binary_bytes(arena.bytes).c_str());
-  const int64_t overhead = resident_overhead_bytes(config);
-  std::printf("  %-20s %12s\n", "program and shards", binary_bytes(overhead).c_str());
-  std::printf("  %-20s %12s\n", "peak resident", binary_bytes(instance.total_bytes() + overhead).c_str());
+  std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  print_memory(config, instance, *ops, missing);
 
   const double forward = instance.forward_flops_per_token(), backward = instance.backward_flops_per_token();
   const double tokens = static_cast<double>(t.global_batch_size * t.sequence_length);

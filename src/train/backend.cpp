@@ -5,6 +5,8 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "kernels/cuda_limits.h"
+#include "train/cuda_shapes.h"
 
 namespace gptmoe {
 namespace {
@@ -29,6 +31,7 @@ Choice choose(const Config& config, const std::string& obstacle) {
   if (config.precision == "bf16" && !cuda)
     user_error("precision: \"bf16\" needs a GPU", config.device == "cpu" ? "" : text(", but ", obstacle),
                "; use \"f32\" or \"auto\" on the CPU");
+  if (cuda) require_cuda_shapes(config);
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
@@ -88,9 +91,12 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
 #endif
 }
 
+std::string why_no_device(const Config& config) { return config.device == "cuda" ? cuda_obstacle() : ""; }
+
 PlanOps plan_backend(const Config& config) {
   const Choice choice = choose(config, config.device == "auto" ? cuda_obstacle() : "");
-  return PlanOps(choice.compute, DType::f32, choice.cuda ? kCudaLogitElements : kCpuLogitElements);
+  return choice.cuda ? PlanOps(choice.compute, DType::f32, kCudaLogitElements, cuda::kWorkspaceBytes)
+                     : PlanOps(choice.compute, DType::f32, kCpuLogitElements, 0);
 }
 
 double measure_matrix_rate(Ops& ops) {

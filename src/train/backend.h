@@ -7,8 +7,11 @@
 namespace gptmoe {
 
 // The Ops that "device" and "precision" ask for: "auto" takes a GPU where there is one, and bf16 on it. Throws
-// UserError when this build or machine does not have them.
+// UserError when this build or machine does not have them, or does not take the run's sizes.
 std::unique_ptr<Ops> make_backend(const Config& config);
+
+// Why this build or machine lacks the device that the config names; empty where make_backend() has one.
+std::string why_no_device(const Config& config);
 
 // What lays out memory as make_backend()'s would, also for a device that this machine does not have.
 PlanOps plan_backend(const Config& config);

@@ -1,5 +1,6 @@
 #include "train/describe.h"
 
+#include <cstdio>
 #include <filesystem>
 
 #include "base/file.h"
@@ -47,6 +48,19 @@ std::string describe_memory(const Instance& instance) {
   for (const Instance::ArenaSize& arena : instance.arena_sizes())
     if (arena.bytes > 0) out += arena.name + " " + binary_bytes(arena.bytes) + ", ";
   return out + binary_bytes(instance.total_bytes()) + " in all";
+}
+
+std::string memory_table(const Instance& instance) {
+  std::string out;
+  const auto add = [&](const std::string& name, int64_t bytes) {
+    char line[64];
+    std::snprintf(line, sizeof line, "%s  %-20s %12s", out.empty() ? "" : "\n", name.c_str(),
+                  binary_bytes(bytes).c_str());
+    out += line;
+  };
+  for (const Instance::ArenaSize& arena : instance.arena_sizes()) add(arena.name, arena.bytes);
+  add("in all", instance.total_bytes());
+  return out;
 }
 
 int64_t resident_overhead_bytes(const Config& config) {

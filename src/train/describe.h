@@ -14,6 +14,8 @@ std::string describe_parameters(const Gpt& gpt);
 std::string describe_router(const RouterConfig& router);
 // "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in all".
 std::string describe_memory(const Instance& instance);
+// The same as lines of two columns, without the last line's end.
+std::string memory_table(const Instance& instance);
 
 // Resident bytes a run needs beside its arenas: program, libraries, thread workspaces, and the token shards, which are
 // mapped and become resident as they are read.

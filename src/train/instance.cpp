@@ -16,6 +16,7 @@ Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, 
     : purpose_(purpose),
       B_(B),
       T_(T),
+      workspace_bytes_(ops.workspace_bytes()),
       mode_(activation_mode(config, purpose)),
       gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype()),
       adamw_(config.optimizer) {
@@ -93,6 +94,7 @@ std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
   for (const Arena* arena :
        {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
     sizes.push_back({arena->name(), arena->high_water()});
+  if (workspace_bytes_ > 0) sizes.push_back({"workspace", workspace_bytes_});
   return sizes;
 }
 

@@ -45,8 +45,10 @@ class Instance {
     std::string name;
     int64_t bytes;
   };
+  // The arenas and, where the ops have one, their workspace.
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
+  Purpose purpose() const { return purpose_; }
   // Floating-point operations of the model's products per token, without recomputation. Backward 0 for forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
@@ -56,7 +58,7 @@ class Instance {
   void count(const Ops& ops);
 
   Purpose purpose_;
-  int64_t B_, T_;
+  int64_t B_, T_, workspace_bytes_;
   ActivationMode mode_;
   Gpt gpt_;
   AdamW adamw_;

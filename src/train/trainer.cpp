@@ -12,7 +12,9 @@
 #include "optim/schedule.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
+#include "train/cuda_shapes.h"
 #include "train/describe.h"
+#include "train/memory_check.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/train_step.h"
@@ -47,6 +49,7 @@ class Trainer {
   void open_run();
   void restore(const std::filesystem::path& checkpoint);
   void print_first_screen() const;
+  TrainOutcome train_to_end();
   void ask_for_step();
   void finish_step();
   void settle(size_t ahead = 0);
@@ -101,6 +104,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options)
       instance_(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops_) {
   if (!config.data.val.empty())
     val_data_.emplace(loader_options(config, config.data.val, WindowOrder::sequential, *communicator_));
+  require_room(config, instance_, *ops_, ops_->memory());
 }
 
 void Trainer::open_run() {
@@ -152,15 +156,30 @@ void Trainer::print_first_screen() const {
   std::printf("memory      %s\n", describe_memory(instance_).c_str());
   std::printf("work        %sFLOP per token, forward and backward\n",
               metric_count(instance_.forward_flops_per_token() + instance_.backward_flops_per_token()).c_str());
-  std::printf("device      %s; %sFLOP/s on large products\n\n", ops_->describe().c_str(),
+  std::printf("device      %s; %sFLOP/s on large products\n", ops_->describe().c_str(),
               metric_count(matrix_rate_).c_str());
+  for (const std::string& path : slow_paths(config_, *ops_)) std::printf("slow        %s\n", path.c_str());
+  std::printf("\n");
   std::fflush(stdout);
 }
 
 TrainOutcome Trainer::run() {
+  matrix_rate_ = measure_matrix_rate(*ops_);  // while there is memory for its matrices
   open_run();
-  matrix_rate_ = measure_matrix_rate(*ops_);
   print_first_screen();
+  try {
+    return train_to_end();
+  } catch (const DeviceError& error) {
+    const std::string saved =
+        saved_step_ < 0 ? "no checkpoint had been saved yet"
+                        : text("the checkpoint of step ", saved_step_, " stands: go on with ", options_.resume_command);
+    const std::string step =
+        asked_.size() < 2 ? text("step ", progress_.step + 1) : text("step ", progress_.step + 1, " or ", asked_step());
+    throw DeviceError(text(step, ": ", error.what(), "; ", saved));
+  }
+}
+
+TrainOutcome Trainer::train_to_end() {
   const StopSignal stop;
   // A run cut between saving its last step and evaluating it has just that left to do.
   if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();

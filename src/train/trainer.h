@@ -15,7 +15,7 @@ struct TrainOptions {
 
 enum class TrainOutcome { finished, interrupted };
 
-// Everything that can be wrong with a run before it starts: backend, shards, layout. Throws as train() would.
+// Everything that can be wrong with a run before it starts: backend, shards, layout, memory. Throws as train() would.
 void check_run(const Config& config);
 
 // Trains `config` in options.out, printing the first screen and progress. Saves before it evaluates; SIGINT or SIGTERM

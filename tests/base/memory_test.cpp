@@ -39,6 +39,12 @@ TEST(HostMemory, FloatsAsEveryTypeAndBack) {
   }
 }
 
+TEST(HostMemory, KnowsWhatIsLeft) {
+  const int64_t before = host_memory().available();
+  EXPECT_GT(before, int64_t{1} << 20);
+  EXPECT_LT(before, int64_t{1} << 50);
+}
+
 TEST(HostMemory, IsVisitedInOnePieceInItsPlace) {
   std::vector<int32_t> values(7);
   int visits = 0;

@@ -58,6 +58,31 @@ TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
   refuse_config({{"precision", "bf16"}}, {"precision", "f32"});
 }
 
+// Below the one line stands the table.
+TEST_F(BadInput, ARunThatDoesNotFitIntoMemory) {
+  constexpr int kMany = 1 << 24;  // terabytes, whatever the machine
+  write_config("large.json",
+               {{"model", {{"hidden_size", 96}}},
+                {"train", {{"sequence_length", 24}, {"micro_batch_size", kMany}, {"global_batch_size", kMany}}}});
+  const ProcessResult result = gptmoe({"train", "large.json", "--out", "run"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_TRUE(result.err.starts_with("gptmoe: train.micro_batch_size: 16777216 needs ")) << result.err;
+  expect_contains(result.err, "\n  parameters ");
+  EXPECT_FALSE(fs::exists(files_ / "run"));
+  const std::string remedy = "the largest that divides train.global_batch_size 16777216 and fits is ";
+  expect_contains(result.err, remedy);
+  const int64_t largest = std::stoll(result.err.substr(result.err.find(remedy) + remedy.size()));
+
+  const auto plan = [&](int64_t micro_batch) {
+    return succeed({"plan", "large.json", "--set", text("train.micro_batch_size=", micro_batch)}).out;
+  };
+  expect_contains(plan(largest / 2), "\nfits, as do train.micro_batch_size up to ");
+  expect_contains(plan(largest * 4), "\ndoes not fit: train.micro_batch_size: ");
+  write_config("other.json");
+  EXPECT_EQ(gptmoe({"compare", "other.json", "large.json", "--out", "both"}).exit_code, 2);
+  EXPECT_FALSE(fs::exists(files_ / "both"));
+}
+
 TEST_F(BadInput, ConfigFiles) {
   refuse({"train", "none.json", "--out", "run"}, {"none.json: cannot open"});
   write_text_file(files_ / "half.json", R"({"model": {"vocab_size": 2)");

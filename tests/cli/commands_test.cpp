@@ -105,10 +105,21 @@ TEST_F(Commands, GeneratePrintsThePromptFirst) {
 TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
   write_config("run.json", {{"data", {{"train", "not_there_yet_*.bin"}}}});
   const ProcessResult result = succeed({"plan", "run.json"});
-  for (const char* line : {"parameters", "gradients", "optimizer", "state", "activations", "scratch",
-                           "program and shards", "peak resident", "forward per token", "whole run"})
+  for (const char* line : {"parameters", "gradients", "optimizer", "state", "activations", "scratch", "in all",
+                           "program and shards", "peak resident", "available", "forward per token", "whole run"})
     expect_contains(result.out, "\n  " + std::string(line) + " ");
+  expect_contains(result.out, "\nfits, as do train.micro_batch_size up to 2 of those that divide ");
   EXPECT_FALSE(fs::exists(files_ / "runs"));
+}
+
+TEST_F(Commands, PlanForAGpuNeedsNone) {
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is one
+  write_config("run.json", {{"device", "cuda"}});
+  const ProcessResult result = succeed({"plan", "run.json"});
+  expect_contains(result.out, "\nGPU memory (bf16, micro-batch 2 x 7, recompute none)\n");
+  expect_contains(result.out, "\n  workspace                96.0 MiB\n");
+  expect_contains(result.out, "\nplanned as for a GPU: ");
+  EXPECT_EQ(result.out.find("available"), std::string::npos);
 }
 
 TEST_F(Commands, HelpAndVersion) {

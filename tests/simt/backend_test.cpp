@@ -1,10 +1,12 @@
 // Which backend "device" and "precision" come to, and what is said where they cannot be had.
 #include "train/backend.h"
 
+#include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
 #include "model/model_fixture.h"
 #include "simt/simulated_device.h"
+#include "train/cuda_shapes.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -62,6 +64,14 @@ TEST_F(Backend, SaysWhyThereIsNoGpu) {
   EXPECT_EQ(refusal(config("cuda")),
             "device: \"cuda\", but the simulated GPU (compute capability 7.0) is too old: gptmoe needs compute "
             "capability 8.0, an A100 or newer; use \"cpu\" or \"auto\"");
+  simt::simulated_device.driver_version = 11080;
+  EXPECT_EQ(refusal(config("cuda")),
+            text("device: \"cuda\", but the GPU's driver is for CUDA 11.8, older than this gptmoe's ",
+                 CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10, " (update it); use \"cpu\" or \"auto\""));
+  simt::simulated_device.driver_version = 0;
+  EXPECT_EQ(refusal(config("cuda")),
+            "device: \"cuda\", but no GPU was found (nor a driver of one); use \"cpu\" or \"auto\"");
+  simt::simulated_device = {};
   simt::simulated_device.major = 12;
   simt::simulated_device.has_code = false;
   EXPECT_EQ(refusal(config("cuda")),
@@ -75,6 +85,36 @@ TEST_F(Backend, RefusesBf16OnTheCpu) {
   EXPECT_EQ(refusal(config("auto", "bf16")),
             "precision: \"bf16\" needs a GPU, but no GPU was found (an error of the simulated runtime); use \"f32\" or "
             "\"auto\" on the CPU");
+}
+
+TEST_F(Backend, NamesSlowPaths) {
+  const auto slow = [](nlohmann::json model, const char* precision = "auto") {
+    const Config config = tiny_config({{"device", "cuda"}, {"precision", precision}, {"model", std::move(model)}});
+    return slow_paths(config, *make_backend(config));
+  };
+  nlohmann::json fast = {{"vocab_size", 64},
+                         {"hidden_size", 64},
+                         {"num_attention_heads", 1},
+                         {"intermediate_size", 24},
+                         {"moe_intermediate_size", 16}};
+  EXPECT_EQ(slow(fast), std::vector<std::string>{});
+  fast["vocab_size"] = 50257;
+  fast["intermediate_size"] = 25;  // no layer is dense
+  EXPECT_EQ(slow(fast), std::vector<std::string>{"model.vocab_size 50257: slower products and copies than a multiple "
+                                                 "of 8 has, such as 50264"});
+  fast["first_k_dense_replace"] = 1;
+  EXPECT_EQ(slow(fast).size(), 2u);
+  EXPECT_EQ(slow(fast, "f32").size(), 0u);
+  for (const int64_t head : {20, 136}) {
+    const auto lines = slow({{"vocab_size", 64},
+                             {"hidden_size", 64},
+                             {"num_attention_heads", 2},
+                             {"head_dim", head},
+                             {"moe_intermediate_size", 16}});
+    EXPECT_EQ(lines, std::vector<std::string>{text("model.head_dim ", head,
+                                                   ": attention without tensor cores, which take multiples of 8 up to "
+                                                   "128; 64 and 128 are best")});
+  }
 }
 
 }  // namespace

@@ -76,6 +76,12 @@ bool release_device(void* memory) {
   return true;
 }
 
+size_t device_memory_in_use() {
+  size_t bytes = 0;
+  for (const auto& [address, region] : regions()) bytes += region.inner_bytes;
+  return bytes;
+}
+
 bool in_device_memory(const void* address) { return region_of(static_cast<const char*>(address)) != nullptr; }
 
 void guard_device_memory(bool on) {

@@ -7,6 +7,7 @@ namespace simt {
 
 void* allocate_device(size_t bytes);  // poisoned with NaNs where it begins; pages that nobody may touch on both sides
 bool release_device(void* memory);    // false: was not allocated here
+size_t device_memory_in_use();        // bytes, in whole pages
 bool in_device_memory(const void* address);
 
 // From now on (or no more) a touch of device memory from outside a DeviceAccess ends the process with a message.

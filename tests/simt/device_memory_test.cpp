@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/rng.h"
 #include "kernels/ops.h"
+#include "simt/simulated_device.h"
 
 namespace gptmoe {
 namespace {
@@ -54,6 +55,21 @@ TEST_F(DeviceMemory, WithoutRoomTheArenaIsNamed) {
     EXPECT_NE(std::string(failure.what()).find("out of GPU memory: arena activations"), std::string::npos)
         << failure.what();
   }
+}
+
+TEST_F(DeviceMemory, KnowsWhatIsLeft) {
+  const int64_t before = memory_.available();
+  ASSERT_GT(before, 0);
+  {
+    Arena arena("test");
+    arena.allocate(DType::f32, {1000000});
+    arena.commit(memory_);
+    EXPECT_NEAR(static_cast<double>(before - memory_.available()), 4e6, 8192);
+  }
+  EXPECT_EQ(memory_.available(), before);
+  simt::simulated_device.memory_bytes = 1 << 20;
+  EXPECT_EQ(memory_.available(), 0);
+  simt::simulated_device = {};
 }
 
 TEST_F(DeviceMemory, HostCodeThatTouchesItDies) {

@@ -1,12 +1,18 @@
 #pragma once
 
+#include <cstdint>
+
 namespace simt {
 
 // What the stand-in for the CUDA runtime says of its GPU: to be changed by tests of what happens without a fitting one.
 struct SimulatedDevice {
   int count = 1;
   int major = 9;
-  bool has_code = true;  // the program was compiled for it
+  bool has_code = true;        // the program was compiled for it
+  int driver_version = 99990;  // 0: none is installed
+  int64_t memory_bytes = int64_t{1} << 40;
+  // Of launches, copies and waits: how many there were, and after how many a kernel breaks the device for good.
+  int64_t calls = 0, calls_before_failure = INT64_MAX;
 };
 extern SimulatedDevice simulated_device;
 

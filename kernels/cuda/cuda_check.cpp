@@ -1,0 +1,26 @@
+#include "kernels/cuda/cuda_check.h"
+
+#include <string_view>
+
+namespace gptmoe::cuda {
+namespace {
+
+// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ...
+bool made_by_a_kernel(cudaError_t status) {
+  return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure;
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* what, const char* file, int line) {
+  if (status == cudaSuccess) return;
+  const std::string_view path = file;
+  throw DeviceError(text("CUDA: ", what, " (", path.substr(path.rfind('/') + 1), ":", line,
+                         "): ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")",
+                         made_by_a_kernel(status)
+                             ? "; this or any kernel before it is to blame: run again with CUDA_LAUNCH_BLOCKING=1 in "
+                               "the environment and --set train.cuda_graphs=false, and it is named"
+                             : ""));
+}
+
+}  // namespace gptmoe::cuda

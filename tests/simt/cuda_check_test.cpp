@@ -1,0 +1,45 @@
+// What errors of the CUDA runtime say.
+#include "kernels/cuda/cuda_check.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error_message.h"
+#include "kernels/ops.h"
+#include "simt/simulated_device.h"
+
+namespace gptmoe {
+namespace {
+
+TEST(CudaCheck, NamesTheCallAndItsPlace) {
+  CUDA_CHECK(cudaSuccess);
+  EXPECT_EQ(message<DeviceError>([] { cuda::check(cudaErrorInvalidValue, "cudaMemcpy", "a/b/memory.cpp", 7); }),
+            "CUDA: cudaMemcpy (memory.cpp:7): an error of the simulated runtime (cudaErrorSimulated)");
+}
+
+TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
+  const std::string hint =
+      "; this or any kernel before it is to blame: run again with CUDA_LAUNCH_BLOCKING=1 in the environment, and it is "
+      "named";
+  const auto said = [](cudaError_t status) {
+    return message<DeviceError>([&] { cuda::check(status, "some_kernel", "ops.cu", 1); });
+  };
+  for (const cudaError_t status : {cudaErrorIllegalAddress, cudaErrorMisalignedAddress, cudaErrorLaunchFailure})
+    EXPECT_TRUE(said(status).ends_with(hint)) << said(status);
+  for (const cudaError_t status : {cudaErrorMemoryAllocation, cudaErrorNoKernelImageForDevice})
+    EXPECT_EQ(said(status).find(hint), std::string::npos) << said(status);
+}
+
+TEST(CudaCheck, ALaunchNamesTheKernelAndTheFileOfItsOps) {
+  const auto ops = make_cuda_ops(DType::f32);
+  std::vector<float> x(4), sum(1);
+  simt::simulated_device.calls = 0;
+  simt::simulated_device.calls_before_failure = 0;
+  const std::string line = message<DeviceError>([&] {
+    ops->gelu_forward(Tensor(x.data(), DType::f32, {1, 4}), Tensor(x.data(), DType::f32, {1, 4}));
+  });
+  simt::simulated_device = {};
+  EXPECT_NE(line.find("CUDA: (gelu_forward_kernel<T, N>) (activation.cu:"), std::string::npos) << line;
+}
+
+}  // namespace
+}  // namespace gptmoe

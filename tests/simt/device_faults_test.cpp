@@ -1,0 +1,68 @@
+// Runs on a GPU that has too little memory, or that breaks.
+#include <omp.h>
+
+#include "base/error_message.h"
+#include "simt/device_memory.h"
+#include "simt/simulated_device.h"
+#include "train/backend.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+class DeviceFaults : public ::testing::Test {
+ protected:
+  DeviceFaults() {
+    omp_set_num_threads(1);
+    simt::guard_device_memory(true);
+  }
+  ~DeviceFaults() override {
+    simt::simulated_device = {};
+    simt::guard_device_memory(false);
+  }
+  Config config() const { return files_.config({{"device", "cuda"}, {"router", {{"type", "default"}}}}); }
+  fs::path operator/(const std::string& name) const { return files_ / name; }
+
+ private:
+  RunFolder files_;
+};
+
+// A kernel breaks the device about the middle of twelve steps: what was saved before stands, and no more is saved.
+TEST_F(DeviceFaults, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
+  simt::simulated_device.calls = 0;
+  train_quietly(config(), *this / "whole");
+  simt::simulated_device.calls_before_failure = simt::simulated_device.calls / 2;
+  simt::simulated_device.calls = 0;
+  const std::string line = error_line<DeviceError>([&] { train_quietly(config(), *this / "cut"); });
+  const std::string resume = "; the checkpoint of step 4 stands: go on with gptmoe train --resume";
+  ASSERT_TRUE(line.starts_with("step ")) << line;
+  const int step = std::atoi(line.c_str() + 5);
+  EXPECT_TRUE(step > 4 && step <= 8) << line;
+  EXPECT_TRUE(line.ends_with(resume)) << line;
+  expect_contains(line, "CUDA_LAUNCH_BLOCKING=1");
+  EXPECT_EQ(latest_checkpoint(*this / "cut")->filename(), "step_00000004");
+  EXPECT_EQ(list_checkpoints(*this / "cut").size(), 1u);
+
+  simt::simulated_device = {};
+  train_quietly(config(), *this / "cut", true);
+  expect_same_run(*this / "whole", *this / "cut");
+}
+
+TEST_F(DeviceFaults, RefusesWhatDoesNotFitBeforeItLeavesATrace) {
+  Config run = config();
+  run.train.micro_batch_size = run.train.global_batch_size = 1 << 16;
+  const auto refusal = [&] { return message<UserError>([&] { train_quietly(run, *this / "large"); }); };
+  simt::simulated_device.memory_bytes = int64_t{512} << 20;
+  const std::string line = refusal();
+  EXPECT_TRUE(line.starts_with("train.micro_batch_size: 65536 needs ")) << line;
+  expect_contains(line, "that divides train.global_batch_size 65536 and fits is ");
+  expect_contains(line, "\n  workspace                96.0 MiB\n");
+  EXPECT_THROW(check_run(run), UserError);
+  simt::simulated_device.memory_bytes = int64_t{1} << 20;
+  EXPECT_THROW(make_backend(run), Failure) << "no room for the workspace";
+  simt::simulated_device = {};
+  EXPECT_FALSE(fs::exists(*this / "large"));
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

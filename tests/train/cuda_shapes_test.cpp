@@ -1,0 +1,42 @@
+// Sizes that a GPU refuses, and those it is slow with: told from the config, without a device.
+#include "train/cuda_shapes.h"
+
+#include "base/error_message.h"
+#include "model/model_fixture.h"
+#include "train/backend.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+std::string refusal(const json& model, const json& train = json::object()) {
+  const Config config = tiny_config({{"device", "cuda"}, {"model", model}, {"train", train}});
+  const std::string line = message<UserError>([&] { plan_backend(config); });
+  Config on_cpu = config;
+  on_cpu.device = "cpu";
+  plan_backend(on_cpu);
+  return line;
+}
+
+TEST(CudaShapes, AreRefusedByPlaceValueAndLimit) {
+  plan_backend(tiny_config({{"device", "cuda"}, {"model", {{"head_dim", 256}}}}));
+  EXPECT_EQ(refusal({{"head_dim", 258}}),
+            "model.head_dim: 258 is more than the 256 that a GPU takes; lower it, or set device to \"cpu\"");
+  EXPECT_EQ(refusal({{"num_experts", 4097}}),
+            "model.num_experts: 4097 is more than the 4096 that a GPU takes; lower it, or set device to \"cpu\"");
+  EXPECT_EQ(
+      refusal({{"num_experts", 4096}, {"hidden_size", 4096}, {"num_attention_heads", 16}}),
+      "model.num_experts: 4096 (and one) x hidden_size 4096 (and one) is more than the 16777216 that a GPU takes; "
+      "lower it, or set device to \"cpu\"");
+  EXPECT_EQ(refusal({{"num_attention_heads", 12}}, {{"sequence_length", 1 << 21}}),
+            "train.sequence_length: 2097152 x num_attention_heads 12 is more than the 16777216 that a GPU takes; lower "
+            "it, or set device to \"cpu\"");
+  EXPECT_EQ(
+      refusal({{"num_experts", 0}}, {{"sequence_length", 1 << 20}, {"micro_batch_size", 4}}),
+      "train.micro_batch_size: 4 x sequence_length 1048576 is more than the 3145728 that a GPU takes; lower it, or "
+      "set device to \"cpu\"");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
