@@ -267,6 +267,8 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   };
   try {
     write_checkpoint(folder, step, tensors, state);
+  } catch (const DeviceError&) {
+    throw;  // the step's failure, not the disk's
   } catch (const Failure& failure) {
     fail(failure.what());
   } catch (const fs::filesystem_error& error) {

@@ -173,8 +173,10 @@ TrainOutcome Trainer::run() {
     const std::string saved =
         saved_step_ < 0 ? "no checkpoint had been saved yet"
                         : text("the checkpoint of step ", saved_step_, " stands: go on with ", options_.resume_command);
-    const std::string step =
-        asked_.size() < 2 ? text("step ", progress_.step + 1) : text("step ", progress_.step + 1, " or ", asked_step());
+    const int64_t first = progress_.step + 1;
+    const std::string step = asked_.empty()       ? text("after step ", progress_.step)
+                             : asked_.size() == 1 ? text("step ", first)
+                                                  : text("step ", first, " or ", asked_step());
     throw DeviceError(text(step, ": ", error.what(), "; ", saved));
   }
 }

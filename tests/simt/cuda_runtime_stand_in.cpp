@@ -64,10 +64,6 @@ cudaError_t cudaGetDeviceCount(int* count) {
   *count = simulated_device.count;
   return simulated_device.count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
-cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
-  return cudaSuccess;
-}
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, const void*) {
   return simulated_device.has_code ? cudaSuccess : cudaErrorNoKernelImageForDevice;
 }

@@ -29,8 +29,8 @@ TEST(CudaShapes, AreRefusedByPlaceValueAndLimit) {
       refusal({{"num_experts", 4096}, {"hidden_size", 4096}, {"num_attention_heads", 16}}),
       "model.num_experts: 4096 (and one) x hidden_size 4096 (and one) is more than the 16777216 that a GPU takes; "
       "lower it, or set device to \"cpu\"");
-  EXPECT_EQ(refusal({{"num_attention_heads", 12}}, {{"sequence_length", 1 << 21}}),
-            "train.sequence_length: 2097152 x num_attention_heads 12 is more than the 16777216 that a GPU takes; lower "
+  EXPECT_EQ(refusal({{"num_attention_heads", 6}}, {{"sequence_length", 1 << 22}}),
+            "train.sequence_length: 4194304 x num_attention_heads 6 is more than the 16777216 that a GPU takes; lower "
             "it, or set device to \"cpu\"");
   EXPECT_EQ(
       refusal({{"num_experts", 0}}, {{"sequence_length", 1 << 20}, {"micro_batch_size", 4}}),
