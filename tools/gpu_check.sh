@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 all_stages=(build tests sanitize repeat curves ops steps pytorch)
 # Seconds that a stage may take.
-declare -A limits=([build]=270 [tests]=120 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=90 [steps]=150 [pytorch]=150)
+declare -A limits=([build]=270 [tests]=120 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120 [steps]=150 [pytorch]=200)
 
 stages=("${all_stages[@]}") summary='' deps=${GPTMOE_DEPS_DIR:-} total=530
 while [ $# -gt 0 ]; do
