@@ -1,5 +1,7 @@
 #include "simt/fiber.h"
 
+#include <malloc.h>
+
 #include <cstdint>
 #include <utility>
 
@@ -44,6 +46,8 @@ extern "C" void simt_switch(void** save, void* to, simt::Fiber* argument);
 namespace simt {
 
 void Fiber::start(size_t stack_bytes, std::function<void()> body) {
+  // Stacks come and go with every launch: not back to the system each time.
+  [[maybe_unused]] static const int kept = mallopt(M_TRIM_THRESHOLD, 1 << 30);
   if (stack_bytes_ != stack_bytes) {
     stack_ = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
     stack_bytes_ = stack_bytes;
