@@ -1,11 +1,10 @@
 #include "simt/fiber.h"
 
-#include <malloc.h>
-
 #include <cstdint>
 #include <utility>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define SIMT_ASAN 1
 #else
@@ -46,8 +45,10 @@ extern "C" void simt_switch(void** save, void* to, simt::Fiber* argument);
 namespace simt {
 
 void Fiber::start(size_t stack_bytes, std::function<void()> body) {
-  // Stacks come and go with every launch: not back to the system each time.
-  [[maybe_unused]] static const int kept = mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#if SIMT_ASAN
+  if (abandoned_) __asan_unpoison_memory_region(stack_.get(), stack_bytes_);
+#endif
+  abandoned_ = true;  // until it returns
   if (stack_bytes_ != stack_bytes) {
     stack_ = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
     stack_bytes_ = stack_bytes;
@@ -68,6 +69,7 @@ void Fiber::run(Fiber* self) {
   __sanitizer_finish_switch_fiber(nullptr, &self->outside_stack_, &self->outside_stack_bytes_);
 #endif
   self->body_();
+  self->abandoned_ = false;
 #if SIMT_ASAN
   __sanitizer_start_switch_fiber(nullptr, self->outside_stack_, self->outside_stack_bytes_);
 #endif

@@ -25,6 +25,7 @@ class Fiber {
 
   std::unique_ptr<std::byte[]> stack_;
   size_t stack_bytes_ = 0;
+  bool abandoned_ = false;
   std::function<void()> body_;
   void* inside_ = nullptr;  // stack pointers of the side that is not running
   void* outside_ = nullptr;

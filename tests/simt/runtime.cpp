@@ -9,6 +9,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <span>
 #include <sstream>
 #include <utility>
 #include <vector>
@@ -47,6 +48,12 @@ struct Thread {
   std::deque<std::vector<Copy>> groups;
 };
 
+// Of every block in turn: they keep their stacks, since allocating those takes longer than most blocks run.
+std::span<Thread> all_threads() {
+  static std::array<Thread, kMaxThreads> all;
+  return all;
+}
+
 struct Barrier {
   int arrived = 0, expected = 0;
 };
@@ -62,7 +69,11 @@ struct Gathering {
 class Block {
  public:
   Block(Dim3 grid, Dim3 size, size_t shared_bytes, const std::function<void()>& body)
-      : grid_(grid), size_(size), shared_bytes_(shared_bytes), body_(body), threads_(size.x * size.y * size.z) {
+      : grid_(grid),
+        size_(size),
+        shared_bytes_(shared_bytes),
+        body_(body),
+        threads_(all_threads().first(size.x * size.y * size.z)) {
     gatherings_.resize((threads_.size() + kWarpSize - 1) / kWarpSize);
     for (size_t i = 0; i < threads_.size(); ++i) {
       Thread& thread = threads_[i];
@@ -96,7 +107,7 @@ class Block {
   Dim3 grid_, size_, index_;
   size_t shared_bytes_;
   const std::function<void()>& body_;
-  std::vector<Thread> threads_;
+  std::span<Thread> threads_;
   std::vector<std::vector<Gathering>> gatherings_;  // by warp
   std::array<Barrier, kNamedBarriers> barriers_{};
   std::unique_ptr<std::byte, Free> shared_;
