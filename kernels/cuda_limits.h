@@ -5,12 +5,15 @@
 
 namespace gptmoe::cuda {
 
-// Heads: any width up to the first; on tensor cores, in bf16, multiples of kVector up to the second.
-constexpr int64_t kMaxHeadDim = 256, kMaxTensorHeadDim = 128;
+// Shared memory that a block gets on every GPU of compute capability 8.0 and up.
+constexpr int64_t kSharedBytesEverywhere = int64_t{99} << 10;
+// Heads: any width up to the first; on tensor cores, in bf16, multiples of kVector up to the second. Wider ones than
+// that need so much shared memory a block, which 8.0, 9.0 and 10.0 have but not 8.6, 8.9 or 12.0.
+constexpr int64_t kMaxHeadDim = 256, kMaxTensorHeadDim = 128, kWideHeadSharedBytes = int64_t{140} << 10;
 // Rows of bf16 move 16 bytes at a time, and tensor cores multiply them, where their width is a multiple of this.
 constexpr int64_t kVector = 8;
 // Each warp of the sort keeps a counter per expert in shared memory.
-constexpr int64_t kMostExperts = 4096;
+constexpr int64_t kMostExperts = 3072;
 
 // What CudaOps holds beside the arenas: partial results of its kernels, and what NVIDIA recommends that cuBLASLt have
 // on Hopper.

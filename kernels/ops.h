@@ -61,5 +61,7 @@ constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty when it would not. Likewise.
 std::string why_no_cuda();
+// The widest attention head that this machine's GPU takes. Likewise.
+int64_t cuda_widest_head();
 
 }  // namespace gptmoe

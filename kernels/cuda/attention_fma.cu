@@ -297,6 +297,9 @@ void with_tile_width(int D, Visit visit) {
   visit(std::integral_constant<int, 256>{});
 }
 
+static_assert(sizeof(BackwardShared<kMaxHeadDim>) <= kWideHeadSharedBytes);
+static_assert(sizeof(BackwardShared<kMaxTensorHeadDim>) <= kSharedBytesEverywhere);
+
 AttentionSchedule schedule_of(const AttentionShape& shape, int64_t heads, int64_t heads_read) {
   return {heads, ceil_div(shape.T, kTile), heads_read * shape.T * shape.D * static_cast<int64_t>(sizeof(float))};
 }

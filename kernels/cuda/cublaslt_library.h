@@ -1,5 +1,5 @@
 #pragma once
-// cuBLASLt, loaded when the first product needs it: it is hundreds of megabytes to map and relocate, which a run on the
+// cuBLASLt, loaded when a CUDA backend is made: it is hundreds of megabytes to map and relocate, which a run on the
 // CPU or `gptmoe report` should not pay for. The rest of CUDA is linked statically.
 #include <cublasLt.h>
 

@@ -5,9 +5,11 @@
 namespace gptmoe::cuda {
 namespace {
 
-// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ...
+// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ... Among their numbers is one of
+// launches themselves.
 bool made_by_a_kernel(cudaError_t status) {
-  return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure;
+  return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
+         status != cudaErrorLaunchOutOfResources;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #pragma once
 // The CUDA backend: kernels/ops.h over f32 or bf16 storage with f32 arithmetic, on one stream. Each family of methods
-// is defined in the file its banner names. Nothing here waits for the device or allocates after construction.
+// is defined in the file its banner names. Nothing here allocates after construction, and but for synchronize() and
+// count_nonfinite() nothing waits for the device.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda_limits.h"

@@ -1,5 +1,6 @@
 // Whether this machine has a GPU that this program runs on.
 #include "kernels/cuda/common.cuh"
+#include "kernels/cuda_limits.h"
 #include "kernels/ops.h"
 
 namespace gptmoe {
@@ -43,6 +44,13 @@ std::string why_no_cuda() {
                 properties.major, properties.minor, ")");
   }
   return "";
+}
+
+int64_t cuda_widest_head() {
+  int device = 0, shared_bytes = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  return shared_bytes >= cuda::kWideHeadSharedBytes ? cuda::kMaxHeadDim : cuda::kMaxTensorHeadDim;
 }
 
 }  // namespace gptmoe

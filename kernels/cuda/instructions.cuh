@@ -174,13 +174,4 @@ __device__ inline float exp2_approximate(float x) {
 #endif
 }
 
-// ---- bar.sync: waits at barrier `id` (1 to 15) for `threads` threads of the block, a multiple of 32.
-__device__ inline void named_barrier(int id, int threads) {
-#ifdef GPTMOE_SIMT
-  ::simt::barrier(id, threads);
-#else
-  asm volatile("bar.sync %0, %1;\n" ::"r"(id), "r"(threads) : "memory");
-#endif
-}
-
 }  // namespace gptmoe::cuda

@@ -1,8 +1,8 @@
 #include <cstdio>
 
+#include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "train/backend.h"
-#include "train/checkpoint.h"
 #include "train/evaluate.h"
 #include "train/memory_check.h"
 
@@ -12,6 +12,7 @@ namespace {
 struct Arguments {
   std::string run, data;
   int64_t tokens = 0;
+  BackendOptions backend;
 };
 
 }  // namespace
@@ -23,9 +24,10 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
   command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
       ->check(CLI::NonNegativeNumber);
+  arguments->backend.add_to(*command);
   command->callback([arguments] {
     const auto checkpoint = resolve_checkpoint(arguments->run);
-    const Config config = parse_config(read_checkpoint_state(checkpoint).at("config"), checkpoint.string());
+    const Config config = checkpoint_config(checkpoint, arguments->backend);
     const std::string data = arguments->data.empty() ? config.data.val : arguments->data;
     if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
     const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});

@@ -2,10 +2,10 @@
 
 #include <cstdio>
 
+#include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "tokenizer/tokenizer_file.h"
 #include "train/backend.h"
-#include "train/checkpoint.h"
 #include "train/memory_check.h"
 
 namespace gptmoe {
@@ -16,6 +16,7 @@ struct Arguments {
   int64_t tokens = 200;
   uint64_t seed = 1;
   SamplingOptions sampling;
+  BackendOptions backend;
 };
 
 // A prompt without tokens starts where documents start: after an end-of-text token.
@@ -28,7 +29,7 @@ std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string
 
 void run(const Arguments& arguments) {
   const auto checkpoint = resolve_checkpoint(arguments.run);
-  const Config config = parse_config(read_checkpoint_state(checkpoint).at("config"), checkpoint.string());
+  const Config config = checkpoint_config(checkpoint, arguments.backend);
   const std::string path = arguments.tokenizer.empty() ? config.data.tokenizer : arguments.tokenizer;
   if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
   const Tokenizer tokenizer = load_tokenizer(path);
@@ -76,6 +77,7 @@ void add_generate_command(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", arguments->seed, "Of the random choices")->capture_default_str();
   command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json (default: the one in the run's config)");
+  arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "routing/routing_policy.h"
 #include "train/backend.h"
+#include "train/cuda_shapes.h"
 #include "train/describe.h"
 #include "train/memory_check.h"
 
@@ -50,6 +51,7 @@ void print_plan(const Config& config) {
   const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
   print_memory(config, instance, *ops, missing);
 
   const double forward = instance.forward_flops_per_token(), backward = instance.backward_flops_per_token();

@@ -20,6 +20,14 @@ std::string cuda_obstacle() {
 #endif
 }
 
+// The widest head of the GPU at hand, or of any where there is none.
+int64_t widest_head() {
+#ifdef GPTMOE_CUDA
+  if (why_no_cuda().empty()) return cuda_widest_head();
+#endif
+  return cuda::kMaxHeadDim;
+}
+
 struct Choice {
   bool cuda;
   DType compute;
@@ -31,7 +39,7 @@ Choice choose(const Config& config, const std::string& obstacle) {
   if (config.precision == "bf16" && !cuda)
     user_error("precision: \"bf16\" needs a GPU", config.device == "cpu" ? "" : text(", but ", obstacle),
                "; use \"f32\" or \"auto\" on the CPU");
-  if (cuda) require_cuda_shapes(config);
+  if (cuda) require_cuda_shapes(config, widest_head());
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
@@ -85,7 +93,7 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
   if (!choice.cuda) return make_cpu_ops();
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
 #ifdef GPTMOE_CUDA
-  return make_cuda_ops(choice.compute);
+  return make_cuda_ops(choice.compute, config.train.cuda_graphs);
 #else
   return nullptr;
 #endif

@@ -10,15 +10,15 @@ template <typename... Times>
 void require_at_most(int64_t limit, const char* path, int64_t value, int64_t product, const Times&... times) {
   if (product > limit)
     user_error(path, ": ", value, times..., " is more than the ", limit,
-               " that a GPU takes; lower it, or set device to \"cpu\"");
+               " that the GPU takes; lower it, or set device to \"cpu\"");
 }
 
 }  // namespace
 
-void require_cuda_shapes(const Config& config) {
+void require_cuda_shapes(const Config& config, int64_t widest_head) {
   const ModelConfig& m = config.model;
   const TrainConfig& t = config.train;
-  require_at_most(cuda::kMaxHeadDim, "model.head_dim", m.head_dim, m.head_dim);
+  require_at_most(widest_head, "model.head_dim", m.head_dim, m.head_dim);
   require_at_most(cuda::kMostExperts, "model.num_experts", m.num_experts, m.num_experts);
   // Partial results of one row of the router's gradient, and of one sequence's attention.
   require_at_most(cuda::kWorkspaceFloats, "model.num_experts", m.num_experts, (m.num_experts + 1) * (m.hidden_size + 1),
@@ -31,9 +31,9 @@ void require_cuda_shapes(const Config& config) {
                   t.micro_batch_size * m.num_attention_heads, " x num_attention_heads ", m.num_attention_heads);
 }
 
-std::vector<std::string> slow_paths(const Config& config, Ops& ops) {
+std::vector<std::string> slow_paths(const Config& config, const Ops& ops) {
   std::vector<std::string> lines;
-  if (ops.memory().on_host() || ops.compute_dtype() != DType::bf16) return lines;
+  if (ops.compute_dtype() != DType::bf16) return lines;  // which is a GPU's
   const ModelConfig& m = config.model;
   const int64_t vector = cuda::kVector, head = m.head_dim;
   if (head % vector != 0 || head > cuda::kMaxTensorHeadDim)

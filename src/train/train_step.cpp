@@ -82,8 +82,8 @@ void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
   reduce();
   require_finite_gradients(instance_, ops_, step);
   throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
-                     ", but is when the step is computed again: the hardware or its memory may be at fault. No "
-                     "parameter was changed by this step"));
+                     ", but is when the step is computed again: a router's state that has moved since, or faulty "
+                     "hardware, may be why. No parameter was changed by this step"));
 }
 
 void TrainStep::start() {

@@ -38,7 +38,8 @@ class TrainStep {
   void run(const NextBatch& next_batch, int64_t step);
   // What the oldest step not yet reported found, once it is done.
   StepResult report();
-  // Computes a step whose result was not finite again, on the same batches, looking at every micro-batch. Throws
+  // Computes a step whose result was not finite again, on the same batches and parameters (and what the routers' state
+  // is by now), looking at every micro-batch. Throws
   // Failure naming the step, the micro-batch where one is to blame, and the first offending tensor.
   [[noreturn]] void explain(const NextBatch& same_batches, int64_t step);
 

@@ -24,6 +24,9 @@ TEST_F(Commands, TrainThenEvalAgree) {
   expect_contains(scored.out, "over 42 tokens");
   const double loss = std::atof(scored.out.substr(scored.out.find("loss ") + 5).c_str());
   EXPECT_NEAR(loss, last["val_loss"].get<double>(), 1e-6);
+  const ProcessResult elsewhere =
+      succeed({"eval", "out/run", "--tokens", "42", "--device", "cpu", "--precision", "f32"}, {.threads = 2});
+  EXPECT_EQ(elsewhere.out, scored.out);
   const ProcessResult other = succeed({"eval", "out/run/checkpoints/step_00000004", "--data", "train_0.bin"});
   expect_contains(other.out, "step_00000004: loss ");
   expect_contains(other.out, "over 63 tokens of train_0.bin");

@@ -79,6 +79,17 @@ TEST_F(Backend, SaysWhyThereIsNoGpu) {
             "built for (build it with -DCMAKE_CUDA_ARCHITECTURES=120); use \"cpu\" or \"auto\"");
 }
 
+TEST_F(Backend, RefusesWideHeadsWhereSharedMemoryIsShort) {
+  Config wide = config("cuda");
+  wide.model.head_dim = 256;
+  make_backend(wide);
+  simt::simulated_device.shared_bytes = 99 << 10;
+  EXPECT_EQ(refusal(wide),
+            "model.head_dim: 256 is more than the 128 that the GPU takes; lower it, or set device to \"cpu\"");
+  wide.model.head_dim = 128;
+  make_backend(wide);
+}
+
 TEST_F(Backend, RefusesBf16OnTheCpu) {
   EXPECT_EQ(refusal(config("cpu", "bf16")), "precision: \"bf16\" needs a GPU; use \"f32\" or \"auto\" on the CPU");
   simt::simulated_device.count = 0;

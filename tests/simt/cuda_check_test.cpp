@@ -25,7 +25,8 @@ TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
   };
   for (const cudaError_t status : {cudaErrorIllegalAddress, cudaErrorMisalignedAddress, cudaErrorLaunchFailure})
     EXPECT_TRUE(said(status).ends_with(hint)) << said(status);
-  for (const cudaError_t status : {cudaErrorMemoryAllocation, cudaErrorNoKernelImageForDevice})
+  for (const cudaError_t status :
+       {cudaErrorMemoryAllocation, cudaErrorNoKernelImageForDevice, cudaErrorLaunchOutOfResources})
     EXPECT_EQ(said(status).find(hint), std::string::npos) << said(status);
 }
 

@@ -124,7 +124,6 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by) {
 inline unsigned __ballot_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate); }
 inline unsigned __match_any_sync(unsigned mask, int value) { return ::simt::match_any(mask, value); }
 inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) != 0; }
-inline bool __all_sync(unsigned mask, bool predicate) { return ::simt::ballot(mask, predicate) == mask; }
 
 template <typename T>
 T atomicAdd(T* address, T value) {
@@ -136,8 +135,3 @@ inline int __ffs(int bits) { return bits ? std::countr_zero(static_cast<unsigned
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 inline float __expf(float x) { return std::exp(x); }
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-template <typename T>
-T __ldg(const T* address) {
-  return *address;
-}

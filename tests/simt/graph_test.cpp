@@ -79,8 +79,11 @@ TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {
   const auto config = [&](bool graphs) {
     return files.config({{"device", "cuda"}, {"train", {{"cuda_graphs", graphs}}}});
   };
-  train_quietly(config(true), files / "with");
+  const int before = simt::traffic.graph_launches;
   train_quietly(config(false), files / "without");
+  EXPECT_EQ(simt::traffic.graph_launches, before);
+  train_quietly(config(true), files / "with");
+  EXPECT_EQ(simt::traffic.graph_launches, before + 3 * 11) << "three for every step but the first";
   expect_same_run(files / "with", files / "without");
 }
 

@@ -8,8 +8,9 @@ namespace simt {
 struct SimulatedDevice {
   int count = 1;
   int major = 9;
-  bool has_code = true;        // the program was compiled for it
-  int driver_version = 99990;  // 0: none is installed
+  bool has_code = true;          // the program was compiled for it
+  int driver_version = 99990;    // 0: none is installed
+  int shared_bytes = 227 << 10;  // of a block
   int64_t memory_bytes = int64_t{1} << 40;
   // Of launches, copies and waits: how many there were, and after how many a kernel breaks the device for good.
   int64_t calls = 0, calls_before_failure = INT64_MAX;
