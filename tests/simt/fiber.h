@@ -9,6 +9,7 @@ namespace simt {
 class Fiber {
  public:
   Fiber() = default;
+  ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
