@@ -39,9 +39,20 @@ install_build_tools() {
   install_packages "$@"
 }
 
-# build PRESET TARGET...: configures if need be and builds.
+# Sets nvcc to the CUDA compiler and makes CMake find it; empty where there is none.
+find_nvcc() {
+  nvcc=$(command -v nvcc || true)
+  [ -n "$nvcc" ] || [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || nvcc=${CUDA_HOME:-/usr/local/cuda}/bin/nvcc
+  [ -z "$nvcc" ] || export CUDACXX=${CUDACXX:-$nvcc}
+}
+
+# build PRESET [-DOPTION=VALUE...] TARGET...: configures if need be and builds.
 build() {
-  local preset=$1
+  local preset=$1 options=()
   shift
-  (cd "$repo_dir" && cmake --preset "$preset" >/dev/null && cmake --build --preset "$preset" --target "$@")
+  while [[ ${1:-} == -D* ]]; do
+    options+=("$1")
+    shift
+  done
+  (cd "$repo_dir" && cmake --preset "$preset" "${options[@]}" >/dev/null && cmake --build --preset "$preset" --target "$@")
 }

@@ -35,9 +35,17 @@ fi
 [ -z "$out" ] || out=$(realpath -m "$out")
 
 install_build_tools "${build_packages[@]}"
+# The CUDA backend where there is a GPU for it, which "device": "auto" then takes.
+find_nvcc
+cuda_options=()
+if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then
+  cuda_options=(-DGPTMOE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
+elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # a build that is there may have it, and is done
+  cuda_options=(-DGPTMOE_CUDA=OFF)
+fi
 say "building"
 cd "$repo_dir"
-build release gptmoe gptmoe-tokenize
+build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
 
 # One folder per text and content, so that another text never meets an old tokenizer or old runs.
 if [ -n "$text" ]; then

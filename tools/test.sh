@@ -12,8 +12,16 @@ case $preset in
 esac
 
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
+# The CUDA backend, for two GPUs that between them need all of its code.
+find_nvcc
+cuda_options=(-DGPTMOE_CUDA=OFF)
+[ -z "$nvcc" ] || cuda_options=(-DGPTMOE_CUDA=ON)
+if [ -n "$nvcc" ] && [ "$preset" != asan ]; then
+  cuda_options+=(-DGPTMOE_STRICT_KERNELS=ON "-DCMAKE_CUDA_ARCHITECTURES=80-real;90a-real")
+fi
 say "building ($preset)"
-build "$preset" all
+build "$preset" "${cuda_options[@]}" all
+if [ -n "$nvcc" ] && [ "$preset" = release ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs set it for themselves (src/base/openmp_wait.h)

@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(kThreads, 3)
     if (first + t >= tokens) break;
     Pack<T, N> y;
     for (int i = 0; i < N; ++i) y.set(i, sums[t][i]);
-    y.store(y_NC + (first + t) * C + column);
+    y.store_whole(y_NC + (first + t) * C + column);
   }
 }
 

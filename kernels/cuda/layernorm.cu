@@ -47,6 +47,7 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
     layernorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* means,
                               const float* rstds, int64_t rows, int64_t C) {
   constexpr int kRows = kOnce ? 4 : 1;
+  const float per_column = 1.0f / static_cast<float>(C);
   float *const buffers = shared_memory<float>(), *const own = partials + blockIdx.x * 2 * C;
   const int64_t column = static_cast<int64_t>(threadIdx.x) * N, step = static_cast<int64_t>(blockDim.x) * N;
   const int64_t start = static_cast<int64_t>(blockIdx.x) * kRows, stride = static_cast<int64_t>(gridDim.x) * kRows;
@@ -76,7 +77,7 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
       }
     }
     block_sums(sums, buffers + turn * 2 * kRows * kMaxWarps);
-    for (float& sum : sums) sum /= static_cast<float>(C);
+    for (float& sum : sums) sum *= per_column;
     for (int64_t at = column; at < C; at += step) {
       const auto w = Pack<T, N>::load(weight + at);
       for (int r = 0; r < kRows; ++r) {
