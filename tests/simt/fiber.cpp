@@ -1,11 +1,7 @@
 #include "simt/fiber.h"
 
-#include <sanitizer/asan_interface.h>
-
 #include <cstdint>
-#include <map>
 #include <utility>
-#include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -47,30 +43,6 @@ simt_switch:
 extern "C" void simt_switch(void** save, void* to, simt::Fiber* argument);
 
 namespace simt {
-namespace {
-
-using Stack = std::unique_ptr<std::byte[]>;
-
-// Stacks of fibers that are gone, by size: asking the system for hundreds in every launch would take most of the time.
-std::map<size_t, std::vector<Stack>>& spare_stacks() {
-  static std::map<size_t, std::vector<Stack>> spare;
-  return spare;
-}
-
-Stack take_stack(size_t bytes) {
-  std::vector<Stack>& spare = spare_stacks()[bytes];
-  if (spare.empty()) return std::make_unique_for_overwrite<std::byte[]>(bytes);
-  Stack stack = std::move(spare.back());
-  spare.pop_back();
-  ASAN_UNPOISON_MEMORY_REGION(stack.get(), bytes);  // a body that was abandoned has left its frames' guards
-  return stack;
-}
-
-}  // namespace
-
-Fiber::~Fiber() {
-  if (stack_) spare_stacks()[stack_bytes_].push_back(std::move(stack_));
-}
 
 void Fiber::start(size_t stack_bytes, std::function<void()> body) {
 #if SIMT_ASAN
@@ -78,7 +50,7 @@ void Fiber::start(size_t stack_bytes, std::function<void()> body) {
 #endif
   abandoned_ = true;  // until it returns
   if (stack_bytes_ != stack_bytes) {
-    stack_ = take_stack(stack_bytes);
+    stack_ = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
     stack_bytes_ = stack_bytes;
   }
   body_ = std::move(body);

@@ -9,7 +9,6 @@ namespace simt {
 class Fiber {
  public:
   Fiber() = default;
-  ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
