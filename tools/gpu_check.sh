@@ -5,7 +5,7 @@
 #   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
 #
 # Stages: build, tests, sanitize, repeat, curves, ops, steps, pytorch. One that fails does not keep the others from
-# running. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs CUDA's nvcc, CMake, a C++ compiler
+# running, but for the first. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs CUDA's nvcc, CMake, a C++ compiler
 # and python3, the last stage PyTorch, but no network and no packages: where nlohmann/json, CLI11 and GoogleTest are
 # missing, fill a folder by `tools/pack_dependencies.sh deps` on a machine that has them and bring it along, as deps/ in
 # this folder or by --deps DIR.
@@ -55,12 +55,16 @@ export deps repo_dir build_dir=$repo_dir/build-gpu out=$repo_dir/runs/gpu_check
 summary=${summary:-$out/summary.md}
 mkdir -p "$out" "$(dirname "$summary")"
 
-passed=0 failed=0 table=''
+passed=0 failed=0 table='' built=1
 for stage in "${stages[@]}"; do
   limit=${limits[$stage]} begin=$SECONDS status=0
+  if [ "$stage" = build ]; then rm -f "$build_dir/commit"; fi
   [ "$limit" -le $((total - SECONDS)) ] || limit=$((total - SECONDS))
   rm -f "$out/$stage.md"
-  if [ "$limit" -gt 0 ]; then
+  if [ ! "$built" ]; then
+    status=1
+    echo "not begun: there is no build" >"$out/$stage.log"
+  elif [ "$limit" -gt 0 ]; then
     timeout --kill-after=5 "$limit" bash "$repo_dir/tools/gpu_check/$stage.sh" >"$out/$stage.log" 2>&1 || status=$?
   else
     status=124
@@ -71,6 +75,7 @@ for stage in "${stages[@]}"; do
     124 | 137) result="failed: not done in $((limit > 0 ? limit : 0)) s" failed=$((failed + 1)) ;;
     *) result="failed: $(tail -n 1 "$out/$stage.log" | tr '|' ' ' | cut -c 1-200)" failed=$((failed + 1)) ;;
   esac
+  if [ "$stage" = build ] && [ "$status" != 0 ]; then built=; fi
   say "$stage: $result, $((SECONDS - begin)) s"
   [ "$status" = 0 ] || tail -n 20 "$out/$stage.log" | sed 's/^/   /'
   table+="| $stage | $result | $((SECONDS - begin)) |"$'\n'
@@ -81,7 +86,7 @@ done
   printf '%s: %s (compute capability %s, %s MiB), driver %s, CUDA %s, %s cores, commit %s\n\n' \
     "$(date -u '+%Y-%m-%d %H:%M UTC')" "$gpu_name" "$(query compute_cap)" "$(query memory.total)" \
     "$(query driver_version)" "$(nvcc --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" "$(nproc)" \
-    "$(git -C "$repo_dir" describe --always --dirty 2>/dev/null || echo unknown)"
+    "$(cat "$build_dir/commit" 2>/dev/null || echo unknown)"
   printf '| stage | result | seconds |\n|---|---|---:|\n%s' "$table"
   for stage in "${stages[@]}"; do
     [ ! -s "$out/$stage.md" ] || printf '\n## %s\n\n%s\n' "${stage^}" "$(<"$out/$stage.md")"

@@ -186,6 +186,9 @@ class Trainer:
                 block.mlp.defaults = block.mlp.defaults.float()
             if not options.eager:  # blocks of a kind share what is compiled once
                 block.compile(dynamic=False)
+            # Falling back to eager execution shall not pass for compiled.
+            torch._dynamo.config.recompile_limit = 64
+            torch._dynamo.config.fail_on_recompile_limit_hit = True
         if not options.eager:
             self.model.loss = torch.compile(self.model.loss, dynamic=False)
         matrices = [p for p in self.model.parameters() if p.dim() > 1]
