@@ -8,15 +8,13 @@
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/instructions.cuh"
+#include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
 constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
-
-__device__ inline int warp_index() { return static_cast<int>(threadIdx.x) / kWarp; }
-__device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWarp; }
 
 // The element of a tile where a chunk starts.
 template <int kD>

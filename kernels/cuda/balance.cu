@@ -20,14 +20,6 @@ struct BalanceTerms {
   }
 };
 
-struct SquareTerms {
-  const float* x;
-  template <int N>
-  __device__ float term(int64_t at) const {
-    return x[at] * x[at];
-  }
-};
-
 __global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, int64_t count, int64_t E,
                                              float factor) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -72,7 +64,7 @@ void CudaOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
   const int64_t N = lse_N.count();
   GPTMOE_CHECK(loss_1.has_sizes({1}) && lse_N.has_sizes({N}), lse_N.describe());
   const Partials sums = partials(1, sum_blocks(N));
-  partial_sums<1>(stream_, sums.data, sums.rows, SquareTerms{lse_N.as<float>()}, N);
+  partial_sums<1>(stream_, sums.data, sums.rows, SquareTerms<float>{lse_N.as<float>()}, N);
   finish_sum(stream_, loss_1.as<float>(), sums.data, sums.rows, 1.0f / static_cast<float>(N), Total::assign);
 }
 

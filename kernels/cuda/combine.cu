@@ -14,16 +14,6 @@ namespace {
 constexpr int kTokenThreads = 256;                                     // the TopK kernels
 constexpr int kTokens = 8, kThreads = 128, kWarps = kThreads / kWarp;  // the Default kernels; tokens of a warp
 
-template <int N>
-__device__ void load_floats(float (&out)[N], const float* from) {
-  constexpr int kWide = N < 4 ? N : 4;
-  GPTMOE_UNROLL
-  for (int i = 0; i < N; i += kWide) {
-    const auto pack = Pack<float, kWide>::load(from + i);
-    for (int j = 0; j < kWide; ++j) out[i + j] = pack.element[j];
-  }
-}
-
 template <typename T, int N>
 __global__ void topk_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,
                                     const float* __restrict__ gates_NK, const int32_t* __restrict__ positions_NK,

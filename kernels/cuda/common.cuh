@@ -148,6 +148,17 @@ struct alignas(sizeof(T) * N) Pack {
   __device__ void set(int i, float value) { element[i] = from_float<T>(value); }
 };
 
+// N floats, from a 16-byte boundary where N is a multiple of 4.
+template <int N>
+__device__ void load_floats(float (&out)[N], const float* from) {
+  constexpr int kStep = N % 4 == 0 ? 4 : 1;
+  GPTMOE_UNROLL
+  for (int i = 0; i < N; i += kStep) {
+    const auto pack = Pack<float, kStep>::load(from + i);
+    for (int j = 0; j < kStep; ++j) out[i + j] = pack.element[j];
+  }
+}
+
 // Calls visit with std::integral_constant<int, N>: the elements of T in 16 bytes where every row of `width` elements
 // can be walked in such steps, else 1. Tensors start on 16-byte boundaries or are walked singly.
 template <typename T, typename Visit, typename... Pointers>

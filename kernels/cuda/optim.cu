@@ -22,18 +22,6 @@ struct ValueTerms {
   }
 };
 
-template <typename T>
-struct SquareTerms {
-  const T* x;
-  template <int N>
-  __device__ float term(int64_t at) const {
-    const auto pack = Pack<T, N>::load(x + at);
-    float sum = 0;
-    for (int i = 0; i < N; ++i) sum += pack[i] * pack[i];
-    return sum;
-  }
-};
-
 // Sums in packs of 16 bytes where x starts on such a boundary.
 template <typename T, typename Values>
 void sum_values(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, const T* x, int64_t count) {

@@ -44,16 +44,6 @@ __device__ void block_sums(float (&x)[kCount], float* buffer) {
   for (int i = 0; i < kCount; ++i) x[i] = warp_sum(lane < warps ? buffer[i * kMaxWarps + lane] : 0.0f);
 }
 
-// `count` floats starting at a 16-byte boundary where there are four of them or more.
-template <int N>
-__device__ void load_floats(float (&out)[N], const float* from) {
-  constexpr int kStep = N % 4 == 0 ? 4 : 1;
-  for (int i = 0; i < N; i += kStep) {
-    const auto pack = Pack<float, kStep>::load(from + i);
-    for (int j = 0; j < kStep; ++j) out[i + j] = pack[j];
-  }
-}
-
 // ---- Short rows: kLanes neighbouring lanes of a warp share a row, kLanes a power of two.
 
 template <int kLanes>

@@ -41,6 +41,19 @@ void partial_sums(cudaStream_t stream, float* partials, int64_t blocks, const Va
   GPTMOE_LAUNCH((partial_sums_kernel<N, Values>), static_cast<unsigned>(blocks), kSumThreads, kMaxWarps * sizeof(float),
                 stream, partials, values, count);
 }
+// Terms: the squares of x.
+template <typename T>
+struct SquareTerms {
+  const T* x;
+  template <int N>
+  __device__ float term(int64_t at) const {
+    const auto pack = Pack<T, N>::load(x + at);
+    float sum = 0;
+    for (int i = 0; i < N; ++i) sum += pack[i] * pack[i];
+    return sum;
+  }
+};
+
 // Blocks worth having for `count` terms.
 inline int64_t sum_blocks(int64_t count) { return ceil_div(count, 4 * kSumThreads); }
 

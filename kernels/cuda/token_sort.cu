@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/token_sort.h"
+#include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
 namespace {
@@ -71,11 +72,7 @@ __global__ void scatter_kernel(int32_t* keys_out, int32_t* places_out, const int
     for (int first = 0; first < digit.bins; first += kWarp) {
       const int d = first + lane;
       const int32_t own = d < digit.bins ? shared.totals[d] : 0;
-      int32_t sum = own;
-      for (int by = 1; by < kWarp; by *= 2) {
-        const int32_t left = __shfl_up_sync(kAllLanes, sum, by);
-        if (lane >= by) sum += left;
-      }
+      const int32_t sum = warp_inclusive_scan(own);
       if (d < digit.bins) shared.totals[d] = carry + sum - own;
       carry += __shfl_sync(kAllLanes, sum, kWarp - 1);
     }
