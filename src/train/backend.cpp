@@ -111,9 +111,13 @@ double measure_matrix_rate(Ops& ops) {
   // As large as one takes a few milliseconds: what is large depends on the device.
   constexpr double kLongEnough = 5e-3;
   constexpr int64_t kSmallest = 256, kLargest = 8192;
+  const auto fits = [&](int64_t size) {
+    const int64_t room = ops.memory().available();
+    return room < 0 || 3 * size * size * dtype_bytes(ops.compute_dtype()) <= room / 2;
+  };
   for (int64_t size = kSmallest;; size *= 2) {
     const double seconds = seconds_of_product(ops, size, 0);
-    if (seconds < kLongEnough && size < kLargest) continue;
+    if (seconds < kLongEnough && size < kLargest && fits(2 * size)) continue;
     const auto n = static_cast<double>(size);
     return 2.0 * n * n * n / std::min(seconds, seconds_of_product(ops, size, 0.1));
   }
