@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error_line.h"
+#include "base/error_message.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
 #include "data/write_shard.h"
@@ -109,19 +111,9 @@ inline void cut_back(const fs::path& run_dir, int64_t step) {
 // The one line of the `Error` that `action` throws.
 template <typename Error, typename Action>
 std::string error_line(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    const std::string line = error.what();
-    EXPECT_EQ(line.find('\n'), std::string::npos) << line;
-    return line;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
-
-inline void expect_contains(const std::string& text, const std::string& part) {
-  EXPECT_NE(text.find(part), std::string::npos) << "\"" << text << "\" lacks \"" << part << "\"";
+  const std::string line = message<Error>(action);
+  EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+  return line;
 }
 
 }  // namespace gptmoe::testing
