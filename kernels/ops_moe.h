@@ -100,8 +100,8 @@ class MoeOps {
 
   // ---- Load balancing (Switch Transformer, Fedus et al. 2021): E * sum_e f_e P_e, f_e the share of the R assignments
   // (summing to 1), P_e = mean_n probs[n,e]. Everything in stat.
-  // fractions_E = f, from the offsets of this rank.
-  virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) = 0;
+  // fractions_E = what this rank adds to f over `ranks` that route as many tokens each, from the offsets of this one.
+  virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) = 0;
   // loss_1 =.
   virtual void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) = 0;
   // dprobs_NE += scale * E * f_e / N: the gradient through P only.

@@ -82,7 +82,7 @@ class PlanOps final : public Ops {
   void default_clip_scale(T, T, double) override {}
   void default_accumulate(T, T, T, T, T, T, T) override {}
   void default_commit(T, T, T, double) override {}
-  void expert_fractions(T, T) override {}
+  void expert_fractions(T, T, int) override {}
   void load_balance_forward(T, T, T) override {}
   void load_balance_backward(T, T, double) override {}
   void z_loss_forward(T, T) override {}

@@ -4,12 +4,12 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) {
+void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   Real* fractions = fractions_E.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  const double rows = static_cast<double>(offsets[E]);
+  const double rows = static_cast<double>(offsets[E]) * ranks;
   for (int64_t e = 0; e < E; ++e)
     fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / rows);
 }

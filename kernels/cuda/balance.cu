@@ -6,9 +6,9 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E) {
+__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E, int ranks) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(offsets[E]);
+  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(offsets[E] * ranks);
 }
 
 struct BalanceTerms {
@@ -36,11 +36,11 @@ unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count
 
 }  // namespace
 
-void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) {
+void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
-                offsets_E1.as<int64_t>(), E);
+                offsets_E1.as<int64_t>(), E, ranks);
 }
 
 void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {

@@ -128,7 +128,7 @@ class CudaOps final : public Ops {
   void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) override;
 
   // balance.cu
-  void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1) override;
+  void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) override;
   void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) override;
   void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) override;
   void z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) override;

@@ -49,9 +49,7 @@ void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) c
   policy_->route(pass, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
-  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1);
-  pass.communicator.all_reduce_mean(routing.fractions_E);
-  pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.fractions_E);
+  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1, pass.communicator.size());
   if (pass.kind == PassKind::evaluate) pass.ops.router_entropy(saved.entropy_1, routing.probs_NE);
 }
 
@@ -59,9 +57,17 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
                        const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   route(pass, saved, x_NC);
+  // Under way while the experts run.
+  Communicator::Ticket fractions = 0;
+  const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already
+  if (first_time) fractions = pass.communicator.start_all_reduce(routing.fractions_E, Traffic::balance);
   activation_.grouped_forward(pass, saved.a_RF, saved.h_RU, x_NC, params_.value(up_), routing.offsets_E1,
                               routing.slots_R);
   pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
+  if (first_time) {
+    pass.communicator.wait(fractions);
+    pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.fractions_E);
+  }
   if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
   policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
   if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);

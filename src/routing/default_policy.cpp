@@ -36,13 +36,21 @@ class DefaultPolicy final : public RoutingPolicy {
   void commit(const Pass& pass, const StateTable& state);
 
   Options options_;
-  StateId default_EC_, sums_EC_, weights_E_;
+  // Of the pending sums, which lie side by side: one collective takes both.
+  Tensor sums_EC(const StateTable& state) const {
+    return state.value(pending_).rows(0, sum_count()).view({setup_.num_experts, setup_.hidden_size});
+  }
+  Tensor weights_E(const StateTable& state) const {
+    return state.value(pending_).rows(sum_count(), setup_.num_experts);
+  }
+  int64_t sum_count() const { return setup_.num_experts * setup_.hidden_size; }
+
+  StateId default_EC_, pending_;
 };
 
 void DefaultPolicy::declare_state(StateTable& state, const std::string& prefix, DType stat) {
   default_EC_ = state.add(prefix + "default_vectors", stat, {setup_.num_experts, setup_.hidden_size});
-  sums_EC_ = state.add(prefix + "default_vectors.pending_sum", stat, {setup_.num_experts, setup_.hidden_size}, false);
-  weights_E_ = state.add(prefix + "default_vectors.pending_weight", stat, {setup_.num_experts}, false);
+  pending_ = state.add(prefix + "default_vectors.pending", stat, {sum_count() + setup_.num_experts}, false);
 }
 
 void DefaultPolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t seed) {
@@ -58,7 +66,7 @@ void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Rou
     row_scale_R = frame.allocate(routing.gates_NK.dtype(), {rows_RC.size(0)});
     pass.ops.default_clip_scale(row_scale_R, rows_RC, options_.clip);
   }
-  pass.ops.default_accumulate(state.value(sums_EC_), state.value(weights_E_), rows_RC,
+  pass.ops.default_accumulate(sums_EC(state), weights_E(state), rows_RC,
                               options_.score_weighted ? routing.gates_NK : Tensor{}, routing.slots_R,
                               routing.offsets_E1, row_scale_R);
   if (options_.update_in_forward) commit(pass, state);
@@ -69,9 +77,8 @@ void DefaultPolicy::end_step(const Pass& pass, const StateTable& state) {
 }
 
 void DefaultPolicy::commit(const Pass& pass, const StateTable& state) {
-  pass.communicator.all_reduce_sum(state.value(sums_EC_));
-  pass.communicator.all_reduce_sum(state.value(weights_E_));
-  pass.ops.default_commit(state.value(default_EC_), state.value(sums_EC_), state.value(weights_E_), options_.beta);
+  pass.communicator.all_reduce(state.value(pending_), Traffic::default_vectors);
+  pass.ops.default_commit(state.value(default_EC_), sums_EC(state), weights_E(state), options_.beta);
 }
 
 void DefaultPolicy::combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,

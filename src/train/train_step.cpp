@@ -69,7 +69,7 @@ void TrainStep::run(const NextBatch& next_batch, int64_t step) {
 StepResult TrainStep::report() {
   GPTMOE_CHECK(reported_ < asked_, "no step to report");
   Snapshot& sums = *sums_[static_cast<size_t>(reported_++ % (kAhead + 1))];
-  return summarize(config_, instance_.sums().router_LW, sums.values(), micro_batches_);
+  return summarize(config_, instance_.sums().router_LW, sums.values(), micro_batches_ * communicator_.size());
 }
 
 void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
@@ -108,9 +108,8 @@ void TrainStep::micro_batch() {
 
 void TrainStep::reduce() {
   const StepSums& sums = instance_.sums();
-  communicator_.all_reduce_sum(instance_.gpt().params().grads());
-  communicator_.all_reduce_sum(sums.loss_1);
-  if (sums.router_LW.present()) communicator_.all_reduce_mean(sums.router_LW);
+  communicator_.all_reduce(instance_.gpt().params().grads(), Traffic::gradients);
+  communicator_.all_reduce(sums.all_S, Traffic::reports);
   instance_.adamw().measure_norm(pass_, instance_.gpt().params(), sums.squared_norm_1);
 }
 

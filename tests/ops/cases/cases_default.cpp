@@ -89,16 +89,16 @@ OpCase default_commit(int64_t e, int64_t c) {
   return op;
 }
 
-OpCase expert_fractions(const RoutingShape& shape) {
+OpCase expert_fractions(const RoutingShape& shape, int ranks) {
   const auto [n, k, e, spread] = shape;
   const RoutingPlan plan = shape.plan();
-  OpCase op("expert_fractions", {n, k, e}, spread_name(spread));
+  OpCase op("expert_fractions", {n, k, e}, text(spread_name(spread), "_ranks", ranks));
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.result("fractions", {e}, Kind::stat);
-  op.forward = [](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"]); };
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"], ranks); };
   op.reference = [=](Values& v) {
     v["fractions"].assign(e, 0);
-    for (int64_t expert : plan.expert_ids) v["fractions"][expert] += 1 / static_cast<double>(n * k);
+    for (int64_t expert : plan.expert_ids) v["fractions"][expert] += 1 / static_cast<double>(n * k * ranks);
   };
   return op;
 }
@@ -113,7 +113,7 @@ void add_default_cases(OpCases& cases) {
   }
   int64_t c = 1;
   for (const RoutingShape& shape : routing_shapes()) {
-    tests.push_back(expert_fractions(shape));
+    for (int ranks : {1, 3}) tests.push_back(expert_fractions(shape, ranks));
     for (bool with_gates : {false, true})
       for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, with_gates, with_scale));
     c = next_width(c);
