@@ -4,7 +4,7 @@
 #
 #   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
 #
-# Stages: build, tests, sanitize, repeat, curves, ops, steps, pytorch. One that fails does not keep the others from
+# Stages: build, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. One that fails does not keep the others from
 # running, but for the first. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs CUDA's nvcc, CMake, a C++ compiler
 # and python3, the last stage PyTorch, but no network and no packages: where nlohmann/json, CLI11 and GoogleTest are
 # missing, fill a folder by `tools/pack_dependencies.sh deps` on a machine that has them and bring it along, as deps/ in
@@ -13,9 +13,9 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-all_stages=(build tests sanitize repeat curves ops steps pytorch)
+all_stages=(build tests ranks sanitize repeat curves ops steps pytorch)
 # Seconds that a stage may take.
-declare -A limits=([build]=270 [tests]=120 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120 [steps]=150 [pytorch]=200)
+declare -A limits=([build]=270 [tests]=120 [ranks]=60 [sanitize]=120 [repeat]=60 [curves]=120 [ops]=120 [steps]=150 [pytorch]=200)
 
 stages=("${all_stages[@]}") summary='' deps=${GPTMOE_DEPS_DIR:-} total=530
 while [ $# -gt 0 ]; do

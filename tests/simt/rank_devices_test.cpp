@@ -1,0 +1,121 @@
+// Which GPU a rank takes, and what is said where ranks and GPUs do not fit.
+#include <gtest/gtest.h>
+
+#include "base/error_message.h"
+#include "model/model_fixture.h"
+#include "simt/simulated_device.h"
+#include "train/backend.h"
+
+namespace gptmoe::testing {
+namespace {
+
+// One of several ranks, all on this machine. What the others say is made up, by their rank and the number of the
+// exchange.
+class MadeUpWorld final : public World {
+ public:
+  using Answers = std::function<std::string(int rank, int exchange)>;
+  MadeUpWorld(int rank, int size, Answers answers) : rank_(rank), size_(size), answers_(std::move(answers)) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return rank_; }
+  int local_size() const override { return size_; }
+  std::vector<std::string> all_gather(const std::string& mine) override {
+    std::vector<std::string> all;
+    for (int rank = 0; rank < size_; ++rank) all.push_back(rank == rank_ ? mine : answers_(rank, exchanges));
+    ++exchanges;
+    return all;
+  }
+  std::string from_root(const std::string& mine) override { return mine; }
+  std::unique_ptr<Communicator> make_host_communicator() override { return make_counting_communicator(size_); }
+
+  void barrier() override {}
+  void sum(std::span<double>) override {}
+  bool any(bool mine) override { return mine; }
+  void send_to_root(const void*, int64_t) override {}
+  void receive_at_root(void*, int64_t, int) override {}
+  void abort(int exit_code) override { std::exit(exit_code); }
+
+  int exchanges = 0;
+
+ private:
+  int rank_, size_;
+  Answers answers_;
+};
+
+// They took GPUs (exchange 0), which they can use (1), and which are not the simulated one (2).
+std::string fine(int rank, int exchange) { return exchange == 2 ? text("GPU of rank ", rank) : ""; }
+
+class RankDevices : public ::testing::Test {
+ protected:
+  ~RankDevices() override { simt::simulated_device = {}; }
+  static Config config(const std::string& device) { return tiny_config({{"device", device}}); }
+  static std::string refusal(const std::string& device, MadeUpWorld world) {
+    return message<UserError>([&] { assign_devices(config(device), world); });
+  }
+};
+
+TEST_F(RankDevices, AreTakenByLocalRank) {
+  simt::simulated_device.count = 4;
+  MadeUpWorld world(2, 4, fine);
+  assign_devices(config("cuda"), world);
+  EXPECT_EQ(simt::simulated_device.current, 2);
+  EXPECT_EQ(world.exchanges, 3);
+}
+
+TEST_F(RankDevices, MayBeShownOneByOne) {
+  MadeUpWorld world(1, 2, fine);
+  assign_devices(config("auto"), world);
+  EXPECT_EQ(simt::simulated_device.current, 0);
+  const std::string shared = cuda_device_id();
+  EXPECT_EQ(shared, "GPU-00000000-0000-0000-0000-000000000000");
+  EXPECT_EQ(refusal("cuda", {1, 2, [&](int, int exchange) { return exchange == 2 ? shared : ""; }}),
+            text("ranks 0 and 1 have the same GPU (", shared,
+                 "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its own, or "
+                 "set device to \"cpu\""));
+}
+
+TEST_F(RankDevices, MustBeEnough) {
+  simt::simulated_device.count = 2;
+  const std::string line = "4 ranks on this machine, but 2 GPUs: start 2, or set device to \"cpu\"";
+  EXPECT_EQ(refusal("cuda", {1, 4, fine}), line);
+  simt::simulated_device.count = 4;
+  EXPECT_EQ(refusal("auto", {1, 4, [&](int rank, int) { return rank == 3 ? line : ""; }}), line) << "another's";
+}
+
+TEST_F(RankDevices, AreAtEveryRankOrAtNone) {
+  const auto none = [](int, int exchange) { return exchange == 1 ? "no GPU was found" : ""; };
+  EXPECT_EQ(refusal("auto", {0, 2, none}),
+            "device: \"auto\", but rank 1 has no GPU (no GPU was found) while rank 0 has; start ranks where GPUs are, or "
+            "set device to \"cpu\"");
+  simt::simulated_device.count = 0;
+  MadeUpWorld world(0, 2, none);
+  assign_devices(config("auto"), world);
+  EXPECT_TRUE(make_backend(config("auto"))->memory().on_host());
+}
+
+TEST_F(RankDevices, AreNotAskedForWhereNobodyWantsThem) {
+  simt::simulated_device.count = 2;
+  MadeUpWorld many(3, 4, fine), one(0, 1, fine);
+  assign_devices(config("cpu"), many);
+  assign_devices(config("cuda"), one);
+  EXPECT_EQ(many.exchanges + one.exchanges, 0);
+}
+
+TEST_F(RankDevices, AreBroughtTogetherByNccl) {
+  MadeUpWorld many(0, 2, fine), one(0, 1, fine);
+  const auto cpu = make_backend(config("cpu")), gpu = make_backend(config("cuda"));
+  EXPECT_EQ(make_communicator(many, *cpu)->size(), 2);
+  EXPECT_EQ(make_communicator(one, *gpu)->size(), 1);
+#ifdef GPTMOE_NCCL
+  EXPECT_NE(message<DeviceError>([&] { make_communicator(many, *gpu); }).find("wrong number of ranks"),
+            std::string::npos);
+#else
+  EXPECT_EQ(message<UserError>([&] { make_communicator(many, *gpu); }),
+            "device: 2 ranks with GPUs need NCCL, which this gptmoe was built without; install it (Debian, Ubuntu: "
+            "libnccl-dev) and build again, or set device to \"cpu\"");
+#endif
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

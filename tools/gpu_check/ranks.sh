@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Collectives through NCCL itself, alone and recorded into CUDA graphs: on one rank, and on as many as there are GPUs.
+set -euo pipefail
+: "${build_dir:?}" "${out:?}"
+
+# check NAME COMMAND...: the tests of NCCL in every rank that the command starts.
+check() {
+  local name=$1 log=$out/ranks_$1.txt passed
+  shift
+  "$@" "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter='Nccl.*' >"$log" 2>&1 || {
+    cat "$log"
+    echo "$name: failed"
+    return 1
+  }
+  passed=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]*\) tests\{0,1\}\.$/\1/p' "$log" | head -n 1)
+  [ -n "$passed" ] || {
+    echo "$name: no test was run"
+    return 1
+  }
+  echo "- $name: $passed tests passed" | tee -a "$out/ranks.md"
+}
+skip() {
+  echo "- $1: not run, $2" | tee -a "$out/ranks.md"
+  exit 0
+}
+
+grep -q '^GPTMOE_NCCL:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "NCCL" "nccl.h was not found"
+check "1 rank"
+
+gpus=$(nvidia-smi -L | wc -l)
+if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | wc -l); fi
+[ "$gpus" -le 8 ] || gpus=8
+[ "$gpus" -gt 1 ] || skip "several ranks" "there is one GPU"
+grep -q '^GPTMOE_MPI:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "several ranks" "no MPI was found"
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+check "2 ranks" mpirun -n 2
+[ "$gpus" -le 2 ] || check "$gpus ranks" mpirun -n "$gpus"
