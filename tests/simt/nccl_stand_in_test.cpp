@@ -44,6 +44,7 @@ TEST_F(NcclStandIn, AsksForCollectivesInOrderWithTheirSizes) {
                                                      {"ncclAllReduce", 4, ncclBfloat16}}));
   nccl_->wait(last);
   nccl_->wait(third);
+  ASSERT_EQ(simt::nccl_calls.size(), 4u);
   EXPECT_EQ(simt::nccl_calls.back(), (NcclCall{"ncclBroadcast", 6, ncclFloat32}));
 }
 
