@@ -3,6 +3,7 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "dist/agree.h"
 #include "report/reports.h"
 #include "report/table.h"
 #include "routing/routing_policy.h"
@@ -18,6 +19,7 @@ struct Arguments {
   std::vector<std::string> configs, overrides;
   std::string out = "runs/compare";
   int64_t seeds = 1;
+  int ranks = 0;
 };
 
 struct PlannedArm {
@@ -47,7 +49,7 @@ bool finished(const std::filesystem::path& run_dir, const Config& config) {
 
 }  // namespace
 
-void add_compare_command(CLI::App& app) {
+void add_compare_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
@@ -59,9 +61,12 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->callback([arguments] {
+  add_ranks_option(*command, arguments->ranks);
+  command->callback([&job, arguments] {
+    if (job.launched(arguments->ranks)) return;
     const std::filesystem::path out = arguments->out;
-    const std::vector<PlannedArm> planned = plan_arms(*arguments);
+    std::vector<PlannedArm> planned;
+    agree(job.world(), [&] { planned = plan_arms(*arguments); });
     std::vector<Arm> arms;
     for (const PlannedArm& arm : planned) {
       check_run(arm.config);  // before the first trains for hours
