@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "dist/agree.h"
 #include "kernels/cuda_limits.h"
 #include "train/cuda_shapes.h"
 #ifdef GPTMOE_NCCL
@@ -31,16 +32,10 @@ int64_t widest_head() {
   return cuda::kMaxHeadDim;
 }
 
-// Takes this rank's GPU; the error where there are too few, or an empty line.
-std::string take_device([[maybe_unused]] const World& world) {
+void take_device([[maybe_unused]] const World& world) {
 #ifdef GPTMOE_CUDA
-  try {
-    use_cuda_device(world.local_rank(), world.local_size());
-  } catch (const UserError& error) {
-    return error.what();
-  }
+  use_cuda_device(world.local_rank(), world.local_size());
 #endif
-  return "";
 }
 
 std::string device_id() {
@@ -52,23 +47,30 @@ std::string device_id() {
 }
 
 // Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty where there is one.
-void require_all_or_none(const Config& config, const std::vector<std::string>& obstacles) {
+void require_all_or_none(const Config& config, const World& world, const std::vector<std::string>& obstacles) {
   const auto with = std::find(obstacles.begin(), obstacles.end(), "");
   const auto without = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
+  const auto name = [&](auto at) { return world.name(static_cast<int>(at - obstacles.begin())); };
   if (with != obstacles.end() && without != obstacles.end())
-    user_error("device: \"", config.device, "\", but rank ", without - obstacles.begin(), " has no GPU (", *without,
-               ") while rank ", with - obstacles.begin(), " has; start ranks where GPUs are, or set device to \"cpu\"");
+    user_error("device: \"", config.device, "\", but ", name(without), " has no GPU (", *without, ") while ",
+               name(with), " has; start ranks where GPUs are, or set device to \"cpu\"");
 }
 
-void require_different(const std::vector<std::string>& ids) {
+// Of ranks that have GPUs.
+void require_one_each(const World& world, const std::vector<std::string>& ids) {
   for (size_t b = 0; b < ids.size(); ++b) {
     const auto a = static_cast<size_t>(std::find(ids.begin(), ids.end(), ids[b]) - ids.begin());
     if (a < b)
-      user_error(
-          "ranks ", a, " and ", b, " have the same GPU (", ids[b],
-          "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its own, or set "
-          "device to \"cpu\"");
+      user_error(world.name(static_cast<int>(a)), " and ", world.name(static_cast<int>(b)), " have the same GPU (",
+                 ids[b],
+                 "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its "
+                 "own, or set device to \"cpu\"");
   }
+#ifndef GPTMOE_NCCL
+  user_error("device: ", world.size(),
+             " ranks with GPUs need NCCL, which this gptmoe was built without; install it "
+             "(Debian, Ubuntu: libnccl-dev) and build again, or set device to \"cpu\"");
+#endif
 }
 
 struct Choice {
@@ -132,11 +134,14 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 
 void assign_devices(const Config& config, World& world) {
   if (config.device == "cpu" || world.size() == 1) return;
-  for (const std::string& refusal : world.all_gather(take_device(world)))
-    if (!refusal.empty()) throw UserError(refusal);
-  const std::vector<std::string> obstacles = world.all_gather(cuda_obstacle());
-  require_all_or_none(config, obstacles);
-  if (obstacles.front().empty()) require_different(world.all_gather(device_id()));
+  agree(world, [&] { take_device(world); });
+  const std::string obstacle = cuda_obstacle();
+  const std::vector<std::string> obstacles = world.all_gather(obstacle);
+  const std::vector<std::string> ids = world.all_gather(obstacle.empty() ? device_id() : "");
+  agree(world, [&] {
+    require_all_or_none(config, world, obstacles);
+    if (obstacle.empty()) require_one_each(world, ids);
+  });
 }
 
 std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
@@ -145,9 +150,7 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
 #ifdef GPTMOE_NCCL
   return make_nccl_communicator(world, ops);
 #else
-  user_error("device: ", world.size(),
-             " ranks with GPUs need NCCL, which this gptmoe was built without; install it "
-             "(Debian, Ubuntu: libnccl-dev) and build again, or set device to \"cpu\"");
+  GPTMOE_CHECK(false, "no NCCL for ", ops.describe());
 #endif
 }
 

@@ -1,5 +1,7 @@
 #include "cuda/rank_world.h"
 
+#include <cstdio>
+
 #include "kernels/ops.h"
 #if defined(GPTMOE_SIMT) && defined(GPTMOE_NCCL)
 #include "simt/nccl_stand_in.h"
@@ -9,7 +11,8 @@ namespace gptmoe {
 
 World& rank_world() {
   static const std::unique_ptr<World> world = [] {
-    auto joined = make_single_world();
+    auto joined = join_world();
+    if (joined->size() > 1) std::printf("rank %d of %d\n", joined->rank(), joined->size());
 #ifndef GPTMOE_SIMT
     use_cuda_device(joined->local_rank(), joined->local_size());
 #elif defined(GPTMOE_NCCL)

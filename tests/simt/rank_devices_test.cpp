@@ -27,9 +27,13 @@ class MadeUpWorld final : public World {
     return all;
   }
   std::string from_root(const std::string& mine) override { return mine; }
+  const std::string& host(int) const override { return host_; }
   std::unique_ptr<Communicator> make_host_communicator() override { return make_counting_communicator(size_); }
 
   void barrier() override {}
+  void watch(double, double) override {}
+  void tick() override {}
+  void waits_in(const char*) override {}
   void sum(std::span<double>) override {}
   bool any(bool mine) override { return mine; }
   void send_to_root(const void*, int64_t) override {}
@@ -40,11 +44,15 @@ class MadeUpWorld final : public World {
 
  private:
   int rank_, size_;
+  std::string host_ = "here";
   Answers answers_;
 };
 
-// They took GPUs (exchange 0), which they can use (1), and which are not the simulated one (2).
-std::string fine(int rank, int exchange) { return exchange == 2 ? text("GPU of rank ", rank) : ""; }
+// They took GPUs (exchange 0: agree() says "." where all is well), which they can use (1), and which are not the
+// simulated one (2); and agree.
+std::string fine(int rank, int exchange) {
+  return exchange == 1 ? "" : exchange == 2 ? text("GPU of rank ", rank) : ".";
+}
 
 class RankDevices : public ::testing::Test {
  protected:
@@ -60,7 +68,7 @@ TEST_F(RankDevices, AreTakenByLocalRank) {
   MadeUpWorld world(2, 4, fine);
   assign_devices(config("cuda"), world);
   EXPECT_EQ(simt::simulated_device.current, 2);
-  EXPECT_EQ(world.exchanges, 3);
+  EXPECT_EQ(world.exchanges, 4);
 }
 
 TEST_F(RankDevices, MayBeShownOneByOne) {
@@ -69,8 +77,9 @@ TEST_F(RankDevices, MayBeShownOneByOne) {
   EXPECT_EQ(simt::simulated_device.current, 0);
   const std::string shared = cuda_device_id();
   EXPECT_EQ(shared, "GPU-00000000-0000-0000-0000-000000000000");
-  EXPECT_EQ(refusal("cuda", {1, 2, [&](int, int exchange) { return exchange == 2 ? shared : ""; }}),
-            text("ranks 0 and 1 have the same GPU (", shared,
+  const auto sharing = [&](int rank, int exchange) { return exchange == 2 ? shared : fine(rank, exchange); };
+  EXPECT_EQ(refusal("cuda", {1, 2, sharing}),
+            text("rank 1 (here): rank 0 (here) and rank 1 (here) have the same GPU (", shared,
                  "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its own, or "
                  "set device to \"cpu\""));
 }
@@ -78,16 +87,17 @@ TEST_F(RankDevices, MayBeShownOneByOne) {
 TEST_F(RankDevices, MustBeEnough) {
   simt::simulated_device.count = 2;
   const std::string line = "4 ranks on this machine, but 2 GPUs: start 2, or set device to \"cpu\"";
-  EXPECT_EQ(refusal("cuda", {1, 4, fine}), line);
+  EXPECT_EQ(refusal("cuda", {1, 4, fine}), "rank 1 (here): " + line);
   simt::simulated_device.count = 4;
-  EXPECT_EQ(refusal("auto", {1, 4, [&](int rank, int) { return rank == 3 ? line : ""; }}), line) << "another's";
+  const auto of_another = [&](int rank, int exchange) { return rank == 3 ? "u" + line : fine(rank, exchange); };
+  EXPECT_EQ(refusal("auto", {1, 4, of_another}), "rank 3 (here): " + line);
 }
 
 TEST_F(RankDevices, AreAtEveryRankOrAtNone) {
-  const auto none = [](int, int exchange) { return exchange == 1 ? "no GPU was found" : ""; };
+  const auto none = [](int, int exchange) { return exchange == 1 ? "no GPU was found" : exchange == 2 ? "" : "."; };
   EXPECT_EQ(refusal("auto", {0, 2, none}),
-            "device: \"auto\", but rank 1 has no GPU (no GPU was found) while rank 0 has; start ranks where GPUs are, or "
-            "set device to \"cpu\"");
+            "rank 0 (here): device: \"auto\", but rank 1 (here) has no GPU (no GPU was found) while rank 0 (here) has; "
+            "start ranks where GPUs are, or set device to \"cpu\"");
   simt::simulated_device.count = 0;
   MadeUpWorld world(0, 2, none);
   assign_devices(config("auto"), world);
@@ -111,9 +121,11 @@ TEST_F(RankDevices, AreBroughtTogetherByNccl) {
   EXPECT_NE(message<DeviceError>([&] { make_communicator(many, *gpu); }).find("wrong number of ranks"),
             std::string::npos);
 #else
-  EXPECT_EQ(message<UserError>([&] { make_communicator(many, *gpu); }),
-            "device: 2 ranks with GPUs need NCCL, which this gptmoe was built without; install it (Debian, Ubuntu: "
-            "libnccl-dev) and build again, or set device to \"cpu\"");
+  simt::simulated_device.count = 2;
+  EXPECT_EQ(
+      refusal("auto", {0, 2, fine}),
+      "rank 0 (here): device: 2 ranks with GPUs need NCCL, which this gptmoe was built without; install it (Debian, "
+      "Ubuntu: libnccl-dev) and build again, or set device to \"cpu\"");
 #endif
 }
 

@@ -3,13 +3,17 @@
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 
-# check NAME COMMAND...: the tests of NCCL in every rank that the command starts.
+# check RANKS COMMAND...: the tests of NCCL in every rank that the command starts.
 check() {
-  local name=$1 log=$out/ranks_$1.txt passed
+  local name="$1 rank(s)" last=$(($1 - 1)) log=$out/ranks_$1.txt passed
   shift
   "$@" "$build_dir/test_cuda" --gtest_brief=1 --gtest_filter='Nccl.*' >"$log" 2>&1 || {
     cat "$log"
     echo "$name: failed"
+    return 1
+  }
+  [ "$last" = 0 ] || grep -q "^rank $last of $((last + 1))\$" "$log" || {
+    echo "$name: they did not meet; is this mpirun of the MPI that gptmoe was built with?"
     return 1
   }
   passed=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]*\) tests\{0,1\}\.$/\1/p' "$log" | head -n 1)
@@ -25,7 +29,7 @@ skip() {
 }
 
 grep -q '^GPTMOE_NCCL:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "NCCL" "nccl.h was not found"
-check "1 rank"
+check 1
 
 gpus=$(nvidia-smi -L | wc -l)
 if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | wc -l); fi
@@ -33,5 +37,5 @@ if [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then gpus=$(tr ',' '\n' <<<"$CUDA_VISIBLE
 [ "$gpus" -gt 1 ] || skip "several ranks" "there is one GPU"
 grep -q '^GPTMOE_MPI:BOOL=ON' "$build_dir/CMakeCache.txt" || skip "several ranks" "no MPI was found"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-check "2 ranks" mpirun -n 2
-[ "$gpus" -le 2 ] || check "$gpus ranks" mpirun -n "$gpus"
+check 2 mpirun -n 2
+[ "$gpus" -le 2 ] || check "$gpus" mpirun -n "$gpus"

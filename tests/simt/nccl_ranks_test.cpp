@@ -1,0 +1,31 @@
+// The tests that take as many ranks as there are, on several: processes of their own, each with its simulated GPU.
+#ifdef GPTMOE_MPI
+#include "base/temporary_folder.h"
+#include "cli/process.h"
+
+namespace gptmoe::testing {
+namespace {
+
+void pass_on(int ranks) {
+  TemporaryFolder folder;
+  const std::string launch =
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 "
+      "OMPI_MCA_hwloc_base_binding_policy=none ASAN_OPTIONS=detect_leaks=0 exec timeout 300 mpirun -n ";
+  const ProcessResult result =
+      run(folder.path(), {"/bin/sh", "-c",
+                          launch + std::to_string(ranks) + " '" GPTMOE_BINARY_DIR
+                                   "/test_simt' --gtest_brief=1 --gtest_filter='Nccl.*:*NcclTraining*'"});
+  EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
+  for (int rank = 0; rank < ranks; ++rank)
+    EXPECT_NE(result.out.find(text("rank ", rank, " of ", ranks, "\n")), std::string::npos) << result.out;
+  size_t passed = 0;
+  for (size_t at = 0; (at = result.out.find("[  PASSED  ]", at)) != std::string::npos; ++at) ++passed;
+  EXPECT_EQ(passed, static_cast<size_t>(ranks)) << result.out << result.err;
+}
+
+TEST(NcclRanks, Two) { pass_on(2); }
+TEST(NcclRanks, Four) { pass_on(4); }
+
+}  // namespace
+}  // namespace gptmoe::testing
+#endif
