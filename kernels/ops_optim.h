@@ -28,6 +28,9 @@ class OptimOps {
   // out = x; same dtype and count.
   virtual void copy(const Tensor& out, const Tensor& x) = 0;
 
+  // out = x, rounded or widened: between stat and bf16.
+  virtual void cast(const Tensor& out, const Tensor& x) = 0;
+
   // sum_1 += sum of x; everything in stat, in a fixed order.
   virtual void accumulate_sum(const Tensor& sum_1, const Tensor& x) = 0;
   // sum_1 = sum of squares of x (stat), in a fixed order.

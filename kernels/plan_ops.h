@@ -90,6 +90,7 @@ class PlanOps final : public Ops {
   void router_entropy(T, T) override {}
   void zero(T) override {}
   void copy(T, T) override {}
+  void cast(T, T) override {}
   void accumulate_sum(T, T) override {}
   void squared_norm(T, T) override {}
   void clip_scale(T, T, T, double) override {}

@@ -126,6 +126,7 @@ class CpuOps final : public Ops {
   // optim.cpp
   void zero(const Tensor& x) override;
   void copy(const Tensor& out, const Tensor& x) override;
+  void cast(const Tensor& out, const Tensor& x) override;
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
   void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) override;

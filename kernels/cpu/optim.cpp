@@ -3,6 +3,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "base/bf16.h"
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
@@ -67,6 +68,15 @@ void CpuOps::copy(const Tensor& out, const Tensor& x) {
   const char* from = static_cast<const char*>(x.data());
   parallel_ranges(threads_, x.bytes(), kGrainBytes,
                   [=](int64_t begin, int64_t end, int) { std::memcpy(to + begin, from + begin, end - begin); });
+}
+
+void CpuOps::cast(const Tensor& out, const Tensor& x) {
+  GPTMOE_CHECK(out.count() == x.count(), out.describe(), " = ", x.describe());
+  for (int64_t i = 0; i < x.count(); ++i)
+    if (out.dtype() == DType::bf16)
+      static_cast<uint16_t*>(out.data())[i] = bf16_bits(static_cast<float>(x.as<Real>()[i]));
+    else
+      out.as<Real>()[i] = static_cast<Real>(bf16_value(static_cast<const uint16_t*>(x.data())[i]));
 }
 
 void CpuOps::accumulate_sum(const Tensor& sum_1, const Tensor& x) {

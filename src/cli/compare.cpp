@@ -64,7 +64,7 @@ void add_compare_command(CLI::App& app) {
     const std::vector<PlannedArm> planned = plan_arms(*arguments);
     std::vector<Arm> arms;
     for (const PlannedArm& arm : planned) {
-      check_run(arm.config);  // before the first trains for hours
+      check_run(arm.config, *world);  // before the first trains for hours
       arms.push_back({arm.label, {}});
     }
 
@@ -82,7 +82,7 @@ void add_compare_command(CLI::App& app) {
                       static_cast<long long>(s * std::ssize(planned) + static_cast<int64_t>(i) + 1),
                       static_cast<long long>(arguments->seeds * std::ssize(planned)));
           const TrainOptions options{run_dir, holds_run(run_dir), "the same gptmoe compare command again"};
-          if (train(config, options) == TrainOutcome::interrupted) return;
+          if (train(config, options, *world) == TrainOutcome::interrupted) return;
         }
         arms[i].runs.push_back(read_run(run_dir));
       }

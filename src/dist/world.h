@@ -36,6 +36,9 @@ class World {
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 
+  // Says that this rank gets on with its work (see watch()). Cheap.
+  virtual void tick() {}
+
   // Over tensors in the host's memory.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
   // Ends every rank's process at once, this one's with `exit_code`.

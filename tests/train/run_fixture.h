@@ -62,7 +62,8 @@ inline TrainOutcome train_quietly(const Config& config, const fs::path& out, boo
       if (screen) *screen = printed;
     }
   } restore{screen};
-  return train(config, {out, resume, "gptmoe train --resume"});
+  const auto world = make_single_world();
+  return train(config, {out, resume, "gptmoe train --resume"}, *world);
 }
 
 // The rows of a run's metrics without what the clock says.
