@@ -60,6 +60,7 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->callback([arguments] {
+    const auto world = make_single_world();
     const std::filesystem::path out = arguments->out;
     const std::vector<PlannedArm> planned = plan_arms(*arguments);
     std::vector<Arm> arms;

@@ -35,7 +35,7 @@ void add_train_command(CLI::App& app) {
     const Config config = load_config(arguments->config, arguments->overrides, check_router);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)});
+    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)}, *make_single_world());
   });
 }
 

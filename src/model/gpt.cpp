@@ -127,7 +127,7 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::await_weights(const Pass& pass, int bucket) const {
-  if (pass.gatherer) pass.gatherer->await(pass, bucket);
+  if (pass.gatherer) pass.gatherer->await(pass, params_, bucket);
 }
 
 void Gpt::gradients_complete(const Pass& pass, int bucket) const {

@@ -8,6 +8,10 @@ namespace {
 // One is filled while the other travels.
 constexpr size_t kWires = 2;
 
+// Buckets whose weights travel before they are awaited: enough to hide them, and few, since the collectives within
+// layers queue behind them.
+constexpr int kGathersAhead = 2;
+
 Tensor own_part(const Pass& pass, const Tensor& x) {
   const int64_t count = x.count() / pass.communicator.size();
   return x.rows(pass.communicator.rank() * count, count);
@@ -48,8 +52,8 @@ void DataParallel::reduce_by_wire(const Pass& pass, const Tensor& grads, bool to
   next_wire_ = (next_wire_ + 1) % wires_.size();
   pass.ops.cast(wire, grads);
   last_reduction_ = reduce_segment(pass, wire, to_parts);
-  journeys_.push_back({last_reduction_, to_parts ? own_part(pass, grads) : grads,
-                       to_parts ? own_part(pass, wire) : wire});
+  journeys_.push_back(
+      {last_reduction_, to_parts ? own_part(pass, grads) : grads, to_parts ? own_part(pass, wire) : wire});
 }
 
 void DataParallel::arrive(const Pass& pass) {
@@ -68,24 +72,27 @@ void DataParallel::finish_reductions(const Pass& pass) {
 void DataParallel::gather(const Pass& pass, const ParamTable& params) {
   gathers_.clear();
   if (!options_.shard_optimizer) return;
-  for (const auto& bucket : params.buckets()) {
-    Communicator::Ticket last = 0;
-    for (const ParamTable::Segment& segment : bucket)
-      if (!segment.stat)
-        last = pass.communicator.start_all_gather(params.values().rows(segment.offset, segment.count),
-                                                  Traffic::weights);
-    gathers_.push_back(last);
-  }
+  for (int bucket = 0; bucket < kGathersAhead; ++bucket) gather_next(pass, params);
 }
 
-void DataParallel::await(const Pass& pass, int bucket) {
+void DataParallel::gather_next(const Pass& pass, const ParamTable& params) {
+  if (gathers_.size() == params.buckets().size()) return;
+  Communicator::Ticket last = 0;
+  for (const ParamTable::Segment& segment : params.buckets()[gathers_.size()])
+    if (!segment.stat)
+      last = pass.communicator.start_all_gather(params.values().rows(segment.offset, segment.count), Traffic::weights);
+  gathers_.push_back(last);
+}
+
+void DataParallel::await(const Pass& pass, const ParamTable& params, int bucket) {
   if (gathers_.empty()) return;
+  gather_next(pass, params);
   pass.communicator.wait(gathers_.at(static_cast<size_t>(bucket)));
-  if (bucket + 1 == std::ssize(gathers_)) gathers_.clear();
+  if (bucket + 1 == std::ssize(params.buckets())) gathers_.clear();
 }
 
-void DataParallel::await_all(const Pass& pass) {
-  if (!gathers_.empty()) await(pass, static_cast<int>(gathers_.size()) - 1);
+void DataParallel::await_all(const Pass& pass, const ParamTable& params) {
+  for (int bucket = 0; bucket < std::ssize(params.buckets()); ++bucket) await(pass, params, bucket);
 }
 
 }  // namespace gptmoe

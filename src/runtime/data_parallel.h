@@ -30,12 +30,12 @@ class DataParallel {
   // Has all later work see the sums of every bucket.
   void finish_reductions(const Pass& pass);
 
-  // Begins to gather the weights of every bucket from the ranks that have updated them; no others moved. Nothing to do
-  // for an optimizer that is not sharded.
+  // Begins to gather the weights of every bucket, in order, from the ranks that have updated them. Nothing to do for an
+  // optimizer that is not sharded.
   void gather(const Pass& pass, const ParamTable& params);
-  // Has all later work see this bucket's weights, if they are being gathered.
-  void await(const Pass& pass, int bucket);
-  void await_all(const Pass& pass);
+  // Has all later work see this bucket's weights, if they are being gathered. Each bucket in turn.
+  void await(const Pass& pass, const ParamTable& params, int bucket);
+  void await_all(const Pass& pass, const ParamTable& params);
 
  private:
   // Gradients on their way in another dtype.
@@ -46,6 +46,7 @@ class DataParallel {
   Communicator::Ticket reduce_segment(const Pass& pass, const Tensor& grads, bool to_parts);
   void reduce_by_wire(const Pass& pass, const Tensor& grads, bool to_parts);
   void arrive(const Pass& pass);
+  void gather_next(const Pass& pass, const ParamTable& params);
 
   DataParallelOptions options_;
   std::vector<Tensor> wires_;
@@ -53,7 +54,7 @@ class DataParallel {
   std::deque<Journey> journeys_;
   Communicator::Ticket last_reduction_ = 0;
   bool reducing_ = false;
-  std::vector<Communicator::Ticket> gathers_;  // by bucket; empty once nothing is being gathered
+  std::vector<Communicator::Ticket> gathers_;  // of the buckets begun so far; empty once nothing is being gathered
 };
 
 }  // namespace gptmoe

@@ -82,22 +82,28 @@ void Instance::count(const Ops& planned) {
 
 void Instance::count_traffic(PlanOps& ops) {
   const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
-  Pass pass{ops, scratch_, *in_micro_batch, PassKind::train};
+  rehearse_micro_batch(ops, *in_micro_batch, false, false);
+  rehearse_micro_batch(ops, *in_step, true, true);
+  rehearse_update(ops, *in_step);
+  traffic_.micro_batch = in_micro_batch->costs();
+  traffic_.step = in_step->costs() - traffic_.micro_batch;
+}
+
+void Instance::rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last) {
+  Pass pass{ops, scratch_, communicator, PassKind::train};
+  if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
+  if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
   gpt_.forward(pass, activations_);
   gpt_.loss_and_backward(pass, activations_, 1.0);
-  traffic_.micro_batch = in_micro_batch->costs();
-  if (rank_.size == 1) return;
+  if (pass.reducer) data_parallel_.finish_reductions(pass);
+}
 
-  // A step of one micro-batch.
-  Pass whole{ops, scratch_, *in_step, PassKind::train, 1.0, &data_parallel_, &data_parallel_};
-  data_parallel_.gather(whole, gpt_.params());
-  gpt_.forward(whole, activations_);
-  gpt_.loss_and_backward(whole, activations_, 1.0);
-  data_parallel_.finish_reductions(whole);
-  in_step->all_reduce(sums_.all_S, Traffic::reports);
-  adamw_.measure_norm(whole, gpt_.params(), sums_.squared_norm_1);
-  gpt_.end_step(whole);
-  traffic_.step = in_step->costs() - traffic_.micro_batch;
+void Instance::rehearse_update(PlanOps& ops, Communicator& communicator) {
+  const Pass pass{ops, scratch_, communicator, PassKind::train};
+  communicator.all_reduce(sums_.all_S, Traffic::reports);
+  adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);
+  adamw_.update(pass, gpt_.params(), sums_.squared_norm_1, sums_.loss_1);
+  gpt_.end_step(pass);
 }
 
 void Instance::commit(Ops& ops) {

@@ -44,6 +44,7 @@ class Instance {
   Gpt& gpt() { return gpt_; }
   const Gpt& gpt() const { return gpt_; }
   AdamW& adamw() { return adamw_; }
+  const AdamW& adamw() const { return adamw_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
   // The next micro-batch as the host fills it: activations().tokens_BT and targets_BT themselves where the host reaches
@@ -66,6 +67,10 @@ class Instance {
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }
+  // What TrainStep asks for in a micro-batch and to update, of ops that compute nothing and a communicator that does
+  // not communicate. Not once committed.
+  void rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last);
+  void rehearse_update(PlanOps& ops, Communicator& communicator);
   RankOf rank() const { return rank_; }
 
  private:

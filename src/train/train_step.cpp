@@ -134,7 +134,7 @@ void TrainStep::gather_weights() {
   if (communicator_.size() == 1) return;
   DataParallel& ranks = instance_.data_parallel();
   ranks.gather(pass_, instance_.gpt().params());
-  ranks.await_all(pass_);
+  ranks.await_all(pass_, instance_.gpt().params());
 }
 
 }  // namespace gptmoe

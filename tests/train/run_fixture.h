@@ -72,7 +72,7 @@ inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   std::ifstream in(run_dir / "metrics.jsonl");
   for (std::string line; std::getline(in, line);) {
     nlohmann::json row = nlohmann::json::parse(line);
-    for (const char* clock : {"seconds", "tokens_per_second", "mfu"}) row.erase(clock);
+    for (const char* clock : {"seconds", "tokens_per_second", "mfu", "communication"}) row.erase(clock);
     rows.push_back(std::move(row));
   }
   return rows;
