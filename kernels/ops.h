@@ -63,5 +63,12 @@ std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 std::string why_no_cuda();
 // The widest attention head that this machine's GPU takes. Likewise.
 int64_t cuda_widest_head();
+// Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th, or
+// the only one that this process is shown, which may be another rank's too. To be called before all else here, which
+// would begin to use the first GPU. Nothing where no GPU is found. Throws UserError where ranks outnumber GPUs.
+// Likewise.
+void use_cuda_device(int local_rank, int local_size);
+// What tells the current device from all others, on any machine. Likewise.
+std::string cuda_device_id();
 
 }  // namespace gptmoe

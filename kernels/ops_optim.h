@@ -27,8 +27,7 @@ class OptimOps {
   virtual void zero(const Tensor& x) = 0;
   // out = x; same dtype and count.
   virtual void copy(const Tensor& out, const Tensor& x) = 0;
-
-  // out = x, rounded or widened: between stat and bf16.
+  // out = x in another type, of the same count: stat rounded to bf16, to nearest, ties to even, or bf16 as stat.
   virtual void cast(const Tensor& out, const Tensor& x) = 0;
 
   // sum_1 += sum of x; everything in stat, in a fixed order.

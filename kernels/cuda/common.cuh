@@ -67,9 +67,8 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Params...> params(std::forward<Args>(args)...);
 #ifdef GPTMOE_SIMT
-  static_cast<void>(stream);
   check(cudaPeekAtLastError(), site.kernel, site.file, site.line);
-  ::simt::submit([=] {
+  ::simt::submit(stream, [=] {
     ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
                    [&] { std::apply(kernel, params); });
   });

@@ -6,6 +6,7 @@
 #include "kernels/cuda/cuda_graph.h"
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/matmul.h"
+#include "kernels/cuda/stream.h"
 
 namespace gptmoe::cuda {
 CudaOps::CudaOps(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
@@ -46,6 +47,12 @@ std::string CudaOps::describe() const {
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
   return text(properties.name, ", ", dtype_name(compute_));
+}
+
+cudaStream_t stream_of(const Ops& ops) {
+  const auto* of_cuda = dynamic_cast<const CudaOps*>(&ops);
+  GPTMOE_CHECK(of_cuda, ops.describe());
+  return of_cuda->stream();
 }
 
 }  // namespace gptmoe::cuda

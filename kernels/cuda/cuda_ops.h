@@ -19,6 +19,7 @@ class CudaOps final : public Ops {
   ~CudaOps() override;
 
   // cuda_ops.cpp
+  cudaStream_t stream() const { return stream_; }
   DType compute_dtype() const override { return compute_; }
   DType statistics_dtype() const override { return DType::f32; }
   Memory& memory() override;
@@ -137,6 +138,7 @@ class CudaOps final : public Ops {
   // optim.cu
   void zero(const Tensor& x) override;
   void copy(const Tensor& out, const Tensor& x) override;
+  void cast(const Tensor& out, const Tensor& x) override;
   void accumulate_sum(const Tensor& sum_1, const Tensor& x) override;
   void squared_norm(const Tensor& sum_1, const Tensor& x) override;
   void clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) override;

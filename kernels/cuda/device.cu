@@ -1,4 +1,4 @@
-// Whether this machine has a GPU that this program runs on.
+// Whether this machine has a GPU that this program runs on, and which it takes.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda_limits.h"
 #include "kernels/ops.h"
@@ -44,6 +44,33 @@ std::string why_no_cuda() {
                 properties.major, properties.minor, ")");
   }
   return "";
+}
+
+void use_cuda_device(int local_rank, int local_size) {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) != cudaSuccess || count == 0) {
+    cudaGetLastError();
+    return;
+  }
+  if (count > 1 && count < local_size)
+    user_error(local_size, " ranks on this machine, but ", count, " GPUs: start ", count, ", or set device to \"cpu\"");
+  CUDA_CHECK(cudaSetDevice(count == 1 ? 0 : local_rank));
+}
+
+std::string cuda_device_id() {
+  int device = 0;
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  std::string id = "GPU-";  // as nvidia-smi -L prints it
+  for (size_t i = 0; i < sizeof properties.uuid.bytes; ++i) {
+    constexpr const char* kDigits = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(properties.uuid.bytes[i]);
+    if (i == 4 || i == 6 || i == 8 || i == 10) id += '-';
+    id += kDigits[byte >> 4];
+    id += kDigits[byte & 15];
+  }
+  return id;
 }
 
 int64_t cuda_widest_head() {

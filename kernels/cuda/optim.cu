@@ -82,6 +82,30 @@ AdamwNumbers numbers_of(const AdamwConstants& constants) {
           .weight_decay = static_cast<float>(constants.weight_decay)};
 }
 
+// out = x, in packs of N.
+template <typename To, typename From, int N>
+__global__ void __launch_bounds__(kThreads) cast_kernel(To* out, const From* x, int64_t packs) {
+  const int64_t pack = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (pack >= packs) return;
+  const auto values = Pack<From, N>::load(x + pack * N);
+  Pack<To, N> converted;
+  for (int i = 0; i < N; ++i) converted.set(i, values[i]);
+  converted.store(out + pack * N);
+}
+
+// Packs of 16 bytes of floats where both start on such a boundary, what is left singly.
+template <typename To, typename From>
+void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
+  constexpr int kPack = 4;
+  const bool aligned = reinterpret_cast<uintptr_t>(out) % (kPack * sizeof(To)) == 0 &&
+                       reinterpret_cast<uintptr_t>(x) % (kPack * sizeof(From)) == 0;
+  const int64_t packs = aligned ? count / kPack : 0, done = packs * kPack, rest = count - done;
+  GPTMOE_LAUNCH((cast_kernel<To, From, kPack>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0, stream,
+                out, x, packs);
+  GPTMOE_LAUNCH((cast_kernel<To, From, 1>), static_cast<unsigned>(ceil_div(rest, kThreads)), kThreads, 0, stream,
+                out + done, x + done, rest);
+}
+
 // counts[block] = the elements of its share that are infinite or not a number.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
@@ -108,6 +132,15 @@ void CudaOps::zero(const Tensor& x) { CUDA_CHECK(cudaMemsetAsync(x.data(), 0, x.
 void CudaOps::copy(const Tensor& out, const Tensor& x) {
   GPTMOE_CHECK(out.dtype() == x.dtype() && out.count() == x.count(), out.describe(), " = ", x.describe());
   CUDA_CHECK(cudaMemcpyAsync(out.data(), x.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream_));
+}
+
+void CudaOps::cast(const Tensor& out, const Tensor& x) {
+  const bool widens = x.dtype() == DType::bf16;
+  GPTMOE_CHECK((widens || out.dtype() == DType::bf16) && out.count() == x.count(), out.describe(), " = ", x.describe());
+  if (widens)
+    cast_values(stream_, out.as<float>(), x.as<bf16>(), x.count());
+  else
+    cast_values(stream_, out.as<bf16>(), x.as<float>(), x.count());
 }
 
 void CudaOps::accumulate_sum(const Tensor& sum_1, const Tensor& x) {

@@ -50,6 +50,10 @@ class Communicator {
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
+  // Throws DeviceError that says what has become of the collectives under way, where that can be told before they are
+  // waited for. For a thread that watches; may be called at any time.
+  virtual void check() {}
+
   virtual TrafficCosts costs() const = 0;
 };
 

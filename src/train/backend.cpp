@@ -7,6 +7,9 @@
 #include "base/rng.h"
 #include "kernels/cuda_limits.h"
 #include "train/cuda_shapes.h"
+#ifdef GPTMOE_NCCL
+#include "dist/nccl/nccl_communicator.h"
+#endif
 
 namespace gptmoe {
 namespace {
@@ -26,6 +29,46 @@ int64_t widest_head() {
   if (why_no_cuda().empty()) return cuda_widest_head();
 #endif
   return cuda::kMaxHeadDim;
+}
+
+// Takes this rank's GPU; the error where there are too few, or an empty line.
+std::string take_device([[maybe_unused]] const World& world) {
+#ifdef GPTMOE_CUDA
+  try {
+    use_cuda_device(world.local_rank(), world.local_size());
+  } catch (const UserError& error) {
+    return error.what();
+  }
+#endif
+  return "";
+}
+
+std::string device_id() {
+#ifdef GPTMOE_CUDA
+  return cuda_device_id();
+#else
+  return "";
+#endif
+}
+
+// Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty where there is one.
+void require_all_or_none(const Config& config, const std::vector<std::string>& obstacles) {
+  const auto with = std::find(obstacles.begin(), obstacles.end(), "");
+  const auto without = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
+  if (with != obstacles.end() && without != obstacles.end())
+    user_error("device: \"", config.device, "\", but rank ", without - obstacles.begin(), " has no GPU (", *without,
+               ") while rank ", with - obstacles.begin(), " has; start ranks where GPUs are, or set device to \"cpu\"");
+}
+
+void require_different(const std::vector<std::string>& ids) {
+  for (size_t b = 0; b < ids.size(); ++b) {
+    const auto a = static_cast<size_t>(std::find(ids.begin(), ids.end(), ids[b]) - ids.begin());
+    if (a < b)
+      user_error(
+          "ranks ", a, " and ", b, " have the same GPU (", ids[b],
+          "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its own, or set "
+          "device to \"cpu\"");
+  }
 }
 
 struct Choice {
@@ -86,6 +129,27 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 }
 
 }  // namespace
+
+void assign_devices(const Config& config, World& world) {
+  if (config.device == "cpu" || world.size() == 1) return;
+  for (const std::string& refusal : world.all_gather(take_device(world)))
+    if (!refusal.empty()) throw UserError(refusal);
+  const std::vector<std::string> obstacles = world.all_gather(cuda_obstacle());
+  require_all_or_none(config, obstacles);
+  if (obstacles.front().empty()) require_different(world.all_gather(device_id()));
+}
+
+std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
+  if (ops.memory().on_host()) return world.make_host_communicator();
+  if (world.size() == 1) return make_single_communicator();
+#ifdef GPTMOE_NCCL
+  return make_nccl_communicator(world, ops);
+#else
+  user_error("device: ", world.size(),
+             " ranks with GPUs need NCCL, which this gptmoe was built without; install it "
+             "(Debian, Ubuntu: libnccl-dev) and build again, or set device to \"cpu\"");
+#endif
+}
 
 std::unique_ptr<Ops> make_backend(const Config& config) {
   const std::string obstacle = config.device == "cpu" ? "" : cuda_obstacle();

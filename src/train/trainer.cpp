@@ -110,7 +110,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
       options_(options),
       world_(world),
       config_(per_rank(config, world.size())),
-      ops_(make_backend(config_, {world.local_rank(), world.local_size()})),
+      ops_(make_backend(config_)),
       train_data_(loader_options(config_, config.data.train, WindowOrder::shuffled, world)),
       instance_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
                 {world.rank(), world.size()}) {
@@ -354,20 +354,20 @@ TrainOutcome Trainer::interrupt() {
   return TrainOutcome::interrupted;
 }
 
-}  // namespace
-
-void check_run(const Config& config, World& world) {
-  std::optional<Trainer> trainer;
-  const TrainOptions options;
-  agree(world, [&] { trainer.emplace(config, options, world); });
+std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {
+  assign_devices(config, world);
+  std::unique_ptr<Trainer> trainer;
+  agree(world, [&] { trainer = std::make_unique<Trainer>(config, options, world); });
   trainer->connect();
+  return trainer;
 }
 
+}  // namespace
+
+void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
+
 TrainOutcome train(const Config& config, const TrainOptions& options, World& world) {
-  std::optional<Trainer> trainer;
-  agree(world, [&] { trainer.emplace(config, options, world); });
-  trainer->connect();
-  return trainer->run();
+  return make_trainer(config, options, world)->run();
 }
 
 }  // namespace gptmoe

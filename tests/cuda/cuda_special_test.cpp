@@ -1,45 +1,18 @@
 // What single CUDA kernels promise beyond the op cases.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "base/bf16.h"
+#include "cuda/device_tensor.h"
 #include "ops/backends.h"
 
 namespace gptmoe {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
-
-// A tensor in the backend's memory.
-class DeviceTensor {
- public:
-  DeviceTensor(Ops& ops, DType dtype, std::initializer_list<int64_t> sizes)
-      : memory_(ops.memory()), tensor_(nullptr, dtype, sizes) {
-    tensor_ = Tensor(memory_.allocate(tensor_.bytes()), dtype, sizes);
-  }
-  DeviceTensor(Ops& ops, DType dtype, std::initializer_list<int64_t> sizes, const std::vector<float>& values)
-      : DeviceTensor(ops, dtype, sizes) {
-    upload_floats(memory_, tensor_, values.data());
-  }
-  DeviceTensor(const DeviceTensor&) = delete;
-  DeviceTensor& operator=(const DeviceTensor&) = delete;
-  ~DeviceTensor() { memory_.release(tensor_.data(), tensor_.bytes()); }
-
-  operator const Tensor&() const { return tensor_; }
-  Tensor rows(int64_t begin, int64_t count) const { return tensor_.rows(begin, count); }
-  std::vector<double> values() const { return download_values(memory_, tensor_); }
-  std::vector<int32_t> ids() const {
-    std::vector<int32_t> out(static_cast<size_t>(tensor_.count()));
-    memory_.download(out.data(), tensor_);
-    return out;
-  }
-
- private:
-  Memory& memory_;
-  Tensor tensor_;
-};
 
 TEST(CudaSpecial, CountsInfinitiesAndNotANumbers) {
   for (const DType compute : {DType::f32, DType::bf16}) {
@@ -91,6 +64,35 @@ TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
     EXPECT_EQ(got, whole_master);
     for (int64_t i = 0; i < kCount; ++i)
       EXPECT_EQ(rounded[i], static_cast<double>(bf16_value(bf16_bits(static_cast<float>(got[i])))));
+  }
+}
+
+// Buckets of gradients begin where parameters do, too.
+TEST(CudaSpecial, CastTakesRangesThatBeginAnywhere) {
+  const auto ops = make_cuda_ops(DType::bf16);
+  constexpr int64_t kCount = 40;
+  std::vector<float> numbers(kCount);
+  for (int64_t i = 0; i < kCount; ++i) numbers[i] = std::sin(static_cast<float>(i));
+  numbers[20] = kInf, numbers[21] = kNan;
+  const DeviceTensor x(*ops, DType::f32, {kCount}, numbers);
+  for (const auto& [to, from] : {std::pair<int64_t, int64_t>{0, 0}, {1, 1}, {0, 1}, {3, 0}, {4, 8}}) {
+    const int64_t count = kCount - std::max(to, from);
+    const DeviceTensor narrow(*ops, DType::bf16, {kCount}, std::vector<float>(kCount, 7));
+    const DeviceTensor wide(*ops, DType::f32, {kCount}, std::vector<float>(kCount, 7));
+    ops->cast(narrow.rows(to, count), x.rows(from, count));
+    ops->cast(wide.rows(from, count), narrow.rows(to, count));
+    const std::vector<double> rounded = narrow.values(), widened = wide.values();
+    for (int64_t i = 0; i < count; ++i) {
+      const double expected = bf16_value(bf16_bits(numbers[from + i]));
+      if (std::isnan(expected)) {
+        EXPECT_TRUE(std::isnan(rounded[to + i]) && std::isnan(widened[from + i]));
+        continue;
+      }
+      EXPECT_EQ(rounded[to + i], expected) << to << " from " << from << ", element " << i;
+      EXPECT_EQ(widened[from + i], expected) << to << " from " << from << ", element " << i;
+    }
+    for (int64_t i = 0; i < to; ++i) EXPECT_EQ(rounded[i], 7);
+    for (int64_t i = to + count; i < kCount; ++i) EXPECT_EQ(rounded[i], 7);
   }
 }
 

@@ -1,6 +1,7 @@
 // What single ops promise beyond their cases.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -159,6 +160,18 @@ TEST(AdamW, MovesNothingAtANaNScale) {
   EXPECT_EQ(param, (std::vector<float>{1, 2}));
   EXPECT_EQ(m, (std::vector<float>{3, 4}));
   EXPECT_EQ(v, (std::vector<float>{5, 6}));
+}
+
+TEST(Cast, KeepsWhatIsNotFinite) {
+  constexpr float kInf = std::numeric_limits<float>::infinity(), kMax = std::numeric_limits<float>::max();
+  // The last is a NaN whose bits are all in the half that goes away.
+  std::vector<float> x = {kInf, -kInf, kMax, std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(0x7F800001)};
+  std::vector<uint16_t> narrow(x.size());
+  const Tensor rounded(narrow.data(), DType::bf16, {std::ssize(x)});
+  float_ops(1).cast(rounded, tensor(x, {std::ssize(x)}));
+  float_ops(1).cast(tensor(x, {std::ssize(x)}), rounded);
+  EXPECT_EQ(std::vector<float>(x.begin(), x.begin() + 3), (std::vector<float>{kInf, -kInf, kInf}));
+  EXPECT_TRUE(std::isnan(x[3]) && std::isnan(x[4]));
 }
 
 }  // namespace

@@ -44,15 +44,17 @@ void multiply(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Wr
 
 }  // namespace
 
-struct Matmul::State {};
-Matmul::Matmul(cudaStream_t) {}
+struct Matmul::State {
+  cudaStream_t stream;
+};
+Matmul::Matmul(cudaStream_t stream) : state_(std::make_unique<State>(State{stream})) {}
 Matmul::~Matmul() = default;
 
 void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
   product_sizes(order, c, a, b);
   GPTMOE_CHECK(a.dtype() == b.dtype() && (c.dtype() == a.dtype() || c.dtype() == DType::f32), c.describe(), " from ",
                a.describe(), " and ", b.describe());
-  simt::submit([=] { multiply(order, c, a, b, write); });
+  simt::submit(state_->stream, [=] { multiply(order, c, a, b, write); });
 }
 
 }  // namespace gptmoe::cuda

@@ -4,9 +4,10 @@
 
 namespace simt {
 
-// What the stand-in for the CUDA runtime says of its GPU: to be changed by tests of what happens without a fitting one.
+// What the stand-in for the CUDA runtime says of its GPUs: to be changed by tests of what happens without fitting ones.
 struct SimulatedDevice {
-  int count = 1;
+  int count = 1, current = 0;
+  char host[4] = {};  // the first bytes of their unique numbers, of which the last is the index
   int major = 9;
   bool has_code = true;          // the program was compiled for it
   int driver_version = 99990;    // 0: none is installed

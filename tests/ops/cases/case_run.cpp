@@ -18,6 +18,7 @@ DType dtype_of(Kind kind, const Ops& ops) {
   switch (kind) {
     case Kind::real: return ops.compute_dtype();
     case Kind::stat: return ops.statistics_dtype();
+    case Kind::bf16: return DType::bf16;
     case Kind::i32: return DType::i32;
     case Kind::i64: return DType::i64;
   }

@@ -1,4 +1,5 @@
-// Zero, copy, norms, AdamW.
+// Zero, copy, cast, norms, AdamW.
+#include <algorithm>
 #include <cmath>
 
 #include "ops/cases/op_case.h"
@@ -10,10 +11,19 @@ const char* kind_name(Kind kind) {
   switch (kind) {
     case Kind::real: return "";
     case Kind::stat: return "stat";
+    case Kind::bf16: return "bf16";
     case Kind::i32: return "i32";
     case Kind::i64: return "i64";
   }
   return "";
+}
+
+// The nearest number of 8 significant bits, ties to even.
+double to_bf16(double x) {
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  const int lowest = std::max(exponent - 8, -133);
+  return std::ldexp(std::nearbyint(std::ldexp(x, -lowest)), lowest);
 }
 
 Fill some(Kind kind) { return kind == Kind::i32 || kind == Kind::i64 ? below(1000) : normal(); }
@@ -38,6 +48,26 @@ OpCase copy(int64_t n, Kind kind) {
   op.exact("out");
   op.forward = [](Ops& ops, const Tensors& t) { ops.copy(t["out"], t["x"]); };
   op.reference = [](Values& v) { v["out"] = v["x"]; };
+  return op;
+}
+
+// Beside random numbers, the halves between two bf16 that go to the even one, and the largest.
+OpCase cast(int64_t n, Kind to, Kind from) {
+  OpCase op("cast", {n}, std::string("to_") + kind_name(to));
+  const std::vector<double> special = {1 + 0x1p-8, 1 + 3 * 0x1p-8, -1 - 0x1p-8, 0x1p-133, -0.0, 0x1.FEp127};
+  op.input(
+      "x", {n},
+      [special, random = normal()](const Rng& rng, int64_t i) {
+        const int64_t at = i % 16;
+        return at < std::ssize(special) ? special[static_cast<size_t>(at)] : random(rng, i);
+      },
+      from);
+  op.result("out", {n}, to);
+  op.exact("out");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.cast(t["out"], t["x"]); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n; ++i) v["out"][i] = to_bf16(v["x"][i]);
+  };
   return op;
 }
 
@@ -136,6 +166,10 @@ void add_optim_cases(OpCases& cases) {
       tests.push_back(copy(n, kind));
     }
   }
+  for (int64_t n : {1, 7, 1024, 70001}) {
+    tests.push_back(cast(n, Kind::bf16, Kind::stat));
+    tests.push_back(cast(n, Kind::stat, Kind::bf16));
+  }
   for (int64_t n : {1, 7, 1000, 70001}) {
     tests.push_back(accumulate_sum(n));
     tests.push_back(squared_norm(n));
@@ -158,11 +192,15 @@ void add_optim_cases(OpCases& cases) {
   auto& benchmarks = cases.benchmarks;
   benchmarks.push_back(zero(4 << 20, Kind::stat));
   benchmarks.push_back(copy(4 << 20, Kind::stat));
+  benchmarks.push_back(cast(4 << 20, Kind::bf16, Kind::stat));
+  benchmarks.push_back(cast(4 << 20, Kind::stat, Kind::bf16));
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
 
   auto& gpu = cases.gpu_benchmarks;  // of a few layers' parameters: more would only take longer
   gpu.push_back(zero(64 << 20, Kind::stat));
+  gpu.push_back(cast(64 << 20, Kind::bf16, Kind::stat));
+  gpu.push_back(cast(64 << 20, Kind::stat, Kind::bf16));
   gpu.push_back(squared_norm(64 << 20));
   gpu.push_back(adamw(64 << 20, 1, 1, 0.1, Master::present, "decay"));
 }

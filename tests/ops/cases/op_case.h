@@ -20,8 +20,8 @@
 
 namespace gptmoe {
 
-// Element type: the backend's compute or statistics type, or integers.
-enum class Kind { real, stat, i32, i64 };
+// Element type: the backend's compute or statistics type, or one that is the same everywhere.
+enum class Kind { real, stat, bf16, i32, i64 };
 
 enum class Role {
   input,     // must not change; inputs, and the gradients of outputs

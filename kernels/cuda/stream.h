@@ -1,0 +1,11 @@
+#pragma once
+#include <cuda_runtime.h>
+
+#include "kernels/ops.h"
+
+namespace gptmoe::cuda {
+
+// The stream on which these Ops, which must be CudaOps, do their work.
+cudaStream_t stream_of(const Ops& ops);
+
+}  // namespace gptmoe::cuda

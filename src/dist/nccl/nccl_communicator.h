@@ -1,0 +1,21 @@
+#pragma once
+#include <memory>
+
+#include "dist/communicator.h"
+#include "dist/world.h"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaOps on the current device, which no other rank
+// may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part of:
+//
+// Collectives may be asked for by recurring work (Ops::make_recurring) and are recorded with it. What one run of that
+// work starts, it waits for itself, and nothing that was started before.
+//
+// costs() counts what is asked for; what a graph does again is not.
+//
+// Throws Failure where NCCL is not found, and DeviceError, as its methods do, where it fails.
+std::unique_ptr<Communicator> make_nccl_communicator(World& world, Ops& ops);
+
+}  // namespace gptmoe

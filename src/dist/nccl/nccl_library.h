@@ -1,0 +1,17 @@
+#pragma once
+// NCCL, loaded when a communicator is made: a run on one rank has no use for its hundreds of megabytes.
+#include <nccl.h>
+
+namespace gptmoe {
+
+// The address of one of its functions. Throws Failure when the library is not found or lacks it.
+void* nccl_symbol(const char* name);
+
+}  // namespace gptmoe
+
+// NCCL(ncclAllReduce)(...) calls ncclAllReduce(...).
+#define NCCL(function)                                                                                     \
+  ([] {                                                                                                    \
+    static const auto address = reinterpret_cast<decltype(&function)>(::gptmoe::nccl_symbol(#function));   \
+    return address;                                                                                        \
+  }())

@@ -1,0 +1,146 @@
+// The simulated streams must notice what they are for.
+#include "simt/stream.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "simt/device_memory.h"
+
+namespace {
+
+class Streams : public ::testing::Test {
+ protected:
+  Streams() {
+    for (cudaStream_t* stream : {&compute_, &other_}) cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
+    for (cudaEvent_t* event : {&before_, &after_}) cudaEventCreateWithFlags(event, cudaEventDisableTiming);
+  }
+  ~Streams() override {
+    for (cudaStream_t stream : {compute_, other_}) cudaStreamDestroy(stream);
+    for (cudaEvent_t event : {before_, after_}) cudaEventDestroy(event);
+  }
+
+  std::function<void()> note(char what) {
+    return [this, what] { done_ += what; };
+  }
+  void work(char what) { simt::submit(compute_, note(what)); }
+  void late(char what) { simt::submit_late(other_, note(what)); }
+  void fork() {
+    EXPECT_EQ(cudaEventRecord(before_, compute_), cudaSuccess);
+    EXPECT_EQ(cudaStreamWaitEvent(other_, before_, 0), cudaSuccess);
+  }
+  void join() {
+    EXPECT_EQ(cudaEventRecord(after_, other_), cudaSuccess);
+    EXPECT_EQ(cudaStreamWaitEvent(compute_, after_, 0), cudaSuccess);
+  }
+  void begin() { ASSERT_EQ(cudaStreamBeginCapture(compute_, cudaStreamCaptureModeThreadLocal), cudaSuccess); }
+
+  std::string done_;
+  cudaStream_t compute_ = nullptr, other_ = nullptr;
+  cudaEvent_t before_ = nullptr, after_ = nullptr;
+};
+
+TEST_F(Streams, LateWorkIsDoneWhenItIsWaitedFor) {
+  work('a');
+  fork();
+  late('b');
+  simt::submit(other_, note('c'));
+  work('d');
+  EXPECT_EQ(done_, "ad");
+  join();
+  work('e');
+  EXPECT_EQ(done_, "adbce");
+}
+
+TEST_F(Streams, OnlyAsFarAsTheEventIsBehind) {
+  late('a');
+  cudaEventRecord(after_, other_);
+  late('b');
+  cudaStreamWaitEvent(compute_, after_, 0);
+  EXPECT_EQ(done_, "a");
+  EXPECT_EQ(cudaEventSynchronize(after_), cudaSuccess);
+  EXPECT_EQ(done_, "a");
+  EXPECT_EQ(cudaStreamSynchronize(compute_), cudaSuccess);
+  EXPECT_EQ(done_, "a");
+  EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
+  EXPECT_EQ(done_, "ab");
+  late('c');
+  void* memory = nullptr;
+  ASSERT_EQ(cudaMalloc(&memory, 4), cudaSuccess);
+  EXPECT_EQ(done_, "ab");
+  cudaFree(memory);
+  EXPECT_EQ(done_, "abc");
+}
+
+TEST_F(Streams, KnowWhetherTheyFollow) {
+  EXPECT_FALSE(simt::follows_others(other_)) << "it never waited";
+  work('a');
+  fork();
+  EXPECT_TRUE(simt::follows_others(other_));
+  late('b');
+  EXPECT_TRUE(simt::follows_others(other_));
+  work('c');
+  EXPECT_FALSE(simt::follows_others(other_));
+  fork();
+  EXPECT_TRUE(simt::follows_others(other_));
+}
+
+TEST_F(Streams, GraphsForkAndJoinAsTheyWereRecorded) {
+  begin();
+  work('a');
+  fork();
+  late('b');
+  work('c');
+  join();
+  work('d');
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  ASSERT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
+  ASSERT_EQ(cudaGraphInstantiate(&executable, graph, 0), cudaSuccess);
+  EXPECT_EQ(done_, "");
+  late('x');
+  for (int i = 0; i < 2; ++i) cudaGraphLaunch(executable, compute_);
+  EXPECT_EQ(done_, "acbdacbd");
+  cudaGraphDestroy(graph);
+  cudaGraphExecDestroy(executable);
+}
+
+TEST_F(Streams, ARecordingThatDoesNotComeTogetherIsRefused) {
+  cudaGraph_t graph = nullptr;
+  begin();
+  fork();
+  late('a');
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaErrorStreamCaptureUnjoined);
+  EXPECT_EQ(graph, nullptr);
+  begin();
+  fork();
+  late('a');
+  join();
+  late('b');  // behind the join
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaErrorStreamCaptureUnjoined);
+  begin();
+  EXPECT_EQ(cudaStreamEndCapture(other_, &graph), cudaErrorStreamCaptureUnmatched);
+  late('c');
+  EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
+  EXPECT_EQ(done_, "c") << "what was recorded is not done, and recording is over";
+}
+
+TEST_F(Streams, RecordingsAreWorldsOfTheirOwn) {
+  cudaGraph_t graph = nullptr;
+  late('a');
+  cudaEventRecord(after_, other_);
+  begin();
+  EXPECT_EQ(cudaStreamWaitEvent(compute_, after_, 0), cudaErrorStreamCaptureIsolation);
+  fork();
+  late('b');
+  join();
+  EXPECT_EQ(cudaStreamSynchronize(other_), cudaErrorStreamCaptureUnsupported);
+  ASSERT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
+  cudaGraphDestroy(graph);
+  EXPECT_EQ(cudaStreamWaitEvent(compute_, after_, 0), cudaErrorCapturedEvent);
+  EXPECT_EQ(cudaEventSynchronize(after_), cudaErrorCapturedEvent);
+  cudaStreamSynchronize(other_);
+  EXPECT_EQ(done_, "a");
+}
+
+}  // namespace
