@@ -1,6 +1,5 @@
 // gptmoe: pretraining of GPT-style mixture-of-experts models. Every subcommand is a file in src/cli.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -32,20 +31,18 @@ int main(int argc, char** argv) {
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
   app.set_version_flag("--version", GPTMOE_VERSION);
-  gptmoe::add_commands(app);
+  gptmoe::Job job(argv);
+  gptmoe::add_commands(app, job);
   try {
     app.parse(argc, argv);
     gptmoe::flush_standard_output();
-    return 0;
+    return job.exit_code();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::fprintf(stderr, "gptmoe: %s\n", describe(app, error, argc > 1 ? argv[1] : "").c_str());
-    return 2;
+    return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
   } catch (const gptmoe::UserError& error) {
-    std::fprintf(stderr, "gptmoe: %s\n", error.what());
-    return 2;
+    return job.fail(2, error);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "gptmoe: %s\n", error.what());
-    return 1;
+    return job.fail(1, error);
   }
 }

@@ -27,7 +27,7 @@ install_packages() {
 }
 
 build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libopenblas-dev
-  zlib1g-dev libzstd-dev libsimdjson-dev)
+  zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin)
 test_packages=(libgtest-dev)
 
 # install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is at hand already (on a

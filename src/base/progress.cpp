@@ -6,10 +6,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 
 namespace gptmoe {
 
-bool terminal_attached() { return isatty(STDERR_FILENO) == 1; }
+int terminal_columns() {
+  if (const char* told = std::getenv(kTerminalColumns)) return std::atoi(told);
+  if (isatty(STDERR_FILENO) != 1) return 0;
+  winsize window{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 120;
+}
 
 ProgressLine::ProgressLine() : live_(terminal_attached()) {}
 ProgressLine::~ProgressLine() { clear(); }
@@ -18,8 +24,7 @@ void ProgressLine::show(const std::string& line) {
   const auto now = std::chrono::steady_clock::now();
   if (!live_ || now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
-  winsize window{};
-  const size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col - 1u : 119u;
+  const auto width = static_cast<size_t>(std::max(1, terminal_columns() - 1));
   std::fprintf(stderr, "\r%s\033[K", line.substr(0, width).c_str());
   std::fflush(stderr);
   drawn_ = true;

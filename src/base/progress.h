@@ -6,8 +6,12 @@
 
 namespace gptmoe {
 
-// True when standard error is a terminal, where live lines go.
-bool terminal_attached();
+// Says how wide the terminal is that standard error ends at, 0 for none, where a process in between hides it.
+constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
+
+// Of the terminal that standard error is, where live lines go; 0: it is none.
+int terminal_columns();
+inline bool terminal_attached() { return terminal_columns() > 0; }
 
 class ProgressLine {
  public:

@@ -6,7 +6,8 @@
 namespace gptmoe {
 namespace {
 
-constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP};
+// SIGUSR1 is what launchers pass on to their ranks (mpirun), or send ahead of a time limit (SLURM).
+constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 volatile std::sig_atomic_t noted = 0;
 

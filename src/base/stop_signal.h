@@ -2,8 +2,8 @@
 
 namespace gptmoe {
 
-// While an object lives, the first SIGINT, SIGTERM or SIGHUP is noted instead of ending the process; a second one ends
-// it at once. SIGPIPE is ignored meanwhile. One object at a time.
+// While an object lives, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is noted instead of ending the process; a second
+// one ends it at once. SIGPIPE is ignored meanwhile. One object at a time.
 class StopSignal {
  public:
   StopSignal();

@@ -1,23 +1,27 @@
 #pragma once
 #include <CLI/CLI.hpp>
 
+#include "cli/job.h"
+
 namespace gptmoe {
 
 // Each adds one subcommand whose callback runs it. Errors are thrown (base/check.h).
-void add_train_command(CLI::App& app);
-void add_compare_command(CLI::App& app);
+void add_train_command(CLI::App& app, Job& job);
+void add_compare_command(CLI::App& app, Job& job);
 void add_eval_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 
-inline void add_commands(CLI::App& app) {
-  add_train_command(app);
-  add_compare_command(app);
+inline void add_commands(CLI::App& app, Job& job) {
+  add_train_command(app, job);
+  add_compare_command(app, job);
   add_eval_command(app);
   add_generate_command(app);
   add_plan_command(app);
   add_report_command(app);
+  for (const char* name : {"eval", "generate", "plan", "report"})
+    app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });
 }
 
 }  // namespace gptmoe

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "dist/agree.h"
 #include "report/reports.h"
 #include "report/table.h"
 #include "routing/routing_policy.h"
@@ -18,6 +19,7 @@ struct Arguments {
   std::vector<std::string> configs, overrides;
   std::string out = "runs/compare";
   int64_t seeds = 1;
+  int ranks = 0;
 };
 
 struct PlannedArm {
@@ -47,7 +49,7 @@ bool finished(const std::filesystem::path& run_dir, const Config& config) {
 
 }  // namespace
 
-void add_compare_command(CLI::App& app) {
+void add_compare_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
@@ -59,13 +61,17 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->callback([arguments] {
-    const auto world = make_single_world();
+  add_ranks_option(*command, arguments->ranks);
+  command->callback([&job, arguments] {
+    if (job.launched(arguments->ranks)) return;
+    World& world = job.world();
     const std::filesystem::path out = arguments->out;
-    const std::vector<PlannedArm> planned = plan_arms(*arguments);
+    std::vector<PlannedArm> planned;
+    agree(world, [&] { planned = plan_arms(*arguments); });
+    watch(world, planned.front().config.distributed);
     std::vector<Arm> arms;
     for (const PlannedArm& arm : planned) {
-      check_run(arm.config, *world);  // before the first trains for hours
+      check_run(arm.config, world);  // before the first trains for hours
       arms.push_back({arm.label, {}});
     }
 
@@ -75,7 +81,7 @@ void add_compare_command(CLI::App& app) {
         Config config = planned[i].config;
         config.seed += s;
         const std::filesystem::path run_dir = out / planned[i].label / ("seed_" + std::to_string(config.seed));
-        if (finished(run_dir, config)) {
+        if (root_says(world, [&] { return finished(run_dir, config); })) {
           std::printf("reusing     %s\n", run_dir.c_str());
         } else {
           std::printf("\n== %s, seed %lld (run %lld of %lld)\n", planned[i].label.c_str(),
@@ -83,11 +89,12 @@ void add_compare_command(CLI::App& app) {
                       static_cast<long long>(s * std::ssize(planned) + static_cast<int64_t>(i) + 1),
                       static_cast<long long>(arguments->seeds * std::ssize(planned)));
           const TrainOptions options{run_dir, holds_run(run_dir), "the same gptmoe compare command again"};
-          if (train(config, options, *world) == TrainOutcome::interrupted) return;
+          if (train(config, options, world) == TrainOutcome::interrupted) return;
         }
-        arms[i].runs.push_back(read_run(run_dir));
+        if (world.is_root()) arms[i].runs.push_back(read_run(run_dir));
       }
     }
+    if (!world.is_root()) return;
     const Comparison comparison = compare(std::move(arms));
     const ReportPaths paths = write_reports(out, comparison);
     std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());

@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/shell_words.h"
+#include "dist/agree.h"
 #include "routing/routing_policy.h"
 #include "train/trainer.h"
 
@@ -12,18 +13,20 @@ struct Arguments {
   std::string config, out;
   std::vector<std::string> overrides;
   bool resume = false;
+  int ranks = 0;
 };
 
 std::string resume_command(const std::string& program, const Arguments& arguments, const std::string& out) {
   std::string command =
       shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
   for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
+  if (arguments.ranks > 0) command += " --ranks " + std::to_string(arguments.ranks);
   return command;
 }
 
 }  // namespace
 
-void add_train_command(CLI::App& app) {
+void add_train_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("train", "Train the run that a config describes");
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
@@ -31,11 +34,16 @@ void add_train_command(CLI::App& app) {
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--resume", arguments->resume, "Go on from the run directory's last checkpoint");
-  command->callback([&app, arguments] {
-    const Config config = load_config(arguments->config, arguments->overrides, check_router);
+  add_ranks_option(*command, arguments->ranks);
+  command->callback([&app, &job, arguments] {
+    if (job.launched(arguments->ranks)) return;
+    World& world = job.world();
+    Config config;
+    agree(world, [&] { config = load_config(arguments->config, arguments->overrides, check_router); });
+    watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)}, *make_single_world());
+    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)}, world);
   });
 }
 

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdlib>
 
 #include "base/check.h"
@@ -40,12 +42,19 @@ class CountingCommunicator final : public Communicator {
   TrafficCosts costs_;
 };
 
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
 class SingleWorld final : public World {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
   int local_rank() const override { return 0; }
   int local_size() const override { return 1; }
+  const std::string& host(int) const override { return host_; }
   void barrier() override {}
   std::vector<std::string> all_gather(const std::string& mine) override { return {mine}; }
   std::string from_root(const std::string& mine) override { return mine; }
@@ -54,7 +63,13 @@ class SingleWorld final : public World {
   void send_to_root(const void*, int64_t) override { GPTMOE_CHECK(false, "a rank that is not there"); }
   void receive_at_root(void*, int64_t, int from) override { GPTMOE_CHECK(false, "rank ", from); }
   std::unique_ptr<Communicator> make_host_communicator() override { return make_single_communicator(); }
+  void watch(double, double) override {}
+  void tick() override {}
+  void waits_in(const char*) override {}
   void abort(int exit_code) override { std::exit(exit_code); }
+
+ private:
+  const std::string host_ = host_name();
 };
 
 }  // namespace

@@ -20,6 +20,10 @@ class World {
   virtual int local_rank() const = 0;
   virtual int local_size() const = 0;
   bool is_root() const { return rank() == 0; }  // the one rank that prints and writes
+  // The name of the machine that a rank is on.
+  virtual const std::string& host(int rank) const = 0;
+  // As messages call a rank: "rank 3 (node7)".
+  std::string name(int rank) const { return "rank " + std::to_string(rank) + " (" + host(rank) + ")"; }
 
   // All of these are collective: every rank calls them, in the same order. They block.
   virtual void barrier() = 0;
@@ -36,11 +40,20 @@ class World {
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 
-  // Says that this rank gets on with its work (see watch()). Cheap.
-  virtual void tick() {}
-
-  // Over tensors in the host's memory.
+  // Over tensors in the host's memory. Collective; the world must outlive it.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
+
+  // From now on every rank watches that the others live and get on; collective, once. Names the rank and ends the job
+  // when one has not been heard from for heartbeat_seconds, or has neither called tick() nor waited for other ranks for
+  // hang_seconds, or when all have waited that long. 0 switches either off. Throws UserError where the MPI at hand does
+  // not let several threads call it.
+  virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
+  // This rank gets on. Any thread; costs an atomic addition.
+  virtual void tick() = 0;
+  // What this rank's host waits in for other ranks from now on, nullptr for nothing; the collectives of World and of
+  // its communicators say so themselves. Keeps the pointer.
+  virtual void waits_in(const char* what) = 0;
+
   // Ends every rank's process at once, this one's with `exit_code`.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };
@@ -48,11 +61,11 @@ class World {
 // One rank, whatever this process was launched by.
 std::unique_ptr<World> make_single_world();
 
-// Whether a launcher (mpirun, srun, ...) started this process as one of several ranks.
+// Whether a launcher (mpirun, srun, ...) started this process as one of several ranks: dist/launcher.h.
 bool launched_with_ranks();
 
-// The job that this process was launched into; one rank where there was no launcher. Once per process. Throws UserError
-// where the launcher started several ranks and this build has no MPI.
+// The job that this process was launched into; one rank, and no MPI, where there was no launcher. Once per process.
+// Throws UserError where the launcher started several ranks and this build has no MPI, or not the launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

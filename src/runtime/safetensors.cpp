@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "runtime/checksum.h"
+#include "base/checksum.h"
 
 namespace gptmoe {
 namespace {

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "config/strict_json.h"
-#include "runtime/checksum.h"
 #include "runtime/safetensors.h"
 #include "train/checkpoint_rows.h"
 

@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <omp.h>
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -10,6 +12,7 @@
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "dist/agree.h"
+#include "dist/threads.h"
 #include "optim/schedule.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
@@ -40,7 +43,7 @@ LoaderOptions loader_options(const Config& config, const std::string& shards, Wi
 class Trainer {
  public:
   // What one rank can do alone; connect() follows on every rank.
-  Trainer(const Config& config, const TrainOptions& options, World& world);
+  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   TrainOutcome run();
 
@@ -79,11 +82,13 @@ class Trainer {
   const Config& given_;
   const TrainOptions& options_;
   World& world_;
+  const RankThreads threads_;
   const Config config_;  // as this rank trains by it
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   TokenLoader train_data_;
   const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
+    world_.tick();
     train_data_.next_batch(inputs, targets);
   };
   std::optional<TokenLoader> val_data_;
@@ -105,10 +110,11 @@ class Trainer {
   ProgressLine live_;
 };
 
-Trainer::Trainer(const Config& config, const TrainOptions& options, World& world)
+Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads)
     : given_(config),
       options_(options),
       world_(world),
+      threads_(threads),
       config_(per_rank(config, world.size())),
       ops_(make_backend(config_)),
       train_data_(loader_options(config_, config.data.train, WindowOrder::shuffled, world)),
@@ -120,7 +126,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
 }
 
 void Trainer::connect() {
-  std::vector<std::pair<std::string, std::string>> facts = {{"the build", program_fingerprint()}};
+  Facts facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(path, value.dump());
   facts.emplace_back("data.train", train_data_.fingerprint());
@@ -194,6 +200,7 @@ void Trainer::print_first_screen() const {
   std::printf("device      %s; %sFLOP/s on large products%s\n", ops_->describe().c_str(),
               metric_count(matrix_rate_).c_str(), world_.size() > 1 ? text(" of all ranks").c_str() : "");
   for (const std::string& path : slow_paths(config_, *ops_)) std::printf("slow        %s\n", path.c_str());
+  if (!threads_.note.empty()) std::printf("slow        %s\n", threads_.note.c_str());
   std::printf("\n");
   std::fflush(stdout);
 }
@@ -355,14 +362,20 @@ TrainOutcome Trainer::interrupt() {
 }
 
 std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {
+  const RankThreads threads = rank_threads(world);
+  if (world.size() > 1) omp_set_num_threads(threads.threads);
   assign_devices(config, world);
   std::unique_ptr<Trainer> trainer;
-  agree(world, [&] { trainer = std::make_unique<Trainer>(config, options, world); });
+  agree(world, [&] { trainer = std::make_unique<Trainer>(config, options, world, threads); });
   trainer->connect();
   return trainer;
 }
 
 }  // namespace
+
+void watch(World& world, const DistributedConfig& config) {
+  world.watch(static_cast<double>(config.heartbeat_seconds), static_cast<double>(config.hang_seconds));
+}
 
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
 

@@ -22,6 +22,9 @@ enum class TrainOutcome { finished, interrupted };
 // as train() would.
 void check_run(const Config& config, World& world);
 
+// Has the ranks watch each other from now on, as the config says. Once.
+void watch(World& world, const DistributedConfig& config);
+
 // Trains `config` in options.out, where rank 0 alone writes, printing the first screen and progress. Saves before it
 // evaluates; SIGINT or SIGTERM finishes the step, saves and returns `interrupted`. Throws UserError for bad input,
 // Failure when the machine or the numbers fail; the last checkpoint then stands.

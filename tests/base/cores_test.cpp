@@ -10,7 +10,8 @@ namespace {
 
 TEST(UsableCores, KeepsToTheAffinity) {
   EXPECT_GE(usable_cores(), 1);
-  int found = 0;
+  int found = 0, permitted = 0, after = 0;
+  std::vector<int> numbers;
   std::thread([&] {
     cpu_set_t all, one;
     sched_getaffinity(0, sizeof all, &all);
@@ -22,8 +23,14 @@ TEST(UsableCores, KeepsToTheAffinity) {
       }
     sched_setaffinity(0, sizeof one, &one);  // of this thread alone
     found = usable_cores();
+    permitted = permitted_cores();
+    after = usable_cores();
+    numbers = usable_core_numbers();
   }).join();
   EXPECT_EQ(found, 1);
+  EXPECT_EQ(numbers.size(), 1u);
+  EXPECT_GE(permitted, usable_cores());
+  EXPECT_EQ(after, 1) << "asking leaves the binding as it was";
 }
 
 }  // namespace

@@ -15,14 +15,14 @@ void (*action_of(int signal))(int) {
 }
 
 TEST(StopSignal, NotesTheFirstAndLeavesTheNextToTheSystem) {
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     const StopSignal stop;
     EXPECT_FALSE(stop.requested());
     EXPECT_EQ(stop.signal(), 0);
     raise(signal);
     EXPECT_TRUE(stop.requested());
     EXPECT_EQ(stop.signal(), signal);
-    for (int next : {SIGINT, SIGTERM, SIGHUP}) EXPECT_EQ(action_of(next), SIG_DFL);
+    for (int next : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) EXPECT_EQ(action_of(next), SIG_DFL);
   }
 }
 

@@ -1,6 +1,6 @@
 // Every bad input gives one line that a person can act on, exit code 2, and leaves everything as it was.
+#include "base/checksum.h"
 #include "cli/cli_fixture.h"
-#include "runtime/checksum.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/temporary_folder.h"
-#include "runtime/checksum.h"
 
 namespace gptmoe {
 namespace {

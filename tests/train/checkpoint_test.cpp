@@ -10,12 +10,12 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/error_message.h"
 #include "base/file.h"
 #include "base/file_size_limit.h"
 #include "base/rng.h"
 #include "base/temporary_folder.h"
-#include "runtime/checksum.h"
 #include "runtime/safetensors.h"
 
 namespace gptmoe {

@@ -1,4 +1,4 @@
-#include "runtime/checksum.h"
+#include "base/checksum.h"
 
 #include <bit>
 #include <cstdio>

@@ -1,0 +1,70 @@
+#include "cli/job.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "base/check.h"
+#include "dist/agree.h"
+#include "dist/launch.h"
+#include "dist/launcher.h"
+
+namespace gptmoe {
+namespace {
+
+// Errors that hit all ranks at once are printed by the lowest, which brings the others down while they wait for it.
+void let_lower_ranks_speak(int rank) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(100 * std::min(rank, 10)));
+}
+
+}  // namespace
+
+bool Job::launched(int ranks) {
+  if (ranks == 0 || started_by_launch()) return false;
+  if (const Launcher launcher = find_launcher(); launcher.several())
+    agree(world(), [&] {
+      user_error("--ranks ", ranks, ": ", launcher.name, " has started ", launcher.ranks,
+                 " ranks already; leave --ranks out");
+    });
+  if (ranks == 1) return false;
+  exit_code_ = launch_ranks(ranks, argv_);
+  return true;
+}
+
+World& Job::world() {
+  if (!world_) world_ = join_world();
+  return *world_;
+}
+
+void Job::require_one_rank(const std::string& command) {
+  if (!launched_with_ranks()) return;
+  agree(world(),
+        [&] { user_error("gptmoe ", command, " runs in one process; start it without ", find_launcher().name); });
+}
+
+int Job::fail(int exit_code, const std::exception& error) {
+  const Launcher launcher = find_launcher();
+  std::fflush(stdout);
+  if (world_ && dynamic_cast<const KnownToAllRanks*>(&error)) {
+    if (world_->is_root()) std::fprintf(stderr, "gptmoe: %s\n", error.what());
+    world_->barrier();  // not before it is printed does any rank end
+    return exit_code;
+  }
+  if (launcher.several()) let_lower_ranks_speak(launcher.rank);
+  const std::string who = world_ && world_->size() > 1 ? world_->name(world_->rank()) + ": " : "";
+  std::fprintf(stderr, "gptmoe: %s%s\n", who.c_str(), error.what());
+  if (!who.empty()) world_->abort(exit_code);
+  return exit_code;
+}
+
+int Job::refuse(const std::string& message) {
+  try {
+    if (launched_with_ranks()) agree(world(), [&] { throw UserError(message); });
+    throw UserError(message);
+  } catch (const UserError& error) {
+    return fail(2, error);
+  }
+}
+
+}  // namespace gptmoe

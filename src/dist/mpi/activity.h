@@ -1,0 +1,29 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace gptmoe {
+
+// What a rank's main thread is seen doing by its watchdog.
+struct Activity {
+  std::atomic<uint64_t> ticks = 0;
+  std::atomic<const char*> waiting = nullptr;  // what for other ranks in
+};
+
+// The thread waits for other ranks while this lives; that it ends is a tick.
+class WaitingIn {
+ public:
+  WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}
+  ~WaitingIn() {
+    activity_.waiting = before_;
+    ++activity_.ticks;
+  }
+  WaitingIn(const WaitingIn&) = delete;
+  WaitingIn& operator=(const WaitingIn&) = delete;
+
+ private:
+  Activity& activity_;
+  const char* before_;
+};
+
+}  // namespace gptmoe
