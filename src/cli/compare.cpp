@@ -64,12 +64,14 @@ void add_compare_command(CLI::App& app, Job& job) {
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (job.launched(arguments->ranks)) return;
+    World& world = job.world();
     const std::filesystem::path out = arguments->out;
     std::vector<PlannedArm> planned;
-    agree(job.world(), [&] { planned = plan_arms(*arguments); });
+    agree(world, [&] { planned = plan_arms(*arguments); });
+    watch(world, planned.front().config.distributed);
     std::vector<Arm> arms;
     for (const PlannedArm& arm : planned) {
-      check_run(arm.config);  // before the first trains for hours
+      check_run(arm.config, world);  // before the first trains for hours
       arms.push_back({arm.label, {}});
     }
 
@@ -79,7 +81,7 @@ void add_compare_command(CLI::App& app, Job& job) {
         Config config = planned[i].config;
         config.seed += s;
         const std::filesystem::path run_dir = out / planned[i].label / ("seed_" + std::to_string(config.seed));
-        if (finished(run_dir, config)) {
+        if (root_says(world, [&] { return finished(run_dir, config); })) {
           std::printf("reusing     %s\n", run_dir.c_str());
         } else {
           std::printf("\n== %s, seed %lld (run %lld of %lld)\n", planned[i].label.c_str(),
@@ -87,11 +89,12 @@ void add_compare_command(CLI::App& app, Job& job) {
                       static_cast<long long>(s * std::ssize(planned) + static_cast<int64_t>(i) + 1),
                       static_cast<long long>(arguments->seeds * std::ssize(planned)));
           const TrainOptions options{run_dir, holds_run(run_dir), "the same gptmoe compare command again"};
-          if (train(config, options) == TrainOutcome::interrupted) return;
+          if (train(config, options, world) == TrainOutcome::interrupted) return;
         }
-        arms[i].runs.push_back(read_run(run_dir));
+        if (world.is_root()) arms[i].runs.push_back(read_run(run_dir));
       }
     }
+    if (!world.is_root()) return;
     const Comparison comparison = compare(std::move(arms));
     const ReportPaths paths = write_reports(out, comparison);
     std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());

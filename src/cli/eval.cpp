@@ -33,12 +33,13 @@ void add_eval_command(CLI::App& app) {
     const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
 
     const auto ops = make_backend(config);
-    const auto communicator = make_single_communicator();
+    const auto world = make_single_world();
+    const auto communicator = world->make_host_communicator();
     Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
     require_room(config, instance, *ops, ops->memory());
     instance.commit(*ops);
     load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
-    const EvalResult result = evaluate(instance, *ops, *communicator, loader, arguments->tokens);
+    const EvalResult result = evaluate(instance, *ops, *communicator, *world, loader, arguments->tokens);
     std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
                 result.perplexity, static_cast<long long>(result.tokens), data.c_str());
   });

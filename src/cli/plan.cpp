@@ -2,6 +2,7 @@
 
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/plan_ranks.h"
 #include "routing/routing_policy.h"
 #include "train/backend.h"
 #include "train/cuda_shapes.h"
@@ -14,6 +15,7 @@ namespace {
 struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
+  RanksPlan ranks;
 };
 
 void print_memory(const Config& config, const Instance& instance, Ops& ops, const std::string& missing) {
@@ -43,7 +45,7 @@ void print_memory(const Config& config, const Instance& instance, Ops& ops, cons
                 static_cast<long long>(t.global_batch_size));
 }
 
-void print_plan(const Config& config) {
+void print_plan(const Config& config, const RanksPlan& ranks) {
   const TrainConfig& t = config.train;
   const std::string missing = why_no_device(config);
   const std::unique_ptr<Ops> ops =
@@ -62,6 +64,9 @@ void print_plan(const Config& config) {
   std::printf("  %-20s %12sFLOP\n", "per step", metric_count((forward + backward) * tokens).c_str());
   std::printf("  %-20s %12sFLOP\n", "whole run",
               metric_count((forward + backward) * tokens * static_cast<double>(t.steps)).c_str());
+  if (ranks.ranks == 1) return;
+  const bool on_paper = !missing.empty() || !ops->memory().on_host();
+  print_ranks_plan(config, PlanOps(*ops), ranks, on_paper ? 0 : measure_matrix_rate(*ops));
 }
 
 }  // namespace
@@ -72,7 +77,18 @@ void add_plan_command(CLI::App& app) {
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->callback([arguments] { print_plan(load_config(arguments->config, arguments->overrides, check_router)); });
+  command->add_option("--ranks", arguments->ranks.ranks, "Of a run on several ranks: memory, traffic, predicted speed")
+      ->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--link", arguments->ranks.link, "GB/s that a rank can send (default: an H200's NVLink, or a CPU's)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's products")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--latency", arguments->ranks.latency, "Microseconds of an empty collective")
+      ->check(CLI::PositiveNumber);
+  command->callback([arguments] {
+    print_plan(load_config(arguments->config, arguments->overrides, check_router), arguments->ranks);
+  });
 }
 
 }  // namespace gptmoe

@@ -37,11 +37,13 @@ void add_train_command(CLI::App& app, Job& job) {
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {
     if (job.launched(arguments->ranks)) return;
+    World& world = job.world();
     Config config;
-    agree(job.world(), [&] { config = load_config(arguments->config, arguments->overrides, check_router); });
+    agree(world, [&] { config = load_config(arguments->config, arguments->overrides, check_router); });
+    watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)});
+    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)}, world);
   });
 }
 

@@ -96,6 +96,16 @@ struct CheckpointConfig {
   bool operator==(const CheckpointConfig&) const = default;
 };
 
+// How several ranks share the work; one rank has nothing to share.
+struct DistributedConfig {
+  int64_t zero_stage = 0;            // 0: every rank has all of the optimizer; 1: each has its part (ZeRO)
+  std::string reduce_dtype = "f32";  // "f32" | "bf16": what gradients travel in between ranks
+  int64_t heartbeat_seconds = 20;    // a rank not heard from for so long ends the job; 0 = never
+  int64_t hang_seconds = 600;        // so does one that gets nothing done for so long; 0 = never
+
+  bool operator==(const DistributedConfig&) const = default;
+};
+
 struct LogConfig {
   int64_t every = 1;  // steps between "train" rows of metrics.jsonl
 
@@ -111,6 +121,7 @@ struct Config {
   ScheduleConfig schedule;
   CheckpointConfig checkpoint;
   LogConfig log;
+  DistributedConfig distributed;
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
   std::string precision = "auto";  // "auto" | "f32" | "bf16"
   int64_t seed = 1;

@@ -17,6 +17,7 @@ constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr int64_t kMaxLayers = 1 << 14;
 constexpr int64_t kMaxHeads = 1 << 14;
 constexpr int64_t kMaxExperts = 1 << 16;
+constexpr int64_t kMaxSeconds = 1 << 30;
 constexpr int64_t kMaxTokens = int64_t{1} << 24;     // in a sequence
 constexpr int64_t kMaxSequences = int64_t{1} << 24;  // in a batch
 constexpr int64_t kMaxSteps = int64_t{1} << 40;
@@ -125,6 +126,16 @@ CheckpointConfig parse_checkpoint(JsonSection section) {
   return checkpoint;
 }
 
+DistributedConfig parse_distributed(JsonSection section) {
+  DistributedConfig distributed;
+  distributed.zero_stage = section.integer("zero_stage", 0, 1, distributed.zero_stage);
+  distributed.reduce_dtype = section.choice("reduce_dtype", {"f32", "bf16"}, distributed.reduce_dtype);
+  distributed.heartbeat_seconds = section.integer("heartbeat_seconds", 0, kMaxSeconds, distributed.heartbeat_seconds);
+  distributed.hang_seconds = section.integer("hang_seconds", 0, kMaxSeconds, distributed.hang_seconds);
+  section.finish();
+  return distributed;
+}
+
 LogConfig parse_log(JsonSection section) {
   LogConfig log;
   log.every = section.integer("every", 1, kMaxSteps, log.every);
@@ -139,7 +150,8 @@ Config parse_config(const json& value, const std::string& file) {
   JsonSection root(value, "", file);
   JsonSection model = root.section("model"), router = root.section("router"), data = root.section("data"),
               train = root.section("train"), optimizer = root.section("optimizer"), schedule = root.section("schedule"),
-              checkpoint = root.section("checkpoint"), log = root.section("log");
+              checkpoint = root.section("checkpoint"), log = root.section("log"),
+              distributed = root.section("distributed");
   config.device = root.choice("device", {"auto", "cpu", "cuda"}, config.device);
   config.precision = root.choice("precision", {"auto", "f32", "bf16"}, config.precision);
   config.seed = root.integer("seed", 0, kAnyInteger, config.seed);
@@ -154,6 +166,7 @@ Config parse_config(const json& value, const std::string& file) {
   config.schedule = parse_schedule(schedule);
   config.checkpoint = parse_checkpoint(checkpoint);
   config.log = parse_log(log);
+  config.distributed = parse_distributed(distributed);
   validate(config, file);
   return config;
 }

@@ -66,6 +66,13 @@ ordered_json schedule_json(const ScheduleConfig& schedule) {
           {"decay_steps", schedule.decay_steps}};
 }
 
+ordered_json distributed_json(const DistributedConfig& distributed) {
+  return {{"zero_stage", distributed.zero_stage},
+          {"reduce_dtype", distributed.reduce_dtype},
+          {"heartbeat_seconds", distributed.heartbeat_seconds},
+          {"hang_seconds", distributed.hang_seconds}};
+}
+
 }  // namespace
 
 ordered_json to_json(const Config& config) {
@@ -78,6 +85,7 @@ ordered_json to_json(const Config& config) {
           {"schedule", schedule_json(config.schedule)},
           {"checkpoint", {{"every", config.checkpoint.every}, {"keep", config.checkpoint.keep}}},
           {"log", {{"every", config.log.every}}},
+          {"distributed", distributed_json(config.distributed)},
           {"device", config.device},
           {"precision", config.precision},
           {"seed", config.seed}};

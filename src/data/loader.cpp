@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/progress.h"
+#include "base/rng.h"
 #include "data/shuffle.h"
 
 namespace gptmoe {
@@ -44,6 +45,21 @@ void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& ta
   const int64_t T = options_.sequence_length;
   GPTMOE_CHECK(inputs_T.count() == T && targets_T.count() == T, inputs_T.describe());
   read_window(index, inputs_T.as<int32_t>(), targets_T.as<int32_t>());
+}
+
+std::string TokenLoader::fingerprint() const {
+  constexpr int64_t kSample = 1024;
+  std::vector<int32_t> sample;
+  for (const Shard& shard : shards_) {
+    const int64_t count = std::min(kSample, shard.size());
+    for (const int64_t first : {int64_t{0}, shard.size() - count}) {
+      const size_t at = sample.size();
+      sample.resize(at + static_cast<size_t>(count));
+      shard.copy(first, count, sample.data() + at);
+    }
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(sample.data()), sample.size() * sizeof(int32_t));
+  return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, hash ", std::hex, hash_bytes(bytes));
 }
 
 LoaderState TokenLoader::state() const { return {epoch_, position_, windows()}; }

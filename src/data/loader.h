@@ -49,6 +49,9 @@ class TokenLoader {
   // Throws UserError when `state` was taken over other data (another number of windows).
   void restore(const LoaderState& state);
 
+  // Tells these shards from others: their sizes, and tokens of the beginning and end of each.
+  std::string fingerprint() const;
+
   int64_t windows() const { return first_window_.back(); }  // in an epoch
   int64_t tokens() const { return tokens_; }                // in all shards
   int64_t shards() const { return std::ssize(shards_); }

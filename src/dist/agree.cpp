@@ -85,6 +85,12 @@ void agree(World& world, const std::function<void()>& setup) {
   throw Agreed<Failure>(message);
 }
 
+bool root_says(World& world, const std::function<bool()>& question) {
+  bool answer = false;
+  agree(world, [&] { answer = world.is_root() && question(); });
+  return world.any(answer);
+}
+
 void check_alike(World& world, const Facts& facts) {
   if (world.size() == 1) return;
   const std::vector<std::string> all = world.all_gather(packed(facts));

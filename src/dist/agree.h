@@ -18,6 +18,9 @@ struct KnownToAllRanks {
 // UserError, BugError or Failure and KnownToAllRanks, with that rank's name in front unless all said the same.
 void agree(World& world, const std::function<void()>& setup);
 
+// What `question` answers on rank 0, on every rank; what it throws there too. Collective.
+bool root_says(World& world, const std::function<bool()>& question);
+
 // What something is called, and what this rank has for it.
 using Facts = std::vector<std::pair<std::string, std::string>>;
 

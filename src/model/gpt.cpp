@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/data_parallel.h"
+
 namespace gptmoe {
 namespace {
 
@@ -14,15 +16,20 @@ int64_t logit_rows(const Ops& ops, int64_t N, int64_t V) {
 
 }  // namespace
 
-Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat)
-    : config_(config), params_(real) {
+Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks)
+    : config_(config), params_(real, ranks) {
   const Declare declare{config_, params_, state_, stat, InitScheme(config_)};
   const int64_t V = config_.vocab_size, C = config_.hidden_size;
   const Init init = Init::normal(declare.init.weight);
   embedding_ = params_.add({"model.embed_tokens.weight", {V, C}, init});
-  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) blocks_.emplace_back(declare, router, layer);
+  params_.end_bucket();
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+    blocks_.emplace_back(declare, router, layer);
+    params_.end_bucket();
+  }
   final_norm_.emplace(declare, "model.norm");
   head_ = config_.tie_word_embeddings ? embedding_ : params_.add({"lm_head.weight", {V, C}, init});
+  params_.end_bucket();
 }
 
 int64_t Gpt::active_parameter_count() const {
@@ -83,9 +90,13 @@ void Gpt::initialize(Memory& memory, uint64_t seed) {
 
 void Gpt::forward(const Pass& pass, const Activations& a) const {
   const int64_t N = a.tokens_BT.count();
+  await_weights(pass, kEmbeddingBucket);
   pass.ops.embedding_forward(a.stream_NC[0], params_.value(embedding_), a.tokens_BT.view({N}));
-  for (size_t l = 0; l < blocks_.size(); ++l)
+  for (size_t l = 0; l < blocks_.size(); ++l) {
+    await_weights(pass, layer_bucket(l));
     blocks_[l].forward(pass, state_, a.blocks[l], a.rope, a.stream_NC[l + 1], a.stream_NC[l]);
+  }
+  await_weights(pass, last_bucket());
   final_norm_->forward(pass, a.final_norm, a.final_NC, a.stream_NC.back());
 }
 
@@ -103,13 +114,24 @@ void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_
 void Gpt::backward(const Pass& pass, const Activations& a) const {
   pass.ops.zero(a.dstream_NC);
   final_norm_->backward(pass, a.final_norm, a.dstream_NC, a.dfinal_NC, a.stream_NC.back());
+  gradients_complete(pass, last_bucket());
   for (size_t l = blocks_.size(); l-- > 0;) {
     // The last block's activations are still those of the forward.
     if (a.mode == ActivationMode::train_recompute && l + 1 < blocks_.size())
       blocks_[l].forward(pass.as(PassKind::recompute), state_, a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
     blocks_[l].backward(pass, state_, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
+    gradients_complete(pass, layer_bucket(l));
   }
   pass.ops.embedding_backward(params_.grad(embedding_), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
+  gradients_complete(pass, kEmbeddingBucket);
+}
+
+void Gpt::await_weights(const Pass& pass, int bucket) const {
+  if (pass.gatherer) pass.gatherer->await(pass, params_, bucket);
+}
+
+void Gpt::gradients_complete(const Pass& pass, int bucket) const {
+  if (pass.reducer) pass.reducer->reduce(pass, params_, bucket);
 }
 
 void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const {

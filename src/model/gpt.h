@@ -32,7 +32,8 @@ struct Activations {
 class Gpt {
  public:
   // `real` and `stat` as Ops names them. Throws UserError when the router's block is wrong.
-  Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat);
+  // Parameters are laid out to be cut into as many parts as there are ranks that share an optimizer.
+  Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks = 1);
   Gpt(const Gpt&) = delete;
   Gpt& operator=(const Gpt&) = delete;
 
@@ -64,6 +65,12 @@ class Gpt {
 
  private:
   void backward(const Pass& pass, const Activations& a) const;
+  void await_weights(const Pass& pass, int bucket) const;
+  void gradients_complete(const Pass& pass, int bucket) const;
+  // Buckets of the parameters: the embedding, each layer, then the final norm with the head.
+  static constexpr int kEmbeddingBucket = 0;
+  static int layer_bucket(size_t layer) { return static_cast<int>(layer) + 1; }
+  int last_bucket() const { return layer_bucket(blocks_.size()); }
 
   ModelConfig config_;
   ParamTable params_;

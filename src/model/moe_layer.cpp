@@ -10,7 +10,6 @@ MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const Rout
       K_(policy_->experts_per_token()),
       F_(declare.config.moe_intermediate_size) {
   const Init init = Init::normal(declare.init.weight);
-  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   std::vector<ParamSpec> up, down;
   for (int64_t e = 0; e < E_; ++e) {
     const std::string expert = prefix + "experts." + std::to_string(e) + ".";
@@ -21,6 +20,8 @@ MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const Rout
   down_ = declare.params.add_block({E_, C_, F_}, down);
   if (declare.config.n_shared_experts > 0)
     shared_.emplace(declare, prefix + "shared_experts.", declare.config.n_shared_experts * F_);
+  // Last, beside no rows of the other kind: a bucket is reduced in as many pieces as kinds lie in turns.
+  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   policy_->declare_state(declare.state, prefix, declare.stat);
 }
 

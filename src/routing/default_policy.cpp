@@ -56,7 +56,8 @@ void DefaultPolicy::declare_state(StateTable& state, const std::string& prefix, 
 void DefaultPolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t seed) {
   if (!options_.normal_init) return;
   const StateRow& row = state.rows().at(static_cast<size_t>(default_EC_.row));
-  initialize_tensors(memory, {row.value}, Init::normal(1.0), seed, row.name);
+  const int64_t count = row.value.count();
+  initialize_row(memory, {{row.value.view({count})}}, count, Init::normal(1.0), seed, row.name);
 }
 
 void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) {

@@ -16,10 +16,15 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// Every tensor of `copies`, which hold the same values in different dtypes, =: element i is a pure function of
-// (seed, name, i), whatever the dtype (values are rounded to float first, so that a model of any precision starts from
-// the same weights).
-void initialize_tensors(Memory& memory, const std::vector<Tensor>& copies, const Init& init, uint64_t seed,
-                        const std::string& name);
+// Elements [first, first + count) of a row, of which there may be several copies in different dtypes.
+struct RowPart {
+  Tensor elements;  // rank 1
+  int64_t first = 0;
+};
+
+// All `parts` of a row of `count` elements =: element i is a pure function of (seed, name, i), whatever the dtype
+// (values are rounded to float first, so that a model of any precision starts from the same weights).
+void initialize_row(Memory& memory, const std::vector<RowPart>& parts, int64_t count, const Init& init, uint64_t seed,
+                    const std::string& name);
 
 }  // namespace gptmoe

@@ -1,5 +1,7 @@
 #include "runtime/param_table.h"
 
+#include <utility>
+
 namespace gptmoe {
 namespace {
 
@@ -11,7 +13,7 @@ int64_t product(const std::vector<int64_t>& sizes) {
   return n;
 }
 
-int64_t aligned(int64_t offset) { return (offset + kAlignElements - 1) / kAlignElements * kAlignElements; }
+int64_t round_up(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
 
 }  // namespace
 
@@ -29,17 +31,17 @@ ParamId ParamTable::add(const ParamSpec& row) { return add_block(row.sizes, {row
 
 ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows) {
   GPTMOE_CHECK(!values_.present(), "rows are added before bind()");
-  element_count_ = aligned(element_count_);
-  stat_count_ = aligned(stat_count_);
-  blocks_.push_back({std::move(sizes), element_count_, stat_count_, rows.front().stat});
+  const bool stat = rows.front().stat;
+  if (!open_bucket_.empty() && open_bucket_.back().stat != stat) end_segment();
+  element_count_ = round_up(element_count_, kAlignElements);
+  if (open_bucket_.empty() || open_bucket_.back().stat != stat) open_bucket_.push_back({element_count_, 0, stat});
+  blocks_.push_back({std::move(sizes), element_count_, stat});
   for (const ParamSpec& spec : rows) {
-    GPTMOE_CHECK(spec.stat == rows.front().stat, spec.name);
+    GPTMOE_CHECK(spec.stat == stat, spec.name);
     ParamRow row;
     static_cast<ParamSpec&>(row) = spec;
     row.offset = element_count_;
-    row.stat_offset = stat_count_;
     row.count = product(spec.sizes);
-    if (row.stat) stat_count_ += row.count;
     element_count_ += row.count;
     parameter_count_ += row.count;
     rows_.push_back(std::move(row));
@@ -49,36 +51,89 @@ ParamId ParamTable::add_block(std::vector<int64_t> sizes, const std::vector<Para
   return {static_cast<int>(blocks_.size()) - 1};
 }
 
-void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& master) {
+void ParamTable::end_segment() {
+  Segment& segment = open_bucket_.back();
+  segment.count = round_up(element_count_ - segment.offset, kAlignElements * (segment.stat ? 1 : ranks_));
+  element_count_ = segment.offset + segment.count;
+}
+
+int ParamTable::end_bucket() {
+  GPTMOE_CHECK(!open_bucket_.empty());
+  end_segment();
+  buckets_.push_back(std::exchange(open_bucket_, {}));
+  return static_cast<int>(buckets_.size()) - 1;
+}
+
+void ParamTable::bind(const Tensor& values, const Tensor& grads, const Tensor& master, const Partition& held) {
   GPTMOE_CHECK(values.has_sizes({element_count_}) && values.dtype() == dtype_);
   GPTMOE_CHECK(!grads.present() || grads.has_sizes({element_count_}));
-  GPTMOE_CHECK(!master.present() || master.has_sizes({element_count_}) || master.has_sizes({stat_count_}));
+  GPTMOE_CHECK(!master.present() || master.has_sizes({held.count()}));
   values_ = values;
   grads_ = grads;
   master_ = master;
+  master_held_ = held;
 }
 
 void ParamTable::initialize(Memory& memory, uint64_t seed) const {
-  for (const ParamRow& row : rows_) initialize_tensors(memory, row_copies(row), row.init, seed, row.name);
+  for (const ParamRow& row : rows_) initialize_row(memory, row_parts(row), row.count, row.init, seed, row.name);
 }
 
 Tensor ParamTable::value(ParamId id) const {
   const Block& b = block(id);
-  if (b.stat && master_.present()) return view_at(master_, master_offset(b.offset, b.stat_offset), b.sizes);
-  return view_at(values_, b.offset, b.sizes);
+  if (!b.stat || !master_.present()) return view_at(values_, b.offset, b.sizes);
+  const Tensor master = master_view(b.offset, b.sizes);
+  GPTMOE_CHECK(master.present(), "a master without stat rows");
+  return master;
 }
 
 Tensor ParamTable::grad(ParamId id) const { return view_at(grads_, block(id).offset, block(id).sizes); }
 
-std::vector<Tensor> ParamTable::row_copies(const ParamRow& row) const {
-  std::vector<Tensor> copies = {row_view(values_, row)};
-  if (master_.present() && (row.stat || whole_master()))
-    copies.push_back(view_at(master_, master_offset(row.offset, row.stat_offset), row.sizes));
-  return copies;
+Tensor ParamTable::master_view(int64_t offset, const std::vector<int64_t>& sizes) const {
+  if (!master_.present()) return {};
+  const std::vector<Partition::Piece> held = master_held_.within(offset, product(sizes));
+  if (held.size() != 1 || held[0].count != product(sizes)) return {};
+  return view_at(master_, held[0].at, sizes);
+}
+
+Tensor ParamTable::row_value(const ParamRow& row) const {
+  const Tensor master = master_view(row.offset, row.sizes);
+  return master.present() ? master : row_view(values_, row);
+}
+
+std::vector<RowPart> ParamTable::row_parts(const ParamRow& row) const {
+  std::vector<RowPart> parts = {{values_.rows(row.offset, row.count), 0}};
+  if (!master_.present()) return parts;
+  for (const Partition::Piece& piece : master_held_.within(row.offset, row.count))
+    parts.push_back({master_.rows(piece.at, piece.count), piece.offset - row.offset});
+  return parts;
 }
 
 Tensor ParamTable::row_view(const Tensor& storage, const ParamRow& row) const {
   return view_at(storage, row.offset, row.sizes);
+}
+
+Partition ParamTable::whole() const {
+  Partition partition;
+  partition.add(0, element_count_, true);
+  return partition;
+}
+
+Partition ParamTable::stat_rows() const {
+  Partition partition;
+  for (const Block& block : blocks_)
+    if (block.stat) partition.add(block.offset, round_up(product(block.sizes), kAlignElements), true);
+  return partition;
+}
+
+Partition ParamTable::partition_of(int rank) const {
+  GPTMOE_CHECK(open_bucket_.empty(), "a bucket is not ended");
+  Partition partition;
+  for (const std::vector<Segment>& bucket : buckets_)
+    for (const Segment& segment : bucket) {
+      const int64_t count = segment.count / (segment.stat ? 1 : ranks_);
+      partition.add(segment.offset + (segment.stat ? 0 : rank * count), count, segment.stat);
+    }
+  return partition;
 }
 
 std::vector<ParamTable::Range> ParamTable::decay_ranges() const {

@@ -12,6 +12,8 @@ enum class PassKind {
   evaluate,   // forward only; nothing changes
 };
 
+class DataParallel;
+
 struct Pass {
   Ops& ops;
   Scratch& scratch;
@@ -20,8 +22,11 @@ struct Pass {
   // This micro-batch's share of the step, 1 / (accumulation * ranks): what mean-over-micro-batches losses are scaled
   // by.
   double share = 1.0;
+  // Of the passes between which gradients are reduced and weights gathered; null in the others, and with one rank.
+  DataParallel* reducer = nullptr;   // the backward hands it every bucket
+  DataParallel* gatherer = nullptr;  // the forward awaits every bucket's weights
 
-  Pass as(PassKind other) const { return {ops, scratch, communicator, other, share}; }
+  Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer}; }
 };
 
 }  // namespace gptmoe

@@ -52,10 +52,10 @@ bool read_counts(const json& value, std::vector<int64_t>& out) {
 }
 
 // The bytes of a shape; -1 when they are beyond int64.
-int64_t shape_bytes(const SafetensorsFile::Entry& entry) {
-  if (std::count(entry.sizes.begin(), entry.sizes.end(), 0)) return 0;
-  int64_t bytes = dtype_bytes(entry.dtype);
-  for (int64_t size : entry.sizes)
+int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
+  if (std::count(sizes.begin(), sizes.end(), 0)) return 0;
+  int64_t bytes = dtype_bytes(dtype);
+  for (int64_t size : sizes)
     if (__builtin_mul_overflow(bytes, size, &bytes)) return -1;
   return bytes;
 }
@@ -81,36 +81,46 @@ json parse_unique(std::string_view header, const std::string& file) {
 
 }  // namespace
 
-uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                           const SafetensorsMetadata& metadata, Memory& memory) {
-  std::vector<NamedTensor> ordered = tensors;
-  std::stable_sort(ordered.begin(), ordered.end(), [](const NamedTensor& a, const NamedTensor& b) {
-    return dtype_bytes(a.tensor.dtype()) > dtype_bytes(b.tensor.dtype());
+TensorSource source_of(const NamedTensor& named, Memory& memory) {
+  GPTMOE_CHECK(named.tensor.present(), named.name);
+  return {
+      named.name, named.tensor.dtype(), sizes_of(named.tensor),
+      [tensor = named.tensor, &memory](const TensorSource::Take& take) { for_each_host_part(memory, tensor, take); }};
+}
+
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
+                           const SafetensorsMetadata& metadata) {
+  std::vector<TensorSource> ordered = tensors;
+  std::stable_sort(ordered.begin(), ordered.end(), [](const TensorSource& a, const TensorSource& b) {
+    return dtype_bytes(a.dtype) > dtype_bytes(b.dtype);
   });
   json entries = json::object();
   if (!metadata.empty()) entries[kMetadataKey] = metadata;
   int64_t offset = 0;
-  for (const auto& [name, tensor] : ordered) {
-    GPTMOE_CHECK(tensor.present() && !entries.contains(name), name);
-    entries[name] = {{"dtype", file_dtype_name(tensor.dtype())},
-                     {"shape", sizes_of(tensor)},
-                     {"data_offsets", {offset, offset + tensor.bytes()}}};
-    offset += tensor.bytes();
+  for (const TensorSource& tensor : ordered) {
+    GPTMOE_CHECK(!entries.contains(tensor.name), tensor.name);
+    const int64_t bytes = bytes_of(tensor.dtype, tensor.sizes);
+    entries[tensor.name] = {
+        {"dtype", file_dtype_name(tensor.dtype)}, {"shape", tensor.sizes}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
   }
   std::string header = entries.dump();
   header.resize((header.size() + 7) / 8 * 8, ' ');
 
   AtomicFile file(path);
   Checksum checksum;
+  int64_t written = 0;
   const auto put = [&](const void* data, int64_t bytes) {
     if (bytes == 0) return;
+    written += bytes;
     file.write(data, bytes);
     checksum.update(data, bytes);
   };
   const uint64_t length = header.size();
   put(&length, kLengthBytes);
   put(header.data(), static_cast<int64_t>(length));
-  for (const NamedTensor& named : ordered) for_each_host_part(memory, named.tensor, put);
+  for (const TensorSource& tensor : ordered) tensor.visit(put);
+  GPTMOE_CHECK(written == kLengthBytes + static_cast<int64_t>(length) + offset, path.string());
   file.commit();
   return checksum.value();
 }
@@ -170,7 +180,7 @@ void SafetensorsFile::check_layout() const {
                             " bytes of data: the file is damaged or cut short"));
     if (entry.begin != expected)
       fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
-    if (entry.end - entry.begin != shape_bytes(entry))
+    if (entry.end - entry.begin != bytes_of(entry.dtype, entry.sizes))
       fail(entry.name, text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry.dtype), " ",
                             shape_text(entry.sizes)));
     expected = entry.end;
@@ -185,22 +195,26 @@ const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) con
   return found == index_.end() ? nullptr : &entries_[found->second];
 }
 
-void SafetensorsFile::check(const std::string& name, const Tensor& out) const {
+void SafetensorsFile::check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const {
   const Entry* entry = find(name);
-  if (!entry) fail(name, "is missing; expected " + out.describe());
-  if (entry->sizes != sizes_of(out))
-    fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes_of(out)));
-  const bool converts = entry->dtype == DType::f32 && (out.dtype() == DType::f64 || out.dtype() == DType::bf16);
-  if (entry->dtype != out.dtype() && !converts)
-    fail(name,
-         text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(out.dtype())));
+  if (!entry) fail(name, text("is missing; expected ", dtype_name(dtype), " ", shape_text(sizes)));
+  if (entry->sizes != sizes) fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes));
+  const bool converts = entry->dtype == DType::f32 && (dtype == DType::f64 || dtype == DType::bf16);
+  if (entry->dtype != dtype && !converts)
+    fail(name, text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(dtype)));
 }
 
 void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& memory) const {
-  check(name, out);
+  check(name, out.dtype(), sizes_of(out));
+  read_part(name, 0, out, memory);
+}
+
+void SafetensorsFile::read_part(const std::string& name, int64_t first_element, const Tensor& out,
+                                Memory& memory) const {
   const Entry& entry = *find(name);
-  const char* source = data_ + entry.begin;
-  if (entry.begin == entry.end) return;
+  const char* source = data_ + entry.begin + first_element * dtype_bytes(entry.dtype);
+  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / dtype_bytes(entry.dtype), out.describe());
+  if (out.count() == 0) return;
   if (entry.dtype == out.dtype()) return memory.upload(out, source);
   // The header's length is any number, so the data need not be aligned for floats.
   constexpr int64_t kPartCount = 1 << 20;

@@ -3,6 +3,7 @@
 // header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} filled up
 // with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,13 +18,25 @@ struct NamedTensor {
   Tensor tensor;
 };
 
+// A tensor to be written, wherever its elements are.
+struct TensorSource {
+  using Take = std::function<void(const void* data, int64_t bytes)>;
+
+  std::string name;
+  DType dtype;
+  std::vector<int64_t> sizes;
+  std::function<void(const Take&)> visit;  // hands all of its bytes to the argument, in order
+};
+// One that lies in `memory`, which must outlive the source.
+TensorSource source_of(const NamedTensor& named, Memory& memory = host_memory());
+
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
 // Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
-// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given. The tensors live
-// in `memory`. Throws Failure.
-uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                           const SafetensorsMetadata& metadata = {}, Memory& memory = host_memory());
+// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given, and the one in
+// which they are visited. Throws Failure.
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
+                           const SafetensorsMetadata& metadata = {});
 
 // A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
 // gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
@@ -45,10 +58,12 @@ class SafetensorsFile {
   const SafetensorsMetadata& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr when absent
 
-  // Throws unless the file holds `name` with the sizes of `out` and either its dtype or F32 for an f64 or bf16 `out`.
-  void check(const std::string& name, const Tensor& out) const;
+  // Throws unless the file holds `name` with these sizes and either this dtype or F32 to be read as f64 or bf16.
+  void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const;
   // out, in `memory`, = the tensor `name`, after check(). F32 widens to f64 exactly and is rounded to bf16.
   void read(const std::string& name, const Tensor& out, Memory& memory = host_memory()) const;
+  // out = as many elements of `name` from `first` on. Of a tensor that has passed check().
+  void read_part(const std::string& name, int64_t first, const Tensor& out, Memory& memory = host_memory()) const;
 
  private:
   void parse_header(std::string_view header);

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "config/strict_json.h"
 #include "runtime/safetensors.h"
+#include "train/checkpoint_rows.h"
 
 namespace gptmoe {
 namespace {
@@ -100,38 +101,26 @@ void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) 
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
 
-enum class Use { save, load };
-
-// To be loaded, a row is named once for each tensor that holds it.
-std::vector<NamedTensor> model_tensors(const CheckpointTensors& tensors, Use use) {
-  std::vector<NamedTensor> out;
-  for (const ParamRow& row : tensors.params.rows()) {
-    const std::vector<Tensor> copies = tensors.params.row_copies(row);
-    for (const Tensor& copy : copies)
-      if (use == Use::load || &copy == &copies.back()) out.push_back({row.name, copy});
-  }
-  for (const StateRow& row : tensors.state.rows())
-    if (row.persistent) out.push_back({row.name, row.value});
-  return out;
-}
-
-std::vector<NamedTensor> optimizer_tensors(const CheckpointTensors& tensors) {
-  std::vector<NamedTensor> out;
-  for (const auto& [prefix, storage] : {std::pair("m.", tensors.m), std::pair("v.", tensors.v)})
-    for (const ParamRow& row : tensors.params.rows())
-      out.push_back({prefix + row.name, tensors.params.row_view(storage, row)});
-  return out;
-}
-
 // The files of a checkpoint that `tensors` is to be written to or read from.
-std::vector<std::pair<std::string, std::vector<NamedTensor>>> tensor_files(const CheckpointTensors& tensors, Use use) {
-  GPTMOE_CHECK(tensors.m.present() == tensors.v.present());
-  std::vector<std::pair<std::string, std::vector<NamedTensor>>> files = {{kModelFile, model_tensors(tensors, use)}};
-  if (tensors.m.present()) {
-    const int64_t count = tensors.params.element_count();
-    GPTMOE_CHECK(tensors.m.has_sizes({count}) && tensors.v.has_sizes({count}));
-    files.emplace_back(kOptimizerFile, optimizer_tensors(tensors));
-  }
+template <typename Rows>
+using Files = std::vector<std::pair<std::string, Rows>>;
+
+bool with_optimizer(const CheckpointTensors& tensors) {
+  const Tensor &m = tensors.m, &v = tensors.v;
+  GPTMOE_CHECK(m.present() == v.present());
+  GPTMOE_CHECK(!m.present() || (m.has_sizes({tensors.held.count()}) && v.has_sizes({tensors.held.count()})));
+  return m.present();
+}
+
+Files<std::vector<TensorSource>> files_to_write(const CheckpointTensors& tensors) {
+  Files<std::vector<TensorSource>> files = {{kModelFile, model_sources(tensors)}};
+  if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_sources(tensors));
+  return files;
+}
+
+Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
+  Files<std::vector<RowToLoad>> files = {{kModelFile, model_rows(tensors)}};
+  if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_rows(tensors));
   return files;
 }
 
@@ -203,17 +192,17 @@ SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string&
 }
 
 // Every tensor of the run in the file under the same shape, and nothing besides.
-void check_same_model(const SafetensorsFile& file, const std::vector<NamedTensor>& expected) {
+void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>& expected) {
   constexpr const char* kRemedy =
       "; the checkpoint is of another model: use the configuration it was saved with (config.json of its run)";
   std::set<std::string> names;
-  for (const auto& [name, tensor] : expected) {
+  for (const RowToLoad& row : expected) {
     try {
-      file.check(name, tensor);
+      for (const RowPart& part : row.parts) file.check(row.name, part.elements.dtype(), row.sizes);
     } catch (const UserError& error) {
       user_error(error.what(), kRemedy);
     }
-    names.insert(name);
+    names.insert(row.name);
   }
   for (const SafetensorsFile::Entry& entry : file.entries())
     if (!names.contains(entry.name))
@@ -236,9 +225,9 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
 
   state["format_version"] = kFormatVersion;
   state["files"] = json::object();
-  for (const auto& [name, contents] : tensor_files(tensors, Use::save)) {
+  for (const auto& [name, rows] : files_to_write(tensors)) {
     // Hugging Face's loaders ask for this word.
-    const uint64_t checksum = write_safetensors(unfinished.path / name, contents, {{"format", "pt"}}, tensors.memory);
+    const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
     state["files"][name] = checksum_text(checksum);
   }
   write_text_file(unfinished.path / kStateFile, state_text(state));
@@ -258,6 +247,11 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
 void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors, const json& state,
                      int64_t keep) {
   GPTMOE_CHECK(step >= 0 && keep >= 0 && state.is_object() && state == without_own_keys(state));
+  if (tensors.world && !tensors.world->is_root()) {
+    for (const auto& [name, rows] : files_to_write(tensors))
+      for (const TensorSource& row : rows) row.visit([](const void*, int64_t) {});
+    return;
+  }
   const fs::path folder = run_dir / kFolder;
   const auto fail = [&](const std::string& why) {
     const std::optional<fs::path> previous = latest_checkpoint(run_dir);
@@ -310,19 +304,20 @@ json read_checkpoint_state(const fs::path& checkpoint_dir) {
 
 json load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
   const json state = read_whole_state(checkpoint_dir);
-  const auto expected = tensor_files(tensors, Use::load);
+  const auto expected = files_to_read(tensors);
   std::vector<SafetensorsFile> files;
-  for (const auto& [name, contents] : expected) {
+  for (const auto& [name, rows] : expected) {
     files.push_back(open_verified(checkpoint_dir, name, state["files"]));
-    check_same_model(files.back(), contents);
+    check_same_model(files.back(), rows);
   }
   for (size_t i = 0; i < files.size(); ++i)
-    for (const auto& [name, tensor] : expected[i].second) files[i].read(name, tensor, tensors.memory);
+    for (const RowToLoad& row : expected[i].second)
+      for (const RowPart& part : row.parts) files[i].read_part(row.name, part.first, part.elements, tensors.memory);
   return without_own_keys(state);
 }
 
 json load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state, Memory& memory) {
-  return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory});
+  return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
 }
 
 }  // namespace gptmoe

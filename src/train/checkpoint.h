@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "dist/world.h"
 #include "runtime/param_table.h"
 #include "runtime/state_table.h"
 
@@ -22,14 +23,18 @@ namespace gptmoe {
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;                     // rank 1, laid out like params.values(); both absent: the model alone
+  Tensor m, v;                     // rank 1, of what `held` names; both absent: the model alone
   Memory& memory = host_memory();  // where all of them live
+  // What m, v and the table's master hold on this rank; the ranks of `world` hold everything together.
+  Partition held = params.whole();
+  World* world = nullptr;  // null: one rank
 };
 
-// Writes step `step` and makes it the latest, then removes all but the newest `keep` checkpoints up to this step (0:
-// keeps all; those of later steps, left when a run is taken back, stay) and what crashes left behind. `state` is an
-// object without the keys "format_version", "files" and "checksum". Throws Failure, naming path and reason, when the
-// disk does not take it; the checkpoints that were there before and LATEST then stand as they were.
+// Called by every rank, of which the first writes. Writes step `step` and makes it the latest, then removes all but the
+// newest `keep` checkpoints up to this step (0: keeps all; those of later steps, left when a run is taken back, stay)
+// and what crashes left behind. `state` is an object without the keys "format_version", "files" and "checksum". Throws
+// Failure, naming path and reason, when the disk does not take it; the checkpoints that were there before and LATEST
+// then stand as they were.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const nlohmann::json& state, int64_t keep);
 

@@ -6,12 +6,12 @@
 namespace gptmoe {
 namespace {
 
-// Fills a micro-batch with windows first, first+1, ...; rows beyond `count` repeat the last one and are not scored.
-void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t count) {
+// Fills a micro-batch with windows first, first+1, ...; of those beyond the last it has the last again.
+void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last) {
   const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
   const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
   for (int64_t b = 0; b < B; ++b)
-    loader.window(first + std::min(b, count - 1), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
+    loader.window(std::min(first + b, last), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
   instance.upload_batch();
 }
 
@@ -30,7 +30,7 @@ void add_router_stats(EvalResult& result, Memory& memory, const Tensor& stats_LW
 
 }  // namespace
 
-EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, const TokenLoader& loader,
+EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens) {
   const Activations& a = instance.activations();
   const int64_t B = a.tokens_BT.size(0), T = a.tokens_BT.size(1);
@@ -41,24 +41,28 @@ EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, co
   EvalResult result;
   double loss_sum = 0;
   int64_t stat_batches = 0;
-  for (int64_t first = 0; first < windows; first += B) {
-    const int64_t count = std::min(B, windows - first);
-    fill_batch(instance, loader, first, count);
+  const int64_t together = B * world.size();  // windows that the ranks take at a time
+  for (int64_t start = 0; start < windows; start += together) {
+    const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
+    fill_batch(instance, loader, first, windows - 1);
     instance.gpt().forward(pass, a);
     instance.gpt().loss(pass, a);
     const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
     for (const double loss : losses) loss_sum += loss;
-    if (a.router_stats_LW.present() && (count == B || windows < B)) {
+    if (a.router_stats_LW.present() && (start + together <= windows || windows < together)) {
       add_router_stats(result, ops.memory(), a.router_stats_LW);
       ++stat_batches;
     }
+    world.tick();
   }
+  world.sum({&loss_sum, 1});
+  world.sum(result.router_entropy);
   result.tokens = windows * T;
   result.loss = loss_sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.loss);
   for (auto& layer : result.expert_load)
     for (double& load : layer) load /= static_cast<double>(stat_batches);
-  for (double& entropy : result.router_entropy) entropy /= static_cast<double>(stat_batches);
+  for (double& entropy : result.router_entropy) entropy /= static_cast<double>(stat_batches * world.size());
   return result;
 }
 

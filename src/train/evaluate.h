@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "dist/world.h"
 #include "train/instance.h"
 
 namespace gptmoe {
@@ -15,10 +16,10 @@ struct EvalResult {
   std::vector<double> router_entropy;            // nats
 };
 
-// Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all). Uses the
-// instance's activations; parameters and router state stay untouched. The loader is sequential and has its windows
-// counted already: at least one.
-EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, const TokenLoader& loader,
+// Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all), which the
+// ranks of `world` share: each calls it, and has the same result. Uses the instance's activations; parameters and
+// router state stay untouched. The loader is sequential and has its windows counted already: at least one.
+EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens);
 
 }  // namespace gptmoe

@@ -1,7 +1,5 @@
 #include "train/instance.h"
 
-#include "kernels/plan_ops.h"
-
 namespace gptmoe {
 namespace {
 
@@ -10,16 +8,26 @@ ActivationMode activation_mode(const Config& config, Purpose purpose) {
   return config.train.recompute == "block" ? ActivationMode::train_recompute : ActivationMode::train;
 }
 
+bool shards_optimizer(const Config& config, RankOf rank) { return config.distributed.zero_stage > 0 && rank.size > 1; }
+
+TrafficCosts operator-(TrafficCosts a, const TrafficCosts& b) {
+  for (size_t i = 0; i < a.size(); ++i) a[i].calls -= b[i].calls, a[i].bytes -= b[i].bytes;
+  return a;
+}
+
 }  // namespace
 
-Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops)
+Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank)
     : purpose_(purpose),
+      rank_(rank),
       B_(B),
       T_(T),
       workspace_bytes_(ops.workspace_bytes()),
       mode_(activation_mode(config, purpose)),
-      gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype()),
-      adamw_(config.optimizer) {
+      gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
+           shards_optimizer(config, rank) ? rank.size : 1),
+      adamw_(config.optimizer),
+      data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
   lay_out(ops);
   count(ops);
 }
@@ -29,14 +37,18 @@ void Instance::lay_out(const Ops& ops) {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const Tensor values = parameters_.allocate(real, {params.element_count()});
   Tensor grads, master;
+  const Partition held = purpose_ != Purpose::train          ? params.stat_rows()
+                         : data_parallel_.shards_optimizer() ? params.partition_of(rank_.rank)
+                                                             : params.whole();
   if (purpose_ == Purpose::train) {
     grads = gradients_.allocate(stat, {params.element_count()});
-    if (real != stat) master = optimizer_.allocate(stat, {params.element_count()});
-    adamw_.allocate(optimizer_, params, stat);
+    if (real != stat) master = optimizer_.allocate(stat, {held.count()});
+    adamw_.allocate(optimizer_, held, stat);
+    if (rank_.size > 1) data_parallel_.allocate(communication_, params);
   } else if (real != stat) {
-    master = parameters_.allocate(stat, {params.stat_count()});
+    master = parameters_.allocate(stat, {held.count()});
   }
-  params.bind(values, grads, master);
+  params.bind(values, grads, master, held);
   gpt_.state().allocate(state_);
   activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
   const Tensor& stats = activations_.router_stats_LW;
@@ -49,7 +61,7 @@ void Instance::lay_out(const Ops& ops) {
 
 void Instance::count(const Ops& planned) {
   PlanOps ops(planned);
-  const auto communicator = make_single_communicator();
+  const auto communicator = make_counting_communicator(rank_.size);
   const auto tokens = static_cast<double>(B_ * T_);
   const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
   gpt_.forward(forward, activations_);
@@ -65,10 +77,37 @@ void Instance::count(const Ops& planned) {
   gpt_.loss_and_backward(train, kept, 1.0);
   backward_flops_ = ops.flops() / tokens - forward_flops_;
   gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
+  count_traffic(ops);
+}
+
+void Instance::count_traffic(PlanOps& ops) {
+  const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
+  rehearse_micro_batch(ops, *in_micro_batch, false, false);
+  rehearse_micro_batch(ops, *in_step, true, true);
+  rehearse_update(ops, *in_step);
+  traffic_.micro_batch = in_micro_batch->costs();
+  traffic_.step = in_step->costs() - traffic_.micro_batch;
+}
+
+void Instance::rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last) {
+  Pass pass{ops, scratch_, communicator, PassKind::train};
+  if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
+  if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
+  gpt_.forward(pass, activations_);
+  gpt_.loss_and_backward(pass, activations_, 1.0);
+  if (pass.reducer) data_parallel_.finish_reductions(pass);
+}
+
+void Instance::rehearse_update(PlanOps& ops, Communicator& communicator) {
+  const Pass pass{ops, scratch_, communicator, PassKind::train};
+  communicator.all_reduce(sums_.all_S, Traffic::reports);
+  adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);
+  adamw_.update(pass, gpt_.params(), sums_.squared_norm_1, sums_.loss_1);
+  gpt_.end_step(pass);
 }
 
 void Instance::commit(Ops& ops) {
-  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_})
+  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, &communication_})
     arena->commit(ops.memory());
   scratch_.commit(ops.memory());
   lay_out(ops);
@@ -94,6 +133,7 @@ std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
   for (const Arena* arena :
        {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
     sizes.push_back({arena->name(), arena->high_water()});
+  if (communication_.high_water() > 0) sizes.push_back({communication_.name(), communication_.high_water()});
   if (workspace_bytes_ > 0) sizes.push_back({"workspace", workspace_bytes_});
   return sizes;
 }

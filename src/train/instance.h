@@ -1,16 +1,28 @@
 #pragma once
-// A model together with its memory. Construction plans every arena without touching memory, by running one step through
-// PlanOps; commit() then obtains exactly that. `gptmoe plan` stops after the first half.
+// A model together with its memory, as one rank has it. Construction plans every arena without touching memory, by
+// running one step through PlanOps; commit() then obtains exactly that. `gptmoe plan` stops after the first half.
 #include <string>
 #include <vector>
 
 #include "config/config.h"
+#include "kernels/plan_ops.h"
 #include "model/gpt.h"
 #include "optim/adamw.h"
+#include "runtime/data_parallel.h"
 
 namespace gptmoe {
 
 enum class Purpose { train, forward };
+
+// One of the ranks that train together.
+struct RankOf {
+  int rank = 0, size = 1;
+};
+
+// What ranks send each other, each of them, by Traffic: in every micro-batch, and in every step besides.
+struct PlannedTraffic {
+  TrafficCosts micro_batch, step;
+};
 
 // Sums over one step (stat), side by side: one copy takes them to the host.
 struct StepSums {
@@ -23,7 +35,7 @@ struct StepSums {
 class Instance {
  public:
   // B and T of one micro-batch, laid out as `ops` wants it.
-  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops);
+  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
   // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded. `ops` lays out as
   // the constructor's did, and must outlive the instance.
@@ -32,6 +44,8 @@ class Instance {
   Gpt& gpt() { return gpt_; }
   const Gpt& gpt() const { return gpt_; }
   AdamW& adamw() { return adamw_; }
+  const AdamW& adamw() const { return adamw_; }
+  DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
   // The next micro-batch as the host fills it: activations().tokens_BT and targets_BT themselves where the host reaches
   // them, else what upload_batch() copies there.
@@ -52,18 +66,27 @@ class Instance {
   // Floating-point operations of the model's products per token, without recomputation. Backward 0 for forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
+  const PlannedTraffic& traffic() const { return traffic_; }
+  // What TrainStep asks for in a micro-batch and to update, of ops that compute nothing and a communicator that does
+  // not communicate. Not once committed.
+  void rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last);
+  void rehearse_update(PlanOps& ops, Communicator& communicator);
+  RankOf rank() const { return rank_; }
 
  private:
   void lay_out(const Ops& ops);
   void count(const Ops& ops);
+  void count_traffic(PlanOps& ops);
 
   Purpose purpose_;
+  RankOf rank_;
   int64_t B_, T_, workspace_bytes_;
   ActivationMode mode_;
   Gpt gpt_;
   AdamW adamw_;
+  DataParallel data_parallel_;
   Arena parameters_{"parameters"}, gradients_{"gradients"}, optimizer_{"optimizer"}, state_{"state"},
-      activations_arena_{"activations"};
+      activations_arena_{"activations"}, communication_{"communication"};
   Scratch scratch_;
   Activations activations_;
   Memory* memory_ = nullptr;
@@ -71,6 +94,7 @@ class Instance {
   Tensor batch_tokens_BT_, batch_targets_BT_;
   StepSums sums_;
   double forward_flops_ = 0, backward_flops_ = 0;
+  PlannedTraffic traffic_;
 };
 
 }  // namespace gptmoe

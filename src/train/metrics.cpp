@@ -41,6 +41,17 @@ bool known_to_checkpoint(const json& row, int64_t step) {
 
 json finite_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
 
+nlohmann::ordered_json communication_json(const Communication& communication) {
+  nlohmann::ordered_json out;
+  for (size_t i = 0; i < kTrafficNames.size(); ++i) {
+    const TrafficCost& cost = communication.step[i];
+    if (cost.calls == 0) continue;
+    out[kTrafficNames[i]] = {{"bytes", cost.bytes}};
+    if (communication.timed) out[kTrafficNames[i]]["seconds"] = cost.seconds;
+  }
+  return out;
+}
+
 }  // namespace
 
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step) : path_(metrics_path(run_dir)) {
@@ -56,7 +67,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step) : p
 MetricsFile::~MetricsFile() { close(fd_); }
 
 void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second,
-                        double mfu) {
+                        double mfu, const std::optional<Communication>& communication) {
   nlohmann::ordered_json row;
   row["event"] = "train";
   row["step"] = progress.step;
@@ -71,6 +82,7 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
     row["expert_load_max"] = result.expert_load_max;
     row["expert_load_min"] = result.expert_load_min;
   }
+  if (communication) row["communication"] = communication_json(*communication);
   row["seconds"] = progress.seconds;
   append(row);
 }

@@ -2,6 +2,7 @@
 // metrics.jsonl of a run: one JSON object a line, never a step twice.
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "train/evaluate.h"
 #include "train/train_step.h"
@@ -15,6 +16,12 @@ struct Progress {
   double seconds = 0;  // spent training, over all sittings, without evaluation and checkpoints
 };
 
+// What ranks sent each other in a step.
+struct Communication {
+  TrafficCosts step;  // bytes, and of `seconds` those that training stood still for
+  bool timed;         // whether it is known how long
+};
+
 class MetricsFile {
  public:
   // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` knows: train rows up to
@@ -26,7 +33,8 @@ class MetricsFile {
   MetricsFile& operator=(const MetricsFile&) = delete;
 
   // Each row reaches the file before the call returns; Failure when it cannot. Values that are not finite become null.
-  void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu);
+  void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
+             const std::optional<Communication>& communication);
   void eval(const Progress& progress, const EvalResult& result);
   // Makes the rows so far survive a power failure, as the checkpoint that is about to know them will. Throws Failure.
   void sync();

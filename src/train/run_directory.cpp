@@ -12,7 +12,7 @@ std::filesystem::path config_path(const std::filesystem::path& run_dir) { return
 
 bool may_change(const std::string& path) {
   for (const char* free : {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/", "/log/",
-                           "/device", "/data/tokenizer"})
+                           "/distributed/", "/device", "/data/tokenizer"})
     if (path.starts_with(free)) return true;
   return false;
 }

@@ -47,8 +47,8 @@ TrainStep::TrainStep(const Config& config, Instance& instance, Ops& ops, Communi
       pass_{ops, instance.scratch(), communicator, PassKind::train,
             1.0 / static_cast<double>(micro_batches_ * communicator.size())},
       start_(ops.make_recurring()),
-      micro_batch_(ops.make_recurring()),
       update_(ops.make_recurring()) {
+  for (auto& work : micro_batch_) work = ops.make_recurring();
   for (auto& sums : sums_) sums = ops.memory().make_snapshot(instance.sums().all_S.bytes());
 }
 
@@ -60,9 +60,9 @@ void TrainStep::run(const NextBatch& next_batch, int64_t step) {
   start_->run([this] { start(); });
   for (int64_t m = 0; m < micro_batches_; ++m) {
     load(next_batch);
-    micro_batch_->run([this] { micro_batch(); });
+    recurring(place(m)).run([&] { micro_batch(place(m)); });
   }
-  update_->run([this] { reduce(), update(); });
+  update_->run([this] { measure(), update(); });
   sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(instance_.sums().all_S);
 }
 
@@ -76,10 +76,10 @@ void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
   start();
   for (int64_t m = 0; m < micro_batches_; ++m) {
     load(same_batches);
-    micro_batch();
+    micro_batch(place(m));
     require_finite_micro_batch(instance_, ops_, step, m);
   }
-  reduce();
+  measure();
   require_finite_gradients(instance_, ops_, step);
   throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
                      ", but is when the step is computed again: a router's state that has moved since, or faulty "
@@ -96,19 +96,30 @@ void TrainStep::load(const NextBatch& next_batch) {
   instance_.upload_batch();
 }
 
-void TrainStep::micro_batch() {
+// Work without collectives is the same wherever it comes in a step.
+Recurring& TrainStep::recurring(Place place) {
+  const bool gathers = place.first && instance_.data_parallel().shards_optimizer();
+  const bool reduces = place.last && communicator_.size() > 1;
+  return *micro_batch_[2 * gathers + reduces];
+}
+
+void TrainStep::micro_batch(Place place) {
   const Activations& a = instance_.activations();
   const StepSums& sums = instance_.sums();
   const double loss_scale = 1.0 / static_cast<double>(config_.train.global_batch_size * config_.train.sequence_length);
-  instance_.gpt().forward(pass_, a);
-  instance_.gpt().loss_and_backward(pass_, a, loss_scale);
+  DataParallel& ranks = instance_.data_parallel();
+  Pass pass = pass_;
+  if (communicator_.size() > 1 && place.first) pass.gatherer = &ranks, ranks.gather(pass, instance_.gpt().params());
+  if (communicator_.size() > 1 && place.last) pass.reducer = &ranks;
+  instance_.gpt().forward(pass, a);
+  instance_.gpt().loss_and_backward(pass, a, loss_scale);
+  if (pass.reducer) ranks.finish_reductions(pass);
   ops_.accumulate_sum(sums.loss_1, a.losses_N);
   if (sums.router_LW.present()) ops_.residual_forward(sums.router_LW, sums.router_LW, a.router_stats_LW);
 }
 
-void TrainStep::reduce() {
+void TrainStep::measure() {
   const StepSums& sums = instance_.sums();
-  communicator_.all_reduce(instance_.gpt().params().grads(), Traffic::gradients);
   communicator_.all_reduce(sums.all_S, Traffic::reports);
   instance_.adamw().measure_norm(pass_, instance_.gpt().params(), sums.squared_norm_1);
 }
@@ -117,6 +128,13 @@ void TrainStep::update() {
   const StepSums& sums = instance_.sums();
   instance_.adamw().update(pass_, instance_.gpt().params(), sums.squared_norm_1, sums.loss_1);
   instance_.gpt().end_step(pass_);
+}
+
+void TrainStep::gather_weights() {
+  if (communicator_.size() == 1) return;
+  DataParallel& ranks = instance_.data_parallel();
+  ranks.gather(pass_, instance_.gpt().params());
+  ranks.await_all(pass_, instance_.gpt().params());
 }
 
 }  // namespace gptmoe

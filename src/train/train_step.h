@@ -24,12 +24,14 @@ struct StepResult {
 // inputs_BT =, targets_BT = (i32): the next micro-batch.
 using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targets_BT)>;
 
-// Optimizer steps, one after the other. Asking for a step and reading what it reports are two things, so that a device
-// need not wait for the host: nothing but the report travels back, and the host may be kAhead steps ahead.
+// Optimizer steps of one rank, one after the other. Asking for a step and reading what it reports are two things, so
+// that a device need not wait for the host: nothing but the report travels back, and the host may be kAhead steps
+// ahead.
 class TrainStep {
  public:
   static constexpr int64_t kAhead = 1;
 
+  // `config` is this rank's: micro_batch_size sequences at a time, of the global_batch_size that all ranks share.
   // `instance` is committed; all four must outlive the object.
   TrainStep(const Config& config, Instance& instance, Ops& ops, Communicator& communicator);
 
@@ -42,12 +44,20 @@ class TrainStep {
   // is by now), looking at every micro-batch. Throws
   // Failure naming the step, the micro-batch where one is to blame, and the first offending tensor.
   [[noreturn]] void explain(const NextBatch& same_batches, int64_t step);
+  // Has every rank hold the weights that the last step left on one of them: before anything but run() reads them.
+  void gather_weights();
 
  private:
   void start();
   void load(const NextBatch& next_batch);
-  void micro_batch();
-  void reduce();
+  // The first of a step's micro-batches gathers weights, the last reduces gradients.
+  struct Place {
+    bool first, last;
+  };
+  Place place(int64_t m) const { return {m == 0, m + 1 == micro_batches_}; }
+  Recurring& recurring(Place place);
+  void micro_batch(Place place);
+  void measure();
   void update();
 
   const Config& config_;
@@ -56,7 +66,8 @@ class TrainStep {
   Communicator& communicator_;
   int64_t micro_batches_;  // of this rank
   Pass pass_;
-  std::unique_ptr<Recurring> start_, micro_batch_, update_;
+  std::unique_ptr<Recurring> start_, update_;
+  std::array<std::unique_ptr<Recurring>, 4> micro_batch_;  // by place
   std::array<std::unique_ptr<Snapshot>, kAhead + 1> sums_;
   int64_t asked_ = 0, reported_ = 0;
 };

@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <omp.h>
+
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +11,8 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
+#include "dist/agree.h"
+#include "dist/threads.h"
 #include "optim/schedule.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
@@ -16,6 +20,7 @@
 #include "train/describe.h"
 #include "train/memory_check.h"
 #include "train/metrics.h"
+#include "train/per_rank.h"
 #include "train/run_directory.h"
 #include "train/train_step.h"
 
@@ -29,31 +34,31 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-LoaderOptions loader_options(const Config& config, const std::string& shards, WindowOrder order,
-                             const Communicator& communicator) {
-  return {shards,
-          config.train.sequence_length,
-          config.model.vocab_size,
-          order,
-          static_cast<uint64_t>(config.seed),
-          communicator.rank(),
-          communicator.size()};
+LoaderOptions loader_options(const Config& config, const std::string& shards, WindowOrder order, const World& world) {
+  return {shards,      config.train.sequence_length,       config.model.vocab_size,
+          order,       static_cast<uint64_t>(config.seed), world.rank(),
+          world.size()};
 }
 
 class Trainer {
  public:
-  Trainer(const Config& config, const TrainOptions& options);
+  // What one rank can do alone; connect() follows on every rank.
+  Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
+  void connect();
   TrainOutcome run();
 
  private:
   void open_run();
+  std::optional<std::filesystem::path> open_run_directory();
   void restore(const std::filesystem::path& checkpoint);
   void print_first_screen() const;
+  std::string describe_ranks() const;
   TrainOutcome train_to_end();
   void ask_for_step();
   void finish_step();
   void settle(size_t ahead = 0);
   void log(const StepResult& result);
+  std::optional<Communication> communication();
   void save();
   void evaluate_and_log();
   TrainOutcome interrupt();
@@ -65,16 +70,25 @@ class Trainer {
   int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
   int64_t tokens_per_step() const { return config_.train.global_batch_size * config_.train.sequence_length; }
   CheckpointTensors tensors() {
-    return {instance_.gpt().params(), instance_.gpt().state(), instance_.adamw().m(), instance_.adamw().v(),
-            ops_->memory()};
+    return {instance_.gpt().params(),
+            instance_.gpt().state(),
+            instance_.adamw().m(),
+            instance_.adamw().v(),
+            ops_->memory(),
+            instance_.adamw().partition(),
+            &world_};
   }
 
-  const Config& config_;
+  const Config& given_;
   const TrainOptions& options_;
+  World& world_;
+  const RankThreads threads_;
+  const Config config_;  // as this rank trains by it
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   TokenLoader train_data_;
   const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
+    world_.tick();
     train_data_.next_batch(inputs, targets);
   };
   std::optional<TokenLoader> val_data_;
@@ -90,44 +104,70 @@ class Trainer {
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   // Since the last train row.
-  int64_t interval_tokens_ = 0;
+  int64_t interval_tokens_ = 0, interval_steps_ = 0;
   double interval_seconds_ = 0;
+  TrafficCosts reported_costs_;
   ProgressLine live_;
 };
 
-Trainer::Trainer(const Config& config, const TrainOptions& options)
-    : config_(config),
+Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads)
+    : given_(config),
       options_(options),
-      ops_(make_backend(config)),
-      communicator_(make_single_communicator()),
-      train_data_(loader_options(config, config.data.train, WindowOrder::shuffled, *communicator_)),
-      instance_(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops_) {
+      world_(world),
+      threads_(threads),
+      config_(per_rank(config, world.size())),
+      ops_(make_backend(config_)),
+      train_data_(loader_options(config_, config.data.train, WindowOrder::shuffled, world)),
+      instance_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
+                {world.rank(), world.size()}) {
   if (!config.data.val.empty())
-    val_data_.emplace(loader_options(config, config.data.val, WindowOrder::sequential, *communicator_));
-  require_room(config, instance_, *ops_, ops_->memory());
+    val_data_.emplace(loader_options(config_, config.data.val, WindowOrder::sequential, world));
+  require_room(config_, instance_, *ops_, ops_->memory(), world.local_size());
+}
+
+void Trainer::connect() {
+  Facts facts = {{"the build", program_checksum()}};
+  const nlohmann::ordered_json fields = to_json(given_).flatten();
+  for (const auto& [path, value] : fields.items()) facts.emplace_back(path, value.dump());
+  facts.emplace_back("data.train", train_data_.fingerprint());
+  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
+  facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
+  check_alike(world_, facts);
+  communicator_ = make_communicator(world_, *ops_);
 }
 
 void Trainer::open_run() {
-  instance_.commit(*ops_);  // first: a run that does not fit leaves no trace
-  std::optional<std::filesystem::path> checkpoint;
-  if (options_.resume) {
-    if (!holds_run(options_.out))
-      user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
+  agree(world_, [&] { instance_.commit(*ops_); });  // first: a run that does not fit leaves no trace
+  std::string checkpoint;
+  agree(world_, [&] {
+    if (world_.is_root()) checkpoint = open_run_directory().value_or("").string();
+  });
+  checkpoint = world_.from_root(checkpoint);
+  agree(world_, [&] {
+    if (!checkpoint.empty())
+      restore(checkpoint);
+    else
+      instance_.gpt().initialize(ops_->memory(),
+                                 static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+    train_step_.emplace(config_, instance_, *ops_, *communicator_);
+    if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
+  });
+}
+
+// The checkpoint to go on from, if there is one.
+std::optional<std::filesystem::path> Trainer::open_run_directory() {
+  if (!options_.resume) {
+    start_run_directory(options_.out, given_);
     lock_.emplace(options_.out, kLocked);
-    continue_run_directory(options_.out, config_);
-    checkpoint = latest_checkpoint(options_.out);
-    if (!checkpoint) std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
-  } else {
-    start_run_directory(options_.out, config_);
-    lock_.emplace(options_.out, kLocked);
+    return std::nullopt;
   }
-  if (checkpoint)
-    restore(*checkpoint);
-  else
-    instance_.gpt().initialize(ops_->memory(),
-                               static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
-  train_step_.emplace(config_, instance_, *ops_, *communicator_);
-  metrics_.emplace(options_.out, progress_.step);
+  if (!holds_run(options_.out))
+    user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
+  lock_.emplace(options_.out, kLocked);
+  continue_run_directory(options_.out, given_);
+  const auto checkpoint = latest_checkpoint(options_.out);
+  if (!checkpoint) std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
+  return checkpoint;
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -152,23 +192,38 @@ void Trainer::print_first_screen() const {
   std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
               grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
               static_cast<long long>(t.sequence_length), grouped_digits(t.steps * tokens_per_step()).c_str(), epochs,
-              static_cast<long long>(t.global_batch_size / t.micro_batch_size));
+              static_cast<long long>(t.global_batch_size / (t.micro_batch_size * world_.size())));
+  if (world_.size() > 1) std::printf("ranks       %s\n", describe_ranks().c_str());
   std::printf("memory      %s\n", describe_memory(instance_).c_str());
   std::printf("work        %sFLOP per token, forward and backward\n",
               metric_count(instance_.forward_flops_per_token() + instance_.backward_flops_per_token()).c_str());
-  std::printf("device      %s; %sFLOP/s on large products\n", ops_->describe().c_str(),
-              metric_count(matrix_rate_).c_str());
+  std::printf("device      %s; %sFLOP/s on large products%s\n", ops_->describe().c_str(),
+              metric_count(matrix_rate_).c_str(), world_.size() > 1 ? text(" of all ranks").c_str() : "");
   for (const std::string& path : slow_paths(config_, *ops_)) std::printf("slow        %s\n", path.c_str());
+  if (!threads_.note.empty()) std::printf("slow        %s\n", threads_.note.c_str());
   std::printf("\n");
   std::fflush(stdout);
 }
 
+std::string Trainer::describe_ranks() const {
+  const DistributedConfig& d = config_.distributed;
+  const int elsewhere = world_.size() - world_.local_size();
+  return text(
+      world_.size(), elsewhere > 0 ? text(" (", world_.local_size(), " here)") : "", ", micro-batches of ",
+      config_.train.micro_batch_size,
+      d.zero_stage > 0 ? "; each has its part of the optimizer (ZeRO stage 1)" : "; each has all of the optimizer",
+      "; gradients travel in ", d.reduce_dtype);
+}
+
 TrainOutcome Trainer::run() {
   matrix_rate_ = measure_matrix_rate(*ops_);  // while there is memory for its matrices
+  world_.sum({&matrix_rate_, 1});
   open_run();
   print_first_screen();
   try {
-    return train_to_end();
+    const TrainOutcome outcome = train_to_end();
+    world_.barrier();  // what rank 0 wrote last is there for all to read
+    return outcome;
   } catch (const DeviceError& error) {
     const std::string saved =
         saved_step_ < 0 ? "no checkpoint had been saved yet"
@@ -190,7 +245,8 @@ TrainOutcome Trainer::train_to_end() {
   while (!finished()) {
     ask_for_step();
     const bool save_now = due(config_.checkpoint.every, asked_step()),
-               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step()), stop_now = stop.requested();
+               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step()),
+               stop_now = world_.any(stop.requested());
     settle(save_now || evaluate_now || stop_now ? 0 : ahead);
     if (save_now) save();
     if (stop_now && !finished()) return interrupt();
@@ -228,6 +284,7 @@ void Trainer::finish_step() {
   progress_.tokens += tokens_per_step();
   progress_.seconds += seconds;
   interval_tokens_ += tokens_per_step();
+  ++interval_steps_;
   interval_seconds_ += seconds;
   if (due(config_.log.every, progress_.step)) log(result);
 }
@@ -237,9 +294,9 @@ void Trainer::log(const StepResult& result) {
       learning_rate_at(progress_.step - 1, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
   const double rate = static_cast<double>(interval_tokens_) / interval_seconds_;
   const double mfu = rate * (instance_.forward_flops_per_token() + instance_.backward_flops_per_token()) / matrix_rate_;
-  interval_tokens_ = 0;
+  if (metrics_) metrics_->train(progress_, result, lr, rate, mfu, communication());
+  interval_tokens_ = interval_steps_ = 0;
   interval_seconds_ = 0;
-  metrics_->train(progress_, result, lr, rate, mfu);
 
   const double eta = static_cast<double>((config_.train.steps - progress_.step) * tokens_per_step()) / rate;
   char line[256];
@@ -256,6 +313,22 @@ void Trainer::log(const StepResult& result) {
   }
 }
 
+// Of a step, on the average since the last row.
+std::optional<Communication> Trainer::communication() {
+  if (world_.size() == 1) return std::nullopt;
+  const PlannedTraffic& planned = instance_.traffic();
+  const int64_t micro_batches = config_.train.global_batch_size / (config_.train.micro_batch_size * world_.size());
+  const TrafficCosts costs = communicator_->costs();
+  Communication out{planned.step, ops_->memory().on_host()};
+  for (size_t i = 0; i < costs.size(); ++i) {
+    out.step[i].calls += micro_batches * planned.micro_batch[i].calls;
+    out.step[i].bytes += micro_batches * planned.micro_batch[i].bytes;
+    out.step[i].seconds = (costs[i].seconds - reported_costs_[i].seconds) / static_cast<double>(interval_steps_);
+  }
+  reported_costs_ = costs;
+  return out;
+}
+
 void Trainer::save() {
   const LoaderState loader = train_data_.state();
   const nlohmann::json state = {
@@ -263,15 +336,17 @@ void Trainer::save() {
       {"tokens", progress_.tokens},
       {"seconds", progress_.seconds},
       {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
-      {"config", to_json(config_)}};
-  metrics_->sync();
+      {"config", to_json(given_)}};
+  if (metrics_) metrics_->sync();
+  train_step_->gather_weights();
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
 }
 
 void Trainer::evaluate_and_log() {
-  last_eval_ = evaluate(instance_, *ops_, *communicator_, *val_data_, config_.train.eval_tokens);
-  metrics_->eval(progress_, *last_eval_);
+  train_step_->gather_weights();
+  last_eval_ = evaluate(instance_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
+  if (metrics_) metrics_->eval(progress_, *last_eval_);
   live_.clear();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
@@ -286,10 +361,26 @@ TrainOutcome Trainer::interrupt() {
   return TrainOutcome::interrupted;
 }
 
+std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {
+  const RankThreads threads = rank_threads(world);
+  if (world.size() > 1) omp_set_num_threads(threads.threads);
+  assign_devices(config, world);
+  std::unique_ptr<Trainer> trainer;
+  agree(world, [&] { trainer = std::make_unique<Trainer>(config, options, world, threads); });
+  trainer->connect();
+  return trainer;
+}
+
 }  // namespace
 
-void check_run(const Config& config) { Trainer(config, {}); }
+void watch(World& world, const DistributedConfig& config) {
+  world.watch(static_cast<double>(config.heartbeat_seconds), static_cast<double>(config.hang_seconds));
+}
 
-TrainOutcome train(const Config& config, const TrainOptions& options) { return Trainer(config, options).run(); }
+void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
+
+TrainOutcome train(const Config& config, const TrainOptions& options, World& world) {
+  return make_trainer(config, options, world)->run();
+}
 
 }  // namespace gptmoe

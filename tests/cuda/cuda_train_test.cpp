@@ -152,7 +152,7 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
     Instance instance(run, Purpose::forward, 2, 7, *ops);
     instance.commit(*ops);
     load_model(*latest_checkpoint(*this / "run"), instance.gpt().params(), instance.gpt().state(), ops->memory());
-    losses.push_back(evaluate(instance, *ops, *communicator, loader, 0).loss);
+    losses.push_back(evaluate(instance, *ops, *communicator, *make_single_world(), loader, 0).loss);
     SamplingOptions likeliest;
     likeliest.temperature = 0;
     generate(run, instance.gpt(), *ops, {1, 2, 3}, 6, likeliest, Rng(1, 0), [&](int32_t id) {

@@ -43,7 +43,9 @@ TEST_P(ModelGradient, MatchesCentralDifferences) {
   const ParamTable& params = model.gpt().params();
   model.load_batch(0);
   for (const StateRow& row : model.gpt().state().rows())
-    if (row.persistent) initialize_tensors(host_memory(), {row.value}, Init::normal(0.5), 7, row.name);
+    if (row.persistent)
+      initialize_row(host_memory(), {{row.value.view({row.value.count()})}}, row.value.count(), Init::normal(0.5), 7,
+                     row.name);
 
   const Pass pass = model.pass(PassKind::train);
   model.ops->zero(params.grads());

@@ -97,7 +97,7 @@ class AdamwOverTable : public ::testing::Test {
   void lay_out() {
     const Tensor values = arena_.allocate(DType::f32, {params_.element_count()});
     params_.bind(values, arena_.allocate(DType::f32, {params_.element_count()}));
-    adamw_->allocate(arena_, params_, DType::f32);
+    adamw_->allocate(arena_, params_.whole(), DType::f32);
     squared_norm_1_ = arena_.allocate(DType::f32, {1});
     loss_1_ = arena_.allocate(DType::f32, {1});
   }

@@ -16,18 +16,18 @@ class MixedPrecision : public ::testing::Test {
     last_ = params_.add({"last", {4}, Init::ones(), false});
     second_router_ = params_.add({"second_router", {2, 5}, Init::normal(1), true, true});
   }
-  // master: of every row, or of those in f32 alone.
-  void bind(int64_t master_count) {
+  // held: by the master.
+  void bind(const Partition& held) {
     values_.resize(static_cast<size_t>(params_.element_count()));
-    master_.resize(static_cast<size_t>(master_count));
+    master_.resize(static_cast<size_t>(held.count()));
     params_.bind(Tensor(values_.data(), DType::bf16, {params_.element_count()}), {},
-                 Tensor(master_.data(), DType::f32, {master_count}));
+                 Tensor(master_.data(), DType::f32, {held.count()}), held);
     params_.initialize(host_memory(), 3);
   }
   // As a table that is f32 throughout has it.
   std::vector<double> expected(const ParamRow& row) {
     std::vector<float> values(static_cast<size_t>(row.count));
-    initialize_tensors(host_memory(), {Tensor(values.data(), DType::f32, {row.count})}, row.init, 3, row.name);
+    initialize_row(host_memory(), {{Tensor(values.data(), DType::f32, {row.count})}}, row.count, row.init, 3, row.name);
     return {values.begin(), values.end()};
   }
   static std::vector<double> rounded(std::vector<double> values) {
@@ -42,12 +42,12 @@ class MixedPrecision : public ::testing::Test {
 };
 
 TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersTakeItRoundedUnlessTheyAskForIt) {
-  bind(params_.element_count());
+  bind(params_.whole());
   for (const ParamRow& row : params_.rows()) {
     EXPECT_EQ(params_.row_value(row).dtype(), DType::f32) << row.name;
     EXPECT_EQ(download_values(host_memory(), params_.row_value(row)), expected(row)) << row.name;
-    ASSERT_EQ(params_.row_copies(row).size(), 2u);
-    EXPECT_EQ(download_values(host_memory(), params_.row_copies(row)[0]), rounded(expected(row))) << row.name;
+    ASSERT_EQ(params_.row_parts(row).size(), 2u);
+    EXPECT_EQ(download_values(host_memory(), params_.row_parts(row)[0].elements), rounded(expected(row))) << row.name;
   }
   EXPECT_EQ(params_.value(first_).describe(), "bf16 (3, 5)");
   EXPECT_EQ(params_.value(router_).describe(), "f32 (2, 5)");
@@ -55,8 +55,8 @@ TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersTakeItRoundedUnlessTheyAsk
 }
 
 TEST_F(MixedPrecision, AForwardOnlyModelHasTheMasterOfRowsInFullPrecisionAlone) {
-  EXPECT_LT(params_.stat_count(), params_.element_count());
-  bind(params_.stat_count());
+  EXPECT_LT(params_.stat_rows().count(), params_.element_count());
+  bind(params_.stat_rows());
   const auto& rows = params_.rows();
   for (const ParamId id : {router_, second_router_}) {
     const ParamRow& row = rows[static_cast<size_t>(id.block)];
@@ -65,7 +65,7 @@ TEST_F(MixedPrecision, AForwardOnlyModelHasTheMasterOfRowsInFullPrecisionAlone) 
   }
   for (const ParamId id : {first_, last_}) {
     const ParamRow& row = rows[static_cast<size_t>(id.block)];
-    EXPECT_EQ(params_.row_copies(row).size(), 1u);
+    EXPECT_EQ(params_.row_parts(row).size(), 1u);
     EXPECT_EQ(download_values(host_memory(), params_.value(id)), rounded(expected(row))) << row.name;
   }
 }

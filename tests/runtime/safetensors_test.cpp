@@ -44,6 +44,11 @@ class Safetensors : public testing::Test {
     return message.substr(std::min(message.size(), path().string().size() + 1));
   }
   std::filesystem::path path() const { return folder_ / "t.safetensors"; }
+  uint64_t write_tensors(const std::vector<NamedTensor>& tensors, const SafetensorsMetadata& metadata = {}) {
+    std::vector<TensorSource> sources;
+    for (const NamedTensor& named : tensors) sources.push_back(source_of(named));
+    return write_safetensors(path(), sources, metadata);
+  }
 
   TemporaryFolder folder_;
   std::vector<float> f_ = {1.5f, -2.25f, 3e38f, 1e-45f, -0.0f, 7.0f};
@@ -58,7 +63,7 @@ TEST_F(Safetensors, RoundTripsEveryDTypeAndTheMetadata) {
       {"f", Tensor(f_.data(), DType::f32, {2, 3})},          {"scalar", Tensor(i_.data(), DType::i32, {})},
       {"h \"quoted\"", Tensor(h_.data(), DType::bf16, {3})}, {"d", Tensor(d_.data(), DType::f64, {3, 1, 1, 1, 1})},
       {"empty", Tensor(nullptr, DType::f32, {4, 0})},        {"l", Tensor(l_.data(), DType::i64, {3})}};
-  const uint64_t checksum = write_safetensors(path(), tensors, {{"format", "pt"}, {"note", "Ünï"}});
+  const uint64_t checksum = write_tensors(tensors, {{"format", "pt"}, {"note", "Ünï"}});
   EXPECT_EQ(checksum, checksum_of(read_text_file(path())));
 
   const SafetensorsFile file(path());
@@ -82,7 +87,7 @@ TEST_F(Safetensors, RoundTripsEveryDTypeAndTheMetadata) {
 }
 
 TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
-  write_safetensors(path(), {{"h", Tensor(h_.data(), DType::bf16, {3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
+  write_tensors({{"h", Tensor(h_.data(), DType::bf16, {3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   uint64_t length;
   std::memcpy(&length, read_text_file(path()).data(), 8);
   EXPECT_EQ(length % 8, 0u);
@@ -92,7 +97,7 @@ TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
 }
 
 TEST_F(Safetensors, AFileWithoutTensors) {
-  write_safetensors(path(), {});
+  write_tensors({});
   const SafetensorsFile file(path());
   EXPECT_TRUE(file.entries().empty());
   EXPECT_TRUE(file.metadata().empty());
@@ -139,7 +144,7 @@ TEST_F(Safetensors, F32WidensExactlyEvenUnaligned) {
 }
 
 TEST_F(Safetensors, ReadNamesFileTensorAndBothShapes) {
-  write_safetensors(path(), {{"f", Tensor(f_.data(), DType::f32, {2, 3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
+  write_tensors({{"f", Tensor(f_.data(), DType::f32, {2, 3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   const SafetensorsFile file(path());
   std::vector<float> out(6, 42.0f);
   const std::string at = path().string() + ": tensor ";
@@ -220,7 +225,7 @@ TEST_F(Safetensors, RefusesGapsAndOverlaps) {
 }
 
 TEST_F(Safetensors, EveryTruncationIsRefused) {
-  write_safetensors(path(), {{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
+  write_tensors({{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   const std::string whole = read_text_file(path());
   for (size_t size = whole.size(); size-- > 0;) {
     std::filesystem::resize_file(path(), size);
@@ -230,8 +235,7 @@ TEST_F(Safetensors, EveryTruncationIsRefused) {
 
 // Whatever a flipped bit does to the header, the reader answers with a UserError or a file it can read through.
 TEST_F(Safetensors, FlippedBitsNeverLeadOutOfTheFile) {
-  write_safetensors(path(), {{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}},
-                    {{"k", "v"}});
+  write_tensors({{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}}, {{"k", "v"}});
   const std::string whole = read_text_file(path());
   std::fstream bytes(path(), std::ios::binary | std::ios::in | std::ios::out);
   const auto put = [&](size_t position, int byte) {

@@ -62,7 +62,8 @@ inline TrainOutcome train_quietly(const Config& config, const fs::path& out, boo
       if (screen) *screen = printed;
     }
   } restore{screen};
-  return train(config, {out, resume, "gptmoe train --resume"});
+  const auto world = make_single_world();
+  return train(config, {out, resume, "gptmoe train --resume"}, *world);
 }
 
 // The rows of a run's metrics without what the clock says.
@@ -71,7 +72,7 @@ inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   std::ifstream in(run_dir / "metrics.jsonl");
   for (std::string line; std::getline(in, line);) {
     nlohmann::json row = nlohmann::json::parse(line);
-    for (const char* clock : {"seconds", "tokens_per_second", "mfu"}) row.erase(clock);
+    for (const char* clock : {"seconds", "tokens_per_second", "mfu", "communication"}) row.erase(clock);
     rows.push_back(std::move(row));
   }
   return rows;

@@ -110,7 +110,7 @@ class Evaluation : public ::testing::Test {
   TokenLoader loader() { return TokenLoader({folder_ / "val_*.bin", 7, 29, WindowOrder::sequential}); }
   EvalResult with_batches_of(int64_t B, int64_t tokens) {
     Model model(tiny_config({{"train", {{"micro_batch_size", B}}}, {"router", {{"type", "default"}}}}));
-    return evaluate(model.instance, *model.ops, *model.communicator, loader(), tokens);
+    return evaluate(model.instance, *model.ops, *model.communicator, *make_single_world(), loader(), tokens);
   }
   RunFolder folder_;
 };
@@ -141,7 +141,7 @@ TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
     model.gpt().loss(model.pass(PassKind::evaluate), model.activations());
     for (int64_t t = 0; t < 7; ++t) sum += host_value(model.activations().losses_N, t);
   }
-  const EvalResult result = evaluate(model.instance, *model.ops, *model.communicator, data, 27);
+  const EvalResult result = evaluate(model.instance, *model.ops, *model.communicator, *make_single_world(), data, 27);
   EXPECT_EQ(result.tokens, 21) << "27 tokens hold three whole windows";
   EXPECT_DOUBLE_EQ(result.loss, sum / 21);
 }

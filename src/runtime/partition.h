@@ -1,0 +1,46 @@
+#pragma once
+// Which elements of a ParamTable's storage are held of something laid out like it: all of Adam's moments, or one rank's
+// part of them.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace gptmoe {
+
+class Partition {
+ public:
+  struct Piece {
+    int64_t offset, count;  // elements of the table's storage
+    int64_t at;             // where its own storage holds them
+    bool replicated;        // on every rank
+  };
+
+  // Behind what was added before, both here and in the table.
+  void add(int64_t offset, int64_t count, bool replicated = false) {
+    pieces_.push_back({offset, count, count_, replicated});
+    count_ += count;
+  }
+
+  int64_t count() const { return count_; }
+  const std::vector<Piece>& pieces() const { return pieces_; }
+  // Whether every rank holds the same.
+  bool replicated() const {
+    return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
+  }
+
+  // What is held of elements [offset, offset + count) of the table.
+  std::vector<Piece> within(int64_t offset, int64_t count) const {
+    std::vector<Piece> found;
+    for (const Piece& piece : pieces_) {
+      const int64_t begin = std::max(offset, piece.offset), end = std::min(offset + count, piece.offset + piece.count);
+      if (begin < end) found.push_back({begin, end - begin, piece.at + begin - piece.offset, piece.replicated});
+    }
+    return found;
+  }
+
+ private:
+  std::vector<Piece> pieces_;
+  int64_t count_ = 0;
+};
+
+}  // namespace gptmoe

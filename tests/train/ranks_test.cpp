@@ -1,0 +1,193 @@
+// Several ranks compute what one does: losses, gradients' norms, parameters, default vectors, evaluations, checkpoints.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+
+#include "train/evaluate.h"
+#include "train/per_rank.h"
+#include "train/run_fixture.h"
+#include "train/thread_ranks.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kSteps = 50;
+
+// One rank of a model in training.
+struct Rank {
+  World& world;
+  Config config;
+  std::unique_ptr<Ops> ops;
+  std::unique_ptr<Communicator> communicator;
+  Instance instance;
+  TokenLoader loader;
+  std::optional<TrainStep> train_step;
+
+  Rank(const Config& given, World& w, std::unique_ptr<Ops> backend)
+      : world(w),
+        config(per_rank(given, w.size())),
+        ops(std::move(backend)),
+        communicator(w.make_host_communicator()),
+        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops,
+                 {w.rank(), w.size()}),
+        loader({config.data.train, config.train.sequence_length, config.model.vocab_size, WindowOrder::shuffled, 1,
+                w.rank(), w.size()}) {
+    omp_set_num_threads(1);
+    instance.commit(*ops);
+    instance.gpt().initialize(ops->memory(), 1);
+    train_step.emplace(config, instance, *ops, *communicator);
+  }
+  StepResult step(int64_t s) {
+    train_step->run([&](const Tensor& x, const Tensor& y) { loader.next_batch(x, y); }, s);
+    return train_step->report();
+  }
+  CheckpointTensors tensors() {
+    return {instance.gpt().params(),
+            instance.gpt().state(),
+            instance.adamw().m(),
+            instance.adamw().v(),
+            ops->memory(),
+            instance.adamw().partition(),
+            &world};
+  }
+};
+
+// What a run leaves: of every step what it reports, then parameters and state at the end.
+struct Outcome {
+  std::vector<StepResult> steps;
+  std::vector<double> parameters, state;
+};
+
+Outcome train_on(int ranks, const Config& config) {
+  Outcome outcome;
+  run_ranks(ranks, [&](World& world) {
+    Rank rank(config, world, make_cpu_ops_f64(1));
+    std::vector<StepResult> steps;
+    for (int64_t s = 0; s < kSteps; ++s) steps.push_back(rank.step(s));
+    rank.train_step->gather_weights();
+    EXPECT_TRUE(dynamic_cast<ThreadCommunicator&>(*rank.communicator).idle());
+    std::vector<double> parameters, state;
+    Memory& memory = rank.ops->memory();
+    for (const ParamRow& row : rank.instance.gpt().params().rows())
+      for (double x : download_values(memory, rank.instance.gpt().params().row_value(row))) parameters.push_back(x);
+    for (const StateRow& row : rank.instance.gpt().state().rows())
+      for (double x : download_values(memory, row.value)) state.push_back(x);
+    const std::vector<std::string> alike =
+        world.all_gather({reinterpret_cast<const char*>(parameters.data()), parameters.size() * sizeof(double)});
+    for (const std::string& other : alike) EXPECT_EQ(other, alike[0]) << "every rank has the same parameters";
+    if (world.is_root()) outcome = {steps, parameters, state};
+  });
+  return outcome;
+}
+
+void expect_near(const std::vector<double>& got, const std::vector<double>& expected, double tolerance) {
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_NEAR(got[i], expected[i], tolerance * (1 + std::abs(expected[i]))) << i;
+}
+
+void expect_same(const Outcome& got, const Outcome& expected, double tolerance) {
+  for (size_t s = 0; s < expected.steps.size(); ++s) {
+    const StepResult &a = got.steps[s], &b = expected.steps[s];
+    ASSERT_NEAR(a.loss, b.loss, tolerance) << s;
+    ASSERT_NEAR(a.grad_norm, b.grad_norm, tolerance * (1 + b.grad_norm)) << s;
+    ASSERT_NEAR(a.load_balance_loss, b.load_balance_loss, tolerance) << s;
+    ASSERT_NEAR(a.expert_load_max, b.expert_load_max, tolerance) << s;
+    ASSERT_NEAR(a.expert_load_min, b.expert_load_min, tolerance) << s;
+  }
+  expect_near(got.parameters, expected.parameters, tolerance);
+  expect_near(got.state, expected.state, tolerance);
+}
+
+class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {
+ protected:
+  // 16 sequences a step, in micro-batches of 8 over all ranks.
+  Config config(int ranks, const json& changes = json::object()) const {
+    const std::string router = std::get<0>(GetParam());
+    json run = {{"router", {{"type", router == "topk" ? "topk" : "default"}}},
+                {"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
+                {"distributed", {{"zero_stage", std::get<1>(GetParam())}}},
+                {"optimizer", {{"learning_rate", 3e-3}}}};
+    if (router != "topk") run["router"]["ema_update"] = router;
+    run.merge_patch(changes);
+    return files_.config(run);
+  }
+  RunFolder files_;
+};
+
+TEST_P(Ranks, TrainAsOneDoes) {
+  const Outcome one = train_on(1, config(1));
+  EXPECT_LT(one.steps.back().loss, one.steps.front().loss);
+  for (int ranks : {2, 4}) expect_same(train_on(ranks, config(ranks)), one, 1e-8);
+}
+
+TEST_P(Ranks, TrainAsOneDoesThatRecomputesAndTiesItsHead) {
+  const json changes = {{"train", {{"recompute", "block"}}}, {"model", {{"tie_word_embeddings", true}}}};
+  expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
+}
+
+// Where nothing is decided by a micro-batch: a router that moves its vectors in each is not among them.
+class RanksOfWholeSteps : public Ranks {};
+
+TEST_P(RanksOfWholeSteps, MayCutTheBatchOtherwise) {
+  const json loss = {{"model", {{"router_aux_loss_coef", 0}}}};
+  Config cut_otherwise = config(4, loss);
+  cut_otherwise.train.micro_batch_size = 1;
+  const Outcome one = train_on(1, config(1, loss)), four = train_on(4, cut_otherwise);
+  expect_near(four.parameters, one.parameters, 1e-8);
+  expect_near(four.state, one.state, 1e-8);
+}
+
+TEST_P(Ranks, ReduceGradientsInBf16) {
+  const Outcome one = train_on(1, config(1));
+  const Outcome two = train_on(2, config(2, {{"distributed", {{"reduce_dtype", "bf16"}}}}));
+  for (size_t s = 0; s < one.steps.size(); ++s) {
+    EXPECT_NEAR(two.steps[s].loss, one.steps[s].loss, 2e-2) << s;
+    if (s > 0) {
+      EXPECT_NE(two.steps[s].grad_norm, one.steps[s].grad_norm) << s;
+    }
+  }
+}
+
+// Saved on R ranks, a run goes on on R'.
+TEST_P(Ranks, ResumeOnOthers) {
+  constexpr int64_t kFirst = 5, kAll = 9;
+  std::vector<double> expected;
+  for (int from : {1, 2, 4}) {
+    const fs::path run = files_ / ("from_" + std::to_string(from));
+    run_ranks(from, [&](World& world) {
+      Rank rank(config(from), world, make_cpu_ops_f64(1));
+      for (int64_t s = 0; s < kFirst; ++s) rank.step(s);
+      rank.train_step->gather_weights();
+      save_checkpoint(run, kFirst, rank.tensors(), {{"position", rank.loader.state().position}}, 0);
+    });
+    for (int to : {1, 2, 4}) {
+      run_ranks(to, [&](World& world) {
+        Rank rank(config(to), world, make_cpu_ops_f64(1));
+        const json state = load_checkpoint(*latest_checkpoint(run), rank.tensors());
+        rank.loader.restore({kFirst * 16 / 17, state["position"], 17});
+        std::vector<double> losses;
+        for (int64_t s = kFirst; s < kAll; ++s) losses.push_back(rank.step(s).loss);
+        if (!world.is_root()) return;
+        if (expected.empty()) expected = losses;
+        expect_near(losses, expected, 1e-8);
+      });
+    }
+  }
+}
+
+std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, int>>& info) {
+  return text(std::get<0>(info.param), "_zero_", std::get<1>(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, Ranks,
+                         ::testing::Combine(::testing::Values("topk", "step", "forward"), ::testing::Values(0, 1)),
+                         name_of);
+INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,
+                         ::testing::Combine(::testing::Values("topk", "step"), ::testing::Values(0, 1)), name_of);
+
+}  // namespace
+}  // namespace gptmoe::testing
