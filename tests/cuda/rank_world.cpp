@@ -3,8 +3,11 @@
 #include <cstdio>
 
 #include "kernels/ops.h"
-#if defined(GPTMOE_SIMT) && defined(GPTMOE_NCCL)
+#ifdef GPTMOE_SIMT
+#include "simt/simulated_device.h"
+#ifdef GPTMOE_NCCL
 #include "simt/nccl_stand_in.h"
+#endif
 #endif
 
 namespace gptmoe {
@@ -13,11 +16,13 @@ World& rank_world() {
   static const std::unique_ptr<World> world = [] {
     auto joined = join_world();
     if (joined->size() > 1) std::printf("rank %d of %d\n", joined->rank(), joined->size());
-#ifndef GPTMOE_SIMT
-    use_cuda_device(joined->local_rank(), joined->local_size());
-#elif defined(GPTMOE_NCCL)
+#ifdef GPTMOE_SIMT
+    simt::simulated_device.count = joined->local_size();
+#ifdef GPTMOE_NCCL
     simt::set_nccl_world(joined.get());
 #endif
+#endif
+    use_cuda_device(joined->local_rank(), joined->local_size());
     return joined;
   }();
   return *world;

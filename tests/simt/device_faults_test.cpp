@@ -58,7 +58,7 @@ TEST_F(DeviceFaults, RefusesWhatDoesNotFitBeforeItLeavesATrace) {
   EXPECT_TRUE(line.starts_with("train.micro_batch_size: 65536 needs ")) << line;
   expect_contains(line, "that divides train.global_batch_size 65536 and fits is ");
   expect_contains(line, "\n  workspace                96.0 MiB\n");
-  EXPECT_THROW(check_run(run), UserError);
+  EXPECT_THROW(check_run(run, *make_single_world()), UserError);
   simt::simulated_device.memory_bytes = int64_t{1} << 20;
   EXPECT_THROW(make_backend(run), Failure) << "no room for the workspace";
   simt::simulated_device = {};

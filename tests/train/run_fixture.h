@@ -52,7 +52,7 @@ class RunFolder {
 };
 
 // train() with its screen kept from the test's; the text goes to *screen where asked for.
-inline TrainOutcome train_quietly(const Config& config, const fs::path& out, bool resume = false,
+inline TrainOutcome train_quietly(const Config& config, const fs::path& out, World& world, bool resume = false,
                                   std::string* screen = nullptr) {
   ::testing::internal::CaptureStdout();
   struct Restore {
@@ -62,8 +62,11 @@ inline TrainOutcome train_quietly(const Config& config, const fs::path& out, boo
       if (screen) *screen = printed;
     }
   } restore{screen};
-  const auto world = make_single_world();
-  return train(config, {out, resume, "gptmoe train --resume"}, *world);
+  return train(config, {out, resume, "gptmoe train --resume"}, world);
+}
+inline TrainOutcome train_quietly(const Config& config, const fs::path& out, bool resume = false,
+                                  std::string* screen = nullptr) {
+  return train_quietly(config, out, *make_single_world(), resume, screen);
 }
 
 // The rows of a run's metrics without what the clock says.
