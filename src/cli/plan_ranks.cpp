@@ -17,8 +17,8 @@ Config with_zero_stage(Config config, int64_t stage) {
   return config;
 }
 
-// What is not measured is that of an H200 in a machine of eight: 40% of its 989 TFLOP/s in bf16, 85% of its memory's 4.8
-// TB/s, 80% of NVLink's 450 GB/s each way (and of eight network cards of 400 Gb/s between machines).
+// What is not measured is that of an H200 in a machine of eight: 40% of its 989 TFLOP/s in bf16, 85% of its
+// memory's 4.8 TB/s, 80% of NVLink's 450 GB/s each way (and of eight network cards of 400 Gb/s between machines).
 RankSpeed speed_of(const RanksPlan& plan, double matrix_rate) {
   constexpr double kShareOfMatrixRate = 0.75;
   RankSpeed speed = matrix_rate > 0 ? RankSpeed{kShareOfMatrixRate * matrix_rate, 10e9, 4e9, 10e-6}
@@ -91,7 +91,8 @@ void print_prediction(const Config& config, const PlanOps& ops, int ranks, const
     return std::to_string(static_cast<int>(100 * alone / (ranks * several[column].in_all()) + 0.5)) + "%";
   });
   std::printf(
-      "assumed of a rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, %.0f us "
+      "assumed of a rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, %.0f "
+      "us "
       "a collective\n(--rate, --link, --latency say otherwise); efficiency is against one rank with the same global "
       "batch\n",
       metric_count(speed.flops).c_str(), metric_count(speed.memory_bytes).c_str(),

@@ -19,7 +19,8 @@ struct StepTime {
   double in_all() const;
 };
 
-// A step of `config` as given to all, on `ranks`. `ops` lay out. Throws UserError where the ranks cannot share the batch.
+// A step of `config` as given to all, on `ranks`. `ops` lay out. Throws UserError where the ranks cannot share the
+// batch.
 StepTime predict_step(const Config& config, int ranks, const PlanOps& ops, const RankSpeed& speed);
 
 }  // namespace gptmoe

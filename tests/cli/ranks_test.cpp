@@ -21,7 +21,8 @@ std::vector<pid_t> rank_processes(const fs::path& folder, int ranks) {
     std::ifstream in(entry.path() / "environ");
     for (std::string variable; std::getline(in, variable, '\0');) {
       constexpr std::string_view kRank = "OMPI_COMM_WORLD_RANK=";
-      if (variable.starts_with(kRank)) pids.at(static_cast<size_t>(std::stoi(variable.substr(kRank.size())))) = std::stoi(name);
+      if (variable.starts_with(kRank))
+        pids.at(static_cast<size_t>(std::stoi(variable.substr(kRank.size())))) = std::stoi(name);
     }
   }
   return pids;
@@ -42,7 +43,8 @@ class RanksCli : public CommandLine {
     write_config("run.json", run);
   }
   std::vector<std::string> command(const std::string& out, int ranks, bool resume = false) const {
-    std::vector<std::string> words = {gptmoe_binary(), "train", "run.json", "--out", out, "--ranks", std::to_string(ranks)};
+    std::vector<std::string> words = {gptmoe_binary(),      "train", "run.json", "--out", out, "--ranks",
+                                      std::to_string(ranks)};
     if (resume) words.push_back("--resume");
     return words;
   }
@@ -109,11 +111,12 @@ TEST_F(RanksCli, GoOnWithOtherRanks) {
 TEST_F(RanksCli, RefuseConfigsThatDiffer) {
   write_run(4);
   write_config("other.json", {{"optimizer", {{"learning_rate", 0.5}}}});
-  const std::string launch = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-                             "OMPI_MCA_rmaps_base_oversubscribe=1 mpirun -q ";
-  const ProcessResult result =
-      run(folder(), {"/bin/sh", "-c", launch + "-n 1 '" + gptmoe_binary() + "' train run.json : -n 1 '" +
-                                          gptmoe_binary() + "' train other.json --out runs/run"});
+  const std::string launch =
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+      "OMPI_MCA_rmaps_base_oversubscribe=1 mpirun -q ";
+  const ProcessResult result = run(folder(), {"/bin/sh", "-c",
+                                              launch + "-n 1 '" + gptmoe_binary() + "' train run.json : -n 1 '" +
+                                                  gptmoe_binary() + "' train other.json --out runs/run"});
   EXPECT_EQ(result.exit_code, 2) << result.err;
   expect_contains(result.err, "rank 1");
   EXPECT_FALSE(fs::exists(files_ / "runs/run/metrics.jsonl"));
@@ -123,8 +126,9 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
   write_run(4);
   const ProcessResult result = run(folder(), command("run", 3));
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_EQ(result.err, "gptmoe: train.global_batch_size: 8 sequences cannot be shared alike by 3 ranks; make it a "
-                        "multiple of 3, or start another number of ranks\n");
+  EXPECT_EQ(result.err,
+            "gptmoe: train.global_batch_size: 8 sequences cannot be shared alike by 3 ranks; make it a "
+            "multiple of 3, or start another number of ranks\n");
 }
 
 // One of them is killed at any moment; the job ends, and what was saved goes on to the same run.

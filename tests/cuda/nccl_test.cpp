@@ -1,6 +1,4 @@
 // Collectives between GPUs, on as many ranks as this program was started as.
-#include "dist/nccl/nccl_communicator.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +6,7 @@
 #include "cuda/device.h"
 #include "cuda/device_tensor.h"
 #include "cuda/rank_world.h"
+#include "dist/nccl/nccl_communicator.h"
 
 namespace gptmoe {
 namespace {
@@ -97,9 +96,14 @@ TEST_F(Nccl, CountsWhatItIsAskedFor) {
 class Step {
  public:
   Step(Ops& ops, Communicator& communicator, DType wire, const Numbers& start)
-      : ops_(ops), communicator_(communicator), count_(std::ssize(start)), weights_(ops, DType::f32, {count_}, start),
-        grads_(ops, DType::f32, {kParts * count_}), sent_(ops, wire, {kParts * count_}),
-        total_(ops, DType::f32, {count_}), norm_(ops, DType::f32, {1}) {}
+      : ops_(ops),
+        communicator_(communicator),
+        count_(std::ssize(start)),
+        weights_(ops, DType::f32, {count_}, start),
+        grads_(ops, DType::f32, {kParts * count_}),
+        sent_(ops, wire, {kParts * count_}),
+        total_(ops, DType::f32, {count_}),
+        norm_(ops, DType::f32, {1}) {}
 
   void run() {
     std::vector<Communicator::Ticket> tickets;
@@ -174,7 +178,8 @@ TEST_F(Nccl, ReplayedGraphsDoTheSame) {
 // Sums of numbers that round have the same bits on every rank, and every time.
 TEST_F(Nccl, SumsHaveTheSameBitsEverywhere) {
   Numbers values(1 << 18);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i) + 0.1f * static_cast<float>(rank_));
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = std::sin(static_cast<float>(i) + 0.1f * static_cast<float>(rank_));
   for (const DType dtype : {DType::f32, DType::bf16}) {
     std::vector<std::vector<double>> sums;
     for (int run = 0; run < 2; ++run) {

@@ -143,10 +143,11 @@ const char* ncclGetLastError(ncclComm_t) { return last_error.c_str(); }
 ncclResult_t ncclAllReduce(const void* from, void* to, size_t count, ncclDataType_t type, ncclRedOp_t, ncclComm_t comm,
                            cudaStream_t stream) {
   if (from != to) return refuse(ncclInvalidArgument, "not in place");
-  return simt::start(comm, {"ncclAllReduce", count, type}, from, count * simt::bytes_of(type), stream, [=](const auto& parts) {
-    const std::string sum = simt::sum_of(parts, type);
-    std::memcpy(to, sum.data(), sum.size());
-  });
+  return simt::start(comm, {"ncclAllReduce", count, type}, from, count * simt::bytes_of(type), stream,
+                     [=](const auto& parts) {
+                       const std::string sum = simt::sum_of(parts, type);
+                       std::memcpy(to, sum.data(), sum.size());
+                     });
 }
 ncclResult_t ncclReduceScatter(const void* from, void* to, size_t count, ncclDataType_t type, ncclRedOp_t,
                                ncclComm_t comm, cudaStream_t stream) {
@@ -171,10 +172,11 @@ ncclResult_t ncclAllGather(const void* from, void* to, size_t count, ncclDataTyp
 ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
                            cudaStream_t stream) {
   if (from != to) return refuse(ncclInvalidArgument, "not in place");
-  return simt::start(comm, {"ncclBroadcast", count, type}, from, count * simt::bytes_of(type), stream, [=](const auto& parts) {
-    const std::string& chosen = parts.at(static_cast<size_t>(root));
-    std::memcpy(to, chosen.data(), chosen.size());
-  });
+  return simt::start(comm, {"ncclBroadcast", count, type}, from, count * simt::bytes_of(type), stream,
+                     [=](const auto& parts) {
+                       const std::string& chosen = parts.at(static_cast<size_t>(root));
+                       std::memcpy(to, chosen.data(), chosen.size());
+                     });
 }
 
 }  // extern "C"
@@ -182,12 +184,13 @@ ncclResult_t ncclBroadcast(const void* from, void* to, size_t count, ncclDataTyp
 namespace gptmoe {
 
 void* nccl_symbol(const char* name) {
-#define GPTMOE_STAND_IN(function) {#function, reinterpret_cast<void*>(function)}
+#define GPTMOE_STAND_IN(function) \
+  { #function, reinterpret_cast < void*>(function) }
   static const std::map<std::string_view, void*> functions = {
-      GPTMOE_STAND_IN(ncclGetUniqueId),    GPTMOE_STAND_IN(ncclCommInitRankConfig), GPTMOE_STAND_IN(ncclCommDestroy),
-      GPTMOE_STAND_IN(ncclCommAbort),      GPTMOE_STAND_IN(ncclCommGetAsyncError),  GPTMOE_STAND_IN(ncclGetErrorString),
-      GPTMOE_STAND_IN(ncclGetLastError),   GPTMOE_STAND_IN(ncclAllReduce),          GPTMOE_STAND_IN(ncclReduceScatter),
-      GPTMOE_STAND_IN(ncclAllGather),      GPTMOE_STAND_IN(ncclBroadcast)};
+      GPTMOE_STAND_IN(ncclGetUniqueId),  GPTMOE_STAND_IN(ncclCommInitRankConfig), GPTMOE_STAND_IN(ncclCommDestroy),
+      GPTMOE_STAND_IN(ncclCommAbort),    GPTMOE_STAND_IN(ncclCommGetAsyncError),  GPTMOE_STAND_IN(ncclGetErrorString),
+      GPTMOE_STAND_IN(ncclGetLastError), GPTMOE_STAND_IN(ncclAllReduce),          GPTMOE_STAND_IN(ncclReduceScatter),
+      GPTMOE_STAND_IN(ncclAllGather),    GPTMOE_STAND_IN(ncclBroadcast)};
 #undef GPTMOE_STAND_IN
   return functions.at(name);
 }

@@ -1,7 +1,7 @@
 #pragma once
-// NCCL for the simulated GPU: what tests link in place of nccl_library.cpp. Results travel through a World, so the ranks
-// are processes of their own, each with its simulated GPU. Collectives are late work of their stream (simt/stream.h), and
-// refused on one that does not follow the stream it last waited for.
+// NCCL for the simulated GPU: what tests link in place of nccl_library.cpp. Results travel through a World, so the
+// ranks are processes of their own, each with its simulated GPU. Collectives are late work of their stream
+// (simt/stream.h), and refused on one that does not follow the stream it last waited for.
 #include <nccl.h>
 
 #include <cstddef>

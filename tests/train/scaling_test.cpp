@@ -21,9 +21,10 @@ TEST(PerRank, AMicroBatchIsNoLargerThanTheRanksShare) {
 
 TEST(PerRank, RefusesABatchThatRanksCannotShareAlike) {
   const Config config = tiny_config({{"train", {{"micro_batch_size", 4}, {"global_batch_size", 12}}}});
-  EXPECT_EQ(message<UserError>([&] { per_rank(config, 5); }),
-            "train.global_batch_size: 12 sequences cannot be shared alike by 5 ranks; make it a multiple of 5, or start "
-            "another number of ranks");
+  EXPECT_EQ(
+      message<UserError>([&] { per_rank(config, 5); }),
+      "train.global_batch_size: 12 sequences cannot be shared alike by 5 ranks; make it a multiple of 5, or start "
+      "another number of ranks");
   EXPECT_EQ(message<UserError>([&] { per_rank(config, 2); }),
             "train.micro_batch_size: 4 does not divide the 6 sequences that each of 2 ranks has of a step; choose one "
             "that does");
@@ -76,7 +77,9 @@ TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
 TEST_F(OnPaper, ARankSendsWhatRingsDo) {
   const Instance plain = instance(config(), 4), zero = instance(config({{"distributed", {{"zero_stage", 1}}}}), 4),
                  bf16 = instance(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
-  const auto bytes = [](const TrafficCosts& costs, Traffic traffic) { return costs[static_cast<size_t>(traffic)].bytes; };
+  const auto bytes = [](const TrafficCosts& costs, Traffic traffic) {
+    return costs[static_cast<size_t>(traffic)].bytes;
+  };
   const int64_t elements = plain.gpt().params().element_count(), routers = 3 * 8 * 64;
   EXPECT_EQ(bytes(plain.traffic().step, Traffic::gradients), 2 * 3 * elements * 4 / 4);
   EXPECT_EQ(bytes(plain.traffic().step, Traffic::weights), 0);

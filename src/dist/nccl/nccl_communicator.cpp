@@ -46,7 +46,10 @@ ncclUniqueId agree_on_id(World& world) {
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(World& world, Ops& ops)
-      : compute_(cuda::stream_of(ops)), rank_(world.rank()), size_(world.size()), unwinding_(std::uncaught_exceptions()) {
+      : compute_(cuda::stream_of(ops)),
+        rank_(world.rank()),
+        size_(world.size()),
+        unwinding_(std::uncaught_exceptions()) {
     int least = 0, greatest = 0;  // its few blocks shall not queue behind those of the products beside which it works
     CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
     CUDA_CHECK(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));

@@ -7,8 +7,9 @@
 
 namespace gptmoe {
 
-// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaOps on the current device, which no other rank
-// may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part of:
+// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaOps on the current device, which no other
+// rank may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part
+// of:
 //
 // Collectives may be asked for by recurring work (Ops::make_recurring) and are recorded with it. What one run of that
 // work starts, it waits for itself, and nothing that was started before.

@@ -10,8 +10,8 @@ void* nccl_symbol(const char* name);
 }  // namespace gptmoe
 
 // NCCL(ncclAllReduce)(...) calls ncclAllReduce(...).
-#define NCCL(function)                                                                                     \
-  ([] {                                                                                                    \
-    static const auto address = reinterpret_cast<decltype(&function)>(::gptmoe::nccl_symbol(#function));   \
-    return address;                                                                                        \
+#define NCCL(function)                                                                                   \
+  ([] {                                                                                                  \
+    static const auto address = reinterpret_cast<decltype(&function)>(::gptmoe::nccl_symbol(#function)); \
+    return address;                                                                                      \
   }())
