@@ -25,12 +25,23 @@ if [ -n "$nvcc" ] && [ "$preset" = release ]; then "$repo_dir/tools/check_kernel
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs set it for themselves (src/base/openmp_wait.h)
+# As many at a time as there are cores: most tests compute on one. The largest programs, which take longest, come first.
+run_test() {
+  local status=0
+  timeout 1200 "$1" --gtest_brief=1 >"$1.log" 2>&1 || status=$?
+  echo "$status" >"$1.status"
+}
+export -f run_test
+binaries=()
+while IFS= read -r binary; do
+  if [ -x "$binary" ]; then binaries+=("$binary"); fi
+done < <(ls -S "$build_dir"/test_* 2>/dev/null | grep -v '\.[a-z]*$')
+rm -f "${binaries[@]/%/.status}"
+printf '%s\0' "${binaries[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
+
 passed=0 failed=0
-for binary in "$build_dir"/test_*; do
-  [ -x "$binary" ] || continue
-  log=$binary.log
-  status=0
-  timeout 900 "$binary" --gtest_brief=1 >"$log" 2>&1 || status=$?
+for binary in "${binaries[@]}"; do
+  log=$binary.log status=$(cat "$binary.status" 2>/dev/null || echo 1)
   if [ "$status" = 77 ]; then  # test_cuda without a GPU
     printf '   %-14s %s\n' "$(basename "$binary")" "$(tail -n 1 "$log")"
     continue

@@ -33,7 +33,10 @@ bool Job::launched(int ranks) {
 }
 
 World& Job::world() {
-  if (!world_) world_ = join_world();
+  if (!world_) {
+    world_ = join_world();
+    if (!world_->is_root() && !std::freopen("/dev/null", "w", stdout)) throw Failure("cannot open /dev/null");
+  }
   return *world_;
 }
 

@@ -19,7 +19,7 @@ class Job {
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
 
-  // Joined at the first call.
+  // Joined at the first call; what other ranks than the first print is heard no more.
   World& world();
 
   // Of commands that run in one process. Throws UserError on every rank.

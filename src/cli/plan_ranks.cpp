@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/progress.h"
+#include "dist/mpi/staging.h"
 #include "train/per_rank.h"
 #include "train/scaling.h"
 
@@ -46,7 +47,7 @@ std::string milliseconds(double seconds) {
   return text;
 }
 
-void print_memory(const Config& config, const PlanOps& ops, int ranks) {
+void print_memory(const Config& config, const PlanOps& ops, int ranks, bool on_host) {
   const Config own = per_rank(config, ranks);
   std::array<std::vector<Instance::ArenaSize>, 2> sizes;
   std::array<int64_t, 2> totals{};
@@ -54,7 +55,8 @@ void print_memory(const Config& config, const PlanOps& ops, int ranks) {
     const Instance instance(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
                             own.train.sequence_length, ops, {0, ranks});
     sizes[column] = instance.arena_sizes();
-    totals[column] = instance.total_bytes();
+    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(instance.gpt().params().grads().bytes())});
+    for (const Instance::ArenaSize& arena : sizes[column]) totals[column] += arena.bytes;
   }
   print_heading("memory of a rank");
   for (size_t row = 0; row < sizes[0].size(); ++row)
@@ -107,7 +109,7 @@ void print_ranks_plan(const Config& config, const PlanOps& ops, const RanksPlan&
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld in a step, gradients in %s\n", ranks,
               static_cast<long long>(own.train.global_batch_size / (own.train.micro_batch_size * ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());
-  print_memory(config, ops, ranks);
+  print_memory(config, ops, ranks, matrix_rate > 0);
   print_prediction(config, ops, ranks, speed_of(plan, matrix_rate));
 }
 
