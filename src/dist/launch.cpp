@@ -1,7 +1,7 @@
 #include "dist/launch.h"
 
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -48,17 +48,20 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// What mpirun is to know: as many ranks as were asked for, unbound, also for root, without words of its own. What the
-// user has set stands.
+// What mpirun is to know: as many ranks as were asked for, unbound, also for root, without words of its own, and
+// without seconds of waiting before it ends them. What the user has set stands.
 void prepare_environment(const std::string& socket_name) {
-  static constexpr const char* kSettings[][2] = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+  static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
+                                                 {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
                                                  {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
                                                  {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
                                                  {"OMPI_MCA_hwloc_base_binding_policy", "none"},
                                                  {"OMPI_MCA_orte_execute_quiet", "1"},
+                                                 {"OMPI_MCA_odls_base_sigkill_timeout", "0"},
                                                  {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
                                                  {"PRTE_MCA_hwloc_default_binding_policy", "none"},
-                                                 {"PRTE_MCA_prte_execute_quiet", "1"}};
+                                                 {"PRTE_MCA_prte_execute_quiet", "1"},
+                                                 {"PRTE_MCA_odls_base_sigkill_timeout", "0"}};
   for (const auto& [name, value] : kSettings) setenv(name, value, 0);
   setenv(kSocketVariable, socket_name.c_str(), 1);
   setenv(kTerminalColumns, std::to_string(terminal_columns()).c_str(), 1);
@@ -90,22 +93,25 @@ class Launch {
   void look();
   void accept_rank();
   void hear_signal();
-  void hear_ranks(const std::vector<pollfd>& polled);
+  void hear_end_of(int socket);
+  void watch_for(int fd);
   void stop(int signal);
   int ended() const;
 
   pid_t mpirun_ = -1;
-  int listening_ = -1, signals_ = -1;
+  int events_ = -1, listening_ = -1, signals_ = -1;
   sigset_t unblocked_;
   std::vector<Rank> ranks_;
   bool any_started_ = false;
-  std::vector<int> first_gone_;  // the ranks that ended first: one, unless several did at the same moment
+  std::optional<int> first_gone_;  // the rank that ended first
   int first_stop_ = 0, second_stop_ = 0;
   std::chrono::steady_clock::time_point told_to_end_;
   std::optional<int> status_;  // mpirun's
 };
 
 Launch::Launch(int ranks, char** argv) {
+  events_ = epoll_create1(EPOLL_CLOEXEC);
+  if (events_ < 0) fail("epoll");
   listen();
   block_signals();
   start(ranks, argv);
@@ -113,7 +119,7 @@ Launch::Launch(int ranks, char** argv) {
 
 Launch::~Launch() {
   for (const Rank& rank : ranks_) close(rank.socket);
-  for (int fd : {listening_, signals_})
+  for (int fd : {events_, listening_, signals_})
     if (fd >= 0) close(fd);
   sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
 }
@@ -126,6 +132,7 @@ void Launch::listen() {
   if (listening_ < 0 || bind(listening_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
       ::listen(listening_, SOMAXCONN) != 0)
     fail("socket");
+  watch_for(listening_);
   prepare_environment(name);
 }
 
@@ -142,6 +149,7 @@ void Launch::block_signals() {
   sigprocmask(SIG_BLOCK, &taken, &unblocked_);
   signals_ = signalfd(-1, &taken, SFD_CLOEXEC);
   if (signals_ < 0) fail("signalfd");
+  watch_for(signals_);
 }
 
 // In a process group of its own, so that the terminal's Ctrl-C reaches this process alone.
@@ -181,13 +189,26 @@ int Launch::run() {
   return ended();
 }
 
+void Launch::watch_for(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
+}
+
+// One event at a time, in the order that they took place.
 void Launch::look() {
-  std::vector<pollfd> polled = {{signals_, POLLIN, 0}, {listening_, POLLIN, 0}};
-  for (const Rank& rank : ranks_) polled.push_back({rank.socket, POLLIN, 0});
-  if (poll(polled.data(), polled.size(), second_stop_ ? 1000 : -1) < 0 && errno != EINTR) fail("poll");
-  hear_ranks(polled);
-  if (polled[1].revents) accept_rank();
-  if (polled[0].revents) hear_signal();
+  epoll_event event{};
+  const int found = epoll_wait(events_, &event, 1, second_stop_ ? 1000 : -1);
+  if (found < 0 && errno != EINTR) fail("epoll");
+  if (found == 1) {
+    if (event.data.fd == listening_)
+      accept_rank();
+    else if (event.data.fd == signals_)
+      hear_signal();
+    else
+      hear_end_of(event.data.fd);
+  }
   if (second_stop_ && !status_ && std::chrono::steady_clock::now() - told_to_end_ > kPatience) {
     for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
     ::kill(mpirun_, SIGKILL);
@@ -207,19 +228,15 @@ void Launch::accept_rank() {
   }
   any_started_ = true;
   ranks_.push_back({socket, number, peer.pid});
+  watch_for(socket);
 }
 
 // Ranks say nothing more: what there is to read is their end.
-void Launch::hear_ranks(const std::vector<pollfd>& polled) {
-  const bool first = first_gone_.empty();
-  for (const pollfd& entry : polled) {
-    const auto rank =
-        std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == entry.fd; });
-    if (!entry.revents || rank == ranks_.end()) continue;
-    if (first) first_gone_.push_back(rank->number);
-    close(rank->socket);
-    ranks_.erase(rank);
-  }
+void Launch::hear_end_of(int socket) {
+  const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
+  if (!first_gone_) first_gone_ = rank->number;
+  close(socket);
+  ranks_.erase(rank);
 }
 
 void Launch::hear_signal() {
@@ -253,10 +270,8 @@ int Launch::ended() const {
     raise(signal);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
-  std::string who;
-  for (int rank : first_gone_) who += (who.empty() ? "rank " : " or rank ") + std::to_string(rank);
-  if (code > 128 && !who.empty())
-    std::fprintf(stderr, "gptmoe: %s was %s%s\n", who.c_str(), ended_by(code - 128).c_str(),
+  if (code > 128 && first_gone_)
+    std::fprintf(stderr, "gptmoe: rank %d was %s%s\n", *first_gone_, ended_by(code - 128).c_str(),
                  code - 128 == SIGKILL ? ", by hand or by the system for want of memory" : "");
   else if (code != 0 && !any_started_)
     std::fprintf(stderr, "gptmoe: mpirun started no rank (%s); what mpirun says: mpirun -n 2 hostname\n",

@@ -23,7 +23,8 @@ struct Variant {
 };
 std::ostream& operator<<(std::ostream& out, const Variant& variant) { return out << variant.name; }
 
-// 6 steps of three micro-batches, the first of which gathers weights, the last of which reduces gradients; saved after 4.
+// 6 steps of three micro-batches, the first of which gathers weights, the last of which reduces gradients; saved
+// after 4.
 class NcclTraining : public ::testing::TestWithParam<Variant> {
  protected:
   NcclTraining() { omp_set_num_threads(1); }
@@ -114,8 +115,9 @@ TEST_P(NcclTraining, SendsInAStepWhatTheMetricsSay) {
   std::vector<int64_t> sent;
   for (const int64_t steps : {3, 5}) {
     simt::nccl_calls.clear();
-    train_on_all(config(world_.size(), {{"train", {{"steps", steps}, {"eval_every", 0}}}, {"checkpoint", {{"every", 0}}}}),
-                 std::to_string(steps));
+    train_on_all(
+        config(world_.size(), {{"train", {{"steps", steps}, {"eval_every", 0}}}, {"checkpoint", {{"every", 0}}}}),
+        std::to_string(steps));
     sent.push_back(bytes_sent(world_.size()));
   }
   if (!world_.is_root()) return;

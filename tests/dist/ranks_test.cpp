@@ -127,6 +127,19 @@ TEST_F(Ranks, EndByTheSecondSignal) {
   EXPECT_EQ(result.err, "");
 }
 
+TEST_F(Ranks, DoNotOutliveTheProcessThatLaunchedThem) {
+  const auto process = start("start_up", "starting ");
+  std::ifstream out(folder_ / "stdout");
+  std::string word;
+  pid_t rank = 0;
+  out >> word >> rank;
+  ASSERT_EQ(::kill(rank, 0), 0);
+  process->kill(SIGKILL);
+  process->wait();
+  while (::kill(rank, 0) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the test drivers' patience
+}
+
 }  // namespace
 }  // namespace gptmoe::testing
 #endif

@@ -111,7 +111,7 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
     {"start_up",
      [](World& world) {
        world.barrier();
-       if (world.is_root()) say("starting");
+       if (world.is_root()) say(text("starting ", getpid()));
        sleep_for_ever();
      }},
     {"deaf", [](World& world) {
