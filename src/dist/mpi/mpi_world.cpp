@@ -65,10 +65,9 @@ MpiWorld::MpiWorld(int ranks, const std::string& launcher) {
   MPI_CHECK(MPI_Comm_rank(ranks_, &rank_));
   MPI_CHECK(MPI_Comm_size(ranks_, &size_));
   if (size_ != ranks)
-    user_error(launcher, " started ", ranks, " processes, but MPI finds ", size_, " rank(s): ",
-               launcher == "srun" ? "use srun --mpi=pmix (srun --mpi=list names what there is)"
-                                  : "use the mpirun of the MPI that gptmoe was built with",
-               ", or mpirun inside the allocation");
+    user_error(launcher, " started ", ranks, " processes, but MPI finds ", size_, " rank(s): use ",
+               launcher == "srun" ? "srun --mpi=pmix (srun --mpi=list names what there is), or mpirun in the allocation"
+                                  : "the mpirun of the MPI that gptmoe was built with");
   MPI_Comm local;
   MPI_CHECK(MPI_Comm_split_type(ranks_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local));
   MPI_CHECK(MPI_Comm_rank(local, &local_rank_));
@@ -170,9 +169,9 @@ void MpiWorld::watch(double heartbeat_seconds, double hang_seconds) {
 }
 
 void MpiWorld::abort(int exit_code) {
-  std::fflush(nullptr);
   std::signal(SIGALRM, SIG_DFL);
   alarm(kAbortSeconds);
+  std::fflush(nullptr);
   MPI_Abort(MPI_COMM_WORLD, exit_code);
   std::_Exit(exit_code);
 }

@@ -2,10 +2,12 @@
 #include <mpi.h>
 
 #include <cstring>
+#include <thread>
 
 #include "base/bf16.h"
 #include "base/checksum.h"
 #include "base/error_message.h"
+#include "base/rng.h"
 #include "dist/mpi/mpi_communicator.h"
 #include "dist/mpi/staging.h"
 #include "dist/ranks/ranks.h"
@@ -182,6 +184,53 @@ TEST(Collectives, SeveralUnderWay) {
   const Owned sum = summed(DType::f32, scattered.count);
   const int64_t own = 30000 * ranks().rank();
   for (int64_t i = own; i < own + 30000; ++i) ASSERT_EQ(scattered.at(i), sum.at(i));
+}
+
+// Ranks that come at different times, each time others: what one has begun another has not.
+TEST(Collectives, OfRanksThatComeAtDifferentTimes) {
+  const auto ranks_of = communicator();
+  const int n = ranks().size();
+  const Rng delays(7, static_cast<uint64_t>(ranks().rank())), sizes(7, 1000);
+  const std::vector<int64_t> counts = {3, 20000, 100, 150000, 40001};
+  std::vector<Owned> sums;
+  for (int64_t count : counts) sums.push_back(summed(DType::f32, count * n));
+  for (uint64_t round = 0; round < 40; ++round) {
+    std::vector<Owned> tensors;
+    std::vector<size_t> which;
+    std::vector<Communicator::Ticket> tickets;
+    for (uint64_t i = 0; i < 6; ++i) {
+      which.push_back(sizes.below(round * 6 + i, counts.size()));
+      tensors.push_back(filled(DType::f32, counts[which.back()] * n, ranks().rank()));
+    }
+    for (uint64_t i = 0; i < 6; ++i) {
+      const Tensor x = tensors[i].tensor();
+      std::this_thread::sleep_for(std::chrono::microseconds(delays.below(round * 6 + i, 800)));
+      if (i % 3 == 1) {
+        ranks_of->wait(ranks_of->start_reduce_scatter(x, Traffic::gradients));
+        tickets.push_back(ranks_of->start_all_gather(x, Traffic::weights));
+      } else {
+        tickets.push_back(ranks_of->start_all_reduce(x, Traffic::gradients));
+      }
+    }
+    ranks_of->wait(tickets.back());
+    for (size_t i = 0; i < 6; ++i) ASSERT_TRUE(tensors[i].bytes == sums[which[i]].bytes) << round << " " << i;
+  }
+}
+
+// The small one is exchanged long before the large one that was asked for first, on some ranks.
+TEST(Collectives, ThatOvertake) {
+  const auto ranks_of = communicator();
+  const Rng delays(8, static_cast<uint64_t>(ranks().rank()));
+  const Owned large = filled(DType::f32, 1000000, ranks().rank()), small = filled(DType::f32, 10000, ranks().rank());
+  const Owned large_sum = summed(DType::f32, large.count), small_sum = summed(DType::f32, small.count);
+  for (uint64_t round = 0; round < 30; ++round) {
+    Owned x = large, y = small;
+    ranks_of->start_all_reduce(x.tensor(), Traffic::gradients);
+    const auto ticket = ranks_of->start_all_reduce(y.tensor(), Traffic::gradients);
+    std::this_thread::sleep_for(std::chrono::microseconds(delays.below(round, 1000)));
+    ranks_of->wait(ticket);
+    ASSERT_TRUE(x.bytes == large_sum.bytes && y.bytes == small_sum.bytes) << round;
+  }
 }
 
 TEST(Collectives, CostWhatTheyMove) {

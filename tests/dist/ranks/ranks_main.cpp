@@ -2,6 +2,7 @@
 //   dist_ranks [--ranks N] [GoogleTest's options]   the tests of this folder, on every rank
 //   dist_ranks [--ranks N] --fault NAME             a job that goes wrong, or could seem to
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "cli/job.h"
@@ -9,6 +10,8 @@
 
 namespace gptmoe {
 namespace {
+
+constexpr unsigned kSeconds = 300;  // then a rank that hangs ends by itself
 
 Job* the_job = nullptr;
 
@@ -20,6 +23,7 @@ int run(Job& job, int argc, char** argv) {
     if (argv[i] == std::string("--ranks")) count = std::atoi(argv[i + 1]);
   }
   if (job.launched(count)) return job.exit_code();
+  alarm(kSeconds);
   if (!fault.empty()) {
     act_out(fault, job.world());
     return 0;
