@@ -272,7 +272,9 @@ void Trainer::settle(size_t ahead) {
 }
 
 void Trainer::finish_step() {
+  if (!ops_->memory().on_host()) world_.waits_in("a step of the GPUs");
   const StepResult result = train_step_->report();
+  world_.waits_in(nullptr);
   if (!result.finite()) {
     train_data_.restore(asked_.front());
     train_step_->explain(next_batch_, progress_.step);
