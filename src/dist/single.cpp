@@ -66,6 +66,7 @@ class SingleWorld final : public World {
   void watch(double, double) override {}
   void tick() override {}
   void waits_in(const char*) override {}
+  void set_probe(std::function<void()>) override {}
   void abort(int exit_code) override { std::exit(exit_code); }
 
  private:

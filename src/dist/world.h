@@ -2,6 +2,7 @@
 // The processes of one job, on their hosts: who they are, and how they agree. Collectives on the tensors of a run are
 // the Communicator's (dist/communicator.h).
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -53,6 +54,10 @@ class World {
   // What this rank's host waits in for other ranks from now on, nullptr for nothing; the collectives of World and of
   // its communicators say so themselves. Keeps the pointer.
   virtual void waits_in(const char* what) = 0;
+
+  // Called by the watchdog from now on, on its thread and with every heartbeat: what it throws ends the job. With an
+  // empty one nothing is, nor is any call under way on return.
+  virtual void set_probe(std::function<void()> probe) = 0;
 
   // Ends every rank's process at once, this one's with `exit_code`.
   [[noreturn]] virtual void abort(int exit_code) = 0;

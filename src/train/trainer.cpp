@@ -45,6 +45,7 @@ class Trainer {
   // What one rank can do alone; connect() follows on every rank.
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
+  ~Trainer() { world_.set_probe({}); }
   TrainOutcome run();
 
  private:
@@ -134,6 +135,7 @@ void Trainer::connect() {
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
   communicator_ = make_communicator(world_, *ops_);
+  world_.set_probe([this] { communicator_->check(); });
 }
 
 void Trainer::open_run() {

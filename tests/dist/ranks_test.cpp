@@ -86,6 +86,8 @@ TEST_F(Ranks, ThatHangs) {
   EXPECT_TRUE(line.starts_with(named(2) + " has not got on for 1 s, and does not wait for another rank")) << line;
 }
 
+TEST_F(Ranks, WhoseProbeFails) { EXPECT_EQ(line_of("probe", 1), named(1) + ": the network is unreachable\n"); }
+
 TEST_F(Ranks, ThatWaitForEachOther) {
   const std::string line = line_of("deadlock", 1, 2);
   EXPECT_TRUE(line.starts_with("no rank has got on for ")) << line;

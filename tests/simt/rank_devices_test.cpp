@@ -33,6 +33,7 @@ class MadeUpWorld final : public World {
   void barrier() override {}
   void watch(double, double) override {}
   void tick() override {}
+  void set_probe(std::function<void()>) override {}
   void waits_in(const char*) override {}
   void sum(std::span<double>) override {}
   bool any(bool mine) override { return mine; }

@@ -141,6 +141,7 @@ class ThreadWorld final : public World {
   void watch(double, double) override {}
   void tick() override {}
   void waits_in(const char*) override {}
+  void set_probe(std::function<void()>) override {}
   void barrier() override {
     job_.exchange(rank_, nullptr, [](const auto&) {});
   }

@@ -1,6 +1,8 @@
 #pragma once
 #include <atomic>
 #include <cstdint>
+#include <functional>
+#include <mutex>
 
 namespace gptmoe {
 
@@ -8,6 +10,9 @@ namespace gptmoe {
 struct Activity {
   std::atomic<uint64_t> ticks = 0;
   std::atomic<const char*> waiting = nullptr;  // what for other ranks in
+
+  std::mutex probing;
+  std::function<void()> probe;  // to be called by the watchdog, under the mutex
 };
 
 // The thread waits for other ranks while this lives; that it ends is a tick.

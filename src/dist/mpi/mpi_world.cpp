@@ -45,6 +45,10 @@ class MpiWorld final : public World {
     activity_.waiting = what;
     tick();
   }
+  void set_probe(std::function<void()> probe) override {
+    const std::lock_guard lock(activity_.probing);
+    activity_.probe = std::move(probe);
+  }
   void abort(int exit_code) override;
 
  private:

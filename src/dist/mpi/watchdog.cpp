@@ -41,7 +41,7 @@ Watchdog::Watchdog(MPI_Comm ranks, World& world, Activity& activity, double hear
     try {
       run();
     } catch (const std::exception& error) {
-      give_up(error.what());
+      give_up(text(world_.name(world_.rank()), ": ", error.what()));
     }
   });
 }
@@ -83,6 +83,7 @@ bool Watchdog::round(bool leaving) {
     last_heard_ = last_got_on_ = last_any_got_on_ = now;
   }
   last_round_ = now;
+  probe();
   uint64_t& ticks = known_[1 + static_cast<size_t>(world_.rank())];
   if (const uint64_t ticks_now = activity_.ticks; ticks_now != ticks) {
     ticks = ticks_now;
@@ -97,6 +98,11 @@ bool Watchdog::round(bool leaving) {
   look_at_neighbour(now);
   if (!leaving) look_at_progress(now);
   return neighbour_left_ && said_goodbye_ && sending_ == MPI_REQUEST_NULL;
+}
+
+void Watchdog::probe() {
+  const std::lock_guard lock(activity_.probing);
+  if (activity_.probe) activity_.probe();
 }
 
 void Watchdog::listen() {

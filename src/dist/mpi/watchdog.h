@@ -34,6 +34,7 @@ class Watchdog {
 
   void run();
   bool round(bool leaving);
+  void probe();
   void listen();
   void hear(Clock::time_point now);
   void send(bool leaving);

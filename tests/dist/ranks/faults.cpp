@@ -74,6 +74,12 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
        last_does(world, [] { std::raise(SIGSTOP); });
      }},
     {"hang", reduce_with_a_hang},
+    {"probe",
+     [](World& world) {
+       world.watch(1, kOff);
+       if (world.rank() == 1) world.set_probe([] { throw DeviceError("the network is unreachable"); });
+       last_does(world, sleep_for_ever);
+     }},
     {"deadlock",
      [](World& world) {
        world.watch(1, 1);
