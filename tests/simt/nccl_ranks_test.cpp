@@ -24,7 +24,13 @@ void pass_on(int ranks, const std::string& tests) {
   EXPECT_EQ(passed, static_cast<size_t>(ranks)) << result.out << result.err;
 }
 
-TEST(NcclRanks, Two) { pass_on(2, "Nccl.*:*/NcclTraining.Gives*:*/NcclTraining.*_zero"); }
+#ifdef __SANITIZE_ADDRESS__  // which finds as much in one of them, and takes long
+constexpr const char* kTraining = "*/NcclTraining.*/default_bf16_zero";
+#else
+constexpr const char* kTraining = "*/NcclTraining.Gives*:*/NcclTraining.*_zero";
+#endif
+
+TEST(NcclRanks, Two) { pass_on(2, text("Nccl.*:", kTraining)); }
 TEST(NcclRanks, Four) { pass_on(4, "Nccl.*:*/NcclTraining.Gives*/default_bf16_zero"); }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <deque>
 #include <exception>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "dist/nccl/nccl_check.h"
@@ -28,10 +30,26 @@ ncclDataType_t sum_type(const Tensor& x) {
   return data_type(x.dtype());
 }
 
-cudaEvent_t new_event() {
+struct Destroy {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+  void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+};
+using Event = std::unique_ptr<std::remove_pointer_t<cudaEvent_t>, Destroy>;
+using Stream = std::unique_ptr<std::remove_pointer_t<cudaStream_t>, Destroy>;
+
+Event new_event() {
   cudaEvent_t event = nullptr;
   CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-  return event;
+  return Event(event);
+}
+
+// Its few blocks shall not queue behind those of the products beside which it works.
+Stream new_urgent_stream() {
+  int least = 0, greatest = 0;
+  CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+  cudaStream_t stream = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, greatest));
+  return Stream(stream);
 }
 
 ncclUniqueId agree_on_id(World& world) {
@@ -50,10 +68,6 @@ class NcclCommunicator final : public Communicator {
         rank_(world.rank()),
         size_(world.size()),
         unwinding_(std::uncaught_exceptions()) {
-    int least = 0, greatest = 0;  // its few blocks shall not queue behind those of the products beside which it works
-    CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
-    CUDA_CHECK(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest));
-    asked_for_ = new_event();
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
     config.blocking = 1;
     const ncclUniqueId id = agree_on_id(world);
@@ -65,10 +79,6 @@ class NcclCommunicator final : public Communicator {
   // On the way out of an error the other ranks may be gone, or not come here: nothing is waited for.
   ~NcclCommunicator() override {
     std::uncaught_exceptions() > unwinding_ ? NCCL(ncclCommAbort)(nccl_) : NCCL(ncclCommDestroy)(nccl_);
-    for (const Started& started : under_way_) cudaEventDestroy(started.done);
-    for (cudaEvent_t event : idle_) cudaEventDestroy(event);
-    cudaEventDestroy(asked_for_);
-    cudaStreamDestroy(stream_);
   }
 
   int rank() const override { return rank_; }
@@ -77,33 +87,36 @@ class NcclCommunicator final : public Communicator {
   Ticket start_all_reduce(const Tensor& x, Traffic traffic) override {
     const ncclDataType_t type = sum_type(x);
     begin();
-    NCCL_CHECK(nccl_, NCCL(ncclAllReduce)(x.data(), x.data(), count_of(x), type, ncclSum, nccl_, stream_));
+    NCCL_CHECK(nccl_, NCCL(ncclAllReduce)(x.data(), x.data(), count_of(x), type, ncclSum, nccl_, stream_.get()));
     return started(traffic, all_reduce_bytes(x.bytes(), size_));
   }
   Ticket start_reduce_scatter(const Tensor& x, Traffic traffic) override {
     const ncclDataType_t type = sum_type(x);
     const Tensor part = part_of(x);
     begin();
-    NCCL_CHECK(nccl_, NCCL(ncclReduceScatter)(x.data(), part.data(), count_of(part), type, ncclSum, nccl_, stream_));
+    NCCL_CHECK(nccl_,
+               NCCL(ncclReduceScatter)(x.data(), part.data(), count_of(part), type, ncclSum, nccl_, stream_.get()));
     return started(traffic, reduce_scatter_bytes(x.bytes(), size_));
   }
   Ticket start_all_gather(const Tensor& x, Traffic traffic) override {
     const Tensor part = part_of(x);
     begin();
-    NCCL_CHECK(nccl_, NCCL(ncclAllGather)(part.data(), x.data(), count_of(part), data_type(x.dtype()), nccl_, stream_));
+    NCCL_CHECK(nccl_,
+               NCCL(ncclAllGather)(part.data(), x.data(), count_of(part), data_type(x.dtype()), nccl_, stream_.get()));
     return started(traffic, all_gather_bytes(x.bytes(), size_));
   }
   Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) override {
     begin();
-    NCCL_CHECK(nccl_, NCCL(ncclBroadcast)(x.data(), x.data(), count_of(x), data_type(x.dtype()), root, nccl_, stream_));
+    NCCL_CHECK(nccl_,
+               NCCL(ncclBroadcast)(x.data(), x.data(), count_of(x), data_type(x.dtype()), root, nccl_, stream_.get()));
     return started(traffic, root == rank_ && size_ > 1 ? x.bytes() : 0);
   }
 
   void wait(Ticket ticket) override {
     for (; !under_way_.empty() && under_way_.front().ticket <= ticket; under_way_.pop_front()) {
-      const Started& first = under_way_.front();
-      if (first.ticket == ticket) CUDA_CHECK(cudaStreamWaitEvent(compute_, first.done, 0));
-      idle_.push_back(first.done);
+      Started& first = under_way_.front();
+      if (first.ticket == ticket) CUDA_CHECK(cudaStreamWaitEvent(compute_, first.done.get(), 0));
+      idle_.push_back(std::move(first.done));
     }
   }
 
@@ -118,7 +131,7 @@ class NcclCommunicator final : public Communicator {
  private:
   struct Started {
     Ticket ticket;
-    cudaEvent_t done;
+    Event done;
   };
 
   static size_t count_of(const Tensor& x) { return static_cast<size_t>(x.count()); }
@@ -132,8 +145,8 @@ class NcclCommunicator final : public Communicator {
 
   // What is asked of NCCL next comes after all that has been asked of the Ops.
   void begin() {
-    CUDA_CHECK(cudaEventRecord(asked_for_, compute_));
-    CUDA_CHECK(cudaStreamWaitEvent(stream_, asked_for_, 0));
+    CUDA_CHECK(cudaEventRecord(asked_for_.get(), compute_));
+    CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), asked_for_.get(), 0));
   }
 
   // Events go round: one is free again when the compute stream has been told to wait for it.
@@ -142,18 +155,19 @@ class NcclCommunicator final : public Communicator {
     ++cost.calls;
     cost.bytes += bytes;
     if (idle_.empty()) idle_.push_back(new_event());
-    under_way_.push_back({++last_, idle_.back()});
+    under_way_.push_back({++last_, std::move(idle_.back())});
     idle_.pop_back();
-    CUDA_CHECK(cudaEventRecord(under_way_.back().done, stream_));
+    CUDA_CHECK(cudaEventRecord(under_way_.back().done.get(), stream_.get()));
     return last_;
   }
 
-  cudaStream_t compute_, stream_ = nullptr;
+  cudaStream_t compute_;
   int rank_, size_, unwinding_;
-  cudaEvent_t asked_for_ = nullptr;
+  const Stream stream_ = new_urgent_stream();
+  const Event asked_for_ = new_event();
   ncclComm_t nccl_ = nullptr;
   std::deque<Started> under_way_;  // in order of their tickets
-  std::vector<cudaEvent_t> idle_;
+  std::vector<Event> idle_;
   Ticket last_ = 0;
   TrafficCosts costs_;
 };
