@@ -19,6 +19,7 @@ namespace gptmoe {
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 20;
+constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
@@ -67,6 +68,13 @@ void AtomicFile::write(const void* data, int64_t bytes) {
     buffer_.append(static_cast<const char*>(data), static_cast<size_t>(bytes));
   }
   written_ += bytes;
+  if (written_ - flushed_ < kFlushBytes) return;
+  flush_to_disk();  // so that commit() has little left to wait for
+  flushed_ = written_;
+}
+
+void AtomicFile::flush_to_disk() {
+  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));
 }
 
 void AtomicFile::flush_buffer() {
@@ -77,7 +85,7 @@ void AtomicFile::flush_buffer() {
 
 void AtomicFile::commit() {
   flush_buffer();
-  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));
+  flush_to_disk();
   if (close(std::exchange(fd_, -1)) != 0) {
     const std::string why = reason();
     unlink(temporary_.c_str());

@@ -42,10 +42,11 @@ class AtomicFile {
 
  private:
   void flush_buffer();
+  void flush_to_disk();
 
   std::filesystem::path path_, temporary_;
   int fd_ = -1;
-  int64_t written_ = 0;
+  int64_t written_ = 0, flushed_ = 0;
   std::string buffer_;
 };
 

@@ -55,12 +55,12 @@ std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 std::vector<double> download_values(Memory& memory, const Tensor& from);
 
 // Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once where the host reaches
-// them, else in pieces of a few MiB.
+// them, else in pieces of kHostPartBytes.
+constexpr int64_t kHostPartBytes = int64_t{16} << 20;
 template <typename Visit>
 void for_each_host_part(Memory& memory, const Tensor& tensor, Visit&& visit) {
   if (memory.on_host()) return visit(static_cast<const void*>(tensor.data()), tensor.bytes());
-  constexpr int64_t kPartBytes = int64_t{16} << 20;
-  const int64_t part_count = kPartBytes / dtype_bytes(tensor.dtype());
+  const int64_t part_count = kHostPartBytes / dtype_bytes(tensor.dtype());
   const Tensor flat = tensor.view({tensor.count()});
   std::vector<char> part;
   for (int64_t first = 0; first < flat.count(); first += part_count) {

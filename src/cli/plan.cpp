@@ -77,15 +77,20 @@ void add_plan_command(CLI::App& app) {
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--ranks", arguments->ranks.ranks, "Of a run on several ranks: memory, traffic, predicted speed")
-      ->check(CLI::Range(1, 1 << 20));
+  CLI::Option* const ranks =
+      command
+          ->add_option("--ranks", arguments->ranks.ranks, "Of a run on several ranks: memory, traffic, predicted speed")
+          ->check(CLI::Range(1, 1 << 20));
   command
       ->add_option("--link", arguments->ranks.link, "GB/s that a rank can send (default: an H200's NVLink, or a CPU's)")
-      ->check(CLI::PositiveNumber);
+      ->needs(ranks)
+      ->check(CLI::Range(1e-3, 1e6));
   command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's products")
-      ->check(CLI::PositiveNumber);
+      ->needs(ranks)
+      ->check(CLI::Range(1e-3, 1e6));
   command->add_option("--latency", arguments->ranks.latency, "Microseconds of an empty collective")
-      ->check(CLI::PositiveNumber);
+      ->needs(ranks)
+      ->check(CLI::Range(1e-3, 1e6));
   command->callback([arguments] {
     print_plan(load_config(arguments->config, arguments->overrides, check_router), arguments->ranks);
   });

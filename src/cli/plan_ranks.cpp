@@ -1,5 +1,6 @@
 #include "cli/plan_ranks.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -47,6 +48,14 @@ std::string milliseconds(double seconds) {
   return text;
 }
 
+// Of the largest stretch of gradients that is reduced at a time, what a rank is sent by the others.
+int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
+  int64_t largest = 0;
+  for (const auto& bucket : params.buckets())
+    for (const ParamTable::Segment& segment : bucket) largest = std::max(largest, segment.count);
+  return largest * dtype_bytes(params.grads().dtype()) / ranks * (ranks - 1);
+}
+
 void print_memory(const Config& config, const PlanOps& ops, int ranks, bool on_host) {
   const Config own = per_rank(config, ranks);
   std::array<std::vector<Instance::ArenaSize>, 2> sizes;
@@ -55,7 +64,7 @@ void print_memory(const Config& config, const PlanOps& ops, int ranks, bool on_h
     const Instance instance(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
                             own.train.sequence_length, ops, {0, ranks});
     sizes[column] = instance.arena_sizes();
-    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(instance.gpt().params().grads().bytes())});
+    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(exchanged_bytes(instance.gpt().params(), ranks))});
     for (const Instance::ArenaSize& arena : sizes[column]) totals[column] += arena.bytes;
   }
   print_heading("memory of a rank");

@@ -16,9 +16,9 @@ struct Arguments {
   int ranks = 0;
 };
 
-std::string resume_command(const std::string& program, const Arguments& arguments, const std::string& out) {
-  std::string command =
-      shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
+std::string resume_command(const std::string& program, const Arguments& arguments, const std::string& out, int ranks) {
+  std::string command = ranks > 1 && arguments.ranks == 0 ? "mpirun -np " + std::to_string(ranks) + " " : "";
+  command += shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
   for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
   if (arguments.ranks > 0) command += " --ranks " + std::to_string(arguments.ranks);
   return command;
@@ -43,7 +43,7 @@ void add_train_command(CLI::App& app, Job& job) {
     watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out)}, world);
+    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out, world.size())}, world);
   });
 }
 

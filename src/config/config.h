@@ -141,6 +141,9 @@ using ConfigCheck = std::function<void(const Config& config, const std::string& 
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});
 
+// A path of flattened JSON as messages write it: "/train/steps" is "train.steps".
+std::string dotted(std::string path);
+
 // Every field, defaults filled in, in the order above; parse_config(to_json(c)) == c.
 nlohmann::ordered_json to_json(const Config& config);
 

@@ -75,6 +75,12 @@ ordered_json distributed_json(const DistributedConfig& distributed) {
 
 }  // namespace
 
+std::string dotted(std::string path) {
+  path.erase(0, 1);
+  for (char& c : path) c = c == '/' ? '.' : c;
+  return path;
+}
+
 ordered_json to_json(const Config& config) {
   const DataConfig& data = config.data;
   return {{"model", model_json(config.model)},

@@ -48,17 +48,17 @@ void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& ta
 }
 
 std::string TokenLoader::fingerprint() const {
-  constexpr int64_t kSample = 1024;
-  std::vector<int32_t> sample;
+  constexpr int64_t kSamples = 64, kSample = 256;
+  std::vector<int32_t> samples;
   for (const Shard& shard : shards_) {
     const int64_t count = std::min(kSample, shard.size());
-    for (const int64_t first : {int64_t{0}, shard.size() - count}) {
-      const size_t at = sample.size();
-      sample.resize(at + static_cast<size_t>(count));
-      shard.copy(first, count, sample.data() + at);
+    for (int64_t i = 0; i < kSamples; ++i) {
+      const size_t at = samples.size();
+      samples.resize(at + static_cast<size_t>(count));
+      shard.copy((shard.size() - count) * i / (kSamples - 1), count, samples.data() + at);
     }
   }
-  const std::string_view bytes(reinterpret_cast<const char*>(sample.data()), sample.size() * sizeof(int32_t));
+  const std::string_view bytes(reinterpret_cast<const char*>(samples.data()), samples.size() * sizeof(int32_t));
   return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, hash ", std::hex, hash_bytes(bytes));
 }
 

@@ -49,7 +49,7 @@ class TokenLoader {
   // Throws UserError when `state` was taken over other data (another number of windows).
   void restore(const LoaderState& state);
 
-  // Tells these shards from others: their sizes, and tokens of the beginning and end of each.
+  // Tells these shards from others, by their sizes and samples of their tokens.
   std::string fingerprint() const;
 
   int64_t windows() const { return first_window_.back(); }  // in an epoch

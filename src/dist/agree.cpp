@@ -68,26 +68,36 @@ std::string difference(const World& world, const Facts& ours, const Facts& their
   return "";
 }
 
-}  // namespace
-
-void agree(World& world, const std::function<void()>& setup) {
-  if (world.size() == 1) return setup();
-  const std::vector<std::string> outcomes = world.all_gather(outcome_of(setup));
+// What the first rank threw that threw anything, on every rank.
+void throw_first(const World& world, const std::vector<std::string>& outcomes, bool named) {
   const auto failed =
       std::find_if(outcomes.begin(), outcomes.end(), [](const std::string& outcome) { return outcome[0] != kFine; });
   if (failed == outcomes.end()) return;
   const bool alike =
       std::all_of(outcomes.begin(), outcomes.end(), [&](const std::string& each) { return each == *failed; });
   const int rank = static_cast<int>(failed - outcomes.begin());
-  const std::string message = alike ? failed->substr(1) : world.name(rank) + ": " + failed->substr(1);
+  const std::string message = (named && !alike ? world.name(rank) + ": " : "") + failed->substr(1);
   if ((*failed)[0] == kUserError) throw Agreed<UserError>(message);
   if ((*failed)[0] == kBug) throw Agreed<BugError>(message);
   throw Agreed<Failure>(message);
 }
 
+}  // namespace
+
+void agree(World& world, const std::function<void()>& setup) {
+  if (world.size() == 1) return setup();
+  throw_first(world, world.all_gather(outcome_of(setup)), true);
+}
+
+void on_root(World& world, const std::function<void()>& action) {
+  if (world.size() == 1) return action();
+  const auto nothing = [] {};
+  throw_first(world, world.all_gather(world.is_root() ? outcome_of(action) : outcome_of(nothing)), false);
+}
+
 bool root_says(World& world, const std::function<bool()>& question) {
   bool answer = false;
-  agree(world, [&] { answer = world.is_root() && question(); });
+  on_root(world, [&] { answer = question(); });
   return world.any(answer);
 }
 

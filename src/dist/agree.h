@@ -18,6 +18,9 @@ struct KnownToAllRanks {
 // UserError, BugError or Failure and KnownToAllRanks, with that rank's name in front unless all said the same.
 void agree(World& world, const std::function<void()>& setup);
 
+// Runs `action` on rank 0; collective. What it throws every rank throws, as agree() does, in no rank's name.
+void on_root(World& world, const std::function<void()>& action);
+
 // What `question` answers on rank 0, on every rank; what it throws there too. Collective.
 bool root_says(World& world, const std::function<bool()>& question);
 

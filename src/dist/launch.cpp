@@ -102,14 +102,14 @@ class Launch {
   int events_ = -1, listening_ = -1, signals_ = -1;
   sigset_t unblocked_;
   std::vector<Rank> ranks_;
-  bool any_started_ = false;
+  int expected_, started_ = 0;
   std::optional<int> first_gone_;  // the rank that ended first
   int first_stop_ = 0, second_stop_ = 0;
   std::chrono::steady_clock::time_point told_to_end_;
   std::optional<int> status_;  // mpirun's
 };
 
-Launch::Launch(int ranks, char** argv) {
+Launch::Launch(int ranks, char** argv) : expected_(ranks) {
   events_ = epoll_create1(EPOLL_CLOEXEC);
   if (events_ < 0) fail("epoll");
   listen();
@@ -226,8 +226,9 @@ void Launch::accept_rank() {
     close(socket);
     return;
   }
-  any_started_ = true;
+  ++started_;
   ranks_.push_back({socket, number, peer.pid});
+  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had nobody to pass it on to
   watch_for(socket);
 }
 
@@ -270,10 +271,14 @@ int Launch::ended() const {
     raise(signal);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
-  if (code > 128 && first_gone_)
-    std::fprintf(stderr, "gptmoe: rank %d was %s%s\n", *first_gone_, ended_by(code - 128).c_str(),
+  // A rank that was never heard of may have been the first.
+  const bool named = first_gone_ && started_ == expected_;
+  if (code > 128 && started_ > 0)
+    std::fprintf(stderr, "gptmoe: %s was %s%s\n",
+                 named ? text("rank ", *first_gone_).c_str() : "a rank, before all had started,",
+                 ended_by(code - 128).c_str(),
                  code - 128 == SIGKILL ? ", by hand or by the system for want of memory" : "");
-  else if (code != 0 && !any_started_)
+  else if (code != 0 && started_ == 0)
     std::fprintf(stderr, "gptmoe: mpirun started no rank (%s); what mpirun says: mpirun -n 2 hostname\n",
                  code > 128 ? ended_by(code - 128).c_str() : text("exit code ", code).c_str());
   return code;

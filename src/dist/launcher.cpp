@@ -1,5 +1,6 @@
 #include "dist/launcher.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace gptmoe {
@@ -31,9 +32,7 @@ bool in_srun() {
 Launcher find_launcher() {
   for (const Variables& names : kLaunchers) {
     if (!std::getenv(names.size) || (names.launcher == std::string("srun") && !in_srun())) continue;
-    const int ranks = number(names.size);
-    if (ranks <= 1) return {};
-    return {names.launcher, ranks, number(names.rank)};
+    return {names.launcher, std::max(1, number(names.size)), number(names.rank)};
   }
   return {};
 }

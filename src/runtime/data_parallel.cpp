@@ -32,7 +32,7 @@ void DataParallel::allocate(Arena& arena, const ParamTable& params) {
 void DataParallel::reduce(const Pass& pass, const ParamTable& params, int bucket) {
   for (const ParamTable::Segment& segment : params.buckets().at(static_cast<size_t>(bucket))) {
     const Tensor grads = params.grads().rows(segment.offset, segment.count);
-    const bool to_parts = options_.shard_optimizer && !segment.stat;
+    const bool to_parts = options_.shard_optimizer && !segment.stat && !whole_;
     if (wires_.empty() || segment.stat)
       last_reduction_ = reduce_segment(pass, grads, to_parts);
     else

@@ -27,6 +27,8 @@ class DataParallel {
   // Gradients of one bucket are complete on this rank: begins to sum them over ranks. Of a sharded optimizer, only this
   // rank's part will be whole.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
+  // Until told otherwise, every rank is to have all sums whole, for whoever wants to look at them.
+  void reduce_whole(bool whole) { whole_ = whole; }
   // Has all later work see the sums of every bucket.
   void finish_reductions(const Pass& pass);
 
@@ -49,6 +51,7 @@ class DataParallel {
   void gather_next(const Pass& pass, const ParamTable& params);
 
   DataParallelOptions options_;
+  bool whole_ = false;
   std::vector<Tensor> wires_;
   size_t next_wire_ = 0;
   std::deque<Journey> journeys_;

@@ -88,12 +88,16 @@ TensorSource source_of(const NamedTensor& named, Memory& memory) {
       [tensor = named.tensor, &memory](const TensorSource::Take& take) { for_each_host_part(memory, tensor, take); }};
 }
 
-uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
-                           const SafetensorsMetadata& metadata) {
-  std::vector<TensorSource> ordered = tensors;
-  std::stable_sort(ordered.begin(), ordered.end(), [](const TensorSource& a, const TensorSource& b) {
+std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors) {
+  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
     return dtype_bytes(a.dtype) > dtype_bytes(b.dtype);
   });
+  return tensors;
+}
+
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
+                           const SafetensorsMetadata& metadata) {
+  const std::vector<TensorSource> ordered = in_file_order(tensors);
   json entries = json::object();
   if (!metadata.empty()) entries[kMetadataKey] = metadata;
   int64_t offset = 0;

@@ -32,9 +32,11 @@ TensorSource source_of(const NamedTensor& named, Memory& memory = host_memory())
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
+// The order in which a file has them: wide dtypes first, so that every tensor is aligned, within a dtype as given.
+std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors);
+
 // Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
-// Wide dtypes lie first, so that every tensor is aligned; within a dtype the order is the one given, and the one in
-// which they are visited. Throws Failure.
+// Visits the tensors once each, in_file_order(). Throws Failure.
 uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
                            const SafetensorsMetadata& metadata = {});
 

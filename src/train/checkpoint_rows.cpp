@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kMessageBytes = int64_t{16} << 20;
+constexpr int64_t kMessageBytes = kHostPartBytes;  // both sides cut a row alike, wherever it lies
 
 // A stretch of a row and the rank that hands it out.
 struct Holding {

@@ -45,9 +45,7 @@ void continue_run_directory(const std::filesystem::path& run_dir, const Config& 
   const ordered_json before = to_json(run_config(run_dir)), now = to_json(config);
   const ordered_json flat_before = before.flatten(), flat_now = now.flatten();
   const auto refuse = [&](const std::string& path, const ordered_json& was, const ordered_json& is) {
-    std::string dotted = path.substr(1);
-    for (char& c : dotted) c = c == '/' ? '.' : c;
-    user_error(run_dir.string(), ": the run began with ", dotted, " = ", was.dump(), ", now it is ", is.dump(),
+    user_error(run_dir.string(), ": the run began with ", dotted(path), " = ", was.dump(), ", now it is ", is.dump(),
                "; resume with the original value, or start a new run with another --out");
   };
   for (const auto& [path, value] : flat_now.items())

@@ -73,6 +73,7 @@ StepResult TrainStep::report() {
 }
 
 void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
+  instance_.data_parallel().reduce_whole(true);
   start();
   for (int64_t m = 0; m < micro_batches_; ++m) {
     load(same_batches);

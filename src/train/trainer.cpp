@@ -60,6 +60,9 @@ class Trainer {
   void settle(size_t ahead = 0);
   void log(const StepResult& result);
   std::optional<Communication> communication();
+  // What `work` sends is no training's.
+  template <typename Work>
+  void without_cost(Work&& work);
   void save();
   void evaluate_and_log();
   TrainOutcome interrupt();
@@ -129,7 +132,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
 void Trainer::connect() {
   Facts facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
-  for (const auto& [path, value] : fields.items()) facts.emplace_back(path, value.dump());
+  for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
   facts.emplace_back("data.train", train_data_.fingerprint());
   if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
@@ -141,9 +144,7 @@ void Trainer::connect() {
 void Trainer::open_run() {
   agree(world_, [&] { instance_.commit(*ops_); });  // first: a run that does not fit leaves no trace
   std::string checkpoint;
-  agree(world_, [&] {
-    if (world_.is_root()) checkpoint = open_run_directory().value_or("").string();
-  });
+  on_root(world_, [&] { checkpoint = open_run_directory().value_or("").string(); });
   checkpoint = world_.from_root(checkpoint);
   agree(world_, [&] {
     if (!checkpoint.empty())
@@ -173,6 +174,10 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
+  if (!std::filesystem::exists(checkpoint))
+    user_error(checkpoint.string(),
+               ": rank 0 goes on from this checkpoint, which is not there for this rank; the run's "
+               "folder must be on a file system that all machines share");
   const nlohmann::json state = load_checkpoint(checkpoint, tensors());
   progress_ = {state.at("step"), state.at("tokens"), state.at("seconds")};
   const nlohmann::json& loader = state.at("loader");
@@ -317,6 +322,14 @@ void Trainer::log(const StepResult& result) {
   }
 }
 
+template <typename Work>
+void Trainer::without_cost(Work&& work) {
+  const TrafficCosts before = communicator_->costs();
+  work();
+  const TrafficCosts after = communicator_->costs();
+  for (size_t i = 0; i < after.size(); ++i) reported_costs_[i].seconds += after[i].seconds - before[i].seconds;
+}
+
 // Of a step, on the average since the last row.
 std::optional<Communication> Trainer::communication() {
   if (world_.size() == 1) return std::nullopt;
@@ -342,14 +355,16 @@ void Trainer::save() {
       {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
       {"config", to_json(given_)}};
   if (metrics_) metrics_->sync();
-  train_step_->gather_weights();
+  without_cost([&] { train_step_->gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
 }
 
 void Trainer::evaluate_and_log() {
-  train_step_->gather_weights();
-  last_eval_ = evaluate(instance_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
+  without_cost([&] {
+    train_step_->gather_weights();
+    last_eval_ = evaluate(instance_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
+  });
   if (metrics_) metrics_->eval(progress_, *last_eval_);
   live_.clear();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
@@ -378,6 +393,8 @@ std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& 
 }  // namespace
 
 void watch(World& world, const DistributedConfig& config) {
+  check_alike(world, {{"distributed.heartbeat_seconds", std::to_string(config.heartbeat_seconds)},
+                      {"distributed.hang_seconds", std::to_string(config.hang_seconds)}});
   world.watch(static_cast<double>(config.heartbeat_seconds), static_cast<double>(config.hang_seconds));
 }
 

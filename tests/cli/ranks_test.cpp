@@ -59,6 +59,38 @@ class RanksCli : public CommandLine {
     ASSERT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.err, "");
   }
+  int64_t metrics_bytes() const {
+    std::error_code none;
+    const auto bytes = fs::file_size(files_ / "run/metrics.jsonl", none);
+    return none ? 0 : static_cast<int64_t>(bytes);
+  }
+  // Trains run.json on two ranks, each in a folder of its own with shards of its own; rank 1 by `program`, with
+  // `words`.
+  ProcessResult train_apart(const std::string& words = "", const std::string& program = gptmoe_binary()) {
+    const auto rank = [&](int number, const std::string& path) {
+      return text("-n 1 /bin/sh -c \"cd rank_", number, " && exec '", path, "' train ../run.json --out ../run ",
+                  "--set data.train='train_*.bin' --set data.val='val_*.bin' ", number == 1 ? words : "", "\"");
+    };
+    return run(folder(), {"/bin/sh", "-c",
+                          "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
+                          "OMPI_MCA_rmaps_base_oversubscribe=1 mpirun -q " +
+                              rank(0, gptmoe_binary()) + " : " + rank(1, program)});
+  }
+  void write_shards_apart() {
+    for (const char* name : {"rank_0", "rank_1"}) {
+      fs::create_directory(files_ / name);
+      for (const char* shard : {"train_0.bin", "train_1.bin", "val_0.bin"}) {
+        fs::remove(files_ / name / shard);
+        fs::copy_file(files_ / shard, files_ / name / shard);
+      }
+    }
+  }
+  void expect_refusal(const ProcessResult& result, const std::string& what) {
+    EXPECT_EQ(result.exit_code, 2) << result.err;
+    expect_contains(result.err, "gptmoe: " + what + ": not the same on all ranks: ");
+    expect_contains(result.err, " on rank 1 (");
+    EXPECT_FALSE(fs::exists(files_ / "run"));
+  }
   void expect_same_curve(const fs::path& got, const fs::path& expected) {
     const std::vector<json> a = metrics_of(got), b = metrics_of(expected);
     ASSERT_EQ(a.size(), b.size());
@@ -72,7 +104,9 @@ class RanksCli : public CommandLine {
 
 TEST_F(RanksCli, GiveOneRanksCurve) {
   for (int zero : {0, 1}) {
-    write_run(40, {{"train", {{"eval_every", 20}}}, {"distributed", {{"zero_stage", zero}}}});
+    // Evaluations that no checkpoint comes before.
+    write_run(
+        40, {{"train", {{"eval_every", 3}}}, {"checkpoint", {{"every", 0}}}, {"distributed", {{"zero_stage", zero}}}});
     for (int ranks : {1, 2, 4}) train(text(zero, "_", ranks), ranks);
     for (int ranks : {2, 4}) expect_same_curve(files_ / text(zero, "_", ranks), files_ / text(zero, "_1"));
   }
@@ -86,18 +120,29 @@ TEST_F(RanksCli, GiveTheSameBitsTwice) {
 }
 
 TEST_F(RanksCli, SayWhatTheyAreAndWhatTheySend) {
-  write_run(4);
+  write_run(60, {{"train", {{"eval_every", 1}, {"eval_tokens", 0}}}, {"distributed", {{"zero_stage", 1}}}});
   const ProcessResult result = run(folder(), command("run", 2));
   expect_contains(result.out, "ranks       2, micro-batches of 4");
-  EXPECT_EQ(result.out.find("step 4/4"), result.out.rfind("step 4/4")) << "rank 0 alone prints";
+  EXPECT_EQ(result.out.find("step 60/60"), result.out.rfind("step 60/60")) << "rank 0 alone prints";
   std::ifstream metrics(files_ / "run/metrics.jsonl");
-  std::string first;
-  std::getline(metrics, first);
-  const json row = json::parse(first);
-  ASSERT_TRUE(row.contains("communication")) << row;
-  EXPECT_GT(row["communication"]["gradients"]["bytes"], 0);
-  EXPECT_GT(row["communication"]["gradients"]["seconds"], 0);
-  EXPECT_GT(row["communication"]["default_vectors"]["bytes"], 0);
+  double before = 0;
+  int rows = 0;
+  for (std::string line; std::getline(metrics, line);) {
+    const json row = json::parse(line);
+    if (row["event"] != "train") continue;
+    ASSERT_TRUE(row.contains("communication")) << row;
+    for (const char* traffic : {"gradients", "weights", "default_vectors"}) {
+      EXPECT_GT(row["communication"][traffic]["bytes"], 0);
+      EXPECT_GT(row["communication"][traffic]["seconds"], 0);
+    }
+    double waited = 0;
+    for (const json& cost : row["communication"]) waited += cost["seconds"].get<double>();
+    EXPECT_LE(waited, row["seconds"].get<double>() - before)
+        << "a step's own, without evaluations and what came before";
+    before = row["seconds"];
+    ++rows;
+  }
+  EXPECT_EQ(rows, 60);
 }
 
 TEST_F(RanksCli, GoOnWithOtherRanks) {
@@ -116,16 +161,26 @@ TEST_F(RanksCli, GoOnWithOtherRanks) {
 
 TEST_F(RanksCli, RefuseConfigsThatDiffer) {
   write_run(4);
-  write_config("other.json", {{"optimizer", {{"learning_rate", 0.5}}}});
-  const std::string launch =
-      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "
-      "OMPI_MCA_rmaps_base_oversubscribe=1 mpirun -q ";
-  const ProcessResult result = run(folder(), {"/bin/sh", "-c",
-                                              launch + "-n 1 '" + gptmoe_binary() + "' train run.json : -n 1 '" +
-                                                  gptmoe_binary() + "' train other.json --out runs/run"});
-  EXPECT_EQ(result.exit_code, 2) << result.err;
-  expect_contains(result.err, "rank 1");
-  EXPECT_FALSE(fs::exists(files_ / "runs/run/metrics.jsonl"));
+  write_shards_apart();
+  for (const std::string key : {"optimizer.learning_rate", "distributed.heartbeat_seconds"})
+    expect_refusal(train_apart("--set " + key + "=1"), key);
+}
+
+TEST_F(RanksCli, RefuseDataThatDiffer) {
+  write_run(4);
+  for (const std::string set : {"train", "val"}) {
+    write_shards_apart();
+    write_random_shard(files_ / "rank_1" / (set + "_0.bin"), 29, set == "train" ? 67 : 80, 77);
+    expect_refusal(train_apart(), "data." + set);
+  }
+}
+
+TEST_F(RanksCli, RefuseBuildsThatDiffer) {
+  write_run(4);
+  write_shards_apart();
+  fs::copy_file(gptmoe_binary(), files_ / "other_gptmoe");
+  append_text(files_ / "other_gptmoe", "another");
+  expect_refusal(train_apart("", "../other_gptmoe"), "the build");
 }
 
 TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
@@ -137,30 +192,52 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
             "multiple of 3, or start another number of ranks\n");
 }
 
+// One of them is asked to stop: all do, after the same step.
+TEST_F(RanksCli, StopTogether) {
+  write_run(3000, {{"checkpoint", {{"every", 0}}}});
+  Process process(folder(), command("run", 2));
+  process.wait_until([&] { return metrics_bytes() > 2000; });
+  const std::vector<pid_t> pids = rank_processes(folder(), 2);
+  ASSERT_GT(pids[1], 0);
+  ASSERT_EQ(::kill(pids[1], SIGTERM), 0);
+  const ProcessResult result = process.wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  expect_contains(result.out, "stopped     after step ");
+  expect_contains(result.out, "--resume --ranks 2");
+  EXPECT_TRUE(latest_checkpoint(files_ / "run"));
+}
+
 // One of them is killed at any moment; the job ends, and what was saved goes on to the same run.
 TEST_F(RanksCli, OneThatIsKilledEndsTheJobAndNothingIsLost) {
-  constexpr int kKills = 20;
-  write_run(400, {{"checkpoint", {{"every", 50}}}, {"distributed", {{"zero_stage", 1}}}});
+  constexpr uint64_t kKills = 20, kInTraining = 5;
+  write_run(2000,
+            {{"train", {{"eval_every", 500}}}, {"checkpoint", {{"every", 50}}}, {"distributed", {{"zero_stage", 1}}}});
   train("whole", 2);
   const Rng rng(2025, 0);
-  bool started = false;
+  uint64_t in_training = 0;
   for (uint64_t kill = 0; kill < kKills; ++kill) {
-    Process process(folder(), command("run", 2, started));
+    const int64_t before = metrics_bytes();
+    Process process(folder(), command("run", 2, fs::exists(files_ / "run/config.json")));
+    const bool early = kill % 2 != 0;
     std::vector<pid_t> pids;
-    process.wait_until([&] { return all_there(pids = rank_processes(folder(), 2)); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(2 * kill, 700)));
-    pids = rank_processes(folder(), 2);
+    process.wait_until([&] {
+      pids = rank_processes(folder(), 2);
+      return all_there(pids) && (early || metrics_bytes() != before);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(2 * kill, early ? 500 : 100)));
     const uint64_t victim = rng.below(2 * kill + 1, 2);
+    const bool trained = metrics_bytes() != before;
     const bool killed = process.running() && pids[victim] > 0 && ::kill(pids[victim], SIGKILL) == 0;
     const auto start = std::chrono::steady_clock::now();
     const ProcessResult result = process.wait();
-    if (killed) {
-      EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
-    }
-    if (result.exit_code != 0) expect_contains(result.err, text("rank ", victim));
-    started = started || fs::exists(files_ / "run/config.json");
+    if (!killed || result.exit_code == 0) continue;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(30));
+    if (!trained) continue;
+    ++in_training;
+    expect_contains(result.err, text("rank ", victim));
   }
-  const ProcessResult result = run(folder(), command("run", 2, started));
+  EXPECT_GE(in_training, kInTraining);
+  const ProcessResult result = run(folder(), command("run", 2, true));
   ASSERT_EQ(result.exit_code, 0) << result.err;
   expect_same_run(files_ / "whole", files_ / "run");
 }

@@ -244,6 +244,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3},
     "checkpoint": {"every": 5, "keep": 0},
     "log": {"every": 3},
+    "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
     "device": "cpu", "precision": "f32", "seed": 42})");
   const Config config = parse_config(changed, "f.json");
   // Every value above differs from its default, so a field that is not read, or not written, shows up here.
@@ -257,7 +258,7 @@ TEST(Config, JsonKeepsTheOrderOfTheFile) {
   const nlohmann::ordered_json out = to_json(parse_config(minimal_with(R"({"router": {"a": 1}})"), "f.json"));
   for (const auto& item : out.items()) keys.push_back(item.key());
   EXPECT_EQ(keys, (std::vector<std::string>{"model", "router", "data", "train", "optimizer", "schedule", "checkpoint",
-                                            "log", "device", "precision", "seed"}));
+                                            "log", "distributed", "device", "precision", "seed"}));
   EXPECT_EQ(out["model"].begin().key(), "vocab_size");
   EXPECT_EQ(out["router"].dump(), R"({"type":"topk","a":1})");
   EXPECT_EQ(out["log"].dump(), R"({"every":1})");

@@ -59,6 +59,7 @@ struct Rank {
 struct Outcome {
   std::vector<StepResult> steps;
   std::vector<double> parameters, state;
+  EvalResult all, some;  // over all of the validation data, and over too little for every rank
 };
 
 Outcome train_on(int ranks, const Config& config) {
@@ -78,7 +79,13 @@ Outcome train_on(int ranks, const Config& config) {
     const std::vector<std::string> alike =
         world.all_gather({reinterpret_cast<const char*>(parameters.data()), parameters.size() * sizeof(double)});
     for (const std::string& other : alike) EXPECT_EQ(other, alike[0]) << "every rank has the same parameters";
-    if (world.is_root()) outcome = {steps, parameters, state};
+    const TokenLoader val(
+        {config.data.val, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+    const auto evaluated = [&](int64_t tokens) {
+      return evaluate(rank.instance, *rank.ops, *rank.communicator, world, val, tokens);
+    };
+    const EvalResult all = evaluated(0), some = evaluated(14);
+    if (world.is_root()) outcome = {steps, parameters, state, all, some};
   });
   return outcome;
 }
@@ -89,7 +96,17 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& expe
     ASSERT_NEAR(got[i], expected[i], tolerance * (1 + std::abs(expected[i]))) << i;
 }
 
+void expect_same(const EvalResult& got, const EvalResult& expected, double tolerance) {
+  EXPECT_EQ(got.tokens, expected.tokens);
+  EXPECT_NEAR(got.loss, expected.loss, tolerance);
+  expect_near(got.router_entropy, expected.router_entropy, tolerance);
+  ASSERT_EQ(got.expert_load.size(), expected.expert_load.size());
+  for (size_t layer = 0; layer < expected.expert_load.size(); ++layer)
+    expect_near(got.expert_load[layer], expected.expert_load[layer], tolerance);
+}
+
 void expect_same(const Outcome& got, const Outcome& expected, double tolerance) {
+  expect_same(got.all, expected.all, tolerance);
   for (size_t s = 0; s < expected.steps.size(); ++s) {
     const StepResult &a = got.steps[s], &b = expected.steps[s];
     ASSERT_NEAR(a.loss, b.loss, tolerance) << s;
@@ -100,6 +117,8 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
   }
   expect_near(got.parameters, expected.parameters, tolerance);
   expect_near(got.state, expected.state, tolerance);
+  EXPECT_EQ(got.some.tokens, expected.some.tokens);
+  EXPECT_NEAR(got.some.loss, expected.some.loss, tolerance);
 }
 
 class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {

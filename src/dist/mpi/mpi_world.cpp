@@ -16,7 +16,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kMessageBytes = int64_t{1} << 30;
+constexpr int64_t kMostBytes = int64_t{1} << 30;
 constexpr unsigned kAbortSeconds = 5;  // for MPI to end the job; then this process ends, which launchers notice
 
 class MpiWorld final : public World {
@@ -151,16 +151,21 @@ bool MpiWorld::any(bool mine) {
 void MpiWorld::send_to_root(const void* data, int64_t bytes) {
   const WaitingIn waiting(activity_, "send_to_root");
   const char* next = static_cast<const char*>(data);
-  for (int64_t left = bytes; left > 0; left -= kMessageBytes, next += kMessageBytes)
-    MPI_CHECK(MPI_Send(next, static_cast<int>(std::min(left, kMessageBytes)), MPI_CHAR, 0, 0, ranks_));
+  for (int64_t left = bytes; left > 0; left -= kMostBytes, next += kMostBytes)
+    MPI_CHECK(MPI_Send(next, static_cast<int>(std::min(left, kMostBytes)), MPI_CHAR, 0, 0, ranks_));
 }
 
 void MpiWorld::receive_at_root(void* data, int64_t bytes, int from) {
   const WaitingIn waiting(activity_, "receive_at_root");
   char* next = static_cast<char*>(data);
-  for (int64_t left = bytes; left > 0; left -= kMessageBytes, next += kMessageBytes)
-    MPI_CHECK(
-        MPI_Recv(next, static_cast<int>(std::min(left, kMessageBytes)), MPI_CHAR, from, 0, ranks_, MPI_STATUS_IGNORE));
+  for (int64_t left = bytes; left > 0; left -= kMostBytes, next += kMostBytes) {
+    const auto expected = static_cast<int>(std::min(left, kMostBytes));
+    MPI_Status status;
+    int received = 0;
+    MPI_CHECK(MPI_Recv(next, expected, MPI_CHAR, from, 0, ranks_, &status));
+    MPI_CHECK(MPI_Get_count(&status, MPI_CHAR, &received));
+    GPTMOE_CHECK(received == expected, received, " bytes of ", expected, " from rank ", from);
+  }
 }
 
 void MpiWorld::watch(double heartbeat_seconds, double hang_seconds) {
