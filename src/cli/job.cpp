@@ -22,7 +22,7 @@ void let_lower_ranks_speak(int rank) {
 
 bool Job::launched(int ranks) {
   if (ranks == 0 || started_by_launch()) return false;
-  if (const Launcher launcher = find_launcher(); ranks > 1 ? !launcher.name.empty() : launcher.several())
+  if (const Launcher launcher = find_launcher(); launcher.several())
     agree(world(), [&] {
       user_error("--ranks ", ranks, ": ", launcher.name, " has started ", launcher.ranks,
                  " ranks already; leave --ranks out");

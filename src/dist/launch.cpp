@@ -91,7 +91,7 @@ class Launch {
   void block_signals();
   void start(int ranks, char** argv);
   void look();
-  void accept_rank();
+  bool accept_rank();
   void hear_signal();
   void hear_end_of(int socket);
   void watch_for(int fd);
@@ -128,7 +128,7 @@ void Launch::listen() {
   const std::string name = text("gptmoe-", getpid(), "-", std::chrono::steady_clock::now().time_since_epoch().count());
   sockaddr_un address;
   const socklen_t size = address_of(name, address);
-  listening_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  listening_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (listening_ < 0 || bind(listening_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
       ::listen(listening_, SOMAXCONN) != 0)
     fail("socket");
@@ -215,21 +215,23 @@ void Launch::look() {
   }
 }
 
-void Launch::accept_rank() {
+// Whether one was waiting.
+bool Launch::accept_rank() {
   const int socket = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
-  if (socket < 0) return;
+  if (socket < 0) return false;
   ucred peer{};
   socklen_t size = sizeof peer;
   int number = 0;
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid() ||
       recv(socket, &number, sizeof number, 0) != sizeof number) {
     close(socket);
-    return;
+    return true;
   }
   ++started_;
   ranks_.push_back({socket, number, peer.pid});
   if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had nobody to pass it on to
   watch_for(socket);
+  return true;
 }
 
 // Ranks say nothing more: what there is to read is their end.
@@ -251,6 +253,8 @@ void Launch::hear_signal() {
 
 void Launch::stop(int signal) {
   if (!first_stop_) {
+    while (accept_rank()) {
+    }  // those are there, and hear of it by mpirun
     first_stop_ = signal;
     ::kill(mpirun_, SIGUSR1);
   } else if (!second_stop_) {

@@ -1,6 +1,5 @@
 #include "dist/launcher.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 namespace gptmoe {
@@ -32,7 +31,9 @@ bool in_srun() {
 Launcher find_launcher() {
   for (const Variables& names : kLaunchers) {
     if (!std::getenv(names.size) || (names.launcher == std::string("srun") && !in_srun())) continue;
-    return {names.launcher, std::max(1, number(names.size)), number(names.rank)};
+    const int ranks = number(names.size);
+    if (ranks <= 1) return {};
+    return {names.launcher, ranks, number(names.rank)};
   }
   return {};
 }

@@ -5,7 +5,7 @@
 namespace gptmoe {
 
 struct Launcher {
-  std::string name;  // empty: no launcher of ranks
+  std::string name;  // empty: no launcher of several ranks
   int ranks = 1;
   int rank = 0;
   bool several() const { return ranks > 1; }
