@@ -151,7 +151,9 @@ void Watchdog::look_at_progress(Clock::time_point now) {
              " s, and does not wait for another rank; if its work takes that long, raise distributed.hang_seconds"));
   // The rank that it waits for gives its own name, where there is one; news takes a while around the ring.
   const double patience = hang_seconds_ + std::min(5.0, hang_seconds_) + 2 * Seconds(interval_).count() * world_.size();
-  if (comm_ == MPI_COMM_NULL || Seconds(now - last_any_got_on_).count() < patience) return;
+  // One speaks for all: the lowest, unless it is gone.
+  const double turn = 2 * Seconds(interval_).count() * world_.rank();
+  if (comm_ == MPI_COMM_NULL || Seconds(now - last_any_got_on_).count() < patience + turn) return;
   give_up(text("no rank has got on for ", static_cast<int64_t>(patience), " s; ", world_.name(world_.rank()),
                " waits for the others in ", waiting, "; if that is no fault, raise distributed.hang_seconds"));
 }
