@@ -38,16 +38,9 @@ int64_t nonfinite_in(const Real* x, int64_t n) {
   return count;
 }
 
-// bf16_bits() without a branch, so that loops over it vectorise.
-uint16_t rounded(Real x) {
-  const auto wide = __builtin_bit_cast(uint32_t, static_cast<float>(x));
-  const uint32_t nearest = (wide + 0x7FFF + (wide >> 16 & 1)) >> 16, quiet = wide >> 16 | 0x40;
-  return static_cast<uint16_t>((wide & 0x7FFFFFFFu) > 0x7F800000u ? quiet : nearest);
-}
-
 void round_range(uint16_t* out, const Real* x, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) out[i] = rounded(x[i]);
+  for (int64_t i = 0; i < n; ++i) out[i] = bf16_bits(static_cast<float>(x[i]));
 }
 
 void widen_range(Real* out, const uint16_t* x, int64_t n) {

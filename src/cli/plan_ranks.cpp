@@ -102,10 +102,9 @@ void print_prediction(const Config& config, const PlanOps& ops, int ranks, const
     return std::to_string(static_cast<int>(100 * alone / (ranks * several[column].in_all()) + 0.5)) + "%";
   });
   std::printf(
-      "assumed of a rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, %.0f "
-      "us "
-      "a collective\n(--rate, --link, --latency say otherwise); efficiency is against one rank with the same global "
-      "batch\n",
+      "assumed of a rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, "
+      "%.0f us a collective\n(--rate, --link, --latency say otherwise); efficiency is against one rank with the same "
+      "global batch\n",
       metric_count(speed.flops).c_str(), metric_count(speed.memory_bytes).c_str(),
       metric_count(speed.link_bytes).c_str(), speed.latency * 1e6);
 }
@@ -116,7 +115,7 @@ void print_ranks_plan(const Config& config, const PlanOps& ops, const RanksPlan&
   const int ranks = static_cast<int>(plan.ranks);
   const Config own = per_rank(config, ranks);
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld in a step, gradients in %s\n", ranks,
-              static_cast<long long>(own.train.global_batch_size / (own.train.micro_batch_size * ranks)),
+              static_cast<long long>(own.train.micro_batches(ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());
   print_memory(config, ops, ranks, matrix_rate > 0);
   print_prediction(config, ops, ranks, speed_of(plan, matrix_rate));

@@ -67,6 +67,9 @@ struct TrainConfig {
   std::string recompute = "none";  // "none" | "block"
   bool cuda_graphs = true;         // on a GPU, replay a step's work as CUDA graphs
 
+  // Of each of so many ranks, in a step.
+  int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
+
   bool operator==(const TrainConfig&) const = default;
 };
 

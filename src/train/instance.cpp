@@ -77,7 +77,7 @@ void Instance::count(const Ops& planned) {
   gpt_.loss_and_backward(train, kept, 1.0);
   backward_flops_ = ops.flops() / tokens - forward_flops_;
   gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
-  count_traffic(ops);
+  if (rank_.size > 1) count_traffic(ops);
 }
 
 void Instance::count_traffic(PlanOps& ops) {

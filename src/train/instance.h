@@ -19,7 +19,7 @@ struct RankOf {
   int rank = 0, size = 1;
 };
 
-// What ranks send each other, each of them, by Traffic: in every micro-batch, and in every step besides.
+// What several ranks send each other, each of them, by Traffic: in every micro-batch, and in every step besides.
 struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };

@@ -82,7 +82,7 @@ double StepTime::in_all() const {
 StepTime predict_step(const Config& config, int ranks, const PlanOps& planned, const RankSpeed& speed) {
   const Config own = per_rank(config, ranks);
   Instance instance(own, Purpose::train, own.train.micro_batch_size, own.train.sequence_length, planned, {0, ranks});
-  const int64_t micro_batches = own.train.global_batch_size / (own.train.micro_batch_size * ranks);
+  const int64_t micro_batches = own.train.micro_batches(ranks);
   StepTime time;
   PlanOps ops(planned);
   const auto rehearse = [&](bool first, bool last, double times) {

@@ -43,7 +43,7 @@ TrainStep::TrainStep(const Config& config, Instance& instance, Ops& ops, Communi
       instance_(instance),
       ops_(ops),
       communicator_(communicator),
-      micro_batches_(config.train.global_batch_size / (config.train.micro_batch_size * communicator.size())),
+      micro_batches_(config.train.micro_batches(communicator.size())),
       pass_{ops, instance.scratch(), communicator, PassKind::train,
             1.0 / static_cast<double>(micro_batches_ * communicator.size())},
       start_(ops.make_recurring()),

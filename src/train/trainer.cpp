@@ -49,6 +49,8 @@ class Trainer {
   TrainOutcome run();
 
  private:
+  // That all ranks are about the same: program, config, data, precision.
+  void require_same_run();
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
   void restore(const std::filesystem::path& checkpoint);
@@ -130,6 +132,12 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
 }
 
 void Trainer::connect() {
+  if (world_.size() > 1) require_same_run();
+  communicator_ = make_communicator(world_, *ops_);
+  world_.set_probe([this] { communicator_->check(); });
+}
+
+void Trainer::require_same_run() {
   Facts facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
@@ -137,8 +145,6 @@ void Trainer::connect() {
   if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
-  communicator_ = make_communicator(world_, *ops_);
-  world_.set_probe([this] { communicator_->check(); });
 }
 
 void Trainer::open_run() {
@@ -199,7 +205,7 @@ void Trainer::print_first_screen() const {
   std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
               grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
               static_cast<long long>(t.sequence_length), grouped_digits(t.steps * tokens_per_step()).c_str(), epochs,
-              static_cast<long long>(t.global_batch_size / (t.micro_batch_size * world_.size())));
+              static_cast<long long>(t.micro_batches(world_.size())));
   if (world_.size() > 1) std::printf("ranks       %s\n", describe_ranks().c_str());
   std::printf("memory      %s\n", describe_memory(instance_).c_str());
   std::printf("work        %sFLOP per token, forward and backward\n",
@@ -334,7 +340,7 @@ void Trainer::without_cost(Work&& work) {
 std::optional<Communication> Trainer::communication() {
   if (world_.size() == 1) return std::nullopt;
   const PlannedTraffic& planned = instance_.traffic();
-  const int64_t micro_batches = config_.train.global_batch_size / (config_.train.micro_batch_size * world_.size());
+  const int64_t micro_batches = config_.train.micro_batches(world_.size());
   const TrafficCosts costs = communicator_->costs();
   Communication out{planned.step, ops_->memory().on_host()};
   for (size_t i = 0; i < costs.size(); ++i) {
