@@ -36,9 +36,10 @@ struct EvalRow {
 struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;
-  int64_t planned_steps = 0;    // config train.steps
-  std::vector<TrainRow> train;  // tokens strictly increasing
-  std::vector<EvalRow> evals;   // tokens strictly increasing, one shape of expert_load and router_entropy
+  int64_t planned_steps = 0;        // config train.steps
+  std::vector<TrainRow> train;      // tokens strictly increasing
+  std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
+  std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
