@@ -16,8 +16,7 @@ TEST(SweepArgument, Parses) {
   const SweepArgument one = parse_sweep(R"(default:router={"type":"default","ema_beta":0},"a,b",[1,2])");
   EXPECT_EQ(one.only, "default");
   EXPECT_EQ(one.path, "router");
-  EXPECT_EQ(one.values,
-            (std::vector<std::string>{R"({"type":"default","ema_beta":0})", "\"a,b\"", "[1,2]"}));
+  EXPECT_EQ(one.values, (std::vector<std::string>{R"({"type":"default","ema_beta":0})", "\"a,b\"", "[1,2]"}));
 }
 
 TEST(SweepArgument, RefusesWhatNamesNoPoint) {
@@ -110,12 +109,19 @@ TEST_F(Compare, WithoutValidationDoesNotTakeAStartedRunForAFinishedOne) {
 
 TEST_F(Compare, SweepsAGridAndComparesTheBest) {
   write_pair();
-  const std::vector<std::string> command = {"compare", "topk.json", "default.json", "--out", "grid", "--sweep",
-                                            "optimizer.learning_rate=1e-4,3e-3", "--sweep",
+  const std::vector<std::string> command = {"compare",
+                                            "topk.json",
+                                            "default.json",
+                                            "--out",
+                                            "grid",
+                                            "--sweep",
+                                            "optimizer.learning_rate=1e-4,3e-3",
+                                            "--sweep",
                                             "default:router.ema_beta=0,0.9"};
   const ProcessResult first = succeed(command);
-  for (const char* run : {"topk/learning_rate=1e-4/seed_1", "topk/learning_rate=3e-3/seed_1",
-                          "default/learning_rate=1e-4,ema_beta=0/seed_1", "default/learning_rate=3e-3,ema_beta=0.9/seed_1"})
+  for (const char* run :
+       {"topk/learning_rate=1e-4/seed_1", "topk/learning_rate=3e-3/seed_1",
+        "default/learning_rate=1e-4,ema_beta=0/seed_1", "default/learning_rate=3e-3,ema_beta=0.9/seed_1"})
     EXPECT_EQ(events_of(files_ / "grid" / run).back(), "eval 12") << run;
   EXPECT_EQ(run_config(files_ / "grid/default/learning_rate=3e-3,ema_beta=0/seed_1").router.block["ema_beta"], 0);
 
@@ -133,8 +139,7 @@ TEST_F(Compare, SweepsAGridAndComparesTheBest) {
     EXPECT_EQ(chosen, best) << config;
   }
   EXPECT_EQ(report("grid")["arms"].size(), 2u);
-  EXPECT_EQ(report("grid")["arms"][0]["final_perplexity"]["mean"],
-            report("grid")["sweep"]["target_perplexity"]);
+  EXPECT_EQ(report("grid")["arms"][0]["final_perplexity"]["mean"], report("grid")["sweep"]["target_perplexity"]);
   expect_contains(first.out, "topk     learning_rate=1e-4 ");
   expect_contains(succeed(command).out, "reusing     grid/default/learning_rate=1e-4,ema_beta=0.9/seed_1");
 
@@ -205,8 +210,8 @@ TEST_F(Compare, ARunThatDivergesIsReportedAndNotRepeated) {
   for (const char* jobs : {"1", "2"}) {
     SCOPED_TRACE(jobs);
     const std::string out = "jobs_" + std::string(jobs);
-    const std::vector<std::string> command = {
-        "compare", "topk.json", "--sweep", "optimizer.learning_rate=1e-3,1e30", "--jobs", jobs, "--out", out};
+    const std::vector<std::string> command = {"compare", "topk.json", "--sweep", "optimizer.learning_rate=1e-3,1e30",
+                                              "--jobs",  jobs,        "--out",   out};
     const ProcessResult first = succeed(command);
     EXPECT_TRUE(events_of(files_ / out / "topk/learning_rate=1e30/seed_1").back().starts_with("diverged "));
     const json points = report(out)["sweep"]["points"];

@@ -54,7 +54,8 @@ TEST(Sweep, Rows) {
   const std::vector<SweepRow> rows = sweep_rows(two_by_two());
   ASSERT_EQ(rows.size(), 5u);
   EXPECT_EQ(rows[0].cells[4], "tokens to 32.00");
-  EXPECT_EQ(rows[1].cells, (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "0.0", "—"}));
+  EXPECT_EQ(rows[1].cells,
+            (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "0.0", "—"}));
   EXPECT_TRUE(rows[2].best);
   EXPECT_EQ(rows[2].cells[4], "200");
   EXPECT_EQ(rows[4].cells[3], "diverged");
@@ -76,7 +77,8 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   EXPECT_NEAR(chart->series[0].points[1].x, 4e-3, 1e-12);
   EXPECT_NEAR(chart->series[0].points[1].y, 32, 1e-9);
   EXPECT_TRUE(std::isnan(chart->series[1].points[1].y)) << "a point that diverged has none";
-  EXPECT_FALSE(sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "router_score", {run_of({9}, 1)})})));
+  EXPECT_FALSE(
+      sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "router_score", {run_of({9}, 1)})})));
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
 }
 
@@ -84,9 +86,9 @@ TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   std::vector<TrainRow> rows(300);
   for (size_t i = 0; i < rows.size(); ++i) rows[i].loss = 4 + (i % 2 ? 0.1 : -0.1);
   EXPECT_EQ(loss_spikes(rows), 0);
-  rows[150].loss = rows[151].loss = 6;   // one stretch
-  rows[280].loss = std::nan("");         // no number
-  rows[50].loss = 9;                     // too early to say
+  rows[150].loss = rows[151].loss = 6;  // one stretch
+  rows[280].loss = std::nan("");        // no number
+  rows[50].loss = 9;                    // too early to say
   EXPECT_EQ(loss_spikes(rows), 2);
   rows[290].loss = 4.5;  // five deviations
   EXPECT_EQ(loss_spikes(rows), 2);
