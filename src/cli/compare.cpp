@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -7,6 +8,7 @@
 #include "cli/sweep_arguments.h"
 #include "dist/agree.h"
 #include "report/reports.h"
+#include "report/svg_files.h"
 #include "report/table.h"
 #include "routing/routing_policy.h"
 #include "train/checkpoint.h"
@@ -21,7 +23,7 @@ namespace fs = std::filesystem;
 
 struct Arguments {
   std::vector<std::string> configs, overrides, sweeps;
-  std::string out = "runs/compare";
+  std::string out = "runs/compare", svg;
   int64_t seeds = 1;
   int jobs = 1, ranks = 0;
 };
@@ -151,17 +153,14 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
 }
 
 void write_comparison(const Arguments& arguments, std::vector<Arm> arms) {
-  if (arguments.sweeps.empty()) {
-    const Comparison comparison = compare(std::move(arms));
-    const ReportPaths paths = write_reports(arguments.out, comparison);
-    std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
-    return;
-  }
-  const Sweep sweep = sweep_of(std::move(arms));
-  const Comparison comparison = compare_best(sweep);
-  const ReportPaths paths = write_reports(arguments.out, comparison, &sweep);
-  std::printf("\n%s\n%s\nreport      %s\n", sweep_text(sweep).c_str(), text_report(comparison).c_str(),
-              paths.html.c_str());
+  std::optional<Sweep> sweep;
+  if (!arguments.sweeps.empty()) sweep = sweep_of(arms);
+  const Comparison comparison = sweep ? compare_best(*sweep) : compare(std::move(arms));
+  const Sweep* const swept = sweep ? &*sweep : nullptr;
+  const ReportPaths paths = write_reports(arguments.out, comparison, swept);
+  if (!arguments.svg.empty()) write_svg_files(arguments.svg, comparison, swept);
+  if (sweep) std::printf("\n%s", sweep_text(*sweep).c_str());
+  std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
 }
 
 void run_comparison(const Arguments& arguments, World& world) {
@@ -172,9 +171,11 @@ void run_comparison(const Arguments& arguments, World& world) {
       user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
   });
   watch(world, arms.front().config.distributed);
-  for (const PlannedArm& arm : arms) check_run(arm.config, world);  // before the first trains for hours
   const std::vector<PlannedRun> runs = plan_runs(arguments, arms);
   const std::vector<const PlannedRun*> missing = missing_of(runs, world);
+  for (const PlannedArm& arm : arms)  // before the first trains for hours
+    if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))
+      check_run(arm.config, world);
   if (arguments.jobs > 1 ? !run_beside_each_other(missing, arguments.jobs) : !run_here(missing, world)) {
     std::printf("stopped     the same gptmoe compare command goes on\n");
     return;
@@ -200,6 +201,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
       ->check(CLI::Range(1, 1024));
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
+  command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   add_ranks_option(*command, arguments->ranks);

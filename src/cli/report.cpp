@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "report/reports.h"
+#include "report/svg_files.h"
 #include "report/table.h"
 
 namespace gptmoe {
@@ -11,7 +12,7 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> runs;
-  std::string out;
+  std::string out, svg;
 };
 
 // A run; or the runs of one arm, as compare lays them out: seed_1, seed_2, ... in a folder of the arm's.
@@ -40,12 +41,14 @@ void add_report_command(CLI::App& app) {
                    "Run directories, or folders of seed_1, seed_2, ...; the first is the baseline")
       ->required();
   command->add_option("--out", arguments->out, "Directory of the report (default: the first run's)");
+  command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
   command->callback([arguments] {
     std::vector<Arm> arms;
     for (const std::string& run : arguments->runs) arms.push_back(read_arm(run));
     const Comparison comparison = compare(std::move(arms));
     const ReportPaths paths =
         write_reports(arguments->out.empty() ? arguments->runs.front() : arguments->out, comparison);
+    if (!arguments->svg.empty()) write_svg_files(arguments->svg, comparison);
     std::printf("%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
   });
 }

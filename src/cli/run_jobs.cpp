@@ -79,7 +79,7 @@ class Jobs {
   const std::vector<TrainJob>& jobs_;
   std::vector<std::optional<Running>> slots_;
   size_t next_ = 0;
-  int64_t steps_ = 0;       // of all jobs
+  int64_t steps_ = 0;        // of all jobs
   int64_t steps_ended_ = 0;  // of those that came to an end
   bool stopping_ = false;
   std::string failure_;
@@ -136,7 +136,7 @@ void Jobs::become(const TrainJob& job, size_t slot) const {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE})
-    if (struct sigaction now {}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+    if (struct sigaction now{}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
       std::signal(signal, SIG_DFL);
   std::signal(SIGPIPE, SIG_DFL);
   execv("/proc/self/exe", arguments.data());

@@ -4,8 +4,10 @@
 
 #include <cmath>
 
+#include "base/file.h"
 #include "report/made_runs.h"
 #include "report/report_charts.h"
+#include "report/svg_files.h"
 
 namespace gptmoe {
 namespace {
@@ -80,6 +82,20 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   EXPECT_FALSE(
       sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "router_score", {run_of({9}, 1)})})));
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
+}
+
+TEST(SvgFiles, StandAlone) {
+  const TemporaryFolder folder;
+  const Sweep sweep = two_by_two();
+  std::vector<std::string> names;
+  for (const auto& path : write_svg_files(folder / "charts", compare_best(sweep), &sweep)) {
+    names.push_back(path.filename());
+    const std::string svg = read_text_file(path);
+    EXPECT_TRUE(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=")) << path;
+    EXPECT_NE(svg.find("--c0:"), std::string::npos);
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"perplexity.svg", "gap.svg", "sweep.svg", "curves_topk.svg",
+                                             "curves_default.svg"}));
 }
 
 TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {

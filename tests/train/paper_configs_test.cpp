@@ -11,9 +11,8 @@ struct Printed {
   double total;   // billions
   double active;  // millions; 0: not printed
 };
-constexpr Printed kPrinted[] = {{"8c1", 1.96, 565},     {"8c2", 1.96, 764},     {"32c1", 1.96, 416},
-                                {"32c2", 1.96, 466},    {"32c4", 1.96, 565},    {"8c1_0.56b", 0.56, 0},
-                                {"8c1_7.33b", 7.33, 0}};
+constexpr Printed kPrinted[] = {{"8c1", 1.96, 565},  {"8c2", 1.96, 764},     {"32c1", 1.96, 416},   {"32c2", 1.96, 466},
+                                {"32c4", 1.96, 565}, {"8c1_0.56b", 0.56, 0}, {"8c1_7.33b", 7.33, 0}};
 
 struct Counts {
   double total, active;
@@ -45,7 +44,8 @@ TEST(PaperConfigs, ADenseLayerAQuarterAsWideGivesThePrintedActiveCountsToTheMill
   for (const Printed& printed : kPrinted) {
     if (printed.active == 0) continue;
     SCOPED_TRACE(printed.config);
-    EXPECT_NEAR(counts(printed.config + std::string("_topk"), {"model.intermediate_size=704"}).active, printed.active, 0.5);
+    EXPECT_NEAR(counts(printed.config + std::string("_topk"), {"model.intermediate_size=704"}).active, printed.active,
+                0.5);
   }
 }
 

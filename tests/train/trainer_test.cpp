@@ -97,11 +97,11 @@ TEST_F(Trainer, SavesBeforeItEvaluates) {
 TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
   const Config config = folder_.config(
       {{"optimizer", {{"learning_rate", 1e30}}}, {"schedule", {{"warmup_steps", 0}}}, {"checkpoint", {{"every", 1}}}});
-  const std::string line = refusal<Failure>(config);
+  const std::string line = refusal<NumericFailure>(config);
   expect_contains(line, "step 2, micro-batch 1");
   expect_contains(line, "first offending tensor: ");
   EXPECT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000001"});
-  EXPECT_EQ(events_of(out_), std::vector<std::string>{"train 1"});
+  EXPECT_EQ(events_of(out_), (std::vector<std::string>{"train 1", "diverged 2"}));
 
   Model model(config);
   const json state = load_checkpoint(

@@ -1,0 +1,56 @@
+#include "report/svg_files.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "report/page_style.h"
+#include "report/report_charts.h"
+
+namespace gptmoe {
+namespace {
+
+// With the page's style within, a background, and a name space: a picture that stands alone.
+std::string standalone(std::string svg) {
+  const size_t open = svg.find("<svg ");
+  svg.insert(open + 5, "xmlns=\"http://www.w3.org/2000/svg\" ");
+  svg.insert(svg.find('>', open) + 1,
+             text("<style>", kPageStyle, "svg { background: var(--page); font-family: sans-serif; }</style>"));
+  return svg;
+}
+
+std::string file_name(const std::string& kind, std::string label) {
+  std::replace(label.begin(), label.end(), '/', '-');
+  return kind + "_" + label + ".svg";
+}
+
+}  // namespace
+
+std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& dir, const Comparison& comparison,
+                                                   const Sweep* sweep) {
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
+  std::vector<std::filesystem::path> written;
+  const auto write = [&](const std::string& name, const std::string& svg) {
+    write_text_file(dir / name, standalone(svg) + "\n");
+    written.push_back(dir / name);
+  };
+  write("perplexity.svg", svg_line_chart(perplexity_by_tokens(comparison)));
+  if (!comparison.single()) write("gap.svg", svg_line_chart(gap_chart(comparison)));
+  for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
+    const std::string& label = comparison.arms[arm].arm.label;
+    if (!comparison.arms[arm].expert_load.empty()) write(file_name("load", label), svg_heatmap(load_map(comparison, arm)));
+    if (const Chart chart = entropy_chart(comparison, arm); !chart.series.empty())
+      write(file_name("entropy", label), svg_line_chart(chart));
+  }
+  if (!sweep) return written;
+  if (const std::optional<Chart> chart = sweep_chart(*sweep)) write("sweep.svg", svg_line_chart(*chart));
+  for (size_t family = 0; family < sweep->families.size(); ++family)
+    if (sweep->families[family].points.size() > 1)
+      write(file_name("curves", sweep->families[family].label), svg_line_chart(sweep_curves(*sweep, family)));
+  return written;
+}
+
+}  // namespace gptmoe
