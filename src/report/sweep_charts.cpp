@@ -74,6 +74,8 @@ Chart sweep_curves(const Sweep& sweep, size_t family) {
   }
   Chart chart = perplexity_by_tokens(points);
   chart.id = text("sweep-curves-", family);
+  chart.width = Chart{}.width;  // one of several, side by side
+  chart.height = Chart{}.height;
   return chart;
 }
 
