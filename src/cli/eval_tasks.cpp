@@ -46,12 +46,9 @@ void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
 
 void write_scores(const std::string& path, const std::filesystem::path& checkpoint, const TaskArguments& arguments,
                   const std::vector<TaskScore>& scores) {
-  nlohmann::ordered_json json = {{"checkpoint", checkpoint.string()},
-                                 {"delimiter", arguments.prompt.delimiter},
-                                 {"shots", arguments.prompt.shots},
-                                 {"seed", arguments.prompt.seed},
-                                 {"limit", arguments.limit},
-                                 {"tasks", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"checkpoint", checkpoint.string()}, {"delimiter", arguments.prompt.delimiter},
+                                 {"shots", arguments.prompt.shots},   {"seed", arguments.prompt.seed},
+                                 {"limit", arguments.limit},          {"tasks", nlohmann::ordered_json::array()}};
   for (const TaskScore& score : scores) json["tasks"].push_back(to_json(score));
   AtomicFile file(path);
   file.write(json.dump(2) + "\n");

@@ -17,8 +17,8 @@ struct Request {
   int64_t first;
 };
 
-// What stands before the continuation of a candidate: the shots, each with its right continuation and a line break, then
-// the context; delimiters where they belong.
+// What stands before the continuation of a candidate: the shots, each with its right continuation and a line break,
+// then the context; delimiters where they belong.
 std::string prompt_of(const Task& task, size_t example, int64_t candidate, const PromptOptions& options);
 
 // Prompt and continuation are tokenised as one text, which is what a model has been trained on, and parted where the

@@ -56,13 +56,13 @@ void read_completion(JsonSection& line, Example& example) {
 }
 
 TaskKind kind_of(const JsonSection& line) {
-  if (line.has("answer"))
-    line.fail("answer", "a task of generated answers, which are not scored; see docs/eval.md");
+  if (line.has("answer")) line.fail("answer", "a task of generated answers, which are not scored; see docs/eval.md");
   if (line.has("query") || line.has("choices")) return TaskKind::multiple_choice;
   if (line.has("context_options")) return TaskKind::schema;
   if (line.has("context") || line.has("continuation")) return TaskKind::completion;
-  line.fail("", "no task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
-                "continuation; see docs/eval.md");
+  line.fail("",
+            "no task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
+            "continuation; see docs/eval.md");
 }
 
 Example read_example(JsonSection& line, TaskKind kind, int64_t number) {

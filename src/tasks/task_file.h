@@ -45,8 +45,9 @@ struct TaskFile {
   std::filesystem::path path;
 };
 
-// Files as they are named, and every *.jsonl below folders, sorted by path. A task is called as its file is, without the
-// ending; one in a folder by its path from there. Throws UserError: not there, a folder without any, two of one name.
+// Files as they are named, and every *.jsonl below folders, sorted by path. A task is called as its file is, without
+// the ending; one in a folder by its path from there. Throws UserError: not there, a folder without any, two of one
+// name.
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths);
 
 // Throws UserError "FILE:LINE: ...": not JSON, not a task, unknown keys, an empty text, a gold that is no candidate, a
