@@ -1,6 +1,7 @@
 #include "cli/eval_tasks.h"
 
 #include <cstdio>
+#include <optional>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -44,16 +45,22 @@ void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
                   plural(context, "token").c_str(), plural(score.truncated, "example").c_str());
 }
 
-void write_scores(const std::string& path, const std::filesystem::path& checkpoint, const TaskArguments& arguments,
-                  const std::vector<TaskScore>& scores) {
+nlohmann::ordered_json scores_json(const std::filesystem::path& checkpoint, const TaskArguments& arguments,
+                                   const std::vector<TaskScore>& scores) {
   nlohmann::ordered_json json = {{"checkpoint", checkpoint.string()}, {"delimiter", arguments.prompt.delimiter},
                                  {"shots", arguments.prompt.shots},   {"seed", arguments.prompt.seed},
                                  {"limit", arguments.limit},          {"tasks", nlohmann::ordered_json::array()}};
   for (const TaskScore& score : scores) json["tasks"].push_back(to_json(score));
-  AtomicFile file(path);
-  file.write(json.dump(2) + "\n");
-  file.commit();
-  std::printf("scores      %s\n", path.c_str());
+  return json;
+}
+
+// Opened before there is anything to write, which takes long.
+void open_output(std::optional<AtomicFile>& file, const std::string& path) {
+  if (path.empty()) return;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    user_error("--out: ", folder.string(), " is no folder; make it, or name another file");
+  file.emplace(path);
 }
 
 }  // namespace
@@ -87,6 +94,8 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   instance.commit(*ops);
   load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
 
+  std::optional<AtomicFile> output;
+  open_output(output, arguments.out);
   size_t name_columns = 0;
   for (const PreparedTask& prepared : tasks) name_columns = std::max(name_columns, prepared.task.name.size());
   std::printf("%s\n%s\n", checkpoint.c_str(), score_table_head(name_columns).c_str());
@@ -98,7 +107,10 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
     std::fflush(stdout);
   }
   print_truncations(scores, context);
-  if (!arguments.out.empty()) write_scores(arguments.out, checkpoint, arguments, scores);
+  if (!output) return;
+  output->write(scores_json(checkpoint, arguments, scores).dump(2) + "\n");
+  output->commit();
+  std::printf("scores      %s\n", arguments.out.c_str());
 }
 
 }  // namespace gptmoe

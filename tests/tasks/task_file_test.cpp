@@ -50,7 +50,8 @@ TEST_F(TaskFileTest, SchemaAndCompletion) {
 }
 
 TEST_F(TaskFileTest, WrongLinesAreNamed) {
-  const std::string good = R"({"query": "q", "choices": ["a", "b"], "gold": 0})" "\n";
+  const std::string good = R"({"query": "q", "choices": ["a", "b"], "gold": 0})"
+                           "\n";
   EXPECT_EQ(refused(good + "\n{\"query\" 1}"),
             "3:10: syntax error while parsing object separator - unexpected number literal; expected ':'");
   EXPECT_EQ(refused(good + "{\"query\": 1e999}"), "2: number overflow parsing '1e999'");
@@ -81,13 +82,15 @@ TEST_F(TaskFileTest, OtherTasksAreNamed) {
             "1: answer: a task of generated answers, which are not scored; see docs/eval.md");
   EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: no task: needs the keys query, choices, gold, or "));
   EXPECT_TRUE(refused("\n\n").starts_with(" no examples"));
-  EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})" "\n"
+  EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})"
+                    "\n"
                     R"({"query": "q", "choices": ["a", "b"], "gold": 0})"),
             "2: multiple_choice, but the lines before are completion; make two files of them");
 }
 
 TEST_F(TaskFileTest, FoldersAndNames) {
-  for (const char* path : {"set/b.jsonl", "set/a.jsonl", "set/deep/a.jsonl", "set/note.txt", "other/a.jsonl", "x.json"}) {
+  for (const char* path :
+       {"set/b.jsonl", "set/a.jsonl", "set/deep/a.jsonl", "set/note.txt", "other/a.jsonl", "x.json"}) {
     std::filesystem::create_directories((folder_ / path).parent_path());
     write_text_file(folder_ / path, "");
   }
@@ -100,7 +103,9 @@ TEST_F(TaskFileTest, FoldersAndNames) {
   };
   EXPECT_EQ(names({"x.json", "set/"}), (std::vector<std::string>{"x", "a", "b", "deep/a"}));
   EXPECT_EQ(names({"."}), (std::vector<std::string>{"other/a", "set/a", "set/b", "set/deep/a"}));
-  expect_contains(error_of([&] { names({"set/a.jsonl", "other"}); }),
+  expect_contains(error_of([&] {
+                    names({"set/a.jsonl", "other"});
+                  }),
                   "other/a.jsonl: two tasks are named \"a\"; rename one");
   expect_contains(error_of([&] { names({"empty"}); }), "empty: no .jsonl in it");
   expect_contains(error_of([&] { read_task({"none", folder_ / "none.jsonl"}); }), "none.jsonl: cannot open");

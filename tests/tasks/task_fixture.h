@@ -21,7 +21,9 @@ inline Tokenizer byte_tokenizer(bool with_end = true) {
 }
 
 // Merges of the King James Bible: " the" is one token.
-inline Tokenizer golden_tokenizer() { return load_tokenizer(GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json"); }
+inline Tokenizer golden_tokenizer() {
+  return load_tokenizer(GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json");
+}
 
 // A model over bytes with `context` tokens of memory, its weights random; `changes` is merged over its config.
 inline Config byte_config(int64_t context, const nlohmann::json& changes = nlohmann::json::object()) {

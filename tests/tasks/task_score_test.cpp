@@ -15,9 +15,9 @@ Request request_of(int64_t scored) { return {std::vector<int32_t>(static_cast<si
 
 TEST(TaskScoreTest, MultipleChoiceByHand) {
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
-  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},    // -6 under -4, -6/4 over -4/2 by bytes
-                   {2, {"q"}, {"a", "b", "c"}, 2},   // all right
-                   {3, {"q"}, {"a", "b", "c"}, 1},   // all wrong: ties go to the first
+  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 under -4, -6/4 over -4/2 by bytes
+                   {2, {"q"}, {"a", "b", "c"}, 2},     // all right
+                   {3, {"q"}, {"a", "b", "c"}, 1},     // all wrong: ties go to the first
                    {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // two bytes: -4/2 over -3/1
   const std::vector<Request> requests = {request_of(1), request_of(1), request_of(1), request_of(1), request_of(1),
                                          request_of(1), request_of(1), request_of(1), request_of(2), request_of(1)};
@@ -120,7 +120,7 @@ TEST_F(TaskOfAModel, AModelThatKnowsNothingPrefersTheShortest) {
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
   for (int64_t gold = 0; gold < 3; ++gold) task.examples.push_back({gold + 1, {"q"}, {"aaa", "b", "cc"}, gold});
   const TaskScore score = TaskOfAModel::score(model, task);
-  EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);        // the second
+  EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);         // the second
   EXPECT_DOUBLE_EQ(score.acc_token->value, 1.0 / 3);  // the first of equals
   const Task last{"t", "t.jsonl", TaskKind::completion, {{1, {"x"}, {"ab"}, 0}}};
   // " ab": three tokens, each one of 257.
