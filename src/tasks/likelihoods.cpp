@@ -11,20 +11,32 @@ namespace {
 
 constexpr int64_t kLengthStep = 16;  // windows come in its multiples, so that few of them are made
 
-// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored.
+// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored; of `sharers`
+// requests one after the other, which differ in their last token alone (answers "A", "B", "C" to one question).
 struct Row {
   size_t request;
   int64_t begin, first, end;
+  size_t sharers = 1;
 
   int64_t length() const { return end - 1 - begin; }
 };
+
+bool share_inputs(const Request& a, const Request& b) {
+  return a.first == b.first && a.tokens.size() == b.tokens.size() &&
+         std::equal(a.tokens.begin(), a.tokens.end() - 1, b.tokens.begin());
+}
 
 std::vector<Row> cut_into_rows(std::span<const Request> requests, int64_t context) {
   std::vector<Row> rows;
   for (size_t r = 0; r < requests.size(); ++r) {
     const int64_t size = std::ssize(requests[r].tokens), first = requests[r].first;
     GPTMOE_CHECK(first > 0 && first < size);
-    const int64_t stretch = size - first <= context ? size - first : std::max<int64_t>(1, context / 2);
+    const bool whole = size - first <= context;
+    if (whole && r > 0 && share_inputs(requests[r - 1], requests[r])) {
+      ++rows.back().sharers;
+      continue;
+    }
+    const int64_t stretch = whole ? size - first : std::max<int64_t>(1, context / 2);
     for (int64_t at = first; at < size; at += stretch) {
       const int64_t end = std::min(at + stretch, size);
       rows.push_back({r, std::max<int64_t>(0, end - 1 - context), at, end});
@@ -51,32 +63,39 @@ class Scorer {
       window_ = std::make_unique<ForwardWindow>(gpt_, ops_, *communicator_, B, T);
     }
     rows = rows.first(static_cast<size_t>(B));
-    fill(rows, B, T);
+    upload(window_->activations().tokens_BT, rows, 0, 0);
     window_->forward();
-    window_->loss();
-    const std::vector<double> losses = download_values(ops_.memory(), window_->activations().losses_N);
-    for (size_t b = 0; b < rows.size(); ++b) read(rows[b], losses, static_cast<int64_t>(b) * T);
+    size_t most_sharers = 0;
+    for (const Row& row : rows) most_sharers = std::max(most_sharers, row.sharers);
+    for (size_t sharer = 0; sharer < most_sharers; ++sharer) {
+      upload(window_->activations().targets_BT, rows, sharer, 1);
+      window_->loss();
+      const std::vector<double> losses = download_values(ops_.memory(), window_->activations().losses_N);
+      for (size_t b = 0; b < rows.size(); ++b)
+        if (sharer < rows[b].sharers) read(rows[b], sharer, losses, static_cast<int64_t>(b) * T);
+    }
     return rows.size();
   }
 
   std::vector<Likelihood> results() { return std::move(results_); }
 
  private:
-  void fill(std::span<const Row> rows, int64_t B, int64_t T) {
-    std::vector<int32_t> tokens(static_cast<size_t>(B * T)), targets(tokens.size());
-    for (size_t b = 0; b < rows.size(); ++b) {
-      const auto text = requests_[rows[b].request].tokens.begin();
-      const auto at = static_cast<std::ptrdiff_t>(b) * T;
-      std::copy(text + rows[b].begin, text + rows[b].end - 1, tokens.begin() + at);
-      std::copy(text + rows[b].begin + 1, text + rows[b].end, targets.begin() + at);
+  // Each row's inputs, or what lies `ahead` of them.
+  void upload(const Tensor& to_BT, std::span<const Row> rows, size_t sharer, int64_t ahead) {
+    std::vector<int32_t> ids(static_cast<size_t>(to_BT.count()));
+    auto out = ids.begin();
+    for (const Row& row : rows) {
+      const auto text = requests_[row.request + std::min(sharer, row.sharers - 1)].tokens.begin() + ahead;
+      std::copy(text + row.begin, text + row.end - 1, out);
+      out += to_BT.size(1);
     }
-    ops_.memory().upload(window_->activations().tokens_BT, tokens.data());
-    ops_.memory().upload(window_->activations().targets_BT, targets.data());
+    ops_.memory().upload(to_BT, ids.data());
   }
 
   // The row's tokens begin at `offset` of the micro-batch.
-  void read(const Row& row, const std::vector<double>& losses, int64_t offset) {
-    Likelihood& result = results_[row.request];
+  void read(const Row& row, size_t sharer, const std::vector<double>& losses, int64_t offset) {
+    const std::vector<int32_t>& tokens = requests_[row.request + sharer].tokens;
+    Likelihood& result = results_[row.request + sharer];
     result.truncated |= row.begin > 0;
     for (int64_t i = row.first; i < row.end; ++i) {
       const int64_t n = offset + i - 1 - row.begin;  // whose target it is
@@ -84,7 +103,7 @@ class Scorer {
       if (!result.greedy) continue;
       const std::vector<float>& logits = window_->logits(n);
       const auto likeliest = std::max_element(logits.begin(), logits.end()) - logits.begin();
-      result.greedy = likeliest == requests_[row.request].tokens[static_cast<size_t>(i)];
+      result.greedy = likeliest == tokens[static_cast<size_t>(i)];
     }
     if (!std::isfinite(result.log_likelihood)) throw Failure("the model's log-likelihoods are not finite: it diverged");
   }

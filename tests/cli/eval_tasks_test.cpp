@@ -19,10 +19,14 @@ class EvalTasks : public CommandLine {
     fs::create_directories(files_ / "tasks/more");
     std::string choices, lambada;
     for (int i = 0; i < 12; ++i) {
-      choices += json{{"query", text("Question ", i, ": who?")}, {"choices", {"God", "the king", "no man"}}, {"gold", i % 3}}
-                     .dump() + "\n";
-      lambada += json{{"context", std::string(static_cast<size_t>(4 * i), 'x') + "In the"}, {"continuation", "beginning"}}
-                     .dump() + "\n";
+      choices +=
+          json{{"query", text("Question ", i, ": who?")}, {"choices", {"God", "the king", "no man"}}, {"gold", i % 3}}
+              .dump() +
+          "\n";
+      lambada +=
+          json{{"context", std::string(static_cast<size_t>(4 * i), 'x') + "In the"}, {"continuation", "beginning"}}
+              .dump() +
+          "\n";
     }
     write_text_file(files_ / "tasks/choices.jsonl", choices);
     write_text_file(files_ / "tasks/more/last.jsonl", lambada);

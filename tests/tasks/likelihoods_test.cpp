@@ -150,6 +150,30 @@ TEST_F(Likelihoods, TooLongContinuationsAreScoredInStretches) {
   EXPECT_NEAR(score(model, {request})[0].log_likelihood, expected, 1e-3);
 }
 
+// Letters as answers: a question goes through the model once.
+TEST_F(Likelihoods, NeighboursWithTheSameInputsShareThem) {
+  LearnedModel model(24);
+  std::vector<Request> requests;
+  for (uint64_t question = 0; question < 5; ++question) {
+    for (int32_t answer = 65; answer < 68 + static_cast<int32_t>(question % 2); ++answer) {
+      requests.push_back(random_request(12 + static_cast<int64_t>(question) * 5, 10, question));
+      requests.back().tokens.back() = answer;
+    }
+  }
+  requests.push_back(requests.back());
+  requests.back().first -= 1;  // the same tokens, but more of them asked for
+  int64_t tokens = 0;
+  const auto scores =
+      score_requests(model.gpt(), *model.ops, requests, {64, true}, [&](int64_t, int64_t total) { tokens = total; });
+  EXPECT_EQ(tokens, 11 + 16 + 21 + 24 + 24 + 24);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto single = score(model, {requests[i]}).front();
+    EXPECT_NEAR(scores[i].log_likelihood, single.log_likelihood, 1e-4) << i;
+    EXPECT_EQ(scores[i].truncated, single.truncated) << i;
+    EXPECT_EQ(scores[i].greedy, single.greedy) << i;
+  }
+}
+
 TEST_F(Likelihoods, TeachNothing) {
   LearnedModel model(32);
   const auto state = [&] {
