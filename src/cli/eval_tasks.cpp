@@ -83,6 +83,8 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
 void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend,
                 const TaskArguments& arguments) {
   const Config config = checkpoint_config(checkpoint, backend);
+  std::optional<AtomicFile> output;
+  open_output(output, arguments.out);
   const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(config, arguments.tokenizer));
   const int64_t context = config.model.max_position_embeddings;
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
@@ -94,8 +96,6 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   instance.commit(*ops);
   load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
 
-  std::optional<AtomicFile> output;
-  open_output(output, arguments.out);
   size_t name_columns = 0;
   for (const PreparedTask& prepared : tasks) name_columns = std::max(name_columns, prepared.task.name.size());
   std::printf("%s\n%s\n", checkpoint.c_str(), score_table_head(name_columns).c_str());

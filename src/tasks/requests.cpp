@@ -33,26 +33,30 @@ std::string prompt_of(const Task& task, size_t example, int64_t candidate, const
   return prompt + task.examples[example].context(candidate) + options.delimiter;
 }
 
-Request make_request(const Tokenizer& tokenizer, std::string prompt, std::string continuation,
-                     const std::string& place) {
+std::vector<int32_t> RequestEncoder::tokens_of(const std::string& text) {
+  std::vector<int32_t> tokens;
+  tokenizer_.encode(text, cache_, tokens);
+  return tokens;
+}
+
+Request RequestEncoder::encode(std::string prompt, std::string continuation, const std::string& place) {
   const size_t last = prompt.find_last_not_of(kWhiteSpace);
   const size_t kept = last == std::string::npos ? 0 : last + 1;
   continuation = prompt.substr(kept) + continuation;
   prompt.resize(kept);
 
-  if (prompt.empty()) {
-    if (!tokenizer.end_of_text())
+  std::vector<int32_t> before = tokens_of(prompt);
+  if (before.empty()) {
+    if (!tokenizer_.end_of_text())
       user_error(place, ": the context is empty, and the tokenizer has no end-of-text token to start from");
-    Request request{{*tokenizer.end_of_text()}, 1};
-    const std::vector<int32_t> rest = tokenizer.encode(continuation);
-    request.tokens.insert(request.tokens.end(), rest.begin(), rest.end());
-    return request;
+    before = {*tokenizer_.end_of_text()};
+  } else {
+    std::vector<int32_t> whole = tokens_of(prompt + continuation);
+    if (whole.size() > before.size()) return {std::move(whole), std::ssize(before)};
   }
-  std::vector<int32_t> before = tokenizer.encode(prompt), whole = tokenizer.encode(prompt + continuation);
+  // Apart, also where a token reaches across and would leave the continuation none of its own.
   const int64_t first = std::ssize(before);
-  if (std::ssize(whole) > first) return {std::move(whole), first};
-  // A token reaches across and leaves the continuation none of its own: the two are tokenised apart.
-  const std::vector<int32_t> rest = tokenizer.encode(continuation);
+  const std::vector<int32_t> rest = tokens_of(continuation);
   before.insert(before.end(), rest.begin(), rest.end());
   return {std::move(before), first};
 }
@@ -62,12 +66,12 @@ std::vector<Request> make_requests(const Task& task, size_t limit, const PromptO
   if (options.shots >= std::ssize(task.examples))
     user_error("--shots: ", options.shots, " besides the one that is asked, but ", task.file.string(), " has only ",
                task.examples.size(), " examples");
+  RequestEncoder encoder(tokenizer);
   std::vector<Request> requests;
   for (size_t i = 0; i < std::min(limit, task.examples.size()); ++i) {
     const Example& example = task.examples[i];
     for (int64_t c = 0; c < example.candidates(); ++c)
-      requests.push_back(
-          make_request(tokenizer, prompt_of(task, i, c, options), example.continuation(c), task.place(example)));
+      requests.push_back(encoder.encode(prompt_of(task, i, c, options), example.continuation(c), task.place(example)));
   }
   return requests;
 }

@@ -21,12 +21,23 @@ struct Request {
 // then the context; delimiters where they belong.
 std::string prompt_of(const Task& task, size_t example, int64_t candidate, const PromptOptions& options);
 
-// Prompt and continuation are tokenised as one text, which is what a model has been trained on, and parted where the
-// prompt alone would end; white space at the prompt's end counts to the continuation (" Paris" is one token). A prompt
-// without tokens is the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." where the
-// tokenizer has none.
-Request make_request(const Tokenizer& tokenizer, std::string prompt, std::string continuation,
-                     const std::string& place);
+class RequestEncoder {
+ public:
+  // `tokenizer` must outlive it.
+  explicit RequestEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  // Prompt and continuation are tokenised as one text, which is what a model has been trained on, and parted where the
+  // prompt alone would end; white space at the prompt's end counts to the continuation (" Paris" is one token). A
+  // prompt without tokens is the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." where
+  // the tokenizer has none.
+  Request encode(std::string prompt, std::string continuation, const std::string& place);
+
+ private:
+  std::vector<int32_t> tokens_of(const std::string& text);
+
+  const Tokenizer& tokenizer_;
+  WordCache cache_;
+};
 
 // Of all candidates of the first `limit` examples, in order. Throws UserError where the file has too few for the shots.
 std::vector<Request> make_requests(const Task& task, size_t limit, const PromptOptions& options,
