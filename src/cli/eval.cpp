@@ -2,6 +2,7 @@
 
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/eval_tasks.h"
 #include "train/backend.h"
 #include "train/evaluate.h"
 #include "train/memory_check.h"
@@ -13,35 +14,46 @@ struct Arguments {
   std::string run, data;
   int64_t tokens = 0;
   BackendOptions backend;
+  TaskArguments tasks;
 };
+
+void eval_shards(const std::filesystem::path& checkpoint, const Arguments& arguments) {
+  const Config config = checkpoint_config(checkpoint, arguments.backend);
+  const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
+  if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+
+  const auto ops = make_backend(config);
+  const auto world = make_single_world();
+  const auto communicator = world->make_host_communicator();
+  Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
+  require_room(config, instance, *ops, ops->memory());
+  instance.commit(*ops);
+  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+  const EvalResult result = evaluate(instance, *ops, *communicator, *world, loader, arguments.tokens);
+  std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
+              result.perplexity, static_cast<long long>(result.tokens), data.c_str());
+}
 
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("eval", "Perplexity of a checkpoint on token shards");
+  CLI::App* command =
+      app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on downstream tasks");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
-  command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
-  command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
-      ->check(CLI::NonNegativeNumber);
+  CLI::Option* data =
+      command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
+  CLI::Option* tokens = command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
+                            ->check(CLI::NonNegativeNumber);
+  arguments->tasks.add_to(*command, {data, tokens});
   arguments->backend.add_to(*command);
   command->callback([arguments] {
     const auto checkpoint = resolve_checkpoint(arguments->run);
-    const Config config = checkpoint_config(checkpoint, arguments->backend);
-    const std::string data = arguments->data.empty() ? config.data.val : arguments->data;
-    if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
-    const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
-
-    const auto ops = make_backend(config);
-    const auto world = make_single_world();
-    const auto communicator = world->make_host_communicator();
-    Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
-    require_room(config, instance, *ops, ops->memory());
-    instance.commit(*ops);
-    load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
-    const EvalResult result = evaluate(instance, *ops, *communicator, *world, loader, arguments->tokens);
-    std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
-                result.perplexity, static_cast<long long>(result.tokens), data.c_str());
+    if (arguments->tasks.paths.empty())
+      eval_shards(checkpoint, *arguments);
+    else
+      eval_tasks(checkpoint, arguments->backend, arguments->tasks);
   });
 }
 

@@ -4,7 +4,6 @@
 
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
-#include "tokenizer/tokenizer_file.h"
 #include "train/backend.h"
 #include "train/memory_check.h"
 
@@ -30,13 +29,7 @@ std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string
 void run(const Arguments& arguments) {
   const auto checkpoint = resolve_checkpoint(arguments.run);
   const Config config = checkpoint_config(checkpoint, arguments.backend);
-  const std::string path = arguments.tokenizer.empty() ? config.data.tokenizer : arguments.tokenizer;
-  if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
-  const Tokenizer tokenizer = load_tokenizer(path);
-  if (tokenizer.vocab_size() > config.model.vocab_size)
-    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model has a vocabulary of ",
-               config.model.vocab_size, "; pass the tokenizer the model was trained with");
-
+  const Tokenizer tokenizer = model_tokenizer(config, arguments.tokenizer);
   const auto ops = make_backend(config);
   Instance instance(config, Purpose::forward, 1, 1, *ops);
   require_room(config, instance, *ops, ops->memory());
@@ -76,7 +69,7 @@ void add_generate_command(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", arguments->seed, "Of the random choices")->capture_default_str();
-  command->add_option("--tokenizer", arguments->tokenizer, "tokenizer.json (default: the one in the run's config)");
+  command->add_option("--tokenizer", arguments->tokenizer, kTokenizerHelp);
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }

@@ -88,6 +88,15 @@ std::string JsonSection::string(const std::string& key, const std::string& fallb
   return find(key) ? string(key) : fallback;
 }
 
+std::vector<std::string> JsonSection::strings(const std::string& key, size_t minimum) {
+  const std::string wanted = text("an array of at least ", minimum, " strings");
+  const json& value = require(key, wanted);
+  const auto is_string = [](const json& item) { return item.is_string(); };
+  if (!value.is_array() || value.size() < minimum || !std::all_of(value.begin(), value.end(), is_string))
+    fail(key, "must be " + wanted + ", not " + quote(value));
+  return value.get<std::vector<std::string>>();
+}
+
 std::string JsonSection::choice(const std::string& key, const std::vector<std::string>& allowed,
                                 const std::string& fallback) {
   const json* value = find(key);

@@ -36,6 +36,8 @@ class JsonSection {
   bool boolean(const std::string& key, bool fallback);
   std::string string(const std::string& key);
   std::string string(const std::string& key, const std::string& fallback);
+  // An array of at least `minimum` strings.
+  std::vector<std::string> strings(const std::string& key, size_t minimum);
   // One of `allowed`; anything else is an error that lists them and names the nearest.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
   // A nested object; absent reads as empty.

@@ -71,17 +71,27 @@ std::string description(const std::string& what) {
   return out;
 }
 
-}  // namespace
-
-json parse_strict_json(const std::string& content, const std::string& file, bool comments) {
-  Watch watch(file);
+// `place` is what errors are said of; a syntax error is at place_of(its byte, counted from 1).
+json parse(const std::string& content, const std::string& place, bool comments,
+           const std::function<std::string(size_t byte)>& place_of) {
+  Watch watch(place);
   try {
     return json::parse(content, std::ref(watch), true, comments);
   } catch (const json::parse_error& error) {
-    user_error(file, ":", position(content, error.byte), ": ", description(error.what()));
+    user_error(place_of(error.byte), ": ", description(error.what()));
   } catch (const json::exception& error) {  // a number beyond double
-    user_error(file, ": ", description(error.what()));
+    user_error(place, ": ", description(error.what()));
   }
+}
+
+}  // namespace
+
+json parse_strict_json(const std::string& content, const std::string& file, bool comments) {
+  return parse(content, file, comments, [&](size_t byte) { return text(file, ":", position(content, byte)); });
+}
+
+json parse_strict_json_line(const std::string& line, const std::string& place) {
+  return parse(line, place, false, [&](size_t byte) { return text(place, ":", byte); });
 }
 
 }  // namespace gptmoe

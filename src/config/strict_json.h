@@ -9,4 +9,7 @@ namespace gptmoe {
 // ConfigError naming the key given twice. Columns count bytes from 1.
 nlohmann::json parse_strict_json(const std::string& content, const std::string& file, bool comments);
 
+// One line of a JSON Lines file, `place` being its FILE:LINE: errors are `PLACE:COLUMN: ...` and ConfigErrors of PLACE.
+nlohmann::json parse_strict_json_line(const std::string& line, const std::string& place);
+
 }  // namespace gptmoe

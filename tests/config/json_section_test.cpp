@@ -11,7 +11,8 @@ using nlohmann::json;
 
 struct JsonSectionTest : testing::Test {
   JsonSection section{json::parse(R"({"count": 3, "rate": 0.5, "flag": true, "name": "x", "inner": {"deep": 1},
-                                      "none": null, "huge": 18446744073709551615, "real": 3.0})"),
+                                      "none": null, "huge": 18446744073709551615, "real": 3.0,
+                                      "names": ["x", ""], "mixed": ["x", 1]})"),
                       "part", "f.json"};
 };
 
@@ -21,6 +22,7 @@ TEST_F(JsonSectionTest, ReadsEveryKind) {
   EXPECT_EQ(section.number("count", 0, 9), 3.0);
   EXPECT_TRUE(section.boolean("flag", false));
   EXPECT_EQ(section.string("name"), "x");
+  EXPECT_EQ(section.strings("names", 2), (std::vector<std::string>{"x", ""}));
   EXPECT_EQ(section.choice("name", {"w", "x"}, "w"), "x");
   EXPECT_EQ(section.section("inner").integer("deep", 0, 9), 1);
   EXPECT_EQ(section.raw("inner"), json::parse(R"({"deep": 1})"));
@@ -68,6 +70,17 @@ TEST_F(JsonSectionTest, WrongKindsAreErrors) {
   EXPECT_EQ(error_of([&] { section.string("inner"); }), "f.json: part.inner: must be a string, not {\"deep\":1}");
   EXPECT_EQ(error_of([&] { section.section("count"); }), "f.json: part.count: must be an object {...}, not 3");
   EXPECT_EQ(error_of([&] { section.raw("name"); }), "f.json: part.name: must be an object {...}, not \"x\"");
+}
+
+TEST_F(JsonSectionTest, ArraysOfStringsAreLongEnoughAndNothingElse) {
+  EXPECT_EQ(error_of([&] { section.strings("names", 3); }),
+            "f.json: part.names: must be an array of at least 3 strings, not [\"x\",\"\"]");
+  EXPECT_EQ(error_of([&] { section.strings("mixed", 1); }),
+            "f.json: part.mixed: must be an array of at least 1 strings, not [\"x\",1]");
+  EXPECT_EQ(error_of([&] { section.strings("name", 0); }),
+            "f.json: part.name: must be an array of at least 0 strings, not \"x\"");
+  EXPECT_EQ(error_of([&] { section.strings("absent", 1); }),
+            "f.json: part.absent: missing; give an array of at least 1 strings");
 }
 
 TEST_F(JsonSectionTest, ChoicesAreListed) {

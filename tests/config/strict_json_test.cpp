@@ -69,6 +69,18 @@ TEST(StrictJson, AKeyGivenTwiceIsAnError) {
   EXPECT_EQ(error_in(R"({"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]})"), "no error");
 }
 
+TEST(StrictJson, ErrorsOfALineNameItAndTheColumn) {
+  const auto error_of_line = [](const std::string& line) {
+    return error_of([&] { parse_strict_json_line(line, "f.jsonl:7"); });
+  };
+  EXPECT_EQ(error_of_line("{\"a\" 1}"),
+            "f.jsonl:7:6: syntax error while parsing object separator - unexpected number literal; expected ':'");
+  EXPECT_EQ(error_of_line("{\"a\": 1e999}"), "f.jsonl:7: number overflow parsing '1e999'");
+  EXPECT_EQ(error_of_line(R"({"a": 1, "a": 1})"), "f.jsonl:7: a: given twice; keep one");
+  EXPECT_TRUE(error_of_line("1 // one").starts_with("f.jsonl:7:3: syntax error"));
+  EXPECT_EQ(parse_strict_json_line("[1, 2]", "f.jsonl:7"), json({1, 2}));
+}
+
 TEST(StrictJson, DeepNestingIsAnErrorNotACrash) {
   EXPECT_EQ(error_in(std::string(200000, '[')), "f.json: nested deeper than 32 levels");
   std::string objects;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cuda/device.h"
+#include "tasks/likelihoods.h"
 #include "train/evaluate.h"
 #include "train/generate.h"
 #include "train/run_fixture.h"
@@ -147,6 +148,9 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
   const TokenLoader loader({files_ / "val_*.bin", 7, 29, WindowOrder::sequential});
   std::vector<double> losses;
   std::vector<std::vector<int32_t>> texts;
+  // The middle one follows what is written below, the last one is longer than the window.
+  std::vector<Request> requests = {{{5, 9, 2, 28}, 2}, {{1, 2, 3}, 2}, {{7, 7, 1, 0, 4, 11, 20, 3, 6, 17, 12, 8}, 1}};
+  std::vector<std::vector<Likelihood>> scores;
   for (const auto& ops : {make_cpu_ops(), make_cuda_ops(DType::f32), make_cuda_ops(DType::bf16)}) {
     const auto communicator = make_single_communicator();
     Instance instance(run, Purpose::forward, 2, 7, *ops);
@@ -160,9 +164,17 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
       texts.back().push_back(id);
       return true;
     });
+    if (scores.empty()) requests[1].tokens = {1, 2, 3, texts[0][0], texts[0][1]}, requests[1].first = 3;
+    scores.push_back(score_requests(instance.gpt(), *ops, requests, {14, true}, [](int64_t, int64_t) {}));
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-5);
   EXPECT_NEAR(losses[2], losses[0], 2e-2);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    EXPECT_NEAR(scores[1][i].log_likelihood, scores[0][i].log_likelihood, 1e-4) << i;
+    EXPECT_NEAR(scores[2][i].log_likelihood, scores[0][i].log_likelihood, 0.2) << i;
+    EXPECT_EQ(scores[1][i].greedy, scores[0][i].greedy) << i;
+  }
+  EXPECT_TRUE(scores[0][1].greedy);
   EXPECT_EQ(texts[1], texts[0]);
   EXPECT_EQ(texts[2].size(), 6u);
 }

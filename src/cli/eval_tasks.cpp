@@ -1,0 +1,116 @@
+#include "cli/eval_tasks.h"
+
+#include <cstdio>
+#include <optional>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "tasks/task_score.h"
+#include "train/backend.h"
+#include "train/memory_check.h"
+
+namespace gptmoe {
+namespace {
+
+struct PreparedTask {
+  Task task;
+  std::vector<Request> requests;
+};
+
+std::vector<PreparedTask> prepare(const TaskArguments& arguments, const Tokenizer& tokenizer) {
+  const size_t limit = arguments.limit > 0 ? static_cast<size_t>(arguments.limit) : SIZE_MAX;
+  std::vector<PreparedTask> prepared;
+  for (const TaskFile& file : find_task_files(arguments.paths)) {
+    Task task = read_task(file);
+    std::vector<Request> requests = make_requests(task, limit, arguments.prompt, tokenizer);
+    prepared.push_back({std::move(task), std::move(requests)});
+  }
+  return prepared;
+}
+
+TaskScore score(const PreparedTask& prepared, const Gpt& gpt, Ops& ops, int64_t batch_tokens, ProgressLine& progress) {
+  const JobClock clock;
+  const ScoringOptions options{batch_tokens, prepared.task.kind == TaskKind::completion};
+  const auto likelihoods = score_requests(gpt, ops, prepared.requests, options, [&](int64_t done, int64_t total) {
+    progress.show(prepared.task.name + "  " + clock.state(done, total));
+  });
+  progress.clear();
+  return score_task(prepared.task, prepared.requests, likelihoods);
+}
+
+void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
+  for (const TaskScore& score : scores)
+    if (score.truncated > 0)
+      std::printf("note: %s: the model's window of %s cut %s from the left\n", score.name.c_str(),
+                  plural(context, "token").c_str(), plural(score.truncated, "example").c_str());
+}
+
+nlohmann::ordered_json scores_json(const std::filesystem::path& checkpoint, const TaskArguments& arguments,
+                                   const std::vector<TaskScore>& scores) {
+  nlohmann::ordered_json json = {{"checkpoint", checkpoint.string()}, {"delimiter", arguments.prompt.delimiter},
+                                 {"shots", arguments.prompt.shots},   {"seed", arguments.prompt.seed},
+                                 {"limit", arguments.limit},          {"tasks", nlohmann::ordered_json::array()}};
+  for (const TaskScore& score : scores) json["tasks"].push_back(to_json(score));
+  return json;
+}
+
+// Opened before there is anything to write, which takes long.
+void open_output(std::optional<AtomicFile>& file, const std::string& path) {
+  if (path.empty()) return;
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    user_error("--out: ", folder.string(), " is no folder; make it, or name another file");
+  file.emplace(path);
+}
+
+}  // namespace
+
+void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards) {
+  CLI::Option* task = command.add_option(
+      "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
+  for (CLI::Option* option : of_shards) task->excludes(option);
+  const auto option = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->needs(task);
+  };
+  option("--shots", prompt.shots, "Solved examples of the same file before each one")->check(CLI::NonNegativeNumber);
+  option("--seed", prompt.seed, "Of the choice of shots")->capture_default_str();
+  option("--delimiter", prompt.delimiter, "Between a context and its continuation (default: a space)");
+  option("--limit", limit, "Only the first n examples of each file (0: all)")->check(CLI::NonNegativeNumber);
+  option("--tokenizer", tokenizer, kTokenizerHelp);
+  option("--out", out, "Write the scores to this file too, as JSON");
+}
+
+void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend,
+                const TaskArguments& arguments) {
+  const Config config = checkpoint_config(checkpoint, backend);
+  std::optional<AtomicFile> output;
+  open_output(output, arguments.out);
+  const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(config, arguments.tokenizer));
+  const int64_t context = config.model.max_position_embeddings;
+  const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
+
+  const auto ops = make_backend(config);
+  const Instance largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
+  require_room(config, largest, *ops, ops->memory());
+  Instance instance(config, Purpose::forward, 1, 1, *ops);  // sequences have windows of their own lengths
+  instance.commit(*ops);
+  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+
+  size_t name_columns = 0;
+  for (const PreparedTask& prepared : tasks) name_columns = std::max(name_columns, prepared.task.name.size());
+  std::printf("%s\n%s\n", checkpoint.c_str(), score_table_head(name_columns).c_str());
+  ProgressLine progress;
+  std::vector<TaskScore> scores;
+  for (const PreparedTask& prepared : tasks) {
+    scores.push_back(score(prepared, instance.gpt(), *ops, batch_tokens, progress));
+    std::printf("%s\n", score_table_row(scores.back(), name_columns).c_str());
+    std::fflush(stdout);
+  }
+  print_truncations(scores, context);
+  if (!output) return;
+  output->write(scores_json(checkpoint, arguments, scores).dump(2) + "\n");
+  output->commit();
+  std::printf("scores      %s\n", arguments.out.c_str());
+}
+
+}  // namespace gptmoe

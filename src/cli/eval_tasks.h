@@ -1,0 +1,24 @@
+#pragma once
+#include <CLI/CLI.hpp>
+
+#include "cli/checkpoint_config.h"
+#include "tasks/requests.h"
+
+namespace gptmoe {
+
+// `gptmoe eval RUN --task ...`
+struct TaskArguments {
+  std::vector<std::string> paths;
+  std::string tokenizer, out;
+  PromptOptions prompt;
+  int64_t limit = 0;  // 0: all examples
+
+  // Options of `command`; those that choose shards to score are no company for them.
+  void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards);
+};
+
+// Scores the checkpoint's model on the tasks and prints the table. All that can be wrong with files is said before the
+// first is scored.
+void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend, const TaskArguments& arguments);
+
+}  // namespace gptmoe

@@ -1,0 +1,57 @@
+#pragma once
+// Downstream tasks as files: JSON Lines, one example a line, in the layout of llm-foundry's local_data.
+//   multiple choice  {"query": "...", "choices": ["...", "..."], "gold": 0}           which choice follows the query?
+//   schema           {"context_options": ["...", "..."], "continuation": "...", "gold": 0}  after which is it likelier?
+//   completion       {"context": "...", "continuation": "..."}                        is it what follows?
+// The keys tell which; a file has one kind. Blank lines are skipped. docs/eval.md has the recipes for other layouts.
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gptmoe {
+
+enum class TaskKind { multiple_choice, schema, completion };
+std::string task_kind_name(TaskKind kind);
+
+struct Example {
+  int64_t line;                            // of the file, from 1
+  std::vector<std::string> contexts;       // several in a schema, else one
+  std::vector<std::string> continuations;  // several in a multiple choice, else one; none is empty
+  int64_t gold;                            // the right candidate
+
+  // What is scored, each by the log-likelihood of its continuation after its context.
+  int64_t candidates() const { return std::ssize(contexts) * std::ssize(continuations); }
+  const std::string& context(int64_t candidate) const {
+    return contexts[contexts.size() == 1 ? 0 : static_cast<size_t>(candidate)];
+  }
+  const std::string& continuation(int64_t candidate) const {
+    return continuations[continuations.size() == 1 ? 0 : static_cast<size_t>(candidate)];
+  }
+};
+
+struct Task {
+  std::string name;
+  std::filesystem::path file;
+  TaskKind kind;
+  std::vector<Example> examples;  // at least one
+
+  // "FILE:LINE", for messages.
+  std::string place(const Example& example) const;
+};
+
+struct TaskFile {
+  std::string name;
+  std::filesystem::path path;
+};
+
+// Files as they are named, and every *.jsonl below folders, sorted by path. A task is called as its file is, without
+// the ending; one in a folder by its path from there. Throws UserError: not there, a folder without any, two of one
+// name.
+std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths);
+
+// Throws UserError "FILE:LINE: ...": not JSON, not a task, unknown keys, an empty text, a gold that is no candidate, a
+// line of another kind than the first.
+Task read_task(const TaskFile& file);
+
+}  // namespace gptmoe

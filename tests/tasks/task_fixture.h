@@ -1,0 +1,81 @@
+#pragma once
+// Tokenizers and models of which every score is known beforehand.
+#include <cmath>
+
+#include "base/rng.h"
+#include "model/model_fixture.h"
+#include "tokenizer/tokenizer_file.h"
+
+namespace gptmoe::testing {
+
+// A token for every byte, and an end of text where wanted (256).
+inline Tokenizer byte_tokenizer(bool with_end = true) {
+  Vocabulary vocabulary;
+  for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
+  if (with_end) {
+    vocabulary.tokens.emplace_back(kEndOfText);
+    vocabulary.added.push_back({256, true});
+    vocabulary.end_of_text = 256;
+  }
+  return Tokenizer(std::move(vocabulary));
+}
+
+// Merges of the King James Bible: " the" is one token.
+inline Tokenizer golden_tokenizer() {
+  return load_tokenizer(GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json");
+}
+
+// A model over bytes with `context` tokens of memory, its weights random; `changes` is merged over its config.
+inline Config byte_config(int64_t context, const nlohmann::json& changes = nlohmann::json::object()) {
+  nlohmann::json config = {{"model", {{"vocab_size", 257}, {"max_position_embeddings", context}}},
+                           {"router", {{"type", "default"}}}};
+  if (!changes.is_null()) config.merge_patch(changes);
+  return tiny_config(config);
+}
+
+// Fills the rows whose name ends so from f(element).
+template <typename F>
+void set_rows(Gpt& gpt, const std::string& ending, F f) {
+  int found = 0;
+  for (const ParamRow& row : gpt.params().rows()) {
+    if (!row.name.ends_with(ending)) continue;
+    ++found;
+    float* values = gpt.params().row_value(row).as<float>();
+    for (int64_t i = 0; i < row.count; ++i) values[i] = static_cast<float>(f(i));
+  }
+  GPTMOE_CHECK(found > 0, ending);
+}
+
+// A model whose next token depends on the last alone: attention and experts write nothing, embeddings are orthogonal,
+// and the head reads a table of random logits from them.
+class BigramModel : public Model {
+ public:
+  explicit BigramModel(int64_t context)
+      : Model(byte_config(context, {{"model", {{"hidden_size", C}, {"num_attention_heads", 1}}}})) {
+    for (const char* writer : {"o_proj.weight", "down_proj.weight"}) set_rows(gpt(), writer, [](int64_t) { return 0; });
+    const double scale = std::sqrt(static_cast<double>(C));
+    set_rows(gpt(), "embed_tokens.weight", [&](int64_t i) { return i / C == i % C ? scale : 0; });
+    const double norm = std::sqrt(1 + config.model.rms_norm_eps);
+    set_rows(gpt(), "lm_head.weight", [&](int64_t i) { return logit(i % C, i / C) * norm / scale; });
+  }
+
+  static double logit(int64_t last, int64_t next) {
+    return 3 * Rng(7, static_cast<uint64_t>(last)).normal(static_cast<uint64_t>(next));
+  }
+  static double log_probability(int64_t last, int64_t next) {
+    double sum = 0;
+    for (int64_t v = 0; v < 257; ++v) sum += std::exp(logit(last, v));
+    return logit(last, next) - std::log(sum);
+  }
+  static int32_t likeliest(int64_t last) {
+    int32_t best = 0;
+    for (int32_t v = 1; v < 257; ++v)
+      if (logit(last, v) > logit(last, best)) best = v;
+    return best;
+  }
+
+ private:
+  static constexpr int64_t C = 258;
+};
+
+}  // namespace gptmoe::testing
