@@ -27,10 +27,11 @@ class MoeOps {
   // dlogits_NE = probs * (dprobs - <probs, dprobs>); may alias dprobs_NE.
   virtual void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) = 0;
 
-  // ---- Top-k: the K largest probabilities, in descending order, ties to the lower expert index.
+  // ---- Top-k: the K largest probabilities, in descending order, ties to the lower expert index. With bias_E (stat)
+  // the K largest of probs + bias: it decides who is chosen and in which order, and nothing else.
   // expert_ids_NK =, gates_NK = (stat): the chosen probabilities, divided by their sum when `normalize`.
-  virtual void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                            bool normalize) = 0;
+  virtual void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                            const Tensor& bias_E = {}) = 0;
   // dprobs_NE =: zero but for the chosen.
   virtual void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
                              const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) = 0;
@@ -106,6 +107,12 @@ class MoeOps {
   virtual void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) = 0;
   // dprobs_NE += scale * E * f_e / N: the gradient through P only.
   virtual void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) = 0;
+
+  // ---- Loss-free balancing (Wang et al., arXiv 2408.15664): a bias for top-k that follows the experts' loads.
+  // loads_E += rows of each expert (stat).
+  virtual void load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) = 0;
+  // bias_E += rate * sign(mean of loads - loads[e]), exactly for loads up to 2^24; then loads_E = 0 (stat).
+  virtual void bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) = 0;
 
   // ---- Router z-loss (ST-MoE, Zoph et al. 2022): mean_n lse[n]^2.
   // loss_1 =.

@@ -71,7 +71,7 @@ class PlanOps final : public Ops {
   void gelu_backward(T, T, T) override {}
   void router_softmax_forward(T, T, T) override {}
   void router_softmax_backward(T, T, T) override {}
-  void topk_forward(T, T, T, bool) override {}
+  void topk_forward(T, T, T, bool, T) override {}
   void topk_backward(T, T, T, T, T, bool) override {}
   void sort_by_expert(T, T, T, T) override {}
   void scatter_rows_add(T, T, T) override {}
@@ -85,6 +85,8 @@ class PlanOps final : public Ops {
   void expert_fractions(T, T, int) override {}
   void load_balance_forward(T, T, T) override {}
   void load_balance_backward(T, T, double) override {}
+  void load_accumulate(T, T) override {}
+  void bias_commit(T, T, double) override {}
   void z_loss_forward(T, T) override {}
   void z_loss_backward(T, T, T, double) override {}
   void router_entropy(T, T) override {}

@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
@@ -36,6 +38,27 @@ void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fracti
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
     for (int64_t n = begin; n < end; ++n) add_scaled(dprobs + n * E, factor, fractions, E);
   });
+}
+
+void CpuOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
+  const int64_t E = loads_E.count();
+  GPTMOE_CHECK(loads_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
+  Real* loads = loads_E.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  for (int64_t e = 0; e < E; ++e) loads[e] += static_cast<Real>(offsets[e + 1] - offsets[e]);
+}
+
+void CpuOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
+  const int64_t E = bias_E.count();
+  GPTMOE_CHECK(bias_E.has_sizes({E}) && loads_E.has_sizes({E}), bias_E.describe(), ", ", loads_E.describe());
+  Real *bias = bias_E.as<Real>(), *loads = loads_E.as<Real>();
+  const Real step = static_cast<Real>(rate);
+  const double total = std::accumulate(loads, loads + E, 0.0);
+  for (int64_t e = 0; e < E; ++e) {
+    const double lack = total - static_cast<double>(E) * loads[e];
+    if (lack != 0) bias[e] += lack > 0 ? step : -step;
+    loads[e] = 0;
+  }
 }
 
 void CpuOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {

@@ -73,8 +73,8 @@ class CpuOps final : public Ops {
                               const Tensor& w_EC, Write write) override;
   void router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) override;
   void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
-  void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                    bool normalize) override;
+  void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                    const Tensor& bias_E) override;
   void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
                      const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) override;
   void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) override;
@@ -120,6 +120,8 @@ class CpuOps final : public Ops {
   void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) override;
   void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) override;
   void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) override;
+  void load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) override;
+  void bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) override;
   void z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) override;
   void z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) override;
 

@@ -4,6 +4,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
+#include "kernels/cpu/thread_buffer.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -84,19 +85,24 @@ void CpuOps::router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dpr
   });
 }
 
-void CpuOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize) {
+void CpuOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                          const Tensor& bias_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
                expert_ids_NK.describe());
+  GPTMOE_CHECK(!bias_E.present() || bias_E.has_sizes({E}), bias_E.describe());
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   Real* gates = gates_NK.as<Real>();
-  const Real* probs = probs_NE.as<Real>();
+  const Real *probs = probs_NE.as<Real>(), *bias = bias_E.present() ? bias_E.as<Real>() : nullptr;
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    static thread_local ThreadBuffer buffer;
+    Real* biased = bias ? buffer.get(E) : nullptr;
     for (int64_t n = begin; n < end; ++n) {
       const Real* p = probs + n * E;
       int32_t* ids = expert_ids + n * K;
       Real* g = gates + n * K;
-      largest(ids, p, E, K);
+      for (int64_t e = 0; bias && e < E; ++e) biased[e] = p[e] + bias[e];
+      largest(ids, bias ? biased : p, E, K);
       Real sum = 0;
       for (int64_t k = 0; k < K; ++k) sum += g[k] = p[ids[k]];
       for (int64_t k = 0; normalize && k < K; ++k) g[k] /= sum;

@@ -42,12 +42,12 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   return saved;
 }
 
-void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const {
+void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Routing& routing = saved.routing;
   const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(gate_));
-  policy_->route(pass, routing, logits_NE);
+  policy_->route(pass, state, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
   pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1, pass.communicator.size());
@@ -57,7 +57,7 @@ void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) c
 void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
                        const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
-  route(pass, saved, x_NC);
+  route(pass, state, saved, x_NC);
   // Under way while the experts run.
   Communicator::Ticket fractions = 0;
   const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already

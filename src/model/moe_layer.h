@@ -36,7 +36,7 @@ class MoeLayer {
   int64_t idle_parameter_count() const { return (E_ - K_) * C_ * (activation_.input_width(F_) + F_); }
 
  private:
-  void route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const;
+  void route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const;
   // dx_NC =, router weight gradient +=.
   void router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
                        const Tensor& x_NC) const;

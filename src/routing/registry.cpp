@@ -7,7 +7,8 @@ namespace gptmoe {
 #define GPTMOE_ROUTERS(ROUTER) \
   ROUTER(topk)                 \
   ROUTER(default)              \
-  ROUTER(dense)
+  ROUTER(dense)                \
+  ROUTER(loss_free)
 
 #define DECLARE(name) std::unique_ptr<RoutingPolicy> make_##name##_policy(const RouterSetup&, JsonSection&);
 GPTMOE_ROUTERS(DECLARE)

@@ -2,7 +2,7 @@
 
 namespace gptmoe {
 
-void RoutingPolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
+void RoutingPolicy::route(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& logits_NE) {
   pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
   pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob);
 }

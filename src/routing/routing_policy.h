@@ -52,7 +52,7 @@ class RoutingPolicy {
   virtual void initialize_state(Memory& /*memory*/, const StateTable& /*state*/, uint64_t /*seed*/) {}
 
   // probs, lse, expert_ids, gates =. Here: softmax over all experts, then the K largest.
-  virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
+  virtual void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
                        const Tensor& /*rows_RC*/) {}

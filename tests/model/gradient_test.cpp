@@ -97,6 +97,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"default_uniform", default_router({{"ema_weighting", "uniform"}})},
         Case{"default_clip", default_router({{"ema_clip", 1.0}})},
         Case{"default_recompute", with(default_router(), {{"train", {{"recompute", "block"}}}})},
+        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}},
         Case{"balance_and_z_loss", {{"model", {{"router_aux_loss_coef", 0.5}, {"router_z_loss_coef", 0.1}}}}},
         Case{"shared_experts", {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}}}}},
         Case{"layernorm_tied", {{"model", {{"norm_type", "layernorm"}, {"tie_word_embeddings", true}}}}},

@@ -52,8 +52,10 @@ TEST(Invariant, DenseRouterIsTopkWithEveryExpert) {
   EXPECT_EQ(dense.parameter_bytes(), all.parameter_bytes());
 }
 
-TEST(Invariant, EvaluationChangesNothing) {
-  Model model(tiny_config({{"router", {{"type", "default"}}}}));
+class Evaluation : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Evaluation, ChangesNothing) {
+  Model model(tiny_config({{"router", {{"type", GetParam()}}}}));
   model.step(0);
   const auto params = model.parameter_bytes();
   const auto& state = model.gpt().state().rows();
@@ -69,8 +71,11 @@ TEST(Invariant, EvaluationChangesNothing) {
   EXPECT_EQ(params, model.parameter_bytes());
   double magnitude = 0;
   for (double x : before) magnitude += std::abs(x);
-  EXPECT_GT(magnitude, 0) << "the step before should have moved the default vectors";
+  EXPECT_GT(magnitude, 0) << "the step before should have moved the router's state";
 }
+
+INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free"),
+                         [](const auto& info) { return std::string(info.param); });
 
 class Recompute : public ::testing::TestWithParam<json> {};
 
@@ -86,6 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
     Routers, Recompute,
     ::testing::Values(json::object(), json{{"router", {{"type", "default"}}}},
                       json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
+                      json{{"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
 
 // 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
@@ -124,10 +130,12 @@ INSTANTIATE_TEST_SUITE_P(Routers, Accumulation,
                                            json{
                                                {"model", {{"router_aux_loss_coef", 0.0}, {"router_z_loss_coef", 0.1}}}},
                                            json{{"model", {{"router_aux_loss_coef", 0.0}}},
-                                                {"router", {{"type", "default"}, {"ema_update", "step"}}}}));
+                                                {"router", {{"type", "default"}, {"ema_update", "step"}}}},
+                                           json{{"model", {{"router_aux_loss_coef", 0.0}}},
+                                                {"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}}));
 
 TEST(Invariant, EveryRouterLearns) {
-  for (const char* router : {"topk", "default", "dense"}) {
+  for (const char* router : {"topk", "default", "dense", "loss_free"}) {
     Model model(tiny_config({{"router", {{"type", router}}}, {"train", {{"steps", 60}}}}));
     double first = 0, last = 0;
     for (int64_t s = 0; s < 60; ++s) {

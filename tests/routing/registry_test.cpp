@@ -32,10 +32,11 @@ TEST(Registry, BuildsEveryRouter) {
 
 TEST(Registry, NamesTheNearestRouter) {
   EXPECT_EQ(refusal("defualt", kNothing),
-            "run.json: router.type: unknown router \"defualt\"; known: \"topk\", \"default\", \"dense\"; did you mean "
-            "\"default\"?");
+            "run.json: router.type: unknown router \"defualt\"; known: \"topk\", \"default\", \"dense\", "
+            "\"loss_free\"; did you mean \"default\"?");
   EXPECT_EQ(refusal("expert_choice", kNothing),
-            "run.json: router.type: unknown router \"expert_choice\"; known: \"topk\", \"default\", \"dense\"");
+            "run.json: router.type: unknown router \"expert_choice\"; known: \"topk\", \"default\", "
+            "\"dense\", \"loss_free\"");
 }
 
 TEST(Registry, RefusesWhatThePolicyDoesNotKnow) {

@@ -70,7 +70,7 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default"),
+INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default", "loss_free"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {

@@ -121,16 +121,20 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
   EXPECT_NEAR(got.some.loss, expected.some.loss, tolerance);
 }
 
+json router_of(const std::string& name) {
+  if (name == "topk") return {{"type", "topk"}};
+  if (name == "loss_free") return {{"type", "loss_free"}, {"bias_rate", 0.01}};
+  return {{"type", "default"}, {"ema_update", name}};
+}
+
 class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {
  protected:
   // 16 sequences a step, in micro-batches of 8 over all ranks.
   Config config(int ranks, const json& changes = json::object()) const {
-    const std::string router = std::get<0>(GetParam());
-    json run = {{"router", {{"type", router == "topk" ? "topk" : "default"}}},
+    json run = {{"router", router_of(std::get<0>(GetParam()))},
                 {"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
                 {"distributed", {{"zero_stage", std::get<1>(GetParam())}}},
                 {"optimizer", {{"learning_rate", 3e-3}}}};
-    if (router != "topk") run["router"]["ema_update"] = router;
     run.merge_patch(changes);
     return files_.config(run);
   }
@@ -203,10 +207,12 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, int>>
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, Ranks,
-                         ::testing::Combine(::testing::Values("topk", "step", "forward"), ::testing::Values(0, 1)),
+                         ::testing::Combine(::testing::Values("topk", "step", "forward", "loss_free"),
+                                            ::testing::Values(0, 1)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,
-                         ::testing::Combine(::testing::Values("topk", "step"), ::testing::Values(0, 1)), name_of);
+                         ::testing::Combine(::testing::Values("topk", "step", "loss_free"), ::testing::Values(0, 1)),
+                         name_of);
 
 }  // namespace
 }  // namespace gptmoe::testing

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "ops/cases/op_case.h"
+#include "ops/cases/routing_plan.h"
 
 namespace gptmoe {
 namespace {
@@ -69,8 +70,10 @@ void choose_naively(Values& v, int64_t n, int64_t k, int64_t e, bool normalize) 
   std::vector<int64_t> order(e);
   for (int64_t i = 0; i < n; ++i) {
     const double* probs = &v["probs"][i * e];
+    std::vector<double> scores(probs, probs + e);
+    if (v.contains("bias")) std::transform(probs, probs + e, v["bias"].begin(), scores.begin(), std::plus<>());
     std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return probs[a] > probs[b]; });
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return scores[a] > scores[b]; });
     double sum = 0;
     for (int64_t j = 0; j < k; ++j) sum += probs[order[j]];
     for (int64_t j = 0; j < k; ++j) {
@@ -102,6 +105,18 @@ OpCase topk_ties(int64_t n, int64_t k, int64_t e) {
   op.spec("probs").fill = [](const Rng& rng, int64_t i) { return 0.125 * static_cast<double>(rng.below(i, 3)); };
   op.backward = nullptr;
   std::erase_if(op.tensors, [](const TensorSpec& spec) { return spec.role == Role::gradient; });
+  return op;
+}
+
+// Chosen by probabilities and a bias that outweighs them.
+OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
+  OpCase op = topk(n, k, e, normalize);
+  op.name += "_biased";
+  op.input("bias", {e}, uniform(-1, 1), Kind::stat);
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize, t["bias"]);
+  };
+  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize); };
   return op;
 }
 
@@ -137,6 +152,45 @@ OpCase load_balance(int64_t n, int64_t e) {
     for (int64_t i = 0; i < n * e; ++i)
       v["loss"][0] += static_cast<double>(e) * v["fractions"][i % e] * v["probs"][i] / static_cast<double>(n);
   };
+  return op;
+}
+
+OpCase load_accumulate(int64_t n, int64_t k, int64_t e) {
+  const RoutingPlan plan(n, k, e, Spread::random);
+  OpCase op("load_accumulate", {n, k, e});
+  op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
+  op.result("loads", {e}, Kind::stat);
+  op.accumulates("loads");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.load_accumulate(t["loads"], t["offsets"]); };
+  op.reference = [=](Values& v) {
+    for (int64_t expert : plan.expert_ids) v["loads"][expert] += 1;
+  };
+  return op;
+}
+
+// Loads that differ from their mean by one, by nothing and by much.
+OpCase bias_commit(int64_t e, int64_t base) {
+  const double rate = 1e-2;
+  OpCase op("bias_commit", {e}, base > 0 ? "large" : "");
+  op.input("bias_before", {e}, normal(), Kind::stat);
+  op.input(
+      "loads_before", {e},
+      [=](const Rng& rng, int64_t i) { return static_cast<double>(base + i % 3 + 5 * rng.below(i, 2)); }, Kind::stat);
+  for (const char* tensor : {"bias", "loads"}) {
+    op.result(tensor, {e}, Kind::stat);
+    op.in_place(tensor, std::string(tensor) + "_before");
+  }
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.bias_commit(t["bias"], t["loads"], rate); };
+  op.reference = [=](Values& v) {
+    const double mean =
+        std::accumulate(v["loads_before"].begin(), v["loads_before"].end(), 0.0) / static_cast<double>(e);
+    for (int64_t i = 0; i < e; ++i) {
+      const double lack = mean - v["loads_before"][i];
+      v["bias"][i] += std::abs(lack) <= 1e-9 * mean ? 0 : std::copysign(rate, lack);
+    }
+    v["loads"].assign(e, 0);
+  };
+  op.exact("loads");
   return op;
 }
 
@@ -183,12 +237,18 @@ void add_router_cases(OpCases& cases) {
   tests.push_back(router_softmax(33, 8, false, 50, "extreme"));
   tests.back().tolerance = 5e-5;  // an f32 logit of 150 is known to 1e-5
   tests.push_back(router_entropy(7, 5, true));
+  for (auto [n, k, e] : {std::array<int64_t, 3>{1, 1, 1}, {33, 2, 8}, {40, 3, 300}})
+    tests.push_back(load_accumulate(n, k, e));
+  for (int64_t base : {0, 1 << 20})
+    for (int64_t e : {1, 3, 8, 300}) tests.push_back(bias_commit(e, base));
 
   for (auto [n, k, e] :
        {std::array<int64_t, 3>{1, 1, 1}, {1, 2, 5}, {7, 1, 3}, {33, 2, 8}, {33, 5, 5}, {130, 4, 32}, {1600, 3, 33}}) {
     tests.push_back(topk(n, k, e, false));
     tests.push_back(topk(n, k, e, true));
     tests.push_back(topk_ties(n, k, e));
+    tests.push_back(topk_biased(n, k, e, false));
+    tests.push_back(topk_biased(n, k, e, true));
   }
 
   auto& benchmarks = cases.benchmarks;
