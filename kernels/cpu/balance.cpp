@@ -6,14 +6,13 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
+void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   Real* fractions = fractions_E.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  const double rows = static_cast<double>(offsets[E]) * ranks;
   for (int64_t e = 0; e < E; ++e)
-    fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / rows);
+    fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / static_cast<double>(rows));
 }
 
 void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
@@ -29,12 +28,15 @@ void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, 
   *loss_1.as<Real>() = static_cast<Real>(static_cast<double>(E) * sum / static_cast<double>(N));
 }
 
-void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                   const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
   GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   Real* dprobs = dprobs_NE.as<Real>();
   const Real* fractions = fractions_E.as<Real>();
-  const Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
+  Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
+  if (coefficient_1.present()) factor *= *coefficient_1.as<Real>();
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
     for (int64_t n = begin; n < end; ++n) add_scaled(dprobs + n * E, factor, fractions, E);
   });

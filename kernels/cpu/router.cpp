@@ -51,6 +51,17 @@ void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   }
 }
 
+// The entropy of p / sum(p), which is log(sum) - <p, log(p)> / sum.
+double entropy_of_shares(const Real* p, int64_t E) {
+  double sum = 0, plogp = 0;
+  for (int64_t e = 0; e < E; ++e) {
+    if (p[e] == 0) continue;
+    sum += p[e];
+    plogp += p[e] * std::log(static_cast<double>(p[e]));
+  }
+  return sum == 0 ? 0 : std::log(sum) - plogp / sum;
+}
+
 }  // namespace
 
 void CpuOps::router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) {
@@ -136,12 +147,16 @@ void CpuOps::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, con
   });
 }
 
-void CpuOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) {
+void CpuOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
   GPTMOE_CHECK(entropy_1.has_sizes({1}), entropy_1.describe());
   const Real* probs = probs_NE.as<Real>();
   const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
     double entropy = 0;
+    if (normalize) {
+      for (int64_t n = begin; n < end; ++n) entropy += entropy_of_shares(probs + n * E, E);
+      return entropy;
+    }
     for (int64_t i = begin * E; i < end * E; ++i)
       if (probs[i] != 0) entropy -= probs[i] * std::log(probs[i]);
     return entropy;

@@ -6,9 +6,9 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E, int ranks) {
+__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E, int64_t rows) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(offsets[E] * ranks);
+  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(rows);
 }
 
 struct BalanceTerms {
@@ -20,9 +20,10 @@ struct BalanceTerms {
   }
 };
 
-__global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, int64_t count, int64_t E,
-                                             float factor) {
+__global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, const float* coefficient,
+                                             int64_t count, int64_t E, float factor) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (coefficient) factor *= *coefficient;
   if (at < count) dprobs[at] += factor * fractions[at % E];
 }
 
@@ -53,11 +54,11 @@ unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count
 
 }  // namespace
 
-void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
+void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
-                offsets_E1.as<int64_t>(), E, ranks);
+                offsets_E1.as<int64_t>(), E, rows);
 }
 
 void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
@@ -69,12 +70,15 @@ void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE,
              Total::assign);
 }
 
-void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                    const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
   GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   const auto factor = static_cast<float>(scale * static_cast<double>(E) / static_cast<double>(N));
   GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dprobs_NE.as<float>(),
-                fractions_E.as<float>(), N * E, E, factor);
+                fractions_E.as<float>(), coefficient_1.present() ? coefficient_1.as<float>() : nullptr, N * E, E,
+                factor);
 }
 
 void CudaOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {

@@ -127,6 +127,23 @@ struct EntropyTerms {
   }
 };
 
+// Of each row p / sum(p), which is log(sum) - <p, log(p)> / sum.
+struct ShareEntropyTerms {
+  const float* probs;
+  int64_t E;
+  template <int N>
+  __device__ float term(int64_t n) const {
+    float sum = 0, plogp = 0;
+    for (int64_t at = n * E; at < (n + 1) * E; ++at) {
+      const float p = probs[at];
+      if (p == 0) continue;
+      sum += p;
+      plogp += p * logf(p);
+    }
+    return sum == 0 ? 0.0f : logf(sum) - plogp / sum;
+  }
+};
+
 }  // namespace
 
 void CudaOps::router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) {
@@ -178,11 +195,14 @@ void CudaOps::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, co
   });
 }
 
-void CudaOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) {
-  const int64_t N = probs_NE.size(0), count = probs_NE.count();
+void CudaOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) {
+  const int64_t N = probs_NE.size(0), count = normalize ? N : probs_NE.count();
   GPTMOE_CHECK(probs_NE.rank() == 2 && entropy_1.has_sizes({1}), entropy_1.describe());
   const Partials sums = partials(1, sum_blocks(count));
-  partial_sums<1>(stream_, sums.data, sums.rows, EntropyTerms{probs_NE.as<float>()}, count);
+  if (normalize)
+    partial_sums<1>(stream_, sums.data, sums.rows, ShareEntropyTerms{probs_NE.as<float>(), probs_NE.size(1)}, count);
+  else
+    partial_sums<1>(stream_, sums.data, sums.rows, EntropyTerms{probs_NE.as<float>()}, count);
   finish_sum(stream_, entropy_1.as<float>(), sums.data, sums.rows, 1.0f / static_cast<float>(N), Total::assign);
 }
 

@@ -50,8 +50,10 @@ void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& sav
   policy_->route(pass, state, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
-  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1, pass.communicator.size());
-  if (pass.kind == PassKind::evaluate) pass.ops.router_entropy(saved.entropy_1, routing.probs_NE);
+  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1,
+                            x_NC.size(0) * policy_->live_experts_per_token() * pass.communicator.size());
+  if (pass.kind == PassKind::evaluate)
+    pass.ops.router_entropy(saved.entropy_1, routing.probs_NE, !policy_->probs_sum_to_one());
 }
 
 void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
@@ -89,16 +91,16 @@ void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& 
   const Tensor& dx_RC = drows_RC;  // likewise
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
 
-  router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
+  router_backward(pass, state, saved, dx_NC, dprobs_NE, x_NC);
   pass.ops.scatter_rows_add(dx_NC, dx_RC, routing.positions_NK);
   if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
 }
 
-void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
-                               const Tensor& x_NC) const {
+void MoeLayer::router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
+                               const Tensor& dprobs_NE, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
+  policy_->route_backward(pass, state, saved.routing, dlogits_NE, dprobs_NE);
   pass.ops.router_linear_backward(dx_NC, params_.grad(gate_), dlogits_NE, x_NC, params_.value(gate_), Write::assign);
 }
 

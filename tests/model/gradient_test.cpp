@@ -15,7 +15,8 @@ struct Case {
 
 class ModelGradient : public ::testing::TestWithParam<Case> {};
 
-// Mean cross-entropy plus the balance and z losses, as a function of the parameters with the default vectors held.
+// Mean cross-entropy plus the balance and z losses, or ReMoE's L1 norm times its coefficient, the first row of state,
+// as a function of the parameters with the routers' state held.
 double objective(Model& model) {
   const Activations& a = model.activations();
   const ModelConfig& config = model.config.model;
@@ -33,6 +34,8 @@ double objective(Model& model) {
     for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);
     objective += config.router_aux_loss_coef * host_value(block.moe.balance_loss_1, 0) / layers +
                  config.router_z_loss_coef * squares / static_cast<double>(N) / layers;
+    if (model.config.router.type == "remoe")
+      objective += host_value(model.gpt().state().value({0}), 0) * host_value(block.moe.balance_loss_1, 0) / layers;
   }
   return objective;
 }
@@ -80,6 +83,8 @@ nlohmann::json default_router(nlohmann::json block = nlohmann::json::object()) {
   return {{"router", block}};
 }
 
+nlohmann::json remoe() { return {{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}}}}; }
+
 nlohmann::json with(nlohmann::json base, const nlohmann::json& more) {
   base.merge_patch(more);
   return base;
@@ -97,7 +102,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"default_uniform", default_router({{"ema_weighting", "uniform"}})},
         Case{"default_clip", default_router({{"ema_clip", 1.0}})},
         Case{"default_recompute", with(default_router(), {{"train", {{"recompute", "block"}}}})},
-        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}},
+        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}}, Case{"remoe", remoe()},
+        Case{"remoe_recompute_gelu",
+             with(remoe(), {{"model", {{"hidden_act", "gelu"}}}, {"train", {{"recompute", "block"}}}})},
         Case{"balance_and_z_loss", {{"model", {{"router_aux_loss_coef", 0.5}, {"router_z_loss_coef", 0.1}}}}},
         Case{"shared_experts", {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}}}}},
         Case{"layernorm_tied", {{"model", {{"norm_type", "layernorm"}, {"tie_word_embeddings", true}}}}},

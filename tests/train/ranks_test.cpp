@@ -124,6 +124,7 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
 json router_of(const std::string& name) {
   if (name == "topk") return {{"type", "topk"}};
   if (name == "loss_free") return {{"type", "loss_free"}, {"bias_rate", 0.01}};
+  if (name == "remoe") return {{"type", "remoe"}, {"l1_coefficient", 1e-3}};
   return {{"type", "default"}, {"ema_update", name}};
 }
 
@@ -131,7 +132,9 @@ class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {
  protected:
   // 16 sequences a step, in micro-batches of 8 over all ranks.
   Config config(int ranks, const json& changes = json::object()) const {
-    json run = {{"router", router_of(std::get<0>(GetParam()))},
+    const std::string router = std::get<0>(GetParam());
+    json run = {{"router", router_of(router)},
+                {"model", {{"router_aux_loss_coef", router == "remoe" ? 0 : 0.01}}},
                 {"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
                 {"distributed", {{"zero_stage", std::get<1>(GetParam())}}},
                 {"optimizer", {{"learning_rate", 3e-3}}}};
@@ -207,7 +210,7 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, int>>
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, Ranks,
-                         ::testing::Combine(::testing::Values("topk", "step", "forward", "loss_free"),
+                         ::testing::Combine(::testing::Values("topk", "step", "forward", "loss_free", "remoe"),
                                             ::testing::Values(0, 1)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,

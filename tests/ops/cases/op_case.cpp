@@ -69,6 +69,11 @@ void OpCase::in_place(std::string_view tensor, std::string_view source) {
   spec(tensor).starts_as = source;
 }
 
+void OpCase::ends_at(std::string_view tensor, int64_t live) {
+  spec(tensor).live = live;
+  if (const std::string gradient = "d" + std::string(tensor); find(gradient)) spec(gradient).live = live;
+}
+
 TensorSpec& OpCase::spec(std::string_view tensor) {
   const TensorSpec* found = find(tensor);
   GPTMOE_CHECK(found, name, " has no tensor ", tensor);
