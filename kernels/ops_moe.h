@@ -49,6 +49,23 @@ class MoeOps {
   // coefficient_1 *= factor where excess > 0, /= factor where it is < 0, kept a normal float; then excess_1 = 0 (stat).
   virtual void l1_commit(const Tensor& coefficient_1, const Tensor& excess_1, double factor) = 0;
 
+  // ---- SparseMixer-v2 (GRIN, arXiv 2409.12136); reals in stat. K rounds, each among the experts not yet chosen:
+  //   top = the largest logit;  p = softmax of the logits s with top - s <= 2 threshold max(|s|, top), 0 for the
+  //   others; the round's expert is drawn by p, and its gate is p, times 1/3 with probability 3/4 where p is not the
+  //   largest.
+  // Without sampler_2 it is the expert of the largest p instead, ties to the lower index, and the gate is p.
+  // sampler_2 (i64) = {key, position}; token n draws by the counter position + first + n, whatever the thread.
+  // expert_ids_NK =, gates_NK =, shares_NKE = p of every round, (N, K*E).
+  virtual void sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                                   const Tensor& logits_NE, double threshold, const Tensor& sampler_2 = {},
+                                   int64_t first = 0) = 0;
+  // dlogits_NE += sum over rounds of dgate * the gradient of p of the round's expert: the source's estimate, in which
+  // the 1/3 stands for the point at which a third-order Heun step asks for the gradient and is no factor of it.
+  virtual void sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                                    const Tensor& shares_NKE) = 0;
+  // position of sampler_2 += by.
+  virtual void sampler_advance(const Tensor& sampler_2, int64_t by) = 0;
+
   // ---- Stable counting sort of slots by expert; dead slots are left out.
   // offsets_E1 = (i64, E+1): expert e owns sorted rows [offsets[e], offsets[e+1]). slots_R =, positions_NK = (i32).
   virtual void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,

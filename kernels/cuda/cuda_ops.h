@@ -91,6 +91,13 @@ class CudaOps final : public Ops {
                      const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) override;
   void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) override;
 
+  // sparsemixer.cu
+  void sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                           const Tensor& logits_NE, double threshold, const Tensor& sampler_2, int64_t first) override;
+  void sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                            const Tensor& shares_NKE) override;
+  void sampler_advance(const Tensor& sampler_2, int64_t by) override;
+
   // relu_router.cu
   void relu_router_forward(const Tensor& probs_NE, const Tensor& expert_ids_NE, const Tensor& logits_NE) override;
   void relu_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;

@@ -29,10 +29,16 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t R = N * K_;
   Saved saved;
-  saved.routing = {arena.allocate(stat, {N, E_}),        arena.allocate(stat, {N}),
-                   arena.allocate(DType::i32, {N, K_}),  arena.allocate(stat, {N, K_}),
-                   arena.allocate(DType::i64, {E_ + 1}), arena.allocate(DType::i32, {R}),
-                   arena.allocate(DType::i32, {N, K_}),  stats_W.rows(0, E_)};
+  saved.routing = {arena.allocate(stat, {N, E_}),
+                   arena.allocate(stat, {N}),
+                   arena.allocate(DType::i32, {N, K_}),
+                   arena.allocate(stat, {N, K_}),
+                   arena.allocate(DType::i64, {E_ + 1}),
+                   arena.allocate(DType::i32, {R}),
+                   arena.allocate(DType::i32, {N, K_}),
+                   stats_W.rows(0, E_),
+                   {}};
+  if (const int64_t W = policy_->kept_per_token(); W > 0) saved.routing.kept_NW = arena.allocate(stat, {N, W});
   saved.balance_loss_1 = stats_W.rows(E_, 1);
   saved.entropy_1 = stats_W.rows(E_ + 1, 1);
   saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});

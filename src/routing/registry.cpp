@@ -9,7 +9,8 @@ namespace gptmoe {
   ROUTER(default)              \
   ROUTER(dense)                \
   ROUTER(loss_free)            \
-  ROUTER(remoe)
+  ROUTER(remoe)                \
+  ROUTER(sparsemixer)
 
 #define DECLARE(name) std::unique_ptr<RoutingPolicy> make_##name##_policy(const RouterSetup&, JsonSection&);
 GPTMOE_ROUTERS(DECLARE)

@@ -26,6 +26,7 @@ struct Routing {
   Tensor offsets_E1;             // i64
   Tensor slots_R, positions_NK;  // i32
   Tensor fractions_E;            // stat: assignments per expert over those that are planned, over all ranks
+  Tensor kept_NW;                // stat: the policy's own, W = kept_per_token(); absent if that is 0
 };
 
 // What a policy is built from.
@@ -52,12 +53,16 @@ class RoutingPolicy {
   // Whether a token's probabilities sum to 1; where not, its entropy is that of their shares.
   virtual bool probs_sum_to_one() const { return true; }
 
+  // Values per token that route() leaves for the backward in kept_NW.
+  virtual int64_t kept_per_token() const { return 0; }
+
   // Adds the layer's state rows, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype.
   virtual void declare_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
   // Fills freshly zeroed state at the start of a run.
   virtual void initialize_state(Memory& /*memory*/, const StateTable& /*state*/, uint64_t /*seed*/) {}
 
-  // probs, expert_ids, gates =, and lse if there may be a z-loss. Here: softmax over all experts, then the K largest.
+  // probs, expert_ids, gates, kept =, and lse if there may be a z-loss. Here: softmax over all experts, then the K
+  // largest.
   virtual void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
@@ -65,7 +70,7 @@ class RoutingPolicy {
   // y_NC =.
   virtual void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
                        const Tensor& rows_RC) = 0;
-  // drows_RC =, dprobs_NE =.
+  // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() then needs.
   virtual void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
                                 const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
                                 const Tensor& rows_RC) = 0;

@@ -81,7 +81,7 @@ TEST_P(Evaluation, ChangesNothing) {
   EXPECT_GT(magnitude, 0) << "the step before should have moved the router's state";
 }
 
-INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free", "remoe"),
+INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free", "remoe", "sparsemixer"),
                          [](const auto& info) { return std::string(info.param); });
 
 class Recompute : public ::testing::TestWithParam<json> {};
@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
                       json{{"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
                       json{{"router", {{"type", "remoe"}, {"l1_coefficient", 0.1}, {"l1_factor", 2}}},
                            {"model", {{"router_aux_loss_coef", 0.0}}}},
-                      json{{"router", {{"type"}, {"jitter", 0.5}}}},
+                      json{{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
 
 // 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "default"}, {"ema_update", "step"}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}, {"l1_coefficient", 1e-15}}}},
-        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type"}, {"jitter", 0.5}}}}));
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}}));
 
 // Work and active parameters are those of the K experts that it aims at, memory that of all E.
 TEST(Invariant, RemoeIsPlannedByItsTarget) {
@@ -182,7 +182,7 @@ TEST(Invariant, RemoeComesToUseAsManyExpertsAsPlanned) {
 }
 
 TEST(Invariant, EveryRouterLearns) {
-  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe"}) {
+  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe", "sparsemixer"}) {
     json config = only_router(router);
     config["train"]["steps"] = 60;
     Model model(tiny_config(config));

@@ -29,6 +29,18 @@ class PolicyLayer {
     policy_->route(pass(kind), state_, routing, logits_NE);
     ops_->sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   }
+  // dlogits_NE, from dy_NC and what route() and rows_RC left.
+  std::vector<float> backward(const std::vector<float>& dy) {
+    const Pass train = pass(PassKind::train);
+    Scratch::Frame frame(scratch_);
+    const Tensor drows_RC = frame.allocate(DType::f32, {rows_RC.size(0), rows_RC.size(1)});
+    const Tensor dy_NC = frame.allocate(DType::f32, {y_NC.size(0), y_NC.size(1)});
+    const Tensor dprobs_NE = frame.allocate(DType::f32, {logits_NE.size(0), logits_NE.size(1)});
+    std::copy(dy.begin(), dy.end(), dy_NC.as<float>());
+    policy_->combine_backward(train, state_, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
+    policy_->route_backward(train, state_, routing, dprobs_NE, dprobs_NE);
+    return {dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()};
+  }
   void observe() { policy_->observe(pass(PassKind::train), state_, routing, rows_RC); }
   void combine() { policy_->combine(pass(PassKind::train), state_, routing, y_NC, rows_RC); }
   void end_step() { policy_->end_step(pass(PassKind::train), state_); }
@@ -54,10 +66,11 @@ class PolicyLayer {
   void lay_out(int64_t N) {
     const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size;
     state_.allocate(arena_);
-    routing = {arena_.allocate(DType::f32, {N, E}),  arena_.allocate(DType::f32, {N}),
-               arena_.allocate(DType::i32, {N, K}),  arena_.allocate(DType::f32, {N, K}),
-               arena_.allocate(DType::i64, {E + 1}), arena_.allocate(DType::i32, {N * K}),
-               arena_.allocate(DType::i32, {N, K}),  arena_.allocate(DType::f32, {E})};
+    routing = {
+        arena_.allocate(DType::f32, {N, E}), arena_.allocate(DType::f32, {N}),     arena_.allocate(DType::i32, {N, K}),
+        arena_.allocate(DType::f32, {N, K}), arena_.allocate(DType::i64, {E + 1}), arena_.allocate(DType::i32, {N * K}),
+        arena_.allocate(DType::i32, {N, K}), arena_.allocate(DType::f32, {E}),     {}};
+    if (policy_->kept_per_token() > 0) routing.kept_NW = arena_.allocate(DType::f32, {N, policy_->kept_per_token()});
     logits_NE = arena_.allocate(DType::f32, {N, E});
     rows_RC = arena_.allocate(DType::f32, {N * K, C});
     y_NC = arena_.allocate(DType::f32, {N, C});

@@ -35,7 +35,7 @@ TEST(Registry, BuildsEveryRouter) {
 }
 
 TEST(Registry, NamesTheNearestRouter) {
-  const std::string known = R"("topk", "default", "dense", "loss_free", "remoe")";
+  const std::string known = R"("topk", "default", "dense", "loss_free", "remoe", "sparsemixer")";
   EXPECT_EQ(refusal("defualt", kNothing),
             "run.json: router.type: unknown router \"defualt\"; known: " + known + "; did you mean \"default\"?");
   EXPECT_EQ(refusal("expert_choice", kNothing),
@@ -74,7 +74,8 @@ TEST(Registry, AReluRouterHasNoSoftmaxToRegularise) {
   }
   RouterSetup setup = kSetup;
   setup.norm_topk_prob = true;
-  EXPECT_NE(refusal("remoe", kNothing, setup).find("norm_topk_prob = false"), std::string::npos);
+  for (const char* type : {"remoe", "sparsemixer"})
+    EXPECT_NE(refusal(type, kNothing, setup).find("norm_topk_prob = false"), std::string::npos) << type;
 }
 
 TEST(Registry, DefaultVectorsNeedTheWholeSoftmax) {
