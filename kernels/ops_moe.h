@@ -5,6 +5,9 @@
 // sort groups the R = N*K (token, expert) pairs by expert, every expert gathers and multiplies its own rows (grouped
 // products), and the rows are combined back into tokens. A *slot* is n*K + k: token n's k-th choice. Sorted row r holds
 // slot slots_R[r]; positions_NK is the inverse.
+//
+// A slot may be dead: its expert id and its position are -1 and no row is its own, so that the live rows are the first
+// offsets_E1[E] of the R. Of tensors over sorted rows, slots_R among them, the others are neither read nor written.
 #include "kernels/ops_dense.h"  // Write
 
 namespace gptmoe {
@@ -27,20 +30,48 @@ class MoeOps {
   // dlogits_NE = probs * (dprobs - <probs, dprobs>); may alias dprobs_NE.
   virtual void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) = 0;
 
-  // ---- Top-k: the K largest probabilities, in descending order, ties to the lower expert index.
+  // ---- Top-k: the K largest probabilities, in descending order, ties to the lower expert index. With bias_E (stat)
+  // the K largest of probs + bias: it decides who is chosen and in which order, and nothing else.
   // expert_ids_NK =, gates_NK = (stat): the chosen probabilities, divided by their sum when `normalize`.
-  virtual void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                            bool normalize) = 0;
+  virtual void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                            const Tensor& bias_E = {}) = 0;
   // dprobs_NE =: zero but for the chosen.
   virtual void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
                              const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) = 0;
 
-  // ---- Stable counting sort of slots by expert.
+  // ---- ReLU router (ReMoE, arXiv 2412.14711); everything in stat.
+  // probs_NE = max(0, logits); expert_ids_NE = e where that is not 0, else -1: slot n*E + e is expert e's.
+  virtual void relu_router_forward(const Tensor& probs_NE, const Tensor& expert_ids_NE, const Tensor& logits_NE) = 0;
+  // dlogits_NE = dprobs where probs is not 0, else 0; may alias dprobs_NE.
+  virtual void relu_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) = 0;
+  // excess_1 += live rows - target (stat).
+  virtual void excess_accumulate(const Tensor& excess_1, const Tensor& offsets_E1, int64_t target) = 0;
+  // coefficient_1 *= factor where excess > 0, /= factor where it is < 0, kept a normal float; then excess_1 = 0 (stat).
+  virtual void l1_commit(const Tensor& coefficient_1, const Tensor& excess_1, double factor) = 0;
+
+  // ---- SparseMixer-v2 (GRIN, arXiv 2409.12136); reals in stat. K rounds, each among the experts not yet chosen:
+  //   top = the largest logit;  p = softmax of the logits s with top - s <= 2 threshold max(|s|, top), 0 for the
+  //   others; the round's expert is drawn by p, and its gate is p, times 1/3 with probability 3/4 where p is not the
+  //   largest.
+  // Without sampler_2 it is the expert of the largest p instead, ties to the lower index, and the gate is p.
+  // sampler_2 (i64) = {key, position}; token n draws by the counter position + first + n, whatever the thread.
+  // expert_ids_NK =, gates_NK =, shares_NKE = p of every round, (N, K*E).
+  virtual void sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                                   const Tensor& logits_NE, double threshold, const Tensor& sampler_2 = {},
+                                   int64_t first = 0) = 0;
+  // dlogits_NE += sum over rounds of dgate * the gradient of p of the round's expert: the source's estimate, in which
+  // the 1/3 stands for the point at which a third-order Heun step asks for the gradient and is no factor of it.
+  virtual void sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                                    const Tensor& shares_NKE) = 0;
+  // position of sampler_2 += by.
+  virtual void sampler_advance(const Tensor& sampler_2, int64_t by) = 0;
+
+  // ---- Stable counting sort of slots by expert; dead slots are left out.
   // offsets_E1 = (i64, E+1): expert e owns sorted rows [offsets[e], offsets[e+1]). slots_R =, positions_NK = (i32).
   virtual void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
                               const Tensor& expert_ids_NK) = 0;
 
-  // ---- Row scatter: y[n] += the sum of token n's K rows, in the order of k.
+  // ---- Row scatter: y[n] += the sum of token n's live rows, in the order of k.
   // y_NC +=.
   virtual void scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) = 0;
 
@@ -65,15 +96,16 @@ class MoeOps {
   virtual void grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, const Tensor& w_EOF,
                                        const Tensor& h_R2F, const Tensor& offsets_E1) = 0;
 
-  // ---- Combine, TopK: y[n] = sum_k gates[n,k] * rows[positions[n,k]].
+  // ---- Combine, TopK: y[n] = sum over live slots of gates[n,k] * rows[positions[n,k]].
   // y_NC =.
   virtual void topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
                                     const Tensor& positions_NK) = 0;
-  // drows_RC = gate * dy, dgates_NK = <dy, row> (stat).
+  // drows_RC = gate * dy, dgates_NK = <dy, row>, 0 for dead slots (stat).
   virtual void topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
                                      const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) = 0;
 
-  // ---- Combine, Default MoE (arXiv 2504.12463): experts a token did not choose contribute their default vector.
+  // ---- Combine, Default MoE (arXiv 2504.12463): experts a token did not choose contribute their default vector. Here
+  // and below, in all that is about default vectors, no slot is dead.
   //   y[n] = sum_{i in A(n)} probs[n,i] * row_i(n) + sum_{i not in A(n)} probs[n,i] * default[i]
   // y_NC =. default_EC: stat.
   virtual void default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
@@ -98,14 +130,21 @@ class MoeOps {
   virtual void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E,
                               double beta) = 0;
 
-  // ---- Load balancing (Switch Transformer, Fedus et al. 2021): E * sum_e f_e P_e, f_e the share of the R assignments
-  // (summing to 1), P_e = mean_n probs[n,e]. Everything in stat.
-  // fractions_E = what this rank adds to f over `ranks` that route as many tokens each, from the offsets of this one.
-  virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) = 0;
+  // ---- Load balancing (Switch Transformer, Fedus et al. 2021): E * sum_e f_e P_e, f_e the share of the assignments,
+  // P_e = mean_n probs[n,e]. Everything in stat.
+  // fractions_E = rows of each expert / `rows`: what this rank adds to f, where all ranks together have so many.
+  virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) = 0;
   // loss_1 =.
   virtual void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) = 0;
-  // dprobs_NE += scale * E * f_e / N: the gradient through P only.
-  virtual void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) = 0;
+  // dprobs_NE += scale * E * f_e / N, times coefficient_1 (stat) where given: the gradient through P only.
+  virtual void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                     const Tensor& coefficient_1 = {}) = 0;
+
+  // ---- Loss-free balancing (Wang et al., arXiv 2408.15664): a bias for top-k that follows the experts' loads.
+  // loads_E += rows of each expert (stat).
+  virtual void load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) = 0;
+  // bias_E += rate * sign(mean of loads - loads[e]), exactly for loads up to 2^24; then loads_E = 0 (stat).
+  virtual void bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) = 0;
 
   // ---- Router z-loss (ST-MoE, Zoph et al. 2022): mean_n lse[n]^2.
   // loss_1 =.
@@ -113,8 +152,9 @@ class MoeOps {
   // dlogits_NE += scale * 2 * lse / N * probs.
   virtual void z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) = 0;
 
-  // ---- Mean entropy of the router's distributions, in nats. entropy_1 = (stat).
-  virtual void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) = 0;
+  // ---- Mean entropy of the router's distributions, in nats: of probs, divided by each token's sum when `normalize`
+  // (a token whose sum is 0 has entropy 0). entropy_1 = (stat).
+  virtual void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) = 0;
 };
 
 }  // namespace gptmoe

@@ -35,16 +35,18 @@ void PlanOps::router_linear_backward(T, T, T dlogits_NE, T x_NC, T, Write) {
   product(2 * size(x_NC, 0), size(x_NC, 1), size(dlogits_NE, 1));
 }
 
-void PlanOps::grouped_linear_forward(T y_RO, T x, T, T, T) { product(size(y_RO, 0), size(y_RO, 1), size(x, 1)); }
+void PlanOps::grouped_linear_forward(T y_RO, T x, T, T, T) { routed_product(size(y_RO, 0), size(y_RO, 1), size(x, 1)); }
 void PlanOps::grouped_linear_backward_input(T dx_RI, T dy_RO, T, T) {
-  product(size(dx_RI, 0), size(dx_RI, 1), size(dy_RO, 1));
+  routed_product(size(dx_RI, 0), size(dx_RI, 1), size(dy_RO, 1));
 }
 void PlanOps::grouped_linear_backward_weight(T dw_EOI, T dy_RO, T x, T, T) {
-  product(size(dy_RO, 0), size(dw_EOI, 1), size(x, 1));
+  routed_product(size(dy_RO, 0), size(dw_EOI, 1), size(x, 1));
 }
-void PlanOps::grouped_swiglu_forward(T, T h_R2F, T x, T, T, T) { product(size(h_R2F, 0), size(h_R2F, 1), size(x, 1)); }
+void PlanOps::grouped_swiglu_forward(T, T h_R2F, T x, T, T, T) {
+  routed_product(size(h_R2F, 0), size(h_R2F, 1), size(x, 1));
+}
 void PlanOps::grouped_swiglu_backward(T, T dy_RO, T w_EOF, T, T) {
-  product(size(dy_RO, 0), size(dy_RO, 1), size(w_EOF, 2));
+  routed_product(size(dy_RO, 0), size(dy_RO, 1), size(w_EOF, 2));
 }
 
 }  // namespace gptmoe

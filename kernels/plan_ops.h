@@ -16,8 +16,10 @@ class PlanOps final : public Ops {
   explicit PlanOps(const Ops& ops)
       : PlanOps(ops.compute_dtype(), ops.statistics_dtype(), ops.logit_elements(), ops.workspace_bytes()) {}
 
-  // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle.
+  // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle, and
+  // grouped products the share of their rows that is expected to be live.
   double flops() const { return flops_; }
+  void expect_live(double share) { live_share_ = share; }
   void reset_flops() { flops_ = 0; }
 
   DType compute_dtype() const override { return compute_; }
@@ -71,7 +73,7 @@ class PlanOps final : public Ops {
   void gelu_backward(T, T, T) override {}
   void router_softmax_forward(T, T, T) override {}
   void router_softmax_backward(T, T, T) override {}
-  void topk_forward(T, T, T, bool) override {}
+  void topk_forward(T, T, T, bool, T) override {}
   void topk_backward(T, T, T, T, T, bool) override {}
   void sort_by_expert(T, T, T, T) override {}
   void scatter_rows_add(T, T, T) override {}
@@ -82,12 +84,21 @@ class PlanOps final : public Ops {
   void default_clip_scale(T, T, double) override {}
   void default_accumulate(T, T, T, T, T, T, T) override {}
   void default_commit(T, T, T, double) override {}
-  void expert_fractions(T, T, int) override {}
+  void sparsemixer_forward(T, T, T, T, double, T, int64_t) override {}
+  void sparsemixer_backward(T, T, T, T) override {}
+  void sampler_advance(T, int64_t) override {}
+  void relu_router_forward(T, T, T) override {}
+  void relu_router_backward(T, T, T) override {}
+  void excess_accumulate(T, T, int64_t) override {}
+  void l1_commit(T, T, double) override {}
+  void expert_fractions(T, T, int64_t) override {}
   void load_balance_forward(T, T, T) override {}
-  void load_balance_backward(T, T, double) override {}
+  void load_balance_backward(T, T, double, T) override {}
+  void load_accumulate(T, T) override {}
+  void bias_commit(T, T, double) override {}
   void z_loss_forward(T, T) override {}
   void z_loss_backward(T, T, T, double) override {}
-  void router_entropy(T, T) override {}
+  void router_entropy(T, T, bool) override {}
   void zero(T) override {}
   void copy(T, T) override {}
   void cast(T, T) override {}
@@ -99,10 +110,11 @@ class PlanOps final : public Ops {
 
  private:
   void product(double m, double n, double k) { flops_ += 2 * m * n * k; }
+  void routed_product(double rows, double n, double k) { product(live_share_ * rows, n, k); }
 
   DType compute_, statistics_;
   int64_t logit_elements_, workspace_bytes_;
-  double flops_ = 0;
+  double flops_ = 0, live_share_ = 1;
 };
 
 }  // namespace gptmoe

@@ -1,17 +1,18 @@
+#include <numeric>
+
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
+void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   Real* fractions = fractions_E.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  const double rows = static_cast<double>(offsets[E]) * ranks;
   for (int64_t e = 0; e < E; ++e)
-    fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / rows);
+    fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / static_cast<double>(rows));
 }
 
 void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
@@ -27,15 +28,39 @@ void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, 
   *loss_1.as<Real>() = static_cast<Real>(static_cast<double>(E) * sum / static_cast<double>(N));
 }
 
-void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                   const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
   GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   Real* dprobs = dprobs_NE.as<Real>();
   const Real* fractions = fractions_E.as<Real>();
-  const Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
+  Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
+  if (coefficient_1.present()) factor *= *coefficient_1.as<Real>();
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
     for (int64_t n = begin; n < end; ++n) add_scaled(dprobs + n * E, factor, fractions, E);
   });
+}
+
+void CpuOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
+  const int64_t E = loads_E.count();
+  GPTMOE_CHECK(loads_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
+  Real* loads = loads_E.as<Real>();
+  const int64_t* offsets = offsets_E1.as<int64_t>();
+  for (int64_t e = 0; e < E; ++e) loads[e] += static_cast<Real>(offsets[e + 1] - offsets[e]);
+}
+
+void CpuOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
+  const int64_t E = bias_E.count();
+  GPTMOE_CHECK(bias_E.has_sizes({E}) && loads_E.has_sizes({E}), bias_E.describe(), ", ", loads_E.describe());
+  Real *bias = bias_E.as<Real>(), *loads = loads_E.as<Real>();
+  const Real step = static_cast<Real>(rate);
+  const double total = std::accumulate(loads, loads + E, 0.0);
+  for (int64_t e = 0; e < E; ++e) {
+    const double lack = total - static_cast<double>(E) * loads[e];
+    if (lack != 0) bias[e] += lack > 0 ? step : -step;
+    loads[e] = 0;
+  }
 }
 
 void CpuOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/gemm.h"
@@ -39,10 +40,18 @@ void CpuOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, con
   const Real *rows = rows_RC.as<Real>(), *gates = gates_NK.as<Real>();
   const int32_t* positions = positions_NK.as<int32_t>();
   parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
+    std::vector<Real> weights(static_cast<size_t>(K));
+    std::vector<const Real*> live(static_cast<size_t>(K));
     for (int64_t n = begin; n < end; ++n) {
-      const int32_t* position = positions + n * K;
+      size_t count = 0;
+      for (int64_t slot = n * K; slot < (n + 1) * K; ++slot) {
+        if (positions[slot] < 0) continue;
+        weights[count] = gates[slot];
+        live[count++] = rows + positions[slot] * C;
+      }
       std::fill(y + n * C, y + (n + 1) * C, Real{0});
-      add_weighted_rows(y + n * C, C, gates + n * K, K, [=](int64_t k) { return rows + position[k] * C; });
+      add_weighted_rows(y + n * C, C, weights.data(), static_cast<int64_t>(count),
+                        [&](int64_t i) { return live[static_cast<size_t>(i)]; });
     }
   });
 }
@@ -58,6 +67,8 @@ void CpuOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_
   const int32_t* positions = positions_NK.as<int32_t>();
   parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
     for (int64_t slot = begin * K; slot < end * K; ++slot) {
+      dgates[slot] = 0;
+      if (positions[slot] < 0) continue;
       const int64_t row = positions[slot] * C;
       dgates[slot] = combine_row_backward(drows + row, gates[slot], dy + slot / K * C, rows + row, C);
     }

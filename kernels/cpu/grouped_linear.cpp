@@ -16,7 +16,7 @@ void CpuOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const T
   Real* y = y_RO.as<Real>();
   const Real* w = w_EOI.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  parallel_blocks(threads_, R, O, [&](Block rows, Block o) {
+  parallel_blocks(threads_, offsets[E], O, [&](Block rows, Block o) {
     for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
       const auto multiply = [&](Block r) {
         const auto in = source.read(r);
@@ -37,7 +37,7 @@ void CpuOps::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy
   Real* dx = dx_RI.as<Real>();
   const Real *dy = dy_RO.as<Real>(), *w = w_EOI.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  parallel_blocks(threads_, R, I, [&](Block rows, Block i) {
+  parallel_blocks(threads_, offsets[E], I, [&](Block rows, Block i) {
     for_each_expert(offsets, E, rows, [&](int64_t e, Block r) {
       gemm_nn(r.count, i.count, O, dy + r.first * O, O, w + e * O * I + i.first, I, dx + r.first * I + i.first, I,
               false);
@@ -54,11 +54,12 @@ void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& 
   Real* dw = dw_EOI.as<Real>();
   const Real* dy = dy_RO.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  // The work lies on a line of R * slices: expert e's slices of kSlice columns, each as long as the expert has rows. A
-  // cut through an expert gives its first slices to one thread and the others to the next; no two gather the same.
+  // The work lies on a line of live rows * slices: expert e's slices of kSlice columns, each as long as the expert has
+  // rows. A cut through an expert gives its first slices to one thread and the others to the next; no two gather the
+  // same.
   constexpr int64_t kSlice = 16;
   const int64_t slices = (I + kSlice - 1) / kSlice;
-  parallel_ranges(threads_, R * slices, 1, [&](int64_t begin, int64_t end, int) {
+  parallel_ranges(threads_, offsets[E] * slices, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t e = 0; e < E; ++e) {
       const int64_t first = offsets[e], rows = offsets[e + 1] - first;
       if (rows == 0) continue;

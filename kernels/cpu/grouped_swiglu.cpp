@@ -18,7 +18,7 @@ void CpuOps::grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, con
   Real *a = a_RF.as<Real>(), *h = h_R2F.as<Real>();
   const Real* w = w_E2FI.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  parallel_blocks(threads_, R, F, [&](Block rows, Block f) {
+  parallel_blocks(threads_, offsets[E], F, [&](Block rows, Block f) {
     for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
       for_each_piece(of_expert, [&](Block r) {
         const auto in = source.read(r);
@@ -51,7 +51,7 @@ void CpuOps::grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, 
   Real* dh = dh_R2F.as<Real>();
   const Real *dy = dy_RO.as<Real>(), *w = w_EOF.as<Real>(), *h = h_R2F.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  parallel_blocks(threads_, R, F, [&](Block rows, Block f) {
+  parallel_blocks(threads_, offsets[E], F, [&](Block rows, Block f) {
     static thread_local ThreadBuffer buffer;
     for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
       for_each_piece(of_expert, [&](Block r) {

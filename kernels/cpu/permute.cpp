@@ -19,9 +19,12 @@ void CpuOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, con
   // first.
   int64_t* next = offsets + 1;
   std::fill(offsets, offsets + E + 1, 0);
-  for (int64_t slot = 0; slot < R; ++slot) ++next[expert_ids[slot]];
+  for (int64_t slot = 0; slot < R; ++slot)
+    if (expert_ids[slot] >= 0) ++next[expert_ids[slot]];
   for (int64_t e = 0, first = 0; e < E; ++e) first += std::exchange(next[e], first);
   for (int64_t slot = 0; slot < R; ++slot) {
+    positions[slot] = -1;
+    if (expert_ids[slot] < 0) continue;
     const int64_t row = next[expert_ids[slot]]++;
     slots[row] = static_cast<int32_t>(slot);
     positions[slot] = static_cast<int32_t>(row);
@@ -36,7 +39,7 @@ void CpuOps::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const T
   const int32_t* positions = positions_NK.as<int32_t>();
   parallel_ranges(threads_, N, row_grain(C * K), [=](int64_t begin, int64_t end, int) {
     for (int64_t slot = begin * K; slot < end * K; ++slot)
-      add_scaled(y + slot / K * C, 1, rows + positions[slot] * C, C);
+      if (positions[slot] >= 0) add_scaled(y + slot / K * C, 1, rows + positions[slot] * C, C);
   });
 }
 

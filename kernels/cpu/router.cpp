@@ -4,6 +4,7 @@
 #include "kernels/cpu/cpu_ops.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
+#include "kernels/cpu/thread_buffer.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -50,6 +51,17 @@ void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   }
 }
 
+// The entropy of p / sum(p), which is log(sum) - <p, log(p)> / sum.
+double entropy_of_shares(const Real* p, int64_t E) {
+  double sum = 0, plogp = 0;
+  for (int64_t e = 0; e < E; ++e) {
+    if (p[e] == 0) continue;
+    sum += p[e];
+    plogp += p[e] * std::log(static_cast<double>(p[e]));
+  }
+  return sum == 0 ? 0 : std::log(sum) - plogp / sum;
+}
+
 }  // namespace
 
 void CpuOps::router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) {
@@ -84,19 +96,24 @@ void CpuOps::router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dpr
   });
 }
 
-void CpuOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize) {
+void CpuOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                          const Tensor& bias_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
                expert_ids_NK.describe());
+  GPTMOE_CHECK(!bias_E.present() || bias_E.has_sizes({E}), bias_E.describe());
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   Real* gates = gates_NK.as<Real>();
-  const Real* probs = probs_NE.as<Real>();
+  const Real *probs = probs_NE.as<Real>(), *bias = bias_E.present() ? bias_E.as<Real>() : nullptr;
   parallel_ranges(threads_, N, row_grain(E), [=](int64_t begin, int64_t end, int) {
+    static thread_local ThreadBuffer buffer;
+    Real* biased = bias ? buffer.get(E) : nullptr;
     for (int64_t n = begin; n < end; ++n) {
       const Real* p = probs + n * E;
       int32_t* ids = expert_ids + n * K;
       Real* g = gates + n * K;
-      largest(ids, p, E, K);
+      for (int64_t e = 0; bias && e < E; ++e) biased[e] = p[e] + bias[e];
+      largest(ids, bias ? biased : p, E, K);
       Real sum = 0;
       for (int64_t k = 0; k < K; ++k) sum += g[k] = p[ids[k]];
       for (int64_t k = 0; normalize && k < K; ++k) g[k] /= sum;
@@ -130,12 +147,16 @@ void CpuOps::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, con
   });
 }
 
-void CpuOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) {
+void CpuOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
   GPTMOE_CHECK(entropy_1.has_sizes({1}), entropy_1.describe());
   const Real* probs = probs_NE.as<Real>();
   const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
     double entropy = 0;
+    if (normalize) {
+      for (int64_t n = begin; n < end; ++n) entropy += entropy_of_shares(probs + n * E, E);
+      return entropy;
+    }
     for (int64_t i = begin * E; i < end * E; ++i)
       if (probs[i] != 0) entropy -= probs[i] * std::log(probs[i]);
     return entropy;

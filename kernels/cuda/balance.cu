@@ -6,9 +6,9 @@ namespace {
 
 constexpr int kThreads = 256;
 
-__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E, int ranks) {
+__global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets, int64_t E, int64_t rows) {
   const int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(offsets[E] * ranks);
+  if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(rows);
 }
 
 struct BalanceTerms {
@@ -20,10 +20,28 @@ struct BalanceTerms {
   }
 };
 
-__global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, int64_t count, int64_t E,
-                                             float factor) {
+__global__ void load_balance_backward_kernel(float* dprobs, const float* fractions, const float* coefficient,
+                                             int64_t count, int64_t E, float factor) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (coefficient) factor *= *coefficient;
   if (at < count) dprobs[at] += factor * fractions[at % E];
+}
+
+__global__ void load_accumulate_kernel(float* loads, const int64_t* offsets, int64_t E) {
+  const int64_t e = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (e < E) loads[e] += static_cast<float>(offsets[e + 1] - offsets[e]);
+}
+
+// One block: all of it reads the loads, which are whole numbers, before any of them is cleared.
+__global__ void bias_commit_kernel(float* bias, float* loads, int64_t E, float step) {
+  int64_t total = 0;
+  for (int64_t e = 0; e < E; ++e) total += static_cast<int64_t>(loads[e]);
+  __syncthreads();
+  for (int64_t e = threadIdx.x; e < E; e += kThreads) {
+    const int64_t lack = total - E * static_cast<int64_t>(loads[e]);
+    if (lack != 0) bias[e] += lack > 0 ? step : -step;
+    loads[e] = 0;
+  }
 }
 
 __global__ void z_loss_backward_kernel(float* dlogits, const float* probs, const float* lse, int64_t count, int64_t E,
@@ -36,11 +54,11 @@ unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count
 
 }  // namespace
 
-void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) {
+void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
-                offsets_E1.as<int64_t>(), E, ranks);
+                offsets_E1.as<int64_t>(), E, rows);
 }
 
 void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
@@ -52,12 +70,29 @@ void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE,
              Total::assign);
 }
 
-void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) {
+void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                    const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
   GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
+  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   const auto factor = static_cast<float>(scale * static_cast<double>(E) / static_cast<double>(N));
   GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dprobs_NE.as<float>(),
-                fractions_E.as<float>(), N * E, E, factor);
+                fractions_E.as<float>(), coefficient_1.present() ? coefficient_1.as<float>() : nullptr, N * E, E,
+                factor);
+}
+
+void CudaOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
+  const int64_t E = loads_E.count();
+  GPTMOE_CHECK(loads_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
+  GPTMOE_LAUNCH(load_accumulate_kernel, blocks_for(E), kThreads, 0, stream_, loads_E.as<float>(),
+                offsets_E1.as<int64_t>(), E);
+}
+
+void CudaOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
+  const int64_t E = bias_E.count();
+  GPTMOE_CHECK(bias_E.has_sizes({E}) && loads_E.has_sizes({E}), bias_E.describe(), ", ", loads_E.describe());
+  GPTMOE_LAUNCH(bias_commit_kernel, 1, kThreads, 0, stream_, bias_E.as<float>(), loads_E.as<float>(), E,
+                static_cast<float>(rate));
 }
 
 void CudaOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {

@@ -25,6 +25,7 @@ __global__ void topk_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ 
   for (int64_t c = lane_index() * N; c < C; c += kWarp * N) {
     float sums[N] = {};
     for (int k = 0; k < K; ++k) {
+      if (positions[k] < 0) continue;
       const auto row = Pack<T, N>::load(rows_RC + positions[k] * C + c);
       for (int i = 0; i < N; ++i) sums[i] += gates[k] * row[i];
     }
@@ -56,6 +57,10 @@ __global__ void topk_backward_kernel(T* drows_RC, float* dgates_NK, const T* dy_
                                      const float* gates_NK, const int32_t* positions_NK, int64_t R, int K, int64_t C) {
   const int64_t slot = grid_warp_index();
   if (slot >= R) return;
+  if (positions_NK[slot] < 0) {
+    if (lane_index() == 0) dgates_NK[slot] = 0;
+    return;
+  }
   const int64_t row = positions_NK[slot] * C;
   const float sum = combine_row_backward<T, N>(drows_RC + row, gates_NK[slot], dy_NC + slot / K * C, rows_RC + row, C);
   if (lane_index() == 0) dgates_NK[slot] = sum;

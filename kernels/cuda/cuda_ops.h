@@ -85,11 +85,24 @@ class CudaOps final : public Ops {
   // router.cu
   void router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) override;
   void router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
-  void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                    bool normalize) override;
+  void topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                    const Tensor& bias_E) override;
   void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
                      const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) override;
-  void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) override;
+  void router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) override;
+
+  // sparsemixer.cu
+  void sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                           const Tensor& logits_NE, double threshold, const Tensor& sampler_2, int64_t first) override;
+  void sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                            const Tensor& shares_NKE) override;
+  void sampler_advance(const Tensor& sampler_2, int64_t by) override;
+
+  // relu_router.cu
+  void relu_router_forward(const Tensor& probs_NE, const Tensor& expert_ids_NE, const Tensor& logits_NE) override;
+  void relu_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
+  void excess_accumulate(const Tensor& excess_1, const Tensor& offsets_E1, int64_t target) override;
+  void l1_commit(const Tensor& coefficient_1, const Tensor& excess_1, double factor) override;
 
   // permute.cu
   void sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
@@ -129,9 +142,12 @@ class CudaOps final : public Ops {
   void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) override;
 
   // balance.cu
-  void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int ranks) override;
+  void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) override;
   void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) override;
-  void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale) override;
+  void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                             const Tensor& coefficient_1) override;
+  void load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) override;
+  void bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) override;
   void z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) override;
   void z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) override;
 

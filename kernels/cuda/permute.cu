@@ -17,7 +17,7 @@ struct Runs {
 };
 
 // Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time: `lanes` have slots of
-// the same expert at this moment, `earlier` of which come before. expert < 0: no slot.
+// the same expert at this moment, `earlier` of which come before. expert < 0: a dead slot, or none at all (slot >= R).
 template <typename Visit>
 __device__ void walk_run(const Runs& runs, int64_t run, const int32_t* expert_ids, Visit visit) {
   const int lane = lane_index();
@@ -86,7 +86,10 @@ __global__ void place_kernel(int32_t* slots_R, int32_t* positions_NK, const int6
   walk_run(runs, run, expert_ids, [=](int64_t slot, int expert, int lanes, int earlier) {
     const int row = expert < 0 ? 0 : next[expert] + earlier;
     __syncwarp();
-    if (expert < 0) return;
+    if (expert < 0) {
+      if (slot < runs.R) positions_NK[slot] = -1;
+      return;
+    }
     if (earlier == 0) next[expert] = row + lanes;
     slots_R[row] = static_cast<int32_t>(slot);
     positions_NK[slot] = row;
@@ -106,6 +109,7 @@ __global__ void scatter_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_
     float sums[N];
     for (int i = 0; i < N; ++i) sums[i] = sum[i];
     for (int k = 0; k < K; ++k) {
+      if (positions[k] < 0) continue;
       const auto row = Pack<T, N>::load(rows_RC + positions[k] * C + c);
       for (int i = 0; i < N; ++i) sums[i] += row[i];
     }

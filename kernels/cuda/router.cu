@@ -65,8 +65,8 @@ struct Choice {
 
 // K rounds, each taking the first in the order of choice after the one taken before.
 template <int kLanes>
-__global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, int64_t N, int64_t E,
-                                    int64_t K, bool normalize) {
+__global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, const float* bias, int64_t N,
+                                    int64_t E, int64_t K, bool normalize) {
   const RowPart<kLanes> part(N, E);
   const float* p = probs + part.n * E;
   int32_t* ids = expert_ids + part.n * K;
@@ -77,7 +77,8 @@ __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const flo
   for (int64_t k = 0; k < K; ++k) {
     Choice best{-kInfinity, none};
     for (int64_t e = part.lane; e < part.end; e += kLanes) {
-      const Choice choice{p[e] == p[e] ? p[e] : -kInfinity, static_cast<int>(e)};
+      const float score = bias ? p[e] + bias[e] : p[e];
+      const Choice choice{score == score ? score : -kInfinity, static_cast<int>(e)};
       if (last.before(choice) && choice.before(best)) best = choice;
     }
     for (int bits = kLanes / 2; bits > 0; bits /= 2) {
@@ -126,6 +127,23 @@ struct EntropyTerms {
   }
 };
 
+// Of each row p / sum(p), which is log(sum) - <p, log(p)> / sum.
+struct ShareEntropyTerms {
+  const float* probs;
+  int64_t E;
+  template <int N>
+  __device__ float term(int64_t n) const {
+    float sum = 0, plogp = 0;
+    for (int64_t at = n * E; at < (n + 1) * E; ++at) {
+      const float p = probs[at];
+      if (p == 0) continue;
+      sum += p;
+      plogp += p * logf(p);
+    }
+    return sum == 0 ? 0.0f : logf(sum) - plogp / sum;
+  }
+};
+
 }  // namespace
 
 void CudaOps::router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) {
@@ -148,17 +166,18 @@ void CudaOps::router_softmax_backward(const Tensor& dlogits_NE, const Tensor& dp
   });
 }
 
-void CudaOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                           bool normalize) {
+void CudaOps::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE, bool normalize,
+                           const Tensor& bias_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
                expert_ids_NK.describe());
+  GPTMOE_CHECK(!bias_E.present() || bias_E.has_sizes({E}), bias_E.describe());
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   float* gates = gates_NK.as<float>();
-  const float* probs = probs_NE.as<float>();
+  const float *probs = probs_NE.as<float>(), *bias = bias_E.present() ? bias_E.as<float>() : nullptr;
   with_lanes(E, [&]<int L>(std::integral_constant<int, L>) {
-    GPTMOE_LAUNCH(topk_forward_kernel<L>, row_blocks<L>(N), kThreads, 0, stream_, expert_ids, gates, probs, N, E, K,
-                  normalize);
+    GPTMOE_LAUNCH(topk_forward_kernel<L>, row_blocks<L>(N), kThreads, 0, stream_, expert_ids, gates, probs, bias, N, E,
+                  K, normalize);
   });
 }
 
@@ -176,11 +195,14 @@ void CudaOps::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, co
   });
 }
 
-void CudaOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE) {
-  const int64_t N = probs_NE.size(0), count = probs_NE.count();
+void CudaOps::router_entropy(const Tensor& entropy_1, const Tensor& probs_NE, bool normalize) {
+  const int64_t N = probs_NE.size(0), count = normalize ? N : probs_NE.count();
   GPTMOE_CHECK(probs_NE.rank() == 2 && entropy_1.has_sizes({1}), entropy_1.describe());
   const Partials sums = partials(1, sum_blocks(count));
-  partial_sums<1>(stream_, sums.data, sums.rows, EntropyTerms{probs_NE.as<float>()}, count);
+  if (normalize)
+    partial_sums<1>(stream_, sums.data, sums.rows, ShareEntropyTerms{probs_NE.as<float>(), probs_NE.size(1)}, count);
+  else
+    partial_sums<1>(stream_, sums.data, sums.rows, EntropyTerms{probs_NE.as<float>()}, count);
   finish_sum(stream_, entropy_1.as<float>(), sums.data, sums.rows, 1.0f / static_cast<float>(N), Total::assign);
 }
 

@@ -39,6 +39,12 @@ int64_t Gpt::active_parameter_count() const {
   return count;
 }
 
+double Gpt::live_share() const {
+  for (const Block& block : blocks_)
+    if (const MoeLayer* moe = block.moe()) return moe->live_share();
+  return 1;
+}
+
 Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t N = B * T, C = config_.hidden_size, V = config_.vocab_size;

@@ -45,6 +45,8 @@ class Gpt {
 
   // Parameters a token meets: all but the experts it is not routed to (and, as is usual, with the embedding).
   int64_t active_parameter_count() const;
+  // The share of the routed rows that is meant to be live; 1 without routed rows.
+  double live_share() const;
 
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
   // Fills the tables of RoPE; once, after the arena is committed.

@@ -29,10 +29,16 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t R = N * K_;
   Saved saved;
-  saved.routing = {arena.allocate(stat, {N, E_}),        arena.allocate(stat, {N}),
-                   arena.allocate(DType::i32, {N, K_}),  arena.allocate(stat, {N, K_}),
-                   arena.allocate(DType::i64, {E_ + 1}), arena.allocate(DType::i32, {R}),
-                   arena.allocate(DType::i32, {N, K_}),  stats_W.rows(0, E_)};
+  saved.routing = {arena.allocate(stat, {N, E_}),
+                   arena.allocate(stat, {N}),
+                   arena.allocate(DType::i32, {N, K_}),
+                   arena.allocate(stat, {N, K_}),
+                   arena.allocate(DType::i64, {E_ + 1}),
+                   arena.allocate(DType::i32, {R}),
+                   arena.allocate(DType::i32, {N, K_}),
+                   stats_W.rows(0, E_),
+                   {}};
+  if (const int64_t W = policy_->kept_per_token(); W > 0) saved.routing.kept_NW = arena.allocate(stat, {N, W});
   saved.balance_loss_1 = stats_W.rows(E_, 1);
   saved.entropy_1 = stats_W.rows(E_ + 1, 1);
   saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});
@@ -42,22 +48,24 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   return saved;
 }
 
-void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const {
+void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Routing& routing = saved.routing;
   const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(gate_));
-  policy_->route(pass, routing, logits_NE);
+  policy_->route(pass, state, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
-  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1, pass.communicator.size());
-  if (pass.kind == PassKind::evaluate) pass.ops.router_entropy(saved.entropy_1, routing.probs_NE);
+  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1,
+                            x_NC.size(0) * policy_->live_experts_per_token() * pass.communicator.size());
+  if (pass.kind == PassKind::evaluate)
+    pass.ops.router_entropy(saved.entropy_1, routing.probs_NE, !policy_->probs_sum_to_one());
 }
 
 void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
                        const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
-  route(pass, saved, x_NC);
+  route(pass, state, saved, x_NC);
   // Under way while the experts run.
   Communicator::Ticket fractions = 0;
   const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already
@@ -89,16 +97,16 @@ void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& 
   const Tensor& dx_RC = drows_RC;  // likewise
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
 
-  router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
+  router_backward(pass, state, saved, dx_NC, dprobs_NE, x_NC);
   pass.ops.scatter_rows_add(dx_NC, dx_RC, routing.positions_NK);
   if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
 }
 
-void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
-                               const Tensor& x_NC) const {
+void MoeLayer::router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
+                               const Tensor& dprobs_NE, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
+  policy_->route_backward(pass, state, saved.routing, dlogits_NE, dprobs_NE);
   pass.ops.router_linear_backward(dx_NC, params_.grad(gate_), dlogits_NE, x_NC, params_.value(gate_), Write::assign);
 }
 

@@ -7,7 +7,7 @@
 namespace gptmoe {
 
 // A mixture-of-experts feed-forward layer: router, sort, grouped products, combine, optional shared experts.
-// Dropless: R = N*K rows always run, so every size is known before the first token.
+// Dropless: R = N*K slots, all or a part of them live, so every size is known before the first token.
 class MoeLayer {
  public:
   struct Saved {
@@ -32,14 +32,18 @@ class MoeLayer {
                 const Tensor& x_NC) const;
 
   RoutingPolicy& policy() const { return *policy_; }
-  // Parameters of the E - K experts that a token does not meet.
-  int64_t idle_parameter_count() const { return (E_ - K_) * C_ * (activation_.input_width(F_) + F_); }
+  // Parameters of the experts that a token is not meant to meet.
+  int64_t idle_parameter_count() const {
+    return (E_ - policy_->live_experts_per_token()) * C_ * (activation_.input_width(F_) + F_);
+  }
+  // The share of the slots that is meant to be live.
+  double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:
-  void route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const;
+  void route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const;
   // dx_NC =, router weight gradient +=.
-  void router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
-                       const Tensor& x_NC) const;
+  void router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
+                       const Tensor& dprobs_NE, const Tensor& x_NC) const;
 
   const ParamTable& params_;
   std::unique_ptr<RoutingPolicy> policy_;

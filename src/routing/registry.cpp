@@ -7,7 +7,10 @@ namespace gptmoe {
 #define GPTMOE_ROUTERS(ROUTER) \
   ROUTER(topk)                 \
   ROUTER(default)              \
-  ROUTER(dense)
+  ROUTER(dense)                \
+  ROUTER(loss_free)            \
+  ROUTER(remoe)                \
+  ROUTER(sparsemixer)
 
 #define DECLARE(name) std::unique_ptr<RoutingPolicy> make_##name##_policy(const RouterSetup&, JsonSection&);
 GPTMOE_ROUTERS(DECLARE)
@@ -29,7 +32,8 @@ constexpr Entry kRegistry[] = {GPTMOE_ROUTERS(ENTRY)};
 RouterSetup router_setup(const ModelConfig& config) {
   const auto layers = static_cast<double>(config.moe_layers());
   return {config.num_experts,    config.num_experts_per_tok,           config.hidden_size,
-          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers};
+          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers,
+          config.moe_layers()};
 }
 
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,

@@ -25,7 +25,8 @@ struct Routing {
   Tensor gates_NK;               // stat
   Tensor offsets_E1;             // i64
   Tensor slots_R, positions_NK;  // i32
-  Tensor fractions_E;            // stat: share of the assignments per expert, over all ranks
+  Tensor fractions_E;            // stat: assignments per expert over those that are planned, over all ranks
+  Tensor kept_NW;                // stat: the policy's own, W = kept_per_token(); absent if that is 0
 };
 
 // What a policy is built from.
@@ -36,6 +37,7 @@ struct RouterSetup {
   bool norm_topk_prob;
   double aux_scale;     // coefficient of the load-balancing loss over the number of MoE layers
   double z_loss_scale;  // likewise
+  int64_t moe_layers = 1;
 };
 
 class RoutingPolicy {
@@ -43,29 +45,38 @@ class RoutingPolicy {
   explicit RoutingPolicy(const RouterSetup& setup) : setup_(setup) {}
   virtual ~RoutingPolicy() = default;
 
-  // K: rows per token that actually run.
+  // K: slots per token.
   virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
+  // How many of them are meant to be live on the average. FLOPs and active parameters are counted by it, and an
+  // expert's load is a fraction of so many assignments per token.
+  virtual int64_t live_experts_per_token() const { return experts_per_token(); }
+  // Whether a token's probabilities sum to 1; where not, its entropy is that of their shares.
+  virtual bool probs_sum_to_one() const { return true; }
+
+  // Values per token that route() leaves for the backward in kept_NW.
+  virtual int64_t kept_per_token() const { return 0; }
 
   // Adds the layer's state rows, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype.
   virtual void declare_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
   // Fills freshly zeroed state at the start of a run.
   virtual void initialize_state(Memory& /*memory*/, const StateTable& /*state*/, uint64_t /*seed*/) {}
 
-  // probs, lse, expert_ids, gates =. Here: softmax over all experts, then the K largest.
-  virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
+  // probs, expert_ids, gates, kept =, and lse if there may be a z-loss. Here: softmax over all experts, then the K
+  // largest.
+  virtual void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
                        const Tensor& /*rows_RC*/) {}
   // y_NC =.
   virtual void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
                        const Tensor& rows_RC) = 0;
-  // drows_RC =, dprobs_NE =.
+  // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() then needs.
   virtual void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
                                 const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
                                 const Tensor& rows_RC) = 0;
   // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
-  virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
-                              const Tensor& dprobs_NE);
+  virtual void route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
+                              const Tensor& dlogits_NE, const Tensor& dprobs_NE);
   // Once per optimizer step, after the weights moved.
   virtual void end_step(const Pass& /*pass*/, const StateTable& /*state*/) {}
 

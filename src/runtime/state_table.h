@@ -24,6 +24,9 @@ class StateTable {
  public:
   // Before allocate(); rank 1 or 2.
   StateId add(std::string name, DType dtype, std::vector<int64_t> sizes, bool persistent = true);
+  // The row of that name, which there must be: of state that layers share.
+  StateId find(const std::string& name) const;
+  bool contains(const std::string& name) const;
   // Takes every row from the arena, zero-filled once the arena is committed. May run again after commit().
   void allocate(Arena& arena);
 

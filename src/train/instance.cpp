@@ -61,6 +61,7 @@ void Instance::lay_out(const Ops& ops) {
 
 void Instance::count(const Ops& planned) {
   PlanOps ops(planned);
+  ops.expect_live(gpt_.live_share());
   const auto communicator = make_counting_communicator(rank_.size);
   const auto tokens = static_cast<double>(B_ * T_);
   const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};

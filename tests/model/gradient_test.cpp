@@ -15,11 +15,12 @@ struct Case {
 
 class ModelGradient : public ::testing::TestWithParam<Case> {};
 
-// Mean cross-entropy plus the balance and z losses, as a function of the parameters with the default vectors held.
-double objective(Model& model) {
+// Mean cross-entropy plus the balance and z losses, or ReMoE's L1 norm times its coefficient, the first row of state,
+// as a function of the parameters with the routers' state held.
+double objective(Model& model, PassKind kind = PassKind::evaluate) {
   const Activations& a = model.activations();
   const ModelConfig& config = model.config.model;
-  model.gpt().forward(model.pass(PassKind::evaluate), a);
+  model.gpt().forward(model.pass(kind), a);
   model.gpt().loss(model.pass(PassKind::evaluate), a);
   double sum = 0;
   const int64_t N = a.losses_N.size(0);
@@ -33,25 +34,15 @@ double objective(Model& model) {
     for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);
     objective += config.router_aux_loss_coef * host_value(block.moe.balance_loss_1, 0) / layers +
                  config.router_z_loss_coef * squares / static_cast<double>(N) / layers;
+    if (model.config.router.type == "remoe")
+      objective += host_value(model.gpt().state().value({0}), 0) * host_value(block.moe.balance_loss_1, 0) / layers;
   }
   return objective;
 }
 
-TEST_P(ModelGradient, MatchesCentralDifferences) {
-  Model model(tiny_config(GetParam().changes), make_cpu_ops_f64());
-  const Activations& a = model.activations();
+// The gradients in place, at a few elements of every parameter, against differences of the objective.
+void expect_central_differences(Model& model, PassKind kind) {
   const ParamTable& params = model.gpt().params();
-  model.load_batch(0);
-  for (const StateRow& row : model.gpt().state().rows())
-    if (row.persistent)
-      initialize_row(host_memory(), {{row.value.view({row.value.count()})}}, row.value.count(), Init::normal(0.5), 7,
-                     row.name);
-
-  const Pass pass = model.pass(PassKind::train);
-  model.ops->zero(params.grads());
-  model.gpt().forward(pass, a);
-  model.gpt().loss_and_backward(pass, a, 1.0 / static_cast<double>(a.losses_N.size(0)));
-
   constexpr double kStep = 1e-5;
   constexpr uint64_t kProbes = 4;
   for (const ParamRow& row : params.rows()) {
@@ -65,7 +56,7 @@ TEST_P(ModelGradient, MatchesCentralDifferences) {
       const double original = value[i];
       const auto at = [&](double steps) {
         value[i] = original + steps * kStep;
-        return objective(model);
+        return objective(model, kind);
       };
       // Fourth order: the truncation error vanishes beside rounding.
       const double numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * kStep);
@@ -75,10 +66,62 @@ TEST_P(ModelGradient, MatchesCentralDifferences) {
   }
 }
 
+TEST_P(ModelGradient, MatchesCentralDifferences) {
+  Model model(tiny_config(GetParam().changes), make_cpu_ops_f64());
+  const Activations& a = model.activations();
+  model.load_batch(0);
+  for (const StateRow& row : model.gpt().state().rows())
+    if (row.persistent && row.dtype != DType::i64)
+      initialize_row(host_memory(), {{row.value.view({row.value.count()})}}, row.value.count(), Init::normal(0.5), 7,
+                     row.name);
+
+  const Pass pass = model.pass(PassKind::train);
+  model.ops->zero(model.gpt().params().grads());
+  model.gpt().forward(pass, a);
+  model.gpt().loss_and_backward(pass, a, 1.0 / static_cast<double>(a.losses_N.size(0)));
+
+  expect_central_differences(model, PassKind::evaluate);
+}
+
+// SparseMixer's estimate is the gradient where every gate is all of its share, the draws held. The sampler's key is
+// changed until that is so of a micro-batch in which not all was decided beforehand.
+TEST(SparsemixerGradient, MatchesCentralDifferencesWhereNoGateIsAThird) {
+  Model model(tiny_config({{"model", {{"router_aux_loss_coef", 0.0}}},
+                           {"router", {{"type", "sparsemixer"}, {"jitter", 0.05}}}}),
+              make_cpu_ops_f64());
+  const Activations& a = model.activations();
+  model.load_batch(1);  // in which no logit lies at the edge of what may be drawn
+  const Pass pass = model.pass(PassKind::train);
+  const auto drawn_whole = [&] {
+    int undecided = 0;
+    for (const Block::Saved& block : a.blocks) {
+      const Routing& routing = block.moe.routing;
+      for (int64_t slot = 0; slot < routing.gates_NK.count(); ++slot) {
+        const double share = host_value(routing.kept_NW, slot * 5 + routing.expert_ids_NK.as<int32_t>()[slot]);
+        if (host_value(routing.gates_NK, slot) != share) return false;
+        undecided += share < 0.9;
+      }
+    }
+    return undecided >= 3;
+  };
+  bool found = false;
+  for (int64_t key = 0; key < 1000 && !found; ++key) {
+    for (const StateRow& row : model.gpt().state().rows()) row.value.as<int64_t>()[0] = key;
+    model.gpt().forward(pass, a);
+    found = drawn_whole();
+  }
+  ASSERT_TRUE(found);
+  model.ops->zero(model.gpt().params().grads());
+  model.gpt().loss_and_backward(pass, a, 1.0 / static_cast<double>(a.losses_N.size(0)));
+  expect_central_differences(model, PassKind::recompute);
+}
+
 nlohmann::json default_router(nlohmann::json block = nlohmann::json::object()) {
   block["type"] = "default";
   return {{"router", block}};
 }
+
+nlohmann::json remoe() { return {{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}}}}; }
 
 nlohmann::json with(nlohmann::json base, const nlohmann::json& more) {
   base.merge_patch(more);
@@ -97,6 +140,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"default_uniform", default_router({{"ema_weighting", "uniform"}})},
         Case{"default_clip", default_router({{"ema_clip", 1.0}})},
         Case{"default_recompute", with(default_router(), {{"train", {{"recompute", "block"}}}})},
+        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}}, Case{"remoe", remoe()},
+        Case{"remoe_recompute_gelu",
+             with(remoe(), {{"model", {{"hidden_act", "gelu"}}}, {"train", {{"recompute", "block"}}}})},
         Case{"balance_and_z_loss", {{"model", {{"router_aux_loss_coef", 0.5}, {"router_z_loss_coef", 0.1}}}}},
         Case{"shared_experts", {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}}}}},
         Case{"layernorm_tied", {{"model", {{"norm_type", "layernorm"}, {"tie_word_embeddings", true}}}}},

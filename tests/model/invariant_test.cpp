@@ -52,15 +52,24 @@ TEST(Invariant, DenseRouterIsTopkWithEveryExpert) {
   EXPECT_EQ(dense.parameter_bytes(), all.parameter_bytes());
 }
 
-TEST(Invariant, EvaluationChangesNothing) {
-  Model model(tiny_config({{"router", {{"type", "default"}}}}));
+// Without the balance loss, which some routers refuse and all but the default one are meant to do without.
+json only_router(const char* type) {
+  return {{"router", {{"type", type}}}, {"model", {{"router_aux_loss_coef", 0.0}}}};
+}
+
+class Evaluation : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Evaluation, ChangesNothing) {
+  Model model(tiny_config(only_router(GetParam())));
   model.step(0);
   const auto params = model.parameter_bytes();
   const auto& state = model.gpt().state().rows();
   std::vector<double> before, after;
   const auto collect = [&](std::vector<double>& out) {
     for (const StateRow& row : state)
-      for (int64_t i = 0; i < row.value.count(); ++i) out.push_back(host_value(row.value, i));
+      for (int64_t i = 0; i < row.value.count(); ++i)
+        out.push_back(row.dtype == DType::i64 ? static_cast<double>(row.value.as<int64_t>()[i])
+                                              : host_value(row.value, i));
   };
   collect(before);
   forward_losses(model);
@@ -69,8 +78,11 @@ TEST(Invariant, EvaluationChangesNothing) {
   EXPECT_EQ(params, model.parameter_bytes());
   double magnitude = 0;
   for (double x : before) magnitude += std::abs(x);
-  EXPECT_GT(magnitude, 0) << "the step before should have moved the default vectors";
+  EXPECT_GT(magnitude, 0) << "the step before should have moved the router's state";
 }
+
+INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free", "remoe", "sparsemixer"),
+                         [](const auto& info) { return std::string(info.param); });
 
 class Recompute : public ::testing::TestWithParam<json> {};
 
@@ -86,6 +98,10 @@ INSTANTIATE_TEST_SUITE_P(
     Routers, Recompute,
     ::testing::Values(json::object(), json{{"router", {{"type", "default"}}}},
                       json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
+                      json{{"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
+                      json{{"router", {{"type", "remoe"}, {"l1_coefficient", 0.1}, {"l1_factor", 2}}},
+                           {"model", {{"router_aux_loss_coef", 0.0}}}},
+                      json{{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
 
 // 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
@@ -119,16 +135,57 @@ TEST_P(Accumulation, EqualsABiggerBatch) {
   for (int64_t i = 0; i < a.count(); ++i) ASSERT_NEAR(a.as<double>()[i], b.as<double>()[i], 1e-8) << i;
 }
 
-INSTANTIATE_TEST_SUITE_P(Routers, Accumulation,
-                         ::testing::Values(json{{"model", {{"router_aux_loss_coef", 0.0}}}},
-                                           json{
-                                               {"model", {{"router_aux_loss_coef", 0.0}, {"router_z_loss_coef", 0.1}}}},
-                                           json{{"model", {{"router_aux_loss_coef", 0.0}}},
-                                                {"router", {{"type", "default"}, {"ema_update", "step"}}}}));
+INSTANTIATE_TEST_SUITE_P(
+    Routers, Accumulation,
+    ::testing::Values(
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}, {"router_z_loss_coef", 0.1}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "default"}, {"ema_update", "step"}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}, {"l1_coefficient", 1e-15}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}}));
+
+// Work and active parameters are those of the K experts that it aims at, memory that of all E.
+TEST(Invariant, RemoeIsPlannedByItsTarget) {
+  Model topk(tiny_config(only_router("topk"))), remoe(tiny_config(only_router("remoe")));
+  EXPECT_EQ(remoe.instance.forward_flops_per_token(), topk.instance.forward_flops_per_token());
+  EXPECT_EQ(remoe.instance.backward_flops_per_token(), topk.instance.backward_flops_per_token());
+  EXPECT_EQ(remoe.gpt().active_parameter_count(), topk.gpt().active_parameter_count());
+  EXPECT_EQ(remoe.activations().blocks[0].moe.rows_RC.size(0), 5 * topk.activations().losses_N.size(0));
+}
+
+// The number of experts in use goes where lambda drives it, where there is something to learn.
+TEST(Invariant, RemoeComesToUseAsManyExpertsAsPlanned) {
+  json config = only_router("remoe");
+  config["model"]["num_experts_per_tok"] = 1;
+  config["router"]["l1_coefficient"] = 1e-2;
+  config["router"]["l1_factor"] = 1.05;
+  config["train"]["steps"] = 400;
+  config["optimizer"]["learning_rate"] = 3e-3;
+  Model model(tiny_config(config));
+  const auto live_per_token = [&] {
+    double sum = 0;
+    const Tensor& stats = model.activations().router_stats_LW;
+    for (int64_t layer = 0; layer < 2; ++layer)
+      for (int64_t e = 0; e < 5; ++e) sum += host_value(stats, layer * stats.size(1) + e) / 2;
+    return sum;
+  };
+  model.step(0);
+  EXPECT_GT(live_per_token(), 1.8) << "about a half of all at first";
+  double late = 0;
+  for (int64_t s = 1; s < 400; ++s) {
+    model.next_index = 0;  // the same batch again and again
+    model.step(s);
+    if (s >= 300) late += live_per_token() / 100;
+  }
+  EXPECT_NEAR(late, 1, 0.1);
+}
 
 TEST(Invariant, EveryRouterLearns) {
-  for (const char* router : {"topk", "default", "dense"}) {
-    Model model(tiny_config({{"router", {{"type", router}}}, {"train", {{"steps", 60}}}}));
+  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe", "sparsemixer"}) {
+    json config = only_router(router);
+    config["train"]["steps"] = 60;
+    Model model(tiny_config(config));
     double first = 0, last = 0;
     for (int64_t s = 0; s < 60; ++s) {
       model.next_index = 0;  // the same batch again and again: it must be learnt by heart

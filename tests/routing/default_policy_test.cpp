@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "routing/routing_policy.h"
+#include "routing/policy_layer.h"
 
 namespace gptmoe {
 namespace {
@@ -14,78 +14,45 @@ using nlohmann::json;
 
 constexpr int64_t kExperts = 3, kWidth = 2;
 
-// One Default MoE layer's policy with the memory of micro-batches of N tokens, one expert per token.
-class Layer {
+constexpr RouterSetup kSetup{.num_experts = kExperts,
+                             .num_experts_per_tok = 1,
+                             .hidden_size = kWidth,
+                             .norm_topk_prob = false,
+                             .aux_scale = 0,
+                             .z_loss_scale = 0};
+
+// Of Default MoE, one expert per token.
+class Layer : public PolicyLayer {
  public:
-  Layer(const json& block, int64_t N, uint64_t seed = 1)
-      : policy_(make_routing_policy({"default", block}, {.num_experts = kExperts,
-                                                         .num_experts_per_tok = 1,
-                                                         .hidden_size = kWidth,
-                                                         .norm_topk_prob = false,
-                                                         .aux_scale = 0,
-                                                         .z_loss_scale = 0})) {
-    policy_->declare_state(state_, "layer.", DType::f32);
-    lay_out(N);
-    arena_.commit();
-    scratch_.allocate(DType::f32, {1024});
-    scratch_.rewind(0);
-    scratch_.commit();
-    lay_out(N);
-    policy_->initialize_state(host_memory(), state_, seed);
-  }
+  Layer(const json& block, int64_t N, uint64_t seed = 1) : PolicyLayer({"default", block}, kSetup, N, seed) {}
 
   // Token n scores 1 for expert experts[n] and less for the others, so that expert answers with rows[n]; then observe.
   void micro_batch(const std::vector<int32_t>& experts, const std::vector<std::vector<float>>& rows) {
+    std::vector<float> logits;
     for (size_t n = 0; n < experts.size(); ++n)
-      for (int64_t e = 0; e < kExperts; ++e)
-        logits_NE_.as<float>()[static_cast<int64_t>(n) * kExperts + e] = e == experts[n] ? score(n) : 0.0f;
-    policy_->route(pass_, routing_, logits_NE_);
-    ops_->sort_by_expert(routing_.offsets_E1, routing_.slots_R, routing_.positions_NK, routing_.expert_ids_NK);
+      for (int64_t e = 0; e < kExperts; ++e) logits.push_back(e == experts[n] ? score(n) : 0.0f);
+    route(logits);
+    EXPECT_EQ(chosen(), experts);
     for (size_t n = 0; n < experts.size(); ++n) {
-      EXPECT_EQ(routing_.expert_ids_NK.as<int32_t>()[n], experts[n]);
-      const int32_t row = routing_.positions_NK.as<int32_t>()[n];
-      for (int64_t c = 0; c < kWidth; ++c) rows_RC_.as<float>()[row * kWidth + c] = rows[n][static_cast<size_t>(c)];
+      const int32_t row = routing.positions_NK.as<int32_t>()[n];
+      for (int64_t c = 0; c < kWidth; ++c) rows_RC.as<float>()[row * kWidth + c] = rows[n][static_cast<size_t>(c)];
     }
-    policy_->observe(pass_, state_, routing_, rows_RC_);
+    observe();
   }
   // The logit of token n's expert, and its probability among two zeros.
   static float score(size_t n) { return 0.5f * static_cast<float>(n + 1); }
   static double gate(size_t n) { return std::exp(score(n)) / (std::exp(score(n)) + 2); }
 
   std::vector<float> combine(int64_t N) {
-    policy_->combine(pass_, state_, routing_, y_NC_, rows_RC_);
-    return {y_NC_.as<float>(), y_NC_.as<float>() + N * kWidth};
+    PolicyLayer::combine();
+    return {y_NC.as<float>(), y_NC.as<float>() + N * kWidth};
   }
-  void end_step() { policy_->end_step(pass_, state_); }
 
-  float* default_vectors() { return state_.rows().at(0).value.as<float>(); }
+  float* default_vectors() { return state().rows().at(0).value.as<float>(); }
   void expect_vector(int64_t expert, double first, double second) {
     EXPECT_NEAR(default_vectors()[expert * kWidth], first, 1e-6) << "expert " << expert;
     EXPECT_NEAR(default_vectors()[expert * kWidth + 1], second, 1e-6) << "expert " << expert;
   }
-  const StateTable& state() const { return state_; }
-
- private:
-  void lay_out(int64_t N) {
-    state_.allocate(arena_);
-    routing_ = {arena_.allocate(DType::f32, {N, kExperts}),  arena_.allocate(DType::f32, {N}),
-                arena_.allocate(DType::i32, {N, 1}),         arena_.allocate(DType::f32, {N, 1}),
-                arena_.allocate(DType::i64, {kExperts + 1}), arena_.allocate(DType::i32, {N}),
-                arena_.allocate(DType::i32, {N, 1}),         arena_.allocate(DType::f32, {kExperts})};
-    logits_NE_ = arena_.allocate(DType::f32, {N, kExperts});
-    rows_RC_ = arena_.allocate(DType::f32, {N, kWidth});
-    y_NC_ = arena_.allocate(DType::f32, {N, kWidth});
-  }
-
-  std::unique_ptr<RoutingPolicy> policy_;
-  StateTable state_;
-  Arena arena_{"test"};
-  Scratch scratch_;
-  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
-  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
-  Pass pass_{*ops_, scratch_, *communicator_, PassKind::train};
-  Routing routing_;
-  Tensor logits_NE_, rows_RC_, y_NC_;
 };
 
 const std::vector<int32_t> kChoices = {0, 1, 0};

@@ -28,14 +28,18 @@ TEST(Registry, BuildsEveryRouter) {
   EXPECT_EQ(make_routing_policy({"topk", kNothing}, kSetup)->experts_per_token(), 2);
   EXPECT_EQ(make_routing_policy({"default", kNothing}, kSetup)->experts_per_token(), 2);
   EXPECT_EQ(make_routing_policy({"dense", kNothing}, kSetup)->experts_per_token(), 4);
+  EXPECT_EQ(make_routing_policy({"dense", kNothing}, kSetup)->live_experts_per_token(), 4);
+  EXPECT_EQ(make_routing_policy({"loss_free", kNothing}, kSetup)->experts_per_token(), 2);
+  EXPECT_EQ(make_routing_policy({"remoe", kNothing}, kSetup)->experts_per_token(), 4);
+  EXPECT_EQ(make_routing_policy({"remoe", kNothing}, kSetup)->live_experts_per_token(), 2);
 }
 
 TEST(Registry, NamesTheNearestRouter) {
+  const std::string known = R"("topk", "default", "dense", "loss_free", "remoe", "sparsemixer")";
   EXPECT_EQ(refusal("defualt", kNothing),
-            "run.json: router.type: unknown router \"defualt\"; known: \"topk\", \"default\", \"dense\"; did you mean "
-            "\"default\"?");
+            "run.json: router.type: unknown router \"defualt\"; known: " + known + "; did you mean \"default\"?");
   EXPECT_EQ(refusal("expert_choice", kNothing),
-            "run.json: router.type: unknown router \"expert_choice\"; known: \"topk\", \"default\", \"dense\"");
+            "run.json: router.type: unknown router \"expert_choice\"; known: " + known);
 }
 
 TEST(Registry, RefusesWhatThePolicyDoesNotKnow) {
@@ -59,6 +63,19 @@ TEST(Registry, RefusesValuesOutOfRange) {
     EXPECT_NE(line.find("run.json: router." + key + ": "), std::string::npos) << line;
     EXPECT_EQ(line.find('\n'), std::string::npos) << line;
   }
+}
+
+TEST(Registry, AReluRouterHasNoSoftmaxToRegularise) {
+  for (double RouterSetup::*coefficient : {&RouterSetup::aux_scale, &RouterSetup::z_loss_scale}) {
+    RouterSetup setup = kSetup;
+    setup.*coefficient = 0.01;
+    const std::string line = refusal("remoe", kNothing, setup);
+    EXPECT_NE(line.find("needs model.router_aux_loss_coef = 0"), std::string::npos) << line;
+  }
+  RouterSetup setup = kSetup;
+  setup.norm_topk_prob = true;
+  for (const char* type : {"remoe", "sparsemixer"})
+    EXPECT_NE(refusal(type, kNothing, setup).find("norm_topk_prob = false"), std::string::npos) << type;
 }
 
 TEST(Registry, DefaultVectorsNeedTheWholeSoftmax) {

@@ -19,7 +19,10 @@ class Graphs : public ::testing::TestWithParam<const char*> {
   ~Graphs() override { simt::guard_device_memory(false); }
 
   static Config config() {
-    return tiny_config({{"router", {{"type", GetParam()}}}, {"train", {{"global_batch_size", 4}}}});
+    const double balance = std::string_view(GetParam()) == "remoe" ? 0 : 0.01;
+    return tiny_config({{"router", {{"type", GetParam()}}},
+                        {"model", {{"router_aux_loss_coef", balance}}},
+                        {"train", {{"global_batch_size", 4}}}});
   }
 };
 
@@ -70,7 +73,7 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default"),
+INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default", "loss_free", "remoe", "sparsemixer"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {

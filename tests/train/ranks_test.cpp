@@ -62,6 +62,13 @@ struct Outcome {
   EvalResult all, some;  // over all of the validation data, and over too little for every rank
 };
 
+std::vector<double> state_values(Memory& memory, const Tensor& value) {
+  if (value.dtype() != DType::i64) return download_values(memory, value);
+  std::vector<int64_t> integers(static_cast<size_t>(value.count()));
+  memory.download(integers.data(), value);
+  return {integers.begin(), integers.end()};
+}
+
 Outcome train_on(int ranks, const Config& config) {
   Outcome outcome;
   run_ranks(ranks, [&](World& world) {
@@ -75,7 +82,7 @@ Outcome train_on(int ranks, const Config& config) {
     for (const ParamRow& row : rank.instance.gpt().params().rows())
       for (double x : download_values(memory, rank.instance.gpt().params().row_value(row))) parameters.push_back(x);
     for (const StateRow& row : rank.instance.gpt().state().rows())
-      for (double x : download_values(memory, row.value)) state.push_back(x);
+      for (double x : state_values(memory, row.value)) state.push_back(x);
     const std::vector<std::string> alike =
         world.all_gather({reinterpret_cast<const char*>(parameters.data()), parameters.size() * sizeof(double)});
     for (const std::string& other : alike) EXPECT_EQ(other, alike[0]) << "every rank has the same parameters";
@@ -121,16 +128,24 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
   EXPECT_NEAR(got.some.loss, expected.some.loss, tolerance);
 }
 
+json router_of(const std::string& name) {
+  if (name == "topk") return {{"type", "topk"}};
+  if (name == "loss_free") return {{"type", "loss_free"}, {"bias_rate", 0.01}};
+  if (name == "remoe") return {{"type", "remoe"}, {"l1_coefficient", 1e-3}};
+  if (name == "sparsemixer") return {{"type", "sparsemixer"}, {"jitter", 0.5}};
+  return {{"type", "default"}, {"ema_update", name}};
+}
+
 class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {
  protected:
   // 16 sequences a step, in micro-batches of 8 over all ranks.
   Config config(int ranks, const json& changes = json::object()) const {
     const std::string router = std::get<0>(GetParam());
-    json run = {{"router", {{"type", router == "topk" ? "topk" : "default"}}},
+    json run = {{"router", router_of(router)},
+                {"model", {{"router_aux_loss_coef", router == "remoe" ? 0 : 0.01}}},
                 {"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
                 {"distributed", {{"zero_stage", std::get<1>(GetParam())}}},
                 {"optimizer", {{"learning_rate", 3e-3}}}};
-    if (router != "topk") run["router"]["ema_update"] = router;
     run.merge_patch(changes);
     return files_.config(run);
   }
@@ -203,10 +218,14 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, int>>
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, Ranks,
-                         ::testing::Combine(::testing::Values("topk", "step", "forward"), ::testing::Values(0, 1)),
+                         ::testing::Combine(::testing::Values("topk", "step", "forward", "loss_free", "remoe",
+                                                              "sparsemixer"),
+                                            ::testing::Values(0, 1)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,
-                         ::testing::Combine(::testing::Values("topk", "step"), ::testing::Values(0, 1)), name_of);
+                         ::testing::Combine(::testing::Values("topk", "step", "loss_free", "sparsemixer"),
+                                            ::testing::Values(0, 1)),
+                         name_of);
 
 }  // namespace
 }  // namespace gptmoe::testing

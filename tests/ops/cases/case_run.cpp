@@ -68,6 +68,12 @@ void encode(DType dtype, std::byte* bytes, int64_t count, Value value) {
   });
 }
 
+std::vector<double> live_values(const TensorSpec& spec, DType dtype, const std::vector<std::byte>& bytes) {
+  std::vector<double> values = decode(dtype, bytes.data(), spec.live_count());
+  values.resize(static_cast<size_t>(spec.count()));
+  return values;
+}
+
 bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
 
 double starting_value(const TensorSpec& spec, DType dtype, DType start, double value) {
@@ -164,7 +170,8 @@ CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType start) : op_
     buffer.initial.resize(static_cast<size_t>(buffer.bytes()));
     const Rng rng(hash_bytes(op.name), hash_bytes(spec.name));
     encode(dtype, buffer.initial.data(), spec.count(), [&](int64_t i) {
-      return spec.fill ? starting_value(spec, dtype, start, spec.fill(rng, i)) : buffer.garbage;
+      return spec.fill && i < spec.live_count() ? starting_value(spec, dtype, start, spec.fill(rng, i))
+                                                : buffer.garbage;
     });
   }
   reset();
@@ -207,19 +214,20 @@ void CaseRun::backward() {
 
 std::vector<double> CaseRun::read(std::string_view name) const {
   const Buffer& from = buffer(name);
-  return decode(from.tensor.dtype(), from.content().data(), from.spec.count());
+  return live_values(from.spec, from.tensor.dtype(), from.content());
 }
 
 std::vector<double> CaseRun::before(std::string_view name) const {
   const Buffer& from = buffer(name);
-  return decode(from.tensor.dtype(), from.initial.data(), from.spec.count());
+  return live_values(from.spec, from.tensor.dtype(), from.initial);
 }
 
 void CaseRun::write(std::string_view name, const std::vector<double>& values) {
   Buffer& to = buffer(name);
   GPTMOE_CHECK(std::ssize(values) == to.spec.count());
-  std::vector<std::byte> content(static_cast<size_t>(to.bytes()));
-  encode(to.tensor.dtype(), content.data(), to.spec.count(), [&](int64_t i) { return values[static_cast<size_t>(i)]; });
+  std::vector<std::byte> content = to.initial;
+  encode(to.tensor.dtype(), content.data(), to.spec.live_count(),
+         [&](int64_t i) { return values[static_cast<size_t>(i)]; });
   to.set_content(content);
 }
 
@@ -231,8 +239,12 @@ std::vector<std::string> CaseRun::broken_promises() {
     if (spec.role == Role::input && buffer->content() != buffer->initial)
       broken.push_back("input " + spec.name + " was changed");
     if (!spec.written()) continue;
+    const auto live_bytes = spec.live_count() * dtype_bytes(buffer->tensor.dtype());
+    const std::vector<std::byte> content = buffer->content();
+    if (!std::equal(content.begin() + live_bytes, content.end(), buffer->initial.begin() + live_bytes))
+      broken.push_back(spec.name + " was written past its live elements");
     const std::vector<double> values = read(spec.name);
-    for (int64_t i = 0; i < spec.count(); ++i) {
+    for (int64_t i = 0; i < spec.live_count(); ++i) {
       const bool overwritten = spec.fill || !spec.starts_as.empty() || values[i] != buffer->garbage;
       if (overwritten && std::isfinite(values[i])) continue;
       broken.push_back(text(spec.name, "[", i, "] was not overwritten or is not finite: ", values[i]));
@@ -243,7 +255,9 @@ std::vector<std::string> CaseRun::broken_promises() {
 }
 
 bool CaseRun::same_bits(const CaseRun& other, std::string_view name) const {
-  return buffer(name).content() == other.buffer(name).content();
+  const std::vector<std::byte> own = buffer(name).content(), others = other.buffer(name).content();
+  const auto live = buffer(name).spec.live_count() * dtype_bytes(buffer(name).tensor.dtype());
+  return own.size() == others.size() && std::equal(own.begin(), own.begin() + live, others.begin());
 }
 
 double CaseRun::take_bytes_named() {

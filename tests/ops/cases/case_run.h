@@ -25,9 +25,10 @@ class CaseRun final : public Tensors {
   void backward();  // nothing where the op has none
 
   const OpCase& op() const { return op_; }
+  // Elements past the live ones read as 0.
   std::vector<double> read(std::string_view name) const;
-  std::vector<double> before(std::string_view name) const;  // what it held before the passes
-  void write(std::string_view name, const std::vector<double>& values);
+  std::vector<double> before(std::string_view name) const;               // what it held before the passes
+  void write(std::string_view name, const std::vector<double>& values);  // its live elements
   // All tensors as before the passes.
   void reset();
 

@@ -95,10 +95,11 @@ OpCase expert_fractions(const RoutingShape& shape, int ranks) {
   OpCase op("expert_fractions", {n, k, e}, text(spread_name(spread), "_ranks", ranks));
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.result("fractions", {e}, Kind::stat);
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"], ranks); };
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"], n * k * ranks); };
   op.reference = [=](Values& v) {
     v["fractions"].assign(e, 0);
-    for (int64_t expert : plan.expert_ids) v["fractions"][expert] += 1 / static_cast<double>(n * k * ranks);
+    for (int64_t expert : plan.expert_ids)
+      if (expert >= 0) v["fractions"][expert] += 1 / static_cast<double>(n * k * ranks);
   };
   return op;
 }
@@ -118,6 +119,7 @@ void add_default_cases(OpCases& cases) {
       for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, with_gates, with_scale));
     c = next_width(c);
   }
+  tests.push_back(expert_fractions({300, 8, 8, Spread::dead_slots}, 2));
   // More experts than lanes of a warp, and more rows than the CUDA kernels sum at once.
   tests.push_back(default_accumulate({40, 2, 70}, 24, true, true));
   tests.push_back(default_accumulate(kTileEdges, 24, true, true));

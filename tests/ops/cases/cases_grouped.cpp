@@ -20,10 +20,12 @@ struct Source {
     const int64_t r = shape.n * shape.k;
     if (rows == Rows::sorted) {
       op.variable("x", {r, width}, normal(), Write::assign);
+      op.ends_at("x", plan.live() * width);
       return;
     }
     op.variable("x", {shape.n, width}, normal(), Write::add);
     op.input("slots", {r}, listed(plan.slots), Kind::i32);
+    op.ends_at("slots", plan.live());
     op.input("positions", {shape.n, shape.k}, listed(plan.positions), Kind::i32);
     op.scratch("sorted_dx", {r, width});
   }
@@ -63,6 +65,7 @@ OpCase grouped_linear(const RoutingShape& shape, Rows rows, int64_t in, int64_t 
   op.parameter("w", {e, out, in}, normal());
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.output("y", {r, out});
+  op.ends_at("y", plan.live() * out);
   op.forward = [source](Ops& ops, const Tensors& t) {
     ops.grouped_linear_forward(t["y"], t["x"], t["w"], t["offsets"], source.slots_of(t));
   };
@@ -71,7 +74,7 @@ OpCase grouped_linear(const RoutingShape& shape, Rows rows, int64_t in, int64_t 
     ops.grouped_linear_backward_weight(t["dw"], t["dy"], t["x"], t["offsets"], source.slots_of(t));
   };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < r * out; ++i) v["y"][i] = product(v, plan, source, i / out, i % out, out, in);
+    for (int64_t i = 0; i < plan.live() * out; ++i) v["y"][i] = product(v, plan, source, i / out, i % out, out, in);
   };
   return op;
 }
@@ -88,6 +91,8 @@ OpCase grouped_swiglu(const RoutingShape& shape, Rows rows, int64_t in, int64_t 
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.output("a", {r, f});
   op.result("h", {r, 2 * f}, Kind::real);
+  op.ends_at("a", plan.live() * f);
+  op.ends_at("h", plan.live() * 2 * f);
   op.scratch("gradient_of_h", {r, 2 * f});
   op.bf16_tolerance = 2e-2;  // rounded on its way
   op.forward = [source](Ops& ops, const Tensors& t) {
@@ -99,8 +104,9 @@ OpCase grouped_swiglu(const RoutingShape& shape, Rows rows, int64_t in, int64_t 
     ops.grouped_linear_backward_weight(t["dw"], t["gradient_of_h"], t["x"], t["offsets"], source.slots_of(t));
   };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < r * 2 * f; ++i) v["h"][i] = product(v, plan, source, i / (2 * f), i % (2 * f), 2 * f, in);
-    for (int64_t i = 0; i < r * f; ++i) {
+    for (int64_t i = 0; i < plan.live() * 2 * f; ++i)
+      v["h"][i] = product(v, plan, source, i / (2 * f), i % (2 * f), 2 * f, in);
+    for (int64_t i = 0; i < plan.live() * f; ++i) {
       const int64_t gate = i / f * 2 * f + i % f;
       v["a"][i] = silu(v["h"][gate]) * v["h"][gate + f];
     }
@@ -115,11 +121,13 @@ OpCase grouped_swiglu_backward(const RoutingShape& shape, int64_t f, int64_t out
   const RoutingPlan plan = shape.plan();
   OpCase op("grouped_swiglu_backward", {n, k, e, f, out}, variant(spread, in_place ? "in_place" : ""));
   op.variable("h", {r, 2 * f}, normal(), Write::assign);
+  op.ends_at("h", plan.live() * 2 * f);
   op.parameter("w", {e, out, f}, normal());
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.scratch("a", {r, f});
   op.bf16_tolerance = 4e-2;  // likewise; and of few products one may be much larger than their sum
   op.output("y", {r, out});
+  op.ends_at("y", plan.live() * out);
   if (in_place) op.in_place("dh", "h");
   op.forward = [](Ops& ops, const Tensors& t) {
     ops.swiglu_forward(t["a"], t["h"]);
@@ -130,7 +138,7 @@ OpCase grouped_swiglu_backward(const RoutingShape& shape, int64_t f, int64_t out
     ops.grouped_linear_backward_weight(t["dw"], t["dy"], t["a"], t["offsets"]);
   };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < r * out; ++i) {
+    for (int64_t i = 0; i < plan.live() * out; ++i) {
       const int64_t row = i / out, expert = plan.expert_ids[plan.slots[row]];
       v["y"][i] = 0;
       for (int64_t j = 0; j < f; ++j) {
@@ -155,6 +163,13 @@ void add_grouped_cases(OpCases& cases) {
     test(grouped_swiglu_backward(shape, 7, c, false));
     test(grouped_swiglu_backward(shape, c, 33, true));
     c = next_width(c);
+  }
+  for (const RoutingShape& shape : shapes_with_dead_slots()) {
+    test(grouped_linear(shape, Rows::gathered, 24, 16));
+    test(grouped_linear(shape, Rows::sorted, 5, 40));
+    test(grouped_swiglu(shape, Rows::gathered, 24, 8));
+    test(grouped_swiglu_backward(shape, 8, 24, true));
+    test(grouped_swiglu_backward(shape, 7, 5, false));
   }
   // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels; one expert; K = E; more experts than lanes
   // of a warp; more rows than a piece of the CPU kernels.

@@ -14,12 +14,14 @@ OpCase sort_by_expert(const RoutingShape& shape) {
   op.any_width("offsets");
   op.result("slots", {n * k}, Kind::i32);
   op.result("positions", {n, k}, Kind::i32);
+  op.ends_at("slots", plan.live());
   op.forward = [](Ops& ops, const Tensors& t) {
     ops.sort_by_expert(t["offsets"], t["slots"], t["positions"], t["ids"]);
   };
   op.reference = [plan](Values& v) {
     v["offsets"].assign(plan.offsets.begin(), plan.offsets.end());
     v["slots"].assign(plan.slots.begin(), plan.slots.end());
+    v["slots"].resize(plan.positions.size());
     v["positions"].assign(plan.positions.begin(), plan.positions.end());
   };
   return op;
@@ -30,12 +32,13 @@ OpCase scatter_rows_add(const RoutingShape& shape, int64_t c) {
   const RoutingPlan plan = shape.plan();
   OpCase op("scatter_rows_add", {n, k, e, c}, spread_name(spread));
   op.input("rows", {n * k, c}, normal());
+  op.ends_at("rows", plan.live() * c);
   op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
   op.result("y", {n, c}, Kind::real);
   op.accumulates("y");
   op.forward = [](Ops& ops, const Tensors& t) { ops.scatter_rows_add(t["y"], t["rows"], t["positions"]); };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < n * k * c; ++i) v["y"][plan.slots[i / c] / k * c + i % c] += v["rows"][i];
+    for (int64_t i = 0; i < plan.live() * c; ++i) v["y"][plan.slots[i / c] / k * c + i % c] += v["rows"][i];
   };
   return op;
 }
@@ -45,6 +48,7 @@ OpCase topk_combine(const RoutingShape& shape, int64_t c) {
   const RoutingPlan plan = shape.plan();
   OpCase op("topk_combine", {n, k, e, c}, spread_name(spread));
   op.variable("rows", {n * k, c}, normal(), Write::assign);
+  op.ends_at("rows", plan.live() * c);
   op.variable("gates", {n, k}, uniform(0.05, 1), Write::assign, Kind::stat);
   op.input("positions", {n, k}, listed(plan.positions), Kind::i32);
   op.output("y", {n, c});
@@ -58,6 +62,7 @@ OpCase topk_combine(const RoutingShape& shape, int64_t c) {
     v["y"].assign(n * c, 0);
     for (int64_t i = 0; i < n * k * c; ++i) {
       const int64_t slot = i / c, channel = i % c;
+      if (plan.positions[slot] < 0) continue;
       v["y"][slot / k * c + channel] += v["gates"][slot] * v["rows"][plan.positions[slot] * c + channel];
     }
   };
@@ -106,6 +111,12 @@ void add_moe_cases(OpCases& cases) {
     cases.tests.push_back(default_combine(shape, c));
     c = next_width(c);
   }
+  for (const RoutingShape& shape : shapes_with_dead_slots()) {
+    cases.tests.push_back(sort_by_expert(shape));
+    cases.tests.push_back(scatter_rows_add(shape, 24));
+    cases.tests.push_back(topk_combine(shape, 24));
+    cases.tests.push_back(topk_combine(shape, 5));
+  }
   // More experts than lanes of a warp, more slots than 512 warps take at once, rows of more than a warp's 256 elements.
   const RoutingShape many_experts{40, 2, 70};
   cases.tests.push_back(sort_by_expert(many_experts));
@@ -115,6 +126,7 @@ void add_moe_cases(OpCases& cases) {
   cases.tests.push_back(default_combine({9, 2, 3}, 264));
   cases.tests.push_back(default_combine(many_experts, 24));
 
+  cases.benchmarks.push_back(sort_by_expert({4096, 8, 8, Spread::dead_slots}));
   for (const RoutingShape& shape : {RoutingShape{4096, 1, 8}, RoutingShape{4096, 4, 32}}) {
     cases.benchmarks.push_back(sort_by_expert(shape));
     cases.benchmarks.push_back(scatter_rows_add(shape, 256));

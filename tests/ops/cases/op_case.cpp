@@ -69,6 +69,11 @@ void OpCase::in_place(std::string_view tensor, std::string_view source) {
   spec(tensor).starts_as = source;
 }
 
+void OpCase::ends_at(std::string_view tensor, int64_t live) {
+  spec(tensor).live = live;
+  if (const std::string gradient = "d" + std::string(tensor); find(gradient)) spec(gradient).live = live;
+}
+
 TensorSpec& OpCase::spec(std::string_view tensor) {
   const TensorSpec* found = find(tensor);
   GPTMOE_CHECK(found, name, " has no tensor ", tensor);
@@ -89,6 +94,7 @@ const OpCases& op_cases() {
     add_attention_cases(all);
     add_lm_head_cases(all);
     add_router_cases(all);
+    add_sparsemixer_cases(all);
     add_moe_cases(all);
     add_grouped_cases(all);
     add_default_cases(all);

@@ -52,8 +52,10 @@ struct TensorSpec {
   bool any_width = false;  // no other tensor says how many columns this one has
   bool any_type = false;   // the op takes it in any element type
   int64_t reached = 0;     // elements that the passes read or write, where not all
+  int64_t live = -1;       // the passes may neither read nor write elements from here on; -1: there are none such
 
   int64_t count() const;
+  int64_t live_count() const { return live < 0 ? count() : live; }
   bool written() const { return role == Role::output || role == Role::gradient; }
 };
 
@@ -90,6 +92,8 @@ struct OpCase {
   void exact(std::string_view tensor) { spec(tensor).exact = true; }
   void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
   void reaches(std::string_view tensor, int64_t elements) { spec(tensor).reached = elements; }
+  // Elements from `live` on must be left alone; they hold garbage, and count as 0 in Values and comparisons.
+  void ends_at(std::string_view tensor, int64_t live);  // and its gradient
   void any_type(std::string_view tensor) { spec(tensor).any_type = true; }
 
   TensorSpec& spec(std::string_view tensor);
@@ -122,6 +126,7 @@ void add_norm_cases(OpCases& cases);
 void add_attention_cases(OpCases& cases);
 void add_lm_head_cases(OpCases& cases);
 void add_router_cases(OpCases& cases);
+void add_sparsemixer_cases(OpCases& cases);
 void add_moe_cases(OpCases& cases);
 void add_grouped_cases(OpCases& cases);
 void add_default_cases(OpCases& cases);

@@ -9,12 +9,14 @@ std::string_view spread_name(Spread spread) {
     case Spread::random: return "";
     case Spread::empty_expert: return "empty_expert";
     case Spread::same_experts: return "same_experts";
+    case Spread::dead_slots: return "dead_slots";
+    case Spread::all_dead: return "all_dead";
     case Spread::tile_edges: return "tile_edges";
   }
   return "";
 }
 
-RoutingPlan::RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread) : offsets(e + 1, 0), positions(n * k) {
+RoutingPlan::RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread) : offsets(e + 1, 0), positions(n * k, -1) {
   GPTMOE_CHECK(k + (spread == Spread::empty_expert) <= e);
   if (spread == Spread::tile_edges) {
     GPTMOE_CHECK(n == 385 && k == 1 && e == 5);
@@ -24,7 +26,14 @@ RoutingPlan::RoutingPlan(int64_t n, int64_t k, int64_t e, Spread spread) : offse
     }
   }
   const Rng rng(n * 10007 + k * 101 + e, static_cast<uint64_t>(spread));
-  for (int64_t token = 0; token < n && spread != Spread::tile_edges; ++token) {
+  const bool dead = spread == Spread::dead_slots || spread == Spread::all_dead;
+  for (int64_t slot = 0; dead && slot < n * k; ++slot) {
+    GPTMOE_CHECK(k == e);
+    const bool live = spread == Spread::dead_slots && slot >= k && slot % k != 1 && rng.uniform(slot) < 0.45;
+    expert_ids.push_back(live ? slot % k : -1);
+  }
+  const bool drawn = expert_ids.empty();
+  for (int64_t token = 0; drawn && token < n; ++token) {
     std::vector<int64_t> order(e);
     std::iota(order.begin(), order.end(), 0);
     if (spread == Spread::empty_expert) order.erase(order.begin() + 1);
@@ -55,6 +64,12 @@ const std::vector<RoutingShape>& routing_shapes() {
                                                    {70, 4, 32},
                                                    {130, 2, 8, Spread::same_experts},
                                                    {7, 1, 3, Spread::same_experts}};
+  return shapes;
+}
+
+const std::vector<RoutingShape>& shapes_with_dead_slots() {
+  static const std::vector<RoutingShape> shapes = {
+      {33, 5, 5, Spread::dead_slots}, {300, 8, 8, Spread::dead_slots}, {7, 3, 3, Spread::all_dead}};
   return shapes;
 }
 

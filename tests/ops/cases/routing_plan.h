@@ -10,7 +10,9 @@ enum class Spread {
   random,        // distinct experts per token, drawn at random
   empty_expert,  // likewise, but nobody chooses expert 1 (needs E > K)
   same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
-  tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, and no more than those 385 exist
+  dead_slots,  // K = E, slot k is expert k's or, a little more often, dead; expert 1 has none, nor has the first token
+  all_dead,    // no slot has an expert
+  tile_edges,  // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, and no more than those 385 exist
 };
 
 std::string_view spread_name(Spread spread);
@@ -20,8 +22,10 @@ struct RoutingPlan {
 
   std::vector<int64_t> expert_ids;  // (N, K)
   std::vector<int64_t> offsets;     // (E+1)
-  std::vector<int64_t> slots;       // (R), sorted row -> slot
+  std::vector<int64_t> slots;       // sorted row -> slot, of the live rows alone
   std::vector<int64_t> positions;   // (N, K), its inverse
+
+  int64_t live() const { return std::ssize(slots); }
 };
 
 // N, K, E and a spread.
@@ -35,6 +39,8 @@ struct RoutingShape {
 constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
 // One expert and one token, odd sizes, K = E, an expert nobody chooses, everyone on the same expert, many tokens.
 const std::vector<RoutingShape>& routing_shapes();
+// For what takes dead slots.
+const std::vector<RoutingShape>& shapes_with_dead_slots();
 // Widths C to go with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens meets 64.
 int64_t next_width(int64_t c);
 

@@ -1,0 +1,100 @@
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+namespace {
+
+// ReMoE (Wang, Zhu & Chen, arXiv 2412.14711): a router without a choice,
+//   g_n = relu(W x_n),  y_n = sum_e g_ne E_e(x_n),
+// in which an expert runs for the tokens that give it a gate above 0. What keeps them few and the experts evenly loaded
+// is a weighted L1 norm of the gates, in the place of a balance loss:
+//   lambda * mean over MoE layers of mean_n sum_e f_e g_ne,  f_e = E / (N K) * tokens of expert e,
+//   lambda <- lambda * alpha^sign(live experts per token - K), once per step.
+// Every token has E slots, those without an expert are dead. There is one lambda in a model, and one count of live
+// slots: the rows of state are the first MoE layer's, and the other layers share them.
+class RemoePolicy final : public RoutingPolicy {
+ public:
+  RemoePolicy(const RouterSetup& setup, double lambda, double alpha)
+      : RoutingPolicy(setup), lambda_(lambda), alpha_(alpha) {}
+
+  int64_t experts_per_token() const override { return setup_.num_experts; }
+  int64_t live_experts_per_token() const override { return setup_.num_experts_per_tok; }
+  bool probs_sum_to_one() const override { return false; }
+
+  void declare_state(StateTable& state, const std::string& prefix, DType stat) override;
+  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override;
+  void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override;
+  void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) override;
+  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
+               const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
+                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+                      const Tensor& dprobs_NE) override;
+  void end_step(const Pass& pass, const StateTable& state) override;
+
+ private:
+  double lambda_, alpha_;  // "l1_coefficient", "l1_factor"
+  bool first_layer_ = false;
+  StateId lambda_1_, excess_1_;
+};
+
+void RemoePolicy::declare_state(StateTable& state, const std::string&, DType stat) {
+  const std::string lambda = "model.l1_coefficient", excess = lambda + ".excess";
+  first_layer_ = !state.contains(lambda);
+  lambda_1_ = first_layer_ ? state.add(lambda, stat, {1}) : state.find(lambda);
+  excess_1_ = first_layer_ ? state.add(excess, stat, {1}, false) : state.find(excess);
+}
+
+void RemoePolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t) {
+  if (first_layer_) upload_values(memory, state.value(lambda_1_), &lambda_);
+}
+
+void RemoePolicy::route(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& logits_NE) {
+  pass.ops.relu_router_forward(routing.probs_NE, routing.expert_ids_NK, logits_NE);
+  pass.ops.copy(routing.gates_NK, routing.probs_NE);
+}
+
+void RemoePolicy::observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor&) {
+  const int64_t tokens = routing.probs_NE.size(0);
+  pass.ops.excess_accumulate(state.value(excess_1_), routing.offsets_E1, tokens * live_experts_per_token());
+}
+
+void RemoePolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
+                          const Tensor& rows_RC) {
+  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
+}
+
+// K = E, and slot n*E + e is expert e's: gradients of gates are gradients of probs.
+void RemoePolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& drows_RC,
+                                   const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
+  pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);
+}
+
+void RemoePolicy::route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
+                                 const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
+  const double scale = pass.share / static_cast<double>(setup_.moe_layers);
+  pass.ops.load_balance_backward(dprobs_NE, routing.fractions_E, scale, state.value(lambda_1_));
+  pass.ops.relu_router_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
+}
+
+void RemoePolicy::end_step(const Pass& pass, const StateTable& state) {
+  if (!first_layer_) return;
+  pass.communicator.all_reduce(state.value(excess_1_), Traffic::balance);
+  pass.ops.l1_commit(state.value(lambda_1_), state.value(excess_1_), alpha_);
+}
+
+}  // namespace
+
+std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, JsonSection& block) {
+  const double lambda = block.number("l1_coefficient", 1e-30, 1e30, 1e-8);
+  const double alpha = block.number("l1_factor", 1.0, 1e3, 1.2);
+  if (setup.norm_topk_prob)
+    block.fail("type", "\"remoe\" needs model.norm_topk_prob = false: a ReLU router's gates are used as they are");
+  if (setup.aux_scale != 0 || setup.z_loss_scale != 0)
+    block.fail("type",
+               "\"remoe\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: its own "
+               "regularisation balances the load, and it has no softmax");
+  return std::make_unique<RemoePolicy>(setup, lambda, alpha);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,85 @@
+#include "base/rng.h"
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+namespace {
+
+// SparseMixer-v2 (GRIN, Liu et al., arXiv 2409.12136, after SparseMixer, arXiv 2310.00811): in training the experts are
+// drawn, one after the other, from softmaxes over the logits near the largest, and the router's gradient is an estimate
+// of what the draw does to the loss; elsewhere the largest are taken. ops_moe.h has the formulas. They are the source's
+// for K = 1 and 2, and go on alike for any K.
+//
+// State per layer: a key, and the tokens that training has routed so far on all ranks. A token's place among them all
+// is what it draws by, so that draws are the same however a step is split over ranks and micro-batches. The
+// probabilities over all experts are for the balance and z losses and the reports.
+class SparsemixerPolicy final : public RoutingPolicy {
+ public:
+  SparsemixerPolicy(const RouterSetup& setup, double jitter) : RoutingPolicy(setup), jitter_(jitter) {}
+
+  int64_t kept_per_token() const override { return setup_.num_experts_per_tok * setup_.num_experts; }
+  void declare_state(StateTable& state, const std::string& prefix, DType) override {
+    sampler_2_ = state.add(prefix + "gate.sampler", DType::i64, {2});
+  }
+  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override {
+    const StateRow& row = state.rows().at(static_cast<size_t>(sampler_2_.row));
+    const int64_t start[] = {static_cast<int64_t>(Rng(seed, hash_bytes(row.name)).bits(0)), 0};
+    memory.upload(row.value, start);
+  }
+  void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override;
+  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
+               const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
+                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+                      const Tensor& dprobs_NE) override;
+
+ private:
+  double jitter_;  // "jitter": logits that lie below the largest by more than twice this, relatively, are not drawn
+  StateId sampler_2_;
+};
+
+// The position has passed this micro-batch's tokens by the time they draw: when it is computed again it still has.
+void SparsemixerPolicy::route(const Pass& pass, const StateTable& state, const Routing& routing,
+                              const Tensor& logits_NE) {
+  const int64_t tokens = logits_NE.size(0), ranks = pass.communicator.size();
+  const Tensor& sampler_2 = state.value(sampler_2_);
+  if (pass.kind == PassKind::train) pass.ops.sampler_advance(sampler_2, tokens * ranks);
+  pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
+  pass.ops.sparsemixer_forward(routing.expert_ids_NK, routing.gates_NK, routing.kept_NW, logits_NE, jitter_,
+                               pass.kind == PassKind::evaluate ? Tensor{} : sampler_2,
+                               (pass.communicator.rank() - ranks) * tokens);
+}
+
+void SparsemixerPolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
+                                const Tensor& rows_RC) {
+  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
+}
+
+// The gates' gradients take the gates' place. None reaches the probabilities, which had no part in the output.
+void SparsemixerPolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing,
+                                         const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                         const Tensor& rows_RC) {
+  Scratch::Frame frame(pass.scratch);
+  const Tensor& gates = routing.gates_NK;
+  const Tensor dgates_NK = frame.allocate(gates.dtype(), {gates.size(0), gates.size(1)});
+  pass.ops.topk_combine_backward(drows_RC, dgates_NK, dy_NC, rows_RC, gates, routing.positions_NK);
+  pass.ops.copy(gates, dgates_NK);
+  pass.ops.zero(dprobs_NE);
+}
+
+void SparsemixerPolicy::route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
+                                       const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
+  RoutingPolicy::route_backward(pass, state, routing, dlogits_NE, dprobs_NE);
+  pass.ops.sparsemixer_backward(dlogits_NE, routing.gates_NK, routing.expert_ids_NK, routing.kept_NW);
+}
+
+}  // namespace
+
+std::unique_ptr<RoutingPolicy> make_sparsemixer_policy(const RouterSetup& setup, JsonSection& block) {
+  const double jitter = block.number("jitter", 0.0, 1e9, 0.01);
+  if (setup.norm_topk_prob)
+    block.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
+  return std::make_unique<SparsemixerPolicy>(setup, jitter);
+}
+
+}  // namespace gptmoe

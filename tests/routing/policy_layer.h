@@ -1,0 +1,88 @@
+#pragma once
+// One layer's routing policy with the memory of micro-batches of N tokens, on the CPU.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+
+class PolicyLayer {
+ public:
+  PolicyLayer(const RouterConfig& router, const RouterSetup& setup, int64_t N, uint64_t seed = 1)
+      : setup_(setup), policy_(make_routing_policy(router, setup)) {
+    policy_->declare_state(state_, "layer.", DType::f32);
+    lay_out(N);
+    arena_.commit();
+    scratch_.allocate(DType::f32, {4096});
+    scratch_.rewind(0);
+    scratch_.commit();
+    lay_out(N);
+    policy_->initialize_state(host_memory(), state_, seed);
+  }
+
+  void route(const std::vector<float>& logits, PassKind kind = PassKind::train) {
+    ASSERT_EQ(static_cast<int64_t>(logits.size()), logits_NE.count());
+    std::copy(logits.begin(), logits.end(), logits_NE.as<float>());
+    policy_->route(pass(kind), state_, routing, logits_NE);
+    ops_->sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
+  }
+  // dlogits_NE, from dy_NC and what route() and rows_RC left.
+  std::vector<float> backward(const std::vector<float>& dy) {
+    const Pass train = pass(PassKind::train);
+    Scratch::Frame frame(scratch_);
+    const Tensor drows_RC = frame.allocate(DType::f32, {rows_RC.size(0), rows_RC.size(1)});
+    const Tensor dy_NC = frame.allocate(DType::f32, {y_NC.size(0), y_NC.size(1)});
+    const Tensor dprobs_NE = frame.allocate(DType::f32, {logits_NE.size(0), logits_NE.size(1)});
+    std::copy(dy.begin(), dy.end(), dy_NC.as<float>());
+    policy_->combine_backward(train, state_, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
+    policy_->route_backward(train, state_, routing, dprobs_NE, dprobs_NE);
+    return {dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()};
+  }
+  void observe() { policy_->observe(pass(PassKind::train), state_, routing, rows_RC); }
+  void combine() { policy_->combine(pass(PassKind::train), state_, routing, y_NC, rows_RC); }
+  void end_step() { policy_->end_step(pass(PassKind::train), state_); }
+
+  const StateTable& state() const { return state_; }
+  // A row's elements, by the end of its name.
+  const Tensor& state(std::string_view suffix) const {
+    for (const StateRow& row : state_.rows())
+      if (row.name.ends_with(suffix)) return row.value;
+    GPTMOE_CHECK(false, "no state ", suffix);
+  }
+  std::vector<int32_t> chosen() const {
+    return {routing.expert_ids_NK.as<int32_t>(), routing.expert_ids_NK.as<int32_t>() + routing.expert_ids_NK.count()};
+  }
+
+  Routing routing;
+  Tensor logits_NE, rows_RC, y_NC;
+
+ protected:
+  Pass pass(PassKind kind) { return {*ops_, scratch_, *communicator_, kind}; }
+
+ private:
+  void lay_out(int64_t N) {
+    const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size;
+    state_.allocate(arena_);
+    routing = {
+        arena_.allocate(DType::f32, {N, E}), arena_.allocate(DType::f32, {N}),     arena_.allocate(DType::i32, {N, K}),
+        arena_.allocate(DType::f32, {N, K}), arena_.allocate(DType::i64, {E + 1}), arena_.allocate(DType::i32, {N * K}),
+        arena_.allocate(DType::i32, {N, K}), arena_.allocate(DType::f32, {E}),     {}};
+    if (policy_->kept_per_token() > 0) routing.kept_NW = arena_.allocate(DType::f32, {N, policy_->kept_per_token()});
+    logits_NE = arena_.allocate(DType::f32, {N, E});
+    rows_RC = arena_.allocate(DType::f32, {N * K, C});
+    y_NC = arena_.allocate(DType::f32, {N, C});
+  }
+
+  RouterSetup setup_;
+  std::unique_ptr<RoutingPolicy> policy_;
+  StateTable state_;
+  Arena arena_{"test"};
+  Scratch scratch_;
+  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
+  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
+};
+
+}  // namespace gptmoe
