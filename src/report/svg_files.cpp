@@ -41,7 +41,8 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   if (!comparison.single()) write("gap.svg", svg_line_chart(gap_chart(comparison)));
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
     const std::string& label = comparison.arms[arm].arm.label;
-    if (!comparison.arms[arm].expert_load.empty()) write(file_name("load", label), svg_heatmap(load_map(comparison, arm)));
+    if (!comparison.arms[arm].expert_load.empty())
+      write(file_name("load", label), svg_heatmap(load_map(comparison, arm)));
     if (const Chart chart = entropy_chart(comparison, arm); !chart.series.empty())
       write(file_name("entropy", label), svg_line_chart(chart));
   }

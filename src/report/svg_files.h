@@ -9,8 +9,8 @@
 namespace gptmoe {
 
 // Writes DIR/perplexity.svg, gap.svg, load_ARM.svg, entropy_ARM.svg and, of a sweep, sweep.svg and curves_CONFIG.svg,
-// those that have something to show; each brings its style, light or dark as the reader's system asks. Slashes of a label
-// become dashes. Returns what it wrote. Throws Failure where it cannot.
+// those that have something to show; each brings its style, light or dark as the reader's system asks. Slashes of a
+// label become dashes. Returns what it wrote. Throws Failure where it cannot.
 std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& dir, const Comparison& comparison,
                                                    const Sweep* sweep = nullptr);
 

@@ -68,11 +68,26 @@ TEST(ShippedConfigs, ThePapersPairsHaveItsLearningRatesAndBatch) {
     if (path.parent_path().filename() != "paper") continue;
     SCOPED_TRACE(path.string());
     const Config config = load_config(path);
-    EXPECT_EQ(config.optimizer.learning_rate, config.router.type == "topk" ? 7e-4 : 9e-4);
+    EXPECT_EQ(config.optimizer.learning_rate, config.router.type == "default" ? 9e-4 : 7e-4);
     EXPECT_EQ(config.train.global_batch_size * config.train.sequence_length, int64_t{1} << 21);
     EXPECT_FALSE(config.model.layer_is_moe(0));
     EXPECT_TRUE(config.model.layer_is_moe(1));
   }
+}
+
+// In place of a router's block, and of the balance loss where the rival has its own means.
+TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
+  for (const char* folder : {"paper", "small"})
+    for (const char* rival : {"loss_free", "sparsemixer", "remoe"}) {
+      SCOPED_TRACE(std::string(folder) + "/" + rival);
+      Config topk = load_config(kConfigs / folder / "8c1_topk.json"),
+             other = load_config(kConfigs / folder / ("8c1_" + std::string(rival) + ".json"));
+      EXPECT_EQ(other.router.type, rival);
+      EXPECT_EQ(other.model.router_aux_loss_coef, other.router.type == "sparsemixer" ? 0.01 : 0.0);
+      topk.router = other.router = RouterConfig{};
+      topk.model.router_aux_loss_coef = other.model.router_aux_loss_coef = 0;
+      EXPECT_EQ(to_json(topk), to_json(other));
+    }
 }
 
 // A width of 128 for 1024, four layers for 24; what makes a shape of experts is the paper's.
