@@ -187,20 +187,6 @@ int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
 
 }  // namespace
 
-Spread spread_of(const std::vector<double>& values) {
-  Spread spread;
-  spread.count = static_cast<int64_t>(values.size());
-  if (values.empty()) return spread;
-  double sum = 0, squares = 0;
-  for (double value : values) sum += value;
-  spread.mean = sum / static_cast<double>(values.size());
-  for (double value : values) squares += (value - spread.mean) * (value - spread.mean);
-  if (values.size() > 1) spread.std = std::sqrt(squares / static_cast<double>(values.size() - 1));
-  spread.min = *std::min_element(values.begin(), values.end());
-  spread.max = *std::max_element(values.begin(), values.end());
-  return spread;
-}
-
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity) {
   // Written so that a value that is not a number counts as above the target.
   const auto below = [&](const CurvePoint& point) { return point.perplexity.mean <= target_perplexity; };

@@ -4,31 +4,20 @@
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
 // linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens.
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/spread.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
-
-inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // One configuration trained once per seed.
 struct Arm {
   std::string label;
   std::vector<RunLog> runs;
 };
-
-struct Spread {
-  double mean = kUnknown;
-  double std = kUnknown;  // sample standard deviation (n - 1); unknown for a single value
-  double min = kUnknown;
-  double max = kUnknown;
-  int64_t count = 0;
-};
-Spread spread_of(const std::vector<double>& values);
 
 struct CurvePoint {
   int64_t tokens = 0;
