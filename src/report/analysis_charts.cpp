@@ -100,6 +100,7 @@ Heatmap analysis_load_map(const AnalysisLog& log) {
   for (auto& layer : loads)
     for (double& load : layer) load *= static_cast<double>(log.experts);
   Heatmap map = layer_map(log, std::move(loads), "Expert load per layer, 1 is fair");
+  map.width = 1000;
   for (const auto& layer : map.values)
     for (const double load : layer) map.full = std::max(map.full, load);
   return map;

@@ -14,17 +14,20 @@ namespace {
 
 std::string caption(const std::string& words) { return element("p", escape(words), "caption"); }
 
+std::string part(const std::string& title) { return element("h3", title, "part"); }
+
 std::string maps(const Titled<Heatmap>& titled) {
   std::string out;
   for (const auto& [title, map] : titled) out += figure(title, svg_heatmap(map));
   return element("div", out, "pair");
 }
 
+// Of the sums over experts that have both.
 double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& below) {
-  std::vector<double> ratios;
+  double sum_above = 0, sum_below = 0;
   for (size_t e = 0; e < above.size(); ++e)
-    if (std::isfinite(above[e] / below[e])) ratios.push_back(above[e] / below[e]);
-  return spread_of(ratios).mean;
+    if (std::isfinite(above[e]) && std::isfinite(below[e])) sum_above += above[e], sum_below += below[e];
+  return sum_above / sum_below;
 }
 
 // The K at which a table with one column for it compares gradients: the run's, where it leaves experts out.
@@ -100,11 +103,10 @@ std::string html_table(const std::vector<Column>& columns) {
 }
 
 std::string routing_part(const AnalysisLog& log) {
-  std::string out = element("h3", "Load by expert") + caption("Assignments an expert serves over its fair share.") +
-                    svg_heatmap(analysis_load_map(log));
-  out = element("div", element("figure", out), "scroll wide");
+  const std::string out = part("Load by expert") + caption("Assignments an expert serves over its fair share.") +
+                          element("div", figure("", svg_heatmap(analysis_load_map(log))), "scroll wide");
   if (log.coactivation.empty()) return out + caption("No co-activation: a token meets one expert.");
-  return out + element("h3", "Co-activation") +
+  return out + part("Co-activation") +
          caption(
              "Share of the row expert's tokens that the column's serves too; neutral is what an even spread gives.") +
          maps(coactivation_maps(log));
@@ -113,8 +115,8 @@ std::string routing_part(const AnalysisLog& log) {
 std::string default_part(const AnalysisLog& log) {
   if (log.default_source.empty()) return "";
   std::string out;
-  if (log.experts > 1) out += element("h3", "Cosine between default vectors") + maps(cosine_maps(log));
-  return out + element("h3", "Error of default vectors") +
+  if (log.experts > 1) out += part("Cosine between default vectors") + maps(cosine_maps(log));
+  return out + part("Error of default vectors") +
          caption(
              "Mean distance of an expert's output from its default vector, over the mean length of the output: 1 is "
              "what a zero vector has. In the dense router's forward.") +
@@ -128,7 +130,7 @@ std::string gradient_part(const AnalysisLog& log, const std::string& id) {
   charts += figure("The router's backward alone", svg_line_chart(similarity_chart(log, "router", id + "-cos-router")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "model", id + "-norm-model")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "router", id + "-norm-router")));
-  return element("h3", "Router gradients against the dense router's") +
+  return part("Router gradients against the dense router's") +
          caption(text("Means over ", log.gradient_batches, " batches of ", grouped_digits(log.batch_tokens),
                       " tokens. Line: mean over layers. Band: lowest to highest.")) +
          element("div", charts, "pair") + caption("Cosine by layer and K:") + maps(similarity_maps(log));
@@ -142,7 +144,7 @@ std::string collapse_part(const AnalysisLog& log, const std::string& id) {
                                                      &CollapsePoint::load_max)));
   charts += figure("", svg_line_chart(collapse_chart(log, id + "-entropy", "router entropy, share of the largest",
                                                      &CollapsePoint::entropy_share)));
-  return element("h3", "Router collapse over training") +
+  return part("Router collapse over training") +
          caption(text("At every evaluation; dead is an expert with less than ", fixed(100 * kDeadShare, 0),
                       " % of its fair share.")) +
          element("div", charts, "pair");
@@ -154,7 +156,7 @@ std::string analysis_section(const AnalysisLog& log, const std::string& id, cons
   std::string out = element("h2", escape(title.empty() ? "Analysis" : "Analysis of " + title));
   std::string words =
       text("The checkpoint of step ", log.step, " (", log.router, ", ", plural(log.experts, "expert"), ", ",
-           log.experts_per_token, " per token) on ", grouped_digits(log.routing_tokens), " validation tokens.");
+           log.experts_per_token, " per token) on ", grouped_digits(log.routing_tokens), " tokens.");
   for (const std::string& note : log.notes) words += " " + note;
   std::string legend_list;
   for (const std::string& line : legend(log)) legend_list += element("li", escape(line));
