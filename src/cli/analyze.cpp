@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "config/validate.h"
 #include "report/analysis_section.h"
 #include "report/reports.h"
 #include "train/backend.h"
@@ -53,7 +54,8 @@ Json describe_run(const fs::path& run, const fs::path& checkpoint, const Config&
 }
 
 Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
-                 const Arguments& arguments, int64_t batch_size) {
+                 const Arguments& arguments) {
+  const int64_t batch_size = config.train.micro_batch_size;
   const auto ops = make_backend(config);
   Instance instance(config, Purpose::forward, batch_size, config.train.sequence_length, *ops);
   require_room(config, instance, *ops, ops->memory());
@@ -70,7 +72,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 
 void run(const Arguments& arguments) {
   const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(arguments.run, checkpoint);
-  const Config config = checkpoint_config(checkpoint, arguments.backend);
+  Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
   const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
   if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
@@ -78,9 +80,10 @@ void run(const Arguments& arguments) {
   RunLog log = read_run(run_dir);
 
   const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
-  const int64_t batch_size = std::min(asked, loader.windows());
-  const Analysis analysis = measure(config, checkpoint, loader, arguments, batch_size);
-  const int64_t batch_tokens = batch_size * config.train.sequence_length;
+  config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
+  validate(config, checkpoint.string());
+  const Analysis analysis = measure(config, checkpoint, loader, arguments);
+  const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
 
   Json json = describe_run(run_dir, checkpoint, config, data);
   json["batch_tokens"] = batch_tokens;
