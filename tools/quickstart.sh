@@ -60,26 +60,7 @@ else
 fi
 data=data/$name out=${out:-runs/$name}
 
-# Written beside and moved into place when complete: an interrupted preparation is begun again.
-if [ ! -d "$data" ]; then
-  rm -rf "$data.tmp"
-  mkdir -p "$data.tmp"
-  documents=$data.tmp/documents.jsonl
-  if [ -z "$text" ]; then
-    command -v bible >/dev/null || install_packages bible-kjv
-    say "printing the King James Bible"
-    bible -f gen1:1-rev22:21 | tools/kjv_documents.sh >"$documents"
-  elif [ -f "$text" ] && [[ $text != *.jsonl ]]; then
-    tools/text_documents.sh <"$text" >"$documents"
-  else
-    documents=$text
-  fi
-  say "training a tokenizer of 2,048 entries"
-  build/gptmoe-tokenize train --input "$documents" --vocab-size 2048 --output "$data.tmp/tokenizer.json"
-  say "encoding"
-  build/gptmoe-tokenize encode --tokenizer "$data.tmp/tokenizer.json" --input "$documents" --output "$data.tmp" --val-fraction 0.05
-  mv "$data.tmp" "$data"
-fi
+if [ ! -d "$data" ]; then tools/prepare_text.sh --out "$data" ${text:+--text "$text"}; fi
 
 overrides=(--set "data.train=$data/train_*.bin" --set "data.val=$data/val_*.bin" --set "data.tokenizer=$data/tokenizer.json")
 if [ -n "$steps" ]; then overrides+=(--set "train.steps=$steps"); fi

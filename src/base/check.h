@@ -3,6 +3,7 @@
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; a run
 //                           that does not fit adds the table of its memory
 //   Failure    exit code 1  the machine failed us (disk full, ...) or a numeric failure of the run
+//   NumericFailure, a Failure: the run's numbers are no numbers any more
 //   DeviceError, a Failure: the GPU failed, and nothing that it holds can be trusted or used any more
 //   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
@@ -18,6 +19,10 @@ struct UserError : std::runtime_error {
 
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+struct NumericFailure : Failure {
+  using Failure::Failure;
 };
 
 struct DeviceError : Failure {

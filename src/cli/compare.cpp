@@ -3,6 +3,8 @@
 #include <set>
 
 #include "cli/commands.h"
+#include "cli/run_jobs.h"
+#include "cli/sweep_arguments.h"
 #include "dist/agree.h"
 #include "report/reports.h"
 #include "report/table.h"
@@ -15,36 +17,169 @@
 namespace gptmoe {
 namespace {
 
+namespace fs = std::filesystem;
+
 struct Arguments {
-  std::vector<std::string> configs, overrides;
+  std::vector<std::string> configs, overrides, sweeps;
   std::string out = "runs/compare";
   int64_t seeds = 1;
-  int ranks = 0;
+  int jobs = 1, ranks = 0;
 };
 
+// One arm: a config at a point of the sweep.
 struct PlannedArm {
-  std::string label;
+  std::string config_path, family;
+  std::vector<Setting> settings;
+  std::vector<std::string> overrides;  // the command line's and the settings
   Config config;
+
+  std::string label() const { return family + (settings.empty() ? "" : " " + settings_text(settings)); }
 };
 
-// Labels are the configs' file names; they name folders too, so they must differ.
+struct PlannedRun {
+  const PlannedArm* arm;
+  Config config;
+  fs::path dir;
+
+  std::string label() const { return text(arm->label(), ", seed ", config.seed); }
+};
+
+// Families are the configs' file names; they name folders too, so they must differ.
 std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
+  std::vector<SweepArgument> sweeps;
+  for (const std::string& argument : arguments.sweeps) sweeps.push_back(parse_sweep(argument));
   std::vector<PlannedArm> arms;
-  std::set<std::string> labels;
+  std::set<std::string> families;
   for (const std::string& path : arguments.configs) {
-    const std::string label = std::filesystem::path(path).stem().string();
-    if (!labels.insert(label).second)
-      user_error(path, ": two configs are named \"", label, "\"; rename one, its name labels the curve");
-    arms.push_back({label, load_config(path, arguments.overrides, check_router)});
+    const std::string family = fs::path(path).stem().string();
+    if (!families.insert(family).second)
+      user_error(path, ": two configs are named \"", family, "\"; rename one, its name labels the curve");
+    for (const std::vector<Setting>& settings : sweep_grid(sweeps, family)) {
+      std::vector<std::string> overrides = arguments.overrides;
+      for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
+      arms.push_back({path, family, settings, overrides, load_config(path, overrides, check_router)});
+    }
+  }
+  for (const SweepArgument& sweep : sweeps)
+    if (!sweep.only.empty() && !families.contains(sweep.only))
+      user_error("--sweep ", sweep.only, ":", sweep.path, ": no config here is named \"", sweep.only, "\"");
+  if (arms.size() == 1 && arguments.seeds == 1)
+    user_error("compare: one config, one seed, no sweep: nothing to compare; gptmoe train trains one run");
+  return arms;
+}
+
+// Seed by seed, so that an interrupted comparison holds whole rounds.
+std::vector<PlannedRun> plan_runs(const Arguments& arguments, const std::vector<PlannedArm>& arms) {
+  std::vector<PlannedRun> runs;
+  for (int64_t s = 0; s < arguments.seeds; ++s)
+    for (const PlannedArm& arm : arms) {
+      PlannedRun run{&arm, arm.config, fs::path(arguments.out) / arm.family};
+      run.config.seed += s;
+      if (!arm.settings.empty()) run.dir /= settings_text(arm.settings, ",");
+      run.dir /= text("seed_", run.config.seed);
+      runs.push_back(std::move(run));
+    }
+  return runs;
+}
+
+// A run that diverged is finished too: it would again.
+bool finished(const PlannedRun& run) {
+  if (!holds_run(run.dir) || to_json(run_config(run.dir)) != to_json(run.config)) return false;
+  if (has_diverged(run.dir)) return true;
+  if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
+  const auto saved = latest_checkpoint(run.dir);
+  return saved && read_checkpoint_state(*saved).at("step") == run.config.train.steps;
+}
+
+std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, World& world) {
+  std::vector<const PlannedRun*> missing;
+  for (const PlannedRun& run : runs) {
+    if (!root_says(world, [&] { return finished(run); }))
+      missing.push_back(&run);
+    else
+      std::printf("reusing     %s\n", run.dir.c_str());
+  }
+  return missing;
+}
+
+// In this process and its ranks, one run after the other. False: interrupted.
+bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const PlannedRun& run = *runs[i];
+    std::printf("\n== %s (run %zu of %zu)\n", run.label().c_str(), i + 1, runs.size());
+    const TrainOptions options{run.dir, holds_run(run.dir), "the same gptmoe compare command again"};
+    try {
+      if (train(run.config, options, world) == TrainOutcome::interrupted) return false;
+    } catch (const NumericFailure& failure) {
+      if (world.size() > 1) throw;  // the other ranks may still be waiting for this one
+      std::printf("diverged    %s\n", failure.what());
+    }
+  }
+  return true;
+}
+
+bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_once) {
+  std::vector<TrainJob> jobs;
+  for (const PlannedRun* run : runs) {
+    TrainJob job;
+    job.label = run->label();
+    job.log = run->dir.string() + ".log";
+    job.arguments = {"train", run->arm->config_path, "--out", run->dir.string()};
+    if (holds_run(run->dir)) job.arguments.push_back("--resume");
+    std::vector<std::string> overrides = run->arm->overrides;
+    overrides.push_back(text("seed=", run->config.seed));
+    for (const std::string& override_ : overrides) job.arguments.insert(job.arguments.end(), {"--set", override_});
+    job.steps = run->config.train.steps;
+    job.steps_done = [run] { return last_logged_step(run->dir); };
+    job.ended_as_it_may = [run] { return has_diverged(run->dir); };
+    std::error_code error;
+    fs::create_directories(run->dir.parent_path(), error);
+    if (error) user_error(run->dir.parent_path().string(), ": cannot create: ", error.message());
+    jobs.push_back(std::move(job));
+  }
+  return run_jobs(jobs, at_once);
+}
+
+std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::vector<PlannedRun>& runs) {
+  std::vector<Arm> arms;
+  for (const PlannedArm& arm : planned) {
+    arms.push_back({arm.label(), {}, arm.family, arm.settings});
+    for (const PlannedRun& run : runs)
+      if (run.arm == &arm) arms.back().runs.push_back(read_run(run.dir));
   }
   return arms;
 }
 
-bool finished(const std::filesystem::path& run_dir, const Config& config) {
-  if (!holds_run(run_dir) || to_json(run_config(run_dir)) != to_json(config)) return false;
-  if (!config.data.val.empty()) return has_eval_row(run_dir, config.train.steps);
-  const auto saved = latest_checkpoint(run_dir);
-  return saved && read_checkpoint_state(*saved).at("step") == config.train.steps;
+void write_comparison(const Arguments& arguments, std::vector<Arm> arms) {
+  if (arguments.sweeps.empty()) {
+    const Comparison comparison = compare(std::move(arms));
+    const ReportPaths paths = write_reports(arguments.out, comparison);
+    std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
+    return;
+  }
+  const Sweep sweep = sweep_of(std::move(arms));
+  const Comparison comparison = compare_best(sweep);
+  const ReportPaths paths = write_reports(arguments.out, comparison, &sweep);
+  std::printf("\n%s\n%s\nreport      %s\n", sweep_text(sweep).c_str(), text_report(comparison).c_str(),
+              paths.html.c_str());
+}
+
+void run_comparison(const Arguments& arguments, World& world) {
+  std::vector<PlannedArm> arms;
+  agree(world, [&] {
+    arms = plan_arms(arguments);
+    if (arguments.jobs > 1 && world.size() > 1)
+      user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
+  });
+  watch(world, arms.front().config.distributed);
+  for (const PlannedArm& arm : arms) check_run(arm.config, world);  // before the first trains for hours
+  const std::vector<PlannedRun> runs = plan_runs(arguments, arms);
+  const std::vector<const PlannedRun*> missing = missing_of(runs, world);
+  if (arguments.jobs > 1 ? !run_beside_each_other(missing, arguments.jobs) : !run_here(missing, world)) {
+    std::printf("stopped     the same gptmoe compare command goes on\n");
+    return;
+  }
+  if (world.is_root()) write_comparison(arguments, read_arms(arms, runs));
 }
 
 }  // namespace
@@ -55,49 +190,21 @@ void add_compare_command(CLI::App& app, Job& job) {
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
   command->add_option("configs", arguments->configs, "Config files; the first is the baseline")
       ->required()
-      ->expected(2, 64);
+      ->expected(1, 64);
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
       ->check(CLI::Range(1, 1000));
+  command
+      ->add_option("--sweep", arguments->sweeps,
+                   "Train at each value, [CONFIG:]path.to.key=value,value,... (repeatable: a grid; CONFIG: only there)")
+      ->allow_extra_args(false);
+  command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
+      ->check(CLI::Range(1, 1024));
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
-    if (job.launched(arguments->ranks)) return;
-    World& world = job.world();
-    const std::filesystem::path out = arguments->out;
-    std::vector<PlannedArm> planned;
-    agree(world, [&] { planned = plan_arms(*arguments); });
-    watch(world, planned.front().config.distributed);
-    std::vector<Arm> arms;
-    for (const PlannedArm& arm : planned) {
-      check_run(arm.config, world);  // before the first trains for hours
-      arms.push_back({arm.label, {}});
-    }
-
-    // Seed by seed, so that an interrupted comparison holds pairs.
-    for (int64_t s = 0; s < arguments->seeds; ++s) {
-      for (size_t i = 0; i < planned.size(); ++i) {
-        Config config = planned[i].config;
-        config.seed += s;
-        const std::filesystem::path run_dir = out / planned[i].label / ("seed_" + std::to_string(config.seed));
-        if (root_says(world, [&] { return finished(run_dir, config); })) {
-          std::printf("reusing     %s\n", run_dir.c_str());
-        } else {
-          std::printf("\n== %s, seed %lld (run %lld of %lld)\n", planned[i].label.c_str(),
-                      static_cast<long long>(config.seed),
-                      static_cast<long long>(s * std::ssize(planned) + static_cast<int64_t>(i) + 1),
-                      static_cast<long long>(arguments->seeds * std::ssize(planned)));
-          const TrainOptions options{run_dir, holds_run(run_dir), "the same gptmoe compare command again"};
-          if (train(config, options, world) == TrainOutcome::interrupted) return;
-        }
-        if (world.is_root()) arms[i].runs.push_back(read_run(run_dir));
-      }
-    }
-    if (!world.is_root()) return;
-    const Comparison comparison = compare(std::move(arms));
-    const ReportPaths paths = write_reports(out, comparison);
-    std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
+    if (!job.launched(arguments->ranks)) run_comparison(*arguments, job.world());
   });
 }
 

@@ -118,6 +118,15 @@ void measure_speed(ArmResult& result) {
   result.mfu = median(std::move(mfus));
 }
 
+void measure_stability(ArmResult& result) {
+  int64_t spikes = 0;
+  for (const RunLog& run : result.arm.runs) {
+    spikes += loss_spikes(run.train);
+    result.diverged += run.diverged.has_value();
+  }
+  result.spikes_per_run = static_cast<double>(spikes) / static_cast<double>(result.arm.runs.size());
+}
+
 double speed_ratio(const Arm& arm, const Arm& baseline) {
   const std::map<int64_t, double> ours = speed_by_step(arm), theirs = speed_by_step(baseline);
   std::vector<double> ratios;
@@ -187,6 +196,23 @@ int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
 
 }  // namespace
 
+int64_t loss_spikes(const std::vector<TrainRow>& rows) {
+  constexpr size_t kWindow = 100;
+  constexpr double kDeviations = 6;
+  int64_t spikes = 0;
+  bool within = false;
+  for (size_t i = kWindow; i < rows.size(); ++i) {
+    std::vector<double> before;
+    for (size_t j = i - kWindow; j < i; ++j)
+      if (std::isfinite(rows[j].loss)) before.push_back(rows[j].loss);
+    const Spread usual = spread_of(before);
+    const bool above = !(rows[i].loss <= usual.mean + kDeviations * usual.std);
+    if (above && !within) ++spikes;
+    within = above;
+  }
+  return spikes;
+}
+
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity) {
   // Written so that a value that is not a number counts as above the target.
   const auto below = [&](const CurvePoint& point) { return point.perplexity.mean <= target_perplexity; };
@@ -212,6 +238,7 @@ Comparison compare(std::vector<Arm> arms) {
     result.curve = curve_of(evaluated_runs(result.arm));
     result.expert_load = final_load(result.arm);
     measure_speed(result);
+    measure_stability(result);
     comparison.arms.push_back(std::move(result));
   }
   comparison.matched_tokens = last_common_tokens(comparison.arms);

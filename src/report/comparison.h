@@ -13,10 +13,18 @@
 
 namespace gptmoe {
 
+// What a sweep sets: a path of the config and its value as it was written.
+struct Setting {
+  std::string path, value;
+  bool operator==(const Setting&) const = default;
+};
+
 // One configuration trained once per seed.
 struct Arm {
   std::string label;
   std::vector<RunLog> runs;
+  std::string family = label;          // the config file it comes from; several arms of a sweep share one
+  std::vector<Setting> settings = {};  // of a sweep
 };
 
 struct CurvePoint {
@@ -39,6 +47,11 @@ struct Crossing {
 };
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
 
+// Rows whose loss lies more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike
+// score has seven and a thousand; runs here are shorter). Rows in a stretch count once. A loss that is no number counts
+// too.
+int64_t loss_spikes(const std::vector<TrainRow>& rows);
+
 struct ArmResult {
   Arm arm;
 
@@ -55,6 +68,9 @@ struct ArmResult {
   std::vector<std::optional<Crossing>> run_targets;
   double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
   double target_seconds_change = kUnknown;  // the same in seconds
+
+  double spikes_per_run = 0;  // loss_spikes()
+  int64_t diverged = 0;       // runs
 
   // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;

@@ -149,6 +149,29 @@ std::string config_section(const Comparison& comparison) {
                                       config_table(comparison, diff.shared, true));
 }
 
+std::string sweep_section(const Sweep& sweep) {
+  std::string head, body;
+  for (const SweepRow& row : sweep_rows(sweep)) {
+    std::string cells;
+    for (const std::string& cell : row.cells)
+      cells += element(head.empty() ? "th" : "td", row.best ? element("b", escape(cell)) : escape(cell));
+    (head.empty() ? head : body) += element("tr", cells);
+  }
+  std::string charts;
+  if (const std::optional<Chart> chart = sweep_chart(sweep)) charts += figure("All", svg_line_chart(*chart));
+  for (size_t family = 0; family < sweep.families.size(); ++family)
+    if (sweep.families[family].points.size() > 1)
+      charts += figure(sweep.families[family].label, svg_line_chart(sweep_curves(sweep, family)));
+  return element("h2", "Sweep") +
+         element("p",
+                 "The best point of each config is bold: the lowest mean perplexity at the end among those whose runs "
+                 "all got there. The rest of this page compares these. Tokens count to where a mean curve comes below "
+                 "the first config's best for good.",
+                 "caption") +
+         element("div", element("table", element("thead", head) + element("tbody", body)), "scroll") +
+         element("div", charts, "pair");
+}
+
 std::string footer(const Comparison& comparison) {
   std::string runs;
   for (const ArmResult& result : comparison.arms)
@@ -158,17 +181,18 @@ std::string footer(const Comparison& comparison) {
 
 }  // namespace
 
-std::string html_report(const Comparison& comparison) {
+std::string html_report(const Comparison& comparison, const Sweep* sweep) {
   const std::string head =
       "<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
       element("title", escape(title_of(comparison) + " · gptmoe report")) + element("style", kPageStyle);
   return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
-         element("body", element("main", opening(comparison) + perplexity_section(comparison) +
-                                             summary_section(comparison) + training_section(comparison) +
-                                             load_section(comparison) + entropy_section(comparison) +
-                                             analysis_sections(comparison) + config_section(comparison)) +
-                             footer(comparison)) +
+         element("body",
+                 element("main",
+                         opening(comparison) + (sweep ? sweep_section(*sweep) : "") + perplexity_section(comparison) +
+                             summary_section(comparison) + training_section(comparison) + load_section(comparison) +
+                             entropy_section(comparison) + analysis_sections(comparison) + config_section(comparison)) +
+                     footer(comparison)) +
          "</html>\n";
 }
 

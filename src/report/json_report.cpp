@@ -61,24 +61,44 @@ Json arm_json(const ArmResult& result) {
           {"tokens_per_second", result.tokens_per_second},
           {"throughput_ratio", result.throughput_ratio},
           {"mfu", result.mfu},
+          {"spikes_per_run", result.spikes_per_run},
+          {"diverged", result.diverged},
           {"expert_load", result.expert_load},
           {"curve", curve_json(result)},
           {"gap", gap}};
 }
 
+Json sweep_json(const Sweep& sweep) {
+  Json points = Json::array();
+  for (const SweepFamily& family : sweep.families)
+    for (const size_t point : family.points) {
+      const ArmResult& result = sweep.result(point);
+      Json settings = Json::object();
+      for (const Setting& setting : result.arm.settings) settings[setting.path] = setting.value;
+      points.push_back({{"config", family.label},
+                        {"settings", settings},
+                        {"best", point == family.best},
+                        {"target", crossing_json(reaches(result.curve, sweep.target_perplexity))},
+                        {"arm", arm_json(result)}});
+    }
+  return {{"target_perplexity", sweep.target_perplexity}, {"points", points}};
+}
+
 }  // namespace
 
-Json json_report(const Comparison& comparison) {
+Json json_report(const Comparison& comparison, const Sweep* sweep) {
   Json config = Json::object();
   for (const ConfigRow& row : diff_configs(comparison).different) config[row.path] = row.values;
   Json arms = Json::array();
   for (const ArmResult& result : comparison.arms) arms.push_back(arm_json(result));
-  return {{"headline", headline(comparison)},
-          {"notes", comparison.notes},
-          {"matched_tokens", comparison.matched_tokens},
-          {"target_perplexity", comparison.target_perplexity},
-          {"config", config},
-          {"arms", arms}};
+  Json report = {{"headline", headline(comparison)},
+                 {"notes", comparison.notes},
+                 {"matched_tokens", comparison.matched_tokens},
+                 {"target_perplexity", comparison.target_perplexity},
+                 {"config", config},
+                 {"arms", arms}};
+  if (sweep) report["sweep"] = sweep_json(*sweep);
+  return report;
 }
 
 }  // namespace gptmoe

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/comparison.h"
+#include "report/sweep.h"
 
 namespace gptmoe {
 
@@ -10,7 +11,10 @@ namespace gptmoe {
 //   arms[]: label, runs[] {dir, step, planned_steps, finished, target}, final_perplexity and matched_perplexity
 //     {mean, std, min, max, count}, matched_gap, target {tokens, seconds, tokens_change, seconds_change},
 //     tokens_per_second, throughput_ratio, mfu, expert_load [layer][rank, busiest first] (1 = balanced),
-//     curve[] {tokens, seconds, perplexity, router_entropy[layer]}, gap[] {tokens, gap}
-nlohmann::ordered_json json_report(const Comparison& comparison);
+//     curve[] {tokens, seconds, perplexity, router_entropy[layer]}, gap[] {tokens, gap}, spikes_per_run, diverged
+//     (runs)
+//   sweep, where there is one: target_perplexity, points[] {config, settings {path: value}, best, target, arm (as
+//   above)}
+nlohmann::ordered_json json_report(const Comparison& comparison, const Sweep* sweep = nullptr);
 
 }  // namespace gptmoe

@@ -18,7 +18,9 @@ std::string name_of(const ArmResult& result, size_t run) {
 void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   for (size_t i = 0; i < result.arm.runs.size(); ++i) {
     const RunLog& run = result.arm.runs[i];
-    if (!run.finished())
+    if (run.diverged)
+      notes.push_back(text(name_of(result, i), " diverged at step ", *run.diverged, " of ", run.planned_steps, "."));
+    else if (!run.finished())
       notes.push_back(text(name_of(result, i), " is unfinished: step ", run.last_step(), " of ", run.planned_steps,
                            result.arm.runs.size() > 1 ? "; the curves of its arm end with it." : "."));
     if (run.evals.empty())

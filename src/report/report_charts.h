@@ -6,6 +6,7 @@
 #include "report/comparison.h"
 #include "report/svg_chart.h"
 #include "report/svg_heatmap.h"
+#include "report/sweep.h"
 
 namespace gptmoe {
 
@@ -30,5 +31,11 @@ Chart entropy_chart(const Comparison& comparison, size_t arm);
 // Expert load of one arm at its last eval, busiest expert first, one row per MoE layer. The scale is shared by all
 // arms.
 Heatmap load_map(const Comparison& comparison, size_t arm);
+
+// Final perplexity against the one number that a sweep varies, a line per config; nullopt where it varies another
+// thing, or several.
+std::optional<Chart> sweep_chart(const Sweep& sweep);
+// The curves of a config's points, a line each.
+Chart sweep_curves(const Sweep& sweep, size_t family);
 
 }  // namespace gptmoe

@@ -9,15 +9,16 @@
 
 namespace gptmoe {
 
-ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison) {
+ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep) {
   std::error_code error;
   std::filesystem::create_directories(dir, error);
   if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
   const ReportPaths paths{dir / "report.html", dir / "report.json"};
-  write_text_file(paths.html, html_report(comparison));
+  write_text_file(paths.html, html_report(comparison, sweep));
   // Labels and paths may hold bytes that are not UTF-8; they are replaced rather than refused.
-  write_text_file(paths.json,
-                  json_report(comparison).dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  write_text_file(
+      paths.json,
+      json_report(comparison, sweep).dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   return paths;
 }
 

@@ -2,6 +2,7 @@
 #include <filesystem>
 
 #include "report/comparison.h"
+#include "report/sweep.h"
 
 namespace gptmoe {
 
@@ -11,6 +12,6 @@ struct ReportPaths {
 };
 
 // Writes both reports, creating DIR if need be; each file appears complete or not at all.
-ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison);
+ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep = nullptr);
 
 }  // namespace gptmoe

@@ -117,9 +117,11 @@ void read_line(RunLog& run, const Line& line) {
     if (!run.evals.empty() && !same_shape(row, run.evals.back()))
       line.fail("layers or experts of \"expert_load\" or \"router_entropy\" differ from the eval before");
     append(run.evals, std::move(row), line);
+  } else if (event == "diverged") {
+    run.diverged = line.count("step");
   } else {
     line.fail(text("unknown event ", event.dump(-1, ' ', false, Json::error_handler_t::replace),
-                   "; known are \"train\" and \"eval\""));
+                   "; known are \"train\", \"eval\" and \"diverged\""));
   }
 }
 

@@ -40,10 +40,11 @@ struct EvalRow {
 struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;
-  int64_t planned_steps = 0;    // config train.steps
-  std::vector<TrainRow> train;  // tokens strictly increasing
-  std::vector<EvalRow> evals;   // tokens strictly increasing, one shape of expert_load and router_entropy
-  // What `gptmoe analyze` wrote (report/analysis_section.h); null without, discarded where it is not JSON.
+  int64_t planned_steps = 0;        // config train.steps
+  std::vector<TrainRow> train;      // tokens strictly increasing
+  std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
+  std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
+  // What `gptmoe analyze` wrote (report/analysis_log.h); null without, discarded where it is not JSON.
   nlohmann::ordered_json analysis;
 
   int64_t last_step() const;

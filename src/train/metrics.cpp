@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 
 #include "base/file.h"
 
@@ -102,6 +104,11 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
   append(row);
 }
 
+void MetricsFile::diverged(const Progress& progress) {
+  append(
+      {{"event", "diverged"}, {"step", progress.step + 1}, {"tokens", progress.tokens}, {"seconds", progress.seconds}});
+}
+
 void MetricsFile::append(const nlohmann::ordered_json& row) {
   const std::string line = row.dump() + "\n";
   // A disk that fills up takes the beginning of the line and gives its reason to the next write.
@@ -122,6 +129,25 @@ bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
   for_each_row(metrics_path(run_dir), [&](std::string_view, const json& row) {
     found = found || (row["event"] == "eval" && row["step"] == step);
   });
+  return found;
+}
+
+int64_t last_logged_step(const std::filesystem::path& run_dir) {
+  std::ifstream file(metrics_path(run_dir), std::ios::ate);
+  if (!file) return 0;
+  constexpr int64_t kTail = 4096;  // more than a train row has
+  file.seekg(std::max<int64_t>(0, static_cast<int64_t>(file.tellg()) - kTail));
+  int64_t step = 0;
+  for (std::string line; std::getline(file, line);) {
+    const json row = json::parse(line, nullptr, false);
+    if (row.is_object() && row.value("event", "") == "train") step = row.value("step", step);
+  }
+  return step;
+}
+
+bool has_diverged(const std::filesystem::path& run_dir) {
+  bool found = false;
+  for_each_row(metrics_path(run_dir), [&](std::string_view, const json& row) { found = row["event"] == "diverged"; });
   return found;
 }
 

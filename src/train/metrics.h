@@ -36,6 +36,8 @@ class MetricsFile {
   void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
              const std::optional<Communication>& communication);
   void eval(const Progress& progress, const EvalResult& result);
+  // The step after `progress` came to no finite numbers: the run ends here.
+  void diverged(const Progress& progress);
   // Makes the rows so far survive a power failure, as the checkpoint that is about to know them will. Throws Failure.
   void sync();
 
@@ -48,5 +50,9 @@ class MetricsFile {
 
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
+// Of the last train row, roughly: 0 while none is among the last rows. For showing how a run goes.
+int64_t last_logged_step(const std::filesystem::path& run_dir);
+// Whether the run's metrics end with its divergence.
+bool has_diverged(const std::filesystem::path& run_dir);
 
 }  // namespace gptmoe

@@ -29,9 +29,10 @@ std::string first_offender_backward(Instance& instance, Ops& ops) {
 }
 
 [[noreturn]] void stop(const std::string& what, const std::string& tensor) {
-  throw Failure(text(what, "; first offending tensor: ", tensor,
-                     ". No parameter was changed by this step; start again with a lower optimizer.learning_rate or a "
-                     "longer schedule.warmup_steps"));
+  throw NumericFailure(
+      text(what, "; first offending tensor: ", tensor,
+           ". No parameter was changed by this step; start again with a lower optimizer.learning_rate or a "
+           "longer schedule.warmup_steps"));
 }
 
 }  // namespace

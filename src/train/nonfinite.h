@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// Both throw Failure naming the step (as metrics count it: the step being computed) and the first offending tensor in
-// the order of the computation.
+// Both throw NumericFailure naming the step (as metrics count it: the step being computed) and the first offending
+// tensor in the order of the computation.
 
 // After a micro-batch's backward: its loss, and the gradient that came down the whole residual stream. Names the
 // micro-batch.

@@ -290,7 +290,12 @@ void Trainer::finish_step() {
   world_.waits_in(nullptr);
   if (!result.finite()) {
     train_data_.restore(asked_.front());
-    train_step_->explain(next_batch_, progress_.step);
+    try {
+      train_step_->explain(next_batch_, progress_.step);
+    } catch (const NumericFailure&) {
+      if (metrics_) metrics_->diverged(progress_);
+      throw;
+    }
   }
   asked_.pop_front();
   const double seconds = seconds_since(last_finished_);

@@ -123,7 +123,6 @@ TEST_F(BadInput, CommandLines) {
   refuse({"train", "good.json", "--epochs", "3"}, {"--epochs", "gptmoe train --help"});
   refuse({"train", "good.json", "--set", "train.steps"}, {"train.steps"});
   refuse({"train", "good.json", "--set", "train.stesp=3"}, {"--set train.stesp", "\"steps\""});
-  refuse({"compare", "good.json"}, {"configs"});
   refuse({"compare", "good.json", "good.json"}, {"good", "rename one"});
   refuse({"compare", "good.json", "good.json", "--seeds", "0"}, {"--seeds"});
   refuse({"generate", "run", "--top-p", "2"}, {"--top-p"});

@@ -39,54 +39,6 @@ TEST_F(Commands, AnOutputDirectoryIsNamedAfterTheConfig) {
   EXPECT_EQ(json::parse(read_text_file(files_ / "runs/tiny/config.json"))["seed"], 5);
 }
 
-TEST_F(Commands, CompareTrainsReportsAndReuses) {
-  write_config("topk.json");
-  write_config("default.json", {{"router", {{"type", "default"}}}});
-  const std::vector<std::string> command = {"compare", "topk.json", "default.json", "--seeds", "2", "--out", "both"};
-  const ProcessResult first = succeed(command);
-  for (const char* run : {"topk/seed_1", "topk/seed_2", "default/seed_1", "default/seed_2"})
-    EXPECT_EQ(events_of(files_ / "both" / run).back(), "eval 12") << run;
-  EXPECT_EQ(first.out.find("reusing"), std::string::npos);
-  const json report = json::parse(read_text_file(files_ / "both/report.json"));
-  const std::string html = read_text_file(files_ / "both/report.html");
-  for (const char* label : {"topk", "default"}) {
-    expect_contains(report.dump(), "\"" + std::string(label) + "\"");
-    expect_contains(html, label);
-    expect_contains(first.out, label);
-  }
-  expect_contains(first.out, "report      both/report.html");
-
-  const auto written = fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl");
-  const ProcessResult second = succeed(command);
-  for (const char* run : {"topk/seed_1", "topk/seed_2", "default/seed_1", "default/seed_2"})
-    expect_contains(second.out, "reusing     both/" + std::string(run));
-  EXPECT_EQ(second.out.find("step 12/12"), std::string::npos);
-  EXPECT_EQ(fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl"), written);
-  EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json")), report);
-
-  // Cut in the middle, it goes on with what is missing.
-  cut_back(files_ / "both/default/seed_2", 8);
-  std::string rows = read_text_file(files_ / "both/default/seed_2/metrics.jsonl");
-  rows.resize(rows.size() - 5);
-  write_text_file(files_ / "both/default/seed_2/metrics.jsonl", rows);
-  const ProcessResult third = succeed(command);
-  expect_contains(third.out, "both/default/seed_2, resumed at step 8");
-  const ProcessResult alone = succeed({"report", "both/topk/seed_1", "both/default/seed_2", "--out", "pair"});
-  expect_contains(alone.out, "pair/report.html");
-  EXPECT_TRUE(fs::exists(files_ / "pair/report.json"));
-}
-
-TEST_F(Commands, CompareWithoutValidationDoesNotTakeAStartedRunForAFinishedOne) {
-  const json no_validation = {{"data", {{"val", ""}}}};
-  write_config("a.json", no_validation);
-  write_config("b.json", no_validation);
-  const std::vector<std::string> command = {"compare", "a.json", "b.json", "--out", "both"};
-  gptmoe(command);
-  cut_back(files_ / "both/a/seed_1", 4);
-  gptmoe(command);
-  EXPECT_EQ(latest_checkpoint(files_ / "both/a/seed_1")->filename(), "step_00000012");
-}
-
 TEST_F(Commands, GeneratePrintsThePromptFirst) {
   const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json";
   write_random_shard(files_ / "words.bin", 401, 200, 9);

@@ -39,32 +39,58 @@ TEST(ShippedConfigs, SayHowToRunThem) {
   }
 }
 
-TEST(ShippedConfigs, PairsDifferInTheRouterOnly) {
+// Of a pair's Default config the path of its TopK one.
+fs::path topk_of(const fs::path& path) {
+  std::string name = path.filename().string();
+  const size_t at = name.find("default.json");
+  return at == std::string::npos ? fs::path() : path.parent_path() / name.replace(at, std::string::npos, "topk.json");
+}
+
+// Each with the learning rate that suits it.
+TEST(ShippedConfigs, PairsDifferInRouterAndLearningRateOnly) {
   int pairs = 0;
   for (const fs::path& path : shipped()) {
-    if (path.filename() != "topk.json") continue;
+    if (topk_of(path).empty()) continue;
     SCOPED_TRACE(path.string());
-    Config topk = load_config(path), other = load_config(path.parent_path() / "default.json");
+    Config topk = load_config(topk_of(path)), other = load_config(path);
     EXPECT_EQ(topk.router.type, "topk");
     EXPECT_EQ(other.router.type, "default");
     topk.router = other.router = RouterConfig{};
+    topk.optimizer.learning_rate = other.optimizer.learning_rate = 1;
     EXPECT_EQ(to_json(topk), to_json(other));
     ++pairs;
   }
-  EXPECT_GE(pairs, 1);
+  EXPECT_EQ(pairs, 1 + 7 + 5) << "quickstart, paper, small";
 }
 
-// The two routers as the paper compares them: each at the learning rate that suits it.
-TEST(ShippedConfigs, ThePapersPairDiffersInRouterAndLearningRate) {
-  Config topk = load_config(kConfigs / "paper/8c1_topk.json"), other = load_config(kConfigs / "paper/8c1_default.json");
-  EXPECT_EQ(topk.optimizer.learning_rate, 7e-4);
-  EXPECT_EQ(other.optimizer.learning_rate, 9e-4);
-  EXPECT_EQ(topk.router.type, "topk");
-  EXPECT_EQ(other.router.type, "default");
-  EXPECT_EQ(topk.train.global_batch_size * topk.train.sequence_length, int64_t{1} << 21);
-  topk.router = other.router = RouterConfig{};
-  topk.optimizer = other.optimizer = OptimizerConfig{};
-  EXPECT_EQ(to_json(topk), to_json(other));
+TEST(ShippedConfigs, ThePapersPairsHaveItsLearningRatesAndBatch) {
+  for (const fs::path& path : shipped()) {
+    if (path.parent_path().filename() != "paper") continue;
+    SCOPED_TRACE(path.string());
+    const Config config = load_config(path);
+    EXPECT_EQ(config.optimizer.learning_rate, config.router.type == "topk" ? 7e-4 : 9e-4);
+    EXPECT_EQ(config.train.global_batch_size * config.train.sequence_length, int64_t{1} << 21);
+    EXPECT_FALSE(config.model.layer_is_moe(0));
+    EXPECT_TRUE(config.model.layer_is_moe(1));
+  }
+}
+
+// A width of 128 for 1024, four layers for 24; what makes a shape of experts is the paper's.
+TEST(ShippedConfigs, TheSmallShapesAreThePapers) {
+  for (const char* shape : {"8c1", "8c2", "32c1", "32c2", "32c4"}) {
+    SCOPED_TRACE(shape);
+    const auto model = [&](const char* folder) {
+      return load_config(kConfigs / folder / (std::string(shape) + "_topk.json")).model;
+    };
+    const ModelConfig small = model("small"), paper = model("paper");
+    EXPECT_EQ(small.num_experts, paper.num_experts);
+    EXPECT_EQ(small.num_experts_per_tok, paper.num_experts_per_tok);
+    EXPECT_EQ(small.moe_intermediate_size * 8, paper.moe_intermediate_size);
+    EXPECT_EQ(small.intermediate_size * 8, paper.intermediate_size);
+    EXPECT_EQ(small.norm_type, paper.norm_type);
+    EXPECT_EQ(small.init, paper.init);
+    EXPECT_EQ(small.router_aux_loss_coef, paper.router_aux_loss_coef);
+  }
 }
 
 TEST(ShippedConfigs, QuickstartIsThePapersSetUpMadeSmall) {

@@ -87,7 +87,7 @@ TEST(RunLog, AMalformedLineNamesFileAndLine) {
   expect("", "not valid JSON; repair or remove the line");
   expect("[1, 2]", "not a JSON object");
   expect("{}", "\"event\" is missing");
-  expect(R"({"event":"trian"})", "unknown event \"trian\"; known are \"train\" and \"eval\"");
+  expect(R"({"event":"trian"})", "unknown event \"trian\"; known are \"train\", \"eval\" and \"diverged\"");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1})", "\"val_loss\" is missing");
   expect(R"({"event":"eval","step":2.5})", "\"step\" must be a whole number >= 0");
   expect(R"({"event":"eval","step":-1})", "\"step\" must be a whole number >= 0");

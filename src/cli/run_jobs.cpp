@@ -1,0 +1,193 @@
+#include "cli/run_jobs.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "base/check.h"
+#include "base/cores.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/stop_signal.h"
+
+namespace gptmoe {
+namespace {
+
+constexpr auto kLook = std::chrono::milliseconds(100);
+
+// As CUDA_VISIBLE_DEVICES names them.
+std::vector<std::string> gpus() {
+  std::vector<std::string> names;
+  if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    std::istringstream list(visible);
+    for (std::string name; std::getline(list, name, ',');) names.push_back(name);
+    return names;
+  }
+  for (int i = 0; std::filesystem::exists("/dev/nvidia" + std::to_string(i)); ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
+std::string last_line(const std::filesystem::path& log) {
+  std::istringstream lines(read_text_file(log));
+  std::string last;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.empty()) last = line;
+  return last;
+}
+
+class Jobs {
+ public:
+  Jobs(const std::vector<TrainJob>& jobs, int at_once) : jobs_(jobs), slots_(static_cast<size_t>(at_once)) {
+    for (const TrainJob& job : jobs) steps_ += job.steps;
+  }
+  ~Jobs() {
+    for (const auto& slot : slots_)
+      if (slot) kill(slot->pid, SIGKILL), waitpid(slot->pid, nullptr, 0);
+  }
+  Jobs(const Jobs&) = delete;
+  Jobs& operator=(const Jobs&) = delete;
+
+  bool run();
+
+ private:
+  struct Running {
+    pid_t pid;
+    size_t job;
+  };
+
+  bool idle() const {
+    return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot.has_value(); });
+  }
+  void start(size_t slot);
+  [[noreturn]] void become(const TrainJob& job, size_t slot) const;
+  void look(size_t slot);
+  void stop_all();
+  void show();
+
+  const std::vector<TrainJob>& jobs_;
+  std::vector<std::optional<Running>> slots_;
+  size_t next_ = 0;
+  int64_t steps_ = 0;       // of all jobs
+  int64_t steps_ended_ = 0;  // of those that came to an end
+  bool stopping_ = false;
+  std::string failure_;
+  const std::vector<std::string> gpus_ = gpus();
+  ProgressLine live_;
+  std::optional<JobClock> clock_;
+  std::chrono::steady_clock::time_point shown_{};
+};
+
+bool Jobs::run() {
+  const StopSignal stop;
+  while (true) {
+    for (size_t slot = 0; slot < slots_.size(); ++slot) {
+      if (slots_[slot]) look(slot);
+      if (!slots_[slot] && !stopping_ && next_ < jobs_.size()) start(slot);
+    }
+    if (idle()) break;
+    if (stop.requested() && !stopping_) stop_all();
+    show();
+    std::this_thread::sleep_for(kLook);
+  }
+  live_.clear();
+  if (!failure_.empty()) throw Failure(failure_);
+  return !stopping_;
+}
+
+// In a process group of its own: a terminal's Ctrl-C reaches this process alone, which passes it on. If this one is
+// killed, the job saves and ends.
+void Jobs::start(size_t slot) {
+  const TrainJob& job = jobs_[next_];
+  const pid_t parent = getpid();
+  std::fflush(stdout);
+  const pid_t pid = fork();
+  if (pid < 0) throw Failure(text("cannot start ", job.label, ": ", std::strerror(errno)));
+  if (pid == 0) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(1);
+    become(job, slot);
+  }
+  slots_[slot] = {pid, next_++};
+}
+
+void Jobs::become(const TrainJob& job, size_t slot) const {
+  const int log = open(job.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
+  const int nothing = open("/dev/null", O_RDONLY);
+  if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(nothing, STDIN_FILENO) < 0)
+    _exit(1);
+  const int threads = std::max(1, usable_cores() / static_cast<int>(slots_.size()));
+  setenv("OMP_NUM_THREADS", std::to_string(threads).c_str(), 0);
+  if (gpus_.size() > 1) setenv("CUDA_VISIBLE_DEVICES", gpus_[slot % gpus_.size()].c_str(), 1);
+  std::vector<std::string> words = job.arguments;
+  std::vector<char*> arguments = {const_cast<char*>("gptmoe")};
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE})
+    if (struct sigaction now {}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+      std::signal(signal, SIG_DFL);
+  std::signal(SIGPIPE, SIG_DFL);
+  execv("/proc/self/exe", arguments.data());
+  dprintf(STDERR_FILENO, "gptmoe: cannot start itself: %s\n", std::strerror(errno));
+  _exit(1);
+}
+
+void Jobs::look(size_t slot) {
+  int status = 0;
+  if (waitpid(slots_[slot]->pid, &status, WNOHANG) != slots_[slot]->pid) return;
+  const TrainJob& job = jobs_[slots_[slot]->job];
+  slots_[slot].reset();
+  live_.clear();
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+    steps_ended_ += stopping_ ? job.steps_done() : job.steps;
+    std::printf("%-11s %s\n", stopping_ ? "stopped" : "done", job.label.c_str());
+  } else if (WIFEXITED(status) && job.ended_as_it_may()) {
+    steps_ended_ += job.steps;
+    std::printf("%-11s %s: %s\n", "ended", job.label.c_str(), last_line(job.log).c_str());
+  } else {
+    const std::string why = WIFSIGNALED(status) ? text("ended by signal ", WTERMSIG(status)) : last_line(job.log);
+    if (failure_.empty()) failure_ = text(job.label, ": ", why, " (", job.log.string(), ")");
+    if (!stopping_) stop_all();
+  }
+  std::fflush(stdout);
+}
+
+void Jobs::stop_all() {
+  stopping_ = true;
+  for (const auto& slot : slots_)
+    if (slot) kill(slot->pid, SIGTERM);
+}
+
+void Jobs::show() {
+  const auto now = std::chrono::steady_clock::now();
+  if (!live_.live() || now - shown_ < std::chrono::seconds(1)) return;
+  shown_ = now;
+  int64_t done = steps_ended_;
+  std::string labels;
+  for (const auto& slot : slots_) {
+    if (!slot) continue;
+    done += jobs_[slot->job].steps_done();
+    labels += (labels.empty() ? "" : ", ") + jobs_[slot->job].label;
+  }
+  if (!clock_) clock_.emplace(done);
+  live_.show(text("run ", next_, " of ", jobs_.size(), ", ", clock_->state(done, steps_), ": ", labels,
+                  stopping_ ? " (stopping)" : ""));
+}
+
+}  // namespace
+
+bool run_jobs(const std::vector<TrainJob>& jobs, int at_once) { return Jobs(jobs, at_once).run(); }
+
+}  // namespace gptmoe

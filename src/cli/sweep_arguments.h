@@ -1,0 +1,22 @@
+#pragma once
+// --sweep [CONFIG:]path=value,value,...: what compare varies.
+#include <string>
+#include <vector>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+struct SweepArgument {
+  std::string only;  // the config it concerns, by its file's name without extension; empty: all
+  std::string path;
+  std::vector<std::string> values;
+};
+
+// A value may hold commas within [], {} and "". Throws UserError at one that does not parse, or repeats a value.
+SweepArgument parse_sweep(const std::string& argument);
+
+// The grid of those that concern the config, the last one varying fastest; one point without settings where none does.
+std::vector<std::vector<Setting>> sweep_grid(const std::vector<SweepArgument>& sweeps, const std::string& config);
+
+}  // namespace gptmoe
