@@ -12,6 +12,7 @@ void add_eval_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_report_command(CLI::App& app);
+void add_analyze_command(CLI::App& app);
 
 inline void add_commands(CLI::App& app, Job& job) {
   add_train_command(app, job);
@@ -20,7 +21,8 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_generate_command(app);
   add_plan_command(app);
   add_report_command(app);
-  for (const char* name : {"eval", "generate", "plan", "report"})
+  add_analyze_command(app);
+  for (const char* name : {"eval", "generate", "plan", "report", "analyze"})
     app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });
 }
 

@@ -1,6 +1,9 @@
 #include "model/moe_layer.h"
 
+#include "model/moe_observer.h"
+
 namespace gptmoe {
+
 MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router)
     : params_(declare.params),
       policy_(make_routing_policy(router, router_setup(declare.config))),
@@ -78,6 +81,7 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
     pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.fractions_E);
   }
   if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
+  if (pass.observer && first_time) pass.observer->forward(routing, saved.rows_RC);
   policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
   if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);
 }
@@ -89,6 +93,7 @@ void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& 
   const Tensor dprobs_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   const Tensor drows_RC = frame.allocate(pass.ops.compute_dtype(), {routing.slots_R.size(0), C_});
   policy_->combine_backward(pass, state, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
+  if (pass.observer) pass.observer->backward(routing, x_NC, dy_NC, dprobs_NE);
 
   pass.ops.grouped_linear_backward_weight(params_.grad(down_), drows_RC, saved.a_RF, routing.offsets_E1);
   const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more

@@ -4,16 +4,14 @@
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
 // linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens.
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/spread.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
-
-inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // What a sweep sets: a path of the config and its value as it was written.
 struct Setting {
@@ -28,15 +26,6 @@ struct Arm {
   std::string family = label;          // the config file it comes from; several arms of a sweep share one
   std::vector<Setting> settings = {};  // of a sweep
 };
-
-struct Spread {
-  double mean = kUnknown;
-  double std = kUnknown;  // sample standard deviation (n - 1); unknown for a single value
-  double min = kUnknown;
-  double max = kUnknown;
-  int64_t count = 0;
-};
-Spread spread_of(const std::vector<double>& values);
 
 struct CurvePoint {
   int64_t tokens = 0;

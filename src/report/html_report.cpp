@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "report/analysis_section.h"
 #include "report/config_diff.h"
 #include "report/markup.h"
 #include "report/page_style.h"
@@ -12,14 +13,6 @@
 
 namespace gptmoe {
 namespace {
-
-std::string element(const std::string& tag, const std::string& content, const std::string& css_class = "") {
-  return text("<", tag, css_class.empty() ? "" : " class=\"" + css_class + "\"", ">", content, "</", tag, ">\n");
-}
-
-std::string figure(const std::string& title, const std::string& svg) {
-  return element("figure", (title.empty() ? "" : element("h3", escape(title))) + svg);
-}
 
 std::string title_of(const Comparison& comparison) {
   std::string out;
@@ -84,6 +77,10 @@ std::string training_section(const Comparison& comparison) {
   add("rate", "learning rate", Scale::linear, [](const TrainRow& row) { return row.lr; });
   add("balance", "load-balance loss (1 = balanced)", Scale::linear,
       [](const TrainRow& row) { return row.load_balance_loss.value_or(kUnknown); });
+  add("busiest", "largest expert load, share of a layer", Scale::linear,
+      [](const TrainRow& row) { return row.expert_load_max.value_or(kUnknown); });
+  add("idlest", "smallest expert load, share of a layer", Scale::linear,
+      [](const TrainRow& row) { return row.expert_load_min.value_or(kUnknown); });
   if (charts.empty()) return "";
   return element("h2", "Training") +
          element("p", "Smoothed: each point is the mean over seeds and over a 120th of training.", "caption") +
@@ -114,6 +111,20 @@ std::string entropy_section(const Comparison& comparison) {
   return element("h2", "Router entropy") +
          element("p", "How undecided the router is on validation tokens: 0 when it is certain.", "caption") +
          element("div", charts, "pair");
+}
+
+// Of every run that has been analysed.
+std::string analysis_sections(const Comparison& comparison) {
+  std::string out;
+  int number = 0;
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs) {
+      if (run.analysis.is_null()) continue;
+      const bool alone = comparison.single() && result.arm.runs.size() == 1;
+      out += analysis_section(parse_analysis(run.analysis, run.dir / kAnalysisFile), text("analysis-", number++),
+                              alone ? "" : run.dir.string());
+    }
+  return out;
 }
 
 std::string config_table(const Comparison& comparison, const std::vector<ConfigRow>& rows, bool shared) {
@@ -176,11 +187,12 @@ std::string html_report(const Comparison& comparison, const Sweep* sweep) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
       element("title", escape(title_of(comparison) + " · gptmoe report")) + element("style", kPageStyle);
   return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
-         element("body", element("main", opening(comparison) + (sweep ? sweep_section(*sweep) : "") +
-                                             perplexity_section(comparison) + summary_section(comparison) +
-                                             training_section(comparison) + load_section(comparison) +
-                                             entropy_section(comparison) + config_section(comparison)) +
-                             footer(comparison)) +
+         element("body",
+                 element("main",
+                         opening(comparison) + (sweep ? sweep_section(*sweep) : "") + perplexity_section(comparison) +
+                             summary_section(comparison) + training_section(comparison) + load_section(comparison) +
+                             entropy_section(comparison) + analysis_sections(comparison) + config_section(comparison)) +
+                     footer(comparison)) +
          "</html>\n";
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/check.h"
+
 namespace gptmoe {
 namespace {
 
@@ -51,6 +53,14 @@ std::string shortened(const std::string& text, size_t columns) {
     out += c;
   }
   return out + "…";
+}
+
+std::string element(const std::string& tag, const std::string& content, const std::string& css_class) {
+  return text("<", tag, css_class.empty() ? "" : " class=\"" + css_class + "\"", ">", content, "</", tag, ">\n");
+}
+
+std::string figure(const std::string& title, const std::string& svg) {
+  return element("figure", (title.empty() ? "" : element("h3", escape(title))) + svg);
 }
 
 }  // namespace gptmoe

@@ -5,6 +5,10 @@ namespace gptmoe {
 
 // &, <, >, ", ' as entities: safe as text and inside quoted attributes.
 std::string escape(const std::string& text);
+// <tag class="css_class">content</tag>; content is markup already.
+std::string element(const std::string& tag, const std::string& content, const std::string& css_class = "");
+// A picture under its title, which is escaped; no title where it is empty.
+std::string figure(const std::string& title, const std::string& svg);
 // A coordinate or size with at most one decimal: "12", "12.5".
 std::string coordinate(double value);
 // The width text of this many code points takes at a font size, for an ordinary sans-serif; slightly generous.

@@ -28,6 +28,7 @@ h1 {
 }
 h2 { font-size: 17px; font-weight: 600; margin: 52px 0 4px; }
 h3 { font-size: 15px; font-weight: 600; margin: 0 0 8px; }
+.part { margin-top: 36px; }
 p { margin: 0 0 8px; max-width: 76ch; }
 .kicker { color: var(--soft); font-size: 13px; margin-bottom: 10px; }
 .caption { color: var(--soft); font-size: 13.5px; margin-bottom: 16px; }

@@ -29,8 +29,6 @@ std::string round_tokens(double tokens) {
   return out.erase(end, unit - end);
 }
 
-Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens}; }
-
 struct TimeUnit {
   double seconds;
   const char* name;
@@ -140,6 +138,8 @@ size_t first_moe_layer(const ArmResult& result) {
 }
 
 }  // namespace
+
+Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens}; }
 
 Chart perplexity_by_tokens(const Comparison& comparison) {
   Chart chart = perplexity_chart(

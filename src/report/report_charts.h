@@ -10,6 +10,9 @@
 
 namespace gptmoe {
 
+// "training tokens", from 0.
+Axis token_axis();
+
 // Mean validation perplexity with the band from the lowest to the highest seed, log scale. Where evals are many, the
 // first fifth of training may lie above the frame (y.to is set then), so that the end can be told apart; the baseline's
 // final perplexity is marked.

@@ -71,6 +71,8 @@ TrainRow train_row(const Line& line) {
   row.tokens_per_second = line.number("tokens_per_second");
   row.mfu = line.maybe_number("mfu");
   row.load_balance_loss = line.maybe_number("load_balance_loss");
+  row.expert_load_max = line.maybe_number("expert_load_max");
+  row.expert_load_min = line.maybe_number("expert_load_min");
   return row;
 }
 
@@ -159,6 +161,8 @@ RunLog read_run(const std::filesystem::path& dir) {
     user_error(config_path.string(), ": train.steps is missing or not a whole number");
   run.planned_steps = run.config[steps].get<int64_t>();
   read_metrics(run, dir / "metrics.jsonl");
+  if (const auto path = dir / kAnalysisFile; std::filesystem::exists(path))
+    run.analysis = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
   return run;
 }
 

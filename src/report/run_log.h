@@ -9,6 +9,8 @@
 
 namespace gptmoe {
 
+inline constexpr const char* kAnalysisFile = "analysis.json";
+
 // A value that was not finite is written as null by the trainer and read back as NaN: a run that diverged still
 // reports.
 struct TrainRow {
@@ -19,8 +21,10 @@ struct TrainRow {
   double lr = 0;
   double grad_norm = 0;  // before clipping
   double tokens_per_second = 0;
-  std::optional<double> mfu;                // model FLOP/s over the device's peak (CPU: its measured matrix rate)
-  std::optional<double> load_balance_loss;  // absent in dense models; 1 = balanced
+  std::optional<double> mfu;  // model FLOP/s over the device's peak (CPU: its measured matrix rate)
+  // Absent in dense models:
+  std::optional<double> load_balance_loss;                 // 1 = balanced
+  std::optional<double> expert_load_max, expert_load_min;  // share of a layer's assignments, over all layers
 };
 
 // The logged val_perplexity is exp(val_loss); it is derived here, so that two numbers cannot disagree.
@@ -40,14 +44,17 @@ struct RunLog {
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
   std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
+  // What `gptmoe analyze` wrote (report/analysis_log.h); null without, discarded where it is not JSON.
+  nlohmann::ordered_json analysis;
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
 };
 
-// Reads DIR/config.json and DIR/metrics.jsonl. A last line without its newline that does not parse was cut short by a
-// crash and is ignored. Throws UserError (FILE:LINE: ...) at any other malformed line: not an object, an unknown event,
-// a field missing or of the wrong type, a step that does not advance, a shape that changes.
+// Reads DIR/config.json, DIR/metrics.jsonl and, where it is, DIR/analysis.json. A last line without its newline that
+// does not parse was cut short by a crash and is ignored. Throws UserError (FILE:LINE: ...) at any other malformed
+// line: not an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape
+// that changes.
 RunLog read_run(const std::filesystem::path& dir);
 
 }  // namespace gptmoe

@@ -13,24 +13,31 @@ namespace {
 constexpr double kFont = 12;
 constexpr double kLegible = 34;  // pixels a cell needs to show its number
 
-std::string cell(double x, double y, double width, double height, double ratio, double full, const std::string& hint) {
-  const double strength = std::clamp(ratio < 1 ? 1 - ratio : (ratio - 1) / (full - 1), 0.0, 1.0);
+struct Box {
+  double x, y, width, height;
+};
+
+std::string cell(const Heatmap& map, const Box& box, double value, const std::string& hint) {
+  const bool under = value < map.middle;
+  const double whole = under ? map.middle - map.low : map.full - map.middle;
+  const double strength = std::clamp(std::fabs(value - map.middle) / whole, 0.0, 1.0);
+  const auto [x, y, width, height] = box;
   std::string out = text("<g><title>", escape(hint), "</title><rect class=\"cell\" x=\"", coordinate(x), "\" y=\"",
                          coordinate(y), "\" width=\"", coordinate(width), "\" height=\"", coordinate(height), "\"/>");
-  if (std::isfinite(ratio))
-    out += text("<rect class=\"", ratio < 1 ? "under" : "over", "\" opacity=\"", fixed(0.9 * strength, 3), "\" x=\"",
+  if (std::isfinite(value))
+    out += text("<rect class=\"", under ? "under" : "over", "\" opacity=\"", fixed(0.9 * strength, 3), "\" x=\"",
                 coordinate(x), "\" y=\"", coordinate(y), "\" width=\"", coordinate(width), "\" height=\"",
                 coordinate(height), "\"/>");
   if (width >= kLegible)
     out += text("<text class=\"value\" x=\"", coordinate(x + 0.5 * width), "\" y=\"", coordinate(y + 0.5 * height + 4),
-                "\" text-anchor=\"middle\">", std::isfinite(ratio) ? fixed(ratio, 2) : "?", "</text>");
+                "\" text-anchor=\"middle\">", std::isfinite(value) ? fixed(value, 2) : "?", "</text>");
   return out + "</g>";
 }
 
 }  // namespace
 
 std::string svg_heatmap(const Heatmap& map) {
-  GPTMOE_CHECK(map.row_labels.size() == map.values.size() && map.full > 1);
+  GPTMOE_CHECK(map.row_labels.size() == map.values.size() && map.low < map.middle && map.middle < map.full);
   double left = 0;
   size_t columns = 1;
   for (size_t r = 0; r < map.values.size(); ++r) {
@@ -49,9 +56,12 @@ std::string svg_heatmap(const Heatmap& map) {
     out += text("<text class=\"tick\" x=\"", coordinate(left - 8), "\" y=\"", coordinate(y + 0.5 * row_height + 4),
                 "\" text-anchor=\"end\">", escape(map.row_labels[r]), "</text>");
     for (size_t c = 0; c < map.values[r].size(); ++c)
-      out += cell(
-          left + cell_width * static_cast<double>(c), y, cell_width - gap, row_height - 2, map.values[r][c], map.full,
-          text(map.row_labels[r], ", number ", c + 1, " of ", map.values[r].size(), ": ", fixed(map.values[r][c], 3)));
+      out +=
+          cell(map, {left + cell_width * static_cast<double>(c), y, cell_width - gap, row_height - 2}, map.values[r][c],
+               text(map.row_labels[r], ", ",
+                    c < map.column_labels.size() ? map.column_labels[c]
+                                                 : text("number ", c + 1, " of ", map.values[r].size()),
+                    ": ", fixed(map.values[r][c], 3)));
   }
   out += text("<text class=\"tick\" x=\"", coordinate(left), "\" y=\"", coordinate(bottom + 15), "\">",
               escape(map.first_column), "</text><text class=\"tick\" x=\"", coordinate(map.width - gap), "\" y=\"",

@@ -9,10 +9,11 @@ namespace gptmoe {
 enum class PassKind {
   train,      // forward that a backward follows; routers learn from it
   recompute,  // the same forward once more inside the backward; routers must not learn twice
-  evaluate,   // forward only; nothing changes
+  evaluate,   // nothing changes but, where a backward follows, gradients
 };
 
 class DataParallel;
+class MoeObserver;
 
 struct Pass {
   Ops& ops;
@@ -25,8 +26,9 @@ struct Pass {
   // Of the passes between which gradients are reduced and weights gathered; null in the others, and with one rank.
   DataParallel* reducer = nullptr;   // the backward hands it every bucket
   DataParallel* gatherer = nullptr;  // the forward awaits every bucket's weights
+  MoeObserver* observer = nullptr;   // of measurements: model/moe_observer.h
 
-  Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer}; }
+  Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer, observer}; }
 };
 
 }  // namespace gptmoe

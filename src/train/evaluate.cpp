@@ -6,15 +6,6 @@
 namespace gptmoe {
 namespace {
 
-// Fills a micro-batch with windows first, first+1, ...; of those beyond the last it has the last again.
-void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last) {
-  const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
-  const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
-  for (int64_t b = 0; b < B; ++b)
-    loader.window(std::min(first + b, last), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
-  instance.upload_batch();
-}
-
 void add_router_stats(EvalResult& result, Memory& memory, const Tensor& stats_LW) {
   const std::vector<double> stats = download_values(memory, stats_LW);
   const auto layers = static_cast<size_t>(stats_LW.size(0));
@@ -29,6 +20,14 @@ void add_router_stats(EvalResult& result, Memory& memory, const Tensor& stats_LW
 }
 
 }  // namespace
+
+void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last) {
+  const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+  const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
+  for (int64_t b = 0; b < B; ++b)
+    loader.window(std::min(first + b, last), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
+  instance.upload_batch();
+}
 
 EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens) {

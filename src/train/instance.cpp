@@ -40,8 +40,8 @@ void Instance::lay_out(const Ops& ops) {
   const Partition held = purpose_ != Purpose::train          ? params.stat_rows()
                          : data_parallel_.shards_optimizer() ? params.partition_of(rank_.rank)
                                                              : params.whole();
+  if (purpose_ != Purpose::forward) grads = gradients_.allocate(stat, {params.element_count()});
   if (purpose_ == Purpose::train) {
-    grads = gradients_.allocate(stat, {params.element_count()});
     if (real != stat) master = optimizer_.allocate(stat, {held.count()});
     adamw_.allocate(optimizer_, held, stat);
     if (rank_.size > 1) data_parallel_.allocate(communication_, params);
@@ -68,7 +68,7 @@ void Instance::count(const Ops& planned) {
   gpt_.forward(forward, activations_);
   gpt_.loss(forward, activations_);
   forward_flops_ = ops.flops() / tokens;
-  if (purpose_ != Purpose::train) return;
+  if (purpose_ == Purpose::forward) return;
 
   ops.reset_flops();
   Activations kept = activations_;

@@ -12,7 +12,8 @@
 
 namespace gptmoe {
 
-enum class Purpose { train, forward };
+// gradients: forward and backward, without an optimizer.
+enum class Purpose { train, gradients, forward };
 
 // One of the ranks that train together.
 struct RankOf {

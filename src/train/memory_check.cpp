@@ -65,7 +65,7 @@ std::string why_no_room(const Config& config, const Instance& instance, const Op
   if (room < 0 || instance.total_bytes() <= room) return "";
   const std::string need =
       text(binary_bytes(instance.total_bytes()), " of memory, and ", binary_bytes(room), " can be had; ");
-  if (instance.purpose() == Purpose::forward)
+  if (instance.purpose() != Purpose::train)
     return text("the model needs ", need, "free some, or use a machine with more");
   return text("train.micro_batch_size: ", config.train.micro_batch_size, " needs ", need,
               what_would_fit(config, ops, room, instance.rank()));

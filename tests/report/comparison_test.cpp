@@ -17,17 +17,6 @@ TrainRow speed_row(int64_t step, double tokens_per_second) {
   return row;
 }
 
-TEST(Spread, MeanSampleDeviationAndRange) {
-  const Spread spread = spread_of({1, 2, 6});
-  EXPECT_DOUBLE_EQ(spread.mean, 3);
-  EXPECT_DOUBLE_EQ(spread.std, std::sqrt(7.0));  // (4 + 1 + 9) / 2
-  EXPECT_EQ(spread.min, 1);
-  EXPECT_EQ(spread.max, 6);
-  EXPECT_EQ(spread.count, 3);
-  EXPECT_TRUE(std::isnan(spread_of({5}).std));
-  EXPECT_EQ(spread_of({}).count, 0);
-}
-
 TEST(Comparison, MeanCurveAndBandOverSeeds) {
   const Comparison comparison = compare({{"topk", {run_of({40, 20}, 2), run_of({60, 30}, 2)}}});
   const std::vector<CurvePoint>& curve = comparison.arms[0].curve;

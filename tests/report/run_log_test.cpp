@@ -41,6 +41,8 @@ TEST(RunLog, ReadsEveryFieldOfAMoeRun) {
   EXPECT_EQ(run.train[0].tokens_per_second, 1000);
   EXPECT_EQ(run.train[0].mfu, 0.4);
   EXPECT_EQ(run.train[0].load_balance_loss, 1.125);
+  EXPECT_EQ(run.train[0].expert_load_max, 0.5);
+  EXPECT_EQ(run.train[0].expert_load_min, 0.25);
   EXPECT_EQ(run.train[0].seconds, 6.5);
   ASSERT_EQ(run.evals.size(), 1u);
   EXPECT_EQ(run.evals[0].val_loss, 2.25);

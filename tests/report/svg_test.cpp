@@ -132,5 +132,20 @@ TEST(SvgHeatmap, HasACellPerValue) {
   EXPECT_NE(svg.find("layer &lt;2&gt;, number 3 of 3: 0.250"), std::string::npos);
 }
 
+TEST(SvgHeatmap, OfNumbersAroundAnyMiddle) {
+  Heatmap map;
+  map.values = {{-0.5, 0.25, -1}};
+  map.row_labels = {"row"};
+  map.column_labels = {"a", "<b>"};
+  map.low = -1, map.middle = 0, map.full = 1;
+  const std::string svg = svg_heatmap(map);
+  EXPECT_EQ(occurrences(svg, "class=\"under\""), 2u);
+  EXPECT_EQ(occurrences(svg, "class=\"over\""), 1u);
+  for (const char* opacity : {"0.450", "0.225", "0.900"})
+    EXPECT_NE(svg.find("opacity=\"" + std::string(opacity)), std::string::npos) << opacity;
+  EXPECT_NE(svg.find("row, &lt;b&gt;: 0.250"), std::string::npos);
+  EXPECT_NE(svg.find("row, number 3 of 3: -1.000"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace gptmoe

@@ -1,6 +1,8 @@
 // Runs that do not fit into memory: refused before they take any, with what would fit.
 #include "train/memory_check.h"
 
+#include <map>
+
 #include "base/error_message.h"
 #include "kernels/plan_ops.h"
 #include "train/run_fixture.h"
@@ -95,6 +97,20 @@ TEST_F(MemoryCheck, RecomputationIsNamedOnlyWhereItHelps) {
                   "train.global_batch_size 60 and fits is 2\n");
   expect_contains(refusal(config(60), bytes(1, "block") - kWorkspace - 1),
                   "none fits; lower train.sequence_length or the model's sizes\n");
+}
+
+TEST_F(MemoryCheck, GradientsAloneTakeWhatTrainingDoesButTheOptimizer) {
+  std::map<std::string, int64_t> bytes[3];
+  const Purpose purposes[] = {Purpose::train, Purpose::gradients, Purpose::forward};
+  for (int i = 0; i < 3; ++i)
+    for (const auto& arena : planned(config(12), purposes[i]).arena_sizes()) bytes[i][arena.name] = arena.bytes;
+  for (const char* same : {"gradients", "activations", "scratch"}) {
+    EXPECT_EQ(bytes[1][same], bytes[0][same]) << same;
+    EXPECT_LT(bytes[2][same], bytes[1][same]) << same;
+  }
+  EXPECT_EQ(bytes[1]["optimizer"], 0);
+  EXPECT_GT(bytes[0]["optimizer"], 0);
+  EXPECT_EQ(bytes[1]["parameters"], bytes[2]["parameters"]);
 }
 
 TEST_F(MemoryCheck, AModelThatOnlyRunsForwardHasNoMicroBatchToLower) {

@@ -1,0 +1,45 @@
+#pragma once
+// Everything `gptmoe analyze` measures of a model: docs/analysis.md defines each quantity.
+#include <nlohmann/json.hpp>
+
+#include "analysis/default_error.h"
+#include "analysis/router_gradients.h"
+#include "analysis/routing_profile.h"
+
+namespace gptmoe {
+
+struct AnalysisOptions {
+  int64_t profile_batches = 1;   // for the routing; at most the batches there are
+  int64_t gradient_batches = 1;  // for gradients and errors; likewise
+};
+
+// Where the default vectors come from.
+enum class DefaultSource {
+  none,        // the router has no use for them
+  checkpoint,  // the run's own
+  estimated,   // gathered by a Default router that watches the run's model
+};
+
+struct Analysis {
+  int64_t experts = 0, experts_per_token = 0;
+  AnalysisOptions batches;
+  std::vector<std::string> notes;    // what was not measured, and why
+  std::vector<LayerProfile> layers;  // by mixture, as everything below
+  DefaultSource default_source = DefaultSource::none;
+  std::vector<Table> default_vectors;         // [mixture][expert][C]
+  ErrorMeans chosen, others;                  // of the default vectors; empty without
+  std::vector<GradientSimilarity> gradients;  // K = 1 ... E - 1
+};
+
+// How far the analysis is, in passes through a model.
+using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
+
+// `instance` holds the model that `config` describes, committed by `ops`, for batches of its size. At least one batch
+// and one mixture. Its parameters and its router's state stay as they are.
+Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
+                 const AnalysisOptions& options, const AnalysisProgress& progress);
+
+// Fields as in docs/analysis.md; what is unknown is null.
+nlohmann::ordered_json analysis_json(const Analysis& analysis);
+
+}  // namespace gptmoe

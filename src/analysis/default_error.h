@@ -1,0 +1,38 @@
+#pragma once
+// How far default vectors are from what their experts say, token by token.
+#include "analysis/model_variant.h"
+
+namespace gptmoe {
+
+// Means over the tokens that chose an expert, or over those that did not; kUnknown over none.
+struct ErrorMeans {
+  Table error;  // [mixture][expert] |E_i(x) - D_i|
+  Table size;   // [mixture][expert] |E_i(x)|
+};
+
+// Sees forwards of the dense router, in which every expert serves every token. A token chose the experts of its
+// `experts_per_token` largest probabilities.
+class DefaultError : public MoeObserver {
+ public:
+  DefaultError(Memory& memory, const std::vector<Table>& default_vectors, int64_t experts_per_token);
+
+  void forward(const Routing& routing, const Tensor& rows_RC) override;
+
+  ErrorMeans of_chosen() const { return means(chosen_); }
+  ErrorMeans of_others() const { return means(others_); }
+
+ private:
+  struct Sums {
+    double count = 0, error = 0, size = 0;
+  };
+  using LayerSums = std::vector<std::vector<Sums>>;  // [mixture][expert]
+  static ErrorMeans means(const LayerSums& sums);
+
+  Memory& memory_;
+  const std::vector<Table>& default_vectors_;
+  int64_t experts_per_token_;
+  size_t next_ = 0;
+  LayerSums chosen_, others_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,51 @@
+#pragma once
+// The model of a checkpoint under another router: same parameters, other choice and combination of experts.
+#include <functional>
+#include <vector>
+
+#include "analysis/vectors.h"
+#include "model/moe_observer.h"
+#include "train/instance.h"
+
+namespace gptmoe {
+
+// What is measured on: batches 0 ... count-1 of an instance's B sequences. fill() writes one into an instance.
+struct Batches {
+  int64_t count = 0;
+  std::function<void(Instance&, int64_t batch)> fill;
+};
+
+// Called after every pass through a model.
+using PassDone = std::function<void()>;
+
+// `config` with another router and K, and without the balance and z losses: gradients are the cross-entropy's alone.
+Config with_router(Config config, const RouterConfig& router, int64_t experts_per_token);
+
+// The vectors that routers of type "default" keep, [mixture][expert][C]; empty with other routers.
+std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory);
+
+class ModelVariant {
+ public:
+  // `from`, committed by the same ops, holds the parameters, which are copied; sizes as in `config`. B and T are those
+  // of its batches. Throws UserError where memory does not suffice.
+  ModelVariant(const Config& config, Instance& from, Ops& ops);
+
+  // The router's, of type "default".
+  void set_default_vectors(const std::vector<Table>& vectors);
+  std::vector<Table> default_vectors() const { return read_default_vectors(instance_.gpt(), ops_.memory()); }
+
+  // Forward in which the router learns.
+  void observe(const Batches& batches, int64_t batch);
+  // d(mean cross-entropy) / dW of every mixture's router, flattened (E * C); nothing learns.
+  Table router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer = nullptr);
+
+ private:
+  const Activations& activations() const { return instance_.activations(); }
+  Pass pass(PassKind kind) { return {ops_, instance_.scratch(), *communicator_, kind}; }
+
+  Ops& ops_;
+  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
+  Instance instance_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,73 @@
+#pragma once
+// How near the gradients that TopK and Default MoE give a router come to the dense router's, in which every expert runs
+// on every token. docs/analysis.md says what each scope keeps equal.
+#include <map>
+
+#include "analysis/model_variant.h"
+#include "base/spread.h"
+
+namespace gptmoe {
+
+enum class Method { topk, default_moe };
+enum class Scope {
+  router,  // the forward, and the gradient that reaches the layer's output, are the dense router's
+  model,   // the whole model runs by the method, forward and backward
+};
+
+struct GradientSimilarity {
+  Method method;
+  Scope scope;
+  int64_t experts_per_token;       // K
+  std::vector<Spread> cosine;      // [mixture], over batches
+  std::vector<Spread> norm_ratio;  // [mixture] norm over that of the dense gradient
+};
+
+// Gathers comparisons of a batch each.
+class SimilaritySeries {
+ public:
+  explicit SimilaritySeries(size_t mixtures) : mixtures_(mixtures) {}
+  void add(Scope scope, Method method, int64_t K, size_t layer, const std::vector<double>& gradient,
+           const std::vector<double>& dense);
+  // By scope, then method, then K.
+  std::vector<GradientSimilarity> results() const;
+
+ private:
+  struct Values {
+    std::vector<double> cosine, norm_ratio;
+  };
+  size_t mixtures_;
+  std::map<std::tuple<Scope, Method, int64_t>, std::vector<Values>> values_;
+};
+
+// Scope::router, from backwards of the dense router. What the method does not know of dL/dp_i = <dy, E_i(x)> it
+// leaves out (TopK) or takes from the default vector (Default), then the softmax and the linear layer go on as always.
+class RouterScope : public MoeObserver {
+ public:
+  // Without default vectors TopK alone is measured. With `normalize`, TopK's gates are divided by their sum.
+  RouterScope(Ops& ops, int64_t N, int64_t C, int64_t E, std::vector<int64_t> Ks,
+              const std::vector<Table>& default_vectors, bool normalize, size_t mixtures, SimilaritySeries& series);
+
+  void backward(const Routing& routing, const Tensor& x_NC, const Tensor& dy_NC, const Tensor& dprobs_NE) override;
+
+ private:
+  void lay_out(int64_t N, int64_t C, int64_t E);
+  std::vector<double> router_gradient(const Routing& routing, const Tensor& x_NC, const std::vector<double>& dprobs_NE);
+
+  Ops& ops_;
+  std::vector<int64_t> Ks_;
+  const std::vector<Table>& default_vectors_;
+  bool normalize_;
+  size_t mixtures_, next_;
+  SimilaritySeries& series_;
+  Arena arena_{"analysis"};
+  Tensor dprobs_NE_, dlogits_NE_, w_EC_, dw_EC_, dx_NC_;
+};
+
+// dL/dp of a method from that of all experts: what tokens know of the experts of their K largest probabilities,
+// `filled` (default vectors; empty: zero) of the others. expert_ids_NE go down in probability. With `normalize`, of
+// gates that are divided by their sum.
+std::vector<double> method_dprobs(const std::vector<double>& dense_NE, const std::vector<double>& filled_NE,
+                                  const std::vector<int32_t>& expert_ids_NE, const std::vector<double>& probs_NE,
+                                  size_t E, size_t K, bool normalize);
+
+}  // namespace gptmoe

@@ -1,0 +1,20 @@
+#pragma once
+// How measurements of the same thing scatter.
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace gptmoe {
+
+inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+
+struct Spread {
+  double mean = kUnknown;
+  double std = kUnknown;  // sample standard deviation (n - 1); unknown for a single value
+  double min = kUnknown;
+  double max = kUnknown;
+  int64_t count = 0;
+};
+Spread spread_of(const std::vector<double>& values);
+
+}  // namespace gptmoe

@@ -1,0 +1,128 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "analysis/analysis.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "cli/checkpoint_config.h"
+#include "cli/commands.h"
+#include "config/validate.h"
+#include "report/analysis_section.h"
+#include "report/reports.h"
+#include "train/backend.h"
+#include "train/evaluate.h"
+#include "train/memory_check.h"
+
+namespace gptmoe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+struct Arguments {
+  std::string run, data;
+  int64_t tokens = 65536, batches = 4, batch_size = 0;
+  BackendOptions backend;
+};
+
+// The folder of the run that a checkpoint is of.
+fs::path run_of(const fs::path& argument, const fs::path& checkpoint) {
+  const fs::path run = argument == checkpoint ? (checkpoint / "../..").lexically_normal() : argument;
+  if (!fs::exists(run / "config.json"))
+    user_error(checkpoint.string(),
+               ": not in the folder of a run (RUN/checkpoints/step_NNNNNNNN), where the analysis "
+               "would go; put it back into its run");
+  return run;
+}
+
+// The whole batches of the loader's windows, in file order.
+Batches batches_of(const TokenLoader& loader, int64_t batch_size) {
+  return {loader.windows() / batch_size, [&loader, batch_size](Instance& instance, int64_t batch) {
+            fill_batch(instance, loader, batch * batch_size, loader.windows() - 1);
+          }};
+}
+
+Json describe_run(const fs::path& run, const fs::path& checkpoint, const Config& config, const std::string& data) {
+  Json layers = Json::array();
+  for (int64_t layer = 0; layer < config.model.num_hidden_layers; ++layer)
+    if (config.model.layer_is_moe(layer)) layers.push_back(layer);
+  return {{"checkpoint", fs::relative(checkpoint, run).string()},
+          {"step", read_checkpoint_state(checkpoint).at("step")},
+          {"router", config.router.type},
+          {"layers", layers},
+          {"data", data}};
+}
+
+Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
+                 const Arguments& arguments) {
+  const int64_t batch_size = config.train.micro_batch_size;
+  const auto ops = make_backend(config);
+  Instance instance(config, Purpose::forward, batch_size, config.train.sequence_length, *ops);
+  require_room(config, instance, *ops, ops->memory());
+  instance.commit(*ops);
+  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+
+  ProgressLine line;
+  const JobClock clock;
+  const int64_t batch_tokens = batch_size * config.train.sequence_length;
+  return analyze(config, instance, *ops, batches_of(loader, batch_size),
+                 {std::max<int64_t>(1, arguments.tokens / batch_tokens), arguments.batches},
+                 [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
+}
+
+void run(const Arguments& arguments) {
+  const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(arguments.run, checkpoint);
+  Config config = checkpoint_config(checkpoint, arguments.backend);
+  if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
+  const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
+  if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+  RunLog log = read_run(run_dir);
+
+  const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
+  config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
+  validate(config, checkpoint.string());
+  const Analysis analysis = measure(config, checkpoint, loader, arguments);
+  const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
+
+  Json json = describe_run(run_dir, checkpoint, config, data);
+  json["batch_tokens"] = batch_tokens;
+  json["routing_tokens"] = analysis.batches.profile_batches * batch_tokens;
+  json.update(analysis_json(analysis));
+  json["collapse"] = collapse_json(log);
+  const fs::path path = run_dir / kAnalysisFile;
+  write_text_file(path, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+
+  log.analysis = json;
+  const AnalysisLog written = parse_analysis(json, path);
+  const ReportPaths reports = write_reports(run_dir, compare({{run_dir.string(), {log}}}));
+  std::printf("checkpoint  %s (%s, %s, %lld per token)\n", checkpoint.c_str(), config.router.type.c_str(),
+              plural(analysis.experts, "expert").c_str(), static_cast<long long>(analysis.experts_per_token));
+  std::printf("measured    routing on %s tokens, gradients and errors on %lld x %s tokens of %s\n",
+              grouped_digits(written.routing_tokens).c_str(), static_cast<long long>(written.gradient_batches),
+              grouped_digits(batch_tokens).c_str(), data.c_str());
+  for (const std::string& note : analysis.notes) std::printf("note        %s\n", note.c_str());
+  std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(), path.c_str(),
+              reports.html.c_str());
+}
+
+}  // namespace
+
+void add_analyze_command(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("analyze", "Routing, default vectors and router gradients of a checkpoint");
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")->required();
+  command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");
+  command->add_option("--tokens", arguments->tokens, "Tokens that the routing is measured on")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batches", arguments->batches, "Batches that gradients and errors are measured on")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batch-size", arguments->batch_size, "Sequences in a batch (default: the run's micro-batch)")
+      ->check(CLI::PositiveNumber);
+  arguments->backend.add_to(*command);
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,34 @@
+#pragma once
+// The pictures of an analysis: which numbers go into which chart. `id` makes a chart's own unique in the page.
+#include <utility>
+
+#include "report/analysis_log.h"
+#include "report/svg_chart.h"
+#include "report/svg_heatmap.h"
+
+namespace gptmoe {
+
+// A title and the picture below it.
+template <typename Picture>
+using Titled = std::vector<std::pair<std::string, Picture>>;
+
+// Layers and experts: load times E, 1 = fair.
+Heatmap analysis_load_map(const AnalysisLog& log);
+// Expert by expert, for at most eight layers from the first to the last.
+Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
+Titled<Heatmap> cosine_maps(const AnalysisLog& log);
+// Layers and experts: mean error over the mean size of the expert's output, for tokens that chose it and for others.
+Titled<Heatmap> default_error_maps(const AnalysisLog& log);
+
+// Cosine and relative norm against K, means over layers with the band from the lowest to the highest.
+Chart similarity_chart(const AnalysisLog& log, const std::string& scope, const std::string& id);
+Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const std::string& id);
+// Cosine by layer and K, for each method in each scope.
+Titled<Heatmap> similarity_maps(const AnalysisLog& log);
+
+// One field of the evaluations against tokens, a line per layer.
+template <typename T>
+Chart collapse_chart(const AnalysisLog& log, const std::string& id, const std::string& title,
+                     std::vector<T> CollapsePoint::*field);
+
+}  // namespace gptmoe

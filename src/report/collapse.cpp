@@ -1,0 +1,43 @@
+#include "report/collapse.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/spread.h"
+
+namespace gptmoe {
+
+std::vector<CollapsePoint> collapse_of(const RunLog& run) {
+  std::vector<CollapsePoint> points;
+  for (const EvalRow& row : run.evals) {
+    if (row.expert_load.empty()) continue;
+    CollapsePoint& point = points.emplace_back();
+    point.step = row.step;
+    point.tokens = row.tokens;
+    for (size_t layer = 0; layer < row.expert_load.size(); ++layer) {
+      const std::vector<double>& load = row.expert_load[layer];
+      const auto experts = static_cast<double>(load.size());
+      const auto dead = [&](double share) { return share * experts < kDeadShare; };
+      point.dead_experts.push_back(std::count_if(load.begin(), load.end(), dead));
+      point.load_max.push_back(load.empty() ? kUnknown : experts * *std::max_element(load.begin(), load.end()));
+      point.load_min.push_back(load.empty() ? kUnknown : experts * *std::min_element(load.begin(), load.end()));
+      const bool known = layer < row.router_entropy.size() && load.size() > 1;
+      point.entropy_share.push_back(known ? row.router_entropy[layer] / std::log(experts) : kUnknown);
+    }
+  }
+  return points;
+}
+
+nlohmann::ordered_json collapse_json(const RunLog& run) {
+  nlohmann::ordered_json evals = nlohmann::ordered_json::array();
+  for (const CollapsePoint& point : collapse_of(run))
+    evals.push_back({{"step", point.step},
+                     {"tokens", point.tokens},
+                     {"dead_experts", point.dead_experts},
+                     {"load_max", point.load_max},
+                     {"load_min", point.load_min},
+                     {"entropy_share", point.entropy_share}});
+  return {{"dead_below", kDeadShare}, {"evals", evals}};
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,49 @@
+// The analysis of a model on a GPU against that on the CPU.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "analysis/analysis_fixture.h"
+#include "cuda/device.h"
+
+namespace gptmoe::testing {
+namespace {
+
+Analysis analyze_on(std::unique_ptr<Ops> ops, const Config& config) {
+  Instance instance(config, Purpose::forward, 2, 7, *ops);
+  instance.commit(*ops);
+  instance.gpt().initialize(ops->memory(), 1);
+  const GuardedDeviceMemory guard;
+  return analyze(config, instance, *ops, random_batches(2), {2, 2}, [](int64_t, int64_t) {});
+}
+
+// Null where both are, else near.
+void expect_near(const nlohmann::ordered_json& actual, const nlohmann::ordered_json& expected, double tolerance) {
+  ASSERT_EQ(actual.is_structured(), expected.is_structured());
+  if (expected.is_structured()) {
+    ASSERT_EQ(actual.size(), expected.size());
+    for (auto a = actual.begin(), e = expected.begin(); e != expected.end(); ++a, ++e) expect_near(*a, *e, tolerance);
+  } else if (expected.is_number()) {
+    ASSERT_TRUE(actual.is_number());
+    EXPECT_NEAR(actual.get<double>(), expected.get<double>(), tolerance * (1 + std::abs(expected.get<double>())));
+  } else {
+    EXPECT_EQ(actual, expected);
+  }
+}
+
+TEST(CudaAnalysis, FindsWhatTheCpuFinds) {
+  const nlohmann::json filled = {{"type", "default"}, {"ema_init", "normal"}};
+  for (const nlohmann::json& router : {nlohmann::json{{"type", "topk"}}, filled}) {
+    const Config config = tiny_config({{"router", router}, {"model", {{"hidden_size", 24}, {"head_dim", 8}}}});
+    const nlohmann::ordered_json expected = analysis_json(analyze_on(make_cpu_ops(), config));
+    expect_near(analysis_json(analyze_on(make_cuda_ops(DType::f32), config)), expected, 1e-3);
+    const nlohmann::ordered_json rounded = analysis_json(analyze_on(make_cuda_ops(DType::bf16), config));
+    expect_near(rounded["router_entropy"], expected["router_entropy"], 2e-2);
+    EXPECT_EQ(rounded["gradient_similarity"].size(), expected["gradient_similarity"].size());
+    for (const auto& one : rounded["gradient_similarity"])
+      for (const auto& cosine : one["cosine"]) EXPECT_TRUE(cosine["mean"].is_number());
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
