@@ -119,12 +119,13 @@ void measure_speed(ArmResult& result) {
 }
 
 void measure_stability(ArmResult& result) {
-  int64_t spikes = 0;
+  double spikes = 0;
   for (const RunLog& run : result.arm.runs) {
-    spikes += loss_spikes(run.train);
+    const std::optional<int64_t> of_run = loss_spikes(run.train);
+    spikes += of_run ? static_cast<double>(*of_run) : kUnknown;
     result.diverged += run.diverged.has_value();
   }
-  result.spikes_per_run = static_cast<double>(spikes) / static_cast<double>(result.arm.runs.size());
+  result.spikes_per_run = spikes / static_cast<double>(result.arm.runs.size());
 }
 
 double speed_ratio(const Arm& arm, const Arm& baseline) {
@@ -196,9 +197,10 @@ int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
 
 }  // namespace
 
-int64_t loss_spikes(const std::vector<TrainRow>& rows) {
+std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
   constexpr size_t kWindow = 100;
   constexpr double kDeviations = 6;
+  if (rows.size() <= kWindow) return std::nullopt;
   int64_t spikes = 0;
   bool within = false;
   for (size_t i = kWindow; i < rows.size(); ++i) {

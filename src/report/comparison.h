@@ -49,8 +49,8 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
 
 // Rows whose loss lies more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike
 // score has seven and a thousand; runs here are shorter). Rows in a stretch count once. A loss that is no number counts
-// too.
-int64_t loss_spikes(const std::vector<TrainRow>& rows);
+// too. Unknown where there are no more than a hundred rows.
+std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
   Arm arm;
@@ -69,8 +69,8 @@ struct ArmResult {
   double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
   double target_seconds_change = kUnknown;  // the same in seconds
 
-  double spikes_per_run = 0;  // loss_spikes()
-  int64_t diverged = 0;       // runs
+  double spikes_per_run = kUnknown;  // loss_spikes(), the mean over runs where it is known of all
+  int64_t diverged = 0;              // runs
 
   // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;

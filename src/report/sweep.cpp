@@ -92,7 +92,8 @@ std::vector<SweepRow> sweep_rows(const Sweep& sweep) {
       const ArmResult& result = sweep.all.arms[point];
       const std::optional<Crossing> target = reaches(result.curve, sweep.target_perplexity);
       rows.push_back({{family.label, sweep.point_name(point), text(result.arm.runs.size()), perplexity_cell(result),
-                       target ? tokens_text(target->tokens) : "—", fixed(result.spikes_per_run, 1),
+                       target ? tokens_text(target->tokens) : "—",
+                       std::isfinite(result.spikes_per_run) ? fixed(result.spikes_per_run, 1) : "—",
                        result.diverged ? text(result.diverged, " of ", result.arm.runs.size()) : "—"},
                       point == family.best});
     }

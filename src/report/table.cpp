@@ -151,7 +151,8 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   add_row(rows, comparison, "model FLOPs utilisation",
           [](const ArmResult& r) { return where_known(100 * r.mfu, [](double v) { return fixed(v, 1) + " %"; }); });
   add_row(rows, comparison, "busiest / idlest expert", load_extremes);
-  add_row(rows, comparison, "loss spikes per run", [](const ArmResult& r) { return fixed(r.spikes_per_run, 1); });
+  add_row(rows, comparison, "loss spikes per run",
+          [](const ArmResult& r) { return where_known(r.spikes_per_run, [](double v) { return fixed(v, 1); }); });
   add_row(rows, comparison, "runs that diverged", [](const ArmResult& r) {
     return r.diverged == 0 ? std::string() : text(r.diverged, " of ", r.arm.runs.size());
   });

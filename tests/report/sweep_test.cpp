@@ -57,7 +57,7 @@ TEST(Sweep, Rows) {
   ASSERT_EQ(rows.size(), 5u);
   EXPECT_EQ(rows[0].cells[4], "tokens to 32.00");
   EXPECT_EQ(rows[1].cells,
-            (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "0.0", "—"}));
+            (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "—", "—"}));
   EXPECT_TRUE(rows[2].best);
   EXPECT_EQ(rows[2].cells[4], "200");
   EXPECT_EQ(rows[4].cells[3], "diverged");
@@ -108,7 +108,11 @@ TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   EXPECT_EQ(loss_spikes(rows), 2);
   rows[290].loss = 4.5;  // five deviations
   EXPECT_EQ(loss_spikes(rows), 2);
-  EXPECT_EQ(loss_spikes({}), 0);
+  EXPECT_FALSE(loss_spikes(std::vector<TrainRow>(100)).has_value());
+  RunLog whole = run_of({9}, 1), thinned = whole;
+  whole.train = rows;
+  EXPECT_EQ(compare({{"topk", {whole}}}).arms[0].spikes_per_run, 2);
+  EXPECT_TRUE(std::isnan(compare({{"topk", {whole, thinned}}}).arms[0].spikes_per_run));
 }
 
 }  // namespace
