@@ -4,9 +4,9 @@
 #
 #   tools/prepare_text.sh --out data/NAME [--text FILE|DIR|PATTERN] [--val FILE|DIR|PATTERN] [--vocab-size N]
 #
-# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). Text is plain (cut
-# into documents at blank lines), or JSON lines with a field "text", also .gz and .zst; DIR holds any of them. Without
-# --val a twentieth of the documents validates. The tokenizer is byte-level BPE of 2,048 entries unless told otherwise.
+# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). A plain FILE is cut into
+# documents of some pages at blank lines; a folder's or a pattern's plain files, and those of --val, are a document each.
+# Else JSON lines with a field "text", also .gz and .zst. Without --val a twentieth of the documents validates. The tokenizer is byte-level BPE of 2,048 entries unless told otherwise.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

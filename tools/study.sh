@@ -27,13 +27,16 @@ while [ $# -gt 0 ]; do
 done
 cd "$repo_dir"
 [ -x build/gptmoe ] || die "build/gptmoe is not built: cmake --preset release && cmake --build --preset release"
-if [ ! -d data/small ]; then
+if [ -d data/small ]; then
+  [ -z "$text$val" ] || die "data/small is there already: remove it, or leave out --text and --val"
+else
   tools/prepare_text.sh --out data/small ${text:+--text "$text"} ${val:+--val "$val"}
 fi
 for shape in $shapes; do
   say "$shape"
   build/gptmoe compare "configs/small/${shape}_topk.json" "configs/small/${shape}_default.json" --jobs "$jobs" \
     --sweep "optimizer.learning_rate=$rates" --seeds "$seeds" --out "$out" --svg "$out/$shape"
+  [ -e "$out/report.html" ] || exit 1  # stopped: the same command goes on
   mv "$out/report.html" "$out/$shape.html"
   mv "$out/report.json" "$out/$shape.json"
 done

@@ -13,5 +13,6 @@ find "$from" -name metrics.jsonl -printf '%h\n' | sort | while IFS= read -r run;
   copy=$to/${run#"$from"/}
   mkdir -p "$copy"
   cp "$run/config.json" "$copy/"
+  if [ -e "$run/analysis.json" ]; then cp "$run/analysis.json" "$copy/"; fi
   grep -E '^\{"event":"(eval|diverged)"|^\{"event":"train","step":[0-9]*00,' "$run/metrics.jsonl" >"$copy/metrics.jsonl"
 done
