@@ -30,7 +30,8 @@ class Analyst {
     analysis_.batches = {std::min(options.profile_batches, batches.count),
                          std::min(options.gradient_batches, batches.count)};
     analysis_.experts = config.model.num_experts;
-    analysis_.experts_per_token = make_routing_policy(config.router, router_setup(config.model))->experts_per_token();
+    analysis_.experts_per_token =
+        make_routing_policy(config.router, router_setup(config.model))->live_experts_per_token();
     plan();
   }
 
@@ -71,9 +72,9 @@ void Analyst::plan() {
   passes_ = analysis_.batches.profile_batches;
   if (!compares_) {
     analysis_.notes.push_back(
-        text("Default vectors and gradients are compared for routers that weigh experts by a "
-             "softmax's probabilities (topk, default, dense); this run's is ",
-             type, "."));
+        text("Default vectors and gradients are measured for the routers topk, default and dense; this run's is ", type,
+             "."));
+    analysis_.batches.gradient_batches = 0;
     return;
   }
   analysis_.default_source = type == "default" ? DefaultSource::checkpoint

@@ -98,9 +98,12 @@ void run(const Arguments& arguments) {
   const ReportPaths reports = write_reports(run_dir, compare({{run_dir.string(), {log}}}));
   std::printf("checkpoint  %s (%s, %s, %lld per token)\n", checkpoint.c_str(), config.router.type.c_str(),
               plural(analysis.experts, "expert").c_str(), static_cast<long long>(analysis.experts_per_token));
-  std::printf("measured    routing on %s tokens, gradients and errors on %lld x %s tokens of %s\n",
-              grouped_digits(written.routing_tokens).c_str(), static_cast<long long>(written.gradient_batches),
-              grouped_digits(batch_tokens).c_str(), data.c_str());
+  const std::string gradients = written.gradient_batches == 0
+                                    ? ""
+                                    : text(", gradients and errors on ", written.gradient_batches, " x ",
+                                           grouped_digits(batch_tokens), " tokens");
+  std::printf("measured    routing on %s tokens%s of %s\n", grouped_digits(written.routing_tokens).c_str(),
+              gradients.c_str(), data.c_str());
   for (const std::string& note : analysis.notes) std::printf("note        %s\n", note.c_str());
   std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(), path.c_str(),
               reports.html.c_str());

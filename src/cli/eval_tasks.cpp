@@ -57,6 +57,7 @@ nlohmann::ordered_json scores_json(const std::filesystem::path& checkpoint, cons
 // Opened before there is anything to write, which takes long.
 void open_output(std::optional<AtomicFile>& file, const std::string& path) {
   if (path.empty()) return;
+  if (std::filesystem::is_directory(path)) user_error("--out: ", path, " is a folder; name a file");
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
     user_error("--out: ", folder.string(), " is no folder; make it, or name another file");

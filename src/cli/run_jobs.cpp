@@ -150,7 +150,9 @@ void Jobs::look(size_t slot) {
   const TrainJob& job = jobs_[slots_[slot]->job];
   slots_[slot].reset();
   live_.clear();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+  // One that was told to stop before it took that for a request has nothing to save yet.
+  const bool stopped_early = stopping_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+  if (stopped_early || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
     steps_ended_ += stopping_ ? job.steps_done() : job.steps;
     std::printf("%-11s %s\n", stopping_ ? "stopped" : "done", job.label.c_str());
   } else if (WIFEXITED(status) && job.ended_as_it_may()) {
@@ -188,6 +190,8 @@ void Jobs::show() {
 
 }  // namespace
 
-bool run_jobs(const std::vector<TrainJob>& jobs, int at_once) { return Jobs(jobs, at_once).run(); }
+bool run_jobs(const std::vector<TrainJob>& jobs, int at_once) {
+  return Jobs(jobs, std::min(at_once, static_cast<int>(jobs.size()))).run();
+}
 
 }  // namespace gptmoe

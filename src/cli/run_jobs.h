@@ -17,9 +17,10 @@ struct TrainJob {
   std::function<bool()> ended_as_it_may;
 };
 
-// Runs all of them, `at_once` at a time, in that order. Each has its share of the cores (unless OMP_NUM_THREADS says
-// otherwise) and of the GPUs. Shows how they go on a terminal. False: SIGINT or SIGTERM came, and all that ran have
-// saved and ended. Where one fails the others are ended likewise; then throws Failure with its last words.
+// Runs all of them, `at_once` at a time, in that order. Each has its share of the cores among as many as run beside
+// each other (unless OMP_NUM_THREADS says otherwise), and of the GPUs. Shows how they go on a terminal. False: SIGINT
+// or SIGTERM came, and all that ran have saved and ended. Where one fails the others are ended likewise; then throws
+// Failure with its last words.
 bool run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
 }  // namespace gptmoe

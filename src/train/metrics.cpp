@@ -135,12 +135,12 @@ bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
 int64_t last_logged_step(const std::filesystem::path& run_dir) {
   std::ifstream file(metrics_path(run_dir), std::ios::ate);
   if (!file) return 0;
-  constexpr int64_t kTail = 4096;  // more than a train row has
+  constexpr int64_t kTail = 1 << 17;  // more than an evaluation has, of many layers and experts
   file.seekg(std::max<int64_t>(0, static_cast<int64_t>(file.tellg()) - kTail));
   int64_t step = 0;
   for (std::string line; std::getline(file, line);) {
     const json row = json::parse(line, nullptr, false);
-    if (row.is_object() && row.value("event", "") == "train") step = row.value("step", step);
+    if (row.is_object()) step = row.value("step", step);
   }
   return step;
 }

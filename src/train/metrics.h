@@ -50,7 +50,7 @@ class MetricsFile {
 
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
-// Of the last train row, roughly: 0 while none is among the last rows. For showing how a run goes.
+// Of the last row; 0 without one. For showing how a run goes.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
 // Whether the run's metrics end with its divergence.
 bool has_diverged(const std::filesystem::path& run_dir);

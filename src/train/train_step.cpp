@@ -82,9 +82,10 @@ void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
   }
   measure();
   require_finite_gradients(instance_, ops_, step);
-  throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
-                     ", but is when the step is computed again: a router's state that has moved since, or faulty "
-                     "hardware, may be why. No parameter was changed by this step"));
+  throw NumericFailure(
+      text("the loss or the gradient was not finite at step ", step + 1,
+           ", but is when the step is computed again: a router's state that has moved since, or faulty "
+           "hardware, may be why. No parameter was changed by this step"));
 }
 
 void TrainStep::start() {

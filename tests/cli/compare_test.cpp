@@ -195,6 +195,22 @@ TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
   expect_same_run(files_ / "whole/topk/seed_1", files_ / "cut/topk/seed_1");
 }
 
+// Jobs may be told to stop before they listen.
+TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
+  write_pair({{"train", {{"steps", 100000}}}});
+  for (const int milliseconds : {0, 20, 100}) {
+    SCOPED_TRACE(milliseconds);
+    const std::string out = "early_" + std::to_string(milliseconds);
+    Process process(folder(), {gptmoe_binary(), "compare", "topk.json", "default.json", "--jobs", "2", "--out", out});
+    process.wait_until([&] { return fs::exists(files_ / out / "default/seed_1.log"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    process.kill(SIGTERM);
+    const ProcessResult stopped = process.wait();
+    EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+    expect_contains(stopped.out, "stopped     default, seed 1\n");
+  }
+}
+
 TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   write_pair({{"train", {{"steps", 3000}}}});
   fs::create_directories(files_ / "bad/default/seed_1");

@@ -96,6 +96,7 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   refuse({"eval", "run", "--task", "tasks", "--limit", "-1"}, {"--limit"});
   refuse({"eval", "run", "--task", "tasks", "--tokenizer", "none"}, {"none"});
   refuse({"eval", "run", "--task", "tasks", "--out", "no/such/s.json"}, {"--out: no/such is no folder"});
+  refuse({"eval", "run", "--task", "tasks", "--out", "tasks"}, {"--out: tasks is a folder"});
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});
