@@ -44,7 +44,7 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
   virtual int64_t logit_elements() const = 0;
   // Bytes of memory() that these ops hold themselves, from their making to their end.
   virtual int64_t workspace_bytes() const = 0;
-  // For the first screen: "CPU, 2 threads, OpenBLAS".
+  // For the first screen: "CPU, 2 threads, built-in products".
   virtual std::string describe() const = 0;
 };
 

@@ -26,9 +26,9 @@ install_packages() {
     die "Could not install ${missing[*]}. Install them by hand (are you offline?), then run again."
 }
 
-build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev libopenblas-dev
+build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev
   zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin)
-test_packages=(libgtest-dev)
+test_packages=(libgtest-dev libopenblas-dev)
 
 # install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is at hand already (on a
 # system without Debian's packages they may come from elsewhere).

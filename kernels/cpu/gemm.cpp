@@ -1,5 +1,6 @@
 #include "kernels/cpu/gemm.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/check.h"
@@ -71,6 +72,11 @@ void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real
 
 void product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
   if (m == 0 || n == 0) return;
+  if (k == 0) {  // an expert without rows; not every library takes it
+    if (!add)
+      for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, Real{0});
+    return;
+  }
 #ifdef GPTMOE_GEMM_LIBRARY
   library_product(m, n, k, a, b, c, ldc, add);
 #else
@@ -83,7 +89,7 @@ void product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int
 
 const char* gemm_library() {
 #if !defined(GPTMOE_GEMM_LIBRARY)
-  return "built-in";
+  return "built-in products";
 #elif defined(GPTMOE_BLAS_OPENBLAS)
   return "OpenBLAS";
 #elif defined(GPTMOE_BLAS_MKL)

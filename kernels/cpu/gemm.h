@@ -5,7 +5,7 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Which library multiplies: "OpenBLAS", ..., or "built-in".
+// Which library multiplies: "OpenBLAS", ..., or "built-in products".
 const char* gemm_library();
 // Once, before the first product: tells the library to stay on the calling thread.
 void gemm_initialize();

@@ -15,47 +15,91 @@ constexpr int kTileRows = 12;
 constexpr int kTileRows = 6;
 #endif
 constexpr int64_t kTileColumns = 2 * kLanes;
-// Cache blocks: a strip of b (kDepth, kTileColumns) stays in L1, a block of a (kRows, kDepth) in L2, b's in L3.
-constexpr int64_t kDepth = 256;
+// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, b's in L3.
+constexpr int64_t kDepth = (24 << 10) / (kTileColumns * sizeof(Real));
 constexpr int64_t kRows = 16 * kTileRows;
 constexpr int64_t kColumns = 32 * kTileColumns;
 
-// Copies (count, depth) elements into strips of `width` along count: strip, depth, width. The rest of the last strip is
-// zero. Element (i, p) is x[i * step + p * depth_step].
-void pack(Real* out, const Real* x, int64_t count, int64_t depth, int64_t step, int64_t depth_step, int64_t width) {
-  for (int64_t first = 0; first < count; first += width, out += width * depth) {
-    const int64_t used = std::min(width, count - first);
-    const Real* strip = x + first * step;
-    if (used < width) std::fill(out, out + width * depth, Real{0});
-    if (step == 1) {
-      for (int64_t p = 0; p < depth; ++p) std::copy_n(strip + p * depth_step, used, out + p * width);
-    } else {
-      for (int64_t i = 0; i < used; ++i)
-        for (int64_t p = 0; p < depth; ++p) out[p * width + i] = strip[i * step + p * depth_step];
+struct Matrix {
+  const Real* data;
+  int64_t row, column;  // steps
+  Matrix at(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
+};
+
+// Copies b (depth, columns) into strips of kTileColumns: strip, depth, column. What the last strip lacks is zero.
+void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
+  for (int64_t first = 0; first < columns; first += kTileColumns, out += kTileColumns * depth) {
+    const Matrix strip = b.at(0, first);
+    const int64_t used = std::min(kTileColumns, columns - first);
+    int64_t p = 0;
+    if (used == kTileColumns && b.column == 1) {
+      for (; p < depth; ++p)
+        for (int64_t j = 0; j < kTileColumns; j += kLanes) store(out + p * kTileColumns + j, load(strip.at(p, j).data));
+    } else if (used == kTileColumns && b.row == 1) {
+      for (; p + kLanes <= depth; p += kLanes)
+        for (int64_t j = 0; j < kTileColumns; j += kLanes)
+          transpose_square(out + p * kTileColumns + j, kTileColumns, strip.at(p, j).data, b.column);
     }
+    for (; p < depth; ++p)
+      for (int64_t j = 0; j < kTileColumns; ++j) out[p * kTileColumns + j] = j < used ? *strip.at(p, j).data : Real{0};
   }
 }
 
-// One tile of c with at most `rows` and `columns` of it inside the matrix.
-void tile_into(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Real* a, const Real* b,
-               bool add) {
-  if (rows >= kTileRows && columns >= kTileColumns) {
-    multiply_tile<kTileRows, 2>(depth, a, 1, kTileRows, b, kTileColumns, c, ldc, add);
-    return;
+// Copies a (rows, depth), whose columns lie together, into strips of kTileRows: strip, depth, row. Only then do a
+// tile's elements come from few pages and cache lines; rows that lie together are read where they are.
+void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
+  constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
+  for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {
+    const Real* strip = a.at(first, 0).data;
+    const int64_t used = std::min<int64_t>(kTileRows, rows - first);
+    int64_t p = 0;
+    if (first + kWhole <= rows)  // whole vectors: the next copy overwrites what is too much
+      for (; p + 1 < depth; ++p)
+        for (int64_t i = 0; i < kTileRows; i += kLanes) store(out + p * kTileRows + i, load(strip + p * a.column + i));
+    for (; p < depth; ++p) std::copy_n(strip + p * a.column, used, out + p * kTileRows);
   }
+}
+
+// A tile of kVectors vectors' width and 1 to kTileRows rows.
+template <int kVectors, int kMost = kTileRows>
+void multiply_rows(int64_t rows, int64_t depth, const Matrix& a, const Real* b, Real* c, int64_t ldc, bool add) {
+  if constexpr (kMost > 1) {
+    if (rows < kMost) return multiply_rows<kVectors, kMost - 1>(rows, depth, a, b, c, ldc, add);
+  }
+  multiply_tile<kMost, kVectors>(depth, a.data, a.row, a.column, b, kTileColumns, c, ldc, add);
+}
+
+// c (rows <= kTileRows, columns <= kTileColumns) from a and a strip of b.
+void multiply_edge(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a, const Real* b,
+                   bool add) {
+  if (columns == kTileColumns) return multiply_rows<2>(rows, depth, a, b, c, ldc, add);
   alignas(64) Real edge[kTileRows * kTileColumns];
-  multiply_tile<kTileRows, 2>(depth, a, 1, kTileRows, b, kTileColumns, edge, kTileColumns, false);
-  for (int64_t i = 0; i < std::min<int64_t>(rows, kTileRows); ++i)
-    for (int64_t j = 0; j < std::min(columns, kTileColumns); ++j)
+  if (columns <= kLanes)
+    multiply_rows<1>(rows, depth, a, b, edge, kTileColumns, false);
+  else
+    multiply_rows<2>(rows, depth, a, b, edge, kTileColumns, false);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
       c[i * ldc + j] = edge[i * kTileColumns + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// c (rows, columns) from packed blocks.
-void multiply_blocks(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Real* a, const Real* b,
-                     bool add) {
-  for (int64_t j = 0; j < columns; j += kTileColumns)
-    for (int64_t i = 0; i < rows; i += kTileRows)
-      tile_into(c + i * ldc + j, ldc, rows - i, columns - j, depth, a + i * depth, b + j * depth, add);
+// c (rows, columns) from a, whose strips of kTileRows rows are a_strip apart, and packed strips of b.
+void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a,
+                    int64_t a_strip, const Real* b, bool add) {
+  for (int64_t j = 0; j < columns; j += kTileColumns) {
+    Matrix strip = a;
+    for (int64_t i = 0; i < rows; i += kTileRows, strip.data += a_strip) {
+      Real* const tile = c + i * ldc + j;
+      for (int64_t row = 0; row < std::min<int64_t>(kTileRows, rows - i); ++row)
+        __builtin_prefetch(tile + row * ldc, 1);
+      if (rows - i >= kTileRows && columns - j >= kTileColumns)
+        multiply_tile<kTileRows, 2>(depth, strip.data, strip.row, strip.column, b + j * depth, kTileColumns, tile, ldc,
+                                    add);
+      else
+        multiply_edge(tile, ldc, std::min<int64_t>(kTileRows, rows - i), std::min(kTileColumns, columns - j), depth,
+                      strip, b + j * depth, add);
+    }
+  }
 }
 
 }  // namespace
@@ -63,19 +107,26 @@ void multiply_blocks(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_
 void gemm_builtin(int64_t m, int64_t n, int64_t k, const Real* a, int64_t a_row, int64_t a_column, const Real* b,
                   int64_t b_row, int64_t b_column, Real* c, int64_t ldc, bool add) {
   static thread_local ThreadBuffer buffer;
-  Real* packed_a = buffer.get((kRows + kColumns) * kDepth);
-  Real* packed_b = packed_a + kRows * kDepth;
-  if (k == 0 && !add)
-    for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, Real{0});
+  Real* packed_b = buffer.get((kRows + kColumns) * kDepth);
+  Real* packed_a = packed_b + kColumns * kDepth;
+  // Blocks of equal depth: a shallow last one would move c for little work.
+  const int64_t blocks = (k + kDepth - 1) / kDepth;
+  const bool packs_a = a_column != 1;
   for (int64_t j = 0; j < n; j += kColumns) {
     const int64_t columns = std::min(kColumns, n - j);
-    for (int64_t p = 0; p < k; p += kDepth) {
-      const int64_t depth = std::min(kDepth, k - p);
-      pack(packed_b, b + p * b_row + j * b_column, columns, depth, b_column, b_row, kTileColumns);
+    for (int64_t block = 0; block < blocks; ++block) {
+      const int64_t p = k * block / blocks, depth = k * (block + 1) / blocks - p;
+      pack_b(packed_b, Matrix{b, b_row, b_column}.at(p, j), depth, columns);
       for (int64_t i = 0; i < m; i += kRows) {
         const int64_t rows = std::min(kRows, m - i);
-        pack(packed_a, a + i * a_row + p * a_column, rows, depth, a_row, a_column, kTileRows);
-        multiply_blocks(c + i * ldc + j, ldc, rows, columns, depth, packed_a, packed_b, add || p > 0);
+        Matrix rows_of_a = Matrix{a, a_row, a_column}.at(i, p);
+        int64_t a_strip = kTileRows * a_row;
+        if (packs_a) {
+          pack_a(packed_a, rows_of_a, rows, depth);
+          rows_of_a = {packed_a, 1, kTileRows};
+          a_strip = kTileRows * depth;
+        }
+        multiply_block(c + i * ldc + j, ldc, rows, columns, depth, rows_of_a, a_strip, packed_b, add || p > 0);
       }
     }
   }

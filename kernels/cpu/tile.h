@@ -15,6 +15,11 @@ template <int kRows, int kVectors>
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector{};
+  // A pointer for every three rows: with their distance in one register each element is one address away.
+  constexpr int kGroups = (kRows + 2) / 3;
+  const Real* groups[kGroups];
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g) groups[g] = a + 3 * g * a_row;
   for (int64_t p = 0; p < k; ++p) {
     Vector bs[kVectors];
 #pragma GCC unroll 4
@@ -22,9 +27,10 @@ template <int kRows, int kVectors>
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[i][v] += a[i * a_row] * bs[v];
+      for (int v = 0; v < kVectors; ++v) sums[i][v] += groups[i / 3][i % 3 * a_row] * bs[v];
     }
-    a += a_column;
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups; ++g) groups[g] += a_column;
     b += b_row;
   }
 #pragma GCC unroll 16
