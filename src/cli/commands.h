@@ -13,6 +13,7 @@ void add_generate_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_report_command(CLI::App& app);
 void add_analyze_command(CLI::App& app);
+void add_bench_command(CLI::App& app);
 
 inline void add_commands(CLI::App& app, Job& job) {
   add_train_command(app, job);
@@ -22,7 +23,8 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_plan_command(app);
   add_report_command(app);
   add_analyze_command(app);
-  for (const char* name : {"eval", "generate", "plan", "report", "analyze"})
+  add_bench_command(app);
+  for (const char* name : {"eval", "generate", "plan", "report", "analyze", "bench"})
     app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });
 }
 

@@ -11,21 +11,20 @@
 namespace gptmoe {
 namespace {
 
-// With the page's style within, a background, and a name space: a picture that stands alone.
-std::string standalone(std::string svg) {
-  const size_t open = svg.find("<svg ");
-  svg.insert(open + 5, "xmlns=\"http://www.w3.org/2000/svg\" ");
-  svg.insert(svg.find('>', open) + 1,
-             text("<style>", kPageStyle, "svg { background: var(--page); font-family: sans-serif; }</style>"));
-  return svg;
-}
-
 std::string file_name(const std::string& kind, std::string label) {
   std::replace(label.begin(), label.end(), '/', '-');
   return kind + "_" + label + ".svg";
 }
 
 }  // namespace
+
+std::string standalone_svg(std::string svg) {
+  const size_t open = svg.find("<svg ");
+  svg.insert(open + 5, "xmlns=\"http://www.w3.org/2000/svg\" ");
+  svg.insert(svg.find('>', open) + 1,
+             text("<style>", kPageStyle, "svg { background: var(--page); font-family: sans-serif; }</style>"));
+  return svg;
+}
 
 std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& dir, const Comparison& comparison,
                                                    const Sweep* sweep) {
@@ -34,7 +33,7 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
   std::vector<std::filesystem::path> written;
   const auto write = [&](const std::string& name, const std::string& svg) {
-    write_text_file(dir / name, standalone(svg) + "\n");
+    write_text_file(dir / name, standalone_svg(svg) + "\n");
     written.push_back(dir / name);
   };
   write("perplexity.svg", svg_line_chart(perplexity_by_tokens(comparison)));

@@ -1,12 +1,16 @@
 #pragma once
 // The charts of a report as files of their own, for a page that is not ours.
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "report/comparison.h"
 #include "report/sweep.h"
 
 namespace gptmoe {
+
+// An <svg> element with the page's style within, a background, and a name space.
+std::string standalone_svg(std::string svg);
 
 // Writes DIR/perplexity.svg, gap.svg, load_ARM.svg, entropy_ARM.svg and, of a sweep, sweep.svg and curves_CONFIG.svg,
 // those that have something to show; each brings its style, light or dark as the reader's system asks. Slashes of a

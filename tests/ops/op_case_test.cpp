@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "op_cases/case_run.h"
 #include "ops/backends.h"
-#include "ops/cases/case_run.h"
 
 namespace gptmoe {
 namespace {

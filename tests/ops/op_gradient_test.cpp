@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "op_cases/case_run.h"
 #include "ops/backends.h"
-#include "ops/cases/case_run.h"
 
 namespace gptmoe {
 namespace {

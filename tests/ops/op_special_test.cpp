@@ -5,9 +5,9 @@
 #include <cmath>
 #include <limits>
 
+#include "op_cases/case_run.h"
+#include "op_cases/routing_plan.h"
 #include "ops/backends.h"
-#include "ops/cases/case_run.h"
-#include "ops/cases/routing_plan.h"
 
 namespace gptmoe {
 namespace {

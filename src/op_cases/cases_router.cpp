@@ -4,8 +4,8 @@
 #include <limits>
 #include <numeric>
 
-#include "ops/cases/op_case.h"
-#include "ops/cases/routing_plan.h"
+#include "op_cases/op_case.h"
+#include "op_cases/routing_plan.h"
 
 namespace gptmoe {
 namespace {

@@ -1,8 +1,8 @@
 // The experts' products, plain and fused with SwiGLU.
 #include <cmath>
 
-#include "ops/cases/op_case.h"
-#include "ops/cases/routing_plan.h"
+#include "op_cases/op_case.h"
+#include "op_cases/routing_plan.h"
 
 namespace gptmoe {
 namespace {

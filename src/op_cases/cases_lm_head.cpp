@@ -1,7 +1,7 @@
 // The fused LM head and cross-entropy.
 #include <cmath>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 namespace {

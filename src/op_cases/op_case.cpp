@@ -1,4 +1,4 @@
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 
@@ -24,13 +24,11 @@ int64_t TensorSpec::count() const {
   return n;
 }
 
-OpCase::OpCase(std::string_view op, std::initializer_list<int64_t> shape, std::string_view variant) : name(op) {
-  char separator = '_';
-  for (int64_t size : shape) {
-    name += separator + std::to_string(size);
-    separator = 'x';
-  }
-  if (!variant.empty()) name += "_" + std::string(variant);
+OpCase::OpCase(std::string_view op_name, std::initializer_list<int64_t> sizes, std::string_view variant) : op(op_name) {
+  for (int64_t size : sizes) shape += (shape.empty() ? "" : "x") + std::to_string(size);
+  const std::string suffix = variant.empty() ? "" : "_" + std::string(variant);
+  name = op + "_" + shape + suffix;
+  op += suffix;
 }
 
 void OpCase::input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind) {

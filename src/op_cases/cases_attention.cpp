@@ -1,7 +1,7 @@
 // RoPE, causal attention.
 #include <cmath>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 namespace {

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 namespace {

@@ -1,4 +1,4 @@
-#include "ops/cases/routing_plan.h"
+#include "op_cases/routing_plan.h"
 
 #include <numeric>
 

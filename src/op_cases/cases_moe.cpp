@@ -1,6 +1,6 @@
 // Sort, scatter and the two combines.
-#include "ops/cases/op_case.h"
-#include "ops/cases/routing_plan.h"
+#include "op_cases/op_case.h"
+#include "op_cases/routing_plan.h"
 
 namespace gptmoe {
 namespace {

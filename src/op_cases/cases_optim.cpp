@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 namespace {

@@ -1,7 +1,7 @@
 // RMSNorm, LayerNorm, QK-norm.
 #include <cmath>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 namespace {

@@ -2,7 +2,7 @@
 // Ready-made routings for the cases behind the router, sorted by the plainest means.
 #include <string_view>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 

@@ -1,6 +1,6 @@
 #pragma once
 // One OpCase describes one op at one shape: its tensors, how to call it and, naively, what it computes. From that
-// alone the tests check gradients, parity, determinism and memory discipline, and bench_ops times it.
+// alone the tests check gradients, parity, determinism and memory discipline, and `gptmoe bench ops` times it.
 //
 //   OpCase op("square", {n});
 //   op.variable("x", {n}, normal(), Write::add);   // the backward adds to dx
@@ -100,6 +100,7 @@ struct OpCase {
   const TensorSpec* find(std::string_view tensor) const;
 
   std::string name;
+  std::string op, shape;  // its parts: "op" or "op_variant", "7x5x3"
   std::vector<TensorSpec> tensors;
   OpPass forward;
   OpPass backward;  // absent: the op has no gradient

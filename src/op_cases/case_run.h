@@ -2,7 +2,7 @@
 // A case on one backend: its tensors in guarded memory of the backend's, filled; then the passes; then what they left.
 #include <memory>
 
-#include "ops/cases/op_case.h"
+#include "op_cases/op_case.h"
 
 namespace gptmoe {
 

@@ -1,4 +1,4 @@
-#include "ops/cases/case_run.h"
+#include "op_cases/case_run.h"
 
 #include <sanitizer/asan_interface.h>
 

@@ -1,0 +1,61 @@
+#pragma once
+// The layers of one config by themselves, with their memory, on random tokens.
+#include "bench/measure.h"
+#include "bench/timed_ops.h"
+#include "bench/variants.h"
+#include "model/attention.h"
+#include "model/moe_layer.h"
+
+namespace gptmoe {
+
+class Layers {
+ public:
+  struct Layer {
+    std::string name;
+    std::function<void(const Pass&)> forward, backward;
+  };
+  // What a pass of a layer costs at least: the sums over its ops.
+  struct Cost {
+    double flops = 0, bytes = 0, floor = 0;
+  };
+
+  // Throws UserError where the config has no experts.
+  explicit Layers(const Variant& variant);
+
+  Ops& ops() const { return *ops_; }
+  const std::string& label() const { return label_; }
+  std::string shape() const;  // N x C
+  // The MoE layer; the dense FFN as wide as what a token meets of it; attention.
+  const std::vector<Layer>& layers() const { return layers_; }
+  Cost cost(const std::function<void(const Pass&)>& pass, const Ceilings& ceilings);
+  // A backward consumes what the forward before it left.
+  double seconds(const std::function<void(const Pass&)>& pass);
+
+ private:
+  int64_t active_width() const;
+  void lay_out();
+  void start(uint64_t seed);
+  Pass pass(Ops& ops) { return {ops, scratch_, *communicator_, PassKind::train}; }
+
+  std::string label_;
+  ModelConfig model_;
+  int64_t B_, T_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Communicator> communicator_;
+  ParamTable params_;
+  StateTable state_;
+  Declare declare_;
+  MoeLayer moe_;
+  Mlp dense_;
+  Attention attention_;
+  Arena arena_{"layers"};
+  Scratch scratch_;
+  RopeTables rope_;
+  MoeLayer::Saved moe_saved_;
+  Mlp::Saved dense_saved_;
+  Attention::Saved attention_saved_;
+  Tensor x_NC_, y_NC_, dy_NC_, dx_NC_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace gptmoe

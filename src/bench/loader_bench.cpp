@@ -1,0 +1,94 @@
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "bench/benches.h"
+#include "data/loader.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+// A folder with one shard of random tokens, gone with the object.
+class MadeUpShards {
+ public:
+  static constexpr int64_t kVocabSize = 50304, kTokens = int64_t{16} << 20;
+
+  MadeUpShards() {
+    std::string name = (std::filesystem::temp_directory_path() / "gptmoe_bench_XXXXXX").string();
+    if (!mkdtemp(name.data())) throw Failure(text(name, ": cannot create"));
+    folder_ = name;
+    const Rng rng(1, 0);
+    std::vector<int32_t> ids(kTokens);
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(rng.below(i, kVocabSize));
+    const ShardFormat& format = shard_format_for(kVocabSize);
+    std::string stored;
+    store_tokens(ids, format, stored);
+    const std::filesystem::path path = folder_ / "train_000000.bin";
+    ShardWriter writer(path, format);
+    writer.append(stored);
+    writer.finish();
+    publish_shard(path);
+  }
+  ~MadeUpShards() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  MadeUpShards(const MadeUpShards&) = delete;
+  MadeUpShards& operator=(const MadeUpShards&) = delete;
+
+  std::string pattern() const { return (folder_ / "*.bin").string(); }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+struct Source {
+  LoaderOptions loader;
+  int64_t batch;
+};
+
+Source source_of(const LoaderBenchOptions& options) {
+  constexpr int64_t kAnyVocabulary = int64_t{1} << 31;
+  if (!options.data.ends_with(".json")) return {{options.data, options.sequence_length, kAnyVocabulary}, options.batch};
+  const Config config = load_config(options.data);
+  return {{config.data.train, config.train.sequence_length, config.model.vocab_size}, config.train.micro_batch_size};
+}
+
+}  // namespace
+
+void bench_loader(const LoaderBenchOptions& options, const BenchOptions& bench) {
+  Source source = source_of(options);
+  BenchOutput output(bench.json);
+  std::optional<MadeUpShards> made_up;
+  if (source.loader.shards.empty()) source.loader.shards = made_up.emplace().pattern();
+  TokenLoader loader(source.loader);
+  const int64_t B = source.batch, T = source.loader.sequence_length;
+  std::vector<int32_t> batch(static_cast<size_t>(2 * B * T));
+  const Tensor inputs_BT(batch.data(), DType::i32, {B, T}), targets_BT(batch.data() + B * T, DType::i32, {B, T});
+
+  const auto ops = make_cpu_ops();
+  const Ceilings ceilings = measure_ceilings(*ops);
+  output.show_progress("bench  loader");
+  const auto tokens = static_cast<double>(B * T);
+  const double stored_bytes = Shard(glob_files(source.loader.shards).front()).format().token_bytes;
+  BenchRow row{"next_batch", "loader", text(B, "x", T), {}, 0, tokens * (stored_bytes + 2 * sizeof(int32_t))};
+  row.floor = ceilings.floor_of(0, row.bytes);
+  row.timing = time_rounds(*ops, [&] { loader.next_batch(inputs_BT, targets_BT); });
+
+  output.say_ceilings(*ops, ceilings);
+  output.say(text(loader.shards(), loader.shards() == 1 ? " shard of " : " shards of ", grouped_digits(loader.tokens()),
+                  " tokens\n"));
+  output.begin_table("part");
+  output.say_row(row);
+  output.say(text("\n", metric_count(tokens / row.timing.fastest), "tokens/s, median ",
+                  metric_count(tokens / row.timing.median), "tokens/s\n"));
+  nlohmann::ordered_json line = to_json(row);
+  line["tokens_per_second"] = tokens / row.timing.fastest;
+  line["median_tokens_per_second"] = tokens / row.timing.median;
+  line["copy_bytes_per_second"] = ceilings.bytes;
+  output.record(line);
+  output.finish();
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,64 @@
+#include "bench/measure.h"
+
+#include <chrono>
+
+#include "base/arena.h"
+#include "train/backend.h"
+
+namespace gptmoe {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double measure_copy_rate(Ops& ops) {
+  constexpr int64_t kBytes = int64_t{256} << 20;
+  const int64_t room = ops.memory().available();
+  const int64_t bytes = room < 0 ? kBytes : std::min(kBytes, room / 4);
+  Arena arena("copy rate");
+  const auto lay_out = [&] { return arena.allocate(DType::f32, {2, bytes / dtype_bytes(DType::f32)}); };
+  lay_out();
+  arena.commit(ops.memory());
+  const Tensor both = lay_out();
+  const Timing timing = time_rounds(ops, [&] { ops.copy(both.rows(0, 1), both.rows(1, 1)); });
+  return static_cast<double>(both.bytes()) / timing.fastest;
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+Timing timing_of(const std::vector<double>& seconds) {
+  return {*std::min_element(seconds.begin(), seconds.end()), median(seconds)};
+}
+
+double seconds_of(Ops& ops, const std::function<void()>& work, int runs) {
+  ops.synchronize();
+  const Clock::time_point start = Clock::now();
+  for (int i = 0; i < runs; ++i) work();
+  ops.synchronize();
+  return std::chrono::duration<double>(Clock::now() - start).count() / runs;
+}
+
+Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all) {
+  constexpr double kRound = 5e-3;
+  // On the CPU a run is over when it returns, and each is a round.
+  const double first = seconds_of(ops, work);
+  const int runs = ops.memory().on_host() ? 1 : std::clamp(static_cast<int>(kRound / first), 1, 1000);
+  std::vector<double> seconds;
+  for (double total = 0; seconds.size() < 5 || total < in_all; total += seconds.back() * runs)
+    seconds.push_back(seconds_of(ops, work, runs));
+  return timing_of(seconds);
+}
+
+Ceilings measure_ceilings(Ops& ops) { return {measure_matrix_rate(ops), measure_copy_rate(ops)}; }
+
+Ceilings median(const std::vector<Ceilings>& measured) {
+  std::vector<double> flops, bytes;
+  for (const Ceilings& ceilings : measured) flops.push_back(ceilings.flops), bytes.push_back(ceilings.bytes);
+  return {median(flops), median(bytes)};
+}
+
+}  // namespace gptmoe

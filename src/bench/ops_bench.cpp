@@ -1,0 +1,66 @@
+#include "base/check.h"
+#include "bench/benches.h"
+#include "kernels/plan_ops.h"
+#include "op_cases/case_run.h"
+#include "train/backend.h"
+
+namespace gptmoe {
+namespace {
+
+class OpsBench {
+ public:
+  OpsBench(Ops& ops, BenchOutput& output) : ops_(ops), output_(output), ceilings_(measure_ceilings(ops)) {
+    output_.say_ceilings(ops, ceilings_);
+    output_.record({{"device", ops.describe()},
+                    {"matrix_flops_per_second", ceilings_.flops},
+                    {"copy_bytes_per_second", ceilings_.bytes}});
+    output_.begin_table("pass");
+  }
+
+  void measure(const OpCase& op) {
+    CaseRun run(op, ops_);
+    run.forward();
+    run.backward();
+    measure(op, "forward", op.forward, run);
+    if (op.backward) measure(op, "backward", op.backward, run);
+  }
+
+ private:
+  void measure(const OpCase& op, const std::string& name, const OpPass& pass, CaseRun& run) {
+    PlanOps plan(ops_);
+    run.take_bytes_named();
+    pass(plan, run);
+    BenchRow row{op.op, name, op.shape, {}, plan.flops(), run.take_bytes_named()};
+    row.floor = ceilings_.floor_of(row.flops, row.bytes);
+    row.timing = time_rounds(ops_, [&] { pass(ops_, run); });
+    output_.say_row(row);
+    output_.record(to_json(row));
+  }
+
+  Ops& ops_;
+  BenchOutput& output_;
+  Ceilings ceilings_;
+};
+
+}  // namespace
+
+void bench_ops(const std::string& part, const BenchOptions& options) {
+  Config config;
+  if (!options.device.empty()) config.device = options.device;
+  if (!options.precision.empty()) config.precision = options.precision;
+  const auto ops = make_backend(config);
+  std::vector<const OpCase*> chosen;
+  for (const OpCase& op : ops->memory().on_host() ? op_cases().benchmarks : op_cases().gpu_benchmarks)
+    if (op.name.find(part) != std::string::npos) chosen.push_back(&op);
+  if (chosen.empty()) user_error("no op's name contains \"", part, "\"; gptmoe bench ops lists them");
+
+  BenchOutput output(options.json);
+  OpsBench bench(*ops, output);
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    output.show_progress(text("bench  ", chosen[i]->name, ", ", i + 1, " of ", chosen.size()));
+    bench.measure(*chosen[i]);
+  }
+  output.finish();
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,73 @@
+#include "bench/step_account.h"
+
+#include "base/check.h"
+#include "report/words.h"
+
+namespace gptmoe {
+namespace {
+
+// The round whose steps took the median time.
+size_t median_round(const StepRun& run) {
+  const std::vector<double>& seconds = run.seconds();
+  return static_cast<size_t>(std::find(seconds.begin(), seconds.end(), run.median_seconds()) - seconds.begin());
+}
+
+}  // namespace
+
+AccountTable::AccountTable(const StepRun& run) : run_(run), step_seconds_(run.median_seconds()) {
+  const StepAccount& account = run.accounts().at(median_round(run));
+  const Ceilings ceilings = run.ceilings();
+  accounted_step_seconds_ = account.step_seconds;
+  for (int part = 0; part < kParts; ++part) parts_.push_back({part_name(static_cast<Part>(part))});
+  for (const auto& [key, total] : account.ops) {
+    double fastest = total.seconds;
+    for (const StepAccount& other : run.accounts()) fastest = std::min(fastest, other.ops.at(key).seconds);
+    const double floor = ceilings.floor_of(total.flops, total.bytes);
+    ops_.push_back({key.first,
+                    part_name(total.part),
+                    key.second,
+                    {fastest, total.seconds},
+                    total.flops,
+                    total.bytes,
+                    floor,
+                    total.seconds / step_seconds_,
+                    total.calls});
+    PartRow& part = parts_[static_cast<size_t>(total.part)];
+    part.seconds += total.seconds;
+    part.floor += floor;
+    floor_ += floor;
+  }
+  std::sort(ops_.begin(), ops_.end(),
+            [](const BenchRow& a, const BenchRow& b) { return a.timing.median > b.timing.median; });
+  parts_.push_back({"other", step_seconds_ - account.ops_seconds});
+}
+
+void AccountTable::say(BenchOutput& output) const {
+  output.say(
+      text("\n", run_.variant().label, ", a step\n\n| part | ms | share % | floor ms |\n|---|---:|---:|---:|\n"));
+  const auto say = [&](const std::string& name, double seconds, double floor) {
+    output.say(text("| ", name, " | ", fixed(seconds * 1e3, 3), " | ", fixed(100 * seconds / step_seconds_, 1), " | ",
+                    fixed(floor * 1e3, 3), " |\n"));
+  };
+  for (const PartRow& part : parts_) say(part.name, part.seconds, part.floor);
+  say("step", step_seconds_, floor_);
+  say("accounted step", accounted_step_seconds_, floor_);
+  output.begin_table("part", true);
+  for (const BenchRow& op : ops_) output.say_row(op);
+}
+
+nlohmann::ordered_json AccountTable::json() const {
+  nlohmann::ordered_json parts, ops = nlohmann::ordered_json::array();
+  for (const PartRow& part : parts_)
+    parts[part.name] = {
+        {"us", part.seconds * 1e6}, {"share", part.seconds / step_seconds_}, {"floor_us", part.floor * 1e6}};
+  for (const BenchRow& op : ops_) ops.push_back(to_json(op));
+  return {{"account",
+           {{"step_us", step_seconds_ * 1e6},
+            {"accounted_step_us", accounted_step_seconds_ * 1e6},
+            {"floor_us", floor_ * 1e6},
+            {"parts", parts}}},
+          {"ops", ops}};
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,54 @@
+#pragma once
+// A variant's model in training on random tokens.
+#include <optional>
+
+#include "bench/measure.h"
+#include "bench/timed_ops.h"
+#include "bench/variants.h"
+#include "train/train_step.h"
+
+namespace gptmoe {
+
+// A step's ops as one round of accounted steps found them, per step.
+struct StepAccount {
+  OpTotals ops;
+  double ops_seconds = 0, step_seconds = 0;  // the ops' together, and of the steps so accounted
+};
+
+class StepRun {
+ public:
+  // Throws UserError where its memory has no room.
+  explicit StepRun(const Variant& variant);
+
+  // Seconds of each of so many steps, as a run takes them.
+  double train(int64_t steps) { return train(*train_step_, *ops_, steps); }
+  // The ceilings are measured next to the steps, so that both meet the same machine.
+  void time_round(int64_t steps);
+  void account_round(int64_t steps);
+
+  const Variant& variant() const { return variant_; }
+  Ops& ops() const { return *ops_; }
+  const Instance& instance() const { return instance_; }
+  const std::vector<double>& seconds() const { return seconds_; }  // of a step, by round
+  const std::vector<StepAccount>& accounts() const { return accounts_; }
+  Ceilings ceilings() const { return median(ceilings_); }
+  double median_seconds() const { return median(seconds_); }
+  double flops_per_token() const { return instance_.forward_flops_per_token() + instance_.backward_flops_per_token(); }
+
+ private:
+  double train(TrainStep& train_step, Ops& ops, int64_t steps);
+
+  const Variant& variant_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<Communicator> communicator_;
+  Instance instance_;
+  TimedOps timed_ops_;
+  std::optional<TrainStep> train_step_, timed_step_;
+  uint64_t stream_ = 0;
+  int64_t step_ = 0;
+  std::vector<double> seconds_;
+  std::vector<Ceilings> ceilings_;
+  std::vector<StepAccount> accounts_;
+};
+
+}  // namespace gptmoe

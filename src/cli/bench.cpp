@@ -1,0 +1,120 @@
+#include <omp.h>
+
+#include "bench/benches.h"
+#include "cli/commands.h"
+
+namespace gptmoe {
+namespace {
+
+struct Arguments {
+  BenchOptions bench;
+  VariantOptions variants;
+  StepOptions step;
+  LoaderBenchOptions loader;
+  std::string part;
+  int64_t layer_rounds = 3;
+  int threads = 0;
+
+  void prepare() const {
+    if (threads > 0) omp_set_num_threads(threads);
+  }
+};
+
+void add_output_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("--json", arguments.bench.json,
+                     "JSON lines to this file; -: to standard output, and nothing else");
+  command.add_option("--threads", arguments.threads, "0: all")->check(CLI::NonNegativeNumber);
+}
+
+void add_device_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("--device", arguments.bench.device, "auto, cpu or cuda (default: the config's, or auto)")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--precision", arguments.bench.precision, "auto, f32 or bf16 (default: the config's, or auto)")
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}));
+}
+
+void add_variant_options(CLI::App& command, VariantOptions& variants) {
+  command.add_option("configs", variants.configs, "One config, or two that take turns")->required()->expected(1, 2);
+  command.add_option("--experts", variants.experts, "Numbers of experts that take turns: 8,16,32")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
+}
+
+void add_ops(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* command = bench.add_subcommand("ops", "Every op: time, rates, and how far from what the device can do");
+  command->add_option("part", arguments->part, "Only ops whose names contain this");
+  add_device_options(*command, *arguments);
+  add_output_options(*command, *arguments);
+  command->callback([arguments] { arguments->prepare(), bench_ops(arguments->part, arguments->bench); });
+}
+
+void add_layer(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* command = bench.add_subcommand("layer", "A MoE layer beside a dense FFN of the same active width");
+  add_variant_options(*command, arguments->variants);
+  command->add_option("--rounds", arguments->layer_rounds, "Rounds of ten runs")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  add_device_options(*command, *arguments);
+  add_output_options(*command, *arguments);
+  command->callback([arguments] {
+    arguments->prepare(), bench_layer(arguments->variants, arguments->layer_rounds, arguments->bench);
+  });
+}
+
+void add_step(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* command = bench.add_subcommand("step", "Training speed on random tokens, and where a step's time goes");
+  StepOptions& step = arguments->step;
+  add_variant_options(*command, arguments->variants);
+  command
+      ->add_option("--tokens", arguments->variants.tokens,
+                   "Tokens of a step, in one micro-batch, that take turns: 1024,2048")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber);
+  command->add_option("--steps", step.steps, "Steps in a timed round")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--warmup", step.warmup, "Steps before the first round")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--rounds", step.rounds, "Timed rounds; medians are printed")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_flag("!--no-account", step.account, "The speed alone, without the account of its ops");
+  command->add_option("--svg", step.svg, "Draw tokens/s against experts, or tokens of a step, into this file");
+  add_device_options(*command, *arguments);
+  add_output_options(*command, *arguments);
+  command->callback([arguments] {
+    arguments->prepare();
+    bench_step(arguments->variants, arguments->step, arguments->bench);
+  });
+}
+
+void add_loader(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+  CLI::App* command = bench.add_subcommand("loader", "Tokens a second of the data loader");
+  LoaderBenchOptions& loader = arguments->loader;
+  command->add_option("data", loader.data,
+                      "Shards, a glob, or a config that names them (default: shards made up for it)");
+  command->add_option("--sequence-length", loader.sequence_length, "Of shards without a config")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batch", loader.batch, "Sequences at a time, likewise")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  add_output_options(*command, *arguments);
+  command->callback([arguments] { arguments->prepare(), bench_loader(arguments->loader, arguments->bench); });
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& app) {
+  const auto arguments = std::make_shared<Arguments>();
+  CLI::App* bench = app.add_subcommand("bench", "Measure the speed of ops, layers, steps and the data loader");
+  bench->require_subcommand(1);
+  add_ops(*bench, arguments);
+  add_layer(*bench, arguments);
+  add_step(*bench, arguments);
+  add_loader(*bench, arguments);
+}
+
+}  // namespace gptmoe
