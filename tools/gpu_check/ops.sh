@@ -3,4 +3,4 @@
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 
-"$build_dir/bench_ops" --device cuda --precision bf16 | tee "$out/ops.md"
+"$build_dir/gptmoe" bench ops --device cuda --precision bf16 | tee "$out/ops.md"

@@ -3,7 +3,7 @@
 
     report.py tokens DIR                          shards of made-up tokens, which a model can learn to foresee
     report.py curves CPU_RUN F32_RUN BF16_RUN     loss curves of three runs
-    report.py steps STEPS.json BEFORE MEMORY.txt  bench_step's lines; MiB in use before and, a line each, meanwhile
+    report.py steps STEPS.json BEFORE MEMORY.txt  bench step's lines; MiB in use before and, a line each, meanwhile
     report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside them
 """
 import array
@@ -70,7 +70,7 @@ def steps(path, before, memory_path):
     for row in runs:
         print(f"| {row['router']} | {row['tokens_per_second']:,.0f} | {row['model_gflops'] / 1e3:.1f} | "
               f"{row['matrix_gflops'] / 1e3:.1f} | {row['share_of_matrix_rate']:.1%} |")
-    together = [row["second_to_first"] for row in rows if "second_to_first" in row]
+    together = [row["to_first"] for row in runs if "to_first" in row]
     for ratio in together:
         print(f"\n{runs[1]['router']} / {runs[0]['router']}, in turns: {ratio:.4f}")
     # In turns both are in memory, else the larger counts.

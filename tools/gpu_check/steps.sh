@@ -8,19 +8,23 @@ total_mib=$(nvidia-smi -i "$gpu" --query-gpu=memory.total --format=csv,noheader,
 
 # A step here has 16 micro-batches, the paper's 128: the update weighs eight times as much.
 bench() {
-  "$build_dir/bench_step" "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
-    --set train.global_batch_size=128
+  "$build_dir/gptmoe" bench step "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
+    --set train.global_batch_size=128 --json "$out/step.json"
+  cat "$out/step.json" >>"$out/steps.json"
 }
-configs=("$repo_dir"/configs/paper/8c1_{topk,default}.json)
+status=0 configs=("$repo_dir"/configs/paper/8c1_{topk,default}.json)
 
+rm -f "$out/steps.json"
 before=$(used_mib)
 while sleep 0.3; do used_mib; done >"$out/memory.txt" &
 sampler=$!
 trap 'kill "$sampler"' EXIT
 if [ "$total_mib" -ge 106496 ]; then
-  bench "${configs[@]}" | tee "$out/steps.json"
+  bench "${configs[@]}" | tee "$out/account.md"
 else
   echo "$total_mib MiB are too little for both at once: one after the other"
-  for config in "${configs[@]}"; do bench "$config"; done | tee "$out/steps.json"
+  for config in "${configs[@]}"; do bench "$config"; done | tee "$out/account.md"
 fi
-python3 "$repo_dir/tools/gpu_check/report.py" steps "$out/steps.json" "$before" "$out/memory.txt" >"$out/steps.md"
+python3 "$repo_dir/tools/gpu_check/report.py" steps "$out/steps.json" "$before" "$out/memory.txt" >"$out/steps.md" || status=$?
+cat "$out/account.md" >>"$out/steps.md"
+exit "$status"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """gptmoe and PyTorch in turn on the same config, ratios with medians, as a Markdown table.
 
-    python3 side_by_side.py CONFIG.json [--rounds 5] [--threads 1,2] [--compile] [--bench build/bench_step]
+    python3 side_by_side.py CONFIG.json [--rounds 5] [--threads 1,2] [--compile] [--bench build/gptmoe]
 
 Every round runs each setting once, one after another, so that a machine that slows down slows all of them. The ratio is
 taken from the median of our best thread count. PyTorch runs twice: with the environment that pytorch_moe.py found
@@ -30,14 +30,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--bench", default=os.path.join(HERE, "../../../build/bench_step"))
+    parser.add_argument("--bench", default=os.path.join(HERE, "../../../build/gptmoe"))
     options = parser.parse_args()
 
     rates = {}
     shares = {}
     for _ in range(options.rounds):
         for threads in options.threads.split(","):
-            command = [options.bench, options.config, "--threads", threads, "--rounds", "1"]
+            command = [options.bench, "bench", "step", options.config, "--threads", threads, "--rounds", "1",
+                       "--no-account", "--json", "-"]
             environment = {**os.environ, "OMP_NUM_THREADS": threads}
             for row in rows_of(command, environment):
                 rates.setdefault(("gptmoe", int(threads)), []).append(row["tokens_per_second"])

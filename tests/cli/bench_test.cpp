@@ -1,0 +1,173 @@
+// gptmoe bench: that its accounts add up and rows say what they should. How fast anything is, no test asks.
+#include <map>
+
+#include "cli/cli_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+std::vector<json> json_lines(const std::string& text) {
+  std::vector<json> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+class BenchCommand : public CommandLine {
+ protected:
+  std::vector<json> bench(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "bench");
+    arguments.insert(arguments.end(), {"--json", "-"});
+    return json_lines(succeed(arguments).out);
+  }
+  std::vector<json> bench_step(const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"step", "--steps", "2", "--warmup", "1", "--rounds", "2"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return bench(arguments);
+  }
+};
+
+double number(const json& row, const char* key) { return row.at(key).get<double>(); }
+
+void expect_row(const json& row, double matrix_rate, double copy_rate) {
+  SCOPED_TRACE(row.dump());
+  EXPECT_FALSE(row["name"].get<std::string>().empty());
+  EXPECT_FALSE(row["shape"].get<std::string>().empty());
+  EXPECT_GT(number(row, "us"), 0);
+  EXPECT_LE(number(row, "us"), number(row, "median_us"));
+  EXPECT_GT(number(row, "bytes"), 0);
+  const double floor = std::max(number(row, "flops") / matrix_rate, number(row, "bytes") / copy_rate) * 1e6;
+  EXPECT_NEAR(number(row, "floor_us"), floor, 1e-6 * floor);
+  EXPECT_NEAR(number(row, "time_to_floor") * floor, number(row, "us"), 1e-6 * number(row, "us"));
+  EXPECT_NEAR(number(row, "bytes_per_second") * number(row, "us") * 1e-6, number(row, "bytes"),
+              1e-6 * number(row, "bytes"));
+}
+
+TEST_F(BenchCommand, AStepsAccountAddsUp) {
+  for (const char* router : {"topk", "default", "remoe"}) {
+    SCOPED_TRACE(router);
+    write_config("run.json", {{"router", {{"type", router}}}, {"train", {{"global_batch_size", 4}}}});
+    const std::vector<json> lines = bench_step({"run.json"});
+    ASSERT_EQ(lines.size(), 1u);
+    const json& step = lines[0];
+    const double step_us = number(step["account"], "step_us");
+    EXPECT_EQ(step_us, number(step, "median_us"));
+    EXPECT_EQ(step["tokens_per_step"], 28);
+
+    std::map<std::string, double> op_us;
+    double flops = 0;
+    for (const json& op : step["ops"]) {
+      expect_row(op, number(step, "matrix_gflops") * 1e9, number(step, "copy_gb_per_second") * 1e9);
+      EXPECT_NEAR(number(op, "share") * step_us, number(op, "median_us"), 1e-6 * step_us);
+      EXPECT_GE(op["calls"], 1);
+      op_us[op["kind"]] += number(op, "median_us");
+      flops += number(op, "flops");
+    }
+    double share = 0, us = 0;
+    for (const auto& [name, part] : step["account"]["parts"].items()) {
+      share += number(part, "share");
+      us += number(part, "us");
+      if (name != "other") EXPECT_NEAR(number(part, "us"), op_us[name], 1e-6 * step_us) << name;
+    }
+    EXPECT_EQ(op_us.size(), 4u);
+    EXPECT_NEAR(share, 1, 1e-9);
+    EXPECT_NEAR(us, step_us, 1e-6 * step_us);
+    const double model_flops = number(step, "model_gflops") * 1e9 / number(step, "tokens_per_second") * 28;
+    EXPECT_NEAR(flops, model_flops, 1e-6 * model_flops);
+  }
+}
+
+TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
+  write_config("run.json");
+  write_config("other.json", {{"router", {{"type", "default"}}}});
+  const std::vector<json> pair = bench_step({"run.json", "other.json", "--no-account"});
+  ASSERT_EQ(pair.size(), 2u);
+  EXPECT_FALSE(pair[0].contains("to_first"));
+  EXPECT_GT(number(pair[1], "to_first"), 0);
+  EXPECT_FALSE(pair[0].contains("account"));
+
+  const std::vector<json> grid =
+      bench_step({"run.json", "--experts", "2,5", "--tokens", "14,28", "--no-account", "--svg", "speed.svg"});
+  ASSERT_EQ(grid.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(grid[i]["num_experts"], i < 2 ? 2 : 5);
+    EXPECT_EQ(grid[i]["tokens_per_step"], i % 2 == 0 ? 14 : 28);
+    EXPECT_EQ(grid[i]["micro_batches"], 1);
+  }
+  EXPECT_TRUE(read_text_file(files_ / "speed.svg").starts_with("<svg "));
+}
+
+TEST_F(BenchCommand, TablesAndAFileOfTheSameRows) {
+  const ProcessResult result = succeed({"bench", "ops", "squared_norm", "--json", "rows.json", "--device", "cpu"});
+  expect_contains(result.out, "large matrix products ");
+  expect_contains(result.out, "\n| squared_norm ");
+  const std::vector<json> lines = json_lines(read_text_file(files_ / "rows.json"));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[1]["name"], "squared_norm");
+  EXPECT_EQ(lines[1]["kind"], "forward");
+  EXPECT_EQ(lines[1]["shape"], "4194304");
+  EXPECT_EQ(lines[1]["bytes"], 4 * 4194304 + 4);
+  expect_row(lines[1], number(lines[0], "matrix_flops_per_second"), number(lines[0], "copy_bytes_per_second"));
+}
+
+TEST_F(BenchCommand, AMixtureDoesTheWorkOfItsDenseNeighbourAndItsRouters) {
+  for (const char* router : {"topk", "default", "remoe", "sparsemixer"}) {
+    SCOPED_TRACE(router);
+    write_config("run.json", {{"router", {{"type", router}}}, {"model", {{"n_shared_experts", 1}}}});
+    const std::vector<json> lines = bench({"layer", "run.json", "--experts", "4", "--rounds", "1"});
+    ASSERT_EQ(lines.size(), 8u) << "the device, three layers forward and backward, the ratio";
+    std::map<std::string, double> flops;
+    for (size_t i = 1; i < 7; ++i) {
+      flops[lines[i]["name"].get<std::string>() + " " + lines[i]["kind"].get<std::string>()] =
+          number(lines[i], "flops");
+      EXPECT_EQ(lines[i]["shape"], "14x12");
+      EXPECT_LE(number(lines[i], "us"), number(lines[i], "median_us"));
+    }
+    const double router_flops = 2 * 14 * 12 * 4;
+    EXPECT_NEAR(flops["MoE forward"], flops["dense FFN forward"] + router_flops, 1e-6 * router_flops);
+    EXPECT_NEAR(flops["MoE backward"], flops["dense FFN backward"] + 2 * router_flops, 1e-6 * router_flops);
+    EXPECT_GT(flops["attention backward"], flops["attention forward"]);
+    EXPECT_GT(number(lines[7], "moe_to_dense"), 0);
+  }
+}
+
+TEST_F(BenchCommand, TheLoaderReadsShardsOfAPatternAConfigOrItsOwn) {
+  write_config("run.json");
+  setenv("TMPDIR", folder().c_str(), 1);
+  for (const std::vector<std::string>& source :
+       {std::vector<std::string>{"train_*.bin", "--sequence-length", "7", "--batch", "2"}, {"run.json"}, {}}) {
+    std::vector<std::string> arguments = {"loader"};
+    arguments.insert(arguments.end(), source.begin(), source.end());
+    const std::vector<json> lines = bench(arguments);
+    ASSERT_EQ(lines.size(), 1u);
+    EXPECT_EQ(lines[0]["shape"], source.empty() ? "8x2048" : "2x7");
+    EXPECT_GE(number(lines[0], "tokens_per_second"), number(lines[0], "median_tokens_per_second"));
+  }
+  unsetenv("TMPDIR");
+  for (const auto& entry : fs::directory_iterator(folder())) EXPECT_FALSE(entry.is_directory()) << entry.path();
+}
+
+TEST_F(BenchCommand, BadInputIsOneLine) {
+  write_config("run.json");
+  write_config("dense.json", {{"model", {{"num_experts", 0}, {"num_experts_per_tok", nullptr}}}});
+  refuse({"bench"}, {"subcommand", "see gptmoe bench --help"});
+  refuse({"bench", "stop"}, {"see gptmoe bench --help"});
+  refuse({"bench", "ops", "no_such_op"}, {"no op's name contains \"no_such_op\""});
+  refuse({"bench", "ops", "--device", "tpu"}, {"--device", "tpu"});
+  refuse({"bench", "step"}, {"configs"});
+  refuse({"bench", "step", "none.json"}, {"none.json"});
+  refuse({"bench", "step", "run.json", "--rounds", "0"}, {"--rounds"});
+  refuse({"bench", "step", "run.json", "--set", "train.step=3"}, {"train.step", "\"steps\""});
+  refuse({"bench", "step", "run.json", "--tokens", "10"}, {"--tokens 10: not a multiple of train.sequence_length 7"});
+  refuse({"bench", "step", "run.json", "--experts", "1"}, {"num_experts_per_tok"});
+  refuse({"bench", "step", "run.json", "--json", "none/x.json"}, {"--json: none is no folder"});
+  refuse({"bench", "step", "run.json", "--svg", "."}, {"--svg: . is a folder"});
+  refuse({"bench", "layer", "dense.json"}, {"dense.json: a dense model"});
+  refuse({"bench", "loader", "none_*.bin"}, {"none_*.bin: no file matches"});
+  refuse({"bench", "loader", "train_*.bin"}, {"too few for sequence_length 2,048"});
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Tokens per second of training against the number of experts, each of the same width with the same number active, and
+# against the tokens of a step: what is compared takes turns within one run. Prints Markdown, and draws both.
+#   tools/bench/scaling.sh [--config FILE] [--experts 8,16,32,64] [--tokens 512,1024,2048,4096] [--rounds N] [--steps N]
+#                          [--out DIR] [--set path=value]...
+# Medians over the rounds; experts.svg, tokens.svg and JSON lines go to DIR, runs/scaling.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+
+config=$repo_dir/configs/bench/moe_256.json experts=8,16,32,64 tokens=512,1024,2048,4096 rounds=5 steps=3
+out=$repo_dir/runs/scaling overrides=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --config | --experts | --tokens | --rounds | --steps | --out)
+      [ $# -ge 2 ] || die "$1 needs a value"
+      printf -v "${1#--}" '%s' "$2"
+      ;;
+    --set)
+      [ $# -ge 2 ] || die "$1 needs a value"
+      overrides+=(--set "$2")
+      ;;
+    *) die "unknown argument $1; the first lines of tools/bench/scaling.sh list them" ;;
+  esac
+  shift 2
+done
+gptmoe=$repo_dir/build/gptmoe
+[ -x "$gptmoe" ] || die "build/gptmoe is not there; build it by tools/quickstart.sh or tools/test.sh"
+mkdir -p "$out"
+
+# sweep NAME VALUES: `gptmoe bench step` with --NAME VALUES.
+sweep() {
+  "$gptmoe" bench step "$config" "--$1" "$2" --rounds "$rounds" --steps "$steps" --warmup 2 --no-account \
+    "${overrides[@]}" --json "$out/$1.json" --svg "$out/$1.svg"
+}
+printf '## Experts\n\n'
+sweep experts "$experts"
+printf '\n## Tokens of a step\n\n'
+sweep tokens "$tokens"
+say "pictures and JSON: $out"
