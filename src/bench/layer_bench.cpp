@@ -34,7 +34,7 @@ class LayerBench {
   void forget() { measured_.assign(measured_.size(), {}); }
 
   Ops& ops() const { return layers_.ops(); }
-  Ceilings ceilings() const { return median(ceilings_); }
+  Ceilings ceilings() const { return best(ceilings_); }
 
   void report(BenchOutput& output) {
     output.say(text("\n", layers_.label(), "\n"));

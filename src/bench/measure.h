@@ -32,6 +32,7 @@ struct Ceilings {
 };
 // In about half a second.
 Ceilings measure_ceilings(Ops& ops);
-Ceilings median(const std::vector<Ceilings>& measured);
+// The highest of each: what fastest times are held against.
+Ceilings best(const std::vector<Ceilings>& measured);
 
 }  // namespace gptmoe

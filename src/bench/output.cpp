@@ -14,7 +14,7 @@ using Cells = std::vector<std::string>;
 
 // Names to the left, numbers to the right.
 constexpr size_t kNameColumns = 3;
-constexpr std::array<size_t, 10> kWidths = {31, 9, 20, 10, 10, 8, 8, 10, 6, 7};
+constexpr std::array<size_t, 10> kWidths = {30, 15, 16, 10, 10, 8, 8, 10, 10, 7};
 
 std::string table_line(const Cells& cells) {
   std::string line = "|";
@@ -63,7 +63,7 @@ void BenchOutput::say_ceilings(const Ops& ops, const Ceilings& ceilings) {
 }
 
 void BenchOutput::begin_table(const std::string& kind, bool shares) {
-  Cells head = {"name", kind, "shape", "us", "median us", "TFLOP/s", "GB/s", "floor us", "/floor"};
+  Cells head = {"name", kind, "shape", "us", "median us", "TFLOP/s", "GB/s", "floor us", "time/floor"};
   std::string rule = "|---|---|---|---:|---:|---:|---:|---:|---:|";
   if (shares) head.push_back("share %"), rule += "---:|";
   say("\n" + table_line(head) + rule + "\n");

@@ -66,6 +66,8 @@ nlohmann::ordered_json AccountTable::json() const {
            {{"step_us", step_seconds_ * 1e6},
             {"accounted_step_us", accounted_step_seconds_ * 1e6},
             {"floor_us", floor_ * 1e6},
+            {"matrix_flops_per_second", run_.ceilings().flops},
+            {"copy_bytes_per_second", run_.ceilings().bytes},
             {"parts", parts}}},
           {"ops", ops}};
 }

@@ -14,7 +14,7 @@ class AccountTable {
 
   // The parts, then the ops, longest first.
   void say(BenchOutput& output) const;
-  // "account": step_us, accounted_step_us, floor_us and a row for each of "parts"; "ops": rows.
+  // "account": step_us, accounted_step_us, floor_us, the ceilings and a row for each of "parts"; "ops": rows.
   nlohmann::ordered_json json() const;
 
  private:

@@ -27,7 +27,7 @@ double ratio_to(const StepRun& first, const StepRun& run) {
 
 Json to_json(const StepRun& run) {
   const Config& config = run.variant().config;
-  const double rate = tokens_per_second(run), matrix_rate = run.ceilings().flops;
+  const double rate = tokens_per_second(run), matrix_rate = run.median_matrix_rate();
   const Timing step = timing_of(run.seconds());
   return {{"peer", "gptmoe"},
           {"config", run.variant().path},
@@ -43,7 +43,6 @@ Json to_json(const StepRun& run) {
           {"tokens_per_second", rate},
           {"model_gflops", rate * run.flops_per_token() * 1e-9},
           {"matrix_gflops", matrix_rate * 1e-9},
-          {"copy_gb_per_second", run.ceilings().bytes * 1e-9},
           {"share_of_matrix_rate", rate * run.flops_per_token() / matrix_rate},
           {"planned_mib", static_cast<double>(run.instance().total_bytes()) / (1 << 20)}};
 }
@@ -61,7 +60,7 @@ void say_speeds(BenchOutput& output, const Runs& runs) {
     output.say(text("| ", run->variant().label, " | ", run->variant().config.model.num_experts, " | ",
                     grouped_digits(run->variant().tokens_per_step()), " | ", grouped(run->median_seconds()), " (",
                     grouped(*most), " to ", grouped(*least), ") | ", fixed(model_rate * 1e-12, 3), " | ",
-                    fixed(100 * model_rate / run->ceilings().flops, 1), "% | ", fixed(ratio_to(*runs[0], *run), 3),
+                    fixed(100 * model_rate / run->median_matrix_rate(), 1), "% | ", fixed(ratio_to(*runs[0], *run), 3),
                     " |\n"));
   }
 }

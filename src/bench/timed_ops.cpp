@@ -193,7 +193,8 @@ void TimedOps::sampler_advance(T sampler, int64_t by) {
   moves(__func__, 2 * bytes(sampler), &Ops::sampler_advance, sampler, by);
 }
 void TimedOps::sort_by_expert(T offsets, T slots, T positions, T ids) {
-  moves(__func__, bytes(offsets, positions, ids) + live(slots), &Ops::sort_by_expert, offsets, slots, positions, ids);
+  timed({__func__, Part::memory, shape(ids), bytes(offsets, positions, ids) + live(slots)}, &Ops::sort_by_expert,
+        offsets, slots, positions, ids);
 }
 void TimedOps::scatter_rows_add(T y, T rows, T positions) {
   moves(__func__, bytes(y, y, positions) + live(rows), &Ops::scatter_rows_add, y, rows, positions);
@@ -242,8 +243,8 @@ void TimedOps::default_clip_scale(T scale, T rows, double clip) {
   moves(__func__, bytes(scale, rows), &Ops::default_clip_scale, scale, rows, clip);
 }
 void TimedOps::default_accumulate(T sums, T weights, T rows, T gates, T slots, T offsets, T scale) {
-  moves(__func__, bytes(sums, sums, weights, weights, rows, gates, slots, offsets, scale), &Ops::default_accumulate,
-        sums, weights, rows, gates, slots, offsets, scale);
+  timed({__func__, Part::memory, shape(rows), bytes(sums, sums, weights, weights, rows, gates, slots, offsets, scale)},
+        &Ops::default_accumulate, sums, weights, rows, gates, slots, offsets, scale);
 }
 void TimedOps::default_commit(T vectors, T sums, T weights, double beta) {
   moves(__func__, 2 * bytes(vectors, sums, weights), &Ops::default_commit, vectors, sums, weights, beta);
@@ -252,7 +253,8 @@ void TimedOps::expert_fractions(T fractions, T offsets, int64_t rows) {
   moves(__func__, bytes(fractions, offsets), &Ops::expert_fractions, fractions, offsets, rows);
 }
 void TimedOps::load_balance_forward(T loss, T probs, T fractions) {
-  moves(__func__, bytes(loss, probs, fractions), &Ops::load_balance_forward, loss, probs, fractions);
+  timed({__func__, Part::memory, shape(probs), bytes(loss, probs, fractions)}, &Ops::load_balance_forward, loss, probs,
+        fractions);
 }
 void TimedOps::load_balance_backward(T dprobs, T fractions, double scale, T coefficient) {
   moves(__func__, bytes(dprobs, dprobs, fractions, coefficient), &Ops::load_balance_backward, dprobs, fractions, scale,
@@ -277,7 +279,9 @@ void TimedOps::router_entropy(T entropy, T probs, bool normalize) {
 void TimedOps::zero(T x) { moves(__func__, bytes(x), &Ops::zero, x); }
 void TimedOps::copy(T out, T x) { moves(__func__, bytes(out, x), &Ops::copy, out, x); }
 void TimedOps::cast(T out, T x) { moves(__func__, bytes(out, x), &Ops::cast, out, x); }
-void TimedOps::accumulate_sum(T sum, T x) { moves(__func__, bytes(sum, sum, x), &Ops::accumulate_sum, sum, x); }
+void TimedOps::accumulate_sum(T sum, T x) {
+  timed({__func__, Part::memory, shape(x), bytes(sum, sum, x)}, &Ops::accumulate_sum, sum, x);
+}
 void TimedOps::squared_norm(T sum, T x) {
   timed({__func__, Part::optimizer, shape(x), bytes(sum, x)}, &Ops::squared_norm, sum, x);
 }

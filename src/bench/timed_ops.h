@@ -21,7 +21,7 @@ struct OpTotal {
   int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
 };
-// By the op's name and shape: of its products N x I x O, and x E where there are experts; else its first output's.
+// By the op's name and shape: of its products N x I x O, and x E where there are experts; else its main tensor's.
 using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class TimedOps final : public Ops {
