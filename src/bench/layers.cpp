@@ -1,6 +1,5 @@
 #include "bench/layers.h"
 
-#include "base/progress.h"
 #include "base/rng.h"
 #include "train/backend.h"
 
@@ -23,7 +22,8 @@ void fill_normal(const Tensor& x, Memory& memory, uint64_t stream) {
 }  // namespace
 
 Layers::Layers(const Variant& variant)
-    : model_(with_experts(variant)),
+    : label_(text(variant.label, " (", variant.config.router.type, ")")),
+      model_(with_experts(variant)),
       B_(variant.config.train.micro_batch_size),
       T_(variant.config.train.sequence_length),
       ops_(make_backend(variant.config)),
@@ -33,7 +33,6 @@ Layers::Layers(const Variant& variant)
       moe_(declare_, "moe.", variant.config.router),
       dense_(declare_, "dense.", active_width()),
       attention_(declare_, "attention.") {
-  label_ = text(variant.label, " (", variant.config.router.type, ", ", plural(model_.num_experts, "expert"), ")");
   layers_ = {{"MoE", [this](const Pass& p) { moe_.forward(p, state_, moe_saved_, y_NC_, x_NC_); },
               [this](const Pass& p) { moe_.backward(p, state_, moe_saved_, dx_NC_, dy_NC_, x_NC_); }},
              {"dense FFN", [this](const Pass& p) { dense_.forward(p, dense_saved_, y_NC_, x_NC_, Write::assign); },
