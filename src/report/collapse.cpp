@@ -2,10 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/spread.h"
 
 namespace gptmoe {
+
+std::vector<double> relative_load(const std::vector<double>& shares) {
+  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
+  std::vector<double> load = shares;
+  for (double& share : load) share = sum > 0 ? share * static_cast<double>(load.size()) / sum : 0;
+  return load;
+}
+
+int64_t dead_experts(const std::vector<double>& shares) {
+  const std::vector<double> load = relative_load(shares);
+  return std::count_if(load.begin(), load.end(), [](double share) { return share < kDeadShare; });
+}
 
 std::vector<CollapsePoint> collapse_of(const RunLog& run) {
   std::vector<CollapsePoint> points;
@@ -15,13 +28,12 @@ std::vector<CollapsePoint> collapse_of(const RunLog& run) {
     point.step = row.step;
     point.tokens = row.tokens;
     for (size_t layer = 0; layer < row.expert_load.size(); ++layer) {
-      const std::vector<double>& load = row.expert_load[layer];
-      const auto experts = static_cast<double>(load.size());
-      const auto dead = [&](double share) { return share * experts < kDeadShare; };
-      point.dead_experts.push_back(std::count_if(load.begin(), load.end(), dead));
-      point.load_max.push_back(load.empty() ? kUnknown : experts * *std::max_element(load.begin(), load.end()));
-      point.load_min.push_back(load.empty() ? kUnknown : experts * *std::min_element(load.begin(), load.end()));
+      const std::vector<double> load = relative_load(row.expert_load[layer]);
+      point.dead_experts.push_back(dead_experts(row.expert_load[layer]));
+      point.load_max.push_back(load.empty() ? kUnknown : *std::max_element(load.begin(), load.end()));
+      point.load_min.push_back(load.empty() ? kUnknown : *std::min_element(load.begin(), load.end()));
       const bool known = layer < row.router_entropy.size() && load.size() > 1;
+      const auto experts = static_cast<double>(load.size());
       point.entropy_share.push_back(known ? row.router_entropy[layer] / std::log(experts) : kUnknown);
     }
   }

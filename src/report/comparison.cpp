@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "report/collapse.h"
 #include "report/notes.h"
 
 namespace gptmoe {
@@ -121,9 +122,9 @@ void measure_speed(ArmResult& result) {
 void measure_stability(ArmResult& result) {
   double spikes = 0;
   for (const RunLog& run : result.arm.runs) {
-    const std::optional<int64_t> of_run = loss_spikes(run.train);
+    const std::optional<int64_t> of_run = run.thinned ? run.thinned->loss_spikes : loss_spikes(run.train);
     spikes += of_run ? static_cast<double>(*of_run) : kUnknown;
-    result.diverged += run.diverged.has_value();
+    result.diverged += run.has_diverged();
   }
   result.spikes_per_run = spikes / static_cast<double>(result.arm.runs.size());
 }
@@ -146,17 +147,35 @@ std::vector<std::vector<double>> final_load(const Arm& arm) {
     if (load.size() != mean.size()) return {};
     for (size_t l = 0; l < load.size(); ++l) {
       if (load[l].size() != mean[l].size()) return {};
+      load[l] = relative_load(load[l]);
       std::sort(load[l].begin(), load[l].end(), std::greater<>());
-      const double scale = static_cast<double>(load[l].size()) / static_cast<double>(runs.size());
-      for (size_t e = 0; e < load[l].size(); ++e) mean[l][e] += scale * load[l][e];
+      for (size_t e = 0; e < load[l].size(); ++e) mean[l][e] += load[l][e] / static_cast<double>(runs.size());
     }
   }
   return mean;
 }
 
+void measure_dead(ArmResult& result) {
+  std::vector<double> dead;
+  for (const RunLog* run : evaluated_runs(result.arm)) {
+    int64_t experts = 0, of_run = 0;
+    for (const std::vector<double>& load : run->evals.back().expert_load) {
+      experts += std::ssize(load);
+      of_run += dead_experts(load);
+    }
+    if (!dead.empty() && experts != result.experts) return;
+    result.experts = experts;
+    dead.push_back(static_cast<double>(of_run));
+  }
+  if (result.experts > 0) result.dead_experts = spread_of(dead).mean;
+}
+
+// value / base - 1; unknown unless both are finite.
+double change_from(double base, double value) { return std::isfinite(base) ? value / base - 1 : kUnknown; }
+
 std::vector<GapPoint> gap_of(const ArmResult& arm, const ArmResult& baseline) {
   std::vector<GapPoint> gaps;
-  if (arm.curve.empty() || baseline.curve.empty()) return gaps;
+  if (arm.curve.empty() || baseline.curve.empty() || arm.diverged > 0 || baseline.diverged > 0) return gaps;
   std::set<int64_t> grid;
   for (const CurvePoint& point : arm.curve) grid.insert(point.tokens);
   for (const CurvePoint& point : baseline.curve) grid.insert(point.tokens);
@@ -166,36 +185,43 @@ std::vector<GapPoint> gap_of(const ArmResult& arm, const ArmResult& baseline) {
     if (tokens < first || tokens > last) continue;
     const double base = perplexity_of(baseline.arm, tokens).mean;
     std::vector<double> values;
-    for (const RunLog* run : evaluated_runs(arm.arm)) values.push_back(perplexity_at(*run, tokens) / base - 1);
+    for (const RunLog* run : evaluated_runs(arm.arm)) values.push_back(change_from(base, perplexity_at(*run, tokens)));
     gaps.push_back({tokens, spread_of(values)});
   }
   return gaps;
 }
 
 void measure_target(ArmResult& result, double target) {
-  result.target = reaches(result.curve, target);
+  result.target = reaches(result, target);
   for (const RunLog& run : result.arm.runs)
-    result.run_targets.push_back(run.evals.empty() ? std::nullopt : reaches(curve_of({&run}), target));
+    result.run_targets.push_back(run.evals.empty() || run.has_diverged() ? std::nullopt
+                                                                         : reaches(curve_of({&run}), target));
 }
 
 void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
-  result.matched_gap = result.matched.mean / baseline.matched.mean - 1;
+  result.matched_gap = change_from(baseline.matched.mean, result.matched.mean);
   result.gap = gap_of(result, baseline);
-  result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
+  const bool alone = result.arm.ran_alone() && baseline.arm.ran_alone();
+  if (alone) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
   if (result.target && baseline.target) {
     result.target_tokens_change = result.target->tokens / baseline.target->tokens - 1;
-    result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
+    if (alone) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
   }
 }
 
 int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
   int64_t last = 0;
   for (const ArmResult& result : arms)
-    if (!result.curve.empty()) last = last == 0 ? result.tokens() : std::min(last, result.tokens());
+    if (!result.curve.empty() && result.diverged == 0)
+      last = last == 0 ? result.tokens() : std::min(last, result.tokens());
   return last;
 }
 
 }  // namespace
+
+bool Arm::ran_alone() const {
+  return std::all_of(runs.begin(), runs.end(), [](const RunLog& run) { return run.at_once == 1; });
+}
 
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
   constexpr size_t kWindow = 100;
@@ -215,7 +241,12 @@ std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
   return spikes;
 }
 
+std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity) {
+  return arm.diverged > 0 ? std::nullopt : reaches(arm.curve, target_perplexity);
+}
+
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity) {
+  if (!std::isfinite(target_perplexity)) return std::nullopt;
   // Written so that a value that is not a number counts as above the target.
   const auto below = [&](const CurvePoint& point) { return point.perplexity.mean <= target_perplexity; };
   size_t next = curve.size();
@@ -239,6 +270,7 @@ Comparison compare(std::vector<Arm> arms) {
     result.arm = std::move(arm);
     result.curve = curve_of(evaluated_runs(result.arm));
     result.expert_load = final_load(result.arm);
+    measure_dead(result);
     measure_speed(result);
     measure_stability(result);
     comparison.arms.push_back(std::move(result));
@@ -247,7 +279,7 @@ Comparison compare(std::vector<Arm> arms) {
   ArmResult& baseline = comparison.arms[0];
   comparison.target_perplexity = baseline.final_perplexity().mean;
   for (ArmResult& result : comparison.arms) {
-    if (!result.curve.empty() && comparison.matched_tokens >= result.curve.front().tokens)
+    if (!result.curve.empty() && result.diverged == 0 && comparison.matched_tokens >= result.curve.front().tokens)
       result.matched = perplexity_of(result.arm, comparison.matched_tokens);
     measure_target(result, comparison.target_perplexity);
     if (&result != &baseline) compare_to_baseline(result, baseline);

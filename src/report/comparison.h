@@ -25,6 +25,9 @@ struct Arm {
   std::vector<RunLog> runs;
   std::string family = label;          // the config file it comes from; several arms of a sweep share one
   std::vector<Setting> settings = {};  // of a sweep
+
+  // No run had to share the machine with others for a part of its training.
+  bool ran_alone() const;
 };
 
 struct CurvePoint {
@@ -40,7 +43,8 @@ struct GapPoint {
 };
 
 // Where a curve comes down to a target for good: it lies at or below the target at every later eval. Linear
-// interpolation of ln(perplexity) between the last eval above and the next; the first eval when none lies above.
+// interpolation of ln(perplexity) between the last eval above and the next; the first eval when none lies above. A
+// target that is not finite is not reached.
 struct Crossing {
   double tokens = 0;
   double seconds = 0;
@@ -58,39 +62,48 @@ struct ArmResult {
   // At every token count where some run was evaluated, from the latest first eval to the earliest last eval: every
   // point is a mean over all runs that have evals, and an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
-  // Perplexity at Comparison::matched_tokens.
+  // Perplexity at Comparison::matched_tokens; unknown where a run diverged, as is whatever is derived from it.
   Spread matched;
   double matched_gap = kUnknown;  // matched.mean / baseline's matched.mean - 1; unknown for the baseline
-  std::vector<GapPoint> gap;      // empty for the baseline
+  std::vector<GapPoint> gap;      // empty for the baseline, and where a run of either arm diverged
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
   double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
-  double target_seconds_change = kUnknown;  // the same in seconds
+  double target_seconds_change = kUnknown;  // the same in seconds, if both arms ran alone
 
   double spikes_per_run = kUnknown;  // loss_spikes(), the mean over runs where it is known of all
-  int64_t diverged = 0;              // runs
+  int64_t diverged = 0;              // runs that have (RunLog::has_diverged)
 
   // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;
   double mfu = kUnknown;
-  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline.
+  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and unless both
+  // arms ran alone.
   double throughput_ratio = kUnknown;
 
   // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
   // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.
   std::vector<std::vector<double>> expert_load;
+  // Then, over all layers: experts below kDeadShare of their fair share, the mean over runs, and how many there are.
+  double dead_experts = kUnknown;
+  int64_t experts = 0;
 
   int64_t tokens() const { return curve.empty() ? 0 : curve.back().tokens; }
-  Spread final_perplexity() const { return curve.empty() ? Spread{} : curve.back().perplexity; }
+  // Unknown where a run diverged: a mean over the others would flatter the arm.
+  Spread final_perplexity() const { return curve.empty() || diverged > 0 ? Spread{} : curve.back().perplexity; }
 };
+
+// Of an arm's mean curve; none where a run diverged.
+std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
   std::vector<ArmResult> arms;  // the first is the baseline
-  // The last token count that every arm with evals reached; 0 without evals.
+  // The last token count that every arm with evals reached, those with a diverged run left out; 0 without any.
   int64_t matched_tokens = 0;
   // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
+  // Unknown where a run of the baseline diverged.
   double target_perplexity = kUnknown;
   // What a reader must know before believing the numbers: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;

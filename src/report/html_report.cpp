@@ -96,7 +96,8 @@ std::string load_section(const Comparison& comparison) {
   return element("h2", "Expert load") +
          element("p",
                  "Tokens an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, 0 is "
-                 "an idle expert. Experts are sorted within each layer, then averaged over seeds by rank.",
+                 "an idle expert. Experts are sorted within each layer, then averaged over seeds by rank. Dead in the "
+                 "table are those below a tenth.",
                  "caption") +
          element("div", maps, "pair");
 }
@@ -166,7 +167,8 @@ std::string sweep_section(const Sweep& sweep) {
          element("p",
                  "The best point of each config is bold: the lowest mean perplexity at the end among those whose runs "
                  "all got there. The rest of this page compares these. Tokens count to where a mean curve comes below "
-                 "the first config's best for good.",
+                 "the first config's best for good; to equal the first config, below where that ends at the same "
+                 "setting.",
                  "caption") +
          element("div", element("table", element("thead", head) + element("tbody", body)), "scroll") +
          element("div", charts, "pair");

@@ -29,6 +29,8 @@ Json runs_json(const ArmResult& result) {
                     {"step", run.last_step()},
                     {"planned_steps", run.planned_steps},
                     {"finished", run.finished()},
+                    {"diverged", run.has_diverged()},
+                    {"perplexity", run.evals.empty() ? kUnknown : std::exp(run.evals.back().val_loss)},
                     {"target", crossing_json(result.run_targets[i])}});
   }
   return runs;
@@ -50,6 +52,8 @@ Json arm_json(const ArmResult& result) {
     target["tokens_change"] = result.target_tokens_change;
     target["seconds_change"] = result.target_seconds_change;
   }
+  Json dead = nullptr;
+  if (result.experts > 0) dead = {{"mean", result.dead_experts}, {"of", result.experts}};
   Json gap = Json::array();
   for (const GapPoint& point : result.gap) gap.push_back({{"tokens", point.tokens}, {"gap", spread_json(point.gap)}});
   return {{"label", result.arm.label},
@@ -64,8 +68,16 @@ Json arm_json(const ArmResult& result) {
           {"spikes_per_run", result.spikes_per_run},
           {"diverged", result.diverged},
           {"expert_load", result.expert_load},
+          {"dead_experts", dead},
           {"curve", curve_json(result)},
           {"gap", gap}};
+}
+
+Json pair_json(const std::optional<SettingPair>& pair) {
+  if (!pair) return nullptr;
+  return {{"gap", pair->gap},
+          {"tokens", pair->target ? pair->target->tokens : kUnknown},
+          {"tokens_change", pair->target_tokens_change}};
 }
 
 Json sweep_json(const Sweep& sweep) {
@@ -78,7 +90,8 @@ Json sweep_json(const Sweep& sweep) {
       points.push_back({{"config", family.label},
                         {"settings", settings},
                         {"best", point == family.best},
-                        {"target", crossing_json(reaches(result.curve, sweep.target_perplexity))},
+                        {"target", crossing_json(reaches(result, sweep.target_perplexity))},
+                        {"against_first", pair_json(against_first(sweep, point))},
                         {"arm", arm_json(result)}});
     }
   return {{"target_perplexity", sweep.target_perplexity}, {"points", points}};

@@ -1,7 +1,6 @@
 #include "report/notes.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include "base/check.h"
@@ -18,16 +17,26 @@ std::string name_of(const ArmResult& result, size_t run) {
 void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   for (size_t i = 0; i < result.arm.runs.size(); ++i) {
     const RunLog& run = result.arm.runs[i];
+    const char* const of_many = result.arm.runs.size() > 1 ? "; its arm has no final perplexity." : ".";
     if (run.diverged)
-      notes.push_back(text(name_of(result, i), " diverged at step ", *run.diverged, " of ", run.planned_steps, "."));
+      notes.push_back(
+          text(name_of(result, i), " diverged at step ", *run.diverged, " of ", run.planned_steps, of_many));
+    else if (run.has_diverged())
+      notes.push_back(text(name_of(result, i), " diverged: its last validation perplexity is not finite", of_many));
     else if (!run.finished())
       notes.push_back(text(name_of(result, i), " is unfinished: step ", run.last_step(), " of ", run.planned_steps,
                            result.arm.runs.size() > 1 ? "; the curves of its arm end with it." : "."));
     if (run.evals.empty())
       notes.push_back(text(name_of(result, i), " has no evaluation yet and is left out of the perplexities."));
-    else if (!std::isfinite(run.evals.back().val_loss))
-      notes.push_back(text(name_of(result, i), " diverged: its last validation loss is not a number."));
   }
+}
+
+void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) {
+  std::string beside;
+  for (const ArmResult& result : comparison.arms)
+    if (!result.arm.ran_alone()) beside += (beside.empty() ? "" : ", ") + result.arm.label;
+  if (!beside.empty())
+    notes.push_back(text(beside, " trained beside other runs, which slow each other: speeds are not compared."));
 }
 
 // Keys without whose agreement two perplexities measure different things.
@@ -50,7 +59,9 @@ void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
   const auto single = [](const ArmResult& result) { return result.arm.runs.size() == 1; };
   if (std::any_of(comparison.arms.begin(), comparison.arms.end(), single))
     notes.push_back("An arm has a single seed: how far seeds spread is unknown, and a small difference may be chance.");
-  const auto longer = [&](const ArmResult& result) { return result.tokens() > comparison.matched_tokens; };
+  const auto longer = [&](const ArmResult& result) {
+    return result.diverged == 0 && result.tokens() > comparison.matched_tokens;
+  };
   if (std::any_of(comparison.arms.begin(), comparison.arms.end(), longer))
     notes.push_back(
         text("Arms end at different token counts: perplexities are compared at ",
@@ -64,6 +75,7 @@ std::vector<std::string> notes_on(const Comparison& comparison) {
   std::vector<std::string> notes;
   for (const ArmResult& result : comparison.arms) note_runs(result, notes);
   note_settings(comparison, notes);
+  note_speeds(comparison, notes);
   if (!comparison.single()) note_arms(comparison, notes);
   return notes;
 }

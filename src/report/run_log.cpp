@@ -119,9 +119,12 @@ void read_line(RunLog& run, const Line& line) {
     append(run.evals, std::move(row), line);
   } else if (event == "diverged") {
     run.diverged = line.count("step");
+  } else if (event == "thinned") {
+    run.thinned = {line.count("train_rows"), {}};
+    if (!line.required("loss_spikes").is_null()) run.thinned->loss_spikes = line.count("loss_spikes");
   } else {
     line.fail(text("unknown event ", event.dump(-1, ' ', false, Json::error_handler_t::replace),
-                   "; known are \"train\", \"eval\" and \"diverged\""));
+                   "; known are \"train\", \"eval\", \"diverged\" and \"thinned\""));
   }
 }
 
@@ -148,6 +151,10 @@ int64_t RunLog::last_step() const {
   return std::max(train.empty() ? 0 : train.back().step, evals.empty() ? 0 : evals.back().step);
 }
 
+bool RunLog::has_diverged() const {
+  return diverged || (!evals.empty() && !std::isfinite(std::exp(evals.back().val_loss)));
+}
+
 RunLog read_run(const std::filesystem::path& dir) {
   if (!std::filesystem::is_directory(dir))
     user_error(dir.string(), ": no such run directory; it holds config.json and metrics.jsonl");
@@ -163,6 +170,12 @@ RunLog read_run(const std::filesystem::path& dir) {
   read_metrics(run, dir / "metrics.jsonl");
   if (const auto path = dir / kAnalysisFile; std::filesystem::exists(path))
     run.analysis = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  if (const auto path = dir / kJobsFile; std::filesystem::exists(path)) {
+    const Json jobs = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+    if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
+      user_error(path.string(), ": not {\"at_once\": runs}; remove it if the run trained alone");
+    run.at_once = jobs["at_once"].get<int64_t>();
+  }
   return run;
 }
 

@@ -10,6 +10,7 @@
 namespace gptmoe {
 
 inline constexpr const char* kAnalysisFile = "analysis.json";
+inline constexpr const char* kJobsFile = "jobs.json";  // of a run that compare --jobs trained: {"at_once": runs}
 
 // A value that was not finite is written as null by the trainer and read back as NaN: a run that diverged still
 // reports.
@@ -37,6 +38,12 @@ struct EvalRow {
   std::vector<double> router_entropy;            // [MoE layer] nats; empty in dense models
 };
 
+// Says that train rows have been taken out, and what all of them told (tools/thin_runs.sh).
+struct ThinnedRow {
+  int64_t train_rows = 0;
+  std::optional<int64_t> loss_spikes;  // loss_spikes() of comparison.h
+};
+
 struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;
@@ -44,17 +51,21 @@ struct RunLog {
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
   std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
+  std::optional<ThinnedRow> thinned;
+  int64_t at_once = 1;  // runs that trained on the machine at a time, this one included
   // What `gptmoe analyze` wrote (report/analysis_log.h); null without, discarded where it is not JSON.
   nlohmann::ordered_json analysis;
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
+  // It ended at a step without finite numbers, or its last validation loss is beyond what a perplexity can say.
+  bool has_diverged() const;
 };
 
-// Reads DIR/config.json, DIR/metrics.jsonl and, where it is, DIR/analysis.json. A last line without its newline that
-// does not parse was cut short by a crash and is ignored. Throws UserError (FILE:LINE: ...) at any other malformed
-// line: not an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape
-// that changes.
+// Reads DIR/config.json, DIR/metrics.jsonl and, where they are, DIR/analysis.json and DIR/jobs.json. A last line
+// without its newline that does not parse was cut short by a crash and is ignored. Throws UserError (FILE:LINE: ...) at
+// any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
+// advance, a shape that changes.
 RunLog read_run(const std::filesystem::path& dir);
 
 }  // namespace gptmoe

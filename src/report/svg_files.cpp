@@ -13,7 +13,7 @@ namespace {
 
 std::string file_name(const std::string& kind, std::string label) {
   std::replace(label.begin(), label.end(), '/', '-');
-  return kind + "_" + label + ".svg";
+  return kind + "_" + label;
 }
 
 }  // namespace
@@ -33,11 +33,14 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
   std::vector<std::filesystem::path> written;
   const auto write = [&](const std::string& name, const std::string& svg) {
-    write_text_file(dir / name, standalone_svg(svg) + "\n");
-    written.push_back(dir / name);
+    std::filesystem::path path = dir / (name + ".svg");
+    for (int number = 2; std::find(written.begin(), written.end(), path) != written.end(); ++number)
+      path = dir / text(name, "_", number, ".svg");
+    write_text_file(path, standalone_svg(svg) + "\n");
+    written.push_back(path);
   };
-  write("perplexity.svg", svg_line_chart(perplexity_by_tokens(comparison)));
-  if (!comparison.single()) write("gap.svg", svg_line_chart(gap_chart(comparison)));
+  write("perplexity", svg_line_chart(perplexity_by_tokens(comparison)));
+  if (!comparison.single()) write("gap", svg_line_chart(gap_chart(comparison)));
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
     const std::string& label = comparison.arms[arm].arm.label;
     if (!comparison.arms[arm].expert_load.empty())
@@ -46,7 +49,7 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
       write(file_name("entropy", label), svg_line_chart(chart));
   }
   if (!sweep) return written;
-  if (const std::optional<Chart> chart = sweep_chart(*sweep)) write("sweep.svg", svg_line_chart(*chart));
+  if (const std::optional<Chart> chart = sweep_chart(*sweep)) write("sweep", svg_line_chart(*chart));
   for (size_t family = 0; family < sweep->families.size(); ++family)
     if (sweep->families[family].points.size() > 1)
       write(file_name("curves", sweep->families[family].label), svg_line_chart(sweep_curves(*sweep, family)));

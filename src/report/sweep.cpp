@@ -10,14 +10,14 @@
 namespace gptmoe {
 namespace {
 
+constexpr const char* kNone = "—";
+
 std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
-// Points that cannot be the best come last, whatever they measured.
-double rank_of(const ArmResult& result) {
-  for (const RunLog& run : result.arm.runs)
-    if (run.diverged || !run.finished()) return HUGE_VAL;
-  const double perplexity = result.final_perplexity().mean;
-  return std::isfinite(perplexity) ? perplexity : HUGE_VAL;
+// Of its final perplexity a point may be told by.
+bool came_to_its_end(const ArmResult& result) {
+  return std::isfinite(result.final_perplexity().mean) &&
+         std::all_of(result.arm.runs.begin(), result.arm.runs.end(), [](const RunLog& run) { return run.finished(); });
 }
 
 std::vector<SweepFamily> families_of(const Comparison& all) {
@@ -25,20 +25,33 @@ std::vector<SweepFamily> families_of(const Comparison& all) {
   for (size_t i = 0; i < all.arms.size(); ++i) {
     const std::string& label = all.arms[i].arm.family;
     auto family = std::find_if(families.begin(), families.end(), [&](const auto& f) { return f.label == label; });
-    if (family == families.end()) family = families.insert(families.end(), {label, {}, i});
+    if (family == families.end()) family = families.insert(families.end(), {label, {}, {}});
     family->points.push_back(i);
-    if (rank_of(all.arms[i]) < rank_of(all.arms[family->best])) family->best = i;
+    if (!came_to_its_end(all.arms[i])) continue;
+    const auto perplexity = [&](size_t arm) { return all.arms[arm].final_perplexity().mean; };
+    if (!family->best || perplexity(i) < perplexity(*family->best)) family->best = i;
   }
   return families;
 }
 
 std::string perplexity_cell(const ArmResult& result) {
-  if (result.diverged > 0) return "diverged";
+  if (result.diverged > 0) return divergence_text(result);
   if (result.curve.empty()) return "not yet";
   const auto unfinished = [](const RunLog& run) { return !run.finished(); };
   const bool on_the_way = std::any_of(result.arm.runs.begin(), result.arm.runs.end(), unfinished);
   return spread_text(result.final_perplexity()) +
          (on_the_way ? text(" at ", tokens_text(static_cast<double>(result.tokens()))) : "");
+}
+
+void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
+  if (!pair) {
+    row.cells.insert(row.cells.end(), 2, kNone);
+    return;
+  }
+  row.cells.push_back(percent_text(pair->gap));
+  row.cells.push_back(pair->target
+                          ? text(tokens_text(pair->target->tokens), " (", percent_text(pair->target_tokens_change), ")")
+                          : "not reached");
 }
 
 }  // namespace
@@ -63,20 +76,56 @@ Sweep sweep_of(std::vector<Arm> arms) {
   Sweep sweep;
   sweep.all = compare(std::move(arms));
   sweep.families = families_of(sweep.all);
-  sweep.target_perplexity = sweep.all.arms[sweep.families.front().best].final_perplexity().mean;
+  for (const SweepFamily& family : sweep.families) {
+    if (!family.best) continue;
+    sweep.target_perplexity = sweep.result(*family.best).final_perplexity().mean;
+    break;
+  }
   return sweep;
+}
+
+std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm) {
+  const ArmResult& ours = sweep.result(arm);
+  if (ours.arm.family == sweep.families[0].label || !came_to_its_end(ours)) return std::nullopt;
+  const std::vector<Setting>& settings = ours.arm.settings;
+  for (const size_t point : sweep.families[0].points) {
+    const ArmResult& other = sweep.result(point);
+    const auto shared = [&](const Setting& setting) {
+      return std::find(settings.begin(), settings.end(), setting) != settings.end();
+    };
+    if (!std::all_of(other.arm.settings.begin(), other.arm.settings.end(), shared)) continue;
+    if (!came_to_its_end(other) || other.tokens() != ours.tokens()) return std::nullopt;
+    const double perplexity = other.final_perplexity().mean;
+    SettingPair pair{ours.final_perplexity().mean / perplexity - 1, reaches(ours, perplexity)};
+    if (pair.target) pair.target_tokens_change = pair.target->tokens / reaches(other, perplexity)->tokens - 1;
+    return pair;
+  }
+  return std::nullopt;
 }
 
 Comparison compare_best(const Sweep& sweep) {
   std::vector<Arm> arms;
-  std::string chosen;
+  std::string chosen, left_out;
   for (const SweepFamily& family : sweep.families) {
-    arms.push_back(sweep.result(family.best).arm);
+    if (!family.best) {
+      left_out += (left_out.empty() ? "" : ", ") + family.label;
+      continue;
+    }
+    arms.push_back(sweep.result(*family.best).arm);
     arms.back().label = family.label;
     if (family.points.size() > 1)
-      chosen += text(chosen.empty() ? "" : "; ", family.label, " at ", sweep.point_name(family.best));
+      chosen += text(chosen.empty() ? "" : "; ", family.label, " at ", sweep.point_name(*family.best));
   }
+  const bool none = arms.empty();
+  if (none)
+    for (const SweepFamily& family : sweep.families) arms.push_back(sweep.result(family.points[0]).arm);
   Comparison comparison = compare(std::move(arms));
+  if (none)
+    comparison.notes.push_back(
+        "No point of the sweep came to an end with a finite perplexity: each config is shown at its first point.");
+  else if (!left_out.empty())
+    comparison.notes.push_back(
+        text("Left out: ", left_out, ", of which no point of the sweep came to an end with a finite perplexity."));
   if (!chosen.empty())
     comparison.notes.push_back(
         text("Best of the sweep: ", chosen, ", chosen by the validation perplexity that is reported."));
@@ -84,18 +133,30 @@ Comparison compare_best(const Sweep& sweep) {
 }
 
 std::vector<SweepRow> sweep_rows(const Sweep& sweep) {
-  const std::string target = perplexity_text(sweep.target_perplexity);
-  std::vector<SweepRow> rows = {
-      {{"config", "setting", "seeds", "final perplexity", "tokens to " + target, "spikes a run", "diverged"}, false}};
+  const std::vector<ArmResult>& arms = sweep.all.arms;
+  bool pairs = false;
+  for (size_t arm = 0; arm < arms.size(); ++arm) pairs = pairs || against_first(sweep, arm);
+  const bool routed = std::any_of(arms.begin(), arms.end(), [](const ArmResult& arm) { return arm.experts > 0; });
+
+  const bool aimed = std::isfinite(sweep.target_perplexity);
+  std::vector<SweepRow> rows = {{{"config", "setting", "seeds", "final perplexity",
+                                  aimed ? "tokens to " + perplexity_text(sweep.target_perplexity) : "tokens to best"},
+                                 false}};
+  if (pairs) rows[0].cells.insert(rows[0].cells.end(), {"against " + sweep.families[0].label, "tokens to equal it"});
+  for (const char* name : {"spikes a run", "diverged"}) rows[0].cells.push_back(name);
+  if (routed) rows[0].cells.push_back("dead experts");
   for (const SweepFamily& family : sweep.families)
     for (const size_t point : family.points) {
-      const ArmResult& result = sweep.all.arms[point];
-      const std::optional<Crossing> target = reaches(result.curve, sweep.target_perplexity);
-      rows.push_back({{family.label, sweep.point_name(point), text(result.arm.runs.size()), perplexity_cell(result),
-                       target ? tokens_text(target->tokens) : "—",
-                       std::isfinite(result.spikes_per_run) ? fixed(result.spikes_per_run, 1) : "—",
-                       result.diverged ? text(result.diverged, " of ", result.arm.runs.size()) : "—"},
-                      point == family.best});
+      const ArmResult& result = sweep.result(point);
+      const std::optional<Crossing> target = reaches(result, sweep.target_perplexity);
+      SweepRow row{{family.label, sweep.point_name(point), text(result.arm.runs.size()), perplexity_cell(result),
+                    target ? tokens_text(target->tokens) : kNone},
+                   point == family.best};
+      if (pairs) add_pair(row, against_first(sweep, point));
+      row.cells.push_back(std::isfinite(result.spikes_per_run) ? fixed(result.spikes_per_run, 1) : kNone);
+      row.cells.push_back(result.diverged ? text(result.diverged, " of ", result.arm.runs.size()) : kNone);
+      if (routed) row.cells.push_back(result.experts ? dead_text(result) : kNone);
+      rows.push_back(std::move(row));
     }
   return rows;
 }

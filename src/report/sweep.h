@@ -1,5 +1,6 @@
 #pragma once
 // One or several configs, each trained at every point of a grid of settings.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,13 +11,14 @@ namespace gptmoe {
 struct SweepFamily {
   std::string label;           // the config's
   std::vector<size_t> points;  // indices into Sweep::all.arms, in the order of the grid
-  size_t best;                 // the one of them with the lowest mean final perplexity whose runs all came to their end
+  // The one of them with the lowest mean final perplexity whose runs all came to their end, if there is any.
+  std::optional<size_t> best;
 };
 
 struct Sweep {
   Comparison all;                       // every point
   std::vector<SweepFamily> families;    // in the order of the configs
-  double target_perplexity = kUnknown;  // the first family's best
+  double target_perplexity = kUnknown;  // the best of the first family that has one
 
   // Its settings; "as configured" without.
   std::string point_name(size_t arm) const;
@@ -26,7 +28,17 @@ struct Sweep {
 // `arms` family by family. At least one.
 Sweep sweep_of(std::vector<Arm> arms);
 
-// Each family at its best.
+// A point against the one of the first family that has the same settings, those left aside that only this one has. Both
+// came to their end, with as many tokens.
+struct SettingPair {
+  double gap = kUnknown;                   // final perplexity / the other's - 1
+  std::optional<Crossing> target;          // the other's final perplexity
+  double target_tokens_change = kUnknown;  // target tokens / the other's - 1
+};
+// None for the first family, and where there is nothing to compare with.
+std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
+
+// Each family at its best; those without are left out, unless no family has one: then each is there at its first point.
 Comparison compare_best(const Sweep& sweep);
 
 // "learning_rate=1e-3, ema_beta=0.9": the last name of each path, or the whole of it where two share one.

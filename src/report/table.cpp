@@ -32,26 +32,36 @@ std::string where_known(double value, const std::function<std::string(double)>& 
   return std::isfinite(value) ? words(value) : "";
 }
 
+// Of each arm against the baseline; no row where nothing is known of any.
+void add_baseline_row(std::vector<SummaryRow>& rows, const Comparison& comparison, const std::string& name,
+                      double ArmResult::*field, const std::function<std::string(double)>& words) {
+  const ArmResult* baseline = &comparison.arms[0];
+  const bool known = std::any_of(comparison.arms.begin(), comparison.arms.end(),
+                                 [&](const ArmResult& r) { return std::isfinite(r.*field); });
+  add_row(rows, comparison, name, [&](const ArmResult& r) {
+    return &r == baseline && known ? std::string("baseline") : where_known(r.*field, words);
+  });
+}
+
 std::string with_change(const std::string& value, double change) {
   return std::isfinite(change) ? text(value, " (", percent_text(change), ")") : value;
 }
 
 std::string reached(const ArmResult& result, const std::function<std::string(const Crossing&)>& words) {
-  if (result.curve.empty()) return "";
+  if (result.curve.empty() || result.diverged > 0) return "";
   return result.target ? words(*result.target) : "not reached";
 }
 
 void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   const ArmResult* baseline = &comparison.arms[0];
-  const bool unequal = std::any_of(comparison.arms.begin(), comparison.arms.end(),
-                                   [&](const ArmResult& r) { return r.tokens() > comparison.matched_tokens; });
+  const bool unequal = std::any_of(comparison.arms.begin(), comparison.arms.end(), [&](const ArmResult& r) {
+    return r.matched.count && r.tokens() > comparison.matched_tokens;
+  });
   if (unequal)
     add_row(rows, comparison,
             text("perplexity at ", tokens_text(static_cast<double>(comparison.matched_tokens)), " tokens"),
             [](const ArmResult& r) { return r.matched.count ? spread_text(r.matched) : ""; });
-  add_row(rows, comparison, "perplexity against baseline", [=](const ArmResult& r) {
-    return &r == baseline ? std::string("baseline") : where_known(r.matched_gap, percent_text);
-  });
+  add_baseline_row(rows, comparison, "perplexity against baseline", &ArmResult::matched_gap, percent_text);
   if (!baseline->target) return;
   const std::string target = perplexity_text(comparison.target_perplexity);
   add_row(rows, comparison, "tokens to perplexity " + target, [=](const ArmResult& r) {
@@ -134,23 +144,22 @@ std::string wrapped(const std::string& prefix, const std::string& sentence) {
 
 std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   std::vector<SummaryRow> rows;
-  const ArmResult* baseline = &comparison.arms[0];
   add_row(rows, comparison, "arm", [](const ArmResult& r) { return r.arm.label; });
   add_row(rows, comparison, "seeds", [](const ArmResult& r) { return text(r.arm.runs.size()); });
   add_row(rows, comparison, "validated at tokens",
           [](const ArmResult& r) { return r.curve.empty() ? "" : tokens_text(static_cast<double>(r.tokens())); });
-  add_row(rows, comparison, "final perplexity",
-          [](const ArmResult& r) { return r.curve.empty() ? "" : spread_text(r.final_perplexity()); });
+  add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
+    return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
+  });
   if (!comparison.single()) add_comparison_rows(rows, comparison);
   add_row(rows, comparison, "tokens per second",
           [](const ArmResult& r) { return where_known(r.tokens_per_second, tokens_text); });
   if (!comparison.single())
-    add_row(rows, comparison, "throughput against baseline", [=](const ArmResult& r) {
-      return &r == baseline ? std::string("baseline") : where_known(r.throughput_ratio, ratio_text);
-    });
+    add_baseline_row(rows, comparison, "throughput against baseline", &ArmResult::throughput_ratio, ratio_text);
   add_row(rows, comparison, "model FLOPs utilisation",
           [](const ArmResult& r) { return where_known(100 * r.mfu, [](double v) { return fixed(v, 1) + " %"; }); });
   add_row(rows, comparison, "busiest / idlest expert", load_extremes);
+  add_row(rows, comparison, "dead experts", dead_text);
   add_row(rows, comparison, "loss spikes per run",
           [](const ArmResult& r) { return where_known(r.spikes_per_run, [](double v) { return fixed(v, 1); }); });
   add_row(rows, comparison, "runs that diverged", [](const ArmResult& r) {

@@ -47,6 +47,7 @@ std::string verdict(const ArmResult& arm, const ArmResult& baseline) {
 // "ends at" where every arm did what was asked of it and stops where the others stop.
 std::string verb(const Comparison& comparison) {
   for (const ArmResult& result : comparison.arms) {
+    if (result.diverged > 0) continue;
     if (result.tokens() != comparison.matched_tokens) return " stands at ";
     for (const RunLog& run : result.arm.runs)
       if (!run.finished()) return " stands at ";
@@ -60,6 +61,7 @@ std::string where_headline(const Comparison& comparison) {
 
 std::string single_headline(const Comparison& comparison) {
   const ArmResult& result = comparison.arms[0];
+  if (result.diverged > 0) return text(result.arm.label, " ", divergence_text(result), ".");
   if (!result.curve.empty())
     return text(result.arm.label, verb(comparison), "validation perplexity ", spread_text(result.matched), " (",
                 where_headline(comparison), ").");
@@ -98,25 +100,37 @@ std::string seconds_text(double seconds) { return std::isfinite(seconds) ? clock
 std::string ratio_text(double ratio) { return std::isfinite(ratio) ? fixed(ratio, 2) + "×" : "unknown"; }
 std::string seeds_text(size_t runs) { return text(runs, runs == 1 ? " seed" : " seeds"); }
 
+std::string divergence_text(const ArmResult& arm) {
+  if (arm.diverged == 0) return "";
+  return arm.arm.runs.size() == 1 ? "diverged" : text("diverged (", arm.diverged, " of ", arm.arm.runs.size(), ")");
+}
+
+std::string dead_text(const ArmResult& arm) {
+  if (!std::isfinite(arm.dead_experts)) return "";
+  return text(fixed(arm.dead_experts, arm.arm.runs.size() > 1 ? 1 : 0), " of ", arm.experts);
+}
+
 std::string headline(const Comparison& comparison) {
   if (comparison.single()) return single_headline(comparison);
   std::string values, verdicts, missing;
   for (const ArmResult& arm : comparison.arms) {
-    if (arm.matched.count == 0) {
+    const bool baseline = &arm == &comparison.arms[0];
+    if (arm.diverged > 0)
+      missing += text("; ", arm.arm.label, baseline ? ", the baseline, " : " ", divergence_text(arm));
+    else if (arm.matched.count == 0)
       missing += text("; ", arm.arm.label, " has no comparable validation yet");
-      continue;
-    }
+    if (arm.matched.count == 0) continue;
     values += values.empty() ? text(arm.arm.label, verb(comparison), "perplexity ") : text(", ", arm.arm.label, " at ");
     values += spread_text(arm.matched);
     if (std::isfinite(arm.matched_gap)) verdicts += (verdicts.empty() ? ": " : "; ") + verdict(arm, comparison.arms[0]);
   }
-  if (values.empty()) return "No arm has a validation yet.";
+  if (values.empty()) return text("Nothing to compare: ", missing.substr(2), ".");
   return text(values, " (", where_headline(comparison), ")", verdicts, missing, ".");
 }
 
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm) {
   const ArmResult& baseline = comparison.arms[0];
-  if (!baseline.target || arm.curve.empty()) return "";
+  if (!baseline.target || arm.curve.empty() || arm.diverged > 0) return "";
   std::string out = text(arm.arm.label, arm.target ? " reaches " : " does not reach ", baseline.arm.label,
                          "’s final perplexity of ", perplexity_text(comparison.target_perplexity));
   if (arm.target) {

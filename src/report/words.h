@@ -21,6 +21,11 @@ std::string ratio_text(double ratio);
 // "1 seed", "3 seeds".
 std::string seeds_text(size_t runs);
 
+// "diverged", "diverged (1 of 2)" of an arm's runs; empty where none has.
+std::string divergence_text(const ArmResult& arm);
+// "5 of 24", "4.3 of 24" as a mean over runs; empty where it is unknown.
+std::string dead_text(const ArmResult& arm);
+
 // The answer in one sentence, whichever way it goes.
 std::string headline(const Comparison& comparison);
 // Tokens and time to the baseline's final perplexity, and throughput, of one arm against the baseline; one sentence.

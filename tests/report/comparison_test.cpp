@@ -122,6 +122,70 @@ TEST(Comparison, ADivergedRunReachesNothing) {
   EXPECT_NE(comparison.notes[0].find("diverged"), std::string::npos);
 }
 
+// A loss that a perplexity cannot say is as good as none.
+TEST(Comparison, NothingIsComparedWithABaselineThatDiverged) {
+  RunLog overflowed = run_of({40, 20}, 2), ended = run_of({40}, 2);
+  overflowed.evals[1].val_loss = 800;
+  ended.diverged = 2;
+  for (const RunLog& baseline : {overflowed, ended, run_of({40, std::nan("")}, 2)}) {
+    const Comparison comparison = compare({{"topk", {baseline}}, {"default", {run_of({40, 10}, 2)}}});
+    EXPECT_EQ(comparison.arms[0].diverged, 1);
+    EXPECT_TRUE(std::isnan(comparison.target_perplexity));
+    EXPECT_EQ(comparison.matched_tokens, 200);
+    const ArmResult& arm = comparison.arms[1];
+    EXPECT_NEAR(arm.matched.mean, 10, 1e-12);
+    EXPECT_TRUE(std::isnan(arm.matched_gap));
+    EXPECT_TRUE(arm.gap.empty());
+    EXPECT_FALSE(arm.target.has_value());
+    EXPECT_FALSE(arm.run_targets[0].has_value());
+  }
+  const Comparison both = compare({{"topk", {overflowed}}, {"default", {overflowed}}});
+  EXPECT_FALSE(both.arms[1].target.has_value());
+  EXPECT_TRUE(std::isnan(both.arms[1].matched_gap));
+  EXPECT_NE(both.notes[0].find("last validation perplexity is not finite"), std::string::npos);
+}
+
+TEST(Comparison, APointWhereTheBaselineOverflowedHasNoGap) {
+  RunLog baseline = run_of({40, 20}, 2);
+  baseline.evals[0].val_loss = 800;
+  const Comparison comparison = compare({{"topk", {baseline}}, {"default", {run_of({40, 10}, 2)}}});
+  ASSERT_EQ(comparison.arms[1].gap.size(), 2u);
+  EXPECT_TRUE(std::isnan(comparison.arms[1].gap[0].gap.mean));
+  EXPECT_NEAR(comparison.arms[1].gap[1].gap.mean, -0.5, 1e-12);
+}
+
+// The seeds that are left would flatter it.
+TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
+  RunLog ended = run_of({40, 15}, 4);
+  ended.diverged = 3;
+  const RunLog healthy = run_of({40, 30, 20, 5}, 4);
+  const Comparison comparison = compare({{"topk", {run_of({40, 30, 20, 10}, 4)}}, {"default", {healthy, ended}}});
+  EXPECT_EQ(comparison.matched_tokens, 400) << "what the others reached";
+  const ArmResult& arm = comparison.arms[1];
+  EXPECT_EQ(arm.diverged, 1);
+  EXPECT_EQ(arm.final_perplexity().count, 0);
+  EXPECT_TRUE(std::isnan(arm.matched_gap));
+  EXPECT_TRUE(arm.gap.empty());
+  EXPECT_FALSE(arm.target.has_value());
+  EXPECT_TRUE(arm.run_targets[0].has_value()) << "of the seed that came to its end";
+  EXPECT_FALSE(arm.run_targets[1].has_value());
+  EXPECT_EQ(comparison.notes[0], "default (runs/made) diverged at step 3 of 4; its arm has no final perplexity.");
+}
+
+TEST(Comparison, SpeedsOfRunsThatShareAMachineAreNotCompared) {
+  RunLog alone = run_of({40, 20}, 2);
+  for (int64_t step = 1; step <= 10; ++step) alone.train.push_back(speed_row(step, 100));
+  RunLog beside = alone;
+  beside.at_once = 2;
+  const Comparison comparison = compare({{"topk", {alone}}, {"default", {beside}}, {"other", {alone}}});
+  EXPECT_EQ(comparison.arms[1].tokens_per_second, 100);
+  EXPECT_TRUE(std::isnan(comparison.arms[1].throughput_ratio));
+  EXPECT_TRUE(std::isnan(comparison.arms[1].target_seconds_change));
+  EXPECT_EQ(comparison.arms[1].target_tokens_change, 0);
+  EXPECT_EQ(comparison.arms[2].throughput_ratio, 1);
+  EXPECT_EQ(comparison.notes[0], "default trained beside other runs, which slow each other: speeds are not compared.");
+}
+
 TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {
   Arm topk{"topk", {run_of({20}, 1)}}, other{"default", {run_of({20}, 1)}};
   for (int64_t step = 1; step <= 10; ++step) {
@@ -149,6 +213,28 @@ TEST(Comparison, ExpertLoadIsSortedPerSeedThenAveragedByRank) {
   const std::vector<double> expected = {2.0, 1.0, 0.6, 0.4};
   for (size_t e = 0; e < 4; ++e) EXPECT_NEAR(comparison.arms[0].expert_load[0][e], expected[e], 1e-12) << e;
   EXPECT_DOUBLE_EQ(comparison.arms[0].curve[0].router_entropy[0], 0.75);
+}
+
+TEST(Comparison, CountsDeadExpertsAtTheLastEvaluation) {
+  RunLog a = run_of({30, 20}, 2), b = run_of({20}, 1);
+  a.evals[0].expert_load = {{0, 0, 0, 1}, {0.25, 0.25, 0.25, 0.25}};
+  a.evals[1].expert_load = {{0.02, 0.03, 0.45, 0.5}, {0.25, 0.25, 0.25, 0.25}};
+  b.evals[0].expert_load = {{0, 0, 0.5, 0.5}, {0.02, 0.48, 0.25, 0.25}};
+  const Comparison comparison = compare({{"one", {a}}, {"two", {a, b}}, {"dense", {run_of({20}, 1)}}});
+  EXPECT_EQ(comparison.arms[0].dead_experts, 1);
+  EXPECT_EQ(comparison.arms[0].experts, 8);
+  EXPECT_EQ(comparison.arms[1].dead_experts, 2);
+  EXPECT_TRUE(std::isnan(comparison.arms[2].dead_experts));
+}
+
+// A router that lets the number of experts of a token float logs shares of N·K, not of what it assigned.
+TEST(Comparison, LoadsAreOfWhatTheLayerAssigned) {
+  RunLog run = run_of({20}, 1);
+  run.evals[0].expert_load = {{0.3, 0.18, 0.108, 0.012}};  // 60 % of N·K
+  const Comparison comparison = compare({{"remoe", {run}}});
+  const std::vector<double> expected = {2.0, 1.2, 0.72, 0.08};
+  for (size_t e = 0; e < 4; ++e) EXPECT_NEAR(comparison.arms[0].expert_load[0][e], expected[e], 1e-12) << e;
+  EXPECT_EQ(comparison.arms[0].dead_experts, 1);
 }
 
 TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {

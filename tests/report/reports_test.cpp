@@ -66,6 +66,29 @@ TEST(Words, TheHeadlineSaysWhicheverWayItGoes) {
             "comparable validation yet.");
 }
 
+TEST(Words, TheHeadlineSaysWhatDiverged) {
+  RunLog ended = run_of({80, 60}, 4), overflowed = run_of({80, 60}, 2);
+  ended.diverged = 3;
+  overflowed.evals[1].val_loss = 800;
+  const Arm healthy{"a", {run_of({80, 60}, 2)}};
+  EXPECT_EQ(headline(compare({healthy, {"b", {ended}}})),
+            "a ends at perplexity 60.00 (200 tokens, 1 seed each); b diverged.");
+  const Comparison baseline = compare({{"topk", {ended, healthy.runs[0]}}, healthy});
+  EXPECT_EQ(headline(baseline),
+            "a ends at perplexity 60.00 (200 tokens, 2 and 1 seeds); topk, the baseline, diverged (1 of 2).");
+  EXPECT_EQ(target_sentence(baseline, baseline.arms[1]), "");
+  EXPECT_NE(text_report(baseline).find("\nfinal perplexity     diverged (1 of 2)  60.00\n"), std::string::npos)
+      << text_report(baseline);
+  for (const char* row : {"\ntokens to perplexity", "against baseline"})
+    EXPECT_EQ(text_report(baseline).find(row), std::string::npos) << row;
+  const Comparison both = compare({{"topk", {overflowed}}, {"default", {overflowed}}});
+  EXPECT_EQ(headline(both), "Nothing to compare: topk, the baseline, diverged; default diverged.");
+  EXPECT_EQ(target_sentence(both, both.arms[1]), "");
+  EXPECT_EQ(headline(compare({{"run", {ended}}})), "run diverged.");
+  const Comparison arm = compare({healthy, {"b", {ended}}});
+  EXPECT_EQ(target_sentence(arm, arm.arms[1]), "");
+}
+
 TEST(Words, TokensToTarget) {
   const Comparison faster = compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, 10}, 2)}}});
   EXPECT_EQ(target_sentence(faster, faster.arms[1]),
@@ -153,6 +176,9 @@ TEST(JsonReport, HoldsTheNumbersAndNullForTheUnknown) {
   EXPECT_EQ(arm["curve"].size(), 2u);
   EXPECT_EQ(arm["gap"].size(), 2u);
   EXPECT_EQ(arm["runs"][0]["finished"], true);
+  EXPECT_EQ(arm["runs"][0]["diverged"], false);
+  EXPECT_NEAR(arm["runs"][1]["perplexity"].get<double>(), 64, 1e-12);
+  EXPECT_EQ(arm["dead_experts"], nlohmann::ordered_json::parse(R"({"mean": 0.0, "of": 4})"));
   EXPECT_EQ(json["arms"][0]["target"]["tokens"], 200.0);
 }
 
@@ -175,6 +201,14 @@ TEST(TextReport, IsAlignedAndAtMostAHundredColumnsWide) {
   }
   EXPECT_LE(longest, 100u);
   EXPECT_EQ(aligned, 4u);  // two rows in two blocks
+}
+
+TEST(TextReport, CountsDeadExperts) {
+  RunLog run = moe_run({80, 60}, 2);
+  run.evals[1].expert_load[0] = {0.97, 0.03};
+  EXPECT_NE(text_report(compare({{"moe", {run}}})).find("\ndead experts                    1 of 4\n"),
+            std::string::npos)
+      << text_report(compare({{"moe", {run}}}));
 }
 
 TEST(TextReport, OmitsRowsNobodyHas) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <fstream>
 
 #include "base/check.h"
 #include "report/made_runs.h"
@@ -87,7 +88,10 @@ TEST(RunLog, AMalformedLineNamesFileAndLine) {
   expect("", "not valid JSON; repair or remove the line");
   expect("[1, 2]", "not a JSON object");
   expect("{}", "\"event\" is missing");
-  expect(R"({"event":"trian"})", "unknown event \"trian\"; known are \"train\", \"eval\" and \"diverged\"");
+  expect(R"({"event":"trian"})",
+         "unknown event \"trian\"; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
+  expect(R"({"event":"thinned","step":0,"train_rows":5,"loss_spikes":-1})",
+         "\"loss_spikes\" must be a whole number >= 0");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1})", "\"val_loss\" is missing");
   expect(R"({"event":"eval","step":2.5})", "\"step\" must be a whole number >= 0");
   expect(R"({"event":"eval","step":-1})", "\"step\" must be a whole number >= 0");
@@ -118,6 +122,28 @@ TEST(RunLog, ANullLossIsADivergedRun) {
   write_run(folder / "run",
             R"({"event":"eval","step":4,"tokens":8,"val_loss":null,"val_perplexity":null,"seconds":1})");
   EXPECT_TRUE(std::isnan(read_run(folder / "run").evals.at(0).val_loss));
+}
+
+TEST(RunLog, AThinnedRunSaysWhatAllItsRowsTold) {
+  TemporaryFolder folder;
+  const auto thinned = [&](const std::string& spikes) {
+    write_run(folder / "run", R"({"event":"thinned","step":0,"train_rows":400,"loss_spikes":)" + spikes + "}\n" +
+                                  train_line(100, 100, 50));
+    return read_run(folder / "run").thinned;
+  };
+  EXPECT_EQ(thinned("3")->train_rows, 400);
+  EXPECT_EQ(thinned("3")->loss_spikes, 3);
+  EXPECT_FALSE(thinned("null")->loss_spikes.has_value());
+}
+
+TEST(RunLog, KnowsWhetherItTrainedBesideOthers) {
+  TemporaryFolder folder;
+  write_run(folder / "run", "");
+  EXPECT_EQ(read_run(folder / "run").at_once, 1);
+  std::ofstream(folder / "run/jobs.json") << R"({"at_once": 3})";
+  EXPECT_EQ(read_run(folder / "run").at_once, 3);
+  std::ofstream(folder / "run/jobs.json") << "3";
+  EXPECT_NE(error_of(folder / "run").find("jobs.json: not {\"at_once\": runs}"), std::string::npos);
 }
 
 TEST(RunLog, BadDirectoriesAndConfigs) {

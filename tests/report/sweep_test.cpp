@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "report/json_report.h"
 #include "report/made_runs.h"
 #include "report/report_charts.h"
 #include "report/svg_files.h"
@@ -42,6 +43,62 @@ TEST(Sweep, TheBestOfAFamilyHasTheLowestPerplexityAmongThoseThatCameToTheirEnd) 
   EXPECT_EQ(unfinished.families[0].best, 0u);
 }
 
+Sweep one_diverges() {
+  return sweep_of({point("topk", "1e3", {diverged_run()}), point("topk", "3e2", {run_of({60, std::nan("")}, 2)}),
+                   point("default", "1e3", {diverged_run()}), point("default", "3e2", {run_of({60, 40}, 2)})});
+}
+
+TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
+  const Sweep sweep = one_diverges();
+  EXPECT_FALSE(sweep.families[0].best.has_value());
+  EXPECT_EQ(sweep.families[1].best, 3u);
+  EXPECT_NEAR(sweep.target_perplexity, 40, 1e-9) << "the first family's that has one";
+  for (const SweepRow& row : sweep_rows(sweep)) EXPECT_EQ(row.best, row.cells[3] == "40.00");
+  const Comparison best = compare_best(sweep);
+  ASSERT_EQ(best.arms.size(), 1u);
+  EXPECT_EQ(best.arms[0].arm.label, "default");
+  EXPECT_EQ(best.notes[best.notes.size() - 2],
+            "Left out: topk, of which no point of the sweep came to an end with a finite perplexity.");
+  for (const auto& each : json_report(best, &sweep)["sweep"]["points"])
+    EXPECT_EQ(each["best"], each["settings"]["optimizer.learning_rate"] == "3e2" && each["config"] == "default");
+}
+
+TEST(Sweep, WithoutAnyBestEachConfigIsShownAtItsFirstPoint) {
+  const Sweep sweep = sweep_of({point("topk", "1e3", {diverged_run()}), point("topk", "3e2", {diverged_run()}),
+                                point("default", "1e3", {diverged_run()})});
+  EXPECT_TRUE(std::isnan(sweep.target_perplexity));
+  const Comparison shown = compare_best(sweep);
+  ASSERT_EQ(shown.arms.size(), 2u);
+  EXPECT_EQ(shown.arms[0].arm.label, "topk 1e3");
+  EXPECT_NE(shown.notes.back().find("each config is shown at its first point"), std::string::npos);
+  EXPECT_EQ(sweep_rows(sweep)[0].cells[4], "tokens to best");
+}
+
+TEST(Sweep, PairsPointsOfTheSameSetting) {
+  const Sweep sweep = two_by_two();
+  EXPECT_FALSE(against_first(sweep, 0)) << "of the first config";
+  const std::optional<SettingPair> pair = against_first(sweep, 2);
+  ASSERT_TRUE(pair.has_value());
+  EXPECT_NEAR(pair->gap, 33.0 / 42 - 1, 1e-9);
+  EXPECT_NEAR(pair->target->tokens, 100 + 100 * std::log(70.0 / 42) / std::log(70.0 / 33), 1);
+  EXPECT_NEAR(pair->target_tokens_change, pair->target->tokens / 200 - 1, 1e-9);
+  EXPECT_FALSE(against_first(sweep, 3)) << "it diverged";
+  const auto json = json_report(compare_best(sweep), &sweep)["sweep"]["points"];
+  EXPECT_NEAR(json[2]["against_first"]["gap"].get<double>(), 33.0 / 42 - 1, 1e-9);
+  EXPECT_TRUE(json[3]["against_first"].is_null());
+}
+
+TEST(Sweep, SettingsOfOneConfigAloneAreLeftAsideInPairs) {
+  Arm finer = point("default", "1e-3", {run_of({60, 20}, 2)});
+  finer.settings.push_back({"router.ema_beta", "0.9"});
+  const Sweep sweep = sweep_of({point("topk", "1e-3", {run_of({60, 40}, 2)}),
+                                point("topk", "4e-3", {run_of({60, 30}, 2)}),
+                                finer,
+                                {"default", {run_of({60, 20}, 2)}, "default"}});
+  EXPECT_NEAR(against_first(sweep, 2)->gap, -0.5, 1e-9);
+  EXPECT_FALSE(against_first(sweep, 3)) << "topk has no point as configured";
+}
+
 TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
   const Comparison best = compare_best(two_by_two());
   ASSERT_EQ(best.arms.size(), 2u);
@@ -56,12 +113,15 @@ TEST(Sweep, Rows) {
   const std::vector<SweepRow> rows = sweep_rows(two_by_two());
   ASSERT_EQ(rows.size(), 5u);
   EXPECT_EQ(rows[0].cells[4], "tokens to 32.00");
+  EXPECT_EQ(rows[0].cells[5], "against topk");
   EXPECT_EQ(rows[1].cells,
-            (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "—", "—"}));
+            (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "—", "—", "—", "—"}));
+  EXPECT_EQ(rows[3].cells[5], "−21 %");
+  EXPECT_EQ(rows[3].cells[6], "168 (−16 %)");
   EXPECT_TRUE(rows[2].best);
   EXPECT_EQ(rows[2].cells[4], "200");
-  EXPECT_EQ(rows[4].cells[3], "diverged");
-  EXPECT_EQ(rows[4].cells[6], "1 of 2");
+  EXPECT_EQ(rows[4].cells[3], "diverged (1 of 2)");
+  EXPECT_EQ(rows[4].cells[8], "1 of 2");
   EXPECT_FALSE(rows[4].best);
 }
 
@@ -98,6 +158,16 @@ TEST(SvgFiles, StandAlone) {
                                              "curves_default.svg"}));
 }
 
+TEST(SvgFiles, LabelsThatComeToOneNameDoNotOverwriteEachOther) {
+  const TemporaryFolder folder;
+  RunLog run = run_of({60, 40}, 2);
+  for (EvalRow& row : run.evals) row.expert_load = {{0.5, 0.5}};
+  std::vector<std::string> names;
+  for (const auto& path : write_svg_files(folder / "charts", compare({{"a/b", {run}}, {"a-b", {run}}})))
+    names.push_back(path.filename());
+  EXPECT_EQ(names, (std::vector<std::string>{"perplexity.svg", "gap.svg", "load_a-b.svg", "load_a-b_2.svg"}));
+}
+
 TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   std::vector<TrainRow> rows(300);
   for (size_t i = 0; i < rows.size(); ++i) rows[i].loss = 4 + (i % 2 ? 0.1 : -0.1);
@@ -113,6 +183,8 @@ TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   whole.train = rows;
   EXPECT_EQ(compare({{"topk", {whole}}}).arms[0].spikes_per_run, 2);
   EXPECT_TRUE(std::isnan(compare({{"topk", {whole, thinned}}}).arms[0].spikes_per_run));
+  thinned.thinned = {300, 4};
+  EXPECT_EQ(compare({{"topk", {whole, thinned}}}).arms[0].spikes_per_run, 3);
 }
 
 }  // namespace
