@@ -17,7 +17,7 @@ struct Agreed final : Error, KnownToAllRanks {
 };
 
 // What a rank says of its setup: how it went, then the error's text.
-constexpr char kFine = '.', kUserError = 'u', kFailure = 'f', kBug = 'b';
+constexpr char kFine = '.', kUserError = 'u', kFailure = 'f', kNumericFailure = 'n', kBug = 'b';
 
 std::string outcome_of(const std::function<void()>& setup) {
   try {
@@ -27,6 +27,8 @@ std::string outcome_of(const std::function<void()>& setup) {
     return kUserError + std::string(error.what());
   } catch (const BugError& error) {
     return kBug + std::string(error.what());
+  } catch (const NumericFailure& error) {
+    return kNumericFailure + std::string(error.what());
   } catch (const std::exception& error) {
     return kFailure + std::string(error.what());
   }
@@ -79,6 +81,7 @@ void throw_first(const World& world, const std::vector<std::string>& outcomes, b
   const std::string message = (named && !alike ? world.name(rank) + ": " : "") + failed->substr(1);
   if ((*failed)[0] == kUserError) throw Agreed<UserError>(message);
   if ((*failed)[0] == kBug) throw Agreed<BugError>(message);
+  if ((*failed)[0] == kNumericFailure) throw Agreed<NumericFailure>(message);
   throw Agreed<Failure>(message);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "dist/agree.h"
 #include "optim/schedule.h"
 #include "train/nonfinite.h"
 
@@ -72,20 +73,23 @@ StepResult TrainStep::report() {
   return summarize(config_, instance_.sums().router_LW, sums.values(), micro_batches_ * communicator_.size());
 }
 
-void TrainStep::explain(const NextBatch& same_batches, int64_t step) {
+void TrainStep::explain(const NextBatch& same_batches, int64_t step, World& world) {
   instance_.data_parallel().reduce_whole(true);
   start();
   for (int64_t m = 0; m < micro_batches_; ++m) {
     load(same_batches);
     micro_batch(place(m));
-    require_finite_micro_batch(instance_, ops_, step, m);
+    agree(world, [&] { require_finite_micro_batch(instance_, ops_, step, m); });  // the next one needs every rank
   }
   measure();
-  require_finite_gradients(instance_, ops_, step);
-  throw NumericFailure(
-      text("the loss or the gradient was not finite at step ", step + 1,
-           ", but is when the step is computed again: a router's state that has moved since, or faulty "
-           "hardware, may be why. No parameter was changed by this step"));
+  agree(world, [&] {
+    require_finite_gradients(instance_, ops_, step);
+    // Not the run's numbers: it may go on where it was saved.
+    throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
+                       ", but is when the step is computed again: a router's state that has moved since, or faulty "
+                       "hardware, may be why. No parameter was changed by this step; --resume goes on from the last "
+                       "checkpoint"));
+  });
 }
 
 void TrainStep::start() {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 
+#include "dist/world.h"
 #include "train/instance.h"
 
 namespace gptmoe {
@@ -41,9 +42,10 @@ class TrainStep {
   // What the oldest step not yet reported found, once it is done.
   StepResult report();
   // Computes a step whose result was not finite again, on the same batches and parameters (and what the routers' state
-  // is by now), looking at every micro-batch. Throws
-  // Failure naming the step, the micro-batch where one is to blame, and the first offending tensor.
-  [[noreturn]] void explain(const NextBatch& same_batches, int64_t step);
+  // is by now), looking at every micro-batch. Throws, the same on all ranks, NumericFailure naming the step, the
+  // micro-batch where one is to blame, and the first offending tensor; or Failure where all is finite this time.
+  // Collective.
+  void explain(const NextBatch& same_batches, int64_t step, World& world);
   // Has every rank hold the weights that the last step left on one of them: before anything but run() reads them.
   void gather_weights();
 

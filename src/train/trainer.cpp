@@ -291,7 +291,7 @@ void Trainer::finish_step() {
   if (!result.finite()) {
     train_data_.restore(asked_.front());
     try {
-      train_step_->explain(next_batch_, progress_.step);
+      train_step_->explain(next_batch_, progress_.step, world_);
     } catch (const NumericFailure&) {
       if (metrics_) metrics_->diverged(progress_);
       throw;

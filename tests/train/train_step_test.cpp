@@ -32,10 +32,23 @@ NextBatch batches_of(std::vector<int32_t> ids) {
   };
 }
 
+// Which says nothing of the run's numbers: it may go on.
+TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
+  omp_set_num_threads(1);
+  Model model(tiny_config());
+  try {
+    model.train_step->explain(batches_of({3}), 4, *make_single_world());
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const Failure& failure) {
+    EXPECT_EQ(dynamic_cast<const NumericFailure*>(&failure), nullptr);
+    expect_contains(failure.what(), "not finite at step 5, but is when the step is computed again");
+  }
+}
+
 std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
   const NextBatch again = batches;
   EXPECT_FALSE(model.step(step, NextBatch(batches)).finite());
-  return error_line<Failure>([&] { model.train_step->explain(again, step); });
+  return error_line<Failure>([&] { model.train_step->explain(again, step, *make_single_world()); });
 }
 
 TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {
