@@ -18,6 +18,10 @@ Estimate mean_of(const std::vector<double>& values) {
   return {mean, std::sqrt(squares / (n - 1) / n)};
 }
 
+int64_t code_points(const std::string& utf8) {
+  return std::count_if(utf8.begin(), utf8.end(), [](char byte) { return (byte & 0xc0) != 0x80; });
+}
+
 // Candidates compared by log-likelihood over `size(candidate)`.
 template <typename Size>
 double is_right(const Example& example, std::span<const Likelihood> likelihoods, Size size) {
@@ -34,13 +38,13 @@ void score_candidates(TaskScore& score, const Task& task, std::span<const Reques
     const Example& example = task.examples[acc.size()];
     const auto candidates = static_cast<size_t>(example.candidates());
     const auto own = likelihoods.subspan(at, candidates);
-    const auto bytes = [&](int64_t c) { return std::ssize(example.continuation(c)); };
+    const auto characters = [&](int64_t c) { return code_points(example.continuation(c)); };
     const auto tokens = [&](int64_t c) {
       const Request& request = requests[at + static_cast<size_t>(c)];
       return std::ssize(request.tokens) - request.first;
     };
     acc.push_back(is_right(example, own, [](int64_t) { return 1; }));
-    acc_norm.push_back(is_right(example, own, bytes));
+    acc_norm.push_back(is_right(example, own, characters));
     acc_token.push_back(is_right(example, own, tokens));
     chance.push_back(1.0 / static_cast<double>(example.candidates()));
     score.truncated += std::any_of(own.begin(), own.end(), [](const Likelihood& l) { return l.truncated; });

@@ -18,7 +18,7 @@ struct TaskScore {
   int64_t truncated = 0;  // examples of which the model did not see all
   Estimate acc = {};      // the likeliest candidate is the right one (the first of equals); completion: greedy decoding
                           // would give exactly the target
-  // Multiple choice. The likeliest by log-likelihood over the choice's bytes, without the delimiter
+  // Multiple choice. The likeliest by log-likelihood over the choice's characters (code points), without the delimiter
   // (lm-evaluation-harness's acc_norm), and over the tokens scored (llm-foundry's accuracy).
   std::optional<Estimate> acc_norm = {}, acc_token = {};
   std::optional<Estimate> perplexity = {};  // completion: exp(-mean log-likelihood of a target)

@@ -15,10 +15,10 @@ Request request_of(int64_t scored) { return {std::vector<int32_t>(static_cast<si
 
 TEST(TaskScoreTest, MultipleChoiceByHand) {
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
-  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 under -4, -6/4 over -4/2 by bytes
+  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 under -4, -6/4 over -4/2 by characters
                    {2, {"q"}, {"a", "b", "c"}, 2},     // all right
                    {3, {"q"}, {"a", "b", "c"}, 1},     // all wrong: ties go to the first
-                   {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // two bytes: -4/2 over -3/1
+                   {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // one character in two bytes: -4/1 under -3/1
   const std::vector<Request> requests = {request_of(1), request_of(1), request_of(1), request_of(1), request_of(1),
                                          request_of(1), request_of(1), request_of(1), request_of(2), request_of(1)};
   const std::vector<Likelihood> likelihoods = {
@@ -28,7 +28,7 @@ TEST(TaskScoreTest, MultipleChoiceByHand) {
   EXPECT_EQ(score.examples, 4);
   EXPECT_EQ(score.truncated, 1);
   EXPECT_DOUBLE_EQ(score.acc.value, 0.25);        // 0 1 0 0
-  EXPECT_DOUBLE_EQ(score.acc_norm->value, 0.75);  // 1 1 0 1
+  EXPECT_DOUBLE_EQ(score.acc_norm->value, 0.5);   // 1 1 0 0
   EXPECT_DOUBLE_EQ(score.acc_token->value, 0.5);  // 0 1 0 1
   EXPECT_DOUBLE_EQ(score.acc.standard_error, 0.25);
   EXPECT_DOUBLE_EQ(score.acc_token->standard_error, std::sqrt(1.0 / 3 / 4));
@@ -135,21 +135,21 @@ TEST_F(TaskOfAModel, ABigramModelIsRightWhereItsTableSaysSo) {
     for (size_t i = 1; i < text.size(); ++i) sum += BigramModel::log_probability(text[i - 1], text[i]);
     return sum;
   };
-  int64_t right = 0, right_by_bytes = 0;
+  int64_t right = 0, right_by_size = 0;
   for (const Example& example : task.examples) {
-    std::vector<double> sums, by_bytes;
+    std::vector<double> sums, by_size;
     for (const std::string& choice : example.continuations) {
       const double sum = log_likelihood(example.contexts[0].back() + (" " + choice));
       sums.push_back(sum);
-      by_bytes.push_back(sum / static_cast<double>(choice.size()));
+      by_size.push_back(sum / static_cast<double>(choice.size()));
     }
     right += std::max_element(sums.begin(), sums.end()) - sums.begin() == example.gold;
-    right_by_bytes += std::max_element(by_bytes.begin(), by_bytes.end()) - by_bytes.begin() == example.gold;
+    right_by_size += std::max_element(by_size.begin(), by_size.end()) - by_size.begin() == example.gold;
   }
-  ASSERT_NE(right, right_by_bytes);
+  ASSERT_NE(right, right_by_size);
   const TaskScore score = TaskOfAModel::score(model, task);
   EXPECT_DOUBLE_EQ(score.acc.value, static_cast<double>(right) / 60);
-  EXPECT_DOUBLE_EQ(score.acc_norm->value, static_cast<double>(right_by_bytes) / 60);
+  EXPECT_DOUBLE_EQ(score.acc_norm->value, static_cast<double>(right_by_size) / 60);
 }
 
 }  // namespace
