@@ -34,6 +34,7 @@ else
 fi
 for shape in $shapes; do
   say "$shape"
+  rm -f "$out/report.html"  # of an earlier time
   build/gptmoe compare "configs/small/${shape}_topk.json" "configs/small/${shape}_default.json" --jobs "$jobs" \
     --sweep "optimizer.learning_rate=$rates" --seeds "$seeds" --out "$out" --svg "$out/$shape"
   [ -e "$out/report.html" ] || exit 1  # stopped: the same command goes on
