@@ -1,18 +1,36 @@
 #!/usr/bin/env bash
 # Copies runs without their checkpoints and with one row of training in a hundred: small enough to keep with a report.
-# Evaluations stay whole, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies.
+# Evaluations stay whole, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. A row
+# "thinned" leads each copy: how many rows of training there were, and the loss spikes among all of them, as
+# gptmoe report counts them; reports of the copies tell these.
 #
 #   tools/thin_runs.sh FROM TO        every run below the folder FROM, to the same place below TO
 set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 [ $# = 2 ] || die "usage: tools/thin_runs.sh FROM TO"
-from=${1%/} to=${2%/}
+from=${1%/} to=${2%/} gptmoe=${GPTMOE:-$repo_dir/build/gptmoe}
 [ -d "$from" ] || die "$from: no such folder"
+[ -x "$gptmoe" ] || die "build/gptmoe is not built: cmake --preset release && cmake --build --preset release"
+report=$(mktemp -d)
+trap 'rm -rf "$report"' EXIT
+
+# A last line without its line break was cut short.
+complete_lines() { if [ -n "$(tail -c 1 "$1")" ]; then sed '$d' "$1"; else cat "$1"; fi; }
+
 find "$from" -name metrics.jsonl -printf '%h\n' | sort | while IFS= read -r run; do
   copy=$to/${run#"$from"/}
   mkdir -p "$copy"
-  cp "$run/config.json" "$copy/"
-  if [ -e "$run/analysis.json" ]; then cp "$run/analysis.json" "$copy/"; fi
-  grep -E '^\{"event":"(eval|diverged)"|^\{"event":"train","step":[0-9]*00,' "$run/metrics.jsonl" >"$copy/metrics.jsonl"
+  for file in config.json analysis.json jobs.json; do
+    if [ -e "$run/$file" ]; then cp "$run/$file" "$copy/"; fi
+  done
+  "$gptmoe" report "$run" --out "$report" >/dev/null
+  spikes=$(sed -nE 's/^ *"spikes_per_run": ([0-9]+|null).*/\1/p' "$report/report.json")
+  rows=$(complete_lines "$run/metrics.jsonl" | sed -n '/^{"event":"train"/p' | wc -l)
+  {
+    sed -n '/^{"event":"thinned"/p' "$run/metrics.jsonl" | grep . ||
+      printf '{"event":"thinned","step":0,"train_rows":%d,"loss_spikes":%s}\n' "$rows" "$spikes"
+    complete_lines "$run/metrics.jsonl" | sed -nE '/^\{"event":"(eval|diverged)"/p; /^\{"event":"train","step":[0-9]*00,/p'
+  } >"$copy/metrics.jsonl"
 done
