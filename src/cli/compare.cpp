@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
+#include <map>
 #include <set>
 
+#include "base/file.h"
 #include "cli/commands.h"
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
@@ -30,9 +33,8 @@ struct Arguments {
 
 // One arm: a config at a point of the sweep.
 struct PlannedArm {
-  std::string config_path, family;
+  std::string family;
   std::vector<Setting> settings;
-  std::vector<std::string> overrides;  // the command line's and the settings
   Config config;
 
   std::string label() const { return family + (settings.empty() ? "" : " " + settings_text(settings)); }
@@ -46,6 +48,28 @@ struct PlannedRun {
   std::string label() const { return text(arm->label(), ", seed ", config.seed); }
 };
 
+// The config at a point of the sweep. What is wrong with a setting is said of --sweep, which it comes from.
+Config load_point(const Arguments& arguments, const std::vector<SweepArgument>& sweeps, const std::string& path,
+                  const std::vector<Setting>& settings) {
+  std::vector<std::string> overrides = arguments.overrides;
+  for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
+  try {
+    return load_config(path, overrides, check_router);
+  } catch (const UserError& error) {
+    const std::string what = error.what();
+    for (const Setting& setting : settings) {
+      const std::string place = "--set " + setting.path;
+      if (!what.starts_with(place + ":")) continue;
+      const bool of_all = arguments.configs.size() > 1 && std::any_of(sweeps.begin(), sweeps.end(), [&](const auto& s) {
+                            return s.path == setting.path && s.only.empty();
+                          });
+      user_error("--sweep ", setting.path, "=", setting.value, ": ", path, what.substr(place.size()),
+                 of_all ? text("; to sweep it in one config alone write --sweep CONFIG:", setting.path, "=...") : "");
+    }
+    throw;
+  }
+}
+
 // Families are the configs' file names; they name folders too, so they must differ.
 std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
   std::vector<SweepArgument> sweeps;
@@ -57,9 +81,13 @@ std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
     if (!families.insert(family).second)
       user_error(path, ": two configs are named \"", family, "\"; rename one, its name labels the curve");
     for (const std::vector<Setting>& settings : sweep_grid(sweeps, family)) {
-      std::vector<std::string> overrides = arguments.overrides;
-      for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
-      arms.push_back({path, family, settings, overrides, load_config(path, overrides, check_router)});
+      PlannedArm arm{family, settings, load_point(arguments, sweeps, path, settings)};
+      if (arm.config.seed > std::numeric_limits<int64_t>::max() - (arguments.seeds - 1))
+        user_error("--seeds ", arguments.seeds, ": no seeds follow seed = ", arm.config.seed, "; choose a lower seed");
+      for (const PlannedArm& other : arms)  // as 1e-3 and 0.001 are
+        if (other.family == family && other.config == arm.config)
+          user_error("--sweep: ", other.label(), " and ", arm.label(), " are the same run; leave one out");
+      arms.push_back(std::move(arm));
     }
   }
   for (const SweepArgument& sweep : sweeps)
@@ -73,12 +101,20 @@ std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
 // Seed by seed, so that an interrupted comparison holds whole rounds.
 std::vector<PlannedRun> plan_runs(const Arguments& arguments, const std::vector<PlannedArm>& arms) {
   std::vector<PlannedRun> runs;
+  std::map<fs::path, std::string> labels;
   for (int64_t s = 0; s < arguments.seeds; ++s)
     for (const PlannedArm& arm : arms) {
       PlannedRun run{&arm, arm.config, fs::path(arguments.out) / arm.family};
       run.config.seed += s;
-      if (!arm.settings.empty()) run.dir /= settings_text(arm.settings, ",");
+      if (!arm.settings.empty()) {
+        std::string folder = settings_text(arm.settings, ",");
+        std::replace(folder.begin(), folder.end(), '/', '_');
+        run.dir /= folder;
+      }
       run.dir /= text("seed_", run.config.seed);
+      if (const auto [other, fresh] = labels.emplace(run.dir, arm.label()); !fresh)
+        user_error("--sweep: ", other->second, " and ", arm.label(), " would share the folder ", run.dir.string(),
+                   "; rename one of the values");
       runs.push_back(std::move(run));
     }
   return runs;
@@ -93,10 +129,16 @@ bool finished(const PlannedRun& run) {
   return saved && read_checkpoint_state(*saved).at("step") == run.config.train.steps;
 }
 
+// Those still to train. Throws UserError where a folder holds another run: before the first trains for hours.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, World& world) {
   std::vector<const PlannedRun*> missing;
   for (const PlannedRun& run : runs) {
-    if (!root_says(world, [&] { return finished(run); }))
+    const bool there = root_says(world, [&] {
+      if (finished(run)) return true;
+      if (holds_run(run.dir)) require_continuable(run.dir, run.config);
+      return false;
+    });
+    if (!there)
       missing.push_back(&run);
     else
       std::printf("reusing     %s\n", run.dir.c_str());
@@ -113,30 +155,31 @@ bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
     try {
       if (train(run.config, options, world) == TrainOutcome::interrupted) return false;
     } catch (const NumericFailure& failure) {
-      if (world.size() > 1) throw;  // the other ranks may still be waiting for this one
       std::printf("diverged    %s\n", failure.what());
     }
   }
   return true;
 }
 
+// Each trains by the config as it was planned, whatever becomes of the file meanwhile.
 bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_once) {
+  at_once = std::min(at_once, static_cast<int>(runs.size()));
   std::vector<TrainJob> jobs;
   for (const PlannedRun* run : runs) {
+    std::error_code error;
+    fs::create_directories(run->dir, error);
+    if (error) user_error(run->dir.string(), ": cannot create: ", error.message());
+    if (at_once > 1) write_text_file(run->dir / kJobsFile, text("{\"at_once\": ", at_once, "}\n"));
+    const std::string config = run->dir.string() + ".json";
+    write_text_file(config, to_json(run->config).dump(2) + "\n");
     TrainJob job;
     job.label = run->label();
     job.log = run->dir.string() + ".log";
-    job.arguments = {"train", run->arm->config_path, "--out", run->dir.string()};
+    job.arguments = {"train", config, "--out", run->dir.string()};
     if (holds_run(run->dir)) job.arguments.push_back("--resume");
-    std::vector<std::string> overrides = run->arm->overrides;
-    overrides.push_back(text("seed=", run->config.seed));
-    for (const std::string& override_ : overrides) job.arguments.insert(job.arguments.end(), {"--set", override_});
     job.steps = run->config.train.steps;
     job.steps_done = [run] { return last_logged_step(run->dir); };
     job.ended_as_it_may = [run] { return has_diverged(run->dir); };
-    std::error_code error;
-    fs::create_directories(run->dir.parent_path(), error);
-    if (error) user_error(run->dir.parent_path().string(), ": cannot create: ", error.message());
     jobs.push_back(std::move(job));
   }
   return run_jobs(jobs, at_once);
@@ -165,13 +208,14 @@ void write_comparison(const Arguments& arguments, std::vector<Arm> arms) {
 
 void run_comparison(const Arguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
+  std::vector<PlannedRun> runs;
   agree(world, [&] {
     arms = plan_arms(arguments);
+    runs = plan_runs(arguments, arms);
     if (arguments.jobs > 1 && world.size() > 1)
       user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
   });
   watch(world, arms.front().config.distributed);
-  const std::vector<PlannedRun> runs = plan_runs(arguments, arms);
   const std::vector<const PlannedRun*> missing = missing_of(runs, world);
   for (const PlannedArm& arm : arms)  // before the first trains for hours
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))

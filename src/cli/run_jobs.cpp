@@ -14,6 +14,7 @@
 #include <cstring>
 #include <optional>
 #include <sstream>
+#include <string_view>
 #include <thread>
 
 #include "base/check.h"
@@ -39,12 +40,14 @@ std::vector<std::string> gpus() {
   return names;
 }
 
+// What it says, without the name that this process puts in front itself.
 std::string last_line(const std::filesystem::path& log) {
   std::istringstream lines(read_text_file(log));
   std::string last;
   for (std::string line; std::getline(lines, line);)
     if (!line.empty()) last = line;
-  return last;
+  constexpr std::string_view kName = "gptmoe: ";
+  return last.starts_with(kName) ? last.substr(kName.size()) : last;
 }
 
 class Jobs {

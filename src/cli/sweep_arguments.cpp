@@ -43,9 +43,11 @@ SweepArgument parse_sweep(const std::string& argument) {
   sweep.values = split_values(argument.substr(equals + 1));
   for (auto value = sweep.values.begin(); value != sweep.values.end(); ++value) {
     if (value->empty()) refuse("an empty value");
-    if (value->find('/') != std::string::npos) refuse("values name folders, and \"" + *value + "\" has a slash");
     if (std::find(sweep.values.begin(), value, *value) != value) refuse("the value " + *value + " twice");
   }
+  if (sweep.path == "seed")
+    user_error("--sweep ", argument,
+               ": seeds are no setting to choose the best of; --seeds N trains seed, seed+1, ...");
   return sweep;
 }
 
@@ -53,6 +55,10 @@ std::vector<std::vector<Setting>> sweep_grid(const std::vector<SweepArgument>& s
   std::vector<std::vector<Setting>> grid(1);
   for (const SweepArgument& sweep : sweeps) {
     if (!sweep.only.empty() && sweep.only != config) continue;
+    for (const Setting& before : grid[0])
+      if ((before.path + ".").starts_with(sweep.path + "."))
+        user_error("--sweep ", sweep.path, ": comes after --sweep ", before.path, " and would undo it in ", config,
+                   "; give one of them");
     std::vector<std::vector<Setting>> finer;
     for (const std::vector<Setting>& point : grid)
       for (const std::string& value : sweep.values) {

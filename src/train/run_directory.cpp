@@ -41,9 +41,8 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
   write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
 }
 
-void continue_run_directory(const std::filesystem::path& run_dir, const Config& config) {
-  const ordered_json before = to_json(run_config(run_dir)), now = to_json(config);
-  const ordered_json flat_before = before.flatten(), flat_now = now.flatten();
+void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
+  const ordered_json flat_before = to_json(run_config(run_dir)).flatten(), flat_now = to_json(config).flatten();
   const auto refuse = [&](const std::string& path, const ordered_json& was, const ordered_json& is) {
     user_error(run_dir.string(), ": the run began with ", dotted(path), " = ", was.dump(), ", now it is ", is.dump(),
                "; resume with the original value, or start a new run with another --out");
@@ -53,7 +52,11 @@ void continue_run_directory(const std::filesystem::path& run_dir, const Config& 
       refuse(path, flat_before.contains(path) ? flat_before[path] : ordered_json(), value);
   for (const auto& [path, value] : flat_before.items())
     if (!may_change(path) && !flat_now.contains(path)) refuse(path, value, {});
-  write_text_file(config_path(run_dir), now.dump(2) + "\n");
+}
+
+void continue_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+  require_continuable(run_dir, config);
+  write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
 }
 
 }  // namespace gptmoe

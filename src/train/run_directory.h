@@ -15,7 +15,9 @@ bool holds_run(const std::filesystem::path& run_dir);
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config);
 
 // A run goes on with the config it began with. Throws UserError naming the first field that differs; what may differ is
-// when to evaluate, log and save, and where to compute. The new config replaces config.json.
+// when to evaluate, log and save, and where to compute.
+void require_continuable(const std::filesystem::path& run_dir, const Config& config);
+// The same; then the new config replaces config.json.
 void continue_run_directory(const std::filesystem::path& run_dir, const Config& config);
 
 }  // namespace gptmoe

@@ -34,7 +34,24 @@ TEST(SweepArgument, RefusesWhatNamesNoPoint) {
   refused(":seed=1", "no config before the colon");
   refused("seed=1,,2", "an empty value");
   refused("seed=1,2,1", "the value 1 twice");
-  refused("data.train=a/b,c", "slash");
+  refused("seed=1,2", "--seeds N");
+}
+
+TEST(SweepArgument, RefusesWhatUndoesAnother) {
+  const auto refused = [](const std::vector<SweepArgument>& sweeps) {
+    try {
+      sweep_grid(sweeps, "topk");
+      return false;
+    } catch (const UserError& error) {
+      expect_contains(error.what(), "--sweep " + sweeps[1].path + ": ");
+      return true;
+    }
+  };
+  EXPECT_TRUE(refused({{"", "a.b", {"1", "2"}}, {"topk", "a.b", {"3"}}}));
+  EXPECT_TRUE(refused({{"", "a.b", {"1", "2"}}, {"", "a", {"{}"}}}));
+  EXPECT_FALSE(refused({{"", "a", {"{}"}}, {"", "a.b", {"1", "2"}}}));
+  EXPECT_FALSE(refused({{"", "a.b", {"1"}}, {"", "a.bc", {"1"}}}));
+  EXPECT_FALSE(refused({{"", "a.b", {"1"}}, {"other", "a.b", {"1"}}}));
 }
 
 TEST(SweepArgument, GridVariesTheLastFastest) {
@@ -213,11 +230,55 @@ TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
 
 TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   write_pair({{"train", {{"steps", 3000}}}});
-  fs::create_directories(files_ / "bad/default/seed_1");
-  write_text_file(files_ / "bad/default/seed_1/config.json", "{}");
+  fs::create_directories(files_ / "bad/default/seed_1/metrics.jsonl");  // where a file should be
   const ProcessResult result = gptmoe({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "bad"});
   EXPECT_NE(result.exit_code, 0);
-  expect_contains(result.err, "bad/default/seed_1");
+  EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/metrics.jsonl")) << result.err;
+}
+
+// Found before anything is trained, be it the last run's.
+TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
+  write_pair();
+  succeed({"train", "default.json", "--out", "both/default/seed_2", "--set", "seed=3"});
+  for (const char* jobs : {"1", "2"}) {
+    refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both"},
+           {"both/default/seed_2: the run began with seed = 3, now it is 2"});
+    EXPECT_FALSE(fs::exists(files_ / "both/topk"));
+  }
+}
+
+// Whatever is written into a config while its runs wait for their turn.
+TEST_F(Compare, JobsTrainWhatWasPlanned) {
+  write_pair({{"train", {{"steps", 300}}}});
+  Process process(folder(), {gptmoe_binary(), "compare", "topk.json", "default.json", "--seeds", "2", "--jobs", "2",
+                             "--set", "optimizer.learning_rate=1e-4", "--out", "planned"});
+  process.wait_until([&] { return fs::exists(files_ / "planned/topk/seed_1.log"); });
+  for (const char* name : {"topk.json", "default.json"}) write_text_file(files_ / name, "{}");
+  const ProcessResult result = process.wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const Config config = run_config(files_ / "planned/default/seed_2");
+  EXPECT_EQ(config.optimizer.learning_rate, 1e-4);
+  EXPECT_EQ(config.seed, 2);
+}
+
+TEST_F(Compare, SaysThatSpeedsOfJobsAreNotCompared) {
+  write_pair();
+  const ProcessResult result = succeed({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "beside"});
+  expect_contains(result.out, "topk, default trained beside other runs");
+  EXPECT_TRUE(report("beside")["arms"][1]["throughput_ratio"].is_null());
+  succeed({"compare", "topk.json", "default.json", "--out", "turns"});
+  EXPECT_FALSE(report("turns")["arms"][1]["throughput_ratio"].is_null());
+}
+
+TEST_F(Compare, ValuesWithSlashesNameFoldersWithout) {
+  write_pair();
+  const std::string whole = (files_ / "val_0.bin").string(), pattern = (files_ / "val_*.bin").string();
+  succeed({"compare", "topk.json", "--sweep", "data.val=" + whole + "," + pattern, "--out", "values"});
+  std::string name = "val=" + whole;
+  std::replace(name.begin(), name.end(), '/', '_');
+  EXPECT_EQ(events_of(files_ / "values/topk" / name / "seed_1").back(), "eval 12");
+  refuse({"compare", "topk.json", "--sweep", "data.tokenizer=a/b,a_b", "--out", "values"},
+         {"topk tokenizer=a/b and topk tokenizer=a_b would share the folder values/topk/tokenizer=a_b/seed_1"});
 }
 
 // A learning rate that throws the weights out of what numbers can say ends that run, not the sweep.
@@ -242,7 +303,17 @@ TEST_F(Compare, ARunThatDivergesIsReportedAndNotRepeated) {
 TEST_F(Compare, RefusesWhatCannotBeCompared) {
   write_pair();
   refuse({"compare", "topk.json"}, {"nothing to compare", "gptmoe train"});
-  refuse({"compare", "topk.json", "--sweep", "train.setps=3,4"}, {"--set train.setps", "steps"});
+  refuse({"compare", "topk.json", "--sweep", "train.setps=3,4"}, {"--sweep train.setps=3: topk.json: ", "steps"});
+  refuse({"compare", "topk.json", "default.json", "--sweep", "router.ema_beta=0.5,0.9"},
+         {"--sweep router.ema_beta=0.5: topk.json: ", "write --sweep CONFIG:router.ema_beta=..."});
+  const std::string there = refuse({"compare", "topk.json", "default.json", "--sweep", "default:router.beta=0,1"},
+                                   {"--sweep router.beta=0: default.json: "});
+  EXPECT_EQ(there.find("CONFIG:"), std::string::npos) << there;
+  refuse({"compare", "topk.json", "--sweep", "optimizer.learning_rate=1e-3,0.001"},
+         {"topk learning_rate=1e-3 and topk learning_rate=0.001 are the same run"});
+  refuse({"compare", "topk.json", "--seeds", "2", "--set", "seed=9223372036854775807"},
+         {"--seeds 2: no seeds follow seed = 9223372036854775807"});
+  refuse({"compare", "topk.json", "--seeds", "2", "--sweep", "seed=1,2"}, {"--sweep seed=1,2: ", "--seeds N"});
   refuse({"compare", "topk.json", "--sweep", "tokp:train.steps=3,4"}, {"no config here is named \"tokp\""});
   refuse({"compare", "topk.json", "default.json", "--jobs", "0"}, {"--jobs"});
 }

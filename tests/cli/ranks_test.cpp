@@ -192,6 +192,22 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
             "multiple of 3, or start another number of ranks\n");
 }
 
+// A rank alone may meet the first numbers that are none; all agree on it, and go on to the next run.
+TEST_F(RanksCli, ComparePastADivergence) {
+  write_run(6, {{"optimizer", {{"grad_clip", 0}}}, {"schedule", {{"warmup_steps", 0}}}});
+  const std::vector<std::string> command = {"compare", "run.json", "--ranks", "2",
+                                            "--out",   "both",     "--sweep", "optimizer.learning_rate=1e30,1e-3"};
+  const ProcessResult result = succeed(command);
+  expect_contains(result.out, "diverged    ");
+  EXPECT_TRUE(events_of(files_ / "both/run/learning_rate=1e30/seed_1").back().starts_with("diverged "));
+  EXPECT_EQ(events_of(files_ / "both/run/learning_rate=1e-3/seed_1").back(), "eval 6");
+  expect_contains(result.out, "report      both/report.html");
+  const ProcessResult alone = run(folder(), {gptmoe_binary(), "train", "run.json", "--ranks", "2", "--out", "one",
+                                             "--set", "optimizer.learning_rate=1e30"});
+  EXPECT_EQ(alone.exit_code, 1);
+  EXPECT_EQ(std::count(alone.err.begin(), alone.err.end(), '\n'), 1) << alone.err;
+}
+
 // One of them is asked to stop: all do, after the same step.
 TEST_F(RanksCli, StopTogether) {
   write_run(3000, {{"checkpoint", {{"every", 0}}}});
