@@ -15,7 +15,8 @@ struct KnownToAllRanks {
 };
 
 // Runs `setup` on every rank; collective. Where it throws on any, every rank throws what the lowest of those did, as
-// UserError, BugError, NumericFailure or Failure and KnownToAllRanks, with that rank's name in front unless all said the same.
+// UserError, BugError, NumericFailure or Failure and KnownToAllRanks, with that rank's name in front unless all said
+// the same.
 void agree(World& world, const std::function<void()>& setup);
 
 // Runs `action` on rank 0; collective. What it throws every rank throws, as agree() does, in no rank's name.

@@ -230,10 +230,11 @@ TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
 
 TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   write_pair({{"train", {{"steps", 3000}}}});
-  fs::create_directories(files_ / "bad/default/seed_1/metrics.jsonl");  // where a file should be
+  fs::create_directories(files_ / "bad/default/seed_1");
+  write_text_file(files_ / "bad/default/seed_1/checkpoints", "");  // where a folder should be
   const ProcessResult result = gptmoe({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "bad"});
   EXPECT_NE(result.exit_code, 0);
-  EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/metrics.jsonl")) << result.err;
+  EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/checkpoints")) << result.err;
 }
 
 // Found before anything is trained, be it the last run's.
