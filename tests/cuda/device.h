@@ -24,7 +24,7 @@ class GuardedDeviceMemory {
   GuardedDeviceMemory() { simt::guard_device_memory(true); }
   ~GuardedDeviceMemory() { simt::guard_device_memory(false); }
 #else
-  GuardedDeviceMemory() = default;
+  GuardedDeviceMemory() {}  // not defaulted: an object with a constructor is not an unused one
 #endif
   GuardedDeviceMemory(const GuardedDeviceMemory&) = delete;
   GuardedDeviceMemory& operator=(const GuardedDeviceMemory&) = delete;
