@@ -3,65 +3,39 @@
 
 Reads a gptmoe run configuration (JSON, comments allowed), builds the model it describes and times whole training
 steps: forward, cross-entropy plus load-balancing loss, backward, global-norm clip, AdamW, and for the Default router
-the EMA of the experts' outputs. Prints one JSON object a line for every (mode, thread count). Tokens are random; their
-values do not change the amount of work beyond how the router spreads them.
+the EMA of the experts' outputs. Prints one JSON object a line for every (mode, experts, thread count). Tokens are
+random; their values do not change the amount of work beyond how the router spreads them.
 
-    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--steps 10] [--warmup 5] [--rounds 3] [--compile]
+    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts each,grouped]
+                           [--steps 10] [--warmup 5] [--rounds 3] [--plain]
+
+Compiled is torch.compile a block at a time (the layers share what is compiled once); it needs a C++ compiler. Experts:
+"each" runs one product per expert and projection, which a compiled block leaves for and comes back from, "grouped" is
+torch._grouped_mm, inside the compiled block. Attention is the faster of PyTorch's fused and plain kernels, timed first.
+check.py holds all of them against tests/golden.
 
 Letters: B sequences, T tokens each, N = B*T, C width, H query heads, G key/value heads, D head size, E experts,
 K experts a token, F expert width.
 """
 import argparse
+import itertools
 import json
 import math
-import os
-import re
 import statistics
 import sys
 import time
 
-# What one sets for PyTorch on a CPU, before the process starts (values already in the environment win): glibc otherwise
-# returns every large freed block to the kernel and pages it in again on the next step, and MKL stays with AVX2 on some
-# CPUs that have AVX-512.
-ENVIRONMENT = {
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # the largest value glibc takes
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
-    "MKL_ENABLE_INSTRUCTIONS": "AVX512",
-}
-if __name__ == "__main__" and "--plain" not in sys.argv and any(name not in os.environ for name in ENVIRONMENT):
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**ENVIRONMENT, **os.environ})
+from environment import tune
+
+if __name__ == "__main__":
+    tune()
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-
-def read_config(path):
-    """The file as a dict with the defaults that matter here filled in."""
-    with open(path) as file:
-        text = file.read()
-    strings_or_comments = r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/'
-    config = json.loads(re.sub(strings_or_comments, lambda m: m[0] if m[0][0] == '"' else " ", text, flags=re.S))
-    m = config["model"]
-    defaults = {
-        "num_key_value_heads": m["num_attention_heads"], "head_dim": m["hidden_size"] // m["num_attention_heads"],
-        "num_experts": 0, "num_experts_per_tok": 1, "n_shared_experts": 0, "first_k_dense_replace": 0,
-        "norm_topk_prob": False, "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.0, "hidden_act": "silu",
-        "norm_type": "rmsnorm", "rms_norm_eps": 1e-5, "qk_norm": False, "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-    }
-    config["model"] = {**defaults, **m}
-    router = {"type": "topk", "ema_beta": 0.9, "ema_weighting": "router_score", "ema_update": "forward",
-              "ema_clip": 0.0, "default_forward": True}
-    config["router"] = {**router, **config.get("router", {})}
-    unsupported = [
-        config["router"]["type"] not in ("topk", "default"),
-        config["router"]["ema_update"] != "forward", config["router"]["ema_clip"] != 0,
-        not config["router"]["default_forward"],
-    ]
-    if any(unsupported):
-        sys.exit(f"{path}: this benchmark has the routers topk and default (ema_update forward, no ema_clip) only")
-    return config
+from run_config import read_config
 
 
 def linear(inputs, outputs):
@@ -135,8 +109,7 @@ class Experts(nn.Module):
         probs = logits.softmax(-1)
         gates, ids = probs.topk(self.K, dim=-1)
         experts_R, order = ids.view(-1).sort(stable=True)
-        counts = torch.bincount(experts_R, minlength=self.E)
-        outs = self.run(x.index_select(0, order // self.K), counts.tolist())
+        outs, counts = self.run(x.index_select(0, order // self.K), experts_R)
         y = self.combine(x, probs, gates, ids, order, outs, counts)
         if self.shared is not None:
             y = y + self.shared(x)
@@ -146,9 +119,12 @@ class Experts(nn.Module):
             aux = aux + self.m["router_z_loss_coef"] * logits.logsumexp(-1).square().mean()
         return y.view_as(x_BTC), aux
 
-    def run(self, rows, counts):
-        chunks = rows.split(counts)
-        return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, chunks) if len(chunk)])
+    @torch.compiler.disable  # sizes that change every step would be compiled anew every step
+    def run(self, rows, experts_R):
+        counts = torch.bincount(experts_R, minlength=self.E)
+        chunks = rows.split(counts.tolist())
+        # An expert without tokens runs too: without a gradient of 0 AdamW would leave it out of the step.
+        return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, chunks)]), counts
 
     def combine(self, x, probs, gates, ids, order, outs, counts):
         """The gated sum over the chosen experts; with the Default router also the default vectors of the others."""
@@ -162,6 +138,7 @@ class Experts(nn.Module):
             y = y + probs.scatter(1, ids, 0.0) @ self.defaults.clone()
         return y
 
+    @torch.compiler.disable
     @torch.no_grad()
     def update_defaults(self, outs, weighted, gates_R, counts):
         by_score = self.r["ema_weighting"] == "router_score"
@@ -170,6 +147,94 @@ class Experts(nn.Module):
         mass = torch.stack([g.sum() for g in gates_R.split(sizes)]) if by_score else counts
         keep = torch.where(mass > 0, self.r["ema_beta"], 1.0)[:, None]
         self.defaults.mul_(keep).add_((1 - keep) * sums / mass.clamp(min=1e-20)[:, None])
+
+
+class StackedExperts(nn.Module):
+    """Dropless, the experts' weights in one tensor: rows sorted by expert and one grouped product for all of them. No
+    size depends on the data."""
+
+    grouped = True  # torch._grouped_mm; else a product per expert, which waits for a GPU to learn their sizes
+    group = 1  # rows: experts' groups begin on multiples; the GPU's tensor cores want 16
+
+    def __init__(self, m, router):
+        super().__init__()
+        self.m, self.r = m, router
+        self.E, self.K = m["num_experts"], m["num_experts_per_tok"]
+        C, width = m["hidden_size"], m["moe_intermediate_size"]
+        if m["hidden_act"] == "gelu":
+            sys.exit("this benchmark has SwiGLU experts only")
+        self.router = linear(C, self.E)
+        self.gate_up = nn.Parameter(torch.empty(self.E, 2 * width, C))
+        self.down = nn.Parameter(torch.empty(self.E, C, width))
+        self.shared = Mlp(m, m["n_shared_experts"] * width) if m["n_shared_experts"] else None
+        self.register_buffer("defaults", torch.zeros(self.E, C))
+
+    def forward(self, x_BTC):
+        x = x_BTC.reshape(-1, x_BTC.shape[-1])
+        logits = F.linear(x.float(), self.router.weight.float())
+        probs = logits.softmax(-1)
+        gates, ids = probs.topk(self.K, dim=-1)
+        experts_R, order = ids.view(-1).sort(stable=True)
+        counts = F.one_hot(experts_R, self.E).sum(0)
+        outs = self.run(x.index_select(0, order // self.K), experts_R, counts)
+        y = self.combine(x, probs, gates, ids, experts_R, order, outs)
+        if self.shared is not None:
+            y = y + self.shared(x)
+        share = counts / counts.sum()
+        aux = self.m["router_aux_loss_coef"] * self.E * (share * probs.mean(0)).sum()
+        if self.m["router_z_loss_coef"]:
+            aux = aux + self.m["router_z_loss_coef"] * logits.logsumexp(-1).square().mean()
+        return y.view_as(x_BTC), aux
+
+    def run(self, rows, experts_R, counts):
+        if not self.grouped:
+            chunks = rows.split(counts.tolist())
+            return torch.cat([self.swiglu(chunk @ self.gate_up[e].t()) @ self.down[e].t()
+                              for e, chunk in enumerate(chunks)])
+        if self.group == 1:
+            ends = counts.cumsum(0).to(torch.int32)
+            hidden = torch._grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)
+            return torch._grouped_mm(self.swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+        padded = (counts + self.group - 1) // self.group * self.group
+        ends = padded.cumsum(0)
+        shift = (ends - padded) - (counts.cumsum(0) - counts)  # of an expert's rows
+        places = torch.arange(len(rows), device=rows.device) + shift[experts_R]
+        spread = rows.new_zeros(len(rows) + self.E * self.group, rows.shape[1]).index_copy(0, places, rows)
+        ends = ends.to(torch.int32)
+        hidden = torch._grouped_mm(spread, self.gate_up.transpose(-2, -1), offs=ends)
+        outs = torch._grouped_mm(self.swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+        return outs.index_select(0, places)
+
+    @staticmethod
+    def swiglu(hidden):
+        gate, up = hidden.chunk(2, dim=-1)
+        return F.silu(gate) * up
+
+    def combine(self, x, probs, gates, ids, experts_R, order, outs):
+        """The gated sum over the chosen experts; with the Default router also the default vectors of the others."""
+        if self.m["norm_topk_prob"]:
+            gates = gates / gates.sum(-1, keepdim=True)
+        gates_R = gates.reshape(-1).index_select(0, order)
+        weighted = outs * gates_R[:, None].to(outs.dtype)
+        if self.K == 1:  # a permutation: its inverse is a gather
+            slots = torch.arange(len(order), device=order.device)
+            y = weighted.index_select(0, torch.empty_like(order).index_copy(0, order, slots))
+        else:
+            y = torch.zeros_like(x).index_add(0, order // self.K, weighted)
+        if self.r["type"] == "default":
+            defaults = self.updated_defaults(outs.detach(), gates_R.detach(), experts_R)
+            y = y + probs.scatter(1, ids, 0.0).to(y.dtype) @ defaults.to(y.dtype)
+        return y
+
+    @torch.no_grad()
+    def updated_defaults(self, outs, gates_R, experts_R):
+        by_score = self.r["ema_weighting"] == "router_score"
+        weights = F.one_hot(experts_R, self.E) * (gates_R[:, None] if by_score else 1.0)  # (R, E)
+        mass = weights.sum(0)
+        sums = (weights.to(outs.dtype).t() @ outs).float()
+        keep = torch.where(mass > 0, self.r["ema_beta"], 1.0)[:, None]
+        self.defaults.copy_(keep * self.defaults + (1 - keep) * sums / mass.clamp(min=1e-20)[:, None])
+        return self.defaults.clone()
 
 
 class Block(nn.Module):
@@ -209,37 +274,102 @@ class Gpt(nn.Module):
             self.head.weight = self.embed.weight
 
     def forward(self, tokens, targets):
+        x, aux = self.hidden(tokens)
+        return self.loss(x, targets), aux
+
+    def hidden(self, tokens):
         x, aux = self.embed(tokens), []
         for block in self.blocks:
             x, block_aux = block(x, self.cos, self.sin)
             if block_aux is not None:
                 aux.append(block_aux)
-        return self.loss(x, targets), sum(aux) / len(aux) if aux else 0.0
+        return x, sum(aux) / len(aux) if aux else 0.0
 
     def loss(self, x, targets):
-        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
+        logits = self.head(self.norm(x)).flatten(0, 1)
+        return F.cross_entropy(logits.float() if logits.dtype == torch.bfloat16 else logits, targets.flatten())
+
+    def compile(self):
+        """A block at a time: blocks of a kind share what is compiled once."""
+        compile_strictly()
+        for block in self.blocks:
+            block.compile(dynamic=False)
+        self.loss = torch.compile(self.loss, dynamic=False)
+
+
+def compile_strictly():
+    """Falling back to eager execution shall not pass for compiled."""
+    torch._dynamo.config.recompile_limit = 64
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
+
+
+def what_was_compiled(mode):
+    if mode != "compiled":
+        return {}
+    counters = torch._dynamo.utils.counters
+    if not counters["stats"]["unique_graphs"]:
+        sys.exit("nothing was compiled")
+    return {"graphs": counters["stats"]["unique_graphs"], "graph_breaks": sum(counters["graph_break"].values())}
+
+
+def fastest_attention(m, B, T, device, dtype):
+    """Switches on the one attention kernel that takes least time forward and backward; its name."""
+    shape = (B, m["num_attention_heads"], T, m["head_dim"])
+    q, k, v, dy = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(4))
+    candidates = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
+    wait = lambda: None
+    if device == "cuda":
+        candidates = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+        wait = torch.cuda.synchronize
+    seconds = {}
+    for backend in candidates:
+        try:
+            with sdpa_kernel(backend):
+                for repeats in (3, 10):  # the first also warms up
+                    wait()
+                    start = time.perf_counter()
+                    for _ in range(repeats):
+                        F.scaled_dot_product_attention(q, k, v, is_causal=True).backward(dy)
+                    wait()
+                    seconds[backend] = (time.perf_counter() - start) / repeats
+        except RuntimeError:
+            seconds.pop(backend, None)
+    best = min(seconds, key=seconds.get)
+    # These switches are the CPU's too.
+    torch.backends.cuda.enable_math_sdp(best == SDPBackend.MATH)
+    torch.backends.cuda.enable_cudnn_sdp(best == SDPBackend.CUDNN_ATTENTION)
+    torch.backends.cuda.enable_flash_sdp(best == SDPBackend.FLASH_ATTENTION)
+    torch.backends.cuda.enable_mem_efficient_sdp(best == SDPBackend.EFFICIENT_ATTENTION)
+    return best.name.lower()
+
+
+def make_optimizer(config, model):
+    o = config["optimizer"]
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    vectors = [p for p in model.parameters() if p.dim() == 1]
+    groups = [{"params": matrices, "weight_decay": o.get("weight_decay", 0.1)},
+              {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=o["learning_rate"], eps=o.get("eps", 1e-8), fused=True,
+                             betas=(o.get("beta1", 0.9), o.get("beta2", 0.95)))
 
 
 class Trainer:
-    def __init__(self, config, compiled):
-        torch.manual_seed(config.get("seed", 1))
-        train, o = config["train"], config["optimizer"]
+    """`model` takes tokens and targets to the cross-entropy and what else is in the loss."""
+
+    def __init__(self, config, model):
+        train = config["train"]
         self.shape = (train["micro_batch_size"], train["sequence_length"])
         self.micro_batches = train.get("global_batch_size", train["micro_batch_size"]) // train["micro_batch_size"]
-        self.vocab, self.clip = config["model"]["vocab_size"], o.get("grad_clip", 1.0)
-        self.model = Gpt(config)
-        self.forward = torch.compile(self.model) if compiled else self.model
-        matrices = [p for p in self.model.parameters() if p.dim() > 1]
-        vectors = [p for p in self.model.parameters() if p.dim() == 1]
-        groups = [{"params": matrices, "weight_decay": o.get("weight_decay", 0.1)},
-                  {"params": vectors, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=o["learning_rate"], eps=o.get("eps", 1e-8), fused=True,
-                                           betas=(o.get("beta1", 0.9), o.get("beta2", 0.95)))
+        self.vocab, self.clip = config["model"]["vocab_size"], config["optimizer"].get("grad_clip", 1.0)
+        self.model, self.optimizer = model, make_optimizer(config, model)
 
-    def step(self):
-        for _ in range(self.micro_batches):
-            tokens = torch.randint(self.vocab, (self.shape[0], self.shape[1] + 1))
-            loss, aux = self.forward(tokens[:, :-1], tokens[:, 1:])
+    def random_batch(self):
+        tokens = torch.randint(self.vocab, (self.shape[0], self.shape[1] + 1))
+        return tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+    def step(self, batches):
+        for tokens, targets in batches:
+            loss, aux = self.model(tokens, targets)
             ((loss + aux) / self.micro_batches).backward()
         if self.clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
@@ -249,43 +379,69 @@ class Trainer:
 
     def measure(self, steps, warmup, rounds):
         """Tokens per second of each round of `steps` steps."""
+        timed_step = lambda: self.step([self.random_batch() for _ in range(self.micro_batches)])
         for _ in range(warmup):
-            self.step()
+            timed_step()
         rates = []
         for _ in range(rounds):
             start = time.perf_counter()
             for _ in range(steps):
-                self.step()
+                loss = timed_step()
             tokens = steps * self.micro_batches * self.shape[0] * self.shape[1]
             rates.append(tokens / (time.perf_counter() - start))
+        if not math.isfinite(loss):
+            sys.exit("the loss is not a number")
         return rates
 
 
-def main():
-    parser = argparse.ArgumentParser(description="time PyTorch training of the model a gptmoe config describes")
+def arguments(description, experts, default_experts):
+    """The options that CPU peers share."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("config")
     parser.add_argument("--threads", default="1,2", help="thread counts to time, separated by commas")
+    parser.add_argument("--modes", default="eager", help="eager, compiled, or both separated by a comma")
+    parser.add_argument("--experts", default=default_experts, help=f"of {experts}, separated by commas")
     parser.add_argument("--steps", type=int, default=10, help="steps in a timed round")
     parser.add_argument("--warmup", type=int, default=5, help="steps before the first round")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds; their median is reported")
     parser.add_argument("--plain", action="store_true", help="leave the environment as it is: PyTorch out of the box")
-    parser.add_argument("--compile", action="store_true", help="time torch.compile besides eager")
-    options = parser.parse_args()
-    config = read_config(options.config)
-    for mode in ["eager"] + ["compile"] * options.compile:
-        for threads in (int(n) for n in options.threads.split(",")):
-            torch.set_num_threads(threads)
-            trainer = Trainer(config, mode == "compile")
-            rates = trainer.measure(options.steps, options.warmup, options.rounds)
-            row = {
-                "peer": "pytorch", "version": torch.__version__, "mode": mode, "threads": threads,
-                "router": config["router"]["type"], "tokens_per_second": round(statistics.median(rates), 1),
-                "tokens_per_second_min": round(min(rates), 1), "tokens_per_second_max": round(max(rates), 1),
-                "steps": options.steps, "rounds": options.rounds,
-                "parameters": sum(p.numel() for p in trainer.model.parameters()), "config": options.config,
-            }
-            print(json.dumps(row), flush=True)
-            torch.compiler.reset()
+    return parser
+
+
+def time_settings(config, options, make_model, **about):
+    """A JSON line for every setting the options ask for. make_model(config, mode, experts)"""
+    for mode, experts, threads in itertools.product(options.modes.split(","), options.experts.split(","),
+                                                    map(int, options.threads.split(","))):
+        torch._dynamo.utils.counters.clear()
+        torch.set_num_threads(threads)
+        torch.manual_seed(config.get("seed", 1))
+        attention = fastest_attention(config["model"], config["train"]["micro_batch_size"],
+                                      config["train"]["sequence_length"], "cpu", torch.float32)
+        trainer = Trainer(config, make_model(config, mode, experts))
+        rates = trainer.measure(options.steps, options.warmup, options.rounds)
+        row = {
+            **about, "mode": mode, "experts": experts, "attention": attention, "threads": threads,
+            "router": config["router"]["type"], "tokens_per_second": round(statistics.median(rates), 1),
+            "tokens_per_second_min": round(min(rates), 1), "tokens_per_second_max": round(max(rates), 1),
+            "steps": options.steps, "rounds": options.rounds,
+            "parameters": sum(p.numel() for p in trainer.model.parameters()), "config": options.config,
+            **what_was_compiled(mode),
+        }
+        print(json.dumps(row), flush=True)
+        torch.compiler.reset()
+
+
+def make_model(config, mode, experts):
+    model = Gpt(config, {"each": Experts, "grouped": StackedExperts}[experts])
+    if mode == "compiled":
+        model.compile()
+    return model
+
+
+def main():
+    options = arguments("time PyTorch training of the model a gptmoe config describes", "each, grouped",
+                        "each").parse_args()
+    time_settings(read_config(options.config), options, make_model, peer="pytorch", version=torch.__version__)
 
 
 if __name__ == "__main__":

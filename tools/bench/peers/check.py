@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Do the peers compute what gptmoe computes?
+
+    python3 check.py [--compiled]
+
+PyTorch's model, its experts both ways, against the golden values of tests/golden: logits, loss and gradients of the
+first step and the losses of ten steps, so that clipping, AdamW and the default vectors' average are the same too. In
+float64 where PyTorch has it (torch._grouped_mm is float32). Then OLMoE's loss and gradients against that model's, given
+the same weights. --compiled checks the compiled modes (minutes). Exit status 1 when something is off.
+"""
+import argparse
+import copy
+import math
+import pathlib
+import sys
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from pytorch_moe import Experts, Gpt, StackedExperts, Trainer
+from run_config import read_config
+
+GOLDEN = pathlib.Path(__file__).resolve().parents[3] / "tests" / "golden"
+CASES = ["topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward", "dense_gelu"]
+BOUND = {torch.float64: 1e-6, torch.float32: 5e-5}  # of the largest element
+worst = 0.0
+
+
+def difference(got, wanted):
+    return ((got.double() - wanted.double()).abs().max() / wanted.double().abs().max().clamp(min=1e-30)).item()
+
+
+def report(what, differences, bound):
+    global worst
+    largest = max(differences.values())
+    worst = max(worst, largest / bound if math.isfinite(largest) else math.inf)
+    print(f"{'ok ' if largest <= bound else 'OFF'} {what}: " +
+          ", ".join(f"{name} {value:.1e}" for name, value in differences.items()), flush=True)
+
+
+def round_up(width):
+    return (width + 3) // 4 * 4
+
+
+def for_gpt(tensors, m, stacked):
+    """Golden tensors by the names of pytorch_moe.Gpt. torch._grouped_mm wants rows of whole 16 bytes: experts that are
+    narrower get weights of 0, which change nothing."""
+    out = {}
+    padding = round_up(m["moe_intermediate_size"]) - m["moe_intermediate_size"] if stacked else 0
+
+    def mlp(name, prefix, padding=0):
+        for part in ("gate", "up", "down"):
+            weight = tensors.get(f"{prefix}{part}_proj.weight")
+            if weight is not None:
+                out[f"{name}{part}.weight"] = F.pad(weight, (0, padding) if part == "down" else (0, 0, 0, padding))
+
+    for golden, name in {"model.embed_tokens.": "embed.", "model.norm.": "norm.", "lm_head.": "head."}.items():
+        for part in ("weight", "bias"):
+            if golden + part in tensors:
+                out[name + part] = tensors[golden + part]
+    for layer in range(m["num_hidden_layers"]):
+        prefix, name = f"model.layers.{layer}.", f"blocks.{layer}."
+        for golden, part in {"input_layernorm": "norm1", "post_attention_layernorm": "norm2",
+                             "self_attn.o_proj": "attention.out", "self_attn.q_norm": "attention.q_norm",
+                             "self_attn.k_norm": "attention.k_norm", "mlp.gate": "mlp.router"}.items():
+            for kind in (".weight", ".bias"):
+                if prefix + golden + kind in tensors:
+                    out[name + part + kind] = tensors[prefix + golden + kind]
+        out[name + "attention.qkv.weight"] = torch.cat([tensors[f"{prefix}self_attn.{p}_proj.weight"] for p in "qkv"])
+        mlp(name + "mlp.", prefix + "mlp.")
+        mlp(name + "mlp.shared.", prefix + "mlp.shared_experts.", m["n_shared_experts"] * padding)
+        if prefix + "mlp.gate.weight" not in tensors:
+            continue
+        expert = lambda e, part: tensors[f"{prefix}mlp.experts.{e}.{part}_proj.weight"]
+        if stacked:
+            rows = lambda e, part: F.pad(expert(e, part), (0, 0, 0, padding))
+            out[name + "mlp.gate_up"] = torch.stack([torch.cat([rows(e, "gate"), rows(e, "up")])
+                                                     for e in range(m["num_experts"])])
+            out[name + "mlp.down"] = torch.stack([F.pad(expert(e, "down"), (0, padding))
+                                                  for e in range(m["num_experts"])])
+        else:
+            for e in range(m["num_experts"]):
+                mlp(f"{name}mlp.experts.{e}.", f"{prefix}mlp.experts.{e}.")
+    return out
+
+
+def part(tensors, prefix):
+    return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def gradients(model):
+    return {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()}
+
+
+def learning_rate(config, s):
+    """As docs/mathematics.md and tests/golden have it."""
+    peak, schedule = config["optimizer"]["learning_rate"], config["schedule"]
+    warmup, floor = schedule["warmup_steps"], peak * schedule["min_lr_ratio"]
+    if s < warmup:
+        return peak * (s + 1) / warmup
+    progress = (s - warmup) / (config["train"]["steps"] - warmup)
+    return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def check_golden(case, stacked, compiled):
+    config, golden = read_config(GOLDEN / f"{case}.json"), load_file(GOLDEN / f"{case}.safetensors")
+    dtype = torch.float32 if stacked or compiled else torch.float64
+    m = config["model"]
+    weights = for_gpt(part(golden, "param."), m, stacked)
+    padded = copy.deepcopy(config)
+    if stacked:
+        padded["model"]["moe_intermediate_size"] = round_up(m["moe_intermediate_size"])
+    torch.set_default_dtype(dtype)
+    model = Gpt(padded, StackedExperts if stacked else Experts)
+    torch.set_default_dtype(torch.float32)
+    missing = model.load_state_dict(weights, strict=False)
+    left = [name for name in missing.missing_keys if not name.endswith(("cos", "sin", "defaults", "head.weight"))]
+    assert not left and not missing.unexpected_keys, (left, missing.unexpected_keys)
+    for name, value in part(golden, "state.").items():
+        model.blocks[int(name.split(".")[2])].mlp.defaults.copy_(value)
+    defaults = [block.mlp.defaults.clone() if block.moe else None for block in model.blocks]
+    if compiled:
+        model.compile()
+
+    tokens, targets = golden["tokens"].long(), golden["targets"].long()
+    x, aux = model.hidden(tokens[0, 0])
+    logits, loss = model.head(model.norm(x)), model.loss(x, targets[0, 0])
+    (loss + aux).backward()
+    wanted = for_gpt(part(golden, "grad."), m, stacked)
+    got = gradients(model)
+    differences = {
+        "logits": difference(logits.flatten(0, 1), golden["logits"]), "loss": difference(loss, golden["loss"]),
+        "gradients": max(difference(got[name], wanted[name]) for name in got),
+    }
+    model.zero_grad()
+    for block, value in zip(model.blocks, defaults):
+        if block.moe:
+            block.mlp.defaults.copy_(value)
+    trainer, losses = Trainer(config, model), []
+    for s in range(len(tokens)):
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = learning_rate(config, s)
+        losses.append(trainer.step(list(zip(tokens[s], targets[s]))))
+    differences["ten steps"] = difference(torch.tensor(losses), golden["losses"])
+    setting = f"PyTorch {'compiled' if compiled else 'eager'}, experts {'grouped' if stacked else 'each'}"
+    report(f"{setting}, {case}, {str(dtype)[6:]}", differences, BOUND[dtype])
+
+
+def olmoe_config(balanced):
+    config = read_config(GOLDEN / "topk_rmsnorm.json")
+    config["model"].update(qk_norm=True, hidden_size=32, head_dim=8, moe_intermediate_size=24, intermediate_size=40,
+                           num_hidden_layers=3, first_k_dense_replace=1, num_experts=6)
+    if balanced:  # one mixture and one expert a token, where its balance loss is ours
+        config["model"].update(num_hidden_layers=2, num_experts_per_tok=1)
+    return config
+
+
+def for_olmoe(weights, m):
+    """Tensors of pytorch_moe.Gpt with stacked experts by OLMoE's names."""
+    H, G, D = m["num_attention_heads"], m["num_key_value_heads"], m["head_dim"]
+    names = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "norm1": "input_layernorm",
+             "norm2": "post_attention_layernorm", "attention.out": "self_attn.o_proj",
+             "attention.q_norm": "self_attn.q_norm", "attention.k_norm": "self_attn.k_norm", "mlp.router": "mlp.gate",
+             "mlp.gate": "mlp.gate_proj", "mlp.up": "mlp.up_proj", "mlp.down": "mlp.down_proj"}
+    out = {}
+    for name, value in weights.items():
+        if name.startswith("blocks."):
+            _, layer, rest = name.split(".", 2)
+            prefix = f"model.layers.{layer}."
+        else:
+            prefix, rest = "", name
+        if rest in ("cos", "sin", "mlp.defaults"):
+            continue
+        if rest == "mlp.gate_up" or rest == "mlp.down":
+            out[f"{prefix}mlp.experts.{rest[4:]}_proj"] = value
+        elif rest == "attention.qkv.weight":
+            for p, rows in zip("qkv", value.split((H * D, G * D, G * D))):
+                out[f"{prefix}self_attn.{p}_proj.weight"] = rows
+        else:
+            out[f"{prefix}{names[rest.removesuffix('.weight')]}.weight"] = value
+    return out
+
+
+def check_olmoe(experts, compiled, balanced):
+    from huggingface_olmoe import Olmoe
+
+    config = olmoe_config(balanced)
+    torch.manual_seed(3)
+    gpt, olmoe = Gpt(config, StackedExperts), Olmoe(config, experts, balanced)
+    with torch.no_grad():  # larger than a run's start, so that every term shows
+        for p in gpt.parameters():
+            p.normal_(0, 0.3) if p.dim() > 1 else p.normal_(1, 0.2)
+    olmoe.model.load_state_dict(for_olmoe(gpt.state_dict(), config["model"]))
+    if compiled:
+        olmoe.compile()
+    tokens, targets = torch.randint(config["model"]["vocab_size"], (2, 3, config["train"]["sequence_length"]))
+    loss, aux = gpt(tokens, targets)
+    loss = loss + aux if balanced else loss
+    loss.backward()
+    theirs, _ = olmoe(tokens, targets)
+    theirs.backward()
+    wanted, got = for_olmoe(gradients(gpt), config["model"]), gradients(olmoe.model)
+    report(f"OLMoE {'compiled' if compiled else 'eager'}, experts {experts}, {'with' if balanced else 'without'} "
+           f"balance loss, float32",
+           {"loss": difference(theirs, loss), "gradients": max(difference(got[name], wanted[name]) for name in got)},
+           BOUND[torch.float32])
+
+
+def main():
+    parser = argparse.ArgumentParser(description="hold the peers against tests/golden")
+    parser.add_argument("--compiled", action="store_true", help="the compiled modes")
+    compiled = parser.parse_args().compiled
+    for case in CASES:
+        for stacked in (False, True)[: 1 if case == "dense_gelu" else 2]:
+            check_golden(case, stacked, compiled)
+            torch.compiler.reset()
+    for experts in ["grouped_mm", "batched_mm"] + ["eager"] * (not compiled):
+        for balanced in (False, True):
+            check_olmoe(experts, compiled, balanced)
+            torch.compiler.reset()
+    sys.exit(worst > 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""gptmoe's run configurations, as far as peers need them."""
+import json
+import re
+import sys
+
+
+def read_json(path):
+    """The file, which may have comments, as a dict."""
+    with open(path) as file:
+        text = file.read()
+    strings_or_comments = r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/'
+    return json.loads(re.sub(strings_or_comments, lambda m: m[0] if m[0][0] == '"' else " ", text, flags=re.S))
+
+
+def read_config(path):
+    """The file with the defaults that matter to a peer filled in; ends the program where no peer has its router."""
+    config = read_json(path)
+    m = config["model"]
+    defaults = {
+        "num_key_value_heads": m["num_attention_heads"], "head_dim": m["hidden_size"] // m["num_attention_heads"],
+        "num_experts": 0, "num_experts_per_tok": 1, "n_shared_experts": 0, "first_k_dense_replace": 0,
+        "norm_topk_prob": False, "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.0, "hidden_act": "silu",
+        "norm_type": "rmsnorm", "rms_norm_eps": 1e-5, "qk_norm": False, "rope_theta": 10000.0,
+        "tie_word_embeddings": False,
+    }
+    config["model"] = {**defaults, **m}
+    router = {"type": "topk", "ema_beta": 0.9, "ema_weighting": "router_score", "ema_update": "forward",
+              "ema_clip": 0.0, "default_forward": True}
+    config["router"] = {**router, **config.get("router", {})}
+    unsupported = [
+        config["router"]["type"] not in ("topk", "default"),
+        config["router"]["ema_update"] != "forward", config["router"]["ema_clip"] != 0,
+        not config["router"]["default_forward"],
+    ]
+    if any(unsupported):
+        sys.exit(f"{path}: this benchmark has the routers topk and default (ema_update forward, no ema_clip) only")
+    return config
