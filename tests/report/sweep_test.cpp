@@ -59,7 +59,8 @@ TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
   EXPECT_EQ(best.arms[0].arm.label, "default");
   EXPECT_EQ(best.notes[best.notes.size() - 2],
             "Left out: topk, of which no point of the sweep came to an end with a finite perplexity.");
-  for (const auto& each : json_report(best, &sweep)["sweep"]["points"])
+  const auto report = json_report(best, &sweep);
+  for (const auto& each : report["sweep"]["points"])
     EXPECT_EQ(each["best"], each["settings"]["optimizer.learning_rate"] == "3e2" && each["config"] == "default");
 }
 
