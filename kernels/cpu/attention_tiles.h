@@ -7,15 +7,18 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
+// Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds begin
+// a cycle and end up to five later, so a tile of fewer than ten accumulators would wait for its own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
+constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;
 #else
-constexpr int kTileRows = 4;
+constexpr int kTileRows = 6;
+constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 #endif
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
-constexpr int64_t kQueryBlock = 64;
-constexpr int64_t kKeyBlock = 128;
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
+static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
 
 // c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel
 // columns of b begin b_panel after the ones before.
