@@ -7,8 +7,8 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds begin
-// a cycle and end up to five later, so a tile of fewer than ten accumulators would wait for its own sums.
+// Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds
+// begin a cycle and end up to five later, so a tile of fewer than ten accumulators would wait for its own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
 constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;

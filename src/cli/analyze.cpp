@@ -19,7 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct AnalyzeArguments {
   std::string run, data;
   int64_t tokens = 65536, batches = 4, batch_size = 0;
   BackendOptions backend;
@@ -54,7 +54,7 @@ Json describe_run(const fs::path& run, const fs::path& checkpoint, const Config&
 }
 
 Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
-                 const Arguments& arguments) {
+                 const AnalyzeArguments& arguments) {
   const int64_t batch_size = config.train.micro_batch_size;
   const auto ops = make_backend(config);
   Instance instance(config, Purpose::forward, batch_size, config.train.sequence_length, *ops);
@@ -70,7 +70,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
                  [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
 }
 
-void run(const Arguments& arguments) {
+void run(const AnalyzeArguments& arguments) {
   const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(arguments.run, checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
@@ -112,7 +112,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_analyze_command(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<AnalyzeArguments>();
   CLI::App* command = app.add_subcommand("analyze", "Routing, default vectors and router gradients of a checkpoint");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")->required();
   command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");

@@ -6,7 +6,7 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct BenchArguments {
   BenchOptions bench;
   VariantOptions variants;
   StepOptions step;
@@ -20,13 +20,13 @@ struct Arguments {
   }
 };
 
-void add_output_options(CLI::App& command, Arguments& arguments) {
+void add_output_options(CLI::App& command, BenchArguments& arguments) {
   command.add_option("--json", arguments.bench.json,
                      "JSON lines to this file; -: to standard output, and nothing else");
   command.add_option("--threads", arguments.threads, "0: all")->check(CLI::NonNegativeNumber);
 }
 
-void add_device_options(CLI::App& command, Arguments& arguments) {
+void add_device_options(CLI::App& command, BenchArguments& arguments) {
   command.add_option("--device", arguments.bench.device, "auto, cpu or cuda (default: the config's, or auto)")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--precision", arguments.bench.precision, "auto, f32 or bf16 (default: the config's, or auto)")
@@ -41,7 +41,7 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
   command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
 }
 
-void add_ops(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+void add_ops(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("ops", "Every op: time, rates, and how far from what the device can do");
   command->add_option("part", arguments->part, "Only ops whose names contain this");
   add_device_options(*command, *arguments);
@@ -49,7 +49,7 @@ void add_ops(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
   command->callback([arguments] { arguments->prepare(), bench_ops(arguments->part, arguments->bench); });
 }
 
-void add_layer(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("layer", "A MoE layer beside a dense FFN of the same active width");
   add_variant_options(*command, arguments->variants);
   command->add_option("--rounds", arguments->layer_rounds, "Rounds of ten runs")
@@ -62,7 +62,7 @@ void add_layer(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
   });
 }
 
-void add_step(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("step", "Training speed on random tokens, and where a step's time goes");
   StepOptions& step = arguments->step;
   add_variant_options(*command, arguments->variants);
@@ -90,7 +90,7 @@ void add_step(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
   });
 }
 
-void add_loader(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
+void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("loader", "Tokens a second of the data loader");
   LoaderBenchOptions& loader = arguments->loader;
   command->add_option("data", loader.data,
@@ -108,7 +108,7 @@ void add_loader(CLI::App& bench, const std::shared_ptr<Arguments>& arguments) {
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
-  const auto arguments = std::make_shared<Arguments>();
+  const auto arguments = std::make_shared<BenchArguments>();
   CLI::App* bench = app.add_subcommand("bench", "Measure the speed of ops, layers, steps and the data loader");
   bench->require_subcommand(1);
   add_ops(*bench, arguments);

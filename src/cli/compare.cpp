@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct CompareArguments {
   std::vector<std::string> configs, overrides, sweeps;
   std::string out = "runs/compare", svg;
   int64_t seeds = 1;
@@ -49,7 +49,7 @@ struct PlannedRun {
 };
 
 // The config at a point of the sweep. What is wrong with a setting is said of --sweep, which it comes from.
-Config load_point(const Arguments& arguments, const std::vector<SweepArgument>& sweeps, const std::string& path,
+Config load_point(const CompareArguments& arguments, const std::vector<SweepArgument>& sweeps, const std::string& path,
                   const std::vector<Setting>& settings) {
   std::vector<std::string> overrides = arguments.overrides;
   for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
@@ -71,7 +71,7 @@ Config load_point(const Arguments& arguments, const std::vector<SweepArgument>& 
 }
 
 // Families are the configs' file names; they name folders too, so they must differ.
-std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
+std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
   std::vector<SweepArgument> sweeps;
   for (const std::string& argument : arguments.sweeps) sweeps.push_back(parse_sweep(argument));
   std::vector<PlannedArm> arms;
@@ -99,7 +99,7 @@ std::vector<PlannedArm> plan_arms(const Arguments& arguments) {
 }
 
 // Seed by seed, so that an interrupted comparison holds whole rounds.
-std::vector<PlannedRun> plan_runs(const Arguments& arguments, const std::vector<PlannedArm>& arms) {
+std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms) {
   std::vector<PlannedRun> runs;
   std::map<fs::path, std::string> labels;
   for (int64_t s = 0; s < arguments.seeds; ++s)
@@ -195,7 +195,7 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   return arms;
 }
 
-void write_comparison(const Arguments& arguments, std::vector<Arm> arms) {
+void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms) {
   std::optional<Sweep> sweep;
   if (!arguments.sweeps.empty()) sweep = sweep_of(arms);
   const Comparison comparison = sweep ? compare_best(*sweep) : compare(std::move(arms));
@@ -206,7 +206,7 @@ void write_comparison(const Arguments& arguments, std::vector<Arm> arms) {
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
 }
 
-void run_comparison(const Arguments& arguments, World& world) {
+void run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
   std::vector<PlannedRun> runs;
   agree(world, [&] {
@@ -230,7 +230,7 @@ void run_comparison(const Arguments& arguments, World& world) {
 }  // namespace
 
 void add_compare_command(CLI::App& app, Job& job) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CompareArguments>();
   CLI::App* command = app.add_subcommand(
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
   command->add_option("configs", arguments->configs, "Config files; the first is the baseline")

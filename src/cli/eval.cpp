@@ -10,14 +10,14 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct EvalArguments {
   std::string run, data;
   int64_t tokens = 0;
   BackendOptions backend;
   TaskArguments tasks;
 };
 
-void eval_shards(const std::filesystem::path& checkpoint, const Arguments& arguments) {
+void eval_shards(const std::filesystem::path& checkpoint, const EvalArguments& arguments) {
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
   if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
@@ -38,7 +38,7 @@ void eval_shards(const std::filesystem::path& checkpoint, const Arguments& argum
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<EvalArguments>();
   CLI::App* command =
       app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on downstream tasks");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct GenerateArguments {
   std::string run, prompt, tokenizer;
   int64_t tokens = 200;
   uint64_t seed = 1;
@@ -26,7 +26,7 @@ std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string
   return {*tokenizer.end_of_text()};
 }
 
-void run(const Arguments& arguments) {
+void run(const GenerateArguments& arguments) {
   const auto checkpoint = resolve_checkpoint(arguments.run);
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(config, arguments.tokenizer);
@@ -52,7 +52,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_generate_command(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<GenerateArguments>();
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a trained model");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
   command->add_option("--prompt", arguments->prompt, "Text to continue");

@@ -12,7 +12,7 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct PlanArguments {
   std::string config;
   std::vector<std::string> overrides;
   RanksPlan ranks;
@@ -72,7 +72,7 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
 }  // namespace
 
 void add_plan_command(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PlanArguments>();
   CLI::App* command = app.add_subcommand("plan", "Parameters, memory and work of a run, without running it");
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")

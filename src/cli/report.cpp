@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct ReportArguments {
   std::vector<std::string> runs;
   std::string out, svg;
 };
@@ -34,7 +34,7 @@ Arm read_arm(const std::string& path) {
 }  // namespace
 
 void add_report_command(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ReportArguments>();
   CLI::App* command = app.add_subcommand("report", "Write report.html and report.json of finished or running runs");
   command
       ->add_option("runs", arguments->runs,

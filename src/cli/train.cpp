@@ -9,14 +9,15 @@
 namespace gptmoe {
 namespace {
 
-struct Arguments {
+struct TrainArguments {
   std::string config, out;
   std::vector<std::string> overrides;
   bool resume = false;
   int ranks = 0;
 };
 
-std::string resume_command(const std::string& program, const Arguments& arguments, const std::string& out, int ranks) {
+std::string resume_command(const std::string& program, const TrainArguments& arguments, const std::string& out,
+                           int ranks) {
   std::string command = ranks > 1 && arguments.ranks == 0 ? "mpirun -np " + std::to_string(ranks) + " " : "";
   command += shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
   for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
@@ -27,7 +28,7 @@ std::string resume_command(const std::string& program, const Arguments& argument
 }  // namespace
 
 void add_train_command(CLI::App& app, Job& job) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = app.add_subcommand("train", "Train the run that a config describes");
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)");

@@ -11,6 +11,7 @@ std::string element(const std::string& tag, const std::string& content, const st
 std::string figure(const std::string& title, const std::string& svg);
 // A coordinate or size with at most one decimal: "12", "12.5".
 std::string coordinate(double value);
+constexpr double kFont = 12;  // pixels: the size of text in charts
 // The width text of this many code points takes at a font size, for an ordinary sans-serif; slightly generous.
 double text_width(const std::string& text, double font_size);
 // Code points of UTF-8 text: its columns on a terminal for the characters the reports use.

@@ -11,7 +11,6 @@
 namespace gptmoe {
 namespace {
 
-constexpr double kFont = 12;
 constexpr double kRowHeight = 20;  // of title and legend
 constexpr size_t kLegendColumns = 32;
 constexpr double kMarkersUpTo = 20;  // points per series that still get a dot each

@@ -10,7 +10,6 @@
 namespace gptmoe {
 namespace {
 
-constexpr double kFont = 12;
 constexpr double kLegible = 34;  // pixels a cell needs to show its number
 
 struct Box {

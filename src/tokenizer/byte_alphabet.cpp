@@ -8,12 +8,12 @@
 namespace gptmoe {
 namespace {
 
-constexpr uint32_t kNames = 0x144;  // names lie below this code point: 0x100 + 68
+constexpr uint32_t kNamesEnd = 0x144;  // names lie below this code point: 0x100 + 68
 constexpr int kNoByte = -1;
 
 struct Alphabet {
   std::array<uint32_t, 256> name_of;
-  std::array<int, kNames> byte_of;
+  std::array<int, kNamesEnd> byte_of;
   std::array<uint8_t, 256> order;
 
   Alphabet() {
@@ -48,7 +48,7 @@ std::optional<std::string> from_byte_names(std::string_view names) {
   std::string bytes;
   for (size_t at = 0; at < names.size();) {
     const CodePoint point = read_code_point(names, at);
-    if (point.value >= kNames || alphabet().byte_of[point.value] == kNoByte) return std::nullopt;
+    if (point.value >= kNamesEnd || alphabet().byte_of[point.value] == kNoByte) return std::nullopt;
     bytes.push_back(static_cast<char>(alphabet().byte_of[point.value]));
     at += static_cast<size_t>(point.bytes);
   }

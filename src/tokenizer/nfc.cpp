@@ -12,7 +12,6 @@
 namespace gptmoe {
 namespace {
 
-constexpr uint32_t kCodePoints = 0x110000;
 constexpr uint32_t kPage = 256;
 constexpr unsigned char kFirstLead = 0xCC;  // of U+0300: below it every character is in NFC and composes with nothing
 

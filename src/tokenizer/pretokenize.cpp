@@ -11,15 +11,13 @@
 namespace gptmoe {
 namespace {
 
-constexpr std::string_view kNames[] = {"gpt2", "llama3", "cl100k", "qwen2"};
+constexpr std::string_view kPatternNames[] = {"gpt2", "llama3", "cl100k", "qwen2"};
 
 bool is_space(uint32_t point) {
   return (point >= 0x09 && point <= 0x0D) || point == 0x20 || point == 0x85 || point == 0xA0 || point == 0x1680 ||
          (point >= 0x2000 && point <= 0x200A) || point == 0x2028 || point == 0x2029 || point == 0x202F ||
          point == 0x205F || point == 0x3000;
 }
-
-constexpr uint32_t kCodePoints = 0x110000;
 
 // The class of every code point.
 const CharClass* class_table() {
@@ -172,12 +170,12 @@ size_t llama3_word_end(const Scanner& text, size_t begin, int most_numbers, bool
 
 }  // namespace
 
-std::string_view name_of(SplitPattern pattern) { return kNames[static_cast<size_t>(pattern)]; }
+std::string_view name_of(SplitPattern pattern) { return kPatternNames[static_cast<size_t>(pattern)]; }
 
 std::optional<SplitPattern> split_pattern_of(std::string_view name) {
-  const auto found = std::find(std::begin(kNames), std::end(kNames), name);
-  if (found == std::end(kNames)) return std::nullopt;
-  return static_cast<SplitPattern>(found - std::begin(kNames));
+  const auto found = std::find(std::begin(kPatternNames), std::end(kPatternNames), name);
+  if (found == std::end(kPatternNames)) return std::nullopt;
+  return static_cast<SplitPattern>(found - std::begin(kPatternNames));
 }
 
 std::string_view split_pattern_names() { return "gpt2, llama3, cl100k or qwen2"; }

@@ -6,6 +6,7 @@
 
 namespace gptmoe {
 
+constexpr uint32_t kCodePoints = 0x110000;  // U+0000 to U+10FFFF
 constexpr uint32_t kMalformed = 0xFFFFFFFF;
 
 struct CodePoint {

@@ -9,21 +9,21 @@
 namespace gptmoe {
 namespace {
 
-using Counter = std::array<uint32_t, 4>;
+using PhiloxCounter = std::array<uint32_t, 4>;
 
 // The known answers of the authors' Random123 library for philox4x32 with ten rounds.
 TEST(Philox, GivesTheKnownAnswers) {
   constexpr uint32_t ones = 0xffffffff;
-  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (Counter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox4x32({ones, ones, ones, ones}, {ones, ones}),
-            (Counter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+            (PhiloxCounter{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
-            (Counter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
+            (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
 TEST(Rng, BitsAreThePhiloxWordsOfTheIndex) {
   EXPECT_EQ(Rng(0, 0).bits(0), 0x6627e8d5e169c58du);
-  // Counter: index low, index high, stream low, stream high; key: seed low, seed high.
+  // PhiloxCounter: index low, index high, stream low, stream high; key: seed low, seed high.
   EXPECT_EQ(Rng(0x299f31d0a4093822u, 0x0370734413198a2eu).bits(0x85a308d3243f6a88u), 0xd16cfe0994fdccebu);
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kGolden = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/";
+const std::string kGoldenFolder = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/";
 
 struct TokenizerLayoutsTest : testing::Test {
   void expect_ids(const Tokenizer& tokenizer, const json& expected, const std::string& what) {
@@ -40,7 +40,7 @@ struct TokenizerLayoutsTest : testing::Test {
     write_text_file(folder / "merges.txt", merges);
   }
 
-  const json golden = json::parse(read_text_file(kGolden + "layouts.json"));
+  const json golden = json::parse(read_text_file(kGoldenFolder + "layouts.json"));
   TemporaryFolder folder;
 };
 
@@ -74,8 +74,8 @@ TEST_F(TokenizerLayoutsTest, Gpt2Files) {
 TEST_F(TokenizerLayoutsTest, RankFiles) {
   ASSERT_EQ(golden["rank_files"].size(), 4u);
   for (const json& item : golden["rank_files"]) {
-    const Tokenizer tokenizer =
-        load_tokenizer(kGolden + "ranks.tiktoken", {.pattern = split_pattern_of(item["pattern"].get<std::string>())});
+    const Tokenizer tokenizer = load_tokenizer(kGoldenFolder + "ranks.tiktoken",
+                                               {.pattern = split_pattern_of(item["pattern"].get<std::string>())});
     expect_ids(tokenizer, item["ids"], item["pattern"]);
     EXPECT_EQ(tokenizer.end_of_text(), 560);
     EXPECT_EQ(tokenizer.vocab_size(), 561);
@@ -85,7 +85,7 @@ TEST_F(TokenizerLayoutsTest, RankFiles) {
 // A folder's layout: tokenizer.json before the pair before a rank file.
 TEST_F(TokenizerLayoutsTest, Folders) {
   expect_contains(error_of([&] { load_tokenizer(folder.path()); }), folder.path().string() + ": no tokenizer in this");
-  const std::string ranks = read_text_file(kGolden + "ranks.tiktoken");
+  const std::string ranks = read_text_file(kGoldenFolder + "ranks.tiktoken");
   write_text_file(folder / "tokenizer.model", ranks);
   EXPECT_EQ(load_tokenizer(folder.path(), {.pattern = SplitPattern::llama3}).vocab_size(), 561);
   write_text_file(folder / "b.tiktoken", ranks);
@@ -107,7 +107,7 @@ struct RankFileTest : testing::Test {
 
   static std::string bytes() {
     std::string lines;
-    const std::string all = read_text_file(kGolden + "ranks.tiktoken");
+    const std::string all = read_text_file(kGoldenFolder + "ranks.tiktoken");
     for (size_t i = 0, line = 0; line < 256; ++i) {
       lines += all[i];
       line += all[i] == '\n';
@@ -132,8 +132,8 @@ struct RankFileTest : testing::Test {
 };
 
 TEST_F(RankFileTest, RefusesDamage) {
-  EXPECT_EQ(error_of([&] { load_tokenizer(kGolden + "ranks.tiktoken"); }),
-            kGolden +
+  EXPECT_EQ(error_of([&] { load_tokenizer(kGoldenFolder + "ranks.tiktoken"); }),
+            kGoldenFolder +
                 "ranks.tiktoken: a rank file does not say how text is split into words; give --pattern gpt2, llama3, "
                 "cl100k or qwen2");
   const char* kLine = "line 257: expected a token in base64, a space and its rank (tiktoken's rank file); found ";
