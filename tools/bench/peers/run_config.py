@@ -1,15 +1,37 @@
 """gptmoe's run configurations, as far as peers need them."""
 import json
+import os
 import re
 import sys
 
+NEEDED = {"model": ["vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"],
+          "train": ["sequence_length", "micro_batch_size"], "optimizer": ["learning_rate"]}
+
+
+def fail(message):
+    """One line on stderr, exit status 2."""
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(2)
+
 
 def read_json(path):
-    """The file, which may have comments, as a dict."""
-    with open(path) as file:
-        text = file.read()
-    strings_or_comments = r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/'
-    return json.loads(re.sub(strings_or_comments, lambda m: m[0] if m[0][0] == '"' else " ", text, flags=re.S))
+    """The file, which may have comments, as a dict; ends the program where that is no run configuration."""
+    try:
+        with open(path) as file:
+            text = file.read()
+        strings_or_comments = r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/'
+        config = json.loads(re.sub(strings_or_comments, lambda m: m[0] if m[0][0] == '"' else " ", text, flags=re.S))
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except ValueError as error:
+        fail(f"{path}: no JSON: {error}")
+    for part, keys in NEEDED.items():
+        block = config.get(part) if isinstance(config, dict) else None
+        if not isinstance(block, dict):
+            fail(f'{path}: no run configuration, it has no "{part}"')
+        if missing := [key for key in keys if key not in block]:
+            fail(f"{path}: {part}.{missing[0]} is missing")
+    return config
 
 
 def read_config(path):
