@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Do the peers compute what gptmoe computes?
 
-    python3 check.py [--compiled]
+    python3 check.py [--compiled] [--cases topk_rmsnorm,olmoe]
 
-PyTorch's model, its experts both ways, against the golden values of tests/golden: logits, loss and gradients of the
+PyTorch's model, its experts in every way, against the golden values of tests/golden: logits, loss and gradients of the
 first step and the losses of ten steps, so that clipping, AdamW and the default vectors' average are the same too. In
 float64 where PyTorch has it (torch._grouped_mm is float32). Then OLMoE's loss and gradients against that model's, given
 the same weights. --compiled checks the compiled modes (minutes). Exit status 1 when something is off.
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pytorch_moe import Experts, Gpt, StackedExperts, Trainer
+from pytorch_moe import EXPERTS, Gpt, GroupedExperts, Trainer
 from run_config import read_config
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[3] / "tests" / "golden"
@@ -43,11 +43,11 @@ def round_up(width):
     return (width + 3) // 4 * 4
 
 
-def for_gpt(tensors, m, stacked):
+def for_gpt(tensors, m, experts):
     """Golden tensors by the names of pytorch_moe.Gpt. torch._grouped_mm wants rows of whole 16 bytes: experts that are
     narrower get weights of 0, which change nothing."""
     out = {}
-    padding = round_up(m["moe_intermediate_size"]) - m["moe_intermediate_size"] if stacked else 0
+    padding = round_up(m["moe_intermediate_size"]) - m["moe_intermediate_size"] if experts == "grouped" else 0
 
     def mlp(name, prefix, padding=0):
         for part in ("gate", "up", "down"):
@@ -73,15 +73,15 @@ def for_gpt(tensors, m, stacked):
         if prefix + "mlp.gate.weight" not in tensors:
             continue
         expert = lambda e, part: tensors[f"{prefix}mlp.experts.{e}.{part}_proj.weight"]
-        if stacked:
-            rows = lambda e, part: F.pad(expert(e, part), (0, 0, 0, padding))
-            out[name + "mlp.gate_up"] = torch.stack([torch.cat([rows(e, "gate"), rows(e, "up")])
-                                                     for e in range(m["num_experts"])])
-            out[name + "mlp.down"] = torch.stack([F.pad(expert(e, "down"), (0, padding))
-                                                  for e in range(m["num_experts"])])
-        else:
+        rows = lambda e, part: F.pad(expert(e, part), (0, 0, 0, padding))
+        gate_up = [torch.cat([rows(e, "gate"), rows(e, "up")]) for e in range(m["num_experts"])]
+        down = [F.pad(expert(e, "down"), (0, padding)) for e in range(m["num_experts"])]
+        if experts == "each":
             for e in range(m["num_experts"]):
-                mlp(f"{name}mlp.experts.{e}.", f"{prefix}mlp.experts.{e}.")
+                out[f"{name}mlp.experts.{e}.gate_up.weight"] = gate_up[e]
+                out[f"{name}mlp.experts.{e}.down.weight"] = down[e]
+        else:
+            out[name + "mlp.gate_up"], out[name + "mlp.down"] = torch.stack(gate_up), torch.stack(down)
     return out
 
 
@@ -103,16 +103,16 @@ def learning_rate(config, s):
     return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def check_golden(case, stacked, compiled):
+def check_golden(case, experts, compiled):
     config, golden = read_config(GOLDEN / f"{case}.json"), load_file(GOLDEN / f"{case}.safetensors")
-    dtype = torch.float32 if stacked or compiled else torch.float64
+    dtype = torch.float32 if experts == "grouped" or compiled else torch.float64
     m = config["model"]
-    weights = for_gpt(part(golden, "param."), m, stacked)
+    weights = for_gpt(part(golden, "param."), m, experts)
     padded = copy.deepcopy(config)
-    if stacked:
+    if experts == "grouped":
         padded["model"]["moe_intermediate_size"] = round_up(m["moe_intermediate_size"])
     torch.set_default_dtype(dtype)
-    model = Gpt(padded, StackedExperts if stacked else Experts)
+    model = Gpt(padded, EXPERTS[experts])
     torch.set_default_dtype(torch.float32)
     missing = model.load_state_dict(weights, strict=False)
     left = [name for name in missing.missing_keys if not name.endswith(("cos", "sin", "defaults", "head.weight"))]
@@ -127,7 +127,7 @@ def check_golden(case, stacked, compiled):
     x, aux = model.hidden(tokens[0, 0])
     logits, loss = model.head(model.norm(x)), model.loss(x, targets[0, 0])
     (loss + aux).backward()
-    wanted = for_gpt(part(golden, "grad."), m, stacked)
+    wanted = for_gpt(part(golden, "grad."), m, experts)
     got = gradients(model)
     differences = {
         "logits": difference(logits.flatten(0, 1), golden["logits"]), "loss": difference(loss, golden["loss"]),
@@ -143,7 +143,7 @@ def check_golden(case, stacked, compiled):
             group["lr"] = learning_rate(config, s)
         losses.append(trainer.step(list(zip(tokens[s], targets[s]))))
     differences["ten steps"] = difference(torch.tensor(losses), golden["losses"])
-    setting = f"PyTorch {'compiled' if compiled else 'eager'}, experts {'grouped' if stacked else 'each'}"
+    setting = f"PyTorch {'compiled' if compiled else 'eager'}, experts {experts}"
     report(f"{setting}, {case}, {str(dtype)[6:]}", differences, BOUND[dtype])
 
 
@@ -187,7 +187,7 @@ def check_olmoe(experts, compiled, balanced):
 
     config = olmoe_config(balanced)
     torch.manual_seed(3)
-    gpt, olmoe = Gpt(config, StackedExperts), Olmoe(config, experts, balanced)
+    gpt, olmoe = Gpt(config, GroupedExperts), Olmoe(config, experts, balanced)
     with torch.no_grad():  # larger than a run's start, so that every term shows
         for p in gpt.parameters():
             p.normal_(0, 0.3) if p.dim() > 1 else p.normal_(1, 0.2)
@@ -210,12 +210,18 @@ def check_olmoe(experts, compiled, balanced):
 def main():
     parser = argparse.ArgumentParser(description="hold the peers against tests/golden")
     parser.add_argument("--compiled", action="store_true", help="the compiled modes")
-    compiled = parser.parse_args().compiled
+    parser.add_argument("--cases", default=",".join([*CASES, "olmoe"]), help="of %(default)s, separated by commas")
+    options = parser.parse_args()
+    compiled, cases = options.compiled, options.cases.split(",")
+    if unknown := [case for case in cases if case not in [*CASES, "olmoe"]]:
+        parser.error(f"no case {', '.join(unknown)}")
     for case in CASES:
-        for stacked in (False, True)[: 1 if case == "dense_gelu" else 2]:
-            check_golden(case, stacked, compiled)
+        if case not in cases:
+            continue
+        for experts in list(EXPERTS)[: 1 if case == "dense_gelu" else None]:
+            check_golden(case, experts, compiled)
             torch.compiler.reset()
-    for experts in ["grouped_mm", "batched_mm"] + ["eager"] * (not compiled):
+    for experts in (["grouped_mm", "batched_mm"] + ["eager"] * (not compiled)) * ("olmoe" in cases):
         for balanced in (False, True):
             check_olmoe(experts, compiled, balanced)
             torch.compiler.reset()

@@ -6,13 +6,14 @@ steps: forward, cross-entropy plus load-balancing loss, backward, global-norm cl
 the EMA of the experts' outputs. Prints one JSON object a line for every (mode, experts, thread count). Tokens are
 random; their values do not change the amount of work beyond how the router spreads them.
 
-    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts each,grouped]
+    python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts each,stacked,grouped]
                            [--steps 10] [--warmup 5] [--rounds 3] [--plain]
 
 Compiled is torch.compile a block at a time (the layers share what is compiled once); it needs a C++ compiler. Experts:
-"each" runs one product per expert and projection, which a compiled block leaves for and comes back from, "grouped" is
-torch._grouped_mm, inside the compiled block. Attention is the faster of PyTorch's fused and plain kernels, timed first.
-check.py holds all of them against tests/golden.
+"each" runs two products per expert, gate and up in one, which a compiled block leaves for and comes back from;
+"stacked" does so too, with the weights of all experts in one tensor; "grouped" is torch._grouped_mm, inside the
+compiled block. Attention is the faster of PyTorch's fused and plain kernels, timed first. check.py holds all of them
+against tests/golden.
 
 Letters: B sequences, T tokens each, N = B*T, C width, H query heads, G key/value heads, D head size, E experts,
 K experts a token, F expert width.
@@ -89,15 +90,45 @@ def rotate(z, cos, sin):
     return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
 
 
-class Experts(nn.Module):
-    """Dropless: rows sorted by expert, one matrix product per expert and projection."""
+class SortRows(torch.autograd.Function):
+    """A row for every choice of an expert, sorted by expert. Its gradient gathers rows too; index_select's own adds
+    them one by one."""
+
+    @staticmethod
+    def forward(ctx, x, order, place, K):
+        ctx.save_for_backward(place)
+        ctx.K = K
+        return x.index_select(0, order // K)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (place,) = ctx.saved_tensors
+        rows = grad.index_select(0, place)
+        return rows if ctx.K == 1 else rows.view(-1, ctx.K, rows.shape[1]).sum(1), None, None, None
+
+
+class UnsortRows(torch.autograd.Function):
+    """The experts' rows back in the order of tokens, K in a row; a gather both ways."""
+
+    @staticmethod
+    def forward(ctx, outs, order, place):
+        ctx.save_for_backward(order)
+        return outs.index_select(0, place)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None
+
+
+class RoutedExperts(nn.Module):
+    """Dropless: rows sorted by expert. Subclasses have the experts' weights and `products`, which takes the rows
+    through them. No size here depends on the data."""
 
     def __init__(self, m, router):
         super().__init__()
         self.m, self.r = m, router
         self.E, self.K = m["num_experts"], m["num_experts_per_tok"]
         self.router = linear(m["hidden_size"], self.E)
-        self.experts = nn.ModuleList(Mlp(m, m["moe_intermediate_size"]) for _ in range(self.E))
         self.shared = None
         if m["n_shared_experts"]:
             self.shared = Mlp(m, m["n_shared_experts"] * m["moe_intermediate_size"])
@@ -105,79 +136,14 @@ class Experts(nn.Module):
 
     def forward(self, x_BTC):
         x = x_BTC.reshape(-1, x_BTC.shape[-1])
-        logits = self.router(x)
+        logits = F.linear(at_least_f32(x), at_least_f32(self.router.weight))
         probs = logits.softmax(-1)
         gates, ids = probs.topk(self.K, dim=-1)
         experts_R, order = ids.view(-1).sort(stable=True)
-        outs, counts = self.run(x.index_select(0, order // self.K), experts_R)
-        y = self.combine(x, probs, gates, ids, order, outs, counts)
-        if self.shared is not None:
-            y = y + self.shared(x)
-        share = counts / counts.sum()
-        aux = self.m["router_aux_loss_coef"] * self.E * (share * probs.mean(0)).sum()
-        if self.m["router_z_loss_coef"]:
-            aux = aux + self.m["router_z_loss_coef"] * logits.logsumexp(-1).square().mean()
-        return y.view_as(x_BTC), aux
-
-    @torch.compiler.disable  # sizes that change every step would be compiled anew every step
-    def run(self, rows, experts_R):
-        counts = torch.bincount(experts_R, minlength=self.E)
-        chunks = rows.split(counts.tolist())
-        # An expert without tokens runs too: without a gradient of 0 AdamW would leave it out of the step.
-        return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, chunks)]), counts
-
-    def combine(self, x, probs, gates, ids, order, outs, counts):
-        """The gated sum over the chosen experts; with the Default router also the default vectors of the others."""
-        if self.m["norm_topk_prob"]:
-            gates = gates / gates.sum(-1, keepdim=True)
-        gates_R = gates.reshape(-1).index_select(0, order)
-        weighted = outs * gates_R[:, None]
-        y = torch.zeros_like(x).index_add(0, order // self.K, weighted)
-        if self.r["type"] == "default":
-            self.update_defaults(outs.detach(), weighted.detach(), gates_R.detach(), counts)
-            y = y + probs.scatter(1, ids, 0.0) @ self.defaults.clone()
-        return y
-
-    @torch.compiler.disable
-    @torch.no_grad()
-    def update_defaults(self, outs, weighted, gates_R, counts):
-        by_score = self.r["ema_weighting"] == "router_score"
-        sizes = counts.tolist()
-        sums = torch.stack([c.sum(0) for c in (weighted if by_score else outs).split(sizes)])
-        mass = torch.stack([g.sum() for g in gates_R.split(sizes)]) if by_score else counts
-        keep = torch.where(mass > 0, self.r["ema_beta"], 1.0)[:, None]
-        self.defaults.mul_(keep).add_((1 - keep) * sums / mass.clamp(min=1e-20)[:, None])
-
-
-class StackedExperts(nn.Module):
-    """Dropless, the experts' weights in one tensor: rows sorted by expert and one grouped product for all of them. No
-    size depends on the data."""
-
-    grouped = True  # torch._grouped_mm; else a product per expert, which waits for a GPU to learn their sizes
-    group = 1  # rows: experts' groups begin on multiples; the GPU's tensor cores want 16
-
-    def __init__(self, m, router):
-        super().__init__()
-        self.m, self.r = m, router
-        self.E, self.K = m["num_experts"], m["num_experts_per_tok"]
-        C, width = m["hidden_size"], m["moe_intermediate_size"]
-        if m["hidden_act"] == "gelu":
-            sys.exit("this benchmark has SwiGLU experts only")
-        self.router = linear(C, self.E)
-        self.gate_up = nn.Parameter(torch.empty(self.E, 2 * width, C))
-        self.down = nn.Parameter(torch.empty(self.E, C, width))
-        self.shared = Mlp(m, m["n_shared_experts"] * width) if m["n_shared_experts"] else None
-        self.register_buffer("defaults", torch.zeros(self.E, C))
-
-    def forward(self, x_BTC):
-        x = x_BTC.reshape(-1, x_BTC.shape[-1])
-        logits = F.linear(x.float(), self.router.weight.float())
-        probs = logits.softmax(-1)
-        gates, ids = probs.topk(self.K, dim=-1)
-        experts_R, order = ids.view(-1).sort(stable=True)
+        place = torch.empty_like(order).index_copy(0, order, torch.arange(len(order), device=order.device))
         counts = F.one_hot(experts_R, self.E).sum(0)
-        outs = self.run(x.index_select(0, order // self.K), experts_R, counts)
-        y = self.combine(x, probs, gates, ids, experts_R, order, outs)
+        outs = self.products(SortRows.apply(x, order, place, self.K), experts_R, counts)
+        y = self.combine(probs, gates, ids, experts_R, order, place, outs)
         if self.shared is not None:
             y = y + self.shared(x)
         share = counts / counts.sum()
@@ -186,43 +152,17 @@ class StackedExperts(nn.Module):
             aux = aux + self.m["router_z_loss_coef"] * logits.logsumexp(-1).square().mean()
         return y.view_as(x_BTC), aux
 
-    def run(self, rows, experts_R, counts):
-        if not self.grouped:
-            chunks = rows.split(counts.tolist())
-            return torch.cat([self.swiglu(chunk @ self.gate_up[e].t()) @ self.down[e].t()
-                              for e, chunk in enumerate(chunks)])
-        if self.group == 1:
-            ends = counts.cumsum(0).to(torch.int32)
-            hidden = torch._grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)
-            return torch._grouped_mm(self.swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
-        padded = (counts + self.group - 1) // self.group * self.group
-        ends = padded.cumsum(0)
-        shift = (ends - padded) - (counts.cumsum(0) - counts)  # of an expert's rows
-        places = torch.arange(len(rows), device=rows.device) + shift[experts_R]
-        spread = rows.new_zeros(len(rows) + self.E * self.group, rows.shape[1]).index_copy(0, places, rows)
-        ends = ends.to(torch.int32)
-        hidden = torch._grouped_mm(spread, self.gate_up.transpose(-2, -1), offs=ends)
-        outs = torch._grouped_mm(self.swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
-        return outs.index_select(0, places)
-
-    @staticmethod
-    def swiglu(hidden):
-        gate, up = hidden.chunk(2, dim=-1)
-        return F.silu(gate) * up
-
-    def combine(self, x, probs, gates, ids, experts_R, order, outs):
+    def combine(self, probs, gates, ids, experts_R, order, place, outs):
         """The gated sum over the chosen experts; with the Default router also the default vectors of the others."""
         if self.m["norm_topk_prob"]:
             gates = gates / gates.sum(-1, keepdim=True)
-        gates_R = gates.reshape(-1).index_select(0, order)
-        weighted = outs * gates_R[:, None].to(outs.dtype)
-        if self.K == 1:  # a permutation: its inverse is a gather
-            slots = torch.arange(len(order), device=order.device)
-            y = weighted.index_select(0, torch.empty_like(order).index_copy(0, order, slots))
+        y = UnsortRows.apply(outs, order, place)
+        if self.K == 1:
+            y = y * gates.to(y.dtype)
         else:
-            y = torch.zeros_like(x).index_add(0, order // self.K, weighted)
+            y = (y.view(-1, self.K, y.shape[1]) * gates.to(y.dtype)[:, :, None]).sum(1)
         if self.r["type"] == "default":
-            defaults = self.updated_defaults(outs.detach(), gates_R.detach(), experts_R)
+            defaults = self.updated_defaults(outs.detach(), gates.detach().view(-1).index_select(0, order), experts_R)
             y = y + probs.scatter(1, ids, 0.0).to(y.dtype) @ defaults.to(y.dtype)
         return y
 
@@ -231,10 +171,88 @@ class StackedExperts(nn.Module):
         by_score = self.r["ema_weighting"] == "router_score"
         weights = F.one_hot(experts_R, self.E) * (gates_R[:, None] if by_score else 1.0)  # (R, E)
         mass = weights.sum(0)
-        sums = (weights.to(outs.dtype).t() @ outs).float()
+        sums = at_least_f32(weights.to(outs.dtype).t() @ outs)
         keep = torch.where(mass > 0, self.r["ema_beta"], 1.0)[:, None]
         self.defaults.copy_(keep * self.defaults + (1 - keep) * sums / mass.clamp(min=1e-20)[:, None])
         return self.defaults.clone()
+
+
+def at_least_f32(x):
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
+def swiglu(hidden):
+    gate, up = hidden.chunk(2, dim=-1)
+    return F.silu(gate) * up
+
+
+class Expert(nn.Module):
+    """Gate and up in one product. Mlp has two, which for all tokens of a batch are no slower."""
+
+    def __init__(self, m, width):
+        super().__init__()
+        self.gelu = m["hidden_act"] == "gelu"
+        self.gate_up = linear(m["hidden_size"], width if self.gelu else 2 * width)
+        self.down = linear(width, m["hidden_size"])
+
+    def forward(self, x):
+        hidden = self.gate_up(x)
+        return self.down(F.gelu(hidden, approximate="tanh") if self.gelu else swiglu(hidden))
+
+
+class SeparateExperts(RoutedExperts):
+    """Weights of their own for every expert, two products for each."""
+
+    def __init__(self, m, router):
+        super().__init__(m, router)
+        self.experts = nn.ModuleList(Expert(m, m["moe_intermediate_size"]) for _ in range(self.E))
+
+    @torch.compiler.disable  # sizes that change every step would be compiled anew every step
+    def products(self, rows, experts_R, counts):
+        # An expert without tokens runs too: without a gradient of 0 AdamW would leave it out of the step.
+        return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, rows.split(counts.tolist()))])
+
+
+class StackedExperts(RoutedExperts):
+    """The experts' weights in one tensor, of which optimizer and clipping see few; two products for each expert."""
+
+    def __init__(self, m, router):
+        super().__init__(m, router)
+        C, width = m["hidden_size"], m["moe_intermediate_size"]
+        if m["hidden_act"] == "gelu":
+            sys.exit("stacked and grouped experts are SwiGLU only")
+        self.gate_up = nn.Parameter(torch.empty(self.E, 2 * width, C))
+        self.down = nn.Parameter(torch.empty(self.E, C, width))
+
+    @torch.compiler.disable
+    def products(self, rows, experts_R, counts):
+        # unbind's gradient is one stack; indexing's is a tensor of all experts for each.
+        weights = zip(rows.split(counts.tolist()), self.gate_up.unbind(), self.down.unbind())
+        return torch.cat([F.linear(swiglu(F.linear(chunk, gate_up)), down) for chunk, gate_up, down in weights])
+
+
+class GroupedExperts(StackedExperts):
+    """One grouped product for all experts, torch._grouped_mm: nothing waits to learn the experts' sizes."""
+
+    group = 1  # rows: experts' groups begin on multiples; the GPU's tensor cores want 16
+
+    def products(self, rows, experts_R, counts):
+        if self.group == 1:
+            ends = counts.cumsum(0).to(torch.int32)
+            hidden = torch._grouped_mm(rows, self.gate_up.transpose(-2, -1), offs=ends)
+            return torch._grouped_mm(swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+        padded = (counts + self.group - 1) // self.group * self.group
+        ends = padded.cumsum(0)
+        shift = (ends - padded) - (counts.cumsum(0) - counts)  # of an expert's rows
+        places = torch.arange(len(rows), device=rows.device) + shift[experts_R]
+        spread = rows.new_zeros(len(rows) + self.E * self.group, rows.shape[1]).index_copy(0, places, rows)
+        ends = ends.to(torch.int32)
+        hidden = torch._grouped_mm(spread, self.gate_up.transpose(-2, -1), offs=ends)
+        outs = torch._grouped_mm(swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
+        return outs.index_select(0, places)
+
+
+EXPERTS = {"each": SeparateExperts, "stacked": StackedExperts, "grouped": GroupedExperts}
 
 
 class Block(nn.Module):
@@ -255,7 +273,7 @@ class Block(nn.Module):
 class Gpt(nn.Module):
     """`experts` makes the MoE layers' feed-forward part."""
 
-    def __init__(self, config, experts=Experts):
+    def __init__(self, config, experts=SeparateExperts):
         super().__init__()
         m, T = config["model"], config["train"]["sequence_length"]
         self.embed = nn.Embedding(m["vocab_size"], m["hidden_size"])
@@ -432,14 +450,16 @@ def time_settings(config, options, make_model, **about):
 
 
 def make_model(config, mode, experts):
-    model = Gpt(config, {"each": Experts, "grouped": StackedExperts}[experts])
+    if experts not in EXPERTS:
+        sys.exit(f"no experts '{experts}' here: it is one of {', '.join(EXPERTS)}")
+    model = Gpt(config, EXPERTS[experts])
     if mode == "compiled":
         model.compile()
     return model
 
 
 def main():
-    options = arguments("time PyTorch training of the model a gptmoe config describes", "each, grouped",
+    options = arguments("time PyTorch training of the model a gptmoe config describes", ", ".join(EXPERTS),
                         "each").parse_args()
     time_settings(read_config(options.config), options, make_model, peer="pytorch", version=torch.__version__)
 

@@ -23,10 +23,10 @@ import time
 import torch
 import torch.nn as nn
 
-from pytorch_moe import Gpt, StackedExperts, fastest_attention, make_optimizer, what_was_compiled
+from pytorch_moe import Gpt, GroupedExperts, StackedExperts, fastest_attention, make_optimizer, what_was_compiled
 from run_config import read_config
 
-GROUP = StackedExperts.group = 16  # as tensor cores' loads want it
+GROUP = GroupedExperts.group = 16  # as tensor cores' loads want it
 
 
 def flops_per_token(m, T):
@@ -113,7 +113,7 @@ def shrink(config):
 
 def make_model(config, options):
     with torch.device(options.device):
-        model = Gpt(config, StackedExperts)
+        model = Gpt(config, GroupedExperts if options.grouped else StackedExperts)
     model.to(torch.bfloat16)
     for block in model.blocks:
         if block.moe:
@@ -179,9 +179,9 @@ def main():
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     options = parser.parse_args()
     require(options.device)
-    StackedExperts.grouped = grouped_mm_works(options.device)
+    options.grouped = grouped_mm_works(options.device)
     time_on_gpu(read_config(options.config), options, make_model, peer="pytorch", version=torch.__version__,
-                experts="_grouped_mm" if StackedExperts.grouped else "a product for each")
+                experts="_grouped_mm" if options.grouped else "a product for each")
 
 
 if __name__ == "__main__":
