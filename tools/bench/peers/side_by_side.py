@@ -5,21 +5,27 @@
     python3 side_by_side.py CONFIG.json --device cuda [--micro-batches 16]
 
 Run it by the Python that has the peers' packages (README.md). Every round runs each setting once, one program at a
-time, so that a machine that slows down slows all of them. A setting that fails stays in the table with what it said,
-and is not tried again. Ratios are our best median to theirs; below the table also the least and the greatest of the
-rounds' own ratios, best setting to best setting.
+time, so that a machine that slows down slows all of them. A peer's setting that fails stays in the table with what it
+said, and is not tried again; where gptmoe fails the rounds end, and the exit status is 1.
+
+Ratios are the rounds' own, our best setting's tokens/s to theirs: their median, the lowest and the highest. A share is
+tokens/s times gptmoe's FLOPs per token over the rate of large matrix products, which gptmoe measures at the same thread
+count in the same round. OpenMP threads of all programs spin as briefly as gptmoe has its own do (environment.py), save
+where it says "environment as it comes".
 """
 import argparse
 import dataclasses
 import datetime
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import sys
 
-from run_config import read_json
+from environment import with_short_spinning
+from run_config import fail, read_json
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.normpath(os.path.join(HERE, "../../.."))
@@ -31,12 +37,16 @@ class Setting:
     name: str
     threads: str
     command: list
+    plain: bool = False  # the environment as it comes
     rates: dict = dataclasses.field(default_factory=dict)  # by round
-    shares: list = dataclasses.field(default_factory=list)
+    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the whole matrix rate
     reason: str = ""  # why it failed
 
     def median(self):
         return statistics.median(self.rates.values())
+
+    def ratios_to(self, other):
+        return [rate / other.rates[number] for number, rate in self.rates.items() if number in other.rates]
 
 
 def ours(options, threads):
@@ -56,15 +66,15 @@ def cpu_settings(options):
     moe = read_json(options.config)["model"].get("num_experts", 0) > 0
     settings = []
     for threads in options.threads.split(","):
-        add = lambda peer, name, command: settings.append(Setting(peer, name, threads, command))
+        add = lambda peer, name, command, **more: settings.append(Setting(peer, name, threads, command, **more))
         length = ["--threads", threads, "--steps", str(options.steps), "--warmup", str(options.warmup), "--rounds", "1"]
         add("gptmoe", "gptmoe", ours(options, threads))
         for mode in ("eager", "compiled"):
-            for experts in ("each", "grouped")[: 1 + moe]:
+            for experts in ("each", "stacked", "grouped") if moe else ("each",):
                 add("PyTorch", f"PyTorch {mode}" + f", experts {experts}" * moe,
                     python("pytorch_moe.py", options.config, "--modes", mode, "--experts", experts, *length))
         add("PyTorch", "PyTorch eager, environment as it comes",
-            python("pytorch_moe.py", options.config, "--plain", *length))
+            python("pytorch_moe.py", options.config, "--plain", *length), plain=True)
         if moe:
             for mode, experts in (("eager", "eager"), ("eager", "grouped_mm"), ("compiled", "grouped_mm")):
                 add("OLMoE", f"OLMoE {mode}, experts {experts}",
@@ -88,27 +98,34 @@ def cuda_settings(options):
 
 def last_line(text):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "no output"
+    return lines[-1][:160] if lines else ""
 
 
 def run(setting, number, options):
     """Adds the round's rate, or the reason why there is none. Returns the program's JSON."""
-    environment = {**os.environ, **({"OMP_NUM_THREADS": setting.threads} if setting.threads else {})}
+    environment = dict(os.environ) if setting.plain else with_short_spinning(os.environ)
+    if setting.threads:
+        environment["OMP_NUM_THREADS"] = setting.threads
     try:
         done = subprocess.run(setting.command, capture_output=True, text=True, env=environment, timeout=options.timeout)
         if done.returncode != 0:
-            raise RuntimeError(last_line(done.stderr or done.stdout))
+            raise RuntimeError(last_line(done.stderr or done.stdout) or f"exit status {done.returncode}")
         row = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
-        setting.rates[number] = row["tokens_per_second"]
+        rate = float(row["tokens_per_second"])
+        if not 0 < rate < math.inf:
+            raise ValueError(f"it says {rate} tokens/s")
         if "share_of_matrix_rate" in row:
-            setting.shares.append(row["share_of_matrix_rate"])
+            setting.ceilings[number] = rate / row["share_of_matrix_rate"]
+        setting.rates[number] = rate
         return row
     except StopIteration:
         setting.reason = "it printed no result"
     except subprocess.TimeoutExpired:
         setting.reason = f"longer than {options.timeout} s"
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         setting.reason = last_line(str(error))
+    except KeyError as error:
+        setting.reason = f"its result has no {error}"
     return {}
 
 
@@ -138,70 +155,121 @@ def head(options):
     return lines
 
 
+def spread(values, digits):
+    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f} to {max(values):,.{digits}f})"
+
+
+def shares(setting, settings):
+    """Of the matrix rate at the setting's thread count, by rounds."""
+    ours = next((s for s in settings if s.peer == "gptmoe" and s.threads == setting.threads), None)
+    return [rate / ours.ceilings[number] for number, rate in setting.rates.items() if ours and number in ours.ceilings]
+
+
 def say_table(settings):
     best = {}
     for setting in settings:
         if setting.rates and (setting.peer not in best or setting.median() > best[setting.peer].median()):
             best[setting.peer] = setting
-    print("| program | threads | tokens/s, median (lowest to highest) | share of the matrix rate | gptmoe / it |")
+    us = best.get("gptmoe")
+    print("| program | threads | tokens/s, median (lowest to highest) | share of the matrix rate | "
+          "gptmoe / it, median of rounds (lowest to highest) |")
     print("|---|---|---|---|---|")
     for setting in settings:
-        speed = share = ratio = ""
+        speed, share, ratio = "", "", ""
         if setting.rates:
-            values = setting.rates.values()
-            speed = f"{setting.median():,.0f} ({min(values):,.0f} to {max(values):,.0f})"
+            speed = spread(setting.rates.values(), 0)
+        elif not setting.reason:
+            speed = "not timed"
         if setting.reason:
             rounds = f" after {len(setting.rates)} rounds" if setting.rates else ""
             speed = f"{speed} failed{rounds}: {setting.reason.replace('|', '/')}".strip()
-        if setting.shares:
-            share = f"{statistics.median(setting.shares):.0%}"
-        if setting.rates and setting.peer != "gptmoe" and "gptmoe" in best:
-            ratio = f"{best['gptmoe'].median() / setting.median():.2f}"
+        if of_rounds := shares(setting, settings):
+            share = f"{statistics.median(of_rounds):.0%}"
+        ratios = us.ratios_to(setting) if us and setting.peer != "gptmoe" else []
+        if ratios:
+            ratio = spread(ratios, 2)
             ratio = f"**{ratio}**" if best[setting.peer] is setting else ratio
         print(f"| {setting.name} | {setting.threads} | {speed} | {share} | {ratio} |")
     print()
     for peer, theirs in best.items():
-        if peer == "gptmoe" or "gptmoe" not in best:
-            continue
-        us = best["gptmoe"]
-        ratios = [us.rates[r] / theirs.rates[r] for r in theirs.rates if r in us.rates]
-        print(f"gptmoe / {peer}, each at its best: **{us.median() / theirs.median():.2f}** by medians"
-              + (f", {min(ratios):.2f} to {max(ratios):.2f} by rounds" if ratios else "")
-              + f" ({theirs.name}{', ' + theirs.threads + ' threads' if theirs.threads else ''}).")
+        ratios = us.ratios_to(theirs) if us and peer != "gptmoe" else []
+        if ratios:
+            print(f"gptmoe / {peer}, each at its best: **{statistics.median(ratios):.2f}**, the median of "
+                  f"{len(ratios)} rounds, {min(ratios):.2f} to {max(ratios):.2f}; "
+                  f"{us.median() / theirs.median():.2f} by the medians of tokens/s "
+                  f"({theirs.name}{', threads: ' + theirs.threads if theirs.threads else ''}).")
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        fail(message)
+
+
+def at_least(least):
+    def number(text):
+        if not text.strip().isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {least}")
+        return int(text)
+
+    return number
+
+
+def thread_counts(text):
+    return ",".join(dict.fromkeys(str(at_least(1)(part)) for part in text.split(",")))
+
+
+def check(options):
+    """What would fail every round, or take all rounds to say so, is said before the first."""
+    if not os.access(options.bench, os.X_OK) or os.path.isdir(options.bench):
+        fail(f"{options.bench}: no program there; build gptmoe or say with --bench where it is")
+    read_json(options.config)
+    if options.llmc and options.device == "cuda":
+        fail("--llmc is llm.c's CPU trainer; README.md says how to time the one for GPUs")
+    if options.llmc and not os.access(os.path.join(options.llmc, "train_gpt2"), os.X_OK):
+        fail(f"{options.llmc}: no train_gpt2 there; README.md says how to build it")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("config")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", default="1,2", help="CPU: thread counts, separated by commas")
-    parser.add_argument("--steps", type=int, default=10, help="CPU: steps in a round")
-    parser.add_argument("--warmup", type=int, default=5, help="CPU: steps before them")
-    parser.add_argument("--micro-batches", type=int, default=16, help="GPU: of a step")
+    parser.add_argument("--rounds", type=at_least(1), default=5)
+    parser.add_argument("--threads", type=thread_counts, default="1,2", help="CPU: thread counts, separated by commas")
+    parser.add_argument("--steps", type=at_least(1), default=10, help="CPU: steps in a round")
+    parser.add_argument("--warmup", type=at_least(0), default=5, help="CPU: steps before them")
+    parser.add_argument("--micro-batches", type=at_least(1), default=16, help="GPU: of a step")
     parser.add_argument("--llmc", metavar="DIR", help="a checkout of llm.c as README.md prepares it")
     parser.add_argument("--skip", action="append", default=[], metavar="TEXT", help="leave out settings so named")
-    parser.add_argument("--timeout", type=int, default=1200, help="seconds a program may take")
+    parser.add_argument("--timeout", type=at_least(1), default=1200, help="seconds a program may take")
     parser.add_argument("--bench", default=os.path.join(REPO, "build/gptmoe"))
     options = parser.parse_args()
+    check(options)
 
     settings = cpu_settings(options) if options.device == "cpu" else cuda_settings(options)
     settings = [s for s in settings if not any(text in s.name for text in options.skip)]
+    if not settings:
+        fail("--skip leaves nothing")
     lines, versions = head(options), {}
+    failed = None  # of gptmoe's own
     for number in range(1, options.rounds + 1):
         for setting in settings:
-            if setting.reason:
+            if setting.reason or failed:
                 continue
             row = run(setting, number, options)
             if "version" in row:
                 versions[setting.peer] = row["version"]
-            rate = f"{row['tokens_per_second']:,.0f} tokens/s" if row else f"failed: {setting.reason}"
+            rate = f"{setting.rates[number]:,.0f} tokens/s" if row else f"failed: {setting.reason}"
             print(f"round {number} of {options.rounds}: {setting.name}, {setting.threads or 'no'} threads: {rate}",
                   file=sys.stderr, flush=True)
+            if setting.reason and setting.peer == "gptmoe":
+                failed = setting
     lines["versions"] = ", ".join(f"{peer} {version}" for peer, version in versions.items()) or "none"
-    lines["rounds"] = options.rounds
+    lines["rounds"] = number
     print("\n".join(f"- {name}: {value}" for name, value in lines.items()), end="\n\n")
     say_table(settings)
+    if failed:
+        print(f"side_by_side.py: gptmoe failed: {failed.reason}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
