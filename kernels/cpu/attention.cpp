@@ -74,9 +74,9 @@ void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const
   transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
   std::fill_n(w.max, padded_rows, kMinusInfinity);
   std::fill_n(w.sum, padded_rows, Real{0});
-  for (int64_t key = 0; key < first_query + padded_rows; key += kKeyBlock)
+  for (int64_t key = 0; key <= first_query; key += kKeyBlock)
     for (int64_t row = 0; row < padded_rows; row += kTileRows)
-      if (first_query + row >= key) forward_tile(s, w, row, key, first_query + row - key + 1);
+      forward_tile(s, w, row, key, first_query + row - key + 1);
   for (int64_t i = 0; i < rows; ++i) {
     lse[i] = w.max[i] + std::log(w.sum[i]);
     const Real inverse = Real{1} / w.sum[i];
@@ -162,9 +162,8 @@ void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, con
     for (int64_t d = 0; d < s.D; ++d) delta += dout[i * out_row + d] * out[i * out_row + d];
     w.delta[i] = delta;
   }
-  for (int64_t key = 0; key < first_query + padded_rows; key += kKeyBlock) {
-    const int64_t first_row = std::max<int64_t>(0, key - first_query);
-    for (int64_t row = first_row; row < padded_rows; row += kTileRows)
+  for (int64_t key = 0; key <= first_query; key += kKeyBlock) {
+    for (int64_t row = 0; row < padded_rows; row += kTileRows)
       backward_queries(s, w, row, key, first_query + row - key + 1);
     backward_keys(s, w, padded_rows, key, first_query - key + 1);
   }

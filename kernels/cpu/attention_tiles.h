@@ -19,6 +19,8 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
+// No block of keys begins inside a block of queries: of those up to its first query, every query sees a key.
+static_assert(kKeyBlock % kQueryBlock == 0);
 
 // c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel
 // columns of b begin b_panel after the ones before.
