@@ -1,6 +1,6 @@
 #include "base/check.h"
 #include "bench/benches.h"
-#include "kernels/plan_ops.h"
+#include "op_cases/case_cost.h"
 #include "op_cases/case_run.h"
 #include "train/backend.h"
 
@@ -21,16 +21,13 @@ class OpsBench {
     CaseRun run(op, ops_);
     run.forward();
     run.backward();
-    measure(op, "forward", op.forward, run);
-    if (op.backward) measure(op, "backward", op.backward, run);
+    measure("forward", op.forward, forward_cost(op, ops_), run);
+    if (op.backward) measure("backward", op.backward, backward_cost(op, ops_), run);
   }
 
  private:
-  void measure(const OpCase& op, const std::string& name, const OpPass& pass, CaseRun& run) {
-    PlanOps plan(ops_);
-    run.take_bytes_named();
-    pass(plan, run);
-    BenchRow row{op.op, name, op.shape, {}, plan.flops(), run.take_bytes_named()};
+  void measure(const std::string& name, const OpPass& pass, const PassCost& cost, CaseRun& run) {
+    BenchRow row{run.op().op, name, run.op().shape, {}, cost.flops, cost.bytes};
     row.floor = ceilings_.floor_of(row.flops, row.bytes);
     row.timing = time_rounds(ops_, [&] { pass(ops_, run); });
     output_.say_row(row);

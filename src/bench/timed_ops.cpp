@@ -30,9 +30,9 @@ double reached(const Tensor& table_VC, const Tensor& tokens_N) {
   return bytes(table_VC.rows(0, std::min(tokens_N.count(), table_VC.size(0))));
 }
 
-// Of the heads that RoPE turns, in place.
-double rotated_bytes(const Tensor& qkv_BTSD, int64_t rotated) {
-  return 2 * bytes(qkv_BTSD) * static_cast<double>(rotated) / static_cast<double>(qkv_BTSD.size(2));
+// Of the first heads: those that RoPE turns, or the queries and keys that QK-norm scales.
+double heads(const Tensor& qkv_BTSD, int64_t count) {
+  return bytes(qkv_BTSD) * static_cast<double>(count) / static_cast<double>(qkv_BTSD.size(2));
 }
 
 }  // namespace
@@ -118,17 +118,19 @@ void TimedOps::qk_norm_forward(T y, T rstd, T qkv, T q_w, T k_w, double eps) {
   moves(__func__, bytes(y, rstd, qkv, q_w, k_w), &Ops::qk_norm_forward, y, rstd, qkv, q_w, k_w, eps);
 }
 void TimedOps::qk_norm_backward(T dqkv, T dq_w, T dk_w, T dy, T qkv, T q_w, T k_w, T rstd) {
-  moves(__func__, bytes(dqkv, dq_w, dq_w, dk_w, dk_w, dy, qkv, q_w, k_w, rstd), &Ops::qk_norm_backward, dqkv, dq_w,
-        dk_w, dy, qkv, q_w, k_w, rstd);
+  const int64_t scaled = (q_w.count() + k_w.count()) / qkv.size(3);
+  const double gradients = dqkv.data() == dy.data() ? 2 * heads(dqkv, scaled) : bytes(dqkv, dy);
+  moves(__func__, gradients + heads(qkv, scaled) + bytes(dq_w, dq_w, dk_w, dk_w, q_w, k_w, rstd),
+        &Ops::qk_norm_backward, dqkv, dq_w, dk_w, dy, qkv, q_w, k_w, rstd);
 }
 void TimedOps::rope_tables(T cos, T sin, double theta) {
   moves(__func__, bytes(cos, sin), &Ops::rope_tables, cos, sin, theta);
 }
 void TimedOps::rope_forward(T qkv, T cos, T sin, int64_t rotated) {
-  moves(__func__, rotated_bytes(qkv, rotated) + bytes(cos, sin), &Ops::rope_forward, qkv, cos, sin, rotated);
+  moves(__func__, 2 * heads(qkv, rotated) + bytes(cos, sin), &Ops::rope_forward, qkv, cos, sin, rotated);
 }
 void TimedOps::rope_backward(T dqkv, T cos, T sin, int64_t rotated) {
-  moves(__func__, rotated_bytes(dqkv, rotated) + bytes(cos, sin), &Ops::rope_backward, dqkv, cos, sin, rotated);
+  moves(__func__, 2 * heads(dqkv, rotated) + bytes(cos, sin), &Ops::rope_backward, dqkv, cos, sin, rotated);
 }
 void TimedOps::attention_forward(T out, T lse, T qkv) {
   timed({__func__, Part::attention, shape(out), bytes(out, lse, qkv)}, &Ops::attention_forward, out, lse, qkv);
@@ -167,7 +169,9 @@ void TimedOps::topk_forward(T ids, T gates, T probs, bool normalize, T bias) {
   moves(__func__, bytes(ids, gates, probs, bias), &Ops::topk_forward, ids, gates, probs, normalize, bias);
 }
 void TimedOps::topk_backward(T dprobs, T dgates, T gates, T ids, T probs, bool normalize) {
-  moves(__func__, bytes(dprobs, dgates, gates, ids), &Ops::topk_backward, dprobs, dgates, gates, ids, probs, normalize);
+  const double of_sums = normalize ? bytes(gates) * 2 : 0;  // the gates, and as many probabilities
+  moves(__func__, bytes(dprobs, dgates, ids) + of_sums, &Ops::topk_backward, dprobs, dgates, gates, ids, probs,
+        normalize);
 }
 void TimedOps::relu_router_forward(T probs, T ids, T logits) {
   moves(__func__, bytes(probs, ids, logits), &Ops::relu_router_forward, probs, ids, logits);
@@ -290,7 +294,8 @@ void TimedOps::clip_scale(T scale, T squared_norm, T loss, double max_norm) {
         squared_norm, loss, max_norm);
 }
 void TimedOps::adamw(T param, T master, T m, T v, T grad, T scale, T rates, const AdamwConstants& constants) {
-  const double moved = bytes(param, m, m, v, v, grad) + (master.present() ? bytes(master, master) : bytes(param));
+  const double moved =
+      bytes(param, m, m, v, v, grad, scale, rates) + (master.present() ? bytes(master, master) : bytes(param));
   timed({__func__, Part::optimizer, shape(param), moved}, &Ops::adamw, param, master, m, v, grad, scale, rates,
         constants);
 }

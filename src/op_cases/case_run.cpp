@@ -14,17 +14,6 @@ constexpr int64_t kLine = 64;
 // As a float or double this is not a number and as an integer -1: reading a guard shows in the results.
 constexpr std::byte kGuard{0xFF};
 
-DType dtype_of(Kind kind, const Ops& ops) {
-  switch (kind) {
-    case Kind::real: return ops.compute_dtype();
-    case Kind::stat: return ops.statistics_dtype();
-    case Kind::bf16: return DType::bf16;
-    case Kind::i32: return DType::i32;
-    case Kind::i64: return DType::i64;
-  }
-  return DType::f32;
-}
-
 // The upper half of a float.
 struct Bf16 {
   uint16_t bits;
@@ -89,6 +78,17 @@ double garbage_value(DType dtype, Garbage garbage) {
 
 }  // namespace
 
+DType dtype_of(Kind kind, const Ops& ops) {
+  switch (kind) {
+    case Kind::real: return ops.compute_dtype();
+    case Kind::stat: return ops.statistics_dtype();
+    case Kind::bf16: return DType::bf16;
+    case Kind::i32: return DType::i32;
+    case Kind::i64: return DType::i64;
+  }
+  return DType::f32;
+}
+
 Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   switch (sizes.size()) {
     case 1: return {data, dtype, {sizes[0]}};
@@ -137,7 +137,6 @@ class CaseRun::Buffer {
   Tensor tensor;
   std::vector<std::byte> initial;
   double garbage = 0;
-  bool named = false;
 
  private:
   int64_t all_bytes() const { return (2 + (bytes_ + kLine - 1) / kLine) * kLine; }
@@ -185,11 +184,7 @@ CaseRun::Buffer& CaseRun::buffer(std::string_view name) const {
   GPTMOE_CHECK(false, op_.name, " has no tensor ", name);
 }
 
-const Tensor& CaseRun::operator[](std::string_view name) const {
-  Buffer& found = buffer(name);
-  found.named = true;
-  return found.tensor;
-}
+const Tensor& CaseRun::operator[](std::string_view name) const { return buffer(name).tensor; }
 
 void CaseRun::reset() {
   for (const auto& buffer : buffers_) buffer->set_content(buffer->initial);
@@ -258,18 +253,6 @@ bool CaseRun::same_bits(const CaseRun& other, std::string_view name) const {
   const std::vector<std::byte> own = buffer(name).content(), others = other.buffer(name).content();
   const auto live = buffer(name).spec.live_count() * dtype_bytes(buffer(name).tensor.dtype());
   return own.size() == others.size() && std::equal(own.begin(), own.begin() + live, others.begin());
-}
-
-double CaseRun::take_bytes_named() {
-  double bytes = 0;
-  for (const auto& buffer : buffers_) {
-    const TensorSpec& spec = buffer->spec;
-    const bool twice = spec.written() && (spec.fill || !spec.starts_as.empty());
-    const double share = spec.reached > 0 ? static_cast<double>(spec.reached) / static_cast<double>(spec.count()) : 1;
-    if (buffer->named) bytes += static_cast<double>(buffer->bytes()) * share * (twice ? 2 : 1);
-    buffer->named = false;
-  }
-  return bytes;
 }
 
 Difference worst_difference(std::string_view name, const std::vector<double>& got, const std::vector<double>& expected,

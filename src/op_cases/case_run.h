@@ -6,6 +6,7 @@
 
 namespace gptmoe {
 
+DType dtype_of(Kind kind, const Ops& ops);
 Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes);
 
 // What tensors hold that must be overwritten: the second value tells a result that depends on it.
@@ -35,9 +36,6 @@ class CaseRun final : public Tensors {
   // After the passes, in words: guards written over, inputs changed, outputs not overwritten or not numbers.
   std::vector<std::string> broken_promises();
   bool same_bits(const CaseRun& other, std::string_view name) const;
-
-  // Compulsory memory traffic: bytes of the tensors named since the last call, twice where both read and written.
-  double take_bytes_named();
 
  private:
   class Buffer;

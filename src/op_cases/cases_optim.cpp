@@ -30,9 +30,7 @@ Fill some(Kind kind) { return kind == Kind::i32 || kind == Kind::i64 ? below(100
 
 OpCase zero(int64_t n, Kind kind) {
   OpCase op("zero", {n}, kind_name(kind));
-  op.input("before", {n}, some(kind), kind);
   op.result("x", {n}, kind);
-  op.in_place("x", "before");
   op.any_width("x");
   op.any_type("x");
   op.exact("x");
