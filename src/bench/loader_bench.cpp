@@ -81,11 +81,11 @@ void bench_loader(const LoaderBenchOptions& options, const BenchOptions& bench) 
                   " tokens\n"));
   output.begin_table("part");
   output.say_row(row);
-  output.say(text("\n", metric_count(tokens / row.timing.fastest), "tokens/s, median ",
-                  metric_count(tokens / row.timing.median), "tokens/s\n"));
+  output.say(text("\n", metric_count(tokens / row.timing.median), "tokens/s by the median time, ",
+                  metric_count(tokens / row.timing.fastest), "tokens/s by the fastest\n"));
   nlohmann::ordered_json line = to_json(row);
-  line["tokens_per_second"] = tokens / row.timing.fastest;
-  line["median_tokens_per_second"] = tokens / row.timing.median;
+  line["tokens_per_second"] = tokens / row.timing.median;
+  line["fastest_tokens_per_second"] = tokens / row.timing.fastest;
   line["copy_bytes_per_second"] = ceilings.bytes;
   output.record(line);
   output.finish();
