@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
 #include "config/validate.h"
 #include "report/analysis_section.h"
 #include "report/reports.h"
@@ -118,12 +119,12 @@ void add_analyze_command(CLI::App& app) {
   command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");
   command->add_option("--tokens", arguments->tokens, "Tokens that the routing is measured on")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--batches", arguments->batches, "Batches that gradients and errors are measured on")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--batch-size", arguments->batch_size, "Sequences in a batch (default: the run's micro-batch)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }

@@ -2,6 +2,7 @@
 
 #include "bench/benches.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
 
 namespace gptmoe {
 namespace {
@@ -23,7 +24,7 @@ struct BenchArguments {
 void add_output_options(CLI::App& command, BenchArguments& arguments) {
   command.add_option("--json", arguments.bench.json,
                      "JSON lines to this file; -: to standard output, and nothing else");
-  command.add_option("--threads", arguments.threads, "0: all")->check(CLI::NonNegativeNumber);
+  command.add_option("--threads", arguments.threads, "0: all")->check(whole_number(0, 1024));
 }
 
 void add_device_options(CLI::App& command, BenchArguments& arguments) {
@@ -37,7 +38,7 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
   command.add_option("configs", variants.configs, "One config, or two that take turns")->required()->expected(1, 2);
   command.add_option("--experts", variants.experts, "Numbers of experts that take turns: 8,16,32")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
 }
 
@@ -54,7 +55,7 @@ void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments
   add_variant_options(*command, arguments->variants);
   command->add_option("--rounds", arguments->layer_rounds, "Rounds of ten runs")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   add_device_options(*command, *arguments);
   add_output_options(*command, *arguments);
   command->callback([arguments] {
@@ -70,16 +71,14 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
       ->add_option("--tokens", arguments->variants.tokens,
                    "Tokens of a step, in one micro-batch, that take turns: 1024,2048")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
-  command->add_option("--steps", step.steps, "Steps in a timed round")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
+  command->add_option("--steps", step.steps, "Steps in a timed round")->capture_default_str()->check(whole_number(1));
   command->add_option("--warmup", step.warmup, "Steps before the first round")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--rounds", step.rounds, "Timed rounds; medians are printed")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_flag("!--no-account", step.account, "The speed alone, without the account of its ops");
   command->add_option("--svg", step.svg, "Draw tokens/s against experts, or tokens of a step, into this file");
   add_device_options(*command, *arguments);
@@ -97,10 +96,10 @@ void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& argument
                       "Shards, a glob, or a config that names them (default: shards made up for it)");
   command->add_option("--sequence-length", loader.sequence_length, "Of shards without a config")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--batch", loader.batch, "Sequences at a time, likewise")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   add_output_options(*command, *arguments);
   command->callback([arguments] { arguments->prepare(), bench_loader(arguments->loader, arguments->bench); });
 }

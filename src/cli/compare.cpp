@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "dist/agree.h"
@@ -237,13 +238,13 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->required()
       ->expected(1, 64);
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
-      ->check(CLI::Range(1, 1000));
+      ->check(whole_number(1, 1000));
   command
       ->add_option("--sweep", arguments->sweeps,
                    "Train at each value, [CONFIG:]path.to.key=value,value,... (repeatable: a grid; CONFIG: only there)")
       ->allow_extra_args(false);
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
-      ->check(CLI::Range(1, 1024));
+      ->check(whole_number(1, 1024));
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")

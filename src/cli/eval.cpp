@@ -3,6 +3,7 @@
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/eval_tasks.h"
+#include "cli/number_check.h"
 #include "train/backend.h"
 #include "train/evaluate.h"
 #include "train/memory_check.h"
@@ -45,7 +46,7 @@ void add_eval_command(CLI::App& app) {
   CLI::Option* data =
       command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
   CLI::Option* tokens = command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
-                            ->check(CLI::NonNegativeNumber);
+                            ->check(whole_number(0));
   arguments->tasks.add_to(*command, {data, tokens});
   arguments->backend.add_to(*command);
   command->callback([arguments] {

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "cli/number_check.h"
 #include "tasks/task_score.h"
 #include "train/backend.h"
 #include "train/memory_check.h"
@@ -73,10 +74,10 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
   };
-  option("--shots", prompt.shots, "Solved examples of the same file before each one")->check(CLI::NonNegativeNumber);
+  option("--shots", prompt.shots, "Solved examples of the same file before each one")->check(whole_number(0));
   option("--seed", prompt.seed, "Of the choice of shots")->capture_default_str();
   option("--delimiter", prompt.delimiter, "Between a context and its continuation (default: a space)");
-  option("--limit", limit, "Only the first n examples of each file (0: all)")->check(CLI::NonNegativeNumber);
+  option("--limit", limit, "Only the first n examples of each file (0: all)")->check(whole_number(0));
   option("--tokenizer", tokenizer, kTokenizerHelp);
   option("--out", out, "Write the scores to this file too, as JSON");
 }

@@ -4,6 +4,7 @@
 
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
 #include "train/backend.h"
 #include "train/memory_check.h"
 
@@ -58,13 +59,13 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--prompt", arguments->prompt, "Text to continue");
   command->add_option("--tokens", arguments->tokens, "Most tokens to make")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the most likely token")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
   command->add_option("--top-k", arguments->sampling.top_k, "Only the k most likely (0: all)")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   command->add_option("--top-p", arguments->sampling.top_p, "Only the most likely that hold this probability")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/number_check.h"
 #include "dist/world.h"
 
 namespace gptmoe {
@@ -40,7 +41,7 @@ class Job {
 // --ranks, for Job::launched().
 inline void add_ranks_option(CLI::App& command, int& ranks) {
   command.add_option("--ranks", ranks, "Processes on this machine, started by mpirun (default: one, or mpirun's)")
-      ->check(CLI::Range(1, 4096));
+      ->check(whole_number(1, 4096));
 }
 
 }  // namespace gptmoe

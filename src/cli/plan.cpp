@@ -2,6 +2,7 @@
 
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
 #include "cli/plan_ranks.h"
 #include "routing/routing_policy.h"
 #include "train/backend.h"
@@ -80,7 +81,7 @@ void add_plan_command(CLI::App& app) {
   CLI::Option* const ranks =
       command
           ->add_option("--ranks", arguments->ranks.ranks, "Of a run on several ranks: memory, traffic, predicted speed")
-          ->check(CLI::Range(1, 1 << 20));
+          ->check(whole_number(1, 1 << 20));
   command
       ->add_option("--link", arguments->ranks.link, "GB/s that a rank can send (default: an H200's NVLink, or a CPU's)")
       ->needs(ranks)

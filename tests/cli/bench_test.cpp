@@ -168,7 +168,12 @@ TEST_F(BenchCommand, BadInputIsOneLine) {
   refuse({"bench", "ops", "--device", "tpu"}, {"--device", "tpu"});
   refuse({"bench", "step"}, {"configs"});
   refuse({"bench", "step", "none.json"}, {"none.json"});
-  refuse({"bench", "step", "run.json", "--rounds", "0"}, {"--rounds"});
+  refuse({"bench", "step", "run.json", "--rounds", "0"}, {"--rounds: must be 1 or more, not 0; see"});
+  refuse({"bench", "step", "run.json", "--steps", "2.5"}, {"--steps: must be a whole number, 1 or more, not 2.5; see"});
+  refuse({"bench", "step", "run.json", "--experts", "8,x"},
+         {"--experts: must be a whole number, 1 or more, not x; see"});
+  refuse({"bench", "ops", "--threads", "-1"}, {"--threads: must be 0 to 1024, not -1; see"});
+  refuse({"bench", "ops", "--threads", "20000"}, {"--threads: must be 0 to 1024, not 20000; see"});
   refuse({"bench", "step", "run.json", "--set", "train.step=3"}, {"train.step", "\"steps\""});
   refuse({"bench", "step", "run.json", "--tokens", "10"}, {"--tokens 10: not a multiple of train.sequence_length 7"});
   refuse({"bench", "step", "run.json", "--experts", "1"}, {"num_experts_per_tok"});

@@ -1,0 +1,27 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "base/check.h"
+
+namespace gptmoe {
+
+// That an option is a whole number in a range, said in its words: CLI11's own checks print the limits of a double.
+inline CLI::Validator whole_number(int64_t least, int64_t most = std::numeric_limits<int64_t>::max()) {
+  const bool open = most == std::numeric_limits<int64_t>::max();
+  const std::string range = open ? text(least, " or more") : text(least, " to ", most);
+  const auto check = [=](std::string& input) {
+    int64_t value = 0;
+    const char* end = input.data() + input.size();
+    const auto [stop, error] = std::from_chars(input.data(), end, value);
+    const bool whole = stop == end && error == std::errc();
+    if (whole && value >= least && value <= most) return std::string();
+    return text("must be ", whole ? "" : "a whole number, ", range, ", not ", input);
+  };
+  return {check, open ? text(">=", least) : text(least, "..", most)};
+}
+
+}  // namespace gptmoe
