@@ -33,11 +33,14 @@ class LayerBench {
   }
   void forget() { measured_.assign(measured_.size(), {}); }
 
-  Ops& ops() const { return layers_.ops(); }
-  Ceilings ceilings() const { return best(ceilings_); }
-
   void report(BenchOutput& output) {
-    output.say(text("\n", layers_.label(), "\n"));
+    const Ceilings ceilings = best(ceilings_);
+    output.say("\n");
+    output.say_ceilings(layers_.ops(), ceilings, layers_.label());
+    output.record({{"device", layers_.ops().describe()},
+                   {"label", layers_.label()},
+                   {"matrix_flops_per_second", ceilings.flops},
+                   {"copy_bytes_per_second", ceilings.bytes}});
     output.begin_table("pass");
     std::vector<double> flops(measured_.size());  // forward and backward
     for (size_t i = 0; i < measured_.size(); ++i) {
@@ -60,7 +63,7 @@ class LayerBench {
     const Layers::Layer& layer = layers_.layers()[i];
     const bool forward = pass == "forward";
     if (!forward) layers_.seconds(layer.forward);
-    const Layers::Cost cost = layers_.cost(forward ? layer.forward : layer.backward, ceilings());
+    const Layers::Cost cost = layers_.cost(forward ? layer.forward : layer.backward, best(ceilings_));
     const Timing timing = timing_of(forward ? measured_[i].forward : measured_[i].backward);
     return {layer.name, pass, layers_.shape(), timing, cost.flops, cost.bytes, cost.floor};
   }
@@ -85,11 +88,6 @@ void bench_layer(const VariantOptions& options, int64_t rounds, const BenchOptio
     for (int run = 0; run < kRunsPerRound; ++run)
       for (const auto& layers : benches) layers->run();
   }
-  const Ceilings ceilings = benches[0]->ceilings();
-  output.say_ceilings(benches[0]->ops(), ceilings);
-  output.record({{"device", benches[0]->ops().describe()},
-                 {"matrix_flops_per_second", ceilings.flops},
-                 {"copy_bytes_per_second", ceilings.bytes}});
   for (const auto& layers : benches) layers->report(output);
   output.finish();
 }

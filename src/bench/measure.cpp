@@ -1,6 +1,7 @@
 #include "bench/measure.h"
 
 #include <chrono>
+#include <numeric>
 
 #include "base/arena.h"
 #include "train/backend.h"
@@ -27,7 +28,14 @@ double measure_copy_rate(Ops& ops) {
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
+  return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
+}
+
+size_t median_index(const std::vector<double>& values) {
+  std::vector<size_t> order(values.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return values[a] < values[b]; });
+  return order[(order.size() - 1) / 2];
 }
 
 Timing timing_of(const std::vector<double>& seconds) {
@@ -60,6 +68,12 @@ Ceilings best(const std::vector<Ceilings>& measured) {
   for (const Ceilings& ceilings : measured)
     highest = {std::max(highest.flops, ceilings.flops), std::max(highest.bytes, ceilings.bytes)};
   return highest;
+}
+
+Ceilings median(const std::vector<Ceilings>& measured) {
+  std::vector<double> flops, bytes;
+  for (const Ceilings& ceilings : measured) flops.push_back(ceilings.flops), bytes.push_back(ceilings.bytes);
+  return {median(flops), median(bytes)};
 }
 
 }  // namespace gptmoe

@@ -8,7 +8,10 @@
 
 namespace gptmoe {
 
+// Of an even number of values the mean of the two in the middle.
 double median(std::vector<double> values);
+// Where the value of the middle is: of an even number of them the lower one's.
+size_t median_index(const std::vector<double>& values);
 
 struct Timing {
   double fastest = 0, median = 0;  // seconds
@@ -32,7 +35,8 @@ struct Ceilings {
 };
 // In about half a second.
 Ceilings measure_ceilings(Ops& ops);
-// The highest of each: what fastest times are held against.
+// Of each rate by itself: the highest, which fastest times are held against, and the median, for median times.
 Ceilings best(const std::vector<Ceilings>& measured);
+Ceilings median(const std::vector<Ceilings>& measured);
 
 }  // namespace gptmoe

@@ -30,11 +30,11 @@ std::string microseconds(double seconds) { return fixed(seconds * 1e6, 1); }
 }  // namespace
 
 nlohmann::ordered_json to_json(const BenchRow& row) {
-  const double seconds = row.timing.fastest;
+  const double seconds = row.seconds();
   nlohmann::ordered_json json{{"name", row.name},
                               {"kind", row.kind},
                               {"shape", row.shape},
-                              {"us", seconds * 1e6},
+                              {"us", row.timing.fastest * 1e6},
                               {"median_us", row.timing.median * 1e6},
                               {"flops", row.flops},
                               {"bytes", row.bytes},
@@ -57,9 +57,9 @@ void BenchOutput::say(const std::string& text) {
   std::fflush(stdout);
 }
 
-void BenchOutput::say_ceilings(const Ops& ops, const Ceilings& ceilings) {
-  say(text(ops.describe(), "; large matrix products ", fixed(ceilings.flops * 1e-12, 3), " TFLOP/s, large copies ",
-           fixed(ceilings.bytes * 1e-9, 1), " GB/s\n"));
+void BenchOutput::say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label) {
+  say(text(label, label.empty() ? "" : ": ", ops.describe(), "; large matrix products ",
+           fixed(ceilings.flops * 1e-12, 3), " TFLOP/s, large copies ", fixed(ceilings.bytes * 1e-9, 1), " GB/s\n"));
 }
 
 void BenchOutput::begin_table(const std::string& kind, bool shares) {
@@ -70,11 +70,11 @@ void BenchOutput::begin_table(const std::string& kind, bool shares) {
 }
 
 void BenchOutput::say_row(const BenchRow& row) {
-  const double seconds = row.timing.fastest;
+  const double seconds = row.seconds();
   Cells cells = {row.name,
                  row.kind,
                  row.shape,
-                 microseconds(seconds),
+                 microseconds(row.timing.fastest),
                  microseconds(row.timing.median),
                  row.flops > 0 ? fixed(row.flops / seconds * 1e-12, 3) : "-",
                  fixed(row.bytes / seconds * 1e-9, 1),

@@ -17,9 +17,11 @@ struct BenchRow {
   double flops = 0, bytes = 0, floor = 0;  // of one run; seconds
   double share = -1;                       // of a step; negative: there is none
   int64_t calls = 1;
+
+  // What rates and the ratio to the floor are by: of a step's op the median time, else the fastest.
+  double seconds() const { return share >= 0 ? timing.median : timing.fastest; }
 };
 
-// Rates and ratio are by the fastest time.
 nlohmann::ordered_json to_json(const BenchRow& row);
 
 class BenchOutput {
@@ -29,7 +31,8 @@ class BenchOutput {
   explicit BenchOutput(const std::string& json);
 
   void say(const std::string& text);
-  void say_ceilings(const Ops& ops, const Ceilings& ceilings);
+  // `label`: whose they are, where several have their own.
+  void say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label = "");
   // The table's head: what the second column holds, and whether there is a share.
   void begin_table(const std::string& kind, bool shares = false);
   void say_row(const BenchRow& row);

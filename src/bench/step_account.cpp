@@ -6,18 +6,18 @@
 namespace gptmoe {
 namespace {
 
-// The round whose steps took the median time.
-size_t median_round(const StepRun& run) {
-  const std::vector<double>& seconds = run.seconds();
-  return static_cast<size_t>(std::find(seconds.begin(), seconds.end(), run.median_seconds()) - seconds.begin());
+std::vector<double> step_seconds(const std::vector<StepAccount>& accounts) {
+  std::vector<double> seconds;
+  for (const StepAccount& account : accounts) seconds.push_back(account.step_seconds);
+  return seconds;
 }
 
 }  // namespace
 
-AccountTable::AccountTable(const StepRun& run) : run_(run), step_seconds_(run.median_seconds()) {
-  const StepAccount& account = run.accounts().at(median_round(run));
+AccountTable::AccountTable(const StepRun& run) : run_(run) {
+  const StepAccount& account = run.accounts().at(median_index(step_seconds(run.accounts())));
   const Ceilings ceilings = run.ceilings();
-  accounted_step_seconds_ = account.step_seconds;
+  step_seconds_ = account.step_seconds;
   for (int part = 0; part < kParts; ++part) parts_.push_back({part_name(static_cast<Part>(part))});
   for (const auto& [key, total] : account.ops) {
     double fastest = total.seconds;
@@ -42,16 +42,19 @@ AccountTable::AccountTable(const StepRun& run) : run_(run), step_seconds_(run.me
   parts_.push_back({"other", step_seconds_ - account.ops_seconds});
 }
 
+double AccountTable::cost() const { return step_seconds_ / run_.median_seconds() - 1; }
+
 void AccountTable::say(BenchOutput& output) const {
-  output.say(
-      text("\n", run_.variant().label, ", a step\n\n| part | ms | share % | floor ms |\n|---|---:|---:|---:|\n"));
+  output.say(text("\n", run_.variant().label,
+                  ", a step op by op\n\n| part | ms | share % | floor ms |\n|---|---:|---:|---:|\n"));
   const auto say = [&](const std::string& name, double seconds, double floor) {
     output.say(text("| ", name, " | ", fixed(seconds * 1e3, 3), " | ", fixed(100 * seconds / step_seconds_, 1), " | ",
                     fixed(floor * 1e3, 3), " |\n"));
   };
   for (const PartRow& part : parts_) say(part.name, part.seconds, part.floor);
   say("step", step_seconds_, floor_);
-  say("accounted step", accounted_step_seconds_, floor_);
+  output.say(text("\nAs a run takes it, the median step took ", fixed(run_.median_seconds() * 1e3, 3),
+                  " ms: timing op by op costs ", percent_text(cost()), "\n"));
   output.begin_table("part", true);
   for (const BenchRow& op : ops_) output.say_row(op);
 }
@@ -64,7 +67,8 @@ nlohmann::ordered_json AccountTable::json() const {
   for (const BenchRow& op : ops_) ops.push_back(to_json(op));
   return {{"account",
            {{"step_us", step_seconds_ * 1e6},
-            {"accounted_step_us", accounted_step_seconds_ * 1e6},
+            {"undisturbed_step_us", run_.median_seconds() * 1e6},
+            {"cost", cost()},
             {"floor_us", floor_ * 1e6},
             {"matrix_flops_per_second", run_.ceilings().flops},
             {"copy_bytes_per_second", run_.ceilings().bytes},

@@ -1,7 +1,7 @@
 #pragma once
-// Where the time of a step goes, as an account that adds up: every op's time in accounted steps, and what is left of
-// the steps as a run takes them. That rest is the host's work and a device's idle time, and negative where timing op by
-// op costs more than it.
+// Where the time of a step goes, as an account that adds up: every op's time in steps taken op by op, and what is left
+// of the same steps: the host's work, the timing's among it, and a device's idle time. Apart from it, how much longer
+// these steps took than those of a run.
 #include "bench/output.h"
 #include "bench/step_run.h"
 
@@ -9,22 +9,25 @@ namespace gptmoe {
 
 class AccountTable {
  public:
-  // Of the round whose steps took the median time; fastest times are over all rounds. `run` must outlive it.
+  // Of the round whose accounted steps took the median time; fastest times are over all rounds. `run` must outlive it.
   explicit AccountTable(const StepRun& run);
 
   // The parts, then the ops, longest first.
   void say(BenchOutput& output) const;
-  // "account": step_us, accounted_step_us, floor_us, the ceilings and a row for each of "parts"; "ops": rows.
+  // "account": step_us, undisturbed_step_us, cost, floor_us, the ceilings and a row for each of "parts"; "ops": rows.
   nlohmann::ordered_json json() const;
 
  private:
+  // Of accounting, as a share of the median step without.
+  double cost() const;
+
   struct PartRow {
     std::string name;
     double seconds = 0, floor = 0;
   };
 
   const StepRun& run_;
-  double step_seconds_, accounted_step_seconds_, floor_ = 0;
+  double step_seconds_, floor_ = 0;
   std::vector<PartRow> parts_;
   std::vector<BenchRow> ops_;
 };

@@ -27,7 +27,7 @@ double ratio_to(const StepRun& first, const StepRun& run) {
 
 Json to_json(const StepRun& run) {
   const Config& config = run.variant().config;
-  const double rate = tokens_per_second(run), matrix_rate = run.median_matrix_rate();
+  const double rate = tokens_per_second(run), matrix_rate = run.ceilings().flops;
   const Timing step = timing_of(run.seconds());
   return {{"peer", "gptmoe"},
           {"config", run.variant().path},
@@ -49,9 +49,8 @@ Json to_json(const StepRun& run) {
 
 void say_speeds(BenchOutput& output, const Runs& runs) {
   output.say(
-      "\n| config | experts | tokens a step | tokens/s, median (lowest to highest) | model TFLOP/s | of the matrix "
-      "rate | "
-      "to the first |\n|---|---:|---:|---:|---:|---:|---:|\n");
+      "\n| config | experts | tokens a step | tokens/s, median (lowest to highest) | model TFLOP/s "
+      "| of the matrix rate | to the first |\n|---|---:|---:|---:|---:|---:|---:|\n");
   for (const auto& run : runs) {
     const auto tokens = static_cast<double>(run->variant().tokens_per_step());
     const auto [least, most] = std::minmax_element(run->seconds().begin(), run->seconds().end());
@@ -60,13 +59,14 @@ void say_speeds(BenchOutput& output, const Runs& runs) {
     output.say(text("| ", run->variant().label, " | ", run->variant().config.model.num_experts, " | ",
                     grouped_digits(run->variant().tokens_per_step()), " | ", grouped(run->median_seconds()), " (",
                     grouped(*most), " to ", grouped(*least), ") | ", fixed(model_rate * 1e-12, 3), " | ",
-                    fixed(100 * model_rate / run->median_matrix_rate(), 1), "% | ", fixed(ratio_to(*runs[0], *run), 3),
+                    fixed(100 * model_rate / run->ceilings().flops, 1), "% | ", fixed(ratio_to(*runs[0], *run), 3),
                     " |\n"));
   }
 }
 
 void report(BenchOutput& output, const Runs& runs) {
-  output.say_ceilings(runs[0]->ops(), runs[0]->ceilings());
+  for (const auto& run : runs)
+    output.say_ceilings(run->ops(), run->ceilings(), runs.size() > 1 ? run->variant().label : "");
   say_speeds(output, runs);
   for (const auto& run : runs) {
     Json line = to_json(*run);

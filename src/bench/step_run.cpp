@@ -46,12 +46,6 @@ void StepRun::account_round(int64_t steps) {
   accounts_.push_back(std::move(account));
 }
 
-double StepRun::median_matrix_rate() const {
-  std::vector<double> rates;
-  for (const Ceilings& ceilings : ceilings_) rates.push_back(ceilings.flops);
-  return median(rates);
-}
-
 double StepRun::train(TrainStep& train_step, Ops& ops, int64_t steps) {
   const NextBatch next_batch = [&](const Tensor& inputs, const Tensor& targets) {
     fill_random(inputs, variant_.config.model.vocab_size, stream_++);

@@ -31,8 +31,8 @@ class StepRun {
   const Instance& instance() const { return instance_; }
   const std::vector<double>& seconds() const { return seconds_; }  // of a step, by round
   const std::vector<StepAccount>& accounts() const { return accounts_; }
-  Ceilings ceilings() const { return best(ceilings_); }
-  double median_matrix_rate() const;
+  // Medians over the rounds.
+  Ceilings ceilings() const { return median(ceilings_); }
   double median_seconds() const { return median(seconds_); }
   double flops_per_token() const { return instance_.forward_flops_per_token() + instance_.backward_flops_per_token(); }
 

@@ -31,7 +31,8 @@ class BenchCommand : public CommandLine {
 
 double number(const json& row, const char* key) { return row.at(key).get<double>(); }
 
-void expect_row(const json& row, double matrix_rate, double copy_rate) {
+// `us`: what rates and the ratio are by.
+void expect_row(const json& row, double matrix_rate, double copy_rate, const char* us = "us") {
   SCOPED_TRACE(row.dump());
   EXPECT_FALSE(row["name"].get<std::string>().empty());
   EXPECT_FALSE(row["shape"].get<std::string>().empty());
@@ -40,9 +41,9 @@ void expect_row(const json& row, double matrix_rate, double copy_rate) {
   EXPECT_GT(number(row, "bytes"), 0);
   const double floor = std::max(number(row, "flops") / matrix_rate, number(row, "bytes") / copy_rate) * 1e6;
   EXPECT_NEAR(number(row, "floor_us"), floor, 1e-6 * floor);
-  EXPECT_NEAR(number(row, "time_to_floor") * floor, number(row, "us"), 1e-6 * number(row, "us"));
-  EXPECT_NEAR(number(row, "bytes_per_second") * number(row, "us") * 1e-6, number(row, "bytes"),
-              1e-6 * number(row, "bytes"));
+  EXPECT_NEAR(number(row, "time_to_floor") * floor, number(row, us), 1e-6 * number(row, us));
+  for (const auto& [rate, amount] : {std::pair{"bytes_per_second", "bytes"}, {"flops_per_second", "flops"}})
+    EXPECT_NEAR(number(row, rate) * number(row, us) * 1e-6, number(row, amount), 1e-6 * number(row, amount));
 }
 
 TEST_F(BenchCommand, AStepsAccountAddsUp) {
@@ -55,14 +56,19 @@ TEST_F(BenchCommand, AStepsAccountAddsUp) {
     ASSERT_EQ(lines.size(), 1u);
     const json& step = lines[0];
     const double step_us = number(step["account"], "step_us");
-    EXPECT_EQ(step_us, number(step, "median_us"));
+    const double undisturbed_us = number(step["account"], "undisturbed_step_us");
+    EXPECT_EQ(undisturbed_us, number(step, "median_us"));
+    EXPECT_NEAR((1 + number(step["account"], "cost")) * undisturbed_us, step_us, 1e-6 * step_us);
+    const double matrix_rate = number(step["account"], "matrix_flops_per_second");
+    EXPECT_NEAR(matrix_rate, number(step, "matrix_gflops") * 1e9, 1e-6 * matrix_rate) << "one denominator";
+    EXPECT_NEAR(number(step, "share_of_matrix_rate") * matrix_rate, number(step, "model_gflops") * 1e9,
+                1e-6 * matrix_rate);
     EXPECT_EQ(step["tokens_per_step"], 28);
 
     std::map<std::string, double> op_us;
     double flops = 0;
     for (const json& op : step["ops"]) {
-      expect_row(op, number(step["account"], "matrix_flops_per_second"),
-                 number(step["account"], "copy_bytes_per_second"));
+      expect_row(op, matrix_rate, number(step["account"], "copy_bytes_per_second"), "median_us");
       EXPECT_NEAR(number(op, "share") * step_us, number(op, "median_us"), 1e-6 * step_us);
       EXPECT_GE(op["calls"], 1);
       op_us[op["kind"]] += number(op, "median_us");
@@ -70,6 +76,7 @@ TEST_F(BenchCommand, AStepsAccountAddsUp) {
     }
     double share = 0, us = 0;
     for (const auto& [name, part] : step["account"]["parts"].items()) {
+      EXPECT_GE(number(part, "us"), 0) << name;
       share += number(part, "share");
       us += number(part, "us");
       op_us.try_emplace(name, number(part, "us"));  // "other" has no ops
@@ -101,6 +108,17 @@ TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
     EXPECT_EQ(grid[i]["micro_batches"], 1);
   }
   EXPECT_TRUE(read_text_file(files_ / "speed.svg").starts_with("<svg "));
+}
+
+TEST_F(BenchCommand, EveryConfigSaysWhatItsFloorsAreHeldAgainst) {
+  write_config("run.json");
+  for (const char* kind : {"step", "layer"}) {
+    std::istringstream out(succeed({"bench", kind, "run.json", "--experts", "2,5", "--rounds", "1"}).out);
+    std::map<std::string, int> said;
+    for (std::string line; std::getline(out, line);)
+      if (line.find("large matrix products ") != std::string::npos) ++said[line.substr(0, line.find(" expert"))];
+    EXPECT_EQ(said, (std::map<std::string, int>{{"run, 2", 1}, {"run, 5", 1}})) << kind;
+  }
 }
 
 TEST_F(BenchCommand, TablesAndAFileOfTheSameRows) {
