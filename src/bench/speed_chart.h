@@ -1,14 +1,20 @@
 #pragma once
-#include <memory>
-#include <string>
 #include <vector>
 
-#include "bench/step_run.h"
+#include "bench/variants.h"
+#include "report/svg_chart.h"
 
 namespace gptmoe {
 
-// Tokens a second against the number of experts, or where that does not vary against the tokens of a step: a line for
-// each config, with a band from the slowest round to the fastest. An SVG picture that stands alone.
-std::string speed_chart(const std::vector<std::unique_ptr<StepRun>>& runs);
+// A variant and the seconds of its steps, by round.
+struct VariantSpeed {
+  const Variant& variant;
+  const std::vector<double>& seconds;
+};
+
+// Tokens a second against the number of experts where a config comes with several, else against the tokens of a step;
+// with a band from the slowest round to the fastest. A line for each config and, against experts, each number of
+// tokens.
+Chart speed_chart(const std::vector<VariantSpeed>& speeds);
 
 }  // namespace gptmoe

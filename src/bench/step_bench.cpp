@@ -4,6 +4,7 @@
 #include "bench/benches.h"
 #include "bench/speed_chart.h"
 #include "bench/step_account.h"
+#include "report/svg_files.h"
 #include "report/words.h"
 
 namespace gptmoe {
@@ -103,7 +104,9 @@ void bench_step(const VariantOptions& options, const StepOptions& step, const Be
   }
   report(output, runs);
   if (chart) {
-    chart->write(speed_chart(runs));
+    std::vector<VariantSpeed> speeds;
+    for (const auto& run : runs) speeds.push_back({run->variant(), run->seconds()});
+    chart->write(standalone_svg(svg_line_chart(speed_chart(speeds))) + "\n");
     chart->commit();
   }
   output.finish();

@@ -20,12 +20,14 @@ std::vector<Variant> make_variants(const VariantOptions& options, const BenchOpt
   // One round where nothing is given: 0 leaves the config as it is.
   const std::vector<int64_t> as_it_is = {0};
   std::vector<Variant> variants;
-  for (const std::string& path : options.configs) {
+  for (size_t place = 0; place < options.configs.size(); ++place) {
+    const std::string& path = options.configs[place];
     for (const int64_t experts : options.experts.empty() ? as_it_is : options.experts) {
       for (const int64_t tokens : options.tokens.empty() ? as_it_is : options.tokens) {
         std::vector<std::string> overrides = options.overrides;
         if (experts > 0) overrides.push_back(text("model.num_experts=", experts));
-        Variant variant{std::filesystem::path(path).stem().string(), path, load_config(path, overrides, check_router)};
+        Variant variant{std::filesystem::path(path).stem().string(), path, place,
+                        load_config(path, overrides, check_router)};
         if (tokens > 0) set_tokens(variant.config, tokens);
         if (!bench.device.empty()) variant.config.device = bench.device;
         if (!bench.precision.empty()) variant.config.precision = bench.precision;

@@ -20,6 +20,7 @@ struct VariantOptions {
 
 struct Variant {
   std::string label, path;
+  size_t place;  // of its config among the given ones
   Config config;
 
   int64_t tokens_per_step() const { return config.train.global_batch_size * config.train.sequence_length; }

@@ -1,5 +1,6 @@
 // gptmoe bench: that its accounts add up and rows say what they should. How fast anything is, no test asks.
 #include <map>
+#include <regex>
 
 #include "cli/cli_fixture.h"
 
@@ -44,6 +45,18 @@ void expect_row(const json& row, double matrix_rate, double copy_rate, const cha
   EXPECT_NEAR(number(row, "time_to_floor") * floor, number(row, us), 1e-6 * number(row, us));
   for (const auto& [rate, amount] : {std::pair{"bytes_per_second", "bytes"}, {"flops_per_second", "flops"}})
     EXPECT_NEAR(number(row, rate) * number(row, us) * 1e-6, number(row, amount), 1e-6 * number(row, amount));
+}
+
+// Of every line that a picture draws the points' distances from the left.
+std::vector<std::vector<double>> xs_of_lines(const std::string& svg) {
+  const std::regex path("<path class=\"line [^>]* d=\"([^\"]*)\""), point("[ML]([-0-9.]+) ");
+  std::vector<std::vector<double>> lines;
+  for (std::sregex_iterator line(svg.begin(), svg.end(), path), end; line != end; ++line) {
+    const std::string drawn = (*line)[1];
+    std::vector<double>& xs = lines.emplace_back();
+    for (std::sregex_iterator at(drawn.begin(), drawn.end(), point); at != end; ++at) xs.push_back(std::stod((*at)[1]));
+  }
+  return lines;
 }
 
 TEST_F(BenchCommand, AStepsAccountAddsUp) {
@@ -107,7 +120,16 @@ TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
     EXPECT_EQ(grid[i]["tokens_per_step"], i % 2 == 0 ? 14 : 28);
     EXPECT_EQ(grid[i]["micro_batches"], 1);
   }
-  EXPECT_TRUE(read_text_file(files_ / "speed.svg").starts_with("<svg "));
+  const std::string svg = read_text_file(files_ / "speed.svg");
+  EXPECT_TRUE(svg.starts_with("<svg "));
+  for (const char* label : {"run.json, 14 tokens", "run.json, 28 tokens"}) expect_contains(svg, label);
+  const std::vector<std::vector<double>> lines = xs_of_lines(svg);
+  ASSERT_EQ(lines.size(), 2u) << "each number of tokens has its own";
+  for (const std::vector<double>& xs : lines) {
+    ASSERT_EQ(xs.size(), 2u);
+    EXPECT_LT(xs[0], xs[1]) << "from 2 experts to 5";
+    EXPECT_EQ(xs, lines[0]);
+  }
 }
 
 TEST_F(BenchCommand, EveryConfigSaysWhatItsFloorsAreHeldAgainst) {
