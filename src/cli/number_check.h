@@ -21,7 +21,7 @@ inline CLI::Validator whole_number(int64_t least, int64_t most = std::numeric_li
     if (whole && value >= least && value <= most) return std::string();
     return text("must be ", whole ? "" : "a whole number, ", range, ", not ", input);
   };
-  return {check, open ? text(">=", least) : text(least, "..", most)};
+  return {check, open ? text("{", least, ",...}") : text("{", least, ",...,", most, "}")};
 }
 
 }  // namespace gptmoe
