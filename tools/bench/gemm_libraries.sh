@@ -1,55 +1,46 @@
 #!/usr/bin/env bash
-# Our matrix product beside the libraries': the rate of large products and tokens per second of whole training steps, by
-# one program for each, in turns. Libraries that are not installed are left out.
-#   tools/bench/gemm_libraries.sh [--config FILE] [--threads N] [--rounds N] [--steps N]
-#                                 [--libraries builtin,openblas,blis,onednn,mkl]
-# Prints Markdown: medians (lowest to highest) over the rounds. The programs stay in build-gemm/LIBRARY.
+# Our matrix product beside the libraries that are installed, in turns: GFLOP/s of one thread at four sizes.
+#   tools/bench/gemm_libraries.sh [--rounds N]
+# Prints Markdown: the fastest and the median of the rounds. The libraries' packages in Debian: libopenblas-dev,
+# libblis-dev, libdnnl-dev, libmkl-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
-config=$repo_dir/configs/bench/moe_256.json threads=1 rounds=5 steps=2 libraries=builtin,openblas,blis,onednn,mkl
+rounds=10
 while [ $# -gt 0 ]; do
   case $1 in
-    --config | --threads | --rounds | --steps | --libraries)
+    --rounds)
       [ $# -ge 2 ] || die "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
+      rounds=$2
       ;;
-    *) die "unknown argument $1; the first lines of tools/bench/gemm_libraries.sh list them" ;;
+    *) die "unknown argument $1; usage: tools/bench/gemm_libraries.sh [--rounds N]" ;;
   esac
   shift 2
 done
+folder=$repo_dir/build-gemm
+install_build_tools "${build_packages[@]}"
+mkdir -p "$folder"
+{ cmake -S "$repo_dir" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGPTMOE_CUDA=OFF &&
+  cmake --build "$folder" --target gemm_rates; } >"$folder/log" 2>&1 || die "the build failed: $folder/log"
 
-programs=()
-for library in ${libraries//,/ }; do
-  folder=$repo_dir/build-gemm/$library
-  if ! cmake -S "$repo_dir" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DGPTMOE_CUDA=OFF \
-    -DGPTMOE_BLAS="$library" >"$folder.log" 2>&1; then
-    grep -q "GPTMOE_BLAS=$library" "$folder.log" || die "cmake failed: $folder.log"
-    say "$library is not installed"
-    continue
-  fi
-  cmake --build "$folder" --target gptmoe >"$folder.log" 2>&1 || die "the build failed: $folder.log"
-  programs+=("$library")
-done
-
-results=$(mktemp)
-trap 'rm -f "$results"' EXIT
 for ((round = 0; round < rounds; ++round)); do
-  for library in "${programs[@]}"; do
-    "$repo_dir/build-gemm/$library/gptmoe" bench step "$config" --threads "$threads" --rounds 1 \
-      --steps "$steps" --warmup 1 --no-account --json - |
-      sed "s/^{/{\"library\":\"$library\",/" >>"$results"
-  done
-done
-
-# summary LIBRARY KEY: median (lowest to highest).
-summary() {
-  sed -n "s/^{\"library\":\"$1\",.*\"$2\":\([0-9.e+-]*\).*/\1/p" "$results" | sort -g | awk '
-    { x[NR] = $1 }
-    END { printf "%.0f (%.0f to %.0f)", (x[int((NR + 1) / 2)] + x[int((NR + 2) / 2)]) / 2, x[1], x[NR] }'
-}
-printf '%s, %s thread(s), %s rounds\n\n' "$(basename "$config")" "$threads" "$rounds"
-printf '| product | large products, GFLOP/s | whole steps, tokens/s |\n|---|---|---|\n'
-for library in "${programs[@]}"; do
-  printf '| %s | %s | %s |\n' "$library" "$(summary "$library" matrix_gflops)" "$(summary "$library" tokens_per_second)"
-done
+  for program in "$folder"/gemm_rate_*; do "$program"; done
+done | awk -F': ' -v rounds="$rounds" '
+  !($1 in seen) { seen[$1] = 1; names[++count] = $1 }
+  { lines[$1, ++has[$1]] = $2 }
+  END {
+    printf "| product | 1024 x 1024 x 1024 | 2048 x 768 x 256 | 256 x 1408 x 256 | 32 x 512 x 128 |\n|---|---|---|---|---|\n"
+    for (i = 1; i <= count; ++i) {
+      printf "| %s |", names[i]
+      for (column = 1; column <= 4; ++column) {
+        for (round = 1; round <= rounds; ++round) {
+          split(lines[names[i], round], rates, " ")
+          for (at = round; at > 1 && sorted[at - 1] > rates[column] + 0; --at) sorted[at] = sorted[at - 1]
+          sorted[at] = rates[column] + 0
+        }
+        median = (sorted[int((rounds + 1) / 2)] + sorted[int((rounds + 2) / 2)]) / 2
+        printf " %.0f, median %.0f |", sorted[rounds], median
+      }
+      printf "\n"
+    }
+  }'
