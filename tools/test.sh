@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, runs every test. The last line is "N passed, M failed".
-#   tools/test.sh [release|debug|asan]
+#   tools/test.sh [test|debug|asan]
+# "test" is the release's code, in a build folder of its own: build/ keeps its settings.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-preset=${1:-release}
+preset=${1:-test}
 case $preset in
-  release) build_dir=$repo_dir/build ;;
-  debug | asan) build_dir=$repo_dir/build-$preset ;;
-  *) die "usage: tools/test.sh [release|debug|asan]" ;;
+  test | debug | asan) build_dir=$repo_dir/build-$preset ;;
+  *) die "usage: tools/test.sh [test|debug|asan]" ;;
 esac
 
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
@@ -19,13 +19,9 @@ cuda_options=(-DGPTMOE_CUDA=OFF)
 if [ -n "$nvcc" ] && [ "$preset" != asan ]; then
   cuda_options+=(-DGPTMOE_STRICT_KERNELS=ON "-DCMAKE_CUDA_ARCHITECTURES=80-real;90a-real")
 fi
-# Several sources at a time compile in a fraction of the time. The product's own do so in one preset alone, so that a file
-# which lacks an include is found in the other.
-together=(-DGPTMOE_UNITY_TESTS=ON)
-[ "$preset" != asan ] || together=(-DCMAKE_UNITY_BUILD=ON)
 say "building ($preset)"
-build "$preset" "${cuda_options[@]}" "${together[@]}" all
-if [ -n "$nvcc" ] && [ "$preset" = release ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
+build "$preset" "${cuda_options[@]}" all
+if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs set it for themselves (src/base/openmp_wait.h)
@@ -36,10 +32,9 @@ run_test() {
   echo "$status" >"$1.status"
 }
 export -f run_test
-binaries=()
-while IFS= read -r binary; do
-  if [ -x "$binary" ]; then binaries+=("$binary"); fi
-done < <(ls -S "$build_dir"/test_* 2>/dev/null | grep -v '\.[a-z]*$')
+# shellcheck disable=SC2207  # names without spaces
+binaries=($(ctest --test-dir "$build_dir" --show-only | sed -n 's/^ *Test *#[0-9]*: //p' | sed "s|^|$build_dir/test_|" |
+  xargs -r ls -S))
 rm -f "${binaries[@]/%/.status}"
 printf '%s\0' "${binaries[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
 
@@ -55,7 +50,8 @@ for binary in "${binaries[@]}"; do
   # A binary that died before its summary counts as one failure.
   if [ "$bad" = 0 ] && { [ "$status" != 0 ] || [ -z "$ok" ]; }; then bad=1; fi
   if [ "$bad" != 0 ]; then cat "$log"; fi
-  printf '   %-14s %5d passed, %d failed\n' "$(basename "$binary")" "${ok:-0}" "$bad"
+  skipped=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) tests\{0,1\}.*$/, \1 skipped/p' "$log")
+  printf '   %-14s %5d passed, %d failed%s\n' "$(basename "$binary")" "${ok:-0}" "$bad" "$skipped"
   passed=$((passed + ${ok:-0})) failed=$((failed + bad))
 done
 [ "$passed" -gt 0 ] || die "no test ran"

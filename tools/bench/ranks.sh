@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 cd "$repo_dir"
-[ -x build/gptmoe ] || die "build/gptmoe is not there; build it by tools/quickstart.sh or tools/test.sh"
+[ -x build/gptmoe ] || die "build/gptmoe is not there; build it by tools/quickstart.sh"
 [ -d data/quickstart ] || die "data/quickstart is not there; tools/quickstart.sh makes it"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 gptmoe=$repo_dir/build/gptmoe
-[ -x "$gptmoe" ] || die "build/gptmoe is not there; build it by tools/quickstart.sh or tools/test.sh"
+[ -x "$gptmoe" ] || die "build/gptmoe is not there; build it by tools/quickstart.sh"
 mkdir -p "$out"
 
 # sweep NAME VALUES: `gptmoe bench step` with --NAME VALUES.
