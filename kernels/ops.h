@@ -48,8 +48,9 @@ class Ops : public DenseOps, public MoeOps, public OptimOps {
   virtual std::string describe() const = 0;
 };
 
-// The CPU backend over float; threads = 0 takes OpenMP's default.
-std::unique_ptr<Ops> make_cpu_ops(int threads = 0);
+// The CPU backend over float; threads = 0 takes OpenMP's default. With bf16 `products`, those of dense layers, experts
+// and the LM head round their operands to bf16 and sum in float; everything else, and all that is stored, stays float.
+std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
 // The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // What logit_elements() is: few enough to stay in a CPU's cache, or to fill a GPU's multiprocessors with a chunk's rows

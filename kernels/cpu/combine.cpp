@@ -96,7 +96,7 @@ void CpuOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, 
       const int64_t tokens = std::min(block, end - first);
       std::copy(probs + first * E, probs + (first + tokens) * E, others);
       for (int64_t slot = 0; slot < tokens * K; ++slot) others[slot / K * E + expert_ids[first * K + slot]] = 0;
-      gemm_nn(tokens, C, E, others, E, defaults, C, y + first * C, C, false);
+      gemm_nn(Operands::real, tokens, C, E, others, E, defaults, C, y + first * C, C, false);
       for (int64_t n = first; n < first + tokens; ++n) {
         const int32_t* position = positions + n * K;
         for (int64_t k = 0; k < K; ++k) gates[k] = probs[n * E + expert_ids[n * K + k]];
@@ -122,7 +122,7 @@ void CpuOps::default_combine_backward(const Tensor& drows_RC, const Tensor& dpro
   parallel_ranges(threads_, N, row_grain(C * (K + E)), [=](int64_t begin, int64_t end, int) {
     for (int64_t first = begin; first < end; first += block) {
       const int64_t tokens = std::min(block, end - first);
-      gemm_nt(tokens, E, C, dy + first * C, C, defaults, C, dprobs + first * E, E, false);
+      gemm_nt(Operands::real, tokens, E, C, dy + first * C, C, defaults, C, dprobs + first * E, E, false);
       for (int64_t slot = first * K; slot < (first + tokens) * K; ++slot) {
         const int64_t n = slot / K, row = positions[slot] * C, chosen = n * E + expert_ids[slot];
         dprobs[chosen] = combine_row_backward(drows + row, probs[chosen], dy + n * C, rows + row, C);

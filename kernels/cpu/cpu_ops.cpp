@@ -7,18 +7,27 @@
 namespace gptmoe {
 namespace GPTMOE_CPU_NAMESPACE {
 
-CpuOps::CpuOps(int threads) : threads_(threads > 0 ? threads : omp_get_max_threads()) { gemm_initialize(); }
+CpuOps::CpuOps(int threads, Operands operands)
+    : threads_(threads > 0 ? threads : omp_get_max_threads()), operands_(operands) {
+  gemm_initialize();
+}
 
 std::string CpuOps::describe() const {
-  return text("CPU, ", threads_, threads_ == 1 ? " thread, " : " threads, ", gemm_library());
+  return text("CPU, ", threads_, threads_ == 1 ? " thread, " : " threads, ", gemm_library(operands_));
 }
 
 }  // namespace GPTMOE_CPU_NAMESPACE
 
 #ifdef GPTMOE_CPU_F64
-std::unique_ptr<Ops> make_cpu_ops_f64(int threads) { return std::make_unique<cpu_f64::CpuOps>(threads); }
+std::unique_ptr<Ops> make_cpu_ops_f64(int threads) {
+  return std::make_unique<cpu_f64::CpuOps>(threads, cpu_f64::Operands::real);
+}
 #else
-std::unique_ptr<Ops> make_cpu_ops(int threads) { return std::make_unique<cpu_f32::CpuOps>(threads); }
+std::unique_ptr<Ops> make_cpu_ops(int threads, DType products) {
+  GPTMOE_CHECK(products == DType::f32 || products == DType::bf16, dtype_name(products));
+  return std::make_unique<cpu_f32::CpuOps>(threads,
+                                           products == DType::bf16 ? cpu_f32::Operands::bf16 : cpu_f32::Operands::real);
+}
 #endif
 
 }  // namespace gptmoe

@@ -1,14 +1,14 @@
 #pragma once
 // The CPU backend: kernels/ops.h over Real, threaded with OpenMP. Each family of methods is defined in the file its
 // banner names. Loops over rows use a static schedule and every reduction has a fixed order for a given thread count.
-#include "kernels/cpu/real.h"
+#include "kernels/cpu/gemm.h"
 #include "kernels/ops.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 class CpuOps final : public Ops {
  public:
-  explicit CpuOps(int threads);
+  CpuOps(int threads, Operands operands);
 
   // cpu_ops.cpp
   DType compute_dtype() const override { return DTypeOf<Real>::value; }
@@ -151,7 +151,11 @@ class CpuOps final : public Ops {
   int64_t count_nonfinite(const Tensor& x) override;
 
  private:
+  // The same with products of unrounded operands.
+  CpuOps in_full_precision() const { return CpuOps(threads_, Operands::real); }
+
   int threads_;
+  Operands operands_;  // of dense layers, experts and the LM head
 };
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_builtin.h"
 
 #if defined(GPTMOE_BLAS_OPENBLAS)
@@ -31,6 +32,8 @@ struct Operand {
   const Real* data;
   int64_t stride;
   bool transposed;
+  int64_t row() const { return transposed ? 1 : stride; }
+  int64_t column() const { return transposed ? stride : 1; }
 };
 
 #if defined(GPTMOE_CBLAS) || (defined(GPTMOE_BLAS_ONEDNN) && !defined(GPTMOE_CPU_F64))
@@ -70,24 +73,34 @@ void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real
 
 #endif
 
-void product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
+void product(Operands operands, int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
   if (m == 0 || n == 0) return;
   if (k == 0) {  // an expert without rows; not every library takes it
     if (!add)
       for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, Real{0});
     return;
   }
+  if (operands == Operands::bf16) {
+#ifdef GPTMOE_CPU_F64
+    GPTMOE_CHECK(false, "products of doubles in bf16");
+#else
+    return gemm_bf16(bf16_kernels().front(), m, n, k, a.data, a.row(), a.column(), b.data, b.row(), b.column(), c, ldc,
+                     add);
+#endif
+  }
 #ifdef GPTMOE_GEMM_LIBRARY
   library_product(m, n, k, a, b, c, ldc, add);
 #else
-  gemm_builtin(m, n, k, a.data, a.transposed ? 1 : a.stride, a.transposed ? a.stride : 1, b.data,
-               b.transposed ? 1 : b.stride, b.transposed ? b.stride : 1, c, ldc, add);
+  gemm_builtin(m, n, k, a.data, a.row(), a.column(), b.data, b.row(), b.column(), c, ldc, add);
 #endif
 }
 
 }  // namespace
 
-const char* gemm_library() {
+std::string gemm_library([[maybe_unused]] Operands operands) {
+#ifndef GPTMOE_CPU_F64
+  if (operands == Operands::bf16) return text("bf16 products (", bf16_kernels().front().name, ")");
+#endif
 #if !defined(GPTMOE_GEMM_LIBRARY)
   return "built-in products";
 #elif defined(GPTMOE_BLAS_OPENBLAS)
@@ -111,19 +124,19 @@ void gemm_initialize() {
 #endif
 }
 
-void gemm_nt(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add) {
-  product(m, n, k, {a, lda, false}, {b, ldb, true}, c, ldc, add);
+void gemm_nt(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add) {
+  product(operands, m, n, k, {a, lda, false}, {b, ldb, true}, c, ldc, add);
 }
 
-void gemm_nn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add) {
-  product(m, n, k, {a, lda, false}, {b, ldb, false}, c, ldc, add);
+void gemm_nn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add) {
+  product(operands, m, n, k, {a, lda, false}, {b, ldb, false}, c, ldc, add);
 }
 
-void gemm_tn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add) {
-  product(m, n, k, {a, lda, true}, {b, ldb, false}, c, ldc, add);
+void gemm_tn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add) {
+  product(operands, m, n, k, {a, lda, true}, {b, ldb, false}, c, ldc, add);
 }
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,24 +1,29 @@
 #pragma once
 // Matrix products of one thread. Kernels split the work between threads themselves, so that the products of many small
 // experts and of one large layer are balanced the same way and no second thread pool competes with OpenMP's.
+#include <string>
+
 #include "kernels/cpu/real.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Which library multiplies: "OpenBLAS", ..., or "built-in products".
-const char* gemm_library();
+// What products are of: their operands as they are, or rounded to bf16 (float alone), by gemm_bf16.h. Sums are of Real.
+enum class Operands { real, bf16 };
+
+// What multiplies: "OpenBLAS", ..., "built-in products", or "bf16 products (AMX)" and the like.
+std::string gemm_library(Operands operands);
 // Once, before the first product: tells the library to stay on the calling thread.
 void gemm_initialize();
 
 // All matrices row-major with leading dimensions; c (m, n) = or += the product, on the calling thread.
 // c = a (m, k) b^T (n, k)
-void gemm_nt(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add);
+void gemm_nt(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add);
 // c = a (m, k) b (k, n)
-void gemm_nn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add);
+void gemm_nn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add);
 // c = a^T (k, m) b (k, n)
-void gemm_tn(int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb, Real* c,
-             int64_t ldc, bool add);
+void gemm_tn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
+             Real* c, int64_t ldc, bool add);
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -20,8 +20,8 @@ void CpuOps::grouped_linear_forward(const Tensor& y_RO, const Tensor& x, const T
     for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
       const auto multiply = [&](Block r) {
         const auto in = source.read(r);
-        gemm_nt(r.count, o.count, I, in.data, in.stride, w + (e * O + o.first) * I, I, y + r.first * O + o.first, O,
-                false);
+        gemm_nt(operands_, r.count, o.count, I, in.data, in.stride, w + (e * O + o.first) * I, I,
+                y + r.first * O + o.first, O, false);
       };
       source.gathers() ? for_each_piece(of_expert, multiply) : multiply(of_expert);
     });
@@ -39,8 +39,8 @@ void CpuOps::grouped_linear_backward_input(const Tensor& dx_RI, const Tensor& dy
   const int64_t* offsets = offsets_E1.as<int64_t>();
   parallel_blocks(threads_, offsets[E], I, [&](Block rows, Block i) {
     for_each_expert(offsets, E, rows, [&](int64_t e, Block r) {
-      gemm_nn(r.count, i.count, O, dy + r.first * O, O, w + e * O * I + i.first, I, dx + r.first * I + i.first, I,
-              false);
+      gemm_nn(operands_, r.count, i.count, O, dy + r.first * O, O, w + e * O * I + i.first, I,
+              dx + r.first * I + i.first, I, false);
     });
   });
 }
@@ -71,7 +71,7 @@ void CpuOps::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tensor& 
       if (count <= 0) continue;
       const auto multiply = [&](Block r) {
         const auto in = source.read(r, Block{i, count});
-        gemm_tn(O, count, r.count, dy + r.first * O, O, in.data, in.stride, dw + e * O * I + i, I, true);
+        gemm_tn(operands_, O, count, r.count, dy + r.first * O, O, in.data, in.stride, dw + e * O * I + i, I, true);
       };
       source.gathers() ? for_each_piece(Block{first, rows}, multiply) : multiply(Block{first, rows});
     }

@@ -23,8 +23,8 @@ void CpuOps::grouped_swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F, con
       for_each_piece(of_expert, [&](Block r) {
         const auto in = source.read(r);
         const auto columns_of_h = [&](int64_t first, int64_t count) {
-          gemm_nt(r.count, count, I, in.data, in.stride, w + (e * 2 * F + first) * I, I, h + r.first * 2 * F + first,
-                  2 * F, false);
+          gemm_nt(operands_, r.count, count, I, in.data, in.stride, w + (e * 2 * F + first) * I, I,
+                  h + r.first * 2 * F + first, 2 * F, false);
         };
         if (f.count == F) {
           columns_of_h(0, 2 * F);
@@ -56,7 +56,7 @@ void CpuOps::grouped_swiglu_backward(const Tensor& dh_R2F, const Tensor& dy_RO, 
     for_each_expert(offsets, E, rows, [&](int64_t e, Block of_expert) {
       for_each_piece(of_expert, [&](Block r) {
         Real* const da = buffer.get(r.count * f.count);
-        gemm_nn(r.count, f.count, O, dy + r.first * O, O, w + e * O * F + f.first, F, da, f.count, false);
+        gemm_nn(operands_, r.count, f.count, O, dy + r.first * O, O, w + e * O * F + f.first, F, da, f.count, false);
         for (int64_t i = 0; i < r.count; ++i) {
           const int64_t gate = (r.first + i) * 2 * F + f.first, up = gate + F;
           swiglu_row_backward(dh + gate, dh + up, da + i * f.count, h + gate, h + up, f.count);

@@ -11,7 +11,7 @@ void CpuOps::linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor
   Real* y = y_NO.as<Real>();
   const Real *x = x_NI.as<Real>(), *w = w_OI.as<Real>();
   parallel_blocks(threads_, N, O, [&](Block n, Block o) {
-    gemm_nt(n.count, o.count, I, x + n.first * I, I, w + o.first * I, I, y + n.first * O + o.first, O,
+    gemm_nt(operands_, n.count, o.count, I, x + n.first * I, I, w + o.first * I, I, y + n.first * O + o.first, O,
             write == Write::add);
   });
 }
@@ -23,7 +23,7 @@ void CpuOps::linear_backward_input(const Tensor& dx_NI, const Tensor& dy_NO, con
   Real* dx = dx_NI.as<Real>();
   const Real *dy = dy_NO.as<Real>(), *w = w_OI.as<Real>();
   parallel_blocks(threads_, N, I, [&](Block n, Block i) {
-    gemm_nn(n.count, i.count, O, dy + n.first * O, O, w + i.first, I, dx + n.first * I + i.first, I,
+    gemm_nn(operands_, n.count, i.count, O, dy + n.first * O, O, w + i.first, I, dx + n.first * I + i.first, I,
             write == Write::add);
   });
 }
@@ -35,7 +35,7 @@ void CpuOps::linear_backward_weight(const Tensor& dw_OI, const Tensor& dy_NO, co
   Real* dw = dw_OI.as<Real>();
   const Real *dy = dy_NO.as<Real>(), *x = x_NI.as<Real>();
   parallel_blocks(threads_, O, I, [&](Block o, Block i) {
-    gemm_tn(o.count, i.count, N, dy + o.first, O, x + i.first, I, dw + o.first * I + i.first, I, true);
+    gemm_tn(operands_, o.count, i.count, N, dy + o.first, O, x + i.first, I, dw + o.first * I + i.first, I, true);
   });
 }
 

@@ -38,7 +38,7 @@ void CpuOps::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Ten
     const Real* chunk = x + first * C;
     // From logits to dx a thread needs nothing but its own rows.
     parallel_ranges(threads_, rows, 16, [&](int64_t begin, int64_t end, int) {
-      gemm_nt(end - begin, V, C, chunk + begin * C, C, w, C, logits + begin * V, V, false);
+      gemm_nt(operands_, end - begin, V, C, chunk + begin * C, C, w, C, logits + begin * V, V, false);
       for (int64_t i = begin; i < end; ++i) {
         Real *row = logits + i * V, sum;
         const int32_t target = targets[first + i];
@@ -48,11 +48,12 @@ void CpuOps::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Ten
         for (int64_t v = 0; v < V; ++v) row[v] *= factor;
         row[target] -= scale;
       }
-      if (backward) gemm_nn(end - begin, C, V, logits + begin * V, V, w, C, dx + (first + begin) * C, C, false);
+      if (backward)
+        gemm_nn(operands_, end - begin, C, V, logits + begin * V, V, w, C, dx + (first + begin) * C, C, false);
     });
     if (!backward) continue;
     parallel_ranges(threads_, V, 16, [&](int64_t begin, int64_t end, int) {
-      gemm_tn(end - begin, C, rows, logits + begin, V, chunk, C, dw + begin * C, C, true);
+      gemm_tn(operands_, end - begin, C, rows, logits + begin, V, chunk, C, dw + begin * C, C, true);
     });
   }
 }

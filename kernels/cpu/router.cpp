@@ -65,13 +65,13 @@ double entropy_of_shares(const Real* p, int64_t E) {
 }  // namespace
 
 void CpuOps::router_linear_forward(const Tensor& logits_NE, const Tensor& x_NC, const Tensor& w_EC) {
-  linear_forward(logits_NE, x_NC, w_EC, Write::assign);
+  in_full_precision().linear_forward(logits_NE, x_NC, w_EC, Write::assign);
 }
 
 void CpuOps::router_linear_backward(const Tensor& dx_NC, const Tensor& dw_EC, const Tensor& dlogits_NE,
                                     const Tensor& x_NC, const Tensor& w_EC, Write write) {
-  linear_backward_weight(dw_EC, dlogits_NE, x_NC);
-  linear_backward_input(dx_NC, dlogits_NE, w_EC, write);
+  in_full_precision().linear_backward_weight(dw_EC, dlogits_NE, x_NC);
+  in_full_precision().linear_backward_input(dx_NC, dlogits_NE, w_EC, write);
 }
 
 void CpuOps::router_softmax_forward(const Tensor& probs_NE, const Tensor& lse_N, const Tensor& logits_NE) {

@@ -126,7 +126,7 @@ struct Config {
   LogConfig log;
   DistributedConfig distributed;
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
-  std::string precision = "auto";  // "auto" | "f32" | "bf16"
+  std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU of products alone)
   int64_t seed = 1;
 
   bool operator==(const Config&) const = default;

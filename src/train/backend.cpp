@@ -75,17 +75,16 @@ void require_one_each(const World& world, const std::vector<std::string>& ids) {
 
 struct Choice {
   bool cuda;
-  DType compute;
+  DType compute, products;
 };
 
 // `obstacle` to a GPU decides for "auto" alone.
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
-  if (config.precision == "bf16" && !cuda)
-    user_error("precision: \"bf16\" needs a GPU", config.device == "cpu" ? "" : text(", but ", obstacle),
-               "; use \"f32\" or \"auto\" on the CPU");
-  if (cuda) require_cuda_shapes(config, widest_head());
-  return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
+  if (!cuda) return {cuda, DType::f32, config.precision == "bf16" ? DType::bf16 : DType::f32};
+  require_cuda_shapes(config, widest_head());
+  const DType dtype = config.precision == "f32" ? DType::f32 : DType::bf16;
+  return {cuda, dtype, dtype};
 }
 
 // Numbers like those of a model: multiplying zeros takes less power, and so less time where power is short.
@@ -157,7 +156,7 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
 std::unique_ptr<Ops> make_backend(const Config& config) {
   const std::string obstacle = config.device == "cpu" ? "" : cuda_obstacle();
   const Choice choice = choose(config, obstacle);
-  if (!choice.cuda) return make_cpu_ops();
+  if (!choice.cuda) return make_cpu_ops(0, choice.products);
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
 #ifdef GPTMOE_CUDA
   return make_cuda_ops(choice.compute, config.train.cuda_graphs);

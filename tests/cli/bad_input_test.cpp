@@ -55,7 +55,6 @@ TEST_F(BadInput, SizesThatDoNotFit) {
 TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is a GPU
   refuse_config({{"device", "cuda"}}, {"device: \"cuda\", but ", "; use \"cpu\" or \"auto\""});
-  refuse_config({{"precision", "bf16"}}, {"precision", "f32"});
 }
 
 // Below the one line stands the table.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "cuda/device.h"
+#include "model/bf16_curve.h"
 #include "tasks/likelihoods.h"
 #include "train/evaluate.h"
 #include "train/generate.h"
@@ -67,33 +68,11 @@ std::vector<Variant> variants() {
 INSTANTIATE_TEST_SUITE_P(Cuda, TenSteps, ::testing::ValuesIn(variants()),
                          [](const auto& info) { return info.param.name; });
 
-// The losses of 200 steps over the same 24 batches again and again, each the mean of ten steps: a curve that falls.
-std::vector<double> loss_curve(const Config& config, std::unique_ptr<Ops> ops) {
-  Model model(config, std::move(ops));
-  std::vector<double> curve(20);
-  for (int64_t s = 0; s < 200; ++s) {
-    model.next_index = static_cast<uint64_t>(s % 24);
-    curve[static_cast<size_t>(s / 10)] += model.step(s).loss / 10;
-  }
-  return curve;
-}
-
 TEST(TwoHundredSteps, InBf16StayWithinOnePercentOfF32) {
 #ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "about numbers, not addresses, and minutes on the simulated GPU";
 #endif
-  omp_set_num_threads(1);
-  for (const char* router : {"topk", "default"}) {
-    const Config config = tiny_config({{"router", {{"type", router}}},
-                                       {"model", {{"initializer_range", 0.1}}},
-                                       {"train", {{"steps", 200}, {"micro_batch_size", 4}}},
-                                       {"schedule", {{"warmup_steps", 20}}}});
-    const std::vector<double> expected = loss_curve(config, make_cpu_ops());
-    const std::vector<double> got = loss_curve(config, make_cuda_ops(DType::bf16));
-    EXPECT_LT(expected.back(), 0.8 * expected.front()) << "nothing was learned";
-    for (size_t i = 0; i < expected.size(); ++i)
-      EXPECT_NEAR(got[i], expected[i], 0.01 * expected[i]) << router << ", steps from " << 10 * i + 1;
-  }
+  expect_curves_within_one_percent_of_f32([] { return make_cuda_ops(DType::bf16); });
 }
 
 class DeviceRun : public GuardedDevice {

@@ -18,4 +18,11 @@ Ops& float_ops(int threads) {
   return *ops;
 }
 
+Ops& bf16_product_ops(int threads) {
+  static std::map<int, std::unique_ptr<Ops>> made;
+  std::unique_ptr<Ops>& ops = made[threads];
+  if (!ops) ops = make_cpu_ops(threads, DType::bf16);
+  return *ops;
+}
+
 }  // namespace gptmoe

@@ -110,7 +110,15 @@ TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
   }
 }
 
-// Any number of threads agrees with one, float with double.
+// Those whose products may be of operands rounded to bf16.
+bool rounds_operands(const OpCase& op) {
+  for (const char* products : {"linear_", "grouped_linear_", "grouped_swiglu_", "lm_head_"})
+    if (op.name.starts_with(products)) return true;
+  return false;
+}
+
+// Any number of threads agrees with one, float with double, and so do products in bf16 but for the rounding of both
+// operands; bf16_tolerance is for inputs that are bf16 already.
 TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
   const auto run_both = [](CaseRun& run) {
     run.forward();
@@ -128,6 +136,12 @@ TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
     run_both(in_float);
     const Difference worst = worst_difference(in_float, expected);
     EXPECT_LE(worst.error, GetParam().tolerance) << threads << " threads, f32: " << worst.where;
+
+    CaseRun in_bf16_products(GetParam(), bf16_product_ops(threads));
+    run_both(in_bf16_products);
+    const Difference rounded = worst_difference(in_bf16_products, expected);
+    EXPECT_LE(rounded.error, rounds_operands(GetParam()) ? 2 * GetParam().bf16_tolerance : GetParam().tolerance)
+        << threads << " threads, bf16 products: " << rounded.where;
   }
 }
 

@@ -17,14 +17,14 @@ int main() {
   };
   constexpr Shape kShapes[] = {{1024, 1024, 1024, 6}, {2048, 768, 256, 16}, {256, 1408, 256, 60}, {32, 512, 128, 2000}};
   gemm_initialize();
-  std::printf("%s:", gemm_library());
+  std::printf("%s:", gemm_library(Operands::real).c_str());
   for (const auto& [m, n, k, times] : kShapes) {
     const std::vector<float> a(m * k, 0.5f), b(n * k, 0.25f);
     std::vector<float> c(m * n);
     double fastest = 1e9;
     for (int i = 0; i < times; ++i) {
       const auto start = std::chrono::steady_clock::now();
-      gemm_nt(m, n, k, a.data(), k, b.data(), k, c.data(), n, false);
+      gemm_nt(Operands::real, m, n, k, a.data(), k, b.data(), k, c.data(), n, false);
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
       fastest = std::min(fastest, taken.count());
     }

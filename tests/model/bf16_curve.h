@@ -1,0 +1,40 @@
+#pragma once
+// What training in bf16 may cost: nothing that a curve shows.
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <functional>
+
+#include "model/model_fixture.h"
+
+namespace gptmoe::testing {
+
+// The losses of 200 steps over the same 24 batches again and again, each the mean of ten steps: a curve that falls.
+inline std::vector<double> loss_curve(const Config& config, std::unique_ptr<Ops> ops) {
+  Model model(config, std::move(ops));
+  std::vector<double> curve(20);
+  for (int64_t s = 0; s < 200; ++s) {
+    model.next_index = static_cast<uint64_t>(s % 24);
+    curve[static_cast<size_t>(s / 10)] += model.step(s).loss / 10;
+  }
+  return curve;
+}
+
+// By either router, on ops that multiply in bf16.
+inline void expect_curves_within_one_percent_of_f32(const std::function<std::unique_ptr<Ops>()>& make_bf16_ops) {
+  omp_set_num_threads(1);  // tiny models have no use for more
+  for (const char* router : {"topk", "default"}) {
+    const Config config = tiny_config({{"router", {{"type", router}}},
+                                       {"model", {{"initializer_range", 0.1}}},
+                                       {"train", {{"steps", 200}, {"micro_batch_size", 4}}},
+                                       {"schedule", {{"warmup_steps", 20}}}});
+    const std::vector<double> expected = loss_curve(config, make_cpu_ops());
+    const std::vector<double> got = loss_curve(config, make_bf16_ops());
+    EXPECT_LT(expected.back(), 0.8 * expected.front()) << "nothing was learned";
+    EXPECT_NE(got, expected) << "nothing was rounded";
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(got[i], expected[i], 0.01 * expected[i]) << router << ", steps from " << 10 * i + 1;
+  }
+}
+
+}  // namespace gptmoe::testing

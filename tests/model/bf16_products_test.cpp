@@ -1,0 +1,11 @@
+#include "model/bf16_curve.h"
+
+namespace gptmoe::testing {
+namespace {
+
+TEST(Bf16Products, TwoHundredStepsStayWithinOnePercentOfF32) {
+  expect_curves_within_one_percent_of_f32([] { return make_cpu_ops(0, DType::bf16); });
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
