@@ -23,7 +23,7 @@ struct Variant {
   size_t place;  // of its config among the given ones
   Config config;
 
-  int64_t tokens_per_step() const { return config.train.global_batch_size * config.train.sequence_length; }
+  int64_t tokens_per_step() const { return config.train.tokens_per_step(); }
 };
 
 // With configs outermost. Throws UserError like load_config(), and where tokens are no whole sequences.

@@ -69,6 +69,7 @@ struct TrainConfig {
 
   // Of each of so many ranks, in a step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
+  int64_t tokens_per_step() const { return global_batch_size * sequence_length; }
 
   bool operator==(const TrainConfig&) const = default;
 };

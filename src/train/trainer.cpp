@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <optional>
@@ -13,15 +12,14 @@
 #include "base/stop_signal.h"
 #include "dist/agree.h"
 #include "dist/threads.h"
-#include "optim/schedule.h"
 #include "train/backend.h"
 #include "train/checkpoint.h"
-#include "train/cuda_shapes.h"
-#include "train/describe.h"
+#include "train/first_screen.h"
 #include "train/memory_check.h"
 #include "train/metrics.h"
 #include "train/per_rank.h"
 #include "train/run_directory.h"
+#include "train/step_log.h"
 #include "train/train_step.h"
 
 namespace gptmoe {
@@ -54,17 +52,10 @@ class Trainer {
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
   void restore(const std::filesystem::path& checkpoint);
-  void print_first_screen() const;
-  std::string describe_ranks() const;
   TrainOutcome train_to_end();
   void ask_for_step();
   void finish_step();
   void settle(size_t ahead = 0);
-  void log(const StepResult& result);
-  std::optional<Communication> communication();
-  // What `work` sends is no training's.
-  template <typename Work>
-  void without_cost(Work&& work);
   void save();
   void evaluate_and_log();
   TrainOutcome interrupt();
@@ -74,7 +65,6 @@ class Trainer {
   }
   bool finished() const { return progress_.step == config_.train.steps; }
   int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
-  int64_t tokens_per_step() const { return config_.train.global_batch_size * config_.train.sequence_length; }
   CheckpointTensors tensors() {
     return {instance_.gpt().params(),
             instance_.gpt().state(),
@@ -109,11 +99,7 @@ class Trainer {
   std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
-  // Since the last train row.
-  int64_t interval_tokens_ = 0, interval_steps_ = 0;
-  double interval_seconds_ = 0;
-  TrafficCosts reported_costs_;
-  ProgressLine live_;
+  std::optional<StepLog> log_;
 };
 
 Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads)
@@ -160,6 +146,8 @@ void Trainer::open_run() {
                                  static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
     train_step_.emplace(config_, instance_, *ops_, *communicator_);
     if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
+    log_.emplace(config_, instance_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
+                 ops_->memory().on_host());
   });
 }
 
@@ -191,48 +179,13 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   saved_step_ = progress_.step;
 }
 
-void Trainer::print_first_screen() const {
-  const TrainConfig& t = config_.train;
-  const double epochs = static_cast<double>(t.steps * t.global_batch_size) / static_cast<double>(train_data_.windows());
-  std::printf("run         %s%s\n", options_.out.c_str(),
-              progress_.step > 0 ? text(", resumed at step ", progress_.step).c_str() : "");
-  std::printf("model       %s\n", describe_model(config_.model).c_str());
-  if (config_.model.num_experts > 0) std::printf("router      %s\n", describe_router(config_.router).c_str());
-  std::printf("parameters  %s\n", describe_parameters(instance_.gpt()).c_str());
-  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config_.data.train.c_str(),
-              grouped_digits(train_data_.tokens()).c_str(), static_cast<long long>(train_data_.shards()),
-              val_data_ ? text("; validation ", grouped_digits(val_data_->tokens())).c_str() : "; no validation");
-  std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
-              grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
-              static_cast<long long>(t.sequence_length), grouped_digits(t.steps * tokens_per_step()).c_str(), epochs,
-              static_cast<long long>(t.micro_batches(world_.size())));
-  if (world_.size() > 1) std::printf("ranks       %s\n", describe_ranks().c_str());
-  std::printf("memory      %s\n", describe_memory(instance_).c_str());
-  std::printf("work        %sFLOP per token, forward and backward\n",
-              metric_count(instance_.forward_flops_per_token() + instance_.backward_flops_per_token()).c_str());
-  std::printf("device      %s; %sFLOP/s on large products%s\n", ops_->describe().c_str(),
-              metric_count(matrix_rate_).c_str(), world_.size() > 1 ? text(" of all ranks").c_str() : "");
-  for (const std::string& path : slow_paths(config_, *ops_)) std::printf("slow        %s\n", path.c_str());
-  if (!threads_.note.empty()) std::printf("slow        %s\n", threads_.note.c_str());
-  std::printf("\n");
-  std::fflush(stdout);
-}
-
-std::string Trainer::describe_ranks() const {
-  const DistributedConfig& d = config_.distributed;
-  const int elsewhere = world_.size() - world_.local_size();
-  return text(
-      world_.size(), elsewhere > 0 ? text(" (", world_.local_size(), " here)") : "", ", micro-batches of ",
-      config_.train.micro_batch_size,
-      d.zero_stage > 0 ? "; each has its part of the optimizer (ZeRO stage 1)" : "; each has all of the optimizer",
-      "; gradients travel in ", d.reduce_dtype);
-}
-
 TrainOutcome Trainer::run() {
   matrix_rate_ = measure_matrix_rate(*ops_);  // while there is memory for its matrices
   world_.sum({&matrix_rate_, 1});
   open_run();
-  print_first_screen();
+  FirstScreen{config_, options_.out, progress_.step, instance_,    train_data_, val_data_ ? &*val_data_ : nullptr,
+              world_,  *ops_,        matrix_rate_,   threads_.note}
+      .print();
   try {
     const TrainOutcome outcome = train_to_end();
     world_.barrier();  // what rank 0 wrote last is there for all to read
@@ -265,7 +218,7 @@ TrainOutcome Trainer::train_to_end() {
     if (stop_now && !finished()) return interrupt();
     if (evaluate_now) evaluate_and_log();
   }
-  live_.clear();
+  log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
               clock_time(progress_.seconds).c_str(),
               last_eval_ ? text("; validation perplexity ", metric_count(last_eval_->perplexity)).c_str() : "");
@@ -301,60 +254,9 @@ void Trainer::finish_step() {
   const double seconds = seconds_since(last_finished_);
   last_finished_ = Clock::now();
   ++progress_.step;
-  progress_.tokens += tokens_per_step();
+  progress_.tokens += config_.train.tokens_per_step();
   progress_.seconds += seconds;
-  interval_tokens_ += tokens_per_step();
-  ++interval_steps_;
-  interval_seconds_ += seconds;
-  if (due(config_.log.every, progress_.step)) log(result);
-}
-
-void Trainer::log(const StepResult& result) {
-  const double lr =
-      learning_rate_at(progress_.step - 1, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
-  const double rate = static_cast<double>(interval_tokens_) / interval_seconds_;
-  const double mfu = rate * (instance_.forward_flops_per_token() + instance_.backward_flops_per_token()) / matrix_rate_;
-  if (metrics_) metrics_->train(progress_, result, lr, rate, mfu, communication());
-  interval_tokens_ = interval_steps_ = 0;
-  interval_seconds_ = 0;
-
-  const double eta = static_cast<double>((config_.train.steps - progress_.step) * tokens_per_step()) / rate;
-  char line[256];
-  std::snprintf(
-      line, sizeof line, "step %lld/%lld  loss %.4f  ppl %.2f  lr %.2e  |g| %.2f  %s tok/s  %.0f%% of peak  eta %s",
-      static_cast<long long>(progress_.step), static_cast<long long>(config_.train.steps), result.loss,
-      std::exp(result.loss), lr, result.grad_norm, metric_count(rate).c_str(), 100 * mfu, clock_time(eta).c_str());
-  live_.show(line);
-  // A pipe gets about a hundred plain lines a run.
-  const int64_t stride = std::max<int64_t>(1, config_.train.steps / 100);
-  if (!live_.live() && (progress_.step % stride == 0 || finished())) {
-    std::printf("%s\n", line);
-    std::fflush(stdout);
-  }
-}
-
-template <typename Work>
-void Trainer::without_cost(Work&& work) {
-  const TrafficCosts before = communicator_->costs();
-  work();
-  const TrafficCosts after = communicator_->costs();
-  for (size_t i = 0; i < after.size(); ++i) reported_costs_[i].seconds += after[i].seconds - before[i].seconds;
-}
-
-// Of a step, on the average since the last row.
-std::optional<Communication> Trainer::communication() {
-  if (world_.size() == 1) return std::nullopt;
-  const PlannedTraffic& planned = instance_.traffic();
-  const int64_t micro_batches = config_.train.micro_batches(world_.size());
-  const TrafficCosts costs = communicator_->costs();
-  Communication out{planned.step, ops_->memory().on_host()};
-  for (size_t i = 0; i < costs.size(); ++i) {
-    out.step[i].calls += micro_batches * planned.micro_batch[i].calls;
-    out.step[i].bytes += micro_batches * planned.micro_batch[i].bytes;
-    out.step[i].seconds = (costs[i].seconds - reported_costs_[i].seconds) / static_cast<double>(interval_steps_);
-  }
-  reported_costs_ = costs;
-  return out;
+  log_->step_done(progress_, result, seconds);
 }
 
 void Trainer::save() {
@@ -366,18 +268,18 @@ void Trainer::save() {
       {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
       {"config", to_json(given_)}};
   if (metrics_) metrics_->sync();
-  without_cost([&] { train_step_->gather_weights(); });
+  log_->without_cost([&] { train_step_->gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
 }
 
 void Trainer::evaluate_and_log() {
-  without_cost([&] {
+  log_->without_cost([&] {
     train_step_->gather_weights();
     last_eval_ = evaluate(instance_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
   });
   if (metrics_) metrics_->eval(progress_, *last_eval_);
-  live_.clear();
+  log_->clear_line();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
   std::fflush(stdout);
@@ -385,7 +287,7 @@ void Trainer::evaluate_and_log() {
 
 TrainOutcome Trainer::interrupt() {
   if (saved_step_ != progress_.step) save();
-  live_.clear();
+  log_->clear_line();
   std::printf("stopped     after step %lld, saved. To go on:\n  %s\n", static_cast<long long>(progress_.step),
               options_.resume_command.c_str());
   return TrainOutcome::interrupted;

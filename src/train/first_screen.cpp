@@ -1,0 +1,52 @@
+#include "train/first_screen.h"
+
+#include <cstdio>
+
+#include "base/progress.h"
+#include "train/cuda_shapes.h"
+#include "train/describe.h"
+
+namespace gptmoe {
+namespace {
+
+std::string describe_ranks(const Config& config, const World& world) {
+  const DistributedConfig& d = config.distributed;
+  const int elsewhere = world.size() - world.local_size();
+  return text(
+      world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
+      config.train.micro_batch_size,
+      d.zero_stage > 0 ? "; each has its part of the optimizer (ZeRO stage 1)" : "; each has all of the optimizer",
+      "; gradients travel in ", d.reduce_dtype);
+}
+
+}  // namespace
+
+void FirstScreen::print() const {
+  const TrainConfig& t = config.train;
+  const int64_t sequences = t.steps * t.global_batch_size;
+  const double epochs = static_cast<double>(sequences) / static_cast<double>(train_data.windows());
+  std::printf("run         %s%s\n", out.c_str(),
+              resumed_step > 0 ? text(", resumed at step ", resumed_step).c_str() : "");
+  std::printf("model       %s\n", describe_model(config.model).c_str());
+  if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
+  std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
+              grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
+              val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
+  std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
+              grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
+              static_cast<long long>(t.sequence_length), grouped_digits(sequences * t.sequence_length).c_str(), epochs,
+              static_cast<long long>(t.micro_batches(world.size())));
+  if (world.size() > 1) std::printf("ranks       %s\n", describe_ranks(config, world).c_str());
+  std::printf("memory      %s\n", describe_memory(instance).c_str());
+  std::printf("work        %sFLOP per token, forward and backward\n",
+              metric_count(instance.forward_flops_per_token() + instance.backward_flops_per_token()).c_str());
+  std::printf("device      %s; %sFLOP/s on large products%s\n", ops.describe().c_str(),
+              metric_count(matrix_rate).c_str(), world.size() > 1 ? " of all ranks" : "");
+  for (const std::string& path : slow_paths(config, ops)) std::printf("slow        %s\n", path.c_str());
+  if (!threads_note.empty()) std::printf("slow        %s\n", threads_note.c_str());
+  std::printf("\n");
+  std::fflush(stdout);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,49 @@
+#pragma once
+#include <optional>
+
+#include "base/progress.h"
+#include "dist/communicator.h"
+#include "train/instance.h"
+#include "train/metrics.h"
+
+namespace gptmoe {
+
+// How training goes, every config.log.every steps: a row of metrics.jsonl and a line on the terminal (in a pipe, about
+// a hundred a run), with rates since the row before.
+class StepLog {
+ public:
+  // On every rank; `metrics` on rank 0 alone, else null. All are referred to.
+  StepLog(const Config& config, const Instance& instance, const Communicator& communicator, double matrix_rate,
+          MetricsFile* metrics, bool on_host);
+
+  // A step is done, whose rates count; `progress` knows of it. Writes if it is time.
+  void step_done(const Progress& progress, const StepResult& result, double seconds);
+  // Communication of `work` is no training's.
+  template <typename Work>
+  void without_cost(Work&& work) {
+    const TrafficCosts before = communicator_.costs();
+    work();
+    const TrafficCosts after = communicator_.costs();
+    for (size_t i = 0; i < after.size(); ++i) reported_costs_[i].seconds += after[i].seconds - before[i].seconds;
+  }
+  // Before something else is printed.
+  void clear_line() { live_.clear(); }
+
+ private:
+  void write(const Progress& progress, const StepResult& result);
+  std::optional<Communication> communication();
+
+  const Config& config_;
+  const Instance& instance_;
+  const Communicator& communicator_;
+  const double matrix_rate_;
+  MetricsFile* const metrics_;
+  const bool on_host_;
+  // Since the last row.
+  int64_t tokens_ = 0, steps_ = 0;
+  double seconds_ = 0;
+  TrafficCosts reported_costs_;
+  ProgressLine live_;
+};
+
+}  // namespace gptmoe
