@@ -102,12 +102,78 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
   }
 }
 
+// ---- Few rows ------------------------------------------------------------------------------------
+// Copying b into strips is much beside little work. Where its columns lie together in depth, as a layer's weights do,
+// it is read where it is: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's rows, which are few,
+// are the strips. Tiles are turned on their way to c.
+
+constexpr int64_t kFewest = kLanes, kFewRows = 64;  // with fewer most of a strip would be empty
+constexpr int64_t kGroup = 48;                      // columns of b at a time
+static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
+static_assert(kFewRows <= kColumns);
+
+// Asks for the lines of rows (rows, depth), one after the other, some at a time.
+struct LinesAhead {
+  const Real* row;
+  int64_t step, rows, depth, at = 0;
+
+  void ask(int64_t lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(row + at);
+      at += 64 / static_cast<int64_t>(sizeof(Real));
+      if (at < depth) continue;
+      at = 0, row += step, --rows;
+    }
+  }
+};
+
+// c (rows, columns <= kGroup) = or += the turned tiles (columns, kTileColumns).
+void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Real* tiles, bool add) {
+  alignas(64) Real edge[kTileColumns * kGroup];
+  const bool whole = rows == kTileColumns && columns == kGroup && !add;
+  Real* const out = whole ? c : edge;
+  const int64_t out_row = whole ? ldc : kGroup;
+  for (int64_t j = 0; j < kGroup; j += kLanes)
+    for (int64_t i = 0; i < kTileColumns; i += kLanes)
+      transpose_square(out + i * out_row + j, out_row, tiles + j * kTileColumns + i, kTileColumns);
+  if (whole) return;
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j) c[i * ldc + j] = edge[i * kGroup + j] + (add ? c[i * ldc + j] : Real{0});
+}
+
+// c (m, n) from a and b, whose row step is 1.
+void multiply_few_rows(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, Real* c, int64_t ldc,
+                       bool add, Real* packed) {
+  alignas(64) Real tiles[kGroup * kTileColumns] = {};
+  const int64_t blocks = (k + kDepth - 1) / kDepth, strips = (m + kTileColumns - 1) / kTileColumns;
+  for (int64_t block = 0; block < blocks; ++block) {
+    const int64_t p = k * block / blocks, depth = k * (block + 1) / blocks - p;
+    pack_b(packed, {a.at(0, p).data, a.column, a.row}, depth, m);
+    const int64_t lines = (depth * static_cast<int64_t>(sizeof(Real)) + 63) / 64;
+    for (int64_t j = 0; j < n; j += kGroup) {
+      const int64_t columns = std::min(kGroup, n - j);
+      LinesAhead next{b.at(p, j + kGroup).data, b.column, std::min(kGroup, n - j - kGroup), depth};
+      for (int64_t strip = 0; strip < strips; ++strip) {
+        for (int64_t r = 0; r < columns; r += kTileRows) {
+          next.ask((kTileRows * lines + strips - 1) / strips);
+          multiply_rows<2>(std::min<int64_t>(kTileRows, columns - r), depth, {b.at(p, j + r).data, b.column, 1},
+                           packed + strip * kTileColumns * depth, tiles + r * kTileColumns, kTileColumns, false);
+        }
+        const int64_t i = strip * kTileColumns;
+        store_turned(c + i * ldc + j, ldc, std::min(kTileColumns, m - i), columns, tiles, add || p > 0);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void gemm_builtin(int64_t m, int64_t n, int64_t k, const Real* a, int64_t a_row, int64_t a_column, const Real* b,
                   int64_t b_row, int64_t b_column, Real* c, int64_t ldc, bool add) {
   static thread_local ThreadBuffer buffer;
   Real* packed_b = buffer.get((kRows + kColumns) * kDepth);
+  if (m > kFewest && m <= kFewRows && n >= kGroup && b_row == 1)
+    return multiply_few_rows(m, n, k, {a, a_row, a_column}, {b, b_row, b_column}, c, ldc, add, packed_b);
   Real* packed_a = packed_b + kColumns * kDepth;
   // Blocks of equal depth: a shallow last one would move c for little work.
   const int64_t blocks = (k + kDepth - 1) / kDepth;

@@ -53,6 +53,8 @@ class GemmCheck {
     all_kinds(401, 37, 70);
     all_kinds(29, 1100, 70);
     all_kinds(29, 37, 1000);
+    all_kinds(29, 100, 1000);
+    all_kinds(64, 100, 1000);
     all_kinds(200, 530, 400);
   }
 
