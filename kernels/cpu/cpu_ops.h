@@ -152,7 +152,11 @@ class CpuOps final : public Ops {
 
  private:
   // The same with products of unrounded operands.
-  CpuOps in_full_precision() const { return CpuOps(threads_, Operands::real); }
+  CpuOps in_full_precision() const {
+    CpuOps ops = *this;
+    ops.operands_ = Operands::real;
+    return ops;
+  }
 
   int threads_;
   Operands operands_;  // of dense layers, experts and the LM head

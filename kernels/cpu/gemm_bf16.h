@@ -1,7 +1,7 @@
 #pragma once
 // Matrix products of operands rounded to bf16 with sums in float: what CPUs with AMX or AVX512-BF16 multiply faster
-// than floats. Products of two bf16 are exact in float, so kernels differ in the order of their sums alone (and in
-// subnormal operands, which the instructions take for zeros).
+// than floats. Products of two bf16 are exact in float, so kernels differ in the order of their sums alone (and where
+// numbers are subnormal, which the instructions take for zeros).
 #include <cstdint>
 #include <span>
 
@@ -12,7 +12,7 @@ namespace gptmoe::cpu_f32 {
 constexpr int64_t kLines = 16, kPairs = 16, kBlockDepth = 2 * kPairs, kBlockPairs = kLines * kPairs;
 
 struct Bf16Kernel {
-  const char* name;  // "AMX", "AVX512-BF16" or "emulated"
+  const char* name;  // "AMX", "AVX512-BF16" or "emulated, slower than f32"
   // On the thread that multiplies, before its first tile and after its last.
   void (*begin)();
   void (*end)();

@@ -141,7 +141,7 @@ void avx512_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t*
 // Widens both operands and multiplies floats.
 void emulated_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
                        int64_t ldc, bool add) {
-  constexpr int kRows = 4, kVectors = kLines / kLanes;
+  constexpr int kVectors = kLines / kLanes, kRows = kVectors == 1 ? 8 : 4;
   static thread_local ThreadBuffer buffer;
   const int64_t depth = blocks * kBlockDepth;
   float* const rows = buffer.get((a_strips + b_strips) * kLines * depth);  // (line, depth)
@@ -173,7 +173,7 @@ std::vector<Bf16Kernel> kernels_here() {
 #ifdef __AVX512BF16__
   kernels.push_back({"AVX512-BF16", nothing, nothing, avx512_multiply});
 #endif
-  kernels.push_back({"emulated", nothing, nothing, emulated_multiply});
+  kernels.push_back({"emulated, slower than f32", nothing, nothing, emulated_multiply});
   return kernels;
 }
 

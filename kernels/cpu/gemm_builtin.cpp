@@ -107,8 +107,8 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 // it is read where it is: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's rows, which are few,
 // are the strips. Tiles are turned on their way to c.
 
-constexpr int64_t kFewest = kLanes, kFewRows = 64;  // with fewer most of a strip would be empty
-constexpr int64_t kGroup = 48;                      // columns of b at a time
+constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer most of a strip would be empty
+constexpr int64_t kGroup = 48;                          // columns of b at a time
 static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
 static_assert(kFewRows <= kColumns);
 
@@ -172,7 +172,7 @@ void gemm_builtin(int64_t m, int64_t n, int64_t k, const Real* a, int64_t a_row,
                   int64_t b_row, int64_t b_column, Real* c, int64_t ldc, bool add) {
   static thread_local ThreadBuffer buffer;
   Real* packed_b = buffer.get((kRows + kColumns) * kDepth);
-  if (m > kFewest && m <= kFewRows && n >= kGroup && b_row == 1)
+  if (m >= kFewest && m <= kFewRows && n >= kGroup && b_row == 1)
     return multiply_few_rows(m, n, k, {a, a_row, a_column}, {b, b_row, b_column}, c, ldc, add, packed_b);
   Real* packed_a = packed_b + kColumns * kDepth;
   // Blocks of equal depth: a shallow last one would move c for little work.

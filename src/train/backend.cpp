@@ -81,6 +81,9 @@ struct Choice {
 // `obstacle` to a GPU decides for "auto" alone.
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
+  if (config.precision == "bf16" && !cuda && config.device != "cpu")
+    user_error("precision: \"bf16\" was meant for a GPU, but ", obstacle,
+               "; set device to \"cpu\" for products in bf16 there, or precision to \"auto\"");
   if (!cuda) return {cuda, DType::f32, config.precision == "bf16" ? DType::bf16 : DType::f32};
   require_cuda_shapes(config, widest_head());
   const DType dtype = config.precision == "f32" ? DType::f32 : DType::bf16;

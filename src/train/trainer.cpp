@@ -183,8 +183,16 @@ TrainOutcome Trainer::run() {
   matrix_rate_ = measure_matrix_rate(*ops_);  // while there is memory for its matrices
   world_.sum({&matrix_rate_, 1});
   open_run();
-  FirstScreen{config_, options_.out, progress_.step, instance_,    train_data_, val_data_ ? &*val_data_ : nullptr,
-              world_,  *ops_,        matrix_rate_,   threads_.note}
+  FirstScreen{.config = config_,
+              .out = options_.out,
+              .resumed_step = progress_.step,
+              .instance = instance_,
+              .train_data = train_data_,
+              .val_data = val_data_ ? &*val_data_ : nullptr,
+              .world = world_,
+              .ops = *ops_,
+              .matrix_rate = matrix_rate_,
+              .threads_note = threads_.note}
       .print();
   try {
     const TrainOutcome outcome = train_to_end();

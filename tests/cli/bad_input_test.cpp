@@ -55,6 +55,7 @@ TEST_F(BadInput, SizesThatDoNotFit) {
 TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is a GPU
   refuse_config({{"device", "cuda"}}, {"device: \"cuda\", but ", "; use \"cpu\" or \"auto\""});
+  refuse_config({{"device", "auto"}, {"precision", "bf16"}}, {"precision: \"bf16\"", "set device to \"cpu\""});
 }
 
 // Below the one line stands the table.

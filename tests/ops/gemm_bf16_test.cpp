@@ -1,7 +1,9 @@
 // Products of operands rounded to bf16, by every kernel that this machine runs.
 #include "kernels/cpu/gemm_bf16.h"
 
+#include <cctype>
 #include <limits>
+#include <string>
 
 #include "base/bf16.h"
 #include "ops/gemm_check.h"

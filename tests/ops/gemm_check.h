@@ -2,9 +2,12 @@
 // A matrix product against sums in double, in every kind of gemm.h, with guards behind rows.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace gptmoe::cpu_f32 {

@@ -91,14 +91,14 @@ TEST_F(Backend, RefusesWideHeadsWhereSharedMemoryIsShort) {
 }
 
 TEST_F(Backend, Bf16OnTheCpuIsThatOfProducts) {
-  const auto expect_cpu = [](const std::string& device) {
-    const std::unique_ptr<Ops> ops = make_backend(config(device, "bf16"));
-    EXPECT_EQ(ops->compute_dtype(), DType::f32);
-    EXPECT_NE(ops->describe().find(" bf16 products ("), std::string::npos) << ops->describe();
-  };
-  expect_cpu("cpu");
-  simt::simulated_device.count = 0;
-  expect_cpu("auto");
+  const std::unique_ptr<Ops> ops = make_backend(config("cpu", "bf16"));
+  EXPECT_EQ(ops->compute_dtype(), DType::f32);
+  EXPECT_NE(ops->describe().find(" bf16 products ("), std::string::npos) << ops->describe();
+  simt::simulated_device.count = 0;  // not in place of a GPU that was expected
+  EXPECT_EQ(
+      refusal(config("auto", "bf16")),
+      "precision: \"bf16\" was meant for a GPU, but no GPU was found (an error of the simulated runtime); set device "
+      "to \"cpu\" for products in bf16 there, or precision to \"auto\"");
 }
 
 TEST_F(Backend, NamesSlowPaths) {
