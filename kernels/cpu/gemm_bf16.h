@@ -24,7 +24,7 @@ struct Bf16Kernel {
 // Those that this build has and this machine runs, the fastest first.
 std::span<const Bf16Kernel> bf16_kernels();
 
-// gemm_builtin() of operands rounded to the nearest bf16, one step of each of which is 1.
+// gemm_builtin() of operands rounded to the nearest bf16, one step of each of which is 1; k > 0.
 void gemm_bf16(const Bf16Kernel& kernel, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row,
                int64_t a_column, const float* b, int64_t b_row, int64_t b_column, float* c, int64_t ldc, bool add);
 

@@ -75,7 +75,7 @@ void require_one_each(const World& world, const std::vector<std::string>& ids) {
 
 struct Choice {
   bool cuda;
-  DType compute, products;
+  DType compute;
 };
 
 // `obstacle` to a GPU decides for "auto" alone.
@@ -84,10 +84,8 @@ Choice choose(const Config& config, const std::string& obstacle) {
   if (config.precision == "bf16" && !cuda && config.device != "cpu")
     user_error("precision: \"bf16\" was meant for a GPU, but ", obstacle,
                "; set device to \"cpu\" for products in bf16 there, or precision to \"auto\"");
-  if (!cuda) return {cuda, DType::f32, config.precision == "bf16" ? DType::bf16 : DType::f32};
-  require_cuda_shapes(config, widest_head());
-  const DType dtype = config.precision == "f32" ? DType::f32 : DType::bf16;
-  return {cuda, dtype, dtype};
+  if (cuda) require_cuda_shapes(config, widest_head());
+  return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 
 // Numbers like those of a model: multiplying zeros takes less power, and so less time where power is short.
@@ -159,7 +157,7 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops) {
 std::unique_ptr<Ops> make_backend(const Config& config) {
   const std::string obstacle = config.device == "cpu" ? "" : cuda_obstacle();
   const Choice choice = choose(config, obstacle);
-  if (!choice.cuda) return make_cpu_ops(0, choice.products);
+  if (!choice.cuda) return make_cpu_ops(0, config.precision == "bf16" ? DType::bf16 : DType::f32);
   if (!obstacle.empty()) user_error("device: \"cuda\", but ", obstacle, "; use \"cpu\" or \"auto\"");
 #ifdef GPTMOE_CUDA
   return make_cuda_ops(choice.compute, config.train.cuda_graphs);

@@ -17,12 +17,10 @@ StepLog::StepLog(const Config& config, const Instance& instance, const Communica
       metrics_(metrics),
       on_host_(on_host) {}
 
-void StepLog::step_done(const Progress& progress, const StepResult& result, double seconds) {
+void StepLog::count(double seconds) {
   tokens_ += config_.train.tokens_per_step();
   ++steps_;
   seconds_ += seconds;
-  if (progress.step == config_.train.steps || (config_.log.every > 0 && progress.step % config_.log.every == 0))
-    write(progress, result);
 }
 
 void StepLog::write(const Progress& progress, const StepResult& result) {

@@ -8,16 +8,18 @@
 
 namespace gptmoe {
 
-// How training goes, every config.log.every steps: a row of metrics.jsonl and a line on the terminal (in a pipe, about
-// a hundred a run), with rates since the row before.
+// How training goes: a row of metrics.jsonl and a line on the terminal (in a pipe, about a hundred a run), with rates
+// since the row before.
 class StepLog {
  public:
   // On every rank; `metrics` on rank 0 alone, else null. All are referred to.
   StepLog(const Config& config, const Instance& instance, const Communicator& communicator, double matrix_rate,
           MetricsFile* metrics, bool on_host);
 
-  // A step is done, whose rates count; `progress` knows of it. Writes if it is time.
-  void step_done(const Progress& progress, const StepResult& result, double seconds);
+  // A step was done in `seconds`.
+  void count(double seconds);
+  // The row and the line of the last step counted, which `progress` knows of.
+  void write(const Progress& progress, const StepResult& result);
   // Communication of `work` is no training's.
   template <typename Work>
   void without_cost(Work&& work) {
@@ -30,7 +32,6 @@ class StepLog {
   void clear_line() { live_.clear(); }
 
  private:
-  void write(const Progress& progress, const StepResult& result);
   std::optional<Communication> communication();
 
   const Config& config_;

@@ -264,7 +264,8 @@ void Trainer::finish_step() {
   ++progress_.step;
   progress_.tokens += config_.train.tokens_per_step();
   progress_.seconds += seconds;
-  log_->step_done(progress_, result, seconds);
+  log_->count(seconds);
+  if (due(config_.log.every, progress_.step)) log_->write(progress_, result);
 }
 
 void Trainer::save() {
