@@ -1,0 +1,94 @@
+#pragma once
+// What a DocumentReader makes of inputs, all of it.
+#include <algorithm>
+#include <optional>
+#include <random>
+
+#include "corpus/documents.h"
+#include "corpus/input_helpers.h"
+
+namespace gptmoe {
+
+using Texts = std::vector<std::string>;
+
+// All that an input gives: documents put together from their pieces, messages of what was skipped, the error at the
+// end.
+struct Reading {
+  Texts documents, errors;
+  std::string error;
+  std::vector<InputPosition> ends;           // of batches
+  std::vector<size_t> documents_at, pieces;  // begun up to there; of each document
+  std::vector<std::optional<uint64_t>> hashes;
+};
+
+// `within`: the reader stands inside a document.
+inline void read_on(DocumentReader& reader, Reading& out, bool within = false) {
+  DocumentParser parser(reader.input());
+  int64_t progress = reader.bytes_read();
+  try {
+    while (const auto batch = reader.next()) {
+      EXPECT_TRUE(batch->bytes.empty() || batch->bytes.capacity() >= batch->bytes.size() + kTextPadding);
+      EXPECT_GE(reader.bytes_read(), progress);
+      progress = reader.bytes_read();
+      parser.parse(
+          *batch,
+          [&](const DocumentPiece& piece) {
+            EXPECT_FALSE(piece.text.empty());
+            EXPECT_EQ(piece.begins, !within);
+            if (piece.begins || out.documents.empty()) {
+              out.documents.emplace_back();
+              out.pieces.push_back(0);
+              out.hashes.push_back(piece.hash);
+            }
+            EXPECT_EQ(piece.hash, out.hashes.back());
+            out.documents.back() += piece.text;
+            ++out.pieces.back();
+            within = !piece.ends;
+          },
+          out.errors);
+      out.errors.insert(out.errors.end(), batch->errors.begin(), batch->errors.end());
+      out.ends.push_back(batch->end);
+      out.documents_at.push_back(out.documents.size());
+    }
+    EXPECT_FALSE(within);
+    EXPECT_FALSE(reader.next()) << "the end stays the end";
+  } catch (const UserError& error) {
+    out.error = error.what();
+    EXPECT_EQ(out.error.find('\n'), std::string::npos) << out.error;
+  }
+}
+
+struct DocumentsTest : InputTest {
+  Reading read(TextInput input, int64_t batch_bytes = 1 << 20) {
+    DocumentReader reader(std::move(input), batch_bytes);
+    if (hashes) reader.hash_long_documents();
+    Reading out;
+    read_on(reader, out);
+    EXPECT_TRUE(!out.error.empty() || reader.bytes_read() == reader.bytes_total());
+    return out;
+  }
+  Reading read(const std::string& path, int64_t batch_bytes = 1 << 20) {
+    return read(TextInput{.paths = {path}}, batch_bytes);
+  }
+
+  std::string at(const std::string& name) const { return (folder / name).string(); }
+  bool hashes = false;
+};
+
+inline std::string lines_of(const Texts& texts) {
+  std::string lines;
+  for (const std::string& text : texts) lines += "{\"text\": \"" + text + "\"}\n";
+  return lines;
+}
+
+inline Texts some_texts(int count, size_t longest) {
+  Texts texts;
+  std::mt19937 random(5);
+  for (int i = 0; i < count; ++i) {
+    texts.push_back(random_text(1 + random() % longest, static_cast<unsigned>(i)));
+    std::replace(texts.back().begin(), texts.back().end(), '\n', ' ');
+  }
+  return texts;
+}
+
+}  // namespace gptmoe
