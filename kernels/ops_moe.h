@@ -12,6 +12,9 @@
 
 namespace gptmoe {
 
+// What the sum of an expert's weighted outputs is divided by to give their mean.
+enum class Divisor { rows, gates };
+
 class MoeOps {
  public:
   virtual ~MoeOps() = default;
@@ -38,6 +41,18 @@ class MoeOps {
   // dprobs_NE =: zero but for the chosen.
   virtual void topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
                              const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) = 0;
+
+  // ---- Dropped choices: for routers that run more experts than they choose.
+  // kept_ids_NK = expert_ids in the first `live` columns, -1 in the others; may alias expert_ids_NK. gates_NK = 0 in
+  // the other columns, unchanged in the first.
+  virtual void drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
+                            int64_t live) = 0;
+
+  // ---- Sigmoid router (arXiv 2408.15664); everything in stat.
+  // probs_NE = 1 / (1 + exp(-logits)).
+  virtual void sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) = 0;
+  // dlogits_NE = dprobs * probs * (1 - probs); may alias dprobs_NE.
+  virtual void sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) = 0;
 
   // ---- ReLU router (ReMoE, arXiv 2412.14711); everything in stat.
   // probs_NE = max(0, logits); expert_ids_NE = e where that is not 0, else -1: slot n*E + e is expert e's.
@@ -120,20 +135,23 @@ class MoeOps {
   // ---- Default vectors: the exponential moving average of each expert's mean output.
   // row_scale_R = min(1, clip * m / |rows[r]|), m = lower median of the R row norms (stat).
   virtual void default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) = 0;
-  // sums_EC += sum over expert e's rows of weight * scale * row, weights_E += sum of weight (stat), where weight is the
-  // row's gate, or 1 when gates_NK is absent, and scale is row_scale_R, or 1 when that is absent.
-  virtual void default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC,
+  // sums_EC += the sum over expert e's rows of weight * scale * row (stat). The weight is the row's gate, or 1 when
+  // gates_NK is absent; the scale is row_scale_R, or 1 when that is absent.
+  // divisors_E += what turns the sum into a mean (stat): the number of rows, or the sum of their gates.
+  virtual void default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
                                   const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
-                                  const Tensor& row_scale_R) = 0;
-  // default_EC = beta * default + (1 - beta) * sums / weights for experts with weights > 0, unchanged for the others;
-  // then sums_EC = 0 and weights_E = 0.
-  virtual void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E,
-                              double beta) = 0;
+                                  const Tensor& row_scale_R, Divisor divisor) = 0;
+  // default_EC = beta * default + (1 - beta) * sums / divisors for experts with divisors > 0. The others are unchanged,
+  // or beta * default when `decay_unseen`. Then sums_EC = 0 and divisors_E = 0.
+  virtual void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
+                              bool decay_unseen) = 0;
 
   // ---- Load balancing (Switch Transformer, Fedus et al. 2021): E * sum_e f_e P_e, f_e the share of the assignments,
   // P_e = mean_n probs[n,e]. Everything in stat.
   // fractions_E = rows of each expert / `rows`: what this rank adds to f, where all ranks together have so many.
   virtual void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) = 0;
+  // sums_E1 += [fractions_E, 1]; mean_E = sums[e] / sums[E]: the fractions of all micro-batches since sums_E1 was zero.
+  virtual void mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) = 0;
   // loss_1 =.
   virtual void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) = 0;
   // dprobs_NE += scale * E * f_e / N, times coefficient_1 (stat) where given: the gradient through P only.

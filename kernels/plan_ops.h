@@ -82,11 +82,15 @@ class PlanOps final : public Ops {
   void default_combine_forward(T, T, T, T, T, T) override {}
   void default_combine_backward(T, T, T, T, T, T, T, T) override {}
   void default_clip_scale(T, T, double) override {}
-  void default_accumulate(T, T, T, T, T, T, T) override {}
-  void default_commit(T, T, T, double) override {}
+  void default_accumulate(T, T, T, T, T, T, T, Divisor) override {}
+  void default_commit(T, T, T, double, bool) override {}
   void sparsemixer_forward(T, T, T, T, double, T, int64_t) override {}
   void sparsemixer_backward(T, T, T, T) override {}
   void sampler_advance(T, int64_t) override {}
+  void drop_choices(T, T, T, int64_t) override {}
+  void sigmoid_router_forward(T, T) override {}
+  void sigmoid_router_backward(T, T, T) override {}
+  void mean_fractions(T, T, T) override {}
   void relu_router_forward(T, T, T) override {}
   void relu_router_backward(T, T, T) override {}
   void excess_accumulate(T, T, int64_t) override {}

@@ -15,6 +15,15 @@ void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E
     fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / static_cast<double>(rows));
 }
 
+void CpuOps::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
+  const int64_t E = fractions_E.count();
+  GPTMOE_CHECK(mean_E.has_sizes({E}) && sums_E1.has_sizes({E + 1}), sums_E1.describe());
+  Real *mean = mean_E.as<Real>(), *sums = sums_E1.as<Real>();
+  const Real* fractions = fractions_E.as<Real>();
+  sums[E] += 1;
+  for (int64_t e = 0; e < E; ++e) mean[e] = (sums[e] += fractions[e]) / sums[E];
+}
+
 void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
   GPTMOE_CHECK(loss_1.has_sizes({1}) && fractions_E.has_sizes({E}), fractions_E.describe());

@@ -26,15 +26,15 @@ void CpuOps::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC
   for (int64_t r = 0; r < R; ++r) row_scale[r] = row_scale[r] > limit ? limit / row_scale[r] : 1;
 }
 
-void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC,
+void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
                                 const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
-                                const Tensor& row_scale_R) {
+                                const Tensor& row_scale_R, Divisor divisor) {
   const int64_t E = sums_EC.size(0), C = sums_EC.size(1), R = rows_RC.size(0);
-  GPTMOE_CHECK(weights_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
+  GPTMOE_CHECK(divisors_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
   GPTMOE_CHECK(rows_RC.has_sizes({R, C}) && slots_R.has_sizes({R}), rows_RC.describe());
-  GPTMOE_CHECK(!gates_NK.present() || gates_NK.count() == R, gates_NK.describe());
+  GPTMOE_CHECK(gates_NK.present() ? gates_NK.count() == R : divisor == Divisor::rows, gates_NK.describe());
   GPTMOE_CHECK(!row_scale_R.present() || row_scale_R.has_sizes({R}), row_scale_R.describe());
-  Real *sums = sums_EC.as<Real>(), *weights = weights_E.as<Real>();
+  Real *sums = sums_EC.as<Real>(), *divisors = divisors_E.as<Real>();
   const Real* rows = rows_RC.as<Real>();
   const Real* gates = gates_NK.present() ? gates_NK.as<Real>() : nullptr;
   const Real* row_scale = row_scale_R.present() ? row_scale_R.as<Real>() : nullptr;
@@ -44,13 +44,14 @@ void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, 
   static thread_local ThreadBuffer buffer;
   Real* factors = buffer.get(R);
   for (int64_t e = 0; e < E; ++e) {
-    double total = 0;
+    double gate_sum = 0;
     for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
       const Real weight = gates ? gates[slots[r]] : 1;
-      total += weight;
+      gate_sum += weight;
       factors[r] = row_scale ? weight * row_scale[r] : weight;
     }
-    weights[e] += static_cast<Real>(total);
+    divisors[e] +=
+        divisor == Divisor::gates ? static_cast<Real>(gate_sum) : static_cast<Real>(offsets[e + 1] - offsets[e]);
   }
 
   // Threads take columns of every row: experts may have any number of rows. Rows are summed in blocks first, which
@@ -72,19 +73,23 @@ void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, 
   });
 }
 
-void CpuOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) {
+void CpuOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
+                            bool decay_unseen) {
   const int64_t E = default_EC.size(0), C = default_EC.size(1);
-  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && weights_E.has_sizes({E}), sums_EC.describe());
-  Real *defaults = default_EC.as<Real>(), *sums = sums_EC.as<Real>(), *weights = weights_E.as<Real>();
+  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && divisors_E.has_sizes({E}), sums_EC.describe());
+  Real *defaults = default_EC.as<Real>(), *sums = sums_EC.as<Real>(), *divisors = divisors_E.as<Real>();
+  const Real keep = static_cast<Real>(beta);
   parallel_ranges(threads_, E, row_grain(C), [=](int64_t begin, int64_t end, int) {
     for (int64_t e = begin; e < end; ++e) {
       Real *old = defaults + e * C, *sum = sums + e * C;
-      if (weights[e] > 0) {
-        const Real keep = static_cast<Real>(beta), take = static_cast<Real>((1 - beta) / weights[e]);
+      if (divisors[e] > 0) {
+        const Real take = static_cast<Real>((1 - beta) / divisors[e]);
         for (int64_t c = 0; c < C; ++c) old[c] = keep * old[c] + take * sum[c];
+      } else if (decay_unseen) {
+        for (int64_t c = 0; c < C; ++c) old[c] *= keep;
       }
       std::fill(sum, sum + C, Real{0});
-      weights[e] = 0;
+      divisors[e] = 0;
     }
   });
 }

@@ -11,6 +11,18 @@ __global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets
   if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(rows);
 }
 
+// One block: all of it reads the count before one thread raises it.
+__global__ void mean_fractions_kernel(float* mean, float* sums, const float* fractions, int64_t E) {
+  const float count = sums[E] + 1;
+  __syncthreads();
+  if (threadIdx.x == 0) sums[E] = count;
+  for (int64_t e = threadIdx.x; e < E; e += kThreads) {
+    const float sum = sums[e] + fractions[e];
+    sums[e] = sum;
+    mean[e] = sum / count;
+  }
+}
+
 struct BalanceTerms {
   const float *probs, *fractions;
   int64_t E;
@@ -59,6 +71,13 @@ void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_
   GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
                 offsets_E1.as<int64_t>(), E, rows);
+}
+
+void CudaOps::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
+  const int64_t E = fractions_E.count();
+  GPTMOE_CHECK(mean_E.has_sizes({E}) && sums_E1.has_sizes({E + 1}), sums_E1.describe());
+  GPTMOE_LAUNCH(mean_fractions_kernel, 1, kThreads, 0, stream_, mean_E.as<float>(), sums_E1.as<float>(),
+                fractions_E.as<float>(), E);
 }
 
 void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {

@@ -98,6 +98,12 @@ class CudaOps final : public Ops {
                             const Tensor& shares_NKE) override;
   void sampler_advance(const Tensor& sampler_2, int64_t by) override;
 
+  // gates.cu
+  void drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
+                    int64_t live) override;
+  void sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) override;
+  void sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
+
   // relu_router.cu
   void relu_router_forward(const Tensor& probs_NE, const Tensor& expert_ids_NE, const Tensor& logits_NE) override;
   void relu_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) override;
@@ -137,12 +143,15 @@ class CudaOps final : public Ops {
 
   // default_vectors.cu
   void default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) override;
-  void default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC, const Tensor& gates_NK,
-                          const Tensor& slots_R, const Tensor& offsets_E1, const Tensor& row_scale_R) override;
-  void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) override;
+  void default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
+                          const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
+                          const Tensor& row_scale_R, Divisor divisor) override;
+  void default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
+                      bool decay_unseen) override;
 
   // balance.cu
   void expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) override;
+  void mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) override;
   void load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) override;
   void load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
                              const Tensor& coefficient_1) override;

@@ -85,7 +85,7 @@ __global__ void clip_kernel(float* norms_R, const float* median_1, float clip, i
 constexpr int kSumThreads = 128, kSumRows = 64, kRowsAtOnce = 8;
 
 struct TileSums {
-  float *rows, *weights;  // (tiles, C), (tiles)
+  float *rows, *gates;  // (tiles, C), (tiles)
   int64_t tile_rows;
 };
 
@@ -103,13 +103,13 @@ __global__ void __launch_bounds__(kSumThreads)
   const RowTile tile = find_row_tile(offsets_E1, E, sums.tile_rows, blockIdx.x);
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t column = (int64_t{blockIdx.y} * kSumThreads + thread) * N;
-  float total[N] = {}, weight_total = 0;
+  float total[N] = {}, gate_sum = 0;
   for (int64_t begin = 0; begin < tile.count; begin += kSumRows) {
     const int count = tile.count - begin < kSumRows ? static_cast<int>(tile.count - begin) : kSumRows;
     if (thread < count) {
       const int64_t r = tile.first + begin + thread;
       const float weight = gates_NK ? gates_NK[slots_R[r]] : 1.0f;
-      weight_total += weight;
+      gate_sum += weight;
       shared.factors[thread] = row_scale_R ? weight * row_scale_R[r] : weight;
     }
     __syncthreads();
@@ -138,12 +138,12 @@ __global__ void __launch_bounds__(kSumThreads)
       pack.store(sums.rows + blockIdx.x * C + column + j);
     }
   }
-  weight_total = block_sum(weight_total, shared.partials);
-  if (blockIdx.y == 0 && thread == 0) sums.weights[blockIdx.x] = weight_total;
+  gate_sum = block_sum(gate_sum, shared.partials);
+  if (blockIdx.y == 0 && thread == 0) sums.gates[blockIdx.x] = gate_sum;
 }
 
-__global__ void add_tiles_kernel(float* sums_EC, float* weights_E, TileSums sums, const int64_t* offsets_E1,
-                                 int64_t C) {
+__global__ void add_tiles_kernel(float* sums_EC, float* divisors_E, TileSums sums, const int64_t* offsets_E1,
+                                 Divisor divisor, int64_t C) {
   const int64_t expert = blockIdx.x, c = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x;
   const int lane = lane_index();
   const auto tiles_of = [=](int64_t e) { return ceil_div(offsets_E1[e + 1] - offsets_E1[e], sums.tile_rows); };
@@ -159,24 +159,29 @@ __global__ void add_tiles_kernel(float* sums_EC, float* weights_E, TileSums sums
     sums_EC[expert * C + c] += total;
   }
   if (blockIdx.y == 0 && warp_index() == 0) {
-    float total = 0;
-    for (int64_t tile = lane; tile < tiles; tile += kWarp) total += sums.weights[first + tile];
-    total = warp_sum(total);
-    if (lane == 0) weights_E[expert] += total;
+    float gate_sum = 0;
+    for (int64_t tile = lane; tile < tiles; tile += kWarp) gate_sum += sums.gates[first + tile];
+    gate_sum = warp_sum(gate_sum);
+    const auto rows = static_cast<float>(offsets_E1[expert + 1] - offsets_E1[expert]);
+    if (lane == 0) divisors_E[expert] += divisor == Divisor::gates ? gate_sum : rows;
   }
 }
 
-// A block an expert: all of it reads the weight before one thread clears it.
-__global__ void commit_kernel(float* default_EC, float* sums_EC, float* weights_E, float keep, float take, int64_t C) {
+// A block an expert: all of it reads the divisor before one thread clears it.
+__global__ void commit_kernel(float* default_EC, float* sums_EC, float* divisors_E, float keep, float take,
+                              bool decay_unseen, int64_t C) {
   const int64_t expert = blockIdx.x;
   float *old = default_EC + expert * C, *sum = sums_EC + expert * C;
-  const float weight = weights_E[expert];
+  const float divisor = divisors_E[expert];
   for (int64_t c = threadIdx.x; c < C; c += blockDim.x) {
-    if (weight > 0) old[c] = keep * old[c] + take / weight * sum[c];
+    if (divisor > 0)
+      old[c] = keep * old[c] + take / divisor * sum[c];
+    else if (decay_unseen)
+      old[c] *= keep;
     sum[c] = 0;
   }
   __syncthreads();
-  if (threadIdx.x == 0) weights_E[expert] = 0;
+  if (threadIdx.x == 0) divisors_E[expert] = 0;
 }
 
 }  // namespace
@@ -200,15 +205,15 @@ void CudaOps::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_R
                 median, static_cast<float>(clip), R);
 }
 
-void CudaOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E, const Tensor& rows_RC,
+void CudaOps::default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
                                  const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
-                                 const Tensor& row_scale_R) {
+                                 const Tensor& row_scale_R, Divisor divisor) {
   const int64_t E = sums_EC.size(0), C = sums_EC.size(1), R = rows_RC.size(0);
-  GPTMOE_CHECK(weights_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
+  GPTMOE_CHECK(divisors_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
   GPTMOE_CHECK(rows_RC.has_sizes({R, C}) && slots_R.has_sizes({R}), rows_RC.describe());
-  GPTMOE_CHECK(!gates_NK.present() || gates_NK.count() == R, gates_NK.describe());
+  GPTMOE_CHECK(gates_NK.present() ? gates_NK.count() == R : divisor == Divisor::rows, gates_NK.describe());
   GPTMOE_CHECK(!row_scale_R.present() || row_scale_R.has_sizes({R}), row_scale_R.describe());
-  float *sums_out = sums_EC.as<float>(), *weights = weights_E.as<float>();
+  float *sums_out = sums_EC.as<float>(), *divisors = divisors_E.as<float>();
   const float* gates = gates_NK.present() ? gates_NK.as<float>() : nullptr;
   const float* row_scale = row_scale_R.present() ? row_scale_R.as<float>() : nullptr;
   const int32_t* slots = slots_R.as<int32_t>();
@@ -233,14 +238,16 @@ void CudaOps::default_accumulate(const Tensor& sums_EC, const Tensor& weights_E,
         rows);
   });
   const dim3 grid(static_cast<unsigned>(E), static_cast<unsigned>(ceil_div(C, kSumThreads)));
-  GPTMOE_LAUNCH(add_tiles_kernel, grid, kSumThreads, 0, stream_, sums_out, weights, sums, offsets, C);
+  GPTMOE_LAUNCH(add_tiles_kernel, grid, kSumThreads, 0, stream_, sums_out, divisors, sums, offsets, divisor, C);
 }
 
-void CudaOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& weights_E, double beta) {
+void CudaOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
+                             bool decay_unseen) {
   const int64_t E = default_EC.size(0), C = default_EC.size(1);
-  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && weights_E.has_sizes({E}), sums_EC.describe());
+  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && divisors_E.has_sizes({E}), sums_EC.describe());
   GPTMOE_LAUNCH(commit_kernel, static_cast<unsigned>(E), kRowThreads, 0, stream_, default_EC.as<float>(),
-                sums_EC.as<float>(), weights_E.as<float>(), static_cast<float>(beta), static_cast<float>(1 - beta), C);
+                sums_EC.as<float>(), divisors_E.as<float>(), static_cast<float>(beta), static_cast<float>(1 - beta),
+                decay_unseen, C);
 }
 
 }  // namespace gptmoe::cuda

@@ -55,12 +55,13 @@ std::vector<LayerProfile> profile_routing(Instance& instance, Ops& ops, const Ba
 
   std::vector<LayerProfile> layers(static_cast<size_t>(model.moe_layers()));
   const auto width = static_cast<size_t>(a.router_stats_LW.size(1));
+  const auto experts = static_cast<size_t>(model.num_experts);
   for (int64_t batch = 0; batch < count; ++batch) {
     batches.fill(instance, batch);
     instance.gpt().forward(pass, a);
     const std::vector<double> stats = download_values(ops.memory(), a.router_stats_LW);
     for (size_t l = 0; l < layers.size(); ++l)
-      layers[l].entropy += stats[(l + 1) * width - 1] / static_cast<double>(count);
+      layers[l].entropy += stats[l * width + experts + 1] / static_cast<double>(count);
     done();
   }
   for (size_t l = 0; l < layers.size(); ++l)

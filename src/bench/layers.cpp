@@ -62,7 +62,7 @@ void Layers::lay_out() {
   params_.bind(values, grads, real != stat ? arena_.allocate(stat, {held.count()}) : Tensor{}, held);
   state_.allocate(arena_);
   rope_ = {arena_.allocate(stat, {T_, model_.head_dim / 2}), arena_.allocate(stat, {T_, model_.head_dim / 2})};
-  moe_saved_ = moe_.allocate(arena_, *ops_, N, arena_.allocate(stat, {model_.num_experts + 2}));
+  moe_saved_ = moe_.allocate(arena_, *ops_, N, arena_.allocate(stat, {MoeLayer::stats_width(model_.num_experts)}));
   dense_saved_ = dense_.allocate(arena_, *ops_, N);
   attention_saved_ = attention_.allocate(arena_, *ops_, B_, T_);
   for (Tensor* x : {&x_NC_, &y_NC_, &dy_NC_, &dx_NC_}) *x = arena_.allocate(real, {N, C});

@@ -173,6 +173,18 @@ void TimedOps::topk_backward(T dprobs, T dgates, T gates, T ids, T probs, bool n
   moves(__func__, bytes(dprobs, dgates, ids) + of_sums, &Ops::topk_backward, dprobs, dgates, gates, ids, probs,
         normalize);
 }
+void TimedOps::drop_choices(T kept, T gates, T ids, int64_t live) {
+  moves(__func__, bytes(kept, gates, ids), &Ops::drop_choices, kept, gates, ids, live);
+}
+void TimedOps::sigmoid_router_forward(T probs, T logits) {
+  moves(__func__, bytes(probs, logits), &Ops::sigmoid_router_forward, probs, logits);
+}
+void TimedOps::sigmoid_router_backward(T dlogits, T dprobs, T probs) {
+  moves(__func__, bytes(dlogits, dprobs, probs), &Ops::sigmoid_router_backward, dlogits, dprobs, probs);
+}
+void TimedOps::mean_fractions(T mean, T sums, T fractions) {
+  moves(__func__, bytes(mean, sums, sums, fractions), &Ops::mean_fractions, mean, sums, fractions);
+}
 void TimedOps::relu_router_forward(T probs, T ids, T logits) {
   moves(__func__, bytes(probs, ids, logits), &Ops::relu_router_forward, probs, ids, logits);
 }
@@ -246,12 +258,14 @@ void TimedOps::default_combine_backward(T drows, T dprobs, T dy, T rows, T probs
 void TimedOps::default_clip_scale(T scale, T rows, double clip) {
   moves(__func__, bytes(scale, rows), &Ops::default_clip_scale, scale, rows, clip);
 }
-void TimedOps::default_accumulate(T sums, T weights, T rows, T gates, T slots, T offsets, T scale) {
-  timed({__func__, Part::memory, shape(rows), bytes(sums, sums, weights, weights, rows, gates, slots, offsets, scale)},
-        &Ops::default_accumulate, sums, weights, rows, gates, slots, offsets, scale);
+void TimedOps::default_accumulate(T sums, T divisors, T rows, T gates, T slots, T offsets, T scale, Divisor divisor) {
+  timed(
+      {__func__, Part::memory, shape(rows), bytes(sums, sums, divisors, divisors, rows, gates, slots, offsets, scale)},
+      &Ops::default_accumulate, sums, divisors, rows, gates, slots, offsets, scale, divisor);
 }
-void TimedOps::default_commit(T vectors, T sums, T weights, double beta) {
-  moves(__func__, 2 * bytes(vectors, sums, weights), &Ops::default_commit, vectors, sums, weights, beta);
+void TimedOps::default_commit(T vectors, T sums, T divisors, double beta, bool decay_unseen) {
+  moves(__func__, 2 * bytes(vectors, sums, divisors), &Ops::default_commit, vectors, sums, divisors, beta,
+        decay_unseen);
 }
 void TimedOps::expert_fractions(T fractions, T offsets, int64_t rows) {
   moves(__func__, bytes(fractions, offsets), &Ops::expert_fractions, fractions, offsets, rows);

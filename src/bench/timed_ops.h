@@ -70,6 +70,10 @@ class TimedOps final : public Ops {
   void router_softmax_backward(T, T, T) override;
   void topk_forward(T, T, T, bool, T) override;
   void topk_backward(T, T, T, T, T, bool) override;
+  void drop_choices(T, T, T, int64_t) override;
+  void sigmoid_router_forward(T, T) override;
+  void sigmoid_router_backward(T, T, T) override;
+  void mean_fractions(T, T, T) override;
   void relu_router_forward(T, T, T) override;
   void relu_router_backward(T, T, T) override;
   void excess_accumulate(T, T, int64_t) override;
@@ -89,8 +93,8 @@ class TimedOps final : public Ops {
   void default_combine_forward(T, T, T, T, T, T) override;
   void default_combine_backward(T, T, T, T, T, T, T, T) override;
   void default_clip_scale(T, T, double) override;
-  void default_accumulate(T, T, T, T, T, T, T) override;
-  void default_commit(T, T, T, double) override;
+  void default_accumulate(T, T, T, T, T, T, T, Divisor) override;
+  void default_commit(T, T, T, double, bool) override;
   void expert_fractions(T, T, int64_t) override;
   void load_balance_forward(T, T, T) override;
   void load_balance_backward(T, T, double, T) override;

@@ -123,7 +123,9 @@ std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::
 
 // A run that diverged is finished too: it would again.
 bool finished(const PlannedRun& run) {
-  if (!holds_run(run.dir) || to_json(run_config(run.dir)) != to_json(run.config)) return false;
+  if (!holds_run(run.dir)) return false;
+  require_summed_losses(run.dir);
+  if (to_json(run_config(run.dir)) != to_json(run.config)) return false;
   if (has_diverged(run.dir)) return true;
   if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
   const auto saved = latest_checkpoint(run.dir);

@@ -11,21 +11,24 @@
 namespace gptmoe {
 
 struct ModelConfig {
-  int64_t vocab_size = 0;             // V, required
-  int64_t hidden_size = 0;            // C, required
-  int64_t num_hidden_layers = 0;      // L, required
-  int64_t num_attention_heads = 0;    // H, required
-  int64_t num_key_value_heads = 0;    // G, default H; divides H
-  int64_t head_dim = 0;               // D, default C / H; even (RoPE)
-  int64_t intermediate_size = 0;      // hidden width of dense layers; required where a layer is dense
-  int64_t moe_intermediate_size = 0;  // F, required with experts
-  int64_t num_experts = 0;            // E; 0 = every layer dense
-  int64_t num_experts_per_tok = 1;    // K <= E
-  int64_t n_shared_experts = 0;       // always-on experts, run as one FFN of width n * F
-  int64_t first_k_dense_replace = 0;  // the first k layers are dense; <= L
-  bool norm_topk_prob = false;        // renormalise the K gates; TopK only
-  double router_aux_loss_coef = 0.01;
-  double router_z_loss_coef = 0.0;
+  int64_t vocab_size = 0;              // V, required
+  int64_t hidden_size = 0;             // C, required
+  int64_t num_hidden_layers = 0;       // L, required
+  int64_t num_attention_heads = 0;     // H, required
+  int64_t num_key_value_heads = 0;     // G, default H; divides H
+  int64_t head_dim = 0;                // D, default C / H; even (RoPE)
+  int64_t intermediate_size = 0;       // hidden width of dense layers; required where a layer is dense
+  int64_t moe_intermediate_size = 0;   // F, required with experts
+  int64_t num_experts = 0;             // E; 0 = every layer dense
+  int64_t num_experts_per_tok = 1;     // K <= E
+  int64_t n_shared_experts = 0;        // always-on experts, run as one FFN of width n * F
+  int64_t first_k_dense_replace = 0;   // the first k layers are dense; <= L
+  bool norm_topk_prob = false;         // renormalise the K gates; TopK only
+  double router_aux_loss_coef = 0.01;  // of every MoE layer's balance loss; the losses are summed
+  double router_z_loss_coef = 0.0;     // likewise, of every MoE layer's z-loss
+  // What the balance loss counts each expert's tokens over, on all ranks: "micro_batch", or "step": the micro-batches
+  // of the step so far.
+  std::string balance_scope = "micro_batch";
   std::string hidden_act = "silu";    // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
   double rms_norm_eps = 1e-5;         // epsilon of either norm

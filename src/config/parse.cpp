@@ -42,6 +42,7 @@ void parse_feed_forward(JsonSection& section, ModelConfig& model) {
   model.first_k_dense_replace = section.integer("first_k_dense_replace", 0, kMaxLayers, model.first_k_dense_replace);
   model.norm_topk_prob = section.boolean("norm_topk_prob", model.norm_topk_prob);
   model.router_aux_loss_coef = section.number("router_aux_loss_coef", 0, kInfinity, model.router_aux_loss_coef);
+  model.balance_scope = section.choice("balance_scope", {"micro_batch", "step"}, model.balance_scope);
   model.router_z_loss_coef = section.number("router_z_loss_coef", 0, kInfinity, model.router_z_loss_coef);
   model.hidden_act = section.choice("hidden_act", {"silu", "gelu"}, model.hidden_act);
 }

@@ -20,6 +20,7 @@ ordered_json model_json(const ModelConfig& model) {
           {"first_k_dense_replace", model.first_k_dense_replace},
           {"norm_topk_prob", model.norm_topk_prob},
           {"router_aux_loss_coef", model.router_aux_loss_coef},
+          {"balance_scope", model.balance_scope},
           {"router_z_loss_coef", model.router_z_loss_coef},
           {"hidden_act", model.hidden_act},
           {"norm_type", model.norm_type},

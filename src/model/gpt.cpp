@@ -55,7 +55,8 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   a.rope = {arena.allocate(stat, {T, config_.head_dim / 2}), arena.allocate(stat, {T, config_.head_dim / 2})};
   a.tokens_BT = arena.allocate(DType::i32, {B, T});
   a.targets_BT = arena.allocate(DType::i32, {B, T});
-  if (moe_layers > 0) a.router_stats_LW = arena.allocate(stat, {moe_layers, config_.num_experts + 2});
+  if (moe_layers > 0)
+    a.router_stats_LW = arena.allocate(stat, {moe_layers, MoeLayer::stats_width(config_.num_experts)});
 
   const int64_t streams = mode == ActivationMode::forward_only ? 2 : layers + 1;
   for (int64_t i = 0; i <= layers; ++i)
@@ -67,7 +68,8 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   for (const Block& block : blocks_) {
     if (shared) arena.rewind(mark);
     Tensor stats_W;
-    if (block.moe()) stats_W = a.router_stats_LW.rows(moe_layer++, 1).view({config_.num_experts + 2});
+    if (block.moe())
+      stats_W = a.router_stats_LW.rows(moe_layer++, 1).view({MoeLayer::stats_width(config_.num_experts)});
     a.blocks.push_back(block.allocate(arena, ops, B, T, stats_W));
     end = std::max(end, arena.used());
   }
@@ -146,7 +148,7 @@ void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV
 
 void Gpt::end_step(const Pass& pass) const {
   for (const Block& block : blocks_)
-    if (const MoeLayer* moe = block.moe()) moe->policy().end_step(pass, state_);
+    if (const MoeLayer* moe = block.moe()) moe->end_step(pass, state_);
 }
 
 }  // namespace gptmoe

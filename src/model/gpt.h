@@ -26,7 +26,7 @@ struct Activations {
   Tensor losses_N;               // stat: cross-entropy per token, nats
   Tensor logits_MV;              // scratch of the LM head: M rows at a time
   Tensor dfinal_NC, dstream_NC;  // absent when forward only
-  Tensor router_stats_LW;        // stat, (MoE layers, E + 2): fractions (E), balance loss, entropy; absent if dense
+  Tensor router_stats_LW;        // stat, (MoE layers, MoeLayer::stats_width(E)); absent if dense
 };
 
 class Gpt {

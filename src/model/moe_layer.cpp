@@ -26,22 +26,30 @@ MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const Rout
   // Last, beside no rows of the other kind: a bucket is reduced in as many pieces as kinds lie in turns.
   gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   policy_->declare_state(declare.state, prefix, declare.stat);
+  if (declare.config.balance_scope == "step")
+    step_fractions_E1_ = declare.state.add(prefix + "gate.step_fractions", declare.stat, {E_ + 1}, false);
 }
 
 MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t R = N * K_;
   Saved saved;
-  saved.routing = {arena.allocate(stat, {N, E_}),
-                   arena.allocate(stat, {N}),
-                   arena.allocate(DType::i32, {N, K_}),
-                   arena.allocate(stat, {N, K_}),
-                   arena.allocate(DType::i64, {E_ + 1}),
-                   arena.allocate(DType::i32, {R}),
-                   arena.allocate(DType::i32, {N, K_}),
-                   stats_W.rows(0, E_),
-                   {}};
-  if (const int64_t W = policy_->kept_per_token(); W > 0) saved.routing.kept_NW = arena.allocate(stat, {N, W});
+  saved.routing = {.probs_NE = arena.allocate(stat, {N, E_}),
+                   .lse_N = arena.allocate(stat, {N}),
+                   .expert_ids_NK = arena.allocate(DType::i32, {N, K_}),
+                   .gates_NK = arena.allocate(stat, {N, K_}),
+                   .offsets_E1 = arena.allocate(DType::i64, {E_ + 1}),
+                   .slots_R = arena.allocate(DType::i32, {R}),
+                   .positions_NK = arena.allocate(DType::i32, {N, K_}),
+                   .load_offsets_E1 = {},
+                   .fractions_E = stats_W.rows(0, E_),
+                   .balance_fractions_E = stats_W.rows(0, E_),
+                   .fill_norms_2 = stats_W.rows(E_ + 2, 2),
+                   .kept_NW = {}};
+  Routing& routing = saved.routing;
+  routing.load_offsets_E1 = policy_->counts_loads_apart() ? arena.allocate(DType::i64, {E_ + 1}) : routing.offsets_E1;
+  if (step_fractions_E1_) routing.balance_fractions_E = stats_W.rows(E_ + 4, E_);
+  if (const int64_t W = policy_->kept_per_token(); W > 0) routing.kept_NW = arena.allocate(stat, {N, W});
   saved.balance_loss_1 = stats_W.rows(E_, 1);
   saved.entropy_1 = stats_W.rows(E_ + 1, 1);
   saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});
@@ -59,8 +67,8 @@ void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& sav
   policy_->route(pass, state, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
-  pass.ops.expert_fractions(routing.fractions_E, routing.offsets_E1,
-                            x_NC.size(0) * policy_->live_experts_per_token() * pass.communicator.size());
+  pass.ops.expert_fractions(routing.fractions_E, routing.load_offsets_E1,
+                            x_NC.size(0) * policy_->chosen_per_token() * pass.communicator.size());
   if (pass.kind == PassKind::evaluate)
     pass.ops.router_entropy(saved.entropy_1, routing.probs_NE, !policy_->probs_sum_to_one());
 }
@@ -78,12 +86,27 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
   pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
   if (first_time) {
     pass.communicator.wait(fractions);
-    pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.fractions_E);
+    measure_balance(pass, state, saved);
   }
   if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
   if (pass.observer && first_time) pass.observer->forward(routing, saved.rows_RC);
   policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
+  if (pass.kind == PassKind::evaluate) policy_->fill_norms(pass, state, routing, y_NC);
   if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);
+}
+
+void MoeLayer::measure_balance(const Pass& pass, const StateTable& state, const Saved& saved) const {
+  const Routing& routing = saved.routing;
+  if (step_fractions_E1_ && pass.kind == PassKind::train)
+    pass.ops.mean_fractions(routing.balance_fractions_E, state.value(*step_fractions_E1_), routing.fractions_E);
+  else if (step_fractions_E1_)
+    pass.ops.copy(routing.balance_fractions_E, routing.fractions_E);
+  pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.balance_fractions_E);
+}
+
+void MoeLayer::end_step(const Pass& pass, const StateTable& state) const {
+  policy_->end_step(pass, state);
+  if (step_fractions_E1_) pass.ops.zero(state.value(*step_fractions_E1_));
 }
 
 void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,

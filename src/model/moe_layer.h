@@ -15,14 +15,17 @@ class MoeLayer {
     Tensor h_RU, a_RF;      // first product and activation of every routed row; U = 2F gated, F plain
     Tensor rows_RC;         // expert outputs before combine
     Tensor balance_loss_1;  // stat; unscaled
-    Tensor entropy_1;       // stat; written by evaluation passes only
+    Tensor entropy_1;       // stat; written by evaluation passes only, as are routing's fill_norms_2
     Mlp::Saved shared;
   };
 
   // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
   MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router);
 
-  // stats_W (stat, E + 2) is this layer's row of the run's router statistics: fractions (E), balance loss, entropy.
+  // stats_W (stat, stats_width(E)) is this layer's row of the run's router statistics: fractions (E), balance loss,
+  // entropy, squared norms of the fill-in and of the output, the step's fractions so far (E; with balance_scope
+  // "step").
+  static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   Saved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
   // y_NC =.
   void forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
@@ -31,16 +34,21 @@ class MoeLayer {
   void backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
+  // Once per optimizer step, after the weights moved.
+  void end_step(const Pass& pass, const StateTable& state) const;
+
   RoutingPolicy& policy() const { return *policy_; }
-  // Parameters of the experts that a token is not meant to meet.
+  // Parameters of the experts that have no part in a token's output.
   int64_t idle_parameter_count() const {
-    return (E_ - policy_->live_experts_per_token()) * C_ * (activation_.input_width(F_) + F_);
+    return (E_ - policy_->chosen_per_token()) * C_ * (activation_.input_width(F_) + F_);
   }
   // The share of the slots that is meant to be live.
   double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:
   void route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const;
+  // balance_fractions =, balance_loss =.
+  void measure_balance(const Pass& pass, const StateTable& state, const Saved& saved) const;
   // dx_NC =, router weight gradient +=.
   void router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
                        const Tensor& dprobs_NE, const Tensor& x_NC) const;
@@ -51,6 +59,7 @@ class MoeLayer {
   int64_t C_, E_, K_, F_;
   ParamId gate_, up_, down_;
   std::optional<Mlp> shared_;
+  std::optional<StateId> step_fractions_E1_;  // sums over the step's micro-batches; with balance_scope "step" alone
 };
 
 }  // namespace gptmoe

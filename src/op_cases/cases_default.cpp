@@ -31,12 +31,17 @@ OpCase default_clip_scale(int64_t r, int64_t c, double clip) {
   return op;
 }
 
-OpCase default_accumulate(const RoutingShape& shape, int64_t c, bool with_gates, bool with_scale) {
+// The three means of Default MoE: of the rows, of rows times gates, and that by the gates' sum.
+enum class Mean { rows, gated, by_gates };
+
+OpCase default_accumulate(const RoutingShape& shape, int64_t c, Mean mean, bool with_scale) {
   const auto [n, k, e, spread] = shape;
   const int64_t rows = n * k;
   const RoutingPlan plan = shape.plan();
   std::string variant(spread_name(spread));
-  if (with_gates) variant += variant.empty() ? "gates" : "_gates";
+  const bool with_gates = mean != Mean::rows;
+  const Divisor divisor = mean == Mean::by_gates ? Divisor::gates : Divisor::rows;
+  if (with_gates) variant += std::string(variant.empty() ? "" : "_") + (mean == Mean::gated ? "gated" : "by_gates");
   if (with_scale) variant += variant.empty() ? "scale" : "_scale";
   OpCase op("default_accumulate", {n, k, e, c}, variant);
   op.input("rows", {rows, c}, normal());
@@ -45,18 +50,18 @@ OpCase default_accumulate(const RoutingShape& shape, int64_t c, bool with_gates,
   op.input("gates", {n, k}, uniform(0.05, 1), Kind::stat);
   op.input("scale", {rows}, uniform(0.05, 1), Kind::stat);
   op.result("sums", {e, c}, Kind::stat);
-  op.result("weights", {e}, Kind::stat);
+  op.result("divisors", {e}, Kind::stat);
   op.accumulates("sums");
-  op.accumulates("weights");
+  op.accumulates("divisors");
   op.forward = [=](Ops& ops, const Tensors& t) {
-    ops.default_accumulate(t["sums"], t["weights"], t["rows"], with_gates ? t["gates"] : Tensor{}, t["slots"],
-                           t["offsets"], with_scale ? t["scale"] : Tensor{});
+    ops.default_accumulate(t["sums"], t["divisors"], t["rows"], with_gates ? t["gates"] : Tensor{}, t["slots"],
+                           t["offsets"], with_scale ? t["scale"] : Tensor{}, divisor);
   };
   op.reference = [=](Values& v) {
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t slot = plan.slots[row], expert = plan.expert_ids[slot];
       const double weight = with_gates ? v["gates"][slot] : 1;
-      v["weights"][expert] += weight;
+      v["divisors"][expert] += divisor == Divisor::gates ? weight : 1;
       for (int64_t i = 0; i < c; ++i)
         v["sums"][expert * c + i] += weight * (with_scale ? v["scale"][row] : 1) * v["rows"][row * c + i];
     }
@@ -65,27 +70,31 @@ OpCase default_accumulate(const RoutingShape& shape, int64_t c, bool with_gates,
 }
 
 // Every third expert, from the second, saw no token; its sums hold something all the same, which must not matter.
-OpCase default_commit(int64_t e, int64_t c) {
+OpCase default_commit(int64_t e, int64_t c, bool decay_unseen) {
   const double beta = 0.9;
-  OpCase op("default_commit", {e, c});
+  OpCase op("default_commit", {e, c}, decay_unseen ? "decay" : "");
   op.input("default_before", {e, c}, normal(), Kind::stat);
   op.input("sums_before", {e, c}, normal(), Kind::stat);
   op.input(
-      "weights_before", {e}, [](const Rng& rng, int64_t i) { return i % 3 == 1 ? 0 : 0.1 + 5 * rng.uniform(i); },
+      "divisors_before", {e}, [](const Rng& rng, int64_t i) { return i % 3 == 1 ? 0 : 0.1 + 5 * rng.uniform(i); },
       Kind::stat);
   for (const char* tensor : {"default", "sums"}) op.result(tensor, {e, c}, Kind::stat);
-  op.result("weights", {e}, Kind::stat);
-  for (const char* tensor : {"default", "sums", "weights"}) op.in_place(tensor, std::string(tensor) + "_before");
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.default_commit(t["default"], t["sums"], t["weights"], beta); };
+  op.result("divisors", {e}, Kind::stat);
+  for (const char* tensor : {"default", "sums", "divisors"}) op.in_place(tensor, std::string(tensor) + "_before");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.default_commit(t["default"], t["sums"], t["divisors"], beta, decay_unseen);
+  };
   op.reference = [=](Values& v) {
     for (int64_t i = 0; i < e * c; ++i)
-      if (const double weight = v["weights_before"][i / c]; weight > 0)
-        v["default"][i] = beta * v["default"][i] + (1 - beta) * v["sums_before"][i] / weight;
+      if (const double divisor = v["divisors_before"][i / c]; divisor > 0)
+        v["default"][i] = beta * v["default"][i] + (1 - beta) * v["sums_before"][i] / divisor;
+      else if (decay_unseen)
+        v["default"][i] *= beta;
     v["sums"].assign(e * c, 0);
-    v["weights"].assign(e, 0);
+    v["divisors"].assign(e, 0);
   };
   op.exact("sums");
-  op.exact("weights");
+  op.exact("divisors");
   return op;
 }
 
@@ -115,21 +124,21 @@ void add_default_cases(OpCases& cases) {
   int64_t c = 1;
   for (const RoutingShape& shape : routing_shapes()) {
     for (int ranks : {1, 3}) tests.push_back(expert_fractions(shape, ranks));
-    for (bool with_gates : {false, true})
-      for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, with_gates, with_scale));
+    for (Mean mean : {Mean::rows, Mean::gated, Mean::by_gates})
+      for (bool with_scale : {false, true}) tests.push_back(default_accumulate(shape, c, mean, with_scale));
     c = next_width(c);
   }
   tests.push_back(expert_fractions({300, 8, 8, Spread::dead_slots}, 2));
   // More experts than lanes of a warp, and more rows than the CUDA kernels sum at once.
-  tests.push_back(default_accumulate({40, 2, 70}, 24, true, true));
-  tests.push_back(default_accumulate(kTileEdges, 24, true, true));
+  tests.push_back(default_accumulate({40, 2, 70}, 24, Mean::by_gates, true));
+  tests.push_back(default_accumulate(kTileEdges, 24, Mean::by_gates, true));
   for (auto [e, c] : {std::array<int64_t, 2>{1, 1}, {3, 5}, {8, 24}, {33, 64}, {70, 1030}})
-    tests.push_back(default_commit(e, c));
+    for (bool decay_unseen : {false, true}) tests.push_back(default_commit(e, c, decay_unseen));
 
   cases.benchmarks.push_back(default_clip_scale(4096, 256, 2));
-  cases.benchmarks.push_back(default_accumulate({4096, 1, 8}, 256, true, false));
-  cases.benchmarks.push_back(default_accumulate({4096, 4, 32}, 256, true, true));
-  cases.gpu_benchmarks.push_back(default_accumulate({16384, 1, 8}, 1024, true, false));
+  cases.benchmarks.push_back(default_accumulate({4096, 1, 8}, 256, Mean::gated, false));
+  cases.benchmarks.push_back(default_accumulate({4096, 4, 32}, 256, Mean::gated, true));
+  cases.gpu_benchmarks.push_back(default_accumulate({16384, 1, 8}, 1024, Mean::gated, false));
 }
 
 }  // namespace gptmoe

@@ -258,6 +258,61 @@ OpCase load_balance_by_coefficient(int64_t n, int64_t e) {
   return op;
 }
 
+// The third micro-batch of a step.
+OpCase mean_fractions(int64_t e) {
+  OpCase op("mean_fractions", {e});
+  op.input("fractions", {e}, uniform(0, 1), Kind::stat);
+  op.input(
+      "sums_before", {e + 1}, [e](const Rng& rng, int64_t i) { return i < e ? 2 * rng.uniform(i) : 2; }, Kind::stat);
+  op.result("mean", {e}, Kind::stat);
+  op.result("sums", {e + 1}, Kind::stat);
+  op.in_place("sums", "sums_before");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.mean_fractions(t["mean"], t["sums"], t["fractions"]); };
+  op.reference = [=](Values& v) {
+    v["sums"][e] += 1;
+    for (int64_t i = 0; i < e; ++i) v["mean"][i] = (v["sums"][i] += v["fractions"][i]) / v["sums"][e];
+  };
+  return op;
+}
+
+OpCase drop_choices(int64_t n, int64_t k, int64_t live, bool in_place) {
+  OpCase op("drop_choices", {n, k}, text("live", live, in_place ? "_in_place" : ""));
+  op.input(
+      "ids", {n, k}, [k](const Rng&, int64_t i) { return static_cast<double>((i + i / k) % k); }, Kind::i32);
+  op.input("gates_before", {n, k}, uniform(0.05, 1), Kind::stat);
+  op.any_width("ids");
+  op.result("kept", {n, k}, Kind::i32);
+  op.result("gates", {n, k}, Kind::stat);
+  op.in_place("gates", "gates_before");
+  if (in_place) op.in_place("kept", "ids");
+  op.exact("gates");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.drop_choices(t["kept"], t["gates"], t[in_place ? "kept" : "ids"], live);
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n * k; ++i) {
+      v["kept"][i] = i % k < live ? v["ids"][i] : -1;
+      if (i % k >= live) v["gates"][i] = 0;
+    }
+  };
+  return op;
+}
+
+OpCase sigmoid_router(int64_t n, int64_t e, bool in_place) {
+  OpCase op("sigmoid_router", {n, e}, in_place ? "dlogits_is_dprobs" : "");
+  op.variable("logits", {n, e}, normal(0, 3), Write::assign, Kind::stat);
+  op.output("probs", {n, e}, Kind::stat);
+  if (in_place) op.in_place("dlogits", "dprobs");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.sigmoid_router_forward(t["probs"], t["logits"]); };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.sigmoid_router_backward(t["dlogits"], t[in_place ? "dlogits" : "dprobs"], t["probs"]);
+  };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n * e; ++i) v["probs"][i] = 1 / (1 + std::exp(-v["logits"][i]));
+  };
+  return op;
+}
+
 OpCase load_accumulate(int64_t n, int64_t k, int64_t e) {
   const RoutingPlan plan(n, k, e, Spread::random);
   OpCase op("load_accumulate", {n, k, e});
@@ -340,6 +395,11 @@ void add_router_cases(OpCases& cases) {
     tests.push_back(relu_router(n, e, false));
     tests.push_back(relu_router(n, e, true));
     tests.push_back(relu_router_zeros(n, e));
+    for (bool in_place : {false, true}) {
+      tests.push_back(sigmoid_router(n, e, in_place));
+      tests.push_back(drop_choices(n, e, (e + 1) / 2, in_place));
+    }
+    tests.push_back(mean_fractions(e * n));
     tests.push_back(z_loss(n, e));
   }
   tests.push_back(router_softmax(33, 8, false, 50, "extreme"));

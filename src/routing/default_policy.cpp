@@ -7,18 +7,25 @@ namespace {
 // Default MoE (Panda et al., arXiv 2504.12463). Experts that a token did not choose contribute their default vector,
 // the moving average of their outputs, so that every router logit of every token receives gradient:
 //   y_n = sum_{i chosen} p_i E_i(x_n) + sum_{i not chosen} p_i D_i,   D_i <- beta D_i + (1 - beta) mean_i
-// No gradient flows into D. State per layer: default_vectors (E, C), and the sums that are pending when D moves once
-// per step.
+// No gradient flows into D. The paper leaves two readings open: what mean_i is (Weighting), and what happens to the
+// vector of an expert that saw no token (decay_unseen). State per layer: default_vectors (E, C), and the sums that are
+// pending when D moves once per step.
 class DefaultPolicy final : public RoutingPolicy {
  public:
+  // mean_i, over the c tokens routed to expert i.
+  enum class Weighting {
+    score,             // sum p_i E_i / c
+    score_normalized,  // sum p_i E_i / sum p_i
+    uniform,           // sum E_i / c
+  };
   struct Options {
-    double beta = 0.9;           // "ema_beta"
-    bool score_weighted = true;  // "ema_weighting": "router_score" | "uniform" (what mean_i weights rows by)
-    bool update_in_forward =
-        true;                  // "ema_update": "forward" (before use, each micro-batch) | "step" (once, after the step)
-    bool normal_init = false;  // "ema_init": "zeros" | "normal" (standard normal)
-    bool in_forward = true;    // "default_forward": false = D enters the router's backward only
-    double clip = 0;           // "ema_clip": rows longer than clip * median row enter mean_i scaled down; 0 = off
+    double beta = 0.9;                       // "ema_beta"
+    Weighting weighting = Weighting::score;  // "ema_weighting"
+    bool decay_unseen = false;               // "ema_unseen": "keep" | "decay" (mean_i of no token is 0)
+    bool update_in_forward = true;           // "ema_update": "forward" (each micro-batch, before use) | "step" (once)
+    bool normal_init = false;                // "ema_init": "zeros" | "normal" (standard normal)
+    bool in_forward = true;                  // "default_forward": false = D enters the router's backward only
+    double clip = 0;  // "ema_clip": rows longer than clip * median row enter mean_i scaled down; 0 = off
   };
 
   DefaultPolicy(const RouterSetup& setup, const Options& options) : RoutingPolicy(setup), options_(options) {}
@@ -30,17 +37,18 @@ class DefaultPolicy final : public RoutingPolicy {
                const Tensor& rows_RC) override;
   void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
                         const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void fill_norms(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC) override;
   void end_step(const Pass& pass, const StateTable& state) override;
 
  private:
   void commit(const Pass& pass, const StateTable& state);
 
   Options options_;
-  // Of the pending sums, which lie side by side: one collective takes both.
+  // The pending sums and their divisors lie side by side: one collective takes both.
   Tensor sums_EC(const StateTable& state) const {
     return state.value(pending_).rows(0, sum_count()).view({setup_.num_experts, setup_.hidden_size});
   }
-  Tensor weights_E(const StateTable& state) const {
+  Tensor divisors_E(const StateTable& state) const {
     return state.value(pending_).rows(sum_count(), setup_.num_experts);
   }
   int64_t sum_count() const { return setup_.num_experts * setup_.hidden_size; }
@@ -67,9 +75,11 @@ void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Rou
     row_scale_R = frame.allocate(routing.gates_NK.dtype(), {rows_RC.size(0)});
     pass.ops.default_clip_scale(row_scale_R, rows_RC, options_.clip);
   }
-  pass.ops.default_accumulate(sums_EC(state), weights_E(state), rows_RC,
-                              options_.score_weighted ? routing.gates_NK : Tensor{}, routing.slots_R,
-                              routing.offsets_E1, row_scale_R);
+  const Weighting weighting = options_.weighting;
+  pass.ops.default_accumulate(sums_EC(state), divisors_E(state), rows_RC,
+                              weighting == Weighting::uniform ? Tensor{} : routing.gates_NK, routing.slots_R,
+                              routing.offsets_E1, row_scale_R,
+                              weighting == Weighting::score_normalized ? Divisor::gates : Divisor::rows);
   if (options_.update_in_forward) commit(pass, state);
 }
 
@@ -79,7 +89,8 @@ void DefaultPolicy::end_step(const Pass& pass, const StateTable& state) {
 
 void DefaultPolicy::commit(const Pass& pass, const StateTable& state) {
   pass.communicator.all_reduce(state.value(pending_), Traffic::default_vectors);
-  pass.ops.default_commit(state.value(default_EC_), sums_EC(state), weights_E(state), options_.beta);
+  pass.ops.default_commit(state.value(default_EC_), sums_EC(state), divisors_E(state), options_.beta,
+                          options_.decay_unseen);
 }
 
 void DefaultPolicy::combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
@@ -91,6 +102,19 @@ void DefaultPolicy::combine(const Pass& pass, const StateTable& state, const Rou
     pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
+// The combine of rows that are zero is what the default vectors add.
+void DefaultPolicy::fill_norms(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC) {
+  if (!options_.in_forward) return;
+  Scratch::Frame frame(pass.scratch);
+  const Tensor zeros_RC = frame.allocate(y_NC.dtype(), {routing.slots_R.size(0), setup_.hidden_size});
+  const Tensor fill_NC = frame.allocate(y_NC.dtype(), {y_NC.size(0), setup_.hidden_size});
+  pass.ops.zero(zeros_RC);
+  pass.ops.default_combine_forward(fill_NC, zeros_RC, routing.probs_NE, routing.expert_ids_NK, routing.positions_NK,
+                                   state.value(default_EC_));
+  pass.ops.squared_norm(routing.fill_norms_2.rows(0, 1), fill_NC);
+  pass.ops.squared_norm(routing.fill_norms_2.rows(1, 1), y_NC);
+}
+
 void DefaultPolicy::combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
                                      const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
                                      const Tensor& rows_RC) {
@@ -98,12 +122,24 @@ void DefaultPolicy::combine_backward(const Pass& pass, const StateTable& state, 
                                     routing.positions_NK, state.value(default_EC_));
 }
 
+DefaultPolicy::Weighting read_weighting(JsonSection& block) {
+  using Weighting = DefaultPolicy::Weighting;
+  constexpr const char* kKey = "ema_weighting";
+  if (block.string(kKey, "") == "router_score")
+    block.fail(kKey,
+               "\"router_score\" is now called \"score_normalized\" (sum of p E over sum of p); \"score\" is the "
+               "mean of p E");
+  const std::string name = block.choice(kKey, {"score", "score_normalized", "uniform"}, "score");
+  return name == "score" ? Weighting::score : name == "uniform" ? Weighting::uniform : Weighting::score_normalized;
+}
+
 }  // namespace
 
 std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, JsonSection& block) {
   DefaultPolicy::Options options;
   options.beta = block.number("ema_beta", 0.0, 1.0, options.beta);
-  options.score_weighted = block.choice("ema_weighting", {"router_score", "uniform"}, "router_score") == "router_score";
+  options.weighting = read_weighting(block);
+  options.decay_unseen = block.choice("ema_unseen", {"keep", "decay"}, "keep") == "decay";
   options.update_in_forward = block.choice("ema_update", {"forward", "step"}, "forward") == "forward";
   options.normal_init = block.choice("ema_init", {"zeros", "normal"}, "zeros") == "normal";
   options.in_forward = block.boolean("default_forward", options.in_forward);

@@ -6,10 +6,14 @@ namespace {
 // Auxiliary-loss-free load balancing (Wang et al., arXiv 2408.15664): TopK whose choice, not whose gates, sees a bias
 // for each expert, which after every step moves against the expert's load over all micro-batches and ranks:
 //   A(n) = the K largest of p_n + b,  y_n = sum_{i in A(n)} p_i E_i(x_n),  b_e <- b_e + rate * sign(mean load - load_e)
+// p are softmax probabilities, or sigmoids of the logits as in the paper.
 // State per layer: the bias, under the name that Hugging Face's DeepSeek-V3 gives it, and the step's loads so far.
 class LossFreePolicy final : public TopkPolicy {
  public:
-  LossFreePolicy(const RouterSetup& setup, double rate) : TopkPolicy(setup), rate_(rate) {}
+  LossFreePolicy(const RouterSetup& setup, double rate, bool sigmoid)
+      : TopkPolicy(setup), rate_(rate), sigmoid_(sigmoid) {}
+
+  bool probs_sum_to_one() const override { return !sigmoid_; }
 
   void declare_state(StateTable& state, const std::string& prefix, DType stat) override {
     const std::string name = prefix + "gate.e_score_correction_bias";
@@ -17,12 +21,22 @@ class LossFreePolicy final : public TopkPolicy {
     loads_E_ = state.add(name + ".loads", stat, {setup_.num_experts}, false);
   }
   void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override {
-    pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
+    if (sigmoid_)
+      pass.ops.sigmoid_router_forward(routing.probs_NE, logits_NE);
+    else
+      pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
     pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob,
                           state.value(bias_E_));
   }
   void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor&) override {
     pass.ops.load_accumulate(state.value(loads_E_), routing.offsets_E1);
+  }
+  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+                      const Tensor& dprobs_NE) override {
+    if (sigmoid_)
+      pass.ops.sigmoid_router_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
+    else
+      TopkPolicy::route_backward(pass, state, routing, dlogits_NE, dprobs_NE);
   }
   void end_step(const Pass& pass, const StateTable& state) override {
     pass.communicator.all_reduce(state.value(loads_E_), Traffic::balance);
@@ -30,14 +44,21 @@ class LossFreePolicy final : public TopkPolicy {
   }
 
  private:
-  double rate_;  // "bias_rate"
+  double rate_;   // "bias_rate"
+  bool sigmoid_;  // "gate": "softmax" | "sigmoid"
   StateId bias_E_, loads_E_;
 };
 
 }  // namespace
 
 std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, JsonSection& block) {
-  return std::make_unique<LossFreePolicy>(setup, block.number("bias_rate", 0.0, 1.0, 1e-4));
+  const double rate = block.number("bias_rate", 0.0, 1.0, 1e-4);
+  const bool sigmoid = block.choice("gate", {"softmax", "sigmoid"}, "softmax") == "sigmoid";
+  if (sigmoid && (setup.aux_scale != 0 || setup.z_loss_scale != 0))
+    block.fail("gate",
+               "\"sigmoid\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: both losses are "
+               "defined on softmax probabilities");
+  return std::make_unique<LossFreePolicy>(setup, rate, sigmoid);
 }
 
 }  // namespace gptmoe

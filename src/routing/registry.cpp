@@ -8,6 +8,7 @@ namespace gptmoe {
   ROUTER(topk)                 \
   ROUTER(default)              \
   ROUTER(dense)                \
+  ROUTER(dense_gradient)       \
   ROUTER(loss_free)            \
   ROUTER(remoe)                \
   ROUTER(sparsemixer)
@@ -30,10 +31,8 @@ constexpr Entry kRegistry[] = {GPTMOE_ROUTERS(ENTRY)};
 }  // namespace
 
 RouterSetup router_setup(const ModelConfig& config) {
-  const auto layers = static_cast<double>(config.moe_layers());
-  return {config.num_experts,    config.num_experts_per_tok,           config.hidden_size,
-          config.norm_topk_prob, config.router_aux_loss_coef / layers, config.router_z_loss_coef / layers,
-          config.moe_layers()};
+  return {config.num_experts,          config.num_experts_per_tok, config.hidden_size, config.norm_topk_prob,
+          config.router_aux_loss_coef, config.router_z_loss_coef,  config.moe_layers()};
 }
 
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,

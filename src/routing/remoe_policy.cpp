@@ -73,7 +73,7 @@ void RemoePolicy::combine_backward(const Pass& pass, const StateTable&, const Ro
 void RemoePolicy::route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
                                  const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
   const double scale = pass.share / static_cast<double>(setup_.moe_layers);
-  pass.ops.load_balance_backward(dprobs_NE, routing.fractions_E, scale, state.value(lambda_1_));
+  pass.ops.load_balance_backward(dprobs_NE, routing.balance_fractions_E, scale, state.value(lambda_1_));
   pass.ops.relu_router_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
 }
 

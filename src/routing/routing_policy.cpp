@@ -10,7 +10,7 @@ void RoutingPolicy::route(const Pass& pass, const StateTable&, const Routing& ro
 void RoutingPolicy::route_backward(const Pass& pass, const StateTable&, const Routing& routing,
                                    const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
   if (setup_.aux_scale != 0)
-    pass.ops.load_balance_backward(dprobs_NE, routing.fractions_E, setup_.aux_scale * pass.share);
+    pass.ops.load_balance_backward(dprobs_NE, routing.balance_fractions_E, setup_.aux_scale * pass.share);
   pass.ops.router_softmax_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
   if (setup_.z_loss_scale != 0)
     pass.ops.z_loss_backward(dlogits_NE, routing.probs_NE, routing.lse_N, setup_.z_loss_scale * pass.share);

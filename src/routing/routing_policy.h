@@ -25,7 +25,10 @@ struct Routing {
   Tensor gates_NK;               // stat
   Tensor offsets_E1;             // i64
   Tensor slots_R, positions_NK;  // i32
-  Tensor fractions_E;            // stat: assignments per expert over those that are planned, over all ranks
+  Tensor load_offsets_E1;        // i64: as offsets_E1, of the chosen slots alone: what loads are counted by
+  Tensor fractions_E;            // stat: chosen slots per expert over those that are planned, over all ranks
+  Tensor balance_fractions_E;    // stat: what the balance loss weights by, over model.balance_scope
+  Tensor fill_norms_2;           // stat: fill_norms()
   Tensor kept_NW;                // stat: the policy's own, W = kept_per_token(); absent if that is 0
 };
 
@@ -35,8 +38,8 @@ struct RouterSetup {
   int64_t num_experts_per_tok;  // K as configured
   int64_t hidden_size;          // C
   bool norm_topk_prob;
-  double aux_scale;     // coefficient of the load-balancing loss over the number of MoE layers
-  double z_loss_scale;  // likewise
+  double aux_scale;     // coefficient of this layer's load-balancing loss
+  double z_loss_scale;  // coefficient of this layer's z-loss
   int64_t moe_layers = 1;
 };
 
@@ -47,9 +50,12 @@ class RoutingPolicy {
 
   // K: slots per token.
   virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
-  // How many of them are meant to be live on the average. FLOPs and active parameters are counted by it, and an
-  // expert's load is a fraction of so many assignments per token.
+  // How many of them are meant to be live on the average. FLOPs are counted by it.
   virtual int64_t live_experts_per_token() const { return experts_per_token(); }
+  // How many experts make a token's output. Loads and active parameters are counted by it.
+  virtual int64_t chosen_per_token() const { return live_experts_per_token(); }
+  // Whether route() writes load_offsets_E1; where not, it is offsets_E1.
+  virtual bool counts_loads_apart() const { return false; }
   // Whether a token's probabilities sum to 1; where not, its entropy is that of their shares.
   virtual bool probs_sum_to_one() const { return true; }
 
@@ -70,6 +76,10 @@ class RoutingPolicy {
   // y_NC =.
   virtual void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
                        const Tensor& rows_RC) = 0;
+  // fill_norms_2 = the squared norms of what stands in for experts that a token did not choose, and of the output; left
+  // alone by policies without a stand-in. For evaluations.
+  virtual void fill_norms(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
+                          const Tensor& /*y_NC*/) {}
   // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() then needs.
   virtual void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
                                 const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,

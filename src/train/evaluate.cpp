@@ -2,22 +2,48 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace gptmoe {
 namespace {
 
-void add_router_stats(EvalResult& result, Memory& memory, const Tensor& stats_LW) {
-  const std::vector<double> stats = download_values(memory, stats_LW);
-  const auto layers = static_cast<size_t>(stats_LW.size(0));
-  const auto width = static_cast<size_t>(stats_LW.size(1)), experts = width - 2;
-  result.expert_load.resize(layers, std::vector<double>(experts));
-  result.router_entropy.resize(layers);
-  for (size_t layer = 0; layer < layers; ++layer) {
-    const double* row = stats.data() + layer * width;
-    for (size_t e = 0; e < experts; ++e) result.expert_load[layer][e] += row[e];
-    result.router_entropy[layer] += row[experts + 1];
+// Sums of the routers' statistics over micro-batches, of this rank but for the loads, which are all ranks'.
+struct RouterSums {
+  std::vector<std::vector<double>> load;
+  std::vector<double> entropy, balance, fill, output;  // of squared norms the last two
+  int64_t batches = 0;
+
+  RouterSums(size_t layers, size_t experts)
+      : load(layers, std::vector<double>(experts)), entropy(layers), balance(layers), fill(layers), output(layers) {}
+
+  void add(Memory& memory, const Tensor& stats_LW) {
+    const std::vector<double> stats = download_values(memory, stats_LW);
+    const size_t width = stats.size() / load.size(), experts = load[0].size();
+    for (size_t layer = 0; layer < load.size(); ++layer) {
+      const double* row = stats.data() + layer * width;
+      for (size_t e = 0; e < experts; ++e) load[layer][e] += row[e];
+      balance[layer] += row[experts];
+      entropy[layer] += row[experts + 1];
+      fill[layer] += row[experts + 2];
+      output[layer] += row[experts + 3];
+    }
+    ++batches;
   }
-}
+
+  void report(EvalResult& result, World& world) {
+    for (std::vector<double>* sums : {&entropy, &balance, &fill, &output}) world.sum(*sums);
+    for (auto& layer : load)
+      for (double& share : layer) share /= static_cast<double>(batches);
+    for (std::vector<double>* sums : {&entropy, &balance})
+      for (double& value : *sums) value /= static_cast<double>(batches * world.size());
+    result.expert_load = load;
+    result.router_entropy = entropy;
+    result.load_balance_loss = balance;
+    if (output[0] == 0) return;
+    for (size_t layer = 0; layer < fill.size(); ++layer)
+      result.fill_share.push_back(std::sqrt(fill[layer] / output[layer]));
+  }
+};
 
 }  // namespace
 
@@ -39,7 +65,10 @@ EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, Wo
 
   EvalResult result;
   double loss_sum = 0;
-  int64_t stat_batches = 0;
+  std::optional<RouterSums> routers;
+  if (a.router_stats_LW.present())
+    routers.emplace(static_cast<size_t>(a.router_stats_LW.size(0)),
+                    static_cast<size_t>(instance.gpt().config().num_experts));
   const int64_t together = B * world.size();  // windows that the ranks take at a time
   for (int64_t start = 0; start < windows; start += together) {
     const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
@@ -48,20 +77,14 @@ EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, Wo
     instance.gpt().loss(pass, a);
     const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
     for (const double loss : losses) loss_sum += loss;
-    if (a.router_stats_LW.present() && (start + together <= windows || windows < together)) {
-      add_router_stats(result, ops.memory(), a.router_stats_LW);
-      ++stat_batches;
-    }
+    if (routers && (start + together <= windows || windows < together)) routers->add(ops.memory(), a.router_stats_LW);
     world.tick();
   }
   world.sum({&loss_sum, 1});
-  world.sum(result.router_entropy);
   result.tokens = windows * T;
   result.loss = loss_sum / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.loss);
-  for (auto& layer : result.expert_load)
-    for (double& load : layer) load /= static_cast<double>(stat_batches);
-  for (double& entropy : result.router_entropy) entropy /= static_cast<double>(stat_batches * world.size());
+  if (routers) routers->report(result, world);
   return result;
 }
 

@@ -14,6 +14,10 @@ struct EvalResult {
   // Per MoE layer, means over whole micro-batches; empty for dense models.
   std::vector<std::vector<double>> expert_load;  // share of assignments per expert
   std::vector<double> router_entropy;            // nats
+  std::vector<double> load_balance_loss;         // 1 = perfectly balanced
+  // Norm of what stands in for experts not chosen over the norm of the output, over all tokens; empty where nothing
+  // stands in.
+  std::vector<double> fill_share;
 };
 
 // Fills a micro-batch with the loader's windows first, first+1, ...; of those beyond `last` it has that one again.

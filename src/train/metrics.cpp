@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 
 #include "base/file.h"
 
@@ -42,6 +43,16 @@ bool known_to_checkpoint(const json& row, int64_t step) {
 }
 
 json finite_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
+
+json finite_or_nulls(const std::vector<double>& values) {
+  json out = json::array();
+  for (const double value : values) out.push_back(finite_or_null(value));
+  return out;
+}
+
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 
 nlohmann::ordered_json communication_json(const Communication& communication) {
   nlohmann::ordered_json out;
@@ -79,8 +90,9 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
   row["grad_norm"] = finite_or_null(result.grad_norm);
   row["tokens_per_second"] = tokens_per_second;
   row["mfu"] = mfu;
-  if (result.has_router) {
-    row["load_balance_loss"] = finite_or_null(result.load_balance_loss);
+  if (!result.load_balance_loss.empty()) {
+    row["load_balance_loss"] = finite_or_null(mean(result.load_balance_loss));
+    row["load_balance_loss_by_layer"] = finite_or_nulls(result.load_balance_loss);
     row["expert_load_max"] = result.expert_load_max;
     row["expert_load_min"] = result.expert_load_min;
   }
@@ -100,6 +112,8 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
   if (!result.expert_load.empty()) {
     row["expert_load"] = result.expert_load;
     row["router_entropy"] = result.router_entropy;
+    row["load_balance_loss_by_layer"] = finite_or_nulls(result.load_balance_loss);
+    if (!result.fill_share.empty()) row["fill_share"] = finite_or_nulls(result.fill_share);
   }
   append(row);
 }

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "config/strict_json.h"
 
 namespace gptmoe {
 namespace {
@@ -41,7 +42,21 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
   write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
 }
 
+void require_summed_losses(const std::filesystem::path& run_dir) {
+  const std::filesystem::path path = config_path(run_dir);
+  const auto model =
+      parse_strict_json(read_text_file(path), path.string(), true).value("model", nlohmann::json::object());
+  const int64_t layers = run_config(run_dir).model.moe_layers();
+  if (model.contains("balance_scope") || layers <= 1) return;
+  for (const char* key : {"router_aux_loss_coef", "router_z_loss_coef"})
+    if (const double was = model.value(key, 0.0); was != 0)
+      user_error(run_dir.string(), ": the run began when model.", key, " was divided by the number of MoE layers, ",
+                 layers, ", and cannot be continued or compared; model.", key, " = ", was / static_cast<double>(layers),
+                 " gives a new run the same loss");
+}
+
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
+  require_summed_losses(run_dir);
   const ordered_json flat_before = to_json(run_config(run_dir)).flatten(), flat_now = to_json(config).flatten();
   const auto refuse = [&](const std::string& path, const ordered_json& was, const ordered_json& is) {
     user_error(run_dir.string(), ": the run began with ", dotted(path), " = ", was.dump(), ", now it is ", is.dump(),

@@ -19,9 +19,8 @@ StepResult summarize(const Config& config, const Tensor& router_LW, const std::v
   result.loss = sums[routed] / tokens;
   result.grad_norm = std::sqrt(sums[routed + 1]);
   if (!router_LW.present()) return result;
-  result.has_router = true;
   result.expert_load_min = 1;
-  const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = width - 2;
+  const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = config.model.num_experts;
   const auto share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t layer = 0; layer < layers; ++layer) {
     for (int64_t e = 0; e < experts; ++e) {
@@ -29,8 +28,7 @@ StepResult summarize(const Config& config, const Tensor& router_LW, const std::v
       result.expert_load_max = std::max(result.expert_load_max, load);
       result.expert_load_min = std::min(result.expert_load_min, load);
     }
-    result.load_balance_loss +=
-        sums[static_cast<size_t>(layer * width + experts)] * share / static_cast<double>(layers);
+    result.load_balance_loss.push_back(sums[static_cast<size_t>(layer * width + experts)] * share);
   }
   return result;
 }

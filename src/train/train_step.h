@@ -12,9 +12,8 @@ namespace gptmoe {
 struct StepResult {
   double loss = 0;       // mean cross-entropy per token, nats, without auxiliary terms
   double grad_norm = 0;  // global, before clipping
-  // Of MoE models, means over the step's micro-batches and layers; absent (has_router false) for dense ones.
-  bool has_router = false;
-  double load_balance_loss = 0;  // 1 = perfectly balanced
+  // Of MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
+  std::vector<double> load_balance_loss;  // per MoE layer; 1 = perfectly balanced
   double expert_load_max = 0,
          expert_load_min = 0;  // share of assignments of the most and least loaded expert of any layer
 

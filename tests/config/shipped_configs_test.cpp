@@ -90,7 +90,7 @@ TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
     }
 }
 
-// A width of 128 for 1024, four layers for 24; what makes a shape of experts is the paper's.
+// A width of 128 for 1024, 12 layers for 24; what makes a shape of experts is the paper's.
 TEST(ShippedConfigs, TheSmallShapesAreThePapers) {
   for (const char* shape : {"8c1", "8c2", "32c1", "32c2", "32c4"}) {
     SCOPED_TRACE(shape);
@@ -116,7 +116,7 @@ TEST(ShippedConfigs, QuickstartIsThePapersSetUpMadeSmall) {
   EXPECT_EQ(config.model.init, "small_wang");
   EXPECT_FALSE(config.model.tie_word_embeddings);
   EXPECT_EQ(config.train.steps * config.train.global_batch_size * config.train.sequence_length, 1228800);
-  EXPECT_EQ(config.router.block, json::parse(R"({"ema_beta": 0.9, "ema_weighting": "router_score",
+  EXPECT_EQ(config.router.block, json::parse(R"({"ema_beta": 0.9, "ema_weighting": "score",
                                                  "ema_update": "forward", "ema_init": "zeros",
                                                  "default_forward": true})"));
 }

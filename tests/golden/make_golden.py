@@ -21,7 +21,8 @@ def base_config():
             "vocab_size": 37, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
             "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 22, "moe_intermediate_size": 10,
             "num_experts": 5, "num_experts_per_tok": 2, "n_shared_experts": 0, "first_k_dense_replace": 0,
-            "norm_topk_prob": False, "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.0, "hidden_act": "silu",
+            "norm_topk_prob": False, "router_aux_loss_coef": 0.01, "balance_scope": "micro_batch",
+            "router_z_loss_coef": 0.0, "hidden_act": "silu",
             "norm_type": "rmsnorm", "rms_norm_eps": 1e-5, "qk_norm": False, "rope_theta": 10000.0,
             "max_position_embeddings": 13, "tie_word_embeddings": False, "init": "normal", "initializer_range": 0.02,
         },
@@ -46,7 +47,7 @@ def base_config():
 
 def default_router(**changes):
     block = {
-        "type": "default", "ema_beta": 0.9, "ema_weighting": "router_score", "ema_update": "forward",
+        "type": "default", "ema_beta": 0.9, "ema_weighting": "score", "ema_unseen": "keep", "ema_update": "forward",
         "ema_init": "zeros", "default_forward": True, "ema_clip": 0.0,
     }
     return {**block, **changes}
@@ -70,6 +71,11 @@ CASES = {
         "train": {"global_batch_size": 6},
         "optimizer": {"grad_clip": 1.9},  # some steps clip, some do not
     },
+    # The paper's other readings: by the sum of the gates, and a vector that decays where no token came.
+    "default_normalized_decay": {
+        "model": {**LAYERNORM, "num_hidden_layers": 1},
+        "router": default_router(ema_weighting="score_normalized", ema_unseen="decay"),
+    },
     "default_backward_only": {
         "model": {"num_experts_per_tok": 1},
         "router": default_router(default_forward=False, ema_clip=2.0),
@@ -77,6 +83,12 @@ CASES = {
     },
     # Runs all experts whatever num_experts_per_tok says.
     "dense_router": {"model": {"router_z_loss_coef": 0.001}, "router": {"type": "dense"}},
+    "dense_gradient": {"model": {"router_z_loss_coef": 0.001}, "router": {"type": "dense_gradient"}},
+    # The biases do not move: bias_rate is 0.
+    "loss_free_sigmoid": {
+        "model": {"router_aux_loss_coef": 0.0},
+        "router": {"type": "loss_free", "bias_rate": 0.0, "gate": "sigmoid"},
+    },
     "dense_gelu": {"model": {**LAYERNORM, "num_experts": 0, "hidden_act": "gelu"}},
 }
 # With layer norm the last layer's router starts so that this expert gets few tokens, and none in some micro-batch.
@@ -160,6 +172,9 @@ def initial_values(config, random):
             if is_moe(m, layer):
                 shape = (m["num_experts"], m["hidden_size"])
                 state[f"model.layers.{layer}.mlp.default_vectors"] = normal(shape, 0.0, 0.3)
+    if config["router"]["type"] == "loss_free":
+        for layer in range(m["num_hidden_layers"]):
+            state[f"model.layers.{layer}.mlp.gate.e_score_correction_bias"] = normal((m["num_experts"],), 0.0, 0.1)
     return params, state
 
 

@@ -95,14 +95,19 @@ class Reference:
         """The layer's output (N, C), its load-balancing loss and its z-loss (without their coefficients)."""
         E = self.m["num_experts"]
         logits_NE = x_NC @ self.params[prefix + "gate.weight"].T
-        pi_NE = torch.softmax(logits_NE, -1)
-        chosen_NE = self.choose(pi_NE)
+        sigmoid = self.r.get("gate", "softmax") == "sigmoid"
+        pi_NE = torch.sigmoid(logits_NE) if sigmoid else torch.softmax(logits_NE, -1)
+        bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # of the loss-free router
+        chosen_NE = self.choose(pi_NE + bias_E)
         outputs_NEC = torch.stack([self.mlp(x_NC, f"{prefix}experts.{e}.") for e in range(E)], 1)
 
         gates_NE = pi_NE * chosen_NE
         if self.m["norm_topk_prob"]:
             gates_NE = gates_NE / gates_NE.sum(-1, keepdim=True)
         y_NC = torch.einsum("ne,nec->nc", gates_NE, outputs_NEC)
+        if self.r["type"] == "dense_gradient":  # of the surrogate, whose value is TopK's
+            surrogate_NC = torch.einsum("ne,nec->nc", pi_NE * (1 - chosen_NE), outputs_NEC.detach())
+            y_NC = y_NC + surrogate_NC - surrogate_NC.detach()
         if self.r["type"] == "default":
             y_NC = y_NC + self.default_part(pi_NE, chosen_NE, outputs_NEC.detach(), prefix + "default_vectors")
         if self.m["n_shared_experts"] > 0:
@@ -113,15 +118,15 @@ class Reference:
         z = (torch.logsumexp(logits_NE, -1) ** 2).mean()
         return y_NC, balance, z
 
-    def choose(self, pi_NE):
+    def choose(self, scores_NE):
         """1 where the token runs the expert, else 0."""
         if self.r["type"] == "dense":
-            return torch.ones_like(pi_NE)
+            return torch.ones_like(scores_NE)
         K = self.m["num_experts_per_tok"]
-        ordered = pi_NE.detach().sort(-1, descending=True).values
+        ordered = scores_NE.detach().sort(-1, descending=True).values
         if K < self.m["num_experts"]:
             self.closest_choice = min(self.closest_choice, (ordered[:, K - 1] - ordered[:, K]).min().item())
-        chosen_NE = (pi_NE.detach() >= ordered[:, K - 1 : K]).to(pi_NE.dtype)
+        chosen_NE = (scores_NE.detach() >= ordered[:, K - 1 : K]).to(scores_NE.dtype)
         assert (chosen_NE.sum(-1) == K).all(), "two experts tie; take another seed"
         self.smallest_load = min(self.smallest_load, chosen_NE.sum(0).min().item())
         return chosen_NE
@@ -137,10 +142,12 @@ class Reference:
     def learn_defaults(self, pi_NE, chosen_NE, outputs_NEC, name):
         """Adds this micro-batch to the pending sums; with ema_update "forward" they go into the vectors at once."""
         scale_NE = self.clip_scale(chosen_NE, outputs_NEC)
-        weight_NE = chosen_NE * (pi_NE if self.r["ema_weighting"] == "router_score" else 1.0)
+        weighting = self.r["ema_weighting"]
+        weight_NE = chosen_NE if weighting == "uniform" else chosen_NE * pi_NE
+        divisor_NE = weight_NE if weighting == "score_normalized" else chosen_NE
         sum_EC = torch.einsum("ne,nec->ec", weight_NE * scale_NE, outputs_NEC)
-        old_sum_EC, old_weight_E = self.pending.get(name, (0.0, 0.0))
-        self.pending[name] = (old_sum_EC + sum_EC, old_weight_E + weight_NE.sum(0))
+        old_sum_EC, old_divisor_E = self.pending.get(name, (0.0, 0.0))
+        self.pending[name] = (old_sum_EC + sum_EC, old_divisor_E + divisor_NE.sum(0))
         if self.r["ema_update"] == "forward":
             self.move_defaults()
 
@@ -154,18 +161,20 @@ class Reference:
         return (self.r["ema_clip"] * median / norm_NE).clamp(max=1.0)
 
     def move_defaults(self):
-        for name, (sum_EC, weight_E) in self.pending.items():
+        for name, (sum_EC, divisor_E) in self.pending.items():
             beta = self.r["ema_beta"]
-            for e in range(len(weight_E)):
-                if weight_E[e] > 0:  # an expert without tokens keeps its vector
-                    self.state[name][e] = beta * self.state[name][e] + (1 - beta) * sum_EC[e] / weight_E[e]
+            for e in range(len(divisor_E)):
+                if divisor_E[e] > 0:
+                    self.state[name][e] = beta * self.state[name][e] + (1 - beta) * sum_EC[e] / divisor_E[e]
+                elif self.r["ema_unseen"] == "decay":
+                    self.state[name][e] = beta * self.state[name][e]
         self.clear_pending()
 
     def clear_pending(self):
         self.pending = {}
 
     def forward(self, tokens_BT, targets_BT):
-        """Logits (N, V), mean cross-entropy, load-balancing loss and z-loss (means over the MoE layers)."""
+        """Logits (N, V), mean cross-entropy, the MoE layers' load-balancing losses and z-losses."""
         x = self.params["model.embed_tokens.weight"][tokens_BT]
         balance, z = [], []
         for layer in range(self.m["num_hidden_layers"]):
@@ -183,8 +192,7 @@ class Reference:
         logits = self.project(self.norm(x, "model.norm"), head).flatten(0, 1)
         log_p = logits - torch.logsumexp(logits, -1, keepdim=True)
         loss = -log_p.gather(1, targets_BT.reshape(-1, 1)).mean()
-        mean = lambda values: sum(values) / len(values) if values else torch.zeros(())
-        return logits, loss, mean(balance), mean(z)
+        return logits, loss, balance, z
 
     # ---- a training step ---------------------------------------------------------------------------------------
 
@@ -196,9 +204,10 @@ class Reference:
         runs = []
         for tokens_BT, targets_BT in zip(tokens_MBT, targets_MBT):
             logits, loss, balance, z = self.forward(tokens_BT, targets_BT)
-            total = loss + self.m["router_aux_loss_coef"] * balance + self.m["router_z_loss_coef"] * z
+            total = loss + self.m["router_aux_loss_coef"] * sum(balance) + self.m["router_z_loss_coef"] * sum(z)
             (total / M).backward()
-            runs.append((logits.detach(), loss.item(), balance.item()))
+            mean_balance = sum(balance).item() / len(balance) if balance else 0.0
+            runs.append((logits.detach(), loss.item(), mean_balance))
         grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in self.params.items()}
         norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
         self.adamw(grads, norm)

@@ -32,8 +32,8 @@ double objective(Model& model, PassKind kind = PassKind::evaluate) {
     if (!block.moe.balance_loss_1.present()) continue;
     double squares = 0;
     for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);
-    objective += config.router_aux_loss_coef * host_value(block.moe.balance_loss_1, 0) / layers +
-                 config.router_z_loss_coef * squares / static_cast<double>(N) / layers;
+    objective += config.router_aux_loss_coef * host_value(block.moe.balance_loss_1, 0) +
+                 config.router_z_loss_coef * squares / static_cast<double>(N);
     if (model.config.router.type == "remoe")
       objective += host_value(model.gpt().state().value({0}), 0) * host_value(block.moe.balance_loss_1, 0) / layers;
   }
@@ -138,9 +138,15 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"default_one_expert_per_token", with(default_router(), {{"model", {{"num_experts_per_tok", 1}}}})},
         Case{"default_step", default_router({{"ema_update", "step"}})},
         Case{"default_uniform", default_router({{"ema_weighting", "uniform"}})},
+        Case{"default_normalized_decay",
+             default_router({{"ema_weighting", "score_normalized"}, {"ema_unseen", "decay"}})},
         Case{"default_clip", default_router({{"ema_clip", 1.0}})},
         Case{"default_recompute", with(default_router(), {{"train", {{"recompute", "block"}}}})},
-        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}}, Case{"remoe", remoe()},
+        Case{"loss_free", {{"router", {{"type", "loss_free"}}}}},
+        Case{"loss_free_sigmoid",
+             {{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "loss_free"}, {"gate", "sigmoid"}}}}},
+        Case{"balance_over_step", {{"model", {{"router_aux_loss_coef", 0.5}, {"balance_scope", "step"}}}}},
+        Case{"remoe", remoe()},
         Case{"remoe_recompute_gelu",
              with(remoe(), {{"model", {{"hidden_act", "gelu"}}}, {"train", {{"recompute", "block"}}}})},
         Case{"balance_and_z_loss", {{"model", {{"router_aux_loss_coef", 0.5}, {"router_z_loss_coef", 0.1}}}}},

@@ -81,7 +81,8 @@ TEST_P(Evaluation, ChangesNothing) {
   EXPECT_GT(magnitude, 0) << "the step before should have moved the router's state";
 }
 
-INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free", "remoe", "sparsemixer"),
+INSTANTIATE_TEST_SUITE_P(Routers, Evaluation,
+                         ::testing::Values("default", "dense_gradient", "loss_free", "remoe", "sparsemixer"),
                          [](const auto& info) { return std::string(info.param); });
 
 class Recompute : public ::testing::TestWithParam<json> {};
@@ -98,6 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
     Routers, Recompute,
     ::testing::Values(json::object(), json{{"router", {{"type", "default"}}}},
                       json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
+                      json{{"router", {{"type", "dense_gradient"}}}},
+                      json{{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}},
                       json{{"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
                       json{{"router", {{"type", "remoe"}, {"l1_coefficient", 0.1}, {"l1_factor", 2}}},
                            {"model", {{"router_aux_loss_coef", 0.0}}}},
@@ -145,6 +148,29 @@ INSTANTIATE_TEST_SUITE_P(
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}, {"l1_coefficient", 1e-15}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}}));
 
+// Over a step, each micro-batch sees the loads of those before it and its own; the next step starts anew.
+TEST(Invariant, TheBalanceLossMayCountTokensOverTheStep) {
+  json config = {{"model", {{"balance_scope", "step"}, {"router_aux_loss_coef", 0.5}}},
+                 {"train", {{"micro_batch_size", 1}, {"global_batch_size", 3}}}};
+  Model over_step(tiny_config(config));
+  config["model"]["balance_scope"] = "micro_batch";
+  for (int64_t s = 0; s < 2; ++s) over_step.step(s);
+  const Routing& routing = over_step.activations().blocks[0].moe.routing;
+  const Tensor& sums = over_step.instance.sums().router_LW;  // of the last step
+  for (int64_t e = 0; e < 5; ++e)
+    EXPECT_NEAR(host_value(routing.balance_fractions_E, e), host_value(sums, e) / 3, 1e-6) << e;
+  // The first micro-batch of the first step is judged alike; the second is not.
+  for (int64_t micro_batches : {1, 2}) {
+    json few = config;
+    few["train"]["global_batch_size"] = micro_batches;
+    Model alone(tiny_config(few));
+    few["model"]["balance_scope"] = "step";
+    Model together(tiny_config(few));
+    alone.step(0), together.step(0);
+    EXPECT_EQ(alone.parameter_bytes() == together.parameter_bytes(), micro_batches == 1);
+  }
+}
+
 // Work and active parameters are those of the K experts that it aims at, memory that of all E.
 TEST(Invariant, RemoeIsPlannedByItsTarget) {
   Model topk(tiny_config(only_router("topk"))), remoe(tiny_config(only_router("remoe")));
@@ -182,7 +208,7 @@ TEST(Invariant, RemoeComesToUseAsManyExpertsAsPlanned) {
 }
 
 TEST(Invariant, EveryRouterLearns) {
-  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe", "sparsemixer"}) {
+  for (const char* router : {"topk", "default", "dense", "dense_gradient", "loss_free", "remoe", "sparsemixer"}) {
     json config = only_router(router);
     config["train"]["steps"] = 60;
     Model model(tiny_config(config));

@@ -111,7 +111,7 @@ TEST(LmHeadLoss, StaysFiniteAtExtremeLogits) {
 
 TEST(DefaultCommit, KeepsTheVectorsOfIdleExpertsToTheBit) {
   std::vector<float> vectors = {0.1f, -0.3f, 0.7f, 1e-8f}, sums = {1, 2, 3, 4}, weights = {0, 2};
-  float_ops(1).default_commit(tensor(vectors, {2, 2}), tensor(sums, {2, 2}), tensor(weights, {2}), 0.5);
+  float_ops(1).default_commit(tensor(vectors, {2, 2}), tensor(sums, {2, 2}), tensor(weights, {2}), 0.5, false);
   EXPECT_EQ(vectors[0], 0.1f);
   EXPECT_EQ(vectors[1], -0.3f);
   EXPECT_FLOAT_EQ(vectors[2], 0.5f * 0.7f + 0.5f * 1.5f);

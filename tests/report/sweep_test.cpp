@@ -140,8 +140,7 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   EXPECT_NEAR(chart->series[0].points[1].x, 4e-3, 1e-12);
   EXPECT_NEAR(chart->series[0].points[1].y, 32, 1e-9);
   EXPECT_TRUE(std::isnan(chart->series[1].points[1].y)) << "a point that diverged has none";
-  EXPECT_FALSE(
-      sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "router_score", {run_of({9}, 1)})})));
+  EXPECT_FALSE(sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "score", {run_of({9}, 1)})})));
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
 }
 

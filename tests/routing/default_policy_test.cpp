@@ -68,12 +68,48 @@ TEST(DefaultPolicy, MovesTowardsThePlainMean) {
   layer.expect_vector(0, 0.75 * 0.75 + 0.75, 0.75 * 1 + 1);
 }
 
-TEST(DefaultPolicy, MovesTowardsTheMeanWeightedByRouterScore) {
-  Layer layer({{"ema_beta", 0.5}}, 3);
+TEST(DefaultPolicy, MovesTowardsTheMeanOfRowsTimesScores) {
+  Layer layer({{"ema_beta", 0.5}}, 3);  // "score" is the default
+  layer.micro_batch(kChoices, kRows);
+  const double a = Layer::gate(0), b = Layer::gate(2), c = Layer::gate(1);
+  layer.expect_vector(0, 0.5 * (a * 1 + b * 5) / 2, 0.5 * (a * 2 + b * 6) / 2);
+  layer.expect_vector(1, 0.5 * c * 3, 0.5 * c * -4);
+}
+
+TEST(DefaultPolicy, MovesTowardsTheMeanWeightedByScores) {
+  Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "score_normalized"}}, 3);
   layer.micro_batch(kChoices, kRows);
   const double a = Layer::gate(0), b = Layer::gate(2);
   layer.expect_vector(0, 0.5 * (a * 1 + b * 5) / (a + b), 0.5 * (a * 2 + b * 6) / (a + b));
   layer.expect_vector(1, 0.5 * 3, 0.5 * -4);
+}
+
+TEST(DefaultPolicy, TheVectorOfAnExpertWithoutTokensMayDecay) {
+  for (const char* update : {"forward", "step"}) {
+    Layer layer({{"ema_beta", 0.5}, {"ema_update", update}, {"ema_unseen", "decay"}}, 3);
+    layer.default_vectors()[2 * kWidth] = 7;
+    layer.default_vectors()[2 * kWidth + 1] = -9;
+    layer.micro_batch(kChoices, kRows);
+    layer.end_step();
+    layer.expect_vector(2, 3.5, -4.5);
+  }
+}
+
+TEST(DefaultPolicy, MeasuresHowMuchOfTheOutputFillsIn) {
+  Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "uniform"}}, 3);
+  layer.micro_batch(kChoices, kRows);
+  const std::vector<float> y = layer.combine(3);
+  const auto [fill, output] = layer.fill_norms();
+  double expected_fill = 0, expected_output = 0;
+  for (size_t n = 0; n < 3; ++n)
+    for (size_t c = 0; c < kWidth; ++c) {
+      const double out = y[n * kWidth + c];
+      expected_output += out * out;
+      expected_fill += std::pow(out - Layer::gate(n) * kRows[n][c], 2);
+    }
+  EXPECT_NEAR(fill, expected_fill, 1e-5 * expected_output);
+  EXPECT_NEAR(output, expected_output, 1e-5 * expected_output);
+  EXPECT_GT(fill, 0.01 * output);
 }
 
 TEST(DefaultPolicy, AnExpertWithoutTokensKeepsItsVector) {

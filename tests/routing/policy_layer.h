@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "routing/routing_policy.h"
@@ -41,8 +42,29 @@ class PolicyLayer {
     policy_->route_backward(train, state_, routing, dprobs_NE, dprobs_NE);
     return {dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()};
   }
+  // The same logits again, as an evaluation routes them.
+  void route_to_evaluate() {
+    const std::vector<float> logits(logits_NE.as<float>(), logits_NE.as<float>() + logits_NE.count());
+    route(logits, PassKind::evaluate);
+  }
+  // dprobs_NE and drows_RC, from dy_NC and what route() and rows_RC left.
+  std::pair<std::vector<float>, std::vector<float>> combine_gradients(const std::vector<float>& dy) {
+    Scratch::Frame frame(scratch_);
+    const Tensor drows_RC = frame.allocate(DType::f32, {rows_RC.size(0), rows_RC.size(1)});
+    const Tensor dy_NC = frame.allocate(DType::f32, {y_NC.size(0), y_NC.size(1)});
+    const Tensor dprobs_NE = frame.allocate(DType::f32, {logits_NE.size(0), logits_NE.size(1)});
+    std::copy(dy.begin(), dy.end(), dy_NC.as<float>());
+    policy_->combine_backward(pass(PassKind::train), state_, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
+    return {{dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()},
+            {drows_RC.as<float>(), drows_RC.as<float>() + drows_RC.count()}};
+  }
   void observe() { policy_->observe(pass(PassKind::train), state_, routing, rows_RC); }
   void combine() { policy_->combine(pass(PassKind::train), state_, routing, y_NC, rows_RC); }
+  // The squared norms of the fill-in and of the output of the last combine.
+  std::pair<float, float> fill_norms() {
+    policy_->fill_norms(pass(PassKind::evaluate), state_, routing, y_NC);
+    return {routing.fill_norms_2.as<float>()[0], routing.fill_norms_2.as<float>()[1]};
+  }
   void end_step() { policy_->end_step(pass(PassKind::train), state_); }
 
   const StateTable& state() const { return state_; }
@@ -66,10 +88,18 @@ class PolicyLayer {
   void lay_out(int64_t N) {
     const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size;
     state_.allocate(arena_);
-    routing = {
-        arena_.allocate(DType::f32, {N, E}), arena_.allocate(DType::f32, {N}),     arena_.allocate(DType::i32, {N, K}),
-        arena_.allocate(DType::f32, {N, K}), arena_.allocate(DType::i64, {E + 1}), arena_.allocate(DType::i32, {N * K}),
-        arena_.allocate(DType::i32, {N, K}), arena_.allocate(DType::f32, {E}),     {}};
+    routing = {.probs_NE = arena_.allocate(DType::f32, {N, E}),
+               .lse_N = arena_.allocate(DType::f32, {N}),
+               .expert_ids_NK = arena_.allocate(DType::i32, {N, K}),
+               .gates_NK = arena_.allocate(DType::f32, {N, K}),
+               .offsets_E1 = arena_.allocate(DType::i64, {E + 1}),
+               .slots_R = arena_.allocate(DType::i32, {N * K}),
+               .positions_NK = arena_.allocate(DType::i32, {N, K}),
+               .load_offsets_E1 = arena_.allocate(DType::i64, {E + 1}),
+               .fractions_E = arena_.allocate(DType::f32, {E}),
+               .balance_fractions_E = arena_.allocate(DType::f32, {E}),
+               .fill_norms_2 = arena_.allocate(DType::f32, {2}),
+               .kept_NW = {}};
     if (policy_->kept_per_token() > 0) routing.kept_NW = arena_.allocate(DType::f32, {N, policy_->kept_per_token()});
     logits_NE = arena_.allocate(DType::f32, {N, E});
     rows_RC = arena_.allocate(DType::f32, {N * K, C});

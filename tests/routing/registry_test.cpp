@@ -34,8 +34,35 @@ TEST(Registry, BuildsEveryRouter) {
   EXPECT_EQ(make_routing_policy({"remoe", kNothing}, kSetup)->live_experts_per_token(), 2);
 }
 
+TEST(Registry, DenseGradientRunsAllExpertsAndChoosesSome) {
+  const auto policy = make_routing_policy({"dense_gradient", kNothing}, kSetup);
+  EXPECT_EQ(policy->experts_per_token(), 4);
+  EXPECT_EQ(policy->live_experts_per_token(), 4);
+  EXPECT_EQ(policy->chosen_per_token(), 2);
+  RouterSetup setup = kSetup;
+  setup.norm_topk_prob = true;
+  EXPECT_NE(refusal("dense_gradient", kNothing, setup).find("needs model.norm_topk_prob = false"), std::string::npos);
+}
+
+TEST(Registry, NamesTheNewNamesOfAnOldWeighting) {
+  const std::string line = refusal("default", {{"ema_weighting", "router_score"}});
+  EXPECT_NE(line.find("run.json: router.ema_weighting: \"router_score\" is now called \"score_normalized\""),
+            std::string::npos)
+      << line;
+}
+
+TEST(Registry, SigmoidGatesTakeNoLossOfTheSoftmax) {
+  EXPECT_EQ(refusal("loss_free", {{"gate", "sigmoid"}}), "accepted");
+  for (double RouterSetup::*coefficient : {&RouterSetup::aux_scale, &RouterSetup::z_loss_scale}) {
+    RouterSetup setup = kSetup;
+    setup.*coefficient = 0.01;
+    EXPECT_NE(refusal("loss_free", {{"gate", "sigmoid"}}, setup).find("router.gate: \"sigmoid\" needs"),
+              std::string::npos);
+  }
+}
+
 TEST(Registry, NamesTheNearestRouter) {
-  const std::string known = R"("topk", "default", "dense", "loss_free", "remoe", "sparsemixer")";
+  const std::string known = R"("topk", "default", "dense", "dense_gradient", "loss_free", "remoe", "sparsemixer")";
   EXPECT_EQ(refusal("defualt", kNothing),
             "run.json: router.type: unknown router \"defualt\"; known: " + known + "; did you mean \"default\"?");
   EXPECT_EQ(refusal("expert_choice", kNothing),

@@ -73,7 +73,8 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::Values("topk", "default", "loss_free", "remoe", "sparsemixer"),
+INSTANTIATE_TEST_SUITE_P(Simt, Graphs,
+                         ::testing::Values("topk", "default", "dense_gradient", "loss_free", "remoe", "sparsemixer"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {

@@ -55,9 +55,15 @@ TEST_F(Trainer, RowsHoldWhatTheirStepMeasured) {
   EXPECT_GE(rows[0]["expert_load_max"].get<double>(), 0.2);
   EXPECT_LE(rows[0]["expert_load_min"].get<double>(), 0.2);
   EXPECT_GT(rows[0]["load_balance_loss"].get<double>(), 0.9);
+  const std::vector<double> balance = rows[0]["load_balance_loss_by_layer"];
+  ASSERT_EQ(balance.size(), 2u);
+  EXPECT_NEAR((balance[0] + balance[1]) / 2, rows[0]["load_balance_loss"].get<double>(), 1e-9);
   const json& eval = rows[5];
   EXPECT_DOUBLE_EQ(eval["val_perplexity"].get<double>(), std::exp(eval["val_loss"].get<double>()));
   ASSERT_EQ(eval["expert_load"].size(), 2u);
+  ASSERT_EQ(eval["load_balance_loss_by_layer"].size(), 2u);
+  ASSERT_EQ(eval["fill_share"].size(), 2u);
+  for (const double share : eval["fill_share"]) EXPECT_TRUE(share > 0 && share < 1) << share;
   double load = 0;
   for (double share : eval["expert_load"][1]) load += share;
   EXPECT_NEAR(load, 1, 1e-6);
@@ -163,6 +169,23 @@ TEST_F(Trainer, ResumesOnlyTheRunItWas) {
   expect_contains(changed({{"router", {{"ema_beta", nullptr}}}}), "router.ema_beta");
   expect_contains(changed({{"seed", 2}}), "seed = 1, now it is 2");
   expect_contains(changed({{"train", {{"steps", 13}}}}), "train.steps = 12, now it is 13");
+  EXPECT_EQ(read_text_file(out_ / "config.json"), before);
+}
+
+// Of before the losses of layers were summed, when a run's config.json had no model.balance_scope.
+TEST_F(Trainer, RefusesARunOfTheAveragedBalanceLoss) {
+  const auto age = [&] {
+    json config = json::parse(read_text_file(out_ / "config.json"));
+    config["model"].erase("balance_scope");
+    write_text_file(out_ / "config.json", config.dump(2));
+  };
+  const json coefficient = {{"model", {{"router_aux_loss_coef", 0.02}}}};
+  train_quietly(folder_.config(coefficient), out_);
+  age();
+  const std::string before = read_text_file(out_ / "config.json");
+  expect_contains(refusal<UserError>(folder_.config(coefficient), true),
+                  "model.router_aux_loss_coef was divided by the number of MoE layers, 2, and cannot be continued or "
+                  "compared; model.router_aux_loss_coef = 0.01 gives a new run the same loss");
   EXPECT_EQ(read_text_file(out_ / "config.json"), before);
 }
 

@@ -168,9 +168,10 @@ class RoutedExperts(nn.Module):
 
     @torch.no_grad()
     def updated_defaults(self, outs, gates_R, experts_R):
-        by_score = self.r["ema_weighting"] == "router_score"
-        weights = F.one_hot(experts_R, self.E) * (gates_R[:, None] if by_score else 1.0)  # (R, E)
-        mass = weights.sum(0)
+        chosen = F.one_hot(experts_R, self.E)  # (R, E)
+        weighting = self.r["ema_weighting"]
+        weights = chosen * (1.0 if weighting == "uniform" else gates_R[:, None])
+        mass = (weights if weighting == "score_normalized" else chosen).sum(0)
         sums = at_least_f32(weights.to(outs.dtype).t() @ outs)
         keep = torch.where(mass > 0, self.r["ema_beta"], 1.0)[:, None]
         self.defaults.copy_(keep * self.defaults + (1 - keep) * sums / mass.clamp(min=1e-20)[:, None])
@@ -301,7 +302,7 @@ class Gpt(nn.Module):
             x, block_aux = block(x, self.cos, self.sin)
             if block_aux is not None:
                 aux.append(block_aux)
-        return x, sum(aux) / len(aux) if aux else 0.0
+        return x, sum(aux) if aux else 0.0
 
     def loss(self, x, targets):
         logits = self.head(self.norm(x)).flatten(0, 1)

@@ -46,7 +46,7 @@ def read_config(path):
         "tie_word_embeddings": False,
     }
     config["model"] = {**defaults, **m}
-    router = {"type": "topk", "ema_beta": 0.9, "ema_weighting": "router_score", "ema_update": "forward",
+    router = {"type": "topk", "ema_beta": 0.9, "ema_weighting": "score_normalized", "ema_update": "forward",
               "ema_clip": 0.0, "default_forward": True}
     config["router"] = {**router, **config.get("router", {})}
     unsupported = [

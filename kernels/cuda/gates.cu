@@ -1,0 +1,57 @@
+#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/cuda_ops.h"
+
+// A thread an element: 12 bytes moved for a handful of operations.
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
+
+__global__ void drop_choices_kernel(int32_t* kept_ids, float* gates, const int32_t* expert_ids, int64_t count,
+                                    int64_t K, int64_t live) {
+  const int64_t slot = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (slot >= count) return;
+  const bool kept = slot % K < live;
+  kept_ids[slot] = kept ? expert_ids[slot] : -1;
+  if (!kept) gates[slot] = 0;
+}
+
+__global__ void sigmoid_forward_kernel(float* probs, const float* logits, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < count) probs[at] = 1.0f / (1.0f + expf(-logits[at]));
+}
+
+__global__ void sigmoid_backward_kernel(float* dlogits, const float* dprobs, const float* probs, int64_t count) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < count) dlogits[at] = dprobs[at] * probs[at] * (1.0f - probs[at]);
+}
+
+}  // namespace
+
+void CudaOps::drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
+                           int64_t live) {
+  const int64_t N = expert_ids_NK.size(0), K = expert_ids_NK.size(1);
+  GPTMOE_CHECK(kept_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), expert_ids_NK.describe());
+  GPTMOE_CHECK(live >= 0 && live <= K, live);
+  GPTMOE_LAUNCH(drop_choices_kernel, blocks_for(N * K), kThreads, 0, stream_, kept_ids_NK.as<int32_t>(),
+                gates_NK.as<float>(), expert_ids_NK.as<int32_t>(), N * K, K, live);
+}
+
+void CudaOps::sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) {
+  GPTMOE_CHECK(logits_NE.rank() == 2 && probs_NE.has_sizes({logits_NE.size(0), logits_NE.size(1)}),
+               logits_NE.describe());
+  GPTMOE_LAUNCH(sigmoid_forward_kernel, blocks_for(logits_NE.count()), kThreads, 0, stream_, probs_NE.as<float>(),
+                logits_NE.as<float>(), logits_NE.count());
+}
+
+void CudaOps::sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
+  const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
+  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && dprobs_NE.has_sizes({N, E}), probs_NE.describe());
+  GPTMOE_LAUNCH(sigmoid_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+                dprobs_NE.as<float>(), probs_NE.as<float>(), N * E);
+}
+
+}  // namespace gptmoe::cuda
