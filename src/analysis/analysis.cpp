@@ -24,9 +24,9 @@ class DenseObserver : public MoeObserver {
 
 class Analyst {
  public:
-  Analyst(const Config& config, Instance& instance, Ops& ops, const Batches& batches, const AnalysisOptions& options,
-          const AnalysisProgress& progress)
-      : config_(config), instance_(instance), ops_(ops), batches_(batches), progress_(progress) {
+  Analyst(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
+          const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress)
+      : config_(config), instance_(instance), ops_(ops), batches_(batches), domains_(domains), progress_(progress) {
     analysis_.batches = {std::min(options.profile_batches, batches.count),
                          std::min(options.gradient_batches, batches.count)};
     analysis_.experts = config.model.num_experts;
@@ -57,6 +57,7 @@ class Analyst {
   Instance& instance_;
   Ops& ops_;
   const Batches& batches_;
+  const std::vector<Domain>& domains_;
   const AnalysisProgress& progress_;
   int64_t passes_ = 0, passes_done_ = 0;
   bool compares_ = false;
@@ -70,6 +71,7 @@ void Analyst::plan() {
   const std::string& type = config_.router.type;
   compares_ = type == "topk" || type == "default" || type == "dense";
   passes_ = analysis_.batches.profile_batches;
+  for (const Domain& domain : domains_) passes_ += domain.batches.count;
   if (!compares_) {
     analysis_.notes.push_back(
         text("Default vectors and gradients are measured for the routers topk, default and dense; this run's is ", type,
@@ -96,6 +98,7 @@ void Analyst::plan() {
 Analysis Analyst::run() {
   progress_(0, passes_);
   analysis_.layers = profile_routing(instance_, ops_, batches_, analysis_.batches.profile_batches, done());
+  analysis_.domains = profile_domains(instance_, ops_, domains_, done());
   if (!compares_) return std::move(analysis_);
   series_.emplace(analysis_.layers.size());
   gather_default_vectors();
@@ -152,10 +155,10 @@ void Analyst::measure_model_scope(Method method) {
 }  // namespace
 
 Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
-                 const AnalysisOptions& options, const AnalysisProgress& progress) {
+                 const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress) {
   GPTMOE_CHECK(config.model.moe_layers() > 0 && batches.count > 0 && options.profile_batches > 0 &&
                options.gradient_batches > 0);
-  return Analyst(config, instance, ops, batches, options, progress).run();
+  return Analyst(config, instance, ops, batches, domains, options, progress).run();
 }
 
 }  // namespace gptmoe

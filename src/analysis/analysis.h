@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analysis/default_error.h"
+#include "analysis/domain_routing.h"
 #include "analysis/router_gradients.h"
 #include "analysis/routing_profile.h"
 
@@ -25,6 +26,7 @@ struct Analysis {
   AnalysisOptions batches;
   std::vector<std::string> notes;    // what was not measured, and why
   std::vector<LayerProfile> layers;  // by mixture, as everything below
+  DomainRouting domains;
   DefaultSource default_source = DefaultSource::none;
   std::vector<Table> default_vectors;         // [mixture][expert][C]
   ErrorMeans chosen, others;                  // of the default vectors; empty without
@@ -35,9 +37,9 @@ struct Analysis {
 using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 
 // `instance` holds the model that `config` describes, committed by `ops`, for batches of its size. At least one batch
-// and one mixture. Its parameters and its router's state stay as they are.
+// and one mixture. Its parameters and its router's state stay as they are. `domains` may be empty.
 Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
-                 const AnalysisOptions& options, const AnalysisProgress& progress);
+                 const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 
 // Fields as in docs/analysis.md; what is unknown is null.
 nlohmann::ordered_json analysis_json(const Analysis& analysis);

@@ -12,6 +12,18 @@ Json spreads_json(const std::vector<Spread>& spreads) {
   return out;
 }
 
+Json domains_json(const DomainRouting& domains) {
+  if (domains.layers.empty()) return nullptr;
+  Json shares = Json::array(), means = Json::array(), distances = Json::array();
+  for (const DomainShares& layer : domains.layers) {
+    shares.push_back(layer.share);
+    means.push_back(layer.mean);
+    distances.push_back(layer.distance);
+  }
+  return {{"names", domains.names}, {"data", domains.shards}, {"tokens", domains.tokens},
+          {"expert_share", shares}, {"mean_share", means},    {"distance", distances}};
+}
+
 Json default_vectors_json(const Analysis& analysis) {
   if (analysis.default_source == DefaultSource::none) return nullptr;
   Json norms = Json::array(), cosines = Json::array(), means = Json::array();
@@ -64,6 +76,7 @@ Json analysis_json(const Analysis& analysis) {
           {"router_entropy", entropy},
           {"expert_load", load},
           {"coactivation", analysis.experts_per_token > 1 ? coactivation : Json()},
+          {"domains", domains_json(analysis.domains)},
           {"default_vectors", default_vectors_json(analysis)},
           {"default_error", errors_json(analysis)},
           {"gradient_similarity", gradients_json(analysis)}};

@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/domains.h"
 #include "cli/number_check.h"
 #include "config/validate.h"
 #include "report/analysis_section.h"
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 
 struct AnalyzeArguments {
   std::string run, data;
+  std::vector<std::string> domains;
   int64_t tokens = 65536, batches = 4, batch_size = 0;
   BackendOptions backend;
 };
@@ -55,19 +57,19 @@ Json describe_run(const fs::path& run, const fs::path& checkpoint, const Config&
 }
 
 Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
-                 const AnalyzeArguments& arguments) {
-  const int64_t batch_size = config.train.micro_batch_size;
+                 const std::vector<DomainText>& texts, const AnalyzeArguments& arguments) {
+  const int64_t B = config.train.micro_batch_size, T = config.train.sequence_length;
+  const int64_t routing_batches = std::max<int64_t>(1, arguments.tokens / (B * T));
+  const std::vector<Domain> domains = domain_batches(texts, B, T, routing_batches);
   const auto ops = make_backend(config);
-  Instance instance(config, Purpose::forward, batch_size, config.train.sequence_length, *ops);
+  Instance instance(config, Purpose::forward, B, T, *ops);
   require_room(config, instance, *ops, ops->memory());
   instance.commit(*ops);
   load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
 
   ProgressLine line;
   const JobClock clock;
-  const int64_t batch_tokens = batch_size * config.train.sequence_length;
-  return analyze(config, instance, *ops, batches_of(loader, batch_size),
-                 {std::max<int64_t>(1, arguments.tokens / batch_tokens), arguments.batches},
+  return analyze(config, instance, *ops, batches_of(loader, B), domains, {routing_batches, arguments.batches},
                  [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
 }
 
@@ -78,12 +80,14 @@ void run(const AnalyzeArguments& arguments) {
   const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
   if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+  const std::vector<DomainText> texts =
+      open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);
   RunLog log = read_run(run_dir);
 
   const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
   config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
   validate(config, checkpoint.string());
-  const Analysis analysis = measure(config, checkpoint, loader, arguments);
+  const Analysis analysis = measure(config, checkpoint, loader, texts, arguments);
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
 
   Json json = describe_run(run_dir, checkpoint, config, data);
@@ -105,6 +109,9 @@ void run(const AnalyzeArguments& arguments) {
                                            grouped_digits(batch_tokens), " tokens");
   std::printf("measured    routing on %s tokens%s of %s\n", grouped_digits(written.routing_tokens).c_str(),
               gradients.c_str(), data.c_str());
+  if (!written.domains.empty())
+    std::printf("domains     %zu, routing on %s tokens of each\n", written.domains.size(),
+                grouped_digits(written.domain_tokens).c_str());
   for (const std::string& note : analysis.notes) std::printf("note        %s\n", note.c_str());
   std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(), path.c_str(),
               reports.html.c_str());
@@ -117,7 +124,11 @@ void add_analyze_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("analyze", "Routing, default vectors and router gradients of a checkpoint");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")->required();
   command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");
-  command->add_option("--tokens", arguments->tokens, "Tokens that the routing is measured on")
+  command
+      ->add_option("--domain", arguments->domains,
+                   "Text whose routing is compared with the others': NAME=GLOB (repeatable)")
+      ->allow_extra_args(false);
+  command->add_option("--tokens", arguments->tokens, "Tokens that the routing is measured on, and of each domain")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--batches", arguments->batches, "Batches that gradients and errors are measured on")

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "report/markup.h"
 #include "report/report_charts.h"
 #include "report/words.h"
 
@@ -11,6 +12,7 @@ namespace gptmoe {
 namespace {
 
 constexpr size_t kMostMaps = 8;
+constexpr size_t kDomainColumns = 20;  // of a domain's name beside its row
 
 std::vector<std::string> expert_names(int64_t experts) {
   std::vector<std::string> names;
@@ -24,15 +26,35 @@ std::vector<std::string> layer_names(const AnalysisLog& log) {
   return names;
 }
 
-Heatmap layer_map(const AnalysisLog& log, AnalysisLog::Table values, const std::string& description) {
+Heatmap expert_columns(const AnalysisLog& log, AnalysisLog::Table values) {
   Heatmap map;
-  map.description = description;
   map.values = std::move(values);
-  map.row_labels = layer_names(log);
   map.column_labels = expert_names(log.experts);
   map.first_column = "expert 0";
   if (log.experts > 1) map.last_column = map.column_labels.back();
   return map;
+}
+
+Heatmap layer_map(const AnalysisLog& log, AnalysisLog::Table values, const std::string& description) {
+  Heatmap map = expert_columns(log, std::move(values));
+  map.description = description;
+  map.row_labels = layer_names(log);
+  return map;
+}
+
+// Shares of assignments in units of 1/E.
+AnalysisLog::Table in_fair_shares(const AnalysisLog& log, AnalysisLog::Table shares) {
+  for (auto& row : shares)
+    for (double& share : row) share *= static_cast<double>(log.experts);
+  return shares;
+}
+
+// At least 0; unknown values are left out.
+double largest(const AnalysisLog::Table& values) {
+  double most = 0;
+  for (const auto& row : values)
+    for (const double value : row) most = std::max(most, value);
+  return most;
 }
 
 // Indices of at most kMostMaps layers, the first and the last among them.
@@ -47,11 +69,8 @@ Titled<Heatmap> expert_maps(const AnalysisLog& log, const AnalysisLog::Tables& t
                             double low, double middle) {
   Titled<Heatmap> maps;
   for (const size_t l : shown_layers(log)) {
-    Heatmap map;
-    map.values = tables[l];
-    map.row_labels = map.column_labels = expert_names(log.experts);
-    map.first_column = "expert 0";
-    map.last_column = map.column_labels.back();
+    Heatmap map = expert_columns(log, tables[l]);
+    map.row_labels = map.column_labels;
     map.low = low;
     map.middle = middle;
     map.full = 1;
@@ -96,13 +115,9 @@ Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
 }  // namespace
 
 Heatmap analysis_load_map(const AnalysisLog& log) {
-  AnalysisLog::Table loads = log.expert_load;
-  for (auto& layer : loads)
-    for (double& load : layer) load *= static_cast<double>(log.experts);
-  Heatmap map = layer_map(log, std::move(loads), "Expert load per layer, 1 is fair");
+  Heatmap map = layer_map(log, in_fair_shares(log, log.expert_load), "Expert load per layer, 1 is fair");
   map.width = 1000;
-  for (const auto& layer : map.values)
-    for (const double load : layer) map.full = std::max(map.full, load);
+  map.full = std::max(map.full, largest(map.values));
   return map;
 }
 
@@ -113,6 +128,26 @@ Titled<Heatmap> coactivation_maps(const AnalysisLog& log) {
 
 Titled<Heatmap> cosine_maps(const AnalysisLog& log) {
   return expert_maps(log, log.cosine, "Cosine between default vectors", -1, 0);
+}
+
+Titled<Heatmap> domain_maps(const AnalysisLog& log) {
+  std::vector<std::string> names;
+  for (const std::string& name : log.domains) names.push_back(shortened(name, kDomainColumns));
+  names.push_back("mean");
+  Titled<Heatmap> maps;
+  double full = Heatmap().full;
+  for (const size_t l : shown_layers(log)) {
+    const std::string title = text("layer ", log.layers[l]);
+    AnalysisLog::Table shares = log.domain_share[l];
+    shares.push_back(log.domain_mean[l]);
+    Heatmap map = expert_columns(log, in_fair_shares(log, std::move(shares)));
+    map.description = "Experts by domain, " + title + ", 1 is fair";
+    map.row_labels = names;
+    full = std::max(full, largest(map.values));
+    maps.emplace_back(title, std::move(map));
+  }
+  for (auto& [title, map] : maps) map.full = full;
+  return maps;
 }
 
 Titled<Heatmap> default_error_maps(const AnalysisLog& log) {

@@ -17,6 +17,9 @@ Heatmap analysis_load_map(const AnalysisLog& log);
 // Expert by expert, for at most eight layers from the first to the last.
 Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
 Titled<Heatmap> cosine_maps(const AnalysisLog& log);
+// Domain by expert, for the same layers: share times E, 1 = fair. The last row is the mean over domains. All maps have
+// one scale.
+Titled<Heatmap> domain_maps(const AnalysisLog& log);
 // Layers and experts: mean error over the mean size of the expert's output, for tokens that chose it and for others.
 Titled<Heatmap> default_error_maps(const AnalysisLog& log);
 

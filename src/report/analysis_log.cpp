@@ -24,6 +24,14 @@ void read_spreads(const Json& json, AnalysisLog::Values& mean, AnalysisLog::Valu
   }
 }
 
+void read_domains(const Json& json, AnalysisLog& log) {
+  read(json.at("names"), log.domains);
+  read(json.at("tokens"), log.domain_tokens);
+  read(json.at("expert_share"), log.domain_share);
+  read(json.at("mean_share"), log.domain_mean);
+  read(json.at("distance"), log.domain_distance);
+}
+
 void read_default_vectors(const Json& json, AnalysisLog& log) {
   if (json.at("default_vectors").is_null()) return;
   const Json &vectors = json.at("default_vectors"), &errors = json.at("default_error");
@@ -74,6 +82,9 @@ AnalysisLog parse(const Json& json) {
   read(json.at("router_entropy"), log.router_entropy);
   read(json.at("expert_load"), log.expert_load);
   if (!json.at("coactivation").is_null()) read(json.at("coactivation"), log.coactivation);
+  // Files from before there were domains lack the field.
+  if (const auto domains = json.find("domains"); domains != json.end() && !domains->is_null())
+    read_domains(*domains, log);
   read_default_vectors(json, log);
   read_similarities(json.at("gradient_similarity"), log);
   read_collapse(json.at("collapse"), log);
@@ -89,15 +100,18 @@ bool consistent(const AnalysisLog& log) {
     for (const auto& row : rows) good = good && row.size() == experts;
     return good;
   };
-  const auto tables = [&](const AnalysisLog::Tables& all) {
+  const auto tables = [&](const AnalysisLog::Tables& all, size_t rows) {
     bool good = all.size() == layers;
-    for (const auto& one : all) good = good && table(one, experts);
+    for (const auto& one : all) good = good && table(one, rows);
     return good;
   };
   bool good = by_layer(log.router_entropy) && table(log.expert_load, layers);
-  if (!log.coactivation.empty()) good = good && tables(log.coactivation);
+  if (!log.coactivation.empty()) good = good && tables(log.coactivation, experts);
+  if (!log.domains.empty())
+    good = good && tables(log.domain_share, log.domains.size()) && table(log.domain_mean, layers) &&
+           by_layer(log.domain_distance);
   if (!log.default_source.empty()) {
-    good = good && by_layer(log.mean_cosine) && tables(log.cosine);
+    good = good && by_layer(log.mean_cosine) && tables(log.cosine, experts);
     for (const auto* one :
          {&log.default_norm, &log.chosen_error, &log.chosen_norm, &log.others_error, &log.others_norm})
       good = good && table(*one, layers);

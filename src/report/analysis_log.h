@@ -25,7 +25,12 @@ struct AnalysisLog {
 
   Values router_entropy;
   Table expert_load;
-  Tables coactivation;         // empty for one expert per token
+  Tables coactivation;               // empty for one expert per token
+  std::vector<std::string> domains;  // empty where none were given
+  int64_t domain_tokens = 0;         // of each
+  Tables domain_share;               // [layer][domain][expert]
+  Table domain_mean;                 // [layer][expert] over domains
+  Values domain_distance;
   std::string default_source;  // empty where there are no default vectors
   Table default_norm;
   Values mean_cosine;

@@ -63,6 +63,10 @@ std::vector<Column> table_columns(const AnalysisLog& log, Detail detail) {
     columns[2].cells.push_back(ratio_text(experts * *most));
     columns[3].cells.push_back(ratio_text(experts * *least));
   }
+  if (!log.domains.empty()) {
+    Column& distance = columns.emplace_back(Column{"domains", {}});
+    for (const double value : log.domain_distance) distance.cells.push_back(fixed(value, 3));
+  }
   if (!log.default_source.empty()) {
     Column cosine{"vec cos", {}}, error{"error", {}};
     for (size_t l = 0; l < log.layers.size(); ++l) {
@@ -80,6 +84,8 @@ std::vector<std::string> legend(const AnalysisLog& log) {
   std::vector<std::string> lines = {text("entropy of the router: nats, at most ",
                                          fixed(std::log(static_cast<double>(log.experts)), 3),
                                          "; busiest, idlest: expert load over its fair share")};
+  if (!log.domains.empty())
+    lines.push_back("domains: mean total variation distance of a domain's expert shares from their mean; 0: all alike");
   if (!log.default_source.empty()) {
     lines.push_back(text("vec cos: mean cosine between default vectors (", log.default_source, ")"));
     lines.push_back("error of default vectors where they fill in, over the length of the expert's output");
@@ -110,6 +116,14 @@ std::string routing_part(const AnalysisLog& log) {
          caption(
              "Share of the row expert's tokens that the column's serves too; neutral is what an even spread gives.") +
          maps(coactivation_maps(log));
+}
+
+std::string domain_part(const AnalysisLog& log) {
+  if (log.domains.empty()) return "";
+  return part("Experts by domain") +
+         caption(text("Share of a domain's assignments that an expert serves, over its fair share; measured on ",
+                      grouped_digits(log.domain_tokens), " tokens of each domain. Last row: mean over domains.")) +
+         maps(domain_maps(log));
 }
 
 std::string default_part(const AnalysisLog& log) {
@@ -162,7 +176,8 @@ std::string analysis_section(const AnalysisLog& log, const std::string& id, cons
   for (const std::string& line : legend(log)) legend_list += element("li", escape(line));
   legend_list = element("ul", legend_list, "caption");
   out += caption(words) + html_table(table_columns(log, Detail::spreads)) + legend_list;
-  return out + routing_part(log) + default_part(log) + gradient_part(log, id) + collapse_part(log, id);
+  return out + routing_part(log) + domain_part(log) + default_part(log) + gradient_part(log, id) +
+         collapse_part(log, id);
 }
 
 std::string analysis_table(const AnalysisLog& log) {

@@ -14,8 +14,9 @@ inline Batches random_batches(int64_t count) {
           }};
 }
 
-inline Analysis analyze_quietly(Model& model, const Batches& batches, const AnalysisOptions& options) {
-  return analyze(model.config, model.instance, *model.ops, batches, options, [](int64_t, int64_t) {});
+inline Analysis analyze_quietly(Model& model, const Batches& batches, const AnalysisOptions& options,
+                                const std::vector<Domain>& domains = {}) {
+  return analyze(model.config, model.instance, *model.ops, batches, domains, options, [](int64_t, int64_t) {});
 }
 
 // A tensor in the host's memory with memory of its own.

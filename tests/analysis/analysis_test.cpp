@@ -22,7 +22,8 @@ TEST(Analysis, LeavesTheModelAsItWas) {
   for (int64_t s = 0; s < 3; ++s) model.step(s);
   const auto parameters = model.parameter_bytes();
   const auto state = state_values(model);
-  const Analysis analysis = analyze_quietly(model, random_batches(3), {2, 1});
+  const Analysis analysis = analyze_quietly(model, random_batches(3), {2, 1}, {{"text", "*.bin", random_batches(2)}});
+  EXPECT_EQ(analysis.domains.layers.size(), 2u);
   EXPECT_EQ(parameters, model.parameter_bytes());
   EXPECT_EQ(state, state_values(model));
   EXPECT_EQ(analysis.default_source, DefaultSource::checkpoint);
@@ -79,12 +80,13 @@ TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
 TEST(Analysis, CountsItsPasses) {
   Model model(tiny_config());
   int64_t last = -1, total = 0;
-  analyze(model.config, model.instance, *model.ops, random_batches(3), {9, 2}, [&](int64_t done, int64_t all) {
-    EXPECT_EQ(done, last + 1);
-    last = done, total = all;
-  });
+  analyze(model.config, model.instance, *model.ops, random_batches(3), {{"text", "*.bin", random_batches(2)}}, {9, 2},
+          [&](int64_t done, int64_t all) {
+            EXPECT_EQ(done, last + 1);
+            last = done, total = all;
+          });
   EXPECT_EQ(last, total);
-  EXPECT_EQ(total, 3 + 50 + 2 * (1 + 2 * 4));
+  EXPECT_EQ(total, 3 + 2 + 50 + 2 * (1 + 2 * 4));
 }
 
 TEST(Analysis, WhatAModelDoesNotHave) {

@@ -14,7 +14,9 @@ Analysis analyze_on(std::unique_ptr<Ops> ops, const Config& config) {
   instance.commit(*ops);
   instance.gpt().initialize(ops->memory(), 1);
   const GuardedDeviceMemory guard;
-  return analyze(config, instance, *ops, random_batches(2), {2, 2}, [](int64_t, int64_t) {});
+  const Batches second_batch = {1, [](Instance& to, int64_t) { random_batches(2).fill(to, 1); }};
+  const std::vector<Domain> domains = {{"a", "a.bin", random_batches(1)}, {"b", "b.bin", second_batch}};
+  return analyze(config, instance, *ops, random_batches(2), domains, {2, 2}, [](int64_t, int64_t) {});
 }
 
 // Null where both are, else near.

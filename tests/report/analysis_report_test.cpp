@@ -23,6 +23,9 @@ Json made_analysis() {
     "batch_tokens": 64, "routing_tokens": 128, "gradient_batches": 2, "notes": ["A <note>."],
     "router_entropy": [1.0, 0.5], "expert_load": [[0.5, 0.3, 0.2], [1, 0, 0]],
     "coactivation": [[[1, 0.6, 0.4], [1, 1, 0], [1, 0, 1]], [[1, 0, 0], [null, null, null], [null, null, null]]],
+    "domains": {"names": ["prose", "code"], "data": ["p", "c"], "tokens": 4096,
+      "expert_share": [[[0.5, 0.5, 0], [0.25, 0.25, 0.5]], [[1, 0, 0], [null, null, null]]],
+      "mean_share": [[0.375, 0.375, 0.25], [null, null, null]], "distance": [0.25, null]},
     "default_vectors": {"source": "estimated", "norm": [[1, 2, 3], [1, 2, 0]], "mean_cosine": [0.25, null],
       "cosine": [[[1, 0, 0.5], [0, 1, 0.25], [0.5, 0.25, 1]], [[1, 0, null], [0, 1, null], [null, null, null]]]},
     "default_error": {"chosen": {"error": [[1, 1, 1], [1, null, null]], "expert_norm": [[2, 2, 2], [2, null, null]]},
@@ -50,6 +53,11 @@ TEST(AnalysisLog, ReadsEveryField) {
   const AnalysisLog log = made_log();
   EXPECT_EQ(log.step, 7);
   EXPECT_EQ(log.layers, (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(log.domains, (std::vector<std::string>{"prose", "code"}));
+  EXPECT_EQ(log.domain_tokens, 4096);
+  EXPECT_EQ(log.domain_share[0][1][2], 0.5);
+  EXPECT_EQ(log.domain_mean[0][2], 0.25);
+  EXPECT_EQ(log.domain_distance[0], 0.25);
   EXPECT_EQ(log.default_source, "estimated");
   EXPECT_EQ(log.expert_load[0][1], 0.3);
   EXPECT_TRUE(std::isnan(log.coactivation[1][2][0]));
@@ -64,12 +72,14 @@ TEST(AnalysisLog, ReadsEveryField) {
 
 TEST(AnalysisLog, WhatIsAbsentStaysEmpty) {
   Json json = made_analysis();
-  for (const char* field : {"coactivation", "default_vectors", "default_error"}) json[field] = nullptr;
+  for (const char* field : {"coactivation", "domains", "default_vectors", "default_error"}) json[field] = nullptr;
   json["gradient_similarity"] = json["collapse"]["evals"] = Json::array();
   const std::string html = analysis_section(parse_analysis(json, "made.json"), "a", "");
   EXPECT_EQ(unbalanced_tag(html), "");
   EXPECT_EQ(occurrences(html, "<svg"), 1u);
   EXPECT_NE(html.find("No co-activation"), std::string::npos);
+  json.erase("domains");
+  EXPECT_EQ(analysis_section(parse_analysis(json, "made.json"), "a", ""), html) << "a file of an earlier version";
 }
 
 TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
@@ -96,6 +106,12 @@ TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
   shape["expert_load"][1].push_back(0);
   refused(shape);
   shape = made_analysis();
+  shape["domains"]["names"].push_back("a third");
+  refused(shape);
+  shape = made_analysis();
+  shape["domains"]["mean_share"][1].push_back(0);
+  refused(shape);
+  shape = made_analysis();
   shape["default_vectors"]["cosine"].push_back(Json::array());
   refused(shape);
   shape = made_analysis();
@@ -109,14 +125,16 @@ TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
 TEST(AnalysisSection, ShowsEveryTable) {
   const std::string html = analysis_section(made_log(), "analysis-0", "runs/<a>");
   EXPECT_EQ(unbalanced_tag(html), "");
-  // Load, two layers of co-activation and of cosines, two of error, four charts and four maps of gradients, three of
-  // collapse.
-  EXPECT_EQ(occurrences(html, "<svg"), 1u + 2 + 2 + 2 + 4 + 4 + 3);
+  // Load, two layers of co-activation, of domains and of cosines, two of error, four charts and four maps of gradients,
+  // three of collapse.
+  EXPECT_EQ(occurrences(html, "<svg"), 1u + 2 + 2 + 2 + 2 + 4 + 4 + 3);
   EXPECT_NE(html.find("Analysis of runs/&lt;a&gt;"), std::string::npos);
   EXPECT_NE(html.find("A &lt;note&gt;."), std::string::npos);
   EXPECT_NE(html.find("expert 0, expert 1: 0.600"), std::string::npos) << "co-activation";
   EXPECT_NE(html.find("layer 2, expert 0: 3.000"), std::string::npos) << "load, three times its fair share";
   EXPECT_NE(html.find("expert 2, expert 0: 0.500"), std::string::npos) << "cosine";
+  EXPECT_NE(html.find("code, expert 2: 1.500"), std::string::npos) << "half of a domain's, over a third";
+  EXPECT_NE(html.find("mean, expert 2: 0.750"), std::string::npos) << "a quarter over a third";
   EXPECT_NE(html.find("layer 1, expert 2: 1.500"), std::string::npos) << "error";
   EXPECT_NE(html.find("layer 1, K = 2: 0.500"), std::string::npos) << "gradients";
 }
@@ -132,6 +150,16 @@ TEST(AnalysisSection, ManyLayersShowAFewMapsWithTheOuterOnes) {
   EXPECT_EQ(maps.back().first, "layer 23");
 }
 
+TEST(AnalysisCharts, DomainMapsShareOneScaleAndShortenNames) {
+  AnalysisLog log = made_log();
+  log.domains[0] = "minutes of the town council";
+  const auto maps = domain_maps(log);
+  ASSERT_EQ(maps.size(), 2u);
+  EXPECT_EQ(maps[1].first, "layer 2");
+  EXPECT_EQ(maps[0].second.row_labels, (std::vector<std::string>{"minutes of the town…", "code", "mean"}));
+  for (const auto& [title, map] : maps) EXPECT_EQ(map.full, 3) << "the whole of a domain, in layer 2, over a third";
+}
+
 TEST(AnalysisCharts, SimilarityIsTheMeanOverLayersWithTheirBand) {
   const Chart chart = similarity_chart(made_log(), "router", "id");
   ASSERT_EQ(chart.series.size(), 2u);
@@ -145,10 +173,11 @@ TEST(AnalysisCharts, SimilarityIsTheMeanOverLayersWithTheirBand) {
 
 TEST(AnalysisTable, HasALinePerLayerAndFitsATerminal) {
   const std::string table = analysis_table(made_log());
-  EXPECT_NE(table.find("1      1.000    1.50×    0.60×   0.250    1.00×  0.500     0.500     0.500    0.500\n"),
-            std::string::npos)
+  EXPECT_NE(
+      table.find("1      1.000    1.50×    0.60×   0.250    0.250    1.00×  0.500     0.500     0.500    0.500\n"),
+      std::string::npos)
       << table;
-  EXPECT_NE(table.find("2      0.500    3.00×    0.00×   unknown  2.00×  1.000 "), std::string::npos) << table;
+  EXPECT_NE(table.find("2      0.500    3.00×    0.00×   unknown  unknown  2.00×  1.000 "), std::string::npos) << table;
   EXPECT_NE(table.find("K = 2"), std::string::npos);
   std::istringstream lines(table);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 104u) << line;  // × is two bytes

@@ -1,0 +1,55 @@
+#include "cli/domains.h"
+
+#include "base/check.h"
+#include "base/progress.h"
+
+namespace gptmoe {
+namespace {
+
+DomainText open_domain(const std::string& argument, int64_t T, int64_t V) {
+  const size_t equals = argument.find('=');
+  if (equals == 0 || equals == std::string::npos || equals + 1 == argument.size())
+    user_error("--domain ", argument, ": not NAME=GLOB; write for example --domain 'books=data/books/*.bin'");
+  const std::string name = argument.substr(0, equals), shards = argument.substr(equals + 1);
+  return {name, shards, TokenLoader({shards, T, V, WindowOrder::sequential})};
+}
+
+// Window i of `wanted` that lie evenly in the text.
+Batches spread_batches(const TokenLoader& loader, int64_t B, int64_t count) {
+  return {count, [&loader, B, wanted = B * count](Instance& instance, int64_t batch) {
+            const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+            const int64_t T = tokens_BT.size(1);
+            for (int64_t b = 0; b < B; ++b)
+              loader.window((batch * B + b) * loader.windows() / wanted, tokens_BT.rows(b, 1).view({T}),
+                            targets_BT.rows(b, 1).view({T}));
+            instance.upload_batch();
+          }};
+}
+
+}  // namespace
+
+std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V) {
+  std::vector<DomainText> texts;
+  for (const std::string& argument : arguments) {
+    DomainText opened = open_domain(argument, T, V);
+    for (const DomainText& other : texts)
+      if (other.name == opened.name)
+        user_error("--domain ", opened.name, ": given twice; a domain has one pattern, and two domains have two names");
+    texts.push_back(std::move(opened));
+  }
+  return texts;
+}
+
+std::vector<Domain> domain_batches(const std::vector<DomainText>& texts, int64_t B, int64_t T, int64_t count) {
+  std::vector<Domain> domains;
+  for (const auto& [name, shards, loader] : texts) {
+    if (loader.windows() < B * count)
+      user_error("--domain ", name, ": ", shards, " has ", grouped_digits(loader.windows() * T),
+                 " tokens in whole sequences, but ", grouped_digits(B * count * T),
+                 " are taken of each domain; give it more text, or lower --tokens or --batch-size");
+    domains.push_back({name, shards, spread_batches(loader, B, count)});
+  }
+  return domains;
+}
+
+}  // namespace gptmoe

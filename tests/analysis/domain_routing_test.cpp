@@ -1,0 +1,71 @@
+#include "analysis/domain_routing.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "analysis/analysis_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+// Batches `first`, `first` + 1 of the random ones.
+Domain two_batches(const std::string& name, int64_t first) {
+  const Batches all = random_batches(first + 2);
+  return {name, name + ".bin", {2, [all, first](Instance& instance, int64_t b) { all.fill(instance, first + b); }}};
+}
+
+TEST(CompareDomains, OfAHandMadeRouting) {
+  RoutingCounts first(host_memory(), 1, 3), second(host_memory(), 1, 3);
+  // Three tokens of two slots: {0, 1}, {1, 0}, and {2} with a dead slot. Two tokens: {0, 2} and {2, 1} without a gate.
+  first.add(0, {0, 1, 1, 0, 2, -1}, {0.6, 0.4, 0.5, 0.5, 0.9, 0}, 2);
+  second.add(0, {0, 2, 2, 1}, {0.6, 0.4, 0.7, 0}, 2);
+  const DomainShares shares = compare_domains({first.load(0), second.load(0)});
+  EXPECT_EQ(shares.share, (Table{{0.4, 0.4, 0.2}, {1.0 / 3, 0, 2.0 / 3}}));
+  EXPECT_DOUBLE_EQ(shares.mean[0], (0.4 + 1.0 / 3) / 2);
+  EXPECT_DOUBLE_EQ(shares.mean[1], 0.2);
+  EXPECT_DOUBLE_EQ(shares.mean[2], (0.2 + 2.0 / 3) / 2);
+  // What the second expert has more in the one, and the third in the other, is 1/30 + 0.2 on one side of the mean.
+  EXPECT_DOUBLE_EQ(shares.distance, 1.0 / 30 + 0.2);
+}
+
+TEST(CompareDomains, FromAllAlikeToNothingInCommon) {
+  EXPECT_EQ(compare_domains({{0.25, 0.75}}).distance, 0);
+  EXPECT_EQ(compare_domains({{0.25, 0.75}, {0.25, 0.75}}).distance, 0);
+  EXPECT_DOUBLE_EQ(compare_domains({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}).distance, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(compare_domains({{1, 0}, {1, 0}, {1, 0}, {0, 1}}).distance, (3 * 0.25 + 0.75) / 4);
+}
+
+TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
+  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe", "sparsemixer"}) {
+    Model model(tiny_config(
+        {{"router", {{"type", router}}}, {"model", {{"first_k_dense_replace", 1}, {"router_aux_loss_coef", 0}}}}));
+    for (int64_t s = 0; s < 2; ++s) model.step(s);
+    int64_t passes = 0;
+    const std::vector<Domain> domains = {two_batches("a", 0), two_batches("again", 0), two_batches("b", 2)};
+    const DomainRouting routing = profile_domains(model.instance, *model.ops, domains, [&] { ++passes; });
+    EXPECT_EQ(passes, 6);
+    EXPECT_EQ(routing.names, (std::vector<std::string>{"a", "again", "b"}));
+    EXPECT_EQ(routing.shards[2], "b.bin");
+    EXPECT_EQ(routing.tokens, 2 * model.activations().tokens_BT.count());
+    ASSERT_EQ(routing.layers.size(), 1u) << "the first layer is dense";
+    const DomainShares& layer = routing.layers[0];
+    for (size_t d = 0; d < 3; ++d) {
+      const auto alone = profile_routing(model.instance, *model.ops, domains[d].batches, 2, [] {});
+      EXPECT_EQ(layer.share[d], alone[0].load) << router;
+      EXPECT_NEAR(std::accumulate(layer.share[d].begin(), layer.share[d].end(), 0.0), 1, 1e-12) << router;
+    }
+    EXPECT_EQ(layer.share[0], layer.share[1]) << router;
+    const bool all_run = router == std::string("dense");
+    EXPECT_EQ(layer.share[0] == layer.share[2], all_run) << router;
+    EXPECT_EQ(layer.distance < 1e-12, all_run) << router;
+  }
+}
+
+TEST(ProfileDomains, NoneGivenMeasuresNothing) {
+  Model model(tiny_config());
+  EXPECT_TRUE(profile_domains(model.instance, *model.ops, {}, [] { FAIL(); }).layers.empty());
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
