@@ -87,8 +87,10 @@ struct OptimizerConfig {
 struct ScheduleConfig {
   std::string type = "cosine";  // "cosine" | "constant" | "wsd" (warm-up, stable, linear decay)
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;  // floor as a share of learning_rate
-  int64_t decay_steps = 0;    // wsd: length of the final decay; required there
+  double min_lr_ratio = 0.1;   // floor as a share of learning_rate
+  int64_t decay_steps = 0;     // wsd: length of the final decay; required there
+  int64_t lr_decay_steps = 0;  // cosine: it reaches the floor at this step; 0 = train.steps. Above, the run ends in
+                               // mid-cosine; below, it stays at the floor. >= warmup_steps
 
   bool operator==(const ScheduleConfig&) const = default;
 };

@@ -114,6 +114,7 @@ ScheduleConfig parse_schedule(JsonSection section) {
   schedule.warmup_steps = section.integer("warmup_steps", 0, kMaxSteps, schedule.warmup_steps);
   schedule.min_lr_ratio = section.number("min_lr_ratio", 0, 1, schedule.min_lr_ratio);
   schedule.decay_steps = section.integer("decay_steps", 0, kMaxSteps, schedule.decay_steps);
+  schedule.lr_decay_steps = section.integer("lr_decay_steps", 0, kMaxSteps, schedule.lr_decay_steps);
   section.finish();
   return schedule;
 }

@@ -63,7 +63,8 @@ ordered_json schedule_json(const ScheduleConfig& schedule) {
   return {{"type", schedule.type},
           {"warmup_steps", schedule.warmup_steps},
           {"min_lr_ratio", schedule.min_lr_ratio},
-          {"decay_steps", schedule.decay_steps}};
+          {"decay_steps", schedule.decay_steps},
+          {"lr_decay_steps", schedule.lr_decay_steps}};
 }
 
 ordered_json distributed_json(const DistributedConfig& distributed) {
