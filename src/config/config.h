@@ -30,6 +30,7 @@ struct ModelConfig {
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
   double rms_norm_eps = 1e-5;         // epsilon of either norm
   bool qk_norm = false;               // RMSNorm over the whole query and key projections before RoPE (OLMoE)
+  bool attention_bias = false;        // biases on the query, key, value and output projections of attention
   double rope_theta = 10000.0;
   int64_t max_position_embeddings = 0;  // default train.sequence_length; >= it
   bool tie_word_embeddings = false;

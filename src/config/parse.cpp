@@ -30,6 +30,7 @@ void parse_attention(JsonSection& section, ModelConfig& model) {
                                              model.num_attention_heads, "; or give head_dim"));
   model.head_dim = section.integer("head_dim", 1, kMaxWidth, model.hidden_size / model.num_attention_heads);
   model.qk_norm = section.boolean("qk_norm", model.qk_norm);
+  model.attention_bias = section.boolean("attention_bias", model.attention_bias);
   model.rope_theta = section.number("rope_theta", 1, kInfinity, model.rope_theta);
 }
 

@@ -25,6 +25,7 @@ ordered_json model_json(const ModelConfig& model) {
           {"norm_type", model.norm_type},
           {"rms_norm_eps", model.rms_norm_eps},
           {"qk_norm", model.qk_norm},
+          {"attention_bias", model.attention_bias},
           {"rope_theta", model.rope_theta},
           {"max_position_embeddings", model.max_position_embeddings},
           {"tie_word_embeddings", model.tie_word_embeddings},

@@ -241,7 +241,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "num_experts": 12, "num_experts_per_tok": 4, "n_shared_experts": 2, "first_k_dense_replace": 1,
               "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "router_z_loss_coef": 1e-3,
               "hidden_act": "gelu", "norm_type": "layernorm", "rms_norm_eps": 1e-6, "qk_norm": true,
-              "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
+              "attention_bias": true, "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
               "initializer_range": 0.03},
     "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
     "data": {"train": "t", "val": "v", "tokenizer": "k"},

@@ -102,7 +102,8 @@ INSTANTIATE_TEST_SUITE_P(
                       json{{"router", {{"type", "remoe"}, {"l1_coefficient", 0.1}, {"l1_factor", 2}}},
                            {"model", {{"router_aux_loss_coef", 0.0}}}},
                       json{{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}},
-                      json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
+                      json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},
+                      json{{"model", {{"attention_bias", true}}}}));
 
 // What a router has learnt, in values: default vectors, biases, coefficients.
 std::vector<double> learnt(Model& model) {
