@@ -34,7 +34,7 @@ class DenseOps {
                                   const Tensor& dy_NC, const Tensor& x_NC, const Tensor& weight_C, const Tensor& mean_N,
                                   const Tensor& rstd_N) = 0;
 
-  // ---- Linear without bias: y = x w^T.
+  // ---- Linear: y = x w^T.
   // y_NO = or +=; y may be in stat. All operands may be in stat.
   virtual void linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI,
                               Write write = Write::assign) = 0;
@@ -43,6 +43,13 @@ class DenseOps {
                                      Write write = Write::assign) = 0;
   // dw_OI +=: dy^T x.
   virtual void linear_backward_weight(const Tensor& dw_OI, const Tensor& dy_NO, const Tensor& x_NI) = 0;
+
+  // ---- Bias of a linear layer: y = x w^T + bias, as bias_forward() and then linear_forward() with Write::add. So what
+  // is stored in bf16 is rounded once.
+  // y_NO =: the bias in every row.
+  virtual void bias_forward(const Tensor& y_NO, const Tensor& bias_O) = 0;
+  // dbias_O +=: the sum of dy's rows.
+  virtual void bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) = 0;
 
   // ---- Residual: y = a + b; y may alias a or b. Its backward is the identity on both sides: callers share the buffer.
   virtual void residual_forward(const Tensor& y, const Tensor& a, const Tensor& b) = 0;

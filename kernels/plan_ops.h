@@ -61,6 +61,8 @@ class PlanOps final : public Ops {
   void rmsnorm_backward(T, T, T, T, T, T) override {}
   void layernorm_forward(T, T, T, T, T, T, double) override {}
   void layernorm_backward(T, T, T, T, T, T, T, T) override {}
+  void bias_forward(T, T) override {}
+  void bias_backward(T, T) override {}
   void residual_forward(T, T, T) override {}
   void qk_norm_forward(T, T, T, T, T, double) override {}
   void qk_norm_backward(T, T, T, T, T, T, T, T) override {}

@@ -46,6 +46,10 @@ class CpuOps final : public Ops {
   void linear_backward_input(const Tensor& dx_NI, const Tensor& dy_NO, const Tensor& w_OI, Write write) override;
   void linear_backward_weight(const Tensor& dw_OI, const Tensor& dy_NO, const Tensor& x_NI) override;
 
+  // bias.cpp
+  void bias_forward(const Tensor& y_NO, const Tensor& bias_O) override;
+  void bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) override;
+
   // rope.cpp
   void rope_tables(const Tensor& cos_TP, const Tensor& sin_TP, double theta) override;
   void rope_forward(const Tensor& qkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated) override;

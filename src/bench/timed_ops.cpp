@@ -113,6 +113,10 @@ void TimedOps::linear_backward_weight(T dw, T dy, T x) {
   timed({__func__, Part::product, shape({x.size(0), x.size(1), dy.size(1)}), bytes(dw, dw, dy, x)},
         &Ops::linear_backward_weight, dw, dy, x);
 }
+void TimedOps::bias_forward(T y, T bias) { moves(__func__, bytes(y, bias), &Ops::bias_forward, y, bias); }
+void TimedOps::bias_backward(T dbias, T dy) {
+  moves(__func__, bytes(dbias, dbias, dy), &Ops::bias_backward, dbias, dy);
+}
 void TimedOps::residual_forward(T y, T a, T b) { moves(__func__, bytes(y, a, b), &Ops::residual_forward, y, a, b); }
 void TimedOps::qk_norm_forward(T y, T rstd, T qkv, T q_w, T k_w, double eps) {
   moves(__func__, bytes(y, rstd, qkv, q_w, k_w), &Ops::qk_norm_forward, y, rstd, qkv, q_w, k_w, eps);

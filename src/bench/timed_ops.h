@@ -50,6 +50,8 @@ class TimedOps final : public Ops {
   void linear_forward(T, T, T, Write) override;
   void linear_backward_input(T, T, T, Write) override;
   void linear_backward_weight(T, T, T) override;
+  void bias_forward(T, T) override;
+  void bias_backward(T, T) override;
   void residual_forward(T, T, T) override;
   void qk_norm_forward(T, T, T, T, T, double) override;
   void qk_norm_backward(T, T, T, T, T, T, T, T) override;

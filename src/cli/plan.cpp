@@ -54,6 +54,8 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
   const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  if (const std::string average = describe_average(config, ranks.ranks); !average.empty())
+    std::printf("average     %s\n", average.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
   print_memory(config, instance, *ops, missing);
 

@@ -33,6 +33,7 @@ struct ModelConfig {
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
   double rms_norm_eps = 1e-5;         // epsilon of either norm
   bool qk_norm = false;               // RMSNorm over the whole query and key projections before RoPE (OLMoE)
+  bool attention_bias = false;        // biases on the query, key, value and output projections of attention
   double rope_theta = 10000.0;
   int64_t max_position_embeddings = 0;  // default train.sequence_length; >= it
   bool tie_word_embeddings = false;
@@ -90,8 +91,10 @@ struct OptimizerConfig {
 struct ScheduleConfig {
   std::string type = "cosine";  // "cosine" | "constant" | "wsd" (warm-up, stable, linear decay)
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;  // floor as a share of learning_rate
-  int64_t decay_steps = 0;    // wsd: length of the final decay; required there
+  double min_lr_ratio = 0.1;   // floor as a share of learning_rate
+  int64_t decay_steps = 0;     // wsd: length of the final decay; required there
+  int64_t lr_decay_steps = 0;  // cosine: it reaches the floor at this step; 0 = train.steps. Above, the run ends in
+                               // mid-cosine; below, it stays at the floor. >= warmup_steps
 
   bool operator==(const ScheduleConfig&) const = default;
 };

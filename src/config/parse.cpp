@@ -30,6 +30,7 @@ void parse_attention(JsonSection& section, ModelConfig& model) {
                                              model.num_attention_heads, "; or give head_dim"));
   model.head_dim = section.integer("head_dim", 1, kMaxWidth, model.hidden_size / model.num_attention_heads);
   model.qk_norm = section.boolean("qk_norm", model.qk_norm);
+  model.attention_bias = section.boolean("attention_bias", model.attention_bias);
   model.rope_theta = section.number("rope_theta", 1, kInfinity, model.rope_theta);
 }
 
@@ -115,6 +116,7 @@ ScheduleConfig parse_schedule(JsonSection section) {
   schedule.warmup_steps = section.integer("warmup_steps", 0, kMaxSteps, schedule.warmup_steps);
   schedule.min_lr_ratio = section.number("min_lr_ratio", 0, 1, schedule.min_lr_ratio);
   schedule.decay_steps = section.integer("decay_steps", 0, kMaxSteps, schedule.decay_steps);
+  schedule.lr_decay_steps = section.integer("lr_decay_steps", 0, kMaxSteps, schedule.lr_decay_steps);
   section.finish();
   return schedule;
 }

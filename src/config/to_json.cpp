@@ -26,6 +26,7 @@ ordered_json model_json(const ModelConfig& model) {
           {"norm_type", model.norm_type},
           {"rms_norm_eps", model.rms_norm_eps},
           {"qk_norm", model.qk_norm},
+          {"attention_bias", model.attention_bias},
           {"rope_theta", model.rope_theta},
           {"max_position_embeddings", model.max_position_embeddings},
           {"tie_word_embeddings", model.tie_word_embeddings},
@@ -64,7 +65,8 @@ ordered_json schedule_json(const ScheduleConfig& schedule) {
   return {{"type", schedule.type},
           {"warmup_steps", schedule.warmup_steps},
           {"min_lr_ratio", schedule.min_lr_ratio},
-          {"decay_steps", schedule.decay_steps}};
+          {"decay_steps", schedule.decay_steps},
+          {"lr_decay_steps", schedule.lr_decay_steps}};
 }
 
 ordered_json distributed_json(const DistributedConfig& distributed) {

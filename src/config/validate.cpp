@@ -63,22 +63,28 @@ void check_training(const Config& config, const Rules& rules) {
                 "must be a multiple of micro_batch_size ", train.micro_batch_size, ", not ", train.global_batch_size);
 }
 
+void check_schedule(const ScheduleConfig& schedule, int64_t steps, const Rules& rules) {
+  rules.require(schedule.warmup_steps <= steps, "schedule.warmup_steps", "must be at most train.steps ", steps,
+                ", not ", schedule.warmup_steps);
+  rules.require(schedule.lr_decay_steps == 0 || schedule.type == "cosine", "schedule.lr_decay_steps",
+                "must be 0 with schedule.type \"", schedule.type, "\": it is the length of a cosine");
+  rules.require(schedule.lr_decay_steps == 0 || schedule.lr_decay_steps >= schedule.warmup_steps,
+                "schedule.lr_decay_steps", "must be at least warmup_steps ", schedule.warmup_steps, ", not ",
+                schedule.lr_decay_steps);
+  if (schedule.type != "wsd") return;
+  rules.require(schedule.decay_steps > 0, "schedule.decay_steps", "must be at least 1 with schedule.type \"wsd\"");
+  rules.require(schedule.warmup_steps + schedule.decay_steps <= steps, "schedule.decay_steps",
+                "warmup_steps and decay_steps must fit in train.steps ", steps, ", not ", schedule.warmup_steps, " + ",
+                schedule.decay_steps);
+}
+
 void check_optimization(const Config& config, const Rules& rules) {
   const OptimizerConfig& optimizer = config.optimizer;
   rules.require(optimizer.learning_rate > 0, "optimizer.learning_rate", "must be above 0");
   rules.require(optimizer.beta1 < 1, "optimizer.beta1", "must be below 1");
   rules.require(optimizer.beta2 < 1, "optimizer.beta2", "must be below 1");
   rules.require(optimizer.eps > 0, "optimizer.eps", "must be above 0");
-
-  const ScheduleConfig& schedule = config.schedule;
-  const int64_t steps = config.train.steps;
-  rules.require(schedule.warmup_steps <= steps, "schedule.warmup_steps", "must be at most train.steps ", steps,
-                ", not ", schedule.warmup_steps);
-  if (schedule.type != "wsd") return;
-  rules.require(schedule.decay_steps > 0, "schedule.decay_steps", "must be at least 1 with schedule.type \"wsd\"");
-  rules.require(schedule.warmup_steps + schedule.decay_steps <= steps, "schedule.decay_steps",
-                "warmup_steps and decay_steps must fit in train.steps ", steps, ", not ", schedule.warmup_steps, " + ",
-                schedule.decay_steps);
+  check_schedule(config.schedule, config.train.steps, rules);
 }
 
 // Upper bounds in double, so that they cannot overflow themselves. 2^56 values of 16 bytes stay below 2^63 bytes.

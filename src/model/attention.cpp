@@ -8,6 +8,7 @@ Attention::Attention(const Declare& declare, const std::string& prefix)
       G_(declare.config.num_key_value_heads),
       D_(declare.config.head_dim),
       qk_norm_(declare.config.qk_norm),
+      bias_(declare.config.attention_bias),
       eps_(declare.config.rms_norm_eps) {
   const int64_t C = declare.config.hidden_size;
   const Init init = Init::normal(declare.init.weight);
@@ -15,6 +16,13 @@ Attention::Attention(const Declare& declare, const std::string& prefix)
                                                             {prefix + "k_proj.weight", {G_ * D_, C}, init},
                                                             {prefix + "v_proj.weight", {G_ * D_, C}, init}});
   out_ = declare.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(declare.init.residual_writer)});
+  if (bias_) {
+    const Init zeros = Init::zeros();
+    qkv_bias_ = declare.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
+                                                                {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
+                                                                {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
+    out_bias_ = declare.params.add({prefix + "o_proj.bias", {C}, zeros, false});
+  }
   if (qk_norm_) {
     q_norm_ = declare.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
     k_norm_ = declare.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
@@ -35,17 +43,28 @@ Attention::Saved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, in
   return saved;
 }
 
+void Attention::project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const {
+  if (bias_) pass.ops.bias_forward(y_NO, params_.value(bias));
+  pass.ops.linear_forward(y_NO, x_NI, params_.value(weight), bias_ ? Write::add : Write::assign);
+}
+
+void Attention::project_backward(const Pass& pass, const Tensor& dy_NO, const Tensor& x_NI, ParamId weight,
+                                 ParamId bias) const {
+  if (bias_) pass.ops.bias_backward(params_.grad(bias), dy_NO);
+  pass.ops.linear_backward_weight(params_.grad(weight), dy_NO, x_NI);
+}
+
 void Attention::forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& y_NC,
                         const Tensor& x_NC) const {
   const int64_t N = x_NC.size(0);
   const Tensor& projected = qk_norm_ ? saved.projected_BTSD : saved.qkv_BTSD;
-  pass.ops.linear_forward(projected.view({N, (H_ + 2 * G_) * D_}), x_NC, params_.value(qkv_));
+  project(pass, projected.view({N, (H_ + 2 * G_) * D_}), x_NC, qkv_, qkv_bias_);
   if (qk_norm_)
     pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(q_norm_),
                              params_.value(k_norm_), eps_);
   pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
   pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
-  pass.ops.linear_forward(y_NC, saved.out_BTHD.view({N, H_ * D_}), params_.value(out_));
+  project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), out_, out_bias_);
 }
 
 void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
@@ -57,7 +76,7 @@ void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables&
   const Tensor dout_BTHD = frame.allocate(real, {B, T, H_, D_});
   const Tensor dqkv_BTSD = frame.allocate(real, {B, T, H_ + 2 * G_, D_});
 
-  pass.ops.linear_backward_weight(params_.grad(out_), dy_NC, saved.out_BTHD.view({N, H_ * D_}));
+  project_backward(pass, dy_NC, saved.out_BTHD.view({N, H_ * D_}), out_, out_bias_);
   pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(out_));
   pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
   pass.ops.rope_backward(dqkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
@@ -65,7 +84,7 @@ void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables&
     pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(q_norm_), params_.grad(k_norm_), dqkv_BTSD, saved.projected_BTSD,
                               params_.value(q_norm_), params_.value(k_norm_), saved.qk_rstd_N2);
   const Tensor dqkv = dqkv_BTSD.view({N, (H_ + 2 * G_) * D_});
-  pass.ops.linear_backward_weight(params_.grad(qkv_), dqkv, x_NC);
+  project_backward(pass, dqkv, x_NC, qkv_, qkv_bias_);
   pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(qkv_));
 }
 

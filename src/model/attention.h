@@ -9,7 +9,8 @@ struct RopeTables {
   Tensor cos_TP, sin_TP;
 };
 
-// Causal grouped-query self-attention: packed projection, optional QK-norm, RoPE, attention, output projection.
+// Causal grouped-query self-attention: packed projection, optional QK-norm, RoPE, attention, output projection. The
+// projections may have biases.
 class Attention {
  public:
   struct Saved {
@@ -20,7 +21,8 @@ class Attention {
     Tensor out_BTHD;
   };
 
-  // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), and q_norm, k_norm with QK-norm.
+  // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), a bias for each of them with
+  // attention_bias, and q_norm, k_norm with QK-norm.
   Attention(const Declare& declare, const std::string& prefix);
 
   Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
@@ -32,11 +34,16 @@ class Attention {
                 const Tensor& x_NC) const;
 
  private:
+  // y_NO =: x w^T, and the bias.
+  void project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
+  // The gradients of weight and bias += what dy asks for.
+  void project_backward(const Pass& pass, const Tensor& dy_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
+
   const ParamTable& params_;
   int64_t H_, G_, D_;
-  bool qk_norm_;
+  bool qk_norm_, bias_;
   double eps_;
-  ParamId qkv_, out_, q_norm_, k_norm_;
+  ParamId qkv_, out_, qkv_bias_, out_bias_, q_norm_, k_norm_;
 };
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-// Embedding, linear, residual, activations.
+// Embedding, linear, bias, residual, activations.
 #include <cmath>
 #include <numbers>
 
@@ -45,6 +45,19 @@ OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write) {
       for (int64_t j = 0; j < in; ++j) sum += v["x"][i / out * in + j] * v["w"][i % out * in + j];
       v["y"][i] = write == Write::add ? v["y"][i] + sum : sum;
     }
+  };
+  return op;
+}
+
+OpCase bias(int64_t n, int64_t out) {
+  OpCase op("bias", {n, out});
+  op.parameter("bias", {out}, normal());
+  op.output("y", {n, out});
+  op.exact("y");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.bias_forward(t["y"], t["bias"]); };
+  op.backward = [](Ops& ops, const Tensors& t) { ops.bias_backward(t["dbias"], t["dy"]); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n * out; ++i) v["y"][i] = v["bias"][i % out];
   };
   return op;
 }
@@ -115,6 +128,9 @@ void add_dense_cases(OpCases& cases) {
   tests.push_back(linear(70, 24, 33, Write::add, Write::assign));
   tests.push_back(linear(70, 64, 24, Write::assign, Write::add));
 
+  for (auto [n, out] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}, {130, 33}, {5, 2056}})
+    tests.push_back(bias(n, out));
+
   for (Alias alias : {Alias::none, Alias::first, Alias::second})
     for (auto [n, c] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}})
       tests.push_back(residual(n, c, alias));
@@ -133,6 +149,7 @@ void add_dense_cases(OpCases& cases) {
   benchmarks.push_back(embedding(4096, 256, 2048));
   benchmarks.push_back(linear(4096, 256, 768, Write::assign, Write::assign));
   benchmarks.push_back(linear(4096, 256, 256, Write::add, Write::add));
+  benchmarks.push_back(bias(4096, 768));
   benchmarks.push_back(residual(4096, 256, Alias::first));
   benchmarks.push_back(swiglu(4096, 704, true));
   benchmarks.push_back(gelu(4096, 1024, true));
@@ -143,6 +160,7 @@ void add_dense_cases(OpCases& cases) {
   gpu.push_back(linear(16384, 1024, 1024, Write::assign, Write::assign));
   gpu.push_back(linear(16384, 1024, 5632, Write::assign, Write::assign));
   gpu.push_back(linear(16384, 2816, 1024, Write::assign, Write::assign));
+  gpu.push_back(bias(16384, 3072));
   gpu.push_back(residual(16384, 1024, Alias::first));
   gpu.push_back(swiglu(16384, 2816, false));
 }

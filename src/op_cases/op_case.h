@@ -117,7 +117,7 @@ inline std::ostream& operator<<(std::ostream& out, const OpCase& op) { return ou
 struct OpCases {
   std::vector<OpCase> tests;
   std::vector<OpCase> benchmarks;
-  std::vector<OpCase> gpu_benchmarks;  // configs/paper/8c1_*.json: 8 sequences of 2048 tokens, width 1024
+  std::vector<OpCase> gpu_benchmarks;  // half a micro-batch of configs/paper/8c1_*.json, 8 sequences of 2048 tokens
 };
 
 // All families.

@@ -11,8 +11,9 @@ double learning_rate_at(int64_t step, const ScheduleConfig& schedule, double pea
   if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
   const double floor = schedule.min_lr_ratio * peak;
   if (schedule.type == "cosine") {
+    const int64_t end = schedule.lr_decay_steps > 0 ? schedule.lr_decay_steps : steps;
     const double progress =
-        static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, steps - warmup));
+        static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, end - warmup));
     return floor + (peak - floor) * 0.5 * (1.0 + std::cos(std::numbers::pi * std::min(1.0, progress)));
   }
   if (schedule.type == "wsd") {

@@ -7,7 +7,8 @@ namespace gptmoe {
 
 // The learning rate of step s = 0 .. steps-1. All schedules warm up linearly, reaching the peak at s = warmup - 1:
 //   peak * (s + 1) / warmup.  Then, with floor = min_lr_ratio * peak,
-//   cosine:   floor + (peak - floor) * (1 + cos(pi p)) / 2,  p = (s - warmup) / (steps - warmup)
+//   cosine:   floor + (peak - floor) * (1 + cos(pi p)) / 2,  p = min(1, (s - warmup) / (end - warmup)),
+//             where end = lr_decay_steps, or steps if that is 0
 //   constant: peak
 //   wsd:      peak, then linearly to the floor over the last decay_steps (warm-up, stable, decay)
 double learning_rate_at(int64_t step, const ScheduleConfig& schedule, double peak, int64_t steps);

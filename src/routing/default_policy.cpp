@@ -30,6 +30,10 @@ class DefaultPolicy final : public RoutingPolicy {
 
   DefaultPolicy(const RouterSetup& setup, const Options& options) : RoutingPolicy(setup), options_(options) {}
 
+  std::optional<MovingAverage> moving_average() const override {
+    if (options_.beta == 1) return std::nullopt;
+    return MovingAverage{"default vectors", 1 / (1 - options_.beta), !options_.update_in_forward};
+  }
   void declare_state(StateTable& state, const std::string& prefix, DType stat) override;
   void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override;
   void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) override;

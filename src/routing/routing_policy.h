@@ -8,6 +8,7 @@
 // and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
 // observe; evaluation calls route and combine only.
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,13 @@ struct RouterSetup {
   int64_t moe_layers = 1;
 };
 
+// A moving average that a policy keeps of what it observes.
+struct MovingAverage {
+  const char* name;    // of what is averaged, for people
+  double moves;        // the average reaches back over so many moves
+  bool once_per_step;  // a move takes in a step's tokens; else those of one micro-batch of every rank
+};
+
 class RoutingPolicy {
  public:
   explicit RoutingPolicy(const RouterSetup& setup) : setup_(setup) {}
@@ -58,6 +66,9 @@ class RoutingPolicy {
   virtual bool counts_loads_apart() const { return false; }
   // Whether a token's probabilities sum to 1; where not, its entropy is that of their shares.
   virtual bool probs_sum_to_one() const { return true; }
+
+  // The average that the policy keeps; none if it keeps none, or one that never moves.
+  virtual std::optional<MovingAverage> moving_average() const { return std::nullopt; }
 
   // Values per token that route() leaves for the backward in kept_NW.
   virtual int64_t kept_per_token() const { return 0; }

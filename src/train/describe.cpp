@@ -1,5 +1,6 @@
 #include "train/describe.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -41,6 +42,19 @@ std::string describe_parameters(const Gpt& gpt) {
 
 std::string describe_router(const RouterConfig& router) {
   return router.block.empty() ? router.type : router.type + " " + router.block.dump();
+}
+
+std::string describe_average(const Config& config, int64_t ranks) {
+  if (config.model.moe_layers() == 0) return "";
+  const auto average = make_routing_policy(config.router, router_setup(config.model))->moving_average();
+  if (!average) return "";
+  const TrainConfig& t = config.train;
+  const int64_t sequences =
+      average->once_per_step ? t.global_batch_size : std::min(t.micro_batch_size * ranks, t.global_batch_size);
+  const auto tokens = static_cast<double>(sequences * t.sequence_length);
+  return text(average->name, " over ", metric_count(average->moves * tokens), " tokens: ", metric_count(average->moves),
+              average->once_per_step ? " steps of " : " micro-batches of ", metric_count(tokens),
+              average->once_per_step || ranks == 1 ? "" : ", all ranks together");
 }
 
 std::string describe_memory(const Instance& instance) {

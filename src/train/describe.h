@@ -12,6 +12,9 @@ std::string describe_model(const ModelConfig& config);
 std::string describe_parameters(const Gpt& gpt);
 // "topk", or "default {"ema_beta":0.9}".
 std::string describe_router(const RouterConfig& router);
+// "default vectors over 20.5 k tokens: 10 micro-batches of 2.05 k, all ranks together": how far the router's moving
+// average reaches back. Empty without one, or without experts.
+std::string describe_average(const Config& config, int64_t ranks);
 // "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in all".
 std::string describe_memory(const Instance& instance);
 // The same as lines of two columns, without the last line's end.

@@ -29,6 +29,8 @@ void FirstScreen::print() const {
               resumed_step > 0 ? text(", resumed at step ", resumed_step).c_str() : "");
   std::printf("model       %s\n", describe_model(config.model).c_str());
   if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
+  if (const std::string average = describe_average(config, world.size()); !average.empty())
+    std::printf("average     %s\n", average.c_str());
   std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
   std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),

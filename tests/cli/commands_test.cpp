@@ -67,6 +67,25 @@ TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
   EXPECT_FALSE(fs::exists(files_ / "runs"));
 }
 
+// Micro-batches of 2 x 7 tokens; a step is three of them.
+TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
+  const auto planned = [&](const char* update, std::vector<std::string> more = {}) {
+    write_config("run.json", {{"train", {{"global_batch_size", 6}}},
+                              {"router", {{"type", "default"}, {"ema_beta", 0.95}, {"ema_update", update}}}});
+    more.insert(more.begin(), {"plan", "run.json"});
+    return succeed(more).out;
+  };
+  expect_contains(planned("forward"), "\naverage     default vectors over 280 tokens: 20.0 micro-batches of 14\n");
+  expect_contains(planned("forward", {"--ranks", "3"}),
+                  "\naverage     default vectors over 840 tokens: 20.0 micro-batches of 42, all ranks together\n");
+  expect_contains(planned("forward", {"--ranks", "6"}), "micro-batches of 42, all ranks together\n");
+  expect_contains(planned("step", {"--ranks", "3"}),
+                  "\naverage     default vectors over 840 tokens: 20.0 steps of 42\n");
+  EXPECT_EQ(planned("step", {"--set", "router.ema_beta=1"}).find("average"), std::string::npos);
+  write_config("run.json");
+  EXPECT_EQ(succeed({"plan", "run.json"}).out.find("average"), std::string::npos) << "TopK averages nothing";
+}
+
 TEST_F(Commands, PlanForAGpuNeedsNone) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is one
   write_config("run.json", {{"device", "cuda"}});

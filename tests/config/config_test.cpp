@@ -164,6 +164,12 @@ const Rule kRunRules[] = {
     {R"({"schedule": {"type": "linear"}})",
      "schedule.type: must be one of \"cosine\", \"constant\", \"wsd\", not \"linear\""},
     {R"({"schedule": {"warmup_steps": 101}})", "schedule.warmup_steps: must be at most train.steps 100, not 101"},
+    {R"({"schedule": {"warmup_steps": 20, "lr_decay_steps": 19}})",
+     "schedule.lr_decay_steps: must be at least warmup_steps 20, not 19"},
+    {R"({"schedule": {"type": "constant", "lr_decay_steps": 200}})",
+     "schedule.lr_decay_steps: must be 0 with schedule.type \"constant\": it is the length of a cosine"},
+    {R"({"schedule": {"type": "wsd", "decay_steps": 10, "lr_decay_steps": 200}})",
+     "schedule.lr_decay_steps: must be 0 with schedule.type \"wsd\": it is the length of a cosine"},
     {R"({"schedule": {"min_lr_ratio": 1.5}})", "schedule.min_lr_ratio: must be a number from 0 to 1, not 1.5"},
     {R"({"schedule": {"type": "wsd"}})", "schedule.decay_steps: must be at least 1 with schedule.type \"wsd\""},
     {R"({"schedule": {"type": "wsd", "warmup_steps": 10, "decay_steps": 91}})",
@@ -196,6 +202,8 @@ TEST(Config, LimitsThemselvesAreAllowed) {
            R"({"train": {"global_batch_size": 12}})",
            R"({"optimizer": {"beta1": 0, "beta2": 0, "grad_clip": 0, "weight_decay": 0}})",
            R"({"schedule": {"warmup_steps": 100}})",
+           R"({"schedule": {"warmup_steps": 20, "lr_decay_steps": 20}})",
+           R"({"schedule": {"lr_decay_steps": 200}})",
            R"({"schedule": {"type": "wsd", "warmup_steps": 10, "decay_steps": 90}})",
            R"({"checkpoint": {"keep": 0}, "seed": 9223372036854775807})",
        })
@@ -233,7 +241,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "num_experts": 12, "num_experts_per_tok": 4, "n_shared_experts": 2, "first_k_dense_replace": 1,
               "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "router_z_loss_coef": 1e-3,
               "hidden_act": "gelu", "norm_type": "layernorm", "rms_norm_eps": 1e-6, "qk_norm": true,
-              "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
+              "attention_bias": true, "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
               "initializer_range": 0.03},
     "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
     "data": {"train": "t", "val": "v", "tokenizer": "k"},
@@ -241,16 +249,25 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "eval_tokens": 0, "recompute": "block", "cuda_graphs": false},
     "optimizer": {"type": "adamw", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
                   "grad_clip": 0.7},
-    "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3},
+    "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,
+                 "lr_decay_steps": 0},
     "checkpoint": {"every": 5, "keep": 0},
     "log": {"every": 3},
     "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
     "device": "cpu", "precision": "f32", "seed": 42})");
   const Config config = parse_config(changed, "f.json");
-  // Every value above differs from its default, so a field that is not read, or not written, shows up here.
+  // Every value above but lr_decay_steps differs from its default, so a field that is not read, or not written, shows
+  // up here.
   EXPECT_EQ(json(to_json(config)), changed);
   const Config again = parse_config(json::parse(to_json(config).dump()), "f.json");
   EXPECT_TRUE(again == config);
+}
+
+// Which only a cosine may have, so that the test above cannot.
+TEST(Config, RoundTripsTheLengthOfACosine) {
+  const Config config = parse_config(minimal_with(R"({"schedule": {"lr_decay_steps": 200}})"), "f.json");
+  EXPECT_EQ(config.schedule.lr_decay_steps, 200);
+  EXPECT_TRUE(parse_config(json::parse(to_json(config).dump()), "f.json") == config);
 }
 
 TEST(Config, JsonKeepsTheOrderOfTheFile) {

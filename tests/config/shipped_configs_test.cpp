@@ -63,15 +63,39 @@ TEST(ShippedConfigs, PairsDifferInRouterAndLearningRateOnly) {
   EXPECT_EQ(pairs, 1 + 7 + 5) << "quickstart, paper, small";
 }
 
-TEST(ShippedConfigs, ThePapersPairsHaveItsLearningRatesAndBatch) {
+TEST(ShippedConfigs, ThePapersHaveItsSetUp) {
   for (const fs::path& path : shipped()) {
     if (path.parent_path().filename() != "paper") continue;
     SCOPED_TRACE(path.string());
     const Config config = load_config(path);
+    const ModelConfig& model = config.model;
+    EXPECT_TRUE(model.attention_bias);
+    EXPECT_EQ(model.intermediate_size, model.moe_intermediate_size);
+    EXPECT_EQ(model.moe_intermediate_size * model.num_experts, 22 * model.hidden_size);
+    EXPECT_EQ(model.head_dim, 64);
+    EXPECT_EQ(config.train.steps, 5000);
+    EXPECT_EQ(config.train.micro_batches(64), 1);
+    EXPECT_EQ(config.schedule.lr_decay_steps, 10000);
+    EXPECT_EQ(config.schedule.warmup_steps, 100);
     EXPECT_EQ(config.optimizer.learning_rate, config.router.type == "default" ? 9e-4 : 7e-4);
     EXPECT_EQ(config.train.global_batch_size * config.train.sequence_length, int64_t{1} << 21);
     EXPECT_FALSE(config.model.layer_is_moe(0));
     EXPECT_TRUE(config.model.layer_is_moe(1));
+  }
+}
+
+// With the uniform weighting that it goes with.
+TEST(ShippedConfigs, ThePapersShapesHaveABetaOfTheirOwn) {
+  for (const auto& [shape, beta] : std::vector<std::pair<std::string, double>>{{"8c1", 0.9},
+                                                                               {"8c1_0.56b", 0.9},
+                                                                               {"8c1_7.33b", 0.9},
+                                                                               {"8c2", 0.9},
+                                                                               {"32c1", 0.65},
+                                                                               {"32c2", 0.95},
+                                                                               {"32c4", 0.999}}) {
+    const json block = load_config(kConfigs / "paper" / (shape + "_default.json")).router.block;
+    EXPECT_EQ(block.at("ema_beta"), beta) << shape;
+    EXPECT_EQ(block.at("ema_weighting"), "uniform") << shape;
   }
 }
 

@@ -61,7 +61,8 @@ std::vector<Variant> variants() {
               {{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}, {"ema_init", "normal"}}},
                {"model", {{"norm_type", "layernorm"}, {"num_experts_per_tok", 1}, {"router_z_loss_coef", 0.01}}}}},
              {"dense", {{"model", {{"num_experts", 0}, {"hidden_act", "gelu"}, {"tie_word_embeddings", true}}}}},
-             {"shared", {{"model", {{"n_shared_experts", 1}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}}}})
+             {"shared", {{"model", {{"n_shared_experts", 1}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}}},
+             {"attention_bias", {{"model", {{"attention_bias", true}, {"norm_type", "layernorm"}}}}}})
       all.push_back({name + "_" + dtype_name(compute), changes, compute});
   return all;
 }

@@ -90,6 +90,10 @@ CASES = {
         "router": {"type": "loss_free", "bias_rate": 0.0, "gate": "sigmoid"},
     },
     "dense_gelu": {"model": {**LAYERNORM, "num_experts": 0, "hidden_act": "gelu"}},
+    "attention_bias": {
+        "model": {"attention_bias": True, "first_k_dense_replace": 1},
+        "schedule": {"lr_decay_steps": 17},  # the run ends in mid-cosine
+    },
 }
 # With layer norm the last layer's router starts so that this expert gets few tokens, and none in some micro-batch.
 STARVED_EXPERT = 3
@@ -132,6 +136,8 @@ def parameter_shapes(m):
         norm(prefix + "input_layernorm")
         for name, shape in {"q": (H * D, C), "k": (G * D, C), "v": (G * D, C), "o": (C, H * D)}.items():
             shapes[f"{prefix}self_attn.{name}_proj.weight"] = shape
+            if m.get("attention_bias"):
+                shapes[f"{prefix}self_attn.{name}_proj.bias"] = shape[:1]
         if m["qk_norm"]:
             shapes[prefix + "self_attn.q_norm.weight"] = (H * D,)
             shapes[prefix + "self_attn.k_norm.weight"] = (G * D,)

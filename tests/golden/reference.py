@@ -64,7 +64,7 @@ class Reference:
         return rms_norm(x, weight, eps)
 
     def project(self, x, name):
-        return x @ self.params[name + ".weight"].T
+        return x @ self.params[name + ".weight"].T + self.params.get(name + ".bias", 0.0)
 
     def attention(self, x_BTC, prefix):
         B, T, _ = x_BTC.shape
@@ -218,9 +218,11 @@ class Reference:
         }
 
     def learning_rate(self, s):
-        """Of step s = 0, 1, ..: linear warm-up, then a cosine whose progress is (s - warmup) / (steps - warmup)."""
+        """Of step s = 0, 1, ..: linear warm-up, then a cosine whose progress is (s - warmup) / (steps - warmup).
+
+        `steps` is lr_decay_steps where that is given."""
         peak, schedule = self.config["optimizer"]["learning_rate"], self.config["schedule"]
-        warmup, steps = schedule["warmup_steps"], self.config["train"]["steps"]
+        warmup, steps = schedule["warmup_steps"], schedule.get("lr_decay_steps") or self.config["train"]["steps"]
         if s < warmup:
             return peak * (s + 1) / warmup
         floor = peak * schedule["min_lr_ratio"]

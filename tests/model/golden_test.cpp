@@ -138,7 +138,8 @@ INSTANTIATE_TEST_SUITE_P(
     PyTorch, Golden,
     ::testing::Combine(::testing::Values("topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward",
                                          "default_step", "default_normalized_decay", "default_backward_only",
-                                         "dense_router", "dense_gradient", "loss_free_sigmoid", "dense_gelu"),
+                                         "dense_router", "dense_gradient", "loss_free_sigmoid", "dense_gelu",
+                                         "attention_bias"),
                        ::testing::ValuesIn(golden_backends())),
     [](const auto& info) { return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param).name; });
 

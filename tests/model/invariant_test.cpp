@@ -105,10 +105,20 @@ INSTANTIATE_TEST_SUITE_P(
                       json{{"router", {{"type", "remoe"}, {"l1_coefficient", 0.1}, {"l1_factor", 2}}},
                            {"model", {{"router_aux_loss_coef", 0.0}}}},
                       json{{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}},
-                      json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}}));
+                      json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},
+                      json{{"model", {{"attention_bias", true}}}}));
+
+// What a router has learnt, in values: default vectors, biases, coefficients.
+std::vector<double> learnt(Model& model) {
+  std::vector<double> values;
+  for (const StateRow& row : model.gpt().state().rows())
+    for (int64_t i = 0; row.persistent && row.dtype == DType::f64 && i < row.value.count(); ++i)
+      values.push_back(host_value(row.value, i));
+  return values;
+}
 
 // 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
-// batch is split (no balance loss; default vectors moved once per step).
+// batch is split (no balance loss; default vectors moved once per step). What the router learnt is the same, too.
 class Accumulation : public ::testing::TestWithParam<json> {};
 
 TEST_P(Accumulation, EqualsABiggerBatch) {
@@ -136,6 +146,9 @@ TEST_P(Accumulation, EqualsABiggerBatch) {
   const Tensor& a = one.gpt().params().values();
   const Tensor& b = four.gpt().params().values();
   for (int64_t i = 0; i < a.count(); ++i) ASSERT_NEAR(a.as<double>()[i], b.as<double>()[i], 1e-8) << i;
+  const std::vector<double> learnt_of_one = learnt(one), learnt_of_four = learnt(four);
+  ASSERT_EQ(learnt_of_one.size(), learnt_of_four.size());
+  for (size_t i = 0; i < learnt_of_one.size(); ++i) ASSERT_NEAR(learnt_of_one[i], learnt_of_four[i], 1e-10) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -144,6 +157,8 @@ INSTANTIATE_TEST_SUITE_P(
         json{{"model", {{"router_aux_loss_coef", 0.0}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}, {"router_z_loss_coef", 0.1}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "default"}, {"ema_update", "step"}}}},
+        json{{"model", {{"router_aux_loss_coef", 0.0}}},
+             {"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_weighting", "uniform"}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "remoe"}, {"l1_coefficient", 1e-15}}}},
         json{{"model", {{"router_aux_loss_coef", 0.0}}}, {"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}}}));

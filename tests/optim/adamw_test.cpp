@@ -163,7 +163,7 @@ TEST(WeightDecay, TouchesEveryMatrixOfAModelAndNoNormOrBias) {
   config.num_experts = 3;
   config.first_k_dense_replace = 1;
   config.norm_type = "layernorm";
-  config.qk_norm = true;
+  config.qk_norm = config.attention_bias = true;
   config.max_position_embeddings = 4;
   const Gpt gpt(config, {}, DType::f32, DType::f32);
   int64_t exempt = 0;
@@ -173,7 +173,8 @@ TEST(WeightDecay, TouchesEveryMatrixOfAModelAndNoNormOrBias) {
     EXPECT_EQ(row.weight_decay, !norm) << row.name;
     exempt += norm ? 1 : 0;
   }
-  EXPECT_EQ(exempt, 2 * (2 * 2 + 2) + 2) << "two norms with bias and two query/key norms a layer, one norm at the end";
+  EXPECT_EQ(exempt, 2 * (2 * 2 + 2 + 4) + 2)
+      << "two norms with bias, two query/key norms and attention's four biases a layer, one norm at the end";
 }
 
 }  // namespace

@@ -46,6 +46,21 @@ TEST(Schedule, CosineWithNothingAfterWarmupIsWarmupAlone) {
   EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), kPeak);
 }
 
+TEST(Schedule, LrDecayStepsAboveTheRunsStepsEndItInMidCosine) {
+  ScheduleConfig config = schedule("cosine", 2);
+  config.lr_decay_steps = 2 * kSteps + 2;
+  EXPECT_DOUBLE_EQ(rate(1, config), kPeak);
+  EXPECT_DOUBLE_EQ(rate(7, config), 0.2 + 1.8 * 0.5 * (1 + std::cos(std::numbers::pi / 4)));
+  EXPECT_DOUBLE_EQ(learning_rate_at(12, config, kPeak, kSteps), 1.1) << "half way";
+}
+
+TEST(Schedule, LrDecayStepsBelowTheRunsStepsLeaveTheRestAtTheFloor) {
+  ScheduleConfig config = schedule("cosine", 2);
+  config.lr_decay_steps = 6;
+  EXPECT_DOUBLE_EQ(rate(4, config), 1.1) << "half way";
+  for (int64_t step = 6; step < kSteps; ++step) EXPECT_DOUBLE_EQ(rate(step, config), 0.2) << step;
+}
+
 TEST(Schedule, ConstantStaysAtThePeak) {
   for (int64_t step = 3; step < kSteps; ++step) EXPECT_EQ(rate(step, schedule("constant", 3)), kPeak) << step;
 }

@@ -159,8 +159,9 @@ TEST_P(Ranks, TrainAsOneDoes) {
   for (int ranks : {2, 4}) expect_same(train_on(ranks, config(ranks)), one, 1e-8);
 }
 
-TEST_P(Ranks, TrainAsOneDoesThatRecomputesAndTiesItsHead) {
-  const json changes = {{"train", {{"recompute", "block"}}}, {"model", {{"tie_word_embeddings", true}}}};
+TEST_P(Ranks, TrainAsOneDoesThatRecomputesTiesItsHeadAndHasBiases) {
+  const json changes = {{"train", {{"recompute", "block"}}},
+                        {"model", {{"tie_word_embeddings", true}, {"attention_bias", true}}}};
   expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
 }
 

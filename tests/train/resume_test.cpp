@@ -61,7 +61,9 @@ INSTANTIATE_TEST_SUITE_P(
                 {{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}},
                  {"train", {{"global_batch_size", 4}, {"recompute", "block"}}}}},
         Variant{"sparsemixer_two_threads", {{"router", {{"type", "sparsemixer"}, {"jitter", 1}}}}, 2},
-        Variant{"accumulation", {{"train", {{"global_batch_size", 4}}}, {"model", {{"first_k_dense_replace", 1}}}}},
+        Variant{"accumulation",
+                {{"train", {{"global_batch_size", 4}}},
+                 {"model", {{"first_k_dense_replace", 1}, {"attention_bias", true}}}}},
         Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}}),
     [](const auto& info) { return std::string(info.param.name); });
 

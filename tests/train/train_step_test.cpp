@@ -170,7 +170,8 @@ TEST(Plan, IsWhatTrainingTakes) {
            {},
            {{"train", {{"recompute", "block"}, {"micro_batch_size", 3}, {"global_batch_size", 9}}}},
            {{"model", {{"num_experts", 0}, {"hidden_act", "gelu"}, {"tie_word_embeddings", true}}}},
-           {{"model", {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}, {"qk_norm", true}}}},
+           {{"model",
+             {{"n_shared_experts", 2}, {"first_k_dense_replace", 1}, {"qk_norm", true}, {"attention_bias", true}}}},
            {{"router", {{"type", "dense"}}}, {"model", {{"norm_type", "layernorm"}, {"num_experts_per_tok", 5}}}},
            {{"router", {{"type", "default"}, {"ema_clip", 2.0}, {"ema_update", "step"}}},
             {"model", {{"router_z_loss_coef", 0.1}, {"num_experts_per_tok", 1}}}}}) {

@@ -22,7 +22,7 @@ from pytorch_moe import EXPERTS, Gpt, GroupedExperts, Trainer
 from run_config import read_config
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[3] / "tests" / "golden"
-CASES = ["topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward", "dense_gelu"]
+CASES = ["topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward", "dense_gelu", "attention_bias"]
 BOUND = {torch.float64: 1e-6, torch.float32: 5e-5}  # of the largest element
 worst = 0.0
 
@@ -67,7 +67,9 @@ def for_gpt(tensors, m, experts):
             for kind in (".weight", ".bias"):
                 if prefix + golden + kind in tensors:
                     out[name + part + kind] = tensors[prefix + golden + kind]
-        out[name + "attention.qkv.weight"] = torch.cat([tensors[f"{prefix}self_attn.{p}_proj.weight"] for p in "qkv"])
+        for kind in ("weight", "bias") if m["attention_bias"] else ("weight",):
+            out[f"{name}attention.qkv.{kind}"] = torch.cat(
+                [tensors[f"{prefix}self_attn.{p}_proj.{kind}"] for p in "qkv"])
         mlp(name + "mlp.", prefix + "mlp.")
         mlp(name + "mlp.shared.", prefix + "mlp.shared_experts.", m["n_shared_experts"] * padding)
         if prefix + "mlp.gate.weight" not in tensors:
@@ -99,7 +101,7 @@ def learning_rate(config, s):
     warmup, floor = schedule["warmup_steps"], peak * schedule["min_lr_ratio"]
     if s < warmup:
         return peak * (s + 1) / warmup
-    progress = (s - warmup) / (config["train"]["steps"] - warmup)
+    progress = (s - warmup) / ((schedule.get("lr_decay_steps") or config["train"]["steps"]) - warmup)
     return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 

@@ -49,6 +49,7 @@ class Olmoe(nn.Module):
             num_key_value_heads=m["num_key_value_heads"], num_experts=m["num_experts"],
             num_experts_per_tok=m["num_experts_per_tok"], norm_topk_prob=m["norm_topk_prob"],
             router_aux_loss_coef=m["router_aux_loss_coef"], rms_norm_eps=m["rms_norm_eps"],
+            attention_bias=m["attention_bias"],
             max_position_embeddings=config["train"]["sequence_length"], tie_word_embeddings=m["tie_word_embeddings"],
             rope_parameters={"rope_type": "default", "rope_theta": m["rope_theta"]},
             pad_token_id=None, eos_token_id=None, use_cache=False)

@@ -39,8 +39,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from run_config import read_config
 
 
-def linear(inputs, outputs):
-    return nn.Linear(inputs, outputs, bias=False)
+def linear(inputs, outputs, bias=False):
+    return nn.Linear(inputs, outputs, bias=bias)
 
 
 def norm(m, width):
@@ -67,8 +67,8 @@ class Attention(nn.Module):
     def __init__(self, m):
         super().__init__()
         self.H, self.G, self.D = m["num_attention_heads"], m["num_key_value_heads"], m["head_dim"]
-        self.qkv = linear(m["hidden_size"], (self.H + 2 * self.G) * self.D)
-        self.out = linear(self.H * self.D, m["hidden_size"])
+        self.qkv = linear(m["hidden_size"], (self.H + 2 * self.G) * self.D, m["attention_bias"])
+        self.out = linear(self.H * self.D, m["hidden_size"], m["attention_bias"])
         self.qk_norm = m["qk_norm"]
         if self.qk_norm:
             self.q_norm = nn.RMSNorm(self.H * self.D, eps=m["rms_norm_eps"])

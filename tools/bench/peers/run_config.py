@@ -42,8 +42,8 @@ def read_config(path):
         "num_key_value_heads": m["num_attention_heads"], "head_dim": m["hidden_size"] // m["num_attention_heads"],
         "num_experts": 0, "num_experts_per_tok": 1, "n_shared_experts": 0, "first_k_dense_replace": 0,
         "norm_topk_prob": False, "router_aux_loss_coef": 0.01, "router_z_loss_coef": 0.0, "hidden_act": "silu",
-        "norm_type": "rmsnorm", "rms_norm_eps": 1e-5, "qk_norm": False, "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
+        "norm_type": "rmsnorm", "rms_norm_eps": 1e-5, "qk_norm": False, "attention_bias": False,
+        "rope_theta": 10000.0, "tie_word_embeddings": False,
     }
     config["model"] = {**defaults, **m}
     router = {"type": "topk", "ema_beta": 0.9, "ema_weighting": "score_normalized", "ema_update": "forward",

@@ -1,0 +1,70 @@
+// Floor: y written once; dy read once.
+#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/sums.cuh"
+
+namespace gptmoe::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kAhead = 4;  // rows in flight, and what a block of the backward is worth having for
+
+template <typename T, int N>
+__global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t packs) {
+  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (at < packs) Pack<T, N>::load(bias_O + at * N % O).store(y_NO + at * N);
+}
+
+// A block leaves the sums of rows blockIdx.x, + gridDim.x, ... in its row of `partials`; columns belong to threads.
+template <typename T, int N>
+__global__ void bias_backward_kernel(float* partials, const T* dy_NO, int64_t rows, int64_t O) {
+  const int64_t stride = gridDim.x;
+  for (int64_t at = static_cast<int64_t>(threadIdx.x) * N; at < O; at += int64_t{kThreads} * N) {
+    float sums[N] = {};
+    for (int64_t first = blockIdx.x; first < rows; first += kAhead * stride) {
+      Pack<T, N> dy[kAhead] = {};
+      for (int64_t r = 0; r < kAhead; ++r)
+        if (first + r * stride < rows) dy[r] = Pack<T, N>::load(dy_NO + (first + r * stride) * O + at);
+      for (int64_t r = 0; r < kAhead; ++r)
+        for (int i = 0; i < N; ++i) sums[i] += dy[r][i];
+    }
+    for (int i = 0; i < N; ++i) partials[blockIdx.x * O + at + i] = sums[i];
+  }
+}
+
+}  // namespace
+
+void CudaOps::bias_forward(const Tensor& y_NO, const Tensor& bias_O) {
+  const int64_t O = y_NO.size(1);
+  GPTMOE_CHECK(y_NO.rank() == 2 && bias_O.has_sizes({O}), y_NO.describe(), " from ", bias_O.describe());
+  with_real(y_NO, [&]<typename T>(T*) {
+    T* y = y_NO.as<T>();
+    const T* bias = bias_O.as<T>();
+    with_pack<T>(
+        O,
+        [&]<int P>(std::integral_constant<int, P>) {
+          const int64_t packs = y_NO.count() / P;
+          GPTMOE_LAUNCH((bias_forward_kernel<T, P>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0,
+                        stream_, y, bias, O, packs);
+        },
+        y, bias);
+  });
+}
+
+void CudaOps::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
+  const int64_t N = dy_NO.size(0), O = dy_NO.size(1);
+  GPTMOE_CHECK(dy_NO.rank() == 2 && dbias_O.has_sizes({O}), dbias_O.describe(), " from ", dy_NO.describe());
+  const Partials sums = partials(O, ceil_div(N, kAhead));
+  with_real(dy_NO, [&]<typename T>(T*) {
+    const T* dy = dy_NO.as<T>();
+    with_pack<T>(
+        O,
+        [&]<int P>(std::integral_constant<int, P>) {
+          GPTMOE_LAUNCH((bias_backward_kernel<T, P>), static_cast<unsigned>(sums.rows), kThreads, 0, stream_, sums.data,
+                        dy, N, O);
+        },
+        dy);
+  });
+  add_column_sums(stream_, dbias_O.as<float>(), sums.data, sums.rows, O, O);
+}
+
+}  // namespace gptmoe::cuda
