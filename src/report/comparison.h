@@ -2,13 +2,15 @@
 // Several runs per arm, several arms, one comparison: every number the reports print is computed here.
 //
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
-// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens.
+// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens; how far
+// two arms lie apart is measured between runs of equal seed (report/paired_gap.h).
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/spread.h"
+#include "report/paired_gap.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
@@ -38,8 +40,8 @@ struct CurvePoint {
 };
 
 struct GapPoint {
-  int64_t tokens = 0;
-  Spread gap;  // perplexity of the arm's runs / mean perplexity of the baseline - 1
+  int64_t tokens = 0, step = 0;  // of the arm
+  PairedGap gap;
 };
 
 // Where a curve comes down to a target for good: it lies at or below the target at every later eval. Linear
@@ -64,8 +66,12 @@ struct ArmResult {
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown where a run diverged, as is whatever is derived from it.
   Spread matched;
-  double matched_gap = kUnknown;  // matched.mean / baseline's matched.mean - 1; unknown for the baseline
-  std::vector<GapPoint> gap;      // empty for the baseline, and where a run of either arm diverged
+  // Against the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was evaluated.
+  // Nothing for the baseline, without seeds in common, and where a run of either arm diverged.
+  PairedGap matched_gap;
+  std::vector<GapPoint> gap;
+  // The same at equal steps, where a step of the arm is not as many tokens as one of the baseline's.
+  std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;

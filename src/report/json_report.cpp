@@ -16,6 +16,24 @@ Json spread_json(const Spread& spread) {
       {"mean", spread.mean}, {"std", spread.std}, {"min", spread.min}, {"max", spread.max}, {"count", spread.count}};
 }
 
+Json gap_json(const PairedGap& gap) {
+  Json seeds = Json::array();
+  for (const SeedGap& seed : gap.by_seed) seeds.push_back({{"seed", seed.seed}, {"gap", seed.gap}});
+  const std::string verdict = verdict_text(gap);
+  return {{"mean", gap.mean},
+          {"low", gap.low},
+          {"high", gap.high},
+          {"verdict", verdict.empty() ? Json() : Json(verdict)},
+          {"by_seed", seeds}};
+}
+
+Json gaps_json(const std::vector<GapPoint>& gaps) {
+  Json points = Json::array();
+  for (const GapPoint& point : gaps)
+    points.push_back({{"tokens", point.tokens}, {"step", point.step}, {"gap", gap_json(point.gap)}});
+  return points;
+}
+
 Json crossing_json(const std::optional<Crossing>& crossing) {
   if (!crossing) return nullptr;
   return {{"tokens", crossing->tokens}, {"seconds", crossing->seconds}};
@@ -54,13 +72,11 @@ Json arm_json(const ArmResult& result) {
   }
   Json dead = nullptr;
   if (result.experts > 0) dead = {{"mean", result.dead_experts}, {"of", result.experts}};
-  Json gap = Json::array();
-  for (const GapPoint& point : result.gap) gap.push_back({{"tokens", point.tokens}, {"gap", spread_json(point.gap)}});
   return {{"label", result.arm.label},
           {"runs", runs_json(result)},
           {"final_perplexity", spread_json(result.final_perplexity())},
           {"matched_perplexity", spread_json(result.matched)},
-          {"matched_gap", result.matched_gap},
+          {"matched_gap", gap_json(result.matched_gap)},
           {"target", target},
           {"tokens_per_second", result.tokens_per_second},
           {"throughput_ratio", result.throughput_ratio},
@@ -70,12 +86,13 @@ Json arm_json(const ArmResult& result) {
           {"expert_load", result.expert_load},
           {"dead_experts", dead},
           {"curve", curve_json(result)},
-          {"gap", gap}};
+          {"gap", gaps_json(result.gap)},
+          {"gap_by_steps", gaps_json(result.gap_by_steps)}};
 }
 
 Json pair_json(const std::optional<SettingPair>& pair) {
   if (!pair) return nullptr;
-  return {{"gap", pair->gap},
+  return {{"gap", gap_json(pair->gap)},
           {"tokens", pair->target ? pair->target->tokens : kUnknown},
           {"tokens_change", pair->target_tokens_change}};
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/progress.h"
 #include "report/words.h"
 
 namespace gptmoe {
@@ -137,6 +138,44 @@ size_t first_moe_layer(const ArmResult& result) {
   return config.contains(dense) && config[dense].is_number_unsigned() ? config[dense].get<size_t>() : 0;
 }
 
+Chart empty_gap_chart(const Comparison& comparison, const std::string& id) {
+  Chart chart;
+  chart.id = id;
+  chart.description = "Perplexity relative to the baseline during training";
+  chart.y.title = "perplexity gap, %";
+  chart.reference = 0;
+  chart.reference_label = comparison.arms[0].arm.label;
+  return chart;
+}
+
+Series gap_series(const Comparison& comparison, size_t arm, const std::vector<GapPoint>& points,
+                  int64_t GapPoint::*axis) {
+  const std::string& label = comparison.arms[arm].arm.label;
+  Series series{label, static_cast<int>(arm), 1, {}};
+  for (const GapPoint& point : points)
+    series.points.push_back(
+        {static_cast<double>(point.*axis), 100 * point.gap.mean, 100 * point.gap.low, 100 * point.gap.high,
+         text(label, "\n", gap_text(point.gap), " against ", comparison.arms[0].arm.label, "\n",
+              tokens_text(static_cast<double>(point.tokens)), " tokens, step ", grouped_digits(point.step))});
+  return series;
+}
+
+void frame_gaps(Chart& chart) {
+  const auto take = [&](double value) {
+    if (!std::isfinite(value)) return;
+    chart.y.from = std::min(chart.y.from.value_or(0), value);
+    chart.y.to = std::max(chart.y.to.value_or(0), value);
+  };
+  for (const Series& series : chart.series) {
+    for (const ChartPoint& point : series.points) take(point.y);
+    if (!series.points.empty()) take(series.points.back().low), take(series.points.back().high);
+  }
+  if (!chart.y.from) return;
+  const double room = std::max(0.1, 0.06 * (*chart.y.to - *chart.y.from));
+  *chart.y.from -= room;
+  *chart.y.to += room;
+}
+
 }  // namespace
 
 Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens}; }
@@ -162,23 +201,23 @@ Chart perplexity_by_time(const Comparison& comparison) {
 }
 
 Chart gap_chart(const Comparison& comparison) {
-  Chart chart;
-  chart.id = "gap";
-  chart.description = "Perplexity relative to the baseline against training tokens";
+  Chart chart = empty_gap_chart(comparison, "gap");
   chart.x = token_axis();
-  chart.y.title = "perplexity gap, %";
-  for (size_t arm = 1; arm < comparison.arms.size(); ++arm) {
-    const ArmResult& result = comparison.arms[arm];
-    Series series{result.arm.label, static_cast<int>(arm), 1, {}};
-    for (const GapPoint& point : result.gap)
-      series.points.push_back(
-          {static_cast<double>(point.tokens), 100 * point.gap.mean, 100 * point.gap.min, 100 * point.gap.max,
-           text(result.arm.label, "\n", percent_text(point.gap.mean), " against ", comparison.arms[0].arm.label, "\n",
-                tokens_text(static_cast<double>(point.tokens)), " tokens")});
-    chart.series.push_back(std::move(series));
-  }
-  chart.reference = 0;
-  chart.reference_label = comparison.arms[0].arm.label;
+  for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
+    chart.series.push_back(gap_series(comparison, arm, comparison.arms[arm].gap, &GapPoint::tokens));
+  frame_gaps(chart);
+  return chart;
+}
+
+std::optional<Chart> gap_by_steps_chart(const Comparison& comparison) {
+  Chart chart = empty_gap_chart(comparison, "gap-by-steps");
+  chart.x.title = "training steps";
+  chart.x.from = 0;
+  for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
+    if (const std::vector<GapPoint>& gap = comparison.arms[arm].gap_by_steps; !gap.empty())
+      chart.series.push_back(gap_series(comparison, arm, gap, &GapPoint::step));
+  if (chart.series.empty()) return std::nullopt;
+  frame_gaps(chart);
   return chart;
 }
 

@@ -167,6 +167,8 @@ RunLog read_run(const std::filesystem::path& dir) {
   if (!run.config.contains(steps) || !run.config[steps].is_number_integer())
     user_error(config_path.string(), ": train.steps is missing or not a whole number");
   run.planned_steps = run.config[steps].get<int64_t>();
+  if (run.config.contains("seed") && run.config["seed"].is_number_integer())
+    run.seed = run.config["seed"].get<int64_t>();
   read_metrics(run, dir / "metrics.jsonl");
   if (const auto path = dir / kAnalysisFile; std::filesystem::exists(path))
     run.analysis = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);

@@ -48,6 +48,7 @@ struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;
   int64_t planned_steps = 0;        // config train.steps
+  std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
   std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run

@@ -52,6 +52,26 @@ std::string reached(const ArmResult& result, const std::function<std::string(con
   return result.target ? words(*result.target) : "not reached";
 }
 
+void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
+  const ArmResult* baseline = &comparison.arms[0];
+  const auto of_others = [&](const CellText& cell) {
+    return [=](const ArmResult& r) { return &r == baseline ? std::string() : cell(r); };
+  };
+  const bool known = std::any_of(comparison.arms.begin(), comparison.arms.end(),
+                                 [](const ArmResult& r) { return std::isfinite(r.matched_gap.mean); });
+  add_row(rows, comparison, "perplexity against baseline", [&](const ArmResult& r) {
+    return &r == baseline && known ? std::string("baseline") : where_known(r.matched_gap.mean, percent_text);
+  });
+  add_row(rows, comparison, "95 % interval",
+          of_others([](const ArmResult& r) { return interval_text(r.matched_gap); }));
+  add_row(rows, comparison, "verdict", of_others([](const ArmResult& r) { return verdict_text(r.matched_gap); }));
+  add_row(rows, comparison, "pairs of equal seed",
+          of_others([&](const ArmResult& r) { return known ? text(r.matched_gap.by_seed.size()) : std::string(); }));
+  add_row(rows, comparison, "the same at equal steps", of_others([](const ArmResult& r) {
+            return r.gap_by_steps.empty() ? std::string() : where_known(r.gap_by_steps.back().gap.mean, percent_text);
+          }));
+}
+
 void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   const ArmResult* baseline = &comparison.arms[0];
   const bool unequal = std::any_of(comparison.arms.begin(), comparison.arms.end(), [&](const ArmResult& r) {
@@ -61,7 +81,7 @@ void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& compar
     add_row(rows, comparison,
             text("perplexity at ", tokens_text(static_cast<double>(comparison.matched_tokens)), " tokens"),
             [](const ArmResult& r) { return r.matched.count ? spread_text(r.matched) : ""; });
-  add_baseline_row(rows, comparison, "perplexity against baseline", &ArmResult::matched_gap, percent_text);
+  add_gap_rows(rows, comparison);
   if (!baseline->target) return;
   const std::string target = perplexity_text(comparison.target_perplexity);
   add_row(rows, comparison, "tokens to perplexity " + target, [=](const ArmResult& r) {
@@ -172,9 +192,7 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
 
 std::string text_report(const Comparison& comparison) {
   std::string out = wrapped("", headline(comparison));
-  for (size_t i = 1; i < comparison.arms.size(); ++i)
-    if (const std::string sentence = target_sentence(comparison, comparison.arms[i]); !sentence.empty())
-      out += wrapped("", sentence);
+  for (const std::string& sentence : sentences(comparison)) out += wrapped("", sentence);
   for (const std::string& note : comparison.notes) out += wrapped("  note: ", note);
   const std::vector<SummaryRow> rows = summary_rows(comparison);
   for (size_t first = 0; first < comparison.arms.size(); first += kArmsPerBlock)

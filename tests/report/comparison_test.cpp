@@ -42,7 +42,7 @@ TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
   EXPECT_NEAR(arm.target->tokens, 250, 1e-9);
   EXPECT_NEAR(arm.target->seconds, 25, 1e-9);
   EXPECT_NEAR(arm.target_tokens_change, 250.0 / 400 - 1, 1e-12);
-  EXPECT_NEAR(arm.matched_gap, 8.0 / 20 - 1, 1e-12);
+  EXPECT_NEAR(arm.matched_gap.mean, 8.0 / 20 - 1, 1e-12);
   // The baseline reaches its own final perplexity exactly at its end.
   ASSERT_TRUE(comparison.arms[0].target.has_value());
   EXPECT_EQ(comparison.arms[0].target->tokens, 400);
@@ -78,12 +78,12 @@ TEST(Comparison, UnequalLengthsAreComparedWhereAllHaveBeen) {
   EXPECT_EQ(comparison.matched_tokens, 200);
   EXPECT_NEAR(comparison.arms[0].matched.mean, 60, 1e-12);
   EXPECT_NEAR(comparison.arms[1].matched.mean, 50, 1e-12);
-  EXPECT_NEAR(comparison.arms[1].matched_gap, 50.0 / 60 - 1, 1e-12);
+  EXPECT_NEAR(comparison.arms[1].matched_gap.mean, 50.0 / 60 - 1, 1e-12);
   EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
   EXPECT_FALSE(comparison.arms[1].target.has_value());
   ASSERT_EQ(comparison.arms[1].gap.size(), 2u);
   EXPECT_NEAR(comparison.arms[1].gap[0].gap.mean, 90.0 / 80 - 1, 1e-12);
-  ASSERT_EQ(comparison.notes.size(), 3u);
+  ASSERT_EQ(comparison.notes.size(), 2u);
   EXPECT_EQ(comparison.notes[0], "default (runs/made) is unfinished: step 2 of 4.");
 }
 
@@ -109,7 +109,7 @@ TEST(Comparison, RunsWithoutEvalsAreLeftOutAndNoted) {
   EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
   EXPECT_EQ(comparison.arms[0].final_perplexity().count, 1);
   EXPECT_TRUE(comparison.arms[1].curve.empty());
-  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap.mean));
   EXPECT_EQ(comparison.matched_tokens, 200);
   EXPECT_NE(comparison.notes[0].find("has no evaluation yet"), std::string::npos);
 }
@@ -118,7 +118,7 @@ TEST(Comparison, ADivergedRunReachesNothing) {
   const Comparison comparison =
       compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, std::nan("")}, 2)}}});
   EXPECT_FALSE(comparison.arms[1].target.has_value());
-  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap.mean));
   EXPECT_NE(comparison.notes[0].find("diverged"), std::string::npos);
 }
 
@@ -134,14 +134,14 @@ TEST(Comparison, NothingIsComparedWithABaselineThatDiverged) {
     EXPECT_EQ(comparison.matched_tokens, 200);
     const ArmResult& arm = comparison.arms[1];
     EXPECT_NEAR(arm.matched.mean, 10, 1e-12);
-    EXPECT_TRUE(std::isnan(arm.matched_gap));
+    EXPECT_TRUE(std::isnan(arm.matched_gap.mean));
     EXPECT_TRUE(arm.gap.empty());
     EXPECT_FALSE(arm.target.has_value());
     EXPECT_FALSE(arm.run_targets[0].has_value());
   }
   const Comparison both = compare({{"topk", {overflowed}}, {"default", {overflowed}}});
   EXPECT_FALSE(both.arms[1].target.has_value());
-  EXPECT_TRUE(std::isnan(both.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(both.arms[1].matched_gap.mean));
   EXPECT_NE(both.notes[0].find("last validation perplexity is not finite"), std::string::npos);
 }
 
@@ -164,7 +164,7 @@ TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   const ArmResult& arm = comparison.arms[1];
   EXPECT_EQ(arm.diverged, 1);
   EXPECT_EQ(arm.final_perplexity().count, 0);
-  EXPECT_TRUE(std::isnan(arm.matched_gap));
+  EXPECT_TRUE(std::isnan(arm.matched_gap.mean));
   EXPECT_TRUE(arm.gap.empty());
   EXPECT_FALSE(arm.target.has_value());
   EXPECT_TRUE(arm.run_targets[0].has_value()) << "of the seed that came to its end";
@@ -241,7 +241,7 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
   RunLog a = run_of({20}, 1), b = run_of({20}, 1);
   a.config["data"]["val"] = "a.bin";
   b.config["data"]["val"] = "b.bin";
-  const Comparison comparison = compare({{"topk", {a, a}}, {"default", {b, b}}});
+  const Comparison comparison = compare({{"topk", {a}}, {"default", {b}}});
   ASSERT_EQ(comparison.notes.size(), 1u);
   EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
 }

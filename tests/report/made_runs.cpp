@@ -38,11 +38,12 @@ void write_run(const std::filesystem::path& dir, const std::string& metrics, con
   std::ofstream(dir / "metrics.jsonl") << metrics;
 }
 
-RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps) {
+RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps, int64_t seed) {
   RunLog run;
   run.dir = "runs/made";
   run.config = {{"train", {{"steps", planned_steps}}}};
   run.planned_steps = planned_steps;
+  run.seed = seed;
   for (size_t i = 0; i < perplexities.size(); ++i) {
     EvalRow row;
     row.step = static_cast<int64_t>(i) + 1;

@@ -30,6 +30,6 @@ void write_run(const std::filesystem::path& dir, const std::string& metrics,
                const std::string& config = R"({"train": {"steps": 4}})");
 
 // A run in memory: evals at step i + 1, 100 (i + 1) tokens, 10 (i + 1) seconds, of these perplexities.
-RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps);
+RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps, int64_t seed = 1);
 
 }  // namespace gptmoe
