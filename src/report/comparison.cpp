@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 #include <set>
 
 #include "base/check.h"
 #include "report/collapse.h"
 #include "report/notes.h"
+#include "report/speeds.h"
 
 namespace gptmoe {
 namespace {
@@ -61,38 +61,6 @@ std::vector<CurvePoint> curve_of(const std::vector<const RunLog*>& runs) {
   return curve;
 }
 
-double median(std::vector<double> values) {
-  std::erase_if(values, [](double value) { return !std::isfinite(value); });
-  if (values.empty()) return kUnknown;
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
-}
-
-void each_warm_row(const Arm& arm, const std::function<void(const TrainRow&)>& visit) {
-  for (const RunLog& run : arm.runs)
-    for (size_t i = std::min<size_t>(10, run.train.size() / 5); i < run.train.size(); ++i) visit(run.train[i]);
-}
-
-// Tokens per second at each logged step, the median over runs.
-std::map<int64_t, double> speed_by_step(const Arm& arm) {
-  std::map<int64_t, std::vector<double>> rows;
-  each_warm_row(arm, [&](const TrainRow& row) { rows[row.step].push_back(row.tokens_per_second); });
-  std::map<int64_t, double> speed;
-  for (auto& [step, values] : rows) speed[step] = median(std::move(values));
-  return speed;
-}
-
-void measure_speed(ArmResult& result) {
-  std::vector<double> speeds, mfus;
-  each_warm_row(result.arm, [&](const TrainRow& row) {
-    speeds.push_back(row.tokens_per_second);
-    if (row.mfu) mfus.push_back(*row.mfu);
-  });
-  result.tokens_per_second = median(std::move(speeds));
-  result.mfu = median(std::move(mfus));
-}
-
 void measure_stability(ArmResult& result) {
   double spikes = 0;
   for (const RunLog& run : result.arm.runs) {
@@ -101,14 +69,6 @@ void measure_stability(ArmResult& result) {
     result.diverged += run.has_diverged();
   }
   result.spikes_per_run = spikes / static_cast<double>(result.arm.runs.size());
-}
-
-double speed_ratio(const Arm& arm, const Arm& baseline) {
-  const std::map<int64_t, double> ours = speed_by_step(arm), theirs = speed_by_step(baseline);
-  std::vector<double> ratios;
-  for (const auto& [step, speed] : ours)
-    if (const auto match = theirs.find(step); match != theirs.end()) ratios.push_back(speed / match->second);
-  return median(std::move(ratios));
 }
 
 std::vector<std::vector<double>> final_load(const Arm& arm) {
@@ -188,11 +148,12 @@ void measure_target(ArmResult& result, double target) {
 }
 
 void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
-  const bool alone = result.arm.ran_alone() && baseline.arm.ran_alone();
-  if (alone) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
+  result.speed_obstacle = speed_obstacle(result.arm, baseline.arm);
+  const bool comparable = result.speed_obstacle.brief.empty();
+  if (comparable) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
   if (result.target && baseline.target) {
     result.target_tokens_change = result.target->tokens / baseline.target->tokens - 1;
-    if (alone) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
+    if (comparable) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
   }
 }
 
@@ -205,10 +166,6 @@ int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
 }
 
 }  // namespace
-
-bool Arm::ran_alone() const {
-  return std::all_of(runs.begin(), runs.end(), [](const RunLog& run) { return run.at_once == 1; });
-}
 
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
   constexpr size_t kWindow = 100;

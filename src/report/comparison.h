@@ -27,9 +27,12 @@ struct Arm {
   std::vector<RunLog> runs;
   std::string family = label;          // the config file it comes from; several arms of a sweep share one
   std::vector<Setting> settings = {};  // of a sweep
+};
 
-  // No run had to share the machine with others for a part of its training.
-  bool ran_alone() const;
+// Why the speeds of two arms are not compared (report/speeds.h).
+struct SpeedObstacle {
+  std::string brief;     // "other machine"; empty where they are
+  std::string sentence;  // which runs, and what of them, without a full stop
 };
 
 struct CurvePoint {
@@ -77,7 +80,7 @@ struct ArmResult {
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
   double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
-  double target_seconds_change = kUnknown;  // the same in seconds, if both arms ran alone
+  double target_seconds_change = kUnknown;  // the same in seconds, if speeds are compared
 
   double spikes_per_run = kUnknown;  // loss_spikes(), the mean over runs where it is known of all
   int64_t diverged = 0;              // runs that have (RunLog::has_diverged)
@@ -85,9 +88,10 @@ struct ArmResult {
   // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;
   double mfu = kUnknown;
-  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and unless both
-  // arms ran alone.
+  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and where an
+  // obstacle says so.
   double throughput_ratio = kUnknown;
+  SpeedObstacle speed_obstacle;
 
   // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
   // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.

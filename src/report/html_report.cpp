@@ -181,11 +181,32 @@ std::string sweep_section(const Sweep& sweep) {
          element("div", charts, "pair");
 }
 
+// "gptmoe 0.1.0 (637764b27173, Release) on HOST, CPU, 2 threads": each build and machine once.
+std::vector<std::string> trained_by(const Comparison& comparison) {
+  std::vector<std::string> all;
+  const auto fact = [](const nlohmann::ordered_json& of, const char* key) {
+    return of.contains(key) && of[key].is_string() ? of[key].get<std::string>() : std::string("unknown");
+  };
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs)
+      for (const Provenance& p : run.provenance) {
+        const char* device = p.machine.contains("gpu") && p.machine["gpu"].is_string() ? "gpu" : "cpu";
+        const std::string by =
+            text("gptmoe ", fact(p.build, "version"), " (", fact(p.build, "commit"), ", ", fact(p.build, "type"),
+                 ") on ", fact(p.machine, "host"), ", ", fact(p.machine, device), ", ", p.threads,
+                 p.threads == 1 ? " thread" : " threads", p.ranks > 1 ? text(" a rank, ", p.ranks, " ranks") : "");
+        if (std::find(all.begin(), all.end(), by) == all.end()) all.push_back(by);
+      }
+  return all;
+}
+
 std::string footer(const Comparison& comparison) {
   std::string runs;
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) runs += text(runs.empty() ? "" : ", ", run.dir.string());
-  return element("footer", escape("Runs: " + runs));
+  std::string trained;
+  for (const std::string& by : trained_by(comparison)) trained += element("p", escape("Trained by " + by));
+  return element("footer", trained + element("p", escape("Runs: " + runs)));
 }
 
 }  // namespace

@@ -39,6 +39,17 @@ Json crossing_json(const std::optional<Crossing>& crossing) {
   return {{"tokens", crossing->tokens}, {"seconds", crossing->seconds}};
 }
 
+Json provenance_json(const RunLog& run) {
+  Json history = Json::array();
+  for (const Provenance& entry : run.provenance)
+    history.push_back({{"from_step", entry.from_step},
+                       {"build", entry.build},
+                       {"machine", entry.machine},
+                       {"threads", entry.threads},
+                       {"ranks", entry.ranks}});
+  return history;
+}
+
 Json runs_json(const ArmResult& result) {
   Json runs = Json::array();
   for (size_t i = 0; i < result.arm.runs.size(); ++i) {
@@ -48,6 +59,7 @@ Json runs_json(const ArmResult& result) {
                     {"planned_steps", run.planned_steps},
                     {"finished", run.finished()},
                     {"diverged", run.has_diverged()},
+                    {"provenance", provenance_json(run)},
                     {"perplexity", run.evals.empty() ? kUnknown : std::exp(run.evals.back().val_loss)},
                     {"target", crossing_json(result.run_targets[i])}});
   }
@@ -80,6 +92,7 @@ Json arm_json(const ArmResult& result) {
           {"target", target},
           {"tokens_per_second", result.tokens_per_second},
           {"throughput_ratio", result.throughput_ratio},
+          {"speed_obstacle", result.speed_obstacle.sentence.empty() ? Json() : Json(result.speed_obstacle.sentence)},
           {"mfu", result.mfu},
           {"spikes_per_run", result.spikes_per_run},
           {"diverged", result.diverged},

@@ -46,11 +46,13 @@ void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std
 }
 
 void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) {
-  std::string beside;
-  for (const ArmResult& result : comparison.arms)
-    if (!result.arm.ran_alone()) beside += (beside.empty() ? "" : ", ") + result.arm.label;
-  if (!beside.empty())
-    notes.push_back(text(beside, " trained beside other runs, which slow each other: speeds are not compared."));
+  std::vector<std::string> told;
+  for (const ArmResult& result : comparison.arms) {
+    const std::string& why = result.speed_obstacle.sentence;
+    if (why.empty() || std::find(told.begin(), told.end(), why) != told.end()) continue;
+    notes.push_back(why + ": speeds are not compared.");
+    told.push_back(why);
+  }
 }
 
 // Keys without whose agreement two perplexities measure different things.

@@ -32,17 +32,6 @@ std::string where_known(double value, const std::function<std::string(double)>& 
   return std::isfinite(value) ? words(value) : "";
 }
 
-// Of each arm against the baseline; no row where nothing is known of any.
-void add_baseline_row(std::vector<SummaryRow>& rows, const Comparison& comparison, const std::string& name,
-                      double ArmResult::*field, const std::function<std::string(double)>& words) {
-  const ArmResult* baseline = &comparison.arms[0];
-  const bool known = std::any_of(comparison.arms.begin(), comparison.arms.end(),
-                                 [&](const ArmResult& r) { return std::isfinite(r.*field); });
-  add_row(rows, comparison, name, [&](const ArmResult& r) {
-    return &r == baseline && known ? std::string("baseline") : where_known(r.*field, words);
-  });
-}
-
 std::string with_change(const std::string& value, double change) {
   return std::isfinite(change) ? text(value, " (", percent_text(change), ")") : value;
 }
@@ -70,6 +59,19 @@ void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   add_row(rows, comparison, "the same at equal steps", of_others([](const ArmResult& r) {
             return r.gap_by_steps.empty() ? std::string() : where_known(r.gap_by_steps.back().gap.mean, percent_text);
           }));
+}
+
+// Where the two are not compared, why.
+void add_throughput_row(std::vector<SummaryRow>& rows, const Comparison& comparison) {
+  const auto cell = [](const ArmResult& r) {
+    return r.speed_obstacle.brief.empty() ? where_known(r.throughput_ratio, ratio_text)
+                                          : "— (" + r.speed_obstacle.brief + ")";
+  };
+  const ArmResult* baseline = &comparison.arms[0];
+  const bool known =
+      std::any_of(comparison.arms.begin(), comparison.arms.end(), [&](const ArmResult& r) { return !cell(r).empty(); });
+  add_row(rows, comparison, "throughput against baseline",
+          [&](const ArmResult& r) { return &r == baseline && known ? std::string("baseline") : cell(r); });
 }
 
 void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
@@ -174,8 +176,7 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   if (!comparison.single()) add_comparison_rows(rows, comparison);
   add_row(rows, comparison, "tokens per second",
           [](const ArmResult& r) { return where_known(r.tokens_per_second, tokens_text); });
-  if (!comparison.single())
-    add_baseline_row(rows, comparison, "throughput against baseline", &ArmResult::throughput_ratio, ratio_text);
+  if (!comparison.single()) add_throughput_row(rows, comparison);
   add_row(rows, comparison, "model FLOPs utilisation",
           [](const ArmResult& r) { return where_known(100 * r.mfu, [](double v) { return fixed(v, 1) + " %"; }); });
   add_row(rows, comparison, "busiest / idlest expert", load_extremes);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "report/made_runs.h"
 
@@ -172,18 +173,46 @@ TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   EXPECT_EQ(comparison.notes[0], "default (runs/made) diverged at step 3 of 4; its arm has no final perplexity.");
 }
 
+RunLog timed_run() {
+  RunLog run = run_of({40, 20}, 2);
+  for (int64_t step = 1; step <= 10; ++step) run.train.push_back(speed_row(step, 100));
+  return run;
+}
+
 TEST(Comparison, SpeedsOfRunsThatShareAMachineAreNotCompared) {
-  RunLog alone = run_of({40, 20}, 2);
-  for (int64_t step = 1; step <= 10; ++step) alone.train.push_back(speed_row(step, 100));
-  RunLog beside = alone;
+  RunLog beside = timed_run();
   beside.at_once = 2;
-  const Comparison comparison = compare({{"topk", {alone}}, {"default", {beside}}, {"other", {alone}}});
+  const Comparison comparison = compare({{"topk", {timed_run()}}, {"default", {beside}}, {"other", {timed_run()}}});
   EXPECT_EQ(comparison.arms[1].tokens_per_second, 100);
   EXPECT_TRUE(std::isnan(comparison.arms[1].throughput_ratio));
   EXPECT_TRUE(std::isnan(comparison.arms[1].target_seconds_change));
   EXPECT_EQ(comparison.arms[1].target_tokens_change, 0);
   EXPECT_EQ(comparison.arms[2].throughput_ratio, 1);
+  EXPECT_EQ(comparison.arms[2].target_seconds_change, 0);
   EXPECT_EQ(comparison.notes[0], "default trained beside other runs, which slow each other: speeds are not compared.");
+}
+
+TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {
+  const auto obstacle = [](const std::function<void(RunLog&)>& change) {
+    RunLog changed = timed_run();
+    change(changed);
+    const Comparison comparison = compare({{"topk", {timed_run()}}, {"default", {timed_run(), changed}}});
+    const ArmResult& arm = comparison.arms[1];
+    EXPECT_TRUE(std::isnan(arm.throughput_ratio));
+    EXPECT_EQ(comparison.notes[0], arm.speed_obstacle.sentence + ": speeds are not compared.");
+    return arm.speed_obstacle.brief;
+  };
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].build["commit"] = "later"; }), "other build");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].machine["host"] = "there"; }), "other machine");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].threads = 4; }), "other thread count");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].ranks = 2; }), "other rank count");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance.clear(); }), "machine unknown");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].from_step = 1; }), "machine unknown");
+  EXPECT_EQ(obstacle([](RunLog& run) {
+              run.provenance.push_back(run.provenance[0]);
+              run.provenance[1].from_step = 1;
+            }),
+            "machine changed");
 }
 
 TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {

@@ -219,6 +219,17 @@ TEST(TextReport, CountsDeadExperts) {
       << text_report(compare({{"moe", {run}}}));
 }
 
+TEST(TextReport, SaysWhySpeedsAreNotCompared) {
+  RunLog elsewhere = moe_run({80, 60}, 2);
+  elsewhere.provenance[0].machine["host"] = "there";
+  const std::string report = text_report(compare({{"topk", {moe_run({80, 60}, 2)}}, {"default", {elsewhere}}}));
+  EXPECT_NE(report.find("\nthroughput against baseline       baseline  — (other machine)\n"), std::string::npos)
+      << report;
+  EXPECT_NE(report.find("  note: default (runs/made) was trained by another machine than topk (runs/made): speeds are"),
+            std::string::npos)
+      << report;
+}
+
 TEST(TextReport, OmitsRowsNobodyHas) {
   const std::string report = text_report(compare({{"dense", {run_of({80, 60}, 2)}}}));
   EXPECT_EQ(report.find("expert"), std::string::npos);
