@@ -205,6 +205,16 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
                   before.seconds + fraction * (after.seconds - before.seconds)};
 }
 
+double distance_from_reference(const Comparison& comparison, const ArmResult& arm) {
+  if (!comparison.reference) return kUnknown;
+  std::vector<GapAt> ours, theirs;
+  const auto planned = static_cast<double>(arm.arm.runs[0].planned_steps);
+  for (const GapPoint& point : arm.gap)
+    if (std::isfinite(point.gap.mean)) ours.push_back({static_cast<double>(point.step) / planned, point.gap.mean});
+  for (const ReferencePoint& point : comparison.reference->points) theirs.push_back({point.share, point.gap});
+  return mean_distance(ours, theirs);
+}
+
 Comparison compare(std::vector<Arm> arms) {
   GPTMOE_CHECK(!arms.empty(), "a comparison without arms");
   Comparison comparison;

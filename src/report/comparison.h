@@ -11,6 +11,7 @@
 
 #include "base/spread.h"
 #include "report/paired_gap.h"
+#include "report/reference.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
@@ -115,11 +116,17 @@ struct Comparison {
   // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
   // Unknown where a run of the baseline diverged.
   double target_perplexity = kUnknown;
+  // Drawn beside the gaps where there is one. compare() leaves it to the caller.
+  std::optional<Reference> reference;
   // What a reader must know before believing the numbers: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }
 };
+
+// The mean distance of the arm's gap from the reference's at equal shares of training, over the shares that both cover;
+// unknown without a reference or a gap.
+double distance_from_reference(const Comparison& comparison, const ArmResult& arm);
 
 // At least one arm, each with at least one run. One arm alone is a report without comparisons.
 Comparison compare(std::vector<Arm> arms);

@@ -41,9 +41,10 @@ std::string perplexity_section(const Comparison& comparison) {
     caption = "Line: mean over seeds. Band: lowest to highest seed";
     caption += comparison.single() ? ". " : "; of the gap, its 95 % interval over pairs of equal seed. ";
   }
+  if (comparison.reference) caption += "Dashed: " + reference_name(*comparison.reference) + ". ";
   if (chart.y.to) caption += "The first fifth of training may lie above the frame. ";
   std::string out = element("h2", "Validation perplexity");
-  out += element("p", caption + "Point at a curve for its numbers.", "caption");
+  out += element("p", escape(caption + "Point at a curve for its numbers."), "caption");
   out += element("div", figure("", svg_line_chart(chart)), "scroll wide");
   std::string charts;
   if (!comparison.single())
@@ -206,6 +207,8 @@ std::string footer(const Comparison& comparison) {
     for (const RunLog& run : result.arm.runs) runs += text(runs.empty() ? "" : ", ", run.dir.string());
   std::string trained;
   for (const std::string& by : trained_by(comparison)) trained += element("p", escape("Trained by " + by));
+  if (comparison.reference)
+    trained += element("p", escape(reference_name(*comparison.reference) + ": " + comparison.reference->source));
   return element("footer", trained + element("p", escape("Runs: " + runs)));
 }
 

@@ -76,6 +76,14 @@ Json curve_json(const ArmResult& result) {
   return curve;
 }
 
+Json reference_json(const std::optional<Reference>& reference) {
+  if (!reference) return nullptr;
+  Json points = Json::array();
+  for (const ReferencePoint& point : reference->points)
+    points.push_back({{"step", point.step}, {"share", point.share}, {"gap", point.gap}});
+  return {{"name", reference->name}, {"by", reference->by}, {"source", reference->source}, {"points", points}};
+}
+
 Json arm_json(const ArmResult& result) {
   Json target = crossing_json(result.target);
   if (result.target) {
@@ -133,12 +141,16 @@ Json json_report(const Comparison& comparison, const Sweep* sweep) {
   Json config = Json::object();
   for (const ConfigRow& row : diff_configs(comparison).different) config[row.path] = row.values;
   Json arms = Json::array();
-  for (const ArmResult& result : comparison.arms) arms.push_back(arm_json(result));
+  for (const ArmResult& result : comparison.arms) {
+    arms.push_back(arm_json(result));
+    arms.back()["reference_distance"] = distance_from_reference(comparison, result);
+  }
   Json report = {{"headline", headline(comparison)},
                  {"notes", comparison.notes},
                  {"matched_tokens", comparison.matched_tokens},
                  {"target_perplexity", comparison.target_perplexity},
                  {"config", config},
+                 {"reference", reference_json(comparison.reference)},
                  {"arms", arms}};
   if (sweep) report["sweep"] = sweep_json(*sweep);
   return report;

@@ -27,8 +27,8 @@ struct SeedGap {
 // Computed on differences of the loss, ln(perplexity): mean and interval by Student's t, then exp() - 1 of each.
 struct PairedGap {
   std::vector<SeedGap> by_seed;
-  double mean = kUnknown;                   // unknown without pairs
-  double low = kUnknown, high = kUnknown;   // the interval of kConfidence; unknown for fewer than two pairs
+  double mean = kUnknown;                  // unknown without pairs
+  double low = kUnknown, high = kUnknown;  // the interval of kConfidence; unknown for fewer than two pairs
 };
 
 // Every pair's evals must reach `at`.

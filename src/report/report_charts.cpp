@@ -160,6 +160,35 @@ Series gap_series(const Comparison& comparison, size_t arm, const std::vector<Ga
   return series;
 }
 
+// The reference's gap at its own steps, as far as ours go, and, where its training is not as long as ours, at its
+// shares of ours. `x_per_step` is the width of a step of ours on the chart's axis.
+void add_reference(Chart& chart, const Comparison& comparison, double x_per_step) {
+  if (!comparison.reference) return;
+  const Reference& reference = *comparison.reference;
+  const auto planned = static_cast<double>(comparison.arms[0].arm.runs[0].planned_steps);
+  const std::string name = reference_name(reference);
+  const int color = static_cast<int>(comparison.arms.size());
+  Series by_step{name + ", by step", color, 1, {}, true}, by_share{name + ", by share", color, 0.55, {}, true};
+  for (const ReferencePoint& point : reference.points) {
+    const double y = 100 * point.gap;
+    const std::string hint = text(name, "\n", percent_text(point.gap), "\nstep ", fixed(point.step, 0), ", ",
+                                  fixed(100 * point.share, 0), " % of training");
+    if (point.step <= planned) by_step.points.push_back({point.step * x_per_step, y, y, y, hint});
+    by_share.points.push_back({point.share * planned * x_per_step, y, y, y, hint});
+  }
+  const bool as_long = std::fabs(reference.points.back().share * planned - reference.points.back().step) < 0.5;
+  chart.series.push_back(std::move(by_step));
+  if (!as_long) chart.series.push_back(std::move(by_share));
+}
+
+// Training tokens of a step; 0 before the first evaluation.
+double tokens_per_step(const Comparison& comparison) {
+  for (const RunLog& run : comparison.arms[0].arm.runs)
+    if (!run.evals.empty())
+      return static_cast<double>(run.evals.back().tokens) / static_cast<double>(run.evals.back().step);
+  return 0;
+}
+
 void frame_gaps(Chart& chart) {
   const auto take = [&](double value) {
     if (!std::isfinite(value)) return;
@@ -205,6 +234,7 @@ Chart gap_chart(const Comparison& comparison) {
   chart.x = token_axis();
   for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
     chart.series.push_back(gap_series(comparison, arm, comparison.arms[arm].gap, &GapPoint::tokens));
+  add_reference(chart, comparison, tokens_per_step(comparison));
   frame_gaps(chart);
   return chart;
 }
@@ -217,6 +247,7 @@ std::optional<Chart> gap_by_steps_chart(const Comparison& comparison) {
     if (const std::vector<GapPoint>& gap = comparison.arms[arm].gap_by_steps; !gap.empty())
       chart.series.push_back(gap_series(comparison, arm, gap, &GapPoint::step));
   if (chart.series.empty()) return std::nullopt;
+  add_reference(chart, comparison, 1);
   frame_gaps(chart);
   return chart;
 }

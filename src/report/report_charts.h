@@ -21,6 +21,7 @@ Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
 // holds every mean and every arm's last interval; an interval that reaches farther on the way is cut.
+// A reference is dashed: at its own steps and, where its training is shorter or longer, at its shares of ours.
 Chart gap_chart(const Comparison& comparison);
 // The same at equal steps, of the arms whose steps are not as many tokens as the baseline's; nullopt without any.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);

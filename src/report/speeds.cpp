@@ -41,8 +41,9 @@ SpeedObstacle obstacle_in(const Arm& arm) {
     if (run.provenance.empty() || run.provenance[0].from_step > 0)
       return {"machine unknown", name_of(arm, run) + " has no record of its build and machine from its first step on"};
     if (run.provenance.size() > 1)
-      return {"machine changed", text(name_of(arm, run), " went on with another build or on another machine after step ",
-                                      run.provenance[1].from_step)};
+      return {"machine changed",
+              text(name_of(arm, run), " went on with another build or on another machine after step ",
+                   run.provenance[1].from_step)};
   }
   return {};
 }

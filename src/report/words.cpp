@@ -180,10 +180,20 @@ std::string target_sentence(const Comparison& comparison, const ArmResult& arm) 
   return out + ".";
 }
 
+std::string reference_name(const Reference& reference) { return reference.by + ", " + reference.name; }
+
+std::string reference_sentence(const Comparison& comparison, const ArmResult& arm) {
+  const double distance = distance_from_reference(comparison, arm);
+  if (!std::isfinite(distance)) return "";
+  return text("At equal shares of training the gap of ", arm.arm.label, " differs from that of ",
+              reference_name(*comparison.reference), ", by ", fixed(100 * distance, 1),
+              " percentage points on average.");
+}
+
 std::vector<std::string> sentences(const Comparison& comparison) {
   std::vector<std::string> out;
   for (size_t i = 1; i < comparison.arms.size(); ++i)
-    for (const auto sentence_of : {seeds_sentence, target_sentence})
+    for (const auto sentence_of : {seeds_sentence, target_sentence, reference_sentence})
       if (std::string sentence = sentence_of(comparison, comparison.arms[i]); !sentence.empty())
         out.push_back(std::move(sentence));
   return out;

@@ -38,6 +38,10 @@ std::string headline(const Comparison& comparison);
 std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm);
 // Tokens and time to the baseline's final perplexity, and throughput, of one arm against the baseline; one sentence.
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
+// How far its gap lies from the reference's; empty without one.
+std::string reference_sentence(const Comparison& comparison, const ArmResult& arm);
+// "Panda et al., 8c1".
+std::string reference_name(const Reference& reference);
 // What follows the headline: the sentences above of every arm that has them.
 std::vector<std::string> sentences(const Comparison& comparison);
 

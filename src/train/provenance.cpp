@@ -52,14 +52,10 @@ ordered_json build_entry() {
   static const std::string checksum = program_checksum();
   const BuildInfo& build = build_info();
   const std::string cuda = build.cuda;
-  return {{"version", build.version},
-          {"commit", build.commit},
-          {"type", build.type},
-          {"native", build.native},
-          {"products", build.products},
-          {"cuda", cuda.empty() ? ordered_json() : ordered_json(cuda)},
-          {"compiler", build.compiler},
-          {"checksum", checksum}};
+  return {{"version", build.version},   {"commit", build.commit},
+          {"type", build.type},         {"native", build.native},
+          {"products", build.products}, {"cuda", cuda.empty() ? ordered_json() : ordered_json(cuda)},
+          {"compiler", build.compiler}, {"checksum", checksum}};
 }
 
 ordered_json read_history(const std::filesystem::path& path) {
