@@ -195,9 +195,13 @@ void frame_gaps(Chart& chart) {
     chart.y.from = std::min(chart.y.from.value_or(0), value);
     chart.y.to = std::max(chart.y.to.value_or(0), value);
   };
+  double first = HUGE_VAL;  // of ours
+  for (const Series& series : chart.series)
+    if (!series.dashed && !series.points.empty()) first = std::min(first, series.points.front().x);
   for (const Series& series : chart.series) {
-    for (const ChartPoint& point : series.points) take(point.y);
-    if (!series.points.empty()) take(series.points.back().low), take(series.points.back().high);
+    for (const ChartPoint& point : series.points)
+      if (point.x >= first) take(point.y);
+    if (!series.dashed && !series.points.empty()) take(series.points.back().low), take(series.points.back().high);
   }
   if (!chart.y.from) return;
   const double room = std::max(0.1, 0.06 * (*chart.y.to - *chart.y.from));

@@ -21,7 +21,8 @@ Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
 // holds every mean and every arm's last interval; an interval that reaches farther on the way is cut.
-// A reference is dashed: at its own steps and, where its training is shorter or longer, at its shares of ours.
+// A reference is dashed: at its own steps and, where its training is shorter or longer, at its shares of ours. What it
+// did before our first evaluation may lie outside the frame.
 Chart gap_chart(const Comparison& comparison);
 // The same at equal steps, of the arms whose steps are not as many tokens as the baseline's; nullopt without any.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);

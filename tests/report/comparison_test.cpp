@@ -199,7 +199,7 @@ TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {
     const Comparison comparison = compare({{"topk", {timed_run()}}, {"default", {timed_run(), changed}}});
     const ArmResult& arm = comparison.arms[1];
     EXPECT_TRUE(std::isnan(arm.throughput_ratio));
-    EXPECT_EQ(comparison.notes[0], arm.speed_obstacle.sentence + ": speeds are not compared.");
+    EXPECT_EQ(comparison.notes, std::vector<std::string>{arm.speed_obstacle.sentence + ": speeds are not compared."});
     return arm.speed_obstacle.brief;
   };
   EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].build["commit"] = "later"; }), "other build");

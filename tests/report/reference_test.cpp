@@ -34,8 +34,8 @@ TEST(Reference, RefusesNamesThatAreNotThere) {
   };
   const std::string known =
       "PAIR with PAIR one of 8c1, 8c1_3e-4, 8c1_7e-4, 8c1_9e-4, 8c1_0.56b, 8c1_7.33b, 8c2, 32c1, 32c2, 32c4";
-  EXPECT_EQ(refusal(kCurves + ":8c16", "8c1"), "--reference " + kCurves + ":8c16: no pair \"8c16\" there; choose one: " +
-                                                   kCurves + ":" + known);
+  EXPECT_EQ(refusal(kCurves + ":8c16", "8c1"),
+            "--reference " + kCurves + ":8c16: no pair \"8c16\" there; choose one: " + kCurves + ":" + known);
   EXPECT_EQ(refusal(kCurves, "8c16_topk"), "--reference " + kCurves + ": no pair there has the name of 8c16_topk; " +
                                                "choose one: " + kCurves + ":" + known);
 }
@@ -82,21 +82,23 @@ TEST(Reference, OfTheKeptRuns) {
 }
 
 TEST(Reference, IsDrawnByStepAndByShare) {
-  Comparison comparison = compare({{"topk", {run_of({80, 60, 50, 40}, 4)}}, {"default", {run_of({90, 70, 50, 38}, 4)}}});
-  comparison.reference = {"pair", "They", "", {{1, 0.125, 0.5}, {3, 0.375, 0.25}, {8, 1, -0.5}}};
+  Comparison comparison =
+      compare({{"topk", {run_of({80, 60, 50, 40}, 4)}}, {"default", {run_of({90, 70, 50, 38}, 4)}}});
+  comparison.reference = {"pair", "They", "", {{0.5, 0.0625, 9}, {1, 0.125, 0.5}, {3, 0.375, 0.25}, {8, 1, -0.5}}};
   const Chart chart = gap_chart(comparison);
   ASSERT_EQ(chart.series.size(), 3u);
   const Series &by_step = chart.series[1], &by_share = chart.series[2];
   EXPECT_EQ(by_step.label, "They, pair, by step");
   EXPECT_TRUE(by_step.dashed);
-  ASSERT_EQ(by_step.points.size(), 2u) << "its last step lies beyond ours";
-  EXPECT_EQ(by_step.points[1].x, 300);
-  EXPECT_NEAR(by_step.points[1].y, 25, 1e-12);
+  ASSERT_EQ(by_step.points.size(), 3u) << "its last step lies beyond ours";
+  EXPECT_EQ(by_step.points[2].x, 300);
+  EXPECT_NEAR(by_step.points[2].y, 25, 1e-12);
   EXPECT_EQ(by_share.label, "They, pair, by share");
-  ASSERT_EQ(by_share.points.size(), 3u);
-  EXPECT_EQ(by_share.points[0].x, 50);
-  EXPECT_EQ(by_share.points[2].x, 400);
+  ASSERT_EQ(by_share.points.size(), 4u);
+  EXPECT_EQ(by_share.points[1].x, 50);
+  EXPECT_EQ(by_share.points[3].x, 400);
   EXPECT_LT(*chart.y.from, -50);
+  EXPECT_LT(*chart.y.to, 100) << "what came before our first evaluation does not stretch the frame";
   comparison.reference->points = {{1, 0.25, 0.5}, {4, 1, 0.25}};
   EXPECT_EQ(gap_chart(comparison).series.size(), 2u) << "as long as ours, both are one";
 }
