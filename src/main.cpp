@@ -6,6 +6,7 @@
 #include "base/openmp_wait.h"
 #include "cli/commands.h"
 #include "config/json_section.h"
+#include "train/build_info.h"
 
 namespace {
 
@@ -30,7 +31,7 @@ int main(int argc, char** argv) {
   gptmoe::ignore_file_size_signal();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
-  app.set_version_flag("--version", GPTMOE_VERSION);
+  app.set_version_flag("--version", gptmoe::build_info().version);
   gptmoe::Job job(argv);
   gptmoe::add_commands(app, job);
   try {

@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 struct CompareArguments {
   std::vector<std::string> configs, overrides, sweeps;
-  std::string out = "runs/compare", svg;
+  std::string out = "runs/compare", svg, reference;
   int64_t seeds = 1;
   int jobs = 1, ranks = 0;
 };
@@ -198,10 +198,19 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   return arms;
 }
 
-void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms) {
+// Of the baseline's name, unless the argument says which.
+std::optional<Reference> plan_reference(const CompareArguments& arguments) {
+  if (arguments.reference.empty()) return std::nullopt;
+  if (arguments.configs.size() == 1)
+    user_error("--reference ", arguments.reference, ": one config has no gap to hold against it; give a second config");
+  return read_reference(arguments.reference, fs::path(arguments.configs[0]).stem().string());
+}
+
+void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, std::optional<Reference> reference) {
   std::optional<Sweep> sweep;
   if (!arguments.sweeps.empty()) sweep = sweep_of(arms);
-  const Comparison comparison = sweep ? compare_best(*sweep) : compare(std::move(arms));
+  Comparison comparison = sweep ? compare_best(*sweep) : compare(std::move(arms));
+  if (!comparison.single()) comparison.reference = std::move(reference);
   const Sweep* const swept = sweep ? &*sweep : nullptr;
   const ReportPaths paths = write_reports(arguments.out, comparison, swept);
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, comparison, swept);
@@ -212,7 +221,9 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms) 
 void run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
   std::vector<PlannedRun> runs;
+  std::optional<Reference> reference;
   agree(world, [&] {
+    reference = plan_reference(arguments);
     arms = plan_arms(arguments);
     runs = plan_runs(arguments, arms);
     if (arguments.jobs > 1 && world.size() > 1)
@@ -227,7 +238,7 @@ void run_comparison(const CompareArguments& arguments, World& world) {
     std::printf("stopped     the same gptmoe compare command goes on\n");
     return;
   }
-  if (world.is_root()) write_comparison(arguments, read_arms(arms, runs));
+  if (world.is_root()) write_comparison(arguments, read_arms(arms, runs), std::move(reference));
 }
 
 }  // namespace
@@ -249,6 +260,10 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->check(whole_number(1, 1024));
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
+  command->add_option(
+      "--reference", arguments->reference,
+      "Draw the gap of an experiment beside ours, FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
+      "by default as the baseline's config is named)");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   add_ranks_option(*command, arguments->ranks);

@@ -3,42 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <map>
 #include <set>
 
 #include "base/check.h"
 #include "report/collapse.h"
 #include "report/notes.h"
+#include "report/speeds.h"
 
 namespace gptmoe {
 namespace {
-
-// Between evals[before] and evals[before + 1]; exact on an eval.
-struct Position {
-  size_t before = 0;
-  double fraction = 0;
-};
-
-Position locate(const std::vector<EvalRow>& evals, int64_t tokens) {
-  GPTMOE_CHECK(!evals.empty() && tokens >= evals.front().tokens && tokens <= evals.back().tokens);
-  const auto after = std::upper_bound(evals.begin(), evals.end(), tokens,
-                                      [](int64_t value, const EvalRow& row) { return value < row.tokens; });
-  const auto before = static_cast<size_t>(after - evals.begin() - 1);
-  if (evals[before].tokens == tokens) return {before, 0};
-  return {before, static_cast<double>(tokens - evals[before].tokens) /
-                      static_cast<double>(evals[before + 1].tokens - evals[before].tokens)};
-}
-
-template <typename Field>
-double interpolate(const std::vector<EvalRow>& evals, int64_t tokens, Field field) {
-  const Position at = locate(evals, tokens);
-  const double a = field(evals[at.before]);
-  return at.fraction == 0 ? a : a + at.fraction * (field(evals[at.before + 1]) - a);
-}
-
-double perplexity_at(const RunLog& run, int64_t tokens) {
-  return std::exp(interpolate(run.evals, tokens, [](const EvalRow& row) { return row.val_loss; }));
-}
 
 std::vector<const RunLog*> evaluated_runs(const Arm& arm) {
   std::vector<const RunLog*> runs;
@@ -63,10 +36,11 @@ CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
   point.router_entropy.assign(layers, 0);
   for (const RunLog* run : runs) {
     perplexities.push_back(perplexity_at(*run, tokens));
-    point.seconds += share * interpolate(run->evals, tokens, [](const EvalRow& row) { return row.seconds; });
+    point.seconds +=
+        share * interpolate(run->evals, &EvalRow::tokens, tokens, [](const EvalRow& row) { return row.seconds; });
     for (size_t l = 0; l < layers; ++l)
-      point.router_entropy[l] +=
-          share * interpolate(run->evals, tokens, [l](const EvalRow& row) { return row.router_entropy[l]; });
+      point.router_entropy[l] += share * interpolate(run->evals, &EvalRow::tokens, tokens,
+                                                     [l](const EvalRow& row) { return row.router_entropy[l]; });
   }
   point.perplexity = spread_of(perplexities);
   return point;
@@ -87,38 +61,6 @@ std::vector<CurvePoint> curve_of(const std::vector<const RunLog*>& runs) {
   return curve;
 }
 
-double median(std::vector<double> values) {
-  std::erase_if(values, [](double value) { return !std::isfinite(value); });
-  if (values.empty()) return kUnknown;
-  std::sort(values.begin(), values.end());
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : 0.5 * (values[middle - 1] + values[middle]);
-}
-
-void each_warm_row(const Arm& arm, const std::function<void(const TrainRow&)>& visit) {
-  for (const RunLog& run : arm.runs)
-    for (size_t i = std::min<size_t>(10, run.train.size() / 5); i < run.train.size(); ++i) visit(run.train[i]);
-}
-
-// Tokens per second at each logged step, the median over runs.
-std::map<int64_t, double> speed_by_step(const Arm& arm) {
-  std::map<int64_t, std::vector<double>> rows;
-  each_warm_row(arm, [&](const TrainRow& row) { rows[row.step].push_back(row.tokens_per_second); });
-  std::map<int64_t, double> speed;
-  for (auto& [step, values] : rows) speed[step] = median(std::move(values));
-  return speed;
-}
-
-void measure_speed(ArmResult& result) {
-  std::vector<double> speeds, mfus;
-  each_warm_row(result.arm, [&](const TrainRow& row) {
-    speeds.push_back(row.tokens_per_second);
-    if (row.mfu) mfus.push_back(*row.mfu);
-  });
-  result.tokens_per_second = median(std::move(speeds));
-  result.mfu = median(std::move(mfus));
-}
-
 void measure_stability(ArmResult& result) {
   double spikes = 0;
   for (const RunLog& run : result.arm.runs) {
@@ -127,14 +69,6 @@ void measure_stability(ArmResult& result) {
     result.diverged += run.has_diverged();
   }
   result.spikes_per_run = spikes / static_cast<double>(result.arm.runs.size());
-}
-
-double speed_ratio(const Arm& arm, const Arm& baseline) {
-  const std::map<int64_t, double> ours = speed_by_step(arm), theirs = speed_by_step(baseline);
-  std::vector<double> ratios;
-  for (const auto& [step, speed] : ours)
-    if (const auto match = theirs.find(step); match != theirs.end()) ratios.push_back(speed / match->second);
-  return median(std::move(ratios));
 }
 
 std::vector<std::vector<double>> final_load(const Arm& arm) {
@@ -170,25 +104,40 @@ void measure_dead(ArmResult& result) {
   if (result.experts > 0) result.dead_experts = spread_of(dead).mean;
 }
 
-// value / base - 1; unknown unless both are finite.
-double change_from(double base, double value) { return std::isfinite(base) ? value / base - 1 : kUnknown; }
-
-std::vector<GapPoint> gap_of(const ArmResult& arm, const ArmResult& baseline) {
-  std::vector<GapPoint> gaps;
-  if (arm.curve.empty() || baseline.curve.empty() || arm.diverged > 0 || baseline.diverged > 0) return gaps;
+std::vector<GapPoint> gap_curve(const std::vector<SeedPair>& pairs, EvalAxis axis) {
   std::set<int64_t> grid;
-  for (const CurvePoint& point : arm.curve) grid.insert(point.tokens);
-  for (const CurvePoint& point : baseline.curve) grid.insert(point.tokens);
-  const int64_t first = std::max(arm.curve.front().tokens, baseline.curve.front().tokens);
-  const int64_t last = std::min(arm.curve.back().tokens, baseline.curve.back().tokens);
-  for (int64_t tokens : grid) {
-    if (tokens < first || tokens > last) continue;
-    const double base = perplexity_of(baseline.arm, tokens).mean;
-    std::vector<double> values;
-    for (const RunLog* run : evaluated_runs(arm.arm)) values.push_back(change_from(base, perplexity_at(*run, tokens)));
-    gaps.push_back({tokens, spread_of(values)});
+  int64_t first = 0, last = std::numeric_limits<int64_t>::max();
+  for (const SeedPair& pair : pairs)
+    for (const RunLog* run : {pair.run, pair.baseline}) {
+      first = std::max(first, run->evals.front().*axis);
+      last = std::min(last, run->evals.back().*axis);
+      for (const EvalRow& row : run->evals) grid.insert(row.*axis);
+    }
+  std::vector<GapPoint> gaps;
+  for (const int64_t at : grid) {
+    if (at < first || at > last) continue;
+    const auto of_the_arm = [&](EvalAxis wanted) {
+      return std::llround(interpolate(pairs[0].run->evals, axis, at,
+                                      [wanted](const EvalRow& row) { return static_cast<double>(row.*wanted); }));
+    };
+    gaps.push_back({of_the_arm(&EvalRow::tokens), of_the_arm(&EvalRow::step), gap_at(pairs, axis, at)});
   }
   return gaps;
+}
+
+bool steps_hold_equal_tokens(const RunLog& a, const RunLog& b) {
+  return a.evals.back().tokens * b.evals.back().step == b.evals.back().tokens * a.evals.back().step;
+}
+
+void measure_gap(ArmResult& result, const ArmResult& baseline, int64_t matched_tokens) {
+  if (result.diverged > 0 || baseline.diverged > 0) return;
+  const std::vector<SeedPair> pairs = pairs_of(result.arm.runs, baseline.arm.runs);
+  if (pairs.empty()) return;
+  result.gap = gap_curve(pairs, &EvalRow::tokens);
+  if (!steps_hold_equal_tokens(*pairs[0].run, *pairs[0].baseline))
+    result.gap_by_steps = gap_curve(pairs, &EvalRow::step);
+  if (result.matched.count > 0 && baseline.matched.count > 0)
+    result.matched_gap = gap_at(pairs, &EvalRow::tokens, matched_tokens);
 }
 
 void measure_target(ArmResult& result, double target) {
@@ -199,13 +148,12 @@ void measure_target(ArmResult& result, double target) {
 }
 
 void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
-  result.matched_gap = change_from(baseline.matched.mean, result.matched.mean);
-  result.gap = gap_of(result, baseline);
-  const bool alone = result.arm.ran_alone() && baseline.arm.ran_alone();
-  if (alone) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
+  result.speed_obstacle = speed_obstacle(result.arm, baseline.arm);
+  const bool comparable = result.speed_obstacle.brief.empty();
+  if (comparable) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
   if (result.target && baseline.target) {
     result.target_tokens_change = result.target->tokens / baseline.target->tokens - 1;
-    if (alone) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
+    if (comparable) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
   }
 }
 
@@ -218,10 +166,6 @@ int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
 }
 
 }  // namespace
-
-bool Arm::ran_alone() const {
-  return std::all_of(runs.begin(), runs.end(), [](const RunLog& run) { return run.at_once == 1; });
-}
 
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
   constexpr size_t kWindow = 100;
@@ -261,6 +205,16 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
                   before.seconds + fraction * (after.seconds - before.seconds)};
 }
 
+double distance_from_reference(const Comparison& comparison, const ArmResult& arm) {
+  if (!comparison.reference) return kUnknown;
+  std::vector<GapAt> ours, theirs;
+  const auto planned = static_cast<double>(arm.arm.runs[0].planned_steps);
+  for (const GapPoint& point : arm.gap)
+    if (std::isfinite(point.gap.mean)) ours.push_back({static_cast<double>(point.step) / planned, point.gap.mean});
+  for (const ReferencePoint& point : comparison.reference->points) theirs.push_back({point.share, point.gap});
+  return mean_distance(ours, theirs);
+}
+
 Comparison compare(std::vector<Arm> arms) {
   GPTMOE_CHECK(!arms.empty(), "a comparison without arms");
   Comparison comparison;
@@ -282,7 +236,9 @@ Comparison compare(std::vector<Arm> arms) {
     if (!result.curve.empty() && result.diverged == 0 && comparison.matched_tokens >= result.curve.front().tokens)
       result.matched = perplexity_of(result.arm, comparison.matched_tokens);
     measure_target(result, comparison.target_perplexity);
-    if (&result != &baseline) compare_to_baseline(result, baseline);
+    if (&result == &baseline) continue;
+    measure_gap(result, baseline, comparison.matched_tokens);
+    compare_to_baseline(result, baseline);
   }
   comparison.notes = notes_on(comparison);
   return comparison;

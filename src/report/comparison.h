@@ -2,13 +2,16 @@
 // Several runs per arm, several arms, one comparison: every number the reports print is computed here.
 //
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
-// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens.
+// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens; how far
+// two arms lie apart is measured between runs of equal seed (report/paired_gap.h).
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/spread.h"
+#include "report/paired_gap.h"
+#include "report/reference.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
@@ -25,9 +28,12 @@ struct Arm {
   std::vector<RunLog> runs;
   std::string family = label;          // the config file it comes from; several arms of a sweep share one
   std::vector<Setting> settings = {};  // of a sweep
+};
 
-  // No run had to share the machine with others for a part of its training.
-  bool ran_alone() const;
+// Why the speeds of two arms are not compared (report/speeds.h).
+struct SpeedObstacle {
+  std::string brief;     // "other machine"; empty where they are
+  std::string sentence;  // which runs, and what of them, without a full stop
 };
 
 struct CurvePoint {
@@ -38,8 +44,8 @@ struct CurvePoint {
 };
 
 struct GapPoint {
-  int64_t tokens = 0;
-  Spread gap;  // perplexity of the arm's runs / mean perplexity of the baseline - 1
+  int64_t tokens = 0, step = 0;  // of the arm
+  PairedGap gap;
 };
 
 // Where a curve comes down to a target for good: it lies at or below the target at every later eval. Linear
@@ -64,14 +70,18 @@ struct ArmResult {
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown where a run diverged, as is whatever is derived from it.
   Spread matched;
-  double matched_gap = kUnknown;  // matched.mean / baseline's matched.mean - 1; unknown for the baseline
-  std::vector<GapPoint> gap;      // empty for the baseline, and where a run of either arm diverged
+  // Against the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was evaluated.
+  // Nothing for the baseline, without seeds in common, and where a run of either arm diverged.
+  PairedGap matched_gap;
+  std::vector<GapPoint> gap;
+  // The same at equal steps, where a step of the arm is not as many tokens as one of the baseline's.
+  std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
   double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
-  double target_seconds_change = kUnknown;  // the same in seconds, if both arms ran alone
+  double target_seconds_change = kUnknown;  // the same in seconds, if speeds are compared
 
   double spikes_per_run = kUnknown;  // loss_spikes(), the mean over runs where it is known of all
   int64_t diverged = 0;              // runs that have (RunLog::has_diverged)
@@ -79,9 +89,10 @@ struct ArmResult {
   // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;
   double mfu = kUnknown;
-  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and unless both
-  // arms ran alone.
+  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and where an
+  // obstacle says so.
   double throughput_ratio = kUnknown;
+  SpeedObstacle speed_obstacle;
 
   // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
   // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.
@@ -105,11 +116,17 @@ struct Comparison {
   // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
   // Unknown where a run of the baseline diverged.
   double target_perplexity = kUnknown;
+  // Drawn beside the gaps where there is one. compare() leaves it to the caller.
+  std::optional<Reference> reference;
   // What a reader must know before believing the numbers: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }
 };
+
+// The mean distance of the arm's gap from the reference's at equal shares of training, over the shares that both cover;
+// unknown without a reference or a gap.
+double distance_from_reference(const Comparison& comparison, const ArmResult& arm);
 
 // At least one arm, each with at least one run. One arm alone is a report without comparisons.
 Comparison compare(std::vector<Arm> arms);

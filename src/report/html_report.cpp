@@ -23,9 +23,7 @@ std::string title_of(const Comparison& comparison) {
 std::string opening(const Comparison& comparison) {
   std::string out = element("p", escape("gptmoe report · " + title_of(comparison)), "kicker");
   out += element("h1", escape(headline(comparison)));
-  for (size_t i = 1; i < comparison.arms.size(); ++i)
-    if (const std::string sentence = target_sentence(comparison, comparison.arms[i]); !sentence.empty())
-      out += element("p", escape(sentence));
+  for (const std::string& sentence : sentences(comparison)) out += element("p", escape(sentence));
   std::string notes;
   for (const std::string& note : comparison.notes) notes += element("li", escape(note));
   return out + (notes.empty() ? "" : element("ul", notes, "notes"));
@@ -38,15 +36,23 @@ bool several_seeds(const Comparison& comparison) {
 
 std::string perplexity_section(const Comparison& comparison) {
   const Chart chart = perplexity_by_tokens(comparison);
-  std::string caption = several_seeds(comparison) ? "Line: mean over seeds. Band: lowest to highest seed. " : "";
+  std::string caption;
+  if (several_seeds(comparison)) {
+    caption = "Line: mean over seeds. Band: lowest to highest seed";
+    caption += comparison.single() ? ". " : "; of the gap, its 95 % interval over pairs of equal seed. ";
+  }
+  if (comparison.reference) caption += "Dashed: " + reference_name(*comparison.reference) + ". ";
   if (chart.y.to) caption += "The first fifth of training may lie above the frame. ";
   std::string out = element("h2", "Validation perplexity");
-  out += element("p", caption + "Point at a curve for its numbers.", "caption");
+  out += element("p", escape(caption + "Point at a curve for its numbers."), "caption");
   out += element("div", figure("", svg_line_chart(chart)), "scroll wide");
-  std::string pair = figure("Against time", svg_line_chart(perplexity_by_time(comparison)));
+  std::string charts;
   if (!comparison.single())
-    pair = figure("Relative to " + comparison.arms[0].arm.label, svg_line_chart(gap_chart(comparison))) + pair;
-  return out + element("div", pair, "pair");
+    charts += figure("Relative to " + comparison.arms[0].arm.label, svg_line_chart(gap_chart(comparison)));
+  if (const std::optional<Chart> by_steps = gap_by_steps_chart(comparison))
+    charts += figure("The same at equal steps", svg_line_chart(*by_steps));
+  charts += figure("Against time", svg_line_chart(perplexity_by_time(comparison)));
+  return out + element("div", charts, "pair");
 }
 
 std::string summary_section(const Comparison& comparison) {
@@ -61,7 +67,9 @@ std::string summary_section(const Comparison& comparison) {
     out += element("p",
                    escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
                                " count to where a mean curve comes below it for good. ")) +
-                       "± is the standard deviation over seeds, throughput a median without warm-up steps.",
+                       "± is the standard deviation over seeds. The gap to the baseline is the mean difference of the "
+                       "loss between runs of equal seed, its interval Student’s t. Throughput is a median without "
+                       "warm-up steps.",
                    "caption");
   return out + element("div", element("table", element("thead", head) + element("tbody", body)), "scroll");
 }
@@ -174,11 +182,34 @@ std::string sweep_section(const Sweep& sweep) {
          element("div", charts, "pair");
 }
 
+// "gptmoe 0.1.0 (637764b27173, Release) on HOST, CPU, 2 threads": each build and machine once.
+std::vector<std::string> trained_by(const Comparison& comparison) {
+  std::vector<std::string> all;
+  const auto fact = [](const nlohmann::ordered_json& of, const char* key) {
+    return of.contains(key) && of[key].is_string() ? of[key].get<std::string>() : std::string("unknown");
+  };
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs)
+      for (const Provenance& p : run.provenance) {
+        const char* device = p.machine.contains("gpu") && p.machine["gpu"].is_string() ? "gpu" : "cpu";
+        const std::string by =
+            text("gptmoe ", fact(p.build, "version"), " (", fact(p.build, "commit"), ", ", fact(p.build, "type"),
+                 ") on ", fact(p.machine, "host"), ", ", fact(p.machine, device), ", ", p.threads,
+                 p.threads == 1 ? " thread" : " threads", p.ranks > 1 ? text(" a rank, ", p.ranks, " ranks") : "");
+        if (std::find(all.begin(), all.end(), by) == all.end()) all.push_back(by);
+      }
+  return all;
+}
+
 std::string footer(const Comparison& comparison) {
   std::string runs;
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) runs += text(runs.empty() ? "" : ", ", run.dir.string());
-  return element("footer", escape("Runs: " + runs));
+  std::string trained;
+  for (const std::string& by : trained_by(comparison)) trained += element("p", escape("Trained by " + by));
+  if (comparison.reference)
+    trained += element("p", escape(reference_name(*comparison.reference) + ": " + comparison.reference->source));
+  return element("footer", trained + element("p", escape("Runs: " + runs)));
 }
 
 }  // namespace

@@ -16,9 +16,38 @@ Json spread_json(const Spread& spread) {
       {"mean", spread.mean}, {"std", spread.std}, {"min", spread.min}, {"max", spread.max}, {"count", spread.count}};
 }
 
+Json gap_json(const PairedGap& gap) {
+  Json seeds = Json::array();
+  for (const SeedGap& seed : gap.by_seed) seeds.push_back({{"seed", seed.seed}, {"gap", seed.gap}});
+  const std::string verdict = verdict_text(gap);
+  return {{"mean", gap.mean},
+          {"low", gap.low},
+          {"high", gap.high},
+          {"verdict", verdict.empty() ? Json() : Json(verdict)},
+          {"by_seed", seeds}};
+}
+
+Json gaps_json(const std::vector<GapPoint>& gaps) {
+  Json points = Json::array();
+  for (const GapPoint& point : gaps)
+    points.push_back({{"tokens", point.tokens}, {"step", point.step}, {"gap", gap_json(point.gap)}});
+  return points;
+}
+
 Json crossing_json(const std::optional<Crossing>& crossing) {
   if (!crossing) return nullptr;
   return {{"tokens", crossing->tokens}, {"seconds", crossing->seconds}};
+}
+
+Json provenance_json(const RunLog& run) {
+  Json history = Json::array();
+  for (const Provenance& entry : run.provenance)
+    history.push_back({{"from_step", entry.from_step},
+                       {"build", entry.build},
+                       {"machine", entry.machine},
+                       {"threads", entry.threads},
+                       {"ranks", entry.ranks}});
+  return history;
 }
 
 Json runs_json(const ArmResult& result) {
@@ -30,6 +59,7 @@ Json runs_json(const ArmResult& result) {
                     {"planned_steps", run.planned_steps},
                     {"finished", run.finished()},
                     {"diverged", run.has_diverged()},
+                    {"provenance", provenance_json(run)},
                     {"perplexity", run.evals.empty() ? kUnknown : std::exp(run.evals.back().val_loss)},
                     {"target", crossing_json(result.run_targets[i])}});
   }
@@ -46,6 +76,14 @@ Json curve_json(const ArmResult& result) {
   return curve;
 }
 
+Json reference_json(const std::optional<Reference>& reference) {
+  if (!reference) return nullptr;
+  Json points = Json::array();
+  for (const ReferencePoint& point : reference->points)
+    points.push_back({{"step", point.step}, {"share", point.share}, {"gap", point.gap}});
+  return {{"name", reference->name}, {"by", reference->by}, {"source", reference->source}, {"points", points}};
+}
+
 Json arm_json(const ArmResult& result) {
   Json target = crossing_json(result.target);
   if (result.target) {
@@ -54,28 +92,28 @@ Json arm_json(const ArmResult& result) {
   }
   Json dead = nullptr;
   if (result.experts > 0) dead = {{"mean", result.dead_experts}, {"of", result.experts}};
-  Json gap = Json::array();
-  for (const GapPoint& point : result.gap) gap.push_back({{"tokens", point.tokens}, {"gap", spread_json(point.gap)}});
   return {{"label", result.arm.label},
           {"runs", runs_json(result)},
           {"final_perplexity", spread_json(result.final_perplexity())},
           {"matched_perplexity", spread_json(result.matched)},
-          {"matched_gap", result.matched_gap},
+          {"matched_gap", gap_json(result.matched_gap)},
           {"target", target},
           {"tokens_per_second", result.tokens_per_second},
           {"throughput_ratio", result.throughput_ratio},
+          {"speed_obstacle", result.speed_obstacle.sentence.empty() ? Json() : Json(result.speed_obstacle.sentence)},
           {"mfu", result.mfu},
           {"spikes_per_run", result.spikes_per_run},
           {"diverged", result.diverged},
           {"expert_load", result.expert_load},
           {"dead_experts", dead},
           {"curve", curve_json(result)},
-          {"gap", gap}};
+          {"gap", gaps_json(result.gap)},
+          {"gap_by_steps", gaps_json(result.gap_by_steps)}};
 }
 
 Json pair_json(const std::optional<SettingPair>& pair) {
   if (!pair) return nullptr;
-  return {{"gap", pair->gap},
+  return {{"gap", gap_json(pair->gap)},
           {"tokens", pair->target ? pair->target->tokens : kUnknown},
           {"tokens_change", pair->target_tokens_change}};
 }
@@ -103,12 +141,16 @@ Json json_report(const Comparison& comparison, const Sweep* sweep) {
   Json config = Json::object();
   for (const ConfigRow& row : diff_configs(comparison).different) config[row.path] = row.values;
   Json arms = Json::array();
-  for (const ArmResult& result : comparison.arms) arms.push_back(arm_json(result));
+  for (const ArmResult& result : comparison.arms) {
+    arms.push_back(arm_json(result));
+    arms.back()["reference_distance"] = distance_from_reference(comparison, result);
+  }
   Json report = {{"headline", headline(comparison)},
                  {"notes", comparison.notes},
                  {"matched_tokens", comparison.matched_tokens},
                  {"target_perplexity", comparison.target_perplexity},
                  {"config", config},
+                 {"reference", reference_json(comparison.reference)},
                  {"arms", arms}};
   if (sweep) report["sweep"] = sweep_json(*sweep);
   return report;

@@ -31,12 +31,28 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   }
 }
 
+// Seeds that the pairs leave out.
+void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std::string>& notes) {
+  std::string seeds;
+  size_t count = 0;
+  for (const RunLog& run : arm.arm.runs) {
+    const auto of_same_seed = [&](const RunLog& partner) { return run.seed && partner.seed == run.seed; };
+    if (std::any_of(other.arm.runs.begin(), other.arm.runs.end(), of_same_seed)) continue;
+    seeds += text(count++ ? ", " : "", run.seed ? text(*run.seed) : "unknown");
+  }
+  if (count > 0)
+    notes.push_back(text(arm.arm.label, " has ", count == 1 ? "a seed" : "seeds", " that ", other.arm.label,
+                         " has not (", seeds, "): left out of the gap between the two."));
+}
+
 void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) {
-  std::string beside;
-  for (const ArmResult& result : comparison.arms)
-    if (!result.arm.ran_alone()) beside += (beside.empty() ? "" : ", ") + result.arm.label;
-  if (!beside.empty())
-    notes.push_back(text(beside, " trained beside other runs, which slow each other: speeds are not compared."));
+  std::vector<std::string> told;
+  for (const ArmResult& result : comparison.arms) {
+    const std::string& why = result.speed_obstacle.sentence;
+    if (why.empty() || std::find(told.begin(), told.end(), why) != told.end()) continue;
+    notes.push_back(why + ": speeds are not compared.");
+    told.push_back(why);
+  }
 }
 
 // Keys without whose agreement two perplexities measure different things.
@@ -56,9 +72,6 @@ void note_settings(const Comparison& comparison, std::vector<std::string>& notes
 }
 
 void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
-  const auto single = [](const ArmResult& result) { return result.arm.runs.size() == 1; };
-  if (std::any_of(comparison.arms.begin(), comparison.arms.end(), single))
-    notes.push_back("An arm has a single seed: how far seeds spread is unknown, and a small difference may be chance.");
   const auto longer = [&](const ArmResult& result) {
     return result.diverged == 0 && result.tokens() > comparison.matched_tokens;
   };
@@ -76,6 +89,11 @@ std::vector<std::string> notes_on(const Comparison& comparison) {
   for (const ArmResult& result : comparison.arms) note_runs(result, notes);
   note_settings(comparison, notes);
   note_speeds(comparison, notes);
+  const ArmResult& baseline = comparison.arms[0];
+  for (size_t i = 1; i < comparison.arms.size(); ++i) {
+    note_unpaired(baseline, comparison.arms[i], notes);
+    note_unpaired(comparison.arms[i], baseline, notes);
+  }
   if (!comparison.single()) note_arms(comparison, notes);
   return notes;
 }

@@ -47,6 +47,7 @@ svg .value { fill: var(--ink); font-size: 11px; }
 .axis { stroke: var(--soft); stroke-width: 1; }
 .reference { stroke: var(--soft); stroke-width: 1; stroke-dasharray: 4 4; }
 .line, .key { fill: none; stroke-width: 2; stroke-linejoin: round; stroke-linecap: round; }
+.dashed { stroke-dasharray: 6 5; }
 .band { stroke: none; opacity: 0.18; }
 .hint { stroke: none; opacity: 0; }
 .hint:hover { opacity: 0.55; }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/progress.h"
 #include "report/words.h"
 
 namespace gptmoe {
@@ -137,6 +138,77 @@ size_t first_moe_layer(const ArmResult& result) {
   return config.contains(dense) && config[dense].is_number_unsigned() ? config[dense].get<size_t>() : 0;
 }
 
+Chart empty_gap_chart(const Comparison& comparison, const std::string& id) {
+  Chart chart;
+  chart.id = id;
+  chart.description = "Perplexity relative to the baseline during training";
+  chart.y.title = "perplexity gap, %";
+  chart.reference = 0;
+  chart.reference_label = comparison.arms[0].arm.label;
+  return chart;
+}
+
+Series gap_series(const Comparison& comparison, size_t arm, const std::vector<GapPoint>& points,
+                  int64_t GapPoint::*axis) {
+  const std::string& label = comparison.arms[arm].arm.label;
+  Series series{label, static_cast<int>(arm), 1, {}};
+  for (const GapPoint& point : points)
+    series.points.push_back(
+        {static_cast<double>(point.*axis), 100 * point.gap.mean, 100 * point.gap.low, 100 * point.gap.high,
+         text(label, "\n", gap_text(point.gap), " against ", comparison.arms[0].arm.label, "\n",
+              tokens_text(static_cast<double>(point.tokens)), " tokens, step ", grouped_digits(point.step))});
+  return series;
+}
+
+// The reference's gap at its own steps, as far as ours go, and, where its training is not as long as ours, at its
+// shares of ours. `x_per_step` is the width of a step of ours on the chart's axis.
+void add_reference(Chart& chart, const Comparison& comparison, double x_per_step) {
+  if (!comparison.reference) return;
+  const Reference& reference = *comparison.reference;
+  const auto planned = static_cast<double>(comparison.arms[0].arm.runs[0].planned_steps);
+  const std::string name = reference_name(reference);
+  const int color = static_cast<int>(comparison.arms.size());
+  Series by_step{name + ", by step", color, 1, {}, true}, by_share{name + ", by share", color, 0.55, {}, true};
+  for (const ReferencePoint& point : reference.points) {
+    const double y = 100 * point.gap;
+    const std::string hint = text(name, "\n", percent_text(point.gap), "\nstep ", fixed(point.step, 0), ", ",
+                                  fixed(100 * point.share, 0), " % of training");
+    if (point.step <= planned) by_step.points.push_back({point.step * x_per_step, y, y, y, hint});
+    by_share.points.push_back({point.share * planned * x_per_step, y, y, y, hint});
+  }
+  const bool as_long = std::fabs(reference.points.back().share * planned - reference.points.back().step) < 0.5;
+  chart.series.push_back(std::move(by_step));
+  if (!as_long) chart.series.push_back(std::move(by_share));
+}
+
+// Training tokens of a step; 0 before the first evaluation.
+double tokens_per_step(const Comparison& comparison) {
+  for (const RunLog& run : comparison.arms[0].arm.runs)
+    if (!run.evals.empty())
+      return static_cast<double>(run.evals.back().tokens) / static_cast<double>(run.evals.back().step);
+  return 0;
+}
+
+void frame_gaps(Chart& chart) {
+  const auto take = [&](double value) {
+    if (!std::isfinite(value)) return;
+    chart.y.from = std::min(chart.y.from.value_or(0), value);
+    chart.y.to = std::max(chart.y.to.value_or(0), value);
+  };
+  double first = HUGE_VAL;  // of ours
+  for (const Series& series : chart.series)
+    if (!series.dashed && !series.points.empty()) first = std::min(first, series.points.front().x);
+  for (const Series& series : chart.series) {
+    for (const ChartPoint& point : series.points)
+      if (point.x >= first) take(point.y);
+    if (!series.dashed && !series.points.empty()) take(series.points.back().low), take(series.points.back().high);
+  }
+  if (!chart.y.from) return;
+  const double room = std::max(0.1, 0.06 * (*chart.y.to - *chart.y.from));
+  *chart.y.from -= room;
+  *chart.y.to += room;
+}
+
 }  // namespace
 
 Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens}; }
@@ -162,23 +234,25 @@ Chart perplexity_by_time(const Comparison& comparison) {
 }
 
 Chart gap_chart(const Comparison& comparison) {
-  Chart chart;
-  chart.id = "gap";
-  chart.description = "Perplexity relative to the baseline against training tokens";
+  Chart chart = empty_gap_chart(comparison, "gap");
   chart.x = token_axis();
-  chart.y.title = "perplexity gap, %";
-  for (size_t arm = 1; arm < comparison.arms.size(); ++arm) {
-    const ArmResult& result = comparison.arms[arm];
-    Series series{result.arm.label, static_cast<int>(arm), 1, {}};
-    for (const GapPoint& point : result.gap)
-      series.points.push_back(
-          {static_cast<double>(point.tokens), 100 * point.gap.mean, 100 * point.gap.min, 100 * point.gap.max,
-           text(result.arm.label, "\n", percent_text(point.gap.mean), " against ", comparison.arms[0].arm.label, "\n",
-                tokens_text(static_cast<double>(point.tokens)), " tokens")});
-    chart.series.push_back(std::move(series));
-  }
-  chart.reference = 0;
-  chart.reference_label = comparison.arms[0].arm.label;
+  for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
+    chart.series.push_back(gap_series(comparison, arm, comparison.arms[arm].gap, &GapPoint::tokens));
+  add_reference(chart, comparison, tokens_per_step(comparison));
+  frame_gaps(chart);
+  return chart;
+}
+
+std::optional<Chart> gap_by_steps_chart(const Comparison& comparison) {
+  Chart chart = empty_gap_chart(comparison, "gap-by-steps");
+  chart.x.title = "training steps";
+  chart.x.from = 0;
+  for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
+    if (const std::vector<GapPoint>& gap = comparison.arms[arm].gap_by_steps; !gap.empty())
+      chart.series.push_back(gap_series(comparison, arm, gap, &GapPoint::step));
+  if (chart.series.empty()) return std::nullopt;
+  add_reference(chart, comparison, 1);
+  frame_gaps(chart);
   return chart;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // The pictures of a report: which numbers go into which chart.
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,13 @@ Axis token_axis();
 // final perplexity is marked.
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
-// Perplexity above (+) or below (-) the baseline's at equal tokens, in percent.
+// Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
+// holds every mean and every arm's last interval; an interval that reaches farther on the way is cut.
+// A reference is dashed: at its own steps and, where its training is shorter or longer, at its shares of ours. What it
+// did before our first evaluation may lie outside the frame.
 Chart gap_chart(const Comparison& comparison);
+// The same at equal steps, of the arms whose steps are not as many tokens as the baseline's; nullopt without any.
+std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 
 // One field of the train rows against tokens: the mean over rows and runs in up to 120 equal stretches of tokens.
 Chart train_chart(const Comparison& comparison, const std::string& id, const std::string& title, Scale scale,

@@ -145,6 +145,28 @@ void read_metrics(RunLog& run, const std::filesystem::path& path) {
   }
 }
 
+int64_t read_at_once(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return 1;
+  const Json jobs = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
+    user_error(path.string(), ": not {\"at_once\": runs}; remove it if the run trained alone");
+  return jobs["at_once"].get<int64_t>();
+}
+
+std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
+  std::vector<Provenance> history;
+  if (!std::filesystem::exists(path)) return history;
+  const Json record = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  try {
+    for (const Json& entry : record.at("history"))
+      history.push_back({entry.at("from_step").get<int64_t>(), entry.at("build"), entry.at("machine"),
+                         entry.at("threads").get<int64_t>(), entry.at("ranks").get<int64_t>()});
+  } catch (const Json::exception&) {
+    user_error(path.string(), ": not a record of builds and machines; remove it to report without");
+  }
+  return history;
+}
+
 }  // namespace
 
 int64_t RunLog::last_step() const {
@@ -167,15 +189,13 @@ RunLog read_run(const std::filesystem::path& dir) {
   if (!run.config.contains(steps) || !run.config[steps].is_number_integer())
     user_error(config_path.string(), ": train.steps is missing or not a whole number");
   run.planned_steps = run.config[steps].get<int64_t>();
+  if (run.config.contains("seed") && run.config["seed"].is_number_integer())
+    run.seed = run.config["seed"].get<int64_t>();
   read_metrics(run, dir / "metrics.jsonl");
   if (const auto path = dir / kAnalysisFile; std::filesystem::exists(path))
     run.analysis = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-  if (const auto path = dir / kJobsFile; std::filesystem::exists(path)) {
-    const Json jobs = Json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
-    if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
-      user_error(path.string(), ": not {\"at_once\": runs}; remove it if the run trained alone");
-    run.at_once = jobs["at_once"].get<int64_t>();
-  }
+  run.at_once = read_at_once(dir / kJobsFile);
+  run.provenance = read_provenance(dir / kProvenanceFile);
   return run;
 }
 

@@ -10,6 +10,7 @@
 namespace gptmoe {
 
 inline constexpr const char* kAnalysisFile = "analysis.json";
+inline constexpr const char* kProvenanceFile = "provenance.json";
 inline constexpr const char* kJobsFile = "jobs.json";  // of a run that compare --jobs trained: {"at_once": runs}
 
 // A value that was not finite is written as null by the trainer and read back as NaN: a run that diverged still
@@ -44,15 +45,24 @@ struct ThinnedRow {
   std::optional<int64_t> loss_spikes;  // loss_spikes() of comparison.h
 };
 
+// What trained the steps after `from_step`: an entry of provenance.json (train/provenance.h).
+struct Provenance {
+  int64_t from_step = 0;
+  nlohmann::ordered_json build, machine;
+  int64_t threads = 1, ranks = 1;
+};
+
 struct RunLog {
   std::filesystem::path dir;
   nlohmann::ordered_json config;
   int64_t planned_steps = 0;        // config train.steps
+  std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
   std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
   std::optional<ThinnedRow> thinned;
-  int64_t at_once = 1;  // runs that trained on the machine at a time, this one included
+  int64_t at_once = 1;                 // runs that trained on the machine at a time, this one included
+  std::vector<Provenance> provenance;  // empty of runs older than the record
   // What `gptmoe analyze` wrote (report/analysis_log.h); null without, discarded where it is not JSON.
   nlohmann::ordered_json analysis;
 
@@ -62,10 +72,10 @@ struct RunLog {
   bool has_diverged() const;
 };
 
-// Reads DIR/config.json, DIR/metrics.jsonl and, where they are, DIR/analysis.json and DIR/jobs.json. A last line
-// without its newline that does not parse was cut short by a crash and is ignored. Throws UserError (FILE:LINE: ...) at
-// any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
-// advance, a shape that changes.
+// Reads DIR/config.json, DIR/metrics.jsonl and, where they are, DIR/analysis.json, DIR/jobs.json and
+// DIR/provenance.json. A last line without its newline that does not parse was cut short by a crash and is ignored.
+// Throws UserError (FILE:LINE: ...) at any other malformed line: not an object, an unknown event, a field missing or of
+// the wrong type, a step that does not advance, a shape that changes.
 RunLog read_run(const std::filesystem::path& dir);
 
 }  // namespace gptmoe

@@ -104,6 +104,7 @@ std::string tick_text(const Axis& axis, double value) {
 }
 
 std::string color_class(const Series& series) { return text("c", series.color % kPaletteSize); }
+std::string line_class(const Series& series) { return (series.dashed ? "dashed " : "") + color_class(series); }
 
 std::string text_at(double x, double y, const char* anchor, const std::string& content,
                     const char* css_class = "tick") {
@@ -117,7 +118,7 @@ std::string line_at(const char* css_class, double x1, double y1, double x2, doub
 }
 
 void draw_key(const Series& series, double x, double y, std::string& out) {
-  out += text("<line class=\"key ", color_class(series), "\" opacity=\"", series.opacity, "\" x1=\"", coordinate(x),
+  out += text("<line class=\"key ", line_class(series), "\" opacity=\"", series.opacity, "\" x1=\"", coordinate(x),
               "\" y1=\"", coordinate(y - 4), "\" x2=\"", coordinate(x + 16), "\" y2=\"", coordinate(y - 4), "\"/>");
   out += text_at(x + 21, y, "start", shortened(series.label, kLegendColumns), "legend");
 }
@@ -203,12 +204,12 @@ void draw_band(const Chart& chart, const Series& series, const Ruler& x, const R
 }
 
 void draw_line(const Chart& chart, const Series& series, const Ruler& x, const Ruler& y, std::string& out) {
-  const bool markers = series.points.size() <= kMarkersUpTo;
+  const bool markers = series.points.size() <= kMarkersUpTo && !series.dashed;
   for (const auto& part : stretches(chart, series)) {
     std::vector<std::pair<double, double>> pixels;
     for (const ChartPoint* point : part) pixels.emplace_back(x(point->x), y(point->y));
     if (pixels.size() > 1)
-      out += text("<path class=\"line ", color_class(series), "\" opacity=\"", series.opacity, "\" d=\"",
+      out += text("<path class=\"line ", line_class(series), "\" opacity=\"", series.opacity, "\" d=\"",
                   path_of(pixels), "\"/>");
     if (markers || pixels.size() == 1)
       for (const auto& [px, py] : pixels)

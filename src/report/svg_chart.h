@@ -29,6 +29,7 @@ struct Series {
   int color = 0;      // index into the page's palette, which repeats
   double opacity = 1;
   std::vector<ChartPoint> points;
+  bool dashed = false;
 };
 
 struct Chart {

@@ -41,6 +41,7 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   };
   write("perplexity", svg_line_chart(perplexity_by_tokens(comparison)));
   if (!comparison.single()) write("gap", svg_line_chart(gap_chart(comparison)));
+  if (const std::optional<Chart> chart = gap_by_steps_chart(comparison)) write("gap_by_steps", svg_line_chart(*chart));
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
     const std::string& label = comparison.arms[arm].arm.label;
     if (!comparison.arms[arm].expert_load.empty())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "report/markup.h"
@@ -48,13 +49,47 @@ void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
     row.cells.insert(row.cells.end(), 2, kNone);
     return;
   }
-  row.cells.push_back(percent_text(pair->gap));
+  row.cells.push_back(gap_text(pair->gap));
   row.cells.push_back(pair->target
                           ? text(tokens_text(pair->target->tokens), " (", percent_text(pair->target_tokens_change), ")")
                           : "not reached");
 }
 
+// Of one setting in all points of a family: those that are numbers.
+std::vector<double> numbers_tried(const Sweep& sweep, const SweepFamily& family, const std::string& path) {
+  std::vector<double> numbers;
+  for (const size_t point : family.points)
+    for (const Setting& setting : sweep.result(point).arm.settings)
+      if (const std::optional<double> number = number_in(setting); number && setting.path == path)
+        numbers.push_back(*number);
+  return numbers;
+}
+
 }  // namespace
+
+std::optional<double> number_in(const Setting& setting) {
+  char* end = nullptr;
+  const double value = std::strtod(setting.value.c_str(), &end);
+  if (end == setting.value.c_str() || *end != 0 || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
+std::vector<std::string> edge_notes(const Sweep& sweep) {
+  std::vector<std::string> notes;
+  for (const SweepFamily& family : sweep.families) {
+    if (!family.best) continue;
+    for (const Setting& setting : sweep.result(*family.best).arm.settings) {
+      const std::optional<double> best = number_in(setting);
+      if (!best) continue;
+      const std::vector<double> tried = numbers_tried(sweep, family, setting.path);
+      const auto [smallest, largest] = std::minmax_element(tried.begin(), tried.end());
+      if (*smallest == *largest || (*best != *smallest && *best != *largest)) continue;
+      notes.push_back(text(family.label, ": the best ", last_name(setting.path), ", ", setting.value, ", is the ",
+                           *best == *largest ? "largest" : "smallest", " tried; a better one may lie beyond it."));
+    }
+  }
+  return notes;
+}
 
 std::string settings_text(const std::vector<Setting>& settings, const std::string& separator) {
   std::string out;
@@ -96,7 +131,8 @@ std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm) {
     if (!std::all_of(other.arm.settings.begin(), other.arm.settings.end(), shared)) continue;
     if (!came_to_its_end(other) || other.tokens() != ours.tokens()) return std::nullopt;
     const double perplexity = other.final_perplexity().mean;
-    SettingPair pair{ours.final_perplexity().mean / perplexity - 1, reaches(ours, perplexity)};
+    SettingPair pair{gap_at(pairs_of(ours.arm.runs, other.arm.runs), &EvalRow::tokens, ours.tokens()),
+                     reaches(ours, perplexity)};
     if (pair.target) pair.target_tokens_change = pair.target->tokens / reaches(other, perplexity)->tokens - 1;
     return pair;
   }
@@ -129,6 +165,7 @@ Comparison compare_best(const Sweep& sweep) {
   if (!chosen.empty())
     comparison.notes.push_back(
         text("Best of the sweep: ", chosen, ", chosen by the validation perplexity that is reported."));
+  for (std::string& note : edge_notes(sweep)) comparison.notes.push_back(std::move(note));
   return comparison;
 }
 

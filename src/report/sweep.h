@@ -31,7 +31,7 @@ Sweep sweep_of(std::vector<Arm> arms);
 // A point against the one of the first family that has the same settings, those left aside that only this one has. Both
 // came to their end, with as many tokens.
 struct SettingPair {
-  double gap = kUnknown;                   // final perplexity / the other's - 1
+  PairedGap gap;                           // at the end
   std::optional<Crossing> target;          // the other's final perplexity
   double target_tokens_change = kUnknown;  // target tokens / the other's - 1
 };
@@ -40,6 +40,12 @@ std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
 // Each family at its best; those without are left out, unless no family has one: then each is there at its first point.
 Comparison compare_best(const Sweep& sweep);
+
+// Its value as a number; nullopt where it is none.
+std::optional<double> number_in(const Setting& setting);
+
+// One sentence for each number of a family's best point that is the smallest or the largest of those tried.
+std::vector<std::string> edge_notes(const Sweep& sweep);
 
 // "learning_rate=1e-3, ema_beta=0.9": the last name of each path, or the whole of it where two share one.
 std::string settings_text(const std::vector<Setting>& settings, const std::string& separator = ", ");

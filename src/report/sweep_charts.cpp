@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/check.h"
 #include "report/report_charts.h"
@@ -8,14 +7,6 @@
 
 namespace gptmoe {
 namespace {
-
-// The value as a number; nullopt where it is none.
-std::optional<double> number_in(const Setting& setting) {
-  char* end = nullptr;
-  const double value = std::strtod(setting.value.c_str(), &end);
-  if (end == setting.value.c_str() || *end != 0 || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
 
 // What all points with settings have one of, with a number.
 std::optional<std::string> swept_number(const Sweep& sweep) {

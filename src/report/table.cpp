@@ -32,17 +32,6 @@ std::string where_known(double value, const std::function<std::string(double)>& 
   return std::isfinite(value) ? words(value) : "";
 }
 
-// Of each arm against the baseline; no row where nothing is known of any.
-void add_baseline_row(std::vector<SummaryRow>& rows, const Comparison& comparison, const std::string& name,
-                      double ArmResult::*field, const std::function<std::string(double)>& words) {
-  const ArmResult* baseline = &comparison.arms[0];
-  const bool known = std::any_of(comparison.arms.begin(), comparison.arms.end(),
-                                 [&](const ArmResult& r) { return std::isfinite(r.*field); });
-  add_row(rows, comparison, name, [&](const ArmResult& r) {
-    return &r == baseline && known ? std::string("baseline") : where_known(r.*field, words);
-  });
-}
-
 std::string with_change(const std::string& value, double change) {
   return std::isfinite(change) ? text(value, " (", percent_text(change), ")") : value;
 }
@@ -50,6 +39,39 @@ std::string with_change(const std::string& value, double change) {
 std::string reached(const ArmResult& result, const std::function<std::string(const Crossing&)>& words) {
   if (result.curve.empty() || result.diverged > 0) return "";
   return result.target ? words(*result.target) : "not reached";
+}
+
+void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
+  const ArmResult* baseline = &comparison.arms[0];
+  const auto of_others = [&](const CellText& cell) {
+    return [=](const ArmResult& r) { return &r == baseline ? std::string() : cell(r); };
+  };
+  const bool known = std::any_of(comparison.arms.begin(), comparison.arms.end(),
+                                 [](const ArmResult& r) { return std::isfinite(r.matched_gap.mean); });
+  add_row(rows, comparison, "perplexity against baseline", [&](const ArmResult& r) {
+    return &r == baseline && known ? std::string("baseline") : where_known(r.matched_gap.mean, percent_text);
+  });
+  add_row(rows, comparison, "95 % interval",
+          of_others([](const ArmResult& r) { return interval_text(r.matched_gap); }));
+  add_row(rows, comparison, "verdict", of_others([](const ArmResult& r) { return verdict_text(r.matched_gap); }));
+  add_row(rows, comparison, "pairs of equal seed",
+          of_others([&](const ArmResult& r) { return known ? text(r.matched_gap.by_seed.size()) : std::string(); }));
+  add_row(rows, comparison, "the same at equal steps", of_others([](const ArmResult& r) {
+            return r.gap_by_steps.empty() ? std::string() : where_known(r.gap_by_steps.back().gap.mean, percent_text);
+          }));
+}
+
+// Where the two are not compared, why.
+void add_throughput_row(std::vector<SummaryRow>& rows, const Comparison& comparison) {
+  const auto cell = [](const ArmResult& r) {
+    return r.speed_obstacle.brief.empty() ? where_known(r.throughput_ratio, ratio_text)
+                                          : "— (" + r.speed_obstacle.brief + ")";
+  };
+  const ArmResult* baseline = &comparison.arms[0];
+  const bool known =
+      std::any_of(comparison.arms.begin(), comparison.arms.end(), [&](const ArmResult& r) { return !cell(r).empty(); });
+  add_row(rows, comparison, "throughput against baseline",
+          [&](const ArmResult& r) { return &r == baseline && known ? std::string("baseline") : cell(r); });
 }
 
 void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
@@ -61,7 +83,7 @@ void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& compar
     add_row(rows, comparison,
             text("perplexity at ", tokens_text(static_cast<double>(comparison.matched_tokens)), " tokens"),
             [](const ArmResult& r) { return r.matched.count ? spread_text(r.matched) : ""; });
-  add_baseline_row(rows, comparison, "perplexity against baseline", &ArmResult::matched_gap, percent_text);
+  add_gap_rows(rows, comparison);
   if (!baseline->target) return;
   const std::string target = perplexity_text(comparison.target_perplexity);
   add_row(rows, comparison, "tokens to perplexity " + target, [=](const ArmResult& r) {
@@ -154,8 +176,7 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   if (!comparison.single()) add_comparison_rows(rows, comparison);
   add_row(rows, comparison, "tokens per second",
           [](const ArmResult& r) { return where_known(r.tokens_per_second, tokens_text); });
-  if (!comparison.single())
-    add_baseline_row(rows, comparison, "throughput against baseline", &ArmResult::throughput_ratio, ratio_text);
+  if (!comparison.single()) add_throughput_row(rows, comparison);
   add_row(rows, comparison, "model FLOPs utilisation",
           [](const ArmResult& r) { return where_known(100 * r.mfu, [](double v) { return fixed(v, 1) + " %"; }); });
   add_row(rows, comparison, "busiest / idlest expert", load_extremes);
@@ -172,9 +193,7 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
 
 std::string text_report(const Comparison& comparison) {
   std::string out = wrapped("", headline(comparison));
-  for (size_t i = 1; i < comparison.arms.size(); ++i)
-    if (const std::string sentence = target_sentence(comparison, comparison.arms[i]); !sentence.empty())
-      out += wrapped("", sentence);
+  for (const std::string& sentence : sentences(comparison)) out += wrapped("", sentence);
   for (const std::string& note : comparison.notes) out += wrapped("  note: ", note);
   const std::vector<SummaryRow> rows = summary_rows(comparison);
   for (size_t first = 0; first < comparison.arms.size(); first += kArmsPerBlock)

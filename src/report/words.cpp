@@ -32,16 +32,17 @@ std::string magnitude_text(double change) {
   return fixed(std::fabs(100 * change), std::fabs(change) < 0.0995 ? 1 : 0) + " %";
 }
 
-// "default is 1.8 % higher (worse)".
-std::string verdict(const ArmResult& arm, const ArmResult& baseline) {
-  const double difference = arm.matched.mean - baseline.matched.mean;
-  if (std::fabs(arm.matched_gap) < 0.0005) return text(arm.arm.label, " is level with ", baseline.arm.label);
-  std::string out = text(arm.arm.label, " is ", magnitude_text(arm.matched_gap),
-                         difference > 0 ? " higher (worse)" : " lower (better)");
-  // Unknown spreads (a single seed) compare false: nothing is claimed then.
-  if (std::fabs(difference) <= std::hypot(arm.matched.std, baseline.matched.std))
-    out += ", within the spread of the seeds";
-  return out;
+// "default is 3.4 % higher (worse; 95 % interval +2.4 to +4.5 %)".
+std::string gap_phrase(const ArmResult& arm, const ArmResult& baseline) {
+  const PairedGap& gap = arm.matched_gap;
+  const std::string &name = arm.arm.label, &other = baseline.arm.label;
+  if (gap.by_seed.empty()) return text(name, " shares no seed with ", other, ": no verdict");
+  if (!std::isfinite(gap.mean)) return text(name, " has no known gap to ", other);
+  std::string out = std::fabs(gap.mean) < 0.0005
+                        ? text(name, " is level with ", other)
+                        : text(name, " is ", magnitude_text(gap.mean), gap.mean > 0 ? " higher" : " lower");
+  if (verdict_of(gap) == Verdict::none) return out + " (one seed, no verdict; --seeds 3 gives an interval)";
+  return text(out, " (", verdict_text(gap), "; 95 % interval ", interval_text(gap), ")");
 }
 
 // "ends at" where every arm did what was asked of it and stops where the others stop.
@@ -95,6 +96,28 @@ std::string percent_text(double change) {
   return digits == "0.0 %" ? digits : (change < 0 ? "−" : "+") + digits;
 }
 
+std::string interval_text(const PairedGap& gap) {
+  if (verdict_of(gap) == Verdict::none) return "";
+  const std::string low = percent_text(gap.low);
+  return low.substr(0, low.size() - 2) + " to " + percent_text(gap.high);
+}
+
+std::string gap_text(const PairedGap& gap) {
+  if (gap.by_seed.empty()) return "—";
+  const std::string interval = interval_text(gap);
+  return percent_text(gap.mean) + (interval.empty() ? "" : " (" + interval + ")");
+}
+
+std::string verdict_text(const PairedGap& gap) {
+  switch (verdict_of(gap)) {
+    case Verdict::none: return "";
+    case Verdict::better: return "better";
+    case Verdict::worse: return "worse";
+    case Verdict::undecided: return "undecided";
+  }
+  GPTMOE_CHECK(false);
+}
+
 std::string tokens_text(double tokens) { return std::isfinite(tokens) ? metric_count(tokens) : "unknown"; }
 std::string seconds_text(double seconds) { return std::isfinite(seconds) ? clock_time(seconds) : "unknown"; }
 std::string ratio_text(double ratio) { return std::isfinite(ratio) ? fixed(ratio, 2) + "×" : "unknown"; }
@@ -122,10 +145,19 @@ std::string headline(const Comparison& comparison) {
     if (arm.matched.count == 0) continue;
     values += values.empty() ? text(arm.arm.label, verb(comparison), "perplexity ") : text(", ", arm.arm.label, " at ");
     values += spread_text(arm.matched);
-    if (std::isfinite(arm.matched_gap)) verdicts += (verdicts.empty() ? ": " : "; ") + verdict(arm, comparison.arms[0]);
+    if (!baseline && comparison.arms[0].matched.count > 0)
+      verdicts += (verdicts.empty() ? ": " : "; ") + gap_phrase(arm, comparison.arms[0]);
   }
   if (values.empty()) return text("Nothing to compare: ", missing.substr(2), ".");
   return text(values, " (", where_headline(comparison), ")", verdicts, missing, ".");
+}
+
+std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm) {
+  if (arm.matched_gap.by_seed.size() < 2) return "";
+  std::string out;
+  for (const SeedGap& seed : arm.matched_gap.by_seed)
+    out += text(out.empty() ? "" : ", ", percent_text(seed.gap), " (seed ", seed.seed, ")");
+  return text(arm.arm.label, " against ", comparison.arms[0].arm.label, " by seed: ", out, ".");
 }
 
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm) {
@@ -146,6 +178,25 @@ std::string target_sentence(const Comparison& comparison, const ArmResult& arm) 
   if (std::isfinite(arm.throughput_ratio))
     out += text("; it trains at ", ratio_text(arm.throughput_ratio), " the tokens per second");
   return out + ".";
+}
+
+std::string reference_name(const Reference& reference) { return reference.by + ", " + reference.name; }
+
+std::string reference_sentence(const Comparison& comparison, const ArmResult& arm) {
+  const double distance = distance_from_reference(comparison, arm);
+  if (!std::isfinite(distance)) return "";
+  return text("At equal shares of training the gap of ", arm.arm.label, " differs from that of ",
+              reference_name(*comparison.reference), ", by ", fixed(100 * distance, 1),
+              " percentage points on average.");
+}
+
+std::vector<std::string> sentences(const Comparison& comparison) {
+  std::vector<std::string> out;
+  for (size_t i = 1; i < comparison.arms.size(); ++i)
+    for (const auto sentence_of : {seeds_sentence, target_sentence, reference_sentence})
+      if (std::string sentence = sentence_of(comparison, comparison.arms[i]); !sentence.empty())
+        out.push_back(std::move(sentence));
+  return out;
 }
 
 }  // namespace gptmoe

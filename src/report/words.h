@@ -14,6 +14,12 @@ std::string perplexity_text(double perplexity);
 std::string spread_text(const Spread& perplexity);
 // "+1.8 %", "−9.0 %" from 0.018 and −0.09.
 std::string percent_text(double change);
+// "+2.4 to +4.5 %"; empty where there is no interval.
+std::string interval_text(const PairedGap& gap);
+// "+3.4 % (+2.4 to +4.5 %)"; "+3.4 %" of one pair of seeds; "—" of none.
+std::string gap_text(const PairedGap& gap);
+// "better", "worse", "undecided"; empty where there is none.
+std::string verdict_text(const PairedGap& gap);
 // "1.23 M", "10:02", "0.86×"; "unknown" when not finite.
 std::string tokens_text(double tokens);
 std::string seconds_text(double seconds);
@@ -28,7 +34,15 @@ std::string dead_text(const ArmResult& arm);
 
 // The answer in one sentence, whichever way it goes.
 std::string headline(const Comparison& comparison);
+// The arm's gap to the baseline in each pair of runs of equal seed; empty for fewer than two pairs.
+std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm);
 // Tokens and time to the baseline's final perplexity, and throughput, of one arm against the baseline; one sentence.
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
+// How far its gap lies from the reference's; empty without one.
+std::string reference_sentence(const Comparison& comparison, const ArmResult& arm);
+// "Panda et al., 8c1".
+std::string reference_name(const Reference& reference);
+// What follows the headline: the sentences above of every arm that has them.
+std::vector<std::string> sentences(const Comparison& comparison);
 
 }  // namespace gptmoe

@@ -18,6 +18,7 @@
 #include "train/memory_check.h"
 #include "train/metrics.h"
 #include "train/per_rank.h"
+#include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/step_log.h"
 #include "train/train_step.h"
@@ -146,6 +147,8 @@ void Trainer::open_run() {
                                  static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
     train_step_.emplace(config_, instance_, *ops_, *communicator_);
     if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
+    if (world_.is_root() && !finished())
+      record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
     log_.emplace(config_, instance_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });

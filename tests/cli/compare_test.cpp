@@ -265,7 +265,7 @@ TEST_F(Compare, JobsTrainWhatWasPlanned) {
 TEST_F(Compare, SaysThatSpeedsOfJobsAreNotCompared) {
   write_pair();
   const ProcessResult result = succeed({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "beside"});
-  expect_contains(result.out, "topk, default trained beside other runs");
+  expect_contains(result.out, "topk trained beside other runs");
   EXPECT_TRUE(report("beside")["arms"][1]["throughput_ratio"].is_null());
   succeed({"compare", "topk.json", "default.json", "--out", "turns"});
   EXPECT_FALSE(report("turns")["arms"][1]["throughput_ratio"].is_null());
@@ -299,6 +299,32 @@ TEST_F(Compare, ARunThatDivergesIsReportedAndNotRepeated) {
     expect_contains(first.out, "diverged");
     expect_contains(succeed(command).out, "reusing     " + out + "/topk/learning_rate=1e30/seed_1");
   }
+}
+
+TEST_F(Compare, DrawsAReferenceBesideTheGap) {
+  const std::string curves = GPTMOE_SOURCE_DIR "/data/paper_curves.json";
+  write_config("8c1_topk.json");
+  write_config("8c1_default.json", {{"router", {{"type", "default"}}}});
+  const std::vector<std::string> command = {"compare", "8c1_topk.json", "8c1_default.json", "--out", "both"};
+  const auto with = [&](const std::string& reference) {
+    std::vector<std::string> all = command;
+    all.insert(all.end(), {"--reference", reference});
+    return all;
+  };
+  const ProcessResult named = succeed(with(curves));
+  expect_contains(named.out, "differs from that of Panda et al., 8c1, by ");
+  expect_contains(read_text_file(files_ / "both/report.html"), "Panda et al., 8c1, by share");
+  EXPECT_EQ(report("both")["reference"]["points"].size(), 68u);
+  EXPECT_GT(report("both")["arms"][1]["reference_distance"], 0);
+  EXPECT_TRUE(report("both")["arms"][0]["reference_distance"].is_null());
+
+  succeed(with(curves + ":32c4"));
+  EXPECT_EQ(report("both")["reference"]["name"], "32c4");
+  succeed(command);
+  EXPECT_TRUE(report("both")["reference"].is_null());
+  refuse(with(curves + ":8c3"), {"no pair \"8c3\" there", "PAIR one of 8c1, 8c1_3e-4", "32c4"});
+  refuse(with("nothing.json"), {"nothing.json"});
+  refuse({"compare", "8c1_topk.json", "--seeds", "2", "--reference", curves}, {"give a second config"});
 }
 
 TEST_F(Compare, RefusesWhatCannotBeCompared) {

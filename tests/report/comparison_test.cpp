@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 
 #include "report/made_runs.h"
 
@@ -42,7 +43,7 @@ TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
   EXPECT_NEAR(arm.target->tokens, 250, 1e-9);
   EXPECT_NEAR(arm.target->seconds, 25, 1e-9);
   EXPECT_NEAR(arm.target_tokens_change, 250.0 / 400 - 1, 1e-12);
-  EXPECT_NEAR(arm.matched_gap, 8.0 / 20 - 1, 1e-12);
+  EXPECT_NEAR(arm.matched_gap.mean, 8.0 / 20 - 1, 1e-12);
   // The baseline reaches its own final perplexity exactly at its end.
   ASSERT_TRUE(comparison.arms[0].target.has_value());
   EXPECT_EQ(comparison.arms[0].target->tokens, 400);
@@ -78,12 +79,12 @@ TEST(Comparison, UnequalLengthsAreComparedWhereAllHaveBeen) {
   EXPECT_EQ(comparison.matched_tokens, 200);
   EXPECT_NEAR(comparison.arms[0].matched.mean, 60, 1e-12);
   EXPECT_NEAR(comparison.arms[1].matched.mean, 50, 1e-12);
-  EXPECT_NEAR(comparison.arms[1].matched_gap, 50.0 / 60 - 1, 1e-12);
+  EXPECT_NEAR(comparison.arms[1].matched_gap.mean, 50.0 / 60 - 1, 1e-12);
   EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
   EXPECT_FALSE(comparison.arms[1].target.has_value());
   ASSERT_EQ(comparison.arms[1].gap.size(), 2u);
   EXPECT_NEAR(comparison.arms[1].gap[0].gap.mean, 90.0 / 80 - 1, 1e-12);
-  ASSERT_EQ(comparison.notes.size(), 3u);
+  ASSERT_EQ(comparison.notes.size(), 2u);
   EXPECT_EQ(comparison.notes[0], "default (runs/made) is unfinished: step 2 of 4.");
 }
 
@@ -109,7 +110,7 @@ TEST(Comparison, RunsWithoutEvalsAreLeftOutAndNoted) {
   EXPECT_NEAR(comparison.arms[0].final_perplexity().mean, 20, 1e-12);
   EXPECT_EQ(comparison.arms[0].final_perplexity().count, 1);
   EXPECT_TRUE(comparison.arms[1].curve.empty());
-  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap.mean));
   EXPECT_EQ(comparison.matched_tokens, 200);
   EXPECT_NE(comparison.notes[0].find("has no evaluation yet"), std::string::npos);
 }
@@ -118,7 +119,7 @@ TEST(Comparison, ADivergedRunReachesNothing) {
   const Comparison comparison =
       compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, std::nan("")}, 2)}}});
   EXPECT_FALSE(comparison.arms[1].target.has_value());
-  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(comparison.arms[1].matched_gap.mean));
   EXPECT_NE(comparison.notes[0].find("diverged"), std::string::npos);
 }
 
@@ -134,14 +135,14 @@ TEST(Comparison, NothingIsComparedWithABaselineThatDiverged) {
     EXPECT_EQ(comparison.matched_tokens, 200);
     const ArmResult& arm = comparison.arms[1];
     EXPECT_NEAR(arm.matched.mean, 10, 1e-12);
-    EXPECT_TRUE(std::isnan(arm.matched_gap));
+    EXPECT_TRUE(std::isnan(arm.matched_gap.mean));
     EXPECT_TRUE(arm.gap.empty());
     EXPECT_FALSE(arm.target.has_value());
     EXPECT_FALSE(arm.run_targets[0].has_value());
   }
   const Comparison both = compare({{"topk", {overflowed}}, {"default", {overflowed}}});
   EXPECT_FALSE(both.arms[1].target.has_value());
-  EXPECT_TRUE(std::isnan(both.arms[1].matched_gap));
+  EXPECT_TRUE(std::isnan(both.arms[1].matched_gap.mean));
   EXPECT_NE(both.notes[0].find("last validation perplexity is not finite"), std::string::npos);
 }
 
@@ -164,7 +165,7 @@ TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   const ArmResult& arm = comparison.arms[1];
   EXPECT_EQ(arm.diverged, 1);
   EXPECT_EQ(arm.final_perplexity().count, 0);
-  EXPECT_TRUE(std::isnan(arm.matched_gap));
+  EXPECT_TRUE(std::isnan(arm.matched_gap.mean));
   EXPECT_TRUE(arm.gap.empty());
   EXPECT_FALSE(arm.target.has_value());
   EXPECT_TRUE(arm.run_targets[0].has_value()) << "of the seed that came to its end";
@@ -172,18 +173,46 @@ TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   EXPECT_EQ(comparison.notes[0], "default (runs/made) diverged at step 3 of 4; its arm has no final perplexity.");
 }
 
+RunLog timed_run() {
+  RunLog run = run_of({40, 20}, 2);
+  for (int64_t step = 1; step <= 10; ++step) run.train.push_back(speed_row(step, 100));
+  return run;
+}
+
 TEST(Comparison, SpeedsOfRunsThatShareAMachineAreNotCompared) {
-  RunLog alone = run_of({40, 20}, 2);
-  for (int64_t step = 1; step <= 10; ++step) alone.train.push_back(speed_row(step, 100));
-  RunLog beside = alone;
+  RunLog beside = timed_run();
   beside.at_once = 2;
-  const Comparison comparison = compare({{"topk", {alone}}, {"default", {beside}}, {"other", {alone}}});
+  const Comparison comparison = compare({{"topk", {timed_run()}}, {"default", {beside}}, {"other", {timed_run()}}});
   EXPECT_EQ(comparison.arms[1].tokens_per_second, 100);
   EXPECT_TRUE(std::isnan(comparison.arms[1].throughput_ratio));
   EXPECT_TRUE(std::isnan(comparison.arms[1].target_seconds_change));
   EXPECT_EQ(comparison.arms[1].target_tokens_change, 0);
   EXPECT_EQ(comparison.arms[2].throughput_ratio, 1);
+  EXPECT_EQ(comparison.arms[2].target_seconds_change, 0);
   EXPECT_EQ(comparison.notes[0], "default trained beside other runs, which slow each other: speeds are not compared.");
+}
+
+TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {
+  const auto obstacle = [](const std::function<void(RunLog&)>& change) {
+    RunLog changed = timed_run();
+    change(changed);
+    const Comparison comparison = compare({{"topk", {timed_run()}}, {"default", {timed_run(), changed}}});
+    const ArmResult& arm = comparison.arms[1];
+    EXPECT_TRUE(std::isnan(arm.throughput_ratio));
+    EXPECT_EQ(comparison.notes, std::vector<std::string>{arm.speed_obstacle.sentence + ": speeds are not compared."});
+    return arm.speed_obstacle.brief;
+  };
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].build["commit"] = "later"; }), "other build");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].machine["host"] = "there"; }), "other machine");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].threads = 4; }), "other thread count");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].ranks = 2; }), "other rank count");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance.clear(); }), "machine unknown");
+  EXPECT_EQ(obstacle([](RunLog& run) { run.provenance[0].from_step = 1; }), "machine unknown");
+  EXPECT_EQ(obstacle([](RunLog& run) {
+              run.provenance.push_back(run.provenance[0]);
+              run.provenance[1].from_step = 1;
+            }),
+            "machine changed");
 }
 
 TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {
@@ -241,7 +270,7 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
   RunLog a = run_of({20}, 1), b = run_of({20}, 1);
   a.config["data"]["val"] = "a.bin";
   b.config["data"]["val"] = "b.bin";
-  const Comparison comparison = compare({{"topk", {a, a}}, {"default", {b, b}}});
+  const Comparison comparison = compare({{"topk", {a}}, {"default", {b}}});
   ASSERT_EQ(comparison.notes.size(), 1u);
   EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
 }

@@ -36,13 +36,17 @@ void write_run(const std::filesystem::path& dir, const std::string& metrics, con
   std::filesystem::create_directories(dir);
   std::ofstream(dir / "config.json") << config;
   std::ofstream(dir / "metrics.jsonl") << metrics;
+  std::ofstream(dir / "provenance.json") << R"({"history": [{"from_step": 0, "build": {"commit": "made"},)"
+                                            R"( "machine": {"host": "here"}, "threads": 2, "ranks": 1}]})";
 }
 
-RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps) {
+RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps, int64_t seed) {
   RunLog run;
   run.dir = "runs/made";
   run.config = {{"train", {{"steps", planned_steps}}}};
   run.planned_steps = planned_steps;
+  run.seed = seed;
+  run.provenance = {{0, {{"commit", "made"}}, {{"host", "here"}}, 2, 1}};
   for (size_t i = 0; i < perplexities.size(); ++i) {
     EvalRow row;
     row.step = static_cast<int64_t>(i) + 1;

@@ -18,8 +18,8 @@
 namespace gptmoe {
 namespace {
 
-RunLog moe_run(const std::vector<double>& perplexities, int64_t planned_steps) {
-  RunLog run = run_of(perplexities, planned_steps);
+RunLog moe_run(const std::vector<double>& perplexities, int64_t planned_steps, int64_t seed = 1) {
+  RunLog run = run_of(perplexities, planned_steps, seed);
   for (EvalRow& row : run.evals) {
     row.expert_load = {{0.75, 0.25}, {0.5, 0.5}};
     row.router_entropy = {0.5, 0.25};
@@ -36,8 +36,8 @@ RunLog moe_run(const std::vector<double>& perplexities, int64_t planned_steps) {
 }
 
 Comparison two_arms() {
-  return compare({{"topk", {moe_run({80, 60}, 2), moe_run({80, 62}, 2)}},
-                  {"default", {moe_run({90, 62}, 2), moe_run({90, 64}, 2)}}});
+  return compare({{"topk", {moe_run({80, 60}, 2), moe_run({80, 62}, 2, 2)}},
+                  {"default", {moe_run({90, 62}, 2), moe_run({90, 64}, 2, 2)}}});
 }
 
 TEST(Words, NumbersAsPrinted) {
@@ -57,13 +57,14 @@ TEST(Words, NumbersAsPrinted) {
 TEST(Words, TheHeadlineSaysWhicheverWayItGoes) {
   EXPECT_EQ(headline(two_arms()),
             "topk ends at perplexity 61.00 ± 1.41, default at 63.00 ± 1.41 (200 tokens, 2 seeds each): "
-            "default is 3.3 % higher (worse), within the spread of the seeds.");
+            "default is 3.3 % higher (worse; 95 % interval +2.6 to +4.0 %).");
   EXPECT_EQ(
       headline(compare({{"topk", {run_of({80, 60}, 2)}}, {"default", {run_of({80, 54}, 2)}}})),
-      "topk ends at perplexity 60.00, default at 54.00 (200 tokens, 1 seed each): default is 10 % lower (better).");
+      "topk ends at perplexity 60.00, default at 54.00 (200 tokens, 1 seed each): default is 10 % lower (one seed, no "
+      "verdict; --seeds 3 gives an interval).");
   EXPECT_EQ(headline(compare({{"topk", {run_of({80, 60}, 2)}}, {"a", {run_of({80, 60}, 2)}}, {"b", {run_of({}, 2)}}})),
-            "topk stands at perplexity 60.00, a at 60.00 (200 tokens, 1 seed each): a is level with topk; b has no "
-            "comparable validation yet.");
+            "topk stands at perplexity 60.00, a at 60.00 (200 tokens, 1 seed each): a is level with topk (one seed, no "
+            "verdict; --seeds 3 gives an interval); b has no comparable validation yet.");
 }
 
 TEST(Words, TheHeadlineSaysWhatDiverged) {
@@ -169,7 +170,14 @@ TEST(JsonReport, HoldsTheNumbersAndNullForTheUnknown) {
   const auto& arm = json["arms"][1];
   EXPECT_EQ(arm["label"], "default");
   EXPECT_NEAR(arm["final_perplexity"]["mean"].get<double>(), 63, 1e-12);
-  EXPECT_NEAR(arm["matched_gap"].get<double>(), 63.0 / 61 - 1, 1e-12);
+  const double first = 62.0 / 60 - 1, second = 64.0 / 62 - 1;
+  EXPECT_NEAR(arm["matched_gap"]["mean"].get<double>(), std::sqrt((1 + first) * (1 + second)) - 1, 1e-12);
+  EXPECT_EQ(arm["matched_gap"]["verdict"], "worse");
+  EXPECT_EQ(arm["matched_gap"]["by_seed"][1]["seed"], 2);
+  EXPECT_NEAR(arm["matched_gap"]["by_seed"][1]["gap"].get<double>(), second, 1e-12);
+  EXPECT_EQ(arm["gap"][1]["gap"], arm["matched_gap"]);
+  EXPECT_EQ(arm["gap"][1]["step"], 2);
+  EXPECT_TRUE(json["arms"][0]["matched_gap"]["verdict"].is_null());
   EXPECT_TRUE(arm["target"].is_null());
   EXPECT_TRUE(arm["mfu"].is_null());
   EXPECT_EQ(arm["expert_load"], nlohmann::ordered_json::parse("[[1.5,0.5],[1.0,1.0]]"));
@@ -209,6 +217,17 @@ TEST(TextReport, CountsDeadExperts) {
   EXPECT_NE(text_report(compare({{"moe", {run}}})).find("\ndead experts                    1 of 4\n"),
             std::string::npos)
       << text_report(compare({{"moe", {run}}}));
+}
+
+TEST(TextReport, SaysWhySpeedsAreNotCompared) {
+  RunLog elsewhere = moe_run({80, 60}, 2);
+  elsewhere.provenance[0].machine["host"] = "there";
+  const std::string report = text_report(compare({{"topk", {moe_run({80, 60}, 2)}}, {"default", {elsewhere}}}));
+  EXPECT_NE(report.find("\nthroughput against baseline       baseline  — (other machine)\n"), std::string::npos)
+      << report;
+  EXPECT_NE(report.find("  note: default (runs/made) was trained by another machine than topk (runs/made): speeds are"),
+            std::string::npos)
+      << report;
 }
 
 TEST(TextReport, OmitsRowsNobodyHas) {

@@ -146,6 +146,22 @@ TEST(RunLog, KnowsWhetherItTrainedBesideOthers) {
   EXPECT_NE(error_of(folder / "run").find("jobs.json: not {\"at_once\": runs}"), std::string::npos);
 }
 
+TEST(RunLog, KnowsWhatTrainedIt) {
+  TemporaryFolder folder;
+  write_run(folder / "run", "");
+  ASSERT_EQ(read_run(folder / "run").provenance.size(), 1u);
+  EXPECT_EQ(read_run(folder / "run").provenance[0].machine["host"], "here");
+  EXPECT_EQ(read_run(folder / "run").provenance[0].threads, 2);
+  const std::filesystem::path path = folder / "run/provenance.json";
+  for (const char* bad : {"3", "{", R"({"history": 3})", R"({"history": [{"from_step": 0, "build": {}}]})"}) {
+    std::ofstream(path) << bad;
+    EXPECT_EQ(error_of(folder / "run"),
+              path.string() + ": not a record of builds and machines; remove it to report without");
+  }
+  std::filesystem::remove(path);
+  EXPECT_TRUE(read_run(folder / "run").provenance.empty());
+}
+
 TEST(RunLog, BadDirectoriesAndConfigs) {
   TemporaryFolder folder;
   EXPECT_NE(error_of(folder / "nowhere").find("no such run directory"), std::string::npos);

@@ -147,5 +147,15 @@ TEST(SvgHeatmap, OfNumbersAroundAnyMiddle) {
   EXPECT_NE(svg.find("row, number 3 of 3: -1.000"), std::string::npos);
 }
 
+TEST(LineChart, ADashedSeriesIsDashedInTheKeyToo) {
+  Chart chart = line_chart({{0, 1, 1, 1, ""}, {1, 2, 2, 2, ""}});
+  EXPECT_EQ(occurrences(svg_line_chart(chart), "dashed"), 0u);
+  chart.series[0].dashed = true;
+  const std::string svg = svg_line_chart(chart);
+  EXPECT_EQ(occurrences(svg, "class=\"line dashed c0\""), 1u);
+  EXPECT_EQ(occurrences(svg, "class=\"key dashed c0\""), 1u);
+  EXPECT_EQ(occurrences(svg, "class=\"dot"), 0u);
+}
+
 }  // namespace
 }  // namespace gptmoe

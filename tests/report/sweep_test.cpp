@@ -18,15 +18,15 @@ Arm point(const std::string& family, const std::string& rate, std::vector<RunLog
 }
 
 RunLog diverged_run() {
-  RunLog run = run_of({50, 10}, 4);
+  RunLog run = run_of({50, 10}, 4, 2);
   run.diverged = 3;
   return run;
 }
 
 Sweep two_by_two() {
-  return sweep_of({point("topk", "1e-3", {run_of({60, 40}, 2), run_of({60, 44}, 2)}),
-                   point("topk", "4e-3", {run_of({50, 30}, 2), run_of({50, 34}, 2)}),
-                   point("default", "1e-3", {run_of({70, 31}, 2), run_of({70, 35}, 2)}),
+  return sweep_of({point("topk", "1e-3", {run_of({60, 40}, 2), run_of({60, 44}, 2, 2)}),
+                   point("topk", "4e-3", {run_of({50, 30}, 2), run_of({50, 34}, 2, 2)}),
+                   point("default", "1e-3", {run_of({70, 31}, 2), run_of({70, 35}, 2, 2)}),
                    point("default", "4e-3", {run_of({70, 20}, 2), diverged_run()})});
 }
 
@@ -57,7 +57,7 @@ TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
   const Comparison best = compare_best(sweep);
   ASSERT_EQ(best.arms.size(), 1u);
   EXPECT_EQ(best.arms[0].arm.label, "default");
-  EXPECT_EQ(best.notes[best.notes.size() - 2],
+  EXPECT_EQ(best.notes[best.notes.size() - 3],
             "Left out: topk, of which no point of the sweep came to an end with a finite perplexity.");
   const auto report = json_report(best, &sweep);
   for (const auto& each : report["sweep"]["points"])
@@ -80,12 +80,13 @@ TEST(Sweep, PairsPointsOfTheSameSetting) {
   EXPECT_FALSE(against_first(sweep, 0)) << "of the first config";
   const std::optional<SettingPair> pair = against_first(sweep, 2);
   ASSERT_TRUE(pair.has_value());
-  EXPECT_NEAR(pair->gap, 33.0 / 42 - 1, 1e-9);
+  const double gap = std::sqrt(31.0 / 40 * 35 / 44) - 1;
+  EXPECT_NEAR(pair->gap.mean, gap, 1e-9);
   EXPECT_NEAR(pair->target->tokens, 100 + 100 * std::log(70.0 / 42) / std::log(70.0 / 33), 1);
   EXPECT_NEAR(pair->target_tokens_change, pair->target->tokens / 200 - 1, 1e-9);
   EXPECT_FALSE(against_first(sweep, 3)) << "it diverged";
   const auto json = json_report(compare_best(sweep), &sweep)["sweep"]["points"];
-  EXPECT_NEAR(json[2]["against_first"]["gap"].get<double>(), 33.0 / 42 - 1, 1e-9);
+  EXPECT_NEAR(json[2]["against_first"]["gap"]["mean"].get<double>(), gap, 1e-9);
   EXPECT_TRUE(json[3]["against_first"].is_null());
 }
 
@@ -96,7 +97,7 @@ TEST(Sweep, SettingsOfOneConfigAloneAreLeftAsideInPairs) {
                                 point("topk", "4e-3", {run_of({60, 30}, 2)}),
                                 finer,
                                 {"default", {run_of({60, 20}, 2)}, "default"}});
-  EXPECT_NEAR(against_first(sweep, 2)->gap, -0.5, 1e-9);
+  EXPECT_NEAR(against_first(sweep, 2)->gap.mean, -0.5, 1e-9);
   EXPECT_FALSE(against_first(sweep, 3)) << "topk has no point as configured";
 }
 
@@ -104,10 +105,23 @@ TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
   const Comparison best = compare_best(two_by_two());
   ASSERT_EQ(best.arms.size(), 2u);
   EXPECT_EQ(best.arms[0].arm.label, "topk");
-  EXPECT_NEAR(best.arms[1].matched_gap, 33.0 / 32 - 1, 1e-9);
-  EXPECT_EQ(best.notes.back(),
+  EXPECT_NEAR(best.arms[1].matched_gap.mean, std::sqrt(31.0 / 30 * 35 / 34) - 1, 1e-9);
+  EXPECT_EQ(best.notes[best.notes.size() - 3],
             "Best of the sweep: topk at learning_rate=4e-3; default at learning_rate=1e-3, chosen by the validation "
             "perplexity that is reported.");
+}
+
+TEST(Sweep, SaysWhereTheBestLiesAtTheEdgeOfWhatWasTried) {
+  EXPECT_EQ(edge_notes(two_by_two()),
+            (std::vector<std::string>{
+                "topk: the best learning_rate, 4e-3, is the largest tried; a better one may lie beyond it.",
+                "default: the best learning_rate, 1e-3, is the smallest tried; a better one may lie beyond it."}));
+  const std::vector<Arm> inside = {point("topk", "16e-3", {diverged_run()}), point("topk", "1e-3", {run_of({60}, 1)}),
+                                   point("topk", "8e-3", {run_of({40}, 1)})};
+  EXPECT_TRUE(edge_notes(sweep_of(inside)).empty()) << "what diverged was tried too";
+  EXPECT_TRUE(edge_notes(sweep_of({inside[2]})).empty()) << "one value is no sweep";
+  EXPECT_TRUE(
+      edge_notes(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "score", {run_of({8}, 1)})})).empty());
 }
 
 TEST(Sweep, Rows) {
@@ -117,7 +131,7 @@ TEST(Sweep, Rows) {
   EXPECT_EQ(rows[0].cells[5], "against topk");
   EXPECT_EQ(rows[1].cells,
             (std::vector<std::string>{"topk", "learning_rate=1e-3", "2", "42.00 ± 2.83", "—", "—", "—", "—", "—"}));
-  EXPECT_EQ(rows[3].cells[5], "−21 %");
+  EXPECT_EQ(rows[3].cells[5], "−21 % (−33 to −7.4 %)");
   EXPECT_EQ(rows[3].cells[6], "168 (−16 %)");
   EXPECT_TRUE(rows[2].best);
   EXPECT_EQ(rows[2].cells[4], "200");

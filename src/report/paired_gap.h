@@ -1,0 +1,41 @@
+#pragma once
+// How far one arm's perplexity lies from another's, measured between runs of the same seed. Two arms' runs of one seed
+// start from the same weights and see the same batches, so what the seed does to both cancels in their difference.
+#include <vector>
+
+#include "base/spread.h"
+#include "report/eval_curve.h"
+
+namespace gptmoe {
+
+inline constexpr double kConfidence = 0.95;
+
+// One seed's runs in two arms. Both have evals.
+struct SeedPair {
+  int64_t seed;
+  const RunLog* run;
+  const RunLog* baseline;
+};
+// In the order of `runs`. A run whose seed is unknown, or is that of an earlier run of its arm, has no partner.
+std::vector<SeedPair> pairs_of(const std::vector<RunLog>& runs, const std::vector<RunLog>& baseline);
+
+struct SeedGap {
+  int64_t seed;
+  double gap;  // the run's perplexity / its partner's - 1; unknown where either overflows
+};
+
+// Computed on differences of the loss, ln(perplexity): mean and interval by Student's t, then exp() - 1 of each.
+struct PairedGap {
+  std::vector<SeedGap> by_seed;
+  double mean = kUnknown;                  // unknown without pairs
+  double low = kUnknown, high = kUnknown;  // the interval of kConfidence; unknown for fewer than two pairs
+};
+
+// Every pair's evals must reach `at`.
+PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at);
+
+enum class Verdict { none, better, worse, undecided };
+// Better or worse where the interval excludes zero; none where there is no interval.
+Verdict verdict_of(const PairedGap& gap);
+
+}  // namespace gptmoe

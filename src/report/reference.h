@@ -1,0 +1,37 @@
+#pragma once
+// Another experiment's gap between two arms, to hold ours against: `gptmoe compare --reference`.
+#include <string>
+#include <vector>
+
+#include "base/spread.h"
+
+namespace gptmoe {
+
+struct ReferencePoint {
+  double step = 0;
+  double share = 0;  // of the planned training, 0 to 1
+  double gap = 0;    // perplexity of the arm / the baseline's - 1
+};
+
+struct Reference {
+  std::string name;  // of the pair: "8c1"
+  std::string by;    // whose it is: "Panda et al."
+  std::string source;
+  std::vector<ReferencePoint> points;  // steps strictly increasing
+};
+
+// `argument` is FILE or FILE:PAIR. Without PAIR it is the longest name of a pair that `config` begins with: "8c1" for
+// "8c1_topk". FILE is an object
+//   {"by", "source", "planned_steps", "pairs": {NAME: {"baseline": CURVE, "arm": CURVE}}, "steps": [...],
+//    "curves": {CURVE: [nats per token at each of the steps, or null]}}
+// as data/paper_curves.json is. Throws UserError, naming the pairs there are, where no such pair is in it.
+Reference read_reference(const std::string& argument, const std::string& config);
+
+// The mean of |a - b| over the x that both cover, straight lines between their points (x strictly increasing); unknown
+// where they share no stretch.
+struct GapAt {
+  double x = 0, gap = 0;
+};
+double mean_distance(const std::vector<GapAt>& a, const std::vector<GapAt>& b);
+
+}  // namespace gptmoe

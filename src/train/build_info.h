@@ -1,0 +1,19 @@
+#pragma once
+
+namespace gptmoe {
+
+// How this program was built. The texts are written by src/train/build_info.cmake, at every build, and live as long as
+// the program.
+struct BuildInfo {
+  const char* version;
+  const char* commit;    // of git, "-dirty" behind it where files differed; "unknown" outside a repository
+  const char* type;      // CMake's build type
+  const char* products;  // the library that multiplies matrices on the CPU
+  const char* cuda;      // the toolkit's version; "" in builds without CUDA
+  const char* compiler;
+  bool native;  // tuned for the CPU it was built on
+};
+
+const BuildInfo& build_info();
+
+}  // namespace gptmoe

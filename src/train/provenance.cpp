@@ -1,0 +1,105 @@
+#include "train/provenance.h"
+
+#include <algorithm>
+#include <cctype>
+#include <fstream>
+#include <sstream>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "dist/agree.h"
+#include "train/build_info.h"
+
+namespace gptmoe {
+namespace {
+
+using nlohmann::ordered_json;
+
+// What follows the colon of the first line that begins with `key`; "unknown" where the system has none.
+std::string system_fact(const char* file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with(key))
+      if (const size_t value = line.find_first_not_of(" \t", line.find(':') + 1); value != std::string::npos)
+        return line.substr(value);
+  return "unknown";
+}
+
+// "550.54.15" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Thu Mar ...": the first word with a point.
+std::string driver_version() {
+  std::istringstream words(system_fact("/proc/driver/nvidia/version", "NVRM version"));
+  for (std::string word; words >> word;)
+    if (std::isdigit(static_cast<unsigned char>(word[0])) && word.find('.') != std::string::npos) return word;
+  return "unknown";
+}
+
+// describe() of a GPU is its name and the dtype of its products.
+std::string gpu_name(const Ops& ops) {
+  const std::string described = ops.describe();
+  return described.substr(0, described.rfind(", "));
+}
+
+std::string hosts_of(const World& world) {
+  std::vector<std::string> hosts;
+  for (int rank = 0; rank < world.size(); ++rank)
+    if (std::find(hosts.begin(), hosts.end(), world.host(rank)) == hosts.end()) hosts.push_back(world.host(rank));
+  std::string out;
+  for (const std::string& host : hosts) out += (out.empty() ? "" : ", ") + host;
+  return out;
+}
+
+ordered_json build_entry() {
+  static const std::string checksum = program_checksum();
+  const BuildInfo& build = build_info();
+  const std::string cuda = build.cuda;
+  return {{"version", build.version},   {"commit", build.commit},
+          {"type", build.type},         {"native", build.native},
+          {"products", build.products}, {"cuda", cuda.empty() ? ordered_json() : ordered_json(cuda)},
+          {"compiler", build.compiler}, {"checksum", checksum}};
+}
+
+ordered_json read_history(const std::filesystem::path& path) {
+  if (!std::filesystem::exists(path)) return ordered_json::array();
+  const ordered_json record = ordered_json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  const auto whole = [](const ordered_json& entry) {
+    return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();
+  };
+  if (!record.is_object() || !record.contains("history") || !record["history"].is_array() ||
+      !std::all_of(record["history"].begin(), record["history"].end(), whole))
+    user_error(path.string(), ": not a record of builds and machines; remove it to go on without");
+  return record["history"];
+}
+
+ordered_json without_step(ordered_json entry) {
+  entry.erase("from_step");
+  return entry;
+}
+
+}  // namespace
+
+ordered_json provenance_of(const World& world, Ops& ops, int threads) {
+  const bool gpu = !ops.memory().on_host();
+  return {{"build", build_entry()},
+          {"machine",
+           {{"host", hosts_of(world)},
+            {"cpu", system_fact("/proc/cpuinfo", "model name")},
+            {"gpu", gpu ? ordered_json(gpu_name(ops)) : ordered_json()},
+            {"driver", gpu ? ordered_json(driver_version()) : ordered_json()}}},
+          {"threads", threads},
+          {"ranks", world.size()}};
+}
+
+void record_provenance(const std::filesystem::path& run_dir, int64_t step, ordered_json entry) {
+  const std::filesystem::path path = run_dir / "provenance.json";
+  const ordered_json before = read_history(path);
+  ordered_json history = ordered_json::array();
+  for (const ordered_json& past : before)
+    if (past["from_step"] < step) history.push_back(past);
+  if (history.empty() || without_step(history.back()) != entry) {
+    history.push_back({{"from_step", step}});
+    history.back().update(entry);
+  }
+  if (history != before) write_text_file(path, ordered_json{{"history", history}}.dump(2) + "\n");
+}
+
+}  // namespace gptmoe

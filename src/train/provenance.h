@@ -1,0 +1,24 @@
+#pragma once
+// Which program on which machine trained a run: RUN/provenance.json,
+//   {"history": [{"from_step", "build": {"version", "commit", "type", "native", "products", "cuda", "compiler",
+//                 "checksum" (of the program's file)},
+//                 "machine": {"host", "cpu", "gpu", "driver"}, "threads" (of a rank), "ranks"}]}
+// An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without it, "gpu"
+// and "driver" in runs on CPUs. Several hosts are joined by ", "; the rest of a machine is rank 0's.
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "dist/world.h"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+// An entry without its "from_step", of this process.
+nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
+
+// Records that `entry` holds from `step` on. What the file says of steps after `step` is dropped, as a run that goes
+// back to a checkpoint drops their metrics; nothing is added where the entry before says the same. Throws UserError
+// where the file is not one of these, Failure where it cannot be written.
+void record_provenance(const std::filesystem::path& run_dir, int64_t step, nlohmann::ordered_json entry);
+
+}  // namespace gptmoe
