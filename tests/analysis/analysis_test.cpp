@@ -44,7 +44,7 @@ TEST(Analysis, RecomputationChangesNothing) {
   EXPECT_EQ(results[0], results[1]);
 }
 
-// The moving average of each expert's score-weighted mean, over batches 1, 2, 1, 2, ...: batch 0 is measured on.
+// The moving average of each expert's mean output times score, over batches 1, 2, 1, 2, ...: batch 0 is measured on.
 TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
   Model model(tiny_config());
   const Batches batches = random_batches(3);
@@ -62,13 +62,12 @@ TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
       const auto* offsets = saved.routing.offsets_E1.as<int64_t>();
       for (size_t e = 0; e < 5; ++e) {
         std::vector<double> sum(12);
-        double weight = 0;
         for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
           const double gate = host_value(saved.routing.gates_NK, saved.routing.slots_R.as<int32_t>()[r]);
-          weight += gate;
           for (size_t c = 0; c < 12; ++c) sum[c] += gate * host_value(saved.rows_RC, r * 12 + static_cast<int64_t>(c));
         }
-        for (size_t c = 0; c < 12 && weight > 0; ++c) expected[l][e][c] += 0.1 * (sum[c] / weight - expected[l][e][c]);
+        const auto rows = static_cast<double>(offsets[e + 1] - offsets[e]);
+        for (size_t c = 0; c < 12 && rows > 0; ++c) expected[l][e][c] += 0.1 * (sum[c] / rows - expected[l][e][c]);
       }
     }
   }

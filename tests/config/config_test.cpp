@@ -239,7 +239,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "model": {"vocab_size": 300, "hidden_size": 64, "num_hidden_layers": 5, "num_attention_heads": 6,
               "num_key_value_heads": 3, "head_dim": 10, "intermediate_size": 70, "moe_intermediate_size": 30,
               "num_experts": 12, "num_experts_per_tok": 4, "n_shared_experts": 2, "first_k_dense_replace": 1,
-              "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "router_z_loss_coef": 1e-3,
+              "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "balance_scope": "step", "router_z_loss_coef": 1e-3,
               "hidden_act": "gelu", "norm_type": "layernorm", "rms_norm_eps": 1e-6, "qk_norm": true,
               "attention_bias": true, "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
               "initializer_range": 0.03},

@@ -81,8 +81,7 @@ TEST_P(Evaluation, ChangesNothing) {
   EXPECT_GT(magnitude, 0) << "the step before should have moved the router's state";
 }
 
-INSTANTIATE_TEST_SUITE_P(Routers, Evaluation,
-                         ::testing::Values("default", "dense_gradient", "loss_free", "remoe", "sparsemixer"),
+INSTANTIATE_TEST_SUITE_P(Routers, Evaluation, ::testing::Values("default", "loss_free", "remoe", "sparsemixer"),
                          [](const auto& info) { return std::string(info.param); });
 
 class Recompute : public ::testing::TestWithParam<json> {};
