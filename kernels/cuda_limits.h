@@ -15,8 +15,8 @@ constexpr int64_t kVector = 8;
 // Each warp of the sort keeps a counter per expert in shared memory.
 constexpr int64_t kMostExperts = 3072;
 
-// What CudaOps holds beside the arenas: partial results of its kernels, and what NVIDIA recommends that cuBLASLt have
-// on Hopper.
+// What CudaKernels holds beside the arenas: partial results of its kernels, and what NVIDIA recommends that cuBLASLt
+// have on Hopper.
 constexpr int64_t kWorkspaceFloats = int64_t{16} << 20, kMatmulWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kWorkspaceBytes = kWorkspaceFloats * 4 + kMatmulWorkspaceBytes;
 // Tokens of a micro-batch: the embedding's backward sorts them in the workspace, and sums rows in what that leaves.

@@ -1,54 +1,97 @@
 #pragma once
-// Everything the model computes, as one interface with one implementation per device.
+// Everything the model computes, one method per op, on any device.
 //
-// Letters: B sequences in a micro-batch, T tokens in a sequence, N = B*T, C model width, H query heads, G key/value
-// heads, S = H + 2G packed heads (queries, keys, values), D head size, V vocabulary, E experts, K experts per token,
-// F hidden width of an FFN, R = N*K routed rows, I and O widths of a linear layer.
+// The ops are declared in kernels/dense_ops.inc, moe_ops.inc and optimizer_ops.inc: formula, operands, source. A word
+// before an operand says what happens to it (Out: overwritten; Add: added to; Update: read and overwritten; In: read;
+// Scratch: neither what was there nor what is left means anything) and its type (nothing: real, which is
+// compute_dtype(); Stat: statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters,
+// optimizer; Float: either; I32 for ids, I64 for offsets). Optional operands may be absent (Tensor{}). Capitals behind
+// the last underscore are the shape (op_declaration.h):
+//   B sequences in a micro-batch, T tokens in a sequence, N = B*T, C model width, H query heads, G key/value heads,
+//   S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2, L positions of RoPE's
+//   tables, V vocabulary, M rows of logits, E experts, K experts per token, F hidden width of an FFN, R = N*K routed
+//   rows, I and O widths of a linear layer, W values kept per token
 //
-// Conventions, for every method of the three families:
-//   * Outputs come first; "=" says an output is overwritten, "+=" that it is added to.
-//   * Tensors are contiguous. "real" is compute_dtype(); "stat" is statistics_dtype() (router, losses, norms'
-//     statistics, optimizer); ids are i32, offsets i64. Unless said otherwise a tensor is real.
-//   * Outputs do not alias inputs unless the declaration allows it.
+// For every op:
+//   * Tensors are contiguous. Outputs come first and share no memory with other operands, unless the op says so.
+//   * Trailing arguments may be left out: absent tensors, 0, Write::assign.
+//   * A wrong shape, type or alias throws BugError; values (token ids, offsets) are trusted, their producers check
+//   them.
 //   * Deterministic: the same inputs give the same bits on the same machine, build and thread count.
-//   * A wrong shape or dtype throws BugError; values (token ids, offsets) are trusted, their producers check them.
-//   * An absent Tensor (Tensor{}) leaves an optional operand out.
-#include <functional>
-#include <memory>
+#include <tuple>
+#include <utility>
 
-#include "base/memory.h"
-#include "kernels/ops_dense.h"
-#include "kernels/ops_moe.h"
-#include "kernels/ops_optim.h"
+#include "kernels/op_call.h"
 
 namespace gptmoe {
 
-// Work that is asked for again and again, on the same tensors and with the same numbers. It copies nothing to or from
-// the host. This one just does it; a backend may record it instead and replay it whole.
-class Recurring {
+class Ops final {
  public:
-  virtual ~Recurring() = default;
-  virtual void run(const std::function<void()>& work) { work(); }
-};
+  explicit Ops(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
+  // The same kernels; `observer`, which must outlive the object, sees every call. Recurring work is not recorded, so
+  // that it sees every run of it.
+  Ops observed_by(OpObserver& observer) const;
 
-class Ops : public DenseOps, public MoeOps, public OptimOps {
- public:
-  virtual DType compute_dtype() const = 0;
-  virtual DType statistics_dtype() const = 0;
+  DType compute_dtype() const { return kernels_->compute_dtype(); }
+  DType statistics_dtype() const { return kernels_->statistics_dtype(); }
   // Where the tensors of these ops live.
-  virtual Memory& memory() = 0;
+  Memory& memory() { return kernels_->memory(); }
   // Waits until everything asked for so far is done.
-  virtual void synchronize() = 0;
-  virtual std::unique_ptr<Recurring> make_recurring() { return std::make_unique<Recurring>(); }
+  void synchronize() { kernels_->synchronize(); }
+  std::unique_ptr<Recurring> make_recurring();
   // How many logits the LM head best holds at a time: enough to keep its products efficient.
-  virtual int64_t logit_elements() const = 0;
+  int64_t logit_elements() const { return kernels_->logit_elements(); }
   // Bytes of memory() that these ops hold themselves, from their making to their end.
-  virtual int64_t workspace_bytes() const = 0;
+  int64_t workspace_bytes() const { return kernels_->workspace_bytes(); }
   // For the first screen: "CPU, 2 threads, built-in products".
-  virtual std::string describe() const = 0;
+  std::string describe() const { return kernels_->describe(); }
+  const Kernels& kernels() const { return *kernels_; }
+
+  // The number of elements of x that are infinite or not a number.
+  int64_t count_nonfinite(const Tensor& x) { return kernels_->count_nonfinite(x); }
+
+#define OP(name, ...)                                                      \
+  template <typename... Arguments>                                         \
+  void name(const Arguments&... arguments) {                               \
+    call(OpId::name, &Kernels::name, std::forward_as_tuple(arguments...)); \
+  }
+#include "kernels/ops.inc"
+
+ private:
+  template <typename... Parameters, typename... Arguments>
+  void call(OpId op, void (Kernels::*method)(Parameters...), const std::tuple<Arguments...>& arguments) {
+    static_assert(sizeof...(Arguments) <= sizeof...(Parameters), "too many arguments");
+    call(op, method, arguments, std::index_sequence_for<Parameters...>{});
+  }
+  template <typename... Parameters, typename... Arguments, size_t... I>
+  void call(OpId op, void (Kernels::*method)(Parameters...), const std::tuple<Arguments...>& arguments,
+            std::index_sequence<I...>) {
+    run(op, method, argument_or_default<Parameters, I>(arguments)...);
+  }
+  template <typename Parameter, size_t I, typename... Arguments>
+  static Parameter argument_or_default(const std::tuple<Arguments...>& arguments) {
+    if constexpr (I < sizeof...(Arguments)) {
+      return std::get<I>(arguments);
+    } else {
+      static const std::remove_cvref_t<Parameter> absent{};
+      return absent;
+    }
+  }
+  template <typename... Parameters>
+  void run(OpId op, void (Kernels::*method)(Parameters...), std::type_identity_t<Parameters>... parameters) {
+    OpCall call(op, *kernels_);
+    (call.take(parameters), ...);
+    call.check();
+    if (observer_) observer_->before(call);
+    ((*kernels_).*method)(parameters...);
+    if (observer_) observer_->after(call);
+  }
+
+  std::shared_ptr<Kernels> kernels_;
+  OpObserver* observer_ = nullptr;
 };
 
-// The CPU backend over float; threads = 0 takes OpenMP's default. With bf16 `products`, those of dense layers, experts
+// The CPU's ops over float; threads = 0 takes OpenMP's default. With bf16 `products`, those of dense layers, experts
 // and the LM head round their operands to bf16 and sum in float; everything else, and all that is stored, stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
 // The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
@@ -57,8 +100,8 @@ std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // while the chunk is a small part of its memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
-// The CUDA backend on the current device; compute is f32 or bf16. With `graphs` it replays recurring work as CUDA
-// graphs. Only in builds with CUDA.
+// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay recurring work as CUDA graphs. Only in
+// builds with CUDA.
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty when it would not. Likewise.
 std::string why_no_cuda();

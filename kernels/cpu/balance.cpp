@@ -1,32 +1,29 @@
 #include <numeric>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/reduce.h"
 #include "kernels/cpu/row_math.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
+void CpuKernels::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
-  GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   Real* fractions = fractions_E.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
   for (int64_t e = 0; e < E; ++e)
     fractions[e] = static_cast<Real>(static_cast<double>(offsets[e + 1] - offsets[e]) / static_cast<double>(rows));
 }
 
-void CpuOps::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
+void CpuKernels::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
   const int64_t E = fractions_E.count();
-  GPTMOE_CHECK(mean_E.has_sizes({E}) && sums_E1.has_sizes({E + 1}), sums_E1.describe());
   Real *mean = mean_E.as<Real>(), *sums = sums_E1.as<Real>();
   const Real* fractions = fractions_E.as<Real>();
   sums[E] += 1;
   for (int64_t e = 0; e < E; ++e) mean[e] = (sums[e] += fractions[e]) / sums[E];
 }
 
-void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
+void CpuKernels::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_CHECK(loss_1.has_sizes({1}) && fractions_E.has_sizes({E}), fractions_E.describe());
   const Real *probs = probs_NE.as<Real>(), *fractions = fractions_E.as<Real>();
   // sum_e f_e mean_n p_ne, summed by tokens first.
   const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
@@ -37,11 +34,9 @@ void CpuOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, 
   *loss_1.as<Real>() = static_cast<Real>(static_cast<double>(E) * sum / static_cast<double>(N));
 }
 
-void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
-                                   const Tensor& coefficient_1) {
+void CpuKernels::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                       const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
-  GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
-  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   Real* dprobs = dprobs_NE.as<Real>();
   const Real* fractions = fractions_E.as<Real>();
   Real factor = static_cast<Real>(scale * static_cast<double>(E) / static_cast<double>(N));
@@ -51,17 +46,15 @@ void CpuOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fracti
   });
 }
 
-void CpuOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
+void CpuKernels::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
   const int64_t E = loads_E.count();
-  GPTMOE_CHECK(loads_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   Real* loads = loads_E.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
   for (int64_t e = 0; e < E; ++e) loads[e] += static_cast<Real>(offsets[e + 1] - offsets[e]);
 }
 
-void CpuOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
+void CpuKernels::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
   const int64_t E = bias_E.count();
-  GPTMOE_CHECK(bias_E.has_sizes({E}) && loads_E.has_sizes({E}), bias_E.describe(), ", ", loads_E.describe());
   Real *bias = bias_E.as<Real>(), *loads = loads_E.as<Real>();
   const Real step = static_cast<Real>(rate);
   const double total = std::accumulate(loads, loads + E, 0.0);
@@ -72,9 +65,8 @@ void CpuOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rat
   }
 }
 
-void CpuOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
+void CpuKernels::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
   const int64_t N = lse_N.count();
-  GPTMOE_CHECK(loss_1.has_sizes({1}) && lse_N.has_sizes({N}), lse_N.describe());
   const Real* lse = lse_N.as<Real>();
   const double sum = chunked_sum(threads_, N, 1, [=](int64_t begin, int64_t end) {
     double squares = 0;
@@ -84,9 +76,8 @@ void CpuOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
   *loss_1.as<Real>() = static_cast<Real>(sum / static_cast<double>(N));
 }
 
-void CpuOps::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
+void CpuKernels::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), dlogits_NE.describe());
   Real* dlogits = dlogits_NE.as<Real>();
   const Real *probs = probs_NE.as<Real>(), *lse = lse_N.as<Real>();
   const Real factor = static_cast<Real>(2 * scale / static_cast<double>(N));

@@ -1,13 +1,12 @@
 #include <algorithm>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/reduce.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::bias_forward(const Tensor& y_NO, const Tensor& bias_O) {
+void CpuKernels::bias_forward(const Tensor& y_NO, const Tensor& bias_O) {
   const int64_t N = y_NO.size(0), O = y_NO.size(1);
-  GPTMOE_CHECK(y_NO.rank() == 2 && bias_O.has_sizes({O}), y_NO.describe(), " from ", bias_O.describe());
   Real* y = y_NO.as<Real>();
   const Real* bias = bias_O.as<Real>();
   parallel_ranges(threads_, N, row_grain(O), [=](int64_t begin, int64_t end, int) {
@@ -15,9 +14,8 @@ void CpuOps::bias_forward(const Tensor& y_NO, const Tensor& bias_O) {
   });
 }
 
-void CpuOps::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
+void CpuKernels::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
   const int64_t N = dy_NO.size(0), O = dy_NO.size(1);
-  GPTMOE_CHECK(dy_NO.rank() == 2 && dbias_O.has_sizes({O}), dbias_O.describe(), " from ", dy_NO.describe());
   const Real* dy = dy_NO.as<Real>();
   const Real* sums = column_sums(threads_, N, row_grain(O), O, [=](int64_t begin, int64_t end, Real* partial) {
     for (int64_t n = begin; n < end; ++n) add_scaled(partial, 1, dy + n * O, O);

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
@@ -31,11 +31,9 @@ Real combine_row_backward(Real* drow, Real weight, const Real* dy, const Real* r
 
 }  // namespace
 
-void CpuOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
-                                  const Tensor& positions_NK) {
+void CpuKernels::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
+                                      const Tensor& positions_NK) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), K = gates_NK.size(1);
-  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && gates_NK.has_sizes({N, K}), rows_RC.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   Real* y = y_NC.as<Real>();
   const Real *rows = rows_RC.as<Real>(), *gates = gates_NK.as<Real>();
   const int32_t* positions = positions_NK.as<int32_t>();
@@ -56,12 +54,9 @@ void CpuOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, con
   });
 }
 
-void CpuOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
-                                   const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) {
+void CpuKernels::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
+                                       const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) {
   const int64_t N = dy_NC.size(0), C = dy_NC.size(1), K = gates_NK.size(1);
-  GPTMOE_CHECK(drows_RC.has_sizes({N * K, C}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
-  GPTMOE_CHECK(dgates_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), gates_NK.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   Real *drows = drows_RC.as<Real>(), *dgates = dgates_NK.as<Real>();
   const Real *dy = dy_NC.as<Real>(), *rows = rows_RC.as<Real>(), *gates = gates_NK.as<Real>();
   const int32_t* positions = positions_NK.as<int32_t>();
@@ -75,13 +70,10 @@ void CpuOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_
   });
 }
 
-void CpuOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
-                                     const Tensor& expert_ids_NK, const Tensor& positions_NK,
-                                     const Tensor& default_EC) {
+void CpuKernels::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
+                                         const Tensor& expert_ids_NK, const Tensor& positions_NK,
+                                         const Tensor& default_EC) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && default_EC.has_sizes({E, C}), rows_RC.describe());
-  GPTMOE_CHECK(probs_NE.has_sizes({N, E}) && expert_ids_NK.has_sizes({N, K}), probs_NE.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   Real* y = y_NC.as<Real>();
   const Real *rows = rows_RC.as<Real>(), *probs = probs_NE.as<Real>(), *defaults = default_EC.as<Real>();
   const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();
@@ -106,14 +98,10 @@ void CpuOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, 
   });
 }
 
-void CpuOps::default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
-                                      const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
-                                      const Tensor& positions_NK, const Tensor& default_EC) {
+void CpuKernels::default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                          const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
+                                          const Tensor& positions_NK, const Tensor& default_EC) {
   const int64_t N = dy_NC.size(0), C = dy_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(drows_RC.has_sizes({N * K, C}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
-  GPTMOE_CHECK(dprobs_NE.has_sizes({N, E}) && probs_NE.has_sizes({N, E}), probs_NE.describe());
-  GPTMOE_CHECK(expert_ids_NK.has_sizes({N, K}) && positions_NK.has_sizes({N, K}), positions_NK.describe());
-  GPTMOE_CHECK(default_EC.has_sizes({E, C}), default_EC.describe());
   Real *drows = drows_RC.as<Real>(), *dprobs = dprobs_NE.as<Real>();
   const Real *dy = dy_NC.as<Real>(), *rows = rows_RC.as<Real>(), *probs = probs_NE.as<Real>();
   const Real* defaults = default_EC.as<Real>();

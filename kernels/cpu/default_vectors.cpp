@@ -1,16 +1,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 #include "kernels/cpu/thread_buffer.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) {
+void CpuKernels::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC, double clip) {
   const int64_t R = rows_RC.size(0), C = rows_RC.size(1);
-  GPTMOE_CHECK(R >= 1 && row_scale_R.has_sizes({R}), row_scale_R.describe());
   Real* row_scale = row_scale_R.as<Real>();
   const Real* rows = rows_RC.as<Real>();
   parallel_ranges(threads_, R, row_grain(C), [=](int64_t begin, int64_t end, int) {
@@ -26,14 +25,10 @@ void CpuOps::default_clip_scale(const Tensor& row_scale_R, const Tensor& rows_RC
   for (int64_t r = 0; r < R; ++r) row_scale[r] = row_scale[r] > limit ? limit / row_scale[r] : 1;
 }
 
-void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
-                                const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
-                                const Tensor& row_scale_R, Divisor divisor) {
+void CpuKernels::default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E, const Tensor& rows_RC,
+                                    const Tensor& gates_NK, const Tensor& slots_R, const Tensor& offsets_E1,
+                                    const Tensor& row_scale_R, Divisor divisor) {
   const int64_t E = sums_EC.size(0), C = sums_EC.size(1), R = rows_RC.size(0);
-  GPTMOE_CHECK(divisors_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), sums_EC.describe());
-  GPTMOE_CHECK(rows_RC.has_sizes({R, C}) && slots_R.has_sizes({R}), rows_RC.describe());
-  GPTMOE_CHECK(gates_NK.present() ? gates_NK.count() == R : divisor == Divisor::rows, gates_NK.describe());
-  GPTMOE_CHECK(!row_scale_R.present() || row_scale_R.has_sizes({R}), row_scale_R.describe());
   Real *sums = sums_EC.as<Real>(), *divisors = divisors_E.as<Real>();
   const Real* rows = rows_RC.as<Real>();
   const Real* gates = gates_NK.present() ? gates_NK.as<Real>() : nullptr;
@@ -73,10 +68,9 @@ void CpuOps::default_accumulate(const Tensor& sums_EC, const Tensor& divisors_E,
   });
 }
 
-void CpuOps::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
-                            bool decay_unseen) {
+void CpuKernels::default_commit(const Tensor& default_EC, const Tensor& sums_EC, const Tensor& divisors_E, double beta,
+                                bool decay_unseen) {
   const int64_t E = default_EC.size(0), C = default_EC.size(1);
-  GPTMOE_CHECK(sums_EC.has_sizes({E, C}) && divisors_E.has_sizes({E}), sums_EC.describe());
   Real *defaults = default_EC.as<Real>(), *sums = sums_EC.as<Real>(), *divisors = divisors_E.as<Real>();
   const Real keep = static_cast<Real>(beta);
   parallel_ranges(threads_, E, row_grain(C), [=](int64_t begin, int64_t end, int) {

@@ -1,17 +1,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
-                          int64_t live) {
+void CpuKernels::drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
+                              int64_t live) {
   const int64_t N = expert_ids_NK.size(0), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(kept_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), expert_ids_NK.describe());
-  GPTMOE_CHECK(live >= 0 && live <= K, live);
   int32_t* kept_ids = kept_ids_NK.as<int32_t>();
   Real* gates = gates_NK.as<Real>();
   const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
@@ -24,10 +22,8 @@ void CpuOps::drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, con
   });
 }
 
-void CpuOps::sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) {
+void CpuKernels::sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) {
   const int64_t count = logits_NE.count();
-  GPTMOE_CHECK(logits_NE.rank() == 2 && probs_NE.has_sizes({logits_NE.size(0), logits_NE.size(1)}),
-               logits_NE.describe());
   Real* probs = probs_NE.as<Real>();
   const Real* logits = logits_NE.as<Real>();
   parallel_ranges(threads_, count, kGrainElements, [=](int64_t begin, int64_t end, int) {
@@ -35,9 +31,8 @@ void CpuOps::sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits
   });
 }
 
-void CpuOps::sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
+void CpuKernels::sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && dprobs_NE.has_sizes({N, E}), probs_NE.describe());
   Real* dlogits = dlogits_NE.as<Real>();
   const Real *dprobs = dprobs_NE.as<Real>(), *probs = probs_NE.as<Real>();
   parallel_ranges(threads_, N * E, kGrainElements, [=](int64_t begin, int64_t end, int) {

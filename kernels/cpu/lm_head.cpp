@@ -1,4 +1,4 @@
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -17,16 +17,10 @@ Real softmax_loss(Real* logits, int64_t V, int32_t target, Real& sum) {
 
 }  // namespace
 
-void CpuOps::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
-                          const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) {
+void CpuKernels::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
+                              const Tensor& w_VC, const Tensor& targets_N, double loss_scale, const Tensor& logits_MV) {
   const int64_t N = x_NC.size(0), C = x_NC.size(1), V = w_VC.size(0), M = logits_MV.size(0);
   const bool backward = dx_NC.present();
-  GPTMOE_CHECK(x_NC.rank() == 2 && w_VC.has_sizes({V, C}) && losses_N.has_sizes({N}) && targets_N.has_sizes({N}) &&
-                   logits_MV.has_sizes({M, V}) && M > 0,
-               losses_N.describe(), " from ", x_NC.describe(), ", ", w_VC.describe(), ", ", targets_N.describe(),
-               " through ", logits_MV.describe());
-  GPTMOE_CHECK(backward == dw_VC.present() && (!backward || (dx_NC.has_sizes({N, C}) && dw_VC.has_sizes({V, C}))),
-               dx_NC.describe(), " and ", dw_VC.describe(), " from ", x_NC.describe());
   Real *losses = losses_N.as<Real>(), *logits = logits_MV.as<Real>();
   Real *dx = backward ? dx_NC.as<Real>() : nullptr, *dw = backward ? dw_VC.as<Real>() : nullptr;
   const Real *x = x_NC.as<Real>(), *w = w_VC.as<Real>();

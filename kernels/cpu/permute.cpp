@@ -1,17 +1,15 @@
 #include <algorithm>
 #include <utility>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-void CpuOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
-                            const Tensor& expert_ids_NK) {
+void CpuKernels::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
+                                const Tensor& expert_ids_NK) {
   const int64_t R = expert_ids_NK.count(), E = offsets_E1.count() - 1;
-  GPTMOE_CHECK(offsets_E1.has_sizes({E + 1}) && E >= 1 && slots_R.has_sizes({R}) && positions_NK.count() == R,
-               offsets_E1.describe(), slots_R.describe(), positions_NK.describe());
   int64_t* offsets = offsets_E1.as<int64_t>();
   int32_t *slots = slots_R.as<int32_t>(), *positions = positions_NK.as<int32_t>();
   const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
@@ -31,9 +29,8 @@ void CpuOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, con
   }
 }
 
-void CpuOps::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
+void CpuKernels::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), K = positions_NK.size(1);
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
   Real* y = y_NC.as<Real>();
   const Real* rows = rows_RC.as<Real>();
   const int32_t* positions = positions_NK.as<int32_t>();

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 
@@ -21,8 +21,6 @@ void rotate_head(Real* low, Real* high, const Real* cosines, const Real* sines, 
 void rotate(int threads, const Tensor& qkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated,
             Real direction) {
   const int64_t T = qkv_BTSD.size(1), N = qkv_BTSD.size(0) * T, S = qkv_BTSD.size(2), D = qkv_BTSD.size(3), P = D / 2;
-  GPTMOE_CHECK(D == 2 * P && rotated <= S && cos_TP.size(0) >= T && cos_TP.size(1) == P, qkv_BTSD.describe());
-  GPTMOE_CHECK(sin_TP.has_sizes({cos_TP.size(0), P}), sin_TP.describe());
   Real* qkv = qkv_BTSD.as<Real>();
   const Real *cos_table = cos_TP.as<Real>(), *sin_table = sin_TP.as<Real>();
   parallel_ranges(threads, N, row_grain(rotated * D + 1), [=](int64_t begin, int64_t end, int) {
@@ -38,9 +36,8 @@ void rotate(int threads, const Tensor& qkv_BTSD, const Tensor& cos_TP, const Ten
 
 }  // namespace
 
-void CpuOps::rope_tables(const Tensor& cos_TP, const Tensor& sin_TP, double theta) {
+void CpuKernels::rope_tables(const Tensor& cos_TP, const Tensor& sin_TP, double theta) {
   const int64_t T = cos_TP.size(0), P = cos_TP.size(1);
-  GPTMOE_CHECK(sin_TP.has_sizes({T, P}), sin_TP.describe());
   Real *cosines = cos_TP.as<Real>(), *sines = sin_TP.as<Real>();
   for (int64_t p = 0; p < P; ++p) {
     const double frequency = std::pow(theta, -static_cast<double>(p) / static_cast<double>(P));
@@ -52,11 +49,11 @@ void CpuOps::rope_tables(const Tensor& cos_TP, const Tensor& sin_TP, double thet
   }
 }
 
-void CpuOps::rope_forward(const Tensor& qkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated) {
+void CpuKernels::rope_forward(const Tensor& qkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated) {
   rotate(threads_, qkv_BTSD, cos_TP, sin_TP, rotated, 1);
 }
 
-void CpuOps::rope_backward(const Tensor& dqkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated) {
+void CpuKernels::rope_backward(const Tensor& dqkv_BTSD, const Tensor& cos_TP, const Tensor& sin_TP, int64_t rotated) {
   rotate(threads_, dqkv_BTSD, cos_TP, sin_TP, rotated, -1);
 }
 

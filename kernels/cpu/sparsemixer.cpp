@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "base/rng.h"
-#include "kernels/cpu/cpu_ops.h"
+#include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/row_math.h"
 #include "kernels/draws.h"
@@ -53,13 +53,10 @@ Draws draw(const int64_t* sampler, int64_t token, int64_t round) {
 
 }  // namespace
 
-void CpuOps::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
-                                 const Tensor& logits_NE, double threshold, const Tensor& sampler_2, int64_t first) {
+void CpuKernels::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                                     const Tensor& logits_NE, double threshold, const Tensor& sampler_2,
+                                     int64_t first) {
   const int64_t N = logits_NE.size(0), E = logits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
-               expert_ids_NK.describe());
-  GPTMOE_CHECK(shares_NKE.has_sizes({N, K * E}), shares_NKE.describe());
-  GPTMOE_CHECK(!sampler_2.present() || sampler_2.has_sizes({2}), sampler_2.describe());
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   Real *gates = gates_NK.as<Real>(), *shares = shares_NKE.as<Real>();
   const Real *logits = logits_NE.as<Real>(), limit = static_cast<Real>(threshold);
@@ -81,11 +78,9 @@ void CpuOps::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gate
   });
 }
 
-void CpuOps::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
-                                  const Tensor& shares_NKE) {
+void CpuKernels::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                                      const Tensor& shares_NKE) {
   const int64_t N = dlogits_NE.size(0), E = dlogits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(expert_ids_NK.has_sizes({N, K}) && dgates_NK.has_sizes({N, K}), expert_ids_NK.describe());
-  GPTMOE_CHECK(shares_NKE.has_sizes({N, K * E}), shares_NKE.describe());
   Real* dlogits = dlogits_NE.as<Real>();
   const Real *dgates = dgates_NK.as<Real>(), *shares = shares_NKE.as<Real>();
   const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
@@ -99,9 +94,6 @@ void CpuOps::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates
   });
 }
 
-void CpuOps::sampler_advance(const Tensor& sampler_2, int64_t by) {
-  GPTMOE_CHECK(sampler_2.has_sizes({2}), sampler_2.describe());
-  sampler_2.as<int64_t>()[1] += by;
-}
+void CpuKernels::sampler_advance(const Tensor& sampler_2, int64_t by) { sampler_2.as<int64_t>()[1] += by; }
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

@@ -1,5 +1,5 @@
 #include "kernels/cuda/common.cuh"
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/swiglu.cuh"
 
 namespace gptmoe::cuda {
@@ -80,9 +80,8 @@ __global__ void gelu_backward_kernel(T* dh, const T* da, const T* h, int64_t pac
 
 }  // namespace
 
-void CudaOps::residual_forward(const Tensor& y, const Tensor& a, const Tensor& b) {
+void CudaKernels::residual_forward(const Tensor& y, const Tensor& a, const Tensor& b) {
   const int64_t count = y.count();
-  GPTMOE_CHECK(a.count() == count && b.count() == count, y.describe());
   with_real(y, [&]<typename T>(T*) {
     T* out = y.as<T>();
     const T *left = a.as<T>(), *right = b.as<T>();
@@ -96,9 +95,8 @@ void CudaOps::residual_forward(const Tensor& y, const Tensor& a, const Tensor& b
   });
 }
 
-void CudaOps::swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F) {
+void CudaKernels::swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F) {
   const int64_t R = a_RF.size(0), F = a_RF.size(1);
-  GPTMOE_CHECK(h_R2F.has_sizes({R, 2 * F}), h_R2F.describe());
   with_real(a_RF, [&]<typename T>(T*) {
     T* a = a_RF.as<T>();
     const T* h = h_R2F.as<T>();
@@ -112,9 +110,8 @@ void CudaOps::swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F) {
   });
 }
 
-void CudaOps::swiglu_backward(const Tensor& dh_R2F, const Tensor& da_RF, const Tensor& h_R2F) {
+void CudaKernels::swiglu_backward(const Tensor& dh_R2F, const Tensor& da_RF, const Tensor& h_R2F) {
   const int64_t R = da_RF.size(0), F = da_RF.size(1);
-  GPTMOE_CHECK(h_R2F.has_sizes({R, 2 * F}) && dh_R2F.has_sizes({R, 2 * F}), h_R2F.describe());
   with_real(da_RF, [&]<typename T>(T*) {
     T* dh = dh_R2F.as<T>();
     const T *da = da_RF.as<T>(), *h = h_R2F.as<T>();
@@ -128,9 +125,8 @@ void CudaOps::swiglu_backward(const Tensor& dh_R2F, const Tensor& da_RF, const T
   });
 }
 
-void CudaOps::gelu_forward(const Tensor& a_RF, const Tensor& h_RF) {
+void CudaKernels::gelu_forward(const Tensor& a_RF, const Tensor& h_RF) {
   const int64_t count = a_RF.count();
-  GPTMOE_CHECK(h_RF.count() == count, h_RF.describe());
   with_real(a_RF, [&]<typename T>(T*) {
     T* a = a_RF.as<T>();
     const T* h = h_RF.as<T>();
@@ -143,9 +139,8 @@ void CudaOps::gelu_forward(const Tensor& a_RF, const Tensor& h_RF) {
   });
 }
 
-void CudaOps::gelu_backward(const Tensor& dh_RF, const Tensor& da_RF, const Tensor& h_RF) {
+void CudaKernels::gelu_backward(const Tensor& dh_RF, const Tensor& da_RF, const Tensor& h_RF) {
   const int64_t count = dh_RF.count();
-  GPTMOE_CHECK(h_RF.count() == count && da_RF.count() == count, h_RF.describe());
   with_real(dh_RF, [&]<typename T>(T*) {
     T* dh = dh_RF.as<T>();
     const T *da = da_RF.as<T>(), *h = h_RF.as<T>();

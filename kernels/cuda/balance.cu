@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 
 namespace gptmoe::cuda {
@@ -66,65 +66,56 @@ unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count
 
 }  // namespace
 
-void CudaOps::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
+void CudaKernels::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
-  GPTMOE_CHECK(fractions_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
                 offsets_E1.as<int64_t>(), E, rows);
 }
 
-void CudaOps::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
+void CudaKernels::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, const Tensor& fractions_E) {
   const int64_t E = fractions_E.count();
-  GPTMOE_CHECK(mean_E.has_sizes({E}) && sums_E1.has_sizes({E + 1}), sums_E1.describe());
   GPTMOE_LAUNCH(mean_fractions_kernel, 1, kThreads, 0, stream_, mean_E.as<float>(), sums_E1.as<float>(),
                 fractions_E.as<float>(), E);
 }
 
-void CudaOps::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
+void CudaKernels::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_CHECK(loss_1.has_sizes({1}) && fractions_E.has_sizes({E}), fractions_E.describe());
   const Partials sums = partials(1, sum_blocks(N * E));
   partial_sums<1>(stream_, sums.data, sums.rows, BalanceTerms{probs_NE.as<float>(), fractions_E.as<float>(), E}, N * E);
   finish_sum(stream_, loss_1.as<float>(), sums.data, sums.rows, static_cast<float>(E) / static_cast<float>(N),
              Total::assign);
 }
 
-void CudaOps::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
-                                    const Tensor& coefficient_1) {
+void CudaKernels::load_balance_backward(const Tensor& dprobs_NE, const Tensor& fractions_E, double scale,
+                                        const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
-  GPTMOE_CHECK(fractions_E.has_sizes({E}), fractions_E.describe());
-  GPTMOE_CHECK(!coefficient_1.present() || coefficient_1.has_sizes({1}), coefficient_1.describe());
   const auto factor = static_cast<float>(scale * static_cast<double>(E) / static_cast<double>(N));
   GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dprobs_NE.as<float>(),
                 fractions_E.as<float>(), coefficient_1.present() ? coefficient_1.as<float>() : nullptr, N * E, E,
                 factor);
 }
 
-void CudaOps::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
+void CudaKernels::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
   const int64_t E = loads_E.count();
-  GPTMOE_CHECK(loads_E.has_sizes({E}) && offsets_E1.has_sizes({E + 1}), offsets_E1.describe());
   GPTMOE_LAUNCH(load_accumulate_kernel, blocks_for(E), kThreads, 0, stream_, loads_E.as<float>(),
                 offsets_E1.as<int64_t>(), E);
 }
 
-void CudaOps::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
+void CudaKernels::bias_commit(const Tensor& bias_E, const Tensor& loads_E, double rate) {
   const int64_t E = bias_E.count();
-  GPTMOE_CHECK(bias_E.has_sizes({E}) && loads_E.has_sizes({E}), bias_E.describe(), ", ", loads_E.describe());
   GPTMOE_LAUNCH(bias_commit_kernel, 1, kThreads, 0, stream_, bias_E.as<float>(), loads_E.as<float>(), E,
                 static_cast<float>(rate));
 }
 
-void CudaOps::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
+void CudaKernels::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
   const int64_t N = lse_N.count();
-  GPTMOE_CHECK(loss_1.has_sizes({1}) && lse_N.has_sizes({N}), lse_N.describe());
   const Partials sums = partials(1, sum_blocks(N));
   partial_sums<1>(stream_, sums.data, sums.rows, SquareTerms<float>{lse_N.as<float>()}, N);
   finish_sum(stream_, loss_1.as<float>(), sums.data, sums.rows, 1.0f / static_cast<float>(N), Total::assign);
 }
 
-void CudaOps::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
+void CudaKernels::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_CHECK(dlogits_NE.has_sizes({N, E}) && lse_N.has_sizes({N}), dlogits_NE.describe());
   GPTMOE_LAUNCH(z_loss_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 probs_NE.as<float>(), lse_N.as<float>(), N * E, E,
                 static_cast<float>(2 * scale / static_cast<double>(N)));

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/warps.cuh"
 
 // TopK moves (R + N) C elements forward and (3 R + N) C at most backward; a warp has a token (backward: a slot) and all
@@ -202,11 +202,9 @@ __global__ void __launch_bounds__(kThreads, 3)
 
 }  // namespace
 
-void CudaOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
-                                   const Tensor& positions_NK) {
+void CudaKernels::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& gates_NK,
+                                       const Tensor& positions_NK) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), K = gates_NK.size(1);
-  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && gates_NK.has_sizes({N, K}), rows_RC.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   const float* gates = gates_NK.as<float>();
   const int32_t* positions = positions_NK.as<int32_t>();
   with_real(y_NC, [&]<typename T>(T*) {
@@ -222,12 +220,9 @@ void CudaOps::topk_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, co
   });
 }
 
-void CudaOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
-                                    const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) {
+void CudaKernels::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates_NK, const Tensor& dy_NC,
+                                        const Tensor& rows_RC, const Tensor& gates_NK, const Tensor& positions_NK) {
   const int64_t N = dy_NC.size(0), C = dy_NC.size(1), K = gates_NK.size(1), R = N * K;
-  GPTMOE_CHECK(drows_RC.has_sizes({R, C}) && rows_RC.has_sizes({R, C}), rows_RC.describe());
-  GPTMOE_CHECK(dgates_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}), gates_NK.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   float* dgates = dgates_NK.as<float>();
   const float* gates = gates_NK.as<float>();
   const int32_t* positions = positions_NK.as<int32_t>();
@@ -244,13 +239,10 @@ void CudaOps::topk_combine_backward(const Tensor& drows_RC, const Tensor& dgates
   });
 }
 
-void CudaOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
-                                      const Tensor& expert_ids_NK, const Tensor& positions_NK,
-                                      const Tensor& default_EC) {
+void CudaKernels::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& probs_NE,
+                                          const Tensor& expert_ids_NK, const Tensor& positions_NK,
+                                          const Tensor& default_EC) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(rows_RC.has_sizes({N * K, C}) && default_EC.has_sizes({E, C}), rows_RC.describe());
-  GPTMOE_CHECK(probs_NE.has_sizes({N, E}) && expert_ids_NK.has_sizes({N, K}), probs_NE.describe());
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}), positions_NK.describe());
   const float *probs = probs_NE.as<float>(), *defaults = default_EC.as<float>();
   const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();
   with_real(y_NC, [&]<typename T>(T*) {
@@ -268,14 +260,10 @@ void CudaOps::default_combine_forward(const Tensor& y_NC, const Tensor& rows_RC,
   });
 }
 
-void CudaOps::default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
-                                       const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
-                                       const Tensor& positions_NK, const Tensor& default_EC) {
+void CudaKernels::default_combine_backward(const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
+                                           const Tensor& rows_RC, const Tensor& probs_NE, const Tensor& expert_ids_NK,
+                                           const Tensor& positions_NK, const Tensor& default_EC) {
   const int64_t N = dy_NC.size(0), C = dy_NC.size(1), E = probs_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(drows_RC.has_sizes({N * K, C}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
-  GPTMOE_CHECK(dprobs_NE.has_sizes({N, E}) && probs_NE.has_sizes({N, E}), probs_NE.describe());
-  GPTMOE_CHECK(expert_ids_NK.has_sizes({N, K}) && positions_NK.has_sizes({N, K}), positions_NK.describe());
-  GPTMOE_CHECK(default_EC.has_sizes({E, C}), default_EC.describe());
   float* dprobs = dprobs_NE.as<float>();
   const float *probs = probs_NE.as<float>(), *defaults = default_EC.as<float>();
   const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();

@@ -34,7 +34,7 @@ struct SortedRows {
   __device__ int64_t row(int i) const { return row_found(look_up(i)); }
 };
 
-// x of a grouped op (ops_moe.h) over R sorted rows.
+// x of a grouped op (moe_ops.inc) over R sorted rows.
 template <typename T>
 struct RowInput {
   const T* x;

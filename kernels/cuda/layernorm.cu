@@ -1,5 +1,5 @@
 // LayerNorm. Traffic as of RMSNorm (rmsnorm.cu), whose backward this one follows.
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"
 
@@ -113,11 +113,9 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
 
 }  // namespace
 
-void CudaOps::layernorm_forward(const Tensor& y_NC, const Tensor& mean_N, const Tensor& rstd_N, const Tensor& x_NC,
-                                const Tensor& weight_C, const Tensor& bias_C, double eps) {
+void CudaKernels::layernorm_forward(const Tensor& y_NC, const Tensor& mean_N, const Tensor& rstd_N, const Tensor& x_NC,
+                                    const Tensor& weight_C, const Tensor& bias_C, double eps) {
   const int64_t N = x_NC.size(0), C = x_NC.size(1);
-  GPTMOE_CHECK(y_NC.has_sizes({N, C}) && mean_N.has_sizes({N}) && rstd_N.has_sizes({N}), x_NC.describe());
-  GPTMOE_CHECK(weight_C.has_sizes({C}) && bias_C.has_sizes({C}), x_NC.describe());
   with_real(x_NC, [&]<typename T>(T*) {
     T* y = y_NC.as<T>();
     float *mean = mean_N.as<float>(), *rstd = rstd_N.as<float>();
@@ -133,13 +131,10 @@ void CudaOps::layernorm_forward(const Tensor& y_NC, const Tensor& mean_N, const 
   });
 }
 
-void CudaOps::layernorm_backward(const Tensor& dx_NC, const Tensor& dweight_C, const Tensor& dbias_C,
-                                 const Tensor& dy_NC, const Tensor& x_NC, const Tensor& weight_C, const Tensor& mean_N,
-                                 const Tensor& rstd_N) {
+void CudaKernels::layernorm_backward(const Tensor& dx_NC, const Tensor& dweight_C, const Tensor& dbias_C,
+                                     const Tensor& dy_NC, const Tensor& x_NC, const Tensor& weight_C,
+                                     const Tensor& mean_N, const Tensor& rstd_N) {
   const int64_t N = x_NC.size(0), C = x_NC.size(1);
-  GPTMOE_CHECK(dx_NC.has_sizes({N, C}) && dy_NC.has_sizes({N, C}), x_NC.describe());
-  GPTMOE_CHECK(mean_N.has_sizes({N}) && rstd_N.has_sizes({N}), x_NC.describe());
-  GPTMOE_CHECK(dweight_C.has_sizes({C}) && dbias_C.has_sizes({C}) && weight_C.has_sizes({C}), x_NC.describe());
   with_real(x_NC, [&]<typename T>(T*) {
     T* dx = dx_NC.as<T>();
     float *dweight = dweight_C.as<float>(), *dbias = dbias_C.as<float>();

@@ -6,7 +6,7 @@
 #include <memory>
 
 #include "base/tensor.h"
-#include "kernels/ops_dense.h"
+#include "kernels/kernels.h"
 
 namespace gptmoe::cuda {
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 
 namespace gptmoe::cuda {
@@ -127,32 +127,28 @@ __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t coun
 
 }  // namespace
 
-void CudaOps::zero(const Tensor& x) { CUDA_CHECK(cudaMemsetAsync(x.data(), 0, x.bytes(), stream_)); }
+void CudaKernels::zero(const Tensor& x) { CUDA_CHECK(cudaMemsetAsync(x.data(), 0, x.bytes(), stream_)); }
 
-void CudaOps::copy(const Tensor& out, const Tensor& x) {
-  GPTMOE_CHECK(out.dtype() == x.dtype() && out.count() == x.count(), out.describe(), " = ", x.describe());
+void CudaKernels::copy(const Tensor& out, const Tensor& x) {
   CUDA_CHECK(cudaMemcpyAsync(out.data(), x.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream_));
 }
 
-void CudaOps::cast(const Tensor& out, const Tensor& x) {
+void CudaKernels::cast(const Tensor& out, const Tensor& x) {
   const bool widens = x.dtype() == DType::bf16;
-  GPTMOE_CHECK((widens || out.dtype() == DType::bf16) && out.count() == x.count(), out.describe(), " = ", x.describe());
   if (widens)
     cast_values(stream_, out.as<float>(), x.as<bf16>(), x.count());
   else
     cast_values(stream_, out.as<bf16>(), x.as<float>(), x.count());
 }
 
-void CudaOps::accumulate_sum(const Tensor& sum_1, const Tensor& x) {
-  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+void CudaKernels::accumulate_sum(const Tensor& sum_1, const Tensor& x) {
   const float* values = x.as<float>();
   const Partials sums = partials(1, sum_blocks(x.count()));
   sum_values(stream_, sums.data, sums.rows, ValueTerms<float>{values}, values, x.count());
   finish_sum(stream_, sum_1.as<float>(), sums.data, sums.rows, 1.0f, Total::add);
 }
 
-void CudaOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
-  GPTMOE_CHECK(sum_1.has_sizes({1}), sum_1.describe());
+void CudaKernels::squared_norm(const Tensor& sum_1, const Tensor& x) {
   const Partials sums = partials(1, sum_blocks(x.count()));
   with_real(x, [&]<typename T>(T*) {
     const T* values = x.as<T>();
@@ -161,18 +157,15 @@ void CudaOps::squared_norm(const Tensor& sum_1, const Tensor& x) {
   finish_sum(stream_, sum_1.as<float>(), sums.data, sums.rows, 1.0f, Total::assign);
 }
 
-void CudaOps::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1, double max_norm) {
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && squared_norm_1.has_sizes({1}) && loss_1.has_sizes({1}), scale_1.describe());
+void CudaKernels::clip_scale(const Tensor& scale_1, const Tensor& squared_norm_1, const Tensor& loss_1,
+                             double max_norm) {
   GPTMOE_LAUNCH(clip_scale_kernel, 1, 1, 0, stream_, scale_1.as<float>(), squared_norm_1.as<float>(),
                 loss_1.as<float>(), static_cast<float>(max_norm));
 }
 
-void CudaOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
-                    const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) {
+void CudaKernels::adamw(const Tensor& param, const Tensor& master, const Tensor& m, const Tensor& v, const Tensor& grad,
+                        const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) {
   const int64_t count = param.count();
-  GPTMOE_CHECK(!master.present() || master.count() == count, master.describe());
-  GPTMOE_CHECK(m.count() == count && v.count() == count && grad.count() == count, param.describe());
-  GPTMOE_CHECK(scale_1.has_sizes({1}) && rates_3.has_sizes({3}), scale_1.describe(), ", ", rates_3.describe());
   float *means = m.as<float>(), *squares = v.as<float>();
   const float *grads = grad.as<float>(), *scale = scale_1.as<float>(), *rates = rates_3.as<float>();
   const AdamwNumbers numbers = numbers_of(constants);
@@ -193,7 +186,7 @@ void CudaOps::adamw(const Tensor& param, const Tensor& master, const Tensor& m, 
   });
 }
 
-int64_t CudaOps::count_nonfinite(const Tensor& x) {
+int64_t CudaKernels::count_nonfinite(const Tensor& x) {
   const int64_t count = x.count();
   const Partials found = partials(1, sum_blocks(count));
   auto* counts = reinterpret_cast<int32_t*>(found.data);

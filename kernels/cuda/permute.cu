@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
@@ -120,11 +120,9 @@ __global__ void scatter_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_
 
 }  // namespace
 
-void CudaOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
-                             const Tensor& expert_ids_NK) {
+void CudaKernels::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, const Tensor& positions_NK,
+                                 const Tensor& expert_ids_NK) {
   const int64_t R = expert_ids_NK.count(), E = offsets_E1.count() - 1;
-  GPTMOE_CHECK(offsets_E1.has_sizes({E + 1}) && E >= 1 && slots_R.has_sizes({R}) && positions_NK.count() == R,
-               offsets_E1.describe(), slots_R.describe(), positions_NK.describe());
   GPTMOE_CHECK(E <= kMostExperts && R <= INT32_MAX, E, " experts, ", R, " rows");
   int64_t* offsets = offsets_E1.as<int64_t>();
   int32_t *slots = slots_R.as<int32_t>(), *positions = positions_NK.as<int32_t>();
@@ -141,9 +139,8 @@ void CudaOps::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R, co
                 expert_ids, runs);
 }
 
-void CudaOps::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
+void CudaKernels::scatter_rows_add(const Tensor& y_NC, const Tensor& rows_RC, const Tensor& positions_NK) {
   const int64_t N = y_NC.size(0), C = y_NC.size(1), K = positions_NK.size(1);
-  GPTMOE_CHECK(positions_NK.has_sizes({N, K}) && rows_RC.has_sizes({N * K, C}), rows_RC.describe());
   const int32_t* positions = positions_NK.as<int32_t>();
   with_real(y_NC, [&]<typename T>(T*) {
     T* y = y_NC.as<T>();

@@ -2,7 +2,7 @@
 //   forward  2 N C elements;  backward  3 N C read (dx, dy, x) + N C written, dweight's partial sums beside it.
 #include <numeric>
 
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"
 
@@ -136,10 +136,9 @@ void copy_rows(cudaStream_t stream, T* to, const T* from, const Rows& rows) {
 
 }  // namespace
 
-void CudaOps::rmsnorm_forward(const Tensor& y_NC, const Tensor& rstd_N, const Tensor& x_NC, const Tensor& weight_C,
-                              double eps) {
+void CudaKernels::rmsnorm_forward(const Tensor& y_NC, const Tensor& rstd_N, const Tensor& x_NC, const Tensor& weight_C,
+                                  double eps) {
   const int64_t N = x_NC.size(0), C = x_NC.size(1);
-  GPTMOE_CHECK(y_NC.has_sizes({N, C}) && rstd_N.has_sizes({N}) && weight_C.has_sizes({C}), x_NC.describe());
   with_real(x_NC, [&]<typename T>(T*) {
     T* y = y_NC.as<T>();
     float* rstd = rstd_N.as<float>();
@@ -153,11 +152,9 @@ void CudaOps::rmsnorm_forward(const Tensor& y_NC, const Tensor& rstd_N, const Te
   });
 }
 
-void CudaOps::rmsnorm_backward(const Tensor& dx_NC, const Tensor& dweight_C, const Tensor& dy_NC, const Tensor& x_NC,
-                               const Tensor& weight_C, const Tensor& rstd_N) {
+void CudaKernels::rmsnorm_backward(const Tensor& dx_NC, const Tensor& dweight_C, const Tensor& dy_NC,
+                                   const Tensor& x_NC, const Tensor& weight_C, const Tensor& rstd_N) {
   const int64_t N = x_NC.size(0), C = x_NC.size(1);
-  GPTMOE_CHECK(dx_NC.has_sizes({N, C}) && dy_NC.has_sizes({N, C}) && rstd_N.has_sizes({N}), x_NC.describe());
-  GPTMOE_CHECK(dweight_C.has_sizes({C}) && weight_C.has_sizes({C}), x_NC.describe());
   with_real(x_NC, [&]<typename T>(T*) {
     T* dx = dx_NC.as<T>();
     float* dweight = dweight_C.as<float>();
@@ -173,11 +170,10 @@ void CudaOps::rmsnorm_backward(const Tensor& dx_NC, const Tensor& dweight_C, con
   });
 }
 
-void CudaOps::qk_norm_forward(const Tensor& y_BTSD, const Tensor& rstd_N2, const Tensor& qkv_BTSD,
-                              const Tensor& q_weight_HD, const Tensor& k_weight_GD, double eps) {
+void CudaKernels::qk_norm_forward(const Tensor& y_BTSD, const Tensor& rstd_N2, const Tensor& qkv_BTSD,
+                                  const Tensor& q_weight_HD, const Tensor& k_weight_GD, double eps) {
   const int64_t N = qkv_BTSD.size(0) * qkv_BTSD.size(1), width = qkv_BTSD.size(2) * qkv_BTSD.size(3);
   const int64_t q = q_weight_HD.count(), k = k_weight_GD.count();
-  GPTMOE_CHECK(q + 2 * k == width && rstd_N2.count() == 2 * N && y_BTSD.count() == N * width, qkv_BTSD.describe());
   with_real(qkv_BTSD, [&]<typename T>(T*) {
     T* y = y_BTSD.as<T>();
     float* rstd = rstd_N2.as<float>();
@@ -193,13 +189,11 @@ void CudaOps::qk_norm_forward(const Tensor& y_BTSD, const Tensor& rstd_N2, const
   });
 }
 
-void CudaOps::qk_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_weight_HD, const Tensor& dk_weight_GD,
-                               const Tensor& dy_BTSD, const Tensor& qkv_BTSD, const Tensor& q_weight_HD,
-                               const Tensor& k_weight_GD, const Tensor& rstd_N2) {
+void CudaKernels::qk_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_weight_HD, const Tensor& dk_weight_GD,
+                                   const Tensor& dy_BTSD, const Tensor& qkv_BTSD, const Tensor& q_weight_HD,
+                                   const Tensor& k_weight_GD, const Tensor& rstd_N2) {
   const int64_t N = qkv_BTSD.size(0) * qkv_BTSD.size(1), width = qkv_BTSD.size(2) * qkv_BTSD.size(3);
   const int64_t q = q_weight_HD.count(), k = k_weight_GD.count();
-  GPTMOE_CHECK(q + 2 * k == width && dq_weight_HD.count() == q && dk_weight_GD.count() == k, qkv_BTSD.describe());
-  GPTMOE_CHECK(rstd_N2.count() == 2 * N && dqkv_BTSD.count() == N * width && dy_BTSD.count() == N * width);
   with_real(qkv_BTSD, [&]<typename T>(T*) {
     T* dqkv = dqkv_BTSD.as<T>();
     float *dq_weight = dq_weight_HD.as<float>(), *dk_weight = dk_weight_GD.as<float>();

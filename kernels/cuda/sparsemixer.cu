@@ -1,5 +1,5 @@
 // A thread a token: its K E shares are few, and the order of their sums is then the CPU's.
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/philox.cuh"
 #include "kernels/draws.h"
 
@@ -91,31 +91,25 @@ __global__ void sampler_advance_kernel(int64_t* sampler, int64_t by) {
 
 }  // namespace
 
-void CudaOps::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
-                                  const Tensor& logits_NE, double threshold, const Tensor& sampler_2, int64_t first) {
+void CudaKernels::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& shares_NKE,
+                                      const Tensor& logits_NE, double threshold, const Tensor& sampler_2,
+                                      int64_t first) {
   const int64_t N = logits_NE.size(0), E = logits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(K >= 1 && K <= E && expert_ids_NK.has_sizes({N, K}) && gates_NK.has_sizes({N, K}),
-               expert_ids_NK.describe());
-  GPTMOE_CHECK(shares_NKE.has_sizes({N, K * E}), shares_NKE.describe());
-  GPTMOE_CHECK(!sampler_2.present() || sampler_2.has_sizes({2}), sampler_2.describe());
   GPTMOE_LAUNCH(sparsemixer_forward_kernel, blocks_for(N), kThreads, 0, stream_, expert_ids_NK.as<int32_t>(),
                 gates_NK.as<float>(), shares_NKE.as<float>(), logits_NE.as<float>(),
                 sampler_2.present() ? sampler_2.as<int64_t>() : nullptr, first,
                 MixerShape{N, static_cast<int>(K), static_cast<int>(E)}, static_cast<float>(threshold));
 }
 
-void CudaOps::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
-                                   const Tensor& shares_NKE) {
+void CudaKernels::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
+                                       const Tensor& shares_NKE) {
   const int64_t N = dlogits_NE.size(0), E = dlogits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_CHECK(expert_ids_NK.has_sizes({N, K}) && dgates_NK.has_sizes({N, K}), expert_ids_NK.describe());
-  GPTMOE_CHECK(shares_NKE.has_sizes({N, K * E}), shares_NKE.describe());
   GPTMOE_LAUNCH(sparsemixer_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 dgates_NK.as<float>(), expert_ids_NK.as<int32_t>(), shares_NKE.as<float>(),
                 MixerShape{N, static_cast<int>(K), static_cast<int>(E)});
 }
 
-void CudaOps::sampler_advance(const Tensor& sampler_2, int64_t by) {
-  GPTMOE_CHECK(sampler_2.has_sizes({2}), sampler_2.describe());
+void CudaKernels::sampler_advance(const Tensor& sampler_2, int64_t by) {
   GPTMOE_LAUNCH(sampler_advance_kernel, 1, kWarp, 0, stream_, sampler_2.as<int64_t>(), by);
 }
 

@@ -5,7 +5,7 @@
 
 namespace gptmoe::cuda {
 
-// The stream on which these Ops, which must be CudaOps, do their work.
+// The stream on which these Ops, whose kernels must be CudaKernels, do their work.
 cudaStream_t stream_of(const Ops& ops);
 
 }  // namespace gptmoe::cuda

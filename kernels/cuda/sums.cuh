@@ -1,6 +1,6 @@
 #pragma once
-// Two-stage reductions: many blocks leave partial sums in CudaOps::partials(), one small kernel adds them up, always in
-// the same order.
+// Two-stage reductions: many blocks leave partial sums in CudaKernels::partials(), one small kernel adds them up,
+// always in the same order.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

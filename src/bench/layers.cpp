@@ -1,6 +1,7 @@
 #include "bench/layers.h"
 
 #include "base/rng.h"
+#include "kernels/plan_ops.h"
 #include "train/backend.h"
 
 namespace gptmoe {
@@ -41,7 +42,7 @@ Layers::Layers(const Variant& variant)
               [this](const Pass& p) { attention_.backward(p, attention_saved_, rope_, dx_NC_, dy_NC_, x_NC_); }}};
   params_.end_bucket();
   lay_out();
-  PlanOps plan(*ops_);
+  Ops plan = make_plan_ops(*ops_);
   for (const Layer& layer : layers_) layer.forward(pass(plan)), layer.backward(pass(plan));
   arena_.commit(ops_->memory());
   scratch_.commit(ops_->memory());
@@ -80,10 +81,11 @@ void Layers::start(uint64_t seed) {
 std::string Layers::shape() const { return text(B_ * T_, "x", model_.hidden_size); }
 
 Layers::Cost Layers::cost(const std::function<void(const Pass&)>& work, const Ceilings& ceilings) {
-  TimedOps timed(*ops_, moe_.live_share());
+  OpTimer timer(*ops_, moe_.live_share());
+  Ops timed = ops_->observed_by(timer);
   work(pass(timed));
   Cost cost;
-  for (const auto& [op, total] : timed.take_totals()) {
+  for (const auto& [op, total] : timer.take_totals()) {
     cost.flops += total.flops;
     cost.bytes += total.bytes;
     cost.floor += ceilings.floor_of(total.flops, total.bytes);

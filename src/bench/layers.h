@@ -1,7 +1,7 @@
 #pragma once
 // The layers of one config by themselves, with their memory, on random tokens.
 #include "bench/measure.h"
-#include "bench/timed_ops.h"
+#include "bench/op_timer.h"
 #include "bench/variants.h"
 #include "model/attention.h"
 #include "model/moe_layer.h"

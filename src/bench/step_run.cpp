@@ -21,7 +21,8 @@ StepRun::StepRun(const Variant& variant)
       communicator_(make_single_communicator()),
       instance_(variant.config, Purpose::train, variant.config.train.micro_batch_size,
                 variant.config.train.sequence_length, *ops_),
-      timed_ops_(*ops_, instance_.gpt().live_share()) {
+      timer_(*ops_, instance_.gpt().live_share()),
+      timed_ops_(ops_->observed_by(timer_)) {
   require_room(variant.config, instance_, *ops_, ops_->memory());
   instance_.commit(*ops_);
   instance_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(variant.config.seed));
@@ -37,7 +38,7 @@ void StepRun::time_round(int64_t steps) {
 void StepRun::account_round(int64_t steps) {
   StepAccount account;
   account.step_seconds = train(*timed_step_, timed_ops_, steps);
-  account.ops = timed_ops_.take_totals();
+  account.ops = timer_.take_totals();
   for (auto& [op, total] : account.ops) {
     total.calls /= steps;
     for (double* sum : {&total.seconds, &total.flops, &total.bytes}) *sum /= static_cast<double>(steps);

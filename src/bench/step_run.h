@@ -3,7 +3,7 @@
 #include <optional>
 
 #include "bench/measure.h"
-#include "bench/timed_ops.h"
+#include "bench/op_timer.h"
 #include "bench/variants.h"
 #include "train/train_step.h"
 
@@ -43,7 +43,8 @@ class StepRun {
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   Instance instance_;
-  TimedOps timed_ops_;
+  OpTimer timer_;
+  Ops timed_ops_;
   std::optional<TrainStep> train_step_, timed_step_;
   uint64_t stream_ = 0;
   int64_t step_ = 0;

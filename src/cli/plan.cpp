@@ -49,8 +49,7 @@ void print_memory(const Config& config, const Instance& instance, Ops& ops, cons
 void print_plan(const Config& config, const RanksPlan& ranks) {
   const TrainConfig& t = config.train;
   const std::string missing = why_no_device(config);
-  const std::unique_ptr<Ops> ops =
-      missing.empty() ? make_backend(config) : std::make_unique<PlanOps>(plan_backend(config));
+  const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(config) : std::make_unique<Ops>(plan_backend(config));
   const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
@@ -69,7 +68,7 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
               metric_count((forward + backward) * tokens * static_cast<double>(t.steps)).c_str());
   if (ranks.ranks == 1) return;
   const bool on_paper = !missing.empty() || !ops->memory().on_host();
-  print_ranks_plan(config, PlanOps(*ops), ranks, on_paper ? 0 : measure_matrix_rate(*ops));
+  print_ranks_plan(config, *ops, ranks, on_paper ? 0 : measure_matrix_rate(*ops));
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
   return largest * dtype_bytes(params.grads().dtype()) / ranks * (ranks - 1);
 }
 
-void print_memory(const Config& config, const PlanOps& ops, int ranks, bool on_host) {
+void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host) {
   const Config own = per_rank(config, ranks);
   std::array<std::vector<Instance::ArenaSize>, 2> sizes;
   std::array<int64_t, 2> totals{};
@@ -73,7 +73,7 @@ void print_memory(const Config& config, const PlanOps& ops, int ranks, bool on_h
   print_row("in all", [&](size_t column) { return binary_bytes(totals[column]); });
 }
 
-void print_prediction(const Config& config, const PlanOps& ops, int ranks, const RankSpeed& speed) {
+void print_prediction(const Config& config, const Ops& ops, int ranks, const RankSpeed& speed) {
   std::array<StepTime, 2> several;
   for (size_t column = 0; column < kZeroStages.size(); ++column)
     several[column] = predict_step(with_zero_stage(config, kZeroStages[column]), ranks, ops, speed);
@@ -111,7 +111,7 @@ void print_prediction(const Config& config, const PlanOps& ops, int ranks, const
 
 }  // namespace
 
-void print_ranks_plan(const Config& config, const PlanOps& ops, const RanksPlan& plan, double matrix_rate) {
+void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate) {
   const int ranks = static_cast<int>(plan.ranks);
   const Config own = per_rank(config, ranks);
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld in a step, gradients in %s\n", ranks,

@@ -1,6 +1,6 @@
 #pragma once
 #include "config/config.h"
-#include "kernels/plan_ops.h"
+#include "kernels/ops.h"
 
 namespace gptmoe {
 
@@ -11,6 +11,6 @@ struct RanksPlan {
 
 // Prints what `plan` says of a run on several ranks: memory of each and traffic per step, with and without ZeRO stage
 // 1, and what follows for the speed. `matrix_rate`: FLOP/s of this machine's large products, 0 on paper.
-void print_ranks_plan(const Config& config, const PlanOps& ops, const RanksPlan& plan, double matrix_rate);
+void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate);
 
 }  // namespace gptmoe

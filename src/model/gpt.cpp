@@ -109,8 +109,8 @@ void Gpt::forward(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::loss(const Pass& pass, const Activations& a) const {
-  pass.ops.lm_head_loss(a.losses_N, {}, {}, a.final_NC, params_.value(head_), a.targets_BT.view({a.losses_N.size(0)}),
-                        0, a.logits_MV);
+  pass.ops.lm_head_loss(a.losses_N, Tensor{}, Tensor{}, a.final_NC, params_.value(head_),
+                        a.targets_BT.view({a.losses_N.size(0)}), 0, a.logits_MV);
 }
 
 void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {

@@ -37,7 +37,6 @@ OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table
   op.output("y", {b, t, s, d});
   op.in_place("y", "qkv");
   op.in_place("dqkv", "dy");
-  for (const char* tensor : {"y", "dqkv"}) op.reaches(tensor, b * t * (h + g) * d);
   op.forward = [=](Ops& ops, const Tensors& t) { ops.rope_forward(t["y"], t["cos"], t["sin"], h + g); };
   op.backward = [=](Ops& ops, const Tensors& t) { ops.rope_backward(t["dqkv"], t["cos"], t["sin"], h + g); };
   op.reference = [=](Values& v) {

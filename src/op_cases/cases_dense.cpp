@@ -19,7 +19,6 @@ OpCase embedding(int64_t n, int64_t c, int64_t v, Text text = Text::even) {
   op.input("tokens", {n}, text == Text::skewed ? skewed : below(v), Kind::i32);
   op.output("out", {n, c});
   op.exact("out");
-  for (const char* tensor : {"table", "dtable"}) op.reaches(tensor, std::min(n, v) * c);
   op.forward = [](Ops& ops, const Tensors& t) { ops.embedding_forward(t["out"], t["table"], t["tokens"]); };
   op.backward = [](Ops& ops, const Tensors& t) { ops.embedding_backward(t["dtable"], t["dout"], t["tokens"]); };
   op.reference = [=](Values& v) {

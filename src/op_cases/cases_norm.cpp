@@ -66,11 +66,7 @@ OpCase qk_norm(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, bool in_pl
   op.parameter("k_weight", {g * d}, normal(1, 0.3));
   op.output("y", {b, t, s, d});
   op.result("rstd", {b * t, 2}, Kind::stat);
-  op.backward_reaches("qkv", b * t * (h + g) * d);  // values pass through
-  if (in_place) {
-    op.in_place("dqkv", "dy");
-    op.reaches("dqkv", b * t * (h + g) * d);
-  }
+  if (in_place) op.in_place("dqkv", "dy");
   op.forward = [](Ops& ops, const Tensors& t) {
     ops.qk_norm_forward(t["y"], t["rstd"], t["qkv"], t["q_weight"], t["k_weight"], kEps);
   };

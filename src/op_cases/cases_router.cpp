@@ -91,7 +91,6 @@ OpCase topk(int64_t n, int64_t k, int64_t e, bool normalize) {
   op.result("ids", {n, k}, Kind::i32);
   op.output("gates", {n, k}, Kind::stat);
   if (!normalize) op.exact("gates");
-  for (const char* tensor : {"probs", "gates"}) op.backward_reaches(tensor, normalize ? n * k : 0);
   op.forward = [=](Ops& ops, const Tensors& t) { ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize); };
   op.backward = [=](Ops& ops, const Tensors& t) {
     ops.topk_backward(t["dprobs"], t["dgates"], t["gates"], t["ids"], t["probs"], normalize);

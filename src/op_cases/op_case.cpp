@@ -67,10 +67,6 @@ void OpCase::in_place(std::string_view tensor, std::string_view source) {
   spec(tensor).starts_as = source;
 }
 
-void OpCase::reaches(std::string_view tensor, int64_t elements) {
-  spec(tensor).forward_reaches = spec(tensor).backward_reaches = elements;
-}
-
 void OpCase::ends_at(std::string_view tensor, int64_t live) {
   spec(tensor).live = live;
   if (const std::string gradient = "d" + std::string(tensor); find(gradient)) spec(gradient).live = live;

@@ -52,7 +52,6 @@ struct TensorSpec {
   bool any_width = false;  // no other tensor says how many columns this one has
   bool any_type = false;   // the op takes it in any element type
   int64_t live = -1;       // the passes may neither read nor write elements from here on; -1: there are none such
-  int64_t forward_reaches = -1, backward_reaches = -1;  // elements that a pass reads or writes; -1: all live ones
 
   int64_t count() const;
   int64_t live_count() const { return live < 0 ? count() : live; }
@@ -91,9 +90,6 @@ struct OpCase {
   void in_place(std::string_view tensor, std::string_view source);
   void exact(std::string_view tensor) { spec(tensor).exact = true; }
   void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
-  // Passes, or the backward alone, need no more than so many of its elements.
-  void reaches(std::string_view tensor, int64_t elements);
-  void backward_reaches(std::string_view tensor, int64_t elements) { spec(tensor).backward_reaches = elements; }
   // Elements from `live` on must be left alone; they hold garbage, and count as 0 in Values and comparisons.
   void ends_at(std::string_view tensor, int64_t live);  // and its gradient
   void any_type(std::string_view tensor) { spec(tensor).any_type = true; }

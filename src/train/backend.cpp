@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "dist/agree.h"
 #include "kernels/cuda_limits.h"
+#include "kernels/plan_ops.h"
 #include "train/cuda_shapes.h"
 #ifdef GPTMOE_NCCL
 #include "dist/nccl/nccl_communicator.h"
@@ -168,10 +169,10 @@ std::unique_ptr<Ops> make_backend(const Config& config) {
 
 std::string why_no_device(const Config& config) { return config.device == "cuda" ? cuda_obstacle() : ""; }
 
-PlanOps plan_backend(const Config& config) {
+Ops plan_backend(const Config& config) {
   const Choice choice = choose(config, config.device == "auto" ? cuda_obstacle() : "");
-  return choice.cuda ? PlanOps(choice.compute, DType::f32, kCudaLogitElements, cuda::kWorkspaceBytes)
-                     : PlanOps(choice.compute, DType::f32, kCpuLogitElements, 0);
+  return choice.cuda ? make_plan_ops(choice.compute, DType::f32, kCudaLogitElements, cuda::kWorkspaceBytes)
+                     : make_plan_ops(choice.compute, DType::f32, kCpuLogitElements, 0);
 }
 
 double measure_matrix_rate(Ops& ops) {

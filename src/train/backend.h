@@ -3,7 +3,7 @@
 
 #include "config/config.h"
 #include "dist/world.h"
-#include "kernels/plan_ops.h"
+#include "kernels/ops.h"
 
 namespace gptmoe {
 
@@ -24,7 +24,7 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops);
 std::string why_no_device(const Config& config);
 
 // What lays out memory as make_backend()'s would, also for a device that this machine does not have.
-PlanOps plan_backend(const Config& config);
+Ops plan_backend(const Config& config);
 
 // The matrix rate that the backend reaches on large products, in FLOP/s, measured in about a tenth of a second: what
 // the hardware's share in use (mfu) is taken of.

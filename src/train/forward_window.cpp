@@ -8,7 +8,7 @@ ForwardWindow::ForwardWindow(const Gpt& gpt, Ops& ops, Communicator& communicato
     : gpt_(gpt), ops_(ops), communicator_(communicator), logits_(static_cast<size_t>(gpt.config().vocab_size)) {
   GPTMOE_CHECK(ops.statistics_dtype() == DType::f32);
   lay_out(B, T);
-  PlanOps plan(ops);
+  Ops plan = make_plan_ops(ops);
   gpt.forward({plan, scratch_, communicator, PassKind::evaluate}, activations_);
   arena_.commit(ops.memory());
   scratch_.commit(ops.memory());

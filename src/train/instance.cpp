@@ -1,5 +1,7 @@
 #include "train/instance.h"
 
+#include "kernels/plan_ops.h"
+
 namespace gptmoe {
 namespace {
 
@@ -60,28 +62,28 @@ void Instance::lay_out(const Ops& ops) {
 }
 
 void Instance::count(const Ops& planned) {
-  PlanOps ops(planned);
-  ops.expect_live(gpt_.live_share());
+  FlopCounter counter(gpt_.live_share());
+  Ops ops = make_plan_ops(planned).observed_by(counter);
   const auto communicator = make_counting_communicator(rank_.size);
   const auto tokens = static_cast<double>(B_ * T_);
   const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
   gpt_.forward(forward, activations_);
   gpt_.loss(forward, activations_);
-  forward_flops_ = ops.flops() / tokens;
+  forward_flops_ = counter.flops() / tokens;
   if (purpose_ == Purpose::forward) return;
 
-  ops.reset_flops();
+  counter.reset();
   Activations kept = activations_;
   kept.mode = ActivationMode::train;  // recomputation is not the model's work
   const Pass train = forward.as(PassKind::train);
   gpt_.forward(train, kept);
   gpt_.loss_and_backward(train, kept, 1.0);
-  backward_flops_ = ops.flops() / tokens - forward_flops_;
+  backward_flops_ = counter.flops() / tokens - forward_flops_;
   gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
   if (rank_.size > 1) count_traffic(ops);
 }
 
-void Instance::count_traffic(PlanOps& ops) {
+void Instance::count_traffic(Ops& ops) {
   const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
   rehearse_micro_batch(ops, *in_micro_batch, false, false);
   rehearse_micro_batch(ops, *in_step, true, true);
@@ -90,7 +92,7 @@ void Instance::count_traffic(PlanOps& ops) {
   traffic_.step = in_step->costs() - traffic_.micro_batch;
 }
 
-void Instance::rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last) {
+void Instance::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last) {
   Pass pass{ops, scratch_, communicator, PassKind::train};
   if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
   if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
@@ -99,7 +101,7 @@ void Instance::rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bo
   if (pass.reducer) data_parallel_.finish_reductions(pass);
 }
 
-void Instance::rehearse_update(PlanOps& ops, Communicator& communicator) {
+void Instance::rehearse_update(Ops& ops, Communicator& communicator) {
   const Pass pass{ops, scratch_, communicator, PassKind::train};
   communicator.all_reduce(sums_.all_S, Traffic::reports);
   adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);

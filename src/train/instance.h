@@ -1,11 +1,12 @@
 #pragma once
 // A model together with its memory, as one rank has it. Construction plans every arena without touching memory, by
-// running one step through PlanOps; commit() then obtains exactly that. `gptmoe plan` stops after the first half.
+// running one step through ops that compute nothing; commit() then obtains exactly that. `gptmoe plan` stops after the
+// first half.
 #include <string>
 #include <vector>
 
 #include "config/config.h"
-#include "kernels/plan_ops.h"
+#include "kernels/ops.h"
 #include "model/gpt.h"
 #include "optim/adamw.h"
 #include "runtime/data_parallel.h"
@@ -70,14 +71,14 @@ class Instance {
   const PlannedTraffic& traffic() const { return traffic_; }
   // What TrainStep asks for in a micro-batch and to update, of ops that compute nothing and a communicator that does
   // not communicate. Not once committed.
-  void rehearse_micro_batch(PlanOps& ops, Communicator& communicator, bool first, bool last);
-  void rehearse_update(PlanOps& ops, Communicator& communicator);
+  void rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last);
+  void rehearse_update(Ops& ops, Communicator& communicator);
   RankOf rank() const { return rank_; }
 
  private:
   void lay_out(const Ops& ops);
   void count(const Ops& ops);
-  void count_traffic(PlanOps& ops);
+  void count_traffic(Ops& ops);
 
   Purpose purpose_;
   RankOf rank_;

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 
+#include "kernels/plan_ops.h"
 #include "train/per_rank.h"
 
 namespace gptmoe {
 namespace {
 
-// Keeps two clocks: of the products, read off what `ops` have counted, and of the collectives.
+// Keeps two clocks: of the products, read off the counter, and of the collectives.
 class ScheduledCommunicator final : public Communicator {
  public:
-  ScheduledCommunicator(const PlanOps& ops, int size, const RankSpeed& speed) : ops_(ops), size_(size), speed_(speed) {}
+  ScheduledCommunicator(const FlopCounter& counter, int size, const RankSpeed& speed)
+      : counter_(counter), size_(size), speed_(speed) {}
 
   int rank() const override { return 0; }
   int size() const override { return size_; }
@@ -37,7 +39,7 @@ class ScheduledCommunicator final : public Communicator {
     Traffic traffic;
     double done;
   };
-  double now() const { return ops_.flops() / speed_.flops + stalled_; }
+  double now() const { return counter_.flops() / speed_.flops + stalled_; }
   Ticket start(Traffic traffic, int64_t bytes) {
     TrafficCost& cost = costs_[static_cast<size_t>(traffic)];
     ++cost.calls;
@@ -48,7 +50,7 @@ class ScheduledCommunicator final : public Communicator {
     return std::ssize(collectives_) - 1;
   }
 
-  const PlanOps& ops_;
+  const FlopCounter& counter_;
   int size_;
   RankSpeed speed_;
   double stalled_ = 0;
@@ -57,7 +59,7 @@ class ScheduledCommunicator final : public Communicator {
 };
 
 // Moments and master are read and written, gradients read and the layers' copy written.
-double optimizer_bytes(Instance& instance, const PlanOps& ops) {
+double optimizer_bytes(Instance& instance, const Ops& ops) {
   const int64_t stat = dtype_bytes(ops.statistics_dtype()), real = dtype_bytes(ops.compute_dtype());
   const int64_t copy = ops.compute_dtype() == ops.statistics_dtype() ? 0 : real;
   return static_cast<double>(instance.adamw().partition().count() * (7 * stat + copy));
@@ -79,18 +81,19 @@ double StepTime::in_all() const {
   return seconds;
 }
 
-StepTime predict_step(const Config& config, int ranks, const PlanOps& planned, const RankSpeed& speed) {
+StepTime predict_step(const Config& config, int ranks, const Ops& planned, const RankSpeed& speed) {
   const Config own = per_rank(config, ranks);
   Instance instance(own, Purpose::train, own.train.micro_batch_size, own.train.sequence_length, planned, {0, ranks});
   const int64_t micro_batches = own.train.micro_batches(ranks);
   StepTime time;
-  PlanOps ops(planned);
+  FlopCounter counter;
+  Ops ops = make_plan_ops(planned).observed_by(counter);
   const auto rehearse = [&](bool first, bool last, double times) {
-    ops.reset_flops();
-    ScheduledCommunicator communicator(ops, ranks, speed);
+    counter.reset();
+    ScheduledCommunicator communicator(counter, ranks, speed);
     instance.rehearse_micro_batch(ops, communicator, first, last);
     if (last) instance.rehearse_update(ops, communicator);
-    time.products += times * ops.flops() / speed.flops;
+    time.products += times * counter.flops() / speed.flops;
     add(time.communication, communicator.costs(), times);
   };
   if (micro_batches == 1) {

@@ -21,6 +21,6 @@ struct StepTime {
 
 // A step of `config` as given to all, on `ranks`. `ops` lay out. Throws UserError where the ranks cannot share the
 // batch.
-StepTime predict_step(const Config& config, int ranks, const PlanOps& ops, const RankSpeed& speed);
+StepTime predict_step(const Config& config, int ranks, const Ops& ops, const RankSpeed& speed);
 
 }  // namespace gptmoe

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/plan_ops.h"
 #include "op_cases/case_run.h"
 #include "ops/backends.h"
 
@@ -92,19 +93,22 @@ std::vector<Tensor> wrong_versions(const Tensor& tensor, const TensorSpec& spec)
 // A tensor of the wrong type or shape is a bug that the op names before it computes.
 TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
   Ops& ops = float_ops(1);
+  Ops plan = make_plan_ops(ops);
   CaseRun run(GetParam(), ops);
   run.forward();
   for (const TensorSpec& spec : GetParam().tensors) {
     for (const Tensor& wrong : wrong_versions(run[spec.name], spec)) {
       for (const OpPass& pass : {GetParam().forward, GetParam().backward}) {
         Tampered tampered(run, spec.name, wrong);
-        bool refused = false;
-        try {
-          if (pass) pass(ops, tampered);
-        } catch (const BugError&) {
-          refused = true;
+        for (Ops* backend : {&ops, &plan}) {
+          bool refused = false;
+          try {
+            if (pass) pass(*backend, tampered);
+          } catch (const BugError&) {
+            refused = true;
+          }
+          EXPECT_EQ(refused, tampered.named) << spec.name << " as " << wrong.describe() << ", " << backend->describe();
         }
-        EXPECT_EQ(refused, tampered.named) << spec.name << " as " << wrong.describe();
       }
     }
   }

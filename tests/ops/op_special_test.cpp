@@ -143,7 +143,8 @@ TEST(CountNonfinite, CountsInfinitiesAndNotANumbers) {
 TEST(ClipScale, IsNaNFromTheFirstStepThatWentWrongOn) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   const auto scale_after = [](float before, float squared_norm, float loss) {
-    float_ops(1).clip_scale({&before, DType::f32, {1}}, {&squared_norm, DType::f32, {1}}, {&loss, DType::f32, {1}}, 1);
+    float_ops(1).clip_scale(Tensor(&before, DType::f32, {1}), Tensor(&squared_norm, DType::f32, {1}),
+                            Tensor(&loss, DType::f32, {1}), 1);
     return before;
   };
   EXPECT_EQ(scale_after(7, 4, 3), 0.5f);
@@ -157,8 +158,8 @@ TEST(ClipScale, IsNaNFromTheFirstStepThatWentWrongOn) {
 TEST(AdamW, MovesNothingAtANaNScale) {
   std::vector<float> param = {1, 2}, m = {3, 4}, v = {5, 6}, grad = {7, std::numeric_limits<float>::quiet_NaN()},
                      scale = {std::numeric_limits<float>::quiet_NaN()}, rates = {0.1f, 0.1f, 1};
-  float_ops(1).adamw(tensor(param, {2}), {}, tensor(m, {2}), tensor(v, {2}), tensor(grad, {2}), tensor(scale, {1}),
-                     tensor(rates, {3}), {0.9, 0.95, 1e-8, 0.1});
+  float_ops(1).adamw(tensor(param, {2}), Tensor{}, tensor(m, {2}), tensor(v, {2}), tensor(grad, {2}),
+                     tensor(scale, {1}), tensor(rates, {3}), AdamwConstants{0.9, 0.95, 1e-8, 0.1});
   EXPECT_EQ(param, (std::vector<float>{1, 2}));
   EXPECT_EQ(m, (std::vector<float>{3, 4}));
   EXPECT_EQ(v, (std::vector<float>{5, 6}));

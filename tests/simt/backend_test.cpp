@@ -34,7 +34,7 @@ void expect_backend(const Config& config, const char* device, DType compute, boo
   EXPECT_EQ(ops->compute_dtype(), compute);
   EXPECT_EQ(ops->statistics_dtype(), DType::f32);
   EXPECT_EQ(ops->memory().on_host(), on_host);
-  const PlanOps plan = plan_backend(config);
+  const Ops plan = plan_backend(config);
   EXPECT_EQ(plan.compute_dtype(), compute);
   EXPECT_EQ(plan.logit_elements(), ops->logit_elements());
 }

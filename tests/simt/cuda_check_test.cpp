@@ -32,11 +32,11 @@ TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
 
 TEST(CudaCheck, ALaunchNamesTheKernelAndTheFileOfItsOps) {
   const auto ops = make_cuda_ops(DType::f32);
-  std::vector<float> x(4), sum(1);
+  std::vector<float> h(4), a(4);
   simt::simulated_device.calls = 0;
   simt::simulated_device.calls_before_failure = 0;
   const std::string line = message<DeviceError>([&] {
-    ops->gelu_forward(Tensor(x.data(), DType::f32, {1, 4}), Tensor(x.data(), DType::f32, {1, 4}));
+    ops->gelu_forward(Tensor(a.data(), DType::f32, {1, 4}), Tensor(h.data(), DType::f32, {1, 4}));
   });
   simt::simulated_device = {};
   EXPECT_NE(line.find("CUDA: (gelu_forward_kernel<T, N>) (activation.cu:"), std::string::npos) << line;

@@ -47,7 +47,7 @@ class MemoryCheck : public ::testing::Test {
   }
 
   static constexpr int64_t kWorkspace = 5000;
-  const PlanOps ops_{DType::bf16, DType::f32, 100, kWorkspace};
+  const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 100, kWorkspace);
 };
 
 TEST_F(MemoryCheck, WhatFitsExactlyFits) {

@@ -3,6 +3,7 @@
 
 #include "base/error_line.h"
 #include "base/error_message.h"
+#include "kernels/plan_ops.h"
 #include "model/model_fixture.h"
 #include "train/per_rank.h"
 
@@ -51,7 +52,7 @@ class OnPaper : public ::testing::Test {
     return Instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
                     {rank, ranks});
   }
-  const PlanOps ops_{DType::bf16, DType::f32, 1 << 20, 0};
+  const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
 };
 
 TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {

@@ -178,7 +178,7 @@ TEST(Plan, IsWhatTrainingTakes) {
     const Config config = tiny_config(changes);
     SCOPED_TRACE(changes.dump());
     const Instance plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
-                        PlanOps(*make_cpu_ops()));
+                        make_plan_ops(*make_cpu_ops()));
     Model model(config);
     model.step(0);
     model.gpt().forward(model.pass(PassKind::evaluate), model.activations());

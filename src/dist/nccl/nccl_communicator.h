@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaOps on the current device, which no other
+// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaKernels on the current device, which no other
 // rank may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part
 // of:
 //

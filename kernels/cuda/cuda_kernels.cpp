@@ -1,4 +1,4 @@
-#include "kernels/cuda/cuda_ops.h"
+#include "kernels/cuda/cuda_kernels.h"
 
 #include <algorithm>
 
@@ -9,7 +9,7 @@
 #include "kernels/cuda/stream.h"
 
 namespace gptmoe::cuda {
-CudaOps::CudaOps(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
+CudaKernels::CudaKernels(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
   GPTMOE_CHECK(compute == DType::f32 || compute == DType::bf16);
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
@@ -20,28 +20,30 @@ CudaOps::CudaOps(DType compute, bool graphs) : compute_(compute), graphs_(graphs
   matmul_ = std::make_unique<Matmul>(stream_);
 }
 
-CudaOps::~CudaOps() {
+CudaKernels::~CudaKernels() {
   matmul_.reset();
   memory_.reset();
   cudaFree(workspace_);
   cudaStreamDestroy(stream_);
 }
 
-CudaOps::Partials CudaOps::partials(int64_t width, int64_t most) {
+CudaKernels::Partials CudaKernels::partials(int64_t width, int64_t most) {
   const int64_t fit = kWorkspaceFloats / std::max<int64_t>(width, 1);
   GPTMOE_CHECK(fit > 0, "rows of ", width, " floats");
   return {workspace_, std::max<int64_t>(1, std::min({most, fit, int64_t{4} * multiprocessors_}))};
 }
 
-Memory& CudaOps::memory() { return *memory_; }
+Memory& CudaKernels::memory() { return *memory_; }
 
-void CudaOps::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
+void CudaKernels::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
-std::unique_ptr<Recurring> CudaOps::make_recurring() {
-  return graphs_ ? std::make_unique<CudaGraph>(stream_) : Ops::make_recurring();
+std::unique_ptr<Recurring> CudaKernels::make_recurring() {
+  return graphs_ ? std::make_unique<CudaGraph>(stream_) : Kernels::make_recurring();
 }
 
-std::string CudaOps::describe() const {
+int64_t CudaKernels::logit_elements() const { return kCudaLogitElements; }
+
+std::string CudaKernels::describe() const {
   cudaDeviceProp properties{};
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
@@ -50,7 +52,7 @@ std::string CudaOps::describe() const {
 }
 
 cudaStream_t stream_of(const Ops& ops) {
-  const auto* of_cuda = dynamic_cast<const CudaOps*>(&ops);
+  const auto* of_cuda = dynamic_cast<const CudaKernels*>(&ops.kernels());
   GPTMOE_CHECK(of_cuda, ops.describe());
   return of_cuda->stream();
 }
@@ -60,7 +62,7 @@ cudaStream_t stream_of(const Ops& ops) {
 namespace gptmoe {
 
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs) {
-  return std::make_unique<cuda::CudaOps>(compute, graphs);
+  return std::make_unique<Ops>(std::make_shared<cuda::CudaKernels>(compute, graphs));
 }
 
 }  // namespace gptmoe

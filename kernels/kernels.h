@@ -1,0 +1,85 @@
+#pragma once
+// The bare kernels of one device: what an implementation of the ops provides. Only class Ops (kernels/ops.h) calls
+// them, after it has checked the operands. A tensor's values (token ids, offsets) are trusted.
+#include <array>
+#include <cmath>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/memory.h"
+#include "base/tensor.h"
+
+namespace gptmoe {
+
+// Whether a matrix product overwrites its output or adds to it.
+enum class Write { assign, add };
+
+// What the sum of an expert's weighted outputs is divided by to give their mean.
+enum class Divisor { rows, gates };
+
+// AdamW's constants (Loshchilov & Hutter 2019).
+struct AdamwConstants {
+  double beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
+};
+
+// The numbers of an update that change from step to step. They travel as a tensor, rates_3 (stat), so that a recorded
+// update can be replayed at the next step.
+inline std::array<double, 3> adamw_rates(double learning_rate, const AdamwConstants& constants, int64_t step) {
+  const auto t = static_cast<double>(step);  // counts from 1
+  return {learning_rate, learning_rate / (1 - std::pow(constants.beta1, t)), 1 / (1 - std::pow(constants.beta2, t))};
+}
+
+// Work that is asked for again and again, on the same tensors and with the same numbers. It copies nothing to or from
+// the host. This one just does it; a device may record it instead and replay it whole.
+class Recurring {
+ public:
+  virtual ~Recurring() = default;
+  virtual void run(const std::function<void()>& work) { work(); }
+};
+
+class Kernels {
+ public:
+  virtual ~Kernels() = default;
+
+  virtual DType compute_dtype() const = 0;
+  virtual DType statistics_dtype() const = 0;
+  virtual Memory& memory() = 0;
+  virtual void synchronize() = 0;
+  virtual std::unique_ptr<Recurring> make_recurring() { return std::make_unique<Recurring>(); }
+  virtual int64_t logit_elements() const = 0;
+  virtual int64_t workspace_bytes() const = 0;
+  virtual std::string describe() const = 0;
+  virtual int64_t count_nonfinite(const Tensor& x) = 0;
+
+  // The words of the declarations, all the same type to the compiler. op_declaration.h reads them.
+  using Out = const Tensor&;
+  using OutStat = Out;
+  using OutFloat = Out;
+  using OutI32 = Out;
+  using OutI64 = Out;
+  using OutAny = Out;
+  using OptionalOut = Out;
+  using Add = Out;
+  using AddStat = Out;
+  using OptionalAddStat = Out;
+  using Update = Out;
+  using UpdateStat = Out;
+  using UpdateI64 = Out;
+  using OptionalUpdateStat = Out;
+  using Scratch = Out;
+  using In = Out;
+  using InStat = Out;
+  using InFloat = Out;
+  using InI32 = Out;
+  using InI64 = Out;
+  using InAny = Out;
+  using OptionalInStat = Out;
+  using OptionalInI32 = Out;
+  using OptionalInI64 = Out;
+
+#define OP(name, ...) virtual void name(__VA_ARGS__) = 0;
+#include "kernels/ops.inc"
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,106 @@
+#pragma once
+// One call of an op: its operands against their declaration, and what the call costs at least.
+#include <array>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "kernels/op_declaration.h"
+
+namespace gptmoe {
+
+enum class Part { product, attention, memory, optimizer };
+constexpr int kParts = 4;
+const char* part_name(Part part);
+
+class OpCall {
+ public:
+  OpCall(OpId op, const Kernels& kernels)
+      : op_(op), declaration_(op_declaration(op)), real_(kernels.compute_dtype()), stat_(kernels.statistics_dtype()) {
+    sizes_.fill(-1);
+  }
+
+  // The arguments, in order.
+  void take(const Tensor& tensor);
+  void take(double value);
+  void take(int64_t value) { take(static_cast<double>(value)); }
+  void take(bool value) { take(value ? 1.0 : 0.0); }
+  void take(Write write);
+  void take(Divisor divisor) { take(divisor == Divisor::gates ? 1.0 : 0.0); }
+  void take(const AdamwConstants&) { take(0.0); }
+  // Throws BugError where an operand has a wrong type or shape, or shares memory that it must not share.
+  void check();
+
+  const std::string& name() const { return declaration_.name; }
+  Part part() const { return part_; }
+  // Of a product N x I x O, and x E where there are experts; else of the largest operand.
+  std::string shape() const;
+  // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle,
+  // products over sorted rows the share of them that is live.
+  double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
+  // Bytes that the call cannot do without: each operand once, twice where it is read and written, of tables only the
+  // rows that are reached, of sorted rows the live ones, of scratch none.
+  double bytes(double live_share) const;
+
+  // ---- For the rules (op_rules.cpp).
+  const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
+  bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
+  double value(std::string_view name) const;
+  // The size that operands gave a letter; BugError if none did.
+  int64_t size(char letter) const;
+  // Gives a letter its size, or compares.
+  void bind(char letter, int64_t size);
+  void require(bool condition, std::string_view what) const;
+  // `written` may be the very memory of `other`.
+  void may_alias(std::string_view written, std::string_view other);
+  // The call moves only this share of the operand's bytes, or reads an output too.
+  void reaches(std::string_view name, double share) { find(name).moved *= share; }
+  void also_reads(std::string_view name) { find(name).moved *= 2; }
+  // An operand without letters is over sorted rows.
+  void over_sorted_rows(std::string_view name) { find(name).sorted = true; }
+  // `count` products of so many rows, columns and terms.
+  void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
+  void attention(int products);
+  void optimizer() { part_ = Part::optimizer; }
+
+ private:
+  struct Operand {
+    const OperandDeclaration* declared;
+    const Tensor* tensor;
+    double moved;  // times its bytes
+    bool sorted;
+    const Operand* alias;
+  };
+  static constexpr int kMostOperands = 10, kMostValues = 3;
+
+  const Operand& find(std::string_view name) const;
+  Operand& find(std::string_view name) { return const_cast<Operand&>(std::as_const(*this).find(name)); }
+  [[noreturn]] void refuse(const Operand& operand, const std::string& why) const;
+  void check_type(const Operand& operand) const;
+  void bind_shape(const Operand& operand);
+  void check_aliases() const;
+
+  OpId op_;
+  const OpDeclaration& declaration_;
+  DType real_, stat_;
+  std::array<Operand, kMostOperands> operands_;
+  std::array<double, kMostValues> values_;
+  int operand_count_ = 0, value_count_ = 0;
+  std::array<int64_t, 26> sizes_;
+  Part part_ = Part::memory;
+  double flops_ = 0;
+  bool routed_ = false;
+  std::array<int64_t, 4> product_{};  // rows, terms, columns, experts
+};
+
+// What declarations do not say: how letters hang together, which operands may share memory, and costs.
+void apply_rule(OpId op, OpCall& call);
+
+// Sees every call of the ops it is given to.
+class OpObserver {
+ public:
+  virtual ~OpObserver() = default;
+  virtual void before(const OpCall&) {}
+  virtual void after(const OpCall&) {}
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,52 @@
+#pragma once
+// The declarations of kernels/ops.inc as data, read from their own text.
+//
+// An operand is declared as a word and a name: "OptionalInStat bias_E".
+//   Word: Optional, where the tensor may be absent; what happens to it: Out (overwritten), Add (added to), Update (read
+//   and overwritten), Scratch (contents before and after mean nothing) or In (read); its type: nothing for real, Stat,
+//   Float (real or stat), I32, I64 or Any.
+//   Name: behind the last underscore the shape, a dimension for each letter. "2F" is two times F, "E1" is E + 1, a
+//   digit at the end is a dimension of its own ("N2" has N rows of 2, "_1" one element). No underscore and capital: any
+//   shape.
+#include <array>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/tensor.h"
+
+namespace gptmoe {
+
+enum class OpId {
+#define OP(name, ...) name,
+#include "kernels/ops.inc"
+  count
+};
+
+enum class Access { out, add, update, scratch, in };
+enum class ElementType { real, stat, real_or_stat, i32, i64, any };
+
+struct OperandDeclaration {
+  std::string name;  // without its letters: "bias"
+  bool optional = false;
+  Access access = Access::in;
+  ElementType type = ElementType::real;
+  struct Dimension {
+    char letter = 0;  // 0: a plain number
+    int64_t times = 1, plus = 0;
+  };
+  bool any_shape = false;
+  std::vector<Dimension> shape;
+};
+
+struct OpDeclaration {
+  std::string name;
+  std::vector<OperandDeclaration> operands;  // tensors, in order
+  std::vector<std::string> values;           // other parameters, in order
+};
+
+// Throws BugError where a declaration does not follow the rules above.
+const OpDeclaration& op_declaration(OpId op);
+OpDeclaration parse_declaration(std::string_view name, std::string_view parameters);
+
+}  // namespace gptmoe

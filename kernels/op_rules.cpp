@@ -1,0 +1,149 @@
+#include <algorithm>
+
+#include "kernels/op_call.h"
+
+namespace gptmoe {
+namespace {
+
+double share(int64_t part, int64_t whole) {
+  return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// Of a table of V rows an embedding reaches one per token, at most.
+void reach_tokens_rows(OpCall& call, std::string_view table) {
+  call.reaches(table, share(std::min(call.size('N'), call.size('V')), call.size('V')));
+}
+
+void qk_norm(OpCall& call) {
+  const int64_t D = call.size('D'), Q = call.size('Q'), J = call.size('J');
+  call.require(Q % D == 0 && J % D == 0 && Q + 2 * J == call.size('S') * D, "whole heads, S * D = Q + 2 J");
+  call.bind('N', call.size('B') * call.size('T'));
+}
+
+void qk_norm_backward(OpCall& call) {
+  qk_norm(call);
+  call.may_alias("dqkv", "dy");
+  // Values' gradients stay where they are if dqkv is dy.
+  const double scaled = share(call.size('Q') + call.size('J'), call.size('S') * call.size('D'));
+  call.reaches("qkv", scaled);
+  if (call.tensor("dqkv").data() != call.tensor("dy").data()) return;
+  call.reaches("dqkv", scaled);
+  call.reaches("dy", scaled);
+}
+
+void rope(OpCall& call, std::string_view rotated) {
+  const auto heads = static_cast<int64_t>(call.value("rotated"));
+  call.require(call.size('D') == 2 * call.size('P'), "D = 2 P");
+  call.require(call.size('T') <= call.size('L'), "T <= L");
+  call.require(heads >= 0 && heads <= call.size('S'), "rotated <= S");
+  call.reaches(rotated, share(heads, call.size('S')));
+}
+
+void attention(OpCall& call, int products) {
+  const int64_t H = call.size('H'), G = (call.size('S') - H) / 2;
+  call.require(G >= 1 && H + 2 * G == call.size('S') && H % G == 0, "S = H + 2 G with H a multiple of G");
+  call.attention(products);
+}
+
+void lm_head(OpCall& call) {
+  const bool backward = call.tensor("dx").present();
+  call.require(call.tensor("dw").present() == backward, "both of dx and dw, or neither");
+  call.require(call.size('M') >= 1, "M >= 1");
+  call.product('N', 'C', 'V', backward ? 3 : 1);
+}
+
+void choose(OpCall& call) { call.require(call.size('K') >= 1 && call.size('K') <= call.size('E'), "1 <= K <= E"); }
+
+// x has the tokens' rows where slots say which, else sorted rows.
+void grouped_source(OpCall& call) {
+  const Tensor& x = call.tensor("x");
+  call.require(x.rank() == 2, "x of rank 2");
+  call.bind('I', x.size(1));
+  if (call.tensor("slots").present()) {
+    call.require(x.size(0) >= 1 && call.size('R') % x.size(0) == 0, "R a multiple of N");
+  } else {
+    call.bind('R', x.size(0));
+    call.over_sorted_rows("x");
+  }
+}
+
+void same_count(OpCall& call, std::initializer_list<std::string_view> names) {
+  for (std::string_view name : names)
+    call.require(!call.tensor(name).present() || call.tensor(name).count() == call.tensor(*names.begin()).count(),
+                 "as many elements each");
+}
+
+void adamw(OpCall& call) {
+  same_count(call, {"param", "master", "m", "v", "grad"});
+  const bool has_master = call.tensor("master").present();
+  call.require(has_master || call.is_stat("param"), "a master, or param in stat");
+  if (!has_master) call.also_reads("param");
+  call.optimizer();
+}
+
+}  // namespace
+
+void apply_rule(OpId op, OpCall& call) {
+  switch (op) {
+    case OpId::embedding_forward: return reach_tokens_rows(call, "table");
+    case OpId::embedding_backward: return reach_tokens_rows(call, "dtable");
+    case OpId::linear_forward:
+    case OpId::linear_backward_input:
+    case OpId::linear_backward_weight: return call.product('N', 'I', 'O');
+    case OpId::residual_forward:
+      same_count(call, {"y", "a", "b"});
+      for (const char* term : {"a", "b"}) call.require(call.is_stat(term) == call.is_stat("y"), "one type");
+      return call.may_alias("y", call.tensor("y").data() == call.tensor("a").data() ? "a" : "b");
+    case OpId::qk_norm_forward: return qk_norm(call);
+    case OpId::qk_norm_backward: return qk_norm_backward(call);
+    case OpId::rope_forward: return rope(call, "qkv");
+    case OpId::rope_backward: return rope(call, "dqkv");
+    case OpId::attention_forward: return attention(call, 2);
+    case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputed scores are not model work
+    case OpId::swiglu_backward:
+    case OpId::gelu_backward: return call.may_alias("dh", "h");
+    case OpId::lm_head_loss: return lm_head(call);
+
+    case OpId::router_linear_forward: return call.product('N', 'C', 'E');
+    case OpId::router_linear_backward: return call.product('N', 'C', 'E', 2);
+    case OpId::router_softmax_backward:
+    case OpId::sigmoid_router_backward:
+    case OpId::relu_router_backward: return call.may_alias("dlogits", "dprobs");
+    case OpId::topk_forward: return choose(call);
+    case OpId::topk_backward:
+      // Only the sums of normalised gates need the gates, and as many probabilities.
+      call.reaches("gates", call.value("normalize"));
+      call.reaches("probs", call.value("normalize") * share(call.size('K'), call.size('E')));
+      return;
+    case OpId::drop_choices:
+      call.require(call.value("live") >= 0 && call.value("live") <= static_cast<double>(call.size('K')), "live <= K");
+      return call.may_alias("kept_ids", "expert_ids");
+    case OpId::sparsemixer_forward: choose(call); return call.bind('W', call.size('K') * call.size('E'));
+    case OpId::sparsemixer_backward: return call.bind('W', call.size('K') * call.size('E'));
+    case OpId::sort_by_expert: return call.require(call.size('E') >= 1, "E >= 1");
+    case OpId::grouped_linear_forward:
+    case OpId::grouped_linear_backward_weight: grouped_source(call); return call.product('R', 'I', 'O');
+    case OpId::grouped_linear_backward_input: return call.product('R', 'I', 'O');
+    case OpId::grouped_swiglu_forward: grouped_source(call); return call.product('R', 'I', 'F', 1, 2);
+    case OpId::grouped_swiglu_backward: call.may_alias("dh", "h"); return call.product('R', 'F', 'O');
+    case OpId::default_clip_scale: return call.require(call.size('R') >= 1, "R >= 1");
+    case OpId::default_accumulate:
+      call.require(call.tensor("gates").present() || call.value("divisor") == 0, "gates to divide by");
+      return;
+
+    case OpId::copy:
+      call.require(call.tensor("out").dtype() == call.tensor("x").dtype(), "one type");
+      return same_count(call, {"out", "x"});
+    case OpId::cast:
+      call.require(call.is_stat("out") ? call.tensor("x").dtype() == DType::bf16
+                                       : call.is_stat("x") && call.tensor("out").dtype() == DType::bf16,
+                   "between stat and bf16");
+      return same_count(call, {"out", "x"});
+    case OpId::squared_norm:
+    case OpId::clip_scale: return call.optimizer();
+    case OpId::adamw: return adamw(call);
+    default: return;
+  }
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,21 @@
+#include "bench/op_timer.h"
+
+namespace gptmoe {
+
+void OpTimer::before(const OpCall&) {
+  ops_.synchronize();
+  start_ = std::chrono::steady_clock::now();
+}
+
+void OpTimer::after(const OpCall& call) {
+  ops_.synchronize();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  OpTotal& total = totals_[{call.name(), call.shape()}];
+  total.part = call.part();
+  ++total.calls;
+  total.seconds += seconds;
+  total.flops += call.flops(live_share_);
+  total.bytes += call.bytes(live_share_);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,41 @@
+#pragma once
+// Accounts for every call of an op: how long it took, its floating-point operations, and the bytes that it cannot do
+// without. On a device each call is between two waits and recorded work is not replayed, so the sum of all calls takes
+// longer than the step that they make.
+#include <chrono>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+// Calls of one op at one shape, together.
+struct OpTotal {
+  Part part = Part::memory;
+  int64_t calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;
+};
+// By the op's name and shape (OpCall::shape()).
+using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
+
+class OpTimer final : public OpObserver {
+ public:
+  // live_share: of the routed rows those that are meant to be live (Gpt::live_share()).
+  OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
+
+  // The calls since the last time.
+  OpTotals take_totals() { return std::exchange(totals_, {}); }
+
+  void before(const OpCall&) override;
+  void after(const OpCall& call) override;
+
+ private:
+  Ops ops_;
+  double live_share_;
+  std::chrono::steady_clock::time_point start_;
+  OpTotals totals_;
+};
+
+}  // namespace gptmoe
