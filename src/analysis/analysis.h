@@ -1,6 +1,6 @@
 #pragma once
 // Everything `gptmoe analyze` measures of a model: docs/analysis.md defines each quantity.
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "analysis/default_error.h"
 #include "analysis/domain_routing.h"

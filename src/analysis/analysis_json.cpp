@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "analysis/analysis.h"
 
 namespace gptmoe {

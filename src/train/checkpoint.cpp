@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
-#include "config/strict_json.h"
+#include "base/read_json.h"
 #include "runtime/safetensors.h"
 #include "train/checkpoint_rows.h"
 
@@ -168,7 +168,7 @@ json read_whole_state(const fs::path& checkpoint_dir) {
   static const size_t kSealBytes = sealed("").size();
   if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
     damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
-  json state = parse_strict_json(content, path.string(), false);
+  json state = parse_json(content, path.string());
   if (state["format_version"] != kFormatVersion)
     user_error(path.string(), ": the checkpoint has format version ", state["format_version"].dump(),
                " and this build of gptmoe reads version ", kFormatVersion, ": update gptmoe");

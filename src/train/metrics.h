@@ -1,7 +1,7 @@
 #pragma once
 // metrics.jsonl of a run: one JSON object a line, never a step twice.
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 
 #include "train/evaluate.h"

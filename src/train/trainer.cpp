@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <deque>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/file.h"
