@@ -35,7 +35,8 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Hidden width of the dense layers; at least 1 if the model has any.");
   fields.optional("moe_intermediate_size", model.moe_intermediate_size, kWidthOrNone,
                   "Hidden width of an expert, F; at least 1 if the model has experts.");
-  fields.optional("num_experts", model.num_experts, {0, kMaxExperts}, "Experts per layer, E; 0 makes every layer dense.");
+  fields.optional("num_experts", model.num_experts, {0, kMaxExperts},
+                  "Experts per layer, E; 0 makes every layer dense.");
   fields.optional("num_experts_per_tok", model.num_experts_per_tok, {1, kMaxExperts},
                   "Experts that a token is routed to, K; at most num_experts.");
   fields.optional("n_shared_experts", model.n_shared_experts, {0, kMaxExperts},
@@ -46,9 +47,10 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Scales the K gates of a token to sum to 1; only for routers that allow it.");
   fields.optional("router_aux_loss_coef", model.router_aux_loss_coef, kNotNegative,
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
-  fields.optional("balance_scope", model.balance_scope, {"micro_batch", "step"},
-                  "What the balance loss counts each expert's tokens over, on all ranks: the micro-batch, or the step's "
-                  "micro-batches so far.");
+  fields.optional(
+      "balance_scope", model.balance_scope, {"micro_batch", "step"},
+      "What the balance loss counts each expert's tokens over, on all ranks: the micro-batch, or the step's "
+      "micro-batches so far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
@@ -96,9 +98,10 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
                   "Steps between validations; 0: only after the last step.");
   fields.optional("eval_tokens", train.eval_tokens, kAnyCount,
                   "Validation tokens, rounded down to whole sequences; 0: all.");
-  fields.optional("recompute", train.recompute, {"none", "block"},
-                  "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
-                  "memory.");
+  fields.optional(
+      "recompute", train.recompute, {"none", "block"},
+      "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
+      "memory.");
   fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step as CUDA graphs.");
 }
 
@@ -161,10 +164,12 @@ void visit_fields(Fields& fields, Config& config) {
   fields.section("checkpoint", config.checkpoint);
   fields.section("log", config.log);
   fields.section("distributed", config.distributed);
-  fields.optional("device", config.device, {"auto", "cpu", "cuda"}, "Where to run; \"auto\" takes a GPU if there is one.");
-  fields.optional("precision", config.precision, {"auto", "f32", "bf16"},
-                  "Type of weights and activations; \"auto\" is bf16 on a GPU and f32 on a CPU, where \"bf16\" rounds only "
-                  "the operands of matrix products.");
+  fields.optional("device", config.device, {"auto", "cpu", "cuda"},
+                  "Where to run; \"auto\" takes a GPU if there is one.");
+  fields.optional(
+      "precision", config.precision, {"auto", "f32", "bf16"},
+      "Type of weights and activations; \"auto\" is bf16 on a GPU and f32 on a CPU, where \"bf16\" rounds only "
+      "the operands of matrix products.");
   fields.optional("seed", config.seed, kAnyCount, "Seed of the weights and of the order of the data.");
 }
 

@@ -51,8 +51,8 @@ class Fields {
   void optional(const char* key, std::string& value, const char* sentence) { visit({key, sentence}, value, {}); }
   void optional(const char* key, bool& value, const char* sentence) { visit({key, sentence}, value); }
 
-  // A key that may be left out and whose default follows from other keys, as `otherwise` says. `value` is then left at 0
-  // for the caller to fill in.
+  // A key that may be left out and whose default follows from other keys, as `otherwise` says. `value` is then left at
+  // 0 for the caller to fill in.
   void derived(const char* key, int64_t& value, const Integers& range, const char* otherwise, const char* sentence) {
     visit({key, sentence, false, otherwise}, value, range);
   }

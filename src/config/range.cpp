@@ -17,7 +17,7 @@ std::string Numbers::describe() const {
   std::string out = "a number";
   if (bounded) out += text(open_min ? " above " : " of at least ", min);
   if (bounded && limited) out += " and";
-  if (limited) out += text(open_max ? " below " : " of at most ", max);
+  if (limited) out += text(open_max ? " below " : bounded ? " at most " : " of at most ", max);
   return out;
 }
 

@@ -108,7 +108,7 @@ const Rule kModelRules[] = {
     {R"({"model": {"hidden_act": "swiglu"}})",
      "model.hidden_act: must be one of \"silu\", \"gelu\", not \"swiglu\"; did you mean \"silu\"?"},
     {R"({"model": {"norm_type": "none"}})", "model.norm_type: must be one of \"rmsnorm\", \"layernorm\", not \"none\""},
-    {R"({"model": {"rms_norm_eps": 0}})", "model.rms_norm_eps: must be a number above 0 and of at most 1, not 0"},
+    {R"({"model": {"rms_norm_eps": 0}})", "model.rms_norm_eps: must be a number above 0 and at most 1, not 0"},
     {R"({"model": {"init": "gpt3"}})",
      "model.init: must be one of \"small_wang\", \"small\", \"normal\", \"gpt2\", not \"gpt3\"; did you mean "
      "\"gpt2\"?"},
@@ -156,7 +156,7 @@ const Rule kRunRules[] = {
     {R"({"optimizer": {"beta1": 1}})", "optimizer.beta1: must be a number of at least 0 and below 1, not 1"},
     {R"({"optimizer": {"beta2": 1.0}})", "optimizer.beta2: must be a number of at least 0 and below 1, not 1.0"},
     {R"({"optimizer": {"beta1": -0.1}})", "optimizer.beta1: must be a number of at least 0 and below 1, not -0.1"},
-    {R"({"optimizer": {"eps": 0}})", "optimizer.eps: must be a number above 0 and of at most 1, not 0"},
+    {R"({"optimizer": {"eps": 0}})", "optimizer.eps: must be a number above 0 and at most 1, not 0"},
     {R"({"optimizer": {"weight_decay": -0.1}})", "optimizer.weight_decay: must be a number of at least 0, not -0.1"},
     {R"({"optimizer": {"grad_clip": "off"}})", "optimizer.grad_clip: must be a number of at least 0, not \"off\""},
     {R"({"schedule": {"type": "linear"}})",

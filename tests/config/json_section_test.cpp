@@ -154,7 +154,7 @@ TEST_F(JsonSectionTest, AnOpenEndIsOutOfRange) {
   EXPECT_EQ(refusal(R"({"x": 1})", {.min = 0, .max = 1, .open_max = true}),
             "f.json: x: must be a number of at least 0 and below 1, not 1");
   EXPECT_EQ(refusal(R"({"x": 2})", {.min = 0, .max = 1, .open_min = true}),
-            "f.json: x: must be a number above 0 and of at most 1, not 2");
+            "f.json: x: must be a number above 0 and at most 1, not 2");
 }
 
 TEST_F(JsonSectionTest, LongValuesAreCut) {
