@@ -12,7 +12,8 @@ namespace {
 
 constexpr const char* kHead =
     "# The config\n\n"
-    "A run is one JSON file; comments (`//` and `/* */`) are allowed. Every key is listed here with its default. A key\n"
+    "A run is one JSON file; comments (`//` and `/* */`) are allowed. Every key is listed here with its default. A "
+    "key\n"
     "that is not listed is an error. `--set path.to.key=value` overrides a key on the command line.\n\n"
     "This page is generated: `GPTMOE_UPDATE_DOCS=1 build/test_routing --gtest_filter='ConfigPage.*'`\n";
 
@@ -39,12 +40,13 @@ class PageWriter final : public Fields {
   void others(JsonValue&) override {
     for (const std::string& type : router_types()) {
       PageWriter router("### router.type " + code(type));
-      make_routing_policy(type, {.num_experts = 8,
-                                 .num_experts_per_tok = 2,
-                                 .hidden_size = 4,
-                                 .norm_topk_prob = false,
-                                 .aux_scale = 0,
-                                 .z_loss_scale = 0},
+      make_routing_policy(type,
+                          {.num_experts = 8,
+                           .num_experts_per_tok = 2,
+                           .hidden_size = 4,
+                           .norm_topk_prob = false,
+                           .aux_scale = 0,
+                           .z_loss_scale = 0},
                           router);
       nested_ += router.page();
     }
