@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/openmp_wait.h"
 #include "cli/commands.h"
-#include "config/json_section.h"
+#include "config/nearest_word.h"
 #include "train/build_info.h"
 
 namespace {

@@ -1,13 +1,14 @@
 #include "analysis/analysis.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 namespace gptmoe {
 namespace {
 
 // Batches that a Default router watches before its vectors are used: their start, zero, then weighs 0.9^50.
 constexpr int64_t kWatchedBatches = 50;
-const RouterConfig kDense{"dense", nlohmann::json::object()};
+const RouterConfig kDense{"dense", {}};
 
 class DenseObserver : public MoeObserver {
  public:
@@ -46,7 +47,7 @@ class Analyst {
     return ModelVariant(with_router(config_, router, K), instance_, ops_);
   }
   RouterConfig default_router() const {
-    return config_.router.type == "default" ? config_.router : RouterConfig{"default", nlohmann::json::object()};
+    return config_.router.type == "default" ? config_.router : RouterConfig{"default", {}};
   }
   bool renormalises() const { return config_.model.norm_topk_prob; }
   PassDone done() {
@@ -113,7 +114,7 @@ void Analyst::gather_default_vectors() {
   if (analysis_.default_source == DefaultSource::checkpoint)
     analysis_.default_vectors = read_default_vectors(instance_.gpt(), ops_.memory());
   if (analysis_.default_source != DefaultSource::estimated) return;
-  ModelVariant watcher = variant({"default", {{"default_forward", false}}}, analysis_.experts_per_token);
+  ModelVariant watcher = variant({"default", nlohmann::json{{"default_forward", false}}}, analysis_.experts_per_token);
   // Of batches that are not measured on, as far as there are others.
   const int64_t others = batches_.count - analysis_.batches.gradient_batches;
   for (int64_t i = 0; i < kWatchedBatches; ++i) {

@@ -1,11 +1,10 @@
 #pragma once
 // Everything `gptmoe analyze` measures of a model: docs/analysis.md defines each quantity.
-#include <nlohmann/json.hpp>
-
 #include "analysis/default_error.h"
 #include "analysis/domain_routing.h"
 #include "analysis/router_gradients.h"
 #include "analysis/routing_profile.h"
+#include "records/analysis_log.h"
 
 namespace gptmoe {
 
@@ -41,7 +40,7 @@ using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 
-// Fields as in docs/analysis.md; what is unknown is null.
-nlohmann::ordered_json analysis_json(const Analysis& analysis);
+// What analysis.json has of it; the run it is of and its collapse are for the caller to add.
+AnalysisLog analysis_log(const Analysis& analysis);
 
 }  // namespace gptmoe

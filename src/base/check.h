@@ -46,6 +46,16 @@ template <typename... Args>
   throw UserError(text(std::forward<Args>(args)...));
 }
 
+// What `action` returns; a UserError that it throws ends with "; REMEDY".
+template <typename Action>
+auto with_remedy(const std::string& remedy, Action action) {
+  try {
+    return action();
+  } catch (const UserError& error) {
+    throw UserError(text(error.what(), "; ", remedy));
+  }
+}
+
 // A promise between two parts of the program. User input is checked with user_error instead.
 #define GPTMOE_CHECK(condition, ...)                                                                              \
   do {                                                                                                            \

@@ -1,5 +1,7 @@
 #include <unistd.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/check.h"
 #include "base/rng.h"
 #include "bench/benches.h"

@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "base/check.h"
 #include "bench/benches.h"
 #include "op_cases/case_cost.h"

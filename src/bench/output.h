@@ -1,6 +1,6 @@
 #pragma once
 // Where a benchmark's figures go: tables in Markdown for people, JSON lines for programs.
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 

@@ -1,5 +1,7 @@
 #include "bench/step_account.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/check.h"
 #include "report/words.h"
 

@@ -1,5 +1,7 @@
 #include <omp.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/check.h"
 #include "bench/benches.h"
 #include "bench/speed_chart.h"

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "analysis/analysis.h"
 #include "base/file.h"
@@ -9,7 +10,9 @@
 #include "cli/domains.h"
 #include "cli/number_check.h"
 #include "config/validate.h"
+#include "records/record_json.h"
 #include "report/analysis_section.h"
+#include "report/collapse.h"
 #include "report/reports.h"
 #include "train/backend.h"
 #include "train/evaluate.h"
@@ -45,15 +48,14 @@ Batches batches_of(const TokenLoader& loader, int64_t batch_size) {
           }};
 }
 
-Json describe_run(const fs::path& run, const fs::path& checkpoint, const Config& config, const std::string& data) {
-  Json layers = Json::array();
+void describe_run(AnalysisLog& log, const fs::path& run, const fs::path& checkpoint, const Config& config,
+                  const std::string& data) {
+  log.checkpoint = fs::relative(checkpoint, run).string();
+  log.step = read_checkpoint_state(checkpoint).step;
+  log.router = config.router.type;
+  log.data = data;
   for (int64_t layer = 0; layer < config.model.num_hidden_layers; ++layer)
-    if (config.model.layer_is_moe(layer)) layers.push_back(layer);
-  return {{"checkpoint", fs::relative(checkpoint, run).string()},
-          {"step", read_checkpoint_state(checkpoint).at("step")},
-          {"router", config.router.type},
-          {"layers", layers},
-          {"data", data}};
+    if (config.model.layer_is_moe(layer)) log.layers.push_back(layer);
 }
 
 Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
@@ -82,7 +84,7 @@ void run(const AnalyzeArguments& arguments) {
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
   const std::vector<DomainText> texts =
       open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);
-  RunLog log = read_run(run_dir);
+  const RunLog log = read_run(run_dir);
 
   const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
   config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
@@ -90,16 +92,14 @@ void run(const AnalyzeArguments& arguments) {
   const Analysis analysis = measure(config, checkpoint, loader, texts, arguments);
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
 
-  Json json = describe_run(run_dir, checkpoint, config, data);
-  json["batch_tokens"] = batch_tokens;
-  json["routing_tokens"] = analysis.batches.profile_batches * batch_tokens;
-  json.update(analysis_json(analysis));
-  json["collapse"] = collapse_json(log);
+  AnalysisLog written = analysis_log(analysis);
+  describe_run(written, run_dir, checkpoint, config, data);
+  written.batch_tokens = batch_tokens;
+  written.routing_tokens = analysis.batches.profile_batches * batch_tokens;
+  written.collapse.evals = collapse_of(log);
   const fs::path path = run_dir / kAnalysisFile;
-  write_text_file(path, json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_text_file(path, record_json(written).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 
-  log.analysis = json;
-  const AnalysisLog written = parse_analysis(json, path);
   const ReportPaths reports = write_reports(run_dir, compare({{run_dir.string(), {log}}}));
   std::printf("checkpoint  %s (%s, %s, %lld per token)\n", checkpoint.c_str(), config.router.type.c_str(),
               plural(analysis.experts, "expert").c_str(), static_cast<long long>(analysis.experts_per_token));

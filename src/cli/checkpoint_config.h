@@ -21,7 +21,7 @@ struct BackendOptions {
 };
 
 inline Config checkpoint_config(const std::filesystem::path& checkpoint, const BackendOptions& options) {
-  Config config = parse_config(read_checkpoint_state(checkpoint).at("config"), checkpoint.string());
+  Config config = parse_config(read_checkpoint_state(checkpoint).config, checkpoint.string());
   if (!options.device.empty()) {
     config.device = options.device;
     config.precision = "auto";

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <limits>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
@@ -129,7 +130,7 @@ bool finished(const PlannedRun& run) {
   if (has_diverged(run.dir)) return true;
   if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
   const auto saved = latest_checkpoint(run.dir);
-  return saved && read_checkpoint_state(*saved).at("step") == run.config.train.steps;
+  return saved && read_checkpoint_state(*saved).step == run.config.train.steps;
 }
 
 // Those still to train. Throws UserError where a folder holds another run: before the first trains for hours.

@@ -1,6 +1,7 @@
 #include "cli/eval_tasks.h"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/file.h"

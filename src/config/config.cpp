@@ -2,10 +2,7 @@
 
 #include <sstream>
 
-#include "base/check.h"
-#include "base/file.h"
-#include "config/json_section.h"
-#include "config/strict_json.h"
+#include "base/read_json.h"
 
 namespace gptmoe {
 namespace {
@@ -20,8 +17,8 @@ struct Override {
 // JSON where it parses as JSON, else the characters themselves: --set router.type=topk needs no quotes.
 json override_value(const std::string& characters, const std::string& label) {
   try {
-    return parse_strict_json(characters, label, false);
-  } catch (const ConfigError&) {
+    return parse_json(characters, label);
+  } catch (const KeyError&) {
     throw;  // an object that gives a key twice is no string either
   } catch (const UserError&) {
     return characters;
@@ -67,7 +64,7 @@ bool on_one_path(const std::string& a, const std::string& b) {
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                    const ConfigCheck& check) {
   const std::string file = path.string();
-  json root = parse_strict_json(read_text_file(path), file, true);
+  json root = read_json(path, Comments::allowed);
   std::vector<Override> changes;
   for (const std::string& argument : overrides) {
     changes.push_back(parse_override(argument));
@@ -77,10 +74,10 @@ Config load_config(const std::filesystem::path& path, const std::vector<std::str
     const Config config = parse_config(root, file);
     if (check) check(config, file);
     return config;
-  } catch (const ConfigError& error) {
+  } catch (const KeyError& error) {
     for (auto change = changes.rbegin(); change != changes.rend(); ++change)
       if (on_one_path(error.path, change->path))
-        throw ConfigError("--set " + change->path, error.path == change->path ? "" : error.path, error.why);
+        throw KeyError("--set " + change->path, error.path == change->path ? "" : error.path, error.why);
     throw;
   }
 }

@@ -1,12 +1,14 @@
 #pragma once
-// What a run is: one struct per section of the JSON file. Field names and meanings follow the file, which follows
-// Hugging Face where it has a name. parse_config() fills in every default and checks every rule that needs no data.
+// What a run is: one struct per section of the JSON file. config_fields.cpp describes every key with its range, and
+// docs/config.md lists them. parse_config() fills in every default and checks every rule that needs no data.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
+
+#include "base/json_value.h"
 
 namespace gptmoe {
 
@@ -48,7 +50,7 @@ struct ModelConfig {
 // The router's block is read by the policy it names (src/routing); the config keeps it as it stands.
 struct RouterConfig {
   std::string type = "topk";
-  nlohmann::json block = nlohmann::json::object();  // all keys but "type"
+  JsonValue block;  // all keys but "type"
 
   bool operator==(const RouterConfig&) const = default;
 };
@@ -139,14 +141,14 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
-// `json` as a Config; `file` is what errors call it. Throws ConfigError (a UserError, see json_section.h) at the first
+// `json` as a Config; `file` is what errors call it. Throws KeyError (a UserError) at the first
 // key that is unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of
 // values or bytes that a run can form inside int64. router.type is not judged here: the registry of policies knows.
-Config parse_config(const nlohmann::json& json, const std::string& file);
+Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string; objects
 // on the way are created), parses. An error at an overridden key starts with `--set path.to.key` instead of the file.
-// `check` judges what this room cannot (the router's block belongs to its policy) and throws ConfigError like the rest.
+// `check` judges what this room cannot (the router's block belongs to its policy) and throws KeyError like the rest.
 using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});

@@ -1,7 +1,12 @@
 #include "config/json_section.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "base/key_error.h"
+#include "config/nearest_word.h"
 
 namespace gptmoe {
 namespace {
@@ -21,54 +26,39 @@ std::string list(const std::vector<std::string>& words) {
   return out;
 }
 
-std::string integer_wanted(int64_t minimum, int64_t maximum) {
-  if (maximum == std::numeric_limits<int64_t>::max()) return text("a whole number of at least ", minimum);
-  return text("a whole number from ", minimum, " to ", maximum);
-}
-
-std::string number_wanted(double minimum, double maximum) {
-  const bool below = std::isfinite(minimum), above = std::isfinite(maximum);
-  if (below && above) return text("a number from ", minimum, " to ", maximum);
-  if (below) return text("a number of at least ", minimum);
-  return above ? text("a number of at most ", maximum) : "a number";
-}
-
 }  // namespace
 
-JsonSection::JsonSection(const json& value, std::string path, std::string file)
-    : value_(value), path_(std::move(path)), file_(std::move(file)) {
-  if (value_.is_null()) value_ = json::object();
-  if (!value_.is_object()) throw ConfigError(file_, path_, "must be an object {...}, not " + quote(value_));
+JsonSection::JsonSection(const JsonValue& value, std::string path, std::string file)
+    : value_(value->is_null() ? JsonValue() : value), path_(std::move(path)), file_(std::move(file)) {
+  if (!value_->is_object()) throw KeyError(file_, path_, "must be an object {...}, not " + quote(*value_));
 }
 
-bool JsonSection::has(const std::string& key) const { return value_.contains(key); }
+bool JsonSection::has(const std::string& key) const { return value_->contains(key); }
 
-int64_t JsonSection::integer(const std::string& key, int64_t minimum, int64_t maximum) {
-  const std::string wanted = integer_wanted(minimum, maximum);
-  const json& value = require(key, wanted);
+int64_t JsonSection::integer(const std::string& key, const Integers& range) {
+  const json& value = require(key, range.describe());
   // Beyond int64 the parser keeps an unsigned number, which would wrap.
   const bool fits = value.is_number_integer() &&
                     !(value.is_number_unsigned() &&
                       value.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
-  if (!fits || value.get<int64_t>() < minimum || value.get<int64_t>() > maximum)
-    fail(key, "must be " + wanted + ", not " + quote(value));
+  if (!fits || !range.contains(value.get<int64_t>()))
+    fail(key, "must be " + range.describe() + ", not " + quote(value));
   return value.get<int64_t>();
 }
 
-int64_t JsonSection::integer(const std::string& key, int64_t minimum, int64_t maximum, int64_t fallback) {
-  return find(key) ? integer(key, minimum, maximum) : fallback;
+int64_t JsonSection::integer(const std::string& key, const Integers& range, int64_t fallback) {
+  return find(key) ? integer(key, range) : fallback;
 }
 
-double JsonSection::number(const std::string& key, double minimum, double maximum) {
-  const std::string wanted = number_wanted(minimum, maximum);
-  const json& value = require(key, wanted);
-  if (!value.is_number() || value.get<double>() < minimum || value.get<double>() > maximum)
-    fail(key, "must be " + wanted + ", not " + quote(value));
+double JsonSection::number(const std::string& key, const Numbers& range) {
+  const json& value = require(key, range.describe());
+  if (!value.is_number() || !range.contains(value.get<double>()))
+    fail(key, "must be " + range.describe() + ", not " + quote(value));
   return value.get<double>();
 }
 
-double JsonSection::number(const std::string& key, double minimum, double maximum, double fallback) {
-  return find(key) ? number(key, minimum, maximum) : fallback;
+double JsonSection::number(const std::string& key, const Numbers& range, double fallback) {
+  return find(key) ? number(key, range) : fallback;
 }
 
 bool JsonSection::boolean(const std::string& key, bool fallback) {
@@ -113,35 +103,41 @@ JsonSection JsonSection::section(const std::string& key) {
   return JsonSection(value ? *value : json(), where(key), file_);
 }
 
-json JsonSection::raw(const std::string& key) { return section(key).value_; }
+JsonValue JsonSection::others() {
+  json rest = json::object();
+  for (const auto& item : value_->items())
+    if (!is_known(item.key())) rest[item.key()] = item.value();
+  for (const auto& item : rest.items()) known_.push_back(item.key());
+  return rest;
+}
 
 void JsonSection::finish() const {
-  for (const auto& item : value_.items()) {
-    if (std::find(known_.begin(), known_.end(), item.key()) != known_.end()) continue;
+  for (const auto& item : value_->items()) {
+    if (is_known(item.key())) continue;
     const std::string nearest = nearest_word(item.key(), known_);
     fail(item.key(), nearest.empty() ? "unknown key; known here: " + list(known_)
                                      : "unknown key; did you mean \"" + nearest + "\"?");
   }
 }
 
-void JsonSection::fail(const std::string& key, const std::string& why) const {
-  throw ConfigError(file_, where(key), why);
-}
-
 const json* JsonSection::find(const std::string& key) {
-  if (std::find(known_.begin(), known_.end(), key) == known_.end()) known_.push_back(key);
-  const auto found = value_.find(key);
-  return found == value_.end() ? nullptr : &*found;
+  if (!is_known(key)) known_.push_back(key);
+  const auto found = value_->find(key);
+  return found == value_->end() ? nullptr : &*found;
 }
 
 const json& JsonSection::require(const std::string& key, const std::string& wanted) {
   if (const json* value = find(key)) return *value;
   // finish() would name a misspelt key, but the key it should have been is missed before.
   std::vector<std::string> unknown;
-  for (const auto& item : value_.items())
-    if (std::find(known_.begin(), known_.end(), item.key()) == known_.end()) unknown.push_back(item.key());
+  for (const auto& item : value_->items())
+    if (!is_known(item.key())) unknown.push_back(item.key());
   const std::string nearest = nearest_word(key, unknown);
   fail(key, nearest.empty() ? "missing; give " + wanted : "missing; is \"" + nearest + "\" a misspelling of it?");
+}
+
+bool JsonSection::is_known(const std::string& key) const {
+  return std::find(known_.begin(), known_.end(), key) != known_.end();
 }
 
 std::string JsonSection::where(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }

@@ -1,8 +1,8 @@
+#include "config/nearest_word.h"
+
 #include <algorithm>
 #include <cctype>
 #include <sstream>
-
-#include "config/json_section.h"
 
 namespace gptmoe {
 namespace {

@@ -5,7 +5,8 @@
 
 namespace gptmoe {
 
-// The rules that need more than one field, or that a range cannot say. Throws ConfigError naming the field to change.
+// The rules that need more than one key; config_fields.cpp has the range of each. Throws KeyError naming the key to
+// change.
 void validate(const Config& config, const std::string& file);
 
 }  // namespace gptmoe

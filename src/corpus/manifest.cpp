@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/check.h"
-#include "base/file.h"
 #include "base/progress.h"
+#include "base/read_json.h"
 #include "base/rng.h"
 #include "tokenizer/utf8.h"
 
@@ -182,19 +181,17 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
 
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
+  const std::string remedy = "choose another --output, or remove " + folder.string() + " and encode again";
   std::string why;
   try {
-    return parse(json::parse(read_text_file(path)));
-  } catch (const json::parse_error& error) {
-    why = text("byte ", error.byte, ": not valid JSON");
+    return parse(with_remedy(remedy, [&] { return read_json(path); }));
   } catch (const json::exception& error) {
     why = error.what();
     why.erase(0, why.find("] ") + 2);  // the library's name of the exception
   } catch (const std::out_of_range& error) {
     why = error.what();
   }
-  user_error(path.string(), ": not a manifest of this gptmoe-tokenize (", why, "); choose another --output, or remove ",
-             folder.string(), " and encode again");
+  user_error(path.string(), ": not a manifest of this gptmoe-tokenize (", why, "); ", remedy);
 }
 
 void check_same_job(const fs::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked) {

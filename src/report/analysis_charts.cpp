@@ -93,8 +93,14 @@ std::string method_name(const std::string& method) { return method == "topk" ? "
 // Whole numbers alone get a tick.
 std::string whole_tick(double value) { return value == std::floor(value) ? fixed(value, 0) : ""; }
 
+std::vector<double> means_of(const std::vector<Spread>& spreads) {
+  std::vector<double> means;
+  for (const Spread& spread : spreads) means.push_back(spread.mean);
+  return means;
+}
+
 Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
-                           AnalysisLog::Values AnalysisLog::Similarity::*field) {
+                           std::vector<Spread> AnalysisLog::Similarity::*field) {
   Chart chart;
   chart.x = {"experts per token K", Scale::linear, {}, {}, whole_tick};
   int color = 0;
@@ -102,7 +108,7 @@ Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
     Series series{method_name(method), color++, 1, {}};
     for (const AnalysisLog::Similarity& one : log.similarities) {
       if (one.method != method || one.scope != scope) continue;
-      const Spread spread = spread_of(one.*field);
+      const Spread spread = spread_of(means_of(one.*field));
       series.points.push_back({static_cast<double>(one.experts_per_token), spread.mean, spread.min, spread.max,
                                text(series.label, ", K = ", one.experts_per_token, "\n", fixed(spread.mean, 3),
                                     " (layers ", fixed(spread.min, 3), " to ", fixed(spread.max, 3), ")")});
@@ -187,7 +193,7 @@ Titled<Heatmap> similarity_maps(const AnalysisLog& log) {
       map.low = -1, map.middle = 0, map.full = 1;
       for (const AnalysisLog::Similarity& one : log.similarities) {
         if (one.method != method || one.scope != scope) continue;
-        for (size_t l = 0; l < log.layers.size(); ++l) map.values[l].push_back(one.cosine[l]);
+        for (size_t l = 0; l < log.layers.size(); ++l) map.values[l].push_back(one.cosine[l].mean);
         map.column_labels.push_back(text("K = ", one.experts_per_token));
       }
       if (map.column_labels.empty()) continue;
@@ -215,7 +221,7 @@ Chart collapse_chart(const AnalysisLog& log, const std::string& id, const std::s
     const bool named = layers <= 4 || l == 0 || l + 1 == layers;
     const std::string name = text("layer ", log.layers[l]);
     Series series{named ? name : "", 0, 0.3 + 0.7 * depth, {}};
-    for (const CollapsePoint& point : log.collapse) {
+    for (const CollapsePoint& point : log.collapse.evals) {
       const auto value = static_cast<double>((point.*field)[l]);
       series.points.push_back({static_cast<double>(point.tokens), value, 0, 0,
                                text(name, "\n", fixed(value, std::is_integral_v<T> ? 0 : 3), "\n",

@@ -2,7 +2,7 @@
 // The pictures of an analysis: which numbers go into which chart. `id` makes a chart's own unique in the page.
 #include <utility>
 
-#include "report/analysis_log.h"
+#include "records/analysis_log.h"
 #include "report/svg_chart.h"
 #include "report/svg_heatmap.h"
 

@@ -47,8 +47,8 @@ void add_similarities(const AnalysisLog& log, Detail detail, std::vector<Column>
       if (const auto* one = log.find(method, scope, compared_K(log))) {
         Column& column = columns.emplace_back(Column{text(method == std::string("topk") ? "T/" : "D/", scope), {}});
         for (size_t l = 0; l < log.layers.size(); ++l) {
-          const bool spread = detail == Detail::spreads && std::isfinite(one->cosine_std[l]);
-          column.cells.push_back(fixed(one->cosine[l], 3) + (spread ? " ± " + fixed(one->cosine_std[l], 3) : ""));
+          const bool spread = detail == Detail::spreads && std::isfinite(one->cosine[l].std);
+          column.cells.push_back(fixed(one->cosine[l].mean, 3) + (spread ? " ± " + fixed(one->cosine[l].std, 3) : ""));
         }
       }
 }
@@ -151,7 +151,7 @@ std::string gradient_part(const AnalysisLog& log, const std::string& id) {
 }
 
 std::string collapse_part(const AnalysisLog& log, const std::string& id) {
-  if (log.collapse.empty()) return "";
+  if (log.collapse.evals.empty()) return "";
   std::string charts;
   charts += figure("", svg_line_chart(collapse_chart(log, id + "-dead", "dead experts", &CollapsePoint::dead_experts)));
   charts += figure("", svg_line_chart(collapse_chart(log, id + "-busiest", "busiest expert, × fair share",

@@ -1,7 +1,7 @@
 #pragma once
 #include <string>
 
-#include "report/analysis_log.h"
+#include "records/analysis_log.h"
 
 namespace gptmoe {
 

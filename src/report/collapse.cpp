@@ -40,16 +40,4 @@ std::vector<CollapsePoint> collapse_of(const RunLog& run) {
   return points;
 }
 
-nlohmann::ordered_json collapse_json(const RunLog& run) {
-  nlohmann::ordered_json evals = nlohmann::ordered_json::array();
-  for (const CollapsePoint& point : collapse_of(run))
-    evals.push_back({{"step", point.step},
-                     {"tokens", point.tokens},
-                     {"dead_experts", point.dead_experts},
-                     {"load_max", point.load_max},
-                     {"load_min", point.load_min},
-                     {"entropy_share", point.entropy_share}});
-  return {{"dead_below", kDeadShare}, {"evals", evals}};
-}
-
 }  // namespace gptmoe

@@ -128,10 +128,10 @@ std::string analysis_sections(const Comparison& comparison) {
   int number = 0;
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) {
-      if (run.analysis.is_null()) continue;
+      const std::filesystem::path file = run.dir / kAnalysisFile;
+      if (!std::filesystem::exists(file)) continue;
       const bool alone = comparison.single() && result.arm.runs.size() == 1;
-      out += analysis_section(parse_analysis(run.analysis, run.dir / kAnalysisFile), text("analysis-", number++),
-                              alone ? "" : run.dir.string());
+      out += analysis_section(read_analysis(file), text("analysis-", number++), alone ? "" : run.dir.string());
     }
   return out;
 }

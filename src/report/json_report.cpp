@@ -1,6 +1,7 @@
 #include "report/json_report.h"
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "report/config_diff.h"
 #include "report/words.h"

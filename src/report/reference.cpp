@@ -6,8 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/check.h"
-#include "base/file.h"
+#include "base/read_json.h"
 
 namespace gptmoe {
 namespace {
@@ -67,7 +66,8 @@ double mean_magnitude(double a, double b) {
 
 Reference read_reference(const std::string& argument, const std::string& config) {
   const Argument asked = split(argument);
-  const Json file = Json::parse(read_text_file(asked.file), nullptr, /*allow_exceptions=*/false);
+  const Json file = with_remedy("--reference takes a file of curves as in data/paper_curves.json",
+                                [&] { return read_json<Json>(asked.file); });
   try {
     const Json& pairs = file.at("pairs");
     const std::string name = asked.pair.empty() ? pair_of_config(pairs, config) : asked.pair;

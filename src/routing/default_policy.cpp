@@ -126,32 +126,50 @@ void DefaultPolicy::combine_backward(const Pass& pass, const StateTable& state, 
                                     routing.positions_NK, state.value(default_EC_));
 }
 
-DefaultPolicy::Weighting read_weighting(JsonSection& block) {
+// Whether the key's value is `then`; it is `otherwise` by default.
+bool visit_switch(Fields& fields, const char* key, const char* otherwise, const char* then, const char* sentence) {
+  std::string word = otherwise;
+  fields.optional(key, word, {otherwise, then}, sentence);
+  return word == then;
+}
+
+DefaultPolicy::Weighting visit_weighting(Fields& fields) {
   using Weighting = DefaultPolicy::Weighting;
-  constexpr const char* kKey = "ema_weighting";
-  if (block.string(kKey, "") == "router_score")
-    block.fail(kKey,
-               "\"router_score\" is now called \"score_normalized\" (sum of p E over sum of p); \"score\" is the "
-               "mean of p E");
-  const std::string name = block.choice(kKey, {"score", "score_normalized", "uniform"}, "score");
+  fields.former("ema_weighting", "router_score",
+                "\"router_score\" is now called \"score_normalized\" (sum of p E over sum of p); \"score\" is the mean "
+                "of p E");
+  std::string name = "score";
+  fields.optional(
+      "ema_weighting", name, {"score", "score_normalized", "uniform"},
+      "How an expert's outputs E are averaged over its tokens: the mean of p E, the sum of p E over the sum "
+      "of p, or the mean of E, p being the score.");
   return name == "score" ? Weighting::score : name == "uniform" ? Weighting::uniform : Weighting::score_normalized;
 }
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, JsonSection& block) {
+std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, Fields& fields) {
   DefaultPolicy::Options options;
-  options.beta = block.number("ema_beta", 0.0, 1.0, options.beta);
-  options.weighting = read_weighting(block);
-  options.decay_unseen = block.choice("ema_unseen", {"keep", "decay"}, "keep") == "decay";
-  options.update_in_forward = block.choice("ema_update", {"forward", "step"}, "forward") == "forward";
-  options.normal_init = block.choice("ema_init", {"zeros", "normal"}, "zeros") == "normal";
-  options.in_forward = block.boolean("default_forward", options.in_forward);
-  options.clip = block.number("ema_clip", 0.0, 1e9, options.clip);
+  fields.about("Default MoE: experts that were not chosen contribute their default vector (arXiv 2504.12463).");
+  fields.optional("ema_beta", options.beta, {.min = 0, .max = 1}, "Decay of the default vectors' moving average.");
+  options.weighting = visit_weighting(fields);
+  options.decay_unseen = visit_switch(fields, "ema_unseen", "keep", "decay",
+                                      "Whether the vector of an expert that saw no token stays or decays.");
+  options.update_in_forward =
+      !visit_switch(fields, "ema_update", "forward", "step",
+                    "When the vectors move: in each forward pass, before they are used, or once "
+                    "per step.");
+  options.normal_init = visit_switch(fields, "ema_init", "zeros", "normal", "What the vectors start as.");
+  fields.optional("default_forward", options.in_forward,
+                  "Whether the vectors enter the output; if not, they enter the router's gradient only.");
+  fields.optional(
+      "ema_clip", options.clip, {.min = 0, .max = 1e9},
+      "Longest output in the average, in lengths of the layer's median output; longer ones are scaled down. "
+      "0: no limit.");
   if (setup.norm_topk_prob)
-    block.fail("type",
-               "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "
-               "that the chosen experts leave");
+    fields.fail("type",
+                "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "
+                "that the chosen experts leave");
   return std::make_unique<DefaultPolicy>(setup, options);
 }
 

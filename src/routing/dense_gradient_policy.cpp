@@ -34,10 +34,11 @@ class DenseGradientPolicy final : public TopkPolicy {
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_dense_gradient_policy(const RouterSetup& setup, JsonSection& block) {
+std::unique_ptr<RoutingPolicy> make_dense_gradient_policy(const RouterSetup& setup, Fields& fields) {
+  fields.about("TopK whose router receives the exact gradient of all experts, which all run in training.");
   if (setup.norm_topk_prob)
-    block.fail("type",
-               "\"dense_gradient\" needs model.norm_topk_prob = false: a logit's gradient is its expert's output");
+    fields.fail("type",
+                "\"dense_gradient\" needs model.norm_topk_prob = false: a logit's gradient is its expert's output");
   return std::make_unique<DenseGradientPolicy>(setup);
 }
 

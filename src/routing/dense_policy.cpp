@@ -12,7 +12,8 @@ class DensePolicy final : public TopkPolicy {
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_dense_policy(const RouterSetup& setup, JsonSection&) {
+std::unique_ptr<RoutingPolicy> make_dense_policy(const RouterSetup& setup, Fields& fields) {
+  fields.about("Each token visits every expert: the reference for the true gradient of a router.");
   return std::make_unique<DensePolicy>(setup);
 }
 

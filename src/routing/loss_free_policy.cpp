@@ -51,13 +51,17 @@ class LossFreePolicy final : public TopkPolicy {
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, JsonSection& block) {
-  const double rate = block.number("bias_rate", 0.0, 1.0, 1e-4);
-  const bool sigmoid = block.choice("gate", {"softmax", "sigmoid"}, "softmax") == "sigmoid";
+std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, Fields& fields) {
+  double rate = 1e-4;
+  std::string gate = "softmax";
+  fields.about("TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).");
+  fields.optional("bias_rate", rate, {.min = 0, .max = 1}, "How far a bias moves in a step.");
+  fields.optional("gate", gate, {"softmax", "sigmoid"}, "Function that turns logits into scores.");
+  const bool sigmoid = gate == "sigmoid";
   if (sigmoid && (setup.aux_scale != 0 || setup.z_loss_scale != 0))
-    block.fail("gate",
-               "\"sigmoid\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: both losses are "
-               "defined on softmax probabilities");
+    fields.fail("gate",
+                "\"sigmoid\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: both losses are "
+                "defined on softmax probabilities");
   return std::make_unique<LossFreePolicy>(setup, rate, sigmoid);
 }
 

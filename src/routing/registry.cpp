@@ -1,9 +1,11 @@
+#include "config/field_reader.h"
+#include "config/nearest_word.h"
 #include "routing/routing_policy.h"
 
 namespace gptmoe {
 
-// One line per router: the name in the config, which is also the NAME of its factory make_NAME_policy. A factory reads
-// its keys from the block; whatever it leaves unread is refused.
+// One line per router: the name in the config, which is also the NAME of its factory make_NAME_policy. A factory names
+// its keys, with their meaning; any other key in the config is refused.
 #define GPTMOE_ROUTERS(ROUTER) \
   ROUTER(topk)                 \
   ROUTER(default)              \
@@ -13,7 +15,7 @@ namespace gptmoe {
   ROUTER(remoe)                \
   ROUTER(sparsemixer)
 
-#define DECLARE(name) std::unique_ptr<RoutingPolicy> make_##name##_policy(const RouterSetup&, JsonSection&);
+#define DECLARE(name) std::unique_ptr<RoutingPolicy> make_##name##_policy(const RouterSetup&, Fields&);
 GPTMOE_ROUTERS(DECLARE)
 #undef DECLARE
 
@@ -21,7 +23,7 @@ namespace {
 
 struct Entry {
   const char* type;
-  std::unique_ptr<RoutingPolicy> (*make)(const RouterSetup&, JsonSection&);
+  std::unique_ptr<RoutingPolicy> (*make)(const RouterSetup&, Fields&);
 };
 
 #define ENTRY(name) Entry{#name, make_##name##_policy},
@@ -35,22 +37,29 @@ RouterSetup router_setup(const ModelConfig& config) {
           config.router_aux_loss_coef, config.router_z_loss_coef,  config.moe_layers()};
 }
 
+std::vector<std::string> router_types() {
+  std::vector<std::string> types;
+  for (const Entry& entry : kRegistry) types.push_back(entry.type);
+  return types;
+}
+
+std::unique_ptr<RoutingPolicy> make_routing_policy(const std::string& type, const RouterSetup& setup, Fields& fields) {
+  std::string known;
+  for (const Entry& entry : kRegistry) {
+    if (type == entry.type) return entry.make(setup, fields);
+    known += text(known.empty() ? "\"" : ", \"", entry.type, "\"");
+  }
+  const std::string nearest = nearest_word(type, router_types());
+  fields.fail("type", text("unknown router \"", type, "\"; known: ", known,
+                           nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+}
+
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file) {
-  JsonSection block(config.block, "router", file);
-  std::vector<std::string> types;
-  for (const Entry& entry : kRegistry) {
-    types.push_back(entry.type);
-    if (config.type != entry.type) continue;
-    auto policy = entry.make(setup, block);
-    block.finish();
-    return policy;
-  }
-  const std::string nearest = nearest_word(config.type, types);
-  std::string known;
-  for (const std::string& type : types) known += (known.empty() ? "\"" : ", \"") + type + "\"";
-  block.fail("type", text("unknown router \"", config.type, "\"; known: ", known,
-                          nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
+  FieldReader reader({config.block, "router", file});
+  auto policy = make_routing_policy(config.type, setup, reader);
+  reader.finish();
+  return policy;
 }
 
 void check_router(const Config& config, const std::string& file) {

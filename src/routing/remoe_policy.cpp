@@ -85,15 +85,18 @@ void RemoePolicy::end_step(const Pass& pass, const StateTable& state) {
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, JsonSection& block) {
-  const double lambda = block.number("l1_coefficient", 1e-30, 1e30, 1e-8);
-  const double alpha = block.number("l1_factor", 1.0, 1e3, 1.2);
+std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, Fields& fields) {
+  double lambda = 1e-8, alpha = 1.2;
+  fields.about("ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).");
+  fields.optional("l1_coefficient", lambda, {.min = 1e-30, .max = 1e30},
+                  "Coefficient of the L1 norm at the first step.");
+  fields.optional("l1_factor", alpha, {.min = 1, .max = 1e3}, "Factor by which the coefficient changes in a step.");
   if (setup.norm_topk_prob)
-    block.fail("type", "\"remoe\" needs model.norm_topk_prob = false: a ReLU router's gates are used as they are");
+    fields.fail("type", "\"remoe\" needs model.norm_topk_prob = false: a ReLU router's gates are used as they are");
   if (setup.aux_scale != 0 || setup.z_loss_scale != 0)
-    block.fail("type",
-               "\"remoe\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: its own "
-               "regularisation balances the load, and it has no softmax");
+    fields.fail("type",
+                "\"remoe\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: its own "
+                "regularisation balances the load, and it has no softmax");
   return std::make_unique<RemoePolicy>(setup, lambda, alpha);
 }
 

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "config/json_section.h"
+#include "config/fields.h"
 #include "runtime/pass.h"
 #include "runtime/state_table.h"
 
@@ -109,6 +109,10 @@ class RoutingPolicy {
 // any key of the block that the policy does not know. `file` is what errors call the config.
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file = "config");
+
+// The names of all routers, and the policy of one with its keys visited by `fields`: for the page that lists them.
+std::vector<std::string> router_types();
+std::unique_ptr<RoutingPolicy> make_routing_policy(const std::string& type, const RouterSetup& setup, Fields& fields);
 
 // The setup of one MoE layer of a model.
 RouterSetup router_setup(const ModelConfig& config);

@@ -75,10 +75,13 @@ void SparsemixerPolicy::route_backward(const Pass& pass, const StateTable& state
 
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_sparsemixer_policy(const RouterSetup& setup, JsonSection& block) {
-  const double jitter = block.number("jitter", 0.0, 1e9, 0.01);
+std::unique_ptr<RoutingPolicy> make_sparsemixer_policy(const RouterSetup& setup, Fields& fields) {
+  double jitter = 0.01;
+  fields.about("Experts drawn at random in training, with an estimate of the draw's gradient (arXiv 2409.12136).");
+  fields.optional("jitter", jitter, {.min = 0, .max = 1e9},
+                  "Experts are drawn only if their logit is less than twice this share below the largest.");
   if (setup.norm_topk_prob)
-    block.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
+    fields.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
   return std::make_unique<SparsemixerPolicy>(setup, jitter);
 }
 

@@ -16,7 +16,8 @@ void TopkPolicy::combine_backward(const Pass& pass, const StateTable&, const Rou
   pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob);
 }
 
-std::unique_ptr<RoutingPolicy> make_topk_policy(const RouterSetup& setup, JsonSection&) {
+std::unique_ptr<RoutingPolicy> make_topk_policy(const RouterSetup& setup, Fields& fields) {
+  fields.about("Each token visits the K experts of the highest scores.");
   return std::make_unique<TopkPolicy>(setup);
 }
 

@@ -4,12 +4,12 @@
 #include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <tuple>
 #include <utility>
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/read_json.h"
 
 namespace gptmoe {
 namespace {
@@ -58,25 +58,6 @@ int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
   for (int64_t size : sizes)
     if (__builtin_mul_overflow(bytes, size, &bytes)) return -1;
   return bytes;
-}
-
-// nlohmann::json keeps the last of two equal keys; a file that names a tensor twice is damaged.
-json parse_unique(std::string_view header, const std::string& file) {
-  std::vector<std::set<std::string>> keys;  // of the objects that are open
-  const auto watch = [&](int, json::parse_event_t event, json& parsed) {
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
-      user_error(file, ": the safetensors header has the key \"", parsed.get<std::string>(), "\" twice");
-    return true;
-  };
-  try {
-    return json::parse(header, watch);
-  } catch (const json::parse_error& error) {
-    user_error(file, ":", kLengthBytes + static_cast<int64_t>(error.byte) - 1, ": the safetensors header is not JSON");
-  } catch (const json::exception&) {  // a number beyond double
-    user_error(file, ":", kLengthBytes, ": the safetensors header holds a number out of range");
-  }
 }
 
 }  // namespace
@@ -144,7 +125,8 @@ SafetensorsFile::SafetensorsFile(MappedFile file) : file_(std::move(file)) {
 }
 
 void SafetensorsFile::parse_header(std::string_view header) {
-  const json parsed = parse_unique(header, path().string());
+  const json parsed = with_remedy("the safetensors header is damaged",
+                                  [&] { return parse_json_inside(header, path().string(), kLengthBytes); });
   if (!parsed.is_object() || header[0] != '{')
     user_error(path().string(), ":", kLengthBytes, ": the safetensors header is not a JSON object");
   for (const auto& [name, value] : parsed.items()) {

@@ -4,9 +4,8 @@
 #include <optional>
 #include <set>
 
-#include "base/file.h"
+#include "base/read_json.h"
 #include "config/json_section.h"
-#include "config/strict_json.h"
 
 namespace gptmoe {
 namespace {
@@ -40,13 +39,13 @@ void read_multiple_choice(JsonSection& line, Example& example) {
   example.continuations = line.strings("choices", 2);
   for (size_t i = 0; i < example.continuations.size(); ++i)
     not_empty(line, text("choices[", i, "]"), example.continuations[i]);
-  example.gold = line.integer("gold", 0, example.candidates() - 1);
+  example.gold = line.integer("gold", {0, example.candidates() - 1});
 }
 
 void read_schema(JsonSection& line, Example& example) {
   example.contexts = line.strings("context_options", 2);
   example.continuations = {not_empty(line, "continuation", line.string("continuation"))};
-  example.gold = line.integer("gold", 0, example.candidates() - 1);
+  example.gold = line.integer("gold", {0, example.candidates() - 1});
 }
 
 void read_completion(JsonSection& line, Example& example) {
@@ -118,7 +117,7 @@ Task read_task(const TaskFile& file) {
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string place = text(file.path.string(), ":", number);
-    JsonSection section(parse_strict_json_line(line, place), "", place);
+    JsonSection section(parse_json_line(line, place), "", place);
     const TaskKind own = kind_of(section);
     if (own != kind.value_or(own))
       user_error(place, ": ", task_kind_name(own), ", but the lines before are ", task_kind_name(*kind),

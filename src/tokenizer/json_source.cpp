@@ -1,20 +1,11 @@
 #include "tokenizer/json_source.h"
 
-#include "base/file.h"
+#include "base/read_json.h"
 
 namespace gptmoe {
 namespace {
 
-Json parse(const std::filesystem::path& path) try {
-  const MappedFile file(path);
-  return Json::parse(file.bytes());
-} catch (const Json::parse_error& error) {
-  user_error(path.string(), ": byte ", error.byte, ": not valid JSON");
-} catch (const Json::out_of_range&) {  // a number beyond all doubles
-  user_error(path.string(), ": not valid JSON: a number is out of range");
-}
-
-// Never the inside of arrays and objects, which may be deep.
+// Never the inside of arrays and objects, which may be long.
 std::string shown(const Json& value) {
   const Json& type = JsonSource::get(value, "type");
   if (type.is_string()) return in_quotes(type.get_ref<const std::string&>());
@@ -33,7 +24,7 @@ std::string in_quotes(std::string_view value) {
   return in_quotes(std::string(value.substr(0, end)) + "...");
 }
 
-JsonSource::JsonSource(const std::filesystem::path& path) : file_(path.string()), root_(parse(path)) {
+JsonSource::JsonSource(const std::filesystem::path& path) : file_(path.string()), root_(read_json<Json>(path)) {
   if (!root_.is_object()) fail("", "expected a JSON object");
 }
 

@@ -12,9 +12,8 @@
 
 namespace gptmoe {
 
-// A JSON object as the list of its entries in the file's order: vocabularies are long and only ever gone through. A key
-// that occurs twice is there twice, and find() gives the first. Entries move when the list grows, they are never
-// copied.
+// A JSON object as the list of its entries in the file's order: vocabularies are long and only ever gone through.
+// Entries move when the list grows, they are never copied.
 template <typename Key, typename Value, typename Less, typename Allocator>
 struct EntryList : std::vector<std::pair<Key, Value>> {
   using key_type = Key;

@@ -10,7 +10,8 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
-#include "config/strict_json.h"
+#include "base/read_json.h"
+#include "records/record_json.h"
 #include "runtime/safetensors.h"
 #include "train/checkpoint_rows.h"
 
@@ -130,8 +131,8 @@ std::string sealed(const std::string& body) {
   return body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n";
 }
 
-std::string state_text(const json& state) {
-  std::string body = state.dump(2);
+std::string state_text(const StateFile& file) {
+  std::string body = json(record_json(file)).dump(2);  // its keys are in alphabetical order
   body.resize(body.size() - 2);
   return sealed(body);
 }
@@ -162,22 +163,17 @@ MappedFile open_file(const fs::path& path) {
   }
 }
 
-json read_whole_state(const fs::path& checkpoint_dir) {
+StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kStateFile;
   const std::string content(open_file(path).bytes());
   static const size_t kSealBytes = sealed("").size();
   if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
     damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
-  json state = parse_strict_json(content, path.string(), false);
-  if (state["format_version"] != kFormatVersion)
-    user_error(path.string(), ": the checkpoint has format version ", state["format_version"].dump(),
+  const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
+  if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
+    user_error(path.string(), ": the checkpoint has format version ", version.dump(),
                " and this build of gptmoe reads version ", kFormatVersion, ": update gptmoe");
-  return state;
-}
-
-json without_own_keys(json state) {
-  for (const char* key : {"format_version", "files", "checksum"}) state.erase(key);
-  return state;
+  return read_record<StateFile>(state, path.string());
 }
 
 // In parts, between which other ranks hear that this one gets on.
@@ -192,14 +188,16 @@ uint64_t checksum_ticking(std::string_view bytes, World* world) {
   return checksum.value();
 }
 
-SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const json& files,
+SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
                               World* world) {
   const fs::path path = checkpoint_dir / name;
-  if (!files.contains(name))
+  const auto saved =
+      std::find_if(state.files.begin(), state.files.end(), [&](auto& file) { return file.first == name; });
+  if (saved == state.files.end())
     user_error(path.string(),
                ": was not saved: this checkpoint holds the model alone, which no training can go on from");
   MappedFile file = open_file(path);
-  if (checksum_text(checksum_ticking(file.bytes(), world)) != files[name])
+  if (checksum_text(checksum_ticking(file.bytes(), world)) != saved->second)
     damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
   return SafetensorsFile(std::move(file));
 }
@@ -228,7 +226,8 @@ struct UnfinishedFolder {
   ~UnfinishedFolder() { discard(path); }
 };
 
-void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTensors& tensors, json state) {
+void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTensors& tensors,
+                      const CheckpointState& state) {
   const fs::path final_path = folder / step_name(step), replaced = final_path.string() + kReplaced;
   fs::create_directories(folder);
   sync_directory(folder.parent_path());
@@ -236,14 +235,13 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
   fs::remove_all(unfinished.path);
   fs::create_directory(unfinished.path);
 
-  state["format_version"] = kFormatVersion;
-  state["files"] = json::object();
+  StateFile file{state, kFormatVersion, {}};
   for (const auto& [name, rows] : files_to_write(tensors)) {
     // Hugging Face's loaders ask for this word.
     const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
-    state["files"][name] = checksum_text(checksum);
+    file.files.emplace_back(name, checksum_text(checksum));
   }
-  write_text_file(unfinished.path / kStateFile, state_text(state));
+  write_text_file(unfinished.path / kStateFile, state_text(file));
 
   if (is_checkpoint(final_path)) {
     fs::remove_all(replaced);
@@ -257,9 +255,9 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors, const json& state,
-                     int64_t keep) {
-  GPTMOE_CHECK(step >= 0 && keep >= 0 && state.is_object() && state == without_own_keys(state));
+void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors,
+                     const CheckpointState& state, int64_t keep) {
+  GPTMOE_CHECK(step >= 0 && keep >= 0);
   if (tensors.world && !tensors.world->is_root()) {
     for (const auto& [name, rows] : files_to_write(tensors))
       for (const TensorSource& row : in_file_order(rows)) row.visit([](const void*, int64_t) {});
@@ -311,16 +309,14 @@ fs::path resolve_checkpoint(const fs::path& path) {
              ": neither the folder of a run (with checkpoints/ in it) nor a checkpoint (with state.json in it)");
 }
 
-json read_checkpoint_state(const fs::path& checkpoint_dir) {
-  return without_own_keys(read_whole_state(checkpoint_dir));
-}
+CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
 
-json load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
-  const json state = read_whole_state(checkpoint_dir);
+CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
+  const StateFile state = read_state_file(checkpoint_dir);
   const auto expected = files_to_read(tensors);
   std::vector<SafetensorsFile> files;
   for (const auto& [name, rows] : expected) {
-    files.push_back(open_verified(checkpoint_dir, name, state["files"], tensors.world));
+    files.push_back(open_verified(checkpoint_dir, name, state, tensors.world));
     check_same_model(files.back(), rows);
   }
   for (size_t i = 0; i < files.size(); ++i)
@@ -328,10 +324,11 @@ json load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& te
       if (tensors.world) tensors.world->tick();
       for (const RowPart& part : row.parts) files[i].read_part(row.name, part.first, part.elements, tensors.memory);
     }
-  return without_own_keys(state);
+  return state.state;
 }
 
-json load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state, Memory& memory) {
+CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
+                           Memory& memory) {
   return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // What a run can go on from. In the run's folder:
 //   checkpoints/LATEST                       the name of the folder to go on from
-//   checkpoints/step_NNNNNNNN/state.json     what the trainer says of itself, and a checksum of every file
+//   checkpoints/step_NNNNNNNN/state.json     CheckpointState, and a checksum of every file
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, of the master where there is one, and every
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
@@ -9,7 +9,6 @@
 // what was there before or the new one, whole. A step saved again waits as step_NNNNNNNN.old meanwhile.
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "dist/world.h"
 #include "runtime/param_table.h"
 #include "runtime/state_table.h"
+#include "train/checkpoint_state.h"
 
 namespace gptmoe {
 
@@ -32,11 +32,10 @@ struct CheckpointTensors {
 
 // Called by every rank, of which the first writes. Writes step `step` and makes it the latest, then removes all but the
 // newest `keep` checkpoints up to this step (0: keeps all; those of later steps, left when a run is taken back, stay)
-// and what crashes left behind. `state` is an object without the keys "format_version", "files" and "checksum". Throws
-// Failure, naming path and reason, when the disk does not take it; the checkpoints that were there before and LATEST
-// then stand as they were.
+// and what crashes left behind. Throws Failure, naming path and reason, when the disk does not take it; the checkpoints
+// that were there before and LATEST then stand as they were.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
-                     const nlohmann::json& state, int64_t keep);
+                     const CheckpointState& state, int64_t keep);
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
@@ -49,12 +48,12 @@ std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 // All errors are UserErrors naming the file, what is wrong (damage, a newer format, another model) and the remedy.
 
 // The `state` that was saved, reading state.json alone.
-nlohmann::json read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
+CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
 // tensors = the checkpoint's (F32 widens to f64 tables, and is rounded to the bf16 that layers take); returns the
 // `state` that was saved. Without m and v the optimizer's file is not looked at.
-nlohmann::json load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
+CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
 // The model alone, for evaluation, generation and export.
-nlohmann::json load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                          const StateTable& state, Memory& memory = host_memory());
+CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
+                           const StateTable& state, Memory& memory = host_memory());
 
 }  // namespace gptmoe

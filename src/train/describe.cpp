@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -41,7 +42,7 @@ std::string describe_parameters(const Gpt& gpt) {
 }
 
 std::string describe_router(const RouterConfig& router) {
-  return router.block.empty() ? router.type : router.type + " " + router.block.dump();
+  return router.block->empty() ? router.type : router.type + " " + router.block->dump();
 }
 
 std::string describe_average(const Config& config, int64_t ranks) {

@@ -5,21 +5,37 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <numeric>
 
-#include "base/file.h"
+#include "base/read_json.h"
+#include "records/metrics_rows.h"
+#include "records/record_json.h"
 
 namespace gptmoe {
 namespace {
 
-using nlohmann::json;
-
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { return run_dir / "metrics.jsonl"; }
 
-// Calls visit(line, row) for every complete row; a last line cut short by a crash is passed over.
+// What every row has; the rest is read by reports.
+struct RowHead {
+  std::string event;
+  int64_t step = 0;
+};
+
+template <typename Visitor, Is<RowHead> Row>
+void visit_fields(Visitor& visitor, Row& row) {
+  visitor.field("event", row.event, "");
+  visitor.field("step", row.step, "");
+}
+
+RowHead read_head(std::string_view line, const std::string& place) {
+  return with_remedy("remove the line",
+                     [&] { return read_record<RowHead>(parse_json_line<nlohmann::ordered_json>(line, place), place); });
+}
+
+// Calls visit(line, head) for every complete row; a last line cut short by a crash is passed over.
 template <typename Visit>
 void for_each_row(const std::filesystem::path& path, Visit&& visit) {
   if (!std::filesystem::exists(path)) return;
@@ -29,47 +45,43 @@ void for_each_row(const std::filesystem::path& path, Visit&& visit) {
     const size_t end = content.find('\n', begin);
     if (end == std::string::npos) return;
     const std::string_view line(content.data() + begin, end - begin + 1);
-    const json row = json::parse(line, nullptr, false);
-    if (!row.is_object() || !row.contains("event") || !row.contains("step") || !row["step"].is_number_integer())
-      user_error(path.string(), ":", number, ": not a row of metrics; remove the line");
-    visit(line, row);
+    visit(line, read_head(line, text(path.string(), ":", number)));
     begin = end + 1;
   }
 }
 
-bool known_to_checkpoint(const json& row, int64_t step) {
-  const auto at = row["step"].get<int64_t>();
-  return row["event"] == "eval" ? at < step : at <= step;
-}
-
-json finite_or_null(double value) { return std::isfinite(value) ? json(value) : json(); }
-
-json finite_or_nulls(const std::vector<double>& values) {
-  json out = json::array();
-  for (const double value : values) out.push_back(finite_or_null(value));
-  return out;
+bool known_to_checkpoint(const RowHead& row, int64_t step) {
+  return row.event == EvalRow::kEvent ? row.step < step : row.step <= step;
 }
 
 double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-nlohmann::ordered_json communication_json(const Communication& communication) {
-  nlohmann::ordered_json out;
+Named<TrafficRow> traffic_rows(const Communication& communication) {
+  Named<TrafficRow> rows;
   for (size_t i = 0; i < kTrafficNames.size(); ++i) {
     const TrafficCost& cost = communication.step[i];
     if (cost.calls == 0) continue;
-    out[kTrafficNames[i]] = {{"bytes", cost.bytes}};
-    if (communication.timed) out[kTrafficNames[i]]["seconds"] = cost.seconds;
+    TrafficRow& row = rows.emplace_back(kTrafficNames[i], TrafficRow{cost.bytes, std::nullopt}).second;
+    if (communication.timed) row.seconds = cost.seconds;
   }
-  return out;
+  return rows;
+}
+
+template <typename Row>
+std::string line_of(const Row& row) {
+  RecordWriter writer;
+  writer.field("event", std::string(Row::kEvent), "");
+  visit_fields(writer, row);
+  return writer.take().dump() + "\n";
 }
 
 }  // namespace
 
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step) : path_(metrics_path(run_dir)) {
   std::string kept;
-  for_each_row(path_, [&](std::string_view line, const json& row) {
+  for_each_row(path_, [&](std::string_view line, const RowHead& row) {
     if (step > 0 && known_to_checkpoint(row, step)) kept += line;
   });
   write_text_file(path_, kept);
@@ -81,50 +93,43 @@ MetricsFile::~MetricsFile() { close(fd_); }
 
 void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second,
                         double mfu, const std::optional<Communication>& communication) {
-  nlohmann::ordered_json row;
-  row["event"] = "train";
-  row["step"] = progress.step;
-  row["tokens"] = progress.tokens;
-  row["loss"] = finite_or_null(result.loss);
-  row["lr"] = lr;
-  row["grad_norm"] = finite_or_null(result.grad_norm);
-  row["tokens_per_second"] = tokens_per_second;
-  row["mfu"] = mfu;
+  TrainRow row;
+  row.step = progress.step;
+  row.tokens = progress.tokens;
+  row.loss = result.loss;
+  row.lr = lr;
+  row.grad_norm = result.grad_norm;
+  row.tokens_per_second = tokens_per_second;
+  row.mfu = mfu;
   if (!result.load_balance_loss.empty()) {
-    row["load_balance_loss"] = finite_or_null(mean(result.load_balance_loss));
-    row["load_balance_loss_by_layer"] = finite_or_nulls(result.load_balance_loss);
-    row["expert_load_max"] = result.expert_load_max;
-    row["expert_load_min"] = result.expert_load_min;
+    row.load_balance_loss = mean(result.load_balance_loss);
+    row.load_balance_loss_by_layer = result.load_balance_loss;
+    row.expert_load_max = result.expert_load_max;
+    row.expert_load_min = result.expert_load_min;
   }
-  if (communication) row["communication"] = communication_json(*communication);
-  row["seconds"] = progress.seconds;
-  append(row);
+  if (communication) row.communication = traffic_rows(*communication);
+  row.seconds = progress.seconds;
+  append(line_of(row));
 }
 
 void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
-  nlohmann::ordered_json row;
-  row["event"] = "eval";
-  row["step"] = progress.step;
-  row["tokens"] = progress.tokens;
-  row["val_loss"] = finite_or_null(result.loss);
-  row["val_perplexity"] = finite_or_null(result.perplexity);
-  row["seconds"] = progress.seconds;
-  if (!result.expert_load.empty()) {
-    row["expert_load"] = result.expert_load;
-    row["router_entropy"] = result.router_entropy;
-    row["load_balance_loss_by_layer"] = finite_or_nulls(result.load_balance_loss);
-    if (!result.fill_share.empty()) row["fill_share"] = finite_or_nulls(result.fill_share);
-  }
-  append(row);
+  EvalRow row;
+  row.step = progress.step;
+  row.tokens = progress.tokens;
+  row.val_loss = result.loss;
+  row.seconds = progress.seconds;
+  row.expert_load = result.expert_load;
+  row.router_entropy = result.router_entropy;
+  row.load_balance_loss_by_layer = result.load_balance_loss;
+  row.fill_share = result.fill_share;
+  append(line_of(row));
 }
 
 void MetricsFile::diverged(const Progress& progress) {
-  append(
-      {{"event", "diverged"}, {"step", progress.step + 1}, {"tokens", progress.tokens}, {"seconds", progress.seconds}});
+  append(line_of(DivergedRow{progress.step + 1, progress.tokens, progress.seconds}));
 }
 
-void MetricsFile::append(const nlohmann::ordered_json& row) {
-  const std::string line = row.dump() + "\n";
+void MetricsFile::append(const std::string& line) {
   // A disk that fills up takes the beginning of the line and gives its reason to the next write.
   for (size_t done = 0; done < line.size();) {
     const ssize_t n = write(fd_, line.data() + done, line.size() - done);
@@ -140,8 +145,8 @@ void MetricsFile::sync() {
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
   bool found = false;
-  for_each_row(metrics_path(run_dir), [&](std::string_view, const json& row) {
-    found = found || (row["event"] == "eval" && row["step"] == step);
+  for_each_row(metrics_path(run_dir), [&](std::string_view, const RowHead& row) {
+    found = found || (row.event == EvalRow::kEvent && row.step == step);
   });
   return found;
 }
@@ -153,15 +158,18 @@ int64_t last_logged_step(const std::filesystem::path& run_dir) {
   file.seekg(std::max<int64_t>(0, static_cast<int64_t>(file.tellg()) - kTail));
   int64_t step = 0;
   for (std::string line; std::getline(file, line);) {
-    const json row = json::parse(line, nullptr, false);
-    if (row.is_object()) step = row.value("step", step);
+    try {
+      step = read_head(line, metrics_path(run_dir).string()).step;
+    } catch (const UserError&) {  // the first line is cut by the tail's begin, the last may be cut short
+    }
   }
   return step;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {
   bool found = false;
-  for_each_row(metrics_path(run_dir), [&](std::string_view, const json& row) { found = row["event"] == "diverged"; });
+  for_each_row(metrics_path(run_dir),
+               [&](std::string_view, const RowHead& row) { found = row.event == DivergedRow::kEvent; });
   return found;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 // metrics.jsonl of a run: one JSON object a line, never a step twice.
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "train/evaluate.h"
@@ -42,7 +41,7 @@ class MetricsFile {
   void sync();
 
  private:
-  void append(const nlohmann::ordered_json& row);
+  void append(const std::string& line);
 
   std::filesystem::path path_;
   int fd_ = -1;

@@ -5,8 +5,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "base/check.h"
-#include "base/file.h"
+#include "base/read_json.h"
 #include "dist/agree.h"
 #include "train/build_info.h"
 
@@ -60,13 +59,14 @@ ordered_json build_entry() {
 
 ordered_json read_history(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return ordered_json::array();
-  const ordered_json record = ordered_json::parse(read_text_file(path), nullptr, /*allow_exceptions=*/false);
+  const char* remedy = "remove it to go on without a record of builds and machines";
+  const ordered_json record = with_remedy(remedy, [&] { return read_json<ordered_json>(path); });
   const auto whole = [](const ordered_json& entry) {
     return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();
   };
   if (!record.is_object() || !record.contains("history") || !record["history"].is_array() ||
       !std::all_of(record["history"].begin(), record["history"].end(), whole))
-    user_error(path.string(), ": not a record of builds and machines; remove it to go on without");
+    user_error(path.string(), ": not a record of builds and machines; ", remedy);
   return record["history"];
 }
 

@@ -6,7 +6,7 @@
 // An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without it, "gpu"
 // and "driver" in runs on CPUs. Several hosts are joined by ", "; the rest of a machine is rank 0's.
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "dist/world.h"
 #include "kernels/ops.h"

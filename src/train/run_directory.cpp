@@ -1,8 +1,6 @@
 #include "train/run_directory.h"
 
-#include "base/check.h"
-#include "base/file.h"
-#include "config/strict_json.h"
+#include "base/read_json.h"
 
 namespace gptmoe {
 namespace {
@@ -44,8 +42,7 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = config_path(run_dir);
-  const auto model =
-      parse_strict_json(read_text_file(path), path.string(), true).value("model", nlohmann::json::object());
+  const auto model = read_json(path, Comments::allowed).value("model", nlohmann::json::object());
   const int64_t layers = run_config(run_dir).model.moe_layers();
   if (model.contains("balance_scope") || layers <= 1) return;
   for (const char* key : {"router_aux_loss_coef", "router_z_loss_coef"})

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <deque>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/file.h"
@@ -175,10 +176,9 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
     user_error(checkpoint.string(),
                ": rank 0 goes on from this checkpoint, which is not there for this rank; the run's "
                "folder must be on a file system that all machines share");
-  const nlohmann::json state = load_checkpoint(checkpoint, tensors());
-  progress_ = {state.at("step"), state.at("tokens"), state.at("seconds")};
-  const nlohmann::json& loader = state.at("loader");
-  train_data_.restore({loader.at("epoch"), loader.at("position"), loader.at("windows")});
+  const CheckpointState state = load_checkpoint(checkpoint, tensors());
+  progress_ = {state.step, state.tokens, state.seconds};
+  train_data_.restore(state.loader);
   saved_step_ = progress_.step;
 }
 
@@ -272,13 +272,8 @@ void Trainer::finish_step() {
 }
 
 void Trainer::save() {
-  const LoaderState loader = train_data_.state();
-  const nlohmann::json state = {
-      {"step", progress_.step},
-      {"tokens", progress_.tokens},
-      {"seconds", progress_.seconds},
-      {"loader", {{"epoch", loader.epoch}, {"position", loader.position}, {"windows", loader.windows}}},
-      {"config", to_json(given_)}};
+  const CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
+                              nlohmann::json(to_json(given_))};
   if (metrics_) metrics_->sync();
   log_->without_cost([&] { train_step_->gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);

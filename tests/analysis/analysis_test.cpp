@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "analysis/analysis_fixture.h"
+#include "records/record_json.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -39,7 +40,7 @@ TEST(Analysis, RecomputationChangesNothing) {
   std::vector<std::string> results;
   for (const char* recompute : {"none", "block"}) {
     Model model(tiny_config({{"train", {{"recompute", recompute}}}}));
-    results.push_back(analysis_json(analyze_quietly(model, batches, {2, 2})).dump());
+    results.push_back(record_json(analysis_log(analyze_quietly(model, batches, {2, 2}))).dump());
   }
   EXPECT_EQ(results[0], results[1]);
 }
@@ -96,14 +97,14 @@ TEST(Analysis, WhatAModelDoesNotHave) {
   ASSERT_EQ(alone.notes.size(), 1u);
   expect_contains(alone.notes[0], "One expert");
   EXPECT_EQ(alone.layers[0].load, std::vector<double>{1});
-  EXPECT_TRUE(analysis_json(alone)["coactivation"].is_null());
+  EXPECT_TRUE(record_json(analysis_log(alone))["coactivation"].is_null());
 
   Model normalised(tiny_config({{"model", {{"norm_topk_prob", true}}}}));
   const Analysis without = analyze_quietly(normalised, random_batches(1), {1, 1});
   EXPECT_EQ(without.default_source, DefaultSource::none);
   expect_contains(without.notes.at(0), "norm_topk_prob");
   EXPECT_EQ(without.gradients.size(), 8u);  // TopK, two scopes, K = 1 ... 4
-  const json written = analysis_json(without);
+  const json written = record_json(analysis_log(without));
   EXPECT_TRUE(written["default_vectors"].is_null());
   EXPECT_TRUE(written["default_error"].is_null());
 
@@ -114,7 +115,7 @@ TEST(Analysis, WhatAModelDoesNotHave) {
 TEST(AnalysisJson, HasEveryTable) {
   Model model(tiny_config({{"router", {{"type", "default"}}}}));
   model.step(0);
-  const json written = analysis_json(analyze_quietly(model, random_batches(2), {2, 2}));
+  const json written = record_json(analysis_log(analyze_quietly(model, random_batches(2), {2, 2})));
   EXPECT_EQ(written["experts"], 5);
   EXPECT_EQ(written["experts_per_token"], 2);
   EXPECT_EQ(written["routing_batches"], 2);

@@ -140,7 +140,7 @@ TEST_F(Compare, SweepsAGridAndComparesTheBest) {
        {"topk/learning_rate=1e-4/seed_1", "topk/learning_rate=3e-3/seed_1",
         "default/learning_rate=1e-4,ema_beta=0/seed_1", "default/learning_rate=3e-3,ema_beta=0.9/seed_1"})
     EXPECT_EQ(events_of(files_ / "grid" / run).back(), "eval 12") << run;
-  EXPECT_EQ(run_config(files_ / "grid/default/learning_rate=3e-3,ema_beta=0/seed_1").router.block["ema_beta"], 0);
+  EXPECT_EQ(run_config(files_ / "grid/default/learning_rate=3e-3,ema_beta=0/seed_1").router.block->at("ema_beta"), 0);
 
   const json points = report("grid")["sweep"]["points"];
   ASSERT_EQ(points.size(), 6u);

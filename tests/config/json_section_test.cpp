@@ -17,59 +17,72 @@ struct JsonSectionTest : testing::Test {
 };
 
 TEST_F(JsonSectionTest, ReadsEveryKind) {
-  EXPECT_EQ(section.integer("count", 0, 9), 3);
-  EXPECT_EQ(section.number("rate", 0, 1), 0.5);
-  EXPECT_EQ(section.number("count", 0, 9), 3.0);
+  EXPECT_EQ(section.integer("count", {0, 9}), 3);
+  EXPECT_EQ(section.number("rate", {0, 1}), 0.5);
+  EXPECT_EQ(section.number("count", {0, 9}), 3.0);
   EXPECT_TRUE(section.boolean("flag", false));
   EXPECT_EQ(section.string("name"), "x");
   EXPECT_EQ(section.strings("names", 2), (std::vector<std::string>{"x", ""}));
   EXPECT_EQ(section.choice("name", {"w", "x"}, "w"), "x");
-  EXPECT_EQ(section.section("inner").integer("deep", 0, 9), 1);
-  EXPECT_EQ(section.raw("inner"), json::parse(R"({"deep": 1})"));
+  EXPECT_EQ(section.section("inner").integer("deep", {0, 9}), 1);
   EXPECT_TRUE(section.has("count"));
   EXPECT_FALSE(section.has("counts"));
 }
 
 TEST_F(JsonSectionTest, FallbacksStandInForAbsentKeys) {
-  EXPECT_EQ(section.integer("absent", 0, 9, 7), 7);
-  EXPECT_EQ(section.number("absent", 0, 1, 0.25), 0.25);
+  EXPECT_EQ(section.integer("absent", {0, 9}, 7), 7);
+  EXPECT_EQ(section.number("absent", {0, 1}, 0.25), 0.25);
   EXPECT_TRUE(section.boolean("absent", true));
   EXPECT_EQ(section.string("absent", "y"), "y");
   EXPECT_EQ(section.choice("absent", {"w", "x"}, "w"), "w");
-  EXPECT_EQ(section.raw("absent"), json::object());
   EXPECT_NO_THROW(section.section("absent").finish());
   EXPECT_NO_THROW(section.section("none").finish());
 }
 
 TEST_F(JsonSectionTest, RangesIncludeTheirEnds) {
-  EXPECT_EQ(section.integer("count", 3, 3), 3);
-  EXPECT_EQ(error_of([&] { section.integer("count", 4, 9); }),
+  EXPECT_EQ(section.integer("count", {3, 3}), 3);
+  EXPECT_EQ(error_of([&] {
+              section.integer("count", {4, 9});
+            }),
             "f.json: part.count: must be a whole number from 4 to 9, not 3");
-  EXPECT_EQ(error_of([&] { section.integer("count", 0, 2, 0); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("count", {0, 2}, 0);
+            }),
             "f.json: part.count: must be a whole number from 0 to 2, not 3");
-  EXPECT_EQ(section.number("rate", 0.5, 0.5), 0.5);
-  EXPECT_EQ(error_of([&] { section.number("rate", 0, 0.25); }),
+  EXPECT_EQ(section.number("rate", {0.5, 0.5}), 0.5);
+  EXPECT_EQ(error_of([&] {
+              section.number("rate", {0, 0.25});
+            }),
             "f.json: part.rate: must be a number from 0 to 0.25, not 0.5");
-  EXPECT_EQ(error_of([&] { section.number("rate", 1, std::numeric_limits<double>::infinity(), 1); }),
+  EXPECT_EQ(error_of([&] { section.number("rate", {.min = 1}, 1); }),
             "f.json: part.rate: must be a number of at least 1, not 0.5");
 }
 
 TEST_F(JsonSectionTest, WrongKindsAreErrors) {
   constexpr int64_t any = std::numeric_limits<int64_t>::max();
-  EXPECT_EQ(error_of([&] { section.integer("name", 1, any); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("name", {1, any});
+            }),
             "f.json: part.name: must be a whole number of at least 1, not \"x\"");
-  EXPECT_EQ(error_of([&] { section.integer("real", 1, any); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("real", {1, any});
+            }),
             "f.json: part.real: must be a whole number of at least 1, not 3.0");
-  EXPECT_EQ(error_of([&] { section.integer("huge", 0, any); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("huge", {0, any});
+            }),
             "f.json: part.huge: must be a whole number of at least 0, not 18446744073709551615");
-  EXPECT_EQ(error_of([&] { section.integer("none", 0, any, 1); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("none", {0, any}, 1);
+            }),
             "f.json: part.none: must be a whole number of at least 0, not null");
-  EXPECT_EQ(error_of([&] { section.number("flag", 0, 1); }),
+  EXPECT_EQ(error_of([&] {
+              section.number("flag", {0, 1});
+            }),
             "f.json: part.flag: must be a number from 0 to 1, not true");
   EXPECT_EQ(error_of([&] { section.boolean("count", true); }), "f.json: part.count: must be true or false, not 3");
   EXPECT_EQ(error_of([&] { section.string("inner"); }), "f.json: part.inner: must be a string, not {\"deep\":1}");
   EXPECT_EQ(error_of([&] { section.section("count"); }), "f.json: part.count: must be an object {...}, not 3");
-  EXPECT_EQ(error_of([&] { section.raw("name"); }), "f.json: part.name: must be an object {...}, not \"x\"");
 }
 
 TEST_F(JsonSectionTest, ArraysOfStringsAreLongEnoughAndNothingElse) {
@@ -98,67 +111,57 @@ TEST_F(JsonSectionTest, ChoicesAreListed) {
 }
 
 TEST_F(JsonSectionTest, MissingKeysSayWhatToGive) {
-  EXPECT_EQ(error_of([&] { section.integer("size", 1, 9); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("size", {1, 9});
+            }),
             "f.json: part.size: missing; give a whole number from 1 to 9");
   EXPECT_EQ(error_of([&] { section.string("title"); }), "f.json: part.title: missing; give a string");
-  EXPECT_EQ(error_of([&] { section.integer("counts", 1, 9); }),
+  EXPECT_EQ(error_of([&] {
+              section.integer("counts", {1, 9});
+            }),
             "f.json: part.counts: missing; is \"count\" a misspelling of it?");
 }
 
 TEST_F(JsonSectionTest, FinishRefusesWhatNobodyAskedFor) {
   JsonSection small(json::parse(R"({"steps": 1, "stesp": 2})"), "train", "f.json");
   EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.steps: unknown key; known here: ");
-  small.integer("steps", 0, 9);
+  small.integer("steps", {0, 9});
   EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.stesp: unknown key; did you mean \"steps\"?");
-  small.integer("stesp", 0, 9);
+  small.integer("stesp", {0, 9});
   EXPECT_NO_THROW(small.finish());
 
   JsonSection far(json::parse(R"({"colour": 1})"), "", "f.json");
-  far.integer("steps", 0, 9, 1);
+  far.integer("steps", {0, 9}, 1);
   far.string("name", "");
   EXPECT_EQ(error_of([&] { far.finish(); }), "f.json: colour: unknown key; known here: \"steps\", \"name\"");
 }
 
+TEST_F(JsonSectionTest, OthersAreTheKeysThatNobodyAskedFor) {
+  JsonSection mixed(json::parse(R"({"type": "x", "knob": 1, "deep": {"x": [1]}})"), "router", "f.json");
+  mixed.string("type");
+  EXPECT_EQ(*mixed.others(), json::parse(R"({"knob": 1, "deep": {"x": [1]}})"));
+  EXPECT_NO_THROW(mixed.finish());
+  EXPECT_EQ(*mixed.others(), json::object()) << "they count as asked for";
+}
+
+TEST_F(JsonSectionTest, AnOpenEndIsOutOfRange) {
+  const auto refusal = [](const char* value, const Numbers& range) {
+    JsonSection one(json::parse(value), "", "f.json");
+    return error_of([&] { one.number("x", range); });
+  };
+  EXPECT_EQ(refusal(R"({"x": 0})", {.min = 0, .open_min = true}), "f.json: x: must be a number above 0, not 0");
+  EXPECT_EQ(refusal(R"({"x": 1e-30})", {.min = 0, .open_min = true}), "no error");
+  EXPECT_EQ(refusal(R"({"x": 1})", {.min = 0, .max = 1, .open_max = true}),
+            "f.json: x: must be a number of at least 0 and below 1, not 1");
+  EXPECT_EQ(refusal(R"({"x": 2})", {.min = 0, .max = 1, .open_min = true}),
+            "f.json: x: must be a number above 0 and at most 1, not 2");
+}
+
 TEST_F(JsonSectionTest, LongValuesAreCut) {
   JsonSection other(json{{"count", std::string(500, 'a')}}, "", "f.json");
-  const std::string error = error_of([&] { other.integer("count", 0, 9); });
+  const std::string error = error_of([&] { other.integer("count", {0, 9}); });
   EXPECT_LT(error.size(), 150u);
   EXPECT_TRUE(error.ends_with("aaa...")) << error;
-}
-
-TEST(NearestWord, AllowsFewEdits) {
-  const std::vector<std::string> words{"learning_rate", "beta1", "beta2", "eps"};
-  EXPECT_EQ(nearest_word("learning_rte", words), "learning_rate");
-  EXPECT_EQ(nearest_word("laerning_rate", words), "learning_rate");
-  EXPECT_EQ(nearest_word("Learning_Rate", words), "learning_rate");
-  EXPECT_EQ(nearest_word("learningrate", words), "learning_rate");
-  EXPECT_EQ(nearest_word("beta", words), "beta1");  // the first of equals
-  EXPECT_EQ(nearest_word("beta_2", words), "beta2");
-  EXPECT_EQ(nearest_word("momentum", words), "");
-  EXPECT_EQ(nearest_word("", words), "");
-  EXPECT_EQ(nearest_word("eps", {}), "");
-}
-
-TEST(NearestWord, ASwapCountsOnce) {
-  EXPECT_EQ(nearest_word("abcd", {"badc"}), "badc");  // two swaps, but four replacements
-  EXPECT_EQ(nearest_word("abcdef", {"badcfe"}), "");  // three swaps
-}
-
-TEST(NearestWord, ReachesAThirdOfALongWord) {
-  EXPECT_EQ(nearest_word("abcdefghi", {"xyzdefghi"}), "xyzdefghi");
-  EXPECT_EQ(nearest_word("abcdefgh", {"xyzdefgh"}), "");
-  EXPECT_EQ(nearest_word("lr", {"id"}), "");  // as many edits as letters
-}
-
-TEST(NearestWord, FindsPartsAndWholes) {
-  const std::vector<std::string> words{"num_attention_heads", "num_key_value_heads", "head_dim", "warmup_steps"};
-  EXPECT_EQ(nearest_word("num_heads", words), "num_attention_heads");
-  EXPECT_EQ(nearest_word("kv_heads", words), "");
-  EXPECT_EQ(nearest_word("warmup", words), "warmup_steps");
-  EXPECT_EQ(nearest_word("attention_head_dim", words), "head_dim");
-  EXPECT_EQ(nearest_word("heads_num", {"num_attention_heads"}), "");  // the words in order
-  EXPECT_EQ(nearest_word("norm", {"rmsnorm", "layernorm"}), "rmsnorm");
-  EXPECT_EQ(nearest_word("um", {"num_attention_heads"}), "");  // too short to say anything
 }
 
 }  // namespace

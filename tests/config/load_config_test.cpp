@@ -48,7 +48,7 @@ TEST_F(LoadConfigTest, OverridesReplaceAndAdd) {
   EXPECT_EQ(config.optimizer.learning_rate, 2e-4);
   EXPECT_TRUE(config.model.tie_word_embeddings);
   EXPECT_EQ(config.router.type, "default");
-  EXPECT_EQ(config.router.block, json::parse(R"({"ema_beta": 0.99})"));
+  EXPECT_EQ(*config.router.block, json::parse(R"({"ema_beta": 0.99})"));
   EXPECT_EQ(config.checkpoint.every, 3);
   EXPECT_EQ(config.seed, 5);
   EXPECT_EQ(config.train.sequence_length, 16);
@@ -60,12 +60,12 @@ TEST_F(LoadConfigTest, ValuesAreJsonOrElseStrings) {
   EXPECT_EQ(load({"data.val=a=b"}).data.val, "a=b");
   EXPECT_EQ(load({"data.val=x", "data.val="}).data.val, "");
   EXPECT_EQ(load({"data.val=7 // seven"}).data.val, "7 // seven");
-  EXPECT_EQ(load({R"(router={"type": "mine", "x": [1, 2]})"}).router.block, json::parse(R"({"x": [1, 2]})"));
+  EXPECT_EQ(*load({R"(router={"type": "mine", "x": [1, 2]})"}).router.block, json::parse(R"({"x": [1, 2]})"));
 }
 
 TEST_F(LoadConfigTest, LaterOverridesWin) {
   EXPECT_EQ(load({"train.steps=7", "train.steps=8"}).train.steps, 8);
-  EXPECT_EQ(load({R"(router={"a": 1})", "router.b.c=2"}).router.block, json::parse(R"({"a": 1, "b": {"c": 2}})"));
+  EXPECT_EQ(*load({R"(router={"a": 1})", "router.b.c=2"}).router.block, json::parse(R"({"a": 1, "b": {"c": 2}})"));
 }
 
 TEST_F(LoadConfigTest, AMalformedOverrideIsAnError) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/file.h"
 #include "config/config.h"
 
@@ -93,7 +95,7 @@ TEST(ShippedConfigs, ThePapersShapesHaveABetaOfTheirOwn) {
                                                                                {"32c1", 0.65},
                                                                                {"32c2", 0.95},
                                                                                {"32c4", 0.999}}) {
-    const json block = load_config(kConfigs / "paper" / (shape + "_default.json")).router.block;
+    const json block = *load_config(kConfigs / "paper" / (shape + "_default.json")).router.block;
     EXPECT_EQ(block.at("ema_beta"), beta) << shape;
     EXPECT_EQ(block.at("ema_weighting"), "uniform") << shape;
   }
@@ -140,7 +142,7 @@ TEST(ShippedConfigs, QuickstartIsThePapersSetUpMadeSmall) {
   EXPECT_EQ(config.model.init, "small_wang");
   EXPECT_FALSE(config.model.tie_word_embeddings);
   EXPECT_EQ(config.train.steps * config.train.global_batch_size * config.train.sequence_length, 1228800);
-  EXPECT_EQ(config.router.block, json::parse(R"({"ema_beta": 0.9, "ema_weighting": "score",
+  EXPECT_EQ(*config.router.block, json::parse(R"({"ema_beta": 0.9, "ema_weighting": "score",
                                                  "ema_update": "forward", "ema_init": "zeros",
                                                  "default_forward": true})"));
 }

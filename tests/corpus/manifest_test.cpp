@@ -157,8 +157,10 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
     EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }
   write_text_file(folder / "manifest.json", "{\"format\": ");
-  expect_contains(error_of([&] { read_manifest(folder.path()); }),
-                  "not a manifest of this gptmoe-tokenize (byte 12: not valid JSON); choose");
+  expect_contains(
+      error_of([&] { read_manifest(folder.path()); }),
+      "manifest.json:1:12: syntax error while parsing value - unexpected end of input; expected '[', '{', or a "
+      "literal; choose another --output");
 }
 
 TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {

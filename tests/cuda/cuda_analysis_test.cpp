@@ -5,6 +5,7 @@
 
 #include "analysis/analysis_fixture.h"
 #include "cuda/device.h"
+#include "records/record_json.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -37,9 +38,9 @@ TEST(CudaAnalysis, FindsWhatTheCpuFinds) {
   const nlohmann::json filled = {{"type", "default"}, {"ema_init", "normal"}};
   for (const nlohmann::json& router : {nlohmann::json{{"type", "topk"}}, filled}) {
     const Config config = tiny_config({{"router", router}, {"model", {{"hidden_size", 24}, {"head_dim", 8}}}});
-    const nlohmann::ordered_json expected = analysis_json(analyze_on(make_cpu_ops(), config));
-    expect_near(analysis_json(analyze_on(make_cuda_ops(DType::f32), config)), expected, 1e-3);
-    const nlohmann::ordered_json rounded = analysis_json(analyze_on(make_cuda_ops(DType::bf16), config));
+    const nlohmann::ordered_json expected = record_json(analysis_log(analyze_on(make_cpu_ops(), config)));
+    expect_near(record_json(analysis_log(analyze_on(make_cuda_ops(DType::f32), config))), expected, 1e-3);
+    const nlohmann::ordered_json rounded = record_json(analysis_log(analyze_on(make_cuda_ops(DType::bf16), config)));
     expect_near(rounded["router_entropy"], expected["router_entropy"], 2e-2);
     EXPECT_EQ(rounded["gradient_similarity"].size(), expected["gradient_similarity"].size());
     for (const auto& one : rounded["gradient_similarity"])

@@ -47,7 +47,10 @@ TEST(Reference, RefusesFilesThatHoldNoCurves) {
     write_text_file(path, content);
     return message<UserError>([&] { read_reference(path + ":a", ""); });
   };
-  for (const char* bad : {"", "[]", R"({"pairs": {"a": {"baseline": "x", "arm": "y"}}})"})
+  EXPECT_EQ(refusal("{"), path +
+                              ":1:2: syntax error while parsing object key - unexpected end of input; expected string "
+                              "literal; --reference takes a file of curves as in data/paper_curves.json");
+  for (const char* bad : {"[]", R"({"pairs": {"a": {"baseline": "x", "arm": "y"}}})"})
     EXPECT_NE(refusal(bad).find(path + ": not a file of curves"), std::string::npos) << refusal(bad);
   const auto with_steps = [](const std::string& steps) {
     return R"({"by": "b", "source": "s", "planned_steps": 9, "pairs": {"a": {"baseline": "x", "arm": "x"}}, "steps": )" +

@@ -106,7 +106,8 @@ TEST(Words, ASingleRunComparesNothing) {
             "run ends at validation perplexity 60.00 (200 tokens, 1 seed).");
   EXPECT_EQ(headline(compare({{"run", {run_of({}, 2)}}})), "run has nothing measured yet.");
   RunLog young = run_of({}, 2);
-  young.train.push_back({1, 50, 1.0, 3.25, 0.1, 1, 10, {}, {}, {}, {}});
+  TrainRow& row = young.train.emplace_back();
+  row.step = 1, row.tokens = 50, row.loss = 3.25;
   EXPECT_EQ(headline(compare({{"run", {young}}})),
             "run stands at training loss 3.250 after 50 tokens, without a validation yet.");
 }

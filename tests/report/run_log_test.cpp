@@ -79,32 +79,37 @@ TEST(RunLog, ALastLineCutShortIsIgnoredWhereverItWasCut) {
 
 TEST(RunLog, AMalformedLineNamesFileAndLine) {
   TemporaryFolder folder;
-  const std::string good = train_line(1, 100, 50), place = (folder / "run/metrics.jsonl").string() + ":2: ";
+  const std::string good = train_line(1, 100, 50), place = (folder / "run/metrics.jsonl").string() + ":2:";
   const auto expect = [&](const std::string& line, const std::string& why) {
     write_run(folder / "run", good + line + "\n" + train_line(3, 300, 50));
     EXPECT_EQ(error_of(folder / "run"), place + why);
   };
-  expect(R"({"event":"train","step":2,)", "not valid JSON; repair or remove the line");
-  expect("", "not valid JSON; repair or remove the line");
-  expect("[1, 2]", "not a JSON object");
-  expect("{}", "\"event\" is missing");
+  expect(
+      R"({"event":"train","step":2,)",
+      "27: syntax error while parsing object key - unexpected end of input; expected string literal; repair or remove "
+      "the line");
+  expect("",
+         "1: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal; repair or "
+         "remove the line");
+  expect("[1, 2]", " not a JSON object");
+  expect("{}", " \"event\" is missing");
   expect(R"({"event":"trian"})",
-         "unknown event \"trian\"; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
+         " unknown event \"trian\"; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
   expect(R"({"event":"thinned","step":0,"train_rows":5,"loss_spikes":-1})",
-         "\"loss_spikes\" must be a whole number >= 0");
-  expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1})", "\"val_loss\" is missing");
-  expect(R"({"event":"eval","step":2.5})", "\"step\" must be a whole number >= 0");
-  expect(R"({"event":"eval","step":-1})", "\"step\" must be a whole number >= 0");
-  expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1,"val_loss":"3"})", "\"val_loss\" must hold numbers");
+         " \"loss_spikes\" must be a whole number >= 0");
+  expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1})", " \"val_loss\" is missing");
+  expect(R"({"event":"eval","step":2.5})", " \"step\" must be a whole number >= 0");
+  expect(R"({"event":"eval","step":-1})", " \"step\" must be a whole number >= 0");
+  expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1,"val_loss":"3"})", " \"val_loss\" must hold numbers");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1,"val_loss":3,"expert_load":[1]})",
-         "\"expert_load\" must be a list");
+         " \"expert_load\" must be a list");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1,"val_loss":3,"expert_load":[[1,null]]})",
-         "\"expert_load\" must hold finite shares");
+         " \"expert_load\" must hold finite shares");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1,"val_loss":3,"router_entropy":7})",
-         "\"router_entropy\" must be a list");
+         " \"router_entropy\" must be a list");
   write_run(folder / "run", good + train_line(1, 200, 50));
   EXPECT_EQ(error_of(folder / "run"),
-            place + "step 1 (200 tokens) follows step 1 (100 tokens); steps and tokens must advance");
+            place + " step 1 (200 tokens) follows step 1 (100 tokens); steps and tokens must advance");
 }
 
 TEST(RunLog, AShapeThatChangesIsAnError) {
@@ -153,7 +158,7 @@ TEST(RunLog, KnowsWhatTrainedIt) {
   EXPECT_EQ(read_run(folder / "run").provenance[0].machine["host"], "here");
   EXPECT_EQ(read_run(folder / "run").provenance[0].threads, 2);
   const std::filesystem::path path = folder / "run/provenance.json";
-  for (const char* bad : {"3", "{", R"({"history": 3})", R"({"history": [{"from_step": 0, "build": {}}]})"}) {
+  for (const char* bad : {"3", R"({"history": 3})", R"({"history": [{"from_step": 0, "build": {}}]})"}) {
     std::ofstream(path) << bad;
     EXPECT_EQ(error_of(folder / "run"),
               path.string() + ": not a record of builds and machines; remove it to report without");
@@ -167,6 +172,8 @@ TEST(RunLog, BadDirectoriesAndConfigs) {
   EXPECT_NE(error_of(folder / "nowhere").find("no such run directory"), std::string::npos);
   const std::string config = (folder / "run/config.json").string();
   write_run(folder / "run", "", "{\"train\": ");
+  EXPECT_TRUE(error_of(folder / "run").starts_with(config + ":1:11: syntax error")) << error_of(folder / "run");
+  write_run(folder / "run", "", "[1]");
   EXPECT_EQ(error_of(folder / "run"), config + ": not a JSON object");
   write_run(folder / "run", "", R"({"train": 5})");
   EXPECT_EQ(error_of(folder / "run"), config + ": train.steps is missing or not a whole number");

@@ -197,7 +197,7 @@ TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   whole.train = rows;
   EXPECT_EQ(compare({{"topk", {whole}}}).arms[0].spikes_per_run, 2);
   EXPECT_TRUE(std::isnan(compare({{"topk", {whole, thinned}}}).arms[0].spikes_per_run));
-  thinned.thinned = {300, 4};
+  thinned.thinned = {.step = 0, .train_rows = 300, .loss_spikes = 4};
   EXPECT_EQ(compare({{"topk", {whole, thinned}}}).arms[0].spikes_per_run, 3);
 }
 

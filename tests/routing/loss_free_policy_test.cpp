@@ -16,7 +16,7 @@ constexpr float kRate = 0.25f;
 
 class Layer : public PolicyLayer {
  public:
-  explicit Layer(int64_t N) : PolicyLayer({"loss_free", {{"bias_rate", kRate}}}, kSetup, N) {}
+  explicit Layer(int64_t N) : PolicyLayer({"loss_free", nlohmann::json{{"bias_rate", kRate}}}, kSetup, N) {}
   float* bias() const { return state("gate.e_score_correction_bias").as<float>(); }
   std::vector<float> biases() const { return {bias(), bias() + 4}; }
 };

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "routing/routing_policy.h"
 
 namespace gptmoe {

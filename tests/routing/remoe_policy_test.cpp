@@ -15,7 +15,8 @@ constexpr RouterSetup kSetup{.num_experts = 3,
 
 class Layer : public PolicyLayer {
  public:
-  explicit Layer(int64_t N) : PolicyLayer({"remoe", {{"l1_coefficient", 1.0}, {"l1_factor", 2.0}}}, kSetup, N) {}
+  explicit Layer(int64_t N)
+      : PolicyLayer({"remoe", nlohmann::json{{"l1_coefficient", 1.0}, {"l1_factor", 2.0}}}, kSetup, N) {}
   float lambda() const { return *state("model.l1_coefficient").as<float>(); }
 };
 

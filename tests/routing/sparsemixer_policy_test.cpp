@@ -23,7 +23,7 @@ RouterSetup with_two_experts() {
 class Layer : public PolicyLayer {
  public:
   Layer(double jitter, int64_t N, const RouterSetup& setup = kSetup, uint64_t seed = 1)
-      : PolicyLayer({"sparsemixer", {{"jitter", jitter}}}, setup, N, seed), tokens(N) {}
+      : PolicyLayer({"sparsemixer", nlohmann::json{{"jitter", jitter}}}, setup, N, seed), tokens(N) {}
 
   // The same logits for every token.
   std::vector<int32_t> choose(const std::vector<float>& logits, PassKind kind = PassKind::train) {

@@ -54,7 +54,7 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
                            "\n";
   EXPECT_EQ(refused(good + "\n{\"query\" 1}"),
             "3:10: syntax error while parsing object separator - unexpected number literal; expected ':'");
-  EXPECT_EQ(refused(good + "{\"query\": 1e999}"), "2: number overflow parsing '1e999'");
+  EXPECT_EQ(refused(good + "{\"query\": 1e999}"), "2:15: number overflow parsing '1e999'");
   EXPECT_EQ(refused(good + R"({"query": "q", "query": "p"})"), "2: query: given twice; keep one");
   EXPECT_EQ(refused(good + "[1]"), "2: must be an object {...}, not [1]");
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", "b"], "gold": 2})"),

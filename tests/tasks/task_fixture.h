@@ -1,6 +1,7 @@
 #pragma once
 // Tokenizers and models of which every score is known beforehand.
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "base/rng.h"
 #include "model/model_fixture.h"

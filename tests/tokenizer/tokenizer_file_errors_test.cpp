@@ -28,9 +28,9 @@ TEST_F(TokenizerFileErrors, OnlyRankFilesNeedAPattern) {
 
 TEST_F(TokenizerFileErrors, NotJson) {
   write_text_file(path, "{\"model\": }");
-  expect_contains(error_of([&] { load_tokenizer(path); }), path.string() + ": byte 11: not valid JSON");
+  expect_contains(error_of([&] { load_tokenizer(path); }), path.string() + ":1:11: syntax error");
   write_text_file(path, "");
-  expect_contains(error_of([&] { load_tokenizer(path); }), "not valid JSON");
+  expect_contains(error_of([&] { load_tokenizer(path); }), path.string() + ":1:1: syntax error");
   write_text_file(path, "[1]");
   expect_contains(error_of([&] { load_tokenizer(path); }), "expected a JSON object");
 }
@@ -158,7 +158,7 @@ TEST_F(TokenizerFileErrors, ATokenTwiceIsRefused) {
   const size_t at = sound.find(entry);
   ASSERT_NE(at, std::string::npos);
   write_text_file(path, sound.substr(0, at) + entry + ",\"the\":300" + sound.substr(at + entry.size()));
-  expect_contains(error_of([&] { load_tokenizer(path); }), "model.vocab[\"the\"]: given twice");
+  expect_contains(error_of([&] { load_tokenizer(path); }), "model.vocab.the: given twice");
 }
 
 TEST_F(TokenizerFileErrors, DepthIsHarmless) {
@@ -167,7 +167,7 @@ TEST_F(TokenizerFileErrors, DepthIsHarmless) {
     json rest = file;
     rest.erase(key);
     write_text_file(path, "{\"" + std::string(key) + "\":" + deep + "," + rest.dump().substr(1));
-    expect_contains(error_of([&] { load_tokenizer(path); }), key);
+    expect_contains(error_of([&] { load_tokenizer(path); }), "nested deeper than 32 levels");
   }
 }
 

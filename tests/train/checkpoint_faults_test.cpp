@@ -213,8 +213,8 @@ TEST_F(CheckpointFaults, AFullDiskLeavesEverythingAsItWas) {
   save(5);
   save(10);
   const auto before = names();
-  json state = state_at(20);
-  state["padding"] = std::string(20000, 'x');
+  CheckpointState state = state_at(20);
+  state.config = json{{"padding", std::string(20000, 'x')}};
   const auto model_size = fs::file_size(at(10) / "model.safetensors");
   const auto optimizer_size = fs::file_size(at(10) / "optimizer.safetensors");
   ASSERT_LT(model_size, optimizer_size);

@@ -84,12 +84,12 @@ class CheckpointModel {
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-inline nlohmann::json state_at(int64_t step) {
-  return {{"step", step},
-          {"tokens", 1234567890123456789},
-          {"seconds", 0.1},
-          {"loader", {{"epoch", 0}, {"position", 3}}},
-          {"config", {{"lr", 1e-3}, {"name", "Ünï \"q\""}, {"none", nullptr}}}};
+inline CheckpointState state_at(int64_t step) {
+  return {step,
+          1234567890123456789,
+          0.1,
+          {.epoch = 0, .position = 3, .windows = 9},
+          nlohmann::json{{"lr", 1e-3}, {"name", "Ünï \"q\""}, {"none", nullptr}}};
 }
 
 class Checkpoint : public ::testing::Test {

@@ -41,10 +41,11 @@ TEST(Provenance, AddsWhatChangesAndDropsWhatARunGoesBackBehind) {
 
 TEST(Provenance, RefusesAFileThatIsNone) {
   const TemporaryFolder folder;
-  for (const char* bad : {"", "[]", R"({"history": [{}]})"}) {
+  for (const char* bad : {"{", "[]", R"({"history": [{}]})"}) {
     write_text_file(folder / "provenance.json", bad);
     const std::string line = error_line<UserError>([&] { record_provenance(folder / "", 1, {{"host", "a"}}); });
-    EXPECT_NE(line.find("provenance.json: not a record of builds and machines; remove it"), std::string::npos) << line;
+    EXPECT_NE(line.find("provenance.json:"), std::string::npos) << line;
+    EXPECT_NE(line.find("; remove it to go on without a record of builds and machines"), std::string::npos) << line;
   }
 }
 

@@ -198,13 +198,13 @@ TEST_P(Ranks, ResumeOnOthers) {
       Rank rank(config(from), world, make_cpu_ops_f64(1));
       for (int64_t s = 0; s < kFirst; ++s) rank.step(s);
       rank.train_step->gather_weights();
-      save_checkpoint(run, kFirst, rank.tensors(), {{"position", rank.loader.state().position}}, 0);
+      save_checkpoint(run, kFirst, rank.tensors(), {.step = kFirst, .loader = rank.loader.state(), .config = {}}, 0);
     });
     for (int to : {1, 2, 4}) {
       run_ranks(to, [&](World& world) {
         Rank rank(config(to), world, make_cpu_ops_f64(1));
-        const json state = load_checkpoint(*latest_checkpoint(run), rank.tensors());
-        rank.loader.restore({kFirst * 16 / 17, state["position"], 17});
+        const CheckpointState state = load_checkpoint(*latest_checkpoint(run), rank.tensors());
+        rank.loader.restore({kFirst * 16 / 17, state.loader.position, 17});
         std::vector<double> losses;
         for (int64_t s = kFirst; s < kAll; ++s) losses.push_back(rank.step(s).loss);
         if (!world.is_root()) return;

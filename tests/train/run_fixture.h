@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -108,7 +109,7 @@ inline void append_text(const fs::path& path, const std::string& text) {
 // The run as a crash leaves it that came after it was saved at `step`: the checkpoint is its last, metrics know more.
 inline void cut_back(const fs::path& run_dir, int64_t step) {
   for (const fs::path& checkpoint : list_checkpoints(run_dir))
-    if (read_checkpoint_state(checkpoint).at("step") > step) fs::remove_all(checkpoint);
+    if (read_checkpoint_state(checkpoint).step > step) fs::remove_all(checkpoint);
   fs::remove(run_dir / "checkpoints/LATEST");
 }
 

@@ -33,11 +33,11 @@ TEST_F(Trainer, LeavesARunDirectory) {
   EXPECT_EQ(train_quietly(config, out_, false, &screen), TrainOutcome::finished);
   EXPECT_EQ(to_json(run_config(out_)), to_json(config));
   EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000008", "step_00000012"}));
-  const json state = read_checkpoint_state(*latest_checkpoint(out_));
-  EXPECT_EQ(state["step"], 12);
-  EXPECT_EQ(state["tokens"], 12 * 14);
-  EXPECT_EQ(parse_config(state["config"], "state"), config);
-  EXPECT_EQ(state["loader"], (json{{"epoch", 1}, {"position", 7}, {"windows", 17}})) << "24 windows of 17 an epoch";
+  const CheckpointState state = read_checkpoint_state(*latest_checkpoint(out_));
+  EXPECT_EQ(state.step, 12);
+  EXPECT_EQ(state.tokens, 12 * 14);
+  EXPECT_EQ(parse_config(state.config, "state"), config);
+  EXPECT_EQ(state.loader, (LoaderState{.epoch = 1, .position = 7, .windows = 17})) << "24 windows of 17 an epoch";
   expect_contains(screen, "12 steps of 2 x 7 = 168 tokens (1.41 epochs)");
   expect_contains(screen, "step 12  validation loss ");
 }
@@ -110,10 +110,10 @@ TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
   EXPECT_EQ(events_of(out_), (std::vector<std::string>{"train 1", "diverged 2"}));
 
   Model model(config);
-  const json state = load_checkpoint(
+  const CheckpointState state = load_checkpoint(
       *latest_checkpoint(out_),
       {model.gpt().params(), model.gpt().state(), model.instance.adamw().m(), model.instance.adamw().v()});
-  EXPECT_EQ(state["step"], 1);
+  EXPECT_EQ(state.step, 1);
   EXPECT_EQ(refusal<Failure>(config, true), line) << "resumed, it meets the same numbers";
 }
 

@@ -1,0 +1,17 @@
+#pragma once
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+
+namespace gptmoe {
+
+// The error of one key of a JSON file: "FILE: PATH: WHY". The parts stay apart so that a reader that knows better where
+// the value came from (the command line) can say so.
+struct KeyError : UserError {
+  KeyError(const std::string& file, std::string path, std::string why)
+      : UserError(file + ": " + (path.empty() ? "" : path + ": ") + why), path(std::move(path)), why(std::move(why)) {}
+  std::string path, why;
+};
+
+}  // namespace gptmoe

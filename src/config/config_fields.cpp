@@ -1,0 +1,176 @@
+#include "config/config_fields.h"
+
+namespace gptmoe {
+namespace {
+
+// Well above any model trained so far; validate() bounds their products.
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxVocab = int64_t{1} << 24;
+constexpr int64_t kMaxLayers = 1 << 14;
+constexpr int64_t kMaxHeads = 1 << 14;
+constexpr int64_t kMaxExperts = 1 << 16;
+constexpr int64_t kMaxSeconds = 1 << 30;
+constexpr int64_t kMaxTokens = int64_t{1} << 24;     // in a sequence
+constexpr int64_t kMaxSequences = int64_t{1} << 24;  // in a batch
+constexpr int64_t kMaxSteps = int64_t{1} << 40;
+
+constexpr Integers kWidth{1, kMaxWidth}, kWidthOrNone{0, kMaxWidth}, kSteps{1, kMaxSteps}, kStepsOrNever{0, kMaxSteps},
+    kSequences{1, kMaxSequences}, kSeconds{0, kMaxSeconds}, kAnyCount{};
+constexpr Numbers kNotNegative{.min = 0}, kPositive{.min = 0, .open_min = true}, kShare{.min = 0, .max = 1},
+    kBelowOne{.min = 0, .max = 1, .open_max = true}, kEpsilon{.min = 0, .max = 1, .open_min = true};
+
+}  // namespace
+
+static void visit_fields(Fields& fields, ModelConfig& model) {
+  fields.about("The network. Names and meanings are those of Hugging Face's configurations where they have one.");
+  fields.required("vocab_size", model.vocab_size, {2, kMaxVocab}, "Entries of the vocabulary, V.");
+  fields.required("hidden_size", model.hidden_size, kWidth, "Width of the model, C.");
+  fields.required("num_hidden_layers", model.num_hidden_layers, {1, kMaxLayers}, "Layers, L.");
+  fields.required("num_attention_heads", model.num_attention_heads, {1, kMaxHeads}, "Query heads, H.");
+  fields.derived("num_key_value_heads", model.num_key_value_heads, {1, kMaxHeads}, "num_attention_heads",
+                 "Key and value heads, G; must divide num_attention_heads.");
+  fields.derived("head_dim", model.head_dim, kWidth, "hidden_size / num_attention_heads",
+                 "Size of a head, D; must be even.");
+  fields.optional("intermediate_size", model.intermediate_size, kWidthOrNone,
+                  "Hidden width of the dense layers; at least 1 if the model has any.");
+  fields.optional("moe_intermediate_size", model.moe_intermediate_size, kWidthOrNone,
+                  "Hidden width of an expert, F; at least 1 if the model has experts.");
+  fields.optional("num_experts", model.num_experts, {0, kMaxExperts},
+                  "Experts per layer, E; 0 makes every layer dense.");
+  fields.optional("num_experts_per_tok", model.num_experts_per_tok, {1, kMaxExperts},
+                  "Experts that a token is routed to, K; at most num_experts.");
+  fields.optional("n_shared_experts", model.n_shared_experts, {0, kMaxExperts},
+                  "Experts that every token visits besides, run as one feed-forward of their total width.");
+  fields.optional("first_k_dense_replace", model.first_k_dense_replace, {0, kMaxLayers},
+                  "The number of first layers that are dense in a model with experts.");
+  fields.optional("norm_topk_prob", model.norm_topk_prob,
+                  "Scales the K gates of a token to sum to 1; only for routers that allow it.");
+  fields.optional("router_aux_loss_coef", model.router_aux_loss_coef, kNotNegative,
+                  "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
+  fields.optional(
+      "balance_scope", model.balance_scope, {"micro_batch", "step"},
+      "What the balance loss counts each expert's tokens over, on all ranks: the micro-batch, or the step's "
+      "micro-batches so far.");
+  fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
+                  "Coefficient of each layer's z-loss; the losses of all layers are summed.");
+  fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
+                  "Feed-forward: \"silu\" is SwiGLU (gate, up, down), \"gelu\" an MLP (up, down) with tanh GELU.");
+  fields.optional("norm_type", model.norm_type, {"rmsnorm", "layernorm"},
+                  "Normalisation; \"layernorm\" has weights and biases.");
+  fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of either normalisation.");
+  fields.optional("qk_norm", model.qk_norm,
+                  "Applies an RMSNorm to the whole query and key projections before RoPE, as OLMoE does.");
+  fields.optional("attention_bias", model.attention_bias,
+                  "Adds biases to the query, key, value and output projections of attention.");
+  fields.optional("rope_theta", model.rope_theta, {.min = 1}, "Base of the rotary position embedding.");
+  fields.derived("max_position_embeddings", model.max_position_embeddings, {1, kMaxTokens}, "train.sequence_length",
+                 "Longest sequence of the model, in tokens.");
+  fields.optional("tie_word_embeddings", model.tie_word_embeddings, "Uses the embedding's weights in the LM head too.");
+  fields.optional("init", model.init, {"small_wang", "small", "normal", "gpt2"},
+                  "Initialisation of the weights; docs/mathematics.md has the formulas.");
+  fields.optional("initializer_range", model.initializer_range, kPositive,
+                  "Standard deviation of \"normal\" and \"gpt2\".");
+}
+
+static void visit_fields(Fields& fields, RouterConfig& router) {
+  fields.about("How tokens choose experts. Each router has keys of its own, listed below.");
+  fields.optional("type", router.type, "Name of the router.");
+  fields.others(router.block);
+}
+
+static void visit_fields(Fields& fields, DataConfig& data) {
+  fields.about("What the model is trained and validated on.");
+  fields.required("train", data.train, "Glob of the training shards, as in \"data/train_*.bin\".");
+  fields.optional("val", data.val, "Glob of the validation shards; empty: the run is not validated.");
+  fields.optional("tokenizer", data.tokenizer,
+                  "Path of the tokenizer that made the shards; used when the model generates or is scored.");
+}
+
+static void visit_fields(Fields& fields, TrainConfig& train) {
+  fields.about("The length of the run and the size of its batches.");
+  fields.required("steps", train.steps, kSteps, "Optimizer steps of the run.");
+  fields.required("sequence_length", train.sequence_length, {1, kMaxTokens}, "Tokens in a sequence, T.");
+  fields.required("micro_batch_size", train.micro_batch_size, kSequences,
+                  "Sequences that a rank processes at a time, B.");
+  fields.derived("global_batch_size", train.global_batch_size, kSequences, "micro_batch_size",
+                 "Sequences per step on all ranks together; a multiple of micro_batch_size times the ranks.");
+  fields.optional("eval_every", train.eval_every, kStepsOrNever,
+                  "Steps between validations; 0: only after the last step.");
+  fields.optional("eval_tokens", train.eval_tokens, kAnyCount,
+                  "Validation tokens, rounded down to whole sequences; 0: all.");
+  fields.optional(
+      "recompute", train.recompute, {"none", "block"},
+      "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
+      "memory.");
+  fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step as CUDA graphs.");
+}
+
+static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
+  fields.about("How gradients move the weights.");
+  fields.optional("type", optimizer.type, {"adamw"}, "The optimizer.");
+  fields.required("learning_rate", optimizer.learning_rate, kPositive, "Highest learning rate of the schedule.");
+  fields.optional("beta1", optimizer.beta1, kBelowOne, "Decay of the first moment.");
+  fields.optional("beta2", optimizer.beta2, kBelowOne, "Decay of the second moment.");
+  fields.optional("eps", optimizer.eps, kEpsilon, "Added to the root of the second moment.");
+  fields.optional("weight_decay", optimizer.weight_decay, kNotNegative,
+                  "Decoupled weight decay, a factor of the learning rate.");
+  fields.optional("grad_clip", optimizer.grad_clip, kNotNegative,
+                  "Largest global norm of the gradients, which are scaled down to it; 0: no clipping.");
+}
+
+static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
+  fields.about("The learning rate over the run, after a linear warm-up.");
+  fields.optional("type", schedule.type, {"cosine", "constant", "wsd"},
+                  "Shape after the warm-up; \"wsd\" is constant, then decays linearly.");
+  fields.optional("warmup_steps", schedule.warmup_steps, kStepsOrNever,
+                  "Steps in which the learning rate rises from 0; at most train.steps.");
+  fields.optional("min_lr_ratio", schedule.min_lr_ratio, kShare, "Lowest learning rate as a share of the highest.");
+  fields.optional("decay_steps", schedule.decay_steps, kStepsOrNever,
+                  "Length of the final decay of \"wsd\", which needs at least 1.");
+  fields.optional("lr_decay_steps", schedule.lr_decay_steps, kStepsOrNever,
+                  "Step at which \"cosine\" reaches the lowest learning rate, where it then stays; 0: train.steps.");
+}
+
+static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
+  fields.about("When the run is saved.");
+  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between checkpoints; 0: only after the last step.");
+  fields.optional("keep", checkpoint.keep, kAnyCount, "Newest checkpoints that are kept; 0: all.");
+}
+
+static void visit_fields(Fields& fields, LogConfig& log) {
+  fields.about("What metrics.jsonl records.");
+  fields.optional("every", log.every, kSteps, "Steps between \"train\" rows.");
+}
+
+static void visit_fields(Fields& fields, DistributedConfig& distributed) {
+  fields.about("How several ranks share the work; without effect on one rank.");
+  fields.optional("zero_stage", distributed.zero_stage, {0, 1},
+                  "0: every rank holds the whole optimizer; 1: each rank holds its part (ZeRO stage 1).");
+  fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"},
+                  "Type in which gradients travel between ranks.");
+  fields.optional("heartbeat_seconds", distributed.heartbeat_seconds, kSeconds,
+                  "The job ends when a rank has not been heard from for this long; 0: never.");
+  fields.optional("hang_seconds", distributed.hang_seconds, kSeconds,
+                  "The job ends when a rank has made no progress for this long; 0: never.");
+}
+
+void visit_fields(Fields& fields, Config& config) {
+  fields.section("model", config.model);
+  fields.section("router", config.router);
+  fields.section("data", config.data);
+  fields.section("train", config.train);
+  fields.section("optimizer", config.optimizer);
+  fields.section("schedule", config.schedule);
+  fields.section("checkpoint", config.checkpoint);
+  fields.section("log", config.log);
+  fields.section("distributed", config.distributed);
+  fields.optional("device", config.device, {"auto", "cpu", "cuda"},
+                  "Where to run; \"auto\" takes a GPU if there is one.");
+  fields.optional(
+      "precision", config.precision, {"auto", "f32", "bf16"},
+      "Type of weights and activations; \"auto\" is bf16 on a GPU and f32 on a CPU, where \"bf16\" rounds only "
+      "the operands of matrix products.");
+  fields.optional("seed", config.seed, kAnyCount, "Seed of the weights and of the order of the data.");
+}
+
+}  // namespace gptmoe

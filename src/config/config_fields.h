@@ -1,0 +1,10 @@
+#pragma once
+#include "config/config.h"
+#include "config/fields.h"
+
+namespace gptmoe {
+
+// Visits every key of a config in the order in which config.json has them.
+void visit_fields(Fields& fields, Config& config);
+
+}  // namespace gptmoe

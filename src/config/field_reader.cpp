@@ -1,0 +1,37 @@
+#include "config/field_reader.h"
+
+namespace gptmoe {
+
+void FieldReader::finish() {
+  section_.finish();
+  for (const auto& [section, fields] : nested_) {
+    FieldReader reader(section);
+    fields(reader);
+    reader.finish();
+  }
+}
+
+void FieldReader::former(const char* key, const char* word, const char* why) {
+  if (section_.string(key, "") == word) fail(key, why);
+}
+
+void FieldReader::visit(const Field& field, int64_t& value, const Integers& range) {
+  value = field.required ? section_.integer(field.key, range) : section_.integer(field.key, range, value);
+}
+
+void FieldReader::visit(const Field& field, double& value, const Numbers& range) {
+  value = field.required ? section_.number(field.key, range) : section_.number(field.key, range, value);
+}
+
+void FieldReader::visit(const Field& field, std::string& value, const Words& words) {
+  if (!words.empty())
+    value = section_.choice(field.key, words, value);
+  else
+    value = field.required ? section_.string(field.key) : section_.string(field.key, value);
+}
+
+void FieldReader::visit_section(const char* key, const std::function<void(Fields&)>& fields) {
+  nested_.emplace_back(section_.section(key), fields);
+}
+
+}  // namespace gptmoe

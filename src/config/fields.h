@@ -1,0 +1,82 @@
+#pragma once
+// The keys of a config, each described once. Every struct of the config, and every router, has one function that visits
+// its keys with required(), optional() or derived(). The visitor decides what happens: FieldReader takes values from
+// JSON, FieldWriter prints them, and the test of docs/config.md lists the keys with their sentences.
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/json_value.h"
+#include "base/key_error.h"
+#include "config/range.h"
+
+namespace gptmoe {
+
+using Words = std::vector<std::string>;  // what a string may be; empty: anything
+
+struct Field {
+  const char* key;
+  const char* sentence;             // what it means, in plain English
+  bool required = false;            // no default
+  const char* otherwise = nullptr;  // the default in words, where it follows from other keys
+};
+
+class Fields {
+ public:
+  virtual ~Fields() = default;
+
+  // What the keys that follow are about, in one sentence.
+  virtual void about(const char* /*sentence*/) {}
+
+  // A key that must be given.
+  void required(const char* key, int64_t& value, const Integers& range, const char* sentence) {
+    visit({key, sentence, true}, value, range);
+  }
+  void required(const char* key, double& value, const Numbers& range, const char* sentence) {
+    visit({key, sentence, true}, value, range);
+  }
+  void required(const char* key, std::string& value, const char* sentence) { visit({key, sentence, true}, value, {}); }
+
+  // A key that may be left out. `value` holds the default and keeps it then.
+  void optional(const char* key, int64_t& value, const Integers& range, const char* sentence) {
+    visit({key, sentence}, value, range);
+  }
+  void optional(const char* key, double& value, const Numbers& range, const char* sentence) {
+    visit({key, sentence}, value, range);
+  }
+  void optional(const char* key, std::string& value, const Words& words, const char* sentence) {
+    visit({key, sentence}, value, words);
+  }
+  void optional(const char* key, std::string& value, const char* sentence) { visit({key, sentence}, value, {}); }
+  void optional(const char* key, bool& value, const char* sentence) { visit({key, sentence}, value); }
+
+  // A key that may be left out and whose default follows from other keys, as `otherwise` says. `value` is then left at
+  // 0 for the caller to fill in.
+  void derived(const char* key, int64_t& value, const Integers& range, const char* otherwise, const char* sentence) {
+    visit({key, sentence, false, otherwise}, value, range);
+  }
+
+  // A nested object with keys of its own: visit_fields(fields, object).
+  template <typename Object>
+  void section(const char* key, Object& object) {
+    visit_section(key, [&object](Fields& fields) { visit_fields(fields, object); });
+  }
+  // All keys that were not named, for a reader elsewhere.
+  virtual void others(JsonValue& values) = 0;
+
+  // `word` was once a value of `key` and is refused; `why` names the remedy.
+  virtual void former(const char* /*key*/, const char* /*word*/, const char* /*why*/) {}
+  // Throws a KeyError of `key`.
+  [[noreturn]] void fail(const char* key, const std::string& why) const { throw error_at(key, why); }
+
+ protected:
+  virtual void visit(const Field& field, int64_t& value, const Integers& range) = 0;
+  virtual void visit(const Field& field, double& value, const Numbers& range) = 0;
+  virtual void visit(const Field& field, std::string& value, const Words& words) = 0;
+  virtual void visit(const Field& field, bool& value) = 0;
+  virtual void visit_section(const char* key, const std::function<void(Fields&)>& fields) = 0;
+  virtual KeyError error_at(const char* key, const std::string& why) const { return {"config", key, why}; }
+};
+
+}  // namespace gptmoe

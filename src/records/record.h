@@ -1,0 +1,27 @@
+#pragma once
+// Records: what the program writes into its JSON files and reads back. A struct is described once, by a function
+// visit_fields(visitor, record) that names each of its fields and says what it means. RecordWriter and RecordReader
+// (record_json.h) are visitors; the test of docs/run_files.md is a third. A visitor has
+//   field(key, value, sentence)      always there
+//   maybe(key, value, sentence)      an optional, or a list; left out where it has no value or is empty
+//   nullable(key, list, sentence)    null where the list is empty
+//   derived(key, value, sentence)    written for people; reading ignores it, since it follows from other fields
+//   group(key, present, sentence, visit)   an object whose fields visit(visitor) visits; null where it is not `present`
+// `record` is const where it is written. Values are int64_t (never negative), double (null: not a finite number),
+// std::string, JsonValue, other records, lists of values, and Named<T>, an object of values by name.
+#include <concepts>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gptmoe {
+
+// A record as visit_fields() takes it.
+template <typename T, typename Record>
+concept Is = std::same_as<std::remove_const_t<T>, Record>;
+
+template <typename T>
+using Named = std::vector<std::pair<std::string, T>>;
+
+}  // namespace gptmoe

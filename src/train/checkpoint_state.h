@@ -1,0 +1,51 @@
+#pragma once
+// What state.json says of the run that a checkpoint is of; docs/run_files.md lists its fields.
+#include <cstdint>
+
+#include "base/json_value.h"
+#include "data/loader.h"
+#include "records/record.h"
+
+namespace gptmoe {
+
+struct CheckpointState {
+  int64_t step = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+  LoaderState loader;
+  JsonValue config;  // as the run was given it, with every default
+
+  bool operator==(const CheckpointState&) const = default;
+};
+
+// The whole of state.json, but its own checksum.
+struct StateFile {
+  CheckpointState state;
+  int64_t format_version = 0;
+  Named<std::string> files;
+};
+
+template <typename Visitor, Is<LoaderState> Record>
+void visit_fields(Visitor& visitor, Record& loader) {
+  visitor.field("epoch", loader.epoch, "Passes over the training data that are complete.");
+  visitor.field("position", loader.position, "Sequences of this pass that all ranks together have taken.");
+  visitor.field("windows", loader.windows, "Sequences in a pass, by which other data is recognised.");
+}
+
+template <typename Visitor, Is<CheckpointState> Record>
+void visit_fields(Visitor& visitor, Record& state) {
+  visitor.field("step", state.step, "Optimizer steps done.");
+  visitor.field("tokens", state.tokens, "Training tokens seen.");
+  visitor.field("seconds", state.seconds, "Time spent training so far, without evaluations and checkpoints.");
+  visitor.field("loader", state.loader, "Where the run is in its training data.");
+  visitor.field("config", state.config, "The run's config with every default filled in.");
+}
+
+template <typename Visitor, Is<StateFile> Record>
+void visit_fields(Visitor& visitor, Record& file) {
+  visitor.field("format_version", file.format_version, "Version of the checkpoint's format.");
+  visit_fields(visitor, file.state);
+  visitor.field("files", file.files, "Checksum of each other file of the checkpoint, by its name.");
+}
+
+}  // namespace gptmoe
