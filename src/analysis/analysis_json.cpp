@@ -6,9 +6,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // JSON has no NaN: the library writes null for it.
-Json spreads_json(const std::vector<Spread>& spreads) {
+Json spreads_json(const std::vector<Statistics>& spreads) {
   Json out = Json::array();
-  for (const Spread& spread : spreads) out.push_back({{"mean", spread.mean}, {"std", spread.std}});
+  for (const Statistics& spread : spreads) out.push_back({{"mean", spread.mean}, {"std", spread.std}});
   return out;
 }
 

@@ -102,7 +102,7 @@ Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
     Series series{method_name(method), color++, 1, {}};
     for (const AnalysisLog::Similarity& one : log.similarities) {
       if (one.method != method || one.scope != scope) continue;
-      const Spread spread = spread_of(one.*field);
+      const Statistics spread = statistics_of(one.*field);
       series.points.push_back({static_cast<double>(one.experts_per_token), spread.mean, spread.min, spread.max,
                                text(series.label, ", K = ", one.experts_per_token, "\n", fixed(spread.mean, 3),
                                     " (layers ", fixed(spread.min, 3), " to ", fixed(spread.max, 3), ")")});

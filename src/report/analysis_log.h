@@ -1,6 +1,6 @@
 #pragma once
 // The analysis.json of `gptmoe analyze`, whose fields docs/analysis.md defines, as the reports draw it.
-#include "base/spread.h"
+#include "base/statistics.h"
 #include "report/collapse.h"
 
 namespace gptmoe {
