@@ -54,13 +54,13 @@ struct AdamwNumbers {
 };
 
 void adamw_range(Real* master, Real* m, Real* v, const Real* grad, const AdamwNumbers& numbers, int64_t n) {
-  const auto [scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay] = numbers;
+  const AdamwNumbers a = numbers;
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
-    const Real g = scale * grad[i];
-    m[i] = keep_m * m[i] + take_m * g;
-    v[i] = keep_v * v[i] + take_v * (g * g);
-    master[i] -= rate * m[i] / (std::sqrt(v[i] * inverse_v_correction) + eps) + decay * master[i];
+    const Real g = a.scale * grad[i];
+    m[i] = a.keep_m * m[i] + a.take_m * g;
+    v[i] = a.keep_v * v[i] + a.take_v * (g * g);
+    master[i] -= a.rate * m[i] / (std::sqrt(v[i] * a.inverse_v_correction) + a.eps) + a.decay * master[i];
   }
 }
 

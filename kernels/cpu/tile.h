@@ -23,7 +23,7 @@ template <int kRows, int kVectors>
   for (int64_t p = 0; p < k; ++p) {
     Vector bs[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) bs[v] = reinterpret_cast<const Vector*>(b)[v];
+    for (int v = 0; v < kVectors; ++v) bs[v] = load(b + v * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -35,7 +35,7 @@ template <int kRows, int kVectors>
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    Vector* out = reinterpret_cast<Vector*>(c + i * c_row);
+    auto* out = reinterpret_cast<VectorInArray*>(c + i * c_row);
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) out[v] = add ? out[v] + sums[i][v] : sums[i][v];
   }

@@ -16,11 +16,12 @@ constexpr int64_t kVectorBytes = 16;
 #endif
 constexpr int64_t kLanes = kVectorBytes / static_cast<int64_t>(sizeof(Real));
 
-// May be loaded from and stored to any Real array.
-typedef Real Vector __attribute__((vector_size(kVectorBytes), aligned(alignof(Real)), may_alias));
+typedef Real Vector __attribute__((vector_size(kVectorBytes)));
+// A Vector inside any Real array: unaligned. A separate type, because clang assumes that every Vector& is aligned.
+typedef Real VectorInArray __attribute__((vector_size(kVectorBytes), aligned(alignof(Real)), may_alias));
 
-inline Vector load(const Real* x) { return *reinterpret_cast<const Vector*>(x); }
-inline void store(Real* x, const Vector& v) { *reinterpret_cast<Vector*>(x) = v; }
+inline Vector load(const Real* x) { return *reinterpret_cast<const VectorInArray*>(x); }
+inline void store(Real* x, const Vector& v) { *reinterpret_cast<VectorInArray*>(x) = v; }
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 

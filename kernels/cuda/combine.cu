@@ -90,7 +90,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   const int64_t first = grid_warp_index() * kTokens, column = (int64_t{blockIdx.y} * kWarp + lane) * N;
   if (first >= tokens) return;
   const bool inside = column < C;
-  const auto token = [=](int t) { return first + t < tokens ? first + t : tokens - 1; };
+  const auto token = [=, tokens = tokens](int t) { return first + t < tokens ? first + t : tokens - 1; };
   float sums[kTokens][N] = {};
 
   float* const weights = shared_memory<float>() + warp_index() * kWarp * kTokens;  // (experts, tokens)
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads, 3)
   const auto [tokens, E, C, K] = shape;
   const int lane = lane_index();
   const int64_t first = int64_t{blockIdx.x} * kTokens;
-  const auto token = [=](int t) { return first + t < tokens ? first + t : tokens - 1; };
+  const auto token = [=, tokens = tokens](int t) { return first + t < tokens ? first + t : tokens - 1; };
   const int64_t groups = ceil_div(E, kExperts), slots = (first + kTokens < tokens ? kTokens : tokens - first) * K;
   for (int64_t job = warp_index(); job < groups + slots; job += kWarps) {
     if (job >= groups) {

@@ -79,7 +79,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
 
   float d[2][kTiles][4] = {};
   T ahead[2][2][8];  // of x: m-tile, half
-  const auto load_x = [&](int64_t at) {
+  const auto load_x = [&, rows = rows, C = C](int64_t at) {
     for (int m = 0; m < 2; ++m)
       for (int half = 0; half < 2; ++half) {
         const int64_t row = row0 + m * 16 + half * 8 + in.g;
@@ -213,7 +213,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
   float d[8][4] = {};
   T x_ahead[4][8];  // rows 2 t, 2 t + 1, 2 t + 8, 2 t + 9
   float dlogits_ahead[2][4];
-  const auto load = [&](int64_t row0) {
+  const auto load = [&, rows = rows, C = C, E = E](int64_t row0) {
     for (int i = 0; i < 4; ++i) {
       const int64_t row = row0 + in.t * 2 + i % 2 + i / 2 * 8;
       load_part<N>(x_ahead[i], x + row * C, column0 + in.g * 8, row < rows ? C : 0);

@@ -1,6 +1,6 @@
 #include "analysis/default_error.h"
 
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 

@@ -17,8 +17,8 @@ std::vector<GradientSimilarity> SimilaritySeries::results() const {
     const auto& [scope, method, K] = key;
     GradientSimilarity& result = results.emplace_back(GradientSimilarity{method, scope, K, {}, {}});
     for (const Values& layer : layers) {
-      result.cosine.push_back(spread_of(layer.cosine));
-      result.norm_ratio.push_back(spread_of(layer.norm_ratio));
+      result.cosine.push_back(statistics_of(layer.cosine));
+      result.norm_ratio.push_back(statistics_of(layer.norm_ratio));
     }
   }
   return results;

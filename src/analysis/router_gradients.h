@@ -4,7 +4,7 @@
 #include <map>
 
 #include "analysis/model_variant.h"
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 
@@ -17,9 +17,9 @@ enum class Scope {
 struct GradientSimilarity {
   Method method;
   Scope scope;
-  int64_t experts_per_token;       // K
-  std::vector<Spread> cosine;      // [mixture], over batches
-  std::vector<Spread> norm_ratio;  // [mixture] norm over that of the dense gradient
+  int64_t experts_per_token;           // K
+  std::vector<Statistics> cosine;      // [mixture], over batches
+  std::vector<Statistics> norm_ratio;  // [mixture] norm over that of the dense gradient
 };
 
 // Gathers comparisons of a batch each.

@@ -1,6 +1,6 @@
 #include "analysis/routing_profile.h"
 
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 namespace {

@@ -2,7 +2,7 @@
 
 namespace gptmoe {
 
-Block::Block(const Declare& declare, const RouterConfig& router, int64_t layer)
+TransformerBlock::TransformerBlock(const Declare& declare, const RouterConfig& router, int64_t layer)
     : C_(declare.config.hidden_size),
       norm1_(declare, text("model.layers.", layer, ".input_layernorm")),
       attention_(declare, text("model.layers.", layer, ".self_attn.")),
@@ -14,7 +14,8 @@ Block::Block(const Declare& declare, const RouterConfig& router, int64_t layer)
     mlp_.emplace(declare, prefix, declare.config.intermediate_size);
 }
 
-Block::Saved Block::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const {
+TransformerBlock::Saved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,
+                                                   const Tensor& stats_W) const {
   const int64_t N = B * T;
   Saved saved;
   saved.norm1 = norm1_.allocate(arena, ops, N);
@@ -30,8 +31,8 @@ Block::Saved Block::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,
   return saved;
 }
 
-void Block::forward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-                    const Tensor& out_NC, const Tensor& x_NC) const {
+void TransformerBlock::forward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
+                               const Tensor& out_NC, const Tensor& x_NC) const {
   norm1_.forward(pass, saved.norm1, saved.normed1_NC, x_NC);
   attention_.forward(pass, saved.attention, rope, saved.mid_NC, saved.normed1_NC);
   pass.ops.residual_forward(saved.mid_NC, saved.mid_NC, x_NC);
@@ -44,8 +45,8 @@ void Block::forward(const Pass& pass, const StateTable& state, const Saved& save
   pass.ops.residual_forward(out_NC, out_NC, saved.mid_NC);
 }
 
-void Block::backward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-                     const Tensor& dx_NC, const Tensor& x_NC) const {
+void TransformerBlock::backward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
+                                const Tensor& dx_NC, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dnormed_NC = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), C_});
   if (moe_)

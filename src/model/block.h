@@ -8,7 +8,7 @@
 namespace gptmoe {
 
 // One pre-norm transformer block:  mid = x + attention(norm1(x));  out = mid + ffn(norm2(mid)).
-class Block {
+class TransformerBlock {
  public:
   struct Saved {
     Norm::Saved norm1, norm2;
@@ -18,7 +18,7 @@ class Block {
     MoeLayer::Saved moe;  // of a MoE layer
   };
 
-  Block(const Declare& declare, const RouterConfig& router, int64_t layer);
+  TransformerBlock(const Declare& declare, const RouterConfig& router, int64_t layer);
 
   // stats_W: this layer's row of the router statistics; absent for a dense layer.
   Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;

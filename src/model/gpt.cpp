@@ -34,13 +34,13 @@ Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DTyp
 
 int64_t Gpt::active_parameter_count() const {
   int64_t count = params_.parameter_count();
-  for (const Block& block : blocks_)
+  for (const TransformerBlock& block : blocks_)
     if (const MoeLayer* moe = block.moe()) count -= moe->idle_parameter_count();
   return count;
 }
 
 double Gpt::live_share() const {
-  for (const Block& block : blocks_)
+  for (const TransformerBlock& block : blocks_)
     if (const MoeLayer* moe = block.moe()) return moe->live_share();
   return 1;
 }
@@ -65,7 +65,7 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   const int64_t mark = arena.used();
   int64_t end = mark;
   int64_t moe_layer = 0;
-  for (const Block& block : blocks_) {
+  for (const TransformerBlock& block : blocks_) {
     if (shared) arena.rewind(mark);
     Tensor stats_W;
     if (block.moe())
@@ -92,7 +92,7 @@ void Gpt::prepare(Ops& ops, const Activations& a) const {
 
 void Gpt::initialize(Memory& memory, uint64_t seed) {
   params_.initialize(memory, seed);
-  for (const Block& block : blocks_)
+  for (const TransformerBlock& block : blocks_)
     if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(memory, state_, seed);
 }
 
@@ -147,7 +147,7 @@ void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV
 }
 
 void Gpt::end_step(const Pass& pass) const {
-  for (const Block& block : blocks_)
+  for (const TransformerBlock& block : blocks_)
     if (const MoeLayer* moe = block.moe()) moe->end_step(pass, state_);
 }
 

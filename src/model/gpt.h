@@ -20,7 +20,7 @@ struct Activations {
   RopeTables rope;
   Tensor tokens_BT, targets_BT;   // i32, filled by the caller
   std::vector<Tensor> stream_NC;  // residual stream: before each block, and after the last
-  std::vector<Block::Saved> blocks;
+  std::vector<TransformerBlock::Saved> blocks;
   Norm::Saved final_norm;
   Tensor final_NC;               // after the final norm
   Tensor losses_N;               // stat: cross-entropy per token, nats
@@ -78,7 +78,7 @@ class Gpt {
   ParamTable params_;
   StateTable state_;
   ParamId embedding_, head_;
-  std::deque<Block> blocks_;
+  std::deque<TransformerBlock> blocks_;
   std::optional<Norm> final_norm_;
 };
 

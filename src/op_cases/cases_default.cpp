@@ -104,11 +104,12 @@ OpCase expert_fractions(const RoutingShape& shape, int ranks) {
   OpCase op("expert_fractions", {n, k, e}, text(spread_name(spread), "_ranks", ranks));
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.result("fractions", {e}, Kind::stat);
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"], n * k * ranks); };
-  op.reference = [=](Values& v) {
+  const int64_t assignments = n * k * ranks;
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.expert_fractions(t["fractions"], t["offsets"], assignments); };
+  op.reference = [=, e = e](Values& v) {
     v["fractions"].assign(e, 0);
     for (int64_t expert : plan.expert_ids)
-      if (expert >= 0) v["fractions"][expert] += 1 / static_cast<double>(n * k * ranks);
+      if (expert >= 0) v["fractions"][expert] += 1 / static_cast<double>(assignments);
   };
   return op;
 }

@@ -37,7 +37,7 @@ OpCase scatter_rows_add(const RoutingShape& shape, int64_t c) {
   op.result("y", {n, c}, Kind::real);
   op.accumulates("y");
   op.forward = [](Ops& ops, const Tensors& t) { ops.scatter_rows_add(t["y"], t["rows"], t["positions"]); };
-  op.reference = [=](Values& v) {
+  op.reference = [=, k = k](Values& v) {
     for (int64_t i = 0; i < plan.live() * c; ++i) v["y"][plan.slots[i / c] / k * c + i % c] += v["rows"][i];
   };
   return op;
@@ -58,7 +58,7 @@ OpCase topk_combine(const RoutingShape& shape, int64_t c) {
   op.backward = [](Ops& ops, const Tensors& t) {
     ops.topk_combine_backward(t["drows"], t["dgates"], t["dy"], t["rows"], t["gates"], t["positions"]);
   };
-  op.reference = [=](Values& v) {
+  op.reference = [=, n = n, k = k](Values& v) {
     v["y"].assign(n * c, 0);
     for (int64_t i = 0; i < n * k * c; ++i) {
       const int64_t slot = i / c, channel = i % c;
@@ -86,7 +86,7 @@ OpCase default_combine(const RoutingShape& shape, int64_t c) {
     ops.default_combine_backward(t["drows"], t["dprobs"], t["dy"], t["rows"], t["probs"], t["ids"], t["positions"],
                                  t["default"]);
   };
-  op.reference = [=](Values& v) {
+  op.reference = [=, n = n, k = k, e = e](Values& v) {
     v["y"].assign(n * c, 0);
     for (int64_t token = 0; token < n; ++token) {
       for (int64_t expert = 0; expert < e; ++expert) {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/spread.h"
+#include "base/statistics.h"
 #include "records/record.h"
 
 namespace gptmoe {
@@ -37,7 +37,7 @@ struct AnalysisLog {
   struct Similarity {
     std::string method, scope;
     int64_t experts_per_token = 0;
-    std::vector<Spread> cosine, norm_ratio;  // by layer; mean and std alone
+    std::vector<Statistics> cosine, norm_ratio;  // by layer; mean and std alone
   };
 
   std::string checkpoint;
@@ -74,7 +74,7 @@ struct AnalysisLog {
 AnalysisLog read_analysis(const std::filesystem::path& file);
 AnalysisLog parse_analysis(const nlohmann::ordered_json& json, const std::filesystem::path& file);
 
-template <typename Visitor, Is<Spread> Record>
+template <typename Visitor, Is<Statistics> Record>
 void visit_fields(Visitor& visitor, Record& spread) {
   visitor.field("mean", spread.mean, "Mean over batches.");
   visitor.field("std", spread.std, "Sample standard deviation over batches.");

@@ -93,14 +93,14 @@ std::string method_name(const std::string& method) { return method == "topk" ? "
 // Whole numbers alone get a tick.
 std::string whole_tick(double value) { return value == std::floor(value) ? fixed(value, 0) : ""; }
 
-std::vector<double> means_of(const std::vector<Spread>& spreads) {
+std::vector<double> means_of(const std::vector<Statistics>& spreads) {
   std::vector<double> means;
-  for (const Spread& spread : spreads) means.push_back(spread.mean);
+  for (const Statistics& spread : spreads) means.push_back(spread.mean);
   return means;
 }
 
 Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
-                           std::vector<Spread> AnalysisLog::Similarity::*field) {
+                           std::vector<Statistics> AnalysisLog::Similarity::*field) {
   Chart chart;
   chart.x = {"experts per token K", Scale::linear, {}, {}, whole_tick};
   int color = 0;
@@ -108,7 +108,7 @@ Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
     Series series{method_name(method), color++, 1, {}};
     for (const AnalysisLog::Similarity& one : log.similarities) {
       if (one.method != method || one.scope != scope) continue;
-      const Spread spread = spread_of(means_of(one.*field));
+      const Statistics spread = statistics_of(means_of(one.*field));
       series.points.push_back({static_cast<double>(one.experts_per_token), spread.mean, spread.min, spread.max,
                                text(series.label, ", K = ", one.experts_per_token, "\n", fixed(spread.mean, 3),
                                     " (layers ", fixed(spread.min, 3), " to ", fixed(spread.max, 3), ")")});

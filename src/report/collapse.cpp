@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 

@@ -20,10 +20,10 @@ std::vector<const RunLog*> evaluated_runs(const Arm& arm) {
   return runs;
 }
 
-Spread perplexity_of(const Arm& arm, int64_t tokens) {
+Statistics perplexity_of(const Arm& arm, int64_t tokens) {
   std::vector<double> values;
   for (const RunLog* run : evaluated_runs(arm)) values.push_back(perplexity_at(*run, tokens));
-  return spread_of(values);
+  return statistics_of(values);
 }
 
 CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
@@ -42,7 +42,7 @@ CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
       point.router_entropy[l] += share * interpolate(run->evals, &EvalRow::tokens, tokens,
                                                      [l](const EvalRow& row) { return row.router_entropy[l]; });
   }
-  point.perplexity = spread_of(perplexities);
+  point.perplexity = statistics_of(perplexities);
   return point;
 }
 
@@ -101,7 +101,7 @@ void measure_dead(ArmResult& result) {
     result.experts = experts;
     dead.push_back(static_cast<double>(of_run));
   }
-  if (result.experts > 0) result.dead_experts = spread_of(dead).mean;
+  if (result.experts > 0) result.dead_experts = statistics_of(dead).mean;
 }
 
 std::vector<GapPoint> gap_curve(const std::vector<SeedPair>& pairs, EvalAxis axis) {
@@ -177,7 +177,7 @@ std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows) {
     std::vector<double> before;
     for (size_t j = i - kWindow; j < i; ++j)
       if (std::isfinite(rows[j].loss)) before.push_back(rows[j].loss);
-    const Spread usual = spread_of(before);
+    const Statistics usual = statistics_of(before);
     const bool above = !(rows[i].loss <= usual.mean + kDeviations * usual.std);
     if (above && !within) ++spikes;
     within = above;

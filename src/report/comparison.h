@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "base/spread.h"
+#include "base/statistics.h"
 #include "report/paired_gap.h"
 #include "report/reference.h"
 #include "report/run_log.h"
@@ -39,7 +39,7 @@ struct SpeedObstacle {
 struct CurvePoint {
   int64_t tokens = 0;
   double seconds = 0;  // mean over runs
-  Spread perplexity;
+  Statistics perplexity;
   std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
 };
 
@@ -69,7 +69,7 @@ struct ArmResult {
   // point is a mean over all runs that have evals, and an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown where a run diverged, as is whatever is derived from it.
-  Spread matched;
+  Statistics matched;
   // Against the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was evaluated.
   // Nothing for the baseline, without seeds in common, and where a run of either arm diverged.
   PairedGap matched_gap;
@@ -103,7 +103,7 @@ struct ArmResult {
 
   int64_t tokens() const { return curve.empty() ? 0 : curve.back().tokens; }
   // Unknown where a run diverged: a mean over the others would flatter the arm.
-  Spread final_perplexity() const { return curve.empty() || diverged > 0 ? Spread{} : curve.back().perplexity; }
+  Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
 // Of an arm's mean curve; none where a run diverged.

@@ -12,7 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // JSON has no NaN: the library writes null for it.
-Json spread_json(const Spread& spread) {
+Json spread_json(const Statistics& spread) {
   return {
       {"mean", spread.mean}, {"std", spread.std}, {"min", spread.min}, {"max", spread.max}, {"count", spread.count}};
 }

@@ -37,7 +37,7 @@ PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at) 
     differences.push_back(log_perplexity_at(*pair.run, axis, at) - log_perplexity_at(*pair.baseline, axis, at));
     gap.by_seed.push_back({pair.seed, std::expm1(differences.back())});
   }
-  const Spread spread = spread_of(differences);
+  const Statistics spread = statistics_of(differences);
   gap.mean = std::expm1(spread.mean);
   if (spread.count < 2) return gap;
   const double reach = student_t_bound(kConfidence, spread.count - 1) * spread.std / std::sqrt(double(spread.count));

@@ -3,7 +3,7 @@
 // start from the same weights and see the same batches, so what the seed does to both cancels in their difference.
 #include <vector>
 
-#include "base/spread.h"
+#include "base/statistics.h"
 #include "report/eval_curve.h"
 
 namespace gptmoe {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "base/spread.h"
+#include "base/statistics.h"
 
 namespace gptmoe {
 

@@ -24,7 +24,7 @@ Series line_of(const Sweep& sweep, size_t family) {
   Series series{sweep.families[family].label, static_cast<int>(family), 1, {}};
   for (const size_t point : sweep.families[family].points) {
     const ArmResult& result = sweep.result(point);
-    const Spread perplexity = result.final_perplexity();
+    const Statistics perplexity = result.final_perplexity();
     if (result.arm.settings.empty()) continue;
     series.points.push_back({*number_in(result.arm.settings[0]), perplexity.mean, perplexity.min, perplexity.max,
                              text(result.arm.label, "\nperplexity ", spread_text(perplexity))});

@@ -105,7 +105,7 @@ void add_comparison_rows(std::vector<SummaryRow>& rows, const Comparison& compar
 
 double entropy_mean(const ArmResult& result) {
   if (result.curve.empty() || result.curve.back().router_entropy.empty()) return kUnknown;
-  return spread_of(result.curve.back().router_entropy).mean;
+  return statistics_of(result.curve.back().router_entropy).mean;
 }
 
 // The most and the least loaded expert of any layer.

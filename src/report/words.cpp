@@ -85,7 +85,7 @@ std::string perplexity_text(double perplexity) {
   return std::isfinite(perplexity) ? fixed(perplexity, perplexity_decimals(perplexity)) : "not a number";
 }
 
-std::string spread_text(const Spread& perplexity) {
+std::string spread_text(const Statistics& perplexity) {
   if (!std::isfinite(perplexity.mean) || !std::isfinite(perplexity.std)) return perplexity_text(perplexity.mean);
   return perplexity_text(perplexity.mean) + " ± " + fixed(perplexity.std, perplexity_decimals(perplexity.mean));
 }

@@ -11,7 +11,7 @@ std::string fixed(double value, int decimals);
 // "62.10": four significant digits, the precision perplexities are told with; whole numbers from 1000 on.
 std::string perplexity_text(double perplexity);
 // "62.10 ± 0.40"; without spread for a single value.
-std::string spread_text(const Spread& perplexity);
+std::string spread_text(const Statistics& perplexity);
 // "+1.8 %", "−9.0 %" from 0.018 and −0.09.
 std::string percent_text(double change);
 // "+2.4 to +4.5 %"; empty where there is no interval.

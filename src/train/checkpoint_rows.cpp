@@ -53,7 +53,7 @@ TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& n
             const int own_rank = tensors.world ? tensors.world->rank() : 0;
             for (const auto& [rank, piece] : holdings_of(tensors, row)) {
               const int64_t bytes = piece.count * dtype_bytes(storage.dtype());
-              const auto own = [&] { return storage.rows(piece.at, piece.count); };
+              const auto own = [&, &piece = piece] { return storage.rows(piece.at, piece.count); };
               if (rank == own_rank && own_rank == 0)
                 for_each_host_part(tensors.memory, own(), take);
               else if (rank == own_rank)

@@ -145,9 +145,9 @@ TEST(ModelScope, ComparesWhatTrainingWouldTake) {
         ratios.push_back(norm_of(topk) / norm_of(dense));
       }
       const GradientSimilarity& one = similarity(analysis.gradients, Scope::model, Method::topk, K);
-      EXPECT_NEAR(one.cosine[l].mean, spread_of(cosines).mean, 1e-5);
-      EXPECT_NEAR(one.cosine[l].std, spread_of(cosines).std, 1e-5);
-      EXPECT_NEAR(one.norm_ratio[l].mean, spread_of(ratios).mean, 1e-5);
+      EXPECT_NEAR(one.cosine[l].mean, statistics_of(cosines).mean, 1e-5);
+      EXPECT_NEAR(one.cosine[l].std, statistics_of(cosines).std, 1e-5);
+      EXPECT_NEAR(one.norm_ratio[l].mean, statistics_of(ratios).mean, 1e-5);
     }
 }
 

@@ -6,12 +6,13 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/test_folders.h"
 
 namespace gptmoe {
 
 // Expects docs/NAME to hold `content`. With the environment variable GPTMOE_UPDATE_DOCS set, writes it instead.
 inline void expect_doc_page(const std::string& name, const std::string& content) {
-  const std::string path = std::string(GPTMOE_SOURCE_DIR) + "/docs/" + name;
+  const std::string path = source_folder() + "/docs/" + name;
   if (std::getenv("GPTMOE_UPDATE_DOCS")) return write_text_file(path, content);
   EXPECT_TRUE(read_text_file(path) == content)
       << "docs/" << name << " is out of date: run this test with GPTMOE_UPDATE_DOCS=1 in the environment, then commit";

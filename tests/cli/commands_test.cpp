@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -40,7 +41,7 @@ TEST_F(Commands, AnOutputDirectoryIsNamedAfterTheConfig) {
 }
 
 TEST_F(Commands, GeneratePrintsThePromptFirst) {
-  const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json";
+  const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
   write_random_shard(files_ / "words.bin", 401, 200, 9);
   write_config("run.json", {{"model", {{"vocab_size", 401}, {"max_position_embeddings", 24}}},
                             {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}}});
@@ -120,12 +121,12 @@ double planned_bytes(const std::string& plan, const std::string& name) {
 }
 
 TEST_F(Commands, PlanForeseesThePeakOfAQuickstartRun) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef GPTMOE_ASAN
   GTEST_SKIP() << "the sanitizer's shadow is resident too";
 #endif
   write_random_shard(files_ / "train.bin", 2048, 1000000, 1);
   write_random_shard(files_ / "val.bin", 2048, 60000, 2);
-  const std::string config = GPTMOE_SOURCE_DIR "/configs/quickstart/default.json";
+  const std::string config = source_folder() + "/configs/quickstart/default.json";
   const auto with_data = [&](std::vector<std::string> command) {
     for (const char* change : {"data.train=train.bin", "data.val=val.bin", "train.steps=2", "train.eval_tokens=4096",
                                "schedule.warmup_steps=0"})

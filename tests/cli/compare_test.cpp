@@ -1,4 +1,5 @@
 // gptmoe compare: what it runs, reuses, sweeps and survives.
+#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 #include "cli/sweep_arguments.h"
 #include "train/run_directory.h"
@@ -302,7 +303,7 @@ TEST_F(Compare, ARunThatDivergesIsReportedAndNotRepeated) {
 }
 
 TEST_F(Compare, DrawsAReferenceBesideTheGap) {
-  const std::string curves = GPTMOE_SOURCE_DIR "/data/paper_curves.json";
+  const std::string curves = source_folder() + "/data/paper_curves.json";
   write_config("8c1_topk.json");
   write_config("8c1_default.json", {{"router", {{"type", "default"}}}});
   const std::vector<std::string> command = {"compare", "8c1_topk.json", "8c1_default.json", "--out", "both"};

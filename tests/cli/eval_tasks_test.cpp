@@ -1,4 +1,5 @@
 // gptmoe eval --task: what it prints, what it writes, what it refuses.
+#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -10,7 +11,7 @@ class EvalTasks : public CommandLine {
  protected:
   // A run over the golden tokenizer with a window of 24 tokens, and three files of tasks.
   void SetUp() override {
-    const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json";
+    const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
     write_random_shard(files_ / "words.bin", 401, 200, 9);
     write_config("run.json", {{"model", {{"vocab_size", 401}, {"max_position_embeddings", 24}}},
                               {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}},
@@ -100,7 +101,7 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});
-  const std::string tokenizer = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json";
+  const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
   refuse({"eval", "small", "--task", "tasks", "--tokenizer", tokenizer},
          {"tokenizer.json: 401 tokens, but the model has a vocabulary of 29"});
 }

@@ -1,4 +1,5 @@
 // The runs kept in docs/results/runs, as the reports of today read them.
+#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -9,7 +10,7 @@ using nlohmann::json;
 class KeptRuns : public CommandLine {
  protected:
   static std::string kept(const std::string& arm) {
-    return GPTMOE_SOURCE_DIR "/docs/results/runs/" + arm + "/learning_rate=4e-3";
+    return source_folder() + "/docs/results/runs/" + arm + "/learning_rate=4e-3";
   }
   json report_of(const std::string& shape) {
     succeed({"report", kept(shape + "_topk"), kept(shape + "_default"), "--out", shape});

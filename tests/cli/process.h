@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/test_folders.h"
 
 namespace gptmoe::testing {
 
@@ -107,7 +108,7 @@ inline ProcessResult run(const std::filesystem::path& folder, std::vector<std::s
   return Process(folder, std::move(arguments), options).wait();
 }
 
-inline std::string gptmoe_binary() { return GPTMOE_BINARY_DIR "/gptmoe"; }
+inline std::string gptmoe_binary() { return build_folder() + "/gptmoe"; }
 
 // gptmoe with these arguments.
 inline ProcessResult run_gptmoe(const std::filesystem::path& folder, std::vector<std::string> arguments,

@@ -1,4 +1,5 @@
 // tools/thin_runs.sh: what it keeps of a run, and that reports of the copy tell the same.
+#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -28,7 +29,7 @@ class ThinRuns : public CommandLine {
   }
   void thin(const std::string& from, const std::string& to) {
     const ProcessResult result =
-        run(folder(), {"/usr/bin/env", "GPTMOE=" + gptmoe_binary(), GPTMOE_SOURCE_DIR "/tools/thin_runs.sh", from, to});
+        run(folder(), {"/usr/bin/env", "GPTMOE=" + gptmoe_binary(), source_folder() + "/tools/thin_runs.sh", from, to});
     ASSERT_EQ(result.exit_code, 0) << result.err;
   }
 };

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/test_folders.h"
 #include "config/config.h"
 
 namespace gptmoe {
@@ -11,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-const fs::path kConfigs = fs::path(GPTMOE_SOURCE_DIR) / "configs";
+const fs::path kConfigs = fs::path(source_folder()) / "configs";
 
 std::vector<fs::path> shipped() {
   std::vector<fs::path> paths;
@@ -37,7 +38,7 @@ TEST(ShippedConfigs, SayHowToRunThem) {
     SCOPED_TRACE(path.string());
     const std::string content = read_text_file(path);
     EXPECT_TRUE(content.starts_with("//"));
-    EXPECT_NE(content.find("gptmoe train " + fs::relative(path, GPTMOE_SOURCE_DIR).string()), std::string::npos);
+    EXPECT_NE(content.find("gptmoe train " + fs::relative(path, source_folder()).string()), std::string::npos);
   }
 }
 

@@ -5,12 +5,10 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#ifdef __SANITIZE_ADDRESS__  // GCC 12 then sees uninitialised members inside this header
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
 #include <regex>
 
 #include "base/error_line.h"
+#include "base/test_folders.h"
 #include "cli/process.h"
 #include "data/write_shard.h"
 
@@ -25,7 +23,7 @@ struct Result {
 };
 
 struct TokenizeToolTest : ::testing::Test {
-  static std::string program() { return std::string(GPTMOE_BINARY_DIR) + "/gptmoe-tokenize"; }
+  static std::string program() { return build_folder() + "/gptmoe-tokenize"; }
 
   // Runs in the temporary folder; `before` is shell put ahead of the program ("printf x | ").
   Result run(const std::string& arguments, const std::string& before = "") {

@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(Cuda, TenSteps, ::testing::ValuesIn(variants()),
                          [](const auto& info) { return info.param.name; });
 
 TEST(TwoHundredSteps, InBf16StayWithinOnePercentOfF32) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef GPTMOE_ASAN
   GTEST_SKIP() << "about numbers, not addresses, and minutes on the simulated GPU";
 #endif
   omp_set_num_threads(1);

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/temporary_folder.h"
+#include "base/test_folders.h"
 #include "cli/process.h"
 
 namespace gptmoe::testing {
@@ -16,7 +17,7 @@ class Ranks : public ::testing::Test {
   static void SetUpTestSuite() { setenv("ASAN_OPTIONS", "detect_leaks=0", 1); }
 
   static std::vector<std::string> command(int ranks, const std::vector<std::string>& arguments) {
-    std::vector<std::string> all = {GPTMOE_BINARY_DIR "/dist_ranks", "--ranks", std::to_string(ranks)};
+    std::vector<std::string> all = {build_folder() + "/dist_ranks", "--ranks", std::to_string(ranks)};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
   }

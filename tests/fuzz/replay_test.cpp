@@ -6,6 +6,7 @@
 #include <random>
 
 #include "base/file.h"
+#include "base/test_folders.h"
 #include "fuzz/targets.h"
 
 namespace gptmoe {
@@ -14,7 +15,7 @@ namespace {
 struct ReplayTest : testing::TestWithParam<fuzz::Target> {
   std::vector<std::string> seeds() const {
     std::vector<std::string> out;
-    const auto folder = std::filesystem::path(GPTMOE_SOURCE_DIR) / "tests/fuzz/seeds" / GetParam().name;
+    const auto folder = std::filesystem::path(source_folder()) / "tests/fuzz/seeds" / GetParam().name;
     for (const auto& path : glob_files((folder / "*").string())) out.push_back(read_text_file(path));
     return out;
   }

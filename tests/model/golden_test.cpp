@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/test_folders.h"
 #include "model/golden_backends.h"
 #include "model/model_fixture.h"
 #include "runtime/safetensors.h"
@@ -16,7 +17,7 @@ class Golden : public ::testing::TestWithParam<std::tuple<const char*, GoldenBac
   const GoldenBackend& backend() const { return std::get<1>(GetParam()); }
   double tolerance() const { return backend().tolerance; }
   std::string path(const char* extension) const {
-    return std::string(GPTMOE_SOURCE_DIR "/tests/golden/") + std::get<0>(GetParam()) + extension;
+    return source_folder() + "/tests/golden/" + std::get<0>(GetParam()) + extension;
   }
 };
 

@@ -28,7 +28,7 @@ double objective(Model& model, PassKind kind = PassKind::evaluate) {
   double objective = sum / static_cast<double>(N);
   if (!a.router_stats_LW.present()) return objective;
   const auto layers = static_cast<double>(config.moe_layers());
-  for (const Block::Saved& block : a.blocks) {
+  for (const TransformerBlock::Saved& block : a.blocks) {
     if (!block.moe.balance_loss_1.present()) continue;
     double squares = 0;
     for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);
@@ -94,7 +94,7 @@ TEST(SparsemixerGradient, MatchesCentralDifferencesWhereNoGateIsAThird) {
   const Pass pass = model.pass(PassKind::train);
   const auto drawn_whole = [&] {
     int undecided = 0;
-    for (const Block::Saved& block : a.blocks) {
+    for (const TransformerBlock::Saved& block : a.blocks) {
       const Routing& routing = block.moe.routing;
       for (int64_t slot = 0; slot < routing.gates_NK.count(); ++slot) {
         const double share = host_value(routing.kept_NW, slot * 5 + routing.expert_ids_NK.as<int32_t>()[slot]);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/test_folders.h"
 #include "op_cases/op_case.h"
 
 namespace gptmoe {
@@ -64,7 +65,7 @@ std::vector<std::string> op_names() {
 std::map<std::string, int> files_with_words(const std::string& folder, const std::string& extensions) {
   static const std::regex word("[A-Za-z_][A-Za-z_0-9]*");
   std::map<std::string, int> files;
-  const std::filesystem::path root = std::filesystem::path(GPTMOE_SOURCE_DIR) / folder;
+  const std::filesystem::path root = std::filesystem::path(source_folder()) / folder;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     const std::string extension = entry.path().extension().string() + " ";
     if (!entry.is_regular_file() || extensions.find(extension) == std::string::npos) continue;

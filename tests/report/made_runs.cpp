@@ -1,25 +1,11 @@
 #include "report/made_runs.h"
 
-#include <unistd.h>
-
-#include <atomic>
 #include <cmath>
 #include <fstream>
 
 #include "base/check.h"
 
 namespace gptmoe {
-
-TemporaryFolder::TemporaryFolder() {
-  static std::atomic<int> next{0};
-  path_ = std::filesystem::temp_directory_path() / text("gptmoe_test_report_", getpid(), "_", next++);
-  std::filesystem::create_directories(path_);
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 std::string train_line(int64_t step, int64_t tokens, double tokens_per_second) {
   return text(R"({"event":"train","step":)", step, R"(,"tokens":)", tokens,

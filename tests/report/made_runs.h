@@ -5,22 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/temporary_folder.h"
 #include "report/comparison.h"
 
 namespace gptmoe {
-
-// A unique folder, removed with everything in it.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 std::string train_line(int64_t step, int64_t tokens, double tokens_per_second);
 std::string eval_line(int64_t step, int64_t tokens, double val_loss, double seconds);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error_message.h"
 #include "base/file.h"
+#include "base/test_folders.h"
 #include "report/comparison.h"
 #include "report/made_runs.h"
 #include "report/report_charts.h"
@@ -14,7 +15,7 @@
 namespace gptmoe {
 namespace {
 
-const std::string kCurves = GPTMOE_SOURCE_DIR "/data/paper_curves.json";
+const std::string kCurves = source_folder() + "/data/paper_curves.json";
 
 TEST(Reference, OfThePaper) {
   const Reference best = read_reference(kCurves, "8c1_topk");
@@ -72,7 +73,7 @@ TEST(Reference, MeanDistance) {
 Arm kept(const std::string& name) {
   Arm arm{name, {}};
   for (const char* seed : {"seed_1", "seed_2", "seed_3"})
-    arm.runs.push_back(read_run(GPTMOE_SOURCE_DIR "/docs/results/runs/" + name + "/learning_rate=4e-3/" + seed));
+    arm.runs.push_back(read_run(source_folder() + "/docs/results/runs/" + name + "/learning_rate=4e-3/" + seed));
   return arm;
 }
 

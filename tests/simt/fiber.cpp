@@ -3,12 +3,9 @@
 #include <cstdint>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef GPTMOE_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
-#define SIMT_ASAN 1
-#else
-#define SIMT_ASAN 0
 #endif
 
 #ifndef __x86_64__
@@ -45,7 +42,7 @@ extern "C" void simt_switch(void** save, void* to, simt::Fiber* argument);
 namespace simt {
 
 void Fiber::start(size_t stack_bytes, std::function<void()> body) {
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   if (abandoned_) __asan_unpoison_memory_region(stack_.get(), stack_bytes_);
 #endif
   abandoned_ = true;  // until it returns
@@ -61,16 +58,18 @@ void Fiber::start(size_t stack_bytes, std::function<void()> body) {
   *--top = reinterpret_cast<uintptr_t>(&Fiber::run);
   for (int i = 0; i < 6; ++i) *--top = 0;
   inside_ = top;
+#ifdef GPTMOE_ASAN
   inside_fake_stack_ = nullptr;
+#endif
 }
 
 void Fiber::run(Fiber* self) {
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &self->outside_stack_, &self->outside_stack_bytes_);
 #endif
   self->body_();
   self->abandoned_ = false;
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_start_switch_fiber(nullptr, self->outside_stack_, self->outside_stack_bytes_);
 #endif
   simt_switch(&self->inside_, self->outside_, self);
@@ -78,21 +77,21 @@ void Fiber::run(Fiber* self) {
 }
 
 void Fiber::enter() {
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_start_switch_fiber(&outside_fake_stack_, stack_.get(), stack_bytes_);
 #endif
   simt_switch(&outside_, inside_, this);
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_finish_switch_fiber(outside_fake_stack_, nullptr, nullptr);
 #endif
 }
 
 void Fiber::leave() {
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_start_switch_fiber(&inside_fake_stack_, outside_stack_, outside_stack_bytes_);
 #endif
   simt_switch(&inside_, outside_, this);
-#if SIMT_ASAN
+#ifdef GPTMOE_ASAN
   __sanitizer_finish_switch_fiber(inside_fake_stack_, &outside_stack_, &outside_stack_bytes_);
 #endif
 }

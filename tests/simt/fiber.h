@@ -29,11 +29,12 @@ class Fiber {
   std::function<void()> body_;
   void* inside_ = nullptr;  // stack pointers of the side that is not running
   void* outside_ = nullptr;
-  // For AddressSanitizer, which keeps books about stacks.
+#ifdef GPTMOE_ASAN  // AddressSanitizer keeps track of stacks
   void* outside_fake_stack_ = nullptr;
   void* inside_fake_stack_ = nullptr;
   const void* outside_stack_ = nullptr;
   size_t outside_stack_bytes_ = 0;
+#endif
 };
 
 }  // namespace simt

@@ -1,6 +1,7 @@
 // The tests that take as many ranks as there are, on several: processes of their own, each with its simulated GPU.
 #ifdef GPTMOE_MPI
 #include "base/temporary_folder.h"
+#include "base/test_folders.h"
 #include "cli/process.h"
 
 namespace gptmoe::testing {
@@ -12,10 +13,9 @@ void pass_on(int ranks, const std::string& tests) {
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 "
       "OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 exec timeout "
       "300 mpirun -n ";
-  const ProcessResult result =
-      run(folder.path(), {"/bin/sh", "-c",
-                          launch + std::to_string(ranks) +
-                              " '" GPTMOE_BINARY_DIR "/test_simt' --gtest_brief=1 --gtest_filter='" + tests + "'"});
+  const ProcessResult result = run(folder.path(), {"/bin/sh", "-c",
+                                                   launch + std::to_string(ranks) + " '" + build_folder() +
+                                                       "/test_simt' --gtest_brief=1 --gtest_filter='" + tests + "'"});
   EXPECT_EQ(result.exit_code, 0) << result.out << result.err;
   for (int rank = 0; rank < ranks; ++rank)
     EXPECT_NE(result.out.find(text("rank ", rank, " of ", ranks, "\n")), std::string::npos) << result.out;
@@ -24,7 +24,7 @@ void pass_on(int ranks, const std::string& tests) {
   EXPECT_EQ(passed, static_cast<size_t>(ranks)) << result.out << result.err;
 }
 
-#ifdef __SANITIZE_ADDRESS__  // which finds as much in one of them, and takes long
+#ifdef GPTMOE_ASAN  // which finds as much in one of them, and takes long
 constexpr const char* kTraining = "*/NcclTraining.*/default_bf16_zero";
 #else
 constexpr const char* kTraining = "*/NcclTraining.Gives*:*/NcclTraining.*_zero";

@@ -131,7 +131,7 @@ TEST(SimtTest, ExceptionsOfTheBodyReachTheCaller) {
   simt::launch({2}, {64}, 0, [] { __syncthreads(); });
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef GPTMOE_ASAN
 TEST(SimtDeathTest, SharedMemoryHasAnEnd) {
   EXPECT_DEATH(simt::launch({1}, {1}, 100, [] { simt::shared_memory()[100] = std::byte{1}; }), "heap-buffer-overflow");
 }

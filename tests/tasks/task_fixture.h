@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
+#include "base/test_folders.h"
 #include "model/model_fixture.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -23,7 +24,7 @@ inline Tokenizer byte_tokenizer(bool with_end = true) {
 
 // Merges of the King James Bible: " the" is one token.
 inline Tokenizer golden_tokenizer() {
-  return load_tokenizer(GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/tokenizer.json");
+  return load_tokenizer(source_folder() + "/tests/tokenizer/golden/tokenizer.json");
 }
 
 // A model over bytes with `context` tokens of memory, its weights random; `changes` is merged over its config.

@@ -4,6 +4,7 @@
 
 #include "base/error_line.h"
 #include "base/rng.h"
+#include "base/test_folders.h"
 #include "tokenizer/utf8.h"
 
 namespace gptmoe {
@@ -11,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-json golden() { return json::parse(read_text_file(GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/nfc.json")); }
+json golden() { return json::parse(read_text_file(source_folder() + "/tests/tokenizer/golden/nfc.json")); }
 
 TEST(NfcTest, GivesWhatTheReferenceGives) {
   const json file = golden();

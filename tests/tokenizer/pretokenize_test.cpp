@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error_line.h"
+#include "base/test_folders.h"
 #include "tokenizer/unicode_ranges.h"
 #include "tokenizer/utf8.h"
 
@@ -69,7 +70,7 @@ TEST(PretokenizeTest, MalformedBytesAreOtherCharacters) {
 
 // Cuts by the reference implementations (golden/make_words_golden.py).
 TEST(PretokenizeTest, AgreesWithTheReference) {
-  const std::filesystem::path golden = std::filesystem::path(GPTMOE_SOURCE_DIR) / "tests/tokenizer/golden/words.json";
+  const std::filesystem::path golden = std::filesystem::path(source_folder()) / "tests/tokenizer/golden/words.json";
   const auto cases = nlohmann::json::parse(read_text_file(golden));
   ASSERT_GT(cases.size(), 180u);
   for (const auto& item : cases)

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error_line.h"
+#include "base/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -10,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::string kGoldenFolder = GPTMOE_SOURCE_DIR "/tests/tokenizer/golden/";
+const std::string kGoldenFolder = source_folder() + "/tests/tokenizer/golden/";
 
 struct TokenizerLayoutsTest : testing::Test {
   void expect_ids(const Tokenizer& tokenizer, const json& expected, const std::string& what) {

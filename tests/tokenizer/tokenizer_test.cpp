@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/error_line.h"
+#include "base/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/tokenizer_file.h"
@@ -13,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-const std::filesystem::path kGolden = std::filesystem::path(GPTMOE_SOURCE_DIR) / "tests/tokenizer/golden";
+const std::filesystem::path kGolden = std::filesystem::path(source_folder()) / "tests/tokenizer/golden";
 
 const Tokenizer& golden_tokenizer() {
   static const Tokenizer tokenizer = load_tokenizer(kGolden / "tokenizer.json");

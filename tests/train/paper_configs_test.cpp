@@ -1,6 +1,7 @@
 // The paper's models as configs/paper has them, against the parameter counts that it prints.
 #include <gtest/gtest.h>
 
+#include "base/test_folders.h"
 #include "kernels/plan_ops.h"
 #include "train/instance.h"
 
@@ -14,7 +15,7 @@ struct Counts {
 };
 
 Counts counts(const std::string& name) {
-  const Config config = load_config(GPTMOE_SOURCE_DIR "/configs/paper/" + name + ".json");
+  const Config config = load_config(source_folder() + "/configs/paper/" + name + ".json");
   const Ops ops = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
   const Instance instance(config, Purpose::forward, 1, 128, ops);
   const ModelConfig& m = config.model;

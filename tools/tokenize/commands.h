@@ -16,7 +16,7 @@ struct TokenizerChoice {
   TokenizerOptions options;
 };
 
-struct TrainOptions {
+struct TrainTokenizerOptions {
   int64_t vocab_size = 0;
   SplitPattern pattern = SplitPattern::gpt2;
   std::vector<std::string> special = {std::string(kEndOfText)};
@@ -25,7 +25,7 @@ struct TrainOptions {
 };
 
 // Learns a tokenizer and writes it as tokenizer.json, into a folder made if need be.
-int train_command(const TextInput& input, const TrainOptions& options);
+int train_command(const TextInput& input, const TrainTokenizerOptions& options);
 
 // SIGINT, SIGTERM and SIGHUP end it at a checkpoint, with exit code 128 + the signal.
 int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, EncodeOptions options);

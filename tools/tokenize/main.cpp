@@ -90,7 +90,7 @@ void add_train(CLI::App& app, Arguments& arguments, int& code) {
                     "be there [" +
                         std::string(kEndOfText) + "]");
   train->callback([&] {
-    TrainOptions options;
+    TrainTokenizerOptions options;
     options.vocab_size = arguments.vocab_size;
     options.pattern = arguments.split_pattern().value_or(options.pattern);
     if (!arguments.special.empty()) options.special = arguments.special;

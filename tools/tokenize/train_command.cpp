@@ -66,7 +66,7 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
 
 }  // namespace
 
-int train_command(const TextInput& input, const TrainOptions& options) {
+int train_command(const TextInput& input, const TrainTokenizerOptions& options) {
   // Before hours of reading, not after.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
   const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");

@@ -8,13 +8,13 @@ namespace gptmoe {
 
 inline constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-struct Spread {
+struct Statistics {
   double mean = kUnknown;
   double std = kUnknown;  // sample standard deviation (n - 1); unknown for a single value
   double min = kUnknown;
   double max = kUnknown;
   int64_t count = 0;
 };
-Spread spread_of(const std::vector<double>& values);
+Statistics statistics_of(const std::vector<double>& values);
 
 }  // namespace gptmoe

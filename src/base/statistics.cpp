@@ -1,12 +1,12 @@
-#include "base/spread.h"
+#include "base/statistics.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace gptmoe {
 
-Spread spread_of(const std::vector<double>& values) {
-  Spread spread;
+Statistics statistics_of(const std::vector<double>& values) {
+  Statistics spread;
   spread.count = static_cast<int64_t>(values.size());
   if (values.empty()) return spread;
   double sum = 0, squares = 0;

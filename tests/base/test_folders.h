@@ -1,0 +1,11 @@
+#pragma once
+// Where the tests' data and the programs are. CMake writes the source file. No test is compiled with a path, so the
+// compiler cache serves every checkout.
+#include <string>
+
+namespace gptmoe {
+
+std::string source_folder();  // the repository; an absolute path without a slash at the end
+std::string build_folder();   // likewise
+
+}  // namespace gptmoe
