@@ -35,9 +35,12 @@ template <int kRows, int kVectors>
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    auto* out = reinterpret_cast<VectorInArray*>(c + i * c_row);
+    Real* out = c + i * c_row;
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) out[v] = add ? out[v] + sums[i][v] : sums[i][v];
+    for (int v = 0; v < kVectors; ++v) {
+      const Vector sum = sums[i][v];
+      store(out + v * kLanes, add ? load(out + v * kLanes) + sum : sum);
+    }
   }
 }
 
