@@ -99,7 +99,7 @@ TEST_F(AnalyzeCommand, RefusesWhatItCannotAnalyze) {
 TEST_F(AnalyzeCommand, ADamagedAnalysisIsNamedAndReplaced) {
   train();
   write_text_file(files_ / "run/analysis.json", "{\"step\": 1");
-  refuse({"report", "run"}, {"run/analysis.json: not as gptmoe analyze writes it"});
+  refuse({"report", "run"}, {"run/analysis.json:1:11: syntax error", "run gptmoe analyze again or remove the file"});
   succeed({"analyze", "run", "--batches", "1"});
   succeed({"report", "run"});
 }
