@@ -75,11 +75,13 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("grad_norm", row.grad_norm, "Global norm of the gradients before clipping.");
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
   visitor.maybe("mfu", row.mfu, "Model FLOP/s over the peak of the device; on a CPU, over its measured matrix rate.");
-  visitor.maybe("load_balance_loss", row.load_balance_loss, "Mean load-balancing loss of the MoE layers; 1 is balanced.");
+  visitor.maybe("load_balance_loss", row.load_balance_loss,
+                "Mean load-balancing loss of the MoE layers; 1 is balanced.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same, of each MoE layer.");
   visitor.maybe("expert_load_max", row.expert_load_max, "Largest share of a layer's assignments that an expert had.");
   visitor.maybe("expert_load_min", row.expert_load_min, "Smallest share of a layer's assignments that an expert had.");
-  visitor.maybe("communication", row.communication, "What ranks sent each other in the step, by kind; absent on one rank.");
+  visitor.maybe("communication", row.communication,
+                "What ranks sent each other in the step, by kind; absent on one rank.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
 }
 
@@ -94,9 +96,10 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("router_entropy", row.router_entropy, "Mean entropy of each MoE layer's router in nats.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer,
                 "Load-balancing loss of each MoE layer; 1 is balanced.");
-  visitor.maybe("fill_share", row.fill_share,
-                "Norm of what stands in for experts that were not chosen over the norm of the output, of each MoE layer; "
-                "absent where nothing stands in.");
+  visitor.maybe(
+      "fill_share", row.fill_share,
+      "Norm of what stands in for experts that were not chosen over the norm of the output, of each MoE layer; "
+      "absent where nothing stands in.");
 }
 
 template <typename Visitor, Is<DivergedRow> Row>

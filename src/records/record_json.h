@@ -82,8 +82,8 @@ nlohmann::ordered_json record_json(const T& value) {
   return out;
 }
 
-// Fills a record in from an object; fields that it does not have are ignored. Throws UserError, PLACE: WHY, at the first
-// field that is missing or of the wrong kind.
+// Fills a record in from an object; fields that it does not have are ignored. Throws UserError, PLACE: WHY, at the
+// first field that is missing or of the wrong kind.
 class RecordReader {
  public:
   RecordReader(const nlohmann::ordered_json& json, std::string place, std::string path = "")
@@ -149,11 +149,10 @@ class RecordReader {
   void read(const Json& json, const std::string& path, Named<T>& values) const {
     if (!json.is_object() && !json.is_null()) fail("\"" + path + "\" must be an object");
     values.clear();
-    for (const auto& [name, item] : json.items())
-      read(item, path + "." + name, values.emplace_back(name, T()).second);
+    for (const auto& [name, item] : json.items()) read(item, path + "." + name, values.emplace_back(name, T()).second);
   }
   template <typename T>
-    requires std::is_class_v<T>
+  requires std::is_class_v<T>
   void read(const Json& json, const std::string& path, T& record) const {
     RecordReader inner(json, place_, path);
     visit_fields(inner, record);

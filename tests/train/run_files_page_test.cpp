@@ -19,7 +19,8 @@ constexpr const char* kHead =
     "This page is generated: `GPTMOE_UPDATE_DOCS=1 build/test_train --gtest_filter='RunFilesPage.*'`\n";
 constexpr const char* kMetrics =
     "\n## metrics.jsonl\n\n"
-    "One JSON object a line, whose `event` says its kind. Steps and tokens increase. A run that is resumed cuts the file\n"
+    "One JSON object a line, whose `event` says its kind. Steps and tokens increase. A run that is resumed cuts the "
+    "file\n"
     "back to its checkpoint first.\n";
 constexpr const char* kState =
     "\n## checkpoints/step_NNNNNNNN/state.json\n\n"
@@ -85,7 +86,7 @@ class TableWriter {
 
   template <typename T>
   void list_fields_of(const std::string& key, const T& value) {
-    if constexpr (requires(TableWriter& writer) { visit_fields(writer, value); }) {
+    if constexpr (requires(TableWriter & writer) { visit_fields(writer, value); }) {
       TableWriter inner(prefix_ + key + ".");
       visit_fields(inner, value);
       rows_ += inner.rows_;
@@ -125,8 +126,8 @@ TEST(RunFilesPage, ListsEveryField) {
                               event_part<EvalRow>("Every validation.") +
                               event_part<DivergedRow>("The last row of a run that ended without finite numbers.") +
                               event_part<ThinnedRow>("The first row of a copy that tools/thin_runs.sh made.");
-  expect_doc_page("run_files.md", kHead + (kMetrics + metrics) + kState + table_of<StateFile>() + kAnalysis +
-                                      table_of<AnalysisLog>());
+  expect_doc_page("run_files.md",
+                  kHead + (kMetrics + metrics) + kState + table_of<StateFile>() + kAnalysis + table_of<AnalysisLog>());
 }
 
 }  // namespace
