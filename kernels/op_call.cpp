@@ -1,5 +1,6 @@
 #include "kernels/op_call.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace gptmoe {
@@ -39,7 +40,7 @@ void OpCall::take(double value) {
   values_[static_cast<size_t>(value_count_++)] = value;
 }
 
-// Says of the first output whether it is overwritten or added to.
+// The first output is then added to.
 void OpCall::take(Write write) {
   if (write == Write::add) operands_.front().moved *= 2;
   take(write == Write::add ? 1.0 : 0.0);
@@ -86,7 +87,7 @@ void OpCall::bind_shape(const Operand& operand) {
     int64_t expected = times;
     if (letter) {
       int64_t& bound = sizes_[static_cast<size_t>(letter - 'A')];
-      if (bound < 0 && given >= plus) bound = (given - plus) / times;
+      if (bound < 0) bound = std::max<int64_t>(given - plus, 0) / times;
       expected = times * bound + plus;
     }
     if (given != expected) refuse(operand, text("must have ", expected, " in dimension ", i));
@@ -123,12 +124,19 @@ std::string OpCall::shape() const {
   return joined;
 }
 
-double OpCall::bytes(double live_share) const {
-  double sum = 0;
+std::vector<OpCall::Moved> OpCall::moved(double live_share) const {
+  std::vector<Moved> moved;
   for (int i = 0; i < operand_count_; ++i) {
     const Operand& operand = operands_[static_cast<size_t>(i)];
-    sum += operand.moved * (operand.sorted ? live_share : 1) * static_cast<double>(operand.tensor->bytes());
+    const auto bytes = static_cast<double>(operand.tensor->bytes());
+    moved.push_back({operand.tensor, operand.moved * (operand.sorted ? live_share : 1) * bytes});
   }
+  return moved;
+}
+
+double OpCall::bytes(double live_share) const {
+  double sum = 0;
+  for (const Moved& operand : moved(live_share)) sum += operand.bytes;
   return sum;
 }
 
@@ -147,7 +155,7 @@ int64_t OpCall::size(char letter) const {
 void OpCall::bind(char letter, int64_t size) {
   int64_t& bound = sizes_[static_cast<size_t>(letter - 'A')];
   if (bound < 0) bound = size;
-  require(bound == size, text(letter, " = ", size));
+  if (bound != size) require(false, text(letter, " = ", size));
 }
 
 void OpCall::require(bool condition, std::string_view what) const {

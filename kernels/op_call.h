@@ -32,14 +32,20 @@ class OpCall {
 
   const std::string& name() const { return declaration_.name; }
   Part part() const { return part_; }
-  // Of a product N x I x O, and x E where there are experts; else of the largest operand.
+  // A product's rows x terms x columns, and x E where there are experts; else the sizes of the largest operand.
   std::string shape() const;
   // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle,
   // products over sorted rows the share of them that is live.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // Bytes that the call cannot do without: each operand once, twice where it is read and written, of tables only the
-  // rows that are reached, of sorted rows the live ones, of scratch none.
+  // The bytes that the call must move: each operand once, or twice where it is read and written. Of a table only the
+  // rows that are reached count, of sorted rows only the live ones, of scratch nothing.
   double bytes(double live_share) const;
+  // The same for each operand.
+  struct Moved {
+    const Tensor* tensor;  // as it was passed
+    double bytes;
+  };
+  std::vector<Moved> moved(double live_share) const;
 
   // ---- For the rules (op_rules.cpp).
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
@@ -47,17 +53,18 @@ class OpCall {
   double value(std::string_view name) const;
   // The size that operands gave a letter; BugError if none did.
   int64_t size(char letter) const;
-  // Gives a letter its size, or compares.
+  // Sets the size of a letter that has none, and refuses another size of one that has.
   void bind(char letter, int64_t size);
   void require(bool condition, std::string_view what) const;
-  // `written` may be the very memory of `other`.
+  // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
   // The call moves only this share of the operand's bytes, or reads an output too.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // An operand without letters is over sorted rows.
   void over_sorted_rows(std::string_view name) { find(name).sorted = true; }
-  // `count` products of so many rows, columns and terms.
+  // The call computes `count` products. Each has `rows` rows and times_columns * `columns` columns, and sums `terms`
+  // terms per element.
   void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
   void attention(int products);
   void optimizer() { part_ = Part::optimizer; }
@@ -92,7 +99,7 @@ class OpCall {
   std::array<int64_t, 4> product_{};  // rows, terms, columns, experts
 };
 
-// What declarations do not say: how letters hang together, which operands may share memory, and costs.
+// Checks and costs that declarations do not express: relations between letters, operands that may share memory, FLOPs.
 void apply_rule(OpId op, OpCall& call);
 
 // Sees every call of the ops it is given to.

@@ -60,7 +60,8 @@ void grouped_source(OpCall& call) {
   call.require(x.rank() == 2, "x of rank 2");
   call.bind('I', x.size(1));
   if (call.tensor("slots").present()) {
-    call.require(x.size(0) >= 1 && call.size('R') % x.size(0) == 0, "R a multiple of N");
+    call.require(x.size(0) >= 1 && call.size('R') >= x.size(0) && call.size('R') % x.size(0) == 0,
+                 "R a positive multiple of N");
   } else {
     call.bind('R', x.size(0));
     call.over_sorted_rows("x");

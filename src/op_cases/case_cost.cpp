@@ -30,20 +30,31 @@ class CostSum final : public OpObserver {
       if (spec.live >= 0) live_share_ = static_cast<double>(spec.live) / static_cast<double>(spec.count());
   }
   void before(const OpCall& call) override {
-    cost.flops += call.flops(live_share_);
-    cost.bytes += call.bytes(live_share_);
+    flops_ += call.flops(live_share_);
+    std::map<const Tensor*, double> in_call;  // an op in place names a tensor twice
+    for (const auto& [tensor, bytes] : call.moved(live_share_)) in_call[tensor] += bytes;
+    for (const auto& [tensor, bytes] : in_call) bytes_[tensor] = std::max(bytes_[tensor], bytes);
   }
-  PassCost cost;
+  // Scratch passes from one op to the next, without memory.
+  PassCost cost_without_scratch(const OpCase& op, const Tensors& tensors) {
+    for (const TensorSpec& spec : op.tensors)
+      if (spec.role == Role::scratch) bytes_.erase(&tensors[spec.name]);
+    PassCost cost{flops_};
+    for (const auto& [tensor, bytes] : bytes_) cost.bytes += bytes;
+    return cost;
+  }
 
  private:
-  double live_share_ = 1;
+  double live_share_ = 1, flops_ = 0;
+  std::map<const Tensor*, double> bytes_;
 };
 
 PassCost cost_of(const OpCase& op, const OpPass& pass, const Ops& ops) {
   CostSum sum(op);
   Ops plan = make_plan_ops(ops).observed_by(sum);
-  pass(plan, UncommittedTensors(op, ops));
-  return sum.cost;
+  const UncommittedTensors tensors(op, ops);
+  pass(plan, tensors);
+  return sum.cost_without_scratch(op, tensors);
 }
 
 }  // namespace

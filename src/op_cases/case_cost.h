@@ -5,7 +5,9 @@
 namespace gptmoe {
 
 struct PassCost {
-  double flops = 0, bytes = 0;  // the sums over the ops that the pass calls, see OpCall
+  double flops = 0;  // the sum over the ops that the pass calls
+  double bytes = 0;  // as OpCall counts them, but each tensor once and scratch never: as if nothing between ops passed
+                     // through memory
 };
 PassCost forward_cost(const OpCase& op, const Ops& ops);
 PassCost backward_cost(const OpCase& op, const Ops& ops);

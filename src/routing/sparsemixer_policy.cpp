@@ -6,8 +6,8 @@ namespace {
 
 // SparseMixer-v2 (GRIN, Liu et al., arXiv 2409.12136, after SparseMixer, arXiv 2310.00811): in training the experts are
 // drawn, one after the other, from softmaxes over the logits near the largest, and the router's gradient is an estimate
-// of what the draw does to the loss; elsewhere the largest are taken. moe_ops.inc has the formulas. They are the
-// source's for K = 1 and 2, and go on alike for any K.
+// of what the draw does to the loss; elsewhere the largest are taken. moe_ops.inc has the formulas. For K = 1
+// and 2 they are the source's; for larger K every further round is the same.
 //
 // State per layer: a key, and the tokens that training has routed so far on all ranks. A token's place among them all
 // is what it draws by, so that draws are the same however a step is split over ranks and micro-batches. The

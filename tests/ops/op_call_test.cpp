@@ -74,6 +74,18 @@ TEST_F(OpRefusal, OfSizesThatDoNotHangTogether) {
             std::string::npos);
 }
 
+TEST_F(OpRefusal, OfOffsetsWithoutAnEndAndOfLessThanARowPerToken) {
+  const Tensor excess = f32({1}), none = tensor(DType::i64, {0});
+  EXPECT_NE(refusal([&](Ops& ops) { ops.excess_accumulate(excess, none, 1); }).find("must have 1 in dimension 0"),
+            std::string::npos);
+  const Tensor y = f32({0, 6}), x = f32({4, 5}), w = f32({3, 6, 5});
+  const Tensor offsets = tensor(DType::i64, {4}), slots = tensor(DType::i32, {0});
+  EXPECT_NE(refusal([&](Ops& ops) {
+              ops.grouped_linear_forward(y, x, w, offsets, slots);
+            }).find("not R a positive multiple of N"),
+            std::string::npos);
+}
+
 class OpCost : public ::testing::Test {
  protected:
   static const OpCase& benchmark(std::string_view name) {
@@ -95,6 +107,15 @@ TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
   EXPECT_EQ(forward_cost(benchmark("zero_4194304_stat"), ops_).bytes, 4.0 * 4194304);
   // dprobs, dgates and ids.
   EXPECT_EQ(backward_cost(benchmark("topk_4096x4x32"), ops_).bytes, 4.0 * 4096 * (32 + 4 + 4));
+}
+
+// linear's backward is two products, which both read dy: it counts once, and dw, which is added to, twice.
+TEST_F(OpCost, APassCountsEachTensorOnce) {
+  EXPECT_EQ(backward_cost(benchmark("linear_4096x256x768"), ops_).bytes,
+            4.0 * (4096 * 768 + 4096 * 256 + 768 * 256 + 4096 * 256 + 2 * 768 * 256));
+  // dy, w, dw twice, x, dx twice, slots and positions, offsets; not the sorted dx between product and scatter.
+  EXPECT_EQ(backward_cost(benchmark("grouped_linear_4096x1x8x256x1408_gathered"), ops_).bytes,
+            4.0 * (4096 * 1408 + 3 * 8 * 1408 * 256 + 3 * 4096 * 256 + 2 * 4096) + 8 * 9);
 }
 
 TEST_F(OpCost, FlopsOfProducts) {
