@@ -92,6 +92,7 @@ const OpCases& op_cases() {
     add_attention_cases(all);
     add_lm_head_cases(all);
     add_router_cases(all);
+    add_balance_cases(all);
     add_sparsemixer_cases(all);
     add_moe_cases(all);
     add_grouped_cases(all);

@@ -125,6 +125,7 @@ void add_norm_cases(OpCases& cases);
 void add_attention_cases(OpCases& cases);
 void add_lm_head_cases(OpCases& cases);
 void add_router_cases(OpCases& cases);
+void add_balance_cases(OpCases& cases);
 void add_sparsemixer_cases(OpCases& cases);
 void add_moe_cases(OpCases& cases);
 void add_grouped_cases(OpCases& cases);

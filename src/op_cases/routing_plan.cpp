@@ -75,4 +75,15 @@ const std::vector<RoutingShape>& shapes_with_dead_slots() {
 
 int64_t next_width(int64_t c) { return c == 1 ? 5 : c == 5 ? 24 : c == 24 ? 64 : 1; }
 
+Fill distinct_probabilities(int64_t e) {
+  return [e](const Rng& rng, int64_t i) {
+    const int64_t row = i / e;
+    int64_t stride = 1 + static_cast<int64_t>(rng.below(2 * row, e));
+    while (std::gcd(stride, e) != 1) ++stride;
+    const int64_t rank = (i % e * stride + static_cast<int64_t>(rng.below(2 * row + 1, e))) % e;
+    const double jitter = 0.25 * rng.uniform(i);
+    return (static_cast<double>(rank) + 0.75 + jitter) / (0.5 * static_cast<double>(e * (e + 1)));
+  };
+}
+
 }  // namespace gptmoe

@@ -44,4 +44,8 @@ const std::vector<RoutingShape>& shapes_with_dead_slots();
 // Widths C to go with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens meets 64.
 int64_t next_width(int64_t c);
 
+// Rows that sum to about 1 with no two values closer than 1 / E^2, in an order of its own for every row: finite steps
+// do not change who is chosen.
+Fill distinct_probabilities(int64_t e);
+
 }  // namespace gptmoe
