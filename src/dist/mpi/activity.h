@@ -15,13 +15,14 @@ struct Activity {
   std::function<void()> probe;  // to be called by the watchdog, under the mutex
 };
 
-// The thread waits for other ranks while this lives; that it ends is a tick.
+// The thread waits for other ranks while this lives. The end of the wait is a tick, counted before `waiting` is cleared,
+// so a watchdog that reads `waiting` first and `ticks` second never takes a rank that has just waited for one that hangs.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}
   ~WaitingIn() {
-    activity_.waiting = before_;
     ++activity_.ticks;
+    activity_.waiting = before_;
   }
   WaitingIn(const WaitingIn&) = delete;
   WaitingIn& operator=(const WaitingIn&) = delete;

@@ -42,8 +42,8 @@ class MpiWorld final : public World {
   void watch(double heartbeat_seconds, double hang_seconds) override;
   void tick() override { ++activity_.ticks; }
   void waits_in(const char* what) override {
+    tick();  // first: activity.h
     activity_.waiting = what;
-    tick();
   }
   void set_probe(std::function<void()> probe) override {
     const std::lock_guard lock(activity_.probing);

@@ -84,19 +84,20 @@ bool Watchdog::round(bool leaving) {
   }
   last_round_ = now;
   probe();
+  const char* waiting = activity_.waiting;  // before the ticks: activity.h
   uint64_t& ticks = known_[1 + static_cast<size_t>(world_.rank())];
   if (const uint64_t ticks_now = activity_.ticks; ticks_now != ticks) {
     ticks = ticks_now;
     last_got_on_ = last_any_got_on_ = now;
   }
   if (comm_ == MPI_COMM_NULL) {
-    if (!leaving) look_at_progress(now);
+    if (!leaving) look_at_progress(now, waiting);
     return true;
   }
   hear(now);
   send(leaving);
   look_at_neighbour(now);
-  if (!leaving) look_at_progress(now);
+  if (!leaving) look_at_progress(now, waiting);
   return neighbour_left_ && said_goodbye_ && sending_ == MPI_REQUEST_NULL;
 }
 
@@ -142,9 +143,8 @@ void Watchdog::look_at_neighbour(Clock::time_point now) {
                " s: it is stopped or swapping, or its machine or the way there is gone"));
 }
 
-void Watchdog::look_at_progress(Clock::time_point now) {
+void Watchdog::look_at_progress(Clock::time_point now, const char* waiting) {
   if (hang_seconds_ <= 0 || Seconds(now - last_got_on_).count() < hang_seconds_) return;
-  const char* waiting = activity_.waiting;
   if (!waiting)
     give_up(
         text(world_.name(world_.rank()), " has not got on for ", hang_seconds_,

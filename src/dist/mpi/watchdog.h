@@ -39,7 +39,7 @@ class Watchdog {
   void hear(Clock::time_point now);
   void send(bool leaving);
   void look_at_neighbour(Clock::time_point now);
-  void look_at_progress(Clock::time_point now);
+  void look_at_progress(Clock::time_point now, const char* waiting);
   void finish(End end);
   void give_up(const std::string& message);
 
