@@ -1,7 +1,7 @@
 #pragma once
 // What every kernel file uses: launching, types, wide loads, reductions. The same sources are compiled by nvcc for GPUs
-// and, with GPTMOE_SIMT defined, by the host's compiler for tests/simt; so kernels use nothing of CUDA but what is
-// named here, in instructions.cuh and in tests/simt/device.h.
+// and, with GPTMOE_SIMT defined, by the host's compiler for tests/support/simt; so kernels use nothing of CUDA but what
+// is named here, in instructions.cuh and in tests/support/simt/device.h.
 //
 // House rules for kernels:
 //   * launched by launch() only, on the stream of CudaKernels; offsets into tensors are int64_t

@@ -1,6 +1,6 @@
 #pragma once
-// Instructions that have no name in CUDA C++, one wrapper each, after the PTX ISA; for tests/simt each has a host
-// emulation beside it. Compute capability 8.0 and up.
+// Instructions that have no name in CUDA C++, one wrapper each, after the PTX ISA; for tests/support/simt each has a
+// host emulation beside it. Compute capability 8.0 and up.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

@@ -1,6 +1,6 @@
 #pragma once
 // Dense matrix products, row by row in memory: everything that is not a product per expert. By cuBLASLt
-// (matmul_cublaslt.cpp), or by plain loops in tests/simt.
+// (matmul_cublaslt.cpp), or by plain loops in tests/support/simt.
 #include <cuda_runtime.h>
 
 #include <memory>

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "base/arena.h"
-#include "train/backend.h"
+#include "train/matrix_rate.h"
 
 namespace gptmoe {
 namespace {

@@ -8,6 +8,7 @@
 #include "train/backend.h"
 #include "train/cuda_shapes.h"
 #include "train/describe.h"
+#include "train/matrix_rate.h"
 #include "train/memory_check.h"
 
 namespace gptmoe {

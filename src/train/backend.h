@@ -26,8 +26,4 @@ std::string why_no_device(const Config& config);
 // What lays out memory as make_backend()'s would, also for a device that this machine does not have.
 Ops plan_backend(const Config& config);
 
-// The matrix rate that the backend reaches on large products, in FLOP/s, measured in about a tenth of a second: what
-// the hardware's share in use (mfu) is taken of.
-double measure_matrix_rate(Ops& ops);
-
 }  // namespace gptmoe

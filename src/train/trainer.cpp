@@ -16,6 +16,7 @@
 #include "train/backend.h"
 #include "train/checkpoint.h"
 #include "train/first_screen.h"
+#include "train/matrix_rate.h"
 #include "train/memory_check.h"
 #include "train/metrics.h"
 #include "train/per_rank.h"

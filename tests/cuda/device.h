@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of the CUDA backend ask of the GPU that they run on: the simulated one of tests/simt, where they are
-// compiled with GPTMOE_SIMT, or a real one.
+// What the tests of the CUDA backend ask of the GPU that they run on: the simulated one of tests/support/simt, where
+// they are compiled with GPTMOE_SIMT, or a real one.
 #include <cstdint>
 
 #ifdef GPTMOE_SIMT

@@ -6,7 +6,7 @@
 #ifdef GPTMOE_SIMT
 #include "simt/simulated_device.h"
 #ifdef GPTMOE_NCCL
-#include "simt/nccl_stand_in.h"
+#include "simt/nccl/nccl_stand_in.h"
 #endif
 #endif
 

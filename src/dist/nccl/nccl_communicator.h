@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <string>
 
 #include "dist/communicator.h"
 #include "dist/world.h"
@@ -18,5 +19,7 @@ namespace gptmoe {
 //
 // Throws Failure where NCCL is not found, and DeviceError, as its methods do, where it fails.
 std::unique_ptr<Communicator> make_nccl_communicator(World& world, Ops& ops);
+// Why this program cannot make one, in one line with the remedy; empty where it was built with NCCL.
+std::string why_no_nccl();
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-#include "simt/nccl_stand_in.h"
+#include "simt/nccl/nccl_stand_in.h"
 
 #include <algorithm>
 #include <cstdint>

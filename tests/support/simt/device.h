@@ -1,7 +1,7 @@
 #pragma once
 // What nvcc knows and a host compiler does not, on top of the CUDA toolkit's own headers: the built-in variables and
-// functions that our kernels use, as tests/simt/runtime.h provides them. Included by kernels/cuda/common.cuh when the
-// kernels are compiled for the host.
+// functions that our kernels use, as tests/support/simt/runtime.h provides them. Included by kernels/cuda/common.cuh
+// when the kernels are compiled for the host.
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 

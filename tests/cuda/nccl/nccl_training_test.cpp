@@ -8,7 +8,7 @@
 #include "cuda/rank_world.h"
 #include "train/run_fixture.h"
 #ifdef GPTMOE_SIMT
-#include "simt/nccl_stand_in.h"
+#include "simt/nccl/nccl_stand_in.h"
 #endif
 
 namespace gptmoe::testing {

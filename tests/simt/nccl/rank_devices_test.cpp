@@ -125,7 +125,7 @@ TEST_F(RankDevices, AreBroughtTogetherByNccl) {
   simt::simulated_device.count = 2;
   EXPECT_EQ(
       refusal("auto", {0, 2, fine}),
-      "rank 0 (here): device: 2 ranks with GPUs need NCCL, which this gptmoe was built without; install it (Debian, "
+      "rank 0 (here): device: 2 ranks with GPUs need NCCL, but this gptmoe was built without NCCL; install it (Debian, "
       "Ubuntu: libnccl-dev) and build again, or set device to \"cpu\"");
 #endif
 }

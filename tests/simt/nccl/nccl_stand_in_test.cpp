@@ -1,5 +1,5 @@
 // How the NCCL communicator uses streams and NCCL, and what it says when they fail.
-#include "simt/nccl_stand_in.h"
+#include "simt/nccl/nccl_stand_in.h"
 
 #include <gtest/gtest.h>
 

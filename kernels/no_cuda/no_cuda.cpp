@@ -1,0 +1,18 @@
+// The functions of kernels/cuda in a program that is built without CUDA.
+#include "base/check.h"
+#include "kernels/cuda_limits.h"
+#include "kernels/ops.h"
+
+namespace gptmoe {
+
+std::string why_no_cuda() { return "this gptmoe was built without CUDA"; }
+
+std::unique_ptr<Ops> make_cuda_ops(DType, bool) { throw Failure(why_no_cuda()); }
+
+int64_t cuda_widest_head() { return cuda::kMaxHeadDim; }
+
+void use_cuda_device(int, int) {}
+
+std::string cuda_device_id() { return ""; }
+
+}  // namespace gptmoe

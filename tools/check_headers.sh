@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Fails when a header does not compile alone: every header includes what it uses. The build cannot tell, because its
+# sources see the precompiled headers first. With a compiler cache only changed headers are compiled.
+#   tools/check_headers.sh
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+install_build_tools "${build_packages[@]}" "${test_packages[@]}" clang-14 libomp-14-dev
+cd "$repo_dir"
+options=(-std=c++20 -fopenmp -march=native -Wall -Wextra -Werror -Wno-pragma-once-outside-header -Wno-unused-function
+  -Wno-unused-const-variable -I. -Isrc -Itests -Itests/support -Itools)
+[ -z "${GPTMOE_DEPS_DIR:-}" ] || options+=(-isystem "$GPTMOE_DEPS_DIR/include")
+find_nvcc
+if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU has them
+  mapfile -t headers < <(git ls-files '*.h' '*.cuh')
+  options+=(-DGPTMOE_SIMT -isystem "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include")
+else
+  mapfile -t headers < <(git ls-files '*.h' ':!kernels/cuda' ':!tests/support/simt')
+fi
+objects=$(mktemp -d)
+trap 'rm -rf "$objects"' EXIT
+compile() {
+  local header=$1 object=$2/${1//\//_}.o
+  shift 2
+  ${CMAKE_CXX_COMPILER_LAUNCHER:-} clang++-14 "$@" -c -x c++ "$header" -o "$object" || echo "$header: does not compile alone" >&2
+  [ -e "$object" ]
+}
+export -f compile
+printf '%s\0' "${headers[@]}" |
+  xargs -0 -P "$(nproc)" -I '{}' bash -c 'compile "$@"' compile '{}' "$objects" "${options[@]}" ||
+  die "Headers above do not compile alone: include what they use"
+say "${#headers[@]} headers compile alone"
