@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "base/sanitized.h"
 #include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 
@@ -121,9 +122,7 @@ double planned_bytes(const std::string& plan, const std::string& name) {
 }
 
 TEST_F(Commands, PlanForeseesThePeakOfAQuickstartRun) {
-#ifdef GPTMOE_ASAN
-  GTEST_SKIP() << "the sanitizer's shadow is resident too";
-#endif
+  if (kSanitized) GTEST_SKIP() << "the sanitizer's shadow is resident too";
   write_random_shard(files_ / "train.bin", 2048, 1000000, 1);
   write_random_shard(files_ / "val.bin", 2048, 60000, 2);
   const std::string config = source_folder() + "/configs/quickstart/default.json";

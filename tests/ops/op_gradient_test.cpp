@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/sanitized.h"
 #include "op_cases/case_run.h"
 #include "ops/backends.h"
 
@@ -83,6 +84,7 @@ TEST_P(OpGradient, MatchesFiniteDifferences) {
   for (const TensorSpec& spec : GetParam().tensors)
     if (spec.role == Role::gradient) claimed[spec.name.substr(1)] = claimed_gradient(run_, spec);
   ASSERT_FALSE(claimed.empty());
+  if (kSanitized) return;  // forward and backward have run; the differences repeat the forward hundreds of times
 
   for (const auto& [variable, gradient] : claimed) {
     const int64_t count = static_cast<int64_t>(gradient.size());
