@@ -1,7 +1,7 @@
 #include "analysis/model_variant.h"
 
 #include "base/progress.h"
-#include "train/memory_check.h"
+#include "engine/memory_check.h"
 
 namespace gptmoe {
 namespace {

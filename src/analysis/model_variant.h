@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "analysis/vectors.h"
+#include "engine/engine.h"
 #include "model/moe_observer.h"
-#include "train/instance.h"
 
 namespace gptmoe {
 

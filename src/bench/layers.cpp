@@ -1,8 +1,8 @@
 #include "bench/layers.h"
 
 #include "base/rng.h"
+#include "engine/backend.h"
 #include "kernels/plan_ops.h"
-#include "train/backend.h"
 
 namespace gptmoe {
 namespace {

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <numeric>
 
-#include "base/arena.h"
-#include "train/matrix_rate.h"
+#include "engine/matrix_rate.h"
+#include "memory/arena.h"
 
 namespace gptmoe {
 namespace {

@@ -2,9 +2,9 @@
 
 #include "base/check.h"
 #include "bench/benches.h"
+#include "engine/backend.h"
 #include "op_cases/case_cost.h"
 #include "op_cases/case_run.h"
-#include "train/backend.h"
 
 namespace gptmoe {
 namespace {

@@ -1,8 +1,8 @@
 #include "bench/step_run.h"
 
 #include "base/rng.h"
-#include "train/backend.h"
-#include "train/memory_check.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
 
 namespace gptmoe {
 namespace {

@@ -5,7 +5,7 @@
 #include "bench/measure.h"
 #include "bench/op_timer.h"
 #include "bench/variants.h"
-#include "train/train_step.h"
+#include "engine/train_step.h"
 
 namespace gptmoe {
 

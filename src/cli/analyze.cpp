@@ -10,13 +10,13 @@
 #include "cli/domains.h"
 #include "cli/number_check.h"
 #include "config/validate.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
+#include "inference/evaluate.h"
 #include "records/record_json.h"
 #include "report/analysis_section.h"
 #include "report/collapse.h"
 #include "report/reports.h"
-#include "train/backend.h"
-#include "train/evaluate.h"
-#include "train/memory_check.h"
 
 namespace gptmoe {
 namespace {

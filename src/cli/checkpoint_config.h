@@ -3,9 +3,9 @@
 // trained with.
 #include <CLI/CLI.hpp>
 
+#include "checkpoint/checkpoint.h"
 #include "config/config.h"
 #include "tokenizer/tokenizer_file.h"
-#include "train/checkpoint.h"
 
 namespace gptmoe {
 

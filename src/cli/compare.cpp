@@ -7,16 +7,16 @@
 #include <set>
 
 #include "base/file.h"
+#include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/number_check.h"
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
-#include "dist/agree.h"
+#include "distributed/agree.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
 #include "routing/routing_policy.h"
-#include "train/checkpoint.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/trainer.h"

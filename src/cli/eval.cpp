@@ -4,9 +4,9 @@
 #include "cli/commands.h"
 #include "cli/eval_tasks.h"
 #include "cli/number_check.h"
-#include "train/backend.h"
-#include "train/evaluate.h"
-#include "train/memory_check.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
+#include "inference/evaluate.h"
 
 namespace gptmoe {
 namespace {

@@ -7,9 +7,9 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "cli/number_check.h"
-#include "tasks/task_score.h"
-#include "train/backend.h"
-#include "train/memory_check.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
+#include "inference/task_score.h"
 
 namespace gptmoe {
 namespace {

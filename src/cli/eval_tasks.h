@@ -2,7 +2,7 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/checkpoint_config.h"
-#include "tasks/requests.h"
+#include "inference/requests.h"
 
 namespace gptmoe {
 

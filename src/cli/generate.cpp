@@ -1,12 +1,12 @@
-#include "train/generate.h"
+#include "inference/generate.h"
 
 #include <cstdio>
 
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/number_check.h"
-#include "train/backend.h"
-#include "train/memory_check.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
 
 namespace gptmoe {
 namespace {

@@ -6,9 +6,9 @@
 #include <thread>
 
 #include "base/check.h"
-#include "dist/agree.h"
-#include "dist/launch.h"
-#include "dist/launcher.h"
+#include "distributed/agree.h"
+#include "distributed/launch.h"
+#include "distributed/launcher.h"
 
 namespace gptmoe {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "cli/number_check.h"
-#include "dist/world.h"
+#include "distributed/world.h"
 
 namespace gptmoe {
 

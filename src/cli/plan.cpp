@@ -4,12 +4,12 @@
 #include "cli/commands.h"
 #include "cli/number_check.h"
 #include "cli/plan_ranks.h"
+#include "engine/backend.h"
+#include "engine/cuda_shapes.h"
+#include "engine/describe.h"
+#include "engine/matrix_rate.h"
+#include "engine/memory_check.h"
 #include "routing/routing_policy.h"
-#include "train/backend.h"
-#include "train/cuda_shapes.h"
-#include "train/describe.h"
-#include "train/matrix_rate.h"
-#include "train/memory_check.h"
 
 namespace gptmoe {
 namespace {

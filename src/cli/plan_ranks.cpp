@@ -5,9 +5,9 @@
 #include <cstdio>
 
 #include "base/progress.h"
-#include "dist/mpi/staging.h"
-#include "train/per_rank.h"
-#include "train/scaling.h"
+#include "distributed/mpi/staging.h"
+#include "engine/config_for_rank.h"
+#include "engine/scaling.h"
 
 namespace gptmoe {
 namespace {

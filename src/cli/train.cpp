@@ -2,7 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/shell_words.h"
-#include "dist/agree.h"
+#include "distributed/agree.h"
 #include "routing/routing_policy.h"
 #include "train/trainer.h"
 

@@ -2,8 +2,8 @@
 #include <string>
 
 #include "config/config.h"
-#include "runtime/param_table.h"
-#include "runtime/state_table.h"
+#include "memory/param_table.h"
+#include "memory/state_table.h"
 
 namespace gptmoe {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "runtime/data_parallel.h"
+#include "model/data_parallel.h"
 
 namespace gptmoe {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
+#include "memory/pass.h"
 #include "model/declare.h"
-#include "runtime/pass.h"
 
 namespace gptmoe {
 

@@ -1,5 +1,5 @@
+#include "memory/init.h"
 #include "routing/routing_policy.h"
-#include "runtime/init.h"
 
 namespace gptmoe {
 namespace {

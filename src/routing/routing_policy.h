@@ -14,8 +14,8 @@
 
 #include "config/config.h"
 #include "config/fields.h"
-#include "runtime/pass.h"
-#include "runtime/state_table.h"
+#include "memory/pass.h"
+#include "memory/state_table.h"
 
 namespace gptmoe {
 

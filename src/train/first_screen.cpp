@@ -3,8 +3,8 @@
 #include <cstdio>
 
 #include "base/progress.h"
-#include "train/cuda_shapes.h"
-#include "train/describe.h"
+#include "engine/cuda_shapes.h"
+#include "engine/describe.h"
 
 namespace gptmoe {
 namespace {

@@ -4,8 +4,8 @@
 
 #include "config/config.h"
 #include "data/loader.h"
-#include "dist/world.h"
-#include "train/instance.h"
+#include "distributed/world.h"
+#include "engine/engine.h"
 
 namespace gptmoe {
 

@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <optional>
 
-#include "train/evaluate.h"
-#include "train/train_step.h"
+#include "engine/train_step.h"
+#include "inference/evaluate.h"
 
 namespace gptmoe {
 

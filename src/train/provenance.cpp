@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "base/read_json.h"
-#include "dist/agree.h"
+#include "distributed/agree.h"
 #include "train/build_info.h"
 
 namespace gptmoe {

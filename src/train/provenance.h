@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
-#include "dist/world.h"
+#include "distributed/world.h"
 #include "kernels/ops.h"
 
 namespace gptmoe {

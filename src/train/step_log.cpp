@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "optim/schedule.h"
+#include "engine/schedule.h"
 
 namespace gptmoe {
 

@@ -2,8 +2,8 @@
 #include <optional>
 
 #include "base/progress.h"
-#include "dist/communicator.h"
-#include "train/instance.h"
+#include "distributed/communicator.h"
+#include "engine/engine.h"
 #include "train/metrics.h"
 
 namespace gptmoe {

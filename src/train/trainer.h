@@ -4,7 +4,7 @@
 #include <string>
 
 #include "config/config.h"
-#include "dist/world.h"
+#include "distributed/world.h"
 
 namespace gptmoe {
 

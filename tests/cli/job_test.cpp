@@ -1,4 +1,4 @@
-// Commands on several ranks. What ranks do to each other: tests/dist.
+// Commands on several ranks. What ranks do to each other: tests/distributed.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {

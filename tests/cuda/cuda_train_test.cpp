@@ -6,10 +6,10 @@
 
 #include "base/sanitized.h"
 #include "cuda/device.h"
+#include "inference/evaluate.h"
+#include "inference/generate.h"
+#include "inference/likelihoods.h"
 #include "model/bf16_curve.h"
-#include "tasks/likelihoods.h"
-#include "train/evaluate.h"
-#include "train/generate.h"
 #include "train/run_fixture.h"
 
 namespace gptmoe::testing {

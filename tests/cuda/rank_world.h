@@ -1,5 +1,5 @@
 #pragma once
-#include "dist/world.h"
+#include "distributed/world.h"
 
 namespace gptmoe {
 

@@ -5,9 +5,9 @@
 #include <cmath>
 
 #include "base/test_folders.h"
+#include "checkpoint/safetensors.h"
 #include "model/golden_backends.h"
 #include "model/model_fixture.h"
-#include "runtime/safetensors.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include "inference/evaluate.h"
 #include "model_fixture.h"
-#include "train/evaluate.h"
 
 namespace gptmoe::testing {
 namespace {

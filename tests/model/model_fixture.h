@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "base/rng.h"
-#include "train/instance.h"
-#include "train/train_step.h"
+#include "engine/engine.h"
+#include "engine/train_step.h"
 
 namespace gptmoe::testing {
 

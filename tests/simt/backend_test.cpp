@@ -1,12 +1,12 @@
 // Which backend "device" and "precision" come to, and what is said where they cannot be had.
-#include "train/backend.h"
+#include "engine/backend.h"
 
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include "engine/cuda_shapes.h"
 #include "model/model_fixture.h"
 #include "simt/simulated_device.h"
-#include "train/cuda_shapes.h"
 
 namespace gptmoe::testing {
 namespace {

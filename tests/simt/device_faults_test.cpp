@@ -2,9 +2,9 @@
 #include <omp.h>
 
 #include "base/error_message.h"
+#include "engine/backend.h"
 #include "simt/device_memory.h"
 #include "simt/simulated_device.h"
-#include "train/backend.h"
 #include "train/run_fixture.h"
 
 namespace gptmoe::testing {

@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "base/arena.h"
 #include "base/rng.h"
 #include "kernels/ops.h"
+#include "memory/arena.h"
 #include "simt/simulated_device.h"
 
 namespace gptmoe {

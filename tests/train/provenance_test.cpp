@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "dist/world.h"
+#include "distributed/world.h"
 #include "train/build_info.h"
 #include "train/run_fixture.h"
 

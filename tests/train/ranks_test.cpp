@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "train/evaluate.h"
-#include "train/per_rank.h"
+#include "engine/config_for_rank.h"
+#include "inference/evaluate.h"
 #include "train/run_fixture.h"
 #include "train/thread_ranks.h"
 

@@ -4,9 +4,9 @@
 #include <type_traits>
 
 #include "base/doc_page.h"
+#include "checkpoint/checkpoint_state.h"
 #include "records/analysis_log.h"
 #include "records/metrics_rows.h"
-#include "train/checkpoint_state.h"
 
 namespace gptmoe {
 namespace {

@@ -11,9 +11,9 @@
 #include "base/error_message.h"
 #include "base/file.h"
 #include "base/temporary_folder.h"
+#include "checkpoint/checkpoint.h"
 #include "data/write_shard.h"
 #include "model/model_fixture.h"
-#include "train/checkpoint.h"
 #include "train/trainer.h"
 
 namespace gptmoe::testing {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/bf16.h"
-#include "dist/world.h"
+#include "distributed/world.h"
 
 namespace gptmoe::testing {
 

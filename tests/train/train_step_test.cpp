@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "inference/evaluate.h"
 #include "kernels/plan_ops.h"
-#include "train/evaluate.h"
 #include "train/run_fixture.h"
 
 namespace gptmoe::testing {

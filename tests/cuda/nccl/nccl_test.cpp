@@ -6,7 +6,7 @@
 #include "cuda/device.h"
 #include "cuda/device_tensor.h"
 #include "cuda/rank_world.h"
-#include "dist/nccl/nccl_communicator.h"
+#include "distributed/nccl/nccl_communicator.h"
 
 namespace gptmoe {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "base/error_message.h"
 #include "cuda/device_tensor.h"
-#include "dist/nccl/nccl_communicator.h"
-#include "dist/nccl/nccl_library.h"
+#include "distributed/nccl/nccl_communicator.h"
+#include "distributed/nccl/nccl_library.h"
 #include "simt/device_memory.h"
 #include "simt/stream.h"
 

@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error_message.h"
+#include "engine/backend.h"
 #include "model/model_fixture.h"
 #include "simt/simulated_device.h"
-#include "train/backend.h"
 
 namespace gptmoe::testing {
 namespace {

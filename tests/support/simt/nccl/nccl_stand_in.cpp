@@ -10,7 +10,7 @@
 
 #include "base/bf16.h"
 #include "base/check.h"
-#include "dist/nccl/nccl_library.h"
+#include "distributed/nccl/nccl_library.h"
 #include "simt/device_memory.h"
 #include "simt/stream.h"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "dist/world.h"
+#include "distributed/world.h"
 
 namespace simt {
 

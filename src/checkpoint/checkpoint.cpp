@@ -1,0 +1,335 @@
+#include "checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/file.h"
+#include "base/read_json.h"
+#include "checkpoint/checkpoint_rows.h"
+#include "checkpoint/safetensors.h"
+#include "records/record_json.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr int64_t kFormatVersion = 1;
+constexpr const char* kFolder = "checkpoints";
+constexpr const char* kLatestFile = "LATEST";
+constexpr const char* kStateFile = "state.json";
+constexpr const char* kModelFile = "model.safetensors";
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kUnfinished = ".tmp";
+constexpr const char* kReplaced = ".old";
+
+// ---- Folders -----------------------------------------------------------------------------------------------------
+
+std::string step_name(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step_%08lld", static_cast<long long>(step));
+  return name;
+}
+
+// The step of "step_NNNNNNNN" + suffix; -1 for any other name.
+int64_t step_of(const std::string& name, const std::string& suffix = "") {
+  int64_t step = -1;
+  const char* digits = name.data() + std::min<size_t>(5, name.size());
+  if (std::from_chars(digits, name.data() + name.size(), step).ec != std::errc() || step < 0) return -1;
+  return name == step_name(step) + suffix ? step : -1;
+}
+
+// state.json is written last, so a folder that holds it holds the rest.
+bool is_checkpoint(const fs::path& folder) {
+  std::error_code none;
+  return fs::is_regular_file(folder / kStateFile, none);
+}
+
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    entries.push_back(it->path());
+  return entries;
+}
+
+// A step whose folder was moved aside by a crash while it was being replaced counts by its moved folder.
+std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  for (const fs::path& entry : entries_of(folder)) {
+    const std::string name = entry.filename().string();
+    int64_t step = step_of(name);
+    if (step < 0 && (step = step_of(name, kReplaced)) >= 0 && is_checkpoint(folder / step_name(step))) continue;
+    if (step >= 0 && is_checkpoint(entry)) found.emplace_back(step, entry);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+// Removal that a crash cannot leave looking like a checkpoint. What cannot be removed now is tried again next time: a
+// checkpoint too many is no reason to end a run.
+void discard(const fs::path& folder) {
+  std::error_code ignored;
+  fs::path doomed = folder;
+  if (folder.extension() != kUnfinished) {
+    doomed += kUnfinished;
+    fs::remove_all(doomed, ignored);
+    fs::rename(folder, doomed, ignored);
+  }
+  fs::remove_all(doomed, ignored);
+}
+
+void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) {
+  for (const fs::path& entry : entries_of(folder)) {
+    const std::string name = entry.filename().string();
+    const int64_t replaced = step_of(name, kReplaced);
+    if (step_of(name, kUnfinished) >= 0 || step_of(name, std::string(kReplaced) + kUnfinished) >= 0 ||
+        (replaced >= 0 && is_checkpoint(folder / step_name(replaced))))
+      discard(entry);
+  }
+  auto saved = checkpoints_in(folder);
+  std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
+  const auto count = static_cast<int64_t>(saved.size());
+  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
+}
+
+// ---- Contents ----------------------------------------------------------------------------------------------------
+
+// The files of a checkpoint that `tensors` is to be written to or read from.
+template <typename Rows>
+using Files = std::vector<std::pair<std::string, Rows>>;
+
+bool with_optimizer(const CheckpointTensors& tensors) {
+  const Tensor &m = tensors.m, &v = tensors.v;
+  GPTMOE_CHECK(m.present() == v.present());
+  GPTMOE_CHECK(!m.present() || (m.has_sizes({tensors.held.count()}) && v.has_sizes({tensors.held.count()})));
+  return m.present();
+}
+
+Files<std::vector<TensorSource>> files_to_write(const CheckpointTensors& tensors) {
+  Files<std::vector<TensorSource>> files = {{kModelFile, model_sources(tensors)}};
+  if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_sources(tensors));
+  return files;
+}
+
+Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
+  Files<std::vector<RowToLoad>> files = {{kModelFile, model_rows(tensors)}};
+  if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_rows(tensors));
+  return files;
+}
+
+// An object's text with its own checksum as the last key, so that any damage to the text shows:
+// sealed(t.substr(0, t.size() - seal)) == t. `body` ends before the newline and brace that close the object.
+std::string sealed(const std::string& body) {
+  return body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n";
+}
+
+std::string state_text(const StateFile& file) {
+  std::string body = json(record_json(file)).dump(2);  // its keys are in alphabetical order
+  body.resize(body.size() - 2);
+  return sealed(body);
+}
+
+// ---- Errors of loading -------------------------------------------------------------------------------------------
+
+std::string damage_remedy(const fs::path& checkpoint_dir) {
+  fs::path self = fs::absolute(checkpoint_dir).lexically_normal();
+  if (!self.has_filename()) self = self.parent_path();
+  const std::string name = self.filename().string();
+  const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
+  std::string remedy = "there is no earlier checkpoint beside it: start the run again";
+  for (const auto& [step, path] : checkpoints_in(self.parent_path()))
+    if (step < own_step)
+      remedy = "remove " + self.string() + ", then the earlier " + path.filename().string() + " is used";
+  return remedy;
+}
+
+[[noreturn]] void damaged(const fs::path& file, const std::string& why) {
+  user_error(file.string(), ": ", why, "; ", damage_remedy(file.parent_path()));
+}
+
+MappedFile open_file(const fs::path& path) {
+  try {
+    return MappedFile(path);
+  } catch (const UserError& error) {
+    user_error(error.what(), "; ", damage_remedy(path.parent_path()));
+  }
+}
+
+StateFile read_state_file(const fs::path& checkpoint_dir) {
+  const fs::path path = checkpoint_dir / kStateFile;
+  const std::string content(open_file(path).bytes());
+  static const size_t kSealBytes = sealed("").size();
+  if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
+    damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
+  const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
+  if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
+    user_error(path.string(), ": the checkpoint has format version ", version.dump(),
+               " and this build of gptmoe reads version ", kFormatVersion, ": update gptmoe");
+  return read_record<StateFile>(state, path.string());
+}
+
+// In parts, between which other ranks hear that this one gets on.
+uint64_t checksum_ticking(std::string_view bytes, World* world) {
+  constexpr size_t kPart = size_t{256} << 20;
+  Checksum checksum;
+  for (size_t at = 0; at < bytes.size(); at += kPart) {
+    const std::string_view part = bytes.substr(at, kPart);
+    checksum.update(part.data(), std::ssize(part));
+    if (world) world->tick();
+  }
+  return checksum.value();
+}
+
+SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
+                              World* world) {
+  const fs::path path = checkpoint_dir / name;
+  const auto saved =
+      std::find_if(state.files.begin(), state.files.end(), [&](auto& file) { return file.first == name; });
+  if (saved == state.files.end())
+    user_error(path.string(),
+               ": was not saved: this checkpoint holds the model alone, which no training can go on from");
+  MappedFile file = open_file(path);
+  if (checksum_text(checksum_ticking(file.bytes(), world)) != saved->second)
+    damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
+  return SafetensorsFile(std::move(file));
+}
+
+// Every tensor of the run in the file under the same shape, and nothing besides.
+void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>& expected) {
+  constexpr const char* kRemedy =
+      "; the checkpoint is of another model: use the configuration it was saved with (config.json of its run)";
+  std::set<std::string> names;
+  for (const RowToLoad& row : expected) {
+    try {
+      for (const RowPart& part : row.parts) file.check(row.name, part.elements.dtype(), row.sizes);
+    } catch (const UserError& error) {
+      user_error(error.what(), kRemedy);
+    }
+    names.insert(row.name);
+  }
+  for (const SafetensorsFile::Entry& entry : file.entries())
+    if (!names.contains(entry.name))
+      user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model has none", kRemedy);
+}
+
+// Removes the folder unless it was renamed away.
+struct UnfinishedFolder {
+  fs::path path;
+  ~UnfinishedFolder() { discard(path); }
+};
+
+void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTensors& tensors,
+                      const CheckpointState& state) {
+  const fs::path final_path = folder / step_name(step), replaced = final_path.string() + kReplaced;
+  fs::create_directories(folder);
+  sync_directory(folder.parent_path());
+  const UnfinishedFolder unfinished{final_path.string() + kUnfinished};
+  fs::remove_all(unfinished.path);
+  fs::create_directory(unfinished.path);
+
+  StateFile file{state, kFormatVersion, {}};
+  for (const auto& [name, rows] : files_to_write(tensors)) {
+    // Hugging Face's loaders ask for this word.
+    const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
+    file.files.emplace_back(name, checksum_text(checksum));
+  }
+  write_text_file(unfinished.path / kStateFile, state_text(file));
+
+  if (is_checkpoint(final_path)) {
+    fs::remove_all(replaced);
+    fs::rename(final_path, replaced);
+  }
+  fs::remove_all(final_path);
+  fs::rename(unfinished.path, final_path);
+  sync_directory(folder);
+  write_text_file(folder / kLatestFile, step_name(step) + "\n");
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors,
+                     const CheckpointState& state, int64_t keep) {
+  GPTMOE_CHECK(step >= 0 && keep >= 0);
+  if (tensors.world && !tensors.world->is_root()) {
+    for (const auto& [name, rows] : files_to_write(tensors))
+      for (const TensorSource& row : in_file_order(rows)) row.visit([](const void*, int64_t) {});
+    return;
+  }
+  const fs::path folder = run_dir / kFolder;
+  const auto fail = [&](const std::string& why) {
+    const std::optional<fs::path> previous = latest_checkpoint(run_dir);
+    throw Failure(text(why, "; step ", step, " is not saved, ",
+                       previous ? "the previous checkpoint is intact: " + previous->string()
+                                : std::string("and there is no earlier checkpoint")));
+  };
+  try {
+    write_checkpoint(folder, step, tensors, state);
+  } catch (const DeviceError&) {
+    throw;  // the step's failure, not the disk's
+  } catch (const Failure& failure) {
+    fail(failure.what());
+  } catch (const fs::filesystem_error& error) {
+    fail(error.path1().string() + ": " + error.code().message());
+  }
+  remove_old_checkpoints(folder, step, keep);
+}
+
+std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
+  std::vector<fs::path> paths;
+  for (auto& [step, path] : checkpoints_in(run_dir / kFolder)) paths.push_back(std::move(path));
+  return paths;
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
+  const fs::path folder = run_dir / kFolder, latest = folder / kLatestFile;
+  if (std::error_code none; fs::is_regular_file(latest, none)) {
+    std::string name = read_text_file(latest);
+    while (!name.empty() && name.back() == '\n') name.pop_back();
+    if (step_of(name) >= 0 && is_checkpoint(folder / name)) return folder / name;
+  }
+  const std::vector<fs::path> all = list_checkpoints(run_dir);
+  return all.empty() ? std::nullopt : std::optional(all.back());
+}
+
+fs::path resolve_checkpoint(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) user_error(path.string(), ": ", error ? error.message() : "no such file or folder");
+  if (is_checkpoint(path)) return path;
+  if (const std::optional<fs::path> latest = latest_checkpoint(path)) return *latest;
+  if (fs::is_directory(path / kFolder, error)) user_error(path.string(), ": this run has no checkpoint yet");
+  user_error(path.string(),
+             ": neither the folder of a run (with checkpoints/ in it) nor a checkpoint (with state.json in it)");
+}
+
+CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
+
+CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
+  const StateFile state = read_state_file(checkpoint_dir);
+  const auto expected = files_to_read(tensors);
+  std::vector<SafetensorsFile> files;
+  for (const auto& [name, rows] : expected) {
+    files.push_back(open_verified(checkpoint_dir, name, state, tensors.world));
+    check_same_model(files.back(), rows);
+  }
+  for (size_t i = 0; i < files.size(); ++i)
+    for (const RowToLoad& row : expected[i].second) {
+      if (tensors.world) tensors.world->tick();
+      for (const RowPart& part : row.parts) files[i].read_part(row.name, part.first, part.elements, tensors.memory);
+    }
+  return state.state;
+}
+
+CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
+                           Memory& memory) {
+  return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,221 @@
+#include "checkpoint/safetensors.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/read_json.h"
+
+namespace gptmoe {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "tensors are copied as they lie in memory");
+
+using nlohmann::json;
+
+constexpr int64_t kLengthBytes = 8;
+constexpr const char* kMetadataKey = "__metadata__";
+constexpr std::pair<const char*, DType> kDTypes[] = {
+    {"F64", DType::f64}, {"F32", DType::f32}, {"BF16", DType::bf16}, {"I64", DType::i64}, {"I32", DType::i32}};
+
+const char* file_dtype_name(DType dtype) {
+  for (const auto& [name, known] : kDTypes)
+    if (known == dtype) return name;
+  return "?";
+}
+
+std::vector<int64_t> sizes_of(const Tensor& tensor) {
+  std::vector<int64_t> sizes;
+  for (int i = 0; i < tensor.rank(); ++i) sizes.push_back(tensor.size(i));
+  return sizes;
+}
+
+std::string shape_text(const std::vector<int64_t>& sizes) {
+  std::string out = "(";
+  for (size_t i = 0; i < sizes.size(); ++i) out += (i ? ", " : "") + std::to_string(sizes[i]);
+  return out + ")";
+}
+
+// Numbers of a header: every one is a count, so below 2^63 and not negative.
+bool read_counts(const json& value, std::vector<int64_t>& out) {
+  if (!value.is_array()) return false;
+  for (const json& item : value) {
+    if (!item.is_number_unsigned() || item.get<uint64_t>() > INT64_MAX) return false;
+    out.push_back(item.get<int64_t>());
+  }
+  return true;
+}
+
+// The bytes of a shape; -1 when they are beyond int64.
+int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
+  if (std::count(sizes.begin(), sizes.end(), 0)) return 0;
+  int64_t bytes = dtype_bytes(dtype);
+  for (int64_t size : sizes)
+    if (__builtin_mul_overflow(bytes, size, &bytes)) return -1;
+  return bytes;
+}
+
+}  // namespace
+
+TensorSource source_of(const NamedTensor& named, Memory& memory) {
+  GPTMOE_CHECK(named.tensor.present(), named.name);
+  return {
+      named.name, named.tensor.dtype(), sizes_of(named.tensor),
+      [tensor = named.tensor, &memory](const TensorSource::Take& take) { for_each_host_part(memory, tensor, take); }};
+}
+
+std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors) {
+  std::stable_sort(tensors.begin(), tensors.end(), [](const TensorSource& a, const TensorSource& b) {
+    return dtype_bytes(a.dtype) > dtype_bytes(b.dtype);
+  });
+  return tensors;
+}
+
+uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
+                           const SafetensorsMetadata& metadata) {
+  const std::vector<TensorSource> ordered = in_file_order(tensors);
+  json entries = json::object();
+  if (!metadata.empty()) entries[kMetadataKey] = metadata;
+  int64_t offset = 0;
+  for (const TensorSource& tensor : ordered) {
+    GPTMOE_CHECK(!entries.contains(tensor.name), tensor.name);
+    const int64_t bytes = bytes_of(tensor.dtype, tensor.sizes);
+    entries[tensor.name] = {
+        {"dtype", file_dtype_name(tensor.dtype)}, {"shape", tensor.sizes}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string header = entries.dump();
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+
+  AtomicFile file(path);
+  Checksum checksum;
+  int64_t written = 0;
+  const auto put = [&](const void* data, int64_t bytes) {
+    if (bytes == 0) return;
+    written += bytes;
+    file.write(data, bytes);
+    checksum.update(data, bytes);
+  };
+  const uint64_t length = header.size();
+  put(&length, kLengthBytes);
+  put(header.data(), static_cast<int64_t>(length));
+  for (const TensorSource& tensor : ordered) tensor.visit(put);
+  GPTMOE_CHECK(written == kLengthBytes + static_cast<int64_t>(length) + offset, path.string());
+  file.commit();
+  return checksum.value();
+}
+
+SafetensorsFile::SafetensorsFile(MappedFile file) : file_(std::move(file)) {
+  uint64_t length = 0;
+  if (file_.size() < kLengthBytes)
+    user_error(path().string(), ": ", file_.size(), " bytes are too short for a safetensors file");
+  std::memcpy(&length, file_.data(), kLengthBytes);
+  if (length > static_cast<uint64_t>(file_.size() - kLengthBytes))
+    user_error(path().string(), ":0: a safetensors header of ", length, " bytes does not fit into the file of ",
+               file_.size(), " bytes: it is cut short or not a safetensors file");
+  data_ = file_.data() + kLengthBytes + length;
+  data_bytes_ = file_.size() - kLengthBytes - static_cast<int64_t>(length);
+  parse_header({file_.data() + kLengthBytes, static_cast<size_t>(length)});
+  check_layout();
+}
+
+void SafetensorsFile::parse_header(std::string_view header) {
+  const json parsed = with_remedy("the safetensors header is damaged",
+                                  [&] { return parse_json_inside(header, path().string(), kLengthBytes); });
+  if (!parsed.is_object() || header[0] != '{')
+    user_error(path().string(), ":", kLengthBytes, ": the safetensors header is not a JSON object");
+  for (const auto& [name, value] : parsed.items()) {
+    if (name == kMetadataKey) {
+      if (!value.is_object()) fail(name, "is not an object");
+      for (const auto& [key, word] : value.items()) {
+        if (!word.is_string()) fail(name, "\"" + key + "\" is not a string");
+        metadata_[key] = word.get<std::string>();
+      }
+      continue;
+    }
+    Entry entry{name, DType::f32, {}, 0, 0};
+    std::vector<int64_t> offsets;
+    if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value["dtype"].is_string() ||
+        !value.contains("shape") || !read_counts(value["shape"], entry.sizes) || !value.contains("data_offsets") ||
+        !read_counts(value["data_offsets"], offsets) || offsets.size() != 2)
+      fail(name, "the header must give its dtype, shape and data_offsets, and nothing else");
+    const std::string dtype = value["dtype"].get<std::string>();
+    const auto* known = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto& d) { return dtype == d.first; });
+    if (known == std::end(kDTypes)) fail(name, "dtype " + dtype + " is not one of F64, F32, BF16, I64, I32");
+    entry.dtype = known->second;
+    entry.begin = offsets[0];
+    entry.end = offsets[1];
+    entries_.push_back(std::move(entry));
+  }
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+  });
+  for (size_t i = 0; i < entries_.size(); ++i) index_[entries_[i].name] = i;
+}
+
+void SafetensorsFile::check_layout() const {
+  int64_t expected = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.end < entry.begin || entry.end > data_bytes_)
+      fail(entry.name, text("data_offsets [", entry.begin, ", ", entry.end, "] leave the ", data_bytes_,
+                            " bytes of data: the file is damaged or cut short"));
+    if (entry.begin != expected)
+      fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
+    if (entry.end - entry.begin != bytes_of(entry.dtype, entry.sizes))
+      fail(entry.name, text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry.dtype), " ",
+                            shape_text(entry.sizes)));
+    expected = entry.end;
+  }
+  if (expected != data_bytes_)
+    user_error(path().string(), ":", file_.size() - data_bytes_ + expected, ": ", data_bytes_ - expected,
+               " bytes belong to no tensor");
+}
+
+const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) const {
+  const auto found = index_.find(name);
+  return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+void SafetensorsFile::check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const {
+  const Entry* entry = find(name);
+  if (!entry) fail(name, text("is missing; expected ", dtype_name(dtype), " ", shape_text(sizes)));
+  if (entry->sizes != sizes) fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes));
+  const bool converts = entry->dtype == DType::f32 && (dtype == DType::f64 || dtype == DType::bf16);
+  if (entry->dtype != dtype && !converts)
+    fail(name, text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(dtype)));
+}
+
+void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& memory) const {
+  check(name, out.dtype(), sizes_of(out));
+  read_part(name, 0, out, memory);
+}
+
+void SafetensorsFile::read_part(const std::string& name, int64_t first_element, const Tensor& out,
+                                Memory& memory) const {
+  const Entry& entry = *find(name);
+  const char* source = data_ + entry.begin + first_element * dtype_bytes(entry.dtype);
+  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / dtype_bytes(entry.dtype), out.describe());
+  if (out.count() == 0) return;
+  if (entry.dtype == out.dtype()) return memory.upload(out, source);
+  // The header's length is any number, so the data need not be aligned for floats.
+  constexpr int64_t kPartCount = 1 << 20;
+  std::vector<float> part;
+  const Tensor flat = out.view({out.count()});
+  for (int64_t first = 0; first < flat.count(); first += kPartCount) {
+    const Tensor piece = flat.rows(first, std::min(kPartCount, flat.count() - first));
+    part.resize(static_cast<size_t>(piece.count()));
+    std::memcpy(part.data(), source + first * dtype_bytes(DType::f32), part.size() * sizeof(float));
+    upload_floats(memory, piece, part.data());
+  }
+}
+
+void SafetensorsFile::fail(const std::string& tensor, const std::string& why) const {
+  user_error(path().string(), ": tensor \"", tensor, "\": ", why);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,311 @@
+#include "distributed/launch.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/progress.h"
+
+extern char** environ;
+
+namespace gptmoe {
+namespace {
+
+#ifdef GPTMOE_MPI
+constexpr bool kBuiltWithMpi = true;
+#else
+constexpr bool kBuiltWithMpi = false;
+#endif
+constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
+constexpr auto kPatience = std::chrono::seconds(5);  // with ranks that were told to end
+
+[[noreturn]] void fail(const char* what) {
+  throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
+}
+
+// An abstract address: gone with its socket.
+socklen_t address_of(const std::string& name, sockaddr_un& address) {
+  address = {};
+  address.sun_family = AF_UNIX;
+  std::copy_n(name.data(), std::min(name.size(), sizeof address.sun_path - 1), address.sun_path + 1);
+  return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+}
+
+// What mpirun is to know: as many ranks as were asked for, unbound, also for root, without words of its own, and
+// without seconds of waiting before it ends them. What the user has set stands.
+void prepare_environment(const std::string& socket_name) {
+  static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
+                                                 {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
+                                                 {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"},
+                                                 {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+                                                 {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+                                                 {"OMPI_MCA_orte_execute_quiet", "1"},
+                                                 {"OMPI_MCA_odls_base_sigkill_timeout", "0"},
+                                                 {"PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe"},
+                                                 {"PRTE_MCA_hwloc_default_binding_policy", "none"},
+                                                 {"PRTE_MCA_prte_execute_quiet", "1"},
+                                                 {"PRTE_MCA_odls_base_sigkill_timeout", "0"}};
+  for (const auto& [name, value] : kSettings) setenv(name, value, 0);
+  setenv(kSocketVariable, socket_name.c_str(), 1);
+  setenv(kTerminalColumns, std::to_string(terminal_columns()).c_str(), 1);
+  // A batch system's allocation would have mpirun start ranks on its other machines.
+  std::vector<std::string> batch_variables;
+  for (char** entry = environ; *entry; ++entry)
+    for (const char* prefix : {"SLURM_", "PBS_", "LSB_", "PE_HOSTFILE"})
+      if (std::string_view(*entry).starts_with(prefix)) batch_variables.emplace_back(*entry, std::strcspn(*entry, "="));
+  for (const std::string& name : batch_variables) unsetenv(name.c_str());
+}
+
+class Launch {
+ public:
+  Launch(int ranks, char** argv);
+  ~Launch();
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+  int run();
+
+ private:
+  struct Rank {
+    int socket, number;
+    pid_t pid;
+  };
+
+  void listen();
+  void block_signals();
+  void start(int ranks, char** argv);
+  void look();
+  bool accept_rank();
+  void hear_signal();
+  void hear_end_of(int socket);
+  void watch_for(int fd);
+  void stop(int signal);
+  int ended() const;
+
+  pid_t mpirun_ = -1;
+  int events_ = -1, listening_ = -1, signals_ = -1;
+  sigset_t unblocked_;
+  std::vector<Rank> ranks_;
+  int expected_, started_ = 0;
+  std::optional<int> first_gone_;  // the rank that ended first
+  int first_stop_ = 0, second_stop_ = 0;
+  std::chrono::steady_clock::time_point told_to_end_;
+  std::optional<int> status_;  // mpirun's
+};
+
+Launch::Launch(int ranks, char** argv) : expected_(ranks) {
+  events_ = epoll_create1(EPOLL_CLOEXEC);
+  if (events_ < 0) fail("epoll");
+  listen();
+  block_signals();
+  start(ranks, argv);
+}
+
+Launch::~Launch() {
+  for (const Rank& rank : ranks_) close(rank.socket);
+  for (int fd : {events_, listening_, signals_})
+    if (fd >= 0) close(fd);
+  sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
+}
+
+void Launch::listen() {
+  const std::string name = text("gptmoe-", getpid(), "-", std::chrono::steady_clock::now().time_since_epoch().count());
+  sockaddr_un address;
+  const socklen_t size = address_of(name, address);
+  listening_ = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (listening_ < 0 || bind(listening_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+      ::listen(listening_, SOMAXCONN) != 0)
+    fail("socket");
+  watch_for(listening_);
+  prepare_environment(name);
+}
+
+// They are read from a descriptor; those that were ignored stay so (nohup).
+void Launch::block_signals() {
+  sigset_t taken;
+  sigemptyset(&taken);
+  sigaddset(&taken, SIGCHLD);
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction action {};
+    sigaction(signal, nullptr, &action);
+    if (action.sa_handler != SIG_IGN) sigaddset(&taken, signal);
+  }
+  sigprocmask(SIG_BLOCK, &taken, &unblocked_);
+  signals_ = signalfd(-1, &taken, SFD_CLOEXEC);
+  if (signals_ < 0) fail("signalfd");
+  watch_for(signals_);
+}
+
+// In a process group of its own, so that the terminal's Ctrl-C reaches this process alone.
+void Launch::start(int ranks, char** argv) {
+  std::string count = std::to_string(ranks);
+  std::vector<char*> command = {const_cast<char*>("mpirun"), const_cast<char*>("-n"), count.data()};
+  for (char** argument = argv; *argument; ++argument) command.push_back(*argument);
+  command.push_back(nullptr);
+  int failure[2];
+  if (pipe2(failure, O_CLOEXEC) != 0) fail("pipe");
+  const pid_t parent = getpid();
+  mpirun_ = fork();
+  if (mpirun_ < 0) fail("fork");
+  if (mpirun_ == 0) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(1);
+    dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+    std::signal(SIGTTOU, SIG_IGN);  // may print on the terminal, whatever its settings
+    sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
+    execvp(command[0], command.data());
+    const int reason = errno;
+    _exit(write(failure[1], &reason, sizeof reason) == sizeof reason ? 127 : 126);
+  }
+  close(failure[1]);
+  int reason = 0;
+  const bool failed = read(failure[0], &reason, sizeof reason) == sizeof reason;
+  close(failure[0]);
+  if (!failed) return;
+  waitpid(mpirun_, nullptr, 0);
+  user_error("--ranks ", ranks, ": mpirun: ", std::strerror(reason),
+             "; install Open MPI (Debian, Ubuntu: openmpi-bin) or put its mpirun into PATH");
+}
+
+int Launch::run() {
+  while (!status_) look();
+  return ended();
+}
+
+void Launch::watch_for(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
+}
+
+// One event at a time, in the order that they took place.
+void Launch::look() {
+  epoll_event event{};
+  const int found = epoll_wait(events_, &event, 1, second_stop_ ? 1000 : -1);
+  if (found < 0 && errno != EINTR) fail("epoll");
+  if (found == 1) {
+    if (event.data.fd == listening_)
+      accept_rank();
+    else if (event.data.fd == signals_)
+      hear_signal();
+    else
+      hear_end_of(event.data.fd);
+  }
+  if (second_stop_ && !status_ && std::chrono::steady_clock::now() - told_to_end_ > kPatience) {
+    for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
+    ::kill(mpirun_, SIGKILL);
+  }
+}
+
+// Whether one was waiting.
+bool Launch::accept_rank() {
+  const int socket = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
+  if (socket < 0) return false;
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  int number = 0;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != geteuid() ||
+      recv(socket, &number, sizeof number, 0) != sizeof number) {
+    close(socket);
+    return true;
+  }
+  ++started_;
+  ranks_.push_back({socket, number, peer.pid});
+  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had nobody to pass it on to
+  watch_for(socket);
+  return true;
+}
+
+// Ranks say nothing more: what there is to read is their end.
+void Launch::hear_end_of(int socket) {
+  const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
+  if (!first_gone_) first_gone_ = rank->number;
+  close(socket);
+  ranks_.erase(rank);
+}
+
+void Launch::hear_signal() {
+  signalfd_siginfo info{};
+  if (read(signals_, &info, sizeof info) != sizeof info) return;
+  const auto signal = static_cast<int>(info.ssi_signo);
+  if (signal != SIGCHLD) return stop(signal);
+  int status = 0;
+  if (waitpid(mpirun_, &status, WNOHANG) == mpirun_ && (WIFEXITED(status) || WIFSIGNALED(status))) status_ = status;
+}
+
+void Launch::stop(int signal) {
+  if (!first_stop_) {
+    while (accept_rank()) {
+    }  // those are there, and hear of it by mpirun
+    first_stop_ = signal;
+    ::kill(mpirun_, SIGUSR1);
+  } else if (!second_stop_) {
+    second_stop_ = signal;
+    told_to_end_ = std::chrono::steady_clock::now();
+    ::kill(mpirun_, SIGTERM);
+  }
+}
+
+std::string ended_by(int signal) { return text("ended by signal ", signal, " (", strsignal(signal), ")"); }
+
+// The exit code, after what there is to say of it. Does not return where a stop signal ended the ranks.
+int Launch::ended() const {
+  const int code = WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
+  if (second_stop_ || (first_stop_ && code == 128 + SIGUSR1)) {  // stopped before anyone took the signal for a request
+    const int signal = second_stop_ ? second_stop_ : first_stop_;
+    std::signal(signal, SIG_DFL);
+    raise(signal);
+    sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
+  }
+  // A rank that was never heard of may have been the first.
+  const bool named = first_gone_ && started_ == expected_;
+  if (code > 128 && started_ > 0)
+    std::fprintf(stderr, "gptmoe: %s was %s%s\n",
+                 named ? text("rank ", *first_gone_).c_str() : "a rank, before all had started,",
+                 ended_by(code - 128).c_str(),
+                 code - 128 == SIGKILL ? ", by hand or by the system for want of memory" : "");
+  else if (code != 0 && started_ == 0)
+    std::fprintf(stderr, "gptmoe: mpirun started no rank (%s); what mpirun says: mpirun -n 2 hostname\n",
+                 code > 128 ? ended_by(code - 128).c_str() : text("exit code ", code).c_str());
+  return code;
+}
+
+}  // namespace
+
+int launch_ranks(int ranks, char** argv) {
+  if (!kBuiltWithMpi) user_error("--ranks ", ranks, ": ", kNoMpi);
+  return Launch(ranks, argv).run();
+}
+
+bool started_by_launch() { return std::getenv(kSocketVariable) != nullptr; }
+
+void tell_launching_process(int rank) {
+  const char* name = std::getenv(kSocketVariable);
+  if (!name) return;
+  sockaddr_un address;
+  const socklen_t size = address_of(name, address);
+  // Open until the process ends, which is what the other side waits for. If that is gone, mpirun is about to end us.
+  const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (connect(socket, reinterpret_cast<const sockaddr*>(&address), size) == 0)
+    (void)!send(socket, &rank, sizeof rank, MSG_NOSIGNAL);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,14 @@
+#pragma once
+// Errors of NCCL as DeviceError.
+#include "distributed/nccl/nccl_library.h"
+
+namespace gptmoe {
+
+// Throws DeviceError that says what failed, where, and what NCCL says of it.
+void check_nccl(ncclResult_t status, ncclComm_t communicator, const char* what, const char* file, int line);
+
+}  // namespace gptmoe
+
+// Of a call on `communicator`, which may be null.
+#define NCCL_CHECK(communicator, expression) \
+  ::gptmoe::check_nccl((expression), (communicator), #expression, __FILE__, __LINE__)

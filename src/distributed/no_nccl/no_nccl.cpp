@@ -1,0 +1,13 @@
+// The functions of dist/nccl in a program that is built without NCCL.
+#include "base/check.h"
+#include "distributed/nccl/nccl_communicator.h"
+
+namespace gptmoe {
+
+std::string why_no_nccl() {
+  return "this gptmoe was built without NCCL; install it (Debian, Ubuntu: libnccl-dev) and build again";
+}
+
+std::unique_ptr<Communicator> make_nccl_communicator(World&, Ops&) { throw Failure(why_no_nccl()); }
+
+}  // namespace gptmoe

@@ -1,0 +1,54 @@
+#include "engine/cuda_shapes.h"
+
+#include "kernels/cuda_limits.h"
+
+namespace gptmoe {
+namespace {
+
+// `value` of what `path` names, taken times the rest, must be at most `limit`.
+template <typename... Times>
+void require_at_most(int64_t limit, const char* path, int64_t value, int64_t product, const Times&... times) {
+  if (product > limit)
+    user_error(path, ": ", value, times..., " is more than the ", limit,
+               " that the GPU takes; lower it, or set device to \"cpu\"");
+}
+
+}  // namespace
+
+void require_cuda_shapes(const Config& config, int64_t widest_head) {
+  const ModelConfig& m = config.model;
+  const TrainConfig& t = config.train;
+  require_at_most(widest_head, "model.head_dim", m.head_dim, m.head_dim);
+  require_at_most(cuda::kMostExperts, "model.num_experts", m.num_experts, m.num_experts);
+  // Partial results of one row of the router's gradient, and of one sequence's attention.
+  require_at_most(cuda::kWorkspaceFloats, "model.num_experts", m.num_experts, (m.num_experts + 1) * (m.hidden_size + 1),
+                  " (and one) x hidden_size ", m.hidden_size, " (and one)");
+  require_at_most(cuda::kWorkspaceFloats, "train.sequence_length", t.sequence_length,
+                  t.sequence_length * m.num_attention_heads, " x num_attention_heads ", m.num_attention_heads);
+  require_at_most(cuda::kMostTokens, "train.micro_batch_size", t.micro_batch_size,
+                  t.micro_batch_size * t.sequence_length, " x sequence_length ", t.sequence_length);
+  require_at_most(INT32_MAX / 2, "train.micro_batch_size", t.micro_batch_size,
+                  t.micro_batch_size * m.num_attention_heads, " x num_attention_heads ", m.num_attention_heads);
+}
+
+std::vector<std::string> slow_paths(const Config& config, const Ops& ops) {
+  std::vector<std::string> lines;
+  if (ops.compute_dtype() != DType::bf16) return lines;  // which is a GPU's
+  const ModelConfig& m = config.model;
+  const int64_t vector = cuda::kVector, head = m.head_dim;
+  if (head % vector != 0 || head > cuda::kMaxTensorHeadDim)
+    lines.push_back(text("model.head_dim ", head, ": attention without tensor cores, which take multiples of ", vector,
+                         " up to ", cuda::kMaxTensorHeadDim, "; 64 and 128 are best"));
+  const auto expect_multiple = [&](const char* path, int64_t width) {
+    if (width % vector != 0)
+      lines.push_back(text(path, " ", width, ": slower products and copies than a multiple of ", vector,
+                           " has, such as ", (width / vector + 1) * vector));
+  };
+  expect_multiple("model.vocab_size", m.vocab_size);
+  expect_multiple("model.hidden_size", m.hidden_size);
+  if (m.moe_layers() < m.num_hidden_layers) expect_multiple("model.intermediate_size", m.intermediate_size);
+  if (m.moe_layers() > 0) expect_multiple("model.moe_intermediate_size", m.moe_intermediate_size);
+  return lines;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,27 @@
+#pragma once
+// What a person reads before a run begins: the same facts on the first screen of `train` and in `plan`.
+#include <string>
+
+#include "engine/engine.h"
+
+namespace gptmoe {
+
+// "8c1 MoE (8 experts, 1 active), 4 layers (1 dense), width 128, 4 heads of 32, vocabulary 2,048".
+std::string describe_model(const ModelConfig& config);
+// "3,936,640 total, 1,234,560 active per token".
+std::string describe_parameters(const Gpt& gpt);
+// "topk", or "default {"ema_beta":0.9}".
+std::string describe_router(const RouterConfig& router);
+// "default vectors over 20.5 k tokens: 10 micro-batches of 2.05 k, all ranks together": how far the router's moving
+// average reaches back. Empty without one, or without experts.
+std::string describe_average(const Config& config, int64_t ranks);
+// "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in all".
+std::string describe_memory(const Instance& instance);
+// The same as lines of two columns, without the last line's end.
+std::string memory_table(const Instance& instance);
+
+// Resident bytes a run needs beside its arenas: program, libraries, thread workspaces, and the token shards, which are
+// mapped and become resident as they are read.
+int64_t resident_overhead_bytes(const Config& config);
+
+}  // namespace gptmoe

@@ -1,0 +1,150 @@
+#include "engine/engine.h"
+
+#include "kernels/plan_ops.h"
+
+namespace gptmoe {
+namespace {
+
+ActivationMode activation_mode(const Config& config, Purpose purpose) {
+  if (purpose == Purpose::forward) return ActivationMode::forward_only;
+  return config.train.recompute == "block" ? ActivationMode::train_recompute : ActivationMode::train;
+}
+
+bool shards_optimizer(const Config& config, RankOf rank) { return config.distributed.zero_stage > 0 && rank.size > 1; }
+
+TrafficCosts operator-(TrafficCosts a, const TrafficCosts& b) {
+  for (size_t i = 0; i < a.size(); ++i) a[i].calls -= b[i].calls, a[i].bytes -= b[i].bytes;
+  return a;
+}
+
+}  // namespace
+
+Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank)
+    : purpose_(purpose),
+      rank_(rank),
+      B_(B),
+      T_(T),
+      workspace_bytes_(ops.workspace_bytes()),
+      mode_(activation_mode(config, purpose)),
+      gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
+           shards_optimizer(config, rank) ? rank.size : 1),
+      adamw_(config.optimizer),
+      data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
+  lay_out(ops);
+  count(ops);
+}
+
+void Instance::lay_out(const Ops& ops) {
+  ParamTable& params = gpt_.params();
+  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
+  const Tensor values = parameters_.allocate(real, {params.element_count()});
+  Tensor grads, master;
+  const Partition held = purpose_ != Purpose::train          ? params.stat_rows()
+                         : data_parallel_.shards_optimizer() ? params.partition_of(rank_.rank)
+                                                             : params.whole();
+  if (purpose_ != Purpose::forward) grads = gradients_.allocate(stat, {params.element_count()});
+  if (purpose_ == Purpose::train) {
+    if (real != stat) master = optimizer_.allocate(stat, {held.count()});
+    adamw_.allocate(optimizer_, held, stat);
+    if (rank_.size > 1) data_parallel_.allocate(communication_, params);
+  } else if (real != stat) {
+    master = parameters_.allocate(stat, {held.count()});
+  }
+  params.bind(values, grads, master, held);
+  gpt_.state().allocate(state_);
+  activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
+  const Tensor& stats = activations_.router_stats_LW;
+  const int64_t routed = stats.present() ? stats.count() : 0;
+  sums_.all_S = activations_arena_.allocate(stat, {routed + 2});
+  if (routed > 0) sums_.router_LW = sums_.all_S.rows(0, routed).view({stats.size(0), stats.size(1)});
+  sums_.loss_1 = sums_.all_S.rows(routed, 1);
+  sums_.squared_norm_1 = sums_.all_S.rows(routed + 1, 1);
+}
+
+void Instance::count(const Ops& planned) {
+  FlopCounter counter(gpt_.live_share());
+  Ops ops = make_plan_ops(planned).observed_by(counter);
+  const auto communicator = make_counting_communicator(rank_.size);
+  const auto tokens = static_cast<double>(B_ * T_);
+  const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
+  gpt_.forward(forward, activations_);
+  gpt_.loss(forward, activations_);
+  forward_flops_ = counter.flops() / tokens;
+  if (purpose_ == Purpose::forward) return;
+
+  counter.reset();
+  Activations kept = activations_;
+  kept.mode = ActivationMode::train;  // recomputation is not the model's work
+  const Pass train = forward.as(PassKind::train);
+  gpt_.forward(train, kept);
+  gpt_.loss_and_backward(train, kept, 1.0);
+  backward_flops_ = counter.flops() / tokens - forward_flops_;
+  gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
+  if (rank_.size > 1) count_traffic(ops);
+}
+
+void Instance::count_traffic(Ops& ops) {
+  const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
+  rehearse_micro_batch(ops, *in_micro_batch, false, false);
+  rehearse_micro_batch(ops, *in_step, true, true);
+  rehearse_update(ops, *in_step);
+  traffic_.micro_batch = in_micro_batch->costs();
+  traffic_.step = in_step->costs() - traffic_.micro_batch;
+}
+
+void Instance::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last) {
+  Pass pass{ops, scratch_, communicator, PassKind::train};
+  if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
+  if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
+  gpt_.forward(pass, activations_);
+  gpt_.loss_and_backward(pass, activations_, 1.0);
+  if (pass.reducer) data_parallel_.finish_reductions(pass);
+}
+
+void Instance::rehearse_update(Ops& ops, Communicator& communicator) {
+  const Pass pass{ops, scratch_, communicator, PassKind::train};
+  communicator.all_reduce(sums_.all_S, Traffic::reports);
+  adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);
+  adamw_.update(pass, gpt_.params(), sums_.squared_norm_1, sums_.loss_1);
+  gpt_.end_step(pass);
+}
+
+void Instance::commit(Ops& ops) {
+  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, &communication_})
+    arena->commit(ops.memory());
+  scratch_.commit(ops.memory());
+  lay_out(ops);
+  memory_ = &ops.memory();
+  batch_tokens_BT_ = activations_.tokens_BT;
+  batch_targets_BT_ = activations_.targets_BT;
+  if (!memory_->on_host()) {
+    batch_.resize(static_cast<size_t>(2 * B_ * T_));
+    batch_tokens_BT_ = Tensor(batch_.data(), DType::i32, {B_, T_});
+    batch_targets_BT_ = Tensor(batch_.data() + B_ * T_, DType::i32, {B_, T_});
+  }
+  gpt_.prepare(ops, activations_);
+}
+
+void Instance::upload_batch() {
+  if (memory_->on_host()) return;
+  memory_->upload(activations_.tokens_BT, batch_tokens_BT_.data());
+  memory_->upload(activations_.targets_BT, batch_targets_BT_.data());
+}
+
+std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
+  std::vector<ArenaSize> sizes;
+  for (const Arena* arena :
+       {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
+    sizes.push_back({arena->name(), arena->high_water()});
+  if (communication_.high_water() > 0) sizes.push_back({communication_.name(), communication_.high_water()});
+  if (workspace_bytes_ > 0) sizes.push_back({"workspace", workspace_bytes_});
+  return sizes;
+}
+
+int64_t Instance::total_bytes() const {
+  int64_t bytes = 0;
+  for (const ArenaSize& arena : arena_sizes()) bytes += arena.bytes;
+  return bytes;
+}
+
+}  // namespace gptmoe

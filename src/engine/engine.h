@@ -1,0 +1,102 @@
+#pragma once
+// A model together with its memory, as one rank has it. Construction plans every arena without touching memory, by
+// running one step through ops that compute nothing; commit() then obtains exactly that. `gptmoe plan` stops after the
+// first half.
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "engine/adamw.h"
+#include "kernels/ops.h"
+#include "model/data_parallel.h"
+#include "model/gpt.h"
+
+namespace gptmoe {
+
+// gradients: forward and backward, without an optimizer.
+enum class Purpose { train, gradients, forward };
+
+// One of the ranks that train together.
+struct RankOf {
+  int rank = 0, size = 1;
+};
+
+// What several ranks send each other, each of them, by Traffic: in every micro-batch, and in every step besides.
+struct PlannedTraffic {
+  TrafficCosts micro_batch, step;
+};
+
+// Sums over one step (stat), side by side: one copy takes them to the host.
+struct StepSums {
+  Tensor all_S;
+  Tensor router_LW;       // of every micro-batch's router statistics, see Activations; absent if dense
+  Tensor loss_1;          // of every token's cross-entropy
+  Tensor squared_norm_1;  // of the gradients
+};
+
+class Instance {
+ public:
+  // B and T of one micro-batch, laid out as `ops` wants it.
+  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
+
+  // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded. `ops` lays out as
+  // the constructor's did, and must outlive the instance.
+  void commit(Ops& ops);
+
+  Gpt& gpt() { return gpt_; }
+  const Gpt& gpt() const { return gpt_; }
+  AdamW& adamw() { return adamw_; }
+  const AdamW& adamw() const { return adamw_; }
+  DataParallel& data_parallel() { return data_parallel_; }
+  const Activations& activations() const { return activations_; }
+  // The next micro-batch as the host fills it: activations().tokens_BT and targets_BT themselves where the host reaches
+  // them, else what upload_batch() copies there.
+  const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
+  const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
+  void upload_batch();
+  Scratch& scratch() { return scratch_; }
+  const StepSums& sums() const { return sums_; }
+
+  struct ArenaSize {
+    std::string name;
+    int64_t bytes;
+  };
+  // The arenas and, where the ops have one, their workspace.
+  std::vector<ArenaSize> arena_sizes() const;
+  int64_t total_bytes() const;
+  Purpose purpose() const { return purpose_; }
+  // Floating-point operations of the model's products per token, without recomputation. Backward 0 for forward-only.
+  double forward_flops_per_token() const { return forward_flops_; }
+  double backward_flops_per_token() const { return backward_flops_; }
+  const PlannedTraffic& traffic() const { return traffic_; }
+  // What TrainStep asks for in a micro-batch and to update, of ops that compute nothing and a communicator that does
+  // not communicate. Not once committed.
+  void rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last);
+  void rehearse_update(Ops& ops, Communicator& communicator);
+  RankOf rank() const { return rank_; }
+
+ private:
+  void lay_out(const Ops& ops);
+  void count(const Ops& ops);
+  void count_traffic(Ops& ops);
+
+  Purpose purpose_;
+  RankOf rank_;
+  int64_t B_, T_, workspace_bytes_;
+  ActivationMode mode_;
+  Gpt gpt_;
+  AdamW adamw_;
+  DataParallel data_parallel_;
+  Arena parameters_{"parameters"}, gradients_{"gradients"}, optimizer_{"optimizer"}, state_{"state"},
+      activations_arena_{"activations"}, communication_{"communication"};
+  Scratch scratch_;
+  Activations activations_;
+  Memory* memory_ = nullptr;
+  std::vector<int32_t> batch_;
+  Tensor batch_tokens_BT_, batch_targets_BT_;
+  StepSums sums_;
+  double forward_flops_ = 0, backward_flops_ = 0;
+  PlannedTraffic traffic_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,73 @@
+#include "engine/matrix_rate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "base/rng.h"
+#include "memory/arena.h"
+
+namespace gptmoe {
+namespace {
+
+// Numbers like those of a model: multiplying zeros takes less power, and so less time where power is short.
+void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
+  const Rng rng(1, stream);
+  std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));
+  for (size_t i = 0; i < part.size(); ++i) part[i] = static_cast<float>(2 * rng.uniform(i) - 1);
+  const int64_t rows = std::ssize(part) / matrix.size(1);
+  for (int64_t row = 0; row < matrix.size(0); row += rows)
+    upload_floats(memory, matrix.rows(row, std::min(rows, matrix.size(0) - row)), part.data());
+}
+
+// A (size, size) product's, the least of rounds that take `in_all` seconds together. Those of a few microseconds are
+// timed by the dozen, so that waiting for the device does not count.
+double seconds_of_product(Ops& ops, int64_t size, double in_all) {
+  constexpr double kRound = 5e-3;
+  Arena arena("matrix rate");
+  Tensor y, x, w;
+  const auto lay_out = [&] {
+    for (Tensor* tensor : {&y, &x, &w}) *tensor = arena.allocate(ops.compute_dtype(), {size, size});
+  };
+  lay_out();
+  arena.commit(ops.memory());
+  lay_out();
+  fill_random(x, ops.memory(), 0);
+  fill_random(w, ops.memory(), 1);
+  const auto seconds_of = [&](int products) {
+    ops.synchronize();
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < products; ++i) ops.linear_forward(y, x, w);
+    ops.synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  seconds_of(1);  // warms up
+  double best = seconds_of(1), total = best;
+  const int products = std::clamp(static_cast<int>(kRound / best), 1, 100);
+  while (total < in_all) {
+    const double seconds = seconds_of(products);
+    best = std::min(best, seconds / products);
+    total += seconds;
+  }
+  return best;
+}
+
+}  // namespace
+
+double measure_matrix_rate(Ops& ops) {
+  // As large as one takes a few milliseconds: what is large depends on the device.
+  constexpr double kLongEnough = 5e-3;
+  constexpr int64_t kSmallest = 256, kLargest = 8192;
+  const auto fits = [&](int64_t size) {
+    const int64_t room = ops.memory().available();
+    return room < 0 || 3 * size * size * dtype_bytes(ops.compute_dtype()) <= room / 2;
+  };
+  for (int64_t size = kSmallest;; size *= 2) {
+    const double seconds = seconds_of_product(ops, size, 0);
+    if (seconds < kLongEnough && size < kLargest && fits(2 * size)) continue;
+    const auto n = static_cast<double>(size);
+    return 2.0 * n * n * n / std::min(seconds, seconds_of_product(ops, size, 0.1));
+  }
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,53 @@
+#include "engine/nonfinite.h"
+
+#include <cmath>
+
+#include "engine/host_value.h"
+
+namespace gptmoe {
+namespace {
+
+// The first tensor, in the order of the computation, with a non-finite element.
+std::string first_offender_forward(Instance& instance, Ops& ops) {
+  const ParamTable& params = instance.gpt().params();
+  for (const ParamRow& row : params.rows())
+    if (ops.count_nonfinite(params.row_value(row)) > 0) return "parameter " + row.name;
+  const Activations& a = instance.activations();
+  for (size_t l = 0; l < a.stream_NC.size(); ++l)
+    if (ops.count_nonfinite(a.stream_NC[l]) > 0)
+      return l == 0 ? "output of model.embed_tokens" : text("output of model.layers.", l - 1);
+  if (ops.count_nonfinite(a.final_NC) > 0) return "output of model.norm";
+  return "logits of lm_head";
+}
+
+// From the head down: everything below an offender offends too.
+std::string first_offender_backward(Instance& instance, Ops& ops) {
+  const ParamTable& params = instance.gpt().params();
+  for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
+    if (ops.count_nonfinite(params.row_grad(*row)) > 0) return "gradient of " + row->name;
+  return "sum of squares of the gradients (it overflows)";
+}
+
+[[noreturn]] void stop(const std::string& what, const std::string& tensor) {
+  throw NumericFailure(
+      text(what, "; first offending tensor: ", tensor,
+           ". No parameter was changed by this step; start again with a lower optimizer.learning_rate or a "
+           "longer schedule.warmup_steps"));
+}
+
+}  // namespace
+
+void require_finite_micro_batch(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+  const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
+  if (!std::isfinite(host_value(ops.memory(), instance.sums().loss_1)))
+    stop("the loss" + where, first_offender_forward(instance, ops));
+  if (ops.count_nonfinite(instance.activations().dstream_NC) > 0)
+    stop("the gradient" + where, first_offender_backward(instance, ops));
+}
+
+void require_finite_gradients(Instance& instance, Ops& ops, int64_t step) {
+  if (!std::isfinite(host_value(ops.memory(), instance.sums().squared_norm_1)))
+    stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(instance, ops));
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,91 @@
+#include "inference/evaluate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace gptmoe {
+namespace {
+
+// Sums of the routers' statistics over micro-batches, of this rank but for the loads, which are all ranks'.
+struct RouterSums {
+  std::vector<std::vector<double>> load;
+  std::vector<double> entropy, balance, fill, output;  // of squared norms the last two
+  int64_t batches = 0;
+
+  RouterSums(size_t layers, size_t experts)
+      : load(layers, std::vector<double>(experts)), entropy(layers), balance(layers), fill(layers), output(layers) {}
+
+  void add(Memory& memory, const Tensor& stats_LW) {
+    const std::vector<double> stats = download_values(memory, stats_LW);
+    const size_t width = stats.size() / load.size(), experts = load[0].size();
+    for (size_t layer = 0; layer < load.size(); ++layer) {
+      const double* row = stats.data() + layer * width;
+      for (size_t e = 0; e < experts; ++e) load[layer][e] += row[e];
+      balance[layer] += row[experts];
+      entropy[layer] += row[experts + 1];
+      fill[layer] += row[experts + 2];
+      output[layer] += row[experts + 3];
+    }
+    ++batches;
+  }
+
+  void report(EvalResult& result, World& world) {
+    for (std::vector<double>* sums : {&entropy, &balance, &fill, &output}) world.sum(*sums);
+    for (auto& layer : load)
+      for (double& share : layer) share /= static_cast<double>(batches);
+    for (std::vector<double>* sums : {&entropy, &balance})
+      for (double& value : *sums) value /= static_cast<double>(batches * world.size());
+    result.expert_load = load;
+    result.router_entropy = entropy;
+    result.load_balance_loss = balance;
+    if (output[0] == 0) return;
+    for (size_t layer = 0; layer < fill.size(); ++layer)
+      result.fill_share.push_back(std::sqrt(fill[layer] / output[layer]));
+  }
+};
+
+}  // namespace
+
+void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last) {
+  const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+  const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
+  for (int64_t b = 0; b < B; ++b)
+    loader.window(std::min(first + b, last), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
+  instance.upload_batch();
+}
+
+EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
+                    int64_t tokens) {
+  const Activations& a = instance.activations();
+  const int64_t B = a.tokens_BT.size(0), T = a.tokens_BT.size(1);
+  const int64_t wanted = tokens == 0 ? loader.windows() : std::max<int64_t>(1, tokens / T);
+  const int64_t windows = std::min(loader.windows(), wanted);
+  const Pass pass{ops, instance.scratch(), communicator, PassKind::evaluate};
+
+  EvalResult result;
+  double loss_sum = 0;
+  std::optional<RouterSums> routers;
+  if (a.router_stats_LW.present())
+    routers.emplace(static_cast<size_t>(a.router_stats_LW.size(0)),
+                    static_cast<size_t>(instance.gpt().config().num_experts));
+  const int64_t together = B * world.size();  // windows that the ranks take at a time
+  for (int64_t start = 0; start < windows; start += together) {
+    const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
+    fill_batch(instance, loader, first, windows - 1);
+    instance.gpt().forward(pass, a);
+    instance.gpt().loss(pass, a);
+    const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
+    for (const double loss : losses) loss_sum += loss;
+    if (routers && (start + together <= windows || windows < together)) routers->add(ops.memory(), a.router_stats_LW);
+    world.tick();
+  }
+  world.sum({&loss_sum, 1});
+  result.tokens = windows * T;
+  result.loss = loss_sum / static_cast<double>(result.tokens);
+  result.perplexity = std::exp(result.loss);
+  if (routers) routers->report(result, world);
+  return result;
+}
+
+}  // namespace gptmoe

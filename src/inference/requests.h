@@ -1,0 +1,46 @@
+#pragma once
+// From examples to tokens.
+#include "inference/task_file.h"
+#include "tokenizer/tokenizer.h"
+
+namespace gptmoe {
+
+struct PromptOptions {
+  std::string delimiter = " ";  // between a context and its continuation
+  int64_t shots = 0;            // solved examples before each one: others of the same file, drawn by `seed`
+  uint64_t seed = 1;
+};
+
+// A log-likelihood that is wanted: of tokens [first, size) after those before, 0 < first < size.
+struct Request {
+  std::vector<int32_t> tokens;
+  int64_t first;
+};
+
+// What stands before the continuation of a candidate: the shots, each with its right continuation and a line break,
+// then the context; delimiters where they belong.
+std::string prompt_of(const Task& task, size_t example, int64_t candidate, const PromptOptions& options);
+
+class RequestEncoder {
+ public:
+  // `tokenizer` must outlive it.
+  explicit RequestEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  // Prompt and continuation are tokenised as one text, which is what a model has been trained on, and parted where the
+  // prompt alone would end; white space at the prompt's end counts to the continuation (" Paris" is one token). A
+  // prompt without tokens is the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." where
+  // the tokenizer has none.
+  Request encode(std::string prompt, std::string continuation, const std::string& place);
+
+ private:
+  std::vector<int32_t> tokens_of(const std::string& text);
+
+  const Tokenizer& tokenizer_;
+  WordCache cache_;
+};
+
+// Of all candidates of the first `limit` examples, in order. Throws UserError where the file has too few for the shots.
+std::vector<Request> make_requests(const Task& task, size_t limit, const PromptOptions& options,
+                                   const Tokenizer& tokenizer);
+
+}  // namespace gptmoe

@@ -1,0 +1,133 @@
+#include "inference/task_file.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "base/read_json.h"
+#include "config/json_section.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kEnding = ".jsonl";
+
+std::vector<TaskFile> files_below(const fs::path& folder) {
+  std::vector<TaskFile> files;
+  std::error_code error;
+  fs::recursive_directory_iterator entries(folder, error);
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    const fs::path& path = entries->path();
+    if (path.extension() != kEnding || fs::is_directory(path)) continue;
+    files.push_back({path.lexically_relative(folder).replace_extension().string(), path});
+  }
+  if (error) user_error(folder.string(), ": cannot be listed: ", error.message());
+  if (files.empty()) user_error(folder.string(), ": no ", kEnding, " in it; name a file of tasks or their folder");
+  std::sort(files.begin(), files.end(), [](const TaskFile& a, const TaskFile& b) { return a.path < b.path; });
+  return files;
+}
+
+std::string not_empty(const JsonSection& line, const std::string& key, std::string value) {
+  if (value.empty()) line.fail(key, "empty, which has no likelihood; give a text");
+  return value;
+}
+
+void read_multiple_choice(JsonSection& line, Example& example) {
+  example.contexts = {line.string("query")};
+  example.continuations = line.strings("choices", 2);
+  for (size_t i = 0; i < example.continuations.size(); ++i)
+    not_empty(line, text("choices[", i, "]"), example.continuations[i]);
+  example.gold = line.integer("gold", {0, example.candidates() - 1});
+}
+
+void read_schema(JsonSection& line, Example& example) {
+  example.contexts = line.strings("context_options", 2);
+  example.continuations = {not_empty(line, "continuation", line.string("continuation"))};
+  example.gold = line.integer("gold", {0, example.candidates() - 1});
+}
+
+void read_completion(JsonSection& line, Example& example) {
+  example.contexts = {line.string("context")};
+  example.continuations = {not_empty(line, "continuation", line.string("continuation"))};
+  example.gold = 0;
+}
+
+TaskKind kind_of(const JsonSection& line) {
+  if (line.has("answer")) line.fail("answer", "a task of generated answers, which are not scored; see docs/eval.md");
+  if (line.has("query") || line.has("choices")) return TaskKind::multiple_choice;
+  if (line.has("context_options")) return TaskKind::schema;
+  if (line.has("context") || line.has("continuation")) return TaskKind::completion;
+  line.fail("",
+            "no task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
+            "continuation; see docs/eval.md");
+}
+
+Example read_example(JsonSection& line, TaskKind kind, int64_t number) {
+  Example example{number, {}, {}, 0};
+  switch (kind) {
+    case TaskKind::multiple_choice: read_multiple_choice(line, example); break;
+    case TaskKind::schema: read_schema(line, example); break;
+    case TaskKind::completion: read_completion(line, example); break;
+  }
+  line.finish();
+  return example;
+}
+
+}  // namespace
+
+std::string task_kind_name(TaskKind kind) {
+  switch (kind) {
+    case TaskKind::multiple_choice: return "multiple_choice";
+    case TaskKind::schema: return "schema";
+    case TaskKind::completion: return "completion";
+  }
+  GPTMOE_CHECK(false, "unknown kind of task");
+}
+
+std::string Task::place(const Example& example) const { return text(file.string(), ":", example.line); }
+
+std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths) {
+  std::vector<TaskFile> files;
+  for (const std::string& path : paths) {
+    if (!fs::is_directory(path)) {
+      files.push_back({fs::path(path).stem().string(), path});
+      continue;
+    }
+    const std::vector<TaskFile> found = files_below(path);
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  std::set<std::string> names;
+  for (const TaskFile& file : files)
+    if (!names.insert(file.name).second)
+      user_error(file.path.string(), ": two tasks are named \"", file.name, "\"; rename one, or name their folder");
+  return files;
+}
+
+Task read_task(const TaskFile& file) {
+  const std::string content = read_text_file(file.path);
+  Task task{file.name, file.path, {}, {}};
+  std::optional<TaskKind> kind;
+  int64_t number = 0;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = std::min(content.find('\n', begin), content.size());
+    const std::string line = content.substr(begin, end - begin);
+    begin = end + 1;
+    ++number;
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string place = text(file.path.string(), ":", number);
+    JsonSection section(parse_json_line(line, place), "", place);
+    const TaskKind own = kind_of(section);
+    if (own != kind.value_or(own))
+      user_error(place, ": ", task_kind_name(own), ", but the lines before are ", task_kind_name(*kind),
+                 "; make two files of them");
+    kind = own;
+    task.examples.push_back(read_example(section, own, number));
+  }
+  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object a line, see docs/eval.md");
+  task.kind = *kind;
+  return task;
+}
+
+}  // namespace gptmoe

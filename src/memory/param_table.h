@@ -1,0 +1,125 @@
+#pragma once
+// The one table of parameters. A row is one tensor as checkpoints and exports know it (Hugging Face name, shape,
+// initialiser, weight decay). A block is one or more rows that lie next to each other, so that kernels can take them as
+// a single tensor: the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C).
+// Rows drive initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
+//
+// A bucket is the blocks whose gradients are complete at the same moment of a backward pass: what ranks reduce
+// together.
+//
+// Where layers compute in less than full precision, the values they are handed are rounded from a master in stat, which
+// initialisers and checkpoints fill and the optimizer moves. Layers are handed the master itself of rows that ask for
+// it; a forward-only model has no other master, and a rank's master has those and its own part of the rest.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "memory/arena.h"
+#include "memory/init.h"
+#include "memory/partition.h"
+
+namespace gptmoe {
+
+struct ParamSpec {
+  std::string name;
+  std::vector<int64_t> sizes;
+  Init init;
+  bool weight_decay = true;
+  bool stat = false;  // layers compute with it in stat
+};
+
+struct ParamRow : ParamSpec {
+  int64_t offset = 0;  // elements from the start of the parameters (and of the gradients)
+  int64_t count = 0;
+};
+
+struct ParamId {
+  int block = -1;
+};
+
+class ParamTable {
+ public:
+  // With `ranks`, every bucket can be cut into as many equal parts.
+  explicit ParamTable(DType dtype, int ranks = 1) : dtype_(dtype), ranks_(ranks) {}
+
+  // All before bind(). A block's sizes must hold exactly its rows, all of one dtype; they are laid out in the order
+  // given.
+  ParamId add(const ParamSpec& row);
+  ParamId add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows);
+  // Makes what was added since the last call a bucket, and returns its index.
+  int end_bucket();
+
+  // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be
+  // absent. So may the master where the values are in stat already; else it holds `held`, stat rows among it.
+  void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
+  // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
+  void initialize(Memory& memory, uint64_t seed) const;
+
+  int64_t element_count() const { return element_count_; }      // storage, with padding between blocks
+  int64_t parameter_count() const { return parameter_count_; }  // without
+  const std::vector<ParamRow>& rows() const { return rows_; }
+
+  // As layers take it.
+  Tensor value(ParamId id) const;
+  Tensor grad(ParamId id) const;
+  // As checkpoints know it: of the master where that holds all of it.
+  Tensor row_value(const ParamRow& row) const;
+  // Everything that holds elements of the row's value; all of them in the first, the most precise last.
+  std::vector<RowPart> row_parts(const ParamRow& row) const;
+  Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }
+  // One row of any tensor laid out like the values (Adam's moments).
+  Tensor row_view(const Tensor& storage, const ParamRow& row) const;
+
+  // A bucket's blocks, padding between them included, in stretches of stat rows and of others. The count of the latter
+  // is a multiple of the ranks.
+  struct Segment {
+    int64_t offset, count;
+    bool stat;
+  };
+  const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
+
+  // What one holds of the table's storage: everything; the stat rows; or, by ZeRO stage 1 (Rajbhandari et al. 2020),
+  // part `rank` of every bucket's segments but those of stat rows, which each rank's layers take whole.
+  Partition whole() const;
+  Partition stat_rows() const;
+  Partition partition_of(int rank) const;
+
+  // Ranges of equal weight decay, merged over neighbouring rows (and the padding between them): what the optimizer
+  // walks.
+  struct Range {
+    int64_t offset, count;
+    bool weight_decay;
+  };
+  std::vector<Range> decay_ranges() const;
+
+  const Tensor& values() const { return values_; }
+  const Tensor& grads() const { return grads_; }
+  const Tensor& master() const { return master_; }
+
+ private:
+  struct Block {
+    std::vector<int64_t> sizes;
+    int64_t offset;
+    bool stat;
+  };
+  const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
+  // Elements [offset, ...) of the master, as a tensor; absent where it does not hold them in one piece.
+  Tensor master_view(int64_t offset, const std::vector<int64_t>& sizes) const;
+  void end_segment();
+
+  DType dtype_;
+  int ranks_;
+  std::vector<ParamRow> rows_;
+  std::vector<Block> blocks_;
+  int64_t element_count_ = 0;
+  int64_t parameter_count_ = 0;
+  std::vector<std::vector<Segment>> buckets_;
+  std::vector<Segment> open_bucket_;  // the last segment's count is not known yet
+  Tensor values_, grads_, master_;
+  Partition master_held_;
+};
+
+// A part of `storage` (rank 1) as a tensor of the given sizes.
+Tensor view_at(const Tensor& storage, int64_t offset, const std::vector<int64_t>& sizes);
+
+}  // namespace gptmoe

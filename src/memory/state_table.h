@@ -1,0 +1,40 @@
+#pragma once
+// Tensors that training changes without gradients and that a checkpoint must hold: default vectors and their pending
+// sums, balancing biases. The counterpart of ParamTable for routers.
+#include <string>
+#include <vector>
+
+#include "memory/arena.h"
+
+namespace gptmoe {
+
+struct StateRow {
+  std::string name;  // as checkpoints know it: "model.layers.3.mlp.default_vectors"
+  DType dtype;
+  std::vector<int64_t> sizes;
+  bool persistent;  // in checkpoints; a row that is zero between steps need not be
+  Tensor value;
+};
+
+struct StateId {
+  int row = -1;
+};
+
+class StateTable {
+ public:
+  // Before allocate(); rank 1 or 2.
+  StateId add(std::string name, DType dtype, std::vector<int64_t> sizes, bool persistent = true);
+  // The row of that name, which there must be: of state that layers share.
+  StateId find(const std::string& name) const;
+  bool contains(const std::string& name) const;
+  // Takes every row from the arena, zero-filled once the arena is committed. May run again after commit().
+  void allocate(Arena& arena);
+
+  const Tensor& value(StateId id) const { return rows_.at(static_cast<size_t>(id.row)).value; }
+  const std::vector<StateRow>& rows() const { return rows_; }
+
+ private:
+  std::vector<StateRow> rows_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,290 @@
+// Checkpoints after a crash, damage or a disk that does not take them.
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/error_message.h"
+#include "base/file.h"
+#include "base/file_size_limit.h"
+#include "checkpoint/checkpoint_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+using CheckpointFaults = Checkpoint;
+
+// ---- Crashes: the folder as a kill would leave it at each stage of a save ----------------------------------------
+
+TEST_F(CheckpointFaults, CrashWhileWriting) {
+  save(5);
+  save(10);
+  fs::path unfinished = at(20);
+  unfinished += ".tmp";
+  fs::create_directory(unfinished);
+  write(unfinished / "model.safetensors", "half");
+  write(unfinished / "optimizer.safetensors.tmp", "half");
+  EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5), at(10)}));
+  expect_latest(10);
+  save(15);  // sweeps what the crash left
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000005", "step_00000010", "step_00000015"}));
+}
+
+TEST_F(CheckpointFaults, CrashBeforeTheRename) {
+  save(10);
+  save(20);
+  fs::path unfinished = at(20);
+  unfinished += ".tmp";
+  fs::rename(at(20), unfinished);
+  write(folder() / "LATEST", "step_00000010\n");
+  expect_latest(10);
+  save(20);
+  expect_latest(20);
+  EXPECT_FALSE(fs::exists(unfinished));
+}
+
+TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
+  save(10);
+  save(20);
+  write(folder() / "LATEST", "step_00000010\n");
+  write(folder() / "LATEST.tmp", "step_0000");
+  expect_latest(10);
+  save(20);  // over the finished one
+  expect_latest(20);
+}
+
+TEST_F(CheckpointFaults, CrashWhileReplacing) {
+  save(10);
+  fs::path old = at(10), unfinished = at(10);
+  old += ".old";
+  unfinished += ".tmp";
+  fs::rename(at(10), old);
+  fs::create_directory(unfinished);
+  write(unfinished / "state.json", "whole or not");
+  const auto latest = latest_checkpoint(run());
+  ASSERT_TRUE(latest);
+  EXPECT_EQ(*latest, old);
+  expect_holds(*latest, 10, 10);
+  EXPECT_EQ(resolve_checkpoint(run()), old);
+
+  save(15);  // the moved one still counts as step 10
+  EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{old, at(15)}));
+  save(10, CheckpointModel(10));
+  EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10), at(15)}));
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000015"}));
+  expect_latest(10);
+}
+
+TEST_F(CheckpointFaults, CrashBeforeTheReplacedOneIsRemoved) {
+  save(10);
+  fs::path old = at(10);
+  old += ".old";
+  fs::rename(at(10), old);
+  save(10, CheckpointModel(77));
+  EXPECT_FALSE(fs::exists(old));
+  fs::copy(at(10), old, fs::copy_options::recursive);
+  fs::remove(old / "model.safetensors");  // half removed
+  EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10)}));
+  save(11);
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000011"}));
+}
+
+TEST_F(CheckpointFaults, WithoutLatestTheNewestCounts) {
+  save(10);
+  save(20);
+  fs::remove(folder() / "LATEST");
+  expect_latest(20);
+  fs::copy(at(10), folder_ / "other");
+  for (const char* content : {"step_00000030\n", "", "../../other\n", "step_00000010/..\n", "\n\n"}) {
+    write(folder() / "LATEST", content);
+    expect_latest(20);
+  }
+  write(folder() / "LATEST", "step_00000010");
+  expect_latest(10);
+  fs::remove(at(10) / "state.json");  // named, but not whole
+  expect_latest(20);
+}
+
+// ---- Damage ------------------------------------------------------------------------------------------------------
+
+TEST_F(CheckpointFaults, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {
+  save(10);
+  save(20);
+  CheckpointModel loaded(999);
+  const std::string before = loaded.all_bytes();
+  for (const std::string& name : kAllFiles) {
+    const std::string whole = read_text_file(at(20) / name);
+    for (size_t i = 0; i < whole.size(); ++i) {
+      const int mask = i % 3 == 0 ? 0x20 : i % 3 == 1 ? 0x01 : 0xff;
+      put(at(20) / name, i, static_cast<char>(whole[i] ^ mask));
+      const std::string why = message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); });
+      EXPECT_EQ(why.find((at(20) / name).string() + ": does not match its"), 0u) << i << ": " << why;
+      EXPECT_TRUE(contains(why, "; remove " + at(20).string() + ", then the earlier step_00000010 is used")) << why;
+      put(at(20) / name, i, whole[i]);
+    }
+  }
+  EXPECT_TRUE(loaded.all_bytes() == before);
+  expect_holds(at(20), 20, 20);
+}
+
+TEST_F(CheckpointFaults, EveryTruncationIsFound) {
+  save(10);
+  CheckpointModel loaded(999);
+  const std::string before = loaded.all_bytes();
+  for (const std::string& name : kAllFiles) {
+    const std::string whole = read_text_file(at(10) / name);
+    for (size_t size = whole.size(); size-- > 0;) {
+      fs::resize_file(at(10) / name, size);
+      const std::string why = message<UserError>([&] { load_checkpoint(at(10), loaded.tensors()); });
+      EXPECT_TRUE(contains(why, (at(10) / name).string() + ": does not match its")) << size << ": " << why;
+      EXPECT_TRUE(contains(why, "; there is no earlier checkpoint beside it: start the run again")) << why;
+    }
+    write(at(10) / name, whole + '\0');
+    EXPECT_THROW(load_checkpoint(at(10), loaded.tensors()), UserError);
+    write(at(10) / name, whole);
+  }
+  EXPECT_TRUE(loaded.all_bytes() == before);
+}
+
+TEST_F(CheckpointFaults, AMissingFileIsNamed) {
+  save(10);
+  save(20);
+  save(30);
+  CheckpointModel loaded(999);
+  for (const std::string& name : kAllFiles) {
+    fs::rename(at(20) / name, folder_ / name);
+    EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); }),
+              (at(20) / name).string() + ": cannot open: No such file or directory; remove " + at(20).string() +
+                  ", then the earlier step_00000010 is used");
+    fs::rename(folder_ / name, at(20) / name);
+  }
+}
+
+// Files of two checkpoints, each whole, do not make one.
+TEST_F(CheckpointFaults, MixedCheckpointsAreFound) {
+  save(10);
+  save(20);
+  fs::copy_file(at(10) / "optimizer.safetensors", at(20) / "optimizer.safetensors",
+                fs::copy_options::overwrite_existing);
+  CheckpointModel loaded(999);
+  EXPECT_THROW(load_checkpoint(at(20), loaded.tensors()), UserError);
+}
+
+TEST_F(CheckpointFaults, ANewerFormatIsNotGuessedAt) {
+  save(10);
+  std::string content = read_text_file(at(10) / "state.json");
+  const size_t version = content.find("\"format_version\": 1");
+  ASSERT_NE(version, std::string::npos);
+  content.replace(version, 19, "\"format_version\": 2");
+  const std::string body = content.substr(0, content.rfind(",\n  \"checksum\""));
+  write(at(10) / "state.json", body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n");
+  EXPECT_EQ(message<UserError>([&] { read_checkpoint_state(at(10)); }),
+            (at(10) / "state.json").string() +
+                ": the checkpoint has format version 2 and this build of gptmoe reads version 1: update gptmoe");
+}
+
+TEST_F(CheckpointFaults, AnotherModelIsRefusedByItsFirstTensor) {
+  save(10);
+  const auto refusal = [&](const CheckpointModel& model) {
+    const std::string before = model.all_bytes();
+    const std::string why = message<UserError>([&] { load_checkpoint(at(10), model.tensors()); });
+    EXPECT_TRUE(model.all_bytes() == before);
+    EXPECT_TRUE(contains(why,
+                         "; the checkpoint is of another model: use the configuration it was saved with "
+                         "(config.json of its run)"))
+        << why;
+    return why.substr(0, why.find(';'));
+  };
+  const std::string file = (at(10) / "model.safetensors").string() + ": tensor ";
+  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 6)), file + "\"embed\": has the shape (7, 5) and not (7, 6)");
+  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 3)), file + "\"layers.2.q\": is missing");
+  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 1)), file + "\"layers.1.q\": this run's model has none");
+  save(10, CheckpointModel(1, DType::f64));
+  EXPECT_EQ(refusal(CheckpointModel(1)), file + "\"embed\": holds f64, which does not convert exactly to f32");
+}
+
+// ---- A disk that does not take it --------------------------------------------------------------------------------
+
+TEST_F(CheckpointFaults, AFullDiskLeavesEverythingAsItWas) {
+  save(5);
+  save(10);
+  const auto before = names();
+  CheckpointState state = state_at(20);
+  state.config = json{{"padding", std::string(20000, 'x')}};
+  const auto model_size = fs::file_size(at(10) / "model.safetensors");
+  const auto optimizer_size = fs::file_size(at(10) / "optimizer.safetensors");
+  ASSERT_LT(model_size, optimizer_size);
+  for (const auto& [limit, name] : {std::pair<rlim_t, std::string>{100, "model.safetensors"},
+                                    {model_size - 1, "model.safetensors"},
+                                    {model_size, "optimizer.safetensors"},
+                                    {optimizer_size, "state.json"}})
+    for (int64_t step : {20, 10}) {  // a new step and one that is there
+      std::string why;
+      {
+        const FileSizeLimit full(limit);
+        why = message<Failure>([&] { save_checkpoint(run(), step, CheckpointModel(77).tensors(), state, 1); });
+      }
+      EXPECT_EQ(why, (at(step).string() + ".tmp/" + name) + ": cannot write: File too large; step " +
+                         std::to_string(step) + " is not saved, the previous checkpoint is intact: " + at(10).string());
+      EXPECT_EQ(names(), before);
+      expect_latest(10);
+      expect_holds(at(5), 5, 5);
+    }
+}
+
+TEST_F(CheckpointFaults, AFullDiskAtTheFirstSave) {
+  std::string why;
+  {
+    const FileSizeLimit full(100);
+    why = message<Failure>([&] { save(5); });
+  }
+  EXPECT_TRUE(contains(why, "; step 5 is not saved, and there is no earlier checkpoint")) << why;
+  EXPECT_TRUE(names().empty());
+}
+
+TEST_F(CheckpointFaults, AFileInTheWayIsNamed) {
+  fs::create_directory(run());
+  write(folder(), "a file");
+  EXPECT_EQ(message<Failure>([&] { save(5); }),
+            folder().string() + ": Not a directory; step 5 is not saved, and there is no earlier checkpoint");
+  EXPECT_EQ(read_text_file(folder()), "a file");
+}
+
+TEST_F(CheckpointFaults, NoPermission) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+  save(5);
+  fs::permissions(folder(), fs::perms::owner_read | fs::perms::owner_exec);
+  EXPECT_EQ(message<Failure>([&] { save(10); }), at(10).string() +
+                                                     ".tmp: Permission denied; step 10 is not saved, the "
+                                                     "previous checkpoint is intact: " +
+                                                     at(5).string());
+  fs::permissions(folder(), fs::perms::owner_all);
+  expect_latest(5);
+}
+
+// LATEST cannot be replaced: everything that was named before still is.
+TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePrevious) {
+  save(5);
+  fs::create_directory(folder() / "LATEST.tmp");
+  const std::string why = message<Failure>([&] { save(10, 1); });
+  EXPECT_TRUE(contains(why, "the previous checkpoint is intact: " + at(5).string())) << why;
+  expect_latest(5);
+
+  EXPECT_THROW(save(5, CheckpointModel(77), 1), Failure);  // the one being replaced waits until the new one is named
+  fs::path old = at(5);
+  old += ".old";
+  expect_holds(old, 5, 5);
+  expect_holds(at(5), 5, 77);
+
+  fs::remove(folder() / "LATEST.tmp");
+  save(10, 1);
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010"}));
+  expect_latest(10);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,148 @@
+// Jobs of several ranks, which this starts as gptmoe --ranks does: tests/distributed/ranks.
+#ifdef GPTMOE_MPI
+#include <signal.h>
+
+#include <fstream>
+
+#include "base/temporary_folder.h"
+#include "base/test_folders.h"
+#include "cli/process.h"
+
+namespace gptmoe::testing {
+namespace {
+
+class Ranks : public ::testing::Test {
+ protected:
+  // LeakSanitizer, where it is, finds what MPI's libraries never free.
+  static void SetUpTestSuite() { setenv("ASAN_OPTIONS", "detect_leaks=0", 1); }
+
+  static std::vector<std::string> command(int ranks, const std::vector<std::string>& arguments) {
+    std::vector<std::string> all = {build_folder() + "/distributed_ranks", "--ranks", std::to_string(ranks)};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
+  }
+  ProcessResult run_fault(const std::string& fault, int ranks = 3) {
+    return run(folder_.path(), command(ranks, {"--fault", fault}));
+  }
+  // The one line that the job ends with, without "gptmoe: ".
+  std::string line_of(const std::string& fault, int exit_code, int ranks = 3) {
+    const ProcessResult result = run_fault(fault, ranks);
+    EXPECT_EQ(result.exit_code, exit_code) << result.signal;
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_TRUE(result.err.starts_with("gptmoe: ")) << result.err;
+    return result.err.substr(std::min<size_t>(8, result.err.size()));
+  }
+  void expect_peace(const std::string& name) {
+    const ProcessResult result = run_fault(name);
+    EXPECT_EQ(result.exit_code, 0);
+    EXPECT_EQ(result.err, "");
+  }
+  // Starts the job and waits until it has printed `line`.
+  std::unique_ptr<Process> start(const std::string& fault, const std::string& line) {
+    std::filesystem::remove(folder_ / "stdout");
+    auto process = std::make_unique<Process>(folder_.path(), command(2, {"--fault", fault}));
+    process->wait_until([&] {
+      std::ifstream out(folder_ / "stdout");
+      return std::string(std::istreambuf_iterator<char>(out), {}).find(line) != std::string::npos;
+    });
+    return process;
+  }
+  void pass_all(int ranks, int threads) {
+    const ProcessResult result = run(folder_.path(), command(ranks, {"--gtest_brief=1"}), {.threads = threads});
+    EXPECT_EQ(result.exit_code, 0) << result.signal << result.out << result.err;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Ranks, One) { pass_all(1, 2); }
+TEST_F(Ranks, Two) { pass_all(2, 2); }
+TEST_F(Ranks, Three) { pass_all(3, 1); }
+TEST_F(Ranks, Four) { pass_all(4, 1); }
+
+std::string named(int rank) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return "rank " + std::to_string(rank) + " (" + host + ")";
+}
+
+TEST_F(Ranks, ThatThrowsBringsTheOthersDown) {
+  EXPECT_EQ(line_of("throw", 1), named(2) + ": no space left\n");
+  EXPECT_EQ(line_of("throw_everywhere", 1), named(0) + ": the loss is not finite\n");
+  EXPECT_EQ(line_of("throw_after_agreement", 2), named(2) + ": shard.bin: no such file\n");
+}
+
+TEST_F(Ranks, ThatIsKilled) {
+  EXPECT_EQ(line_of("kill", 128 + SIGKILL),
+            "rank 2 was ended by signal 9 (Killed), by hand or by the system for want of memory\n");
+}
+
+TEST_F(Ranks, ThatIsStopped) {
+  const std::string line = line_of("stop", 1);
+  EXPECT_TRUE(line.starts_with(named(2) + " has not been heard from for 1 s")) << line;
+}
+
+TEST_F(Ranks, ThatHangs) {
+  const std::string line = line_of("hang", 1);
+  EXPECT_TRUE(line.starts_with(named(2) + " has not got on for 1 s, and does not wait for another rank")) << line;
+}
+
+TEST_F(Ranks, WhoseProbeFails) { EXPECT_EQ(line_of("probe", 1), named(1) + ": the network is unreachable\n"); }
+
+TEST_F(Ranks, ThatWaitForEachOther) {
+  const std::string line = line_of("deadlock", 1, 2);
+  EXPECT_TRUE(line.starts_with("no rank has got on for ")) << line;
+  EXPECT_TRUE(line.find("waits for the others in receive_at_root") != std::string::npos ||
+              line.find("waits for the others in barrier") != std::string::npos)
+      << line;
+}
+
+TEST_F(Ranks, ThatFinishAtDifferentTimes) { expect_peace("uneven_ends"); }
+TEST_F(Ranks, ThatWaitForOneThatGetsOn) { expect_peace("slow_root"); }
+TEST_F(Ranks, ThatWereStoppedForAWhile) { expect_peace("long_stop"); }
+
+TEST_F(Ranks, AreAskedToStop) {
+  for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const auto process = start("train", "training");
+    process->kill(signal);
+    const ProcessResult result = process->wait();
+    EXPECT_EQ(result.exit_code, 0) << result.signal;
+    EXPECT_EQ(result.out, "training\nsaved\n");
+    EXPECT_EQ(result.err, "");
+  }
+}
+
+TEST_F(Ranks, ThatDoNotTakeRequestsEndByTheSignal) {
+  const auto process = start("start_up", "starting");
+  process->kill(SIGINT);
+  const ProcessResult result = process->wait();
+  EXPECT_EQ(result.signal, SIGINT) << result.exit_code;
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(Ranks, EndByTheSecondSignal) {
+  const auto process = start("deaf", "deaf");
+  process->kill(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  process->kill(SIGTERM);
+  const ProcessResult result = process->wait();
+  EXPECT_EQ(result.signal, SIGTERM) << result.exit_code;
+  EXPECT_EQ(result.err, "");
+}
+
+TEST_F(Ranks, DoNotOutliveTheProcessThatLaunchedThem) {
+  const auto process = start("start_up", "starting ");
+  std::ifstream out(folder_ / "stdout");
+  std::string word;
+  pid_t rank = 0;
+  out >> word >> rank;
+  ASSERT_EQ(::kill(rank, 0), 0);
+  process->kill(SIGKILL);
+  process->wait();
+  while (::kill(rank, 0) == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the test drivers' patience
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
+#endif

@@ -1,0 +1,181 @@
+#include "engine/adamw.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/rng.h"
+#include "model/gpt.h"
+
+namespace gptmoe {
+namespace {
+
+// A table as models make them: rows of odd sizes in blocks, some without decay, some next to another of their kind.
+class AdamwOverTable : public ::testing::Test {
+ protected:
+  AdamwOverTable() {
+    params_.add({"first", {3, 5}, Init::normal(1)});
+    params_.add({"norm.weight", {7}, Init::ones(), false});
+    params_.add({"norm.bias", {7}, Init::normal(1), false});
+    params_.add_block({2, 3}, {{"one", {1, 3}, Init::normal(1)}, {"two", {1, 3}, Init::normal(1)}});
+  }
+
+  void prepare(const OptimizerConfig& config) {
+    config_ = config;
+    adamw_.emplace(config);
+    lay_out();
+    arena_.commit();
+    lay_out();
+    params_.initialize(host_memory(), 5);
+    for (const ParamRow& row : params_.rows()) {
+      const float* values = params_.row_value(row).as<float>();
+      reference_.emplace_back(values, values + row.count);
+      m_.emplace_back(static_cast<size_t>(row.count));
+      v_.emplace_back(static_cast<size_t>(row.count));
+    }
+  }
+
+  void set_gradients(double size, int64_t step) {
+    for (const ParamRow& row : params_.rows())
+      for (int64_t i = 0; i < row.count; ++i)
+        params_.row_grad(row).as<float>()[i] = static_cast<float>(
+            size * Rng(3, static_cast<uint64_t>(step)).normal(static_cast<uint64_t>(row.offset + i)));
+  }
+
+  double gradient_norm() {
+    double sum = 0;
+    for (const ParamRow& row : params_.rows())
+      for (int64_t i = 0; i < row.count; ++i) sum += std::pow(params_.row_grad(row).as<float>()[i], 2);
+    return std::sqrt(sum);
+  }
+
+  // The update as Loshchilov & Hutter write it, one scalar at a time.
+  void reference_step(double lr, int64_t step) {
+    const double norm = gradient_norm();
+    const double scale = config_.grad_clip > 0 ? std::min(1.0, config_.grad_clip / norm) : 1.0;
+    const auto t = static_cast<double>(step);
+    for (size_t r = 0; r < reference_.size(); ++r) {
+      const ParamRow& row = params_.rows()[r];
+      for (size_t i = 0; i < reference_[r].size(); ++i) {
+        const double g = scale * params_.row_grad(row).as<float>()[i];
+        double &m = m_[r][i], &v = v_[r][i], &x = reference_[r][i];
+        m = config_.beta1 * m + (1 - config_.beta1) * g;
+        v = config_.beta2 * v + (1 - config_.beta2) * g * g;
+        const double m_hat = m / (1 - std::pow(config_.beta1, t)), v_hat = v / (1 - std::pow(config_.beta2, t));
+        x -= lr * (m_hat / (std::sqrt(v_hat) + config_.eps) + (row.weight_decay ? config_.weight_decay * x : 0.0));
+      }
+    }
+  }
+
+  void step(double lr, int64_t step) {
+    adamw_->measure_norm(pass_, params_, squared_norm_1_);
+    EXPECT_NEAR(std::sqrt(squared_norm_1_.as<float>()[0]), gradient_norm(), 1e-5 * gradient_norm());
+    reference_step(lr, step);
+    adamw_->set_step(host_memory(), lr, step);
+    adamw_->update(pass_, params_, squared_norm_1_, loss_1_);
+  }
+
+  void expect_reference() {
+    for (size_t r = 0; r < reference_.size(); ++r) {
+      const ParamRow& row = params_.rows()[r];
+      for (size_t i = 0; i < reference_[r].size(); ++i) {
+        EXPECT_NEAR(params_.row_value(row).as<float>()[i], reference_[r][i], 3e-6) << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(adamw_->m(), row).as<float>()[i], m_[r][i], 3e-6) << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(adamw_->v(), row).as<float>()[i], v_[r][i], 3e-6) << row.name << " " << i;
+      }
+    }
+  }
+
+  ParamTable params_{DType::f32};
+  OptimizerConfig config_;
+  std::optional<AdamW> adamw_;
+  std::vector<std::vector<double>> reference_, m_, v_;
+  Tensor squared_norm_1_, loss_1_;
+
+ private:
+  void lay_out() {
+    const Tensor values = arena_.allocate(DType::f32, {params_.element_count()});
+    params_.bind(values, arena_.allocate(DType::f32, {params_.element_count()}));
+    adamw_->allocate(arena_, params_.whole(), DType::f32);
+    squared_norm_1_ = arena_.allocate(DType::f32, {1});
+    loss_1_ = arena_.allocate(DType::f32, {1});
+  }
+
+  Arena arena_{"test"};
+  std::unique_ptr<Ops> ops_ = make_cpu_ops(1);
+  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
+  Scratch scratch_;
+  Pass pass_{*ops_, scratch_, *communicator_, PassKind::train};
+};
+
+TEST_F(AdamwOverTable, FollowsAScalarReference) {
+  prepare({.beta1 = 0.8, .beta2 = 0.9, .eps = 1e-6, .weight_decay = 0.3, .grad_clip = 0});
+  for (int64_t s = 1; s <= 4; ++s) {
+    set_gradients(0.7, s);
+    step(0.02 / static_cast<double>(s), s);
+  }
+  expect_reference();
+}
+
+TEST_F(AdamwOverTable, ClipsALongGradientToTheGlobalNorm) {
+  prepare({.beta1 = 0.8, .beta2 = 0.9, .eps = 0.1, .weight_decay = 0.3, .grad_clip = 0.5});
+  set_gradients(5.0, 1);
+  ASSERT_GT(gradient_norm(), 0.5);
+  step(0.02, 1);
+  expect_reference();
+  double norm = 0;  // m = (1 - beta1) * the clipped gradient
+  for (const ParamRow& row : params_.rows())
+    for (int64_t i = 0; i < row.count; ++i)
+      norm += std::pow(params_.row_view(adamw_->m(), row).as<float>()[i] / 0.2, 2);
+  EXPECT_NEAR(std::sqrt(norm), 0.5, 1e-5);
+}
+
+TEST_F(AdamwOverTable, LeavesAShortGradientAsItIs) {
+  prepare({.eps = 0.1, .grad_clip = 1e3});
+  set_gradients(0.01, 1);
+  step(0.02, 1);
+  expect_reference();
+}
+
+TEST_F(AdamwOverTable, DecaysOnlyWhatAsksForIt) {
+  prepare({.weight_decay = 0.5, .grad_clip = 0});
+  set_gradients(0, 1);
+  const auto before = reference_;
+  step(0.1, 1);
+  for (size_t r = 0; r < before.size(); ++r) {
+    const ParamRow& row = params_.rows()[r];
+    for (size_t i = 0; i < before[r].size(); ++i)
+      EXPECT_FLOAT_EQ(params_.row_value(row).as<float>()[i],
+                      static_cast<float>(before[r][i] * (row.weight_decay ? 0.95 : 1.0)))
+          << row.name;
+  }
+}
+
+TEST(WeightDecay, TouchesEveryMatrixOfAModelAndNoNormOrBias) {
+  ModelConfig config;
+  config.vocab_size = 11;
+  config.hidden_size = 8;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  config.head_dim = 4;
+  config.intermediate_size = config.moe_intermediate_size = 6;
+  config.num_experts = 3;
+  config.first_k_dense_replace = 1;
+  config.norm_type = "layernorm";
+  config.qk_norm = config.attention_bias = true;
+  config.max_position_embeddings = 4;
+  const Gpt gpt(config, {}, DType::f32, DType::f32);
+  int64_t exempt = 0;
+  for (const ParamRow& row : gpt.params().rows()) {
+    EXPECT_EQ(row.weight_decay, row.sizes.size() > 1) << row.name;
+    const bool norm = row.name.find("norm") != std::string::npos || row.name.ends_with(".bias");
+    EXPECT_EQ(row.weight_decay, !norm) << row.name;
+    exempt += norm ? 1 : 0;
+  }
+  EXPECT_EQ(exempt, 2 * (2 * 2 + 2 + 4) + 2)
+      << "two norms with bias, two query/key norms and attention's four biases a layer, one norm at the end";
+}
+
+}  // namespace
+}  // namespace gptmoe

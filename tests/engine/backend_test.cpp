@@ -1,0 +1,21 @@
+// tests/simt has the backends of a GPU.
+#include "engine/backend.h"
+
+#include <gtest/gtest.h>
+
+#include "model/model_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+TEST(CpuBackend, PrecisionIsThatOfProducts) {
+  const auto described = [](const char* precision) {
+    return make_backend(tiny_config({{"device", "cpu"}, {"precision", precision}}))->describe();
+  };
+  EXPECT_NE(described("bf16").find(" bf16 products ("), std::string::npos) << described("bf16");
+  for (const char* precision : {"f32", "auto"})
+    EXPECT_EQ(described(precision).find("bf16"), std::string::npos) << described(precision);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,123 @@
+// Runs that do not fit into memory: refused before they take any, with what would fit.
+#include "engine/memory_check.h"
+
+#include <map>
+
+#include "base/error_message.h"
+#include "kernels/plan_ops.h"
+#include "train/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+// So much memory and no more.
+struct SmallMemory final : Memory {
+  explicit SmallMemory(int64_t room) : room(room) {}
+  bool on_host() const override { return true; }
+  const char* name() const override { return "small memory"; }
+  void* allocate(int64_t) override { return nullptr; }
+  void release(void*, int64_t) override {}
+  int64_t available() const override { return room; }
+  void upload(const Tensor&, const void*) override {}
+  void download(void*, const Tensor&) override {}
+  std::unique_ptr<Snapshot> make_snapshot(int64_t) override { return nullptr; }
+  int64_t room;
+};
+
+class MemoryCheck : public ::testing::Test {
+ protected:
+  static Config config(int64_t micro_batch, const std::string& recompute = "none") {
+    return tiny_config({{"model", {{"num_hidden_layers", 12}}},
+                        {"train",
+                         {{"micro_batch_size", micro_batch},
+                          {"global_batch_size", 60},
+                          {"sequence_length", 64},
+                          {"recompute", recompute}}}});
+  }
+  Instance planned(const Config& config, Purpose purpose = Purpose::train) const {
+    return Instance(config, purpose, config.train.micro_batch_size, config.train.sequence_length, ops_);
+  }
+  int64_t bytes(int64_t micro_batch, const std::string& recompute = "none") const {
+    return planned(config(micro_batch, recompute)).total_bytes();
+  }
+  std::string refusal(const Config& config, int64_t room, Purpose purpose = Purpose::train) const {
+    return message<UserError>([&] { require_room(config, planned(config, purpose), ops_, SmallMemory(room)); });
+  }
+
+  static constexpr int64_t kWorkspace = 5000;
+  const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 100, kWorkspace);
+};
+
+TEST_F(MemoryCheck, WhatFitsExactlyFits) {
+  const Config run = config(12);
+  const int64_t room = bytes(12) - kWorkspace;  // the ops hold their workspace already
+  require_room(run, planned(run), ops_, SmallMemory(room));
+  require_room(run, planned(run), ops_, SmallMemory(-1));  // nobody knows
+  EXPECT_NE(refusal(run, room - 1), "");
+}
+
+TEST_F(MemoryCheck, TheLargestThatFitsDividesTheStep) {
+  for (const std::string recompute : {"none", "block"}) {
+    EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, bytes(12, recompute)), 12);
+    EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, bytes(12, recompute) - 1), 10);
+    EXPECT_EQ(largest_micro_batch(config(60, recompute), ops_, bytes(15, recompute) - 1), 12);
+    EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, bytes(1, recompute) - 1), 0);
+    EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, int64_t{1} << 60), 60);
+  }
+}
+
+TEST_F(MemoryCheck, TooManySequencesToCountDoNotFit) {
+  const Config run =
+      tiny_config({{"train", {{"micro_batch_size", 1}, {"global_batch_size", 1 << 24}, {"sequence_length", 256}}}});
+  const int64_t largest = largest_micro_batch(run, ops_, std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(largest, 1 << 20) << "with 256 tokens and 5 experts, below 2^31 pairs";
+}
+
+TEST_F(MemoryCheck, RefusalNamesWhatFitsAboveTheTable) {
+  ASSERT_LT(bytes(30, "block"), bytes(20));
+  const std::string line = refusal(config(30), bytes(20) - kWorkspace);
+  EXPECT_TRUE(line.starts_with("train.micro_batch_size: 30 needs ")) << line;
+  expect_contains(line,
+                  "the largest that divides train.global_batch_size 60 and fits is 20; "
+                  "train.recompute \"block\" makes 30 fit\n  parameters ");
+  for (const char* row : {"gradients", "optimizer", "state", "activations", "scratch", "workspace", "in all"})
+    expect_contains(line, "\n  " + std::string(row) + " ");
+}
+
+TEST_F(MemoryCheck, RecomputationIsNamedOnlyWhereItHelps) {
+  ASSERT_GT(bytes(60, "block"), bytes(3));
+  EXPECT_EQ(refusal(config(60), bytes(3) - kWorkspace).find("recompute"), std::string::npos)
+      << "60 do not fit either way";
+  EXPECT_EQ(refusal(config(60, "block"), bytes(3) - kWorkspace).find("recompute"), std::string::npos);
+  ASSERT_LT(bytes(2, "block"), bytes(1));
+  expect_contains(refusal(config(60), bytes(2, "block") - kWorkspace),
+                  "none fits without train.recompute \"block\"; with it, the largest that divides "
+                  "train.global_batch_size 60 and fits is 2\n");
+  expect_contains(refusal(config(60), bytes(1, "block") - kWorkspace - 1),
+                  "none fits; lower train.sequence_length or the model's sizes\n");
+}
+
+TEST_F(MemoryCheck, GradientsAloneTakeWhatTrainingDoesButTheOptimizer) {
+  std::map<std::string, int64_t> bytes[3];
+  const Purpose purposes[] = {Purpose::train, Purpose::gradients, Purpose::forward};
+  for (int i = 0; i < 3; ++i)
+    for (const auto& arena : planned(config(12), purposes[i]).arena_sizes()) bytes[i][arena.name] = arena.bytes;
+  for (const char* same : {"gradients", "activations", "scratch"}) {
+    EXPECT_EQ(bytes[1][same], bytes[0][same]) << same;
+    EXPECT_LT(bytes[2][same], bytes[1][same]) << same;
+  }
+  EXPECT_EQ(bytes[1]["optimizer"], 0);
+  EXPECT_GT(bytes[0]["optimizer"], 0);
+  EXPECT_EQ(bytes[1]["parameters"], bytes[2]["parameters"]);
+}
+
+TEST_F(MemoryCheck, AModelThatOnlyRunsForwardHasNoMicroBatchToLower) {
+  const std::string line = refusal(config(30), 0, Purpose::forward);
+  EXPECT_TRUE(line.starts_with("the model needs ")) << line;
+  expect_contains(line, "free some, or use a machine with more\n  parameters ");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,137 @@
+// Runs on several ranks on paper: how they share a batch, what each holds and sends, and how long a step takes.
+#include "engine/scaling.h"
+
+#include "base/error_line.h"
+#include "base/error_message.h"
+#include "engine/config_for_rank.h"
+#include "kernels/plan_ops.h"
+#include "model/model_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+TEST(PerRank, AMicroBatchIsNoLargerThanTheRanksShare) {
+  const Config config = tiny_config({{"train", {{"micro_batch_size", 8}, {"global_batch_size", 16}}}});
+  EXPECT_EQ(per_rank(config, 1).train.micro_batch_size, 8);
+  EXPECT_EQ(per_rank(config, 2).train.micro_batch_size, 8);
+  EXPECT_EQ(per_rank(config, 4).train.micro_batch_size, 4);
+  EXPECT_EQ(per_rank(config, 16).train.micro_batch_size, 1);
+}
+
+TEST(PerRank, RefusesABatchThatRanksCannotShareAlike) {
+  const Config config = tiny_config({{"train", {{"micro_batch_size", 4}, {"global_batch_size", 12}}}});
+  EXPECT_EQ(
+      message<UserError>([&] { per_rank(config, 5); }),
+      "train.global_batch_size: 12 sequences cannot be shared alike by 5 ranks; make it a multiple of 5, or start "
+      "another number of ranks");
+  EXPECT_EQ(message<UserError>([&] { per_rank(config, 2); }),
+            "train.micro_batch_size: 4 does not divide the 6 sequences that each of 2 ranks has of a step; choose one "
+            "that does");
+  EXPECT_THROW(per_rank(config, 24), UserError);
+}
+
+class OnPaper : public ::testing::Test {
+ protected:
+  static Config config(const json& changes = json::object()) {
+    json run = {{"model",
+                 {{"vocab_size", 1000},
+                  {"hidden_size", 64},
+                  {"num_attention_heads", 4},
+                  {"num_hidden_layers", 4},
+                  {"intermediate_size", 128},
+                  {"moe_intermediate_size", 128},
+                  {"num_experts", 8},
+                  {"first_k_dense_replace", 1}}},
+                {"train", {{"micro_batch_size", 4}, {"global_batch_size", 32}, {"sequence_length", 64}}}};
+    run.merge_patch(changes);
+    return tiny_config(run);
+  }
+  Instance instance(const Config& config, int ranks, int rank = 0) const {
+    return Instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
+                    {rank, ranks});
+  }
+  const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
+};
+
+TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
+  const Config zero = config({{"distributed", {{"zero_stage", 1}}}});
+  for (int ranks : {2, 4, 8}) {
+    std::vector<int> held(static_cast<size_t>(instance(zero, ranks).gpt().params().element_count()));
+    const int64_t part = instance(zero, ranks).adamw().partition().count();
+    for (int rank = 0; rank < ranks; ++rank) {
+      const Instance own = instance(zero, ranks, rank);
+      const Partition& partition = own.adamw().partition();
+      EXPECT_EQ(partition.count(), part);
+      for (const Partition::Piece& piece : partition.pieces())
+        for (int64_t i = 0; i < piece.count; ++i)
+          if (!piece.replicated || rank == 0) ++held[static_cast<size_t>(piece.offset + i)];
+    }
+    EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
+    // Each has the routers' weights whole: here 3 layers of 8 x 64.
+    const int64_t whole = instance(config(), ranks).adamw().partition().count();
+    EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
+  }
+}
+
+TEST_F(OnPaper, ARankSendsWhatRingsDo) {
+  const Instance plain = instance(config(), 4), zero = instance(config({{"distributed", {{"zero_stage", 1}}}}), 4),
+                 bf16 = instance(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
+  const auto bytes = [](const TrafficCosts& costs, Traffic traffic) {
+    return costs[static_cast<size_t>(traffic)].bytes;
+  };
+  const int64_t elements = plain.gpt().params().element_count(), routers = 3 * 8 * 64;
+  EXPECT_EQ(bytes(plain.traffic().step, Traffic::gradients), 2 * 3 * elements * 4 / 4);
+  EXPECT_EQ(bytes(plain.traffic().step, Traffic::weights), 0);
+  EXPECT_EQ(bytes(bf16.traffic().step, Traffic::gradients), 2 * 3 * ((elements - routers) * 2 + routers * 4) / 4);
+  const int64_t padded = zero.gpt().params().element_count();
+  EXPECT_EQ(bytes(zero.traffic().step, Traffic::gradients),
+            3 * (padded - routers) * 4 / 4 + 2 * 3 * routers * 4 / 4 + 2 * 4 * 3 / 4);  // and the norm
+  EXPECT_EQ(bytes(zero.traffic().step, Traffic::weights), 3 * (padded - routers) * 2 / 4);
+  EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::balance), 3 * (2 * 8 * 4 * 3 / 4));
+  EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::default_vectors), 0) << "a router of topk";
+}
+
+TEST_F(OnPaper, DefaultVectorsTravelInEveryMicroBatchOrOnceAStep) {
+  const auto calls = [&](const char* update) {
+    const Instance run = instance(config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
+    const size_t vectors = static_cast<size_t>(Traffic::default_vectors);
+    return std::pair(run.traffic().micro_batch[vectors].calls, run.traffic().step[vectors].calls);
+  };
+  EXPECT_EQ(calls("forward"), std::pair(int64_t{3}, int64_t{0}));
+  EXPECT_EQ(calls("step"), std::pair(int64_t{0}, int64_t{3}));
+}
+
+TEST_F(OnPaper, AStepWaitsForSlowLinksOnly) {
+  RankSpeed speed{1e12, 1e12, 1e30, 0};
+  const StepTime alone = predict_step(config(), 1, ops_, speed), free_links = predict_step(config(), 4, ops_, speed);
+  EXPECT_NEAR(free_links.products, alone.products / 4, 1e-12);
+  EXPECT_NEAR(free_links.in_all(), free_links.products + free_links.optimizer, 1e-12);
+  EXPECT_EQ(free_links.optimizer, alone.optimizer);
+
+  // So slow that computing does not count.
+  speed.link_bytes = 1e3;
+  const StepTime slow = predict_step(config(), 4, ops_, speed);
+  double seconds = 0;
+  for (const TrafficCost& cost : slow.communication) seconds += static_cast<double>(cost.bytes) / speed.link_bytes;
+  EXPECT_NEAR(slow.in_all() / seconds, 1, 1e-3);
+  EXPECT_GT(slow.in_all(), seconds - 1e-9);
+
+  // What is begun early is hidden behind what is computed meanwhile.
+  speed = {1e9, 1e12, 1e9, 0};
+  const StepTime usual = predict_step(config(), 4, ops_, speed);
+  const auto gradients = usual.communication[static_cast<size_t>(Traffic::gradients)];
+  EXPECT_LT(gradients.seconds, 0.5 * static_cast<double>(gradients.bytes) / speed.link_bytes);
+  EXPECT_GT(gradients.seconds, 0) << "the embedding's come last";
+}
+
+TEST_F(OnPaper, ARankOfAShardedOptimizerUpdatesItsPart) {
+  const RankSpeed speed{1e12, 1e9, 1e12, 0};
+  const double whole = predict_step(config(), 4, ops_, speed).optimizer;
+  const double part = predict_step(config({{"distributed", {{"zero_stage", 1}}}}), 4, ops_, speed).optimizer;
+  EXPECT_NEAR(part / whole, 0.25, 0.01);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,84 @@
+#include "inference/requests.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/error_line.h"
+#include "inference/task_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+Request make_request(const Tokenizer& tokenizer, const std::string& prompt, const std::string& continuation) {
+  return RequestEncoder(tokenizer).encode(prompt, continuation, "f.jsonl:3");
+}
+std::vector<int32_t> before(const Request& request) {
+  return {request.tokens.begin(), request.tokens.begin() + request.first};
+}
+std::vector<int32_t> scored(const Request& request) {
+  return {request.tokens.begin() + request.first, request.tokens.end()};
+}
+
+// White space between prompt and continuation is the continuation's: the tokenizer has " the", not "the" after a space.
+TEST(Requests, TheBoundaryIsThatOfTheText) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  ASSERT_EQ(tokenizer.encode(" the").size(), 1u);
+  const Request request = make_request(tokenizer, "In ", "the");
+  EXPECT_EQ(request.tokens, tokenizer.encode("In the"));
+  EXPECT_EQ(before(request), tokenizer.encode("In"));
+  EXPECT_EQ(scored(request), tokenizer.encode(" the"));
+  const Request question = make_request(tokenizer, "Who?\nAnswer: ", "the Lord");
+  EXPECT_EQ(before(question), tokenizer.encode("Who?\nAnswer:"));
+  EXPECT_EQ(question.tokens, tokenizer.encode("Who?\nAnswer: the Lord"));
+  EXPECT_EQ(scored(make_request(tokenizer, "In\n ", "the")), tokenizer.encode("\n the"));
+}
+
+TEST(Requests, AContinuationHasATokenOfItsOwn) {
+  const Tokenizer tokenizer = golden_tokenizer();
+  ASSERT_LE(tokenizer.encode("the").size(), tokenizer.encode("th").size()) << "else this tests nothing";
+  const Request request = make_request(tokenizer, "th", "e");
+  EXPECT_EQ(before(request), tokenizer.encode("th"));
+  EXPECT_EQ(scored(request), tokenizer.encode("e"));
+}
+
+TEST(Requests, AnEmptyPromptIsTheEndOfATextBefore) {
+  for (const char* prompt : {"", " ", "\n\t "}) {
+    const Request request = make_request(byte_tokenizer(), prompt, "ab");
+    EXPECT_EQ(before(request), std::vector<int32_t>{256});
+    EXPECT_EQ(byte_tokenizer().decode(scored(request)), prompt + std::string("ab"));
+  }
+  EXPECT_EQ(error_of([] { make_request(byte_tokenizer(false), "", "ab"); }),
+            "f.jsonl:3: the context is empty, and the tokenizer has no end-of-text token to start from");
+}
+
+Task three_questions() {
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
+  task.examples = {{1, {"Q1"}, {"a", "b"}, 1}, {2, {"Q2"}, {"c", "d"}, 0}, {3, {"Q3"}, {"e", "f", "g"}, 2}};
+  return task;
+}
+
+TEST(Requests, PromptsJoinByTheDelimiter) {
+  EXPECT_EQ(prompt_of(three_questions(), 1, 0, {}), "Q2 ");
+  EXPECT_EQ(prompt_of(three_questions(), 1, 0, {.delimiter = "\nA: "}), "Q2\nA: ");
+  const Task schema{"s", "s.jsonl", TaskKind::schema, {{1, {"x", "y"}, {"z"}, 0}}};
+  EXPECT_EQ(prompt_of(schema, 0, 1, {}), "y ");
+  const auto requests = make_requests(three_questions(), SIZE_MAX, {}, byte_tokenizer());
+  ASSERT_EQ(requests.size(), 7u);
+  EXPECT_EQ(byte_tokenizer().decode(requests[6].tokens), "Q3 g");
+  EXPECT_EQ(make_requests(three_questions(), 2, {}, byte_tokenizer()).size(), 4u);
+}
+
+TEST(Requests, ShotsAreSolvedExamplesButNeverTheOneAsked) {
+  const Task task = three_questions();
+  const std::set<std::string> expected = {"Q2 c\nQ3 g\nQ1 ", "Q3 g\nQ2 c\nQ1 "};
+  std::set<std::string> seen;
+  for (uint64_t seed = 1; seed <= 20; ++seed) seen.insert(prompt_of(task, 0, 1, {.shots = 2, .seed = seed}));
+  EXPECT_EQ(seen, expected);
+  EXPECT_EQ(prompt_of(task, 0, 0, {.shots = 2, .seed = 5}), prompt_of(task, 0, 1, {.shots = 2, .seed = 5}));
+  EXPECT_EQ(error_of([&] { make_requests(task, 1, {.shots = 3}, byte_tokenizer()); }),
+            "--shots: 3 besides the one that is asked, but t.jsonl has only 3 examples");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing

@@ -1,0 +1,156 @@
+#include "inference/task_score.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "inference/task_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+Likelihood likelihood(double value, bool greedy = false, bool truncated = false) { return {value, greedy, truncated}; }
+
+// Two tokens of context, `scored` asked for.
+Request request_of(int64_t scored) { return {std::vector<int32_t>(static_cast<size_t>(2 + scored)), 2}; }
+
+TEST(TaskScoreTest, MultipleChoiceByHand) {
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
+  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 under -4, -6/4 over -4/2 by characters
+                   {2, {"q"}, {"a", "b", "c"}, 2},     // all right
+                   {3, {"q"}, {"a", "b", "c"}, 1},     // all wrong: ties go to the first
+                   {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // one character in two bytes: -4/1 under -3/1
+  const std::vector<Request> requests = {request_of(1), request_of(1), request_of(1), request_of(1), request_of(1),
+                                         request_of(1), request_of(1), request_of(1), request_of(2), request_of(1)};
+  const std::vector<Likelihood> likelihoods = {
+      likelihood(-6), likelihood(-4), likelihood(-3), likelihood(-2), likelihood(-1),
+      likelihood(-2), likelihood(-2), likelihood(-2), likelihood(-4), likelihood(-3, false, true)};
+  const TaskScore score = score_task(task, requests, likelihoods);
+  EXPECT_EQ(score.examples, 4);
+  EXPECT_EQ(score.truncated, 1);
+  EXPECT_DOUBLE_EQ(score.acc.value, 0.25);        // 0 1 0 0
+  EXPECT_DOUBLE_EQ(score.acc_norm->value, 0.5);   // 1 1 0 0
+  EXPECT_DOUBLE_EQ(score.acc_token->value, 0.5);  // 0 1 0 1
+  EXPECT_DOUBLE_EQ(score.acc.standard_error, 0.25);
+  EXPECT_DOUBLE_EQ(score.acc_token->standard_error, std::sqrt(1.0 / 3 / 4));
+  EXPECT_DOUBLE_EQ(*score.chance, (0.5 + 0.5 + 2.0 / 3) / 4);
+  EXPECT_FALSE(score.perplexity);
+
+  const TaskScore first = score_task(task, std::span(requests).first(2), std::span(likelihoods).first(2));
+  EXPECT_EQ(first.examples, 1);
+  EXPECT_TRUE(std::isnan(first.acc.standard_error));
+  EXPECT_TRUE(nlohmann::json::parse(to_json(first).dump())["acc_stderr"].is_null());
+}
+
+TEST(TaskScoreTest, CompletionByHand) {
+  const Task task{"t", "t.jsonl", TaskKind::completion, {{1, {"c"}, {"x"}, 0}, {2, {"c"}, {"y"}, 0}}};
+  const std::vector<Request> requests = {request_of(1), request_of(3)};
+  const std::vector<Likelihood> likelihoods = {likelihood(-1, true), likelihood(-3, false, true)};
+  const TaskScore score = score_task(task, requests, likelihoods);
+  EXPECT_DOUBLE_EQ(score.acc.value, 0.5);
+  EXPECT_DOUBLE_EQ(score.perplexity->value, std::exp(2.0));  // of a target, however many tokens it has
+  EXPECT_DOUBLE_EQ(score.perplexity->standard_error, std::exp(2.0));
+  EXPECT_EQ(score.truncated, 1);
+  EXPECT_FALSE(score.acc_norm || score.acc_token || score.chance);
+  const nlohmann::json json = nlohmann::json::parse(to_json(score).dump());
+  EXPECT_EQ(json["kind"], "completion");
+  EXPECT_EQ(json["acc"], 0.5);
+  EXPECT_FALSE(json.contains("acc_norm") || json.contains("chance"));
+}
+
+TEST(TaskScoreTest, RowsStandUnderTheirHead) {
+  const auto columns = [](const std::string& line) {
+    return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
+  };
+  TaskScore score{"arc_easy", "arc_easy.jsonl", TaskKind::multiple_choice, 2376};
+  score.acc = {0.25, 0.0089};
+  score.acc_norm = {0.2504, std::nan("")};
+  score.chance = 0.25;
+  const std::string row = score_table_row(score, 12);
+  EXPECT_EQ(columns(row), columns(score_table_head(12)));
+  EXPECT_TRUE(row.starts_with("arc_easy        2376  0.2500  0.2500 ± 0.0089           0.2504")) << row;
+  score.perplexity = {1.2345e10, 3.4567e9};
+  EXPECT_EQ(columns(score_table_row(score, 12)), columns(score_table_head(12)));
+  EXPECT_TRUE(score_table_row(score, 12).ends_with("1.234e+10 ± 3.457e+09"));
+}
+
+// ---- Models ------------------------------------------------------------------------------------------------------
+
+class TaskOfAModel : public ::testing::Test {
+ protected:
+  void SetUp() override { omp_set_num_threads(1); }
+
+  static TaskScore score(Model& model, const Task& task) {
+    const auto requests = make_requests(task, SIZE_MAX, {}, byte_tokenizer());
+    const ScoringOptions options{256, task.kind == TaskKind::completion};
+    return score_task(task, requests,
+                      score_requests(model.gpt(), *model.ops, requests, options, [](int64_t, int64_t) {}));
+  }
+  static std::string random_word(uint64_t stream, int64_t letters) {
+    std::string word;
+    for (int64_t i = 0; i < letters; ++i)
+      word += static_cast<char>('a' + Rng(3, stream).below(static_cast<uint64_t>(i), 26));
+    return word;
+  }
+  // Four choices of random words, the right one the first, the second, ... in turn.
+  static Task random_choices(int64_t examples, int64_t longest) {
+    Task task{"random", "random.jsonl", TaskKind::multiple_choice, {}};
+    for (int64_t i = 0; i < examples; ++i) {
+      Example example{i + 1, {random_word(static_cast<uint64_t>(i), 6)}, {}, i % 4};
+      for (int64_t c = 0; c < 4; ++c)
+        example.continuations.push_back(random_word(static_cast<uint64_t>(1000 + 4 * i + c), 1 + (i + c) % longest));
+      task.examples.push_back(example);
+    }
+    return task;
+  }
+};
+
+TEST_F(TaskOfAModel, AnUntrainedModelGuesses) {
+  Model model(byte_config(32));
+  const TaskScore score = TaskOfAModel::score(model, random_choices(400, 5));
+  EXPECT_EQ(score.chance, 0.25);
+  for (const Estimate& accuracy : {score.acc, *score.acc_norm, *score.acc_token})
+    EXPECT_NEAR(accuracy.value, 0.25, 4 * accuracy.standard_error);
+  EXPECT_NEAR(score.acc.standard_error, std::sqrt(0.25 * 0.75 / 400), 0.003);
+}
+
+// Every token is as likely as any: the shortest choice wins by its sum, the first by its mean.
+TEST_F(TaskOfAModel, AModelThatKnowsNothingPrefersTheShortest) {
+  Model model(byte_config(32));
+  set_rows(model.gpt(), "lm_head.weight", [](int64_t) { return 0; });
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
+  for (int64_t gold = 0; gold < 3; ++gold) task.examples.push_back({gold + 1, {"q"}, {"aaa", "b", "cc"}, gold});
+  const TaskScore score = TaskOfAModel::score(model, task);
+  EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);         // the second
+  EXPECT_DOUBLE_EQ(score.acc_token->value, 1.0 / 3);  // the first of equals
+  const Task last{"t", "t.jsonl", TaskKind::completion, {{1, {"x"}, {"ab"}, 0}}};
+  // " ab": three tokens, each one of 257.
+  EXPECT_NEAR(TaskOfAModel::score(model, last).perplexity->value, std::pow(257.0, 3), 1e3);
+}
+
+TEST_F(TaskOfAModel, ABigramModelIsRightWhereItsTableSaysSo) {
+  BigramModel model(32);
+  const Task task = random_choices(60, 4);
+  const auto log_likelihood = [](const std::string& text) {
+    double sum = 0;
+    for (size_t i = 1; i < text.size(); ++i) sum += BigramModel::log_probability(text[i - 1], text[i]);
+    return sum;
+  };
+  int64_t right = 0, right_by_size = 0;
+  for (const Example& example : task.examples) {
+    std::vector<double> sums, by_size;
+    for (const std::string& choice : example.continuations) {
+      const double sum = log_likelihood(example.contexts[0].back() + (" " + choice));
+      sums.push_back(sum);
+      by_size.push_back(sum / static_cast<double>(choice.size()));
+    }
+    right += std::max_element(sums.begin(), sums.end()) - sums.begin() == example.gold;
+    right_by_size += std::max_element(by_size.begin(), by_size.end()) - by_size.begin() == example.gold;
+  }
+  ASSERT_NE(right, right_by_size);
+  const TaskScore score = TaskOfAModel::score(model, task);
+  EXPECT_DOUBLE_EQ(score.acc.value, static_cast<double>(right) / 60);
+  EXPECT_DOUBLE_EQ(score.acc_norm->value, static_cast<double>(right_by_size) / 60);
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
