@@ -32,9 +32,9 @@ inline std::array<double, 3> adamw_rates(double learning_rate, const AdamwConsta
 
 // Work that is asked for again and again, on the same tensors and with the same numbers. It copies nothing to or from
 // the host. This one just does it; a device may record it instead and replay it whole.
-class Recurring {
+class RepeatedWork {
  public:
-  virtual ~Recurring() = default;
+  virtual ~RepeatedWork() = default;
   virtual void run(const std::function<void()>& work) { work(); }
 };
 
@@ -46,7 +46,7 @@ class Kernels {
   virtual DType statistics_dtype() const = 0;
   virtual Memory& memory() = 0;
   virtual void synchronize() = 0;
-  virtual std::unique_ptr<Recurring> make_recurring() { return std::make_unique<Recurring>(); }
+  virtual std::unique_ptr<RepeatedWork> make_repeated_work() { return std::make_unique<RepeatedWork>(); }
   virtual int64_t logit_elements() const = 0;
   virtual int64_t workspace_bytes() const = 0;
   virtual std::string describe() const = 0;

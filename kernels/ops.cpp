@@ -8,8 +8,8 @@ Ops Ops::observed_by(OpObserver& observer) const {
   return observed;
 }
 
-std::unique_ptr<Recurring> Ops::make_recurring() {
-  return observer_ ? std::make_unique<Recurring>() : kernels_->make_recurring();
+std::unique_ptr<RepeatedWork> Ops::make_repeated_work() {
+  return observer_ ? std::make_unique<RepeatedWork>() : kernels_->make_repeated_work();
 }
 
 }  // namespace gptmoe

@@ -28,7 +28,7 @@ namespace gptmoe {
 class Ops final {
  public:
   explicit Ops(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
-  // The same kernels; `observer`, which must outlive the object, sees every call. Recurring work is not recorded, so
+  // The same kernels; `observer`, which must outlive the object, sees every call. RepeatedWork work is not recorded, so
   // that it sees every run of it.
   Ops observed_by(OpObserver& observer) const;
 
@@ -38,7 +38,7 @@ class Ops final {
   Memory& memory() { return kernels_->memory(); }
   // Waits until everything asked for so far is done.
   void synchronize() { kernels_->synchronize(); }
-  std::unique_ptr<Recurring> make_recurring();
+  std::unique_ptr<RepeatedWork> make_repeated_work();
   // How many logits the LM head best holds at a time: enough to keep its products efficient.
   int64_t logit_elements() const { return kernels_->logit_elements(); }
   // Bytes of memory() that these ops hold themselves, from their making to their end.

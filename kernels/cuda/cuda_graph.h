@@ -1,12 +1,12 @@
 #pragma once
-// Recurring work as a CUDA graph: the device gets thousands of kernels by one call of the host.
+// RepeatedWork work as a CUDA graph: the device gets thousands of kernels by one call of the host.
 #include <cuda_runtime.h>
 
 #include "kernels/ops.h"
 
 namespace gptmoe::cuda {
 
-class CudaGraph final : public Recurring {
+class CudaGraph final : public RepeatedWork {
  public:
   // Of work on this stream.
   explicit CudaGraph(cudaStream_t stream) : stream_(stream) {}

@@ -37,8 +37,8 @@ Memory& CudaKernels::memory() { return *memory_; }
 
 void CudaKernels::synchronize() { CUDA_CHECK(cudaStreamSynchronize(stream_)); }
 
-std::unique_ptr<Recurring> CudaKernels::make_recurring() {
-  return graphs_ ? std::make_unique<CudaGraph>(stream_) : Kernels::make_recurring();
+std::unique_ptr<RepeatedWork> CudaKernels::make_repeated_work() {
+  return graphs_ ? std::make_unique<CudaGraph>(stream_) : Kernels::make_repeated_work();
 }
 
 int64_t CudaKernels::logit_elements() const { return kCudaLogitElements; }

@@ -22,7 +22,7 @@ class CudaKernels final : public Kernels {
   DType statistics_dtype() const override { return DType::f32; }
   Memory& memory() override;
   void synchronize() override;
-  std::unique_ptr<Recurring> make_recurring() override;
+  std::unique_ptr<RepeatedWork> make_repeated_work() override;
   int64_t logit_elements() const override;
   int64_t workspace_bytes() const override { return kWorkspaceBytes; }
   std::string describe() const override;

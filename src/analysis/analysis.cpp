@@ -25,9 +25,9 @@ class DenseObserver : public MoeObserver {
 
 class Analyst {
  public:
-  Analyst(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
-          const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress)
-      : config_(config), instance_(instance), ops_(ops), batches_(batches), domains_(domains), progress_(progress) {
+  Analyst(const Config& config, Engine& engine, Ops& ops, const Batches& batches, const std::vector<Domain>& domains,
+          const AnalysisOptions& options, const AnalysisProgress& progress)
+      : config_(config), engine_(engine), ops_(ops), batches_(batches), domains_(domains), progress_(progress) {
     analysis_.batches = {std::min(options.profile_batches, batches.count),
                          std::min(options.gradient_batches, batches.count)};
     analysis_.experts = config.model.num_experts;
@@ -44,7 +44,7 @@ class Analyst {
   void measure_router_scope();
   void measure_model_scope(Method method);
   ModelVariant variant(const RouterConfig& router, int64_t K) {
-    return ModelVariant(with_router(config_, router, K), instance_, ops_);
+    return ModelVariant(with_router(config_, router, K), engine_, ops_);
   }
   RouterConfig default_router() const {
     return config_.router.type == "default" ? config_.router : RouterConfig{"default", {}};
@@ -55,7 +55,7 @@ class Analyst {
   }
 
   const Config& config_;
-  Instance& instance_;
+  Engine& engine_;
   Ops& ops_;
   const Batches& batches_;
   const std::vector<Domain>& domains_;
@@ -98,8 +98,8 @@ void Analyst::plan() {
 
 Analysis Analyst::run() {
   progress_(0, passes_);
-  analysis_.layers = profile_routing(instance_, ops_, batches_, analysis_.batches.profile_batches, done());
-  analysis_.domains = profile_domains(instance_, ops_, domains_, done());
+  analysis_.layers = profile_routing(engine_, ops_, batches_, analysis_.batches.profile_batches, done());
+  analysis_.domains = profile_domains(engine_, ops_, domains_, done());
   if (!compares_) return std::move(analysis_);
   series_.emplace(analysis_.layers.size());
   gather_default_vectors();
@@ -112,7 +112,7 @@ Analysis Analyst::run() {
 
 void Analyst::gather_default_vectors() {
   if (analysis_.default_source == DefaultSource::checkpoint)
-    analysis_.default_vectors = read_default_vectors(instance_.gpt(), ops_.memory());
+    analysis_.default_vectors = read_default_vectors(engine_.gpt(), ops_.memory());
   if (analysis_.default_source != DefaultSource::estimated) return;
   ModelVariant watcher = variant({"default", nlohmann::json{{"default_forward", false}}}, analysis_.experts_per_token);
   // Of batches that are not measured on, as far as there are others.
@@ -125,7 +125,7 @@ void Analyst::gather_default_vectors() {
 }
 
 void Analyst::measure_router_scope() {
-  const Tensor& tokens_BT = instance_.activations().tokens_BT;
+  const Tensor& tokens_BT = engine_.activations().tokens_BT;
   DefaultError errors(ops_.memory(), analysis_.default_vectors, analysis_.experts_per_token);
   RouterScope gradients(ops_, tokens_BT.count(), config_.model.hidden_size, analysis_.experts, Ks_,
                         analysis_.default_vectors, renormalises(), analysis_.layers.size(), *series_);
@@ -155,11 +155,11 @@ void Analyst::measure_model_scope(Method method) {
 
 }  // namespace
 
-Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
+Analysis analyze(const Config& config, Engine& engine, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress) {
   GPTMOE_CHECK(config.model.moe_layers() > 0 && batches.count > 0 && options.profile_batches > 0 &&
                options.gradient_batches > 0);
-  return Analyst(config, instance, ops, batches, domains, options, progress).run();
+  return Analyst(config, engine, ops, batches, domains, options, progress).run();
 }
 
 }  // namespace gptmoe

@@ -35,9 +35,9 @@ struct Analysis {
 // How far the analysis is, in passes through a model.
 using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 
-// `instance` holds the model that `config` describes, committed by `ops`, for batches of its size. At least one batch
+// `engine` holds the model that `config` describes, committed by `ops`, for batches of its size. At least one batch
 // and one mixture. Its parameters and its router's state stay as they are. `domains` may be empty.
-Analysis analyze(const Config& config, Instance& instance, Ops& ops, const Batches& batches,
+Analysis analyze(const Config& config, Engine& engine, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 
 // What analysis.json has of it; the run it is of and its collapse are for the caller to add.

@@ -17,16 +17,16 @@ DomainShares compare_domains(Table share) {
   return result;
 }
 
-DomainRouting profile_domains(Instance& instance, Ops& ops, const std::vector<Domain>& domains, const PassDone& done) {
+DomainRouting profile_domains(Engine& engine, Ops& ops, const std::vector<Domain>& domains, const PassDone& done) {
   DomainRouting routing;
   if (domains.empty()) return routing;
-  routing.tokens = domains[0].batches.count * instance.activations().tokens_BT.count();
-  std::vector<Table> shares(static_cast<size_t>(instance.gpt().config().moe_layers()));
+  routing.tokens = domains[0].batches.count * engine.activations().tokens_BT.count();
+  std::vector<Table> shares(static_cast<size_t>(engine.gpt().config().moe_layers()));
   for (const Domain& domain : domains) {
     GPTMOE_CHECK(domain.batches.count == domains[0].batches.count, domain.name);
     routing.names.push_back(domain.name);
     routing.shards.push_back(domain.shards);
-    const auto layers = profile_routing(instance, ops, domain.batches, domain.batches.count, done);
+    const auto layers = profile_routing(engine, ops, domain.batches, domain.batches.count, done);
     for (size_t l = 0; l < layers.size(); ++l) shares[l].push_back(layers[l].load);
   }
   for (Table& share : shares) routing.layers.push_back(compare_domains(std::move(share)));

@@ -28,8 +28,8 @@ struct DomainRouting {
 // Takes `share` as it is and computes the rest. At least one row; all rows have the same length.
 DomainShares compare_domains(Table share);
 
-// Runs the model's own router over every domain's batches. All domains have the same number of them. The instance's
+// Runs the model's own router over every domain's batches. All domains have the same number of them. The engine's
 // parameters and router state stay as they are.
-DomainRouting profile_domains(Instance& instance, Ops& ops, const std::vector<Domain>& domains, const PassDone& done);
+DomainRouting profile_domains(Engine& engine, Ops& ops, const std::vector<Domain>& domains, const PassDone& done);
 
 }  // namespace gptmoe

@@ -21,10 +21,10 @@ void copy_parameters(Ops& ops, const ParamTable& to, const ParamTable& from) {
   if (to.master().present()) ops.copy(to.master(), from.master());
 }
 
-void require_room_for_batch(const Instance& instance, const Ops& ops, Memory& memory, int64_t B) {
+void require_room_for_batch(const Engine& engine, const Ops& ops, Memory& memory, int64_t B) {
   const int64_t room = room_in(memory, ops);
-  if (room >= 0 && instance.total_bytes() > room)
-    user_error("--batch-size: gradients of ", plural(B, "sequence"), " need ", binary_bytes(instance.total_bytes()),
+  if (room >= 0 && engine.total_bytes() > room)
+    user_error("--batch-size: gradients of ", plural(B, "sequence"), " need ", binary_bytes(engine.total_bytes()),
                " of ", memory.name(), ", and ", binary_bytes(room), " can be had; lower it");
 }
 
@@ -47,17 +47,17 @@ std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory) {
   return vectors;
 }
 
-ModelVariant::ModelVariant(const Config& config, Instance& from, Ops& ops)
+ModelVariant::ModelVariant(const Config& config, Engine& from, Ops& ops)
     : ops_(ops),
-      instance_(config, Purpose::gradients, from.activations().tokens_BT.size(0), from.activations().tokens_BT.size(1),
-                ops) {
-  require_room_for_batch(instance_, ops, ops.memory(), from.activations().tokens_BT.size(0));
-  instance_.commit(ops);
-  copy_parameters(ops, instance_.gpt().params(), from.gpt().params());
+      engine_(config, Purpose::gradients, from.activations().tokens_BT.size(0), from.activations().tokens_BT.size(1),
+              ops) {
+  require_room_for_batch(engine_, ops, ops.memory(), from.activations().tokens_BT.size(0));
+  engine_.commit(ops);
+  copy_parameters(ops, engine_.gpt().params(), from.gpt().params());
 }
 
 void ModelVariant::set_default_vectors(const std::vector<Table>& vectors) {
-  const std::vector<Tensor> tensors = default_vector_tensors(instance_.gpt());
+  const std::vector<Tensor> tensors = default_vector_tensors(engine_.gpt());
   GPTMOE_CHECK(tensors.size() == vectors.size(), tensors.size(), " layers keep default vectors");
   for (size_t layer = 0; layer < tensors.size(); ++layer) {
     std::vector<double> flat;
@@ -68,15 +68,15 @@ void ModelVariant::set_default_vectors(const std::vector<Table>& vectors) {
 }
 
 void ModelVariant::observe(const Batches& batches, int64_t batch) {
-  batches.fill(instance_, batch);
-  instance_.gpt().forward(pass(PassKind::train), activations());
+  batches.fill(engine_, batch);
+  engine_.gpt().forward(pass(PassKind::train), activations());
 }
 
 Table ModelVariant::router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer) {
-  const Gpt& gpt = instance_.gpt();
+  const Gpt& gpt = engine_.gpt();
   Pass measured = pass(PassKind::evaluate);
   measured.observer = observer;
-  batches.fill(instance_, batch);
+  batches.fill(engine_, batch);
   ops_.zero(gpt.params().grads());
   gpt.forward(measured, activations());
   gpt.loss_and_backward(measured, activations(), 1.0 / static_cast<double>(activations().tokens_BT.count()));

@@ -9,10 +9,10 @@
 
 namespace gptmoe {
 
-// What is measured on: batches 0 ... count-1 of an instance's B sequences. fill() writes one into an instance.
+// What is measured on: batches 0 ... count-1 of an engine's B sequences. fill() writes one into an engine.
 struct Batches {
   int64_t count = 0;
-  std::function<void(Instance&, int64_t batch)> fill;
+  std::function<void(Engine&, int64_t batch)> fill;
 };
 
 // Called after every pass through a model.
@@ -28,11 +28,11 @@ class ModelVariant {
  public:
   // `from`, committed by the same ops, holds the parameters, which are copied; sizes as in `config`. B and T are those
   // of its batches. Throws UserError where memory does not suffice.
-  ModelVariant(const Config& config, Instance& from, Ops& ops);
+  ModelVariant(const Config& config, Engine& from, Ops& ops);
 
   // The router's, of type "default".
   void set_default_vectors(const std::vector<Table>& vectors);
-  std::vector<Table> default_vectors() const { return read_default_vectors(instance_.gpt(), ops_.memory()); }
+  std::vector<Table> default_vectors() const { return read_default_vectors(engine_.gpt(), ops_.memory()); }
 
   // Forward in which the router learns.
   void observe(const Batches& batches, int64_t batch);
@@ -40,12 +40,12 @@ class ModelVariant {
   Table router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer = nullptr);
 
  private:
-  const Activations& activations() const { return instance_.activations(); }
-  Pass pass(PassKind kind) { return {ops_, instance_.scratch(), *communicator_, kind}; }
+  const Activations& activations() const { return engine_.activations(); }
+  Pass pass(PassKind kind) { return {ops_, engine_.scratch(), *communicator_, kind}; }
 
   Ops& ops_;
   std::unique_ptr<Communicator> communicator_ = make_single_communicator();
-  Instance instance_;
+  Engine engine_;
 };
 
 }  // namespace gptmoe

@@ -44,21 +44,21 @@ Table RoutingCounts::coactivation(size_t layer) const {
   return shares;
 }
 
-std::vector<LayerProfile> profile_routing(Instance& instance, Ops& ops, const Batches& batches, int64_t count,
+std::vector<LayerProfile> profile_routing(Engine& engine, Ops& ops, const Batches& batches, int64_t count,
                                           const PassDone& done) {
-  const ModelConfig& model = instance.gpt().config();
-  const Activations& a = instance.activations();
+  const ModelConfig& model = engine.gpt().config();
+  const Activations& a = engine.activations();
   RoutingCounts counts(ops.memory(), model.moe_layers(), model.num_experts);
   const auto communicator = make_single_communicator();
-  Pass pass{ops, instance.scratch(), *communicator, PassKind::evaluate};
+  Pass pass{ops, engine.scratch(), *communicator, PassKind::evaluate};
   pass.observer = &counts;
 
   std::vector<LayerProfile> layers(static_cast<size_t>(model.moe_layers()));
   const auto width = static_cast<size_t>(a.router_stats_LW.size(1));
   const auto experts = static_cast<size_t>(model.num_experts);
   for (int64_t batch = 0; batch < count; ++batch) {
-    batches.fill(instance, batch);
-    instance.gpt().forward(pass, a);
+    batches.fill(engine, batch);
+    engine.gpt().forward(pass, a);
     const std::vector<double> stats = download_values(ops.memory(), a.router_stats_LW);
     for (size_t l = 0; l < layers.size(); ++l)
       layers[l].entropy += stats[l * width + experts + 1] / static_cast<double>(count);

@@ -28,8 +28,8 @@ class RoutingCounts : public MoeObserver {
   std::vector<Table> together_;  // [layer][i][j] tokens that both serve; on the diagonal those of i
 };
 
-// Means over batches 0 ... count-1, by mixture. The instance's parameters and router state stay as they are.
-std::vector<LayerProfile> profile_routing(Instance& instance, Ops& ops, const Batches& batches, int64_t count,
+// Means over batches 0 ... count-1, by mixture. The engine's parameters and router state stay as they are.
+std::vector<LayerProfile> profile_routing(Engine& engine, Ops& ops, const Batches& batches, int64_t count,
                                           const PassDone& done);
 
 }  // namespace gptmoe

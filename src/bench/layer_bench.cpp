@@ -3,7 +3,7 @@
 #include "base/check.h"
 #include "bench/benches.h"
 #include "bench/layers.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

@@ -44,7 +44,7 @@ class Layers {
   std::unique_ptr<Communicator> communicator_;
   ParamTable params_;
   StateTable state_;
-  Declare declare_;
+  LayerSetup declare_;
   MoeLayer moe_;
   Mlp dense_;
   Attention attention_;

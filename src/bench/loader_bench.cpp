@@ -6,7 +6,7 @@
 #include "base/rng.h"
 #include "bench/benches.h"
 #include "data/loader.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

@@ -6,8 +6,8 @@
 #include "bench/benches.h"
 #include "bench/speed_chart.h"
 #include "bench/step_account.h"
+#include "report/number_text.h"
 #include "report/svg_files.h"
-#include "report/words.h"
 
 namespace gptmoe {
 namespace {
@@ -47,7 +47,7 @@ Json to_json(const StepRun& run) {
           {"model_gflops", rate * run.flops_per_token() * 1e-9},
           {"matrix_gflops", matrix_rate * 1e-9},
           {"share_of_matrix_rate", rate * run.flops_per_token() / matrix_rate},
-          {"planned_mib", static_cast<double>(run.instance().total_bytes()) / (1 << 20)}};
+          {"planned_mib", static_cast<double>(run.engine().total_bytes()) / (1 << 20)}};
 }
 
 void say_speeds(BenchOutput& output, const Runs& runs) {

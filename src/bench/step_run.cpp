@@ -19,15 +19,15 @@ StepRun::StepRun(const Variant& variant)
     : variant_(variant),
       ops_(make_backend(variant.config)),
       communicator_(make_single_communicator()),
-      instance_(variant.config, Purpose::train, variant.config.train.micro_batch_size,
-                variant.config.train.sequence_length, *ops_),
-      timer_(*ops_, instance_.gpt().live_share()),
+      engine_(variant.config, Purpose::train, variant.config.train.micro_batch_size,
+              variant.config.train.sequence_length, *ops_),
+      timer_(*ops_, engine_.gpt().live_share()),
       timed_ops_(ops_->observed_by(timer_)) {
-  require_room(variant.config, instance_, *ops_, ops_->memory());
-  instance_.commit(*ops_);
-  instance_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(variant.config.seed));
-  train_step_.emplace(variant_.config, instance_, *ops_, *communicator_);
-  timed_step_.emplace(variant_.config, instance_, timed_ops_, *communicator_);
+  require_room(variant.config, engine_, *ops_, ops_->memory());
+  engine_.commit(*ops_);
+  engine_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(variant.config.seed));
+  train_step_.emplace(variant_.config, engine_, *ops_, *communicator_);
+  timed_step_.emplace(variant_.config, engine_, timed_ops_, *communicator_);
 }
 
 void StepRun::time_round(int64_t steps) {

@@ -28,13 +28,13 @@ class StepRun {
 
   const Variant& variant() const { return variant_; }
   Ops& ops() const { return *ops_; }
-  const Instance& instance() const { return instance_; }
+  const Engine& engine() const { return engine_; }
   const std::vector<double>& seconds() const { return seconds_; }  // of a step, by round
   const std::vector<StepAccount>& accounts() const { return accounts_; }
   // Medians over the rounds.
   Ceilings ceilings() const { return median(ceilings_); }
   double median_seconds() const { return median(seconds_); }
-  double flops_per_token() const { return instance_.forward_flops_per_token() + instance_.backward_flops_per_token(); }
+  double flops_per_token() const { return engine_.forward_flops_per_token() + engine_.backward_flops_per_token(); }
 
  private:
   double train(TrainStep& train_step, Ops& ops, int64_t steps);
@@ -42,7 +42,7 @@ class StepRun {
   const Variant& variant_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
-  Instance instance_;
+  Engine engine_;
   OpTimer timer_;
   Ops timed_ops_;
   std::optional<TrainStep> train_step_, timed_step_;

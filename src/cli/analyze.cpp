@@ -43,8 +43,8 @@ fs::path run_of(const fs::path& argument, const fs::path& checkpoint) {
 
 // The whole batches of the loader's windows, in file order.
 Batches batches_of(const TokenLoader& loader, int64_t batch_size) {
-  return {loader.windows() / batch_size, [&loader, batch_size](Instance& instance, int64_t batch) {
-            fill_batch(instance, loader, batch * batch_size, loader.windows() - 1);
+  return {loader.windows() / batch_size, [&loader, batch_size](Engine& engine, int64_t batch) {
+            fill_batch(engine, loader, batch * batch_size, loader.windows() - 1);
           }};
 }
 
@@ -64,14 +64,14 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
   const int64_t routing_batches = std::max<int64_t>(1, arguments.tokens / (B * T));
   const std::vector<Domain> domains = domain_batches(texts, B, T, routing_batches);
   const auto ops = make_backend(config);
-  Instance instance(config, Purpose::forward, B, T, *ops);
-  require_room(config, instance, *ops, ops->memory());
-  instance.commit(*ops);
-  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+  Engine engine(config, Purpose::forward, B, T, *ops);
+  require_room(config, engine, *ops, ops->memory());
+  engine.commit(*ops);
+  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
 
   ProgressLine line;
   const JobClock clock;
-  return analyze(config, instance, *ops, batches_of(loader, B), domains, {routing_batches, arguments.batches},
+  return analyze(config, engine, *ops, batches_of(loader, B), domains, {routing_batches, arguments.batches},
                  [&](int64_t done, int64_t total) { line.show("analyze  " + clock.state(done, total)); });
 }
 

@@ -16,13 +16,13 @@ DomainText open_domain(const std::string& argument, int64_t T, int64_t V) {
 
 // Window i of `wanted` that lie evenly in the text.
 Batches spread_batches(const TokenLoader& loader, int64_t B, int64_t count) {
-  return {count, [&loader, B, wanted = B * count](Instance& instance, int64_t batch) {
-            const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+  return {count, [&loader, B, wanted = B * count](Engine& engine, int64_t batch) {
+            const Tensor &tokens_BT = engine.batch_tokens_BT(), &targets_BT = engine.batch_targets_BT();
             const int64_t T = tokens_BT.size(1);
             for (int64_t b = 0; b < B; ++b)
               loader.window((batch * B + b) * loader.windows() / wanted, tokens_BT.rows(b, 1).view({T}),
                             targets_BT.rows(b, 1).view({T}));
-            instance.upload_batch();
+            engine.upload_batch();
           }};
 }
 

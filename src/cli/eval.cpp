@@ -27,11 +27,11 @@ void eval_shards(const std::filesystem::path& checkpoint, const EvalArguments& a
   const auto ops = make_backend(config);
   const auto world = make_single_world();
   const auto communicator = world->make_host_communicator();
-  Instance instance(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
-  require_room(config, instance, *ops, ops->memory());
-  instance.commit(*ops);
-  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
-  const EvalResult result = evaluate(instance, *ops, *communicator, *world, loader, arguments.tokens);
+  Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
+  require_room(config, engine, *ops, ops->memory());
+  engine.commit(*ops);
+  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+  const EvalResult result = evaluate(engine, *ops, *communicator, *world, loader, arguments.tokens);
   std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
               result.perplexity, static_cast<long long>(result.tokens), data.c_str());
 }

@@ -93,11 +93,11 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
 
   const auto ops = make_backend(config);
-  const Instance largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
+  const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
   require_room(config, largest, *ops, ops->memory());
-  Instance instance(config, Purpose::forward, 1, 1, *ops);  // sequences have windows of their own lengths
-  instance.commit(*ops);
-  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences have windows of their own lengths
+  engine.commit(*ops);
+  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
 
   size_t name_columns = 0;
   for (const PreparedTask& prepared : tasks) name_columns = std::max(name_columns, prepared.task.name.size());
@@ -105,7 +105,7 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   ProgressLine progress;
   std::vector<TaskScore> scores;
   for (const PreparedTask& prepared : tasks) {
-    scores.push_back(score(prepared, instance.gpt(), *ops, batch_tokens, progress));
+    scores.push_back(score(prepared, engine.gpt(), *ops, batch_tokens, progress));
     std::printf("%s\n", score_table_row(scores.back(), name_columns).c_str());
     std::fflush(stdout);
   }

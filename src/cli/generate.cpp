@@ -32,10 +32,10 @@ void run(const GenerateArguments& arguments) {
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(config, arguments.tokenizer);
   const auto ops = make_backend(config);
-  Instance instance(config, Purpose::forward, 1, 1, *ops);
-  require_room(config, instance, *ops, ops->memory());
-  instance.commit(*ops);
-  load_model(checkpoint, instance.gpt().params(), instance.gpt().state(), ops->memory());
+  Engine engine(config, Purpose::forward, 1, 1, *ops);
+  require_room(config, engine, *ops, ops->memory());
+  engine.commit(*ops);
+  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
 
   std::printf("%s", arguments.prompt.c_str());
   const auto on_token = [&](int32_t id) {
@@ -45,8 +45,8 @@ void run(const GenerateArguments& arguments) {
     std::fflush(stdout);
     return true;
   };
-  generate(config, instance.gpt(), *ops, prompt_tokens(tokenizer, arguments.prompt), arguments.tokens,
-           arguments.sampling, Rng(arguments.seed, 0), on_token);
+  generate(config, engine.gpt(), *ops, prompt_tokens(tokenizer, arguments.prompt), arguments.tokens, arguments.sampling,
+           Rng(arguments.seed, 0), on_token);
   std::printf("\n");
 }
 

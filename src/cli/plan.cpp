@@ -20,16 +20,16 @@ struct PlanArguments {
   RanksPlan ranks;
 };
 
-void print_memory(const Config& config, const Instance& instance, Ops& ops, const std::string& missing) {
+void print_memory(const Config& config, const Engine& engine, Ops& ops, const std::string& missing) {
   const TrainConfig& t = config.train;
   const bool on_host = missing.empty() && ops.memory().on_host();
   std::printf("\n%s (%s, micro-batch %lld x %lld, recompute %s)\n%s\n", on_host ? "memory" : "GPU memory",
               dtype_name(ops.compute_dtype()), static_cast<long long>(t.micro_batch_size),
-              static_cast<long long>(t.sequence_length), t.recompute.c_str(), memory_table(instance).c_str());
+              static_cast<long long>(t.sequence_length), t.recompute.c_str(), memory_table(engine).c_str());
   if (on_host) {
     const int64_t overhead = resident_overhead_bytes(config);
     std::printf("  %-20s %12s\n", "program and shards", binary_bytes(overhead).c_str());
-    std::printf("  %-20s %12s\n", "peak resident", binary_bytes(instance.total_bytes() + overhead).c_str());
+    std::printf("  %-20s %12s\n", "peak resident", binary_bytes(engine.total_bytes() + overhead).c_str());
   }
   if (!missing.empty()) {
     std::printf("planned as for a GPU: %s\n", missing.c_str());
@@ -38,7 +38,7 @@ void print_memory(const Config& config, const Instance& instance, Ops& ops, cons
   const int64_t room = room_in(ops.memory(), ops);
   if (room < 0) return;
   std::printf("  %-20s %12s\n", "available", binary_bytes(room).c_str());
-  const std::string why = why_no_room(config, instance, ops, room);
+  const std::string why = why_no_room(config, engine, ops, room);
   if (!why.empty())
     std::printf("does not fit: %s\n", why.c_str());
   else
@@ -51,15 +51,15 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
   const TrainConfig& t = config.train;
   const std::string missing = why_no_device(config);
   const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(config) : std::make_unique<Ops>(plan_backend(config));
-  const Instance instance(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
+  const Engine engine(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
-  std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   if (const std::string average = describe_average(config, ranks.ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
-  print_memory(config, instance, *ops, missing);
+  print_memory(config, engine, *ops, missing);
 
-  const double forward = instance.forward_flops_per_token(), backward = instance.backward_flops_per_token();
+  const double forward = engine.forward_flops_per_token(), backward = engine.backward_flops_per_token();
   const double tokens = static_cast<double>(t.global_batch_size * t.sequence_length);
   std::printf("\nwork (matrix products; recomputation not counted)\n");
   std::printf("  %-20s %12sFLOP\n", "forward per token", metric_count(forward).c_str());

@@ -57,15 +57,15 @@ int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
 }
 
 void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host) {
-  const Config own = per_rank(config, ranks);
-  std::array<std::vector<Instance::ArenaSize>, 2> sizes;
+  const Config own = config_for_rank(config, ranks);
+  std::array<std::vector<Engine::ArenaSize>, 2> sizes;
   std::array<int64_t, 2> totals{};
   for (size_t column = 0; column < kZeroStages.size(); ++column) {
-    const Instance instance(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
-                            own.train.sequence_length, ops, {0, ranks});
-    sizes[column] = instance.arena_sizes();
-    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(exchanged_bytes(instance.gpt().params(), ranks))});
-    for (const Instance::ArenaSize& arena : sizes[column]) totals[column] += arena.bytes;
+    const Engine engine(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
+                        own.train.sequence_length, ops, {0, ranks});
+    sizes[column] = engine.arena_sizes();
+    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(exchanged_bytes(engine.gpt().params(), ranks))});
+    for (const Engine::ArenaSize& arena : sizes[column]) totals[column] += arena.bytes;
   }
   print_heading("memory of a rank");
   for (size_t row = 0; row < sizes[0].size(); ++row)
@@ -113,7 +113,7 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
 
 void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate) {
   const int ranks = static_cast<int>(plan.ranks);
-  const Config own = per_rank(config, ranks);
+  const Config own = config_for_rank(config, ranks);
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld in a step, gradients in %s\n", ranks,
               static_cast<long long>(own.train.micro_batches(ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());

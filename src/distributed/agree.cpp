@@ -37,27 +37,27 @@ std::string outcome_of(const std::function<void()>& setup) {
 std::string shown(const std::string& value) { return value.size() <= kShown ? value : value.substr(0, kShown) + "..."; }
 
 // Of several texts one that can be taken apart again.
-std::string packed(const Facts& facts) {
+std::string packed(const NamedValues& facts) {
   std::string out;
   for (const auto& [what, value] : facts)
     for (const std::string* part : {&what, &value}) out += std::to_string(part->size()) + ":" + *part;
   return out;
 }
 
-Facts unpacked(const std::string& text) {
+NamedValues unpacked(const std::string& text) {
   std::vector<std::string> parts;
   for (size_t at = 0; at < text.size();) {
     const size_t colon = text.find(':', at), size = std::stoul(text.substr(at, colon - at));
     parts.push_back(text.substr(colon + 1, size));
     at = colon + 1 + size;
   }
-  Facts facts;
+  NamedValues facts;
   for (size_t i = 0; i + 1 < parts.size(); i += 2) facts.emplace_back(parts[i], parts[i + 1]);
   return facts;
 }
 
 // In what `theirs` differs first from `ours`; "" where in nothing.
-std::string difference(const World& world, const Facts& ours, const Facts& theirs, int rank) {
+std::string difference(const World& world, const NamedValues& ours, const NamedValues& theirs, int rank) {
   const std::string root = world.name(0), other = world.name(rank);
   for (size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
     if (i >= ours.size() || i >= theirs.size() || ours[i].first != theirs[i].first)
@@ -104,10 +104,10 @@ bool root_says(World& world, const std::function<bool()>& question) {
   return world.any(answer);
 }
 
-void check_alike(World& world, const Facts& facts) {
+void check_alike(World& world, const NamedValues& facts) {
   if (world.size() == 1) return;
   const std::vector<std::string> all = world.all_gather(packed(facts));
-  const Facts root = unpacked(all[0]);
+  const NamedValues root = unpacked(all[0]);
   for (int rank = 1; rank < world.size(); ++rank)
     if (const std::string found = difference(world, root, unpacked(all[static_cast<size_t>(rank)]), rank);
         !found.empty())

@@ -26,11 +26,11 @@ void on_root(World& world, const std::function<void()>& action);
 bool root_says(World& world, const std::function<bool()>& question);
 
 // What something is called, and what this rank has for it.
-using Facts = std::vector<std::pair<std::string, std::string>>;
+using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
 // Collective. Throws UserError, on every rank, that names the first thing in which a rank differs from rank 0, both
 // ranks and both values.
-void check_alike(World& world, const Facts& facts);
+void check_alike(World& world, const NamedValues& facts);
 
 // Of the file that this process runs.
 std::string program_checksum();

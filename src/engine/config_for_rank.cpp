@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-Config per_rank(const Config& config, int ranks) {
+Config config_for_rank(const Config& config, int ranks) {
   const int64_t sequences = config.train.global_batch_size, share = sequences / ranks;
   if (sequences % ranks != 0)
     user_error("train.global_batch_size: ", sequences, " sequences cannot be shared alike by ", ranks,

@@ -58,14 +58,14 @@ std::string describe_average(const Config& config, int64_t ranks) {
               average->once_per_step || ranks == 1 ? "" : ", all ranks together");
 }
 
-std::string describe_memory(const Instance& instance) {
+std::string describe_memory(const Engine& engine) {
   std::string out;
-  for (const Instance::ArenaSize& arena : instance.arena_sizes())
+  for (const Engine::ArenaSize& arena : engine.arena_sizes())
     if (arena.bytes > 0) out += arena.name + " " + binary_bytes(arena.bytes) + ", ";
-  return out + binary_bytes(instance.total_bytes()) + " in all";
+  return out + binary_bytes(engine.total_bytes()) + " in all";
 }
 
-std::string memory_table(const Instance& instance) {
+std::string memory_table(const Engine& engine) {
   std::string out;
   const auto add = [&](const std::string& name, int64_t bytes) {
     char line[64];
@@ -73,8 +73,8 @@ std::string memory_table(const Instance& instance) {
                   binary_bytes(bytes).c_str());
     out += line;
   };
-  for (const Instance::ArenaSize& arena : instance.arena_sizes()) add(arena.name, arena.bytes);
-  add("in all", instance.total_bytes());
+  for (const Engine::ArenaSize& arena : engine.arena_sizes()) add(arena.name, arena.bytes);
+  add("in all", engine.total_bytes());
   return out;
 }
 

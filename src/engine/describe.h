@@ -16,9 +16,9 @@ std::string describe_router(const RouterConfig& router);
 // average reaches back. Empty without one, or without experts.
 std::string describe_average(const Config& config, int64_t ranks);
 // "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in all".
-std::string describe_memory(const Instance& instance);
+std::string describe_memory(const Engine& engine);
 // The same as lines of two columns, without the last line's end.
-std::string memory_table(const Instance& instance);
+std::string memory_table(const Engine& engine);
 
 // Resident bytes a run needs beside its arenas: program, libraries, thread workspaces, and the token shards, which are
 // mapped and become resident as they are read.

@@ -19,7 +19,7 @@ TrafficCosts operator-(TrafficCosts a, const TrafficCosts& b) {
 
 }  // namespace
 
-Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank)
+Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank)
     : purpose_(purpose),
       rank_(rank),
       B_(B),
@@ -34,7 +34,7 @@ Instance::Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, 
   count(ops);
 }
 
-void Instance::lay_out(const Ops& ops) {
+void Engine::lay_out(const Ops& ops) {
   ParamTable& params = gpt_.params();
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const Tensor values = parameters_.allocate(real, {params.element_count()});
@@ -61,7 +61,7 @@ void Instance::lay_out(const Ops& ops) {
   sums_.squared_norm_1 = sums_.all_S.rows(routed + 1, 1);
 }
 
-void Instance::count(const Ops& planned) {
+void Engine::count(const Ops& planned) {
   FlopCounter counter(gpt_.live_share());
   Ops ops = make_plan_ops(planned).observed_by(counter);
   const auto communicator = make_counting_communicator(rank_.size);
@@ -83,7 +83,7 @@ void Instance::count(const Ops& planned) {
   if (rank_.size > 1) count_traffic(ops);
 }
 
-void Instance::count_traffic(Ops& ops) {
+void Engine::count_traffic(Ops& ops) {
   const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
   rehearse_micro_batch(ops, *in_micro_batch, false, false);
   rehearse_micro_batch(ops, *in_step, true, true);
@@ -92,7 +92,7 @@ void Instance::count_traffic(Ops& ops) {
   traffic_.step = in_step->costs() - traffic_.micro_batch;
 }
 
-void Instance::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last) {
+void Engine::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last) {
   Pass pass{ops, scratch_, communicator, PassKind::train};
   if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
   if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
@@ -101,7 +101,7 @@ void Instance::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool f
   if (pass.reducer) data_parallel_.finish_reductions(pass);
 }
 
-void Instance::rehearse_update(Ops& ops, Communicator& communicator) {
+void Engine::rehearse_update(Ops& ops, Communicator& communicator) {
   const Pass pass{ops, scratch_, communicator, PassKind::train};
   communicator.all_reduce(sums_.all_S, Traffic::reports);
   adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);
@@ -109,7 +109,7 @@ void Instance::rehearse_update(Ops& ops, Communicator& communicator) {
   gpt_.end_step(pass);
 }
 
-void Instance::commit(Ops& ops) {
+void Engine::commit(Ops& ops) {
   for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, &communication_})
     arena->commit(ops.memory());
   scratch_.commit(ops.memory());
@@ -125,13 +125,13 @@ void Instance::commit(Ops& ops) {
   gpt_.prepare(ops, activations_);
 }
 
-void Instance::upload_batch() {
+void Engine::upload_batch() {
   if (memory_->on_host()) return;
   memory_->upload(activations_.tokens_BT, batch_tokens_BT_.data());
   memory_->upload(activations_.targets_BT, batch_targets_BT_.data());
 }
 
-std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
+std::vector<Engine::ArenaSize> Engine::arena_sizes() const {
   std::vector<ArenaSize> sizes;
   for (const Arena* arena :
        {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
@@ -141,7 +141,7 @@ std::vector<Instance::ArenaSize> Instance::arena_sizes() const {
   return sizes;
 }
 
-int64_t Instance::total_bytes() const {
+int64_t Engine::total_bytes() const {
   int64_t bytes = 0;
   for (const ArenaSize& arena : arena_sizes()) bytes += arena.bytes;
   return bytes;

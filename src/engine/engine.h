@@ -34,13 +34,13 @@ struct StepSums {
   Tensor squared_norm_1;  // of the gradients
 };
 
-class Instance {
+class Engine {
  public:
   // B and T of one micro-batch, laid out as `ops` wants it.
-  Instance(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
+  Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
   // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded. `ops` lays out as
-  // the constructor's did, and must outlive the instance.
+  // the constructor's did, and must outlive the engine.
   void commit(Ops& ops);
 
   Gpt& gpt() { return gpt_; }

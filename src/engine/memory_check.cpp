@@ -21,7 +21,7 @@ bool training_fits(Config config, int64_t micro_batch, const Ops& ops, int64_t r
   } catch (const UserError&) {
     return false;
   }
-  return Instance(config, Purpose::train, micro_batch, config.train.sequence_length, ops, rank).total_bytes() <= room;
+  return Engine(config, Purpose::train, micro_batch, config.train.sequence_length, ops, rank).total_bytes() <= room;
 }
 
 std::string what_would_fit(const Config& config, const Ops& ops, int64_t room, RankOf rank) {
@@ -61,19 +61,19 @@ int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, 
   return first_too_large == sizes.begin() ? 0 : *std::prev(first_too_large);
 }
 
-std::string why_no_room(const Config& config, const Instance& instance, const Ops& ops, int64_t room) {
-  if (room < 0 || instance.total_bytes() <= room) return "";
+std::string why_no_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room) {
+  if (room < 0 || engine.total_bytes() <= room) return "";
   const std::string need =
-      text(binary_bytes(instance.total_bytes()), " of memory, and ", binary_bytes(room), " can be had; ");
-  if (instance.purpose() != Purpose::train)
+      text(binary_bytes(engine.total_bytes()), " of memory, and ", binary_bytes(room), " can be had; ");
+  if (engine.purpose() != Purpose::train)
     return text("the model needs ", need, "free some, or use a machine with more");
   return text("train.micro_batch_size: ", config.train.micro_batch_size, " needs ", need,
-              what_would_fit(config, ops, room, instance.rank()));
+              what_would_fit(config, ops, room, engine.rank()));
 }
 
-void require_room(const Config& config, const Instance& instance, const Ops& ops, const Memory& memory, int sharers) {
-  const std::string why = why_no_room(config, instance, ops, room_in(memory, ops, sharers));
-  if (!why.empty()) user_error(why, "\n", memory_table(instance));
+void require_room(const Config& config, const Engine& engine, const Ops& ops, const Memory& memory, int sharers) {
+  const std::string why = why_no_room(config, engine, ops, room_in(memory, ops, sharers));
+  if (!why.empty()) user_error(why, "\n", memory_table(engine));
 }
 
 }  // namespace gptmoe

@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// What an instance that `ops` lay out may take in all, in bytes: what `memory` (theirs) still has, and the workspace
+// What an engine that `ops` lay out may take in all, in bytes: what `memory` (theirs) still has, and the workspace
 // that they hold already. -1 where nobody knows. `sharers` ranks share the memory of a host.
 int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 
@@ -12,11 +12,10 @@ int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 // training takes at most `room` bytes on this rank; 0 where none does.
 int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, RankOf rank = {});
 
-// Why `instance` does not fit into `room` and what would, in one line; empty when it fits or `room` is unknown.
-std::string why_no_room(const Config& config, const Instance& instance, const Ops& ops, int64_t room);
+// Why `engine` does not fit into `room` and what would, in one line; empty when it fits or `room` is unknown.
+std::string why_no_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room);
 
 // Throws UserError with that line and, below it, the table of arenas.
-void require_room(const Config& config, const Instance& instance, const Ops& ops, const Memory& memory,
-                  int sharers = 1);
+void require_room(const Config& config, const Engine& engine, const Ops& ops, const Memory& memory, int sharers = 1);
 
 }  // namespace gptmoe

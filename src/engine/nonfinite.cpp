@@ -2,17 +2,17 @@
 
 #include <cmath>
 
-#include "engine/host_value.h"
-
 namespace gptmoe {
 namespace {
 
+double host_value(Memory& memory, const Tensor& x_1) { return download_values(memory, x_1).front(); }
+
 // The first tensor, in the order of the computation, with a non-finite element.
-std::string first_offender_forward(Instance& instance, Ops& ops) {
-  const ParamTable& params = instance.gpt().params();
+std::string first_offender_forward(Engine& engine, Ops& ops) {
+  const ParamTable& params = engine.gpt().params();
   for (const ParamRow& row : params.rows())
     if (ops.count_nonfinite(params.row_value(row)) > 0) return "parameter " + row.name;
-  const Activations& a = instance.activations();
+  const Activations& a = engine.activations();
   for (size_t l = 0; l < a.stream_NC.size(); ++l)
     if (ops.count_nonfinite(a.stream_NC[l]) > 0)
       return l == 0 ? "output of model.embed_tokens" : text("output of model.layers.", l - 1);
@@ -21,8 +21,8 @@ std::string first_offender_forward(Instance& instance, Ops& ops) {
 }
 
 // From the head down: everything below an offender offends too.
-std::string first_offender_backward(Instance& instance, Ops& ops) {
-  const ParamTable& params = instance.gpt().params();
+std::string first_offender_backward(Engine& engine, Ops& ops) {
+  const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
     if (ops.count_nonfinite(params.row_grad(*row)) > 0) return "gradient of " + row->name;
   return "sum of squares of the gradients (it overflows)";
@@ -37,17 +37,17 @@ std::string first_offender_backward(Instance& instance, Ops& ops) {
 
 }  // namespace
 
-void require_finite_micro_batch(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch) {
+void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch) {
   const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
-  if (!std::isfinite(host_value(ops.memory(), instance.sums().loss_1)))
-    stop("the loss" + where, first_offender_forward(instance, ops));
-  if (ops.count_nonfinite(instance.activations().dstream_NC) > 0)
-    stop("the gradient" + where, first_offender_backward(instance, ops));
+  if (!std::isfinite(host_value(ops.memory(), engine.sums().loss_1)))
+    stop("the loss" + where, first_offender_forward(engine, ops));
+  if (ops.count_nonfinite(engine.activations().dstream_NC) > 0)
+    stop("the gradient" + where, first_offender_backward(engine, ops));
 }
 
-void require_finite_gradients(Instance& instance, Ops& ops, int64_t step) {
-  if (!std::isfinite(host_value(ops.memory(), instance.sums().squared_norm_1)))
-    stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(instance, ops));
+void require_finite_gradients(Engine& engine, Ops& ops, int64_t step) {
+  if (!std::isfinite(host_value(ops.memory(), engine.sums().squared_norm_1)))
+    stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(engine, ops));
 }
 
 }  // namespace gptmoe

@@ -8,8 +8,8 @@ namespace gptmoe {
 
 // After a micro-batch's backward: its loss, and the gradient that came down the whole residual stream. Names the
 // micro-batch.
-void require_finite_micro_batch(Instance& instance, Ops& ops, int64_t step, int64_t micro_batch);
+void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch);
 // After AdamW::measure_norm(): the gradients of the whole step.
-void require_finite_gradients(Instance& instance, Ops& ops, int64_t step);
+void require_finite_gradients(Engine& engine, Ops& ops, int64_t step);
 
 }  // namespace gptmoe

@@ -59,10 +59,10 @@ class ScheduledCommunicator final : public Communicator {
 };
 
 // Moments and master are read and written, gradients read and the layers' copy written.
-double optimizer_bytes(Instance& instance, const Ops& ops) {
+double optimizer_bytes(Engine& engine, const Ops& ops) {
   const int64_t stat = dtype_bytes(ops.statistics_dtype()), real = dtype_bytes(ops.compute_dtype());
   const int64_t copy = ops.compute_dtype() == ops.statistics_dtype() ? 0 : real;
-  return static_cast<double>(instance.adamw().partition().count() * (7 * stat + copy));
+  return static_cast<double>(engine.adamw().partition().count() * (7 * stat + copy));
 }
 
 void add(TrafficCosts& sum, const TrafficCosts& costs, double times) {
@@ -82,8 +82,8 @@ double StepTime::in_all() const {
 }
 
 StepTime predict_step(const Config& config, int ranks, const Ops& planned, const RankSpeed& speed) {
-  const Config own = per_rank(config, ranks);
-  Instance instance(own, Purpose::train, own.train.micro_batch_size, own.train.sequence_length, planned, {0, ranks});
+  const Config own = config_for_rank(config, ranks);
+  Engine engine(own, Purpose::train, own.train.micro_batch_size, own.train.sequence_length, planned, {0, ranks});
   const int64_t micro_batches = own.train.micro_batches(ranks);
   StepTime time;
   FlopCounter counter;
@@ -91,8 +91,8 @@ StepTime predict_step(const Config& config, int ranks, const Ops& planned, const
   const auto rehearse = [&](bool first, bool last, double times) {
     counter.reset();
     ScheduledCommunicator communicator(counter, ranks, speed);
-    instance.rehearse_micro_batch(ops, communicator, first, last);
-    if (last) instance.rehearse_update(ops, communicator);
+    engine.rehearse_micro_batch(ops, communicator, first, last);
+    if (last) engine.rehearse_update(ops, communicator);
     time.products += times * counter.flops() / speed.flops;
     add(time.communication, communicator.costs(), times);
   };
@@ -103,7 +103,7 @@ StepTime predict_step(const Config& config, int ranks, const Ops& planned, const
     rehearse(false, false, static_cast<double>(micro_batches - 2));
     rehearse(false, true, 1);
   }
-  time.optimizer = optimizer_bytes(instance, ops) / speed.memory_bytes;
+  time.optimizer = optimizer_bytes(engine, ops) / speed.memory_bytes;
   return time;
 }
 

@@ -32,8 +32,8 @@ class TrainStep {
   static constexpr int64_t kAhead = 1;
 
   // `config` is this rank's: micro_batch_size sequences at a time, of the global_batch_size that all ranks share.
-  // `instance` is committed; all four must outlive the object.
-  TrainStep(const Config& config, Instance& instance, Ops& ops, Communicator& communicator);
+  // `engine` is committed; all four must outlive the object.
+  TrainStep(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   // Asks for an optimizer step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0. A
   // loss or gradient that is not finite leaves every parameter as it is.
@@ -56,19 +56,19 @@ class TrainStep {
     bool first, last;
   };
   Place place(int64_t m) const { return {m == 0, m + 1 == micro_batches_}; }
-  Recurring& recurring(Place place);
+  RepeatedWork& recurring(Place place);
   void micro_batch(Place place);
   void measure();
   void update();
 
   const Config& config_;
-  Instance& instance_;
+  Engine& engine_;
   Ops& ops_;
   Communicator& communicator_;
   int64_t micro_batches_;  // of this rank
   Pass pass_;
-  std::unique_ptr<Recurring> start_, update_;
-  std::array<std::unique_ptr<Recurring>, 4> micro_batch_;  // by place
+  std::unique_ptr<RepeatedWork> start_, update_;
+  std::array<std::unique_ptr<RepeatedWork>, 4> micro_batch_;  // by place
   std::array<std::unique_ptr<Snapshot>, kAhead + 1> sums_;
   int64_t asked_ = 0, reported_ = 0;
 };

@@ -47,34 +47,34 @@ struct RouterSums {
 
 }  // namespace
 
-void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last) {
-  const Tensor &tokens_BT = instance.batch_tokens_BT(), &targets_BT = instance.batch_targets_BT();
+void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last) {
+  const Tensor &tokens_BT = engine.batch_tokens_BT(), &targets_BT = engine.batch_targets_BT();
   const int64_t B = tokens_BT.size(0), T = tokens_BT.size(1);
   for (int64_t b = 0; b < B; ++b)
     loader.window(std::min(first + b, last), tokens_BT.rows(b, 1).view({T}), targets_BT.rows(b, 1).view({T}));
-  instance.upload_batch();
+  engine.upload_batch();
 }
 
-EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
+EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens) {
-  const Activations& a = instance.activations();
+  const Activations& a = engine.activations();
   const int64_t B = a.tokens_BT.size(0), T = a.tokens_BT.size(1);
   const int64_t wanted = tokens == 0 ? loader.windows() : std::max<int64_t>(1, tokens / T);
   const int64_t windows = std::min(loader.windows(), wanted);
-  const Pass pass{ops, instance.scratch(), communicator, PassKind::evaluate};
+  const Pass pass{ops, engine.scratch(), communicator, PassKind::evaluate};
 
   EvalResult result;
   double loss_sum = 0;
   std::optional<RouterSums> routers;
   if (a.router_stats_LW.present())
     routers.emplace(static_cast<size_t>(a.router_stats_LW.size(0)),
-                    static_cast<size_t>(instance.gpt().config().num_experts));
+                    static_cast<size_t>(engine.gpt().config().num_experts));
   const int64_t together = B * world.size();  // windows that the ranks take at a time
   for (int64_t start = 0; start < windows; start += together) {
     const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
-    fill_batch(instance, loader, first, windows - 1);
-    instance.gpt().forward(pass, a);
-    instance.gpt().loss(pass, a);
+    fill_batch(engine, loader, first, windows - 1);
+    engine.gpt().forward(pass, a);
+    engine.gpt().loss(pass, a);
     const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
     for (const double loss : losses) loss_sum += loss;
     if (routers && (start + together <= windows || windows < together)) routers->add(ops.memory(), a.router_stats_LW);

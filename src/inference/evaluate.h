@@ -21,12 +21,12 @@ struct EvalResult {
 };
 
 // Fills a micro-batch with the loader's windows first, first+1, ...; of those beyond `last` it has that one again.
-void fill_batch(Instance& instance, const TokenLoader& loader, int64_t first, int64_t last);
+void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last);
 
 // Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all), which the
-// ranks of `world` share: each calls it, and has the same result. Uses the instance's activations; parameters and
+// ranks of `world` share: each calls it, and has the same result. Uses the engine's activations; parameters and
 // router state stay untouched. The loader is sequential and has its windows counted already: at least one.
-EvalResult evaluate(Instance& instance, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
+EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens);
 
 }  // namespace gptmoe

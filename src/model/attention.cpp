@@ -2,30 +2,30 @@
 
 namespace gptmoe {
 
-Attention::Attention(const Declare& declare, const std::string& prefix)
-    : params_(declare.params),
-      H_(declare.config.num_attention_heads),
-      G_(declare.config.num_key_value_heads),
-      D_(declare.config.head_dim),
-      qk_norm_(declare.config.qk_norm),
-      bias_(declare.config.attention_bias),
-      eps_(declare.config.rms_norm_eps) {
-  const int64_t C = declare.config.hidden_size;
-  const Init init = Init::normal(declare.init.weight);
-  qkv_ = declare.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
-                                                            {prefix + "k_proj.weight", {G_ * D_, C}, init},
-                                                            {prefix + "v_proj.weight", {G_ * D_, C}, init}});
-  out_ = declare.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(declare.init.residual_writer)});
+Attention::Attention(const LayerSetup& setup, const std::string& prefix)
+    : params_(setup.params),
+      H_(setup.config.num_attention_heads),
+      G_(setup.config.num_key_value_heads),
+      D_(setup.config.head_dim),
+      qk_norm_(setup.config.qk_norm),
+      bias_(setup.config.attention_bias),
+      eps_(setup.config.rms_norm_eps) {
+  const int64_t C = setup.config.hidden_size;
+  const Init init = Init::normal(setup.init.weight);
+  qkv_ = setup.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
+                                                          {prefix + "k_proj.weight", {G_ * D_, C}, init},
+                                                          {prefix + "v_proj.weight", {G_ * D_, C}, init}});
+  out_ = setup.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(setup.init.residual_writer)});
   if (bias_) {
     const Init zeros = Init::zeros();
-    qkv_bias_ = declare.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
-                                                                {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
-                                                                {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
-    out_bias_ = declare.params.add({prefix + "o_proj.bias", {C}, zeros, false});
+    qkv_bias_ = setup.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
+                                                              {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
+                                                              {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
+    out_bias_ = setup.params.add({prefix + "o_proj.bias", {C}, zeros, false});
   }
   if (qk_norm_) {
-    q_norm_ = declare.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
-    k_norm_ = declare.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
+    q_norm_ = setup.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
+    k_norm_ = setup.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "memory/pass.h"
-#include "model/declare.h"
+#include "model/layer_setup.h"
 
 namespace gptmoe {
 
@@ -23,7 +23,7 @@ class Attention {
 
   // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), a bias for each of them with
   // attention_bias, and q_norm, k_norm with QK-norm.
-  Attention(const Declare& declare, const std::string& prefix);
+  Attention(const LayerSetup& setup, const std::string& prefix);
 
   Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
   // y_NC =.

@@ -2,16 +2,16 @@
 
 namespace gptmoe {
 
-TransformerBlock::TransformerBlock(const Declare& declare, const RouterConfig& router, int64_t layer)
-    : C_(declare.config.hidden_size),
-      norm1_(declare, text("model.layers.", layer, ".input_layernorm")),
-      attention_(declare, text("model.layers.", layer, ".self_attn.")),
-      norm2_(declare, text("model.layers.", layer, ".post_attention_layernorm")) {
+TransformerBlock::TransformerBlock(const LayerSetup& setup, const RouterConfig& router, int64_t layer)
+    : C_(setup.config.hidden_size),
+      norm1_(setup, text("model.layers.", layer, ".input_layernorm")),
+      attention_(setup, text("model.layers.", layer, ".self_attn.")),
+      norm2_(setup, text("model.layers.", layer, ".post_attention_layernorm")) {
   const std::string prefix = text("model.layers.", layer, ".mlp.");
-  if (declare.config.layer_is_moe(layer))
-    moe_.emplace(declare, prefix, router);
+  if (setup.config.layer_is_moe(layer))
+    moe_.emplace(setup, prefix, router);
   else
-    mlp_.emplace(declare, prefix, declare.config.intermediate_size);
+    mlp_.emplace(setup, prefix, setup.config.intermediate_size);
 }
 
 TransformerBlock::Saved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,

@@ -18,7 +18,7 @@ class TransformerBlock {
     MoeLayer::Saved moe;  // of a MoE layer
   };
 
-  TransformerBlock(const Declare& declare, const RouterConfig& router, int64_t layer);
+  TransformerBlock(const LayerSetup& setup, const RouterConfig& router, int64_t layer);
 
   // stats_W: this layer's row of the router statistics; absent for a dense layer.
   Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;

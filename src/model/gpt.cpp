@@ -18,16 +18,16 @@ int64_t logit_rows(const Ops& ops, int64_t N, int64_t V) {
 
 Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks)
     : config_(config), params_(real, ranks) {
-  const Declare declare{config_, params_, state_, stat, InitScheme(config_)};
+  const LayerSetup setup{config_, params_, state_, stat, InitScheme(config_)};
   const int64_t V = config_.vocab_size, C = config_.hidden_size;
-  const Init init = Init::normal(declare.init.weight);
+  const Init init = Init::normal(setup.init.weight);
   embedding_ = params_.add({"model.embed_tokens.weight", {V, C}, init});
   params_.end_bucket();
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
-    blocks_.emplace_back(declare, router, layer);
+    blocks_.emplace_back(setup, router, layer);
     params_.end_bucket();
   }
-  final_norm_.emplace(declare, "model.norm");
+  final_norm_.emplace(setup, "model.norm");
   head_ = config_.tie_word_embeddings ? embedding_ : params_.add({"lm_head.weight", {V, C}, init});
   params_.end_bucket();
 }

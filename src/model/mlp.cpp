@@ -26,12 +26,12 @@ std::vector<ParamSpec> first_product_rows(const Activation& activation, const st
   return rows;
 }
 
-Mlp::Mlp(const Declare& declare, const std::string& prefix, int64_t F)
-    : params_(declare.params), activation_(declare.config), F_(F) {
-  const int64_t C = declare.config.hidden_size;
-  up_ = declare.params.add_block({activation_.input_width(F), C},
-                                 first_product_rows(activation_, prefix, F, C, Init::normal(declare.init.weight)));
-  down_ = declare.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(declare.init.residual_writer)});
+Mlp::Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F)
+    : params_(setup.params), activation_(setup.config), F_(F) {
+  const int64_t C = setup.config.hidden_size;
+  up_ = setup.params.add_block({activation_.input_width(F), C},
+                               first_product_rows(activation_, prefix, F, C, Init::normal(setup.init.weight)));
+  down_ = setup.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(setup.init.residual_writer)});
 }
 
 Mlp::Saved Mlp::allocate(Arena& arena, const Ops& ops, int64_t N) const {

@@ -1,6 +1,6 @@
 #pragma once
 #include "memory/pass.h"
-#include "model/declare.h"
+#include "model/layer_setup.h"
 
 namespace gptmoe {
 
@@ -41,7 +41,7 @@ class Mlp {
   };
 
   // Parameters PREFIXgate_proj.weight (F, C; gated only), up_proj.weight (F, C), down_proj.weight (C, F).
-  Mlp(const Declare& declare, const std::string& prefix, int64_t F);
+  Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F);
 
   Saved allocate(Arena& arena, const Ops& ops, int64_t N) const;
   // y_NC = or +=.

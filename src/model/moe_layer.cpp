@@ -4,30 +4,30 @@
 
 namespace gptmoe {
 
-MoeLayer::MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router)
-    : params_(declare.params),
-      policy_(make_routing_policy(router, router_setup(declare.config))),
-      activation_(declare.config),
-      C_(declare.config.hidden_size),
-      E_(declare.config.num_experts),
+MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router)
+    : params_(setup.params),
+      policy_(make_routing_policy(router, router_setup(setup.config))),
+      activation_(setup.config),
+      C_(setup.config.hidden_size),
+      E_(setup.config.num_experts),
       K_(policy_->experts_per_token()),
-      F_(declare.config.moe_intermediate_size) {
-  const Init init = Init::normal(declare.init.weight);
+      F_(setup.config.moe_intermediate_size) {
+  const Init init = Init::normal(setup.init.weight);
   std::vector<ParamSpec> up, down;
   for (int64_t e = 0; e < E_; ++e) {
     const std::string expert = prefix + "experts." + std::to_string(e) + ".";
     for (ParamSpec& row : first_product_rows(activation_, expert, F_, C_, init)) up.push_back(std::move(row));
-    down.push_back({expert + "down_proj.weight", {C_, F_}, Init::normal(declare.init.residual_writer)});
+    down.push_back({expert + "down_proj.weight", {C_, F_}, Init::normal(setup.init.residual_writer)});
   }
-  up_ = declare.params.add_block({E_, activation_.input_width(F_), C_}, up);
-  down_ = declare.params.add_block({E_, C_, F_}, down);
-  if (declare.config.n_shared_experts > 0)
-    shared_.emplace(declare, prefix + "shared_experts.", declare.config.n_shared_experts * F_);
+  up_ = setup.params.add_block({E_, activation_.input_width(F_), C_}, up);
+  down_ = setup.params.add_block({E_, C_, F_}, down);
+  if (setup.config.n_shared_experts > 0)
+    shared_.emplace(setup, prefix + "shared_experts.", setup.config.n_shared_experts * F_);
   // Last, beside no rows of the other kind: a bucket is reduced in as many pieces as kinds lie in turns.
-  gate_ = declare.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
-  policy_->declare_state(declare.state, prefix, declare.stat);
-  if (declare.config.balance_scope == "step")
-    step_fractions_E1_ = declare.state.add(prefix + "gate.step_fractions", declare.stat, {E_ + 1}, false);
+  gate_ = setup.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
+  policy_->declare_state(setup.state, prefix, setup.stat);
+  if (setup.config.balance_scope == "step")
+    step_fractions_E1_ = setup.state.add(prefix + "gate.step_fractions", setup.stat, {E_ + 1}, false);
 }
 
 MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {

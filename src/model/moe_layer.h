@@ -20,7 +20,7 @@ class MoeLayer {
   };
 
   // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
-  MoeLayer(const Declare& declare, const std::string& prefix, const RouterConfig& router);
+  MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router);
 
   // stats_W (stat, stats_width(E)) is this layer's row of the run's router statistics: fractions (E), balance loss,
   // entropy, squared norms of the fill-in and of the output, the step's fractions so far (E; with balance_scope

@@ -2,11 +2,11 @@
 
 namespace gptmoe {
 
-Norm::Norm(const Declare& declare, const std::string& name)
-    : params_(declare.params), layernorm_(declare.config.norm_type == "layernorm"), eps_(declare.config.rms_norm_eps) {
-  const int64_t C = declare.config.hidden_size;
-  weight_ = declare.params.add({name + ".weight", {C}, Init::ones(), false});
-  if (layernorm_) bias_ = declare.params.add({name + ".bias", {C}, Init::zeros(), false});
+Norm::Norm(const LayerSetup& setup, const std::string& name)
+    : params_(setup.params), layernorm_(setup.config.norm_type == "layernorm"), eps_(setup.config.rms_norm_eps) {
+  const int64_t C = setup.config.hidden_size;
+  weight_ = setup.params.add({name + ".weight", {C}, Init::ones(), false});
+  if (layernorm_) bias_ = setup.params.add({name + ".bias", {C}, Init::zeros(), false});
 }
 
 Norm::Saved Norm::allocate(Arena& arena, const Ops& ops, int64_t N) const {

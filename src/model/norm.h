@@ -1,6 +1,6 @@
 #pragma once
 #include "memory/pass.h"
-#include "model/declare.h"
+#include "model/layer_setup.h"
 
 namespace gptmoe {
 
@@ -12,7 +12,7 @@ class Norm {
   };
 
   // Parameters NAME.weight and, for LayerNorm, NAME.bias.
-  Norm(const Declare& declare, const std::string& name);
+  Norm(const LayerSetup& setup, const std::string& name);
 
   Saved allocate(Arena& arena, const Ops& ops, int64_t N) const;
   // y_NC =.

@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "report/markup.h"
+#include "report/number_text.h"
 #include "report/report_charts.h"
-#include "report/words.h"
 
 namespace gptmoe {
 namespace {

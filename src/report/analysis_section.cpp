@@ -7,7 +7,7 @@
 #include "base/progress.h"
 #include "report/analysis_charts.h"
 #include "report/markup.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

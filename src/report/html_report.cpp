@@ -6,10 +6,10 @@
 #include "report/analysis_section.h"
 #include "report/config_diff.h"
 #include "report/markup.h"
+#include "report/number_text.h"
 #include "report/page_style.h"
 #include "report/report_charts.h"
 #include "report/table.h"
-#include "report/words.h"
 
 namespace gptmoe {
 namespace {

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "report/config_diff.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "report/comparison.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

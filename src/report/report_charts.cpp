@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/progress.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "report/markup.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

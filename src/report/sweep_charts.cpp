@@ -2,8 +2,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "report/number_text.h"
 #include "report/report_charts.h"
-#include "report/words.h"
 
 namespace gptmoe {
 namespace {

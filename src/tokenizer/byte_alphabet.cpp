@@ -30,8 +30,8 @@ struct Alphabet {
 };
 
 const Alphabet& alphabet() {
-  static const Alphabet instance;
-  return instance;
+  static const Alphabet engine;
+  return engine;
 }
 
 }  // namespace

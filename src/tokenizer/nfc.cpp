@@ -101,8 +101,8 @@ class Tables {
 };
 
 const Tables& tables() {
-  static const Tables instance;
-  return instance;
+  static const Tables engine;
+  return engine;
 }
 
 // The first byte at or after `at` that is kFirstLead or more.

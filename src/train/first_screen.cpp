@@ -31,7 +31,7 @@ void FirstScreen::print() const {
   if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
   if (const std::string average = describe_average(config, world.size()); !average.empty())
     std::printf("average     %s\n", average.c_str());
-  std::printf("parameters  %s\n", describe_parameters(instance.gpt()).c_str());
+  std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
               val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
@@ -40,9 +40,9 @@ void FirstScreen::print() const {
               static_cast<long long>(t.sequence_length), grouped_digits(sequences * t.sequence_length).c_str(), epochs,
               static_cast<long long>(t.micro_batches(world.size())));
   if (world.size() > 1) std::printf("ranks       %s\n", describe_ranks(config, world).c_str());
-  std::printf("memory      %s\n", describe_memory(instance).c_str());
+  std::printf("memory      %s\n", describe_memory(engine).c_str());
   std::printf("work        %sFLOP per token, forward and backward\n",
-              metric_count(instance.forward_flops_per_token() + instance.backward_flops_per_token()).c_str());
+              metric_count(engine.forward_flops_per_token() + engine.backward_flops_per_token()).c_str());
   std::printf("device      %s; %sFLOP/s on large products%s\n", ops.describe().c_str(),
               metric_count(matrix_rate).c_str(), world.size() > 1 ? " of all ranks" : "");
   for (const std::string& path : slow_paths(config, ops)) std::printf("slow        %s\n", path.c_str());

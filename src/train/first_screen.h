@@ -14,7 +14,7 @@ struct FirstScreen {
   const Config& config;  // as a rank trains by it
   const std::filesystem::path& out;
   int64_t resumed_step;  // 0: from the start
-  const Instance& instance;
+  const Engine& engine;
   const TokenLoader& train_data;
   const TokenLoader* val_data;  // null: none
   const World& world;

@@ -8,10 +8,10 @@
 
 namespace gptmoe {
 
-StepLog::StepLog(const Config& config, const Instance& instance, const Communicator& communicator, double matrix_rate,
+StepLog::StepLog(const Config& config, const Engine& engine, const Communicator& communicator, double matrix_rate,
                  MetricsFile* metrics, bool on_host)
     : config_(config),
-      instance_(instance),
+      engine_(engine),
       communicator_(communicator),
       matrix_rate_(matrix_rate),
       metrics_(metrics),
@@ -27,7 +27,7 @@ void StepLog::write(const Progress& progress, const StepResult& result) {
   const TrainConfig& t = config_.train;
   const double lr = learning_rate_at(progress.step - 1, config_.schedule, config_.optimizer.learning_rate, t.steps);
   const double rate = static_cast<double>(tokens_) / seconds_;
-  const double mfu = rate * (instance_.forward_flops_per_token() + instance_.backward_flops_per_token()) / matrix_rate_;
+  const double mfu = rate * (engine_.forward_flops_per_token() + engine_.backward_flops_per_token()) / matrix_rate_;
   if (metrics_) metrics_->train(progress, result, lr, rate, mfu, communication());
   tokens_ = steps_ = 0;
   seconds_ = 0;
@@ -49,7 +49,7 @@ void StepLog::write(const Progress& progress, const StepResult& result) {
 // Of a step, on the average since the last row.
 std::optional<Communication> StepLog::communication() {
   if (communicator_.size() == 1) return std::nullopt;
-  const PlannedTraffic& planned = instance_.traffic();
+  const PlannedTraffic& planned = engine_.traffic();
   const int64_t micro_batches = config_.train.micro_batches(communicator_.size());
   const TrafficCosts costs = communicator_.costs();
   Communication out{planned.step, on_host_};

@@ -13,7 +13,7 @@ namespace gptmoe {
 class StepLog {
  public:
   // On every rank; `metrics` on rank 0 alone, else null. All are referred to.
-  StepLog(const Config& config, const Instance& instance, const Communicator& communicator, double matrix_rate,
+  StepLog(const Config& config, const Engine& engine, const Communicator& communicator, double matrix_rate,
           MetricsFile* metrics, bool on_host);
 
   // A step was done in `seconds`.
@@ -35,7 +35,7 @@ class StepLog {
   std::optional<Communication> communication();
 
   const Config& config_;
-  const Instance& instance_;
+  const Engine& engine_;
   const Communicator& communicator_;
   const double matrix_rate_;
   MetricsFile* const metrics_;

@@ -69,12 +69,12 @@ class Trainer {
   bool finished() const { return progress_.step == config_.train.steps; }
   int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
   CheckpointTensors tensors() {
-    return {instance_.gpt().params(),
-            instance_.gpt().state(),
-            instance_.adamw().m(),
-            instance_.adamw().v(),
+    return {engine_.gpt().params(),
+            engine_.gpt().state(),
+            engine_.adamw().m(),
+            engine_.adamw().v(),
             ops_->memory(),
-            instance_.adamw().partition(),
+            engine_.adamw().partition(),
             &world_};
   }
 
@@ -91,7 +91,7 @@ class Trainer {
     train_data_.next_batch(inputs, targets);
   };
   std::optional<TokenLoader> val_data_;
-  Instance instance_;
+  Engine engine_;
   std::optional<TrainStep> train_step_;
   double matrix_rate_ = 0;
 
@@ -110,14 +110,14 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
       options_(options),
       world_(world),
       threads_(threads),
-      config_(per_rank(config, world.size())),
+      config_(config_for_rank(config, world.size())),
       ops_(make_backend(config_)),
       train_data_(loader_options(config_, config.data.train, WindowOrder::shuffled, world)),
-      instance_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
-                {world.rank(), world.size()}) {
+      engine_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
+              {world.rank(), world.size()}) {
   if (!config.data.val.empty())
     val_data_.emplace(loader_options(config_, config.data.val, WindowOrder::sequential, world));
-  require_room(config_, instance_, *ops_, ops_->memory(), world.local_size());
+  require_room(config_, engine_, *ops_, ops_->memory(), world.local_size());
 }
 
 void Trainer::connect() {
@@ -127,7 +127,7 @@ void Trainer::connect() {
 }
 
 void Trainer::require_same_run() {
-  Facts facts = {{"the build", program_checksum()}};
+  NamedValues facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
   facts.emplace_back("data.train", train_data_.fingerprint());
@@ -137,7 +137,7 @@ void Trainer::require_same_run() {
 }
 
 void Trainer::open_run() {
-  agree(world_, [&] { instance_.commit(*ops_); });  // first: a run that does not fit leaves no trace
+  agree(world_, [&] { engine_.commit(*ops_); });  // first: a run that does not fit leaves no trace
   std::string checkpoint;
   on_root(world_, [&] { checkpoint = open_run_directory().value_or("").string(); });
   checkpoint = world_.from_root(checkpoint);
@@ -145,13 +145,13 @@ void Trainer::open_run() {
     if (!checkpoint.empty())
       restore(checkpoint);
     else
-      instance_.gpt().initialize(ops_->memory(),
-                                 static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
-    train_step_.emplace(config_, instance_, *ops_, *communicator_);
+      engine_.gpt().initialize(ops_->memory(),
+                               static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+    train_step_.emplace(config_, engine_, *ops_, *communicator_);
     if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
-    log_.emplace(config_, instance_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
+    log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });
 }
@@ -190,7 +190,7 @@ TrainOutcome Trainer::run() {
   FirstScreen{.config = config_,
               .out = options_.out,
               .resumed_step = progress_.step,
-              .instance = instance_,
+              .engine = engine_,
               .train_data = train_data_,
               .val_data = val_data_ ? &*val_data_ : nullptr,
               .world = world_,
@@ -284,7 +284,7 @@ void Trainer::save() {
 void Trainer::evaluate_and_log() {
   log_->without_cost([&] {
     train_step_->gather_weights();
-    last_eval_ = evaluate(instance_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
+    last_eval_ = evaluate(engine_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
   });
   if (metrics_) metrics_->eval(progress_, *last_eval_);
   log_->clear_line();

@@ -1,22 +1,22 @@
 #pragma once
 #include "analysis/analysis.h"
-#include "base/error_line.h"
-#include "model/model_fixture.h"
+#include "support/error_line.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 
-// Random batches, the same for every instance.
+// Random batches, the same for every engine.
 inline Batches random_batches(int64_t count) {
-  return {count, [](Instance& instance, int64_t batch) {
-            random_batch(instance.batch_tokens_BT(), instance.batch_targets_BT(), instance.gpt().config().vocab_size,
+  return {count, [](Engine& engine, int64_t batch) {
+            random_batch(engine.batch_tokens_BT(), engine.batch_targets_BT(), engine.gpt().config().vocab_size,
                          static_cast<uint64_t>(batch));
-            instance.upload_batch();
+            engine.upload_batch();
           }};
 }
 
 inline Analysis analyze_quietly(Model& model, const Batches& batches, const AnalysisOptions& options,
                                 const std::vector<Domain>& domains = {}) {
-  return analyze(model.config, model.instance, *model.ops, batches, domains, options, [](int64_t, int64_t) {});
+  return analyze(model.config, model.engine, *model.ops, batches, domains, options, [](int64_t, int64_t) {});
 }
 
 // A tensor in the host's memory with memory of its own.

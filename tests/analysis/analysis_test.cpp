@@ -56,7 +56,7 @@ TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
 
   std::vector<Table> expected(2, Table(5, std::vector<double>(12)));
   for (int64_t i = 0; i < 50; ++i) {
-    batches.fill(model.instance, 1 + i % 2);
+    batches.fill(model.engine, 1 + i % 2);
     model.gpt().forward(model.pass(PassKind::evaluate), model.activations());
     for (size_t l = 0; l < 2; ++l) {
       const MoeLayer::Saved& saved = model.activations().blocks[l].moe;
@@ -80,7 +80,7 @@ TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
 TEST(Analysis, CountsItsPasses) {
   Model model(tiny_config());
   int64_t last = -1, total = 0;
-  analyze(model.config, model.instance, *model.ops, random_batches(3), {{"text", "*.bin", random_batches(2)}}, {9, 2},
+  analyze(model.config, model.engine, *model.ops, random_batches(3), {{"text", "*.bin", random_batches(2)}}, {9, 2},
           [&](int64_t done, int64_t all) {
             EXPECT_EQ(done, last + 1);
             last = done, total = all;

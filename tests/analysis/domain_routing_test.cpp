@@ -12,7 +12,7 @@ namespace {
 // Batches `first`, `first` + 1 of the random ones.
 Domain two_batches(const std::string& name, int64_t first) {
   const Batches all = random_batches(first + 2);
-  return {name, name + ".bin", {2, [all, first](Instance& instance, int64_t b) { all.fill(instance, first + b); }}};
+  return {name, name + ".bin", {2, [all, first](Engine& engine, int64_t b) { all.fill(engine, first + b); }}};
 }
 
 TEST(CompareDomains, OfAHandMadeRouting) {
@@ -43,7 +43,7 @@ TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
     for (int64_t s = 0; s < 2; ++s) model.step(s);
     int64_t passes = 0;
     const std::vector<Domain> domains = {two_batches("a", 0), two_batches("again", 0), two_batches("b", 2)};
-    const DomainRouting routing = profile_domains(model.instance, *model.ops, domains, [&] { ++passes; });
+    const DomainRouting routing = profile_domains(model.engine, *model.ops, domains, [&] { ++passes; });
     EXPECT_EQ(passes, 6);
     EXPECT_EQ(routing.names, (std::vector<std::string>{"a", "again", "b"}));
     EXPECT_EQ(routing.shards[2], "b.bin");
@@ -51,7 +51,7 @@ TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
     ASSERT_EQ(routing.layers.size(), 1u) << "the first layer is dense";
     const DomainShares& layer = routing.layers[0];
     for (size_t d = 0; d < 3; ++d) {
-      const auto alone = profile_routing(model.instance, *model.ops, domains[d].batches, 2, [] {});
+      const auto alone = profile_routing(model.engine, *model.ops, domains[d].batches, 2, [] {});
       EXPECT_EQ(layer.share[d], alone[0].load) << router;
       EXPECT_NEAR(std::accumulate(layer.share[d].begin(), layer.share[d].end(), 0.0), 1, 1e-12) << router;
     }
@@ -64,7 +64,7 @@ TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
 
 TEST(ProfileDomains, NoneGivenMeasuresNothing) {
   Model model(tiny_config());
-  EXPECT_TRUE(profile_domains(model.instance, *model.ops, {}, [] { FAIL(); }).layers.empty());
+  EXPECT_TRUE(profile_domains(model.engine, *model.ops, {}, [] { FAIL(); }).layers.empty());
 }
 
 }  // namespace

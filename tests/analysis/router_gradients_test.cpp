@@ -121,7 +121,7 @@ Table trained_gradients(Model& from, const nlohmann::json& changes, int64_t batc
   all.merge_patch(changes);
   Model model(tiny_config(all));
   model.ops->copy(model.gpt().params().values(), from.gpt().params().values());
-  random_batches(1).fill(model.instance, batch);
+  random_batches(1).fill(model.engine, batch);
   model.gpt().forward(model.pass(PassKind::train), model.activations());
   model.gpt().loss_and_backward(model.pass(PassKind::train), model.activations(), 1.0 / 14);
   Table out;
@@ -154,8 +154,8 @@ TEST(ModelScope, ComparesWhatTrainingWouldTake) {
 TEST(ModelScope, AllExpertsChosenIsDense) {
   Model model(tiny_config());
   const Batches batches = random_batches(1);
-  ModelVariant all(with_router(model.config, RouterConfig{}, 5), model.instance, *model.ops);
-  ModelVariant dense(with_router(model.config, {"dense", nlohmann::json::object()}, 2), model.instance, *model.ops);
+  ModelVariant all(with_router(model.config, RouterConfig{}, 5), model.engine, *model.ops);
+  ModelVariant dense(with_router(model.config, {"dense", nlohmann::json::object()}, 2), model.engine, *model.ops);
   const Table a = all.router_gradients(batches, 0), b = dense.router_gradients(batches, 0);
   ASSERT_EQ(a.size(), 2u);
   EXPECT_EQ(a, b);
@@ -167,14 +167,14 @@ TEST(ModelScope, AllExpertsChosenIsDense) {
 // expert says one thing. Default vectors that say it too make up for every expert that is left out.
 TEST(BothScopes, DefaultIsDenseWhereExpertsAreConstant) {
   Model model(tiny_config({{"router", {{"type", "default"}}}}));
-  const Batches same = {1, [](Instance& instance, int64_t) {
-                          random_batch(instance.batch_tokens_BT(), instance.batch_targets_BT(), 29, 0);
-                          std::fill_n(instance.batch_tokens_BT().as<int32_t>(), 14, 3);
-                          instance.upload_batch();
+  const Batches same = {1, [](Engine& engine, int64_t) {
+                          random_batch(engine.batch_tokens_BT(), engine.batch_targets_BT(), 29, 0);
+                          std::fill_n(engine.batch_tokens_BT().as<int32_t>(), 14, 3);
+                          engine.upload_batch();
                         }};
   Model dense(tiny_config({{"router", {{"type", "dense"}}}}));
   dense.ops->copy(dense.gpt().params().values(), model.gpt().params().values());
-  same.fill(dense.instance, 0);
+  same.fill(dense.engine, 0);
   dense.gpt().forward(dense.pass(PassKind::evaluate), dense.activations());
   for (size_t l = 0; l < 2; ++l) {
     const MoeLayer::Saved& saved = dense.activations().blocks[l].moe;

@@ -27,7 +27,7 @@ TEST(RoutingProfile, AgreesWithTheActivationsOfEachBatch) {
     constexpr int64_t kBatches = 3;
     const Batches batches = random_batches(kBatches);
     int64_t passes = 0;
-    const auto layers = profile_routing(model.instance, *model.ops, batches, kBatches, [&] { ++passes; });
+    const auto layers = profile_routing(model.engine, *model.ops, batches, kBatches, [&] { ++passes; });
     EXPECT_EQ(passes, kBatches);
     ASSERT_EQ(layers.size(), 2u);
 
@@ -36,7 +36,7 @@ TEST(RoutingProfile, AgreesWithTheActivationsOfEachBatch) {
     Table load(2, std::vector<double>(5));
     std::vector<double> entropy(2);
     for (int64_t batch = 0; batch < kBatches; ++batch) {
-      batches.fill(kept.instance, batch);
+      batches.fill(kept.engine, batch);
       kept.gpt().forward(kept.pass(PassKind::evaluate), kept.activations());
       for (size_t l = 0; l < 2; ++l) {
         const Routing& routing = kept.activations().blocks[l].moe.routing;
@@ -59,7 +59,7 @@ TEST(RoutingProfile, AgreesWithTheActivationsOfEachBatch) {
 
 TEST(RoutingProfile, EveryExpertMeetsEveryOtherWhereAllRun) {
   Model model(tiny_config({{"router", {{"type", "dense"}}}}));
-  for (const LayerProfile& layer : profile_routing(model.instance, *model.ops, random_batches(1), 1, [] {}))
+  for (const LayerProfile& layer : profile_routing(model.engine, *model.ops, random_batches(1), 1, [] {}))
     for (size_t i = 0; i < 5; ++i) {
       EXPECT_DOUBLE_EQ(layer.load[i], 0.2);
       EXPECT_EQ(layer.coactivation[i], std::vector<double>(5, 1.0));

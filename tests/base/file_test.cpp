@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/error_message.h"
-#include "base/file_size_limit.h"
-#include "base/temporary_folder.h"
+#include "support/error_message.h"
+#include "support/file_size_limit.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 namespace {

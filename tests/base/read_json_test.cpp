@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {

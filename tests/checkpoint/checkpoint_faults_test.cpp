@@ -5,10 +5,10 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
-#include "base/error_message.h"
 #include "base/file.h"
-#include "base/file_size_limit.h"
 #include "checkpoint/checkpoint_fixture.h"
+#include "support/error_message.h"
+#include "support/file_size_limit.h"
 
 namespace gptmoe::testing {
 namespace {

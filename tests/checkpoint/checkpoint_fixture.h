@@ -9,9 +9,9 @@
 #include <string>
 
 #include "base/rng.h"
-#include "base/temporary_folder.h"
 #include "checkpoint/checkpoint.h"
 #include "memory/arena.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe::testing {
 

@@ -2,10 +2,10 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
-#include "base/error_message.h"
 #include "base/file.h"
 #include "checkpoint/checkpoint_fixture.h"
 #include "checkpoint/safetensors.h"
+#include "support/error_message.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -10,7 +10,7 @@
 
 #include "base/check.h"
 #include "base/checksum.h"
-#include "base/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 namespace {

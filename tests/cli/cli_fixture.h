@@ -1,8 +1,8 @@
 #pragma once
 #include <sstream>
 
-#include "cli/process.h"
-#include "train/run_fixture.h"
+#include "support/process.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 

@@ -2,9 +2,9 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "base/sanitized.h"
-#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
+#include "support/sanitized.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -1,7 +1,7 @@
 // gptmoe compare: what it runs, reuses, sweeps and survives.
-#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
 #include "cli/sweep_arguments.h"
+#include "support/test_folders.h"
 #include "train/run_directory.h"
 
 namespace gptmoe::testing {

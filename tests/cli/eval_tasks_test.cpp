@@ -1,6 +1,6 @@
 // gptmoe eval --task: what it prints, what it writes, what it refuses.
-#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

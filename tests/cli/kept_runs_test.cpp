@@ -1,6 +1,6 @@
 // The runs kept in docs/results/runs, as the reports of today read them.
-#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

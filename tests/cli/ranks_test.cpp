@@ -3,8 +3,8 @@
 #include <fstream>
 
 #include "base/rng.h"
-#include "base/sanitized.h"
 #include "cli/cli_fixture.h"
+#include "support/sanitized.h"
 
 #ifdef GPTMOE_MPI
 

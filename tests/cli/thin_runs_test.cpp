@@ -1,6 +1,6 @@
 // tools/thin_runs.sh: what it keeps of a run, and that reports of the copy tell the same.
-#include "base/test_folders.h"
 #include "cli/cli_fixture.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "base/temporary_folder.h"
 #include "config/config.h"
 #include "config/minimal.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 namespace {

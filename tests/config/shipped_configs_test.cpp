@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "base/test_folders.h"
 #include "config/config.h"
+#include "support/test_folders.h"
 
 namespace gptmoe {
 namespace {

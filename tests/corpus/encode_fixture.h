@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "base/error_line.h"
 #include "corpus/encode_corpus.h"
 #include "data/shard_file.h"
+#include "support/error_line.h"
 #include "tokenizer/bpe_trainer.h"
 
 namespace gptmoe {

@@ -8,12 +8,12 @@
 #include <chrono>
 #include <csignal>
 
-#include "base/error_message.h"
-#include "base/file_size_limit.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "corpus/encode_fixture.h"
-#include "data/write_shard.h"
+#include "support/error_message.h"
+#include "support/file_size_limit.h"
+#include "support/write_shard.h"
 
 namespace gptmoe {
 namespace {

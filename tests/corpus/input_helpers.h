@@ -8,7 +8,7 @@
 #include <fstream>
 #include <random>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 

@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 #include "tokenizer/bpe_trainer.h"
 
 namespace gptmoe {

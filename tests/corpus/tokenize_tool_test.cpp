@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
-#include "base/error_line.h"
-#include "base/test_folders.h"
-#include "cli/process.h"
-#include "data/write_shard.h"
+#include "support/error_line.h"
+#include "support/process.h"
+#include "support/test_folders.h"
+#include "support/write_shard.h"
 
 namespace gptmoe {
 namespace {

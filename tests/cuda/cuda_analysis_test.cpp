@@ -11,13 +11,13 @@ namespace gptmoe::testing {
 namespace {
 
 Analysis analyze_on(std::unique_ptr<Ops> ops, const Config& config) {
-  Instance instance(config, Purpose::forward, 2, 7, *ops);
-  instance.commit(*ops);
-  instance.gpt().initialize(ops->memory(), 1);
+  Engine engine(config, Purpose::forward, 2, 7, *ops);
+  engine.commit(*ops);
+  engine.gpt().initialize(ops->memory(), 1);
   const GuardedDeviceMemory guard;
-  const Batches second_batch = {1, [](Instance& to, int64_t) { random_batches(2).fill(to, 1); }};
+  const Batches second_batch = {1, [](Engine& to, int64_t) { random_batches(2).fill(to, 1); }};
   const std::vector<Domain> domains = {{"a", "a.bin", random_batches(1)}, {"b", "b.bin", second_batch}};
-  return analyze(config, instance, *ops, random_batches(2), domains, {2, 2}, [](int64_t, int64_t) {});
+  return analyze(config, engine, *ops, random_batches(2), domains, {2, 2}, [](int64_t, int64_t) {});
 }
 
 // Null where both are, else near.

@@ -4,13 +4,13 @@
 
 #include <cmath>
 
-#include "base/sanitized.h"
 #include "cuda/device.h"
 #include "inference/evaluate.h"
 #include "inference/generate.h"
 #include "inference/likelihoods.h"
 #include "model/bf16_curve.h"
-#include "train/run_fixture.h"
+#include "support/run_fixture.h"
+#include "support/sanitized.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -133,19 +133,19 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
   std::vector<std::vector<Likelihood>> scores;
   for (const auto& ops : {make_cpu_ops(), make_cuda_ops(DType::f32), make_cuda_ops(DType::bf16)}) {
     const auto communicator = make_single_communicator();
-    Instance instance(run, Purpose::forward, 2, 7, *ops);
-    instance.commit(*ops);
-    load_model(*latest_checkpoint(*this / "run"), instance.gpt().params(), instance.gpt().state(), ops->memory());
-    losses.push_back(evaluate(instance, *ops, *communicator, *make_single_world(), loader, 0).loss);
+    Engine engine(run, Purpose::forward, 2, 7, *ops);
+    engine.commit(*ops);
+    load_model(*latest_checkpoint(*this / "run"), engine.gpt().params(), engine.gpt().state(), ops->memory());
+    losses.push_back(evaluate(engine, *ops, *communicator, *make_single_world(), loader, 0).loss);
     SamplingOptions likeliest;
     likeliest.temperature = 0;
-    generate(run, instance.gpt(), *ops, {1, 2, 3}, 6, likeliest, Rng(1, 0), [&](int32_t id) {
+    generate(run, engine.gpt(), *ops, {1, 2, 3}, 6, likeliest, Rng(1, 0), [&](int32_t id) {
       texts.resize(losses.size());
       texts.back().push_back(id);
       return true;
     });
     if (scores.empty()) requests[1].tokens = {1, 2, 3, texts[0][0], texts[0][1]}, requests[1].first = 3;
-    scores.push_back(score_requests(instance.gpt(), *ops, requests, {14, true}, [](int64_t, int64_t) {}));
+    scores.push_back(score_requests(engine.gpt(), *ops, requests, {14, true}, [](int64_t, int64_t) {}));
   }
   EXPECT_NEAR(losses[1], losses[0], 1e-5);
   EXPECT_NEAR(losses[2], losses[0], 2e-2);

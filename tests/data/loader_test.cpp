@@ -4,9 +4,9 @@
 #include <numeric>
 #include <set>
 
-#include "base/error_line.h"
 #include "data/shuffle.h"
-#include "data/write_shard.h"
+#include "support/error_line.h"
+#include "support/write_shard.h"
 
 namespace gptmoe {
 namespace {

@@ -5,9 +5,9 @@
 #include <numeric>
 #include <vector>
 
-#include "base/error_line.h"
-#include "base/file_size_limit.h"
-#include "data/write_shard.h"
+#include "support/error_line.h"
+#include "support/file_size_limit.h"
+#include "support/write_shard.h"
 
 namespace gptmoe {
 namespace {

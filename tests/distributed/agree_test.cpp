@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "base/error_message.h"
 #include "distributed/threads.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {

@@ -4,9 +4,9 @@
 
 #include <fstream>
 
-#include "base/temporary_folder.h"
-#include "base/test_folders.h"
-#include "cli/process.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

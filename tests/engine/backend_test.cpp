@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -1,9 +1,9 @@
 // Sizes that a GPU refuses, and those it is slow with: told from the config, without a device.
 #include "engine/cuda_shapes.h"
 
-#include "base/error_message.h"
 #include "engine/backend.h"
-#include "model/model_fixture.h"
+#include "support/error_message.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <map>
 
-#include "base/error_message.h"
 #include "kernels/plan_ops.h"
-#include "train/run_fixture.h"
+#include "support/error_message.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -36,8 +36,8 @@ class MemoryCheck : public ::testing::Test {
                           {"sequence_length", 64},
                           {"recompute", recompute}}}});
   }
-  Instance planned(const Config& config, Purpose purpose = Purpose::train) const {
-    return Instance(config, purpose, config.train.micro_batch_size, config.train.sequence_length, ops_);
+  Engine planned(const Config& config, Purpose purpose = Purpose::train) const {
+    return Engine(config, purpose, config.train.micro_batch_size, config.train.sequence_length, ops_);
   }
   int64_t bytes(int64_t micro_batch, const std::string& recompute = "none") const {
     return planned(config(micro_batch, recompute)).total_bytes();

@@ -1,9 +1,9 @@
 // The paper's models as configs/paper has them, against the parameter counts that it prints.
 #include <gtest/gtest.h>
 
-#include "base/test_folders.h"
 #include "engine/engine.h"
 #include "kernels/plan_ops.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -17,11 +17,11 @@ struct Counts {
 Counts counts(const std::string& name) {
   const Config config = load_config(source_folder() + "/configs/paper/" + name + ".json");
   const Ops ops = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
-  const Instance instance(config, Purpose::forward, 1, 128, ops);
+  const Engine engine(config, Purpose::forward, 1, 128, ops);
   const ModelConfig& m = config.model;
-  const auto total = static_cast<double>(instance.gpt().params().parameter_count());
+  const auto total = static_cast<double>(engine.gpt().params().parameter_count());
   const auto routed = static_cast<double>(m.moe_layers() * m.num_experts * 3 * m.moe_intermediate_size * m.hidden_size);
-  return {total / 1e6, static_cast<double>(instance.gpt().active_parameter_count()) / 1e6, (total - routed) / 1e6};
+  return {total / 1e6, static_cast<double>(engine.gpt().active_parameter_count()) / 1e6, (total - routed) / 1e6};
 }
 
 const std::vector<std::string> kRouters = {"_topk", "_default"};

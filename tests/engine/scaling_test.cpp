@@ -1,11 +1,11 @@
 // Runs on several ranks on paper: how they share a batch, what each holds and sends, and how long a step takes.
 #include "engine/scaling.h"
 
-#include "base/error_line.h"
-#include "base/error_message.h"
 #include "engine/config_for_rank.h"
 #include "kernels/plan_ops.h"
-#include "model/model_fixture.h"
+#include "support/error_line.h"
+#include "support/error_message.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -14,22 +14,22 @@ using nlohmann::json;
 
 TEST(PerRank, AMicroBatchIsNoLargerThanTheRanksShare) {
   const Config config = tiny_config({{"train", {{"micro_batch_size", 8}, {"global_batch_size", 16}}}});
-  EXPECT_EQ(per_rank(config, 1).train.micro_batch_size, 8);
-  EXPECT_EQ(per_rank(config, 2).train.micro_batch_size, 8);
-  EXPECT_EQ(per_rank(config, 4).train.micro_batch_size, 4);
-  EXPECT_EQ(per_rank(config, 16).train.micro_batch_size, 1);
+  EXPECT_EQ(config_for_rank(config, 1).train.micro_batch_size, 8);
+  EXPECT_EQ(config_for_rank(config, 2).train.micro_batch_size, 8);
+  EXPECT_EQ(config_for_rank(config, 4).train.micro_batch_size, 4);
+  EXPECT_EQ(config_for_rank(config, 16).train.micro_batch_size, 1);
 }
 
 TEST(PerRank, RefusesABatchThatRanksCannotShareAlike) {
   const Config config = tiny_config({{"train", {{"micro_batch_size", 4}, {"global_batch_size", 12}}}});
   EXPECT_EQ(
-      message<UserError>([&] { per_rank(config, 5); }),
+      message<UserError>([&] { config_for_rank(config, 5); }),
       "train.global_batch_size: 12 sequences cannot be shared alike by 5 ranks; make it a multiple of 5, or start "
       "another number of ranks");
-  EXPECT_EQ(message<UserError>([&] { per_rank(config, 2); }),
+  EXPECT_EQ(message<UserError>([&] { config_for_rank(config, 2); }),
             "train.micro_batch_size: 4 does not divide the 6 sequences that each of 2 ranks has of a step; choose one "
             "that does");
-  EXPECT_THROW(per_rank(config, 24), UserError);
+  EXPECT_THROW(config_for_rank(config, 24), UserError);
 }
 
 class OnPaper : public ::testing::Test {
@@ -48,9 +48,9 @@ class OnPaper : public ::testing::Test {
     run.merge_patch(changes);
     return tiny_config(run);
   }
-  Instance instance(const Config& config, int ranks, int rank = 0) const {
-    return Instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
-                    {rank, ranks});
+  Engine engine(const Config& config, int ranks, int rank = 0) const {
+    return Engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
+                  {rank, ranks});
   }
   const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
 };
@@ -58,10 +58,10 @@ class OnPaper : public ::testing::Test {
 TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
   const Config zero = config({{"distributed", {{"zero_stage", 1}}}});
   for (int ranks : {2, 4, 8}) {
-    std::vector<int> held(static_cast<size_t>(instance(zero, ranks).gpt().params().element_count()));
-    const int64_t part = instance(zero, ranks).adamw().partition().count();
+    std::vector<int> held(static_cast<size_t>(engine(zero, ranks).gpt().params().element_count()));
+    const int64_t part = engine(zero, ranks).adamw().partition().count();
     for (int rank = 0; rank < ranks; ++rank) {
-      const Instance own = instance(zero, ranks, rank);
+      const Engine own = engine(zero, ranks, rank);
       const Partition& partition = own.adamw().partition();
       EXPECT_EQ(partition.count(), part);
       for (const Partition::Piece& piece : partition.pieces())
@@ -70,14 +70,14 @@ TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
     }
     EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
     // Each has the routers' weights whole: here 3 layers of 8 x 64.
-    const int64_t whole = instance(config(), ranks).adamw().partition().count();
+    const int64_t whole = engine(config(), ranks).adamw().partition().count();
     EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
   }
 }
 
 TEST_F(OnPaper, ARankSendsWhatRingsDo) {
-  const Instance plain = instance(config(), 4), zero = instance(config({{"distributed", {{"zero_stage", 1}}}}), 4),
-                 bf16 = instance(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
+  const Engine plain = engine(config(), 4), zero = engine(config({{"distributed", {{"zero_stage", 1}}}}), 4),
+               bf16 = engine(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
   const auto bytes = [](const TrafficCosts& costs, Traffic traffic) {
     return costs[static_cast<size_t>(traffic)].bytes;
   };
@@ -95,7 +95,7 @@ TEST_F(OnPaper, ARankSendsWhatRingsDo) {
 
 TEST_F(OnPaper, DefaultVectorsTravelInEveryMicroBatchOrOnceAStep) {
   const auto calls = [&](const char* update) {
-    const Instance run = instance(config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
+    const Engine run = engine(config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
     const size_t vectors = static_cast<size_t>(Traffic::default_vectors);
     return std::pair(run.traffic().micro_batch[vectors].calls, run.traffic().step[vectors].calls);
   };

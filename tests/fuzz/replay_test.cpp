@@ -6,8 +6,8 @@
 #include <random>
 
 #include "base/file.h"
-#include "base/test_folders.h"
 #include "fuzz/targets.h"
+#include "support/test_folders.h"
 
 namespace gptmoe {
 namespace {

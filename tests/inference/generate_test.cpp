@@ -6,7 +6,7 @@
 #include <cmath>
 #include <map>
 
-#include "model/model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -130,16 +130,16 @@ TEST_F(Generate, LearnsNothing) {
 std::vector<float> next_logits(const Config& config, const std::vector<int32_t>& text, int64_t T, int32_t filler) {
   const auto ops = make_cpu_ops();
   const auto communicator = make_single_communicator();
-  Instance instance(config, Purpose::forward, 1, T, *ops);
-  instance.commit(*ops);
-  instance.gpt().initialize(ops->memory(), 1);
-  const Activations& a = instance.activations();
+  Engine engine(config, Purpose::forward, 1, T, *ops);
+  engine.commit(*ops);
+  engine.gpt().initialize(ops->memory(), 1);
+  const Activations& a = engine.activations();
   std::fill_n(a.tokens_BT.as<int32_t>(), T, filler);
   std::copy(text.begin(), text.end(), a.tokens_BT.as<int32_t>());
   std::vector<float> logits(static_cast<size_t>(config.model.vocab_size));
-  const Pass pass{*ops, instance.scratch(), *communicator, PassKind::evaluate};
-  instance.gpt().forward(pass, a);
-  instance.gpt().logits(pass, a, {logits.data(), DType::f32, {1, config.model.vocab_size}}, std::ssize(text) - 1, 1);
+  const Pass pass{*ops, engine.scratch(), *communicator, PassKind::evaluate};
+  engine.gpt().forward(pass, a);
+  engine.gpt().logits(pass, a, {logits.data(), DType::f32, {1, config.model.vocab_size}}, std::ssize(text) - 1, 1);
   return logits;
 }
 

@@ -5,8 +5,8 @@
 
 #include <limits>
 
-#include "base/error_message.h"
 #include "inference/task_fixture.h"
+#include "support/error_message.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -70,20 +70,20 @@ TEST_F(Likelihoods, GreedyIsEveryTokenTheLikeliest) {
 // One sequence, one pass, all logits: softmax by hand.
 double alone(Model& model, const Request& request) {
   const int64_t T = std::ssize(request.tokens) - 1, V = model.config.model.vocab_size;
-  Instance instance(model.config, Purpose::forward, 1, T, *model.ops);
-  instance.commit(*model.ops);
-  const Tensor &from = model.gpt().params().values(), &to = instance.gpt().params().values();
+  Engine engine(model.config, Purpose::forward, 1, T, *model.ops);
+  engine.commit(*model.ops);
+  const Tensor &from = model.gpt().params().values(), &to = engine.gpt().params().values();
   std::copy_n(from.as<float>(), from.count(), to.as<float>());
-  const auto &states = model.gpt().state().rows(), &copies = instance.gpt().state().rows();
+  const auto &states = model.gpt().state().rows(), &copies = engine.gpt().state().rows();
   for (size_t i = 0; i < states.size(); ++i)
     std::memcpy(copies[i].value.data(), states[i].value.data(), static_cast<size_t>(states[i].value.bytes()));
-  std::copy_n(request.tokens.begin(), T, instance.activations().tokens_BT.as<int32_t>());
-  const Pass pass{*model.ops, instance.scratch(), *model.communicator, PassKind::evaluate};
-  instance.gpt().forward(pass, instance.activations());
+  std::copy_n(request.tokens.begin(), T, engine.activations().tokens_BT.as<int32_t>());
+  const Pass pass{*model.ops, engine.scratch(), *model.communicator, PassKind::evaluate};
+  engine.gpt().forward(pass, engine.activations());
   double sum = 0;
   for (int64_t t = request.first - 1; t < T; ++t) {
     std::vector<float> logits(static_cast<size_t>(V));
-    instance.gpt().logits(pass, instance.activations(), {logits.data(), DType::f32, {1, V}}, t, 1);
+    engine.gpt().logits(pass, engine.activations(), {logits.data(), DType::f32, {1, V}}, t, 1);
     double total = 0;
     for (const float logit : logits) total += std::exp(static_cast<double>(logit));
     const auto target = static_cast<size_t>(request.tokens[static_cast<size_t>(t) + 1]);

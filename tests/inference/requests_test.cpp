@@ -4,8 +4,8 @@
 
 #include <set>
 
-#include "base/error_line.h"
 #include "inference/task_fixture.h"
+#include "support/error_line.h"
 
 namespace gptmoe::testing {
 namespace {

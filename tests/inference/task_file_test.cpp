@@ -2,8 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error_line.h"
-#include "base/temporary_folder.h"
+#include "support/error_line.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 namespace {

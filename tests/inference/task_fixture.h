@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
-#include "base/test_folders.h"
-#include "model/model_fixture.h"
+#include "support/model_fixture.h"
+#include "support/test_folders.h"
 #include "tokenizer/tokenizer_file.h"
 
 namespace gptmoe::testing {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "model/model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 

@@ -4,10 +4,10 @@
 
 #include <cmath>
 
-#include "base/test_folders.h"
 #include "checkpoint/safetensors.h"
 #include "model/golden_backends.h"
-#include "model/model_fixture.h"
+#include "support/model_fixture.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -96,8 +96,8 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
     Model probe(config, backend().make());
     load_start(golden, probe.gpt(), probe.ops->memory());
     const Activations& a = probe.activations();
-    next_batch(probe.instance.batch_tokens_BT(), probe.instance.batch_targets_BT());
-    probe.instance.upload_batch();
+    next_batch(probe.engine.batch_tokens_BT(), probe.engine.batch_targets_BT());
+    probe.engine.upload_batch();
     position = 0;
     probe.gpt().forward(probe.pass(PassKind::train), a);  // as training does: "forward" updates precede their use
     probe.gpt().loss(probe.pass(PassKind::train), a);

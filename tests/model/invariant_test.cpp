@@ -170,7 +170,7 @@ TEST(Invariant, TheBalanceLossMayCountTokensOverTheStep) {
   config["model"]["balance_scope"] = "micro_batch";
   for (int64_t s = 0; s < 2; ++s) over_step.step(s);
   const Routing& routing = over_step.activations().blocks[0].moe.routing;
-  const Tensor& sums = over_step.instance.sums().router_LW;  // of the last step
+  const Tensor& sums = over_step.engine.sums().router_LW;  // of the last step
   for (int64_t e = 0; e < 5; ++e)
     EXPECT_NEAR(host_value(routing.balance_fractions_E, e), host_value(sums, e) / 3, 1e-6) << e;
   // The first micro-batch of the first step is judged alike; the second is not.
@@ -188,8 +188,8 @@ TEST(Invariant, TheBalanceLossMayCountTokensOverTheStep) {
 // Work and active parameters are those of the K experts that it aims at, memory that of all E.
 TEST(Invariant, RemoeIsPlannedByItsTarget) {
   Model topk(tiny_config(only_router("topk"))), remoe(tiny_config(only_router("remoe")));
-  EXPECT_EQ(remoe.instance.forward_flops_per_token(), topk.instance.forward_flops_per_token());
-  EXPECT_EQ(remoe.instance.backward_flops_per_token(), topk.instance.backward_flops_per_token());
+  EXPECT_EQ(remoe.engine.forward_flops_per_token(), topk.engine.forward_flops_per_token());
+  EXPECT_EQ(remoe.engine.backward_flops_per_token(), topk.engine.backward_flops_per_token());
   EXPECT_EQ(remoe.gpt().active_parameter_count(), topk.gpt().active_parameter_count());
   EXPECT_EQ(remoe.activations().blocks[0].moe.rows_RC.size(0), 5 * topk.activations().losses_N.size(0));
 }

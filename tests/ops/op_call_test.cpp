@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error_message.h"
 #include "kernels/plan_ops.h"
 #include "op_cases/case_cost.h"
 #include "ops/backends.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "base/test_folders.h"
 #include "op_cases/op_case.h"
+#include "support/test_folders.h"
 
 namespace gptmoe {
 namespace {

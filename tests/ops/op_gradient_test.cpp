@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/sanitized.h"
 #include "op_cases/case_run.h"
 #include "ops/backends.h"
+#include "support/sanitized.h"
 
 namespace gptmoe {
 namespace {

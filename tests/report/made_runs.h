@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "base/temporary_folder.h"
 #include "report/comparison.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 

@@ -7,7 +7,7 @@
 
 #include "report/comparison.h"
 #include "report/made_runs.h"
-#include "report/words.h"
+#include "report/number_text.h"
 
 namespace gptmoe {
 namespace {

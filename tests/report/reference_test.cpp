@@ -5,12 +5,12 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "base/error_message.h"
 #include "base/file.h"
-#include "base/test_folders.h"
 #include "report/comparison.h"
 #include "report/made_runs.h"
 #include "report/report_charts.h"
+#include "support/error_message.h"
+#include "support/test_folders.h"
 
 namespace gptmoe {
 namespace {

@@ -11,9 +11,9 @@
 #include "report/json_report.h"
 #include "report/made_runs.h"
 #include "report/markup.h"
+#include "report/number_text.h"
 #include "report/table.h"
 #include "report/tag_balance.h"
-#include "report/words.h"
 
 namespace gptmoe {
 namespace {

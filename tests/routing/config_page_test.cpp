@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/doc_page.h"
 #include "config/config_fields.h"
 #include "routing/routing_policy.h"
+#include "support/doc_page.h"
 
 namespace gptmoe {
 namespace {

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/cuda_shapes.h"
-#include "model/model_fixture.h"
 #include "simt/simulated_device.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error_message.h"
 #include "kernels/ops.h"
 #include "simt/simulated_device.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {

@@ -1,11 +1,11 @@
 // Runs on a GPU that has too little memory, or that breaks.
 #include <omp.h>
 
-#include "base/error_message.h"
 #include "engine/backend.h"
 #include "simt/device_memory.h"
 #include "simt/simulated_device.h"
-#include "train/run_fixture.h"
+#include "support/error_message.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "simt/device_memory.h"
 #include "simt/stream.h"
-#include "train/run_fixture.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

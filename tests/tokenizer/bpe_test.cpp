@@ -3,7 +3,7 @@
 #include <random>
 #include <set>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {

@@ -3,8 +3,8 @@
 #include <map>
 #include <random>
 
-#include "base/error_line.h"
 #include "base/ordered_workers.h"
+#include "support/error_line.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"
 

@@ -2,9 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/error_line.h"
 #include "base/rng.h"
-#include "base/test_folders.h"
+#include "support/error_line.h"
+#include "support/test_folders.h"
 #include "tokenizer/utf8.h"
 
 namespace gptmoe {

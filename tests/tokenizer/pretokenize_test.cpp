@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/error_line.h"
-#include "base/test_folders.h"
+#include "support/error_line.h"
+#include "support/test_folders.h"
 #include "tokenizer/unicode_ranges.h"
 #include "tokenizer/utf8.h"
 

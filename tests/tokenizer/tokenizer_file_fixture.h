@@ -2,7 +2,7 @@
 // A small tokenizer.json to change and load.
 #include <nlohmann/json.hpp>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"
 

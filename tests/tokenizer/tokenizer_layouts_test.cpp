@@ -1,8 +1,8 @@
 // Every layout of a tokenizer on disk against the ids of the library it comes from.
 #include <nlohmann/json.hpp>
 
-#include "base/error_line.h"
-#include "base/test_folders.h"
+#include "support/error_line.h"
+#include "support/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"
 

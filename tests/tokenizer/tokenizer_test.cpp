@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "base/error_line.h"
-#include "base/test_folders.h"
+#include "support/error_line.h"
+#include "support/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/tokenizer_file.h"

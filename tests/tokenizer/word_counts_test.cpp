@@ -3,7 +3,7 @@
 #include <map>
 #include <random>
 
-#include "base/error_line.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "distributed/world.h"
+#include "support/run_fixture.h"
 #include "train/build_info.h"
-#include "train/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

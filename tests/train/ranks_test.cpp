@@ -6,8 +6,8 @@
 
 #include "engine/config_for_rank.h"
 #include "inference/evaluate.h"
-#include "train/run_fixture.h"
-#include "train/thread_ranks.h"
+#include "support/run_fixture.h"
+#include "support/thread_ranks.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -22,35 +22,35 @@ struct Rank {
   Config config;
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> communicator;
-  Instance instance;
+  Engine engine;
   TokenLoader loader;
   std::optional<TrainStep> train_step;
 
   Rank(const Config& given, World& w, std::unique_ptr<Ops> backend)
       : world(w),
-        config(per_rank(given, w.size())),
+        config(config_for_rank(given, w.size())),
         ops(std::move(backend)),
         communicator(w.make_host_communicator()),
-        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops,
-                 {w.rank(), w.size()}),
+        engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops,
+               {w.rank(), w.size()}),
         loader({config.data.train, config.train.sequence_length, config.model.vocab_size, WindowOrder::shuffled, 1,
                 w.rank(), w.size()}) {
     omp_set_num_threads(1);
-    instance.commit(*ops);
-    instance.gpt().initialize(ops->memory(), 1);
-    train_step.emplace(config, instance, *ops, *communicator);
+    engine.commit(*ops);
+    engine.gpt().initialize(ops->memory(), 1);
+    train_step.emplace(config, engine, *ops, *communicator);
   }
   StepResult step(int64_t s) {
     train_step->run([&](const Tensor& x, const Tensor& y) { loader.next_batch(x, y); }, s);
     return train_step->report();
   }
   CheckpointTensors tensors() {
-    return {instance.gpt().params(),
-            instance.gpt().state(),
-            instance.adamw().m(),
-            instance.adamw().v(),
+    return {engine.gpt().params(),
+            engine.gpt().state(),
+            engine.adamw().m(),
+            engine.adamw().v(),
             ops->memory(),
-            instance.adamw().partition(),
+            engine.adamw().partition(),
             &world};
   }
 };
@@ -79,9 +79,9 @@ Outcome train_on(int ranks, const Config& config) {
     EXPECT_TRUE(dynamic_cast<ThreadCommunicator&>(*rank.communicator).idle());
     std::vector<double> parameters, state;
     Memory& memory = rank.ops->memory();
-    for (const ParamRow& row : rank.instance.gpt().params().rows())
-      for (double x : download_values(memory, rank.instance.gpt().params().row_value(row))) parameters.push_back(x);
-    for (const StateRow& row : rank.instance.gpt().state().rows())
+    for (const ParamRow& row : rank.engine.gpt().params().rows())
+      for (double x : download_values(memory, rank.engine.gpt().params().row_value(row))) parameters.push_back(x);
+    for (const StateRow& row : rank.engine.gpt().state().rows())
       for (double x : state_values(memory, row.value)) state.push_back(x);
     const std::vector<std::string> alike =
         world.all_gather({reinterpret_cast<const char*>(parameters.data()), parameters.size() * sizeof(double)});
@@ -89,7 +89,7 @@ Outcome train_on(int ranks, const Config& config) {
     const TokenLoader val(
         {config.data.val, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
     const auto evaluated = [&](int64_t tokens) {
-      return evaluate(rank.instance, *rank.ops, *rank.communicator, world, val, tokens);
+      return evaluate(rank.engine, *rank.ops, *rank.communicator, world, val, tokens);
     };
     const EvalResult all = evaluated(0), some = evaluated(14);
     if (world.is_root()) outcome = {steps, parameters, state, all, some};

@@ -1,7 +1,7 @@
 // A run that was cut anywhere and resumed equals the run that was not.
 #include <omp.h>
 
-#include "train/run_fixture.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

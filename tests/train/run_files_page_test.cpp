@@ -3,10 +3,10 @@
 
 #include <type_traits>
 
-#include "base/doc_page.h"
 #include "checkpoint/checkpoint_state.h"
 #include "records/analysis_log.h"
 #include "records/metrics_rows.h"
+#include "support/doc_page.h"
 
 namespace gptmoe {
 namespace {

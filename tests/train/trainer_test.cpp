@@ -1,8 +1,8 @@
 // What a run refuses, what it leaves behind, and in which order.
 #include <omp.h>
 
+#include "support/run_fixture.h"
 #include "train/run_directory.h"
-#include "train/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -110,9 +110,9 @@ TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
   EXPECT_EQ(events_of(out_), (std::vector<std::string>{"train 1", "diverged 2"}));
 
   Model model(config);
-  const CheckpointState state = load_checkpoint(
-      *latest_checkpoint(out_),
-      {model.gpt().params(), model.gpt().state(), model.instance.adamw().m(), model.instance.adamw().v()});
+  const CheckpointState state =
+      load_checkpoint(*latest_checkpoint(out_),
+                      {model.gpt().params(), model.gpt().state(), model.engine.adamw().m(), model.engine.adamw().v()});
   EXPECT_EQ(state.step, 1);
   EXPECT_EQ(refusal<Failure>(config, true), line) << "resumed, it meets the same numbers";
 }

@@ -12,8 +12,8 @@ namespace gptmoe {
 // rank may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part
 // of:
 //
-// Collectives may be asked for by recurring work (Ops::make_recurring) and are recorded with it. What one run of that
-// work starts, it waits for itself, and nothing that was started before.
+// Collectives may be asked for by recurring work (Ops::make_repeated_work) and are recorded with it. What one run of
+// that work starts, it waits for itself, and nothing that was started before.
 //
 // costs() counts what is asked for; what a graph does again is not.
 //

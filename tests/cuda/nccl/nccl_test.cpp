@@ -157,7 +157,7 @@ TEST_F(Nccl, ReplayedGraphsDoTheSame) {
     const auto ops = make_cuda_ops(DType::f32, true), plain_ops = make_cuda_ops(DType::f32, false);
     const auto nccl = make_nccl_communicator(world_, *ops), plain = make_nccl_communicator(world_, *plain_ops);
     Step recorded(*ops, *nccl, wire, start), done(*plain_ops, *plain, wire, start);
-    const auto recurring = ops->make_recurring();
+    const auto recurring = ops->make_repeated_work();
     for (int run = 1; run <= 3; ++run) {
       recurring->run([&] { recorded.run(); });
       done.run();

@@ -6,7 +6,7 @@
 
 #include "cuda/device.h"
 #include "cuda/rank_world.h"
-#include "train/run_fixture.h"
+#include "support/run_fixture.h"
 #ifdef GPTMOE_SIMT
 #include "simt/nccl/nccl_stand_in.h"
 #endif

@@ -6,11 +6,11 @@
 
 #include "base/bf16.h"
 #include "base/checksum.h"
-#include "base/error_message.h"
 #include "base/rng.h"
 #include "distributed/mpi/mpi_communicator.h"
 #include "distributed/mpi/staging.h"
 #include "distributed/ranks/ranks.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {

@@ -4,10 +4,10 @@
 #include <numeric>
 
 #include "base/cores.h"
-#include "base/error_message.h"
 #include "distributed/agree.h"
 #include "distributed/ranks/ranks.h"
 #include "distributed/threads.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {
@@ -140,13 +140,14 @@ TEST(CheckAlike, NamesTheFirstDifference) {
   check_alike(world, {{"build", program_checksum()}, {"seed", "1"}});
   if (world.size() == 1) return;
   const int last = world.size() - 1;
-  const auto differs = [&](const Facts& facts) { return message<UserError>([&] { check_alike(world, facts); }); };
+  const auto differs = [&](const NamedValues& facts) { return message<UserError>([&] { check_alike(world, facts); }); };
   EXPECT_EQ(differs({{"seed", "1:x"},
                      {"train.steps", world.rank() == last ? "20" : "10"},
                      {"b", world.rank() == last ? "x" : "y"}}),
             "train.steps: not the same on all ranks: 10 on " + world.name(0) + ", 20 on " + world.name(last));
   EXPECT_NE(differs({{world.rank() == last ? "a" : "b", "1"}}).find("what rank 0"), std::string::npos);
-  EXPECT_NE(differs(world.rank() == last ? Facts{} : Facts{{"b", "1"}}).find("what rank 0"), std::string::npos);
+  EXPECT_NE(differs(world.rank() == last ? NamedValues{} : NamedValues{{"b", "1"}}).find("what rank 0"),
+            std::string::npos);
 }
 
 }  // namespace

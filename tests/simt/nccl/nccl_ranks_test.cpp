@@ -1,8 +1,8 @@
 // The tests that take as many ranks as there are, on several: processes of their own, each with its simulated GPU.
 #ifdef GPTMOE_MPI
-#include "base/temporary_folder.h"
-#include "base/test_folders.h"
-#include "cli/process.h"
+#include "support/process.h"
+#include "support/temporary_folder.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -3,12 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include "base/error_message.h"
 #include "cuda/device_tensor.h"
 #include "distributed/nccl/nccl_communicator.h"
 #include "distributed/nccl/nccl_library.h"
 #include "simt/device_memory.h"
 #include "simt/stream.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {
@@ -91,20 +91,20 @@ TEST_F(NcclStandIn, RefusesWorkThatFollowsNothing) {
 // Work that is recorded starts and awaits its collectives itself.
 TEST_F(NcclStandIn, RecordingsKeepTheirTickets) {
   Communicator::Ticket ticket = 0;
-  const auto started = ops_->make_recurring();
+  const auto started = ops_->make_repeated_work();
   started->run([&] { ticket = nccl_->start_all_reduce(x_, kAny); });
   nccl_->wait(ticket);
   EXPECT_THROW(started->run([&] { nccl_->start_all_reduce(x_, kAny); }), DeviceError) << "not waited for";
 
   const auto nccl = make_nccl_communicator(*world_, *ops_);
-  const auto waits = ops_->make_recurring();
+  const auto waits = ops_->make_repeated_work();
   ticket = nccl->start_all_reduce(x_, kAny);
   waits->run([&] { ops_->zero(x_); });
   EXPECT_THROW(waits->run([&] { nccl->wait(ticket); }), DeviceError) << "started outside";
 }
 
 TEST_F(NcclStandIn, ReplaysWhatWasRecorded) {
-  const auto recurring = ops_->make_recurring();
+  const auto recurring = ops_->make_repeated_work();
   const auto work = [&] {
     const auto first = nccl_->start_reduce_scatter(x_, kAny);
     const auto second = nccl_->start_all_gather(x_, kAny);

@@ -1,10 +1,10 @@
 // Which GPU a rank takes, and what is said where ranks and GPUs do not fit.
 #include <gtest/gtest.h>
 
-#include "base/error_message.h"
 #include "engine/backend.h"
-#include "model/model_fixture.h"
 #include "simt/simulated_device.h"
+#include "support/error_message.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

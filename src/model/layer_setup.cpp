@@ -1,4 +1,4 @@
-#include "model/declare.h"
+#include "model/layer_setup.h"
 
 #include <cmath>
 

@@ -1,4 +1,4 @@
-#include "report/words.h"
+#include "report/number_text.h"
 
 #include <algorithm>
 #include <cmath>

@@ -16,7 +16,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "base/test_folders.h"
+#include "support/test_folders.h"
 
 namespace gptmoe::testing {
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "base/temporary_folder.h"
+#include "support/temporary_folder.h"
 
 namespace gptmoe {
 

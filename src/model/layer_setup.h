@@ -21,7 +21,7 @@ struct InitScheme {
 };
 
 // What a module needs to declare its parameters and state.
-struct Declare {
+struct LayerSetup {
   const ModelConfig& config;
   ParamTable& params;
   StateTable& state;

@@ -49,26 +49,26 @@ struct Model {
   Config config;
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> communicator = make_single_communicator();
-  Instance instance;
+  Engine engine;
   std::optional<TrainStep> train_step;
   uint64_t next_index = 0;
 
   explicit Model(const Config& c, std::unique_ptr<Ops> backend = make_cpu_ops())
       : config(c),
         ops(std::move(backend)),
-        instance(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops) {
-    instance.commit(*ops);
-    instance.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
-    train_step.emplace(config, instance, *ops, *communicator);
+        engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops) {
+    engine.commit(*ops);
+    engine.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
+    train_step.emplace(config, engine, *ops, *communicator);
   }
 
-  Gpt& gpt() { return instance.gpt(); }
-  const Activations& activations() const { return instance.activations(); }
-  Pass pass(PassKind kind) { return {*ops, instance.scratch(), *communicator, kind, 1.0}; }
+  Gpt& gpt() { return engine.gpt(); }
+  const Activations& activations() const { return engine.activations(); }
+  Pass pass(PassKind kind) { return {*ops, engine.scratch(), *communicator, kind, 1.0}; }
 
   void load_batch(uint64_t index) {
-    random_batch(instance.batch_tokens_BT(), instance.batch_targets_BT(), config.model.vocab_size, index);
-    instance.upload_batch();
+    random_batch(engine.batch_tokens_BT(), engine.batch_targets_BT(), config.model.vocab_size, index);
+    engine.upload_batch();
   }
   // Trains one step on the next batches of the stream.
   StepResult step(int64_t s) {

@@ -7,7 +7,7 @@
 
 #include "inference/evaluate.h"
 #include "kernels/plan_ops.h"
-#include "train/run_fixture.h"
+#include "support/run_fixture.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -123,7 +123,7 @@ class Evaluation : public ::testing::Test {
   TokenLoader loader() { return TokenLoader({folder_ / "val_*.bin", 7, 29, WindowOrder::sequential}); }
   EvalResult with_batches_of(int64_t B, int64_t tokens) {
     Model model(tiny_config({{"train", {{"micro_batch_size", B}}}, {"router", {{"type", "default"}}}}));
-    return evaluate(model.instance, *model.ops, *model.communicator, *make_single_world(), loader(), tokens);
+    return evaluate(model.engine, *model.ops, *model.communicator, *make_single_world(), loader(), tokens);
   }
   RunFolder folder_;
 };
@@ -154,7 +154,7 @@ TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
     model.gpt().loss(model.pass(PassKind::evaluate), model.activations());
     for (int64_t t = 0; t < 7; ++t) sum += host_value(model.activations().losses_N, t);
   }
-  const EvalResult result = evaluate(model.instance, *model.ops, *model.communicator, *make_single_world(), data, 27);
+  const EvalResult result = evaluate(model.engine, *model.ops, *model.communicator, *make_single_world(), data, 27);
   EXPECT_EQ(result.tokens, 21) << "27 tokens hold three whole windows";
   EXPECT_DOUBLE_EQ(result.loss, sum / 21);
 }
@@ -177,19 +177,19 @@ TEST(Plan, IsWhatTrainingTakes) {
             {"model", {{"router_z_loss_coef", 0.1}, {"num_experts_per_tok", 1}}}}}) {
     const Config config = tiny_config(changes);
     SCOPED_TRACE(changes.dump());
-    const Instance plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
-                        make_plan_ops(*make_cpu_ops()));
+    const Engine plan(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length,
+                      make_plan_ops(*make_cpu_ops()));
     Model model(config);
     model.step(0);
     model.gpt().forward(model.pass(PassKind::evaluate), model.activations());
     model.gpt().loss(model.pass(PassKind::evaluate), model.activations());
-    const auto planned = plan.arena_sizes(), taken = model.instance.arena_sizes();
+    const auto planned = plan.arena_sizes(), taken = model.engine.arena_sizes();
     ASSERT_EQ(planned.size(), taken.size());
     for (size_t i = 0; i < planned.size(); ++i) {
       EXPECT_EQ(planned[i].name, taken[i].name);
       EXPECT_EQ(planned[i].bytes, taken[i].bytes) << planned[i].name;
     }
-    EXPECT_EQ(plan.total_bytes(), model.instance.total_bytes());
+    EXPECT_EQ(plan.total_bytes(), model.engine.total_bytes());
     EXPECT_GT(plan.backward_flops_per_token(), plan.forward_flops_per_token());
   }
 }

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/test_folders.h"
+#include "support/test_folders.h"
 
 namespace gptmoe {
 

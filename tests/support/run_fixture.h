@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "base/error_line.h"
-#include "base/error_message.h"
 #include "base/file.h"
-#include "base/temporary_folder.h"
 #include "checkpoint/checkpoint.h"
-#include "data/write_shard.h"
-#include "model/model_fixture.h"
+#include "support/error_line.h"
+#include "support/error_message.h"
+#include "support/model_fixture.h"
+#include "support/temporary_folder.h"
+#include "support/write_shard.h"
 #include "train/trainer.h"
 
 namespace gptmoe::testing {
