@@ -26,8 +26,8 @@ StepRun::StepRun(const Variant& variant)
   require_room(variant.config, engine_, *ops_, ops_->memory());
   engine_.commit(*ops_);
   engine_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(variant.config.seed));
-  train_step_.emplace(variant_.config, engine_, *ops_, *communicator_);
-  timed_step_.emplace(variant_.config, engine_, timed_ops_, *communicator_);
+  steps_.emplace(variant_.config, engine_, *ops_, *communicator_);
+  timed_steps_.emplace(variant_.config, engine_, timed_ops_, *communicator_);
 }
 
 void StepRun::time_round(int64_t steps) {
@@ -37,7 +37,7 @@ void StepRun::time_round(int64_t steps) {
 
 void StepRun::account_round(int64_t steps) {
   StepAccount account;
-  account.step_seconds = train(*timed_step_, timed_ops_, steps);
+  account.step_seconds = train(*timed_steps_, timed_ops_, steps);
   account.ops = timer_.take_totals();
   for (auto& [op, total] : account.ops) {
     total.calls /= steps;
@@ -47,17 +47,17 @@ void StepRun::account_round(int64_t steps) {
   accounts_.push_back(std::move(account));
 }
 
-double StepRun::train(TrainStep& train_step, Ops& ops, int64_t steps) {
+double StepRun::train(StepQueue& queue, Ops& ops, int64_t steps) {
   const NextBatch next_batch = [&](const Tensor& inputs, const Tensor& targets) {
     fill_random(inputs, variant_.config.model.vocab_size, stream_++);
     fill_random(targets, variant_.config.model.vocab_size, stream_++);
   };
   const auto all = [&] {
     for (int64_t i = 0; i < steps; ++i, ++step_) {  // one step ahead of the reports, as a run is
-      train_step.run(next_batch, step_);
-      if (i > 0) train_step.report();
+      queue.ask(next_batch, step_);
+      if (i > 0) queue.report();
     }
-    train_step.report();
+    queue.report();
   };
   return seconds_of(ops, all) / static_cast<double>(steps);
 }

@@ -5,7 +5,7 @@
 #include "bench/measure.h"
 #include "bench/op_timer.h"
 #include "bench/variants.h"
-#include "engine/train_step.h"
+#include "engine/step_queue.h"
 
 namespace gptmoe {
 
@@ -21,7 +21,7 @@ class StepRun {
   explicit StepRun(const Variant& variant);
 
   // Seconds of each of so many steps, as a run takes them.
-  double train(int64_t steps) { return train(*train_step_, *ops_, steps); }
+  double train(int64_t steps) { return train(*steps_, *ops_, steps); }
   // The ceilings are measured next to the steps, so that both meet the same machine.
   void time_round(int64_t steps);
   void account_round(int64_t steps);
@@ -37,7 +37,7 @@ class StepRun {
   double flops_per_token() const { return engine_.forward_flops_per_token() + engine_.backward_flops_per_token(); }
 
  private:
-  double train(TrainStep& train_step, Ops& ops, int64_t steps);
+  double train(StepQueue& queue, Ops& ops, int64_t steps);
 
   const Variant& variant_;
   std::unique_ptr<Ops> ops_;
@@ -45,7 +45,7 @@ class StepRun {
   Engine engine_;
   OpTimer timer_;
   Ops timed_ops_;
-  std::optional<TrainStep> train_step_, timed_step_;
+  std::optional<StepQueue> steps_, timed_steps_;
   uint64_t stream_ = 0;
   int64_t step_ = 0;
   std::vector<double> seconds_;

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include "engine/train_step.h"
 #include "kernels/plan_ops.h"
 
 namespace gptmoe {
@@ -31,7 +32,10 @@ Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, cons
       adamw_(config.optimizer),
       data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
   lay_out(ops);
-  count(ops);
+  FlopCounter counter(gpt_.live_share());
+  Ops planning = make_plan_ops(ops).observed_by(counter);
+  count_flops(planning, counter);
+  if (purpose == Purpose::train && rank.size > 1) count_traffic(config, planning);
 }
 
 void Engine::lay_out(const Ops& ops) {
@@ -61,9 +65,7 @@ void Engine::lay_out(const Ops& ops) {
   sums_.squared_norm_1 = sums_.all_S.rows(routed + 1, 1);
 }
 
-void Engine::count(const Ops& planned) {
-  FlopCounter counter(gpt_.live_share());
-  Ops ops = make_plan_ops(planned).observed_by(counter);
+void Engine::count_flops(Ops& ops, FlopCounter& counter) {
   const auto communicator = make_counting_communicator(rank_.size);
   const auto tokens = static_cast<double>(B_ * T_);
   const Pass forward{ops, scratch_, *communicator, PassKind::evaluate};
@@ -80,33 +82,17 @@ void Engine::count(const Ops& planned) {
   gpt_.loss_and_backward(train, kept, 1.0);
   backward_flops_ = counter.flops() / tokens - forward_flops_;
   gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
-  if (rank_.size > 1) count_traffic(ops);
 }
 
-void Engine::count_traffic(Ops& ops) {
+void Engine::count_traffic(const Config& config, Ops& ops) {
   const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
-  rehearse_micro_batch(ops, *in_micro_batch, false, false);
-  rehearse_micro_batch(ops, *in_step, true, true);
-  rehearse_update(ops, *in_step);
+  TrainStep inner(config, *this, ops, *in_micro_batch), step(config, *this, ops, *in_step);
+  inner.micro_batch(inner.micro_batch_part(false, false));
+  step.micro_batch(step.micro_batch_part(true, true));
+  step.measure();
+  step.update();
   traffic_.micro_batch = in_micro_batch->costs();
   traffic_.step = in_step->costs() - traffic_.micro_batch;
-}
-
-void Engine::rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last) {
-  Pass pass{ops, scratch_, communicator, PassKind::train};
-  if (rank_.size > 1 && first) pass.gatherer = &data_parallel_, data_parallel_.gather(pass, gpt_.params());
-  if (rank_.size > 1 && last) pass.reducer = &data_parallel_;
-  gpt_.forward(pass, activations_);
-  gpt_.loss_and_backward(pass, activations_, 1.0);
-  if (pass.reducer) data_parallel_.finish_reductions(pass);
-}
-
-void Engine::rehearse_update(Ops& ops, Communicator& communicator) {
-  const Pass pass{ops, scratch_, communicator, PassKind::train};
-  communicator.all_reduce(sums_.all_S, Traffic::reports);
-  adamw_.measure_norm(pass, gpt_.params(), sums_.squared_norm_1);
-  adamw_.update(pass, gpt_.params(), sums_.squared_norm_1, sums_.loss_1);
-  gpt_.end_step(pass);
 }
 
 void Engine::commit(Ops& ops) {

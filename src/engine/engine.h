@@ -13,6 +13,8 @@
 
 namespace gptmoe {
 
+class FlopCounter;
+
 // gradients: forward and backward, without an optimizer.
 enum class Purpose { train, gradients, forward };
 
@@ -69,16 +71,12 @@ class Engine {
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }
-  // What TrainStep asks for in a micro-batch and to update, of ops that compute nothing and a communicator that does
-  // not communicate. Not once committed.
-  void rehearse_micro_batch(Ops& ops, Communicator& communicator, bool first, bool last);
-  void rehearse_update(Ops& ops, Communicator& communicator);
   RankOf rank() const { return rank_; }
 
  private:
   void lay_out(const Ops& ops);
-  void count(const Ops& ops);
-  void count_traffic(Ops& ops);
+  void count_flops(Ops& ops, FlopCounter& counter);
+  void count_traffic(const Config& config, Ops& ops);
 
   Purpose purpose_;
   RankOf rank_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/config_for_rank.h"
+#include "engine/train_step.h"
 #include "kernels/plan_ops.h"
 
 namespace gptmoe {
@@ -88,20 +89,21 @@ StepTime predict_step(const Config& config, int ranks, const Ops& planned, const
   StepTime time;
   FlopCounter counter;
   Ops ops = make_plan_ops(planned).observed_by(counter);
-  const auto rehearse = [&](bool first, bool last, double times) {
+  const auto add_micro_batch = [&](bool first, bool last, double times) {
     counter.reset();
     ScheduledCommunicator communicator(counter, ranks, speed);
-    engine.rehearse_micro_batch(ops, communicator, first, last);
-    if (last) engine.rehearse_update(ops, communicator);
+    TrainStep step(own, engine, ops, communicator);
+    step.micro_batch(step.micro_batch_part(first, last));
+    if (last) step.measure(), step.update();
     time.products += times * counter.flops() / speed.flops;
     add(time.communication, communicator.costs(), times);
   };
   if (micro_batches == 1) {
-    rehearse(true, true, 1);
+    add_micro_batch(true, true, 1);
   } else {
-    rehearse(true, false, 1);
-    rehearse(false, false, static_cast<double>(micro_batches - 2));
-    rehearse(false, true, 1);
+    add_micro_batch(true, false, 1);
+    add_micro_batch(false, false, static_cast<double>(micro_batches - 2));
+    add_micro_batch(false, true, 1);
   }
   time.optimizer = optimizer_bytes(engine, ops) / speed.memory_bytes;
   return time;

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "engine/train_step.h"
+#include "engine/step_result.h"
 #include "inference/evaluate.h"
 
 namespace gptmoe {

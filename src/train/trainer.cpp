@@ -16,9 +16,10 @@
 #include "distributed/threads.h"
 #include "engine/backend.h"
 #include "engine/config_for_rank.h"
+#include "engine/explain_step.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
-#include "engine/train_step.h"
+#include "engine/step_queue.h"
 #include "train/first_screen.h"
 #include "train/metrics.h"
 #include "train/provenance.h"
@@ -92,7 +93,7 @@ class Trainer {
   };
   std::optional<TokenLoader> val_data_;
   Engine engine_;
-  std::optional<TrainStep> train_step_;
+  std::optional<StepQueue> steps_;
   double matrix_rate_ = 0;
 
   Progress progress_;                // of finished steps
@@ -147,7 +148,7 @@ void Trainer::open_run() {
     else
       engine_.gpt().initialize(ops_->memory(),
                                static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
-    train_step_.emplace(config_, engine_, *ops_, *communicator_);
+    steps_.emplace(config_, engine_, *ops_, *communicator_);
     if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
@@ -219,7 +220,7 @@ TrainOutcome Trainer::train_to_end() {
   // A run cut between saving its last step and evaluating it has just that left to do.
   if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
   // A device works on one step while the host asks for the next; on the host itself there is nothing to overlap.
-  const size_t ahead = ops_->memory().on_host() ? 0 : TrainStep::kAhead;
+  const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {
     ask_for_step();
     const bool save_now = due(config_.checkpoint.every, asked_step()),
@@ -241,7 +242,7 @@ void Trainer::ask_for_step() {
   if (asked_.empty()) last_finished_ = Clock::now();
   const int64_t step = asked_step();
   asked_.push_back(train_data_.state());
-  train_step_->run(next_batch_, step);
+  steps_->ask(next_batch_, step);
 }
 
 // Until no more than `ahead` steps are asked for and not finished.
@@ -251,12 +252,12 @@ void Trainer::settle(size_t ahead) {
 
 void Trainer::finish_step() {
   if (!ops_->memory().on_host()) world_.waits_in("a step of the GPUs");
-  const StepResult result = train_step_->report();
+  const StepResult result = steps_->report();
   world_.waits_in(nullptr);
   if (!result.finite()) {
     train_data_.restore(asked_.front());
     try {
-      train_step_->explain(next_batch_, progress_.step, world_);
+      explain_step(steps_->train_step(), engine_, *ops_, next_batch_, progress_.step, world_);
     } catch (const NumericFailure&) {
       if (metrics_) metrics_->diverged(progress_);
       throw;
@@ -276,14 +277,14 @@ void Trainer::save() {
   const CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
                               nlohmann::json(to_json(given_))};
   if (metrics_) metrics_->sync();
-  log_->without_cost([&] { train_step_->gather_weights(); });
+  log_->without_cost([&] { steps_->train_step().gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
 }
 
 void Trainer::evaluate_and_log() {
   log_->without_cost([&] {
-    train_step_->gather_weights();
+    steps_->train_step().gather_weights();
     last_eval_ = evaluate(engine_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
   });
   if (metrics_) metrics_->eval(progress_, *last_eval_);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/explain_step.h"
 #include "inference/evaluate.h"
 #include "kernels/plan_ops.h"
 #include "support/run_fixture.h"
@@ -32,12 +33,16 @@ NextBatch batches_of(std::vector<int32_t> ids) {
   };
 }
 
+void explain(Model& model, const NextBatch& batches, int64_t step) {
+  explain_step(model.steps->train_step(), model.engine, *model.ops, batches, step, *make_single_world());
+}
+
 // Which says nothing of the run's numbers: it may go on.
 TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
   omp_set_num_threads(1);
   Model model(tiny_config());
   try {
-    model.train_step->explain(batches_of({3}), 4, *make_single_world());
+    explain(model, batches_of({3}), 4);
     ADD_FAILURE() << "nothing was thrown";
   } catch (const Failure& failure) {
     EXPECT_EQ(dynamic_cast<const NumericFailure*>(&failure), nullptr);
@@ -48,7 +53,7 @@ TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
 std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
   const NextBatch again = batches;
   EXPECT_FALSE(model.step(step, NextBatch(batches)).finite());
-  return error_line<Failure>([&] { model.train_step->explain(again, step, *make_single_world()); });
+  return error_line<Failure>([&] { explain(model, again, step); });
 }
 
 TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {

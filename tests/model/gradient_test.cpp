@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

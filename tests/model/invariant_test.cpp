@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "inference/evaluate.h"
-#include "model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

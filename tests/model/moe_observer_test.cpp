@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model_fixture.h"
+#include "support/model_fixture.h"
 
 namespace gptmoe::testing {
 namespace {

@@ -45,11 +45,11 @@ TEST_P(Graphs, AStepReadsNothingBackButItsReportAndAllocatesNothing) {
   const NextBatch batches = [](const Tensor& tokens, const Tensor& targets) { random_batch(tokens, targets, 29, 1); };
   for (int64_t s = 0; s < 4; ++s) {
     const simt::Traffic before = simt::traffic;
-    model.train_step->run(batches, s);
+    model.steps->ask(batches, s);
     EXPECT_EQ(simt::traffic.downloads - before.downloads, 1) << s;
     EXPECT_EQ(simt::traffic.uploads - before.uploads, 1 + 2 * 2) << "AdamW's rates, and two micro-batches";
     EXPECT_EQ(simt::traffic.allocations, before.allocations) << s;
-    if (s > 0) model.train_step->report();
+    if (s > 0) model.steps->report();
   }
 }
 
@@ -64,12 +64,12 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   const std::vector<double> good = download_values(model.ops->memory(), weight);
   upload_floats(model.ops->memory(), weight, weights.data());
   const NextBatch batches = [](const Tensor& tokens, const Tensor& targets) { random_batch(tokens, targets, 29, 1); };
-  model.train_step->run(batches, 1);
+  model.steps->ask(batches, 1);
   upload_values(model.ops->memory(), weight, good.data());
   const std::vector<char> before = model.parameter_bytes();
-  model.train_step->run(batches, 2);
-  EXPECT_FALSE(model.train_step->report().finite());
-  model.train_step->report();
+  model.steps->ask(batches, 2);
+  EXPECT_FALSE(model.steps->report().finite());
+  model.steps->report();
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 

@@ -5,7 +5,7 @@
 
 #include "base/rng.h"
 #include "engine/engine.h"
-#include "engine/train_step.h"
+#include "engine/step_queue.h"
 
 namespace gptmoe::testing {
 
@@ -50,7 +50,7 @@ struct Model {
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> communicator = make_single_communicator();
   Engine engine;
-  std::optional<TrainStep> train_step;
+  std::optional<StepQueue> steps;
   uint64_t next_index = 0;
 
   explicit Model(const Config& c, std::unique_ptr<Ops> backend = make_cpu_ops())
@@ -59,7 +59,7 @@ struct Model {
         engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops) {
     engine.commit(*ops);
     engine.gpt().initialize(ops->memory(), static_cast<uint64_t>(config.seed));
-    train_step.emplace(config, engine, *ops, *communicator);
+    steps.emplace(config, engine, *ops, *communicator);
   }
 
   Gpt& gpt() { return engine.gpt(); }
@@ -77,8 +77,8 @@ struct Model {
     });
   }
   StepResult step(int64_t s, const NextBatch& batches) {
-    train_step->run(batches, s);
-    return train_step->report();
+    steps->ask(batches, s);
+    return steps->report();
   }
   std::vector<char> parameter_bytes() {
     const Tensor& values = gpt().params().values();

@@ -24,7 +24,7 @@ struct Rank {
   std::unique_ptr<Communicator> communicator;
   Engine engine;
   TokenLoader loader;
-  std::optional<TrainStep> train_step;
+  std::optional<StepQueue> queue;
 
   Rank(const Config& given, World& w, std::unique_ptr<Ops> backend)
       : world(w),
@@ -38,11 +38,11 @@ struct Rank {
     omp_set_num_threads(1);
     engine.commit(*ops);
     engine.gpt().initialize(ops->memory(), 1);
-    train_step.emplace(config, engine, *ops, *communicator);
+    queue.emplace(config, engine, *ops, *communicator);
   }
   StepResult step(int64_t s) {
-    train_step->run([&](const Tensor& x, const Tensor& y) { loader.next_batch(x, y); }, s);
-    return train_step->report();
+    queue->ask([&](const Tensor& x, const Tensor& y) { loader.next_batch(x, y); }, s);
+    return queue->report();
   }
   CheckpointTensors tensors() {
     return {engine.gpt().params(),
@@ -75,7 +75,7 @@ Outcome train_on(int ranks, const Config& config) {
     Rank rank(config, world, make_cpu_ops_f64(1));
     std::vector<StepResult> steps;
     for (int64_t s = 0; s < kSteps; ++s) steps.push_back(rank.step(s));
-    rank.train_step->gather_weights();
+    rank.queue->train_step().gather_weights();
     EXPECT_TRUE(dynamic_cast<ThreadCommunicator&>(*rank.communicator).idle());
     std::vector<double> parameters, state;
     Memory& memory = rank.ops->memory();
@@ -197,7 +197,7 @@ TEST_P(Ranks, ResumeOnOthers) {
     run_ranks(from, [&](World& world) {
       Rank rank(config(from), world, make_cpu_ops_f64(1));
       for (int64_t s = 0; s < kFirst; ++s) rank.step(s);
-      rank.train_step->gather_weights();
+      rank.queue->train_step().gather_weights();
       save_checkpoint(run, kFirst, rank.tensors(), {.step = kFirst, .loader = rank.loader.state(), .config = {}}, 0);
     });
     for (int to : {1, 2, 4}) {

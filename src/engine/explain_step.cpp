@@ -1,6 +1,8 @@
-#include "engine/nonfinite.h"
+#include "engine/explain_step.h"
 
 #include <cmath>
+
+#include "distributed/agree.h"
 
 namespace gptmoe {
 namespace {
@@ -35,8 +37,7 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
            "longer schedule.warmup_steps"));
 }
 
-}  // namespace
-
+// After a micro-batch's backward: its loss, and the gradient that came down the whole residual stream.
 void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch) {
   const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
   if (!std::isfinite(host_value(ops.memory(), engine.sums().loss_1)))
@@ -45,9 +46,32 @@ void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t 
     stop("the gradient" + where, first_offender_backward(engine, ops));
 }
 
+// After TrainStep::measure(): the gradients of the whole step.
 void require_finite_gradients(Engine& engine, Ops& ops, int64_t step) {
   if (!std::isfinite(host_value(ops.memory(), engine.sums().squared_norm_1)))
     stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(engine, ops));
+}
+
+}  // namespace
+
+void explain_step(TrainStep& train_step, Engine& engine, Ops& ops, const NextBatch& same_batches, int64_t step,
+                  World& world) {
+  engine.data_parallel().reduce_whole(true);
+  int64_t micro_batch = 0;
+  train_step.run(same_batches, step, [&](const StepPart& part, const std::function<void()>& work) {
+    if (part.name != StepPart::update) work();
+    agree(world, [&] {  // the next collective needs every rank
+      if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
+      if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
+      // Not the run's numbers: it may go on where it was saved.
+      if (part.name == StepPart::update)
+        throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
+                           ", but is when the step is computed again: a router's state that has moved since, or "
+                           "faulty hardware, may be why. No parameter was changed by this step; --resume goes on from "
+                           "the last checkpoint"));
+    });
+  });
+  GPTMOE_CHECK(false, "a step without an update");
 }
 
 }  // namespace gptmoe

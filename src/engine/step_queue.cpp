@@ -1,0 +1,27 @@
+#include "engine/step_queue.h"
+
+namespace gptmoe {
+
+StepQueue::StepQueue(const Config& config, Engine& engine, Ops& ops, Communicator& communicator)
+    : config_(config), engine_(engine), ops_(ops), train_step_(config, engine, ops, communicator) {
+  micro_batches_ = train_step_.micro_batches() * communicator.size();
+  for (auto& sums : sums_) sums = ops.memory().make_snapshot(engine.sums().all_S.bytes());
+}
+
+void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
+  GPTMOE_CHECK(asked_ - reported_ <= kAhead, asked_ - reported_, " steps without a report");
+  train_step_.run(next_batch, step, [this](const StepPart& part, const std::function<void()>& work) {
+    auto& repeated = parts_[part.name][2 * part.gathers + part.reduces];
+    if (!repeated) repeated = ops_.make_repeated_work();
+    repeated->run(work);
+  });
+  sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(engine_.sums().all_S);
+}
+
+StepResult StepQueue::report() {
+  GPTMOE_CHECK(reported_ < asked_, "no step to report");
+  Snapshot& sums = *sums_[static_cast<size_t>(reported_++ % (kAhead + 1))];
+  return step_result(config_, engine_.sums(), sums.values(), micro_batches_);
+}
+
+}  // namespace gptmoe

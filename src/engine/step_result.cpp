@@ -1,0 +1,33 @@
+#include "engine/step_result.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gptmoe {
+
+bool StepResult::finite() const { return std::isfinite(loss) && std::isfinite(grad_norm); }
+
+StepResult step_result(const Config& config, const StepSums& sums, const std::vector<double>& values,
+                       int64_t micro_batches) {
+  StepResult result;
+  const Tensor& router_LW = sums.router_LW;
+  const auto routed = static_cast<size_t>(router_LW.present() ? router_LW.count() : 0);
+  const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
+  result.loss = values[routed] / tokens;
+  result.grad_norm = std::sqrt(values[routed + 1]);
+  if (!router_LW.present()) return result;
+  result.expert_load_min = 1;
+  const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = config.model.num_experts;
+  const auto share = 1.0 / static_cast<double>(micro_batches);
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    for (int64_t e = 0; e < experts; ++e) {
+      const double load = values[static_cast<size_t>(layer * width + e)] * share;
+      result.expert_load_max = std::max(result.expert_load_max, load);
+      result.expert_load_min = std::min(result.expert_load_min, load);
+    }
+    result.load_balance_loss.push_back(values[static_cast<size_t>(layer * width + experts)] * share);
+  }
+  return result;
+}
+
+}  // namespace gptmoe
