@@ -7,21 +7,9 @@
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_builtin.h"
 
-#if defined(GPTMOE_BLAS_OPENBLAS)
+#ifdef GPTMOE_BLAS_OPENBLAS
 #include <cblas.h>
 extern "C" void openblas_set_num_threads(int);  // not every distribution's cblas.h is OpenBLAS's own
-#elif defined(GPTMOE_BLAS_MKL)
-#include <mkl_cblas.h>
-#include <mkl_service.h>
-#elif defined(GPTMOE_BLAS_BLIS)
-#include <blis.h>
-#elif defined(GPTMOE_BLAS_ONEDNN)
-#include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
-#endif
-
-#if defined(GPTMOE_BLAS_OPENBLAS) || defined(GPTMOE_BLAS_MKL) || defined(GPTMOE_BLAS_BLIS)
-#define GPTMOE_CBLAS
 #endif
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
@@ -36,16 +24,12 @@ struct Operand {
   int64_t column() const { return transposed ? stride : 1; }
 };
 
-#if defined(GPTMOE_CBLAS) || (defined(GPTMOE_BLAS_ONEDNN) && !defined(GPTMOE_CPU_F64))
-#define GPTMOE_GEMM_LIBRARY
+#ifdef GPTMOE_BLAS_OPENBLAS
 
 int blas_int(int64_t n) {
   GPTMOE_CHECK(n <= std::numeric_limits<int>::max(), "matrix dimension ", n, " is beyond the library's integers");
   return static_cast<int>(n);
 }
-#endif
-
-#if defined(GPTMOE_CBLAS)
 
 void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
 #ifdef GPTMOE_CPU_F64
@@ -56,19 +40,6 @@ void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real
   product(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans, b.transposed ? CblasTrans : CblasNoTrans,
           blas_int(m), blas_int(n), blas_int(k), Real{1}, a.data, blas_int(a.stride), b.data, blas_int(b.stride),
           add ? Real{1} : Real{0}, c, blas_int(ldc));
-}
-
-#elif defined(GPTMOE_GEMM_LIBRARY)
-
-void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
-  for (int64_t dimension : {m, n, k, a.stride, b.stride, ldc}) blas_int(dimension);  // it may hold 32 bits inside
-  // Outside of parallel regions it would start a team of its own.
-  const int threads = omp_get_max_threads();
-  omp_set_num_threads(1);
-  const dnnl_status_t status = dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0f, a.data,
-                                          a.stride, b.data, b.stride, add ? 1.0f : 0.0f, c, ldc);
-  omp_set_num_threads(threads);
-  GPTMOE_CHECK(status == dnnl_success, "dnnl_sgemm returned ", static_cast<int>(status));
 }
 
 #endif
@@ -88,7 +59,7 @@ void product(Operands operands, int64_t m, int64_t n, int64_t k, Operand a, Oper
                      add);
 #endif
   }
-#ifdef GPTMOE_GEMM_LIBRARY
+#ifdef GPTMOE_BLAS_OPENBLAS
   library_product(m, n, k, a, b, c, ldc, add);
 #else
   gemm_builtin(m, n, k, a.data, a.row(), a.column(), b.data, b.row(), b.column(), c, ldc, add);
@@ -101,26 +72,16 @@ std::string gemm_library([[maybe_unused]] Operands operands) {
 #ifndef GPTMOE_CPU_F64
   if (operands == Operands::bf16) return text("bf16 products (", bf16_kernels().front().name, ")");
 #endif
-#if !defined(GPTMOE_GEMM_LIBRARY)
-  return "built-in products";
-#elif defined(GPTMOE_BLAS_OPENBLAS)
+#ifdef GPTMOE_BLAS_OPENBLAS
   return "OpenBLAS";
-#elif defined(GPTMOE_BLAS_MKL)
-  return "MKL";
-#elif defined(GPTMOE_BLAS_BLIS)
-  return "BLIS";
 #else
-  return "oneDNN";
+  return "built-in products";
 #endif
 }
 
 void gemm_initialize() {
-#if defined(GPTMOE_BLAS_OPENBLAS)
+#ifdef GPTMOE_BLAS_OPENBLAS
   openblas_set_num_threads(1);
-#elif defined(GPTMOE_BLAS_MKL)
-  mkl_set_num_threads(1);
-#elif defined(GPTMOE_BLAS_BLIS)
-  bli_thread_set_num_threads(1);
 #endif
 }
 

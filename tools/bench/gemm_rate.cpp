@@ -1,4 +1,4 @@
-// GFLOP/s of one thread's products by the library this was built with (tools/bench/gemm_libraries.sh), a line of
+// GFLOP/s of one thread's products by the library this was built with (tools/bench/gemm_rates.sh), a line of
 // numbers: a large product, a linear layer of width 256 on 2048 tokens, an expert of it on 256 tokens, one of width 128
 // on 32.
 #include <algorithm>

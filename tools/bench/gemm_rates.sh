@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# Our matrix product beside the libraries that are installed, in turns: GFLOP/s of one thread at four sizes.
-#   tools/bench/gemm_libraries.sh [--rounds N]
-# Prints Markdown: the fastest and the median of the rounds. The libraries' packages in Debian: libopenblas-dev,
-# libblis-dev, libdnnl-dev, libmkl-dev.
+# Our matrix product beside OpenBLAS, if it is installed, in turns: GFLOP/s of one thread at four sizes.
+#   tools/bench/gemm_rates.sh [--rounds N]
+# Prints Markdown: the fastest and the median of the rounds. Debian's package is libopenblas-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
@@ -13,7 +12,7 @@ while [ $# -gt 0 ]; do
       [ $# -ge 2 ] || die "$1 needs a value"
       rounds=$2
       ;;
-    *) die "unknown argument $1; usage: tools/bench/gemm_libraries.sh [--rounds N]" ;;
+    *) die "unknown argument $1; usage: tools/bench/gemm_rates.sh [--rounds N]" ;;
   esac
   shift 2
 done
