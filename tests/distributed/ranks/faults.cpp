@@ -53,6 +53,7 @@ void tick_for(World& world, milliseconds time) {
 // Trains until it is asked to stop, as trainers do.
 void train_until_stopped(World& world) {
   const StopSignal stop;
+  world.barrier();  // every rank listens
   if (world.is_root()) say("training");
   while (!world.any(stop.requested())) std::this_thread::sleep_for(milliseconds(5));
   if (world.is_root()) say("saved");
