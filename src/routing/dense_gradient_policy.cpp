@@ -18,7 +18,7 @@ class DenseGradientPolicy final : public TopkPolicy {
   bool counts_loads_apart() const override { return true; }
 
   // All experts in descending order of probability; of the gates those of the first K remain.
-  void route(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& logits_NE) override {
+  void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override {
     pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
     pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, false);
     Scratch::Frame frame(pass.scratch);

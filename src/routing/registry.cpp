@@ -33,8 +33,13 @@ constexpr Entry kRegistry[] = {GPTMOE_ROUTERS(ENTRY)};
 }  // namespace
 
 RouterSetup router_setup(const ModelConfig& config) {
-  return {config.num_experts,          config.num_experts_per_tok, config.hidden_size, config.norm_topk_prob,
-          config.router_aux_loss_coef, config.router_z_loss_coef,  config.moe_layers()};
+  return {.num_experts = config.num_experts,
+          .num_experts_per_tok = config.num_experts_per_tok,
+          .hidden_size = config.hidden_size,
+          .norm_topk_prob = config.norm_topk_prob,
+          .aux_scale = config.router_aux_loss_coef,
+          .z_loss_scale = config.router_z_loss_coef,
+          .moe_layers = config.moe_layers()};
 }
 
 std::vector<std::string> router_types() {

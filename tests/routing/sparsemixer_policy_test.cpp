@@ -143,7 +143,7 @@ TEST(Sparsemixer, LayersDrawApart) {
   state.allocate(arena);
   arena.commit();
   state.allocate(arena);
-  for (const auto& layer : layers) layer->initialize_state(host_memory(), state, 7);
+  for (const auto& layer : layers) layer->initialize_state(host_memory(), 7);
   EXPECT_NE(state.value({0}).as<int64_t>()[0], state.value({1}).as<int64_t>()[0]);
 }
 
