@@ -1,6 +1,7 @@
 #include "model/moe_layer.h"
 
 #include "model/moe_observer.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 

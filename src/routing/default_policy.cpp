@@ -1,5 +1,5 @@
 #include "memory/init.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -137,11 +137,8 @@ DefaultPolicy::Weighting visit_weighting(Fields& fields) {
   return name == "score" ? Weighting::score : name == "uniform" ? Weighting::uniform : Weighting::score_normalized;
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_default(const RouterSetup& setup, Fields& fields) {
   DefaultPolicy::Options options;
-  fields.about("Default MoE: experts that were not chosen contribute their default vector (arXiv 2504.12463).");
   fields.optional("ema_beta", options.beta, {.min = 0, .max = 1}, "Decay of the default vectors' moving average.");
   options.weighting = visit_weighting(fields);
   options.decay_unseen = visit_switch(fields, "ema_unseen", "keep", "decay",
@@ -162,6 +159,20 @@ std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, Fie
                 "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "
                 "that the chosen experts leave");
   return std::make_unique<DefaultPolicy>(setup, options);
+}
+
+}  // namespace
+
+Router default_router() {
+  return {.name = "default",
+          .sentence = "Default MoE: experts that were not chosen contribute their default vector (arXiv 2504.12463).",
+          .make = make_default,
+          .trials = {{.keys = R"({"ema_init": "normal"})", .cut_freely = false},
+                     {.name = "step", .keys = R"({"ema_update": "step"})"},
+                     {.name = "uniform", .keys = R"({"ema_update": "step", "ema_weighting": "uniform"})"},
+                     {.name = "decay",
+                      .keys = R"({"ema_weighting": "score_normalized", "ema_unseen": "decay"})",
+                      .cut_freely = false}}};
 }
 
 }  // namespace gptmoe

@@ -1,3 +1,4 @@
+#include "routing/router_table.h"
 #include "routing/topk_policy.h"
 
 namespace gptmoe {
@@ -49,12 +50,9 @@ class LossFreePolicy final : public TopkPolicy {
   StateId bias_E_, loads_E_;
 };
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_loss_free(const RouterSetup& setup, Fields& fields) {
   double rate = 1e-4;
   std::string gate = "softmax";
-  fields.about("TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).");
   fields.optional("bias_rate", rate, {.min = 0, .max = 1}, "How far a bias moves in a step.");
   fields.optional("gate", gate, {"softmax", "sigmoid"}, "Function that turns logits into scores.");
   const bool sigmoid = gate == "sigmoid";
@@ -63,6 +61,17 @@ std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, F
                 "\"sigmoid\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: both losses are "
                 "defined on softmax probabilities");
   return std::make_unique<LossFreePolicy>(setup, rate, sigmoid);
+}
+
+}  // namespace
+
+Router loss_free_router() {
+  return {
+      .name = "loss_free",
+      .sentence = "TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).",
+      .make = make_loss_free,
+      .trials = {{.keys = R"({"bias_rate": 0.05})"},
+                 {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})"}}};
 }
 
 }  // namespace gptmoe

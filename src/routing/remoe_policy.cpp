@@ -1,4 +1,4 @@
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -81,11 +81,8 @@ void RemoePolicy::end_step(const Pass& pass) {
   pass.ops.l1_commit(value(lambda_1_), value(excess_1_), alpha_);
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_remoe(const RouterSetup& setup, Fields& fields) {
   double lambda = 1e-8, alpha = 1.2;
-  fields.about("ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).");
   fields.optional("l1_coefficient", lambda, {.min = 1e-30, .max = 1e30},
                   "Coefficient of the L1 norm at the first step.");
   fields.optional("l1_factor", alpha, {.min = 1, .max = 1e3}, "Factor by which the coefficient changes in a step.");
@@ -96,6 +93,16 @@ std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, Field
                 "\"remoe\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: its own "
                 "regularisation balances the load, and it has no softmax");
   return std::make_unique<RemoePolicy>(setup, lambda, alpha);
+}
+
+}  // namespace
+
+Router remoe_router() {
+  return {.name = "remoe",
+          .sentence = "ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).",
+          .make = make_remoe,
+          .trials = {{.keys = R"({"l1_coefficient": 0.01})", .cut_freely = false, .plain_gradient = false},
+                     {.name = "unweighted", .keys = R"({"l1_coefficient": 1e-15})", .plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

@@ -1,19 +1,16 @@
 #pragma once
 // How tokens choose experts and how the experts' outputs become the layer's output. One policy object per MoE layer; it
-// owns its JSON block and its state. A new router is one file that implements this class and one line in registry.cpp.
+// owns its JSON block and its state. A new router is one file that implements this class and one line in
+// router_table.cpp.
 //
 // In a training micro-batch MoeLayer calls, in this order:
 //   forward:  route -> (sort, experts) -> observe -> combine
 //   backward: combine_backward -> route_backward (after the experts' own backward has nothing left to ask)
 // and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
 // observe; evaluation calls route and combine only.
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "config/config.h"
-#include "config/fields.h"
 #include "memory/pass.h"
 #include "memory/state_table.h"
 
@@ -114,20 +111,5 @@ class RoutingPolicy {
  private:
   const StateTable* state_ = nullptr;
 };
-
-// Builds the policy named by config.type for one layer. Throws UserError on an unknown type, naming the nearest, and on
-// any key of the block that the policy does not know. `file` is what errors call the config.
-std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
-                                                   const std::string& file = "config");
-
-// The names of all routers, and the policy of one with its keys visited by `fields`: for the page that lists them.
-std::vector<std::string> router_types();
-std::unique_ptr<RoutingPolicy> make_routing_policy(const std::string& type, const RouterSetup& setup, Fields& fields);
-
-// The setup of one MoE layer of a model.
-RouterSetup router_setup(const ModelConfig& config);
-
-// Throws what make_routing_policy() would, whether or not a layer of the model is a mixture: for load_config().
-void check_router(const Config& config, const std::string& file);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -69,16 +69,23 @@ void SparsemixerPolicy::route_backward(const Pass& pass, const Routing& routing,
   pass.ops.sparsemixer_backward(dlogits_NE, routing.gates_NK, routing.expert_ids_NK, routing.kept_NW);
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_sparsemixer_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_sparsemixer(const RouterSetup& setup, Fields& fields) {
   double jitter = 0.01;
-  fields.about("Experts drawn at random in training, with an estimate of the draw's gradient (arXiv 2409.12136).");
   fields.optional("jitter", jitter, {.min = 0, .max = 1e9},
                   "Experts are drawn only if their logit is less than twice this share below the largest.");
   if (setup.norm_topk_prob)
     fields.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
   return std::make_unique<SparsemixerPolicy>(setup, jitter);
+}
+
+}  // namespace
+
+Router sparsemixer_router() {
+  return {
+      .name = "sparsemixer",
+      .sentence = "Experts drawn at random in training, with an estimate of the draw's gradient (arXiv 2409.12136).",
+      .make = make_sparsemixer,
+      .trials = {{.keys = R"({"jitter": 0.5})", .plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

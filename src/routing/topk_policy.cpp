@@ -1,5 +1,7 @@
 #include "routing/topk_policy.h"
 
+#include "routing/router_table.h"
+
 namespace gptmoe {
 
 void TopkPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
@@ -15,9 +17,16 @@ void TopkPolicy::combine_backward(const Pass& pass, const Routing& routing, cons
   pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob);
 }
 
-std::unique_ptr<RoutingPolicy> make_topk_policy(const RouterSetup& setup, Fields& fields) {
-  fields.about("Each token visits the K experts of the highest scores.");
+namespace {
+
+std::unique_ptr<RoutingPolicy> make_topk(const RouterSetup& setup, Fields&) {
   return std::make_unique<TopkPolicy>(setup);
+}
+
+}  // namespace
+
+Router topk_router() {
+  return {.name = "topk", .sentence = "Each token visits the K experts of the highest scores.", .make = make_topk};
 }
 
 }  // namespace gptmoe

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 
