@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "routing/router_table.h"
+
 namespace gptmoe {
 namespace {
 

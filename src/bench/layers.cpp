@@ -34,8 +34,8 @@ Layers::Layers(const Variant& variant)
       moe_(declare_, "moe.", variant.config.router),
       dense_(declare_, "dense.", active_width()),
       attention_(declare_, "attention.") {
-  layers_ = {{"MoE", [this](const Pass& p) { moe_.forward(p, state_, moe_saved_, y_NC_, x_NC_); },
-              [this](const Pass& p) { moe_.backward(p, state_, moe_saved_, dx_NC_, dy_NC_, x_NC_); }},
+  layers_ = {{"MoE", [this](const Pass& p) { moe_.forward(p, moe_saved_, y_NC_, x_NC_); },
+              [this](const Pass& p) { moe_.backward(p, moe_saved_, dx_NC_, dy_NC_, x_NC_); }},
              {"dense FFN", [this](const Pass& p) { dense_.forward(p, dense_saved_, y_NC_, x_NC_, Write::assign); },
               [this](const Pass& p) { dense_.backward(p, dense_saved_, dx_NC_, dy_NC_, x_NC_, Write::assign); }},
              {"attention", [this](const Pass& p) { attention_.forward(p, attention_saved_, rope_, y_NC_, x_NC_); },
@@ -72,7 +72,7 @@ void Layers::lay_out() {
 void Layers::start(uint64_t seed) {
   Memory& memory = ops_->memory();
   params_.initialize(memory, seed);
-  moe_.policy().initialize_state(memory, state_, seed);
+  moe_.policy().initialize_state(memory, seed);
   fill_normal(x_NC_, memory, 0);
   fill_normal(dy_NC_, memory, 1);
   ops_->rope_tables(rope_.cos_TP, rope_.sin_TP, model_.rope_theta);

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/progress.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {

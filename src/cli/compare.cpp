@@ -16,7 +16,7 @@
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/trainer.h"

@@ -9,7 +9,7 @@
 #include "engine/describe.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {

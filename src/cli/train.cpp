@@ -3,7 +3,7 @@
 #include "cli/commands.h"
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 #include "train/trainer.h"
 
 namespace gptmoe {

@@ -25,7 +25,7 @@ struct ModelConfig {
   int64_t num_experts_per_tok = 1;     // K <= E
   int64_t n_shared_experts = 0;        // always-on experts, run as one FFN of width n * F
   int64_t first_k_dense_replace = 0;   // the first k layers are dense; <= L
-  bool norm_topk_prob = false;         // renormalise the K gates; TopK only
+  bool norm_topk_prob = false;         // renormalise the K gates, where the router allows it
   double router_aux_loss_coef = 0.01;  // of every MoE layer's balance loss; the losses are summed
   double router_z_loss_coef = 0.0;     // likewise, of every MoE layer's z-loss
   // What the balance loss counts each expert's tokens over, on all ranks: "micro_batch", or "step": the micro-batches
@@ -143,7 +143,7 @@ struct Config {
 
 // `json` as a Config; `file` is what errors call it. Throws KeyError (a UserError) at the first
 // key that is unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of
-// values or bytes that a run can form inside int64. router.type is not judged here: the registry of policies knows.
+// values or bytes that a run can form inside int64. router.type is not judged here: the table of routers knows.
 Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string; objects

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/progress.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {

@@ -30,7 +30,8 @@ class StateTable {
   // Takes every row from the arena, zero-filled once the arena is committed. May run again after commit().
   void allocate(Arena& arena);
 
-  const Tensor& value(StateId id) const { return rows_.at(static_cast<size_t>(id.row)).value; }
+  const StateRow& row(StateId id) const { return rows_.at(static_cast<size_t>(id.row)); }
+  const Tensor& value(StateId id) const { return row(id).value; }
   const std::vector<StateRow>& rows() const { return rows_; }
 
  private:

@@ -31,26 +31,26 @@ TransformerBlock::Saved TransformerBlock::allocate(Arena& arena, const Ops& ops,
   return saved;
 }
 
-void TransformerBlock::forward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-                               const Tensor& out_NC, const Tensor& x_NC) const {
+void TransformerBlock::forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& out_NC,
+                               const Tensor& x_NC) const {
   norm1_.forward(pass, saved.norm1, saved.normed1_NC, x_NC);
   attention_.forward(pass, saved.attention, rope, saved.mid_NC, saved.normed1_NC);
   pass.ops.residual_forward(saved.mid_NC, saved.mid_NC, x_NC);
 
   norm2_.forward(pass, saved.norm2, saved.normed2_NC, saved.mid_NC);
   if (moe_)
-    moe_->forward(pass, state, saved.moe, out_NC, saved.normed2_NC);
+    moe_->forward(pass, saved.moe, out_NC, saved.normed2_NC);
   else
     mlp_->forward(pass, saved.mlp, out_NC, saved.normed2_NC, Write::assign);
   pass.ops.residual_forward(out_NC, out_NC, saved.mid_NC);
 }
 
-void TransformerBlock::backward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-                                const Tensor& dx_NC, const Tensor& x_NC) const {
+void TransformerBlock::backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+                                const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dnormed_NC = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), C_});
   if (moe_)
-    moe_->backward(pass, state, saved.moe, dnormed_NC, dx_NC, saved.normed2_NC);
+    moe_->backward(pass, saved.moe, dnormed_NC, dx_NC, saved.normed2_NC);
   else
     mlp_->backward(pass, saved.mlp, dnormed_NC, dx_NC, saved.normed2_NC, Write::assign);
   norm2_.backward(pass, saved.norm2, dx_NC, dnormed_NC, saved.mid_NC);

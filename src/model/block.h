@@ -23,11 +23,11 @@ class TransformerBlock {
   // stats_W: this layer's row of the router statistics; absent for a dense layer.
   Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;
   // out_NC =.
-  void forward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-               const Tensor& out_NC, const Tensor& x_NC) const;
+  void forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& out_NC,
+               const Tensor& x_NC) const;
   // dx_NC holds the gradient of out on entry and of x on return. Consumes `saved`.
-  void backward(const Pass& pass, const StateTable& state, const Saved& saved, const RopeTables& rope,
-                const Tensor& dx_NC, const Tensor& x_NC) const;
+  void backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+                const Tensor& x_NC) const;
 
   const MoeLayer* moe() const { return moe_ ? &*moe_ : nullptr; }
 

@@ -93,7 +93,7 @@ void Gpt::prepare(Ops& ops, const Activations& a) const {
 void Gpt::initialize(Memory& memory, uint64_t seed) {
   params_.initialize(memory, seed);
   for (const TransformerBlock& block : blocks_)
-    if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(memory, state_, seed);
+    if (const MoeLayer* moe = block.moe()) moe->policy().initialize_state(memory, seed);
 }
 
 void Gpt::forward(const Pass& pass, const Activations& a) const {
@@ -102,7 +102,7 @@ void Gpt::forward(const Pass& pass, const Activations& a) const {
   pass.ops.embedding_forward(a.stream_NC[0], params_.value(embedding_), a.tokens_BT.view({N}));
   for (size_t l = 0; l < blocks_.size(); ++l) {
     await_weights(pass, layer_bucket(l));
-    blocks_[l].forward(pass, state_, a.blocks[l], a.rope, a.stream_NC[l + 1], a.stream_NC[l]);
+    blocks_[l].forward(pass, a.blocks[l], a.rope, a.stream_NC[l + 1], a.stream_NC[l]);
   }
   await_weights(pass, last_bucket());
   final_norm_->forward(pass, a.final_norm, a.final_NC, a.stream_NC.back());
@@ -126,8 +126,8 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
   for (size_t l = blocks_.size(); l-- > 0;) {
     // The last block's activations are still those of the forward.
     if (a.mode == ActivationMode::train_recompute && l + 1 < blocks_.size())
-      blocks_[l].forward(pass.as(PassKind::recompute), state_, a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
-    blocks_[l].backward(pass, state_, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
+      blocks_[l].forward(pass.as(PassKind::recompute), a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
+    blocks_[l].backward(pass, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
     gradients_complete(pass, layer_bucket(l));
   }
   pass.ops.embedding_backward(params_.grad(embedding_), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
@@ -148,7 +148,7 @@ void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV
 
 void Gpt::end_step(const Pass& pass) const {
   for (const TransformerBlock& block : blocks_)
-    if (const MoeLayer* moe = block.moe()) moe->end_step(pass, state_);
+    if (const MoeLayer* moe = block.moe()) moe->end_step(pass);
 }
 
 }  // namespace gptmoe

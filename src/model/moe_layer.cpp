@@ -1,11 +1,13 @@
 #include "model/moe_layer.h"
 
 #include "model/moe_observer.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 
 MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router)
     : params_(setup.params),
+      state_(setup.state),
       policy_(make_routing_policy(router, router_setup(setup.config))),
       activation_(setup.config),
       C_(setup.config.hidden_size),
@@ -32,24 +34,21 @@ MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const Rou
 
 MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
-  const int64_t R = N * K_;
+  const int64_t R = N * K_, W = policy_->kept_per_token();
+  const Tensor offsets_E1 = arena.allocate(DType::i64, {E_ + 1});
   Saved saved;
   saved.routing = {.probs_NE = arena.allocate(stat, {N, E_}),
                    .lse_N = arena.allocate(stat, {N}),
                    .expert_ids_NK = arena.allocate(DType::i32, {N, K_}),
                    .gates_NK = arena.allocate(stat, {N, K_}),
-                   .offsets_E1 = arena.allocate(DType::i64, {E_ + 1}),
+                   .offsets_E1 = offsets_E1,
                    .slots_R = arena.allocate(DType::i32, {R}),
                    .positions_NK = arena.allocate(DType::i32, {N, K_}),
-                   .load_offsets_E1 = {},
+                   .load_offsets_E1 = policy_->counts_loads_apart() ? arena.allocate(DType::i64, {E_ + 1}) : offsets_E1,
                    .fractions_E = stats_W.rows(0, E_),
-                   .balance_fractions_E = stats_W.rows(0, E_),
+                   .balance_fractions_E = stats_W.rows(step_fractions_E1_ ? E_ + 4 : 0, E_),
                    .fill_norms_2 = stats_W.rows(E_ + 2, 2),
-                   .kept_NW = {}};
-  Routing& routing = saved.routing;
-  routing.load_offsets_E1 = policy_->counts_loads_apart() ? arena.allocate(DType::i64, {E_ + 1}) : routing.offsets_E1;
-  if (step_fractions_E1_) routing.balance_fractions_E = stats_W.rows(E_ + 4, E_);
-  if (const int64_t W = policy_->kept_per_token(); W > 0) routing.kept_NW = arena.allocate(stat, {N, W});
+                   .kept_NW = W > 0 ? arena.allocate(stat, {N, W}) : Tensor{}};
   saved.balance_loss_1 = stats_W.rows(E_, 1);
   saved.entropy_1 = stats_W.rows(E_ + 1, 1);
   saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});
@@ -59,12 +58,12 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   return saved;
 }
 
-void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const {
+void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Routing& routing = saved.routing;
   const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(gate_));
-  policy_->route(pass, state, routing, logits_NE);
+  policy_->route(pass, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
   pass.ops.expert_fractions(routing.fractions_E, routing.load_offsets_E1,
@@ -73,10 +72,9 @@ void MoeLayer::route(const Pass& pass, const StateTable& state, const Saved& sav
     pass.ops.router_entropy(saved.entropy_1, routing.probs_NE, !policy_->probs_sum_to_one());
 }
 
-void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
-                       const Tensor& x_NC) const {
+void MoeLayer::forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
-  route(pass, state, saved, x_NC);
+  route(pass, saved, x_NC);
   // Under way while the experts run.
   Communicator::Ticket fractions = 0;
   const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already
@@ -86,36 +84,36 @@ void MoeLayer::forward(const Pass& pass, const StateTable& state, const Saved& s
   pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
   if (first_time) {
     pass.communicator.wait(fractions);
-    measure_balance(pass, state, saved);
+    measure_balance(pass, saved);
   }
-  if (pass.kind == PassKind::train) policy_->observe(pass, state, routing, saved.rows_RC);
+  if (pass.kind == PassKind::train) policy_->observe(pass, routing, saved.rows_RC);
   if (pass.observer && first_time) pass.observer->forward(routing, saved.rows_RC);
-  policy_->combine(pass, state, routing, y_NC, saved.rows_RC);
-  if (pass.kind == PassKind::evaluate) policy_->fill_norms(pass, state, routing, y_NC);
+  policy_->combine(pass, routing, y_NC, saved.rows_RC);
+  if (pass.kind == PassKind::evaluate) policy_->fill_norms(pass, routing, y_NC);
   if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);
 }
 
-void MoeLayer::measure_balance(const Pass& pass, const StateTable& state, const Saved& saved) const {
+void MoeLayer::measure_balance(const Pass& pass, const Saved& saved) const {
   const Routing& routing = saved.routing;
   if (step_fractions_E1_ && pass.kind == PassKind::train)
-    pass.ops.mean_fractions(routing.balance_fractions_E, state.value(*step_fractions_E1_), routing.fractions_E);
+    pass.ops.mean_fractions(routing.balance_fractions_E, state_.value(*step_fractions_E1_), routing.fractions_E);
   else if (step_fractions_E1_)
     pass.ops.copy(routing.balance_fractions_E, routing.fractions_E);
   pass.ops.load_balance_forward(saved.balance_loss_1, routing.probs_NE, routing.balance_fractions_E);
 }
 
-void MoeLayer::end_step(const Pass& pass, const StateTable& state) const {
-  policy_->end_step(pass, state);
-  if (step_fractions_E1_) pass.ops.zero(state.value(*step_fractions_E1_));
+void MoeLayer::end_step(const Pass& pass) const {
+  policy_->end_step(pass);
+  if (step_fractions_E1_) pass.ops.zero(state_.value(*step_fractions_E1_));
 }
 
-void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
-                        const Tensor& dy_NC, const Tensor& x_NC) const {
+void MoeLayer::backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+                        const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   Scratch::Frame frame(pass.scratch);
   const Tensor dprobs_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   const Tensor drows_RC = frame.allocate(pass.ops.compute_dtype(), {routing.slots_R.size(0), C_});
-  policy_->combine_backward(pass, state, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
+  policy_->combine_backward(pass, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
   if (pass.observer) pass.observer->backward(routing, x_NC, dy_NC, dprobs_NE);
 
   pass.ops.grouped_linear_backward_weight(params_.grad(down_), drows_RC, saved.a_RF, routing.offsets_E1);
@@ -125,16 +123,16 @@ void MoeLayer::backward(const Pass& pass, const StateTable& state, const Saved& 
   const Tensor& dx_RC = drows_RC;  // likewise
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
 
-  router_backward(pass, state, saved, dx_NC, dprobs_NE, x_NC);
+  router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
   pass.ops.scatter_rows_add(dx_NC, dx_RC, routing.positions_NK);
   if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
 }
 
-void MoeLayer::router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
-                               const Tensor& dprobs_NE, const Tensor& x_NC) const {
+void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+                               const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  policy_->route_backward(pass, state, saved.routing, dlogits_NE, dprobs_NE);
+  policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
   pass.ops.router_linear_backward(dx_NC, params_.grad(gate_), dlogits_NE, x_NC, params_.value(gate_), Write::assign);
 }
 

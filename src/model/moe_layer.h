@@ -1,4 +1,5 @@
 #pragma once
+#include <memory>
 #include <optional>
 
 #include "model/mlp.h"
@@ -28,14 +29,13 @@ class MoeLayer {
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   Saved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
   // y_NC =.
-  void forward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& y_NC,
-               const Tensor& x_NC) const;
+  void forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC) const;
   // dx_NC =, parameter gradients +=.
-  void backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+  void backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
   // Once per optimizer step, after the weights moved.
-  void end_step(const Pass& pass, const StateTable& state) const;
+  void end_step(const Pass& pass) const;
 
   RoutingPolicy& policy() const { return *policy_; }
   // Parameters of the experts that have no part in a token's output.
@@ -46,14 +46,15 @@ class MoeLayer {
   double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:
-  void route(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& x_NC) const;
+  void route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const;
   // balance_fractions =, balance_loss =.
-  void measure_balance(const Pass& pass, const StateTable& state, const Saved& saved) const;
+  void measure_balance(const Pass& pass, const Saved& saved) const;
   // dx_NC =, router weight gradient +=.
-  void router_backward(const Pass& pass, const StateTable& state, const Saved& saved, const Tensor& dx_NC,
-                       const Tensor& dprobs_NE, const Tensor& x_NC) const;
+  void router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+                       const Tensor& x_NC) const;
 
   const ParamTable& params_;
+  const StateTable& state_;
   std::unique_ptr<RoutingPolicy> policy_;
   Activation activation_;
   int64_t C_, E_, K_, F_;

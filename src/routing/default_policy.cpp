@@ -1,5 +1,5 @@
 #include "memory/init.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -34,45 +34,40 @@ class DefaultPolicy final : public RoutingPolicy {
     if (options_.beta == 1) return std::nullopt;
     return MovingAverage{"default vectors", 1 / (1 - options_.beta), !options_.update_in_forward};
   }
-  void declare_state(StateTable& state, const std::string& prefix, DType stat) override;
-  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override;
-  void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) override;
-  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
-               const Tensor& rows_RC) override;
-  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
-                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
-  void fill_norms(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC) override;
-  void end_step(const Pass& pass, const StateTable& state) override;
+  void add_state(StateTable& state, const std::string& prefix, DType stat) override;
+  void initialize_state(Memory& memory, uint64_t seed) override;
+  void observe(const Pass& pass, const Routing& routing, const Tensor& rows_RC) override;
+  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
+                        const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void fill_norms(const Pass& pass, const Routing& routing, const Tensor& y_NC) override;
+  void end_step(const Pass& pass) override;
 
  private:
-  void commit(const Pass& pass, const StateTable& state);
+  void commit(const Pass& pass);
 
   Options options_;
   // The pending sums and their divisors lie side by side: one collective takes both.
-  Tensor sums_EC(const StateTable& state) const {
-    return state.value(pending_).rows(0, sum_count()).view({setup_.num_experts, setup_.hidden_size});
-  }
-  Tensor divisors_E(const StateTable& state) const {
-    return state.value(pending_).rows(sum_count(), setup_.num_experts);
-  }
+  Tensor sums_EC() const { return value(pending_).rows(0, sum_count()).view({setup_.num_experts, setup_.hidden_size}); }
+  Tensor divisors_E() const { return value(pending_).rows(sum_count(), setup_.num_experts); }
   int64_t sum_count() const { return setup_.num_experts * setup_.hidden_size; }
 
   StateId default_EC_, pending_;
 };
 
-void DefaultPolicy::declare_state(StateTable& state, const std::string& prefix, DType stat) {
+void DefaultPolicy::add_state(StateTable& state, const std::string& prefix, DType stat) {
   default_EC_ = state.add(prefix + "default_vectors", stat, {setup_.num_experts, setup_.hidden_size});
   pending_ = state.add(prefix + "default_vectors.pending", stat, {sum_count() + setup_.num_experts}, false);
 }
 
-void DefaultPolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t seed) {
+void DefaultPolicy::initialize_state(Memory& memory, uint64_t seed) {
   if (!options_.normal_init) return;
-  const StateRow& row = state.rows().at(static_cast<size_t>(default_EC_.row));
+  const StateRow& row = state_row(default_EC_);
   const int64_t count = row.value.count();
   initialize_row(memory, {{row.value.view({count})}}, count, Init::normal(1.0), seed, row.name);
 }
 
-void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) {
+void DefaultPolicy::observe(const Pass& pass, const Routing& routing, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);
   Tensor row_scale_R;
   if (options_.clip > 0) {
@@ -80,50 +75,46 @@ void DefaultPolicy::observe(const Pass& pass, const StateTable& state, const Rou
     pass.ops.default_clip_scale(row_scale_R, rows_RC, options_.clip);
   }
   const Weighting weighting = options_.weighting;
-  pass.ops.default_accumulate(sums_EC(state), divisors_E(state), rows_RC,
-                              weighting == Weighting::uniform ? Tensor{} : routing.gates_NK, routing.slots_R,
-                              routing.offsets_E1, row_scale_R,
-                              weighting == Weighting::score_normalized ? Divisor::gates : Divisor::rows);
-  if (options_.update_in_forward) commit(pass, state);
+  pass.ops.default_accumulate(
+      sums_EC(), divisors_E(), rows_RC, weighting == Weighting::uniform ? Tensor{} : routing.gates_NK, routing.slots_R,
+      routing.offsets_E1, row_scale_R, weighting == Weighting::score_normalized ? Divisor::gates : Divisor::rows);
+  if (options_.update_in_forward) commit(pass);
 }
 
-void DefaultPolicy::end_step(const Pass& pass, const StateTable& state) {
-  if (!options_.update_in_forward) commit(pass, state);
+void DefaultPolicy::end_step(const Pass& pass) {
+  if (!options_.update_in_forward) commit(pass);
 }
 
-void DefaultPolicy::commit(const Pass& pass, const StateTable& state) {
-  pass.communicator.all_reduce(state.value(pending_), Traffic::default_vectors);
-  pass.ops.default_commit(state.value(default_EC_), sums_EC(state), divisors_E(state), options_.beta,
-                          options_.decay_unseen);
+void DefaultPolicy::commit(const Pass& pass) {
+  pass.communicator.all_reduce(value(pending_), Traffic::default_vectors);
+  pass.ops.default_commit(value(default_EC_), sums_EC(), divisors_E(), options_.beta, options_.decay_unseen);
 }
 
-void DefaultPolicy::combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
-                            const Tensor& rows_RC) {
+void DefaultPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
   if (options_.in_forward)
     pass.ops.default_combine_forward(y_NC, rows_RC, routing.probs_NE, routing.expert_ids_NK, routing.positions_NK,
-                                     state.value(default_EC_));
+                                     value(default_EC_));
   else
     pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 // The combine of rows that are zero is what the default vectors add.
-void DefaultPolicy::fill_norms(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC) {
+void DefaultPolicy::fill_norms(const Pass& pass, const Routing& routing, const Tensor& y_NC) {
   if (!options_.in_forward) return;
   Scratch::Frame frame(pass.scratch);
   const Tensor zeros_RC = frame.allocate(y_NC.dtype(), {routing.slots_R.size(0), setup_.hidden_size});
   const Tensor fill_NC = frame.allocate(y_NC.dtype(), {y_NC.size(0), setup_.hidden_size});
   pass.ops.zero(zeros_RC);
   pass.ops.default_combine_forward(fill_NC, zeros_RC, routing.probs_NE, routing.expert_ids_NK, routing.positions_NK,
-                                   state.value(default_EC_));
+                                   value(default_EC_));
   pass.ops.squared_norm(routing.fill_norms_2.rows(0, 1), fill_NC);
   pass.ops.squared_norm(routing.fill_norms_2.rows(1, 1), y_NC);
 }
 
-void DefaultPolicy::combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
-                                     const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
-                                     const Tensor& rows_RC) {
+void DefaultPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
+                                     const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   pass.ops.default_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.probs_NE, routing.expert_ids_NK,
-                                    routing.positions_NK, state.value(default_EC_));
+                                    routing.positions_NK, value(default_EC_));
 }
 
 // Whether the key's value is `then`; it is `otherwise` by default.
@@ -146,11 +137,8 @@ DefaultPolicy::Weighting visit_weighting(Fields& fields) {
   return name == "score" ? Weighting::score : name == "uniform" ? Weighting::uniform : Weighting::score_normalized;
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_default(const RouterSetup& setup, Fields& fields) {
   DefaultPolicy::Options options;
-  fields.about("Default MoE: experts that were not chosen contribute their default vector (arXiv 2504.12463).");
   fields.optional("ema_beta", options.beta, {.min = 0, .max = 1}, "Decay of the default vectors' moving average.");
   options.weighting = visit_weighting(fields);
   options.decay_unseen = visit_switch(fields, "ema_unseen", "keep", "decay",
@@ -171,6 +159,20 @@ std::unique_ptr<RoutingPolicy> make_default_policy(const RouterSetup& setup, Fie
                 "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "
                 "that the chosen experts leave");
   return std::make_unique<DefaultPolicy>(setup, options);
+}
+
+}  // namespace
+
+Router default_router() {
+  return {.name = "default",
+          .sentence = "Default MoE: experts that were not chosen contribute their default vector (arXiv 2504.12463).",
+          .make = make_default,
+          .trials = {{.keys = R"({"ema_init": "normal"})", .cut_freely = false},
+                     {.name = "step", .keys = R"({"ema_update": "step"})"},
+                     {.name = "uniform", .keys = R"({"ema_update": "step", "ema_weighting": "uniform"})"},
+                     {.name = "decay",
+                      .keys = R"({"ema_weighting": "score_normalized", "ema_unseen": "decay"})",
+                      .cut_freely = false}}};
 }
 
 }  // namespace gptmoe

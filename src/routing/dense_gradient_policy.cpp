@@ -1,3 +1,4 @@
+#include "routing/router_table.h"
 #include "routing/topk_policy.h"
 
 namespace gptmoe {
@@ -18,7 +19,7 @@ class DenseGradientPolicy final : public TopkPolicy {
   bool counts_loads_apart() const override { return true; }
 
   // All experts in descending order of probability; of the gates those of the first K remain.
-  void route(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& logits_NE) override {
+  void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override {
     pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
     pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, false);
     Scratch::Frame frame(pass.scratch);
@@ -32,14 +33,20 @@ class DenseGradientPolicy final : public TopkPolicy {
   }
 };
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_dense_gradient_policy(const RouterSetup& setup, Fields& fields) {
-  fields.about("TopK whose router receives the exact gradient of all experts, which all run in training.");
+std::unique_ptr<RoutingPolicy> make_dense_gradient(const RouterSetup& setup, Fields& fields) {
   if (setup.norm_topk_prob)
     fields.fail("type",
                 "\"dense_gradient\" needs model.norm_topk_prob = false: a logit's gradient is its expert's output");
   return std::make_unique<DenseGradientPolicy>(setup);
+}
+
+}  // namespace
+
+Router dense_gradient_router() {
+  return {.name = "dense_gradient",
+          .sentence = "TopK whose router receives the exact gradient of all experts, which all run in training.",
+          .make = make_dense_gradient,
+          .trials = {{.plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

@@ -1,3 +1,4 @@
+#include "routing/router_table.h"
 #include "routing/topk_policy.h"
 
 namespace gptmoe {
@@ -10,11 +11,16 @@ class DensePolicy final : public TopkPolicy {
   int64_t experts_per_token() const override { return setup_.num_experts; }
 };
 
+std::unique_ptr<RoutingPolicy> make_dense(const RouterSetup& setup, Fields&) {
+  return std::make_unique<DensePolicy>(setup);
+}
+
 }  // namespace
 
-std::unique_ptr<RoutingPolicy> make_dense_policy(const RouterSetup& setup, Fields& fields) {
-  fields.about("Each token visits every expert: the reference for the true gradient of a router.");
-  return std::make_unique<DensePolicy>(setup);
+Router dense_router() {
+  return {.name = "dense",
+          .sentence = "Each token visits every expert: the reference for the true gradient of a router.",
+          .make = make_dense};
 }
 
 }  // namespace gptmoe

@@ -1,3 +1,4 @@
+#include "routing/router_table.h"
 #include "routing/topk_policy.h"
 
 namespace gptmoe {
@@ -15,32 +16,32 @@ class LossFreePolicy final : public TopkPolicy {
 
   bool probs_sum_to_one() const override { return !sigmoid_; }
 
-  void declare_state(StateTable& state, const std::string& prefix, DType stat) override {
+  void add_state(StateTable& state, const std::string& prefix, DType stat) override {
     const std::string name = prefix + "gate.e_score_correction_bias";
     bias_E_ = state.add(name, stat, {setup_.num_experts});
     loads_E_ = state.add(name + ".loads", stat, {setup_.num_experts}, false);
   }
-  void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override {
+  void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override {
     if (sigmoid_)
       pass.ops.sigmoid_router_forward(routing.probs_NE, logits_NE);
     else
       pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
     pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob,
-                          state.value(bias_E_));
+                          value(bias_E_));
   }
-  void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor&) override {
-    pass.ops.load_accumulate(state.value(loads_E_), routing.offsets_E1);
+  void observe(const Pass& pass, const Routing& routing, const Tensor&) override {
+    pass.ops.load_accumulate(value(loads_E_), routing.offsets_E1);
   }
-  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+  void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                       const Tensor& dprobs_NE) override {
     if (sigmoid_)
       pass.ops.sigmoid_router_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
     else
-      TopkPolicy::route_backward(pass, state, routing, dlogits_NE, dprobs_NE);
+      TopkPolicy::route_backward(pass, routing, dlogits_NE, dprobs_NE);
   }
-  void end_step(const Pass& pass, const StateTable& state) override {
-    pass.communicator.all_reduce(state.value(loads_E_), Traffic::balance);
-    pass.ops.bias_commit(state.value(bias_E_), state.value(loads_E_), rate_);
+  void end_step(const Pass& pass) override {
+    pass.communicator.all_reduce(value(loads_E_), Traffic::balance);
+    pass.ops.bias_commit(value(bias_E_), value(loads_E_), rate_);
   }
 
  private:
@@ -49,12 +50,9 @@ class LossFreePolicy final : public TopkPolicy {
   StateId bias_E_, loads_E_;
 };
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_loss_free(const RouterSetup& setup, Fields& fields) {
   double rate = 1e-4;
   std::string gate = "softmax";
-  fields.about("TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).");
   fields.optional("bias_rate", rate, {.min = 0, .max = 1}, "How far a bias moves in a step.");
   fields.optional("gate", gate, {"softmax", "sigmoid"}, "Function that turns logits into scores.");
   const bool sigmoid = gate == "sigmoid";
@@ -63,6 +61,17 @@ std::unique_ptr<RoutingPolicy> make_loss_free_policy(const RouterSetup& setup, F
                 "\"sigmoid\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: both losses are "
                 "defined on softmax probabilities");
   return std::make_unique<LossFreePolicy>(setup, rate, sigmoid);
+}
+
+}  // namespace
+
+Router loss_free_router() {
+  return {
+      .name = "loss_free",
+      .sentence = "TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).",
+      .make = make_loss_free,
+      .trials = {{.keys = R"({"bias_rate": 0.05})"},
+                 {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})"}}};
 }
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -20,17 +20,16 @@ class RemoePolicy final : public RoutingPolicy {
   int64_t live_experts_per_token() const override { return setup_.num_experts_per_tok; }
   bool probs_sum_to_one() const override { return false; }
 
-  void declare_state(StateTable& state, const std::string& prefix, DType stat) override;
-  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override;
-  void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override;
-  void observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& rows_RC) override;
-  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
-               const Tensor& rows_RC) override;
-  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
-                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
-  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+  void add_state(StateTable& state, const std::string& prefix, DType stat) override;
+  void initialize_state(Memory& memory, uint64_t seed) override;
+  void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
+  void observe(const Pass& pass, const Routing& routing, const Tensor& rows_RC) override;
+  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
+                        const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                       const Tensor& dprobs_NE) override;
-  void end_step(const Pass& pass, const StateTable& state) override;
+  void end_step(const Pass& pass) override;
 
  private:
   double lambda_, alpha_;  // "l1_coefficient", "l1_factor"
@@ -38,56 +37,52 @@ class RemoePolicy final : public RoutingPolicy {
   StateId lambda_1_, excess_1_;
 };
 
-void RemoePolicy::declare_state(StateTable& state, const std::string&, DType stat) {
+void RemoePolicy::add_state(StateTable& state, const std::string&, DType stat) {
   const std::string lambda = "model.l1_coefficient", excess = lambda + ".excess";
   first_layer_ = !state.contains(lambda);
   lambda_1_ = first_layer_ ? state.add(lambda, stat, {1}) : state.find(lambda);
   excess_1_ = first_layer_ ? state.add(excess, stat, {1}, false) : state.find(excess);
 }
 
-void RemoePolicy::initialize_state(Memory& memory, const StateTable& state, uint64_t) {
-  if (first_layer_) upload_values(memory, state.value(lambda_1_), &lambda_);
+void RemoePolicy::initialize_state(Memory& memory, uint64_t) {
+  if (first_layer_) upload_values(memory, value(lambda_1_), &lambda_);
 }
 
-void RemoePolicy::route(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& logits_NE) {
+void RemoePolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
   pass.ops.relu_router_forward(routing.probs_NE, routing.expert_ids_NK, logits_NE);
   pass.ops.copy(routing.gates_NK, routing.probs_NE);
 }
 
-void RemoePolicy::observe(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor&) {
+void RemoePolicy::observe(const Pass& pass, const Routing& routing, const Tensor&) {
   const int64_t tokens = routing.probs_NE.size(0);
-  pass.ops.excess_accumulate(state.value(excess_1_), routing.offsets_E1, tokens * live_experts_per_token());
+  pass.ops.excess_accumulate(value(excess_1_), routing.offsets_E1, tokens * live_experts_per_token());
 }
 
-void RemoePolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
-                          const Tensor& rows_RC) {
+void RemoePolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 // K = E, and slot n*E + e is expert e's: gradients of gates are gradients of probs.
-void RemoePolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& drows_RC,
+void RemoePolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                    const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-void RemoePolicy::route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
-                                 const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
+void RemoePolicy::route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
+                                 const Tensor& dprobs_NE) {
   const double scale = pass.share / static_cast<double>(setup_.moe_layers);
-  pass.ops.load_balance_backward(dprobs_NE, routing.balance_fractions_E, scale, state.value(lambda_1_));
+  pass.ops.load_balance_backward(dprobs_NE, routing.balance_fractions_E, scale, value(lambda_1_));
   pass.ops.relu_router_backward(dlogits_NE, dprobs_NE, routing.probs_NE);
 }
 
-void RemoePolicy::end_step(const Pass& pass, const StateTable& state) {
+void RemoePolicy::end_step(const Pass& pass) {
   if (!first_layer_) return;
-  pass.communicator.all_reduce(state.value(excess_1_), Traffic::balance);
-  pass.ops.l1_commit(state.value(lambda_1_), state.value(excess_1_), alpha_);
+  pass.communicator.all_reduce(value(excess_1_), Traffic::balance);
+  pass.ops.l1_commit(value(lambda_1_), value(excess_1_), alpha_);
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_remoe(const RouterSetup& setup, Fields& fields) {
   double lambda = 1e-8, alpha = 1.2;
-  fields.about("ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).");
   fields.optional("l1_coefficient", lambda, {.min = 1e-30, .max = 1e30},
                   "Coefficient of the L1 norm at the first step.");
   fields.optional("l1_factor", alpha, {.min = 1, .max = 1e3}, "Factor by which the coefficient changes in a step.");
@@ -98,6 +93,16 @@ std::unique_ptr<RoutingPolicy> make_remoe_policy(const RouterSetup& setup, Field
                 "\"remoe\" needs model.router_aux_loss_coef = 0 and model.router_z_loss_coef = 0: its own "
                 "regularisation balances the load, and it has no softmax");
   return std::make_unique<RemoePolicy>(setup, lambda, alpha);
+}
+
+}  // namespace
+
+Router remoe_router() {
+  return {.name = "remoe",
+          .sentence = "ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).",
+          .make = make_remoe,
+          .trials = {{.keys = R"({"l1_coefficient": 0.01})", .cut_freely = false, .plain_gradient = false},
+                     {.name = "unweighted", .keys = R"({"l1_coefficient": 1e-15})", .plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

@@ -1,19 +1,16 @@
 #pragma once
 // How tokens choose experts and how the experts' outputs become the layer's output. One policy object per MoE layer; it
-// owns its JSON block and its state. A new router is one file that implements this class and one line in registry.cpp.
+// owns its JSON block and its state. A new router is one file that implements this class and one line in
+// router_table.cpp.
 //
 // In a training micro-batch MoeLayer calls, in this order:
 //   forward:  route -> (sort, experts) -> observe -> combine
 //   backward: combine_backward -> route_backward (after the experts' own backward has nothing left to ask)
 // and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
 // observe; evaluation calls route and combine only.
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
-#include "config/config.h"
-#include "config/fields.h"
 #include "memory/pass.h"
 #include "memory/state_table.h"
 
@@ -21,16 +18,18 @@ namespace gptmoe {
 
 // What routing one micro-batch through one layer leaves for the rest of the forward and for the backward pass.
 struct Routing {
-  Tensor probs_NE, lse_N;        // stat
-  Tensor expert_ids_NK;          // i32
-  Tensor gates_NK;               // stat
-  Tensor offsets_E1;             // i64
-  Tensor slots_R, positions_NK;  // i32
-  Tensor load_offsets_E1;        // i64: as offsets_E1, of the chosen slots alone: what loads are counted by
-  Tensor fractions_E;            // stat: chosen slots per expert over those that are planned, over all ranks
-  Tensor balance_fractions_E;    // stat: what the balance loss weights by, over model.balance_scope
-  Tensor fill_norms_2;           // stat: fill_norms()
-  Tensor kept_NW;                // stat: the policy's own, W = kept_per_token(); absent if that is 0
+  Tensor probs_NE = {};             // stat
+  Tensor lse_N = {};                // stat
+  Tensor expert_ids_NK = {};        // i32
+  Tensor gates_NK = {};             // stat
+  Tensor offsets_E1 = {};           // i64
+  Tensor slots_R = {};              // i32
+  Tensor positions_NK = {};         // i32
+  Tensor load_offsets_E1 = {};      // i64: as offsets_E1, of the chosen slots alone: what loads are counted by
+  Tensor fractions_E = {};          // stat: chosen slots per expert over those that are planned, over all ranks
+  Tensor balance_fractions_E = {};  // stat: what the balance loss weights by, over model.balance_scope
+  Tensor fill_norms_2 = {};         // stat: fill_norms()
+  Tensor kept_NW = {};              // stat: the policy's own, W = kept_per_token(); absent if that is 0
 };
 
 // What a policy is built from.
@@ -73,51 +72,44 @@ class RoutingPolicy {
   // Values per token that route() leaves for the backward in kept_NW.
   virtual int64_t kept_per_token() const { return 0; }
 
-  // Adds the layer's state rows, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype.
-  virtual void declare_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
+  // Adds the layer's rows to `state`, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype. The hooks
+  // below find them there, so `state` must outlive the policy. Without this call a policy only describes itself.
+  void declare_state(StateTable& state, const std::string& prefix, DType stat) {
+    state_ = &state;
+    add_state(state, prefix, stat);
+  }
   // Fills freshly zeroed state at the start of a run.
-  virtual void initialize_state(Memory& /*memory*/, const StateTable& /*state*/, uint64_t /*seed*/) {}
+  virtual void initialize_state(Memory& /*memory*/, uint64_t /*seed*/) {}
 
   // probs, expert_ids, gates, kept =, and lse if there may be a z-loss. Here: softmax over all experts, then the K
   // largest.
-  virtual void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE);
+  virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
-  virtual void observe(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
-                       const Tensor& /*rows_RC*/) {}
+  virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
   // y_NC =.
-  virtual void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
-                       const Tensor& rows_RC) = 0;
+  virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
   // fill_norms_2 = the squared norms of what stands in for experts that a token did not choose, and of the output; left
   // alone by policies without a stand-in. For evaluations.
-  virtual void fill_norms(const Pass& /*pass*/, const StateTable& /*state*/, const Routing& /*routing*/,
-                          const Tensor& /*y_NC*/) {}
+  virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
   // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() then needs.
-  virtual void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing,
-                                const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
-                                const Tensor& rows_RC) = 0;
+  virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
+                                const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) = 0;
   // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
-  virtual void route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
-                              const Tensor& dlogits_NE, const Tensor& dprobs_NE);
+  virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
+                              const Tensor& dprobs_NE);
   // Once per optimizer step, after the weights moved.
-  virtual void end_step(const Pass& /*pass*/, const StateTable& /*state*/) {}
+  virtual void end_step(const Pass& /*pass*/) {}
 
  protected:
+  // What declare_state() adds.
+  virtual void add_state(StateTable& /*state*/, const std::string& /*prefix*/, DType /*stat*/) {}
+  const StateRow& state_row(StateId id) const { return state_->row(id); }
+  const Tensor& value(StateId id) const { return state_->value(id); }
+
   RouterSetup setup_;
+
+ private:
+  const StateTable* state_ = nullptr;
 };
-
-// Builds the policy named by config.type for one layer. Throws UserError on an unknown type, naming the nearest, and on
-// any key of the block that the policy does not know. `file` is what errors call the config.
-std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
-                                                   const std::string& file = "config");
-
-// The names of all routers, and the policy of one with its keys visited by `fields`: for the page that lists them.
-std::vector<std::string> router_types();
-std::unique_ptr<RoutingPolicy> make_routing_policy(const std::string& type, const RouterSetup& setup, Fields& fields);
-
-// The setup of one MoE layer of a model.
-RouterSetup router_setup(const ModelConfig& config);
-
-// Throws what make_routing_policy() would, whether or not a layer of the model is a mixture: for load_config().
-void check_router(const Config& config, const std::string& file);
 
 }  // namespace gptmoe

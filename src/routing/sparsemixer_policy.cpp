@@ -1,5 +1,5 @@
 #include "base/rng.h"
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 namespace {
@@ -17,20 +17,19 @@ class SparsemixerPolicy final : public RoutingPolicy {
   SparsemixerPolicy(const RouterSetup& setup, double jitter) : RoutingPolicy(setup), jitter_(jitter) {}
 
   int64_t kept_per_token() const override { return setup_.num_experts_per_tok * setup_.num_experts; }
-  void declare_state(StateTable& state, const std::string& prefix, DType) override {
+  void add_state(StateTable& state, const std::string& prefix, DType) override {
     sampler_2_ = state.add(prefix + "gate.sampler", DType::i64, {2});
   }
-  void initialize_state(Memory& memory, const StateTable& state, uint64_t seed) override {
-    const StateRow& row = state.rows().at(static_cast<size_t>(sampler_2_.row));
+  void initialize_state(Memory& memory, uint64_t seed) override {
+    const StateRow& row = state_row(sampler_2_);
     const int64_t start[] = {static_cast<int64_t>(Rng(seed, hash_bytes(row.name)).bits(0)), 0};
     memory.upload(row.value, start);
   }
-  void route(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& logits_NE) override;
-  void combine(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& y_NC,
-               const Tensor& rows_RC) override;
-  void combine_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& drows_RC,
-                        const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) override;
-  void route_backward(const Pass& pass, const StateTable& state, const Routing& routing, const Tensor& dlogits_NE,
+  void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
+  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
+  void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
+                        const Tensor& dy_NC, const Tensor& rows_RC) override;
+  void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                       const Tensor& dprobs_NE) override;
 
  private:
@@ -39,10 +38,9 @@ class SparsemixerPolicy final : public RoutingPolicy {
 };
 
 // The position has passed this micro-batch's tokens by the time they draw: when it is computed again it still has.
-void SparsemixerPolicy::route(const Pass& pass, const StateTable& state, const Routing& routing,
-                              const Tensor& logits_NE) {
+void SparsemixerPolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
   const int64_t tokens = logits_NE.size(0), ranks = pass.communicator.size();
-  const Tensor& sampler_2 = state.value(sampler_2_);
+  const Tensor& sampler_2 = value(sampler_2_);
   if (pass.kind == PassKind::train) pass.ops.sampler_advance(sampler_2, tokens * ranks);
   pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
   pass.ops.sparsemixer_forward(routing.expert_ids_NK, routing.gates_NK, routing.kept_NW, logits_NE, jitter_,
@@ -50,15 +48,13 @@ void SparsemixerPolicy::route(const Pass& pass, const StateTable& state, const R
                                (pass.communicator.rank() - ranks) * tokens);
 }
 
-void SparsemixerPolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
-                                const Tensor& rows_RC) {
+void SparsemixerPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 // The gates' gradients take the gates' place. None reaches the probabilities, which had no part in the output.
-void SparsemixerPolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing,
-                                         const Tensor& drows_RC, const Tensor& dprobs_NE, const Tensor& dy_NC,
-                                         const Tensor& rows_RC) {
+void SparsemixerPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
+                                         const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);
   const Tensor& gates = routing.gates_NK;
   const Tensor dgates_NK = frame.allocate(gates.dtype(), {gates.size(0), gates.size(1)});
@@ -67,22 +63,29 @@ void SparsemixerPolicy::combine_backward(const Pass& pass, const StateTable&, co
   pass.ops.zero(dprobs_NE);
 }
 
-void SparsemixerPolicy::route_backward(const Pass& pass, const StateTable& state, const Routing& routing,
-                                       const Tensor& dlogits_NE, const Tensor& dprobs_NE) {
-  RoutingPolicy::route_backward(pass, state, routing, dlogits_NE, dprobs_NE);
+void SparsemixerPolicy::route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
+                                       const Tensor& dprobs_NE) {
+  RoutingPolicy::route_backward(pass, routing, dlogits_NE, dprobs_NE);
   pass.ops.sparsemixer_backward(dlogits_NE, routing.gates_NK, routing.expert_ids_NK, routing.kept_NW);
 }
 
-}  // namespace
-
-std::unique_ptr<RoutingPolicy> make_sparsemixer_policy(const RouterSetup& setup, Fields& fields) {
+std::unique_ptr<RoutingPolicy> make_sparsemixer(const RouterSetup& setup, Fields& fields) {
   double jitter = 0.01;
-  fields.about("Experts drawn at random in training, with an estimate of the draw's gradient (arXiv 2409.12136).");
   fields.optional("jitter", jitter, {.min = 0, .max = 1e9},
                   "Experts are drawn only if their logit is less than twice this share below the largest.");
   if (setup.norm_topk_prob)
     fields.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
   return std::make_unique<SparsemixerPolicy>(setup, jitter);
+}
+
+}  // namespace
+
+Router sparsemixer_router() {
+  return {
+      .name = "sparsemixer",
+      .sentence = "Experts drawn at random in training, with an estimate of the draw's gradient (arXiv 2409.12136).",
+      .make = make_sparsemixer,
+      .trials = {{.keys = R"({"jitter": 0.5})", .plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

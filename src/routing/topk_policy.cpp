@@ -1,13 +1,14 @@
 #include "routing/topk_policy.h"
 
+#include "routing/router_table.h"
+
 namespace gptmoe {
 
-void TopkPolicy::combine(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& y_NC,
-                         const Tensor& rows_RC) {
+void TopkPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-void TopkPolicy::combine_backward(const Pass& pass, const StateTable&, const Routing& routing, const Tensor& drows_RC,
+void TopkPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                   const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);
   const Tensor& gates = routing.gates_NK;
@@ -16,9 +17,16 @@ void TopkPolicy::combine_backward(const Pass& pass, const StateTable&, const Rou
   pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob);
 }
 
-std::unique_ptr<RoutingPolicy> make_topk_policy(const RouterSetup& setup, Fields& fields) {
-  fields.about("Each token visits the K experts of the highest scores.");
+namespace {
+
+std::unique_ptr<RoutingPolicy> make_topk(const RouterSetup& setup, Fields&) {
   return std::make_unique<TopkPolicy>(setup);
+}
+
+}  // namespace
+
+Router topk_router() {
+  return {.name = "topk", .sentence = "Each token visits the K experts of the highest scores.", .make = make_topk};
 }
 
 }  // namespace gptmoe

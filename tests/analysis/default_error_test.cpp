@@ -15,8 +15,7 @@ TEST(DefaultError, MeansOverTokensThatChoseAndOthers) {
   Held<int32_t> slots({0, 2, 1, 3}, {4});  // token * 2 + place in its order
   Held<int32_t> expert_ids({0, 1, 0, 1}, {2, 2});
   Held<float> rows({3, 4, 0, 2, 1, 0, 0, 5}, {4, 2});
-  Routing routing;
-  routing.offsets_E1 = offsets.tensor, routing.slots_R = slots.tensor, routing.expert_ids_NK = expert_ids.tensor;
+  const Routing routing = {.expert_ids_NK = expert_ids.tensor, .offsets_E1 = offsets.tensor, .slots_R = slots.tensor};
   const std::vector<Table> defaults = {{{0, 0}, {1, 0}}, {{0, 2}, {0, 5}}};
   DefaultError error(host_memory(), defaults, 1);
   error.forward(routing, rows.tensor);

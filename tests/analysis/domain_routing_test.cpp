@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "analysis/analysis_fixture.h"
+#include "routing/router_table.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -37,7 +38,7 @@ TEST(CompareDomains, FromAllAlikeToNothingInCommon) {
 }
 
 TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
-  for (const char* router : {"topk", "default", "dense", "loss_free", "remoe", "sparsemixer"}) {
+  for (const std::string& router : router_names()) {
     Model model(tiny_config(
         {{"router", {{"type", router}}}, {"model", {{"first_k_dense_replace", 1}, {"router_aux_loss_coef", 0}}}}));
     for (int64_t s = 0; s < 2; ++s) model.step(s);
@@ -56,7 +57,7 @@ TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
       EXPECT_NEAR(std::accumulate(layer.share[d].begin(), layer.share[d].end(), 0.0), 1, 1e-12) << router;
     }
     EXPECT_EQ(layer.share[0], layer.share[1]) << router;
-    const bool all_run = router == std::string("dense");
+    const bool all_run = router == "dense";
     EXPECT_EQ(layer.share[0] == layer.share[2], all_run) << router;
     EXPECT_EQ(layer.distance < 1e-12, all_run) << router;
   }

@@ -76,8 +76,7 @@ TEST(RouterScope, AgreesWithPlainLoops) {
   RouterScope scope(*ops, N, C, E, {1, 2, 3, 4}, defaults, false, 2, series);
   Held<double> hx(x, {N, C}), hdy(dy, {N, C}), hknown(known, {N, E}), hprobs(probs, {N, E});
   Held<int32_t> horder(order, {N, E});
-  Routing routing;
-  routing.probs_NE = hprobs.tensor, routing.expert_ids_NK = horder.tensor;
+  const Routing routing = {.probs_NE = hprobs.tensor, .expert_ids_NK = horder.tensor};
   for (int i = 0; i < 2; ++i) scope.backward(routing, hx.tensor, hdy.tensor, hknown.tensor);
 
   const std::vector<double> dense = router_gradient(known, probs, x, N, E, C);

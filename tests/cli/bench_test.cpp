@@ -3,6 +3,7 @@
 #include <regex>
 
 #include "cli/cli_fixture.h"
+#include "routing/router_table.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -60,7 +61,7 @@ std::vector<std::vector<double>> xs_of_lines(const std::string& svg) {
 }
 
 TEST_F(BenchCommand, AStepsAccountAddsUp) {
-  for (const char* router : {"topk", "default", "remoe"}) {
+  for (const std::string& router : router_names()) {
     SCOPED_TRACE(router);
     write_config("run.json", {{"router", {{"type", router}}},
                               {"model", {{"router_aux_loss_coef", 0}}},
@@ -157,7 +158,7 @@ TEST_F(BenchCommand, TablesAndAFileOfTheSameRows) {
 }
 
 TEST_F(BenchCommand, AMixtureDoesTheWorkOfItsDenseNeighbourAndItsRouters) {
-  for (const char* router : {"topk", "default", "remoe", "sparsemixer"}) {
+  for (const std::string& router : router_names()) {
     SCOPED_TRACE(router);
     write_config("run.json",
                  {{"router", {{"type", router}}}, {"model", {{"n_shared_experts", 1}, {"router_aux_loss_coef", 0}}}});

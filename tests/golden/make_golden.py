@@ -89,6 +89,16 @@ CASES = {
         "model": {"router_aux_loss_coef": 0.0},
         "router": {"type": "loss_free", "bias_rate": 0.0, "gate": "sigmoid"},
     },
+    # Two micro-batches a step: lambda moves by the sign of what both have in use.
+    "remoe": {
+        "model": {"router_aux_loss_coef": 0.0},
+        "router": {"type": "remoe", "l1_coefficient": 0.1, "l1_factor": 1.2},
+        "train": {"global_batch_size": 6},
+    },
+    "sparsemixer": {
+        "model": {"router_z_loss_coef": 0.001},
+        "router": {"type": "sparsemixer", "jitter": 0.5},
+    },
     "dense_gelu": {"model": {**LAYERNORM, "num_experts": 0, "hidden_act": "gelu"}},
     "attention_bias": {
         "model": {"attention_bias": True, "first_k_dense_replace": 1},
@@ -181,13 +191,20 @@ def initial_values(config, random):
     if config["router"]["type"] == "loss_free":
         for layer in range(m["num_hidden_layers"]):
             state[f"model.layers.{layer}.mlp.gate.e_score_correction_bias"] = normal((m["num_experts"],), 0.0, 0.1)
+    if config["router"]["type"] == "sparsemixer":  # keys and positions of 64 bits
+        for layer in range(m["num_hidden_layers"]):
+            key = torch.randint(-(2**63), 2**63 - 1, (1,), generator=random)
+            state[f"model.layers.{layer}.mlp.gate.sampler"] = torch.cat((key, torch.tensor([2**32 - 50])))
+    if config["router"]["type"] == "remoe":
+        state["model.l1_coefficient"] = torch.tensor([config["router"]["l1_coefficient"]])
     return params, state
 
 
 def run(config, params, state, tokens, targets, dtype):
     """The reference over all steps: its object afterwards, and what each step returned."""
     torch.set_default_dtype(dtype)
-    convert = lambda tensors: {name: value.to(dtype) for name, value in tensors.items()}
+    convert = lambda tensors: {
+        name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
     reference = Reference(config, convert(params), convert(state))
     steps = [reference.step(tokens[s], targets[s]) for s in range(STEPS)]
     torch.set_default_dtype(torch.float32)
@@ -204,7 +221,8 @@ def golden_tensors(params, state, tokens, targets, reference, steps):
     results |= {f"grad.{name}": value for name, value in steps[0]["grads"].items()}
     results |= {f"final.{name}": value.detach() for name, value in reference.params.items()}
     results |= {f"final_state.{name}": value for name, value in reference.state.items()}
-    return tensors | {name: value.float().contiguous() for name, value in results.items()}
+    return tensors | {
+        name: (value.float() if value.is_floating_point() else value).contiguous() for name, value in results.items()}
 
 
 def largest_difference(a, b, prefix):

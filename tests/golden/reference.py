@@ -38,10 +38,22 @@ def rope(x_BHTD, theta):
     return torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
 
 
+def philox(counter, key):
+    """Philox4x32-10 (Salmon et al., SC 2011): four words of 32 bits from four of a counter and two of a key."""
+    mask = 2**32 - 1
+    for _ in range(10):
+        a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
+        counter = ((b >> 32) ^ counter[1] ^ key[0], b & mask, (a >> 32) ^ counter[3] ^ key[1], a & mask)
+        key = ((key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask)
+    return counter
+
+
 class Reference:
     """A model and its optimizer. `params` and `state` map tensor names to float tensors; both are updated in place.
 
-    state holds "model.layers.N.mlp.default_vectors" (E, C) for the Default router and is empty otherwise.
+    state holds what the router learns or counts by: "model.layers.N.mlp.default_vectors" (E, C) of the Default router,
+    "..gate.e_score_correction_bias" (E) of the loss-free one, "..gate.sampler" (2: key, position; int64) of SparseMixer,
+    and "model.l1_coefficient" (1) of ReMoE.
     """
 
     def __init__(self, config, params, state):
@@ -97,11 +109,18 @@ class Reference:
         logits_NE = x_NC @ self.params[prefix + "gate.weight"].T
         sigmoid = self.r.get("gate", "softmax") == "sigmoid"
         pi_NE = torch.sigmoid(logits_NE) if sigmoid else torch.softmax(logits_NE, -1)
-        bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # of the loss-free router
-        chosen_NE = self.choose(pi_NE + bias_E)
+        if self.r["type"] == "remoe":
+            pi_NE = torch.relu(logits_NE)
+            chosen_NE = self.live(logits_NE)
+        elif self.r["type"] == "sparsemixer":
+            gates_NE, chosen_NE = self.draw(logits_NE, prefix + "gate.sampler")
+        else:
+            bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # of the loss-free router
+            chosen_NE = self.choose(pi_NE + bias_E)
         outputs_NEC = torch.stack([self.mlp(x_NC, f"{prefix}experts.{e}.") for e in range(E)], 1)
 
-        gates_NE = pi_NE * chosen_NE
+        if self.r["type"] != "sparsemixer":
+            gates_NE = pi_NE * chosen_NE
         if self.m["norm_topk_prob"]:
             gates_NE = gates_NE / gates_NE.sum(-1, keepdim=True)
         y_NC = torch.einsum("ne,nec->nc", gates_NE, outputs_NEC)
@@ -113,7 +132,9 @@ class Reference:
         if self.m["n_shared_experts"] > 0:
             y_NC = y_NC + self.mlp(x_NC, prefix + "shared_experts.")
 
-        fraction_E = chosen_NE.sum(0) / chosen_NE.sum()
+        # Of the slots that are planned: ReMoE may run more experts, or fewer.
+        planned = len(x_NC) * self.m["num_experts_per_tok"] if self.r["type"] == "remoe" else chosen_NE.sum()
+        fraction_E = chosen_NE.sum(0) / planned
         balance = E * (fraction_E * pi_NE.mean(0)).sum()
         z = (torch.logsumexp(logits_NE, -1) ** 2).mean()
         return y_NC, balance, z
@@ -130,6 +151,42 @@ class Reference:
         assert (chosen_NE.sum(-1) == K).all(), "two experts tie; take another seed"
         self.smallest_load = min(self.smallest_load, chosen_NE.sum(0).min().item())
         return chosen_NE
+
+    def live(self, logits_NE):
+        """ReMoE (arXiv 2412.14711): 1 where the expert's gate is above 0. Counts them for lambda's next move."""
+        live_NE = (logits_NE.detach() > 0).to(logits_NE.dtype)
+        self.closest_choice = min(self.closest_choice, logits_NE.detach().abs().min().item())
+        self.smallest_load = min(self.smallest_load, live_NE.sum(0).min().item())
+        self.excess += live_NE.sum().item() - len(logits_NE) * self.m["num_experts_per_tok"]
+        return live_NE
+
+    def draw(self, logits_NE, sampler):
+        """SparseMixer-v2 (GRIN, arXiv 2409.12136): gates and choices of K rounds, each a draw among the logits near the
+        largest that is left. The value of a gate may be a third of its share; its gradient is that of the whole."""
+        N, E = logits_NE.shape
+        key, position = self.state[sampler].tolist()
+        gates_NE, chosen_NE = torch.zeros_like(logits_NE), torch.zeros_like(logits_NE)
+        for n in range(N):
+            for k in range(self.m["num_experts_per_tok"]):
+                s_E = logits_NE[n].detach()
+                left_E = chosen_NE[n] == 0
+                top = s_E[left_E].max()
+                reach_E = 2 * self.r["jitter"] * s_E.abs().clamp(min=top.item())
+                near_E = left_E & (top - s_E <= reach_E)
+                share_E = torch.softmax(logits_NE[n].masked_fill(~near_E, -math.inf), -1)
+                words = philox((position % 2**32, position >> 32, k, 0), (key % 2**32, (key >> 32) % 2**32))
+                through_E = share_E.detach().cumsum(-1)
+                uniform, whole = (words[0] >> 8) * 2.0**-24, words[1] < 2**30
+                e = int((through_E <= uniform).sum())
+                margins = [(through_E[:-1] - uniform).abs().min(), (top - s_E - reach_E)[left_E].abs().min()]
+                self.closest_choice = min(self.closest_choice, *(margin.item() for margin in margins))
+                taken = 0.0 if whole or s_E[e] == top else (share_E[e] * 2 / 3).detach()
+                gates_NE[n, e] = share_E[e] - taken
+                chosen_NE[n, e] = 1
+            position += 1
+        self.state[sampler][1] = position
+        self.smallest_load = min(self.smallest_load, chosen_NE.sum(0).min().item())
+        return gates_NE, chosen_NE
 
     def default_part(self, pi_NE, chosen_NE, outputs_NEC, name):
         """What the default vectors add for the experts that a token did not choose."""
@@ -171,7 +228,13 @@ class Reference:
         self.clear_pending()
 
     def clear_pending(self):
-        self.pending = {}
+        self.pending, self.excess = {}, 0
+
+    def move_l1_coefficient(self):
+        """lambda * alpha^sign(live experts - planned ones) over the step; of ReMoE alone."""
+        if "model.l1_coefficient" in self.state:
+            sign = (self.excess > 0) - (self.excess < 0)
+            self.state["model.l1_coefficient"] *= self.r["l1_factor"] ** sign
 
     def forward(self, tokens_BT, targets_BT):
         """Logits (N, V), mean cross-entropy, the MoE layers' load-balancing losses and z-losses."""
@@ -205,12 +268,15 @@ class Reference:
         for tokens_BT, targets_BT in zip(tokens_MBT, targets_MBT):
             logits, loss, balance, z = self.forward(tokens_BT, targets_BT)
             total = loss + self.m["router_aux_loss_coef"] * sum(balance) + self.m["router_z_loss_coef"] * sum(z)
+            if self.r["type"] == "remoe":
+                total = total + self.state["model.l1_coefficient"].item() * sum(balance) / len(balance)
             (total / M).backward()
             mean_balance = sum(balance).item() / len(balance) if balance else 0.0
             runs.append((logits.detach(), loss.item(), mean_balance))
         grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in self.params.items()}
         norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
         self.adamw(grads, norm)
+        self.move_l1_coefficient()
         self.move_defaults()  # "step": once, after the optimizer; nothing is pending with "forward"
         return {
             "logits": runs[0][0], "first_loss": runs[0][1], "loss": sum(run[1] for run in runs) / M,

@@ -260,7 +260,7 @@ TEST(Comparison, CountsDeadExpertsAtTheLastEvaluation) {
 TEST(Comparison, LoadsAreOfWhatTheLayerAssigned) {
   RunLog run = run_of({20}, 1);
   run.evals[0].expert_load = {{0.3, 0.18, 0.108, 0.012}};  // 60 % of N·K
-  const Comparison comparison = compare({{"remoe", {run}}});
+  const Comparison comparison = compare({{"floating", {run}}});
   const std::vector<double> expected = {2.0, 1.2, 0.72, 0.08};
   for (size_t e = 0; e < 4; ++e) EXPECT_NEAR(comparison.arms[0].expert_load[0][e], expected[e], 1e-12) << e;
   EXPECT_EQ(comparison.arms[0].dead_experts, 1);

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/config_fields.h"
-#include "routing/routing_policy.h"
+#include "routing/refusal.h"
 #include "support/doc_page.h"
 
 namespace gptmoe {
@@ -38,17 +38,11 @@ class PageWriter final : public Fields {
 
   void about(const char* sentence) override { about_ = sentence; }
   void others(JsonValue&) override {
-    for (const std::string& type : router_types()) {
-      PageWriter router("### router.type " + code(type));
-      make_routing_policy(type,
-                          {.num_experts = 8,
-                           .num_experts_per_tok = 2,
-                           .hidden_size = 4,
-                           .norm_topk_prob = false,
-                           .aux_scale = 0,
-                           .z_loss_scale = 0},
-                          router);
-      nested_ += router.page();
+    for (const Router& router : routers()) {
+      PageWriter writer("### router.type " + code(router.name));
+      writer.about(router.sentence);
+      router.make(plain_setup(), writer);
+      nested_ += writer.page();
     }
   }
 

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "routing/policy_layer.h"
+#include "routing/refusal.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {
@@ -190,6 +192,31 @@ TEST(DefaultPolicy, CheckpointsHoldTheVectorsAlone) {
   Layer layer(json::object(), 2);
   for (const StateRow& row : layer.state().rows())
     EXPECT_EQ(row.persistent, row.name == "layer.default_vectors") << row.name << ": sums are zero between steps";
+}
+
+TEST(DefaultPolicy, NamesTheNewNamesOfAnOldWeighting) {
+  expect_contains(refusal("default", {{"ema_weighting", "router_score"}}),
+                  "run.json: router.ema_weighting: \"router_score\" is now called \"score_normalized\"");
+}
+
+TEST(DefaultPolicy, RefusesValuesOutOfRange) {
+  for (const auto& [key, value] : std::vector<std::pair<std::string, json>>{{"ema_beta", 1.5},
+                                                                            {"ema_beta", -0.1},
+                                                                            {"ema_beta", "0.9"},
+                                                                            {"ema_weighting", "gate"},
+                                                                            {"ema_update", "never"},
+                                                                            {"ema_init", 0},
+                                                                            {"default_forward", 1},
+                                                                            {"ema_clip", -1}}) {
+    const std::string line = refusal("default", {{key, value}});
+    expect_contains(line, "run.json: router." + key + ": ");
+    EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+  }
+}
+
+TEST(DefaultPolicy, NeedsTheWholeSoftmax) {
+  expect_contains(refusal("default", json::object(), renormalising_setup()), "needs model.norm_topk_prob = false");
+  EXPECT_EQ(refusal("topk", json::object(), renormalising_setup()), "accepted");
 }
 
 }  // namespace

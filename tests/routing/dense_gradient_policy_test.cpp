@@ -7,6 +7,8 @@
 
 #include "base/rng.h"
 #include "routing/policy_layer.h"
+#include "routing/refusal.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {
@@ -108,6 +110,19 @@ TEST(DenseGradientPolicy, RunsTheChosenExpertsAloneInEvaluation) {
   layer.route_to_evaluate();
   EXPECT_EQ(layer.routing.offsets_E1.as<int64_t>()[kExperts], 2 * kTokens);
   EXPECT_EQ(layer.routing.load_offsets_E1.as<int64_t>()[kExperts], 2 * kTokens);
+}
+
+TEST(DenseGradientPolicy, RunsAllExpertsAndChoosesSome) {
+  const auto policy = plain_policy("dense_gradient");
+  EXPECT_EQ(policy->experts_per_token(), 4);
+  EXPECT_EQ(policy->live_experts_per_token(), 4);
+  EXPECT_EQ(policy->chosen_per_token(), 2);
+  EXPECT_EQ(plain_policy("dense")->chosen_per_token(), 4);
+}
+
+TEST(DenseGradientPolicy, NeedsTheWholeSoftmax) {
+  expect_contains(refusal("dense_gradient", nlohmann::json::object(), renormalising_setup()),
+                  "needs model.norm_topk_prob = false");
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "routing/policy_layer.h"
+#include "routing/refusal.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {
@@ -67,6 +69,13 @@ TEST(LossFree, CheckpointsHoldTheBiasAlone) {
   const Layer layer(1);
   for (const StateRow& row : layer.state().rows())
     EXPECT_EQ(row.persistent, row.name == "layer.gate.e_score_correction_bias") << row.name;
+}
+
+TEST(LossFree, SigmoidGatesTakeNoLossOfTheSoftmax) {
+  const nlohmann::json sigmoid = {{"gate", "sigmoid"}};
+  EXPECT_EQ(refusal("loss_free", sigmoid), "accepted");
+  for (const RouterSetup& setup : setups_with_a_loss())
+    expect_contains(refusal("loss_free", sigmoid, setup), "router.gate: \"sigmoid\" needs");
 }
 
 }  // namespace

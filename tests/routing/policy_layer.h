@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "routing/routing_policy.h"
+#include "routing/router_table.h"
 
 namespace gptmoe {
 
@@ -22,13 +22,13 @@ class PolicyLayer {
     scratch_.rewind(0);
     scratch_.commit();
     lay_out(N);
-    policy_->initialize_state(host_memory(), state_, seed);
+    policy_->initialize_state(host_memory(), seed);
   }
 
   void route(const std::vector<float>& logits, PassKind kind = PassKind::train) {
     ASSERT_EQ(static_cast<int64_t>(logits.size()), logits_NE.count());
     std::copy(logits.begin(), logits.end(), logits_NE.as<float>());
-    policy_->route(pass(kind), state_, routing, logits_NE);
+    policy_->route(pass(kind), routing, logits_NE);
     ops_->sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   }
   // dlogits_NE, from dy_NC and what route() and rows_RC left.
@@ -39,8 +39,8 @@ class PolicyLayer {
     const Tensor dy_NC = frame.allocate(DType::f32, {y_NC.size(0), y_NC.size(1)});
     const Tensor dprobs_NE = frame.allocate(DType::f32, {logits_NE.size(0), logits_NE.size(1)});
     std::copy(dy.begin(), dy.end(), dy_NC.as<float>());
-    policy_->combine_backward(train, state_, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
-    policy_->route_backward(train, state_, routing, dprobs_NE, dprobs_NE);
+    policy_->combine_backward(train, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
+    policy_->route_backward(train, routing, dprobs_NE, dprobs_NE);
     return {dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()};
   }
   // The same logits again, as an evaluation routes them.
@@ -55,18 +55,18 @@ class PolicyLayer {
     const Tensor dy_NC = frame.allocate(DType::f32, {y_NC.size(0), y_NC.size(1)});
     const Tensor dprobs_NE = frame.allocate(DType::f32, {logits_NE.size(0), logits_NE.size(1)});
     std::copy(dy.begin(), dy.end(), dy_NC.as<float>());
-    policy_->combine_backward(pass(PassKind::train), state_, routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
+    policy_->combine_backward(pass(PassKind::train), routing, drows_RC, dprobs_NE, dy_NC, rows_RC);
     return {{dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()},
             {drows_RC.as<float>(), drows_RC.as<float>() + drows_RC.count()}};
   }
-  void observe() { policy_->observe(pass(PassKind::train), state_, routing, rows_RC); }
-  void combine() { policy_->combine(pass(PassKind::train), state_, routing, y_NC, rows_RC); }
+  void observe() { policy_->observe(pass(PassKind::train), routing, rows_RC); }
+  void combine() { policy_->combine(pass(PassKind::train), routing, y_NC, rows_RC); }
   // The squared norms of the fill-in and of the output of the last combine.
   std::pair<float, float> fill_norms() {
-    policy_->fill_norms(pass(PassKind::evaluate), state_, routing, y_NC);
+    policy_->fill_norms(pass(PassKind::evaluate), routing, y_NC);
     return {routing.fill_norms_2.as<float>()[0], routing.fill_norms_2.as<float>()[1]};
   }
-  void end_step() { policy_->end_step(pass(PassKind::train), state_); }
+  void end_step() { policy_->end_step(pass(PassKind::train)); }
 
   const StateTable& state() const { return state_; }
   // A row's elements, by the end of its name.
@@ -87,7 +87,8 @@ class PolicyLayer {
 
  private:
   void lay_out(int64_t N) {
-    const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size;
+    const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size,
+                  W = policy_->kept_per_token();
     state_.allocate(arena_);
     routing = {.probs_NE = arena_.allocate(DType::f32, {N, E}),
                .lse_N = arena_.allocate(DType::f32, {N}),
@@ -100,8 +101,7 @@ class PolicyLayer {
                .fractions_E = arena_.allocate(DType::f32, {E}),
                .balance_fractions_E = arena_.allocate(DType::f32, {E}),
                .fill_norms_2 = arena_.allocate(DType::f32, {2}),
-               .kept_NW = {}};
-    if (policy_->kept_per_token() > 0) routing.kept_NW = arena_.allocate(DType::f32, {N, policy_->kept_per_token()});
+               .kept_NW = W > 0 ? arena_.allocate(DType::f32, {N, W}) : Tensor{}};
     logits_NE = arena_.allocate(DType::f32, {N, E});
     rows_RC = arena_.allocate(DType::f32, {N * K, C});
     y_NC = arena_.allocate(DType::f32, {N, C});

@@ -2,6 +2,8 @@
 #include <cmath>
 
 #include "routing/policy_layer.h"
+#include "routing/refusal.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {
@@ -64,6 +66,18 @@ TEST(Remoe, OneLambdaForAllLayers) {
   EXPECT_EQ(state.rows()[0].name, "model.l1_coefficient");
   EXPECT_TRUE(state.rows()[0].persistent);
   EXPECT_FALSE(state.rows()[1].persistent) << "the count is zero between steps";
+}
+
+TEST(Remoe, HasASlotForEveryExpertAndAimsAtK) {
+  EXPECT_EQ(plain_policy("remoe")->experts_per_token(), 4);
+  EXPECT_EQ(plain_policy("remoe")->live_experts_per_token(), 2);
+}
+
+TEST(Remoe, HasNoSoftmaxToRegularise) {
+  const nlohmann::json nothing = nlohmann::json::object();
+  for (const RouterSetup& setup : setups_with_a_loss())
+    expect_contains(refusal("remoe", nothing, setup), "needs model.router_aux_loss_coef = 0");
+  expect_contains(refusal("remoe", nothing, renormalising_setup()), "needs model.norm_topk_prob = false");
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <map>
 
 #include "routing/policy_layer.h"
+#include "routing/refusal.h"
+#include "support/error_line.h"
 
 namespace gptmoe {
 namespace {
@@ -143,7 +145,7 @@ TEST(Sparsemixer, LayersDrawApart) {
   state.allocate(arena);
   arena.commit();
   state.allocate(arena);
-  for (const auto& layer : layers) layer->initialize_state(host_memory(), state, 7);
+  for (const auto& layer : layers) layer->initialize_state(host_memory(), 7);
   EXPECT_NE(state.value({0}).as<int64_t>()[0], state.value({1}).as<int64_t>()[0]);
 }
 
@@ -173,6 +175,11 @@ TEST(Sparsemixer, TheRouterGetsTheEstimateAndNothingElse) {
   }
   const std::vector<float> got = layer.backward(dy);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(got[i], expected[i], 1e-6) << i;
+}
+
+TEST(Sparsemixer, GatesAreNotRenormalised) {
+  expect_contains(refusal("sparsemixer", nlohmann::json::object(), renormalising_setup()),
+                  "needs model.norm_topk_prob = false");
 }
 
 }  // namespace

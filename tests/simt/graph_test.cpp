@@ -3,6 +3,7 @@
 
 #include "simt/device_memory.h"
 #include "simt/stream.h"
+#include "support/router_cases.h"
 #include "support/run_fixture.h"
 
 namespace gptmoe::testing {
@@ -10,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-class Graphs : public ::testing::TestWithParam<const char*> {
+class Graphs : public ::testing::TestWithParam<RouterCase> {
  protected:
   Graphs() {
     omp_set_num_threads(1);
@@ -19,10 +20,9 @@ class Graphs : public ::testing::TestWithParam<const char*> {
   ~Graphs() override { simt::guard_device_memory(false); }
 
   static Config config() {
-    const double balance = std::string_view(GetParam()) == "remoe" ? 0 : 0.01;
-    return tiny_config({{"router", {{"type", GetParam()}}},
-                        {"model", {{"router_aux_loss_coef", balance}}},
-                        {"train", {{"global_batch_size", 4}}}});
+    nlohmann::json changes = GetParam().changes();
+    changes["train"] = {{"global_batch_size", 4}};
+    return tiny_config(changes);
   }
 };
 
@@ -73,9 +73,7 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Simt, Graphs,
-                         ::testing::Values("topk", "default", "dense_gradient", "loss_free", "remoe", "sparsemixer"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::ValuesIn(one_case_per_router()), router_case_name);
 
 TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {
   omp_set_num_threads(1);

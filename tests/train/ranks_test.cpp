@@ -6,6 +6,7 @@
 
 #include "engine/config_for_rank.h"
 #include "inference/evaluate.h"
+#include "support/router_cases.h"
 #include "support/run_fixture.h"
 #include "support/thread_ranks.h"
 
@@ -129,24 +130,14 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
   EXPECT_NEAR(got.some.loss, expected.some.loss, tolerance);
 }
 
-json router_of(const std::string& name) {
-  if (name == "topk") return {{"type", "topk"}};
-  if (name == "loss_free") return {{"type", "loss_free"}, {"bias_rate", 0.01}};
-  if (name == "remoe") return {{"type", "remoe"}, {"l1_coefficient", 1e-3}};
-  if (name == "sparsemixer") return {{"type", "sparsemixer"}, {"jitter", 0.5}};
-  return {{"type", "default"}, {"ema_update", name}};
-}
-
-class Ranks : public ::testing::TestWithParam<std::tuple<const char*, int>> {
+class Ranks : public ::testing::TestWithParam<std::tuple<RouterCase, int>> {
  protected:
   // 16 sequences a step, in micro-batches of 8 over all ranks.
   Config config(int ranks, const json& changes = json::object()) const {
-    const std::string router = std::get<0>(GetParam());
-    json run = {{"router", router_of(router)},
-                {"model", {{"router_aux_loss_coef", router == "remoe" ? 0 : 0.01}}},
-                {"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
-                {"distributed", {{"zero_stage", std::get<1>(GetParam())}}},
-                {"optimizer", {{"learning_rate", 3e-3}}}};
+    json run = std::get<0>(GetParam()).changes();
+    run["train"] = {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}};
+    run["distributed"] = {{"zero_stage", std::get<1>(GetParam())}};
+    run["optimizer"] = {{"learning_rate", 3e-3}};
     run.merge_patch(changes);
     return files_.config(run);
   }
@@ -165,7 +156,7 @@ TEST_P(Ranks, TrainAsOneDoesThatRecomputesTiesItsHeadAndHasBiases) {
   expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
 }
 
-// Where nothing is decided by a micro-batch: a router that moves its vectors in each is not among them.
+// Where nothing is decided by a micro-batch.
 class RanksOfWholeSteps : public Ranks {};
 
 TEST_P(RanksOfWholeSteps, MayCutTheBatchOtherwise) {
@@ -215,17 +206,15 @@ TEST_P(Ranks, ResumeOnOthers) {
   }
 }
 
-std::string name_of(const ::testing::TestParamInfo<std::tuple<const char*, int>>& info) {
-  return text(std::get<0>(info.param), "_zero_", std::get<1>(info.param));
+std::string name_of(const ::testing::TestParamInfo<std::tuple<RouterCase, int>>& info) {
+  return text(std::get<0>(info.param).name, "_zero_", std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Train, Ranks,
-                         ::testing::Combine(::testing::Values("topk", "step", "forward", "loss_free", "remoe",
-                                                              "sparsemixer"),
-                                            ::testing::Values(0, 1)),
+                         ::testing::Combine(::testing::ValuesIn(one_case_per_router()), ::testing::Values(0, 1)),
                          name_of);
 INSTANTIATE_TEST_SUITE_P(Train, RanksOfWholeSteps,
-                         ::testing::Combine(::testing::Values("topk", "step", "loss_free", "sparsemixer"),
+                         ::testing::Combine(::testing::ValuesIn(router_cases(&RouterTrial::cut_freely)),
                                             ::testing::Values(0, 1)),
                          name_of);
 

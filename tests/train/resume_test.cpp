@@ -1,6 +1,7 @@
 // A run that was cut anywhere and resumed equals the run that was not.
 #include <omp.h>
 
+#include "support/router_cases.h"
 #include "support/run_fixture.h"
 
 namespace gptmoe::testing {
@@ -9,7 +10,7 @@ namespace {
 using nlohmann::json;
 
 struct Variant {
-  const char* name;
+  std::string name;
   json changes;
   int threads = 1;
 };
@@ -36,36 +37,35 @@ TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
   }
 }
 
+// Of all routers, with accumulation and recomputation.
+std::vector<Variant> routers_on(int threads) {
+  std::vector<Variant> variants;
+  for (const RouterCase& router : router_cases()) {
+    json changes = router.changes();
+    changes["train"] = {{"global_batch_size", 4}, {"recompute", "block"}};
+    variants.push_back({router.name, changes, threads});
+  }
+  return variants;
+}
+
+std::string variant_name(const ::testing::TestParamInfo<Variant>& info) { return info.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(Routers, Resume, ::testing::ValuesIn(routers_on(1)), variant_name);
+INSTANTIATE_TEST_SUITE_P(RoutersOnTwoThreads, Resume, ::testing::ValuesIn(routers_on(2)), variant_name);
 INSTANTIATE_TEST_SUITE_P(
-    Runs, Resume,
-    ::testing::Values(
-        Variant{"topk", {}}, Variant{"two_threads", {{"router", {{"type", "default"}}}}, 2},
-        Variant{"default_forward", {{"router", {{"type", "default"}, {"ema_init", "normal"}}}}},
-        Variant{"default_step",
-                {{"router", {{"type", "default"}, {"ema_update", "step"}}},
-                 {"train", {{"global_batch_size", 4}}},
-                 {"log", {{"every", 3}}}}},
-        Variant{"recompute", {{"router", {{"type", "default"}}}, {"train", {{"recompute", "block"}}}}},
-        Variant{"default_normalized_decay",
-                {{"router", {{"type", "default"}, {"ema_weighting", "score_normalized"}, {"ema_unseen", "decay"}}}}},
-        Variant{"dense_gradient", {{"router", {{"type", "dense_gradient"}}}}},
-        Variant{"balance_over_step", {{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}}},
-        Variant{"loss_free",
-                {{"router", {{"type", "loss_free"}, {"bias_rate", 0.05}}},
-                 {"train", {{"global_batch_size", 4}, {"recompute", "block"}}}}},
-        Variant{"remoe",
-                {{"router", {{"type", "remoe"}, {"l1_coefficient", 1e-2}}},
-                 {"model", {{"router_aux_loss_coef", 0}}},
-                 {"train", {{"global_batch_size", 4}, {"recompute", "block"}}}}},
-        Variant{"sparsemixer",
-                {{"router", {{"type", "sparsemixer"}, {"jitter", 0.5}}},
-                 {"train", {{"global_batch_size", 4}, {"recompute", "block"}}}}},
-        Variant{"sparsemixer_two_threads", {{"router", {{"type", "sparsemixer"}, {"jitter", 1}}}}, 2},
-        Variant{"accumulation",
-                {{"train", {{"global_batch_size", 4}}},
-                 {"model", {{"first_k_dense_replace", 1}, {"attention_bias", true}}}}},
-        Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}}),
-    [](const auto& info) { return std::string(info.param.name); });
+    Switches, Resume,
+    ::testing::Values(Variant{"plain", {}},
+                      Variant{"balance_over_step",
+                              {{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}}},
+                      Variant{"accumulation",
+                              {{"train", {{"global_batch_size", 4}}},
+                               {"model", {{"first_k_dense_replace", 1}, {"attention_bias", true}}}}},
+                      Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}},
+                      Variant{"log_every_third_of_accumulated",
+                              {{"router", {{"type", "default"}, {"ema_update", "step"}}},
+                               {"train", {{"global_batch_size", 4}}},
+                               {"log", {{"every", 3}}}}}),
+    variant_name);
 
 class Crash : public ::testing::Test {
  protected:

@@ -1,0 +1,49 @@
+#pragma once
+// The table of routers. A router's file defines one function that returns its Router; its line in router_table.cpp is
+// all that the rest of the program, the docs and the tests need to know of it.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "config/fields.h"
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+
+// A router with some of its keys. Every test that all routers must pass runs once for each.
+struct RouterTrial {
+  const char* name = "";    // what sets it apart from the router's other trials
+  const char* keys = "{}";  // JSON: the router's block, chosen so that its state moves visibly within a few steps
+  // A step gives the same result however its sequences are cut into micro-batches.
+  bool cut_freely = true;
+  // The router's gradient is that of the cross-entropy and the two configured losses, with state and choices held. If
+  // not, the router has a test of its own.
+  bool plain_gradient = true;
+};
+
+struct Router {
+  const char* name;      // in the config: "router": {"type": NAME}
+  const char* sentence;  // for docs/config.md
+  // Builds the policy of one layer. Visits the router's keys, and refuses setups that it cannot serve by fields.fail().
+  std::unique_ptr<RoutingPolicy> (*make)(const RouterSetup& setup, Fields& fields);
+  std::vector<RouterTrial> trials = {RouterTrial()};  // at least one
+};
+
+// In the order of the docs.
+const std::vector<Router>& routers();
+std::vector<std::string> router_names();
+
+// Builds the policy named by config.type for one layer. Throws UserError on an unknown name, with the nearest as a
+// hint, on any key of the block that the policy does not know, and on a setup that it refuses. `file` is what errors
+// call the config.
+std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
+                                                   const std::string& file = "config");
+
+// The setup of one MoE layer of a model.
+RouterSetup router_setup(const ModelConfig& config);
+
+// Throws what make_routing_policy() would, whether or not a layer of the model is a mixture: for load_config().
+void check_router(const Config& config, const std::string& file);
+
+}  // namespace gptmoe

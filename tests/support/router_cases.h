@@ -1,0 +1,69 @@
+#pragma once
+// The routers of the table with the keys of their trials, as changes to a tiny config: what a test that every router
+// must pass runs over.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "base/key_error.h"
+#include "routing/router_table.h"
+
+namespace gptmoe::testing {
+
+struct RouterCase {
+  std::string name;       // "default", "default_step"
+  nlohmann::json router;  // the whole block, "type" included
+  RouterTrial trial;
+
+  // With the balance loss, if the router takes one.
+  nlohmann::json changes() const { return {{"router", router}, {"model", {{"router_aux_loss_coef", balance_}}}}; }
+  nlohmann::json changes_without_balance_loss() const {
+    return {{"router", router}, {"model", {{"router_aux_loss_coef", 0}}}};
+  }
+
+  RouterCase(const Router& of, const RouterTrial& with)
+      : name(text(of.name, *with.name ? "_" : "", with.name)), router(nlohmann::json::parse(with.keys)), trial(with) {
+    constexpr double kBalance = 0.01;
+    const RouterSetup setup = {.num_experts = 5,
+                               .num_experts_per_tok = 2,
+                               .hidden_size = 12,
+                               .norm_topk_prob = false,
+                               .aux_scale = kBalance,
+                               .z_loss_scale = 0};
+    try {
+      make_routing_policy({of.name, router}, setup);
+      balance_ = kBalance;
+    } catch (const UserError&) {
+      balance_ = 0;
+    }
+    router["type"] = of.name;
+  }
+
+ private:
+  double balance_;
+};
+
+// For INSTANTIATE_TEST_SUITE_P.
+inline std::string router_case_name(const ::testing::TestParamInfo<RouterCase>& info) { return info.param.name; }
+inline void PrintTo(const RouterCase& router, std::ostream* out) { *out << router.name; }
+
+// Every trial of every router, or those of which `has` is true.
+inline std::vector<RouterCase> router_cases(bool RouterTrial::*has = nullptr) {
+  std::vector<RouterCase> cases;
+  for (const Router& router : routers())
+    for (const RouterTrial& trial : router.trials)
+      if (!has || trial.*has) cases.emplace_back(router, trial);
+  return cases;
+}
+
+// One of every router.
+inline std::vector<RouterCase> one_case_per_router() {
+  std::vector<RouterCase> cases;
+  for (const Router& router : routers()) cases.emplace_back(router, router.trials.front());
+  return cases;
+}
+
+}  // namespace gptmoe::testing
