@@ -51,9 +51,9 @@ class Layers {
   Arena arena_{"layers"};
   Scratch scratch_;
   RopeTables rope_;
-  MoeLayer::Saved moe_saved_;
-  Mlp::Saved dense_saved_;
-  Attention::Saved attention_saved_;
+  MoeSaved moe_saved_;
+  MlpSaved dense_saved_;
+  AttentionSaved attention_saved_;
   Tensor x_NC_, y_NC_, dy_NC_, dx_NC_;
   std::vector<Layer> layers_;
 };

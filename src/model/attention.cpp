@@ -12,27 +12,27 @@ Attention::Attention(const LayerSetup& setup, const std::string& prefix)
       eps_(setup.config.rms_norm_eps) {
   const int64_t C = setup.config.hidden_size;
   const Init init = Init::normal(setup.init.weight);
-  qkv_ = setup.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
+  weights_.qkv_OC = setup.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
                                                           {prefix + "k_proj.weight", {G_ * D_, C}, init},
                                                           {prefix + "v_proj.weight", {G_ * D_, C}, init}});
-  out_ = setup.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(setup.init.residual_writer)});
+  weights_.out_CQ = setup.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(setup.init.residual_writer)});
   if (bias_) {
     const Init zeros = Init::zeros();
-    qkv_bias_ = setup.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
+    weights_.qkv_bias_O = setup.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
                                                               {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
                                                               {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
-    out_bias_ = setup.params.add({prefix + "o_proj.bias", {C}, zeros, false});
+    weights_.out_bias_C = setup.params.add({prefix + "o_proj.bias", {C}, zeros, false});
   }
   if (qk_norm_) {
-    q_norm_ = setup.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
-    k_norm_ = setup.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
+    weights_.q_norm_Q = setup.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
+    weights_.k_norm_J = setup.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
   }
 }
 
-Attention::Saved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const {
+AttentionSaved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t S = H_ + 2 * G_;
-  Saved saved;
+  AttentionSaved saved;
   if (qk_norm_) {
     saved.projected_BTSD = arena.allocate(real, {B, T, S, D_});
     saved.qk_rstd_N2 = arena.allocate(stat, {B * T, 2});
@@ -54,20 +54,20 @@ void Attention::project_backward(const Pass& pass, const Tensor& dy_NO, const Te
   pass.ops.linear_backward_weight(params_.grad(weight), dy_NO, x_NI);
 }
 
-void Attention::forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& y_NC,
+void Attention::forward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& y_NC,
                         const Tensor& x_NC) const {
   const int64_t N = x_NC.size(0);
   const Tensor& projected = qk_norm_ ? saved.projected_BTSD : saved.qkv_BTSD;
-  project(pass, projected.view({N, (H_ + 2 * G_) * D_}), x_NC, qkv_, qkv_bias_);
+  project(pass, projected.view({N, (H_ + 2 * G_) * D_}), x_NC, weights_.qkv_OC, weights_.qkv_bias_O);
   if (qk_norm_)
-    pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(q_norm_),
-                             params_.value(k_norm_), eps_);
+    pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(weights_.q_norm_Q),
+                             params_.value(weights_.k_norm_J), eps_);
   pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
   pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
-  project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), out_, out_bias_);
+  project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
 }
 
-void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+void Attention::backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
                          const Tensor& dy_NC, const Tensor& x_NC) const {
   const int64_t N = x_NC.size(0);
   const int64_t B = saved.qkv_BTSD.size(0), T = saved.qkv_BTSD.size(1);
@@ -76,16 +76,16 @@ void Attention::backward(const Pass& pass, const Saved& saved, const RopeTables&
   const Tensor dout_BTHD = frame.allocate(real, {B, T, H_, D_});
   const Tensor dqkv_BTSD = frame.allocate(real, {B, T, H_ + 2 * G_, D_});
 
-  project_backward(pass, dy_NC, saved.out_BTHD.view({N, H_ * D_}), out_, out_bias_);
-  pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(out_));
+  project_backward(pass, dy_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
+  pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(weights_.out_CQ));
   pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
   pass.ops.rope_backward(dqkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
   if (qk_norm_)
-    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(q_norm_), params_.grad(k_norm_), dqkv_BTSD, saved.projected_BTSD,
-                              params_.value(q_norm_), params_.value(k_norm_), saved.qk_rstd_N2);
+    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD, saved.projected_BTSD,
+                              params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J), saved.qk_rstd_N2);
   const Tensor dqkv = dqkv_BTSD.view({N, (H_ + 2 * G_) * D_});
-  project_backward(pass, dqkv, x_NC, qkv_, qkv_bias_);
-  pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(qkv_));
+  project_backward(pass, dqkv, x_NC, weights_.qkv_OC, weights_.qkv_bias_O);
+  pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(weights_.qkv_OC));
 }
 
 }  // namespace gptmoe

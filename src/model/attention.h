@@ -1,36 +1,24 @@
 #pragma once
 #include "memory/pass.h"
 #include "model/layer_setup.h"
+#include "model/tensors.h"
 
 namespace gptmoe {
-
-// cos_TP, sin_TP of rotary embedding, shared by all layers.
-struct RopeTables {
-  Tensor cos_TP, sin_TP;
-};
 
 // Causal grouped-query self-attention: packed projection, optional QK-norm, RoPE, attention, output projection. The
 // projections may have biases.
 class Attention {
  public:
-  struct Saved {
-    Tensor projected_BTSD;  // queries, keys, values before QK-norm; only with QK-norm
-    Tensor qk_rstd_N2;      // stat; only with QK-norm
-    Tensor qkv_BTSD;        // as attention saw them: normed and rotated
-    Tensor lse_BHT;         // stat
-    Tensor out_BTHD;
-  };
-
   // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), a bias for each of them with
   // attention_bias, and q_norm, k_norm with QK-norm.
   Attention(const LayerSetup& setup, const std::string& prefix);
 
-  Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
+  AttentionSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
   // y_NC =.
-  void forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& y_NC,
+  void forward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& y_NC,
                const Tensor& x_NC) const;
   // dx_NC =, parameter gradients +=.
-  void backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC, const Tensor& dy_NC,
+  void backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
  private:
@@ -43,7 +31,7 @@ class Attention {
   int64_t H_, G_, D_;
   bool qk_norm_, bias_;
   double eps_;
-  ParamId qkv_, out_, qkv_bias_, out_bias_, q_norm_, k_norm_;
+  AttentionWeights weights_;
 };
 
 }  // namespace gptmoe

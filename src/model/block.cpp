@@ -14,10 +14,10 @@ TransformerBlock::TransformerBlock(const LayerSetup& setup, const RouterConfig& 
     mlp_.emplace(setup, prefix, setup.config.intermediate_size);
 }
 
-TransformerBlock::Saved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,
+BlockSaved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,
                                                    const Tensor& stats_W) const {
   const int64_t N = B * T;
-  Saved saved;
+  BlockSaved saved;
   saved.norm1 = norm1_.allocate(arena, ops, N);
   saved.normed1_NC = arena.allocate(ops.compute_dtype(), {N, C_});
   saved.attention = attention_.allocate(arena, ops, B, T);
@@ -31,7 +31,7 @@ TransformerBlock::Saved TransformerBlock::allocate(Arena& arena, const Ops& ops,
   return saved;
 }
 
-void TransformerBlock::forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& out_NC,
+void TransformerBlock::forward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& out_NC,
                                const Tensor& x_NC) const {
   norm1_.forward(pass, saved.norm1, saved.normed1_NC, x_NC);
   attention_.forward(pass, saved.attention, rope, saved.mid_NC, saved.normed1_NC);
@@ -45,7 +45,7 @@ void TransformerBlock::forward(const Pass& pass, const Saved& saved, const RopeT
   pass.ops.residual_forward(out_NC, out_NC, saved.mid_NC);
 }
 
-void TransformerBlock::backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+void TransformerBlock::backward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
                                 const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dnormed_NC = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), C_});

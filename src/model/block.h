@@ -10,23 +10,15 @@ namespace gptmoe {
 // One pre-norm transformer block:  mid = x + attention(norm1(x));  out = mid + ffn(norm2(mid)).
 class TransformerBlock {
  public:
-  struct Saved {
-    Norm::Saved norm1, norm2;
-    Tensor normed1_NC, mid_NC, normed2_NC;
-    Attention::Saved attention;
-    Mlp::Saved mlp;       // of a dense layer
-    MoeLayer::Saved moe;  // of a MoE layer
-  };
-
   TransformerBlock(const LayerSetup& setup, const RouterConfig& router, int64_t layer);
 
   // stats_W: this layer's row of the router statistics; absent for a dense layer.
-  Saved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;
+  BlockSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;
   // out_NC =.
-  void forward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& out_NC,
+  void forward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& out_NC,
                const Tensor& x_NC) const;
   // dx_NC holds the gradient of out on entry and of x on return. Consumes `saved`.
-  void backward(const Pass& pass, const Saved& saved, const RopeTables& rope, const Tensor& dx_NC,
+  void backward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
                 const Tensor& x_NC) const;
 
   const MoeLayer* moe() const { return moe_ ? &*moe_ : nullptr; }

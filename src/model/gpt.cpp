@@ -21,14 +21,14 @@ Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DTyp
   const LayerSetup setup{config_, params_, state_, stat, InitScheme(config_)};
   const int64_t V = config_.vocab_size, C = config_.hidden_size;
   const Init init = Init::normal(setup.init.weight);
-  embedding_ = params_.add({"model.embed_tokens.weight", {V, C}, init});
+  weights_.embedding_VC = params_.add({"model.embed_tokens.weight", {V, C}, init});
   params_.end_bucket();
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     blocks_.emplace_back(setup, router, layer);
     params_.end_bucket();
   }
   final_norm_.emplace(setup, "model.norm");
-  head_ = config_.tie_word_embeddings ? embedding_ : params_.add({"lm_head.weight", {V, C}, init});
+  weights_.head_VC = config_.tie_word_embeddings ? weights_.embedding_VC : params_.add({"lm_head.weight", {V, C}, init});
   params_.end_bucket();
 }
 
@@ -99,7 +99,7 @@ void Gpt::initialize(Memory& memory, uint64_t seed) {
 void Gpt::forward(const Pass& pass, const Activations& a) const {
   const int64_t N = a.tokens_BT.count();
   await_weights(pass, kEmbeddingBucket);
-  pass.ops.embedding_forward(a.stream_NC[0], params_.value(embedding_), a.tokens_BT.view({N}));
+  pass.ops.embedding_forward(a.stream_NC[0], params_.value(weights_.embedding_VC), a.tokens_BT.view({N}));
   for (size_t l = 0; l < blocks_.size(); ++l) {
     await_weights(pass, layer_bucket(l));
     blocks_[l].forward(pass, a.blocks[l], a.rope, a.stream_NC[l + 1], a.stream_NC[l]);
@@ -109,12 +109,12 @@ void Gpt::forward(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::loss(const Pass& pass, const Activations& a) const {
-  pass.ops.lm_head_loss(a.losses_N, Tensor{}, Tensor{}, a.final_NC, params_.value(head_),
+  pass.ops.lm_head_loss(a.losses_N, Tensor{}, Tensor{}, a.final_NC, params_.value(weights_.head_VC),
                         a.targets_BT.view({a.losses_N.size(0)}), 0, a.logits_MV);
 }
 
 void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {
-  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(head_), a.final_NC, params_.value(head_),
+  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC, params_.value(weights_.head_VC),
                         a.targets_BT.view({a.losses_N.size(0)}), loss_scale, a.logits_MV);
   backward(pass, a);
 }
@@ -130,7 +130,7 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
     blocks_[l].backward(pass, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
     gradients_complete(pass, layer_bucket(l));
   }
-  pass.ops.embedding_backward(params_.grad(embedding_), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
+  pass.ops.embedding_backward(params_.grad(weights_.embedding_VC), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
   gradients_complete(pass, kEmbeddingBucket);
 }
 
@@ -143,7 +143,7 @@ void Gpt::gradients_complete(const Pass& pass, int bucket) const {
 }
 
 void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const {
-  pass.ops.linear_forward(logits_MV, a.final_NC.rows(first, count), params_.value(head_));
+  pass.ops.linear_forward(logits_MV, a.final_NC.rows(first, count), params_.value(weights_.head_VC));
 }
 
 void Gpt::end_step(const Pass& pass) const {

@@ -8,27 +8,6 @@
 
 namespace gptmoe {
 
-enum class ActivationMode {
-  train,            // every block keeps what its backward needs
-  train_recompute,  // blocks share one set, filled again by the backward: only the residual stream is kept per layer
-  forward_only,     // blocks share one set
-};
-
-// Everything one micro-batch of B sequences of T tokens leaves behind.
-struct Activations {
-  ActivationMode mode;
-  RopeTables rope;
-  Tensor tokens_BT, targets_BT;   // i32, filled by the caller
-  std::vector<Tensor> stream_NC;  // residual stream: before each block, and after the last
-  std::vector<TransformerBlock::Saved> blocks;
-  Norm::Saved final_norm;
-  Tensor final_NC;               // after the final norm
-  Tensor losses_N;               // stat: cross-entropy per token, nats
-  Tensor logits_MV;              // scratch of the LM head: M rows at a time
-  Tensor dfinal_NC, dstream_NC;  // absent when forward only
-  Tensor router_stats_LW;        // stat, (MoE layers, MoeLayer::stats_width(E)); absent if dense
-};
-
 class Gpt {
  public:
   // `real` and `stat` as Ops names them. Throws UserError when the router's block is wrong.
@@ -77,7 +56,7 @@ class Gpt {
   ModelConfig config_;
   ParamTable params_;
   StateTable state_;
-  ParamId embedding_, head_;
+  GptWeights weights_;
   std::deque<TransformerBlock> blocks_;
   std::optional<Norm> final_norm_;
 };

@@ -29,34 +29,34 @@ std::vector<ParamSpec> first_product_rows(const Activation& activation, const st
 Mlp::Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F)
     : params_(setup.params), activation_(setup.config), F_(F) {
   const int64_t C = setup.config.hidden_size;
-  up_ = setup.params.add_block({activation_.input_width(F), C},
+  weights_.up_UC = setup.params.add_block({activation_.input_width(F), C},
                                first_product_rows(activation_, prefix, F, C, Init::normal(setup.init.weight)));
-  down_ = setup.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(setup.init.residual_writer)});
+  weights_.down_CF = setup.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(setup.init.residual_writer)});
 }
 
-Mlp::Saved Mlp::allocate(Arena& arena, const Ops& ops, int64_t N) const {
-  Saved saved;
+MlpSaved Mlp::allocate(Arena& arena, const Ops& ops, int64_t N) const {
+  MlpSaved saved;
   saved.h_NU = arena.allocate(ops.compute_dtype(), {N, activation_.input_width(F_)});
   saved.a_NF = arena.allocate(ops.compute_dtype(), {N, F_});
   return saved;
 }
 
-void Mlp::forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const {
-  pass.ops.linear_forward(saved.h_NU, x_NC, params_.value(up_));
+void Mlp::forward(const Pass& pass, const MlpSaved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const {
+  pass.ops.linear_forward(saved.h_NU, x_NC, params_.value(weights_.up_UC));
   activation_.forward(pass, saved.a_NF, saved.h_NU);
-  pass.ops.linear_forward(y_NC, saved.a_NF, params_.value(down_), write);
+  pass.ops.linear_forward(y_NC, saved.a_NF, params_.value(weights_.down_CF), write);
 }
 
-void Mlp::backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
+void Mlp::backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
                    Write write) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor da_NF = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), F_});
-  pass.ops.linear_backward_weight(params_.grad(down_), dy_NC, saved.a_NF);
-  pass.ops.linear_backward_input(da_NF, dy_NC, params_.value(down_));
+  pass.ops.linear_backward_weight(params_.grad(weights_.down_CF), dy_NC, saved.a_NF);
+  pass.ops.linear_backward_input(da_NF, dy_NC, params_.value(weights_.down_CF));
   const Tensor& dh_NU = saved.h_NU;  // in place: h is needed no more
   activation_.backward(pass, dh_NU, da_NF, saved.h_NU);
-  pass.ops.linear_backward_weight(params_.grad(up_), dh_NU, x_NC);
-  pass.ops.linear_backward_input(dx_NC, dh_NU, params_.value(up_), write);
+  pass.ops.linear_backward_weight(params_.grad(weights_.up_UC), dh_NU, x_NC);
+  pass.ops.linear_backward_input(dx_NC, dh_NU, params_.value(weights_.up_UC), write);
 }
 
 }  // namespace gptmoe

@@ -1,6 +1,7 @@
 #pragma once
 #include "memory/pass.h"
 #include "model/layer_setup.h"
+#include "model/tensors.h"
 
 namespace gptmoe {
 
@@ -35,26 +36,21 @@ class Activation {
 // The dense feed-forward network of one layer, or a MoE layer's shared experts (one FFN of their summed width).
 class Mlp {
  public:
-  struct Saved {
-    Tensor h_NU;  // first product; U = 2F gated, F plain
-    Tensor a_NF;
-  };
-
   // Parameters PREFIXgate_proj.weight (F, C; gated only), up_proj.weight (F, C), down_proj.weight (C, F).
   Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F);
 
-  Saved allocate(Arena& arena, const Ops& ops, int64_t N) const;
+  MlpSaved allocate(Arena& arena, const Ops& ops, int64_t N) const;
   // y_NC = or +=.
-  void forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const;
+  void forward(const Pass& pass, const MlpSaved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const;
   // dx_NC = or +=, parameter gradients +=.
-  void backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
+  void backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
                 Write write) const;
 
  private:
   const ParamTable& params_;
   Activation activation_;
   int64_t F_;
-  ParamId up_, down_;
+  MlpWeights weights_;
 };
 
 // The rows of an FFN's first product, in the order they are laid out: [gate_proj, up_proj] or [up_proj].

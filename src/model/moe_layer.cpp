@@ -21,22 +21,22 @@ MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const Rou
     for (ParamSpec& row : first_product_rows(activation_, expert, F_, C_, init)) up.push_back(std::move(row));
     down.push_back({expert + "down_proj.weight", {C_, F_}, Init::normal(setup.init.residual_writer)});
   }
-  up_ = setup.params.add_block({E_, activation_.input_width(F_), C_}, up);
-  down_ = setup.params.add_block({E_, C_, F_}, down);
+  weights_.up_EUC = setup.params.add_block({E_, activation_.input_width(F_), C_}, up);
+  weights_.down_ECF = setup.params.add_block({E_, C_, F_}, down);
   if (setup.config.n_shared_experts > 0)
     shared_.emplace(setup, prefix + "shared_experts.", setup.config.n_shared_experts * F_);
   // Last, beside no rows of the other kind: a bucket is reduced in as many pieces as kinds lie in turns.
-  gate_ = setup.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
+  weights_.gate_EC = setup.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   policy_->declare_state(setup.state, prefix, setup.stat);
   if (setup.config.balance_scope == "step")
     step_fractions_E1_ = setup.state.add(prefix + "gate.step_fractions", setup.stat, {E_ + 1}, false);
 }
 
-MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
+MoeSaved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
   const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
   const int64_t R = N * K_, W = policy_->kept_per_token();
   const Tensor offsets_E1 = arena.allocate(DType::i64, {E_ + 1});
-  Saved saved;
+  MoeSaved saved;
   saved.routing = {.probs_NE = arena.allocate(stat, {N, E_}),
                    .lse_N = arena.allocate(stat, {N}),
                    .expert_ids_NK = arena.allocate(DType::i32, {N, K_}),
@@ -58,11 +58,11 @@ MoeLayer::Saved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, cons
   return saved;
 }
 
-void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const {
+void MoeLayer::route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Routing& routing = saved.routing;
   const Tensor logits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
-  pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(gate_));
+  pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(weights_.gate_EC));
   policy_->route(pass, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
@@ -72,16 +72,16 @@ void MoeLayer::route(const Pass& pass, const Saved& saved, const Tensor& x_NC) c
     pass.ops.router_entropy(saved.entropy_1, routing.probs_NE, !policy_->probs_sum_to_one());
 }
 
-void MoeLayer::forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
+void MoeLayer::forward(const Pass& pass, const MoeSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   route(pass, saved, x_NC);
   // Under way while the experts run.
   Communicator::Ticket fractions = 0;
   const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already
   if (first_time) fractions = pass.communicator.start_all_reduce(routing.fractions_E, Traffic::balance);
-  activation_.grouped_forward(pass, saved.a_RF, saved.h_RU, x_NC, params_.value(up_), routing.offsets_E1,
+  activation_.grouped_forward(pass, saved.a_RF, saved.h_RU, x_NC, params_.value(weights_.up_EUC), routing.offsets_E1,
                               routing.slots_R);
-  pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(down_), routing.offsets_E1);
+  pass.ops.grouped_linear_forward(saved.rows_RC, saved.a_RF, params_.value(weights_.down_ECF), routing.offsets_E1);
   if (first_time) {
     pass.communicator.wait(fractions);
     measure_balance(pass, saved);
@@ -93,7 +93,7 @@ void MoeLayer::forward(const Pass& pass, const Saved& saved, const Tensor& y_NC,
   if (shared_) shared_->forward(pass, saved.shared, y_NC, x_NC, Write::add);
 }
 
-void MoeLayer::measure_balance(const Pass& pass, const Saved& saved) const {
+void MoeLayer::measure_balance(const Pass& pass, const MoeSaved& saved) const {
   const Routing& routing = saved.routing;
   if (step_fractions_E1_ && pass.kind == PassKind::train)
     pass.ops.mean_fractions(routing.balance_fractions_E, state_.value(*step_fractions_E1_), routing.fractions_E);
@@ -107,7 +107,7 @@ void MoeLayer::end_step(const Pass& pass) const {
   if (step_fractions_E1_) pass.ops.zero(state_.value(*step_fractions_E1_));
 }
 
-void MoeLayer::backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+void MoeLayer::backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                         const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   Scratch::Frame frame(pass.scratch);
@@ -116,24 +116,24 @@ void MoeLayer::backward(const Pass& pass, const Saved& saved, const Tensor& dx_N
   policy_->combine_backward(pass, routing, drows_RC, dprobs_NE, dy_NC, saved.rows_RC);
   if (pass.observer) pass.observer->backward(routing, x_NC, dy_NC, dprobs_NE);
 
-  pass.ops.grouped_linear_backward_weight(params_.grad(down_), drows_RC, saved.a_RF, routing.offsets_E1);
+  pass.ops.grouped_linear_backward_weight(params_.grad(weights_.down_ECF), drows_RC, saved.a_RF, routing.offsets_E1);
   const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more
-  activation_.grouped_backward(pass, dh_RU, drows_RC, params_.value(down_), saved.h_RU, routing.offsets_E1);
-  pass.ops.grouped_linear_backward_weight(params_.grad(up_), dh_RU, x_NC, routing.offsets_E1, routing.slots_R);
+  activation_.grouped_backward(pass, dh_RU, drows_RC, params_.value(weights_.down_ECF), saved.h_RU, routing.offsets_E1);
+  pass.ops.grouped_linear_backward_weight(params_.grad(weights_.up_EUC), dh_RU, x_NC, routing.offsets_E1, routing.slots_R);
   const Tensor& dx_RC = drows_RC;  // likewise
-  pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(up_), routing.offsets_E1);
+  pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(weights_.up_EUC), routing.offsets_E1);
 
   router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);
   pass.ops.scatter_rows_add(dx_NC, dx_RC, routing.positions_NK);
   if (shared_) shared_->backward(pass, saved.shared, dx_NC, dy_NC, x_NC, Write::add);
 }
 
-void MoeLayer::router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+void MoeLayer::router_backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
                                const Tensor& x_NC) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
-  pass.ops.router_linear_backward(dx_NC, params_.grad(gate_), dlogits_NE, x_NC, params_.value(gate_), Write::assign);
+  pass.ops.router_linear_backward(dx_NC, params_.grad(weights_.gate_EC), dlogits_NE, x_NC, params_.value(weights_.gate_EC), Write::assign);
 }
 
 }  // namespace gptmoe

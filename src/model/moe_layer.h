@@ -11,15 +11,6 @@ namespace gptmoe {
 // Dropless: R = N*K slots, all or a part of them live, so every size is known before the first token.
 class MoeLayer {
  public:
-  struct Saved {
-    Routing routing;
-    Tensor h_RU, a_RF;      // first product and activation of every routed row; U = 2F gated, F plain
-    Tensor rows_RC;         // expert outputs before combine
-    Tensor balance_loss_1;  // stat; unscaled
-    Tensor entropy_1;       // stat; written by evaluation passes only, as are routing's fill_norms_2
-    Mlp::Saved shared;
-  };
-
   // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
   MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router);
 
@@ -27,11 +18,11 @@ class MoeLayer {
   // entropy, squared norms of the fill-in and of the output, the step's fractions so far (E; with balance_scope
   // "step").
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
-  Saved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
+  MoeSaved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
   // y_NC =.
-  void forward(const Pass& pass, const Saved& saved, const Tensor& y_NC, const Tensor& x_NC) const;
+  void forward(const Pass& pass, const MoeSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const;
   // dx_NC =, parameter gradients +=.
-  void backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+  void backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
   // Once per optimizer step, after the weights moved.
@@ -46,11 +37,11 @@ class MoeLayer {
   double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:
-  void route(const Pass& pass, const Saved& saved, const Tensor& x_NC) const;
+  void route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC) const;
   // balance_fractions =, balance_loss =.
-  void measure_balance(const Pass& pass, const Saved& saved) const;
+  void measure_balance(const Pass& pass, const MoeSaved& saved) const;
   // dx_NC =, router weight gradient +=.
-  void router_backward(const Pass& pass, const Saved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
+  void router_backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
                        const Tensor& x_NC) const;
 
   const ParamTable& params_;
@@ -58,7 +49,7 @@ class MoeLayer {
   std::unique_ptr<RoutingPolicy> policy_;
   Activation activation_;
   int64_t C_, E_, K_, F_;
-  ParamId gate_, up_, down_;
+  MoeWeights weights_;
   std::optional<Mlp> shared_;
   std::optional<StateId> step_fractions_E1_;  // sums over the step's micro-batches; with balance_scope "step" alone
 };

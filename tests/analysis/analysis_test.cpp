@@ -59,7 +59,7 @@ TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
     batches.fill(model.engine, 1 + i % 2);
     model.gpt().forward(model.pass(PassKind::evaluate), model.activations());
     for (size_t l = 0; l < 2; ++l) {
-      const MoeLayer::Saved& saved = model.activations().blocks[l].moe;
+      const MoeSaved& saved = model.activations().blocks[l].moe;
       const auto* offsets = saved.routing.offsets_E1.as<int64_t>();
       for (size_t e = 0; e < 5; ++e) {
         std::vector<double> sum(12);

@@ -176,7 +176,7 @@ TEST(BothScopes, DefaultIsDenseWhereExpertsAreConstant) {
   same.fill(dense.engine, 0);
   dense.gpt().forward(dense.pass(PassKind::evaluate), dense.activations());
   for (size_t l = 0; l < 2; ++l) {
-    const MoeLayer::Saved& saved = dense.activations().blocks[l].moe;
+    const MoeSaved& saved = dense.activations().blocks[l].moe;
     for (const StateRow& row : model.gpt().state().rows())
       if (row.name == text("model.layers.", l, ".mlp.default_vectors"))
         for (int64_t e = 0; e < 5; ++e)

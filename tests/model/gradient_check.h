@@ -20,7 +20,7 @@ inline double objective(Model& model, PassKind kind = PassKind::evaluate) {
   for (int64_t n = 0; n < N; ++n) sum += host_value(a.losses_N, n);
   double objective = sum / static_cast<double>(N);
   if (!a.router_stats_LW.present()) return objective;
-  for (const TransformerBlock::Saved& block : a.blocks) {
+  for (const BlockSaved& block : a.blocks) {
     if (!block.moe.balance_loss_1.present()) continue;
     double squares = 0;
     for (int64_t n = 0; n < N; ++n) squares += std::pow(host_value(block.moe.routing.lse_N, n), 2);

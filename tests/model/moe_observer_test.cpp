@@ -33,7 +33,7 @@ Recorder record(const char* recompute) {
   model.gpt().loss_and_backward(pass, model.activations(), 1.0);
   if (recompute != std::string("none")) return recorder;
   for (size_t l = 0; l < 2; ++l) {
-    const TransformerBlock::Saved& block = model.activations().blocks[l];
+    const BlockSaved& block = model.activations().blocks[l];
     EXPECT_EQ(recorder.forwards.at(l), download_values(host_memory(), block.moe.rows_RC)) << "first to last";
     EXPECT_EQ(recorder.xs.at(1 - l), download_values(host_memory(), block.normed2_NC)) << "last to first";
   }

@@ -14,7 +14,7 @@ json without_balance_loss(const char* router) {
 double l1_objective(Model& model) {
   double sum = 0, layers = 0;
   const double cross_entropy = objective(model);
-  for (const TransformerBlock::Saved& block : model.activations().blocks) {
+  for (const BlockSaved& block : model.activations().blocks) {
     sum += host_value(block.moe.balance_loss_1, 0);
     ++layers;
   }

@@ -15,7 +15,7 @@ TEST(SparsemixerGradient, MatchesCentralDifferencesWhereNoGateIsAThird) {
   const Pass pass = model.pass(PassKind::train);
   const auto drawn_whole = [&] {
     int undecided = 0;
-    for (const TransformerBlock::Saved& block : a.blocks) {
+    for (const BlockSaved& block : a.blocks) {
       const Routing& routing = block.moe.routing;
       for (int64_t slot = 0; slot < routing.gates_NK.count(); ++slot) {
         const double share = host_value(routing.kept_NW, slot * 5 + routing.expert_ids_NK.as<int32_t>()[slot]);

@@ -1,0 +1,109 @@
+#pragma once
+// Every tensor of the model: its weights, and what one micro-batch leaves for the backward pass.
+//
+// Letters, and the keys of the config ("model") that set them:
+//   B micro_batch_size, T sequence_length, N = B*T
+//   V vocab_size, C hidden_size
+//   H num_attention_heads, G num_key_value_heads, D head_dim, S = H + 2G, Q = H*D, J = G*D, O = S*D, P = D/2
+//   E num_experts, K num_experts_per_tok, R = N*K
+//   F intermediate_size of a dense layer, moe_intermediate_size of an expert, n_shared_experts times that of the shared
+//   ones; U = 2F with hidden_act "silu", else F
+//   L MoE layers, M rows of logits at a time
+// Tensors are real unless marked stat (kernels/ops.h). Weights are rows of the ParamTable; their gradients are stat.
+#include <vector>
+
+#include "memory/param_table.h"
+#include "routing/routing_policy.h"
+
+namespace gptmoe {
+
+// ---- Weights -------------------------------------------------------------------------------------
+struct NormWeights {
+  ParamId weight_C;
+  ParamId bias_C;  // LayerNorm only
+};
+
+struct AttentionWeights {
+  ParamId qkv_OC;                     // rows of q_proj, k_proj, v_proj
+  ParamId out_CQ;                     // o_proj
+  ParamId qkv_bias_O, out_bias_C;     // with attention_bias only
+  ParamId q_norm_Q, k_norm_J;         // with qk_norm only
+};
+
+struct MlpWeights {
+  ParamId up_UC;    // rows of gate_proj (with U = 2F), up_proj
+  ParamId down_CF;  // down_proj
+};
+
+struct MoeWeights {
+  ParamId gate_EC;    // stat: the router
+  ParamId up_EUC;     // of each expert as in MlpWeights
+  ParamId down_ECF;
+};
+
+struct GptWeights {
+  ParamId embedding_VC;
+  ParamId head_VC;  // the embedding itself with tie_word_embeddings
+};
+
+// ---- Activations ---------------------------------------------------------------------------------
+// Tables of the rotary embedding, shared by all layers.
+struct RopeTables {
+  Tensor cos_TP, sin_TP;  // stat
+};
+
+struct NormSaved {
+  Tensor mean_N, rstd_N;  // stat; mean for LayerNorm only
+};
+
+struct AttentionSaved {
+  Tensor projected_BTSD;  // queries, keys, values before QK-norm; with QK-norm only
+  Tensor qk_rstd_N2;      // stat; with QK-norm only
+  Tensor qkv_BTSD;        // as attention read them: normed and rotated
+  Tensor lse_BHT;         // stat
+  Tensor out_BTHD;
+};
+
+struct MlpSaved {
+  Tensor h_NU;  // first product
+  Tensor a_NF;
+};
+
+struct MoeSaved {
+  Routing routing;
+  Tensor h_RU, a_RF;      // first product and activation of every routed row
+  Tensor rows_RC;         // expert outputs before combine
+  Tensor balance_loss_1;  // stat; unscaled
+  Tensor entropy_1;       // stat; written by evaluation passes only, as are routing's fill_norms_2
+  MlpSaved shared;
+};
+
+struct BlockSaved {
+  NormSaved norm1, norm2;
+  Tensor normed1_NC, mid_NC, normed2_NC;
+  AttentionSaved attention;
+  MlpSaved mlp;  // of a dense layer
+  MoeSaved moe;  // of a MoE layer
+};
+
+enum class ActivationMode {
+  train,            // every block keeps what its backward needs
+  train_recompute,  // blocks share one set, which the backward fills again: only the residual stream is kept per layer
+  forward_only,     // blocks share one set
+};
+
+struct Activations {
+  ActivationMode mode;
+  RopeTables rope;
+  Tensor tokens_BT, targets_BT;   // i32, filled by the caller
+  std::vector<Tensor> stream_NC;  // residual stream: before each block, and after the last
+  std::vector<BlockSaved> blocks;
+  NormSaved final_norm;
+  Tensor final_NC;               // after the final norm
+  Tensor losses_N;               // stat: cross-entropy per token, nats
+  Tensor logits_MV;              // scratch of the LM head
+  Tensor dfinal_NC, dstream_NC;  // absent when forward only
+  Tensor router_stats_LW;        // stat, (L, MoeLayer::stats_width(E)); absent if dense
+};
+
+}  // namespace gptmoe
