@@ -13,14 +13,16 @@ Attention::Attention(const LayerSetup& setup, const std::string& prefix)
   const int64_t C = setup.config.hidden_size;
   const Init init = Init::normal(setup.init.weight);
   weights_.qkv_OC = setup.params.add_block({(H_ + 2 * G_) * D_, C}, {{prefix + "q_proj.weight", {H_ * D_, C}, init},
-                                                          {prefix + "k_proj.weight", {G_ * D_, C}, init},
-                                                          {prefix + "v_proj.weight", {G_ * D_, C}, init}});
-  weights_.out_CQ = setup.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(setup.init.residual_writer)});
+                                                                     {prefix + "k_proj.weight", {G_ * D_, C}, init},
+                                                                     {prefix + "v_proj.weight", {G_ * D_, C}, init}});
+  weights_.out_CQ =
+      setup.params.add({prefix + "o_proj.weight", {C, H_ * D_}, Init::normal(setup.init.residual_writer)});
   if (bias_) {
     const Init zeros = Init::zeros();
-    weights_.qkv_bias_O = setup.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
-                                                              {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
-                                                              {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
+    weights_.qkv_bias_O =
+        setup.params.add_block({(H_ + 2 * G_) * D_}, {{prefix + "q_proj.bias", {H_ * D_}, zeros, false},
+                                                      {prefix + "k_proj.bias", {G_ * D_}, zeros, false},
+                                                      {prefix + "v_proj.bias", {G_ * D_}, zeros, false}});
     weights_.out_bias_C = setup.params.add({prefix + "o_proj.bias", {C}, zeros, false});
   }
   if (qk_norm_) {
@@ -81,8 +83,9 @@ void Attention::backward(const Pass& pass, const AttentionSaved& saved, const Ro
   pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
   pass.ops.rope_backward(dqkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
   if (qk_norm_)
-    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD, saved.projected_BTSD,
-                              params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J), saved.qk_rstd_N2);
+    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD,
+                              saved.projected_BTSD, params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J),
+                              saved.qk_rstd_N2);
   const Tensor dqkv = dqkv_BTSD.view({N, (H_ + 2 * G_) * D_});
   project_backward(pass, dqkv, x_NC, weights_.qkv_OC, weights_.qkv_bias_O);
   pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(weights_.qkv_OC));

@@ -18,8 +18,8 @@ class Attention {
   void forward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& y_NC,
                const Tensor& x_NC) const;
   // dx_NC =, parameter gradients +=.
-  void backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC, const Tensor& dy_NC,
-                const Tensor& x_NC) const;
+  void backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
+                const Tensor& dy_NC, const Tensor& x_NC) const;
 
  private:
   // y_NO =: x w^T, and the bias.

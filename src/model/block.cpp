@@ -14,8 +14,7 @@ TransformerBlock::TransformerBlock(const LayerSetup& setup, const RouterConfig& 
     mlp_.emplace(setup, prefix, setup.config.intermediate_size);
 }
 
-BlockSaved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T,
-                                                   const Tensor& stats_W) const {
+BlockSaved TransformerBlock::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const {
   const int64_t N = B * T;
   BlockSaved saved;
   saved.norm1 = norm1_.allocate(arena, ops, N);

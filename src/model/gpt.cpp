@@ -28,7 +28,8 @@ Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DTyp
     params_.end_bucket();
   }
   final_norm_.emplace(setup, "model.norm");
-  weights_.head_VC = config_.tie_word_embeddings ? weights_.embedding_VC : params_.add({"lm_head.weight", {V, C}, init});
+  weights_.head_VC =
+      config_.tie_word_embeddings ? weights_.embedding_VC : params_.add({"lm_head.weight", {V, C}, init});
   params_.end_bucket();
 }
 
@@ -114,8 +115,9 @@ void Gpt::loss(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {
-  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC, params_.value(weights_.head_VC),
-                        a.targets_BT.view({a.losses_N.size(0)}), loss_scale, a.logits_MV);
+  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC,
+                        params_.value(weights_.head_VC), a.targets_BT.view({a.losses_N.size(0)}), loss_scale,
+                        a.logits_MV);
   backward(pass, a);
 }
 
@@ -130,7 +132,8 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
     blocks_[l].backward(pass, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);
     gradients_complete(pass, layer_bucket(l));
   }
-  pass.ops.embedding_backward(params_.grad(weights_.embedding_VC), a.dstream_NC, a.tokens_BT.view({a.tokens_BT.count()}));
+  pass.ops.embedding_backward(params_.grad(weights_.embedding_VC), a.dstream_NC,
+                              a.tokens_BT.view({a.tokens_BT.count()}));
   gradients_complete(pass, kEmbeddingBucket);
 }
 

@@ -29,8 +29,8 @@ std::vector<ParamSpec> first_product_rows(const Activation& activation, const st
 Mlp::Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F)
     : params_(setup.params), activation_(setup.config), F_(F) {
   const int64_t C = setup.config.hidden_size;
-  weights_.up_UC = setup.params.add_block({activation_.input_width(F), C},
-                               first_product_rows(activation_, prefix, F, C, Init::normal(setup.init.weight)));
+  weights_.up_UC = setup.params.add_block(
+      {activation_.input_width(F), C}, first_product_rows(activation_, prefix, F, C, Init::normal(setup.init.weight)));
   weights_.down_CF = setup.params.add({prefix + "down_proj.weight", {C, F}, Init::normal(setup.init.residual_writer)});
 }
 
@@ -47,8 +47,8 @@ void Mlp::forward(const Pass& pass, const MlpSaved& saved, const Tensor& y_NC, c
   pass.ops.linear_forward(y_NC, saved.a_NF, params_.value(weights_.down_CF), write);
 }
 
-void Mlp::backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
-                   Write write) const {
+void Mlp::backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
+                   const Tensor& x_NC, Write write) const {
   Scratch::Frame frame(pass.scratch);
   const Tensor da_NF = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), F_});
   pass.ops.linear_backward_weight(params_.grad(weights_.down_CF), dy_NC, saved.a_NF);

@@ -119,7 +119,8 @@ void MoeLayer::backward(const Pass& pass, const MoeSaved& saved, const Tensor& d
   pass.ops.grouped_linear_backward_weight(params_.grad(weights_.down_ECF), drows_RC, saved.a_RF, routing.offsets_E1);
   const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more
   activation_.grouped_backward(pass, dh_RU, drows_RC, params_.value(weights_.down_ECF), saved.h_RU, routing.offsets_E1);
-  pass.ops.grouped_linear_backward_weight(params_.grad(weights_.up_EUC), dh_RU, x_NC, routing.offsets_E1, routing.slots_R);
+  pass.ops.grouped_linear_backward_weight(params_.grad(weights_.up_EUC), dh_RU, x_NC, routing.offsets_E1,
+                                          routing.slots_R);
   const Tensor& dx_RC = drows_RC;  // likewise
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(weights_.up_EUC), routing.offsets_E1);
 
@@ -133,7 +134,8 @@ void MoeLayer::router_backward(const Pass& pass, const MoeSaved& saved, const Te
   Scratch::Frame frame(pass.scratch);
   const Tensor dlogits_NE = frame.allocate(pass.ops.statistics_dtype(), {x_NC.size(0), E_});
   policy_->route_backward(pass, saved.routing, dlogits_NE, dprobs_NE);
-  pass.ops.router_linear_backward(dx_NC, params_.grad(weights_.gate_EC), dlogits_NE, x_NC, params_.value(weights_.gate_EC), Write::assign);
+  pass.ops.router_linear_backward(dx_NC, params_.grad(weights_.gate_EC), dlogits_NE, x_NC,
+                                  params_.value(weights_.gate_EC), Write::assign);
 }
 
 }  // namespace gptmoe

@@ -18,8 +18,8 @@ NormSaved Norm::allocate(Arena& arena, const Ops& ops, int64_t N) const {
 
 void Norm::forward(const Pass& pass, const NormSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
   if (layernorm_)
-    pass.ops.layernorm_forward(y_NC, saved.mean_N, saved.rstd_N, x_NC, params_.value(weights_.weight_C), params_.value(weights_.bias_C),
-                               eps_);
+    pass.ops.layernorm_forward(y_NC, saved.mean_N, saved.rstd_N, x_NC, params_.value(weights_.weight_C),
+                               params_.value(weights_.bias_C), eps_);
   else
     pass.ops.rmsnorm_forward(y_NC, saved.rstd_N, x_NC, params_.value(weights_.weight_C), eps_);
 }
@@ -27,10 +27,11 @@ void Norm::forward(const Pass& pass, const NormSaved& saved, const Tensor& y_NC,
 void Norm::backward(const Pass& pass, const NormSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                     const Tensor& x_NC) const {
   if (layernorm_)
-    pass.ops.layernorm_backward(dx_NC, params_.grad(weights_.weight_C), params_.grad(weights_.bias_C), dy_NC, x_NC, params_.value(weights_.weight_C),
-                                saved.mean_N, saved.rstd_N);
+    pass.ops.layernorm_backward(dx_NC, params_.grad(weights_.weight_C), params_.grad(weights_.bias_C), dy_NC, x_NC,
+                                params_.value(weights_.weight_C), saved.mean_N, saved.rstd_N);
   else
-    pass.ops.rmsnorm_backward(dx_NC, params_.grad(weights_.weight_C), dy_NC, x_NC, params_.value(weights_.weight_C), saved.rstd_N);
+    pass.ops.rmsnorm_backward(dx_NC, params_.grad(weights_.weight_C), dy_NC, x_NC, params_.value(weights_.weight_C),
+                              saved.rstd_N);
 }
 
 }  // namespace gptmoe

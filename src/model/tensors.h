@@ -24,10 +24,10 @@ struct NormWeights {
 };
 
 struct AttentionWeights {
-  ParamId qkv_OC;                     // rows of q_proj, k_proj, v_proj
-  ParamId out_CQ;                     // o_proj
-  ParamId qkv_bias_O, out_bias_C;     // with attention_bias only
-  ParamId q_norm_Q, k_norm_J;         // with qk_norm only
+  ParamId qkv_OC;                  // rows of q_proj, k_proj, v_proj
+  ParamId out_CQ;                  // o_proj
+  ParamId qkv_bias_O, out_bias_C;  // with attention_bias only
+  ParamId q_norm_Q, k_norm_J;      // with qk_norm only
 };
 
 struct MlpWeights {
@@ -36,8 +36,8 @@ struct MlpWeights {
 };
 
 struct MoeWeights {
-  ParamId gate_EC;    // stat: the router
-  ParamId up_EUC;     // of each expert as in MlpWeights
+  ParamId gate_EC;  // stat: the router
+  ParamId up_EUC;   // of each expert as in MlpWeights
   ParamId down_ECF;
 };
 
