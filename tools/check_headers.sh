@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails when a header does not compile alone: every header includes what it uses. The build cannot tell, because its
+# Fails if a header does not compile alone: every header includes what it uses. The build cannot tell, because its
 # sources see the precompiled headers first. With a compiler cache only changed headers are compiled.
 #   tools/check_headers.sh
 set -euo pipefail
@@ -11,7 +11,7 @@ options=(-std=c++20 -fopenmp -march=native -Wall -Wextra -Werror -Wno-pragma-onc
   -Wno-unused-const-variable -I. -Isrc -Itests -Itests/support -Itools)
 [ -z "${GPTMOE_DEPS_DIR:-}" ] || options+=(-isystem "$GPTMOE_DEPS_DIR/include")
 find_nvcc
-if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU has them
+if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU sees them
   mapfile -t headers < <(git ls-files '*.h' '*.cuh')
   options+=(-DGPTMOE_SIMT -isystem "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include")
 else
@@ -28,5 +28,5 @@ compile() {
 export -f compile
 printf '%s\0' "${headers[@]}" |
   xargs -0 -P "$(nproc)" -I '{}' bash -c 'compile "$@"' compile '{}' "$objects" "${options[@]}" ||
-  die "Headers above do not compile alone: include what they use"
+  die "The headers above do not compile alone: include what they use"
 say "${#headers[@]} headers compile alone"

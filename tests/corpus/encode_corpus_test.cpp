@@ -219,7 +219,8 @@ TEST_F(EncodeCorpusTest, BadOptions) {
   output = folder / "file";
   expect_contains(error_of([&] { encode(input, {}); }), (folder / "file").string() + ": cannot create this folder");
   output = folder / "file" / "below";
-  expect_contains(error_of([&] { encode(input, {}); }), (folder / "file/below").string() + ": cannot create this folder");
+  expect_contains(error_of([&] { encode(input, {}); }),
+                  (folder / "file/below").string() + ": cannot create this folder");
 }
 
 TEST_F(EncodeCorpusTest, ATokenizerWithoutEndOfText) {

@@ -333,9 +333,8 @@ TEST_F(EncodeResumeTest, StandardInputIsWholeOrNothing) {
     EXPECT_EQ(encode(inputs, job).documents(), 60);
   }
   const StandardInput file(folder / "a.jsonl");
-  expect_contains(
-      error_of([&] { encode(inputs, job); }),
-      job.output.string() + ": holds an encoding of standard input, which cannot be checked for changes");
+  expect_contains(error_of([&] { encode(inputs, job); }),
+                  job.output.string() + ": holds an encoding of standard input, which cannot be checked for changes");
 }
 
 TEST_F(EncodeResumeTest, OneEncoderAtATime) {

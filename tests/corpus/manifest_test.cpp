@@ -152,7 +152,8 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
                           with("/options/shard_tokens", 0), with("/resume/byte", -3), with("/resume/byte", "x"),
                           with("/val/unfinished_shard_tokens", 10), with("/inputs", 3), nlohmann::ordered_json(3)}) {
     const std::string line = refusal(bad);
-    expect_contains(line, (folder / "manifest.json").string() + ": not a manifest of this version of gptmoe-tokenize (");
+    expect_contains(line,
+                    (folder / "manifest.json").string() + ": not a manifest of this version of gptmoe-tokenize (");
     expect_contains(line, "choose another --output, or remove " + folder.path().string());
     EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }

@@ -226,8 +226,9 @@ TEST(TextReport, SaysWhySpeedsAreNotCompared) {
   const std::string report = text_report(compare({{"topk", {moe_run({80, 60}, 2)}}, {"default", {elsewhere}}}));
   EXPECT_NE(report.find("\nthroughput against baseline       baseline  — (other machine)\n"), std::string::npos)
       << report;
-  EXPECT_NE(report.find("  note: default (runs/made) was trained with another machine than topk (runs/made): speeds are"),
-            std::string::npos)
+  EXPECT_NE(
+      report.find("  note: default (runs/made) was trained with another machine than topk (runs/made): speeds are"),
+      std::string::npos)
       << report;
 }
 

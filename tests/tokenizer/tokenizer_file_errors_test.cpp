@@ -17,7 +17,8 @@ TEST_F(TokenizerFileErrors, MissingFile) {
   expect_contains(error_of([&] { load_tokenizer(folder / "vocab.json"); }),
                   (folder / "merges.txt").string() + ": missing; GPT-2's tokenizer needs vocab.json and merges.txt");
   write_text_file(folder / "x.bin", "");
-  expect_contains(error_of([&] { load_tokenizer(folder / "x.bin"); }), "x.bin: unknown kind of file; give a tokenizer.json");
+  expect_contains(error_of([&] { load_tokenizer(folder / "x.bin"); }),
+                  "x.bin: unknown kind of file; give a tokenizer.json");
 }
 
 TEST_F(TokenizerFileErrors, OnlyRankFilesNeedAPattern) {
