@@ -49,8 +49,8 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
   fields.optional(
       "balance_scope", model.balance_scope, {"micro_batch", "step"},
-      "Over what, on all ranks, the balance loss counts each expert's tokens: the micro-batch, or the step's "
-      "micro-batches so far.");
+      "Span of the expert counts in the balance loss, on all ranks: the micro-batch, or the step's micro-batches so "
+      "far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
