@@ -1,25 +1,25 @@
 #pragma once
-// What the CUDA backend takes: for its kernels, which assert it, and for those who plan a run before, or without, a
-// device. Sizes in elements unless they say otherwise.
+// Limits of the CUDA backend: for its kernels, which assert them, and for code that plans a run before, or without, a
+// device. Sizes in elements unless stated otherwise.
 #include <cstdint>
 
 namespace gptmoe::cuda {
 
 // Shared memory that a block gets on every GPU of compute capability 8.0 and up.
 constexpr int64_t kSharedBytesEverywhere = int64_t{99} << 10;
-// Heads: any width up to the first; on tensor cores, in bf16, multiples of kVector up to the second. Wider ones than
-// that need so much shared memory a block, which 8.0, 9.0 and 10.0 have but not 8.6, 8.9 or 12.0.
+// Heads: any width up to the first limit; on tensor cores, in bf16, multiples of kVector up to the second. Wider heads
+// need more shared memory per block, which compute capability 8.0, 9.0 and 10.0 have but 8.6, 8.9 and 12.0 do not.
 constexpr int64_t kMaxHeadDim = 256, kMaxTensorHeadDim = 128, kWideHeadSharedBytes = int64_t{140} << 10;
-// Rows of bf16 move 16 bytes at a time, and tensor cores multiply them, where their width is a multiple of this.
+// If a row's width is a multiple of this, bf16 rows move 16 bytes at a time and tensor cores multiply them.
 constexpr int64_t kVector = 8;
 // Each warp of the sort keeps a counter per expert in shared memory.
 constexpr int64_t kMostExperts = 3072;
 
-// What CudaKernels holds beside the arenas: partial results of its kernels, and what NVIDIA recommends that cuBLASLt
-// have on Hopper.
+// Memory of CudaKernels in addition to the arenas: partial results of its kernels, and the workspace that NVIDIA
+// recommends for cuBLASLt on Hopper.
 constexpr int64_t kWorkspaceFloats = int64_t{16} << 20, kMatmulWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kWorkspaceBytes = kWorkspaceFloats * 4 + kMatmulWorkspaceBytes;
-// Tokens of a micro-batch: the embedding's backward sorts them in the workspace, and sums rows in what that leaves.
+// Tokens of a micro-batch: the embedding's backward sorts them in the workspace, and sums rows in the rest of it.
 constexpr int64_t kMostTokens = int64_t{3} << 20;
 
 }  // namespace gptmoe::cuda

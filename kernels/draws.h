@@ -1,5 +1,5 @@
 #pragma once
-// What a sampling op draws for one token and round, alike on every backend.
+// The random draw of a sampling op for one token and round, the same on every backend.
 #include <cstdint>
 
 #ifdef __CUDACC__

@@ -1,6 +1,6 @@
 #pragma once
-// The bare kernels of one device: what an implementation of the ops provides. Only class Ops (kernels/ops.h) calls
-// them, after it has checked the operands. A tensor's values (token ids, offsets) are trusted.
+// The bare kernels of one device, which implement the ops. Only class Ops (kernels/ops.h) calls them, after it has
+// checked the operands. A tensor's values (token ids, offsets) are trusted.
 #include <array>
 #include <cmath>
 #include <functional>
@@ -15,7 +15,7 @@ namespace gptmoe {
 // Whether a matrix product overwrites its output or adds to it.
 enum class Write { assign, add };
 
-// What the sum of an expert's weighted outputs is divided by to give their mean.
+// The divisor that turns the sum of an expert's weighted outputs into their mean.
 enum class Divisor { rows, gates };
 
 // AdamW's constants (Loshchilov & Hutter 2019).
@@ -23,15 +23,15 @@ struct AdamwConstants {
   double beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
 };
 
-// The numbers of an update that change from step to step. They travel as a tensor, rates_3 (stat), so that a recorded
-// update can be replayed at the next step.
+// The numbers of an update that change from step to step. They are passed as a tensor, rates_3 (stat), so that a
+// recorded update can be replayed at the next step.
 inline std::array<double, 3> adamw_rates(double learning_rate, const AdamwConstants& constants, int64_t step) {
   const auto t = static_cast<double>(step);  // counts from 1
   return {learning_rate, learning_rate / (1 - std::pow(constants.beta1, t)), 1 / (1 - std::pow(constants.beta2, t))};
 }
 
-// Work that is asked for again and again, on the same tensors and with the same numbers. It copies nothing to or from
-// the host. This one just does it; a device may record it instead and replay it whole.
+// Work that runs repeatedly, on the same tensors and with the same numbers. It copies nothing to or from the host. This
+// class just runs it; a device may record it and replay it whole.
 class RepeatedWork {
  public:
   virtual ~RepeatedWork() = default;
@@ -52,7 +52,7 @@ class Kernels {
   virtual std::string describe() const = 0;
   virtual int64_t count_nonfinite(const Tensor& x) = 0;
 
-  // The words of the declarations, all the same type to the compiler. op_declaration.h reads them.
+  // The words of the declarations. They are all the same type to the compiler; op_declaration.h reads them.
   using Out = const Tensor&;
   using OutStat = Out;
   using OutFloat = Out;

@@ -40,7 +40,7 @@ void OpCall::take(double value) {
   values_[static_cast<size_t>(value_count_++)] = value;
 }
 
-// The first output is then added to.
+// With Write::add the first output is added to.
 void OpCall::take(Write write) {
   if (write == Write::add) operands_.front().moved *= 2;
   take(write == Write::add ? 1.0 : 0.0);
@@ -181,7 +181,7 @@ void OpCall::product(char rows, char terms, char columns, int count, int times_c
            static_cast<double>(product_[2]);
 }
 
-// Each over the lower triangle: T (T + 1) / 2 scores of D multiply-adds for every head.
+// Each product covers the lower triangle: T (T + 1) / 2 scores of D multiply-adds per head.
 void OpCall::attention(int products) {
   part_ = Part::attention;
   const auto tokens = static_cast<double>(size('T'));

@@ -1,5 +1,5 @@
 #pragma once
-// One call of an op: its operands against their declaration, and what the call costs at least.
+// One call of an op: checks its operands against their declaration and computes the least cost of the call.
 #include <array>
 #include <vector>
 
@@ -27,22 +27,22 @@ class OpCall {
   void take(Write write);
   void take(Divisor divisor) { take(divisor == Divisor::gates ? 1.0 : 0.0); }
   void take(const AdamwConstants&) { take(0.0); }
-  // Throws BugError where an operand has a wrong type or shape, or shares memory that it must not share.
+  // Throws BugError if an operand has a wrong type or shape, or shares memory that it must not share.
   void check();
 
   const std::string& name() const { return declaration_.name; }
   Part part() const { return part_; }
-  // A product's rows x terms x columns, and x E where there are experts; else the sizes of the largest operand.
+  // A product's rows x terms x columns, and x E for experts; else the sizes of the largest operand.
   std::string shape() const;
   // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle,
-  // products over sorted rows the share of them that is live.
+  // products over sorted rows only their live share.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // The bytes that the call must move: each operand once, or twice where it is read and written. Of a table only the
-  // rows that are reached count, of sorted rows only the live ones, of scratch nothing.
+  // The bytes that the call must move: each operand once, or twice if it is read and written. Tables count the rows
+  // that are used, sorted rows the live ones, scratch nothing.
   double bytes(double live_share) const;
   // The same for each operand.
   struct Moved {
-    const Tensor* tensor;  // as it was passed
+    const Tensor* tensor;  // as passed
     double bytes;
   };
   std::vector<Moved> moved(double live_share) const;
@@ -51,17 +51,17 @@ class OpCall {
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
   bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
   double value(std::string_view name) const;
-  // The size that operands gave a letter; BugError if none did.
+  // The size of a letter, taken from the operands; BugError if none has it.
   int64_t size(char letter) const;
-  // Sets the size of a letter that has none, and refuses another size of one that has.
+  // Sets the size of a letter that has none; refuses a different size.
   void bind(char letter, int64_t size);
   void require(bool condition, std::string_view what) const;
   // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
-  // The call moves only this share of the operand's bytes, or reads an output too.
+  // The call moves only this share of the operand's bytes, or also reads an output.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
-  // An operand without letters is over sorted rows.
+  // Marks an operand without letters as sorted rows.
   void over_sorted_rows(std::string_view name) { find(name).sorted = true; }
   // The call computes `count` products. Each has `rows` rows and times_columns * `columns` columns, and sums `terms`
   // terms per element.
@@ -73,7 +73,7 @@ class OpCall {
   struct Operand {
     const OperandDeclaration* declared;
     const Tensor* tensor;
-    double moved;  // times its bytes
+    double moved;  // multiple of its bytes
     bool sorted;
     const Operand* alias;
   };
@@ -102,7 +102,7 @@ class OpCall {
 // Checks and costs that declarations do not express: relations between letters, operands that may share memory, FLOPs.
 void apply_rule(OpId op, OpCall& call);
 
-// Sees every call of the ops it is given to.
+// Sees every call of its ops.
 class OpObserver {
  public:
   virtual ~OpObserver() = default;

@@ -14,7 +14,7 @@ bool take(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-// False where `word` is no operand's.
+// False if `word` does not declare an operand.
 bool read_word(std::string_view word, OperandDeclaration& operand) {
   operand.optional = take(word, "Optional");
   if (take(word, "Out"))

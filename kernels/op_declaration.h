@@ -1,13 +1,12 @@
 #pragma once
-// The declarations of kernels/ops.inc as data, read from their own text.
+// The declarations of kernels/ops.inc as data, parsed from their own text.
 //
 // An operand is declared as a word and a name: "OptionalInStat bias_E".
-//   Word: Optional, where the tensor may be absent; what happens to it: Out (overwritten), Add (added to), Update (read
-//   and overwritten), Scratch (contents before and after mean nothing) or In (read); its type: nothing for real, Stat,
+//   Word: Optional if the tensor may be absent; its use: Out (overwritten), Add (added to), Update (read and
+//   overwritten), Scratch (contents are undefined before and after) or In (read); its type: nothing for real, Stat,
 //   Float (real or stat), I32, I64 or Any.
-//   Name: behind the last underscore the shape, a dimension for each letter. "2F" is two times F, "E1" is E + 1, a
-//   digit at the end is a dimension of its own ("N2" has N rows of 2, "_1" one element). No underscore and capital: any
-//   shape.
+//   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F, "E1" is E + 1, a digit
+//   at the end is its own dimension ("N2" has N rows of 2, "_1" one element). No underscore and capital: any shape.
 #include <array>
 #include <string>
 #include <string_view>
@@ -45,7 +44,7 @@ struct OpDeclaration {
   std::vector<std::string> values;           // other parameters, in order
 };
 
-// Throws BugError where a declaration does not follow the rules above.
+// Throws BugError if a declaration does not follow the rules above.
 const OpDeclaration& op_declaration(OpId op);
 OpDeclaration parse_declaration(std::string_view name, std::string_view parameters);
 

@@ -9,7 +9,7 @@ double share(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-// Of a table of V rows an embedding reaches one per token, at most.
+// An embedding reads at most one of the table's V rows per token.
 void reach_tokens_rows(OpCall& call, std::string_view table) {
   call.reaches(table, share(std::min(call.size('N'), call.size('V')), call.size('V')));
 }
@@ -23,7 +23,7 @@ void qk_norm(OpCall& call) {
 void qk_norm_backward(OpCall& call) {
   qk_norm(call);
   call.may_alias("dqkv", "dy");
-  // Values' gradients stay where they are if dqkv is dy.
+  // If dqkv aliases dy, the gradients of the values stay in place.
   const double scaled = share(call.size('Q') + call.size('J'), call.size('S') * call.size('D'));
   call.reaches("qkv", scaled);
   if (call.tensor("dqkv").data() != call.tensor("dy").data()) return;
@@ -34,7 +34,7 @@ void qk_norm_backward(OpCall& call) {
 void rope(OpCall& call, std::string_view rotated) {
   const auto heads = static_cast<int64_t>(call.value("rotated"));
   call.require(call.size('D') == 2 * call.size('P'), "D = 2 P");
-  call.require(call.size('T') <= call.size('L'), "T <= L");
+  call.require(call.size('T') <= call.size('X'), "T <= X");
   call.require(heads >= 0 && heads <= call.size('S'), "rotated <= S");
   call.reaches(rotated, share(heads, call.size('S')));
 }
@@ -54,7 +54,7 @@ void lm_head(OpCall& call) {
 
 void choose(OpCall& call) { call.require(call.size('K') >= 1 && call.size('K') <= call.size('E'), "1 <= K <= E"); }
 
-// x has the tokens' rows where slots say which, else sorted rows.
+// With slots, x has the tokens' rows; without, the sorted rows.
 void grouped_source(OpCall& call) {
   const Tensor& x = call.tensor("x");
   call.require(x.rank() == 2, "x of rank 2");
@@ -112,7 +112,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::relu_router_backward: return call.may_alias("dlogits", "dprobs");
     case OpId::topk_forward: return choose(call);
     case OpId::topk_backward:
-      // Only the sums of normalised gates need the gates, and as many probabilities.
+      // gates, and the same number of probabilities, are only read to normalise.
       call.reaches("gates", call.value("normalize"));
       call.reaches("probs", call.value("normalize") * share(call.size('K'), call.size('E')));
       return;

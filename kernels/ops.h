@@ -1,21 +1,22 @@
 #pragma once
-// Everything the model computes, one method per op, on any device.
+// Everything that the model computes, one method per op, on any device.
 //
 // The ops are declared in kernels/dense_ops.inc, moe_ops.inc and optimizer_ops.inc: formula, operands, source. A word
-// before an operand says what happens to it (Out: overwritten; Add: added to; Update: read and overwritten; In: read;
-// Scratch: neither what was there nor what is left means anything) and its type (nothing: real, which is
-// compute_dtype(); Stat: statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters,
-// optimizer; Float: either; I32 for ids, I64 for offsets). Optional operands may be absent (Tensor{}). Capitals behind
-// the last underscore are the shape (op_declaration.h):
-//   B sequences in a micro-batch, T tokens in a sequence, N = B*T, C model width, H query heads, G key/value heads,
-//   S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2, L positions of RoPE's
-//   tables, V vocabulary, M rows of logits, E experts, K experts per token, F hidden width of an FFN, R = N*K routed
-//   rows, I and O widths of a linear layer, W values kept per token
+// before an operand says how the op uses it (Out: overwritten, =; Add: added to, +=; Update: read and overwritten; In:
+// read; Scratch: contents are undefined before and after) and its type (none: real, which is compute_dtype(); Stat:
+// statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters, optimizer; Float: either; I32
+// for ids, I64 for offsets). Optional operands may be absent (Tensor{}). Capitals after the last underscore are the
+// shape (op_declaration.h):
+//   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
+//   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of
+//   a head, X positions of RoPE's tables, V vocabulary, M rows of logits held at a time, E experts, K experts per
+//   token, F hidden width of an FFN, U width of its first product (2F with SwiGLU, else F), R = N*K routed rows, I and
+//   O input and output width of a linear layer, W routing values per token (or per layer, where L comes first)
 //
 // For every op:
 //   * Tensors are contiguous. Outputs come first and share no memory with other operands, unless the op says so.
 //   * Trailing arguments may be left out: absent tensors, 0, Write::assign.
-//   * A wrong shape, type or alias throws BugError; values (token ids, offsets) are trusted, their producers check
+//   * A wrong shape, type or alias throws BugError. Values (token ids, offsets) are trusted: their producers check
 //   them.
 //   * Deterministic: the same inputs give the same bits on the same machine, build and thread count.
 #include <tuple>
@@ -28,20 +29,20 @@ namespace gptmoe {
 class Ops final {
  public:
   explicit Ops(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
-  // The same kernels; `observer`, which must outlive the object, sees every call. RepeatedWork work is not recorded, so
-  // that it sees every run of it.
+  // The same kernels with an observer of every call. `observer` must outlive the object. RepeatedWork is not recorded,
+  // so the observer sees every run.
   Ops observed_by(OpObserver& observer) const;
 
   DType compute_dtype() const { return kernels_->compute_dtype(); }
   DType statistics_dtype() const { return kernels_->statistics_dtype(); }
-  // Where the tensors of these ops live.
+  // The memory that holds the tensors of these ops.
   Memory& memory() { return kernels_->memory(); }
-  // Waits until everything asked for so far is done.
+  // Waits until all queued work is done.
   void synchronize() { kernels_->synchronize(); }
   std::unique_ptr<RepeatedWork> make_repeated_work();
-  // How many logits the LM head best holds at a time: enough to keep its products efficient.
+  // Number of logits that the LM head should hold at a time: enough to keep its products efficient.
   int64_t logit_elements() const { return kernels_->logit_elements(); }
-  // Bytes of memory() that these ops hold themselves, from their making to their end.
+  // Bytes of memory() that these ops hold themselves, as long as they live.
   int64_t workspace_bytes() const { return kernels_->workspace_bytes(); }
   // For the first screen: "CPU, 2 threads, built-in products".
   std::string describe() const { return kernels_->describe(); }
@@ -91,28 +92,28 @@ class Ops final {
   OpObserver* observer_ = nullptr;
 };
 
-// The CPU's ops over float; threads = 0 takes OpenMP's default. With bf16 `products`, those of dense layers, experts
-// and the LM head round their operands to bf16 and sum in float; everything else, and all that is stored, stays float.
+// The CPU's ops over float; threads = 0 uses OpenMP's default. With bf16 `products`, the products of dense layers,
+// experts and the LM head round their operands to bf16 and sum in float; all else, including storage, stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
 // The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
-// What logit_elements() is: few enough to stay in a CPU's cache, or to fill a GPU's multiprocessors with a chunk's rows
-// while the chunk is a small part of its memory.
+// The values of logit_elements(): a chunk stays in a CPU's cache, or fills a GPU's multiprocessors and is a small part
+// of its memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
-// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay recurring work as CUDA graphs. Only in
-// builds with CUDA.
+// The GPU functions. In builds without CUDA why_no_cuda() says so, and make_cuda_ops() throws it as a Failure.
+//
+// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay recurring work as CUDA graphs.
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
-// Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty when it would not. Likewise.
+// Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty if it would not.
 std::string why_no_cuda();
-// The widest attention head that this machine's GPU takes. Likewise.
+// The widest attention head that this machine's GPU supports.
 int64_t cuda_widest_head();
 // Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th, or
-// the only one that this process is shown, which may be another rank's too. To be called before all else here, which
-// would begin to use the first GPU. Nothing where no GPU is found. Throws UserError where ranks outnumber GPUs.
-// Likewise.
+// the only one that this process sees, which another rank may also use. Call it before everything else here, which
+// would start to use the first GPU. Does nothing if no GPU is found. Throws UserError if ranks outnumber GPUs.
 void use_cuda_device(int local_rank, int local_size);
-// What tells the current device from all others, on any machine. Likewise.
+// Identifies the current device among all devices of all machines.
 std::string cuda_device_id();
 
 }  // namespace gptmoe

@@ -3,7 +3,7 @@
 namespace gptmoe {
 namespace {
 
-// The declarations name their parameters, and nothing here reads them.
+// The declarations name their parameters, which are not used here.
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 
 class PlanKernels final : public Kernels {

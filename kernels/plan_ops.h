@@ -1,17 +1,17 @@
 #pragma once
-// Ops that compute nothing. Running a step through them, over arenas that are not committed, tells what the step needs:
-// the scratch high-water mark and, with a FlopCounter, the floating-point operations of every matrix product.
+// Ops that compute nothing. Running a step through them, over arenas that are not committed, gives the scratch
+// high-water mark and, with a FlopCounter, the floating-point operations of every matrix product.
 #include "kernels/ops.h"
 
 namespace gptmoe {
 
 Ops make_plan_ops(DType compute, DType statistics, int64_t logit_elements, int64_t workspace_bytes);
-// Lays out what `ops` would.
+// Ops with the memory layout of `ops`.
 Ops make_plan_ops(const Ops& ops);
 
 class FlopCounter final : public OpObserver {
  public:
-  // live_share: of the routed rows those that are meant to be live.
+  // live_share: the share of routed rows that should be live.
   explicit FlopCounter(double live_share = 1) : live_share_(live_share) {}
 
   double flops() const { return flops_; }

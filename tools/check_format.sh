@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails, naming the files, when a source differs from what .clang-format makes of it (clang-format 14).
+# Fails, naming the files, if a source is not formatted by .clang-format (clang-format 14).
 #   tools/check_format.sh [--fix]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

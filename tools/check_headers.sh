@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails when a header does not compile alone: every header includes what it uses. The build cannot tell, because its
+# Fails if a header does not compile alone: every header includes what it uses. The build cannot tell, because its
 # sources see the precompiled headers first.
 #   tools/check_headers.sh
 set -euo pipefail
@@ -12,7 +12,7 @@ options=(-std=c++20 -fopenmp -march=native -Wall -Wextra -Werror -Wno-pragma-onc
 [ -z "${GPTMOE_DEPS_DIR:-}" ] || options+=(-isystem "$GPTMOE_DEPS_DIR/include")
 for folder in $(mpicxx --showme:incdirs); do options+=(-isystem "$folder"); done  # Open MPI, as build_packages has it
 find_nvcc
-if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU has them
+if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU sees them
   mapfile -t headers < <(git ls-files '*.h' '*.cuh')
   options+=(-DGPTMOE_SIMT -isystem "$(dirname "$(dirname "$(readlink -f "$nvcc")")")/include")
 else
@@ -25,5 +25,5 @@ compile() {
 }
 export -f compile
 printf '%s\0' "${headers[@]}" | xargs -0 -P "$(nproc)" -I '{}' bash -c 'compile "$@"' compile '{}' "${options[@]}" ||
-  die "Headers above do not compile alone: include what they use"
+  die "The headers above do not compile alone: include what they use"
 say "${#headers[@]} headers compile alone"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Judges the machine code of the kernels of a build with CUDA: no local memory (spilled registers, arrays that the
+# Checks the machine code of the kernels of a build with CUDA: no local memory (spilled registers, arrays that the
 # compiler could not keep in registers), and in the kernels of tools/kernel_instructions.txt the instructions listed
-# there. Needs cuobjdump and nvdisasm, on PATH or beside nvcc; says so where they are missing. (Builds configured with
+# there. Needs cuobjdump and nvdisasm, on PATH or beside nvcc; says so if they are missing. (Builds configured with
 # -DGPTMOE_STRICT_KERNELS=ON fail on spills by themselves.)
-#   tools/check_kernels.sh [--table] [BUILD_DIR]    --table: prints the registers of a thread as Markdown instead
+#   tools/check_kernels.sh [--table] [BUILD_DIR]    --table: prints the registers per thread as Markdown instead
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -11,7 +11,7 @@ table=
 if [ "${1:-}" = --table ]; then table=1 && shift; fi
 build_dir=${1:-$repo_dir/build}
 library=$build_dir/libgptmoe_kernels_cuda.a
-[ -e "$library" ] || die "$library: not there; build with -DGPTMOE_CUDA=ON, or name the build's folder"
+[ -e "$library" ] || die "$library: not found; build with -DGPTMOE_CUDA=ON, or name the build's folder"
 
 find_nvcc
 [ -z "$nvcc" ] || PATH=$PATH:$(dirname "$(readlink -f "$nvcc")")
@@ -26,7 +26,7 @@ short_names() {
                     s/__nv_bfloat16/bf16/g; s/\bvoid //; s/\(.*//; s/([,<>]) +/\1/g'
 }
 
-# One line a kernel: "ARCH REGISTERS STACK SHARED LOCAL NAME".
+# One line per kernel: "ARCH REGISTERS STACK SHARED LOCAL NAME".
 resources() {
   cuobjdump --dump-resource-usage "$library" | awk '
     /^arch = / { arch = $3 }
@@ -34,7 +34,7 @@ resources() {
     $1 ~ /^REG:/ { split($1 $2 $3 $4, n, /[A-Z]+:/); print arch, n[2], n[3], n[4], n[5], name }' | short_names
 }
 
-# One line a kernel: "ARCH,INSTRUCTION,INSTRUCTION,... NAME", each instruction once.
+# One line per kernel: "ARCH,INSTRUCTION,INSTRUCTION,... NAME", each instruction once.
 instructions() {
   cuobjdump -sass "$library" | awk '
     function flush() { if (name) print arch list, name; list = ""; delete seen }
@@ -102,6 +102,6 @@ instructions >"$instructions_file"
     END {
       for (a in archs) for (i = 1; i <= n; i++) if (!((i, a) in met)) complain(a ": no kernel is called " substr(pattern[i], 2))
       if (!checked) complain("no kernel was found")
-      if (!bad) print "== " checked " kernels hold what they should, in registers alone"
+      if (!bad) print "== " checked " kernels have the expected instructions and use no local memory"
       exit bad
     }'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fails when two files define a type of the same name in the same namespace. A program that holds both has undefined
-# behaviour, and no linker reports it. Reads sources as clang-format leaves them: a definition starts its line. Types in
+# Fails if two files define a type of the same name in the same namespace. A program that holds both has undefined
+# behaviour, and no linker reports it. Expects sources formatted by clang-format: a definition starts its line. Types in
 # unnamed namespaces are free. Sources of two folders of tests are separate programs and may share names.
 #   tools/check_names.sh
 set -euo pipefail
@@ -12,7 +12,7 @@ awk '
   function scope(    i, path) { for (i = 1; i <= depth; i++) path = path names[i] "::"; return path }
   FNR == 1 {
     depth = 0
-    program = ""  # all that is not the source file of a test
+    program = ""  # everything except the source files of tests
     if (match(FILENAME, /^tests\/[^\/]*\//) && FILENAME ~ /\.cpp$/) program = substr(FILENAME, 1, RLENGTH)
   }
   /^namespace .*\{$/ { names[++depth] = $2 == "{" ? "unnamed" : $2; next }
@@ -30,6 +30,6 @@ awk '
   }
   END {
     if (types < 100) { print "only " types + 0 " types were found: the search is broken"; bad = 1 }
-    else if (!bad) print "== " types " types, each name defined once"
+    else if (!bad) print "== " types " types, no name defined twice"
     exit bad
   }' "${files[@]}"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by tools/*.sh: where the repository is, what a build needs, and how to get it.
+# Shared by tools/*.sh: the repository's place, the packages of a build, and how to install them.
 # Sourced, not run. Expects `set -euo pipefail`.
 
 repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -10,18 +10,18 @@ die() {
   exit 2
 }
 
-# install_packages NAME...: Debian packages that are not there yet. Without apt or without root, says what to install.
+# install_packages NAME...: installs missing Debian packages. Without apt or without root, says what to install.
 install_packages() {
   local missing=() name
   for name in "$@"; do
     dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing+=("$name")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
-  command -v apt-get >/dev/null || die "This system has no apt-get. Install what these Debian packages hold, then run again: ${missing[*]}"
+  command -v apt-get >/dev/null || die "This system has no apt-get. Install the contents of these Debian packages, then run again: ${missing[*]}"
   [ "$(id -u)" = 0 ] || die "Not root. Install these packages, then run again: sudo apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq || say "package lists could not be refreshed; trying with those at hand"
+  apt-get update -qq || say "could not refresh the package lists; trying the existing ones"
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
     die "Could not install ${missing[*]}. Install them by hand (are you offline?), then run again."
 }
@@ -30,8 +30,8 @@ build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev
   zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin)
 test_packages=(libgtest-dev libopenblas-dev)
 
-# install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is at hand already (on a
-# system without Debian's packages they may come from elsewhere).
+# install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is present (on a system
+# without Debian's packages they may come from elsewhere).
 install_build_tools() {
   if ! command -v dpkg-query >/dev/null; then
     command -v cmake >/dev/null && command -v ninja >/dev/null && command -v g++ >/dev/null && return 0
@@ -39,14 +39,14 @@ install_build_tools() {
   install_packages "$@"
 }
 
-# Sets nvcc to the CUDA compiler and makes CMake find it; empty where there is none.
+# Sets nvcc to the CUDA compiler and makes CMake find it; empty if there is none.
 find_nvcc() {
   nvcc=$(command -v nvcc || true)
   [ -n "$nvcc" ] || [ ! -x "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ] || nvcc=${CUDA_HOME:-/usr/local/cuda}/bin/nvcc
   [ -z "$nvcc" ] || export CUDACXX=${CUDACXX:-$nvcc}
 }
 
-# build PRESET [-DOPTION=VALUE...] TARGET...: configures if need be and builds.
+# build PRESET [-DOPTION=VALUE...] TARGET...: configures if needed and builds.
 build() {
   local preset=$1 options=()
   shift

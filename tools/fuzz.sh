@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fuzzes the readers of foreign files with libFuzzer: installs clang, builds, runs every target of tests/fuzz for
-# SECONDS, beginning with the seeds. A finding goes to build-fuzz/findings/TARGET-* and ends the script with an error.
+# SECONDS, starting with the seeds. A finding goes to build-fuzz/findings/TARGET-* and ends the script with an error.
 #   tools/fuzz.sh [SECONDS (60)] [TARGET ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -24,7 +24,7 @@ for target in "${targets[@]}"; do
     -artifact_prefix="findings/$target-" "corpus/$target" "$repo_dir/tests/fuzz/seeds/$target" >"$target.log" 2>&1 ||
     {
       tail -n 40 "$target.log"
-      die "$target: a finding, see build-fuzz/findings; add it to tests/fuzz/seeds/$target once mended"
+      die "$target: a finding, see build-fuzz/findings; add it to tests/fuzz/seeds/$target once fixed"
     }
   runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$target.log")
   printf '   %-16s %s inputs, nothing found\n' "$target" "$runs"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: builds the CUDA backend, proves it and measures it, in less than nine minutes, and
-# writes a Markdown summary. docs/gpu.md says what each stage shows.
+# On a machine with an NVIDIA GPU: builds, tests and measures the CUDA backend in less than nine minutes, and writes a
+# Markdown summary. docs/gpu.md explains the stages.
 #
 #   tools/gpu_check.sh [--only STAGE,...] [--summary FILE] [--deps DIR] [--limit SECONDS]
 #
-# Stages: build, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. One that fails does not keep the others from
-# running, but for the first. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs CUDA's nvcc, CMake, a C++ compiler
-# and python3, the last stage PyTorch, but no network and no packages: where nlohmann/json, CLI11 and GoogleTest are
-# missing, fill a folder by `tools/pack_dependencies.sh deps` on a machine that has them and bring it along, as deps/ in
-# this folder or by --deps DIR.
+# Stages: build, tests, ranks, sanitize, repeat, curves, ops, steps, pytorch. If a stage
+# other than the first fails, the others still run. The summary goes to runs/gpu_check/summary.md, logs beside it. It needs
+# CUDA's nvcc, CMake, a C++ compiler and python3 (the last stage also PyTorch), but no network and no packages: if
+# nlohmann/json, CLI11 and GoogleTest are missing, run `tools/pack_dependencies.sh deps` on a machine that has them and copy
+# the folder here as deps/, or name it with --deps DIR.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -63,16 +63,16 @@ for stage in "${stages[@]}"; do
   rm -f "$out/$stage.md"
   if [ ! "$built" ]; then
     status=1
-    echo "not begun: there is no build" >"$out/$stage.log"
+    echo "not started: the build failed" >"$out/$stage.log"
   elif [ "$limit" -gt 0 ]; then
     timeout --kill-after=5 "$limit" bash "$repo_dir/tools/gpu_check/$stage.sh" >"$out/$stage.log" 2>&1 || status=$?
   else
     status=124
-    echo "not begun: the time was up" >"$out/$stage.log"
+    echo "not started: no time left" >"$out/$stage.log"
   fi
   case $status in
     0) result=passed passed=$((passed + 1)) ;;
-    124 | 137) result="failed: not done in $((limit > 0 ? limit : 0)) s" failed=$((failed + 1)) ;;
+    124 | 137) result="failed: not finished in $((limit > 0 ? limit : 0)) s" failed=$((failed + 1)) ;;
     *) result="failed: $(tail -n 1 "$out/$stage.log" | tr '|' ' ' | cut -c 1-200)" failed=$((failed + 1)) ;;
   esac
   if [ "$stage" = build ] && [ "$status" != 0 ]; then built=; fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Turns the verse listing that `bible -f` prints on standard input into JSON lines, a document per chapter: the verse
-# labels go, the verses of a chapter become its text, a verse a line.
+# Turns the verse listing of `bible -f` on standard input into JSON lines, one document per chapter: removes the verse
+# labels and joins the verses of a chapter, one per line.
 set -euo pipefail
 export LC_ALL=C
 awk '

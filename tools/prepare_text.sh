@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# From text to what a config's "data" names: a tokenizer, training shards and validation shards in one folder. The
-# program gptmoe-tokenize must be built (tools/quickstart.sh builds it).
+# Turns text into the files that a config's "data" names: a tokenizer, training shards and validation shards in one
+# folder. Needs gptmoe-tokenize (tools/quickstart.sh builds it).
 #
 #   tools/prepare_text.sh --out data/NAME [--text FILE|DIR|PATTERN] [--val FILE|DIR|PATTERN] [--vocab-size N]
 #
-# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). A plain FILE is cut into
-# documents of some pages at blank lines; a folder's or a pattern's plain files, and those of --val, are a document each.
-# Else JSON lines with a field "text", also .gz and .zst. Without --val a twentieth of the documents validates. The tokenizer is byte-level BPE of 2,048 entries unless told otherwise.
+# Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is cut
+# into documents of a few pages at blank lines; plain files in a folder, of a pattern or in --val are one document each.
+# Other files are JSON lines with a field "text", also .gz and .zst. Without --val, a twentieth of the documents is held out
+# for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -26,12 +27,12 @@ while [ $# -gt 0 ]; do
     *) die "unknown argument $1; see tools/prepare_text.sh --help" ;;
   esac
 done
-[ -n "$out" ] || die "--out DIR: where to write tokenizer.json, train_*.bin and val_*.bin"
-[ ! -e "$out" ] || die "$out is there already; remove it, or choose another --out"
+[ -n "$out" ] || die "give --out DIR, where to write tokenizer.json, train_*.bin and val_*.bin"
+[ ! -e "$out" ] || die "$out exists already; remove it, or choose another --out"
 tokenize=$repo_dir/build/gptmoe-tokenize
 [ -x "$tokenize" ] || die "build/gptmoe-tokenize is not built: cmake --preset release && cmake --build --preset release"
 
-# Written beside and moved into place when complete: an interrupted preparation is begun again.
+# Written to a temporary folder and renamed when complete: an interrupted preparation starts over.
 rm -rf "$out.tmp"
 mkdir -p "$out.tmp"
 documents=$out.tmp/documents.jsonl

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# From nothing to two perplexity curves: installs what is missing, builds, takes real text, trains a tokenizer, writes
+# From nothing to two perplexity curves: installs missing packages, builds, gets real text, trains a tokenizer, writes
 # token shards, trains the TopK and the Default MoE of configs/quickstart and compares them.
 #
 #   tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]
 #
-# Without --text the King James Bible is used (public domain; Debian's package bible-kjv prints it). FILE is text or
-# JSON lines with a field "text"; DIR holds .txt and .jsonl files. What is done already (build, tokenizer, shards,
-# finished runs) is not done again.
+# Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). FILE is text or
+# JSON lines with a field "text"; DIR holds .txt and .jsonl files. Existing results (build, tokenizer, shards, finished
+# runs) are reused.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -35,19 +35,19 @@ fi
 [ -z "$out" ] || out=$(realpath -m "$out")
 
 install_build_tools "${build_packages[@]}"
-# The CUDA backend where there is a GPU for it, which "device": "auto" then takes.
+# Builds the CUDA backend if there is a GPU, which "device": "auto" then uses.
 find_nvcc
 cuda_options=()
 if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then
   cuda_options=(-DGPTMOE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
-elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # a build that is there may have it, and is done
+elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # an existing build keeps its setting
   cuda_options=(-DGPTMOE_CUDA=OFF)
 fi
 say "building"
 cd "$repo_dir"
 build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
 
-# One folder per text and content, so that another text never meets an old tokenizer or old runs.
+# One folder per text and content, so that another text never uses an old tokenizer or old runs.
 if [ -n "$text" ]; then
   if [ -d "$text" ]; then
     content=$(find "$text" -type f -printf '%P %s %T@\n' | sort | cksum)

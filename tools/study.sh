@@ -6,8 +6,8 @@
 #   tools/study.sh [--text FILE|DIR|PATTERN [--val ...]] [--shapes "8c1 32c4"] [--rates 1e-3,2e-3,4e-3,8e-3,16e-3]
 #                  [--steps 1000] [--seeds 1] [--jobs N] [--out runs/map]
 #
-# data/small is made from --text if it is not there (tools/prepare_text.sh; without --text the King James Bible). Each
-# shape ends with a table, and OUT/SHAPE.html and OUT/SHAPE/*.svg.
+# Makes data/small from --text if it does not exist (tools/prepare_text.sh; without --text the King James Bible). Writes
+# a table, OUT/SHAPE.html and OUT/SHAPE/*.svg for each shape.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -29,7 +29,7 @@ done
 cd "$repo_dir"
 [ -x build/gptmoe ] || die "build/gptmoe is not built: cmake --preset release && cmake --build --preset release"
 if [ -d data/small ]; then
-  [ -z "$text$val" ] || die "data/small is there already: remove it, or leave out --text and --val"
+  [ -z "$text$val" ] || die "data/small exists already: remove it, or leave out --text and --val"
 else
   tools/prepare_text.sh --out data/small ${text:+--text "$text"} ${val:+--val "$val"}
 fi

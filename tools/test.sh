@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, runs every test. The last line is "N passed, M failed".
+# Installs missing packages, builds, runs every test. The last line is "N passed, M failed".
 #   tools/test.sh [test|debug|asan]
-# "test" is the release's code, in a build folder of its own: build/ keeps its settings.
+# "test" is the release's code in a separate build folder: build/ keeps its settings.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,7 +14,7 @@ esac
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
 # clang compiles faster than g++ with the sanitizers.
 [ "$preset" != asan ] || install_build_tools clang-14 libclang-rt-14-dev libomp-14-dev
-# The CUDA backend, for two GPUs that between them need all of its code.
+# Builds the CUDA backend for two GPUs that together use all of its code.
 find_nvcc
 cuda_options=(-DGPTMOE_CUDA=OFF)
 [ -z "$nvcc" ] || cuda_options=(-DGPTMOE_CUDA=ON)
@@ -27,7 +27,7 @@ if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.s
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs set it for themselves (src/base/openmp_wait.h)
-# As many at a time as there are cores: most tests compute on one. The largest programs, which take longest, come first.
+# One program per core at a time: most tests compute on one core. The largest programs, which take longest, come first.
 run_test() {
   local status=0
   timeout 1200 "$1" --gtest_brief=1 >"$1.log" 2>&1 || status=$?

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Turns one text on standard input into JSON lines: paragraphs (blank lines between them) gathered into documents of at
+# Turns one text on standard input into JSON lines: paragraphs (separated by blank lines) are joined into documents of at
 # least 4,000 bytes, so that a single file can be split into training and validation.
 set -euo pipefail
 export LC_ALL=C

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Copies runs without their checkpoints and with one row of training in a hundred: small enough to keep with a report.
-# Evaluations stay whole, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. A row
-# "thinned" leads each copy: how many rows of training there were, and the loss spikes among all of them, as
-# gptmoe report counts them; reports of the copies tell these.
+# Copies runs without their checkpoints and with one train row in a hundred: small enough to keep with a report. All
+# evaluations stay, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. Each copy starts
+# with a row "thinned": the number of train rows in the original, and its loss spikes as gptmoe report counts them; reports
+# of the copies show these.
 #
-#   tools/thin_runs.sh FROM TO        every run below the folder FROM, to the same place below TO
+#   tools/thin_runs.sh FROM TO        every run below the folder FROM, to the same path below TO
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

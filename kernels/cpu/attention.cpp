@@ -34,8 +34,8 @@ struct ForwardBuffers {
   Real max[kQueryBlock], sum[kQueryBlock];
 };
 
-// <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes) in rows of kKeyBlock; those after the
-// causal limit, which is `limit` keys for the first row and one more for each next, become minus infinity.
+// <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes) in rows of kKeyBlock. Those after the
+// causal limit, which is `limit` keys for the first row and one more for each next row, become minus infinity.
 void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
                    int64_t D) {
   multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
@@ -44,7 +44,7 @@ void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* que
     for (int64_t j = limit + i; j < columns; ++j) scores[i * kKeyBlock + j] = kMinusInfinity;
 }
 
-// The online softmax: kTileRows rows meet a block of keys. `limit` as above.
+// The online softmax of kTileRows rows over a block of keys. `limit` as above.
 void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
   Real* out = w.out + row * s.padded_D;
@@ -64,7 +64,7 @@ void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_
                               kPanel, out, s.padded_D, first_key > 0);
 }
 
-// One block of one head's queries against all keys before them. q and out are the block's first rows in their tensors.
+// One block of one head's queries against all keys up to them. q and out are the block's first rows in their tensors.
 void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const Real* q, Real* out, Real* lse) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
@@ -121,7 +121,7 @@ void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t f
                               kPanel, w.dqueries + row * s.padded_D, s.padded_D, first_key > 0);
 }
 
-// A block of queries' share of dK and dV of a block of keys. `limit` as above, for the block's first row.
+// Adds a block of queries' share of dK and dV for a block of keys. `limit` as above, for the block's first row.
 void backward_keys(const Shape& s, BackwardBuffers& w, int64_t rows, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + rows - 1);
   for (int64_t j = 0; j < keys; j += kTileRows) {
@@ -139,7 +139,7 @@ struct HeadRows {
   Real* dq;
 };
 
-// One block of one query head's queries against all keys before them.
+// One block of one query head's queries against all keys up to them.
 void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, const HeadRows& head) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   const int64_t qkv_row = s.S * s.D, out_row = s.H * s.D;
@@ -211,7 +211,7 @@ void CpuKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_
   const Real *dout = dout_BTHD.as<Real>(), *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
   const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
-  // A key/value head's gradient is the sum over its group of query heads: the group is the unit.
+  // A key/value head's gradient is the sum over its group of query heads, so a group is one unit of work.
   parallel_ranges(threads_, s.B * s.G, 1, [&](int64_t begin, int64_t end, int) {
     BackwardBuffers w = backward_buffers(s);
     for (int64_t unit = begin; unit < end; ++unit) {

@@ -1,5 +1,5 @@
 #pragma once
-// Layouts and products inside attention.cpp: everything is copied into rows padded to whole vectors and heights padded
+// Layouts and products inside attention.cpp. Everything is copied into rows padded to whole vectors and heights padded
 // to whole tiles, so that no product has edges.
 #include <algorithm>
 
@@ -8,7 +8,7 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 // Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds
-// begin a cycle and end up to five later, so a tile of fewer than ten accumulators would wait for its own sums.
+// start per cycle and finish up to five cycles later, so fewer than ten accumulators would wait for their own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
 constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;
@@ -19,11 +19,11 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
-// No block of keys begins inside a block of queries: of those up to its first query, every query sees a key.
+// No block of keys starts inside a block of queries: every query sees a key of any block up to its first query.
 static_assert(kKeyBlock % kQueryBlock == 0);
 
 // c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel
-// columns of b begin b_panel after the ones before.
+// columns of b start b_panel after the previous ones.
 template <int kRows>
 inline void multiply_columns(int64_t columns, int64_t k, const Real* a, int64_t a_row, int64_t a_column, const Real* b,
                              int64_t b_row, int64_t b_panel, Real* c, int64_t c_row, bool add) {
@@ -43,8 +43,8 @@ inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real
   std::fill(out + rows * padded, out + padded_rows * padded, Real{0});
 }
 
-// Rows of x (rows, D) as columns of panels: out[panel][d][column] with `width` columns a panel (a multiple of kLanes);
-// columns from `rows` to padded_rows, and on to whole vectors, are zero.
+// Rows of x (rows, D) as columns of panels: out[panel][d][column] with `width` columns per panel (a multiple of
+// kLanes); columns from `rows` to padded_rows, rounded up to whole vectors, are zero.
 inline void transpose_to_panels(Real* out, int64_t width, int64_t padded_rows, const Real* x, int64_t x_row,
                                 int64_t rows, int64_t D) {
   for (int64_t first = 0; first < padded_rows; first += kLanes) {

@@ -19,12 +19,12 @@ class CpuKernels final : public Kernels {
   std::string describe() const override;
   int64_t count_nonfinite(const Tensor& x) override;
 
-  // Each in the file of its family: linear.cpp, router.cpp, ...
+  // Each is in its family's file: linear.cpp, router.cpp, ...
 #define OP(name, ...) void name(__VA_ARGS__) override;
 #include "kernels/ops.inc"
 
  private:
-  // The same with products of unrounded operands.
+  // The same without rounding the operands of products.
   CpuKernels in_full_precision() const {
     CpuKernels kernels = *this;
     kernels.operands_ = Operands::real;

@@ -19,7 +19,7 @@ void CpuKernels::default_clip_scale(const Tensor& row_scale_R, const Tensor& row
   Real* norms = buffer.get(R);
   std::copy(row_scale, row_scale + R, norms);
   Real* median = norms + (R - 1) / 2;
-  // What is not a number counts as largest, since nth_element needs an order.
+  // NaN counts as the largest, since nth_element needs an order.
   std::nth_element(norms, median, norms + R, [](Real a, Real b) { return a < b || (std::isnan(b) && !std::isnan(a)); });
   const Real limit = static_cast<Real>(clip) * *median;
   for (int64_t r = 0; r < R; ++r) row_scale[r] = row_scale[r] > limit ? limit / row_scale[r] : 1;
@@ -49,8 +49,8 @@ void CpuKernels::default_accumulate(const Tensor& sums_EC, const Tensor& divisor
         divisor == Divisor::gates ? static_cast<Real>(gate_sum) : static_cast<Real>(offsets[e + 1] - offsets[e]);
   }
 
-  // Threads take columns of every row: experts may have any number of rows. Rows are summed in blocks first, which
-  // keeps the rounding error of a popular expert's long sum small.
+  // Threads split the columns of every row, since experts may have any number of rows. Rows are summed in blocks first,
+  // which keeps the rounding error of a popular expert's long sum small.
   constexpr int64_t kLine = 64 / sizeof(Real), kColumns = 64 * kLine, kRows = 64;
   const int64_t lines = (C + kLine - 1) / kLine;
   parallel_ranges(threads_, lines, row_grain(R * kLine), [=](int64_t first_line, int64_t last_line, int) {

@@ -21,7 +21,7 @@ void CpuKernels::embedding_backward(const Tensor& dtable_VC, const Tensor& dout_
   Real* dtable = dtable_VC.as<Real>();
   const Real* dout = dout_NC.as<Real>();
   const int32_t* tokens = tokens_N.as<int32_t>();
-  // Threads take columns, whole cache lines of them, and all tokens: rows of equal tokens then meet in one thread.
+  // Each thread takes whole cache lines of columns and all tokens, so that one thread sums all rows of equal tokens.
   constexpr int64_t kLine = 64 / sizeof(Real);
   const int64_t lines = (C + kLine - 1) / kLine;
   parallel_ranges(threads_, lines, row_grain(N * kLine), [=](int64_t first_line, int64_t last_line, int) {

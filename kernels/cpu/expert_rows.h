@@ -1,5 +1,5 @@
 #pragma once
-// The sorted rows of grouped products, cut into pieces that belong to one expert and stay in a core's cache.
+// The sorted rows of grouped products, cut into pieces of one expert that stay in a core's cache.
 #include <cstring>
 
 #include "kernels/cpu/parallel_blocks.h"
@@ -8,11 +8,11 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// The rows that a thread gathers, or keeps between a product and its activation, at a time. Fewer would cost the
-// product, which lays out an expert's weights anew for every piece.
+// The rows that a thread gathers at a time, or keeps between a product and its activation. Fewer would slow down the
+// product, which packs an expert's weights again for every piece.
 constexpr int64_t kPieceRows = 512;
 
-// body(Block) for equal pieces of `rows`, none longer than kPieceRows.
+// Calls body(Block) for equal pieces of `rows`, none longer than kPieceRows.
 template <typename Body>
 void for_each_piece(Block rows, Body&& body) {
   const int64_t pieces = (rows.count + kPieceRows - 1) / kPieceRows;
@@ -22,7 +22,7 @@ void for_each_piece(Block rows, Body&& body) {
   }
 }
 
-// body(expert, Block) for every expert with rows in `rows`, with those rows.
+// Calls body(expert, Block) for every expert with rows in `rows`, with those rows.
 template <typename Body>
 void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&& body) {
   for (int64_t e = 0; e < experts; ++e) {
@@ -32,7 +32,7 @@ void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&&
   }
 }
 
-// x of a grouped op: sorted rows, or tokens that sorted rows are gathered from.
+// x of a grouped op: sorted rows, or tokens from which sorted rows are gathered.
 class RowSource {
  public:
   RowSource(const Tensor& x, const Tensor& slots_R, int64_t R)
@@ -47,8 +47,8 @@ class RowSource {
     const Real* data;
     int64_t stride;
   };
-  // Columns [first, first + count) of some rows, at most kPieceRows where they are gathered. Valid until the thread's
-  // next call.
+  // Columns [first, first + count) of some rows, at most kPieceRows if they are gathered. Valid until the thread's next
+  // call.
   Matrix read(Block rows, Block columns) const {
     if (!gathers()) return {x_ + rows.first * I_ + columns.first, I_};
     static thread_local ThreadBuffer buffer;

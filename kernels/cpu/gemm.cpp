@@ -15,7 +15,7 @@ extern "C" void openblas_set_num_threads(int);  // not every distribution's cbla
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// An operand as it stands in memory: row-major, `stride` apart, perhaps to be read transposed.
+// An operand in memory: row-major, rows `stride` apart, read transposed if set.
 struct Operand {
   const Real* data;
   int64_t stride;
@@ -46,7 +46,7 @@ void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real
 
 void product(Operands operands, int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
   if (m == 0 || n == 0) return;
-  if (k == 0) {  // an expert without rows; not every library takes it
+  if (k == 0) {  // an expert without rows; not every library supports it
     if (!add)
       for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, Real{0});
     return;

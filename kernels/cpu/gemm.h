@@ -1,18 +1,18 @@
 #pragma once
-// Matrix products of one thread. Kernels split the work between threads themselves, so that the products of many small
-// experts and of one large layer are balanced the same way and no second thread pool competes with OpenMP's.
+// Matrix products on one thread. Kernels split the work between threads themselves, so that many small experts and one
+// large layer are balanced the same way and no second thread pool competes with OpenMP's.
 #include <string>
 
 #include "kernels/cpu/real.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// What products are of: their operands as they are, or rounded to bf16 (float alone), by gemm_bf16.h. Sums are of Real.
+// The operands of products: as they are, or rounded to bf16 (float only), by gemm_bf16.h. Sums are in Real.
 enum class Operands { real, bf16 };
 
-// What multiplies: "OpenBLAS", ..., "built-in products", or "bf16 products (AMX)" and the like.
+// The implementation: "OpenBLAS", ..., "built-in products", or "bf16 products (AMX)" and similar.
 std::string gemm_library(Operands operands);
-// Once, before the first product: tells the library to stay on the calling thread.
+// Call once, before the first product: makes the library stay on the calling thread.
 void gemm_initialize();
 
 // All matrices row-major with leading dimensions; c (m, n) = or += the product, on the calling thread.

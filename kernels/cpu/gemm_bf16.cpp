@@ -18,13 +18,13 @@ constexpr int64_t kColumns = 512;
 // An operand as lines of depth: rows of a, columns of b.
 struct Lines {
   const float* data;
-  int64_t line, depth;  // steps, one of which is 1
+  int64_t line, depth;  // strides; one of them is 1
   Lines at(int64_t i, int64_t p) const { return {data + i * line + p * depth, line, depth}; }
 };
 
 uint32_t bf16_pair(float low, float high) { return bf16_bits(low) | uint32_t{bf16_bits(high)} << 16; }
 
-// out (line, pair) of lines that lie in memory one after the other.
+// out (line, pair) from lines that are contiguous in memory.
 void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t i = 0; i < lines; ++i, out += kPairs) {
     const float* line = x.at(i, 0).data;
@@ -38,7 +38,7 @@ void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   std::fill_n(out, (kLines - lines) * kPairs, 0);
 }
 
-// out (pair, line) of lines that lie in memory side by side.
+// out (pair, line) from lines that are interleaved in memory.
 void round_across(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t p = 0; p < kPairs; ++p, out += kLines) {
     const float *low = x.at(0, 2 * p).data, *high = x.at(0, 2 * p + 1).data;
@@ -60,7 +60,7 @@ void transpose_block(uint32_t* out, const uint32_t* x) {
                        reinterpret_cast<const float*>(x) + i * kPairs + j, kPairs);
 }
 
-// Strips of 16 lines, in each blocks of 32 of depth; what is lacking is zero.
+// Strips of 16 lines, each in blocks of depth 32, padded with zeros.
 void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pairs_inside) {
   const bool along = x.depth == 1;
   alignas(64) uint32_t turned[kBlockPairs];
@@ -76,7 +76,7 @@ void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pair
 
 int strips(int64_t lines) { return lines > kLines ? 2 : 1; }
 
-// c (rows, columns) of packed operands.
+// c (rows, columns) from packed operands.
 void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, int64_t blocks, const uint32_t* a,
                      const uint32_t* b, float* c, int64_t ldc, bool add) {
   constexpr int64_t kTile = 2 * kLines;
@@ -91,7 +91,7 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // c goes through the kernel here too: where a row stands in its block changes no bit.
+      // c goes through the kernel here too: the place of a row in its block changes no bit.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);
@@ -111,7 +111,7 @@ void gemm_bf16(const Bf16Kernel& kernel, int64_t m, int64_t n, int64_t k, const 
   auto* const packed_a = reinterpret_cast<uint32_t*>(buffer.get((kRows + kColumns) * kDepthPairs));
   uint32_t* const packed_b = packed_a + kRows * kDepthPairs;
   const Lines rows_of_a{a, a_row, a_column}, columns_of_b{b, b_column, b_row};
-  // Equal depths, as in gemm_builtin(), but for the last one's remainder.
+  // Equal depths, as in gemm_builtin(), except the last one's remainder.
   const int64_t blocks = (k + kBlockDepth - 1) / kBlockDepth, passes = (blocks + kBlocks - 1) / kBlocks;
   kernel.begin();
   for (int64_t j = 0; j < n; j += kColumns) {

@@ -22,11 +22,11 @@ constexpr int64_t kColumns = 32 * kTileColumns;
 
 struct Matrix {
   const Real* data;
-  int64_t row, column;  // steps
+  int64_t row, column;  // strides
   Matrix at(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Copies b (depth, columns) into strips of kTileColumns: strip, depth, column. What the last strip lacks is zero.
+// Copies b (depth, columns) into strips of kTileColumns: strip, depth, column. The last strip is padded with zeros.
 void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   for (int64_t first = 0; first < columns; first += kTileColumns, out += kTileColumns * depth) {
     const Matrix strip = b.at(0, first);
@@ -45,22 +45,22 @@ void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   }
 }
 
-// Copies a (rows, depth), whose columns lie together, into strips of kTileRows: strip, depth, row. Only then do a
-// tile's elements come from few pages and cache lines; rows that lie together are read where they are.
+// Copies a (rows, depth), whose columns are contiguous, into strips of kTileRows: strip, depth, row, so that a tile's
+// elements come from few pages and cache lines. Contiguous rows are read in place.
 void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
   constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
   for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {
     const Real* strip = a.at(first, 0).data;
     const int64_t used = std::min<int64_t>(kTileRows, rows - first);
     int64_t p = 0;
-    if (first + kWhole <= rows)  // whole vectors: the next copy overwrites what is too much
+    if (first + kWhole <= rows)  // whole vectors: the next copy overwrites the excess
       for (; p + 1 < depth; ++p)
         for (int64_t i = 0; i < kTileRows; i += kLanes) store(out + p * kTileRows + i, load(strip + p * a.column + i));
     for (; p < depth; ++p) std::copy_n(strip + p * a.column, used, out + p * kTileRows);
   }
 }
 
-// A tile of kVectors vectors' width and 1 to kTileRows rows.
+// A tile that is kVectors vectors wide and has 1 to kTileRows rows.
 template <int kVectors, int kMost = kTileRows>
 void multiply_rows(int64_t rows, int64_t depth, const Matrix& a, const Real* b, Real* c, int64_t ldc, bool add) {
   if constexpr (kMost > 1) {
@@ -103,16 +103,16 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 }
 
 // ---- Few rows ------------------------------------------------------------------------------------
-// Copying b into strips is much beside little work. Where its columns lie together in depth, as a layer's weights do,
-// it is read where it is: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's rows, which are few,
-// are the strips. Tiles are turned on their way to c.
+// For little work, copying b into strips costs too much. If its columns are contiguous in depth, as a layer's weights
+// are, it is read in place: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's few rows are the
+// strips. Tiles are transposed on their way to c.
 
-constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer most of a strip would be empty
+constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer, most of a strip would be empty
 constexpr int64_t kGroup = 48;                          // columns of b at a time
 static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
 static_assert(kFewRows <= kColumns);
 
-// Asks for the lines of rows (rows, depth), one after the other, some at a time.
+// Prefetches the lines of consecutive rows (rows, depth), some at a time.
 struct LinesAhead {
   const Real* row;
   int64_t step, rows, depth, at = 0;
@@ -127,7 +127,7 @@ struct LinesAhead {
   }
 };
 
-// c (rows, columns <= kGroup) = or += the turned tiles (columns, kTileColumns).
+// c (rows, columns <= kGroup) = or += the transposed tiles (columns, kTileColumns).
 void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Real* tiles, bool add) {
   alignas(64) Real edge[kTileColumns * kGroup];
   const bool whole = rows == kTileColumns && columns == kGroup && !add;
@@ -141,7 +141,7 @@ void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Rea
     for (int64_t j = 0; j < columns; ++j) c[i * ldc + j] = edge[i * kGroup + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// c (m, n) from a and b, whose row step is 1.
+// c (m, n) from a and b, whose row stride is 1.
 void multiply_few_rows(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, Real* c, int64_t ldc,
                        bool add, Real* packed) {
   alignas(64) Real tiles[kGroup * kTileColumns] = {};
@@ -175,7 +175,7 @@ void gemm_builtin(int64_t m, int64_t n, int64_t k, const Real* a, int64_t a_row,
   if (m >= kFewest && m <= kFewRows && n >= kGroup && b_row == 1)
     return multiply_few_rows(m, n, k, {a, a_row, a_column}, {b, b_row, b_column}, c, ldc, add, packed_b);
   Real* packed_a = packed_b + kColumns * kDepth;
-  // Blocks of equal depth: a shallow last one would move c for little work.
+  // Blocks of equal depth: a shallow last block would move c for little work.
   const int64_t blocks = (k + kDepth - 1) / kDepth;
   const bool packs_a = a_column != 1;
   for (int64_t j = 0; j < n; j += kColumns) {

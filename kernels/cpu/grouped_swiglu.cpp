@@ -3,7 +3,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/swiglu_rows.h"
 
-// As in grouped_linear.cpp, piece by piece: the activation, or its gradient, finds what the product left in the cache.
+// Piece by piece, as in grouped_linear.cpp: the activation, or its gradient, finds the product's output in the cache.
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 

@@ -28,7 +28,7 @@ double sum_of_squares(const Real* x, int64_t n) {
   return sum;
 }
 
-// By bits: an exponent of ones is what infinities and NaNs have in common, whatever the compiler assumes of floats.
+// Tests the bits: infinities and NaNs have an exponent of all ones, whatever the compiler assumes of floats.
 int64_t nonfinite_in(const Real* x, int64_t n) {
   using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
   const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
@@ -48,7 +48,7 @@ void widen_range(Real* out, const uint16_t* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_value(x[i]);
 }
 
-// One update's numbers.
+// The numbers of one update.
 struct AdamwNumbers {
   Real scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
 };

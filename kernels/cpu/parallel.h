@@ -1,14 +1,14 @@
 #pragma once
-// Threads of the CPU kernels: contiguous ranges, decided by counts alone, so that a result depends on the thread count
-// and on nothing else.
+// Threads of the CPU kernels: contiguous ranges, determined by counts alone, so that a result depends only on the
+// thread count.
 #include <algorithm>
 #include <cstdint>
 
 namespace gptmoe {
 
 // Cuts [0, count) into at most `threads` nearly equal ranges whose inner borders are multiples of `grain`, and calls
-// body(begin, end, thread) once for each non-empty range, each on its own thread; 0 <= thread < threads. One range runs
-// on the calling thread. The body must not throw.
+// body(begin, end, thread) once for each non-empty range, each on its own thread; 0 <= thread < threads. A single range
+// runs on the calling thread. The body must not throw.
 template <typename Body>
 void parallel_ranges(int threads, int64_t count, int64_t grain, Body&& body) {
   const int64_t grains = (count + grain - 1) / grain;
@@ -17,7 +17,7 @@ void parallel_ranges(int threads, int64_t count, int64_t grain, Body&& body) {
     if (count > 0) body(int64_t{0}, count, 0);
     return;
   }
-  // The team always has `threads` members, even for fewer ranges: a team that changes its size starts new threads.
+  // The team always has `threads` members, even for fewer ranges: a team that changes size starts new threads.
 #pragma omp parallel for num_threads(threads) schedule(static, 1)
   for (int range = 0; range < ranges; ++range) {
     const int64_t begin = grains * range / ranges * grain;

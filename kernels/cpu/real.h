@@ -18,13 +18,13 @@ using Real = double;
 using Real = float;
 #endif
 
-// e^x, written without branches or calls so that loops over it vectorise. Float: Cody-Waite reduction and a degree-6
-// minimax polynomial, relative error below 8e-8 over all floats; 0 below -87.3, clamped to 2.2e38 above 88.3, and not a
-// number stays so. Double: the library's, clamped above 700. So e^-x / (1 + e^-x) is never inf / inf.
+// e^x, without branches or calls so that loops over it vectorise. Float: Cody-Waite reduction and a degree-6 minimax
+// polynomial, relative error below 8e-8 over all floats; 0 below -87.3, clamped to 2.2e38 above 88.3, NaN stays NaN.
+// Double: the library's, clamped above 700. So e^-x / (1 + e^-x) is never inf / inf.
 inline double exp_real(double x) { return std::exp(x > 700.0 ? 700.0 : x); }
 inline float exp_real(float x) {
   const float clamped = x < -87.3f ? -87.3f : (x > 88.3f ? 88.3f : x);
-  // Adding 1.5 * 2^23 rounds to an integer, which then also stands in the low bits of the sum.
+  // Adding 1.5 * 2^23 rounds to an integer, which is then also in the low bits of the sum.
   const float shifted = clamped * 1.44269504f + 12582912.0f;
   const float n = shifted - 12582912.0f;
   const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;

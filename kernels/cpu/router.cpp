@@ -37,8 +37,8 @@ void softmax_row_backward(Real* dx, const Real* dp, const Real* p, int64_t E) {
   for (int64_t e = 0; e < E; ++e) dx[e] = p[e] * (dp[e] - mean);
 }
 
-// ids = the K largest of values[0, E) in descending order, equal ones by index: by insertion into a sorted list. The
-// first K enter whatever their values, so that ids are in range and distinct even where values are not numbers.
+// ids = the K largest of values[0, E) in descending order, ties by index: by insertion into a sorted list. The first K
+// enter whatever their values, so that ids are in range and distinct even if values are NaN.
 void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   for (int64_t e = 0; e < E; ++e) {
     int64_t k = e;
@@ -127,7 +127,7 @@ void CpuKernels::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK,
       Real* dp = dprobs + n * E;
       const Real *dg = dgates + n * K, *g = gates + n * K;
       const int32_t* ids = expert_ids + n * K;
-      // Without normalisation gate = p. With it gate = p / sum, hence dp = (dgate - <dgate, gate>) / sum.
+      // Without normalisation gate = p. With it gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
       Real sum = 1, mean = 0;
       if (normalize) {
         sum = 0;

@@ -1,8 +1,8 @@
 #pragma once
 // Loops over one row, shared by the row-wise kernels.
 //
-// Here and in the kernels every vectorised loop stands in a function of plain pointers and numbers: what a lambda has
-// captured is read through the closure again in every iteration, which spoils the loop.
+// Here and in the kernels every vectorised loop is in a function of plain pointers and numbers: a lambda reads its
+// captures through the closure again in every iteration, which slows the loop down.
 #include <algorithm>
 #include <cstdint>
 
@@ -13,7 +13,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 // Work below this many elements is not worth a second thread.
 constexpr int64_t kGrainElements = 16384;
 
-// Rows of `elements` each that make one unit of work for parallel_ranges.
+// Number of rows of `elements` each that make one unit of work for parallel_ranges.
 inline int64_t row_grain(int64_t elements) { return std::max<int64_t>(1, kGrainElements / elements); }
 
 inline Real dot(const Real* a, const Real* b, int64_t n) {

@@ -15,7 +15,7 @@ bool chosen(const int32_t* ids, int64_t count, int64_t expert) {
   return std::find(ids, ids + count, static_cast<int32_t>(expert)) != ids + count;
 }
 
-// shares = one round's p, with `count` experts chosen before. Returns their largest's expert.
+// shares = one round's p, after `count` experts were chosen. Returns the expert of the largest share.
 int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64_t count, int64_t E, Real threshold) {
   int32_t best = -1;
   for (int64_t e = 0; e < E; ++e)
@@ -31,7 +31,7 @@ int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64
   return best;
 }
 
-// The expert at `uniform` of the way through the shares; the last with a share should rounding leave some of the way.
+// The expert at `uniform` of the way through the shares; the last one with a share if rounding leaves a remainder.
 int32_t expert_at(const Real* shares, int64_t E, Real uniform, int32_t otherwise) {
   Real through = 0;
   for (int64_t e = 0; e < E; ++e) {

@@ -8,11 +8,11 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Work memory that grows to the largest request and stays, so that kernels do not allocate in the steady state.
-// LayerSetup it `static thread_local`; what get() returned last is valid until the next get().
+// Work memory that grows to the largest request and is kept, so that kernels do not allocate in the steady state.
+// Declare it `static thread_local`; the result of get() is valid until the next get().
 class ThreadBuffer {
  public:
-  // At least `count` elements, aligned to 64 bytes, contents unspecified.
+  // At least `count` elements, aligned to 64 bytes, contents undefined.
   Real* get(int64_t count) {
     if (count > capacity_) {
       memory_.reset();

@@ -1,6 +1,6 @@
 #pragma once
-// The one inner loop behind the built-in matrix product and attention: a tile of the result stays in registers while
-// rows of b are multiplied with broadcast elements of a.
+// The inner loop of the built-in matrix product and attention: a tile of the result stays in registers while rows of b
+// are multiplied by broadcast elements of a.
 #include "kernels/cpu/vector.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
@@ -15,7 +15,7 @@ template <int kRows, int kVectors>
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector{};
-  // A pointer for every three rows: with their distance in one register each element is one address away.
+  // One pointer for every three rows: from the row distance in a register, each element is one address away.
   constexpr int kGroups = (kRows + 2) / 3;
   const Real* groups[kGroups];
 #pragma GCC unroll 4

@@ -1,6 +1,6 @@
 #pragma once
-// The machine's widest vector of Real as a GNU vector type: portable over x86 and Arm, and arithmetic on it needs no
-// intrinsics. Everything that must not be left to the auto-vectoriser is written with it.
+// The machine's widest vector of Real as a GNU vector type: portable over x86 and Arm, with arithmetic that needs no
+// intrinsics. Used wherever auto-vectorisation is not reliable enough.
 #include <utility>
 
 #include "kernels/cpu/real.h"
@@ -25,7 +25,7 @@ inline void store(Real* x, const Vector& v) { *reinterpret_cast<VectorInArray*>(
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// low, high = the lanes of a and b in turn.
+// low, high = the lanes of a and b alternating.
 template <size_t... lane>
 inline void interleave(Vector& low, Vector& high, const Vector& a, const Vector& b, std::index_sequence<lane...>) {
   low = __builtin_shufflevector(a, b, (lane / 2 + lane % 2 * kLanes)...);
@@ -59,7 +59,7 @@ inline Vector rotated(const Vector& v, int64_t by, std::index_sequence<lane...>)
                    : __builtin_shufflevector(v, v, ((lane + 1) % kLanes)...);
 }
 
-// All lanes combined into one, in halves.
+// Combines all lanes into one, halving the number each time.
 template <typename Combine>
 inline Real across_lanes(Vector v, Combine&& combine) {
 #pragma GCC unroll 4

@@ -9,7 +9,7 @@ constexpr int kThreads = 256;
 
 unsigned blocks_for(int64_t packs) { return static_cast<unsigned>(ceil_div(packs, kThreads)); }
 
-// The index of this thread's pack among all of them.
+// The index of this thread's pack among all packs.
 __device__ int64_t pack_index() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
 template <typename T, int N>
@@ -33,7 +33,7 @@ __global__ void swiglu_forward_kernel(T* a_RF, const T* h_R2F, int64_t F, int64_
   a.store(a_RF + at * N);
 }
 
-// dh may alias h: each thread reads what it overwrites, and only that.
+// dh may alias h: each thread reads exactly what it overwrites.
 template <typename T, int N>
 __global__ void swiglu_backward_kernel(T* dh_R2F, const T* da_RF, const T* h_R2F, int64_t F, int64_t packs) {
   const int64_t at = pack_index();

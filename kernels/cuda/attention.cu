@@ -1,5 +1,5 @@
 // Causal grouped-query attention: the ops. Kernels: attention_mma_*.cu on tensor cores, attention_fma.cu for f32 and
-// head sizes that tensor cores do not take.
+// head sizes that tensor cores do not support.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -27,7 +27,7 @@ bool takes_mma(const AttentionShape& s, const Pointers*... tensors) {
   return s.D % kVector == 0 && s.D <= kMmaMaxD && aligned;
 }
 
-// delta[u][t] = <dout, out>, in the rows' order in memory: kLanes lanes a row. Bytes: both tensors once.
+// delta[u][t] = <dout, out>, in the rows' order in memory: kLanes lanes per row. Bytes: both tensors once.
 constexpr int kThreads = 256, kLanes = 8, kRowsPerBlock = kThreads / kLanes;
 
 template <typename T, int N>
@@ -71,7 +71,7 @@ void CudaKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BH
 void CudaKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
                                      const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
   const AttentionShape whole = shape_of(out_BTHD, qkv_BTSD);
-  // delta lives in the workspace: T*H floats a sequence, so many sequences at a time.
+  // delta is in the workspace: T*H floats per sequence, for as many sequences at a time as fit.
   const Partials workspace = partials(int64_t{whole.T} * whole.H, whole.B);
   with_real(out_BTHD, [&]<typename T>(T*) {
     for (int64_t first = 0; first < whole.B; first += workspace.rows) {

@@ -1,6 +1,6 @@
 #pragma once
-// What the attention kernels share: where heads lie in packed projections, in which order blocks take their work, and
-// the launchers of the two families of kernels.
+// Shared by the attention kernels: the layout of heads in packed projections, the order in which blocks take their
+// work, and the launchers of the two families of kernels.
 //
 // Notation: query head u = b H + h of all sequences, key/value head v = b G + g; u reads v = u / (H / G).
 #include <algorithm>
@@ -15,7 +15,7 @@ struct AttentionShape {
   int T, H, G, D;
   int group;                       // H / G
   float scale;                     // 1 / sqrt(D)
-  int64_t qkv_stride, out_stride;  // elements from a token to the next
+  int64_t qkv_stride, out_stride;  // elements from one token to the next
   int64_t values;                  // from a head's keys to its values
 
   // Offsets of a head's first token.
@@ -39,8 +39,8 @@ struct AttentionBackward {
   const T* qkv;
 };
 
-// A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache; in a
-// section the tiles with most work come first, so that the small ones fill the gaps at the end.
+// A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache. In a
+// section the tiles with the most work come first, so that small ones fill the gaps at the end.
 class AttentionSchedule {
  public:
   // `heads` heads of `tiles` tiles, `head_bytes` of operands each.
@@ -55,7 +55,7 @@ class AttentionSchedule {
 
   struct Work {
     int head;
-    int rank;  // 0: the tile with most work
+    int rank;  // 0: the tile with the most work
   };
   __device__ Work work(uint32_t block) const {
     const uint32_t first = block / (section_ * tiles_) * section_;

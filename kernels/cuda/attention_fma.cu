@@ -1,7 +1,7 @@
-// Attention in f32 arithmetic throughout: for f32 tensors, and for bf16 heads that tensor cores do not take. The same
-// scheme as attention_mma_*.cu, over tiles of 32 queries and 32 keys held in shared memory as floats. Of a tile's
-// 32 x 32 scores a thread has 2 x 4, of its 32 rows of output 2 rows' kD / 8 columns; the 8 threads that share two rows
-// are lanes of one warp.
+// Attention in f32 arithmetic throughout: for f32 tensors, and for bf16 heads that tensor cores do not support. The
+// scheme of attention_mma_*.cu, over tiles of 32 queries and 32 keys in shared memory as floats. A thread has 2 x 4 of
+// a tile's 32 x 32 scores, and 2 rows' kD / 8 columns of its 32 rows of output; the 8 threads that share two rows are
+// lanes of one warp.
 #include "kernels/cuda/attention.cuh"
 
 namespace gptmoe::cuda {
@@ -9,14 +9,14 @@ namespace {
 
 constexpr int kTile = 32, kThreads = 128;
 constexpr int kLanes = 8;  // threads that share rows
-// Of a multiprocessor: no more than shared memory allows, and few enough for the registers that a thread wants.
+// Blocks per multiprocessor: within the limit of shared memory, and few enough for the registers that a thread needs.
 template <int kD>
 constexpr int kBlocks = kD <= 64    ? 4
                         : kD <= 128 ? 3
                                     : 1;
 constexpr int kRows = kTile / (kThreads / kLanes), kColumns = kTile / kLanes;
 
-// Rows are a float4 longer than they need be: the threads of a warp that read different rows use different banks.
+// Rows have one float4 of padding: threads of a warp that read different rows then use different banks.
 template <int kD>
 struct alignas(16) Tile {
   static constexpr int kStride = kD + 4;
@@ -29,8 +29,8 @@ using Scores = Tile<kTile>;
 __device__ int first_row() { return static_cast<int>(threadIdx.x) / kLanes * kRows; }
 __device__ int lane_of_row() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-// Rows from `rows` on become zeros, and so do the columns from D up to the next multiple of 4, which is as far as
-// products reach.
+// Rows from `rows` on become zeros, and so do the columns from D up to the next multiple of 4, the last that products
+// read.
 template <int kD, typename T, int N>
 __device__ void load_packs(Tile<kD>& tile, const T* from, int64_t stride, int rows, int D) {
   const int packs = ceil_div(D, 4) * 4 / N;
@@ -220,7 +220,7 @@ __device__ void load_keys(BackwardShared<kD>& shared, const AttentionShape& shap
   load_tile(shared.values, keys + shape.values, shape.qkv_stride, shape.T - first, shape.D);
 }
 
-// Scores and gradients of probabilities become probabilities and gradients of scores, not yet scaled.
+// Turns scores and gradients of probabilities into probabilities and gradients of scores, not yet scaled.
 __device__ void to_gradients(float& score, float& dprob, float scale, float lse, float delta, bool hidden) {
   score = hidden ? 0.0f : expf(score * scale - lse);
   dprob = score * (dprob - delta);
@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kD>)
                  shape.T - first_query, shape.D);
 }
 
-// Calls visit with std::integral_constant<int, kD> for the tiles that heads of D need.
+// Calls visit with std::integral_constant<int, kD> for the tiles that suit heads of D.
 template <typename Visit>
 void with_tile_width(int D, Visit visit) {
   if (D <= 64) return visit(std::integral_constant<int, 64>{});

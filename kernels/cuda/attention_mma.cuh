@@ -1,9 +1,9 @@
 #pragma once
-// Products of tiles in shared memory on tensor cores, as the attention kernels need them.
+// Products of tiles in shared memory on tensor cores, for the attention kernels.
 //
-// A tile is some rows of kD bf16, kD = 64 or 128 (heads that are narrower are padded with zeros). The 16-byte chunks of
-// a row are permuted, chunk c of row r lying at c ^ (r % 8), so that eight rows' same chunk, which ldmatrix wants at
-// once, and the eight chunks of a row, which cp.async writes at once, are in different banks.
+// A tile is some rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a row
+// are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once, and
+// the eight chunks of a row, which cp.async writes at once, are in different banks.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
@@ -16,7 +16,7 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
 
-// The element of a tile where a chunk starts.
+// The first element of a chunk in a tile.
 template <int kD>
 __device__ int chunk_at(int row, int chunk) {
   return row * kD + (chunk ^ (row & 7)) * 8;
@@ -25,8 +25,8 @@ __device__ int chunk_at(int row, int chunk) {
 template <int kD>
 constexpr int kRowBytes = 2 * kD;
 
-// For ldmatrix: where a lane finds chunk `odd` (0 or 1) of `row` of a tile; chunk 2 k + odd is at that address ^ 32 k,
-// and the chunk 8 n rows further down as many bytes further on. Tiles start at multiples of a row's bytes.
+// For ldmatrix: the address at which a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd is at that
+// address ^ 32 k, and the chunk 8 n rows below is 8 n row lengths later. Tiles start at multiples of a row's bytes.
 template <int kD>
 __device__ SharedAddress lane_address(const bf16* tile, int row, int odd) {
   return shared_address(tile) + row * kRowBytes<kD> + (odd ^ (row & 7)) * 16;
@@ -71,13 +71,13 @@ __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* 
     if (row < rows) Pack<bf16, 8>::load(tile + chunk_at<kD>(row, chunk)).store(to + row * stride + chunk * 8);
 }
 
-// Left operands: 16 kM rows of a tile, either read from shared memory wherever they are needed or kept in registers.
+// Left operands: 16 kM rows of a tile, read from shared memory when needed or kept in registers.
 template <int kD, int kM, bool kKept>
 class LeftRows {
  public:
   __device__ LeftRows(const bf16* tile, int row)
       : address_(lane_address<kD>(tile, row + (lane_index() & 15), lane_index() >> 4)) {}
-  // To be called when the tile is there.
+  // Call when the tile is loaded.
   __device__ void fetch() {
     if constexpr (kKept) {
       GPTMOE_UNROLL
@@ -103,7 +103,7 @@ class LeftRows {
   uint32_t kept_[kKept ? kM : 1][kKept ? kD / 16 : 1][4];
 };
 
-// Left operands that are a product themselves, rounded to bf16: 16 kM rows, kN columns.
+// Left operands that are themselves a product, rounded to bf16: 16 kM rows, kN columns.
 template <int kM, int kN>
 class LeftProduct {
  public:
@@ -125,7 +125,7 @@ class LeftProduct {
   uint32_t packed_[kM][kN / 16][4];
 };
 
-// product += left * right for 16 columns at `right`'s registers.
+// product += left * right for the 16 columns in the registers `right`.
 __device__ inline void mma_pair(float (&low)[4], float (&high)[4], const uint32_t (&a)[4], const uint32_t (&right)[4]) {
   const uint32_t first[2] = {right[0], right[1]}, second[2] = {right[2], right[3]};
   mma_bf16(low, a, first);
@@ -175,7 +175,7 @@ __device__ void multiply_add(float (&product)[kM][kD / 8][4], const Left& left, 
   }
 }
 
-// Scores for which hidden(row, column), counted from the product's first, become minus infinity.
+// Scores for which hidden(row, column), counted from the product's first, is true become minus infinity.
 template <int kM, int kN, typename Hidden>
 __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
   const int g = lane_index() / 4, t = lane_index() % 4;
@@ -186,7 +186,7 @@ __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
         if (hidden(i * 16 + e / 2 * 8 + g, n * 8 + 2 * t + e % 2)) scores[i][n][e] = -INFINITY;
 }
 
-// Calls visit with std::integral_constant<int, kD> for the tiles that heads of D need.
+// Calls visit with std::integral_constant<int, kD> for the tiles that suit heads of D.
 template <typename Visit>
 void with_tile_width(int64_t D, Visit visit) {
   if (D <= 64) return visit(std::integral_constant<int, 64>{});

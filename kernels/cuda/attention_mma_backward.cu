@@ -1,10 +1,10 @@
-// FlashAttention-2's backward (Dao 2023) without atomics, hence with the same bits every time. With
+// FlashAttention-2's backward (Dao 2023) without atomics, so with the same bits every time. With
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
-// Two kernels compute S and dO V^T, one a tile of keys at a time for dK and dV, one a tile of queries at a time for dQ:
-// seven products where five would do, but no f32 copy of dQ in memory that blocks take turns to add to (8 D bytes of
-// traffic for every query and 128 keys). Both compute S with the rows they own on the left (keys in the first, so
-// S^T), and so P and dS come out of one product in the very registers in which the next one wants them.
+// Two kernels compute S and dO V^T: one handles a tile of keys at a time for dK and dV, one a tile of queries for dQ.
+// That is seven products instead of five, but needs no f32 copy of dQ in memory to which blocks add in turn (8 D bytes
+// of traffic for every query and 128 keys). Both compute S with the rows they own on the left (keys in the first, so
+// S^T), so P and dS come out of one product in the registers in which the next one needs them.
 //
 // FLOPs: 14 D for each of T^2 / 2 pairs, of which 10 D are the usual count; on the diagonal about 32 / T more.
 #include "kernels/cuda/attention_mma.cuh"
@@ -86,11 +86,11 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     stage ^= 1, query += kQueries;
     if (query >= T) ++h, query = first_key;
     cp_async_wait<0>();
-    __syncthreads();  // these queries are there for all, and all are done with those before
+    __syncthreads();  // these queries are loaded, and all threads are done with the previous ones
     if (h < shape.group) load();
     GPTMOE_NO_UNROLL
     for (int row = 0; row < kQueries; row += kN) {
-      const int ahead = warp_key - first_query - row;  // of the first query
+      const int ahead = warp_key - first_query - row;  // for the first query
       if (ahead >= kN || warp_key >= T || first_query + row >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, keys, queries, row);
@@ -167,11 +167,11 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   float dqueries[kM][kD / 8][4] = {};
   for (int tile = 0; tile < tiles; ++tile) {
     cp_async_wait<0>();
-    __syncthreads();  // this tile is there for all, and all are done with the one before
+    __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch(), douts.fetch();
     for (int row = 0; row < kKeys; row += kN) {
-      const int ahead = tile * kKeys + row - warp_query;  // of the first key
+      const int ahead = tile * kKeys + row - warp_query;  // for the first key
       if (ahead >= kM * 16 || warp_query >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, queries, shared.keys[tile % 2], row);

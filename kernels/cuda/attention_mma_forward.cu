@@ -1,16 +1,16 @@
-// FlashAttention-2's forward (Dao 2023): a block takes 128 queries of a head past the keys before them, 64 at a time
-// (32 where D > 64), with two stages of keys and values in shared memory; each of its 4 warps has 32 rows, so that a
+// FlashAttention-2's forward (Dao 2023): a block handles 128 queries of a head over the keys up to them, 64 at a time
+// (32 if D > 64), with two stages of keys and values in shared memory. Each of its 4 warps has 32 rows, so that a
 // fragment of keys or values that is read once serves two products.
 //
 // FLOPs: 4 D for each of T^2 / 2 pairs of query and key; tiles on the diagonal are computed whole, warp by warp: 64 / T
-// more (32 / T where D > 64). Bytes from L2: keys and values once for every 128 queries, that is 128 FLOPs a byte.
+// more (32 / T if D > 64). Bytes from L2: keys and values once for every 128 queries, that is 128 FLOPs per byte.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {
 namespace {
 
 constexpr int kRows = 128, kM = kRows / kAttentionWarps / 16;
-// Keys at a time: as many as leave room for their scores beside the output in registers.
+// Keys at a time: as many as leave room in registers for their scores beside the output.
 template <int kD>
 constexpr int kKeys = kD <= 64 ? 64 : 32;
 
@@ -19,9 +19,9 @@ struct Shared {
   bf16 queries[kRows * kD], keys[2][kKeys<kD> * kD], values[2][kKeys<kD> * kD];
 };
 
-// The softmax's running state of the rows of a lane: out = sum of exp2(slope * (score - max)) * value, not yet divided
-// by sum. `max` is the largest score so far or somewhat less: as long as no score exceeds it by more than kSlack
-// powers of two, nothing overflows and `out` need not be rescaled.
+// The softmax's running state for a lane's rows: out = sum of exp2(slope * (score - max)) * value, not yet divided by
+// sum. `max` is the largest score so far or slightly less: as long as no score exceeds it by more than kSlack powers of
+// two, nothing overflows and `out` needs no rescaling.
 template <int kD>
 struct Running {
   float out[kM][kD / 8][4], max[kM][2], sum[kM][2];
@@ -37,7 +37,7 @@ struct Running {
     }
   }
 
-  // Raises `max` where `scores` ask for it.
+  // Raises `max` if `scores` require it.
   __device__ void raise(const float (&scores)[kM][kKeys<kD> / 8][4], float slope) {
     constexpr float kSlack = 8;
     float largest[kM][2];
@@ -66,7 +66,7 @@ struct Running {
       }
   }
 
-  // Scores become probabilities, not yet divided by the sum.
+  // Turns scores into probabilities, not yet divided by the sum.
   __device__ void exponentiate(float (&scores)[kM][kKeys<kD> / 8][4], float slope) {
     GPTMOE_UNROLL
     for (int i = 0; i < kM; ++i)
@@ -109,10 +109,10 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   Running<kD> running;
   for (int tile = 0; tile < tiles; ++tile) {
     cp_async_wait<0>();
-    __syncthreads();  // this tile is there for all, and all are done with the one before
+    __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch();
-    const int ahead = tile * kTile - warp_query;  // of the first key
+    const int ahead = tile * kTile - warp_query;  // for the first key
     if (ahead >= kM * 16 || warp_query >= T) continue;
     float scores[kM][kTile / 8][4];
     multiply_by_rows<kD, kM, kTile>(scores, queries, shared.keys[tile % 2], 0);

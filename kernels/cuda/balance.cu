@@ -11,7 +11,7 @@ __global__ void expert_fractions_kernel(float* fractions, const int64_t* offsets
   if (e < E) fractions[e] = static_cast<float>(offsets[e + 1] - offsets[e]) / static_cast<float>(rows);
 }
 
-// One block: all of it reads the count before one thread raises it.
+// One block: every thread reads the count before one thread raises it.
 __global__ void mean_fractions_kernel(float* mean, float* sums, const float* fractions, int64_t E) {
   const float count = sums[E] + 1;
   __syncthreads();
@@ -44,7 +44,7 @@ __global__ void load_accumulate_kernel(float* loads, const int64_t* offsets, int
   if (e < E) loads[e] += static_cast<float>(offsets[e + 1] - offsets[e]);
 }
 
-// One block: all of it reads the loads, which are whole numbers, before any of them is cleared.
+// One block: every thread reads the loads, which are whole numbers, before any is cleared.
 __global__ void bias_commit_kernel(float* bias, float* loads, int64_t E, float step) {
   int64_t total = 0;
   for (int64_t e = 0; e < E; ++e) total += static_cast<int64_t>(loads[e]);

@@ -6,7 +6,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kAhead = 4;  // rows in flight, and what a block of the backward is worth having for
+constexpr int64_t kAhead = 4;  // rows in flight, and the least rows per block of the backward
 
 template <typename T, int N>
 __global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t packs) {
@@ -14,7 +14,7 @@ __global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t
   if (at < packs) Pack<T, N>::load(bias_O + at * N % O).store(y_NO + at * N);
 }
 
-// A block leaves the sums of rows blockIdx.x, + gridDim.x, ... in its row of `partials`; columns belong to threads.
+// A block writes the sums of rows blockIdx.x, + gridDim.x, ... to its row of `partials`; each thread owns columns.
 template <typename T, int N>
 __global__ void bias_backward_kernel(float* partials, const T* dy_NO, int64_t rows, int64_t O) {
   const int64_t stride = gridDim.x;

@@ -3,16 +3,16 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/warps.cuh"
 
-// TopK moves (R + N) C elements forward and (3 R + N) C at most backward; a warp has a token (backward: a slot) and all
-// memory it can ask for. Default MoE moves no more than that but multiplies by all E default vectors: 2 N E C
-// operations each way. To take no longer than the memory does, warps have 8 tokens at a time, so that a value read from
-// the cache or from shared memory meets 8 others in registers.
+// TopK moves (R + N) C elements forward and at most (3 R + N) C backward. A warp handles one token (backward: one slot)
+// and is bound by memory. Default MoE moves no more but multiplies by all E default vectors: 2 N E C operations each
+// way. To stay within the time of the memory traffic, a warp handles 8 tokens at a time, so that a value read from the
+// cache or from shared memory is used for 8 tokens in registers.
 
 namespace gptmoe::cuda {
 namespace {
 
 constexpr int kTokenThreads = 256;                                     // the TopK kernels
-constexpr int kTokens = 8, kThreads = 128, kWarps = kThreads / kWarp;  // the Default kernels; tokens of a warp
+constexpr int kTokens = 8, kThreads = 128, kWarps = kThreads / kWarp;  // the Default kernels; tokens per warp
 
 template <typename T, int N>
 __global__ void topk_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,
@@ -35,7 +35,7 @@ __global__ void topk_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ 
   }
 }
 
-// A warp's: drow = weight * dy; returns <dy, row> to every lane.
+// For one warp: drow = weight * dy; returns <dy, row> to every lane.
 template <typename T, int N>
 __device__ float combine_row_backward(T* __restrict__ drow, float weight, const T* __restrict__ dy,
                                       const T* __restrict__ row, int64_t C) {
@@ -78,8 +78,8 @@ __device__ bool chosen(const int32_t* expert_ids, int K, int64_t expert) {
   return found;
 }
 
-// A warp has kTokens tokens by kWarp * N columns; blocks in y have the columns, so that those running at the same time
-// want the same part of the default vectors.
+// A warp handles kTokens tokens by kWarp * N columns. Blocks in y are the columns, so that blocks that run at the same
+// time need the same part of the default vectors.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC, const float* __restrict__ probs_NE,
@@ -135,8 +135,8 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
 }
 
-// Sums 2 * kWarp values over the warp's lanes, halving how many a lane has at each step: afterwards lane l has the sums
-// of values 2 l and 2 l + 1, in values[0] and values[1].
+// Sums 2 * kWarp values over the warp's lanes, halving a lane's number at each step: in the end lane l has the sums of
+// values 2 l and 2 l + 1, in values[0] and values[1].
 template <int kBit = kWarp / 2>
 __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   const bool upper = (lane_index() & kBit) != 0;
@@ -148,10 +148,10 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   if constexpr (kBit > 1) warp_sum_scattered<kBit / 2>(values);
 }
 
-constexpr int kExperts = 2 * kWarp / kTokens;  // of a warp: as many products as warp_sum_scattered takes
+constexpr int kExperts = 2 * kWarp / kTokens;  // per warp: the number of products that warp_sum_scattered takes
 
-// A block has kTokens tokens: first its warps share out the experts, kExperts at a time, for dprobs of those not
-// chosen, then the slots.
+// A block has kTokens tokens: first its warps share the experts, kExperts at a time, for dprobs of those not chosen,
+// then the slots.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_backward_kernel(T* drows_RC, float* dprobs_NE, const T* __restrict__ dy_NC, const T* __restrict__ rows_RC,
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(kThreads, 3)
       if (lane == 0) dprobs_NE[at] = sum;
       continue;
     }
-    constexpr int kPart = N < 4 ? N : 4;  // columns at a time: with more, registers run out
+    constexpr int kPart = N < 4 ? N : 4;  // columns at a time; more would need too many registers
     const int64_t begin = job * kExperts;
     float sums[kTokens * kExperts] = {};
     for (int64_t c = lane * kPart; c < C; c += kWarp * kPart) {

@@ -1,11 +1,11 @@
 #pragma once
-// What every kernel file uses: launching, types, wide loads, reductions. The same sources are compiled by nvcc for GPUs
-// and, with GPTMOE_SIMT defined, by the host's compiler for tests/support/simt; so kernels use nothing of CUDA but what
-// is named here, in instructions.cuh and in tests/support/simt/device.h.
+// Shared by all kernel files: launching, types, wide loads, reductions. nvcc compiles the same sources for GPUs and,
+// with GPTMOE_SIMT defined, the host's compiler for tests/support/simt. So kernels use only the CUDA that is named
+// here, in instructions.cuh and in tests/support/simt/device.h.
 //
 // House rules for kernels:
 //   * launched by launch() only, on the stream of CudaKernels; offsets into tensors are int64_t
-//   * shared memory is dynamic, one struct or array a kernel, obtained by shared_memory<T>()
+//   * shared memory is dynamic, one struct or array per kernel, obtained by shared_memory<T>()
 //   * arithmetic in float whatever the storage type; every reduction in a fixed order, no float atomics
 //   * warps are whole: block sizes are multiples of 32, and warp operations take all 32 lanes
 #ifdef GPTMOE_SIMT
@@ -34,8 +34,8 @@ namespace cuda {
 
 using bf16 = __nv_bfloat16;
 
-// Before a loop over an array in registers, whose indices must be known to the compiler; and before one whose copies
-// would need too many registers.
+// Before a loop over an array in registers, whose indices must be known to the compiler; and before one whose unrolled
+// copies would need too many registers.
 #ifdef GPTMOE_SIMT
 #define GPTMOE_UNROLL
 #define GPTMOE_NO_UNROLL
@@ -54,7 +54,7 @@ __host__ __device__ constexpr Int ceil_div(Int a, std::type_identity_t<Int> b) {
 
 // ---- Launching ---------------------------------------------------------------------------------------------------
 
-// Where in the sources a kernel is launched, for messages: its name, and the file, which is called after its ops.
+// The place of a launch, for messages: the kernel's name and its file, which is named after the ops.
 struct LaunchSite {
   const char *kernel, *file;
   int line;
@@ -120,14 +120,14 @@ void with_real(const Tensor& tensor, Visit visit) {
   visit(static_cast<float*>(nullptr));
 }
 
-// N elements that travel together: 16 bytes are one load.
+// N elements that are loaded and stored together: 16 bytes are one load.
 template <typename T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T element[N];
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // 16 bytes to global memory, where the compiler takes store() apart (tools/check_kernels.sh tells).
+  // 16 bytes to global memory, where the compiler would split store() (tools/check_kernels.sh detects it).
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);
@@ -158,8 +158,8 @@ __device__ void load_floats(float (&out)[N], const float* from) {
   }
 }
 
-// Calls visit with std::integral_constant<int, N>: the elements of T in 16 bytes where every row of `width` elements
-// can be walked in such steps, else 1. Tensors start on 16-byte boundaries or are walked singly.
+// Calls visit with std::integral_constant<int, N>: the number of T in 16 bytes if every row of `width` elements can be
+// walked in such steps, else 1. Tensors start on 16-byte boundaries or are walked singly.
 template <typename T, typename Visit, typename... Pointers>
 void with_pack(int64_t width, Visit visit, const Pointers*... tensors) {
   constexpr int kWide = 16 / sizeof(T);

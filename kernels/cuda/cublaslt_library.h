@@ -1,11 +1,11 @@
 #pragma once
-// cuBLASLt, loaded when a CUDA backend is made: it is hundreds of megabytes to map and relocate, which a run on the
-// CPU or `gptmoe report` should not pay for. The rest of CUDA is linked statically.
+// cuBLASLt, loaded when a CUDA backend is made: mapping and relocating its hundreds of megabytes would slow down a run
+// on the CPU or `gptmoe report`. The rest of CUDA is linked statically.
 #include <cublasLt.h>
 
 namespace gptmoe::cuda {
 
-// The address of one of its functions. Throws Failure when the library is not found or lacks it.
+// The address of one of its functions. Throws Failure if the library is not found or lacks it.
 void* cublaslt_symbol(const char* name);
 
 }  // namespace gptmoe::cuda

@@ -5,8 +5,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ... Among their numbers is one of
-// launches themselves.
+// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ... Their numbers include one that
+// is an error of launches.
 bool made_by_a_kernel(cudaError_t status) {
   return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
          status != cudaErrorLaunchOutOfResources;
@@ -17,12 +17,13 @@ bool made_by_a_kernel(cudaError_t status) {
 void check(cudaError_t status, const char* what, const char* file, int line) {
   if (status == cudaSuccess) return;
   const std::string_view path = file;
-  throw DeviceError(text("CUDA: ", what, " (", path.substr(path.rfind('/') + 1), ":", line,
-                         "): ", cudaGetErrorString(status), " (", cudaGetErrorName(status), ")",
-                         made_by_a_kernel(status)
-                             ? "; this or any kernel before it is to blame: run again with CUDA_LAUNCH_BLOCKING=1 in "
-                               "the environment and --set train.cuda_graphs=false, and it is named"
-                             : ""));
+  throw DeviceError(
+      text("CUDA: ", what, " (", path.substr(path.rfind('/') + 1), ":", line, "): ", cudaGetErrorString(status), " (",
+           cudaGetErrorName(status), ")",
+           made_by_a_kernel(status)
+               ? "; this or an earlier kernel failed: to find it, run again with CUDA_LAUNCH_BLOCKING=1 in "
+                 "the environment and --set train.cuda_graphs=false"
+               : ""));
 }
 
 }  // namespace gptmoe::cuda

@@ -6,8 +6,8 @@
 
 namespace gptmoe::cuda {
 
-// Throws DeviceError that says what failed, where, and what the runtime says of it. Kernels run long after they were
-// asked for, so an error that one of them made may be found by any later call: the message then says how to find it.
+// Throws DeviceError with the failed expression, its place and the runtime's message. Kernels run asynchronously, so
+// any later call may report a kernel's error: the message then says how to find the kernel.
 void check(cudaError_t status, const char* what, const char* file, int line);
 
 }  // namespace gptmoe::cuda

@@ -9,7 +9,7 @@ CudaGraph::~CudaGraph() {
 }
 
 void CudaGraph::run(const std::function<void()>& work) {
-  if (!warm_) {  // kernels are loaded and algorithms chosen at their first use, which may be no part of a graph
+  if (!warm_) {  // the first use loads kernels and chooses algorithms, which a graph cannot record
     warm_ = true;
     return work();
   }

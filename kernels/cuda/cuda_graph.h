@@ -1,5 +1,5 @@
 #pragma once
-// RepeatedWork work as a CUDA graph: the device gets thousands of kernels by one call of the host.
+// RepeatedWork as a CUDA graph: one call of the host starts thousands of kernels.
 #include <cuda_runtime.h>
 
 #include "kernels/ops.h"
@@ -8,13 +8,13 @@ namespace gptmoe::cuda {
 
 class CudaGraph final : public RepeatedWork {
  public:
-  // Of work on this stream.
+  // For work on this stream.
   explicit CudaGraph(cudaStream_t stream) : stream_(stream) {}
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;
   ~CudaGraph() override;
 
-  // Does the work itself the first time, records it the second time, and replays it from then on.
+  // Runs the work the first time, records it the second time, and replays it after that.
   void run(const std::function<void()>& work) override;
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// The GPU's kernels over f32 or bf16 storage with f32 arithmetic, on one stream. Nothing here allocates after
-// construction, and nothing but synchronize() and count_nonfinite() waits for the device.
+// The GPU's kernels over f32 or bf16 storage with f32 arithmetic, on one stream. Nothing allocates after construction,
+// and only synchronize() and count_nonfinite() wait for the device.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda_limits.h"
@@ -28,13 +28,13 @@ class CudaKernels final : public Kernels {
   std::string describe() const override;
   int64_t count_nonfinite(const Tensor& x) override;
 
-  // Each in the file of its family: linear.cpp, router.cu, ...
+  // Each is in its family's file: linear.cpp, router.cu, ...
 #define OP(name, ...) void name(__VA_ARGS__) override;
 #include "kernels/ops.inc"
 
  private:
   // Workspace for the partial sums of two-stage reductions: `rows` rows of `width` floats, valid until the next op.
-  // As many rows as are worth having on this device, at most `most`.
+  // The number of rows is the best for this device, at most `most`.
   struct Partials {
     float* data;
     int64_t rows;

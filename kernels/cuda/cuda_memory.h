@@ -1,6 +1,6 @@
 #pragma once
-// A GPU's memory, reached over one stream. Copies pass through pinned memory of the host, so that their caller need
-// not have any and an upload does not wait for the device.
+// A GPU's memory, accessed over one stream. Copies go through pinned host memory, so the caller needs none and an
+// upload does not wait for the device.
 #include <cuda_runtime.h>
 
 #include <array>
@@ -26,7 +26,7 @@ class CudaMemory final : public Memory {
   std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) override;
 
  private:
-  // Pinned memory, and when the last copy from or to it is over.
+  // Pinned memory, and the end of the last copy from or to it.
   struct Stage {
     void* memory = nullptr;
     cudaEvent_t over = nullptr;
@@ -34,7 +34,7 @@ class CudaMemory final : public Memory {
   Stage& next_stage();
 
   cudaStream_t stream_;
-  std::array<Stage, 2> stages_;  // the host fills or empties one while the device works on the other
+  std::array<Stage, 2> stages_;  // the host uses one while the device uses the other
   size_t next_ = 0;
 };
 

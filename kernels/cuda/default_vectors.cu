@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kRowThreads = 256;
 
-// ---- Clipping: the rows' norms (R C elements read, a warp a row), their lower median, the scales.
+// ---- Clipping: the rows' norms (reads R C elements, one warp per row), their lower median, the scales.
 
 template <typename T, int N>
 __global__ void norms_kernel(float* __restrict__ norms_R, const T* __restrict__ rows_RC, int64_t R, int64_t C) {
@@ -29,9 +29,9 @@ struct SelectShared {
   unsigned prefix, rank;
 };
 
-// The value of rank (R - 1) / 2 by radix select in one block: the bits of numbers that are not negative order as they
-// do, and what is not a number counts as largest. Three passes find 11, 11 and 10 bits; in each the counts of the bins
-// say in which bin the wanted value lies and what its rank is there.
+// The value of rank (R - 1) / 2 by radix select in one block: the bits of non-negative numbers have the numbers' order,
+// and NaN counts as the largest. Three passes find 11, 11 and 10 bits; in each, the counts of the bins give the bin of
+// the wanted value and its rank there.
 __global__ void __launch_bounds__(kSelectThreads) median_kernel(float* median_1, const float* values_R, int64_t R) {
   auto& shared = *shared_memory<SelectShared>();
   const int thread = static_cast<int>(threadIdx.x), warp = warp_index(), lane = lane_index();
@@ -46,11 +46,11 @@ __global__ void __launch_bounds__(kSelectThreads) median_kernel(float* median_1,
       const unsigned bits = r < R ? __float_as_uint(values_R[r]) : 0;
       const bool candidate = r < R && (known == 0 || bits >> (32 - known) == prefix);
       const int digit = candidate ? static_cast<int>(bits >> shift & (digits - 1)) : -1;
-      const unsigned same = __match_any_sync(kAllLanes, digit);  // norms are alike: most lanes would meet in one bin
+      const unsigned same = __match_any_sync(kAllLanes, digit);  // norms are similar: most lanes would use one bin
       if (candidate && (same & ((1u << lane) - 1)) == 0) atomicAdd(&shared.bins[digit], unsigned(__popc(same)));
     }
     __syncthreads();
-    // Two bins a thread: the counts before them, by a scan over the block.
+    // Two bins per thread: the counts before them, by a scan over the block.
     const unsigned one = shared.bins[2 * thread], two = shared.bins[2 * thread + 1];
     const unsigned through = warp_inclusive_scan(one + two);
     if (lane == kWarp - 1) shared.warps[warp] = through;
@@ -76,11 +76,11 @@ __global__ void clip_kernel(float* norms_R, const float* median_1, float clip, i
   norms_R[r] = norm > limit ? limit / norm : 1.0f;
 }
 
-// ---- Accumulation, in two stages: sums over tiles of an expert's rows, then over each expert's tiles. R C elements
-// read; partial sums of f32 are a 32nd of that at 64 rows a tile, written and read. The epilogue of the product that
-// makes the rows could save reading them: of 16,384 rows of 1024 in bf16 that is 34 MB, which a large L2 cache may
-// still hold and memory of 4.3 TB/s gives in 8 us, against more than 1 ms for these experts' products of hidden width
-// 2816 (850 GFLOP forward and backward).
+// ---- Accumulation, in two stages: sums over tiles of an expert's rows, then over each expert's tiles. Reads R C
+// elements; partial sums in f32 are 1/32 of that at 64 rows per tile, written and read. The epilogue of the product
+// that makes the rows could save reading them: 34 MB for 16,384 rows of 1024 in bf16, which a large L2 cache may still
+// hold and memory of 4.3 TB/s delivers in 8 us, against more than 1 ms for these experts' products of hidden width 2816
+// (850 GFLOP forward and backward).
 
 constexpr int kSumThreads = 128, kSumRows = 64, kRowsAtOnce = 8;
 
@@ -167,7 +167,7 @@ __global__ void add_tiles_kernel(float* sums_EC, float* divisors_E, TileSums sum
   }
 }
 
-// A block an expert: all of it reads the divisor before one thread clears it.
+// One block per expert: every thread reads the divisor before one thread clears it.
 __global__ void commit_kernel(float* default_EC, float* sums_EC, float* divisors_E, float keep, float take,
                               bool decay_unseen, int64_t C) {
   const int64_t expert = blockIdx.x;

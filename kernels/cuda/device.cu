@@ -1,4 +1,4 @@
-// Whether this machine has a GPU that this program runs on, and which it takes.
+// Whether this machine has a GPU that this program supports, and which GPU it uses.
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda_limits.h"
 #include "kernels/ops.h"
@@ -8,12 +8,12 @@ namespace {
 
 constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
 
-// Compiled for what all kernels are compiled for.
+// Whether the program has code for this GPU; all kernels are compiled for the same ones.
 __global__ void probe_kernel() {}
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
-// The runtime calls a driver insufficient that is not there at all, too.
+// The runtime also reports a missing driver as insufficient.
 std::string driver_obstacle() {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU was found (nor a driver of one)";

@@ -1,8 +1,8 @@
 // The backward sorts the tokens, cuts the sorted list into chunks of equal length, and sums each chunk's runs of equal
-// tokens. A run inside a chunk goes straight to its row of the table; what a chunk has of a run that crosses its
-// borders goes to the workspace, and a second kernel adds those parts up. So work is even whatever the text: a token
-// that makes up most of the batch is many chunks' work. Floor: dout read once, each row of the table that occurs read
-// and written.
+// tokens. A run inside a chunk goes directly to its row of the table. A chunk's part of a run that crosses its borders
+// goes to the workspace, and a second kernel adds those parts. So the work is even for any text: a token that makes up
+// most of the batch is the work of many chunks. Floor: dout read once, each row of the table that occurs read and
+// written.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/token_sort.h"
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kForwardWarps = 8;
 
-// A warp a row.
+// One warp per row.
 template <typename T, int N>
 __global__ void embedding_forward_kernel(T* out, const T* table, const int32_t* tokens, int64_t count, int64_t C) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kForwardWarps + threadIdx.x / kWarp;
@@ -24,8 +24,8 @@ __global__ void embedding_forward_kernel(T* out, const T* table, const int32_t* 
 constexpr int64_t kMinChunk = 32;
 constexpr int kAhead = 4;  // rows in flight
 
-// parts_2MC: for each of M chunks what it has of the run that came in from the left, then of the run that starts in it
-// and goes on to the right.
+// parts_2MC: for each of M chunks, its part of the run that comes in from the left, then of the run that starts in it
+// and continues to the right.
 template <typename T, int N>
 __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, SortedTokens sorted, int64_t count,
                                 int64_t C, int64_t chunk) {
@@ -40,7 +40,7 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
       Pack<T, N> row[kAhead] = {};
       float old[kAhead][N];
       float* target[kAhead];
-      // All loads first. A run's last row knows where the sum goes.
+      // All loads come first. A run's last row knows where the sum goes.
       for (int j = 0; j < kAhead; ++j) {
         target[j] = nullptr;
         if (p + j >= end) continue;
@@ -81,7 +81,7 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
 
 constexpr int kJoinLanes = 8;  // parts added at the same time
 
-// A block for each chunk and 32 packs of columns; those whose chunk starts no run that goes on have nothing to do.
+// One block for each chunk and 32 packs of columns. If no run that starts in the chunk continues, it has no work.
 template <int N>
 __global__ void join_runs_kernel(float* dtable, const float* parts, const int32_t* keys, int64_t count, int64_t C,
                                  int64_t chunk) {
@@ -132,7 +132,7 @@ void CudaKernels::embedding_backward(const Tensor& dtable_VC, const Tensor& dout
   const int64_t N = tokens_N.count(), V = dtable_VC.size(0), C = dtable_VC.size(1);
   if (N == 0) return;
   float* dtable = dtable_VC.as<float>();
-  // The sort's words first, rounded up so that the parts behind them are aligned.
+  // The sort's words come first, rounded up so that the parts after them are aligned.
   const int64_t sort_words = ceil_div(token_sort_words(N), 64) * 64;
   const int64_t fit = (kWorkspaceFloats - sort_words) / (2 * C);
   GPTMOE_CHECK(fit > 0, "no room to sort ", N, " tokens and sum rows of ", C);

@@ -1,5 +1,5 @@
 #pragma once
-// What the grouped products have in common: their tiles and where they read rows.
+// Shared by the grouped products: their tiles and row sources.
 #include "kernels/cuda/expert_tiles.cuh"
 #include "kernels/cuda/gemm_plain.cuh"
 #include "kernels/cuda/gemm_tile.cuh"
@@ -7,7 +7,7 @@
 
 namespace gptmoe::cuda {
 
-// Division of 0 <= n < 2^31 by what is known at the launch, in three instructions (Granlund & Montgomery 1994).
+// Division of 0 <= n < 2^31 by a number known at the launch, in three instructions (Granlund & Montgomery 1994).
 class Divisor {
  public:
   explicit Divisor(int64_t by) {
@@ -24,7 +24,7 @@ class Divisor {
   unsigned factor_;
 };
 
-// Row source: the tokens of `count` slots, or without slots so many rows one after the other.
+// Row source: the tokens of `count` slots, or without slots `count` consecutive rows.
 struct SortedRows {
   const int32_t* slots;
   Divisor K;
@@ -66,7 +66,7 @@ void with_tile(int64_t O, int64_t I, Visit visit, const Pointers*... tensors) {
   visit(PlainTile{});
 }
 
-// The block's tile of (R, columns), when blocks count through the columns first.
+// The block's tile of (R, columns), if blocks count through the columns first.
 template <typename Tile>
 struct BlockTile {
   RowTile rows;

@@ -1,14 +1,14 @@
 #pragma once
 // Sorted rows cut into tiles that never cross experts. Grids are sized without knowing how many rows each expert has;
-// blocks read that from the offsets on the device and the last few find nothing to do.
+// blocks read that from the offsets on the device, and the last few have no work.
 #include <algorithm>
 
 #include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
 
-// Expert e's rows make ceil(rows / tile_rows) tiles. No routing makes more than this many: cutting R into at most
-// min(E, R) ranges adds at most one tile for each cut.
+// Expert e's rows make ceil(rows / tile_rows) tiles. No routing makes more tiles than this: cutting R into at most
+// min(E, R) ranges adds at most one tile per cut.
 inline int64_t most_row_tiles(int64_t R, int64_t E, int64_t tile_rows) {
   return R == 0 ? 0 : ceil_div(R, tile_rows) + std::min(E, R) - 1;
 }
@@ -17,7 +17,7 @@ struct RowTile {
   int64_t expert, first, count;  // count = 0: there are fewer tiles
 };
 
-// Tile number `tile` of all experts' tiles in order. For whole warps; every warp gets the same answer.
+// The tile with number `tile` among all experts' tiles in order. For whole warps; every warp gets the same answer.
 __device__ inline RowTile find_row_tile(const int64_t* offsets_E1, int64_t E, int64_t tile_rows, int64_t tile) {
   for (int64_t begin = 0; begin < E; begin += kWarp) {
     const int64_t expert = begin + lane_index();

@@ -1,16 +1,16 @@
 #pragma once
-// What goes into and out of one tile of a matrix product, D (rows x columns) = A (rows x depth) B (depth x columns),
-// where "depth" is the dimension summed over. gemm_tile.cuh and gemm_plain.cuh multiply tiles so described.
+// Operands and outputs of one tile of a matrix product, D (rows x columns) = A (rows x depth) B (depth x columns),
+// where "depth" is the summed dimension. gemm_tile.cuh and gemm_plain.cuh multiply tiles described this way.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {
 
-// What the consecutive elements of an operand's rows in memory are: steps of depth, or rows of the tile (of A; columns
-// of B). A row in memory is then one row (column) of the tile, or one step of depth.
+// What consecutive elements of an operand's row in memory are: steps of depth, or rows of the tile (of A; columns of
+// B). A row in memory is then one row (column) of the tile, or one step of depth.
 enum class Along { depth, tile };
 
-// A row source says which row in memory is row i of an operand; negative: none, zeros. This one takes `count` rows one
-// after the other.
+// A row source maps row i of an operand to a row in memory; negative: none, read as zeros. This one takes `count`
+// consecutive rows.
 class RowRange {
  public:
   __device__ explicit RowRange(int64_t count) : count_(static_cast<int>(count)) {}
@@ -19,13 +19,13 @@ class RowRange {
  private:
   int count_;
 };
-// One that has to look in memory also does it in two steps, the second well after the first.
+// A source that must read memory for this also does it in two steps, the second well after the first.
 template <typename Rows>
 concept LooksUp = requires(const Rows& rows) {
   rows.row_found(rows.look_up(0));
 };
 
-// A or B for one tile: columns [first, end) of the rows that `rows` names; beyond `end` are zeros.
+// A or B for one tile: columns [first, end) of the rows that `rows` gives; zeros beyond `end`.
 template <typename T, Along kAlong_, typename Rows = RowRange>
 struct Operand {
   static constexpr Along kAlong = kAlong_;
@@ -35,10 +35,10 @@ struct Operand {
   int64_t first, end;
 };
 
-// ---- Epilogues: called as epilogue(row, step, column, values) until every element has come once, with values[i] the
-// kCount consecutive elements from (row + i * step, column) of the tile, also of those beyond the edge of D. kCount is
-// a multiple of the epilogue's kTogether. These have a row-major D, whose first element in this tile is at `to`, and of
-// which `rows` x `columns` elements are left from there; `columns` is a multiple of kCount.
+// ---- Epilogues: called as epilogue(row, step, column, values) until every element has been passed once. values[i] are
+// the kCount consecutive elements from (row + i * step, column) of the tile, also beyond the edge of D. kCount is a
+// multiple of the epilogue's kTogether. These epilogues have a row-major D, whose first element in this tile is at
+// `to`; `rows` x `columns` of its elements are left from there, and `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
   static constexpr int kTogether = 1;
@@ -63,7 +63,7 @@ struct StoreTile {
   }
 };
 
-// D += . Everything is read before anything is written, not to wait for memory row by row.
+// D += the tile. Everything is read before anything is written, so that rows do not wait for memory one by one.
 struct AddTile {
   static constexpr int kTogether = 1;
   float* to;

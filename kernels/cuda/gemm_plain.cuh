@@ -1,6 +1,6 @@
 #pragma once
-// One 64 x 64 tile of a matrix product in f32 multiply-adds, for f32 (whose numbers the tensor cores would round) and
-// for widths that gemm_tile.cuh does not take. The same interface.
+// One 64 x 64 tile of a matrix product in f32 multiply-adds, for f32 (which tensor cores would round) and for widths
+// that gemm_tile.cuh does not support. It has the same interface.
 #include "kernels/cuda/gemm_operand.cuh"
 
 namespace gptmoe::cuda {
@@ -10,7 +10,7 @@ struct PlainTile {
   static constexpr int kBlocksPerMultiprocessor = 2;
   static constexpr size_t kSharedBytes = 2 * sizeof(float) * kDepth * (64 + 4);
 
-  // The product of a and b over `depth` steps, to epilogue in as few columns at a time as it takes.
+  // Passes the product of a and b over `depth` steps to epilogue, the least number of columns at a time.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
     float* const shared_a = shared_memory<float>();
@@ -52,7 +52,7 @@ struct PlainTile {
  private:
   static constexpr int kStride = 64 + 4;  // depth by depth, padded against bank conflicts
 
-  // A thread's four elements of an operand's next 64 x 16, on their way from global to shared memory.
+  // A thread's four elements of an operand's next 64 x 16, between global and shared memory.
   template <typename Source>
   class Held {
     static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
@@ -72,7 +72,7 @@ struct PlainTile {
     }
 
    private:
-    // Neighbouring threads have neighbouring elements of a row in memory.
+    // Neighbouring threads take neighbouring elements of a row in memory.
     static constexpr int kWidth = kAlongDepth ? kDepth : 64;
     __device__ static int inner() { return static_cast<int>(threadIdx.x) % kWidth; }
     __device__ static int line(int i) { return static_cast<int>(threadIdx.x) / kWidth + i * (kThreads / kWidth); }

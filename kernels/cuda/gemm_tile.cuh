@@ -1,11 +1,11 @@
 #pragma once
 // One 128 x 128 tile of a bf16 matrix product by a block of 4 warps on mma.sync, accumulated in f32.
 //
-// Each warp has 64 x 64 of the tile: per 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x 8 x
-// 16, 128 bytes each; the copies that fill shared memory add 64. At 128 bytes a cycle that is 1.5 cycles for what the
-// tensor cores take 2 (compute capability 8.0) or, by what is reported of mma.sync there, 1.6 (9.0): they are the
-// limit. Eight warps of 64 x 32 would need 2. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers a
-// thread, which lets two blocks share a multiprocessor: one multiplies while the other stores its tile.
+// Each warp computes 64 x 64 of the tile: per 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x
+// 8 x 16, 128 bytes each; the copies that fill shared memory add 64. At 128 bytes per cycle that is 1.5 cycles, while
+// the tensor cores take 2 (compute capability 8.0) or, as reported for mma.sync there, 1.6 (9.0): they are the limit.
+// Eight warps of 64 x 32 would need 2. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread, so
+// two blocks fit on a multiprocessor: one multiplies while the other stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"
@@ -21,19 +21,19 @@ struct TensorTile {
   static constexpr int kStageElements = (kRows + kColumns) * kDepth;
   static constexpr size_t kSharedBytes = sizeof(bf16) * kStageElements * kStages;
 
-  // The product of a and b over `depth` steps, to epilogue (see gemm_operand.cuh) in eights. Widths, strides and
-  // addresses of the operands are multiples of 8 elements. Called by all threads of the block.
+  // Passes the product of a and b over `depth` steps to epilogue (see gemm_operand.cuh) in eights. Widths, strides and
+  // addresses of the operands are multiples of 8 elements. All threads of the block call it.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue);
 
  private:
-  static constexpr int kChunk = 8;                              // elements in 16 bytes, what cp.async and ldmatrix move
+  static constexpr int kChunk = 8;  // elements in 16 bytes, the unit of cp.async and ldmatrix
   static constexpr int kSlice = 16, kSlices = kDepth / kSlice;  // depth of one mma
   static constexpr int kMmaRows = kWarpRows / 16, kMmaColumns = kWarpColumns / 8;
   static_assert(kSlices % 2 == 0 && kMmaColumns % 2 == 0);
 
-  // An operand's part of a stage, kExtent rows (columns) of the tile by kDepth, laid out as in memory but with the
-  // chunks of every 128 bytes permuted: the eight rows that ldmatrix reads at once lie in different banks.
+  // An operand's part of a stage, kExtent rows (columns) of the tile by kDepth, laid out as in memory except that the
+  // chunks of every 128 bytes are permuted: the eight rows that ldmatrix reads at once are in different banks.
   template <Along kAlong, int kExtent>
   struct Layout {
     static constexpr int kLines = kAlong == Along::depth ? kExtent : kDepth;
@@ -51,7 +51,7 @@ struct TensorTile {
   class Reader;
 };
 
-// Copies stages of one operand, one after the other, each thread always the same chunks.
+// Copies the stages of one operand in order; each thread always copies the same chunks.
 template <typename Source, int kExtent>
 class TensorTile::Copier {
   static constexpr bool kAlongDepth = Source::kAlong == Along::depth;
@@ -81,7 +81,7 @@ class TensorTile::Copier {
     }
   }
 
-  // The stage that begins at `depth`. Addresses of what is not there are passed on, but not read.
+  // The stage that begins at `depth`. Addresses outside the operand are passed on, but not read.
   __device__ void copy(bf16* to, int depth) {
     int64_t rows[kCopies];
     if constexpr (!kAlongDepth) rows_of(rows, depth);
@@ -96,7 +96,7 @@ class TensorTile::Copier {
   }
 
  private:
-  // What the copies of the stage read that begins at `depth`. Each lane looks up a row, a stage ahead of its use.
+  // The sources of the copies of the stage that begins at `depth`. Each lane looks up a row, a stage ahead of its use.
   __device__ void rows_of(int64_t (&rows)[kCopies], int depth) {
     int own = 0;
     if constexpr (kLooksUp) {
@@ -113,9 +113,9 @@ class TensorTile::Copier {
 
   const Source& from_;
   int line_, place_;
-  int left_;  // columns, from the first copy's
+  int left_;  // columns, from the first copy's column
   const bf16* lines_[kAlongDepth ? kCopies : 1];
-  unsigned there_ = 0;  // a bit for each line
+  unsigned there_ = 0;  // one bit per line
   int found_ = 0;
 };
 
@@ -126,8 +126,8 @@ class TensorTile::Reader {
   using Shared = Layout<Source::kAlong, kExtent>;
 
  public:
-  // mma takes the four 8 x 8 matrices that ldmatrix reads down the rows first for A, and along the depth first for B.
-  // In memory that is down the lines first or along them; the lane's row of a matrix is chunk `chunk` of line `inner`.
+  // mma takes the four 8 x 8 matrices that ldmatrix reads with rows first for A, and with depth first for B. In memory
+  // that is across the lines or along them; the lane's row of a matrix is chunk `chunk` of line `inner`.
   __device__ explicit Reader(int begin) {
     const int lane = lane_index();
     constexpr bool lines_first = kLeft == kAlongDepth;
@@ -184,7 +184,7 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
     GPTMOE_UNROLL
     for (int slice = 0; slice < kSlices; ++slice) {
       const bool last = slice == kSlices - 1;
-      if (last) {  // now the next stage must be there; this barrier also ends the reading of the current one
+      if (last) {  // the next stage must be loaded now; this barrier also ends the reading of this one
         cp_async_wait<kStages - 2>();
         __syncthreads();
       }
@@ -202,9 +202,9 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
     }
   }
 
-  // Through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a row at once and a
-  // warp whole lines. The stride keeps both the writes and the reads free of bank conflicts, the latter because the
-  // upper four of eight lanes read their halves in the other order.
+  // Goes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a row at once and
+  // a warp gets whole lines. The stride avoids bank conflicts for writes and reads, for the reads because the upper
+  // four of eight lanes read their halves in the other order.
   __syncthreads();
   constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
   static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);

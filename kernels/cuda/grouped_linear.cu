@@ -2,12 +2,12 @@
 #include "kernels/cuda/expert_product.cuh"
 
 // 2 R I O floating-point operations each. Blocks that run at the same time are the column tiles of a few row tiles of
-// one expert, so that its weights are read from memory once and from the cache by its other row tiles.
+// one expert, so that its weights are read from memory once and by its other row tiles from the cache.
 
 namespace gptmoe::cuda {
 namespace {
 
-// out (R, width) = in (R, depth) times, for each row, its expert's weights: Along::depth for weights of (width, depth),
+// out (R, width) = in (R, depth) times each row's expert's weights: Along::depth for weights of (width, depth),
 // Along::tile for (depth, width).
 template <typename Tile, typename T, Along kWeights>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
@@ -27,13 +27,13 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
     Tile::multiply(a, Operand<T, Along::tile>{expert, width, RowRange(depth), column, width}, depth, epilogue);
 }
 
-// dy^T x over each expert's rows, in their order. kWhole: added to dw, (E, O, I). Otherwise blocks in z take an equal
-// part of every expert's rows each and write to theirs of (splits, E, O, I).
+// dy^T x over each expert's rows, in their order. kWhole: added to dw, (E, O, I). Otherwise each block in z takes an
+// equal part of every expert's rows and writes to its part of (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,
                    int o_tiles, int i_tiles) {
-  // Widths as int: registers are scarce here.
+  // Widths are int, since registers are scarce here.
   const int block = static_cast<int>(blockIdx.x), expert = block / (i_tiles * o_tiles);
   const int i = block % i_tiles * Tile::kColumns, o = block / i_tiles % o_tiles * Tile::kRows;
   const int64_t begin = offsets_E1[expert], rows = offsets_E1[expert + 1] - begin;
@@ -107,7 +107,7 @@ void CudaKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Ten
           const int64_t o_tiles = ceil_div(O, Tile::kRows), i_tiles = ceil_div(I, Tile::kColumns);
           const int64_t tiles = E * o_tiles * i_tiles, count = E * O * I;
           if (tiles == 0 || R == 0) return;
-          // Small models have too few tiles to fill the device: their rows are shared out too.
+          // Small models have too few tiles to fill the device, so their rows are split too.
           const int64_t wanted = int64_t{Tile::kBlocksPerMultiprocessor} * multiprocessors_ / tiles;
           const int64_t splits = std::min(wanted, ceil_div(R, 8 * Tile::kDepth));
           const auto launch = [&]<bool kWhole>(std::bool_constant<kWhole>, float* to, int64_t z) {

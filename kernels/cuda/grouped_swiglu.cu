@@ -2,23 +2,23 @@
 #include "kernels/cuda/expert_product.cuh"
 #include "kernels/cuda/swiglu.cuh"
 
-// The grouped products around a SwiGLU. Against a product and a kernel for the activation after it, the forward saves
-// reading h, 2 R F elements, and the backward writing and reading da, 2 R F.
+// The grouped products with SwiGLU. Compared with separate kernels for product and activation, the forward saves
+// reading h, 2 R F elements, and the backward saves writing and reading da, 2 R F.
 
 namespace gptmoe::cuda {
 namespace {
 
-// ---- Forward. The columns of a tile are gates and ups in turn, gate f, up f, gate f + 1, ..., so that both of a
-// feature meet in one thread.
+// ---- Forward. The columns of a tile alternate between gates and ups, gate f, up f, gate f + 1, ..., so that one
+// thread has both of a feature.
 
-// Row source of the weights: those of so many gates and ups, which lie F rows apart.
+// Row source of the weights: those of `count` gates and ups, which are F rows apart.
 struct GatesAndUps {
   int features;
   int64_t F;
   __device__ int64_t row(int i) const { return i / 2 < features ? i / 2 + i % 2 * F : -1; }
 };
 
-// Of the tile's first row and feature: `gate` in h, `a` in a; `rows` x `features` are left from there.
+// For the tile's first row and feature: `gate` in h, `a` in a; `rows` x `features` are left from there.
 template <typename T>
 struct SwigluTile {
   static constexpr int kTogether = 2;
@@ -63,10 +63,10 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
   Tile::multiply(in.template rows<Along::depth>(rows.first, rows.count), b, depth, epilogue);
 }
 
-// ---- Backward. The tile is of da, which never reaches memory.
+// ---- Backward. The tile is da, which is never written to memory.
 
-// dgate and gate, in dh and h, of the tile's first row and feature. All of h is read before anything is written, not to
-// wait for memory row by row; each thread reads what it overwrites where dh is h, and only that.
+// dgate and gate, in dh and h, of the tile's first row and feature. All of h is read before anything is written, so
+// that rows do not wait for memory one by one. If dh is h, each thread reads exactly what it overwrites.
 template <typename T>
 struct SwigluGradientTile {
   static constexpr int kTogether = 1;

@@ -1,6 +1,6 @@
 #pragma once
-// Instructions that have no name in CUDA C++, one wrapper each, after the PTX ISA; for tests/support/simt each has a
-// host emulation beside it. Compute capability 8.0 and up.
+// Instructions without a name in CUDA C++, one wrapper each, after the PTX ISA. Each has a host emulation beside it for
+// tests/support/simt. Compute capability 8.0 and up.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {
@@ -60,8 +60,8 @@ __device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uin
 #endif
 }
 
-// ---- A byte's place in shared memory: 32 bits on a device, where pointers are 64. Kernels that compute many addresses
-// convert once and calculate with these.
+// ---- The address of a byte in shared memory: 32 bits on a device, where pointers have 64. Kernels that compute many
+// addresses convert once and calculate with these.
 #ifdef GPTMOE_SIMT
 using SharedAddress = uintptr_t;
 #else
@@ -76,7 +76,7 @@ __device__ inline SharedAddress shared_address(const void* pointer) {
 }
 
 // ---- ldmatrix.x4: four 8 x 8 matrices of 16-bit elements from shared memory. Lane 8j + i gives the address of row i
-// of matrix j (16 bytes, 16-byte aligned); afterwards out[j] of lane l is row l / 4, columns 2 (l % 4) and the next, of
+// of matrix j (16 bytes, 16-byte aligned). Then out[j] of lane l is row l / 4, columns 2 (l % 4) and the next, of
 // matrix j. The transposed form gives rows 2 (l % 4) and the next, column l / 4.
 #ifdef GPTMOE_SIMT
 struct LdmatrixOperand {
@@ -122,9 +122,9 @@ __device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
   ldmatrix<kTransposed>(out, shared_address(row));
 }
 
-// ---- cp.async: 16 bytes from global to shared memory, both 16-byte aligned, past the registers; zeros where `valid`
-// is false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes; what they wrote
-// may be read after cp_async_wait<n>(), which leaves at most n of the latest groups under way, and a barrier for other
+// ---- cp.async: 16 bytes from global to shared memory, both 16-byte aligned, without registers; zeros if `valid` is
+// false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes. Their data may be
+// read after cp_async_wait<n>(), which leaves at most n of the latest groups in flight, and after a barrier by other
 // threads.
 __device__ inline void cp_async_16(SharedAddress to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
@@ -138,7 +138,7 @@ __device__ inline void cp_async_16(SharedAddress to, const void* from, bool vali
 __device__ inline void cp_async_16(void* to, const void* from, bool valid = true) {
   cp_async_16(shared_address(to), from, valid);
 }
-// 4 bytes, which need be aligned to no more than that.
+// 4 bytes, with 4-byte alignment.
 __device__ inline void cp_async_4(void* to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
   ::simt::async_copy(to, valid ? from : nullptr, 4);
@@ -163,7 +163,7 @@ __device__ inline void cp_async_wait() {
 #endif
 }
 
-// ---- ex2.approx: 2^x to about 2 units in the last place; 0 for minus infinity and where the result is subnormal.
+// ---- ex2.approx: 2^x to about 2 units in the last place; 0 for minus infinity and for subnormal results.
 __device__ inline float exp2_approximate(float x) {
 #ifdef GPTMOE_SIMT
   return x < -126.0f ? 0.0f : std::exp2(x);

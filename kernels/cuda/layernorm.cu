@@ -1,4 +1,4 @@
-// LayerNorm. Traffic as of RMSNorm (rmsnorm.cu), whose backward this one follows.
+// LayerNorm. Its traffic is that of RMSNorm (rmsnorm.cu), whose backward this one follows.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"
@@ -7,10 +7,10 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kForwardWarps = 8, kMaxBackwardThreads = 512;
-constexpr int64_t kRowsAtOnce = 4;  // what a block of the backward takes at a time, at most
+constexpr int64_t kRowsAtOnce = 4;  // most rows that a block of the backward takes at a time
 
-// A warp a row. The variance is taken around the mean already known: the difference of two large sums would lose that
-// of a shifted row.
+// One warp per row. The variance is computed around the known mean: the difference of two large sums would lose that of
+// a shifted row.
 template <typename T, int N>
 __global__ void __launch_bounds__(kForwardWarps* kWarp)
     layernorm_forward_kernel(T* y, float* means, float* rstds, const T* x, const T* weight, const T* bias, int64_t rows,
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
 
 // With g = dy * weight and h = (x - mean) * rstd:
 //   dx += rstd * (g - mean(g) - h * mean(g * h)),  dweight += dy * h,  dbias += dy.
-// Columns belong to threads as in rmsnorm_backward_kernel; a block's partials are C sums for dweight, C for dbias.
+// Threads own columns as in rmsnorm_backward_kernel; a block's partials are C sums for dweight, C for dbias.
 template <typename T, int N, bool kOnce>
 __global__ void __launch_bounds__(kMaxBackwardThreads)
     layernorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* means,

@@ -1,8 +1,8 @@
 // The LM head with cross-entropy, M rows of logits at a time: one product writes them, one kernel turns them into
-// losses and, in place, into their gradient, two products take that to x and w.
+// losses and, in place, into their gradient, and two products propagate that to x and w.
 //
-// At the paper's V = 128,256 and C = 1024 the three products are 0.79 GFLOP a token, 13 TFLOP for 16k tokens (16 ms at
-// 800 TFLOP/s); the kernel reads and writes 2 bytes a logit, 8.4 GB for 16k tokens (2.0 ms at 4.3 TB/s).
+// At the paper's V = 128,256 and C = 1024 the three products are 0.79 GFLOP per token, 13 TFLOP for 16k tokens (16 ms
+// at 800 TFLOP/s); the kernel reads and writes 2 bytes per logit, 8.4 GB for 16k tokens (2.0 ms at 4.3 TB/s).
 #include <algorithm>
 
 #include "kernels/cuda/common.cuh"
@@ -39,8 +39,8 @@ __device__ float max_of_block(float x, float* shared) {
   return x;
 }
 
-// losses[n] = logsumexp(row) - row[target]; with kBackward also row = (softmax(row) - onehot(target)) * scale. A block
-// takes a row. The second walk goes backwards: what the first one read last is the likeliest to be in cache still.
+// losses[n] = logsumexp(row) - row[target]; with kBackward also row = (softmax(row) - onehot(target)) * scale. One
+// block per row. The second walk goes backwards, since what the first one read last is most likely still in cache.
 template <typename T, int N, bool kBackward>
 __global__ void __launch_bounds__(kMaxThreads)
     cross_entropy_kernel(float* losses, T* logits_MV, const int32_t* targets, int64_t V, float scale) {
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
 }
 
-// Threads enough that each takes some four packs where the row is short.
+// Enough threads that each takes about four packs if the row is short.
 int threads_for(int64_t packs) {
   const int64_t wanted = ceil_div(packs, 4);
   return static_cast<int>(std::min<int64_t>(kMaxThreads, ceil_div(wanted, kWarp) * kWarp));

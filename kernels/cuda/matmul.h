@@ -1,6 +1,6 @@
 #pragma once
-// Dense matrix products, row by row in memory: everything that is not a product per expert. By cuBLASLt
-// (matmul_cublaslt.cpp), or by plain loops in tests/support/simt.
+// Dense row-major matrix products: all products except those per expert. With cuBLASLt (matmul_cublaslt.cpp), or plain
+// loops in tests/support/simt.
 #include <cuda_runtime.h>
 
 #include <memory>
@@ -21,7 +21,7 @@ struct ProductSizes {
   int64_t M, N, K;
 };
 
-// Throws BugError unless the three are matrices of sizes that fit.
+// Throws BugError unless the three are matrices of matching sizes.
 inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a, const Tensor& b) {
   const ProductSizes sizes{c.size(0), c.size(1), a.size(order == Order::tn ? 0 : 1)};
   const auto [M, N, K] = sizes;
@@ -33,14 +33,14 @@ inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a,
 
 class Matmul {
  public:
-  // Takes its workspace now: run() allocates nothing on the device.
+  // Allocates its workspace now: run() allocates nothing on the device.
   explicit Matmul(cudaStream_t stream);
   ~Matmul();
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  // c = or += the product, in order of `stream`. a and b are both bf16 and c bf16 or f32, or all are f32; sums are f32,
-  // without TF32.
+  // c = or += the product, in order of `stream`. Either a and b are bf16 and c is bf16 or f32, or all are f32. Sums are
+  // in f32, without TF32.
   void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
 
  private:

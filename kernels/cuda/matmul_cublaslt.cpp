@@ -1,4 +1,4 @@
-// cuBLASLt sees matrices column by column: our c_MN is its (N, M), so it computes c^T = op(b)^T op(a)^T, our b first.
+// cuBLASLt is column-major: our c_MN is its (N, M), so it computes c^T = op(b)^T op(a)^T, with our b first.
 #include <algorithm>
 #include <bit>
 #include <map>
@@ -14,13 +14,13 @@ namespace {
 
 cudaDataType_t data_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-// The boundary that a tensor starts on, in bytes, up to the 256 beyond which no algorithm asks.
+// The alignment of a tensor's start in bytes, up to 256, the most that any algorithm needs.
 uint32_t alignment(const Tensor& x) {
   const auto address = reinterpret_cast<uintptr_t>(x.data());
   return uint32_t{1} << std::min(8, std::countr_zero(address | 256));
 }
 
-// Everything that decides how a product is computed, so that equal products are computed alike.
+// Everything that determines how a product is computed, so that equal products are computed in the same way.
 using Key = std::tuple<Order, DType, DType, Write, int64_t, int64_t, int64_t, uint32_t, uint32_t, uint32_t>;
 
 class Preference {
@@ -75,7 +75,7 @@ Plan::Plan(cublasLtHandle_t handle, const Key& key) {
                                                         order == Order::nt ? &transposed : &plain, sizeof plain));
   CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(operation_, CUBLASLT_MATMUL_DESC_TRANSB,
                                                         order == Order::tn ? &transposed : &plain, sizeof plain));
-  // A row of ours is a column of theirs: rows, columns, and the distance of columns.
+  // Our row is its column: rows, columns, and the stride of columns.
   const auto layout = [](cublasLtMatrixLayout_t* made, DType dtype, int64_t rows, int64_t width) {
     CUBLAS_CHECK(CUBLASLT(cublasLtMatrixLayoutCreate)(made, data_type(dtype), static_cast<uint64_t>(width),
                                                       static_cast<uint64_t>(rows), width));
@@ -86,8 +86,8 @@ Plan::Plan(cublasLtHandle_t handle, const Key& key) {
   choose(handle, key);
 }
 
-// The library's first choice among the algorithms that sum in f32 all the way. Not timed: a choice by the clock would
-// give other bits on another day.
+// The library's first choice among the algorithms that sum in f32 throughout. It is not timed: timings vary, and
+// another choice would give other bits.
 void Plan::choose(cublasLtHandle_t handle, const Key& key) {
   const auto [order, in, out, write, M, N, K, align_c, align_a, align_b] = key;
   Preference preference;

@@ -22,7 +22,7 @@ struct ValueTerms {
   }
 };
 
-// Sums in packs of 16 bytes where x starts on such a boundary.
+// Sums in packs of 16 bytes if x starts on such a boundary.
 template <typename T, typename Values>
 void sum_values(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, const T* x, int64_t count) {
   with_pack<T>(
@@ -44,8 +44,8 @@ struct AdamwNumbers {
   float keep_m, take_m, keep_v, take_v, eps, weight_decay;
 };
 
-// One pass: grad, m, v and master read, m, v, master and param written; 30 bytes a parameter with param in bf16.
-// Without a master, `master` is param itself and `param` null.
+// One pass: grad, m, v and master read, m, v, master and param written; 30 bytes per parameter with param in bf16.
+// Without a master, `master` is param itself and `param` is null.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)
     adamw_kernel(T* param, float* master, float* m, float* v, const float* grad, const float* scale_1,
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) cast_kernel(To* out, const From* x, 
   converted.store(out + pack * N);
 }
 
-// Packs of 16 bytes of floats where both start on such a boundary, what is left singly.
+// Packs of 16 bytes of floats if both start on such a boundary; the rest singly.
 template <typename To, typename From>
 void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
   constexpr int kPack = 4;
@@ -106,7 +106,7 @@ void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
                 out + done, x + done, rest);
 }
 
-// counts[block] = the elements of its share that are infinite or not a number.
+// counts[block] = the number of elements of its share that are infinite or NaN.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
   auto* total = shared_memory<int32_t>();
@@ -172,7 +172,7 @@ void CudaKernels::adamw(const Tensor& param, const Tensor& master, const Tensor&
   with_real(param, [&]<typename T>(T*) {
     T* const params = master.present() ? param.as<T>() : nullptr;
     float* const masters = master.present() ? master.as<float>() : param.as<float>();
-    // The range may begin anywhere and have any length: packs where all five are aligned, what is left singly.
+    // The range may start anywhere and have any length: packs where all five are aligned, the rest singly.
     bool aligned = reinterpret_cast<uintptr_t>(params) % (4 * sizeof(T)) == 0;
     for (const float* each : {static_cast<const float*>(masters), static_cast<const float*>(means),
                               static_cast<const float*>(squares), grads})

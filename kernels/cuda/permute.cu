@@ -6,18 +6,18 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// ---- The sort. Each warp of the grid takes a run of consecutive slots; it counts its slots by expert, one block turns
+// ---- The sort. Each warp of the grid takes a run of consecutive slots and counts its slots by expert, one block turns
 // the counts into first rows, and each warp places its slots, all in the order of the slots.
 
-constexpr int64_t kMostRuns = 512;  // which one block can scan in a few microseconds
+constexpr int64_t kMostRuns = 512;  // one block can scan these in a few microseconds
 
 struct Runs {
   int64_t R, E;
-  int64_t slots, count;  // of a run (a multiple of 32), and how many runs
+  int64_t slots, count;  // slots per run (a multiple of 32), and number of runs
 };
 
-// Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time: `lanes` have slots of
-// the same expert at this moment, `earlier` of which come before. expert < 0: a dead slot, or none at all (slot >= R).
+// Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time: `lanes` is the number of
+// lanes with slots of the same expert, `earlier` of which come before. expert < 0: a dead slot, or none (slot >= R).
 template <typename Visit>
 __device__ void walk_run(const Runs& runs, int64_t run, const int32_t* expert_ids, Visit visit) {
   const int lane = lane_index();
@@ -42,9 +42,10 @@ __global__ void count_kernel(int* counts_EU, const int32_t* expert_ids, Runs run
   for (int64_t e = lane_index(); e < runs.E; e += kWarp) counts_EU[e * runs.count + run] = own[e];
 }
 
-// One block: counts become, for each expert, the number of its slots in earlier runs; offsets follow from the totals.
+// One block: turns counts into, for each expert, the number of its slots in earlier runs; offsets follow from the
+// totals.
 __global__ void scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
-  constexpr int kEach = 4;  // neighbouring runs a lane
+  constexpr int kEach = 4;  // neighbouring runs per lane
   int* totals = shared_memory<int>();
   const int lane = lane_index();
   for (int64_t e = warp_index(); e < runs.E; e += blockDim.x / kWarp) {
@@ -96,7 +97,7 @@ __global__ void place_kernel(int32_t* slots_R, int32_t* positions_NK, const int6
   });
 }
 
-// ---- Scatter: a warp a token. It reads R C + N C elements and writes N C; nothing else matters.
+// ---- Scatter: one warp per token. It reads R C + N C elements and writes N C, which is its whole cost.
 
 template <typename T, int N>
 __global__ void scatter_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,

@@ -4,7 +4,7 @@
 
 namespace gptmoe::cuda {
 
-// The words of counter {low, high, third, 0} under the key; the first two of the four.
+// The first two of the four words of counter {low, high, third, 0} under the key.
 struct PhiloxWords {
   uint32_t first, second;
 };

@@ -13,7 +13,7 @@ unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count
 __global__ void relu_forward_kernel(float* probs, int32_t* expert_ids, const float* logits, int64_t count, int64_t E) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
-  const bool dead = logits[at] <= 0;  // what is not a number lives on, to be seen
+  const bool dead = logits[at] <= 0;  // NaN stays live, so that it is noticed
   probs[at] = dead ? 0.0f : logits[at];
   expert_ids[at] = dead ? -1 : static_cast<int32_t>(at % E);
 }

@@ -1,5 +1,5 @@
 // RMSNorm, and QK-norm as RMSNorm over two parts of every row. Both directions move each row once:
-//   forward  2 N C elements;  backward  3 N C read (dx, dy, x) + N C written, dweight's partial sums beside it.
+//   forward  2 N C elements;  backward  3 N C read (dx, dy, x) + N C written, plus dweight's partial sums.
 #include <numeric>
 
 #include "kernels/cuda/cuda_kernels.h"
@@ -16,7 +16,7 @@ struct Rows {
   int64_t count, width, stride, rstd_stride;
 };
 
-// A warp a row.
+// One warp per row.
 template <typename T, int N>
 __global__ void __launch_bounds__(kForwardWarps* kWarp)
     rmsnorm_forward_kernel(T* y, float* rstds, const T* x, const T* weight, Rows rows, float eps) {
@@ -38,8 +38,8 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
 }
 
 // With g = dy * weight and h = x * rstd:  dx = or += rstd * (g - h * mean(g * h)),  dweight += dy * h.
-// A block takes kRows rows at a time. A thread has the same columns in all of them, so that their sums for dweight stay
-// with it: in registers where a pack for each thread covers the row (kOnce), else in the block's row of partials.
+// A block takes kRows rows at a time. A thread has the same columns in all of them, so it keeps their sums for dweight:
+// in registers if one pack per thread covers the row (kOnce), else in the block's row of partials.
 template <typename T, int N, bool kOnce, Write kWrite>
 __global__ void __launch_bounds__(kMaxBackwardThreads)
     rmsnorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* rstds,
@@ -109,7 +109,7 @@ void forward(cudaStream_t stream, T* y, float* rstd, const T* x, const T* weight
                 kForwardWarps * kWarp, 0, stream, y, rstd, x, weight, rows, static_cast<float>(eps));
 }
 
-constexpr int64_t kRowsAtOnce = 4;  // what a block of the backward takes at a time, at most
+constexpr int64_t kRowsAtOnce = 4;  // most rows that a block of the backward takes at a time
 
 template <typename T, int N, Write kWrite>
 void backward(cudaStream_t stream, T* dx, float* dweight, float* partials, int64_t blocks, const T* dy, const T* x,

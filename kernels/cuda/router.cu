@@ -1,6 +1,7 @@
-// A token's E probabilities are a short row: with_lanes() gives it 4 to 32 lanes, lane l taking experts l, l + lanes,
-// ... These kernels move N E floats two or three times, 2 MB each at 16k tokens and 32 experts: launches, not bytes,
-// are their cost.
+// A token's E probabilities are a short row: with_lanes() gives it 4 to 32 lanes, and lane l takes experts l, l +
+// lanes,
+// ... These kernels move N E floats two or three times, 2 MB each at 16k tokens and 32 experts: their cost is launches,
+// not bytes.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"
@@ -16,8 +17,8 @@ unsigned row_blocks(int64_t N) {
   return static_cast<unsigned>(ceil_div(N, kThreads / kLanes));
 }
 
-// This lane's part of a row of E: elements lane, lane + kLanes, ... below `end`, which is 0 past the last row, where
-// lanes keep company in warp operations and touch nothing.
+// This lane's part of a row of E: elements lane, lane + kLanes, ... below `end`. `end` is 0 past the last row, where
+// lanes take part in warp operations and touch nothing.
 template <int kLanes>
 struct RowPart {
   int64_t n, lane, end;
@@ -25,7 +26,7 @@ struct RowPart {
       : n(static_cast<int64_t>(blockIdx.x) * (kThreads / kLanes) + threadIdx.x / kLanes),
         lane(threadIdx.x % kLanes),
         end(n < N ? E : 0) {}
-  __device__ bool writes() const { return lane == 0 && end > 0; }  // what there is one of in a row
+  __device__ bool writes() const { return lane == 0 && end > 0; }  // whether this lane writes the row's single values
 };
 
 template <int kLanes>
@@ -53,8 +54,8 @@ __global__ void softmax_backward_kernel(float* dlogits, const float* dprobs, con
   for (int64_t e = part.lane; e < part.end; e += kLanes) dlogits[row + e] = probs[row + e] * (dprobs[row + e] - mean);
 }
 
-// A probability and its expert, in the order of choice: larger ones first, equal ones by expert. What is not a number
-// counts as the least, so that ids are in range and distinct whatever the values.
+// A probability and its expert, in the order of choice: larger ones first, ties by expert. NaN counts as the least, so
+// that ids are in range and distinct for any values.
 struct Choice {
   float value;
   int expert;
@@ -63,7 +64,7 @@ struct Choice {
   }
 };
 
-// K rounds, each taking the first in the order of choice after the one taken before.
+// K rounds. Each takes the first in the order of choice after the one taken before.
 template <int kLanes>
 __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, const float* bias, int64_t N,
                                     int64_t E, int64_t K, bool normalize) {
@@ -94,7 +95,7 @@ __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const flo
     for (int64_t k = 0; k < K; ++k) g[k] /= sum;
 }
 
-// Without normalisation gate = p. With it gate = p / sum, hence dp = (dgate - <dgate, gate>) / sum.
+// Without normalisation gate = p. With it gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
 template <int kLanes>
 __global__ void topk_backward_kernel(float* dprobs, const float* dgates, const float* gates, const int32_t* expert_ids,
                                      const float* probs, int64_t N, int64_t E, int64_t K, bool normalize) {
@@ -127,7 +128,7 @@ struct EntropyTerms {
   }
 };
 
-// Of each row p / sum(p), which is log(sum) - <p, log(p)> / sum.
+// The entropy of each row's p / sum(p), which is log(sum) - <p, log(p)> / sum.
 struct ShareEntropyTerms {
   const float* probs;
   int64_t E;

@@ -1,10 +1,10 @@
-// Router logits: products with 8 to 64 experts on one side, bound by reading x (or writing dx) once, N C elements,
-// where f32 arithmetic on ordinary cores would not keep up. So they run on the bf16 tensor cores with f32's digits: a
-// float is the sum of three bf16 numbers, its parts, and a product of floats the sum of its parts' products, less those
-// too small to count. x in bf16 is its own only part.
+// Router logits: products with 8 to 64 experts on one side, bound by reading x (or writing dx) once, N C elements. f32
+// arithmetic on ordinary cores would not keep up, so they run on the bf16 tensor cores with f32's digits: a float is
+// the sum of three bf16 numbers, its parts, and a product of floats is the sum of its parts' products without those too
+// small to count. x in bf16 is its own only part.
 //
-// Operands go from global memory to the fragments of mma_bf16 without a detour: which k or which column is which is
-// free as long as both sides agree, so every lane takes what lies next to each other in memory.
+// Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
+// sides agree, so every lane takes neighbouring elements in memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/sums.cuh"
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// Parts that hold a T exactly; parts worth having for a gradient that meets or becomes a T.
+// Parts that hold a T exactly; parts that are useful for a gradient that is multiplied with or converted to a T.
 template <typename T>
 constexpr int kExactParts = std::is_same_v<T, bf16> ? 1 : 3;
 template <typename T>
@@ -41,7 +41,7 @@ __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32
       if (depth - i >= 0 && depth - i < kB) mma_bf16(d, a[i], b[depth - i]);
 }
 
-// Elements [at, at + kCount) of a row of `width`, in packs of N, zeros from its end on.
+// Elements [at, at + kCount) of a row of `width`, in packs of N; zeros past its end.
 template <int N, typename T, int kCount>
 __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t width) {
   for (int i = 0; i < kCount; i += N) {
@@ -51,7 +51,7 @@ __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t wi
     for (int j = 0; j < N; ++j) out[i + j] = pack.element[j];
   }
 }
-// Rows of floats that are as wide as rows walked in packs of N.
+// Rows of floats as wide as rows walked in packs of N.
 template <int N>
 constexpr int kFloats = N == 1 ? 1 : 4;
 
@@ -59,14 +59,14 @@ struct Sizes {
   int64_t N, C, E;
 };
 
-// A warp's place in its lanes' terms, see mma_bf16.
+// A warp's place in terms of its lanes, see mma_bf16.
 struct Lane {
   int lane = static_cast<int>(threadIdx.x) % kWarp, g = lane / 4, t = lane % 4;
 };
 
 constexpr int kSplits = 4, kGroups = kWarps / kSplits;  // warps along C; groups of 32 rows
 
-// logits: 32 rows and kTiles * 8 experts a group of warps, whose warps take every fourth 32 columns and are summed at
+// logits: 32 rows and kTiles * 8 experts per group of warps. Its warps take every fourth 32 columns and are summed at
 // the end. Within 32 columns a lane holds 8 t .. 8 t + 7 as the k of two steps.
 template <typename T, int N, int kTiles>
 __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const T* x, const float* w, Sizes sizes) {
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
   }
 }
 
-// dx = or += dlogits w over `experts` of the E experts, kSteps * 16 at most: 32 rows a group of warps, whose warps take
+// dx = or += dlogits w over `experts` of the E experts, at most kSteps * 16: 32 rows per group of warps. Its warps take
 // every fourth 32 columns. Tile j has columns j, 4 + j, ... of the 32, so that a lane holds 8 neighbours in the end.
 template <typename T, int N, int kSteps, Write kWrite>
 __global__ void __launch_bounds__(kThreads)
@@ -194,11 +194,11 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 constexpr int kColumnWarps = 2, kRowWarps = kWarps / kColumnWarps;
-constexpr int kWeightValues = 8 * 4;  // of a lane
+constexpr int kWeightValues = 8 * 4;  // per lane
 
-// Partial sums of dw = dlogits^T x: 16 experts and 64 columns a warp; the kRowWarps warps of the same columns take
-// different rows and are summed at the end. Tile j has columns j, 8 + j, ... of the 64. Blocks of the same rows and
-// other experts run side by side, so that x comes from memory once.
+// Partial sums of dw = dlogits^T x: 16 experts and 64 columns per warp; the kRowWarps warps of the same columns take
+// different rows and are summed at the end. Tile j has columns j, 8 + j, ... of the 64. Blocks with the same rows and
+// other experts run side by side, so that x is read from memory once.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     backward_weight_kernel(float* partials, const float* dlogits, const T* x, Sizes sizes) {
@@ -244,7 +244,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     for (int j = 0; j < 8; ++j) multiply<kParts>(d[j], a, b[j]);
   }
 
-  // Of the row warps from the second on: [row warp - 1][column warp][value][lane].
+  // For the row warps from the second on: [row warp - 1][column warp][value][lane].
   float* const shared = shared_memory<float>() + column_warp * kWeightValues * kWarp + in.lane;
   constexpr int kRowWarpValues = kColumnWarps * kWeightValues * kWarp;
   if (row_warp > 0) GPTMOE_UNROLL
@@ -260,7 +260,8 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
   }
 }
 
-// Calls visit with std::integral_constant<int, n>: the least power of two of tiles that has `count`, `kMost` at most.
+// Calls visit with std::integral_constant<int, n>: the least power of two of tiles that covers `count`, at most
+// `kMost`.
 template <int kMost, typename Visit>
 void with_tiles(int64_t count, Visit visit) {
   if constexpr (kMost > 1)
@@ -268,7 +269,7 @@ void with_tiles(int64_t count, Visit visit) {
   visit(std::integral_constant<int, kMost>{});
 }
 
-// Experts at a time: what the registers hold.
+// Experts at a time: limited by the registers.
 constexpr int64_t kMaxExperts = 64;
 template <typename T>
 constexpr int64_t kMaxExpertsBackward = std::is_same_v<T, bf16> ? 64 : 32;
@@ -324,7 +325,7 @@ void CudaKernels::router_linear_backward(const Tensor& dx_NC, const Tensor& dw_E
               backward_input<T, P, Write::add>(stream_, dx, dlogits + first, w + first * C, sizes, experts);
           }
           const int64_t experts = ceil_div(E, 16), columns = ceil_div(C, kColumnWarps * 64);
-          // Two blocks on a multiprocessor fill it.
+          // Two blocks fill a multiprocessor.
           const int64_t most = ceil_div(int64_t{2} * multiprocessors_, columns * experts);
           const Partials sums = partials(E * C, std::min(most, ceil_div(N, kRowWarps * 16)));
           const dim3 grid(static_cast<unsigned>(experts), static_cast<unsigned>(columns),

@@ -1,11 +1,12 @@
 #pragma once
-// Rows of a matrix: walked by one warp, reduced by a whole block, or shared out among the groups of a warp.
+// Rows of a matrix: walked by one warp, reduced by a whole block, or divided among the groups of a warp.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {
 
-// A row of `width` elements in packs of N (width a multiple of N), as one lane of a warp sees it: packs lane,
-// lane + 32, ... The first kKept of them stay in registers, later ones are read again, from L1 if all goes well.
+// A row of `width` elements in packs of N (width a multiple of N), as seen by one lane of a warp: packs lane, lane +
+// 32,
+// ... The first kKept stay in registers; later ones are read again, usually from L1.
 template <typename T, int N, int kKept>
 class WarpRow {
  public:
@@ -30,8 +31,8 @@ class WarpRow {
   Pack<T, N> kept_[kKept];
 };
 
-// Sums each x[i] over the block, in every thread. `buffer`: kCount * kMaxWarps floats of shared memory. No barrier at
-// the end: the next call must use another buffer, the one after that may use this again.
+// Sums each x[i] over the block, in every thread. `buffer`: kCount * kMaxWarps floats of shared memory. There is no
+// barrier at the end: the next call must use another buffer; the one after that may use this one again.
 template <int kCount>
 __device__ void block_sums(float (&x)[kCount], float* buffer) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -57,7 +58,7 @@ __device__ float lanes_max(float x) {
   return x;
 }
 
-// Calls visit with std::integral_constant<int, kLanes>: lanes enough for a row of `width`, a warp at most.
+// Calls visit with std::integral_constant<int, kLanes>: enough lanes for a row of `width`, at most a warp.
 template <typename Visit>
 void with_lanes(int64_t width, Visit visit) {
   if (width <= 4) return visit(std::integral_constant<int, 4>{});

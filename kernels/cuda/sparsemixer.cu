@@ -1,4 +1,4 @@
-// A thread a token: its K E shares are few, and the order of their sums is then the CPU's.
+// One thread per token: its K E shares are few, and the order of their sums is then the CPU's.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/philox.cuh"
 #include "kernels/draws.h"
@@ -16,7 +16,7 @@ __device__ bool chosen(const int32_t* ids, int count, int expert) {
   return false;
 }
 
-// shares = one round's p, with `count` experts chosen before. Returns their largest's expert.
+// shares = one round's p, after `count` experts were chosen. Returns the expert of the largest share.
 __device__ int round_shares(float* shares, const float* logits, const int32_t* ids, int count, int E, float threshold) {
   int best = -1;
   for (int e = 0; e < E; ++e)
@@ -32,7 +32,7 @@ __device__ int round_shares(float* shares, const float* logits, const int32_t* i
   return best;
 }
 
-// The expert at `uniform` of the way through the shares; the last with a share should rounding leave some of the way.
+// The expert at `uniform` of the way through the shares; the last one with a share if rounding leaves a remainder.
 __device__ int expert_at(const float* shares, int E, float uniform, int otherwise) {
   float through = 0;
   for (int e = 0; e < E; ++e) {

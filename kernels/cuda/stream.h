@@ -5,7 +5,7 @@
 
 namespace gptmoe::cuda {
 
-// The stream on which these Ops, whose kernels must be CudaKernels, do their work.
+// The stream of these Ops, whose kernels must be CudaKernels.
 cudaStream_t stream_of(const Ops& ops);
 
 }  // namespace gptmoe::cuda

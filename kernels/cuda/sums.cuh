@@ -1,5 +1,5 @@
 #pragma once
-// Two-stage reductions: many blocks leave partial sums in CudaKernels::partials(), one small kernel adds them up,
+// Two-stage reductions: many blocks write partial sums to CudaKernels::partials(), and one small kernel adds them up,
 // always in the same order.
 #include "kernels/cuda/common.cuh"
 
@@ -15,7 +15,7 @@ void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t 
 
 constexpr int kSumThreads = 256;
 
-// One partial sum a block of values.term<N>(i), the sum of N terms from i on; N divides `count` but for a tail of
+// One partial sum per block of values.term<N>(i), the sum of N terms from i on; N divides `count` except for a tail of
 // single terms.
 template <int N, typename Values>
 __global__ void partial_sums_kernel(float* partials, Values values, int64_t count) {
@@ -54,7 +54,7 @@ struct SquareTerms {
   }
 };
 
-// Blocks worth having for `count` terms.
+// The best number of blocks for `count` terms.
 inline int64_t sum_blocks(int64_t count) { return ceil_div(count, 4 * kSumThreads); }
 
 }  // namespace gptmoe::cuda

@@ -1,5 +1,5 @@
 // Least-significant-digit radix sort, digits of up to 9 bits: two passes for vocabularies up to 2^18. A pass counts the
-// digits of each tile, then every block finds from the counts of all tiles where its own begin: no float is added here,
+// digits of each tile, then every block finds the start of its own from the counts of all tiles. No floats are added,
 // and the counts do not depend on the order of the atomic additions.
 #include <algorithm>
 #include <bit>
@@ -35,7 +35,7 @@ __global__ void count_digits_kernel(int32_t* counts, const int32_t* keys, int64_
 }
 
 struct ScatterShared {
-  int32_t starts[kWarps][kMaxBins];  // where each warp's next element of a digit goes
+  int32_t starts[kWarps][kMaxBins];  // place of each warp's next element of a digit
   int32_t totals[kMaxBins];
 };
 
@@ -52,7 +52,7 @@ __global__ void scatter_kernel(int32_t* keys_out, int32_t* places_out, const int
   __syncwarp();
   for (int64_t i = begin + lane; i < end; i += kWarp) atomicAdd(&starts[digit.of(keys[i])], 1);
 
-  // totals = the digits of all tiles; then the exclusive scan of them, to which the earlier tiles' digits are added.
+  // totals = the digits of all tiles; then their exclusive scan, to which the earlier tiles' digits are added.
   int32_t before[kMaxBins / kThreads];
   for (int j = 0; j < kMaxBins / kThreads; ++j) {
     const int d = thread + j * kThreads;
@@ -93,7 +93,7 @@ __global__ void scatter_kernel(int32_t* keys_out, int32_t* places_out, const int
   for (int64_t round = begin; round < end; round += kWarp) {
     const int64_t i = round + lane;
     const int32_t key = i < end ? keys[i] : 0;
-    // Lanes past the end share a digit that nobody else has.
+    // Lanes past the end share a digit that no other lane has.
     const int d = i < end ? digit.of(key) : digit.bins;
     const unsigned equal = __match_any_sync(kAllLanes, d), earlier = equal & ((1u << lane) - 1);
     const int64_t to = i < end ? starts[d] + __popc(earlier) : 0;

@@ -6,7 +6,8 @@
 
 namespace gptmoe::cuda {
 
-// keys: the tokens in ascending order; places: where each stood, ascending among equal tokens. Both in the workspace.
+// keys: the tokens in ascending order; places: their original positions, ascending among equal tokens. Both are in the
+// workspace.
 struct SortedTokens {
   const int32_t *keys, *places;
 };

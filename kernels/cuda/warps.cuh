@@ -1,5 +1,5 @@
 #pragma once
-// Kernels in which each warp has its own row: which one, and how many blocks that takes.
+// For kernels in which each warp has its own row: the warp's row, and the number of blocks.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

@@ -8,7 +8,7 @@
 namespace gptmoe {
 namespace {
 
-// Batches that a Default router watches before its vectors are used: their start, zero, then weighs 0.9^50.
+// Batches that a Default router watches before its vectors are used. Their start, zero, then has weight 0.9^50.
 constexpr int64_t kWatchedBatches = 50;
 const RouterConfig kDense{"dense", {}};
 
@@ -65,7 +65,7 @@ class Analyst {
   int64_t passes_ = 0, passes_done_ = 0;
   bool compares_ = false;
   std::vector<int64_t> Ks_;
-  std::vector<Table> dense_;  // [batch][mixture] the dense router's gradient
+  std::vector<Table> dense_;  // [batch][MoE layer] the dense router's gradient
   std::optional<SimilaritySeries> series_;
   Analysis analysis_;
 };
@@ -77,8 +77,8 @@ void Analyst::plan() {
   for (const Domain& domain : domains_) passes_ += domain.batches.count;
   if (!compares_) {
     analysis_.notes.push_back(
-        text("Default vectors and gradients are measured for the routers topk, default and dense; this run's is ", type,
-             "."));
+        text("Default vectors and gradients are only measured for the routers topk, default and dense; this run's is ",
+             type, "."));
     analysis_.batches.gradient_batches = 0;
     return;
   }
@@ -86,14 +86,15 @@ void Analyst::plan() {
                              : renormalises()  ? DefaultSource::none
                                                : DefaultSource::estimated;
   if (analysis_.default_source == DefaultSource::none)
-    analysis_.notes.push_back("There are no default vectors: model.norm_topk_prob leaves no probability to them.");
+    analysis_.notes.push_back("There are no default vectors: model.norm_topk_prob leaves no probability for them.");
   if (analysis_.default_source == DefaultSource::estimated) {
     passes_ += kWatchedBatches;
-    analysis_.notes.push_back(text("The run has no default vectors; they are estimated from ", kWatchedBatches,
-                                   " batches by a Default router with its defaults, which leaves the forward alone."));
+    analysis_.notes.push_back(
+        text("The run has no default vectors; they are estimated from ", kWatchedBatches,
+             " batches by a Default router with its default settings, which does not change the forward."));
   }
   for (int64_t K = 1; K < analysis_.experts; ++K) Ks_.push_back(K);
-  if (Ks_.empty()) analysis_.notes.push_back("One expert leaves its router nothing to choose: it has no gradient.");
+  if (Ks_.empty()) analysis_.notes.push_back("A router with one expert has no choice and no gradient.");
   const int64_t methods = analysis_.default_source == DefaultSource::none ? 1 : 2;
   passes_ += analysis_.batches.gradient_batches * (1 + methods * std::ssize(Ks_));
 }
@@ -117,7 +118,7 @@ void Analyst::gather_default_vectors() {
     analysis_.default_vectors = read_default_vectors(engine_.gpt(), ops_.memory());
   if (analysis_.default_source != DefaultSource::estimated) return;
   ModelVariant watcher = variant({"default", nlohmann::json{{"default_forward", false}}}, analysis_.experts_per_token);
-  // Of batches that are not measured on, as far as there are others.
+  // Uses batches that are not measured on, as far as there are any.
   const int64_t others = batches_.count - analysis_.batches.gradient_batches;
   for (int64_t i = 0; i < kWatchedBatches; ++i) {
     watcher.observe(batches_, others > 0 ? analysis_.batches.gradient_batches + i % others : i % batches_.count);

@@ -1,17 +1,17 @@
 #pragma once
-// How far default vectors are from what their experts say, token by token.
+// The distance of default vectors from their experts' outputs, token by token.
 #include "analysis/model_variant.h"
 
 namespace gptmoe {
 
 // Means over the tokens that chose an expert, or over those that did not; kUnknown over none.
 struct ErrorMeans {
-  Table error;  // [mixture][expert] |E_i(x) - D_i|
-  Table size;   // [mixture][expert] |E_i(x)|
+  Table error;  // [MoE layer][expert] |E_i(x) - D_i|
+  Table size;   // [MoE layer][expert] |E_i(x)|
 };
 
-// Sees forwards of the dense router, in which every expert serves every token. A token chose the experts of its
-// `experts_per_token` largest probabilities.
+// Observes forwards of the dense router, in which every expert serves every token. A token's chosen experts are those
+// of its `experts_per_token` largest probabilities.
 class DefaultError : public MoeObserver {
  public:
   DefaultError(Memory& memory, const std::vector<Table>& default_vectors, int64_t experts_per_token);
@@ -25,7 +25,7 @@ class DefaultError : public MoeObserver {
   struct Sums {
     double count = 0, error = 0, size = 0;
   };
-  using LayerSums = std::vector<std::vector<Sums>>;  // [mixture][expert]
+  using LayerSums = std::vector<std::vector<Sums>>;  // [MoE layer][expert]
   static ErrorMeans means(const LayerSums& sums);
 
   Memory& memory_;

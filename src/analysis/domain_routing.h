@@ -1,5 +1,5 @@
 #pragma once
-// Which experts the texts of several domains go to, and how much the domains differ. docs/analysis.md has the formulas.
+// Which experts each domain's texts use, and how much the domains differ. docs/analysis.md has the formulas.
 #include <string>
 
 #include "analysis/routing_profile.h"
@@ -8,28 +8,28 @@ namespace gptmoe {
 
 struct Domain {
   std::string name;
-  std::string shards;  // the pattern that its text comes from
+  std::string shards;  // glob of its shards
   Batches batches;     // all of them are measured
 };
 
-// Of one mixture.
+// For one MoE layer.
 struct DomainShares {
   Table share;               // [domain][expert] share of the domain's assignments; rows sum to 1
-  std::vector<double> mean;  // [expert] of the rows, every domain weighing the same
+  std::vector<double> mean;  // [expert] mean of the rows; every domain has the same weight
   double distance = 0;       // mean over domains of the total variation distance between a row and `mean`
 };
 
 struct DomainRouting {
   std::vector<std::string> names, shards;  // by domain
   int64_t tokens = 0;                      // of each domain
-  std::vector<DomainShares> layers;        // by mixture; empty where no domains were given
+  std::vector<DomainShares> layers;        // by MoE layer; empty if no domains were given
 };
 
 // Takes `share` as it is and computes the rest. At least one row; all rows have the same length.
 DomainShares compare_domains(Table share);
 
-// Runs the model's own router over every domain's batches. All domains have the same number of them. The engine's
-// parameters and router state stay as they are.
+// Runs the model's own router over every domain's batches. All domains have the same number of batches. The engine's
+// parameters and router state do not change.
 DomainRouting profile_domains(Engine& engine, Ops& ops, const std::vector<Domain>& domains, const PassDone& done);
 
 }  // namespace gptmoe

@@ -6,7 +6,7 @@
 namespace gptmoe {
 namespace {
 
-// One (E, C) per mixture, first layer first.
+// One (E, C) per MoE layer, first layer first.
 std::vector<Tensor> default_vector_tensors(const Gpt& gpt) {
   std::vector<Tensor> tensors;
   for (const StateRow& row : gpt.state().rows())
@@ -25,7 +25,7 @@ void require_room_for_batch(const Engine& engine, const Ops& ops, Memory& memory
   const int64_t room = room_in(memory, ops);
   if (room >= 0 && engine.total_bytes() > room)
     user_error("--batch-size: gradients of ", plural(B, "sequence"), " need ", binary_bytes(engine.total_bytes()),
-               " of ", memory.name(), ", and ", binary_bytes(room), " can be had; lower it");
+               " of ", memory.name(), ", but ", binary_bytes(room), " is available; lower it");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 #pragma once
-// The model of a checkpoint under another router: same parameters, other choice and combination of experts.
+// A checkpoint's model with another router: same parameters, other choice and combination of experts.
 #include <functional>
 #include <vector>
 
@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// What is measured on: batches 0 ... count-1 of an engine's B sequences. fill() writes one into an engine.
+// The batches to measure on: 0 ... count-1, each of the engine's B sequences. fill() writes one into an engine.
 struct Batches {
   int64_t count = 0;
   std::function<void(Engine&, int64_t batch)> fill;
@@ -18,25 +18,25 @@ struct Batches {
 // Called after every pass through a model.
 using PassDone = std::function<void()>;
 
-// `config` with another router and K, and without the balance and z losses: gradients are the cross-entropy's alone.
+// `config` with another router and K, and without the balance and z losses: gradients come from cross-entropy alone.
 Config with_router(Config config, const RouterConfig& router, int64_t experts_per_token);
 
-// The vectors that routers of type "default" keep, [mixture][expert][C]; empty with other routers.
+// The vectors that routers of type "default" keep, [MoE layer][expert][C]; empty for other routers.
 std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory);
 
 class ModelVariant {
  public:
-  // `from`, committed by the same ops, holds the parameters, which are copied; sizes as in `config`. B and T are those
-  // of its batches. Throws UserError where memory does not suffice.
+  // Copies the parameters of `from`, which the same ops committed; sizes as in `config`. B and T are those of its
+  // batches. Throws UserError if there is not enough memory.
   ModelVariant(const Config& config, Engine& from, Ops& ops);
 
-  // The router's, of type "default".
+  // The vectors of the router, which has the type "default".
   void set_default_vectors(const std::vector<Table>& vectors);
   std::vector<Table> default_vectors() const { return read_default_vectors(engine_.gpt(), ops_.memory()); }
 
   // Forward in which the router learns.
   void observe(const Batches& batches, int64_t batch);
-  // d(mean cross-entropy) / dW of every mixture's router, flattened (E * C); nothing learns.
+  // d(mean cross-entropy) / dW of every MoE layer's router, flattened (E * C). The router does not learn.
   Table router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer = nullptr);
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// How near the gradients that TopK and Default MoE give a router come to the dense router's, in which every expert runs
-// on every token. docs/analysis.md says what each scope keeps equal.
+// How close the router gradients of TopK and Default MoE come to the dense router's, in which every expert runs on
+// every token. docs/analysis.md says what each scope keeps equal.
 #include <map>
 
 #include "analysis/model_variant.h"
@@ -11,18 +11,18 @@ namespace gptmoe {
 enum class Method { topk, default_moe };
 enum class Scope {
   router,  // the forward, and the gradient that reaches the layer's output, are the dense router's
-  model,   // the whole model runs by the method, forward and backward
+  model,   // the whole model uses the method, forward and backward
 };
 
 struct GradientSimilarity {
   Method method;
   Scope scope;
   int64_t experts_per_token;           // K
-  std::vector<Statistics> cosine;      // [mixture], over batches
-  std::vector<Statistics> norm_ratio;  // [mixture] norm over that of the dense gradient
+  std::vector<Statistics> cosine;      // [MoE layer], over batches
+  std::vector<Statistics> norm_ratio;  // [MoE layer] norm divided by the dense gradient's
 };
 
-// Gathers comparisons of a batch each.
+// Collects the comparisons of single batches.
 class SimilaritySeries {
  public:
   explicit SimilaritySeries(size_t mixtures) : mixtures_(mixtures) {}
@@ -39,11 +39,11 @@ class SimilaritySeries {
   std::map<std::tuple<Scope, Method, int64_t>, std::vector<Values>> values_;
 };
 
-// Scope::router, from backwards of the dense router. What the method does not know of dL/dp_i = <dy, E_i(x)> it
-// leaves out (TopK) or takes from the default vector (Default), then the softmax and the linear layer go on as always.
+// Scope::router, from backwards of the dense router. Of dL/dp_i = <dy, E_i(x)>, the method leaves out what it does not
+// know (TopK) or takes it from the default vector (Default); the softmax and the linear layer then follow as usual.
 class RouterScope : public MoeObserver {
  public:
-  // Without default vectors TopK alone is measured. With `normalize`, TopK's gates are divided by their sum.
+  // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum.
   RouterScope(Ops& ops, int64_t N, int64_t C, int64_t E, std::vector<int64_t> Ks,
               const std::vector<Table>& default_vectors, bool normalize, size_t mixtures, SimilaritySeries& series);
 
@@ -63,9 +63,9 @@ class RouterScope : public MoeObserver {
   Tensor dprobs_NE_, dlogits_NE_, w_EC_, dw_EC_, dx_NC_;
 };
 
-// dL/dp of a method from that of all experts: what tokens know of the experts of their K largest probabilities,
-// `filled` (default vectors; empty: zero) of the others. expert_ids_NE go down in probability. With `normalize`, of
-// gates that are divided by their sum.
+// A method's dL/dp from that of all experts: for the experts of a token's K largest probabilities as it is, for the
+// others `filled` (from default vectors; empty: zero). expert_ids_NE are in descending order of probability. With
+// `normalize`, for gates that are divided by their sum.
 std::vector<double> method_dprobs(const std::vector<double>& dense_NE, const std::vector<double>& filled_NE,
                                   const std::vector<int32_t>& expert_ids_NE, const std::vector<double>& probs_NE,
                                   size_t E, size_t K, bool normalize);

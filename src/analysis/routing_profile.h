@@ -1,16 +1,16 @@
 #pragma once
-// How a model's own router spreads tokens over experts.
+// How a model's own router distributes tokens over experts.
 #include "analysis/model_variant.h"
 
 namespace gptmoe {
 
 struct LayerProfile {
-  double entropy = 0;        // mean over tokens of the router distribution's, nats
+  double entropy = 0;        // of the router's distribution, mean over tokens, nats
   std::vector<double> load;  // [expert] share of the assignments; sums to 1
-  Table coactivation;        // [i][j] share of the tokens of i that j serves too; kUnknown where i serves none
+  Table coactivation;        // [i][j] share of i's tokens that j also serves; kUnknown if i serves none
 };
 
-// Counts who serves whom in forward passes. A slot whose gate is zero serves nobody.
+// Counts which expert serves which token in forward passes. A slot with gate zero serves no token.
 class RoutingCounts : public MoeObserver {
  public:
   RoutingCounts(Memory& memory, int64_t mixtures, int64_t experts);
@@ -25,10 +25,10 @@ class RoutingCounts : public MoeObserver {
  private:
   Memory& memory_;
   size_t mixtures_, next_ = 0;
-  std::vector<Table> together_;  // [layer][i][j] tokens that both serve; on the diagonal those of i
+  std::vector<Table> together_;  // [layer][i][j] tokens that both serve; the diagonal has those of i
 };
 
-// Means over batches 0 ... count-1, by mixture. The engine's parameters and router state stay as they are.
+// Means over batches 0 ... count-1, by MoE layer. The engine's parameters and router state do not change.
 std::vector<LayerProfile> profile_routing(Engine& engine, Ops& ops, const Batches& batches, int64_t count,
                                           const PassDone& done);
 

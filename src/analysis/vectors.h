@@ -8,12 +8,12 @@ using Table = std::vector<std::vector<double>>;
 
 double norm_of(const std::vector<double>& x);
 double distance_between(const std::vector<double>& x, const std::vector<double>& y);
-// kUnknown where either is zero.
+// kUnknown if either is zero.
 double cosine_of(const std::vector<double>& x, const std::vector<double>& y);
 
 // Cosine of every row with every row.
 Table cosines_between(const Table& rows);
-// Over pairs of different rows, unknown ones left out; kUnknown without any.
+// Mean over pairs of different rows, without unknown ones; kUnknown if there are none.
 double mean_off_diagonal(const Table& square);
 
 }  // namespace gptmoe

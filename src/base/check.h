@@ -2,8 +2,8 @@
 // Errors. Nothing in the project calls exit() or prints an error itself: main.cpp catches these three and returns
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; a run
 //                           that does not fit adds the table of its memory
-//   Failure    exit code 1  the machine failed us (disk full, ...) or a numeric failure of the run
-//   NumericFailure, a Failure: the run's numbers are no numbers any more
+//   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
+//   NumericFailure, a Failure: the run's numbers are not finite any more
 //   DeviceError, a Failure: the GPU failed, and nothing that it holds can be trusted or used any more
 //   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
@@ -46,7 +46,7 @@ template <typename... Args>
   throw UserError(text(std::forward<Args>(args)...));
 }
 
-// What `action` returns; a UserError that it throws ends with "; REMEDY".
+// The result of `action`; "; REMEDY" is appended to a UserError that it throws.
 template <typename Action>
 auto with_remedy(const std::string& remedy, Action action) {
   try {

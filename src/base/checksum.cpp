@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "words are read as they lie in memory");
+static_assert(std::endian::native == std::endian::little, "words are read as they are in memory");
 
 uint64_t mixed(uint64_t state, uint64_t word) {
   state = (state ^ word) * 0x9e3779b97f4a7c15ull;

@@ -1,9 +1,9 @@
 #pragma once
-// A 64-bit checksum against damage (not against malice), at several gigabytes a second. Words of 8 little-endian bytes
-// w, the last one filled up with zeros, then the length in bytes:
+// A 64-bit checksum against damage (not against malice), at several gigabytes a second. For words w of 8 little-endian
+// bytes, the last one padded with zeros, then the length in bytes:
 //   s = (s ^ w) * 0x9e3779b97f4a7c15;  s = s ^ (s >> 29)
-// Each step is a bijection of s for a given w and of w for a given s, so damage within one word is always seen, and any
-// other with probability 1 - 2^-64. The shift carries high bits back down, where a product alone never takes them.
+// Each step is a bijection of s for a given w and of w for a given s, so damage within one word is always detected, and
+// other damage with probability 1 - 2^-64. The shift carries high bits back down, which a product alone never does.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -12,7 +12,7 @@ namespace gptmoe {
 
 class Checksum {
  public:
-  // Takes the next bytes; how a whole is cut into updates does not matter.
+  // Takes the next bytes. How the bytes are split into calls does not matter.
   void update(const void* data, int64_t bytes);
   uint64_t value() const;
 

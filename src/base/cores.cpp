@@ -10,7 +10,7 @@ namespace gptmoe {
 int usable_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  // Fails where the machine has more hardware threads than the set has room for.
+  // Fails if the machine has more hardware threads than the set has room for.
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
@@ -25,7 +25,7 @@ std::vector<int> usable_core_numbers() {
   return numbers;
 }
 
-// The system cuts a thread's wish for everything down to what its container allows.
+// The system reduces a thread's mask of all cores to those that its container allows.
 int permitted_cores() {
   cpu_set_t bound, everything;
   CPU_ZERO(&bound);

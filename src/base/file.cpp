@@ -69,7 +69,7 @@ void AtomicFile::write(const void* data, int64_t bytes) {
   }
   written_ += bytes;
   if (written_ - flushed_ < kFlushBytes) return;
-  flush_to_disk();  // so that commit() has little left to wait for
+  flush_to_disk();  // so that commit() waits only briefly
   flushed_ = written_;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Files as every room uses them: memory-mapped reading, and writing that a crash cannot leave half done.
+// Files: memory-mapped reading, and writing that a crash cannot leave half done.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// A read-only mapping of a whole file. Throws UserError naming the path when it cannot be opened.
+// A read-only mapping of a whole file. Throws UserError naming the path if it cannot be opened.
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -50,11 +50,10 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// Keeps other processes that ask for the same lock out of a folder while it lives; the system releases it when the
-// process ends.
+// While it lives, no other process can take the same lock on the folder. The system releases it when the process ends.
 class FolderLock {
  public:
-  // Throws UserError "FOLDER: REFUSAL" when another process holds it.
+  // Throws UserError "FOLDER: REFUSAL" if another process holds it.
   FolderLock(const std::filesystem::path& folder, const std::string& refusal);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
@@ -67,14 +66,14 @@ class FolderLock {
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
 
-// Lets a write beyond the limit on file sizes (ulimit -f) fail, which ends in a Failure, rather than kill the process.
+// Makes a write beyond the file size limit (ulimit -f) throw a Failure rather than kill the process.
 void ignore_file_size_signal();
-// Throws Failure with the system's reason when not all that was written to standard output got there.
+// Throws Failure with the system's reason if not all output reached standard output.
 void flush_standard_output();
 
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
-// Makes a rename or a new entry in `directory` durable.
+// Flushes a rename or a new entry in `directory` to disk.
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name; a plain path matches itself.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);

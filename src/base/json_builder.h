@@ -1,5 +1,5 @@
 #pragma once
-// Builds a JSON value from the events of nlohmann's parser, and refuses what the parser lets pass.
+// Builds a JSON value from the events of nlohmann's parser, and refuses what that parser accepts but we do not.
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -13,11 +13,11 @@ namespace gptmoe {
 
 inline constexpr size_t kMaxJsonDepth = 32;  // copying and printing a value recurse
 
-// The parser's message without its own prefix (exception name and position), cut to a line of reasonable length.
+// The parser's message without its own prefix (exception name and position), cut to a reasonable length.
 std::string json_complaint(const std::string& what);
 
-// Throws UserError and KeyError as read_json.h says. `place` is what errors are of, `place_of` the place of a byte
-// counted from 1.
+// Throws UserError and KeyError as in read_json.h. Errors name `place`; `place_of` gives the place of a byte counted
+// from 1.
 template <typename Json>
 class JsonBuilder {
  public:
@@ -54,8 +54,8 @@ class JsonBuilder {
   struct Level {
     Json* value;
     std::unordered_set<std::string> keys;
-    std::string key;       // the latest
-    Json* slot = nullptr;  // of its value
+    std::string key;       // the latest key
+    Json* slot = nullptr;  // for its value
   };
 
   template <typename Value>
@@ -63,7 +63,7 @@ class JsonBuilder {
     place() = std::forward<Value>(value);
     return true;
   }
-  // Where the next value goes.
+  // The slot of the next value.
   Json& place() {
     if (open_.empty()) return root_;
     if (open_.back().slot) return *open_.back().slot;

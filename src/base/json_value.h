@@ -9,7 +9,7 @@ namespace gptmoe {
 class JsonValue {
  public:
   JsonValue();  // {}
-  // Implicit, but not from {"braces"}: whether those are an object or an array is for json to say.
+  // Implicit, but not from {"braces"}: only nlohmann::json decides whether those are an object or an array.
   template <std::same_as<nlohmann::json> Json>
   JsonValue(const Json& json) : json_(shared(json)) {}
 

@@ -34,7 +34,7 @@ class HostMemory final : public Memory {
   const char* name() const override { return "memory"; }
 
   void* allocate(int64_t bytes) override {
-    // Anonymous pages come zeroed; huge pages spare the TLB where the system offers them.
+    // Anonymous pages are zero; huge pages save TLB misses where the system offers them.
     void* memory =
         mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return nullptr;
@@ -43,7 +43,7 @@ class HostMemory final : public Memory {
   }
   void release(void* memory, int64_t bytes) override { munmap(memory, static_cast<size_t>(bytes)); }
 
-  // What the kernel can free without swapping, and what it can swap out.
+  // Memory that the kernel can free without swapping, plus what it can swap out.
   int64_t available() const override {
     std::ifstream in("/proc/meminfo");
     int64_t available = -1, swap = 0, kilobytes = 0;

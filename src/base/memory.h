@@ -1,5 +1,5 @@
 #pragma once
-// Where tensors live: in the host's memory or in a device's.
+// The memory that holds tensors: the host's or a device's.
 #include <algorithm>
 #include <cstdint>
 #include <memory>
@@ -9,52 +9,52 @@
 
 namespace gptmoe {
 
-// The host's copy of a small tensor: taken in order with the work of the memory's backend, waited for only when it is
-// read.
+// The host's copy of a small tensor. It is taken in order with the work of the memory's backend, and the host waits
+// only when it reads it.
 class Snapshot {
  public:
   virtual ~Snapshot() = default;
-  // Replaces what was taken before. At most as many bytes as the snapshot was made for.
+  // Replaces the previous copy. At most as many bytes as the snapshot was made for.
   virtual void take(const Tensor& from) = 0;
-  // The elements of the f32 or f64 tensor that was taken.
+  // The elements of the copied f32 or f64 tensor.
   virtual std::vector<double> values() = 0;
 };
 
 class Memory {
  public:
   virtual ~Memory() = default;
-  // Whether the host may read and write it through its pointers.
+  // Whether the host can read and write it through its pointers.
   virtual bool on_host() const = 0;
   // For messages: "memory", "GPU memory".
   virtual const char* name() const = 0;
 
-  // `bytes` zeros that start on a boundary of Arena::kAlignment at least; nullptr when there is no room for them.
+  // `bytes` zeros, aligned to at least Arena::kAlignment; nullptr if there is no room.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void release(void* memory, int64_t bytes) = 0;
-  // Bytes that allocate() could still give, together; -1 where the system does not say.
+  // Bytes that allocate() can still give in total; -1 if the system does not say.
   virtual int64_t available() const = 0;
 
-  // Copies of all of a tensor from and to the host, in order with the work that the memory's backend has been asked
-  // for. On return `from` may be reused, and `to` holds what it should.
+  // Copies a whole tensor from or to the host, in order with the work queued on the memory's backend. On return `from`
+  // may be reused, and `to` holds its values.
   virtual void upload(const Tensor& to, const void* from) = 0;
   virtual void download(void* to, const Tensor& from) = 0;
   // Room for one snapshot of up to `bytes`; the memory must outlive it.
   virtual std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) = 0;
 };
 
-// The host's own: anonymous pages, in huge ones where the system has them.
+// The host's own memory: anonymous pages, huge ones where the system has them.
 Memory& host_memory();
 
-// to = from, as `to` holds it: f32, f64 exactly, or bf16 rounded.
+// to = from, converted to the dtype of `to`: f32, f64 exactly, or bf16 rounded.
 void upload_floats(Memory& memory, const Tensor& to, const float* from);
 // The same for the few numbers of a small f32 or f64 tensor.
 void upload_values(Memory& memory, const Tensor& to, const double* from);
-// `count` elements of an f32, f64 or bf16 tensor that lie at `from` in the host's memory.
+// `count` elements of an f32, f64 or bf16 tensor at `from` in the host's memory.
 std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 // The elements of an f32, f64 or bf16 tensor.
 std::vector<double> download_values(Memory& memory, const Tensor& from);
 
-// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once where the host reaches
+// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once if the host can access
 // them, else in pieces of kHostPartBytes.
 constexpr int64_t kHostPartBytes = int64_t{16} << 20;
 template <typename Visit>

@@ -1,5 +1,5 @@
 #pragma once
-// Work on a sequence by several threads, as if one had done it.
+// Several threads process a sequence with the result of one thread.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -18,16 +18,16 @@
 
 namespace gptmoe {
 
-// Threads take items, work on them side by side and deliver the results in the order of the items:
+// Threads take items, process them in parallel and deliver the results in the order of the items:
 //   take()                -> std::optional<Item>; nothing ends the sequence; never called by two threads at once
-//   weight(item)          -> int64_t >= 0, what the item holds in memory until it is delivered
-//   work(thread, item)    -> Result; `thread` in [0, threads) is running one call only
+//   weight(item)          -> int64_t >= 0, memory that the item holds until it is delivered
+//   work(thread, item)    -> Result; each `thread` in [0, threads) runs one call at a time
 //   deliver(result)       ; never called by two threads at once, in the order of take()
-// No item is taken while those not yet delivered weigh `max_weight` or more, so that they weigh less than that and one
-// item together. What take(), weight(), work() or deliver() throws ends the run: results of earlier items are
-// delivered, then the exception of the first item in the sequence is thrown to the caller. So neither results nor
-// errors depend on the number of threads. With one thread everything runs on the caller's. Throws Failure where the
-// system has no room for so many threads.
+// No item is taken while the undelivered ones weigh `max_weight` or more, so they never weigh more than that plus one
+// item. An exception in take(), weight(), work() or deliver() ends the run: results of earlier items are delivered,
+// then the exception of the first item in the sequence is thrown to the caller. So neither results nor errors depend on
+// the number of threads. With one thread everything runs on the caller's. Throws Failure if the system cannot start the
+// threads.
 template <typename Take, typename Weight, typename Work, typename Deliver>
 class OrderedWorkers {
   using Item = typename std::invoke_result_t<Take>::value_type;
@@ -106,8 +106,8 @@ class OrderedWorkers {
     }
   }
 
-  // Delivers what has its turn, unless another thread is at it, which then sees this result too. The lock is held
-  // before and after, not while delivering.
+  // Delivers the results whose turn it is, unless another thread is delivering; that thread then sees this result too.
+  // The lock is held before and after, not while delivering.
   void deliver_in_turn(std::unique_lock<std::mutex>& lock) {
     if (delivering_) return;
     delivering_ = true;

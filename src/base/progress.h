@@ -1,15 +1,15 @@
 #pragma once
-// What a person watches: one line redrawn in place on a terminal, nothing at all in a pipe.
+// Progress for people: one line redrawn in place on a terminal, nothing in a pipe.
 #include <chrono>
 #include <cstdint>
 #include <string>
 
 namespace gptmoe {
 
-// Says how wide the terminal is that standard error ends at, 0 for none, where a process in between hides it.
+// Sets the width of the terminal behind standard error, 0 for none, if a process in between hides it.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
-// Of the terminal that standard error is, where live lines go; 0: it is none.
+// Width of the terminal on standard error, where live lines go; 0: not a terminal.
 int terminal_columns();
 inline bool terminal_attached() { return terminal_columns() > 0; }
 
@@ -32,14 +32,14 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_{};
 };
 
-// How far a job of known size is, and when it ends at its pace since this object was made.
+// How far a job of known size is, and its remaining time at the pace since this object was made.
 class JobClock {
  public:
-  // `done` of the job was finished before: no guide to the pace.
+  // `done` of the job was finished before and does not count for the pace.
   explicit JobClock(int64_t done = 0) : begun_at_(done) {}
 
   double seconds() const;
-  // "41 %, 3:05 left"; without the time while there is no pace yet, empty where the total is not known (0).
+  // "41 %, 3:05 left"; without the time until there is a pace, empty if the total is unknown (0).
   std::string state(int64_t done, int64_t total) const { return state(done, total, seconds()); }
   std::string state(int64_t done, int64_t total, double seconds) const;
 

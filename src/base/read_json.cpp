@@ -18,7 +18,7 @@ std::string line_and_column(std::string_view content, const std::string& file, s
 }
 
 std::string json_complaint(const std::string& what) {
-  constexpr size_t kLongest = 160;  // the parser quotes what it read, which may be a whole file
+  constexpr size_t kLongest = 160;  // the parser may quote a whole file
   const size_t start = what.find("syntax error");
   const size_t prefix = what.find("] ");
   std::string out = start != std::string::npos    ? what.substr(start)

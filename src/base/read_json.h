@@ -1,5 +1,5 @@
 #pragma once
-// The program's one JSON parser. It reads RFC 8259 strictly, and also refuses a key that an object has twice, nesting
+// The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
 // deeper than kMaxJsonDepth, and numbers beyond double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -13,7 +13,7 @@ namespace gptmoe {
 
 enum class Comments { refused, allowed };  // "// to the end of the line" and "/* between */"
 
-// The text of `place`, which errors are of; `place_of` is the place of a byte counted from 1.
+// Parses a text. Errors name `place`; `place_of` gives the place of a byte counted from 1.
 template <typename Json>
 Json parse_json_at(std::string_view text, const std::string& place, const typename JsonBuilder<Json>::PlaceOf& place_of,
                    Comments comments = Comments::refused) {
@@ -25,28 +25,28 @@ Json parse_json_at(std::string_view text, const std::string& place, const typena
 // "FILE:LINE:COLUMN" of a byte counted from 1; columns count bytes from 1.
 std::string line_and_column(std::string_view content, const std::string& file, size_t byte);
 
-// The content of a file. Throws UserError `FILE:LINE:COLUMN: what is there and what was expected`, or KeyError where a
-// key is given twice.
+// Parses the content of a file. Throws UserError `FILE:LINE:COLUMN: what is there and what was expected`, or KeyError
+// for a repeated key.
 template <typename Json = nlohmann::json>
 Json parse_json(std::string_view content, const std::string& file, Comments comments = Comments::refused) {
   return parse_json_at<Json>(
       content, file, [&](size_t byte) { return line_and_column(content, file, byte); }, comments);
 }
 
-// The file at `path`. Throws as parse_json() does, and UserError where the file cannot be read.
+// Parses the file at `path`. Throws as parse_json() does, and UserError if the file cannot be read.
 template <typename Json = nlohmann::json>
 Json read_json(const std::filesystem::path& path, Comments comments = Comments::refused) {
   const MappedFile file(path);
   return parse_json<Json>(file.bytes(), path.string(), comments);
 }
 
-// One line of a JSON Lines file. `place` is its FILE:LINE; errors are of PLACE:COLUMN.
+// Parses one line of a JSON Lines file. `place` is its FILE:LINE; errors name PLACE:COLUMN.
 template <typename Json = nlohmann::json>
 Json parse_json_line(std::string_view line, const std::string& place) {
   return parse_json_at<Json>(line, place, [&](size_t byte) { return text(place, ":", byte); });
 }
 
-// JSON inside a binary file, from its byte `first` on: errors are of FILE:BYTE, counted from 0.
+// Parses JSON inside a binary file, from its byte `first` on. Errors name FILE:BYTE, counted from 0.
 template <typename Json = nlohmann::json>
 Json parse_json_inside(std::string_view part, const std::string& file, size_t first) {
   return parse_json_at<Json>(part, file, [&](size_t byte) { return text(file, ":", first + byte - 1); });

@@ -1,5 +1,5 @@
 #pragma once
-// How measurements of the same thing scatter.
+// Mean and spread of repeated measurements.
 #include <cstdint>
 #include <limits>
 #include <vector>

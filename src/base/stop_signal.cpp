@@ -6,14 +6,14 @@
 namespace gptmoe {
 namespace {
 
-// SIGUSR1 is what launchers pass on to their ranks (mpirun), or send ahead of a time limit (SLURM).
+// SIGUSR1 is the signal that launchers pass on to their ranks (mpirun), or send before a time limit (SLURM).
 constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 volatile std::sig_atomic_t noted = 0;
 
 struct sigaction previous[std::size(kStops)], previous_pipe;
 
-// The next signal, any of them, takes its default action.
+// The next of these signals takes its default action.
 extern "C" void note_stop(int signal) {
   noted = signal;
   for (int stop : kStops) std::signal(stop, SIG_DFL);
@@ -30,7 +30,7 @@ StopSignal::StopSignal() {
     sigaction(kStops[i], nullptr, &previous[i]);
     if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);  // nohup stays in force
   }
-  action.sa_handler = SIG_IGN;  // a reader that went away must not cost the run
+  action.sa_handler = SIG_IGN;  // a closed pipe must not end the run
   sigaction(SIGPIPE, &action, &previous_pipe);
 }
 

@@ -12,7 +12,7 @@ class StopSignal {
   StopSignal& operator=(const StopSignal&) = delete;
 
   bool requested() const { return signal() != 0; }
-  // The signal that was noted, 0 before.
+  // The noted signal; 0 if none.
   int signal() const;
 };
 

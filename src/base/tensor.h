@@ -1,6 +1,6 @@
 #pragma once
 // A non-owning view of a contiguous row-major array: pointer, dtype, up to five sizes. Copying a Tensor copies the
-// view. By convention functions take outputs first; a `const Tensor&` input is not written through.
+// view. By convention functions take outputs first and do not write through a `const Tensor&` input.
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -14,7 +14,7 @@ class Tensor {
  public:
   static constexpr int kMaxRank = 5;
 
-  // An absent tensor: present() is false. Optional operands are passed this way.
+  // An absent tensor: present() is false. Absent optional operands are passed this way.
   Tensor() = default;
   Tensor(void* data, DType dtype, std::initializer_list<int64_t> sizes)
       : data_(data), dtype_(dtype), rank_(static_cast<int>(sizes.size())) {
@@ -36,7 +36,7 @@ class Tensor {
     for (int i = 0; i < rank_; ++i) n *= sizes_[i];
     return n;
   }
-  // Elements of one index of the first dimension.
+  // Elements per index of the first dimension.
   int64_t row_count() const {
     int64_t n = 1;
     for (int i = 1; i < rank_; ++i) n *= sizes_[i];
@@ -52,7 +52,7 @@ class Tensor {
     return static_cast<T*>(data_);
   }
 
-  // The same elements under other sizes.
+  // The same elements with other sizes.
   Tensor view(std::initializer_list<int64_t> sizes) const {
     Tensor out(data_, dtype_, sizes);
     GPTMOE_CHECK(out.count() == count(), out.describe(), " as a view of ", describe());

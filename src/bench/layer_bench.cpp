@@ -12,7 +12,7 @@ struct Measured {
   std::vector<double> forward, backward;  // seconds, by run
 };
 
-// Of the times of forward and backward together.
+// Timing of forward and backward together.
 double median_ratio(const Measured& a, const Measured& b) {
   std::vector<double> ratios;
   for (size_t run = 0; run < a.forward.size(); ++run)
@@ -25,7 +25,7 @@ class LayerBench {
   explicit LayerBench(const Variant& variant) : layers_(variant), measured_(layers_.layers().size()) {}
 
   void take_ceilings() { ceilings_.push_back(measure_ceilings(layers_.ops())); }
-  // All of its layers in turn.
+  // Runs all its layers in turn.
   void run() {
     for (size_t i = 0; i < measured_.size(); ++i) {
       const Layers::Layer& layer = layers_.layers()[i];

@@ -9,7 +9,7 @@ namespace {
 
 const ModelConfig& with_experts(const Variant& variant) {
   if (variant.config.model.num_experts == 0)
-    user_error(variant.path, ": a dense model; `gptmoe bench layer` sets its MoE layer beside a dense one");
+    user_error(variant.path, ": a dense model; `gptmoe bench layer` compares a MoE layer with a dense one");
   return variant.config.model;
 }
 

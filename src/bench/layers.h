@@ -1,5 +1,5 @@
 #pragma once
-// The layers of one config by themselves, with their memory, on random tokens.
+// The layers of one config alone, with their memory, on random tokens.
 #include "bench/measure.h"
 #include "bench/op_timer.h"
 #include "bench/variants.h"
@@ -14,21 +14,21 @@ class Layers {
     std::string name;
     std::function<void(const Pass&)> forward, backward;
   };
-  // What a pass of a layer costs at least: the sums over its ops.
+  // The least cost of a pass through a layer: the sums over its ops.
   struct Cost {
     double flops = 0, bytes = 0, floor = 0;
   };
 
-  // Throws UserError where the config has no experts.
+  // Throws UserError if the config has no experts.
   explicit Layers(const Variant& variant);
 
   Ops& ops() const { return *ops_; }
   const std::string& label() const { return label_; }
   std::string shape() const;  // N x C
-  // The MoE layer; the dense FFN as wide as what a token meets of it; attention.
+  // The MoE layer; a dense FFN as wide as the experts that a token uses; attention.
   const std::vector<Layer>& layers() const { return layers_; }
   Cost cost(const std::function<void(const Pass&)>& pass, const Ceilings& ceilings);
-  // A backward consumes what the forward before it left.
+  // A backward consumes the results of the forward before it.
   double seconds(const std::function<void(const Pass&)>& pass);
 
  private:

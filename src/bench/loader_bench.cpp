@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// A folder with one shard of random tokens, gone with the object.
+// A folder with one shard of random tokens, removed with the object.
 class MadeUpShards {
  public:
   static constexpr int64_t kVocabSize = 50304, kTokens = int64_t{16} << 20;

@@ -1,5 +1,5 @@
 #pragma once
-// Times, and what a device can do at best.
+// Times, and a device's limits.
 #include <algorithm>
 #include <functional>
 #include <vector>
@@ -8,9 +8,9 @@
 
 namespace gptmoe {
 
-// Of an even number of values the mean of the two in the middle.
+// For an even number of values, the mean of the middle two.
 double median(std::vector<double> values);
-// Where the value of the middle is: of an even number of them the lower one's.
+// The index of the median; for an even number of values, of the lower middle one.
 size_t median_index(const std::vector<double>& values);
 
 struct Timing {
@@ -18,24 +18,24 @@ struct Timing {
 };
 Timing timing_of(const std::vector<double>& seconds);
 
-// Seconds of each of so many runs of `work`, between two waits for the device.
+// Mean seconds per run, over `runs` runs of `work` between two waits for the device.
 double seconds_of(Ops& ops, const std::function<void()>& work, int runs = 1);
-// Of rounds of `work` that take `in_all` seconds together, five at least. On a device a round is many runs.
+// Timing of rounds of `work` that take `in_all` seconds in total, at least five. On a device a round is many runs.
 Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 0.4);
 
-// What the device reached just now: FLOP/s of large matrix products, and bytes read and written a second by a copy that
-// no cache holds.
+// The device's current rates: FLOP/s of large matrix products, and bytes read and written per second by a copy that
+// exceeds every cache.
 struct Ceilings {
   double flops = 0, bytes = 0;
 
-  // Seconds that work takes at these rates, one of them alone.
+  // Seconds that the work takes at these rates; the longer of the two limits.
   double floor_of(double work_flops, double work_bytes) const {
     return std::max(work_flops / flops, work_bytes / bytes);
   }
 };
-// In about half a second.
+// Measures for about half a second.
 Ceilings measure_ceilings(Ops& ops);
-// Of each rate by itself: the highest, which fastest times are held against, and the median, for median times.
+// For each rate separately: the highest, for comparison with fastest times, and the median, for median times.
 Ceilings best(const std::vector<Ceilings>& measured);
 Ceilings median(const std::vector<Ceilings>& measured);
 

@@ -1,7 +1,7 @@
 #pragma once
-// Accounts for every call of an op: how long it took, its floating-point operations, and the bytes that it cannot do
-// without. On a device each call is between two waits and recorded work is not replayed, so the sum of all calls takes
-// longer than the step that they make.
+// Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a device
+// each call runs between two waits and recorded work is not replayed, so all calls together take longer than the step
+// that they make up.
 #include <chrono>
 #include <map>
 #include <string>
@@ -11,7 +11,7 @@
 
 namespace gptmoe {
 
-// Calls of one op at one shape, together.
+// All calls of one op at one shape.
 struct OpTotal {
   Part part = Part::memory;
   int64_t calls = 0;
@@ -22,10 +22,10 @@ using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class OpTimer final : public OpObserver {
  public:
-  // live_share: of the routed rows those that are meant to be live (Gpt::live_share()).
+  // live_share: the share of routed rows that should be live (Gpt::live_share()).
   OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
 
-  // The calls since the last time.
+  // The calls since the previous take().
   OpTotals take_totals() { return std::exchange(totals_, {}); }
 
   void before(const OpCall&) override;

@@ -13,7 +13,7 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
-// Names to the left, numbers to the right.
+// Names are left-aligned, numbers right-aligned.
 constexpr size_t kNameColumns = 3;
 constexpr std::array<size_t, 10> kWidths = {30, 15, 16, 10, 10, 8, 8, 10, 10, 7};
 
@@ -104,7 +104,7 @@ void open_output(std::optional<AtomicFile>& file, const std::string& option, con
   if (std::filesystem::is_directory(path)) user_error(option, ": ", path, " is a folder; name a file");
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
-    user_error(option, ": ", folder.string(), " is no folder; make it, or name another file");
+    user_error(option, ": ", folder.string(), " is not a folder; create it, or name another file");
   file.emplace(path);
 }
 

@@ -6,15 +6,14 @@
 
 namespace gptmoe {
 
-// A variant and the seconds of its steps, by round.
+// A variant and its seconds per step, by round.
 struct VariantSpeed {
   const Variant& variant;
   const std::vector<double>& seconds;
 };
 
-// Tokens a second against the number of experts where a config comes with several, else against the tokens of a step;
-// with a band from the slowest round to the fastest. A line for each config and, against experts, each number of
-// tokens.
+// Tokens per second against the number of experts if a config has several, else against the tokens per step; with a
+// band from the slowest round to the fastest. One line per config and, against experts, per number of tokens.
 Chart speed_chart(const std::vector<VariantSpeed>& speeds);
 
 }  // namespace gptmoe

@@ -1,7 +1,6 @@
 #pragma once
-// Where the time of a step goes, as an account that adds up: every op's time in steps taken op by op, and what is left
-// of the same steps: the host's work, the timing's among it, and a device's idle time. Apart from it, how much longer
-// these steps took than those of a run.
+// A complete breakdown of a step's time: every op's time in steps taken op by op, and the rest of the same steps: the
+// host's work, including the timing, and a device's idle time. Also, how much longer these steps took than a run's.
 #include "bench/output.h"
 #include "bench/step_run.h"
 
@@ -9,16 +8,17 @@ namespace gptmoe {
 
 class AccountTable {
  public:
-  // Of the round whose accounted steps took the median time; fastest times are over all rounds. `run` must outlive it.
+  // Uses the round whose accounted steps took the median time; fastest times are over all rounds. `run` must outlive
+  // it.
   explicit AccountTable(const StepRun& run);
 
-  // The parts, then the ops, longest first.
+  // Prints the parts, then the ops, longest first.
   void say(BenchOutput& output) const;
   // "account": step_us, undisturbed_step_us, cost, floor_us, the ceilings and a row for each of "parts"; "ops": rows.
   nlohmann::ordered_json json() const;
 
  private:
-  // Of accounting, as a share of the median step without.
+  // The cost of accounting, as a share of the median step without it.
   double cost() const;
 
   struct PartRow {

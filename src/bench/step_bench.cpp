@@ -19,7 +19,7 @@ double tokens_per_second(const StepRun& run) {
   return static_cast<double>(run.variant().tokens_per_step()) / run.median_seconds();
 }
 
-// How many times as many tokens a second as `first`: the median over the rounds.
+// Speed relative to `first`: the median ratio over the rounds.
 double ratio_to(const StepRun& first, const StepRun& run) {
   std::vector<double> ratios;
   for (size_t round = 0; round < run.seconds().size(); ++round)

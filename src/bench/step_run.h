@@ -9,27 +9,27 @@
 
 namespace gptmoe {
 
-// A step's ops as one round of accounted steps found them, per step.
+// One round's mean ops of an accounted step.
 struct StepAccount {
   OpTotals ops;
-  double ops_seconds = 0, step_seconds = 0;  // the ops' together, and of the steps so accounted
+  double ops_seconds = 0, step_seconds = 0;  // all ops, and the accounted step
 };
 
 class StepRun {
  public:
-  // Throws UserError where its memory has no room.
+  // Throws UserError if the memory has no room.
   explicit StepRun(const Variant& variant);
 
-  // Seconds of each of so many steps, as a run takes them.
+  // Mean seconds per step, over `steps` steps as a run takes them.
   double train(int64_t steps) { return train(*steps_, *ops_, steps); }
-  // The ceilings are measured next to the steps, so that both meet the same machine.
+  // The ceilings are measured next to the steps, so that both see the same machine.
   void time_round(int64_t steps);
   void account_round(int64_t steps);
 
   const Variant& variant() const { return variant_; }
   Ops& ops() const { return *ops_; }
   const Engine& engine() const { return engine_; }
-  const std::vector<double>& seconds() const { return seconds_; }  // of a step, by round
+  const std::vector<double>& seconds() const { return seconds_; }  // per step, by round
   const std::vector<StepAccount>& accounts() const { return accounts_; }
   // Medians over the rounds.
   Ceilings ceilings() const { return median(ceilings_); }

@@ -1,5 +1,5 @@
 #pragma once
-// What is measured in turns: one or two configs, and of each several numbers of experts or of tokens in a step.
+// The variants that are measured in turns: one or two configs, each with several numbers of experts or tokens per step.
 #include <string>
 #include <vector>
 
@@ -9,24 +9,24 @@ namespace gptmoe {
 
 struct BenchOptions {
   std::string device, precision;  // empty: the configs'
-  std::string json;               // as BenchOutput takes it
+  std::string json;               // as for BenchOutput
 };
 
 struct VariantOptions {
   std::vector<std::string> configs, overrides;
   std::vector<int64_t> experts;  // model.num_experts; empty: the configs'
-  std::vector<int64_t> tokens;   // of a step of one micro-batch; empty: the configs'
+  std::vector<int64_t> tokens;   // per step of one micro-batch; empty: the configs'
 };
 
 struct Variant {
   std::string label, path;
-  size_t place;  // of its config among the given ones
+  size_t place;  // index of its config
   Config config;
 
   int64_t tokens_per_step() const { return config.train.tokens_per_step(); }
 };
 
-// With configs outermost. Throws UserError like load_config(), and where tokens are no whole sequences.
+// Configs are the outermost loop. Throws UserError like load_config(), and if tokens are not whole sequences.
 std::vector<Variant> make_variants(const VariantOptions& options, const BenchOptions& bench);
 
 }  // namespace gptmoe

@@ -46,7 +46,7 @@ int64_t step_of(const std::string& name, const std::string& suffix = "") {
   return name == step_name(step) + suffix ? step : -1;
 }
 
-// state.json is written last, so a folder that holds it holds the rest.
+// state.json is written last, so a folder that holds it is complete.
 bool is_checkpoint(const fs::path& folder) {
   std::error_code none;
   return fs::is_regular_file(folder / kStateFile, none);
@@ -60,7 +60,7 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// A step whose folder was moved aside by a crash while it was being replaced counts by its moved folder.
+// If a crash left a folder that was moved aside while being replaced, that folder counts for its step.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   for (const fs::path& entry : entries_of(folder)) {
@@ -73,8 +73,8 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
   return found;
 }
 
-// Removal that a crash cannot leave looking like a checkpoint. What cannot be removed now is tried again next time: a
-// checkpoint too many is no reason to end a run.
+// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Retries next time if it fails:
+// one checkpoint too many must not end a run.
 void discard(const fs::path& folder) {
   std::error_code ignored;
   fs::path doomed = folder;
@@ -102,7 +102,7 @@ void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) 
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
 
-// The files of a checkpoint that `tensors` is to be written to or read from.
+// The files of a checkpoint that `tensors` is written to or read from.
 template <typename Rows>
 using Files = std::vector<std::pair<std::string, Rows>>;
 
@@ -144,10 +144,9 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   if (!self.has_filename()) self = self.parent_path();
   const std::string name = self.filename().string();
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
-  std::string remedy = "there is no earlier checkpoint beside it: start the run again";
+  std::string remedy = "there is no earlier checkpoint: start the run again";
   for (const auto& [step, path] : checkpoints_in(self.parent_path()))
-    if (step < own_step)
-      remedy = "remove " + self.string() + ", then the earlier " + path.filename().string() + " is used";
+    if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
   return remedy;
 }
 
@@ -176,7 +175,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// In parts, between which other ranks hear that this one gets on.
+// In parts, with a tick after each that shows other ranks the progress.
 uint64_t checksum_ticking(std::string_view bytes, World* world) {
   constexpr size_t kPart = size_t{256} << 20;
   Checksum checksum;
@@ -195,17 +194,17 @@ SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string&
       std::find_if(state.files.begin(), state.files.end(), [&](auto& file) { return file.first == name; });
   if (saved == state.files.end())
     user_error(path.string(),
-               ": was not saved: this checkpoint holds the model alone, which no training can go on from");
+               ": was not saved: this checkpoint holds only the model, so training cannot continue from it");
   MappedFile file = open_file(path);
   if (checksum_text(checksum_ticking(file.bytes(), world)) != saved->second)
     damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
   return SafetensorsFile(std::move(file));
 }
 
-// Every tensor of the run in the file under the same shape, and nothing besides.
+// Checks that the file holds every tensor of the run in its shape, and no others.
 void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>& expected) {
   constexpr const char* kRemedy =
-      "; the checkpoint is of another model: use the configuration it was saved with (config.json of its run)";
+      "; the checkpoint belongs to another model: use the config it was saved with (config.json of its run)";
   std::set<std::string> names;
   for (const RowToLoad& row : expected) {
     try {
@@ -217,10 +216,10 @@ void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>&
   }
   for (const SafetensorsFile::Entry& entry : file.entries())
     if (!names.contains(entry.name))
-      user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model has none", kRemedy);
+      user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model does not have it", kRemedy);
 }
 
-// Removes the folder unless it was renamed away.
+// Removes the folder unless it was renamed.
 struct UnfinishedFolder {
   fs::path path;
   ~UnfinishedFolder() { discard(path); }
@@ -237,7 +236,7 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
 
   StateFile file{state, kFormatVersion, {}};
   for (const auto& [name, rows] : files_to_write(tensors)) {
-    // Hugging Face's loaders ask for this word.
+    // Hugging Face's loaders require this entry.
     const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
     file.files.emplace_back(name, checksum_text(checksum));
   }
@@ -306,7 +305,7 @@ fs::path resolve_checkpoint(const fs::path& path) {
   if (const std::optional<fs::path> latest = latest_checkpoint(path)) return *latest;
   if (fs::is_directory(path / kFolder, error)) user_error(path.string(), ": this run has no checkpoint yet");
   user_error(path.string(),
-             ": neither the folder of a run (with checkpoints/ in it) nor a checkpoint (with state.json in it)");
+             ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)");
 }
 
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }

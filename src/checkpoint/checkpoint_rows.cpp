@@ -5,15 +5,15 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kMessageBytes = kHostPartBytes;  // both sides cut a row alike, wherever it lies
+constexpr int64_t kMessageBytes = kHostPartBytes;  // sender and receiver cut a row in the same way
 
-// A stretch of a row and the rank that hands it out.
+// A stretch of a row and the rank that provides it.
 struct Holding {
   int rank;
   Partition::Piece piece;
 };
 
-// All of a row, in order: of each rank what its partition has, and of what all have the first rank's.
+// The stretches of a row in order: each rank provides its partition, rank 0 what all ranks hold.
 std::vector<Holding> holdings_of(const CheckpointTensors& tensors, const ParamRow& row) {
   const int ranks = tensors.world ? tensors.world->size() : 1;
   std::vector<Holding> holdings;
@@ -46,7 +46,7 @@ void receive(World& world, int from, int64_t bytes, const TensorSource::Take& ta
   }
 }
 
-// A row of `storage`, which is laid out as the partition that `tensors` tells of.
+// A row of `storage`, which has the layout of the partition in `tensors`.
 TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
                           const Tensor& storage) {
   return {name, storage.dtype(), row.sizes, [tensors, storage, &row](const TensorSource::Take& take) {

@@ -1,17 +1,17 @@
 #pragma once
-// What the files of a checkpoint hold, row by row: how it is put together from the ranks that hold it, and where each
-// rank takes it back to.
+// The rows in a checkpoint's files: how they are assembled from the ranks that hold them, and where each rank loads
+// them to.
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
 
 namespace gptmoe {
 
-// What is to be written of `tensors`, in the order of the file. On rank 0 a row's visit() hands out the whole row,
-// receiving what other ranks hold of it; on those it sends that. So every rank visits every row, in this order.
+// The rows of `tensors` to write, in the order of the file. On rank 0 a row's visit() provides the whole row and
+// receives other ranks' parts of it; on other ranks it sends theirs. So every rank visits every row, in this order.
 std::vector<TensorSource> model_sources(const CheckpointTensors& tensors);
 std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors);
 
-// A row of a file and what of it is to be read where, on this rank.
+// A row of a file and the parts of it that this rank reads.
 struct RowToLoad {
   std::string name;
   std::vector<int64_t> sizes;

@@ -1,5 +1,5 @@
 #pragma once
-// What state.json says of the run that a checkpoint is of; docs/run_files.md lists its fields.
+// The run's state in a checkpoint's state.json; docs/run_files.md lists its fields.
 #include <cstdint>
 
 #include "base/json_value.h"
@@ -13,12 +13,12 @@ struct CheckpointState {
   int64_t tokens = 0;
   double seconds = 0;
   LoaderState loader;
-  JsonValue config;  // as the run was given it, with every default
+  JsonValue config;  // the run's config, with every default
 
   bool operator==(const CheckpointState&) const = default;
 };
 
-// The whole of state.json, but its own checksum.
+// The whole of state.json except its own checksum.
 struct StateFile {
   CheckpointState state;
   int64_t format_version = 0;
@@ -27,9 +27,9 @@ struct StateFile {
 
 template <typename Visitor, Is<LoaderState> Record>
 void visit_fields(Visitor& visitor, Record& loader) {
-  visitor.field("epoch", loader.epoch, "Passes over the training data that are complete.");
-  visitor.field("position", loader.position, "Sequences of this pass that all ranks together have taken.");
-  visitor.field("windows", loader.windows, "Sequences in a pass, by which other data is recognised.");
+  visitor.field("epoch", loader.epoch, "Completed passes over the training data.");
+  visitor.field("position", loader.position, "Sequences of this pass that all ranks together have read.");
+  visitor.field("windows", loader.windows, "Sequences in a pass; a different number means different data.");
 }
 
 template <typename Visitor, Is<CheckpointState> Record>

@@ -14,7 +14,7 @@
 namespace gptmoe {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "tensors are copied as they lie in memory");
+static_assert(std::endian::native == std::endian::little, "tensors are copied as they are in memory");
 
 using nlohmann::json;
 
@@ -41,7 +41,7 @@ std::string shape_text(const std::vector<int64_t>& sizes) {
   return out + ")";
 }
 
-// Numbers of a header: every one is a count, so below 2^63 and not negative.
+// Numbers of a header: each is a count, so below 2^63 and not negative.
 bool read_counts(const json& value, std::vector<int64_t>& out) {
   if (!value.is_array()) return false;
   for (const json& item : value) {
@@ -51,7 +51,7 @@ bool read_counts(const json& value, std::vector<int64_t>& out) {
   return true;
 }
 
-// The bytes of a shape; -1 when they are beyond int64.
+// The bytes of a shape; -1 if they exceed int64.
 int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
   if (std::count(sizes.begin(), sizes.end(), 0)) return 0;
   int64_t bytes = dtype_bytes(dtype);
@@ -202,7 +202,7 @@ void SafetensorsFile::read_part(const std::string& name, int64_t first_element, 
   GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / dtype_bytes(entry.dtype), out.describe());
   if (out.count() == 0) return;
   if (entry.dtype == out.dtype()) return memory.upload(out, source);
-  // The header's length is any number, so the data need not be aligned for floats.
+  // The header may have any length, so the data may be unaligned for floats.
   constexpr int64_t kPartCount = 1 << 20;
   std::vector<float> part;
   const Tensor flat = out.view({out.count()});

@@ -1,7 +1,7 @@
 #pragma once
 // Named tensors in a file, in the format of Hugging Face safetensors: 8 bytes header length (little-endian), a JSON
-// header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} filled up
-// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
+// header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded with
+// spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -18,21 +18,21 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-// A tensor to be written, wherever its elements are.
+// A tensor to write. Its elements may be anywhere.
 struct TensorSource {
   using Take = std::function<void(const void* data, int64_t bytes)>;
 
   std::string name;
   DType dtype;
   std::vector<int64_t> sizes;
-  std::function<void(const Take&)> visit;  // hands all of its bytes to the argument, in order
+  std::function<void(const Take&)> visit;  // passes all bytes to the argument, in order
 };
-// One that lies in `memory`, which must outlive the source.
+// A tensor in `memory`, which must outlive the source.
 TensorSource source_of(const NamedTensor& named, Memory& memory = host_memory());
 
 using SafetensorsMetadata = std::map<std::string, std::string>;
 
-// The order in which a file has them: wide dtypes first, so that every tensor is aligned, within a dtype as given.
+// The order of tensors in a file: wide dtypes first, so that every tensor is aligned; within a dtype, the given order.
 std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors);
 
 // Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
@@ -49,7 +49,7 @@ class SafetensorsFile {
     std::string name;
     DType dtype;
     std::vector<int64_t> sizes;  // any rank
-    int64_t begin, end;          // bytes, from the first byte behind the header
+    int64_t begin, end;          // bytes, from the first byte after the header
   };
 
   explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(MappedFile(path)) {}
@@ -58,13 +58,13 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
   const SafetensorsMetadata& metadata() const { return metadata_; }
-  const Entry* find(const std::string& name) const;  // nullptr when absent
+  const Entry* find(const std::string& name) const;  // nullptr if absent
 
-  // Throws unless the file holds `name` with these sizes and either this dtype or F32 to be read as f64 or bf16.
+  // Throws unless the file holds `name` with these sizes, in this dtype or in F32 to be read as f64 or bf16.
   void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const;
   // out, in `memory`, = the tensor `name`, after check(). F32 widens to f64 exactly and is rounded to bf16.
   void read(const std::string& name, const Tensor& out, Memory& memory = host_memory()) const;
-  // out = as many elements of `name` from `first` on. Of a tensor that has passed check().
+  // out = elements of `name` from `first` on, out.count() of them. The tensor must have passed check().
   void read_part(const std::string& name, int64_t first, const Tensor& out, Memory& memory = host_memory()) const;
 
  private:
@@ -73,7 +73,7 @@ class SafetensorsFile {
   [[noreturn]] void fail(const std::string& tensor, const std::string& why) const;
 
   MappedFile file_;
-  const char* data_ = nullptr;  // the first byte behind the header
+  const char* data_ = nullptr;  // the first byte after the header
   int64_t data_bytes_ = 0;
   std::vector<Entry> entries_;
   std::map<std::string, size_t> index_;

@@ -31,17 +31,17 @@ struct AnalyzeArguments {
   BackendOptions backend;
 };
 
-// The folder of the run that a checkpoint is of.
+// The folder of the run that `checkpoint` belongs to.
 fs::path run_of(const fs::path& argument, const fs::path& checkpoint) {
   const fs::path run = argument == checkpoint ? (checkpoint / "../..").lexically_normal() : argument;
   if (!fs::exists(run / "config.json"))
     user_error(checkpoint.string(),
-               ": not in the folder of a run (RUN/checkpoints/step_NNNNNNNN), where the analysis "
-               "would go; put it back into its run");
+               ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis "
+               "is written; move it back into its run");
   return run;
 }
 
-// The whole batches of the loader's windows, in file order.
+// The loader's windows in file order, in whole batches.
 Batches batches_of(const TokenLoader& loader, int64_t batch_size) {
   return {loader.windows() / batch_size, [&loader, batch_size](Engine& engine, int64_t batch) {
             fill_batch(engine, loader, batch * batch_size, loader.windows() - 1);
@@ -126,12 +126,12 @@ void add_analyze_command(CLI::App& app) {
   command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");
   command
       ->add_option("--domain", arguments->domains,
-                   "Text whose routing is compared with the others': NAME=GLOB (repeatable)")
+                   "Compare the routing of this text with that of the other domains: NAME=GLOB (repeatable)")
       ->allow_extra_args(false);
-  command->add_option("--tokens", arguments->tokens, "Tokens that the routing is measured on, and of each domain")
+  command->add_option("--tokens", arguments->tokens, "Tokens to measure the routing on, in total and per domain")
       ->capture_default_str()
       ->check(whole_number(1));
-  command->add_option("--batches", arguments->batches, "Batches that gradients and errors are measured on")
+  command->add_option("--batches", arguments->batches, "Batches to measure gradients and errors on")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--batch-size", arguments->batch_size, "Sequences in a batch (default: the run's micro-batch)")

@@ -23,8 +23,8 @@ struct BenchArguments {
 
 void add_output_options(CLI::App& command, BenchArguments& arguments) {
   command.add_option("--json", arguments.bench.json,
-                     "JSON lines to this file; -: to standard output, and nothing else");
-  command.add_option("--threads", arguments.threads, "0: all")->check(whole_number(0, 1024));
+                     "Write JSON lines to this file; -: to standard output, which then gets nothing else");
+  command.add_option("--threads", arguments.threads, "Threads (0: all)")->check(whole_number(0, 1024));
 }
 
 void add_device_options(CLI::App& command, BenchArguments& arguments) {
@@ -43,7 +43,8 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
 }
 
 void add_ops(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("ops", "Every op: time, rates, and how far from what the device can do");
+  CLI::App* command =
+      bench.add_subcommand("ops", "Every op: its time, its rates and its distance from the device's limits");
   command->add_option("part", arguments->part, "Only ops whose names contain this");
   add_device_options(*command, *arguments);
   add_output_options(*command, *arguments);
@@ -64,12 +65,12 @@ void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments
 }
 
 void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("step", "Training speed on random tokens, and where a step's time goes");
+  CLI::App* command = bench.add_subcommand("step", "Training speed on random tokens, and a breakdown of a step's time");
   StepOptions& step = arguments->step;
   add_variant_options(*command, arguments->variants);
   command
       ->add_option("--tokens", arguments->variants.tokens,
-                   "Tokens of a step, in one micro-batch, that take turns: 1024,2048")
+                   "Tokens per step (one micro-batch) that take turns: 1024,2048")
       ->delimiter(',')
       ->check(whole_number(1));
   command->add_option("--steps", step.steps, "Steps in a timed round")->capture_default_str()->check(whole_number(1));
@@ -79,8 +80,8 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
   command->add_option("--rounds", step.rounds, "Timed rounds; medians are printed")
       ->capture_default_str()
       ->check(whole_number(1));
-  command->add_flag("!--no-account", step.account, "The speed alone, without the account of its ops");
-  command->add_option("--svg", step.svg, "Draw tokens/s against experts, or tokens of a step, into this file");
+  command->add_flag("!--no-account", step.account, "Only measure speed; leave out the breakdown by op");
+  command->add_option("--svg", step.svg, "Draw tokens/s against experts, or against tokens per step, into this file");
   add_device_options(*command, *arguments);
   add_output_options(*command, *arguments);
   command->callback([arguments] {
@@ -90,14 +91,13 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
 }
 
 void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
-  CLI::App* command = bench.add_subcommand("loader", "Tokens a second of the data loader");
+  CLI::App* command = bench.add_subcommand("loader", "Tokens per second of the data loader");
   LoaderBenchOptions& loader = arguments->loader;
-  command->add_option("data", loader.data,
-                      "Shards, a glob, or a config that names them (default: shards made up for it)");
-  command->add_option("--sequence-length", loader.sequence_length, "Of shards without a config")
+  command->add_option("data", loader.data, "Shards, a glob, or a config that names them (default: generated shards)");
+  command->add_option("--sequence-length", loader.sequence_length, "Sequence length where there is no config")
       ->capture_default_str()
       ->check(whole_number(1));
-  command->add_option("--batch", loader.batch, "Sequences at a time, likewise")
+  command->add_option("--batch", loader.batch, "Sequences per batch where there is no config")
       ->capture_default_str()
       ->check(whole_number(1));
   add_output_options(*command, *arguments);

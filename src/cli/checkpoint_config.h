@@ -1,6 +1,5 @@
 #pragma once
-// For commands that run a checkpoint's model: --device, --precision and --tokenizer, instead of those that it was
-// trained with.
+// For commands that run a checkpoint's model: --device, --precision and --tokenizer override what it was trained with.
 #include <CLI/CLI.hpp>
 
 #include "checkpoint/checkpoint.h"
@@ -32,14 +31,14 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
 
 inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the one in the run's config)";
 
-// Of the file `option`, or the run's where that is empty; its ids are the model's.
+// The tokenizer at `option`, or the run's if `option` is empty. Its ids must be the model's.
 inline Tokenizer model_tokenizer(const Config& config, const std::string& option) {
   const std::string path = option.empty() ? config.data.tokenizer : option;
   if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
   Tokenizer tokenizer = load_tokenizer(path);
   if (tokenizer.vocab_size() > config.model.vocab_size)
-    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model has a vocabulary of ",
-               config.model.vocab_size, "; pass the tokenizer the model was trained with");
+    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", config.model.vocab_size,
+               "; pass the tokenizer the model was trained with");
   return tokenizer;
 }
 

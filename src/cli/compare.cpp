@@ -50,7 +50,7 @@ struct PlannedRun {
   std::string label() const { return text(arm->label(), ", seed ", config.seed); }
 };
 
-// The config at a point of the sweep. What is wrong with a setting is said of --sweep, which it comes from.
+// The config at a point of the sweep. An error in a setting names --sweep, where the setting comes from.
 Config load_point(const CompareArguments& arguments, const std::vector<SweepArgument>& sweeps, const std::string& path,
                   const std::vector<Setting>& settings) {
   std::vector<std::string> overrides = arguments.overrides;
@@ -66,13 +66,13 @@ Config load_point(const CompareArguments& arguments, const std::vector<SweepArgu
                             return s.path == setting.path && s.only.empty();
                           });
       user_error("--sweep ", setting.path, "=", setting.value, ": ", path, what.substr(place.size()),
-                 of_all ? text("; to sweep it in one config alone write --sweep CONFIG:", setting.path, "=...") : "");
+                 of_all ? text("; to sweep it in one config only, write --sweep CONFIG:", setting.path, "=...") : "");
     }
     throw;
   }
 }
 
-// Families are the configs' file names; they name folders too, so they must differ.
+// Families are the configs' file names. They also name folders, so they must differ.
 std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
   std::vector<SweepArgument> sweeps;
   for (const std::string& argument : arguments.sweeps) sweeps.push_back(parse_sweep(argument));
@@ -81,12 +81,12 @@ std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
   for (const std::string& path : arguments.configs) {
     const std::string family = fs::path(path).stem().string();
     if (!families.insert(family).second)
-      user_error(path, ": two configs are named \"", family, "\"; rename one, its name labels the curve");
+      user_error(path, ": two configs are named \"", family, "\"; rename one, since the name labels its curve");
     for (const std::vector<Setting>& settings : sweep_grid(sweeps, family)) {
       PlannedArm arm{family, settings, load_point(arguments, sweeps, path, settings)};
       if (arm.config.seed > std::numeric_limits<int64_t>::max() - (arguments.seeds - 1))
         user_error("--seeds ", arguments.seeds, ": no seeds follow seed = ", arm.config.seed, "; choose a lower seed");
-      for (const PlannedArm& other : arms)  // as 1e-3 and 0.001 are
+      for (const PlannedArm& other : arms)  // such as 1e-3 and 0.001
         if (other.family == family && other.config == arm.config)
           user_error("--sweep: ", other.label(), " and ", arm.label(), " are the same run; leave one out");
       arms.push_back(std::move(arm));
@@ -96,7 +96,8 @@ std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
     if (!sweep.only.empty() && !families.contains(sweep.only))
       user_error("--sweep ", sweep.only, ":", sweep.path, ": no config here is named \"", sweep.only, "\"");
   if (arms.size() == 1 && arguments.seeds == 1)
-    user_error("compare: one config, one seed, no sweep: nothing to compare; gptmoe train trains one run");
+    user_error(
+        "compare: one config, one seed and no sweep leave nothing to compare; use gptmoe train for a single run");
   return arms;
 }
 
@@ -122,7 +123,7 @@ std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::
   return runs;
 }
 
-// A run that diverged is finished too: it would again.
+// A run that diverged counts as finished: it would diverge again.
 bool finished(const PlannedRun& run) {
   if (!holds_run(run.dir)) return false;
   require_summed_losses(run.dir);
@@ -133,7 +134,7 @@ bool finished(const PlannedRun& run) {
   return saved && read_checkpoint_state(*saved).step == run.config.train.steps;
 }
 
-// Those still to train. Throws UserError where a folder holds another run: before the first trains for hours.
+// The runs still to train. Throws UserError if a folder holds another run, before the first run trains for hours.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, World& world) {
   std::vector<const PlannedRun*> missing;
   for (const PlannedRun& run : runs) {
@@ -150,7 +151,7 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, W
   return missing;
 }
 
-// In this process and its ranks, one run after the other. False: interrupted.
+// Trains one run after the other, in this process and its ranks. False: interrupted.
 bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = *runs[i];
@@ -165,7 +166,7 @@ bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
   return true;
 }
 
-// Each trains by the config as it was planned, whatever becomes of the file meanwhile.
+// Each run trains by the config as planned, even if its file changes meanwhile.
 bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
   std::vector<TrainJob> jobs;
@@ -199,11 +200,11 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   return arms;
 }
 
-// Of the baseline's name, unless the argument says which.
+// The reference pair named like the baseline, unless the argument names one.
 std::optional<Reference> plan_reference(const CompareArguments& arguments) {
   if (arguments.reference.empty()) return std::nullopt;
   if (arguments.configs.size() == 1)
-    user_error("--reference ", arguments.reference, ": one config has no gap to hold against it; give a second config");
+    user_error("--reference ", arguments.reference, ": one config has no gap to compare with it; give a second config");
   return read_reference(arguments.reference, fs::path(arguments.configs[0]).stem().string());
 }
 
@@ -236,7 +237,7 @@ void run_comparison(const CompareArguments& arguments, World& world) {
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))
       check_run(arm.config, world);
   if (arguments.jobs > 1 ? !run_beside_each_other(missing, arguments.jobs) : !run_here(missing, world)) {
-    std::printf("stopped     the same gptmoe compare command goes on\n");
+    std::printf("stopped     run the same gptmoe compare command again to continue\n");
     return;
   }
   if (world.is_root()) write_comparison(arguments, read_arms(arms, runs), std::move(reference));
@@ -254,17 +255,18 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
       ->check(whole_number(1, 1000));
   command
-      ->add_option("--sweep", arguments->sweeps,
-                   "Train at each value, [CONFIG:]path.to.key=value,value,... (repeatable: a grid; CONFIG: only there)")
+      ->add_option(
+          "--sweep", arguments->sweeps,
+          "Train at each value: [CONFIG:]path.to.key=value,value,... (repeatable: a grid; CONFIG: only in that config)")
       ->allow_extra_args(false);
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
       ->check(whole_number(1, 1024));
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
-  command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
+  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
   command->add_option(
       "--reference", arguments->reference,
-      "Draw the gap of an experiment beside ours, FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
-      "by default as the baseline's config is named)");
+      "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
+      "defaults to the name of the baseline's config)");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   add_ranks_option(*command, arguments->ranks);

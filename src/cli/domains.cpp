@@ -14,7 +14,7 @@ DomainText open_domain(const std::string& argument, int64_t T, int64_t V) {
   return {name, shards, TokenLoader({shards, T, V, WindowOrder::sequential})};
 }
 
-// Window i of `wanted` that lie evenly in the text.
+// Window i of `wanted` windows spaced evenly over the text.
 Batches spread_batches(const TokenLoader& loader, int64_t B, int64_t count) {
   return {count, [&loader, B, wanted = B * count](Engine& engine, int64_t batch) {
             const Tensor &tokens_BT = engine.batch_tokens_BT(), &targets_BT = engine.batch_targets_BT();
@@ -34,7 +34,7 @@ std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, 
     DomainText opened = open_domain(argument, T, V);
     for (const DomainText& other : texts)
       if (other.name == opened.name)
-        user_error("--domain ", opened.name, ": given twice; a domain has one pattern, and two domains have two names");
+        user_error("--domain ", opened.name, ": given twice; give each domain one pattern and its own name");
     texts.push_back(std::move(opened));
   }
   return texts;
@@ -46,7 +46,7 @@ std::vector<Domain> domain_batches(const std::vector<DomainText>& texts, int64_t
     if (loader.windows() < B * count)
       user_error("--domain ", name, ": ", shards, " has ", grouped_digits(loader.windows() * T),
                  " tokens in whole sequences, but ", grouped_digits(B * count * T),
-                 " are taken of each domain; give it more text, or lower --tokens or --batch-size");
+                 " are needed per domain; add text, or lower --tokens or --batch-size");
     domains.push_back({name, shards, spread_batches(loader, B, count)});
   }
   return domains;

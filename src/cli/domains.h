@@ -13,12 +13,12 @@ struct DomainText {
   TokenLoader loader;
 };
 
-// Opens the shards of every NAME=GLOB, for windows of T tokens of a vocabulary of V. Throws UserError where an argument
-// has not this form, a name comes twice, or a pattern's shards cannot be read.
+// Opens the shards of every NAME=GLOB, for windows of T tokens of a vocabulary of V. Throws UserError if an argument
+// does not have this form, a name is given twice, or the shards cannot be read.
 std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
 
-// `count` batches of B windows of T tokens from each text. The windows lie evenly over the whole text, the same ones in
-// every call. `texts` must outlive the result. Throws UserError naming the domain that has too few windows.
+// `count` batches of B windows of T tokens from each text. The windows are spaced evenly over the text and are the same
+// in every call. `texts` must outlive the result. Throws UserError naming the domain that has too few windows.
 std::vector<Domain> domain_batches(const std::vector<DomainText>& texts, int64_t B, int64_t T, int64_t count);
 
 }  // namespace gptmoe

@@ -56,13 +56,13 @@ nlohmann::ordered_json scores_json(const std::filesystem::path& checkpoint, cons
   return json;
 }
 
-// Opened before there is anything to write, which takes long.
+// Checked before the evaluation, which takes long.
 void open_output(std::optional<AtomicFile>& file, const std::string& path) {
   if (path.empty()) return;
   if (std::filesystem::is_directory(path)) user_error("--out: ", path, " is a folder; name a file");
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   if (!folder.empty() && !std::filesystem::is_directory(folder))
-    user_error("--out: ", folder.string(), " is no folder; make it, or name another file");
+    user_error("--out: ", folder.string(), " is not a folder; create it, or name another file");
   file.emplace(path);
 }
 
@@ -75,10 +75,10 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
   };
-  option("--shots", prompt.shots, "Solved examples of the same file before each one")->check(whole_number(0));
-  option("--seed", prompt.seed, "Of the choice of shots")->capture_default_str();
-  option("--delimiter", prompt.delimiter, "Between a context and its continuation (default: a space)");
-  option("--limit", limit, "Only the first n examples of each file (0: all)")->check(whole_number(0));
+  option("--shots", prompt.shots, "Solved examples put before each one, from the same file")->check(whole_number(0));
+  option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
+  option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
+  option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
   option("--tokenizer", tokenizer, kTokenizerHelp);
   option("--out", out, "Write the scores to this file too, as JSON");
 }
@@ -95,7 +95,7 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   const auto ops = make_backend(config);
   const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
   require_room(config, largest, *ops, ops->memory());
-  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences have windows of their own lengths
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
   engine.commit(*ops);
   load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
 

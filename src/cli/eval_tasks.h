@@ -13,12 +13,12 @@ struct TaskArguments {
   PromptOptions prompt;
   int64_t limit = 0;  // 0: all examples
 
-  // Options of `command`; those that choose shards to score are no company for them.
+  // Adds the options to `command`, where they exclude the options that choose shards to score.
   void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards);
 };
 
-// Scores the checkpoint's model on the tasks and prints the table. All that can be wrong with files is said before the
-// first is scored.
+// Scores the checkpoint's model on the tasks and prints the table. Reports every error in the files before it scores
+// the first.
 void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend, const TaskArguments& arguments);
 
 }  // namespace gptmoe

@@ -19,7 +19,7 @@ struct GenerateArguments {
   BackendOptions backend;
 };
 
-// A prompt without tokens starts where documents start: after an end-of-text token.
+// An empty prompt starts where documents start: after an end-of-text token.
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
   std::vector<int32_t> tokens = tokenizer.encode(prompt);
   if (!tokens.empty()) return tokens;
@@ -57,19 +57,21 @@ void add_generate_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a trained model");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
   command->add_option("--prompt", arguments->prompt, "Text to continue");
-  command->add_option("--tokens", arguments->tokens, "Most tokens to make")
+  command->add_option("--tokens", arguments->tokens, "Most tokens to generate")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the most likely token")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--top-k", arguments->sampling.top_k, "Only the k most likely (0: all)")
+  command->add_option("--top-k", arguments->sampling.top_k, "Sample from the k most likely tokens (0: all)")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--top-p", arguments->sampling.top_p, "Only the most likely that hold this probability")
+  command
+      ->add_option("--top-p", arguments->sampling.top_p,
+                   "Sample from the fewest most likely tokens that hold this probability")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--seed", arguments->seed, "Of the random choices")->capture_default_str();
+  command->add_option("--seed", arguments->seed, "Seed of the random choices")->capture_default_str();
   command->add_option("--tokenizer", arguments->tokenizer, kTokenizerHelp);
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });

@@ -13,7 +13,7 @@
 namespace gptmoe {
 namespace {
 
-// Errors that hit all ranks at once are printed by the lowest, which brings the others down while they wait for it.
+// The lowest rank prints an error that hits all ranks at once. It then ends the others, which wait for it.
 void let_lower_ranks_speak(int rank) {
   std::this_thread::sleep_for(std::chrono::milliseconds(100 * std::min(rank, 10)));
 }
@@ -25,7 +25,7 @@ bool Job::launched(int ranks) {
   if (const Launcher launcher = find_launcher(); launcher.several())
     agree(world(), [&] {
       user_error("--ranks ", ranks, ": ", launcher.name, " has started ", launcher.ranks,
-                 " ranks already; leave --ranks out");
+                 " ranks already; omit --ranks");
     });
   if (ranks == 1) return false;
   exit_code_ = launch_ranks(ranks, argv_);
@@ -51,7 +51,7 @@ int Job::fail(int exit_code, const std::exception& error) {
   std::fflush(stdout);
   if (world_ && dynamic_cast<const KnownToAllRanks*>(&error)) {
     if (world_->is_root()) std::fprintf(stderr, "gptmoe: %s\n", error.what());
-    world_->barrier();  // not before it is printed does any rank end
+    world_->barrier();  // no rank ends before it is printed
     return exit_code;
   }
   if (launcher.several()) let_lower_ranks_speak(launcher.rank);

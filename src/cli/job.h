@@ -1,5 +1,5 @@
 #pragma once
-// The ranks that a command runs on, for the command and for main, which speaks when something is wrong.
+// The ranks that a command runs on. Both the command and main, which prints errors, use it.
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <memory>
@@ -14,22 +14,21 @@ class Job {
  public:
   explicit Job(char** argv) : argv_(argv) {}
 
-  // `ranks` as --ranks gives them, 0 without. True: the command has been carried out by that many processes, and
-  // exit_code() is theirs. False: this process carries it out, alone or as a rank. Throws UserError where a launcher
-  // has started ranks already.
+  // `ranks` is the value of --ranks, 0 if absent. True: that many processes have run the command, and exit_code() is
+  // theirs. False: this process runs it, alone or as a rank. Throws UserError if a launcher has already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
 
-  // Joined at the first call; what other ranks than the first print is heard no more.
+  // Joins the ranks at the first call. From then on only the first rank's output is shown.
   World& world();
 
-  // Of commands that run in one process. Throws UserError on every rank.
+  // For commands that run in one process. Throws UserError on every rank.
   void require_one_rank(const std::string& command);
 
-  // Prints what is wrong, once for all ranks that know it, else with the rank's name, and then ends the others too.
+  // Prints an error: once if all ranks know it, else with the rank's name, and then ends the other ranks too.
   // Returns `exit_code`.
   int fail(int exit_code, const std::exception& error);
-  // The same for bad input that every rank was given alike.
+  // The same for bad input that every rank was given.
   int refuse(const std::string& message);
 
  private:

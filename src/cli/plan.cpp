@@ -42,7 +42,7 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
   if (!why.empty())
     std::printf("does not fit: %s\n", why.c_str());
   else
-    std::printf("fits, as do train.micro_batch_size up to %lld of those that divide train.global_batch_size %lld\n",
+    std::printf("fits; train.micro_batch_size may be up to %lld (it must divide train.global_batch_size %lld)\n",
                 static_cast<long long>(largest_micro_batch(config, ops, room)),
                 static_cast<long long>(t.global_batch_size));
 }
@@ -80,18 +80,17 @@ void add_plan_command(CLI::App& app) {
   command->add_option("config", arguments->config, "Config file (JSON)")->required();
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  CLI::Option* const ranks =
-      command
-          ->add_option("--ranks", arguments->ranks.ranks, "Of a run on several ranks: memory, traffic, predicted speed")
-          ->check(whole_number(1, 1 << 20));
-  command
-      ->add_option("--link", arguments->ranks.link, "GB/s that a rank can send (default: an H200's NVLink, or a CPU's)")
+  CLI::Option* const ranks = command
+                                 ->add_option("--ranks", arguments->ranks.ranks,
+                                              "Also plan for this many ranks: memory, traffic, predicted speed")
+                                 ->check(whole_number(1, 1 << 20));
+  command->add_option("--link", arguments->ranks.link, "GB/s that a rank sends (default: an H200's NVLink, or a CPU's)")
       ->needs(ranks)
       ->check(CLI::Range(1e-3, 1e6));
-  command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's products")
+  command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's matrix products")
       ->needs(ranks)
       ->check(CLI::Range(1e-3, 1e6));
-  command->add_option("--latency", arguments->ranks.latency, "Microseconds of an empty collective")
+  command->add_option("--latency", arguments->ranks.latency, "Microseconds that an empty collective takes")
       ->needs(ranks)
       ->check(CLI::Range(1e-3, 1e6));
   command->callback([arguments] {

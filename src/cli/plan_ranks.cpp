@@ -19,8 +19,8 @@ Config with_zero_stage(Config config, int64_t stage) {
   return config;
 }
 
-// What is not measured is that of an H200 in a machine of eight: 40% of its 989 TFLOP/s in bf16, 85% of its
-// memory's 4.8 TB/s, 80% of NVLink's 450 GB/s each way (and of eight network cards of 400 Gb/s between machines).
+// Where nothing is measured, an H200 in a machine of eight: 40% of its 989 TFLOP/s in bf16, 85% of its memory's
+// 4.8 TB/s, 80% of NVLink's 450 GB/s each way (and of eight network cards of 400 Gb/s between machines).
 RankSpeed speed_of(const RanksPlan& plan, double matrix_rate) {
   constexpr double kShareOfMatrixRate = 0.75;
   RankSpeed speed = matrix_rate > 0 ? RankSpeed{kShareOfMatrixRate * matrix_rate, 10e9, 4e9, 10e-6}
@@ -48,7 +48,7 @@ std::string milliseconds(double seconds) {
   return text;
 }
 
-// Of the largest stretch of gradients that is reduced at a time, what a rank is sent by the others.
+// What the other ranks send a rank of the largest stretch of gradients that is reduced at a time.
 int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
   int64_t largest = 0;
   for (const auto& bucket : params.buckets())
@@ -70,7 +70,7 @@ void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host)
   print_heading("memory of a rank");
   for (size_t row = 0; row < sizes[0].size(); ++row)
     print_row(sizes[0][row].name, [&](size_t column) { return binary_bytes(sizes[column][row].bytes); });
-  print_row("in all", [&](size_t column) { return binary_bytes(totals[column]); });
+  print_row("total", [&](size_t column) { return binary_bytes(totals[column]); });
 }
 
 void print_prediction(const Config& config, const Ops& ops, int ranks, const RankSpeed& speed) {
@@ -95,15 +95,15 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
     if (several[0].communication[i].seconds + several[1].communication[i].seconds > 0)
       print_row(text("wait: ", kTrafficNames[i]),
                 [&](size_t column) { return milliseconds(several[column].communication[i].seconds); });
-  print_row("in all", [&](size_t column) { return milliseconds(several[column].in_all()); });
+  print_row("total", [&](size_t column) { return milliseconds(several[column].in_all()); });
   const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
   print_row("tokens/s", [&](size_t column) { return metric_count(tokens / several[column].in_all()); });
   print_row("efficiency", [&](size_t column) {
     return std::to_string(static_cast<int>(100 * alone / (ranks * several[column].in_all()) + 0.5)) + "%";
   });
   std::printf(
-      "assumed of a rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, "
-      "%.0f us a collective\n(--rate, --link, --latency say otherwise); efficiency is against one rank with the same "
+      "assumed per rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, "
+      "%.0f us a collective\n(change with --rate, --link, --latency); efficiency is relative to one rank with the same "
       "global batch\n",
       metric_count(speed.flops).c_str(), metric_count(speed.memory_bytes).c_str(),
       metric_count(speed.link_bytes).c_str(), speed.latency * 1e6);
@@ -114,7 +114,7 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
 void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate) {
   const int ranks = static_cast<int>(plan.ranks);
   const Config own = config_for_rank(config, ranks);
-  std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld in a step, gradients in %s\n", ranks,
+  std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld per step, gradients in %s\n", ranks,
               static_cast<long long>(own.train.micro_batches(ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());
   print_memory(config, ops, ranks, matrix_rate > 0);

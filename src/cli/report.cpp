@@ -15,7 +15,7 @@ struct ReportArguments {
   std::string out, svg;
 };
 
-// A run; or the runs of one arm, as compare lays them out: seed_1, seed_2, ... in a folder of the arm's.
+// A run, or the runs of one arm as compare stores them: seed_1, seed_2, ... in the arm's folder.
 Arm read_arm(const std::string& path) {
   namespace fs = std::filesystem;
   std::vector<std::pair<size_t, fs::path>> seeds;  // by length of the name first: seed_10 comes after seed_9
@@ -38,10 +38,10 @@ void add_report_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("report", "Write report.html and report.json of finished or running runs");
   command
       ->add_option("runs", arguments->runs,
-                   "Run directories, or folders of seed_1, seed_2, ...; the first is the baseline")
+                   "Run directories, or folders that hold seed_1, seed_2, ...; the first is the baseline")
       ->required();
   command->add_option("--out", arguments->out, "Directory of the report (default: the first run's)");
-  command->add_option("--svg", arguments->svg, "Also write the report's charts there, a file each");
+  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
   command->callback([arguments] {
     std::vector<Arm> arms;
     for (const std::string& run : arguments->runs) arms.push_back(read_arm(run));

@@ -28,7 +28,7 @@ namespace {
 
 constexpr auto kLook = std::chrono::milliseconds(100);
 
-// As CUDA_VISIBLE_DEVICES names them.
+// The GPUs by their names in CUDA_VISIBLE_DEVICES.
 std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
@@ -40,7 +40,7 @@ std::vector<std::string> gpus() {
   return names;
 }
 
-// What it says, without the name that this process puts in front itself.
+// The last line of the log, without the program's name, which this process prints itself.
 std::string last_line(const std::filesystem::path& log) {
   std::istringstream lines(read_text_file(log));
   std::string last;
@@ -83,7 +83,7 @@ class Jobs {
   std::vector<std::optional<Running>> slots_;
   size_t next_ = 0;
   int64_t steps_ = 0;        // of all jobs
-  int64_t steps_ended_ = 0;  // of those that came to an end
+  int64_t steps_ended_ = 0;  // of jobs that have ended
   bool stopping_ = false;
   std::string failure_;
   const std::vector<std::string> gpus_ = gpus();
@@ -109,8 +109,8 @@ bool Jobs::run() {
   return !stopping_;
 }
 
-// In a process group of its own: a terminal's Ctrl-C reaches this process alone, which passes it on. If this one is
-// killed, the job saves and ends.
+// Runs in a process group of its own: a terminal's Ctrl-C reaches this process alone, which passes it on. If this
+// process is killed, the job saves and ends.
 void Jobs::start(size_t slot) {
   const TrainJob& job = jobs_[next_];
   const pid_t parent = getpid();
@@ -153,7 +153,7 @@ void Jobs::look(size_t slot) {
   const TrainJob& job = jobs_[slots_[slot]->job];
   slots_[slot].reset();
   live_.clear();
-  // One that was told to stop before it took that for a request has nothing to save yet.
+  // A job that a stop signal ended before it could handle the signal has nothing to save.
   const bool stopped_early = stopping_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
   if (stopped_early || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
     steps_ended_ += stopping_ ? job.steps_done() : job.steps;

@@ -47,7 +47,7 @@ SweepArgument parse_sweep(const std::string& argument) {
   }
   if (sweep.path == "seed")
     user_error("--sweep ", argument,
-               ": seeds are no setting to choose the best of; --seeds N trains seed, seed+1, ...");
+               ": a sweep picks the best setting, and a seed is not a setting; --seeds N trains seed, seed+1, ...");
   return sweep;
 }
 
@@ -57,8 +57,8 @@ std::vector<std::vector<Setting>> sweep_grid(const std::vector<SweepArgument>& s
     if (!sweep.only.empty() && sweep.only != config) continue;
     for (const Setting& before : grid[0])
       if ((before.path + ".").starts_with(sweep.path + "."))
-        user_error("--sweep ", sweep.path, ": comes after --sweep ", before.path, " and would undo it in ", config,
-                   "; give one of them");
+        user_error("--sweep ", sweep.path, ": would overwrite --sweep ", before.path, " in ", config,
+                   "; give only one of them");
     std::vector<std::vector<Setting>> finer;
     for (const std::vector<Setting>& point : grid)
       for (const std::string& value : sweep.values) {

@@ -34,7 +34,7 @@ void add_train_command(CLI::App& app, Job& job) {
   command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)");
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_flag("--resume", arguments->resume, "Go on from the run directory's last checkpoint");
+  command->add_flag("--resume", arguments->resume, "Continue from the run directory's last checkpoint");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {
     if (job.launched(arguments->ranks)) return;

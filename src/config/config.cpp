@@ -14,12 +14,12 @@ struct Override {
   json value;
 };
 
-// JSON where it parses as JSON, else the characters themselves: --set router.type=topk needs no quotes.
+// The value as JSON if it parses as JSON, else as a string: --set router.type=topk needs no quotes.
 json override_value(const std::string& characters, const std::string& label) {
   try {
     return parse_json(characters, label);
   } catch (const KeyError&) {
-    throw;  // an object that gives a key twice is no string either
+    throw;  // an object with a repeated key is not meant as a string
   } catch (const UserError&) {
     return characters;
   }
@@ -54,7 +54,7 @@ void apply_override(const Override& change, json& root) {
   *place = change.value;
 }
 
-// Whether one path is the other or leads to it.
+// Whether one path equals the other or is a prefix of it.
 bool on_one_path(const std::string& a, const std::string& b) {
   return a.size() <= b.size() ? (b + ".").starts_with(a + ".") : on_one_path(b, a);
 }

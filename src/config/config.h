@@ -1,6 +1,6 @@
 #pragma once
-// What a run is: one struct per section of the JSON file. config_fields.cpp describes every key with its range, and
-// docs/config.md lists them. parse_config() fills in every default and checks every rule that needs no data.
+// The config of a run: one struct per section of the JSON file. config_fields.cpp describes every key with its range,
+// and docs/config.md lists them. parse_config() fills in every default and checks every rule that needs no data.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -19,17 +19,17 @@ struct ModelConfig {
   int64_t num_attention_heads = 0;     // H, required
   int64_t num_key_value_heads = 0;     // G, default H; divides H
   int64_t head_dim = 0;                // D, default C / H; even (RoPE)
-  int64_t intermediate_size = 0;       // hidden width of dense layers; required where a layer is dense
+  int64_t intermediate_size = 0;       // hidden width of dense layers; required if a layer is dense
   int64_t moe_intermediate_size = 0;   // F, required with experts
   int64_t num_experts = 0;             // E; 0 = every layer dense
   int64_t num_experts_per_tok = 1;     // K <= E
   int64_t n_shared_experts = 0;        // always-on experts, run as one FFN of width n * F
   int64_t first_k_dense_replace = 0;   // the first k layers are dense; <= L
-  bool norm_topk_prob = false;         // renormalise the K gates, where the router allows it
-  double router_aux_loss_coef = 0.01;  // of every MoE layer's balance loss; the losses are summed
-  double router_z_loss_coef = 0.0;     // likewise, of every MoE layer's z-loss
-  // What the balance loss counts each expert's tokens over, on all ranks: "micro_batch", or "step": the micro-batches
-  // of the step so far.
+  bool norm_topk_prob = false;         // renormalise the K gates, if the router allows it
+  double router_aux_loss_coef = 0.01;  // coefficient of the balance loss, summed over MoE layers
+  double router_z_loss_coef = 0.0;     // coefficient of the z-loss, summed over MoE layers
+  // The tokens, on all ranks, over which the balance loss counts each expert's load: "micro_batch", or "step": the
+  // micro-batches of the step so far.
   std::string balance_scope = "micro_batch";
   std::string hidden_act = "silu";    // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
@@ -47,7 +47,7 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// The router's block is read by the policy it names (src/routing); the config keeps it as it stands.
+// The policy that the router block names (src/routing) reads it; the config keeps it unread.
 struct RouterConfig {
   std::string type = "topk";
   JsonValue block;  // all keys but "type"
@@ -58,7 +58,7 @@ struct RouterConfig {
 struct DataConfig {
   std::string train;      // glob of shards; required
   std::string val;        // glob of shards; empty = no validation
-  std::string tokenizer;  // path; empty = unknown (generate then needs one)
+  std::string tokenizer;  // path; empty = unknown (generate then needs --tokenizer)
 
   bool operator==(const DataConfig&) const = default;
 };
@@ -73,7 +73,7 @@ struct TrainConfig {
   std::string recompute = "none";  // "none" | "block"
   bool cuda_graphs = true;         // on a GPU, replay a step's work as CUDA graphs
 
-  // Of each of so many ranks, in a step.
+  // Micro-batches that each of `ranks` ranks runs per step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }
   int64_t tokens_per_step() const { return global_batch_size * sequence_length; }
 
@@ -108,12 +108,12 @@ struct CheckpointConfig {
   bool operator==(const CheckpointConfig&) const = default;
 };
 
-// How several ranks share the work; one rank has nothing to share.
+// How several ranks share the work. No effect on one rank.
 struct DistributedConfig {
-  int64_t zero_stage = 0;            // 0: every rank has all of the optimizer; 1: each has its part (ZeRO)
-  std::string reduce_dtype = "f32";  // "f32" | "bf16": what gradients travel in between ranks
-  int64_t heartbeat_seconds = 20;    // a rank not heard from for so long ends the job; 0 = never
-  int64_t hang_seconds = 600;        // so does one that gets nothing done for so long; 0 = never
+  int64_t zero_stage = 0;            // 0: every rank holds the whole optimizer; 1: each holds its part (ZeRO)
+  std::string reduce_dtype = "f32";  // "f32" | "bf16": dtype in which ranks send gradients
+  int64_t heartbeat_seconds = 20;    // the job ends when a rank is silent for this long; 0 = never
+  int64_t hang_seconds = 600;        // the job ends when a rank makes no progress for this long; 0 = never
 
   bool operator==(const DistributedConfig&) const = default;
 };
@@ -135,25 +135,25 @@ struct Config {
   LogConfig log;
   DistributedConfig distributed;
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
-  std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU of products alone)
+  std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU for products only)
   int64_t seed = 1;
 
   bool operator==(const Config&) const = default;
 };
 
-// `json` as a Config; `file` is what errors call it. Throws KeyError (a UserError) at the first
-// key that is unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of
-// values or bytes that a run can form inside int64. router.type is not judged here: the table of routers knows.
+// Reads `json` as a Config; error messages call it `file`. Throws KeyError (a UserError) at the first key that is
+// unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of values or
+// bytes that a run can form inside int64. router.type is not checked here: the table of routers checks it.
 Config parse_config(const JsonValue& json, const std::string& file);
 
-// Reads a file (comments allowed), applies `overrides` ("path.to.key=value", value as JSON or else as a string; objects
-// on the way are created), parses. An error at an overridden key starts with `--set path.to.key` instead of the file.
-// `check` judges what this room cannot (the router's block belongs to its policy) and throws KeyError like the rest.
+// Reads a file (comments allowed), applies `overrides` ("path.to.key=value"; the value is JSON or else a string;
+// missing objects are created) and parses. An error at an overridden key starts with `--set path.to.key` instead of the
+// file. `check` checks what src/config cannot (the router's block) and throws KeyError too.
 using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});
 
-// A path of flattened JSON as messages write it: "/train/steps" is "train.steps".
+// A path of flattened JSON in the form that messages use: "/train/steps" is "train.steps".
 std::string dotted(std::string path);
 
 // Every field, defaults filled in, in the order above; parse_config(to_json(c)) == c.

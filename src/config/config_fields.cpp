@@ -22,7 +22,7 @@ constexpr Numbers kNotNegative{.min = 0}, kPositive{.min = 0, .open_min = true},
 }  // namespace
 
 static void visit_fields(Fields& fields, ModelConfig& model) {
-  fields.about("The network. Names and meanings are those of Hugging Face's configurations where they have one.");
+  fields.about("The network. Names and meanings follow Hugging Face's configurations where those have the key.");
   fields.required("vocab_size", model.vocab_size, {2, kMaxVocab}, "Entries of the vocabulary, V.");
   fields.required("hidden_size", model.hidden_size, kWidth, "Width of the model, C.");
   fields.required("num_hidden_layers", model.num_hidden_layers, {1, kMaxLayers}, "Layers, L.");
@@ -40,24 +40,24 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("num_experts_per_tok", model.num_experts_per_tok, {1, kMaxExperts},
                   "Experts that a token is routed to, K; at most num_experts.");
   fields.optional("n_shared_experts", model.n_shared_experts, {0, kMaxExperts},
-                  "Experts that every token visits besides, run as one feed-forward of their total width.");
+                  "Experts that every token visits in addition, run as one feed-forward of their total width.");
   fields.optional("first_k_dense_replace", model.first_k_dense_replace, {0, kMaxLayers},
-                  "The number of first layers that are dense in a model with experts.");
+                  "Number of leading layers that are dense in a model with experts.");
   fields.optional("norm_topk_prob", model.norm_topk_prob,
                   "Scales the K gates of a token to sum to 1; only for routers that allow it.");
   fields.optional("router_aux_loss_coef", model.router_aux_loss_coef, kNotNegative,
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
   fields.optional(
       "balance_scope", model.balance_scope, {"micro_batch", "step"},
-      "What the balance loss counts each expert's tokens over, on all ranks: the micro-batch, or the step's "
-      "micro-batches so far.");
+      "Span of the expert counts in the balance loss, on all ranks: the micro-batch, or the step's micro-batches so "
+      "far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
                   "Feed-forward: \"silu\" is SwiGLU (gate, up, down), \"gelu\" an MLP (up, down) with tanh GELU.");
   fields.optional("norm_type", model.norm_type, {"rmsnorm", "layernorm"},
                   "Normalisation; \"layernorm\" has weights and biases.");
-  fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of either normalisation.");
+  fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of both normalisations.");
   fields.optional("qk_norm", model.qk_norm,
                   "Applies an RMSNorm to the whole query and key projections before RoPE, as OLMoE does.");
   fields.optional("attention_bias", model.attention_bias,
@@ -73,7 +73,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
 }
 
 static void visit_fields(Fields& fields, RouterConfig& router) {
-  fields.about("How tokens choose experts. Each router has keys of its own, listed below.");
+  fields.about("How tokens choose experts. Each router has its own keys, listed below.");
   fields.optional("type", router.type, "Name of the router.");
   fields.others(router.block);
 }
@@ -81,9 +81,9 @@ static void visit_fields(Fields& fields, RouterConfig& router) {
 static void visit_fields(Fields& fields, DataConfig& data) {
   fields.about("What the model is trained and validated on.");
   fields.required("train", data.train, "Glob of the training shards, as in \"data/train_*.bin\".");
-  fields.optional("val", data.val, "Glob of the validation shards; empty: the run is not validated.");
+  fields.optional("val", data.val, "Glob of the validation shards; empty: no validation.");
   fields.optional("tokenizer", data.tokenizer,
-                  "Path of the tokenizer that made the shards; used when the model generates or is scored.");
+                  "Path of the tokenizer that made the shards; generation and task scoring use it.");
 }
 
 static void visit_fields(Fields& fields, TrainConfig& train) {
@@ -102,7 +102,7 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
       "recompute", train.recompute, {"none", "block"},
       "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
       "memory.");
-  fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step as CUDA graphs.");
+  fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step with CUDA graphs.");
 }
 
 static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
@@ -115,7 +115,7 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.optional("weight_decay", optimizer.weight_decay, kNotNegative,
                   "Decoupled weight decay, a factor of the learning rate.");
   fields.optional("grad_clip", optimizer.grad_clip, kNotNegative,
-                  "Largest global norm of the gradients, which are scaled down to it; 0: no clipping.");
+                  "Global gradient norm above which gradients are scaled down to it; 0: no clipping.");
 }
 
 static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
@@ -128,13 +128,13 @@ static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
   fields.optional("decay_steps", schedule.decay_steps, kStepsOrNever,
                   "Length of the final decay of \"wsd\", which needs at least 1.");
   fields.optional("lr_decay_steps", schedule.lr_decay_steps, kStepsOrNever,
-                  "Step at which \"cosine\" reaches the lowest learning rate, where it then stays; 0: train.steps.");
+                  "Step at which \"cosine\" reaches the lowest learning rate and stays there; 0: train.steps.");
 }
 
 static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
   fields.about("When the run is saved.");
   fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between checkpoints; 0: only after the last step.");
-  fields.optional("keep", checkpoint.keep, kAnyCount, "Newest checkpoints that are kept; 0: all.");
+  fields.optional("keep", checkpoint.keep, kAnyCount, "Number of newest checkpoints to keep; 0: all.");
 }
 
 static void visit_fields(Fields& fields, LogConfig& log) {
@@ -143,11 +143,10 @@ static void visit_fields(Fields& fields, LogConfig& log) {
 }
 
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {
-  fields.about("How several ranks share the work; without effect on one rank.");
+  fields.about("How several ranks share the work; no effect on one rank.");
   fields.optional("zero_stage", distributed.zero_stage, {0, 1},
                   "0: every rank holds the whole optimizer; 1: each rank holds its part (ZeRO stage 1).");
-  fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"},
-                  "Type in which gradients travel between ranks.");
+  fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"}, "Type in which ranks send gradients.");
   fields.optional("heartbeat_seconds", distributed.heartbeat_seconds, kSeconds,
                   "The job ends when a rank has not been heard from for this long; 0: never.");
   fields.optional("hang_seconds", distributed.hang_seconds, kSeconds,
@@ -165,7 +164,7 @@ void visit_fields(Fields& fields, Config& config) {
   fields.section("log", config.log);
   fields.section("distributed", config.distributed);
   fields.optional("device", config.device, {"auto", "cpu", "cuda"},
-                  "Where to run; \"auto\" takes a GPU if there is one.");
+                  "Where to run; \"auto\" uses a GPU if there is one.");
   fields.optional(
       "precision", config.precision, {"auto", "f32", "bf16"},
       "Type of weights and activations; \"auto\" is bf16 on a GPU and f32 on a CPU, where \"bf16\" rounds only "

@@ -1,7 +1,7 @@
 #pragma once
 // The keys of a config, each described once. Every struct of the config, and every router, has one function that visits
-// its keys with required(), optional() or derived(). The visitor decides what happens: FieldReader takes values from
-// JSON, FieldWriter prints them, and the test of docs/config.md lists the keys with their sentences.
+// its keys with required(), optional() or derived(). The visitor decides what happens: FieldReader reads values from
+// JSON, FieldWriter writes them, and the test of docs/config.md lists the keys with their sentences.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -13,23 +13,23 @@
 
 namespace gptmoe {
 
-using Words = std::vector<std::string>;  // what a string may be; empty: anything
+using Words = std::vector<std::string>;  // allowed values of a string; empty: any
 
 struct Field {
   const char* key;
   const char* sentence;             // what it means, in plain English
   bool required = false;            // no default
-  const char* otherwise = nullptr;  // the default in words, where it follows from other keys
+  const char* otherwise = nullptr;  // the default in words, if it follows from other keys
 };
 
 class Fields {
  public:
   virtual ~Fields() = default;
 
-  // What the keys that follow are about, in one sentence.
+  // One sentence about the keys that follow.
   virtual void about(const char* /*sentence*/) {}
 
-  // A key that must be given.
+  // A required key.
   void required(const char* key, int64_t& value, const Integers& range, const char* sentence) {
     visit({key, sentence, true}, value, range);
   }
@@ -38,7 +38,7 @@ class Fields {
   }
   void required(const char* key, std::string& value, const char* sentence) { visit({key, sentence, true}, value, {}); }
 
-  // A key that may be left out. `value` holds the default and keeps it then.
+  // An optional key. `value` holds the default, and keeps it if the key is absent.
   void optional(const char* key, int64_t& value, const Integers& range, const char* sentence) {
     visit({key, sentence}, value, range);
   }
@@ -51,18 +51,18 @@ class Fields {
   void optional(const char* key, std::string& value, const char* sentence) { visit({key, sentence}, value, {}); }
   void optional(const char* key, bool& value, const char* sentence) { visit({key, sentence}, value); }
 
-  // A key that may be left out and whose default follows from other keys, as `otherwise` says. `value` is then left at
-  // 0 for the caller to fill in.
+  // An optional key whose default follows from other keys, as `otherwise` says. If it is absent, `value` stays 0 for
+  // the caller to fill in.
   void derived(const char* key, int64_t& value, const Integers& range, const char* otherwise, const char* sentence) {
     visit({key, sentence, false, otherwise}, value, range);
   }
 
-  // A nested object with keys of its own: visit_fields(fields, object).
+  // A nested object with its own keys: visit_fields(fields, object).
   template <typename Object>
   void section(const char* key, Object& object) {
     visit_section(key, [&object](Fields& fields) { visit_fields(fields, object); });
   }
-  // All keys that were not named, for a reader elsewhere.
+  // All keys that were not visited, for another reader.
   virtual void others(JsonValue& values) = 0;
 
   // `word` was once a value of `key` and is refused; `why` names the remedy.

@@ -1,6 +1,6 @@
 #pragma once
-// Strict reading of one JSON object: every key is asked for by name, and finish() refuses whatever nobody asked for.
-// All errors are KeyErrors of the form `FILE: model.num_heads: unknown key; did you mean "num_attention_heads"?`.
+// Strict reading of one JSON object: the reader requests every key by name, and finish() refuses all other keys. All
+// errors are KeyErrors of the form `FILE: model.num_heads: unknown key; did you mean "num_attention_heads"?`.
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -14,13 +14,12 @@ namespace gptmoe {
 
 class JsonSection {
  public:
-  // `value` must be an object (or null, read as empty); `path` is what errors call it ("model"), `file` where it is
-  // from.
+  // `value` must be an object (or null, read as empty). Errors call it `path` ("model") in `file`.
   JsonSection(const JsonValue& value, std::string path, std::string file);
 
   bool has(const std::string& key) const;
 
-  // Required: a missing key is an error. With a fallback: a missing key yields it, unchecked.
+  // Without a fallback a missing key is an error. With one, a missing key returns it unchecked.
   int64_t integer(const std::string& key, const Integers& range);
   int64_t integer(const std::string& key, const Integers& range, int64_t fallback);
   double number(const std::string& key, const Numbers& range);
@@ -34,10 +33,10 @@ class JsonSection {
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
   // A nested object; absent reads as empty.
   JsonSection section(const std::string& key);
-  // Every key that nobody asked for, with its value: for a reader elsewhere. They count as asked for.
+  // Every key not requested so far, with its value, for another reader. They count as requested.
   JsonValue others();
 
-  // Refuses keys nobody asked for, naming the nearest known one. Every section must be finished.
+  // Refuses keys that were not requested, naming the nearest known one. Call it on every section.
   void finish() const;
 
   // The error of a key: FILE: path.key: WHY.

@@ -29,9 +29,9 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return cost[a.size()][b.size()];
 }
 
-// Whether `part` stands in `whole`, as it is or with other words between its own: num_heads in num_attention_heads.
+// Whether `whole` contains `part`, also with other words between its words: num_heads in num_attention_heads.
 bool contained(const std::string& part, const std::string& whole) {
-  constexpr size_t kShortest = 3;  // shorter parts stand in nearly everything
+  constexpr size_t kShortest = 3;  // nearly every name contains shorter parts
   if (part.size() < kShortest) return false;
   if (whole.find(part) != std::string::npos) return true;
   std::istringstream part_words(part), whole_words(whole);
@@ -54,7 +54,7 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
   for (const std::string& candidate : candidates) {
     const std::string known = lower(candidate);
     const size_t distance = edit_distance(asked, known);
-    // As many edits as letters would turn any word into any other.
+    // With as many edits as letters, any word becomes any other.
     if (distance < near_distance && distance < std::min(asked.size(), known.size())) {
       near_distance = distance;
       near = candidate;

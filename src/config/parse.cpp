@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// The defaults that follow from other keys. Their fields are 0 where the file does not have them.
+// The defaults that follow from other keys. These fields are 0 if the file does not give them.
 void derive_defaults(Config& config, const std::string& file) {
   ModelConfig& model = config.model;
   if (model.num_key_value_heads == 0) model.num_key_value_heads = model.num_attention_heads;

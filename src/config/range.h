@@ -14,7 +14,7 @@ struct Integers {
   std::string describe() const;  // "a whole number from 1 to 9"
 };
 
-// The numbers from `min` to `max`; an open end is not one of them.
+// The numbers from `min` to `max`; an open end is excluded.
 struct Numbers {
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();

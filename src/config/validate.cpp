@@ -33,7 +33,7 @@ void check_feed_forward(const ModelConfig& model, const Rules& rules) {
   const bool any_dense = model.num_experts == 0 || model.first_k_dense_replace > 0;
   rules.require(!any_dense || model.intermediate_size > 0, "model.intermediate_size",
                 "must be at least 1: it is the width of the dense layers, which ",
-                model.num_experts == 0 ? "num_experts 0" : "first_k_dense_replace", " asks for");
+                model.num_experts == 0 ? "num_experts 0" : "first_k_dense_replace", " requires");
   rules.require(model.num_experts > 0 || model.n_shared_experts == 0, "model.n_shared_experts",
                 "must be 0 without experts, not ", model.n_shared_experts, "; or give num_experts");
   if (model.num_experts == 0) return;
@@ -68,7 +68,7 @@ void check_schedule(const ScheduleConfig& schedule, int64_t steps, const Rules& 
                 schedule.decay_steps);
 }
 
-// Upper bounds in double, so that they cannot overflow themselves. 2^56 values of 16 bytes stay below 2^63 bytes.
+// Upper bounds, in double so that they cannot overflow. 2^56 values of 16 bytes stay below 2^63 bytes.
 void check_totals(const Config& config, const Rules& rules) {
   constexpr double kMost = 72057594037927936.0;  // 2^56
   const ModelConfig& model = config.model;

@@ -14,7 +14,7 @@ TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
   GPTMOE_CHECK(options_.rank >= 0 && options_.rank < options_.world_size);
   const auto paths = glob_files(options_.shards);
   if (paths.empty())
-    user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode or correct the path");
+    user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode, or correct the path");
   const int64_t T = options_.sequence_length;
   int64_t longest = 0;
   first_window_.push_back(0);
@@ -66,8 +66,8 @@ LoaderState TokenLoader::state() const { return {epoch_, position_, windows()}; 
 
 void TokenLoader::restore(const LoaderState& state) {
   if (state.windows != windows())
-    user_error(options_.shards, ": the saved run read ", grouped_digits(state.windows), " windows an epoch, here are ",
-               grouped_digits(windows()),
+    user_error(options_.shards, ": the saved run read ", grouped_digits(state.windows),
+               " windows per epoch, but these shards have ", grouped_digits(windows()),
                "; resume with the same shards and train.sequence_length, or start a new run");
   if (state.epoch < 0 || state.position < 0 || state.position >= windows())
     user_error(options_.shards, ": saved loader position ", state.position, " of epoch ", state.epoch,
@@ -84,7 +84,7 @@ int64_t TokenLoader::window_at(int64_t offset) const {
 
 void TokenLoader::read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const {
   GPTMOE_CHECK(index >= 0 && index < windows(), "window ", index, " of ", windows());
-  // The last shard that begins at or before the window; shards without windows begin where the next one does.
+  // The last shard that begins at or before the window. A shard without windows begins where the next one does.
   const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), index);
   const auto s = static_cast<size_t>(after - first_window_.begin()) - 1;
   const Shard& shard = shards_[s];

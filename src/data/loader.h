@@ -2,9 +2,9 @@
 // Batches of training windows from token shards.
 //
 // A window is T+1 consecutive tokens of one shard, taken at stride T: inputs are tokens [i, i+T), targets [i+1, i+T+1).
-// Each epoch visits every window once, in an order that depends on (seed, epoch) alone. This one global order is dealt
-// out in micro-batches: at position p, rank r of R ranks takes windows [p + r*B, p + (r+1)*B) and p moves on by B*R on
-// every rank, so ranks read disjoint windows and the tokens of a step do not depend on how it is split over ranks and
+// Each epoch visits every window once, in an order that depends on (seed, epoch) alone. Micro-batches follow this one
+// global order: at position p, rank r of R ranks takes windows [p + r*B, p + (r+1)*B) and p advances by B*R on every
+// rank. So ranks read disjoint windows, and the tokens of a step do not depend on how it is split over ranks and
 // accumulation. An epoch may end inside a micro-batch; the next one continues in the same batch.
 #include <cstdint>
 #include <string>
@@ -20,50 +20,50 @@ enum class WindowOrder { shuffled, sequential };
 struct LoaderOptions {
   std::string shards = {};      // glob
   int64_t sequence_length = 0;  // T
-  int64_t vocab_size = 0;       // V: every token read is checked to lie below it
+  int64_t vocab_size = 0;       // V: every token read is checked to be below it
   WindowOrder order = WindowOrder::shuffled;
   uint64_t seed = 0;
   int rank = 0, world_size = 1;
 };
 
-// All that a checkpoint keeps: where in the global order the next micro-batch begins.
+// What a checkpoint keeps: where in the global order the next micro-batch begins.
 struct LoaderState {
   int64_t epoch = 0;
-  int64_t position = 0;  // windows of this epoch already dealt out, over all ranks; < windows
-  int64_t windows = 0;   // in an epoch: recognises other data on restore
+  int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
+  int64_t windows = 0;   // per epoch: detects different data on restore
   bool operator==(const LoaderState&) const = default;
 };
 
 class TokenLoader {
  public:
-  // Maps every shard that matches. Throws UserError when none matches, one is broken, or no window fits.
+  // Maps every matching shard. Throws UserError if none matches, one is broken, or no window fits.
   explicit TokenLoader(LoaderOptions options);
 
   // inputs_BT, targets_BT (i32, (B, T)) = this rank's rows of the next micro-batch; B may differ from call to call.
   // Throws UserError naming shard and position of a token id outside the vocabulary.
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
-  // inputs_T, targets_T (i32, T elements) = window `index` in file order, for evaluation; leaves the state alone.
+  // inputs_T, targets_T (i32, T elements) = window `index` in file order, for evaluation. The state does not change.
   void window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const;
 
   LoaderState state() const;
-  // Throws UserError when `state` was taken over other data (another number of windows).
+  // Throws UserError if `state` belongs to other data (another number of windows).
   void restore(const LoaderState& state);
 
-  // Tells these shards from others, by their sizes and samples of their tokens.
+  // Identifies these shards by their sizes and samples of their tokens.
   std::string fingerprint() const;
 
-  int64_t windows() const { return first_window_.back(); }  // in an epoch
-  int64_t tokens() const { return tokens_; }                // in all shards
+  int64_t windows() const { return first_window_.back(); }  // per epoch
+  int64_t tokens() const { return tokens_; }                // over all shards
   int64_t shards() const { return std::ssize(shards_); }
 
  private:
   void read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const;
-  // The window (in file order) at `offset` windows past the current position, which may lie in a later epoch.
+  // The window (in file order) `offset` windows after the current position, which may be in a later epoch.
   int64_t window_at(int64_t offset) const;
 
   LoaderOptions options_;
   std::vector<Shard> shards_;
-  std::vector<int64_t> first_window_;  // of shard s; one more entry than shards, the last the total
+  std::vector<int64_t> first_window_;  // of shard s; one more entry than shards; the last is the total
   int64_t tokens_ = 0;
   int64_t epoch_ = 0, position_ = 0;
 };

@@ -45,7 +45,7 @@ uint32_t load_id(const char* tokens, int64_t i) {
 
 Shard::Shard(const std::filesystem::path& path) : file_(path) {
   const std::string name = path.string();
-  if (file_.size() == 0) user_error(name, ": empty file, expected a token shard; write it again or remove it");
+  if (file_.size() == 0) user_error(name, ": empty file, but a token shard is expected; write it again or remove it");
   if (file_.size() < kShardHeaderBytes)
     user_error(name, ": truncated: a shard starts with ", kShardHeaderBytes, " bytes of header, found ",
                plural(file_.size(), "byte"), "; copy or write the shard again");

@@ -36,9 +36,9 @@ class Shard {
   const ShardFormat& format() const { return *format_; }
   const std::filesystem::path& path() const { return file_.path(); }
 
-  // 0 <= i < size(). Ids are as stored: nothing here knows the vocabulary.
+  // 0 <= i < size(). Ids are as stored and are not checked against a vocabulary.
   uint32_t token(int64_t i) const;
-  // Tokens [first, first + count) = into out[0..count); an id above 2^31 - 1 turns negative.
+  // Tokens [first, first + count) = into out[0..count); an id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
 
  private:
@@ -47,29 +47,29 @@ class Shard {
   int64_t size_ = 0;
 };
 
-// stored += `ids` as a shard of this format holds them. Every id must fit into the format.
+// stored += `ids` in the form of a shard of this format. Every id must fit into the format.
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
 
 // The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.
 std::filesystem::path partial_path(const std::filesystem::path& path);
 
-// Writes a shard to PATH.partial, which stays there, with what was appended last perhaps missing, whatever happens.
-// Throws Failure naming the file and the system's reason.
+// Writes a shard to PATH.partial. The file stays there whatever happens, perhaps without the latest tokens. Throws
+// Failure naming the file and the system's reason.
 class ShardWriter {
  public:
-  // Begins anew, or goes on after the first `tokens` tokens of what is there; the others are cut off. Throws UserError
-  // when fewer are there.
+  // Starts a new file, or continues after the first `tokens` tokens of an existing one and cuts off the rest. Throws
+  // UserError if it holds fewer.
   ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens = 0);
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
 
-  // Whole tokens as store_tokens() makes them.
+  // `stored`: whole tokens from store_tokens().
   void append(std::string_view stored);
   int64_t size() const { return size_; }
-  // Returns when all that was appended is on the disk.
+  // Flushes all appended tokens to disk.
   void sync();
-  // Writes the header and syncs: PATH.partial is a shard now. Nothing may be appended any more.
+  // Writes the header and flushes: PATH.partial is a shard now. Nothing may be appended any more.
   void finish();
 
  private:
@@ -79,7 +79,7 @@ class ShardWriter {
   int64_t size_ = 0;
 };
 
-// Gives a finished shard its name.
+// Renames a finished shard to its name.
 void publish_shard(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -9,14 +9,14 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kShown = 100;  // of a value in a message
+constexpr size_t kShown = 100;  // characters of a value in a message
 
 template <typename Error>
 struct Agreed final : Error, KnownToAllRanks {
   using Error::Error;
 };
 
-// What a rank says of its setup: how it went, then the error's text.
+// A rank's report on its setup: the outcome, then the error's text.
 constexpr char kFine = '.', kUserError = 'u', kFailure = 'f', kNumericFailure = 'n', kBug = 'b';
 
 std::string outcome_of(const std::function<void()>& setup) {
@@ -36,7 +36,7 @@ std::string outcome_of(const std::function<void()>& setup) {
 
 std::string shown(const std::string& value) { return value.size() <= kShown ? value : value.substr(0, kShown) + "..."; }
 
-// Of several texts one that can be taken apart again.
+// Joins texts so that they can be split again.
 std::string packed(const NamedValues& facts) {
   std::string out;
   for (const auto& [what, value] : facts)
@@ -56,12 +56,12 @@ NamedValues unpacked(const std::string& text) {
   return facts;
 }
 
-// In what `theirs` differs first from `ours`; "" where in nothing.
+// The first difference of `theirs` from `ours`; "" if there is none.
 std::string difference(const World& world, const NamedValues& ours, const NamedValues& theirs, int rank) {
   const std::string root = world.name(0), other = world.name(rank);
   for (size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
     if (i >= ours.size() || i >= theirs.size() || ours[i].first != theirs[i].first)
-      return text("not the same on all ranks: what ", root, " and ", other,
+      return text("not the same on all ranks: the things that ", root, " and ", other,
                   " compare; start one build of gptmoe on all");
     if (ours[i].second != theirs[i].second)
       return text(ours[i].first, ": not the same on all ranks: ", shown(ours[i].second), " on ", root, ", ",
@@ -70,7 +70,7 @@ std::string difference(const World& world, const NamedValues& ours, const NamedV
   return "";
 }
 
-// What the first rank threw that threw anything, on every rank.
+// Throws on every rank what the lowest failing rank threw.
 void throw_first(const World& world, const std::vector<std::string>& outcomes, bool named) {
   const auto failed =
       std::find_if(outcomes.begin(), outcomes.end(), [](const std::string& outcome) { return outcome[0] != kFine; });

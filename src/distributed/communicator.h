@@ -1,11 +1,11 @@
 #pragma once
-// Collectives on tensors, where the run's Ops have theirs. One rank is the degenerate case, so callers never branch on
-// the number of ranks; World (distributed/world.h) is how the same ranks talk of everything else.
+// Collectives on tensors, in the memory of the run's Ops. One rank is a trivial case, so callers never branch on the
+// number of ranks. World (distributed/world.h) serves all other communication of the same ranks.
 //
-// A collective begins when the work asked of the Ops so far is done, and goes on while more of it is asked for: nothing
-// may touch its tensor until wait(), after which all later work sees the result. Collectives are done in the order they
-// are asked for. Every rank asks for the same ones, in the same order, with tensors of the same size and dtype.
-// Deterministic: the same bits on every rank, and in every run on as many.
+// A collective starts when all earlier work of the Ops is done, and runs while later work is queued: nothing may touch
+// its tensor until wait(), after which all later work sees the result. Collectives run in the order in which they are
+// started. Every rank starts the same ones, in the same order, with tensors of the same size and dtype.
+// Deterministic: the same bits on every rank, and in every run on the same number of ranks.
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -14,21 +14,21 @@
 
 namespace gptmoe {
 
-// What a collective is for: its cost is reported under that name.
+// The purpose of a collective: its cost is reported under that name.
 enum class Traffic { gradients, weights, balance, default_vectors, reports };
 constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "balance", "default_vectors", "reports"};
 
-// What one kind of traffic has cost this rank since the communicator was made.
+// The cost of one kind of traffic on this rank since the communicator was made.
 struct TrafficCost {
   int64_t calls = 0;
-  int64_t bytes = 0;   // that this rank sends, as rings do it
-  double seconds = 0;  // that its host spent in calls, if the collectives run there
+  int64_t bytes = 0;   // sent by this rank in a ring
+  double seconds = 0;  // its host spent in calls, if the collectives run there
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
 
 class Communicator {
  public:
-  // Names a collective under way.
+  // Identifies a collective in progress.
   using Ticket = int64_t;
 
   virtual ~Communicator() = default;
@@ -37,21 +37,21 @@ class Communicator {
 
   // x = sum of x over ranks. f32, f64 or bf16.
   virtual Ticket start_all_reduce(const Tensor& x, Traffic traffic) = 0;
-  // Of x, cut into size() equal parts (its count is a multiple): part rank() = its sum over ranks. The rest of x is
-  // spoilt. f32, f64 or bf16.
+  // x is cut into size() equal parts (its count is a multiple of size()). Part rank() = its sum over ranks; the rest of
+  // x is undefined. f32, f64 or bf16.
   virtual Ticket start_reduce_scatter(const Tensor& x, Traffic traffic) = 0;
-  // Of x, cut likewise: every rank's part = what that rank holds there. Any dtype.
+  // x is cut in the same way. Every rank's part = that rank's own part. Any dtype.
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
-  // x = what `root` holds. Any dtype.
+  // x = x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
-  // Has everything that is asked for from now on, of the Ops or of the host where tensors live there, wait for this
-  // collective, and so for all before it.
+  // All later work, of the Ops or of the host if the tensors live there, waits for this collective, and so for all
+  // earlier ones.
   virtual void wait(Ticket ticket) = 0;
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
-  // Throws DeviceError that says what has become of the collectives under way, where that can be told before they are
-  // waited for. For a thread that watches; may be called at any time.
+  // Throws DeviceError if a collective in progress has failed, where that can be told without waiting. For the
+  // watchdog's thread; may be called at any time.
   virtual void check() {}
 
   virtual TrafficCosts costs() const = 0;
@@ -63,7 +63,7 @@ inline int64_t all_gather_bytes(int64_t bytes, int size) { return bytes / size *
 inline int64_t all_reduce_bytes(int64_t bytes, int size) { return 2 * bytes * (size - 1) / size; }
 
 std::unique_ptr<Communicator> make_single_communicator();
-// Of a rank that moves nothing and counts, as rank 0 of `size`: for planning.
+// Counts like rank 0 of `size` ranks and moves nothing: for planning.
 std::unique_ptr<Communicator> make_counting_communicator(int size);
 
 }  // namespace gptmoe

@@ -34,13 +34,13 @@ constexpr bool kBuiltWithMpi = true;
 constexpr bool kBuiltWithMpi = false;
 #endif
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
-constexpr auto kPatience = std::chrono::seconds(5);  // with ranks that were told to end
+constexpr auto kPatience = std::chrono::seconds(5);  // given to ranks that were told to end
 
 [[noreturn]] void fail(const char* what) {
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
 }
 
-// An abstract address: gone with its socket.
+// An abstract address: it disappears with its socket.
 socklen_t address_of(const std::string& name, sockaddr_un& address) {
   address = {};
   address.sun_family = AF_UNIX;
@@ -48,8 +48,8 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// What mpirun is to know: as many ranks as were asked for, unbound, also for root, without words of its own, and
-// without seconds of waiting before it ends them. What the user has set stands.
+// Settings for mpirun: the requested number of ranks, unbound, also as root, without its own messages, and without the
+// seconds that it waits before it ends ranks. Settings of the user take precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
                                                  {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
@@ -65,7 +65,7 @@ void prepare_environment(const std::string& socket_name) {
   for (const auto& [name, value] : kSettings) setenv(name, value, 0);
   setenv(kSocketVariable, socket_name.c_str(), 1);
   setenv(kTerminalColumns, std::to_string(terminal_columns()).c_str(), 1);
-  // A batch system's allocation would have mpirun start ranks on its other machines.
+  // With a batch system's allocation mpirun would start ranks on its other machines.
   std::vector<std::string> batch_variables;
   for (char** entry = environ; *entry; ++entry)
     for (const char* prefix : {"SLURM_", "PBS_", "LSB_", "PE_HOSTFILE"})
@@ -136,7 +136,7 @@ void Launch::listen() {
   prepare_environment(name);
 }
 
-// They are read from a descriptor; those that were ignored stay so (nohup).
+// Signals are read from a descriptor. Those that were ignored stay ignored (nohup).
 void Launch::block_signals() {
   sigset_t taken;
   sigemptyset(&taken);
@@ -152,7 +152,7 @@ void Launch::block_signals() {
   watch_for(signals_);
 }
 
-// In a process group of its own, so that the terminal's Ctrl-C reaches this process alone.
+// mpirun runs in its own process group, so that the terminal's Ctrl-C reaches this process alone.
 void Launch::start(int ranks, char** argv) {
   std::string count = std::to_string(ranks);
   std::vector<char*> command = {const_cast<char*>("mpirun"), const_cast<char*>("-n"), count.data()};
@@ -168,7 +168,7 @@ void Launch::start(int ranks, char** argv) {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1);
     dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-    std::signal(SIGTTOU, SIG_IGN);  // may print on the terminal, whatever its settings
+    std::signal(SIGTTOU, SIG_IGN);  // so that it may print on any terminal
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
     execvp(command[0], command.data());
     const int reason = errno;
@@ -196,7 +196,7 @@ void Launch::watch_for(int fd) {
   if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
 }
 
-// One event at a time, in the order that they took place.
+// One event at a time, in the order in which they happened.
 void Launch::look() {
   epoll_event event{};
   const int found = epoll_wait(events_, &event, 1, second_stop_ ? 1000 : -1);
@@ -215,7 +215,7 @@ void Launch::look() {
   }
 }
 
-// Whether one was waiting.
+// Whether a rank was waiting.
 bool Launch::accept_rank() {
   const int socket = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
   if (socket < 0) return false;
@@ -229,12 +229,12 @@ bool Launch::accept_rank() {
   }
   ++started_;
   ranks_.push_back({socket, number, peer.pid});
-  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had nobody to pass it on to
+  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had no rank to pass it on to
   watch_for(socket);
   return true;
 }
 
-// Ranks say nothing more: what there is to read is their end.
+// Ranks send nothing more, so a readable socket means that its rank has ended.
 void Launch::hear_end_of(int socket) {
   const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
   if (!first_gone_) first_gone_ = rank->number;
@@ -254,7 +254,7 @@ void Launch::hear_signal() {
 void Launch::stop(int signal) {
   if (!first_stop_) {
     while (accept_rank()) {
-    }  // those are there, and hear of it by mpirun
+    }  // these ranks get the signal from mpirun
     first_stop_ = signal;
     ::kill(mpirun_, SIGUSR1);
   } else if (!second_stop_) {
@@ -266,24 +266,25 @@ void Launch::stop(int signal) {
 
 std::string ended_by(int signal) { return text("ended by signal ", signal, " (", strsignal(signal), ")"); }
 
-// The exit code, after what there is to say of it. Does not return where a stop signal ended the ranks.
+// Prints what there is to say about the end and returns the exit code. Does not return if a stop signal ended the
+// ranks.
 int Launch::ended() const {
   const int code = WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
-  if (second_stop_ || (first_stop_ && code == 128 + SIGUSR1)) {  // stopped before anyone took the signal for a request
+  if (second_stop_ || (first_stop_ && code == 128 + SIGUSR1)) {  // stopped before any rank handled the signal
     const int signal = second_stop_ ? second_stop_ : first_stop_;
     std::signal(signal, SIG_DFL);
     raise(signal);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
-  // A rank that was never heard of may have been the first.
+  // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
   if (code > 128 && started_ > 0)
     std::fprintf(stderr, "gptmoe: %s was %s%s\n",
-                 named ? text("rank ", *first_gone_).c_str() : "a rank, before all had started,",
+                 named ? text("rank ", *first_gone_).c_str() : "a rank that ended before all had started",
                  ended_by(code - 128).c_str(),
-                 code - 128 == SIGKILL ? ", by hand or by the system for want of memory" : "");
+                 code - 128 == SIGKILL ? ", by hand or by the system when memory ran out" : "");
   else if (code != 0 && started_ == 0)
-    std::fprintf(stderr, "gptmoe: mpirun started no rank (%s); what mpirun says: mpirun -n 2 hostname\n",
+    std::fprintf(stderr, "gptmoe: mpirun started no rank (%s); to see why, run: mpirun -n 2 hostname\n",
                  code > 128 ? ended_by(code - 128).c_str() : text("exit code ", code).c_str());
   return code;
 }
@@ -302,7 +303,8 @@ void tell_launching_process(int rank) {
   if (!name) return;
   sockaddr_un address;
   const socklen_t size = address_of(name, address);
-  // Open until the process ends, which is what the other side waits for. If that is gone, mpirun is about to end us.
+  // Stays open until the process ends, which the launcher waits for. If the launcher is gone, mpirun is about to end
+  // us.
   const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address), size) == 0)
     (void)!send(socket, &rank, sizeof rank, MSG_NOSIGNAL);

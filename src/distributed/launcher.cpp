@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-// SLURM's own steps (batch, extern, interactive, pending) have the numbers from here on.
+// SLURM numbers its own steps (batch, extern, interactive, pending) from here on.
 constexpr unsigned long kReservedSteps = 0xfffffff0ul;
 
 struct Variables {

@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-// Counts what it is asked for; with one rank, that is all there is to do.
+// Counts the traffic it is asked for. With one rank there is nothing else to do.
 class CountingCommunicator final : public Communicator {
  public:
   explicit CountingCommunicator(int size) : size_(size) {}
@@ -60,7 +60,7 @@ class SingleWorld final : public World {
   std::string from_root(const std::string& mine) override { return mine; }
   void sum(std::span<double>) override {}
   bool any(bool mine) override { return mine; }
-  void send_to_root(const void*, int64_t) override { GPTMOE_CHECK(false, "a rank that is not there"); }
+  void send_to_root(const void*, int64_t) override { GPTMOE_CHECK(false, "a rank that does not exist"); }
   void receive_at_root(void*, int64_t, int from) override { GPTMOE_CHECK(false, "rank ", from); }
   std::unique_ptr<Communicator> make_host_communicator() override { return make_single_communicator(); }
   void watch(double, double) override {}

@@ -14,7 +14,7 @@
 namespace gptmoe {
 namespace {
 
-// The ranks of one machine, as they are bound.
+// The binding of the ranks on one machine.
 struct Machine {
   int ranks = 0, permitted = 0;
   std::string host;
@@ -53,8 +53,9 @@ RankThreads rank_threads(World& world) {
     std::istringstream(mine.str()) >> name;
     double share = 0;
     for (int core : usable) share += 1.0 / machines.at(name).sharers.at(core);
-    result.threads = usable.empty() ? std::max(1, result.threads / world.local_size())  // more than 1,024 of them
-                                    : std::max(1, static_cast<int>(share + 1e-6));
+    result.threads = usable.empty()
+                         ? std::max(1, result.threads / world.local_size())  // more than 1,024 hardware threads
+                         : std::max(1, static_cast<int>(share + 1e-6));
   }
   if (world.size() > 1)
     for (const auto& [name, machine] : machines)

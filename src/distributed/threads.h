@@ -7,12 +7,12 @@ namespace gptmoe {
 
 struct RankThreads {
   int threads;       // of this rank
-  std::string note;  // for people: what a launcher's binding leaves unused; "" where nothing
+  std::string note;  // for people: the threads that a launcher's binding leaves unused; "" if none
 };
 
-// How many threads each rank should compute with; collective. OMP_NUM_THREADS where it is set; else its share of the
-// hardware threads that it may run on, each divided by the ranks that may run there too: ranks bound apart use all that
-// they are bound to, ranks that are not bound divide their machine.
+// How many threads each rank should compute with; collective. OMP_NUM_THREADS if it is set; else the rank's share of
+// the hardware threads that it may run on, each divided by the ranks that may run there too: ranks bound apart use all
+// their threads, ranks that are not bound divide their machine.
 RankThreads rank_threads(World& world);
 
 }  // namespace gptmoe

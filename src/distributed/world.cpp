@@ -18,7 +18,7 @@ std::unique_ptr<World> join_world() {
   const Launcher launcher = find_launcher();
   if (!launcher.several()) return make_single_world();
 #ifdef GPTMOE_MPI
-  // A rank's streams may look like a terminal and end in a file: only gptmoe --ranks knows better, and one rank prints.
+  // A rank's stdout may look like a terminal and end in a file: only gptmoe --ranks knows, and only one rank prints.
   setenv(kTerminalColumns, "0", launcher.rank != 0);
   tell_launching_process(launcher.rank);
   return make_mpi_world(launcher.ranks, launcher.name);

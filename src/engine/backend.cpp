@@ -11,27 +11,27 @@
 namespace gptmoe {
 namespace {
 
-// The widest head of the GPU at hand, or of any where there is none.
+// The widest head of this machine's GPU, or of any GPU if there is none.
 int64_t widest_head() { return why_no_cuda().empty() ? cuda_widest_head() : cuda::kMaxHeadDim; }
 
-// Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty where there is one.
+// Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty if the rank has one.
 void require_all_or_none(const Config& config, const World& world, const std::vector<std::string>& obstacles) {
   const auto with = std::find(obstacles.begin(), obstacles.end(), "");
   const auto without = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
   const auto name = [&](auto at) { return world.name(static_cast<int>(at - obstacles.begin())); };
   if (with != obstacles.end() && without != obstacles.end())
     user_error("device: \"", config.device, "\", but ", name(without), " has no GPU (", *without, ") while ",
-               name(with), " has; start ranks where GPUs are, or set device to \"cpu\"");
+               name(with), " has one; start ranks only where GPUs are, or set device to \"cpu\"");
 }
 
-// Of ranks that have GPUs.
+// For ranks that all have GPUs.
 void require_one_each(const World& world, const std::vector<std::string>& ids) {
   for (size_t b = 0; b < ids.size(); ++b) {
     const auto a = static_cast<size_t>(std::find(ids.begin(), ids.end(), ids[b]) - ids.begin());
     if (a < b)
-      user_error(world.name(static_cast<int>(a)), " and ", world.name(static_cast<int>(b)), " have the same GPU (",
+      user_error(world.name(static_cast<int>(a)), " and ", world.name(static_cast<int>(b)), " use the same GPU (",
                  ids[b],
-                 "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its "
+                 "): start as many ranks on a machine as it has GPUs, let each rank see all of them or one of its "
                  "own, or set device to \"cpu\"");
   }
   if (const std::string why = why_no_nccl(); !why.empty())
@@ -43,12 +43,12 @@ struct Choice {
   DType compute;
 };
 
-// `obstacle` to a GPU decides for "auto" alone.
+// `obstacle` says why there is no GPU; it only decides "auto".
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
   if (config.precision == "bf16" && !cuda && config.device != "cpu")
-    user_error("precision: \"bf16\" was meant for a GPU, but ", obstacle,
-               "; set device to \"cpu\" for products in bf16 there, or precision to \"auto\"");
+    user_error("precision: \"bf16\" with device \"auto\" needs a GPU, but ", obstacle,
+               "; set device to \"cpu\" for bf16 products on the CPU, or precision to \"auto\"");
   if (cuda) require_cuda_shapes(config, widest_head());
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }

@@ -5,12 +5,12 @@
 namespace gptmoe {
 namespace {
 
-// `value` of what `path` names, taken times the rest, must be at most `limit`.
+// The product of `value`, named by `path`, and the rest must be at most `limit`.
 template <typename... Times>
 void require_at_most(int64_t limit, const char* path, int64_t value, int64_t product, const Times&... times) {
   if (product > limit)
     user_error(path, ": ", value, times..., " is more than the ", limit,
-               " that the GPU takes; lower it, or set device to \"cpu\"");
+               " that the GPU backend supports; lower it, or set device to \"cpu\"");
 }
 
 }  // namespace
@@ -37,12 +37,12 @@ std::vector<std::string> slow_paths(const Config& config, const Ops& ops) {
   const ModelConfig& m = config.model;
   const int64_t vector = cuda::kVector, head = m.head_dim;
   if (head % vector != 0 || head > cuda::kMaxTensorHeadDim)
-    lines.push_back(text("model.head_dim ", head, ": attention without tensor cores, which take multiples of ", vector,
-                         " up to ", cuda::kMaxTensorHeadDim, "; 64 and 128 are best"));
+    lines.push_back(text("model.head_dim ", head, ": attention runs without tensor cores, which need multiples of ",
+                         vector, " up to ", cuda::kMaxTensorHeadDim, "; 64 and 128 are best"));
   const auto expect_multiple = [&](const char* path, int64_t width) {
     if (width % vector != 0)
-      lines.push_back(text(path, " ", width, ": slower products and copies than a multiple of ", vector,
-                           " has, such as ", (width / vector + 1) * vector));
+      lines.push_back(text(path, " ", width, ": products and copies are slower than with a multiple of ", vector,
+                           ", such as ", (width / vector + 1) * vector));
   };
   expect_multiple("model.vocab_size", m.vocab_size);
   expect_multiple("model.hidden_size", m.hidden_size);

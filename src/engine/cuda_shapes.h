@@ -1,5 +1,5 @@
 #pragma once
-// What a GPU makes of a run's sizes, known from the config alone.
+// How a GPU handles a run's sizes, from the config alone.
 #include <string>
 #include <vector>
 
@@ -8,11 +8,11 @@
 
 namespace gptmoe {
 
-// Throws UserError at the first size that the CUDA backend does not take, naming its place, value and limit.
-// `widest_head` is the GPU's, or cuda::kMaxHeadDim where there is none to ask.
+// Throws UserError at the first size that the CUDA backend does not support, naming its path, value and limit.
+// `widest_head` is the GPU's, or cuda::kMaxHeadDim without a GPU.
 void require_cuda_shapes(const Config& config, int64_t widest_head);
 
-// Sizes that `ops` take but are slow with, a line each with what is better: "model.head_dim 20: ...".
+// Sizes that `ops` supports but runs slowly, one line each with a better size: "model.head_dim 20: ...".
 std::vector<std::string> slow_paths(const Config& config, const Ops& ops);
 
 }  // namespace gptmoe

@@ -56,14 +56,14 @@ std::string describe_average(const Config& config, int64_t ranks) {
   const auto tokens = static_cast<double>(sequences * t.sequence_length);
   return text(average->name, " over ", metric_count(average->moves * tokens), " tokens: ", metric_count(average->moves),
               average->once_per_step ? " steps of " : " micro-batches of ", metric_count(tokens),
-              average->once_per_step || ranks == 1 ? "" : ", all ranks together");
+              average->once_per_step || ranks == 1 ? "" : ", over all ranks");
 }
 
 std::string describe_memory(const Engine& engine) {
   std::string out;
   for (const Engine::ArenaSize& arena : engine.arena_sizes())
     if (arena.bytes > 0) out += arena.name + " " + binary_bytes(arena.bytes) + ", ";
-  return out + binary_bytes(engine.total_bytes()) + " in all";
+  return out + binary_bytes(engine.total_bytes()) + " in total";
 }
 
 std::string memory_table(const Engine& engine) {
@@ -75,7 +75,7 @@ std::string memory_table(const Engine& engine) {
     out += line;
   };
   for (const Engine::ArenaSize& arena : engine.arena_sizes()) add(arena.name, arena.bytes);
-  add("in all", engine.total_bytes());
+  add("total", engine.total_bytes());
   return out;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What a person reads before a run begins: the same facts on the first screen of `train` and in `plan`.
+// Descriptions of a run before it begins: the same facts on the first screen of `train` and in `plan`.
 #include <string>
 
 #include "engine/engine.h"
@@ -12,16 +12,16 @@ std::string describe_model(const ModelConfig& config);
 std::string describe_parameters(const Gpt& gpt);
 // "topk", or "default {"ema_beta":0.9}".
 std::string describe_router(const RouterConfig& router);
-// "default vectors over 20.5 k tokens: 10 micro-batches of 2.05 k, all ranks together": how far the router's moving
-// average reaches back. Empty without one, or without experts.
+// "default vectors over 20.5 k tokens: 10 micro-batches of 2.05 k, over all ranks": the span of the router's moving
+// average. Empty without a moving average or without experts.
 std::string describe_average(const Config& config, int64_t ranks);
-// "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in all".
+// "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in total".
 std::string describe_memory(const Engine& engine);
-// The same as lines of two columns, without the last line's end.
+// The same as lines of two columns, without a final newline.
 std::string memory_table(const Engine& engine);
 
-// Resident bytes a run needs beside its arenas: program, libraries, thread workspaces, and the token shards, which are
-// mapped and become resident as they are read.
+// Resident bytes of a run in addition to its arenas: program, libraries, thread workspaces, and the token shards, which
+// are mapped and become resident as they are read.
 int64_t resident_overhead_bytes(const Config& config);
 
 }  // namespace gptmoe

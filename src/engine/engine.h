@@ -1,7 +1,6 @@
 #pragma once
-// A model together with its memory, as one rank has it. Construction plans every arena without touching memory, by
-// running one step through ops that compute nothing; commit() then obtains exactly that. `gptmoe plan` stops after the
-// first half.
+// A rank's model together with its memory. Construction plans every arena without touching memory, by running one step
+// through ops that compute nothing; commit() then allocates exactly that. `gptmoe plan` stops before commit().
 #include <string>
 #include <vector>
 
@@ -23,7 +22,7 @@ struct RankOf {
   int rank = 0, size = 1;
 };
 
-// What several ranks send each other, each of them, by Traffic: in every micro-batch, and in every step besides.
+// What each rank sends, by Traffic: per micro-batch, and per step in addition.
 struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };
@@ -31,9 +30,9 @@ struct PlannedTraffic {
 // Sums over one step (stat), side by side: one copy takes them to the host.
 struct StepSums {
   Tensor all_S;
-  Tensor router_LW;       // of every micro-batch's router statistics, see Activations; absent if dense
-  Tensor loss_1;          // of every token's cross-entropy
-  Tensor squared_norm_1;  // of the gradients
+  Tensor router_LW;       // over micro-batches: router statistics, see Activations; absent if dense
+  Tensor loss_1;          // over tokens: cross-entropy
+  Tensor squared_norm_1;  // over gradients
 };
 
 class Engine {
@@ -41,8 +40,8 @@ class Engine {
   // B and T of one micro-batch, laid out as `ops` wants it.
   Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
-  // Obtains the memory and fills what is constant. Parameters are zero until initialised or loaded. `ops` lays out as
-  // the constructor's did, and must outlive the engine.
+  // Allocates the memory and fills the constants. Parameters are zero until initialised or loaded. `ops` must lay out
+  // memory as the constructor's did, and must outlive the engine.
   void commit(Ops& ops);
 
   Gpt& gpt() { return gpt_; }
@@ -51,8 +50,8 @@ class Engine {
   const AdamW& adamw() const { return adamw_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
-  // The next micro-batch as the host fills it: activations().tokens_BT and targets_BT themselves where the host reaches
-  // them, else what upload_batch() copies there.
+  // The next micro-batch, for the host to fill: activations().tokens_BT and targets_BT themselves if the host can
+  // access them, else buffers that upload_batch() copies there.
   const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
   const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
   void upload_batch();
@@ -63,11 +62,11 @@ class Engine {
     std::string name;
     int64_t bytes;
   };
-  // The arenas and, where the ops have one, their workspace.
+  // The arenas and, if the ops have one, their workspace.
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
-  // Floating-point operations of the model's products per token, without recomputation. Backward 0 for forward-only.
+  // Floating-point operations of the model's products per token, without recomputation. Backward is 0 if forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }

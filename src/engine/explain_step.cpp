@@ -22,7 +22,7 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// From the head down: everything below an offender offends too.
+// Starts at the head: everything below a non-finite gradient is non-finite too.
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)
@@ -37,7 +37,7 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
            "longer schedule.warmup_steps"));
 }
 
-// After a micro-batch's backward: its loss, and the gradient that came down the whole residual stream.
+// After a micro-batch's backward: checks its loss, and the gradient at the end of the residual stream.
 void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t micro_batch) {
   const std::string where = text(" is not finite at step ", step + 1, ", micro-batch ", micro_batch + 1);
   if (!std::isfinite(host_value(ops.memory(), engine.sums().loss_1)))
@@ -46,7 +46,7 @@ void require_finite_micro_batch(Engine& engine, Ops& ops, int64_t step, int64_t 
     stop("the gradient" + where, first_offender_backward(engine, ops));
 }
 
-// After TrainStep::measure(): the gradients of the whole step.
+// After TrainStep::measure(): checks the gradients of the whole step.
 void require_finite_gradients(Engine& engine, Ops& ops, int64_t step) {
   if (!std::isfinite(host_value(ops.memory(), engine.sums().squared_norm_1)))
     stop(text("the gradient is not finite at step ", step + 1), first_offender_backward(engine, ops));
@@ -63,12 +63,13 @@ void explain_step(TrainStep& train_step, Engine& engine, Ops& ops, const NextBat
     agree(world, [&] {  // the next collective needs every rank
       if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
       if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
-      // Not the run's numbers: it may go on where it was saved.
+      // The run's numbers are finite after all, so it may continue from its checkpoint.
       if (part.name == StepPart::update)
-        throw Failure(text("the loss or the gradient was not finite at step ", step + 1,
-                           ", but is when the step is computed again: a router's state that has moved since, or "
-                           "faulty hardware, may be why. No parameter was changed by this step; --resume goes on from "
-                           "the last checkpoint"));
+        throw Failure(
+            text("the loss or the gradient was not finite at step ", step + 1,
+                 ", but was finite when the step was computed again. The router's state may have changed since, or the "
+                 "hardware may be faulty. This step changed no parameter; --resume continues from "
+                 "the last checkpoint"));
     });
   });
   GPTMOE_CHECK(false, "a step without an update");

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// Numbers like those of a model: multiplying zeros takes less power, and so less time where power is short.
+// Values like a model's. Products of zeros take less power, so they run faster where power is limited.
 void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
   const Rng rng(1, stream);
   std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));
@@ -20,8 +20,8 @@ void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
     upload_floats(memory, matrix.rows(row, std::min(rows, matrix.size(0) - row)), part.data());
 }
 
-// A (size, size) product's, the least of rounds that take `in_all` seconds together. Those of a few microseconds are
-// timed by the dozen, so that waiting for the device does not count.
+// Seconds of a (size, size) product: the fastest of rounds that take `in_all` seconds in total. Products of a few
+// microseconds are timed by the dozen, so that waiting for the device does not count.
 double seconds_of_product(Ops& ops, int64_t size, double in_all) {
   constexpr double kRound = 5e-3;
   Arena arena("matrix rate");
@@ -55,7 +55,7 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 }  // namespace
 
 double measure_matrix_rate(Ops& ops) {
-  // As large as one takes a few milliseconds: what is large depends on the device.
+  // The size at which a product takes a few milliseconds: a large size depends on the device.
   constexpr double kLongEnough = 5e-3;
   constexpr int64_t kSmallest = 256, kLargest = 8192;
   const auto fits = [&](int64_t size) {

@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// The matrix rate that the backend reaches on large products, in FLOP/s. Measures for about a tenth of a second. The
-// hardware utilisation (mfu) is the model's FLOP/s over this rate.
+// The rate of large matrix products on the backend, in FLOP/s. Measures for about a tenth of a second. The
+// utilisation (mfu) is the model's FLOP/s divided by this rate.
 double measure_matrix_rate(Ops& ops);
 
 }  // namespace gptmoe

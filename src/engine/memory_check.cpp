@@ -17,7 +17,7 @@ Config with_recompute(Config config, const std::string& recompute) {
 bool training_fits(Config config, int64_t micro_batch, const Ops& ops, int64_t room, RankOf rank) {
   config.train.micro_batch_size = micro_batch;
   try {
-    validate(config, "");  // what is too large to count does not fit either
+    validate(config, "");  // sizes too large to count do not fit either
   } catch (const UserError&) {
     return false;
   }
@@ -64,7 +64,7 @@ int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, 
 std::string why_no_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room) {
   if (room < 0 || engine.total_bytes() <= room) return "";
   const std::string need =
-      text(binary_bytes(engine.total_bytes()), " of memory, and ", binary_bytes(room), " can be had; ");
+      text(binary_bytes(engine.total_bytes()), " of memory, but ", binary_bytes(room), " is available; ");
   if (engine.purpose() != Purpose::train)
     return text("the model needs ", need, "free some, or use a machine with more");
   return text("train.micro_batch_size: ", config.train.micro_batch_size, " needs ", need,

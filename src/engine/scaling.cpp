@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-// Keeps two clocks: of the products, read off the counter, and of the collectives.
+// Keeps two clocks: one for the products, read off the FLOP counter, and one for the collectives.
 class ScheduledCommunicator final : public Communicator {
  public:
   ScheduledCommunicator(const FlopCounter& counter, int size, const RankSpeed& speed)

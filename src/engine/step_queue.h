@@ -7,14 +7,14 @@
 
 namespace gptmoe {
 
-// Optimizer steps one after the other, as training runs them. ask() gives the device a step's work, recorded the first
-// time and replayed after that; report() waits for the step and reads its result. The host may ask for kAhead steps
-// before it reads a report, so the device never waits for the host.
+// Runs optimizer steps in order, as training does. ask() queues a step on the device, which records it the first time
+// and replays it after that; report() waits for the step and reads its result. The host may queue kAhead steps before
+// it reads a report, so the device never waits for the host.
 class StepQueue {
  public:
   static constexpr int64_t kAhead = 1;
 
-  // As TrainStep. `engine` is committed.
+  // Arguments as for TrainStep. `engine` is committed.
   StepQueue(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   void ask(const NextBatch& next_batch, int64_t step);
@@ -27,7 +27,7 @@ class StepQueue {
   const Config& config_;
   Engine& engine_;
   Ops& ops_;
-  int64_t micro_batches_;  // of all ranks
+  int64_t micro_batches_;  // over all ranks
   TrainStep train_step_;
   // By name, then by collectives.
   std::array<std::array<std::unique_ptr<RepeatedWork>, 4>, 4> parts_;

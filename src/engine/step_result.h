@@ -5,20 +5,20 @@
 
 namespace gptmoe {
 
-// What one optimizer step reports.
+// The result of one optimizer step.
 struct StepResult {
   double loss = 0;       // mean cross-entropy per token, nats, without auxiliary terms
   double grad_norm = 0;  // global, before clipping
-  // Of MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
+  // For MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
   std::vector<double> load_balance_loss;  // per MoE layer; 1 = perfectly balanced
   double expert_load_max = 0,
          expert_load_min = 0;  // share of assignments of the most and least loaded expert of any layer
 
-  // Whether the step moved the parameters. One that did not stops all later ones from it too.
+  // Whether the step moved the parameters. After a step that did not, no later step moves them.
   bool finite() const;
 };
 
-// The result of a step whose `sums` have these values, in the order of sums.all_S. `config` is a rank's, micro_batches
+// The result of a step from the values of its `sums`, in the order of sums.all_S. `config` is a rank's; micro_batches
 // counts those of all ranks.
 StepResult step_result(const Config& config, const StepSums& sums, const std::vector<double>& values,
                        int64_t micro_batches);

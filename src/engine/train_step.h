@@ -10,20 +10,20 @@ namespace gptmoe {
 // inputs_BT =, targets_BT = (i32, on the host): the next micro-batch.
 using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targets_BT)>;
 
-// A part of a step. It is the same work in every step, so a device can record it once and replay it.
+// A part of a step. Its work is the same in every step, so a device can record it once and replay it.
 struct StepPart {
   enum Name { begin, micro_batch, measure, update } name;
-  // Of micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
+  // For micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
   // gradients over ranks.
   bool gathers = false, reduces = false;
 };
 
-// Carries out a part: calls `work`, or replays what it recorded of an earlier call for the same part.
+// Runs a part: calls `work`, or replays what it recorded in an earlier call for the same part.
 using CarryOut = std::function<void(const StepPart& part, const std::function<void()>& work)>;
 
 class TrainStep {
  public:
-  // `config` is this rank's: micro_batch_size sequences at a time, of the global_batch_size that all ranks share. All
+  // `config` is this rank's: micro_batch_size sequences at a time of the global_batch_size that all ranks share. All
   // four must outlive the object.
   TrainStep(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
@@ -31,7 +31,7 @@ class TrainStep {
   // committed. A loss or gradient that is not finite leaves every parameter as it is.
   void run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out);
 
-  // The parts, in this order; `micro_batch` once for each of micro_batches().
+  // The parts, in this order; `micro_batch` runs micro_batches() times.
   void begin();                            // gradients = 0, engine.sums() = 0
   void micro_batch(const StepPart& part);  // forward and backward: gradients +=, engine.sums() +=
   void measure();                          // sums over ranks, and the gradients' norm
@@ -40,8 +40,7 @@ class TrainStep {
   StepPart micro_batch_part(bool first, bool last) const;  // of a step
 
   int64_t micro_batches() const { return micro_batches_; }  // of this rank
-  // Has every rank hold the weights that the last step left on one of them. Call it before anything but a step reads
-  // weights.
+  // Gathers the weights of the last step on every rank. Call it before reading weights outside a step.
   void gather_weights();
 
  private:

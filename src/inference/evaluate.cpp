@@ -7,10 +7,10 @@
 namespace gptmoe {
 namespace {
 
-// Sums of the routers' statistics over micro-batches, of this rank but for the loads, which are all ranks'.
+// Sums of the routers' statistics over micro-batches: of all ranks for the loads, of this rank for the others.
 struct RouterSums {
   std::vector<std::vector<double>> load;
-  std::vector<double> entropy, balance, fill, output;  // of squared norms the last two
+  std::vector<double> entropy, balance, fill, output;  // the last two are of squared norms
   int64_t batches = 0;
 
   RouterSums(size_t layers, size_t experts)
@@ -69,7 +69,7 @@ EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World&
   if (a.router_stats_LW.present())
     routers.emplace(static_cast<size_t>(a.router_stats_LW.size(0)),
                     static_cast<size_t>(engine.gpt().config().num_experts));
-  const int64_t together = B * world.size();  // windows that the ranks take at a time
+  const int64_t together = B * world.size();  // windows that all ranks take at a time
   for (int64_t start = 0; start < windows; start += together) {
     const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
     fill_batch(engine, loader, first, windows - 1);

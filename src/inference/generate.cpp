@@ -49,14 +49,14 @@ void generate(const Config& config, const Gpt& gpt, Ops& ops, std::vector<int32_
   GPTMOE_CHECK(!tokens.empty());
   const auto communicator = make_single_communicator();
   const int64_t context = config.model.max_position_embeddings;
-  std::map<int64_t, ForwardWindow> windows;  // by length: powers of two, so that a growing text meets few of them
+  std::map<int64_t, ForwardWindow> windows;  // by length: powers of two, so that a growing text needs few
   for (int64_t made = 0; made < count; ++made) {
     const int64_t visible = std::min(context, std::ssize(tokens));
     int64_t T = kSmallestWindow;
     while (T < visible) T *= 2;
     T = std::min(T, context);
     ForwardWindow& window = windows.try_emplace(T, gpt, ops, *communicator, 1, T).first->second;
-    // Attention is causal: what fills the rest of the window cannot reach the last visible token.
+    // Attention is causal: padding after the last visible token cannot affect it.
     std::vector<int32_t> ids(tokens.end() - visible, tokens.end());
     ids.resize(static_cast<size_t>(T));
     ops.memory().upload(window.activations().tokens_BT, ids.data());

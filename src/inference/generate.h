@@ -14,8 +14,8 @@ struct SamplingOptions {
   double top_p = 1.0;        // nucleus (Holtzman et al. 2020): the smallest set of likeliest tokens with this mass
 };
 
-// A token drawn from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0, 1) decides. Ties go to the
-// lower id.
+// A token sampled from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0, 1) decides. Ties go to
+// the lower id.
 int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& options, double uniform);
 
 // Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. The model

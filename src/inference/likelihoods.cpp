@@ -9,10 +9,10 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kLengthStep = 16;  // windows come in its multiples, so that few of them are made
+constexpr int64_t kLengthStep = 16;  // windows are multiples of it, so that few are made
 
-// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored; of `sharers`
-// requests one after the other, which differ in their last token alone (answers "A", "B", "C" to one question).
+// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored. It serves
+// `sharers` consecutive requests, which differ in their last token only (answers "A", "B", "C" to one question).
 struct Row {
   size_t request;
   int64_t begin, first, end;
@@ -53,13 +53,13 @@ class Scorer {
     for (Likelihood& result : results_) result.greedy = options.greedy;
   }
 
-  // Scores the first rows, as many as make a micro-batch, and returns their number.
+  // Scores the first rows, as many as fit in a micro-batch, and returns their number.
   size_t run(std::span<const Row> rows) {
     const int64_t longest = rows.front().length(), context = gpt_.config().max_position_embeddings;
     const int64_t T = std::min(context, (longest + kLengthStep - 1) / kLengthStep * kLengthStep);
     const int64_t B = std::clamp<int64_t>(options_.batch_tokens / T, 1, std::ssize(rows));
     if (!window_ || !window_->activations().tokens_BT.has_sizes({B, T})) {
-      window_.reset();  // its memory first
+      window_.reset();  // frees its memory first
       window_ = std::make_unique<ForwardWindow>(gpt_, ops_, *communicator_, B, T);
     }
     rows = rows.first(static_cast<size_t>(B));
@@ -80,7 +80,7 @@ class Scorer {
   std::vector<Likelihood> results() { return std::move(results_); }
 
  private:
-  // Each row's inputs, or what lies `ahead` of them.
+  // Each row's tokens from `ahead` on: its inputs or its targets.
   void upload(const Tensor& to_BT, std::span<const Row> rows, size_t sharer, int64_t ahead) {
     std::vector<int32_t> ids(static_cast<size_t>(to_BT.count()));
     auto out = ids.begin();
@@ -92,20 +92,21 @@ class Scorer {
     ops_.memory().upload(to_BT, ids.data());
   }
 
-  // The row's tokens begin at `offset` of the micro-batch.
+  // Reads the results of a row whose tokens begin at `offset` of the micro-batch.
   void read(const Row& row, size_t sharer, const std::vector<double>& losses, int64_t offset) {
     const std::vector<int32_t>& tokens = requests_[row.request + sharer].tokens;
     Likelihood& result = results_[row.request + sharer];
     result.truncated |= row.begin > 0;
     for (int64_t i = row.first; i < row.end; ++i) {
-      const int64_t n = offset + i - 1 - row.begin;  // whose target it is
+      const int64_t n = offset + i - 1 - row.begin;  // the position whose target it is
       result.log_likelihood -= losses[static_cast<size_t>(n)];
       if (!result.greedy) continue;
       const std::vector<float>& logits = window_->logits(n);
       const auto likeliest = std::max_element(logits.begin(), logits.end()) - logits.begin();
       result.greedy = likeliest == tokens[static_cast<size_t>(i)];
     }
-    if (!std::isfinite(result.log_likelihood)) throw Failure("the model's log-likelihoods are not finite: it diverged");
+    if (!std::isfinite(result.log_likelihood))
+      throw Failure("the model's log-likelihoods are not finite, so its run diverged");
   }
 
   const Gpt& gpt_;

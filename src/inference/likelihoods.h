@@ -8,22 +8,21 @@
 namespace gptmoe {
 
 struct Likelihood {
-  double log_likelihood = 0;  // nats, of all tokens asked for
-  bool greedy = false;        // each of them is the model's likeliest (the lower id of equals), where asked for
-  bool truncated = false;     // the model saw less of the context than there is
+  double log_likelihood = 0;  // nats, over all scored tokens
+  bool greedy = false;        // each scored token is the model's likeliest (ties: the lower id), if requested
+  bool truncated = false;     // the model saw only part of the context
 };
 
 struct ScoringOptions {
-  int64_t batch_tokens;  // N of a micro-batch, at least about
+  int64_t batch_tokens;  // approximate least N of a micro-batch
   bool greedy = false;
 };
 
-// Of each request, in order. The model's window holds its max_position_embeddings last tokens; a continuation that is
-// longer is scored in stretches of half a window, each after the half window before it. Requests of about one length
-// share a micro-batch, the longest first, and neighbours that differ in their last token alone share a sequence; what
-// fills it up reaches nobody, so results depend on the micro-batch's size by rounding alone. Parameters and router
-// state stay untouched. on_progress has the tokens that are done, and all. Throws Failure for a model that has become
-// NaN.
+// One result per request, in order. The model's window holds its max_position_embeddings last tokens; a longer
+// continuation is scored in stretches of half a window, each after the half window before it. Requests of similar
+// length share a micro-batch, the longest first, and neighbours that differ only in their last token share a sequence.
+// Padding affects no result, so results depend on the micro-batch's size by rounding only. Parameters and router state
+// do not change. on_progress gets the tokens done and their total. Throws Failure for a model with NaN outputs.
 std::vector<Likelihood> score_requests(const Gpt& gpt, Ops& ops, std::span<const Request> requests,
                                        const ScoringOptions& options,
                                        const std::function<void(int64_t done, int64_t total)>& on_progress);

@@ -11,7 +11,7 @@ namespace {
 constexpr const char* kWhiteSpace = " \t\n\v\f\r";
 constexpr const char* kBetweenShots = "\n";
 
-// Others than `example`, each once, in the order they are drawn.
+// Examples other than `example`, each once, in the order in which they are drawn.
 std::vector<size_t> draw_shots(size_t examples, size_t example, const PromptOptions& options) {
   const Rng rng(options.seed, example);
   std::vector<size_t> drawn;
@@ -54,7 +54,7 @@ Request RequestEncoder::encode(std::string prompt, std::string continuation, con
     std::vector<int32_t> whole = tokens_of(prompt + continuation);
     if (whole.size() > before.size()) return {std::move(whole), std::ssize(before)};
   }
-  // Apart, also where a token reaches across and would leave the continuation none of its own.
+  // Cuts there even inside a token, which would leave the continuation no token of its own.
   const int64_t first = std::ssize(before);
   const std::vector<int32_t> rest = tokens_of(continuation);
   before.insert(before.end(), rest.begin(), rest.end());
@@ -64,7 +64,7 @@ Request RequestEncoder::encode(std::string prompt, std::string continuation, con
 std::vector<Request> make_requests(const Task& task, size_t limit, const PromptOptions& options,
                                    const Tokenizer& tokenizer) {
   if (options.shots >= std::ssize(task.examples))
-    user_error("--shots: ", options.shots, " besides the one that is asked, but ", task.file.string(), " has only ",
+    user_error("--shots: ", options.shots, " in addition to the one asked, but ", task.file.string(), " has only ",
                task.examples.size(), " examples");
   RequestEncoder encoder(tokenizer);
   std::vector<Request> requests;

@@ -1,5 +1,5 @@
 #pragma once
-// From examples to tokens.
+// Turns examples into tokens.
 #include "inference/task_file.h"
 #include "tokenizer/tokenizer.h"
 
@@ -11,14 +11,14 @@ struct PromptOptions {
   uint64_t seed = 1;
 };
 
-// A log-likelihood that is wanted: of tokens [first, size) after those before, 0 < first < size.
+// A log-likelihood to compute: of tokens [first, size) after those before, 0 < first < size.
 struct Request {
   std::vector<int32_t> tokens;
   int64_t first;
 };
 
-// What stands before the continuation of a candidate: the shots, each with its right continuation and a line break,
-// then the context; delimiters where they belong.
+// The text before a candidate's continuation: the shots, each with its right continuation and a line break, then the
+// context, with delimiters.
 std::string prompt_of(const Task& task, size_t example, int64_t candidate, const PromptOptions& options);
 
 class RequestEncoder {
@@ -26,10 +26,9 @@ class RequestEncoder {
   // `tokenizer` must outlive it.
   explicit RequestEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  // Prompt and continuation are tokenised as one text, which is what a model has been trained on, and parted where the
-  // prompt alone would end; white space at the prompt's end counts to the continuation (" Paris" is one token). A
-  // prompt without tokens is the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." where
-  // the tokenizer has none.
+  // Prompt and continuation are tokenised as one text, as in training, and split where the prompt alone would end;
+  // white space at the prompt's end counts to the continuation (" Paris" is one token). A prompt without tokens becomes
+  // the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." if the tokenizer has none.
   Request encode(std::string prompt, std::string continuation, const std::string& place);
 
  private:
@@ -39,7 +38,8 @@ class RequestEncoder {
   WordCache cache_;
 };
 
-// Of all candidates of the first `limit` examples, in order. Throws UserError where the file has too few for the shots.
+// Requests for all candidates of the first `limit` examples, in order. Throws UserError if the file has too few
+// examples for the shots.
 std::vector<Request> make_requests(const Task& task, size_t limit, const PromptOptions& options,
                                    const Tokenizer& tokenizer);
 

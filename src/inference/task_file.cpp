@@ -30,7 +30,7 @@ std::vector<TaskFile> files_below(const fs::path& folder) {
 }
 
 std::string not_empty(const JsonSection& line, const std::string& key, std::string value) {
-  if (value.empty()) line.fail(key, "empty, which has no likelihood; give a text");
+  if (value.empty()) line.fail(key, "must not be empty: an empty text has no likelihood");
   return value;
 }
 
@@ -55,12 +55,12 @@ void read_completion(JsonSection& line, Example& example) {
 }
 
 TaskKind kind_of(const JsonSection& line) {
-  if (line.has("answer")) line.fail("answer", "a task of generated answers, which are not scored; see docs/eval.md");
+  if (line.has("answer")) line.fail("answer", "tasks with generated answers are not scored; see docs/eval.md");
   if (line.has("query") || line.has("choices")) return TaskKind::multiple_choice;
   if (line.has("context_options")) return TaskKind::schema;
   if (line.has("context") || line.has("continuation")) return TaskKind::completion;
   line.fail("",
-            "no task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
+            "not a task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
             "continuation; see docs/eval.md");
 }
 
@@ -120,8 +120,8 @@ Task read_task(const TaskFile& file) {
     JsonSection section(parse_json_line(line, place), "", place);
     const TaskKind own = kind_of(section);
     if (own != kind.value_or(own))
-      user_error(place, ": ", task_kind_name(own), ", but the lines before are ", task_kind_name(*kind),
-                 "; make two files of them");
+      user_error(place, ": ", task_kind_name(own), ", but the earlier lines are ", task_kind_name(*kind),
+                 "; split them into two files");
     kind = own;
     task.examples.push_back(read_example(section, own, number));
   }

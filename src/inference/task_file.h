@@ -1,9 +1,9 @@
 #pragma once
 // Downstream tasks as files: JSON Lines, one example a line, in the layout of llm-foundry's local_data.
 //   multiple choice  {"query": "...", "choices": ["...", "..."], "gold": 0}           which choice follows the query?
-//   schema           {"context_options": ["...", "..."], "continuation": "...", "gold": 0}  after which is it likelier?
-//   completion       {"context": "...", "continuation": "..."}                        is it what follows?
-// The keys tell which; a file has one kind. Blank lines are skipped. docs/eval.md has the recipes for other layouts.
+//   schema           {"context_options": ["...", "..."], "continuation": "...", "gold": 0}  which context fits better?
+//   completion       {"context": "...", "continuation": "..."}                        does this continuation follow?
+// The keys give the kind; a file has one kind. Blank lines are skipped. docs/eval.md has recipes for other layouts.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -15,7 +15,7 @@ enum class TaskKind { multiple_choice, schema, completion };
 std::string task_kind_name(TaskKind kind);
 
 struct Example {
-  int64_t line;                            // of the file, from 1
+  int64_t line;                            // in the file, from 1
   std::vector<std::string> contexts;       // several in a schema, else one
   std::vector<std::string> continuations;  // several in a multiple choice, else one; none is empty
   int64_t gold;                            // the right candidate
@@ -45,13 +45,13 @@ struct TaskFile {
   std::filesystem::path path;
 };
 
-// Files as they are named, and every *.jsonl below folders, sorted by path. A task is called as its file is, without
-// the ending; one in a folder by its path from there. Throws UserError: not there, a folder without any, two of one
-// name.
+// Named files, and every *.jsonl below named folders, sorted by path. A task has its file's name without the ending; in
+// a folder, its path from there. Throws UserError if a path does not exist, a folder holds no task, or two tasks have
+// one name.
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths);
 
-// Throws UserError "FILE:LINE: ...": not JSON, not a task, unknown keys, an empty text, a gold that is no candidate, a
-// line of another kind than the first.
+// Throws UserError "FILE:LINE: ..." for a line that is not JSON or not a task, unknown keys, an empty text, a gold that
+// is not a candidate, or a line of another kind than the first.
 Task read_task(const TaskFile& file);
 
 }  // namespace gptmoe

@@ -23,7 +23,7 @@ int64_t code_points(const std::string& utf8) {
   return std::count_if(utf8.begin(), utf8.end(), [](char byte) { return (byte & 0xc0) != 0x80; });
 }
 
-// Candidates compared by log-likelihood over `size(candidate)`.
+// Compares candidates by log-likelihood divided by `size(candidate)`.
 template <typename Size>
 double is_right(const Example& example, std::span<const Likelihood> likelihoods, Size size) {
   std::vector<double> scores;
@@ -95,7 +95,7 @@ std::string cell(const std::optional<Estimate>& estimate, const char* format, si
   if (!estimate) return right_aligned("-", columns);
   const std::string value = number(format, estimate->value);
   if (std::isnan(estimate->standard_error)) return right_aligned(value, columns);
-  constexpr size_t kHiddenBytes = 1;  // the sign has two, in one column
+  constexpr size_t kHiddenBytes = 1;  // ± has two bytes in one column
   return right_aligned(text(value, " ± ", number(format, estimate->standard_error)), columns + kHiddenBytes);
 }
 

@@ -1,9 +1,9 @@
 #pragma once
 // One allocation per purpose, made once at start-up.
 //
-// An Arena lives in two phases. Before commit() it only counts: allocate() returns tensors without memory, so the same
-// code that lays out a run also plans it (`gptmoe plan`). commit() obtains the memory, zeroed, from the host or a
-// device, and rewinds; the caller then repeats its allocations and receives the same layout with real pointers.
+// An Arena has two phases. Before commit() it only counts: allocate() returns tensors without memory, so the code that
+// lays out a run also plans it (`gptmoe plan`). commit() allocates the memory, zeroed, on the host or a device, and
+// rewinds; the caller then repeats its allocations and gets the same layout with real pointers.
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -22,15 +22,15 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Tensor allocate(DType dtype, std::initializer_list<int64_t> sizes);
-  // Obtains high_water() bytes, zeroed, and rewinds to empty. Throws Failure when `memory`, which must outlive the
-  // arena, has no room for it.
+  // Allocates high_water() bytes, zeroed, and rewinds to empty. `memory` must outlive the arena. Throws Failure if it
+  // has no room.
   void commit(Memory& memory = host_memory());
   bool committed() const { return base_ != nullptr; }
 
   const std::string& name() const { return name_; }
   int64_t used() const { return used_; }
   int64_t high_water() const { return high_water_; }
-  // Moves the end of use to a mark, an earlier value of used(): what lies behind it is shared with what comes next.
+  // Sets used() back to `mark`, an earlier value of it: memory after the mark is shared with later allocations.
   void rewind(int64_t mark) { used_ = mark; }
   // The first byte of the memory.
   char* data() const { return base_; }

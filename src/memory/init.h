@@ -16,14 +16,14 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// Elements [first, first + count) of a row, of which there may be several copies in different dtypes.
+// Elements [first, first + count) of a row, which may have several copies in different dtypes.
 struct RowPart {
   Tensor elements;  // rank 1
   int64_t first = 0;
 };
 
 // All `parts` of a row of `count` elements =: element i is a pure function of (seed, name, i), whatever the dtype
-// (values are rounded to float first, so that a model of any precision starts from the same weights).
+// (values are rounded to float first, so that models of any precision start from the same weights).
 void initialize_row(Memory& memory, const std::vector<RowPart>& parts, int64_t count, const Init& init, uint64_t seed,
                     const std::string& name);
 

@@ -1,15 +1,15 @@
 #pragma once
-// The one table of parameters. A row is one tensor as checkpoints and exports know it (Hugging Face name, shape,
-// initialiser, weight decay). A block is one or more rows that lie next to each other, so that kernels can take them as
-// a single tensor: the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C).
-// Rows drive initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
+// The one table of parameters. A row is one tensor as checkpoints and exports name it (Hugging Face name, shape,
+// initialiser, weight decay). A block is one or more adjacent rows, so that kernels can take them as a single tensor:
+// the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C). Rows drive
+// initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
 //
-// A bucket is the blocks whose gradients are complete at the same moment of a backward pass: what ranks reduce
-// together.
+// A bucket is the blocks whose gradients are complete at the same moment of a backward pass. Ranks reduce a bucket at a
+// time.
 //
-// Where layers compute in less than full precision, the values they are handed are rounded from a master in stat, which
-// initialisers and checkpoints fill and the optimizer moves. Layers are handed the master itself of rows that ask for
-// it; a forward-only model has no other master, and a rank's master has those and its own part of the rest.
+// Where layers compute in less than full precision, their values are rounded from a master in stat, which initialisers
+// and checkpoints fill and the optimizer updates. Rows that request it give layers the master itself. A forward-only
+// model has a master of those rows only; a rank's master has them and its own part of the rest.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,7 +25,7 @@ struct ParamSpec {
   std::vector<int64_t> sizes;
   Init init;
   bool weight_decay = true;
-  bool stat = false;  // layers compute with it in stat
+  bool stat = false;  // layers use it in stat
 };
 
 struct ParamRow : ParamSpec {
@@ -39,53 +39,53 @@ struct ParamId {
 
 class ParamTable {
  public:
-  // With `ranks`, every bucket can be cut into as many equal parts.
+  // With `ranks`, every bucket can be cut into that number of equal parts.
   explicit ParamTable(DType dtype, int ranks = 1) : dtype_(dtype), ranks_(ranks) {}
 
-  // All before bind(). A block's sizes must hold exactly its rows, all of one dtype; they are laid out in the order
-  // given.
+  // Add everything before bind(). A block's sizes must hold exactly its rows, all of one dtype, laid out in the given
+  // order.
   ParamId add(const ParamSpec& row);
   ParamId add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows);
-  // Makes what was added since the last call a bucket, and returns its index.
+  // Makes the rows added since the last call a bucket, and returns its index.
   int end_bucket();
 
   // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be
-  // absent. So may the master where the values are in stat already; else it holds `held`, stat rows among it.
+  // absent, and so may the master if the values are in stat; else it holds `held`, which includes the stat rows.
   void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
   // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
   void initialize(Memory& memory, uint64_t seed) const;
 
   int64_t element_count() const { return element_count_; }      // storage, with padding between blocks
-  int64_t parameter_count() const { return parameter_count_; }  // without
+  int64_t parameter_count() const { return parameter_count_; }  // without padding
   const std::vector<ParamRow>& rows() const { return rows_; }
 
-  // As layers take it.
+  // A parameter as layers use it.
   Tensor value(ParamId id) const;
   Tensor grad(ParamId id) const;
-  // As checkpoints know it: of the master where that holds all of it.
+  // A row as checkpoints store it: from the master if that holds all of it.
   Tensor row_value(const ParamRow& row) const;
-  // Everything that holds elements of the row's value; all of them in the first, the most precise last.
+  // All storage of the row's value: the first part holds all elements, the last is the most precise.
   std::vector<RowPart> row_parts(const ParamRow& row) const;
   Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
 
-  // A bucket's blocks, padding between them included, in stretches of stat rows and of others. The count of the latter
-  // is a multiple of the ranks.
+  // A bucket's blocks, with the padding between them, in stretches of stat rows and of other rows. The count of the
+  // latter is a multiple of the ranks.
   struct Segment {
     int64_t offset, count;
     bool stat;
   };
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
 
-  // What one holds of the table's storage: everything; the stat rows; or, by ZeRO stage 1 (Rajbhandari et al. 2020),
-  // part `rank` of every bucket's segments but those of stat rows, which each rank's layers take whole.
+  // Partitions of the table's storage: everything; the stat rows; or, for ZeRO stage 1 (Rajbhandari et al. 2020), part
+  // `rank` of every bucket's segments, without stat rows, which each rank's layers use whole.
   Partition whole() const;
   Partition stat_rows() const;
   Partition partition_of(int rank) const;
 
-  // Ranges of equal weight decay, merged over neighbouring rows (and the padding between them): what the optimizer
-  // walks.
+  // Ranges of equal weight decay, merged over neighbouring rows (and the padding between them): the optimizer updates
+  // one range at a time.
   struct Range {
     int64_t offset, count;
     bool weight_decay;
@@ -103,7 +103,7 @@ class ParamTable {
     bool stat;
   };
   const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
-  // Elements [offset, ...) of the master, as a tensor; absent where it does not hold them in one piece.
+  // Elements [offset, ...) of the master, as a tensor; absent if it does not hold them in one piece.
   Tensor master_view(int64_t offset, const std::vector<int64_t>& sizes) const;
   void end_segment();
 
@@ -114,7 +114,7 @@ class ParamTable {
   int64_t element_count_ = 0;
   int64_t parameter_count_ = 0;
   std::vector<std::vector<Segment>> buckets_;
-  std::vector<Segment> open_bucket_;  // the last segment's count is not known yet
+  std::vector<Segment> open_bucket_;  // the last segment's count is still open
   Tensor values_, grads_, master_;
   Partition master_held_;
 };

@@ -1,5 +1,5 @@
 #pragma once
-// Which elements of a ParamTable's storage are held of something laid out like it: all of Adam's moments, or one rank's
+// The elements of a ParamTable's storage that a tensor of the same layout holds: all of Adam's moments, or one rank's
 // part of them.
 #include <algorithm>
 #include <cstdint>
@@ -11,11 +11,11 @@ class Partition {
  public:
   struct Piece {
     int64_t offset, count;  // elements of the table's storage
-    int64_t at;             // where its own storage holds them
+    int64_t at;             // their offset in its own storage
     bool replicated;        // on every rank
   };
 
-  // Behind what was added before, both here and in the table.
+  // Appends after the last piece, both here and in the table.
   void add(int64_t offset, int64_t count, bool replicated = false) {
     pieces_.push_back({offset, count, count_, replicated});
     count_ += count;
@@ -23,12 +23,12 @@ class Partition {
 
   int64_t count() const { return count_; }
   const std::vector<Piece>& pieces() const { return pieces_; }
-  // Whether every rank holds the same.
+  // Whether every rank holds all pieces.
   bool replicated() const {
     return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
   }
 
-  // What is held of elements [offset, offset + count) of the table.
+  // The pieces within elements [offset, offset + count) of the table.
   std::vector<Piece> within(int64_t offset, int64_t count) const {
     std::vector<Piece> found;
     for (const Piece& piece : pieces_) {

@@ -1,5 +1,5 @@
 #pragma once
-// What every layer needs to run, besides its own tensors.
+// What every layer needs to run, in addition to its own tensors.
 #include "distributed/communicator.h"
 #include "kernels/ops.h"
 #include "memory/arena.h"
@@ -7,9 +7,9 @@
 namespace gptmoe {
 
 enum class PassKind {
-  train,      // forward that a backward follows; routers learn from it
+  train,      // forward before a backward; routers learn from it
   recompute,  // the same forward once more inside the backward; routers must not learn twice
-  evaluate,   // nothing changes but, where a backward follows, gradients
+  evaluate,   // changes nothing except gradients, if a backward follows
 };
 
 class DataParallel;
@@ -20,13 +20,12 @@ struct Pass {
   Scratch& scratch;
   Communicator& communicator;
   PassKind kind = PassKind::evaluate;
-  // This micro-batch's share of the step, 1 / (accumulation * ranks): what mean-over-micro-batches losses are scaled
-  // by.
+  // This micro-batch's share of the step, 1 / (accumulation * ranks): scales losses that are means over micro-batches.
   double share = 1.0;
-  // Of the passes between which gradients are reduced and weights gathered; null in the others, and with one rank.
-  DataParallel* reducer = nullptr;   // the backward hands it every bucket
+  // Set in the passes that reduce gradients and gather weights; null in the others, and with one rank.
+  DataParallel* reducer = nullptr;   // the backward gives it every bucket
   DataParallel* gatherer = nullptr;  // the forward awaits every bucket's weights
-  MoeObserver* observer = nullptr;   // of measurements: model/moe_observer.h
+  MoeObserver* observer = nullptr;   // for measurements, see model/moe_observer.h
 
   Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer, observer}; }
 };

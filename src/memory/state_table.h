@@ -1,6 +1,6 @@
 #pragma once
 // Tensors that training changes without gradients and that a checkpoint must hold: default vectors and their pending
-// sums, balancing biases. The counterpart of ParamTable for routers.
+// sums, balancing biases. ParamTable's counterpart for routers.
 #include <string>
 #include <vector>
 
@@ -9,7 +9,7 @@
 namespace gptmoe {
 
 struct StateRow {
-  std::string name;  // as checkpoints know it: "model.layers.3.mlp.default_vectors"
+  std::string name;  // as in checkpoints: "model.layers.3.mlp.default_vectors"
   DType dtype;
   std::vector<int64_t> sizes;
   bool persistent;  // in checkpoints; a row that is zero between steps need not be
@@ -24,10 +24,10 @@ class StateTable {
  public:
   // Before allocate(); rank 1 or 2.
   StateId add(std::string name, DType dtype, std::vector<int64_t> sizes, bool persistent = true);
-  // The row of that name, which there must be: of state that layers share.
+  // The existing row of that name: for state that layers share.
   StateId find(const std::string& name) const;
   bool contains(const std::string& name) const;
-  // Takes every row from the arena, zero-filled once the arena is committed. May run again after commit().
+  // Allocates every row from the arena, zero once the arena is committed. May run again after commit().
   void allocate(Arena& arena);
 
   const StateRow& row(StateId id) const { return rows_.at(static_cast<size_t>(id.row)); }

@@ -31,11 +31,11 @@ class CostSum final : public OpObserver {
   }
   void before(const OpCall& call) override {
     flops_ += call.flops(live_share_);
-    std::map<const Tensor*, double> in_call;  // an op in place names a tensor twice
+    std::map<const Tensor*, double> in_call;  // an in-place op names a tensor twice
     for (const auto& [tensor, bytes] : call.moved(live_share_)) in_call[tensor] += bytes;
     for (const auto& [tensor, bytes] : in_call) bytes_[tensor] = std::max(bytes_[tensor], bytes);
   }
-  // Scratch passes from one op to the next, without memory.
+  // Scratch is passed from op to op without memory traffic.
   PassCost cost_without_scratch(const OpCase& op, const Tensors& tensors) {
     for (const TensorSpec& spec : op.tensors)
       if (spec.role == Role::scratch) bytes_.erase(&tensors[spec.name]);

@@ -11,7 +11,7 @@ namespace gptmoe {
 namespace {
 
 constexpr int64_t kLine = 64;
-// As a float or double this is not a number and as an integer -1: reading a guard shows in the results.
+// Not a number as a float or double, -1 as an integer: reading a guard shows in the results.
 constexpr std::byte kGuard{0xFF};
 
 // The upper half of a float.
@@ -99,8 +99,8 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
 }
 
-// Memory of the backend: a guard line, the elements, a guard that reaches from the last element to the end. Under
-// AddressSanitizer touching a guard stops the test at once, where the host reaches it.
+// Memory of the backend: a guard line, the elements, a guard from the last element to the end. Under AddressSanitizer
+// touching a guard stops the test at once, if the host can access the memory.
 class CaseRun::Buffer {
  public:
   Buffer(const TensorSpec& of, DType dtype, Memory& memory)

@@ -1,5 +1,5 @@
 #pragma once
-// A case on one backend: its tensors in guarded memory of the backend's, filled; then the passes; then what they left.
+// A case on one backend: fills its tensors in guarded memory of the backend, runs the passes and checks the results.
 #include <memory>
 
 #include "op_cases/op_case.h"
@@ -9,12 +9,12 @@ namespace gptmoe {
 DType dtype_of(Kind kind, const Ops& ops);
 Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes);
 
-// What tensors hold that must be overwritten: the second value tells a result that depends on it.
+// The garbage in tensors that must be overwritten: the second value reveals a result that depends on it.
 enum class Garbage { nan, large };
 
 class CaseRun final : public Tensors {
  public:
-  // Real tensors start as values that `start` can hold, so that a run in f64 can be compared with one in bf16.
+  // Real tensors start with values that `start` can hold, so that a run in f64 can be compared with one in bf16.
   CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan, DType start = DType::f32);
   CaseRun(const CaseRun&) = delete;
   CaseRun& operator=(const CaseRun&) = delete;
@@ -23,17 +23,17 @@ class CaseRun final : public Tensors {
   const Tensor& operator[](std::string_view name) const override;
 
   void forward();
-  void backward();  // nothing where the op has none
+  void backward();  // does nothing if the op has none
 
   const OpCase& op() const { return op_; }
   // Elements past the live ones read as 0.
   std::vector<double> read(std::string_view name) const;
-  std::vector<double> before(std::string_view name) const;               // what it held before the passes
+  std::vector<double> before(std::string_view name) const;               // its values before the passes
   void write(std::string_view name, const std::vector<double>& values);  // its live elements
-  // All tensors as before the passes.
+  // Restores all tensors to their state before the passes.
   void reset();
 
-  // After the passes, in words: guards written over, inputs changed, outputs not overwritten or not numbers.
+  // After the passes, in words: guards overwritten, inputs changed, outputs not overwritten or not finite.
   std::vector<std::string> broken_promises();
   bool same_bits(const CaseRun& other, std::string_view name) const;
 
@@ -47,14 +47,14 @@ class CaseRun final : public Tensors {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-// The element of Role::output or gradient where `got` is furthest from `expected`, as
+// The element of Role::output or gradient where `got` differs most from `expected`, as
 //   |got - expected| / (|expected| + rms of the tensor), or infinity if integers or exact tensors differ at all.
 struct Difference {
   double error = 0;
   std::string where = "nowhere";
 };
 Difference worst_difference(const CaseRun& got, const CaseRun& expected);
-// One tensor; `name` only for the message.
+// For one tensor; `name` is only for the message.
 Difference worst_difference(std::string_view name, const std::vector<double>& got, const std::vector<double>& expected,
                             bool exact);
 

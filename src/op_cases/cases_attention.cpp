@@ -21,7 +21,7 @@ OpCase rope_tables(int64_t t, int64_t d, double theta) {
       v["sin"][i] = std::sin(angle(i / (d / 2), i % (d / 2), d, theta));
     }
   };
-  op.tolerance = 2e-7;  // angles of thousands of radians: only double arithmetic keeps the tables to rounding
+  op.tolerance = 2e-7;  // angles of thousands of radians: only double arithmetic keeps the tables exact to rounding
   return op;
 }
 
@@ -118,7 +118,7 @@ void add_attention_cases(OpCases& cases) {
                                {1, 130, 3, 3, 32},
                                {1, 33, 2, 1, 80},
                                {1, 270, 2, 1, 2},
-                               // Whole tiles of a GPU's tensor cores and less, in groups of one, two and four.
+                               // Whole and partial tiles of a GPU's tensor cores, in groups of one, two and four.
                                {2, 1, 2, 1, 64},
                                {2, 17, 4, 1, 64},
                                {1, 64, 2, 1, 64},
@@ -130,10 +130,10 @@ void add_attention_cases(OpCases& cases) {
                                {1, 40, 2, 1, 256},
                                {9, 3, 2, 1, 8}})
     tests.push_back(attention(b, t, h, g, d));
-  // Scores of tens: nearly one-hot rows, where a running maximum that lags would overflow or lose everything.
+  // Scores of tens give nearly one-hot rows, where a stale running maximum would overflow or lose everything.
   for (auto [spread, d] : {std::pair<double, int64_t>{6, 6}, {3, 64}}) {
     tests.push_back(attention(1, 130, 2, 1, d, spread, "peaked"));
-    tests.back().tolerance = 1e-4;  // an f32 score of 100 is known to 1e-5
+    tests.back().tolerance = 1e-4;  // an f32 score of 100 is accurate to 1e-5
   }
 
   cases.benchmarks.push_back(rope(16, 256, 4, 4, 64, 256));

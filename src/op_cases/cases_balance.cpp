@@ -1,4 +1,4 @@
-// What keeps the experts' loads equal: the balance loss, loss-free biases, ReMoE's coefficient.
+// Ops that balance the experts' loads: the balance loss, loss-free biases, ReMoE's coefficient.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -57,7 +57,7 @@ OpCase load_balance(int64_t n, int64_t e) {
   return op;
 }
 
-// The scale times a coefficient that lives with the tensors.
+// The scale times a coefficient in a tensor.
 OpCase load_balance_by_coefficient(int64_t n, int64_t e) {
   const double scale = 0.37, coefficient = 0.625;
   OpCase op = load_balance(n, e);
@@ -100,7 +100,7 @@ OpCase load_accumulate(int64_t n, int64_t k, int64_t e) {
   return op;
 }
 
-// Loads that differ from their mean by one, by nothing and by much.
+// Loads that differ from their mean by one, not at all, and by a lot.
 OpCase bias_commit(int64_t e, int64_t base) {
   const double rate = 1e-2;
   OpCase op("bias_commit", {e}, base > 0 ? "large" : "");

@@ -31,7 +31,7 @@ OpCase default_clip_scale(int64_t r, int64_t c, double clip) {
   return op;
 }
 
-// The three means of Default MoE: of the rows, of rows times gates, and that by the gates' sum.
+// The three means of Default MoE: of rows, of rows times gates, and the latter divided by the gates' sum.
 enum class Mean { rows, gated, by_gates };
 
 OpCase default_accumulate(const RoutingShape& shape, int64_t c, Mean mean, bool with_scale) {
@@ -69,7 +69,7 @@ OpCase default_accumulate(const RoutingShape& shape, int64_t c, Mean mean, bool 
   return op;
 }
 
-// Every third expert, from the second, saw no token; its sums hold something all the same, which must not matter.
+// Every third expert, from the second, saw no token. Its sums still hold values, which must not matter.
 OpCase default_commit(int64_t e, int64_t c, bool decay_unseen) {
   const double beta = 0.9;
   OpCase op("default_commit", {e, c}, decay_unseen ? "decay" : "");

@@ -134,7 +134,7 @@ void add_dense_cases(OpCases& cases) {
     for (auto [n, c] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}})
       tests.push_back(residual(n, c, alias));
 
-  // "far": the exponentials' tails; gates out to +-120 must neither overflow nor lose their sign.
+  // "far": the exponentials' tails; gates up to +-120 must neither overflow nor lose their sign.
   for (bool in_place : {false, true}) {
     for (auto [r, f] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 24}, {130, 64}, {1030, 50}}) {
       tests.push_back(swiglu(r, f, in_place));

@@ -50,9 +50,9 @@ void add_lm_head_cases(OpCases& cases) {
   tests.push_back(lm_head_loss(33, 64, 300, 16));
   tests.push_back(lm_head_loss(33, 5, 61, 33));
   tests.push_back(lm_head_loss(130, 24, 61, 64));
-  // Logits of up to about 80 and beyond.
+  // Logits up to about 80 and beyond.
   tests.push_back(lm_head_loss(33, 24, 61, 8, 30, "extreme"));
-  tests.back().tolerance = 1e-4;       // an f32 logit of 100 is known to 1e-5
+  tests.back().tolerance = 1e-4;       // an f32 logit of 100 is accurate to 1e-5
   tests.back().bf16_tolerance = 1e-1;  // and a bf16 one to 0.25
 
   cases.benchmarks.push_back(lm_head_loss(4096, 256, 2048, 512));

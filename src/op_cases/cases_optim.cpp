@@ -49,7 +49,7 @@ OpCase copy(int64_t n, Kind kind) {
   return op;
 }
 
-// Beside random numbers, the halves between two bf16 that go to the even one, and the largest.
+// In addition to random numbers: halves between two bf16, which go to the even one, and the largest.
 OpCase cast(int64_t n, Kind to, Kind from) {
   OpCase op("cast", {n}, std::string("to_") + kind_name(to));
   const std::vector<double> special = {1 + 0x1p-8, 1 + 3 * 0x1p-8, -1 - 0x1p-8, 0x1p-133, -0.0, 0x1.FEp127};
@@ -111,7 +111,7 @@ OpCase clip_scale(double squared_norm, double max_norm, std::string_view variant
 
 enum class Master { absent, present };
 
-// Several steps, each with a gradient of its own.
+// Several steps, each with its own gradient.
 OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master master, std::string_view variant) {
   const AdamwConstants numbers{0.9, 0.95, 1e-8, weight_decay};
   constexpr double kLearningRate = 1e-2;
@@ -195,7 +195,7 @@ void add_optim_cases(OpCases& cases) {
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
 
-  auto& gpu = cases.gpu_benchmarks;  // of a few layers' parameters: more would only take longer
+  auto& gpu = cases.gpu_benchmarks;  // parameters of a few layers: more would only take longer
   gpu.push_back(zero(64 << 20, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::bf16, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::stat, Kind::bf16));

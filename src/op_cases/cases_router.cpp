@@ -85,7 +85,7 @@ OpCase topk(int64_t n, int64_t k, int64_t e, bool normalize) {
   return op;
 }
 
-// Few different values, so that most choices are between equals. No gradient: a step would break the ties.
+// Few different values, so that most choices are ties. No gradient: a finite step would break the ties.
 OpCase topk_ties(int64_t n, int64_t k, int64_t e) {
   OpCase op = topk(n, k, e, false);
   op.name += "_ties";
@@ -95,7 +95,7 @@ OpCase topk_ties(int64_t n, int64_t k, int64_t e) {
   return op;
 }
 
-// Chosen by probabilities and a bias that outweighs them.
+// Choices by probabilities plus a bias that outweighs them.
 OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
   OpCase op = topk(n, k, e, normalize);
   op.name += "_biased";
@@ -107,7 +107,7 @@ OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
   return op;
 }
 
-// Of a ReLU router's gates: half of them are 0, and all of the first row.
+// Gates of a ReLU router: half of them are 0, and all of the first row.
 OpCase router_entropy_of_shares(int64_t n, int64_t e) {
   OpCase op("router_entropy", {n, e}, "shares");
   op.input(
@@ -130,7 +130,7 @@ OpCase router_entropy_of_shares(int64_t n, int64_t e) {
   return op;
 }
 
-// No logit is so near 0 that finite steps cross it.
+// Every logit is far enough from 0 that finite steps do not cross it.
 OpCase relu_router(int64_t n, int64_t e, bool in_place) {
   OpCase op("relu_router", {n, e}, in_place ? "dlogits_is_dprobs" : "");
   const Fill away_from_zero = [](const Rng& rng, int64_t i) {
@@ -154,7 +154,7 @@ OpCase relu_router(int64_t n, int64_t e, bool in_place) {
   return op;
 }
 
-// A logit of 0 is no choice. No gradient: it has none there.
+// A logit of 0 is not a choice. No gradient is checked: none exists there.
 OpCase relu_router_zeros(int64_t n, int64_t e) {
   OpCase op = relu_router(n, e, false);
   op.name += "_zeros";
@@ -166,7 +166,7 @@ OpCase relu_router_zeros(int64_t n, int64_t e) {
 
 OpCase router_entropy(int64_t n, int64_t e, bool with_zeros) {
   OpCase op("router_entropy", {n, e}, with_zeros ? "zeros" : "");
-  // With zeros: every row puts everything on one expert but for two halves in the first.
+  // With zeros: every row puts all its weight on one expert, except two halves in the first.
   const Fill sparse = [e](const Rng&, int64_t i) {
     if (i < e) return i < 2 ? 0.5 : 0.0;
     return i % e == i / e % e ? 1.0 : 0.0;
@@ -221,7 +221,7 @@ OpCase sigmoid_router(int64_t n, int64_t e, bool in_place) {
   return op;
 }
 
-// From the logits: the z-loss has its gradient there, while its forward reads the softmax's log-sum-exp.
+// The z-loss has its gradient at the logits, while its forward reads the softmax's log-sum-exp.
 OpCase z_loss(int64_t n, int64_t e) {
   const double scale = 0.37;
   OpCase op("z_loss", {n, e});
@@ -269,7 +269,7 @@ void add_router_cases(OpCases& cases) {
     tests.push_back(z_loss(n, e));
   }
   tests.push_back(router_softmax(33, 8, false, 50, "extreme"));
-  tests.back().tolerance = 5e-5;  // an f32 logit of 150 is known to 1e-5
+  tests.back().tolerance = 5e-5;  // an f32 logit of 150 is accurate to 1e-5
   tests.push_back(router_entropy(7, 5, true));
   for (auto [n, k, e] :
        {std::array<int64_t, 3>{1, 1, 1}, {1, 2, 5}, {7, 1, 3}, {33, 2, 8}, {33, 5, 5}, {130, 4, 32}, {1600, 3, 33}}) {

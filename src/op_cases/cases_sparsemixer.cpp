@@ -14,14 +14,14 @@ struct Shape {
   double threshold;
 };
 
-// The token's draws of a round, from the words that base/rng.h gives.
+// The token's draws of a round, from the words of base/rng.h.
 std::array<uint32_t, 4> words(int64_t token, int64_t round) {
   const auto at = static_cast<uint64_t>(kPosition + kFirst + token);
   return philox4x32({static_cast<uint32_t>(at), static_cast<uint32_t>(at >> 32), static_cast<uint32_t>(round), 0},
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As the source has it: a round's mask by the relative distance from its largest score, and by who was chosen before.
+// As in the source: a round's mask by the relative distance from its largest score, and by the experts chosen before.
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {
@@ -58,7 +58,7 @@ std::string variant(const Shape& shape, bool sampled) {
   return text(sampled ? "sampled" : "largest", "_within_", static_cast<int>(100 * shape.threshold));
 }
 
-// Where the largest are taken, the estimate is the gradient.
+// If the largest are chosen, the estimate is the gradient.
 OpCase largest(const Shape& shape) {
   const auto [n, k, e, threshold] = shape;
   OpCase op("sparsemixer", {n, k, e}, variant(shape, false));
@@ -91,8 +91,8 @@ OpCase sampled(const Shape& shape) {
   return op;
 }
 
-// The estimate where the chosen are not the largest: what the source adds to the scores' gradient in each round,
-// gradient * p_chosen at the chosen and less gradient * p_chosen * p everywhere, whatever the gate is of its share.
+// The estimate if the chosen are not the largest: what the source adds to the scores' gradient in each round,
+// gradient * p_chosen at the chosen minus gradient * p_chosen * p everywhere, whatever the gate's factor.
 OpCase estimate(int64_t n, int64_t k, int64_t e) {
   OpCase op("sparsemixer_estimate", {n, k, e});
   op.input("dgates", {n, k}, normal(), Kind::stat);

@@ -1,6 +1,6 @@
 #pragma once
-// One OpCase describes one op at one shape: its tensors, how to call it and, naively, what it computes. From that
-// alone the tests check gradients, parity, determinism and memory discipline, and `gptmoe bench ops` times it.
+// One OpCase describes one op at one shape: its tensors, how to call it and a naive reference. From it the tests check
+// gradients, parity, determinism and memory discipline, and `gptmoe bench ops` times the op.
 //
 //   OpCase op("square", {n});
 //   op.variable("x", {n}, normal(), Write::add);   // the backward adds to dx
@@ -20,14 +20,14 @@
 
 namespace gptmoe {
 
-// Element type: the backend's compute or statistics type, or one that is the same everywhere.
+// Element type: the backend's compute or statistics type, or one that is the same on every backend.
 enum class Kind { real, stat, bf16, i32, i64 };
 
 enum class Role {
   input,     // must not change; inputs, and the gradients of outputs
   output,    // written by the forward or the backward
   gradient,  // written by the backward: the gradient of the input whose name follows the d
-  scratch,   // may hold anything afterwards
+  scratch,   // undefined afterwards
 };
 
 // The value of element i. Values are rounded to f32, so that backends of any precision start from the same numbers.
@@ -46,12 +46,12 @@ struct TensorSpec {
   Role role;
   Kind kind;
   std::vector<int64_t> sizes;
-  Fill fill;               // what is there before; absent: garbage, which must be overwritten
-  std::string starts_as;   // or: a copy of this tensor, taken just before the pass that writes here
+  Fill fill;               // values before the passes; absent: garbage, which must be overwritten
+  std::string starts_as;   // or: a copy of this tensor, taken just before the pass that writes this one
   bool exact = false;      // backends must agree to the last bit
-  bool any_width = false;  // no other tensor says how many columns this one has
+  bool any_width = false;  // no other tensor fixes its number of columns
   bool any_type = false;   // the op takes it in any element type
-  int64_t live = -1;       // the passes may neither read nor write elements from here on; -1: there are none such
+  int64_t live = -1;       // the passes may not access elements from here on; -1: no limit
 
   int64_t count() const;
   int64_t live_count() const { return live < 0 ? count() : live; }
@@ -76,7 +76,7 @@ struct OpCase {
   void input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind = Kind::real);
   // An input with a gradient, d<tensor>, overwritten or added to by the backward.
   void variable(std::string_view tensor, Sizes sizes, Fill fill, Write gradient, Kind kind = Kind::real);
-  // A real input of the model's parameters: d<tensor> is in stat, and the backward adds to it.
+  // A real input that is a parameter of the model: d<tensor> is in stat, and the backward adds to it.
   void parameter(std::string_view tensor, Sizes sizes, Fill fill);
   // An output with a gradient, the input d<tensor> of the backward.
   void output(std::string_view tensor, Sizes sizes, Kind kind = Kind::real, Fill gradient = normal());
@@ -84,9 +84,9 @@ struct OpCase {
   void result(std::string_view tensor, Sizes sizes, Kind kind);
   void scratch(std::string_view tensor, Sizes sizes, Kind kind = Kind::real);
 
-  // `tensor` is added to: it holds random numbers before.
+  // `tensor` is added to, so it starts with random numbers.
   void accumulates(std::string_view tensor);
-  // `tensor` starts as a copy of `source`: ops that work in place, outputs that alias an input.
+  // `tensor` starts as a copy of `source`: for in-place ops and outputs that alias an input.
   void in_place(std::string_view tensor, std::string_view source);
   void exact(std::string_view tensor) { spec(tensor).exact = true; }
   void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
@@ -102,7 +102,7 @@ struct OpCase {
   std::vector<TensorSpec> tensors;
   OpPass forward;
   OpPass backward;  // absent: the op has no gradient
-  // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, by the plainest loops.
+  // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, with the plainest loops.
   std::function<void(Values&)> reference;
   double tolerance = 1e-5;  // f32 against f64, see worst_difference in case_run.h
   double bf16_tolerance = 1e-2;

@@ -1,5 +1,5 @@
 #pragma once
-// Ready-made routings for the cases behind the router, sorted by the plainest means.
+// Ready-made routings for the cases after the router, sorted in the plainest way.
 #include <string_view>
 
 #include "op_cases/op_case.h"
@@ -8,11 +8,11 @@ namespace gptmoe {
 
 enum class Spread {
   random,        // distinct experts per token, drawn at random
-  empty_expert,  // likewise, but nobody chooses expert 1 (needs E > K)
+  empty_expert,  // random, but no token chooses expert 1 (needs E > K)
   same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
-  dead_slots,  // K = E, slot k is expert k's or, a little more often, dead; expert 1 has none, nor has the first token
-  all_dead,    // no slot has an expert
-  tile_edges,  // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, and no more than those 385 exist
+  dead_slots,    // K = E; slot k is expert k's or, more often, dead; expert 1 and the first token have none
+  all_dead,      // no slot has an expert
+  tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, 385 in total
 };
 
 std::string_view spread_name(Spread spread);
@@ -22,7 +22,7 @@ struct RoutingPlan {
 
   std::vector<int64_t> expert_ids;  // (N, K)
   std::vector<int64_t> offsets;     // (E+1)
-  std::vector<int64_t> slots;       // sorted row -> slot, of the live rows alone
+  std::vector<int64_t> slots;       // sorted row -> slot, live rows only
   std::vector<int64_t> positions;   // (N, K), its inverse
 
   int64_t live() const { return std::ssize(slots); }
@@ -37,15 +37,15 @@ struct RoutingShape {
 };
 
 constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
-// One expert and one token, odd sizes, K = E, an expert nobody chooses, everyone on the same expert, many tokens.
+// One expert and one token, odd sizes, K = E, an expert without tokens, all tokens on the same expert, many tokens.
 const std::vector<RoutingShape>& routing_shapes();
-// For what takes dead slots.
+// For ops that support dead slots.
 const std::vector<RoutingShape>& shapes_with_dead_slots();
-// Widths C to go with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens meets 64.
+// Widths C to combine with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens gets 64.
 int64_t next_width(int64_t c);
 
-// Rows that sum to about 1 with no two values closer than 1 / E^2, in an order of its own for every row: finite steps
-// do not change who is chosen.
+// Rows that sum to about 1 with no two values closer than 1 / E^2, each row in its own order: finite steps do not
+// change the choice.
 Fill distinct_probabilities(int64_t e);
 
 }  // namespace gptmoe

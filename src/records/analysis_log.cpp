@@ -8,7 +8,7 @@ namespace {
 
 constexpr const char* kRemedy = "run gptmoe analyze again or remove the file";
 
-// Everything by layer, and everything by expert below it.
+// Checks the length of all lists by layer and, inside them, by expert.
 bool consistent(const AnalysisLog& log) {
   const size_t layers = log.layers.size(), experts = static_cast<size_t>(log.experts);
   const auto by_layer = [&](const AnalysisLog::Values& values) { return values.size() == layers; };

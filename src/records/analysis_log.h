@@ -12,7 +12,7 @@
 
 namespace gptmoe {
 
-// An expert with less than this part of its fair share of the assignments counts as dead.
+// An expert with less than this share of its fair share of the assignments counts as dead.
 inline constexpr double kDeadShare = 0.1;
 
 // The MoE layers at one evaluation of the run.
@@ -20,7 +20,7 @@ struct CollapsePoint {
   int64_t step = 0;
   int64_t tokens = 0;
   std::vector<int64_t> dead_experts;
-  std::vector<double> load_max, load_min;  // over the fair share
+  std::vector<double> load_max, load_min;  // divided by the fair share
   std::vector<double> entropy_share;       // router entropy over ln E; NaN for one expert
 };
 
@@ -37,27 +37,27 @@ struct AnalysisLog {
   struct Similarity {
     std::string method, scope;
     int64_t experts_per_token = 0;
-    std::vector<Statistics> cosine, norm_ratio;  // by layer; mean and std alone
+    std::vector<Statistics> cosine, norm_ratio;  // by layer; only mean and std
   };
 
   std::string checkpoint;
   int64_t step = 0, experts = 0, experts_per_token = 0;
   std::string router;
-  std::vector<int64_t> layers;  // their places in the model
+  std::vector<int64_t> layers;  // their indices in the model
   std::string data;
   int64_t batch_tokens = 0, routing_tokens = 0, routing_batches = 0, gradient_batches = 0;
   std::vector<std::string> notes;
 
   Values router_entropy;
   Table expert_load;
-  Tables coactivation;               // empty for one expert per token
-  std::vector<std::string> domains;  // empty where none were given
+  Tables coactivation;               // empty with one expert per token
+  std::vector<std::string> domains;  // empty if none were given
   std::vector<std::string> domain_data;
-  int64_t domain_tokens = 0;  // of each
+  int64_t domain_tokens = 0;  // per domain
   Tables domain_share;        // [layer][domain][expert]
   Table domain_mean;          // [layer][expert] over domains
   Values domain_distance;
-  std::string default_source;  // empty where there are no default vectors
+  std::string default_source;  // empty without default vectors
   Table default_norm;
   Values mean_cosine;
   Tables cosine;
@@ -65,12 +65,12 @@ struct AnalysisLog {
   std::vector<Similarity> similarities;
   CollapseLog collapse;
 
-  // nullptr where it was not measured.
+  // nullptr if it was not measured.
   const Similarity* find(const std::string& method, const std::string& scope, int64_t experts_per_token) const;
 };
 
-// The analysis at `file`, or `json` from there. Throws UserError naming the file and the first field that is not as
-// this version of `gptmoe analyze` writes it.
+// Reads the analysis in `file`, or in `json` from `file`. Throws UserError naming the file and the first field that
+// differs from what this version of `gptmoe analyze` writes.
 AnalysisLog read_analysis(const std::filesystem::path& file);
 AnalysisLog parse_analysis(const nlohmann::ordered_json& json, const std::filesystem::path& file);
 
@@ -85,14 +85,14 @@ void visit_fields(Visitor& visitor, Record& point) {
   visitor.field("step", point.step, "Step of the evaluation.");
   visitor.field("tokens", point.tokens, "Training tokens seen.");
   visitor.field("dead_experts", point.dead_experts, "Dead experts of each layer.");
-  visitor.field("load_max", point.load_max, "Load of each layer's busiest expert over the fair share.");
-  visitor.field("load_min", point.load_min, "Load of each layer's idlest expert over the fair share.");
-  visitor.field("entropy_share", point.entropy_share, "Router entropy of each layer over ln E.");
+  visitor.field("load_max", point.load_max, "Load of each layer's busiest expert, divided by the fair share.");
+  visitor.field("load_min", point.load_min, "Load of each layer's idlest expert, divided by the fair share.");
+  visitor.field("entropy_share", point.entropy_share, "Router entropy of each layer, divided by ln E.");
 }
 
 template <typename Visitor, Is<CollapseLog> Record>
 void visit_fields(Visitor& visitor, Record& collapse) {
-  visitor.derived("dead_below", kDeadShare, "An expert with less than this part of its fair share counts as dead.");
+  visitor.derived("dead_below", kDeadShare, "An expert with less than this fraction of its fair share counts as dead.");
   visitor.field("evals", collapse.evals, "One object per evaluation of the run.");
 }
 
@@ -103,7 +103,7 @@ void visit_fields(Visitor& visitor, Record& similarity) {
   visitor.field("experts_per_token", similarity.experts_per_token, "K of the method.");
   visitor.field("cosine", similarity.cosine, "Cosine of each layer's router gradient with the dense one.");
   visitor.field("norm_ratio", similarity.norm_ratio,
-                "Norm of each layer's router gradient over that of the dense one.");
+                "Norm of each layer's router gradient, divided by the dense one's.");
 }
 
 template <typename Visitor, Is<AnalysisLog> Record>
@@ -111,19 +111,19 @@ void visit_fields(Visitor& visitor, Record& log) {
   visitor.field("checkpoint", log.checkpoint, "The checkpoint, relative to the run directory.");
   visitor.field("step", log.step, "Step of the checkpoint.");
   visitor.field("router", log.router, "router.type of the run.");
-  visitor.field("layers", log.layers, "Places of the MoE layers in the model; all lists by layer follow them.");
-  visitor.field("data", log.data, "Glob of the shards that were measured on.");
+  visitor.field("layers", log.layers, "Indices of the MoE layers in the model; all lists by layer follow this order.");
+  visitor.field("data", log.data, "Glob of the shards used for measuring.");
   visitor.field("batch_tokens", log.batch_tokens, "Tokens in a batch.");
-  visitor.field("routing_tokens", log.routing_tokens, "Tokens that the routing was measured on.");
+  visitor.field("routing_tokens", log.routing_tokens, "Tokens used to measure the routing.");
   visitor.field("experts", log.experts, "Experts per layer, E.");
   visitor.field("experts_per_token", log.experts_per_token, "Experts per token, K.");
-  visitor.field("routing_batches", log.routing_batches, "Batches that the routing was measured on.");
-  visitor.field("gradient_batches", log.gradient_batches, "Batches that gradients and errors were measured on.");
+  visitor.field("routing_batches", log.routing_batches, "Batches used to measure the routing.");
+  visitor.field("gradient_batches", log.gradient_batches, "Batches used to measure gradients and errors.");
   visitor.field("notes", log.notes, "What was estimated or not measured, and why.");
   visitor.field("router_entropy", log.router_entropy, "Mean router entropy of each layer in nats.");
-  visitor.field("expert_load", log.expert_load, "Share of each layer's assignments that each expert had.");
+  visitor.field("expert_load", log.expert_load, "Share of each layer's assignments that each expert received.");
   visitor.nullable("coactivation", log.coactivation,
-                   "[layer][i][j]: share of the tokens of expert i that expert j served too; null for one expert per "
+                   "[layer][i][j]: share of expert i's tokens that expert j also served; null with one expert per "
                    "token.");
   visitor.group("domains", !log.domains.empty(), "Routing by domain; null without --domain.", [&log](auto& domains) {
     domains.field("names", log.domains, "Names of the domains.");
@@ -133,7 +133,7 @@ void visit_fields(Visitor& visitor, Record& log) {
     domains.field("mean_share", log.domain_mean, "[layer][expert] mean of the shares over domains.");
     domains.field("distance", log.domain_distance, "Distance between the domains of each layer.");
   });
-  visitor.group("default_vectors", !log.default_source.empty(), "The default vectors; null where there are none.",
+  visitor.group("default_vectors", !log.default_source.empty(), "The default vectors; null if there are none.",
                 [&log](auto& vectors) {
                   vectors.field("source", log.default_source, "`checkpoint`, or `estimated` for another router's run.");
                   vectors.field("norm", log.default_norm, "[layer][expert] norm of the vector.");
@@ -141,7 +141,8 @@ void visit_fields(Visitor& visitor, Record& log) {
                   vectors.field("cosine", log.cosine, "[layer][i][j] cosine between the vectors of experts i and j.");
                 });
   visitor.group("default_error", !log.default_source.empty(),
-                "How far the vectors are from the experts' outputs; null where there are none.", [&log](auto& errors) {
+                "Distance of the vectors from the experts' outputs; null if there are no vectors.",
+                [&log](auto& errors) {
                   errors.group("chosen", true, "Over the tokens that chose the expert.", [&log](auto& chosen) {
                     chosen.field("error", log.chosen_error, "[layer][expert] mean distance.");
                     chosen.field("expert_norm", log.chosen_norm, "[layer][expert] mean norm of the expert's output.");

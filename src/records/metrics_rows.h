@@ -1,6 +1,6 @@
 #pragma once
-// The rows of metrics.jsonl, one JSON object a line. The trainer writes them and reports read them; docs/run_files.md
-// lists their fields.
+// The rows of metrics.jsonl, one JSON object per line. The trainer writes them and reports read them;
+// docs/run_files.md lists their fields.
 #include <cmath>
 #include <cstdint>
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace gptmoe {
 
-// What ranks sent each other in a step, of one kind of traffic.
+// Traffic of one kind between ranks in a step.
 struct TrafficRow {
   int64_t bytes = 0;
   std::optional<double> seconds;
@@ -26,7 +26,7 @@ struct TrainRow {
   double grad_norm = 0;
   double tokens_per_second = 0;
   std::optional<double> mfu;
-  std::optional<double> load_balance_loss;  // it and the next three: absent in dense models
+  std::optional<double> load_balance_loss;  // this and the next three: absent in dense models
   std::vector<double> load_balance_loss_by_layer;
   std::optional<double> expert_load_max, expert_load_min;
   std::optional<Named<TrafficRow>> communication;
@@ -39,7 +39,7 @@ struct EvalRow {
   int64_t tokens = 0;
   double val_loss = 0;
   double seconds = 0;
-  std::vector<std::vector<double>> expert_load;  // [MoE layer][expert]; it and the next two: empty in dense models
+  std::vector<std::vector<double>> expert_load;  // [MoE layer][expert]; this and the next two: empty in dense models
   std::vector<double> router_entropy;            // [MoE layer]
   std::vector<double> load_balance_loss_by_layer;
   std::vector<double> fill_share;
@@ -52,7 +52,7 @@ struct DivergedRow {
   double seconds = 0;
 };
 
-// Leads a file that tools/thin_runs.sh has taken train rows out of.
+// First row of a file from which tools/thin_runs.sh has removed train rows.
 struct ThinnedRow {
   static constexpr const char* kEvent = "thinned";
   int64_t step = 0;
@@ -63,7 +63,7 @@ struct ThinnedRow {
 template <typename Visitor, Is<TrafficRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("bytes", row.bytes, "Bytes that this rank sent.");
-  visitor.maybe("seconds", row.seconds, "Time that training waited for them; absent where it is not known.");
+  visitor.maybe("seconds", row.seconds, "Time that training waited for them; absent if unknown.");
 }
 
 template <typename Visitor, Is<TrainRow> Row>
@@ -74,14 +74,15 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("lr", row.lr, "Learning rate of the step.");
   visitor.field("grad_norm", row.grad_norm, "Global norm of the gradients before clipping.");
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
-  visitor.maybe("mfu", row.mfu, "Model FLOP/s over the peak of the device; on a CPU, over its measured matrix rate.");
+  visitor.maybe("mfu", row.mfu, "Model FLOP/s divided by the device's peak; on a CPU, by its measured matrix rate.");
   visitor.maybe("load_balance_loss", row.load_balance_loss,
                 "Mean load-balancing loss of the MoE layers; 1 is balanced.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same, of each MoE layer.");
-  visitor.maybe("expert_load_max", row.expert_load_max, "Largest share of a layer's assignments that an expert had.");
-  visitor.maybe("expert_load_min", row.expert_load_min, "Smallest share of a layer's assignments that an expert had.");
-  visitor.maybe("communication", row.communication,
-                "What ranks sent each other in the step, by kind; absent on one rank.");
+  visitor.maybe("expert_load_max", row.expert_load_max,
+                "Largest share of a layer's assignments that one expert received.");
+  visitor.maybe("expert_load_min", row.expert_load_min,
+                "Smallest share of a layer's assignments that one expert received.");
+  visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
 }
 
@@ -92,14 +93,13 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("val_loss", row.val_loss, "Mean cross-entropy of the validation tokens in nats per token.");
   visitor.derived("val_perplexity", std::exp(row.val_loss), "exp(val_loss).");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
-  visitor.maybe("expert_load", row.expert_load, "Share of each MoE layer's assignments that each expert had.");
+  visitor.maybe("expert_load", row.expert_load, "Share of each MoE layer's assignments that each expert received.");
   visitor.maybe("router_entropy", row.router_entropy, "Mean entropy of each MoE layer's router in nats.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer,
                 "Load-balancing loss of each MoE layer; 1 is balanced.");
-  visitor.maybe(
-      "fill_share", row.fill_share,
-      "Norm of what stands in for experts that were not chosen over the norm of the output, of each MoE layer; "
-      "absent where nothing stands in.");
+  visitor.maybe("fill_share", row.fill_share,
+                "Norm of what replaces unchosen experts, divided by the norm of the output, of each MoE layer; "
+                "absent if nothing replaces them.");
 }
 
 template <typename Visitor, Is<DivergedRow> Row>
@@ -112,8 +112,9 @@ void visit_fields(Visitor& visitor, Row& row) {
 template <typename Visitor, Is<ThinnedRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("step", row.step, "Always 0.");
-  visitor.field("train_rows", row.train_rows, "Train rows that the whole file had.");
-  visitor.maybe("loss_spikes", row.loss_spikes, "Loss spikes among all of them; null where they were too few to tell.");
+  visitor.field("train_rows", row.train_rows, "Train rows of the original file.");
+  visitor.maybe("loss_spikes", row.loss_spikes,
+                "Loss spikes among those rows; null if there were too few rows to tell.");
 }
 
 }  // namespace gptmoe

@@ -24,7 +24,7 @@ struct IsNamed<Named<T>> : std::true_type {};
 template <typename T>
 nlohmann::ordered_json record_json(const T& value);
 
-// Builds an object with the fields in the order in which they are visited.
+// Builds an object with the fields in the order of the visits.
 class RecordWriter {
  public:
   nlohmann::ordered_json take() { return std::move(out_); }
@@ -82,7 +82,7 @@ nlohmann::ordered_json record_json(const T& value) {
   return out;
 }
 
-// Fills a record in from an object; fields that it does not have are ignored. Throws UserError, PLACE: WHY, at the
+// Fills a record from an object and ignores keys that the record does not have. Throws UserError, PLACE: WHY, at the
 // first field that is missing or of the wrong kind.
 class RecordReader {
  public:
@@ -162,7 +162,7 @@ class RecordReader {
   std::string place_, path_;
 };
 
-// The record that `json` is; errors start with `place`.
+// Reads `json` as a record; errors start with `place`.
 template <typename Record>
 Record read_record(const nlohmann::ordered_json& json, const std::string& place) {
   Record record;

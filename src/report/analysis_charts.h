@@ -1,5 +1,5 @@
 #pragma once
-// The pictures of an analysis: which numbers go into which chart. `id` makes a chart's own unique in the page.
+// The charts of an analysis. `id` makes a chart's own ids unique in the page.
 #include <utility>
 
 #include "records/analysis_log.h"
@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// A title and the picture below it.
+// A title and the chart below it.
 template <typename Picture>
 using Titled = std::vector<std::pair<std::string, Picture>>;
 
@@ -17,13 +17,13 @@ Heatmap analysis_load_map(const AnalysisLog& log);
 // Expert by expert, for at most eight layers from the first to the last.
 Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
 Titled<Heatmap> cosine_maps(const AnalysisLog& log);
-// Domain by expert, for the same layers: share times E, 1 = fair. The last row is the mean over domains. All maps have
+// Domain by expert, for the same layers: share times E, 1 = fair. The last row is the mean over domains. All maps use
 // one scale.
 Titled<Heatmap> domain_maps(const AnalysisLog& log);
-// Layers and experts: mean error over the mean size of the expert's output, for tokens that chose it and for others.
+// Layers and experts: mean error divided by the mean norm of the expert's output, for tokens that chose it and others.
 Titled<Heatmap> default_error_maps(const AnalysisLog& log);
 
-// Cosine and relative norm against K, means over layers with the band from the lowest to the highest.
+// Cosine and relative norm against K: means over layers, with the band from the lowest to the highest.
 Chart similarity_chart(const AnalysisLog& log, const std::string& scope, const std::string& id);
 Chart norm_ratio_chart(const AnalysisLog& log, const std::string& scope, const std::string& id);
 // Cosine by layer and K, for each method in each scope.

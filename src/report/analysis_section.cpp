@@ -22,7 +22,7 @@ std::string maps(const Titled<Heatmap>& titled) {
   return element("div", out, "pair");
 }
 
-// Of the sums over experts that have both.
+// Computed from sums over the experts that have both.
 double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& below) {
   double sum_above = 0, sum_below = 0;
   for (size_t e = 0; e < above.size(); ++e)
@@ -30,7 +30,7 @@ double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& b
   return sum_above / sum_below;
 }
 
-// The K at which a table with one column for it compares gradients: the run's, where it leaves experts out.
+// The K for a table with one gradient column: the run's, if it leaves experts out.
 int64_t compared_K(const AnalysisLog& log) { return std::min(log.experts_per_token, log.experts - 1); }
 
 struct Column {
@@ -83,16 +83,16 @@ std::vector<Column> table_columns(const AnalysisLog& log, Detail detail) {
 std::vector<std::string> legend(const AnalysisLog& log) {
   std::vector<std::string> lines = {text("entropy of the router: nats, at most ",
                                          fixed(std::log(static_cast<double>(log.experts)), 3),
-                                         "; busiest, idlest: expert load over its fair share")};
+                                         "; busiest, idlest: expert load divided by the fair share")};
   if (!log.domains.empty())
     lines.push_back("domains: mean total variation distance of a domain's expert shares from their mean; 0: all alike");
   if (!log.default_source.empty()) {
     lines.push_back(text("vec cos: mean cosine between default vectors (", log.default_source, ")"));
-    lines.push_back("error of default vectors where they fill in, over the length of the expert's output");
+    lines.push_back("error: distance of default vectors from the outputs they replace, divided by the output's norm");
   }
   if (!log.similarities.empty()) {
     lines.push_back(text("T, D: cosine of the router gradients of TopK and Default with dense, K = ", compared_K(log)));
-    lines.push_back("/router: the router's backward alone differs; /model: the whole model runs by the method");
+    lines.push_back("/router: only the router's backward differs; /model: the whole model uses the method");
   }
   return lines;
 }
@@ -109,19 +109,19 @@ std::string html_table(const std::vector<Column>& columns) {
 }
 
 std::string routing_part(const AnalysisLog& log) {
-  const std::string out = part("Load by expert") + caption("Assignments an expert serves over its fair share.") +
+  const std::string out = part("Load by expert") +
+                          caption("Assignments that an expert serves, divided by its fair share.") +
                           element("div", figure("", svg_heatmap(analysis_load_map(log))), "scroll wide");
-  if (log.coactivation.empty()) return out + caption("No co-activation: a token meets one expert.");
+  if (log.coactivation.empty()) return out + caption("No co-activation: each token uses one expert.");
   return out + part("Co-activation") +
-         caption(
-             "Share of the row expert's tokens that the column's serves too; neutral is what an even spread gives.") +
+         caption("Share of the row expert's tokens that the column expert also serves; neutral: an even spread.") +
          maps(coactivation_maps(log));
 }
 
 std::string domain_part(const AnalysisLog& log) {
   if (log.domains.empty()) return "";
   return part("Experts by domain") +
-         caption(text("Share of a domain's assignments that an expert serves, over its fair share; measured on ",
+         caption(text("Share of a domain's assignments that an expert serves, divided by its fair share; measured on ",
                       grouped_digits(log.domain_tokens), " tokens of each domain. Last row: mean over domains.")) +
          maps(domain_maps(log));
 }
@@ -132,16 +132,16 @@ std::string default_part(const AnalysisLog& log) {
   if (log.experts > 1) out += part("Cosine between default vectors") + maps(cosine_maps(log));
   return out + part("Error of default vectors") +
          caption(
-             "Mean distance of an expert's output from its default vector, over the mean length of the output: 1 is "
-             "what a zero vector has. In the dense router's forward.") +
+             "Mean distance of an expert's output from its default vector, divided by the output's mean norm: 1 is "
+             "the value of a zero vector. Measured in the dense router's forward.") +
          maps(default_error_maps(log));
 }
 
 std::string gradient_part(const AnalysisLog& log, const std::string& id) {
   if (log.similarities.empty()) return "";
   std::string charts;
-  charts += figure("Whole model by the method", svg_line_chart(similarity_chart(log, "model", id + "-cos-model")));
-  charts += figure("The router's backward alone", svg_line_chart(similarity_chart(log, "router", id + "-cos-router")));
+  charts += figure("Whole model uses the method", svg_line_chart(similarity_chart(log, "model", id + "-cos-model")));
+  charts += figure("Only the router's backward", svg_line_chart(similarity_chart(log, "router", id + "-cos-router")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "model", id + "-norm-model")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "router", id + "-norm-router")));
   return part("Router gradients against the dense router's") +
@@ -159,7 +159,7 @@ std::string collapse_part(const AnalysisLog& log, const std::string& id) {
   charts += figure("", svg_line_chart(collapse_chart(log, id + "-entropy", "router entropy, share of the largest",
                                                      &CollapsePoint::entropy_share)));
   return part("Router collapse over training") +
-         caption(text("At every evaluation; dead is an expert with less than ", fixed(100 * kDeadShare, 0),
+         caption(text("At every evaluation. A dead expert has less than ", fixed(100 * kDeadShare, 0),
                       " % of its fair share.")) +
          element("div", charts, "pair");
 }

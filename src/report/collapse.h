@@ -1,16 +1,16 @@
 #pragma once
-// Whether routers collapse onto few experts, over the evaluations of a run.
+// Whether routers collapse onto few experts, at the evaluations of a run.
 #include "records/analysis_log.h"
 #include "report/run_log.h"
 
 namespace gptmoe {
 
-// Of one layer: each expert's share of what the layer assigned, times E (1 = fair). Where a router lets the number of
-// experts of a token float, shares as they are logged do not sum to 1.
+// For one layer: each expert's share of the layer's assignments, times E (1 = fair). If a router lets the number of
+// experts per token vary, the logged shares do not sum to 1.
 std::vector<double> relative_load(const std::vector<double>& shares);
 int64_t dead_experts(const std::vector<double>& shares);
 
-// Of every evaluation that has expert loads.
+// One point per evaluation that has expert loads.
 std::vector<CollapsePoint> collapse_of(const RunLog& run);
 
 }  // namespace gptmoe

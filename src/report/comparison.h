@@ -2,8 +2,8 @@
 // Several runs per arm, several arms, one comparison: every number the reports print is computed here.
 //
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
-// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens; how far
-// two arms lie apart is measured between runs of equal seed (report/paired_gap.h).
+// linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens; the
+// difference between two arms is measured between runs of equal seed (report/paired_gap.h).
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,7 +16,7 @@
 
 namespace gptmoe {
 
-// What a sweep sets: a path of the config and its value as it was written.
+// A setting of a sweep: a path of the config and its value as written.
 struct Setting {
   std::string path, value;
   bool operator==(const Setting&) const = default;
@@ -32,8 +32,8 @@ struct Arm {
 
 // Why the speeds of two arms are not compared (report/speeds.h).
 struct SpeedObstacle {
-  std::string brief;     // "other machine"; empty where they are
-  std::string sentence;  // which runs, and what of them, without a full stop
+  std::string brief;     // "other machine"; empty if they are compared
+  std::string sentence;  // which runs, and why, without a full stop
 };
 
 struct CurvePoint {
@@ -48,77 +48,77 @@ struct GapPoint {
   PairedGap gap;
 };
 
-// Where a curve comes down to a target for good: it lies at or below the target at every later eval. Linear
-// interpolation of ln(perplexity) between the last eval above and the next; the first eval when none lies above. A
-// target that is not finite is not reached.
+// The point from which a curve stays at or below a target at every later eval. Linear interpolation of ln(perplexity)
+// between the last eval above the target and the next; the first eval if none is above. A target that is not finite is
+// not reached.
 struct Crossing {
   double tokens = 0;
   double seconds = 0;
 };
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
 
-// Rows whose loss lies more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike
-// score has seven and a thousand; runs here are shorter). Rows in a stretch count once. A loss that is no number counts
-// too. Unknown where there are no more than a hundred rows.
+// Rows whose loss is more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike score
+// uses seven and a thousand; runs here are shorter). Consecutive rows count once. A loss that is not finite counts too.
+// Unknown for a hundred rows or fewer.
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
   Arm arm;
 
-  // At every token count where some run was evaluated, from the latest first eval to the earliest last eval: every
-  // point is a mean over all runs that have evals, and an unfinished run ends the curve of its arm.
+  // One point per token count where some run was evaluated, from the latest first eval to the earliest last eval. Every
+  // point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
-  // Perplexity at Comparison::matched_tokens; unknown where a run diverged, as is whatever is derived from it.
+  // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
   Statistics matched;
   // Against the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was evaluated.
-  // Nothing for the baseline, without seeds in common, and where a run of either arm diverged.
+  // Empty for the baseline, without common seeds, and if a run of either arm diverged.
   PairedGap matched_gap;
   std::vector<GapPoint> gap;
-  // The same at equal steps, where a step of the arm is not as many tokens as one of the baseline's.
+  // The same at equal steps, if a step of the arm has another number of tokens than the baseline's.
   std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
-  double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown where either is not reached
+  double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown if either is not reached
   double target_seconds_change = kUnknown;  // the same in seconds, if speeds are compared
 
-  double spikes_per_run = kUnknown;  // loss_spikes(), the mean over runs where it is known of all
-  int64_t diverged = 0;              // runs that have (RunLog::has_diverged)
+  double spikes_per_run = kUnknown;  // loss_spikes(), mean over runs; unknown unless known for all
+  int64_t diverged = 0;              // number of runs that diverged (RunLog::has_diverged)
 
-  // Medians over train rows, the first steps of each run left out as warm-up (10 rows, at most a fifth).
+  // Medians over train rows, without the first steps of each run as warm-up (10 rows, at most a fifth).
   double tokens_per_second = kUnknown;
   double mfu = kUnknown;
-  // Median over the steps both arms logged of tokens per second / baseline's; unknown for the baseline, and where an
-  // obstacle says so.
+  // Median, over the steps that both arms logged, of tokens per second / baseline's; unknown for the baseline, and if
+  // there is an obstacle.
   double throughput_ratio = kUnknown;
   SpeedObstacle speed_obstacle;
 
   // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
   // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.
   std::vector<std::vector<double>> expert_load;
-  // Then, over all layers: experts below kDeadShare of their fair share, the mean over runs, and how many there are.
+  // At the same eval, over all layers: experts below kDeadShare of their fair share (mean over runs), and all experts.
   double dead_experts = kUnknown;
   int64_t experts = 0;
 
   int64_t tokens() const { return curve.empty() ? 0 : curve.back().tokens; }
-  // Unknown where a run diverged: a mean over the others would flatter the arm.
+  // Unknown if a run diverged: a mean over the others would flatter the arm.
   Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
-// Of an arm's mean curve; none where a run diverged.
+// For an arm's mean curve; none if a run diverged.
 std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
   std::vector<ArmResult> arms;  // the first is the baseline
-  // The last token count that every arm with evals reached, those with a diverged run left out; 0 without any.
+  // The last token count that every arm with evals reached, except arms with a diverged run; 0 without any.
   int64_t matched_tokens = 0;
   // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
-  // Unknown where a run of the baseline diverged.
+  // Unknown if a run of the baseline diverged.
   double target_perplexity = kUnknown;
-  // Drawn beside the gaps where there is one. compare() leaves it to the caller.
+  // Drawn beside the gaps if present. The caller sets it after compare().
   std::optional<Reference> reference;
-  // What a reader must know before believing the numbers: unfinished runs, single seeds, unequal budgets or data.
+  // Limits that a reader must know: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }

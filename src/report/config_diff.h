@@ -8,7 +8,7 @@ namespace gptmoe {
 
 struct ConfigRow {
   std::string path;                 // "router.ema_beta"
-  std::vector<std::string> values;  // one per arm as JSON; "—" where absent; "1, 2, 3" where an arm's runs differ
+  std::vector<std::string> values;  // one per arm as JSON; "—" if absent; "1, 2, 3" where an arm's runs differ
 };
 
 struct ConfigDiff {

@@ -7,15 +7,15 @@
 
 namespace gptmoe {
 
-// &EvalRow::tokens or &EvalRow::step: what a curve is drawn over.
+// &EvalRow::tokens or &EvalRow::step: the x axis of a curve.
 using EvalAxis = int64_t EvalRow::*;
 
-// Where `at` lies among the evals: between evals[before] and evals[before + 1]; fraction 0 is the eval itself.
+// The place of `at` among the evals: between evals[before] and evals[before + 1]; fraction 0 is the eval itself.
 struct EvalPosition {
   size_t before = 0;
   double fraction = 0;
 };
-// `at` must not lie outside the evals, of which there must be some.
+// `at` must be within the range of the evals, which must not be empty.
 EvalPosition locate(const std::vector<EvalRow>& evals, EvalAxis axis, int64_t at);
 
 // field(row) at that place, interpolated linearly.

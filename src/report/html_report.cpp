@@ -39,10 +39,10 @@ std::string perplexity_section(const Comparison& comparison) {
   std::string caption;
   if (several_seeds(comparison)) {
     caption = "Line: mean over seeds. Band: lowest to highest seed";
-    caption += comparison.single() ? ". " : "; of the gap, its 95 % interval over pairs of equal seed. ";
+    caption += comparison.single() ? ". " : "; for the gap, its 95 % interval over pairs of equal seed. ";
   }
   if (comparison.reference) caption += "Dashed: " + reference_name(*comparison.reference) + ". ";
-  if (chart.y.to) caption += "The first fifth of training may lie above the frame. ";
+  if (chart.y.to) caption += "The first fifth of training may be above the frame. ";
   std::string out = element("h2", "Validation perplexity");
   out += element("p", escape(caption + "Point at a curve for its numbers."), "caption");
   out += element("div", figure("", svg_line_chart(chart)), "scroll wide");
@@ -66,9 +66,9 @@ std::string summary_section(const Comparison& comparison) {
   if (!comparison.single())
     out += element("p",
                    escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
-                               " count to where a mean curve comes below it for good. ")) +
-                       "± is the standard deviation over seeds. The gap to the baseline is the mean difference of the "
-                       "loss between runs of equal seed, its interval Student’s t. Throughput is a median without "
+                               " count to the point from which a mean curve stays below it.  ")) +
+                       "± is the standard deviation over seeds. The gap to the baseline is the mean difference of "
+                       "losses between runs of equal seed, with Student’s t interval. Throughput is a median without "
                        "warm-up steps.",
                    "caption");
   return out + element("div", element("table", element("thead", head) + element("tbody", body)), "scroll");
@@ -91,7 +91,7 @@ std::string training_section(const Comparison& comparison) {
       [](const TrainRow& row) { return row.expert_load_min.value_or(kUnknown); });
   if (charts.empty()) return "";
   return element("h2", "Training") +
-         element("p", "Smoothed: each point is the mean over seeds and over a 120th of training.", "caption") +
+         element("p", "Smoothed: each point is the mean over seeds and over 1/120 of training.", "caption") +
          element("div", charts, "pair");
 }
 
@@ -103,9 +103,10 @@ std::string load_section(const Comparison& comparison) {
   if (maps.empty()) return "";
   return element("h2", "Expert load") +
          element("p",
-                 "Tokens an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, 0 is "
-                 "an idle expert. Experts are sorted within each layer, then averaged over seeds by rank. Dead in the "
-                 "table are those below a tenth.",
+                 "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
+                 "0 is "
+                 "idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in the "
+                 "table are below a tenth.",
                  "caption") +
          element("div", maps, "pair");
 }
@@ -122,7 +123,7 @@ std::string entropy_section(const Comparison& comparison) {
          element("div", charts, "pair");
 }
 
-// Of every run that has been analysed.
+// The sections of every analysed run.
 std::string analysis_sections(const Comparison& comparison) {
   std::string out;
   int number = 0;
@@ -173,9 +174,10 @@ std::string sweep_section(const Sweep& sweep) {
       charts += figure(sweep.families[family].label, svg_line_chart(sweep_curves(sweep, family)));
   return element("h2", "Sweep") +
          element("p",
-                 "The best point of each config is bold: the lowest mean perplexity at the end among those whose runs "
-                 "all got there. The rest of this page compares these. Tokens count to where a mean curve comes below "
-                 "the first config's best for good; to equal the first config, below where that ends at the same "
+                 "The best point of each config is bold: the lowest final mean perplexity among the points whose runs "
+                 "all finished. The rest of this page compares these. Tokens count to the point from which a mean "
+                 "curve stays below "
+                 "the first config's best; to equal the first config, below its final perplexity at the same "
                  "setting.",
                  "caption") +
          element("div", element("table", element("thead", head) + element("tbody", body)), "scroll") +
@@ -195,7 +197,7 @@ std::vector<std::string> trained_by(const Comparison& comparison) {
         const std::string by =
             text("gptmoe ", fact(p.build, "version"), " (", fact(p.build, "commit"), ", ", fact(p.build, "type"),
                  ") on ", fact(p.machine, "host"), ", ", fact(p.machine, device), ", ", p.threads,
-                 p.threads == 1 ? " thread" : " threads", p.ranks > 1 ? text(" a rank, ", p.ranks, " ranks") : "");
+                 p.threads == 1 ? " thread" : " threads", p.ranks > 1 ? text(" per rank, ", p.ranks, " ranks") : "");
         if (std::find(all.begin(), all.end(), by) == all.end()) all.push_back(by);
       }
   return all;

@@ -6,9 +6,9 @@
 
 namespace gptmoe {
 
-// The whole report as one HTML document: no script, no font, no picture from anywhere else; light or dark as the
+// The whole report as one HTML document without scripts, fonts or pictures from elsewhere; light or dark as the
 // reader's system asks. It opens with the answer in one sentence. A single arm gets no comparing sentence or chart.
-// Throws UserError where an analysis.json of the runs is not as it should be.
+// Throws UserError if an analysis.json of the runs is malformed.
 std::string html_report(const Comparison& comparison, const Sweep* sweep = nullptr);
 
 }  // namespace gptmoe

@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// Every number of the comparison, unrounded. What is unknown or not reached is null.
+// Every number of the comparison, unrounded. Unknown and unreached numbers are null.
 //   headline, notes[], matched_tokens, target_perplexity, config {path: [value per arm]} of what differs,
 //   reference, where there is one: name, by, source, points[] {step, share, gap},
 //   arms[]: label, runs[] {dir, step, planned_steps, finished, diverged, provenance[] (as its file has it), perplexity

@@ -7,16 +7,16 @@ namespace gptmoe {
 std::string escape(const std::string& text);
 // <tag class="css_class">content</tag>; content is markup already.
 std::string element(const std::string& tag, const std::string& content, const std::string& css_class = "");
-// A picture under its title, which is escaped; no title where it is empty.
+// A picture under its title, which is escaped; an empty title is left out.
 std::string figure(const std::string& title, const std::string& svg);
 // A coordinate or size with at most one decimal: "12", "12.5".
 std::string coordinate(double value);
 constexpr double kFont = 12;  // pixels: the size of text in charts
-// The width text of this many code points takes at a font size, for an ordinary sans-serif; slightly generous.
+// The width of this many code points at a font size, for an ordinary sans-serif; slightly generous.
 double text_width(const std::string& text, double font_size);
 // Code points of UTF-8 text: its columns on a terminal for the characters the reports use.
 size_t columns_of(const std::string& text);
-// At most `columns` code points, the last one "…" where something was cut.
+// At most `columns` code points; the last one is "…" if something was cut.
 std::string shortened(const std::string& text, size_t columns);
 
 }  // namespace gptmoe

@@ -31,7 +31,7 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   }
 }
 
-// Seeds that the pairs leave out.
+// Seeds that have no partner.
 void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std::string>& notes) {
   std::string seeds;
   size_t count = 0;
@@ -41,8 +41,8 @@ void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std
     seeds += text(count++ ? ", " : "", run.seed ? text(*run.seed) : "unknown");
   }
   if (count > 0)
-    notes.push_back(text(arm.arm.label, " has ", count == 1 ? "a seed" : "seeds", " that ", other.arm.label,
-                         " has not (", seeds, "): left out of the gap between the two."));
+    notes.push_back(text(arm.arm.label, " has ", count == 1 ? "a seed" : "seeds", " that ", other.arm.label, " lacks (",
+                         seeds, "); they are left out of the gap between the two."));
 }
 
 void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) {
@@ -55,7 +55,7 @@ void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) 
   }
 }
 
-// Keys without whose agreement two perplexities measure different things.
+// Perplexities are only comparable if these keys agree.
 void note_settings(const Comparison& comparison, std::vector<std::string>& notes) {
   for (const char* key :
        {"/data/val", "/data/tokenizer", "/train/eval_tokens", "/train/sequence_length", "/model/vocab_size"}) {
@@ -76,10 +76,9 @@ void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
     return result.diverged == 0 && result.tokens() > comparison.matched_tokens;
   };
   if (std::any_of(comparison.arms.begin(), comparison.arms.end(), longer))
-    notes.push_back(
-        text("Arms end at different token counts: perplexities are compared at ",
-             tokens_text(static_cast<double>(comparison.matched_tokens)),
-             " tokens, which all have reached, though learning rates may have decayed differently by then."));
+    notes.push_back(text("Arms end at different token counts: perplexities are compared at ",
+                         tokens_text(static_cast<double>(comparison.matched_tokens)),
+                         " tokens, which all have reached, but learning rates may have decayed differently by then."));
 }
 
 }  // namespace

@@ -6,8 +6,8 @@ namespace gptmoe {
 
 struct Comparison;
 
-// One sentence for each thing that limits what the comparison shows: unfinished or diverged runs, runs without evals,
-// seeds without a partner, different token budgets, validation data, vocabulary or context. Empty when nothing does.
+// One sentence for each limit of the comparison: unfinished or diverged runs, runs without evals, seeds without a
+// partner, different token budgets, validation data, vocabulary or context. Empty if there is none.
 std::vector<std::string> notes_on(const Comparison& comparison);
 
 }  // namespace gptmoe

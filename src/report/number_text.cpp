@@ -45,13 +45,13 @@ std::string gap_phrase(const ArmResult& arm, const ArmResult& baseline) {
   return text(out, " (", verdict_text(gap), "; 95 % interval ", interval_text(gap), ")");
 }
 
-// "ends at" where every arm did what was asked of it and stops where the others stop.
+// "ends at" if every arm is finished and all arms stop at the same tokens.
 std::string verb(const Comparison& comparison) {
   for (const ArmResult& result : comparison.arms) {
     if (result.diverged > 0) continue;
-    if (result.tokens() != comparison.matched_tokens) return " stands at ";
+    if (result.tokens() != comparison.matched_tokens) return " is at ";
     for (const RunLog& run : result.arm.runs)
-      if (!run.finished()) return " stands at ";
+      if (!run.finished()) return " is at ";
   }
   return " ends at ";
 }
@@ -68,7 +68,7 @@ std::string single_headline(const Comparison& comparison) {
                 where_headline(comparison), ").");
   const std::vector<TrainRow>& rows = result.arm.runs[0].train;
   if (rows.empty()) return text(result.arm.label, " has nothing measured yet.");
-  return text(result.arm.label, " stands at training loss ", fixed(rows.back().loss, 3), " after ",
+  return text(result.arm.label, " is at training loss ", fixed(rows.back().loss, 3), " after ",
               tokens_text(static_cast<double>(rows.back().tokens)), " tokens, without a validation yet.");
 }
 
@@ -185,8 +185,8 @@ std::string reference_name(const Reference& reference) { return reference.by + "
 std::string reference_sentence(const Comparison& comparison, const ArmResult& arm) {
   const double distance = distance_from_reference(comparison, arm);
   if (!std::isfinite(distance)) return "";
-  return text("At equal shares of training the gap of ", arm.arm.label, " differs from that of ",
-              reference_name(*comparison.reference), ", by ", fixed(100 * distance, 1),
+  return text("At equal shares of training, the gap of ", arm.arm.label, " differs from that of ",
+              reference_name(*comparison.reference), " by ", fixed(100 * distance, 1),
               " percentage points on average.");
 }
 

@@ -13,7 +13,7 @@ const RunLog* run_of_seed(const std::vector<RunLog>& runs, int64_t seed) {
   return found == runs.end() || found->evals.empty() ? nullptr : &*found;
 }
 
-// Unknown where the loss is more than a perplexity can say.
+// Unknown if the loss is too large for a perplexity.
 double log_perplexity_at(const RunLog& run, EvalAxis axis, int64_t at) {
   const double loss = loss_at(run, axis, at);
   return std::isfinite(std::exp(loss)) ? loss : kUnknown;

@@ -1,6 +1,6 @@
 #pragma once
-// How far one arm's perplexity lies from another's, measured between runs of the same seed. Two arms' runs of one seed
-// start from the same weights and see the same batches, so what the seed does to both cancels in their difference.
+// The relative difference of two arms' perplexities, measured between runs of the same seed. Two runs of one seed start
+// from the same weights and see the same batches, so the effect of the seed cancels in their difference.
 #include <vector>
 
 #include "base/statistics.h"
@@ -10,18 +10,18 @@ namespace gptmoe {
 
 inline constexpr double kConfidence = 0.95;
 
-// One seed's runs in two arms. Both have evals.
+// The runs of one seed in two arms. Both have evals.
 struct SeedPair {
   int64_t seed;
   const RunLog* run;
   const RunLog* baseline;
 };
-// In the order of `runs`. A run whose seed is unknown, or is that of an earlier run of its arm, has no partner.
+// In the order of `runs`. A run without a seed, or with the seed of an earlier run of its arm, has no partner.
 std::vector<SeedPair> pairs_of(const std::vector<RunLog>& runs, const std::vector<RunLog>& baseline);
 
 struct SeedGap {
   int64_t seed;
-  double gap;  // the run's perplexity / its partner's - 1; unknown where either overflows
+  double gap;  // the run's perplexity / its partner's - 1; unknown if either overflows
 };
 
 // Computed on differences of the loss, ln(perplexity): mean and interval by Student's t, then exp() - 1 of each.
@@ -35,7 +35,7 @@ struct PairedGap {
 PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at);
 
 enum class Verdict { none, better, worse, undecided };
-// Better or worse where the interval excludes zero; none where there is no interval.
+// Better or worse if the interval excludes zero; none without an interval.
 Verdict verdict_of(const PairedGap& gap);
 
 }  // namespace gptmoe

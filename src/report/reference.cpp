@@ -49,7 +49,7 @@ std::vector<ReferencePoint> points_of(const Json& file, const Json& pair) {
   return points;
 }
 
-// Between the two points around `x`, which must lie within.
+// Interpolates between the two points around `x`, which must be within the range.
 double gap_at(const std::vector<GapAt>& curve, double x) {
   const auto after = std::find_if(curve.begin() + 1, curve.end() - 1, [x](const GapAt& point) { return point.x >= x; });
   const GapAt &a = *(after - 1), &b = *after;
@@ -66,26 +66,26 @@ double mean_magnitude(double a, double b) {
 
 Reference read_reference(const std::string& argument, const std::string& config) {
   const Argument asked = split(argument);
-  const Json file = with_remedy("--reference takes a file of curves as in data/paper_curves.json",
+  const Json file = with_remedy("--reference takes a file of curves like data/paper_curves.json",
                                 [&] { return read_json<Json>(asked.file); });
   try {
     const Json& pairs = file.at("pairs");
     const std::string name = asked.pair.empty() ? pair_of_config(pairs, config) : asked.pair;
     if (!pairs.contains(name))
       user_error("--reference ", argument, ": ",
-                 asked.pair.empty() ? "no pair there has the name of " + config : "no pair \"" + name + "\" there",
-                 "; choose one: ", asked.file, ":PAIR with PAIR one of ", names_of(pairs));
+                 asked.pair.empty() ? "no pair matches the name of " + config : "it has no pair \"" + name + "\"",
+                 "; choose one with ", asked.file, ":PAIR, where PAIR is one of ", names_of(pairs));
     const Reference reference{name, file.at("by").get<std::string>(), file.at("source").get<std::string>(),
                               points_of(file, pairs[name])};
     const auto no_later = [](const ReferencePoint& a, const ReferencePoint& b) { return b.step <= a.step; };
     const std::vector<ReferencePoint>& points = reference.points;
     if (points.size() < 2 || std::adjacent_find(points.begin(), points.end(), no_later) != points.end())
-      user_error("--reference ", asked.file, ": pair \"", name, "\" needs two points or more at increasing steps");
+      user_error("--reference ", asked.file, ": pair \"", name, "\" needs at least two points at increasing steps");
     return reference;
   } catch (const Json::exception&) {
     user_error("--reference ", asked.file,
                ": not a file of curves: it needs \"by\", \"source\", \"planned_steps\", \"pairs\", \"steps\" and "
-               "\"curves\" as in data/paper_curves.json");
+               "\"curves\" like data/paper_curves.json");
   }
 }
 

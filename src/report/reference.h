@@ -1,5 +1,5 @@
 #pragma once
-// Another experiment's gap between two arms, to hold ours against: `gptmoe compare --reference`.
+// Another experiment's gap between two arms, to compare ours with: `gptmoe compare --reference`.
 #include <string>
 #include <vector>
 
@@ -15,20 +15,20 @@ struct ReferencePoint {
 
 struct Reference {
   std::string name;  // of the pair: "8c1"
-  std::string by;    // whose it is: "Panda et al."
+  std::string by;    // the authors: "Panda et al."
   std::string source;
   std::vector<ReferencePoint> points;  // steps strictly increasing
 };
 
-// `argument` is FILE or FILE:PAIR. Without PAIR it is the longest name of a pair that `config` begins with: "8c1" for
+// `argument` is FILE or FILE:PAIR. Without PAIR it is the longest pair name with which `config` begins: "8c1" for
 // "8c1_topk". FILE is an object
 //   {"by", "source", "planned_steps", "pairs": {NAME: {"baseline": CURVE, "arm": CURVE}}, "steps": [...],
 //    "curves": {CURVE: [nats per token at each of the steps, or null]}}
-// as data/paper_curves.json is. Throws UserError, naming the pairs there are, where no such pair is in it.
+// like data/paper_curves.json. Throws UserError, listing the pairs, if it does not hold the pair.
 Reference read_reference(const std::string& argument, const std::string& config);
 
-// The mean of |a - b| over the x that both cover, straight lines between their points (x strictly increasing); unknown
-// where they share no stretch.
+// The mean of |a - b| over the x that both cover, with straight lines between points (x strictly increasing); unknown
+// if they share no range.
 struct GapAt {
   double x = 0, gap = 0;
 };

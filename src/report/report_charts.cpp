@@ -13,12 +13,12 @@ namespace {
 constexpr size_t kStretches = 120;
 constexpr size_t kFewEvals = 12;  // a curve this short is shown whole
 
-// One curve alone needs no legend.
+// A single curve needs no legend.
 std::string legend_of(const Comparison& comparison, size_t arm) {
   return comparison.single() ? "" : comparison.arms[arm].arm.label;
 }
 
-// "1 M" where metric_count says "1.00 M": axis labels are round numbers.
+// "1 M" instead of metric_count's "1.00 M": axis labels are round numbers.
 std::string round_tokens(double tokens) {
   std::string out = tokens_text(tokens);
   const size_t point = out.find('.');
@@ -58,7 +58,7 @@ Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(c
   return series;
 }
 
-// The highest perplexity at the first eval after a fifth of training: where the frame's top goes.
+// The highest perplexity at the first eval after a fifth of training: the top of the frame.
 std::optional<double> top_of_frame(const Comparison& comparison) {
   std::optional<double> top;
   for (const ArmResult& result : comparison.arms) {
@@ -131,7 +131,7 @@ size_t experts_of(const ArmResult& result) {
   return experts;
 }
 
-// MoE layers are the last ones of the model: the first of them may follow dense layers.
+// MoE layers are the last ones of the model; dense layers may come before them.
 size_t first_moe_layer(const ArmResult& result) {
   const nlohmann::ordered_json::json_pointer dense("/model/first_k_dense_replace");
   const nlohmann::ordered_json& config = result.arm.runs[0].config;
@@ -160,8 +160,8 @@ Series gap_series(const Comparison& comparison, size_t arm, const std::vector<Ga
   return series;
 }
 
-// The reference's gap at its own steps, as far as ours go, and, where its training is not as long as ours, at its
-// shares of ours. `x_per_step` is the width of a step of ours on the chart's axis.
+// The reference's gap at its own steps, as far as ours go, and, if its training is shorter or longer than ours, at its
+// shares of ours. `x_per_step` is the width of our step on the chart's axis.
 void add_reference(Chart& chart, const Comparison& comparison, double x_per_step) {
   if (!comparison.reference) return;
   const Reference& reference = *comparison.reference;
@@ -181,7 +181,7 @@ void add_reference(Chart& chart, const Comparison& comparison, double x_per_step
   if (!as_long) chart.series.push_back(std::move(by_share));
 }
 
-// Training tokens of a step; 0 before the first evaluation.
+// Training tokens per step; 0 before the first evaluation.
 double tokens_per_step(const Comparison& comparison) {
   for (const RunLog& run : comparison.arms[0].arm.runs)
     if (!run.evals.empty())

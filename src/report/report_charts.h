@@ -1,5 +1,5 @@
 #pragma once
-// The pictures of a report: which numbers go into which chart.
+// The charts of a report.
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,17 +14,17 @@ namespace gptmoe {
 // "training tokens", from 0.
 Axis token_axis();
 
-// Mean validation perplexity with the band from the lowest to the highest seed, log scale. Where evals are many, the
-// first fifth of training may lie above the frame (y.to is set then), so that the end can be told apart; the baseline's
-// final perplexity is marked.
+// Mean validation perplexity with the band from the lowest to the highest seed, log scale. With many evals, the first
+// fifth of training may be above the frame (y.to is set then), so that the end can be read; the baseline's final
+// perplexity is marked.
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
-// holds every mean and every arm's last interval; an interval that reaches farther on the way is cut.
-// A reference is dashed: at its own steps and, where its training is shorter or longer, at its shares of ours. What it
-// did before our first evaluation may lie outside the frame.
+// holds every mean and every arm's last interval; wider intervals before are cut.
+// A reference is dashed: at its own steps and, if its training is shorter or longer, at its shares of ours. Its points
+// before our first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
-// The same at equal steps, of the arms whose steps are not as many tokens as the baseline's; nullopt without any.
+// The same at equal steps, for the arms whose steps have another number of tokens than the baseline's; nullopt if none.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 
 // One field of the train rows against tokens: the mean over rows and runs in up to 120 equal stretches of tokens.
@@ -38,10 +38,10 @@ Chart entropy_chart(const Comparison& comparison, size_t arm);
 // arms.
 Heatmap load_map(const Comparison& comparison, size_t arm);
 
-// Final perplexity against the one number that a sweep varies, a line per config; nullopt where it varies another
-// thing, or several.
+// Final perplexity against the one number that a sweep varies, a line per config; nullopt if it varies something else
+// or several things.
 std::optional<Chart> sweep_chart(const Sweep& sweep);
-// The curves of a config's points, a line each.
+// The curves of a config's points, one line each.
 Chart sweep_curves(const Sweep& sweep, size_t family);
 
 }  // namespace gptmoe

@@ -11,7 +11,7 @@ struct ReportPaths {
   std::filesystem::path json;  // DIR/report.json
 };
 
-// Writes both reports, creating DIR if need be; each file appears complete or not at all.
+// Writes both reports and creates DIR if needed; each file appears complete or not at all.
 ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep = nullptr);
 
 }  // namespace gptmoe

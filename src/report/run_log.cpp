@@ -42,7 +42,7 @@ void read_line(RunLog& run, const Json& json, const std::string& place) {
     EvalRow row = read_record<EvalRow>(json, place);
     check_shares(row, place);
     if (!run.evals.empty() && !same_shape(row, run.evals.back()))
-      user_error(place, ": layers or experts of \"expert_load\" or \"router_entropy\" differ from the eval before");
+      user_error(place, ": layers or experts of \"expert_load\" or \"router_entropy\" differ from the previous eval");
     append(run.evals, std::move(row), place);
   } else if (event == DivergedRow::kEvent) {
     run.diverged = read_record<DivergedRow>(json, place).step;
@@ -87,7 +87,7 @@ int64_t read_at_once(const std::filesystem::path& path) {
 std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   std::vector<Provenance> history;
   if (!std::filesystem::exists(path)) return history;
-  constexpr const char* kRemedy = "remove it to report without";
+  constexpr const char* kRemedy = "remove it to report without it";
   const Json record = with_remedy(kRemedy, [&] { return read_json<Json>(path); });
   try {
     for (const Json& entry : record.at("history"))

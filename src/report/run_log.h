@@ -1,6 +1,6 @@
 #pragma once
-// One run as its directory tells it: what was asked for (config.json) and what was measured (metrics.jsonl). A number
-// that was not finite is null in the file and NaN here: a run that diverged still reports.
+// One run as its directory describes it: the request (config.json) and the measurements (metrics.jsonl). A number that
+// was not finite is null in the file and NaN here, so a run that diverged can still be reported.
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,7 @@ inline constexpr const char* kAnalysisFile = "analysis.json";
 inline constexpr const char* kProvenanceFile = "provenance.json";
 inline constexpr const char* kJobsFile = "jobs.json";  // of a run that compare --jobs trained: {"at_once": runs}
 
-// What trained the steps after `from_step`: an entry of provenance.json (train/provenance.h).
+// The program and machine of the steps after `from_step`: an entry of provenance.json (train/provenance.h).
 struct Provenance {
   int64_t from_step = 0;
   nlohmann::ordered_json build, machine;
@@ -30,21 +30,21 @@ struct RunLog {
   std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
-  std::optional<int64_t> diverged;  // the step that came to no finite numbers and ended the run
+  std::optional<int64_t> diverged;  // the step whose numbers were not finite, which ended the run
   std::optional<ThinnedRow> thinned;
   int64_t at_once = 1;                 // runs that trained on the machine at a time, this one included
-  std::vector<Provenance> provenance;  // empty of runs older than the record
+  std::vector<Provenance> provenance;  // empty for runs older than the record
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
-  // It ended at a step without finite numbers, or its last validation loss is beyond what a perplexity can say.
+  // Whether it ended at a step without finite numbers, or its last validation loss is too large for a perplexity.
   bool has_diverged() const;
 };
 
-// Reads DIR/config.json, DIR/metrics.jsonl and, where they are, DIR/jobs.json and DIR/provenance.json.
-// A last line without its newline that does not parse was cut short by a crash and is ignored. Throws UserError
-// (FILE:LINE: ...) at any other malformed line: not an object, an unknown event, a field missing or of the wrong type,
-// a step that does not advance, a shape that changes.
+// Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json and DIR/provenance.json.
+// Ignores a last line without newline that does not parse: a crash cut it short. Throws UserError (FILE:LINE: ...) at
+// any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
+// advance, a shape that changes.
 RunLog read_run(const std::filesystem::path& dir);
 
 }  // namespace gptmoe

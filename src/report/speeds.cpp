@@ -34,21 +34,22 @@ std::map<int64_t, double> speed_by_step(const Arm& arm) {
 
 std::string name_of(const Arm& arm, const RunLog& run) { return text(arm.label, " (", run.dir.string(), ")"); }
 
-// Of one arm's runs, each by itself.
+// The obstacle in one arm's own runs.
 SpeedObstacle obstacle_in(const Arm& arm) {
   for (const RunLog& run : arm.runs) {
-    if (run.at_once > 1) return {"shared machine", arm.label + " trained beside other runs, which slow each other"};
+    if (run.at_once > 1)
+      return {"shared machine", arm.label + " trained at the same time as other runs, which slow each other down"};
     if (run.provenance.empty() || run.provenance[0].from_step > 0)
       return {"machine unknown", name_of(arm, run) + " has no record of its build and machine from its first step on"};
     if (run.provenance.size() > 1)
       return {"machine changed",
-              text(name_of(arm, run), " went on with another build or on another machine after step ",
+              text(name_of(arm, run), " continued with another build or on another machine after step ",
                    run.provenance[1].from_step)};
   }
   return {};
 }
 
-// In what two runs, each of one entry, differ; empty in nothing.
+// The difference between two runs that have one entry each; empty if there is none.
 std::string difference(const Provenance& a, const Provenance& b) {
   if (a.build != b.build) return "build";
   if (a.machine != b.machine) return "machine";
@@ -84,7 +85,7 @@ SpeedObstacle speed_obstacle(const Arm& arm, const Arm& baseline) {
     for (const RunLog& run : one->runs)
       if (const std::string what = difference(first.provenance[0], run.provenance[0]); !what.empty())
         return {"other " + what,
-                text(name_of(*one, run), " was trained by another ", what, " than ", name_of(baseline, first))};
+                text(name_of(*one, run), " was trained with another ", what, " than ", name_of(baseline, first))};
   return {};
 }
 

@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// The t > 0 for which Student's distribution of that many degrees of freedom (at least 1) puts `probability`, in
+// The t > 0 for which Student's distribution with `degrees` degrees of freedom (at least 1) puts `probability`, in
 // (0, 1), between -t and t: 4.3027 for 0.95 and 2 degrees.
 double student_t_bound(double probability, int64_t degrees);
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kRowHeight = 20;  // of title and legend
 constexpr size_t kLegendColumns = 32;
-constexpr double kMarkersUpTo = 20;  // points per series that still get a dot each
+constexpr double kMarkersUpTo = 20;  // most points per series that get a dot each
 
 // Data to pixels along one axis.
 class Ruler {
@@ -59,7 +59,7 @@ bool drawable(const Chart& chart, const ChartPoint& point) {
   return drawable(chart.x, point.x) && drawable(chart.y, point.y);
 }
 
-// The axis' own limits, room around the data where it has none, and a range even where all values are equal.
+// The axis's own limits, or a margin around the data; never empty, even if all values are equal.
 Range padded(Range range, const Axis& axis, double share) {
   if (axis.from) range.low = *axis.from;
   if (axis.to) range.high = *axis.to;
@@ -78,7 +78,7 @@ Frame measure(const Chart& chart) {
     for (const ChartPoint& point : series.points) {
       if (!drawable(chart, point)) continue;
       frame.x.take(point.x);
-      // What the frame cuts off along x or above its top must not stretch it.
+      // Points that the frame cuts off along x or above its top must not stretch the axis.
       if ((chart.x.from && point.x < *chart.x.from) || (chart.x.to && point.x > *chart.x.to)) continue;
       for (double value : {point.y, point.low, point.high})
         if (drawable(chart.y, value) && (value == point.y || point.low < point.high)) frame.y.take(value);
@@ -125,8 +125,8 @@ void draw_key(const Series& series, double x, double y, std::string& out) {
 
 double key_width(const Series& series) { return text_width(shortened(series.label, kLegendColumns), kFont) + 34; }
 
-// Axis title, with the legend at the right of its row or, where that is too narrow, in rows of its own. Returns the
-// height of it all.
+// Axis title, with the legend at the right of its row or, if that is too narrow, in separate rows. Returns the total
+// height.
 double draw_head(const Chart& chart, std::string& out) {
   out += text_at(0, 14, "start", chart.y.title, "title");
   double total = 0;
@@ -161,7 +161,7 @@ void draw_axes(const Chart& chart, Frame& frame, std::string& out) {
   out += line_at("axis", frame.left, frame.bottom, frame.right, frame.bottom);
   for (double tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 90)) {
     out += line_at("axis", x(tick), frame.bottom, x(tick), frame.bottom + 4);
-    // A label at the very edge is pulled inside.
+    // Moves a label at the very edge inside.
     const double half = 0.5 * text_width(tick_text(chart.x, tick), kFont);
     out += text_at(std::min(x(tick), chart.width - half), frame.bottom + 18, "middle", tick_text(chart.x, tick));
   }
@@ -225,7 +225,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label goes to the end of the line where the curves leave it more room.
+// The label goes to the end of the line with more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const double at = y(*chart.reference), reach = text_width(chart.reference_label, kFont) + 12;
@@ -247,7 +247,7 @@ void draw_data(const Chart& chart, const Frame& frame, std::string& out) {
   const Ruler x(chart.x, frame.x.low, frame.x.high, frame.left, frame.right);
   const Ruler y(chart.y, frame.y.low, frame.y.high, frame.bottom, frame.top);
   draw_reference(chart, frame, x, y, out);
-  // Markers on the right edge keep their whole disc.
+  // Markers on the right edge are drawn whole.
   out +=
       text("<clipPath id=\"", escape(chart.id), "\"><rect x=\"", coordinate(frame.left), "\" y=\"",
            coordinate(frame.top - 3), "\" width=\"", coordinate(frame.right - frame.left + 3), "\" height=\"",

@@ -1,5 +1,5 @@
 #pragma once
-// A line chart with bands as inline SVG. Colours are CSS classes of the page around it (report/page_style.h), so one
+// A line chart with bands as inline SVG. Colours are CSS classes of the surrounding page (report/page_style.h), so one
 // picture serves light and dark.
 #include <functional>
 #include <optional>
@@ -13,7 +13,7 @@ enum class Scale { linear, log };
 struct Axis {
   std::string title;
   Scale scale = Scale::linear;
-  std::optional<double> from, to;                // default: the data; what lies outside is cut at the frame
+  std::optional<double> from, to;                // default: the data's range; the frame cuts off the rest
   std::function<std::string(double)> tick_text;  // default: up to six significant digits
 };
 

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr double kLegible = 34;  // pixels a cell needs to show its number
+constexpr double kLegible = 34;  // pixels that a cell needs to show its number
 
 struct Box {
   double x, y, width, height;

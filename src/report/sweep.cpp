@@ -15,7 +15,7 @@ constexpr const char* kNone = "—";
 
 std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
-// Of its final perplexity a point may be told by.
+// Whether a point may be judged by its final perplexity.
 bool came_to_its_end(const ArmResult& result) {
   return std::isfinite(result.final_perplexity().mean) &&
          std::all_of(result.arm.runs.begin(), result.arm.runs.end(), [](const RunLog& run) { return run.finished(); });
@@ -55,7 +55,7 @@ void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
                           : "not reached");
 }
 
-// Of one setting in all points of a family: those that are numbers.
+// The values of one setting in all points of a family that are numbers.
 std::vector<double> numbers_tried(const Sweep& sweep, const SweepFamily& family, const std::string& path) {
   std::vector<double> numbers;
   for (const size_t point : family.points)
@@ -85,7 +85,7 @@ std::vector<std::string> edge_notes(const Sweep& sweep) {
       const auto [smallest, largest] = std::minmax_element(tried.begin(), tried.end());
       if (*smallest == *largest || (*best != *smallest && *best != *largest)) continue;
       notes.push_back(text(family.label, ": the best ", last_name(setting.path), ", ", setting.value, ", is the ",
-                           *best == *largest ? "largest" : "smallest", " tried; a better one may lie beyond it."));
+                           *best == *largest ? "largest" : "smallest", " tried; a better one may be beyond it."));
     }
   }
   return notes;
@@ -158,13 +158,12 @@ Comparison compare_best(const Sweep& sweep) {
   Comparison comparison = compare(std::move(arms));
   if (none)
     comparison.notes.push_back(
-        "No point of the sweep came to an end with a finite perplexity: each config is shown at its first point.");
+        "No point of the sweep finished with a finite perplexity: each config is shown at its first point.");
   else if (!left_out.empty())
     comparison.notes.push_back(
-        text("Left out: ", left_out, ", of which no point of the sweep came to an end with a finite perplexity."));
+        text("Left out: ", left_out, ", because no point of the sweep finished with a finite perplexity."));
   if (!chosen.empty())
-    comparison.notes.push_back(
-        text("Best of the sweep: ", chosen, ", chosen by the validation perplexity that is reported."));
+    comparison.notes.push_back(text("Best of the sweep: ", chosen, ", chosen by the reported validation perplexity."));
   for (std::string& note : edge_notes(sweep)) comparison.notes.push_back(std::move(note));
   return comparison;
 }

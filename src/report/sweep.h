@@ -11,16 +11,16 @@ namespace gptmoe {
 struct SweepFamily {
   std::string label;           // the config's
   std::vector<size_t> points;  // indices into Sweep::all.arms, in the order of the grid
-  // The one of them with the lowest mean final perplexity whose runs all came to their end, if there is any.
+  // The one with the lowest mean final perplexity among those whose runs all finished, if any.
   std::optional<size_t> best;
 };
 
 struct Sweep {
   Comparison all;                       // every point
   std::vector<SweepFamily> families;    // in the order of the configs
-  double target_perplexity = kUnknown;  // the best of the first family that has one
+  double target_perplexity = kUnknown;  // that of the first family with a best point
 
-  // Its settings; "as configured" without.
+  // Its settings; "as configured" without any.
   std::string point_name(size_t arm) const;
   const ArmResult& result(size_t arm) const { return all.arms[arm]; }
 };
@@ -28,33 +28,34 @@ struct Sweep {
 // `arms` family by family. At least one.
 Sweep sweep_of(std::vector<Arm> arms);
 
-// A point against the one of the first family that has the same settings, those left aside that only this one has. Both
-// came to their end, with as many tokens.
+// A point compared with the first family's point of the same settings, ignoring settings that only this family has.
+// Both finished, with the same number of tokens.
 struct SettingPair {
   PairedGap gap;                           // at the end
-  std::optional<Crossing> target;          // the other's final perplexity
+  std::optional<Crossing> target;          // reaches the other's final perplexity
   double target_tokens_change = kUnknown;  // target tokens / the other's - 1
 };
-// None for the first family, and where there is nothing to compare with.
+// Empty for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
-// Each family at its best; those without are left out, unless no family has one: then each is there at its first point.
+// Each family at its best point. Families without one are left out, unless none has one: then each is at its first
+// point.
 Comparison compare_best(const Sweep& sweep);
 
-// Its value as a number; nullopt where it is none.
+// Its value as a number; nullopt if it is not one.
 std::optional<double> number_in(const Setting& setting);
 
-// One sentence for each number of a family's best point that is the smallest or the largest of those tried.
+// One sentence for each number of a family's best point that is the smallest or the largest tried.
 std::vector<std::string> edge_notes(const Sweep& sweep);
 
-// "learning_rate=1e-3, ema_beta=0.9": the last name of each path, or the whole of it where two share one.
+// "learning_rate=1e-3, ema_beta=0.9": the last name of each path, or the whole path if two share the name.
 std::string settings_text(const std::vector<Setting>& settings, const std::string& separator = ", ");
 
 struct SweepRow {
   std::vector<std::string> cells;
   bool best = false;
 };
-// The first row holds the names of the columns; one row a point follows.
+// The first row holds the column names; one row per point follows.
 std::vector<SweepRow> sweep_rows(const Sweep& sweep);
 // The same for a terminal.
 std::string sweep_text(const Sweep& sweep);

@@ -8,7 +8,7 @@
 namespace gptmoe {
 namespace {
 
-// What all points with settings have one of, with a number.
+// The one setting that varies, if all points have it with a number.
 std::optional<std::string> swept_number(const Sweep& sweep) {
   std::optional<std::string> path;
   for (const ArmResult& result : sweep.all.arms) {
@@ -33,7 +33,7 @@ Series line_of(const Sweep& sweep, size_t family) {
   return series;
 }
 
-// Factors are what is varied where the values spread over some.
+// Log scale if the values span a wide range.
 Scale scale_of(const std::vector<Series>& lines) {
   double low = HUGE_VAL, high = -HUGE_VAL;
   for (const Series& line : lines)

@@ -61,7 +61,7 @@ void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
           }));
 }
 
-// Where the two are not compared, why.
+// If the two are not compared, the reason.
 void add_throughput_row(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   const auto cell = [](const ArmResult& r) {
     return r.speed_obstacle.brief.empty() ? where_known(r.throughput_ratio, ratio_text)
@@ -144,7 +144,7 @@ std::string block(const std::vector<SummaryRow>& rows, size_t first, size_t last
   return out;
 }
 
-// Breaks at spaces; a longer word keeps its own line.
+// Breaks at spaces; a longer word gets its own line.
 std::string wrapped(const std::string& prefix, const std::string& sentence) {
   std::string out, line = prefix;
   size_t start = 0;

@@ -11,11 +11,11 @@ struct SummaryRow {
   std::vector<std::string> cells;  // one per arm
 };
 
-// The numbers of a comparison, quantities down and arms across. Rows that no arm has (a dense model's expert load,
-// MFU on a CPU, comparisons of a single arm) are left out.
+// The numbers of a comparison, quantities down and arms across. Rows without a value in any arm (a dense model's expert
+// load, MFU on a CPU, comparisons of a single arm) are left out.
 std::vector<SummaryRow> summary_rows(const Comparison& comparison);
 
-// The headline, the notes and the summary for a terminal, at most 100 columns; many arms become several blocks.
+// The headline, the notes and the summary for a terminal, at most 100 columns; many arms are split into several blocks.
 std::string text_report(const Comparison& comparison);
 
 }  // namespace gptmoe

@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// A letter or digit, or a byte of a character that may be one, ahead of where a text may be cut.
+// A letter or digit, or a byte of a character that may be one, before a place where a text may be cut.
 bool is_cut(std::string_view text, size_t at) {
   const char before = text[at - 1];
   const bool word = (before >= '0' && before <= '9') || (before >= 'A' && before <= 'Z') ||

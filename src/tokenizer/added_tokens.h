@@ -1,5 +1,5 @@
 #pragma once
-// Tokens that stand for their text wherever it occurs.
+// Tokens that match their own text wherever it occurs.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -19,10 +19,10 @@ class AddedTokens {
     size_t at, bytes;
     int32_t id;
   };
-  // The leftmost match in text[from..), the longest of those; {text.size(), 0, -1} when there is none.
+  // The leftmost match in text[from..), the longest of those; {text.size(), 0, -1} if there is none.
   Match find(std::string_view text, size_t from) const;
 
-  // Whether some token contains a letter or digit with begins_cut() to follow, where long texts are cut.
+  // Whether some token contains a letter or digit followed by begins_cut(), where long texts are cut.
   bool spans_cuts() const { return spans_cuts_; }
 
  private:

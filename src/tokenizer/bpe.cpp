@@ -10,8 +10,8 @@ namespace gptmoe {
 namespace {
 
 constexpr int32_t kNever = INT_MAX;  // the rank of an empty slot
-constexpr size_t kChunk = 128;       // bytes that are merged at once; the time for that grows with their square
-constexpr size_t kRedo = 2;          // tokens at a chunk's end that are merged again with what follows
+constexpr size_t kChunk = 128;       // bytes merged at once; the time grows with their square
+constexpr size_t kRedo = 2;          // tokens at a chunk's end that are merged again with the next chunk
 
 uint64_t hash_pair(int32_t left, int32_t right) {
   return (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right)) *
@@ -43,7 +43,7 @@ void MergeTable::encode_word(std::string_view word, std::vector<int32_t>& ids) c
   encode_long(word, ids);
 }
 
-// Looking through all ranks for the lowest beats a queue on words, and vectorises.
+// On words, searching all ranks for the lowest beats a queue, and vectorises.
 void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t n = word.size();
@@ -62,7 +62,7 @@ void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) 
     size_t at = 0;
     while (ranks[at] != lowest) ++at;
     symbols[at] = find(symbols[at], symbols[at + 1]).result;
-    const size_t tail = n - at - 2;  // symbols behind the pair
+    const size_t tail = n - at - 2;  // symbols after the pair
     std::memmove(symbols + at + 1, symbols + at + 2, tail * sizeof *symbols);
     if (tail > 0) std::memmove(ranks + at + 1, ranks + at + 2, (tail - 1) * sizeof *ranks);
     --n;
@@ -72,17 +72,17 @@ void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) 
   ids.resize(first + n);
 }
 
-// Whether merging `both` leaves the tokens `left` and `right`, which it spells.
+// Whether merging `both`, the text of the tokens `left` and `right`, gives exactly these two tokens.
 bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t right) const {
   std::vector<int32_t> merged;
   encode_short(both, merged);
   return merged.size() == 2 && merged[0] == left && merged[1] == right;
 }
 
-// Tokens are the merging of a word exactly when every two neighbours are the merging of their own bytes: the first
-// merge across a boundary would be the first to cross it between those two alone as well. So a long word is merged in
-// chunks, each begun where the chunk before it stood firm, and joined when the two tokens at the seam stand together.
-// When they do not, the seam moves back and the chunk grows, in the end to all of the word.
+// Tokens are the merging of a word exactly if every two neighbours are the merging of their own bytes: the first merge
+// across a boundary would also be the first to cross it between those two alone. So a long word is merged in chunks,
+// each starting at the last stable token of the previous one, and joined if the two tokens at the seam stay apart when
+// merged together. If they do not, the seam moves back and the chunk grows, at most to the whole word.
 void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t length = kChunk, redo = kRedo;
@@ -104,7 +104,7 @@ void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) c
       }
     }
     if (last) return;
-    if (tokens <= redo) {  // too few to tell which stand firm
+    if (tokens <= redo) {  // too few to tell which are stable
       ids.resize(seam);
       length *= 2;
       continue;

@@ -7,21 +7,21 @@
 
 namespace gptmoe {
 
-// Tokens `left` and `right`, standing side by side, become the token `result`; the lowest rank goes first. Tokenizers
-// learnt by merging give every pair a rank of its own; tiktoken's give all pairs of one result that result's rank.
+// Adjacent tokens `left` and `right` become the token `result`; the lowest rank goes first. Tokenizers trained by
+// merging give every pair its own rank; tiktoken's give all pairs of one result that result's rank.
 struct Merge {
   int32_t left, right, result, rank;
 };
 
 class MergeTable {
  public:
-  // Where a pair occurs twice the later one counts. `byte_ids` are the tokens of single bytes; `token_bytes` holds
-  // every token's length, and a merge's result is as long as its parts together.
+  // If a pair occurs twice, the later one counts. `byte_ids` are the tokens of single bytes. `token_bytes` holds every
+  // token's length; a merge's result is as long as its parts together.
   MergeTable(const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids,
              std::vector<int32_t> token_bytes);
 
-  // ids += what remains of the word's bytes after merging, again and again, the adjacent pair of lowest rank, the
-  // leftmost of equals. Time grows linearly with the length of the word (encode_long() in bpe.cpp says how).
+  // ids += the tokens left after repeatedly merging the adjacent pair of lowest rank in the word's bytes (ties: the
+  // leftmost). Time grows linearly with the length of the word (see encode_long() in bpe.cpp).
   void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
 
  private:

@@ -16,12 +16,12 @@
 namespace gptmoe {
 namespace {
 
-// Nothing where it can be one.
+// Empty if it can be a special token.
 std::string_view why_not_special(const std::string& token) {
   if (token.size() < 2) return "it is empty or a single byte";
   if (find_malformed(token) != std::string_view::npos) return "it is not valid UTF-8, and tokenizer.json must be";
   if (const auto bytes = from_byte_names(token); bytes && bytes->size() == 1)
-    return "tokenizer.json writes a byte like that";
+    return "tokenizer.json uses this text for a byte";
   return "";
 }
 
@@ -50,7 +50,7 @@ void BpeTrainer::check(int64_t vocab_size, const std::vector<std::string>& speci
   }
   if (std::ranges::find_first_of(kEndOfTextNames, seen) == kEndOfTextNames.end())
     user_error("none of the special tokens can end documents; give ", kEndOfTextNames[0], ", ", kEndOfTextNames[1],
-               " or ", kEndOfTextNames[2], " among them");
+               " or ", kEndOfTextNames[2], " as one of them");
   const int64_t fixed = 256 + std::ssize(special_tokens);
   if (vocab_size < fixed || vocab_size > kMaxVocabSize)
     user_error("a vocabulary of ", vocab_size, " entries cannot be trained; give at least ", fixed, " (256 bytes, ",

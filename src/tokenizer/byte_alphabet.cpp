@@ -8,7 +8,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr uint32_t kNamesEnd = 0x144;  // names lie below this code point: 0x100 + 68
+constexpr uint32_t kNamesEnd = 0x144;  // names are below this code point: 0x100 + 68
 constexpr int kNoByte = -1;
 
 struct Alphabet {

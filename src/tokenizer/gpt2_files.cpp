@@ -7,9 +7,9 @@
 namespace gptmoe {
 namespace {
 
-constexpr std::string_view kRemedy = "vocab.json and merges.txt are read as GPT-2's, use a tokenizer.json";
+constexpr std::string_view kRemedy = "vocab.json and merges.txt are only read as GPT-2's; use a tokenizer.json";
 
-// What the pair does not say, where Hugging Face's library says it.
+// Options that the pair of files lacks; Hugging Face's library keeps them in tokenizer_config.json.
 void check_config(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
   const JsonSource config(path);
@@ -40,11 +40,11 @@ void read_merges(const std::filesystem::path& path, VocabularyBuilder& builder) 
     const bool comment = std::exchange(first, false) && line.starts_with("#version");
     if (comment || line.empty()) return;
     if (line.ends_with("</w>"))
-      user_error("merges to ends of words, \"</w>\", are not supported (CLIP's and others' BPE); ", kRemedy,
+      user_error("merges with end-of-word marks, \"</w>\", are not supported (BPE of CLIP and others); ", kRemedy,
                  " of byte-level BPE");
     const size_t space = line.find(' ');
     if (space == 0 || space >= line.size() - 1 || line.find(' ', space + 1) != line.npos)
-      user_error("expected a merge, two tokens with a space between them; found ", in_quotes(line));
+      user_error("expected a merge (two tokens separated by a space), found ", in_quotes(line));
     builder.add_merge(line.substr(0, space), line.substr(space + 1));
   });
 }

@@ -1,8 +1,8 @@
 #pragma once
-// GPT-2's own pair of files: vocab.json, an object of token to id, and merges.txt, a merge "left right" a line, lowest
-// rank first, behind a comment "#version: ...". Tokens are in byte names; the split into words is GPT-2's. Other
-// tokenizers come as such a pair and are split otherwise: a tokenizer_config.json beside vocab.json must name GPT-2's
-// class, if any.
+// GPT-2's own pair of files: vocab.json, an object of token to id, and merges.txt, one merge "left right" per line,
+// lowest rank first, after a comment "#version: ...". Tokens are in byte names; the split into words is GPT-2's. Other
+// tokenizers use the same pair of files with other splits, so a tokenizer_config.json beside vocab.json must name
+// GPT-2's class, if any.
 #include <filesystem>
 
 #include "tokenizer/tokenizer.h"

@@ -1,5 +1,5 @@
 #pragma once
-// A JSON file under reading, whose complaints name the file and the path in it.
+// A JSON file being read; its errors name the file and the path in it.
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -12,8 +12,8 @@
 
 namespace gptmoe {
 
-// A JSON object as the list of its entries in the file's order: vocabularies are long and only ever gone through.
-// Entries move when the list grows, they are never copied.
+// A JSON object as the list of its entries in the file's order: vocabularies are long and only iterated. Entries move
+// when the list grows and are never copied.
 template <typename Key, typename Value, typename Less, typename Allocator>
 struct EntryList : std::vector<std::pair<Key, Value>> {
   using key_type = Key;
@@ -34,18 +34,18 @@ std::string in_quotes(std::string_view value);
 
 class JsonSource {
  public:
-  // Throws UserError: cannot be opened, is not JSON (with the byte), is no JSON object.
+  // Throws UserError if the file cannot be opened, is not JSON (with the byte) or not a JSON object.
   explicit JsonSource(const std::filesystem::path& path);
 
   const Json& root() const { return root_; }
-  // object[key], or null where there is none or `object` is none.
+  // object[key], or null if it is missing or `object` is not an object.
   static const Json& get(const Json& object, const char* key);
 
   template <typename... Args>
   [[noreturn]] void fail(std::string_view where, const Args&... why) const {
     user_error(file_, ": ", where, where.empty() ? "" : ": ", why...);
   }
-  // Runs `action`, whose UserErrors do not know their place; `where` is only put into words for them.
+  // Runs `action` and adds the place to its UserErrors; `where` is only built for them.
   template <typename Where, typename Action>
   void at(Where where, Action action) const {
     try {

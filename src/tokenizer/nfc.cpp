@@ -15,25 +15,25 @@ namespace {
 constexpr uint32_t kPage = 256;
 constexpr unsigned char kFirstLead = 0xCC;  // of U+0300: below it every character is in NFC and composes with nothing
 
-// Hangul syllables are arithmetic (The Unicode Standard, section 3.12): a leading consonant L, a vowel V, perhaps a
+// Hangul syllables are arithmetic (The Unicode Standard, section 3.12): a leading consonant L, a vowel V, optionally a
 // trailing consonant T.
-constexpr uint32_t kSyllable = 0xAC00, kL = 0x1100, kV = 0x1161, kT = 0x11A7;  // U+11A7 itself stands for "no T"
+constexpr uint32_t kSyllable = 0xAC00, kL = 0x1100, kV = 0x1161, kT = 0x11A7;  // U+11A7 itself means "no T"
 constexpr uint32_t kLCount = 19, kVCount = 21, kTCount = 28, kSyllables = kLCount * kVCount * kTCount;
 
 bool is_syllable(uint32_t point) { return point - kSyllable < kSyllables; }
 
-// What NFC needs to know of a code point.
+// Properties of a code point that NFC needs.
 struct Traits {
   uint8_t combining_class = 0;
   bool may_change = false;  // NFC_Quick_Check is not Yes: NFC never has it, or it may join the character before
   bool starts_afresh() const { return combining_class == 0 && !may_change; }
 };
 
-// The lists of nfc_tables.h made quick to ask.
+// The lists of nfc_tables.h in a form that is fast to look up.
 class Tables {
  public:
   Tables() {
-    pages_.emplace_back();  // page 0 of the pool: nothing special
+    pages_.emplace_back();  // page 0 of the pool: no properties
     for (const CombiningClassRange& range : kCombiningClasses)
       for (uint32_t point = range.first; point <= range.last; ++point)
         entry(point).combining_class = range.combining_class;
@@ -48,12 +48,12 @@ class Tables {
     }
     for (uint32_t i = 0; i < kVCount; ++i) entry(kV + i).may_change = true;
     for (uint32_t i = 1; i < kTCount; ++i) entry(kT + i).may_change = true;
-    for (const CanonicalPair& pair : compositions_)  // one that begins with such a character may come apart again
+    for (const CanonicalPair& pair : compositions_)  // a pair that begins with such a character may decompose again
       if (traits(first_part(pair)).may_change) entry(pair.composed).may_change = true;
     std::sort(compositions_.begin(), compositions_.end(), by_parts);
   }
 
-  // kMalformed has no traits: it starts afresh.
+  // kMalformed has no properties, so composition starts again after it.
   Traits traits(uint32_t point) const {
     return point < kCodePoints ? pages_[page_of_[point / kPage]][point % kPage] : Traits{};
   }
@@ -137,7 +137,7 @@ void decompose(uint32_t point, std::vector<Character>& out) {
   }
 }
 
-// Combining characters that follow each other, by class; equals stay in order.
+// Sorts consecutive combining characters by class, stably.
 void put_in_order(std::vector<Character>& characters) {
   const auto is_starter = [](const Character& c) { return c.combining_class == 0; };
   for (auto at = characters.begin(); at != characters.end();) {
@@ -148,8 +148,8 @@ void put_in_order(std::vector<Character>& characters) {
   }
 }
 
-// Every character joins the last starter before it where a composite exists and nothing in between blocks it: a
-// character blocks those behind it whose class is not above its own.
+// Every character joins the last starter before it if a composite exists and nothing in between blocks it: a character
+// blocks those after it whose class is not above its own.
 void compose(std::vector<Character>& characters) {
   constexpr size_t kNone = SIZE_MAX;
   size_t starter = kNone, end = 0;
@@ -203,12 +203,12 @@ bool is_surely_nfc(std::string_view text) {
   return true;
 }
 
-// The text falls into stretches that start afresh: nothing of one can join or pass anything of another.
+// The text splits into independent stretches: no character of one can join or pass a character of another.
 std::string to_nfc(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   std::vector<Character> scratch;
-  size_t stretch = 0;    // begin of the latest one
+  size_t stretch = 0;    // start of the current one
   bool changes = false;  // whether it has more than its first character
   size_t copied = 0;     // text before it is in `out`
   const auto end_stretch = [&](size_t at) {
@@ -224,7 +224,7 @@ std::string to_nfc(std::string_view text) {
     if (static_cast<unsigned char>(text[at]) < kFirstLead) {
       end_stretch(at);
       const size_t end = skip_low(text, at);
-      // The last character of them may be joined by what follows.
+      // The last of these characters may join with what follows.
       size_t last = end - 1;
       while (last > at && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
       const CodePoint point = read_code_point(text, last);

@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// True when `text` is surely in NFC already; false may mean either. Fast on ASCII and most of what people write.
+// True if `text` is surely in NFC already; false if unknown. Fast on ASCII and most text that people write.
 bool is_surely_nfc(std::string_view text);
 
 // The text in NFC. Bytes that are not valid UTF-8 stay as they are and compose with nothing.

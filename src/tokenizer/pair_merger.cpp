@@ -11,7 +11,7 @@ namespace {
 
 constexpr int32_t kBoundary = -1, kInside = -2;  // cells
 constexpr int32_t kNoToken = -1;                 // the left of a free place in the table
-constexpr uint32_t kAhead = 16;                  // occurrences whose cells are on their way to the cache
+constexpr uint32_t kAhead = 16;                  // occurrences whose cells are prefetched
 constexpr uint32_t kBlock = 1u << 18;            // positions
 
 size_t hash_of(PairMerger::Pair pair) {
@@ -95,7 +95,7 @@ void PairMerger::rewrite(const PairUse& use, int32_t result) {
 
     const int64_t count = word_counts_[cells_[begin].word];
     if (begin == previous_end) {
-      // The occurrence before has noted a `left` behind it, which is no more.
+      // The previous occurrence has noted a `left` after it, which no longer exists.
       neighbours_[static_cast<size_t>(2 * left + 1)].count -= count;
       junction_.count += count;
       junctions_.push_back(previous);

@@ -1,5 +1,5 @@
 #pragma once
-// The words of a corpus as tokens, while the most frequent adjacent pair is merged again and again.
+// The words of a corpus as tokens, while the most frequent adjacent pair is merged repeatedly.
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -10,12 +10,12 @@
 
 namespace gptmoe {
 
-// Counts are kept up to date rather than taken anew: a pair knows where in the distinct words it stands, so that a
-// merge costs what its occurrences cost, however long the words are.
+// Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so a merge costs its
+// number of occurrences, however long the words are.
 //
-// No two pairs ever spell the same token: the borders of a token have been borders all along, so that the merges
-// between them went as if its bytes were alone in the world. Hence a merge only brings about pairs never seen before,
-// each of them complete at once, and a pair's count only falls from then on.
+// No two pairs ever spell the same token: the borders of a token have been borders from the start, so the merges
+// between them went as if its bytes were alone. So a merge only creates pairs never seen before, each complete at once,
+// and a pair's count only falls after that.
 class PairMerger {
  public:
   struct Pair {
@@ -23,25 +23,24 @@ class PairMerger {
     auto operator<=>(const Pair&) const = default;
   };
 
-  // byte_ids: the tokens, 0..255, of the single bytes. letters() + words() of `words` lie below 2^32 - 1.
+  // byte_ids: the tokens, 0..255, of the single bytes. letters() + words() of `words` must be below 2^32 - 1.
   PairMerger(const WordCounts& words, const std::array<int32_t, 256>& byte_ids);
 
-  // The most frequent pair, of equals the one of the lower left, then the lower right id; nothing when none is left
-  // that occurs twice. A pair is taken once: if it is not merged, it stays apart for good.
+  // The most frequent pair (ties: the lower left, then the lower right id); nothing if none is left that occurs twice.
+  // A pair is taken once: if it is not merged then, it never is.
   std::optional<Pair> take_best();
-  // `pair` becomes the new token `result`, one more than the highest so far, wherever it stands, from left to right in
-  // every word.
+  // Replaces `pair` by the new token `result`, one more than the highest so far, from left to right in every word.
   void merge(Pair pair, int32_t result);
 
  private:
-  // One byte of a word. A token's first and last bytes carry its id, those between kInside.
+  // One byte of a word. A token's first and last bytes carry its id, those between carry kInside.
   struct Cell {
     int32_t token;
     uint32_t word;
   };
   struct PairUse {
     Pair pair;
-    int64_t count;              // of its occurrences, each as often as its word
+    int64_t count;              // its occurrences, weighted by their words' counts
     const uint32_t* positions;  // where `left` begins, rising; some occurrences may have gone since
     uint32_t size;
   };
@@ -53,7 +52,7 @@ class PairMerger {
       return count != other.count ? count < other.count : pair > other.pair;
     }
   };
-  // Occurrences being gathered: of a pair of bytes, or of the pair being merged beside one neighbour.
+  // Occurrences being collected: of a pair of bytes, or of the pair being merged with one neighbour.
   struct Tally {
     int64_t count = 0;
     uint32_t size = 0;
@@ -76,22 +75,22 @@ class PairMerger {
   void push(Candidate candidate);
   uint32_t* allocate(uint32_t size);
 
-  std::vector<Cell> cells_;  // words, with one kBoundary before, between and behind them
+  std::vector<Cell> cells_;  // words, with one kBoundary before, between and after them
   std::vector<int64_t> word_counts_;
   std::vector<uint32_t> lengths_;  // in bytes, by token
 
   std::vector<PairUse> table_;  // open addressing, a power of two, at most half in use
   size_t pairs_ = 0;
-  std::vector<Candidate> heap_;                      // one for each pair not taken; counts may have fallen since
+  std::vector<Candidate> heap_;                      // one per pair not taken; counts may have fallen since
   std::vector<std::unique_ptr<uint32_t[]>> blocks_;  // of positions
   uint32_t* free_ = nullptr;                         // in the last block
   uint32_t free_size_ = 0;
 
-  // Of the merge under way.
+  // For the current merge.
   std::vector<Tally> neighbours_;  // 2 * token + (0 before the pair, 1 after it)
   std::vector<uint32_t> touched_;  // those of neighbours_ in use
   std::vector<Found> found_;
-  Tally junction_;  // of two occurrences side by side
+  Tally junction_;  // of two adjacent occurrences
   std::vector<uint32_t> junctions_;
 };
 

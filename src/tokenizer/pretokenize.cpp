@@ -40,7 +40,7 @@ struct Char {
   size_t bytes;
 };
 
-// A text under the patterns' building blocks. Positions are byte offsets.
+// A text with the patterns' building blocks. Positions are byte offsets.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text), classes_(class_table()) {}
@@ -64,7 +64,7 @@ class Scanner {
     return at;
   }
 
-  // run_end for letters, eight ASCII bytes at a time: most text is made of them.
+  // run_end for letters, eight ASCII bytes at a time: most text consists of them.
   size_t letters_end(size_t at) const {
     while (at + 8 <= size()) {
       uint64_t bytes;
@@ -95,7 +95,7 @@ class Scanner {
   }
 
   // \s+(?!\S)|\s+ on the white space [begin, end): all of it at the end of the text; else all but its last character,
-  // which the next word may claim.
+  // which the next word may take.
   size_t white_space_end(size_t begin, size_t end) const {
     if (end == size()) return end;
     size_t last = end - 1;
@@ -103,7 +103,7 @@ class Scanner {
     return last == begin ? end : last;
   }
 
-  // Length of 's 't 're 've 'm 'll 'd at `at`, where a ' stands, or 0. Without regard to case, Unicode's long s is an
+  // Length of 's 't 're 've 'm 'll 'd at `at`, where there is a ', or 0. If case is ignored, Unicode's long s counts as
   // s.
   size_t contraction_length(size_t at, bool any_case) const {
     const auto letter = [&](size_t i) -> unsigned char {
@@ -146,7 +146,7 @@ size_t gpt2_word_end(const Scanner& text, size_t begin) {
   return text.run_end(at + first.bytes, first.kind);
 }
 
-// llama3 and its kin: numbers come in groups of `most_numbers`; `whole_tail` is cl100k's \s++$.
+// llama3 and similar patterns: numbers come in groups of `most_numbers`; `whole_tail` is cl100k's \s++$.
 size_t llama3_word_end(const Scanner& text, size_t begin, int most_numbers, bool whole_tail) {
   const Char first = text.char_at(begin);
   if (first.kind == CharClass::letter) return text.letters_end(begin + first.bytes);

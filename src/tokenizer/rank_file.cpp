@@ -10,9 +10,9 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kMaxTokenBytes = 1024;  // tokens in use have 128 at most; bounds the time for the splits
+constexpr size_t kMaxTokenBytes = 1024;  // published tokens have at most 128; bounds the time for the splits
 
-constexpr int64_t kMaxRank = kMaxVocabSize - 2;  // <|endoftext|> comes behind
+constexpr int64_t kMaxRank = kMaxVocabSize - 2;  // <|endoftext|> comes after it
 
 std::array<int8_t, 256> base64_digits() {
   constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -22,7 +22,7 @@ std::array<int8_t, 256> base64_digits() {
   return digits;
 }
 
-// Nothing where `encoded` is not base64 of at least one byte.
+// Nothing if `encoded` is not base64 of at least one byte.
 std::optional<std::string> from_base64(std::string_view encoded) {
   static const std::array<int8_t, 256> digits = base64_digits();
   if (encoded.empty() || encoded.size() % 4 != 0) return std::nullopt;
@@ -69,8 +69,8 @@ class RankFileReader {
     int64_t rank = -1;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), rank);
     if (!bytes || error != std::errc{} || end != number.data() + number.size())
-      user_error("expected a token in base64, a space and its rank (tiktoken's rank file); found ", in_quotes(line));
-    if (rank < 0 || rank > kMaxRank) user_error("rank ", rank, " is not within 0 and ", kMaxRank);
+      user_error("expected a token in base64, a space and its rank (tiktoken's rank file), found ", in_quotes(line));
+    if (rank < 0 || rank > kMaxRank) user_error("rank ", rank, " is not between 0 and ", kMaxRank);
     if (bytes->size() > kMaxTokenBytes)
       user_error("a token of ", bytes->size(), " bytes; at most ", kMaxTokenBytes, " are supported");
     if (rank >= std::ssize(out_.tokens)) out_.tokens.resize(static_cast<size_t>(rank) + 1);
@@ -111,13 +111,13 @@ class RankFileReader {
     } else if (is(SplitPattern::llama3, 128000)) {
       add_llama3_tokens(ranks);
     } else if (is(SplitPattern::gpt2, 50281) && out_.tokens[50256].empty()) {
-      add_special("<|endoftext|>", 50256);  // p50k_base leaves r50k_base's place for it
+      add_special("<|endoftext|>", 50256);  // p50k_base keeps r50k_base's id for it
     } else {
       add_special("<|endoftext|>", ranks);
     }
   }
 
-  // 256 of them; those without a use of their own are numbered.
+  // 256 special tokens; those without a purpose are numbered.
   void add_llama3_tokens(size_t first) {
     int reserved = 0;
     for (size_t i = 0; i < 256; ++i) {

@@ -1,5 +1,5 @@
 #pragma once
-// tiktoken's rank file: a line is a token in base64 (RFC 4648), a space and its rank, which is its id.
+// tiktoken's rank file: each line is a token in base64 (RFC 4648), a space and its rank, which is its id.
 #include <filesystem>
 
 #include "tokenizer/tokenizer.h"
@@ -7,9 +7,9 @@
 namespace gptmoe {
 
 // tiktoken's algorithm as a Vocabulary: a word that is a token is that token; else the two neighbours whose bytes
-// together are the token of lowest rank become that token, again and again. So every split of a token into two tokens
-// is a merge. The file names no special tokens: those of three published files, told by pattern and number of ranks,
-// are known (cl100k_base, p50k_base, Llama 3); others get <|endoftext|> behind the last rank. Throws UserError naming
+// together are the token of lowest rank become that token, repeatedly. So every split of a token into two tokens is a
+// merge. The file names no special tokens: those of three published files, recognised by pattern and number of ranks,
+// are known (cl100k_base, p50k_base, Llama 3); others get <|endoftext|> after the last rank. Throws UserError naming
 // file and line.
 Vocabulary read_rank_file(const std::filesystem::path& path, SplitPattern pattern);
 

@@ -1,12 +1,12 @@
 #pragma once
-// Where a long text may be cut into pieces that are encoded one by one.
+// Where a long text may be cut into pieces that are encoded separately.
 #include <cstddef>
 #include <string_view>
 
 namespace gptmoe {
 
-// Whether a piece of a .txt may end before `text`, where a letter or a number precedes it: at a space, a newline, an
-// ideographic full stop or a fullwidth comma. Chinese may have no white space for many pages.
+// Whether a piece of a .txt may end before `text` if a letter or a number precedes it: at a space, a newline, an
+// ideographic full stop or a fullwidth comma. Chinese text may have no white space for many pages.
 inline bool begins_cut(std::string_view text) {
   return text.starts_with(' ') || text.starts_with('\n') || text.starts_with("\u3002") || text.starts_with("\uFF0C");
 }

@@ -1,5 +1,5 @@
 #pragma once
-// Text files that hold an entry a line.
+// Text files with one entry per line.
 #include <filesystem>
 #include <string_view>
 
@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// Calls visit(line) for every line, without its "\n" or "\r\n". Its UserErrors get file and line put before them.
+// Calls visit(line) for every line, without its "\n" or "\r\n". File and line are put before its UserErrors.
 template <typename Visit>
 void for_each_line(const std::filesystem::path& path, Visit visit) {
   const MappedFile file(path);

@@ -10,9 +10,9 @@ struct Spelling {
   SplitPattern pattern;
 };
 
-// What the tokenizers library, whose engine is Oniguruma, takes to mean the same as our patterns; the first of each is
-// the one we write. tiktoken's newer text of cl100k has \p{N}{1,3}+, which Oniguruma reads as any number of digits:
-// that is none of our patterns.
+// Regular expressions that split like our patterns in the tokenizers library, whose engine is Oniguruma; the first of
+// each is the one that we write. tiktoken's newer text of cl100k has \p{N}{1,3}+, which Oniguruma reads as any number
+// of digits: none of our patterns does that.
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
@@ -43,7 +43,7 @@ class PipelineReader {
   TextPipeline read() const {
     for (const char* key : {"truncation", "padding"})
       if (const Json& value = JsonSource::get(source_.root(), key); !value.is_null())
-        source_.fail(key, "not supported, documents are encoded whole; it must be null");
+        source_.fail(key, "not supported, since documents are encoded whole; it must be null");
     for (const Part& part : parts("post_processor", "processors"))
       if (!has_type(part, {"ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"}))
         source_.unsupported(part.where, part.value, "it must be null, ByteLevel or TemplateProcessing");
@@ -54,7 +54,7 @@ class PipelineReader {
   }
 
  private:
-  // What root[key] is made of: nothing, itself, or, where it is a Sequence, the items of its list.
+  // The parts of root[key]: none, itself, or, for a Sequence, the items of its list.
   std::vector<Part> parts(const char* key, const char* list_key) const {
     const Json& value = JsonSource::get(source_.root(), key);
     if (value.is_null()) return {};
@@ -98,15 +98,15 @@ class PipelineReader {
     const bool splits = use_regex.is_null() || use_regex == true;  // older files do not have the option
     if (splits == has_split || (!splits && use_regex != false))
       source_.unsupported(byte_level.where + ".use_regex", splits ? yes : use_regex,
-                          has_split ? "it must be false behind a Split" : "it must be true");
+                          has_split ? "it must be false after a Split" : "it must be true");
     return has_split ? read_split(all.front()) : SplitPattern::gpt2;
   }
 
   SplitPattern read_split(const Part& split) const {
     if (!has_type(split, {"Split"}))
-      source_.unsupported(split.where, split.value, "ByteLevel may have a Split before it, nothing else");
-    // The patterns match all of a text. So it makes no difference which of matches and gaps are the words, unless one
-    // of them is removed.
+      source_.unsupported(split.where, split.value, "only a Split may precede ByteLevel");
+    // The patterns match all of a text. So it does not matter whether matches or gaps are the words, unless one of them
+    // is removed.
     const Json& behavior = JsonSource::get(split.value, "behavior");
     const bool keeps_words =
         behavior == "Isolated" || (behavior == "Removed" && JsonSource::get(split.value, "invert") == true);
@@ -116,7 +116,7 @@ class PipelineReader {
     for (const Spelling& spelling : kSpellings)
       if (regex == spelling.regex) return spelling.pattern;
     source_.unsupported(split.where + ".pattern.Regex", regex,
-                        text("only the regular expressions of ", split_pattern_names(), " are"));
+                        text("it must be the regular expression of ", split_pattern_names()));
   }
 
   const JsonSource& source_;

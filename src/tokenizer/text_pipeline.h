@@ -12,12 +12,12 @@ struct TextPipeline {
   bool nfc;
 };
 
-// Throws UserError for every part that would change ids in a way that TextPipeline cannot say, by name: normalizers
+// Throws UserError, by name, for every part that would change ids and that TextPipeline does not support: normalizers
 // other than NFC, pre-tokenizers other than ByteLevel and Split with a known regular expression, truncation, padding,
-// decoders. Post-processors that only put special tokens around the text are let through: nothing here ever does that.
+// decoders. Post-processors that only put special tokens around the text are accepted: encoding here never adds them.
 TextPipeline read_text_pipeline(const JsonSource& source);
 
-// The regular expression that makes the tokenizers library split as `pattern` does.
+// The regular expression with which the tokenizers library splits as `pattern` does.
 std::string_view regex_of(SplitPattern pattern);
 
 }  // namespace gptmoe

@@ -70,11 +70,12 @@ void Tokenizer::encode_normalized(std::string_view text, WordCache& cache, std::
   encode_around(in_normalized_, text, ids, [&](std::string_view rest) { encode_words(rest, cache, ids); });
 }
 
-// In blocks of words: cut, then look up, so that the memory the look-ups need is on its way while the rest is cut.
+// Works in blocks of words: first cut, then look up, so that the memory of the look-ups is prefetched during the
+// cutting.
 void Tokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
   constexpr size_t kBlock = 32;
   std::array<WordCache::Key, kBlock> keys;
-  std::array<int32_t, kBlock * WordCache::kMaxBytes> buffer;  // appending to a vector one by one takes longer
+  std::array<int32_t, kBlock * WordCache::kMaxBytes> buffer;  // faster than appending to a vector one by one
   for (size_t begin = 0; begin < text.size();) {
     size_t words = 0;
     for (; words < kBlock && begin < text.size(); ++words) {

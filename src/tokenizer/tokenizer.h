@@ -16,29 +16,29 @@
 
 namespace gptmoe {
 
-// What our own tokenizers end documents with.
+// The token that ends documents in our own tokenizers.
 inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 // Files do not say which token ends documents: it is the first of these that a tokenizer has.
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
 // A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
-// forge its own end. The others stand for their text wherever it occurs, ahead of the split into words: first those
-// that are looked for in the text as it is, then, in what remains, those looked for in the normalized text.
+// forge its own end. The others match their text wherever it occurs, before the split into words: first those searched
+// in the original text, then, in the rest, those searched in the normalized text.
 struct AddedToken {
   int32_t id;
   bool special;
-  bool normalized = false;  // where Vocabulary::nfc, its bytes are in NFC
+  bool normalized = false;  // with Vocabulary::nfc, its bytes are in NFC
 };
 
-constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds what a damaged file can allocate
+constexpr int64_t kMaxVocabSize = 1 << 22;  // far beyond any tokenizer; bounds the memory that a damaged file can take
 
 struct Vocabulary {
-  std::vector<std::string> tokens;  // (V) what each id stands for, as bytes; empty = an unused id
-  std::vector<Merge> merges;        // by rank, not falling; results are no special tokens
+  std::vector<std::string> tokens;  // (V) bytes of each id; empty = an unused id
+  std::vector<Merge> merges;        // by rank, ascending; results are not special tokens
   std::vector<AddedToken> added;
   SplitPattern pattern = SplitPattern::gpt2;
-  bool nfc = false;                    // text is brought to Unicode's form NFC first; then decode gives that form back
-  bool whole_words = false;            // a word that is a token is that token, whatever merging would make of it
+  bool nfc = false;                    // text is normalized to Unicode's NFC first, so decode returns that form
+  bool whole_words = false;            // a word that is a token becomes that token, without merging
   std::optional<int32_t> end_of_text;  // ends every document in a shard
 };
 
@@ -54,16 +54,16 @@ class Tokenizer {
   int64_t vocab_size() const { return std::ssize(vocabulary_.tokens); }  // highest id + 1
   std::optional<int32_t> end_of_text() const { return vocabulary_.end_of_text; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
-  // Whether `id` stands for something.
+  // Whether `id` has a token.
   bool knows(int32_t id) const {
     return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
   }
 
   // ids += the tokens of `text`, normalized and split into words as the vocabulary says. The text of a special token is
-  // ordinary text here. decode(encode(text)) == text for all bytes, where nfc is off.
+  // ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
-  // Whether the pieces that DocumentReader cuts a long text into encode to what the whole does.
+  // Whether the pieces that DocumentReader cuts from a long text encode to the same ids as the whole.
   bool encodes_pieces() const { return !in_text_.spans_cuts() && !in_normalized_.spans_cuts(); }
 
   // The bytes of `ids`, which need not be valid UTF-8 (a character can span tokens). Throws UserError on an unknown id.

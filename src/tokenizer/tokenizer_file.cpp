@@ -21,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kLayouts =
-    "a tokenizer is a tokenizer.json, GPT-2's vocab.json and merges.txt, tiktoken's rank file (.tiktoken, .model) or a "
+    "give a tokenizer.json, GPT-2's vocab.json and merges.txt, tiktoken's rank file (.tiktoken, .model) or a "
     "folder with one of these";
 
 bool is_rank_file(const fs::path& path) { return path.extension() == ".tiktoken" || path.extension() == ".model"; }
@@ -30,7 +30,7 @@ bool is_rank_file(const fs::path& path) { return path.extension() == ".tiktoken"
   user_error(path.string(), ": cannot open: ", why, "; make it readable or name another tokenizer");
 }
 
-// Throws UserError where the system does not let us know.
+// Throws UserError if the system denies the check.
 bool is_there(const fs::path& path) {
   std::error_code error;
   const fs::file_type type = fs::status(path, error).type();
@@ -38,7 +38,7 @@ bool is_there(const fs::path& path) {
   return type != fs::file_type::not_found;
 }
 
-// The file that stands for the layout in a folder.
+// The file that identifies the layout in a folder.
 fs::path find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt"})
     if (is_there(folder / name)) return folder / name;
@@ -55,8 +55,8 @@ fs::path find_in(const fs::path& folder) {
   return rank_files[0];
 }
 
-// SentencePiece writes a protobuf message: a field 1, the first token, in whose length or score bytes are that no rank
-// file has.
+// SentencePiece writes a protobuf message. Its field 1, the first token, has length or score bytes that no rank file
+// has.
 void refuse_sentencepiece(const fs::path& path) {
   const MappedFile file(path);
   const std::string_view start = file.bytes().substr(0, 32);
@@ -70,7 +70,7 @@ Vocabulary read_pair(const fs::path& path) {
   const fs::path vocab = path.parent_path() / "vocab.json", merges = path.parent_path() / "merges.txt";
   for (const fs::path& file : {vocab, merges})
     if (!is_there(file))
-      user_error(file.string(), ": missing; GPT-2's tokenizer is vocab.json and merges.txt in one folder");
+      user_error(file.string(), ": missing; GPT-2's tokenizer needs vocab.json and merges.txt in one folder");
   return read_gpt2_files(vocab, merges);
 }
 
@@ -116,7 +116,7 @@ class EndOfText {
  private:
   const std::vector<std::string>& tokens() const { return vocabulary_.tokens; }
 
-  // Added tokens come first: an ordinary token may have the same bytes.
+  // Added tokens are searched first: an ordinary token may have the same bytes.
   std::optional<int32_t> find(std::string_view name) const {
     if (name.empty()) return std::nullopt;
     for (const AddedToken& token : vocabulary_.added)

@@ -33,7 +33,7 @@ class ModelReader {
 
   void check_options() const {
     if (!model_.is_object()) source_.fail("model", "missing; expected a Hugging Face tokenizer.json with a BPE model");
-    const Json& type = JsonSource::get(model_, "type");  // GPT-2's own file is from before this field
+    const Json& type = JsonSource::get(model_, "type");  // GPT-2's own file is older than this field
     if (!type.is_null() && type != "BPE") source_.unsupported("model.type", type, "it must be \"BPE\" (byte-level)");
     for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
       const Json& value = JsonSource::get(model_, key);
@@ -53,8 +53,7 @@ class ModelReader {
       const Json& entry = list[i];
       if (!entry.is_object()) source_.fail(where, "expected an object");
       const Json& content = JsonSource::get(entry, "content");
-      if (!content.is_string() || content == "")
-        source_.fail(where + ".content", "expected a string that is not empty");
+      if (!content.is_string() || content == "") source_.fail(where + ".content", "expected a non-empty string");
       const bool special = JsonSource::get(entry, "special") == true;
       for (const char* key : {"single_word", "lstrip", "rstrip"})
         if (!special && JsonSource::get(entry, key) == true)

@@ -14,16 +14,16 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// Merges go by their order in the list there: ranks must differ.
+// There, a merge's rank is its place in the list, so ranks must differ.
 void check_ranks(const Vocabulary& vocabulary, const std::filesystem::path& path) {
   for (size_t i = 1; i < vocabulary.merges.size(); ++i)
     if (vocabulary.merges[i].rank == vocabulary.merges[i - 1].rank)
       user_error(path.string(),
-                 ": tokenizer.json cannot say what a rank file says, where all merges to a token have "
+                 ": tokenizer.json cannot hold the merges of a rank file, where all merges to a token have "
                  "the same rank; use the rank file itself");
 }
 
-// (V) what each id is called: byte names, but added tokens by their text.
+// (V) the name of each id: byte names, but the text for added tokens.
 std::vector<std::string> names_of(const Vocabulary& vocabulary) {
   std::vector<std::string> names;
   for (const std::string& token : vocabulary.tokens) names.push_back(to_byte_names(token));

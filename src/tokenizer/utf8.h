@@ -1,5 +1,5 @@
 #pragma once
-// UTF-8 (RFC 3629), one code point at a time, over bytes that need not be valid.
+// UTF-8 (RFC 3629), one code point at a time, over bytes that may be invalid.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@ constexpr uint32_t kCodePoints = 0x110000;  // U+0000 to U+10FFFF
 constexpr uint32_t kMalformed = 0xFFFFFFFF;
 
 struct CodePoint {
-  uint32_t value;  // kMalformed where no valid sequence starts
+  uint32_t value;  // kMalformed if no valid sequence starts here
   int bytes;       // length in the text; 1 when malformed
 };
 
@@ -20,7 +20,7 @@ CodePoint read_code_point(std::string_view text, size_t at);
 // out += value in UTF-8; value <= 0x10FFFF.
 void append_utf8(std::string& out, uint32_t value);
 
-// Where the first malformed byte is; npos in valid UTF-8.
+// The place of the first malformed byte; npos in valid UTF-8.
 size_t find_malformed(std::string_view text);
 
 // The text with U+FFFD in place of every malformed byte.

@@ -51,9 +51,10 @@ void VocabularyBuilder::place_added() {
       user_error(in_quotes(content), " has two ids, ", first->second, " and ", token.id);
     place(token.id, std::move(bytes));
     if (in_vocab == ids_.end() && token.id != next_id++)
-      user_error(in_quotes(content), " has id ", token.id, ", but Hugging Face's tokenizers makes it ", next_id - 1,
-                 ", the next behind the vocabulary; load and save the file with that library, which writes the ids it "
-                 "uses, or put the token into model.vocab with the id it is to have");
+      user_error(
+          in_quotes(content), " has id ", token.id, ", but Hugging Face's tokenizers library gives it ", next_id - 1,
+          ", the next after the vocabulary; load and save the file with that library, which writes the ids that it "
+          "uses, or put the token into model.vocab with the wanted id");
   }
 }
 
@@ -63,7 +64,7 @@ void VocabularyBuilder::check_bytes() const {
     const auto entry = ids_.find(name);
     if (entry == ids_.end() || added_.contains(entry->second))
       user_error("no token for byte ", byte, " (", in_quotes(name),
-                 "); text with it could not be encoded, use a tokenizer whose alphabet is all 256 bytes");
+                 "), so text with it could not be encoded; use a tokenizer whose alphabet has all 256 bytes");
   }
 }
 
@@ -76,9 +77,9 @@ int32_t VocabularyBuilder::find(std::string_view name) const {
 void VocabularyBuilder::add_merge(std::string_view left, std::string_view right) {
   result_.assign(left).append(right);
   const Merge merge{find(left), find(right), find(result_), static_cast<int32_t>(out_.merges.size())};
-  // Only the text of an added token can differ from what its name says.
+  // The text and the name differ only for added tokens.
   if (length(merge.left) + length(merge.right) != length(merge.result))
-    user_error(in_quotes(left), " and ", in_quotes(right), " do not make ", in_quotes(result_),
+    user_error(in_quotes(left), " and ", in_quotes(right), " do not give ", in_quotes(result_),
                ": one is an added token");
   if (const auto added = added_.find(merge.result); added != added_.end() && added->second.special)
     user_error(in_quotes(result_), " is a special token; text must not become one");

@@ -11,23 +11,23 @@
 
 namespace gptmoe {
 
-// Complaints are UserErrors without a place: the caller puts file and JSON path or line before them. Call in the order
-// of the declarations. The names given to add_token() stay the caller's and must outlive the builder.
+// Errors are UserErrors without a place: the caller puts file and JSON path or line before them. Call in the order of
+// the declarations. The names given to add_token() must outlive the builder.
 class VocabularyBuilder {
  public:
   // `nfc`: Vocabulary::nfc.
   explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
 
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
-  // An added token may stand here once more, by its text.
+  // An added token may be listed here once more, by its text.
   void add_token(std::string_view name, const Json& id);
-  // All tokens are known: puts the added ones in their places, which must be those where Hugging Face's library puts
-  // them. That heeds no written id: a token that is in the vocabulary keeps its id there, the others get the next ones
-  // behind the vocabulary's number of entries, in the order of the list.
+  // Call when all tokens are known: gives the added ones their ids, which must be those of Hugging Face's library. That
+  // ignores the written ids: a token in the vocabulary keeps its id there, the others get the next ids after the
+  // vocabulary's number of entries, in the order of the list.
   void place_added();
-  // Every byte has a token.
+  // Checks that every byte has a token.
   void check_bytes() const;
-  // The next merge by rank.
+  // Adds the next merge by rank.
   void add_merge(std::string_view left, std::string_view right);
   Vocabulary take() { return std::move(out_); }
 
@@ -43,7 +43,7 @@ class VocabularyBuilder {
 
   std::map<int32_t, Added> added_;
   std::unordered_map<std::string_view, int32_t> ids_;  // by name, without tokens that are only added
-  std::string result_;                                 // of the merge at hand
+  std::string result_;                                 // of the current merge
   Vocabulary out_;
 };
 

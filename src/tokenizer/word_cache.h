@@ -1,5 +1,5 @@
 #pragma once
-// Words already encoded, so that the frequent ones are looked up rather than merged.
+// Words already encoded, so that frequent words are looked up rather than merged.
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -12,13 +12,13 @@
 
 namespace gptmoe {
 
-// One per thread. A set-associative table of fixed size (8 MiB): a word that finds its set full replaces another.
+// One per thread. A set-associative table of fixed size (8 MiB): if a word's set is full, it replaces another word.
 class WordCache {
  public:
-  // The longest word that is kept; longer ones hardly recur.
+  // The longest word that is kept; longer ones rarely recur.
   static constexpr size_t kMaxBytes = 64;
 
-  // A word with what finds it (WordKey).
+  // A word with its key (WordKey).
   struct Key {
     std::string_view word;
     uint64_t low, high, hash;
@@ -27,8 +27,7 @@ class WordCache {
   static Key key_of(std::string_view word, size_t readable);
   void prefetch(const Key& key) const { __builtin_prefetch(set_of(key)); }
 
-  // Appends the word's ids at `out`, which has room for kMaxBytes, and returns how many they are; 0: the word is
-  // unknown.
+  // Writes the word's ids at `out`, which has room for kMaxBytes, and returns their number; 0: the word is unknown.
   size_t find(const Key& key, int32_t* out) const;
   void insert(const Key& key, std::span<const int32_t> ids);
 
@@ -38,10 +37,9 @@ class WordCache {
 
   struct Entry {
     uint64_t low = 0, high = 0;
-    std::array<int32_t, kInlineIds>
-        ids{};          // more than fit: {first in spilled_ids_}; a long word's text follows: {.., at}
-    uint8_t bytes = 0;  // of the word; 0 = empty
-    uint8_t count = 0;  // of ids
+    std::array<int32_t, kInlineIds> ids{};  // if too many: {first in spilled_ids_}; with a long word's text: {.., at}
+    uint8_t bytes = 0;                      // of the word; 0 = empty
+    uint8_t count = 0;                      // of ids
   };
   static_assert(sizeof(Entry) == 32);
 

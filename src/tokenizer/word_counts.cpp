@@ -10,7 +10,8 @@
 
 namespace gptmoe {
 
-// In blocks of words: cut, then look up, so that the memory the look-ups need is on its way while the rest is cut.
+// Works in blocks of words: first cut, then look up, so that the memory of the look-ups is prefetched during the
+// cutting.
 void WordCounts::add(SplitPattern pattern, std::string_view text) {
   constexpr size_t kBlock = 32;
   std::array<Entry, kBlock> entries;

@@ -1,5 +1,5 @@
 #pragma once
-// How often each word of a text occurs.
+// Counts how often each word of a text occurs.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// An open-addressed hash table over entries in the order of first appearance. One per thread while counting; merged in
-// the order of the text, tables hold the same as one that saw all of it.
+// An open-addressed hash table over entries in the order of first appearance. Use one per thread while counting; merged
+// in the order of the text, the tables equal one that saw all of it.
 class WordCounts {
  public:
   // Counts every word of `text`; a word is shorter than 4 GiB.

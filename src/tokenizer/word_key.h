@@ -1,5 +1,5 @@
 #pragma once
-// What tables of words find a word by.
+// The key by which tables of words find a word.
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// A word of up to kInlineBytes is its own key, zeros behind it; `low` of a longer one is a hash of its bytes, and
+// A word of up to kInlineBytes is its own key, padded with zeros. For a longer one, `low` is a hash of its bytes and
 // `high` is zero. Words of equal length and equal keys are the same if they are short.
 struct WordKey {
   static constexpr size_t kInlineBytes = 16;

@@ -2,11 +2,10 @@
 
 namespace gptmoe {
 
-// How this program was built. The texts are written by src/train/build_info.cmake, at every build, and live as long as
-// the program.
+// How this program was built. src/train/build_info.cmake writes the texts at every build; they are static.
 struct BuildInfo {
   const char* version;
-  const char* commit;    // of git, "-dirty" behind it where files differed; "unknown" outside a repository
+  const char* commit;    // git commit, with "-dirty" if files differed; "unknown" outside a repository
   const char* type;      // CMake's build type
   const char* products;  // the library that multiplies matrices on the CPU
   const char* cuda;      // the toolkit's version; "" in builds without CUDA

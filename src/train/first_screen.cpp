@@ -15,8 +15,8 @@ std::string describe_ranks(const Config& config, const World& world) {
   return text(
       world.size(), elsewhere > 0 ? text(" (", world.local_size(), " here)") : "", ", micro-batches of ",
       config.train.micro_batch_size,
-      d.zero_stage > 0 ? "; each has its part of the optimizer (ZeRO stage 1)" : "; each has all of the optimizer",
-      "; gradients travel in ", d.reduce_dtype);
+      d.zero_stage > 0 ? "; each holds its part of the optimizer (ZeRO stage 1)" : "; each holds the whole optimizer",
+      "; gradients are sent in ", d.reduce_dtype);
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ void FirstScreen::print() const {
   std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
               val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
-  std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) a step\n",
+  std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) per step\n",
               grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
               static_cast<long long>(t.sequence_length), grouped_digits(sequences * t.sequence_length).c_str(), epochs,
               static_cast<long long>(t.micro_batches(world.size())));

@@ -9,9 +9,9 @@
 
 namespace gptmoe {
 
-// What `train` says before its first step: what it will do, on what, in how much memory.
+// What `train` prints before its first step: the work, the device and the memory.
 struct FirstScreen {
-  const Config& config;  // as a rank trains by it
+  const Config& config;  // a rank's
   const std::filesystem::path& out;
   int64_t resumed_step;  // 0: from the start
   const Engine& engine;
@@ -20,7 +20,7 @@ struct FirstScreen {
   const World& world;
   const Ops& ops;
   double matrix_rate;               // FLOP/s of all ranks
-  const std::string& threads_note;  // why threads are too many, or empty
+  const std::string& threads_note;  // why there are too many threads; empty if not
 
   void print() const;
 };

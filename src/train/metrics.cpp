@@ -18,7 +18,7 @@ namespace {
 
 std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { return run_dir / "metrics.jsonl"; }
 
-// What every row has; the rest is read by reports.
+// The fields that every row has; reports read the rest.
 struct RowHead {
   std::string event;
   int64_t step = 0;
@@ -35,7 +35,7 @@ RowHead read_head(std::string_view line, const std::string& place) {
                      [&] { return read_record<RowHead>(parse_json_line<nlohmann::ordered_json>(line, place), place); });
 }
 
-// Calls visit(line, head) for every complete row; a last line cut short by a crash is passed over.
+// Calls visit(line, head) for every complete row; skips a last line that a crash cut short.
 template <typename Visit>
 void for_each_row(const std::filesystem::path& path, Visit&& visit) {
   if (!std::filesystem::exists(path)) return;
@@ -130,7 +130,7 @@ void MetricsFile::diverged(const Progress& progress) {
 }
 
 void MetricsFile::append(const std::string& line) {
-  // A disk that fills up takes the beginning of the line and gives its reason to the next write.
+  // When the disk fills up, the first write takes the start of the line and the next one reports the reason.
   for (size_t done = 0; done < line.size();) {
     const ssize_t n = write(fd_, line.data() + done, line.size() - done);
     if (n < 0 && errno == EINTR) continue;
@@ -154,13 +154,13 @@ bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
 int64_t last_logged_step(const std::filesystem::path& run_dir) {
   std::ifstream file(metrics_path(run_dir), std::ios::ate);
   if (!file) return 0;
-  constexpr int64_t kTail = 1 << 17;  // more than an evaluation has, of many layers and experts
+  constexpr int64_t kTail = 1 << 17;  // longer than an evaluation row of many layers and experts
   file.seekg(std::max<int64_t>(0, static_cast<int64_t>(file.tellg()) - kTail));
   int64_t step = 0;
   for (std::string line; std::getline(file, line);) {
     try {
       step = read_head(line, metrics_path(run_dir).string()).step;
-    } catch (const UserError&) {  // the first line is cut by the tail's begin, the last may be cut short
+    } catch (const UserError&) {  // the tail cuts the first line; the last may be cut short
     }
   }
   return step;

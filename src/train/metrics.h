@@ -1,5 +1,5 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object a line, never a step twice.
+// metrics.jsonl of a run: one JSON object per line, each step at most once.
 #include <filesystem>
 #include <optional>
 
@@ -8,24 +8,24 @@
 
 namespace gptmoe {
 
-// Where a run stands when a row is written.
+// The state of a run when a row is written.
 struct Progress {
   int64_t step = 0;    // optimizer steps done
   int64_t tokens = 0;  // training tokens seen
-  double seconds = 0;  // spent training, over all sittings, without evaluation and checkpoints
+  double seconds = 0;  // spent training, over all launches, without evaluation and checkpoints
 };
 
-// What ranks sent each other in a step.
+// Traffic between ranks in a step.
 struct Communication {
-  TrafficCosts step;  // bytes, and of `seconds` those that training stood still for
-  bool timed;         // whether it is known how long
+  TrafficCosts step;  // `seconds`: time that training waited
+  bool timed;         // whether `seconds` is known
 };
 
 class MetricsFile {
  public:
-  // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` knows: train rows up to
-  // and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint).
-  // step = 0 starts an empty file.
+  // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` covers: train rows up
+  // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint). step
+  // = 0 starts an empty file.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
@@ -35,9 +35,9 @@ class MetricsFile {
   void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
              const std::optional<Communication>& communication);
   void eval(const Progress& progress, const EvalResult& result);
-  // The step after `progress` came to no finite numbers: the run ends here.
+  // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
-  // Makes the rows so far survive a power failure, as the checkpoint that is about to know them will. Throws Failure.
+  // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure.
   void sync();
 
  private:
@@ -49,9 +49,9 @@ class MetricsFile {
 
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
-// Of the last row; 0 without one. For showing how a run goes.
+// The step of the last row; 0 without one. Used to show progress.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
-// Whether the run's metrics end with its divergence.
+// Whether the last row of the run's metrics is its divergence.
 bool has_diverged(const std::filesystem::path& run_dir);
 
 }  // namespace gptmoe

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// What follows the colon of the first line that begins with `key`; "unknown" where the system has none.
+// The text after the colon of the first line that starts with `key`; "unknown" if there is none.
 std::string system_fact(const char* file, const std::string& key) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);)
@@ -24,7 +24,7 @@ std::string system_fact(const char* file, const std::string& key) {
   return "unknown";
 }
 
-// "550.54.15" of "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Thu Mar ...": the first word with a point.
+// "550.54.15" from "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Thu Mar ...": the first word with a dot.
 std::string driver_version() {
   std::istringstream words(system_fact("/proc/driver/nvidia/version", "NVRM version"));
   for (std::string word; words >> word;)
@@ -59,7 +59,7 @@ ordered_json build_entry() {
 
 ordered_json read_history(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return ordered_json::array();
-  const char* remedy = "remove it to go on without a record of builds and machines";
+  const char* remedy = "remove it to continue without a record of builds and machines";
   const ordered_json record = with_remedy(remedy, [&] { return read_json<ordered_json>(path); });
   const auto whole = [](const ordered_json& entry) {
     return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();

@@ -4,7 +4,7 @@
 //                 "checksum" (of the program's file)},
 //                 "machine": {"host", "cpu", "gpu", "driver"}, "threads" (of a rank), "ranks"}]}
 // An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without it, "gpu"
-// and "driver" in runs on CPUs. Several hosts are joined by ", "; the rest of a machine is rank 0's.
+// and "driver" in runs on CPUs. Several hosts are joined by ", "; the other machine fields are rank 0's.
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 
@@ -13,12 +13,12 @@
 
 namespace gptmoe {
 
-// An entry without its "from_step", of this process.
+// An entry for this process, without "from_step".
 nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
 
-// Records that `entry` holds from `step` on. What the file says of steps after `step` is dropped, as a run that goes
-// back to a checkpoint drops their metrics; nothing is added where the entry before says the same. Throws UserError
-// where the file is not one of these, Failure where it cannot be written.
+// Records that `entry` holds from `step` on. Drops entries for steps after `step`, as a run that returns to a
+// checkpoint drops their metrics. Adds nothing if the previous entry says the same. Throws UserError if the file is not
+// a provenance record, Failure if it cannot be written.
 void record_provenance(const std::filesystem::path& run_dir, int64_t step, nlohmann::ordered_json entry);
 
 }  // namespace gptmoe

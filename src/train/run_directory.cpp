@@ -30,7 +30,7 @@ Config run_config(const std::filesystem::path& run_dir) {
 
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
   if (holds_run(run_dir))
-    user_error(run_dir.string(), ": holds a run already; add --resume to go on with it, or choose another --out");
+    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
   if (error)

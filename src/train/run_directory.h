@@ -13,14 +13,14 @@ bool holds_run(const std::filesystem::path& run_dir);
 // Starts a run directory: makes it and writes the resolved config. Throws UserError when it already holds a run.
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config);
 
-// Throws UserError where the run began before the balance and z losses were summed over layers (its config.json has no
+// Throws UserError if the run began before the balance and z losses were summed over layers (its config.json has no
 // model.balance_scope), naming the coefficient that gives the same loss today.
 void require_summed_losses(const std::filesystem::path& run_dir);
 
-// A run goes on with the config it began with. Throws UserError naming the first field that differs; what may differ is
-// when to evaluate, log and save, and where to compute.
+// Checks that a run continues with the config it began with. Only when to evaluate, log and save, and where to compute,
+// may differ. Throws UserError naming the first other field that differs.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);
-// The same; then the new config replaces config.json.
+// The same check; then the new config replaces config.json.
 void continue_run_directory(const std::filesystem::path& run_dir, const Config& config);
 
 }  // namespace gptmoe

@@ -8,19 +8,19 @@
 
 namespace gptmoe {
 
-// How training goes: a row of metrics.jsonl and a line on the terminal (in a pipe, about a hundred a run), with rates
-// since the row before.
+// Logs training: a row of metrics.jsonl and a line on the terminal (in a pipe, about a hundred lines per run), with
+// rates since the previous row.
 class StepLog {
  public:
-  // On every rank; `metrics` on rank 0 alone, else null. All are referred to.
+  // Exists on every rank; `metrics` is null except on rank 0. Keeps references to all arguments.
   StepLog(const Config& config, const Engine& engine, const Communicator& communicator, double matrix_rate,
           MetricsFile* metrics, bool on_host);
 
-  // A step was done in `seconds`.
+  // Counts a step that took `seconds`.
   void count(double seconds);
-  // The row and the line of the last step counted, which `progress` knows of.
+  // Writes the row and the line of the last step counted, at `progress`.
   void write(const Progress& progress, const StepResult& result);
-  // Communication of `work` is no training's.
+  // Runs `work` without counting its communication as training's.
   template <typename Work>
   void without_cost(Work&& work) {
     const TrafficCosts before = communicator_.costs();
@@ -28,7 +28,7 @@ class StepLog {
     const TrafficCosts after = communicator_.costs();
     for (size_t i = 0; i < after.size(); ++i) reported_costs_[i].seconds += after[i].seconds - before[i].seconds;
   }
-  // Before something else is printed.
+  // Call before anything else is printed.
   void clear_line() { live_.clear(); }
 
  private:

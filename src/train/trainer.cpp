@@ -44,14 +44,14 @@ LoaderOptions loader_options(const Config& config, const std::string& shards, Wi
 
 class Trainer {
  public:
-  // What one rank can do alone; connect() follows on every rank.
+  // What one rank can set up alone; connect() follows on every rank.
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
   TrainOutcome run();
 
  private:
-  // That all ranks are about the same: program, config, data, precision.
+  // Checks that all ranks have the same program, config, data and precision.
   void require_same_run();
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
@@ -83,7 +83,7 @@ class Trainer {
   const TrainOptions& options_;
   World& world_;
   const RankThreads threads_;
-  const Config config_;  // as this rank trains by it
+  const Config config_;  // this rank's
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
   TokenLoader train_data_;
@@ -97,8 +97,8 @@ class Trainer {
   double matrix_rate_ = 0;
 
   Progress progress_;                // of finished steps
-  std::deque<LoaderState> asked_;    // where the data stood before each step asked for and not finished
-  Clock::time_point last_finished_;  // or when the oldest of those was asked for
+  std::deque<LoaderState> asked_;    // loader state before each step queued and not finished
+  Clock::time_point last_finished_;  // or when the oldest of those was queued
   int64_t saved_step_ = -1;
   std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
@@ -157,7 +157,7 @@ void Trainer::open_run() {
   });
 }
 
-// The checkpoint to go on from, if there is one.
+// The checkpoint to continue from, if there is one.
 std::optional<std::filesystem::path> Trainer::open_run_directory() {
   if (!options_.resume) {
     start_run_directory(options_.out, given_);
@@ -165,7 +165,7 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
     return std::nullopt;
   }
   if (!holds_run(options_.out))
-    user_error(options_.out.string(), ": nothing to resume: no run is there; leave --resume out to start one");
+    user_error(options_.out.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
   lock_.emplace(options_.out, kLocked);
   continue_run_directory(options_.out, given_);
   const auto checkpoint = latest_checkpoint(options_.out);
@@ -176,7 +176,7 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
 void Trainer::restore(const std::filesystem::path& checkpoint) {
   if (!std::filesystem::exists(checkpoint))
     user_error(checkpoint.string(),
-               ": rank 0 goes on from this checkpoint, which is not there for this rank; the run's "
+               ": rank 0 resumes from this checkpoint, but this rank cannot find it; the run's "
                "folder must be on a file system that all machines share");
   const CheckpointState state = load_checkpoint(checkpoint, tensors());
   progress_ = {state.step, state.tokens, state.seconds};
@@ -201,12 +201,12 @@ TrainOutcome Trainer::run() {
       .print();
   try {
     const TrainOutcome outcome = train_to_end();
-    world_.barrier();  // what rank 0 wrote last is there for all to read
+    world_.barrier();  // rank 0 has written its last files
     return outcome;
   } catch (const DeviceError& error) {
-    const std::string saved =
-        saved_step_ < 0 ? "no checkpoint had been saved yet"
-                        : text("the checkpoint of step ", saved_step_, " stands: go on with ", options_.resume_command);
+    const std::string saved = saved_step_ < 0 ? "no checkpoint has been saved yet"
+                                              : text("the checkpoint of step ", saved_step_,
+                                                     " is valid: continue with ", options_.resume_command);
     const int64_t first = progress_.step + 1;
     const std::string step = asked_.empty()       ? text("after step ", progress_.step)
                              : asked_.size() == 1 ? text("step ", first)
@@ -217,9 +217,9 @@ TrainOutcome Trainer::run() {
 
 TrainOutcome Trainer::train_to_end() {
   const StopSignal stop;
-  // A run cut between saving its last step and evaluating it has just that left to do.
+  // A run that stopped between saving its last step and evaluating it only has the evaluation left.
   if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
-  // A device works on one step while the host asks for the next; on the host itself there is nothing to overlap.
+  // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {
     ask_for_step();
@@ -245,13 +245,13 @@ void Trainer::ask_for_step() {
   steps_->ask(next_batch_, step);
 }
 
-// Until no more than `ahead` steps are asked for and not finished.
+// Finishes steps until at most `ahead` queued steps are left.
 void Trainer::settle(size_t ahead) {
   while (asked_.size() > ahead) finish_step();
 }
 
 void Trainer::finish_step() {
-  if (!ops_->memory().on_host()) world_.waits_in("a step of the GPUs");
+  if (!ops_->memory().on_host()) world_.waits_in("a step on the GPUs");
   const StepResult result = steps_->report();
   world_.waits_in(nullptr);
   if (!result.finite()) {
@@ -297,7 +297,7 @@ void Trainer::evaluate_and_log() {
 TrainOutcome Trainer::interrupt() {
   if (saved_step_ != progress_.step) save();
   log_->clear_line();
-  std::printf("stopped     after step %lld, saved. To go on:\n  %s\n", static_cast<long long>(progress_.step),
+  std::printf("stopped     after step %lld, saved. To continue:\n  %s\n", static_cast<long long>(progress_.step),
               options_.resume_command.c_str());
   return TrainOutcome::interrupted;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// A whole run: data in, checkpoints and metrics out.
+// A whole training run, from its data to its checkpoints and metrics.
 #include <filesystem>
 #include <string>
 
@@ -11,23 +11,23 @@ namespace gptmoe {
 struct TrainOptions {
   std::filesystem::path out;  // run directory
   bool resume = false;
-  std::string resume_command;  // what an interrupted run tells the user to type
+  std::string resume_command;  // the command that an interrupted run prints
 };
 
 enum class TrainOutcome { finished, interrupted };
 
-// Both are called by every rank of `world`.
+// Every rank of `world` calls both.
 
-// Everything that can be wrong with a run before it starts: backend, shards, layout, memory, ranks that differ. Throws
+// Checks all that can be wrong with a run before it starts: backend, shards, layout, memory, ranks that differ. Throws
 // as train() would.
 void check_run(const Config& config, World& world);
 
-// Has the ranks watch each other from now on, as the config says. Once.
+// Starts the watchdog of the ranks as the config sets it. Call once.
 void watch(World& world, const DistributedConfig& config);
 
 // Trains `config` in options.out, where rank 0 alone writes, printing the first screen and progress. Saves before it
 // evaluates; SIGINT or SIGTERM finishes the step, saves and returns `interrupted`. Throws UserError for bad input,
-// Failure when the machine or the numbers fail; the last checkpoint then stands.
+// Failure when the machine or the numbers fail; the last checkpoint stays valid.
 TrainOutcome train(const Config& config, const TrainOptions& options, World& world);
 
 }  // namespace gptmoe

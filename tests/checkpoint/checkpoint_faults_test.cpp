@@ -123,7 +123,7 @@ TEST_F(CheckpointFaults, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {
       put(at(20) / name, i, static_cast<char>(whole[i] ^ mask));
       const std::string why = message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); });
       EXPECT_EQ(why.find((at(20) / name).string() + ": does not match its"), 0u) << i << ": " << why;
-      EXPECT_TRUE(contains(why, "; remove " + at(20).string() + ", then the earlier step_00000010 is used")) << why;
+      EXPECT_TRUE(contains(why, "; remove " + at(20).string() + " to use the earlier step_00000010")) << why;
       put(at(20) / name, i, whole[i]);
     }
   }
@@ -141,7 +141,7 @@ TEST_F(CheckpointFaults, EveryTruncationIsFound) {
       fs::resize_file(at(10) / name, size);
       const std::string why = message<UserError>([&] { load_checkpoint(at(10), loaded.tensors()); });
       EXPECT_TRUE(contains(why, (at(10) / name).string() + ": does not match its")) << size << ": " << why;
-      EXPECT_TRUE(contains(why, "; there is no earlier checkpoint beside it: start the run again")) << why;
+      EXPECT_TRUE(contains(why, "; there is no earlier checkpoint: start the run again")) << why;
     }
     write(at(10) / name, whole + '\0');
     EXPECT_THROW(load_checkpoint(at(10), loaded.tensors()), UserError);
@@ -159,7 +159,7 @@ TEST_F(CheckpointFaults, AMissingFileIsNamed) {
     fs::rename(at(20) / name, folder_ / name);
     EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); }),
               (at(20) / name).string() + ": cannot open: No such file or directory; remove " + at(20).string() +
-                  ", then the earlier step_00000010 is used");
+                  " to use the earlier step_00000010");
     fs::rename(folder_ / name, at(20) / name);
   }
 }
@@ -194,7 +194,7 @@ TEST_F(CheckpointFaults, AnotherModelIsRefusedByItsFirstTensor) {
     const std::string why = message<UserError>([&] { load_checkpoint(at(10), model.tensors()); });
     EXPECT_TRUE(model.all_bytes() == before);
     EXPECT_TRUE(contains(why,
-                         "; the checkpoint is of another model: use the configuration it was saved with "
+                         "; the checkpoint belongs to another model: use the config it was saved with "
                          "(config.json of its run)"))
         << why;
     return why.substr(0, why.find(';'));
@@ -202,7 +202,7 @@ TEST_F(CheckpointFaults, AnotherModelIsRefusedByItsFirstTensor) {
   const std::string file = (at(10) / "model.safetensors").string() + ": tensor ";
   EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 6)), file + "\"embed\": has the shape (7, 5) and not (7, 6)");
   EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 3)), file + "\"layers.2.q\": is missing");
-  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 1)), file + "\"layers.1.q\": this run's model has none");
+  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 1)), file + "\"layers.1.q\": this run's model does not have it");
   save(10, CheckpointModel(1, DType::f64));
   EXPECT_EQ(refusal(CheckpointModel(1)), file + "\"embed\": holds f64, which does not convert exactly to f32");
 }

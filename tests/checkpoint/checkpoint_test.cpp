@@ -81,7 +81,7 @@ TEST_F(Checkpoint, SavedWithoutOptimizerCannotResume) {
   const std::string before = loaded.all_bytes();
   EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(3), loaded.tensors()); }),
             (at(3) / "optimizer.safetensors").string() +
-                ": was not saved: this checkpoint holds the model alone, which no training can go on from");
+                ": was not saved: this checkpoint holds only the model, so training cannot continue from it");
   EXPECT_TRUE(loaded.all_bytes() == before);
   EXPECT_EQ(load_checkpoint(at(3), loaded.model_only()), state_at(3));
 }
@@ -126,7 +126,7 @@ TEST_F(Checkpoint, NoneYet) {
   EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(run()); }),
             run().string() + ": this run has no checkpoint yet");
   const std::string neither =
-      ": neither the folder of a run (with checkpoints/ in it) nor a checkpoint (with state.json in it)";
+      ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)";
   EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(folder_.path()); }), folder_.path().string() + neither);
   write(folder_ / "file", "text");
   EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(folder_ / "file"); }), (folder_ / "file").string() + neither);

@@ -89,11 +89,11 @@ TEST_F(AnalyzeCommand, RefusesWhatItCannotAnalyze) {
   refuse({"analyze"}, {"run"});
   refuse({"analyze", "run", "--tokens", "0"}, {"--tokens"});
   fs::create_directory(files_ / "empty");
-  refuse({"analyze", "empty"}, {"empty: neither the folder of a run"});
+  refuse({"analyze", "empty"}, {"empty: neither a run's folder"});
   fs::create_directories(files_ / "new/checkpoints");
   refuse({"analyze", "new"}, {"new: this run has no checkpoint yet"});
   copy_folder(files_ / "run/checkpoints/step_00000012", files_ / "alone");
-  refuse({"analyze", "alone"}, {"alone: not in the folder of a run"});
+  refuse({"analyze", "alone"}, {"alone: not inside a run's folder"});
 }
 
 TEST_F(AnalyzeCommand, ADamagedAnalysisIsNamedAndReplaced) {

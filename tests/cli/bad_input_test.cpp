@@ -76,7 +76,7 @@ TEST_F(BadInput, ARunThatDoesNotFitIntoMemory) {
   const auto plan = [&](int64_t micro_batch) {
     return succeed({"plan", "large.json", "--set", text("train.micro_batch_size=", micro_batch)}).out;
   };
-  expect_contains(plan(largest / 2), "\nfits, as do train.micro_batch_size up to ");
+  expect_contains(plan(largest / 2), "\nfits; train.micro_batch_size may be up to ");
   expect_contains(plan(largest * 4), "\ndoes not fit: train.micro_batch_size: ");
   write_config("other.json");
   EXPECT_EQ(gptmoe({"compare", "other.json", "large.json", "--out", "both"}).exit_code, 2);
@@ -203,7 +203,7 @@ TEST_F(BadCheckpoint, OfAnotherModel) {
 
 TEST_F(BadCheckpoint, OfNothing) {
   refuse({"eval", "nowhere"}, {"nowhere: "});
-  refuse({"eval", "."}, {"neither the folder of a run"});
+  refuse({"eval", "."}, {"neither a run's folder"});
   refuse({"generate", "nowhere"}, {"nowhere: "});
   refuse({"generate", "run"}, {"--tokenizer"});
   refuse({"generate", "run", "--tokenizer", "none.json"}, {"none.json"});

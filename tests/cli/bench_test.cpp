@@ -218,7 +218,7 @@ TEST_F(BenchCommand, BadInputIsOneLine) {
   refuse({"bench", "step", "run.json", "--set", "train.step=3"}, {"train.step", "\"steps\""});
   refuse({"bench", "step", "run.json", "--tokens", "10"}, {"--tokens 10: not a multiple of train.sequence_length 7"});
   refuse({"bench", "step", "run.json", "--experts", "1"}, {"num_experts_per_tok"});
-  refuse({"bench", "step", "run.json", "--json", "none/x.json"}, {"--json: none is no folder"});
+  refuse({"bench", "step", "run.json", "--json", "none/x.json"}, {"--json: none is not a folder"});
   refuse({"bench", "step", "run.json", "--svg", "."}, {"--svg: . is a folder"});
   refuse({"bench", "layer", "dense.json"}, {"dense.json: a dense model"});
   refuse({"bench", "loader", "none_*.bin"}, {"none_*.bin: no file matches"});

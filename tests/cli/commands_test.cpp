@@ -68,10 +68,10 @@ TEST_F(Commands, GeneratePrintsThePromptFirst) {
 TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
   write_config("run.json", {{"data", {{"train", "not_there_yet_*.bin"}}}});
   const ProcessResult result = succeed({"plan", "run.json"});
-  for (const char* line : {"parameters", "gradients", "optimizer", "state", "activations", "scratch", "in all",
+  for (const char* line : {"parameters", "gradients", "optimizer", "state", "activations", "scratch", "total",
                            "program and shards", "peak resident", "available", "forward per token", "whole run"})
     expect_contains(result.out, "\n  " + std::string(line) + " ");
-  expect_contains(result.out, "\nfits, as do train.micro_batch_size up to 2 of those that divide ");
+  expect_contains(result.out, "\nfits; train.micro_batch_size may be up to 2 (it must divide ");
   EXPECT_FALSE(fs::exists(files_ / "runs"));
 }
 

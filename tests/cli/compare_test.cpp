@@ -204,7 +204,7 @@ TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
   const ProcessResult stopped = process.wait();
   EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
   expect_contains(stopped.out, "stopped     topk, seed 1\n");
-  expect_contains(stopped.out, "the same gptmoe compare command goes on");
+  expect_contains(stopped.out, "run the same gptmoe compare command again to continue");
   EXPECT_FALSE(fs::exists(files_ / "cut/report.html"));
   EXPECT_LT(latest_checkpoint(files_ / "cut/topk/seed_1")->filename().string(), "step_00000800");
   succeed(command);
@@ -266,7 +266,7 @@ TEST_F(Compare, JobsTrainWhatWasPlanned) {
 TEST_F(Compare, SaysThatSpeedsOfJobsAreNotCompared) {
   write_pair();
   const ProcessResult result = succeed({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "beside"});
-  expect_contains(result.out, "topk trained beside other runs");
+  expect_contains(result.out, "topk trained at the same time as other runs");
   EXPECT_TRUE(report("beside")["arms"][1]["throughput_ratio"].is_null());
   succeed({"compare", "topk.json", "default.json", "--out", "turns"});
   EXPECT_FALSE(report("turns")["arms"][1]["throughput_ratio"].is_null());
@@ -323,7 +323,7 @@ TEST_F(Compare, DrawsAReferenceBesideTheGap) {
   EXPECT_EQ(report("both")["reference"]["name"], "32c4");
   succeed(command);
   EXPECT_TRUE(report("both")["reference"].is_null());
-  refuse(with(curves + ":8c3"), {"no pair \"8c3\" there", "PAIR one of 8c1, 8c1_3e-4", "32c4"});
+  refuse(with(curves + ":8c3"), {"it has no pair \"8c3\"", "PAIR is one of 8c1, 8c1_3e-4", "32c4"});
   refuse(with("nothing.json"), {"nothing.json"});
   refuse({"compare", "8c1_topk.json", "--seeds", "2", "--reference", curves}, {"give a second config"});
 }

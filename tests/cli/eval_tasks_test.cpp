@@ -96,14 +96,14 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   refuse({"eval", "run", "--shots", "2"}, {"--shots", "--task"});
   refuse({"eval", "run", "--task", "tasks", "--limit", "-1"}, {"--limit"});
   refuse({"eval", "run", "--task", "tasks", "--tokenizer", "none"}, {"none"});
-  refuse({"eval", "run", "--task", "tasks", "--out", "no/such/s.json"}, {"--out: no/such is no folder"});
+  refuse({"eval", "run", "--task", "tasks", "--out", "no/such/s.json"}, {"--out: no/such is not a folder"});
   refuse({"eval", "run", "--task", "tasks", "--out", "tasks"}, {"--out: tasks is a folder"});
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});
   const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
   refuse({"eval", "small", "--task", "tasks", "--tokenizer", tokenizer},
-         {"tokenizer.json: 401 tokens, but the model has a vocabulary of 29"});
+         {"tokenizer.json: 401 tokens, but the model's vocabulary has 29"});
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ class Interruption : public CommandLine {
     const ProcessResult result = process.wait();
     EXPECT_EQ(result.exit_code, 0) << result.signal;
     EXPECT_EQ(result.err, "");
-    const std::string remedy = "saved. To go on:\n  ";
+    const std::string remedy = "saved. To continue:\n  ";
     const size_t at = result.out.find(remedy);
     ASSERT_NE(at, std::string::npos) << result.out;
     EXPECT_EQ(result.out.find("\r"), std::string::npos);

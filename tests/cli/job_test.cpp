@@ -46,7 +46,7 @@ TEST_F(OnRanks, WhatIsWrongIsSaidOnce) {
 
 TEST_F(OnRanks, NotBothWays) {
   EXPECT_EQ(mpirun({"train", "run.json", "--ranks", "2"}),
-            std::pair(2, std::string("gptmoe: --ranks 2: mpirun has started 3 ranks already; leave --ranks out\n")));
+            std::pair(2, std::string("gptmoe: --ranks 2: mpirun has started 3 ranks already; omit --ranks\n")));
 }
 
 TEST_F(OnRanks, CommandsOfOneProcess) {

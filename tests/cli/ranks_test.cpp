@@ -191,8 +191,8 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
   const ProcessResult result = run(folder(), command("run", 3));
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_EQ(result.err,
-            "gptmoe: train.global_batch_size: 8 sequences cannot be shared alike by 3 ranks; make it a "
-            "multiple of 3, or start another number of ranks\n");
+            "gptmoe: train.global_batch_size: 8 sequences cannot be shared equally by 3 ranks; make it a "
+            "multiple of 3, or change the number of ranks\n");
 }
 
 // A rank alone may meet the first numbers that are none; all agree on it, and go on to the next run.

@@ -93,11 +93,10 @@ const Rule kModelRules[] = {
     {R"({"model": {"moe_intermediate_size": null}})",
      "model.moe_intermediate_size: must be at least 1: it is the width of each of the 8 experts"},
     {R"({"model": {"num_experts": 0}})",
-     "model.intermediate_size: must be at least 1: it is the width of the dense layers, which num_experts 0 asks for"},
+     "model.intermediate_size: must be at least 1: it is the width of the dense layers, which num_experts 0 requires"},
     {R"({"model": {"first_k_dense_replace": 1}})",
      "model.intermediate_size: must be at least 1: it is the width of the dense layers, which first_k_dense_replace "
-     "asks "
-     "for"},
+     "requires"},
     {R"({"model": {"first_k_dense_replace": 3, "intermediate_size": 64}})",
      "model.first_k_dense_replace: must be at most num_hidden_layers 2, not 3"},
     {R"({"model": {"num_experts": 0, "intermediate_size": 64, "n_shared_experts": 1}})",

@@ -80,7 +80,7 @@ TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
   frame[5] = '\x90';  // 2^28
   EXPECT_EQ(outcome(frame, Compression::zstd).error,
             path() +
-                ": made to be decompressed with more than 128 MiB of memory (zstd --long); decompress it with "
+                ": needs more than 128 MiB of memory to decompress (zstd --long); decompress it with "
                 "zstd -d --long=31 and pipe it in");
   const Outcome second = outcome(zstd_of("before") + frame, Compression::zstd);
   EXPECT_EQ(second.text, "before");
@@ -93,7 +93,7 @@ TEST_F(ByteSourceTest, NoFileNoSource) {
             none + ": cannot open: No such file or directory; make it readable or correct --input");
   const std::string directory = folder.path().string();
   EXPECT_EQ(read_all(*open_byte_source(directory, Compression::gzip)).error,
-            directory + ": cannot read: Is a directory; mend the file or correct --input");
+            directory + ": cannot read: Is a directory; repair the file or correct --input");
 }
 
 TEST_F(ByteSourceTest, FilesOfAnotherKind) {

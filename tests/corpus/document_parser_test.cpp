@@ -93,12 +93,12 @@ TEST(DocumentParserTest, JsonBeyondTheFastParser) {
   EXPECT_EQ(error_in(id + "}"),
             "a.jsonl: line 11: no field \"text\"; name the field that holds the text with --field (found: id)");
   EXPECT_EQ(error_in("[123456789012345678901234567890]"),
-            "a.jsonl: line 11: not a JSON object; a line reads {\"text\": \"...\"}");
+            "a.jsonl: line 11: not a JSON object; a line must read {\"text\": \"...\"}");
 }
 
 TEST(DocumentParserTest, ErrorsNameTheirPlaceAndTheRemedy) {
   const std::string json = "not valid JSON; a .jsonl file holds one JSON object a line";
-  const std::string object = "not a JSON object; a line reads {\"text\": \"...\"}";
+  const std::string object = "not a JSON object; a line must read {\"text\": \"...\"}";
   const std::string field = "no field \"text\"; name the field that holds the text with --field (found: ";
   const std::string escape = "a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); correct the line";
   const std::string utf8 = "not valid UTF-8; convert the file to UTF-8";

@@ -39,8 +39,8 @@ TEST_F(DocumentsDamage, TextThatCannotBeCut) {
   const std::string path = write("a.txt", "some words " + std::string(200, 'x') + " more"), end = write("z.txt", "end");
   const std::string complaint =
       path +
-      ": byte 10: no letter before a space, a newline, \u3002 or \uFF0C within 100 bytes, so the text cannot be "
-      "read in pieces; raise --max-line-mib";
+      ": byte 10: no letter followed by a space, a newline, \u3002 or \uFF0C within 100 bytes, so the text cannot be "
+      "split into pieces; raise --max-line-mib";
   TextInput input{.paths = {path, end}, .max_line_bytes = 100};
   for (const int64_t batch_bytes : {1, 20, 90}) {
     input.skip_errors = false;

@@ -156,7 +156,7 @@ TEST_F(EncodeCorpusTest, EverythingInValidation) {
 TEST_F(EncodeCorpusTest, OneDocumentCannotBeSplit) {
   const std::string error = error_of([&] { encode(write_documents(1), {.val_fraction = 0.1}); });
   expect_contains(error, "--val-fraction 0.1: the input is one document");
-  expect_contains(error, ".jsonl with one document a line");
+  expect_contains(error, ".jsonl with one document per line");
   EXPECT_FALSE(std::filesystem::exists(output));
 }
 
@@ -173,7 +173,7 @@ TEST_F(EncodeCorpusTest, OldShardsAreNotMixedIn) {
   std::filesystem::create_directory(output);
   write_text_file(output / "val_old.bin", "x");
   expect_contains(error_of([&] { encode(write_documents(2), {}); }),
-                  (output / "val_old.bin").string() + ": shards of an earlier encoding are here");
+                  (output / "val_old.bin").string() + ": this folder holds shards of an earlier encoding");
   EXPECT_EQ(content(output).size(), 1u);
 }
 
@@ -217,9 +217,10 @@ TEST_F(EncodeCorpusTest, BadOptions) {
                     "--shard-tokens " + std::to_string(tokens));
   write_text_file(folder / "file", "");
   output = folder / "file";
-  expect_contains(error_of([&] { encode(input, {}); }), (folder / "file").string() + ": cannot be made a folder");
+  expect_contains(error_of([&] { encode(input, {}); }), (folder / "file").string() + ": cannot create this folder");
   output = folder / "file" / "below";
-  expect_contains(error_of([&] { encode(input, {}); }), (folder / "file/below").string() + ": cannot be made a folder");
+  expect_contains(error_of([&] { encode(input, {}); }),
+                  (folder / "file/below").string() + ": cannot create this folder");
 }
 
 TEST_F(EncodeCorpusTest, ATokenizerWithoutEndOfText) {

@@ -212,9 +212,9 @@ TEST_F(EncodeResumeTest, AnotherJobIsRefused) {
     const auto before = content(folder / name);
     EncodeOptions other = options(name);
     other.val_fraction = 0.4;
-    expect_contains(error_of([&] { encode(inputs, other); }), "begun with --val-fraction 0.3, and now it is 0.4");
+    expect_contains(error_of([&] { encode(inputs, other); }), "started with --val-fraction 0.3, but now it is 0.4");
     expect_contains(error_of([&] { encode(std::vector{inputs[0]}, options(name)); }),
-                    "begun with the number of input files 3, and now it is 1");
+                    "started with the number of input files 3, but now it is 1");
     EXPECT_TRUE(content(folder / name) == before);
   }
 }
@@ -251,7 +251,7 @@ TEST_F(EncodeResumeTest, AnotherSpellingOfAPathIsTheSameInput) {
 TEST_F(EncodeResumeTest, AMissingOrShortenedShardIsRefused) {
   run_for(13, options("out"));
   const fs::path shard = folder / "out" / "train_000000.bin";
-  const std::string remedy = "; manifest.json lists it: put it back, or remove " + (folder / "out").string();
+  const std::string remedy = "; manifest.json lists it: restore it, or remove " + (folder / "out").string();
   write_shard(shard, tokenizer.vocab_size(), {1, 2, 3});
   std::string line = error_of([&] { encode(inputs, options("out")); });
   expect_contains(line, shard.string() + ": holds 3 tokens, but 350 were written to it" + remedy);
@@ -283,7 +283,7 @@ TEST_F(EncodeResumeTest, FullDiskCostsNothingThatWasSaved) {
     const FileSizeLimit full(2500);
     const std::string line = message<Failure>([&] { encode(inputs, job); });
     expect_contains(line, ".bin.partial: cannot write: File too large");
-    expect_contains(line, "the same command goes on from there");
+    expect_contains(line, "run the same command again to continue");
   }
   EXPECT_EQ(error_of([&] { EXPECT_GT(encode(inputs, job).resumed_bytes, 0); }), "no error");
   expect_same_files(job.output, whole.output);
@@ -333,9 +333,8 @@ TEST_F(EncodeResumeTest, StandardInputIsWholeOrNothing) {
     EXPECT_EQ(encode(inputs, job).documents(), 60);
   }
   const StandardInput file(folder / "a.jsonl");
-  expect_contains(
-      error_of([&] { encode(inputs, job); }),
-      job.output.string() + ": holds an encoding of standard input, and what comes from there now cannot be");
+  expect_contains(error_of([&] { encode(inputs, job); }),
+                  job.output.string() + ": holds an encoding of standard input, which cannot be checked for changes");
 }
 
 TEST_F(EncodeResumeTest, OneEncoderAtATime) {

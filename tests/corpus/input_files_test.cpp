@@ -92,7 +92,7 @@ TEST_F(InputFilesTest, InputsThatCannotBe) {
   EXPECT_EQ(error("*.csv"), at("*.csv") + ": no " + kinds + " matches this pattern; correct --input");
   EXPECT_EQ(error("f"), at("f") + ": no " + kinds + " in this folder; correct --input");
   EXPECT_EQ(error("a.csv"),
-            at("a.csv") + ": not a " + kinds + " by its name; rename it, or pipe the text in and give \"-\"");
+            at("a.csv") + ": its name is not that of a " + kinds + "; rename it, or pipe the text in and give \"-\"");
   EXPECT_EQ(error_of([&] { list({"-", "-"}); }), "--input - is given twice; give it once");
 }
 

@@ -152,7 +152,8 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
                           with("/options/shard_tokens", 0), with("/resume/byte", -3), with("/resume/byte", "x"),
                           with("/val/unfinished_shard_tokens", 10), with("/inputs", 3), nlohmann::ordered_json(3)}) {
     const std::string line = refusal(bad);
-    expect_contains(line, (folder / "manifest.json").string() + ": not a manifest of this gptmoe-tokenize (");
+    expect_contains(line,
+                    (folder / "manifest.json").string() + ": not a manifest of this version of gptmoe-tokenize (");
     expect_contains(line, "choose another --output, or remove " + folder.path().string());
     EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }
@@ -167,23 +168,23 @@ TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
   const auto expect = [&](auto change, const std::string& what) {
     EncodeIdentity asked = example().identity;
     change(asked);
-    EXPECT_EQ(difference(asked), (folder / "manifest.json").string() + ": the shards here were begun with " + what +
+    EXPECT_EQ(difference(asked), (folder / "manifest.json").string() + ": the shards here were started with " + what +
                                      "; repeat that command, choose another --output, or remove the folder");
   };
   expect([](auto& job) { job.tokenizer = "fedcba9876543210"; },
-         "the tokenizer of fingerprint 0123456789abcdef (300 entries), and now it is fedcba9876543210 (300 entries)");
-  expect([](auto& job) { job.end_of_text = "</s>"; }, "--end-of-text <|endoftext|>, and now it is </s>");
-  expect([](auto& job) { job.val_fraction = 0.1; }, "--val-fraction 0.05, and now it is 0.1");
-  expect([](auto& job) { job.shard_tokens = 11; }, "--shard-tokens 10, and now it is 11");
-  expect([](auto& job) { job.field = "body"; }, "--field text, and now it is body");
-  expect([](auto& job) { job.inputs[1].bytes = 8; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 8 bytes");
+         "the tokenizer of fingerprint 0123456789abcdef (300 entries), but now it is fedcba9876543210 (300 entries)");
+  expect([](auto& job) { job.end_of_text = "</s>"; }, "--end-of-text <|endoftext|>, but now it is </s>");
+  expect([](auto& job) { job.val_fraction = 0.1; }, "--val-fraction 0.05, but now it is 0.1");
+  expect([](auto& job) { job.shard_tokens = 11; }, "--shard-tokens 10, but now it is 11");
+  expect([](auto& job) { job.field = "body"; }, "--field text, but now it is body");
+  expect([](auto& job) { job.inputs[1].bytes = 8; }, "input file 2 b.txt of 7 bytes, but now it is b.txt of 8 bytes");
   expect([](auto& job) { job.inputs[0].path = "c.jsonl"; },
-         "input file 1 a.jsonl of 100 bytes, and now it is c.jsonl of 100 bytes");
-  expect([](auto& job) { job.inputs[1].bytes = 1; }, "input file 2 b.txt of 7 bytes, and now it is b.txt of 1 byte");
+         "input file 1 a.jsonl of 100 bytes, but now it is c.jsonl of 100 bytes");
+  expect([](auto& job) { job.inputs[1].bytes = 1; }, "input file 2 b.txt of 7 bytes, but now it is b.txt of 1 byte");
   expect([](auto& job) { job.inputs[1].mtime_ns = 2; },
-         "input file 2 b.txt of 7 bytes, last changed 1969-12-31 23:59:59.999999999 UTC, and now it is 1970-01-01 "
+         "input file 2 b.txt of 7 bytes, last changed 1969-12-31 23:59:59.999999999 UTC, but now it is 1970-01-01 "
          "00:00:00.000000002 UTC");
-  expect([](auto& job) { job.inputs.pop_back(); }, "the number of input files 2, and now it is 1");
+  expect([](auto& job) { job.inputs.pop_back(); }, "the number of input files 2, but now it is 1");
 }
 
 TEST_F(ManifestTest, PathsNeedNotBeUtf8) {

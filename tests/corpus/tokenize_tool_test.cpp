@@ -56,7 +56,7 @@ TEST_F(TokenizeToolTest, TrainEncodeDecodeInspect) {
   write_text_file(folder / "a.jsonl", "{\"text\": \"abab abab\"}\n{\"text\": \"abba\"}\n");
   expect_success(
       run("train --input a.jsonl --vocab-size 260 --output t.json"),
-      "t.json: 259 tokens (of 260 asked: no pair is left that occurs twice) from 2 documents (13 B, 3 distinct "
+      "t.json: 259 tokens (of 260 requested: no pair is left that occurs twice) from 2 documents (13 B, 3 distinct "
       "words)\n");
   expect_success(run("encode --tokenizer t.json --input a.jsonl --output d"),
                  "d: 2 documents in 1 train shard of 8 tokens, 13 B of text, 1.62 bytes a token, RATE\n");
@@ -95,7 +95,7 @@ TEST_F(TokenizeToolTest, EncodeSaysWhatIsInEachSplit) {
   EXPECT_EQ(again.out,
             "d: complete already: " + std::regex_replace(result.out.substr(3), std::regex(", [0-9.]+ MB/s"), ""));
   expect_user_error(run(command + " --field body"),
-                    "d/manifest.json: the shards here were begun with --field text, and now it is body; repeat that "
+                    "d/manifest.json: the shards here were started with --field text, but now it is body; repeat that "
                     "command, choose another --output, or remove the folder");
 }
 
@@ -161,7 +161,7 @@ TEST_F(TokenizeToolTest, StandardInputIsOneDocument) {
   EXPECT_EQ(run("encode --tokenizer t.json --input - --output d", "printf 'one\\ntwo' | ").code, 0);
   EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "one\ntwo<|endoftext|>");
   expect_user_error(run("encode --tokenizer t.json --input - --output d", "printf 'one\\ntwo' | "),
-                    "d: holds an encoding of standard input, and what comes from there now cannot be compared with it; "
+                    "d: holds an encoding of standard input, which cannot be checked for changes; "
                     "choose another --output or remove the folder");
 }
 
@@ -183,10 +183,10 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
   expect_user_error(run(train + "--output a.txt/t.json"),
-                    "a.txt: cannot be made a folder: Not a directory; correct --output");
+                    "a.txt: cannot create this folder: Not a directory; correct --output");
   expect_user_error(run(train + "--output ''"), "--output is empty; name the tokenizer.json to write");
   fs::create_directory(folder / "f");
-  expect_user_error(run(train + "--output f"), "f: a folder; give the name of a file in it to --output");
+  expect_user_error(run(train + "--output f"), "f: a folder; set --output to a file in it");
   for (const char* option : {"--pattern", "--end-of-text"})
     expect_user_error(run("inspect s.bin " + std::string(option) + " gpt2"),
                       std::string(option) + " requires --tokenizer; see gptmoe-tokenize --help");
@@ -215,7 +215,7 @@ TEST_F(TokenizeToolTest, ShardOfAnotherTokenizer) {
   prepare();
   write_shard(folder / "s.bin", 50257, {1, 50000});
   const std::string line =
-      "s.bin: token 1 has id 50000, unknown to this tokenizer of 257 entries; give the tokenizer that wrote the shard";
+      "s.bin: token 1 has id 50000, unknown to this tokenizer of 257 entries; use the tokenizer that wrote the shard";
   expect_user_error(run("decode --tokenizer t.json s.bin"), line);
   expect_user_error(run("inspect s.bin --tokenizer t.json"), line);
   const std::string missing = "nope.bin: cannot open: No such file or directory; name a shard that can be read";
@@ -271,7 +271,7 @@ TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
   refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
   refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
   refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json" + unreadable);
-  const std::string no_folder = ": cannot be made a folder: Permission denied; correct --output";
+  const std::string no_folder = ": cannot create this folder: Permission denied; correct --output";
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec"},
           "sec: cannot write there: Permission denied; correct --output");
@@ -336,8 +336,8 @@ struct InterruptedToolTest : TokenizeToolTest {
     EXPECT_EQ(result.exit_code, 128 + signal) << result.err;
     EXPECT_EQ(result.err, "");
     EXPECT_TRUE(
-        std::regex_match(result.out, std::regex("d: stopped after [0-9,]+ documents \\([^)]*\\), saved; the same "
-                                                "command goes on from there\n")))
+        std::regex_match(result.out, std::regex("d: stopped after [0-9,]+ documents \\([^)]*\\), saved; run the same "
+                                                "command again to continue\n")))
         << result.out;
     EXPECT_EQ(testing::run(folder.path(), command("d")).exit_code, 0);
     expect_whole();

@@ -135,7 +135,7 @@ TEST_F(LoaderTest, RestoreRefusesOtherData) {
   write_shard("a.bin", 0, 101);
   TokenLoader loader(options());
   const std::string error = error_of([&] { loader.restore({0, 3, 24}); });
-  expect_contains(error, "the saved run read 24 windows an epoch, here are 25");
+  expect_contains(error, "the saved run read 24 windows per epoch, but these shards have 25");
   expect_contains(error_of([&] { loader.restore({0, 25, 25}); }), "position 25 of epoch 0 does not exist");
   expect_contains(error_of([&] { loader.restore({-1, 0, 25}); }), "does not exist");
 }

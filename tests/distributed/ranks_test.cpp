@@ -74,7 +74,7 @@ TEST_F(Ranks, ThatThrowsBringsTheOthersDown) {
 
 TEST_F(Ranks, ThatIsKilled) {
   EXPECT_EQ(line_of("kill", 128 + SIGKILL),
-            "rank 2 was ended by signal 9 (Killed), by hand or by the system for want of memory\n");
+            "rank 2 was ended by signal 9 (Killed), by hand or by the system when memory ran out\n");
 }
 
 TEST_F(Ranks, ThatIsStopped) {
@@ -84,14 +84,14 @@ TEST_F(Ranks, ThatIsStopped) {
 
 TEST_F(Ranks, ThatHangs) {
   const std::string line = line_of("hang", 1);
-  EXPECT_TRUE(line.starts_with(named(2) + " has not got on for 1 s, and does not wait for another rank")) << line;
+  EXPECT_TRUE(line.starts_with(named(2) + " has made no progress for 1 s and is not waiting for another rank")) << line;
 }
 
 TEST_F(Ranks, WhoseProbeFails) { EXPECT_EQ(line_of("probe", 1), named(1) + ": the network is unreachable\n"); }
 
 TEST_F(Ranks, ThatWaitForEachOther) {
   const std::string line = line_of("deadlock", 1, 2);
-  EXPECT_TRUE(line.starts_with("no rank has got on for ")) << line;
+  EXPECT_TRUE(line.starts_with("no rank has made progress for ")) << line;
   EXPECT_TRUE(line.find("waits for the others in receive_at_root") != std::string::npos ||
               line.find("waits for the others in barrier") != std::string::npos)
       << line;

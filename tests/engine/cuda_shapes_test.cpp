@@ -21,22 +21,24 @@ std::string refusal(const json& model, const json& train = json::object()) {
 
 TEST(CudaShapes, AreRefusedByPlaceValueAndLimit) {
   plan_backend(tiny_config({{"device", "cuda"}, {"model", {{"head_dim", 256}}}}));
-  EXPECT_EQ(refusal({{"head_dim", 258}}),
-            "model.head_dim: 258 is more than the 256 that the GPU takes; lower it, or set device to \"cpu\"");
+  EXPECT_EQ(
+      refusal({{"head_dim", 258}}),
+      "model.head_dim: 258 is more than the 256 that the GPU backend supports; lower it, or set device to \"cpu\"");
   EXPECT_EQ(refusal({{"num_experts", 3073}}),
-            "model.num_experts: 3073 is more than the 3072 that the GPU takes; lower it, or set device to \"cpu\"");
-  EXPECT_EQ(
-      refusal({{"num_experts", 3072}, {"hidden_size", 6144}, {"num_attention_heads", 32}}),
-      "model.num_experts: 3072 (and one) x hidden_size 6144 (and one) is more than the 16777216 that the GPU takes; "
-      "lower it, or set device to \"cpu\"");
-  EXPECT_EQ(
-      refusal({{"num_attention_heads", 6}}, {{"sequence_length", 1 << 22}}),
-      "train.sequence_length: 4194304 x num_attention_heads 6 is more than the 16777216 that the GPU takes; lower "
-      "it, or set device to \"cpu\"");
-  EXPECT_EQ(
-      refusal({{"num_experts", 0}}, {{"sequence_length", 1 << 20}, {"micro_batch_size", 4}}),
-      "train.micro_batch_size: 4 x sequence_length 1048576 is more than the 3145728 that the GPU takes; lower it, or "
-      "set device to \"cpu\"");
+            "model.num_experts: 3073 is more than the 3072 that the GPU backend supports; lower it, or set device to "
+            "\"cpu\"");
+  EXPECT_EQ(refusal({{"num_experts", 3072}, {"hidden_size", 6144}, {"num_attention_heads", 32}}),
+            "model.num_experts: 3072 (and one) x hidden_size 6144 (and one) is more than the 16777216 that the GPU "
+            "backend supports; "
+            "lower it, or set device to \"cpu\"");
+  EXPECT_EQ(refusal({{"num_attention_heads", 6}}, {{"sequence_length", 1 << 22}}),
+            "train.sequence_length: 4194304 x num_attention_heads 6 is more than the 16777216 that the GPU backend "
+            "supports; lower "
+            "it, or set device to \"cpu\"");
+  EXPECT_EQ(refusal({{"num_experts", 0}}, {{"sequence_length", 1 << 20}, {"micro_batch_size", 4}}),
+            "train.micro_batch_size: 4 x sequence_length 1048576 is more than the 3145728 that the GPU backend "
+            "supports; lower it, or "
+            "set device to \"cpu\"");
 }
 
 }  // namespace

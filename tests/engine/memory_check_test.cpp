@@ -82,7 +82,7 @@ TEST_F(MemoryCheck, RefusalNamesWhatFitsAboveTheTable) {
   expect_contains(line,
                   "the largest that divides train.global_batch_size 60 and fits is 20; "
                   "train.recompute \"block\" makes 30 fit\n  parameters ");
-  for (const char* row : {"gradients", "optimizer", "state", "activations", "scratch", "workspace", "in all"})
+  for (const char* row : {"gradients", "optimizer", "state", "activations", "scratch", "workspace", "total"})
     expect_contains(line, "\n  " + std::string(row) + " ");
 }
 

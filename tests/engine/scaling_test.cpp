@@ -24,11 +24,11 @@ TEST(PerRank, RefusesABatchThatRanksCannotShareAlike) {
   const Config config = tiny_config({{"train", {{"micro_batch_size", 4}, {"global_batch_size", 12}}}});
   EXPECT_EQ(
       message<UserError>([&] { config_for_rank(config, 5); }),
-      "train.global_batch_size: 12 sequences cannot be shared alike by 5 ranks; make it a multiple of 5, or start "
-      "another number of ranks");
+      "train.global_batch_size: 12 sequences cannot be shared equally by 5 ranks; make it a multiple of 5, or change "
+      "the number of ranks");
   EXPECT_EQ(message<UserError>([&] { config_for_rank(config, 2); }),
-            "train.micro_batch_size: 4 does not divide the 6 sequences that each of 2 ranks has of a step; choose one "
-            "that does");
+            "train.micro_batch_size: 4 does not divide the 6 sequences per step of each of 2 ranks; choose one that "
+            "does");
   EXPECT_THROW(config_for_rank(config, 24), UserError);
 }
 

@@ -46,7 +46,7 @@ TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
     ADD_FAILURE() << "nothing was thrown";
   } catch (const Failure& failure) {
     EXPECT_EQ(dynamic_cast<const NumericFailure*>(&failure), nullptr);
-    expect_contains(failure.what(), "not finite at step 5, but is when the step is computed again");
+    expect_contains(failure.what(), "not finite at step 5, but was finite when the step was computed again");
   }
 }
 

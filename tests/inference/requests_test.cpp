@@ -77,7 +77,7 @@ TEST(Requests, ShotsAreSolvedExamplesButNeverTheOneAsked) {
   EXPECT_EQ(seen, expected);
   EXPECT_EQ(prompt_of(task, 0, 0, {.shots = 2, .seed = 5}), prompt_of(task, 0, 1, {.shots = 2, .seed = 5}));
   EXPECT_EQ(error_of([&] { make_requests(task, 1, {.shots = 3}, byte_tokenizer()); }),
-            "--shots: 3 besides the one that is asked, but t.jsonl has only 3 examples");
+            "--shots: 3 in addition to the one asked, but t.jsonl has only 3 examples");
 }
 
 }  // namespace

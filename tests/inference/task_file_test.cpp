@@ -66,12 +66,12 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", 2], "gold": 0})"),
             "1: choices: must be an array of at least 2 strings, not [\"a\",2]");
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", ""], "gold": 0})"),
-            "1: choices[1]: empty, which has no likelihood; give a text");
+            "1: choices[1]: must not be empty: an empty text has no likelihood");
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", "b"], "gold": 0, "golden": 1})"),
             "1: golden: unknown key; did you mean \"gold\"?");
   EXPECT_EQ(refused(R"({"question": "q", "choices": ["a", "b"], "gold": 0})"), "1: query: missing; give a string");
   EXPECT_EQ(refused(R"({"context_options": ["a", "b"], "continuation": "", "gold": 0})"),
-            "1: continuation: empty, which has no likelihood; give a text");
+            "1: continuation: must not be empty: an empty text has no likelihood");
   EXPECT_EQ(refused(R"({"context": "a"})"), "1: continuation: missing; give a string");
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b", "gold": 0})"),
             "1: gold: unknown key; known here: \"context\", \"continuation\"");
@@ -79,13 +79,13 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
 
 TEST_F(TaskFileTest, OtherTasksAreNamed) {
   EXPECT_EQ(refused(R"({"context": "q", "answer": "18"})"),
-            "1: answer: a task of generated answers, which are not scored; see docs/eval.md");
-  EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: no task: needs the keys query, choices, gold, or "));
+            "1: answer: tasks with generated answers are not scored; see docs/eval.md");
+  EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys query, choices, gold, or "));
   EXPECT_TRUE(refused("\n\n").starts_with(" no examples"));
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})"
                     "\n"
                     R"({"query": "q", "choices": ["a", "b"], "gold": 0})"),
-            "2: multiple_choice, but the lines before are completion; make two files of them");
+            "2: multiple_choice, but the earlier lines are completion; split them into two files");
 }
 
 TEST_F(TaskFileTest, FoldersAndNames) {

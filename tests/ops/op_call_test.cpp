@@ -68,7 +68,7 @@ TEST_F(OpRefusal, OfOutputsThatShareMemory) {
 
 TEST_F(OpRefusal, OfSizesThatDoNotHangTogether) {
   const Tensor cos = f32({3, 4}), sin = f32({3, 4}), qkv = f32({1, 4, 3, 8});
-  EXPECT_NE(refusal([&](Ops& ops) { ops.rope_forward(qkv, cos, sin, 2); }).find("not T <= L"), std::string::npos);
+  EXPECT_NE(refusal([&](Ops& ops) { ops.rope_forward(qkv, cos, sin, 2); }).find("not T <= X"), std::string::npos);
   const Tensor y = f32({2, 6}), rows = f32({5, 6}), gates = f32({2, 2}), positions = tensor(DType::i32, {2, 2});
   EXPECT_NE(refusal([&](Ops& ops) { ops.topk_combine_forward(y, rows, gates, positions); }).find("not R = N * K"),
             std::string::npos);

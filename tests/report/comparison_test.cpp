@@ -189,7 +189,8 @@ TEST(Comparison, SpeedsOfRunsThatShareAMachineAreNotCompared) {
   EXPECT_EQ(comparison.arms[1].target_tokens_change, 0);
   EXPECT_EQ(comparison.arms[2].throughput_ratio, 1);
   EXPECT_EQ(comparison.arms[2].target_seconds_change, 0);
-  EXPECT_EQ(comparison.notes[0], "default trained beside other runs, which slow each other: speeds are not compared.");
+  EXPECT_EQ(comparison.notes[0],
+            "default trained at the same time as other runs, which slow each other down: speeds are not compared.");
 }
 
 TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {

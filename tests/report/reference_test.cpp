@@ -34,11 +34,11 @@ TEST(Reference, RefusesNamesThatAreNotThere) {
     return message<UserError>([&] { read_reference(argument, config); });
   };
   const std::string known =
-      "PAIR with PAIR one of 8c1, 8c1_3e-4, 8c1_7e-4, 8c1_9e-4, 8c1_0.56b, 8c1_7.33b, 8c2, 32c1, 32c2, 32c4";
+      "PAIR, where PAIR is one of 8c1, 8c1_3e-4, 8c1_7e-4, 8c1_9e-4, 8c1_0.56b, 8c1_7.33b, 8c2, 32c1, 32c2, 32c4";
   EXPECT_EQ(refusal(kCurves + ":8c16", "8c1"),
-            "--reference " + kCurves + ":8c16: no pair \"8c16\" there; choose one: " + kCurves + ":" + known);
-  EXPECT_EQ(refusal(kCurves, "8c16_topk"), "--reference " + kCurves + ": no pair there has the name of 8c16_topk; " +
-                                               "choose one: " + kCurves + ":" + known);
+            "--reference " + kCurves + ":8c16: it has no pair \"8c16\"; choose one with " + kCurves + ":" + known);
+  EXPECT_EQ(refusal(kCurves, "8c16_topk"), "--reference " + kCurves + ": no pair matches the name of 8c16_topk; " +
+                                               "choose one with " + kCurves + ":" + known);
 }
 
 TEST(Reference, RefusesFilesThatHoldNoCurves) {
@@ -50,7 +50,7 @@ TEST(Reference, RefusesFilesThatHoldNoCurves) {
   };
   EXPECT_EQ(refusal("{"), path +
                               ":1:2: syntax error while parsing object key - unexpected end of input; expected string "
-                              "literal; --reference takes a file of curves as in data/paper_curves.json");
+                              "literal; --reference takes a file of curves like data/paper_curves.json");
   for (const char* bad : {"[]", R"({"pairs": {"a": {"baseline": "x", "arm": "y"}}})"})
     EXPECT_NE(refusal(bad).find(path + ": not a file of curves"), std::string::npos) << refusal(bad);
   const auto with_steps = [](const std::string& steps) {

@@ -63,7 +63,7 @@ TEST(Words, TheHeadlineSaysWhicheverWayItGoes) {
       "topk ends at perplexity 60.00, default at 54.00 (200 tokens, 1 seed each): default is 10 % lower (one seed, no "
       "verdict; --seeds 3 gives an interval).");
   EXPECT_EQ(headline(compare({{"topk", {run_of({80, 60}, 2)}}, {"a", {run_of({80, 60}, 2)}}, {"b", {run_of({}, 2)}}})),
-            "topk stands at perplexity 60.00, a at 60.00 (200 tokens, 1 seed each): a is level with topk (one seed, no "
+            "topk is at perplexity 60.00, a at 60.00 (200 tokens, 1 seed each): a is level with topk (one seed, no "
             "verdict; --seeds 3 gives an interval); b has no comparable validation yet.");
 }
 
@@ -109,7 +109,7 @@ TEST(Words, ASingleRunComparesNothing) {
   TrainRow& row = young.train.emplace_back();
   row.step = 1, row.tokens = 50, row.loss = 3.25;
   EXPECT_EQ(headline(compare({{"run", {young}}})),
-            "run stands at training loss 3.250 after 50 tokens, without a validation yet.");
+            "run is at training loss 3.250 after 50 tokens, without a validation yet.");
 }
 
 TEST(ConfigDiff, SeparatesWhatDiffersFromWhatIsShared) {
@@ -226,8 +226,9 @@ TEST(TextReport, SaysWhySpeedsAreNotCompared) {
   const std::string report = text_report(compare({{"topk", {moe_run({80, 60}, 2)}}, {"default", {elsewhere}}}));
   EXPECT_NE(report.find("\nthroughput against baseline       baseline  — (other machine)\n"), std::string::npos)
       << report;
-  EXPECT_NE(report.find("  note: default (runs/made) was trained by another machine than topk (runs/made): speeds are"),
-            std::string::npos)
+  EXPECT_NE(
+      report.find("  note: default (runs/made) was trained with another machine than topk (runs/made): speeds are"),
+      std::string::npos)
       << report;
 }
 

@@ -58,7 +58,7 @@ TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
   ASSERT_EQ(best.arms.size(), 1u);
   EXPECT_EQ(best.arms[0].arm.label, "default");
   EXPECT_EQ(best.notes[best.notes.size() - 3],
-            "Left out: topk, of which no point of the sweep came to an end with a finite perplexity.");
+            "Left out: topk, because no point of the sweep finished with a finite perplexity.");
   const auto report = json_report(best, &sweep);
   for (const auto& each : report["sweep"]["points"])
     EXPECT_EQ(each["best"], each["settings"]["optimizer.learning_rate"] == "3e2" && each["config"] == "default");
@@ -107,15 +107,15 @@ TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
   EXPECT_EQ(best.arms[0].arm.label, "topk");
   EXPECT_NEAR(best.arms[1].matched_gap.mean, std::sqrt(31.0 / 30 * 35 / 34) - 1, 1e-9);
   EXPECT_EQ(best.notes[best.notes.size() - 3],
-            "Best of the sweep: topk at learning_rate=4e-3; default at learning_rate=1e-3, chosen by the validation "
-            "perplexity that is reported.");
+            "Best of the sweep: topk at learning_rate=4e-3; default at learning_rate=1e-3, chosen by the reported "
+            "validation perplexity.");
 }
 
 TEST(Sweep, SaysWhereTheBestLiesAtTheEdgeOfWhatWasTried) {
   EXPECT_EQ(edge_notes(two_by_two()),
             (std::vector<std::string>{
-                "topk: the best learning_rate, 4e-3, is the largest tried; a better one may lie beyond it.",
-                "default: the best learning_rate, 1e-3, is the smallest tried; a better one may lie beyond it."}));
+                "topk: the best learning_rate, 4e-3, is the largest tried; a better one may be beyond it.",
+                "default: the best learning_rate, 1e-3, is the smallest tried; a better one may be beyond it."}));
   const std::vector<Arm> inside = {point("topk", "16e-3", {diverged_run()}), point("topk", "1e-3", {run_of({60}, 1)}),
                                    point("topk", "8e-3", {run_of({40}, 1)})};
   EXPECT_TRUE(edge_notes(sweep_of(inside)).empty()) << "what diverged was tried too";

@@ -84,8 +84,9 @@ TEST_F(Backend, RefusesWideHeadsWhereSharedMemoryIsShort) {
   wide.model.head_dim = 256;
   make_backend(wide);
   simt::simulated_device.shared_bytes = 99 << 10;
-  EXPECT_EQ(refusal(wide),
-            "model.head_dim: 256 is more than the 128 that the GPU takes; lower it, or set device to \"cpu\"");
+  EXPECT_EQ(
+      refusal(wide),
+      "model.head_dim: 256 is more than the 128 that the GPU backend supports; lower it, or set device to \"cpu\"");
   wide.model.head_dim = 128;
   make_backend(wide);
 }
@@ -93,10 +94,10 @@ TEST_F(Backend, RefusesWideHeadsWhereSharedMemoryIsShort) {
 TEST_F(Backend, RefusesBf16OnTheCpuInPlaceOfAGpu) {
   EXPECT_EQ(make_backend(config("cpu", "bf16"))->compute_dtype(), DType::f32);
   simt::simulated_device.count = 0;
-  EXPECT_EQ(
-      refusal(config("auto", "bf16")),
-      "precision: \"bf16\" was meant for a GPU, but no GPU was found (an error of the simulated runtime); set device "
-      "to \"cpu\" for products in bf16 there, or precision to \"auto\"");
+  EXPECT_EQ(refusal(config("auto", "bf16")),
+            "precision: \"bf16\" with device \"auto\" needs a GPU, but no GPU was found (an error of the simulated "
+            "runtime); set device "
+            "to \"cpu\" for bf16 products on the CPU, or precision to \"auto\"");
 }
 
 TEST_F(Backend, NamesSlowPaths) {
@@ -112,8 +113,8 @@ TEST_F(Backend, NamesSlowPaths) {
   EXPECT_EQ(slow(fast), std::vector<std::string>{});
   fast["vocab_size"] = 50257;
   fast["intermediate_size"] = 25;  // no layer is dense
-  EXPECT_EQ(slow(fast), std::vector<std::string>{"model.vocab_size 50257: slower products and copies than a multiple "
-                                                 "of 8 has, such as 50264"});
+  EXPECT_EQ(slow(fast), std::vector<std::string>{"model.vocab_size 50257: products and copies are slower than with a "
+                                                 "multiple of 8, such as 50264"});
   fast["first_k_dense_replace"] = 1;
   EXPECT_EQ(slow(fast).size(), 2u);
   EXPECT_EQ(slow(fast, "f32").size(), 0u);
@@ -123,9 +124,10 @@ TEST_F(Backend, NamesSlowPaths) {
                              {"num_attention_heads", 2},
                              {"head_dim", head},
                              {"moe_intermediate_size", 16}});
-    EXPECT_EQ(lines, std::vector<std::string>{text("model.head_dim ", head,
-                                                   ": attention without tensor cores, which take multiples of 8 up to "
-                                                   "128; 64 and 128 are best")});
+    EXPECT_EQ(lines,
+              std::vector<std::string>{text("model.head_dim ", head,
+                                            ": attention runs without tensor cores, which need multiples of 8 up to "
+                                            "128; 64 and 128 are best")});
   }
 }
 

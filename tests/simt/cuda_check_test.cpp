@@ -18,8 +18,8 @@ TEST(CudaCheck, NamesTheCallAndItsPlace) {
 
 TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
   const std::string hint =
-      "; this or any kernel before it is to blame: run again with CUDA_LAUNCH_BLOCKING=1 in the environment and "
-      "--set train.cuda_graphs=false, and it is named";
+      "; this or an earlier kernel failed: to find it, run again with CUDA_LAUNCH_BLOCKING=1 in the environment and "
+      "--set train.cuda_graphs=false";
   const auto said = [](cudaError_t status) {
     return message<DeviceError>([&] { cuda::check(status, "some_kernel", "ops.cu", 1); });
   };

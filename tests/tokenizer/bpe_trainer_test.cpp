@@ -300,7 +300,7 @@ TEST(BpeTrainerTest, RefusesWhatCannotBeTrained) {
   EXPECT_EQ(error({"<|a|>", "<|a|>"}), "\"<|a|>\" cannot be a special token: it is given twice");
   EXPECT_EQ(error({"<|\xFF|>"}),
             "\"<|\uFFFD|>\" cannot be a special token: it is not valid UTF-8, and tokenizer.json must be");
-  EXPECT_EQ(error({"\u00E9"}), "\"\u00E9\" cannot be a special token: tokenizer.json writes a byte like that");
+  EXPECT_EQ(error({"\u00E9"}), "\"\u00E9\" cannot be a special token: tokenizer.json uses this text for a byte");
 }
 
 }  // namespace

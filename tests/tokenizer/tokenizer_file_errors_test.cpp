@@ -15,9 +15,10 @@ TEST_F(TokenizerFileErrors, MissingFile) {
   expect_contains(error_of([&] { load_tokenizer(folder / "vocab.json"); }), "no such file");
   write_text_file(folder / "vocab.json", "{}");
   expect_contains(error_of([&] { load_tokenizer(folder / "vocab.json"); }),
-                  (folder / "merges.txt").string() + ": missing; GPT-2's tokenizer is vocab.json and merges.txt");
+                  (folder / "merges.txt").string() + ": missing; GPT-2's tokenizer needs vocab.json and merges.txt");
   write_text_file(folder / "x.bin", "");
-  expect_contains(error_of([&] { load_tokenizer(folder / "x.bin"); }), "x.bin: unknown kind of file; a tokenizer is");
+  expect_contains(error_of([&] { load_tokenizer(folder / "x.bin"); }),
+                  "x.bin: unknown kind of file; give a tokenizer.json");
 }
 
 TEST_F(TokenizerFileErrors, OnlyRankFilesNeedAPattern) {
@@ -79,18 +80,18 @@ TEST_F(TokenizerFileErrors, RefusesOtherSplits) {
     json value;
     const char* complaint;
   } cases[] = {
-      {"/0", {{"type", "Digits"}}, "pretokenizers[0]: \"Digits\" is not supported; ByteLevel may have a Split"},
+      {"/0", {{"type", "Digits"}}, "pretokenizers[0]: \"Digits\" is not supported; only a Split may precede ByteLevel"},
       {"/0/behavior", "Removed", "pretokenizers[0].behavior: \"Removed\" is not supported; it must be \"Isolated\""},
       {"/0/pattern", {{"String", " "}}, "pretokenizers[0].pattern: expected an object with a \"Regex\""},
       {"/0/pattern/Regex", "\\s+",
-       "pattern.Regex: \"\\\\s+\" is not supported; only the regular expressions of gpt2, "},
+       "pattern.Regex: \"\\\\s+\" is not supported; it must be the regular expression of gpt2, "},
       {"/0/pattern/Regex", std::string(1000, 'x') + "é", "xxx...\" is not supported"},
       // tiktoken's cl100k, which Hugging Face's engine reads as \\p{N}+
       {"/0/pattern/Regex",
        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n])"
        R"(|\s+(?!\S)|\s)",
        "is not supported"},
-      {"/1/use_regex", true, "pretokenizers[1].use_regex: true is not supported; it must be false behind a Split"},
+      {"/1/use_regex", true, "pretokenizers[1].use_regex: true is not supported; it must be false after a Split"},
       {"/1/add_prefix_space", true, "pretokenizers[1].add_prefix_space: true is not supported"},
       {"/1", {{"type", "Metaspace"}}, "pretokenizers[1]: \"Metaspace\" is not supported; it must be ByteLevel"},
       {"/2", {{"type", "ByteLevel"}}, "pre_tokenizer: a longer Sequence is not supported"},
@@ -124,7 +125,7 @@ TEST_F(TokenizerFileErrors, RefusesDamage) {
       {"/model/vocab/", 290, "model.vocab[\"\"]: not made of GPT-2's byte names"},
       {"/added_tokens", 5, "added_tokens: expected an array"},
       {"/added_tokens/0", 5, "added_tokens[0]: expected an object"},
-      {"/added_tokens/0/content", "", "added_tokens[0].content: expected a string"},
+      {"/added_tokens/0/content", "", "added_tokens[0].content: expected a non-empty string"},
       {"/added_tokens/0/id", nullptr, "added_tokens[0].id: null is not a token id"},
       {"/added_tokens/0/id", 7, "id 7 is given twice"},
       {"/added_tokens/0/content", "he", "\"he\" has id 258, but in the vocabulary it is 256"},
@@ -145,7 +146,7 @@ TEST_F(TokenizerFileErrors, RefusesDamage) {
   file["model"]["vocab"]["xé"] = 259;  // the bytes x and 0xE9 by name, but the token is x and é
   file["added_tokens"].push_back({{"id", 259}, {"content", "xé"}});
   file["model"]["merges"].push_back("x é");
-  expect_contains(error(), "model.merges[2]: \"x\" and \"é\" do not make \"xé\": one is an added token");
+  expect_contains(error(), "model.merges[2]: \"x\" and \"é\" do not give \"xé\": one is an added token");
   file = sound;
   file["model"]["vocab"].erase("Ġ");
   file["model"]["vocab"]["zz"] = 220;
@@ -185,7 +186,7 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
   expect_contains(error_with(vocab, "#version: 0.2\nt h\n"), merges_name + ": line 2: \"th\" is not in");
   for (const char* line : {"h", "h ", " e", "h e t", "h  e"})
     expect_contains(error_with(vocab, "#version: 0.2\nh e\n" + std::string(line) + "\n"),
-                    merges_name + ": line 3: expected a merge, two tokens with a space between them; found \"");
+                    merges_name + ": line 3: expected a merge (two tokens separated by a space), found \"");
   expect_contains(error_with(file, ""), vocab_name + ": \"added_tokens\": this is not a token id");
   json broken = vocab;
   broken["he"] = 1.5;
@@ -195,7 +196,7 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
   expect_contains(error_with(broken, ""), vocab_name + ": no token for byte 97");
   for (const char* line : {"h e</w>", "e </w>"})
     expect_contains(error_with(vocab, "h e\n" + std::string(line) + "\n"),
-                    merges_name + ": line 2: merges to ends of words, \"</w>\", are not supported");
+                    merges_name + ": line 2: merges with end-of-word marks, \"</w>\", are not supported");
   broken = vocab;
   broken["<|endoftext|>"] = 5;
   expect_contains(error_with(broken, ""), vocab_name + ": id 5 is given twice");
@@ -215,8 +216,8 @@ TEST_F(TokenizerFileErrors, PairsMustBeGpt2s) {
   EXPECT_EQ(error_with({{"model_max_length", 1024}}), "no error");
   EXPECT_EQ(error_with({{"tokenizer_class", "Qwen2Tokenizer"}}),
             name +
-                "tokenizer_class: \"Qwen2Tokenizer\" is not supported; vocab.json and merges.txt are read as "
-                "GPT-2's, use a tokenizer.json");
+                "tokenizer_class: \"Qwen2Tokenizer\" is not supported; vocab.json and merges.txt are only read "
+                "as GPT-2's; use a tokenizer.json");
   expect_contains(error_with({{"tokenizer_class", 7}}), name + "tokenizer_class: 7 is not supported");
   expect_contains(error_with({{"add_prefix_space", true}}), name + "add_prefix_space: true is not supported");
   expect_contains(error_with(json::array()), name + "expected a JSON object");

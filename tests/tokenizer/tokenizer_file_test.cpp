@@ -87,7 +87,8 @@ TEST_F(TokenizerFileTest, AddedTokensHaveTheIdsThatTheReferenceGivesThem) {
   };
   const auto makes_it = [](const std::string& token, int written, int made) {
     return "added_tokens: \"" + token + "\" has id " + std::to_string(written) +
-           ", but Hugging Face's tokenizers makes it " + std::to_string(made) + ", the next behind the vocabulary; ";
+           ", but Hugging Face's tokenizers library gives it " + std::to_string(made) +
+           ", the next after the vocabulary; ";
   };
   const json end = file["added_tokens"][0];
   file["added_tokens"] = {end, added(270, "foo", false)};

@@ -142,7 +142,7 @@ TEST_F(RankFileTest, RefusesDamage) {
   for (const char* line : {"dGhl ", "dGhl 256x", "dGhl  256", " 256", "dGh 256", "dG=l 256", "d=== 256", "==== 256",
                            "dGh\xC3 256", "dGhl 99999999999999999999", "dGhl 256 1", "\x80\x01"})
     expect_contains(error(line), kLine);
-  expect_contains(error("dGhl -1"), "line 257: rank -1 is not within 0 and 4194302");
+  expect_contains(error("dGhl -1"), "line 257: rank -1 is not between 0 and 4194302");
   expect_contains(error("dGhl 4194303"), "line 257: rank 4194303 is not");  // would leave no id for <|endoftext|>
   expect_contains(error("dGhl 255"), "line 257: rank 255 is given twice");
   expect_contains(error("dGhl 256\n\ndGhl 257\n"), "rank 257 has the bytes of an earlier rank");
@@ -199,7 +199,7 @@ TEST_F(RankFileTest, CannotBeSaved) {
   write_text_file(path, bytes() + "aGU= 256\ndGhl 257\ndGg= 258\n");  // the = t he = th e
   const Tokenizer tokenizer = load_tokenizer(path, {.pattern = SplitPattern::gpt2});
   const auto to = folder / "tokenizer.json";
-  expect_contains(error_of([&] { save_tokenizer(tokenizer, to); }), to.string() + ": tokenizer.json cannot say");
+  expect_contains(error_of([&] { save_tokenizer(tokenizer, to); }), to.string() + ": tokenizer.json cannot hold");
   EXPECT_FALSE(std::filesystem::exists(to));
 }
 

@@ -45,7 +45,7 @@ TEST(Provenance, RefusesAFileThatIsNone) {
     write_text_file(folder / "provenance.json", bad);
     const std::string line = error_line<UserError>([&] { record_provenance(folder / "", 1, {{"host", "a"}}); });
     EXPECT_NE(line.find("provenance.json:"), std::string::npos) << line;
-    EXPECT_NE(line.find("; remove it to go on without a record of builds and machines"), std::string::npos) << line;
+    EXPECT_NE(line.find("; remove it to continue without a record of builds and machines"), std::string::npos) << line;
   }
 }
 

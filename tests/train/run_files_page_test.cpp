@@ -19,7 +19,7 @@ constexpr const char* kHead =
     "This page is generated: `GPTMOE_UPDATE_DOCS=1 build/test_train --gtest_filter='RunFilesPage.*'`\n";
 constexpr const char* kMetrics =
     "\n## metrics.jsonl\n\n"
-    "One JSON object a line, whose `event` says its kind. Steps and tokens increase. A run that is resumed cuts the "
+    "One JSON object per line; `event` names its kind. Steps and tokens increase. A resumed run cuts the "
     "file\n"
     "back to its checkpoint first.\n";
 constexpr const char* kState =

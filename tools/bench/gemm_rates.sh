@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Our matrix product beside OpenBLAS, if it is installed, in turns: GFLOP/s of one thread at four sizes.
+# Times our matrix product and, if it is installed, OpenBLAS's in turns: GFLOP/s of one thread at four sizes.
 #   tools/bench/gemm_rates.sh [--rounds N]
 # Prints Markdown: the fastest and the median of the rounds. Debian's package is libopenblas-dev.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One rank on all cores beside a rank on each core, in turns: tokens per second of training, and the share of a step that
-# ranks spend sending each other gradients and the rest.
+# Compares one rank on all cores with one rank per core, in turns: tokens per second of training, and the share of a step
+# that ranks spend on communication.
 #   tools/bench/ranks.sh [--config FILE] [--rounds N] [--steps N] [--set path=value]...
 # Medians over the rounds. Uses data/quickstart, which tools/quickstart.sh makes.
 set -euo pipefail
@@ -22,8 +22,8 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 cd "$repo_dir"
-[ -x build/gptmoe ] || die "build/gptmoe is not there; build it by tools/quickstart.sh"
-[ -d data/quickstart ] || die "data/quickstart is not there; tools/quickstart.sh makes it"
+[ -x build/gptmoe ] || die "build/gptmoe does not exist; build it with tools/quickstart.sh"
+[ -d data/quickstart ] || die "data/quickstart does not exist; tools/quickstart.sh makes it"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tokens per second of training against the number of experts, each of the same width with the same number active, and
-# against the tokens of a step: what is compared takes turns within one run. Prints Markdown, and draws both.
+# Measures training tokens per second against the number of experts (same width, same number active) and against the
+# tokens per step. The variants take turns within one run. Prints Markdown and draws both charts.
 #   tools/bench/scaling.sh [--config FILE] [--experts 8,16,32,64] [--tokens 512,1024,2048,4096] [--rounds N] [--steps N]
 #                          [--out DIR] [--set path=value]...
 # Medians over the rounds; experts.svg, tokens.svg and JSON lines go to DIR, runs/scaling.
@@ -24,7 +24,7 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 gptmoe=$repo_dir/build/gptmoe
-[ -x "$gptmoe" ] || die "build/gptmoe is not there; build it by tools/quickstart.sh"
+[ -x "$gptmoe" ] || die "build/gptmoe does not exist; build it with tools/quickstart.sh"
 mkdir -p "$out"
 
 # sweep NAME VALUES: `gptmoe bench step` with --NAME VALUES.
@@ -36,4 +36,4 @@ printf '## Experts\n\n'
 sweep experts "$experts"
 printf '\n## Tokens of a step\n\n'
 sweep tokens "$tokens"
-say "pictures and JSON: $out"
+say "charts and JSON: $out"

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# What the other stages run, for the GPU at hand only.
+# Builds the programs of the other stages, for this machine's GPU only.
 set -euo pipefail
 : "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${deps?}" "${out:?}"
 
 architecture=$(nvidia-smi -i "$gpu" --query-gpu=compute_cap --format=csv,noheader | tr -d '.')
-# Instructions of one generation alone are named by an "a"; consumer GPUs of the next have none of them.
+# An "a" names instructions of one generation only; consumer GPUs of the next generation lack them.
 case $architecture in 90 | 100 | 103) architecture+=a ;; esac
 generator=()
 if command -v ninja >/dev/null; then generator=(-G Ninja); fi
 cmake -S "$repo_dir" -B "$build_dir" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DGPTMOE_CUDA=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architecture-real" -DGPTMOE_DEPS_DIR="$deps" | tee "$out/configure.txt"
 if grep -q "GoogleTest not found" "$out/configure.txt"; then
-  echo "GoogleTest was not found: bring it along in the folder of tools/pack_dependencies.sh"
+  echo "GoogleTest was not found: copy it here with the folder of tools/pack_dependencies.sh"
   exit 1
 fi
 cmake --build "$build_dir" --parallel "$(nproc)" --target gptmoe test_cuda

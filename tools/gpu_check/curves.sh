@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# 200 steps on the CPU and on the GPU in f32 and bf16: the same loss curve.
+# Runs 200 steps on the CPU and on the GPU in f32 and bf16, and compares the loss curves.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=training.sh
 source "$(dirname "${BASH_SOURCE[0]}")/training.sh"

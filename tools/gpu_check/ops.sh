@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every op at the sizes of the paper's 8c1 model.
+# Times every op at the sizes of the paper's 8c1 model.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The same steps in PyTorch.
+# Times the same steps in PyTorch.
 set -euo pipefail
 : "${repo_dir:?}" "${out:?}"
 

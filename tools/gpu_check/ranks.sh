@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Collectives through NCCL itself, alone and recorded into CUDA graphs: on one rank, and on as many as there are GPUs.
+# Tests collectives with NCCL itself, alone and recorded into CUDA graphs: on one rank, and on one rank per GPU.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 
-# check RANKS COMMAND...: the tests of NCCL in every rank that the command starts.
+# check RANKS COMMAND...: runs the tests of NCCL in every rank that the command starts.
 check() {
   local name="$1 rank(s)" last=$(($1 - 1)) log=$out/ranks_$1.txt passed
   shift
@@ -13,7 +13,7 @@ check() {
     return 1
   }
   [ "$last" = 0 ] || grep -q "^rank $last of $((last + 1))\$" "$log" || {
-    echo "$name: they did not meet; is this mpirun of the MPI that gptmoe was built with?"
+    echo "$name: the ranks did not connect; does this mpirun belong to the MPI that gptmoe was built with?"
     return 1
   }
   passed=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]*\) tests\{0,1\}\.$/\1/p' "$log" | head -n 1)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What tools/gpu_check.sh makes of its stages' output: Markdown, and exit status 1 where a promise is broken.
+"""Turns the output of tools/gpu_check.sh's stages into Markdown. Exit status 1 if a check fails.
 
     report.py tokens DIR                          shards of made-up tokens, which a model can learn to foresee
     report.py curves CPU_RUN F32_RUN BF16_RUN     loss curves of three runs
@@ -73,7 +73,7 @@ def steps(path, before, memory_path):
     together = [row["to_first"] for row in runs if "to_first" in row]
     for ratio in together:
         print(f"\n{runs[1]['router']} / {runs[0]['router']}, in turns: {ratio:.4f}")
-    # In turns both are in memory, else the larger counts.
+    # If they took turns, both are in memory; else the larger counts.
     planned = (sum if together else max)(row["planned_mib"] for row in runs)
     with open(memory_path) as file:
         used = max(int(line) for line in file) - int(before)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# compute-sanitizer over a fifth of the op cases, another for each tool, and memcheck over ten training steps.
+# Runs compute-sanitizer over a fifth of the op cases, a different fifth for each tool, and memcheck over ten training
+# steps.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 
@@ -27,7 +28,7 @@ for i in "${!names[@]}"; do
   wait "${pids[$i]}" || failed+=" ${names[$i]}"
   ran=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]* tests\{0,1\}\)\.$/\1/p' "$log")
   verdict=$(grep -o '[A-Z ]*SUMMARY: .*' "$log" | tail -n 1) || true
-  # No tests are no proof, and neither is a tool that could not attach.
+  # Zero tests, or a tool that could not attach, prove nothing.
   [ -n "$ran" ] && [ -n "$verdict" ] || failed+=" ${names[$i]}"
   echo "- ${names[$i]}: ${ran:-no tests} passed, ${verdict:-no verdict}" >>"$out/sanitize.md"
 done

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Training steps of the paper's 8c1 pair in turns, and the memory they take.
+# Times training steps of the paper's 8c1 pair in turns, and measures their memory.
 set -euo pipefail
 : "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${out:?}"
 
 used_mib() { nvidia-smi -i "$gpu" --query-gpu=memory.used --format=csv,noheader,nounits; }
 total_mib=$(nvidia-smi -i "$gpu" --query-gpu=memory.total --format=csv,noheader,nounits)
 
-# A step here has 8 micro-batches, a whole one 64: the update weighs eight times as much.
+# A step here has 8 micro-batches, a whole one 64, so the update has eight times the weight.
 bench() {
   "$build_dir/gptmoe" bench step "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
     --set train.global_batch_size=128 --json "$out/step.json"
@@ -22,7 +22,7 @@ trap 'kill "$sampler"' EXIT
 if [ "$total_mib" -ge 129024 ]; then
   bench "${configs[@]}" | tee "$out/account.md"
 else
-  echo "$total_mib MiB are too little for both at once: one after the other"
+  echo "$total_mib MiB are too little for both at once: running one after the other"
   for config in "${configs[@]}"; do bench "$config"; done | tee "$out/account.md"
 fi
 python3 "$repo_dir/tools/gpu_check/report.py" steps "$out/steps.json" "$before" "$out/memory.txt" >"$out/steps.md" || status=$?

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every op case against the CPU in double, twice to the bit; golden model steps; whole training runs.
+# Tests every op case against the CPU in double, and two runs of it for equal bits; golden model steps; whole training
+# runs.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 

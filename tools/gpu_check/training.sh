@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by the stages that train: configs/quickstart/default.json on data/quickstart where that is, else on made-up
+# Sourced by the stages that train: configs/quickstart/default.json on data/quickstart if it exists, else on generated
 # tokens.
 : "${repo_dir:?}" "${build_dir:?}" "${out:?}"
 

@@ -1,6 +1,6 @@
 #pragma once
-// The subcommands of gptmoe-tokenize. Each prints one summary line at its end and returns the exit code; bad input
-// throws UserError.
+// The subcommands of gptmoe-tokenize. Each ends with one summary line and returns the exit code; bad input throws
+// UserError.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -24,20 +24,20 @@ struct TrainTokenizerOptions {
   std::filesystem::path output;
 };
 
-// Learns a tokenizer and writes it as tokenizer.json, into a folder made if need be.
+// Trains a tokenizer and writes it as tokenizer.json; creates the folder if needed.
 int train_command(const TextInput& input, const TrainTokenizerOptions& options);
 
 // SIGINT, SIGTERM and SIGHUP end it at a checkpoint, with exit code 128 + the signal.
 int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, EncodeOptions options);
 
-// Says how many tokens the input makes and writes nothing.
+// Counts the tokens of the input and writes nothing.
 int count_command(const TokenizerChoice& tokenizer, const TextInput& input, int threads);
 
-// Writes the text of shards that follow each other to standard output, and the summary to standard error: the text as
-// it is with its end-of-text tokens, or {"text": "..."} for each document, a line each.
+// Writes the text of consecutive shards to standard output and the summary to standard error. The text is plain with
+// its end-of-text tokens, or one line {"text": "..."} per document.
 int decode_command(const TokenizerChoice& tokenizer, const std::vector<std::string>& shards, bool json_lines);
 
-// Prints format, size and ids of each shard; with a tokenizer (path not empty) also its documents and how it begins.
+// Prints format, size and ids of each shard; with a tokenizer (path not empty) also its documents and first text.
 int inspect_command(const TokenizerChoice& tokenizer, const std::vector<std::string>& shards);
 
 }  // namespace gptmoe

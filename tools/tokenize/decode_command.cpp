@@ -16,16 +16,16 @@ void put(std::string_view bytes) {
   if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) flush_standard_output();
 }
 
-// Documents of a row of shards, each ended by the end-of-text token or by the last shard.
+// Documents in a series of shards. Each ends with the end-of-text token or at the end of the last shard.
 class DocumentLines {
  public:
   DocumentLines(const Tokenizer& tokenizer, const std::vector<Shard>& shards) : tokenizer_(tokenizer), shards_(shards) {
     if (!tokenizer.end_of_text())
       user_error("the tokenizer has no ", kEndOfText,
-                 " token, which ends every document; name the one that it has with --end-of-text");
+                 " token, which ends every document; name its token with --end-of-text");
   }
 
-  // The next tokens, which stand at `first` of shard number `shard`.
+  // Adds the next tokens, which start at `first` of shard number `shard`.
   void add(size_t shard, int64_t first, const std::vector<int32_t>& ids) {
     for (size_t i = 0; i < ids.size(); ++i) {
       if (ids[i] == tokenizer_.end_of_text()) {
@@ -36,7 +36,7 @@ class DocumentLines {
       }
     }
   }
-  // Empty documents have no line: shards of other makers begin with an end of text.
+  // Empty documents get no line: shards from other programs begin with an end of text.
   void end_document() {
     if (text_.empty()) return;
     if (const size_t malformed = find_malformed(text_); malformed != std::string::npos) refuse(malformed);

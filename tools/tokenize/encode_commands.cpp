@@ -36,8 +36,9 @@ void print_stopped(const EncodeOptions& options, const DocumentReader& documents
       std::printf("%s: stopped; standard input cannot be read again, so nothing is kept\n", options.output.c_str());
       return;
     }
-  std::printf("%s: stopped after %s (%s of text), saved; the same command goes on from there\n", options.output.c_str(),
-              plural(summary.documents(), "document").c_str(), binary_bytes(summary.bytes()).c_str());
+  std::printf("%s: stopped after %s (%s of text), saved; run the same command again to continue\n",
+              options.output.c_str(), plural(summary.documents(), "document").c_str(),
+              binary_bytes(summary.bytes()).c_str());
 }
 
 }  // namespace
@@ -48,7 +49,7 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
   ProgressLine progress;
   const StopSignal signal;
   options.stop = [&] { return signal.requested(); };
-  std::optional<JobClock> clock;  // from the first batch on: finding one's place again is no guide to the pace
+  std::optional<JobClock> clock;  // from the first batch on: skipping to the resume point does not count for the pace
   const JobClock total;
   const EncodeSummary summary = encode_corpus(documents, tokenizer, options, [&](const EncodeSummary& so_far) {
     if (!clock) clock.emplace(documents.bytes_read());

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kPreviewTokens = 32;
 
-// Control characters and cut ones would disturb the terminal and the one-line form.
+// Control characters and cut characters would disturb the terminal and the one-line form.
 std::string one_line(const std::string& bytes) {
   std::string out;
   for (char c : replace_malformed(bytes)) {
@@ -39,7 +39,7 @@ std::string describe_header(const Shard& shard) {
   return line;
 }
 
-// What its text is, by the lengths of the tokens: it is not decoded.
+// Describes the text by the lengths of the tokens, without decoding it.
 std::string describe_text(const Shard& shard, const Tokenizer& tokenizer) {
   std::vector<int32_t> bytes_of;
   for (const std::string& token : tokenizer.vocabulary().tokens) bytes_of.push_back(static_cast<int32_t>(token.size()));

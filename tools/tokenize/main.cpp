@@ -11,7 +11,7 @@ namespace {
 
 using namespace gptmoe;
 
-// What the options of all subcommands fill in.
+// The options of all subcommands.
 struct Arguments {
   TextInput input;
   int64_t max_line_mib = 16;
@@ -51,11 +51,11 @@ struct Arguments {
 void add_text_options(CLI::App* command, Arguments& arguments) {
   command
       ->add_option("--input", arguments.input.paths,
-                   "Text: .txt and .jsonl, also .gz and .zst, folders and patterns of them, or - for standard input")
+                   "Text: .txt and .jsonl files, also .gz and .zst; folders or patterns; or - for standard input")
       ->required();
   command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
       ->capture_default_str();
-  command->add_option("--on-error", arguments.on_error, "At a damaged line or file: stop or skip it")
+  command->add_option("--on-error", arguments.on_error, "What to do at a damaged line or file: stop or skip")
       ->capture_default_str();
   command->add_option("--max-line-mib", arguments.max_line_mib, "Longest line of .jsonl, in MiB")
       ->capture_default_str();
@@ -68,11 +68,11 @@ CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
                                         "tokenizer.json, vocab.json, a rank file or a folder with one of them");
   command
       ->add_option("--pattern", arguments.pattern,
-                   "Of a rank file (.tiktoken), which does not say: " + std::string(split_pattern_names()))
+                   "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()))
       ->needs(tokenizer);
   command
       ->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
-                   "The token that ends documents, where it has no usual name")
+                   "The token that ends documents, if it has no usual name")
       ->needs(tokenizer);
   return tokenizer;
 }
@@ -80,15 +80,18 @@ CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
 void add_train(CLI::App& app, Arguments& arguments, int& code) {
   auto* train = app.add_subcommand("train", "Learn a byte-level BPE tokenizer from text");
   add_text_options(train, arguments);
-  train->add_option("--vocab-size", arguments.vocab_size, "Tokens, the 256 bytes and the special tokens included")
+  train
+      ->add_option("--vocab-size", arguments.vocab_size,
+                   "Number of tokens, including the 256 bytes and the special tokens")
       ->required();
   train->add_option("--output", arguments.output, "The tokenizer.json to write")->required();
   train->add_option("--pattern", arguments.pattern,
-                    "How text is cut into words: " + std::string(split_pattern_names()) + " [gpt2]");
-  train->add_option("--special", arguments.special,
-                    "Special tokens; <|endoftext|>, else <|end_of_text|>, else </s> ends documents, one of them must "
-                    "be there [" +
-                        std::string(kEndOfText) + "]");
+                    "How text is split into words: " + std::string(split_pattern_names()) + " [gpt2]");
+  train->add_option(
+      "--special", arguments.special,
+      "Special tokens. The first of <|endoftext|>, <|end_of_text|> and </s> ends documents; one of them must "
+      "be given [" +
+          std::string(kEndOfText) + "]");
   train->callback([&] {
     TrainTokenizerOptions options;
     options.vocab_size = arguments.vocab_size;
@@ -101,7 +104,8 @@ void add_train(CLI::App& app, Arguments& arguments, int& code) {
 }
 
 void add_encode(CLI::App& app, Arguments& arguments, int& code) {
-  auto* encode = app.add_subcommand("encode", "Encode text as shards train_*.bin and val_*.bin, or go on with it");
+  auto* encode =
+      app.add_subcommand("encode", "Encode text as shards train_*.bin and val_*.bin, or continue an interrupted job");
   add_tokenizer_options(encode, arguments)->required();
   add_text_options(encode, arguments);
   encode->add_option("--output", arguments.output, "Folder for the shards")->required();
@@ -116,7 +120,7 @@ void add_encode(CLI::App& app, Arguments& arguments, int& code) {
 }
 
 void add_count(CLI::App& app, Arguments& arguments, int& code) {
-  auto* count = app.add_subcommand("count", "Count the tokens of text, writing nothing");
+  auto* count = app.add_subcommand("count", "Count the tokens of text; writes nothing");
   add_tokenizer_options(count, arguments)->required();
   add_text_options(count, arguments);
   count->callback(
@@ -126,7 +130,7 @@ void add_count(CLI::App& app, Arguments& arguments, int& code) {
 void add_decode(CLI::App& app, Arguments& arguments, int& code) {
   auto* decode = app.add_subcommand("decode", "Write the text of shards to standard output");
   add_tokenizer_options(decode, arguments)->required();
-  decode->add_flag("--jsonl", arguments.json_lines, "A line {\"text\": \"...\"} for each document");
+  decode->add_flag("--jsonl", arguments.json_lines, "Write one line {\"text\": \"...\"} per document");
   decode->add_option("shard", arguments.shards, "Shards, in order")->required();
   decode->callback(
       [&] { code = decode_command(arguments.tokenizer_choice(), arguments.shards, arguments.json_lines); });

@@ -20,7 +20,7 @@ void check_ids(const Shard& shard, int64_t first, const std::vector<int32_t>& id
   if (unknown != ids.end())
     user_error(shard.path().string(), ": token ", first + (unknown - ids.begin()), " has id ",
                static_cast<uint32_t>(*unknown), ", unknown to this tokenizer of ", tokenizer.vocab_size(),
-               " entries; give the tokenizer that wrote the shard");
+               " entries; use the tokenizer that wrote the shard");
 }
 
 }  // namespace gptmoe

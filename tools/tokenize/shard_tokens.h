@@ -1,5 +1,5 @@
 #pragma once
-// Going through the tokens of a shard.
+// Iteration over the tokens of a shard.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -22,10 +22,10 @@ void for_each_stretch(const Shard& shard, Visit visit) {
   }
 }
 
-// Throws UserError with a remedy when the file is not there or may not be read.
+// Throws UserError with a remedy if the file does not exist or cannot be read.
 Shard open_shard(const std::string& path);
 
-// Throws UserError naming shard, token and id where the tokenizer does not know one.
+// Throws UserError naming shard, token and id if the tokenizer does not know one.
 void check_ids(const Shard& shard, int64_t first, const std::vector<int32_t>& ids, const Tokenizer& tokenizer);
 
 }  // namespace gptmoe

@@ -67,12 +67,12 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
 }  // namespace
 
 int train_command(const TextInput& input, const TrainTokenizerOptions& options) {
-  // Before hours of reading, not after.
+  // Checked before hours of reading.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
   const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");
   std::error_code nothing_there;
   if (fs::is_directory(options.output, nothing_there))
-    user_error(options.output.string(), ": a folder; give the name of a file in it to --output");
+    user_error(options.output.string(), ": a folder; set --output to a file in it");
   BpeTrainer::check(options.vocab_size, options.special);
   DocumentReader documents(input);
   BpeTrainer trainer(options.pattern);
@@ -90,8 +90,9 @@ int train_command(const TextInput& input, const TrainTokenizerOptions& options) 
   std::printf(
       "%s: %s tokens%s from %s (%s, %s%s)%s%s\n", options.output.c_str(),
       grouped_digits(tokenizer.vocab_size()).c_str(),
-      short_of ? (" (of " + grouped_digits(options.vocab_size) + " asked: no pair is left that occurs twice)").c_str()
-               : "",
+      short_of
+          ? (" (of " + grouped_digits(options.vocab_size) + " requested: no pair is left that occurs twice)").c_str()
+          : "",
       plural(read.documents, "document").c_str(), binary_bytes(read.bytes).c_str(),
       plural(trainer.distinct_words(), "distinct word").c_str(), dropped.c_str(), ignored_note(documents).c_str(),
       skipped_note(read.skipped).c_str());

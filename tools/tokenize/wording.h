@@ -1,5 +1,5 @@
 #pragma once
-// Parts of the lines that several commands print.
+// Parts of output lines that several commands share.
 #include <cstdint>
 #include <string>
 
@@ -10,10 +10,10 @@ namespace gptmoe {
 
 // "12.3 MB/s".
 std::string rate(int64_t bytes, double seconds);
-// "; 3 files of another kind ignored", "; 2 errors skipped, the first: ...": empty where there are none.
+// "; 3 files of another kind ignored", "; 2 errors skipped, the first: ...": empty if there are none.
 std::string ignored_note(const DocumentReader& documents);
 std::string skipped_note(const SkippedErrors& skipped);
-// "41 %, 3:05 left, ": how far the reader is; empty where that is not known.
+// "41 %, 3:05 left, ": the reader's progress; empty if unknown.
 std::string reading_state(const DocumentReader& documents, const JobClock& clock);
 
 }  // namespace gptmoe

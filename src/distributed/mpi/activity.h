@@ -6,18 +6,18 @@
 
 namespace gptmoe {
 
-// What a rank's main thread is seen doing by its watchdog.
+// What the watchdog sees of a rank's main thread.
 struct Activity {
   std::atomic<uint64_t> ticks = 0;
-  std::atomic<const char*> waiting = nullptr;  // what for other ranks in
+  std::atomic<const char*> waiting = nullptr;  // the operation that waits for other ranks; null: none
 
   std::mutex probing;
-  std::function<void()> probe;  // to be called by the watchdog, under the mutex
+  std::function<void()> probe;  // the watchdog calls it under the mutex
 };
 
-// The thread waits for other ranks while this lives. The end of the wait is a tick, counted before `waiting` is
-// cleared, so a watchdog that reads `waiting` first and `ticks` second never takes a rank that has just waited for one
-// that hangs.
+// The thread waits for other ranks while this object lives. The end of the wait counts a tick before `waiting` is
+// cleared, so a watchdog that reads `waiting` first and `ticks` second never takes a rank that has just waited for a
+// rank that hangs.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}

@@ -33,7 +33,7 @@ bool completed(MPI_Request& request) {
 
 }  // namespace
 
-// Adds the time that it lives to a traffic's cost.
+// Adds its lifetime to the cost of a traffic.
 class MpiCommunicator::Timed {
  public:
   Timed(MpiCommunicator& communicator, Traffic traffic) : cost_(communicator.costs_[static_cast<size_t>(traffic)]) {}
@@ -57,7 +57,7 @@ MpiCommunicator::MpiCommunicator(MPI_Comm ranks, Activity& activity, int64_t cou
 }
 
 MpiCommunicator::~MpiCommunicator() {
-  if (!pieces_.empty() || std::uncaught_exceptions() > 0) return;  // other ranks may never get here
+  if (!pieces_.empty() || std::uncaught_exceptions() > 0) return;  // other ranks may never reach this point
   MPI_Type_free(&line_type_);
   MPI_Comm_free(&gather_comm_);
   MPI_Comm_free(&first_comm_);
@@ -73,7 +73,7 @@ MpiCommunicator::Piece& MpiCommunicator::add(const Tensor& x, Traffic traffic, F
   return pieces_.emplace_back(std::move(piece));
 }
 
-// The parts of `count` elements, as even as they go.
+// Cuts `count` elements into parts as even as possible.
 void MpiCommunicator::even_parts(Piece& piece, int64_t count) const {
   for (int r = 0; r < size_; ++r) {
     const int64_t begin = count * r / size_;
@@ -142,10 +142,10 @@ void MpiCommunicator::wait(Ticket ticket) {
   for (progress(); !pieces_.empty() && pieces_.front().ticket <= ticket; progress()) sched_yield();
 }
 
-// Every rank begins first stages in the order of pieces_, and gathers in that order too; when, is each rank's own
-// affair.
+// Every rank begins first stages in the order of pieces_, and gathers in that order too. The ranks need not do so at
+// the same time.
 void MpiCommunicator::progress() {
-  bool all_begun = true, all_gathering = true;  // of those before
+  bool all_begun = true, all_gathering = true;  // of the pieces before
   for (Piece& piece : pieces_) {
     if (piece.stage == Stage::queued && all_begun) begin(piece);
     if (piece.stage == Stage::first && completed(piece.request)) {
@@ -186,7 +186,7 @@ void MpiCommunicator::begin(Piece& piece) {
   piece.stage = Stage::first;
 }
 
-// Elements, unless an int does not count them: then lines of 64 bytes.
+// MPI counts elements, or lines of 64 bytes if there are more elements than an int counts.
 void MpiCommunicator::choose_unit(Piece& piece) {
   const int64_t element = dtype_bytes(piece.dtype);
   piece.at.resize(piece.counts.size());
@@ -199,8 +199,8 @@ void MpiCommunicator::choose_unit(Piece& piece) {
   }
   const auto units = [&](int64_t count) {
     if (count % elements != 0 || count / elements > countable_)
-      throw Failure(text("a tensor of ", end, " elements does not go into MPI's counts; parts must be multiples of ",
-                         elements, " elements, not ", piece.counts.front()));
+      throw Failure(text("a tensor of ", end, " elements exceeds MPI's counts; parts must be multiples of ", elements,
+                         " elements, not ", piece.counts.front()));
     return static_cast<int>(count / elements);
   };
   for (size_t i = 0; i < piece.counts.size(); ++i) {
@@ -209,7 +209,7 @@ void MpiCommunicator::choose_unit(Piece& piece) {
   }
 }
 
-// Every rank's part goes to it; what the others have of ours is staged in their order.
+// Sends every rank its part. The other ranks' views of our part are staged in rank order.
 void MpiCommunicator::begin_exchange(Piece& piece) {
   const auto own = static_cast<size_t>(rank_);
   const int ours = piece.unit_counts[own];
@@ -221,7 +221,7 @@ void MpiCommunicator::begin_exchange(Piece& piece) {
     staged += from_r;
   }
   piece.own_counts = piece.unit_counts;
-  piece.own_counts[own] = 0;  // is where it belongs
+  piece.own_counts[own] = 0;  // is in place already
   char* into = staging(piece, (size_ - 1) * piece.counts[own] * dtype_bytes(piece.dtype));
   MPI_CHECK(MPI_Ialltoallv(piece.base, piece.own_counts.data(), piece.units_at.data(), piece.unit, into,
                            piece.staged_counts.data(), piece.staged_at.data(), piece.unit, first_comm_,
@@ -233,7 +233,7 @@ void MpiCommunicator::begin_gather(Piece& piece, MPI_Comm over) {
                             piece.units_at.data(), piece.unit, over, &piece.request));
 }
 
-// Of what is staged: all ranks' tensors, or the others' views of our part, which itself lies in the tensor.
+// Sums what is staged: all ranks' tensors, or the other ranks' views of our part, whose own view is in the tensor.
 void MpiCommunicator::sum(Piece& piece) {
   Slot& slot = slots_[static_cast<size_t>(piece.slot)];
   const bool whole = piece.first == First::small_gather;

@@ -1,8 +1,8 @@
 #pragma once
-// Collectives on host tensors by MPI's non-blocking ones. A reduction is an exchange of parts (each rank gets its part
-// of the tensor from all), their sum in rank order, and, for an all-reduce, the gathering of the parts: faster than
-// MPI's own non-blocking reductions, and the same bits on every rank whatever MPI it is. MPI works on what is under way
-// whenever a collective is started or waited for.
+// Collectives on host tensors with MPI's non-blocking ones. A reduction is an exchange of parts (each rank gets its
+// part of the tensor from all), their sum in rank order and, for an all-reduce, a gather of the parts: faster than
+// MPI's own non-blocking reductions, and the same bits on every rank with any MPI. MPI progresses whenever a collective
+// is started or waited for.
 #include <mpi.h>
 
 #include <climits>
@@ -16,7 +16,7 @@ namespace gptmoe {
 
 class MpiCommunicator final : public Communicator {
  public:
-  // Collective over the ranks of `ranks`. `countable` is how far MPI's counts go, for tests.
+  // Collective over the ranks of `ranks`. `countable` is the largest count that MPI takes; tests set it.
   MpiCommunicator(MPI_Comm ranks, Activity& activity, int64_t countable = INT_MAX);
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;
@@ -34,7 +34,7 @@ class MpiCommunicator final : public Communicator {
  private:
   enum class First { exchange, small_gather, gather, broadcast };
   enum class Stage { queued, first, summed, gathering, done };
-  // A collective, or a reduction's share of one; `base` is where MPI's displacements begin.
+  // A collective, or one piece of a reduction; MPI's displacements start at `base`.
   struct Piece {
     Ticket ticket;
     Traffic traffic;
@@ -43,7 +43,7 @@ class MpiCommunicator final : public Communicator {
     char* base;
     DType dtype;
     int root;
-    std::vector<int64_t> counts, at;  // by rank: elements of its part, and where they begin
+    std::vector<int64_t> counts, at;  // by rank: elements of its part, and where they start
     Stage stage = Stage::queued;
     int slot = -1;
     MPI_Request request = MPI_REQUEST_NULL;
@@ -65,11 +65,11 @@ class MpiCommunicator final : public Communicator {
   bool slot_free() const;
 
   int rank_ = 0, size_ = 1;
-  MPI_Comm first_comm_, gather_comm_;  // first stages and gathers are each begun in one order, but not in a common one
+  MPI_Comm first_comm_, gather_comm_;  // each kind starts in one order, but the two kinds mix differently
   MPI_Datatype line_type_;             // 64 bytes, for tensors with more elements than an int counts
   Activity& activity_;
   const int64_t countable_;
-  std::deque<Piece> pieces_;  // not done, in the order asked for
+  std::deque<Piece> pieces_;  // not done, in the order of their start
   Ticket next_ = 0;
   struct Slot {
     std::vector<char> bytes;

@@ -17,7 +17,7 @@ namespace gptmoe {
 namespace {
 
 constexpr int64_t kMostBytes = int64_t{1} << 30;
-constexpr unsigned kAbortSeconds = 5;  // for MPI to end the job; then this process ends, which launchers notice
+constexpr unsigned kAbortSeconds = 5;  // given to MPI to end the job; then this process ends, which launchers notice
 
 class MpiWorld final : public World {
  public:
@@ -42,7 +42,7 @@ class MpiWorld final : public World {
   void watch(double heartbeat_seconds, double hang_seconds) override;
   void tick() override { ++activity_.ticks; }
   void waits_in(const char* what) override {
-    tick();  // first: activity.h
+    tick();  // first, see activity.h
     activity_.waiting = what;
   }
   void set_probe(std::function<void()> probe) override {
@@ -54,7 +54,7 @@ class MpiWorld final : public World {
  private:
   MPI_Comm ranks_;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
-  bool threads_ = false;  // several may call MPI
+  bool threads_ = false;  // several threads may call MPI
   std::vector<std::string> hosts_;
   Activity activity_;
   std::optional<Watchdog> watchdog_;
@@ -70,7 +70,7 @@ MpiWorld::MpiWorld(int ranks, const std::string& launcher) {
   MPI_CHECK(MPI_Comm_size(ranks_, &size_));
   if (size_ != ranks)
     user_error(launcher, " started ", ranks, " processes, but MPI finds ", size_, " rank(s): use ",
-               launcher == "srun" ? "srun --mpi=pmix (srun --mpi=list names what there is), or mpirun in the allocation"
+               launcher == "srun" ? "srun --mpi=pmix (srun --mpi=list shows the choices), or mpirun in the allocation"
                                   : "the mpirun of the MPI that gptmoe was built with");
   MPI_Comm local;
   MPI_CHECK(MPI_Comm_split_type(ranks_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &local));
@@ -172,7 +172,7 @@ void MpiWorld::watch(double heartbeat_seconds, double hang_seconds) {
   if (heartbeat_seconds <= 0 && hang_seconds <= 0) return;
   if (heartbeat_seconds > 0 && !threads_)
     user_error(
-        "heartbeats need an MPI whose functions several threads may call (MPI_THREAD_MULTIPLE), and this one does "
+        "heartbeats need an MPI that several threads may call (MPI_THREAD_MULTIPLE), and this one does "
         "not allow it; switch them off: --set distributed.heartbeat_seconds=0");
   watchdog_.emplace(ranks_, *this, activity_, heartbeat_seconds, hang_seconds);
 }

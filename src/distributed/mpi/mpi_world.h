@@ -6,9 +6,9 @@
 
 namespace gptmoe {
 
-// Starts MPI, of which `launcher` started `ranks` processes; MPI ends with the World, unless an exception takes that
-// down: then the other ranks may be anywhere, and only abort() is left. Throws UserError where MPI finds another number
-// of ranks: the launcher is not this MPI's.
+// Starts MPI on the `ranks` processes that `launcher` started. MPI ends with the World, unless an exception destroys
+// it: then the other ranks may be anywhere, and only abort() works. Throws UserError if MPI finds another number of
+// ranks: the launcher then belongs to another MPI.
 std::unique_ptr<World> make_mpi_world(int ranks, const std::string& launcher);
 
 }  // namespace gptmoe

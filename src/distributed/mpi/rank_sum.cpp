@@ -7,8 +7,8 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kBlock = 2048;      // elements whose sums stay in the nearest cache
-constexpr int64_t kParallel = 32768;  // elements from which on several threads pay
+constexpr int64_t kBlock = 2048;      // elements whose sums stay in the first-level cache
+constexpr int64_t kParallel = 32768;  // elements at which several threads pay off
 
 template <typename T>
 T widened(T value) {

@@ -4,14 +4,14 @@
 
 namespace gptmoe {
 
-// Reductions take place in pieces of at most so much of a tensor, of which so many at most wait for their sum. Where
-// what all ranks hold of a tensor is no more than kMpiSmallBytes, it is exchanged whole.
+// Reductions run in pieces of at most kMpiPieceBytes, and at most kMpiPiecesUnderWay pieces wait for their sum. If all
+// ranks' copies of a tensor together have at most kMpiSmallBytes, they are exchanged whole.
 constexpr int64_t kMpiPieceBytes = int64_t{16} << 20;
 constexpr int64_t kMpiPiecesUnderWay = 2;
 constexpr int64_t kMpiSmallBytes = int64_t{32} << 10;
 
-// Memory that a communicator over host tensors takes for its reductions, where `largest_bytes` are those of the largest
-// tensor reduced.
+// Memory that a communicator over host tensors needs for its reductions. `largest_bytes`: bytes that the other ranks
+// send a rank of the largest tensor reduced.
 constexpr int64_t mpi_staging_bytes(int64_t largest_bytes) {
   return kMpiPiecesUnderWay * std::max(std::min(largest_bytes, kMpiPieceBytes), kMpiSmallBytes);
 }

@@ -10,7 +10,7 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-// Four looks in the shorter of the times allowed, and one a second at least.
+// Four checks within the shorter limit, and at least one per second.
 std::chrono::steady_clock::duration interval_of(double heartbeat_seconds, double hang_seconds) {
   double seconds = 1;
   for (double allowed : {heartbeat_seconds, hang_seconds})
@@ -75,16 +75,16 @@ void Watchdog::run() {
   }
 }
 
-// Whether this rank and the one before have said goodbye.
+// Runs one check. Returns whether this rank and the one before have said goodbye.
 bool Watchdog::round(bool leaving) {
   const Clock::time_point now = Clock::now();
   if (now - last_round_ > 3 * interval_ + std::chrono::seconds(1)) {
-    // This process itself was stopped meanwhile: what it has not heard and done says nothing.
+    // This process itself was stopped, so missing heartbeats and progress mean nothing.
     last_heard_ = last_got_on_ = last_any_got_on_ = now;
   }
   last_round_ = now;
   probe();
-  const char* waiting = activity_.waiting;  // before the ticks: activity.h
+  const char* waiting = activity_.waiting;  // before the ticks, see activity.h
   uint64_t& ticks = known_[1 + static_cast<size_t>(world_.rank())];
   if (const uint64_t ticks_now = activity_.ticks; ticks_now != ticks) {
     ticks = ticks_now;
@@ -126,7 +126,7 @@ void Watchdog::hear(Clock::time_point now) {
   }
 }
 
-// One at a time: a stopped neighbour does not take them.
+// Sends one heartbeat at a time: a stopped neighbour does not receive them.
 void Watchdog::send(bool leaving) {
   int gone = 1;
   if (sending_ != MPI_REQUEST_NULL) MPI_CHECK(MPI_Test(&sending_, &gone, MPI_STATUS_IGNORE));
@@ -140,22 +140,22 @@ void Watchdog::send(bool leaving) {
 void Watchdog::look_at_neighbour(Clock::time_point now) {
   if (neighbour_left_ || Seconds(now - last_heard_).count() < heartbeat_seconds_) return;
   give_up(text(world_.name(before_), " has not been heard from for ", heartbeat_seconds_,
-               " s: it is stopped or swapping, or its machine or the way there is gone"));
+               " s: it is stopped or swapping, or its machine or the network failed"));
 }
 
 void Watchdog::look_at_progress(Clock::time_point now, const char* waiting) {
   if (hang_seconds_ <= 0 || Seconds(now - last_got_on_).count() < hang_seconds_) return;
   if (!waiting)
     give_up(
-        text(world_.name(world_.rank()), " has not got on for ", hang_seconds_,
-             " s, and does not wait for another rank; if its work takes that long, raise distributed.hang_seconds"));
-  // The rank that it waits for gives its own name, where there is one; news takes a while around the ring.
+        text(world_.name(world_.rank()), " has made no progress for ", hang_seconds_,
+             " s and is not waiting for another rank; if its work takes that long, raise distributed.hang_seconds"));
+  // If a rank that this one waits for hangs, that rank reports itself; news takes a while around the ring.
   const double patience = hang_seconds_ + std::min(5.0, hang_seconds_) + 2 * Seconds(interval_).count() * world_.size();
-  // One speaks for all: the lowest, unless it is gone.
+  // The lowest rank reports for all, or the next one if that is gone.
   const double turn = 2 * Seconds(interval_).count() * world_.rank();
   if (comm_ == MPI_COMM_NULL || Seconds(now - last_any_got_on_).count() < patience + turn) return;
-  give_up(text("no rank has got on for ", static_cast<int64_t>(patience), " s; ", world_.name(world_.rank()),
-               " waits for the others in ", waiting, "; if that is no fault, raise distributed.hang_seconds"));
+  give_up(text("no rank has made progress for ", static_cast<int64_t>(patience), " s; ", world_.name(world_.rank()),
+               " waits for the others in ", waiting, "; if this is expected, raise distributed.hang_seconds"));
 }
 
 void Watchdog::give_up(const std::string& message) {

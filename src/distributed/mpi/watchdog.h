@@ -1,7 +1,7 @@
 #pragma once
-// A thread of each rank that sees whether the others live and get on. Each rank sends a heartbeat to the next and
-// expects one of the one before; with it travels how long ago any rank got on, so that a rank that waits for others in
-// a collective, which is no fault of its own, knows whether there is anyone left to wait for.
+// A thread on each rank that checks that the other ranks live and make progress. Each rank sends a heartbeat to the
+// next rank and expects one from the previous rank. The heartbeat carries every rank's ticks, so a rank that waits for
+// others in a collective knows whether any rank still makes progress.
 #include <mpi.h>
 
 #include <chrono>
@@ -19,17 +19,17 @@ namespace gptmoe {
 
 class Watchdog {
  public:
-  // Collective. Seconds as World::watch() has them, one of them not 0.
+  // Collective. Seconds as in World::watch(), at least one of them not 0.
   Watchdog(MPI_Comm ranks, World& world, Activity& activity, double heartbeat_seconds, double hang_seconds);
-  // Says goodbye to the next rank and goes on watching the one before until that has said goodbye.
+  // Says goodbye to the next rank and watches the previous rank until that has said goodbye.
   ~Watchdog();
-  // Ends at once, without a word to the others.
+  // Stops at once, without telling the others.
   void abandon();
 
  private:
   using Clock = std::chrono::steady_clock;
   enum class End { none, goodbye, at_once };
-  // Whether it is the sender's last, then the ticks of each rank, as far as the sender has heard.
+  // Whether it is the sender's last, then the ticks of each rank, as far as the sender knows.
   using Heartbeat = std::vector<uint64_t>;
 
   void run();
@@ -54,9 +54,9 @@ class Watchdog {
   MPI_Request hearing_ = MPI_REQUEST_NULL, sending_ = MPI_REQUEST_NULL;
   bool neighbour_left_ = false, said_goodbye_ = false;
 
-  // Of the rank before, of this rank, of any.
+  // For the previous rank, this rank, any rank.
   Clock::time_point last_heard_, last_got_on_, last_any_got_on_, last_round_;
-  Heartbeat known_;  // of all ranks, this one's included
+  Heartbeat known_;  // of all ranks, including this one
 
   std::mutex mutex_;
   std::condition_variable ended_;

@@ -4,11 +4,11 @@
 
 namespace gptmoe {
 
-// Throws DeviceError that says what failed, where, and what NCCL says of it.
+// Throws DeviceError with the failed call, its place and NCCL's message.
 void check_nccl(ncclResult_t status, ncclComm_t communicator, const char* what, const char* file, int line);
 
 }  // namespace gptmoe
 
-// Of a call on `communicator`, which may be null.
+// Checks a call on `communicator`, which may be null.
 #define NCCL_CHECK(communicator, expression) \
   ::gptmoe::check_nccl((expression), (communicator), #expression, __FILE__, __LINE__)

@@ -43,7 +43,7 @@ Event new_event() {
   return Event(event);
 }
 
-// Its few blocks shall not queue behind those of the products beside which it works.
+// Its few blocks must not queue behind those of the products that run at the same time.
 Stream new_urgent_stream() {
   int least = 0, greatest = 0;
   CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
@@ -76,7 +76,7 @@ class NcclCommunicator final : public Communicator {
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  // On the way out of an error the other ranks may be gone, or not come here: nothing is waited for.
+  // When an error unwinds, the other ranks may be gone or may not reach this point, so nothing waits.
   ~NcclCommunicator() override {
     std::uncaught_exceptions() > unwinding_ ? NCCL(ncclCommAbort)(nccl_) : NCCL(ncclCommDestroy)(nccl_);
   }
@@ -123,7 +123,7 @@ class NcclCommunicator final : public Communicator {
   void check() override {
     ncclResult_t state = ncclSuccess;
     NCCL_CHECK(nccl_, NCCL(ncclCommGetAsyncError)(nccl_, &state));
-    if (state != ncclInProgress) check_nccl(state, nccl_, "a collective under way", __FILE__, __LINE__);
+    if (state != ncclInProgress) check_nccl(state, nccl_, "a collective in progress", __FILE__, __LINE__);
   }
 
   TrafficCosts costs() const override { return costs_; }
@@ -136,20 +136,20 @@ class NcclCommunicator final : public Communicator {
 
   static size_t count_of(const Tensor& x) { return static_cast<size_t>(x.count()); }
 
-  // This rank's part of x, cut into size() equal ones.
+  // This rank's part of x, cut into size() equal parts.
   Tensor part_of(const Tensor& x) const {
     GPTMOE_CHECK(x.count() % size_ == 0, x.describe(), " over ", size_, " ranks");
     const int64_t count = x.count() / size_;
     return x.view({x.count()}).rows(rank_ * count, count);
   }
 
-  // What is asked of NCCL next comes after all that has been asked of the Ops.
+  // NCCL's next work runs after all work queued on the Ops so far.
   void begin() {
     CUDA_CHECK(cudaEventRecord(asked_for_.get(), compute_));
     CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), asked_for_.get(), 0));
   }
 
-  // Events go round: one is free again when the compute stream has been told to wait for it.
+  // Events are reused: one is free again once the compute stream has been told to wait for it.
   Ticket started(Traffic traffic, int64_t bytes) {
     TrafficCost& cost = costs_[static_cast<size_t>(traffic)];
     ++cost.calls;

@@ -8,18 +8,18 @@
 
 namespace gptmoe {
 
-// Collectives between GPUs by NCCL, on a stream beside that of `ops`, CudaKernels on the current device, which no other
-// rank may use. Collective over `world`. `ops` outlives the communicator, the communicator the graphs that it is part
-// of:
+// Collectives between GPUs with NCCL, on a stream beside that of `ops`, which are CudaKernels on the current device. No
+// other rank may use that device. Collective over `world`. `ops` must outlive the communicator, and the communicator
+// the graphs that it is part of:
 //
-// Collectives may be asked for by recurring work (Ops::make_repeated_work) and are recorded with it. What one run of
-// that work starts, it waits for itself, and nothing that was started before.
+// Recurring work (Ops::make_repeated_work) may start collectives, which are recorded with it. One run of that work
+// waits for exactly the collectives that it starts.
 //
-// costs() counts what is asked for; what a graph does again is not.
+// costs() counts calls; replays of a graph are not counted.
 //
-// Throws Failure where NCCL is not found, and DeviceError, as its methods do, where it fails.
+// Throws Failure if NCCL is not found, and DeviceError, as its methods do, if it fails.
 std::unique_ptr<Communicator> make_nccl_communicator(World& world, Ops& ops);
-// Why this program cannot make one, in one line with the remedy; empty where it was built with NCCL.
+// Why this program cannot make one, in one line with the remedy; empty if it was built with NCCL.
 std::string why_no_nccl();
 
 }  // namespace gptmoe

@@ -11,12 +11,12 @@ namespace {
 
 constexpr const char* kName = "libnccl.so.2";
 
-// By the system's search, then where this program was built against it.
+// Looks in the system's search path, then where this program was built against it.
 void* open_library() {
   for (const std::string& file : {std::string(kName), std::string(GPTMOE_NCCL_LIBRARIES "/") + kName})
     if (void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
   throw Failure(text("cannot load ", kName, " (", dlerror(),
-                     "), by which GPUs exchange what they compute; install NCCL (Debian, Ubuntu: libnccl2) or name its "
+                     "), which GPUs need to exchange data; install NCCL (Debian, Ubuntu: libnccl2) or name its "
                      "folder in LD_LIBRARY_PATH"));
 }
 

@@ -1,10 +1,10 @@
 #pragma once
-// NCCL, loaded when a communicator is made: a run on one rank has no use for its hundreds of megabytes.
+// NCCL, loaded when a communicator is made: a run on one rank does not need its hundreds of megabytes.
 #include <nccl.h>
 
 namespace gptmoe {
 
-// The address of one of its functions. Throws Failure when the library is not found or lacks it.
+// The address of one of its functions. Throws Failure if the library is not found or lacks it.
 void* nccl_symbol(const char* name);
 
 }  // namespace gptmoe

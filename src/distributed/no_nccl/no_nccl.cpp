@@ -1,4 +1,4 @@
-// The functions of dist/nccl in a program that is built without NCCL.
+// The functions of distributed/nccl for a program built without NCCL.
 #include "base/check.h"
 #include "distributed/nccl/nccl_communicator.h"
 

@@ -125,7 +125,7 @@ TEST_F(NcclStandIn, SaysWhatHasBecomeOfIt) {
   nccl_->check();
   simt::nccl_async_error = ncclRemoteError;
   const std::string line = message<DeviceError>([&] { nccl_->check(); });
-  EXPECT_TRUE(line.starts_with("NCCL: a collective under way (nccl_communicator.cpp:")) << line;
+  EXPECT_TRUE(line.starts_with("NCCL: a collective in progress (nccl_communicator.cpp:")) << line;
   EXPECT_NE(line.find("): an error of the simulated NCCL"), std::string::npos) << line;
   EXPECT_TRUE(line.ends_with("; NCCL_DEBUG=INFO in the environment makes it say more")) << line;
 }

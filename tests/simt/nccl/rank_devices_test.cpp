@@ -79,10 +79,11 @@ TEST_F(RankDevices, MayBeShownOneByOne) {
   const std::string shared = cuda_device_id();
   EXPECT_EQ(shared, "GPU-00000000-0000-0000-0000-000000000000");
   const auto sharing = [&](int rank, int exchange) { return exchange == 2 ? shared : fine(rank, exchange); };
-  EXPECT_EQ(refusal("cuda", {1, 2, sharing}),
-            text("rank 1 (here): rank 0 (here) and rank 1 (here) have the same GPU (", shared,
-                 "): start as many ranks on a machine as it has GPUs, let each see all of them or one of its own, or "
-                 "set device to \"cpu\""));
+  EXPECT_EQ(
+      refusal("cuda", {1, 2, sharing}),
+      text("rank 1 (here): rank 0 (here) and rank 1 (here) use the same GPU (", shared,
+           "): start as many ranks on a machine as it has GPUs, let each rank see all of them or one of its own, or "
+           "set device to \"cpu\""));
 }
 
 TEST_F(RankDevices, MustBeEnough) {
@@ -96,9 +97,10 @@ TEST_F(RankDevices, MustBeEnough) {
 
 TEST_F(RankDevices, AreAtEveryRankOrAtNone) {
   const auto none = [](int, int exchange) { return exchange == 1 ? "no GPU was found" : exchange == 2 ? "" : "."; };
-  EXPECT_EQ(refusal("auto", {0, 2, none}),
-            "rank 0 (here): device: \"auto\", but rank 1 (here) has no GPU (no GPU was found) while rank 0 (here) has; "
-            "start ranks where GPUs are, or set device to \"cpu\"");
+  EXPECT_EQ(
+      refusal("auto", {0, 2, none}),
+      "rank 0 (here): device: \"auto\", but rank 1 (here) has no GPU (no GPU was found) while rank 0 (here) has one; "
+      "start ranks only where GPUs are, or set device to \"cpu\"");
   simt::simulated_device.count = 0;
   MadeUpWorld world(0, 2, none);
   assign_devices(config("auto"), world);

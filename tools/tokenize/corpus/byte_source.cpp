@@ -41,7 +41,7 @@ class RawFile {
     if (owned_ && fd_ >= 0) close(fd_);
   }
 
-  // Fills `to`, short of the end of the file: fewer bytes are the last ones.
+  // Fills `to`. Fewer bytes mean the end of the file.
   size_t read(char* to, size_t room) {
     size_t got = std::min(room, peeked_.size());
     std::memcpy(to, peeked_.data(), got);
@@ -50,15 +50,15 @@ class RawFile {
       const ssize_t n = ::read(fd_, to + got, room - got);
       if (n < 0 && errno == EINTR) continue;
       if (n < 0 && got == 0)
-        user_error(name_, ": cannot read: ", std::strerror(errno), "; mend the file or correct --input");
-      if (n <= 0) break;  // an error after some bytes comes again at the next call
+        user_error(name_, ": cannot read: ", std::strerror(errno), "; repair the file or correct --input");
+      if (n <= 0) break;  // an error after some bytes is reported by the next call
       got += static_cast<size_t>(n);
     }
     position_ += static_cast<int64_t>(got);
     return got;
   }
 
-  // The first bytes, which read() will give again; only before the first read().
+  // The first bytes, without consuming them; only before the first read().
   std::string_view peek(size_t bytes) {
     std::string first(bytes, '\0');
     first.resize(read(first.data(), bytes));
@@ -96,7 +96,7 @@ class PlainSource : public ByteSource {
   RawFile file_;
 };
 
-// Decompresses into a buffer of fixed size, so that where damage is noticed does not depend on the reader's requests.
+// Decompresses into a buffer of fixed size, so that the place where damage is found does not depend on the reader.
 class CompressedSource : public ByteSource {
  public:
   explicit CompressedSource(RawFile file) : file_(std::move(file)), packed_(kBufferBytes), text_(kBufferBytes) {}
@@ -116,11 +116,11 @@ class CompressedSource : public ByteSource {
   int64_t consumed() const override { return file_.position() - static_cast<int64_t>(packed_end_ - packed_begin_); }
 
  protected:
-  // Fills `to` unless the text ends, end(), is damaged, damaged() or cut_short(), or not taken, refuse(). Returns the
-  // bytes written.
+  // Fills `to`, unless the text ends (end()), is damaged (damaged(), cut_short()) or not supported (refuse()). Returns
+  // the bytes written.
   virtual size_t decode(char* to, size_t room) = 0;
 
-  // What is left to decompress; empty at the end of the file.
+  // Input that is not decompressed yet; empty at the end of the file.
   std::string_view packed() {
     if (packed_begin_ == packed_end_) {
       packed_begin_ = packed_end_ = 0;
@@ -153,7 +153,7 @@ class CompressedSource : public ByteSource {
 class GzipSource : public CompressedSource {
  public:
   explicit GzipSource(RawFile file) : CompressedSource(std::move(file)) {
-    constexpr int kGzipOnly = 15 + 16;  // largest window; neither zlib's own header nor none
+    constexpr int kGzipOnly = 15 + 16;  // largest window; gzip headers only
     if (inflateInit2(&stream_, kGzipOnly) != Z_OK) throw Failure("out of memory for zlib");
   }
   ~GzipSource() override { inflateEnd(&stream_); }
@@ -182,12 +182,12 @@ class GzipSource : public CompressedSource {
     use(input.size() - stream_.avail_in);
     if (code == Z_STREAM_END) {
       between_members_ = true;
-    } else if (code == Z_BUF_ERROR && input.empty()) {  // nothing left to give out either
+    } else if (code == Z_BUF_ERROR && input.empty()) {  // and no output left
       cut_short("gzip");
     } else if (code == Z_MEM_ERROR) {
       throw Failure("out of memory for zlib");
     } else if (code != Z_OK && code != Z_BUF_ERROR) {
-      damaged("gzip", stream_.msg ? stream_.msg : "no reason known");
+      damaged("gzip", stream_.msg ? stream_.msg : "unknown reason");
     }
   }
 
@@ -219,13 +219,15 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // A block or a byte of its header at a time: a call that fails would lose what it wrote, so it must write nothing.
+  // Decompresses a block or part of its header at a time: a call that fails would lose its output, so it must have
+  // none.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);
     if (ZSTD_getErrorCode(code) == ZSTD_error_frameParameter_windowTooLarge)
-      return refuse(text("made to be decompressed with more than ", 1 << (kWindowLogMax - 20),
-                         " MiB of memory (zstd --long); decompress it with zstd -d --long=31 and pipe it in"));
+      return refuse(
+          text("needs more than ", 1 << (kWindowLogMax - 20),
+               " MiB of memory to decompress (zstd --long); decompress it with zstd -d --long=31 and pipe it in"));
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
@@ -234,7 +236,7 @@ class ZstdSource : public CompressedSource {
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }
 
-  static constexpr int kWindowLogMax = 27;  // as zstd's own tool: more memory only where someone asks for it
+  static constexpr int kWindowLogMax = 27;  // zstd's own default limit
   static constexpr size_t kFrameBegin = 5;  // tells how long the frame's header is
   ZSTD_DCtx* context_;
   size_t wanted_ = kFrameBegin;

@@ -14,12 +14,12 @@ namespace {
 
 static_assert(kTextPadding >= simdjson::SIMDJSON_PADDING);
 
-// Memory that lasts from line to line; what a long line takes beyond goes with it: such lines are rare, threads many.
+// Memory kept from line to line. Extra memory for a long line is freed with it: such lines are rare, and threads many.
 constexpr size_t kKeptBytes = size_t{512} << 10;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
-// Field names for a message: the first few, none of them long, all on one line.
+// Field names for a message: the first few, shortened, on one line.
 class FieldNames {
  public:
   void add(std::string_view name) {
@@ -52,16 +52,16 @@ struct Line {
   std::string place(size_t byte) const { return gptmoe::text(place(), ", byte ", bytes_before + byte); }
 };
 
-// What a line of any valid JSON says on its first level. Nothing below is kept: a tree of it would take many times the
-// line's size.
+// The first level of a line of any valid JSON. Lower levels are not stored: a tree would take many times the line's
+// size.
 class FirstLevel : public nlohmann::json_sax<nlohmann::json> {
  public:
   explicit FirstLevel(const std::string& field) : field_(field) {}
 
   bool is_object = false, found = false;
-  std::optional<std::string> document;  // where the last field of that name is a string
+  std::optional<std::string> document;  // set if the last field of that name is a string
   FieldNames names;
-  size_t fault = 0;  // the byte behind which the line is no JSON
+  size_t fault = 0;  // the byte after which the line is not JSON
   bool beyond_numbers = false;
 
   bool null() override { return other(); }
@@ -113,7 +113,7 @@ class FirstLevel : public nlohmann::json_sax<nlohmann::json> {
 
   const std::string& field_;
   int64_t depth_ = 0;
-  bool wanted_ = false;  // the value to come on the first level
+  bool wanted_ = false;  // whether to keep the next value on the first level
 };
 
 size_t first_malformed_byte(std::string_view line) {
@@ -134,10 +134,10 @@ struct DocumentParser::State {
   std::string field;
   bool skip_errors;
   simdjson::dom::parser parser;
-  std::string padded;     // a line that had no room behind it
-  std::string from_slow;  // the text of a line that simdjson does not take
+  std::string padded;     // a copy of a line with no padding after it
+  std::string from_slow;  // the text of a line that simdjson refuses
 
-  // The document on a line, valid until the next call; `room` bytes follow the line in memory.
+  // The document on a line, valid until the next call. `room` bytes follow the line in memory.
   std::string_view document_of(const Line& line, size_t room) {
     std::string_view json = line.text;
     if (room < simdjson::SIMDJSON_PADDING) {
@@ -169,7 +169,7 @@ struct DocumentParser::State {
     return document;
   }
 
-  // Gives back what a long line took.
+  // Frees the memory that a long line took.
   void forget() {
     if (parser.capacity() > kKeptBytes) parser = simdjson::dom::parser();
     for (std::string* buffer : {&padded, &from_slow})
@@ -177,8 +177,8 @@ struct DocumentParser::State {
   }
 
  private:
-  // A line that simdjson refuses. nlohmann's parser knows where the fault lies; what it takes all the same is valid
-  // JSON beyond simdjson: integers of more than 64 bits, more than 1024 levels.
+  // A line that simdjson refuses. nlohmann's parser finds the place of the error; lines that it accepts are valid JSON
+  // beyond simdjson's limits: integers of more than 64 bits, more than 1024 levels.
   std::string_view slow_document_of(const Line& line, simdjson::error_code fault) {
     forget();
     FirstLevel root(field);
@@ -190,7 +190,7 @@ struct DocumentParser::State {
       if (fault == simdjson::STRING_ERROR)
         user_error(line.place(root.fault), ": a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); ",
                    "correct the line");
-      user_error(line.place(root.fault), ": not valid JSON; a .jsonl file holds one JSON object a line");
+      user_error(line.place(root.fault), ": not valid JSON; a .jsonl file holds one JSON object per line");
     }
     if (!root.is_object) not_an_object(line);
     if (!root.found) no_field(line, root.names);
@@ -199,7 +199,7 @@ struct DocumentParser::State {
   }
 
   [[noreturn]] void not_an_object(const Line& line) const {
-    user_error(line.place(), ": not a JSON object; a line reads {\"", field, "\": \"...\"}");
+    user_error(line.place(), ": not a JSON object; a line must read {\"", field, "\": \"...\"}");
   }
   [[noreturn]] void no_field(const Line& line, const FieldNames& found) const {
     user_error(line.place(), ": no field \"", field,
@@ -221,7 +221,7 @@ void DocumentParser::parse(const TextBatch& batch, const std::function<void(cons
     if (!bytes.empty()) visit({bytes, batch.begins_document, batch.ends_document, batch.document_hash});
     return;
   }
-  // A mark moves the first line's begin.
+  // A byte order mark may precede the first line.
   size_t marked = batch.begin.byte == 0 && bytes.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   size_t begin = marked;
   for (int64_t number = batch.begin.line + 1; begin < bytes.size(); ++number) {

@@ -31,7 +31,7 @@ size_t after_last_newline(std::string_view text, size_t from) {
   return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) + 1 : 0;
 }
 
-// The begin of the first line of more than `limit` bytes, its end not counted.
+// The start of the first line of more than `limit` bytes, not counting its end.
 std::optional<size_t> find_long_line(std::string_view lines, size_t limit) {
   for (size_t begin = 0; begin < lines.size();) {
     const size_t end = std::min(lines.find('\n', begin), lines.size());
@@ -55,11 +55,10 @@ bool word_ends(std::string_view text, size_t at) {
 
 // The last place in text[from..) where a piece may end, or 0: between a letter or a number and what begins_cut() names.
 //
-// That is a border of words in every split pattern, and splitting starts afresh there: no pattern has a word that goes
-// on from a letter or a number to any of them, none looks behind a word's begin, and the white space that looks ahead
-// would have to come before the cut. In NFC the marks are starters (class 0) without a canonical decomposition that
-// compose with nothing, as space and newline are, so that the text before and the text from there are brought to it
-// apart.
+// Every split pattern has a word border there and splits the rest independently: no pattern has a word that continues
+// from a letter or a number to any of them, none looks behind a word's start, and white space that looks ahead would
+// have to come before the cut. In NFC the marks are starters (class 0) without a canonical decomposition that compose
+// with nothing, like space and newline, so that the texts before and after the cut can be normalised separately.
 size_t last_cut(std::string_view text, size_t from) {
   for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
     if (begins_cut(text.substr(at)) && word_ends(text, at)) return at;
@@ -74,17 +73,17 @@ bool is_json_lines(std::string_view text) {
 
 }  // namespace
 
-// A file being read, with what has been read of it and not yet been given out.
+// A file being read, with the text that is read but not yet in a batch.
 struct DocumentReader::OpenFile {
   std::string label;
   std::unique_ptr<ByteSource> source;
   bool json_lines = false;
   std::string ahead;
-  bool ended = false;  // nothing follows `ahead`
-  std::string fault;   // why it ended, where that was before its time
+  bool ended = false;  // no text follows `ahead`
+  std::string fault;   // why it ended early, if it did
   std::optional<uint64_t> document_hash;
 
-  // Reads until `ahead` holds `target` bytes, or its file has ended.
+  // Reads until `ahead` holds `target` bytes or the file ends.
   void fill(size_t target) {
     size_t size = ahead.size();
     if (ended || size >= target) return;
@@ -103,7 +102,7 @@ struct DocumentReader::OpenFile {
     ahead.resize(size);
   }
 
-  // The first `bytes` of `ahead`, in its own memory: only the rest, which is short as a rule, is copied.
+  // Takes the first `bytes` of `ahead` with their memory. Only the rest, usually short, is copied.
   std::string take(size_t bytes) {
     std::string rest(ahead, bytes);
     ahead.resize(bytes);
@@ -111,7 +110,7 @@ struct DocumentReader::OpenFile {
     return std::exchange(ahead, std::move(rest));
   }
 
-  // Leaves out the line at the begin of `ahead`, whatever its length. Returns its bytes, its end included.
+  // Drops the line at the start of `ahead`, whatever its length. Returns its bytes, including its end.
   int64_t drop_line() {
     int64_t dropped = 0;
     while (true) {
@@ -166,7 +165,7 @@ std::optional<TextBatch> DocumentReader::next() {
       if (open_->ended && open_->ahead.empty() && open_->fault.empty()) close_file();
     }
     batch.end = position_;
-    // With the first batch, so that a reader that goes on later does not tell them again.
+    // Reported with the first batch, so that a resumed reader does not report them again.
     const bool last = position_.file == std::ssize(files_);
     if (!batch.bytes.empty() || !batch.errors.empty() || last)
       for (std::string& error : std::exchange(listing_errors_, {})) batch.errors.push_back(std::move(error));
@@ -175,7 +174,7 @@ std::optional<TextBatch> DocumentReader::next() {
   return std::nullopt;
 }
 
-// Opens the file at position_, or complains and moves to the next.
+// Opens the file at position_; on an error, reports it and moves to the next file.
 void DocumentReader::open_file(TextBatch& batch) try {
   const InputFile& file = files_[static_cast<size_t>(position_.file)];
   auto opened = std::make_unique<OpenFile>();
@@ -209,7 +208,7 @@ void DocumentReader::complain(TextBatch& batch, const std::string& message) {
   if (batch.bytes.empty()) throw UserError(failure_);
 }
 
-// How much to read at first: a batch, or a file that is smaller and one byte, which finds its end.
+// How much to read at first: a batch, or for a smaller file all of it and one byte, which finds its end.
 size_t DocumentReader::first_target() const {
   const InputFile& file = files_[static_cast<size_t>(position_.file)];
   const auto format = text_format(file.path);
@@ -218,8 +217,8 @@ size_t DocumentReader::first_target() const {
   return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
 }
 
-// Reads until find(text, from) has a place in text[from..) where the batch may end, the file has ended or the text is
-// longer than a line may be. Returns the place or 0.
+// Reads until find(text, from) finds a place in text[from..) where the batch may end, the file has ended, or the text
+// exceeds the longest line. Returns the place or 0.
 size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t from)) {
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
   size_t found = 0, searched = 0;
@@ -227,7 +226,7 @@ size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t f
     open_->fill(target);
     found = find(open_->ahead, searched);
     if (open_->ended || open_->ahead.size() > limit) break;
-    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // a mark may have been read in part
+    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // a mark may be read only in part
   }
   return found;
 }
@@ -263,10 +262,10 @@ void DocumentReader::read_text(TextBatch& batch) {
   const size_t cut = read_until(last_cut);
   batch.begins_document = position_.byte == 0;
   if (!file.ended && cut == 0) {
-    complain(
-        batch,
-        text(file.label, ": byte ", position_.byte, ": no letter before a space, a newline, \u3002 or \uFF0C within ",
-             plural(input_.max_line_bytes, "byte"), ", so the text cannot be read in pieces; raise --max-line-mib"));
+    complain(batch, text(file.label, ": byte ", position_.byte,
+                         ": no letter followed by a space, a newline, \u3002 or \uFF0C within ",
+                         plural(input_.max_line_bytes, "byte"),
+                         ", so the text cannot be split into pieces; raise --max-line-mib"));
     file.ahead.resize(limit);
     file.ended = true;
   }
@@ -280,7 +279,7 @@ void DocumentReader::read_text(TextBatch& batch) {
   position_.byte += std::ssize(batch.bytes);
 }
 
-// Of the whole text, or with skip_errors of what lies before damage.
+// The hash of the whole text, or with skip_errors of the text before the damage.
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)

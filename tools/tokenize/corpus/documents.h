@@ -1,15 +1,15 @@
 #pragma once
 // Text inputs as a sequence of documents:
 //   *.txt    one document, the bytes as they are
-//   *.jsonl  one document a line: the string in one field of a JSON object; blank lines are skipped
+//   *.jsonl  one document per line: the string in one field of a JSON object; blank lines are skipped
 //   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
 //   folder   every such file below it, sorted by path; other files are counted, not read
 //   a*.txt   shell pattern: what it matches, sorted by path, files and folders
-//   -        standard input, plain or compressed: JSON lines where its first byte that is not white space is "{", else
-//            a text, one document
+//   -        standard input, plain or compressed: JSON lines if its first byte that is not white space is "{", else one
+//            document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
-// A byte order mark at the begin of JSON lines is no part of them.
+// A byte order mark at the start of JSON lines is ignored.
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -26,58 +26,58 @@ namespace gptmoe {
 struct TextInput {
   std::vector<std::string> paths = {};         // files, folders, patterns, "-"
   std::string field = "text";                  // of .jsonl
-  int64_t max_line_bytes = int64_t{16} << 20;  // of a line of .jsonl; of a stretch of .txt that cannot be cut
-  bool skip_errors = false;                    // count and go on, rather than throw, where a line or a file is damaged
+  int64_t max_line_bytes = int64_t{16} << 20;  // of a .jsonl line, or of a stretch of .txt that cannot be cut
+  bool skip_errors = false;                    // count damaged lines and files and continue, rather than throw
 };
 
-// Room that a batch keeps behind its bytes, so that the JSON parser may read past a line's end without a copy.
+// Capacity that a batch keeps after its bytes, so that the JSON parser may read past a line's end without a copy.
 constexpr size_t kTextPadding = 64;
 
-// Where a reader stands between two batches.
+// The position of a reader between two batches.
 struct InputPosition {
   int64_t file = 0;  // index in DocumentReader::files()
   int64_t byte = 0;  // of its text, decompressed
   int64_t line = 0;  // complete lines before `byte` (.jsonl)
 };
 
-// A stretch of one input file as it was read: whole lines of a .jsonl, or a piece of a .txt. What was skipped for an
-// error lies between `bytes` and `end`; a batch may hold errors alone.
+// A stretch of one input file: whole lines of a .jsonl, or a piece of a .txt. What was skipped for an error is between
+// `bytes` and `end`; a batch may hold only errors.
 struct TextBatch {
-  std::string bytes;  // kTextPadding of capacity to spare
+  std::string bytes;  // with kTextPadding of spare capacity
   std::string path;   // for messages
   bool json_lines = false;
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
-  std::optional<uint64_t> document_hash;              // of a .txt in several pieces, where asked for: hash_bytes of all
-  std::vector<std::string> errors;                    // skipped behind `bytes`: one line each, naming the place
+  std::optional<uint64_t> document_hash;              // of a .txt in several pieces, if requested: hash_bytes of all
+  std::vector<std::string> errors;                    // skipped after `bytes`: one line each, naming the place
 };
 
 class DocumentReader {
  public:
-  // Finds the files without reading them. Throws UserError when an input does not exist, is of another kind, or is a
-  // folder or pattern without text. Batches hold about `batch_bytes` (a line is never cut, so sometimes more).
+  // Finds the files without reading them. Throws UserError if an input does not exist, is of another kind, or is a
+  // folder or pattern without text. Batches hold about `batch_bytes` (more if a line is longer, which is never cut).
   explicit DocumentReader(TextInput input, int64_t batch_bytes = int64_t{1} << 20);
   ~DocumentReader();
 
-  // From now on a .txt that comes in pieces has its document_hash, at the price of reading it twice. Standard input
-  // that is longer than a piece is a UserError then.
+  // From now on a .txt that comes in pieces has its document_hash, for which it is read twice. Standard input longer
+  // than a piece is then a UserError.
   void hash_long_documents();
 
-  // Continues where an earlier reader of the same input stood; a compressed file is read up to there and discarded.
+  // Continues where an earlier reader of the same input stopped; a compressed file is read up to there and discarded.
   // Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a number with begins_cut() to follow. Throws UserError naming file and line or byte:
-  // unreadable, damaged compression, a line longer than max_line_bytes; what is good before that comes first. With
-  // skip_errors the batch carries the message instead and the reader goes on with the next line, or with the next file
-  // where the damage has no end: the lines of a .jsonl before it then count, and the bytes of a .txt.
+  // after a letter or a number that begins_cut() follows. Throws UserError naming file and line or byte (unreadable,
+  // damaged compression, a line longer than max_line_bytes), after the good text before it. With skip_errors the batch
+  // carries the message instead and the reader continues with the next line, or with the next file if the damage has no
+  // end; then the lines of a .jsonl before the damage count, and the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
   int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
-  // For progress, from any thread: bytes consumed on disk, of all files' bytes.
+  // Progress, from any thread: bytes consumed on disk, of all files' bytes.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
 
@@ -96,12 +96,12 @@ class DocumentReader {
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
   int64_t bytes_total_ = 0, ignored_ = 0;
-  std::vector<std::string> listing_errors_;  // to be told
+  std::vector<std::string> listing_errors_;  // not reported yet
   bool hash_long_documents_ = false;
 
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
-  std::string failure_;             // thrown by the next next(): its batch holds what came before
+  std::string failure_;             // thrown by the next call of next(), after the text before it
   int64_t bytes_closed_ = 0;        // of files before open_
   std::atomic<int64_t> bytes_read_ = 0;
 };
@@ -110,16 +110,16 @@ class DocumentReader {
 struct DocumentPiece {
   std::string_view text;  // never empty; valid during the visit
   bool begins, ends;
-  std::optional<uint64_t> hash;  // of the whole document where it is known; a whole piece leaves it to the visitor
+  std::optional<uint64_t> hash;  // of the whole document, if known; else one piece is the whole document
 };
 
-// One per thread. Takes up to 14 times the size of a line while it is at it; from line to line it keeps 9 MiB at most.
+// One per thread. Takes up to 14 times the size of a line while it parses it; keeps at most 9 MiB from line to line.
 class DocumentParser {
  public:
   explicit DocumentParser(const TextInput& input);
   ~DocumentParser();
 
-  // Calls visit for every document of the batch, in order. Where a field occurs twice in a line, the last one counts.
+  // Calls visit for every document of the batch, in order. If a field occurs twice in a line, the last one counts.
   // Throws UserError naming file, line and remedy: not JSON, no such field, not a string, invalid UTF-8. With
   // skip_errors such lines are appended to `errors` as messages.
   void parse(const TextBatch& batch, const std::function<void(const DocumentPiece&)>& visit,

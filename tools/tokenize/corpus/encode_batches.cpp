@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// A line of so many bytes may cost many times its size: the JSON parser alone takes up to 13.
+// Memory per byte of a line: the JSON parser alone takes up to 13.
 constexpr int64_t kLargeBatch = int64_t{4} << 20;
 constexpr size_t kKeptIds = size_t{1} << 20;
 
@@ -33,12 +33,12 @@ class BatchEncoder {
         batch,
         [&](const DocumentPiece& piece) {
           if (!(piece.begins && piece.ends) && !tokenizer_.encodes_pieces())
-            user_error(batch.path, ": this tokenizer has a token of several words, for which a document of ",
-                       "several MiB cannot be encoded piece by piece; give it as a line of a .jsonl file");
+            user_error(batch.path, ": this tokenizer has a token of several words, so a document of ",
+                       "several MiB cannot be encoded in pieces; give it as a line of a .jsonl file");
           append(piece, encoded);
         },
         encoded.errors);
-    encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these lie behind its text
+    encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these come after its text
     return encoded;
   }
 
@@ -91,7 +91,7 @@ void require_documents(int64_t count, const DocumentReader& documents, const Ski
 
 double split_position(std::string_view document) { return position_of(hash_bytes(document)); }
 
-// Errors that were skipped weigh too: a batch may hold nothing else.
+// Skipped errors count too: a batch may hold nothing else.
 int64_t batch_weight(const TextBatch& batch) {
   const int64_t bytes = std::ssize(batch.bytes);
   return (bytes < kLargeBatch ? bytes : bytes + kBytesInFlight) + std::ssize(batch.errors) * 256 + 1;
@@ -105,7 +105,7 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
                     const std::function<void(EncodedBatch)>& deliver) {
   if (!tokenizer.end_of_text())
     user_error("the tokenizer has no ", kEndOfText,
-               " token, which ends every document; name the one that it has with --end-of-text");
+               " token, which ends every document; name its token with --end-of-text");
   if (options.val_fraction > 0) documents.hash_long_documents();
   std::deque<BatchEncoder> encoders;
   for (int thread = 0; thread < options.threads; ++thread)

@@ -1,5 +1,5 @@
 #pragma once
-// Documents to tokens by several threads, in input order: what encoding and counting share.
+// Turns documents into tokens with several threads, in input order: shared by encoding and counting.
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -12,14 +12,14 @@
 
 namespace gptmoe {
 
-// In [0, 1), from the document's bytes alone: a document is in validation when this lies below the fraction, so adding
-// or moving files changes no other document's side, and a document that occurs twice never stands on both.
+// In [0, 1), from the document's bytes alone. A document is in validation if this is below the fraction, so adding or
+// moving files changes no other document's side, and copies of a document are always on the same side.
 double split_position(std::string_view document);
 
 struct TextCounts {
-  int64_t documents = 0;  // counted where they end
+  int64_t documents = 0;  // counted at their end
   int64_t bytes = 0;      // of text
-  int64_t tokens = 0;     // end-of-text tokens included
+  int64_t tokens = 0;     // including end-of-text tokens
 
   TextCounts& operator+=(const TextCounts& other) {
     documents += other.documents;
@@ -39,7 +39,7 @@ struct SkippedErrors {
 
 // The documents of one split in one batch.
 struct EncodedPart {
-  std::string stored;  // their tokens, as store_tokens() makes them
+  std::string stored;  // their tokens in the form of store_tokens()
   TextCounts counts;
 };
 
@@ -47,7 +47,7 @@ struct EncodedBatch {
   EncodedPart train, val;
   double lowest_position = 1;       // the least split_position() of its documents, if val_fraction > 0
   std::vector<std::string> errors;  // skipped
-  InputPosition end;                // of the reader, after it
+  InputPosition end;                // the reader's position after it
 };
 
 struct BatchOptions {
@@ -55,19 +55,19 @@ struct BatchOptions {
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
 };
 
-// Text that threads may hold at once, and what a batch counts for: one with a line of several MiB for all of it, so
-// that nothing is read until it is done.
+// Text that threads may hold at once, and the weight of a batch. A batch with a line of several MiB counts for all of
+// it, so that nothing more is read until it is done.
 constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
-// The size of batches that keeps so many threads busy within the memory that batches may take.
+// The batch size that keeps `threads` threads busy within the memory that batches may take.
 int64_t batch_bytes_for(int threads);
 
-// Throws UserError where the whole input had no document.
+// Throws UserError if the whole input had no document.
 void require_documents(int64_t count, const DocumentReader& documents, const SkippedErrors& skipped);
 
 // Reads `documents` to the end and calls `deliver` for every batch, in order, never from two threads at once. Every
-// document is followed by the tokenizer's end-of-text token. Throws what reader and parser throw, and UserError when
-// the tokenizer has no such token or cannot encode a document in the pieces it comes in.
+// document is followed by the tokenizer's end-of-text token. Throws the errors of reader and parser, and UserError if
+// the tokenizer has no such token or cannot encode a document in pieces.
 void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const BatchOptions& options,
                     const std::function<void(EncodedBatch)>& deliver);
 

@@ -21,7 +21,8 @@ using Clock = std::chrono::steady_clock;
 
 void check_options(const EncodeOptions& options) {
   if (!(options.val_fraction >= 0 && options.val_fraction < 1))
-    user_error("--val-fraction ", options.val_fraction, ": give a share of documents from 0 to below 1, like 0.05");
+    user_error("--val-fraction ", options.val_fraction,
+               ": give a share of documents at least 0 and below 1, such as 0.05");
   if (options.shard_tokens < 1 || options.shard_tokens > kMaxShardTokens)
     user_error("--shard-tokens ", options.shard_tokens, ": give 1 to ", kMaxShardTokens, " tokens");
   GPTMOE_CHECK(options.threads >= 1);
@@ -41,17 +42,17 @@ EncodeIdentity identity_of(const DocumentReader& documents, const Tokenizer& tok
   return identity;
 }
 
-// A run reads shards by glob: leftovers of another encoding would mix in, across the train/val split too.
+// A run reads shards by glob, so leftovers of another encoding would mix in, even across the train/val split.
 void refuse_unknown_shards(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
     if ((name.starts_with("train_") || name.starts_with("val_")) && name.ends_with(".bin"))
       user_error(entry.path().string(),
-                 ": shards of an earlier encoding are here; remove them or choose another --output");
+                 ": this folder holds shards of an earlier encoding; remove them or choose another --output");
   }
 }
 
-// Ends the work on batches: those under way are forgotten.
+// Ends the work on batches and drops those in progress.
 struct Stopped {};
 
 class EncodeJob {
@@ -73,15 +74,15 @@ class EncodeJob {
       resume(read_manifest(folder_.path()));
     } else {
       refuse_unknown_shards(folder_.path());
-      for (ShardSet* set : {&train_, &val_}) set->remove();  // what a run that was killed before a checkpoint left
+      for (ShardSet* set : {&train_, &val_}) set->remove();  // leftovers of a run that was killed before a checkpoint
     }
     try {
       if (summary_.outcome != EncodeOutcome::was_done) encode(progress);
     } catch (const Failure& failure) {
       if (!saved_) abandon();
       if (!saved_) throw;
-      throw Failure(text(failure.what(), "; what was encoded up to the last checkpoint is intact: when the cause is ",
-                         "removed, the same command goes on from there"));
+      throw Failure(text(failure.what(), "; everything up to the last checkpoint is saved: remove the cause and run ",
+                         "the same command again to continue"));
     } catch (...) {
       if (!saved_) abandon();
       throw;
@@ -105,7 +106,7 @@ class EncodeJob {
   const Tokenizer& tokenizer_;
   const EncodeOptions& options_;
   EncodeIdentity identity_;
-  bool repeatable_;  // else a checkpoint is of no use
+  bool repeatable_;  // else checkpoints are useless
   OutputFolder folder_;
   FolderLock lock_;
   ShardSet train_, val_;
@@ -119,14 +120,14 @@ class EncodeJob {
 void EncodeJob::resume(const Manifest& manifest) {
   check_same_job(folder_.path(), manifest.identity, identity_);
   if (!repeatable_)
-    user_error(folder_.path().string(), ": holds an encoding of standard input, and what comes from there now cannot ",
-               "be compared with it; choose another --output or remove the folder");
+    user_error(folder_.path().string(), ": holds an encoding of standard input, which cannot ",
+               "be checked for changes; choose another --output or remove the folder");
   saved_ = true;
   try {
     train_.resume(manifest.train.shards);
     val_.resume(manifest.val.shards);
   } catch (const UserError& error) {
-    user_error(error.what(), "; ", kManifestName, " lists it: put it back, or remove ", folder_.path().string(),
+    user_error(error.what(), "; ", kManifestName, " lists it: restore it, or remove ", folder_.path().string(),
                " and encode again");
   }
   summary_.train = manifest.train;
@@ -183,7 +184,7 @@ void EncodeJob::checkpoint(bool done) {
   manifest.train.shards = train_.record();
   manifest.val.shards = val_.record();
   if (done) manifest.resume.reset();
-  write_manifest(folder_.path(), manifest);  // and with it the names of new partial files
+  write_manifest(folder_.path(), manifest);  // which also records the names of new partial files
   saved_ = true;
   if (!train_.published() || !val_.published()) {
     train_.publish();
@@ -210,18 +211,19 @@ void EncodeJob::refuse_split() {
   const double fraction = options_.val_fraction;
   require_documents(documents, documents_, summary_.skipped);
   if (fraction > 0 && documents == 1)
-    user_error("--val-fraction ", fraction, ": the input is one document, and documents are not cut in two; give ",
-               "several .txt files or a .jsonl with one document a line, or --val-fraction 0");
+    user_error("--val-fraction ", fraction, ": the input is one document, and documents are not split; give ",
+               "several .txt files, a .jsonl with one document per line, or --val-fraction 0");
   if (fraction > 0 && val_documents == 0)
     user_error("--val-fraction ", fraction, ": none of the ", documents,
                " documents fell into validation; give --val-fraction ",
-               std::ceil(here_.lowest_position * 1000 + 1e-6) / 1000, " or more, more documents, or --val-fraction 0");
+               std::ceil(here_.lowest_position * 1000 + 1e-6) / 1000,
+               " or more, add documents, or use --val-fraction 0");
   if (val_documents == documents)
     user_error("--val-fraction ", fraction, ": all of the ", documents,
                " documents fell into validation; give a smaller fraction or more documents");
 }
 
-// Leaves nothing of the job; what is empty then of folders made for it goes with folder_.
+// Removes everything of the job. Folders created for it that are then empty are removed with folder_.
 void EncodeJob::abandon() {
   std::error_code ignored;
   fs::remove(folder_.path() / kManifestName, ignored);

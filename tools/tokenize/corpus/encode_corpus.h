@@ -1,6 +1,6 @@
 #pragma once
-// Documents to a folder of shards: DIR/train_000000.bin, train_000001.bin, ..., DIR/val_000000.bin, ... and
-// DIR/manifest.json, which says what they hold and lets an interrupted job go on.
+// Encodes documents as a folder of shards: DIR/train_000000.bin, train_000001.bin, ..., DIR/val_000000.bin, ... and
+// DIR/manifest.json, which says what they hold and lets an interrupted job continue.
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -16,9 +16,9 @@ struct EncodeOptions {
   std::filesystem::path output = {};   // created if missing
   double val_fraction = 0;             // expected share of documents in validation, in [0, 1)
   int64_t shard_tokens = 100'000'000;  // every shard but the last of a split is exactly this long
-  int threads = 1;                     // changes nothing but the time
+  int threads = 1;                     // affects only the time
   double checkpoint_seconds = 10;      // between two checkpoints; every finished shard makes one too
-  std::function<bool()> stop = {};     // asked now and then: true ends the job at a checkpoint
+  std::function<bool()> stop = {};     // polled; true ends the job at a checkpoint
 };
 
 enum class EncodeOutcome { done, was_done, stopped };
@@ -35,15 +35,16 @@ struct EncodeSummary {
 };
 
 // Encodes the documents in input order, each followed by the end-of-text token; a document may continue in the next
-// shard. Where `output` holds the same job, begun and interrupted in whatever way, it goes on, and the files in the end
-// are those of a job that was not interrupted; where the job is done, it says so. `documents` stands at its beginning.
-// `progress`, if given, hears the summary so far after each batch.
+// shard. If `output` holds the same job, interrupted in any way, it continues, and the final files are those of an
+// uninterrupted job; if the job is done, it says so. `documents` must be at its start. `progress`, if given, gets the
+// summary so far after each batch.
 //
-// Checkpoints put all that is encoded on the disk. What throws after one leaves the folder ready to go on from there;
-// before the first, and for standard input, which cannot be read again, the folder is left as it was.
+// A checkpoint flushes all that is encoded to disk. After an error that follows a checkpoint, the job can continue from
+// there; before the first one, and for standard input, which cannot be read again, the folder is left as it was.
 //
-// Throws UserError on bad options, a folder that cannot be made or holds another job or shards without a manifest, a
-// split that leaves either side empty, input without text; Failure when the disk is full.
+// Throws UserError for bad options, a folder that cannot be created or holds another job or shards without a manifest,
+// a split that leaves either side empty, input without text; Failure if the disk is full. split that leaves either side
+// empty, input without text; Failure when the disk is full.
 EncodeSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                             const std::function<void(const EncodeSummary&)>& progress = {});
 

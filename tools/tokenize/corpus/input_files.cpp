@@ -17,12 +17,12 @@ namespace fs = std::filesystem;
 constexpr const char* kKinds = ".txt or .jsonl file, plain, .gz or .zst,";
 
 InputFile input_file(const fs::path& path) {
-  struct stat status {};  // a file that cannot be read says so when it is opened
+  struct stat status {};  // an unreadable file is reported when it is opened
   if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {path.string()};
   return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
-// Puts together a listing, input by input.
+// Builds the listing, input by input.
 class Lister {
  public:
   explicit Lister(bool skip_errors) : skip_errors_(skip_errors) {}
@@ -63,7 +63,7 @@ class Lister {
     }
   }
 
-  // `named`: on the command line, where leaving it out would be leaving out all that was asked for.
+  // `named`: given on the command line, so it must not be left out.
   void walk(const fs::path& folder, bool named) {
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
@@ -120,7 +120,7 @@ InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_
     } else if (text_format(input)) {
       lister.add_file(input_file(input));
     } else {
-      user_error(input, ": not a ", kKinds, " by its name; rename it, or pipe the text in and give \"-\"");
+      user_error(input, ": its name is not that of a ", kKinds, "; rename it, or pipe the text in and give \"-\"");
     }
   }
   return std::move(lister).listing();

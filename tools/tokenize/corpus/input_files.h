@@ -1,5 +1,5 @@
 #pragma once
-// Which files the inputs on a command line name.
+// The files that the inputs on a command line name.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -20,7 +20,7 @@ struct InputFile {
 
 struct InputListing {
   std::vector<InputFile> files;
-  int64_t ignored = 0;  // in folders and among a pattern's matches: files of another kind, links to folders
+  int64_t ignored = 0;                   // files of another kind and links to folders, in folders and among matches
   std::vector<std::string> errors = {};  // skipped: one line each
 };
 
@@ -29,14 +29,13 @@ struct TextFormat {
   Compression compression;
 };
 
-// By the end of the name: .txt or .jsonl, with .gz or .zst or without. Nothing for other files.
+// By the end of the name: .txt or .jsonl, with or without .gz or .zst. Empty for other files.
 std::optional<TextFormat> text_format(const std::filesystem::path& path);
 
-// Inputs in the order given: files, folders, patterns and "-". A name that exists is never taken for a pattern. What a
-// folder or a pattern holds is sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read,
-// links to folders inside a folder are not followed. Throws UserError when an input does not exist, is of another kind,
-// cannot be listed, or is a folder or pattern without text. With skip_errors folders inside of others that cannot be
-// listed are left out.
+// Inputs in the order given: files, folders, patterns and "-". A name that exists is never a pattern. The contents of a
+// folder or a pattern are sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read, links
+// to folders inside a folder are not followed. Throws UserError if an input does not exist, is of another kind, cannot
+// be listed, or is a folder or pattern without text. With skip_errors, subfolders that cannot be listed are left out.
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
 
 }  // namespace gptmoe

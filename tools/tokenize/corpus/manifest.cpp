@@ -22,7 +22,7 @@ using nlohmann::ordered_json;
 constexpr const char* kFormat = "gptmoe-tokenize encode";
 constexpr int kVersion = 1;
 
-// Paths are bytes, JSON is not.
+// Paths are bytes; JSON is UTF-8.
 std::string printable(const std::string& path) { return replace_malformed(path); }
 
 ordered_json split_json(const SplitRecord& split, const std::string& name, bool unfinished) {
@@ -96,7 +96,7 @@ Manifest parse(const json& root) {
   return manifest;
 }
 
-// FNV-1a over values of stated length, so that no two sequences of them run together.
+// FNV-1a over values and their lengths, so that two different sequences never give the same bytes.
 class Fingerprint {
  public:
   void add(std::string_view bytes) {
@@ -191,13 +191,13 @@ Manifest read_manifest(const fs::path& folder) {
   } catch (const std::out_of_range& error) {
     why = error.what();
   }
-  user_error(path.string(), ": not a manifest of this gptmoe-tokenize (", why, "); ", remedy);
+  user_error(path.string(), ": not a manifest of this version of gptmoe-tokenize (", why, "); ", remedy);
 }
 
 void check_same_job(const fs::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked) {
   const auto differs = [&](const std::string& what, const auto& was, const auto& is) {
-    user_error((folder / kManifestName).string(), ": the shards here were begun with ", what, " ", was,
-               ", and now it is ", is, "; repeat that command, choose another --output, or remove the folder");
+    user_error((folder / kManifestName).string(), ": the shards here were started with ", what, " ", was,
+               ", but now it is ", is, "; repeat that command, choose another --output, or remove the folder");
   };
   if (recorded.tokenizer != asked.tokenizer)
     differs("the tokenizer of fingerprint", text(recorded.tokenizer, " (", recorded.vocab_size, " entries)"),

@@ -1,6 +1,6 @@
 #pragma once
-// manifest.json beside the shards of an encoding: what they were made of, what they hold and, until the job is done,
-// where it goes on. Written at every checkpoint, in one piece.
+// manifest.json beside the shards of an encoding: their sources, their contents and, until the job is done, where it
+// continues. Written at every checkpoint, atomically.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -14,8 +14,8 @@
 
 namespace gptmoe {
 
-// All that decides about the bytes of the shards. An input file with the size and the time of its last change that it
-// had is taken to hold what it held.
+// Everything that determines the bytes of the shards. An input file with unchanged size and modification time counts as
+// unchanged.
 struct EncodeIdentity {
   std::string tokenizer;  // tokenizer_fingerprint()
   int64_t vocab_size = 0;
@@ -48,12 +48,12 @@ constexpr const char* kManifestName = "manifest.json";
 // Equal for tokenizers that give the same ids, and in practice different for others.
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
 
-// Replaces FOLDER/manifest.json at once. Throws Failure.
+// Replaces FOLDER/manifest.json atomically. Throws Failure.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
-// Throws UserError when the file is not one that write_manifest() of this version wrote.
+// Throws UserError if write_manifest() of this version did not write the file.
 Manifest read_manifest(const std::filesystem::path& folder);
 
-// Throws UserError naming the first difference and what to do, when the job recorded in `folder` is not the one that
+// Throws UserError naming the first difference and the remedy if the job recorded in `folder` is not the one that
 // `asked` describes.
 void check_same_job(const std::filesystem::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked);
 

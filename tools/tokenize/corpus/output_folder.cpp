@@ -22,7 +22,7 @@ OutputFolder::OutputFolder(const fs::path& path) : path_(path) {
   fs::create_directories(path, error);
   std::error_code no_folder;
   if (!fs::is_directory(path, no_folder))
-    user_error(path.string(), ": cannot be made a folder: ", error ? error.message() : "a file is there",
+    user_error(path.string(), ": cannot create this folder: ", error ? error.message() : "a file has this name",
                "; correct --output");
   if (access(path.c_str(), R_OK | W_OK | X_OK) != 0)
     user_error(path.string(), ": cannot write there: ", std::strerror(errno), "; correct --output");

@@ -1,14 +1,14 @@
 #pragma once
-// Where a command writes what it makes.
+// The folder that a command writes to.
 #include <filesystem>
 #include <vector>
 
 namespace gptmoe {
 
-// A folder, made if need be. Those that were made here and are empty in the end go again.
+// Creates the folder if needed. Folders created here that are still empty at the end are removed.
 class OutputFolder {
  public:
-  // Throws UserError when it cannot be made, read or written to.
+  // Throws UserError if it cannot be created, read or written.
   explicit OutputFolder(const std::filesystem::path& path);
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;

@@ -11,33 +11,33 @@
 
 namespace gptmoe {
 
-// What a set has written: all that is needed to go on with it.
+// The state of a set: all that is needed to continue it.
 struct ShardRecord {
   std::vector<int64_t> finished;  // tokens of each finished shard
   int64_t unfinished = 0;         // tokens of the one that follows them
   bool operator==(const ShardRecord&) const = default;
 };
 
-// A shard has its name only after publish(), which is for when a record on disk lists it: whatever interrupts a job, no
-// shard is there that the record does not know, and what the record knows is there, named or partial.
+// A shard gets its name only by publish(), after a record on disk lists it. So after any interruption every named shard
+// is in the record, and every shard in the record exists, named or partial.
 class ShardSet {
  public:
   // `split` is the first part of the names. Every shard but the last holds `shard_tokens` tokens.
   ShardSet(const std::filesystem::path& folder, std::string split, const ShardFormat& format, int64_t shard_tokens);
 
-  // Goes on where `record` was taken: names the finished shards that have no name yet, cuts the unfinished one to its
-  // length and removes partial files beyond. Throws UserError naming a file that is missing or of another length.
+  // Continues from `record`: names the finished shards that have no name yet, cuts the unfinished one to its length and
+  // removes later partial files. Throws UserError naming a file that is missing or of another length.
   void resume(const ShardRecord& record);
 
-  // Whole tokens as store_tokens() makes them; they may fill any number of shards.
+  // `stored`: whole tokens from store_tokens(); they may fill any number of shards.
   void append(std::string_view stored);
   // Finishes the last shard.
   void finish();
-  // Returns when all that the record says is on the disk.
+  // Flushes everything in the record to disk.
   void sync();
   // Names the finished shards.
   void publish();
-  // Removes all that resume() and publish() named and every partial file of the split.
+  // Removes all shards that resume() and publish() named and every partial file of the split.
   void remove();
   bool published() const { return published_ == record_.finished.size(); }
 
@@ -53,7 +53,7 @@ class ShardSet {
   const ShardFormat& format_;
   int64_t shard_tokens_;
   ShardRecord record_;
-  size_t published_ = 0;  // finished shards that have their names
+  size_t published_ = 0;  // finished shards that are named
   std::optional<ShardWriter> writer_;
 };
 
