@@ -110,7 +110,7 @@ void OpCall::check_aliases() const {
 
 std::string OpCall::shape() const {
   std::string joined;
-  const auto append = [&](int64_t size) { joined += (joined.empty() ? "" : "x") + std::to_string(size); };
+  const auto append = [&](int64_t size) { joined += text(joined.empty() ? "" : "x", size); };
   if (part_ == Part::product) {
     for (int64_t size : product_)
       if (size > 0) append(size);

@@ -101,13 +101,14 @@ std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // of its memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
-// The GPU functions. In builds without CUDA why_no_cuda() says so, and make_cuda_ops() throws it as a Failure.
+// The GPU functions. In a build without CUDA why_no_cuda() says so, make_cuda_ops() throws that as a Failure, and the
+// others do nothing.
 //
-// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay recurring work as CUDA graphs.
+// The current GPU's ops; compute is f32 or bf16. With `graphs` they replay RepeatedWork as CUDA graphs.
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty if it would not.
 std::string why_no_cuda();
-// The widest attention head that this machine's GPU supports.
+// The widest attention head that this machine's GPU supports; without a GPU, the widest of any.
 int64_t cuda_widest_head();
 // Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th, or
 // the only one that this process sees, which another rank may also use. Call it before everything else here, which

@@ -18,6 +18,10 @@ if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU sees them
 else
   mapfile -t headers < <(git ls-files '*.h' ':!kernels/cuda' ':!tests/support/simt')
 fi
+[ -z "${NCCL_HOME:-}" ] || options+=(-isystem "$NCCL_HOME/include")
+if ! echo '#include <nccl.h>' | clang++-14 -fsyntax-only "${options[@]}" -x c++ - 2>/dev/null; then
+  mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -v /nccl/)
+fi
 compile() {
   local header=$1
   shift

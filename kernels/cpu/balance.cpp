@@ -25,7 +25,7 @@ void CpuKernels::mean_fractions(const Tensor& mean_E, const Tensor& sums_E1, con
 void CpuKernels::load_balance_forward(const Tensor& loss_1, const Tensor& probs_NE, const Tensor& fractions_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
   const Real *probs = probs_NE.as<Real>(), *fractions = fractions_E.as<Real>();
-  // sum_e f_e mean_n p_ne, summed by tokens first.
+  // sum_e f_e mean_n p_ne: one dot product over experts for each token, then the sum over tokens.
   const double sum = chunked_sum(threads_, N, E, [=](int64_t begin, int64_t end) {
     double partial = 0;
     for (int64_t n = begin; n < end; ++n) partial += dot(probs + n * E, fractions, E);

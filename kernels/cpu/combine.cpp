@@ -11,8 +11,9 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Tokens whose default terms are one matrix product with the (E, C) default vectors. Libraries multiply up to about a
-// million pairs without packing their operands first; beyond that, packing only pays off for a large block.
+// Tokens per block: a block's default terms are one matrix product with the (E, C) default vectors. Libraries multiply
+// up to about a million pairs without packing their operands first; beyond that, packing only pays off for a large
+// block.
 int64_t block_tokens(int64_t E, int64_t C) {
   const int64_t unpacked = 1000000 / (E * C) / 8 * 8;
   return unpacked > 0 ? std::min<int64_t>(unpacked, 64) : 128;

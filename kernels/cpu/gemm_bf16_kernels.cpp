@@ -20,7 +20,7 @@ namespace {
 
 void nothing() {}
 
-// multiply<strips of a, strips of b>(arguments) for a kernel that is a template over them.
+// Calls multiply<a_strips, b_strips>(arguments), for a kernel whose template arguments are the strip counts.
 #define GPTMOE_BY_STRIPS(multiply, ...)                                   \
   if (a_strips == 2 && b_strips == 2) return multiply<2, 2>(__VA_ARGS__); \
   if (a_strips == 2) return multiply<2, 1>(__VA_ARGS__);                  \
@@ -43,7 +43,7 @@ void amx_begin() {
 
 void amx_end() { _tile_release(); }
 
-// Linux gives a process the state of the tile registers on request.
+// Linux lets a process use the tile registers only after it asks.
 bool amx_permitted() {
   constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;

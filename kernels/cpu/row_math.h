@@ -1,8 +1,8 @@
 #pragma once
 // Loops over one row, shared by the row-wise kernels.
 //
-// Here and in the kernels every vectorised loop is in a function of plain pointers and numbers: a lambda reads its
-// captures through the closure again in every iteration, which slows the loop down.
+// Here and in the kernels every vectorised loop is in a function that takes plain pointers and numbers. In a lambda,
+// every iteration would read the captures through the closure again, which slows the loop down.
 #include <algorithm>
 #include <cstdint>
 

@@ -9,7 +9,7 @@ inline void swiglu_row(Real* a, const Real* gate, const Real* up, int64_t F) {
   for (int64_t f = 0; f < F; ++f) a[f] = gate[f] * up[f] / (1 + exp_real(-gate[f]));
 }
 
-// dgate and dup may be gate and up.
+// dgate may alias gate, and dup may alias up.
 inline void swiglu_row_backward(Real* dgate, Real* dup, const Real* da, const Real* gate, const Real* up, int64_t F) {
 #pragma omp simd
   for (int64_t f = 0; f < F; ++f) {

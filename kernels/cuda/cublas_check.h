@@ -1,5 +1,5 @@
 #pragma once
-// Errors of cuBLASLt as DeviceError.
+// Turns cuBLASLt errors into DeviceError.
 #include "base/check.h"
 #include "kernels/cuda/cublaslt_library.h"
 

@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-std::string why_no_cuda() { return "this gptmoe was built without CUDA"; }
+std::string why_no_cuda() { return "this gptmoe was built without CUDA; install the CUDA Toolkit and build again"; }
 
 std::unique_ptr<Ops> make_cuda_ops(DType, bool) { throw Failure(why_no_cuda()); }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Several threads process a sequence with the result of one thread.
+// Processes a sequence on several threads; the result is the same as with one.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -19,15 +19,15 @@
 namespace gptmoe {
 
 // Threads take items, process them in parallel and deliver the results in the order of the items:
-//   take()                -> std::optional<Item>; nothing ends the sequence; never called by two threads at once
-//   weight(item)          -> int64_t >= 0, memory that the item holds until it is delivered
-//   work(thread, item)    -> Result; each `thread` in [0, threads) runs one call at a time
-//   deliver(result)       ; never called by two threads at once, in the order of take()
+//   take()                -> std::optional<Item>; an empty optional ends the sequence; never called by two threads at
+//   once weight(item)          -> int64_t >= 0, memory that the item holds until it is delivered work(thread, item) ->
+//   Result; each `thread` in [0, threads) runs one call at a time deliver(result)       ; never called by two threads
+//   at once, in the order of take()
 // No item is taken while the undelivered ones weigh `max_weight` or more, so they never weigh more than that plus one
 // item. An exception in take(), weight(), work() or deliver() ends the run: results of earlier items are delivered,
 // then the exception of the first item in the sequence is thrown to the caller. So neither results nor errors depend on
-// the number of threads. With one thread everything runs on the caller's. Throws Failure if the system cannot start the
-// threads.
+// the number of threads. With one thread, everything runs on the calling thread. Throws Failure if the system cannot
+// start the threads.
 template <typename Take, typename Weight, typename Work, typename Deliver>
 class OrderedWorkers {
   using Item = typename std::invoke_result_t<Take>::value_type;

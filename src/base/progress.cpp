@@ -43,7 +43,7 @@ double JobClock::seconds() const {
 
 std::string JobClock::state(int64_t done, int64_t total, double seconds) const {
   if (total <= 0) return "";
-  std::string state = std::to_string(std::min<int64_t>(99, done * 100 / total)) + " %";  // 100 means finished
+  std::string state = text(std::min<int64_t>(99, done * 100 / total), " %");  // 100 means finished
   if (done > begun_at_ && seconds >= 1)
     state += ", " + clock_time(seconds * static_cast<double>(total - done) / static_cast<double>(done - begun_at_)) +
              " left";
@@ -97,7 +97,7 @@ std::string grouped_digits(int64_t value) {
 }
 
 std::string plural(int64_t count, const std::string& noun) {
-  return grouped_digits(count) + " " + noun + (count == 1 ? "" : "s");
+  return text(grouped_digits(count), " ", noun, count == 1 ? "" : "s");
 }
 
 }  // namespace gptmoe

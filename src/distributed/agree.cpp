@@ -61,8 +61,7 @@ std::string difference(const World& world, const NamedValues& ours, const NamedV
   const std::string root = world.name(0), other = world.name(rank);
   for (size_t i = 0; i < std::max(ours.size(), theirs.size()); ++i) {
     if (i >= ours.size() || i >= theirs.size() || ours[i].first != theirs[i].first)
-      return text("not the same on all ranks: the things that ", root, " and ", other,
-                  " compare; start one build of gptmoe on all");
+      return text(root, " and ", other, " compare different values; start the same build of gptmoe on all ranks");
     if (ours[i].second != theirs[i].second)
       return text(ours[i].first, ": not the same on all ranks: ", shown(ours[i].second), " on ", root, ", ",
                   shown(theirs[i].second), " on ", other);

@@ -11,9 +11,6 @@
 namespace gptmoe {
 namespace {
 
-// The widest head of this machine's GPU, or of any GPU if there is none.
-int64_t widest_head() { return why_no_cuda().empty() ? cuda_widest_head() : cuda::kMaxHeadDim; }
-
 // Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty if the rank has one.
 void require_all_or_none(const Config& config, const World& world, const std::vector<std::string>& obstacles) {
   const auto with = std::find(obstacles.begin(), obstacles.end(), "");
@@ -49,7 +46,7 @@ Choice choose(const Config& config, const std::string& obstacle) {
   if (config.precision == "bf16" && !cuda && config.device != "cpu")
     user_error("precision: \"bf16\" with device \"auto\" needs a GPU, but ", obstacle,
                "; set device to \"cpu\" for bf16 products on the CPU, or precision to \"auto\"");
-  if (cuda) require_cuda_shapes(config, widest_head());
+  if (cuda) require_cuda_shapes(config, cuda_widest_head());
   return {cuda, cuda && config.precision != "f32" ? DType::bf16 : DType::f32};
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// One optimizer step of one rank, defined once. Training records its parts and replays them (StepQueue), explain_step()
-// looks between them, and plan and predict_step() call them on ops that compute nothing.
+// One optimizer step of one rank, defined once. Training has a device record and replay its parts (StepQueue),
+// explain_step() looks between them, and plan and predict_step() call them on ops that compute nothing.
 #include <functional>
 
 #include "engine/engine.h"

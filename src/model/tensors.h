@@ -1,5 +1,6 @@
 #pragma once
-// Every tensor of the model: its weights, and what one micro-batch leaves for the backward pass.
+// The model's weights, and what one micro-batch leaves for the backward pass. Gradients of activations are scratch of
+// the layers; router state is in the StateTable.
 //
 // Letters, and the keys of the config ("model") that set them:
 //   B micro_batch_size, T sequence_length, N = B*T
@@ -8,7 +9,7 @@
 //   E num_experts, K num_experts_per_tok, R = N*K
 //   F intermediate_size of a dense layer, moe_intermediate_size of an expert, n_shared_experts times that of the shared
 //   ones; U = 2F with hidden_act "silu", else F
-//   L MoE layers, M rows of logits at a time
+//   L layers, or MoE layers of router statistics; M rows of logits at a time; W values that a layer or a policy keeps
 // Tensors are real unless marked stat (kernels/ops.h). Weights are rows of the ParamTable; their gradients are stat.
 #include <vector>
 

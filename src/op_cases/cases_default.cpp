@@ -1,4 +1,4 @@
-// Default vectors: clipping, accumulation, commit; and the shares of the assignments.
+// Default vectors: clipping, accumulation, commit; and each expert's share of the assignments.
 #include <algorithm>
 #include <cmath>
 
@@ -31,7 +31,7 @@ OpCase default_clip_scale(int64_t r, int64_t c, double clip) {
   return op;
 }
 
-// The three means of Default MoE: of rows, of rows times gates, and the latter divided by the gates' sum.
+// The three means of Default MoE: sum(row) / count, sum(gate * row) / count, sum(gate * row) / sum(gate).
 enum class Mean { rows, gated, by_gates };
 
 OpCase default_accumulate(const RoutingShape& shape, int64_t c, Mean mean, bool with_scale) {
@@ -130,7 +130,7 @@ void add_default_cases(OpCases& cases) {
     c = next_width(c);
   }
   tests.push_back(expert_fractions({300, 8, 8, Spread::dead_slots}, 2));
-  // More experts than lanes of a warp, and more rows than the CUDA kernels sum at once.
+  // More experts than a warp has lanes, and more rows than the CUDA kernels sum at once.
   tests.push_back(default_accumulate({40, 2, 70}, 24, Mean::by_gates, true));
   tests.push_back(default_accumulate(kTileEdges, 24, Mean::by_gates, true));
   for (auto [e, c] : {std::array<int64_t, 2>{1, 1}, {3, 5}, {8, 24}, {33, 64}, {70, 1030}})

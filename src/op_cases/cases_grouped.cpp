@@ -30,7 +30,7 @@ struct Source {
     op.scratch("sorted_dx", {r, width});
   }
   Tensor slots_of(const Tensors& t) const { return rows == Rows::sorted ? Tensor{} : t["slots"]; }
-  // dx from the dy of a product by w.
+  // Computes dx from dy, for a product with w.
   void backward_input(Ops& ops, const Tensors& t, const Tensor& dy) const {
     if (rows == Rows::sorted) return ops.grouped_linear_backward_input(t["dx"], dy, t["w"], t["offsets"]);
     ops.grouped_linear_backward_input(t["sorted_dx"], dy, t["w"], t["offsets"]);
@@ -171,8 +171,8 @@ void add_grouped_cases(OpCases& cases) {
     test(grouped_swiglu_backward(shape, 8, 24, true));
     test(grouped_swiglu_backward(shape, 7, 5, false));
   }
-  // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels; one expert; K = E; more experts than lanes
-  // of a warp; more rows than a piece of the CPU kernels.
+  // Rows and widths around the tiles of 128 x 128 x 32 of the CUDA kernels; one expert; K = E; more experts than a warp
+  // has lanes; more rows than fit in one piece of the CPU kernels.
   const RoutingShape one_expert{301, 1, 1}, all_experts{50, 3, 3}, many_experts{40, 2, 70}, long_expert{1030, 1, 1};
   test(grouped_linear(kTileEdges, Rows::sorted, 40, 136));
   test(grouped_linear(kTileEdges, Rows::gathered, 136, 40));

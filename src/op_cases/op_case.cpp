@@ -26,8 +26,8 @@ int64_t TensorSpec::count() const {
 
 OpCase::OpCase(std::string_view op_name, std::initializer_list<int64_t> sizes, std::string_view variant) : op(op_name) {
   for (int64_t size : sizes) shape += (shape.empty() ? "" : "x") + std::to_string(size);
-  const std::string suffix = variant.empty() ? "" : "_" + std::string(variant);
-  name = op + "_" + shape + suffix;
+  const std::string suffix = variant.empty() ? "" : text("_", variant);
+  name = text(op, "_", shape, suffix);
   op += suffix;
 }
 
@@ -37,19 +37,19 @@ void OpCase::input(std::string_view tensor, Sizes sizes, Fill fill, Kind kind) {
 
 void OpCase::variable(std::string_view tensor, Sizes sizes, Fill fill, Write gradient, Kind kind) {
   input(tensor, sizes, std::move(fill), kind);
-  const std::string dtensor = "d" + std::string(tensor);
+  const std::string dtensor = text("d", tensor);
   tensors.push_back({dtensor, Role::gradient, kind, std::move(sizes), nullptr, ""});
   if (gradient == Write::add) accumulates(dtensor);
 }
 
 void OpCase::parameter(std::string_view tensor, Sizes sizes, Fill fill) {
   variable(tensor, std::move(sizes), std::move(fill), Write::add);
-  spec("d" + std::string(tensor)).kind = Kind::stat;
+  spec(text("d", tensor)).kind = Kind::stat;
 }
 
 void OpCase::output(std::string_view tensor, Sizes sizes, Kind kind, Fill gradient) {
   result(tensor, sizes, kind);
-  input("d" + std::string(tensor), std::move(sizes), std::move(gradient), kind);
+  input(text("d", tensor), std::move(sizes), std::move(gradient), kind);
 }
 
 void OpCase::result(std::string_view tensor, Sizes sizes, Kind kind) {
@@ -69,7 +69,7 @@ void OpCase::in_place(std::string_view tensor, std::string_view source) {
 
 void OpCase::ends_at(std::string_view tensor, int64_t live) {
   spec(tensor).live = live;
-  if (const std::string gradient = "d" + std::string(tensor); find(gradient)) spec(gradient).live = live;
+  if (const std::string gradient = text("d", tensor); find(gradient)) spec(gradient).live = live;
 }
 
 TensorSpec& OpCase::spec(std::string_view tensor) {

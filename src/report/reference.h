@@ -20,8 +20,8 @@ struct Reference {
   std::vector<ReferencePoint> points;  // steps strictly increasing
 };
 
-// `argument` is FILE or FILE:PAIR. Without PAIR it is the longest pair name with which `config` begins: "8c1" for
-// "8c1_topk". FILE is an object
+// `argument` is FILE or FILE:PAIR. Without PAIR, the pair with the longest name that is a prefix of `config` is used:
+// "8c1" for "8c1_topk". FILE is an object
 //   {"by", "source", "planned_steps", "pairs": {NAME: {"baseline": CURVE, "arm": CURVE}}, "steps": [...],
 //    "curves": {CURVE: [nats per token at each of the steps, or null]}}
 // like data/paper_curves.json. Throws UserError, listing the pairs, if it does not hold the pair.

@@ -14,7 +14,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
   const double lead = rough / power;
   const double step = power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
   std::vector<double> ticks;
-  // Adding 0.0 turns -0 into 0. A small tolerance keeps an end that is itself a tick despite rounding.
+  // Adding 0.0 turns -0 into 0. The small tolerance ensures that rounding does not drop an end that is itself a tick.
   for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k) ticks.push_back(k * step + 0.0);
   return ticks;
 }

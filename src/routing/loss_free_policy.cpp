@@ -71,7 +71,7 @@ Router loss_free_router() {
       .sentence = "TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).",
       .make = make_loss_free,
       .trials = {{.keys = R"({"bias_rate": 0.05})"},
-                 {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})"}}};
+                 {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})", .balance_loss = false}}};
 }
 
 }  // namespace gptmoe

@@ -98,11 +98,16 @@ std::unique_ptr<RoutingPolicy> make_remoe(const RouterSetup& setup, Fields& fiel
 }  // namespace
 
 Router remoe_router() {
-  return {.name = "remoe",
-          .sentence = "ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).",
-          .make = make_remoe,
-          .trials = {{.keys = R"({"l1_coefficient": 0.01})", .cut_freely = false, .plain_gradient = false},
-                     {.name = "unweighted", .keys = R"({"l1_coefficient": 1e-15})", .plain_gradient = false}}};
+  return {
+      .name = "remoe",
+      .sentence = "ReLU gates instead of a choice, kept sparse by an adaptive L1 norm (ReMoE, arXiv 2412.14711).",
+      .make = make_remoe,
+      .trials = {
+          {.keys = R"({"l1_coefficient": 0.01})", .balance_loss = false, .cut_freely = false, .plain_gradient = false},
+          {.name = "unweighted",
+           .keys = R"({"l1_coefficient": 1e-15})",
+           .balance_loss = false,
+           .plain_gradient = false}}};
 }
 
 }  // namespace gptmoe

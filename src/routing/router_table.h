@@ -13,8 +13,9 @@ namespace gptmoe {
 
 // A router with some of its keys. Every test that all routers must pass runs once for each.
 struct RouterTrial {
-  const char* name = "";    // what sets it apart from the router's other trials
-  const char* keys = "{}";  // JSON: the router's block, chosen so that its state moves visibly within a few steps
+  const char* name = "";     // what sets it apart from the router's other trials
+  const char* keys = "{}";   // JSON: the router's block, chosen so that its state moves visibly within a few steps
+  bool balance_loss = true;  // the router takes model.router_aux_loss_coef
   // A step gives the same result however its sequences are cut into micro-batches.
   bool cut_freely = true;
   // The router's gradient is that of the cross-entropy and the two configured losses, with state and choices held. If

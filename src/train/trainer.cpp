@@ -97,7 +97,7 @@ class Trainer {
   double matrix_rate_ = 0;
 
   Progress progress_;                // of finished steps
-  std::deque<LoaderState> asked_;    // loader state before each step queued and not finished
+  std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
   Clock::time_point last_finished_;  // or when the oldest of those was queued
   int64_t saved_step_ = -1;
   std::optional<FolderLock> lock_;
@@ -138,7 +138,7 @@ void Trainer::require_same_run() {
 }
 
 void Trainer::open_run() {
-  agree(world_, [&] { engine_.commit(*ops_); });  // first: a run that does not fit leaves no trace
+  agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
   on_root(world_, [&] { checkpoint = open_run_directory().value_or("").string(); });
   checkpoint = world_.from_root(checkpoint);
@@ -185,7 +185,7 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
 }
 
 TrainOutcome Trainer::run() {
-  matrix_rate_ = measure_matrix_rate(*ops_);  // while there is memory for its matrices
+  matrix_rate_ = measure_matrix_rate(*ops_);  // while there is free memory for its matrices
   world_.sum({&matrix_rate_, 1});
   open_run();
   FirstScreen{.config = config_,
@@ -217,7 +217,7 @@ TrainOutcome Trainer::run() {
 
 TrainOutcome Trainer::train_to_end() {
   const StopSignal stop;
-  // A run that stopped between saving its last step and evaluating it only has the evaluation left.
+  // If the run stopped between saving a step and evaluating it, that evaluation is still due.
   if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;

@@ -12,7 +12,7 @@ namespace gptmoe {
 // other rank may use that device. Collective over `world`. `ops` must outlive the communicator, and the communicator
 // the graphs that it is part of:
 //
-// Recurring work (Ops::make_repeated_work) may start collectives, which are recorded with it. One run of that work
+// RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it. One run of that work
 // waits for exactly the collectives that it starts.
 //
 // costs() counts calls; replays of a graph are not counted.

@@ -157,9 +157,9 @@ TEST_F(Nccl, ReplayedGraphsDoTheSame) {
     const auto ops = make_cuda_ops(DType::f32, true), plain_ops = make_cuda_ops(DType::f32, false);
     const auto nccl = make_nccl_communicator(world_, *ops), plain = make_nccl_communicator(world_, *plain_ops);
     Step recorded(*ops, *nccl, wire, start), done(*plain_ops, *plain, wire, start);
-    const auto recurring = ops->make_repeated_work();
+    const auto repeated = ops->make_repeated_work();
     for (int run = 1; run <= 3; ++run) {
-      recurring->run([&] { recorded.run(); });
+      repeated->run([&] { recorded.run(); });
       done.run();
       ASSERT_EQ(recorded.weights(), done.weights()) << "run " << run;
       ASSERT_EQ(recorded.norm(), done.norm()) << "run " << run;

@@ -104,7 +104,7 @@ TEST_F(NcclStandIn, RecordingsKeepTheirTickets) {
 }
 
 TEST_F(NcclStandIn, ReplaysWhatWasRecorded) {
-  const auto recurring = ops_->make_repeated_work();
+  const auto repeated = ops_->make_repeated_work();
   const auto work = [&] {
     const auto first = nccl_->start_reduce_scatter(x_, kAny);
     const auto second = nccl_->start_all_gather(x_, kAny);
@@ -113,7 +113,7 @@ TEST_F(NcclStandIn, ReplaysWhatWasRecorded) {
   };
   std::vector<NcclCall> expected;
   for (int run = 0; run < 3; ++run) {
-    recurring->run(work);
+    repeated->run(work);
     for (const char* name : {"ncclReduceScatter", "ncclAllGather"}) expected.push_back({name, 6, ncclFloat32});
     EXPECT_EQ(simt::nccl_calls, expected);
   }
