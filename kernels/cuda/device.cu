@@ -74,6 +74,7 @@ std::string cuda_device_id() {
 }
 
 int64_t cuda_widest_head() {
+  if (!why_no_cuda().empty()) return cuda::kMaxHeadDim;
   int device = 0, shared_bytes = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));

@@ -7,9 +7,9 @@
 
 namespace gptmoe {
 
-// Runs optimizer steps in order, as training does. ask() queues a step on the device, which records it the first time
-// and replays it after that; report() waits for the step and reads its result. The host may queue kAhead steps before
-// it reads a report, so the device never waits for the host.
+// Runs optimizer steps in order, as training does. ask() queues a step on the device as RepeatedWork, which a GPU
+// records and then replays; report() waits for the step and reads its result. The host may queue kAhead steps before it
+// reads a report, so the device never waits for the host.
 class StepQueue {
  public:
   static constexpr int64_t kAhead = 1;
