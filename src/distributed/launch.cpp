@@ -280,7 +280,7 @@ int Launch::ended() const {
   const bool named = first_gone_ && started_ == expected_;
   if (code > 128 && started_ > 0)
     std::fprintf(stderr, "gptmoe: %s was %s%s\n",
-                 named ? text("rank ", *first_gone_).c_str() : "a rank that ended before all had started",
+                 named ? text("rank ", *first_gone_).c_str() : "a rank, before all ranks had started,",
                  ended_by(code - 128).c_str(),
                  code - 128 == SIGKILL ? ", by hand or by the system when memory ran out" : "");
   else if (code != 0 && started_ == 0)

@@ -125,7 +125,7 @@ Task read_task(const TaskFile& file) {
     kind = own;
     task.examples.push_back(read_example(section, own, number));
   }
-  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object a line, see docs/eval.md");
+  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object per line, see docs/eval.md");
   task.kind = *kind;
   return task;
 }

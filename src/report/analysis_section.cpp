@@ -140,7 +140,7 @@ std::string default_part(const AnalysisLog& log) {
 std::string gradient_part(const AnalysisLog& log, const std::string& id) {
   if (log.similarities.empty()) return "";
   std::string charts;
-  charts += figure("Whole model uses the method", svg_line_chart(similarity_chart(log, "model", id + "-cos-model")));
+  charts += figure("Whole model with the method", svg_line_chart(similarity_chart(log, "model", id + "-cos-model")));
   charts += figure("Only the router's backward", svg_line_chart(similarity_chart(log, "router", id + "-cos-router")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "model", id + "-norm-model")));
   charts += figure("", svg_line_chart(norm_ratio_chart(log, "router", id + "-norm-router")));

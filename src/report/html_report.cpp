@@ -66,7 +66,7 @@ std::string summary_section(const Comparison& comparison) {
   if (!comparison.single())
     out += element("p",
                    escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
-                               " count to the point from which a mean curve stays below it.  ")) +
+                               " count to the point from which a mean curve stays below it. ")) +
                        "± is the standard deviation over seeds. The gap to the baseline is the mean difference of "
                        "losses between runs of equal seed, with Student’s t interval. Throughput is a median without "
                        "warm-up steps.",

@@ -95,7 +95,7 @@ TEST(Analysis, WhatAModelDoesNotHave) {
   const Analysis alone = analyze_quietly(one, random_batches(1), {1, 1});
   EXPECT_TRUE(alone.gradients.empty());
   ASSERT_EQ(alone.notes.size(), 1u);
-  expect_contains(alone.notes[0], "One expert");
+  expect_contains(alone.notes[0], "A router with one expert");
   EXPECT_EQ(alone.layers[0].load, std::vector<double>{1});
   EXPECT_TRUE(record_json(analysis_log(alone))["coactivation"].is_null());
 

@@ -83,7 +83,8 @@ TEST_F(AnalyzeDomains, RefusesWhatItCannotCompare) {
   for (const char* bad : {"a.bin", "=a.bin", "a="}) refuse(command({bad}), {text("--domain ", bad), "not NAME=GLOB"});
   refuse(command({"a=a.bin", "b=a.bin", "a=short.bin"}), {"--domain a: given twice"});
   refuse(command({"a=none_*.bin"}), {"none_*.bin: no file matches"});
-  refuse(command({"a=a.bin", "b=short.bin"}), {"--domain b: short.bin has 21 tokens", "28 are taken", "--tokens"});
+  refuse(command({"a=a.bin", "b=short.bin"}),
+         {"--domain b: short.bin has 21 tokens", "28 are needed per domain", "--tokens"});
   refuse(command({"a=a.bin", "b=large.bin"}), {"large.bin: token ", "model.vocab_size is 29"});
   EXPECT_FALSE(fs::exists(files_ / "run/analysis.json"));
 }

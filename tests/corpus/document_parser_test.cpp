@@ -74,10 +74,10 @@ TEST(DocumentParserTest, ByteOrderMarkAtTheBeginOfTheFile) {
   TextBatch batch = json_lines("\xEF\xBB\xBF{\"text\": \"x\"}\n{\"text\": }\n");
   batch.begin = {};
   EXPECT_EQ(error_of([&] { parse(batch); }),
-            "a.jsonl: line 2, byte 10: not valid JSON; a .jsonl file holds one JSON object a line");
+            "a.jsonl: line 2, byte 10: not valid JSON; a .jsonl file holds one JSON object per line");
   batch.bytes = "\xEF\xBB\xBF{\"text\": }\n";
   EXPECT_EQ(error_of([&] { parse(batch); }),
-            "a.jsonl: line 1, byte 13: not valid JSON; a .jsonl file holds one JSON object a line");
+            "a.jsonl: line 1, byte 13: not valid JSON; a .jsonl file holds one JSON object per line");
   batch.bytes = "\xEF\xBB\xBF{\"text\": \"x\"}";
   EXPECT_EQ(parse(batch), Texts{"x"});
 }
@@ -97,7 +97,7 @@ TEST(DocumentParserTest, JsonBeyondTheFastParser) {
 }
 
 TEST(DocumentParserTest, ErrorsNameTheirPlaceAndTheRemedy) {
-  const std::string json = "not valid JSON; a .jsonl file holds one JSON object a line";
+  const std::string json = "not valid JSON; a .jsonl file holds one JSON object per line";
   const std::string object = "not a JSON object; a line must read {\"text\": \"...\"}";
   const std::string field = "no field \"text\"; name the field that holds the text with --field (found: ";
   const std::string escape = "a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); correct the line";
@@ -138,7 +138,7 @@ TEST(DocumentParserTest, SkippedLinesAreCountedAndNamed) {
   const std::string lines =
       "{\"text\": \"one\"}\nbroken\n{\"text\": \"two\"}\n{\"text\": 3}\n\n{\"text\": \"three\"}\n";
   EXPECT_EQ(parse(json_lines(lines), {.skip_errors = true}, &errors), (Texts{"one", "two", "three"}));
-  EXPECT_EQ(errors, (Texts{"a.jsonl: line 12, byte 1: not valid JSON; a .jsonl file holds one JSON object a line",
+  EXPECT_EQ(errors, (Texts{"a.jsonl: line 12, byte 1: not valid JSON; a .jsonl file holds one JSON object per line",
                            "a.jsonl: line 14: field \"text\" is not a string; choose another with --field"}));
 }
 

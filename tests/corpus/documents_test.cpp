@@ -160,7 +160,7 @@ TEST_F(DocumentsTest, SeekingCountsLines) {
   Reading rest;
   read_on(reader, rest);
   EXPECT_EQ(rest.documents, Texts{"three"});
-  EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; a .jsonl file holds one JSON object a line");
+  EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; a .jsonl file holds one JSON object per line");
 }
 
 TEST_F(DocumentsTest, SeekingWhereNothingIs) {
@@ -198,7 +198,7 @@ TEST_F(DocumentsTest, StandardInput) {
     EXPECT_EQ(from("", batch_bytes).documents, Texts{});
   }
   EXPECT_EQ(from("\n{text}\n").error,
-            "standard input: line 2, byte 3: not valid JSON; a .jsonl file holds one JSON object a line");
+            "standard input: line 2, byte 3: not valid JSON; a .jsonl file holds one JSON object per line");
   hashes = true;
   EXPECT_EQ(from(lines_of(texts), 100).documents, texts);
   EXPECT_EQ(from("some words", 100).documents, Texts{"some words"});

@@ -222,7 +222,7 @@ TEST_F(EncodeResumeTest, AnotherJobIsRefused) {
 TEST_F(EncodeResumeTest, AChangedInputIsRefused) {
   run_for(6, options("out"));
   write_documents(41, "c.jsonl");
-  expect_contains(error_of([&] { encode(inputs, options("out")); }), "begun with input file 3 " + inputs[2] + " of ");
+  expect_contains(error_of([&] { encode(inputs, options("out")); }), "started with input file 3 " + inputs[2] + " of ");
 }
 
 TEST_F(EncodeResumeTest, AnotherContentOfTheSameSizeIsRefused) {
@@ -235,7 +235,7 @@ TEST_F(EncodeResumeTest, AnotherContentOfTheSameSizeIsRefused) {
   for (const char* name : {"out", "whole"})
     expect_contains(
         error_of([&] { encode(inputs, options(name)); }),
-        "begun with input file 2 " + inputs[1] + " of " + grouped_digits(std::ssize(text)) + " bytes, last changed ");
+        "started with input file 2 " + inputs[1] + " of " + grouped_digits(std::ssize(text)) + " bytes, last changed ");
 }
 
 TEST_F(EncodeResumeTest, AnotherSpellingOfAPathIsTheSameInput) {

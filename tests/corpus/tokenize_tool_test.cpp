@@ -178,7 +178,7 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
                     "--pattern gpt3: give gpt2, llama3, cl100k or qwen2");
   expect_user_error(
       run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
-      "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
+      "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> as one of them");
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
   expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");

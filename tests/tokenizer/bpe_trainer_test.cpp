@@ -251,8 +251,9 @@ TEST(BpeTrainerTest, TheSameTokenEndsDocumentsOnceSaved) {
     EXPECT_EQ(load_tokenizer(path).end_of_text(), tokenizer.end_of_text());
   }
   for (const std::vector<std::string>& special : std::vector<std::vector<std::string>>{{}, {"<s>", "<|END|>"}})
-    EXPECT_EQ(error_of([&] { BpeTrainer::check(300, special); }),
-              "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> among them");
+    EXPECT_EQ(
+        error_of([&] { BpeTrainer::check(300, special); }),
+        "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> as one of them");
 }
 
 TEST(BpeTrainerTest, NoMergeSpellsASpecialToken) {

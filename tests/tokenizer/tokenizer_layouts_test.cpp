@@ -137,7 +137,7 @@ TEST_F(RankFileTest, RefusesDamage) {
             kGoldenFolder +
                 "ranks.tiktoken: a rank file does not say how text is split into words; give --pattern gpt2, llama3, "
                 "cl100k or qwen2");
-  const char* kLine = "line 257: expected a token in base64, a space and its rank (tiktoken's rank file); found ";
+  const char* kLine = "line 257: expected a token in base64, a space and its rank (tiktoken's rank file), found ";
   expect_contains(error("dGhl\n"), std::string(kLine) + "\"dGhl\"");
   for (const char* line : {"dGhl ", "dGhl 256x", "dGhl  256", " 256", "dGh 256", "dG=l 256", "d=== 256", "==== 256",
                            "dGh\xC3 256", "dGhl 99999999999999999999", "dGhl 256 1", "\x80\x01"})
