@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/check.h"
+
 namespace gptmoe {
 
 int terminal_columns() {
