@@ -3,6 +3,7 @@
 
 #include "support/router_cases.h"
 #include "support/run_fixture.h"
+#include "support/sanitized.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -25,6 +26,7 @@ class Resume : public ::testing::TestWithParam<Variant> {
 };
 
 TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
+  if (kSanitized && GetParam().threads > 1) GTEST_SKIP() << "runs the code of the case on one thread";
   const Config config = folder_.config(GetParam().changes);
   ASSERT_EQ(train_quietly(config, folder_ / "whole"), TrainOutcome::finished);
   for (int64_t step : {4, 8}) {
