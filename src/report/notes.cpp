@@ -42,7 +42,7 @@ void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std
   }
   if (count > 0)
     notes.push_back(text(arm.arm.label, " has ", count == 1 ? "a seed" : "seeds", " that ", other.arm.label, " lacks (",
-                         seeds, "); they are left out of the gap between the two."));
+                         seeds, "), left out of the gap between the two."));
 }
 
 void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) {

@@ -85,8 +85,8 @@ TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
   };
   expect_contains(planned("forward"), "\naverage     default vectors over 280 tokens: 20.0 micro-batches of 14\n");
   expect_contains(planned("forward", {"--ranks", "3"}),
-                  "\naverage     default vectors over 840 tokens: 20.0 micro-batches of 42, all ranks together\n");
-  expect_contains(planned("forward", {"--ranks", "6"}), "micro-batches of 42, all ranks together\n");
+                  "\naverage     default vectors over 840 tokens: 20.0 micro-batches of 42, over all ranks\n");
+  expect_contains(planned("forward", {"--ranks", "6"}), "micro-batches of 42, over all ranks\n");
   expect_contains(planned("step", {"--ranks", "3"}),
                   "\naverage     default vectors over 840 tokens: 20.0 steps of 42\n");
   EXPECT_EQ(planned("step", {"--set", "router.ema_beta=1"}).find("average"), std::string::npos);

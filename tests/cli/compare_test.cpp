@@ -313,7 +313,7 @@ TEST_F(Compare, DrawsAReferenceBesideTheGap) {
     return all;
   };
   const ProcessResult named = succeed(with(curves));
-  expect_contains(named.out, "differs from that of Panda et al., 8c1, by ");
+  expect_contains(named.out, "differs from that of Panda et al., 8c1 by ");
   expect_contains(read_text_file(files_ / "both/report.html"), "Panda et al., 8c1, by share");
   EXPECT_EQ(report("both")["reference"]["points"].size(), 68u);
   EXPECT_GT(report("both")["arms"][1]["reference_distance"], 0);

@@ -91,7 +91,8 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   fail(result, 2, {"bad.jsonl:1: gold: must be a whole number from 0 to 1, not 2"});
   EXPECT_EQ(result.out, "");
   EXPECT_FALSE(fs::exists(files_ / "s.json"));
-  refuse({"eval", "run", "--task", "schema.jsonl", "--shots", "1"}, {"--shots: 1 besides", "schema.jsonl has only 1"});
+  refuse({"eval", "run", "--task", "schema.jsonl", "--shots", "1"},
+         {"--shots: 1 in addition to the one asked", "schema.jsonl has only 1"});
   refuse({"eval", "run", "--task", "tasks", "--data", "words.bin"}, {"--task", "--data"});
   refuse({"eval", "run", "--shots", "2"}, {"--shots", "--task"});
   refuse({"eval", "run", "--task", "tasks", "--limit", "-1"}, {"--limit"});

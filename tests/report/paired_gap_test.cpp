@@ -62,9 +62,9 @@ TEST(PairedGap, SeedsWithoutAPartnerAreLeftOutAndNamed) {
   std::reverse(arm.runs.begin(), arm.runs.end());
   const Comparison comparison = compare({topk, arm});
   EXPECT_NEAR(final_gap(comparison).mean, std::exp(0.02) - 1, 1e-12);
-  EXPECT_EQ(comparison.notes, (std::vector<std::string>{
-                                  "topk has a seed that default has not (3): left out of the gap between the two.",
-                                  "default has a seed that topk has not (7): left out of the gap between the two."}));
+  EXPECT_EQ(comparison.notes,
+            (std::vector<std::string>{"topk has a seed that default lacks (3), left out of the gap between the two.",
+                                      "default has a seed that topk lacks (7), left out of the gap between the two."}));
 }
 
 TEST(PairedGap, WithoutACommonSeedThereIsNone) {
