@@ -266,7 +266,7 @@ void Launch::stop(int signal) {
 
 std::string ended_by(int signal) { return text("ended by signal ", signal, " (", strsignal(signal), ")"); }
 
-// Prints what there is to say about the end and returns the exit code. Does not return if a stop signal ended the
+// Prints why the job ended, unless it ended well, and returns the exit code. Does not return if a stop signal ended the
 // ranks.
 int Launch::ended() const {
   const int code = WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);

@@ -54,8 +54,9 @@ void require_finite_gradients(Engine& engine, Ops& ops, int64_t step) {
 
 }  // namespace
 
-void explain_step(TrainStep& train_step, Engine& engine, Ops& ops, const NextBatch& same_batches, int64_t step,
-                  World& world) {
+void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t step, World& world) {
+  Engine& engine = train_step.engine();
+  Ops& ops = train_step.ops();
   engine.data_parallel().reduce_whole(true);
   int64_t micro_batch = 0;
   train_step.run(same_batches, step, [&](const StepPart& part, const std::function<void()>& work) {

@@ -8,7 +8,6 @@ namespace gptmoe {
 // state), and checks every micro-batch. Throws, the same on all ranks, NumericFailure that names the step as metrics
 // count it, the micro-batch if one is to blame, and the first non-finite tensor in the order of the computation; or
 // Failure if all is finite this time. Collective.
-[[noreturn]] void explain_step(TrainStep& train_step, Engine& engine, Ops& ops, const NextBatch& same_batches,
-                               int64_t step, World& world);
+[[noreturn]] void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t step, World& world);
 
 }  // namespace gptmoe

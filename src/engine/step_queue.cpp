@@ -3,8 +3,9 @@
 namespace gptmoe {
 
 StepQueue::StepQueue(const Config& config, Engine& engine, Ops& ops, Communicator& communicator)
-    : config_(config), engine_(engine), ops_(ops), train_step_(config, engine, ops, communicator) {
-  micro_batches_ = train_step_.micro_batches() * communicator.size();
+    : config_(config),
+      micro_batches_(config.train.micro_batches(communicator.size()) * communicator.size()),
+      train_step_(config, engine, ops, communicator) {
   for (auto& sums : sums_) sums = ops.memory().make_snapshot(engine.sums().all_S.bytes());
 }
 
@@ -12,16 +13,16 @@ void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
   GPTMOE_CHECK(asked_ - reported_ <= kAhead, asked_ - reported_, " steps without a report");
   train_step_.run(next_batch, step, [this](const StepPart& part, const std::function<void()>& work) {
     auto& repeated = parts_[part.name][2 * part.gathers + part.reduces];
-    if (!repeated) repeated = ops_.make_repeated_work();
+    if (!repeated) repeated = train_step_.ops().make_repeated_work();
     repeated->run(work);
   });
-  sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(engine_.sums().all_S);
+  sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(train_step_.engine().sums().all_S);
 }
 
 StepResult StepQueue::report() {
   GPTMOE_CHECK(reported_ < asked_, "no step to report");
   Snapshot& sums = *sums_[static_cast<size_t>(reported_++ % (kAhead + 1))];
-  return step_result(config_, engine_.sums(), sums.values(), micro_batches_);
+  return step_result(config_, train_step_.engine().sums(), sums.values(), micro_batches_);
 }
 
 }  // namespace gptmoe

@@ -25,9 +25,7 @@ class StepQueue {
 
  private:
   const Config& config_;
-  Engine& engine_;
-  Ops& ops_;
-  int64_t micro_batches_;  // over all ranks
+  const int64_t micro_batches_;  // over all ranks
   TrainStep train_step_;
   // By name, then by collectives.
   std::array<std::array<std::unique_ptr<RepeatedWork>, 4>, 4> parts_;

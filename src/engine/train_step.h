@@ -31,7 +31,7 @@ class TrainStep {
   // committed. A loss or gradient that is not finite leaves every parameter as it is.
   void run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out);
 
-  // The parts, in this order; `micro_batch` runs micro_batches() times.
+  // The parts, in this order; `micro_batch` runs once for each micro-batch of this rank.
   void begin();                            // gradients = 0, engine.sums() = 0
   void micro_batch(const StepPart& part);  // forward and backward: gradients +=, engine.sums() +=
   void measure();                          // sums over ranks, and the gradients' norm
@@ -39,7 +39,8 @@ class TrainStep {
 
   StepPart micro_batch_part(bool first, bool last) const;  // of a step
 
-  int64_t micro_batches() const { return micro_batches_; }  // of this rank
+  Engine& engine() { return engine_; }
+  Ops& ops() { return ops_; }
   // Gathers the weights of the last step on every rank. Call it before reading weights outside a step.
   void gather_weights();
 

@@ -257,7 +257,7 @@ void Trainer::finish_step() {
   if (!result.finite()) {
     train_data_.restore(asked_.front());
     try {
-      explain_step(steps_->train_step(), engine_, *ops_, next_batch_, progress_.step, world_);
+      explain_step(steps_->train_step(), next_batch_, progress_.step, world_);
     } catch (const NumericFailure&) {
       if (metrics_) metrics_->diverged(progress_);
       throw;

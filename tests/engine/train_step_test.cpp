@@ -34,7 +34,7 @@ NextBatch batches_of(std::vector<int32_t> ids) {
 }
 
 void explain(Model& model, const NextBatch& batches, int64_t step) {
-  explain_step(model.steps->train_step(), model.engine, *model.ops, batches, step, *make_single_world());
+  explain_step(model.steps->train_step(), batches, step, *make_single_world());
 }
 
 // Which says nothing of the run's numbers: it may go on.

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "base/file.h"
 #include "checkpoint/safetensors.h"
 #include "model/golden_backends.h"
 #include "routing/router_table.h"
@@ -36,6 +37,12 @@ TEST(GoldenCases, CoverEveryRouter) {
         << "tests/golden has no case for the router \"" << router << "\". State its formulas in reference.py, add a "
         << "case to CASES in make_golden.py, and run `python3 tests/golden/make_golden.py CASE`; README.md there says "
         << "what it needs.";
+}
+
+TEST(GoldenCases, AreListedInTheReadme) {
+  const std::string readme = read_text_file(kFolder / "README.md");
+  for (const std::string& name : golden_cases())
+    EXPECT_NE(readme.find("\n| `" + name + "` | "), std::string::npos) << name;
 }
 
 class Golden : public ::testing::TestWithParam<std::tuple<std::string, GoldenBackend>> {

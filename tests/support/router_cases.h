@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,13 @@ inline std::vector<RouterCase> router_cases(bool RouterTrial::*has = nullptr) {
     for (const RouterTrial& trial : router.trials)
       if (!has || trial.*has) cases.emplace_back(router, trial);
   return cases;
+}
+
+// The case of that name, which there must be.
+inline RouterCase router_case(const std::string& name) {
+  for (const RouterCase& router : router_cases())
+    if (router.name == name) return router;
+  throw std::out_of_range(name + ": no such router or trial");
 }
 
 // One of every router.

@@ -39,7 +39,7 @@ TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
   }
 }
 
-// Of all routers, with accumulation and recomputation.
+// Every trial of every router, with accumulation and recomputation.
 std::vector<Variant> routers_on(int threads) {
   std::vector<Variant> variants;
   for (const RouterCase& router : router_cases()) {
