@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// The one line of the UserError that `action` throws.
+// Returns the message of the UserError that `action` throws; expects it to be a single line.
 template <typename Action>
 std::string error_of(Action action) {
   try {

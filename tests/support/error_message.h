@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// What the Error says that `action` throws; the test fails when nothing is thrown.
+// Returns the message of the Error that `action` throws; the test fails if nothing is thrown.
 template <typename Error, typename Action>
 std::string message(Action action) {
   try {

@@ -5,7 +5,8 @@
 
 namespace gptmoe {
 
-// A limit on file sizes stands in for a full disk: writing comes up short, then fails, the same way, for root too.
+// Simulates a full disk by limiting the size of files: a write comes up short, and the next one fails. The limit holds
+// for root too.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {

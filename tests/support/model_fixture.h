@@ -1,5 +1,5 @@
 #pragma once
-// A model with its memory and batches of its own, small enough for finite differences.
+// A model with its memory and its own batches, small enough for finite differences.
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -29,7 +29,7 @@ inline Config tiny_config(const nlohmann::json& changes = nlohmann::json::object
   return parse_config(config, "test");
 }
 
-// Batch `index` of an endless stream of random tokens, the targets likewise.
+// Fills in batch `index` of an endless stream of random tokens and random targets.
 inline void random_batch(const Tensor& tokens, const Tensor& targets, int64_t vocab_size, uint64_t index) {
   const Rng rng(99, index);
   const auto count = static_cast<uint64_t>(tokens.count());

@@ -1,5 +1,6 @@
 #pragma once
-// The program as its users meet it: a process of its own with its two streams in files, never a terminal.
+// Runs the program as a user would: in its own process, with stdout and stderr redirected to files, never to a
+// terminal.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -22,8 +23,8 @@ namespace gptmoe::testing {
 
 struct ProcessOptions {
   int threads = 1;
-  int64_t largest_file = 0;  // bytes that any file may have, as a full disk would have it; 0: no limit
-  bool as_nobody = false;    // not as root, to whom everything is permitted
+  int64_t largest_file = 0;  // size limit of any file in bytes, to mimic a full disk; 0: no limit
+  bool as_nobody = false;    // run without root's rights
 };
 
 struct ProcessResult {
@@ -35,7 +36,7 @@ struct ProcessResult {
 
 class Process {
  public:
-  // Starts arguments[0] in `folder`, where its streams go to the files stdout and stderr.
+  // Starts arguments[0] in `folder`. Its output goes to the files stdout and stderr there.
   Process(const std::filesystem::path& folder, std::vector<std::string> arguments, const ProcessOptions& options = {})
       : folder_(folder) {
     std::vector<char*> argv;
@@ -110,7 +111,7 @@ inline ProcessResult run(const std::filesystem::path& folder, std::vector<std::s
 
 inline std::string gptmoe_binary() { return build_folder() + "/gptmoe"; }
 
-// gptmoe with these arguments.
+// Runs gptmoe with these arguments.
 inline ProcessResult run_gptmoe(const std::filesystem::path& folder, std::vector<std::string> arguments,
                                 const ProcessOptions& options = {}) {
   arguments.insert(arguments.begin(), gptmoe_binary());

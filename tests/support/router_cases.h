@@ -1,6 +1,6 @@
 #pragma once
-// The routers of the table with the keys of their trials, as changes to a tiny config: what a test that every router
-// must pass runs over.
+// The trials of all registered routers, as changes to the tiny config: the parameters of tests that every router must
+// pass.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -18,7 +18,7 @@ struct RouterCase {
   nlohmann::json router;  // the whole block, "type" included
   RouterTrial trial;
 
-  // With the balance loss, if the router takes one.
+  // Enables the balance loss if the router takes one.
   nlohmann::json changes() const {
     return {{"router", router}, {"model", {{"router_aux_loss_coef", trial.balance_loss ? 0.01 : 0.0}}}};
   }
@@ -36,7 +36,7 @@ struct RouterCase {
 inline std::string router_case_name(const ::testing::TestParamInfo<RouterCase>& info) { return info.param.name; }
 inline void PrintTo(const RouterCase& router, std::ostream* out) { *out << router.name; }
 
-// Every trial of every router, or those of which `has` is true.
+// Every trial of every router, or only the trials whose flag `has` is true.
 inline std::vector<RouterCase> router_cases(bool RouterTrial::*has = nullptr) {
   std::vector<RouterCase> cases;
   for (const Router& router : routers())
@@ -45,14 +45,14 @@ inline std::vector<RouterCase> router_cases(bool RouterTrial::*has = nullptr) {
   return cases;
 }
 
-// The case of that name, which there must be.
+// The case called `name`; throws if there is none.
 inline RouterCase router_case(const std::string& name) {
   for (const RouterCase& router : router_cases())
     if (router.name == name) return router;
   throw std::out_of_range(name + ": no such router or trial");
 }
 
-// One of every router.
+// The first trial of every router.
 inline std::vector<RouterCase> one_case_per_router() {
   std::vector<RouterCase> cases;
   for (const Router& router : routers()) cases.emplace_back(router, router.trials.front());

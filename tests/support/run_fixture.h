@@ -1,5 +1,5 @@
 #pragma once
-// Whole runs of a tiny model over shards of random tokens, and what must agree between two of them.
+// Whole runs of a tiny model over shards of random tokens, and the check that two runs agree.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -28,7 +28,7 @@ inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t
   write_shard(path, vocab_size, ids);
 }
 
-// A folder with shards: 17 training windows of 7 tokens in two files, 11 for validation.
+// A folder with shards: two files with 17 training windows of 7 tokens, and one with 11 validation windows.
 class RunFolder {
  public:
   RunFolder() {
@@ -52,7 +52,7 @@ class RunFolder {
   TemporaryFolder folder_;
 };
 
-// train() with its screen kept from the test's; the text goes to *screen where asked for.
+// Calls train() without letting it print; stores what it printed in *screen if `screen` is not null.
 inline TrainOutcome train_quietly(const Config& config, const fs::path& out, World& world, bool resume = false,
                                   std::string* screen = nullptr) {
   ::testing::internal::CaptureStdout();
@@ -70,7 +70,7 @@ inline TrainOutcome train_quietly(const Config& config, const fs::path& out, boo
   return train_quietly(config, out, *make_single_world(), resume, screen);
 }
 
-// The rows of a run's metrics without what the clock says.
+// The rows of a run's metrics, without the fields that depend on time.
 inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   std::vector<nlohmann::json> rows;
   std::ifstream in(run_dir / "metrics.jsonl");
@@ -106,14 +106,15 @@ inline void append_text(const fs::path& path, const std::string& text) {
   std::ofstream(path, std::ios::app | std::ios::binary) << text;
 }
 
-// The run as a crash leaves it that came after it was saved at `step`: the checkpoint is its last, metrics know more.
+// Turns the run into one that crashed some time after saving at `step`: that checkpoint is the last one, but the
+// metrics go further.
 inline void cut_back(const fs::path& run_dir, int64_t step) {
   for (const fs::path& checkpoint : list_checkpoints(run_dir))
     if (read_checkpoint_state(checkpoint).step > step) fs::remove_all(checkpoint);
   fs::remove(run_dir / "checkpoints/LATEST");
 }
 
-// The one line of the `Error` that `action` throws.
+// Returns the message of the `Error` that `action` throws; expects it to be a single line.
 template <typename Error, typename Action>
 std::string error_line(Action action) {
   const std::string line = message<Error>(action);

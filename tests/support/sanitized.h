@@ -1,6 +1,7 @@
 #pragma once
-// Whether sanitizers watch this build. They look for bad addresses and undefined behaviour, and make tests three to ten
-// times slower. So tests that compare numbers skip here what runs no code that other tests do not run.
+// Tells whether this build runs under sanitizers. They find bad addresses and undefined behaviour, and slow tests down
+// three to ten times. So under sanitizers, tests skip comparisons of numbers that only repeat code which other tests
+// run.
 namespace gptmoe {
 
 #ifdef GPTMOE_ASAN

@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// A folder of its own for one test, gone with the object.
+// A new folder for one test; the destructor removes it.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
@@ -28,7 +28,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// Where flushing to the disk takes no time, if there is such a place: for tests of what is flushed often.
+// A folder in memory if there is one, where flushing to disk takes no time. For tests of code that flushes often.
 inline std::filesystem::path memory_folder() {
   return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
 }

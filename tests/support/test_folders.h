@@ -1,6 +1,6 @@
 #pragma once
-// Where the tests' data and the programs are. CMake writes the source file. No test is compiled with a path, so the
-// compiler cache serves every checkout.
+// The folders of the tests' data and of the built programs. CMake generates the source file. No test is compiled with a
+// path, so the compiler cache serves every checkout.
 #include <string>
 
 namespace gptmoe {

@@ -1,5 +1,5 @@
 #pragma once
-// Ranks as threads of one process: what several of them compute is then tested without a launcher.
+// Ranks as threads of one process, to test several ranks without a launcher.
 #include <algorithm>
 #include <barrier>
 #include <condition_variable>
@@ -16,7 +16,7 @@
 
 namespace gptmoe::testing {
 
-// What the ranks share. Everyone publishes, then everyone reads, then everyone goes on.
+// What the ranks share. In an exchange every rank publishes, then every rank reads, then all continue.
 class ThreadJob {
  public:
   explicit ThreadJob(int size) : size_(size), published_(static_cast<size_t>(size)), barrier_(size) {}
@@ -38,7 +38,7 @@ class ThreadJob {
   void receive(int from, void* data, int64_t bytes) {
     std::unique_lock lock(mutex_);
     arrived_.wait(lock, [&] { return messages_.contains(from); });
-    const auto first = messages_.lower_bound(from);  // equal keys stay in order
+    const auto first = messages_.lower_bound(from);  // equal keys keep their order
     GPTMOE_CHECK(std::ssize(first->second) == bytes, "a message of ", first->second.size());
     first->second.copy(static_cast<char*>(data), static_cast<size_t>(bytes));
     messages_.erase(first);
@@ -53,7 +53,7 @@ class ThreadJob {
   std::multimap<int, std::string> messages_;
 };
 
-// Does a collective as late as it may, when it is waited for, so that what is used too early is seen to be wrong.
+// Runs a collective as late as allowed, when it is waited for, so that a result used too early is wrong.
 class ThreadCommunicator final : public Communicator {
  public:
   ThreadCommunicator(ThreadJob& job, int rank) : job_(job), rank_(rank) {}
@@ -94,7 +94,7 @@ class ThreadCommunicator final : public Communicator {
     return dtype == DType::f64 ? static_cast<const double*>(data)[i]
                                : static_cast<double>(static_cast<const float*>(data)[i]);
   }
-  // Elements [first, first + count) of x = their sums over ranks; what else is there is spoilt.
+  // Elements [first, first + count) of x = their sums over ranks; all other elements are overwritten with garbage.
   void sum(const Tensor& x, int64_t first, int64_t count) {
     std::vector<double> sums(static_cast<size_t>(count));
     job_.exchange(rank_, x.data(), [&](const std::vector<const void*>& ranks) {
@@ -178,7 +178,8 @@ class ThreadWorld final : public World {
   int rank_;
 };
 
-// Calls body(world) on as many threads; what one of them throws ends the test program, since the others wait for it.
+// Calls body(world) on `size` threads, one per rank. An exception in one of them ends the test program, because the
+// other ranks would wait for it forever.
 template <typename Body>
 void run_ranks(int size, Body&& body) {
   ThreadJob job(size);

@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// A finished shard of these tokens, in the format for `vocab_size`.
+// Writes a complete shard of these tokens, in the format for `vocab_size`.
 inline void write_shard(const std::filesystem::path& path, int64_t vocab_size, const std::vector<int32_t>& tokens) {
   const ShardFormat& format = shard_format_for(vocab_size);
   std::string stored;

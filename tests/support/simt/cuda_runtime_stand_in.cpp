@@ -1,5 +1,5 @@
-// The CUDA runtime calls that the backend makes, over host memory: what tests link in place of the library. Streams,
-// events and graphs are in stream.cpp.
+// Implements the CUDA runtime calls that the backend makes, over host memory. Tests link this in place of the library.
+// Streams, events and graphs are in stream.cpp.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -44,7 +44,7 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  // Few, so that two-stage reductions have few first stages even at the shapes of tests.
+  // Few multiprocessors, so that two-stage reductions have few first stages even at the small shapes of tests.
   *value = attribute == cudaDevAttrMultiProcessorCount            ? 2
            : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? simulated_device.shared_bytes
                                                                   : 0;
@@ -90,7 +90,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   RETURN_IF_BROKEN();
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  // Op cases call the memory of their buffers the device's, so only guarded memory can tell.
+  // Op cases pass ordinary host memory as device memory, so the kind is checked only while device memory is guarded.
   if (simt::device_memory_guarded() &&
       (simt::in_device_memory(to) != to_device || simt::in_device_memory(from) != from_device))
     return cudaErrorInvalidValue;

@@ -1,7 +1,7 @@
 #pragma once
-// What nvcc knows and a host compiler does not, on top of the CUDA toolkit's own headers: the built-in variables and
-// functions that our kernels use, as tests/support/simt/runtime.h provides them. Included by kernels/cuda/common.cuh
-// when the kernels are compiled for the host.
+// The built-in variables and functions that our kernels use and that nvcc knows but a host compiler does not. They
+// build on the CUDA toolkit's own headers and on tests/support/simt/runtime.h. kernels/cuda/common.cuh includes this
+// file when the kernels are compiled for the host.
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
@@ -39,7 +39,7 @@ namespace simt {
 template <typename T>
 struct Shuffle {
   T value, result;
-  int source;  // the lane to read; outside the warp or the mask: the own value
+  int source;  // the lane to read; a lane outside the warp or the mask gives the own value
 };
 
 template <typename T>

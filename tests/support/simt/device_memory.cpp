@@ -14,16 +14,16 @@ namespace {
 
 constexpr size_t kPage = 4096;
 constexpr size_t kAlignment = 256;                  // as cudaMalloc promises
-constexpr size_t kPoisonedBytes = size_t{1} << 18;  // the rest stays zero: untouched pages are quick to guard
+constexpr size_t kPoisonedBytes = size_t{1} << 18;  // the rest stays zero, because untouched pages are quick to guard
 
 struct Region {
-  char* base;          // with the page before
-  size_t inner_bytes;  // whole pages between the two outer ones
+  char* base;          // of the leading guard page
+  size_t inner_bytes;  // whole pages between the two guard pages
   char* inner() const { return base + kPage; }
 };
 
 std::map<const char*, Region>& regions() {
-  static std::map<const char*, Region> all;  // by the address handed out
+  static std::map<const char*, Region> all;  // keyed by the address returned to the caller
   return all;
 }
 bool guarded = false;
@@ -49,7 +49,7 @@ void report_touch(int signal_number, siginfo_t* info, void*) {
     constexpr char kMessage[] = "simulated GPU: the host touched device memory outside a kernel or a copy\n";
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
   }
-  signal(signal_number, SIG_DFL);  // the instruction runs again and ends the process
+  signal(signal_number, SIG_DFL);  // the faulting instruction runs again and ends the process
 }
 
 }  // namespace
@@ -60,7 +60,7 @@ void* allocate_device(size_t bytes) {
   if (memory == MAP_FAILED) return nullptr;
   const Region region{static_cast<char*>(memory), inner_bytes};
   mprotect(region.inner(), inner_bytes, PROT_READ | PROT_WRITE);
-  // At the end of its pages, so that the next one stops a walk beyond.
+  // Placed at the end of its pages, so that the guard page after them catches an overrun.
   char* begin = region.inner() + (inner_bytes - bytes) / kAlignment * kAlignment;
   std::memset(begin, 0xFF, std::min(bytes, kPoisonedBytes));
   regions().emplace(begin, region);

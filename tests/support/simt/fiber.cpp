@@ -12,8 +12,9 @@
 #error "the fibers switch stacks in x86-64 assembly"
 #endif
 
-// void simt_switch(void** save, void* to, Fiber* argument): keeps the registers that a call preserves on the stack, and
-// goes on where another stack was left. `argument` reaches a fiber's first function in rdi.
+// void simt_switch(void** save, void* to, Fiber* argument): saves the callee-saved registers on the current stack,
+// switches to the stack `to`, and continues where that stack was left. A fiber's first function finds `argument` in
+// rdi.
 asm(R"(
 .text
 .globl simt_switch
@@ -45,14 +46,13 @@ void Fiber::start(size_t stack_bytes, std::function<void()> body) {
 #ifdef GPTMOE_ASAN
   if (abandoned_) __asan_unpoison_memory_region(stack_.get(), stack_bytes_);
 #endif
-  abandoned_ = true;  // until it returns
+  abandoned_ = true;  // until the body returns
   if (stack_bytes_ != stack_bytes) {
     stack_ = std::make_unique_for_overwrite<std::byte[]>(stack_bytes);
     stack_bytes_ = stack_bytes;
   }
   body_ = std::move(body);
-  // Six registers, the address to return to, and one word that keeps the first function's stack aligned as after a
-  // call.
+  // Six registers, the return address, and one word that aligns the first function's stack as a call would.
   auto* top = reinterpret_cast<uintptr_t*>(reinterpret_cast<uintptr_t>(stack_.get() + stack_bytes) & ~uintptr_t{15});
   *--top = 0;
   *--top = reinterpret_cast<uintptr_t>(&Fiber::run);

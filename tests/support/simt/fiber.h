@@ -1,5 +1,5 @@
 #pragma once
-// A function that can be left in its middle and entered again: one simulated GPU thread. x86-64 only.
+// One simulated GPU thread: a function that can be left in the middle and entered again. x86-64 only.
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -12,12 +12,12 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Prepares to run `body`, which must not throw, from its begin. Whatever ran before is abandoned: its stack is reused
-  // without unwinding, so bodies keep nothing that owns memory across leave().
+  // Prepares to run `body` from its beginning; `body` must not throw. A body still running is abandoned: its stack is
+  // reused without unwinding, so a body must not hold anything that owns memory across leave().
   void start(size_t stack_bytes, std::function<void()> body);
   // Runs the body until it calls leave() or returns.
   void enter();
-  // From inside the body: back to the caller of enter().
+  // Returns from the body to the caller of enter().
   void leave();
 
  private:
@@ -27,9 +27,9 @@ class Fiber {
   size_t stack_bytes_ = 0;
   bool abandoned_ = false;
   std::function<void()> body_;
-  void* inside_ = nullptr;  // stack pointers of the side that is not running
+  void* inside_ = nullptr;  // saved stack pointer of whichever side is not running
   void* outside_ = nullptr;
-#ifdef GPTMOE_ASAN  // AddressSanitizer keeps track of stacks
+#ifdef GPTMOE_ASAN  // AddressSanitizer tracks stacks
   void* outside_fake_stack_ = nullptr;
   void* inside_fake_stack_ = nullptr;
   const void* outside_stack_ = nullptr;

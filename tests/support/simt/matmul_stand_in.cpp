@@ -1,4 +1,4 @@
-// Dense products by plain loops, sums in f32: what tests link in place of matmul_cublaslt.cpp.
+// Dense matrix products by plain loops, summed in f32. Tests link this in place of matmul_cublaslt.cpp.
 #include <cuda_bf16.h>
 
 #include <vector>

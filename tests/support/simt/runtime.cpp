@@ -21,7 +21,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kStackBytes = 128 * 1024;
-constexpr size_t kSharedAlignment = 1024;  // as dynamic shared memory may be declared
+constexpr size_t kSharedAlignment = 1024;  // the largest alignment that kernels declare for dynamic shared memory
 constexpr size_t kMaxSharedBytes = 227 * 1024;
 
 std::mt19937_64& order() {
@@ -42,13 +42,14 @@ struct Thread {
   Dim3 index;
   int lane = 0, warp = 0;
   State state = State::ready;
-  int barrier_id = 0;               // while at a barrier
-  const char* waits_for = nullptr;  // while in a warp operation
-  std::vector<Copy> copies;         // not yet in a group
+  int barrier_id = 0;               // valid while at a barrier
+  const char* waits_for = nullptr;  // valid while in a warp operation
+  std::vector<Copy> copies;         // not yet committed to a group
   std::deque<std::vector<Copy>> groups;
 };
 
-// Of every block in turn: they keep their stacks, since allocating those takes longer than most blocks run.
+// All blocks share these threads, one block after another. Their stacks are kept, because allocating a stack takes
+// longer than running most blocks.
 std::span<Thread> all_threads() {
   static std::array<Thread, kMaxThreads> all;
   return all;
@@ -58,7 +59,8 @@ struct Barrier {
   int arrived = 0, expected = 0;
 };
 
-// A warp operation that lanes are gathering for. Parts of a warp may gather at the same time, under different masks.
+// A warp operation that waits for the lanes of its mask. Parts of a warp may wait at the same time, under different
+// masks.
 struct Gathering {
   uint32_t mask = 0, arrived = 0;
   const char* name = nullptr;
@@ -108,7 +110,7 @@ class Block {
   size_t shared_bytes_;
   const std::function<void()>& body_;
   std::span<Thread> threads_;
-  std::vector<std::vector<Gathering>> gatherings_;  // by warp
+  std::vector<std::vector<Gathering>> gatherings_;  // indexed by warp
   std::array<Barrier, kNamedBarriers> barriers_{};
   std::unique_ptr<std::byte, Free> shared_;
   Thread* running_ = nullptr;
@@ -121,7 +123,7 @@ void Block::run(Dim3 index) {
   index_ = index;
   barriers_ = {};
   for (auto& warp : gatherings_) warp.clear();
-  // Rounded up by the allocator only: AddressSanitizer guards the last byte asked for.
+  // The size is not rounded up here, so that AddressSanitizer catches an access just past the requested bytes.
   void* memory = nullptr;
   if (posix_memalign(&memory, kSharedAlignment, std::max<size_t>(shared_bytes_, 1)) != 0) throw std::bad_alloc();
   shared_.reset(static_cast<std::byte*>(memory));

@@ -1,5 +1,5 @@
 #pragma once
-// When calls of the simulated CUDA runtime fail.
+// The errors that calls of the simulated CUDA runtime return.
 #include <cuda_runtime.h>
 
 #include "simt/simulated_device.h"
@@ -7,7 +7,7 @@
 
 namespace simt {
 
-// For calls that would find a broken device: counts, and says whether it is broken.
+// For calls that would notice a broken device: counts the call and returns an error if the device is broken.
 inline cudaError_t use_device() {
   return ++simulated_device.calls > simulated_device.calls_before_failure ? cudaErrorIllegalAddress : cudaSuccess;
 }
@@ -16,6 +16,6 @@ inline cudaError_t use_device() {
 
 #define RETURN_IF_BROKEN() \
   if (const cudaError_t status = ::simt::use_device(); status != cudaSuccess) return status
-// What no capture allows.
+// For calls that are not allowed while a graph is captured.
 #define REFUSE_IN_CAPTURE() \
   if (::simt::capturing()) return cudaErrorStreamCaptureUnsupported

@@ -4,16 +4,16 @@
 
 namespace simt {
 
-// What the stand-in for the CUDA runtime says of its GPUs: to be changed by tests of what happens without fitting ones.
+// What the stand-in for the CUDA runtime reports about its GPUs. Tests change it to try out missing or unsuitable GPUs.
 struct SimulatedDevice {
   int count = 1, current = 0;
-  char host[4] = {};  // the first bytes of their unique numbers, of which the last is the index
+  char host[4] = {};  // the first bytes of every GPU's UUID; the last byte is its index
   int major = 9;
-  bool has_code = true;          // the program was compiled for it
+  bool has_code = true;          // the program contains code for it
   int driver_version = 99990;    // 0: none is installed
-  int shared_bytes = 227 << 10;  // of a block
+  int shared_bytes = 227 << 10;  // per block
   int64_t memory_bytes = int64_t{1} << 40;
-  // Of launches, copies and waits: how many there were, and after how many a kernel breaks the device for good.
+  // Launches, copies and waits so far, and the number of them after which the device stays broken.
   int64_t calls = 0, calls_before_failure = INT64_MAX;
 };
 extern SimulatedDevice simulated_device;

@@ -1,4 +1,4 @@
-// The calls of the CUDA runtime about streams, events and graphs, one capture at a time.
+// The CUDA runtime's calls for streams, events and graphs. Only one capture can be active at a time.
 #include "simt/stream.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace simt {
 namespace {
 
-// Work in order, each item at a position larger than those before.
+// Queued work in order; the positions of the items increase.
 class Lane {
  public:
   void ask(int64_t position, bool late, std::function<void()> work) {
@@ -40,17 +40,18 @@ class Lane {
 
 struct Stream {
   Lane lane;
-  int64_t asked = 0;      // position of the last item, recorded ones too
-  int64_t last_work = 0;  // of the last that is not a wait
-  // How far others have come when this one does what it is asked for next; and those it waited for itself.
+  int64_t asked = 0;      // position of the last item, including captured ones
+  int64_t last_work = 0;  // position of the last item that is not a wait
+  // For other streams, the position they are known to have reached before this stream's next item runs; and the streams
+  // that this one waited for directly.
   std::map<std::shared_ptr<Stream>, int64_t> knows;
   std::set<std::shared_ptr<Stream>> waited_for;
 };
 using StreamPtr = std::shared_ptr<Stream>;
 
-// Where a stream is at the time of cudaEventRecord.
+// A stream's position at the time of cudaEventRecord.
 struct Event {
-  StreamPtr stream;  // null: was never recorded
+  StreamPtr stream;  // null: never recorded
   int64_t position = 0, capture = 0;
   std::map<StreamPtr, int64_t> knows;
 };
@@ -60,7 +61,7 @@ struct Step {
   int64_t position;
   bool late;
   std::function<void()> work;
-  StreamPtr awaited;  // instead of work: what `stream` waits for, and up to where
+  StreamPtr awaited;  // instead of work: the stream that `stream` waits for, and up to which position
   int64_t up_to;
 };
 using Recording = std::vector<Step>;
@@ -68,7 +69,7 @@ using Recording = std::vector<Step>;
 struct Capture {
   int64_t id;  // from 1
   StreamPtr origin;
-  std::map<StreamPtr, int64_t> joined = {};  // every stream that is recorded, and its last work before
+  std::map<StreamPtr, int64_t> joined = {};  // every captured stream, with its last_work before it joined
   Recording steps = {};
 };
 std::unique_ptr<Capture> capture;
@@ -107,7 +108,7 @@ void wait_for(const StreamPtr& stream, const Event& event) {
                      [awaited = event.stream, up_to = event.position] { awaited->lane.finish(up_to); });
 }
 
-// Whether all that forked from the stream on which the capture began has come back to it.
+// Whether every stream that forked from the capture's origin has joined it again.
 bool all_joined(const Capture& ended) {
   return std::all_of(ended.joined.begin(), ended.joined.end(), [&](const auto& entry) {
     const auto& [stream, before] = entry;
@@ -117,7 +118,7 @@ bool all_joined(const Capture& ended) {
   });
 }
 
-// The recorded streams anew, each a lane.
+// Runs the captured work again, with one lane per stream.
 void replay(const Recording& steps) {
   std::map<StreamPtr, Lane> lanes;
   for (const Step& step : steps) {
@@ -179,7 +180,7 @@ cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const StreamPtr ended = find(stream);
   ended->lane.finish();
-  ended->knows.clear();  // pairs of streams that know of each other would never go
+  ended->knows.clear();  // streams that refer to each other would never be freed
   ended->waited_for.clear();
   streams().erase(stream);
   return cudaSuccess;
@@ -217,7 +218,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   if (at.capture == 0 && recorded(stream)) return cudaErrorStreamCaptureIsolation;
   if (at.capture != 0) {
     if (!capture || capture->id != at.capture) return cudaErrorCapturedEvent;
-    capture->joined.emplace(stream, stream->last_work);  // if it is not among them: it forks here
+    capture->joined.emplace(stream, stream->last_work);  // if it has not joined yet, it forks here
   }
   wait_for(stream, at);
   return cudaSuccess;

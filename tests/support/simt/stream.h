@@ -1,7 +1,7 @@
 #pragma once
-// Streams, events and graphs of the simulated GPU. What a stream is asked for is done at once, but for what is asked
-// for as late work: collectives, which are done as late as CUDA may do them, when something waits that comes behind
-// them on their stream. So a wait that is missing shows in the results. While a stream is recorded nothing is done.
+// Streams, events and graphs of the simulated GPU. Work submitted to a stream runs at once, unless it is submitted as
+// late work, as collectives are. Late work, and all work behind it on the same stream, runs as late as CUDA allows:
+// when something waits for it. So a missing wait shows in the results. While a stream is captured, nothing runs.
 #include <cuda_runtime.h>
 
 #include <functional>
@@ -10,16 +10,16 @@ namespace simt {
 
 void submit(cudaStream_t stream, std::function<void()> work);
 void submit_late(cudaStream_t stream, std::function<void()> work);
-// Whether `stream` has waited for another one, and since then nothing more was asked of those that it waited for.
+// Whether `stream` has waited for at least one other stream, and those streams have received no work since.
 bool follows_others(cudaStream_t stream);
-// Whether a graph is being recorded.
+// Whether a graph is being captured.
 bool capturing();
-// Does everything that any stream was asked for.
+// Runs all pending work of all streams.
 void finish_all();
-// Forgets what they were asked for and have not done.
+// Discards all pending work of all streams.
 void drop_all();
 
-// What has crossed between host and device, or been allocated there, since the program started.
+// Counts of copies between host and device, device allocations and graph launches since the program started.
 struct Traffic {
   int downloads = 0, uploads = 0, allocations = 0, graph_launches = 0;
 };

@@ -15,7 +15,7 @@
 #include "simt/stream.h"
 
 struct ncclComm {
-  gptmoe::World* world;  // null: one rank
+  gptmoe::World* world;  // null: a single rank
   size_t rank, size;
 };
 
@@ -46,7 +46,7 @@ size_t bytes_of(ncclDataType_t type) {
   }
 }
 
-// By rank, from 0 on, on every rank.
+// Every rank adds in the same order: rank 0 first.
 template <typename T, typename Add>
 std::string sum_as(const std::vector<std::string>& parts, Add add) {
   std::string bytes = parts.front();
@@ -64,7 +64,7 @@ std::string sum_of(const std::vector<std::string>& parts, ncclDataType_t type) {
   switch (type) {
     case ncclFloat32: return sum_as<float>(parts, std::plus<>());
     case ncclFloat64: return sum_as<double>(parts, std::plus<>());
-    case ncclBfloat16:  // rounded after every rank, as a ring does it
+    case ncclBfloat16:  // rounded after every addition, as in a ring
       return sum_as<uint16_t>(parts, [](uint16_t a, uint16_t b) {
         return gptmoe::bf16_bits(gptmoe::bf16_value(a) + gptmoe::bf16_value(b));
       });
@@ -72,7 +72,7 @@ std::string sum_of(const std::vector<std::string>& parts, ncclDataType_t type) {
   }
 }
 
-// What every rank holds at `data`. All of them must be at the same call.
+// Returns what every rank holds at `data`. All ranks must make the same call.
 std::vector<std::string> exchange(const ncclComm& comm, const NcclCall& call, const void* data, size_t bytes) {
   const std::string head = gptmoe::text(call, '\n'), mine(static_cast<const char*>(data), bytes);
   std::vector<std::string> all = comm.world ? comm.world->all_gather(head + mine) : std::vector{head + mine};
@@ -84,7 +84,7 @@ std::vector<std::string> exchange(const ncclComm& comm, const NcclCall& call, co
   return all;
 }
 
-// Asks `stream` for `work`, which is given what all ranks have at `data` when it is done.
+// Queues `work` on `stream`. When it runs, it receives what every rank then holds at `data`.
 using Work = std::function<void(const std::vector<std::string>& parts)>;
 ncclResult_t start(ncclComm_t comm, const NcclCall& call, const void* data, size_t bytes, cudaStream_t stream,
                    Work work) {

@@ -1,7 +1,7 @@
 #pragma once
-// NCCL for the simulated GPU: what tests link in place of nccl_library.cpp. Results travel through a World, so the
-// ranks are processes of their own, each with its simulated GPU. Collectives are late work of their stream
-// (simt/stream.h), and refused on one that does not follow the stream it last waited for.
+// NCCL for the simulated GPU. Tests link it in place of nccl_library.cpp. Data travels through a World, so every rank
+// is a process with its own simulated GPU. A collective is late work of its stream (simt/stream.h). It is refused
+// unless follows_others(stream) holds.
 #include <nccl.h>
 
 #include <cstddef>
@@ -13,10 +13,10 @@
 
 namespace simt {
 
-// The ranks among which communicators made from now on exchange; null: there is one only.
+// Sets the world whose ranks communicators created from now on connect; null: a single rank.
 void set_nccl_world(gptmoe::World* world);
 
-// A collective as this process has done it: elements that a rank sends, as NCCL is told them.
+// A collective that this process has run; `count` is the number of elements that was passed to NCCL.
 struct NcclCall {
   std::string name;
   size_t count;
@@ -26,12 +26,12 @@ struct NcclCall {
 inline std::ostream& operator<<(std::ostream& out, const NcclCall& call) {
   return out << call.name << " of " << call.count << " of type " << call.type;
 }
-// In the order in which they were done; for tests to clear.
+// All collectives run so far, in order. Tests may clear the list.
 extern std::vector<NcclCall> nccl_calls;
 
-// What ncclCommGetAsyncError tells.
+// What ncclCommGetAsyncError reports.
 extern ncclResult_t nccl_async_error;
-// How often communicators were destroyed, and aborted.
+// How many communicators were destroyed and how many aborted.
 extern int nccl_destroyed, nccl_aborted;
 
 }  // namespace simt
