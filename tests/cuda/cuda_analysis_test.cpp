@@ -1,4 +1,4 @@
-// The analysis of a model on a GPU against that on the CPU.
+// Compares the analysis of a model on a GPU with that on the CPU.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -20,7 +20,7 @@ Analysis analyze_on(std::unique_ptr<Ops> ops, const Config& config) {
   return analyze(config, engine, *ops, random_batches(2), domains, {2, 2}, [](int64_t, int64_t) {});
 }
 
-// Null where both are, else near.
+// Expects two nested JSON values to agree: both null, or numbers within `tolerance`.
 void expect_near(const nlohmann::ordered_json& actual, const nlohmann::ordered_json& expected, double tolerance) {
   ASSERT_EQ(actual.is_structured(), expected.is_structured());
   if (expected.is_structured()) {

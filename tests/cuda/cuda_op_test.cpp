@@ -1,4 +1,4 @@
-// Every OpCase through the CUDA backend.
+// Runs every OpCase on the CUDA backend.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,8 +23,8 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
   DType compute() const { return std::get<1>(GetParam()); }
 };
 
-// Agrees with the CPU in f64 from the same numbers: the backward, too, starts from what the forward left, rounding and
-// all.
+// Agrees with the CPU in f64 on the same inputs. The CPU's backward starts from the rounded outputs of the CUDA
+// forward, so rounding does not add up.
 TEST_P(CudaOp, AgreesWithTheCpu) {
   CaseRun got(op(), cuda_ops(compute()), Garbage::nan, compute()),
       expected(op(), double_ops(1), Garbage::nan, compute());
@@ -36,7 +36,8 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
   };
   for (CaseRun* run : {&got, &expected}) run->forward();
   for (const TensorSpec& spec : op().tensors) {
-    if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;  // NaN: the backward's
+    // An output that is still NaN is written by the backward.
+    if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;
     const std::vector<double> values = got.read(spec.name);
     const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
     expect_within(worst_difference(spec.name, values, expected.read(spec.name), exact));
@@ -47,8 +48,8 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
   record_error(op().name, compute(), tolerance, largest);
 }
 
-// Outputs are overwritten whatever they held, nothing else is written, and a second run, in another order of blocks and
-// threads, gives the same bits.
+// Outputs are overwritten whatever they held before, and nothing else is written. A second run, with another order of
+// blocks and threads, gives the same bits.
 TEST_P(CudaOp, WritesItsOutputsAndNothingElseInAnyOrder) {
   CaseRun first(op(), cuda_ops(compute()), Garbage::nan, compute());
   CaseRun second(op(), cuda_ops(compute()), Garbage::large, compute());

@@ -1,4 +1,4 @@
-// What single CUDA kernels promise beyond the op cases.
+// Promises of single CUDA kernels that op cases do not cover.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -29,15 +29,15 @@ TEST(CudaSpecial, CountsInfinitiesAndNotANumbers) {
 TEST(CudaSpecial, TopkStaysInRangeWithoutNumbers) {
   const auto ops = make_cuda_ops(DType::f32);
   const DeviceTensor probs(*ops, DType::f32, {3, 5},
-                           {kNan, kNan, kNan, kNan, kNan,   // nothing to choose by
-                            kNan, 0.5f, kNan, 0.25f, 0.0f,  // two numbers, and zero
+                           {kNan, kNan, kNan, kNan, kNan,   // no numbers at all
+                            kNan, 0.5f, kNan, 0.25f, 0.0f,  // two positive numbers and a zero
                             0.2f, 0.2f, kNan, 0.6f, 0.2f});
   const DeviceTensor ids(*ops, DType::i32, {3, 4}), gates(*ops, DType::f32, {3, 4});
   ops->topk_forward(ids, gates, probs, false);
   EXPECT_EQ(ids.ids(), (std::vector<int32_t>{0, 1, 2, 3, 1, 3, 4, 0, 3, 0, 1, 4}));
 }
 
-// Ranges of equal weight decay begin where parameters do, on no particular boundary.
+// A range of equal weight decay begins where a parameter does, which need not be aligned.
 TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
   const auto ops = make_cuda_ops(DType::bf16);
   const AdamwConstants constants{0.9, 0.95, 1e-8, 0.1};
@@ -67,7 +67,7 @@ TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
   }
 }
 
-// Buckets of gradients begin where parameters do, too.
+// A gradient bucket, too, begins at a parameter and need not be aligned.
 TEST(CudaSpecial, CastTakesRangesThatBeginAnywhere) {
   const auto ops = make_cuda_ops(DType::bf16);
   constexpr int64_t kCount = 40;

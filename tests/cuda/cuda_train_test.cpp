@@ -1,5 +1,5 @@
-// Training, evaluation, sampling and checkpoints through the CUDA backend, whose memory no host code may touch, against
-// the CPU.
+// Compares training, evaluation, sampling and checkpoints on the CUDA backend with the CPU, while no host code may
+// touch device memory.
 #include <omp.h>
 
 #include <cmath>
@@ -19,7 +19,7 @@ using nlohmann::json;
 
 class GuardedDevice : public ::testing::Test {
  protected:
-  GuardedDevice() { omp_set_num_threads(1); }  // tiny models have no use for more
+  GuardedDevice() { omp_set_num_threads(1); }  // tiny models gain nothing from more threads
 
  private:
   GuardedDeviceMemory guard_;
@@ -42,7 +42,7 @@ std::vector<double> ten_losses(const Config& config, std::unique_ptr<Ops> ops) {
 class TenSteps : public GuardedDevice, public ::testing::WithParamInterface<Variant> {};
 
 TEST_P(TenSteps, LoseAsMuchAsOnTheCpu) {
-  // More tokens and smaller weights than other tests take: a loss of few tokens shows the rounding of each.
+  // More tokens and smaller weights than in other tests: in a mean over few tokens the rounding of each one shows.
   json changes = {{"model", {{"initializer_range", 0.1}}}, {"train", {{"micro_batch_size", 4}}}};
   changes.merge_patch(GetParam().changes);
   const Config config = tiny_config(changes);
@@ -112,7 +112,7 @@ TEST_F(DeviceRun, ResumesBitForBit) {
   expect_same_run(*this / "whole", *this / "cut");
 }
 
-// What is saved is the f32 master: the run goes on where it was, on any device.
+// A checkpoint holds the f32 master weights, so a run can continue on any device.
 TEST_F(DeviceRun, GoesOnOnTheCpu) {
   train_quietly(config("cuda"), *this / "moved");
   copy_folder(*this / "moved", *this / "stayed");
@@ -128,7 +128,7 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
   const TokenLoader loader({files_ / "val_*.bin", 7, 29, WindowOrder::sequential});
   std::vector<double> losses;
   std::vector<std::vector<int32_t>> texts;
-  // The middle one follows what is written below, the last one is longer than the window.
+  // The second request is replaced below by generated text; the last one is longer than the window.
   std::vector<Request> requests = {{{5, 9, 2, 28}, 2}, {{1, 2, 3}, 2}, {{7, 7, 1, 0, 4, 11, 20, 3, 6, 17, 12, 8}, 1}};
   std::vector<std::vector<Likelihood>> scores;
   for (const auto& ops : {make_cpu_ops(), make_cuda_ops(DType::f32), make_cuda_ops(DType::bf16)}) {

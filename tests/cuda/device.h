@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of the CUDA backend ask of the GPU that they run on: the simulated one of tests/support/simt, where
-// they are compiled with GPTMOE_SIMT, or a real one.
+// Functions of the GPU that the CUDA backend's tests run on: with GPTMOE_SIMT the simulated one of tests/support/simt,
+// otherwise a real one.
 #include <cstdint>
 
 #ifdef GPTMOE_SIMT
@@ -10,21 +10,21 @@
 
 namespace gptmoe {
 
-// From now on blocks and threads run in another order. A real GPU's scheduler takes one of its own every time.
+// From now on blocks and threads run in another order. A real GPU changes the order by itself.
 inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);
 #endif
 }
 
-// While one lives, host code that touches device memory ends the process, as it does on a real GPU.
+// While one of these exists, host code that touches device memory ends the process, as on a real GPU.
 class GuardedDeviceMemory {
  public:
 #ifdef GPTMOE_SIMT
   GuardedDeviceMemory() { simt::guard_device_memory(true); }
   ~GuardedDeviceMemory() { simt::guard_device_memory(false); }
 #else
-  GuardedDeviceMemory() {}  // not defaulted: an object with a constructor is not an unused one
+  GuardedDeviceMemory() {}  // not defaulted: a user-written constructor avoids the warning about an unused variable
 #endif
   GuardedDeviceMemory(const GuardedDeviceMemory&) = delete;
   GuardedDeviceMemory& operator=(const GuardedDeviceMemory&) = delete;

@@ -1,5 +1,5 @@
 #pragma once
-// A tensor in a backend's memory, and its elements from the host.
+// A tensor in a backend's memory whose elements the host can read.
 #include <vector>
 
 #include "kernels/ops.h"

@@ -3,7 +3,8 @@
 
 namespace gptmoe {
 
-// The ranks that this test program was started as, each with its GPU as the current device: one without a launcher.
+// The ranks that this test program was started with; a single rank without a launcher. Every rank has its GPU as the
+// current device.
 World& rank_world();
 
 }  // namespace gptmoe

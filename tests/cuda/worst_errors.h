@@ -5,10 +5,10 @@
 
 namespace gptmoe {
 
-// Keeps the largest `error` of each op (the name of a case up to its sizes), element type and tolerance.
+// Keeps the largest `error` for each op, element type and tolerance. The op is the case's name without its sizes.
 void record_error(const std::string& case_name, DType compute, double tolerance, double error);
 
-// What was recorded, as the rows of a Markdown table on standard output; nothing when nothing was.
+// Prints the recorded errors as rows of a Markdown table on standard output; prints nothing if none were recorded.
 void print_worst_errors();
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-// The order in which attention's blocks take their work.
+// The order in which the blocks of the attention kernels take tiles.
 #include <gtest/gtest.h>
 
 #include <set>
@@ -38,7 +38,7 @@ TEST(AttentionSchedule, TakesEveryTileOnce) {
       }
 }
 
-// Four heads fit: they come first, their largest tiles before their smaller ones; then the heads that are left.
+// Four heads fit into a section. They come first, largest tiles before smaller ones; then come the remaining heads.
 TEST(AttentionSchedule, SectionsOfHeadsLargestTilesFirst) {
   const std::vector<Taken> expected = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {0, 1}, {1, 1},
                                        {2, 1}, {3, 1}, {4, 0}, {5, 0}, {4, 1}, {5, 1}};

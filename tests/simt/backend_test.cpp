@@ -1,4 +1,4 @@
-// Which backend "device" and "precision" come to, and what is said where they cannot be had.
+// Which backend "device" and "precision" select, and the errors where the selection is impossible.
 #include "engine/backend.h"
 
 #include <cuda_runtime.h>
@@ -112,7 +112,7 @@ TEST_F(Backend, NamesSlowPaths) {
                          {"moe_intermediate_size", 16}};
   EXPECT_EQ(slow(fast), std::vector<std::string>{});
   fast["vocab_size"] = 50257;
-  fast["intermediate_size"] = 25;  // no layer is dense
+  fast["intermediate_size"] = 25;  // not used: no layer is dense
   EXPECT_EQ(slow(fast), std::vector<std::string>{"model.vocab_size 50257: products and copies are slower than with a "
                                                  "multiple of 8, such as 50264"});
   fast["first_k_dense_replace"] = 1;

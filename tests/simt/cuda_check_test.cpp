@@ -1,4 +1,4 @@
-// What errors of the CUDA runtime say.
+// The messages for errors of the CUDA runtime.
 #include "kernels/cuda/cuda_check.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Runs on a GPU that has too little memory, or that breaks.
+// Training on a GPU that has too little memory or breaks during the run.
 #include <omp.h>
 
 #include "engine/backend.h"
@@ -27,7 +27,8 @@ class DeviceFaults : public ::testing::Test {
   RunFolder files_;
 };
 
-// A kernel breaks the device before the middle of twelve steps: what was saved before stands, and no more is saved.
+// A kernel breaks the device just before the middle of a run of twelve steps. The earlier checkpoint stays, and no
+// later one is written.
 TEST_F(DeviceFaults, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
   simt::simulated_device.calls = 0;
   train_quietly(config(), *this / "whole");
@@ -35,7 +36,7 @@ TEST_F(DeviceFaults, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
   simt::simulated_device.calls = 0;
   const std::string line = error_line<DeviceError>([&] { train_quietly(config(), *this / "cut"); });
   const std::string resume = "; the checkpoint of step 4 is valid: continue with gptmoe train --resume";
-  const size_t at = line.starts_with("after ") ? 6 : 0;  // or in the evaluation after it
+  const size_t at = line.starts_with("after ") ? 6 : 0;  // the fault may come in the evaluation after the step
   ASSERT_EQ(line.find("step "), at) << line;
   const int step = std::atoi(line.c_str() + at + 5);
   EXPECT_TRUE(step > 4 && step <= 8) << line;

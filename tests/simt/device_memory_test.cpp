@@ -1,4 +1,4 @@
-// Memory of the CUDA backend, and the simulated GPU's guard of it.
+// The CUDA backend's memory, and how the simulated GPU guards it.
 #include "simt/device_memory.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ class DeviceMemory : public ::testing::Test {
 };
 
 TEST_F(DeviceMemory, ArenasOnItAreZeroAndKeepWhatIsUploaded) {
-  constexpr int64_t kCount = (int64_t{20} << 20) / 4 + 3;  // several of the stages that copies pass through
+  constexpr int64_t kCount = (int64_t{20} << 20) / 4 + 3;  // copies need several staging buffers
   Arena arena("test");
   arena.allocate(DType::i32, {kCount});
   arena.commit(memory_);
@@ -79,7 +79,7 @@ TEST_F(DeviceMemory, HostCodeThatTouchesItDies) {
   auto* values = arena.allocate(DType::f32, {4}).as<float>();
   EXPECT_DEATH(values[0] = 1, "the host touched device memory");
   EXPECT_DEATH(std::printf("%f", static_cast<double>(values[3])), "the host touched device memory");
-  const simt::DeviceAccess access;  // as kernels do
+  const simt::DeviceAccess access;  // as kernels hold one
   values[0] = 1;
 }
 

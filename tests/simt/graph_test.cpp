@@ -1,4 +1,4 @@
-// Recorded steps: what they do, and what a step may not do.
+// Training steps recorded as CUDA graphs: their results, and what a step must not do.
 #include <omp.h>
 
 #include "simt/device_memory.h"
@@ -36,7 +36,7 @@ TEST_P(Graphs, ReplayBitForBitWhatTheyRecorded) {
     EXPECT_EQ(a.load_balance_loss, b.load_balance_loss) << s;
   }
   EXPECT_EQ(with.parameter_bytes(), without.parameter_bytes());
-  // The first step does its work itself, except for its second micro-batch.
+  // The first step runs without graphs, except for its second micro-batch.
   EXPECT_EQ(simt::traffic.graph_launches - before.graph_launches, 1 + 3 * 5);
 }
 
@@ -53,7 +53,7 @@ TEST_P(Graphs, AStepReadsNothingBackButItsReportAndAllocatesNothing) {
   }
 }
 
-// A step that meets NaNs, and those asked for before that is known, leave the parameters alone.
+// A step that meets NaNs leaves the parameters alone, and so do the steps queued before its report is read.
 TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   Model model(config(), make_cuda_ops(DType::bf16));
   model.step(0);

@@ -1,4 +1,4 @@
-// The emulated instructions against what they stand for.
+// The emulated GPU instructions, compared with plain loops.
 #include "kernels/cuda/instructions.cuh"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,8 @@ namespace {
 uint16_t bits(float x) { return static_cast<uint16_t>(std::bit_cast<uint32_t>(x) >> 16); }
 float value(uint16_t x) { return std::bit_cast<float>(uint32_t{x} << 16); }
 
-// C = A B through ldmatrix and mma as a kernel would: A row by row; B once as (n, k) and once as (k, n), transposed.
+// Computes C = A B with ldmatrix and mma as a kernel does. A is row-major; B is stored once as (n, k) and once as (k,
+// n), which ldmatrix transposes.
 TEST(InstructionsTest, LdmatrixAndMmaMultiply) {
   std::vector<uint16_t> a(16 * 16), b_nk(16 * 16), b_kn(16 * 16);
   for (int i = 0; i < 16; ++i)

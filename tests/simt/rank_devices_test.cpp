@@ -1,4 +1,4 @@
-// Which GPU a rank takes, and what is said where ranks and GPUs do not fit.
+// Which GPU a rank takes, and the errors when ranks and GPUs do not match.
 #include <gtest/gtest.h>
 
 #include "engine/backend.h"
@@ -9,8 +9,8 @@
 namespace gptmoe::testing {
 namespace {
 
-// One of several ranks, all on this machine. What the others say is made up, by their rank and the number of the
-// exchange.
+// One of several ranks, all on this machine. The other ranks' answers are made up by a function of the rank and the
+// number of the exchange.
 class MadeUpWorld final : public World {
  public:
   using Answers = std::function<std::string(int rank, int exchange)>;
@@ -49,8 +49,8 @@ class MadeUpWorld final : public World {
   Answers answers_;
 };
 
-// They took GPUs (exchange 0: agree() says "." where all is well), which they can use (1), and which are not the
-// simulated one (2); and agree.
+// Answers of ranks without problems. In exchange 0 they have taken a GPU (agree() sends "." for success), in 1 they can
+// use it, in 2 it is not this rank's GPU, and after that they agree.
 std::string fine(int rank, int exchange) {
   return exchange == 1 ? "" : exchange == 2 ? text("GPU of rank ", rank) : ".";
 }

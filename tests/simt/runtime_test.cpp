@@ -1,4 +1,4 @@
-// The simulator must notice what it is for.
+// Checks that the simulator notices the bugs it is meant to find.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -45,7 +45,7 @@ TEST(SimtTest, SharedMemoryPassesThroughBarriers) {
   for (int i = 0; i < 100; ++i) EXPECT_EQ(out[static_cast<size_t>(i)], (i + 2) % 100);
 }
 
-// Without a barrier the result depends on the order of threads, which changes from run to run.
+// Without a barrier the result depends on the order of the threads, which changes from run to run.
 TEST(SimtTest, AMissingBarrierShows) {
   std::set<int> sums;
   for (int run = 0; run < 20; ++run) {
@@ -53,7 +53,7 @@ TEST(SimtTest, AMissingBarrierShows) {
     simt::launch({1}, {64}, 64 * sizeof(int), [&] {
       auto* shared = reinterpret_cast<int*>(simt::shared_memory());
       shared[threadIdx.x] = 1;
-      sum += shared[(threadIdx.x + 1) % 64];  // poison, or 1
+      sum += shared[(threadIdx.x + 1) % 64];  // poison or 1
     });
     sums.insert(sum);
   }

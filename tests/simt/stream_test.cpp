@@ -1,4 +1,4 @@
-// The simulated streams must notice what they are for.
+// Checks that the simulated streams notice missing waits.
 #include "simt/stream.h"
 
 #include <gtest/gtest.h>
@@ -116,7 +116,7 @@ TEST_F(Streams, ARecordingThatDoesNotComeTogetherIsRefused) {
   fork();
   late('a');
   join();
-  late('b');  // behind the join
+  late('b');  // after the join
   EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaErrorStreamCaptureUnjoined);
   begin();
   EXPECT_EQ(cudaStreamEndCapture(other_, &graph), cudaErrorStreamCaptureUnmatched);

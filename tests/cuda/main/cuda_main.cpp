@@ -1,5 +1,5 @@
-// The tests of the CUDA backend on this machine's GPU. Without one: a line, and the exit status that test drivers take
-// for "not run".
+// Runs the CUDA backend's tests on this machine's GPU. If there is none, prints why and exits with the status that test
+// drivers report as "not run".
 #include <gtest/gtest.h>
 
 #include <cstdio>

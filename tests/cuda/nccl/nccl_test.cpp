@@ -1,4 +1,4 @@
-// Collectives between GPUs, on as many ranks as this program was started as.
+// Collectives between GPUs, on as many ranks as this program was started with.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -16,7 +16,7 @@ constexpr Traffic kAny = Traffic::reports;
 
 class Nccl : public ::testing::Test {
  protected:
-  // What a rank has at first: whole numbers so small that bf16 holds every sum of them.
+  // A rank's initial values: whole numbers so small that bf16 holds all their sums exactly.
   float mine(int64_t i) const { return of(rank_, i); }
   static float of(int rank, int64_t i) { return static_cast<float>((rank + 1) * (i % 7 - 3)); }
   double sum(int64_t i) const {
@@ -24,7 +24,7 @@ class Nccl : public ::testing::Test {
     for (int rank = 0; rank < size_; ++rank) total += of(rank, i);
     return total;
   }
-  static constexpr int64_t kCount = 840;  // that every number of ranks up to 8 divides
+  static constexpr int64_t kCount = 840;  // divisible by every number of ranks up to 8
   Numbers numbers() const {
     Numbers all(kCount);
     for (int64_t i = 0; i < kCount; ++i) all[static_cast<size_t>(i)] = mine(i);
@@ -64,7 +64,7 @@ TEST_F(Nccl, WholeNumbersAreGatheredAndSent) {
   std::vector<int32_t> before(kCount), gathered(kCount);
   for (int64_t i = 0; i < kCount; ++i) {
     const auto at = static_cast<size_t>(i);
-    before[at] = static_cast<int32_t>(1 << 24) + 1 + rank_;  // a float has no room for it
+    before[at] = static_cast<int32_t>(1 << 24) + 1 + rank_;  // not exact as a float
     gathered[at] = (1 << 24) + 1 + static_cast<int32_t>(i / (kCount / size_));
   }
   const DeviceTensor narrow(*ops_, before), wide(*ops_, before);
@@ -92,7 +92,8 @@ TEST_F(Nccl, CountsWhatItIsAskedFor) {
   nccl_->check();
 }
 
-// Work as a step has it: gradients in parts, each reduced while the next is computed, then what depends on all of them.
+// Work like that of a training step: gradients in parts, each reduced while the next one is computed, and then work
+// that depends on all parts.
 class Step {
  public:
   Step(Ops& ops, Communicator& communicator, DType wire, const Numbers& start)
@@ -142,7 +143,7 @@ class Step {
   DeviceTensor weights_, grads_, sent_, total_, norm_;
 };
 
-// What Step leaves after `runs`. Numbers differ by rank in nothing, so that ranks have the same weights.
+// The weights after `runs` runs of Step. All ranks start with the same numbers, so their weights agree.
 std::vector<double> expected_weights(const Numbers& start, int size, int runs) {
   std::vector<double> weights(start.begin(), start.end());
   for (double& weight : weights)
@@ -152,7 +153,7 @@ std::vector<double> expected_weights(const Numbers& start, int size, int runs) {
 
 TEST_F(Nccl, ReplayedGraphsDoTheSame) {
   Numbers start(kCount);
-  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i % 9) / 4 - 1;  // so that sums are exact
+  for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i % 9) / 4 - 1;  // their sums are exact
   for (const DType wire : {DType::f32, DType::bf16}) {
     const auto ops = make_cuda_ops(DType::f32, true), plain_ops = make_cuda_ops(DType::f32, false);
     const auto nccl = make_nccl_communicator(world_, *ops), plain = make_nccl_communicator(world_, *plain_ops);
@@ -175,7 +176,7 @@ TEST_F(Nccl, ReplayedGraphsDoTheSame) {
   }
 }
 
-// Sums of numbers that round have the same bits on every rank, and every time.
+// Even when sums round, they have the same bits on every rank and in every run.
 TEST_F(Nccl, SumsHaveTheSameBitsEverywhere) {
   Numbers values(1 << 18);
   for (size_t i = 0; i < values.size(); ++i)

@@ -1,5 +1,5 @@
-// Whole runs on as many GPUs as this program was started as ranks: one GPU's curve, and the same bits with and without
-// CUDA graphs.
+// Whole runs on one GPU per rank, with as many ranks as this program was started with. They must match the curve of a
+// single GPU, and give the same bits with and without CUDA graphs.
 #include <omp.h>
 
 #include <cmath>
@@ -19,19 +19,19 @@ using nlohmann::json;
 struct Variant {
   std::string name;
   json changes;
-  double tolerance;  // of losses, beside one GPU's
+  double tolerance;  // of losses, compared with a single GPU
 };
 std::ostream& operator<<(std::ostream& out, const Variant& variant) { return out << variant.name; }
 
-// 6 steps of three micro-batches, the first of which gathers weights, the last of which reduces gradients; saved
-// after 4.
+// 6 steps of three micro-batches, with a checkpoint after step 4. The first micro-batch of a step gathers weights, the
+// last one reduces gradients.
 class NcclTraining : public ::testing::TestWithParam<Variant> {
  protected:
   NcclTraining() { omp_set_num_threads(1); }
-  // Nobody reads or removes rank 0's folder while another is at work in it.
+  // Waits for all ranks before rank 0 removes its folder.
   ~NcclTraining() override { world_.barrier(); }
 
-  // Of `ranks`, whose micro-batches together are those of one.
+  // The config for `ranks` ranks; whatever their number, together they process the same batches.
   Config config(int ranks, const json& changes = json::object()) const {
     json run = {{"device", "cuda"},
                 {"data", {{"train", shared_ / "train_*.bin"}, {"val", shared_ / "val_*.bin"}}},
@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(Ranks, NcclTraining,
                          [](const auto& info) { return info.param.name; });
 
 #ifdef GPTMOE_SIMT
-// The bytes that a rank has sent by what was asked of NCCL.
+// The bytes that a rank has sent, computed from the recorded NCCL calls.
 int64_t bytes_sent(int ranks) {
   int64_t sent = 0;
   for (const simt::NcclCall& call : simt::nccl_calls) {

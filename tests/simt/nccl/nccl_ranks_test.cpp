@@ -1,4 +1,5 @@
-// The tests that take as many ranks as there are, on several: processes of their own, each with its simulated GPU.
+// Runs the tests that adapt to the number of ranks on several ranks. Every rank is a process with its own simulated
+// GPU.
 #ifdef GPTMOE_MPI
 #include "support/process.h"
 #include "support/temporary_folder.h"
@@ -24,7 +25,7 @@ void pass_on(int ranks, const std::string& tests) {
   EXPECT_EQ(passed, static_cast<size_t>(ranks)) << result.out << result.err;
 }
 
-#ifdef GPTMOE_ASAN  // which finds as much in one of them, and takes long
+#ifdef GPTMOE_ASAN  // one case is enough here, and AddressSanitizer is slow
 constexpr const char* kTraining = "*/NcclTraining.*/default_bf16_zero";
 #else
 constexpr const char* kTraining = "*/NcclTraining.Gives*:*/NcclTraining.*_zero";

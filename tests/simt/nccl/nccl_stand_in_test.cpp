@@ -1,4 +1,4 @@
-// How the NCCL communicator uses streams and NCCL, and what it says when they fail.
+// How the NCCL communicator uses streams and NCCL, and its messages when they fail.
 #include "simt/nccl/nccl_stand_in.h"
 
 #include <gtest/gtest.h>
@@ -88,7 +88,7 @@ TEST_F(NcclStandIn, RefusesWorkThatFollowsNothing) {
   cudaEventDestroy(event);
 }
 
-// Work that is recorded starts and awaits its collectives itself.
+// Recorded work starts its own collectives and waits for them.
 TEST_F(NcclStandIn, RecordingsKeepTheirTickets) {
   Communicator::Ticket ticket = 0;
   const auto started = ops_->make_repeated_work();
@@ -139,7 +139,7 @@ TEST_F(NcclStandIn, NamesTheCallThatFails) {
   EXPECT_NE(line.find("the buffer is not in the GPU's memory"), std::string::npos) << line;
 }
 
-// On the way out of an error nobody waits for other ranks.
+// When an exception unwinds the stack, no rank waits for the others.
 TEST_F(NcclStandIn, IsAbortedByErrors) {
   const int destroyed = simt::nccl_destroyed, aborted = simt::nccl_aborted;
   make_nccl_communicator(*world_, *ops_);
