@@ -19,7 +19,7 @@ inline Analysis analyze_quietly(Model& model, const Batches& batches, const Anal
   return analyze(model.config, model.engine, *model.ops, batches, domains, options, [](int64_t, int64_t) {});
 }
 
-// A tensor in the host's memory with memory of its own.
+// A tensor in host memory that owns its elements.
 template <typename T>
 struct Held {
   std::vector<T> values;

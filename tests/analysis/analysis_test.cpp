@@ -45,7 +45,8 @@ TEST(Analysis, RecomputationChangesNothing) {
   EXPECT_EQ(results[0], results[1]);
 }
 
-// The moving average of each expert's mean output times score, over batches 1, 2, 1, 2, ...: batch 0 is measured on.
+// The estimate is the moving average of each expert's mean output times score over batches 1, 2, 1, 2, ... Batch 0 is
+// kept for the measurement.
 TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
   Model model(tiny_config());
   const Batches batches = random_batches(3);

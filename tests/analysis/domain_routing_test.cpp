@@ -10,7 +10,7 @@
 namespace gptmoe::testing {
 namespace {
 
-// Batches `first`, `first` + 1 of the random ones.
+// Two of the random batches: `first` and `first` + 1.
 Domain two_batches(const std::string& name, int64_t first) {
   const Batches all = random_batches(first + 2);
   return {name, name + ".bin", {2, [all, first](Engine& engine, int64_t b) { all.fill(engine, first + b); }}};
@@ -18,7 +18,8 @@ Domain two_batches(const std::string& name, int64_t first) {
 
 TEST(CompareDomains, OfAHandMadeRouting) {
   RoutingCounts first(host_memory(), 1, 3), second(host_memory(), 1, 3);
-  // Three tokens of two slots: {0, 1}, {1, 0}, and {2} with a dead slot. Two tokens: {0, 2} and {2, 1} without a gate.
+  // The first domain has three tokens that choose {0, 1}, {1, 0}, and {2} with a dead slot. The second has two tokens
+  // that choose {0, 2} and {2, 1}; the last slot has gate 0.
   first.add(0, {0, 1, 1, 0, 2, -1}, {0.6, 0.4, 0.5, 0.5, 0.9, 0}, 2);
   second.add(0, {0, 2, 2, 1}, {0.6, 0.4, 0.7, 0}, 2);
   const DomainShares shares = compare_domains({first.load(0), second.load(0)});
@@ -26,7 +27,7 @@ TEST(CompareDomains, OfAHandMadeRouting) {
   EXPECT_DOUBLE_EQ(shares.mean[0], (0.4 + 1.0 / 3) / 2);
   EXPECT_DOUBLE_EQ(shares.mean[1], 0.2);
   EXPECT_DOUBLE_EQ(shares.mean[2], (0.2 + 2.0 / 3) / 2);
-  // What the second expert has more in the one, and the third in the other, is 1/30 + 0.2 on one side of the mean.
+  // In the first domain, experts 0 and 1 exceed their mean shares by 1/30 and 0.2.
   EXPECT_DOUBLE_EQ(shares.distance, 1.0 / 30 + 0.2);
 }
 

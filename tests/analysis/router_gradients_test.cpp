@@ -38,7 +38,7 @@ TEST(MethodGradient, OfRenormalisedGatesByDifferences) {
   }
 }
 
-// dW of a router whose probabilities have these gradients, in plain loops.
+// Computes dW of the router from the gradients of its probabilities, in plain loops.
 std::vector<double> router_gradient(const std::vector<double>& dprobs, const std::vector<double>& probs,
                                     const std::vector<double>& x, size_t N, size_t E, size_t C) {
   std::vector<double> dw(E * C);
@@ -114,7 +114,7 @@ TEST(SimilaritySeries, MeansAndSpreadOverBatches) {
   EXPECT_TRUE(std::isnan(results[1].norm_ratio[0].mean));
 }
 
-// The gradient that a training step of this router would take, by the model as training has it.
+// The gradient of every router's weights in a training step, with the config changed by `changes`.
 Table trained_gradients(Model& from, const nlohmann::json& changes, int64_t batch) {
   nlohmann::json all = {{"model", {{"router_aux_loss_coef", 0}}}};
   all.merge_patch(changes);
@@ -162,8 +162,8 @@ TEST(ModelScope, AllExpertsChosenIsDense) {
   EXPECT_EQ(all.router_gradients(batches, 0), a) << "gradients of the pass before were left in";
 }
 
-// Tokens that are all the same: whatever their position, attention hands every layer one and the same vector, and each
-// expert says one thing. Default vectors that say it too make up for every expert that is left out.
+// If all tokens are the same, every position of a layer holds the same vector, and every expert has a single output.
+// With default vectors equal to these outputs, nothing is lost by leaving experts out.
 TEST(BothScopes, DefaultIsDenseWhereExpertsAreConstant) {
   Model model(tiny_config({{"router", {{"type", "default"}}}}));
   const Batches same = {1, [](Engine& engine, int64_t) {
@@ -186,7 +186,7 @@ TEST(BothScopes, DefaultIsDenseWhereExpertsAreConstant) {
   const Analysis analysis = analyze_quietly(model, same, {1, 1});
   for (const Scope scope : {Scope::router, Scope::model})
     for (int64_t K = 1; K < 5; ++K)
-      // Below the last layer a model that runs by the method also lacks the gradient through the experts left out.
+      // In the model scope, layers below the last one also lack the gradient through the experts left out.
       for (size_t l = scope == Scope::model ? 1 : 0; l < 2; ++l) {
         const auto& filled = similarity(analysis.gradients, scope, Method::default_moe, K);
         EXPECT_NEAR(filled.cosine[l].mean, 1, 1e-4) << K << l;

@@ -11,7 +11,7 @@ namespace {
 
 TEST(RoutingCounts, LoadAndCoactivationOfAHandMadeRouting) {
   RoutingCounts counts(host_memory(), 2, 4);
-  // Four tokens of two experts each: {0, 1}, {1, 0}, {0, 2}, and {2, 3} of which 3 has no gate.
+  // Four tokens choose two experts each: {0, 1}, {1, 0}, {0, 2} and {2, 3}; the gate of expert 3 is 0.
   counts.add(1, {0, 1, 1, 0, 0, 2, 2, 3}, {0.6, 0.4, 0.5, 0.5, 0.9, 0.1, 1, 0}, 2);
   EXPECT_EQ(counts.load(1), (std::vector<double>{3.0 / 7, 2.0 / 7, 2.0 / 7, 0}));
   const Table together = counts.coactivation(1);
@@ -31,7 +31,7 @@ TEST(RoutingProfile, AgreesWithTheActivationsOfEachBatch) {
     EXPECT_EQ(passes, kBatches);
     ASSERT_EQ(layers.size(), 2u);
 
-    // From a model that keeps every layer's activations.
+    // The expected values, from a model that keeps the activations of every layer.
     Model kept(tiny_config());
     Table load(2, std::vector<double>(5));
     std::vector<double> entropy(2);

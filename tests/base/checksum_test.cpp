@@ -14,7 +14,7 @@ std::string sample(int64_t bytes) {
   return out;
 }
 
-// The definition, one word at a time.
+// The checksum by its definition, one word at a time.
 uint64_t by_definition(const std::string& bytes) {
   uint64_t state = 0;
   const auto step = [&](uint64_t word) {
@@ -58,7 +58,7 @@ TEST(Checksum, SeesEveryFlippedBitAndEveryCut) {
     EXPECT_TRUE(seen.insert(checksum_of(whole + std::string(zeros, '\0'))).second) << zeros << " zeros more";
 }
 
-// Where the state is only multiplied, flips of the highest bits of two words cancel.
+// If the state were only multiplied, flipping the highest bits of two words would cancel out.
 TEST(Checksum, FlipsOfTwoHighestBitsDoNotCancel) {
   std::string flipped = sample(64);
   const uint64_t before = checksum_of(flipped);

@@ -21,7 +21,7 @@ TEST(UsableCores, KeepsToTheAffinity) {
         CPU_SET(core, &one);
         break;
       }
-    sched_setaffinity(0, sizeof one, &one);  // of this thread alone
+    sched_setaffinity(0, sizeof one, &one);  // for this thread only
     found = usable_cores();
     permitted = permitted_cores();
     after = usable_cores();

@@ -80,7 +80,7 @@ TEST(AtomicFile, SmallAndLargeWritesKeepTheirOrder) {
   std::string expected;
   AtomicFile file(folder / "a");
   for (int i = 0; i < 40; ++i) {
-    // Below, across and beyond the megabyte that is buffered.
+    // Pieces that stay below, reach and exceed the buffer of one megabyte.
     const std::string piece(static_cast<size_t>(1 + i % 4 * 400000), static_cast<char>('a' + i % 26));
     file.write(piece);
     expected += piece;

@@ -15,7 +15,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 TEST(Bf16, RoundsToNearestTiesToEven) {
   EXPECT_EQ(bf16_bits(1.0f), 0x3F80);
   EXPECT_EQ(bf16_bits(-2.5f), 0xC020);
-  const float step = 0x1p-7f;  // of bf16 above 1
+  const float step = 0x1p-7f;  // spacing of bf16 numbers just above 1
   EXPECT_EQ(bf16_bits(1 + step / 2), 0x3F80) << "a tie, down to even";
   EXPECT_EQ(bf16_bits(1 + 3 * step / 2), 0x3F82) << "a tie, up to even";
   EXPECT_EQ(bf16_bits(std::nextafterf(1 + step / 2, 2)), 0x3F81);

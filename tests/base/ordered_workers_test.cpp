@@ -12,7 +12,7 @@
 namespace gptmoe {
 namespace {
 
-// Counts from 0 below `end`.
+// Yields 0 to end - 1.
 struct Counter {
   int end;
   int next = 0;
@@ -21,7 +21,7 @@ struct Counter {
 
 int64_t weight_one(int) { return 1; }
 
-// What run_ordered() delivers before it returns or throws std::runtime_error, whose text is then in *error.
+// Returns what run_ordered() delivers. If it throws std::runtime_error, stores the message in *error.
 template <typename Take, typename Work>
 std::vector<int> delivered(int threads, Take take, Work work, std::string* error = nullptr) {
   std::vector<int> out;
@@ -41,7 +41,7 @@ std::vector<int> first(int count) {
   return out;
 }
 
-// Some items take longer than others.
+// Lets some items take longer than others.
 void dawdle(int item) {
   for (int i = 0; i < item * 7919 % 97; ++i) std::this_thread::yield();
 }
@@ -97,7 +97,7 @@ TEST(OrderedWorkers, TakesAndDeliversOneAtATimeAndWorksOncePerThread) {
 }
 
 TEST(OrderedWorkers, UsesEveryThread) {
-  std::latch all(3);  // opens when three threads are at work together
+  std::latch all(3);  // opens when three threads work at the same time
   std::set<int> delivered;
   run_ordered(
       3, 100, Counter{3}, weight_one,

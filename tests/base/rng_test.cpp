@@ -11,7 +11,7 @@ namespace {
 
 using PhiloxCounter = std::array<uint32_t, 4>;
 
-// The known answers of the authors' Random123 library for philox4x32 with ten rounds.
+// The known answers of the Random123 library, by Philox's authors, for philox4x32 with ten rounds.
 TEST(Philox, GivesTheKnownAnswers) {
   constexpr uint32_t ones = 0xffffffff;
   EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
@@ -34,7 +34,7 @@ TEST(Rng, SeedStreamAndIndexEachMatter) {
   EXPECT_EQ(drawn.size(), 7u);
 }
 
-// Bounds are five standard errors of the estimate.
+// Sample moments. The tests allow five standard errors.
 struct Moments {
   double mean = 0, square = 0, fourth = 0;
 };

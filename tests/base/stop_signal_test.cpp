@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// What the process does on `signal`.
+// The process's current handler for `signal`.
 void (*action_of(int signal))(int) {
   struct sigaction action {};
   sigaction(signal, nullptr, &action);

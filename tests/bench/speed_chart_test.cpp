@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// Variants as make_variants() orders them, each with two rounds: `seconds` and half as many.
+// Variants in the order of make_variants(). Each has two rounds, one of `seconds` and one of half of that.
 struct Speeds {
   std::deque<Variant> variants;
   std::deque<std::vector<double>> rounds;
@@ -68,7 +68,7 @@ TEST(SpeedChart, EachNumberOfTokensHasItsLineOverExperts) {
 
 TEST(SpeedChart, OverTokensAConfigHasOneLine) {
   Speeds speeds;
-  for (size_t place : {0, 1})  // with experts of their own
+  for (size_t place : {0, 1})  // each with its own number of experts
     for (int64_t tokens : {100, 200})
       speeds.add(place == 0 ? "a.json" : "b.json", place, place == 0 ? 8 : 4, tokens, 1);
   const Chart chart = speed_chart(speeds.speeds);
