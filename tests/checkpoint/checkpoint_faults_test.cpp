@@ -1,4 +1,4 @@
-// Checkpoints after a crash, damage or a disk that does not take them.
+// Checkpoints after a crash, after damage, and on a disk that fails.
 #include <unistd.h>
 
 #include <cstring>
@@ -30,7 +30,7 @@ TEST_F(CheckpointFaults, CrashWhileWriting) {
   write(unfinished / "optimizer.safetensors.tmp", "half");
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5), at(10)}));
   expect_latest(10);
-  save(15);  // sweeps what the crash left
+  save(15);  // removes what the crash left
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000005", "step_00000010", "step_00000015"}));
 }
 
@@ -53,7 +53,7 @@ TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
   write(folder() / "LATEST", "step_00000010\n");
   write(folder() / "LATEST.tmp", "step_0000");
   expect_latest(10);
-  save(20);  // over the finished one
+  save(20);  // replaces the finished one
   expect_latest(20);
 }
 
@@ -71,7 +71,7 @@ TEST_F(CheckpointFaults, CrashWhileReplacing) {
   expect_holds(*latest, 10, 10);
   EXPECT_EQ(resolve_checkpoint(run()), old);
 
-  save(15);  // the moved one still counts as step 10
+  save(15);  // the moved checkpoint still counts as step 10
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{old, at(15)}));
   save(10, CheckpointModel(10));
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10), at(15)}));
@@ -87,7 +87,7 @@ TEST_F(CheckpointFaults, CrashBeforeTheReplacedOneIsRemoved) {
   save(10, CheckpointModel(77));
   EXPECT_FALSE(fs::exists(old));
   fs::copy(at(10), old, fs::copy_options::recursive);
-  fs::remove(old / "model.safetensors");  // half removed
+  fs::remove(old / "model.safetensors");  // half of it removed
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10)}));
   save(11);
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000011"}));
@@ -105,7 +105,7 @@ TEST_F(CheckpointFaults, WithoutLatestTheNewestCounts) {
   }
   write(folder() / "LATEST", "step_00000010");
   expect_latest(10);
-  fs::remove(at(10) / "state.json");  // named, but not whole
+  fs::remove(at(10) / "state.json");  // LATEST names it, but it is incomplete
   expect_latest(20);
 }
 
@@ -164,7 +164,7 @@ TEST_F(CheckpointFaults, AMissingFileIsNamed) {
   }
 }
 
-// Files of two checkpoints, each whole, do not make one.
+// Intact files from two different checkpoints do not form a checkpoint.
 TEST_F(CheckpointFaults, MixedCheckpointsAreFound) {
   save(10);
   save(20);
@@ -207,7 +207,7 @@ TEST_F(CheckpointFaults, AnotherModelIsRefusedByItsFirstTensor) {
   EXPECT_EQ(refusal(CheckpointModel(1)), file + "\"embed\": holds f64, which does not convert exactly to f32");
 }
 
-// ---- A disk that does not take it --------------------------------------------------------------------------------
+// ---- A disk that fails -------------------------------------------------------------------------------------------
 
 TEST_F(CheckpointFaults, AFullDiskLeavesEverythingAsItWas) {
   save(5);
@@ -222,7 +222,7 @@ TEST_F(CheckpointFaults, AFullDiskLeavesEverythingAsItWas) {
                                     {model_size - 1, "model.safetensors"},
                                     {model_size, "optimizer.safetensors"},
                                     {optimizer_size, "state.json"}})
-    for (int64_t step : {20, 10}) {  // a new step and one that is there
+    for (int64_t step : {20, 10}) {  // a new step and an existing one
       std::string why;
       {
         const FileSizeLimit full(limit);
@@ -266,7 +266,7 @@ TEST_F(CheckpointFaults, NoPermission) {
   expect_latest(5);
 }
 
-// LATEST cannot be replaced: everything that was named before still is.
+// If LATEST cannot be replaced, the previous checkpoint stays the latest one.
 TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePrevious) {
   save(5);
   fs::create_directory(folder() / "LATEST.tmp");
@@ -274,7 +274,7 @@ TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePrevious) {
   EXPECT_TRUE(contains(why, "the previous checkpoint is intact: " + at(5).string())) << why;
   expect_latest(5);
 
-  EXPECT_THROW(save(5, CheckpointModel(77), 1), Failure);  // the one being replaced waits until the new one is named
+  EXPECT_THROW(save(5, CheckpointModel(77), 1), Failure);  // the old checkpoint is kept until LATEST names the new one
   fs::path old = at(5);
   old += ".old";
   expect_holds(old, 5, 5);

@@ -1,5 +1,5 @@
 #pragma once
-// A model's tensors in a folder of checkpoints.
+// A model's tensors, and a folder of its checkpoints.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 
 namespace gptmoe::testing {
 
-// A model of odd sizes: rows alone and in a block, parameters of rank 1 to 3, state of several dtypes.
+// A model of odd sizes, with single rows and rows in blocks, parameters of rank 1 to 3, and state of several dtypes.
 class CheckpointModel {
  public:
   explicit CheckpointModel(uint64_t seed, DType dtype = DType::f32, int64_t width = 5, int layers = 2)
@@ -42,14 +42,14 @@ class CheckpointModel {
     fill(seed);
   }
 
-  // Every byte of the arena at random: NaNs, denormals and all.
+  // Fills the arena with random bytes, which include NaNs and denormals.
   void fill(uint64_t seed) {
     const Rng rng(seed, 0);
     for (int64_t i = 0; i < arena_.used(); ++i)
       arena_.data()[i] = static_cast<char>(rng.bits(static_cast<uint64_t>(i)));
   }
 
-  // What a checkpoint must bring back, byte for byte.
+  // The bytes that a checkpoint must restore.
   std::string model_bytes() const {
     std::string out;
     for (const ParamRow& row : params_.rows()) out += bytes_of(params_.row_value(row));
@@ -104,7 +104,7 @@ class Checkpoint : public ::testing::Test {
   void save(int64_t step, const CheckpointModel& model, int64_t keep = 0) {
     save_checkpoint(run(), step, model.tensors(), state_at(step), keep);
   }
-  // The folder holds exactly what was saved at `step` from CheckpointModel(seed).
+  // Expects the checkpoint to hold exactly what CheckpointModel(seed) saved at `step`.
   void expect_holds(const std::filesystem::path& checkpoint, int64_t step, uint64_t seed) {
     CheckpointModel loaded(999);
     EXPECT_EQ(load_checkpoint(checkpoint, loaded.tensors()), state_at(step));

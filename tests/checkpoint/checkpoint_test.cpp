@@ -86,7 +86,7 @@ TEST_F(Checkpoint, SavedWithoutOptimizerCannotResume) {
   EXPECT_EQ(load_checkpoint(at(3), loaded.model_only()), state_at(3));
 }
 
-// ---- Which checkpoints there are ---------------------------------------------------------------------------------
+// ---- Which checkpoints exist -------------------------------------------------------------------------------------
 
 TEST_F(Checkpoint, KeepsTheNewest) {
   for (int64_t step : {5, 10, 20, 100}) save(step, 2);
@@ -146,7 +146,7 @@ TEST_F(Checkpoint, OtherFoldersAreNotCheckpoints) {
     fs::create_directory(folder() / name);
     write(folder() / name / "state.json", "{}");
   }
-  fs::create_directory(at(9));  // no state.json: never completed by us
+  fs::create_directory(at(9));  // no state.json: not a finished checkpoint of ours
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5)}));
   save(6, 1);
   EXPECT_TRUE(fs::exists(folder() / "step_00000007x"));

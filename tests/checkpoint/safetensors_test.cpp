@@ -37,7 +37,7 @@ class Safetensors : public testing::Test {
     std::ofstream(path(), std::ios::binary) << bytes;
     return path();
   }
-  // What the reader says of a file, without its path in front.
+  // The reader's error message for a file with these bytes, without the path in front.
   std::string refusal(const std::string& bytes) {
     const std::string message = user_error_of([&] { SafetensorsFile file(write(bytes)); });
     EXPECT_EQ(message.find(path().string() + ":"), 0u) << message;
@@ -103,7 +103,7 @@ TEST_F(Safetensors, AFileWithoutTensors) {
   EXPECT_TRUE(file.metadata().empty());
 }
 
-// As the Python package writes it, byte for byte.
+// A file exactly as the Python package writes it.
 TEST_F(Safetensors, ReadsAFileOfThePythonPackage) {
   const std::string header =
       R"({"__metadata__":{"note":"Ünï \"q\"","format":"pt"},"a":{"dtype":"I64","shape":[2,2],"data_offsets":[0,32]},)"
@@ -210,7 +210,7 @@ TEST_F(Safetensors, RefusesAnEntryThatDoesNotFitItsData) {
             " tensor \"f\": data_offsets [24, 0] leave the 24 bytes of data: the file is damaged or cut short");
   EXPECT_EQ(of("F32", "[5]", "[4,24]"), " tensor \"f\": data begins at 4 where the tensor before it ends at 0");
   EXPECT_EQ(of("F32", "[5]", "[0,24]"), " tensor \"f\": 24 bytes do not hold F32 (5)");
-  // 2^62 elements of 4 bytes are 2^64 bytes, which must not pass for 0 or 24.
+  // 2^62 elements of 4 bytes are 2^64 bytes, which overflows and must not be taken for 0 or 24.
   EXPECT_EQ(of("F32", "[4611686018427387910]", "[0,24]"),
             " tensor \"f\": 24 bytes do not hold F32 (4611686018427387910)");
   EXPECT_EQ(of("F32", "[4294967296, 4294967296]", "[0,0]"),
@@ -239,7 +239,7 @@ TEST_F(Safetensors, EveryTruncationIsRefused) {
   }
 }
 
-// Whatever a flipped bit does to the header, the reader answers with a UserError or a file it can read through.
+// Whichever bit of the header is flipped, the reader throws a UserError or reads every tensor without leaving the file.
 TEST_F(Safetensors, FlippedBitsNeverLeadOutOfTheFile) {
   write_tensors({{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}}, {{"k", "v"}});
   const std::string whole = read_text_file(path());

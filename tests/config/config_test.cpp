@@ -61,8 +61,8 @@ TEST(Config, RouterBlockIsKeptAsItStands) {
 }
 
 struct Rule {
-  const char* patch;  // on minimal()
-  const char* error;  // without "f.json: "
+  const char* patch;  // applied to minimal()
+  const char* error;  // without the leading "f.json: "
 };
 
 class RuleTest : public testing::TestWithParam<Rule> {};
@@ -207,7 +207,7 @@ TEST(Config, LimitsThemselvesAreAllowed) {
     EXPECT_EQ(error_with(patch), "no error") << patch;
 }
 
-// The largest models anyone has described must pass the guard against overflow.
+// The overflow guard must not refuse even the largest models described anywhere.
 TEST(Config, TrillionParametersPass) {
   EXPECT_EQ(error_with(R"({"model": {"vocab_size": 256000, "hidden_size": 16384, "num_hidden_layers": 120,
                                      "num_attention_heads": 128, "num_experts": 1024, "num_experts_per_tok": 16,
@@ -253,14 +253,14 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
     "device": "cpu", "precision": "f32", "seed": 42})");
   const Config config = parse_config(changed, "f.json");
-  // Every value above but lr_decay_steps differs from its default, so a field that is not read, or not written, shows
-  // up here.
+  // Every value above except lr_decay_steps differs from its default, so a field that is not read or not written shows
+  // here.
   EXPECT_EQ(json(to_json(config)), changed);
   const Config again = parse_config(json::parse(to_json(config).dump()), "f.json");
   EXPECT_TRUE(again == config);
 }
 
-// Which only a cosine may have, so that the test above cannot.
+// Only the cosine schedule takes lr_decay_steps, so the test above cannot cover it.
 TEST(Config, RoundTripsTheLengthOfACosine) {
   const Config config = parse_config(minimal_with(R"({"schedule": {"lr_decay_steps": 200}})"), "f.json");
   EXPECT_EQ(config.schedule.lr_decay_steps, 200);

@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// The least a configuration must say: everything else has a default.
+// The smallest valid config: all other fields have defaults.
 inline nlohmann::json minimal() {
   return nlohmann::json::parse(R"({
     "model": {"vocab_size": 100, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -16,14 +16,14 @@ inline nlohmann::json minimal() {
     "optimizer": {"learning_rate": 1e-3}})");
 }
 
-// minimal() with an RFC 7396 merge patch: null removes a key.
+// minimal() changed by an RFC 7396 merge patch: null removes a key.
 inline nlohmann::json minimal_with(const std::string& patch) {
   nlohmann::json out = minimal();
   out.merge_patch(nlohmann::json::parse(patch));
   return out;
 }
 
-// What the action's UserError says; "no error" when there was none.
+// Returns the message of the UserError that `action` throws, or "no error".
 template <typename Action>
 std::string error_of(Action action) {
   try {

@@ -11,7 +11,7 @@ TEST(NearestWord, AllowsFewEdits) {
   EXPECT_EQ(nearest_word("laerning_rate", words), "learning_rate");
   EXPECT_EQ(nearest_word("Learning_Rate", words), "learning_rate");
   EXPECT_EQ(nearest_word("learningrate", words), "learning_rate");
-  EXPECT_EQ(nearest_word("beta", words), "beta1");  // the first of equals
+  EXPECT_EQ(nearest_word("beta", words), "beta1");  // of equally near words the first
   EXPECT_EQ(nearest_word("beta_2", words), "beta2");
   EXPECT_EQ(nearest_word("momentum", words), "");
   EXPECT_EQ(nearest_word("", words), "");
@@ -20,7 +20,7 @@ TEST(NearestWord, AllowsFewEdits) {
 
 TEST(NearestWord, ASwapCountsOnce) {
   EXPECT_EQ(nearest_word("abcd", {"badc"}), "badc");  // two swaps, but four replacements
-  EXPECT_EQ(nearest_word("abcdef", {"badcfe"}), "");  // three swaps
+  EXPECT_EQ(nearest_word("abcdef", {"badcfe"}), "");  // three swaps are too many
 }
 
 TEST(NearestWord, ReachesAThirdOfALongWord) {
@@ -35,9 +35,9 @@ TEST(NearestWord, FindsPartsAndWholes) {
   EXPECT_EQ(nearest_word("kv_heads", words), "");
   EXPECT_EQ(nearest_word("warmup", words), "warmup_steps");
   EXPECT_EQ(nearest_word("attention_head_dim", words), "head_dim");
-  EXPECT_EQ(nearest_word("heads_num", {"num_attention_heads"}), "");  // the words in order
+  EXPECT_EQ(nearest_word("heads_num", {"num_attention_heads"}), "");  // the words must be in order
   EXPECT_EQ(nearest_word("norm", {"rmsnorm", "layernorm"}), "rmsnorm");
-  EXPECT_EQ(nearest_word("um", {"num_attention_heads"}), "");  // too short to say anything
+  EXPECT_EQ(nearest_word("um", {"num_attention_heads"}), "");  // too short for a guess
 }
 
 }  // namespace

@@ -42,14 +42,14 @@ TEST(ShippedConfigs, SayHowToRunThem) {
   }
 }
 
-// Of a pair's Default config the path of its TopK one.
+// The path of the TopK config that forms a pair with this Default config.
 fs::path topk_of(const fs::path& path) {
   std::string name = path.filename().string();
   const size_t at = name.find("default.json");
   return at == std::string::npos ? fs::path() : path.parent_path() / name.replace(at, std::string::npos, "topk.json");
 }
 
-// Each with the learning rate that suits it.
+// Each config of a pair has the learning rate that suits its router.
 TEST(ShippedConfigs, PairsDifferInRouterAndLearningRateOnly) {
   int pairs = 0;
   for (const fs::path& path : shipped()) {
@@ -87,7 +87,7 @@ TEST(ShippedConfigs, ThePapersHaveItsSetUp) {
   }
 }
 
-// With the uniform weighting that it goes with.
+// The paper gives one beta per shape, all for the uniform weighting.
 TEST(ShippedConfigs, ThePapersShapesHaveABetaOfTheirOwn) {
   for (const auto& [shape, beta] : std::vector<std::pair<std::string, double>>{{"8c1", 0.9},
                                                                                {"8c1_0.56b", 0.9},
@@ -102,8 +102,8 @@ TEST(ShippedConfigs, ThePapersShapesHaveABetaOfTheirOwn) {
   }
 }
 
-// In place of a router's block, and of the balance loss where the rival has its own means. Rivals have the name of
-// their router: 8c1_ROUTER.json.
+// A rival is named after its router: 8c1_ROUTER.json. It may differ in the router block, and in the balance loss if it
+// balances loads in its own way.
 TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
   int rivals = 0;
   for (const fs::path& path : shipped()) {
@@ -123,7 +123,8 @@ TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
   EXPECT_EQ(rivals, 2 * 3) << "three in paper, three in small";
 }
 
-// A width of 128 for 1024, 12 layers for 24; what makes a shape of experts is the paper's.
+// The small configs have a width of 128 instead of 1024 and 12 layers instead of 24. The numbers of experts are the
+// paper's.
 TEST(ShippedConfigs, TheSmallShapesAreThePapers) {
   for (const char* shape : {"8c1", "8c2", "32c1", "32c2", "32c4"}) {
     SCOPED_TRACE(shape);
