@@ -10,7 +10,7 @@ namespace gptmoe {
 namespace {
 
 struct Outcome {
-  std::string text, error;  // what was read, and what ended it unless the text did
+  std::string text, error;  // what was read, and the error that ended it if there was one
 };
 
 Outcome read_all(ByteSource& source, size_t room = 100'000) {
@@ -74,10 +74,10 @@ TEST_F(ByteSourceTest, EmptyTexts) {
 }
 
 TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
-  // A frame by hand (RFC 8878, section 3.1.1): a window of 2^27 bytes, then a raw block, the last one, of five bytes.
+  // A hand-made frame (RFC 8878, section 3.1.1): a window of 2^27 bytes, then a single raw block of five bytes.
   std::string frame("\x28\xB5\x2F\xFD\x00\x88\x29\x00\x00hello", 14);
   EXPECT_EQ(outcome(frame, Compression::zstd).text, "hello");
-  frame[5] = '\x90';  // 2^28
+  frame[5] = '\x90';  // a window of 2^28 bytes
   EXPECT_EQ(outcome(frame, Compression::zstd).error,
             path() +
                 ": needs more than 128 MiB of memory to decompress (zstd --long); decompress it with "
@@ -114,7 +114,7 @@ TEST_F(ByteSourceTest, FilesCutShortGiveWhatTheyHold) {
     const bool gzip = compression == Compression::gzip;
     const std::string member = gzip ? gzip_of(text) : zstd_of(text), content = member + member;
     for (size_t bytes = 0; bytes < content.size(); ++bytes) {
-      if (bytes == member.size()) continue;  // whole
+      if (bytes == member.size()) continue;  // not cut: the end of a member
       const Outcome out = outcome(content.substr(0, bytes), compression);
       EXPECT_TRUE((text + text).starts_with(out.text)) << bytes;
       EXPECT_GE(out.text.size(), bytes > member.size() ? text.size() : 0);
@@ -127,14 +127,14 @@ TEST_F(ByteSourceTest, FilesCutShortGiveWhatTheyHold) {
 TEST_F(ByteSourceTest, TheTextBeforeDamageIsKept) {
   const std::string text = random_text(900'000);
   std::string gzip = gzip_of(text), zstd = zstd_of(text);
-  gzip[gzip.size() - 8] ^= 1;  // the sum of the text
+  gzip[gzip.size() - 8] ^= 1;  // the checksum of the text
   const Outcome sum = outcome(gzip, Compression::gzip);
   EXPECT_TRUE(sum.text == text);
   EXPECT_EQ(sum.error, gptmoe::text(path(), ": byte ", gzip.size() - 4,
                                     ": damaged gzip data (incorrect data check); get the file again"));
 
   // The fifth block of 128 KiB of text gets the reserved type (RFC 8878, section 3.1.1.2).
-  size_t block = 9;  // behind the frame's header, which holds the size of the text in four bytes
+  size_t block = 9;  // just after the frame's header, which holds the size of the text in four bytes
   for (int i = 0; i < 4; ++i) {
     const auto byte = [&](size_t at) { return static_cast<size_t>(static_cast<unsigned char>(zstd[block + at])); };
     block += 3 + ((byte(0) | byte(1) << 8 | byte(2) << 16) >> 3);
@@ -142,7 +142,7 @@ TEST_F(ByteSourceTest, TheTextBeforeDamageIsKept) {
   zstd[block] |= 6;
   const Outcome reserved = outcome(zstd, Compression::zstd);
   EXPECT_TRUE(reserved.text == text.substr(0, 4 * 131072)) << reserved.text.size();
-  const Outcome later = outcome(zstd_of("1234567") + zstd, Compression::zstd);  // blocks out of step with our buffer
+  const Outcome later = outcome(zstd_of("1234567") + zstd, Compression::zstd);  // block ends and buffer ends differ
   EXPECT_TRUE(later.text == "1234567" + text.substr(0, 4 * 131072)) << later.text.size();
   EXPECT_EQ(reserved.error, gptmoe::text(path(), ": byte ", block + 2, ": damaged zstd data (",
                                          ZSTD_getErrorString(ZSTD_error_corruption_detected), "); get the file again"));

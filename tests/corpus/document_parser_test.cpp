@@ -1,4 +1,4 @@
-// Documents from batches; tests/corpus/documents_test.cpp has the reader that makes the batches.
+// Parsing documents from batches. tests/corpus/documents_test.cpp tests the reader that makes the batches.
 #include <malloc.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ TextBatch json_lines(const std::string& bytes) {
   batch.bytes = bytes;
   batch.path = "a.jsonl";
   batch.json_lines = true;
-  batch.begin = {0, 1000, 10};  // so the first line is line 11
+  batch.begin = {0, 1000, 10};  // so the batch's first line is line 11
   return batch;
 }
 
@@ -176,7 +176,7 @@ TEST(DocumentParserTest, PiecesOfTextPassAsTheyAre) {
 TEST(DocumentParserTest, GivesBackTheMemoryOfLongLines) {
   const auto held = [] {
     const auto heap = mallinfo2();
-    return static_cast<int64_t>(heap.uordblks + heap.hblkhd);  // 0 where another allocator is at work
+    return static_cast<int64_t>(heap.uordblks + heap.hblkhd);  // 0 if another allocator is in use
   };
   DocumentParser parser({.skip_errors = true});
   Texts errors;
@@ -201,7 +201,7 @@ TEST(DocumentParserTest, GivesBackTheMemoryOfLongLines) {
   EXPECT_EQ(errors, Texts{});
 }
 
-// Whatever becomes of a line, it is a document or an error of one line.
+// Every line, however damaged, gives either a document or an error of one line.
 TEST(DocumentParserTest, DamagedLines) {
   const std::string line =
       "{\"id\": -12.5e3, \"tags\": [true, false, null, {\"a\": []}], \"text\": \"caf\xC3\xA9 \\u00e9 \\\"q\\\" \\\\ "

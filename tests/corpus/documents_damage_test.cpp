@@ -1,4 +1,4 @@
-// Lines and documents beyond their limits, files that are damaged or cannot be read.
+// Lines and documents beyond their limits, and files that are damaged or unreadable.
 #include "base/rng.h"
 #include "corpus/documents_fixture.h"
 
@@ -11,7 +11,7 @@ TEST_F(DocumentsDamage, LinesTooLong) {
   const Texts texts{"one", std::string(100, 'x'), "two", std::string(101, 'x'), "three", std::string(5000, 'x')};
   const std::string lines = lines_of(texts), complaint =
                                                  ": longer than 112 bytes; raise --max-line-mib, or split the "
-                                                 "document";  // 112: the line of 100 letters
+                                                 "document";  // 112 bytes: the line with 100 letters
   for (const std::string& path : {write("a.jsonl", lines), write("b.jsonl", lines.substr(0, lines.size() - 1)),
                                   write("c.jsonl.zst", zstd_of(lines))}) {
     for (const int64_t batch_bytes : {1, 30, 112, 113, 300, 1 << 20}) {
@@ -50,7 +50,7 @@ TEST_F(DocumentsDamage, TextThatCannotBeCut) {
     EXPECT_EQ(all.documents, (Texts{"some words " + std::string(99, 'x'), "end"})) << batch_bytes;
     EXPECT_EQ(all.errors, Texts{complaint});
   }
-  input.max_line_bytes = 201;  // " xxx...x", which ends with a space to follow
+  input.max_line_bytes = 201;  // room for " xxx...x" up to the next space
   EXPECT_EQ(read(input, 20).errors, Texts{});
 }
 
@@ -102,7 +102,7 @@ TEST_F(DocumentsDamage, DamagedFilesGiveTheLinesBeforeTheDamage) {
 TEST_F(DocumentsDamage, DamageBehindALineTooLong) {
   const std::string lines = lines_of({"one", std::string(500, 'x')});
   std::string content = gzip_of(lines);
-  content[content.size() - 8] ^= 1;  // the sum
+  content[content.size() - 8] ^= 1;  // the checksum
   const std::string path = write("a.jsonl.gz", content);
   for (const int64_t batch_bytes : {1, 1 << 20}) {
     const Reading all = read(TextInput{.paths = {path}, .max_line_bytes = 100, .skip_errors = true}, batch_bytes);
@@ -113,7 +113,7 @@ TEST_F(DocumentsDamage, DamageBehindALineTooLong) {
   }
 }
 
-// Whatever becomes of a file, it gives documents or an error, and the same whatever the batches.
+// However a file is damaged, it gives documents or an error, and the result does not depend on the batch size.
 TEST_F(DocumentsDamage, FilesDamagedAnyhow) {
   const std::string lines = lines_of(some_texts(20, 100));
   std::mt19937 random(11);

@@ -1,5 +1,5 @@
 #pragma once
-// What a DocumentReader makes of inputs, all of it.
+// Reads whole inputs with a DocumentReader and collects everything that it gives.
 #include <algorithm>
 #include <optional>
 #include <random>
@@ -11,17 +11,17 @@ namespace gptmoe {
 
 using Texts = std::vector<std::string>;
 
-// All that an input gives: documents put together from their pieces, messages of what was skipped, the error at the
-// end.
+// What an input gives: documents joined from their pieces, the messages about skipped lines and files, and the error
+// that ended the reading, if any.
 struct Reading {
   Texts documents, errors;
   std::string error;
-  std::vector<InputPosition> ends;           // of batches
-  std::vector<size_t> documents_at, pieces;  // begun up to there; of each document
+  std::vector<InputPosition> ends;           // of every batch
+  std::vector<size_t> documents_at, pieces;  // documents begun up to the end of each batch; pieces of each document
   std::vector<std::optional<uint64_t>> hashes;
 };
 
-// `within`: the reader stands inside a document.
+// Reads on to the end. `within`: the reader is inside a document.
 inline void read_on(DocumentReader& reader, Reading& out, bool within = false) {
   DocumentParser parser(reader.input());
   int64_t progress = reader.bytes_read();

@@ -1,4 +1,4 @@
-// Batches from files; tests/corpus/document_parser_test.cpp has what becomes of their lines.
+// Reading batches from files. tests/corpus/document_parser_test.cpp tests how their lines are parsed.
 #include "corpus/documents.h"
 
 #include "base/rng.h"
@@ -73,7 +73,7 @@ TEST_F(DocumentsTest, LongTextsComeInPieces) {
 
 TEST_F(DocumentsTest, PiecesEndAfterLettersOfAnyScript) {
   std::string text;
-  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x81\n";  // two ideographs, a mark
+  for (int i = 0; i < 200; ++i) text += "\xE6\x96\x87\xE5\xAD\x97\xE3\x80\x81\n";  // two ideographs, one comma
   text += "\xE6\x96\x87\n\xE3\x80\x81\xE6\x96\x87";
   const int64_t cut = std::ssize(text);
   for (int i = 0; i < 2000; ++i) text += " \xE3\x80\x81\n";
@@ -100,7 +100,8 @@ TEST_F(DocumentsTest, ChineseLinesEndPiecesAtTheirMarks) {
   }
 }
 
-// U+0958 is a letter that NFC makes a letter and a mark, and a mark shares its word with a newline or a full stop.
+// NFC splits the letter U+0958 into a letter and a mark, and a mark forms one word with a newline or full stop after
+// it.
 TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcTakesApart) {
   std::string text = "one two";
   const int64_t cut = 3;

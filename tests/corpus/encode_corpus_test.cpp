@@ -8,7 +8,7 @@ namespace gptmoe {
 namespace {
 
 struct EncodeCorpusTest : EncodeFixture {
-  // A text of `words` words that comes in many pieces.
+  // Writes a text of `words` words, which is read in many pieces.
   std::string write_long_text(const std::string& name, int words) {
     std::string text;
     for (int i = 0; i < words; ++i) text += "river" + std::to_string(i % 97) + (i % 11 ? " " : ".\n");
@@ -35,7 +35,7 @@ TEST_F(EncodeCorpusTest, ShardsAreFilledToTheToken) {
   encode(write_documents(20), {});
   const auto whole = shard_tokens("train_000000.bin");
   std::filesystem::remove_all(output);
-  const int64_t size = std::ssize(whole) / 3;  // leaves 0 to 2 tokens over
+  const int64_t size = std::ssize(whole) / 3;  // leaves 0 to 2 tokens for a last shard
   const EncodeSummary summary = encode(write_documents(20), {.shard_tokens = size});
   const auto shards = std::ssize(summary.train.shards.finished);
   EXPECT_EQ(shards, std::ssize(whole) % 3 ? 4 : 3);

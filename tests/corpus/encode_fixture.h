@@ -1,5 +1,5 @@
 #pragma once
-// A small corpus, a tokenizer for it, and encodings of it side by side.
+// A small corpus, a tokenizer for it, and functions to compare encodings of it.
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -17,7 +17,7 @@ namespace gptmoe {
 struct EncodeFixture : testing::Test {
   static std::string document(int i) { return "chapter " + std::to_string(i) + ": the river ran on.\n"; }
   static std::string json_line(const std::string& document) { return nlohmann::json{{"text", document}}.dump() + "\n"; }
-  // Documents 0 .. count - 1 as lines of a .jsonl.
+  // Writes documents 0 to count - 1 as the lines of a .jsonl file.
   std::string write_documents(int count, const std::string& name = "in.jsonl") {
     std::string lines;
     for (int i = 0; i < count; ++i) lines += json_line(document(i));
@@ -49,14 +49,14 @@ struct EncodeFixture : testing::Test {
   }
   std::string shard_text(const std::string& name) const { return tokenizer.decode(shard_tokens(name)); }
 
-  // Name and content of every file in a folder.
+  // The content of every file in a folder, by name.
   static std::map<std::string, std::string> content(const std::filesystem::path& folder) {
     std::map<std::string, std::string> files;
     for (const auto& entry : std::filesystem::directory_iterator(folder))
       files[entry.path().filename()] = read_text_file(entry.path());
     return files;
   }
-  // The same files with the same bytes; says which differ rather than printing them.
+  // Expects the same files with the same bytes; names files that differ instead of printing their content.
   static void expect_same_files(const std::filesystem::path& folder, const std::filesystem::path& expected) {
     const auto found = content(folder), wanted = content(expected);
     for (const auto& [name, bytes] : wanted) {

@@ -1,4 +1,4 @@
-// Interruptions of every kind: the files in the end are those of a job that was not interrupted.
+// However an encoding job is interrupted, its final files equal those of an uninterrupted job.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,7 +25,8 @@ struct Interruption : std::runtime_error {
 };
 
 struct EncodeResumeTest : EncodeFixture {
-  // Lines, a text in many pieces and lines again, two splits, many shards, a checkpoint after every batch.
+  // A .jsonl file, a text read in many pieces and another .jsonl file; two splits, many shards, and a checkpoint after
+  // every batch.
   void SetUp() override {
     std::string text;
     for (int i = 0; i < 500; ++i) text += "river" + std::to_string(i % 97) + (i % 11 ? " " : ".\n");
@@ -37,7 +38,7 @@ struct EncodeResumeTest : EncodeFixture {
   EncodeOptions options(const std::string& name) const {
     return {.output = folder / name, .val_fraction = 0.3, .shard_tokens = 350, .checkpoint_seconds = 0};
   }
-  // Runs until `batches` batches are delivered; true when it came to its end before.
+  // Runs until `batches` batches are delivered; returns true if the job finished before that.
   bool run_for(int batches, EncodeOptions options) {
     int delivered = 0;
     try {
@@ -49,7 +50,7 @@ struct EncodeResumeTest : EncodeFixture {
       return false;
     }
   }
-  // Every shard with a name is in the manifest, and has the tokens it lists.
+  // Expects the manifest to list every finished shard with the right number of tokens.
   static void expect_only_listed_shards(const fs::path& output) {
     std::map<std::string, int64_t> named, listed;
     for (const auto& [name, bytes] : content(output))
@@ -100,7 +101,7 @@ TEST_F(EncodeResumeTest, BetweenCheckpoints) {
   }());
   run_for(6, job);
   job.checkpoint_seconds = 1e9;
-  run_for(6, job);  // forgotten: what it wrote lies beyond the checkpoint
+  run_for(6, job);  // discarded on resume: it wrote no checkpoint
   EXPECT_TRUE(run_for(-1, job));
   expect_same_files(job.output, folder / "two");
 }
@@ -137,7 +138,7 @@ TEST_F(EncodeResumeTest, KilledAtAnyMoment) {
   const Rng rng(7, 0);
   EncodeOptions job = options("out");
   batch_bytes = 100;
-  // A checkpoint replaces the manifest: another file of the same name.
+  // The manifest's inode. Every checkpoint replaces the file.
   const auto checkpoint = [&] {
     struct stat status {};
     return stat((job.output / "manifest.json").c_str(), &status) == 0 ? status.st_ino : 0;
@@ -295,7 +296,7 @@ TEST_F(EncodeResumeTest, FullDiskBeforeTheFirstCheckpointLeavesNothing) {
   EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
-// A file in the place of standard input.
+// While this object exists, standard input reads a file.
 class StandardInput {
  public:
   explicit StandardInput(const fs::path& path) : saved_(dup(STDIN_FILENO)) {

@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct InputFilesTest : InputTest {
-  // The files listed, by their path in the test's folder.
+  // The listed files, as paths relative to the test's folder.
   std::vector<std::string> list(std::vector<std::string> inputs) {
     for (std::string& input : inputs) input = at(input);
     listing = list_input_files(inputs);

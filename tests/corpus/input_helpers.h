@@ -1,5 +1,5 @@
 #pragma once
-// Inputs as files of every kind.
+// Writes input files of every kind.
 #include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -39,7 +39,7 @@ inline std::string zstd_of(std::string_view text) {
   return out;
 }
 
-// Words and lines without a pattern in them, so that they do not compress to nothing.
+// Random words and lines, so that they do not compress to almost nothing.
 inline std::string random_text(size_t bytes, unsigned seed = 1) {
   std::mt19937 random(seed);
   std::string text;
@@ -55,14 +55,14 @@ struct InputTest : testing::Test {
   std::string write(const std::string& name, std::string_view content) {
     const auto path = folder / name;
     std::filesystem::create_directories(path.parent_path());
-    std::filesystem::remove(path);  // a new file: some file systems flush one that is overwritten, and these are many
+    std::filesystem::remove(path);  // some file systems flush overwritten files, and the tests write many
     std::ofstream(path, std::ios::binary) << content;
     return path.string();
   }
   TemporaryFolder folder;
 };
 
-// Standard input reads this file while the object lives.
+// While this object exists, standard input reads this file.
 class StandardInputFrom {
  public:
   explicit StandardInputFrom(const std::string& path) : saved_(dup(STDIN_FILENO)) {

@@ -1,4 +1,4 @@
-// gptmoe-tokenize as a person runs it: exit codes, summary lines, one-line errors.
+// gptmoe-tokenize as a user runs it: exit codes, summary lines, one-line errors.
 #include <sys/wait.h>
 
 #include <cstdio>
@@ -25,7 +25,7 @@ struct Result {
 struct TokenizeToolTest : ::testing::Test {
   static std::string program() { return build_folder() + "/gptmoe-tokenize"; }
 
-  // Runs in the temporary folder; `before` is shell put ahead of the program ("printf x | ").
+  // Runs the tool in the temporary folder. `before` is shell code in front of the command, such as "printf x | ".
   Result run(const std::string& arguments, const std::string& before = "") {
     EXPECT_TRUE(fs::exists(program())) << "build gptmoe-tokenize first";
     const std::string command = "cd '" + folder.path().string() + "' && " + before + "'" + program() + "' " +
@@ -33,7 +33,7 @@ struct TokenizeToolTest : ::testing::Test {
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), read_text_file(folder / "out.log"), read_text_file(folder / "err.log")};
   }
-  // `summary` stands for the whole line; "RATE" in it for any speed.
+  // Expects exactly the line `summary`, in which "RATE" matches any speed.
   void expect_success(const Result& result, const std::string& summary) {
     EXPECT_EQ(result.code, 0) << result.err;
     EXPECT_EQ(result.err, "");
@@ -44,7 +44,7 @@ struct TokenizeToolTest : ::testing::Test {
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
   }
-  // t.json of 257 tokens and a.jsonl of 2 documents.
+  // Makes t.json, a tokenizer of 257 tokens, and a.jsonl with 2 documents.
   void prepare() {
     write_text_file(folder / "a.jsonl", "{\"text\": \"abab abab\"}\n{\"text\": \"abba\"}\n");
     EXPECT_EQ(run("train --input a.jsonl --vocab-size 257 --output t.json").code, 0);
@@ -138,7 +138,7 @@ TEST_F(TokenizeToolTest, DecodeFollowsDocumentsAcrossShards) {
   expect_contains(decoded.err, " shards: 4 documents, ");
   EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out.substr(0, 23), "one \"two\"\n<|endoftext|>");
 
-  // As llm.c writes them: the end of text comes first, and none at the end.
+  // As llm.c writes shards: every document starts with the end-of-text token, and none follows the last document.
   write_shard(folder / "s.bin", 257, {256, 64, 65, 256, 66});
   EXPECT_EQ(run("decode --jsonl --tokenizer t.json s.bin").out, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n");
 }
@@ -298,7 +298,8 @@ TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
 }
 
 struct InterruptedToolTest : TokenizeToolTest {
-  // Every file is a batch, and every few of them a shard: long enough to be hit in the middle.
+  // Every file is a batch and every few files make a shard, so the job takes long enough to be interrupted in the
+  // middle.
   void SetUp() override {
     prepare();
     fs::create_directory(folder / "in");
@@ -318,7 +319,7 @@ struct InterruptedToolTest : TokenizeToolTest {
     EXPECT_EQ(std::system(("diff -r '" + (folder / "whole").string() + "' '" + (folder / "d").string() + "'").c_str()),
               0);
   }
-  // Sends `signal` once the first shard is there, again until that is before the end.
+  // Sends `signal` once the first shard exists. Repeats the run if it finished before the signal arrived.
   testing::ProcessResult interrupted(int signal) {
     for (int attempt = 0; attempt < 20; ++attempt) {
       fs::remove_all(folder / "d");

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t T = 4, V = 1000;
 
 struct LoaderTest : testing::Test {
-  // A shard of the tokens first, first + 1, ...: every window is recognised by its first token.
+  // Writes a shard of the tokens first, first + 1, ..., so that the first token identifies a window.
   void write_shard(const std::string& name, int32_t first, int64_t count, int64_t vocab_size = V) {
     std::vector<int32_t> tokens(static_cast<size_t>(count));
     std::iota(tokens.begin(), tokens.end(), first);
@@ -46,7 +46,7 @@ struct LoaderTest : testing::Test {
 };
 
 TEST_F(LoaderTest, WindowsStayWithinShardsAtStrideT) {
-  write_shard("a.bin", 0, 9);     // 2 windows: 8 targets need 9 tokens
+  write_shard("a.bin", 0, 9);     // 2 windows: their 8 targets need 9 tokens
   write_shard("b.bin", 100, 8);   // 1 window, 3 tokens over
   write_shard("c.bin", 200, 4);   // none
   write_shard("d.bin", 300, 0);   // none
@@ -114,7 +114,7 @@ TEST_F(LoaderTest, EpochEndsInsideABatch) {
   EXPECT_EQ(next_firsts(loader, 8), (std::vector<int32_t>{4, 8, 0, 4, 8, 0, 4, 8}));
   EXPECT_EQ(loader.state(), (LoaderState{4, 0, 3}));
 
-  // Shuffled: the batch that spans epochs is the end of one order and the start of the next.
+  // Shuffled: a batch that spans two epochs holds the end of one order and the start of the next.
   TokenLoader epochs(options()), spanning(options());
   auto expected = epoch_of(epochs);
   for (int32_t first : epoch_of(epochs)) expected.push_back(first);
@@ -155,7 +155,7 @@ TEST_F(LoaderTest, NoWindowFits) {
 
 TEST_F(LoaderTest, IdOutsideTheVocabularyNamesItsPlace) {
   write_shard("a.bin", 0, 9);
-  write_shard("b.bin", 996, 9, 2000);  // 996 .. 1004: position 4 holds 1000
+  write_shard("b.bin", 996, 9, 2000);  // tokens 996 to 1004; position 4 holds 1000
   TokenLoader loader(options(WindowOrder::sequential));
   next_firsts(loader, 2);
   std::vector<int32_t> inputs(T), targets(T);
@@ -209,7 +209,7 @@ TEST(ShuffleTest, ReachesLargeCounts) {
   EXPECT_LT(*seen.rbegin(), count);
 }
 
-// Over many epochs each window must come first about equally often: 64 windows, 6,400 epochs, 100 +- 10 expected.
+// Over many epochs every window must come first about equally often: 64 windows and 6,400 epochs give 100 +- 10 times.
 TEST(ShuffleTest, FirstPlaceIsUniform) {
   std::vector<int> hits(64);
   for (uint64_t epoch = 0; epoch < 6400; ++epoch) ++hits[static_cast<size_t>(shuffled_index(0, 64, 9, epoch))];
