@@ -1,4 +1,4 @@
-// On one rank; on several: tests/distributed/ranks/world_test.cpp.
+// agree() on one rank. For several ranks see tests/distributed/ranks/world_test.cpp.
 #include "distributed/agree.h"
 
 #include <gtest/gtest.h>

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// The environment as a launcher leaves it, while it lives.
+// Sets a launcher's environment variables while this object exists.
 class Environment {
  public:
   explicit Environment(std::map<std::string, std::string> variables) : variables_(std::move(variables)) {
@@ -61,12 +61,12 @@ TEST(Launcher, Srun) {
   expect_launcher(step("0", "8"), "srun", 8, 5);
   expect_launcher(step("12", "2"), "srun", 2, 5);
   expect_launcher(step("0", "1"), "", 1, 0);
-  expect_launcher(job, "", 1, 0);                      // a batch script, or a shell of salloc
-  expect_launcher(step("4294967290", "8"), "", 1, 0);  // a shell of salloc, as an interactive step
-  expect_launcher(step("4294967291", "8"), "", 1, 0);  // a batch script, as a step
+  expect_launcher(job, "", 1, 0);                      // a batch script or a shell of salloc
+  expect_launcher(step("4294967290", "8"), "", 1, 0);  // a shell of salloc that runs as an interactive step
+  expect_launcher(step("4294967291", "8"), "", 1, 0);  // a batch script that runs as a step
 }
 
-// mpirun starts its ranks on other machines by srun, which counts those daemons.
+// mpirun uses srun to start one daemon on every other machine; srun's variables count these daemons, not the ranks.
 TEST(Launcher, TheInnermostOfTwo) {
   expect_launcher({{"OMPI_COMM_WORLD_SIZE", "16"},
                    {"OMPI_COMM_WORLD_RANK", "9"},

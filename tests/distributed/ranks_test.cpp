@@ -1,4 +1,4 @@
-// Jobs of several ranks, which this starts as gptmoe --ranks does: tests/distributed/ranks.
+// Starts jobs of several ranks as gptmoe --ranks does. The program they run is in tests/distributed/ranks.
 #ifdef GPTMOE_MPI
 #include <signal.h>
 
@@ -13,7 +13,7 @@ namespace {
 
 class Ranks : public ::testing::Test {
  protected:
-  // LeakSanitizer, where it is, finds what MPI's libraries never free.
+  // LeakSanitizer would report memory that the MPI libraries never free.
   static void SetUpTestSuite() { setenv("ASAN_OPTIONS", "detect_leaks=0", 1); }
 
   static std::vector<std::string> command(int ranks, const std::vector<std::string>& arguments) {
@@ -24,7 +24,7 @@ class Ranks : public ::testing::Test {
   ProcessResult run_fault(const std::string& fault, int ranks = 3) {
     return run(folder_.path(), command(ranks, {"--fault", fault}));
   }
-  // The one line that the job ends with, without "gptmoe: ".
+  // The single line that the job prints as it ends, without the leading "gptmoe: ".
   std::string line_of(const std::string& fault, int exit_code, int ranks = 3) {
     const ProcessResult result = run_fault(fault, ranks);
     EXPECT_EQ(result.exit_code, exit_code) << result.signal;
@@ -140,7 +140,7 @@ TEST_F(Ranks, DoNotOutliveTheProcessThatLaunchedThem) {
   process->kill(SIGKILL);
   process->wait();
   while (::kill(rank, 0) == 0)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the test drivers' patience
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));  // the test driver's timeout limits this loop
 }
 
 }  // namespace

@@ -15,7 +15,7 @@
 namespace gptmoe {
 namespace {
 
-// No two sums of these in different orders can be counted on to be equal.
+// The values are such that summing them in another order usually changes the result.
 double sample(int rank, int64_t i) {
   const int64_t mixed = (i * 2654435761 + rank * 40503) % 65521;
   return (static_cast<double>(mixed) - 32760.5) / (rank % 2 == 0 ? 3.0 : 7000.0);
@@ -64,7 +64,7 @@ Owned filled(DType dtype, int64_t count, int rank) {
   return x;
 }
 
-// Element i of the sum over ranks, in rank order: in f64 for f64, else in f32.
+// The sum over ranks in rank order: in f64 for f64, else in f32.
 Owned summed(DType dtype, int64_t count) {
   Owned sum(dtype, count);
   std::vector<Owned> parts;
@@ -89,7 +89,7 @@ void expect_same_on_all_ranks(const Owned& x) {
 }
 
 const int64_t kCounts[] = {0, 1, 2, 3, 5, 1000, 2048, 4096, 4097, 8192, 8193, 40003};
-// More pieces than are under way at once.
+// More pieces than a collective sends at once.
 constexpr int64_t kThreePieces = 2 * kMpiPieceBytes / 4 + 7;
 
 TEST(AllReduce, EqualsTheSumInRankOrder) {
@@ -156,7 +156,7 @@ TEST(Collectives, InPieces) {
   ASSERT_TRUE(y.bytes == summed(DType::f32, y.count).bytes);
 }
 
-// What may run at once: reductions large and small, gathers; waited for in any order.
+// Large and small reductions and gathers may run at the same time and be waited for in any order.
 TEST(Collectives, SeveralUnderWay) {
   const auto ranks_of = communicator();
   const int n = ranks().size();
@@ -173,7 +173,7 @@ TEST(Collectives, SeveralUnderWay) {
     if (i == 4) tickets.push_back(ranks_of->start_all_gather(gathered.tensor(), Traffic::weights));
   }
   EXPECT_TRUE(std::is_sorted(tickets.begin(), tickets.end()));
-  ranks_of->wait(tickets[3]);  // and so for the first
+  ranks_of->wait(tickets[3]);  // which waits for the first one too
   ASSERT_TRUE(reduced[0].bytes == summed(DType::f32, counts[0]).bytes);
   ranks_of->wait(tickets[9]);
   ranks_of->wait(tickets[6]);
@@ -186,7 +186,8 @@ TEST(Collectives, SeveralUnderWay) {
   for (int64_t i = own; i < own + 30000; ++i) ASSERT_EQ(scattered.at(i), sum.at(i));
 }
 
-// Ranks that come at different times, each time others: what one has begun another has not.
+// The ranks arrive at different times, in changing order, so that a collective has begun on some ranks and not on
+// others.
 TEST(Collectives, OfRanksThatComeAtDifferentTimes) {
   const auto ranks_of = communicator();
   const int n = ranks().size();
@@ -217,7 +218,7 @@ TEST(Collectives, OfRanksThatComeAtDifferentTimes) {
   }
 }
 
-// The small one is exchanged long before the large one that was asked for first, on some ranks.
+// On some ranks the small reduction ends long before the large one, which was started first.
 TEST(Collectives, ThatOvertake) {
   const auto ranks_of = communicator();
   const Rng delays(8, static_cast<uint64_t>(ranks().rank()));
@@ -262,7 +263,7 @@ TEST(Collectives, TwoCommunicatorsAtOnce) {
   EXPECT_TRUE(y.bytes == summed(DType::f64, y.count).bytes);
 }
 
-// As with tensors of more elements than MPI counts, were they not too large for a test.
+// Lowers the limit of elements per MPI call, since tensors beyond the real limit are too large for a test.
 TEST(Collectives, BeyondMpisCounts) {
   if (ranks().size() == 1) GTEST_SKIP() << "no MPI";
   Activity activity;

@@ -27,7 +27,7 @@ void say(const std::string& line) {
   std::fflush(stdout);
 }
 
-// The last rank does something, the others wait for it in a barrier.
+// The last rank does something; the others wait for it in a barrier.
 void last_does(World& world, const std::function<void()>& something) {
   if (world.rank() == world.size() - 1) something();
   world.barrier();
@@ -41,7 +41,7 @@ void reduce_with_a_hang(World& world) {
   communicator->all_reduce(Tensor(&value, DType::f32, {1}), Traffic::gradients);
 }
 
-// Works on for so long.
+// Works for `time`, reporting progress.
 void tick_for(World& world, milliseconds time) {
   const auto end = std::chrono::steady_clock::now() + time;
   while (std::chrono::steady_clock::now() < end) {
@@ -50,10 +50,10 @@ void tick_for(World& world, milliseconds time) {
   }
 }
 
-// Trains until it is asked to stop, as trainers do.
+// Pretends to train until asked to stop.
 void train_until_stopped(World& world) {
   const StopSignal stop;
-  world.barrier();  // every rank listens
+  world.barrier();  // now every rank handles signals
   if (world.is_root()) say("training");
   while (!world.any(stop.requested())) std::this_thread::sleep_for(milliseconds(5));
   if (world.is_root()) say("saved");
@@ -88,7 +88,7 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
        if (world.is_root()) world.receive_at_root(&byte, 1, 1);
        world.barrier();
      }},
-    // None of these is a fault.
+    // The next three are not faults.
     {"uneven_ends",
      [](World& world) {
        world.watch(0.5, 0.5);
@@ -101,7 +101,7 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
        world.barrier();
      }},
     {"long_stop",
-     [](World& world) {  // shorter than the neighbour's patience, longer than its own
+     [](World& world) {  // shorter than the heartbeat limit, longer than the hang limit
        world.watch(3, 1);
        if (world.rank() == 1) {
          if (fork() == 0) {
@@ -113,7 +113,7 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
        }
        world.barrier();
      }},
-    // Until a signal.
+    // These run until a signal arrives.
     {"train", train_until_stopped},
     {"start_up",
      [](World& world) {

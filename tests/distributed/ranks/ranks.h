@@ -3,10 +3,10 @@
 
 namespace gptmoe {
 
-// The job that this program runs in.
+// The ranks of the job that this program runs in.
 World& ranks();
 
-// Acts out the fault of that name (faults.cpp).
+// Acts out the fault named `fault` (faults.cpp).
 void act_out(const std::string& fault, World& world);
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-// What tests/distributed/ranks_test.cpp runs as several ranks:
+// The program that tests/distributed/ranks_test.cpp starts on several ranks:
 //   distributed_ranks [--ranks N] [GoogleTest's options]   the tests of this folder, on every rank
 //   distributed_ranks [--ranks N] --fault NAME             a job that goes wrong, or could seem to
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr unsigned kSeconds = 300;  // then a rank that hangs ends by itself
+constexpr unsigned kSeconds = 300;  // after this time a rank that hangs ends by itself
 
 Job* the_job = nullptr;
 

@@ -98,7 +98,7 @@ TEST(RankWorld, ThreadsFitTheMachine) {
   if (before) setenv("OMP_NUM_THREADS", set.c_str(), 1);
 }
 
-// What every rank that is asked to agree says, and whether all know it.
+// Returns the error that agree() throws on every rank, and expects it to be the same on all of them.
 template <typename Error>
 std::string disagreement(const std::function<void()>& setup) {
   try {
@@ -127,7 +127,7 @@ TEST(Agree, TheLowestRankThatFailsIsNamed) {
   };
   EXPECT_EQ(fails_from(1), world.name(1) + ": disk 1");
   EXPECT_EQ(fails_from(0), world.name(0) + ": disk 0");
-  // Of two kinds, the lowest rank's.
+  // If ranks throw errors of two kinds, the lowest rank's wins.
   EXPECT_EQ(disagreement<Failure>([&] {
               if (world.rank() == 0) throw DeviceError("GPU");
               user_error("input");
