@@ -1,4 +1,4 @@
-// gptmoe analyze --domain: which experts the texts of several domains go to.
+// gptmoe analyze --domain: which experts the texts of several domains use.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -8,12 +8,12 @@ using nlohmann::json;
 
 class AnalyzeDomains : public CommandLine {
  protected:
-  // A finished run in `run`, its first layer dense.
+  // Trains a model whose first layer is dense; the run is in `run`.
   void train() {
     write_config("run.json", {{"model", {{"first_k_dense_replace", 1}}}, {"train", {{"steps", 4}}}});
     succeed({"train", "run.json", "--out", "run"});
   }
-  // `domains` and whatever else, on 28 tokens: two batches of two windows of seven tokens.
+  // The command that analyzes `domains` on 28 tokens: two batches of two windows of seven tokens.
   std::vector<std::string> command(const std::vector<std::string>& domains) {
     std::vector<std::string> arguments = {"analyze", "run", "--tokens", "28", "--batches", "1"};
     for (const std::string& domain : domains) arguments.insert(arguments.end(), {"--domain", domain});
@@ -61,7 +61,7 @@ TEST_F(AnalyzeDomains, WritesSharesByDomainAndDrawsThem) {
 
 TEST_F(AnalyzeDomains, TakesWindowsEvenlyFromTheWholeText) {
   train();
-  // Windows 0 to 8; the four that are taken begin at windows 0, 2, 4 and 6 of nine.
+  // The shard has nine windows; windows 0, 2, 4 and 6 must be taken.
   const Rng rng(9, 0);
   std::vector<int32_t> all, taken;
   for (uint64_t i = 0; i < 64; ++i) all.push_back(static_cast<int32_t>(rng.below(i, 29)));

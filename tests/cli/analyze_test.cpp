@@ -1,4 +1,4 @@
-// gptmoe analyze: what it prints and writes, and what it leaves alone.
+// gptmoe analyze: what it prints, what it writes, and what it must not change.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -8,7 +8,7 @@ using nlohmann::json;
 
 class AnalyzeCommand : public CommandLine {
  protected:
-  // A finished run in `run`.
+  // Trains a run in `run`.
   void train(const json& changes = json::object()) {
     write_config("run.json", changes);
     succeed({"train", "run.json", "--out", "run"});
@@ -75,7 +75,7 @@ TEST_F(AnalyzeCommand, TakesACheckpointOtherShardsAndAnotherBatchSize) {
   EXPECT_EQ(analysis()["data"], "val_0.bin");
   EXPECT_EQ(analysis()["routing_tokens"], 63) << "11 windows hold three whole batches";
   EXPECT_TRUE(analysis()["collapse"]["evals"].empty());
-  // More sequences than there are windows.
+  // The batch is larger than the number of windows.
   succeed({"analyze", "run", "--data", "val_0.bin", "--batch-size", "1000", "--batches", "1"});
   EXPECT_EQ(analysis()["batch_tokens"], 77);
   refuse({"analyze", "run"}, {"no validation data; pass --data GLOB"});

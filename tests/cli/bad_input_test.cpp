@@ -1,4 +1,4 @@
-// Every bad input gives one line that a person can act on, exit code 2, and leaves everything as it was.
+// Every bad input gives exit code 2 and one line that tells the user what to do, and changes no files.
 #include "base/checksum.h"
 #include "cli/cli_fixture.h"
 
@@ -9,7 +9,7 @@ using nlohmann::json;
 
 class BadInput : public CommandLine {
  protected:
-  // A config that differs from a good one by `changes` (null removes a key) is refused before anything is made.
+  // Expects a valid config with `changes` (null removes a key) to be refused before any file is written.
   void refuse_config(const json& changes, const std::vector<std::string>& parts) {
     SCOPED_TRACE(changes.dump());
     json run = to_json(files_.config());
@@ -53,14 +53,14 @@ TEST_F(BadInput, SizesThatDoNotFit) {
 }
 
 TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
-  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is a GPU
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // hides a GPU if there is one
   refuse_config({{"device", "cuda"}}, {"device: \"cuda\", but ", "; use \"cpu\" or \"auto\""});
   refuse_config({{"device", "auto"}, {"precision", "bf16"}}, {"precision: \"bf16\"", "set device to \"cpu\""});
 }
 
-// Below the one line stands the table.
+// This error prints a table below its line.
 TEST_F(BadInput, ARunThatDoesNotFitIntoMemory) {
-  constexpr int kMany = 1 << 24;  // terabytes, whatever the machine
+  constexpr int kMany = 1 << 24;  // terabytes, too much for any machine
   write_config("large.json",
                {{"model", {{"hidden_size", 96}}},
                 {"train", {{"sequence_length", 24}, {"micro_batch_size", kMany}, {"global_batch_size", kMany}}}});
@@ -131,7 +131,7 @@ TEST_F(BadInput, CommandLines) {
 TEST_F(BadInput, OutputThatCannotBeWritten) {
   write_text_file(files_ / "file", "");
   for (const char* out : {"file", "file/run", "/proc/run"}) refuse({"train", "good.json", "--out", out}, {out});
-  if (geteuid() == 0) return;  // to whom nothing is forbidden
+  if (geteuid() == 0) return;  // root may do anything
   fs::create_directory(files_ / "closed");
   fs::permissions(files_ / "closed", fs::perms::none);
   for (const char* out : {"closed", "closed/run"}) refuse({"train", "good.json", "--out", out}, {out});
@@ -147,7 +147,7 @@ class BadCheckpoint : public BadInput {
     succeed({"train", "good.json", "--out", "run"});
     checkpoint_ = files_ / "run/checkpoints/step_00000012";
   }
-  // Everything that reads the checkpoint refuses it, with the same words.
+  // Expects every command that reads the checkpoint to refuse it with the same words.
   void refuse_everywhere(const std::vector<std::string>& parts) {
     const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
     refuse({"train", "good.json", "--out", "run", "--resume"}, parts);
@@ -185,7 +185,7 @@ TEST_F(BadCheckpoint, WithABitTurned) {
   bytes[bytes.size() / 2] ^= 4;
   write_text_file(checkpoint_ / "optimizer.safetensors", bytes);
   refuse({"train", "good.json", "--out", "run", "--resume"}, {"optimizer.safetensors", "step_00000008"});
-  succeed({"eval", "run"});  // which needs the model alone
+  succeed({"eval", "run"});  // eval needs only the model
 }
 
 TEST_F(BadCheckpoint, OfALaterFormat) {

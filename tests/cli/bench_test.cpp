@@ -1,4 +1,4 @@
-// gptmoe bench: that its accounts add up and rows say what they should. How fast anything is, no test asks.
+// gptmoe bench: its times must add up and its rows must hold the right fields. No test checks how fast anything is.
 #include <map>
 #include <regex>
 
@@ -33,7 +33,7 @@ class BenchCommand : public CommandLine {
 
 double number(const json& row, const char* key) { return row.at(key).get<double>(); }
 
-// `us`: what rates and the ratio are by.
+// `us`: the time from which the rates and the ratio are computed.
 void expect_row(const json& row, double matrix_rate, double copy_rate, const char* us = "us") {
   SCOPED_TRACE(row.dump());
   EXPECT_FALSE(row["name"].get<std::string>().empty());
@@ -48,7 +48,7 @@ void expect_row(const json& row, double matrix_rate, double copy_rate, const cha
     EXPECT_NEAR(number(row, rate) * number(row, us) * 1e-6, number(row, amount), 1e-6 * number(row, amount));
 }
 
-// Of every line that a picture draws the points' distances from the left.
+// The x coordinates of the points of every line in the SVG.
 std::vector<std::vector<double>> xs_of_lines(const std::string& svg) {
   const std::regex path("<path class=\"line [^>]* d=\"([^\"]*)\""), point("[ML]([-0-9.]+) ");
   std::vector<std::vector<double>> lines;
@@ -93,7 +93,7 @@ TEST_F(BenchCommand, AStepsAccountAddsUp) {
       EXPECT_GE(number(part, "us"), 0) << name;
       share += number(part, "share");
       us += number(part, "us");
-      op_us.try_emplace(name, number(part, "us"));  // "other" has no ops
+      op_us.try_emplace(name, number(part, "us"));  // the part "other" has no ops
       EXPECT_NEAR(number(part, "us"), op_us[name], 1e-6 * step_us) << name;
     }
     EXPECT_EQ(op_us.size(), 5u) << "four parts and the rest";

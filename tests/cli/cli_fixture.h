@@ -6,7 +6,7 @@
 
 namespace gptmoe::testing {
 
-// A folder with shards and configs of tiny runs; the program runs in it.
+// A folder with shards and configs for tiny runs. The program runs in this folder.
 class CommandLine : public ::testing::Test {
  protected:
   fs::path folder() const { return files_ / ""; }
@@ -26,7 +26,7 @@ class CommandLine : public ::testing::Test {
     for (const char* control : {"\r", "\033"}) EXPECT_EQ(result.out.find(control), std::string::npos);
     return result;
   }
-  // Bad input: exit code 2 and one line that holds every one of `parts`.
+  // Expects exit code 2 and one line that contains all `parts`; returns the line.
   std::string refuse(const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
     return fail(gptmoe(arguments), 2, parts);
   }

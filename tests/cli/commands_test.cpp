@@ -1,4 +1,4 @@
-// What each subcommand prints and leaves behind when all goes well.
+// What each subcommand prints and writes on success.
 #include <cmath>
 #include <cstdlib>
 
@@ -48,7 +48,7 @@ TEST_F(Commands, GeneratePrintsThePromptFirst) {
                             {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}}});
   succeed({"train", "run.json", "--out", "run"});
   const std::vector<std::string> command = {"generate", "run", "--prompt", "In the beginning", "--tokens", "40"};
-  const auto generate = [&](const std::vector<std::string>& arguments) {  // the text may hold any byte
+  const auto generate = [&](const std::vector<std::string>& arguments) {  // the generated text may contain any byte
     const ProcessResult result = gptmoe(arguments);
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_EQ(result.err, "");
@@ -62,7 +62,7 @@ TEST_F(Commands, GeneratePrintsThePromptFirst) {
   auto seeded = command;
   seeded.insert(seeded.end(), {"--seed", "2"});
   EXPECT_NE(generate(seeded).out, first.out);
-  generate({"generate", "run", "--tokens", "3", "--temperature", "0"});  // starts after an end of text
+  generate({"generate", "run", "--tokens", "3", "--temperature", "0"});  // no prompt
 }
 
 TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
@@ -75,7 +75,7 @@ TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
   EXPECT_FALSE(fs::exists(files_ / "runs"));
 }
 
-// Micro-batches of 2 x 7 tokens; a step is three of them.
+// A step has three micro-batches of 2 x 7 tokens.
 TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
   const auto planned = [&](const char* update, std::vector<std::string> more = {}) {
     write_config("run.json", {{"train", {{"global_batch_size", 6}}},
@@ -95,7 +95,7 @@ TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
 }
 
 TEST_F(Commands, PlanForAGpuNeedsNone) {
-  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // where there is one
+  setenv("CUDA_VISIBLE_DEVICES", "", 1);  // hides a GPU if there is one
   write_config("run.json", {{"device", "cuda"}});
   const ProcessResult result = succeed({"plan", "run.json"});
   expect_contains(result.out, "\nGPU memory (bf16, micro-batch 2 x 7, recompute none)\n");
@@ -111,7 +111,7 @@ TEST_F(Commands, HelpAndVersion) {
   expect_contains(succeed({"--version"}).out, ".");
 }
 
-// The value of "154 MiB" at the end of the plan's line of this name.
+// Reads the size, such as "154 MiB", from the plan's line called `name`.
 double planned_bytes(const std::string& plan, const std::string& name) {
   std::istringstream line(plan.substr(plan.find(name) + name.size()));
   double value = 0;

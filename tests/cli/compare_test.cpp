@@ -1,4 +1,4 @@
-// gptmoe compare: what it runs, reuses, sweeps and survives.
+// gptmoe compare: runs, reused runs, sweeps, interruptions and failures.
 #include "cli/cli_fixture.h"
 #include "cli/sweep_arguments.h"
 #include "support/test_folders.h"
@@ -102,7 +102,7 @@ TEST_F(Compare, TrainsReportsAndReuses) {
   EXPECT_EQ(fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl"), written);
   EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json")), report);
 
-  // Cut in the middle, it goes on with what is missing.
+  // A run that was cut in the middle is resumed.
   cut_back(files_ / "both/default/seed_2", 8);
   std::string rows = read_text_file(files_ / "both/default/seed_2/metrics.jsonl");
   rows.resize(rows.size() - 5);
@@ -161,7 +161,7 @@ TEST_F(Compare, SweepsAGridAndComparesTheBest) {
   expect_contains(first.out, "topk     learning_rate=1e-4 ");
   expect_contains(succeed(command).out, "reusing     grid/default/learning_rate=1e-4,ema_beta=0.9/seed_1");
 
-  // One more seed of one point is a command of its own; its runs are an arm.
+  // A second seed for one point of the grid is a separate command. report then treats the point's runs as one arm.
   succeed({"compare", "topk.json", "--out", "grid", "--sweep", "optimizer.learning_rate=3e-3", "--seeds", "2"});
   const ProcessResult seeds = succeed({"report", "grid/topk/learning_rate=3e-3", "--out", "seeds"});
   EXPECT_EQ(report("seeds")["arms"][0]["runs"].size(), 2u);
@@ -213,7 +213,7 @@ TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
   expect_same_run(files_ / "whole/topk/seed_1", files_ / "cut/topk/seed_1");
 }
 
-// Jobs may be told to stop before they listen.
+// A job may be asked to stop before it handles signals.
 TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
   write_pair({{"train", {{"steps", 100000}}}});
   for (const int milliseconds : {0, 20, 100}) {
@@ -232,13 +232,13 @@ TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
 TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   write_pair({{"train", {{"steps", 3000}}}});
   fs::create_directories(files_ / "bad/default/seed_1");
-  write_text_file(files_ / "bad/default/seed_1/checkpoints", "");  // where a folder should be
+  write_text_file(files_ / "bad/default/seed_1/checkpoints", "");  // a file where a folder should be
   const ProcessResult result = gptmoe({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "bad"});
   EXPECT_NE(result.exit_code, 0);
   EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/checkpoints")) << result.err;
 }
 
-// Found before anything is trained, be it the last run's.
+// A folder that holds another run is refused before any training, even if it belongs to the last run.
 TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   write_pair();
   succeed({"train", "default.json", "--out", "both/default/seed_2", "--set", "seed=3"});
@@ -249,7 +249,7 @@ TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   }
 }
 
-// Whatever is written into a config while its runs wait for their turn.
+// Editing a config while its runs are queued does not affect them.
 TEST_F(Compare, JobsTrainWhatWasPlanned) {
   write_pair({{"train", {{"steps", 300}}}});
   Process process(folder(), {gptmoe_binary(), "compare", "topk.json", "default.json", "--seeds", "2", "--jobs", "2",
@@ -283,7 +283,7 @@ TEST_F(Compare, ValuesWithSlashesNameFoldersWithout) {
          {"topk tokenizer=a/b and topk tokenizer=a_b would share the folder values/topk/tokenizer=a_b/seed_1"});
 }
 
-// A learning rate that throws the weights out of what numbers can say ends that run, not the sweep.
+// A learning rate that makes the weights overflow ends that run, but not the sweep.
 TEST_F(Compare, ARunThatDivergesIsReportedAndNotRepeated) {
   write_pair({{"optimizer", {{"grad_clip", 0}}}});
   for (const char* jobs : {"1", "2"}) {

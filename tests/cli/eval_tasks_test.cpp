@@ -9,7 +9,7 @@ using nlohmann::json;
 
 class EvalTasks : public CommandLine {
  protected:
-  // A run over the golden tokenizer with a window of 24 tokens, and three files of tasks.
+  // Prepares a run with the golden tokenizer and a context of 24 tokens, and three task files.
   void SetUp() override {
     const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
     write_random_shard(files_ / "words.bin", 401, 200, 9);
@@ -86,7 +86,7 @@ TEST_F(EvalTasks, OptionsChangeWhatIsAsked) {
 TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   refuse({"eval", "run", "--task", "none.jsonl"}, {"none.jsonl: cannot open"});
   write_text_file(files_ / "bad.jsonl", R"({"query": "q", "choices": ["a", "b"], "gold": 2})");
-  // Before any is scored.
+  // The bad file is refused before any task is scored.
   const ProcessResult result = gptmoe({"eval", "run", "--task", "tasks", "bad.jsonl", "--out", "s.json"});
   fail(result, 2, {"bad.jsonl:1: gold: must be a whole number from 0 to 1, not 2"});
   EXPECT_EQ(result.out, "");

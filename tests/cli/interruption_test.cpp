@@ -1,4 +1,4 @@
-// Signals, sudden death and a full disk: nothing saved is lost, and a resumed run equals an uninterrupted one.
+// Runs ended by signals, SIGKILL or a full disk: no checkpoint is lost, and a resumed run equals an uninterrupted one.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -6,7 +6,7 @@ namespace {
 
 using nlohmann::json;
 
-// Long enough to be hit in the middle: some 1,200 steps of about half a millisecond.
+// Long enough to be interrupted in the middle: a step takes about half a millisecond.
 constexpr int64_t kSteps = 1200;
 
 class Interruption : public CommandLine {
@@ -29,7 +29,7 @@ class Interruption : public CommandLine {
     return none ? 0 : static_cast<int64_t>(bytes);
   }
 
-  // Interrupts a new run by `signal`, then types what it says to type.
+  // Interrupts a new run with `signal`, then runs the command that it prints.
   void interrupt_and_resume(int signal) {
     Process process(folder(), train_command(false));
     process.wait_until([&] { return metrics_bytes() > 20000; });

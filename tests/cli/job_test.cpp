@@ -1,4 +1,4 @@
-// Commands on several ranks. What ranks do to each other: tests/distributed.
+// Commands on several ranks. tests/distributed tests how ranks affect each other.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -7,11 +7,11 @@ namespace {
 class OnRanks : public CommandLine {
  protected:
   void SetUp() override {
-    setenv("ASAN_OPTIONS", "detect_leaks=0", 1);  // LeakSanitizer, where it is, finds what MPI's libraries never free
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 1);  // MPI's libraries leak
     write_config("run.json");
   }
 
-  // Under a plain mpirun, which then says things of its own: the lines that are gptmoe's.
+  // Runs gptmoe under mpirun. Returns the exit code and the error lines of gptmoe, without those of mpirun.
   std::pair<int, std::string> mpirun(std::vector<std::string> arguments) {
     std::vector<std::string> command = {"/usr/bin/env",
                                         "OMPI_ALLOW_RUN_AS_ROOT=1",
@@ -71,7 +71,7 @@ TEST_F(OnRanks, MpirunThatStartsNoRank) {
   setenv("PATH", path.c_str(), 1);
 }
 
-// Another MPI's launcher, or srun without --mpi, starts processes that know nothing of each other.
+// The launcher of another MPI, or srun without --mpi, starts processes that do not know each other.
 TEST_F(OnRanks, ALauncherOfAnotherMpi) {
   setenv("PMI_SIZE", "2", 1);
   setenv("PMI_RANK", "0", 1);

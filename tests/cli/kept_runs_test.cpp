@@ -1,4 +1,4 @@
-// The runs kept in docs/results/runs, as the reports of today read them.
+// Reports of the runs kept in docs/results/runs.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -22,7 +22,7 @@ class KeptRuns : public CommandLine {
   }
 };
 
-// Two seeds end 4 % behind and one level: by pairs t is 1.9, which three seeds do not decide.
+// Two seeds end 4 % behind and one ends level. The paired t is 1.9, which is not significant with three seeds.
 TEST_F(KeptRuns, ThreeSeedsOf8c2DecideNothing) {
   expect_gap(report_of("8c2"), "undecided", "2.6 % higher (undecided; 95 % interval −3.2 to +8.9 %)");
 }
@@ -31,7 +31,7 @@ TEST_F(KeptRuns, ThreeSeedsOf8c1AreEnough) {
   expect_gap(report_of("8c1"), "worse", "3.4 % higher (worse; 95 % interval +2.4 to +4.5 %)");
 }
 
-// They are older than the record of builds and machines.
+// These runs are older than the record of builds and machines.
 TEST_F(KeptRuns, SpeedsOfRunsWithoutARecordAreNotCompared) {
   const json report = report_of("32c1");
   EXPECT_TRUE(report["arms"][1]["throughput_ratio"].is_null());

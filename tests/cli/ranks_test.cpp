@@ -1,4 +1,5 @@
-// Runs on several ranks, as users start them: one rank's curve, and nothing lost when a rank is.
+// Runs on several ranks, started as users start them. They must give the curve of a single rank, and lose nothing when
+// a rank dies.
 #include <cmath>
 #include <fstream>
 
@@ -13,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// The processes of a job, by rank; -1 for those that are not there (yet, or any more).
+// The processes of a job by rank; -1 for a rank that does not run yet or any more.
 std::vector<pid_t> rank_processes(const fs::path& folder, int ranks) {
   std::vector<pid_t> pids(static_cast<size_t>(ranks), -1);
   std::error_code none;
@@ -38,10 +39,10 @@ bool all_there(const std::vector<pid_t>& pids) {
 class RanksCli : public CommandLine {
  protected:
   void SetUp() override {
-    setenv("ASAN_OPTIONS", "detect_leaks=0", 1);  // LeakSanitizer, where it is, finds what MPI's libraries never free
+    setenv("ASAN_OPTIONS", "detect_leaks=0", 1);  // MPI's libraries leak
   }
 
-  // 8 sequences a step, for 1, 2 or 4 ranks.
+  // Writes a config with 8 sequences per step, for 1, 2 or 4 ranks.
   void write_run(int64_t steps, const json& changes = json::object()) {
     json run = {{"router", {{"type", "default"}}},
                 {"train", {{"steps", steps}, {"micro_batch_size", 8}, {"global_batch_size", 8}, {"eval_every", 100}}},
@@ -65,8 +66,8 @@ class RanksCli : public CommandLine {
     const auto bytes = fs::file_size(files_ / "run/metrics.jsonl", none);
     return none ? 0 : static_cast<int64_t>(bytes);
   }
-  // Trains run.json on two ranks, each in a folder of its own with shards of its own; rank 1 by `program`, with
-  // `words`.
+  // Trains run.json on two ranks, each in its own folder with its own shards. Rank 1 runs `program` with the extra
+  // arguments `words`.
   ProcessResult train_apart(const std::string& words = "", const std::string& program = gptmoe_binary()) {
     const auto rank = [&](int number, const std::string& path) {
       return text("-n 1 /bin/sh -c \"cd rank_", number, " && exec '", path, "' train ../run.json --out ../run ",
@@ -106,7 +107,7 @@ class RanksCli : public CommandLine {
 TEST_F(RanksCli, GiveOneRanksCurve) {
   if (kSanitized) GTEST_SKIP() << "compares numbers; the other tests run the same code";
   for (int zero : {0, 1}) {
-    // Evaluations that no checkpoint comes before.
+    // Evaluations without checkpoints before them.
     write_run(
         40, {{"train", {{"eval_every", 3}}}, {"checkpoint", {{"every", 0}}}, {"distributed", {{"zero_stage", zero}}}});
     for (int ranks : {1, 2, 4}) train(text(zero, "_", ranks), ranks);
@@ -195,7 +196,8 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
             "multiple of 3, or change the number of ranks\n");
 }
 
-// A rank alone may meet the first numbers that are none; all agree on it, and go on to the next run.
+// A single rank may be the first to see a value that is not finite. All ranks then agree on it and continue with the
+// next run.
 TEST_F(RanksCli, ComparePastADivergence) {
   write_run(6, {{"optimizer", {{"grad_clip", 0}}}, {"schedule", {{"warmup_steps", 0}}}});
   const std::vector<std::string> command = {"compare", "run.json", "--ranks", "2",
@@ -211,7 +213,7 @@ TEST_F(RanksCli, ComparePastADivergence) {
   EXPECT_EQ(std::count(alone.err.begin(), alone.err.end(), '\n'), 1) << alone.err;
 }
 
-// One of them is asked to stop: all do, after the same step.
+// If one rank is asked to stop, all stop after the same step.
 TEST_F(RanksCli, StopTogether) {
   write_run(3000, {{"checkpoint", {{"every", 0}}}});
   Process process(folder(), command("run", 2));
@@ -226,7 +228,7 @@ TEST_F(RanksCli, StopTogether) {
   EXPECT_TRUE(latest_checkpoint(files_ / "run"));
 }
 
-// One of them is killed at any moment; the job ends, and what was saved goes on to the same run.
+// If one rank is killed at any moment, the job ends, and resuming from its checkpoint gives the same run.
 TEST_F(RanksCli, OneThatIsKilledEndsTheJobAndNothingIsLost) {
   constexpr uint64_t kKills = 20, kInTraining = 5;
   write_run(2000,

@@ -1,4 +1,4 @@
-// tools/thin_runs.sh: what it keeps of a run, and that reports of the copy tell the same.
+// tools/thin_runs.sh: what it keeps of a run, and that reports of the thinned copy agree with the original's.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -15,7 +15,7 @@ class ThinRuns : public CommandLine {
                .dump() +
            "\n";
   }
-  // As the trainer orders its keys.
+  // The line with its keys in the trainer's order.
   static std::string ordered(const std::string& line) {
     const nlohmann::ordered_json row = json::parse(line);
     nlohmann::ordered_json out = {{"event", row["event"]}, {"step", row["step"]}};
