@@ -11,7 +11,8 @@
 namespace gptmoe {
 namespace {
 
-// A table as models make them: rows of odd sizes in blocks, some without decay, some next to another of their kind.
+// A table like a model's: rows of odd sizes, single and in blocks, with and without weight decay, and neighbours of the
+// same kind.
 class AdamwOverTable : public ::testing::Test {
  protected:
   AdamwOverTable() {
@@ -50,7 +51,7 @@ class AdamwOverTable : public ::testing::Test {
     return std::sqrt(sum);
   }
 
-  // The update as Loshchilov & Hutter write it, one scalar at a time.
+  // AdamW as in Loshchilov & Hutter, one scalar at a time.
   void reference_step(double lr, int64_t step) {
     const double norm = gradient_norm();
     const double scale = config_.grad_clip > 0 ? std::min(1.0, config_.grad_clip / norm) : 1.0;
@@ -124,7 +125,7 @@ TEST_F(AdamwOverTable, ClipsALongGradientToTheGlobalNorm) {
   ASSERT_GT(gradient_norm(), 0.5);
   step(0.02, 1);
   expect_reference();
-  double norm = 0;  // m = (1 - beta1) * the clipped gradient
+  double norm = 0;  // after one step m is (1 - beta1) times the clipped gradient
   for (const ParamRow& row : params_.rows())
     for (int64_t i = 0; i < row.count; ++i)
       norm += std::pow(params_.row_view(adamw_->m(), row).as<float>()[i] / 0.2, 2);

@@ -1,4 +1,4 @@
-// tests/simt has the backends of a GPU.
+// The CPU's backends; tests/simt tests those of a GPU.
 #include "engine/backend.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Sizes that a GPU refuses, and those it is slow with: told from the config, without a device.
+// Sizes that the GPU backend refuses and sizes that make it slow, found from the config without a device.
 #include "engine/cuda_shapes.h"
 
 #include "engine/backend.h"

@@ -1,4 +1,4 @@
-// Runs that do not fit into memory: refused before they take any, with what would fit.
+// Runs that do not fit into memory are refused before they allocate any, and the error names what would fit.
 #include "engine/memory_check.h"
 
 #include <map>
@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-// So much memory and no more.
+// A memory with `room` bytes available.
 struct SmallMemory final : Memory {
   explicit SmallMemory(int64_t room) : room(room) {}
   bool on_host() const override { return true; }
@@ -52,9 +52,9 @@ class MemoryCheck : public ::testing::Test {
 
 TEST_F(MemoryCheck, WhatFitsExactlyFits) {
   const Config run = config(12);
-  const int64_t room = bytes(12) - kWorkspace;  // the ops hold their workspace already
+  const int64_t room = bytes(12) - kWorkspace;  // the ops have already allocated their workspace
   require_room(run, planned(run), ops_, SmallMemory(room));
-  require_room(run, planned(run), ops_, SmallMemory(-1));  // nobody knows
+  require_room(run, planned(run), ops_, SmallMemory(-1));  // the available memory is unknown
   EXPECT_NE(refusal(run, room - 1), "");
 }
 

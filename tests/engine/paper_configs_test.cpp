@@ -1,4 +1,4 @@
-// The paper's models as configs/paper has them, against the parameter counts that it prints.
+// Compares the parameter counts of configs/paper with those that the paper prints.
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"
@@ -11,7 +11,7 @@ namespace {
 // In millions.
 struct Counts {
   double total, active;
-  double outside;  // the routed experts
+  double outside;  // all but the routed experts
 };
 
 Counts counts(const std::string& name) {
@@ -38,7 +38,7 @@ TEST(PaperConfigs, HaveThePapersTotals) {
       EXPECT_NEAR(counts(name + router).total / 1000, billions, 0.005) << name << router;
 }
 
-// Table 1, to the million. So is what its text says of the parameters outside the experts.
+// The counts agree to the million with Table 1, and with the paper's text on the parameters outside the experts.
 TEST(PaperConfigs, Of32ExpertsHaveThePrintedActiveParameters) {
   for (const auto& [name, active] :
        std::vector<std::pair<std::string, double>>{{"32c1", 416}, {"32c2", 466}, {"32c4", 565}})
@@ -48,8 +48,8 @@ TEST(PaperConfigs, Of32ExpertsHaveThePrintedActiveParameters) {
     }
 }
 
-// Table 1 adds the experts of an 8-expert model to the 366 M outside those of a 32-expert one. The true counts are
-// higher: the first layer is as wide as an expert.
+// For its 8-expert models, Table 1 adds the active experts to the 366 M outside the experts of a 32-expert model. The
+// true counts are higher, because the dense first layer is as wide as an expert.
 TEST(PaperConfigs, Of8ExpertsHaveMoreThanThePrintedActiveParameters) {
   const double outside_of_32 = counts("32c1_topk").outside;
   for (const auto& [name, printed, counted] :

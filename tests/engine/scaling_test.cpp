@@ -1,4 +1,5 @@
-// Runs on several ranks on paper: how they share a batch, what each holds and sends, and how long a step takes.
+// Predictions for runs on several ranks: how they share a batch, what each rank holds and sends, and how long a step
+// takes.
 #include "engine/scaling.h"
 
 #include "engine/config_for_rank.h"
@@ -69,7 +70,7 @@ TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
           if (!piece.replicated || rank == 0) ++held[static_cast<size_t>(piece.offset + i)];
     }
     EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
-    // Each has the routers' weights whole: here 3 layers of 8 x 64.
+    // Every rank holds the routers' weights in full: here 3 layers of 8 x 64.
     const int64_t whole = engine(config(), ranks).adamw().partition().count();
     EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
   }
@@ -87,7 +88,7 @@ TEST_F(OnPaper, ARankSendsWhatRingsDo) {
   EXPECT_EQ(bytes(bf16.traffic().step, Traffic::gradients), 2 * 3 * ((elements - routers) * 2 + routers * 4) / 4);
   const int64_t padded = zero.gpt().params().element_count();
   EXPECT_EQ(bytes(zero.traffic().step, Traffic::gradients),
-            3 * (padded - routers) * 4 / 4 + 2 * 3 * routers * 4 / 4 + 2 * 4 * 3 / 4);  // and the norm
+            3 * (padded - routers) * 4 / 4 + 2 * 3 * routers * 4 / 4 + 2 * 4 * 3 / 4);  // plus the norm
   EXPECT_EQ(bytes(zero.traffic().step, Traffic::weights), 3 * (padded - routers) * 2 / 4);
   EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::balance), 3 * (2 * 8 * 4 * 3 / 4));
   EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::default_vectors), 0) << "a router of topk";
@@ -110,7 +111,7 @@ TEST_F(OnPaper, AStepWaitsForSlowLinksOnly) {
   EXPECT_NEAR(free_links.in_all(), free_links.products + free_links.optimizer, 1e-12);
   EXPECT_EQ(free_links.optimizer, alone.optimizer);
 
-  // So slow that computing does not count.
+  // A link so slow that the computation does not matter.
   speed.link_bytes = 1e3;
   const StepTime slow = predict_step(config(), 4, ops_, speed);
   double seconds = 0;
@@ -118,7 +119,7 @@ TEST_F(OnPaper, AStepWaitsForSlowLinksOnly) {
   EXPECT_NEAR(slow.in_all() / seconds, 1, 1e-3);
   EXPECT_GT(slow.in_all(), seconds - 1e-9);
 
-  // What is begun early is hidden behind what is computed meanwhile.
+  // Communication that starts early is hidden behind computation.
   speed = {1e9, 1e12, 1e9, 0};
   const StepTime usual = predict_step(config(), 4, ops_, speed);
   const auto gradients = usual.communication[static_cast<size_t>(Traffic::gradients)];

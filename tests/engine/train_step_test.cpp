@@ -1,4 +1,4 @@
-// One step, an evaluation, and the memory they run in.
+// A training step, an evaluation, and the memory they use.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -25,7 +25,7 @@ const ParamRow& row_named(Model& model, const std::string& name) {
 
 void fill(const Tensor& x, float value) { std::fill_n(x.as<float>(), x.count(), value); }
 
-// Micro-batch i is made of token ids[i].
+// All tokens of micro-batch i are ids[i].
 NextBatch batches_of(std::vector<int32_t> ids) {
   return [ids, i = size_t{0}](const Tensor& tokens, const Tensor& targets) mutable {
     std::fill_n(tokens.as<int32_t>(), tokens.count(), ids.at(i++));
@@ -37,7 +37,7 @@ void explain(Model& model, const NextBatch& batches, int64_t step) {
   explain_step(model.steps->train_step(), batches, step, *make_single_world());
 }
 
-// Which says nothing of the run's numbers: it may go on.
+// Such a step does not show that the run diverged; the run may be resumed.
 TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
   omp_set_num_threads(1);
   Model model(tiny_config());
@@ -76,7 +76,7 @@ TEST(TrainStep, NamesTheFirstOutputThatOverflows) {
 
 TEST(TrainStep, RefusesGradientsThatOverflowBeforeAnyParameterMoves) {
   Model model(tiny_config());
-  // All logits are 0, so the loss is finite, but the gradient of the norm's weight has the size of the head's.
+  // All logits are 0, so the loss is finite, but the gradient of the norm's weight is as large as the head's weights.
   fill(model.gpt().params().row_value(row_named(model, "model.norm.weight")), 0.0f);
   const Tensor head = model.gpt().params().row_value(row_named(model, "lm_head.weight"));
   for (int64_t i = 0; i < head.count(); ++i) head.as<float>()[i] *= 1e25f;
@@ -94,7 +94,7 @@ TEST(TrainStep, NamesTheMicroBatchAndTheUppermostGradientThatOverflows) {
     const Tensor w = value(name);
     for (int64_t i = 0; i < w.size(0); ++i) w.as<float>()[i * w.size(1)] = x;
   };
-  // Column 0 of the stream is 0 where layer 1 reads it, so that weights of any size there show in the backward alone.
+  // Column 0 of the residual stream is 0 where layer 1 reads it, so large weights there affect only the backward.
   set_column("model.embed_tokens.weight", 0);
   fill(value("model.layers.0.self_attn.o_proj.weight").rows(0, 1), 0);
   fill(value("model.layers.0.mlp.down_proj.weight").rows(0, 1), 0);
@@ -169,7 +169,7 @@ TEST_F(Evaluation, TakesNoMoreThanThereIs) {
   EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window is one window";
 }
 
-// What `plan` says is what training takes: the plan is made without memory, the step would fail beyond it.
+// A plan allocates nothing, yet must give the sizes that training allocates; a step that needed more would fail.
 TEST(Plan, IsWhatTrainingTakes) {
   for (const json& changes : std::vector<json>{
            {},

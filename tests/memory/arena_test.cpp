@@ -17,7 +17,7 @@ TEST(Arena, PlanAndCommitLayOutAlike) {
   Arena arena("test");
   const auto planned = lay_out(arena);
   const int64_t used = arena.used();
-  EXPECT_EQ(used, 64 + 64 + 0 + 128);  // 60, 8, 0 and 112 bytes, each up to a multiple of 64
+  EXPECT_EQ(used, 64 + 64 + 0 + 128);  // 60, 8, 0 and 112 bytes, each rounded up to a multiple of 64
   EXPECT_FALSE(arena.committed());
   for (const Tensor& tensor : planned) EXPECT_EQ(tensor.data(), nullptr);
 

@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// Two matrices in bf16 around one that layers take in f32.
+// Matrices in bf16, and between them matrices that layers read in f32.
 class MixedPrecision : public ::testing::Test {
  protected:
   MixedPrecision() {
@@ -16,7 +16,7 @@ class MixedPrecision : public ::testing::Test {
     last_ = params_.add({"last", {4}, Init::ones(), false});
     second_router_ = params_.add({"second_router", {2, 5}, Init::normal(1), true, true});
   }
-  // held: by the master.
+  // `held`: the elements that the f32 master holds.
   void bind(const Partition& held) {
     values_.resize(static_cast<size_t>(params_.element_count()));
     master_.resize(static_cast<size_t>(held.count()));
@@ -24,7 +24,7 @@ class MixedPrecision : public ::testing::Test {
                  Tensor(master_.data(), DType::f32, {held.count()}), held);
     params_.initialize(host_memory(), 3);
   }
-  // As a table that is f32 throughout has it.
+  // The row's initial values in f32.
   std::vector<double> expected(const ParamRow& row) {
     std::vector<float> values(static_cast<size_t>(row.count));
     initialize_row(host_memory(), {{Tensor(values.data(), DType::f32, {row.count})}}, row.count, row.init, 3, row.name);

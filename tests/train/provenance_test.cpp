@@ -63,7 +63,7 @@ TEST(Provenance, ARunRecordsItsBuildAndMachineOnce) {
   EXPECT_TRUE(history[0]["machine"]["gpu"].is_null());
   EXPECT_GE(history[0]["threads"], 1);
   EXPECT_EQ(history[0]["ranks"], 1);
-  train_quietly(config, files / "run", true);  // finished: nothing is trained
+  train_quietly(config, files / "run", true);  // the run is finished, so nothing is trained
   cut_back(files / "run", 8);
   train_quietly(config, files / "run", true);
   EXPECT_EQ(history_in(files / "run"), history);

@@ -1,4 +1,5 @@
-// Several ranks compute what one does: losses, gradients' norms, parameters, default vectors, evaluations, checkpoints.
+// Several ranks compute what a single rank does: losses, gradient norms, parameters, default vectors, evaluations,
+// checkpoints.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -17,7 +18,7 @@ using nlohmann::json;
 
 constexpr int64_t kSteps = 50;
 
-// One rank of a model in training.
+// One rank's part of a training run.
 struct Rank {
   World& world;
   Config config;
@@ -56,11 +57,11 @@ struct Rank {
   }
 };
 
-// What a run leaves: of every step what it reports, then parameters and state at the end.
+// The results of a run: the report of every step, and the final parameters and state.
 struct Outcome {
   std::vector<StepResult> steps;
   std::vector<double> parameters, state;
-  EvalResult all, some;  // over all of the validation data, and over too little for every rank
+  EvalResult all, some;  // over all validation data, and over too few sequences for all ranks
 };
 
 std::vector<double> state_values(Memory& memory, const Tensor& value) {
@@ -132,7 +133,7 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
 
 class Ranks : public ::testing::TestWithParam<std::tuple<RouterCase, int>> {
  protected:
-  // 16 sequences a step, in micro-batches of 8 over all ranks.
+  // 16 sequences per step, in micro-batches of 8 over all ranks together.
   Config config(int ranks, const json& changes = json::object()) const {
     json run = std::get<0>(GetParam()).changes();
     run["train"] = {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}};
@@ -156,7 +157,7 @@ TEST_P(Ranks, TrainAsOneDoesThatRecomputesTiesItsHeadAndHasBiases) {
   expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
 }
 
-// Where nothing is decided by a micro-batch.
+// For routers whose results do not depend on the micro-batches.
 class RanksOfWholeSteps : public Ranks {};
 
 TEST_P(RanksOfWholeSteps, MayCutTheBatchOtherwise) {
@@ -179,7 +180,7 @@ TEST_P(Ranks, ReduceGradientsInBf16) {
   }
 }
 
-// Saved on R ranks, a run goes on on R'.
+// A run saved on one number of ranks resumes on another.
 TEST_P(Ranks, ResumeOnOthers) {
   constexpr int64_t kFirst = 5, kAll = 9;
   std::vector<double> expected;
@@ -210,7 +211,7 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<RouterCase, int>>&
   return text(std::get<0>(info.param).name, "_zero_", std::get<1>(info.param));
 }
 
-// One of every router, and the one whose state moves once per step.
+// One case per router, and the case whose state moves once per step.
 std::vector<RouterCase> cases_of_ranks() {
   std::vector<RouterCase> cases = one_case_per_router();
   cases.push_back(router_case("default_step"));

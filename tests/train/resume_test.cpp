@@ -1,4 +1,4 @@
-// A run that was cut anywhere and resumed equals the run that was not.
+// A run that was cut at any point and resumed equals an uninterrupted one.
 #include <omp.h>
 
 #include "support/router_cases.h"
@@ -110,7 +110,8 @@ TEST_F(Crash, WithinACheckpoint) {
 
 TEST_F(Crash, BetweenTheCheckpointAndItsName) {
   append_text(crashed_ / "metrics.jsonl", "");
-  write_text_file(crashed_ / "checkpoints/LATEST", "step_00000004\n");  // 8 and 12 are whole, but not named
+  // Steps 8 and 12 are complete, but LATEST does not name them.
+  write_text_file(crashed_ / "checkpoints/LATEST", "step_00000004\n");
   resume_and_compare();
 }
 
@@ -136,12 +137,12 @@ TEST_F(Crash, BeforeTheFirstRow) {
 TEST_F(Crash, AFinishedRunStaysAsItIs) { resume_and_compare(); }
 
 TEST_F(Crash, ACheckpointOffTheScheduleIsAsGood) {
-  // What an interruption saves: checkpoints at steps that checkpoint.every does not name.
+  // An interruption saves checkpoints at steps that are not multiples of checkpoint.every.
   Config every_step = config_;
   every_step.checkpoint.every = 1;
   const fs::path other = folder_ / "every_step";
   train_quietly(every_step, other);
-  for (int64_t step : {5, 11}) {  // 5: saved, and its evaluation still to be made
+  for (int64_t step : {5, 11}) {  // step 5 is saved before its evaluation
     fs::remove_all(crashed_);
     copy_folder(other, crashed_);
     cut_back(crashed_, step);

@@ -1,4 +1,4 @@
-// docs/run_files.md, made of what the records of a run's files say.
+// Generates docs/run_files.md from the records of a run's files.
 #include <gtest/gtest.h>
 
 #include <type_traits>
@@ -29,7 +29,8 @@ constexpr const char* kAnalysis =
     "\n## analysis.json\n\n"
     "Written by `gptmoe analyze`; [analysis.md](analysis.md) defines the quantities.\n";
 
-// Lists the fields of a record in a table; those of an object in it as object.field, of a list of objects list[].field.
+// Lists the fields of a record in a table. Fields of a nested object appear as object.field, those of a list of objects
+// as list[].field.
 class TableWriter {
  public:
   explicit TableWriter(std::string prefix = "") : prefix_(std::move(prefix)) {}

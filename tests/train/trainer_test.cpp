@@ -1,4 +1,4 @@
-// What a run refuses, what it leaves behind, and in which order.
+// What a run refuses, what it writes, and in which order.
 #include <omp.h>
 
 #include "support/run_fixture.h"
@@ -89,13 +89,13 @@ TEST_F(Trainer, RunsWithoutValidation) {
 }
 
 TEST_F(Trainer, SavesBeforeItEvaluates) {
-  write_random_shard(folder_ / "val_0.bin", 5000, 80, 3);  // ids beyond the vocabulary: the evaluation must fail
+  write_random_shard(folder_ / "val_0.bin", 5000, 80, 3);  // ids outside the vocabulary make the evaluation fail
   const std::string line = refusal<UserError>(folder_.config({{"train", {{"eval_every", 0}}}}));
   expect_contains(line, "val_0.bin");
   expect_contains(line, "vocab_size is 29");
   EXPECT_EQ(checkpoint_names().back(), "step_00000012");
 
-  write_random_shard(folder_ / "val_0.bin", 29, 80, 3);  // mended: the evaluation alone is left to do
+  write_random_shard(folder_ / "val_0.bin", 29, 80, 3);  // the shard is repaired; only the evaluation is missing
   EXPECT_EQ(train_quietly(folder_.config({{"train", {{"eval_every", 0}}}}), out_, true), TrainOutcome::finished);
   EXPECT_EQ(events_of(out_).back(), "eval 12");
 }
@@ -172,7 +172,8 @@ TEST_F(Trainer, ResumesOnlyTheRunItWas) {
   EXPECT_EQ(read_text_file(out_ / "config.json"), before);
 }
 
-// Of before the losses of layers were summed, when a run's config.json had no model.balance_scope.
+// Older runs averaged the balance losses of layers instead of summing them; their config.json has no
+// model.balance_scope.
 TEST_F(Trainer, RefusesARunOfTheAveragedBalanceLoss) {
   const auto age = [&] {
     json config = json::parse(read_text_file(out_ / "config.json"));
