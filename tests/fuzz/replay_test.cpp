@@ -1,4 +1,4 @@
-// The fuzz targets on their seeds, and on a few thousand mutations of them: what a fuzzer would find at once.
+// Runs the fuzz targets on their seeds and on a few thousand mutations, which finds what a fuzzer would find at once.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ TEST_P(ReplayTest, Seeds) {
   for (const std::string& seed : seeds()) GetParam().run(seed);
 }
 
-// A few bytes changed, cut out, doubled, or swapped for those of another seed.
+// Changes, removes or duplicates a few bytes, or replaces them by bytes of another seed.
 TEST_P(ReplayTest, Mutations) {
   std::mt19937 random(17);
   const auto below = [&](size_t n) { return n == 0 ? 0 : random() % n; };

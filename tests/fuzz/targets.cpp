@@ -16,7 +16,7 @@
 namespace gptmoe::fuzz {
 namespace {
 
-// The readers take paths: one file a process, removed at its end.
+// The readers take paths, so every process writes its input to one file, which is removed at the end.
 class InputPath {
  public:
   explicit InputPath(const std::string& name)
@@ -34,7 +34,7 @@ class InputPath {
   std::filesystem::path folder_, path_;
 };
 
-// UserError is what damaged input should end in.
+// Runs `action`; damaged input may end in a UserError with a message of one line.
 template <typename Action>
 void allow_refusal(Action action) {
   try {
@@ -52,7 +52,7 @@ void check_tokenizer(const Tokenizer& tokenizer) {
   GPTMOE_CHECK(tokenizer.vocabulary().nfc || back == text);
 }
 
-// The documents of the reader's batches, or of as many as there are before it refuses.
+// Reads all documents, or those before the reader throws a UserError.
 std::vector<std::string> read_documents(const TextInput& input, int64_t batch_bytes) {
   std::vector<std::string> documents;
   bool open = false;
@@ -114,7 +114,7 @@ void jsonl(std::string_view bytes) {
   }
 }
 
-// The first byte says which compression, the rest is the file.
+// The first byte selects the compression; the rest is the file.
 void compressed(std::string_view bytes) {
   static const InputPath gzip("lines.jsonl.gz"), zstd("text.txt.zst");
   if (bytes.empty()) return;

@@ -1,7 +1,7 @@
 #pragma once
-// What a fuzzer may throw at the readers of foreign files. Each takes any bytes, and returns or throws nothing: damaged
-// input must end in UserError inside, everything else is a finding. Run by libFuzzer (tools/fuzz.sh), and by the tests
-// on the seeds and on mutations of them.
+// Fuzz targets for the readers of foreign files. Each takes arbitrary bytes and must not throw. It catches the
+// UserError that damaged input should cause; anything else is a bug. libFuzzer runs them (tools/fuzz.sh), and a test
+// runs them on the seeds and on mutations of the seeds.
 #include <string_view>
 
 namespace gptmoe::fuzz {
@@ -14,7 +14,7 @@ void jsonl(std::string_view bytes);
 void compressed(std::string_view bytes);
 
 struct Target {
-  std::string_view name;  // of its folder in tests/fuzz/seeds
+  std::string_view name;  // also its folder in tests/fuzz/seeds
   void (*run)(std::string_view bytes);
 };
 inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},

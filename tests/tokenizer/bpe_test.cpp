@@ -16,7 +16,7 @@ std::array<int32_t, 256> letter_ids() {
   return ids;
 }
 
-// Merges of ever longer tokens, each of two random earlier ones; ranks in order, or shuffled.
+// Random merges: each joins two earlier tokens, so tokens get longer. Ranks are in order, or shuffled.
 std::vector<Merge> random_merges(std::mt19937& random, int count, bool shuffled) {
   std::vector<Merge> merges;
   std::set<std::pair<int32_t, int32_t>> used;
@@ -45,7 +45,7 @@ std::vector<int32_t> lengths(const std::vector<Merge>& merges) {
   return bytes;
 }
 
-// The plain definition: look for the lowest rank, merge its leftmost occurrence, start again.
+// BPE by its definition: finds the pair of lowest rank, merges its leftmost occurrence, and repeats.
 std::vector<int32_t> merge_plainly(std::vector<Merge> merges, std::string_view word) {
   std::stable_sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) { return a.rank < b.rank; });
   std::vector<int32_t> symbols;
@@ -71,7 +71,7 @@ std::vector<int32_t> merge_plainly(std::vector<Merge> merges, std::string_view w
 }
 
 std::vector<int32_t> encode(const std::vector<Merge>& merges, std::string_view word) {
-  std::vector<int32_t> ids = {-7};  // what is there stays
+  std::vector<int32_t> ids = {-7};  // existing ids must stay
   MergeTable(merges, letter_ids(), lengths(merges)).encode_word(word, ids);
   EXPECT_EQ(ids.at(0), -7);
   ids.erase(ids.begin());
@@ -93,7 +93,8 @@ TEST(MergeTableTest, ShortWordsAgreeWithThePlainDefinition) {
   }
 }
 
-// Chunks and seams: tables with long tokens, runs and periods, where a seam often does not stand at first.
+// Long words are encoded in chunks that join at seams. With long tokens, runs and periodic words, a seam must often
+// move.
 TEST(MergeTableTest, LongWordsAgreeWithThePlainDefinition) {
   std::mt19937 random(12);
   for (int round = 0; round < 300; ++round) {
@@ -108,13 +109,13 @@ TEST(MergeTableTest, LongWordsAgreeWithThePlainDefinition) {
   }
 }
 
-// Here the last byte decides how all the others pair: the seam must move back to the word's begin.
+// Here the last byte decides how all other bytes pair, so the seam must move back to the beginning of the word.
 TEST(MergeTableTest, AChangeAtTheEndCanReachTheBegin) {
   constexpr int32_t kA = 0, kB = 1;
   for (const size_t length : {200u, 201u, 600u, 601u}) {
     std::vector<Merge> merges;
     std::vector<int32_t> bytes = {1, 1, 1};
-    // "ab", "aab", "aaab", ...: one token grows from the b at the end towards the begin.
+    // "ab", "aab", "aaab", ...: one token grows from the final b towards the beginning.
     int32_t suffix = kB;
     for (size_t i = 0; i < length; ++i) {
       const auto result = static_cast<int32_t>(bytes.size());
@@ -129,9 +130,9 @@ TEST(MergeTableTest, AChangeAtTheEndCanReachTheBegin) {
   }
 }
 
-// Ranks of results, as tiktoken has them: two pairs may share one.
+// In tiktoken a merge has the rank of its result, so two pairs may share a rank.
 TEST(MergeTableTest, EqualRanksGoFromTheLeft) {
-  // 3 = ab, 4 = ba, 5 = aba by both splits at one rank.
+  // 3 = ab, 4 = ba, and 5 = aba by both splits, with the same rank.
   const std::vector<Merge> merges = {{0, 1, 3, 1}, {1, 0, 4, 0}, {3, 0, 5, 2}, {0, 4, 5, 2}};
   std::mt19937 random(13);
   for (int round = 0; round < 300; ++round) {

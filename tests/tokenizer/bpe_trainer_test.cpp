@@ -16,7 +16,7 @@ std::vector<std::string> learnt(const Tokenizer& tokenizer) {
   return {tokens.begin() + 256, tokens.end() - 1};
 }
 
-// Pairs of bytes, the shortest statement of all merges.
+// All merges, as pairs of byte strings.
 std::vector<std::pair<std::string, std::string>> merges_of(const Tokenizer& tokenizer) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   std::vector<std::pair<std::string, std::string>> merges;
@@ -26,7 +26,7 @@ std::vector<std::pair<std::string, std::string>> merges_of(const Tokenizer& toke
   return merges;
 }
 
-// The definition, word by word: count all pairs, merge the most frequent everywhere, count again.
+// BPE training by its definition: counts all pairs, merges the most frequent one everywhere, and repeats.
 std::vector<Merge> train_slowly(SplitPattern pattern, const std::vector<std::string>& documents, int64_t merges) {
   std::map<std::string, int64_t> counts;
   for (const std::string& text : documents)
@@ -92,7 +92,7 @@ TEST(BpeTrainerTest, AgreesWithTheDefinition) {
   }
 }
 
-// Runs of two letters, where occurrences overlap and stand side by side at every length.
+// Runs of two letters, in which occurrences of a pair overlap or touch.
 TEST(BpeTrainerTest, AgreesWithTheDefinitionOnLongWords) {
   std::mt19937 random(6);
   for (int round = 0; round < 8; ++round) {
@@ -113,7 +113,8 @@ TEST(BpeTrainerTest, LearnsTheMostFrequentPairFirst) {
   BpeTrainer trainer;
   trainer.add("abc abc abd");  // words "abc", " abc", " abd"
   const Tokenizer tokenizer = trainer.train(260);
-  // "ab" 3 times; then " ab" and "abc" twice each, " " having the lower id, after which "abc" occurs once.
+  // "ab" occurs 3 times. Then " ab" and "abc" occur twice each, and " " has the lower id. After that, "abc" occurs
+  // once.
   EXPECT_EQ(learnt(tokenizer), (std::vector<std::string>{"ab", " ab"}));
   EXPECT_EQ(tokenizer.end_of_text(), 258);
   EXPECT_EQ(tokenizer.encode(" abc"), (std::vector<int32_t>{257, 66}));
@@ -161,7 +162,7 @@ TEST(BpeTrainerTest, OrderOfDocumentsDoesNotMatter) {
   EXPECT_EQ(merges_of(trainer.train(500)), merges_of(shuffled.train(500)));
 }
 
-// Documents counted by several threads in batches, as corpora are.
+// Counts documents in batches on several threads, as for a corpus.
 TEST(BpeTrainerTest, ThreadsAndBatchesDoNotMatter) {
   std::mt19937 random(8);
   std::vector<std::string> documents;
@@ -190,7 +191,7 @@ TEST(BpeTrainerTest, ThreadsAndBatchesDoNotMatter) {
   EXPECT_GT(expected.first.size(), 300u);
   for (int threads : {1, 2, 4})
     for (size_t batch : {1, 7, 1000}) EXPECT_EQ(train(threads, batch, kMany), expected) << threads << " " << batch;
-  // Words that are dropped: batches matter, threads do not.
+  // If words are dropped, the batches matter but the threads do not.
   const auto dropping = train(1, 7, kFew);
   EXPECT_GT(dropping.second, 0);
   EXPECT_NE(dropping.first, expected.first);
@@ -200,9 +201,9 @@ TEST(BpeTrainerTest, ThreadsAndBatchesDoNotMatter) {
 
 TEST(BpeTrainerTest, DropsTheRarestWordsBeyondItsLimit) {
   BpeTrainer trainer(SplitPattern::gpt2, 12);
-  trainer.add(" aa aa bb bb cc dd");  // 12 letters
+  trainer.add(" aa aa bb bb cc dd");  // 12 letters in distinct words
   EXPECT_EQ(trainer.distinct_words(), 4);
-  trainer.add(" cc ee");  // 15: " dd" and " ee" go, then the rest of those that occur twice
+  trainer.add(" cc ee");  // 15 letters: drops " dd" and " ee", then the other words that occur twice
   EXPECT_EQ(trainer.distinct_words(), 0);
   EXPECT_EQ(trainer.dropped_words(), 5);
   trainer.add(" aa aa bb bb bb ee ff ff ff");
@@ -236,7 +237,7 @@ TEST(BpeTrainerTest, SpecialTokensComeLast) {
   EXPECT_EQ(tokenizer.end_of_text(), 257);
 }
 
-// The file does not say which token ends documents.
+// tokenizer.json does not say which token ends documents, but loading it must choose the same one.
 TEST(BpeTrainerTest, TheSameTokenEndsDocumentsOnceSaved) {
   TemporaryFolder folder;
   const auto path = folder / "tokenizer.json";

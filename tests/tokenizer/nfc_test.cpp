@@ -54,7 +54,7 @@ TEST(NfcTest, TheQuickCheckKnowsWhatPeopleWrite) {
   EXPECT_TRUE(is_surely_nfc(long_text));
   EXPECT_FALSE(is_surely_nfc(long_text + "\u0301"));
   EXPECT_FALSE(is_surely_nfc("e\u0323\u0301"));
-  EXPECT_FALSE(is_surely_nfc("x\u0315\u0334z"));  // classes fall: 232, then 1
+  EXPECT_FALSE(is_surely_nfc("x\u0315\u0334z"));  // the combining classes fall: 232, then 1
 }
 
 TEST(NfcTest, MalformedBytesStayAndComposeWithNothing) {
@@ -64,13 +64,13 @@ TEST(NfcTest, MalformedBytesStayAndComposeWithNothing) {
   EXPECT_EQ(to_nfc("e\xFF\u0301"), "e\xFF\u0301");
   EXPECT_EQ(to_nfc("e\x80\u0301"), "e\x80\u0301");
   EXPECT_EQ(to_nfc("\xC3\u0301"), "\xC3\u0301");
-  EXPECT_EQ(to_nfc("e\xCC"), "e\xCC");  // half a combining acute
+  EXPECT_EQ(to_nfc("e\xCC"), "e\xCC");  // half of a combining acute accent
   EXPECT_EQ(to_nfc("\u0323\xED\xA0\x80\u0301\u0323"), "\u0323\xED\xA0\x80\u0323\u0301");
-  EXPECT_TRUE(is_surely_nfc("\u0315\xFF\u0334"));  // not neighbours
+  EXPECT_TRUE(is_surely_nfc("\u0315\xFF\u0334"));  // the marks are not adjacent
 }
 
 TEST(NfcTest, LongRunsOfMarks) {
-  std::string text = "e", expected = "\u1EB9";  // with a dot below
+  std::string text = "e", expected = "\u1EB9";  // e with a dot below
   for (int i = 0; i < 100000; ++i) text += "\u0301\u0323";
   for (int i = 1; i < 100000; ++i) expected += "\u0323";
   for (int i = 0; i < 100000; ++i) expected += "\u0301";

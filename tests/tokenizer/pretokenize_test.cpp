@@ -56,19 +56,19 @@ TEST(PretokenizeTest, WhiteSpaceLeavesTheLastSpaceToTheWord) {
 
 TEST(PretokenizeTest, UnicodeClasses) {
   EXPECT_EQ(words("Größe Пшеница小麦 १२३½Ⅷ"), (Words{"Größe", " Пшеница小麦", " १२३½Ⅷ"}));
-  EXPECT_EQ(words("e\u0301"), (Words{"e", "\u0301"}));  // a combining mark is no letter
+  EXPECT_EQ(words("e\u0301"), (Words{"e", "\u0301"}));  // a combining mark is not a letter
   EXPECT_EQ(words("a😀!"), (Words{"a", "😀!"}));
 }
 
 TEST(PretokenizeTest, MalformedBytesAreOtherCharacters) {
   EXPECT_EQ(words("a\xFF\xFE b"), (Words{"a", "\xFF\xFE", " b"}));
-  EXPECT_EQ(words("a \xC3"), (Words{"a", " \xC3"}));          // cut at the end
-  EXPECT_EQ(words("\xC3z"), (Words{"\xC3", "z"}));            // cut by a letter
+  EXPECT_EQ(words("a \xC3"), (Words{"a", " \xC3"}));          // cut off at the end
+  EXPECT_EQ(words("\xC3z"), (Words{"\xC3", "z"}));            // cut off by a letter
   EXPECT_EQ(words("\xED\xA0\x80"), (Words{"\xED\xA0\x80"}));  // a surrogate
   EXPECT_EQ(words("a\xC1\xA1"), (Words{"a", "\xC1\xA1"}));    // an overlong 'a'
 }
 
-// Cuts by the reference implementations (golden/make_words_golden.py).
+// The expected splits come from the reference implementations (golden/make_words_golden.py).
 TEST(PretokenizeTest, AgreesWithTheReference) {
   const std::filesystem::path golden = std::filesystem::path(source_folder()) / "tests/tokenizer/golden/words.json";
   const auto cases = nlohmann::json::parse(read_text_file(golden));
@@ -85,7 +85,7 @@ TEST(PretokenizeTest, MalformedBytesInLlama3) {
   EXPECT_EQ(words(" \xE2\x82\n", SplitPattern::llama3), (Words{" \xE2\x82\n"}));
 }
 
-// Texts are cut into pieces there, so no pattern may look across.
+// DocumentReader cuts texts into pieces at such places, so no pattern may look across them.
 TEST(PretokenizeTest, NoPatternLooksAcrossTheCutsOfDocumentReader) {
   const std::string
       before[] = {"the end", "7", "it's x", "a\n9", "\u6587", "\u2167"},
@@ -117,7 +117,7 @@ TEST(PretokenizeTest, Classes) {
     EXPECT_EQ(char_class(other), CharClass::other) << std::hex << other;
 }
 
-// The totals of Unicode 16.0.
+// The expected totals are those of Unicode 16.0.
 TEST(UnicodeRangesTest, AreSortedApartAndComplete) {
   const auto total = [](const auto& ranges) {
     int64_t sum = 0, last = -2;

@@ -1,4 +1,4 @@
-// What is refused, and how it is named.
+// Tokenizer files that are refused, and the error messages.
 #include "tokenizer/text_pipeline.h"
 #include "tokenizer/tokenizer_file.h"
 #include "tokenizer/tokenizer_file_fixture.h"
@@ -86,7 +86,7 @@ TEST_F(TokenizerFileErrors, RefusesOtherSplits) {
       {"/0/pattern/Regex", "\\s+",
        "pattern.Regex: \"\\\\s+\" is not supported; it must be the regular expression of gpt2, "},
       {"/0/pattern/Regex", std::string(1000, 'x') + "é", "xxx...\" is not supported"},
-      // tiktoken's cl100k, which Hugging Face's engine reads as \\p{N}+
+      // tiktoken's cl100k; Hugging Face's engine reads its \\p{N}{1,3}+ as \\p{N}+
       {"/0/pattern/Regex",
        R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n])"
        R"(|\s+(?!\S)|\s)",
@@ -143,7 +143,7 @@ TEST_F(TokenizerFileErrors, RefusesDamage) {
   }
   file = sound;
   file["model"]["vocab"]["<|endoftext|>"] = 258;
-  file["model"]["vocab"]["xé"] = 259;  // the bytes x and 0xE9 by name, but the token is x and é
+  file["model"]["vocab"]["xé"] = 259;  // by byte names it is the bytes x and 0xE9, but the token is "xé"
   file["added_tokens"].push_back({{"id", 259}, {"content", "xé"}});
   file["model"]["merges"].push_back("x é");
   expect_contains(error(), "model.merges[2]: \"x\" and \"é\" do not give \"xé\": one is an added token");
@@ -202,7 +202,7 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
   expect_contains(error_with(broken, ""), vocab_name + ": id 5 is given twice");
 }
 
-// Others' pairs look the same, but their text is split or normalized otherwise.
+// Pairs of files from other tokenizers look the same, but need another split or normalization.
 TEST_F(TokenizerFileErrors, PairsMustBeGpt2s) {
   write_text_file(folder / "vocab.json", file["model"]["vocab"].dump());
   write_text_file(folder / "merges.txt", "h e\nt he\n");

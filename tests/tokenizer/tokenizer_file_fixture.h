@@ -32,7 +32,7 @@ struct TokenizerFileTest : testing::Test {
     write_text_file(path, file.dump());
     return load_tokenizer(path, {.end_of_text = end_of_text});
   }
-  // The complaint without the file's name, which it must start with.
+  // The error message without the file's name, which it must start with.
   std::string error(const std::string& end_of_text = "") {
     const std::string line = error_of([&] { load(end_of_text); }), name = path.string() + ": ";
     EXPECT_TRUE(line.starts_with(name)) << line;

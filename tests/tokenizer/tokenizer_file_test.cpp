@@ -44,7 +44,7 @@ TEST_F(TokenizerFileTest, EndOfTextIsTheFirstOfTheUsualNames) {
   file["added_tokens"].push_back({{"id", 260}, {"content", "<|endoftext|>"}, {"special", false}});
   const Tokenizer tokenizer = load();
   EXPECT_EQ(tokenizer.end_of_text(), 260);
-  EXPECT_GT(tokenizer.encode("<|endoftext|>").size(), 1u);  // special now: no document can forge its end
+  EXPECT_GT(tokenizer.encode("<|endoftext|>").size(), 1u);  // special, so no document can contain it
   EXPECT_EQ(load("</s>").end_of_text(), 258);
 }
 
@@ -56,7 +56,7 @@ TEST_F(TokenizerFileTest, EndOfTextByName) {
     file["added_tokens"].push_back({{"id", id}, {"content", "<" + std::to_string(id) + ">"}, {"special", true}});
   expect_contains(error("x y"), "\"<265>\", ...)");
   file["added_tokens"] = json::array();
-  file["model"]["vocab"]["[end]"] = 270;  // text cannot make it
+  file["model"]["vocab"]["[end]"] = 270;  // no text encodes to it
   EXPECT_EQ(load("[end]").end_of_text(), 270);
   expect_contains(error("x y"), "no token \"x y\" (this tokenizer has no special tokens)");
 }
@@ -80,7 +80,7 @@ TEST_F(TokenizerFileTest, AnOrdinaryTokenMayBeAddedToo) {
   EXPECT_EQ(load().encode("the x"), (std::vector<int32_t>{257, 220, 87}));
 }
 
-// The ids that Hugging Face's tokenizers 0.23 gives to such lists.
+// The expected ids come from Hugging Face's tokenizers 0.23.
 TEST_F(TokenizerFileTest, AddedTokensHaveTheIdsThatTheReferenceGivesThem) {
   const auto added = [](int id, const char* content, bool special) {
     return json{{"id", id}, {"content", content}, {"special", special}};
@@ -98,13 +98,13 @@ TEST_F(TokenizerFileTest, AddedTokensHaveTheIdsThatTheReferenceGivesThem) {
   file["added_tokens"] = {added(256, "he", false), added(258, "foo", false), added(259, "<s>", true),
                           added(257, "the", false), added(260, "bar", false)};
   EXPECT_EQ(load().encode("foobar"), (std::vector<int32_t>{258, 260}));
-  file["model"]["vocab"]["th"] = 300;  // the number of entries counts, not the highest id
+  file["model"]["vocab"]["th"] = 300;  // new ids follow from the number of entries, not from the highest id
   expect_contains(error(), makes_it("foo", 258, 259));
   file["added_tokens"] = {added(300, "th", false), added(259, "foo", false)};
   EXPECT_EQ(load().encode("foothe"), (std::vector<int32_t>{259, 300, 68}));
 }
 
-// As in Hugging Face's tokenizers 0.23.
+// The expected ids are those of Hugging Face's tokenizers 0.23.
 TEST_F(TokenizerFileTest, NormalizedAddedTokensAreNormalizedToo) {
   file["normalizer"] = {{"type", "NFC"}};
   const json word = {{"id", 259}, {"content", "e\u0301te"}, {"special", false}, {"normalized", true}};
@@ -181,7 +181,7 @@ TEST_F(TokenizerFileTest, SavesAPatternAsASplit) {
 
 TEST_F(TokenizerFileTest, DoesNotSaveTwoTokensOfOneName) {
   Vocabulary vocabulary = load().vocabulary();
-  vocabulary.tokens.push_back("é");  // is how byte 0xE9 is written
+  vocabulary.tokens.push_back("é");  // this is also the written form of byte 0xE9
   vocabulary.added.push_back({259, false});
   expect_contains(error_of([&] { save_tokenizer(Tokenizer(std::move(vocabulary)), path); }),
                   "cannot hold two tokens written \"é\"");

@@ -1,4 +1,4 @@
-// Every layout of a tokenizer on disk against the ids of the library it comes from.
+// Loads a tokenizer in every layout on disk and compares ids with the library that the layout comes from.
 #include <nlohmann/json.hpp>
 
 #include "support/error_line.h"
@@ -25,7 +25,7 @@ struct TokenizerLayoutsTest : testing::Test {
     }
   }
 
-  // The tokenizer.json of a layout, as Hugging Face wrote it.
+  // Assembles the tokenizer.json of a layout, as Hugging Face wrote it.
   json file_of(const json& layout) {
     json file = layout["parts"];
     file["model"] = golden["model"];
@@ -83,7 +83,7 @@ TEST_F(TokenizerLayoutsTest, RankFiles) {
   }
 }
 
-// A folder's layout: tokenizer.json before the pair before a rank file.
+// In a folder, tokenizer.json is preferred to the vocab.json and merges.txt pair, and the pair to a rank file.
 TEST_F(TokenizerLayoutsTest, Folders) {
   expect_contains(error_of([&] { load_tokenizer(folder.path()); }), folder.path().string() + ": no tokenizer in this");
   const std::string ranks = read_text_file(kGoldenFolder + "ranks.tiktoken");
@@ -98,7 +98,7 @@ TEST_F(TokenizerLayoutsTest, Folders) {
 }
 
 struct RankFileTest : testing::Test {
-  // A file of the 256 bytes and then `rest`.
+  // The error for a file with the 256 bytes followed by `rest`.
   std::string error(const std::string& rest, SplitPattern pattern = SplitPattern::gpt2) {
     write_text_file(path, bytes() + rest);
     const std::string line = error_of([&] { load_tokenizer(path, {.pattern = pattern}); }), name = path.string() + ": ";
@@ -116,7 +116,7 @@ struct RankFileTest : testing::Test {
     return lines;
   }
 
-  // Ranks [256, end) except `but`, with made-up tokens of three bytes.
+  // Lines with ranks [256, end) except `but`, with made-up tokens of three bytes.
   static std::string filler(int end, int but = -1) {
     constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     std::string lines;
@@ -143,7 +143,7 @@ TEST_F(RankFileTest, RefusesDamage) {
                            "dGh\xC3 256", "dGhl 99999999999999999999", "dGhl 256 1", "\x80\x01"})
     expect_contains(error(line), kLine);
   expect_contains(error("dGhl -1"), "line 257: rank -1 is not between 0 and 4194302");
-  expect_contains(error("dGhl 4194303"), "line 257: rank 4194303 is not");  // would leave no id for <|endoftext|>
+  expect_contains(error("dGhl 4194303"), "line 257: rank 4194303 is not");  // leaves no id for <|endoftext|>
   expect_contains(error("dGhl 255"), "line 257: rank 255 is given twice");
   expect_contains(error("dGhl 256\n\ndGhl 257\n"), "rank 257 has the bytes of an earlier rank");
   expect_contains(error(std::string(4000, 'A') + " 256"), "line 257: a token of 3000 bytes; at most 1024");
@@ -159,7 +159,7 @@ TEST_F(RankFileTest, RefusesSentencePieceByName) {
     const std::string line = error_of([&] { load_tokenizer(model); });
     expect_contains(line, model.string() + ": a SentencePiece model, which is not supported; use a tokenizer of byte-");
   }
-  write_text_file(path, "\n\r\n" + bytes());  // a rank file
+  write_text_file(path, "\n\r\n" + bytes());  // this is a rank file
   EXPECT_EQ(load_tokenizer(path, {.pattern = SplitPattern::gpt2}).vocab_size(), 257);
 }
 
@@ -196,7 +196,7 @@ TEST_F(RankFileTest, KnowsTheSpecialTokensOfPublishedFiles) {
 }
 
 TEST_F(RankFileTest, CannotBeSaved) {
-  write_text_file(path, bytes() + "aGU= 256\ndGhl 257\ndGg= 258\n");  // the = t he = th e
+  write_text_file(path, bytes() + "aGU= 256\ndGhl 257\ndGg= 258\n");  // "the" is both t+he and th+e
   const Tokenizer tokenizer = load_tokenizer(path, {.pattern = SplitPattern::gpt2});
   const auto to = folder / "tokenizer.json";
   expect_contains(error_of([&] { save_tokenizer(tokenizer, to); }), to.string() + ": tokenizer.json cannot hold");

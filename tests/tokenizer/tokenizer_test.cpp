@@ -21,7 +21,7 @@ const Tokenizer& golden_tokenizer() {
   return tokenizer;
 }
 
-// Encodings by the reference implementation (golden/make_tokenizer_golden.py).
+// The expected encodings come from the reference implementation (golden/make_tokenizer_golden.py).
 TEST(TokenizerTest, AgreesWithTheReference) {
   const json cases = json::parse(read_text_file(kGolden / "encodings.json"));
   ASSERT_GT(cases.size(), 60u);
@@ -77,7 +77,7 @@ TEST(TokenizerTest, CachedWordsEncodeTheSame) {
   EXPECT_TRUE(std::equal(once.begin(), once.end(), ids.begin() + std::ssize(once)));
 }
 
-// A merge that searched the whole word at every step would not end within the test's time limit.
+// A merge that searched the whole word at every step would not finish within the test's time limit.
 TEST(TokenizerTest, VeryLongWordsAreNoTrouble) {
   std::string word;
   while (word.size() < 400'000) word += "the";
@@ -107,7 +107,7 @@ TEST(ByteAlphabetTest, NamesAreGpt2s) {
   EXPECT_EQ(alphabet_order()[255], 0xAD);
 }
 
-// The 256 bytes as tokens 0..255, then what the test adds.
+// A vocabulary with the 256 bytes as tokens 0 to 255, to which a test adds more.
 Vocabulary byte_vocabulary() {
   Vocabulary vocabulary;
   for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
@@ -159,7 +159,7 @@ TEST(TokenizerTest, AddedTokensComeAheadOfWordsTheLongestFirst) {
   EXPECT_EQ(tokenizer.encode("<|end|>"), bytes_of("<|end|>"));
 }
 
-// Tokens of the text as it is are found first, then those of the normalized text in what remains.
+// Added tokens that are not normalized are found first. Normalized ones are then searched in the remaining text.
 TEST(TokenizerTest, AddedTokensInTwoPhases) {
   Vocabulary vocabulary = byte_vocabulary();
   vocabulary.nfc = true;

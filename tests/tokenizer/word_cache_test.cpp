@@ -11,7 +11,7 @@ namespace {
 struct WordCacheTest : testing::Test {
   std::vector<int32_t> find(std::string word) {
     const size_t size = word.size();
-    word.resize(size + 16, 'x');  // what lies behind the word must not matter
+    word.resize(size + 16, 'x');  // the bytes after the word must not matter
     std::array<int32_t, WordCache::kMaxBytes> out;
     const auto known = cache.find(WordCache::key_of(std::string_view(word).substr(0, size), word.size()), out.data());
     return {out.begin(), out.begin() + static_cast<std::ptrdiff_t>(known)};
@@ -48,7 +48,7 @@ TEST_F(WordCacheTest, TooLongWordsAreNotKept) {
   EXPECT_EQ(find(word), std::vector<int32_t>{});
 }
 
-// Far more words than entries: what is found is always right, and the latest word is always there.
+// With far more words than entries, a hit is always right and the latest word is always found.
 TEST_F(WordCacheTest, AFullCacheForgetsButNeverLies) {
   std::mt19937 random(3);
   int found = 0;

@@ -22,7 +22,7 @@ WordCounts counted(std::string_view text) {
   return counts;
 }
 
-// Words of every length around those that tables treat differently, in the order of first appearance.
+// Random words of 1 to 40 letters, mostly short, after spaces and newlines.
 std::string random_text(uint32_t seed, int words) {
   std::mt19937 random(seed);
   std::string text;
@@ -56,8 +56,8 @@ TEST(WordCountsTest, WordsKeepTheOrderOfFirstAppearance) {
             (Listed{{"a", 2}, {" extraordinarily", 2}, {"-", 2}, {"long", 1}, {" b", 1}, {" a", 1}}));
 }
 
-// The same letters in words of 15 to 18 bytes, at the end of the text, where fewer than 16 bytes may be read, and ahead
-// of more text.
+// Words of one letter around the lengths that the table stores inline. The last one is at the end of the text, where
+// fewer than 16 bytes may be read.
 TEST(WordCountsTest, LengthsAroundTheInlineOnes) {
   std::string text;
   for (int round = 0; round < 2; ++round)
@@ -86,7 +86,7 @@ TEST(WordCountsTest, MergedTablesAreTheTableOfAll) {
 }
 
 TEST(WordCountsTest, TheRarestAreDroppedCountByCount) {
-  const std::string_view text = "aa bb aa cc dd dd cc cc ee";  // aa, bb, ee and " aa" once
+  const std::string_view text = "aa bb aa cc dd dd cc cc ee";  // "aa", " bb", " aa" and " ee" occur once
   WordCounts counts = counted(text);
   EXPECT_EQ(counts.letters(), 2 + 5 * 3);
   EXPECT_EQ(counts.drop_rarest(17), 0);

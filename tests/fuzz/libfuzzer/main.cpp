@@ -1,4 +1,4 @@
-// One target as libFuzzer calls it; GPTMOE_FUZZ_TARGET is a function of targets.h.
+// libFuzzer's entry point for one target; GPTMOE_FUZZ_TARGET is a function in targets.h.
 #include <cstddef>
 #include <cstdint>
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes layouts.json and ranks.tiktoken beside this file: tokenizers of every layout, and what the references make of
-strings. tokenizer.json layouts are Hugging Face's `tokenizers`, rank files are `tiktoken`.
+"""Writes layouts.json and ranks.tiktoken beside this file: a tokenizer in every layout, with reference encodings.
 
-Run once by hand; the tests need the two files only. All share one small vocabulary: layouts.json holds its model once, and
-for each layout what its tokenizer.json has besides ("parts") and in its model ("model_options").
+The references are Hugging Face's `tokenizers` for tokenizer.json files and `tiktoken` for rank files.
+
+Run once by hand; the tests need only the two files. All layouts share one small vocabulary. layouts.json holds its
+model once, and for each layout the other parts of its tokenizer.json ("parts") and of its model ("model_options").
 """
 
 import base64
@@ -69,7 +70,7 @@ VOCAB_SIZE = 560
 
 
 def train():
-    """Merges that reach across every split, so that ids tell the splits apart: learnt from text that is not split."""
+    """Learns merges from unsplit text, so that they reach across the splits of all patterns and ids reveal the split."""
     random.seed(1)
     atoms = [
         "the",
@@ -122,7 +123,7 @@ def split(pattern, behavior="isolated", invert=False):
 
 def build(model, pre_tokenizer, normalizer=None, post_processor=None, added=(), whole_words=False):
     merges = [tuple(merge) for merge in model["merges"]]
-    if whole_words:  # merges that no other needs go, so that some tokens can only be whole words
+    if whole_words:  # drops merges that no other merge needs, so that some tokens can only be whole words
         needed = {part for merge in merges for part in merge}
         merges = [merge for merge in merges if "".join(merge) in needed]
     tokenizer = Tokenizer(models.BPE(vocab=dict(model["vocab"]), merges=merges, ignore_merges=whole_words))
@@ -198,7 +199,7 @@ def main():
 
 
 def byte_names():
-    """GPT-2's characters for the bytes 0 to 255."""
+    """Returns GPT-2's characters for the bytes 0 to 255."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     rest = iter(range(0x100, 0x200))
     return [chr(byte) if byte in printable else chr(next(rest)) for byte in range(256)]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes nfc.json beside this file: strings and their NFC by Python's `unicodedata2` 16.0.0, the reference.
+"""Writes nfc.json beside this file: strings and their NFC. The reference is Python's `unicodedata2` 16.0.0.
 
-Run once by hand; the tests need the file only. `every` holds FNV-1a hashes over every code point, one after the other, in
-a few surroundings.
+Run once by hand; the tests need only the file. `every` holds FNV-1a hashes over every code point, one after the other,
+in a few contexts.
 """
 
 import json
@@ -63,7 +63,7 @@ TEXTS = [
 
 
 def pool():
-    """Every character that takes part in normalization, and a few that do not."""
+    """Returns every character that takes part in normalization, and a few that do not."""
     points = [chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF]
     parts = {
         part

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes tokenizer.json and encodings.json beside this file with Hugging Face's `tokenizers`, the reference.
 
-Run once by hand; the tests need the two files only. The vocabulary is small, its special token has id 0 and it has one
-added token that is not special, "<tool>".
+Run once by hand; the tests need only the two files. The vocabulary is small. Its special token has id 0, and it has
+one added token that is not special, "<tool>".
 """
 import json
 import pathlib

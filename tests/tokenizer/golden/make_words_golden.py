@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes words.json: how Hugging Face `tokenizers` and the package `regex` cut tricky texts by each pattern.
+"""Writes words.json: how Hugging Face `tokenizers` and the package `regex` split tricky texts by each pattern.
 
     python3 tests/tokenizer/golden/make_words_golden.py     # needs tokenizers, regex
 """
@@ -30,7 +30,7 @@ CUTTERS = {
     "gpt2": split_by(GPT2),
     "llama3": split_by(LLAMA3),
     "qwen2": split_by(LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")),
-    # Possessive quantifiers of {1,3} are read differently by that library's engine, so another engine here.
+    # The engine of `tokenizers` reads the possessive quantifier {1,3}+ differently, so this uses `regex`.
     "cl100k": lambda text: regex.findall(CL100K, text),
 }
 
