@@ -15,7 +15,7 @@ STEPS = 10
 
 
 def base_config():
-    """A whole run; cases change a few fields. Sizes are small and odd, so that no loop gets to be round."""
+    """The config of a run, of which each case changes a few fields. Small, odd sizes show errors in loop bounds."""
     return {
         "model": {
             "vocab_size": 37, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -69,9 +69,9 @@ CASES = {
         "model": LAYERNORM,
         "router": default_router(ema_update="step", ema_weighting="uniform"),
         "train": {"global_batch_size": 6},
-        "optimizer": {"grad_clip": 1.9},  # some steps clip, some do not
+        "optimizer": {"grad_clip": 1.9},  # clips gradients in some steps only
     },
-    # The paper's other readings: by the sum of the gates, and a vector that decays where no token came.
+    # Other readings of the paper: divides by the sum of the gates, and decays vectors of experts without tokens.
     "default_normalized_decay": {
         "model": {**LAYERNORM, "num_hidden_layers": 1},
         "router": default_router(ema_weighting="score_normalized", ema_unseen="decay"),
@@ -81,15 +81,15 @@ CASES = {
         "router": default_router(default_forward=False, ema_clip=2.0),
         "optimizer": {"grad_clip": 0.0},
     },
-    # Runs all experts whatever num_experts_per_tok says.
+    # Ignores num_experts_per_tok and runs all experts.
     "dense_router": {"model": {"router_z_loss_coef": 0.001}, "router": {"type": "dense"}},
     "dense_gradient": {"model": {"router_z_loss_coef": 0.001}, "router": {"type": "dense_gradient"}},
-    # The biases do not move: bias_rate is 0.
+    # bias_rate is 0, so the biases stay fixed.
     "loss_free_sigmoid": {
         "model": {"router_aux_loss_coef": 0.0},
         "router": {"type": "loss_free", "bias_rate": 0.0, "gate": "sigmoid"},
     },
-    # Two micro-batches a step: lambda moves by the sign of what both have in use.
+    # Two micro-batches a step: the number of active experts in both together decides how lambda moves.
     "remoe": {
         "model": {"router_aux_loss_coef": 0.0},
         "router": {"type": "remoe", "l1_coefficient": 0.1, "l1_factor": 1.2},
@@ -105,7 +105,8 @@ CASES = {
         "schedule": {"lr_decay_steps": 17},  # the run ends in mid-cosine
     },
 }
-# With layer norm the last layer's router starts so that this expert gets few tokens, and none in some micro-batch.
+# With layer norm, the last layer's router is initialised so that this expert gets few tokens, and none in some
+# micro-batches.
 STARVED_EXPERT = 3
 
 
@@ -167,7 +168,7 @@ def parameter_shapes(m):
 
 
 def initial_values(config, random):
-    """Parameters and default vectors as f32. Larger than a real run's, so that every term shows in the results."""
+    """Parameters and router state in f32. The values are larger than in a real run, so that every term shows."""
     m = config["model"]
     normal = lambda shape, mean, std: mean + std * torch.randn(shape, generator=random)
     params = {}
@@ -191,7 +192,7 @@ def initial_values(config, random):
     if config["router"]["type"] == "loss_free":
         for layer in range(m["num_hidden_layers"]):
             state[f"model.layers.{layer}.mlp.gate.e_score_correction_bias"] = normal((m["num_experts"],), 0.0, 0.1)
-    if config["router"]["type"] == "sparsemixer":  # keys and positions of 64 bits
+    if config["router"]["type"] == "sparsemixer":  # keys and positions have 64 bits
         for layer in range(m["num_hidden_layers"]):
             key = torch.randint(-(2**63), 2**63 - 1, (1,), generator=random)
             state[f"model.layers.{layer}.mlp.gate.sampler"] = torch.cat((key, torch.tensor([2**32 - 50])))
@@ -201,7 +202,7 @@ def initial_values(config, random):
 
 
 def run(config, params, state, tokens, targets, dtype):
-    """The reference over all steps: its object afterwards, and what each step returned."""
+    """Runs all steps. Returns the Reference and the result of each step."""
     torch.set_default_dtype(dtype)
     convert = lambda tensors: {
         name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
@@ -245,7 +246,7 @@ def make(name):
     for seed in range(100):
         inputs = draw(config, seed)
         reference, steps = run(config, *inputs, torch.float64)
-        # No choice of experts may hang on f32 rounding, and where an expert is to starve it must.
+        # No choice of experts may depend on f32 rounding. If an expert is meant to starve, it must.
         if reference.closest_choice > 1e-4 and (reference.smallest_load == 0 or not starves(config)):
             break
     tensors = golden_tensors(*inputs, reference, steps)

@@ -1,7 +1,7 @@
-"""The model, its losses and its training step, written from the formulas and nothing else.
+"""The model, its losses and its training step, written directly from the formulas.
 
-Every expert runs on every token and masks pick what counts, so there is no sorting, no gathering and no hand-written
-backward to get wrong: gradients are PyTorch's autograd. Slow on purpose, and meant to run in float64.
+Every expert runs on every token and masks select the results, so there is no sorting, no gathering and no hand-written
+backward to get wrong: gradients come from PyTorch's autograd. It is slow by design and meant to run in float64.
 
 Letters: B sequences, T tokens each, N = B*T, C width, L layers, H query heads, G key/value heads, D head size,
 V vocabulary, E experts, K experts a token, F expert width.
@@ -29,7 +29,7 @@ def gelu_tanh(x):
 
 
 def rope(x_BHTD, theta):
-    """Turns the pair (d, d + D/2) of position t by the angle t * theta^(-2d/D)."""
+    """Rotates the pair (d, d + D/2) at position t by the angle t * theta^(-2d/D)."""
     T, D = x_BHTD.shape[-2:]
     half = D // 2
     frequency = theta ** (-2.0 * torch.arange(half, dtype=x_BHTD.dtype) / D)
@@ -39,7 +39,7 @@ def rope(x_BHTD, theta):
 
 
 def philox(counter, key):
-    """Philox4x32-10 (Salmon et al., SC 2011): four words of 32 bits from four of a counter and two of a key."""
+    """Philox4x32-10 (Salmon et al., SC 2011): maps a counter of four 32-bit words and a key of two to four words."""
     mask = 2**32 - 1
     for _ in range(10):
         a, b = 0xD2511F53 * counter[0], 0xCD9E8D57 * counter[2]
@@ -51,7 +51,7 @@ def philox(counter, key):
 class Reference:
     """A model and its optimizer. `params` and `state` map tensor names to float tensors; both are updated in place.
 
-    state holds what the router learns or counts by: "model.layers.N.mlp.default_vectors" (E, C) of the Default router,
+    `state` holds the router's state: "model.layers.N.mlp.default_vectors" (E, C) of the Default router,
     "..gate.e_score_correction_bias" (E) of the loss-free one, "..gate.sampler" (2: key, position; int64) of SparseMixer,
     and "model.l1_coefficient" (1) of ReMoE.
     """
@@ -63,8 +63,8 @@ class Reference:
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
         self.steps_done = 0
         self.clear_pending()
-        # For whoever makes the data: the closest call between a chosen and a refused expert, and the smallest number
-        # of tokens that an expert got, over everything run so far.
+        # For make_golden.py, over all runs so far: the smallest margin of any choice of experts, and the smallest
+        # number of tokens of any expert.
         self.closest_choice, self.smallest_load = math.inf, math.inf
 
     # ---- the model ---------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ class Reference:
         B, T, _ = x_BTC.shape
         H, G, D = self.m["num_attention_heads"], self.m["num_key_value_heads"], self.m["head_dim"]
         q, k, v = (self.project(x_BTC, prefix + name) for name in ("q_proj", "k_proj", "v_proj"))
-        if self.m["qk_norm"]:  # over all heads at once, before they part
+        if self.m["qk_norm"]:  # over all heads at once, before they are split
             q = rms_norm(q, self.params[prefix + "q_norm.weight"], self.m["rms_norm_eps"])
             k = rms_norm(k, self.params[prefix + "k_norm.weight"], self.m["rms_norm_eps"])
         q = rope(q.view(B, T, H, D).transpose(1, 2), self.m["rope_theta"])
@@ -104,7 +104,7 @@ class Reference:
         return self.project(hidden, prefix + "down_proj")
 
     def moe(self, x_NC, prefix):
-        """The layer's output (N, C), its load-balancing loss and its z-loss (without their coefficients)."""
+        """Returns the layer's output (N, C), its load-balancing loss and its z-loss, without their coefficients."""
         E = self.m["num_experts"]
         logits_NE = x_NC @ self.params[prefix + "gate.weight"].T
         sigmoid = self.r.get("gate", "softmax") == "sigmoid"
@@ -115,7 +115,7 @@ class Reference:
         elif self.r["type"] == "sparsemixer":
             gates_NE, chosen_NE = self.draw(logits_NE, prefix + "gate.sampler")
         else:
-            bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # of the loss-free router
+            bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # from the loss-free router
             chosen_NE = self.choose(pi_NE + bias_E)
         outputs_NEC = torch.stack([self.mlp(x_NC, f"{prefix}experts.{e}.") for e in range(E)], 1)
 
@@ -124,7 +124,7 @@ class Reference:
         if self.m["norm_topk_prob"]:
             gates_NE = gates_NE / gates_NE.sum(-1, keepdim=True)
         y_NC = torch.einsum("ne,nec->nc", gates_NE, outputs_NEC)
-        if self.r["type"] == "dense_gradient":  # of the surrogate, whose value is TopK's
+        if self.r["type"] == "dense_gradient":  # adds the gradient of the surrogate, but keeps TopK's value
             surrogate_NC = torch.einsum("ne,nec->nc", pi_NE * (1 - chosen_NE), outputs_NEC.detach())
             y_NC = y_NC + surrogate_NC - surrogate_NC.detach()
         if self.r["type"] == "default":
@@ -132,7 +132,7 @@ class Reference:
         if self.m["n_shared_experts"] > 0:
             y_NC = y_NC + self.mlp(x_NC, prefix + "shared_experts.")
 
-        # Of the slots that are planned: ReMoE may run more experts, or fewer.
+        # Fractions of the planned slots: ReMoE may run more or fewer experts.
         planned = len(x_NC) * self.m["num_experts_per_tok"] if self.r["type"] == "remoe" else chosen_NE.sum()
         fraction_E = chosen_NE.sum(0) / planned
         balance = E * (fraction_E * pi_NE.mean(0)).sum()
@@ -140,7 +140,7 @@ class Reference:
         return y_NC, balance, z
 
     def choose(self, scores_NE):
-        """1 where the token runs the expert, else 0."""
+        """Returns 1 where the token runs the expert, else 0."""
         if self.r["type"] == "dense":
             return torch.ones_like(scores_NE)
         K = self.m["num_experts_per_tok"]
@@ -153,7 +153,7 @@ class Reference:
         return chosen_NE
 
     def live(self, logits_NE):
-        """ReMoE (arXiv 2412.14711): 1 where the expert's gate is above 0. Counts them for lambda's next move."""
+        """ReMoE (arXiv 2412.14711): returns 1 where the expert's gate is above 0; counts these for lambda's update."""
         live_NE = (logits_NE.detach() > 0).to(logits_NE.dtype)
         self.closest_choice = min(self.closest_choice, logits_NE.detach().abs().min().item())
         self.smallest_load = min(self.smallest_load, live_NE.sum(0).min().item())
@@ -161,8 +161,9 @@ class Reference:
         return live_NE
 
     def draw(self, logits_NE, sampler):
-        """SparseMixer-v2 (GRIN, arXiv 2409.12136): gates and choices of K rounds, each a draw among the logits near the
-        largest that is left. The value of a gate may be a third of its share; its gradient is that of the whole."""
+        """SparseMixer-v2 (GRIN, arXiv 2409.12136): returns gates and choices. Each of K rounds draws one of the logits
+        close to the largest one left. A gate's value may be a third of its share; its gradient is that of the full
+        share."""
         N, E = logits_NE.shape
         key, position = self.state[sampler].tolist()
         gates_NE, chosen_NE = torch.zeros_like(logits_NE), torch.zeros_like(logits_NE)
@@ -189,7 +190,7 @@ class Reference:
         return gates_NE, chosen_NE
 
     def default_part(self, pi_NE, chosen_NE, outputs_NEC, name):
-        """What the default vectors add for the experts that a token did not choose."""
+        """Returns what the default vectors contribute for the experts that a token did not choose."""
         self.learn_defaults(pi_NE.detach(), chosen_NE, outputs_NEC, name)
         missing_NC = (pi_NE * (1 - chosen_NE)) @ self.state[name]
         if self.r["default_forward"]:
@@ -197,7 +198,7 @@ class Reference:
         return missing_NC - missing_NC.detach()  # zero, with the gradient of missing_NC
 
     def learn_defaults(self, pi_NE, chosen_NE, outputs_NEC, name):
-        """Adds this micro-batch to the pending sums; with ema_update "forward" they go into the vectors at once."""
+        """Adds this micro-batch to the pending sums; with ema_update "forward", updates the vectors at once."""
         scale_NE = self.clip_scale(chosen_NE, outputs_NEC)
         weighting = self.r["ema_weighting"]
         weight_NE = chosen_NE if weighting == "uniform" else chosen_NE * pi_NE
@@ -209,7 +210,7 @@ class Reference:
             self.move_defaults()
 
     def clip_scale(self, chosen_NE, outputs_NEC):
-        """min(1, c * median / norm) for every output row, the lower median being over the R rows that ran."""
+        """Returns min(1, c * median / norm) for every output row; median: the lower median over the R rows that ran."""
         norm_NE = outputs_NEC.norm(dim=-1)
         if self.r["ema_clip"] == 0:
             return torch.ones_like(norm_NE)
@@ -231,13 +232,13 @@ class Reference:
         self.pending, self.excess = {}, 0
 
     def move_l1_coefficient(self):
-        """lambda * alpha^sign(live experts - planned ones) over the step; of ReMoE alone."""
+        """ReMoE only: multiplies lambda by alpha^sign(live experts - planned experts in this step)."""
         if "model.l1_coefficient" in self.state:
             sign = (self.excess > 0) - (self.excess < 0)
             self.state["model.l1_coefficient"] *= self.r["l1_factor"] ** sign
 
     def forward(self, tokens_BT, targets_BT):
-        """Logits (N, V), mean cross-entropy, the MoE layers' load-balancing losses and z-losses."""
+        """Returns logits (N, V), mean cross-entropy, and the MoE layers' load-balancing losses and z-losses."""
         x = self.params["model.embed_tokens.weight"][tokens_BT]
         balance, z = [], []
         for layer in range(self.m["num_hidden_layers"]):
@@ -260,7 +261,7 @@ class Reference:
     # ---- a training step ---------------------------------------------------------------------------------------
 
     def step(self, tokens_MBT, targets_MBT):
-        """One optimizer step over M micro-batches. Returns what it saw on the way, by name."""
+        """Runs one optimizer step over M micro-batches. Returns its intermediate results by name."""
         M = len(tokens_MBT)
         for p in self.params.values():
             p.grad = None
@@ -277,16 +278,16 @@ class Reference:
         norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
         self.adamw(grads, norm)
         self.move_l1_coefficient()
-        self.move_defaults()  # "step": once, after the optimizer; nothing is pending with "forward"
+        self.move_defaults()  # for ema_update "step"; with "forward" nothing is pending here
         return {
             "logits": runs[0][0], "first_loss": runs[0][1], "loss": sum(run[1] for run in runs) / M,
             "balance": sum(run[2] for run in runs) / M, "grads": grads, "grad_norm": norm,
         }
 
     def learning_rate(self, s):
-        """Of step s = 0, 1, ..: linear warm-up, then a cosine whose progress is (s - warmup) / (steps - warmup).
+        """Returns the rate of step s = 0, 1, ...: linear warm-up, then a cosine from the peak to the floor.
 
-        `steps` is lr_decay_steps where that is given."""
+        The cosine's progress is (s - warmup) / (steps - warmup); `steps` is lr_decay_steps if that is given."""
         peak, schedule = self.config["optimizer"]["learning_rate"], self.config["schedule"]
         warmup, steps = schedule["warmup_steps"], schedule.get("lr_decay_steps") or self.config["train"]["steps"]
         if s < warmup:
@@ -306,6 +307,6 @@ class Reference:
             g, (m, v) = grads[name] * clip, self.moments[name]
             m.mul_(o["beta1"]).add_((1 - o["beta1"]) * g)
             v.mul_(o["beta2"]).add_((1 - o["beta2"]) * g * g)
-            if p.dim() > 1:  # matrices decay, the norms' vectors do not
+            if p.dim() > 1:  # weight decay applies to matrices only
                 p.mul_(1 - lr * o["weight_decay"])
             p.sub_(lr * (m / correct1) / (torch.sqrt(v / correct2) + o["eps"]))

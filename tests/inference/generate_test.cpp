@@ -15,7 +15,7 @@ using nlohmann::json;
 
 // ---- sample_token ------------------------------------------------------------------------------------------------
 
-// How often each token is drawn when `uniform` takes every one of n equally spaced values.
+// Counts how often each token is drawn when `uniform` takes n equally spaced values.
 std::map<int32_t, int> draws(const std::vector<float>& logits, const SamplingOptions& options, int n) {
   std::map<int32_t, int> counts;
   for (int i = 0; i < n; ++i) ++counts[sample_token(logits, options, (i + 0.5) / n)];
@@ -30,7 +30,7 @@ TEST(SampleToken, DrawsFromTheSoftmax) {
 }
 
 TEST(SampleToken, TemperatureSharpensAndFlattens) {
-  // Squares: 0.04, 0.25, 0.09 of 0.38.
+  // Temperature 0.5 squares the probabilities: 0.04, 0.25 and 0.09, out of 0.38.
   EXPECT_EQ(draws(three_tokens(), {.temperature = 0.5}, 380), (std::map<int32_t, int>{{0, 40}, {1, 250}, {2, 90}}));
   const auto flat = draws(three_tokens(), {.temperature = 100}, 300);
   for (int32_t id : {0, 1, 2}) EXPECT_NEAR(flat.at(id), 100, 2);
@@ -55,7 +55,7 @@ TEST(SampleToken, TopPKeepsTheSmallestSetOfThatMass) {
   EXPECT_EQ(draws(three_tokens(), {.top_p = 0.49}, 100), (std::map<int32_t, int>{{1, 100}}));
   EXPECT_EQ(draws(three_tokens(), {.top_p = 0.6}, 800), (std::map<int32_t, int>{{1, 500}, {2, 300}}));
   EXPECT_EQ(draws(three_tokens(), {.top_p = 0.9}, 1000).size(), 3u);
-  // Of what top_k leaves.
+  // top_p applies to what top_k leaves.
   EXPECT_EQ(draws(three_tokens(), {.top_k = 2, .top_p = 0.6}, 100), (std::map<int32_t, int>{{1, 100}}));
 }
 
@@ -126,7 +126,8 @@ TEST_F(Generate, LearnsNothing) {
   EXPECT_EQ(before, std::vector<float>(vectors.as<float>(), vectors.as<float>() + vectors.count()));
 }
 
-// The next token's logits in windows of T tokens that begin with the same text; generate() relies on their agreeing.
+// The next token's logits, from a window of T tokens that begins with `text`. generate() relies on these logits not
+// depending on T.
 std::vector<float> next_logits(const Config& config, const std::vector<int32_t>& text, int64_t T, int32_t filler) {
   const auto ops = make_cpu_ops();
   const auto communicator = make_single_communicator();
@@ -150,7 +151,7 @@ TEST_F(Generate, WhatFillsTheWindowDoesNotReachTheText) {
     const auto logits = next_logits(config, text_of(10), T, filler);
     for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-4) << T << " " << i;
   }
-  // And so the text does not depend on the window that the context allows: 17 tokens and 32.
+  // So the generated text does not depend on the window size, here 17 and 32 tokens.
   EXPECT_EQ(continued(with_context(17), text_of(17), 1, {.temperature = 0}),
             continued(config, text_of(17), 1, {.temperature = 0}));
 }

@@ -61,13 +61,13 @@ TEST_F(Likelihoods, GreedyIsEveryTokenTheLikeliest) {
     requests.back().tokens[i] = (requests.back().tokens[i] + 1) % 256;
   }
   requests.push_back(requests[1]);
-  requests.back().first = 3;  // what went wrong before is not asked
+  requests.back().first = 3;  // the wrong token before `first` does not count
   const auto scores = score(model, requests);
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores[i].greedy, i == 0 || i == 5) << i;
   EXPECT_FALSE(score(model, requests, 64, false)[0].greedy) << "not asked for";
 }
 
-// One sequence, one pass, all logits: softmax by hand.
+// The log-likelihood of one request from a single forward pass, with a hand-written softmax.
 double alone(Model& model, const Request& request) {
   const int64_t T = std::ssize(request.tokens) - 1, V = model.config.model.vocab_size;
   Engine engine(model.config, Purpose::forward, 1, T, *model.ops);
@@ -92,7 +92,7 @@ double alone(Model& model, const Request& request) {
   return sum;
 }
 
-// A model that has learned a little: attention and experts matter, default vectors are not zero.
+// A model after a little training: attention and experts matter, and the default vectors are not zero.
 struct LearnedModel : Model {
   explicit LearnedModel(int64_t context) : Model(byte_config(context)) {
     for (int64_t s = 0; s < 3; ++s) step(s);
@@ -139,7 +139,7 @@ TEST_F(Likelihoods, TooLongContinuationsAreScoredInStretches) {
     EXPECT_NEAR(score.log_likelihood, bigram_sum(request), 1e-3) << size;
     EXPECT_EQ(score.truncated, size > 9) << size;
   }
-  // Each of 4 tokens, after the 5 before it: 8 go in.
+  // The window of 8 tokens gives stretches of 4 tokens, each scored with up to 5 tokens of context.
   LearnedModel model(8);
   const Request request = random_request(17, 1, 3);
   double expected = 0;
@@ -150,7 +150,7 @@ TEST_F(Likelihoods, TooLongContinuationsAreScoredInStretches) {
   EXPECT_NEAR(score(model, {request})[0].log_likelihood, expected, 1e-3);
 }
 
-// Letters as answers: a question goes through the model once.
+// If answers are single letters, a question runs through the model only once.
 TEST_F(Likelihoods, NeighboursWithTheSameInputsShareThem) {
   LearnedModel model(24);
   std::vector<Request> requests;
@@ -161,7 +161,7 @@ TEST_F(Likelihoods, NeighboursWithTheSameInputsShareThem) {
     }
   }
   requests.push_back(requests.back());
-  requests.back().first -= 1;  // the same tokens, but more of them asked for
+  requests.back().first -= 1;  // the same tokens, but one more of them is scored
   int64_t tokens = 0;
   const auto scores =
       score_requests(model.gpt(), *model.ops, requests, {64, true}, [&](int64_t, int64_t total) { tokens = total; });

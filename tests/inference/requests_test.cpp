@@ -20,7 +20,7 @@ std::vector<int32_t> scored(const Request& request) {
   return {request.tokens.begin() + request.first, request.tokens.end()};
 }
 
-// White space between prompt and continuation is the continuation's: the tokenizer has " the", not "the" after a space.
+// White space between prompt and continuation belongs to the continuation, because the tokenizer has a token " the".
 TEST(Requests, TheBoundaryIsThatOfTheText) {
   const Tokenizer tokenizer = golden_tokenizer();
   ASSERT_EQ(tokenizer.encode(" the").size(), 1u);

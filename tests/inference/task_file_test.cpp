@@ -14,7 +14,7 @@ class TaskFileTest : public ::testing::Test {
     write_text_file(folder_ / "t.jsonl", content);
     return read_task({"t", folder_ / "t.jsonl"});
   }
-  // What is wrong with the content, behind the file's name.
+  // The error for this content, without the file's name in front.
   std::string refused(const std::string& content) {
     const std::string line = error_of([&] { read(content); }), file = (folder_ / "t.jsonl").string() + ":";
     EXPECT_TRUE(line.starts_with(file)) << line;

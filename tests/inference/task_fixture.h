@@ -1,5 +1,5 @@
 #pragma once
-// Tokenizers and models of which every score is known beforehand.
+// Tokenizers and models whose scores are known in advance.
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -10,7 +10,7 @@
 
 namespace gptmoe::testing {
 
-// A token for every byte, and an end of text where wanted (256).
+// One token for every byte, and optionally an end-of-text token (256).
 inline Tokenizer byte_tokenizer(bool with_end = true) {
   Vocabulary vocabulary;
   for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));
@@ -22,12 +22,12 @@ inline Tokenizer byte_tokenizer(bool with_end = true) {
   return Tokenizer(std::move(vocabulary));
 }
 
-// Merges of the King James Bible: " the" is one token.
+// Trained on the King James Bible: " the" is one token.
 inline Tokenizer golden_tokenizer() {
   return load_tokenizer(source_folder() + "/tests/tokenizer/golden/tokenizer.json");
 }
 
-// A model over bytes with `context` tokens of memory, its weights random; `changes` is merged over its config.
+// The config of a model over bytes with a context of `context` tokens; `changes` is merged over it.
 inline Config byte_config(int64_t context, const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json config = {{"model", {{"vocab_size", 257}, {"max_position_embeddings", context}}},
                            {"router", {{"type", "default"}}}};
@@ -35,7 +35,7 @@ inline Config byte_config(int64_t context, const nlohmann::json& changes = nlohm
   return tiny_config(config);
 }
 
-// Fills the rows whose name ends so from f(element).
+// Sets element i of every row whose name ends in `ending` to f(i).
 template <typename F>
 void set_rows(Gpt& gpt, const std::string& ending, F f) {
   int found = 0;
@@ -48,8 +48,8 @@ void set_rows(Gpt& gpt, const std::string& ending, F f) {
   GPTMOE_CHECK(found > 0, ending);
 }
 
-// A model whose next token depends on the last alone: attention and experts write nothing, embeddings are orthogonal,
-// and the head reads a table of random logits from them.
+// A model whose next token depends on the last token only: attention and experts output zeros, embeddings are
+// orthogonal, and the head maps them to a table of random logits.
 class BigramModel : public Model {
  public:
   explicit BigramModel(int64_t context)

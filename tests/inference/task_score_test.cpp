@@ -10,15 +10,15 @@ namespace {
 
 Likelihood likelihood(double value, bool greedy = false, bool truncated = false) { return {value, greedy, truncated}; }
 
-// Two tokens of context, `scored` asked for.
+// A request with two tokens of context and `scored` tokens to score.
 Request request_of(int64_t scored) { return {std::vector<int32_t>(static_cast<size_t>(2 + scored)), 2}; }
 
 TEST(TaskScoreTest, MultipleChoiceByHand) {
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
-  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 under -4, -6/4 over -4/2 by characters
-                   {2, {"q"}, {"a", "b", "c"}, 2},     // all right
-                   {3, {"q"}, {"a", "b", "c"}, 1},     // all wrong: ties go to the first
-                   {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // one character in two bytes: -4/1 under -3/1
+  task.examples = {{1, {"q"}, {"aaaa", "bb"}, 0},      // -6 is below -4, but -6/4 per character is above -4/2
+                   {2, {"q"}, {"a", "b", "c"}, 2},     // correct by every measure
+                   {3, {"q"}, {"a", "b", "c"}, 1},     // wrong by every measure: a tie goes to the first
+                   {4, {"q"}, {"\xc3\xa9", "x"}, 0}};  // one character of two bytes: -4/1 is below -3/1
   const std::vector<Request> requests = {request_of(1), request_of(1), request_of(1), request_of(1), request_of(1),
                                          request_of(1), request_of(1), request_of(1), request_of(2), request_of(1)};
   const std::vector<Likelihood> likelihoods = {
@@ -47,7 +47,7 @@ TEST(TaskScoreTest, CompletionByHand) {
   const std::vector<Likelihood> likelihoods = {likelihood(-1, true), likelihood(-3, false, true)};
   const TaskScore score = score_task(task, requests, likelihoods);
   EXPECT_DOUBLE_EQ(score.acc.value, 0.5);
-  EXPECT_DOUBLE_EQ(score.perplexity->value, std::exp(2.0));  // of a target, however many tokens it has
+  EXPECT_DOUBLE_EQ(score.perplexity->value, std::exp(2.0));  // per target, not per token
   EXPECT_DOUBLE_EQ(score.perplexity->standard_error, std::exp(2.0));
   EXPECT_EQ(score.truncated, 1);
   EXPECT_FALSE(score.acc_norm || score.acc_token || score.chance);
@@ -91,7 +91,7 @@ class TaskOfAModel : public ::testing::Test {
       word += static_cast<char>('a' + Rng(3, stream).below(static_cast<uint64_t>(i), 26));
     return word;
   }
-  // Four choices of random words, the right one the first, the second, ... in turn.
+  // Examples with four choices of random words. The right choice is the first, the second, ... in turn.
   static Task random_choices(int64_t examples, int64_t longest) {
     Task task{"random", "random.jsonl", TaskKind::multiple_choice, {}};
     for (int64_t i = 0; i < examples; ++i) {
@@ -113,17 +113,17 @@ TEST_F(TaskOfAModel, AnUntrainedModelGuesses) {
   EXPECT_NEAR(score.acc.standard_error, std::sqrt(0.25 * 0.75 / 400), 0.003);
 }
 
-// Every token is as likely as any: the shortest choice wins by its sum, the first by its mean.
+// If all tokens are equally likely, the shortest choice wins by its sum, and the first one by its mean.
 TEST_F(TaskOfAModel, AModelThatKnowsNothingPrefersTheShortest) {
   Model model(byte_config(32));
   set_rows(model.gpt(), "lm_head.weight", [](int64_t) { return 0; });
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
   for (int64_t gold = 0; gold < 3; ++gold) task.examples.push_back({gold + 1, {"q"}, {"aaa", "b", "cc"}, gold});
   const TaskScore score = TaskOfAModel::score(model, task);
-  EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);         // the second
-  EXPECT_DOUBLE_EQ(score.acc_token->value, 1.0 / 3);  // the first of equals
+  EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);         // the second choice wins
+  EXPECT_DOUBLE_EQ(score.acc_token->value, 1.0 / 3);  // the first choice wins the tie
   const Task last{"t", "t.jsonl", TaskKind::completion, {{1, {"x"}, {"ab"}, 0}}};
-  // " ab": three tokens, each one of 257.
+  // " ab" is three tokens, each with probability 1/257.
   EXPECT_NEAR(TaskOfAModel::score(model, last).perplexity->value, std::pow(257.0, 3), 1e3);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// What training in bf16 may cost: nothing that a curve shows.
+// Checks that training in bf16 gives the same loss curve as in f32.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -8,7 +8,7 @@
 
 namespace gptmoe::testing {
 
-// The losses of 200 steps over the same 24 batches again and again, each the mean of ten steps: a curve that falls.
+// Trains 200 steps, cycling through 24 batches. Returns the mean loss of every ten steps.
 inline std::vector<double> loss_curve(const Config& config, std::unique_ptr<Ops> ops) {
   Model model(config, std::move(ops));
   std::vector<double> curve(20);
@@ -19,8 +19,8 @@ inline std::vector<double> loss_curve(const Config& config, std::unique_ptr<Ops>
   return curve;
 }
 
-// By either router, on ops that multiply in bf16. The fewer sequences a batch has, the more of a curve is chance: with
-// 4 a learning rate changed by 1e-4 of itself moves it by up to 1 % too, with 16 by a third of that.
+// Runs both routers on ops that multiply in bf16. Curves of small batches are noisy: with 4 sequences, even a relative
+// change of the learning rate by 1e-4 moves the curve by up to 1 %, and with 16 sequences by a third of that.
 inline void expect_curves_within_one_percent_of_f32(const std::function<std::unique_ptr<Ops>()>& make_bf16_ops,
                                                     int sequences, double learned) {
   for (const char* router : {"topk", "default"}) {
@@ -29,7 +29,7 @@ inline void expect_curves_within_one_percent_of_f32(const std::function<std::uni
                                        {"train", {{"steps", 200}, {"micro_batch_size", sequences}}},
                                        {"schedule", {{"warmup_steps", 20}}}});
     const std::vector<double> expected =
-        loss_curve(config, make_cpu_ops(1));  // tiny models have no use for more threads
+        loss_curve(config, make_cpu_ops(1));  // tiny models gain nothing from more threads
     const std::vector<double> got = loss_curve(config, make_bf16_ops());
     EXPECT_LT(expected.back(), learned * expected.front()) << "nothing was learned";
     EXPECT_NE(got, expected) << "nothing was rounded";

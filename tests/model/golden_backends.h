@@ -1,5 +1,5 @@
 #pragma once
-// The backends that golden_test.cpp runs on: each program with it says which.
+// The backends that golden_test.cpp runs on. Every test program that links it defines its own list.
 #include <vector>
 
 #include "kernels/ops.h"
@@ -9,7 +9,8 @@ namespace gptmoe::testing {
 struct GoldenBackend {
   const char* name;
   std::unique_ptr<Ops> (*make)();
-  // Relative, of losses and gradients and of what ten steps lead to; the expected values are stored as floats.
+  // Relative tolerances of losses and gradients, and of the parameters after ten steps. The expected values are stored
+  // as floats.
   double tolerance, trained_tolerance;
 };
 

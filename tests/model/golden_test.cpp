@@ -1,5 +1,5 @@
-// Logits, loss, every gradient and ten AdamW steps against an independent PyTorch implementation (tests/golden), on
-// each backend of golden_backends().
+// Compares logits, loss, every gradient and ten AdamW steps with an independent PyTorch implementation (tests/golden),
+// on each backend of golden_backends().
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -66,7 +66,7 @@ std::vector<T> read_all(const SafetensorsFile& file, const std::string& name) {
   return out;
 }
 
-// Every element, relative to the tensor's largest.
+// Compares every element, relative to the tensor's largest.
 void expect_close(const std::vector<double>& actual, const std::vector<float>& expected, const std::string& name,
                   double tolerance) {
   ASSERT_EQ(actual.size(), expected.size()) << name;
@@ -84,8 +84,8 @@ void expect_close(const std::vector<double>& actual, const std::vector<float>& e
                                       << expected[where];
 }
 
-// The tensor as a whole: |actual - expected| / |expected|. Adam divides a gradient by its own size, so that where one
-// is nearly zero its rounding error grows to a visible share of a step.
+// Compares the tensor as a whole: |actual - expected| / |expected|. Adam divides a gradient by its own size, so the
+// rounding error of a gradient near zero can become a visible share of a step.
 void expect_close_in_norm(const std::vector<double>& actual, const std::vector<float>& expected,
                           const std::string& name, double tolerance) {
   ASSERT_EQ(actual.size(), expected.size()) << name;
@@ -131,7 +131,7 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
     position += static_cast<size_t>(inputs_BT.count());
   };
 
-  // The first micro-batch's logits and loss, without learning from it.
+  // The logits and loss of the first micro-batch, on a model of their own.
   {
     Model probe(config, backend().make());
     load_start(golden, probe.gpt(), probe.ops->memory());
@@ -139,7 +139,8 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
     next_batch(probe.engine.batch_tokens_BT(), probe.engine.batch_targets_BT());
     probe.engine.upload_batch();
     position = 0;
-    probe.gpt().forward(probe.pass(PassKind::train), a);  // as training does: "forward" updates precede their use
+    // A training pass: with ema_update "forward" it updates the default vectors before it uses them.
+    probe.gpt().forward(probe.pass(PassKind::train), a);
     probe.gpt().loss(probe.pass(PassKind::train), a);
     const int64_t N = a.losses_N.size(0), V = config.model.vocab_size;
     Arena arena("logits");

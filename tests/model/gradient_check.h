@@ -1,5 +1,5 @@
 #pragma once
-// The whole model's gradient against central differences in double precision.
+// Compares the whole model's gradient with central differences, in double precision.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,7 +9,7 @@
 
 namespace gptmoe::testing {
 
-// Mean cross-entropy plus the balance and z losses as a function of the parameters, with the routers' state held.
+// Mean cross-entropy plus the balance and z losses as a function of the parameters, with the routers' state fixed.
 inline double objective(Model& model, PassKind kind = PassKind::evaluate) {
   const Activations& a = model.activations();
   const ModelConfig& config = model.config.model;
@@ -30,7 +30,7 @@ inline double objective(Model& model, PassKind kind = PassKind::evaluate) {
   return objective;
 }
 
-// The gradients in place, at a few elements of every parameter, against differences of `objective`.
+// Compares the gradients at a few elements of every parameter with central differences of `objective`.
 inline void expect_central_differences(Model& model, const std::function<double()>& objective) {
   const ParamTable& params = model.gpt().params();
   constexpr double kStep = 1e-5;
@@ -48,7 +48,7 @@ inline void expect_central_differences(Model& model, const std::function<double(
         value[i] = original + steps * kStep;
         return objective();
       };
-      // Fourth order: the truncation error vanishes beside rounding.
+      // Fourth order, so that the truncation error is negligible next to rounding.
       const double numeric = (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * kStep);
       value[i] = original;
       EXPECT_NEAR(grad[i], numeric, 1e-6 * scale + 2e-11) << row.name << "[" << i << "]";
@@ -56,7 +56,7 @@ inline void expect_central_differences(Model& model, const std::function<double(
   }
 }
 
-// The gradient of batch 0 against `objective`, with the routers' state drawn at random.
+// Compares the gradient of batch 0 with differences of `objective`, with random router state.
 inline void expect_exact_gradient(Model& model, const std::function<double()>& objective) {
   const Activations& a = model.activations();
   model.load_batch(0);

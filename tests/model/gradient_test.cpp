@@ -1,4 +1,4 @@
-// The whole model's gradient against central differences in double precision, for every switch that changes it.
+// Compares the whole model's gradient with central differences, in double precision, for every option that changes it.
 #include <gtest/gtest.h>
 
 #include "model/gradient_check.h"

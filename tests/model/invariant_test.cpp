@@ -1,4 +1,4 @@
-// What must hold whatever the numbers are.
+// Equalities that must hold for any values.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -102,7 +102,7 @@ INSTANTIATE_TEST_SUITE_P(
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},
                       json{{"model", {{"attention_bias", true}}}}));
 
-// What a router has learnt, in values: default vectors, biases, coefficients.
+// The router's learnt state: default vectors, biases, coefficients.
 std::vector<double> learnt(Model& model) {
   std::vector<double> values;
   for (const StateRow& row : model.gpt().state().rows())
@@ -111,8 +111,8 @@ std::vector<double> learnt(Model& model) {
   return values;
 }
 
-// 4 sequences at once and as 4 micro-batches of 1: the same step, where the router's objective does not depend on how a
-// batch is split (no balance loss). What the router learnt is the same, too.
+// 4 sequences at once and 4 micro-batches of 1 sequence must give the same step and the same router state. This needs a
+// router without balance loss, whose objective does not depend on how a batch is split.
 void expect_accumulation_equals_a_bigger_batch(const json& changes) {
   json whole = changes, parts = changes;
   whole["train"] = {{"micro_batch_size", 4}, {"global_batch_size", 4}};
@@ -156,7 +156,8 @@ TEST(Invariant, AccumulationWithAZLossEqualsABiggerBatch) {
   expect_accumulation_equals_a_bigger_batch({{"model", {{"router_aux_loss_coef", 0}, {"router_z_loss_coef", 0.1}}}});
 }
 
-// Over a step, each micro-batch sees the loads of those before it and its own; the next step starts anew.
+// With balance_scope "step", each micro-batch counts its own loads and those of earlier micro-batches; the next step
+// starts from zero.
 TEST(Invariant, TheBalanceLossMayCountTokensOverTheStep) {
   json config = {{"model", {{"balance_scope", "step"}, {"router_aux_loss_coef", 0.5}}},
                  {"train", {{"micro_batch_size", 1}, {"global_batch_size", 3}}}};
@@ -164,10 +165,10 @@ TEST(Invariant, TheBalanceLossMayCountTokensOverTheStep) {
   config["model"]["balance_scope"] = "micro_batch";
   for (int64_t s = 0; s < 2; ++s) over_step.step(s);
   const Routing& routing = over_step.activations().blocks[0].moe.routing;
-  const Tensor& sums = over_step.engine.sums().router_LW;  // of the last step
+  const Tensor& sums = over_step.engine.sums().router_LW;  // the sums of the last step
   for (int64_t e = 0; e < 5; ++e)
     EXPECT_NEAR(host_value(routing.balance_fractions_E, e), host_value(sums, e) / 3, 1e-6) << e;
-  // The first micro-batch of the first step is judged alike; the second is not.
+  // With one micro-batch both scopes agree; with two they do not.
   for (int64_t micro_batches : {1, 2}) {
     json few = config;
     few["train"]["global_batch_size"] = micro_batches;
@@ -186,7 +187,7 @@ TEST(Invariant, EveryRouterLearns) {
     Model model(tiny_config(config));
     double first = 0, last = 0;
     for (int64_t s = 0; s < 60; ++s) {
-      model.next_index = 0;  // the same batch again and again: it must be learnt by heart
+      model.next_index = 0;  // the same batch every time, which the model must memorise
       last = model.step(s).loss;
       if (s == 0) first = last;
     }

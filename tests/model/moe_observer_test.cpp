@@ -7,7 +7,7 @@
 namespace gptmoe::testing {
 namespace {
 
-// Keeps what it is shown, in order.
+// Records what it observes, in order.
 class Recorder : public MoeObserver {
  public:
   void forward(const Routing&, const Tensor& rows_RC) override {

@@ -10,7 +10,7 @@ json without_balance_loss(const char* router) {
   return {{"router", {{"type", router}}}, {"model", {{"router_aux_loss_coef", 0.0}}}};
 }
 
-// The L1 norm, which takes the balance loss's place, times its coefficient: the first row of state.
+// The objective with ReMoE's L1 loss in place of the balance loss. Its coefficient is the first row of state.
 double l1_objective(Model& model) {
   double sum = 0, layers = 0;
   const double cross_entropy = objective(model);
@@ -33,7 +33,7 @@ TEST(Remoe, HasTheExactGradientOfItsL1Norm) {
     }
 }
 
-// Work and active parameters are those of the K experts that it aims at, memory that of all E.
+// FLOPs and active parameters count the K experts that ReMoE aims at; memory is planned for all E.
 TEST(Remoe, IsPlannedByItsTarget) {
   Model topk(tiny_config(without_balance_loss("topk"))), remoe(tiny_config(without_balance_loss("remoe")));
   EXPECT_EQ(remoe.engine.forward_flops_per_token(), topk.engine.forward_flops_per_token());
@@ -42,7 +42,7 @@ TEST(Remoe, IsPlannedByItsTarget) {
   EXPECT_EQ(remoe.activations().blocks[0].moe.rows_RC.size(0), 5 * topk.activations().losses_N.size(0));
 }
 
-// The number of experts in use goes where lambda drives it, where there is something to learn.
+// Lambda drives the number of active experts to its target while the model learns.
 TEST(Remoe, ComesToUseAsManyExpertsAsPlanned) {
   json config = without_balance_loss("remoe");
   config["model"]["num_experts_per_tok"] = 1;
@@ -62,7 +62,7 @@ TEST(Remoe, ComesToUseAsManyExpertsAsPlanned) {
   EXPECT_GT(live_per_token(), 1.8) << "about a half of all at first";
   double late = 0;
   for (int64_t s = 1; s < 400; ++s) {
-    model.next_index = 0;  // the same batch again and again
+    model.next_index = 0;  // the same batch every time
     model.step(s);
     if (s >= 300) late += live_per_token() / 100;
   }

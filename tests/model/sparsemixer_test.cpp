@@ -4,14 +4,14 @@
 namespace gptmoe::testing {
 namespace {
 
-// SparseMixer's estimate is the gradient where every gate is all of its share, the draws held. The sampler's key is
-// changed until that is so of a micro-batch in which not all was decided beforehand.
+// With the draws held fixed, SparseMixer's estimate is the exact gradient if every gate equals its full share. The test
+// tries sampler keys until this holds for a micro-batch in which some draws were really random.
 TEST(SparsemixerGradient, MatchesCentralDifferencesWhereNoGateIsAThird) {
   Model model(tiny_config({{"model", {{"router_aux_loss_coef", 0.0}}},
                            {"router", {{"type", "sparsemixer"}, {"jitter", 0.05}}}}),
               make_cpu_ops_f64());
   const Activations& a = model.activations();
-  model.load_batch(1);  // in which no logit lies at the edge of what may be drawn
+  model.load_batch(1);  // a batch without logits at the edge of the range that may be drawn
   const Pass pass = model.pass(PassKind::train);
   const auto drawn_whole = [&] {
     int undecided = 0;
