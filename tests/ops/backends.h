@@ -4,11 +4,11 @@
 
 namespace gptmoe {
 
-// The CPU over double.
+// The CPU backend in double.
 Ops& double_ops(int threads);
-// The CPU over float, the product's.
+// The CPU backend in float, as in the product.
 Ops& float_ops(int threads);
-// The same with products of operands rounded to bf16.
+// The CPU backend in float, with operands of matrix products rounded to bf16.
 Ops& bf16_product_ops(int threads);
 
 }  // namespace gptmoe

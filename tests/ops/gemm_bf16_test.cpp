@@ -1,4 +1,4 @@
-// Products of operands rounded to bf16, by every kernel that this machine runs.
+// Matrix products of operands rounded to bf16, with every kernel that this machine can run.
 #include "kernels/cpu/gemm_bf16.h"
 
 #include <cctype>
@@ -27,14 +27,14 @@ TEST_P(Bf16Gemm, EveryEdgeOfATile) { check_.every_edge_of_a_tile(); }
 
 TEST_P(Bf16Gemm, MoreThanOneBlockEachWay) { check_.more_than_one_block_each_way(); }
 
-// What is not a number, or not finite, is so in its row alone.
+// NaNs and infinities affect their own row only.
 TEST_P(Bf16Gemm, NonfiniteElements) {
   constexpr int64_t kSize = 33;
   GuardedMatrix a(kSize, kSize, 1), b(kSize, kSize, 2), c(kSize, kSize, 3);
   for (int64_t j = 0; j < kSize; ++j) b.at(4, j) = 1;
   a.at(1, 4) = std::numeric_limits<float>::quiet_NaN();
   a.at(20, 4) = std::numeric_limits<float>::infinity();
-  a.at(32, 4) = std::numeric_limits<float>::max();  // to infinity by rounding
+  a.at(32, 4) = std::numeric_limits<float>::max();  // rounds to infinity in bf16
   multiply({false, false}, kSize, kSize, kSize, a, b, c, false);
   for (int64_t i = 0; i < kSize; ++i)
     for (int64_t j = 0; j < kSize; ++j) {

@@ -1,5 +1,6 @@
 #pragma once
-// A matrix product against sums in double, in every kind of gemm.h, with guards behind rows.
+// Compares matrix products with sums in double, for every kind of product in gemm.h, and checks guard words after every
+// row.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@
 
 namespace gptmoe::cpu_f32 {
 
-// Row-major with a longer leading dimension than it needs.
+// A row-major matrix with a stride larger than its width; the gap holds guard words.
 struct GuardedMatrix {
   static constexpr float kGuard = 12345.0f;
   GuardedMatrix(int64_t rows_, int64_t columns_, unsigned seed)
@@ -37,7 +38,7 @@ class GemmCheck {
  public:
   using Product = std::function<void(ProductKind kind, int64_t m, int64_t n, int64_t k, const GuardedMatrix& a,
                                      const GuardedMatrix& b, GuardedMatrix& c, bool add)>;
-  // `as_multiplied`: what becomes of an element before it is multiplied.
+  // `as_multiplied`: the rounding of an element before it is multiplied.
   GemmCheck(Product product, float (*as_multiplied)(float))
       : product_(std::move(product)), as_multiplied_(as_multiplied) {}
 

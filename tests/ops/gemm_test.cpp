@@ -1,4 +1,4 @@
-// The products of gemm.h, by whichever library this program is built with.
+// The matrix products of gemm.h, with the library that this program is linked with.
 #include "kernels/cpu/gemm.h"
 
 #include "ops/gemm_check.h"

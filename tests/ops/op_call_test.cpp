@@ -1,4 +1,4 @@
-// What every backend refuses before it computes, and what a call costs.
+// The calls that every backend refuses, and the cost of a call.
 #include "kernels/op_call.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ class OpRefusal : public ::testing::Test {
     memory_.push_back(std::vector<char>(static_cast<size_t>(sized.bytes())));
     return {memory_.back().data(), dtype, sizes};
   }
-  // The message, which is the same whether a backend computes or plans.
+  // Returns the error message; expects the same one from a computing and a planning backend.
   template <typename Call>
   std::string refusal(Call call) {
     const std::string of_plan = message<BugError>([&] { call(plan_); });
@@ -59,7 +59,7 @@ TEST_F(OpRefusal, OfOutputsThatShareMemory) {
               ops.rmsnorm_forward(both.rows(2, 4), rstd, both.rows(0, 4), weight, 1e-5);
             }).find("must not share memory with x"),
             std::string::npos);
-  // Allowed in place, but not shifted.
+  // In place is allowed, but overlapping at an offset is not.
   const Tensor h = f32({5, 6}), da = f32({4, 6});
   EXPECT_NO_THROW(float_ops(1).gelu_backward(h.rows(0, 4), da, h.rows(0, 4)));
   EXPECT_NE(refusal([&](Ops& ops) { ops.gelu_backward(h.rows(1, 4), da, h.rows(0, 4)); }).find("share memory"),
@@ -97,7 +97,7 @@ class OpCost : public ::testing::Test {
 };
 
 TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
-  // 8 of 12 heads, read and written, and two tables.
+  // 8 of the 12 heads are read and written, and two tables are read.
   const double turned = 2 * 4.0 * 16 * 256 * 8 * 64, tables = 2 * 4.0 * 256 * 32;
   EXPECT_EQ(forward_cost(benchmark("rope_16x256x4x4x64"), ops_).bytes, turned + tables);
   EXPECT_EQ(backward_cost(benchmark("rope_16x256x4x4x64"), ops_).bytes, turned + tables);
@@ -109,11 +109,11 @@ TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
   EXPECT_EQ(backward_cost(benchmark("topk_4096x4x32"), ops_).bytes, 4.0 * 4096 * (32 + 4 + 4));
 }
 
-// linear's backward is two products, which both read dy: it counts once, and dw, which is added to, twice.
+// linear's backward is two products that both read dy. dy counts once; dw, which is added to, counts twice.
 TEST_F(OpCost, APassCountsEachTensorOnce) {
   EXPECT_EQ(backward_cost(benchmark("linear_4096x256x768"), ops_).bytes,
             4.0 * (4096 * 768 + 4096 * 256 + 768 * 256 + 4096 * 256 + 2 * 768 * 256));
-  // dy, w, dw twice, x, dx twice, slots and positions, offsets; not the sorted dx between product and scatter.
+  // dy, w, dw twice, x, dx twice, slots and positions, offsets; but not the sorted dx between product and scatter.
   EXPECT_EQ(backward_cost(benchmark("grouped_linear_4096x1x8x256x1408_gathered"), ops_).bytes,
             4.0 * (4096 * 1408 + 3 * 8 * 1408 * 256 + 3 * 4096 * 256 + 2 * 4096) + 8 * 9);
 }
@@ -124,7 +124,7 @@ TEST_F(OpCost, FlopsOfProducts) {
   EXPECT_EQ(forward_cost(benchmark("rope_16x256x4x4x64"), ops_).flops, 0);
 }
 
-// What is added to is read too, and sorted rows count by their live share.
+// A tensor that is added to is also read. Sorted rows count in proportion to their live share.
 TEST_F(OpCost, OfACall) {
   struct Bytes final : OpObserver {
     void before(const OpCall& call) override { bytes = call.bytes(0.5), flops = call.flops(0.5), shape = call.shape(); }

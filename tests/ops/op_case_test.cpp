@@ -24,7 +24,7 @@ Values tensors_before(const CaseRun& run) {
   return values;
 }
 
-// In double the op agrees with the plainest loops to rounding.
+// In double, the op agrees with plain loops up to rounding.
 TEST_P(OpForward, AgreesWithNaiveLoops) {
   CaseRun run(GetParam(), double_ops(1));
   Values expected = tensors_before(run);
@@ -38,7 +38,7 @@ TEST_P(OpForward, AgreesWithNaiveLoops) {
   }
 }
 
-// Outputs are overwritten whatever they held, nothing else is written, and a second run gives the same bits.
+// Outputs are overwritten whatever they held before, nothing else is written, and a second run gives the same bits.
 TEST_P(OpPromises, WritesItsOutputsAndNothingElseTheSameEveryTime) {
   for (int threads : {1, 2, 3}) {
     CaseRun first(GetParam(), float_ops(threads), Garbage::nan);
@@ -55,7 +55,7 @@ TEST_P(OpPromises, WritesItsOutputsAndNothingElseTheSameEveryTime) {
   }
 }
 
-// A run's tensors but for one, which is replaced.
+// The tensors of a run, with one of them replaced.
 class Tampered final : public Tensors {
  public:
   Tampered(const Tensors& tensors, std::string_view name, const Tensor& replacement)
@@ -81,7 +81,7 @@ DType other_dtype_of_same_size(DType dtype) {
   }
 }
 
-// The same memory as another element type, and without the last column.
+// The tensor with another element type, and without its last column.
 std::vector<Tensor> wrong_versions(const Tensor& tensor, const TensorSpec& spec) {
   std::vector<Tensor> wrong;
   if (!spec.any_type) wrong.push_back(make_tensor(tensor.data(), other_dtype_of_same_size(tensor.dtype()), spec.sizes));
@@ -90,7 +90,7 @@ std::vector<Tensor> wrong_versions(const Tensor& tensor, const TensorSpec& spec)
   return wrong;
 }
 
-// A tensor of the wrong type or shape is a bug that the op names before it computes.
+// An op given a tensor of the wrong type or shape throws BugError before it computes.
 TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
   Ops& ops = float_ops(1);
   Ops plan = make_plan_ops(ops);
@@ -114,7 +114,7 @@ TEST_P(OpRefusals, RefusesWrongTypesAndShapes) {
   }
 }
 
-// Those whose products may be of operands rounded to bf16.
+// Whether the op multiplies operands that may be rounded to bf16.
 bool rounds_operands(const OpCase& op) {
   if (op.name.find("all_dead") != std::string::npos) return false;  // nothing is multiplied
   for (const char* products : {"linear_", "grouped_linear_", "grouped_swiglu_", "lm_head_"})
@@ -122,8 +122,8 @@ bool rounds_operands(const OpCase& op) {
   return false;
 }
 
-// Any number of threads agrees with one, float with double, and so do products in bf16 but for the rounding of both
-// operands; bf16_tolerance is for inputs that are bf16 already.
+// The result agrees with that of one thread in double, for any number of threads, in float, and with products in bf16.
+// The latter round both operands, so they get twice bf16_tolerance, which assumes inputs that are already bf16.
 TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
   const auto run_both = [](CaseRun& run) {
     run.forward();

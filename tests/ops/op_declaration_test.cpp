@@ -1,4 +1,4 @@
-// How declarations are read, and in how many places an op is written down.
+// Parsing op declarations, and counting the places in which an op appears.
 #include "kernels/op_declaration.h"
 
 #include <gtest/gtest.h>
@@ -61,7 +61,7 @@ std::vector<std::string> op_names() {
   return names;
 }
 
-// In how many files of a folder each word stands.
+// For each word, the number of the folder's files that contain it.
 std::map<std::string, int> files_with_words(const std::string& folder, const std::string& extensions) {
   static const std::regex word("[A-Za-z_][A-Za-z_0-9]*");
   std::map<std::string, int> files;
@@ -77,20 +77,21 @@ std::map<std::string, int> files_with_words(const std::string& folder, const std
   return files;
 }
 
-// An op is its declaration, a CPU and a CUDA kernel, and a case; a rule where the declaration cannot say all.
+// An op has a declaration, a CPU kernel, a CUDA kernel and a case, and a rule if the declaration cannot express
+// everything.
 TEST(OpDeclaration, AnOpIsWrittenDownInFivePlaces) {
   auto declarations = files_with_words("kernels", ".inc "), rest = files_with_words("kernels", ".h .cpp ");
   auto cpu = files_with_words("kernels/cpu", ".h .cpp "), cuda = files_with_words("kernels/cuda", ".h .cpp .cu .cuh ");
   auto cases = files_with_words("src/op_cases", ".cpp ");
-  const std::set<std::string> common = {"zero", "copy", "cast"};  // words of their own
+  const std::set<std::string> common = {"zero", "copy", "cast"};  // words with other uses too
   for (const std::string& op : op_names()) {
     if (common.contains(op)) continue;
     EXPECT_EQ(declarations[op], 1) << op;
-    EXPECT_LE(rest[op], 1) << op;  // op_rules.cpp
-    EXPECT_LE(cpu[op], 2) << op;   // its own, and one op may call another
+    EXPECT_LE(rest[op], 1) << op;  // in op_rules.cpp
+    EXPECT_LE(cpu[op], 2) << op;   // its own kernel, and one other op may call it
     EXPECT_LE(cuda[op], 2) << op;
     EXPECT_GE(cases[op], 1) << op;
-    EXPECT_LE(cases[op], 2) << op;  // its own, and one that also checks another op against it
+    EXPECT_LE(cases[op], 2) << op;  // its own case, and another op's case may compare with it
   }
 }
 

@@ -1,6 +1,6 @@
-// Every gradient of every OpCase against finite differences, in double. With dy drawn at random for each output y,
-//   L(x) = sum over outputs of <dy, y(x)>
-// is a number whose gradient the backward claims to compute.
+// Compares every gradient of every OpCase with finite differences, in double. With a random dy for each output y, the
+// backward must compute the gradient of
+//   L(x) = sum over outputs of <dy, y(x)>.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace {
 
 constexpr double kTolerance = 1e-6;  // relative to the tensor's largest gradient
 constexpr double kStep = 1e-4;
-// Of a tensor too large to try every element: this many single ones, and random directions over all at once.
+// In a tensor too large to try every element, the number of single elements and of random directions to try.
 constexpr int64_t kElements = 24;
 constexpr int64_t kDirections = 6;
-constexpr int64_t kHuge = 10000;  // of so many elements a few directions only
+constexpr int64_t kHuge = 10000;  // a larger tensor gets two random directions only
 
-// Each output with a gradient, times it, at x + distance * direction.
+// The terms dy * y of L, at x + distance * direction.
 std::vector<double> weighted_outputs(CaseRun& run, std::string_view variable, const std::vector<double>& direction,
                                      double distance) {
   run.reset();
@@ -37,8 +37,8 @@ std::vector<double> weighted_outputs(CaseRun& run, std::string_view variable, co
   return terms;
 }
 
-// dL along the direction: the five-point central difference, taken per term so that large terms which do not change
-// cost no digits.
+// dL along the direction, as a five-point central difference. It is taken term by term, so that large constant terms do
+// not cost precision.
 double finite_difference(CaseRun& run, std::string_view variable, const std::vector<double>& direction) {
   const std::vector<double> plus = weighted_outputs(run, variable, direction, kStep);
   const std::vector<double> minus = weighted_outputs(run, variable, direction, -kStep);
@@ -49,7 +49,7 @@ double finite_difference(CaseRun& run, std::string_view variable, const std::vec
   return sum / (12 * kStep);
 }
 
-// What the backward wrote, less what an added-to buffer held before.
+// The gradient that the backward wrote, without the previous content of a buffer that it adds to.
 std::vector<double> claimed_gradient(const CaseRun& run, const TensorSpec& gradient) {
   std::vector<double> claimed = run.read(gradient.name);
   if (!gradient.fill) return claimed;
@@ -84,7 +84,7 @@ TEST_P(OpGradient, MatchesFiniteDifferences) {
   for (const TensorSpec& spec : GetParam().tensors)
     if (spec.role == Role::gradient) claimed[spec.name.substr(1)] = claimed_gradient(run_, spec);
   ASSERT_FALSE(claimed.empty());
-  if (kSanitized) return;  // forward and backward have run; the differences repeat the forward hundreds of times
+  if (kSanitized) return;  // forward and backward have run; the differences only repeat the forward
 
   for (const auto& [variable, gradient] : claimed) {
     const int64_t count = static_cast<int64_t>(gradient.size());

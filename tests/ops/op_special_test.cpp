@@ -1,4 +1,4 @@
-// What single ops promise beyond their cases.
+// Promises of single ops that their cases do not cover.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -22,7 +22,7 @@ Tensor tensor(std::vector<T>& values, std::initializer_list<int64_t> sizes) {
 TEST(TopK, TiesGoToTheLowerExpert) {
   std::vector<float> probs = {0.25f, 0.25f, 0.25f, 0.25f,  // all equal
                               0.1f,  0.4f,  0.1f,  0.4f,   // two pairs
-                              0.2f,  0.2f,  0.4f,  0.2f,   // ties behind the winner
+                              0.2f,  0.2f,  0.4f,  0.2f,   // a tie behind the winner
                               0.0f,  0.0f,  0.0f,  1.0f};  // zeros
   std::vector<int32_t> ids(12, -7);
   std::vector<float> gates(12, -7);
@@ -121,7 +121,7 @@ TEST(DefaultCommit, KeepsTheVectorsOfIdleExpertsToTheBit) {
 }
 
 TEST(DefaultClipScale, LeavesRowsOfZerosAlone) {
-  std::vector<float> rows = {0, 0, 3, 4, 0, 0}, scale(3);  // the median norm is 0: everything longer is cut to nothing
+  std::vector<float> rows = {0, 0, 3, 4, 0, 0}, scale(3);  // the median norm is 0, so longer rows get scale 0
   float_ops(1).default_clip_scale(tensor(scale, {3}), tensor(rows, {3, 2}), 2);
   EXPECT_EQ(scale, (std::vector<float>{1, 0, 1}));
 }
@@ -167,7 +167,7 @@ TEST(AdamW, MovesNothingAtANaNScale) {
 
 TEST(Cast, KeepsWhatIsNotFinite) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kMax = std::numeric_limits<float>::max();
-  // The last is a NaN whose bits are all in the half that goes away.
+  // The last value is a NaN whose mantissa bits are all in the half that rounding removes.
   std::vector<float> x = {kInf, -kInf, kMax, std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(0x7F800001)};
   std::vector<uint16_t> narrow(x.size());
   const Tensor rounded(narrow.data(), DType::bf16, {std::ssize(x)});
