@@ -1,4 +1,4 @@
-// The part of a report that shows an analysis.json, and what it says of collapse.
+// The section of a report that shows an analysis.json, and the report's text on collapse.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -136,8 +136,8 @@ TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
 TEST(AnalysisSection, ShowsEveryTable) {
   const std::string html = analysis_section(made_log(), "analysis-0", "runs/<a>");
   EXPECT_EQ(unbalanced_tag(html), "");
-  // Load, two layers of co-activation, of domains and of cosines, two of error, four charts and four maps of gradients,
-  // three of collapse.
+  // One chart of load, two of co-activation, domains, cosines and error each, four charts and four heatmaps of
+  // gradients, and three charts of collapse.
   EXPECT_EQ(occurrences(html, "<svg"), 1u + 2 + 2 + 2 + 2 + 4 + 4 + 3);
   EXPECT_NE(html.find("Analysis of runs/&lt;a&gt;"), std::string::npos);
   EXPECT_NE(html.find("A &lt;note&gt;."), std::string::npos);
@@ -201,7 +201,7 @@ TEST(Collapse, CountsDeadExpertsPerLayer) {
   const auto points = collapse_of(run);
   ASSERT_EQ(points.size(), 1u);
   EXPECT_EQ(points[0].tokens, 200);
-  EXPECT_EQ(points[0].dead_experts, (std::vector<int64_t>{0, 2}));  // 0.03 of a fair 0.333 is below a tenth
+  EXPECT_EQ(points[0].dead_experts, (std::vector<int64_t>{0, 2}));  // 0.03 is below a tenth of 1/3
   EXPECT_DOUBLE_EQ(points[0].load_max[1], 2.91);
   EXPECT_DOUBLE_EQ(points[0].load_min[0], 0.72);
   EXPECT_DOUBLE_EQ(points[0].entropy_share[1], 0.5);

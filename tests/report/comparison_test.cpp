@@ -34,7 +34,7 @@ TEST(Comparison, MeanCurveAndBandOverSeeds) {
 }
 
 TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
-  // The arm passes 20 = sqrt(40 * 10) half way between its second and third eval.
+  // The arm passes 20 = sqrt(40 * 10) halfway between its second and third eval.
   const Comparison comparison =
       compare({{"topk", {run_of({80, 60, 40, 20}, 4)}}, {"default", {run_of({80, 40, 10, 8}, 4)}}});
   EXPECT_NEAR(comparison.target_perplexity, 20, 1e-12);
@@ -51,15 +51,15 @@ TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
 
 TEST(Comparison, ATargetCountsFromWhereTheCurveStaysBelow) {
   const RunLog baseline = run_of({80, 60, 40, 20}, 4);
-  // Below at the second eval, above at the third: only the last descent counts.
+  // Below the target at the second eval and above it at the third: only the last descent counts.
   const Comparison back = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 40, 10}, 4)}}});
   ASSERT_TRUE(back.arms[1].target.has_value());
   EXPECT_NEAR(back.arms[1].target->tokens, 350, 1e-9);
-  // Below on the way, above at the end: not reached.
+  // Below the target on the way but above it at the end: not reached.
   const Comparison lost = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 10, 21}, 4)}}});
   EXPECT_FALSE(lost.arms[1].target.has_value());
   EXPECT_TRUE(std::isnan(lost.arms[1].target_tokens_change));
-  // Below from the first eval on.
+  // Below or at the target from the first eval on.
   const Comparison early = compare({{"topk", {baseline}}, {"default", {run_of({20, 19, 18, 17}, 4)}}});
   EXPECT_EQ(early.arms[1].target->tokens, 100);
 }
@@ -123,7 +123,7 @@ TEST(Comparison, ADivergedRunReachesNothing) {
   EXPECT_NE(comparison.notes[0].find("diverged"), std::string::npos);
 }
 
-// A loss that a perplexity cannot say is as good as none.
+// A loss whose perplexity overflows counts as a divergence.
 TEST(Comparison, NothingIsComparedWithABaselineThatDiverged) {
   RunLog overflowed = run_of({40, 20}, 2), ended = run_of({40}, 2);
   overflowed.evals[1].val_loss = 800;
@@ -155,7 +155,7 @@ TEST(Comparison, APointWhereTheBaselineOverflowedHasNoGap) {
   EXPECT_NEAR(comparison.arms[1].gap[1].gap.mean, -0.5, 1e-12);
 }
 
-// The seeds that are left would flatter it.
+// The remaining seeds would flatter the arm.
 TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   RunLog ended = run_of({40, 15}, 4);
   ended.diverged = 3;
@@ -219,7 +219,8 @@ TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {
 TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {
   Arm topk{"topk", {run_of({20}, 1)}}, other{"default", {run_of({20}, 1)}};
   for (int64_t step = 1; step <= 10; ++step) {
-    // Two of ten rows are warm-up; the baseline slows down half way and the other arm follows at 80 %.
+    // The first two of ten rows are warm-up. The baseline slows down after step 6; the other arm runs at 80 % of its
+    // speed.
     const double speed = step <= 2 ? 1 : step <= 6 ? 1000 : 500;
     topk.runs[0].train.push_back(speed_row(step, speed));
     if (step <= 6) other.runs[0].train.push_back(speed_row(step, step == 1 ? 1 : 0.8 * speed));
@@ -257,7 +258,7 @@ TEST(Comparison, CountsDeadExpertsAtTheLastEvaluation) {
   EXPECT_TRUE(std::isnan(comparison.arms[2].dead_experts));
 }
 
-// A router that lets the number of experts of a token float logs shares of N·K, not of what it assigned.
+// A router without a fixed number of experts per token logs loads as shares of N·K, not of the slots that it assigned.
 TEST(Comparison, LoadsAreOfWhatTheLayerAssigned) {
   RunLog run = run_of({20}, 1);
   run.evals[0].expert_load = {{0.3, 0.18, 0.108, 0.012}};  // 60 % of N·K

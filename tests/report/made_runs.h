@@ -1,5 +1,5 @@
 #pragma once
-// Hand-made run directories whose numbers a test can check in its head.
+// Hand-made runs with numbers that are easy to check by hand.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -13,12 +13,12 @@ namespace gptmoe {
 std::string train_line(int64_t step, int64_t tokens, double tokens_per_second);
 std::string eval_line(int64_t step, int64_t tokens, double val_loss, double seconds);
 
-// Writes DIR/config.json and DIR/metrics.jsonl as they stand, and the same DIR/provenance.json for all.
+// Writes `config` to DIR/config.json, `metrics` to DIR/metrics.jsonl, and the same DIR/provenance.json for every run.
 void write_run(const std::filesystem::path& dir, const std::string& metrics,
                const std::string& config = R"({"train": {"steps": 4}})");
 
-// A run in memory: evals at step i + 1, 100 (i + 1) tokens, 10 (i + 1) seconds, of these perplexities.
-// All by one build on one machine.
+// A run in memory with these perplexities; evaluation i is at step i + 1, 100 (i + 1) tokens and 10 (i + 1) seconds.
+// All runs come from one build and one machine.
 RunLog run_of(const std::vector<double>& perplexities, int64_t planned_steps, int64_t seed = 1);
 
 }  // namespace gptmoe

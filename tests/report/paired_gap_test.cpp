@@ -14,7 +14,7 @@ namespace {
 
 PairedGap final_gap(const Comparison& comparison) { return comparison.arms[1].matched_gap; }
 
-// One run a seed, 1, 2, ..., that ends at 50 e^difference.
+// An arm with one run per difference, seeds 1, 2, ...; a run ends at perplexity 50 e^difference.
 Arm ends_at(const std::string& label, const std::vector<double>& differences) {
   Arm arm{label, {}};
   for (const double difference : differences)
@@ -36,7 +36,7 @@ TEST(PairedGap, MeanAndIntervalOfDifferencesOfTheLoss) {
 }
 
 TEST(PairedGap, WhatSeedsShareDoesNotHideADifference) {
-  // Perplexities spread over a factor of two; the differences hardly do.
+  // The perplexities vary by a factor of two, but the differences hardly vary.
   const std::vector<double> topk = {0, 0.7, 0.3}, better = {-0.02, 0.679, 0.279}, worse = {0.02, 0.721, 0.321};
   EXPECT_EQ(verdict_of(final_gap(compare({ends_at("topk", topk), ends_at("default", better)}))), Verdict::better);
   const Comparison comparison = compare({ends_at("topk", topk), ends_at("default", worse)});

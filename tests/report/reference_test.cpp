@@ -77,7 +77,7 @@ Arm kept(const std::string& name) {
   return arm;
 }
 
-// Against the same integral taken outside by a fine sum.
+// The expected value is the same integral, computed separately as a fine sum.
 TEST(Reference, OfTheKeptRuns) {
   Comparison comparison = compare({kept("8c1_topk"), kept("8c1_default")});
   EXPECT_TRUE(std::isnan(distance_from_reference(comparison, comparison.arms[1])));

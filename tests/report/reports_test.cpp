@@ -136,7 +136,8 @@ TEST(HtmlReport, IsOneSelfContainedBalancedDocument) {
   EXPECT_EQ(html.find("<script"), std::string::npos);
   EXPECT_EQ(html.find("src="), std::string::npos);
   EXPECT_EQ(html.find("@import"), std::string::npos);
-  EXPECT_EQ(occurrences(html, "<svg"), 11u);  // perplexity, gap, time, four of training, two maps, two of entropy
+  // Perplexity, gap, time, four charts of training, two heatmaps and two charts of entropy.
+  EXPECT_EQ(occurrences(html, "<svg"), 11u);
   EXPECT_NE(html.find("<h1>topk ends at perplexity 61.00 ± 1.41, default at 63.00 ± 1.41"), std::string::npos);
 }
 

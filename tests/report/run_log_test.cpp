@@ -70,7 +70,7 @@ TEST(RunLog, ALastLineCutShortIsIgnoredWhereverItWasCut) {
     write_run(folder / "run", first + second.substr(0, kept));
     ASSERT_EQ(read_run(folder / "run").train.size(), 1u) << kept;
   }
-  // Only its newline is missing: the line is whole.
+  // A line that lacks only its newline is complete.
   write_run(folder / "run", first + second.substr(0, second.size() - 1));
   EXPECT_EQ(read_run(folder / "run").train.size(), 2u);
   write_run(folder / "run", "");

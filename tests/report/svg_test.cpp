@@ -56,7 +56,7 @@ TEST(SvgChart, PutsPointsWhereTheyBelong) {
   chart.y.to = 10;
   const std::string svg = svg_line_chart(chart);
   EXPECT_EQ(unbalanced_tag(svg), "");
-  // Three points on the frame's diagonal: the middle one half way.
+  // Three points on the frame's diagonal; the middle one is halfway.
   const size_t at = svg.find("class=\"line c0\"");
   ASSERT_NE(at, std::string::npos);
   double x[3], y[3];
@@ -128,7 +128,7 @@ TEST(SvgHeatmap, HasACellPerValue) {
   EXPECT_EQ(occurrences(svg, "class=\"cell\""), 5u);
   EXPECT_EQ(occurrences(svg, "class=\"over\""), 2u);
   EXPECT_EQ(occurrences(svg, "class=\"under\""), 2u);
-  EXPECT_NE(svg.find("opacity=\"0.450\""), std::string::npos);  // 0.9 of half way from 1 to 2
+  EXPECT_NE(svg.find("opacity=\"0.450\""), std::string::npos);  // 0.9 times halfway from 1 to 2
   EXPECT_NE(svg.find("layer &lt;2&gt;, number 3 of 3: 0.250"), std::string::npos);
 }
 

@@ -37,7 +37,7 @@ TEST(Sweep, TheBestOfAFamilyHasTheLowestPerplexityAmongThoseThatCameToTheirEnd) 
   EXPECT_EQ(sweep.families[0].best, 1u);
   EXPECT_EQ(sweep.families[1].best, 2u);
   EXPECT_NEAR(sweep.target_perplexity, 32, 1e-9);
-  // An unfinished point is not the best either.
+  // An unfinished point is never the best one.
   const Sweep unfinished =
       sweep_of({point("topk", "1", {run_of({60, 40}, 2)}), point("topk", "2", {run_of({60, 10}, 3)})});
   EXPECT_EQ(unfinished.families[0].best, 0u);
@@ -186,11 +186,11 @@ TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
   std::vector<TrainRow> rows(300);
   for (size_t i = 0; i < rows.size(); ++i) rows[i].loss = 4 + (i % 2 ? 0.1 : -0.1);
   EXPECT_EQ(loss_spikes(rows), 0);
-  rows[150].loss = rows[151].loss = 6;  // one stretch
-  rows[280].loss = std::nan("");        // no number
-  rows[50].loss = 9;                    // too early to say
+  rows[150].loss = rows[151].loss = 6;  // one spike of two rows
+  rows[280].loss = std::nan("");        // a NaN is a spike
+  rows[50].loss = 9;                    // too early: fewer than 100 rows before it
   EXPECT_EQ(loss_spikes(rows), 2);
-  rows[290].loss = 4.5;  // five deviations
+  rows[290].loss = 4.5;  // five standard deviations are too few
   EXPECT_EQ(loss_spikes(rows), 2);
   EXPECT_FALSE(loss_spikes(std::vector<TrainRow>(100)).has_value());
   RunLog whole = run_of({9}, 1), thinned = whole;

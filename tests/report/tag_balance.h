@@ -10,7 +10,7 @@ inline size_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
-// The first tag of HTML or SVG that does not match its partner, "" when all do. Text must have < and > escaped.
+// Returns the first HTML or SVG tag without a matching partner, or "". In text, < and > must be escaped.
 inline std::string unbalanced_tag(const std::string& markup) {
   std::vector<std::string> open;
   for (size_t at = markup.find('<'); at != std::string::npos; at = markup.find('<', at + 1)) {

@@ -1,4 +1,4 @@
-// docs/config.md, made of what the visitors of fields say.
+// Generates docs/config.md from the fields of the config.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -19,13 +19,13 @@ constexpr const char* kHead =
 
 std::string code(const nlohmann::json& value) { return "`" + value.dump() + "`"; }
 
-// "from 1 to 9" of "a whole number from 1 to 9".
+// Shortens "a whole number from 1 to 9" to "from 1 to 9".
 std::string without_kind(const std::string& range, const std::string& kind) {
   const std::string rest = range.substr(std::min(range.size(), kind.size() + 1));
   return rest.starts_with("of ") ? rest.substr(3) : rest;
 }
 
-// Lists keys in tables, one for each object.
+// Lists keys in tables, one table per JSON object.
 class PageWriter final : public Fields {
  public:
   explicit PageWriter(std::string title) : title_(std::move(title)) {}

@@ -1,4 +1,4 @@
-// The default vectors' arithmetic against values worked out by hand.
+// Compares the default vectors with values computed by hand.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -23,12 +23,12 @@ constexpr RouterSetup kSetup{.num_experts = kExperts,
                              .aux_scale = 0,
                              .z_loss_scale = 0};
 
-// Of Default MoE, one expert per token.
+// A layer of Default MoE with one expert per token.
 class Layer : public PolicyLayer {
  public:
   Layer(const json& block, int64_t N, uint64_t seed = 1) : PolicyLayer({"default", block}, kSetup, N, seed) {}
 
-  // Token n scores 1 for expert experts[n] and less for the others, so that expert answers with rows[n]; then observe.
+  // Routes token n to expert experts[n], whose output is rows[n]; then observes.
   void micro_batch(const std::vector<int32_t>& experts, const std::vector<std::vector<float>>& rows) {
     std::vector<float> logits;
     for (size_t n = 0; n < experts.size(); ++n)
@@ -41,7 +41,7 @@ class Layer : public PolicyLayer {
     }
     observe();
   }
-  // The logit of token n's expert, and its probability among two zeros.
+  // The logit of token n's expert, and its probability; the other two logits are 0.
   static float score(size_t n) { return 0.5f * static_cast<float>(n + 1); }
   static double gate(size_t n) { return std::exp(score(n)) / (std::exp(score(n)) + 2); }
 
@@ -129,7 +129,7 @@ TEST(DefaultPolicy, ForwardUpdatesBeforeUse) {
   Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "uniform"}}, 3);
   layer.micro_batch(kChoices, kRows);
   const std::vector<float> y = layer.combine(3);
-  // Token 1: its own expert's row, expert 0's fresh vector (1.5, 2), nothing yet from expert 2.
+  // Token 1 gets its own expert's row, expert 0's updated vector (1.5, 2), and nothing from expert 2.
   const double p = Layer::gate(1), q = (1 - p) / 2;
   EXPECT_NEAR(y[2], p * 3 + q * 1.5, 1e-6);
   EXPECT_NEAR(y[3], p * -4 + q * 2, 1e-6);
@@ -148,7 +148,7 @@ TEST(DefaultPolicy, StepUpdatesOnceAfterAllMicroBatches) {
   layer.expect_vector(1, 1.5, -2);
   layer.expect_vector(2, 1, 1);
   layer.end_step();
-  layer.expect_vector(0, 2.5, 3);  // nothing is pending any more
+  layer.expect_vector(0, 2.5, 3);  // nothing is pending now
 }
 
 TEST(DefaultPolicy, TwoMicroBatchesOfAStepEqualTheirUnion) {
@@ -174,7 +174,7 @@ TEST(DefaultPolicy, BackwardOnlyVectorsDoNotEnterTheOutput) {
 TEST(DefaultPolicy, ClipHoldsAnOutlierToTheMedianLength) {
   Layer layer({{"ema_beta", 0.0}, {"ema_weighting", "uniform"}, {"ema_clip", 2.0}}, 3);
   layer.micro_batch({0, 0, 1}, {{100, 0}, {0, 1}, {1, 0}});
-  layer.expect_vector(0, 0.5 * 2, 0.5);  // 100 enters as twice the median length 1
+  layer.expect_vector(0, 0.5 * 2, 0.5);  // 100 is clipped to twice the median norm 1
   layer.expect_vector(1, 1, 0);
 }
 

@@ -1,4 +1,4 @@
-// The exact dense router gradient against TopK, dense, and finite differences of its surrogate.
+// Compares the dense_gradient router with TopK, with the dense router, and with finite differences of its surrogate.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ RouterSetup setup_of(int64_t chosen) {
           .z_loss_scale = 0};
 }
 
-// A layer in which expert e answers token n with answer(n, e), whatever the router runs.
+// A layer in which expert e's output for token n is answer(n, e), whichever experts the router runs.
 class Layer : public PolicyLayer {
  public:
   Layer(const char* type, int64_t chosen)
@@ -68,7 +68,7 @@ TEST(DenseGradientPolicy, CountsTheLoadOfChosenExperts) {
   }
 }
 
-// dL/dp of L = <dy, sum_{chosen} p_i E_i + sum_{others} p_i sg(E_i)>, by central differences.
+// Checks dL/dp of L = <dy, sum_{chosen} p_i E_i + sum_{others} p_i sg(E_i)> with central differences.
 TEST(DenseGradientPolicy, IsTheGradientOfItsSurrogate) {
   const std::vector<float> dy = output_gradient();
   Layer layer("dense_gradient", 2);

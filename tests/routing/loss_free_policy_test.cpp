@@ -1,4 +1,4 @@
-// The bias of loss-free balancing against values worked out by hand.
+// Compares the biases of loss-free balancing with values computed by hand.
 #include <cmath>
 
 #include "routing/policy_layer.h"
@@ -47,13 +47,14 @@ TEST(LossFree, EvaluationAndRecomputationChooseAsTrainingDoes) {
   }
 }
 
-// Loads 4, 2, 2, 0 over two micro-batches: only the mean stays where it is, and each step counts anew.
+// The loads over two micro-batches are 4, 2, 2, 0. Biases of experts with the mean load stay, and each step counts from
+// zero.
 TEST(LossFree, MovesOnceAStepAgainstTheLoadsOfAllItsMicroBatches) {
   Layer layer(2);
   const std::vector<float> first = {9, 8, 0, 0, 9, 8, 0, 0}, second = {9, 0, 8, 0, 9, 0, 8, 0};
   layer.route(first);
   layer.observe();
-  layer.route(first, PassKind::recompute);  // counts nothing
+  layer.route(first, PassKind::recompute);  // not counted
   layer.route(second);
   layer.observe();
   EXPECT_EQ(layer.biases(), (std::vector<float>{0, 0, 0, 0}));

@@ -1,5 +1,5 @@
 #pragma once
-// One layer's routing policy with the memory of micro-batches of N tokens, on the CPU.
+// One layer's routing policy on the CPU, with memory for micro-batches of N tokens.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -31,7 +31,7 @@ class PolicyLayer {
     policy_->route(pass(kind), routing, logits_NE);
     ops_->sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
   }
-  // dlogits_NE, from dy_NC and what route() and rows_RC left.
+  // Returns dlogits_NE for dy_NC, after route() and with the current rows_RC.
   std::vector<float> backward(const std::vector<float>& dy) {
     const Pass train = pass(PassKind::train);
     Scratch::Frame frame(scratch_);
@@ -43,12 +43,12 @@ class PolicyLayer {
     policy_->route_backward(train, routing, dprobs_NE, dprobs_NE);
     return {dprobs_NE.as<float>(), dprobs_NE.as<float>() + dprobs_NE.count()};
   }
-  // The same logits again, as an evaluation routes them.
+  // Routes the same logits again, as in an evaluation.
   void route_to_evaluate() {
     const std::vector<float> logits(logits_NE.as<float>(), logits_NE.as<float>() + logits_NE.count());
     route(logits, PassKind::evaluate);
   }
-  // dprobs_NE and drows_RC, from dy_NC and what route() and rows_RC left.
+  // Returns dprobs_NE and drows_RC for dy_NC, after route() and with the current rows_RC.
   std::pair<std::vector<float>, std::vector<float>> combine_gradients(const std::vector<float>& dy) {
     Scratch::Frame frame(scratch_);
     const Tensor drows_RC = frame.allocate(DType::f32, {rows_RC.size(0), rows_RC.size(1)});
@@ -61,7 +61,7 @@ class PolicyLayer {
   }
   void observe() { policy_->observe(pass(PassKind::train), routing, rows_RC); }
   void combine() { policy_->combine(pass(PassKind::train), routing, y_NC, rows_RC); }
-  // The squared norms of the fill-in and of the output of the last combine.
+  // The squared norms of the last combine's fill-in and of its output.
   std::pair<float, float> fill_norms() {
     policy_->fill_norms(pass(PassKind::evaluate), routing, y_NC);
     return {routing.fill_norms_2.as<float>()[0], routing.fill_norms_2.as<float>()[1]};
@@ -69,7 +69,7 @@ class PolicyLayer {
   void end_step() { policy_->end_step(pass(PassKind::train)); }
 
   const StateTable& state() const { return state_; }
-  // A row's elements, by the end of its name.
+  // The state row whose name ends in `suffix`.
   const Tensor& state(std::string_view suffix) const {
     for (const StateRow& row : state_.rows())
       if (row.name.ends_with(suffix)) return row.value;

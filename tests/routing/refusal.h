@@ -1,5 +1,5 @@
 #pragma once
-// What building a router says when it refuses.
+// The error messages of routers that refuse their setup.
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// A setup that every router takes.
+// A setup that every router accepts.
 inline RouterSetup plain_setup() {
   return {.num_experts = 4,
           .num_experts_per_tok = 2,
@@ -23,7 +23,7 @@ inline RouterSetup renormalising_setup() {
   return setup;
 }
 
-// With one of the two losses of the softmax.
+// plain_setup() with the balance loss, and with the z-loss.
 inline std::vector<RouterSetup> setups_with_a_loss() {
   RouterSetup balance = plain_setup(), z_loss = plain_setup();
   balance.aux_scale = z_loss.z_loss_scale = 0.01;
@@ -34,7 +34,7 @@ inline std::unique_ptr<RoutingPolicy> plain_policy(const std::string& router) {
   return make_routing_policy({router, nlohmann::json::object()}, plain_setup());
 }
 
-// The one line of the error that building this router throws.
+// The message of the UserError that building this router throws, or "accepted".
 inline std::string refusal(const std::string& router, const nlohmann::json& block,
                            const RouterSetup& setup = plain_setup()) {
   try {

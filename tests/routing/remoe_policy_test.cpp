@@ -1,4 +1,4 @@
-// The ReLU router against values worked out by hand.
+// Compares the ReLU router with values computed by hand.
 #include <cmath>
 
 #include "routing/policy_layer.h"
@@ -38,7 +38,7 @@ TEST(Remoe, RunsTheExpertsWithAGateAboveZero) {
   EXPECT_EQ(y[2], 4 * 20);
 }
 
-// Once a step, by the sign of live experts per token less K, over all micro-batches.
+// Lambda moves once per step, by the sign of (live experts per token - K) over all micro-batches.
 TEST(Remoe, LambdaFollowsTheNumberOfExpertsInUse) {
   Layer layer(1);
   const std::vector<float> none = {-1, -1, -1}, one = {1, -1, -1}, all = {1, 1, 1};
@@ -46,7 +46,7 @@ TEST(Remoe, LambdaFollowsTheNumberOfExpertsInUse) {
     for (const std::vector<float>& logits : micro_batches) {
       layer.route(logits);
       layer.observe();
-      layer.route(all, PassKind::recompute);  // counts nothing
+      layer.route(all, PassKind::recompute);  // not counted
     }
     layer.end_step();
     return layer.lambda();

@@ -1,4 +1,4 @@
-// What SparseMixer draws, how often, and when it draws the same again.
+// SparseMixer's draws: which experts, how often, and when they repeat.
 #include <cmath>
 #include <map>
 
@@ -27,7 +27,7 @@ class Layer : public PolicyLayer {
   Layer(double jitter, int64_t N, const RouterSetup& setup = kSetup, uint64_t seed = 1)
       : PolicyLayer({"sparsemixer", nlohmann::json{{"jitter", jitter}}}, setup, N, seed), tokens(N) {}
 
-  // The same logits for every token.
+  // Routes with the same logits for every token; returns the chosen experts.
   std::vector<int32_t> choose(const std::vector<float>& logits, PassKind kind = PassKind::train) {
     std::vector<float> all;
     for (int64_t n = 0; n < tokens; ++n) all.insert(all.end(), logits.begin(), logits.end());
@@ -122,7 +122,7 @@ TEST(Sparsemixer, DrawsAgainOnlyForNewTokens) {
   EXPECT_NE(other_seed.choose(kLogits), first);
 }
 
-// A token draws by its place among all that were routed.
+// A token's draw depends on its position among all tokens routed so far.
 TEST(Sparsemixer, DrawsDoNotDependOnHowABatchIsSplit) {
   Layer whole(1e6, 40), parts(1e6, 10);
   const std::vector<int32_t> expected = whole.choose(kLogits);
@@ -149,8 +149,8 @@ TEST(Sparsemixer, LayersDrawApart) {
   EXPECT_NE(state.value({0}).as<int64_t>()[0], state.value({1}).as<int64_t>()[0]);
 }
 
-// The whole way back, against the source's rule in double: of every round the gate's gradient times its share, not
-// times a third of it, through the round's own softmax.
+// Compares the whole backward with the paper's rule, in double. In every round the gate's gradient is multiplied by the
+// full share, not a third of it, and flows through that round's softmax.
 TEST(Sparsemixer, TheRouterGetsTheEstimateAndNothingElse) {
   constexpr int64_t kTokens = 40;
   Layer layer(1e6, kTokens, with_two_experts());
