@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// Variants in the order of make_variants(). Each has two rounds, one of `seconds` and one of half of that.
+// Variants in the order of make_variants(). Each has two rounds: one takes `seconds`, the other half as long.
 struct Speeds {
   std::deque<Variant> variants;
   std::deque<std::vector<double>> rounds;

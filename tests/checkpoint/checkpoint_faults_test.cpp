@@ -18,7 +18,7 @@ using nlohmann::json;
 
 using CheckpointFaults = Checkpoint;
 
-// ---- Crashes: the folder as a kill would leave it at each stage of a save ----------------------------------------
+// ---- Crashes: the state of the folder after a kill at each stage of a save ---------------------------------------
 
 TEST_F(CheckpointFaults, CrashWhileWriting) {
   save(5);

@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-// The processes of a job by rank; -1 for a rank that does not run yet or any more.
+// The process ids of a job's ranks; -1 for a rank that is not running.
 std::vector<pid_t> rank_processes(const fs::path& folder, int ranks) {
   std::vector<pid_t> pids(static_cast<size_t>(ranks), -1);
   std::error_code none;
@@ -107,7 +107,7 @@ class RanksCli : public CommandLine {
 TEST_F(RanksCli, GiveOneRanksCurve) {
   if (kSanitized) GTEST_SKIP() << "compares numbers; the other tests run the same code";
   for (int zero : {0, 1}) {
-    // Evaluations without checkpoints before them.
+    // Here evaluations are not preceded by checkpoints.
     write_run(
         40, {{"train", {{"eval_every", 3}}}, {"checkpoint", {{"every", 0}}}, {"distributed", {{"zero_stage", zero}}}});
     for (int ranks : {1, 2, 4}) train(text(zero, "_", ranks), ranks);

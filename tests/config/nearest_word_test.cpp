@@ -11,7 +11,7 @@ TEST(NearestWord, AllowsFewEdits) {
   EXPECT_EQ(nearest_word("laerning_rate", words), "learning_rate");
   EXPECT_EQ(nearest_word("Learning_Rate", words), "learning_rate");
   EXPECT_EQ(nearest_word("learningrate", words), "learning_rate");
-  EXPECT_EQ(nearest_word("beta", words), "beta1");  // of equally near words the first
+  EXPECT_EQ(nearest_word("beta", words), "beta1");  // a tie goes to the first word
   EXPECT_EQ(nearest_word("beta_2", words), "beta2");
   EXPECT_EQ(nearest_word("momentum", words), "");
   EXPECT_EQ(nearest_word("", words), "");

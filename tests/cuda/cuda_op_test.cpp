@@ -24,7 +24,7 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
 };
 
 // Agrees with the CPU in f64 on the same inputs. The CPU's backward starts from the rounded outputs of the CUDA
-// forward, so rounding does not add up.
+// forward, so the errors of the two passes do not add up.
 TEST_P(CudaOp, AgreesWithTheCpu) {
   CaseRun got(op(), cuda_ops(compute()), Garbage::nan, compute()),
       expected(op(), double_ops(1), Garbage::nan, compute());

@@ -42,7 +42,8 @@ std::vector<double> ten_losses(const Config& config, std::unique_ptr<Ops> ops) {
 class TenSteps : public GuardedDevice, public ::testing::WithParamInterface<Variant> {};
 
 TEST_P(TenSteps, LoseAsMuchAsOnTheCpu) {
-  // More tokens and smaller weights than in other tests: in a mean over few tokens the rounding of each one shows.
+  // More tokens and smaller weights than in other tests: with few tokens, the rounding of each one would show in the
+  // mean loss.
   json changes = {{"model", {{"initializer_range", 0.1}}}, {"train", {{"micro_batch_size", 4}}}};
   changes.merge_patch(GetParam().changes);
   const Config config = tiny_config(changes);

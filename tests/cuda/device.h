@@ -1,6 +1,6 @@
 #pragma once
-// Functions of the GPU that the CUDA backend's tests run on: with GPTMOE_SIMT the simulated one of tests/support/simt,
-// otherwise a real one.
+// Controls the GPU that the CUDA backend's tests run on. With GPTMOE_SIMT this is the simulated GPU of
+// tests/support/simt, otherwise a real one, for which these functions do nothing.
 #include <cstdint>
 
 #ifdef GPTMOE_SIMT

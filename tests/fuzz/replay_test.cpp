@@ -1,4 +1,4 @@
-// Runs the fuzz targets on their seeds and on a few thousand mutations, which finds what a fuzzer would find at once.
+// Runs the fuzz targets on their seeds and on a few thousand mutations, to find what a fuzzer would find at once.
 #include <gtest/gtest.h>
 
 #include <algorithm>

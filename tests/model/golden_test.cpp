@@ -131,7 +131,7 @@ TEST_P(Golden, LogitsLossGradientsAndTenSteps) {
     position += static_cast<size_t>(inputs_BT.count());
   };
 
-  // The logits and loss of the first micro-batch, on a model of their own.
+  // The logits and loss of the first micro-batch, from a separate model.
   {
     Model probe(config, backend().make());
     load_start(golden, probe.gpt(), probe.ops->memory());

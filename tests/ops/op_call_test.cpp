@@ -59,7 +59,7 @@ TEST_F(OpRefusal, OfOutputsThatShareMemory) {
               ops.rmsnorm_forward(both.rows(2, 4), rstd, both.rows(0, 4), weight, 1e-5);
             }).find("must not share memory with x"),
             std::string::npos);
-  // In place is allowed, but overlapping at an offset is not.
+  // The output may be the input itself, but it may not overlap the input at an offset.
   const Tensor h = f32({5, 6}), da = f32({4, 6});
   EXPECT_NO_THROW(float_ops(1).gelu_backward(h.rows(0, 4), da, h.rows(0, 4)));
   EXPECT_NE(refusal([&](Ops& ops) { ops.gelu_backward(h.rows(1, 4), da, h.rows(0, 4)); }).find("share memory"),

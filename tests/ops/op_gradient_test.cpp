@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kTolerance = 1e-6;  // relative to the tensor's largest gradient
 constexpr double kStep = 1e-4;
-// In a tensor too large to try every element, the number of single elements and of random directions to try.
+// For a tensor too large to try every element: the number of single elements and of random directions to try.
 constexpr int64_t kElements = 24;
 constexpr int64_t kDirections = 6;
 constexpr int64_t kHuge = 10000;  // a larger tensor gets two random directions only

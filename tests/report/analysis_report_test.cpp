@@ -136,8 +136,8 @@ TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
 TEST(AnalysisSection, ShowsEveryTable) {
   const std::string html = analysis_section(made_log(), "analysis-0", "runs/<a>");
   EXPECT_EQ(unbalanced_tag(html), "");
-  // One chart of load, two of co-activation, domains, cosines and error each, four charts and four heatmaps of
-  // gradients, and three charts of collapse.
+  // One chart of load; two each of co-activation, domains, cosines and error; four charts and four heatmaps of
+  // gradients; three charts of collapse.
   EXPECT_EQ(occurrences(html, "<svg"), 1u + 2 + 2 + 2 + 2 + 4 + 4 + 3);
   EXPECT_NE(html.find("Analysis of runs/&lt;a&gt;"), std::string::npos);
   EXPECT_NE(html.find("A &lt;note&gt;."), std::string::npos);

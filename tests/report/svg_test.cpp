@@ -128,7 +128,7 @@ TEST(SvgHeatmap, HasACellPerValue) {
   EXPECT_EQ(occurrences(svg, "class=\"cell\""), 5u);
   EXPECT_EQ(occurrences(svg, "class=\"over\""), 2u);
   EXPECT_EQ(occurrences(svg, "class=\"under\""), 2u);
-  EXPECT_NE(svg.find("opacity=\"0.450\""), std::string::npos);  // 0.9 times halfway from 1 to 2
+  EXPECT_NE(svg.find("opacity=\"0.450\""), std::string::npos);  // 0.9 * 0.5: 1.5 is halfway from 1 to 2
   EXPECT_NE(svg.find("layer &lt;2&gt;, number 3 of 3: 0.250"), std::string::npos);
 }
 

@@ -17,7 +17,7 @@ constexpr size_t kAlignment = 256;                  // as cudaMalloc promises
 constexpr size_t kPoisonedBytes = size_t{1} << 18;  // the rest stays zero, because untouched pages are quick to guard
 
 struct Region {
-  char* base;          // of the leading guard page
+  char* base;          // start of the leading guard page
   size_t inner_bytes;  // whole pages between the two guard pages
   char* inner() const { return base + kPage; }
 };
