@@ -161,7 +161,8 @@ TEST_F(Compare, SweepsAGridAndComparesTheBest) {
   expect_contains(first.out, "topk     learning_rate=1e-4 ");
   expect_contains(succeed(command).out, "reusing     grid/default/learning_rate=1e-4,ema_beta=0.9/seed_1");
 
-  // A second seed for one point of the grid is a separate command. report then treats the point's runs as one arm.
+  // A second seed for one point of the grid is a separate command. `gptmoe report` then treats the point's runs as one
+  // arm.
   succeed({"compare", "topk.json", "--out", "grid", "--sweep", "optimizer.learning_rate=3e-3", "--seeds", "2"});
   const ProcessResult seeds = succeed({"report", "grid/topk/learning_rate=3e-3", "--out", "seeds"});
   EXPECT_EQ(report("seeds")["arms"][0]["runs"].size(), 2u);

@@ -101,11 +101,11 @@ TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
   const double turned = 2 * 4.0 * 16 * 256 * 8 * 64, tables = 2 * 4.0 * 256 * 32;
   EXPECT_EQ(forward_cost(benchmark("rope_16x256x4x4x64"), ops_).bytes, turned + tables);
   EXPECT_EQ(backward_cost(benchmark("rope_16x256x4x4x64"), ops_).bytes, turned + tables);
-  // Losses and targets, x and w.
+  // The bytes of losses, targets, x and w.
   EXPECT_EQ(forward_cost(benchmark("lm_head_loss_4096x256x2048x512"), ops_).bytes,
             4.0 * (4096 + 4096 + 4096 * 256 + 2048 * 256));
   EXPECT_EQ(forward_cost(benchmark("zero_4194304_stat"), ops_).bytes, 4.0 * 4194304);
-  // dprobs, dgates and ids.
+  // The bytes of dprobs, dgates and ids.
   EXPECT_EQ(backward_cost(benchmark("topk_4096x4x32"), ops_).bytes, 4.0 * 4096 * (32 + 4 + 4));
 }
 
@@ -113,7 +113,8 @@ TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
 TEST_F(OpCost, APassCountsEachTensorOnce) {
   EXPECT_EQ(backward_cost(benchmark("linear_4096x256x768"), ops_).bytes,
             4.0 * (4096 * 768 + 4096 * 256 + 768 * 256 + 4096 * 256 + 2 * 768 * 256));
-  // dy, w, dw twice, x, dx twice, slots and positions, offsets; but not the sorted dx between product and scatter.
+  // The bytes of dy, w, dw twice, x, dx twice, slots, positions and offsets, but not of the sorted dx between product
+  // and scatter.
   EXPECT_EQ(backward_cost(benchmark("grouped_linear_4096x1x8x256x1408_gathered"), ops_).bytes,
             4.0 * (4096 * 1408 + 3 * 8 * 1408 * 256 + 3 * 4096 * 256 + 2 * 4096) + 8 * 9);
 }
