@@ -9,7 +9,7 @@ namespace gptmoe {
 // projections may have biases.
 class Attention {
  public:
-  // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), a bias for each of them with
+  // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), their biases with
   // attention_bias, and q_norm, k_norm with QK-norm.
   Attention(const LayerSetup& setup, const std::string& prefix);
 
@@ -22,9 +22,9 @@ class Attention {
                 const Tensor& dy_NC, const Tensor& x_NC) const;
 
  private:
-  // y_NO =: x w^T, and the bias.
+  // y_NO = x w^T, plus the bias if there is one.
   void project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
-  // The gradients of weight and bias += what dy asks for.
+  // Adds dy's contribution to the gradients of weight and bias.
   void project_backward(const Pass& pass, const Tensor& dy_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
 
   const ParamTable& params_;

@@ -5,11 +5,11 @@
 namespace gptmoe {
 namespace {
 
-// One is filled while the other travels.
+// One is filled while the other is being reduced.
 constexpr size_t kWires = 2;
 
-// Buckets whose weights travel before they are awaited: enough to hide them, and few, since the collectives within
-// layers queue behind them.
+// Buckets whose gathers start before their weights are needed: enough to hide the communication, but few, since the
+// collectives within layers queue behind them.
 constexpr int kGathersAhead = 2;
 
 Tensor own_part(const Pass& pass, const Tensor& x) {

@@ -1,7 +1,7 @@
 #pragma once
-// Data parallelism over the buckets of a ParamTable: a bucket's gradients are reduced while the backward pass computes
-// those of the layers before it, and with a sharded optimizer (ZeRO stage 1, Rajbhandari et al. 2020) the weights that
-// other ranks have updated are gathered while the forward pass computes with those of the layers before.
+// Data parallelism over the buckets of a ParamTable. A bucket's gradients are reduced while the backward pass computes
+// the gradients of earlier layers. With a sharded optimizer (ZeRO stage 1, Rajbhandari et al. 2020), a bucket's weights
+// are gathered from the ranks that updated them while the forward pass computes earlier layers.
 #include <deque>
 #include <vector>
 
@@ -12,7 +12,7 @@ namespace gptmoe {
 
 struct DataParallelOptions {
   bool shard_optimizer = false;
-  bool reduce_in_bf16 = false;  // gradients travel, and are summed, in bf16; those of stat rows do not
+  bool reduce_in_bf16 = false;  // gradients are sent and summed in bf16, except those of stat rows
 };
 
 class DataParallel {
@@ -21,29 +21,29 @@ class DataParallel {
 
   bool shards_optimizer() const { return options_.shard_optimizer; }
 
-  // What gradients travel in; nothing if they travel as they are. May run again after commit().
+  // Allocates the buffers in which gradients are sent; none if they are sent as they are. May run again after commit().
   void allocate(Arena& arena, const ParamTable& params);
 
-  // Gradients of one bucket are complete on this rank: begins to sum them over ranks. Of a sharded optimizer, only this
-  // rank's part will be whole.
+  // Starts to sum one bucket's gradients, complete on this rank, over all ranks. With a sharded optimizer, only this
+  // rank's part of the sums will be valid.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
-  // Until told otherwise, every rank is to have all sums whole, for whoever wants to look at them.
+  // While set, every rank gets all sums whole, for callers that inspect them.
   void reduce_whole(bool whole) { whole_ = whole; }
-  // Has all later work see the sums of every bucket.
+  // Makes all later work see the sums of every bucket.
   void finish_reductions(const Pass& pass);
 
-  // Begins to gather the weights of every bucket, in order, from the ranks that have updated them. Nothing to do for an
+  // Starts to gather the weights of every bucket, in order, from the ranks that updated them. Does nothing for an
   // optimizer that is not sharded.
   void gather(const Pass& pass, const ParamTable& params);
-  // Has all later work see this bucket's weights, if they are being gathered. Each bucket in turn.
+  // Makes all later work see this bucket's weights, if they are being gathered. Call it for each bucket in order.
   void await(const Pass& pass, const ParamTable& params, int bucket);
   void await_all(const Pass& pass, const ParamTable& params);
 
  private:
-  // Gradients on their way in another dtype.
+  // Gradients that are being reduced in another dtype.
   struct Journey {
     Communicator::Ticket ticket;
-    Tensor grads, wire;  // of the elements that come back
+    Tensor grads, wire;  // the elements that this rank gets back
   };
   Communicator::Ticket reduce_segment(const Pass& pass, const Tensor& grads, bool to_parts);
   void reduce_by_wire(const Pass& pass, const Tensor& grads, bool to_parts);
@@ -57,7 +57,7 @@ class DataParallel {
   std::deque<Journey> journeys_;
   Communicator::Ticket last_reduction_ = 0;
   bool reducing_ = false;
-  std::vector<Communicator::Ticket> gathers_;  // of the buckets begun so far; empty once nothing is being gathered
+  std::vector<Communicator::Ticket> gathers_;  // of the buckets started so far; empty if no gather is pending
 };
 
 }  // namespace gptmoe

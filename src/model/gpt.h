@@ -1,6 +1,6 @@
 #pragma once
-// The whole model: embedding, blocks, final norm, LM head. Gpt holds structure, parameter and state tables; memory
-// comes from outside, so that the same object can be planned, trained, evaluated or asked for text.
+// The whole model: embedding, blocks, final norm, LM head. Gpt holds the structure and the tables of parameters and
+// state. Memory comes from outside, so the same object can be used to plan, train, evaluate or generate text.
 #include <deque>
 #include <vector>
 
@@ -10,8 +10,8 @@ namespace gptmoe {
 
 class Gpt {
  public:
-  // `real` and `stat` as Ops names them. Throws UserError when the router's block is wrong.
-  // Parameters are laid out to be cut into as many parts as there are ranks that share an optimizer.
+  // `real` and `stat` are the compute and statistics dtypes of Ops. Parameters are laid out so that `ranks` ranks can
+  // share an optimizer. Throws UserError if the router's block is wrong.
   Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks = 1);
   Gpt(const Gpt&) = delete;
   Gpt& operator=(const Gpt&) = delete;
@@ -22,33 +22,33 @@ class Gpt {
   const StateTable& state() const { return state_; }
   const ModelConfig& config() const { return config_; }
 
-  // Parameters a token meets: all but the experts it is not routed to (and, as is usual, with the embedding).
+  // Parameters that a token uses: all but the experts it is not routed to. As usual, the embedding counts.
   int64_t active_parameter_count() const;
-  // The share of the routed rows that is meant to be live; 1 without routed rows.
+  // The share of the routed rows that should be live; 1 without routed rows.
   double live_share() const;
 
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
-  // Fills the tables of RoPE; once, after the arena is committed.
+  // Fills the RoPE tables. Call it once, after the arena is committed.
   void prepare(Ops& ops, const Activations& activations) const;
-  // Parameters and router state of a new run; `memory` is where they live.
+  // Initialises the parameters and router state of a new run, in `memory`.
   void initialize(Memory& memory, uint64_t seed);
 
   // tokens -> final_NC.
   void forward(const Pass& pass, const Activations& a) const;
   // final_NC, targets -> losses_N =.
   void loss(const Pass& pass, const Activations& a) const;
-  // The same with the backward of loss_scale * sum(losses) + pass.share * (balance and z losses): gradients +=.
+  // The same, and the backward of loss_scale * sum(losses) + pass.share * (balance and z losses): gradients +=.
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
   // Logits of rows [first, first + count) of final_NC: logits_MV (count, V; real or stat) =.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;
-  // Once per optimizer step, after the weights moved: routers that learn per step do so.
+  // Called once per optimizer step, after the weights are updated, for routers that learn per step.
   void end_step(const Pass& pass) const;
 
  private:
   void backward(const Pass& pass, const Activations& a) const;
   void await_weights(const Pass& pass, int bucket) const;
   void gradients_complete(const Pass& pass, int bucket) const;
-  // Buckets of the parameters: the embedding, each layer, then the final norm with the head.
+  // Buckets of the parameters: the embedding, each layer, then the final norm and the head.
   static constexpr int kEmbeddingBucket = 0;
   static int layer_bucket(size_t layer) { return static_cast<int>(layer) + 1; }
   int last_bucket() const { return layer_bucket(blocks_.size()); }

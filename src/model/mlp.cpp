@@ -53,7 +53,7 @@ void Mlp::backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC,
   const Tensor da_NF = frame.allocate(pass.ops.compute_dtype(), {x_NC.size(0), F_});
   pass.ops.linear_backward_weight(params_.grad(weights_.down_CF), dy_NC, saved.a_NF);
   pass.ops.linear_backward_input(da_NF, dy_NC, params_.value(weights_.down_CF));
-  const Tensor& dh_NU = saved.h_NU;  // in place: h is needed no more
+  const Tensor& dh_NU = saved.h_NU;  // in place: h is no longer needed
   activation_.backward(pass, dh_NU, da_NF, saved.h_NU);
   pass.ops.linear_backward_weight(params_.grad(weights_.up_UC), dh_NU, x_NC);
   pass.ops.linear_backward_input(dx_NC, dh_NU, params_.value(weights_.up_UC), write);

@@ -25,7 +25,8 @@ MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const Rou
   weights_.down_ECF = setup.params.add_block({E_, C_, F_}, down);
   if (setup.config.n_shared_experts > 0)
     shared_.emplace(setup, prefix + "shared_experts.", setup.config.n_shared_experts * F_);
-  // Last, beside no rows of the other kind: a bucket is reduced in as many pieces as kinds lie in turns.
+  // Added last: a bucket is reduced in one piece per run of equal dtype, and this row's dtype differs from the
+  // experts'.
   weights_.gate_EC = setup.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   policy_->declare_state(setup.state, prefix, setup.stat);
   if (setup.config.balance_scope == "step")
@@ -65,7 +66,7 @@ void MoeLayer::route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC
   pass.ops.router_linear_forward(logits_NE, x_NC, params_.value(weights_.gate_EC));
   policy_->route(pass, routing, logits_NE);
   pass.ops.sort_by_expert(routing.offsets_E1, routing.slots_R, routing.positions_NK, routing.expert_ids_NK);
-  if (pass.kind == PassKind::recompute) return;  // the statistics of this micro-batch are taken already
+  if (pass.kind == PassKind::recompute) return;  // the first pass took this micro-batch's statistics
   pass.ops.expert_fractions(routing.fractions_E, routing.load_offsets_E1,
                             x_NC.size(0) * policy_->chosen_per_token() * pass.communicator.size());
   if (pass.kind == PassKind::evaluate)
@@ -75,9 +76,9 @@ void MoeLayer::route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC
 void MoeLayer::forward(const Pass& pass, const MoeSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   route(pass, saved, x_NC);
-  // Under way while the experts run.
+  // Runs while the experts compute.
   Communicator::Ticket fractions = 0;
-  const bool first_time = pass.kind != PassKind::recompute;  // else this micro-batch's statistics are taken already
+  const bool first_time = pass.kind != PassKind::recompute;  // else the statistics were taken already
   if (first_time) fractions = pass.communicator.start_all_reduce(routing.fractions_E, Traffic::balance);
   activation_.grouped_forward(pass, saved.a_RF, saved.h_RU, x_NC, params_.value(weights_.up_EUC), routing.offsets_E1,
                               routing.slots_R);
@@ -117,11 +118,11 @@ void MoeLayer::backward(const Pass& pass, const MoeSaved& saved, const Tensor& d
   if (pass.observer) pass.observer->backward(routing, x_NC, dy_NC, dprobs_NE);
 
   pass.ops.grouped_linear_backward_weight(params_.grad(weights_.down_ECF), drows_RC, saved.a_RF, routing.offsets_E1);
-  const Tensor& dh_RU = saved.h_RU;  // in place: h is needed no more
+  const Tensor& dh_RU = saved.h_RU;  // in place: h is no longer needed
   activation_.grouped_backward(pass, dh_RU, drows_RC, params_.value(weights_.down_ECF), saved.h_RU, routing.offsets_E1);
   pass.ops.grouped_linear_backward_weight(params_.grad(weights_.up_EUC), dh_RU, x_NC, routing.offsets_E1,
                                           routing.slots_R);
-  const Tensor& dx_RC = drows_RC;  // likewise
+  const Tensor& dx_RC = drows_RC;  // in place as well
   pass.ops.grouped_linear_backward_input(dx_RC, dh_RU, params_.value(weights_.up_EUC), routing.offsets_E1);
 
   router_backward(pass, saved, dx_NC, dprobs_NE, x_NC);

@@ -8,15 +8,15 @@
 namespace gptmoe {
 
 // A mixture-of-experts feed-forward layer: router, sort, grouped products, combine, optional shared experts.
-// Dropless: R = N*K slots, all or a part of them live, so every size is known before the first token.
+// Dropless: there are always R = N*K slots, some of which may be dead, so every size is known before the first token.
 class MoeLayer {
  public:
   // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
   MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router);
 
   // stats_W (stat, stats_width(E)) is this layer's row of the run's router statistics: fractions (E), balance loss,
-  // entropy, squared norms of the fill-in and of the output, the step's fractions so far (E; with balance_scope
-  // "step").
+  // entropy, squared norms of the fill-in and of the output, and the mean of the step's fractions so far (E; used with
+  // balance_scope "step").
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   MoeSaved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
   // y_NC =.
@@ -25,15 +25,15 @@ class MoeLayer {
   void backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
-  // Once per optimizer step, after the weights moved.
+  // Called once per optimizer step, after the weights are updated.
   void end_step(const Pass& pass) const;
 
   RoutingPolicy& policy() const { return *policy_; }
-  // Parameters of the experts that have no part in a token's output.
+  // Parameters of the experts that do not contribute to a token's output.
   int64_t idle_parameter_count() const {
     return (E_ - policy_->chosen_per_token()) * C_ * (activation_.input_width(F_) + F_);
   }
-  // The share of the slots that is meant to be live.
+  // The share of the slots that should be live.
   double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:
@@ -51,7 +51,7 @@ class MoeLayer {
   int64_t C_, E_, K_, F_;
   MoeWeights weights_;
   std::optional<Mlp> shared_;
-  std::optional<StateId> step_fractions_E1_;  // sums over the step's micro-batches; with balance_scope "step" alone
+  std::optional<StateId> step_fractions_E1_;  // sums over the step's micro-batches; only with balance_scope "step"
 };
 
 }  // namespace gptmoe

@@ -1,15 +1,15 @@
 #pragma once
-// The model's weights, and what one micro-batch leaves for the backward pass. Gradients of activations are scratch of
-// the layers; router state is in the StateTable.
+// The model's weights, and what one micro-batch leaves for the backward pass. The layers keep gradients of activations
+// in scratch; router state is in the StateTable.
 //
 // Letters, and the keys of the config ("model") that set them:
 //   B micro_batch_size, T sequence_length, N = B*T
 //   V vocab_size, C hidden_size
 //   H num_attention_heads, G num_key_value_heads, D head_dim, S = H + 2G, Q = H*D, J = G*D, O = S*D, P = D/2
 //   E num_experts, K num_experts_per_tok, R = N*K
-//   F intermediate_size of a dense layer, moe_intermediate_size of an expert, n_shared_experts times that of the shared
-//   ones; U = 2F with hidden_act "silu", else F
-//   L layers, or MoE layers of router statistics; M rows of logits at a time; W values that a layer or a policy keeps
+//   F intermediate_size of a dense layer, moe_intermediate_size of an expert, n_shared_experts times as much for the
+//   shared experts; U = 2F with hidden_act "silu", else F
+//   L layers, or MoE layers in router statistics; M rows of logits at a time; W values that a layer or a policy keeps
 // Tensors are real unless marked stat (kernels/ops.h). Weights are rows of the ParamTable; their gradients are stat.
 #include <vector>
 
@@ -38,13 +38,13 @@ struct MlpWeights {
 
 struct MoeWeights {
   ParamId gate_EC;  // stat: the router
-  ParamId up_EUC;   // of each expert as in MlpWeights
+  ParamId up_EUC;   // per expert, laid out as in MlpWeights
   ParamId down_ECF;
 };
 
 struct GptWeights {
   ParamId embedding_VC;
-  ParamId head_VC;  // the embedding itself with tie_word_embeddings
+  ParamId head_VC;  // with tie_word_embeddings, embedding_VC itself
 };
 
 // ---- Activations ---------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ struct BlockSaved {
 
 enum class ActivationMode {
   train,            // every block keeps what its backward needs
-  train_recompute,  // blocks share one set, which the backward fills again: only the residual stream is kept per layer
+  train_recompute,  // blocks share one set, refilled in the backward pass; only the residual stream is kept per layer
   forward_only,     // blocks share one set
 };
 

@@ -21,7 +21,7 @@ class DefaultPolicy final : public RoutingPolicy {
   struct Options {
     double beta = 0.9;                       // "ema_beta"
     Weighting weighting = Weighting::score;  // "ema_weighting"
-    bool decay_unseen = false;               // "ema_unseen": "keep" | "decay" (mean_i of no token is 0)
+    bool decay_unseen = false;               // "ema_unseen": "keep" | "decay" (as if mean_i were 0)
     bool update_in_forward = true;           // "ema_update": "forward" (each micro-batch, before use) | "step" (once)
     bool normal_init = false;                // "ema_init": "zeros" | "normal" (standard normal)
     bool in_forward = true;                  // "default_forward": false = D enters the router's backward only
@@ -47,7 +47,7 @@ class DefaultPolicy final : public RoutingPolicy {
   void commit(const Pass& pass);
 
   Options options_;
-  // The pending sums and their divisors lie side by side: one collective takes both.
+  // The pending sums and their divisors are contiguous, so one collective reduces both.
   Tensor sums_EC() const { return value(pending_).rows(0, sum_count()).view({setup_.num_experts, setup_.hidden_size}); }
   Tensor divisors_E() const { return value(pending_).rows(sum_count(), setup_.num_experts); }
   int64_t sum_count() const { return setup_.num_experts * setup_.hidden_size; }
@@ -98,7 +98,7 @@ void DefaultPolicy::combine(const Pass& pass, const Routing& routing, const Tens
     pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// The combine of rows that are zero is what the default vectors add.
+// Combining rows that are all zero gives what the default vectors add.
 void DefaultPolicy::fill_norms(const Pass& pass, const Routing& routing, const Tensor& y_NC) {
   if (!options_.in_forward) return;
   Scratch::Frame frame(pass.scratch);
@@ -117,7 +117,7 @@ void DefaultPolicy::combine_backward(const Pass& pass, const Routing& routing, c
                                     routing.positions_NK, value(default_EC_));
 }
 
-// Whether the key's value is `then`; it is `otherwise` by default.
+// True if the key's value is `then`. The key's default is `otherwise`.
 bool visit_switch(Fields& fields, const char* key, const char* otherwise, const char* then, const char* sentence) {
   std::string word = otherwise;
   fields.optional(key, word, {otherwise, then}, sentence);

@@ -4,12 +4,12 @@
 namespace gptmoe {
 namespace {
 
-// The exact dense router gradient: the output is TopK's, and every router logit of every token receives gradient as if
-// all experts had answered,
+// The exact dense router gradient. The output is TopK's, but every router logit of every token receives the gradient
+// that it would have if all experts had answered:
 //   y_n = sum_{i chosen} p_i E_i(x_n),   dL/dp_i = <dy_n, E_i(x_n)> for all i.
-// That is the gradient of the surrogate y_n + sum_{i not chosen} p_i sg(E_i(x_n)), sg stopping the gradient, at TopK's
-// dy. It is what Default MoE approximates by its default vectors, at the cost of running all experts in training: the
-// weights of experts that were not chosen receive no gradient. Evaluation runs the chosen experts alone.
+// This is the gradient of the surrogate y_n + sum_{i not chosen} p_i sg(E_i(x_n)) with TopK's dy, where sg stops the
+// gradient. Default MoE approximates it with its default vectors. Here all experts run in training, but the weights of
+// experts that were not chosen receive no gradient. Evaluation runs only the chosen experts.
 class DenseGradientPolicy final : public TopkPolicy {
  public:
   using TopkPolicy::TopkPolicy;
@@ -18,7 +18,7 @@ class DenseGradientPolicy final : public TopkPolicy {
   int64_t chosen_per_token() const override { return setup_.num_experts_per_tok; }
   bool counts_loads_apart() const override { return true; }
 
-  // All experts in descending order of probability; of the gates those of the first K remain.
+  // expert_ids lists all experts in descending order of probability. Only the first K keep their gates.
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override {
     pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
     pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, false);

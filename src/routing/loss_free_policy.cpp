@@ -4,11 +4,12 @@
 namespace gptmoe {
 namespace {
 
-// Auxiliary-loss-free load balancing (Wang et al., arXiv 2408.15664): TopK whose choice, not whose gates, sees a bias
-// for each expert, which after every step moves against the expert's load over all micro-batches and ranks:
+// Auxiliary-loss-free load balancing (Wang et al., arXiv 2408.15664). Like TopK, but each expert has a bias that
+// affects the choice and not the gates. After every step the bias moves against the expert's load over all
+// micro-batches and ranks:
 //   A(n) = the K largest of p_n + b,  y_n = sum_{i in A(n)} p_i E_i(x_n),  b_e <- b_e + rate * sign(mean load - load_e)
 // p are softmax probabilities, or sigmoids of the logits as in the paper.
-// State per layer: the bias, under the name that Hugging Face's DeepSeek-V3 gives it, and the step's loads so far.
+// State per layer: the bias, named as in Hugging Face's DeepSeek-V3, and the loads of the current step so far.
 class LossFreePolicy final : public TopkPolicy {
  public:
   LossFreePolicy(const RouterSetup& setup, double rate, bool sigmoid)

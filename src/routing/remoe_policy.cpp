@@ -3,14 +3,14 @@
 namespace gptmoe {
 namespace {
 
-// ReMoE (Wang, Zhu & Chen, arXiv 2412.14711): a router without a choice,
+// ReMoE (Wang, Zhu & Chen, arXiv 2412.14711): a router that chooses by a ReLU,
 //   g_n = relu(W x_n),  y_n = sum_e g_ne E_e(x_n),
-// in which an expert runs for the tokens that give it a gate above 0. What keeps them few and the experts evenly loaded
-// is a weighted L1 norm of the gates, in the place of a balance loss:
+// An expert runs for the tokens that give it a gate above 0. Instead of a balance loss, a weighted L1 norm of the gates
+// keeps these experts few and evenly loaded:
 //   lambda * mean over MoE layers of mean_n sum_e f_e g_ne,  f_e = E / (N K) * tokens of expert e,
 //   lambda <- lambda * alpha^sign(live experts per token - K), once per step.
-// Every token has E slots, those without an expert are dead. There is one lambda in a model, and one count of live
-// slots: the rows of state are the first MoE layer's, and the other layers share them.
+// Every token has E slots; those without an expert are dead. A model has one lambda and one count of live slots: the
+// first MoE layer adds their state rows and the other layers share them.
 class RemoePolicy final : public RoutingPolicy {
  public:
   RemoePolicy(const RouterSetup& setup, double lambda, double alpha)
@@ -62,7 +62,7 @@ void RemoePolicy::combine(const Pass& pass, const Routing& routing, const Tensor
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// K = E, and slot n*E + e is expert e's: gradients of gates are gradients of probs.
+// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are those of the probs.
 void RemoePolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                    const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);

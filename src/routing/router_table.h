@@ -1,6 +1,6 @@
 #pragma once
-// The table of routers. A router's file defines one function that returns its Router; its line in router_table.cpp is
-// all that the rest of the program, the docs and the tests need to know of it.
+// The table of routers. A router's file defines one function that returns its Router. A line in router_table.cpp names
+// this function; the rest of the program, the docs and the tests need nothing else.
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,14 +11,14 @@
 
 namespace gptmoe {
 
-// A router with some of its keys. Every test that all routers must pass runs once for each.
+// A router with some of its keys set. Every test that all routers must pass runs once for each trial.
 struct RouterTrial {
-  const char* name = "";     // what sets it apart from the router's other trials
+  const char* name = "";     // distinguishes it from the router's other trials
   const char* keys = "{}";   // JSON: the router's block, chosen so that its state moves visibly within a few steps
   bool balance_loss = true;  // the router takes model.router_aux_loss_coef
-  // A step gives the same result however its sequences are cut into micro-batches.
+  // A step gives the same result however its sequences are split into micro-batches.
   bool cut_freely = true;
-  // The router's gradient is that of the cross-entropy and the two configured losses, with state and choices held. If
+  // The router's gradient is that of the cross-entropy and the two configured losses, with state and choices fixed. If
   // not, the router has a test of its own.
   bool plain_gradient = true;
 };
@@ -26,7 +26,8 @@ struct RouterTrial {
 struct Router {
   const char* name;      // in the config: "router": {"type": NAME}
   const char* sentence;  // for docs/config.md
-  // Builds the policy of one layer. Visits the router's keys, and refuses setups that it cannot serve by fields.fail().
+  // Builds the policy of one layer. Visits the router's keys and rejects setups that it does not support by
+  // fields.fail().
   std::unique_ptr<RoutingPolicy> (*make)(const RouterSetup& setup, Fields& fields);
   std::vector<RouterTrial> trials = {RouterTrial()};  // at least one
 };
@@ -35,16 +36,16 @@ struct Router {
 const std::vector<Router>& routers();
 std::vector<std::string> router_names();
 
-// Builds the policy named by config.type for one layer. Throws UserError on an unknown name, with the nearest as a
-// hint, on any key of the block that the policy does not know, and on a setup that it refuses. `file` is what errors
-// call the config.
+// Builds the policy named by config.type for one layer. Throws UserError on an unknown name (with the nearest one as a
+// hint), on any key of the block that the policy does not know, and on a setup that it rejects. `file` is the config's
+// name in errors.
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file = "config");
 
 // The setup of one MoE layer of a model.
 RouterSetup router_setup(const ModelConfig& config);
 
-// Throws what make_routing_policy() would, whether or not a layer of the model is a mixture: for load_config().
+// Throws what make_routing_policy() would throw, even if the model has no MoE layer. For load_config().
 void check_router(const Config& config, const std::string& file);
 
 }  // namespace gptmoe

@@ -1,13 +1,13 @@
 #pragma once
-// How tokens choose experts and how the experts' outputs become the layer's output. One policy object per MoE layer; it
-// owns its JSON block and its state. A new router is one file that implements this class and one line in
+// How tokens choose experts and how the experts' outputs become the layer's output. There is one policy object per MoE
+// layer; it owns its JSON block and its state. A new router is one file that implements this class and one line in
 // router_table.cpp.
 //
 // In a training micro-batch MoeLayer calls, in this order:
 //   forward:  route -> (sort, experts) -> observe -> combine
-//   backward: combine_backward -> route_backward (after the experts' own backward has nothing left to ask)
-// and the training step calls end_step once after the optimizer. Recomputation repeats route and combine without
-// observe; evaluation calls route and combine only.
+//   backward: combine_backward -> (experts) -> route_backward
+// The training step calls end_step once after the optimizer. Recomputation repeats route and combine without observe;
+// evaluation calls route and combine only.
 #include <optional>
 #include <string>
 
@@ -16,7 +16,7 @@
 
 namespace gptmoe {
 
-// What routing one micro-batch through one layer leaves for the rest of the forward and for the backward pass.
+// The routing of one micro-batch in one layer, kept for the rest of the forward pass and for the backward pass.
 struct Routing {
   Tensor probs_NE = {};             // stat
   Tensor lse_N = {};                // stat
@@ -25,11 +25,11 @@ struct Routing {
   Tensor offsets_E1 = {};           // i64
   Tensor slots_R = {};              // i32
   Tensor positions_NK = {};         // i32
-  Tensor load_offsets_E1 = {};      // i64: as offsets_E1, of the chosen slots alone: what loads are counted by
-  Tensor fractions_E = {};          // stat: chosen slots per expert over those that are planned, over all ranks
-  Tensor balance_fractions_E = {};  // stat: what the balance loss weights by, over model.balance_scope
+  Tensor load_offsets_E1 = {};      // i64: offsets_E1 of the chosen slots only; loads are counted from it
+  Tensor fractions_E = {};          // stat: chosen slots per expert / expected chosen slots, over all ranks
+  Tensor balance_fractions_E = {};  // stat: the fractions of the balance loss, over model.balance_scope
   Tensor fill_norms_2 = {};         // stat: fill_norms()
-  Tensor kept_NW = {};              // stat: the policy's own, W = kept_per_token(); absent if that is 0
+  Tensor kept_NW = {};              // stat: private to the policy, W = kept_per_token(); absent if W is 0
 };
 
 // What a policy is built from.
@@ -45,9 +45,9 @@ struct RouterSetup {
 
 // A moving average that a policy keeps of what it observes.
 struct MovingAverage {
-  const char* name;    // of what is averaged, for people
-  double moves;        // the average reaches back over so many moves
-  bool once_per_step;  // a move takes in a step's tokens; else those of one micro-batch of every rank
+  const char* name;    // what is averaged, for people
+  double moves;        // how many updates the average reaches back
+  bool once_per_step;  // one update per step over the step's tokens; else one per micro-batch, over all ranks
 };
 
 class RoutingPolicy {
@@ -57,23 +57,23 @@ class RoutingPolicy {
 
   // K: slots per token.
   virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
-  // How many of them are meant to be live on the average. FLOPs are counted by it.
+  // How many of them should be live on average. FLOPs are counted from this.
   virtual int64_t live_experts_per_token() const { return experts_per_token(); }
-  // How many experts make a token's output. Loads and active parameters are counted by it.
+  // How many experts contribute to a token's output. Loads and active parameters are counted from this.
   virtual int64_t chosen_per_token() const { return live_experts_per_token(); }
-  // Whether route() writes load_offsets_E1; where not, it is offsets_E1.
+  // Whether route() writes load_offsets_E1. If not, it is offsets_E1.
   virtual bool counts_loads_apart() const { return false; }
-  // Whether a token's probabilities sum to 1; where not, its entropy is that of their shares.
+  // Whether a token's probabilities sum to 1. If not, its entropy is that of the probabilities divided by their sum.
   virtual bool probs_sum_to_one() const { return true; }
 
-  // The average that the policy keeps; none if it keeps none, or one that never moves.
+  // The moving average that the policy keeps; none if it keeps none or if it never moves.
   virtual std::optional<MovingAverage> moving_average() const { return std::nullopt; }
 
-  // Values per token that route() leaves for the backward in kept_NW.
+  // Values per token that route() leaves in kept_NW for the backward pass.
   virtual int64_t kept_per_token() const { return 0; }
 
   // Adds the layer's rows to `state`, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype. The hooks
-  // below find them there, so `state` must outlive the policy. Without this call a policy only describes itself.
+  // below read the rows there, so `state` must outlive the policy. Without this call a policy can only describe itself.
   void declare_state(StateTable& state, const std::string& prefix, DType stat) {
     state_ = &state;
     add_state(state, prefix, stat);
@@ -81,23 +81,23 @@ class RoutingPolicy {
   // Fills freshly zeroed state at the start of a run.
   virtual void initialize_state(Memory& /*memory*/, uint64_t /*seed*/) {}
 
-  // probs, expert_ids, gates, kept =, and lse if there may be a z-loss. Here: softmax over all experts, then the K
-  // largest.
+  // probs, expert_ids, gates, kept =, and lse = if there may be a z-loss. By default: softmax over all experts, then
+  // the K largest.
   virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
   // y_NC =.
   virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
-  // fill_norms_2 = the squared norms of what stands in for experts that a token did not choose, and of the output; left
-  // alone by policies without a stand-in. For evaluations.
+  // fill_norms_2 = the squared norms of two vectors: what stands in for the experts that a token did not choose, and
+  // the output. Policies without a stand-in leave it alone. Evaluation calls this.
   virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
-  // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() then needs.
+  // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                 const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) = 0;
   // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
   virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                               const Tensor& dprobs_NE);
-  // Once per optimizer step, after the weights moved.
+  // Called once per optimizer step, after the weights are updated.
   virtual void end_step(const Pass& /*pass*/) {}
 
  protected:

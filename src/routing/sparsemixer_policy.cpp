@@ -4,14 +4,14 @@
 namespace gptmoe {
 namespace {
 
-// SparseMixer-v2 (GRIN, Liu et al., arXiv 2409.12136, after SparseMixer, arXiv 2310.00811): in training the experts are
-// drawn, one after the other, from softmaxes over the logits near the largest, and the router's gradient is an estimate
-// of what the draw does to the loss; elsewhere the largest are taken. moe_ops.inc has the formulas. For K = 1
-// and 2 they are the source's; for larger K every further round is the same.
+// SparseMixer-v2 (GRIN, Liu et al., arXiv 2409.12136, after SparseMixer, arXiv 2310.00811). In training, experts are
+// drawn one after another from softmaxes over the logits near the largest, and the router's gradient estimates how the
+// draw affects the loss. Evaluation takes the largest logits. moe_ops.inc has the formulas. The source covers K = 1 and
+// 2; for larger K the further rounds work the same way.
 //
-// State per layer: a key, and the tokens that training has routed so far on all ranks. A token's place among them all
-// is what it draws by, so that draws are the same however a step is split over ranks and micro-batches. The
-// probabilities over all experts are for the balance and z losses and the reports.
+// State per layer: a key, and the number of tokens that training has routed so far on all ranks. A draw depends on the
+// key and on the token's index in that count, so draws are the same however a step is split over ranks and
+// micro-batches. The probabilities over all experts serve the balance and z losses and the reports.
 class SparsemixerPolicy final : public RoutingPolicy {
  public:
   SparsemixerPolicy(const RouterSetup& setup, double jitter) : RoutingPolicy(setup), jitter_(jitter) {}
@@ -33,11 +33,12 @@ class SparsemixerPolicy final : public RoutingPolicy {
                       const Tensor& dprobs_NE) override;
 
  private:
-  double jitter_;  // "jitter": logits that lie below the largest by more than twice this, relatively, are not drawn
+  double jitter_;  // "jitter": only logits within 2 * jitter of the largest (relatively) are drawn
   StateId sampler_2_;
 };
 
-// The position has passed this micro-batch's tokens by the time they draw: when it is computed again it still has.
+// The sampler moves past this micro-batch's tokens before they draw. Recomputation does not move it, so it draws the
+// same.
 void SparsemixerPolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
   const int64_t tokens = logits_NE.size(0), ranks = pass.communicator.size();
   const Tensor& sampler_2 = value(sampler_2_);
@@ -52,7 +53,8 @@ void SparsemixerPolicy::combine(const Pass& pass, const Routing& routing, const 
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// The gates' gradients take the gates' place. None reaches the probabilities, which had no part in the output.
+// Leaves the gradients of the gates in gates_NK. The probabilities receive none, since the output does not depend on
+// them.
 void SparsemixerPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                          const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);
