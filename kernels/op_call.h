@@ -32,13 +32,13 @@ class OpCall {
 
   const std::string& name() const { return declaration_.name; }
   Part part() const { return part_; }
-  // A product's rows x terms x columns, and x E for experts; else the sizes of the largest operand.
+  // A product's rows x terms x columns (x E for grouped products); otherwise the sizes of the largest operand.
   std::string shape() const;
   // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle,
   // products over sorted rows only their live share.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // The bytes that the call must move: each operand once, or twice if it is read and written. Tables count the rows
-  // that are used, sorted rows the live ones, scratch nothing.
+  // The bytes that the call must move: each operand once, or twice if it is read and written. Only the rows used count
+  // for tables, only the live rows for sorted rows; scratch does not count.
   double bytes(double live_share) const;
   // The same for each operand.
   struct Moved {
@@ -58,7 +58,7 @@ class OpCall {
   void require(bool condition, std::string_view what) const;
   // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
-  // The call moves only this share of the operand's bytes, or also reads an output.
+  // The call moves only this share of the operand's bytes; the call also reads this output.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // Marks an operand without letters as sorted rows.

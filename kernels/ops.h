@@ -110,9 +110,9 @@ std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 std::string why_no_cuda();
 // The widest attention head that this machine's GPU supports; without a GPU, the widest of any.
 int64_t cuda_widest_head();
-// Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th, or
-// the only one that this process sees, which another rank may also use. Call it before everything else here, which
-// would start to use the first GPU. Does nothing if no GPU is found. Throws UserError if ranks outnumber GPUs.
+// Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th
+// GPU, or the only one that this process sees, which another rank may also use. Call it before the other functions,
+// which would initialise the first GPU. Does nothing if no GPU is found. Throws UserError if ranks outnumber GPUs.
 void use_cuda_device(int local_rank, int local_size);
 // Identifies the current device among all devices of all machines.
 std::string cuda_device_id();

@@ -34,8 +34,8 @@ struct ForwardBuffers {
   Real max[kQueryBlock], sum[kQueryBlock];
 };
 
-// <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes) in rows of kKeyBlock. Those after the
-// causal limit, which is `limit` keys for the first row and one more for each next row, become minus infinity.
+// scores = <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes), in rows of kKeyBlock. The
+// first query sees `limit` keys and each next query one more; scores of later keys become minus infinity.
 void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
                    int64_t D) {
   multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
@@ -101,7 +101,7 @@ struct BackwardBuffers {
   Real delta[kQueryBlock], lse[kQueryBlock];
 };
 
-// P and dS of kTileRows queries and a block of keys, and the queries' share of dQ.
+// Computes P and dS of kTileRows queries and a block of keys, and adds the block's share to the queries' dQ.
 void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
   Real *probs = w.probs + row * kKeyBlock, *dscores = w.dscores + row * kKeyBlock;

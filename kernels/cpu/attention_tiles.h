@@ -1,6 +1,6 @@
 #pragma once
-// Layouts and products inside attention.cpp. Everything is copied into rows padded to whole vectors and heights padded
-// to whole tiles, so that no product has edges.
+// Layouts and products inside attention.cpp. Everything is copied into buffers whose rows are padded to whole vectors
+// and whose number of rows is padded to whole tiles, so that no product has edges.
 #include <algorithm>
 
 #include "kernels/cpu/tile.h"

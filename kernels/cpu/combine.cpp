@@ -11,8 +11,8 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Tokens per block: a block's default terms are one matrix product with the (E, C) default vectors. Libraries multiply
-// up to about a million pairs without packing their operands first; beyond that, packing only pays off for a large
+// Tokens per block: a block's default terms are one matrix product with the (E, C) default vectors. Libraries do not
+// pack the operands of products of up to about a million multiply-adds; beyond that, packing only pays off for a large
 // block.
 int64_t block_tokens(int64_t E, int64_t C) {
   const int64_t unpacked = 1000000 / (E * C) / 8 * 8;

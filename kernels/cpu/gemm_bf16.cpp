@@ -91,7 +91,7 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // c goes through the kernel here too: the place of a row in its block changes no bit.
+      // The kernel adds to c here too, so that a row's place in its block does not change the result.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);

@@ -15,7 +15,7 @@ template <int kRows, int kVectors>
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector{};
-  // One pointer for every three rows: from the row distance in a register, each element is one address away.
+  // One pointer for every three rows: an address can add one or two row strides to it, but not more.
   constexpr int kGroups = (kRows + 2) / 3;
   const Real* groups[kGroups];
 #pragma GCC unroll 4

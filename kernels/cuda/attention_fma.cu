@@ -1,7 +1,7 @@
-// Attention in f32 arithmetic throughout: for f32 tensors, and for bf16 heads that tensor cores do not support. The
-// scheme of attention_mma_*.cu, over tiles of 32 queries and 32 keys in shared memory as floats. A thread has 2 x 4 of
-// a tile's 32 x 32 scores, and 2 rows' kD / 8 columns of its 32 rows of output; the 8 threads that share two rows are
-// lanes of one warp.
+// Attention in f32 arithmetic throughout: for f32 tensors, and for bf16 heads that tensor cores do not support. It
+// follows the scheme of attention_mma_*.cu, with tiles of 32 queries and 32 keys in shared memory as floats. A thread
+// computes 2 x 4 of a tile's 32 x 32 scores, and kD / 8 columns of 2 of the 32 output rows. The 8 threads that share
+// two rows are lanes of one warp.
 #include "kernels/cuda/attention.cuh"
 
 namespace gptmoe::cuda {

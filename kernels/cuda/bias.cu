@@ -1,4 +1,4 @@
-// Floor: y written once; dy read once.
+// Minimum traffic: y written once; dy read once.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 

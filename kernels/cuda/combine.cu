@@ -135,8 +135,8 @@ __global__ void __launch_bounds__(kThreads, 3)
   }
 }
 
-// Sums 2 * kWarp values over the warp's lanes, halving a lane's number at each step: in the end lane l has the sums of
-// values 2 l and 2 l + 1, in values[0] and values[1].
+// Sums 2 * kWarp values over the warp's lanes. Each step halves the number of values per lane; in the end lane l has
+// the sums of values 2 l and 2 l + 1, in values[0] and values[1].
 template <int kBit = kWarp / 2>
 __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   const bool upper = (lane_index() & kBit) != 0;

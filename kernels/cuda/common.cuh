@@ -34,8 +34,8 @@ namespace cuda {
 
 using bf16 = __nv_bfloat16;
 
-// Before a loop over an array in registers, whose indices must be known to the compiler; and before one whose unrolled
-// copies would need too many registers.
+// GPTMOE_UNROLL: for loops over arrays in registers, whose indices must be known at compile time. GPTMOE_NO_UNROLL: for
+// loops whose unrolled copies would need too many registers.
 #ifdef GPTMOE_SIMT
 #define GPTMOE_UNROLL
 #define GPTMOE_NO_UNROLL
@@ -170,8 +170,7 @@ void with_pack(int64_t width, Visit visit, const Pointers*... tensors) {
     visit(std::integral_constant<int, 1>{});
 }
 
-// ---- Reductions, in an order that the block size alone decides
-// ---------------------------------------------------------
+// ---- Reductions, in an order that depends only on the block size -------------------------------------------------
 
 __device__ inline float warp_sum(float x) {
   for (int bits = kWarp / 2; bits > 0; bits /= 2) x += __shfl_xor_sync(kAllLanes, x, bits);

@@ -9,7 +9,7 @@
 namespace gptmoe::cuda {
 namespace {
 
-// Looks in the system's search path, then where this program was built against it.
+// Looks in the system's search path, then in the folder of the library that this program was built against.
 void* open_library() {
   const std::string name = "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR);
   for (const std::string& file : {name, GPTMOE_CUDA_LIBRARIES "/" + name})

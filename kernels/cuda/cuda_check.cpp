@@ -5,8 +5,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// The errors of kernels that ran: an address, an instruction, a stack, a time limit, ... Their numbers include one that
-// is an error of launches.
+// Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... One
+// number in the range is an error of launches.
 bool made_by_a_kernel(cudaError_t status) {
   return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
          status != cudaErrorLaunchOutOfResources;

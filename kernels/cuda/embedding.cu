@@ -1,8 +1,8 @@
 // The backward sorts the tokens, cuts the sorted list into chunks of equal length, and sums each chunk's runs of equal
 // tokens. A run inside a chunk goes directly to its row of the table. A chunk's part of a run that crosses its borders
 // goes to the workspace, and a second kernel adds those parts. So the work is even for any text: a token that makes up
-// most of the batch is the work of many chunks. Floor: dout read once, each row of the table that occurs read and
-// written.
+// most of the batch is the work of many chunks. Minimum traffic: dout read once, each row of the table that occurs read
+// and written.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/token_sort.h"
@@ -81,7 +81,8 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
 
 constexpr int kJoinLanes = 8;  // parts added at the same time
 
-// One block for each chunk and 32 packs of columns. If no run that starts in the chunk continues, it has no work.
+// One block for each chunk and 32 packs of columns. It has no work if no run starts in the chunk and continues after
+// it.
 template <int N>
 __global__ void join_runs_kernel(float* dtable, const float* parts, const int32_t* keys, int64_t count, int64_t C,
                                  int64_t chunk) {

@@ -24,7 +24,7 @@ class Divisor {
   unsigned factor_;
 };
 
-// Row source: the tokens of `count` slots, or without slots `count` consecutive rows.
+// Row source: the tokens of `count` slots or, without slots, `count` consecutive rows.
 struct SortedRows {
   const int32_t* slots;
   Divisor K;
@@ -66,7 +66,7 @@ void with_tile(int64_t O, int64_t I, Visit visit, const Pointers*... tensors) {
   visit(PlainTile{});
 }
 
-// The block's tile of (R, columns), if blocks count through the columns first.
+// The block's tile of (R, columns). Blocks count through the columns first.
 template <typename Tile>
 struct BlockTile {
   RowTile rows;

@@ -14,10 +14,10 @@ inline int64_t most_row_tiles(int64_t R, int64_t E, int64_t tile_rows) {
 }
 
 struct RowTile {
-  int64_t expert, first, count;  // count = 0: there are fewer tiles
+  int64_t expert, first, count;  // count = 0: no such tile
 };
 
-// The tile with number `tile` among all experts' tiles in order. For whole warps; every warp gets the same answer.
+// The tile with number `tile` among all experts' tiles in order. Whole warps call it; every lane gets the same answer.
 __device__ inline RowTile find_row_tile(const int64_t* offsets_E1, int64_t E, int64_t tile_rows, int64_t tile) {
   for (int64_t begin = 0; begin < E; begin += kWarp) {
     const int64_t expert = begin + lane_index();

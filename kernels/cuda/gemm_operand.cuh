@@ -19,7 +19,8 @@ class RowRange {
  private:
   int count_;
 };
-// A source that must read memory for this also does it in two steps, the second well after the first.
+// A source that must read memory to find a row also offers this in two steps: look_up() starts the read, and
+// row_found(), called well after it, uses the result.
 template <typename Rows>
 concept LooksUp = requires(const Rows& rows) {
   rows.row_found(rows.look_up(0));

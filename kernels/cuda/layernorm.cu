@@ -9,8 +9,8 @@ namespace {
 constexpr int kForwardWarps = 8, kMaxBackwardThreads = 512;
 constexpr int64_t kRowsAtOnce = 4;  // most rows that a block of the backward takes at a time
 
-// One warp per row. The variance is computed around the known mean: the difference of two large sums would lose that of
-// a shifted row.
+// One warp per row. The variance is computed around the known mean: the difference of two large sums would lose the
+// variance of a row with a large mean.
 template <typename T, int N>
 __global__ void __launch_bounds__(kForwardWarps* kWarp)
     layernorm_forward_kernel(T* y, float* means, float* rstds, const T* x, const T* weight, const T* bias, int64_t rows,

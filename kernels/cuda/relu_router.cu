@@ -23,7 +23,7 @@ __global__ void relu_backward_kernel(float* dlogits, const float* dprobs, const 
   if (at < count) dlogits[at] = probs[at] == 0 ? 0.0f : dprobs[at];
 }
 
-// One thread each.
+// One thread does the work.
 __global__ void excess_accumulate_kernel(float* excess, const int64_t* live, int64_t target) {
   if (threadIdx.x == 0) *excess += static_cast<float>(*live - target);
 }

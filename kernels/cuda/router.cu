@@ -1,7 +1,6 @@
-// A token's E probabilities are a short row: with_lanes() gives it 4 to 32 lanes, and lane l takes experts l, l +
-// lanes,
-// ... These kernels move N E floats two or three times, 2 MB each at 16k tokens and 32 experts: their cost is launches,
-// not bytes.
+// A token's E probabilities are a short row, so with_lanes() gives it 4 to 32 lanes. Lane l takes the experts l + i *
+// lanes. These kernels move N E floats two or three times, 2 MB each time at 16k tokens and 32 experts: launches cost
+// more than the traffic.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"

@@ -4,9 +4,8 @@
 
 namespace gptmoe::cuda {
 
-// A row of `width` elements in packs of N (width a multiple of N), as seen by one lane of a warp: packs lane, lane +
-// 32,
-// ... The first kKept stay in registers; later ones are read again, usually from L1.
+// A row of `width` elements in packs of N (width a multiple of N), as seen by one lane of a warp, which has the packs
+// lane + 32 * i. The first kKept stay in registers; later ones are read again, usually from L1.
 template <typename T, int N, int kKept>
 class WarpRow {
  public:

@@ -1,4 +1,4 @@
-// One thread per token: its K E shares are few, and the order of their sums is then the CPU's.
+// One thread per token: a token has few shares (K E), and the sums are then in the same order as on the CPU.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/philox.cuh"
 #include "kernels/draws.h"
