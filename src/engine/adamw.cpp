@@ -19,7 +19,7 @@ void AdamW::measure_norm(const Pass& pass, const ParamTable& params, const Tenso
   const bool alone = partition_.replicated();
   int64_t measured = 0;
   for (const Partition::Piece& piece : partition_.pieces()) {
-    // Rank 0 counts the elements that all ranks hold.
+    // Elements that all ranks hold count on rank 0 only.
     if (alone || !piece.replicated || pass.communicator.rank() == 0)
       pass.ops.squared_norm(squared_norms_P_.rows(measured++, 1), params.grads().rows(piece.offset, piece.count));
   }

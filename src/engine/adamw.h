@@ -10,16 +10,16 @@ class AdamW {
  public:
   explicit AdamW(const OptimizerConfig& config) : config_(config) {}
 
-  // Allocates the moments of this rank's elements and a few scalars. They are zero once the arena is committed. May run
-  // again after commit().
+  // Allocates the moments of this rank's elements and a few scalars. They are zero once the arena is committed. It may
+  // run again after commit().
   void allocate(Arena& arena, const Partition& partition, DType stat);
 
   // Uploads the numbers of `step`, counted from 1, that update() uses. All other work is the same in every step.
   void set_step(Memory& memory, double learning_rate, int64_t step) const;
   // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
   void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
-  // Clip scale, then the update of this rank's parameters. The master, if present, has the layout of the moments. If
-  // the norm or the loss is not finite, no parameter moves, now or later.
+  // Computes the clip scale, then updates this rank's parameters. The master, if present, has the layout of the
+  // moments. If the norm or the loss is not finite, no parameter moves, now or later.
   void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 
   const Partition& partition() const { return partition_; }

@@ -40,7 +40,7 @@ struct Choice {
   DType compute;
 };
 
-// `obstacle` says why there is no GPU; it only decides "auto".
+// `obstacle` says why there is no GPU (empty if there is one). It only matters for "auto".
 Choice choose(const Config& config, const std::string& obstacle) {
   const bool cuda = config.device == "cuda" || (config.device == "auto" && obstacle.empty());
   if (config.precision == "bf16" && !cuda && config.device != "cpu")

@@ -7,9 +7,9 @@
 
 namespace gptmoe {
 
-// Gives each rank its own GPU, unless the config sets the CPU. Call it before everything else here, which would start
-// to use the first GPU. Collective. Throws UserError, on every rank, if ranks outnumber GPUs or see the same one, if
-// only some have one, or if this build lacks NCCL for several.
+// Gives each rank its own GPU, unless the config sets the CPU. Call it before the other functions here, which would
+// initialise the first GPU. Collective. Throws UserError, on every rank, if ranks outnumber GPUs or see the same one,
+// if only some have one, or if this build lacks NCCL for several.
 void assign_devices(const Config& config, World& world);
 
 // The Ops for the config's "device" and "precision": "auto" uses a GPU if there is one, in bf16. Throws UserError if
@@ -23,7 +23,7 @@ std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops);
 // Why this build or machine lacks the device that the config names; empty if make_backend() has one.
 std::string why_no_device(const Config& config);
 
-// Lays out memory as make_backend()'s Ops would, also for a device that this machine does not have.
+// Ops with the memory layout of make_backend()'s, even for a device that this machine does not have.
 Ops plan_backend(const Config& config);
 
 }  // namespace gptmoe

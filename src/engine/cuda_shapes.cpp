@@ -33,7 +33,7 @@ void require_cuda_shapes(const Config& config, int64_t widest_head) {
 
 std::vector<std::string> slow_paths(const Config& config, const Ops& ops) {
   std::vector<std::string> lines;
-  if (ops.compute_dtype() != DType::bf16) return lines;  // which is a GPU's
+  if (ops.compute_dtype() != DType::bf16) return lines;  // only a GPU computes in bf16
   const ModelConfig& m = config.model;
   const int64_t vector = cuda::kVector, head = m.head_dim;
   if (head % vector != 0 || head > cuda::kMaxTensorHeadDim)

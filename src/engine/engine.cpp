@@ -76,12 +76,12 @@ void Engine::count_flops(Ops& ops, FlopCounter& counter) {
 
   counter.reset();
   Activations kept = activations_;
-  kept.mode = ActivationMode::train;  // recomputation is not the model's work
+  kept.mode = ActivationMode::train;  // recomputation does not count
   const Pass train = forward.as(PassKind::train);
   gpt_.forward(train, kept);
   gpt_.loss_and_backward(train, kept, 1.0);
   backward_flops_ = counter.flops() / tokens - forward_flops_;
-  gpt_.loss_and_backward(train, activations_, 1.0);  // scratch of recomputation
+  gpt_.loss_and_backward(train, activations_, 1.0);  // finds the scratch size of recomputation
 }
 
 void Engine::count_traffic(const Config& config, Ops& ops) {

@@ -27,7 +27,7 @@ struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };
 
-// Sums over one step (stat), side by side: one copy takes them to the host.
+// Sums over one step (stat), contiguous so that one copy takes them to the host.
 struct StepSums {
   Tensor all_S;
   Tensor router_LW;       // over micro-batches: router statistics, see Activations; absent if dense

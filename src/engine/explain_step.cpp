@@ -61,7 +61,7 @@ void explain_step(TrainStep& train_step, const NextBatch& same_batches, int64_t 
   int64_t micro_batch = 0;
   train_step.run(same_batches, step, [&](const StepPart& part, const std::function<void()>& work) {
     if (part.name != StepPart::update) work();
-    agree(world, [&] {  // the next collective needs every rank
+    agree(world, [&] {  // on all ranks: the next collective needs every one of them
       if (part.name == StepPart::micro_batch) require_finite_micro_batch(engine, ops, step, micro_batch++);
       if (part.name == StepPart::measure) require_finite_gradients(engine, ops, step);
       // The run's numbers are finite after all, so it may continue from its checkpoint.

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-// Values like a model's. Products of zeros take less power, so they run faster where power is limited.
+// Values like a model's. Products of zeros draw less power, so they would run faster on a device with a power limit.
 void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
   const Rng rng(1, stream);
   std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));
@@ -55,7 +55,7 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 }  // namespace
 
 double measure_matrix_rate(Ops& ops) {
-  // The size at which a product takes a few milliseconds: a large size depends on the device.
+  // Finds a size at which a product takes a few milliseconds; it depends on the device.
   constexpr double kLongEnough = 5e-3;
   constexpr int64_t kSmallest = 256, kLargest = 8192;
   const auto fits = [&](int64_t size) {

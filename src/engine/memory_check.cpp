@@ -17,7 +17,7 @@ Config with_recompute(Config config, const std::string& recompute) {
 bool training_fits(Config config, int64_t micro_batch, const Ops& ops, int64_t room, RankOf rank) {
   config.train.micro_batch_size = micro_batch;
   try {
-    validate(config, "");  // sizes too large to count do not fit either
+    validate(config, "");  // a size that overflows does not fit either
   } catch (const UserError&) {
     return false;
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Predicts how a run scales: simulates one step of one rank in order, its products at a given rate, its collectives as
-// rings over a given link, one after the other and overlapped with compute until the compute waits for them.
+// Predicts how a run scales by simulating one step of one rank in order. Products run at a given rate. Collectives run
+// as rings over a given link, one after another, and overlap with compute until the compute waits for them.
 #include "engine/engine.h"
 
 namespace gptmoe {
