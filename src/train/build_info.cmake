@@ -1,5 +1,5 @@
-# Writes OUTPUT from build_info.cpp.in. Run at every build, since a commit may have moved; the file is left alone where
-# its content stays the same.
+# Writes OUTPUT from build_info.cpp.in. Runs at every build, since the commit may have changed. Leaves the file alone if
+# its content is the same.
 set(commit unknown)
 if(GIT)
   execute_process(COMMAND ${GIT} describe --always --dirty --abbrev=12 --exclude=* WORKING_DIRECTORY ${CMAKE_CURRENT_LIST_DIR}

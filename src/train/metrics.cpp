@@ -160,7 +160,7 @@ int64_t last_logged_step(const std::filesystem::path& run_dir) {
   for (std::string line; std::getline(file, line);) {
     try {
       step = read_head(line, metrics_path(run_dir).string()).step;
-    } catch (const UserError&) {  // the tail cuts the first line; the last may be cut short
+    } catch (const UserError&) {  // the first line of the tail may be incomplete, and so may the last
     }
   }
   return step;

@@ -98,7 +98,7 @@ class Trainer {
 
   Progress progress_;                // of finished steps
   std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
-  Clock::time_point last_finished_;  // or when the oldest of those was queued
+  Clock::time_point last_finished_;  // or when the oldest of those was queued, if that is later
   int64_t saved_step_ = -1;
   std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;

@@ -16,16 +16,16 @@ struct TrainOptions {
 
 enum class TrainOutcome { finished, interrupted };
 
-// Every rank of `world` calls both.
+// Every rank of `world` calls check_run() and train().
 
-// Checks all that can be wrong with a run before it starts: backend, shards, layout, memory, ranks that differ. Throws
-// as train() would.
+// Checks all that can be wrong with a run before it starts: backend, shards, layout, memory, differences between ranks.
+// Throws as train() would.
 void check_run(const Config& config, World& world);
 
-// Starts the watchdog of the ranks as the config sets it. Call once.
+// Starts the ranks' watchdog with the limits of the config. Call it once.
 void watch(World& world, const DistributedConfig& config);
 
-// Trains `config` in options.out, where rank 0 alone writes, printing the first screen and progress. Saves before it
+// Trains `config`, printing the first screen and progress. Rank 0 alone writes, to options.out. Saves before it
 // evaluates; SIGINT or SIGTERM finishes the step, saves and returns `interrupted`. Throws UserError for bad input,
 // Failure when the machine or the numbers fail; the last checkpoint stays valid.
 TrainOutcome train(const Config& config, const TrainOptions& options, World& world);
