@@ -14,9 +14,9 @@ struct KnownToAllRanks {
   virtual ~KnownToAllRanks() = default;
 };
 
-// Runs `setup` on every rank; collective. If it throws on any, every rank throws what the lowest of those threw, as
-// UserError, BugError, NumericFailure or Failure and KnownToAllRanks, with that rank's name in front unless all ranks
-// report the same.
+// Runs `setup` on every rank; collective. If it throws on any rank, every rank throws the error of the lowest of these:
+// a UserError, BugError, NumericFailure or Failure that is also a KnownToAllRanks. The message starts with that rank's
+// name unless all ranks report the same.
 void agree(World& world, const std::function<void()>& setup);
 
 // Runs `action` on rank 0; collective. Every rank throws what it throws, as in agree(), without a rank's name.

@@ -22,7 +22,7 @@ constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "b
 struct TrafficCost {
   int64_t calls = 0;
   int64_t bytes = 0;   // sent by this rank in a ring
-  double seconds = 0;  // its host spent in calls, if the collectives run there
+  double seconds = 0;  // time the host spent in calls, if the collectives run there
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
 
@@ -44,14 +44,14 @@ class Communicator {
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
   // x = x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
-  // All later work, of the Ops or of the host if the tensors live there, waits for this collective, and so for all
-  // earlier ones.
+  // All later work waits for this collective, and so for all earlier ones: later work of the Ops, or of the host if the
+  // tensors are in its memory.
   virtual void wait(Ticket ticket) = 0;
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
 
-  // Throws DeviceError if a collective in progress has failed, where that can be told without waiting. For the
-  // watchdog's thread; may be called at any time.
+  // Throws DeviceError if a collective in progress has failed, as far as this can be told without waiting. The
+  // watchdog's thread calls it, at any time.
   virtual void check() {}
 
   virtual TrafficCosts costs() const = 0;
@@ -63,7 +63,7 @@ inline int64_t all_gather_bytes(int64_t bytes, int size) { return bytes / size *
 inline int64_t all_reduce_bytes(int64_t bytes, int size) { return 2 * bytes * (size - 1) / size; }
 
 std::unique_ptr<Communicator> make_single_communicator();
-// Counts like rank 0 of `size` ranks and moves nothing: for planning.
+// Counts the traffic of rank 0 of `size` ranks and moves nothing: for planning.
 std::unique_ptr<Communicator> make_counting_communicator(int size);
 
 }  // namespace gptmoe

@@ -48,8 +48,8 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// Settings for mpirun: the requested number of ranks, unbound, also as root, without its own messages, and without the
-// seconds that it waits before it ends ranks. Settings of the user take precedence.
+// Settings for mpirun: it starts the requested number of ranks, unbound, also as root, prints no messages of its own,
+// and ends ranks without a delay. Settings of the user take precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
                                                  {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
@@ -65,7 +65,7 @@ void prepare_environment(const std::string& socket_name) {
   for (const auto& [name, value] : kSettings) setenv(name, value, 0);
   setenv(kSocketVariable, socket_name.c_str(), 1);
   setenv(kTerminalColumns, std::to_string(terminal_columns()).c_str(), 1);
-  // With a batch system's allocation mpirun would start ranks on its other machines.
+  // Inside a batch system's allocation, mpirun would start ranks on the other machines too.
   std::vector<std::string> batch_variables;
   for (char** entry = environ; *entry; ++entry)
     for (const char* prefix : {"SLURM_", "PBS_", "LSB_", "PE_HOSTFILE"})
@@ -136,7 +136,7 @@ void Launch::listen() {
   prepare_environment(name);
 }
 
-// Signals are read from a descriptor. Those that were ignored stay ignored (nohup).
+// Signals are read from a descriptor. Signals that were ignored, as under nohup, stay ignored.
 void Launch::block_signals() {
   sigset_t taken;
   sigemptyset(&taken);
@@ -196,7 +196,7 @@ void Launch::watch_for(int fd) {
   if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
 }
 
-// One event at a time, in the order in which they happened.
+// Handles one event at a time, in the order in which they happened.
 void Launch::look() {
   epoll_event event{};
   const int found = epoll_wait(events_, &event, 1, second_stop_ ? 1000 : -1);
@@ -215,7 +215,7 @@ void Launch::look() {
   }
 }
 
-// Whether a rank was waiting.
+// Returns whether a rank was waiting to connect.
 bool Launch::accept_rank() {
   const int socket = accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
   if (socket < 0) return false;
@@ -229,7 +229,7 @@ bool Launch::accept_rank() {
   }
   ++started_;
   ranks_.push_back({socket, number, peer.pid});
-  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // mpirun had no rank to pass it on to
+  if (first_stop_ && !second_stop_) ::kill(peer.pid, SIGUSR1);  // it connected too late to get the signal from mpirun
   watch_for(socket);
   return true;
 }
@@ -254,7 +254,7 @@ void Launch::hear_signal() {
 void Launch::stop(int signal) {
   if (!first_stop_) {
     while (accept_rank()) {
-    }  // these ranks get the signal from mpirun
+    }  // ranks that have connected get the signal from mpirun
     first_stop_ = signal;
     ::kill(mpirun_, SIGUSR1);
   } else if (!second_stop_) {

@@ -5,7 +5,7 @@
 namespace gptmoe {
 
 struct Launcher {
-  std::string name;  // empty: not started by a launcher of several ranks
+  std::string name;  // empty if no launcher of several ranks started this process
   int ranks = 1;
   int rank = 0;
   bool several() const { return ranks > 1; }
@@ -16,9 +16,9 @@ struct Launcher {
 //   PMI_SIZE               Hydra's mpirun (MPICH, Intel MPI), Flux, PALS, and srun --mpi=pmi2
 //   MV2_COMM_WORLD_SIZE    MVAPICH's mpirun_rsh
 //   SLURM_STEP_NUM_TASKS   srun --mpi=pmix
-// SLURM's other counts (SLURM_NTASKS) are also set in batch scripts and in salloc's shells, where a program that is
-// simply typed is one process; so is SLURM_STEP_NUM_TASKS in steps that SLURM made for such a script or shell, whose
-// SLURM_STEP_ID is one of its reserved numbers.
+// SLURM's other counts (SLURM_NTASKS) are not used: they are also set in batch scripts and salloc's shells, where a
+// program that the user types is one process. SLURM_STEP_NUM_TASKS is also set there, in the step that SLURM made for
+// the script or shell, but the SLURM_STEP_ID of such a step is a reserved number.
 Launcher find_launcher();
 
 }  // namespace gptmoe

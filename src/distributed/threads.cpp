@@ -14,7 +14,7 @@
 namespace gptmoe {
 namespace {
 
-// The binding of the ranks on one machine.
+// How the ranks on one machine are bound.
 struct Machine {
   int ranks = 0, permitted = 0;
   std::string host;

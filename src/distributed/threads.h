@@ -10,9 +10,9 @@ struct RankThreads {
   std::string note;  // for people: the threads that a launcher's binding leaves unused; "" if none
 };
 
-// How many threads each rank should compute with; collective. OMP_NUM_THREADS if it is set; else the rank's share of
-// the hardware threads that it may run on, each divided by the ranks that may run there too: ranks bound apart use all
-// their threads, ranks that are not bound divide their machine.
+// How many threads each rank should compute with; collective. OMP_NUM_THREADS if it is set. Otherwise each hardware
+// thread is divided equally among the ranks that may run on it, and a rank gets the sum of its shares: ranks bound
+// apart use all their threads, and ranks that are not bound divide the machine.
 RankThreads rank_threads(World& world);
 
 }  // namespace gptmoe

@@ -41,22 +41,22 @@ class World {
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 
-  // Collectives on tensors in the host's memory. Collective; the world must outlive it.
+  // Makes a communicator for tensors in the host's memory. Collective; the world must outlive it.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
 
-  // From now on every rank checks that the others live and make progress; collective, once. Names the rank and ends the
-  // job when one has been silent for heartbeat_seconds, or has neither called tick() nor waited for other ranks for
-  // hang_seconds, or when all have waited that long. 0 switches either off. Throws UserError if the MPI does not let
-  // several threads call it.
+  // From now on every rank checks that the others are alive and make progress; collective, once. The job ends, naming a
+  // rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for other ranks
+  // for hang_seconds. It also ends when all ranks have waited that long. 0 switches either check off. Throws UserError
+  // if the MPI does not let several threads call it.
   virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
   // Reports progress of this rank. Any thread may call it; it costs an atomic addition.
   virtual void tick() = 0;
-  // Sets the operation in which this rank's host waits for other ranks from now on, nullptr for none; the collectives
-  // of World and its communicators set it themselves. Keeps the pointer.
+  // Names the operation in which this rank's host starts to wait for other ranks; nullptr when it no longer waits. The
+  // collectives of World and its communicators call this themselves. Keeps the pointer.
   virtual void waits_in(const char* what) = 0;
 
-  // The watchdog calls `probe` from now on, on its thread with every heartbeat; an exception in it ends the job. With
-  // an empty probe it calls nothing, and no call is in progress when this returns.
+  // From now on the watchdog calls `probe` on its own thread with every heartbeat; an exception in it ends the job. An
+  // empty probe stops this, and no call is in progress when set_probe() returns.
   virtual void set_probe(std::function<void()> probe) = 0;
 
   // Ends every rank's process at once, this one's with `exit_code`.
@@ -69,8 +69,9 @@ std::unique_ptr<World> make_single_world();
 // Whether a launcher (mpirun, srun, ...) started this process as one of several ranks: distributed/launcher.h.
 bool launched_with_ranks();
 
-// The job that this process was launched into; one rank, and no MPI, without a launcher. Once per process. Throws
-// UserError if the launcher started several ranks and this build has no MPI, or not the launcher's.
+// Joins the job that this process was launched into. Without a launcher, that is one rank, and no MPI is used. Once per
+// process. Throws UserError if the launcher started several ranks and this build has no MPI or another MPI than the
+// launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

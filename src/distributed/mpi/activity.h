@@ -16,8 +16,8 @@ struct Activity {
 };
 
 // The thread waits for other ranks while this object lives. The end of the wait counts a tick before `waiting` is
-// cleared, so a watchdog that reads `waiting` first and `ticks` second never takes a rank that has just waited for a
-// rank that hangs.
+// cleared. So a watchdog that reads `waiting` first and `ticks` second never mistakes a rank that has just finished
+// waiting for one that hangs.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}

@@ -33,7 +33,7 @@ bool completed(MPI_Request& request) {
 
 }  // namespace
 
-// Adds its lifetime to the cost of a traffic.
+// Adds its lifetime to the cost of one kind of traffic.
 class MpiCommunicator::Timed {
  public:
   Timed(MpiCommunicator& communicator, Traffic traffic) : cost_(communicator.costs_[static_cast<size_t>(traffic)]) {}
@@ -142,8 +142,8 @@ void MpiCommunicator::wait(Ticket ticket) {
   for (progress(); !pieces_.empty() && pieces_.front().ticket <= ticket; progress()) sched_yield();
 }
 
-// Every rank begins first stages in the order of pieces_, and gathers in that order too. The ranks need not do so at
-// the same time.
+// Every rank starts the first stages in the order of pieces_, and the gathers in that order too. The two kinds may
+// interleave differently on each rank.
 void MpiCommunicator::progress() {
   bool all_begun = true, all_gathering = true;  // of the pieces before
   for (Piece& piece : pieces_) {
@@ -186,7 +186,7 @@ void MpiCommunicator::begin(Piece& piece) {
   piece.stage = Stage::first;
 }
 
-// MPI counts elements, or lines of 64 bytes if there are more elements than an int counts.
+// MPI counts elements, or lines of 64 bytes if the number of elements exceeds an int.
 void MpiCommunicator::choose_unit(Piece& piece) {
   const int64_t element = dtype_bytes(piece.dtype);
   piece.at.resize(piece.counts.size());
@@ -209,7 +209,7 @@ void MpiCommunicator::choose_unit(Piece& piece) {
   }
 }
 
-// Sends every rank its part. The other ranks' views of our part are staged in rank order.
+// Sends every rank its part. The other ranks' values of our part are staged in rank order.
 void MpiCommunicator::begin_exchange(Piece& piece) {
   const auto own = static_cast<size_t>(rank_);
   const int ours = piece.unit_counts[own];
@@ -221,7 +221,7 @@ void MpiCommunicator::begin_exchange(Piece& piece) {
     staged += from_r;
   }
   piece.own_counts = piece.unit_counts;
-  piece.own_counts[own] = 0;  // is in place already
+  piece.own_counts[own] = 0;  // already in place
   char* into = staging(piece, (size_ - 1) * piece.counts[own] * dtype_bytes(piece.dtype));
   MPI_CHECK(MPI_Ialltoallv(piece.base, piece.own_counts.data(), piece.units_at.data(), piece.unit, into,
                            piece.staged_counts.data(), piece.staged_at.data(), piece.unit, first_comm_,
@@ -233,7 +233,7 @@ void MpiCommunicator::begin_gather(Piece& piece, MPI_Comm over) {
                             piece.units_at.data(), piece.unit, over, &piece.request));
 }
 
-// Sums what is staged: all ranks' tensors, or the other ranks' views of our part, whose own view is in the tensor.
+// Sums what is staged: all ranks' tensors, or the other ranks' values of our part, while our own are in the tensor.
 void MpiCommunicator::sum(Piece& piece) {
   Slot& slot = slots_[static_cast<size_t>(piece.slot)];
   const bool whole = piece.first == First::small_gather;

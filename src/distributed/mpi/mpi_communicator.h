@@ -1,8 +1,8 @@
 #pragma once
 // Collectives on host tensors with MPI's non-blocking ones. A reduction is an exchange of parts (each rank gets its
-// part of the tensor from all), their sum in rank order and, for an all-reduce, a gather of the parts: faster than
-// MPI's own non-blocking reductions, and the same bits on every rank with any MPI. MPI progresses whenever a collective
-// is started or waited for.
+// part of the tensor from all), their sum in rank order and, for an all-reduce, a gather of the parts. This is faster
+// than MPI's own non-blocking reductions and gives the same bits on every rank with any MPI. MPI progresses whenever a
+// collective is started or waited for.
 #include <mpi.h>
 
 #include <climits>
@@ -65,8 +65,8 @@ class MpiCommunicator final : public Communicator {
   bool slot_free() const;
 
   int rank_ = 0, size_ = 1;
-  MPI_Comm first_comm_, gather_comm_;  // each kind starts in one order, but the two kinds mix differently
-  MPI_Datatype line_type_;             // 64 bytes, for tensors with more elements than an int counts
+  MPI_Comm first_comm_, gather_comm_;  // one each: ranks may interleave the two kinds differently
+  MPI_Datatype line_type_;             // 64 bytes, for tensors with more elements than fit in an int
   Activity& activity_;
   const int64_t countable_;
   std::deque<Piece> pieces_;  // not done, in the order of their start

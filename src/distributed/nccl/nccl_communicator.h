@@ -9,11 +9,10 @@
 namespace gptmoe {
 
 // Collectives between GPUs with NCCL, on a stream beside that of `ops`, which are CudaKernels on the current device. No
-// other rank may use that device. Collective over `world`. `ops` must outlive the communicator, and the communicator
-// the graphs that it is part of:
+// other rank may use that device. Collective over `world`. `ops` must outlive the communicator.
 //
-// RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it. One run of that work
-// waits for exactly the collectives that it starts.
+// RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it; the communicator must
+// outlive such work. One run of the work waits for exactly the collectives that it starts.
 //
 // costs() counts calls; replays of a graph are not counted.
 //

@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char* kName = "libnccl.so.2";
 
-// Looks in the system's search path, then where this program was built against it.
+// Looks in the system's search path, then in the folder of the library that this program was built against.
 void* open_library() {
   for (const std::string& file : {std::string(kName), std::string(GPTMOE_NCCL_LIBRARIES "/") + kName})
     if (void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
