@@ -60,7 +60,7 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// If a crash left a folder that was moved aside while being replaced, that folder counts for its step.
+// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   for (const fs::path& entry : entries_of(folder)) {
@@ -73,8 +73,8 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
   return found;
 }
 
-// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Retries next time if it fails:
-// one checkpoint too many must not end a run.
+// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Ignores failures, since one
+// checkpoint too many must not end a run; the next save tries again.
 void discard(const fs::path& folder) {
   std::error_code ignored;
   fs::path doomed = folder;
@@ -175,7 +175,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// In parts, with a tick after each that shows other ranks the progress.
+// Computes it in parts, with a tick after each part to show other ranks the progress.
 uint64_t checksum_ticking(std::string_view bytes, World* world) {
   constexpr size_t kPart = size_t{256} << 20;
   Checksum checksum;
@@ -272,7 +272,7 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   try {
     write_checkpoint(folder, step, tensors, state);
   } catch (const DeviceError&) {
-    throw;  // the step's failure, not the disk's
+    throw;  // the device failed in the step, not the disk
   } catch (const Failure& failure) {
     fail(failure.what());
   } catch (const fs::filesystem_error& error) {

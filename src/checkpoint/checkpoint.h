@@ -1,5 +1,5 @@
 #pragma once
-// Checkpoints, from which a run can continue. In the run's folder:
+// Checkpoints, from which a run can continue. A run's folder holds:
 //   checkpoints/LATEST                       the name of the folder to continue from
 //   checkpoints/step_NNNNNNNN/state.json     CheckpointState, and a checksum of every file
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
@@ -30,27 +30,28 @@ struct CheckpointTensors {
   World* world = nullptr;  // null: one rank
 };
 
-// Called by every rank; rank 0 writes. Writes step `step` and makes it the latest, then removes all but the newest
-// `keep` checkpoints up to this step (0: keeps all; those of later steps, left when a run is taken back, stay) and
-// leftovers of crashes. Throws Failure, naming path and reason, if the disk fails; earlier checkpoints and LATEST then
-// stay valid.
+// Every rank calls this; rank 0 writes. Writes step `step` and makes it the latest. Then removes leftovers of crashes
+// and all but the newest `keep` checkpoints up to this step (0: keeps all). Checkpoints of later steps, left over when
+// a run went back to an earlier one, stay. Throws Failure, naming path and reason, if the disk fails; earlier
+// checkpoints and LATEST then stay valid.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const CheckpointState& state, int64_t keep);
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
-// The one that LATEST names, or the highest step's if LATEST is missing or names no complete one.
+// The checkpoint that LATEST names, or the one of the highest step if LATEST is missing or names no complete one.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
-// `path` itself if it is a checkpoint, its latest if it is a run's folder; else throws UserError.
+// `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
-// The following verify the checksum of every file they read, the format and the shapes before they write to any tensor.
-// All errors are UserErrors naming the file, what is wrong (damage, a newer format, another model) and the remedy.
+// The following functions verify the checksum of every file they read, the format and the shapes before they write to
+// any tensor. All errors are UserErrors naming the file, what is wrong (damage, a newer format, another model) and the
+// remedy.
 
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
-// tensors = the checkpoint's (F32 widens to f64 tables, and is rounded to the bf16 that layers use). Returns the saved
-// `state`. Without m and v the optimizer's file is not read.
+// tensors = the checkpoint's values (F32 is widened for f64 tables and rounded for bf16 ones). Returns the saved
+// `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
 // Loads only the model, for evaluation, generation and export.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,

@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The rows of `tensors` to write, in the order of the file. On rank 0 a row's visit() provides the whole row and
-// receives other ranks' parts of it; on other ranks it sends theirs. So every rank visits every row, in this order.
+// The rows of `tensors` to write, in the order of the file. On rank 0, a row's visit() receives the other ranks' parts
+// and passes on the whole row; on other ranks, it sends their part. So every rank must visit every row, in this order.
 std::vector<TensorSource> model_sources(const CheckpointTensors& tensors);
 std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors);
 
