@@ -22,8 +22,8 @@ struct RowPart {
   int64_t first = 0;
 };
 
-// All `parts` of a row of `count` elements =: element i is a pure function of (seed, name, i), whatever the dtype
-// (values are rounded to float first, so that models of any precision start from the same weights).
+// Initialises all `parts` of a row of `count` elements. Element i is a pure function of (seed, name, i), whatever the
+// dtype: values are rounded to float first, so that models of any precision start from the same weights.
 void initialize_row(Memory& memory, const std::vector<RowPart>& parts, int64_t count, const Init& init, uint64_t seed,
                     const std::string& name);
 

@@ -8,8 +8,8 @@
 // time.
 //
 // Where layers compute in less than full precision, their values are rounded from a master in stat, which initialisers
-// and checkpoints fill and the optimizer updates. Rows that request it give layers the master itself. A forward-only
-// model has a master of those rows only; a rank's master has them and its own part of the rest.
+// and checkpoints fill and the optimizer updates. For rows with `stat` set, layers use the master itself. The master of
+// a forward-only model has only those rows; the master of a rank has those rows and the rank's part of the others.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -50,7 +50,8 @@ class ParamTable {
   int end_bucket();
 
   // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be
-  // absent, and so may the master if the values are in stat; else it holds `held`, which includes the stat rows.
+  // absent. The master may be absent if the values are in stat; otherwise it holds the elements in `held`, which
+  // include the stat rows.
   void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
   // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
   void initialize(Memory& memory, uint64_t seed) const;
@@ -70,8 +71,8 @@ class ParamTable {
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
 
-  // A bucket's blocks, with the padding between them, in stretches of stat rows and of other rows. The count of the
-  // latter is a multiple of the ranks.
+  // A run of blocks in a bucket, with the padding between them: either all stat rows or none. The count of a run
+  // without stat rows is a multiple of the number of ranks.
   struct Segment {
     int64_t offset, count;
     bool stat;

@@ -20,11 +20,12 @@ struct Pass {
   Scratch& scratch;
   Communicator& communicator;
   PassKind kind = PassKind::evaluate;
-  // This micro-batch's share of the step, 1 / (accumulation * ranks): scales losses that are means over micro-batches.
+  // This micro-batch's share of the step, 1 / (accumulation * ranks). It scales losses that are means over
+  // micro-batches.
   double share = 1.0;
   // Set in the passes that reduce gradients and gather weights; null in the others, and with one rank.
-  DataParallel* reducer = nullptr;   // the backward gives it every bucket
-  DataParallel* gatherer = nullptr;  // the forward awaits every bucket's weights
+  DataParallel* reducer = nullptr;   // the backward pass gives it every bucket
+  DataParallel* gatherer = nullptr;  // the forward pass waits there for every bucket's weights
   MoeObserver* observer = nullptr;   // for measurements, see model/moe_observer.h
 
   Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer, observer}; }

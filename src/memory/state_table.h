@@ -1,6 +1,6 @@
 #pragma once
 // Tensors that training changes without gradients and that a checkpoint must hold: default vectors and their pending
-// sums, balancing biases. ParamTable's counterpart for routers.
+// sums, balancing biases. It is to routers what ParamTable is to layers.
 #include <string>
 #include <vector>
 
@@ -12,7 +12,7 @@ struct StateRow {
   std::string name;  // as in checkpoints: "model.layers.3.mlp.default_vectors"
   DType dtype;
   std::vector<int64_t> sizes;
-  bool persistent;  // in checkpoints; a row that is zero between steps need not be
+  bool persistent;  // in checkpoints; rows that are zero between steps need not be
   Tensor value;
 };
 
