@@ -90,7 +90,7 @@ AnalysisLog::Table ratios(const AnalysisLog::Table& above, const AnalysisLog::Ta
 
 std::string method_name(const std::string& method) { return method == "topk" ? "TopK" : "Default"; }
 
-// Whole numbers alone get a tick.
+// Only whole numbers get a tick label.
 std::string whole_tick(double value) { return value == std::floor(value) ? fixed(value, 0) : ""; }
 
 std::vector<double> means_of(const std::vector<Statistics>& spreads) {

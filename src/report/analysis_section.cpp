@@ -30,7 +30,7 @@ double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& b
   return sum_above / sum_below;
 }
 
-// The K for a table with one gradient column: the run's, if it leaves experts out.
+// The K for a table with one gradient column: the K of the run, at most E - 1.
 int64_t compared_K(const AnalysisLog& log) { return std::min(log.experts_per_token, log.experts - 1); }
 
 struct Column {

@@ -1,5 +1,5 @@
 #pragma once
-// Several runs per arm, several arms, one comparison: every number the reports print is computed here.
+// Compares arms, each of which has several runs. Every number that the reports print is computed here.
 //
 // Perplexity is exp(validation loss). Between two evals of a run, its loss, seconds and entropies are interpolated
 // linearly in tokens. A quantity of an arm is the arithmetic mean over the arm's runs (seeds) at equal tokens; the
@@ -59,22 +59,22 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
 
 // Rows whose loss is more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike score
 // uses seven and a thousand; runs here are shorter). Consecutive rows count once. A loss that is not finite counts too.
-// Unknown for a hundred rows or fewer.
+// Unknown with a hundred rows or fewer.
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
   Arm arm;
 
-  // One point per token count where some run was evaluated, from the latest first eval to the earliest last eval. Every
-  // point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
+  // One point per token count at which some run was evaluated, from the latest first eval to the earliest last eval.
+  // Every point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
   Statistics matched;
-  // Against the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was evaluated.
-  // Empty for the baseline, without common seeds, and if a run of either arm diverged.
+  // The gap to the baseline at Comparison::matched_tokens, and at every token count at which a run of a pair was
+  // evaluated. Empty for the baseline, without common seeds, and if a run of either arm diverged.
   PairedGap matched_gap;
   std::vector<GapPoint> gap;
-  // The same at equal steps, if a step of the arm has another number of tokens than the baseline's.
+  // The same at equal steps, if the arm's steps have another number of tokens than the baseline's.
   std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.

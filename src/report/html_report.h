@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The whole report as one HTML document without scripts, fonts or pictures from elsewhere; light or dark as the
-// reader's system asks. It opens with the answer in one sentence. A single arm gets no comparing sentence or chart.
+// The whole report as one HTML document without scripts, external fonts or external images; light or dark as the
+// reader's system asks. It opens with the answer in one sentence. A report on a single arm has no comparison.
 // Throws UserError if an analysis.json of the runs is malformed.
 std::string html_report(const Comparison& comparison, const Sweep* sweep = nullptr);
 

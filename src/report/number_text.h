@@ -32,17 +32,17 @@ std::string divergence_text(const ArmResult& arm);
 // "5 of 24", "4.3 of 24" as a mean over runs; empty if unknown.
 std::string dead_text(const ArmResult& arm);
 
-// The answer in one sentence, whatever it is.
+// The answer in one sentence.
 std::string headline(const Comparison& comparison);
 // The arm's gap to the baseline in each pair of runs of equal seed; empty for fewer than two pairs.
 std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm);
-// One sentence: tokens and time of one arm to the baseline's final perplexity, and its throughput relative to it.
+// One sentence: the tokens and time that an arm takes to the baseline's final perplexity, and its relative throughput.
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
 // How much the arm's gap differs from the reference's; empty without a reference.
 std::string reference_sentence(const Comparison& comparison, const ArmResult& arm);
 // "Panda et al., 8c1".
 std::string reference_name(const Reference& reference);
-// The sentences after the headline: those above, for every arm that has them.
+// The sentences that follow the headline: the above, for every arm that has them.
 std::vector<std::string> sentences(const Comparison& comparison);
 
 }  // namespace gptmoe

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kStretches = 120;
 constexpr size_t kFewEvals = 12;  // a curve this short is shown whole
 
-// A single curve needs no legend.
+// The legend is left out if there is only one curve.
 std::string legend_of(const Comparison& comparison, size_t arm) {
   return comparison.single() ? "" : comparison.arms[arm].arm.label;
 }
@@ -58,7 +58,7 @@ Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(c
   return series;
 }
 
-// The highest perplexity at the first eval after a fifth of training: the top of the frame.
+// The top of the frame: the highest perplexity at the first eval after a fifth of training.
 std::optional<double> top_of_frame(const Comparison& comparison) {
   std::optional<double> top;
   for (const ArmResult& result : comparison.arms) {
@@ -96,7 +96,7 @@ double most_tokens(const Comparison& comparison) {
   return most;
 }
 
-// Means over equal stretches of tokens, each placed at the mean of its rows' tokens.
+// Means over equal ranges of tokens, each placed at the mean of its rows' tokens.
 std::vector<ChartPoint> stretch_means(const Arm& arm, double tokens_each, double (*field)(const TrainRow&),
                                       const std::string& label) {
   struct Sum {
@@ -107,7 +107,7 @@ std::vector<ChartPoint> stretch_means(const Arm& arm, double tokens_each, double
     for (const TrainRow& row : run.train) {
       const double value = field(row), tokens = static_cast<double>(row.tokens);
       if (!std::isfinite(value)) continue;
-      // A stretch includes its upper end, so that the last row falls into the last one.
+      // A range includes its upper end, so that the last row falls into the last range.
       const auto index = static_cast<size_t>(std::max(0.0, std::ceil(tokens / tokens_each) - 1));
       Sum& sum = sums[std::min(index, kStretches - 1)];
       sum.tokens += tokens;
@@ -160,8 +160,8 @@ Series gap_series(const Comparison& comparison, size_t arm, const std::vector<Ga
   return series;
 }
 
-// The reference's gap at its own steps, as far as ours go, and, if its training is shorter or longer than ours, at its
-// shares of ours. `x_per_step` is the width of our step on the chart's axis.
+// Draws the reference's gap by its own steps, up to the end of our training. If its training is shorter or longer than
+// ours, also draws it by the share of training. `x_per_step` is the width of our step on the chart's axis.
 void add_reference(Chart& chart, const Comparison& comparison, double x_per_step) {
   if (!comparison.reference) return;
   const Reference& reference = *comparison.reference;
@@ -195,7 +195,7 @@ void frame_gaps(Chart& chart) {
     chart.y.from = std::min(chart.y.from.value_or(0), value);
     chart.y.to = std::max(chart.y.to.value_or(0), value);
   };
-  double first = HUGE_VAL;  // of ours
+  double first = HUGE_VAL;  // where our first curve starts
   for (const Series& series : chart.series)
     if (!series.dashed && !series.points.empty()) first = std::min(first, series.points.front().x);
   for (const Series& series : chart.series) {

@@ -15,19 +15,19 @@ namespace gptmoe {
 Axis token_axis();
 
 // Mean validation perplexity with the band from the lowest to the highest seed, log scale. With many evals, the first
-// fifth of training may be above the frame (y.to is set then), so that the end can be read; the baseline's final
+// fifth of training may be above the frame (y.to is set then), so that the end is readable. The baseline's final
 // perplexity is marked.
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
-// holds every mean and every arm's last interval; wider intervals before are cut.
-// A reference is dashed: at its own steps and, if its training is shorter or longer, at its shares of ours. Its points
-// before our first evaluation may be outside the frame.
+// holds every mean and every arm's last interval; wider intervals before that are cut. A reference is dashed: by its
+// own steps and, if its training is shorter or longer than ours, also by the share of training. Its points before our
+// first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
 // The same at equal steps, for the arms whose steps have another number of tokens than the baseline's; nullopt if none.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 
-// One field of the train rows against tokens: the mean over rows and runs in up to 120 equal stretches of tokens.
+// One field of the train rows against tokens: the mean over rows and runs in up to 120 equal ranges of tokens.
 Chart train_chart(const Comparison& comparison, const std::string& id, const std::string& title, Scale scale,
                   double (*field)(const TrainRow&));
 

@@ -1,6 +1,6 @@
 #pragma once
-// One run as its directory describes it: the request (config.json) and the measurements (metrics.jsonl). A number that
-// was not finite is null in the file and NaN here, so a run that diverged can still be reported.
+// One run as its directory describes it: the request (config.json) and the measurements (metrics.jsonl). Numbers that
+// were not finite are null in the file and NaN here, so a run that diverged can still be reported.
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>

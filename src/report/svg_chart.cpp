@@ -161,14 +161,14 @@ void draw_axes(const Chart& chart, Frame& frame, std::string& out) {
   out += line_at("axis", frame.left, frame.bottom, frame.right, frame.bottom);
   for (double tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 90)) {
     out += line_at("axis", x(tick), frame.bottom, x(tick), frame.bottom + 4);
-    // Moves a label at the very edge inside.
+    // Moves a label at the edge inside.
     const double half = 0.5 * text_width(tick_text(chart.x, tick), kFont);
     out += text_at(std::min(x(tick), chart.width - half), frame.bottom + 18, "middle", tick_text(chart.x, tick));
   }
   out += text_at(frame.right, frame.bottom + 36, "end", chart.x.title, "title");
 }
 
-// The stretches of a series between breaks.
+// The parts of a series between breaks.
 std::vector<std::vector<const ChartPoint*>> stretches(const Chart& chart, const Series& series) {
   std::vector<std::vector<const ChartPoint*>> parts(1);
   for (const ChartPoint& point : series.points) {
@@ -225,7 +225,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label goes to the end of the line with more room.
+// The label goes to the end of the line that has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const double at = y(*chart.reference), reach = text_width(chart.reference_label, kFont) + 12;
@@ -247,7 +247,7 @@ void draw_data(const Chart& chart, const Frame& frame, std::string& out) {
   const Ruler x(chart.x, frame.x.low, frame.x.high, frame.left, frame.right);
   const Ruler y(chart.y, frame.y.low, frame.y.high, frame.bottom, frame.top);
   draw_reference(chart, frame, x, y, out);
-  // Markers on the right edge are drawn whole.
+  // The clip leaves room for markers on the right edge.
   out +=
       text("<clipPath id=\"", escape(chart.id), "\"><rect x=\"", coordinate(frame.left), "\" y=\"",
            coordinate(frame.top - 3), "\" width=\"", coordinate(frame.right - frame.left + 3), "\" height=\"",

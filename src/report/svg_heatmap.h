@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// A grid of numbers around a middle as inline SVG: one hue below it (full at `low`), another above (full at `full`).
+// A grid of numbers as inline SVG: one hue below `middle` (strongest at `low`), another above it (strongest at `full`).
 // The defaults suit ratios around 1.
 struct Heatmap {
   std::string description;  // for screen readers

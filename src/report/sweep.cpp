@@ -15,7 +15,7 @@ constexpr const char* kNone = "—";
 
 std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
-// Whether a point may be judged by its final perplexity.
+// Whether all runs finished, so that a point's final perplexity counts.
 bool came_to_its_end(const ArmResult& result) {
   return std::isfinite(result.final_perplexity().mean) &&
          std::all_of(result.arm.runs.begin(), result.arm.runs.end(), [](const RunLog& run) { return run.finished(); });

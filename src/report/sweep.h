@@ -11,16 +11,16 @@ namespace gptmoe {
 struct SweepFamily {
   std::string label;           // the config's
   std::vector<size_t> points;  // indices into Sweep::all.arms, in the order of the grid
-  // The one with the lowest mean final perplexity among those whose runs all finished, if any.
+  // The point with the lowest mean final perplexity among those whose runs all finished, if any.
   std::optional<size_t> best;
 };
 
 struct Sweep {
   Comparison all;                       // every point
   std::vector<SweepFamily> families;    // in the order of the configs
-  double target_perplexity = kUnknown;  // that of the first family with a best point
+  double target_perplexity = kUnknown;  // the best point's of the first family that has one
 
-  // Its settings; "as configured" without any.
+  // The point's settings; "as configured" without any.
   std::string point_name(size_t arm) const;
   const ArmResult& result(size_t arm) const { return all.arms[arm]; }
 };
@@ -29,7 +29,7 @@ struct Sweep {
 Sweep sweep_of(std::vector<Arm> arms);
 
 // A point compared with the first family's point of the same settings, ignoring settings that only this family has.
-// Both finished, with the same number of tokens.
+// Both have finished, after the same number of tokens.
 struct SettingPair {
   PairedGap gap;                           // at the end
   std::optional<Crossing> target;          // reaches the other's final perplexity
@@ -38,11 +38,11 @@ struct SettingPair {
 // Empty for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
 
-// Each family at its best point. Families without one are left out, unless none has one: then each is at its first
+// Each family at its best point. Families without a best point are left out. If no family has one, each is at its first
 // point.
 Comparison compare_best(const Sweep& sweep);
 
-// Its value as a number; nullopt if it is not one.
+// The setting's value as a number; nullopt if it is not a number.
 std::optional<double> number_in(const Setting& setting);
 
 // One sentence for each number of a family's best point that is the smallest or the largest tried.

@@ -61,7 +61,7 @@ void add_gap_rows(std::vector<SummaryRow>& rows, const Comparison& comparison) {
           }));
 }
 
-// If the two are not compared, the reason.
+// The cell gives the reason if speeds are not compared.
 void add_throughput_row(std::vector<SummaryRow>& rows, const Comparison& comparison) {
   const auto cell = [](const ArmResult& r) {
     return r.speed_obstacle.brief.empty() ? where_known(r.throughput_ratio, ratio_text)
