@@ -1,5 +1,5 @@
 #pragma once
-// For commands that run a checkpoint's model: --device, --precision and --tokenizer override what it was trained with.
+// For commands that run a checkpoint's model: --device, --precision and --tokenizer override those of its run.
 #include <CLI/CLI.hpp>
 
 #include "checkpoint/checkpoint.h"

@@ -101,7 +101,7 @@ std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
   return arms;
 }
 
-// Seed by seed, so that an interrupted comparison holds whole rounds.
+// Ordered seed by seed, so that an interrupted comparison holds whole rounds.
 std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms) {
   std::vector<PlannedRun> runs;
   std::map<fs::path, std::string> labels;
@@ -151,7 +151,7 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, W
   return missing;
 }
 
-// Trains one run after the other, in this process and its ranks. False: interrupted.
+// Trains one run after the other, in this process and its ranks. Returns false if interrupted.
 bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = *runs[i];
@@ -166,7 +166,7 @@ bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
   return true;
 }
 
-// Each run trains by the config as planned, even if its file changes meanwhile.
+// Trains each run by the config as planned, even if the config's file changes meanwhile.
 bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
   std::vector<TrainJob> jobs;
@@ -200,7 +200,7 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   return arms;
 }
 
-// The reference pair named like the baseline, unless the argument names one.
+// Reads the reference pair that the argument names, or else the pair named like the baseline.
 std::optional<Reference> plan_reference(const CompareArguments& arguments) {
   if (arguments.reference.empty()) return std::nullopt;
   if (arguments.configs.size() == 1)

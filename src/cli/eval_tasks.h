@@ -17,8 +17,8 @@ struct TaskArguments {
   void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards);
 };
 
-// Scores the checkpoint's model on the tasks and prints the table. Reports every error in the files before it scores
-// the first.
+// Scores the checkpoint's model on the tasks and prints the table. Reports errors in any of the files before it scores
+// anything.
 void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend, const TaskArguments& arguments);
 
 }  // namespace gptmoe

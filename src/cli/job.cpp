@@ -13,7 +13,7 @@
 namespace gptmoe {
 namespace {
 
-// The lowest rank prints an error that hits all ranks at once. It then ends the others, which wait for it.
+// If an error hits all ranks at once, the lowest rank prints it first and then ends the others, which wait here.
 void let_lower_ranks_speak(int rank) {
   std::this_thread::sleep_for(std::chrono::milliseconds(100 * std::min(rank, 10)));
 }
@@ -51,7 +51,7 @@ int Job::fail(int exit_code, const std::exception& error) {
   std::fflush(stdout);
   if (world_ && dynamic_cast<const KnownToAllRanks*>(&error)) {
     if (world_->is_root()) std::fprintf(stderr, "gptmoe: %s\n", error.what());
-    world_->barrier();  // no rank ends before it is printed
+    world_->barrier();  // no rank ends before the error is printed
     return exit_code;
   }
   if (launcher.several()) let_lower_ranks_speak(launcher.rank);

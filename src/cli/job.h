@@ -14,8 +14,9 @@ class Job {
  public:
   explicit Job(char** argv) : argv_(argv) {}
 
-  // `ranks` is the value of --ranks, 0 if absent. True: that many processes have run the command, and exit_code() is
-  // theirs. False: this process runs it, alone or as a rank. Throws UserError if a launcher has already started ranks.
+  // `ranks` is the value of --ranks, 0 if absent. Returns true if that many processes have run the command; exit_code()
+  // is then theirs. Returns false if this process runs it, alone or as a rank. Throws UserError if a launcher has
+  // already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
 
@@ -25,8 +26,8 @@ class Job {
   // For commands that run in one process. Throws UserError on every rank.
   void require_one_rank(const std::string& command);
 
-  // Prints an error: once if all ranks know it, else with the rank's name, and then ends the other ranks too.
-  // Returns `exit_code`.
+  // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other is printed with
+  // the rank's name, and the other ranks are ended.
   int fail(int exit_code, const std::exception& error);
   // The same for bad input that every rank was given.
   int refuse(const std::string& message);

@@ -15,7 +15,7 @@ struct ReportArguments {
   std::string out, svg;
 };
 
-// A run, or the runs of one arm as compare stores them: seed_1, seed_2, ... in the arm's folder.
+// Reads a run, or the runs of one arm as compare stores them: seed_1, seed_2, ... in the arm's folder.
 Arm read_arm(const std::string& path) {
   namespace fs = std::filesystem;
   std::vector<std::pair<size_t, fs::path>> seeds;  // by length of the name first: seed_10 comes after seed_9

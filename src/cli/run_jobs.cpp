@@ -109,7 +109,7 @@ bool Jobs::run() {
   return !stopping_;
 }
 
-// Runs in a process group of its own: a terminal's Ctrl-C reaches this process alone, which passes it on. If this
+// Starts a job in its own process group: a terminal's Ctrl-C reaches only this process, which passes it on. If this
 // process is killed, the job saves and ends.
 void Jobs::start(size_t slot) {
   const TrainJob& job = jobs_[next_];

@@ -13,13 +13,13 @@ struct TrainJob {
   std::filesystem::path log;           // what it prints is appended here
   int64_t steps = 0;                   // of the whole run
   std::function<int64_t()> steps_done;
-  // Whether the job is finished; asked when its process ended with an exit code other than 0.
+  // Whether the job counts as finished although its process ended with an exit code other than 0.
   std::function<bool()> ended_as_it_may;
 };
 
 // Runs all jobs in order, `at_once` at a time. The jobs that run share the cores (unless OMP_NUM_THREADS is set) and
-// the GPUs equally. Shows progress on a terminal. False: SIGINT or SIGTERM came, and all running jobs have saved and
-// ended. If one fails, ends the others the same way and throws Failure with the last line of its log.
+// the GPUs equally. Shows progress on a terminal. Returns false on SIGINT or SIGTERM, after all running jobs have saved
+// and ended. If a job fails, ends the others in the same way and throws Failure with the last line of its log.
 bool run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
 }  // namespace gptmoe
