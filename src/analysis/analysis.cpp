@@ -8,7 +8,8 @@
 namespace gptmoe {
 namespace {
 
-// Batches that a Default router watches before its vectors are used. Their start, zero, then has weight 0.9^50.
+// Batches that a Default router observes before its vectors are used. Their initial value, zero, then has weight
+// 0.9^50.
 constexpr int64_t kWatchedBatches = 50;
 const RouterConfig kDense{"dense", {}};
 
@@ -118,7 +119,7 @@ void Analyst::gather_default_vectors() {
     analysis_.default_vectors = read_default_vectors(engine_.gpt(), ops_.memory());
   if (analysis_.default_source != DefaultSource::estimated) return;
   ModelVariant watcher = variant({"default", nlohmann::json{{"default_forward", false}}}, analysis_.experts_per_token);
-  // Uses batches that are not measured on, as far as there are any.
+  // Prefers batches that are not used for measurements.
   const int64_t others = batches_.count - analysis_.batches.gradient_batches;
   for (int64_t i = 0; i < kWatchedBatches; ++i) {
     watcher.observe(batches_, others > 0 ? analysis_.batches.gradient_batches + i % others : i % batches_.count);

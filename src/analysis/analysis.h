@@ -1,5 +1,5 @@
 #pragma once
-// Everything that `gptmoe analyze` measures of a model; docs/analysis.md defines each quantity.
+// Everything that `gptmoe analyze` measures on a model; docs/analysis.md defines each quantity.
 #include "analysis/default_error.h"
 #include "analysis/domain_routing.h"
 #include "analysis/router_gradients.h"
@@ -9,15 +9,15 @@
 namespace gptmoe {
 
 struct AnalysisOptions {
-  int64_t profile_batches = 1;   // for the routing; at most all batches
-  int64_t gradient_batches = 1;  // for gradients and errors; at most all batches
+  int64_t profile_batches = 1;   // for the routing, at most all batches
+  int64_t gradient_batches = 1;  // for gradients and errors, at most all batches
 };
 
 // The source of the default vectors.
 enum class DefaultSource {
   none,        // the router does not use any
   checkpoint,  // the run's own
-  estimated,   // from a Default router that watches the run's model
+  estimated,   // from a Default router that observes the run's model
 };
 
 struct Analysis {
@@ -40,7 +40,7 @@ using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 Analysis analyze(const Config& config, Engine& engine, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 
-// The analysis as analysis.json has it; the caller adds the run and its collapse.
+// The analysis in the form of analysis.json; the caller adds the run and its collapse.
 AnalysisLog analysis_log(const Analysis& analysis);
 
 }  // namespace gptmoe

@@ -25,7 +25,8 @@ void DefaultError::forward(const Routing& routing, const Tensor& rows_RC) {
     for (int64_t r = offsets[e]; r < offsets[e + 1]; ++r) {
       const auto first = rows.begin() + (r - offsets[e]) * C;
       const std::vector<double> row(first, first + C);
-      const bool chosen = slots[static_cast<size_t>(r)] % K < experts_per_token_;  // slots go down in probability
+      // A token's slots are in descending order of probability.
+      const bool chosen = slots[static_cast<size_t>(r)] % K < experts_per_token_;
       Sums& sums = (chosen ? chosen_ : others_)[layer][e];
       sums.count += 1;
       sums.error += distance_between(row, default_vectors_[layer][e]);

@@ -26,8 +26,8 @@ std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory);
 
 class ModelVariant {
  public:
-  // Copies the parameters of `from`, which the same ops committed; sizes as in `config`. B and T are those of its
-  // batches. Throws UserError if there is not enough memory.
+  // Copies the parameters of `from`, which was committed by the same ops and has the sizes of `config`. Its batches
+  // have B and T of `from`. Throws UserError if there is not enough memory.
   ModelVariant(const Config& config, Engine& from, Ops& ops);
 
   // The vectors of the router, which has the type "default".

@@ -39,8 +39,9 @@ class SimilaritySeries {
   std::map<std::tuple<Scope, Method, int64_t>, std::vector<Values>> values_;
 };
 
-// Scope::router, from backwards of the dense router. Of dL/dp_i = <dy, E_i(x)>, the method leaves out what it does not
-// know (TopK) or takes it from the default vector (Default); the softmax and the linear layer then follow as usual.
+// Scope::router, measured in backward passes of the dense router. Of dL/dp_i = <dy, E_i(x)>, a method drops what it
+// does not know (TopK) or computes it from the default vector (Default). Then follow the softmax and the linear layer
+// as usual.
 class RouterScope : public MoeObserver {
  public:
   // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum.
@@ -63,9 +64,9 @@ class RouterScope : public MoeObserver {
   Tensor dprobs_NE_, dlogits_NE_, w_EC_, dw_EC_, dx_NC_;
 };
 
-// A method's dL/dp from that of all experts: for the experts of a token's K largest probabilities as it is, for the
-// others `filled` (from default vectors; empty: zero). expert_ids_NE are in descending order of probability. With
-// `normalize`, for gates that are divided by their sum.
+// A method's dL/dp, computed from that of all experts. The experts of a token's K largest probabilities keep theirs;
+// the others get `filled` (from default vectors; empty: zero). expert_ids_NE are in descending order of probability.
+// `normalize`: the gates are divided by their sum.
 std::vector<double> method_dprobs(const std::vector<double>& dense_NE, const std::vector<double>& filled_NE,
                                   const std::vector<int32_t>& expert_ids_NE, const std::vector<double>& probs_NE,
                                   size_t E, size_t K, bool normalize);
