@@ -19,10 +19,11 @@
 namespace gptmoe {
 
 // Threads take items, process them in parallel and deliver the results in the order of the items:
-//   take()                -> std::optional<Item>; an empty optional ends the sequence; never called by two threads at
-//   once weight(item)          -> int64_t >= 0, memory that the item holds until it is delivered work(thread, item) ->
-//   Result; each `thread` in [0, threads) runs one call at a time deliver(result)       ; never called by two threads
-//   at once, in the order of take()
+//   take() -> std::optional<Item>; an empty optional ends the sequence
+//   weight(item) -> int64_t >= 0, memory that the item holds until it is delivered
+//   work(thread, item) -> Result; each `thread` in [0, threads) runs one call at a time
+//   deliver(result), in the order of take()
+// No two threads call take() at once, and no two call deliver() at once.
 // No item is taken while the undelivered ones weigh `max_weight` or more, so they never weigh more than that plus one
 // item. An exception in take(), weight(), work() or deliver() ends the run: results of earlier items are delivered,
 // then the exception of the first item in the sequence is thrown to the caller. So neither results nor errors depend on
