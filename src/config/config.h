@@ -47,7 +47,7 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// The policy that the router block names (src/routing) reads it; the config keeps it unread.
+// The config does not read the router block. The policy that the block names (src/routing) does.
 struct RouterConfig {
   std::string type = "topk";
   JsonValue block;  // all keys but "type"
@@ -95,8 +95,8 @@ struct ScheduleConfig {
   int64_t warmup_steps = 0;
   double min_lr_ratio = 0.1;   // floor as a share of learning_rate
   int64_t decay_steps = 0;     // wsd: length of the final decay; required there
-  int64_t lr_decay_steps = 0;  // cosine: it reaches the floor at this step; 0 = train.steps. Above, the run ends in
-                               // mid-cosine; below, it stays at the floor. >= warmup_steps
+  int64_t lr_decay_steps = 0;  // cosine: it reaches the floor at this step; 0 = train.steps. If above train.steps, the
+                               // run ends in mid-cosine; if below, it stays at the floor. >= warmup_steps
 
   bool operator==(const ScheduleConfig&) const = default;
 };

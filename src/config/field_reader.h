@@ -11,8 +11,8 @@ class FieldReader final : public Fields {
  public:
   explicit FieldReader(JsonSection section) : section_(std::move(section)) {}
 
-  // Refuses unknown keys, then reads the nested objects. A misspelt object is thus named as such, not by its missing
-  // keys.
+  // Refuses unknown keys, then reads the nested objects. So a misspelt object is reported as unknown, not by its
+  // missing keys.
   void finish();
 
   void others(JsonValue& values) override { values = section_.others(); }
