@@ -3,19 +3,19 @@
 
 namespace gptmoe {
 
-// Memory for forward passes over B sequences of T tokens of a model whose parameters are elsewhere: for texts of other
-// lengths than the training batches.
+// Memory for forward passes of a model over B sequences of T tokens, for texts of other lengths than the training
+// batches. The model's parameters are elsewhere.
 class ForwardWindow {
  public:
-  // The parameters of `gpt` are loaded already. Throws Failure if the device has no room.
+  // The parameters of `gpt` must be loaded. Throws Failure if the device has no room.
   ForwardWindow(const Gpt& gpt, Ops& ops, Communicator& communicator, int64_t B, int64_t T);
 
   const Activations& activations() const { return activations_; }
-  // activations().final_NC of tokens_BT.
+  // Computes activations().final_NC from tokens_BT.
   void forward();
-  // Then losses_N from targets_BT.
+  // After forward(): computes losses_N from targets_BT.
   void loss();
-  // And the logits (V) after token n, 0 <= n < N, in the host's memory until the next call.
+  // After forward(): the logits (V) after token n, 0 <= n < N, in the host's memory until the next call.
   const std::vector<float>& logits(int64_t n);
 
  private:

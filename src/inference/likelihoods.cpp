@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kLengthStep = 16;  // windows are multiples of it, so that few are made
+constexpr int64_t kLengthStep = 16;  // windows are multiples of this, so that few are needed
 
 // A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored. It serves
 // `sharers` consecutive requests, which differ in their last token only (answers "A", "B", "C" to one question).
@@ -80,7 +80,7 @@ class Scorer {
   std::vector<Likelihood> results() { return std::move(results_); }
 
  private:
-  // Each row's tokens from `ahead` on: its inputs or its targets.
+  // Uploads each row's inputs (ahead = 0) or targets (ahead = 1).
   void upload(const Tensor& to_BT, std::span<const Row> rows, size_t sharer, int64_t ahead) {
     std::vector<int32_t> ids(static_cast<size_t>(to_BT.count()));
     auto out = ids.begin();

@@ -54,7 +54,7 @@ Request RequestEncoder::encode(std::string prompt, std::string continuation, con
     std::vector<int32_t> whole = tokens_of(prompt + continuation);
     if (whole.size() > before.size()) return {std::move(whole), std::ssize(before)};
   }
-  // Cuts there even inside a token, which would leave the continuation no token of its own.
+  // Splits after the prompt even if that is inside a token: otherwise the continuation would have no token of its own.
   const int64_t first = std::ssize(before);
   const std::vector<int32_t> rest = tokens_of(continuation);
   before.insert(before.end(), rest.begin(), rest.end());
