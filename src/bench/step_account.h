@@ -1,6 +1,7 @@
 #pragma once
-// A complete breakdown of a step's time: every op's time in steps taken op by op, and the rest of the same steps: the
-// host's work, including the timing, and a device's idle time. Also, how much longer these steps took than a run's.
+// A complete breakdown of a step's time. In steps taken op by op it counts every op's time and the rest: the host's
+// work, including the timing, and a device's idle time. It also says how much longer these steps took than those of a
+// run.
 #include "bench/output.h"
 #include "bench/step_run.h"
 

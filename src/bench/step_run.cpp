@@ -53,7 +53,7 @@ double StepRun::train(StepQueue& queue, Ops& ops, int64_t steps) {
     fill_random(targets, variant_.config.model.vocab_size, stream_++);
   };
   const auto all = [&] {
-    for (int64_t i = 0; i < steps; ++i, ++step_) {  // one step ahead of the reports, like a run
+    for (int64_t i = 0; i < steps; ++i, ++step_) {  // queues one step ahead of the reports, as a run does
       queue.ask(next_batch, step_);
       if (i > 0) queue.report();
     }
