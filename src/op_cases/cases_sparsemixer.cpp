@@ -91,8 +91,8 @@ OpCase sampled(const Shape& shape) {
   return op;
 }
 
-// The estimate if the chosen are not the largest: what the source adds to the scores' gradient in each round,
-// gradient * p_chosen at the chosen minus gradient * p_chosen * p everywhere, whatever the gate's factor.
+// The estimate if the chosen experts are not the largest. In each round the source adds to the scores' gradient:
+// gradient * p_chosen at the chosen expert, minus gradient * p_chosen * p everywhere, whatever the gate's factor.
 OpCase estimate(int64_t n, int64_t k, int64_t e) {
   OpCase op("sparsemixer_estimate", {n, k, e});
   op.input("dgates", {n, k}, normal(), Kind::stat);
