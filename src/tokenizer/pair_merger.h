@@ -13,9 +13,9 @@ namespace gptmoe {
 // Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so a merge costs its
 // number of occurrences, however long the words are.
 //
-// No two pairs ever spell the same token: the borders of a token have been borders from the start, so the merges
-// between them went as if its bytes were alone. So a merge only creates pairs never seen before, each complete at once,
-// and a pair's count only falls after that.
+// No two pairs ever spell the same token: the borders of a token have been borders from the start, so its bytes were
+// merged as if they were alone. So a merge only creates pairs never seen before, each complete at once, and a pair's
+// count only falls after that.
 class PairMerger {
  public:
   struct Pair {
@@ -41,7 +41,7 @@ class PairMerger {
   struct PairUse {
     Pair pair;
     int64_t count;              // its occurrences, weighted by their words' counts
-    const uint32_t* positions;  // where `left` begins, rising; some occurrences may have gone since
+    const uint32_t* positions;  // where `left` begins, ascending; some occurrences may be gone
     uint32_t size;
   };
   struct Candidate {

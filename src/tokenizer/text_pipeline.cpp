@@ -10,9 +10,9 @@ struct Spelling {
   SplitPattern pattern;
 };
 
-// Regular expressions that split like our patterns in the tokenizers library, whose engine is Oniguruma; the first of
-// each is the one that we write. tiktoken's newer text of cl100k has \p{N}{1,3}+, which Oniguruma reads as any number
-// of digits: none of our patterns does that.
+// For each of our patterns, the regular expressions with which the tokenizers library splits in the same way; we write
+// the first one. The library's engine is Oniguruma. tiktoken's newer text of cl100k is not among them: it has
+// \p{N}{1,3}+, which Oniguruma reads as any number of digits.
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},

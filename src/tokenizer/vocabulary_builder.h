@@ -19,7 +19,7 @@ class VocabularyBuilder {
   explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
 
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
-  // An added token may be listed here once more, by its text.
+  // An added token may also be listed here, by its text.
   void add_token(std::string_view name, const Json& id);
   // Call when all tokens are known: gives the added ones their ids, which must be those of Hugging Face's library. That
   // ignores the written ids: a token in the vocabulary keeps its id there, the others get the next ids after the

@@ -47,7 +47,7 @@ class WordCounts {
     return is_long(entry.length) ? std::string_view(long_words_).substr(entry.high, entry.length)
                                  : std::string_view(reinterpret_cast<const char*>(&entry.low), entry.length);
   }
-  // `entry` may belong to another table; its word is at `letters`, read where it is long.
+  // `entry` may belong to another table. Its word is at `letters`, which is read only if the word is long.
   void add_entry(const Entry& entry, const char* letters);
   size_t slot_of(uint32_t hash) const { return hash & (slots_.size() - 1); }
   void grow();
