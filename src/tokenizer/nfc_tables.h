@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// `composed` is canonically `first` followed by `second`, or, where second is 0, `first` alone.
+// `composed` is canonically `first` followed by `second`, or, if second is 0, `first` alone.
 struct CanonicalPair {
   uint32_t composed, first, second;
 };
@@ -456,7 +456,7 @@ inline constexpr CanonicalPair kCanonicalPairs[] = {
     {0x2FA15, 0x9EBB, 0}, {0x2FA16, 0x4D56, 0}, {0x2FA17, 0x9EF9, 0}, {0x2FA18, 0x9EFE, 0}, {0x2FA19, 0x9F05, 0},
     {0x2FA1A, 0x9F0F, 0}, {0x2FA1B, 0x9F16, 0}, {0x2FA1C, 0x9F3B, 0}, {0x2FA1D, 0x2A600, 0}};
 
-// Those of them that are pairs, yet are never made from their parts (composition exclusions).
+// The composed characters of pairs that are never composed (composition exclusions).
 inline constexpr uint32_t kNeverComposed[] = {
     0x344, 0x958, 0x959, 0x95A, 0x95B, 0x95C, 0x95D, 0x95E, 0x95F, 0x9DC, 0x9DD, 0x9DF, 0xA33, 0xA36, 0xA59, 0xA5A,
     0xA5B, 0xA5E, 0xB5C, 0xB5D, 0xF43, 0xF4D, 0xF52, 0xF57, 0xF5C, 0xF69, 0xF73, 0xF75, 0xF76, 0xF78, 0xF81, 0xF93,
