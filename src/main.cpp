@@ -10,7 +10,7 @@
 
 namespace {
 
-// What is wrong with the command line, in one line, and which help to read.
+// What is wrong with the command line, and which help to read, in one line.
 std::string describe(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {
   const auto used = app.get_subcommands();
   if (!used.empty()) return gptmoe::text(error.what(), "; see gptmoe ", used.front()->get_name(), " --help");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails if a header does not compile alone: every header includes what it uses. The build cannot tell, because its
+# Fails if a header does not compile alone: every header must include what it uses. The build cannot tell, because its
 # sources see the precompiled headers first.
 #   tools/check_headers.sh
 set -euo pipefail
@@ -10,7 +10,7 @@ cd "$repo_dir"
 options=(-std=c++20 -fopenmp -march=native -Wall -Wextra -Werror -Wno-pragma-once-outside-header -Wno-unused-function
   -Wno-unused-const-variable -I. -Isrc -Itests -Itests/support -Itools/tokenize)
 [ -z "${GPTMOE_DEPS_DIR:-}" ] || options+=(-isystem "$GPTMOE_DEPS_DIR/include")
-for folder in $(mpicxx --showme:incdirs); do options+=(-isystem "$folder"); done  # Open MPI, as build_packages has it
+for folder in $(mpicxx --showme:incdirs); do options+=(-isystem "$folder"); done  # for Open MPI, as in build_packages
 find_nvcc
 if [ -n "$nvcc" ]; then  # the kernels' headers as the simulated GPU sees them
   mapfile -t headers < <(git ls-files '*.h' '*.cuh')

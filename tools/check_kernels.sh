@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Checks the machine code of the kernels of a build with CUDA: no local memory (spilled registers, arrays that the
-# compiler could not keep in registers), and in the kernels of tools/kernel_instructions.txt the instructions listed
-# there. Needs cuobjdump and nvdisasm, on PATH or beside nvcc; says so if they are missing. (Builds configured with
-# -DGPTMOE_STRICT_KERNELS=ON fail on spills by themselves.)
+# Checks the machine code of the kernels in a build with CUDA. No kernel may use local memory (spilled registers, arrays
+# that the compiler could not keep in registers), and the kernels of tools/kernel_instructions.txt must contain the
+# instructions listed there. Needs cuobjdump and nvdisasm, on PATH or beside nvcc; says so if they are missing. (Builds
+# configured with -DGPTMOE_STRICT_KERNELS=ON fail on spills by themselves.)
 #   tools/check_kernels.sh [--table] [BUILD_DIR]    --table: prints the registers per thread as Markdown instead
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by tools/*.sh: the repository's place, the packages of a build, and how to install them.
+# Shared by tools/*.sh: the repository's path, the packages that a build needs, and how to install them.
 # Sourced, not run. Expects `set -euo pipefail`.
 
 repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,7 +31,7 @@ build_packages=(g++ cmake ninja-build nlohmann-json3-dev libcli11-dev
 test_packages=(libgtest-dev libopenblas-dev)
 
 # install_build_tools PACKAGE...: the compiler and libraries, unless every tool and header is present (on a system
-# without Debian's packages they may come from elsewhere).
+# without Debian packages they may come from elsewhere).
 install_build_tools() {
   if ! command -v dpkg-query >/dev/null; then
     command -v cmake >/dev/null && command -v ninja >/dev/null && command -v g++ >/dev/null && return 0

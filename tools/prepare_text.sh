@@ -4,10 +4,12 @@
 #
 #   tools/prepare_text.sh --out data/NAME [--text FILE|DIR|PATTERN] [--val FILE|DIR|PATTERN] [--vocab-size N]
 #
-# Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is cut
-# into documents of a few pages at blank lines; plain files in a folder, of a pattern or in --val are one document each.
-# Other files are JSON lines with a field "text", also .gz and .zst. Without --val, a twentieth of the documents is held out
-# for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
+# Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is
+# split into documents of a few pages at blank lines. Plain files in a folder, from a pattern or in --val are one
+# document
+# each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without --val, a twentieth of the
+# documents
+# is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -32,7 +34,7 @@ done
 tokenize=$repo_dir/build/gptmoe-tokenize
 [ -x "$tokenize" ] || die "build/gptmoe-tokenize is not built: cmake --preset release && cmake --build --preset release"
 
-# Written to a temporary folder and renamed when complete: an interrupted preparation starts over.
+# Writes to a temporary folder that is renamed when complete, so an interrupted preparation starts over.
 rm -rf "$out.tmp"
 mkdir -p "$out.tmp"
 documents=$out.tmp/documents.jsonl

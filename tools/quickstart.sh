@@ -40,14 +40,14 @@ find_nvcc
 cuda_options=()
 if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then
   cuda_options=(-DGPTMOE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
-elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # an existing build keeps its setting
+elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # an existing build keeps its settings
   cuda_options=(-DGPTMOE_CUDA=OFF)
 fi
 say "building"
 cd "$repo_dir"
 build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
 
-# One folder per text and content, so that another text never uses an old tokenizer or old runs.
+# One folder per text and its content, so that another text never uses an old tokenizer or old runs.
 if [ -n "$text" ]; then
   if [ -d "$text" ]; then
     content=$(find "$text" -type f -printf '%P %s %T@\n' | sort | cksum)

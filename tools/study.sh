@@ -35,10 +35,10 @@ else
 fi
 for shape in $shapes; do
   say "$shape"
-  rm -f "$out/report.html"  # an earlier one
+  rm -f "$out/report.html"  # of an earlier study
   build/gptmoe compare "configs/small/${shape}_topk.json" "configs/small/${shape}_default.json" --jobs "$jobs" \
     --set "train.steps=$steps" --sweep "optimizer.learning_rate=$rates" --seeds "$seeds" --out "$out" --svg "$out/$shape"
-  [ -e "$out/report.html" ] || exit 1  # stopped
+  [ -e "$out/report.html" ] || exit 1  # compare was stopped
   mv "$out/report.html" "$out/$shape.html"
   mv "$out/report.json" "$out/$shape.json"
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, runs every test. The last line is "N passed, M failed".
 #   tools/test.sh [test|debug|asan]
-# "test" is the release's code in a separate build folder: build/ keeps its settings.
+# "test" builds the release's code in its own folder, so build/ keeps its settings.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -26,8 +26,8 @@ build "$preset" "${cuda_options[@]}" all
 if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
 
 say "testing ($preset)"
-export GOMP_SPINCOUNT=1000  # as the programs set it for themselves (src/base/openmp_wait.h)
-# One program per core at a time: most tests compute on one core. The largest programs, which take longest, come first.
+export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp_wait.h)
+# Runs one program per core at a time, since most tests use one core. The largest programs take longest and come first.
 run_test() {
   local status=0
   timeout 1200 "$1" --gtest_brief=1 >"$1.log" 2>&1 || status=$?

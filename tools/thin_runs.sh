@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Copies runs without their checkpoints and with one train row in a hundred: small enough to keep with a report. All
-# evaluations stay, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. Each copy starts
-# with a row "thinned": the number of train rows in the original, and its loss spikes as gptmoe report counts them; reports
-# of the copies show these.
+# evaluations stay, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. Each copy
+# starts
+# with a row "thinned" that holds the number of train rows in the original and its loss spikes as gptmoe report counts
+# them. Reports on the copies show these numbers.
 #
 #   tools/thin_runs.sh FROM TO        every run below the folder FROM, to the same path below TO
 set -euo pipefail
@@ -16,7 +17,7 @@ from=${1%/} to=${2%/} gptmoe=${GPTMOE:-$repo_dir/build/gptmoe}
 report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
 
-# A last line without its line break was cut short.
+# A last line without a line break is incomplete.
 complete_lines() { if [ -n "$(tail -c 1 "$1")" ]; then sed '$d' "$1"; else cat "$1"; fi; }
 
 find "$from" -name metrics.jsonl -printf '%h\n' | sort | while IFS= read -r run; do

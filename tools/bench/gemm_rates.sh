@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Times our matrix product and, if it is installed, OpenBLAS's in turns: GFLOP/s of one thread at four sizes.
+# Times our matrix product and, if installed, OpenBLAS's in turns: GFLOP/s of one thread at four sizes.
 #   tools/bench/gemm_rates.sh [--rounds N]
-# Prints Markdown: the fastest and the median of the rounds. Debian's package is libopenblas-dev.
+# Prints Markdown: the fastest and the median of the rounds. OpenBLAS is Debian's package libopenblas-dev.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Turns the output of tools/gpu_check.sh's stages into Markdown. Exit status 1 if a check fails.
 
-    report.py tokens DIR                          shards of made-up tokens, which a model can learn to foresee
-    report.py curves CPU_RUN F32_RUN BF16_RUN     loss curves of three runs
-    report.py steps STEPS.json BEFORE MEMORY.txt  bench step's lines; MiB in use before and, a line each, meanwhile
-    report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside them
+    report.py tokens DIR                          writes shards of generated tokens that a model can learn to predict
+    report.py curves CPU_RUN F32_RUN BF16_RUN     compares the loss curves of three runs
+    report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB in use before, and during it (one per line)
+    report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside those of bench step
 """
 import array
 import json
@@ -12,7 +12,7 @@ import os
 import random
 import sys
 
-SAME_START = 10  # steps whose losses agree to rounding, before it has grown
+SAME_START = 10  # steps whose losses agree to rounding, before rounding errors have grown
 SAME_START_WITHIN, F32_WITHIN, BF16_WITHIN, MEMORY_WITHIN = 1e-4, 0.002, 0.01, 0.05
 
 
@@ -73,7 +73,7 @@ def steps(path, before, memory_path):
     together = [row["to_first"] for row in runs if "to_first" in row]
     for ratio in together:
         print(f"\n{runs[1]['router']} / {runs[0]['router']}, in turns: {ratio:.4f}")
-    # If they took turns, both are in memory; else the larger counts.
+    # If the routers took turns, both were in memory; otherwise the larger one counts.
     planned = (sum if together else max)(row["planned_mib"] for row in runs)
     with open(memory_path) as file:
         used = max(int(line) for line in file) - int(before)

@@ -28,7 +28,7 @@ for i in "${!names[@]}"; do
   wait "${pids[$i]}" || failed+=" ${names[$i]}"
   ran=$(sed -n 's/^\[  PASSED  \] \([1-9][0-9]* tests\{0,1\}\)\.$/\1/p' "$log")
   verdict=$(grep -o '[A-Z ]*SUMMARY: .*' "$log" | tail -n 1) || true
-  # Zero tests, or a tool that could not attach, prove nothing.
+  # A tool that could not attach or that ran zero tests proves nothing.
   [ -n "$ran" ] && [ -n "$verdict" ] || failed+=" ${names[$i]}"
   echo "- ${names[$i]}: ${ran:-no tests} passed, ${verdict:-no verdict}" >>"$out/sanitize.md"
 done

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests every op case against the CPU in double, and two runs of it for equal bits; golden model steps; whole training
-# runs.
+# Tests every op case against the CPU in double and runs it twice for equal bits; tests golden model steps and whole
+# training runs.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 

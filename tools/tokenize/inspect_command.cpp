@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kPreviewTokens = 32;
 
-// Control characters and cut characters would disturb the terminal and the one-line form.
+// Control characters and incomplete characters would disturb the terminal and the one-line form.
 std::string one_line(const std::string& bytes) {
   std::string out;
   for (char c : replace_malformed(bytes)) {

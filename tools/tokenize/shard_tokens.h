@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// Calls visit(first, ids) for successive stretches of the shard.
+// Calls visit(first, ids) for successive parts of the shard.
 template <typename Visit>
 void for_each_stretch(const Shard& shard, Visit visit) {
   constexpr int64_t kStretch = 1 << 20;

@@ -1,5 +1,5 @@
-"""What the generators of Unicode tables here share. Uses the package unicodedata2 where installed, whose version 16.0.0
-made the committed files: it is newer than the interpreter's own tables."""
+"""Shared by the generators of Unicode tables. Uses the package unicodedata2 if installed: it is newer than the
+interpreter's own tables, and its version 16.0.0 made the committed files."""
 
 try:
     import unicodedata2 as unicodedata
@@ -10,7 +10,7 @@ POINTS = range(0x110000)
 
 
 def runs(value_of):
-    """[first, last, value] of neighbouring code points with one value, both included; without those whose value is 0."""
+    """[first, last, value] of every run of code points with the same value, both included; value 0 is left out."""
     found = []
     for point in POINTS:
         value = value_of(chr(point))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Do the peers compute what gptmoe computes?
+"""Checks that the peers compute what gptmoe computes.
 
     python3 check.py [--compiled] [--cases topk_rmsnorm,olmoe]
 
-PyTorch's model, its experts in every way, against the golden values of tests/golden: logits, loss and gradients of the
-first step and the losses of ten steps, so that clipping, AdamW and the default vectors' average are the same too. In
-float64 where PyTorch has it (torch._grouped_mm is float32). Then OLMoE's loss and gradients against that model's, given
-the same weights. --compiled checks the compiled modes (minutes). Exit status 1 when something is off.
+Compares PyTorch's model, with each implementation of its experts, with the golden values of tests/golden: logits, loss
+and gradients of the first step, and the losses of ten steps, which also cover clipping, AdamW and the default vectors'
+average. Uses float64 where PyTorch supports it (torch._grouped_mm is float32). Then compares OLMoE's loss and gradients
+with those of that model, given the same weights. --compiled checks the compiled modes (this takes minutes). Exit status
+1 if something differs.
 """
 import argparse
 import copy
@@ -44,8 +45,8 @@ def round_up(width):
 
 
 def for_gpt(tensors, m, experts):
-    """Golden tensors by the names of pytorch_moe.Gpt. torch._grouped_mm wants rows of whole 16 bytes: experts that are
-    narrower get weights of 0, which change nothing."""
+    """The golden tensors, by their names in pytorch_moe.Gpt. torch._grouped_mm needs rows of a multiple of 16 bytes, so
+    narrower experts are padded with weights of 0, which change nothing."""
     out = {}
     padding = round_up(m["moe_intermediate_size"]) - m["moe_intermediate_size"] if experts == "grouped" else 0
 
@@ -96,7 +97,7 @@ def gradients(model):
 
 
 def learning_rate(config, s):
-    """As docs/mathematics.md and tests/golden have it."""
+    """The learning rate by docs/mathematics.md and tests/golden."""
     peak, schedule = config["optimizer"]["learning_rate"], config["schedule"]
     warmup, floor = schedule["warmup_steps"], peak * schedule["min_lr_ratio"]
     if s < warmup:
@@ -153,13 +154,13 @@ def olmoe_config(balanced):
     config = read_config(GOLDEN / "topk_rmsnorm.json")
     config["model"].update(qk_norm=True, hidden_size=32, head_dim=8, moe_intermediate_size=24, intermediate_size=40,
                            num_hidden_layers=3, first_k_dense_replace=1, num_experts=6)
-    if balanced:  # one mixture and one expert a token, where its balance loss is ours
+    if balanced:  # one MoE layer and one expert per token: then its balance loss equals ours
         config["model"].update(num_hidden_layers=2, num_experts_per_tok=1)
     return config
 
 
 def for_olmoe(weights, m):
-    """Tensors of pytorch_moe.Gpt with stacked experts by OLMoE's names."""
+    """The tensors of pytorch_moe.Gpt with stacked experts, by their names in OLMoE."""
     H, G, D = m["num_attention_heads"], m["num_key_value_heads"], m["head_dim"]
     names = {"embed": "model.embed_tokens", "norm": "model.norm", "head": "lm_head", "norm1": "input_layernorm",
              "norm2": "post_attention_layernorm", "attention.out": "self_attn.o_proj",
@@ -190,7 +191,7 @@ def check_olmoe(experts, compiled, balanced):
     config = olmoe_config(balanced)
     torch.manual_seed(3)
     gpt, olmoe = Gpt(config, GroupedExperts), Olmoe(config, experts, balanced)
-    with torch.no_grad():  # larger than a run's start, so that every term shows
+    with torch.no_grad():  # larger than at the start of a run, so that every term shows
         for p in gpt.parameters():
             p.normal_(0, 0.3) if p.dim() > 1 else p.normal_(1, 0.2)
     olmoe.model.load_state_dict(for_olmoe(gpt.state_dict(), config["model"]))

@@ -1,19 +1,20 @@
 #!/usr/bin/env python3
 """Training speed of Hugging Face's OLMoE (transformers' OlmoeForCausalLM) in the shape of a gptmoe config.
 
-Width, layers, heads, experts, experts a token and vocabulary are the config's, and so are batch and optimizer. What
-stays OLMoE's own, whatever the config says: RMSNorm, an RMSNorm over the whole query and key rows, separate projections
-for query, key and value, no z-loss, and a balance loss pooled over layers and not divided by the experts a token. It
-knows no dense layers: the config's first ones get transformers' OlmoeMLP of that width in place of their mixture. TopK
-routing only, SwiGLU only.
+Width, layers, heads, experts, experts per token, vocabulary, batch and optimizer come from the config. These stay
+OLMoE's own, whatever the config says: RMSNorm, an RMSNorm over the whole query and key rows, separate projections for
+query, key and value, no z-loss, and a balance loss that is pooled over layers and not divided by the experts per token.
+OLMoE has no dense layers: where the config has them, transformers' OlmoeMLP of that width replaces the MoE layer. Only
+TopK routing and SwiGLU are supported.
 
-On a CPU in f32, JSON lines like pytorch_moe.py's; on a GPU in bf16, weights and optimizer too, as pytorch_moe_gpu.py:
+On a CPU it runs in f32 and prints JSON lines like pytorch_moe.py's. On a GPU it runs in bf16, including weights and
+optimizer, like pytorch_moe_gpu.py:
 
     python3 huggingface_olmoe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts grouped_mm,eager]
     python3 huggingface_olmoe.py CONFIG.json --device cuda [--micro-batches 16] [--eager] [--experts grouped_mm]
 
-Experts are transformers' implementations: "eager" (a loop), "grouped_mm", "batched_mm" (copies the weights for every
-token) and what else the installed version has. check.py holds the loss and gradients against pytorch_moe.py's.
+--experts takes transformers' implementations: "eager" (a loop), "grouped_mm", "batched_mm" (copies the weights for each
+token) and any others that the installed version has. check.py compares loss and gradients with pytorch_moe.py's.
 """
 import copy
 import sys
@@ -37,7 +38,7 @@ from run_config import read_config
 
 
 class Olmoe(nn.Module):
-    """Tokens and targets to the loss, the balance loss in it where `balance` is set."""
+    """Maps tokens and targets to the loss, which includes the balance loss if `balance` is set."""
 
     def __init__(self, config, experts, balance=True):
         super().__init__()
@@ -62,14 +63,15 @@ class Olmoe(nn.Module):
 
     def compile(self):
         compile_strictly()
-        # The first call hangs up the hooks that record the routers' logits; compiled, that would break the graph.
+        # The first call installs the hooks that record the routers' logits. Inside a compiled model it would break the
+        # graph.
         tokens = torch.zeros((1, 8), dtype=torch.long, device=self.model.device)
         with torch.no_grad():
             self(tokens, tokens)
         self.model.compile(dynamic=False)
 
     def forward(self, tokens, targets):
-        # Targets are shifted already: the same positions count as for everyone else.
+        # Targets are shifted already, so the same positions count as in the other programs.
         output = self.model(input_ids=tokens, labels=targets, shift_labels=targets, output_router_logits=self.balance)
         return output.loss, 0.0
 

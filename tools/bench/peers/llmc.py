@@ -3,9 +3,9 @@
 
     python3 llmc.py CONFIG.json --dir LLMC_DIR [--threads 2] [--steps 5] [--warmup 1]
 
-Prints one JSON object: the median of the steps after the first. llm.c's shape, B and T must be the config's; B and T,
-which it does not print, follow from the numbers of batches and of activations. Tried with llm.c's commit
-f1e2ace651495b74ae22d45d1723443fd00ecd3a; the JSON names the checkout's.
+Prints one JSON object with the median over the steps after the warm-up. llm.c's shape, B and T must be the config's. It
+does not print B and T, so they are checked by the numbers of batches and activations. Tried with llm.c's commit
+f1e2ace651495b74ae22d45d1723443fd00ecd3a; the JSON names the commit of the checkout.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ from run_config import fail, read_json
 
 
 def activations(m, B, T):
-    """How many train_gpt2.c (fill_in_activation_sizes) says it has: attention's weights tell T from B."""
+    """The number that train_gpt2.c (fill_in_activation_sizes) prints. Attention's weights make it differ in B and T."""
     L, C, H, V = m["num_hidden_layers"], m["hidden_size"], m["num_attention_heads"], m["vocab_size"]
     return L * B * (T * (18 * C + 4) + 2 * H * T * T) + B * T * (2 * C + 2 * V + 3)
 
@@ -70,7 +70,7 @@ def main():
             if seconds and unsaid:
                 program.kill()
                 sys.exit(f"llm.c did not print its {', '.join(sorted(unsaid))}: is this another version of it?")
-            if len(seconds) == options.warmup + options.steps:  # it would go on to sample and to evaluate
+            if len(seconds) == options.warmup + options.steps:  # else it would sample and evaluate
                 program.kill()
                 break
     timed = [batch / s for s in seconds[options.warmup:]]

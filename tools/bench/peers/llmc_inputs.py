@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what llm.c's CPU trainer opens at start-up, for a GPT-2 of any shape: random weights and random tokens.
+"""Writes the files that llm.c's CPU trainer opens at start-up: random weights of a GPT-2 of any shape, random tokens.
 
     python3 llmc_inputs.py LLMC_DIR [--vocab 2048] [--layers 6] [--heads 4] [--channels 256] [--context 256]
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes what llmq's trainer opens: a Llama's config.json in the active shape of a gptmoe config, and random tokens.
+"""Writes the inputs of llmq's trainer: a Llama config.json with the active shape of a gptmoe config, and random tokens.
 
     python3 llmq_inputs.py CONFIG.json OUT_DIR [--tokens 67108864]
 
-OUT_DIR gets config.json, train.bin and eval.bin. A mixture becomes a dense model whose every layer has a SwiGLU as wide
-as the mean over layers of what a token meets here: the dense layers' width, the active and shared experts' widths
-elsewhere, rounded to 64. So the operations a token costs are equal but for that and the router's.
+OUT_DIR gets config.json, train.bin and eval.bin. An MoE model becomes a dense model in which every layer has the same
+SwiGLU width: the mean over layers of the width that a token uses (the dense layer's, or that of the active and shared
+experts), rounded to a multiple of 64. So the operations per token are equal except for the rounding and the router.
 """
 import argparse
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 from run_config import read_config
 
-MULTIPLE = 64  # of the SwiGLU's width, for the tensor cores
+MULTIPLE = 64  # the SwiGLU's width is a multiple of this, for the tensor cores
 
 
 def active_width(m):
@@ -28,10 +28,10 @@ def active_width(m):
 
 
 def write_tokens(path, count, vocabulary, random):
-    """256 integers of header, then a 32-bit integer for each token."""
+    """Writes a header of 256 integers, then a 32-bit integer for each token."""
     header = np.zeros(256, np.int32)
     header[:2] = np.frombuffer(b"BIN.TOK\n", np.int32)
-    header[2:7] = 2, 4, count, vocabulary, 0  # version, bytes a token, tokens, vocabulary, no masks
+    header[2:7] = 2, 4, count, vocabulary, 0  # version, bytes per token, tokens, vocabulary, no masks
     with open(path, "wb") as file:
         file.write(header.tobytes())
         for begin in range(0, count, 1 << 22):

@@ -3,20 +3,20 @@
 
 Reads a gptmoe run configuration (JSON, comments allowed), builds the model it describes and times whole training
 steps: forward, cross-entropy plus load-balancing loss, backward, global-norm clip, AdamW, and for the Default router
-the EMA of the experts' outputs. Prints one JSON object a line for every (mode, experts, thread count). Tokens are
-random; their values do not change the amount of work beyond how the router spreads them.
+the EMA of the experts' outputs. Prints a line with a JSON object for every (mode, experts, thread count). Tokens are
+random; their values affect the amount of work only through the router's choices.
 
     python3 pytorch_moe.py CONFIG.json [--threads 1,2] [--modes eager,compiled] [--experts each,stacked,grouped]
                            [--steps 10] [--warmup 5] [--rounds 3] [--plain]
 
-Compiled is torch.compile a block at a time (the layers share what is compiled once); it needs a C++ compiler. Experts:
-"each" runs two products per expert, gate and up in one, which a compiled block leaves for and comes back from;
-"stacked" does so too, with the weights of all experts in one tensor; "grouped" is torch._grouped_mm, inside the
-compiled block. Attention is the faster of PyTorch's fused and plain kernels, timed first. check.py holds all of them
-against tests/golden.
+"compiled" applies torch.compile to one block at a time (equal blocks share the compiled code); it needs a C++ compiler.
+Experts: "each" runs two products per expert, the first with gate and up together, outside the compiled code; "stacked"
+does the same, with the weights of all experts in one tensor; "grouped" uses torch._grouped_mm inside the compiled code.
+Attention uses the faster of PyTorch's fused and plain kernels, which are timed first. check.py compares all of these
+with tests/golden.
 
 Letters: B sequences, T tokens each, N = B*T, C width, H query heads, G key/value heads, D head size, E experts,
-K experts a token, F expert width.
+K experts per token, F expert width.
 """
 import argparse
 import itertools
@@ -91,8 +91,8 @@ def rotate(z, cos, sin):
 
 
 class SortRows(torch.autograd.Function):
-    """A row for every choice of an expert, sorted by expert. Its gradient gathers rows too; index_select's own adds
-    them one by one."""
+    """One row for every choice of an expert, sorted by expert. The gradient is a gather too; that of index_select would
+    add row by row."""
 
     @staticmethod
     def forward(ctx, x, order, place, K):
@@ -108,7 +108,7 @@ class SortRows(torch.autograd.Function):
 
 
 class UnsortRows(torch.autograd.Function):
-    """The experts' rows back in the order of tokens, K in a row; a gather both ways."""
+    """Puts the experts' rows back in the order of tokens, K rows per token. Forward and backward are gathers."""
 
     @staticmethod
     def forward(ctx, outs, order, place):
@@ -121,8 +121,8 @@ class UnsortRows(torch.autograd.Function):
 
 
 class RoutedExperts(nn.Module):
-    """Dropless: rows sorted by expert. Subclasses have the experts' weights and `products`, which takes the rows
-    through them. No size here depends on the data."""
+    """Dropless: rows sorted by expert. Subclasses have the experts' weights and `products`, which applies the experts
+    to the rows. No size here depends on the data."""
 
     def __init__(self, m, router):
         super().__init__()
@@ -153,7 +153,7 @@ class RoutedExperts(nn.Module):
         return y.view_as(x_BTC), aux
 
     def combine(self, probs, gates, ids, experts_R, order, place, outs):
-        """The gated sum over the chosen experts; with the Default router also the default vectors of the others."""
+        """The gated sum over the chosen experts. The Default router adds the default vectors of the others."""
         if self.m["norm_topk_prob"]:
             gates = gates / gates.sum(-1, keepdim=True)
         y = UnsortRows.apply(outs, order, place)
@@ -188,7 +188,7 @@ def swiglu(hidden):
 
 
 class Expert(nn.Module):
-    """Gate and up in one product. Mlp has two, which for all tokens of a batch are no slower."""
+    """Computes gate and up in one product. Mlp uses two, which are no slower for all tokens of a batch."""
 
     def __init__(self, m, width):
         super().__init__()
@@ -202,20 +202,20 @@ class Expert(nn.Module):
 
 
 class SeparateExperts(RoutedExperts):
-    """Weights of their own for every expert, two products for each."""
+    """Separate weights for every expert; two products per expert."""
 
     def __init__(self, m, router):
         super().__init__(m, router)
         self.experts = nn.ModuleList(Expert(m, m["moe_intermediate_size"]) for _ in range(self.E))
 
-    @torch.compiler.disable  # sizes that change every step would be compiled anew every step
+    @torch.compiler.disable  # sizes that change every step would be compiled again in every step
     def products(self, rows, experts_R, counts):
-        # An expert without tokens runs too: without a gradient of 0 AdamW would leave it out of the step.
+        # An expert without tokens runs too: without a gradient (of 0), AdamW would skip it.
         return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, rows.split(counts.tolist()))])
 
 
 class StackedExperts(RoutedExperts):
-    """The experts' weights in one tensor, of which optimizer and clipping see few; two products for each expert."""
+    """All experts' weights in one tensor, so optimizer and clipping handle few tensors; two products per expert."""
 
     def __init__(self, m, router):
         super().__init__(m, router)
@@ -227,15 +227,15 @@ class StackedExperts(RoutedExperts):
 
     @torch.compiler.disable
     def products(self, rows, experts_R, counts):
-        # unbind's gradient is one stack; indexing's is a tensor of all experts for each.
+        # The gradient of unbind is one stack. Indexing would make a gradient for all experts from each expert.
         weights = zip(rows.split(counts.tolist()), self.gate_up.unbind(), self.down.unbind())
         return torch.cat([F.linear(swiglu(F.linear(chunk, gate_up)), down) for chunk, gate_up, down in weights])
 
 
 class GroupedExperts(StackedExperts):
-    """One grouped product for all experts, torch._grouped_mm: nothing waits to learn the experts' sizes."""
+    """One grouped product for all experts, torch._grouped_mm: the host need not wait for the experts' sizes."""
 
-    group = 1  # rows: experts' groups begin on multiples; the GPU's tensor cores want 16
+    group = 1  # each expert's group of rows begins on a multiple of this; the GPU's tensor cores need 16
 
     def products(self, rows, experts_R, counts):
         if self.group == 1:
@@ -244,7 +244,7 @@ class GroupedExperts(StackedExperts):
             return torch._grouped_mm(swiglu(hidden), self.down.transpose(-2, -1), offs=ends)
         padded = (counts + self.group - 1) // self.group * self.group
         ends = padded.cumsum(0)
-        shift = (ends - padded) - (counts.cumsum(0) - counts)  # of an expert's rows
+        shift = (ends - padded) - (counts.cumsum(0) - counts)  # how far an expert's rows move
         places = torch.arange(len(rows), device=rows.device) + shift[experts_R]
         spread = rows.new_zeros(len(rows) + self.E * self.group, rows.shape[1]).index_copy(0, places, rows)
         ends = ends.to(torch.int32)
@@ -272,7 +272,7 @@ class Block(nn.Module):
 
 
 class Gpt(nn.Module):
-    """`experts` makes the MoE layers' feed-forward part."""
+    """`experts`: the class of the MoE layers' feed-forward part."""
 
     def __init__(self, config, experts=SeparateExperts):
         super().__init__()
@@ -309,7 +309,7 @@ class Gpt(nn.Module):
         return F.cross_entropy(logits.float() if logits.dtype == torch.bfloat16 else logits, targets.flatten())
 
     def compile(self):
-        """A block at a time: blocks of a kind share what is compiled once."""
+        """Compiles one block at a time: equal blocks share the compiled code."""
         compile_strictly()
         for block in self.blocks:
             block.compile(dynamic=False)
@@ -317,7 +317,7 @@ class Gpt(nn.Module):
 
 
 def compile_strictly():
-    """Falling back to eager execution shall not pass for compiled."""
+    """Makes a fallback to eager execution an error."""
     torch._dynamo.config.recompile_limit = 64
     torch._dynamo.config.fail_on_recompile_limit_hit = True
 
@@ -332,7 +332,7 @@ def what_was_compiled(mode):
 
 
 def fastest_attention(m, B, T, device, dtype):
-    """Switches on the one attention kernel that takes least time forward and backward; its name."""
+    """Switches on only the attention kernel that is fastest, forward and backward. Returns its name."""
     shape = (B, m["num_attention_heads"], T, m["head_dim"])
     q, k, v, dy = (torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(4))
     candidates = [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]
@@ -344,7 +344,7 @@ def fastest_attention(m, B, T, device, dtype):
     for backend in candidates:
         try:
             with sdpa_kernel(backend):
-                for repeats in (3, 10):  # the first also warms up
+                for repeats in (3, 10):  # the first pass warms up
                     wait()
                     start = time.perf_counter()
                     for _ in range(repeats):
@@ -354,7 +354,7 @@ def fastest_attention(m, B, T, device, dtype):
         except RuntimeError:
             seconds.pop(backend, None)
     best = min(seconds, key=seconds.get)
-    # These switches are the CPU's too.
+    # These switches apply to the CPU too.
     torch.backends.cuda.enable_math_sdp(best == SDPBackend.MATH)
     torch.backends.cuda.enable_cudnn_sdp(best == SDPBackend.CUDNN_ATTENTION)
     torch.backends.cuda.enable_flash_sdp(best == SDPBackend.FLASH_ATTENTION)
@@ -373,7 +373,7 @@ def make_optimizer(config, model):
 
 
 class Trainer:
-    """`model` takes tokens and targets to the cross-entropy and what else is in the loss."""
+    """`model` maps tokens and targets to the cross-entropy and the other terms of the loss."""
 
     def __init__(self, config, model):
         train = config["train"]
@@ -428,7 +428,7 @@ def arguments(description, experts, default_experts):
 
 
 def time_settings(config, options, make_model, **about):
-    """A JSON line for every setting the options ask for. make_model(config, mode, experts)"""
+    """Prints a JSON line for every setting that the options ask for. The model is make_model(config, mode, experts)."""
     for mode, experts, threads in itertools.product(options.modes.split(","), options.experts.split(","),
                                                     map(int, options.threads.split(","))):
         torch._dynamo.utils.counters.clear()

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 """Training speed of the same mixture-of-experts model in PyTorch on a GPU, bf16.
 
-Reads a gptmoe run configuration and times whole training steps of the model of pytorch_moe.py with what PyTorch has for
-GPUs: torch.compile (a block at a time, which compiles in seconds), one grouped matrix product for all experts
-(torch._grouped_mm, or a loop over the experts where it is missing or fails), the fastest attention of those it has,
-cross-entropy compiled with the head, fused AdamW. Weights, gradients and the optimizer's moments are all bf16, which
-spares PyTorch memory traffic that gptmoe has (f32 gradients, moments and master weights). With torch._grouped_mm
+Reads a gptmoe run configuration and times whole training steps of the model of pytorch_moe.py with PyTorch's means for
+GPUs: torch.compile (one block at a time, which compiles in seconds), one grouped matrix product for all experts
+(torch._grouped_mm, or a loop over the experts if it is missing or fails), the fastest of its attention kernels,
+cross-entropy compiled together with the head, fused AdamW. Weights, gradients and the optimizer's moments are all bf16,
+which saves PyTorch memory traffic that gptmoe has (f32 gradients, moments and master weights). With torch._grouped_mm
 nothing in a step waits for the GPU. Prints one JSON object.
 
     python3 pytorch_moe_gpu.py CONFIG.json [--micro-batches 16] [--warmup 1] [--rounds 3] [--eager]
-    python3 pytorch_moe_gpu.py CONFIG.json --device cpu --tiny     # the same code on a small model: does it run?
+    python3 pytorch_moe_gpu.py CONFIG.json --device cpu --tiny     # tries the same code on a small model
 
-Out of memory: the micro-batch is halved, and the row says so. Letters as in pytorch_moe.py.
+If memory runs out, the micro-batch is halved, and the row says so. Letters as in pytorch_moe.py.
 """
 import argparse
 import json
@@ -26,11 +26,11 @@ import torch.nn as nn
 from pytorch_moe import Gpt, GroupedExperts, StackedExperts, fastest_attention, make_optimizer, what_was_compiled
 from run_config import read_config
 
-GROUP = GroupedExperts.group = 16  # as tensor cores' loads want it
+GROUP = GroupedExperts.group = 16  # as the loads of tensor cores need it
 
 
 def flops_per_token(m, T):
-    """Forward and backward, of matrix products and causal attention (its lower triangle), as gptmoe counts them."""
+    """FLOPs of matrix products and causal attention (lower triangle), forward and backward, counted as in gptmoe."""
     C, H, G, D, K = (m[key] for key in ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
                                         "num_experts_per_tok"))
     layers, dense = m["num_hidden_layers"], min(m["first_k_dense_replace"], m["num_hidden_layers"])
@@ -70,7 +70,7 @@ def synchronize(device):
 
 
 class Trainer:
-    """`model` takes tokens and targets to the cross-entropy and what else is in the loss."""
+    """`model` maps tokens and targets to the cross-entropy and the other terms of the loss."""
 
     def __init__(self, config, model, B, options):
         self.model, self.optimizer, self.device = model, make_optimizer(config, model), options.device
@@ -90,7 +90,7 @@ class Trainer:
         return loss
 
     def rates(self, warmup, rounds):
-        """Tokens per second of each round, a step."""
+        """Tokens per second of each round; a round is one step."""
         for _ in range(warmup):
             loss = self.step()
         synchronize(self.device)
@@ -124,7 +124,7 @@ def make_model(config, options):
 
 
 def measure(config, options, make_model):
-    """The micro-batch that fits, and the rates. make_model(config, options)"""
+    """Returns the micro-batch that fits, and the rates. The model is make_model(config, options)."""
     B = config["train"]["micro_batch_size"]
     while True:
         try:
@@ -150,7 +150,7 @@ def add_options(parser):
 
 
 def time_on_gpu(config, options, make_model, **about):
-    """Prints the JSON line. make_model(config, options)"""
+    """Prints the JSON line. The model is make_model(config, options)."""
     if options.tiny:
         shrink(config)
     attention = "default"

@@ -1,4 +1,4 @@
-"""gptmoe's run configurations, as far as peers need them."""
+"""Reads gptmoe's run configurations, as far as peers need them."""
 import json
 import os
 import re
@@ -9,13 +9,13 @@ NEEDED = {"model": ["vocab_size", "hidden_size", "num_hidden_layers", "num_atten
 
 
 def fail(message):
-    """One line on stderr, exit status 2."""
+    """Prints one line on stderr and exits with status 2."""
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
     sys.exit(2)
 
 
 def read_json(path):
-    """The file, which may have comments, as a dict; ends the program where that is no run configuration."""
+    """The file, which may have comments, as a dict. Ends the program if it is not a run configuration."""
     try:
         with open(path) as file:
             text = file.read()
@@ -35,7 +35,7 @@ def read_json(path):
 
 
 def read_config(path):
-    """The file with the defaults that matter to a peer filled in; ends the program where no peer has its router."""
+    """The file, with the defaults that matter to a peer filled in. Ends the program if no peer has its router."""
     config = read_json(path)
     m = config["model"]
     defaults = {

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""gptmoe and its peers in turn on the same config, ratios with medians, as a Markdown table.
+"""Times gptmoe and its peers in turn on the same config. Prints ratios and medians as a Markdown table.
 
     python3 side_by_side.py CONFIG.json [--rounds 5] [--threads 1,2] [--llmc DIR] [--skip TEXT]...
     python3 side_by_side.py CONFIG.json --device cuda [--micro-batches 16]
 
-Run it by the Python that has the peers' packages (README.md). Every round runs each setting once, one program at a
-time, so that a machine that slows down slows all of them. A peer's setting that fails stays in the table with what it
-said, and is not tried again; where gptmoe fails the rounds end, and the exit status is 1.
+Run it with the Python that has the peers' packages (README.md). Every round runs each setting once, one program at a
+time, so that a machine that slows down affects all of them. If a peer's setting fails, its error message stays in the
+table and it is not tried again. If gptmoe fails, the rounds end, and the exit status is 1.
 
-Ratios are the rounds' own, our best setting's tokens/s to theirs: their median, the lowest and the highest. A share is
-tokens/s times gptmoe's FLOPs per token over the rate of large matrix products, which gptmoe measures at the same thread
-count in the same round. OpenMP threads of all programs spin as briefly as gptmoe has its own do (environment.py), save
-where it says "environment as it comes".
+A ratio is the tokens/s of our best setting divided by the peer's, in the same round; the table has the median, the
+lowest and the highest. A share is tokens/s times gptmoe's FLOPs per token, divided by the rate of large matrix
+products, which gptmoe measures at the same thread count in the same round. OpenMP threads of all programs spin as briefly as
+gptmoe's own (environment.py), except in rows marked "environment as it comes".
 """
 import argparse
 import dataclasses
@@ -37,9 +37,9 @@ class Setting:
     name: str
     threads: str
     command: list
-    plain: bool = False  # the environment as it comes
+    plain: bool = False  # run in the unchanged environment
     rates: dict = dataclasses.field(default_factory=dict)  # by round
-    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the whole matrix rate
+    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the full matrix rate
     reason: str = ""  # why it failed
 
     def median(self):
@@ -102,7 +102,7 @@ def last_line(text):
 
 
 def run(setting, number, options):
-    """Adds the round's rate, or the reason why there is none. Returns the program's JSON."""
+    """Runs the setting and adds the round's rate, or why there is none. Returns the program's JSON."""
     environment = dict(os.environ) if setting.plain else with_short_spinning(os.environ)
     if setting.threads:
         environment["OMP_NUM_THREADS"] = setting.threads
@@ -146,7 +146,7 @@ def machine():
 
 
 def head(options):
-    """What a table has to say of where it comes from; before the first round."""
+    """The origin of a table's numbers. Called before the first round."""
     lines = {"config": options.config, "machine": machine(), "date": f"{datetime.date.today()}",
              "commit": output_of("git", "-C", REPO, "describe", "--always", "--dirty"),
              "Python": platform.python_version()}
@@ -160,7 +160,7 @@ def spread(values, digits):
 
 
 def shares(setting, settings):
-    """Of the matrix rate at the setting's thread count, by rounds."""
+    """The setting's shares of the matrix rate at its thread count, one per round."""
     ours = next((s for s in settings if s.peer == "gptmoe" and s.threads == setting.threads), None)
     return [rate / ours.ceilings[number] for number, rate in setting.rates.items() if ours and number in ours.ceilings]
 
@@ -219,7 +219,7 @@ def thread_counts(text):
 
 
 def check(options):
-    """What would fail every round, or take all rounds to say so, is said before the first."""
+    """Reports errors that would fail every round, or only show after all rounds, before the first round."""
     if not os.access(options.bench, os.X_OK) or os.path.isdir(options.bench):
         fail(f"{options.bench}: no program there; build gptmoe or say with --bench where it is")
     read_json(options.config)
@@ -250,7 +250,7 @@ def main():
     if not settings:
         fail("--skip leaves nothing")
     lines, versions = head(options), {}
-    failed = None  # of gptmoe's own
+    failed = None  # why gptmoe failed
     for number in range(1, options.rounds + 1):
         for setting in settings:
             if setting.reason or failed:

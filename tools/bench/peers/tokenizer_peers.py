@@ -1,4 +1,4 @@
-"""The tokenizers that others use, built from local files alone: what the tokenizer scripts here share."""
+"""Shared by the tokenizer scripts here: the peers' tokenizers, built from local files only."""
 import bz2
 import glob
 import gzip
@@ -47,7 +47,7 @@ def ranks_of(vocabulary, added):
 
 
 def gpt2_tokenizers(folder):
-    """(Hugging Face tokenizer, tiktoken encoding) of GPT-2's vocab.json and merges.txt."""
+    """(Hugging Face tokenizer, tiktoken encoding), from GPT-2's vocab.json and merges.txt."""
     import tiktoken
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -65,7 +65,7 @@ def gpt2_tokenizers(folder):
 
 
 def trained_tokenizers(path, pattern):
-    """The same two of a tokenizer.json that gptmoe-tokenize trained."""
+    """The same two, from a tokenizer.json that gptmoe-tokenize trained."""
     import tiktoken
     from tokenizers import Tokenizer
 

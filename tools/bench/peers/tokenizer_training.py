@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Training a tokenizer with gptmoe-tokenize and Hugging Face `tokenizers` in turn, as a Markdown table.
+"""Times tokenizer training with gptmoe-tokenize and Hugging Face `tokenizers` in turn. Prints a Markdown table.
 
     python3 tokenizer_training.py --text FILE.jsonl [--vocab-size 32000] [--rounds 3] [--threads 2] [--pattern gpt2]
 
 Ours is timed as a whole process: start, JSON, counting, merging, tokenizer.json flushed to the disk. The other gets the
-documents in memory and is timed for train_from_iterator alone; its memory is the peak less what it held before. Both
-learn from the same alphabet of bytes, with one special token and pairs that occur twice at least; the exit code is 1
-where their tokens or merges differ.
+documents in memory, and only train_from_iterator is timed; its memory is the peak minus what it held before. Both start
+from the same alphabet of bytes, with one special token, and merge pairs that occur at least twice. Exit status 1 if
+their tokens or merges differ.
 """
 import argparse
 import json
@@ -34,7 +34,7 @@ def run_tool(options, output):
 
 
 def run_peer(options, output):
-    """In a process of its own, which takes its number of threads when it starts."""
+    """Runs the peer in its own process, since it reads its number of threads when it starts."""
     command = [sys.executable, os.path.abspath(__file__), "--text", options.text, "--vocab-size",
                str(options.vocab_size), "--pattern", options.pattern, "--peer", output]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(options.threads), "TOKENIZERS_PARALLELISM": "true"}
@@ -70,7 +70,7 @@ def train_peer(options):
 
 
 def learnt(path):
-    """Tokens in the order of their ids, special ones apart, and merges."""
+    """The tokens in the order of their ids, without special ones, and the merges."""
     with open(path) as file:
         content = json.load(file)
     special = {token["content"] for token in content["added_tokens"]}

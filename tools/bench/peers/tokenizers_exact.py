@@ -3,12 +3,12 @@
 
     python3 tokenizers_exact.py --gpt2 FOLDER --corpus 'corpus/*.jsonl.zst' --eval 'eval/**/*.jsonl' 'eval/**/*.csv'
 
-FOLDER holds GPT-2's vocab.json and merges.txt. Compared are every document of the corpus, the evaluation sets (every
-string in a .jsonl, every line of other files) and --strings generated strings (random Unicode, combining marks, emoji,
-CJK, Arabic, control characters, long runs of one character, contractions, numbers, mixed newlines): once with GPT-2's
-files, once with a vocabulary of --vocab-size entries that gptmoe-tokenize itself trains on the corpus, splitting as
-Llama-3 does. Bytes that are not valid UTF-8, which the others cannot take, must come back from encode and decode
-unchanged. Exit status 1 where anything differs.
+FOLDER holds GPT-2's vocab.json and merges.txt. Compares every document of the corpus, the evaluation sets (every string
+in a .jsonl, every line of other files) and --strings generated strings (random Unicode, combining marks, emoji, CJK,
+Arabic, control characters, long runs of one character, contractions, numbers, mixed newlines): once with GPT-2's files,
+once with a vocabulary of --vocab-size entries that gptmoe-tokenize trains on the corpus, splitting as Llama-3 does.
+Bytes that are not valid UTF-8, which the others do not accept, must come back from encode and decode unchanged. Exit
+status 1 if anything differs.
 """
 import argparse
 import glob
@@ -102,7 +102,7 @@ def compare(name, documents, tool, tokenizer_path, face, tik, scratch):
 
 
 def round_trip(tool, tokenizer_path, size, scratch):
-    """Arbitrary bytes, some of them nearly UTF-8, through encode and decode."""
+    """Checks that encode and decode return arbitrary bytes unchanged, including bytes that are nearly UTF-8."""
     source = random.Random(5)
     lead = [b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xf0\x9f\x98", b"\xff\xfe", b"\x80", b"\xc0\xaf", b" the", b"\n"]
     data = b"".join(source.choice(lead) if source.random() < 0.5 else source.randbytes(3) for _ in range(size // 3))

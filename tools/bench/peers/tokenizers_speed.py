@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Encoding speed of gptmoe-tokenize, tiktoken and Hugging Face `tokenizers` in turn, as a Markdown table.
+"""Times encoding with gptmoe-tokenize, tiktoken and Hugging Face `tokenizers` in turn. Prints a Markdown table.
 
     python3 tokenizers_speed.py --gpt2 FOLDER --corpus corpus/train-00.jsonl.zst [--rounds 3] [--threads 1,2]
 
 FOLDER holds GPT-2's vocab.json and merges.txt. All encode the same documents. Ours is timed as a whole process: start,
 tokenizer files, decompression, JSON, encoding, shards flushed to the disk. The others get the documents in memory and
 are timed for encoding alone, each by its fastest call: tiktoken's encode_ordinary_batch, and encode_batch_fast, which
-leaves out offsets. MB/s are bytes of text (10^6) a second.
+omits offsets. MB/s are 10^6 bytes of text per second.
 """
 import argparse
 import glob
@@ -31,7 +31,7 @@ def time_tool(options, inputs, threads, scratch, run):
 
 
 def time_peer(options, name, threads):
-    """In a process of its own: both take their number of threads when they start."""
+    """Runs a peer in its own process, since both read their number of threads when they start."""
     command = [sys.executable, os.path.abspath(__file__), "--gpt2", options.gpt2, "--corpus", *options.corpus,
                "--peer", name, "--threads", str(threads)]
     environment = {**os.environ, "RAYON_NUM_THREADS": str(threads),

@@ -219,8 +219,8 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // Decompresses a block or part of its header at a time: a call that fails would lose its output, so it must have
-  // none.
+  // Decompresses a block or a part of its header at a time: output of a call that fails would be lost, so such a call
+  // must have none.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);
@@ -231,7 +231,7 @@ class ZstdSource : public CompressedSource {
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    // The library asks for a block and the header of the next.
+    // The library wants a block and the header of the next one.
     constexpr size_t kBlockHeader = 3;
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }

@@ -208,7 +208,7 @@ void DocumentReader::complain(TextBatch& batch, const std::string& message) {
   if (batch.bytes.empty()) throw UserError(failure_);
 }
 
-// How much to read at first: a batch, or for a smaller file all of it and one byte, which finds its end.
+// How much to read at first: a batch, or a whole smaller file and one more byte, which detects its end.
 size_t DocumentReader::first_target() const {
   const InputFile& file = files_[static_cast<size_t>(position_.file)];
   const auto format = text_format(file.path);
@@ -226,12 +226,13 @@ size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t f
     open_->fill(target);
     found = find(open_->ahead, searched);
     if (open_->ended || open_->ahead.size() > limit) break;
-    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // a mark may be read only in part
+    searched =
+        open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // only a part of a mark may have been read
   }
   return found;
 }
 
-// Whole lines, then at most one that is left out.
+// Takes whole lines, and then possibly one line that is skipped.
 void DocumentReader::read_lines(TextBatch& batch) {
   OpenFile& file = *open_;
   const auto limit = static_cast<size_t>(input_.max_line_bytes);

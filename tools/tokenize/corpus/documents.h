@@ -26,7 +26,7 @@ namespace gptmoe {
 struct TextInput {
   std::vector<std::string> paths = {};         // files, folders, patterns, "-"
   std::string field = "text";                  // of .jsonl
-  int64_t max_line_bytes = int64_t{16} << 20;  // of a .jsonl line, or of a stretch of .txt that cannot be cut
+  int64_t max_line_bytes = int64_t{16} << 20;  // of a .jsonl line, or of a part of .txt that cannot be cut
   bool skip_errors = false;                    // count damaged lines and files and continue, rather than throw
 };
 
@@ -40,7 +40,7 @@ struct InputPosition {
   int64_t line = 0;  // complete lines before `byte` (.jsonl)
 };
 
-// A stretch of one input file: whole lines of a .jsonl, or a piece of a .txt. What was skipped for an error is between
+// A part of one input file: whole lines of a .jsonl, or a piece of a .txt. Text skipped because of errors is between
 // `bytes` and `end`; a batch may hold only errors.
 struct TextBatch {
   std::string bytes;  // with kTextPadding of spare capacity
@@ -68,10 +68,11 @@ class DocumentReader {
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a number that begins_cut() follows. Throws UserError naming file and line or byte (unreadable,
-  // damaged compression, a line longer than max_line_bytes), after the good text before it. With skip_errors the batch
-  // carries the message instead and the reader continues with the next line, or with the next file if the damage has no
-  // end; then the lines of a .jsonl before the damage count, and the bytes of a .txt.
+  // after a letter or a number, before a place where begins_cut() holds. Throws UserError naming file and line or byte
+  // (unreadable, damaged compression, a line longer than max_line_bytes), after the good text before it. With
+  // skip_errors the batch carries the message instead. The reader then continues with the next line or, if it cannot
+  // find the end of the damage, with the next file. In that case the lines of a .jsonl before the damage count, and so
+  // do the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
@@ -110,7 +111,7 @@ class DocumentReader {
 struct DocumentPiece {
   std::string_view text;  // never empty; valid during the visit
   bool begins, ends;
-  std::optional<uint64_t> hash;  // of the whole document, if known; else one piece is the whole document
+  std::optional<uint64_t> hash;  // of the whole document, if known; if not, the piece is the whole document
 };
 
 // One per thread. Takes up to 14 times the size of a line while it parses it; keeps at most 9 MiB from line to line.

@@ -17,7 +17,7 @@ namespace gptmoe {
 double split_position(std::string_view document);
 
 struct TextCounts {
-  int64_t documents = 0;  // counted at their end
+  int64_t documents = 0;  // a document counts where it ends
   int64_t bytes = 0;      // of text
   int64_t tokens = 0;     // including end-of-text tokens
 
@@ -45,7 +45,7 @@ struct EncodedPart {
 
 struct EncodedBatch {
   EncodedPart train, val;
-  double lowest_position = 1;       // the least split_position() of its documents, if val_fraction > 0
+  double lowest_position = 1;       // the lowest split_position() of its documents, if val_fraction > 0
   std::vector<std::string> errors;  // skipped
   InputPosition end;                // the reader's position after it
 };

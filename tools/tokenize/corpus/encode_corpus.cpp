@@ -106,7 +106,7 @@ class EncodeJob {
   const Tokenizer& tokenizer_;
   const EncodeOptions& options_;
   EncodeIdentity identity_;
-  bool repeatable_;  // else checkpoints are useless
+  bool repeatable_;  // if not, checkpoints are useless
   OutputFolder folder_;
   FolderLock lock_;
   ShardSet train_, val_;
@@ -184,7 +184,7 @@ void EncodeJob::checkpoint(bool done) {
   manifest.train.shards = train_.record();
   manifest.val.shards = val_.record();
   if (done) manifest.resume.reset();
-  write_manifest(folder_.path(), manifest);  // which also records the names of new partial files
+  write_manifest(folder_.path(), manifest);  // the manifest also records the names of new partial files
   saved_ = true;
   if (!train_.published() || !val_.published()) {
     train_.publish();

@@ -39,12 +39,12 @@ struct EncodeSummary {
 // uninterrupted job; if the job is done, it says so. `documents` must be at its start. `progress`, if given, gets the
 // summary so far after each batch.
 //
-// A checkpoint flushes all that is encoded to disk. After an error that follows a checkpoint, the job can continue from
-// there; before the first one, and for standard input, which cannot be read again, the folder is left as it was.
+// A checkpoint flushes everything encoded so far to disk. After an error, the job can continue from the last
+// checkpoint. Before the first checkpoint, and for standard input, which cannot be read again, an error leaves the
+// folder as it was.
 //
 // Throws UserError for bad options, a folder that cannot be created or holds another job or shards without a manifest,
-// a split that leaves either side empty, input without text; Failure if the disk is full. split that leaves either side
-// empty, input without text; Failure when the disk is full.
+// a split that leaves either side empty, input without text; Failure if the disk is full.
 EncodeSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                             const std::function<void(const EncodeSummary&)>& progress = {});
 

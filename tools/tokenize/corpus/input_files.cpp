@@ -63,7 +63,7 @@ class Lister {
     }
   }
 
-  // `named`: given on the command line, so it must not be left out.
+  // `named`: given on the command line, so it must not be skipped.
   void walk(const fs::path& folder, bool named) {
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {

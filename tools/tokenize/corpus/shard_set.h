@@ -18,8 +18,8 @@ struct ShardRecord {
   bool operator==(const ShardRecord&) const = default;
 };
 
-// A shard gets its name only by publish(), after a record on disk lists it. So after any interruption every named shard
-// is in the record, and every shard in the record exists, named or partial.
+// A shard gets its name only by publish(), after a record on disk lists it. So after any interruption the record lists
+// every named shard, and every shard in the record exists, named or partial.
 class ShardSet {
  public:
   // `split` is the first part of the names. Every shard but the last holds `shard_tokens` tokens.
