@@ -10,8 +10,8 @@ table and it is not tried again. If gptmoe fails, the rounds end, and the exit s
 
 A ratio is the tokens/s of our best setting divided by the peer's, in the same round; the table has the median, the
 lowest and the highest. A share is tokens/s times gptmoe's FLOPs per token, divided by the rate of large matrix
-products, which gptmoe measures at the same thread count in the same round. OpenMP threads of all programs spin as briefly as
-gptmoe's own (environment.py), except in rows marked "environment as it comes".
+products, which gptmoe measures at the same thread count in the same round. OpenMP threads of all programs spin as
+briefly as gptmoe's own (environment.py), except in rows marked "environment as it comes".
 """
 import argparse
 import dataclasses
