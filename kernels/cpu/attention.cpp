@@ -64,7 +64,8 @@ void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_
                               kPanel, out, s.padded_D, first_key > 0);
 }
 
-// One block of one head's queries against all keys up to them. q and out are the block's first rows in their tensors.
+// Handles one block of a head's queries against all keys up to them. q and out are the block's first rows in their
+// tensors.
 void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const Real* q, Real* out, Real* lse) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
@@ -139,7 +140,7 @@ struct HeadRows {
   Real* dq;
 };
 
-// One block of one query head's queries against all keys up to them.
+// Handles one block of a query head's queries against all keys up to them.
 void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, const HeadRows& head) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   const int64_t qkv_row = s.S * s.D, out_row = s.H * s.D;

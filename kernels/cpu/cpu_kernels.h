@@ -19,12 +19,12 @@ class CpuKernels final : public Kernels {
   std::string describe() const override;
   int64_t count_nonfinite(const Tensor& x) override;
 
-  // Each is in its family's file: linear.cpp, router.cpp, ...
+  // Each op is in its family's file: linear.cpp, router.cpp, ...
 #define OP(name, ...) void name(__VA_ARGS__) override;
 #include "kernels/ops.inc"
 
  private:
-  // The same without rounding the operands of products.
+  // The same kernels, but products do not round their operands.
   CpuKernels in_full_precision() const {
     CpuKernels kernels = *this;
     kernels.operands_ = Operands::real;

@@ -1,5 +1,5 @@
 #pragma once
-// The sorted rows of grouped products, cut into pieces of one expert that stay in a core's cache.
+// The sorted rows of grouped products, cut into pieces that belong to one expert and stay in a core's cache.
 #include <cstring>
 
 #include "kernels/cpu/parallel_blocks.h"

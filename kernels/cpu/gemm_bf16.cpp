@@ -51,7 +51,7 @@ void round_across(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   }
 }
 
-// A vector of floats moves any 32 bits.
+// Vectors of floats can move any 32-bit values.
 void transpose_block(uint32_t* out, const uint32_t* x) {
   static_assert(kLines == kPairs && kLines % kLanes == 0);
   for (int64_t i = 0; i < kLines; i += kLanes)
@@ -111,7 +111,7 @@ void gemm_bf16(const Bf16Kernel& kernel, int64_t m, int64_t n, int64_t k, const 
   auto* const packed_a = reinterpret_cast<uint32_t*>(buffer.get((kRows + kColumns) * kDepthPairs));
   uint32_t* const packed_b = packed_a + kRows * kDepthPairs;
   const Lines rows_of_a{a, a_row, a_column}, columns_of_b{b, b_column, b_row};
-  // Equal depths, as in gemm_builtin(), except the last one's remainder.
+  // Passes of equal depth, as in gemm_builtin(), except that the last one may be shorter.
   const int64_t blocks = (k + kBlockDepth - 1) / kBlockDepth, passes = (blocks + kBlocks - 1) / kBlocks;
   kernel.begin();
   for (int64_t j = 0; j < n; j += kColumns) {

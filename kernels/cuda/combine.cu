@@ -78,8 +78,8 @@ __device__ bool chosen(const int32_t* expert_ids, int K, int64_t expert) {
   return found;
 }
 
-// A warp handles kTokens tokens by kWarp * N columns. Blocks in y are the columns, so that blocks that run at the same
-// time need the same part of the default vectors.
+// A warp handles kTokens tokens by kWarp * N columns. blockIdx.y selects the columns, so that blocks that run at the
+// same time need the same part of the default vectors.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC, const float* __restrict__ probs_NE,
@@ -150,8 +150,8 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
 
 constexpr int kExperts = 2 * kWarp / kTokens;  // per warp: the number of products that warp_sum_scattered takes
 
-// A block has kTokens tokens: first its warps share the experts, kExperts at a time, for dprobs of those not chosen,
-// then the slots.
+// A block handles kTokens tokens. Its warps first share the experts, kExperts at a time, to compute dprobs of those not
+// chosen; then they share the slots.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_backward_kernel(T* drows_RC, float* dprobs_NE, const T* __restrict__ dy_NC, const T* __restrict__ rows_RC,

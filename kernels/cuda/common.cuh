@@ -127,7 +127,8 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // 16 bytes to global memory, where the compiler would split store() (tools/check_kernels.sh detects it).
+  // Stores 16 bytes to global memory at once where the compiler would split store() (tools/check_kernels.sh detects
+  // it).
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);

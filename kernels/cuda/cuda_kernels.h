@@ -28,7 +28,7 @@ class CudaKernels final : public Kernels {
   std::string describe() const override;
   int64_t count_nonfinite(const Tensor& x) override;
 
-  // Each is in its family's file: linear.cpp, router.cu, ...
+  // Each op is in its family's file: linear.cpp, router.cu, ...
 #define OP(name, ...) void name(__VA_ARGS__) override;
 #include "kernels/ops.inc"
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr int64_t kStageBytes = int64_t{8} << 20;
 
-// Left to the driver, which loads kernels, including cuBLASLt's, at their first run.
+// Memory left to the driver, which loads kernels, including cuBLASLt's, when they first run.
 constexpr int64_t kCodeBytes = int64_t{256} << 20;
 
 class CudaSnapshot final : public Snapshot {
@@ -115,7 +115,7 @@ void CudaMemory::download(void* to, const Tensor& from) {
   Part under_way{nullptr, 0, 0};
   for (int64_t at = 0; at < from.bytes(); at += kStageBytes) {
     const auto bytes = static_cast<size_t>(std::min(kStageBytes, from.bytes() - at));
-    const Stage& stage = next_stage();  // an upload still reading it is earlier in the stream
+    const Stage& stage = next_stage();  // an upload that still reads it comes earlier in the stream
     CUDA_CHECK(cudaMemcpyAsync(stage.memory, static_cast<const char*>(from.data()) + at, bytes, cudaMemcpyDeviceToHost,
                                stream_));
     CUDA_CHECK(cudaEventRecord(stage.over, stream_));

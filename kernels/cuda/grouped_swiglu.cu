@@ -18,7 +18,7 @@ struct GatesAndUps {
   __device__ int64_t row(int i) const { return i / 2 < features ? i / 2 + i % 2 * F : -1; }
 };
 
-// For the tile's first row and feature: `gate` in h, `a` in a; `rows` x `features` are left from there.
+// `gate` (in h) and `a` (in a) point to the tile's first row and feature; `rows` x `features` remain from there.
 template <typename T>
 struct SwigluTile {
   static constexpr int kTogether = 2;
@@ -65,8 +65,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
 
 // ---- Backward. The tile is da, which is never written to memory.
 
-// dgate and gate, in dh and h, of the tile's first row and feature. All of h is read before anything is written, so
-// that rows do not wait for memory one by one. If dh is h, each thread reads exactly what it overwrites.
+// `dgate` (in dh) and `gate` (in h) point to the tile's first row and feature. All of h is read before anything is
+// written, so that rows do not wait for memory one by one. If dh is h, each thread reads exactly what it overwrites.
 template <typename T>
 struct SwigluGradientTile {
   static constexpr int kTogether = 1;

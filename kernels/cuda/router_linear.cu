@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// Parts that hold a T exactly; parts that are useful for a gradient that is multiplied with or converted to a T.
+// The number of parts that hold a T exactly, and the number that suffices for a gradient that is multiplied with a T or
+// converted to one.
 template <typename T>
 constexpr int kExactParts = std::is_same_v<T, bf16> ? 1 : 3;
 template <typename T>
@@ -51,7 +52,7 @@ __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t wi
     for (int j = 0; j < N; ++j) out[i + j] = pack.element[j];
   }
 }
-// Rows of floats as wide as rows walked in packs of N.
+// The pack size for rows of floats that are as wide as rows walked in packs of N.
 template <int N>
 constexpr int kFloats = N == 1 ? 1 : 4;
 

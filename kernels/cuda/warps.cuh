@@ -5,7 +5,7 @@
 namespace gptmoe::cuda {
 
 __device__ inline int lane_index() { return static_cast<int>(threadIdx.x) % kWarp; }
-// Of the block, and of the whole one-dimensional grid.
+// The warp's index in the block, and in the whole one-dimensional grid.
 __device__ inline int warp_index() { return static_cast<int>(threadIdx.x) / kWarp; }
 __device__ inline int64_t grid_warp_index() {
   return static_cast<int64_t>(blockIdx.x) * (blockDim.x / kWarp) + warp_index();

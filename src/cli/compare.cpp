@@ -86,7 +86,7 @@ std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
       PlannedArm arm{family, settings, load_point(arguments, sweeps, path, settings)};
       if (arm.config.seed > std::numeric_limits<int64_t>::max() - (arguments.seeds - 1))
         user_error("--seeds ", arguments.seeds, ": no seeds follow seed = ", arm.config.seed, "; choose a lower seed");
-      for (const PlannedArm& other : arms)  // such as 1e-3 and 0.001
+      for (const PlannedArm& other : arms)  // two values may be equal, such as 1e-3 and 0.001
         if (other.family == family && other.config == arm.config)
           user_error("--sweep: ", other.label(), " and ", arm.label(), " are the same run; leave one out");
       arms.push_back(std::move(arm));

@@ -34,7 +34,7 @@ class World {
   virtual std::string from_root(const std::string& mine) = 0;
   // values = their sums over ranks, the same bits on every rank.
   virtual void sum(std::span<double> values) = 0;
-  // Whether it is true on any rank.
+  // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;
 
   // Sends from rank `from` to rank 0; only these two call, in the same order.

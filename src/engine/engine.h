@@ -22,7 +22,7 @@ struct RankOf {
   int rank = 0, size = 1;
 };
 
-// What each rank sends, by Traffic: per micro-batch, and per step in addition.
+// What each rank sends, by Traffic: per micro-batch, and in addition once per step.
 struct PlannedTraffic {
   TrafficCosts micro_batch, step;
 };

@@ -25,8 +25,7 @@ MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const Rou
   weights_.down_ECF = setup.params.add_block({E_, C_, F_}, down);
   if (setup.config.n_shared_experts > 0)
     shared_.emplace(setup, prefix + "shared_experts.", setup.config.n_shared_experts * F_);
-  // Added last: a bucket is reduced in one piece per run of equal dtype, and this row's dtype differs from the
-  // experts'.
+  // Added last, so that this row of another dtype does not split the experts' rows, which are reduced in one piece.
   weights_.gate_EC = setup.params.add({prefix + "gate.weight", {E_, C_}, init, true, true});
   policy_->declare_state(setup.state, prefix, setup.stat);
   if (setup.config.balance_scope == "step")

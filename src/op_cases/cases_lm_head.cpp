@@ -16,7 +16,7 @@ OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 
   op.output("losses", {n}, Kind::stat, constant(loss_scale));
   op.result("losses_of_backward", {n}, Kind::stat);
   op.scratch("logits", {m, v});
-  op.bf16_tolerance = 2e-2;  // the logits themselves are bf16: of size 3, they are off by up to 0.008
+  op.bf16_tolerance = 2e-2;  // the logits are bf16: those around 3 are off by up to 0.008
   op.forward = [=](Ops& ops, const Tensors& t) {
     ops.lm_head_loss(t["losses"], Tensor{}, Tensor{}, t["x"], t["w"], t["targets"], loss_scale, t["logits"]);
   };

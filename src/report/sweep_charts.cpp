@@ -8,7 +8,7 @@
 namespace gptmoe {
 namespace {
 
-// The one setting that varies, if all points have it with a number.
+// The only setting that varies, if every point has a number for it.
 std::optional<std::string> swept_number(const Sweep& sweep) {
   std::optional<std::string> path;
   for (const ArmResult& result : sweep.all.arms) {

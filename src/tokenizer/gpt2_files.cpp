@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kRemedy = "vocab.json and merges.txt are only read as GPT-2's; use a tokenizer.json";
 
-// Options that the pair of files lacks; Hugging Face's library keeps them in tokenizer_config.json.
+// Checks the options that the pair of files lacks; Hugging Face's library keeps them in tokenizer_config.json.
 void check_config(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return;
   const JsonSource config(path);

@@ -34,7 +34,7 @@ std::string in_quotes(std::string_view value);
 
 class JsonSource {
  public:
-  // Throws UserError if the file cannot be opened, is not JSON (with the byte) or not a JSON object.
+  // Throws UserError if the file cannot be opened, is not JSON (naming the byte) or not a JSON object.
   explicit JsonSource(const std::filesystem::path& path);
 
   const Json& root() const { return root_; }

@@ -44,7 +44,7 @@ LoaderOptions loader_options(const Config& config, const std::string& shards, Wi
 
 class Trainer {
  public:
-  // What one rank can set up alone; connect() follows on every rank.
+  // Sets up what one rank can do alone; connect() does the rest, on every rank.
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
