@@ -58,7 +58,7 @@ class OpCall {
   void require(bool condition, std::string_view what) const;
   // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
-  // The call moves only this share of the operand's bytes; the call also reads this output.
+  // Adjusts the cost: the call moves only this share of an operand's bytes, or it also reads an output.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // Marks an operand without letters as sorted rows.

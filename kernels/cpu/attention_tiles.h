@@ -19,8 +19,7 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
-// No block of keys starts inside a block of queries. So a block of keys that any of these queries sees has a key for
-// each.
+// Blocks of keys start where blocks of queries start, so either all queries of a block see a block's first key or none.
 static_assert(kKeyBlock % kQueryBlock == 0);
 
 // c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel

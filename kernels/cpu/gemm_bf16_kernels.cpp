@@ -29,7 +29,8 @@ void nothing() {}
 
 #ifdef GPTMOE_AMX
 
-// Eight registers of 16 rows of 64 bytes: 0 to 3 are c's (row strip, column strip), 4 and 5 a's strips, 6 and 7 b's.
+// Eight tile registers of 16 rows of 64 bytes: 0 to 3 are c's (row strip, column strip), 4 and 5 a's strips, 6 and 7
+// b's.
 void amx_begin() {
   struct alignas(64) Configuration {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};

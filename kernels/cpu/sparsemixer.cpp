@@ -31,7 +31,8 @@ int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64
   return best;
 }
 
-// The expert at `uniform` of the way through the shares; the last one with a share if rounding leaves a remainder.
+// The expert at which the running sum of shares passes `uniform`; the last one with a share if rounding leaves a
+// remainder.
 int32_t expert_at(const Real* shares, int64_t E, Real uniform, int32_t otherwise) {
   Real through = 0;
   for (int64_t e = 0; e < E; ++e) {

@@ -27,7 +27,7 @@ bool takes_mma(const AttentionShape& s, const Pointers*... tensors) {
   return s.D % kVector == 0 && s.D <= kMmaMaxD && aligned;
 }
 
-// delta[u][t] = <dout, out>, in the rows' order in memory: kLanes lanes per row. Bytes: both tensors once.
+// delta[u][t] = <dout, out>. Rows are taken in memory order, kLanes lanes per row. Minimum traffic: both tensors once.
 constexpr int kThreads = 256, kLanes = 8, kRowsPerBlock = kThreads / kLanes;
 
 template <typename T, int N>

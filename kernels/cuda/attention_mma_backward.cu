@@ -6,7 +6,7 @@
 // of traffic for every query and 128 keys). Both compute S with the rows they own on the left (keys in the first, so
 // S^T), so P and dS come out of one product in the registers in which the next one needs them.
 //
-// FLOPs: 14 D for each of T^2 / 2 pairs, of which 10 D are the usual count; on the diagonal about 32 / T more.
+// FLOPs: 14 D for each of T^2 / 2 pairs, of which 10 D are the usual count; the diagonal adds a share of about 32 / T.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const int64_t stride = shape.qkv_stride, out_stride = shape.out_stride;
   const float slope = shape.scale * kLog2E;
 
-  // The queries that see the tile, of all heads of the group in turn.
+  // The queries that see the tile, for each head of the group in turn.
   const int first_head = head * shape.group;
   const bf16 *all_queries = tensors.qkv + shape.query(first_head), *all_douts = tensors.dout + shape.out(first_head);
   const float* all_stats = (threadIdx.x < kQueries ? tensors.lse : tensors.delta) + int64_t{first_head} * T;

@@ -6,7 +6,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kAhead = 4;  // rows in flight, and the least rows per block of the backward
+constexpr int64_t kAhead = 4;  // rows in flight, and the minimum number of rows per block of the backward
 
 template <typename T, int N>
 __global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t packs) {

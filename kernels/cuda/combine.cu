@@ -4,9 +4,9 @@
 #include "kernels/cuda/warps.cuh"
 
 // TopK moves (R + N) C elements forward and at most (3 R + N) C backward. A warp handles one token (backward: one slot)
-// and is bound by memory. Default MoE moves no more but multiplies by all E default vectors: 2 N E C operations each
-// way. To stay within the time of the memory traffic, a warp handles 8 tokens at a time, so that a value read from the
-// cache or from shared memory is used for 8 tokens in registers.
+// and is memory-bound. Default MoE moves no more but multiplies by all E default vectors: 2 N E C operations each way.
+// To stay within the time of the memory traffic, a warp handles 8 tokens at a time, so that a value read from the cache
+// or from shared memory is used for 8 tokens in registers.
 
 namespace gptmoe::cuda {
 namespace {

@@ -8,12 +8,12 @@ namespace {
 
 constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
 
-// Whether the program has code for this GPU; all kernels are compiled for the same ones.
+// Probes whether the program has code for this GPU: all kernels are compiled for the same GPUs.
 __global__ void probe_kernel() {}
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
-// The runtime also reports a missing driver as insufficient.
+// The runtime reports a missing driver as an insufficient one, too.
 std::string driver_obstacle() {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU was found (nor a driver of one)";

@@ -40,7 +40,7 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
       Pack<T, N> row[kAhead] = {};
       float old[kAhead][N];
       float* target[kAhead];
-      // All loads come first. A run's last row knows where the sum goes.
+      // All loads are issued first. The last row of a run determines where its sum goes.
       for (int j = 0; j < kAhead; ++j) {
         target[j] = nullptr;
         if (p + j >= end) continue;

@@ -9,8 +9,8 @@ namespace gptmoe::cuda {
 // B). A row in memory is then one row (column) of the tile, or one step of depth.
 enum class Along { depth, tile };
 
-// A row source maps row i of an operand to a row in memory; negative: none, read as zeros. This one takes `count`
-// consecutive rows.
+// A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.
+// This source takes `count` consecutive rows.
 class RowRange {
  public:
   __device__ explicit RowRange(int64_t count) : count_(static_cast<int>(count)) {}
@@ -39,7 +39,7 @@ struct Operand {
 // ---- Epilogues: called as epilogue(row, step, column, values) until every element has been passed once. values[i] are
 // the kCount consecutive elements from (row + i * step, column) of the tile, also beyond the edge of D. kCount is a
 // multiple of the epilogue's kTogether. These epilogues have a row-major D, whose first element in this tile is at
-// `to`; `rows` x `columns` of its elements are left from there, and `columns` is a multiple of kCount.
+// `to`; `rows` x `columns` of its elements remain from there, and `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
   static constexpr int kTogether = 1;

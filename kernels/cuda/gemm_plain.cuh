@@ -50,7 +50,7 @@ struct PlainTile {
   }
 
  private:
-  static constexpr int kStride = 64 + 4;  // depth by depth, padded against bank conflicts
+  static constexpr int kStride = 64 + 4;  // one step of depth, padded against bank conflicts
 
   // Holds a thread's four elements of an operand's next 64 x 16 on their way from global to shared memory.
   template <typename Source>

@@ -1,11 +1,12 @@
 #pragma once
 // One 128 x 128 tile of a bf16 matrix product by a block of 4 warps on mma.sync, accumulated in f32.
 //
-// Each warp computes 64 x 64 of the tile: per 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x
-// 8 x 16, 128 bytes each; the copies that fill shared memory add 64. At 128 bytes per cycle that is 1.5 cycles, while
-// the tensor cores take 2 (compute capability 8.0) or, as reported for mma.sync there, 1.6 (9.0): they are the limit.
-// Eight warps of 64 x 32 would need 2. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread, so
-// two blocks fit on a multiprocessor: one multiplies while the other stores its tile.
+// Each warp computes 64 x 64 of the tile. For 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x
+// 8 x 16, which is 128 bytes per product; the copies that fill shared memory add 64. At 128 bytes per cycle, shared
+// memory needs 1.5 cycles per product. The tensor cores take 2 cycles (compute capability 8.0) or, as reported for
+// mma.sync, 1.6 (9.0), so they are the limit. With eight warps of 64 x 32, shared memory would need 2 cycles. A block
+// has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread, so two blocks fit on a multiprocessor: one
+// multiplies while the other stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"
@@ -96,7 +97,7 @@ class TensorTile::Copier {
   }
 
  private:
-  // The sources of the copies of the stage that begins at `depth`. Each lane looks up a row, a stage ahead of its use.
+  // Finds the source rows for the stage that begins at `depth`. Each lane looks up one row, a stage before it is used.
   __device__ void rows_of(int64_t (&rows)[kCopies], int depth) {
     int own = 0;
     if constexpr (kLooksUp) {
@@ -126,8 +127,8 @@ class TensorTile::Reader {
   using Shared = Layout<Source::kAlong, kExtent>;
 
  public:
-  // mma takes the four 8 x 8 matrices that ldmatrix reads with rows first for A, and with depth first for B. In memory
-  // that is across the lines or along them; the lane's row of a matrix is chunk `chunk` of line `inner`.
+  // mma takes the four 8 x 8 matrices that ldmatrix reads in the order rows first for A, depth first for B. In memory
+  // this order goes across the lines or along them. The lane's row of a matrix is chunk `chunk` of line `inner`.
   __device__ explicit Reader(int begin) {
     const int lane = lane_index();
     constexpr bool lines_first = kLeft == kAlongDepth;
@@ -136,7 +137,7 @@ class TensorTile::Reader {
     place_ = kAlongDepth ? Shared::place(begin + inner, chunk) : Shared::place(inner, begin / kChunk + chunk);
   }
 
-  // Within a line a step is an exclusive or, since the permutation is one and `chunk` is the lowest bit.
+  // Within a line a step is an exclusive or, since the permutation is an exclusive or and `chunk` is the lowest bit.
   __device__ void read(uint32_t (&fragment)[4], const bf16* stage, int slice, int tile16) const {
     const int along = 2 * (kAlongDepth ? slice : tile16), across = 16 * (kAlongDepth ? tile16 : slice);
     ldmatrix<!kAlongDepth>(fragment, stage + ((place_ ^ along) + across * Shared::kChunks) * kChunk);
@@ -203,8 +204,8 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
   }
 
   // Goes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a row at once and
-  // a warp gets whole lines. The stride avoids bank conflicts for writes and reads, for the reads because the upper
-  // four of eight lanes read their halves in the other order.
+  // a warp gets whole lines. The stride avoids bank conflicts of the writes. The reads have none because the upper four
+  // of eight lanes read their halves in the other order.
   __syncthreads();
   constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
   static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);

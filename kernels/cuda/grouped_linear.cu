@@ -1,8 +1,8 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/expert_product.cuh"
 
-// 2 R I O floating-point operations each. Blocks that run at the same time are the column tiles of a few row tiles of
-// one expert, so that its weights are read from memory once and the other row tiles find them in the cache.
+// Each op takes 2 R I O floating-point operations. Blocks that run at the same time are the column tiles of a few row
+// tiles of one expert, so that its weights are read from memory once and the other row tiles find them in the cache.
 
 namespace gptmoe::cuda {
 namespace {

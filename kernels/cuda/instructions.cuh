@@ -138,7 +138,7 @@ __device__ inline void cp_async_16(SharedAddress to, const void* from, bool vali
 __device__ inline void cp_async_16(void* to, const void* from, bool valid = true) {
   cp_async_16(shared_address(to), from, valid);
 }
-// 4 bytes, with 4-byte alignment.
+// The same for 4 bytes, with 4-byte alignment.
 __device__ inline void cp_async_4(void* to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
   ::simt::async_copy(to, valid ? from : nullptr, 4);

@@ -40,7 +40,7 @@ __device__ float max_of_block(float x, float* shared) {
 }
 
 // losses[n] = logsumexp(row) - row[target]; with kBackward also row = (softmax(row) - onehot(target)) * scale. One
-// block per row. The second walk goes backwards, since what the first one read last is most likely still in cache.
+// block per row. The second pass walks backwards, since what the first one read last is most likely still in cache.
 template <typename T, int N, bool kBackward>
 __global__ void __launch_bounds__(kMaxThreads)
     cross_entropy_kernel(float* losses, T* logits_MV, const int32_t* targets, int64_t V, float scale) {

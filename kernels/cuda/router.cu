@@ -63,7 +63,7 @@ struct Choice {
   }
 };
 
-// K rounds. Each takes the first in the order of choice after the one taken before.
+// K rounds; each takes the next choice in this order.
 template <int kLanes>
 __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, const float* bias, int64_t N,
                                     int64_t E, int64_t K, bool normalize) {

@@ -32,7 +32,8 @@ __device__ int round_shares(float* shares, const float* logits, const int32_t* i
   return best;
 }
 
-// The expert at `uniform` of the way through the shares; the last one with a share if rounding leaves a remainder.
+// The expert at which the running sum of shares passes `uniform`; the last one with a share if rounding leaves a
+// remainder.
 __device__ int expert_at(const float* shares, int E, float uniform, int otherwise) {
   float through = 0;
   for (int e = 0; e < E; ++e) {

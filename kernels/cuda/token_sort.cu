@@ -1,6 +1,6 @@
 // Least-significant-digit radix sort, digits of up to 9 bits: two passes for vocabularies up to 2^18. A pass counts the
-// digits of each tile, then every block finds the start of its own from the counts of all tiles. No floats are added,
-// and the counts do not depend on the order of the atomic additions.
+// digits of each tile. Then every block computes from the counts of all tiles where its own elements go. No floats are
+// added, and the counts do not depend on the order of the atomic additions.
 #include <algorithm>
 #include <bit>
 
@@ -52,7 +52,7 @@ __global__ void scatter_kernel(int32_t* keys_out, int32_t* places_out, const int
   __syncwarp();
   for (int64_t i = begin + lane; i < end; i += kWarp) atomicAdd(&starts[digit.of(keys[i])], 1);
 
-  // totals = the digits of all tiles; then their exclusive scan, to which the earlier tiles' digits are added.
+  // totals holds the counts of all tiles, then their exclusive scan. `before` holds the counts of the earlier tiles.
   int32_t before[kMaxBins / kThreads];
   for (int j = 0; j < kMaxBins / kThreads; ++j) {
     const int d = thread + j * kThreads;

@@ -22,7 +22,7 @@ void agree(World& world, const std::function<void()>& setup);
 // Runs `action` on rank 0; collective. Every rank throws what it throws, as in agree(), without a rank's name.
 void on_root(World& world, const std::function<void()>& action);
 
-// The result of `question` on rank 0, on every rank. Errors as in on_root(). Collective.
+// Returns on every rank the result of `question` on rank 0. Errors as in on_root(). Collective.
 bool root_says(World& world, const std::function<bool()>& question);
 
 // A name and this rank's value.

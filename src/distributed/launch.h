@@ -1,5 +1,5 @@
 #pragma once
-// gptmoe train --ranks N: the program as N ranks on this machine, under a local mpirun.
+// gptmoe train --ranks N: runs the program as N ranks on this machine, under a local mpirun.
 
 namespace gptmoe {
 

@@ -5,7 +5,8 @@
 namespace gptmoe {
 namespace {
 
-// The product of `value`, named by `path`, and the rest must be at most `limit`.
+// Throws UserError at `path` if `product`, of which `value` is a factor, exceeds `limit`. `times` names the other
+// factors.
 template <typename... Times>
 void require_at_most(int64_t limit, const char* path, int64_t value, int64_t product, const Times&... times) {
   if (product > limit)
@@ -20,7 +21,7 @@ void require_cuda_shapes(const Config& config, int64_t widest_head) {
   const TrainConfig& t = config.train;
   require_at_most(widest_head, "model.head_dim", m.head_dim, m.head_dim);
   require_at_most(cuda::kMostExperts, "model.num_experts", m.num_experts, m.num_experts);
-  // Partial results of one row of the router's gradient, and of one sequence's attention.
+  // The workspace holds partial results of one row of the router's gradient, and of one sequence's attention.
   require_at_most(cuda::kWorkspaceFloats, "model.num_experts", m.num_experts, (m.num_experts + 1) * (m.hidden_size + 1),
                   " (and one) x hidden_size ", m.hidden_size, " (and one)");
   require_at_most(cuda::kWorkspaceFloats, "train.sequence_length", t.sequence_length,

@@ -1,6 +1,6 @@
 #pragma once
-// One optimizer step of one rank, defined once. Training has a device record and replay its parts (StepQueue),
-// explain_step() looks between them, and plan and predict_step() call them on ops that compute nothing.
+// One optimizer step of one rank, in parts. Training lets a device record the parts and replay them (StepQueue),
+// explain_step() checks the results between them, and plan and predict_step() run them on ops that compute nothing.
 #include <functional>
 
 #include "engine/engine.h"
@@ -23,8 +23,8 @@ using CarryOut = std::function<void(const StepPart& part, const std::function<vo
 
 class TrainStep {
  public:
-  // `config` is this rank's: micro_batch_size sequences at a time of the global_batch_size that all ranks share. All
-  // four must outlive the object.
+  // `config` is this rank's: the rank takes micro_batch_size sequences at a time, and all ranks share the
+  // global_batch_size. All four arguments must outlive the object.
   TrainStep(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   // The whole step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0. `engine` is

@@ -7,10 +7,10 @@
 namespace gptmoe {
 namespace {
 
-// Sums of the routers' statistics over micro-batches: of all ranks for the loads, of this rank for the others.
+// Sums of the routers' statistics over micro-batches. `load` is over all ranks, the others over this rank only.
 struct RouterSums {
   std::vector<std::vector<double>> load;
-  std::vector<double> entropy, balance, fill, output;  // the last two are of squared norms
+  std::vector<double> entropy, balance, fill, output;  // the last two sum squared norms
   int64_t batches = 0;
 
   RouterSums(size_t layers, size_t experts)

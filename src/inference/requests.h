@@ -26,9 +26,10 @@ class RequestEncoder {
   // `tokenizer` must outlive it.
   explicit RequestEncoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  // Prompt and continuation are tokenised as one text, as in training, and split where the prompt alone would end;
-  // white space at the prompt's end counts to the continuation (" Paris" is one token). A prompt without tokens becomes
-  // the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." if the tokenizer has none.
+  // Prompt and continuation are tokenised as one text, as in training, and split where the prompt alone would end.
+  // White space at the prompt's end belongs to the continuation (" Paris" is one token). A prompt without tokens
+  // becomes the end-of-text token, after which documents begin. Throws UserError "PLACE: ..." if the tokenizer has
+  // none.
   Request encode(std::string prompt, std::string continuation, const std::string& place);
 
  private:

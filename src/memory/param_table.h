@@ -115,7 +115,7 @@ class ParamTable {
   int64_t element_count_ = 0;
   int64_t parameter_count_ = 0;
   std::vector<std::vector<Segment>> buckets_;
-  std::vector<Segment> open_bucket_;  // the last segment's count is still open
+  std::vector<Segment> open_bucket_;  // the count of the last segment is not known yet
   Tensor values_, grads_, master_;
   Partition master_held_;
 };

@@ -50,7 +50,7 @@ void add_lm_head_cases(OpCases& cases) {
   tests.push_back(lm_head_loss(33, 64, 300, 16));
   tests.push_back(lm_head_loss(33, 5, 61, 33));
   tests.push_back(lm_head_loss(130, 24, 61, 64));
-  // Logits up to about 80 and beyond.
+  // Logits of about 80 and more.
   tests.push_back(lm_head_loss(33, 24, 61, 8, 30, "extreme"));
   tests.back().tolerance = 1e-4;       // an f32 logit of 100 is accurate to 1e-5
   tests.back().bf16_tolerance = 1e-1;  // and a bf16 one to 0.25

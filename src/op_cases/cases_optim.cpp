@@ -49,7 +49,7 @@ OpCase copy(int64_t n, Kind kind) {
   return op;
 }
 
-// In addition to random numbers: halves between two bf16, which go to the even one, and the largest.
+// Casts random numbers, midpoints between two bf16 (which round to the even one) and the largest number.
 OpCase cast(int64_t n, Kind to, Kind from) {
   OpCase op("cast", {n}, std::string("to_") + kind_name(to));
   const std::vector<double> special = {1 + 0x1p-8, 1 + 3 * 0x1p-8, -1 - 0x1p-8, 0x1p-133, -0.0, 0x1.FEp127};

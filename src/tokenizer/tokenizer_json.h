@@ -1,5 +1,5 @@
 #pragma once
-// Reads Hugging Face's tokenizer.json. tokenizer_file.h writes it.
+// Reads Hugging Face's tokenizer.json; save_tokenizer() (tokenizer_file.h) writes it.
 #include <filesystem>
 
 #include "tokenizer/tokenizer.h"

@@ -51,7 +51,7 @@ class MetricsFile {
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
 // The step of the last row; 0 without one. Used to show progress.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
-// Whether the last row of the run's metrics is its divergence.
+// Whether the last row of the run's metrics reports a divergence.
 bool has_diverged(const std::filesystem::path& run_dir);
 
 }  // namespace gptmoe

@@ -45,7 +45,7 @@ def main():
             ["{0x%X, 0x%X, %s}" % (a, b, "0x%X" % c if c else "0") for a, b, c in pairs],
         )
     )
-    print("// The composed characters of pairs that are never composed (composition exclusions).")
+    print("// Characters that have a pair above but are never composed from it (composition exclusions).")
     print(table("uint32_t kNeverComposed", ["0x%X" % point for point in never]))
     print("// Everything else has class 0.")
     classes = ["{0x%X, 0x%X, %d}" % tuple(run) for run in runs(unicodedata.combining)]

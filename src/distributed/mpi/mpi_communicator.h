@@ -65,7 +65,7 @@ class MpiCommunicator final : public Communicator {
   bool slot_free() const;
 
   int rank_ = 0, size_ = 1;
-  MPI_Comm first_comm_, gather_comm_;  // one each: ranks may interleave the two kinds differently
+  MPI_Comm first_comm_, gather_comm_;  // for first stages and gathers, which each rank may interleave differently
   MPI_Datatype line_type_;             // 64 bytes, for tensors with more elements than fit in an int
   Activity& activity_;
   const int64_t countable_;

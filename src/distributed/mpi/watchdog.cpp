@@ -149,9 +149,9 @@ void Watchdog::look_at_progress(Clock::time_point now, const char* waiting) {
     give_up(
         text(world_.name(world_.rank()), " has made no progress for ", hang_seconds_,
              " s and is not waiting for another rank; if its work takes that long, raise distributed.hang_seconds"));
-  // If a rank that this one waits for hangs, that rank reports itself; news takes a while around the ring.
+  // If this rank waits for one that hangs, that one reports itself. News takes a while to travel around the ring.
   const double patience = hang_seconds_ + std::min(5.0, hang_seconds_) + 2 * Seconds(interval_).count() * world_.size();
-  // The lowest rank reports for all, or the next one if that is gone.
+  // The lowest rank reports for all; if it is gone, the next one does.
   const double turn = 2 * Seconds(interval_).count() * world_.rank();
   if (comm_ == MPI_COMM_NULL || Seconds(now - last_any_got_on_).count() < patience + turn) return;
   give_up(text("no rank has made progress for ", static_cast<int64_t>(patience), " s; ", world_.name(world_.rank()),

@@ -16,7 +16,7 @@ namespace gptmoe {
 //
 // costs() counts calls; replays of a graph are not counted.
 //
-// Throws Failure if NCCL is not found, and DeviceError, as its methods do, if it fails.
+// Throws Failure if NCCL is not found. If NCCL fails, this function and the communicator's methods throw DeviceError.
 std::unique_ptr<Communicator> make_nccl_communicator(World& world, Ops& ops);
 // Why this program cannot make one, in one line with the remedy; empty if it was built with NCCL.
 std::string why_no_nccl();
