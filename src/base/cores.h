@@ -7,7 +7,7 @@ namespace gptmoe {
 int usable_cores();
 // Their numbers; empty if the system does not say.
 std::vector<int> usable_core_numbers();
-// How many it could use without binding: those of its machine or container.
+// How many hardware threads it could use without binding: all of its machine or container.
 int permitted_cores();
 
 }  // namespace gptmoe

@@ -13,7 +13,7 @@ struct DomainText {
   TokenLoader loader;
 };
 
-// Opens the shards of every NAME=GLOB, for windows of T tokens of a vocabulary of V. Throws UserError if an argument
+// Opens the shards of every NAME=GLOB, for windows of T tokens from a vocabulary of V. Throws UserError if an argument
 // does not have this form, a name is given twice, or the shards cannot be read.
 std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
 

@@ -7,7 +7,7 @@ namespace gptmoe {
 
 struct PromptOptions {
   std::string delimiter = " ";  // between a context and its continuation
-  int64_t shots = 0;            // solved examples before each one: others of the same file, drawn by `seed`
+  int64_t shots = 0;            // solved examples before each one, drawn by `seed` from the others of its file
   uint64_t seed = 1;
 };
 

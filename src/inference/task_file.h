@@ -20,7 +20,7 @@ struct Example {
   std::vector<std::string> continuations;  // several in a multiple choice, else one; none is empty
   int64_t gold;                            // the right candidate
 
-  // What is scored, each by the log-likelihood of its continuation after its context.
+  // Each candidate is scored by the log-likelihood of its continuation after its context.
   int64_t candidates() const { return std::ssize(contexts) * std::ssize(continuations); }
   const std::string& context(int64_t candidate) const {
     return contexts[contexts.size() == 1 ? 0 : static_cast<size_t>(candidate)];

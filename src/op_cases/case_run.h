@@ -9,7 +9,7 @@ namespace gptmoe {
 DType dtype_of(Kind kind, const Ops& ops);
 Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes);
 
-// The garbage in tensors that must be overwritten: the second value reveals a result that depends on it.
+// The garbage in tensors that must be overwritten. Runs with different garbage reveal a result that depends on it.
 enum class Garbage { nan, large };
 
 class CaseRun final : public Tensors {

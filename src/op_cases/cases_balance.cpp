@@ -57,7 +57,7 @@ OpCase load_balance(int64_t n, int64_t e) {
   return op;
 }
 
-// The scale times a coefficient in a tensor.
+// The scale is multiplied by a coefficient in a tensor.
 OpCase load_balance_by_coefficient(int64_t n, int64_t e) {
   const double scale = 0.37, coefficient = 0.625;
   OpCase op = load_balance(n, e);

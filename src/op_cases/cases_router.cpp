@@ -107,7 +107,7 @@ OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
   return op;
 }
 
-// Gates of a ReLU router: half of them are 0, and all of the first row.
+// Gates of a ReLU router: half of them are 0, and so is the whole first row.
 OpCase router_entropy_of_shares(int64_t n, int64_t e) {
   OpCase op("router_entropy", {n, e}, "shares");
   op.input(

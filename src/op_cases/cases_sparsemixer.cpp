@@ -21,7 +21,7 @@ std::array<uint32_t, 4> words(int64_t token, int64_t round) {
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As in the source: a round's mask by the relative distance from its largest score, and by the experts chosen before.
+// As in the source: a round masks the experts chosen before and those too far, relatively, below its largest score.
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {

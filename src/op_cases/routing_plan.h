@@ -1,5 +1,5 @@
 #pragma once
-// Ready-made routings for the cases after the router, sorted in the plainest way.
+// Ready-made routings for the cases after the router, sorted by plain loops.
 #include <string_view>
 
 #include "op_cases/op_case.h"

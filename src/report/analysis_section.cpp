@@ -22,7 +22,7 @@ std::string maps(const Titled<Heatmap>& titled) {
   return element("div", out, "pair");
 }
 
-// Computed from sums over the experts that have both.
+// The ratio of the sums over the experts for which both are known.
 double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& below) {
   double sum_above = 0, sum_below = 0;
   for (size_t e = 0; e < above.size(); ++e)

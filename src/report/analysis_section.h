@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// The results of `gptmoe analyze` for one run, as a section of its report. `id` is the run's own in the page; `title`
-// is empty if the page is about one run.
+// The results of `gptmoe analyze` for one run, as a section of its report. `id` is unique to the run in the page;
+// `title` is empty if the page is about one run.
 std::string analysis_section(const AnalysisLog& log, const std::string& id, const std::string& title);
 
 // The same in a table for a terminal: a line per layer.

@@ -12,8 +12,8 @@ void measure_speed(ArmResult& result);
 // Median, over the steps that both arms logged, of tokens per second / the baseline's.
 double speed_ratio(const Arm& arm, const Arm& baseline);
 
-// Empty if all runs of both were trained by the same build, on the same machine, with the same threads and ranks, from
-// their first step on, and alone on the machine.
+// Empty if all runs of both arms were trained by the same build, on the same machine, with the same threads and ranks,
+// from their first step on, and alone on the machine.
 SpeedObstacle speed_obstacle(const Arm& arm, const Arm& baseline);
 
 }  // namespace gptmoe

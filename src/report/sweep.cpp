@@ -55,7 +55,7 @@ void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
                           : "not reached");
 }
 
-// The values of one setting in all points of a family that are numbers.
+// The values of one setting in all points of a family, as far as they are numbers.
 std::vector<double> numbers_tried(const Sweep& sweep, const SweepFamily& family, const std::string& path) {
   std::vector<double> numbers;
   for (const size_t point : family.points)

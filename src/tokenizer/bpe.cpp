@@ -43,7 +43,7 @@ void MergeTable::encode_word(std::string_view word, std::vector<int32_t>& ids) c
   encode_long(word, ids);
 }
 
-// On words, searching all ranks for the lowest beats a queue, and vectorises.
+// For words, a linear search for the lowest rank is faster than a queue, and it vectorises.
 void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t n = word.size();
@@ -79,9 +79,9 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
   return merged.size() == 2 && merged[0] == left && merged[1] == right;
 }
 
-// Tokens are the merging of a word exactly if every two neighbours are the merging of their own bytes: the first merge
-// across a boundary would also be the first to cross it between those two alone. So a long word is merged in chunks,
-// each starting at the last stable token of the previous one, and joined if the two tokens at the seam stay apart when
+// Tokens are the encoding of a word exactly if every two neighbours are the encoding of their own bytes: the first
+// merge across a boundary would also happen if those two were alone. So a long word is merged in chunks. Each chunk
+// starts at the last stable token of the previous one, and the two are joined if the tokens at the seam stay apart when
 // merged together. If they do not, the seam moves back and the chunk grows, at most to the whole word.
 void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();

@@ -8,7 +8,7 @@
 namespace gptmoe {
 
 // Adjacent tokens `left` and `right` become the token `result`; the lowest rank goes first. Tokenizers trained by
-// merging give every pair its own rank; tiktoken's give all pairs of one result that result's rank.
+// merging give every pair its own rank; tiktoken's give all pairs with the same result the rank of that result.
 struct Merge {
   int32_t left, right, result, rank;
 };

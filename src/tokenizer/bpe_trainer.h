@@ -15,8 +15,8 @@ namespace gptmoe {
 // the counts alone: ties go to the lower left id, then the lower right id.
 class BpeTrainer {
  public:
-  // Training takes up to 40 bytes of memory for each byte of distinct words. If those exceed `max_letters`, below 2^31,
-  // the rarest words are dropped until at most half of it is left (WordCounts::drop_rarest).
+  // Training takes up to 40 bytes of memory for each byte of distinct words. If these exceed `max_letters` bytes (below
+  // 2^31), the rarest words are dropped until at most half as many bytes are left (WordCounts::drop_rarest).
   explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 26);
 
   // Counts the words of one more document, or of a batch of documents, cut by pattern(). The same batches in the same
