@@ -11,9 +11,9 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Tokens per block: a block's default terms are one matrix product with the (E, C) default vectors. Libraries do not
-// pack the operands of products of up to about a million multiply-adds; beyond that, packing only pays off for a large
-// block.
+// Tokens per block. A block's default terms are one matrix product with the (E, C) default vectors. For small products,
+// up to about a million multiply-adds, libraries skip packing the operands; for larger ones packing pays off only if
+// the block is large.
 int64_t block_tokens(int64_t E, int64_t C) {
   const int64_t unpacked = 1000000 / (E * C) / 8 * 8;
   return unpacked > 0 ? std::min<int64_t>(unpacked, 64) : 128;

@@ -9,7 +9,7 @@ namespace {
 
 enum class Rows { sorted, gathered };
 
-// The x of ops with slots: sorted rows, or tokens, whose gradient the backward sums from `sorted_dx`.
+// The x of ops with slots: either sorted rows, or tokens. The gradient of tokens is summed from `sorted_dx`.
 struct Source {
   Rows rows;
   int64_t k;
@@ -94,7 +94,7 @@ OpCase grouped_swiglu(const RoutingShape& shape, Rows rows, int64_t in, int64_t 
   op.ends_at("a", plan.live() * f);
   op.ends_at("h", plan.live() * 2 * f);
   op.scratch("gradient_of_h", {r, 2 * f});
-  op.bf16_tolerance = 2e-2;  // rounded in between
+  op.bf16_tolerance = 2e-2;  // intermediate results are rounded
   op.forward = [source](Ops& ops, const Tensors& t) {
     ops.grouped_swiglu_forward(t["a"], t["h"], t["x"], t["w"], t["offsets"], source.slots_of(t));
   };
@@ -125,7 +125,7 @@ OpCase grouped_swiglu_backward(const RoutingShape& shape, int64_t f, int64_t out
   op.parameter("w", {e, out, f}, normal());
   op.input("offsets", {e + 1}, listed(plan.offsets), Kind::i64);
   op.scratch("a", {r, f});
-  op.bf16_tolerance = 4e-2;  // rounded in between; one of few products may be much larger than their sum
+  op.bf16_tolerance = 4e-2;  // intermediate results are rounded, and the few products in a sum may nearly cancel
   op.output("y", {r, out});
   op.ends_at("y", plan.live() * out);
   if (in_place) op.in_place("dh", "h");

@@ -8,7 +8,8 @@
 
 namespace gptmoe {
 
-// Calls visit(line) for every line, without its "\n" or "\r\n". File and line are put before its UserErrors.
+// Calls visit(line) for every line, without its "\n" or "\r\n". Puts file and line in front of UserErrors that it
+// throws.
 template <typename Visit>
 void for_each_line(const std::filesystem::path& path, Visit visit) {
   const MappedFile file(path);

@@ -70,8 +70,8 @@ void Tokenizer::encode_normalized(std::string_view text, WordCache& cache, std::
   encode_around(in_normalized_, text, ids, [&](std::string_view rest) { encode_words(rest, cache, ids); });
 }
 
-// Works in blocks of words: first cut, then look up, so that the memory of the look-ups is prefetched during the
-// cutting.
+// Works in blocks of words. A block is first cut into words and then looked up, so that the cache's memory is
+// prefetched meanwhile.
 void Tokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
   constexpr size_t kBlock = 32;
   std::array<WordCache::Key, kBlock> keys;

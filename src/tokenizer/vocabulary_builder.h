@@ -21,9 +21,9 @@ class VocabularyBuilder {
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
   // An added token may also be listed here, by its text.
   void add_token(std::string_view name, const Json& id);
-  // Call when all tokens are known: gives the added ones their ids, which must be those of Hugging Face's library. That
-  // ignores the written ids: a token in the vocabulary keeps its id there, the others get the next ids after the
-  // vocabulary's number of entries, in the order of the list.
+  // Call when all tokens are known. Gives the added ones the ids of Hugging Face's library, which ignores the written
+  // ids: a token in the vocabulary keeps its id there, and the others get the next ids after the vocabulary's number of
+  // entries, in the order of the list. Other written ids are an error.
   void place_added();
   // Checks that every byte has a token.
   void check_bytes() const;

@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// Works in blocks of words: first cut, then look up, so that the memory of the look-ups is prefetched during the
-// cutting.
+// Works in blocks of words. A block is first cut into words and then looked up, so that the table's memory is
+// prefetched meanwhile.
 void WordCounts::add(SplitPattern pattern, std::string_view text) {
   constexpr size_t kBlock = 32;
   std::array<Entry, kBlock> entries;
