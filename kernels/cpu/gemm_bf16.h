@@ -7,8 +7,8 @@
 
 namespace gptmoe::cpu_f32 {
 
-// Packed operands are strips of 16 lines (rows of a, columns of b); a strip is its blocks of depth 32 in order. A block
-// of a is (line, pair), one of b (pair, line); a pair is two neighbours in depth, the first in the low half.
+// Packed operands are strips of 16 lines (rows of a, columns of b). A strip consists of blocks of depth 32, in order. A
+// block of a is (line, pair), one of b (pair, line); a pair is two neighbours in depth, the first in the low half.
 constexpr int64_t kLines = 16, kPairs = 16, kBlockDepth = 2 * kPairs, kBlockPairs = kLines * kPairs;
 
 struct Bf16Kernel {

@@ -1,7 +1,7 @@
 #pragma once
 // Shared by all kernel files: launching, types, wide loads, reductions. nvcc compiles the same sources for GPUs and,
-// with GPTMOE_SIMT defined, the host's compiler for tests/support/simt. So kernels use only the CUDA that is named
-// here, in instructions.cuh and in tests/support/simt/device.h.
+// with GPTMOE_SIMT defined, the host's compiler for tests/support/simt. So kernels use no CUDA features except those
+// named here, in instructions.cuh and in tests/support/simt/device.h.
 //
 // House rules for kernels:
 //   * launched by launch() only, on the stream of CudaKernels; offsets into tensors are int64_t

@@ -20,9 +20,9 @@ Axis token_axis();
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
 // Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
-// holds every mean and every arm's last interval; wider intervals before that are cut. A reference is dashed: by its
-// own steps and, if its training is shorter or longer than ours, also by the share of training. Its points before our
-// first evaluation may be outside the frame.
+// holds every mean and every arm's last interval; wider intervals before that are cut. A reference is drawn as a dashed
+// line over its own steps and, if its training is shorter or longer than ours, as another one over the share of
+// training. Its points before our first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
 // The same at equal steps, for the arms whose steps have another number of tokens than the baseline's; nullopt if none.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
