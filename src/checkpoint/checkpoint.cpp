@@ -281,6 +281,26 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   remove_old_checkpoints(folder, step, keep);
 }
 
+void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
+  const fs::path folder = run_dir / kFolder, copy = folder / step_name(read_checkpoint_state(checkpoint_dir).step);
+  try {
+    fs::create_directories(folder);
+    const UnfinishedFolder unfinished{copy.string() + kUnfinished};
+    fs::remove_all(unfinished.path);
+    fs::create_directory(unfinished.path);
+    for (const fs::path& file : entries_of(checkpoint_dir)) {
+      fs::copy_file(file, unfinished.path / file.filename());
+      sync_file(unfinished.path / file.filename());
+    }
+    fs::remove_all(copy);
+    fs::rename(unfinished.path, copy);
+    sync_directory(folder);
+    write_text_file(folder / kLatestFile, copy.filename().string() + "\n");
+  } catch (const fs::filesystem_error& error) {
+    throw Failure(text(copy.string(), ": cannot copy the checkpoint: ", error.code().message()));
+  }
+}
+
 std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
   std::vector<fs::path> paths;
   for (auto& [step, path] : checkpoints_in(run_dir / kFolder)) paths.push_back(std::move(path));

@@ -37,6 +37,10 @@ struct CheckpointTensors {
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const CheckpointState& state, int64_t keep);
 
+// Copies a checkpoint into another run and makes it the latest there. A crash leaves no part of it that counts. Throws
+// Failure if the disk fails.
+void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::filesystem::path& run_dir);
+
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 // The checkpoint that LATEST names, or the one of the highest step if LATEST is missing or names no complete one.

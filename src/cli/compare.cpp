@@ -31,6 +31,7 @@ struct CompareArguments {
   std::string out = "runs/compare", svg, reference;
   int64_t seeds = 1;
   int jobs = 1, ranks = 0;
+  bool restart = false;
 };
 
 // One arm: a config at a point of the sweep.
@@ -151,23 +152,27 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, W
   return missing;
 }
 
-// Trains one run after the other, in this process and its ranks. Returns false if interrupted.
-bool run_here(const std::vector<const PlannedRun*>& runs, World& world) {
+// Trains one run after the other, in this process and its ranks. Returns the signal that interrupted it, or 0.
+int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& world) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = *runs[i];
     std::printf("\n== %s (run %zu of %zu)\n", run.label().c_str(), i + 1, runs.size());
-    const TrainOptions options{run.dir, holds_run(run.dir), "the same gptmoe compare command again"};
+    const TrainOptions options{.out = run.dir,
+                               .resume = holds_run(run.dir),
+                               .restart = restart,
+                               .resume_command = "the same gptmoe compare command again"};
     try {
-      if (train(run.config, options, world) == TrainOutcome::interrupted) return false;
+      if (const int signal = train(run.config, options, world)) return signal;
     } catch (const NumericFailure& failure) {
       std::printf("diverged    %s\n", failure.what());
     }
   }
-  return true;
+  return 0;
 }
 
-// Trains each run by the config as planned, even if the config's file changes meanwhile.
-bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_once) {
+// Trains each run by the config as planned, even if the config's file changes meanwhile. Returns as
+// run_here() does.
+int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool restart, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
   std::vector<TrainJob> jobs;
   for (const PlannedRun* run : runs) {
@@ -182,6 +187,7 @@ bool run_beside_each_other(const std::vector<const PlannedRun*>& runs, int at_on
     job.log = run->dir.string() + ".log";
     job.arguments = {"train", config, "--out", run->dir.string()};
     if (holds_run(run->dir)) job.arguments.push_back("--resume");
+    if (holds_run(run->dir) && restart) job.arguments.push_back("--restart");
     job.steps = run->config.train.steps;
     job.steps_done = [run] { return last_logged_step(run->dir); };
     job.ended_as_it_may = [run] { return has_diverged(run->dir); };
@@ -220,7 +226,8 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
 }
 
-void run_comparison(const CompareArguments& arguments, World& world) {
+// Returns the signal that interrupted it, or 0.
+int run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
   std::vector<PlannedRun> runs;
   std::optional<Reference> reference;
@@ -236,11 +243,13 @@ void run_comparison(const CompareArguments& arguments, World& world) {
   for (const PlannedArm& arm : arms)  // before the first trains for hours
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))
       check_run(arm.config, world);
-  if (arguments.jobs > 1 ? !run_beside_each_other(missing, arguments.jobs) : !run_here(missing, world)) {
+  const int signal = arguments.jobs > 1 ? run_beside_each_other(missing, arguments.restart, arguments.jobs)
+                                        : run_here(missing, arguments.restart, world);
+  if (signal != 0)
     std::printf("stopped     run the same gptmoe compare command again to continue\n");
-    return;
-  }
-  if (world.is_root()) write_comparison(arguments, read_arms(arms, runs), std::move(reference));
+  else if (world.is_root())
+    write_comparison(arguments, read_arms(arms, runs), std::move(reference));
+  return signal;
 }
 
 }  // namespace
@@ -269,9 +278,10 @@ void add_compare_command(CLI::App& app, Job& job) {
       "defaults to the name of the baseline's config)");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
+  command->add_flag("--restart", arguments->restart, "Start interrupted runs over that have no checkpoint");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
-    if (!job.launched(arguments->ranks)) run_comparison(*arguments, job.world());
+    if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));
   });
 }
 

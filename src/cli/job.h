@@ -19,6 +19,8 @@ class Job {
   // already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
+  // A run was interrupted by `signal` (0: it was not) and has saved: the program ends with 128 + signal, as shells do.
+  void interrupted_by(int signal) { exit_code_ = signal == 0 ? 0 : 128 + signal; }
 
   // Joins the ranks at the first call. From then on only the first rank's output is shown.
   World& world();

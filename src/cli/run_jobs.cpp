@@ -62,7 +62,7 @@ class Jobs {
   Jobs(const Jobs&) = delete;
   Jobs& operator=(const Jobs&) = delete;
 
-  bool run();
+  int run();
 
  private:
   struct Running {
@@ -92,7 +92,7 @@ class Jobs {
   std::chrono::steady_clock::time_point shown_{};
 };
 
-bool Jobs::run() {
+int Jobs::run() {
   const StopSignal stop;
   while (true) {
     for (size_t slot = 0; slot < slots_.size(); ++slot) {
@@ -106,7 +106,7 @@ bool Jobs::run() {
   }
   live_.clear();
   if (!failure_.empty()) throw Failure(failure_);
-  return !stopping_;
+  return stopping_ ? stop.signal() : 0;
 }
 
 // Starts a job in its own process group: a terminal's Ctrl-C reaches only this process, which passes it on. If this
@@ -153,16 +153,17 @@ void Jobs::look(size_t slot) {
   const TrainJob& job = jobs_[slots_[slot]->job];
   slots_[slot].reset();
   live_.clear();
-  // A job that a stop signal ended before it could handle the signal has nothing to save.
-  const bool stopped_early = stopping_ && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
-  if (stopped_early || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    steps_ended_ += stopping_ ? job.steps_done() : job.steps;
-    std::printf("%-11s %s\n", stopping_ ? "stopped" : "done", job.label.c_str());
+  // A job that SIGTERM ended before it could handle the signal has nothing to save.
+  const bool stopped = stopping_ && (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128) == SIGTERM;
+  if (stopped || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
+    steps_ended_ += stopped ? job.steps_done() : job.steps;
+    std::printf("%-11s %s\n", stopped ? "stopped" : "done", job.label.c_str());
   } else if (WIFEXITED(status) && job.ended_as_it_may()) {
     steps_ended_ += job.steps;
     std::printf("%-11s %s: %s\n", "ended", job.label.c_str(), last_line(job.log).c_str());
   } else {
-    const std::string why = WIFSIGNALED(status) ? text("ended by signal ", WTERMSIG(status)) : last_line(job.log);
+    const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
+    const std::string why = signal > 0 ? text("ended by signal ", signal) : last_line(job.log);
     if (failure_.empty()) failure_ = text(job.label, ": ", why, " (", job.log.string(), ")");
     if (!stopping_) stop_all();
   }
@@ -193,7 +194,7 @@ void Jobs::show() {
 
 }  // namespace
 
-bool run_jobs(const std::vector<TrainJob>& jobs, int at_once) {
+int run_jobs(const std::vector<TrainJob>& jobs, int at_once) {
   return Jobs(jobs, std::min(at_once, static_cast<int>(jobs.size()))).run();
 }
 

@@ -4,15 +4,16 @@
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
 #include "routing/router_table.h"
+#include "train/run_directory.h"
 #include "train/trainer.h"
 
 namespace gptmoe {
 namespace {
 
 struct TrainArguments {
-  std::string config, out;
+  std::string config, out, branch;
   std::vector<std::string> overrides;
-  bool resume = false;
+  bool resume = false, restart = false;
   int ranks = 0;
 };
 
@@ -34,7 +35,14 @@ void add_train_command(CLI::App& app, Job& job) {
   command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)");
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_flag("--resume", arguments->resume, "Continue from the run directory's last checkpoint");
+  CLI::Option* resume =
+      command->add_flag("--resume", arguments->resume, "Continue from the run directory's last checkpoint");
+  command->add_flag("--restart", arguments->restart, "Start over if the run to resume has no checkpoint")
+      ->needs(resume);
+  command
+      ->add_option("--branch", arguments->branch,
+                   "Start from the full state of another run (its last checkpoint) or of a checkpoint")
+      ->excludes(resume);
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {
     if (job.launched(arguments->ranks)) return;
@@ -44,7 +52,15 @@ void add_train_command(CLI::App& app, Job& job) {
     watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
-    train(config, {out, arguments->resume, resume_command(app.get_name(), *arguments, out, world.size())}, world);
+    TrainOptions options;
+    options.out = out;
+    options.resume = arguments->resume || !arguments->branch.empty();
+    options.restart = arguments->restart;
+    for (const std::string& override_ : arguments->overrides)
+      options.set.push_back(override_.substr(0, override_.find('=')));
+    options.resume_command = resume_command(app.get_name(), *arguments, out, world.size());
+    if (!arguments->branch.empty()) on_root(world, [&] { branch_run(arguments->branch, out, config); });
+    job.interrupted_by(train(config, options, world));
   });
 }
 

@@ -102,8 +102,9 @@ struct ScheduleConfig {
 };
 
 struct CheckpointConfig {
-  int64_t every = 0;  // steps; 0 = only at the end
-  int64_t keep = 2;   // newest checkpoints kept; 0 = all
+  double minutes = 10;  // time between checkpoints; 0 = only by steps
+  int64_t every = 0;    // steps; 0 = only by time and at the end
+  int64_t keep = 2;     // newest checkpoints kept; 0 = all
 
   bool operator==(const CheckpointConfig&) const = default;
 };

@@ -133,7 +133,9 @@ static void visit_fields(Fields& fields, ScheduleConfig& schedule) {
 
 static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
   fields.about("When the run is saved.");
-  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between checkpoints; 0: only after the last step.");
+  fields.optional("minutes", checkpoint.minutes, kNotNegative,
+                  "Minutes of training between checkpoints; 0: none by time. The last step is always saved.");
+  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between checkpoints as well; 0: none by steps.");
   fields.optional("keep", checkpoint.keep, kAnyCount, "Number of newest checkpoints to keep; 0: all.");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "data/shuffle.h"
@@ -48,18 +49,12 @@ void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& ta
 }
 
 std::string TokenLoader::fingerprint() const {
-  constexpr int64_t kSamples = 64, kSample = 256;
-  std::vector<int32_t> samples;
+  Checksum checksum;
   for (const Shard& shard : shards_) {
-    const int64_t count = std::min(kSample, shard.size());
-    for (int64_t i = 0; i < kSamples; ++i) {
-      const size_t at = samples.size();
-      samples.resize(at + static_cast<size_t>(count));
-      shard.copy((shard.size() - count) * i / (kSamples - 1), count, samples.data() + at);
-    }
+    const uint64_t of_shard = shard.checksum();
+    checksum.update(&of_shard, sizeof of_shard);
   }
-  const std::string_view bytes(reinterpret_cast<const char*>(samples.data()), samples.size() * sizeof(int32_t));
-  return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, hash ", std::hex, hash_bytes(bytes));
+  return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, checksum ", checksum_text(checksum.value()));
 }
 
 LoaderState TokenLoader::state() const { return {epoch_, position_, windows()}; }

@@ -49,12 +49,13 @@ class TokenLoader {
   // Throws UserError if `state` belongs to other data (another number of windows).
   void restore(const LoaderState& state);
 
-  // Identifies these shards by their sizes and samples of their tokens.
+  // Identifies these shards by their sizes and checksums, not by their paths.
   std::string fingerprint() const;
 
   int64_t windows() const { return first_window_.back(); }  // per epoch
   int64_t tokens() const { return tokens_; }                // over all shards
   int64_t shards() const { return std::ssize(shards_); }
+  const std::vector<Shard>& shard_files() const { return shards_; }
 
  private:
   void read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const;

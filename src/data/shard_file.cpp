@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/progress.h"
 
 namespace gptmoe {
@@ -75,6 +76,21 @@ void Shard::copy(int64_t first, int64_t count, int32_t* out) const {
   } else {
     for (int64_t i = 0; i < count; ++i) out[i] = static_cast<int32_t>(load_id<uint16_t>(tokens, i));
   }
+}
+
+uint64_t Shard::checksum() const {
+  constexpr int64_t kAll = 1 << 20, kSamples = 64, kSample = 1024;
+  Checksum checksum;
+  checksum.update(&size_, sizeof size_);
+  const char* tokens = file_.data() + kShardHeaderBytes;
+  const auto add = [&](int64_t first, int64_t count) {
+    checksum.update(tokens + first * format_->token_bytes, count * format_->token_bytes);
+  };
+  if (size_ <= kAll)
+    add(0, size_);
+  else
+    for (int64_t i = 0; i < kSamples; ++i) add((size_ - kSample) * i / (kSamples - 1), kSample);
+  return checksum.value();
 }
 
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored) {

@@ -40,6 +40,8 @@ class Shard {
   uint32_t token(int64_t i) const;
   // Tokens [first, first + count) = into out[0..count); an id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
+  // Identifies the tokens: of up to a million all count, of more 64 evenly spread samples of 1,024.
+  uint64_t checksum() const;
 
  private:
   MappedFile file_;

@@ -266,18 +266,20 @@ void Launch::stop(int signal) {
 
 std::string ended_by(int signal) { return text("ended by signal ", signal, " (", strsignal(signal), ")"); }
 
-// Prints why the job ended, unless it ended well, and returns the exit code. Does not return if a stop signal ended the
-// ranks.
+// Prints why the job ended, unless it ended well or was stopped, and returns the exit code. Does not return if a second
+// stop signal ended the ranks.
 int Launch::ended() const {
   const int code = WIFEXITED(*status_) ? WEXITSTATUS(*status_) : 128 + WTERMSIG(*status_);
-  if (second_stop_ || (first_stop_ && code == 128 + SIGUSR1)) {  // stopped before any rank handled the signal
-    const int signal = second_stop_ ? second_stop_ : first_stop_;
-    std::signal(signal, SIG_DFL);
-    raise(signal);
+  if (second_stop_) {
+    std::signal(second_stop_, SIG_DFL);
+    raise(second_stop_);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
+  if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // as ranks and jobs see the first signal
   // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
+  const bool asked = code == 128 + SIGINT || code == 128 + SIGTERM || code == 128 + SIGHUP || code == 128 + SIGUSR1;
+  if (asked && started_ == expected_) return code;  // the ranks have said that they stopped
   if (code > 128 && started_ > 0)
     std::fprintf(stderr, "gptmoe: %s was %s%s\n",
                  named ? text("rank ", *first_gone_).c_str() : "a rank, before all ranks had started,",

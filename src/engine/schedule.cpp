@@ -19,8 +19,8 @@ double learning_rate_at(int64_t step, const ScheduleConfig& schedule, double pea
   if (schedule.type == "wsd") {
     const int64_t decay_start = steps - schedule.decay_steps;
     if (step < decay_start) return peak;
-    const double progress = static_cast<double>(step - decay_start) / static_cast<double>(schedule.decay_steps);
-    return peak + (floor - peak) * std::min(1.0, progress);
+    const double progress = static_cast<double>(step - decay_start + 1) / static_cast<double>(schedule.decay_steps);
+    return peak + (floor - peak) * progress;
   }
   return peak;
 }

@@ -10,7 +10,8 @@ namespace gptmoe {
 //   cosine:   floor + (peak - floor) * (1 + cos(pi p)) / 2,  p = min(1, (s - warmup) / (end - warmup)),
 //             where end = lr_decay_steps, or steps if that is 0
 //   constant: peak
-//   wsd:      peak, then linearly to the floor over the last decay_steps (warm-up, stable, decay)
+//   wsd:      peak, then linearly over the last decay_steps to the floor, which the last step has (warm-up, stable,
+//             decay)
 double learning_rate_at(int64_t step, const ScheduleConfig& schedule, double peak, int64_t steps);
 
 }  // namespace gptmoe

@@ -203,12 +203,27 @@ std::vector<std::string> trained_by(const Comparison& comparison) {
   return all;
 }
 
+// "runs/a, from step 100: branched from runs/b/checkpoints/step_00000100; train.steps 100 → 200".
+std::vector<std::string> changed_on_the_way(const Comparison& comparison) {
+  std::vector<std::string> all;
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs)
+      for (const HistoryEntry& entry : run.history) {
+        std::string what = entry.branched_from ? "branched from " + *entry.branched_from : "";
+        for (const auto& [key, change] : entry.changes)
+          what += text(what.empty() ? "" : "; ", key, " ", change.was->dump(), " → ", change.is->dump());
+        if (!what.empty()) all.push_back(text(run.dir.string(), ", from step ", entry.from_step, ": ", what));
+      }
+  return all;
+}
+
 std::string footer(const Comparison& comparison) {
   std::string runs;
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) runs += text(runs.empty() ? "" : ", ", run.dir.string());
   std::string trained;
   for (const std::string& by : trained_by(comparison)) trained += element("p", escape("Trained by " + by));
+  for (const std::string& change : changed_on_the_way(comparison)) trained += element("p", escape(change));
   if (comparison.reference)
     trained += element("p", escape(reference_name(*comparison.reference) + ": " + comparison.reference->source));
   return element("footer", trained + element("p", escape("Runs: " + runs)));

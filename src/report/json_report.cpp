@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "records/record_json.h"
 #include "report/config_diff.h"
 #include "report/number_text.h"
 
@@ -51,6 +52,17 @@ Json provenance_json(const RunLog& run) {
   return history;
 }
 
+// What changed on the way: [{"from_step", "branched_from", "changes": {KEY: {"was", "is"}}}].
+Json changes_json(const RunLog& run) {
+  Json changes = Json::array();
+  for (const HistoryEntry& entry : run.history)
+    if (entry.branched_from || !entry.changes.empty())
+      changes.push_back({{"from_step", entry.from_step},
+                         {"branched_from", entry.branched_from ? Json(*entry.branched_from) : Json()},
+                         {"changes", record_json(entry.changes)}});
+  return changes;
+}
+
 Json runs_json(const ArmResult& result) {
   Json runs = Json::array();
   for (size_t i = 0; i < result.arm.runs.size(); ++i) {
@@ -61,6 +73,7 @@ Json runs_json(const ArmResult& result) {
                     {"finished", run.finished()},
                     {"diverged", run.has_diverged()},
                     {"provenance", provenance_json(run)},
+                    {"changes", changes_json(run)},
                     {"perplexity", run.evals.empty() ? kUnknown : std::exp(run.evals.back().val_loss)},
                     {"target", crossing_json(result.run_targets[i])}});
   }

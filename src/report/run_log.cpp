@@ -126,6 +126,9 @@ RunLog read_run(const std::filesystem::path& dir) {
   read_metrics(run, dir / "metrics.jsonl");
   run.at_once = read_at_once(dir / kJobsFile);
   run.provenance = read_provenance(dir / kProvenanceFile);
+  if (const std::filesystem::path path = dir / kHistoryFile; std::filesystem::exists(path))
+    run.history = with_remedy("remove it to report without it",
+                              [&] { return read_record<RunHistory>(read_json<Json>(path), path.string()).history; });
   return run;
 }
 

@@ -9,11 +9,13 @@
 #include <vector>
 
 #include "records/metrics_rows.h"
+#include "records/run_history.h"
 
 namespace gptmoe {
 
 inline constexpr const char* kAnalysisFile = "analysis.json";
 inline constexpr const char* kProvenanceFile = "provenance.json";
+inline constexpr const char* kHistoryFile = "history.json";
 inline constexpr const char* kJobsFile = "jobs.json";  // of a run that compare --jobs trained: {"at_once": runs}
 
 // The program and machine of the steps after `from_step`: an entry of provenance.json (train/provenance.h).
@@ -34,6 +36,7 @@ struct RunLog {
   std::optional<ThinnedRow> thinned;
   int64_t at_once = 1;                 // runs that trained on the machine at a time, this one included
   std::vector<Provenance> provenance;  // empty for runs older than the record
+  std::vector<HistoryEntry> history;   // the same
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
@@ -41,7 +44,8 @@ struct RunLog {
   bool has_diverged() const;
 };
 
-// Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json and DIR/provenance.json.
+// Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and
+// DIR/history.json.
 // Ignores a last line without newline that does not parse: a crash cut it short. Throws UserError (FILE:LINE: ...) at
 // any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
 // advance, a shape that changes.

@@ -1,6 +1,12 @@
 #include "train/run_directory.h"
 
+#include <algorithm>
+#include <initializer_list>
+#include <optional>
+
 #include "base/read_json.h"
+#include "checkpoint/checkpoint.h"
+#include "train/run_history.h"
 
 namespace gptmoe {
 namespace {
@@ -9,11 +15,86 @@ using nlohmann::ordered_json;
 
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / "config.json"; }
 
+bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
+  return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
+}
+
+// Keys, as paths of flattened JSON, that change nothing a step computes.
+bool is_free(const std::string& path) {
+  return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/",
+                                "/log/", "/distributed/", "/device", "/data/tokenizer"});
+}
+
+// Keys that a run may change on the way if it is asked to.
 bool may_change(const std::string& path) {
-  for (const char* free : {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/", "/log/",
-                           "/distributed/", "/device", "/data/tokenizer"})
-    if (path.starts_with(free)) return true;
+  return starts_with_any(path, {"/train/steps", "/train/micro_batch_size", "/schedule/", "/optimizer/learning_rate",
+                                "/data/train", "/data/val"});
+}
+
+struct Difference {
+  std::string path;  // of flattened JSON
+  ordered_json was, is;
+
+  // "model.hidden_size = 64"
+  std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
+};
+
+std::vector<Difference> differences(const Config& was, const Config& is) {
+  const ordered_json before = to_json(was).flatten(), now = to_json(is).flatten();
+  const auto value = [](const ordered_json& flat, const std::string& path) {
+    return flat.contains(path) ? flat[path] : ordered_json();
+  };
+  std::vector<Difference> found;
+  for (const auto& [path, ignored] : now.items())
+    if (value(before, path) != now[path]) found.push_back({path, value(before, path), now[path]});
+  for (const auto& [path, ignored] : before.items())
+    if (!now.contains(path)) found.push_back({path, before[path], {}});
+  return found;
+}
+
+struct LatestState {
+  std::filesystem::path checkpoint;
+  int64_t step = 0;
+  Config config;
+};
+
+std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
+  const auto checkpoint = latest_checkpoint(run_dir);
+  if (!checkpoint) return std::nullopt;
+  const CheckpointState state = read_checkpoint_state(*checkpoint);
+  return LatestState{*checkpoint, state.step, parse_config(state.config, (*checkpoint / "state.json").string())};
+}
+
+// The first value that history.json has for a key that was changed; null if it never was.
+const ConfigChange* first_change(const RunHistory& record, const std::string& path) {
+  for (const HistoryEntry& entry : record.history)
+    for (const auto& [key, change] : entry.changes)
+      if (key == dotted(path)) return &change;
+  return nullptr;
+}
+
+bool is_recorded(const RunHistory& record, int64_t from_step, const Difference& difference) {
+  for (const HistoryEntry& entry : record.history)
+    for (const auto& [key, change] : entry.changes)
+      if (entry.from_step >= from_step && key == dotted(difference.path) && *change.is == nlohmann::json(difference.is))
+        return true;
   return false;
+}
+
+void require_unedited(const std::filesystem::path& run_dir, const LatestState& saved, const Config& stored,
+                      const RunHistory& record) {
+  for (const Difference& d : differences(saved.config, stored))
+    if (!is_free(d.path) && !is_recorded(record, saved.step, d))
+      user_error(config_path(run_dir).string(), ": has ", d.with(d.is), ", but ", saved.checkpoint.string(),
+                 " was trained with ", d.was.dump(),
+                 ": the file was edited, or the checkpoint is another run's; restore ", "the file",
+                 may_change(d.path) ? text(", and change the run with --set ", dotted(d.path), "=...") : "");
+}
+
+bool is_set(const std::vector<std::string>& set, const std::string& path) {
+  return std::any_of(set.begin(), set.end(), [key = dotted(path)](const std::string& given) {
+    return key == given || key.starts_with(given + ".");
+  });
 }
 
 }  // namespace
@@ -28,7 +109,8 @@ Config run_config(const std::filesystem::path& run_dir) {
   return load_config(config_path(run_dir));
 }
 
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+// Throws UserError if the folder holds a run or cannot be made or written.
+static void make_run_directory(const std::filesystem::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   std::error_code error;
@@ -37,7 +119,11 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
     user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
   if (access(run_dir.c_str(), W_OK | X_OK) != 0)
     user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
-  write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
+}
+
+void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+  make_run_directory(run_dir);
+  write_run_config(run_dir, config);
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -52,23 +138,75 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
                  " gives a new run the same loss");
 }
 
-void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
+Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+  if (!holds_run(run_dir))
+    user_error(run_dir.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
   require_summed_losses(run_dir);
-  const ordered_json flat_before = to_json(run_config(run_dir)).flatten(), flat_now = to_json(config).flatten();
-  const auto refuse = [&](const std::string& path, const ordered_json& was, const ordered_json& is) {
-    user_error(run_dir.string(), ": the run began with ", dotted(path), " = ", was.dump(), ", now it is ", is.dump(),
-               "; resume with the original value, or start a new run with another --out");
-  };
-  for (const auto& [path, value] : flat_now.items())
-    if (!may_change(path) && (!flat_before.contains(path) || flat_before[path] != value))
-      refuse(path, flat_before.contains(path) ? flat_before[path] : ordered_json(), value);
-  for (const auto& [path, value] : flat_before.items())
-    if (!may_change(path) && !flat_now.contains(path)) refuse(path, value, {});
+  const Config stored = run_config(run_dir);
+  const RunHistory record = read_history(run_dir);
+  const std::optional<LatestState> saved = latest_state(run_dir);
+  if (saved) require_unedited(run_dir, *saved, stored, record);
+  ordered_json resumed = to_json(stored);
+  for (const Difference& d : differences(stored, given)) {
+    const bool asked = is_set(set, d.path);
+    if (is_free(d.path) || (asked && may_change(d.path))) {
+      resumed[ordered_json::json_pointer(d.path)] = d.is;
+    } else if (const ConfigChange* change = first_change(record, d.path);
+               asked || !change || *change->was != nlohmann::json(d.is)) {
+      user_error(run_dir.string(), ": the run has ", d.with(d.was), ", now it is ", d.is.dump(), "; ",
+                 may_change(d.path)
+                     ? text("to change it for the rest of the run, add --set ", dotted(d.path), "=", d.is.dump())
+                     : std::string("resume with the original value, or start a new run with another --out"));
+    }
+  }
+  const Config config = parse_config(nlohmann::json(resumed), run_dir.string());
+  if (saved && config.train.steps < saved->step)
+    user_error(run_dir.string(), ": train.steps = ", config.train.steps, ", but the run has done ", saved->step,
+               " steps; give at least that many");
+  return config;
 }
 
-void continue_run_directory(const std::filesystem::path& run_dir, const Config& config) {
-  require_continuable(run_dir, config);
+void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
+  for (const Difference& d : differences(config, resumed_config(run_dir, config, {})))
+    user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(),
+               "; compare with that value, or choose another --out");
+}
+
+Named<ConfigChange> config_changes(const Config& was, const Config& is) {
+  Named<ConfigChange> changes;
+  for (const Difference& d : differences(was, is))
+    changes.emplace_back(dotted(d.path), ConfigChange{nlohmann::json(d.was), nlohmann::json(d.is)});
+  return changes;
+}
+
+void write_run_config(const std::filesystem::path& run_dir, const Config& config) {
   write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
+}
+
+void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
+  const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
+  const CheckpointState state = read_checkpoint_state(checkpoint);
+  const Config parent = parse_config(state.config, (checkpoint / "state.json").string());
+  for (const Difference& d : differences(parent, config))
+    if (!is_free(d.path) && !may_change(d.path))
+      user_error("--branch ", from.string(), ": was trained with ", d.with(d.was), ", now it is ", d.is.dump(),
+                 "; a branch keeps it: give the same value, or start a new run without --branch");
+  if (config.train.steps <= state.step)
+    user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
+               "; give more steps");
+  make_run_directory(out);
+  const std::filesystem::path parent_dir = checkpoint.parent_path().parent_path();
+  copy_checkpoint(checkpoint, out);
+  for (const char* file : {"metrics.jsonl", "provenance.json", "history.json"})
+    if (std::filesystem::exists(parent_dir / file))
+      std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
+  HistoryEntry entry{state.step, checkpoint.string(), config_changes(parent, config), {}, {}};
+  if (const RunHistory record = read_history(out); !record.history.empty()) {
+    entry.train = record.history.back().train;
+    entry.val = record.history.back().val;
+  }
+  record_history(out, std::move(entry));
+  write_run_config(out, config);  // last: from now on the folder holds a run
 }
 
 }  // namespace gptmoe

@@ -1,7 +1,10 @@
 #pragma once
 #include <filesystem>
+#include <string>
+#include <vector>
 
 #include "config/config.h"
+#include "records/run_history.h"
 
 namespace gptmoe {
 
@@ -17,10 +20,26 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
 // model.balance_scope), naming the coefficient that gives the same loss today.
 void require_summed_losses(const std::filesystem::path& run_dir);
 
-// Checks that a run continues with the config it began with. Only when to evaluate, log and save, and where to compute,
-// may differ. Throws UserError naming the first other field that differs.
+// The config with which the run in `run_dir` continues, where the user gives `given`, with the keys `set` given by
+// --set
+// (`--resume` of gptmoe train). The run keeps its own config except:
+// - keys that change nothing a step computes (when to evaluate, log and save, where to compute): as given;
+// - train.steps, train.micro_batch_size, schedule.*, optimizer.learning_rate and data.*: as given by --set.
+// Throws UserError naming the key for any other difference, if config.json is not what the latest checkpoint and
+// history.json say, and if train.steps is below the checkpoint's step.
+Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
+
+// Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);
-// The same check; then the new config replaces config.json.
-void continue_run_directory(const std::filesystem::path& run_dir, const Config& config);
+
+// The keys whose values differ, dotted.
+Named<ConfigChange> config_changes(const Config& was, const Config& is);
+// Replaces config.json.
+void write_run_config(const std::filesystem::path& run_dir, const Config& config);
+
+// Starts the run `out` from the full state of a checkpoint, or of a run's latest one, at `from`: copies the checkpoint
+// and the metrics and history that led to it. `config` may differ from the other run's where resumed_config() allows
+// --set. The new run is then ready to be resumed. Throws UserError as start_run_directory() and resumed_config() do.
+void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config);
 
 }  // namespace gptmoe

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <deque>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,7 @@
 #include "train/metrics.h"
 #include "train/provenance.h"
 #include "train/run_directory.h"
+#include "train/run_history.h"
 #include "train/step_log.h"
 
 namespace gptmoe {
@@ -48,24 +50,30 @@ class Trainer {
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
-  TrainOutcome run();
+  int run();
 
  private:
   // Checks that all ranks have the same program, config, data and precision.
   void require_same_run();
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
+  void check_data(const std::filesystem::path& checkpoint);
+  HistoryEntry history_entry(int64_t step, Named<ConfigChange> changes) const;
   void restore(const std::filesystem::path& checkpoint);
-  TrainOutcome train_to_end();
+  int train_to_end();
   void ask_for_step();
   void finish_step();
   void settle(size_t ahead = 0);
   void save();
   void evaluate_and_log();
-  TrainOutcome interrupt();
+  void interrupt();
 
   bool due(int64_t every, int64_t step) const {
     return step == config_.train.steps || (every > 0 && step % every == 0);
+  }
+  // Whether checkpoint.minutes have passed since the last save.
+  bool checkpoint_clock_due() const {
+    return config_.checkpoint.minutes > 0 && seconds_since(last_saved_) >= 60 * config_.checkpoint.minutes;
   }
   bool finished() const { return progress_.step == config_.train.steps; }
   int64_t asked_step() const { return progress_.step + static_cast<int64_t>(asked_.size()); }
@@ -99,7 +107,10 @@ class Trainer {
   Progress progress_;                // of finished steps
   std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
   Clock::time_point last_finished_;  // or when the oldest of those was queued, if that is later
+  bool new_data_ = false;            // the resumed run reads other training tokens, from their beginning
+  Named<ConfigChange> changes_;      // of the config since the checkpoint that the run continues from
   int64_t saved_step_ = -1;
+  Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::optional<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
@@ -142,6 +153,7 @@ void Trainer::open_run() {
   std::string checkpoint;
   on_root(world_, [&] { checkpoint = open_run_directory().value_or("").string(); });
   checkpoint = world_.from_root(checkpoint);
+  new_data_ = world_.any(new_data_);
   agree(world_, [&] {
     if (!checkpoint.empty())
       restore(checkpoint);
@@ -149,7 +161,11 @@ void Trainer::open_run() {
       engine_.gpt().initialize(ops_->memory(),
                                static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
     steps_.emplace(config_, engine_, *ops_, *communicator_);
-    if (world_.is_root()) metrics_.emplace(options_.out, progress_.step);
+    if (world_.is_root()) {
+      record_history(options_.out, history_entry(progress_.step, changes_));  // before config.json, which it explains
+      write_run_config(options_.out, given_);
+      metrics_.emplace(options_.out, progress_.step);
+    }
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
@@ -164,13 +180,33 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
     lock_.emplace(options_.out, kLocked);
     return std::nullopt;
   }
-  if (!holds_run(options_.out))
-    user_error(options_.out.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
   lock_.emplace(options_.out, kLocked);
-  continue_run_directory(options_.out, given_);
   const auto checkpoint = latest_checkpoint(options_.out);
-  if (!checkpoint) std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
+  if (!checkpoint) {
+    if (const int64_t step = last_logged_step(options_.out); step > 0 && !options_.restart)
+      user_error(options_.out.string(), ": metrics.jsonl has ", step,
+                 " steps, but there is no checkpoint to resume from; add --restart to train again from step 0");
+    std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
+  } else {
+    check_data(*checkpoint);
+  }
   return checkpoint;
+}
+
+// Refuses data that changed under the run. Finds out whether the run was given other training data.
+void Trainer::check_data(const std::filesystem::path& checkpoint) {
+  const RunHistory record = read_history(options_.out);
+  if (record.history.empty()) return;
+  const HistoryEntry &before = record.history.back(), now = history_entry(0, {});
+  const auto saved = parse_config(read_checkpoint_state(checkpoint).config, checkpoint.string()).data;
+  if (saved.train == given_.data.train) require_same_data(before.train, now.train, "data.train");
+  if (saved.val == given_.data.val) require_same_data(before.val, now.val, "data.val");
+  new_data_ = !same_tokens(before.train, now.train);
+}
+
+HistoryEntry Trainer::history_entry(int64_t step, Named<ConfigChange> changes) const {
+  return {step, std::nullopt, std::move(changes), data_files(train_data_),
+          val_data_ ? data_files(*val_data_) : std::vector<DataFile>()};
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -180,11 +216,12 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
                "folder must be on a file system that all machines share");
   const CheckpointState state = load_checkpoint(checkpoint, tensors());
   progress_ = {state.step, state.tokens, state.seconds};
-  train_data_.restore(state.loader);
+  if (!new_data_) train_data_.restore(state.loader);
+  changes_ = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_step_ = progress_.step;
 }
 
-TrainOutcome Trainer::run() {
+int Trainer::run() {
   matrix_rate_ = measure_matrix_rate(*ops_);  // while there is free memory for its matrices
   world_.sum({&matrix_rate_, 1});
   open_run();
@@ -200,9 +237,9 @@ TrainOutcome Trainer::run() {
               .threads_note = threads_.note}
       .print();
   try {
-    const TrainOutcome outcome = train_to_end();
+    const int signal = train_to_end();
     world_.barrier();  // rank 0 has written its last files
-    return outcome;
+    return signal;
   } catch (const DeviceError& error) {
     const std::string saved = saved_step_ < 0 ? "no checkpoint has been saved yet"
                                               : text("the checkpoint of step ", saved_step_,
@@ -215,7 +252,7 @@ TrainOutcome Trainer::run() {
   }
 }
 
-TrainOutcome Trainer::train_to_end() {
+int Trainer::train_to_end() {
   const StopSignal stop;
   // If the run stopped between saving a step and evaluating it, that evaluation is still due.
   if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
@@ -223,19 +260,23 @@ TrainOutcome Trainer::train_to_end() {
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {
     ask_for_step();
-    const bool save_now = due(config_.checkpoint.every, asked_step()),
-               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step()),
-               stop_now = world_.any(stop.requested());
+    double asked[2] = {world_.is_root() && checkpoint_clock_due() ? 1.0 : 0.0, stop.requested() ? 1.0 : 0.0};
+    world_.sum(asked);
+    const bool stop_now = asked[1] > 0, save_now = asked[0] > 0 || due(config_.checkpoint.every, asked_step()),
+               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step());
     settle(save_now || evaluate_now || stop_now ? 0 : ahead);
     if (save_now) save();
-    if (stop_now && !finished()) return interrupt();
+    if (stop_now && !finished()) {
+      interrupt();
+      return stop.requested() ? stop.signal() : SIGTERM;
+    }
     if (evaluate_now) evaluate_and_log();
   }
   log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
               clock_time(progress_.seconds).c_str(),
               last_eval_ ? text("; validation perplexity ", metric_count(last_eval_->perplexity)).c_str() : "");
-  return TrainOutcome::finished;
+  return 0;
 }
 
 void Trainer::ask_for_step() {
@@ -280,6 +321,7 @@ void Trainer::save() {
   log_->without_cost([&] { steps_->train_step().gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
+  last_saved_ = Clock::now();
 }
 
 void Trainer::evaluate_and_log() {
@@ -294,12 +336,11 @@ void Trainer::evaluate_and_log() {
   std::fflush(stdout);
 }
 
-TrainOutcome Trainer::interrupt() {
+void Trainer::interrupt() {
   if (saved_step_ != progress_.step) save();
   log_->clear_line();
   std::printf("stopped     after step %lld, saved. To continue:\n  %s\n", static_cast<long long>(progress_.step),
               options_.resume_command.c_str());
-  return TrainOutcome::interrupted;
 }
 
 std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {
@@ -322,8 +363,10 @@ void watch(World& world, const DistributedConfig& config) {
 
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
 
-TrainOutcome train(const Config& config, const TrainOptions& options, World& world) {
-  return make_trainer(config, options, world)->run();
+int train(const Config& config, const TrainOptions& options, World& world) {
+  Config own = config;
+  if (options.resume) agree(world, [&] { own = resumed_config(options.out, config, options.set); });
+  return make_trainer(own, options, world)->run();
 }
 
 }  // namespace gptmoe

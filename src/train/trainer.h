@@ -2,6 +2,7 @@
 // A whole training run, from its data to its checkpoints and metrics.
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "config/config.h"
 #include "distributed/world.h"
@@ -11,10 +12,10 @@ namespace gptmoe {
 struct TrainOptions {
   std::filesystem::path out;  // run directory
   bool resume = false;
-  std::string resume_command;  // the command that an interrupted run prints
+  std::vector<std::string> set = {};  // with resume: the config keys that --set gives
+  bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
+  std::string resume_command = {};    // the command that an interrupted run prints
 };
-
-enum class TrainOutcome { finished, interrupted };
 
 // Every rank of `world` calls check_run() and train().
 
@@ -25,9 +26,11 @@ void check_run(const Config& config, World& world);
 // Starts the ranks' watchdog with the limits of the config. Call it once.
 void watch(World& world, const DistributedConfig& config);
 
-// Trains `config`, printing the first screen and progress. Rank 0 alone writes, to options.out. Saves before it
-// evaluates; SIGINT or SIGTERM finishes the step, saves and returns `interrupted`. Throws UserError for bad input,
-// Failure when the machine or the numbers fail; the last checkpoint stays valid.
-TrainOutcome train(const Config& config, const TrainOptions& options, World& world);
+// Trains `config`, or continues the run as resumed_config() (train/run_directory.h) has it, printing the first screen
+// and progress. Rank 0 alone writes, to options.out. Saves before it evaluates. After a stop signal
+// (base/stop_signal.h) on any rank it finishes the step, saves and returns this rank's signal, or SIGTERM if only
+// another rank got one; returns 0 when the run is finished. Throws UserError for bad input, Failure when the machine or
+// the numbers fail; the last checkpoint stays valid.
+int train(const Config& config, const TrainOptions& options, World& world);
 
 }  // namespace gptmoe

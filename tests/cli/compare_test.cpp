@@ -203,7 +203,7 @@ TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
   process.wait_until([&] { return started("topk/seed_1") && started("default/seed_1"); });
   process.kill(SIGINT);
   const ProcessResult stopped = process.wait();
-  EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+  EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped.err;
   expect_contains(stopped.out, "stopped     topk, seed 1\n");
   expect_contains(stopped.out, "run the same gptmoe compare command again to continue");
   EXPECT_FALSE(fs::exists(files_ / "cut/report.html"));
@@ -225,7 +225,7 @@ TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
     std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
     process.kill(SIGTERM);
     const ProcessResult stopped = process.wait();
-    EXPECT_EQ(stopped.exit_code, 0) << stopped.err;
+    EXPECT_EQ(stopped.exit_code, 128 + SIGTERM) << stopped.err;
     expect_contains(stopped.out, "stopped     default, seed 1\n");
   }
 }
@@ -245,7 +245,7 @@ TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   succeed({"train", "default.json", "--out", "both/default/seed_2", "--set", "seed=3"});
   for (const char* jobs : {"1", "2"}) {
     refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both"},
-           {"both/default/seed_2: the run began with seed = 3, now it is 2"});
+           {"both/default/seed_2: the run has seed = 3, now it is 2"});
     EXPECT_FALSE(fs::exists(files_ / "both/topk"));
   }
 }

@@ -20,7 +20,7 @@ class Interruption : public CommandLine {
 
   std::vector<std::string> train_command(bool resume) const {
     std::vector<std::string> command = {gptmoe_binary(), "train", "run.json", "--out", "run"};
-    if (resume) command.push_back("--resume");
+    if (resume) command.insert(command.end(), {"--resume", "--restart"});  // it may have been killed before it saved
     return command;
   }
   int64_t metrics_bytes() const {
@@ -35,7 +35,7 @@ class Interruption : public CommandLine {
     process.wait_until([&] { return metrics_bytes() > 20000; });
     process.kill(signal);
     const ProcessResult result = process.wait();
-    EXPECT_EQ(result.exit_code, 0) << result.signal;
+    EXPECT_EQ(result.exit_code, 128 + signal) << result.signal;
     EXPECT_EQ(result.err, "");
     const std::string remedy = "saved. To continue:\n  ";
     const size_t at = result.out.find(remedy);
@@ -55,6 +55,8 @@ TEST_F(Interruption, ByTheKeyboard) { interrupt_and_resume(SIGINT); }
 TEST_F(Interruption, ByTheScheduler) { interrupt_and_resume(SIGTERM); }
 
 TEST_F(Interruption, ByTheTerminalThatCloses) { interrupt_and_resume(SIGHUP); }
+
+TEST_F(Interruption, ByTheBatchSystem) { interrupt_and_resume(SIGUSR1); }
 
 TEST_F(Interruption, NotByASecondTrainer) {
   Process process(folder(), train_command(false));
@@ -82,7 +84,31 @@ TEST_F(Interruption, ByAKillAtAnyMoment) {
     process.wait();
     started = started || fs::exists(files_ / "run/config.json");
   }
-  succeed({"train", "run.json", "--out", "run", "--resume"});
+  succeed({"train", "run.json", "--out", "run", "--resume", "--restart"});
+  expect_same_run(files_ / "whole", files_ / "run");
+}
+
+// Without a checkpoint, a resume would silently repeat every step that the metrics show.
+TEST_F(Interruption, BeforeTheFirstCheckpointIsSaid) {
+  Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run", "--set", "checkpoint.every=0"});
+  process.wait_until([&] { return metrics_bytes() > 2000; });
+  process.kill(SIGKILL);
+  process.wait();
+  const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
+  refuse({"train", "run.json", "--out", "run", "--resume"},
+         {"run: metrics.jsonl has ", "no checkpoint to resume from; add --restart"});
+  EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
+  succeed({"train", "run.json", "--out", "run", "--resume", "--restart"});
+  expect_same_run(files_ / "whole", files_ / "run");
+}
+
+TEST_F(Interruption, ByAKillCostsNoMoreThanTheMinutesBetweenCheckpoints) {
+  Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run", "--set", "checkpoint.every=0",
+                             "--set", "checkpoint.minutes=1e-4"});
+  process.wait_until([&] { return latest_checkpoint(files_ / "run").has_value(); });
+  process.kill(SIGKILL);
+  process.wait();
+  expect_contains(succeed({"train", "run.json", "--out", "run", "--resume"}).out, "resumed at step");
   expect_same_run(files_ / "whole", files_ / "run");
 }
 
@@ -109,7 +135,7 @@ TEST_F(FullDisk, WithinARowOfTheMetrics) {
   fail(gptmoe({"train", "run.json", "--out", "full"}, {.largest_file = 4096}), 1,
        {"full/metrics.jsonl: cannot append: File too large"});
   EXPECT_EQ(fs::file_size(files_ / "full/metrics.jsonl"), 4096u) << "cut within a row";
-  succeed({"train", "run.json", "--out", "full", "--resume"});
+  succeed({"train", "run.json", "--out", "full", "--resume", "--restart"});
   expect_same_run(files_ / "whole", files_ / "full");
 }
 

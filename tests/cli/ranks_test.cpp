@@ -53,7 +53,7 @@ class RanksCli : public CommandLine {
   std::vector<std::string> command(const std::string& out, int ranks, bool resume = false) const {
     std::vector<std::string> words = {gptmoe_binary(),      "train", "run.json", "--out", out, "--ranks",
                                       std::to_string(ranks)};
-    if (resume) words.push_back("--resume");
+    if (resume) words.insert(words.end(), {"--resume", "--restart"});  // it may have been killed before it saved
     return words;
   }
   void train(const std::string& out, int ranks) {
@@ -222,10 +222,27 @@ TEST_F(RanksCli, StopTogether) {
   ASSERT_GT(pids[1], 0);
   ASSERT_EQ(::kill(pids[1], SIGTERM), 0);
   const ProcessResult result = process.wait();
-  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(result.exit_code, 128 + SIGTERM) << result.signal;
+  EXPECT_EQ(result.err, "");
   expect_contains(result.out, "stopped     after step ");
   expect_contains(result.out, "--resume --ranks 2");
   EXPECT_TRUE(latest_checkpoint(files_ / "run"));
+}
+
+// The process that started the ranks passes a signal on, and ends with that signal's code.
+TEST_F(RanksCli, StopWithTheLaunchingProcess) {
+  write_run(3000, {{"checkpoint", {{"every", 0}}}});
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const bool resume = signal == SIGTERM;
+    Process process(folder(), command("run", 2, resume));
+    const int64_t before = metrics_bytes();
+    process.wait_until([&] { return metrics_bytes() > before + 2000; });
+    process.kill(signal);
+    const ProcessResult result = process.wait();
+    EXPECT_EQ(result.exit_code, 128 + signal) << result.signal;
+    EXPECT_EQ(result.err, "");
+    expect_contains(result.out, "stopped     after step ");
+  }
 }
 
 // If one rank is killed at any moment, the job ends, and resuming from its checkpoint gives the same run.

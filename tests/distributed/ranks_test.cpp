@@ -112,11 +112,11 @@ TEST_F(Ranks, AreAskedToStop) {
   }
 }
 
-TEST_F(Ranks, ThatDoNotTakeRequestsEndByTheSignal) {
+TEST_F(Ranks, ThatDoNotTakeRequestsEndWithTheSignalsCode) {
   const auto process = start("start_up", "starting");
   process->kill(SIGINT);
   const ProcessResult result = process->wait();
-  EXPECT_EQ(result.signal, SIGINT) << result.exit_code;
+  EXPECT_EQ(result.exit_code, 128 + SIGINT) << result.signal;
   EXPECT_EQ(result.err, "");
 }
 

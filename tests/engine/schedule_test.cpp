@@ -67,18 +67,32 @@ TEST(Schedule, ConstantStaysAtThePeak) {
 
 TEST(Schedule, WarmupStableDecayHasItsCorners) {
   const ScheduleConfig config = schedule("wsd", 2, 4);
-  for (int64_t step = 1; step <= 6; ++step) EXPECT_DOUBLE_EQ(rate(step, config), kPeak) << step;
-  EXPECT_DOUBLE_EQ(rate(7, config), 1.55);
-  EXPECT_DOUBLE_EQ(rate(8, config), 1.1);
-  EXPECT_DOUBLE_EQ(rate(9, config), 0.65);
-  EXPECT_DOUBLE_EQ(rate(kSteps, config), 0.2);
+  for (int64_t step = 1; step < 6; ++step) EXPECT_DOUBLE_EQ(rate(step, config), kPeak) << step;
+  EXPECT_DOUBLE_EQ(rate(6, config), 1.55);
+  EXPECT_DOUBLE_EQ(rate(7, config), 1.1);
+  EXPECT_DOUBLE_EQ(rate(8, config), 0.65);
+  EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), 0.2) << "the last step has the floor";
 }
 
 TEST(Schedule, DecayMayFollowWarmupAtOnce) {
   const ScheduleConfig config = schedule("wsd", 5, 5);
   EXPECT_DOUBLE_EQ(rate(4, config), kPeak);
-  EXPECT_DOUBLE_EQ(rate(5, config), kPeak);
-  EXPECT_DOUBLE_EQ(rate(6, config), 1.64);
+  EXPECT_DOUBLE_EQ(rate(5, config), 1.64);
+  EXPECT_DOUBLE_EQ(rate(9, config), 0.2);
+}
+
+TEST(Schedule, OneDecayStepDecays) {
+  const ScheduleConfig config = schedule("wsd", 0, 1);
+  EXPECT_DOUBLE_EQ(rate(kSteps - 2, config), kPeak);
+  EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), 0.2);
+}
+
+TEST(Schedule, WarmsUpOverOneStepAndOverAllSteps) {
+  for (const ScheduleConfig& config : {schedule("cosine", 1), schedule("constant", 1), schedule("wsd", 1, 3)})
+    EXPECT_DOUBLE_EQ(rate(0, config), kPeak) << config.type;
+  for (const ScheduleConfig& config : {schedule("cosine", kSteps), schedule("constant", kSteps)})
+    for (int64_t step = 0; step < kSteps; ++step)
+      EXPECT_DOUBLE_EQ(rate(step, config), kPeak * static_cast<double>(step + 1) / kSteps) << config.type << step;
 }
 
 }  // namespace

@@ -53,8 +53,8 @@ class RunFolder {
 };
 
 // Calls train() without letting it print; stores what it printed in *screen if `screen` is not null.
-inline TrainOutcome train_quietly(const Config& config, const fs::path& out, World& world, bool resume = false,
-                                  std::string* screen = nullptr) {
+inline int train_quietly(const Config& config, const fs::path& out, World& world, bool resume = false,
+                         std::string* screen = nullptr) {
   ::testing::internal::CaptureStdout();
   struct Restore {
     std::string* screen;
@@ -63,11 +63,21 @@ inline TrainOutcome train_quietly(const Config& config, const fs::path& out, Wor
       if (screen) *screen = printed;
     }
   } restore{screen};
-  return train(config, {out, resume, "gptmoe train --resume"}, world);
+  return train(config, {.out = out, .resume = resume, .resume_command = "gptmoe train --resume"}, world);
 }
-inline TrainOutcome train_quietly(const Config& config, const fs::path& out, bool resume = false,
-                                  std::string* screen = nullptr) {
+inline int train_quietly(const Config& config, const fs::path& out, bool resume = false,
+                         std::string* screen = nullptr) {
   return train_quietly(config, out, *make_single_world(), resume, screen);
+}
+
+// Resumes a run as `gptmoe train --resume` does with --set of the keys `set`, whose values are in `config`.
+inline int resume_with(const Config& config, const fs::path& out, const std::vector<std::string>& set,
+                       bool restart = false) {
+  ::testing::internal::CaptureStdout();
+  struct Restore {
+    ~Restore() { ::testing::internal::GetCapturedStdout(); }
+  } restore;
+  return train(config, {.out = out, .resume = true, .set = set, .restart = restart}, *make_single_world());
 }
 
 // The rows of a run's metrics, without the fields that depend on time.

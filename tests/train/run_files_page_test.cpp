@@ -6,6 +6,7 @@
 #include "checkpoint/checkpoint_state.h"
 #include "records/analysis_log.h"
 #include "records/metrics_rows.h"
+#include "records/run_history.h"
 #include "support/doc_page.h"
 
 namespace gptmoe {
@@ -22,6 +23,9 @@ constexpr const char* kMetrics =
     "One JSON object per line; `event` names its kind. Steps and tokens increase. A resumed run cuts the "
     "file\n"
     "back to its checkpoint first.\n";
+constexpr const char* kHistory =
+    "\n## history.json\n\n"
+    "What the run read, and how its config was changed on the way.\n";
 constexpr const char* kState =
     "\n## checkpoints/step_NNNNNNNN/state.json\n\n"
     "Keys are in alphabetical order. `checksum` comes last: the checksum of the text before it.\n";
@@ -127,8 +131,8 @@ TEST(RunFilesPage, ListsEveryField) {
                               event_part<EvalRow>("Every validation.") +
                               event_part<DivergedRow>("The last row of a run that ended without finite numbers.") +
                               event_part<ThinnedRow>("The first row of a copy that tools/thin_runs.sh made.");
-  expect_doc_page("run_files.md",
-                  kHead + (kMetrics + metrics) + kState + table_of<StateFile>() + kAnalysis + table_of<AnalysisLog>());
+  expect_doc_page("run_files.md", kHead + (kMetrics + metrics) + kHistory + table_of<RunHistory>() + kState +
+                                      table_of<StateFile>() + kAnalysis + table_of<AnalysisLog>());
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ class Trainer : public ::testing::Test {
 TEST_F(Trainer, LeavesARunDirectory) {
   const Config config = folder_.config();
   std::string screen;
-  EXPECT_EQ(train_quietly(config, out_, false, &screen), TrainOutcome::finished);
+  EXPECT_EQ(train_quietly(config, out_, false, &screen), 0);
   EXPECT_EQ(to_json(run_config(out_)), to_json(config));
   EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000008", "step_00000012"}));
   const CheckpointState state = read_checkpoint_state(*latest_checkpoint(out_));
@@ -95,8 +95,11 @@ TEST_F(Trainer, SavesBeforeItEvaluates) {
   expect_contains(line, "vocab_size is 29");
   EXPECT_EQ(checkpoint_names().back(), "step_00000012");
 
-  write_random_shard(folder_ / "val_0.bin", 29, 80, 3);  // the shard is repaired; only the evaluation is missing
-  EXPECT_EQ(train_quietly(folder_.config({{"train", {{"eval_every", 0}}}}), out_, true), TrainOutcome::finished);
+  write_random_shard(folder_ / "repaired_0.bin", 29, 80, 3);  // only the evaluation is missing
+  EXPECT_EQ(
+      resume_with(folder_.config({{"train", {{"eval_every", 0}}}, {"data", {{"val", folder_ / "repaired_*.bin"}}}}),
+                  out_, {"data.val"}),
+      0);
   EXPECT_EQ(events_of(out_).back(), "eval 12");
 }
 
@@ -162,8 +165,10 @@ TEST_F(Trainer, ResumesOnlyTheRunItWas) {
     all.merge_patch(changes);
     return refusal<UserError>(folder_.config(all), true);
   };
-  expect_contains(changed({{"optimizer", {{"learning_rate", 0.02}}}}),
-                  "the run began with optimizer.learning_rate = 0.01, now it is 0.02");
+  expect_contains(
+      changed({{"optimizer", {{"learning_rate", 0.02}}}}),
+      "the run has optimizer.learning_rate = 0.01, now it is 0.02; to change it for the rest of the run, add --set "
+      "optimizer.learning_rate=0.02");
   expect_contains(changed({{"router", {{"ema_beta", 0.8}}}}), "router.ema_beta = 0.9, now it is 0.8");
   expect_contains(changed({{"router", {{"ema_clip", 2.0}}}}), "router.ema_clip");
   expect_contains(changed({{"router", {{"ema_beta", nullptr}}}}), "router.ema_beta");
@@ -198,7 +203,7 @@ TEST_F(Trainer, ResumesWithOtherHabits) {
                                        {"log", {{"every", 2}}},
                                        {"device", "cpu"},
                                        {"data", {{"tokenizer", "tokenizer.json"}}}});
-  EXPECT_EQ(train_quietly(other, out_, true), TrainOutcome::finished);
+  EXPECT_EQ(train_quietly(other, out_, true), 0);
   EXPECT_EQ(to_json(run_config(out_)), to_json(other));
   EXPECT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000012"});
   const auto events = events_of(out_);
@@ -210,7 +215,8 @@ TEST_F(Trainer, RefusesOtherDataUnderTheSameName) {
   train_quietly(folder_.config(), out_);
   cut_back(out_, 8);
   write_random_shard(folder_ / "train_1.bin", 29, 500, 2);
-  expect_contains(refusal<UserError>(folder_.config(), true), "17 windows");
+  expect_contains(refusal<UserError>(folder_.config(), true),
+                  "train_1.bin: has other tokens than when the run read it");
 }
 
 }  // namespace

@@ -1,0 +1,65 @@
+#pragma once
+// RUN/history.json: what a run read, and how its config was changed on the way.
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json_value.h"
+#include "records/record.h"
+
+namespace gptmoe {
+
+struct ConfigChange {
+  JsonValue was, is;
+  bool operator==(const ConfigChange&) const = default;
+};
+
+// A shard as it was when the run read it.
+struct DataFile {
+  std::string path;
+  int64_t tokens = 0;
+  std::string checksum;
+  bool operator==(const DataFile&) const = default;
+};
+
+struct HistoryEntry {
+  int64_t from_step = 0;
+  std::optional<std::string> branched_from;
+  Named<ConfigChange> changes;
+  std::vector<DataFile> train, val;
+};
+
+struct RunHistory {
+  std::vector<HistoryEntry> history;  // from_step increases
+};
+
+template <typename Visitor, Is<ConfigChange> Record>
+void visit_fields(Visitor& visitor, Record& change) {
+  visitor.field("was", change.was, "Value before.");
+  visitor.field("is", change.is, "Value from this step on.");
+}
+
+template <typename Visitor, Is<DataFile> Record>
+void visit_fields(Visitor& visitor, Record& file) {
+  visitor.field("path", file.path, "The shard's path, as the config's pattern gives it.");
+  visitor.field("tokens", file.tokens, "Tokens in the shard.");
+  visitor.field("checksum", file.checksum,
+                "Checksum of the shard's tokens: of all, or of evenly spread samples if there are many.");
+}
+
+template <typename Visitor, Is<HistoryEntry> Record>
+void visit_fields(Visitor& visitor, Record& entry) {
+  visitor.field("from_step", entry.from_step, "The entry holds for the steps after this one, up to the next entry's.");
+  visitor.maybe("branched_from", entry.branched_from, "The checkpoint from which this run was branched.");
+  visitor.field("changes", entry.changes, "Config keys that changed at this step.");
+  visitor.field("train", entry.train, "The training shards.");
+  visitor.field("val", entry.val, "The validation shards.");
+}
+
+template <typename Visitor, Is<RunHistory> Record>
+void visit_fields(Visitor& visitor, Record& history) {
+  visitor.field("history", history.history, "One entry for the start, and one for each resume that changed something.");
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,181 @@
+// Runs that are extended, changed on the way, or branched, and the changes that are refused.
+#include <omp.h>
+
+#include "support/run_fixture.h"
+#include "train/run_directory.h"
+#include "train/run_history.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class Lifecycle : public ::testing::Test {
+ protected:
+  void SetUp() override { omp_set_num_threads(1); }
+
+  // Runs of `steps` steps with a constant learning rate.
+  Config constant(int64_t steps, json changes = json::object()) const {
+    json all = {{"train", {{"steps", steps}}}, {"schedule", {{"type", "constant"}}}};
+    all.merge_patch(changes);
+    return folder_.config(all);
+  }
+  // Runs that decay over their last `decay` steps.
+  Config decaying(int64_t steps, int64_t decay) const {
+    return folder_.config({{"train", {{"steps", steps}}}, {"schedule", {{"type", "wsd"}, {"decay_steps", decay}}}});
+  }
+  std::string refusal(const Config& config, const std::vector<std::string>& set = {}) const {
+    const std::string config_before = read_text_file(run_ / "config.json"),
+                      metrics_before = read_text_file(run_ / "metrics.jsonl");
+    const std::string line = error_line<UserError>([&] { resume_with(config, run_, set); });
+    EXPECT_EQ(read_text_file(run_ / "config.json"), config_before);
+    EXPECT_EQ(read_text_file(run_ / "metrics.jsonl"), metrics_before);
+    return line;
+  }
+  void edit_config(const std::string& pointer, const json& value) const {
+    json config = json::parse(read_text_file(run_ / "config.json"));
+    config[json::json_pointer(pointer)] = value;
+    write_text_file(run_ / "config.json", config.dump(2));
+  }
+
+  RunFolder folder_;
+  const fs::path run_ = folder_ / "run", whole_ = folder_ / "whole";
+};
+
+TEST_F(Lifecycle, AnExtendedRunIsTheLongerRun) {
+  train_quietly(constant(12), whole_);
+  train_quietly(constant(8), run_);
+  EXPECT_EQ(resume_with(constant(12), run_, {"train.steps"}), 0);
+  std::vector<json> rows = metrics_of(run_);
+  EXPECT_EQ(std::erase_if(rows, [](const json& row) { return row["event"] == "eval" && row["step"] == 8; }), 1u)
+      << "the shorter run was evaluated at its end, too";
+  EXPECT_EQ(rows, metrics_of(whole_));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_TRUE(read_text_file(*latest_checkpoint(whole_) / file) == read_text_file(*latest_checkpoint(run_) / file));
+  const RunHistory record = read_history(run_);
+  ASSERT_EQ(record.history.size(), 2u);
+  EXPECT_EQ(record.history[1].from_step, 8);
+  ASSERT_EQ(record.history[1].changes.size(), 1u);
+  EXPECT_EQ(record.history[1].changes[0].first, "train.steps");
+  EXPECT_EQ(*record.history[1].changes[0].second.was, 8);
+  EXPECT_EQ(*record.history[1].changes[0].second.is, 12);
+}
+
+TEST_F(Lifecycle, AChangeHoldsForLaterResumesWithTheOldConfig) {
+  train_quietly(constant(8), run_);
+  resume_with(constant(12), run_, {"train.steps"});
+  cut_back(run_, 8);  // as if it had been killed before it saved again
+  EXPECT_EQ(resume_with(constant(8), run_, {}), 0);
+  EXPECT_EQ(run_config(run_).train.steps, 12);
+  EXPECT_EQ(latest_checkpoint(run_)->filename(), "step_00000012");
+}
+
+TEST_F(Lifecycle, OnlySetChangesARun) {
+  train_quietly(constant(8), run_);
+  expect_contains(refusal(constant(12)),
+                  "train.steps = 8, now it is 12; to change it for the rest of the run, add --set "
+                  "train.steps=12");
+  expect_contains(refusal(constant(8, {{"optimizer", {{"learning_rate", 0.5}}}})), "--set optimizer.learning_rate=0.5");
+  const json another = {{"seed", 7}};
+  expect_contains(refusal(constant(8, another), {"seed"}), "seed = 1, now it is 7; resume with the original value");
+  expect_contains(refusal(constant(8, {{"router", {{"type", "default"}}}}), {"router"}),
+                  "start a new run with another --out");
+  expect_contains(refusal(constant(8, {{"model", {{"hidden_act", "gelu"}}}}), {"model.hidden_act"}),
+                  "model.hidden_act = \"silu\"");
+}
+
+TEST_F(Lifecycle, TakesWhatItMayTake) {
+  train_quietly(constant(8, {{"train", {{"global_batch_size", 4}, {"micro_batch_size", 2}}}}), run_);
+  const Config changed = constant(12, {{"train", {{"global_batch_size", 4}, {"micro_batch_size", 4}}},
+                                       {"optimizer", {{"learning_rate", 0.002}}},
+                                       {"schedule", {{"warmup_steps", 1}}}});
+  EXPECT_EQ(resume_with(changed, run_, {"train", "optimizer.learning_rate", "schedule.warmup_steps"}), 0);
+  EXPECT_EQ(run_config(run_), changed);
+  EXPECT_DOUBLE_EQ(metrics_of(run_).back()["step"], 12);
+}
+
+TEST_F(Lifecycle, StepsCannotGoBelowTheCheckpoint) {
+  train_quietly(constant(8), run_);
+  expect_contains(refusal(constant(4), {"train.steps"}), "train.steps = 4, but the run has done 8 steps");
+}
+
+TEST_F(Lifecycle, AnEditedConfigFileIsRefused) {
+  train_quietly(constant(8), run_);
+  edit_config("/train/steps", 12);
+  expect_contains(refusal(constant(12)),
+                  "config.json: has train.steps = 12, but the checkpoint of step 8 was trained "
+                  "with 8: the file was edited; restore it, and change the run with --set");
+  edit_config("/train/steps", 8);
+  edit_config("/model/rope_theta", 500.0);
+  expect_contains(refusal(constant(8)), "config.json: has model.rope_theta = 500.0");
+}
+
+TEST_F(Lifecycle, OtherBytesBehindTheSamePathAreRefused) {
+  train_quietly(constant(8), run_);
+  const std::string intact = read_text_file(folder_ / "train_1.bin");
+  std::string flipped = intact;
+  flipped[1024 + 30] ^= 1;  // the same number of tokens
+  write_text_file(folder_ / "train_1.bin", flipped);
+  expect_contains(refusal(constant(12), {"train.steps"}), "train_1.bin: has other tokens than when the run read it");
+  write_text_file(folder_ / "train_1.bin", intact);
+  write_random_shard(folder_ / "train_2.bin", 29, 20, 9);
+  expect_contains(refusal(constant(12), {"train.steps"}), "train_2.bin: is new since the run began");
+  fs::remove(folder_ / "train_2.bin");
+  fs::rename(folder_ / "val_0.bin", folder_ / "val_1.bin");
+  expect_contains(refusal(constant(12), {"train.steps"}),
+                  "val_0.bin: the run read this file and it is no longer there");
+}
+
+TEST_F(Lifecycle, TheSameTokensUnderAnotherPathContinueWhereTheyWere) {
+  train_quietly(constant(12), whole_);
+  train_quietly(constant(12), run_);
+  cut_back(run_, 8);
+  fs::create_directory(folder_ / "moved");
+  for (const char* file : {"train_0.bin", "train_1.bin"}) fs::rename(folder_ / file, folder_ / "moved" / file);
+  const Config moved = constant(12, {{"data", {{"train", folder_ / "moved/train_*.bin"}}}});
+  expect_contains(refusal(moved), "--set data.train=");
+  EXPECT_EQ(resume_with(moved, run_, {"data.train"}), 0);
+  expect_same_run(whole_, run_);
+}
+
+TEST_F(Lifecycle, OtherDataBeginAtTheirBeginning) {
+  train_quietly(constant(8), run_);
+  write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
+  const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
+  EXPECT_EQ(resume_with(more, run_, {"data.train", "train.steps"}), 0);
+  const CheckpointState state = read_checkpoint_state(*latest_checkpoint(run_));
+  EXPECT_EQ(state.loader.epoch, 0);
+  EXPECT_EQ(state.loader.position, 4 * more.train.global_batch_size) << "of the four new steps";
+}
+
+TEST_F(Lifecycle, ABranchIsTheRunThatItContinues) {
+  train_quietly(decaying(12, 4), run_);
+  const std::string parent = read_text_file(run_ / "metrics.jsonl");
+  train_quietly(decaying(10, 2), whole_);  // the first eight steps are the same
+  const fs::path branch = folder_ / "branch";
+  branch_run(run_ / "checkpoints/step_00000008", branch, decaying(10, 2));
+  EXPECT_EQ(resume_with(decaying(10, 2), branch, {}), 0);
+  expect_same_run(whole_, branch);
+  EXPECT_EQ(read_text_file(run_ / "metrics.jsonl"), parent);
+  const HistoryEntry entry = read_history(branch).history.back();
+  EXPECT_EQ(entry.from_step, 8);
+  ASSERT_TRUE(entry.branched_from);
+  expect_contains(*entry.branched_from, "run/checkpoints/step_00000008");
+  EXPECT_EQ(entry.changes.size(), 2u);
+}
+
+TEST_F(Lifecycle, ABranchKeepsWhatMakesARun) {
+  train_quietly(decaying(12, 4), run_);
+  const auto refused = [&](const Config& config) {
+    const std::string line = error_line<UserError>([&] { branch_run(run_, folder_ / "branch", config); });
+    EXPECT_FALSE(fs::exists(folder_ / "branch"));
+    return line;
+  };
+  Config config = decaying(20, 4);
+  config.seed = 5;
+  expect_contains(refused(config), "was trained with seed = 1, now it is 5");
+  expect_contains(refused(decaying(12, 2)), "has done 12 steps, and train.steps is 12; give more steps");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
