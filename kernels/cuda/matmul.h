@@ -39,8 +39,8 @@ class Matmul {
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  // c = or += the product, in order of `stream`. Either a and b are bf16 and c is bf16 or f32, or all are f32. Sums are
-  // in f32, without TF32.
+  // Sets c to the product, or adds the product to it, in the order of the work on `stream`. Either a and b are bf16 and
+  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32.
   void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
 
  private:

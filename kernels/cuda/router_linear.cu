@@ -14,8 +14,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// The number of parts that hold a T exactly, and the number that suffices for a gradient that is multiplied with a T or
-// converted to one.
+// The number of parts that represent a T exactly, and the number that suffices for a gradient that is multiplied by a T
+// or converted to one.
 template <typename T>
 constexpr int kExactParts = std::is_same_v<T, bf16> ? 1 : 3;
 template <typename T>
@@ -42,7 +42,7 @@ __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32
       if (depth - i >= 0 && depth - i < kB) mma_bf16(d, a[i], b[depth - i]);
 }
 
-// Elements [at, at + kCount) of a row of `width`, in packs of N; zeros past its end.
+// Loads elements [at, at + kCount) of a row of `width` elements, in packs of N; zeros past the row's end.
 template <int N, typename T, int kCount>
 __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t width) {
   for (int i = 0; i < kCount; i += N) {
@@ -67,8 +67,9 @@ struct Lane {
 
 constexpr int kSplits = 4, kGroups = kWarps / kSplits;  // warps along C; groups of 32 rows
 
-// logits: 32 rows and kTiles * 8 experts per group of warps. Its warps take every fourth 32 columns and are summed at
-// the end. Within 32 columns a lane holds 8 t .. 8 t + 7 as the k of two steps.
+// Computes the logits of 32 rows and kTiles * 8 experts per group of warps. Each warp of the group takes every fourth
+// block of 32 columns of x, and the sums of the warps are added at the end. Within 32 columns a lane holds columns
+// 8 t .. 8 t + 7, the k of two steps.
 template <typename T, int N, int kTiles>
 __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const T* x, const float* w, Sizes sizes) {
   constexpr int kValues = 2 * kTiles * 4;
@@ -128,8 +129,9 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
   }
 }
 
-// dx = or += dlogits w over `experts` of the E experts, at most kSteps * 16: 32 rows per group of warps. Its warps take
-// every fourth 32 columns. Tile j has columns j, 4 + j, ... of the 32, so that a lane holds 8 neighbours in the end.
+// Sets dx to dlogits * w over `experts` of the E experts, at most kSteps * 16, or adds that product to dx. A group of
+// warps handles 32 rows, and each of its warps takes every fourth block of 32 columns. Tile j has columns j, 4 + j, ...
+// of the 32, so that a lane holds 8 neighbours in the end.
 template <typename T, int N, int kSteps, Write kWrite>
 __global__ void __launch_bounds__(kThreads)
     backward_input_kernel(T* dx, const float* dlogits, const float* w, Sizes sizes, int64_t experts) {

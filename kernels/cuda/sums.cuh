@@ -9,7 +9,7 @@ namespace gptmoe::cuda {
 void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t stride,
                      int64_t width);
 
-// out[0] = or += factor * the sum of partials[0, rows).
+// Sets out[0] to factor * the sum of partials[0, rows), or adds that to it.
 enum class Total { assign, add };
 void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t rows, float factor, Total total);
 
