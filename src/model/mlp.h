@@ -40,9 +40,9 @@ class Mlp {
   Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F);
 
   MlpSaved allocate(Arena& arena, const Ops& ops, int64_t N) const;
-  // y_NC = or +=.
+  // Sets y_NC or adds to it, as `write` says.
   void forward(const Pass& pass, const MlpSaved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const;
-  // dx_NC = or +=, parameter gradients +=.
+  // Sets dx_NC or adds to it, as `write` says. Parameter gradients +=.
   void backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
                 Write write) const;
 
