@@ -19,7 +19,7 @@ class OpCall {
     sizes_.fill(-1);
   }
 
-  // The arguments, in order.
+  // Takes the next argument; call these functions for all arguments, in order.
   void take(const Tensor& tensor);
   void take(double value);
   void take(int64_t value) { take(static_cast<double>(value)); }

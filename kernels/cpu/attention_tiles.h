@@ -1,14 +1,15 @@
 #pragma once
-// Layouts and products inside attention.cpp. Everything is copied into buffers whose rows are padded to whole vectors
-// and whose number of rows is padded to whole tiles, so that no product has edges.
+// Layouts and products for attention.cpp. All operands are copied into buffers whose rows are padded to whole vectors
+// and whose number of rows is padded to whole tiles, so that products consist of whole tiles.
 #include <algorithm>
 
 #include "kernels/cpu/tile.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds
-// start per cycle and finish up to five cycles later, so fewer than ten accumulators would wait for their own sums.
+// Register tile and cache blocks. The accumulators of a tile take 16 of the 32 registers with AVX-512, 12 of 16
+// without. Two multiply-adds start per cycle and finish up to five cycles later, so fewer than ten accumulators would
+// wait for their own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
 constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;

@@ -10,7 +10,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 // Whether products take their operands as they are, or rounded to bf16 (float only, by gemm_bf16.h). Sums are in Real.
 enum class Operands { real, bf16 };
 
-// The implementation: "OpenBLAS", ..., "built-in products", or "bf16 products (AMX)" and similar.
+// The name of the implementation: "OpenBLAS", "built-in products", "bf16 products (AMX)" and so on.
 std::string gemm_library(Operands operands);
 // Makes the library compute on the calling thread alone. Call it once, before the first product.
 void gemm_initialize();

@@ -8,14 +8,14 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// Register tile: 24 accumulators of 32 registers with AVX-512, 12 of 16 without.
+// The accumulators of a register tile take 24 of the 32 registers with AVX-512, 12 of 16 without.
 #ifdef __AVX512F__
 constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 6;
 #endif
 constexpr int64_t kTileColumns = 2 * kLanes;
-// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, b's in L3.
+// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, a block of b in L3.
 constexpr int64_t kDepth = (24 << 10) / (kTileColumns * sizeof(Real));
 constexpr int64_t kRows = 16 * kTileRows;
 constexpr int64_t kColumns = 32 * kTileColumns;

@@ -15,8 +15,8 @@ void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t 
 
 constexpr int kSumThreads = 256;
 
-// One partial sum per block of values.term<N>(i), the sum of N terms from i on; N divides `count` except for a tail of
-// single terms.
+// Computes one partial sum per block. values.term<N>(i) is the sum of the N terms from i on. The terms after the last
+// multiple of N are added singly.
 template <int N, typename Values>
 __global__ void partial_sums_kernel(float* partials, Values values, int64_t count) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
@@ -35,7 +35,7 @@ __global__ void partial_sums_kernel(float* partials, Values values, int64_t coun
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-// partials[0, blocks) = sums over [0, count) of values.term().
+// Sets partials[0, blocks) to partial sums that together cover the `count` terms of `values`.
 template <int N, typename Values>
 void partial_sums(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, int64_t count) {
   GPTMOE_LAUNCH((partial_sums_kernel<N, Values>), static_cast<unsigned>(blocks), kSumThreads, kMaxWarps * sizeof(float),
