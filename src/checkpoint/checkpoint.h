@@ -25,7 +25,7 @@ struct CheckpointTensors {
   const StateTable& state;
   Tensor m, v;                     // rank 1, the elements in `held`; both absent: model only
   Memory& memory = host_memory();  // holds all of them
-  // What m, v and the table's master hold on this rank; the ranks of `world` together hold everything.
+  // The elements that m, v and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
 };

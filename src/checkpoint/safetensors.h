@@ -1,7 +1,7 @@
 #pragma once
-// Named tensors in a file, in the format of Hugging Face safetensors: 8 bytes header length (little-endian), a JSON
-// header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded with
-// spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
+// Named tensors in a file, in the format of Hugging Face safetensors: the header's length in 8 bytes (little-endian), a
+// JSON header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded
+// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
 #include <filesystem>
 #include <functional>
 #include <map>

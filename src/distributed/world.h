@@ -37,7 +37,7 @@ class World {
   // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;
 
-  // Sends from rank `from` to rank 0; only these two call, in the same order.
+  // Sends from rank `from` to rank 0. Only these two ranks call the functions, in the same order.
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 

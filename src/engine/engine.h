@@ -14,7 +14,7 @@ namespace gptmoe {
 
 class FlopCounter;
 
-// gradients: forward and backward, without an optimizer.
+// Purpose::gradients is forward and backward, without an optimizer.
 enum class Purpose { train, gradients, forward };
 
 // One of the ranks that train together.
@@ -37,7 +37,7 @@ struct StepSums {
 
 class Engine {
  public:
-  // B and T of one micro-batch, laid out as `ops` wants it.
+  // Plans the memory for micro-batches of B sequences of T tokens, laid out as `ops` needs it.
   Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
   // Allocates the memory and fills the constants. Parameters are zero until initialised or loaded. `ops` must lay out

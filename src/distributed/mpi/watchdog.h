@@ -29,7 +29,7 @@ class Watchdog {
  private:
   using Clock = std::chrono::steady_clock;
   enum class End { none, goodbye, at_once };
-  // Whether it is the sender's last one, then the ticks of each rank, as far as the sender knows.
+  // First whether this heartbeat is the sender's last one, then the ticks of each rank, as far as the sender knows.
   using Heartbeat = std::vector<uint64_t>;
 
   void run();
