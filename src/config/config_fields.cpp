@@ -3,7 +3,7 @@
 namespace gptmoe {
 namespace {
 
-// Well above any model trained so far; validate() bounds their products.
+// Limits on single sizes, well above any model trained so far; validate() bounds the products of sizes.
 constexpr int64_t kMaxWidth = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr int64_t kMaxLayers = 1 << 14;

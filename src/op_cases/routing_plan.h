@@ -44,8 +44,8 @@ const std::vector<RoutingShape>& shapes_with_dead_slots();
 // Widths C to combine with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens gets 64.
 int64_t next_width(int64_t c);
 
-// Rows that sum to about 1 with no two values closer than 1 / E^2, each row in its own order: finite steps do not
-// change the choice.
+// Rows that sum to about 1, each in its own order. No two values of a row are closer than 1 / E^2, so finite steps do
+// not change the choice.
 Fill distinct_probabilities(int64_t e);
 
 }  // namespace gptmoe

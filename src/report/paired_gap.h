@@ -31,7 +31,7 @@ struct PairedGap {
   double low = kUnknown, high = kUnknown;  // the interval of kConfidence; unknown for fewer than two pairs
 };
 
-// Every pair's evals must reach `at`.
+// The gap at the point `at` of the axis, which every pair's evals must reach.
 PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at);
 
 enum class Verdict { none, better, worse, undecided };

@@ -125,8 +125,8 @@ void draw_key(const Series& series, double x, double y, std::string& out) {
 
 double key_width(const Series& series) { return text_width(shortened(series.label, kLegendColumns), kFont) + 34; }
 
-// Axis title, with the legend at the right of its row or, if that is too narrow, in separate rows. Returns the total
-// height.
+// Draws the y axis's title, with the legend to the right of it or, if there is too little room, in rows of its own.
+// Returns the total height.
 double draw_head(const Chart& chart, std::string& out) {
   out += text_at(0, 14, "start", chart.y.title, "title");
   double total = 0;

@@ -72,7 +72,7 @@ void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) 
   ids.resize(first + n);
 }
 
-// Whether merging `both`, the text of the tokens `left` and `right`, gives exactly these two tokens.
+// Whether merging `both`, the joined text of the tokens `left` and `right`, gives exactly these two tokens.
 bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t right) const {
   std::vector<int32_t> merged;
   encode_short(both, merged);

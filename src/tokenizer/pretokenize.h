@@ -1,5 +1,5 @@
 #pragma once
-// The split of text into words before byte-pair encoding; merges never cross it.
+// Splits text into words before byte-pair encoding; merges never cross the words' borders.
 #include <cstddef>
 #include <cstdint>
 #include <optional>

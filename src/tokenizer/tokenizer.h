@@ -21,9 +21,9 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 // Files do not say which token ends documents: it is the first of these that a tokenizer has.
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
-// A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
-// forge its own end. The others match their text wherever it occurs, before the split into words: first those searched
-// in the original text, then, in the rest, those searched in the normalized text.
+// A token that is not made by merging. Special tokens mark structure: text never encodes to them, so no document can
+// forge its own end. The others match their text wherever it occurs, before the split into words: first those looked up
+// in the original text, then, in the rest, those looked up in the normalized text.
 struct AddedToken {
   int32_t id;
   bool special;

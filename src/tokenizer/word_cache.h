@@ -12,7 +12,8 @@
 
 namespace gptmoe {
 
-// One per thread. A set-associative table of fixed size (8 MiB): if a word's set is full, it replaces another word.
+// One per thread. A set-associative table of fixed size (8 MiB): if the set of a new word is full, the word replaces
+// another.
 class WordCache {
  public:
   // The longest word that is kept; longer ones rarely recur.
