@@ -25,7 +25,7 @@ class LayerBench {
   explicit LayerBench(const Variant& variant) : layers_(variant), measured_(layers_.layers().size()) {}
 
   void take_ceilings() { ceilings_.push_back(measure_ceilings(layers_.ops())); }
-  // Runs all its layers in turn.
+  // Runs all layers of the variant in turn.
   void run() {
     for (size_t i = 0; i < measured_.size(); ++i) {
       const Layers::Layer& layer = layers_.layers()[i];

@@ -22,7 +22,7 @@ class Gpt {
   const StateTable& state() const { return state_; }
   const ModelConfig& config() const { return config_; }
 
-  // Parameters that a token uses: all but the experts it is not routed to. As usual, the embedding counts.
+  // Parameters that a token uses: all except those of experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
   // The share of the routed rows that should be live; 1 without routed rows.
   double live_share() const;

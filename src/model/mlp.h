@@ -21,8 +21,8 @@ class Activation {
     gated_ ? pass.ops.swiglu_backward(dh, da_RF, h) : pass.ops.gelu_backward(dh, da_RF, h);
   }
 
-  // The same for experts, together with the grouped product that computes h or da: one op if the backend has one.
-  // h_RU = x_NC w_EUC over the sorted rows, a_RF =.
+  // The same for experts, together with the grouped product that computes h or da, as one op if the backend has such an
+  // op. h_RU = x_NC w_EUC over the sorted rows, a_RF =.
   void grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
                        const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const;
   // dh_RU = (may alias h_RU), from dy_RC, the gradient of a_RF w_ECF.

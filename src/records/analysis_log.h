@@ -65,7 +65,7 @@ struct AnalysisLog {
   std::vector<Similarity> similarities;
   CollapseLog collapse;
 
-  // nullptr if it was not measured.
+  // The similarity of one method in one scope at one K; nullptr if it was not measured.
   const Similarity* find(const std::string& method, const std::string& scope, int64_t experts_per_token) const;
 };
 

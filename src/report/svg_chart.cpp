@@ -15,7 +15,7 @@ constexpr double kRowHeight = 20;  // of title and legend
 constexpr size_t kLegendColumns = 32;
 constexpr double kMarkersUpTo = 20;  // most points per series that get a dot each
 
-// Data to pixels along one axis.
+// Maps data to pixels along one axis.
 class Ruler {
  public:
   Ruler(const Axis& axis, double low, double high, double pixel_low, double pixel_high)
@@ -59,7 +59,7 @@ bool drawable(const Chart& chart, const ChartPoint& point) {
   return drawable(chart.x, point.x) && drawable(chart.y, point.y);
 }
 
-// The axis's own limits, or a margin around the data; never empty, even if all values are equal.
+// The range of an axis: its own limits, or the data with a margin. Never empty, even if all values are equal.
 Range padded(Range range, const Axis& axis, double share) {
   if (axis.from) range.low = *axis.from;
   if (axis.to) range.high = *axis.to;

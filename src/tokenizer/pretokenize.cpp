@@ -40,7 +40,7 @@ struct Char {
   size_t bytes;
 };
 
-// A text with the patterns' building blocks. Positions are byte offsets.
+// A text, and the building blocks of the patterns as functions on it. Positions are byte offsets.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text), classes_(class_table()) {}
