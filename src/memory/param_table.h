@@ -46,7 +46,7 @@ class ParamTable {
   // order.
   ParamId add(const ParamSpec& row);
   ParamId add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows);
-  // Makes the rows added since the last call a bucket, and returns its index.
+  // Ends a bucket, which holds the rows added since the last call, and returns its index.
   int end_bucket();
 
   // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be

@@ -54,7 +54,7 @@ class Watchdog {
   MPI_Request hearing_ = MPI_REQUEST_NULL, sending_ = MPI_REQUEST_NULL;
   bool neighbour_left_ = false, said_goodbye_ = false;
 
-  // The previous rank's last heartbeat, this rank's last progress, any rank's last progress, the last check.
+  // Times of the previous rank's last heartbeat, this rank's last progress, any rank's last progress, the last check.
   Clock::time_point last_heard_, last_got_on_, last_any_got_on_, last_round_;
   Heartbeat known_;  // of all ranks, including this one
 
