@@ -69,7 +69,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("init", model.init, {"small_wang", "small", "normal", "gpt2"},
                   "Initialisation of the weights; docs/mathematics.md has the formulas.");
   fields.optional("initializer_range", model.initializer_range, kPositive,
-                  "Standard deviation of \"normal\" and \"gpt2\".");
+                  "Standard deviation of the weights with \"normal\" and \"gpt2\".");
 }
 
 static void visit_fields(Fields& fields, RouterConfig& router) {
