@@ -116,7 +116,7 @@ struct OpCases {
   std::vector<OpCase> gpu_benchmarks;  // half a micro-batch of configs/paper/8c1_*.json, 8 sequences of 2048 tokens
 };
 
-// All families.
+// The cases of all families.
 const OpCases& op_cases();
 
 // One per file cases_<family>.cpp.
