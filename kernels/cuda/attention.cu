@@ -1,5 +1,5 @@
-// Causal grouped-query attention: the ops. Kernels: attention_mma_*.cu on tensor cores, attention_fma.cu for f32 and
-// head sizes that tensor cores do not support.
+// The ops of causal grouped-query attention. attention_mma_*.cu has their kernels on tensor cores, attention_fma.cu
+// those for f32 and for head sizes that tensor cores do not support.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 

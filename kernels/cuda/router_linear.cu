@@ -1,7 +1,7 @@
-// Router logits: products with 8 to 64 experts on one side, bound by reading x (or writing dx) once, N C elements. f32
-// arithmetic on ordinary cores would not keep up, so they run on the bf16 tensor cores with f32 precision: a float is
-// the sum of three bf16 numbers, its parts, and a product of floats is the sum of the products of their parts, without
-// those too small to matter. A bf16 x has one part, itself.
+// Router logits: products with 8 to 64 experts on one side, limited by reading x (or writing dx) once, N C elements.
+// f32 arithmetic on ordinary cores would be slower than that, so the products run on the bf16 tensor cores with f32
+// precision: a float is the sum of three bf16 numbers, its parts, and a product of floats is the sum of the products of
+// their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
 // sides agree, so every lane takes neighbouring elements in memory.
