@@ -1,5 +1,5 @@
 #pragma once
-// Times, and a device's limits.
+// Measures times, and the limits of a device.
 #include <algorithm>
 #include <functional>
 #include <vector>

@@ -1,5 +1,5 @@
 #pragma once
-// A variant's model in training on random tokens.
+// Trains a variant's model on random tokens.
 #include <optional>
 
 #include "bench/measure.h"

@@ -1,6 +1,6 @@
 #pragma once
 // Token shards: llm.c's two file formats, so its FineWeb shards load unchanged.
-//   bytes 0..1023   header, 256 little-endian int32: [0] magic, [1] version, [2] number of tokens, the rest 0
+//   bytes 0..1023   header, 256 little-endian int32 values: [0] magic, [1] version, [2] number of tokens, the rest 0
 //   then            the tokens, little-endian: uint16 (magic 20240520, version 1) or
 //                                              uint32 (magic 20240801, version 7, vocabularies over 65,536)
 #include <cstdint>
