@@ -37,8 +37,9 @@ void softmax_row_backward(Real* dx, const Real* dp, const Real* p, int64_t E) {
   for (int64_t e = 0; e < E; ++e) dx[e] = p[e] * (dp[e] - mean);
 }
 
-// ids = the K largest of values[0, E) in descending order, ties by index: by insertion into a sorted list. The first K
-// enter whatever their values, so that ids are in range and distinct even if values are NaN.
+// Sets `ids` to the indices of the K largest of values[0, E), in descending order of value, ties by index. The indices
+// are inserted into a sorted list one by one. The first K enter the list whatever their values, so that ids are in
+// range and distinct even if values are NaN.
 void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   for (int64_t e = 0; e < E; ++e) {
     int64_t k = e;

@@ -65,7 +65,7 @@ struct StoreTile {
   }
 };
 
-// D += the tile. Everything is read before anything is written, so that rows do not wait for memory one by one.
+// Adds the tile to D. Everything is read before anything is written, so that rows do not wait for memory one by one.
 struct AddTile {
   static constexpr int kTogether = 1;
   float* to;

@@ -247,7 +247,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     for (int j = 0; j < 8; ++j) multiply<kParts>(d[j], a, b[j]);
   }
 
-  // For the row warps from the second on: [row warp - 1][column warp][value][lane].
+  // The sums of the row warps from the second on, as [row warp - 1][column warp][value][lane].
   float* const shared = shared_memory<float>() + column_warp * kWeightValues * kWarp + in.lane;
   constexpr int kRowWarpValues = kColumnWarps * kWeightValues * kWarp;
   if (row_warp > 0) GPTMOE_UNROLL

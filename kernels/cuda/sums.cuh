@@ -41,7 +41,7 @@ void partial_sums(cudaStream_t stream, float* partials, int64_t blocks, const Va
   GPTMOE_LAUNCH((partial_sums_kernel<N, Values>), static_cast<unsigned>(blocks), kSumThreads, kMaxWarps * sizeof(float),
                 stream, partials, values, count);
 }
-// Terms: the squares of x.
+// Terms that are the squares of x's elements.
 template <typename T>
 struct SquareTerms {
   const T* x;
