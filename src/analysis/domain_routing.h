@@ -12,7 +12,7 @@ struct Domain {
   Batches batches;     // all of them are measured
 };
 
-// For one MoE layer.
+// What one MoE layer's experts serve of each domain.
 struct DomainShares {
   Table share;               // [domain][expert] share of the domain's assignments; rows sum to 1
   std::vector<double> mean;  // [expert] mean of the rows; every domain has the same weight

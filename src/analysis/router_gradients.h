@@ -28,7 +28,7 @@ class SimilaritySeries {
   explicit SimilaritySeries(size_t mixtures) : mixtures_(mixtures) {}
   void add(Scope scope, Method method, int64_t K, size_t layer, const std::vector<double>& gradient,
            const std::vector<double>& dense);
-  // By scope, then method, then K.
+  // All results, ordered by scope, then method, then K.
   std::vector<GradientSimilarity> results() const;
 
  private:

@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// For an even number of values, the mean of the middle two.
+// The median; for an even number of values, the mean of the middle two.
 double median(std::vector<double> values);
 // The index of the median; for an even number of values, of the lower middle one.
 size_t median_index(const std::vector<double>& values);

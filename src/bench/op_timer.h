@@ -17,7 +17,7 @@ struct OpTotal {
   int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
 };
-// By the op's name and shape (OpCall::shape()).
+// Totals by the op's name and shape (OpCall::shape()).
 using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class OpTimer final : public OpObserver {

@@ -1,5 +1,5 @@
 #pragma once
-// For commands that run a checkpoint's model: --device, --precision and --tokenizer override those of its run.
+// Options of commands that run a checkpoint's model: --device, --precision and --tokenizer override the run's settings.
 #include <CLI/CLI.hpp>
 
 #include "checkpoint/checkpoint.h"

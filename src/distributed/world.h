@@ -32,7 +32,7 @@ class World {
   virtual std::vector<std::string> all_gather(const std::string& mine) = 0;
   // Rank 0's value, on every rank.
   virtual std::string from_root(const std::string& mine) = 0;
-  // values = their sums over ranks, the same bits on every rank.
+  // Replaces `values` by their sums over ranks. Every rank gets the same bits.
   virtual void sum(std::span<double> values) = 0;
   // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;

@@ -25,7 +25,7 @@ class Activation {
   // op. h_RU = x_NC w_EUC over the sorted rows, a_RF =.
   void grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
                        const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const;
-  // dh_RU = (may alias h_RU), from dy_RC, the gradient of a_RF w_ECF.
+  // dh_RU = the gradient of h_RU, computed from dy_RC, the gradient of a_RF w_ECF. dh_RU may alias h_RU.
   void grouped_backward(const Pass& pass, const Tensor& dh_RU, const Tensor& dy_RC, const Tensor& w_ECF,
                         const Tensor& h_RU, const Tensor& offsets_E1) const;
 

@@ -39,7 +39,7 @@ struct RoutingShape {
 constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
 // One expert and one token, odd sizes, K = E, an expert without tokens, all tokens on the same expert, many tokens.
 const std::vector<RoutingShape>& routing_shapes();
-// For ops that support dead slots.
+// Shapes for ops that support dead slots.
 const std::vector<RoutingShape>& shapes_with_dead_slots();
 // Widths C to combine with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens gets 64.
 int64_t next_width(int64_t c);

@@ -106,7 +106,7 @@ struct ArmResult {
   Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
-// For an arm's mean curve; none if a run diverged.
+// Where the arm's mean curve reaches the target; none if a run diverged.
 std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {

@@ -16,7 +16,7 @@ constexpr double kFont = 12;  // pixels: the size of text in charts
 double text_width(const std::string& text, double font_size);
 // Code points of UTF-8 text: its columns on a terminal for the characters the reports use.
 size_t columns_of(const std::string& text);
-// At most `columns` code points; the last one is "…" if something was cut.
+// The text, cut to at most `columns` code points. The last one is "…" if something was cut.
 std::string shortened(const std::string& text, size_t columns);
 
 }  // namespace gptmoe

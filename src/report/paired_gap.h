@@ -16,7 +16,8 @@ struct SeedPair {
   const RunLog* run;
   const RunLog* baseline;
 };
-// In the order of `runs`. A run without a seed, or with the seed of an earlier run of its arm, has no partner.
+// The pairs, in the order of `runs`. A run without a seed, or with the seed of an earlier run of its arm, has no
+// partner.
 std::vector<SeedPair> pairs_of(const std::vector<RunLog>& runs, const std::vector<RunLog>& baseline);
 
 struct SeedGap {

@@ -94,7 +94,8 @@ class RoutingPolicy {
   // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                 const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) = 0;
-  // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
+  // dlogits_NE = the gradient from dprobs_NE through the softmax, plus those of the balance and z losses. Consumes
+  // dprobs_NE.
   virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                               const Tensor& dprobs_NE);
   // Called once per optimizer step, after the weights are updated.

@@ -59,8 +59,8 @@ class Tokenizer {
     return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
   }
 
-  // ids += the tokens of `text`, normalized and split into words as the vocabulary says. The text of a special token is
-  // ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
+  // Appends to `ids` the tokens of `text`, which is normalized and split into words as the vocabulary says. The text of
+  // a special token is ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
   // Whether the pieces that DocumentReader cuts from a long text encode to the same ids as the whole.
