@@ -77,7 +77,7 @@ template <int kD>
 struct Output {
   float element[kRows][kD / 32][4] = {};
 
-  // += scores * b
+  // Adds scores * b.
   __device__ void multiply_add(const Scores& scores, const Tile<kD>& b, int D) {
     using Four = Pack<float, 4>;
     GPTMOE_NO_UNROLL

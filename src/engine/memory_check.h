@@ -8,8 +8,8 @@ namespace gptmoe {
 // plus the workspace that `ops` already holds. -1 if unknown. `sharers` ranks share the memory of a host.
 int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 
-// The largest train.micro_batch_size, of those that divide a rank's share of train.global_batch_size, with which
-// training needs at most `room` bytes on this rank; 0 if none does.
+// The largest train.micro_batch_size that divides a rank's share of train.global_batch_size and with which training
+// needs at most `room` bytes on this rank; 0 if there is none.
 int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, RankOf rank = {});
 
 // Why `engine` does not fit into `room` and what would fit, in one line; empty if it fits or `room` is unknown.
