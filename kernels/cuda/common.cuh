@@ -184,7 +184,8 @@ __device__ inline float warp_max(float x) {
 
 constexpr int kMaxWarps = 32;  // of a block
 
-// The sum over the block, in every thread. `partials`: kMaxWarps floats of shared memory, free again on return.
+// Returns the sum of x over the block to every thread. `partials`: kMaxWarps floats of shared memory, free again on
+// return.
 __device__ inline float block_sum(float x, float* partials) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   x = warp_sum(x);

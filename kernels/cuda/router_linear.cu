@@ -34,7 +34,7 @@ __device__ inline void split_pair(bf16 low, bf16 high, uint32_t (&parts)[1]) {
   memcpy(parts, &pair, sizeof pair);
 }
 
-// d += a b up to the products of kDepth parts, the small ones first.
+// Adds a * b to d: of the products of parts, the first kDepth orders of magnitude, the smallest first.
 template <int kDepth, int kA, int kB>
 __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32_t (&b)[kB][2]) {
   for (int depth = kDepth - 1; depth >= 0; --depth)
@@ -52,7 +52,7 @@ __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t wi
     for (int j = 0; j < N; ++j) out[i + j] = pack.element[j];
   }
 }
-// The pack size for rows of floats that are as wide as rows walked in packs of N.
+// The pack size for rows of floats, if other rows of the same width are read in packs of N.
 template <int N>
 constexpr int kFloats = N == 1 ? 1 : 4;
 
