@@ -66,7 +66,8 @@ class Engine {
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
-  // Floating-point operations of the model's products per token, without recomputation. Backward is 0 if forward-only.
+  // Floating-point operations of the model's products per token, without recomputation. The backward has 0 if the
+  // engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }

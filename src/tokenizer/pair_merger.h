@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so a merge costs its
-// number of occurrences, however long the words are.
+// Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so the time for a merge
+// grows with the number of its occurrences, however long the words are.
 //
 // No two pairs ever spell the same token: the borders of a token have been borders from the start, so its bytes were
 // merged as if they were alone. So a merge only creates pairs that did not exist before. All occurrences of a new pair
