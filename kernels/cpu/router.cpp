@@ -10,8 +10,8 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Computes the softmax of `rows` rows, and their log-sum-exps in `lse`. The exponentials of all rows are one loop, since a row of a few
-// experts does not fill the machine's vectors.
+// Computes the softmax of `rows` rows, and their log-sum-exps in `lse`. The exponentials of all rows are one loop,
+// since a row of a few experts does not fill the machine's vectors.
 void softmax_rows(Real* probs, Real* lse, const Real* logits, int64_t rows, int64_t E) {
   for (int64_t n = 0; n < rows; ++n) {
     const Real* x = logits + n * E;
