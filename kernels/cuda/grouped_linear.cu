@@ -7,8 +7,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// Multiplies each row of in (R, depth) by the weights of its expert, to give out (R, width). kWeights is Along::depth
-// for weights of (width, depth) and Along::tile for weights of (depth, width).
+// Sets each row of `out` (R, width) to the same row of `in` (R, depth) times the weights of the row's expert. kWeights
+// is Along::depth for weights of (width, depth) and Along::tile for weights of (depth, width).
 template <typename Tile, typename T, Along kWeights>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     rows_kernel(T* out, RowInput<T> in, const T* weights, const int64_t* offsets_E1, int64_t E, int64_t width,

@@ -11,7 +11,8 @@
 namespace gptmoe {
 namespace {
 
-// Throws UserError unless every rank has a GPU, or none has. `obstacles`, by rank: why the rank has no GPU; empty if it has one.
+// Throws UserError unless every rank has a GPU, or none has. `obstacles`, by rank: why the rank has no GPU; empty if it
+// has one.
 void require_all_or_none(const Config& config, const World& world, const std::vector<std::string>& obstacles) {
   const auto with = std::find(obstacles.begin(), obstacles.end(), "");
   const auto without = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });

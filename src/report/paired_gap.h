@@ -25,7 +25,8 @@ struct SeedGap {
   double gap;  // the run's perplexity / its partner's - 1; unknown if either overflows
 };
 
-// Computed on differences of the loss, ln(perplexity): mean and interval by Student's t, then exp() - 1 of each.
+// The gap is computed from differences of the loss, ln(perplexity): their mean and interval by Student's t, then exp()
+// - 1 of each.
 struct PairedGap {
   std::vector<SeedGap> by_seed;
   double mean = kUnknown;                  // unknown without pairs

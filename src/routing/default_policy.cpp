@@ -5,9 +5,9 @@ namespace gptmoe {
 namespace {
 
 // Default MoE (Panda et al., arXiv 2504.12463). Experts that a token did not choose contribute their default vector,
-// the moving average of their outputs, so that every router logit of every token receives gradient:
+// the moving average of their outputs, so that every router logit of every token receives a gradient:
 //   y_n = sum_{i chosen} p_i E_i(x_n) + sum_{i not chosen} p_i D_i,   D_i <- beta D_i + (1 - beta) mean_i
-// No gradient flows into D. The paper leaves two readings open: what mean_i is (Weighting), and what happens to the
+// No gradient flows into D. The paper leaves two questions open: what mean_i is (Weighting), and what happens to the
 // vector of an expert that saw no token (decay_unseen). State per layer: default_vectors (E, C), and the sums that are
 // pending when D moves once per step.
 class DefaultPolicy final : public RoutingPolicy {

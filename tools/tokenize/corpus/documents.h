@@ -71,8 +71,8 @@ class DocumentReader {
   // after a letter or a number, before a place where begins_cut() holds. Throws UserError naming file and line or byte
   // if the file is unreadable, its compression is damaged or a line is longer than max_line_bytes; the good text before
   // that place comes first. With skip_errors the batch carries the message instead. The reader then continues with the
-  // next line or, if it cannot find the end of the damage, with the next file. In that case the lines of a .jsonl before
-  // the damage are kept, and so are the bytes of a .txt.
+  // next line or, if it cannot find the end of the damage, with the next file. In that case the lines of a .jsonl
+  // before the damage are kept, and so are the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
