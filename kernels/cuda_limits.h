@@ -1,6 +1,6 @@
 #pragma once
 // Limits of the CUDA backend: for its kernels, which assert them, and for code that plans a run before, or without, a
-// device. Sizes in elements unless stated otherwise.
+// device. Sizes are in elements unless stated otherwise.
 #include <cstdint>
 
 namespace gptmoe::cuda {

@@ -19,7 +19,7 @@ class OpCall {
     sizes_.fill(-1);
   }
 
-  // The arguments, in order.
+  // Takes the next argument; call these functions for all arguments, in order.
   void take(const Tensor& tensor);
   void take(double value);
   void take(int64_t value) { take(static_cast<double>(value)); }
@@ -34,11 +34,11 @@ class OpCall {
   Part part() const { return part_; }
   // A product's rows x terms x columns (x E for grouped products); otherwise the sizes of the largest operand.
   std::string shape() const;
-  // Multiply-adds count as two. Matrix products and attention only; causal attention counts its lower triangle,
-  // products over sorted rows only their live share.
+  // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
+  // two. Of causal attention the lower triangle counts, of products over sorted rows only the live share.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // The bytes that the call must move: each operand once, or twice if it is read and written. Only the rows used count
-  // for tables, only the live rows for sorted rows; scratch does not count.
+  // The bytes that the call must move: each operand once, or twice if it is read and written. Of a table only the rows
+  // used count, of sorted rows only the live ones. Scratch does not count.
   double bytes(double live_share) const;
   // The same for each operand.
   struct Moved {

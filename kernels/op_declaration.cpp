@@ -14,7 +14,7 @@ bool take(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
-// False if `word` does not declare an operand.
+// Reads the word of an operand's declaration. Returns false if `word` does not declare an operand.
 bool read_word(std::string_view word, OperandDeclaration& operand) {
   operand.optional = take(word, "Optional");
   if (take(word, "Out"))
@@ -52,7 +52,7 @@ int64_t read_number(std::string_view& text) {
   return number;
 }
 
-// "R2F", "E1", "N2", "1".
+// Reads a shape such as "R2F", "E1", "N2" or "1".
 std::vector<OperandDeclaration::Dimension> read_shape(std::string_view letters) {
   std::vector<OperandDeclaration::Dimension> shape;
   while (!letters.empty()) {

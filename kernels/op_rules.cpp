@@ -54,7 +54,7 @@ void lm_head(OpCall& call) {
 
 void choose(OpCall& call) { call.require(call.size('K') >= 1 && call.size('K') <= call.size('E'), "1 <= K <= E"); }
 
-// With slots, x has the tokens' rows; without, the sorted rows.
+// With slots, x holds the tokens' rows; without slots, the sorted rows.
 void grouped_source(OpCall& call) {
   const Tensor& x = call.tensor("x");
   call.require(x.rank() == 2, "x of rank 2");

@@ -34,8 +34,8 @@ struct ForwardBuffers {
   Real max[kQueryBlock], sum[kQueryBlock];
 };
 
-// scores = <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes), in rows of kKeyBlock. The
-// first query sees `limit` keys and each next query one more; scores of later keys become minus infinity.
+// scores = <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes); the row stride is kKeyBlock.
+// The first query sees `limit` keys and each next query one more; scores of later keys become minus infinity.
 void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
                    int64_t D) {
   multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
@@ -64,8 +64,8 @@ void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_
                               kPanel, out, s.padded_D, first_key > 0);
 }
 
-// Handles one block of a head's queries against all keys up to them. q and out are the block's first rows in their
-// tensors.
+// Handles one block of a head's queries; each query sees all keys up to its own position. q and out are the block's
+// first rows in their tensors.
 void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const Real* q, Real* out, Real* lse) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
@@ -122,7 +122,8 @@ void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t f
                               kPanel, w.dqueries + row * s.padded_D, s.padded_D, first_key > 0);
 }
 
-// Adds a block of queries' share of dK and dV for a block of keys. `limit` as above, for the block's first row.
+// For a block of keys, adds what a block of queries contributes to dK and dV. The block's first query sees `limit`
+// keys.
 void backward_keys(const Shape& s, BackwardBuffers& w, int64_t rows, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + rows - 1);
   for (int64_t j = 0; j < keys; j += kTileRows) {
@@ -140,7 +141,7 @@ struct HeadRows {
   Real* dq;
 };
 
-// Handles one block of a query head's queries against all keys up to them.
+// Handles one block of a query head's queries; each query sees all keys up to its own position.
 void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, const HeadRows& head) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   const int64_t qkv_row = s.S * s.D, out_row = s.H * s.D;

@@ -1,14 +1,15 @@
 #pragma once
-// Layouts and products inside attention.cpp. Everything is copied into buffers whose rows are padded to whole vectors
-// and whose number of rows is padded to whole tiles, so that no product has edges.
+// Layouts and products for attention.cpp. All operands are copied into buffers whose rows are padded to whole vectors
+// and whose number of rows is padded to whole tiles, so that products consist of whole tiles.
 #include <algorithm>
 
 #include "kernels/cpu/tile.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Register tile and cache blocks: 16 accumulators of 32 registers with AVX-512, 12 of 16 without. Two multiply-adds
-// start per cycle and finish up to five cycles later, so fewer than ten accumulators would wait for their own sums.
+// Register tile and cache blocks. The accumulators of a tile take 16 of the 32 registers with AVX-512, 12 of 16
+// without. Two multiply-adds start per cycle and finish up to five cycles later, so fewer than ten accumulators would
+// wait for their own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
 constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;
@@ -19,11 +20,13 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
-// Blocks of keys start where blocks of queries start, so either all queries of a block see a block's first key or none.
+// Blocks of keys start where blocks of queries start, so either all queries of a block see a key block's first key or
+// none.
 static_assert(kKeyBlock % kQueryBlock == 0);
 
-// c (kRows, columns) = or += a (kRows, k) b (k, columns), where `columns` is a multiple of kLanes and each kPanel
-// columns of b start b_panel after the previous ones.
+// Sets c (kRows, columns) to a (kRows, k) * b (k, columns), or adds that product to it if `add`. `columns` is a
+// multiple of kLanes. b consists of panels of kPanel columns; each panel starts b_panel elements after the previous
+// one.
 template <int kRows>
 inline void multiply_columns(int64_t columns, int64_t k, const Real* a, int64_t a_row, int64_t a_column, const Real* b,
                              int64_t b_row, int64_t b_panel, Real* c, int64_t c_row, bool add) {
@@ -32,7 +35,7 @@ inline void multiply_columns(int64_t columns, int64_t k, const Real* a, int64_t 
   if (columns > 0) multiply_tile<kRows, 1>(k, a, a_row, a_column, b, b_row, c, c_row, add);
 }
 
-// out (padded_rows, padded) = x (rows, D), zero elsewhere.
+// Copies x (rows, D) to the first rows and columns of out (padded_rows, padded) and sets the rest to zero.
 inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real* x, int64_t x_row, int64_t rows,
                       int64_t D) {
   for (int64_t i = 0; i < rows; ++i) {
@@ -43,8 +46,8 @@ inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real
   std::fill(out + rows * padded, out + padded_rows * padded, Real{0});
 }
 
-// Rows of x (rows, D) as columns of panels: out[panel][d][column] with `width` columns per panel (a multiple of
-// kLanes); columns from `rows` to padded_rows, rounded up to whole vectors, are zero.
+// Copies the rows of x (rows, D) to columns of panels: out[panel][d][column], with `width` columns per panel (a
+// multiple of kLanes). The columns after the first `rows` are zero, up to padded_rows rounded up to whole vectors.
 inline void transpose_to_panels(Real* out, int64_t width, int64_t padded_rows, const Real* x, int64_t x_row,
                                 int64_t rows, int64_t D) {
   for (int64_t first = 0; first < padded_rows; first += kLanes) {

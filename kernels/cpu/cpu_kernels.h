@@ -1,6 +1,6 @@
 #pragma once
-// The CPU's kernels over Real, threaded with OpenMP. Loops over rows use a static schedule and every reduction has a
-// fixed order for a given thread count.
+// The CPU's kernels for Real numbers, threaded with OpenMP. Loops over rows use a static schedule and every reduction
+// has a fixed order for a given thread count.
 #include "kernels/cpu/gemm.h"
 #include "kernels/kernels.h"
 
@@ -24,7 +24,7 @@ class CpuKernels final : public Kernels {
 #include "kernels/ops.inc"
 
  private:
-  // The same kernels, but products do not round their operands.
+  // The same kernels, except that products do not round their operands.
   CpuKernels in_full_precision() const {
     CpuKernels kernels = *this;
     kernels.operands_ = Operands::real;

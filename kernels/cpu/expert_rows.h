@@ -8,8 +8,8 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// The rows that a thread gathers at a time, or keeps between a product and its activation. Fewer would slow down the
-// product, which packs an expert's weights again for every piece.
+// The number of rows that a thread gathers at a time, or keeps between a product and its activation. Fewer rows would
+// slow down the product, which packs an expert's weights again for every piece.
 constexpr int64_t kPieceRows = 512;
 
 // Calls body(Block) for equal pieces of `rows`, none longer than kPieceRows.
@@ -22,7 +22,7 @@ void for_each_piece(Block rows, Body&& body) {
   }
 }
 
-// Calls body(expert, Block) for every expert with rows in `rows`, with those rows.
+// Calls body(expert, Block) for every expert that has rows in `rows`; the Block is the expert's part of `rows`.
 template <typename Body>
 void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&& body) {
   for (int64_t e = 0; e < experts; ++e) {
@@ -32,7 +32,7 @@ void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&&
   }
 }
 
-// x of a grouped op: sorted rows, or tokens from which sorted rows are gathered.
+// The operand x of a grouped op: sorted rows, or tokens from which sorted rows are gathered.
 class RowSource {
  public:
   RowSource(const Tensor& x, const Tensor& slots_R, int64_t R)
@@ -47,8 +47,8 @@ class RowSource {
     const Real* data;
     int64_t stride;
   };
-  // Columns [first, first + count) of some rows, at most kPieceRows if they are gathered. Valid until the thread's next
-  // call.
+  // Some columns of some rows, at most kPieceRows rows if they are gathered. The result is valid until the thread's
+  // next call.
   Matrix read(Block rows, Block columns) const {
     if (!gathers()) return {x_ + rows.first * I_ + columns.first, I_};
     static thread_local ThreadBuffer buffer;

@@ -15,7 +15,7 @@ extern "C" void openblas_set_num_threads(int);  // not every distribution's cbla
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// An operand in memory: row-major, rows `stride` apart, read transposed if set.
+// An operand in memory: row-major, with rows `stride` apart. It is read as its transpose if `transposed` is set.
 struct Operand {
   const Real* data;
   int64_t stride;

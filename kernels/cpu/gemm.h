@@ -7,22 +7,24 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// The operands of products: as they are, or rounded to bf16 (float only), by gemm_bf16.h. Sums are in Real.
+// Whether products take their operands as they are, or rounded to bf16 (float only, by gemm_bf16.h). Sums are in Real.
 enum class Operands { real, bf16 };
 
-// The implementation: "OpenBLAS", ..., "built-in products", or "bf16 products (AMX)" and similar.
+// The name of the implementation: "OpenBLAS", "built-in products", "bf16 products (AMX)" and so on.
 std::string gemm_library(Operands operands);
-// Call once, before the first product: makes the library stay on the calling thread.
+// Makes the library compute on the calling thread alone. Call it once, before the first product.
 void gemm_initialize();
 
-// All matrices row-major with leading dimensions; c (m, n) = or += the product, on the calling thread.
-// c = a (m, k) b^T (n, k)
+// These functions set c (m, n) to a product, or add the product to it if `add`, on the calling thread. All matrices are
+// row-major with leading dimensions.
+//
+// The product is a b^T, with a (m, k) and b (n, k).
 void gemm_nt(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
-// c = a (m, k) b (k, n)
+// The product is a b, with a (m, k) and b (k, n).
 void gemm_nn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
-// c = a^T (k, m) b (k, n)
+// The product is a^T b, with a (k, m) and b (k, n).
 void gemm_tn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
 

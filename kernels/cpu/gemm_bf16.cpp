@@ -15,7 +15,7 @@ constexpr int64_t kBlocks = 12;
 constexpr int64_t kRows = 192;
 constexpr int64_t kColumns = 512;
 
-// An operand as lines of depth: rows of a, columns of b.
+// An operand as lines along the depth: the rows of a, or the columns of b.
 struct Lines {
   const float* data;
   int64_t line, depth;  // strides; one of them is 1
@@ -24,7 +24,7 @@ struct Lines {
 
 uint32_t bf16_pair(float low, float high) { return bf16_bits(low) | uint32_t{bf16_bits(high)} << 16; }
 
-// out (line, pair) from lines that are contiguous in memory.
+// Rounds lines that are contiguous in memory to out (line, pair).
 void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t i = 0; i < lines; ++i, out += kPairs) {
     const float* line = x.at(i, 0).data;
@@ -38,7 +38,7 @@ void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   std::fill_n(out, (kLines - lines) * kPairs, 0);
 }
 
-// out (pair, line) from lines that are interleaved in memory.
+// Rounds lines that are interleaved in memory to out (pair, line).
 void round_across(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t p = 0; p < kPairs; ++p, out += kLines) {
     const float *low = x.at(0, 2 * p).data, *high = x.at(0, 2 * p + 1).data;
@@ -51,7 +51,7 @@ void round_across(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   }
 }
 
-// Vectors of floats can move any 32-bit values.
+// Transposes with vectors of floats, which can move any 32-bit values.
 void transpose_block(uint32_t* out, const uint32_t* x) {
   static_assert(kLines == kPairs && kLines % kLanes == 0);
   for (int64_t i = 0; i < kLines; i += kLanes)
@@ -60,7 +60,7 @@ void transpose_block(uint32_t* out, const uint32_t* x) {
                        reinterpret_cast<const float*>(x) + i * kPairs + j, kPairs);
 }
 
-// Strips of 16 lines, each in blocks of depth 32, padded with zeros.
+// Packs an operand into strips of 16 lines, each strip in blocks of depth 32, padded with zeros.
 void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pairs_inside) {
   const bool along = x.depth == 1;
   alignas(64) uint32_t turned[kBlockPairs];
@@ -76,7 +76,7 @@ void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pair
 
 int strips(int64_t lines) { return lines > kLines ? 2 : 1; }
 
-// c (rows, columns) from packed operands.
+// Computes c (rows, columns) from packed operands.
 void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, int64_t blocks, const uint32_t* a,
                      const uint32_t* b, float* c, int64_t ldc, bool add) {
   constexpr int64_t kTile = 2 * kLines;
@@ -91,7 +91,7 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // The kernel adds to c here too, so that a row's place in its block does not change the result.
+      // The kernel itself adds to c here too, so that a row's place in its block does not change the result.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);

@@ -1,14 +1,15 @@
 #pragma once
 // Matrix products with operands rounded to bf16 and sums in float, which CPUs with AMX or AVX512-BF16 compute faster
-// than float products. Products of two bf16 are exact in float, so kernels differ only in the order of their sums (and
-// for subnormal numbers, which the instructions treat as zeros).
+// than float products. Products of two bf16 numbers are exact in float, so the kernels' results differ only by the
+// order of the sums (and for subnormal numbers, which the instructions treat as zeros).
 #include <cstdint>
 #include <span>
 
 namespace gptmoe::cpu_f32 {
 
-// Packed operands are strips of 16 lines (rows of a, columns of b). A strip consists of blocks of depth 32, in order. A
-// block of a is (line, pair), one of b (pair, line); a pair is two neighbours in depth, the first in the low half.
+// A packed operand consists of strips of 16 lines (a line is a row of `a` or a column of `b`), and a strip of blocks of
+// depth 32, in order. A pair is two neighbours in depth, the first one in the low half of a word. A block of `a` is
+// laid out as (line, pair), a block of `b` as (pair, line).
 constexpr int64_t kLines = 16, kPairs = 16, kBlockDepth = 2 * kPairs, kBlockPairs = kLines * kPairs;
 
 struct Bf16Kernel {
@@ -16,7 +17,8 @@ struct Bf16Kernel {
   // Called on the multiplying thread, before its first tile and after its last.
   void (*begin)();
   void (*end)();
-  // c (16 a_strips, 16 b_strips) = or += a b over `blocks` blocks of depth. One or two strips of each.
+  // Sets c (16 * a_strips, 16 * b_strips) to a * b over `blocks` blocks of depth, or adds that product to it. `a` and
+  // `b` have one or two strips each.
   void (*multiply)(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
                    int64_t ldc, bool add);
 };
@@ -24,7 +26,7 @@ struct Bf16Kernel {
 // The kernels in this build that this machine can run, fastest first.
 std::span<const Bf16Kernel> bf16_kernels();
 
-// gemm_builtin() with operands rounded to the nearest bf16; each operand has one stride of 1; k > 0.
+// Like gemm_builtin(), but rounds the operands to the nearest bf16. Each operand has one stride of 1; k > 0.
 void gemm_bf16(const Bf16Kernel& kernel, int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row,
                int64_t a_column, const float* b, int64_t b_row, int64_t b_column, float* c, int64_t ldc, bool add);
 

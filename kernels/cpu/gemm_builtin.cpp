@@ -8,14 +8,14 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// Register tile: 24 accumulators of 32 registers with AVX-512, 12 of 16 without.
+// The accumulators of a register tile take 24 of the 32 registers with AVX-512, 12 of 16 without.
 #ifdef __AVX512F__
 constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 6;
 #endif
 constexpr int64_t kTileColumns = 2 * kLanes;
-// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, b's in L3.
+// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, a block of b in L3.
 constexpr int64_t kDepth = (24 << 10) / (kTileColumns * sizeof(Real));
 constexpr int64_t kRows = 16 * kTileRows;
 constexpr int64_t kColumns = 32 * kTileColumns;
@@ -26,7 +26,7 @@ struct Matrix {
   Matrix at(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Copies b (depth, columns) into strips of kTileColumns: strip, depth, column. The last strip is padded with zeros.
+// Copies b (depth, columns) to out[strip][depth][column], kTileColumns columns per strip. Zeros fill the last strip.
 void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   for (int64_t first = 0; first < columns; first += kTileColumns, out += kTileColumns * depth) {
     const Matrix strip = b.at(0, first);
@@ -45,8 +45,8 @@ void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   }
 }
 
-// Copies a (rows, depth), whose columns are contiguous, into strips of kTileRows: strip, depth, row, so that a tile's
-// elements come from few pages and cache lines. Contiguous rows are read in place.
+// Copies a (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip, so that a
+// tile's elements come from few pages and cache lines. If its rows are contiguous, `a` is read in place instead.
 void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
   constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
   for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {
@@ -69,7 +69,7 @@ void multiply_rows(int64_t rows, int64_t depth, const Matrix& a, const Real* b, 
   multiply_tile<kMost, kVectors>(depth, a.data, a.row, a.column, b, kTileColumns, c, ldc, add);
 }
 
-// c (rows <= kTileRows, columns <= kTileColumns) from a and a strip of b.
+// Computes c (rows <= kTileRows, columns <= kTileColumns) from a and a strip of b.
 void multiply_edge(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a, const Real* b,
                    bool add) {
   if (columns == kTileColumns) return multiply_rows<2>(rows, depth, a, b, c, ldc, add);
@@ -83,7 +83,7 @@ void multiply_edge(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t 
       c[i * ldc + j] = edge[i * kTileColumns + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// c (rows, columns) from a, whose strips of kTileRows rows are a_strip apart, and packed strips of b.
+// Computes c (rows, columns) from a, whose strips of kTileRows rows are a_strip apart, and from packed strips of b.
 void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a,
                     int64_t a_strip, const Real* b, bool add) {
   for (int64_t j = 0; j < columns; j += kTileColumns) {
@@ -103,8 +103,8 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 }
 
 // ---- Few rows ------------------------------------------------------------------------------------
-// For little work, copying b into strips costs too much. If its columns are contiguous in depth, as a layer's weights
-// are, it is read in place: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's few rows are the
+// If a has few rows, copying b into strips costs too much. If b's columns are contiguous in depth, as a layer's weights
+// are, b is read in place: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's few rows are the
 // strips. Tiles are transposed on their way to c.
 
 constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer, most of a strip would be empty
@@ -112,7 +112,7 @@ constexpr int64_t kGroup = 48;                          // columns of b at a tim
 static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
 static_assert(kFewRows <= kColumns);
 
-// Prefetches the lines of consecutive rows (rows, depth), some at a time.
+// Prefetches the cache lines of consecutive rows (rows, depth), some lines per call.
 struct LinesAhead {
   const Real* row;
   int64_t step, rows, depth, at = 0;
@@ -127,7 +127,7 @@ struct LinesAhead {
   }
 };
 
-// c (rows, columns <= kGroup) = or += the transposed tiles (columns, kTileColumns).
+// Sets c (rows, columns <= kGroup) to the transposed tiles (columns, kTileColumns), or adds them to it if `add`.
 void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Real* tiles, bool add) {
   alignas(64) Real edge[kTileColumns * kGroup];
   const bool whole = rows == kTileColumns && columns == kGroup && !add;
@@ -141,7 +141,7 @@ void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Rea
     for (int64_t j = 0; j < columns; ++j) c[i * ldc + j] = edge[i * kGroup + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// c (m, n) from a and b, whose row stride is 1.
+// Computes c (m, n) from a and from b, whose row stride is 1.
 void multiply_few_rows(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, Real* c, int64_t ldc,
                        bool add, Real* packed) {
   alignas(64) Real tiles[kGroup * kTileColumns] = {};

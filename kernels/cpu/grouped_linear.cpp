@@ -47,9 +47,9 @@ void CpuKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tens
   Real* dw = dw_EOI.as<Real>();
   const Real* dy = dy_RO.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  // The work is a line of live rows * slices units: expert e has one segment for each slice of kSlice columns, as long
-  // as the expert has rows. A cut through an expert gives its first slices to one thread and the others to the next, so
-  // no two threads gather the same slice.
+  // The work is a sequence of (live rows) * slices units. In it, expert e has one segment for each slice of kSlice
+  // columns, with a unit for each of the expert's rows. A cut through an expert gives its first slices to one thread
+  // and the others to the next, so no two threads gather the same slice.
   constexpr int64_t kSlice = 16;
   const int64_t slices = (I + kSlice - 1) / kSlice;
   parallel_ranges(threads_, offsets[E] * slices, 1, [&](int64_t begin, int64_t end, int) {

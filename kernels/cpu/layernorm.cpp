@@ -15,7 +15,7 @@ Real mean_of(const Real* x, int64_t n) {
   return sum / static_cast<Real>(n);
 }
 
-// Computed around the known mean: the difference of two large sums would lose the variance of a row with a large mean.
+// Subtracts the known mean first: the difference of two large sums would lose the variance of a row with a large mean.
 Real variance_of(const Real* x, Real mean, int64_t n) {
   Real sum = 0;
 #pragma omp simd reduction(+ : sum)

@@ -28,7 +28,7 @@ double sum_of_squares(const Real* x, int64_t n) {
   return sum;
 }
 
-// Tests the bits: infinities and NaNs have an exponent of all ones, whatever the compiler assumes of floats.
+// Tests the bits: the exponent of infinities and NaNs is all ones, whatever the compiler assumes about floats.
 int64_t nonfinite_in(const Real* x, int64_t n) {
   using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
   const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());

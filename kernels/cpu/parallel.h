@@ -1,6 +1,6 @@
 #pragma once
-// Threads of the CPU kernels: contiguous ranges, determined by counts alone, so that a result depends only on the
-// thread count.
+// Divides the work of the CPU kernels among threads: into contiguous ranges that depend on counts alone, so that a
+// result depends only on the thread count.
 #include <algorithm>
 #include <cstdint>
 

@@ -7,8 +7,8 @@ struct Block {
   int64_t first, count;
 };
 
-// Cuts a (rows, columns) matrix product into one block per thread along its longer side, so that as little as possible
-// of the operands is read twice: body(Block rows, Block columns).
+// Cuts a (rows, columns) matrix product along its longer side into one block per thread, so that as little as possible
+// of the operands is read twice, and calls body(Block rows, Block columns) for each block.
 template <typename Body>
 void parallel_blocks(int threads, int64_t rows, int64_t columns, Body&& body) {
   constexpr int64_t kGrain = 16;

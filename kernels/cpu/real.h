@@ -1,6 +1,6 @@
 #pragma once
-// The CPU kernels are written over one floating-point type. The product compiles them over float; the tests compile the
-// same sources again with GPTMOE_CPU_F64 for finite differences.
+// The CPU kernels are written for one floating-point type, Real. It is float in the program. For finite differences,
+// the tests compile the same sources again with GPTMOE_CPU_F64, and Real is double.
 #include <cmath>
 #include <cstdint>
 
@@ -20,7 +20,7 @@ using Real = float;
 
 // e^x, without branches or calls so that loops over it vectorise. Float: Cody-Waite reduction and a degree-6 minimax
 // polynomial, relative error below 8e-8 over all floats; 0 below -87.3, clamped to 2.2e38 above 88.3, NaN stays NaN.
-// Double: the library's, clamped above 700. So e^-x / (1 + e^-x) is never inf / inf.
+// Double: the library's e^x, clamped above 700. So e^-x / (1 + e^-x) is never inf / inf.
 inline double exp_real(double x) { return std::exp(x > 700.0 ? 700.0 : x); }
 inline float exp_real(float x) {
   const float clamped = x < -87.3f ? -87.3f : (x > 88.3f ? 88.3f : x);

@@ -10,8 +10,9 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Sums of `width` columns over `rows`: body(begin, end, sums) adds its rows to sums, which starts at zero and belongs
-// to its range; the ranges' sums are then added in order. The result is valid until the thread's next call.
+// Sums `width` columns over `rows`. body(begin, end, sums) adds rows [begin, end) to `sums`, which starts at zero; each
+// range of rows has its own `sums`, and these are then added in order. The result is valid until the calling thread's
+// next call.
 template <typename Body>
 const Real* column_sums(int threads, int64_t rows, int64_t grain, int64_t width, Body&& body) {
   static thread_local ThreadBuffer buffer;
@@ -23,8 +24,8 @@ const Real* column_sums(int threads, int64_t rows, int64_t grain, int64_t width,
   return partial;
 }
 
-// The sum over [0, count) of body(begin, end) in double, over the same chunks for every thread count. `elements`: work
-// per item, in elements.
+// Adds up body(begin, end), in double, over chunks of [0, count) that are the same for every thread count. `elements`
+// is the work per item, in elements.
 template <typename Body>
 double chunked_sum(int threads, int64_t count, int64_t elements, Body&& body) {
   constexpr int64_t kChunks = 256;

@@ -17,7 +17,8 @@ Real normalise_row(Real* y, const Real* x, const Real* weight, int64_t n, Real e
   return rstd;
 }
 
-// With g = dy * weight and h = x * rstd:  dx = or += rstd * (g - h * mean(g * h)),  dweight += dy * h.
+// With g = dy * weight and h = x * rstd, dx is set to, or increased by, rstd * (g - h * mean(g * h)); dweight += dy *
+// h.
 template <Write write>
 void normalise_row_backward(Real* dx, Real* dweight, const Real* dy, const Real* x, const Real* weight, Real rstd,
                             int64_t n) {

@@ -10,8 +10,8 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Softmax of `rows` rows; lse = their log-sum-exps. The exponentials of all rows are one loop, since a row of a few
-// experts does not fill the machine's vectors.
+// Computes the softmax of `rows` rows, and their log-sum-exps in `lse`. The exponentials of all rows are one loop,
+// since a row of a few experts does not fill the machine's vectors.
 void softmax_rows(Real* probs, Real* lse, const Real* logits, int64_t rows, int64_t E) {
   for (int64_t n = 0; n < rows; ++n) {
     const Real* x = logits + n * E;
@@ -37,8 +37,9 @@ void softmax_row_backward(Real* dx, const Real* dp, const Real* p, int64_t E) {
   for (int64_t e = 0; e < E; ++e) dx[e] = p[e] * (dp[e] - mean);
 }
 
-// ids = the K largest of values[0, E) in descending order, ties by index: by insertion into a sorted list. The first K
-// enter whatever their values, so that ids are in range and distinct even if values are NaN.
+// Sets `ids` to the indices of the K largest of values[0, E), in descending order of value, ties by index. The indices
+// are inserted into a sorted list one by one. The first K enter the list whatever their values, so that ids are in
+// range and distinct even if values are NaN.
 void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   for (int64_t e = 0; e < E; ++e) {
     int64_t k = e;

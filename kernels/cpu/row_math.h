@@ -13,7 +13,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 // Work below this many elements is not worth a second thread.
 constexpr int64_t kGrainElements = 16384;
 
-// Number of rows of `elements` each that make one unit of work for parallel_ranges.
+// The number of rows, of `elements` elements each, in one unit of work for parallel_ranges().
 inline int64_t row_grain(int64_t elements) { return std::max<int64_t>(1, kGrainElements / elements); }
 
 inline Real dot(const Real* a, const Real* b, int64_t n) {

@@ -15,7 +15,7 @@ bool chosen(const int32_t* ids, int64_t count, int64_t expert) {
   return std::find(ids, ids + count, static_cast<int32_t>(expert)) != ids + count;
 }
 
-// shares = one round's p, after `count` experts were chosen. Returns the expert of the largest share.
+// Sets `shares` to one round's p, after `count` experts were chosen. Returns the expert with the largest share.
 int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64_t count, int64_t E, Real threshold) {
   int32_t best = -1;
   for (int64_t e = 0; e < E; ++e)

@@ -12,7 +12,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 // Declare it `static thread_local`; the result of get() is valid until the next get().
 class ThreadBuffer {
  public:
-  // At least `count` elements, aligned to 64 bytes, contents undefined.
+  // Returns at least `count` elements, aligned to 64 bytes, with undefined contents.
   Real* get(int64_t count) {
     if (count > capacity_) {
       memory_.reset();

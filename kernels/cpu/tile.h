@@ -5,8 +5,8 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// c (kRows, kVectors * kLanes) = or += a (kRows, k) b (k, kVectors * kLanes). Element (i, p) of a is
-// a[i * a_row + p * a_column]; rows of b and c are b_row and c_row apart.
+// Sets c (kRows, kVectors * kLanes) to a (kRows, k) * b (k, kVectors * kLanes), or adds that product to it if `add`.
+// Element (i, p) of the matrix `a` is a[i * a_row + p * a_column]. Rows of b are b_row apart, rows of c c_row.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void multiply_tile(int64_t k, const Real* a, int64_t a_row, int64_t a_column,
                                                  const Real* b, int64_t b_row, Real* c, int64_t c_row, bool add) {

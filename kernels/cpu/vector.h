@@ -25,7 +25,7 @@ inline void store(Real* x, const Vector& v) { *reinterpret_cast<VectorInArray*>(
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// low, high = the lanes of a and b alternating.
+// Interleaves a and b: `low` holds a0 b0 a1 b1 ... of their lower halves, `high` the same of their upper halves.
 template <size_t... lane>
 inline void interleave(Vector& low, Vector& high, const Vector& a, const Vector& b, std::index_sequence<lane...>) {
   low = __builtin_shufflevector(a, b, (lane / 2 + lane % 2 * kLanes)...);
@@ -50,7 +50,7 @@ inline void transpose_square(Real* out, int64_t out_row, const Real* x, int64_t 
   for (int i = 0; i < n; ++i) store(out + i * out_row, rows[from][i]);
 }
 
-// Lane l of the result is lane l + by of v, for `by` a power of two up to 8.
+// Lane l of the result is lane (l + by) % kLanes of v; `by` is a power of two up to 8.
 template <size_t... lane>
 inline Vector rotated(const Vector& v, int64_t by, std::index_sequence<lane...>) {
   return by == 8   ? __builtin_shufflevector(v, v, ((lane + 8) % kLanes)...)
@@ -59,7 +59,7 @@ inline Vector rotated(const Vector& v, int64_t by, std::index_sequence<lane...>)
                    : __builtin_shufflevector(v, v, ((lane + 1) % kLanes)...);
 }
 
-// Combines all lanes into one, halving the number each time.
+// Combines all lanes into one. Each step halves the number of lanes.
 template <typename Combine>
 inline Real across_lanes(Vector v, Combine&& combine) {
 #pragma GCC unroll 4

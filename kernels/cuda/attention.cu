@@ -1,5 +1,5 @@
-// Causal grouped-query attention: the ops. Kernels: attention_mma_*.cu on tensor cores, attention_fma.cu for f32 and
-// head sizes that tensor cores do not support.
+// The ops of causal grouped-query attention. attention_mma_*.cu has their kernels on tensor cores, attention_fma.cu
+// those for f32 and for head sizes that tensor cores do not support.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 
@@ -27,7 +27,8 @@ bool takes_mma(const AttentionShape& s, const Pointers*... tensors) {
   return s.D % kVector == 0 && s.D <= kMmaMaxD && aligned;
 }
 
-// delta[u][t] = <dout, out>. Rows are taken in memory order, kLanes lanes per row. Minimum traffic: both tensors once.
+// delta[u][t] = <dout, out>. Rows are read in memory order, by kLanes lanes per row. Minimum traffic: both tensors
+// once.
 constexpr int kThreads = 256, kLanes = 8, kRowsPerBlock = kThreads / kLanes;
 
 template <typename T, int N>

@@ -43,7 +43,7 @@ struct AttentionBackward {
 // section the tiles with the most work come first, so that small ones fill the gaps at the end.
 class AttentionSchedule {
  public:
-  // `heads` heads of `tiles` tiles, `head_bytes` of operands each.
+  // Schedules `heads` heads of `tiles` tiles each. The operands of one head take `head_bytes`.
   AttentionSchedule(int64_t heads, int64_t tiles, int64_t head_bytes)
       : heads_(static_cast<uint32_t>(heads)),
         tiles_(static_cast<uint32_t>(tiles)),

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kTile = 32, kThreads = 128;
 constexpr int kLanes = 8;  // threads that share rows
-// Blocks per multiprocessor: within the limit of shared memory, and few enough for the registers that a thread needs.
+// Blocks per multiprocessor: within the limit on shared memory, and few enough for the registers that a thread needs.
 template <int kD>
 constexpr int kBlocks = kD <= 64    ? 4
                         : kD <= 128 ? 3
@@ -72,12 +72,12 @@ __device__ void multiply_by_rows(float (&product)[kRows][kColumns], const Tile<k
   }
 }
 
-// This thread's rows of an output: columns 4 lane + 32 c and the three after.
+// This thread's part of its rows of an output: columns 4 lane + 32 c and the three after each.
 template <int kD>
 struct Output {
   float element[kRows][kD / 32][4] = {};
 
-  // += scores * b
+  // Adds scores * b.
   __device__ void multiply_add(const Scores& scores, const Tile<kD>& b, int D) {
     using Four = Pack<float, 4>;
     GPTMOE_NO_UNROLL
@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kD>)
                  shape.T - first_query, shape.D);
 }
 
-// Calls visit with std::integral_constant<int, kD> for the tiles that suit heads of D.
+// Calls visit with std::integral_constant<int, kD>, the row width of the tiles for heads of size D.
 template <typename Visit>
 void with_tile_width(int D, Visit visit) {
   if (D <= 64) return visit(std::integral_constant<int, 64>{});

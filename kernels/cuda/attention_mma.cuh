@@ -1,9 +1,9 @@
 #pragma once
 // Products of tiles in shared memory on tensor cores, for the attention kernels.
 //
-// A tile is some rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a row
-// are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once, and
-// the eight chunks of a row, which cp.async writes at once, are in different banks.
+// A tile consists of rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a
+// row are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once,
+// and the eight chunks of a row, which cp.async writes at once, are in different banks.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
@@ -46,8 +46,8 @@ __device__ void load_tile(bf16* tile, const bf16* from, int64_t stride, int rows
     cp_async_16(to + i * kStep * kRowBytes<kD>, from, inside && first + i * kStep < rows);
 }
 
-// Writes kM * 16 rows of a product, times `scale` row by row, through the warp's own rows of a tile that no other warp
-// uses any more.
+// Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way they pass
+// through the warp's own rows of `tile`, which no other warp uses any more.
 template <int kD, int kM>
 __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* tile,
                            const float (&product)[kM][kD / 8][4], const float (&scale)[kM][2]) {
@@ -71,7 +71,7 @@ __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* 
     if (row < rows) Pack<bf16, 8>::load(tile + chunk_at<kD>(row, chunk)).store(to + row * stride + chunk * 8);
 }
 
-// Left operands: 16 kM rows of a tile, read from shared memory when needed or kept in registers.
+// A left operand that consists of 16 kM rows of a tile, read from shared memory when needed or kept in registers.
 template <int kD, int kM, bool kKept>
 class LeftRows {
  public:
@@ -103,7 +103,7 @@ class LeftRows {
   uint32_t kept_[kKept ? kM : 1][kKept ? kD / 16 : 1][4];
 };
 
-// Left operands that are themselves a product, rounded to bf16: 16 kM rows, kN columns.
+// A left operand that is itself a product, rounded to bf16: 16 kM rows, kN columns.
 template <int kM, int kN>
 class LeftProduct {
  public:
@@ -132,7 +132,7 @@ __device__ inline void mma_pair(float (&low)[4], float (&high)[4], const uint32_
   mma_bf16(high, a, second);
 }
 
-// product = left * transposed(rows [row, row + kN) of tile): each element a dot product of two rows of kD.
+// product = left * transposed(rows [row, row + kN) of tile): each element is a dot product of two rows of kD elements.
 template <int kD, int kM, int kN, typename Left>
 __device__ void multiply_by_rows(float (&product)[kM][kN / 8][4], const Left& left, const bf16* tile, int row) {
   const int lane = lane_index();
@@ -175,7 +175,7 @@ __device__ void multiply_add(float (&product)[kM][kD / 8][4], const Left& left, 
   }
 }
 
-// Scores for which hidden(row, column), counted from the product's first, is true become minus infinity.
+// Sets the scores for which hidden(row, column) is true to minus infinity. Both count from the product's first element.
 template <int kM, int kN, typename Hidden>
 __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
   const int g = lane_index() / 4, t = lane_index() % 4;
@@ -186,7 +186,7 @@ __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
         if (hidden(i * 16 + e / 2 * 8 + g, n * 8 + 2 * t + e % 2)) scores[i][n][e] = -INFINITY;
 }
 
-// Calls visit with std::integral_constant<int, kD> for the tiles that suit heads of D.
+// Calls visit with std::integral_constant<int, kD>, the row width of the tiles for heads of size D.
 template <typename Visit>
 void with_tile_width(int64_t D, Visit visit) {
   if (D <= 64) return visit(std::integral_constant<int, 64>{});

@@ -1,4 +1,4 @@
-// FlashAttention-2's backward (Dao 2023) without atomics, so with the same bits every time. With
+// FlashAttention-2's backward (Dao 2023) without atomics, so it gives the same bits every time. With
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // Two kernels compute S and dO V^T: one handles a tile of keys at a time for dK and dV, one a tile of queries for dQ.

@@ -1,4 +1,4 @@
-// FlashAttention-2's forward (Dao 2023): a block handles 128 queries of a head over the keys up to them, 64 at a time
+// FlashAttention-2's forward (Dao 2023): a block handles 128 queries of a head and all keys that they see, 64 at a time
 // (32 if D > 64), with two stages of keys and values in shared memory. Each of its 4 warps has 32 rows, so that a
 // fragment of keys or values that is read once serves two products.
 //

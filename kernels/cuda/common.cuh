@@ -148,7 +148,7 @@ struct alignas(sizeof(T) * N) Pack {
   __device__ void set(int i, float value) { element[i] = from_float<T>(value); }
 };
 
-// N floats, from a 16-byte boundary where N is a multiple of 4.
+// Loads N floats. `from` is on a 16-byte boundary if N is a multiple of 4.
 template <int N>
 __device__ void load_floats(float (&out)[N], const float* from) {
   constexpr int kStep = N % 4 == 0 ? 4 : 1;
@@ -159,8 +159,8 @@ __device__ void load_floats(float (&out)[N], const float* from) {
   }
 }
 
-// Calls visit with std::integral_constant<int, N>: the number of T in 16 bytes if every row of `width` elements can be
-// walked in such steps, else 1. Tensors start on 16-byte boundaries or are walked singly.
+// Calls visit with std::integral_constant<int, N>. N is the number of T in 16 bytes if the rows' `width` is a multiple
+// of it and all tensors start on 16-byte boundaries, else 1.
 template <typename T, typename Visit, typename... Pointers>
 void with_pack(int64_t width, Visit visit, const Pointers*... tensors) {
   constexpr int kWide = 16 / sizeof(T);
@@ -184,7 +184,8 @@ __device__ inline float warp_max(float x) {
 
 constexpr int kMaxWarps = 32;  // of a block
 
-// The sum over the block, in every thread. `partials`: kMaxWarps floats of shared memory, free again on return.
+// Returns the sum of x over the block to every thread. `partials`: kMaxWarps floats of shared memory, free again on
+// return.
 __device__ inline float block_sum(float x, float* partials) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
   x = warp_sum(x);

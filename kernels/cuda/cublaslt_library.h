@@ -5,7 +5,7 @@
 
 namespace gptmoe::cuda {
 
-// The address of a function of the library. Throws Failure if the library is not found or lacks it.
+// The address of a function of the library. Throws Failure if the library is not found or lacks the function.
 void* cublaslt_symbol(const char* name);
 
 }  // namespace gptmoe::cuda

@@ -1,5 +1,5 @@
 #pragma once
-// Errors of the CUDA runtime as DeviceError.
+// Turns errors of the CUDA runtime into DeviceError.
 #include <cuda_runtime.h>
 
 #include "base/check.h"

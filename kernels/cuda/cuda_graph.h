@@ -8,7 +8,7 @@ namespace gptmoe::cuda {
 
 class CudaGraph final : public RepeatedWork {
  public:
-  // For work on this stream.
+  // The work must run on this stream.
   explicit CudaGraph(cudaStream_t stream) : stream_(stream) {}
   CudaGraph(const CudaGraph&) = delete;
   CudaGraph& operator=(const CudaGraph&) = delete;

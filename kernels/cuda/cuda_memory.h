@@ -1,6 +1,6 @@
 #pragma once
-// A GPU's memory, accessed over one stream. Copies go through pinned host memory, so the caller needs none and an
-// upload does not wait for the device.
+// A GPU's memory, accessed over one stream. Copies go through this class's pinned host memory, so the caller's memory
+// need not be pinned, and an upload does not wait for the device.
 #include <cuda_runtime.h>
 
 #include <array>
@@ -26,7 +26,7 @@ class CudaMemory final : public Memory {
   std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) override;
 
  private:
-  // Pinned memory, and the end of the last copy from or to it.
+  // Pinned memory, and the event that marks the end of the last copy from or to it.
   struct Stage {
     void* memory = nullptr;
     cudaEvent_t over = nullptr;

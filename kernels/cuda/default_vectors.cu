@@ -29,9 +29,9 @@ struct SelectShared {
   unsigned prefix, rank;
 };
 
-// The value of rank (R - 1) / 2 by radix select in one block: the bits of non-negative numbers have the numbers' order,
-// and NaN counts as the largest. Three passes find 11, 11 and 10 bits; in each, the counts of the bins give the bin of
-// the wanted value and its rank there.
+// Finds the value of rank (R - 1) / 2 by radix select in one block. The bits of non-negative numbers, read as integers,
+// have the same order as the numbers, and NaN counts as the largest. Three passes find 11, 11 and 10 bits; in each
+// pass, the counts of the bins give the bin of the wanted value and its rank within the bin.
 __global__ void __launch_bounds__(kSelectThreads) median_kernel(float* median_1, const float* values_R, int64_t R) {
   auto& shared = *shared_memory<SelectShared>();
   const int thread = static_cast<int>(threadIdx.x), warp = warp_index(), lane = lane_index();

@@ -81,8 +81,8 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
 
 constexpr int kJoinLanes = 8;  // parts added at the same time
 
-// One block for each chunk and 32 packs of columns. It has no work if no run starts in the chunk and continues after
-// it.
+// One block for each chunk and 32 packs of columns. A block has no work if no run starts in its chunk and continues
+// after it.
 template <int N>
 __global__ void join_runs_kernel(float* dtable, const float* parts, const int32_t* keys, int64_t count, int64_t C,
                                  int64_t chunk) {

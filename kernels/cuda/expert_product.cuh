@@ -34,7 +34,7 @@ struct SortedRows {
   __device__ int64_t row(int i) const { return row_found(look_up(i)); }
 };
 
-// x of a grouped op (moe_ops.inc) over R sorted rows.
+// The operand x of a grouped op (moe_ops.inc) over R sorted rows.
 template <typename T>
 struct RowInput {
   const T* x;
@@ -49,7 +49,7 @@ struct RowInput {
         K(rows_per_token(x_, slots, R)) {
     GPTMOE_CHECK(R <= INT32_MAX, R, " rows");
   }
-  // `count` sorted rows from `first`, from `column` on.
+  // The `count` sorted rows from `first` on, without the columns before `column`.
   template <Along kAlong>
   __device__ Operand<T, kAlong, SortedRows> rows(int64_t first, int64_t count, int64_t column = 0) const {
     const SortedRows source{slots_R ? slots_R + first : nullptr, K, static_cast<int>(count)};
@@ -57,7 +57,7 @@ struct RowInput {
   }
 };
 
-// Calls visit with the tile for operands of these widths.
+// Calls visit with the kind of tile that suits operands of these widths.
 template <typename T, typename Visit, typename... Pointers>
 void with_tile(int64_t O, int64_t I, Visit visit, const Pointers*... tensors) {
   const bool aligned = (... && (reinterpret_cast<uintptr_t>(tensors) % 16 == 0));
@@ -66,7 +66,7 @@ void with_tile(int64_t O, int64_t I, Visit visit, const Pointers*... tensors) {
   visit(PlainTile{});
 }
 
-// The block's tile of (R, columns). Blocks count through the columns first.
+// The tile of an (R, columns) result that a block computes. Consecutive blocks go through the columns first.
 template <typename Tile>
 struct BlockTile {
   RowTile rows;

@@ -5,8 +5,9 @@
 
 namespace gptmoe::cuda {
 
-// What consecutive elements of an operand's row in memory are: steps of depth, or rows of the tile (of A; columns of
-// B). A row in memory is then one row (column) of the tile, or one step of depth.
+// Says what a row in memory is for an operand. Along::depth: one row of the tile (for B, one column), whose consecutive
+// elements are steps of depth. Along::tile: one step of depth, whose consecutive elements are rows (columns) of the
+// tile.
 enum class Along { depth, tile };
 
 // A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.
@@ -64,7 +65,7 @@ struct StoreTile {
   }
 };
 
-// D += the tile. Everything is read before anything is written, so that rows do not wait for memory one by one.
+// Adds the tile to D. Everything is read before anything is written, so that rows do not wait for memory one by one.
 struct AddTile {
   static constexpr int kTogether = 1;
   float* to;

@@ -1,6 +1,6 @@
 #pragma once
 // One 64 x 64 tile of a matrix product in f32 multiply-adds, for f32 (which tensor cores would round) and for widths
-// that gemm_tile.cuh does not support. It has the same interface.
+// that gemm_tile.cuh does not support. The interface is that of gemm_tile.cuh.
 #include "kernels/cuda/gemm_operand.cuh"
 
 namespace gptmoe::cuda {
@@ -16,7 +16,7 @@ struct PlainTile {
     float* const shared_a = shared_memory<float>();
     float* const shared_b = shared_a + kDepth * kStride;
     const int thread = static_cast<int>(threadIdx.x);
-    const int row = thread / 16 * 4, column = thread % 16 * 4;  // a thread has 4 x 4 of the tile
+    const int row = thread / 16 * 4, column = thread % 16 * 4;  // a thread computes 4 x 4 elements of the tile
     float sums[4][4] = {};
     Held<A> held_a(a);
     Held<B> held_b(b);

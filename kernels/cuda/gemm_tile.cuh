@@ -22,8 +22,8 @@ struct TensorTile {
   static constexpr int kStageElements = (kRows + kColumns) * kDepth;
   static constexpr size_t kSharedBytes = sizeof(bf16) * kStageElements * kStages;
 
-  // Passes the product of a and b over `depth` steps to epilogue (see gemm_operand.cuh) in eights. Widths, strides and
-  // addresses of the operands are multiples of 8 elements. All threads of the block call it.
+  // Passes the product of a and b over `depth` steps to epilogue (see gemm_operand.cuh), eight columns at a time.
+  // Widths, strides and addresses of the operands are multiples of 8 elements. All threads of the block call it.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue);
 
@@ -203,9 +203,9 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
     }
   }
 
-  // Goes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a row at once and
-  // a warp gets whole lines. The stride avoids bank conflicts of the writes. The reads have none because the upper four
-  // of eight lanes read their halves in the other order.
+  // The product passes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a
+  // row at once and a warp accesses whole cache lines. The stride avoids bank conflicts of the writes. The reads have
+  // none because the upper four of every eight lanes read their halves in the other order.
   __syncthreads();
   constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
   static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);

@@ -7,8 +7,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// out (R, width) = in (R, depth) times each row's expert's weights: Along::depth for weights of (width, depth),
-// Along::tile for (depth, width).
+// Sets each row of `out` (R, width) to the same row of `in` (R, depth) times the weights of the row's expert. kWeights
+// is Along::depth for weights of (width, depth) and Along::tile for weights of (depth, width).
 template <typename Tile, typename T, Along kWeights>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     rows_kernel(T* out, RowInput<T> in, const T* weights, const int64_t* offsets_E1, int64_t E, int64_t width,
@@ -27,8 +27,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
     Tile::multiply(a, Operand<T, Along::tile>{expert, width, RowRange(depth), column, width}, depth, epilogue);
 }
 
-// dy^T x over each expert's rows, in their order. kWhole: added to dw, (E, O, I). Otherwise each block in z takes an
-// equal part of every expert's rows and writes to its part of (splits, E, O, I).
+// Computes dy^T x over each expert's rows, in their order. With kWhole, the result is added to dw (E, O, I). Otherwise
+// blockIdx.z selects one of equal parts of every expert's rows, and the result goes to that part of (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,

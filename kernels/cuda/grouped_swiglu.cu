@@ -2,7 +2,7 @@
 #include "kernels/cuda/expert_product.cuh"
 #include "kernels/cuda/swiglu.cuh"
 
-// The grouped products with SwiGLU. Compared with separate kernels for product and activation, the forward saves
+// The grouped products fused with SwiGLU. Compared with separate kernels for product and activation, the forward saves
 // reading h, 2 R F elements, and the backward saves writing and reading da, 2 R F.
 
 namespace gptmoe::cuda {
@@ -11,7 +11,7 @@ namespace {
 // ---- Forward. The columns of a tile alternate between gates and ups, gate f, up f, gate f + 1, ..., so that one
 // thread has both of a feature.
 
-// Row source of the weights: those of `count` gates and ups, which are F rows apart.
+// Row source for the weights of `count` gates and ups. A feature's gate and up are F rows apart.
 struct GatesAndUps {
   int features;
   int64_t F;

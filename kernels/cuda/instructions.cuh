@@ -1,6 +1,6 @@
 #pragma once
-// Instructions without a name in CUDA C++, one wrapper each, after the PTX ISA. Each has a host emulation beside it for
-// tests/support/simt. Compute capability 8.0 and up.
+// Wrappers for instructions that have no name in CUDA C++, after the PTX ISA. Beside each wrapper is its emulation on
+// the host for tests/support/simt. The instructions need compute capability 8.0 or later.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

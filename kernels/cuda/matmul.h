@@ -1,6 +1,6 @@
 #pragma once
-// Dense row-major matrix products: all products except those per expert. With cuBLASLt (matmul_cublaslt.cpp), or plain
-// loops in tests/support/simt.
+// Dense row-major matrix products: all products except those per expert. They are computed by cuBLASLt
+// (matmul_cublaslt.cpp), or by plain loops in tests/support/simt.
 #include <cuda_runtime.h>
 
 #include <memory>
@@ -10,7 +10,7 @@
 
 namespace gptmoe::cuda {
 
-// c_MN = op(a) op(b): which of the operands is transposed.
+// Says which operand of c_MN = op(a) op(b) is transposed.
 enum class Order {
   nt,  // a_MK, b_NK: a linear layer's output
   nn,  // a_MK, b_KN: its input's gradient
@@ -39,8 +39,8 @@ class Matmul {
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  // c = or += the product, in order of `stream`. Either a and b are bf16 and c is bf16 or f32, or all are f32. Sums are
-  // in f32, without TF32.
+  // Sets c to the product, or adds the product to it, in the order of the work on `stream`. Either a and b are bf16 and
+  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32.
   void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
 
  private:

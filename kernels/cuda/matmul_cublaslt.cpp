@@ -75,7 +75,7 @@ Plan::Plan(cublasLtHandle_t handle, const Key& key) {
                                                         order == Order::nt ? &transposed : &plain, sizeof plain));
   CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(operation_, CUBLASLT_MATMUL_DESC_TRANSB,
                                                         order == Order::tn ? &transposed : &plain, sizeof plain));
-  // Our row is its column: rows, columns, and the stride of columns.
+  // A row of ours is a column for cuBLASLt. The arguments are rows, columns, and the stride of columns.
   const auto layout = [](cublasLtMatrixLayout_t* made, DType dtype, int64_t rows, int64_t width) {
     CUBLAS_CHECK(CUBLASLT(cublasLtMatrixLayoutCreate)(made, data_type(dtype), static_cast<uint64_t>(width),
                                                       static_cast<uint64_t>(rows), width));

@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) cast_kernel(To* out, const From* x, 
   converted.store(out + pack * N);
 }
 
-// Packs of 16 bytes of floats if both start on such a boundary; the rest singly.
+// Converts packs of kPack elements if both tensors start on a boundary of such packs, and the rest singly.
 template <typename To, typename From>
 void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
   constexpr int kPack = 4;
@@ -106,7 +106,7 @@ void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
                 out + done, x + done, rest);
 }
 
-// counts[block] = the number of elements of its share that are infinite or NaN.
+// Sets counts[block] to the number of infinite or NaN elements in the block's share of x.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
   auto* total = shared_memory<int32_t>();
@@ -172,7 +172,8 @@ void CudaKernels::adamw(const Tensor& param, const Tensor& master, const Tensor&
   with_real(param, [&]<typename T>(T*) {
     T* const params = master.present() ? param.as<T>() : nullptr;
     float* const masters = master.present() ? master.as<float>() : param.as<float>();
-    // The range may start anywhere and have any length: packs where all five are aligned, the rest singly.
+    // The range may start anywhere and have any length. If all five tensors are aligned, whole packs are updated
+    // together; the rest is updated singly.
     bool aligned = reinterpret_cast<uintptr_t>(params) % (4 * sizeof(T)) == 0;
     for (const float* each : {static_cast<const float*>(masters), static_cast<const float*>(means),
                               static_cast<const float*>(squares), grads})

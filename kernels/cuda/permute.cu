@@ -42,8 +42,8 @@ __global__ void count_kernel(int* counts_EU, const int32_t* expert_ids, Runs run
   for (int64_t e = lane_index(); e < runs.E; e += kWarp) counts_EU[e * runs.count + run] = own[e];
 }
 
-// One block: turns counts into, for each expert, the number of its slots in earlier runs; offsets follow from the
-// totals.
+// One block replaces each expert's count of slots in a run by the number of the expert's slots in earlier runs. The
+// totals give the offsets.
 __global__ void scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
   constexpr int kEach = 4;  // neighbouring runs per lane
   int* totals = shared_memory<int>();

@@ -37,9 +37,9 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
   });
 }
 
-// With g = dy * weight and h = x * rstd:  dx = or += rstd * (g - h * mean(g * h)),  dweight += dy * h.
-// A block takes kRows rows at a time. A thread has the same columns in all of them, so it keeps their sums for dweight:
-// in registers if one pack per thread covers the row (kOnce), else in the block's row of partials.
+// With g = dy * weight and h = x * rstd, dx is set to, or increased by, rstd * (g - h * mean(g * h)); dweight += dy *
+// h. A block takes kRows rows at a time. A thread has the same columns in all of them, so it keeps their sums for
+// dweight: in registers if one pack per thread covers the row (kOnce), else in the block's row of partials.
 template <typename T, int N, bool kOnce, Write kWrite>
 __global__ void __launch_bounds__(kMaxBackwardThreads)
     rmsnorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* rstds,

@@ -6,7 +6,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// In double: the angle of a late position needs more digits than float has.
+// Computes in double: the angle of a late position needs more digits than float has.
 __global__ void rope_tables_kernel(float* cosines, float* sines, int64_t T, int64_t P, double theta) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= T * P) return;

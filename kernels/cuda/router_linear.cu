@@ -1,7 +1,7 @@
-// Router logits: products with 8 to 64 experts on one side, bound by reading x (or writing dx) once, N C elements. f32
-// arithmetic on ordinary cores would not keep up, so they run on the bf16 tensor cores with f32 precision: a float is
-// the sum of three bf16 numbers, its parts, and a product of floats is the sum of the products of their parts, without
-// those too small to matter. A bf16 x has one part, itself.
+// Router logits: products with 8 to 64 experts on one side, limited by reading x (or writing dx) once, N C elements.
+// f32 arithmetic on ordinary cores would be slower than that, so the products run on the bf16 tensor cores with f32
+// precision: a float is the sum of three bf16 numbers, its parts, and a product of floats is the sum of the products of
+// their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
 // sides agree, so every lane takes neighbouring elements in memory.
@@ -14,8 +14,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// The number of parts that hold a T exactly, and the number that suffices for a gradient that is multiplied with a T or
-// converted to one.
+// The number of parts that represent a T exactly, and the number that suffices for a gradient that is multiplied by a T
+// or converted to one.
 template <typename T>
 constexpr int kExactParts = std::is_same_v<T, bf16> ? 1 : 3;
 template <typename T>
@@ -34,7 +34,7 @@ __device__ inline void split_pair(bf16 low, bf16 high, uint32_t (&parts)[1]) {
   memcpy(parts, &pair, sizeof pair);
 }
 
-// d += a b up to the products of kDepth parts, the small ones first.
+// Adds a * b to d: of the products of parts, the first kDepth orders of magnitude, the smallest first.
 template <int kDepth, int kA, int kB>
 __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32_t (&b)[kB][2]) {
   for (int depth = kDepth - 1; depth >= 0; --depth)
@@ -42,7 +42,7 @@ __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32
       if (depth - i >= 0 && depth - i < kB) mma_bf16(d, a[i], b[depth - i]);
 }
 
-// Elements [at, at + kCount) of a row of `width`, in packs of N; zeros past its end.
+// Loads elements [at, at + kCount) of a row of `width` elements, in packs of N; zeros past the row's end.
 template <int N, typename T, int kCount>
 __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t width) {
   for (int i = 0; i < kCount; i += N) {
@@ -52,7 +52,7 @@ __device__ void load_part(T (&out)[kCount], const T* row, int64_t at, int64_t wi
     for (int j = 0; j < N; ++j) out[i + j] = pack.element[j];
   }
 }
-// The pack size for rows of floats that are as wide as rows walked in packs of N.
+// The pack size for rows of floats, if other rows of the same width are read in packs of N.
 template <int N>
 constexpr int kFloats = N == 1 ? 1 : 4;
 
@@ -67,8 +67,9 @@ struct Lane {
 
 constexpr int kSplits = 4, kGroups = kWarps / kSplits;  // warps along C; groups of 32 rows
 
-// logits: 32 rows and kTiles * 8 experts per group of warps. Its warps take every fourth 32 columns and are summed at
-// the end. Within 32 columns a lane holds 8 t .. 8 t + 7 as the k of two steps.
+// Computes the logits of 32 rows and kTiles * 8 experts per group of warps. Each warp of the group takes every fourth
+// block of 32 columns of x, and the sums of the warps are added at the end. Within 32 columns a lane holds columns
+// 8 t .. 8 t + 7, the k of two steps.
 template <typename T, int N, int kTiles>
 __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const T* x, const float* w, Sizes sizes) {
   constexpr int kValues = 2 * kTiles * 4;
@@ -128,8 +129,9 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
   }
 }
 
-// dx = or += dlogits w over `experts` of the E experts, at most kSteps * 16: 32 rows per group of warps. Its warps take
-// every fourth 32 columns. Tile j has columns j, 4 + j, ... of the 32, so that a lane holds 8 neighbours in the end.
+// Sets dx to dlogits * w over `experts` of the E experts, at most kSteps * 16, or adds that product to dx. A group of
+// warps handles 32 rows, and each of its warps takes every fourth block of 32 columns. Tile j has columns j, 4 + j, ...
+// of the 32, so that a lane holds 8 neighbours in the end.
 template <typename T, int N, int kSteps, Write kWrite>
 __global__ void __launch_bounds__(kThreads)
     backward_input_kernel(T* dx, const float* dlogits, const float* w, Sizes sizes, int64_t experts) {
@@ -245,7 +247,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     for (int j = 0; j < 8; ++j) multiply<kParts>(d[j], a, b[j]);
   }
 
-  // For the row warps from the second on: [row warp - 1][column warp][value][lane].
+  // The sums of the row warps from the second on, as [row warp - 1][column warp][value][lane].
   float* const shared = shared_memory<float>() + column_warp * kWeightValues * kWarp + in.lane;
   constexpr int kRowWarpValues = kColumnWarps * kWeightValues * kWarp;
   if (row_warp > 0) GPTMOE_UNROLL

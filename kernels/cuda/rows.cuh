@@ -30,8 +30,8 @@ class WarpRow {
   Pack<T, N> kept_[kKept];
 };
 
-// Sums each x[i] over the block, in every thread. `buffer`: kCount * kMaxWarps floats of shared memory. There is no
-// barrier at the end: the next call must use another buffer; the one after that may use this one again.
+// Sums each x[i] over the block; every thread gets the sums. `buffer`: kCount * kMaxWarps floats of shared memory.
+// There is no barrier at the end: the next call must use another buffer; the one after that may use this one again.
 template <int kCount>
 __device__ void block_sums(float (&x)[kCount], float* buffer) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;

@@ -16,7 +16,7 @@ __device__ bool chosen(const int32_t* ids, int count, int expert) {
   return false;
 }
 
-// shares = one round's p, after `count` experts were chosen. Returns the expert of the largest share.
+// Sets `shares` to one round's p, after `count` experts were chosen. Returns the expert with the largest share.
 __device__ int round_shares(float* shares, const float* logits, const int32_t* ids, int count, int E, float threshold) {
   int best = -1;
   for (int e = 0; e < E; ++e)

@@ -9,14 +9,14 @@ namespace gptmoe::cuda {
 void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t stride,
                      int64_t width);
 
-// out[0] = or += factor * the sum of partials[0, rows).
+// Sets out[0] to factor * the sum of partials[0, rows), or adds that to it.
 enum class Total { assign, add };
 void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t rows, float factor, Total total);
 
 constexpr int kSumThreads = 256;
 
-// One partial sum per block of values.term<N>(i), the sum of N terms from i on; N divides `count` except for a tail of
-// single terms.
+// Computes one partial sum per block. values.term<N>(i) is the sum of the N terms from i on. The terms after the last
+// multiple of N are added singly.
 template <int N, typename Values>
 __global__ void partial_sums_kernel(float* partials, Values values, int64_t count) {
   const int64_t thread = static_cast<int64_t>(blockIdx.x) * kSumThreads + threadIdx.x;
@@ -35,13 +35,13 @@ __global__ void partial_sums_kernel(float* partials, Values values, int64_t coun
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-// partials[0, blocks) = sums over [0, count) of values.term().
+// Sets partials[0, blocks) to partial sums that together cover the `count` terms of `values`.
 template <int N, typename Values>
 void partial_sums(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, int64_t count) {
   GPTMOE_LAUNCH((partial_sums_kernel<N, Values>), static_cast<unsigned>(blocks), kSumThreads, kMaxWarps * sizeof(float),
                 stream, partials, values, count);
 }
-// Terms: the squares of x.
+// Terms that are the squares of x's elements.
 template <typename T>
 struct SquareTerms {
   const T* x;

@@ -1,5 +1,5 @@
 #pragma once
-// For kernels in which each warp has its own row: the warp's row, and the number of blocks.
+// Indices and grid sizes for kernels in which each warp handles one row.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

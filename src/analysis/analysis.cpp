@@ -8,8 +8,8 @@
 namespace gptmoe {
 namespace {
 
-// Batches that a Default router observes before its vectors are used. Their initial value, zero, then has weight
-// 0.9^50.
+// The number of batches that a Default router observes before its vectors are used. The vectors' initial value, zero,
+// then has the weight 0.9^50.
 constexpr int64_t kWatchedBatches = 50;
 const RouterConfig kDense{"dense", {}};
 

@@ -9,8 +9,8 @@
 namespace gptmoe {
 
 struct AnalysisOptions {
-  int64_t profile_batches = 1;   // for the routing, at most all batches
-  int64_t gradient_batches = 1;  // for gradients and errors, at most all batches
+  int64_t profile_batches = 1;   // to measure the routing on; at most all batches
+  int64_t gradient_batches = 1;  // to measure gradients and errors on; at most all batches
 };
 
 // The source of the default vectors.
@@ -35,12 +35,12 @@ struct Analysis {
 // Progress of the analysis, in passes through a model.
 using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 
-// `engine` holds the model that `config` describes, committed by `ops`, for batches of its size. At least one batch and
-// one MoE layer. Parameters and router state do not change. `domains` may be empty.
+// `engine` holds the model that `config` describes, was committed with `ops` and takes batches of its own size. There
+// is at least one batch and one MoE layer. Parameters and router state do not change. `domains` may be empty.
 Analysis analyze(const Config& config, Engine& engine, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 
-// The analysis in the form of analysis.json; the caller adds the run and its collapse.
+// The analysis in the form of analysis.json; the caller adds the fields about the run and its collapse.
 AnalysisLog analysis_log(const Analysis& analysis);
 
 }  // namespace gptmoe

@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// Means over the tokens that chose an expert, or over those that did not; kUnknown over none.
+// Means over the tokens that chose an expert, or over those that did not; kUnknown if there are no such tokens.
 struct ErrorMeans {
   Table error;  // [MoE layer][expert] |E_i(x) - D_i|
   Table size;   // [MoE layer][expert] |E_i(x)|

@@ -12,7 +12,7 @@ struct Domain {
   Batches batches;     // all of them are measured
 };
 
-// For one MoE layer.
+// What one MoE layer's experts serve of each domain.
 struct DomainShares {
   Table share;               // [domain][expert] share of the domain's assignments; rows sum to 1
   std::vector<double> mean;  // [expert] mean of the rows; every domain has the same weight
@@ -25,7 +25,7 @@ struct DomainRouting {
   std::vector<DomainShares> layers;        // by MoE layer; empty if no domains were given
 };
 
-// Takes `share` as it is and computes the rest. At least one row; all rows have the same length.
+// Keeps `share` as it is and computes the rest. `share` has at least one row, and all its rows have the same length.
 DomainShares compare_domains(Table share);
 
 // Runs the model's own router over every domain's batches. All domains have the same number of batches. The engine's

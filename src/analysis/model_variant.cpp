@@ -6,7 +6,7 @@
 namespace gptmoe {
 namespace {
 
-// One (E, C) per MoE layer, first layer first.
+// The default vectors (E, C) of each MoE layer, first layer first.
 std::vector<Tensor> default_vector_tensors(const Gpt& gpt) {
   std::vector<Tensor> tensors;
   for (const StateRow& row : gpt.state().rows())

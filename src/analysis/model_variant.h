@@ -1,5 +1,5 @@
 #pragma once
-// A checkpoint's model with another router: same parameters, other choice and combination of experts.
+// A checkpoint's model with another router: the same parameters, but another choice and combination of experts.
 #include <functional>
 #include <vector>
 
@@ -26,15 +26,15 @@ std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory);
 
 class ModelVariant {
  public:
-  // Copies the parameters of `from`, which was committed by the same ops and has the sizes of `config`. Its batches
-  // have B and T of `from`. Throws UserError if there is not enough memory.
+  // Copies the parameters of `from`, which was committed with the same ops and has the sizes of `config`. The variant's
+  // batches have the B and T of `from`. Throws UserError if there is not enough memory.
   ModelVariant(const Config& config, Engine& from, Ops& ops);
 
-  // The vectors of the router, which has the type "default".
+  // Replaces the default vectors. The router must have the type "default".
   void set_default_vectors(const std::vector<Table>& vectors);
   std::vector<Table> default_vectors() const { return read_default_vectors(engine_.gpt(), ops_.memory()); }
 
-  // Forward in which the router learns.
+  // Runs a forward pass in which the router learns.
   void observe(const Batches& batches, int64_t batch);
   // d(mean cross-entropy) / dW of every MoE layer's router, flattened (E * C). The router does not learn.
   Table router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer = nullptr);

@@ -28,7 +28,7 @@ class SimilaritySeries {
   explicit SimilaritySeries(size_t mixtures) : mixtures_(mixtures) {}
   void add(Scope scope, Method method, int64_t K, size_t layer, const std::vector<double>& gradient,
            const std::vector<double>& dense);
-  // By scope, then method, then K.
+  // All results, ordered by scope, then method, then K.
   std::vector<GradientSimilarity> results() const;
 
  private:
@@ -39,9 +39,9 @@ class SimilaritySeries {
   std::map<std::tuple<Scope, Method, int64_t>, std::vector<Values>> values_;
 };
 
-// Scope::router, measured in backward passes of the dense router. Of dL/dp_i = <dy, E_i(x)>, a method drops what it
-// does not know (TopK) or computes it from the default vector (Default). Then follow the softmax and the linear layer
-// as usual.
+// Measures Scope::router in backward passes of the dense router. A method knows dL/dp_i = <dy, E_i(x)> for a token's
+// chosen experts. For the others it takes 0 (TopK) or computes <dy, D_i> with the default vector (Default). The
+// backward of the softmax and of the linear layer follows as usual.
 class RouterScope : public MoeObserver {
  public:
   // Without default vectors only TopK is measured. With `normalize`, TopK's gates are divided by their sum.
@@ -64,9 +64,9 @@ class RouterScope : public MoeObserver {
   Tensor dprobs_NE_, dlogits_NE_, w_EC_, dw_EC_, dx_NC_;
 };
 
-// A method's dL/dp, computed from that of all experts. The experts of a token's K largest probabilities keep theirs;
-// the others get `filled` (from default vectors; empty: zero). expert_ids_NE are in descending order of probability.
-// `normalize`: the gates are divided by their sum.
+// A method's dL/dp, computed from the dense router's. The experts with a token's K largest probabilities keep their
+// values; the others get those of `filled` (computed from default vectors; empty: all zero). expert_ids_NE are in
+// descending order of probability. `normalize`: the gates are divided by their sum.
 std::vector<double> method_dprobs(const std::vector<double>& dense_NE, const std::vector<double>& filled_NE,
                                   const std::vector<int32_t>& expert_ids_NE, const std::vector<double>& probs_NE,
                                   size_t E, size_t K, bool normalize);

@@ -23,7 +23,7 @@ class Checksum {
 };
 
 uint64_t checksum_of(std::string_view bytes);
-// 16 hexadecimal digits.
+// The checksum as 16 hexadecimal digits.
 std::string checksum_text(uint64_t checksum);
 
 }  // namespace gptmoe

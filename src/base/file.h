@@ -50,7 +50,7 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// While it lives, no other process can take the same lock on the folder. The system releases it when the process ends.
+// While a FolderLock lives, no other process can lock the folder. The system releases the lock when the process ends.
 class FolderLock {
  public:
   // Throws UserError "FOLDER: REFUSAL" if another process holds it.

@@ -32,7 +32,7 @@ class JsonBuilder {
   bool number_unsigned(typename Json::number_unsigned_t value) { return add(value); }
   bool number_float(typename Json::number_float_t value, const std::string&) { return add(value); }
   bool string(std::string& value) { return add(std::move(value)); }
-  bool binary(typename Json::binary_t&) { return false; }  // no JSON text has one
+  bool binary(typename Json::binary_t&) { return false; }  // JSON text has no binary values
 
   bool start_object(size_t) { return open(Json::value_t::object); }
   bool start_array(size_t) { return open(Json::value_t::array); }

@@ -14,7 +14,7 @@ namespace gptmoe {
 class Snapshot {
  public:
   virtual ~Snapshot() = default;
-  // Replaces the previous copy. At most as many bytes as the snapshot was made for.
+  // Replaces the previous copy. `from` has at most as many bytes as the snapshot was made for.
   virtual void take(const Tensor& from) = 0;
   // The elements of the copied f32 or f64 tensor.
   virtual std::vector<double> values() = 0;
@@ -23,12 +23,12 @@ class Snapshot {
 class Memory {
  public:
   virtual ~Memory() = default;
-  // Whether the host can read and write it through its pointers.
+  // Whether the host can read and write this memory through pointers.
   virtual bool on_host() const = 0;
   // For messages: "memory", "GPU memory".
   virtual const char* name() const = 0;
 
-  // `bytes` zeros, aligned to at least Arena::kAlignment; nullptr if there is no room.
+  // Allocates `bytes` bytes of zeros, aligned to at least Arena::kAlignment. Returns nullptr if there is no room.
   virtual void* allocate(int64_t bytes) = 0;
   virtual void release(void* memory, int64_t bytes) = 0;
   // Bytes that allocate() can still give in total; -1 if the system does not say.
@@ -45,11 +45,11 @@ class Memory {
 // The host's own memory: anonymous pages, huge ones where the system has them.
 Memory& host_memory();
 
-// to = from, converted to the dtype of `to`: f32, f64 exactly, or bf16 rounded.
+// Copies the elements of `to` from `from`, converted to the dtype of `to`: f32 or f64 (exact), or bf16 (rounded).
 void upload_floats(Memory& memory, const Tensor& to, const float* from);
 // The same for the few numbers of a small f32 or f64 tensor.
 void upload_values(Memory& memory, const Tensor& to, const double* from);
-// `count` elements of an f32, f64 or bf16 tensor at `from` in the host's memory.
+// The `count` elements of dtype f32, f64 or bf16 that the host's memory holds at `from`.
 std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 // The elements of an f32, f64 or bf16 tensor.
 std::vector<double> download_values(Memory& memory, const Tensor& from);

@@ -15,7 +15,7 @@ void limit_openmp_spinning(char** argv) {
   if (std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   if (setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
   execv("/proc/self/exe", argv);
-  // If that is not possible the program continues unchanged.
+  // If the restart fails, the program continues unchanged.
 }
 
 }  // namespace gptmoe

@@ -32,14 +32,14 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_{};
 };
 
-// How far a job of known size is, and its remaining time at the pace since this object was made.
+// Tells how far a job of known size is, and how long the rest takes at the pace since this object was made.
 class JobClock {
  public:
-  // `done` of the job was finished before and does not count for the pace.
+  // `done`: the part of the job that was finished before, which does not count for the pace.
   explicit JobClock(int64_t done = 0) : begun_at_(done) {}
 
   double seconds() const;
-  // "41 %, 3:05 left"; without the time until there is a pace, empty if the total is unknown (0).
+  // "41 %, 3:05 left"; "41 %" until there is a pace; empty if the total is unknown (0).
   std::string state(int64_t done, int64_t total) const { return state(done, total, seconds()); }
   std::string state(int64_t done, int64_t total, double seconds) const;
 

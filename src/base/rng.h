@@ -14,11 +14,11 @@ class Rng {
   Rng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
 
   uint64_t bits(uint64_t index) const;
-  // In [0, 1), 53 bits.
+  // A number in [0, 1) with 53 random bits.
   double uniform(uint64_t index) const;
-  // In [0, bound), without bias beyond 2^-64 * bound.
+  // A whole number in [0, bound), without bias beyond 2^-64 * bound.
   uint64_t below(uint64_t index, uint64_t bound) const;
-  // Standard normal (Box-Muller).
+  // A standard normal number (Box-Muller).
   double normal(uint64_t index) const;
 
  private:

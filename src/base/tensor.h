@@ -45,7 +45,7 @@ class Tensor {
   int64_t bytes() const { return count() * dtype_bytes(dtype_); }
   void* data() const { return data_; }
 
-  // The elements as T; a wrong T is a bug.
+  // The elements as an array of T. Throws BugError if they have another type.
   template <typename T>
   T* as() const {
     GPTMOE_CHECK(DTypeOf<T>::value == dtype_, "asked for ", dtype_name(DTypeOf<T>::value), " of ", describe());

@@ -6,7 +6,7 @@
 namespace gptmoe {
 
 // Runs every benchmark OpCase whose name contains `part`: on a CPU with the sizes of small models, on a GPU with those
-// of configs/paper/8c1_*.json. Throws UserError if there is none.
+// of configs/paper/8c1_*.json. Throws UserError if no name contains `part`.
 void bench_ops(const std::string& part, const BenchOptions& options);
 
 // Runs each variant's MoE layer, a dense FFN of the same active width and attention, forward and backward, in turns.

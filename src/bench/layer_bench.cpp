@@ -12,7 +12,7 @@ struct Measured {
   std::vector<double> forward, backward;  // seconds, by run
 };
 
-// The median ratio of the times of forward and backward together.
+// The median, over the runs, of a's time divided by b's, for forward and backward together.
 double median_ratio(const Measured& a, const Measured& b) {
   std::vector<double> ratios;
   for (size_t run = 0; run < a.forward.size(); ++run)
@@ -25,7 +25,7 @@ class LayerBench {
   explicit LayerBench(const Variant& variant) : layers_(variant), measured_(layers_.layers().size()) {}
 
   void take_ceilings() { ceilings_.push_back(measure_ceilings(layers_.ops())); }
-  // Runs all its layers in turn.
+  // Runs all layers of the variant in turn.
   void run() {
     for (size_t i = 0; i < measured_.size(); ++i) {
       const Layers::Layer& layer = layers_.layers()[i];

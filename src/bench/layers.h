@@ -25,7 +25,7 @@ class Layers {
   Ops& ops() const { return *ops_; }
   const std::string& label() const { return label_; }
   std::string shape() const;  // N x C
-  // The MoE layer; a dense FFN as wide as the experts that a token uses; attention.
+  // In this order: the MoE layer, a dense FFN as wide as the experts that a token uses, attention.
   const std::vector<Layer>& layers() const { return layers_; }
   Cost cost(const std::function<void(const Pass&)>& pass, const Ceilings& ceilings);
   // A backward consumes the results of the forward before it.

@@ -1,5 +1,5 @@
 #pragma once
-// Times, and a device's limits.
+// Measures times, and the limits of a device.
 #include <algorithm>
 #include <functional>
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// For an even number of values, the mean of the middle two.
+// The median; for an even number of values, the mean of the middle two.
 double median(std::vector<double> values);
 // The index of the median; for an even number of values, of the lower middle one.
 size_t median_index(const std::vector<double>& values);
@@ -20,7 +20,7 @@ Timing timing_of(const std::vector<double>& seconds);
 
 // Mean seconds per run, over `runs` runs of `work` between two waits for the device.
 double seconds_of(Ops& ops, const std::function<void()>& work, int runs = 1);
-// Timing of rounds of `work` that take `in_all` seconds in total, at least five. On a device a round is many runs.
+// Times at least five rounds of `work`, which take about `in_all` seconds together. On a device a round is many runs.
 Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 0.4);
 
 // The device's current rates: FLOP/s of large matrix products, and bytes read and written per second by a copy that

@@ -17,7 +17,7 @@ struct OpTotal {
   int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
 };
-// By the op's name and shape (OpCall::shape()).
+// Totals by the op's name and shape (OpCall::shape()).
 using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class OpTimer final : public OpObserver {
@@ -25,7 +25,7 @@ class OpTimer final : public OpObserver {
   // live_share: the share of routed rows that should be live (Gpt::live_share()).
   OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
 
-  // The calls since the previous take().
+  // The calls since the previous take_totals().
   OpTotals take_totals() { return std::exchange(totals_, {}); }
 
   void before(const OpCall&) override;

@@ -33,11 +33,11 @@ class BenchOutput {
   void say(const std::string& text);
   // `label`: the config's name, if several configs have their own rates.
   void say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label = "");
-  // The table's head: the name of the second column, and whether there is a share.
+  // Begins a table. `kind` is the name of its second column; `shares` says whether it has a column of shares.
   void begin_table(const std::string& kind, bool shares = false);
   void say_row(const BenchRow& row);
   void record(const nlohmann::ordered_json& line);
-  // Only on a terminal.
+  // Shows the line on a terminal, and nothing elsewhere.
   void show_progress(const std::string& line) { progress_.show(line); }
   // Call after the last measurement.
   void finish();

@@ -12,8 +12,9 @@ struct VariantSpeed {
   const std::vector<double>& seconds;
 };
 
-// Tokens per second against the number of experts if a config has several, else against the tokens per step; with a
-// band from the slowest round to the fastest. One line per config and, against experts, per number of tokens.
+// A chart of tokens per second, against the number of experts if a config has several, else against the tokens per
+// step. A band goes from the slowest round to the fastest. Each config has a line; against experts, each number of
+// tokens has one too.
 Chart speed_chart(const std::vector<VariantSpeed>& speeds);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// A variant's model in training on random tokens.
+// Trains a variant's model on random tokens.
 #include <optional>
 
 #include "bench/measure.h"
@@ -9,10 +9,10 @@
 
 namespace gptmoe {
 
-// One round's mean ops of an accounted step.
+// What one round of accounted steps took, op by op: means over its steps.
 struct StepAccount {
   OpTotals ops;
-  double ops_seconds = 0, step_seconds = 0;  // all ops, and the accounted step
+  double ops_seconds = 0, step_seconds = 0;  // of all ops together, and of the accounted step
 };
 
 class StepRun {

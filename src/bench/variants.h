@@ -26,7 +26,8 @@ struct Variant {
   int64_t tokens_per_step() const { return config.train.tokens_per_step(); }
 };
 
-// Configs are the outermost loop. Throws UserError like load_config(), and if tokens are not whole sequences.
+// All variants of the first config come first. Throws UserError like load_config(), and if tokens are not whole
+// sequences.
 std::vector<Variant> make_variants(const VariantOptions& options, const BenchOptions& bench);
 
 }  // namespace gptmoe

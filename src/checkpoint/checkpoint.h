@@ -25,7 +25,7 @@ struct CheckpointTensors {
   const StateTable& state;
   Tensor m, v;                     // rank 1, the elements in `held`; both absent: model only
   Memory& memory = host_memory();  // holds all of them
-  // What m, v and the table's master hold on this rank; the ranks of `world` together hold everything.
+  // The elements that m, v and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
 };
@@ -43,7 +43,7 @@ void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::fil
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
-// The checkpoint that LATEST names, or the one of the highest step if LATEST is missing or names no complete one.
+// The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
 // `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
@@ -54,8 +54,8 @@ std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
-// tensors = the checkpoint's values (F32 is widened for f64 tables and rounded for bf16 ones). Returns the saved
-// `state`. Without m and v, the optimizer's file is not read.
+// Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the
+// saved `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
 // Loads only the model, for evaluation, generation and export.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,

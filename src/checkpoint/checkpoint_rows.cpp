@@ -13,7 +13,7 @@ struct Holding {
   Partition::Piece piece;
 };
 
-// The stretches of a row in order: each rank provides its partition, rank 0 what all ranks hold.
+// The stretches of a row in order. Each rank provides what its partition holds; rank 0 provides what all ranks hold.
 std::vector<Holding> holdings_of(const CheckpointTensors& tensors, const ParamRow& row) {
   const int ranks = tensors.world ? tensors.world->size() : 1;
   std::vector<Holding> holdings;

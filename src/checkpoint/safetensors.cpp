@@ -41,7 +41,7 @@ std::string shape_text(const std::vector<int64_t>& sizes) {
   return out + ")";
 }
 
-// Numbers of a header: each is a count, so below 2^63 and not negative.
+// Reads numbers of a header. Each is a count, so it is below 2^63 and not negative.
 bool read_counts(const json& value, std::vector<int64_t>& out) {
   if (!value.is_array()) return false;
   for (const json& item : value) {
@@ -51,7 +51,7 @@ bool read_counts(const json& value, std::vector<int64_t>& out) {
   return true;
 }
 
-// The bytes of a shape; -1 if they exceed int64.
+// The bytes of a tensor with this dtype and shape; -1 if they exceed int64.
 int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
   if (std::count(sizes.begin(), sizes.end(), 0)) return 0;
   int64_t bytes = dtype_bytes(dtype);

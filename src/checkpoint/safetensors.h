@@ -1,7 +1,7 @@
 #pragma once
-// Named tensors in a file, in the format of Hugging Face safetensors: 8 bytes header length (little-endian), a JSON
-// header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded with
-// spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
+// Named tensors in a file, in the format of Hugging Face safetensors: the header's length in 8 bytes (little-endian), a
+// JSON header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded
+// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -62,9 +62,10 @@ class SafetensorsFile {
 
   // Throws unless the file holds `name` with these sizes, in this dtype or in F32 to be read as f64 or bf16.
   void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const;
-  // Calls check(), then out (in `memory`) = the tensor `name`. F32 widens to f64 exactly and is rounded to bf16.
+  // Calls check(), then reads tensor `name` into `out`, which is in `memory`. F32 widens to f64 exactly and is rounded
+  // to bf16.
   void read(const std::string& name, const Tensor& out, Memory& memory = host_memory()) const;
-  // out = elements of `name` from `first` on, out.count() of them. The tensor must have passed check().
+  // Reads out.count() elements of tensor `name`, from `first` on, into `out`. The tensor must have passed check().
   void read_part(const std::string& name, int64_t first, const Tensor& out, Memory& memory = host_memory()) const;
 
  private:

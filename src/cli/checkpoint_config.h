@@ -1,5 +1,5 @@
 #pragma once
-// For commands that run a checkpoint's model: --device, --precision and --tokenizer override those of its run.
+// Options of commands that run a checkpoint's model: --device, --precision and --tokenizer override the run's settings.
 #include <CLI/CLI.hpp>
 
 #include "checkpoint/checkpoint.h"
@@ -31,7 +31,8 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
 
 inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the one in the run's config)";
 
-// The tokenizer at `option`, or the run's if `option` is empty. Its ids must be the model's.
+// The tokenizer at `option`, or the run's if `option` is empty. Throws UserError if it has more tokens than the model's
+// vocabulary.
 inline Tokenizer model_tokenizer(const Config& config, const std::string& option) {
   const std::string path = option.empty() ? config.data.tokenizer : option;
   if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");

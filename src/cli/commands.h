@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// Each adds one subcommand whose callback runs it. Errors are thrown (base/check.h).
+// Each function adds one subcommand, and the subcommand's callback runs it. Errors are thrown (base/check.h).
 void add_train_command(CLI::App& app, Job& job);
 void add_compare_command(CLI::App& app, Job& job);
 void add_eval_command(CLI::App& app);

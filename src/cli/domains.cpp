@@ -14,7 +14,7 @@ DomainText open_domain(const std::string& argument, int64_t T, int64_t V) {
   return {name, shards, TokenLoader({shards, T, V, WindowOrder::sequential})};
 }
 
-// Window i of `wanted` windows spaced evenly over the text.
+// `count` batches of B windows, which are spaced evenly over the text.
 Batches spread_batches(const TokenLoader& loader, int64_t B, int64_t count) {
   return {count, [&loader, B, wanted = B * count](Engine& engine, int64_t batch) {
             const Tensor &tokens_BT = engine.batch_tokens_BT(), &targets_BT = engine.batch_targets_BT();

@@ -19,8 +19,8 @@ Config with_zero_stage(Config config, int64_t stage) {
   return config;
 }
 
-// Without measurements, assumes an H200 in a machine of eight: 40% of its 989 TFLOP/s in bf16, 85% of its memory's 4.8
-// TB/s, 80% of NVLink's 450 GB/s each way (and of eight network cards of 400 Gb/s between machines).
+// Without measurements, assumes an H200 in a machine with eight of them: 40% of its 989 TFLOP/s in bf16, 85% of its
+// memory's 4.8 TB/s, and 80% of NVLink's 450 GB/s each way (or, between machines, of eight network cards of 400 Gb/s).
 RankSpeed speed_of(const RanksPlan& plan, double matrix_rate) {
   constexpr double kShareOfMatrixRate = 0.75;
   RankSpeed speed = matrix_rate > 0 ? RankSpeed{kShareOfMatrixRate * matrix_rate, 10e9, 4e9, 10e-6}

@@ -13,7 +13,7 @@ struct SweepArgument {
   std::vector<std::string> values;
 };
 
-// A value may hold commas within [], {} and "". Throws UserError if the argument does not parse, repeats a value or
+// A value may hold commas inside [], {} and "". Throws UserError if the argument does not parse, repeats a value or
 // sweeps the seed.
 SweepArgument parse_sweep(const std::string& argument);
 

@@ -3,7 +3,7 @@
 namespace gptmoe {
 namespace {
 
-// Well above any model trained so far; validate() bounds their products.
+// Limits on single sizes, well above any model trained so far; validate() bounds the products of sizes.
 constexpr int64_t kMaxWidth = int64_t{1} << 20;
 constexpr int64_t kMaxVocab = int64_t{1} << 24;
 constexpr int64_t kMaxLayers = 1 << 14;
@@ -40,7 +40,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("num_experts_per_tok", model.num_experts_per_tok, {1, kMaxExperts},
                   "Experts that a token is routed to, K; at most num_experts.");
   fields.optional("n_shared_experts", model.n_shared_experts, {0, kMaxExperts},
-                  "Experts that every token visits in addition, run as one feed-forward of their total width.");
+                  "Experts that every token visits in addition, run as one feed-forward network of their total width.");
   fields.optional("first_k_dense_replace", model.first_k_dense_replace, {0, kMaxLayers},
                   "Number of leading layers that are dense in a model with experts.");
   fields.optional("norm_topk_prob", model.norm_topk_prob,
@@ -49,8 +49,8 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
   fields.optional(
       "balance_scope", model.balance_scope, {"micro_batch", "step"},
-      "Span of the expert counts in the balance loss, on all ranks: the micro-batch, or the step's micro-batches so "
-      "far.");
+      "What the expert counts in the balance loss cover, over all ranks: the current micro-batch, or all micro-batches "
+      "of the step so far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
@@ -69,7 +69,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("init", model.init, {"small_wang", "small", "normal", "gpt2"},
                   "Initialisation of the weights; docs/mathematics.md has the formulas.");
   fields.optional("initializer_range", model.initializer_range, kPositive,
-                  "Standard deviation of \"normal\" and \"gpt2\".");
+                  "Standard deviation of the weights with \"normal\" and \"gpt2\".");
 }
 
 static void visit_fields(Fields& fields, RouterConfig& router) {
@@ -97,7 +97,7 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
   fields.optional("eval_every", train.eval_every, kStepsOrNever,
                   "Steps between validations; 0: only after the last step.");
   fields.optional("eval_tokens", train.eval_tokens, kAnyCount,
-                  "Validation tokens, rounded down to whole sequences; 0: all.");
+                  "Tokens per validation, rounded down to whole sequences; 0: all.");
   fields.optional(
       "recompute", train.recompute, {"none", "block"},
       "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
@@ -113,7 +113,7 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.optional("beta2", optimizer.beta2, kBelowOne, "Decay of the second moment.");
   fields.optional("eps", optimizer.eps, kEpsilon, "Added to the root of the second moment.");
   fields.optional("weight_decay", optimizer.weight_decay, kNotNegative,
-                  "Decoupled weight decay, a factor of the learning rate.");
+                  "Decoupled weight decay; multiplied by the learning rate.");
   fields.optional("grad_clip", optimizer.grad_clip, kNotNegative,
                   "Global gradient norm above which gradients are scaled down to it; 0: no clipping.");
 }
@@ -145,7 +145,7 @@ static void visit_fields(Fields& fields, LogConfig& log) {
 }
 
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {
-  fields.about("How several ranks share the work; no effect on one rank.");
+  fields.about("How several ranks share the work; ignored when there is only one.");
   fields.optional("zero_stage", distributed.zero_stage, {0, 1},
                   "0: every rank holds the whole optimizer; 1: each rank holds its part (ZeRO stage 1).");
   fields.optional("reduce_dtype", distributed.reduce_dtype, {"f32", "bf16"}, "Type in which ranks send gradients.");
@@ -169,7 +169,7 @@ void visit_fields(Fields& fields, Config& config) {
                   "Where to run; \"auto\" uses a GPU if there is one.");
   fields.optional(
       "precision", config.precision, {"auto", "f32", "bf16"},
-      "Type of weights and activations; \"auto\" is bf16 on a GPU and f32 on a CPU, where \"bf16\" rounds only "
+      "Type of weights and activations. \"auto\" is bf16 on a GPU and f32 on a CPU. On a CPU, \"bf16\" only rounds "
       "the operands of matrix products.");
   fields.optional("seed", config.seed, kAnyCount, "Seed of the weights and of the order of the data.");
 }

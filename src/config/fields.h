@@ -67,7 +67,7 @@ class Fields {
 
   // `word` was once a value of `key` and is refused; `why` names the remedy.
   virtual void former(const char* /*key*/, const char* /*word*/, const char* /*why*/) {}
-  // Throws a KeyError of `key`.
+  // Throws a KeyError about `key`.
   [[noreturn]] void fail(const char* key, const std::string& why) const { throw error_at(key, why); }
 
  protected:

@@ -31,7 +31,7 @@ class JsonSection {
   std::vector<std::string> strings(const std::string& key, size_t minimum);
   // One of `allowed`; anything else is an error that lists them and names the nearest.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
-  // A nested object; absent reads as empty.
+  // A nested object; an absent one reads as empty.
   JsonSection section(const std::string& key);
   // Every key not requested so far, with its value, for another reader. They count as requested.
   JsonValue others();

@@ -39,7 +39,7 @@ std::string dotted(std::string path) {
 }
 
 ordered_json to_json(const Config& config) {
-  Config fields = config;  // visitors take fields that they may write
+  Config fields = config;  // a copy: visitors take fields by mutable reference
   FieldWriter writer;
   visit_fields(writer, fields);
   return writer.take();

@@ -64,7 +64,7 @@ class TokenLoader {
 
   LoaderOptions options_;
   std::vector<Shard> shards_;
-  std::vector<int64_t> first_window_;  // of shard s; one more entry than shards; the last is the total
+  std::vector<int64_t> first_window_;  // of each shard; one more entry than shards: the last one is the total
   int64_t tokens_ = 0;
   int64_t epoch_ = 0, position_ = 0;
 };

@@ -1,6 +1,6 @@
 #pragma once
 // Token shards: llm.c's two file formats, so its FineWeb shards load unchanged.
-//   bytes 0..1023   header, 256 little-endian int32: [0] magic, [1] version, [2] number of tokens, the rest 0
+//   bytes 0..1023   header, 256 little-endian int32 values: [0] magic, [1] version, [2] number of tokens, the rest 0
 //   then            the tokens, little-endian: uint16 (magic 20240520, version 1) or
 //                                              uint32 (magic 20240801, version 7, vocabularies over 65,536)
 #include <cstdint>
@@ -38,7 +38,7 @@ class Shard {
 
   // 0 <= i < size(). Ids are as stored and are not checked against a vocabulary.
   uint32_t token(int64_t i) const;
-  // Tokens [first, first + count) = into out[0..count); an id above 2^31 - 1 becomes negative.
+  // Copies tokens [first, first + count) to out[0..count). An id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
   // Identifies the tokens: of up to a million all count, of more 64 evenly spread samples of 1,024.
   uint64_t checksum() const;
@@ -49,7 +49,7 @@ class Shard {
   int64_t size_ = 0;
 };
 
-// stored += `ids` in the form of a shard of this format. Every id must fit into the format.
+// Appends `ids` to `stored`, in the form that they have in a shard of this format. Every id must fit into the format.
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
 
 // The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.

@@ -14,15 +14,15 @@ struct KnownToAllRanks {
   virtual ~KnownToAllRanks() = default;
 };
 
-// Runs `setup` on every rank; collective. If it throws on any rank, every rank throws the error of the lowest of these:
-// a UserError, BugError, NumericFailure or Failure that is also a KnownToAllRanks. The message starts with that rank's
-// name unless all ranks report the same.
+// Runs `setup` on every rank; collective. If it throws on some ranks, every rank throws the error of the lowest of
+// these ranks, as a UserError, BugError, NumericFailure or Failure that is also a KnownToAllRanks. The message starts
+// with that rank's name unless all ranks report the same.
 void agree(World& world, const std::function<void()>& setup);
 
-// Runs `action` on rank 0; collective. Every rank throws what it throws, as in agree(), without a rank's name.
+// Runs `action` on rank 0; collective. If it throws, every rank throws its error, as in agree(), without a rank's name.
 void on_root(World& world, const std::function<void()>& action);
 
-// Returns on every rank the result of `question` on rank 0. Errors as in on_root(). Collective.
+// Returns on every rank the result of `question` on rank 0; collective. Throws as on_root() does.
 bool root_says(World& world, const std::function<bool()>& question);
 
 // A name and this rank's value.

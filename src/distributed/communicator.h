@@ -35,14 +35,14 @@ class Communicator {
   virtual int rank() const = 0;
   virtual int size() const = 0;
 
-  // x = sum of x over ranks. f32, f64 or bf16.
+  // x becomes its sum over ranks. f32, f64 or bf16.
   virtual Ticket start_all_reduce(const Tensor& x, Traffic traffic) = 0;
-  // x is cut into size() equal parts (its count is a multiple of size()). Part rank() = its sum over ranks; the rest of
-  // x is undefined. f32, f64 or bf16.
+  // x is cut into size() equal parts (its count is a multiple of size()). Part rank() becomes its sum over ranks; the
+  // rest of x is undefined. f32, f64 or bf16.
   virtual Ticket start_reduce_scatter(const Tensor& x, Traffic traffic) = 0;
-  // x is cut in the same way. Every rank's part = that rank's own part. Any dtype.
+  // x is cut in the same way. Afterwards part r holds rank r's own values on every rank. Any dtype.
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
-  // x = x of rank `root`. Any dtype.
+  // x becomes the x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
   // All later work waits for this collective, and so for all earlier ones: later work of the Ops, or of the host if the
   // tensors are in its memory.

@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-// SLURM numbers its own steps (batch, extern, interactive, pending) from here on.
+// SLURM numbers its own steps (batch, extern, interactive, pending) from this number on.
 constexpr unsigned long kReservedSteps = 0xfffffff0ul;
 
 struct Variables {

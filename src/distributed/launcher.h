@@ -11,7 +11,7 @@ struct Launcher {
   bool several() const { return ranks > 1; }
 };
 
-// Detected by the first of these variables that is set:
+// The launcher is detected by the first of these variables that is set:
 //   OMPI_COMM_WORLD_SIZE   Open MPI's mpirun
 //   PMI_SIZE               Hydra's mpirun (MPICH, Intel MPI), Flux, PALS, and srun --mpi=pmi2
 //   MV2_COMM_WORLD_SIZE    MVAPICH's mpirun_rsh

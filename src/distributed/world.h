@@ -28,16 +28,16 @@ class World {
 
   // All of these are collective: every rank calls them, in the same order. They block.
   virtual void barrier() = 0;
-  // Every rank's `mine`, by rank, on every rank.
+  // Returns on every rank the values of `mine` of all ranks, by rank.
   virtual std::vector<std::string> all_gather(const std::string& mine) = 0;
-  // Rank 0's value, on every rank.
+  // Returns rank 0's value on every rank.
   virtual std::string from_root(const std::string& mine) = 0;
-  // values = their sums over ranks, the same bits on every rank.
+  // Replaces `values` by their sums over ranks. Every rank gets the same bits.
   virtual void sum(std::span<double> values) = 0;
   // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;
 
-  // Sends from rank `from` to rank 0; only these two call, in the same order.
+  // Sends from rank `from` to rank 0. Only these two ranks call the functions, in the same order.
   virtual void send_to_root(const void* data, int64_t bytes) = 0;
   virtual void receive_at_root(void* data, int64_t bytes, int from) = 0;
 
@@ -69,9 +69,9 @@ std::unique_ptr<World> make_single_world();
 // Whether a launcher (mpirun, srun, ...) started this process as one of several ranks: distributed/launcher.h.
 bool launched_with_ranks();
 
-// Joins the job that this process was launched into. Without a launcher, that is one rank, and no MPI is used. Once per
-// process. Throws UserError if the launcher started several ranks and this build has no MPI or another MPI than the
-// launcher's.
+// Joins the job that this process was launched into; call it once per process. Without a launcher, the job is one rank,
+// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI or another MPI
+// than the launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

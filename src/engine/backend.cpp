@@ -11,7 +11,8 @@
 namespace gptmoe {
 namespace {
 
-// Throws UserError unless every rank has a GPU, or none has. `obstacles` by rank: empty if the rank has one.
+// Throws UserError unless every rank has a GPU, or none has. `obstacles`, by rank: why the rank has no GPU; empty if it
+// has one.
 void require_all_or_none(const Config& config, const World& world, const std::vector<std::string>& obstacles) {
   const auto with = std::find(obstacles.begin(), obstacles.end(), "");
   const auto without = std::find_if(obstacles.begin(), obstacles.end(), [](const auto& why) { return !why.empty(); });
@@ -21,7 +22,7 @@ void require_all_or_none(const Config& config, const World& world, const std::ve
                name(with), " has one; start ranks only where GPUs are, or set device to \"cpu\"");
 }
 
-// For ranks that all have GPUs.
+// For ranks that all have GPUs: throws UserError if two ranks use the same GPU, or if NCCL is missing.
 void require_one_each(const World& world, const std::vector<std::string>& ids) {
   for (size_t b = 0; b < ids.size(); ++b) {
     const auto a = static_cast<size_t>(std::find(ids.begin(), ids.end(), ids[b]) - ids.begin());

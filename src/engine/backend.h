@@ -9,15 +9,15 @@ namespace gptmoe {
 
 // Gives each rank its own GPU, unless the config sets the CPU. Call it before the other functions here, which would
 // initialise the first GPU. Collective. Throws UserError, on every rank, if ranks outnumber GPUs or see the same one,
-// if only some have one, or if this build lacks NCCL for several.
+// if only some ranks have a GPU, or if several ranks have GPUs and this build lacks NCCL.
 void assign_devices(const Config& config, World& world);
 
 // The Ops for the config's "device" and "precision": "auto" uses a GPU if there is one, in bf16. Throws UserError if
 // this build or machine does not have them, or does not support the run's sizes.
 std::unique_ptr<Ops> make_backend(const Config& config);
 
-// Collectives on the tensors of these Ops, on devices as assign_devices() gave them: MPI in the host's memory, NCCL
-// on GPUs. Collective; world and ops must outlive it.
+// Makes the communicator for the tensors of these Ops, on the devices that assign_devices() chose: MPI for the host's
+// memory, NCCL for GPUs. Collective; world and ops must outlive it.
 std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops);
 
 // Why this build or machine lacks the device that the config names; empty if make_backend() has one.

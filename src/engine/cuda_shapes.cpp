@@ -23,7 +23,7 @@ void require_cuda_shapes(const Config& config, int64_t widest_head) {
   require_at_most(cuda::kMostExperts, "model.num_experts", m.num_experts, m.num_experts);
   // The workspace holds partial results of one row of the router's gradient, and of one sequence's attention.
   require_at_most(cuda::kWorkspaceFloats, "model.num_experts", m.num_experts, (m.num_experts + 1) * (m.hidden_size + 1),
-                  " (and one) x hidden_size ", m.hidden_size, " (and one)");
+                  " (plus one) x hidden_size ", m.hidden_size, " (plus one)");
   require_at_most(cuda::kWorkspaceFloats, "train.sequence_length", t.sequence_length,
                   t.sequence_length * m.num_attention_heads, " x num_attention_heads ", m.num_attention_heads);
   require_at_most(cuda::kMostTokens, "train.micro_batch_size", t.micro_batch_size,

@@ -9,7 +9,7 @@
 namespace gptmoe {
 
 // Throws UserError at the first size that the CUDA backend does not support, naming its path, value and limit.
-// `widest_head` is the GPU's, or cuda::kMaxHeadDim without a GPU.
+// `widest_head` is the widest head that the GPU supports, or cuda::kMaxHeadDim without a GPU.
 void require_cuda_shapes(const Config& config, int64_t widest_head);
 
 // Sizes that `ops` supports but runs slowly, one line each with a better size: "model.head_dim 20: ...".

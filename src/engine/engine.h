@@ -14,7 +14,7 @@ namespace gptmoe {
 
 class FlopCounter;
 
-// gradients: forward and backward, without an optimizer.
+// Purpose::gradients is forward and backward, without an optimizer.
 enum class Purpose { train, gradients, forward };
 
 // One of the ranks that train together.
@@ -37,7 +37,7 @@ struct StepSums {
 
 class Engine {
  public:
-  // B and T of one micro-batch, laid out as `ops` wants it.
+  // Plans the memory for micro-batches of B sequences of T tokens, laid out as `ops` needs it.
   Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
   // Allocates the memory and fills the constants. Parameters are zero until initialised or loaded. `ops` must lay out
@@ -66,7 +66,8 @@ class Engine {
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
-  // Floating-point operations of the model's products per token, without recomputation. Backward is 0 if forward-only.
+  // Floating-point operations of the model's products per token, without recomputation. The backward has 0 if the
+  // engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }

@@ -34,9 +34,10 @@ std::string what_would_fit(const Config& config, const Ops& ops, int64_t room, R
   if (largest > 0)
     out = text("the largest ", out, largest);
   else if (largest_with_block > 0)
-    out = text("none fits without train.recompute \"block\"; with it, the largest ", out, largest_with_block);
+    out = text("no micro-batch size fits without train.recompute \"block\"; with it, the largest ", out,
+               largest_with_block);
   else
-    out = "none fits; lower train.sequence_length or the model's sizes";
+    out = "no micro-batch size fits; lower train.sequence_length or the model's sizes";
   if (!recomputes && training_fits(block, micro_batch, ops, room, rank))
     out += text("; train.recompute \"block\" makes ", micro_batch, " fit");
   return out;

@@ -4,18 +4,18 @@
 
 namespace gptmoe {
 
-// Bytes that an engine laid out by `ops` may use in total: what is available in `memory` (that of `ops`), plus the
-// workspace that `ops` already holds. -1 if unknown. `sharers` ranks share the memory of a host.
+// Bytes that an engine laid out by `ops` may use in total: what is available in `memory`, which must be that of `ops`,
+// plus the workspace that `ops` already holds. -1 if unknown. `sharers` ranks share the memory of a host.
 int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 
-// The largest train.micro_batch_size, of those that divide a rank's share of train.global_batch_size, with which
-// training needs at most `room` bytes on this rank; 0 if none does.
+// The largest train.micro_batch_size that divides a rank's share of train.global_batch_size and with which training
+// needs at most `room` bytes on this rank; 0 if there is none.
 int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, RankOf rank = {});
 
-// Why `engine` does not fit into `room` and what would, in one line; empty if it fits or `room` is unknown.
+// Why `engine` does not fit into `room` and what would fit, in one line; empty if it fits or `room` is unknown.
 std::string why_no_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room);
 
-// Throws UserError with that line and, below it, the table of arenas.
+// Throws UserError if why_no_room() gives a reason: with that line and, below it, the table of arenas.
 void require_room(const Config& config, const Engine& engine, const Ops& ops, const Memory& memory, int sharers = 1);
 
 }  // namespace gptmoe

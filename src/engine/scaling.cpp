@@ -59,7 +59,7 @@ class ScheduledCommunicator final : public Communicator {
   TrafficCosts costs_;
 };
 
-// Moments and master are read and written, gradients read and the layers' copy written.
+// Moments and master are read and written; gradients are read; the layers' copy of the weights is written.
 double optimizer_bytes(Engine& engine, const Ops& ops) {
   const int64_t stat = dtype_bytes(ops.statistics_dtype()), real = dtype_bytes(ops.compute_dtype());
   const int64_t copy = ops.compute_dtype() == ops.statistics_dtype() ? 0 : real;

@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// inputs_BT =, targets_BT = (i32, on the host): the next micro-batch.
+// Writes the next micro-batch to inputs_BT and targets_BT (i32, on the host).
 using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targets_BT)>;
 
 // A part of a step. Its work is the same in every step, so a device can record it once and replay it.

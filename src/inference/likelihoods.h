@@ -21,8 +21,8 @@ struct ScoringOptions {
 // One result per request, in order. The model's window holds its max_position_embeddings last tokens; a longer
 // continuation is scored in parts of half a window, each preceded by the half window before it. Requests of similar
 // length share a micro-batch, the longest first, and neighbours that differ only in their last token share a sequence.
-// Padding affects no result, so results depend on the micro-batch's size by rounding only. Parameters and router state
-// do not change. on_progress gets the tokens done and their total. Throws Failure for a model with NaN outputs.
+// Padding affects no result, so results depend on the micro-batch's size only through rounding. Parameters and router
+// state do not change. on_progress gets the tokens done and their total. Throws Failure for a model with NaN outputs.
 std::vector<Likelihood> score_requests(const Gpt& gpt, Ops& ops, std::span<const Request> requests,
                                        const ScoringOptions& options,
                                        const std::function<void(int64_t done, int64_t total)>& on_progress);

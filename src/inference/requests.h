@@ -11,7 +11,7 @@ struct PromptOptions {
   uint64_t seed = 1;
 };
 
-// A log-likelihood to compute: that of tokens [first, size) given the tokens before them, 0 < first < size.
+// A log-likelihood to compute: of tokens [first, size) given the tokens before them, 0 < first < size.
 struct Request {
   std::vector<int32_t> tokens;
   int64_t first;

@@ -25,7 +25,7 @@ struct TaskScore {
   std::optional<double> chance = {};        // acc of guessing, if there are candidates
 };
 
-// Scores the task's first examples, which `requests` and `likelihoods` belong to.
+// Scores the task's first examples, to which `requests` and `likelihoods` belong.
 TaskScore score_task(const Task& task, std::span<const Request> requests, std::span<const Likelihood> likelihoods);
 
 // "acc", "acc_stderr", ...: the scores that the task has; null for NaN.

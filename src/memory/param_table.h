@@ -4,8 +4,8 @@
 // the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C). Rows drive
 // initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
 //
-// A bucket is the blocks whose gradients are complete at the same moment of a backward pass. Ranks reduce a bucket at a
-// time.
+// A bucket consists of the blocks whose gradients are complete at the same moment of a backward pass. Ranks reduce one
+// bucket at a time.
 //
 // Where layers compute in less than full precision, their values are rounded from a master in stat, which initialisers
 // and checkpoints fill and the optimizer updates. For rows with `stat` set, layers use the master itself. The master of
@@ -46,7 +46,7 @@ class ParamTable {
   // order.
   ParamId add(const ParamSpec& row);
   ParamId add_block(std::vector<int64_t> sizes, const std::vector<ParamSpec>& rows);
-  // Makes the rows added since the last call a bucket, and returns its index.
+  // Ends a bucket, which holds the rows added since the last call, and returns its index.
   int end_bucket();
 
   // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be

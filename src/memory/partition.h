@@ -11,11 +11,11 @@ class Partition {
  public:
   struct Piece {
     int64_t offset, count;  // elements of the table's storage
-    int64_t at;             // their offset in its own storage
-    bool replicated;        // on every rank
+    int64_t at;             // offset of the piece in the tensor's own storage
+    bool replicated;        // whether every rank holds the piece
   };
 
-  // Appends after the last piece, both here and in the table.
+  // Appends a piece that comes after the last one, both in the tensor and in the table.
   void add(int64_t offset, int64_t count, bool replicated = false) {
     pieces_.push_back({offset, count, count_, replicated});
     count_ += count;

@@ -1,6 +1,6 @@
 #pragma once
-// Tensors that training changes without gradients and that a checkpoint must hold: default vectors and their pending
-// sums, balancing biases. It is to routers what ParamTable is to layers.
+// The tensors of the routers' state, which training changes without gradients: default vectors and their pending sums,
+// balancing biases. The table is to routers what ParamTable is to layers.
 #include <string>
 #include <vector>
 
@@ -12,7 +12,7 @@ struct StateRow {
   std::string name;  // as in checkpoints: "model.layers.3.mlp.default_vectors"
   DType dtype;
   std::vector<int64_t> sizes;
-  bool persistent;  // in checkpoints; rows that are zero between steps need not be
+  bool persistent;  // saved in checkpoints; a row that is always zero between steps need not be persistent
   Tensor value;
 };
 
@@ -22,12 +22,13 @@ struct StateId {
 
 class StateTable {
  public:
-  // Before allocate(); rank 1 or 2.
+  // Declares a row, a tensor with one or two dimensions. Call it before allocate().
   StateId add(std::string name, DType dtype, std::vector<int64_t> sizes, bool persistent = true);
   // The existing row of that name: for state that layers share.
   StateId find(const std::string& name) const;
   bool contains(const std::string& name) const;
-  // Allocates every row from the arena, zero once the arena is committed. May run again after commit().
+  // Allocates every row from the arena. The rows are zero after the arena's commit(), and this may be called again
+  // then.
   void allocate(Arena& arena);
 
   const StateRow& row(StateId id) const { return rows_.at(static_cast<size_t>(id.row)); }

@@ -14,7 +14,7 @@ class TransformerBlock {
 
   // stats_W: this layer's row of the router statistics; absent for a dense layer.
   BlockSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, const Tensor& stats_W) const;
-  // out_NC =.
+  // Writes out_NC (=).
   void forward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& out_NC,
                const Tensor& x_NC) const;
   // dx_NC holds the gradient of out on entry and of x on return. Consumes `saved`.

@@ -22,7 +22,7 @@ class Gpt {
   const StateTable& state() const { return state_; }
   const ModelConfig& config() const { return config_; }
 
-  // Parameters that a token uses: all but the experts it is not routed to. As usual, the embedding counts.
+  // Parameters that a token uses: all except those of experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
   // The share of the routed rows that should be live; 1 without routed rows.
   double live_share() const;
@@ -33,11 +33,12 @@ class Gpt {
   // Initialises the parameters and router state of a new run, in `memory`.
   void initialize(Memory& memory, uint64_t seed);
 
-  // tokens -> final_NC.
+  // Computes final_NC from the tokens.
   void forward(const Pass& pass, const Activations& a) const;
-  // final_NC, targets -> losses_N =.
+  // Computes losses_N (=) from final_NC and the targets.
   void loss(const Pass& pass, const Activations& a) const;
-  // The same, and the backward of loss_scale * sum(losses) + pass.share * (balance and z losses): gradients +=.
+  // Does the same, and the backward of loss_scale * sum(losses) + pass.share * (balance and z losses), which adds to
+  // the gradients (+=).
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
   // Logits of rows [first, first + count) of final_NC: logits_MV (count, V; real or stat) =.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;

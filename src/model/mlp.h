@@ -12,20 +12,20 @@ class Activation {
   explicit Activation(const ModelConfig& config) : gated_(config.hidden_act == "silu") {}
   int64_t input_width(int64_t F) const { return gated_ ? 2 * F : F; }
   bool gated() const { return gated_; }
-  // a_RF =.
+  // Writes a_RF (=).
   void forward(const Pass& pass, const Tensor& a_RF, const Tensor& h) const {
     gated_ ? pass.ops.swiglu_forward(a_RF, h) : pass.ops.gelu_forward(a_RF, h);
   }
-  // dh =.
+  // Writes dh (=).
   void backward(const Pass& pass, const Tensor& dh, const Tensor& da_RF, const Tensor& h) const {
     gated_ ? pass.ops.swiglu_backward(dh, da_RF, h) : pass.ops.gelu_backward(dh, da_RF, h);
   }
 
-  // The same for experts, together with the grouped product that computes h or da: one op if the backend has one.
-  // h_RU = x_NC w_EUC over the sorted rows, a_RF =.
+  // The same for experts, together with the grouped product that computes h or da, as one op if the backend has such an
+  // op. Sets h_RU to x_NC w_EUC over the sorted rows, and writes a_RF (=).
   void grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
                        const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const;
-  // dh_RU = (may alias h_RU), from dy_RC, the gradient of a_RF w_ECF.
+  // dh_RU = the gradient of h_RU, computed from dy_RC, the gradient of a_RF w_ECF. dh_RU may alias h_RU.
   void grouped_backward(const Pass& pass, const Tensor& dh_RU, const Tensor& dy_RC, const Tensor& w_ECF,
                         const Tensor& h_RU, const Tensor& offsets_E1) const;
 
@@ -40,9 +40,9 @@ class Mlp {
   Mlp(const LayerSetup& setup, const std::string& prefix, int64_t F);
 
   MlpSaved allocate(Arena& arena, const Ops& ops, int64_t N) const;
-  // y_NC = or +=.
+  // Sets y_NC or adds to it, as `write` says.
   void forward(const Pass& pass, const MlpSaved& saved, const Tensor& y_NC, const Tensor& x_NC, Write write) const;
-  // dx_NC = or +=, parameter gradients +=.
+  // Sets dx_NC or adds to it, as `write` says. Adds to the parameters' gradients.
   void backward(const Pass& pass, const MlpSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC, const Tensor& x_NC,
                 Write write) const;
 
@@ -53,7 +53,7 @@ class Mlp {
   MlpWeights weights_;
 };
 
-// The rows of an FFN's first product, in the order they are laid out: [gate_proj, up_proj] or [up_proj].
+// The rows of an FFN's first product, in the order in which they are laid out: [gate_proj, up_proj] or [up_proj].
 std::vector<ParamSpec> first_product_rows(const Activation& activation, const std::string& prefix, int64_t F, int64_t C,
                                           const Init& init);
 

@@ -19,9 +19,9 @@ class MoeLayer {
   // balance_scope "step").
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   MoeSaved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
-  // y_NC =.
+  // Writes y_NC (=).
   void forward(const Pass& pass, const MoeSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const;
-  // dx_NC =, parameter gradients +=.
+  // Writes dx_NC (=) and adds to the parameters' gradients (+=).
   void backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 
@@ -38,9 +38,9 @@ class MoeLayer {
 
  private:
   void route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC) const;
-  // balance_fractions =, balance_loss =.
+  // Writes balance_fractions and balance_loss (=).
   void measure_balance(const Pass& pass, const MoeSaved& saved) const;
-  // dx_NC =, router weight gradient +=.
+  // Writes dx_NC (=) and adds to the gradient of the router's weight (+=).
   void router_backward(const Pass& pass, const MoeSaved& saved, const Tensor& dx_NC, const Tensor& dprobs_NE,
                        const Tensor& x_NC) const;
 

@@ -12,9 +12,9 @@ class Norm {
   Norm(const LayerSetup& setup, const std::string& name);
 
   NormSaved allocate(Arena& arena, const Ops& ops, int64_t N) const;
-  // y_NC =.
+  // Writes y_NC (=).
   void forward(const Pass& pass, const NormSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const;
-  // dx_NC +=, parameter gradients +=.
+  // Adds to dx_NC and to the parameters' gradients (+=).
   void backward(const Pass& pass, const NormSaved& saved, const Tensor& dx_NC, const Tensor& dy_NC,
                 const Tensor& x_NC) const;
 

@@ -11,7 +11,7 @@ namespace gptmoe {
 namespace {
 
 constexpr int64_t kLine = 64;
-// Not a number as a float or double, -1 as an integer: reading a guard shows in the results.
+// The bytes of guards: NaN as a float or double and -1 as an integer, so that reading a guard shows in the results.
 constexpr std::byte kGuard{0xFF};
 
 // The upper half of a float.
@@ -46,7 +46,7 @@ std::vector<double> decode(DType dtype, const std::byte* bytes, int64_t count) {
   return out;
 }
 
-// value(i) for each element, in parallel where there are many.
+// Computes value(i) for each element, in parallel if there are many.
 template <typename Value>
 void encode(DType dtype, std::byte* bytes, int64_t count, Value value) {
   with_type(dtype, [&](auto* type) {
@@ -99,8 +99,8 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
 }
 
-// Memory of the backend: a guard line, the elements, a guard from the last element to the end. Under AddressSanitizer
-// touching a guard stops the test at once, if the host can access the memory.
+// A tensor's memory on the backend: a guard line, the elements, and a guard from the last element to the end. Under
+// AddressSanitizer, touching a guard stops the test at once if the host can access the memory.
 class CaseRun::Buffer {
  public:
   Buffer(const TensorSpec& of, DType dtype, Memory& memory)

@@ -47,14 +47,14 @@ class CaseRun final : public Tensors {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-// The element of Role::output or gradient where `got` differs most from `expected`, as
+// The element of an output or gradient at which `got` differs most from `expected`, measured as
 //   |got - expected| / (|expected| + rms of the tensor), or infinity if integers or exact tensors differ at all.
 struct Difference {
   double error = 0;
   std::string where = "nowhere";
 };
 Difference worst_difference(const CaseRun& got, const CaseRun& expected);
-// For one tensor; `name` is only for the message.
+// The worst difference in one tensor; `name` is only for the message.
 Difference worst_difference(std::string_view name, const std::vector<double>& got, const std::vector<double>& expected,
                             bool exact);
 

@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// Every token at random, or most of them the same.
+// Tokens drawn at random, or mostly the same token.
 enum class Text { even, skewed };
 
 OpCase embedding(int64_t n, int64_t c, int64_t v, Text text = Text::even) {

@@ -117,7 +117,7 @@ void add_moe_cases(OpCases& cases) {
     cases.tests.push_back(topk_combine(shape, 24));
     cases.tests.push_back(topk_combine(shape, 5));
   }
-  // More experts than lanes of a warp, more slots than 512 warps take at once, rows of more than a warp's 256 elements.
+  // More experts than a warp has lanes; more slots than 512 warps take at once; rows longer than a warp's 256 elements.
   const RoutingShape many_experts{40, 2, 70};
   cases.tests.push_back(sort_by_expert(many_experts));
   cases.tests.push_back(sort_by_expert({8200, 2, 5}));

@@ -95,7 +95,7 @@ OpCase topk_ties(int64_t n, int64_t k, int64_t e) {
   return op;
 }
 
-// Choices by probabilities plus a bias that outweighs them.
+// Top-k by probability plus a bias that outweighs the probabilities.
 OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
   OpCase op = topk(n, k, e, normalize);
   op.name += "_biased";

@@ -21,7 +21,8 @@ std::array<uint32_t, 4> words(int64_t token, int64_t round) {
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As in the source: a round masks the experts chosen before and those too far, relatively, below its largest score.
+// As in the source: a round masks the experts chosen before and those whose score is, relatively, too far below the
+// largest.
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {
@@ -58,7 +59,7 @@ std::string variant(const Shape& shape, bool sampled) {
   return text(sampled ? "sampled" : "largest", "_within_", static_cast<int>(100 * shape.threshold));
 }
 
-// If the largest are chosen, the estimate is the gradient.
+// If the experts with the largest logits are chosen, the estimate is the gradient.
 OpCase largest(const Shape& shape) {
   const auto [n, k, e, threshold] = shape;
   OpCase op("sparsemixer", {n, k, e}, variant(shape, false));
@@ -91,7 +92,7 @@ OpCase sampled(const Shape& shape) {
   return op;
 }
 
-// The estimate if the chosen experts are not the largest. In each round the source adds to the scores' gradient:
+// The estimate if other experts are chosen. In each round the source adds to the scores' gradient:
 // gradient * p_chosen at the chosen expert, minus gradient * p_chosen * p everywhere, whatever the gate's factor.
 OpCase estimate(int64_t n, int64_t k, int64_t e) {
   OpCase op("sparsemixer_estimate", {n, k, e});

@@ -102,7 +102,8 @@ struct OpCase {
   std::vector<TensorSpec> tensors;
   OpPass forward;
   OpPass backward;  // absent: the op has no gradient
-  // Every tensor as doubles before the passes; overwrites or adds to all of Role::output, with plain loops.
+  // Receives every tensor's values before the passes, as doubles. Overwrites or adds to all tensors of Role::output,
+  // with plain loops.
   std::function<void(Values&)> reference;
   double tolerance = 1e-5;  // f32 against f64, see worst_difference in case_run.h
   double bf16_tolerance = 1e-2;
@@ -116,7 +117,7 @@ struct OpCases {
   std::vector<OpCase> gpu_benchmarks;  // half a micro-batch of configs/paper/8c1_*.json, 8 sequences of 2048 tokens
 };
 
-// All families.
+// The cases of all families.
 const OpCases& op_cases();
 
 // One per file cases_<family>.cpp.

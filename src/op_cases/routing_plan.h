@@ -39,13 +39,13 @@ struct RoutingShape {
 constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
 // One expert and one token, odd sizes, K = E, an expert without tokens, all tokens on the same expert, many tokens.
 const std::vector<RoutingShape>& routing_shapes();
-// For ops that support dead slots.
+// Shapes for ops that support dead slots.
 const std::vector<RoutingShape>& shapes_with_dead_slots();
 // Widths C to combine with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens gets 64.
 int64_t next_width(int64_t c);
 
-// Rows that sum to about 1 with no two values closer than 1 / E^2, each row in its own order: finite steps do not
-// change the choice.
+// Rows that sum to about 1, each in its own order. No two values of a row are closer than 1 / E^2, so finite steps do
+// not change the choice.
 Fill distinct_probabilities(int64_t e);
 
 }  // namespace gptmoe

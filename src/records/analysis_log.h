@@ -65,7 +65,7 @@ struct AnalysisLog {
   std::vector<Similarity> similarities;
   CollapseLog collapse;
 
-  // nullptr if it was not measured.
+  // The similarity of one method in one scope at one K; nullptr if it was not measured.
   const Similarity* find(const std::string& method, const std::string& scope, int64_t experts_per_token) const;
 };
 
@@ -128,10 +128,11 @@ void visit_fields(Visitor& visitor, Record& log) {
   visitor.group("domains", !log.domains.empty(), "Routing by domain; null without --domain.", [&log](auto& domains) {
     domains.field("names", log.domains, "Names of the domains.");
     domains.field("data", log.domain_data, "Globs of their shards.");
-    domains.field("tokens", log.domain_tokens, "Tokens measured of each domain.");
+    domains.field("tokens", log.domain_tokens, "Tokens of each domain that were measured.");
     domains.field("expert_share", log.domain_share, "[layer][domain][expert] share of the domain's assignments.");
     domains.field("mean_share", log.domain_mean, "[layer][expert] mean of the shares over domains.");
-    domains.field("distance", log.domain_distance, "Distance between the domains of each layer.");
+    domains.field("distance", log.domain_distance,
+                  "Mean distance of the domains' shares from the mean share, of each layer.");
   });
   visitor.group("default_vectors", !log.default_source.empty(), "The default vectors; null if there are none.",
                 [&log](auto& vectors) {
@@ -143,16 +144,16 @@ void visit_fields(Visitor& visitor, Record& log) {
   visitor.group("default_error", !log.default_source.empty(),
                 "Distance of the vectors from the experts' outputs; null if there are no vectors.",
                 [&log](auto& errors) {
-                  errors.group("chosen", true, "Over the tokens that chose the expert.", [&log](auto& chosen) {
+                  errors.group("chosen", true, "Means over the tokens that chose the expert.", [&log](auto& chosen) {
                     chosen.field("error", log.chosen_error, "[layer][expert] mean distance.");
                     chosen.field("expert_norm", log.chosen_norm, "[layer][expert] mean norm of the expert's output.");
                   });
-                  errors.group("others", true, "Over the tokens that did not.", [&log](auto& others) {
+                  errors.group("others", true, "Means over the tokens that did not choose it.", [&log](auto& others) {
                     others.field("error", log.others_error, "[layer][expert] mean distance.");
                     others.field("expert_norm", log.others_norm, "[layer][expert] mean norm of the expert's output.");
                   });
                 });
-  visitor.field("gradient_similarity", log.similarities, "Router gradients against the dense router's.");
+  visitor.field("gradient_similarity", log.similarities, "Router gradients compared with the dense router's.");
   visitor.field("collapse", log.collapse, "Whether routers collapsed onto few experts in training.");
 }
 

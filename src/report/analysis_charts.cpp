@@ -49,7 +49,7 @@ AnalysisLog::Table in_fair_shares(const AnalysisLog& log, AnalysisLog::Table sha
   return shares;
 }
 
-// At least 0; unknown values are left out.
+// The largest value, but at least 0. Unknown values are left out.
 double largest(const AnalysisLog::Table& values) {
   double most = 0;
   for (const auto& row : values)
@@ -90,7 +90,7 @@ AnalysisLog::Table ratios(const AnalysisLog::Table& above, const AnalysisLog::Ta
 
 std::string method_name(const std::string& method) { return method == "topk" ? "TopK" : "Default"; }
 
-// Only whole numbers get a tick label.
+// The label of a tick; empty unless the value is a whole number.
 std::string whole_tick(double value) { return value == std::floor(value) ? fixed(value, 0) : ""; }
 
 std::vector<double> means_of(const std::vector<Statistics>& spreads) {

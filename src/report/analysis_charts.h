@@ -12,15 +12,15 @@ namespace gptmoe {
 template <typename Picture>
 using Titled = std::vector<std::pair<std::string, Picture>>;
 
-// Layers and experts: load times E, 1 = fair.
+// Load times E (1 = fair) by layer and expert.
 Heatmap analysis_load_map(const AnalysisLog& log);
 // One map of experts by experts for each of at most eight layers, the first and the last among them.
 Titled<Heatmap> coactivation_maps(const AnalysisLog& log);
 Titled<Heatmap> cosine_maps(const AnalysisLog& log);
-// Domain by expert, for the same layers: share times E, 1 = fair. The last row is the mean over domains. All maps use
-// one scale.
+// Share times E (1 = fair) by domain and expert, for the same layers. The last row is the mean over domains. All maps
+// use one scale.
 Titled<Heatmap> domain_maps(const AnalysisLog& log);
-// Layers and experts: mean error divided by the mean norm of the expert's output, for the tokens that chose the expert
+// By layer and expert: mean error divided by the mean norm of the expert's output, for the tokens that chose the expert
 // and for the others.
 Titled<Heatmap> default_error_maps(const AnalysisLog& log);
 

@@ -22,7 +22,7 @@ std::string maps(const Titled<Heatmap>& titled) {
   return element("div", out, "pair");
 }
 
-// The ratio of the sums over the experts for which both are known.
+// The sum of `above` divided by the sum of `below`, over the experts for which both values are known.
 double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& below) {
   double sum_above = 0, sum_below = 0;
   for (size_t e = 0; e < above.size(); ++e)
@@ -132,8 +132,8 @@ std::string default_part(const AnalysisLog& log) {
   if (log.experts > 1) out += part("Cosine between default vectors") + maps(cosine_maps(log));
   return out + part("Error of default vectors") +
          caption(
-             "Mean distance of an expert's output from its default vector, divided by the output's mean norm: 1 is "
-             "the value of a zero vector. Measured in the dense router's forward.") +
+             "Mean distance of an expert's output from its default vector, divided by the output's mean norm; a zero "
+             "vector would give 1. Measured in the dense router's forward.") +
          maps(default_error_maps(log));
 }
 

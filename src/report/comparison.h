@@ -106,7 +106,7 @@ struct ArmResult {
   Statistics final_perplexity() const { return curve.empty() || diverged > 0 ? Statistics{} : curve.back().perplexity; }
 };
 
-// For an arm's mean curve; none if a run diverged.
+// Where the arm's mean curve reaches the target; none if a run diverged.
 std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
@@ -118,7 +118,7 @@ struct Comparison {
   double target_perplexity = kUnknown;
   // Drawn beside the gaps if present. The caller sets it after compare().
   std::optional<Reference> reference;
-  // Limits that a reader must know: unfinished runs, single seeds, unequal budgets or data.
+  // Limitations that a reader must know: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }

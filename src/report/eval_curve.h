@@ -10,7 +10,7 @@ namespace gptmoe {
 // &EvalRow::tokens or &EvalRow::step: the x axis of a curve.
 using EvalAxis = int64_t EvalRow::*;
 
-// The place of `at` among the evals: between evals[before] and evals[before + 1]; fraction 0 is the eval itself.
+// The position of `at` between evals[before] and evals[before + 1], as a fraction; 0 is at evals[before].
 struct EvalPosition {
   size_t before = 0;
   double fraction = 0;
@@ -18,7 +18,7 @@ struct EvalPosition {
 // `at` must be within the range of the evals, which must not be empty.
 EvalPosition locate(const std::vector<EvalRow>& evals, EvalAxis axis, int64_t at);
 
-// field(row) at that place, interpolated linearly.
+// field(row) at that position, interpolated linearly.
 template <typename Field>
 double interpolate(const std::vector<EvalRow>& evals, EvalAxis axis, int64_t at, Field field) {
   const EvalPosition place = locate(evals, axis, at);

@@ -12,11 +12,11 @@ std::string figure(const std::string& title, const std::string& svg);
 // A coordinate or size with at most one decimal: "12", "12.5".
 std::string coordinate(double value);
 constexpr double kFont = 12;  // pixels: the size of text in charts
-// The width of this many code points at a font size, for an ordinary sans-serif; slightly generous.
+// The width of `text` in pixels at a font size, for an ordinary sans-serif font; slightly generous.
 double text_width(const std::string& text, double font_size);
 // Code points of UTF-8 text: its columns on a terminal for the characters the reports use.
 size_t columns_of(const std::string& text);
-// At most `columns` code points; the last one is "…" if something was cut.
+// The text, cut to at most `columns` code points. The last one is "…" if something was cut.
 std::string shortened(const std::string& text, size_t columns);
 
 }  // namespace gptmoe

@@ -31,7 +31,7 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
   }
 }
 
-// Seeds that have no partner.
+// Notes an arm's seeds that have no partner in the other arm.
 void note_unpaired(const ArmResult& arm, const ArmResult& other, std::vector<std::string>& notes) {
   std::string seeds;
   size_t count = 0;

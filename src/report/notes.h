@@ -6,7 +6,7 @@ namespace gptmoe {
 
 struct Comparison;
 
-// One sentence for each limit of the comparison: unfinished or diverged runs, runs without evals, seeds without a
+// One sentence for each limitation of the comparison: unfinished or diverged runs, runs without evals, seeds without a
 // partner, different token budgets, validation data, vocabulary or context. Empty if there is none.
 std::vector<std::string> notes_on(const Comparison& comparison);
 

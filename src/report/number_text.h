@@ -32,7 +32,7 @@ std::string divergence_text(const ArmResult& arm);
 // "5 of 24", "4.3 of 24" as a mean over runs; empty if unknown.
 std::string dead_text(const ArmResult& arm);
 
-// The answer in one sentence.
+// The result of the comparison in one sentence.
 std::string headline(const Comparison& comparison);
 // The arm's gap to the baseline in each pair of runs of equal seed; empty for fewer than two pairs.
 std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm);
@@ -42,7 +42,7 @@ std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
 std::string reference_sentence(const Comparison& comparison, const ArmResult& arm);
 // "Panda et al., 8c1".
 std::string reference_name(const Reference& reference);
-// The sentences that follow the headline: the above, for every arm that has them.
+// The sentences that follow the headline: seeds, target and reference sentence of every arm that has them.
 std::vector<std::string> sentences(const Comparison& comparison);
 
 }  // namespace gptmoe

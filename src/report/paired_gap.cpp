@@ -13,7 +13,7 @@ const RunLog* run_of_seed(const std::vector<RunLog>& runs, int64_t seed) {
   return found == runs.end() || found->evals.empty() ? nullptr : &*found;
 }
 
-// Unknown if the loss is too large for a perplexity.
+// The logarithm of the run's perplexity at `at`; unknown if the loss is too large for a perplexity.
 double log_perplexity_at(const RunLog& run, EvalAxis axis, int64_t at) {
   const double loss = loss_at(run, axis, at);
   return std::isfinite(std::exp(loss)) ? loss : kUnknown;

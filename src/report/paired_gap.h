@@ -16,7 +16,8 @@ struct SeedPair {
   const RunLog* run;
   const RunLog* baseline;
 };
-// In the order of `runs`. A run without a seed, or with the seed of an earlier run of its arm, has no partner.
+// The pairs, in the order of `runs`. A run without a seed, or with the seed of an earlier run of its arm, has no
+// partner.
 std::vector<SeedPair> pairs_of(const std::vector<RunLog>& runs, const std::vector<RunLog>& baseline);
 
 struct SeedGap {
@@ -24,14 +25,15 @@ struct SeedGap {
   double gap;  // the run's perplexity / its partner's - 1; unknown if either overflows
 };
 
-// Computed on differences of the loss, ln(perplexity): mean and interval by Student's t, then exp() - 1 of each.
+// The gap is computed from differences of the loss, ln(perplexity): their mean and interval by Student's t, then exp()
+// - 1 of each.
 struct PairedGap {
   std::vector<SeedGap> by_seed;
   double mean = kUnknown;                  // unknown without pairs
   double low = kUnknown, high = kUnknown;  // the interval of kConfidence; unknown for fewer than two pairs
 };
 
-// Every pair's evals must reach `at`.
+// The gap at the point `at` of the axis, which every pair's evals must reach.
 PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at);
 
 enum class Verdict { none, better, worse, undecided };

@@ -34,7 +34,7 @@ std::map<int64_t, double> speed_by_step(const Arm& arm) {
 
 std::string name_of(const Arm& arm, const RunLog& run) { return text(arm.label, " (", run.dir.string(), ")"); }
 
-// What prevents a comparison in one arm's own runs.
+// What in one arm's own runs prevents a comparison of speeds.
 SpeedObstacle obstacle_in(const Arm& arm) {
   for (const RunLog& run : arm.runs) {
     if (run.at_once > 1)

@@ -15,7 +15,7 @@ constexpr double kRowHeight = 20;  // of title and legend
 constexpr size_t kLegendColumns = 32;
 constexpr double kMarkersUpTo = 20;  // most points per series that get a dot each
 
-// Data to pixels along one axis.
+// Maps data to pixels along one axis.
 class Ruler {
  public:
   Ruler(const Axis& axis, double low, double high, double pixel_low, double pixel_high)
@@ -59,7 +59,7 @@ bool drawable(const Chart& chart, const ChartPoint& point) {
   return drawable(chart.x, point.x) && drawable(chart.y, point.y);
 }
 
-// The axis's own limits, or a margin around the data; never empty, even if all values are equal.
+// The range of an axis: its own limits, or the data with a margin. Never empty, even if all values are equal.
 Range padded(Range range, const Axis& axis, double share) {
   if (axis.from) range.low = *axis.from;
   if (axis.to) range.high = *axis.to;
@@ -125,8 +125,8 @@ void draw_key(const Series& series, double x, double y, std::string& out) {
 
 double key_width(const Series& series) { return text_width(shortened(series.label, kLegendColumns), kFont) + 34; }
 
-// Axis title, with the legend at the right of its row or, if that is too narrow, in separate rows. Returns the total
-// height.
+// Draws the y axis's title, with the legend to the right of it or, if there is too little room, in rows of its own.
+// Returns the total height.
 double draw_head(const Chart& chart, std::string& out) {
   out += text_at(0, 14, "start", chart.y.title, "title");
   double total = 0;

@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// An <svg> element with the page's style inside, a background, and a name space.
+// The <svg> element with an XML namespace, the page's style and a background.
 std::string standalone_svg(std::string svg);
 
 // Writes DIR/perplexity.svg, gap.svg, gap_by_steps.svg, load_ARM.svg, entropy_ARM.svg and, for a sweep, sweep.svg and

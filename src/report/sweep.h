@@ -25,7 +25,7 @@ struct Sweep {
   const ArmResult& result(size_t arm) const { return all.arms[arm]; }
 };
 
-// `arms` family by family. At least one.
+// `arms` holds at least one arm; the arms of a family follow one another.
 Sweep sweep_of(std::vector<Arm> arms);
 
 // A point compared with the first family's point of the same settings, ignoring settings that only this family has.

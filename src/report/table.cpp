@@ -144,7 +144,7 @@ std::string block(const std::vector<SummaryRow>& rows, size_t first, size_t last
   return out;
 }
 
-// Breaks at spaces; a longer word gets its own line.
+// Breaks a sentence into lines at spaces. A word that is longer than a line gets its own line.
 std::string wrapped(const std::string& prefix, const std::string& sentence) {
   std::string out, line = prefix;
   size_t start = 0;

@@ -5,9 +5,9 @@ namespace gptmoe {
 namespace {
 
 // Default MoE (Panda et al., arXiv 2504.12463). Experts that a token did not choose contribute their default vector,
-// the moving average of their outputs, so that every router logit of every token receives gradient:
+// the moving average of their outputs, so that every router logit of every token receives a gradient:
 //   y_n = sum_{i chosen} p_i E_i(x_n) + sum_{i not chosen} p_i D_i,   D_i <- beta D_i + (1 - beta) mean_i
-// No gradient flows into D. The paper leaves two readings open: what mean_i is (Weighting), and what happens to the
+// No gradient flows into D. The paper leaves two questions open: what mean_i is (Weighting), and what happens to the
 // vector of an expert that saw no token (decay_unseen). State per layer: default_vectors (E, C), and the sums that are
 // pending when D moves once per step.
 class DefaultPolicy final : public RoutingPolicy {
@@ -25,7 +25,7 @@ class DefaultPolicy final : public RoutingPolicy {
     bool update_in_forward = true;           // "ema_update": "forward" (each micro-batch, before use) | "step" (once)
     bool normal_init = false;                // "ema_init": "zeros" | "normal" (standard normal)
     bool in_forward = true;                  // "default_forward": false = D enters the router's backward only
-    double clip = 0;  // "ema_clip": rows longer than clip * median row enter mean_i scaled down; 0 = off
+    double clip = 0;  // "ema_clip": rows longer than clip * the median norm enter mean_i scaled down; 0 = off
   };
 
   DefaultPolicy(const RouterSetup& setup, const Options& options) : RoutingPolicy(setup), options_(options) {}
@@ -98,7 +98,7 @@ void DefaultPolicy::combine(const Pass& pass, const Routing& routing, const Tens
     pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// Combining rows that are all zero gives what the default vectors add.
+// Combines rows that are all zero: the result is what the default vectors contribute.
 void DefaultPolicy::fill_norms(const Pass& pass, const Routing& routing, const Tensor& y_NC) {
   if (!options_.in_forward) return;
   Scratch::Frame frame(pass.scratch);
@@ -132,8 +132,8 @@ DefaultPolicy::Weighting visit_weighting(Fields& fields) {
   std::string name = "score";
   fields.optional(
       "ema_weighting", name, {"score", "score_normalized", "uniform"},
-      "How an expert's outputs E are averaged over its tokens: the mean of p E, the sum of p E over the sum "
-      "of p, or the mean of E, p being the score.");
+      "How an expert's outputs y are averaged over its tokens, with scores p: mean of p·y, (sum of p·y) / (sum of p), "
+      "or mean of y.");
   return name == "score" ? Weighting::score : name == "uniform" ? Weighting::uniform : Weighting::score_normalized;
 }
 
@@ -147,13 +147,13 @@ std::unique_ptr<RoutingPolicy> make_default(const RouterSetup& setup, Fields& fi
       !visit_switch(fields, "ema_update", "forward", "step",
                     "When the vectors move: in each forward pass, before they are used, or once "
                     "per step.");
-  options.normal_init = visit_switch(fields, "ema_init", "zeros", "normal", "What the vectors start as.");
+  options.normal_init = visit_switch(fields, "ema_init", "zeros", "normal", "Initial values of the vectors.");
   fields.optional("default_forward", options.in_forward,
                   "Whether the vectors enter the output; if not, they enter the router's gradient only.");
   fields.optional(
       "ema_clip", options.clip, {.min = 0, .max = 1e9},
-      "Longest output in the average, in lengths of the layer's median output; longer ones are scaled down. "
-      "0: no limit.");
+      "Limit on an output's norm in the average, as a multiple of the layer's median norm; longer outputs are scaled "
+      "down to it. 0: no limit.");
   if (setup.norm_topk_prob)
     fields.fail("type",
                 "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "

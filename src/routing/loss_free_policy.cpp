@@ -5,8 +5,8 @@ namespace gptmoe {
 namespace {
 
 // Auxiliary-loss-free load balancing (Wang et al., arXiv 2408.15664). Like TopK, but each expert has a bias that
-// affects the choice and not the gates. After every step the bias moves against the expert's load over all
-// micro-batches and ranks:
+// affects which experts are chosen but not their gates. After every step the bias falls if the expert's load, over all
+// micro-batches and ranks, was above the mean, and rises if it was below:
 //   A(n) = the K largest of p_n + b,  y_n = sum_{i in A(n)} p_i E_i(x_n),  b_e <- b_e + rate * sign(mean load - load_e)
 // p are softmax probabilities, or sigmoids of the logits as in the paper.
 // State per layer: the bias, named as in Hugging Face's DeepSeek-V3, and the loads of the current step so far.
@@ -67,12 +67,13 @@ std::unique_ptr<RoutingPolicy> make_loss_free(const RouterSetup& setup, Fields& 
 }  // namespace
 
 Router loss_free_router() {
-  return {
-      .name = "loss_free",
-      .sentence = "TopK balanced without a loss, by a bias per expert that only the choice sees (arXiv 2408.15664).",
-      .make = make_loss_free,
-      .trials = {{.keys = R"({"bias_rate": 0.05})"},
-                 {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})", .balance_loss = false}}};
+  return {.name = "loss_free",
+          .sentence =
+              "TopK balanced without a loss: each expert has a bias that affects which experts are chosen but not "
+              "their gates (arXiv 2408.15664).",
+          .make = make_loss_free,
+          .trials = {{.keys = R"({"bias_rate": 0.05})"},
+                     {.name = "sigmoid", .keys = R"({"bias_rate": 0.05, "gate": "sigmoid"})", .balance_loss = false}}};
 }
 
 }  // namespace gptmoe

@@ -55,11 +55,11 @@ class RoutingPolicy {
   explicit RoutingPolicy(const RouterSetup& setup) : setup_(setup) {}
   virtual ~RoutingPolicy() = default;
 
-  // K: slots per token.
+  // K, the number of slots per token.
   virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
-  // How many of them should be live on average. FLOPs are counted from this.
+  // How many of these slots should be live on average. FLOPs are counted from this number.
   virtual int64_t live_experts_per_token() const { return experts_per_token(); }
-  // How many experts contribute to a token's output. Loads and active parameters are counted from this.
+  // How many experts contribute to a token's output. Loads and active parameters are counted from this number.
   virtual int64_t chosen_per_token() const { return live_experts_per_token(); }
   // Whether route() writes load_offsets_E1. If not, it is offsets_E1.
   virtual bool counts_loads_apart() const { return false; }
@@ -81,20 +81,21 @@ class RoutingPolicy {
   // Fills freshly zeroed state at the start of a run.
   virtual void initialize_state(Memory& /*memory*/, uint64_t /*seed*/) {}
 
-  // probs, expert_ids, gates, kept =, and lse = if there may be a z-loss. By default: softmax over all experts, then
-  // the K largest.
+  // Writes probs, expert_ids, gates and kept (=), and also lse if there may be a z-loss. The default implementation
+  // takes the softmax over all experts, then the K largest.
   virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
-  // y_NC =.
+  // Writes y_NC (=).
   virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
   // fill_norms_2 = the squared norms of two vectors: what stands in for the experts that a token did not choose, and
   // the output. Policies without a stand-in leave it alone. Evaluation calls this.
   virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
-  // drows_RC =, dprobs_NE =. May overwrite gates and kept with what route_backward() needs.
+  // Writes drows_RC and dprobs_NE (=). May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                 const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) = 0;
-  // dlogits_NE = the softmax's backward of dprobs plus the balance and z losses. dprobs_NE is consumed.
+  // dlogits_NE = the gradient from dprobs_NE through the softmax, plus those of the balance and z losses. Consumes
+  // dprobs_NE.
   virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                               const Tensor& dprobs_NE);
   // Called once per optimizer step, after the weights are updated.

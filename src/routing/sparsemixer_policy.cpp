@@ -33,7 +33,7 @@ class SparsemixerPolicy final : public RoutingPolicy {
                       const Tensor& dprobs_NE) override;
 
  private:
-  double jitter_;  // "jitter": only logits within 2 * jitter of the largest (relatively) are drawn
+  double jitter_;  // "jitter": only experts whose logit is within 2 * jitter of the largest (relatively) are drawn
   StateId sampler_2_;
 };
 
@@ -74,7 +74,8 @@ void SparsemixerPolicy::route_backward(const Pass& pass, const Routing& routing,
 std::unique_ptr<RoutingPolicy> make_sparsemixer(const RouterSetup& setup, Fields& fields) {
   double jitter = 0.01;
   fields.optional("jitter", jitter, {.min = 0, .max = 1e9},
-                  "Experts are drawn only if their logit is less than twice this share below the largest.");
+                  "An expert is drawn only if its logit is at most 2 * jitter below the largest logit, relative to the "
+                  "larger magnitude of the two.");
   if (setup.norm_topk_prob)
     fields.fail("type", "\"sparsemixer\" needs model.norm_topk_prob = false: each gate has a softmax of its own");
   return std::make_unique<SparsemixerPolicy>(setup, jitter);

@@ -26,7 +26,7 @@ std::unique_ptr<RoutingPolicy> make_topk(const RouterSetup& setup, Fields&) {
 }  // namespace
 
 Router topk_router() {
-  return {.name = "topk", .sentence = "Each token visits the K experts of the highest scores.", .make = make_topk};
+  return {.name = "topk", .sentence = "Each token visits the K experts with the highest scores.", .make = make_topk};
 }
 
 }  // namespace gptmoe

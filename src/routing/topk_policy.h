@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// y_n = sum of the K chosen experts' outputs times their gates; only chosen experts' probabilities receive gradient.
+// y_n = sum of the K chosen experts' outputs times their gates; only chosen experts' probabilities receive a gradient.
 class TopkPolicy : public RoutingPolicy {
  public:
   using RoutingPolicy::RoutingPolicy;

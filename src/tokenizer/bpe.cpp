@@ -30,7 +30,7 @@ MergeTable::MergeTable(const std::vector<Merge>& merges, const std::array<int32_
     const_cast<Rule&>(find(merge.left, merge.right)) = {merge.left, merge.right, merge.rank, merge.result};
 }
 
-// The rule of the pair, or an empty slot.
+// The slot with the pair's rule, or an empty slot if the pair has none.
 const MergeTable::Rule& MergeTable::find(int32_t left, int32_t right) const {
   size_t at = hash_pair(left, right) >> shift_;
   while (slots_[at].rank != kNever && !(slots_[at].left == left && slots_[at].right == right))
@@ -72,7 +72,7 @@ void MergeTable::encode_short(std::string_view word, std::vector<int32_t>& ids) 
   ids.resize(first + n);
 }
 
-// Whether merging `both`, the text of the tokens `left` and `right`, gives exactly these two tokens.
+// Whether merging `both`, the joined text of the tokens `left` and `right`, gives exactly these two tokens.
 bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t right) const {
   std::vector<int32_t> merged;
   encode_short(both, merged);

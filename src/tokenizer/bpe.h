@@ -20,8 +20,8 @@ class MergeTable {
   MergeTable(const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids,
              std::vector<int32_t> token_bytes);
 
-  // ids += the tokens left after repeatedly merging the adjacent pair of lowest rank in the word's bytes (ties: the
-  // leftmost). Time grows linearly with the length of the word (see encode_long() in bpe.cpp).
+  // Appends to `ids` the tokens left after repeatedly merging the adjacent pair of lowest rank in the word's bytes
+  // (ties: the leftmost). Time grows linearly with the length of the word (see encode_long() in bpe.cpp).
   void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
 
  private:

@@ -16,7 +16,7 @@
 namespace gptmoe {
 namespace {
 
-// Empty if it can be a special token.
+// Why `token` cannot be a special token; empty if it can.
 std::string_view why_not_special(const std::string& token) {
   if (token.size() < 2) return "it is empty or a single byte";
   if (find_malformed(token) != std::string_view::npos) return "it is not valid UTF-8, and tokenizer.json must be";

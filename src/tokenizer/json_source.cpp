@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-// Never shows the contents of arrays and objects, which may be long.
+// The value in the form that messages use, without the contents of arrays and objects, which may be long.
 std::string shown(const Json& value) {
   const Json& type = JsonSource::get(value, "type");
   if (type.is_string()) return in_quotes(type.get_ref<const std::string&>());

@@ -169,7 +169,7 @@ void compose(std::vector<Character>& characters) {
   characters.resize(end);
 }
 
-// out += the NFC of a stretch of valid UTF-8.
+// Appends the NFC of a stretch of valid UTF-8 to `out`.
 void append_nfc(std::string& out, std::string_view text, std::vector<Character>& scratch) {
   scratch.clear();
   for (size_t at = 0; at < text.size();) {

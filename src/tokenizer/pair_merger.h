@@ -1,5 +1,5 @@
 #pragma once
-// The words of a corpus as tokens, while the most frequent adjacent pair is merged repeatedly.
+// Holds the words of a corpus as tokens while the most frequent adjacent pair is merged repeatedly.
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -10,12 +10,12 @@
 
 namespace gptmoe {
 
-// Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so a merge costs its
-// number of occurrences, however long the words are.
+// Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so the time for a merge
+// grows with the number of its occurrences, however long the words are.
 //
 // No two pairs ever spell the same token: the borders of a token have been borders from the start, so its bytes were
-// merged as if they were alone. So a merge only creates pairs never seen before, each complete at once, and a pair's
-// count only falls after that.
+// merged as if they were alone. So a merge only creates pairs that did not exist before. All occurrences of a new pair
+// are known at once, and its count only falls after that.
 class PairMerger {
  public:
   struct Pair {
@@ -29,11 +29,12 @@ class PairMerger {
   // The most frequent pair (ties: the lower left, then the lower right id); nothing if none is left that occurs twice.
   // A pair is taken once: if it is not merged then, it never is.
   std::optional<Pair> take_best();
-  // Replaces `pair` by the new token `result`, one more than the highest so far, from left to right in every word.
+  // Replaces `pair` by the new token `result`, whose id is one above the highest so far, from left to right in every
+  // word.
   void merge(Pair pair, int32_t result);
 
  private:
-  // One byte of a word. A token's first and last bytes carry its id, those between carry kInside.
+  // One byte of a word. A token's first and last bytes carry its id, and the bytes between them carry kInside.
   struct Cell {
     int32_t token;
     uint32_t word;
@@ -52,7 +53,7 @@ class PairMerger {
       return count != other.count ? count < other.count : pair > other.pair;
     }
   };
-  // Occurrences being collected: of a pair of bytes, or of the pair being merged with one neighbour.
+  // Occurrences that are being collected: of a pair of bytes, or of a token next to the pair that is being merged.
   struct Tally {
     int64_t count = 0;
     uint32_t size = 0;

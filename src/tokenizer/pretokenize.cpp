@@ -40,7 +40,7 @@ struct Char {
   size_t bytes;
 };
 
-// A text with the patterns' building blocks. Positions are byte offsets.
+// A text, and the building blocks of the patterns as functions on it. Positions are byte offsets.
 class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text), classes_(class_table()) {}
@@ -64,7 +64,7 @@ class Scanner {
     return at;
   }
 
-  // run_end for letters, eight ASCII bytes at a time: most text consists of them.
+  // run_end() for letters. It takes eight ASCII bytes at a time, since most text consists of ASCII letters.
   size_t letters_end(size_t at) const {
     while (at + 8 <= size()) {
       uint64_t bytes;
@@ -79,7 +79,7 @@ class Scanner {
     return run_end(at, CharClass::letter);
   }
 
-  // The end of up to `most` numbers.
+  // The end of a run of at most `most` numbers that starts at `at`.
   size_t numbers_end(size_t at, int most) const {
     for (; most > 0 && at < size(); --most) {
       const Char next = char_at(at);

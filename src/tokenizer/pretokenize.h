@@ -1,5 +1,5 @@
 #pragma once
-// The split of text into words before byte-pair encoding; merges never cross it.
+// Splits text into words before byte-pair encoding; merges never cross the words' borders.
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -21,7 +21,8 @@ std::optional<SplitPattern> split_pattern_of(std::string_view name);
 // "gpt2, llama3, cl100k or qwen2", for messages.
 std::string_view split_pattern_names();
 
-// The end of the word that starts at text[begin], begin < text.size(). Words are never empty and together are the text.
+// The end of the word that starts at text[begin], begin < text.size(). Words are never empty, and together they make up
+// the text.
 size_t word_end(SplitPattern pattern, std::string_view text, size_t begin);
 
 enum class CharClass : uint8_t { letter, number, space, other };

@@ -22,7 +22,7 @@ std::array<int8_t, 256> base64_digits() {
   return digits;
 }
 
-// Nothing if `encoded` is not base64 of at least one byte.
+// The decoded bytes; nothing if `encoded` is not base64 of at least one byte.
 std::optional<std::string> from_base64(std::string_view encoded) {
   static const std::array<int8_t, 256> digits = base64_digits();
   if (encoded.empty() || encoded.size() % 4 != 0) return std::nullopt;

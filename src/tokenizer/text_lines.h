@@ -8,8 +8,8 @@
 
 namespace gptmoe {
 
-// Calls visit(line) for every line, without its "\n" or "\r\n". Puts file and line in front of UserErrors that it
-// throws.
+// Calls visit(line) for every line, without its "\n" or "\r\n". If `visit` throws a UserError, puts the file and the
+// line in front of its message.
 template <typename Visit>
 void for_each_line(const std::filesystem::path& path, Visit visit) {
   const MappedFile file(path);

@@ -12,7 +12,7 @@ struct TextPipeline {
   bool nfc;
 };
 
-// Throws UserError, by name, for every part that would change ids and that TextPipeline does not support: normalizers
+// Throws UserError, naming the part, if a part would change ids and TextPipeline does not support it: normalizers
 // other than NFC, pre-tokenizers other than ByteLevel and Split with a known regular expression, truncation, padding,
 // decoders. Post-processors that only put special tokens around the text are accepted: encoding here never adds them.
 TextPipeline read_text_pipeline(const JsonSource& source);

@@ -21,9 +21,9 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 // Files do not say which token ends documents: it is the first of these that a tokenizer has.
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
-// A token that is not made by merging. Special ones mark structure: text never encodes to them, so no document can
-// forge its own end. The others match their text wherever it occurs, before the split into words: first those searched
-// in the original text, then, in the rest, those searched in the normalized text.
+// A token that is not made by merging. Special tokens mark structure: text never encodes to them, so no document can
+// forge its own end. The others match their text wherever it occurs, before the split into words: first those looked up
+// in the original text, then, in the rest, those looked up in the normalized text.
 struct AddedToken {
   int32_t id;
   bool special;
@@ -59,8 +59,8 @@ class Tokenizer {
     return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
   }
 
-  // ids += the tokens of `text`, normalized and split into words as the vocabulary says. The text of a special token is
-  // ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
+  // Appends to `ids` the tokens of `text`, which is normalized and split into words as the vocabulary says. The text of
+  // a special token is ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
   // Whether the pieces that DocumentReader cuts from a long text encode to the same ids as the whole.

@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// A byte-level BPE model, without end_of_text, which the format does not name. Throws UserError naming file and JSON
-// path.
+// Reads a byte-level BPE model. Leaves end_of_text empty, since the format does not name it. Throws UserError naming
+// file and JSON path.
 Vocabulary read_tokenizer_json(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-// Tokenizers as Hugging Face's tokenizer.json.
+// Writes tokenizers as Hugging Face's tokenizer.json.
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// There, a merge's rank is its place in the list, so ranks must differ.
+// In tokenizer.json, a merge's rank is its place in the list, so ranks must differ.
 void check_ranks(const Vocabulary& vocabulary, const std::filesystem::path& path) {
   for (size_t i = 1; i < vocabulary.merges.size(); ++i)
     if (vocabulary.merges[i].rank == vocabulary.merges[i - 1].rank)
@@ -23,7 +23,7 @@ void check_ranks(const Vocabulary& vocabulary, const std::filesystem::path& path
                  "the same rank; use the rank file itself");
 }
 
-// (V) the name of each id: byte names, but the text for added tokens.
+// The name of each id (V): an added token's text, or the byte names of any other token.
 std::vector<std::string> names_of(const Vocabulary& vocabulary) {
   std::vector<std::string> names;
   for (const std::string& token : vocabulary.tokens) names.push_back(to_byte_names(token));

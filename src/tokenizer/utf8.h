@@ -14,13 +14,13 @@ struct CodePoint {
   int bytes;       // length in the text; 1 when malformed
 };
 
-// The code point at text[at], at < text.size(). Overlong forms, surrogates and cut sequences are malformed.
+// The code point at text[at], at < text.size(). Overlong forms, surrogates and truncated sequences are malformed.
 CodePoint read_code_point(std::string_view text, size_t at);
 
-// out += value in UTF-8; value <= 0x10FFFF.
+// Appends the UTF-8 form of `value`, at most 0x10FFFF, to `out`.
 void append_utf8(std::string& out, uint32_t value);
 
-// The place of the first malformed byte; npos in valid UTF-8.
+// The position of the first malformed byte; npos if the text is valid UTF-8.
 size_t find_malformed(std::string_view text);
 
 // The text with U+FFFD in place of every malformed byte.

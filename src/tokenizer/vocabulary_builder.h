@@ -1,5 +1,5 @@
 #pragma once
-// A Vocabulary from files that write tokens in GPT-2's byte names.
+// Builds a Vocabulary from files that write tokens in GPT-2's byte names.
 #include <cstdint>
 #include <map>
 #include <string>

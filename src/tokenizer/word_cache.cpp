@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kMaxSpilled = size_t{1} << 22;  // ids or bytes; the cache is cleared beyond
+constexpr size_t kMaxSpilled = size_t{1} << 22;  // ids or bytes; the cache is cleared before it holds more
 
 }  // namespace
 

@@ -12,7 +12,8 @@
 
 namespace gptmoe {
 
-// One per thread. A set-associative table of fixed size (8 MiB): if a word's set is full, it replaces another word.
+// One per thread. A set-associative table of fixed size (8 MiB): if the set of a new word is full, the word replaces
+// another.
 class WordCache {
  public:
   // The longest word that is kept; longer ones rarely recur.
@@ -23,7 +24,7 @@ class WordCache {
     std::string_view word;
     uint64_t low, high, hash;
   };
-  // `readable` bytes may be read from word.data() on; 16 make it faster.
+  // `readable` bytes may be read from word.data() on; with 16 or more, the function is faster.
   static Key key_of(std::string_view word, size_t readable);
   void prefetch(const Key& key) const { __builtin_prefetch(set_of(key)); }
 

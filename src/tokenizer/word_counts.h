@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// An open-addressed hash table over entries in the order of first appearance. Use one per thread while counting; merged
-// in the order of the text, the tables equal one that saw all of it.
+// An open-addressed hash table over entries in the order of first appearance. Use one table per thread for counting;
+// merged in the order of the text, the tables equal one table that counted all of it.
 class WordCounts {
  public:
   // Counts every word of `text`; a word is shorter than 4 GiB.

@@ -15,7 +15,7 @@ struct WordKey {
   uint64_t low, high, hash;
 };
 
-// `readable` bytes may be read from word.data() on; 16 make it faster.
+// `readable` bytes may be read from word.data() on; with 16 or more, the function is faster.
 inline WordKey word_key(std::string_view word, size_t readable) {
   constexpr uint64_t kMix = 0x9E3779B97F4A7C15, kMix2 = 0xC2B2AE3D27D4EB4F;
   constexpr size_t kInline = WordKey::kInlineBytes;

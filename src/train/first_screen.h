@@ -20,7 +20,7 @@ struct FirstScreen {
   const World& world;
   const Ops& ops;
   double matrix_rate;               // FLOP/s of all ranks
-  const std::string& threads_note;  // why there are too many threads; empty if not
+  const std::string& threads_note;  // which threads stay unused (RankThreads::note); empty if none
 
   void print() const;
 };

@@ -29,18 +29,17 @@ std::vector<DataFile> data_files(const TokenLoader& loader) {
 }
 
 void require_same_data(const std::vector<DataFile>& before, const std::vector<DataFile>& now, const char* key) {
-  const std::string remedy =
-      text("; restore the file, or give the new data under another path with --set ", key, "=..., or start a new run");
+  const std::string remedy = text(" it, or give the new data under another path with --set ", key, "=...");
   const auto find = [](const std::vector<DataFile>& files, const std::string& path) {
     return std::find_if(files.begin(), files.end(), [&](const DataFile& file) { return file.path == path; });
   };
   for (const DataFile& file : before) {
     const auto same = find(now, file.path);
-    if (same == now.end()) user_error(file.path, ": the run read this file and it is no longer there", remedy);
-    if (*same != file) user_error(file.path, ": has other tokens than when the run read it", remedy);
+    if (same == now.end()) user_error(file.path, ": the run read this file and it is no longer there; restore", remedy);
+    if (*same != file) user_error(file.path, ": has other tokens than when the run read it; restore", remedy);
   }
   for (const DataFile& file : now)
-    if (find(before, file.path) == before.end()) user_error(file.path, ": is new since the run began", remedy);
+    if (find(before, file.path) == before.end()) user_error(file.path, ": is new since the run began; remove", remedy);
 }
 
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b) {

@@ -46,7 +46,7 @@ void StepLog::write(const Progress& progress, const StepResult& result) {
   }
 }
 
-// Average per step since the last row.
+// The traffic of a step, averaged over the steps since the last row.
 std::optional<Communication> StepLog::communication() {
   if (communicator_.size() == 1) return std::nullopt;
   const PlannedTraffic& planned = engine_.traffic();

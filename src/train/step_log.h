@@ -18,7 +18,7 @@ class StepLog {
 
   // Counts a step that took `seconds`.
   void count(double seconds);
-  // Writes the row and the line of the last step counted, at `progress`.
+  // Writes the row and the line of the last step counted. `progress` is the run's state after that step.
   void write(const Progress& progress, const StepResult& result);
   // Runs `work` without counting its communication as training's.
   template <typename Work>

@@ -86,13 +86,15 @@ TEST_F(InputFilesTest, Links) {
 TEST_F(InputFilesTest, InputsThatCannotBe) {
   write("a.csv", "x");
   write("f/b.csv", "x");
-  const std::string kinds = ".txt or .jsonl file, plain, .gz or .zst,";
+  const std::string no_files = ": no .txt or .jsonl files (optionally .gz or .zst) ";
   EXPECT_EQ(error("none.txt"), at("none.txt") + ": no such file or folder; correct --input");
   EXPECT_EQ(error("none*.txt"), at("none*.txt") + ": nothing matches this pattern; correct --input");
-  EXPECT_EQ(error("*.csv"), at("*.csv") + ": no " + kinds + " matches this pattern; correct --input");
-  EXPECT_EQ(error("f"), at("f") + ": no " + kinds + " in this folder; correct --input");
+  EXPECT_EQ(error("*.csv"), at("*.csv") + no_files + "match this pattern; correct --input");
+  EXPECT_EQ(error("f"), at("f") + no_files + "in this folder; correct --input");
   EXPECT_EQ(error("a.csv"),
-            at("a.csv") + ": its name is not that of a " + kinds + "; rename it, or pipe the text in and give \"-\"");
+            at("a.csv") +
+                ": the name does not end in .txt or .jsonl (optionally followed by .gz or .zst); rename the file, or "
+                "pipe the text in and give \"-\"");
   EXPECT_EQ(error_of([&] { list({"-", "-"}); }), "--input - is given twice; give it once");
 }
 

@@ -28,7 +28,7 @@ TEST(CudaShapes, AreRefusedByPlaceValueAndLimit) {
             "model.num_experts: 3073 is more than the 3072 that the GPU backend supports; lower it, or set device to "
             "\"cpu\"");
   EXPECT_EQ(refusal({{"num_experts", 3072}, {"hidden_size", 6144}, {"num_attention_heads", 32}}),
-            "model.num_experts: 3072 (and one) x hidden_size 6144 (and one) is more than the 16777216 that the GPU "
+            "model.num_experts: 3072 (plus one) x hidden_size 6144 (plus one) is more than the 16777216 that the GPU "
             "backend supports; "
             "lower it, or set device to \"cpu\"");
   EXPECT_EQ(refusal({{"num_attention_heads", 6}}, {{"sequence_length", 1 << 22}}),

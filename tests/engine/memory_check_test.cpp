@@ -93,10 +93,10 @@ TEST_F(MemoryCheck, RecomputationIsNamedOnlyWhereItHelps) {
   EXPECT_EQ(refusal(config(60, "block"), bytes(3) - kWorkspace).find("recompute"), std::string::npos);
   ASSERT_LT(bytes(2, "block"), bytes(1));
   expect_contains(refusal(config(60), bytes(2, "block") - kWorkspace),
-                  "none fits without train.recompute \"block\"; with it, the largest that divides "
+                  "no micro-batch size fits without train.recompute \"block\"; with it, the largest that divides "
                   "train.global_batch_size 60 and fits is 2\n");
   expect_contains(refusal(config(60), bytes(1, "block") - kWorkspace - 1),
-                  "none fits; lower train.sequence_length or the model's sizes\n");
+                  "no micro-batch size fits; lower train.sequence_length or the model's sizes\n");
 }
 
 TEST_F(MemoryCheck, GradientsAloneTakeWhatTrainingDoesButTheOptimizer) {

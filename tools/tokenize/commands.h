@@ -27,7 +27,7 @@ struct TrainTokenizerOptions {
 // Trains a tokenizer and writes it as tokenizer.json; creates the folder if needed.
 int train_command(const TextInput& input, const TrainTokenizerOptions& options);
 
-// SIGINT, SIGTERM and SIGHUP end it at a checkpoint, with exit code 128 + the signal.
+// Encodes text as shards. SIGINT, SIGTERM and SIGHUP end the job at a checkpoint, with exit code 128 + the signal.
 int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, EncodeOptions options);
 
 // Counts the tokens of the input and writes nothing.

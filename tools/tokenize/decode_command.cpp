@@ -36,7 +36,7 @@ class DocumentLines {
       }
     }
   }
-  // Empty documents get no line: shards from other programs begin with an end of text.
+  // Empty documents get no line: shards from other programs begin with an end-of-text token.
   void end_document() {
     if (text_.empty()) return;
     if (const size_t malformed = find_malformed(text_); malformed != std::string::npos) refuse(malformed);

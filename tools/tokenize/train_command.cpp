@@ -67,7 +67,7 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
 }  // namespace
 
 int train_command(const TextInput& input, const TrainTokenizerOptions& options) {
-  // Checked before hours of reading.
+  // This is checked before hours of reading.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
   const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");
   std::error_code nothing_there;

@@ -16,7 +16,7 @@ namespace gptmoe {
 
 }  // namespace gptmoe
 
-// Throws a Failure with the call, its place and MPI's reason if an MPI call fails. Needs MPI_ERRORS_RETURN, which
+// If an MPI call fails, throws a Failure with the call, its place and MPI's reason. Needs MPI_ERRORS_RETURN, which
 // MpiWorld sets and communicators inherit.
 #define MPI_CHECK(call)                                                                                              \
   do {                                                                                                               \

@@ -233,7 +233,8 @@ void MpiCommunicator::begin_gather(Piece& piece, MPI_Comm over) {
                             piece.units_at.data(), piece.unit, over, &piece.request));
 }
 
-// Sums what is staged: all ranks' tensors, or the other ranks' values of our part, while our own are in the tensor.
+// Sums what is staged: all ranks' tensors, or the other ranks' values of our part. In the second case our own values
+// are still in the tensor.
 void MpiCommunicator::sum(Piece& piece) {
   Slot& slot = slots_[static_cast<size_t>(piece.slot)];
   const bool whole = piece.first == First::small_gather;

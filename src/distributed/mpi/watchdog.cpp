@@ -79,7 +79,7 @@ void Watchdog::run() {
 bool Watchdog::round(bool leaving) {
   const Clock::time_point now = Clock::now();
   if (now - last_round_ > 3 * interval_ + std::chrono::seconds(1)) {
-    // This process itself was stopped, so missing heartbeats and progress mean nothing.
+    // This process itself was stopped for a while, so a lack of heartbeats or progress means nothing.
     last_heard_ = last_got_on_ = last_any_got_on_ = now;
   }
   last_round_ = now;
@@ -126,7 +126,8 @@ void Watchdog::hear(Clock::time_point now) {
   }
 }
 
-// Sends one heartbeat at a time: a stopped neighbour does not receive them.
+// Sends a heartbeat unless the previous one is still under way: a neighbour that is stopped does not receive
+// heartbeats.
 void Watchdog::send(bool leaving) {
   int gone = 1;
   if (sending_ != MPI_REQUEST_NULL) MPI_CHECK(MPI_Test(&sending_, &gone, MPI_STATUS_IGNORE));

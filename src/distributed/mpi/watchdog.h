@@ -29,7 +29,7 @@ class Watchdog {
  private:
   using Clock = std::chrono::steady_clock;
   enum class End { none, goodbye, at_once };
-  // Whether it is the sender's last one, then the ticks of each rank, as far as the sender knows.
+  // First whether this heartbeat is the sender's last one, then the ticks of each rank, as far as the sender knows.
   using Heartbeat = std::vector<uint64_t>;
 
   void run();
@@ -54,7 +54,7 @@ class Watchdog {
   MPI_Request hearing_ = MPI_REQUEST_NULL, sending_ = MPI_REQUEST_NULL;
   bool neighbour_left_ = false, said_goodbye_ = false;
 
-  // The previous rank's last heartbeat, this rank's last progress, any rank's last progress, the last check.
+  // Times of the previous rank's last heartbeat, this rank's last progress, any rank's last progress, the last check.
   Clock::time_point last_heard_, last_got_on_, last_any_got_on_, last_round_;
   Heartbeat known_;  // of all ranks, including this one
 

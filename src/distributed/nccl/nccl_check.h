@@ -1,5 +1,5 @@
 #pragma once
-// Errors of NCCL as DeviceError.
+// Turns errors of NCCL into DeviceError.
 #include "distributed/nccl/nccl_library.h"
 
 namespace gptmoe {

@@ -43,7 +43,7 @@ Event new_event() {
   return Event(event);
 }
 
-// NCCL's few blocks must not queue behind those of the products that run at the same time.
+// NCCL's few blocks must not queue behind the blocks of products that run at the same time.
 Stream new_urgent_stream() {
   int least = 0, greatest = 0;
   CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
@@ -143,7 +143,7 @@ class NcclCommunicator final : public Communicator {
     return x.view({x.count()}).rows(rank_ * count, count);
   }
 
-  // NCCL's next work runs after all work queued on the Ops so far.
+  // Makes NCCL's next work wait for all work queued on the Ops so far.
   void begin() {
     CUDA_CHECK(cudaEventRecord(asked_for_.get(), compute_));
     CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), asked_for_.get(), 0));

@@ -18,7 +18,7 @@ namespace gptmoe {
 //
 // Throws Failure if NCCL is not found. If NCCL fails, this function and the communicator's methods throw DeviceError.
 std::unique_ptr<Communicator> make_nccl_communicator(World& world, Ops& ops);
-// Why this program cannot make one, in one line with the remedy; empty if it was built with NCCL.
+// Why this program cannot make such a communicator, in one line with the remedy; empty if it was built with NCCL.
 std::string why_no_nccl();
 
 }  // namespace gptmoe

@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// The address of a function of the library. Throws Failure if the library is not found or lacks it.
+// The address of a function of the library. Throws Failure if the library is not found or lacks the function.
 void* nccl_symbol(const char* name);
 
 }  // namespace gptmoe

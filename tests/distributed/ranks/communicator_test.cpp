@@ -263,7 +263,7 @@ TEST(Collectives, TwoCommunicatorsAtOnce) {
   EXPECT_TRUE(y.bytes == summed(DType::f64, y.count).bytes);
 }
 
-// Lowers the limit of elements per MPI call, since tensors beyond the real limit are too large for a test.
+// Lowers the limit on elements per MPI call, since tensors beyond the real limit are too large for a test.
 TEST(Collectives, BeyondMpisCounts) {
   if (ranks().size() == 1) GTEST_SKIP() << "no MPI";
   Activity activity;

@@ -1,4 +1,4 @@
-// Runs the tests that adapt to the number of ranks on several ranks. Every rank is a process with its own simulated
+// Runs tests on several ranks: those that adapt to the number of ranks. Every rank is a process with its own simulated
 // GPU.
 #ifdef GPTMOE_MPI
 #include "support/process.h"

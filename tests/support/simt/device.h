@@ -39,7 +39,7 @@ namespace simt {
 template <typename T>
 struct Shuffle {
   T value, result;
-  int source;  // the lane to read; a lane outside the warp or the mask gives the own value
+  int source;  // the lane to read; if it is outside the warp or the mask, the reading lane gets its own value
 };
 
 template <typename T>

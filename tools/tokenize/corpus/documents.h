@@ -4,7 +4,7 @@
 //   *.jsonl  one document per line: the string in one field of a JSON object; blank lines are skipped
 //   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
 //   folder   every such file below it, sorted by path; other files are counted, not read
-//   a*.txt   shell pattern: what it matches, sorted by path, files and folders
+//   a*.txt   shell pattern: all files and folders that it matches, sorted by path
 //   -        standard input, plain or compressed: JSON lines if its first byte that is not white space is "{", else one
 //            document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
@@ -69,16 +69,16 @@ class DocumentReader {
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
   // after a letter or a number, before a place where begins_cut() holds. Throws UserError naming file and line or byte
-  // (unreadable, damaged compression, a line longer than max_line_bytes), after the good text before it. With
-  // skip_errors the batch carries the message instead. The reader then continues with the next line or, if it cannot
-  // find the end of the damage, with the next file. In that case the lines of a .jsonl before the damage count, and so
-  // do the bytes of a .txt.
+  // if the file is unreadable, its compression is damaged or a line is longer than max_line_bytes; the good text before
+  // that place comes first. With skip_errors the batch carries the message instead. The reader then continues with the
+  // next line or, if it cannot find the end of the damage, with the next file. In that case the lines of a .jsonl
+  // before the damage are kept, and so are the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
   int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
-  // Progress, from any thread: bytes consumed on disk, of all files' bytes.
+  // Progress, which any thread may ask for: the bytes on disk that are read, and those of all files together.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
 

@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// Memory per byte of a line: the JSON parser alone takes up to 13.
+// From this size on a batch is processed alone: the JSON parser takes up to 13 bytes of memory per byte of a line.
 constexpr int64_t kLargeBatch = int64_t{4} << 20;
 constexpr size_t kKeptIds = size_t{1} << 20;
 

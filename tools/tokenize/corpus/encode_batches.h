@@ -12,8 +12,8 @@
 
 namespace gptmoe {
 
-// In [0, 1), from the document's bytes alone. A document is in validation if this is below the fraction, so adding or
-// moving files changes no other document's side, and copies of a document are always on the same side.
+// A number in [0, 1) that depends on the document's bytes alone. A document is in validation if its number is below the
+// fraction. So adding or moving files changes no other document's side, and all copies of a document are on one side.
 double split_position(std::string_view document);
 
 struct TextCounts {
@@ -55,8 +55,8 @@ struct BatchOptions {
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
 };
 
-// Text that threads may hold at once, and the weight of a batch. A batch with a line of several MiB counts for all of
-// it, so that nothing more is read until it is done.
+// The bytes of text that threads may hold at once, and the weight of a batch among them. A batch with a line of several
+// MiB weighs as much as all of them, so that nothing more is read until it is done.
 constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
 // The batch size that keeps `threads` threads busy within the memory that batches may take.

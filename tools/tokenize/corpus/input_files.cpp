@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kKinds = ".txt or .jsonl file, plain, .gz or .zst,";
+constexpr const char* kNoFiles = ": no .txt or .jsonl files (optionally .gz or .zst) ";
 
 InputFile input_file(const fs::path& path) {
   struct stat status {};  // an unreadable file is reported when it is opened
@@ -29,7 +29,7 @@ class Lister {
 
   void add_folder(const std::string& folder) {
     walk(folder, true);
-    if (texts_.empty()) user_error(folder, ": no ", kKinds, " in this folder; correct --input");
+    if (texts_.empty()) user_error(folder, kNoFiles, "in this folder; correct --input");
     end_input();
   }
 
@@ -46,7 +46,7 @@ class Lister {
         sort_in(path);
       }
     }
-    if (texts_.empty()) user_error(pattern, ": no ", kKinds, " matches this pattern; correct --input");
+    if (texts_.empty()) user_error(pattern, kNoFiles, "match this pattern; correct --input");
     end_input();
   }
 
@@ -120,7 +120,8 @@ InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_
     } else if (text_format(input)) {
       lister.add_file(input_file(input));
     } else {
-      user_error(input, ": its name is not that of a ", kKinds, "; rename it, or pipe the text in and give \"-\"");
+      user_error(input, ": the name does not end in .txt or .jsonl (optionally followed by .gz or .zst); rename the ",
+                 "file, or pipe the text in and give \"-\"");
     }
   }
   return std::move(lister).listing();

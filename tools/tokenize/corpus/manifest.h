@@ -45,7 +45,7 @@ struct Manifest {
 
 constexpr const char* kManifestName = "manifest.json";
 
-// Equal for tokenizers that give the same ids, and in practice different for others.
+// A text that is equal for tokenizers that give the same ids, and in practice different for others.
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
 
 // Replaces FOLDER/manifest.json atomically. Throws Failure.

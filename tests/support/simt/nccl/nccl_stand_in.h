@@ -13,7 +13,7 @@
 
 namespace simt {
 
-// Sets the world whose ranks communicators created from now on connect; null: a single rank.
+// Communicators created from now on connect the ranks of `world`; null: a single rank.
 void set_nccl_world(gptmoe::World* world);
 
 // A collective that this process has run; `count` is the number of elements that was passed to NCCL.
