@@ -10,7 +10,7 @@ class Slurm : public CommandLine {
   void SetUp() override {
     write_config("run.json", {{"train", {{"steps", 1200}, {"eval_every", 400}}}, {"checkpoint", {{"every", 0}}}});
     // Drops its own options. Sends SIGUSR1 to the program once its metrics have grown, while `limits` says so.
-    write_program("srun", R"(
+    write_program("srun", R"sh(
 while [[ $1 == --* ]]; do shift; done
 "$@" &
 program=$!
@@ -21,8 +21,8 @@ if [ -s limits ]; then
   until [ "$(size)" -gt $((before + 5000)) ]; do sleep 0.01; done
   kill -USR1 $program
 fi
-wait $program)");
-    write_program("scontrol", R"(echo "$@" >> requeued)");
+wait $program)sh");
+    write_program("scontrol", R"sh(echo "$@" >> requeued)sh");
   }
   void write_program(const std::string& name, const std::string& body) {
     write_text_file(files_ / name, "#!/bin/bash\n" + body + "\n");

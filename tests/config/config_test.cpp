@@ -248,7 +248,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
                   "grad_clip": 0.7},
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,
                  "lr_decay_steps": 0},
-    "checkpoint": {"every": 5, "keep": 0},
+    "checkpoint": {"minutes": 2.5, "every": 5, "keep": 0},
     "log": {"every": 3},
     "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
     "device": "cpu", "precision": "f32", "seed": 42})");

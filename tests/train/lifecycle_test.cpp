@@ -46,12 +46,7 @@ TEST_F(Lifecycle, AnExtendedRunIsTheLongerRun) {
   train_quietly(constant(12), whole_);
   train_quietly(constant(8), run_);
   EXPECT_EQ(resume_with(constant(12), run_, {"train.steps"}), 0);
-  std::vector<json> rows = metrics_of(run_);
-  EXPECT_EQ(std::erase_if(rows, [](const json& row) { return row["event"] == "eval" && row["step"] == 8; }), 1u)
-      << "the shorter run was evaluated at its end, too";
-  EXPECT_EQ(rows, metrics_of(whole_));
-  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
-    EXPECT_TRUE(read_text_file(*latest_checkpoint(whole_) / file) == read_text_file(*latest_checkpoint(run_) / file));
+  expect_same_run(whole_, run_);
   const RunHistory record = read_history(run_);
   ASSERT_EQ(record.history.size(), 2u);
   EXPECT_EQ(record.history[1].from_step, 8);
