@@ -48,7 +48,7 @@ std::string milliseconds(double seconds) {
   return text;
 }
 
-// Bytes that a rank receives from the others for the largest segment of gradients that is reduced at a time.
+// Gradients are reduced segment by segment. Returns the bytes that a rank receives from the others for the largest one.
 int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
   int64_t largest = 0;
   for (const auto& bucket : params.buckets())

@@ -10,6 +10,8 @@
 
 namespace gptmoe {
 
+inline constexpr const char* kHistoryFile = "history.json";
+
 struct ConfigChange {
   JsonValue was, is;
   bool operator==(const ConfigChange&) const = default;

@@ -15,7 +15,6 @@ namespace gptmoe {
 
 inline constexpr const char* kAnalysisFile = "analysis.json";
 inline constexpr const char* kProvenanceFile = "provenance.json";
-inline constexpr const char* kHistoryFile = "history.json";
 inline constexpr const char* kJobsFile = "jobs.json";  // of a run that compare --jobs trained: {"at_once": runs}
 
 // The program and machine of the steps after `from_step`: an entry of provenance.json (train/provenance.h).

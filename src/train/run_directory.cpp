@@ -87,7 +87,7 @@ void require_unedited(const std::filesystem::path& run_dir, const LatestState& s
     if (!is_free(d.path) && !is_recorded(record, saved.step, d))
       user_error(config_path(run_dir).string(), ": has ", d.with(d.is), ", but ", saved.checkpoint.string(),
                  " was trained with ", d.was.dump(),
-                 ": the file was edited, or the checkpoint is another run's; restore ", "the file",
+                 ": the file was edited, or the checkpoint is another run's; restore the file",
                  may_change(d.path) ? text(", and change the run with --set ", dotted(d.path), "=...") : "");
 }
 
@@ -95,6 +95,18 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   return std::any_of(set.begin(), set.end(), [key = dotted(path)](const std::string& given) {
     return key == given || key.starts_with(given + ".");
   });
+}
+
+// Throws UserError if the folder holds a run or cannot be made or written.
+void make_run_directory(const std::filesystem::path& run_dir) {
+  if (holds_run(run_dir))
+    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
+  std::error_code error;
+  std::filesystem::create_directories(run_dir, error);
+  if (error)
+    user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
+  if (access(run_dir.c_str(), W_OK | X_OK) != 0)
+    user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
 }
 
 }  // namespace
@@ -107,18 +119,6 @@ bool holds_run(const std::filesystem::path& run_dir) {
 Config run_config(const std::filesystem::path& run_dir) {
   if (!holds_run(run_dir)) user_error(run_dir.string(), ": holds no run (no config.json); pass a run directory");
   return load_config(config_path(run_dir));
-}
-
-// Throws UserError if the folder holds a run or cannot be made or written.
-static void make_run_directory(const std::filesystem::path& run_dir) {
-  if (holds_run(run_dir))
-    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
-  std::error_code error;
-  std::filesystem::create_directories(run_dir, error);
-  if (error)
-    user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
-  if (access(run_dir.c_str(), W_OK | X_OK) != 0)
-    user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
 }
 
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
@@ -197,13 +197,14 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
   make_run_directory(out);
   const std::filesystem::path parent_dir = checkpoint.parent_path().parent_path();
   copy_checkpoint(checkpoint, out);
-  for (const char* file : {"metrics.jsonl", "provenance.json", "history.json"})
+  for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
     if (std::filesystem::exists(parent_dir / file))
       std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
   HistoryEntry entry{state.step, checkpoint.string(), config_changes(parent, config), {}, {}};
-  if (const RunHistory record = read_history(out); !record.history.empty()) {
-    entry.train = record.history.back().train;
-    entry.val = record.history.back().val;
+  const RunHistory record = read_history(out);
+  if (const HistoryEntry* data = entry_at(record, state.step)) {
+    entry.train = data->train;
+    entry.val = data->val;
   }
   record_history(out, std::move(entry));
   write_run_config(out, config);  // last: from now on the folder holds a run

@@ -20,9 +20,8 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
 // model.balance_scope), naming the coefficient that gives the same loss today.
 void require_summed_losses(const std::filesystem::path& run_dir);
 
-// The config with which the run in `run_dir` continues, where the user gives `given`, with the keys `set` given by
-// --set
-// (`--resume` of gptmoe train). The run keeps its own config except:
+// The config with which the run in `run_dir` continues (gptmoe train --resume). `given` is what the user gives, and
+// `set` lists the keys of it that --set gives. The run keeps its own config except:
 // - keys that change nothing a step computes (when to evaluate, log and save, where to compute): as given;
 // - train.steps, train.micro_batch_size, schedule.*, optimizer.learning_rate and data.*: as given by --set.
 // Throws UserError naming the key for any other difference, if config.json is not what the latest checkpoint and

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-std::filesystem::path history_path(const std::filesystem::path& run_dir) { return run_dir / "history.json"; }
+std::filesystem::path history_path(const std::filesystem::path& run_dir) { return run_dir / kHistoryFile; }
 
 }  // namespace
 
@@ -48,17 +48,25 @@ bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b)
   });
 }
 
+const HistoryEntry* entry_at(const RunHistory& record, int64_t step) {
+  const HistoryEntry* last = nullptr;
+  for (const HistoryEntry& entry : record.history)
+    if (entry.from_step < step) last = &entry;
+  return last;
+}
+
 void record_history(const std::filesystem::path& run_dir, HistoryEntry entry) {
   RunHistory record = read_history(run_dir);
   auto& history = record.history;
+  const size_t before = history.size();
   while (!history.empty() && history.back().from_step >= entry.from_step) {
     if (history.back().from_step == entry.from_step) entry.branched_from = history.back().branched_from;
     history.pop_back();
   }
-  if (!history.empty() && entry.changes.empty() && !entry.branched_from && history.back().train == entry.train &&
-      history.back().val == entry.val)
-    return;
-  history.push_back(std::move(entry));
+  const bool adds = history.empty() || !entry.changes.empty() || entry.branched_from ||
+                    history.back().train != entry.train || history.back().val != entry.val;
+  if (!adds && history.size() == before) return;
+  if (adds) history.push_back(std::move(entry));
   write_text_file(history_path(run_dir), record_json(record).dump(2) + "\n");
 }
 

@@ -22,6 +22,9 @@ void require_same_data(const std::vector<DataFile>& before, const std::vector<Da
 // Whether the two lists hold the same tokens in the same order, whatever the paths.
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b);
 
+// The entry whose data a run had read when it saved at `step`; null if the record does not reach back that far.
+const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
+
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a
 // checkpoint drops their metrics. An entry for the same step is replaced, but keeps its branched_from. Adds nothing if
 // the config did not change and the data are those of the previous entry. Throws Failure if it cannot be written.

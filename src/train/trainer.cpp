@@ -58,7 +58,6 @@ class Trainer {
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
   void check_data(const std::filesystem::path& checkpoint);
-  HistoryEntry history_entry(int64_t step, Named<ConfigChange> changes) const;
   void restore(const std::filesystem::path& checkpoint);
   int train_to_end();
   void ask_for_step();
@@ -107,8 +106,8 @@ class Trainer {
   Progress progress_;                // of finished steps
   std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
   Clock::time_point last_finished_;  // or when the oldest of those was queued, if that is later
+  HistoryEntry history_;             // of the steps from here on; its data on rank 0 alone
   bool new_data_ = false;            // the resumed run reads other training tokens, from their beginning
-  Named<ConfigChange> changes_;      // of the config since the checkpoint that the run continues from
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::optional<FolderLock> lock_;
@@ -162,8 +161,9 @@ void Trainer::open_run() {
                                static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
     steps_.emplace(config_, engine_, *ops_, *communicator_);
     if (world_.is_root()) {
-      record_history(options_.out, history_entry(progress_.step, changes_));  // before config.json, which it explains
-      write_run_config(options_.out, given_);
+      history_.from_step = progress_.step;
+      record_history(options_.out, history_);  // before config.json, which it explains
+      if (options_.resume) write_run_config(options_.out, given_);
       metrics_.emplace(options_.out, progress_.step);
     }
     if (world_.is_root() && !finished())
@@ -175,6 +175,8 @@ void Trainer::open_run() {
 
 // The checkpoint to continue from, if there is one.
 std::optional<std::filesystem::path> Trainer::open_run_directory() {
+  history_.train = data_files(train_data_);
+  if (val_data_) history_.val = data_files(*val_data_);
   if (!options_.resume) {
     start_run_directory(options_.out, given_);
     lock_.emplace(options_.out, kLocked);
@@ -195,18 +197,14 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
 
 // Refuses data that changed under the run. Finds out whether the run was given other training data.
 void Trainer::check_data(const std::filesystem::path& checkpoint) {
+  const CheckpointState state = read_checkpoint_state(checkpoint);
   const RunHistory record = read_history(options_.out);
-  if (record.history.empty()) return;
-  const HistoryEntry &before = record.history.back(), now = history_entry(0, {});
-  const auto saved = parse_config(read_checkpoint_state(checkpoint).config, checkpoint.string()).data;
-  if (saved.train == given_.data.train) require_same_data(before.train, now.train, "data.train");
-  if (saved.val == given_.data.val) require_same_data(before.val, now.val, "data.val");
-  new_data_ = !same_tokens(before.train, now.train);
-}
-
-HistoryEntry Trainer::history_entry(int64_t step, Named<ConfigChange> changes) const {
-  return {step, std::nullopt, std::move(changes), data_files(train_data_),
-          val_data_ ? data_files(*val_data_) : std::vector<DataFile>()};
+  const HistoryEntry* before = entry_at(record, state.step);
+  if (!before) return;
+  const DataConfig saved = parse_config(state.config, checkpoint.string()).data;
+  if (saved.train == given_.data.train) require_same_data(before->train, history_.train, "data.train");
+  if (saved.val == given_.data.val) require_same_data(before->val, history_.val, "data.val");
+  new_data_ = !same_tokens(before->train, history_.train);
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -217,7 +215,7 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   const CheckpointState state = load_checkpoint(checkpoint, tensors());
   progress_ = {state.step, state.tokens, state.seconds};
   if (!new_data_) train_data_.restore(state.loader);
-  changes_ = config_changes(parse_config(state.config, checkpoint.string()), given_);
+  history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_step_ = progress_.step;
 }
 

@@ -92,6 +92,27 @@ TEST_F(ShardFileTest, IdsThatDoNotFitAreABug) {
   EXPECT_THROW(stored({-1}, kShardU32), BugError);
 }
 
+TEST_F(ShardFileTest, TheChecksumIsOfAllTokensOrOfSamples) {
+  for (const size_t tokens : {size_t{5000}, size_t{1} << 21}) {
+    SCOPED_TRACE(tokens);
+    std::vector<int32_t> ids(tokens, 7);
+    const auto checksum = [&](size_t changed, int32_t id) {
+      ids[changed] = id;
+      write_shard(path, 100, ids);
+      ids[changed] = 7;
+      return Shard(path).checksum();
+    };
+    const uint64_t intact = checksum(0, 7);
+    EXPECT_EQ(checksum(0, 7), intact);
+    EXPECT_NE(checksum(0, 8), intact);
+    EXPECT_NE(checksum(tokens - 1, 8), intact);
+    EXPECT_EQ(checksum(2000, 8) == intact, tokens > 5000) << "between two samples";
+    ids.pop_back();
+    EXPECT_NE(checksum(0, 7), intact) << "a shorter shard";
+    ids.push_back(7);
+  }
+}
+
 TEST_F(ShardFileTest, HasItsNameOnlyWhenItIsPublished) {
   ShardWriter writer(path, kShardU16);
   writer.append(stored({1, 2, 3}, kShardU16));

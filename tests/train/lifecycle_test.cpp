@@ -144,6 +144,43 @@ TEST_F(Lifecycle, OtherDataBeginAtTheirBeginning) {
   EXPECT_EQ(state.loader.position, 4 * more.train.global_batch_size) << "of the four new steps";
 }
 
+TEST_F(Lifecycle, OtherDataBeginAgainAfterACrashBeforeTheNextCheckpoint) {
+  write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
+  const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
+  train_quietly(constant(8), run_);
+  resume_with(more, run_, {"data.train", "train.steps"});
+  copy_folder(run_, whole_);
+  cut_back(run_, 8);
+  EXPECT_EQ(resume_with(more, run_, {}), 0);
+  expect_same_run(whole_, run_);
+}
+
+TEST_F(Lifecycle, ARunThatGoesBackBeforeItsNewDataReadsThemFromTheirBeginning) {
+  write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
+  const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
+  train_quietly(constant(8), run_);
+  resume_with(more, run_, {"data.train", "train.steps"});
+  cut_back(run_, 4);
+  EXPECT_EQ(resume_with(more, run_, {}), 0);
+  EXPECT_EQ(read_checkpoint_state(*latest_checkpoint(run_)).loader.position, 8 * more.train.global_batch_size);
+  EXPECT_EQ(read_history(run_).history.back().from_step, 4);
+}
+
+TEST_F(Lifecycle, AChangeThatIsTakenBackLeavesNoRecord) {
+  train_quietly(constant(8), run_);
+  resume_with(constant(12), run_, {"train.steps"});
+  cut_back(run_, 8);
+  EXPECT_EQ(resume_with(constant(8), run_, {"train.steps"}), 0);
+  EXPECT_EQ(read_history(run_).history.size(), 1u);
+}
+
+TEST_F(Lifecycle, ARunOlderThanTheRecordCanBeBranched) {
+  train_quietly(decaying(12, 4), run_);
+  fs::remove(run_ / "history.json");
+  branch_run(run_ / "checkpoints/step_00000008", whole_, decaying(10, 2));
+  EXPECT_EQ(resume_with(decaying(10, 2), whole_, {}), 0);
+}
+
 TEST_F(Lifecycle, ABranchIsTheRunThatItContinues) {
   train_quietly(decaying(12, 4), run_);
   const std::string parent = read_text_file(run_ / "metrics.jsonl");
