@@ -32,15 +32,15 @@ class OpCall {
 
   const std::string& name() const { return declaration_.name; }
   Part part() const { return part_; }
-  // A product's rows x terms x columns (x E for grouped products); otherwise the sizes of the largest operand.
+  // For a matrix product, rows x terms x columns (x E if grouped); for other ops, the sizes of the largest operand.
   std::string shape() const;
   // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
-  // two. Of causal attention the lower triangle counts, of products over sorted rows only the live share.
+  // two. For causal attention only the lower triangle counts, and for products over sorted rows only the live share.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // The bytes that the call must move: each operand once, or twice if it is read and written. Of a table only the rows
-  // used count, of sorted rows only the live ones. Scratch does not count.
+  // The bytes that the call must move: each operand once, or twice if it is read and written. In a table only the rows
+  // that are used count, and among sorted rows only the live ones. Scratch does not count.
   double bytes(double live_share) const;
-  // The same for each operand.
+  // The bytes that the call must move of each operand.
   struct Moved {
     const Tensor* tensor;  // as passed
     double bytes;
@@ -51,7 +51,7 @@ class OpCall {
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
   bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
   double value(std::string_view name) const;
-  // The size of a letter, taken from the operands; BugError if none has it.
+  // The size of a letter, taken from the operands. Throws BugError if none has it.
   int64_t size(char letter) const;
   // Sets the size of a letter that has none; refuses a different size.
   void bind(char letter, int64_t size);

@@ -6,7 +6,8 @@
 //   overwritten), Scratch (contents are undefined before and after) or In (read); its type: nothing for real, Stat,
 //   Float (real or stat), I32, I64 or Any.
 //   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F, "E1" is E + 1, a digit
-//   at the end is its own dimension ("N2" has N rows of 2, "_1" one element). No underscore and capital: any shape.
+//   at the end is its own dimension ("N2" has N rows of 2, "_1" one element). A name without an underscore and capitals
+//   declares any shape.
 #include <array>
 #include <string>
 #include <string_view>

@@ -1,12 +1,15 @@
 #pragma once
 // Everything that the model computes, one method per op, on any device.
 //
-// The ops are declared in kernels/dense_ops.inc, moe_ops.inc and optimizer_ops.inc: formula, operands, source. A word
-// before an operand says how the op uses it (Out: overwritten, =; Add: added to, +=; Update: read and overwritten; In:
-// read; Scratch: contents are undefined before and after) and its type (none: real, which is compute_dtype(); Stat:
-// statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters, optimizer; Float: either; I32
-// for ids, I64 for offsets). Optional operands may be absent (Tensor{}). Capitals after the last underscore are the
-// shape (op_declaration.h):
+// The ops are declared in kernels/dense_ops.inc, moe_ops.inc and optimizer_ops.inc, with their formulas, operands and
+// sources. The word before an operand says how the op uses it:
+//   Out is overwritten (=). Add is added to (+=). Update is read and overwritten. In is read. The contents of Scratch
+//   are undefined before and after.
+// and what its type is:
+//   none: real, which is compute_dtype()
+//   Stat: statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters, optimizer
+//   Float: either of these; I32: for ids; I64: for offsets
+// Optional operands may be absent (Tensor{}). Capitals after the last underscore are the shape (op_declaration.h):
 //   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
 //   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of
 //   a head, X positions of RoPE's tables, V vocabulary, M rows of logits held at a time, E experts, K experts per
@@ -29,8 +32,8 @@ namespace gptmoe {
 class Ops final {
  public:
   explicit Ops(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
-  // The same kernels with an observer of every call. `observer` must outlive the object. RepeatedWork is not recorded,
-  // so the observer sees every run.
+  // The same kernels with an observer of every call. `observer` must outlive the object. RepeatedWork of such ops is
+  // not recorded, so the observer sees every run.
   Ops observed_by(OpObserver& observer) const;
 
   DType compute_dtype() const { return kernels_->compute_dtype(); }
@@ -44,7 +47,7 @@ class Ops final {
   int64_t logit_elements() const { return kernels_->logit_elements(); }
   // Bytes of memory() that these ops hold themselves, as long as they live.
   int64_t workspace_bytes() const { return kernels_->workspace_bytes(); }
-  // For the first screen: "CPU, 2 threads, built-in products".
+  // For the startup summary: "CPU, 2 threads, built-in products".
   std::string describe() const { return kernels_->describe(); }
   const Kernels& kernels() const { return *kernels_; }
 
@@ -92,13 +95,14 @@ class Ops final {
   OpObserver* observer_ = nullptr;
 };
 
-// The CPU's ops over float; threads = 0 uses OpenMP's default. With bf16 `products`, the products of dense layers,
-// experts and the LM head round their operands to bf16 and sum in float; all else, including storage, stays float.
+// The CPU's ops over float; threads = 0 uses OpenMP's default. If `products` is bf16, the matrix products of dense
+// layers, experts and the LM head round their operands to bf16 and sum in float; everything else, including storage,
+// stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
-// The same sources over double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
+// The same sources compiled for double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
-// The values of logit_elements(): a chunk stays in a CPU's cache, or fills a GPU's multiprocessors and is a small part
-// of its memory.
+// The values of logit_elements(). On a CPU, that number of logits stays in the cache; on a GPU, it fills the
+// multiprocessors and takes a small part of the memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
 // The GPU functions. In a build without CUDA why_no_cuda() says so, make_cuda_ops() throws that as a Failure, and the
@@ -108,7 +112,7 @@ constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 // Why make_cuda_ops() would fail on this machine, in one line with the remedy; empty if it would not.
 std::string why_no_cuda();
-// The widest attention head that this machine's GPU supports; without a GPU, the widest of any.
+// The widest attention head that this machine's GPU supports; without a GPU, the widest that any GPU supports.
 int64_t cuda_widest_head();
 // Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th
 // GPU, or the only one that this process sees, which another rank may also use. Call it before the other functions,

@@ -12,8 +12,8 @@ void add(Real* y, const Real* a, const Real* b, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
 }
 
-// 0.5 * (1 + tanh(z / 2)) = sigmoid(z), which keeps its relative precision in the left tail. 1 - sigmoid(z) is computed
-// as in swiglu_rows.h.
+// 0.5 * (1 + tanh(z / 2)) equals sigmoid(z). The sigmoid keeps its relative precision in the left tail. 1 - sigmoid(z)
+// is computed as in swiglu_rows.h.
 constexpr Real kSlope = static_cast<Real>(1.5957691216057308);  // 2 * sqrt(2 / pi)
 constexpr Real kCubic = static_cast<Real>(0.044715);
 

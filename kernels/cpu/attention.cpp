@@ -35,7 +35,8 @@ struct ForwardBuffers {
 };
 
 // scores = <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes); the row stride is kKeyBlock.
-// The first query sees `limit` keys and each next query one more; scores of later keys become minus infinity.
+// The first query sees `limit` keys, and each following query one more. The scores of keys that a query does not see
+// become minus infinity.
 void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
                    int64_t D) {
   multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
@@ -44,7 +45,7 @@ void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* que
     for (int64_t j = limit + i; j < columns; ++j) scores[i * kKeyBlock + j] = kMinusInfinity;
 }
 
-// The online softmax of kTileRows rows over a block of keys. `limit` as above.
+// The online softmax of kTileRows rows over a block of keys. `limit` is that of masked_scores().
 void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
   Real* out = w.out + row * s.padded_D;
@@ -102,7 +103,7 @@ struct BackwardBuffers {
   Real delta[kQueryBlock], lse[kQueryBlock];
 };
 
-// Computes P and dS of kTileRows queries and a block of keys, and adds the block's share to the queries' dQ.
+// Computes P and dS for kTileRows queries and a block of keys, and adds the block's contribution to the queries' dQ.
 void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
   Real *probs = w.probs + row * kKeyBlock, *dscores = w.dscores + row * kKeyBlock;

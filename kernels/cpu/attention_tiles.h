@@ -1,15 +1,15 @@
 #pragma once
-// Layouts and products for attention.cpp. All operands are copied into buffers whose rows are padded to whole vectors
-// and whose number of rows is padded to whole tiles, so that products consist of whole tiles.
+// Layouts and matrix products for attention.cpp. All operands are copied into buffers. Their rows are padded to whole
+// vectors, and their number of rows to whole tiles, so that the products consist of whole tiles.
 #include <algorithm>
 
 #include "kernels/cpu/tile.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Register tile and cache blocks. The accumulators of a tile take 16 of the 32 registers with AVX-512, 12 of 16
-// without. Two multiply-adds start per cycle and finish up to five cycles later, so fewer than ten accumulators would
-// wait for their own sums.
+// Register tile and cache blocks. The accumulators of a tile take 16 of the 32 registers with AVX-512, and 12 of the 16
+// without it. Two multiply-adds start per cycle and finish up to five cycles later, so fewer than ten accumulators
+// would wait for their own sums.
 #ifdef __AVX512F__
 constexpr int kTileRows = 8;
 constexpr int64_t kQueryBlock = 64, kKeyBlock = 128;
@@ -20,11 +20,11 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
-// Blocks of keys start where blocks of queries start, so either all queries of a block see a key block's first key or
-// none.
+// Blocks of keys start where blocks of queries start, so all queries of a block see a key block's first key, or none
+// do.
 static_assert(kKeyBlock % kQueryBlock == 0);
 
-// Sets c (kRows, columns) to a (kRows, k) * b (k, columns), or adds that product to it if `add`. `columns` is a
+// Sets `c` (kRows, columns) to `a` (kRows, k) * `b` (k, columns), or adds the product to c if `add`. `columns` is a
 // multiple of kLanes. b consists of panels of kPanel columns; each panel starts b_panel elements after the previous
 // one.
 template <int kRows>
@@ -46,8 +46,8 @@ inline void copy_rows(Real* out, int64_t padded, int64_t padded_rows, const Real
   std::fill(out + rows * padded, out + padded_rows * padded, Real{0});
 }
 
-// Copies the rows of x (rows, D) to columns of panels: out[panel][d][column], with `width` columns per panel (a
-// multiple of kLanes). The columns after the first `rows` are zero, up to padded_rows rounded up to whole vectors.
+// Copies the rows of x (rows, D) to the columns of panels: out[panel][d][column]. A panel has `width` columns, a
+// multiple of kLanes. Columns from `rows` up to padded_rows (rounded up to whole vectors) become zero.
 inline void transpose_to_panels(Real* out, int64_t width, int64_t padded_rows, const Real* x, int64_t x_row,
                                 int64_t rows, int64_t D) {
   for (int64_t first = 0; first < padded_rows; first += kLanes) {

@@ -49,8 +49,8 @@ void CpuKernels::default_accumulate(const Tensor& sums_EC, const Tensor& divisor
         divisor == Divisor::gates ? static_cast<Real>(gate_sum) : static_cast<Real>(offsets[e + 1] - offsets[e]);
   }
 
-  // Threads split the columns of every row, since experts may have any number of rows. Rows are summed in blocks first,
-  // which keeps the rounding error of a popular expert's long sum small.
+  // Work is divided among threads by columns, since an expert may have any number of rows. Rows are summed in blocks
+  // first, which keeps the rounding error of a popular expert's long sum small.
   constexpr int64_t kLine = 64 / sizeof(Real), kColumns = 64 * kLine, kRows = 64;
   const int64_t lines = (C + kLine - 1) / kLine;
   parallel_ranges(threads_, lines, row_grain(R * kLine), [=](int64_t first_line, int64_t last_line, int) {

@@ -9,7 +9,7 @@
 
 #ifdef GPTMOE_BLAS_OPENBLAS
 #include <cblas.h>
-extern "C" void openblas_set_num_threads(int);  // not every distribution's cblas.h is OpenBLAS's own
+extern "C" void openblas_set_num_threads(int);  // on some distributions cblas.h does not declare it
 #endif
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
@@ -46,7 +46,7 @@ void library_product(int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real
 
 void product(Operands operands, int64_t m, int64_t n, int64_t k, Operand a, Operand b, Real* c, int64_t ldc, bool add) {
   if (m == 0 || n == 0) return;
-  if (k == 0) {  // an expert without rows; not every library supports it
+  if (k == 0) {  // an expert without rows; not every library supports k = 0
     if (!add)
       for (int64_t i = 0; i < m; ++i) std::fill_n(c + i * ldc, n, Real{0});
     return;

@@ -7,7 +7,8 @@
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Whether products take their operands as they are, or rounded to bf16 (float only, by gemm_bf16.h). Sums are in Real.
+// Whether matrix products use their operands as they are, or round them to bf16 (float only; see gemm_bf16.h). Sums are
+// in Real.
 enum class Operands { real, bf16 };
 
 // The name of the implementation: "OpenBLAS", "built-in products", "bf16 products (AMX)" and so on.
@@ -15,16 +16,16 @@ std::string gemm_library(Operands operands);
 // Makes the library compute on the calling thread alone. Call it once, before the first product.
 void gemm_initialize();
 
-// These functions set c (m, n) to a product, or add the product to it if `add`, on the calling thread. All matrices are
-// row-major with leading dimensions.
+// These functions set `c` (m, n) to a matrix product, or add the product to c if `add`. They run on the calling thread.
+// All matrices are row-major with leading dimensions.
 //
-// The product is a b^T, with a (m, k) and b (n, k).
+// The product is a * b^T, with `a` (m, k) and `b` (n, k).
 void gemm_nt(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
-// The product is a b, with a (m, k) and b (k, n).
+// The product is a * b, with `a` (m, k) and `b` (k, n).
 void gemm_nn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
-// The product is a^T b, with a (k, m) and b (k, n).
+// The product is a^T * b, with `a` (k, m) and `b` (k, n).
 void gemm_tn(Operands operands, int64_t m, int64_t n, int64_t k, const Real* a, int64_t lda, const Real* b, int64_t ldb,
              Real* c, int64_t ldc, bool add);
 

@@ -10,12 +10,12 @@
 namespace gptmoe::cpu_f32 {
 namespace {
 
-// Cache blocks, as in gemm_builtin.cpp: 32 columns of b (24 KiB) stay in L1, a block of a (144 KiB) in L2.
+// Cache blocks, as in gemm_builtin.cpp: 32 columns of `b` (24 KiB) stay in L1, and a block of `a` (144 KiB) in L2.
 constexpr int64_t kBlocks = 12;
 constexpr int64_t kRows = 192;
 constexpr int64_t kColumns = 512;
 
-// An operand as lines along the depth: the rows of a, or the columns of b.
+// An operand as lines along the depth: the rows of `a`, or the columns of `b`.
 struct Lines {
   const float* data;
   int64_t line, depth;  // strides; one of them is 1
@@ -24,7 +24,7 @@ struct Lines {
 
 uint32_t bf16_pair(float low, float high) { return bf16_bits(low) | uint32_t{bf16_bits(high)} << 16; }
 
-// Rounds lines that are contiguous in memory to out (line, pair).
+// Rounds lines that are contiguous in memory and writes them to `out` (line, pair).
 void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t i = 0; i < lines; ++i, out += kPairs) {
     const float* line = x.at(i, 0).data;
@@ -38,7 +38,7 @@ void round_along(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   std::fill_n(out, (kLines - lines) * kPairs, 0);
 }
 
-// Rounds lines that are interleaved in memory to out (pair, line).
+// Rounds lines that are interleaved in memory and writes them to `out` (pair, line).
 void round_across(uint32_t* out, const Lines& x, int64_t lines, int64_t depth) {
   for (int64_t p = 0; p < kPairs; ++p, out += kLines) {
     const float *low = x.at(0, 2 * p).data, *high = x.at(0, 2 * p + 1).data;
@@ -91,7 +91,8 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // The kernel itself adds to c here too, so that a row's place in its block does not change the result.
+      // At the edges, too, the kernel itself adds to c's values, so that a row's result does not depend on its place in
+      // the block.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);
@@ -111,7 +112,7 @@ void gemm_bf16(const Bf16Kernel& kernel, int64_t m, int64_t n, int64_t k, const 
   auto* const packed_a = reinterpret_cast<uint32_t*>(buffer.get((kRows + kColumns) * kDepthPairs));
   uint32_t* const packed_b = packed_a + kRows * kDepthPairs;
   const Lines rows_of_a{a, a_row, a_column}, columns_of_b{b, b_column, b_row};
-  // Passes of equal depth, as in gemm_builtin(), except that the last one may be shorter.
+  // The passes have equal depth, as in gemm_builtin(), except that the last one may be shorter.
   const int64_t blocks = (k + kBlockDepth - 1) / kBlockDepth, passes = (blocks + kBlocks - 1) / kBlocks;
   kernel.begin();
   for (int64_t j = 0; j < n; j += kColumns) {

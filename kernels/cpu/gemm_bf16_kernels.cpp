@@ -29,8 +29,8 @@ void nothing() {}
 
 #ifdef GPTMOE_AMX
 
-// Eight tile registers of 16 rows of 64 bytes: 0 to 3 are c's (row strip, column strip), 4 and 5 a's strips, 6 and 7
-// b's.
+// Eight tile registers, each 16 rows of 64 bytes. 0 to 3 hold c's tiles, ordered by row strip, then column strip; 4 and
+// 5 hold a's strips; 6 and 7 hold b's.
 void amx_begin() {
   struct alignas(64) Configuration {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -94,7 +94,7 @@ void amx_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a,
 #endif
 #ifdef __AVX512BF16__
 
-// Eight rows at a time: 16 accumulators for 32 columns.
+// Computes eight rows at a time, with 16 accumulators for 32 columns.
 template <int kA, int kB>
 void avx512_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool add) {
   constexpr int kRows = 8;
@@ -139,7 +139,7 @@ void avx512_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t*
 
 #endif
 
-// Widens both operands and multiplies floats.
+// Widens both operands to float and multiplies them.
 void emulated_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
                        int64_t ldc, bool add) {
   constexpr int kVectors = kLines / kLanes, kRows = kVectors == 1 ? 8 : 4;

@@ -8,14 +8,15 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// The accumulators of a register tile take 24 of the 32 registers with AVX-512, 12 of 16 without.
+// The accumulators of a register tile take 24 of the 32 registers with AVX-512, and 12 of the 16 without it.
 #ifdef __AVX512F__
 constexpr int kTileRows = 12;
 #else
 constexpr int kTileRows = 6;
 #endif
 constexpr int64_t kTileColumns = 2 * kLanes;
-// Cache blocks: a strip of b (depth, kTileColumns) stays in L1, a block of a (kRows, depth) in L2, a block of b in L3.
+// Cache blocks: a strip of `b` (depth, kTileColumns) stays in L1, a block of `a` (kRows, depth) in L2, a block of `b`
+// in L3.
 constexpr int64_t kDepth = (24 << 10) / (kTileColumns * sizeof(Real));
 constexpr int64_t kRows = 16 * kTileRows;
 constexpr int64_t kColumns = 32 * kTileColumns;
@@ -45,8 +46,8 @@ void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   }
 }
 
-// Copies a (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip, so that a
-// tile's elements come from few pages and cache lines. If its rows are contiguous, `a` is read in place instead.
+// Copies `a` (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip. So a
+// tile's elements come from few pages and cache lines. If the rows of `a` are contiguous, it is read in place instead.
 void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
   constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
   for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {
@@ -69,7 +70,7 @@ void multiply_rows(int64_t rows, int64_t depth, const Matrix& a, const Real* b, 
   multiply_tile<kMost, kVectors>(depth, a.data, a.row, a.column, b, kTileColumns, c, ldc, add);
 }
 
-// Computes c (rows <= kTileRows, columns <= kTileColumns) from a and a strip of b.
+// Computes `c` (rows <= kTileRows, columns <= kTileColumns) from `a` and a strip of `b`.
 void multiply_edge(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a, const Real* b,
                    bool add) {
   if (columns == kTileColumns) return multiply_rows<2>(rows, depth, a, b, c, ldc, add);
@@ -83,7 +84,8 @@ void multiply_edge(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t 
       c[i * ldc + j] = edge[i * kTileColumns + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// Computes c (rows, columns) from a, whose strips of kTileRows rows are a_strip apart, and from packed strips of b.
+// Computes `c` (rows, columns) from `a`, whose strips of kTileRows rows are a_strip apart, and from packed strips of
+// `b`.
 void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t depth, const Matrix& a,
                     int64_t a_strip, const Real* b, bool add) {
   for (int64_t j = 0; j < columns; j += kTileColumns) {
@@ -103,9 +105,9 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 }
 
 // ---- Few rows ------------------------------------------------------------------------------------
-// If a has few rows, copying b into strips costs too much. If b's columns are contiguous in depth, as a layer's weights
-// are, b is read in place: c^T = b^T a^T, where b's columns are the rows of register tiles, and a's few rows are the
-// strips. Tiles are transposed on their way to c.
+// If `a` has few rows, copying `b` into strips costs too much. If b's columns are contiguous in depth, as a layer's
+// weights are, b is read in place: c^T = b^T a^T. Then b's columns are the rows of register tiles, and a's few rows are
+// the strips. Tiles are transposed on their way to c.
 
 constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer, most of a strip would be empty
 constexpr int64_t kGroup = 48;                          // columns of b at a time
@@ -127,7 +129,7 @@ struct LinesAhead {
   }
 };
 
-// Sets c (rows, columns <= kGroup) to the transposed tiles (columns, kTileColumns), or adds them to it if `add`.
+// Sets `c` (rows, columns <= kGroup) to the transposed tiles (columns, kTileColumns), or adds them to c if `add`.
 void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Real* tiles, bool add) {
   alignas(64) Real edge[kTileColumns * kGroup];
   const bool whole = rows == kTileColumns && columns == kGroup && !add;
@@ -141,7 +143,7 @@ void store_turned(Real* c, int64_t ldc, int64_t rows, int64_t columns, const Rea
     for (int64_t j = 0; j < columns; ++j) c[i * ldc + j] = edge[i * kGroup + j] + (add ? c[i * ldc + j] : Real{0});
 }
 
-// Computes c (m, n) from a and from b, whose row stride is 1.
+// Computes `c` (m, n) from `a` and from `b`, whose row stride is 1.
 void multiply_few_rows(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, Real* c, int64_t ldc,
                        bool add, Real* packed) {
   alignas(64) Real tiles[kGroup * kTileColumns] = {};
@@ -175,7 +177,7 @@ void gemm_builtin(int64_t m, int64_t n, int64_t k, const Real* a, int64_t a_row,
   if (m >= kFewest && m <= kFewRows && n >= kGroup && b_row == 1)
     return multiply_few_rows(m, n, k, {a, a_row, a_column}, {b, b_row, b_column}, c, ldc, add, packed_b);
   Real* packed_a = packed_b + kColumns * kDepth;
-  // Blocks of equal depth: a shallow last block would move c for little work.
+  // All blocks have equal depth: a shallow last block would read and write c for little work.
   const int64_t blocks = (k + kDepth - 1) / kDepth;
   const bool packs_a = a_column != 1;
   for (int64_t j = 0; j < n; j += kColumns) {

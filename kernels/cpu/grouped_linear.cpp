@@ -2,8 +2,8 @@
 #include "kernels/cpu/expert_rows.h"
 #include "kernels/cpu/gemm.h"
 
-// Threads share rows, not experts: an even cut through the sorted rows (or, for few rows, through the columns) balances
-// any routing, from uniform to every row on one expert.
+// Work is divided among threads by rows, not by experts: an even cut through the sorted rows (or, for few rows, through
+// the columns) balances any routing, from uniform to every row on one expert.
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -47,9 +47,9 @@ void CpuKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tens
   Real* dw = dw_EOI.as<Real>();
   const Real* dy = dy_RO.as<Real>();
   const int64_t* offsets = offsets_E1.as<int64_t>();
-  // The work is a sequence of (live rows) * slices units. In it, expert e has one segment for each slice of kSlice
-  // columns, with a unit for each of the expert's rows. A cut through an expert gives its first slices to one thread
-  // and the others to the next, so no two threads gather the same slice.
+  // The work is a sequence of units, (live rows) * slices in all. In it, expert e has one segment for each slice of
+  // kSlice columns, with a unit for each of the expert's rows. A cut through an expert gives its first slices to one
+  // thread and the others to the next, so no two threads gather the same slice.
   constexpr int64_t kSlice = 16;
   const int64_t slices = (I + kSlice - 1) / kSlice;
   parallel_ranges(threads_, offsets[E] * slices, 1, [&](int64_t begin, int64_t end, int) {

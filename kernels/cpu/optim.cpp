@@ -28,7 +28,8 @@ double sum_of_squares(const Real* x, int64_t n) {
   return sum;
 }
 
-// Tests the bits: the exponent of infinities and NaNs is all ones, whatever the compiler assumes about floats.
+// Tests the bits, so that it works whatever the compiler assumes about floats: the exponent of infinities and NaNs is
+// all ones.
 int64_t nonfinite_in(const Real* x, int64_t n) {
   using Bits = std::conditional_t<sizeof(Real) == 4, uint32_t, uint64_t>;
   const Bits exponent = __builtin_bit_cast(Bits, std::numeric_limits<Real>::infinity());
@@ -48,7 +49,7 @@ void widen_range(Real* out, const uint16_t* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) out[i] = bf16_value(x[i]);
 }
 
-// The numbers of one update.
+// The scalars that one update uses.
 struct AdamwNumbers {
   Real scale, keep_m, take_m, keep_v, take_v, rate, inverse_v_correction, eps, decay;
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Divides the work of the CPU kernels among threads: into contiguous ranges that depend on counts alone, so that a
-// result depends only on the thread count.
+// Divides the work of the CPU kernels among threads, into contiguous ranges. The ranges depend only on the number of
+// items and threads, so the same inputs and thread count always give the same result.
 #include <algorithm>
 #include <cstdint>
 

@@ -10,7 +10,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 namespace {
 
-// Computes the softmax of `rows` rows, and their log-sum-exps in `lse`. The exponentials of all rows are one loop,
+// Computes the softmax of `rows` rows, and their log-sum-exps in `lse`. One loop computes the exponentials of all rows,
 // since a row of a few experts does not fill the machine's vectors.
 void softmax_rows(Real* probs, Real* lse, const Real* logits, int64_t rows, int64_t E) {
   for (int64_t n = 0; n < rows; ++n) {
@@ -128,7 +128,7 @@ void CpuKernels::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK,
       Real* dp = dprobs + n * E;
       const Real *dg = dgates + n * K, *g = gates + n * K;
       const int32_t* ids = expert_ids + n * K;
-      // Without normalisation gate = p. With it gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
+      // Without normalisation, gate = p. With it, gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
       Real sum = 1, mean = 0;
       if (normalize) {
         sum = 0;

@@ -1,12 +1,13 @@
 #pragma once
-// The inner loop of the built-in matrix product and attention: a tile of the result stays in registers while rows of b
-// are multiplied by broadcast elements of a.
+// The inner loop of the built-in matrix product and attention: a tile of the result stays in registers while rows of
+// `b` are multiplied by broadcast elements of `a`.
 #include "kernels/cpu/vector.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
-// Sets c (kRows, kVectors * kLanes) to a (kRows, k) * b (k, kVectors * kLanes), or adds that product to it if `add`.
-// Element (i, p) of the matrix `a` is a[i * a_row + p * a_column]. Rows of b are b_row apart, rows of c c_row.
+// Sets `c` (kRows, kVectors * kLanes) to `a` (kRows, k) * `b` (k, kVectors * kLanes), or adds the product to c if
+// `add`. Element (i, p) of the matrix `a` is a[i * a_row + p * a_column]. Rows of b are b_row elements apart, and rows
+// of c are c_row apart.
 template <int kRows, int kVectors>
 [[gnu::always_inline]] inline void multiply_tile(int64_t k, const Real* a, int64_t a_row, int64_t a_column,
                                                  const Real* b, int64_t b_row, Real* c, int64_t c_row, bool add) {
@@ -15,7 +16,7 @@ template <int kRows, int kVectors>
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[i][v] = Vector{};
-  // One pointer for every three rows: an address can add one or two row strides to it, but not more.
+  // One pointer for every three rows: an address can add one or two row strides to a pointer, but not more.
   constexpr int kGroups = (kRows + 2) / 3;
   const Real* groups[kGroups];
 #pragma GCC unroll 4

@@ -1,4 +1,4 @@
-// The ops of causal grouped-query attention. attention_mma_*.cu has their kernels on tensor cores, attention_fma.cu
+// The ops of causal grouped-query attention. attention_mma_*.cu has the kernels for tensor cores; attention_fma.cu has
 // those for f32 and for head sizes that tensor cores do not support.
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cuda_kernels.h"

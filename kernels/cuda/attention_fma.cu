@@ -29,8 +29,8 @@ using Scores = Tile<kTile>;
 __device__ int first_row() { return static_cast<int>(threadIdx.x) / kLanes * kRows; }
 __device__ int lane_of_row() { return static_cast<int>(threadIdx.x) % kLanes; }
 
-// Rows from `rows` on become zeros. So do the columns from D up to the next multiple of 4, since products read these
-// too.
+// Rows from `rows` on become zeros. So do the columns from D up to the next multiple of 4, since the products read
+// those columns too.
 template <int kD, typename T, int N>
 __device__ void load_packs(Tile<kD>& tile, const T* from, int64_t stride, int rows, int D) {
   const int packs = ceil_div(D, 4) * 4 / N;

@@ -1,5 +1,5 @@
 #pragma once
-// Products of tiles in shared memory on tensor cores, for the attention kernels.
+// Matrix products of tiles in shared memory on tensor cores, for the attention kernels.
 //
 // A tile consists of rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a
 // row are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once,
@@ -25,8 +25,9 @@ __device__ int chunk_at(int row, int chunk) {
 template <int kD>
 constexpr int kRowBytes = 2 * kD;
 
-// For ldmatrix: the address at which a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd is at that
-// address ^ 32 k, and the chunk 8 n rows below is 8 n row lengths later. Tiles start at multiples of a row's bytes.
+// For ldmatrix: the address at which a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd of the row
+// is at (that address) ^ (32 k), and the same chunk 8 n rows below is 8 n row lengths later. Tiles start at multiples
+// of a row's bytes.
 template <int kD>
 __device__ SharedAddress lane_address(const bf16* tile, int row, int odd) {
   return shared_address(tile) + row * kRowBytes<kD> + (odd ^ (row & 7)) * 16;

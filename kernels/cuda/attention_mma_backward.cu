@@ -2,11 +2,13 @@
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // Two kernels compute S and dO V^T: one handles a tile of keys at a time for dK and dV, one a tile of queries for dQ.
-// That is seven products instead of five, but needs no f32 copy of dQ in memory to which blocks add in turn (8 D bytes
-// of traffic for every query and 128 keys). Both compute S with the rows they own on the left (keys in the first, so
-// S^T), so P and dS come out of one product in the registers in which the next one needs them.
+// That is seven matrix products instead of five. But it needs no f32 copy of dQ that blocks would add to in turn (8 D
+// bytes of traffic for every query and 128 keys). Each kernel computes S with the rows that it owns as the left
+// operand; the first one owns keys, so it computes S^T. So one product leaves P and dS in the registers in which the
+// next product needs them.
 //
-// FLOPs: 14 D for each of T^2 / 2 pairs, of which 10 D are the usual count; the diagonal adds a share of about 32 / T.
+// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. The diagonal adds a share of about
+// 32 / T.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {

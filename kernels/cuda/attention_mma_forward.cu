@@ -11,7 +11,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kRows = 128, kM = kRows / kAttentionWarps / 16;
-// Keys at a time: as many as leave room in registers for their scores beside the output.
+// Keys that a step takes: as many as the registers can hold scores for, in addition to the output.
 template <int kD>
 constexpr int kKeys = kD <= 64 ? 64 : 32;
 

@@ -14,7 +14,8 @@ __global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t
   if (at < packs) Pack<T, N>::load(bias_O + at * N % O).store(y_NO + at * N);
 }
 
-// A block writes the sums of rows blockIdx.x, + gridDim.x, ... to its row of `partials`; each thread owns columns.
+// A block sums rows blockIdx.x, blockIdx.x + gridDim.x, ... and writes the sums to its row of `partials`. Each thread
+// owns columns.
 template <typename T, int N>
 __global__ void bias_backward_kernel(float* partials, const T* dy_NO, int64_t rows, int64_t O) {
   const int64_t stride = gridDim.x;

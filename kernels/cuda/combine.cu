@@ -4,9 +4,9 @@
 #include "kernels/cuda/warps.cuh"
 
 // TopK moves (R + N) C elements forward and at most (3 R + N) C backward. A warp handles one token (backward: one slot)
-// and is memory-bound. Default MoE moves no more but multiplies by all E default vectors: 2 N E C operations each way.
-// To stay within the time of the memory traffic, a warp handles 8 tokens at a time, so that a value read from the cache
-// or from shared memory is used for 8 tokens in registers.
+// and is limited by memory traffic. Default MoE moves no more elements but multiplies by all E default vectors: 2 N E C
+// operations each way. To stay within the time of the memory traffic, a warp handles 8 tokens at a time, so that a
+// value read from the cache or from shared memory is used for 8 tokens in registers.
 
 namespace gptmoe::cuda {
 namespace {
@@ -148,10 +148,10 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   if constexpr (kBit > 1) warp_sum_scattered<kBit / 2>(values);
 }
 
-constexpr int kExperts = 2 * kWarp / kTokens;  // per warp: the number of products that warp_sum_scattered takes
+constexpr int kExperts = 2 * kWarp / kTokens;  // per warp, so that warp_sum_scattered sums kExperts * kTokens values
 
-// A block handles kTokens tokens. Its warps first share the experts, kExperts at a time, to compute dprobs of those not
-// chosen; then they share the slots.
+// A block handles kTokens tokens. Its warps first divide the experts among themselves, kExperts at a time, and compute
+// dprobs of those not chosen. Then they divide the slots.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_backward_kernel(T* drows_RC, float* dprobs_NE, const T* __restrict__ dy_NC, const T* __restrict__ rows_RC,

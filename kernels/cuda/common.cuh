@@ -127,8 +127,8 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // Stores 16 bytes to global memory at once where the compiler would split store() (tools/check_kernels.sh detects
-  // it).
+  // Stores 16 bytes to global memory at once. Use it where the compiler would split store(), which
+  // tools/check_kernels.sh detects.
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);
@@ -159,8 +159,8 @@ __device__ void load_floats(float (&out)[N], const float* from) {
   }
 }
 
-// Calls visit with std::integral_constant<int, N>. N is the number of T in 16 bytes if the rows' `width` is a multiple
-// of it and all tensors start on 16-byte boundaries, else 1.
+// Calls visit with std::integral_constant<int, N>. N is 16 / sizeof(T) if the rows' `width` is a multiple of that and
+// all tensors start on 16-byte boundaries. Otherwise N is 1.
 template <typename T, typename Visit, typename... Pointers>
 void with_pack(int64_t width, Visit visit, const Pointers*... tensors) {
   constexpr int kWide = 16 / sizeof(T);

@@ -6,7 +6,7 @@ namespace gptmoe::cuda {
 namespace {
 
 // Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... One
-// number in the range is an error of launches.
+// error number in that range is about launches instead.
 bool made_by_a_kernel(cudaError_t status) {
   return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
          status != cudaErrorLaunchOutOfResources;

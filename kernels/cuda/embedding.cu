@@ -1,8 +1,8 @@
 // The backward sorts the tokens, cuts the sorted list into chunks of equal length, and sums each chunk's runs of equal
-// tokens. A run inside a chunk goes directly to its row of the table. A chunk's part of a run that crosses its borders
-// goes to the workspace, and a second kernel adds those parts. So the work is even for any text: a token that makes up
-// most of the batch is the work of many chunks. Minimum traffic: dout read once, each row of the table that occurs read
-// and written.
+// tokens. A run inside a chunk goes directly to its row of the table. If a run crosses a border of a chunk, the chunk's
+// part of the run goes to the workspace, and a second kernel adds such parts. So the work is even for any text: a token
+// that makes up most of the batch is the work of many chunks. Minimum traffic: dout is read once, and each row of the
+// table whose token occurs is read and written.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/token_sort.h"
@@ -40,7 +40,7 @@ __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, Sort
       Pack<T, N> row[kAhead] = {};
       float old[kAhead][N];
       float* target[kAhead];
-      // All loads are issued first. The last row of a run determines where its sum goes.
+      // All loads are issued first. The last row of a run determines where the run's sum goes.
       for (int j = 0; j < kAhead; ++j) {
         target[j] = nullptr;
         if (p + j >= end) continue;

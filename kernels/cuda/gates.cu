@@ -1,7 +1,7 @@
 #include "kernels/cuda/common.cuh"
 #include "kernels/cuda/cuda_kernels.h"
 
-// One thread per element: moves 12 bytes for a few operations.
+// One thread per element, which moves 12 bytes for a few operations.
 
 namespace gptmoe::cuda {
 namespace {

@@ -5,9 +5,9 @@
 
 namespace gptmoe::cuda {
 
-// Says what a row in memory is for an operand. Along::depth: one row of the tile (for B, one column), whose consecutive
-// elements are steps of depth. Along::tile: one step of depth, whose consecutive elements are rows (columns) of the
-// tile.
+// Says what one row in memory holds for an operand. Along::depth: one row of A's tile, or one column of B's;
+// consecutive elements are steps of depth. Along::tile: one step of depth; consecutive elements are rows of A's tile,
+// or columns of B's.
 enum class Along { depth, tile };
 
 // A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.
@@ -20,8 +20,8 @@ class RowRange {
  private:
   int count_;
 };
-// A source that must read memory to find a row also offers this in two steps: look_up() starts the read, and
-// row_found(), called well after it, uses the result.
+// A source that must read memory to find a row also offers the search in two steps: look_up() starts the read, and
+// row_found(), called well after that, uses the result.
 template <typename Rows>
 concept LooksUp = requires(const Rows& rows) {
   rows.row_found(rows.look_up(0));
@@ -37,10 +37,11 @@ struct Operand {
   int64_t first, end;
 };
 
-// ---- Epilogues: called as epilogue(row, step, column, values) until every element has been passed once. values[i] are
-// the kCount consecutive elements from (row + i * step, column) of the tile, also beyond the edge of D. kCount is a
-// multiple of the epilogue's kTogether. These epilogues have a row-major D, whose first element in this tile is at
-// `to`; `rows` x `columns` of its elements remain from there, and `columns` is a multiple of kCount.
+// ---- Epilogues: called as epilogue(row, step, column, values) until every element of the tile has been passed once,
+// even those beyond the edge of D. values[i] are the kCount consecutive elements from (row + i * step, column) of the
+// tile. kCount is a multiple of the epilogue's kTogether. The epilogues below write to a row-major D, whose first
+// element in this tile is at `to`. From there, `rows` x `columns` elements of D remain, and `columns` is a multiple of
+// kCount.
 template <typename T>
 struct StoreTile {
   static constexpr int kTogether = 1;

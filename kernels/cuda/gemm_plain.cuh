@@ -10,7 +10,7 @@ struct PlainTile {
   static constexpr int kBlocksPerMultiprocessor = 2;
   static constexpr size_t kSharedBytes = 2 * sizeof(float) * kDepth * (64 + 4);
 
-  // Passes the product of a and b over `depth` steps to epilogue, Epilogue::kTogether columns at a time.
+  // Passes the product of `a` and `b` over `depth` steps to `epilogue`, Epilogue::kTogether columns at a time.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue) {
     float* const shared_a = shared_memory<float>();
@@ -52,7 +52,7 @@ struct PlainTile {
  private:
   static constexpr int kStride = 64 + 4;  // one step of depth, padded against bank conflicts
 
-  // Holds a thread's four elements of an operand's next 64 x 16 on their way from global to shared memory.
+  // Holds a thread's four elements of an operand's next 64 x 16 block on their way from global to shared memory.
   template <typename Source>
   class Held {
     static constexpr bool kAlongDepth = Source::kAlong == Along::depth;

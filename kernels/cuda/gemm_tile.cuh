@@ -1,12 +1,12 @@
 #pragma once
 // One 128 x 128 tile of a bf16 matrix product by a block of 4 warps on mma.sync, accumulated in f32.
 //
-// Each warp computes 64 x 64 of the tile. For 16 steps of depth it reads 4 KiB of shared memory for 32 products of 16 x
-// 8 x 16, which is 128 bytes per product; the copies that fill shared memory add 64. At 128 bytes per cycle, shared
-// memory needs 1.5 cycles per product. The tensor cores take 2 cycles (compute capability 8.0) or, as reported for
-// mma.sync, 1.6 (9.0), so they are the limit. With eight warps of 64 x 32, shared memory would need 2 cycles. A block
-// has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread, so two blocks fit on a multiprocessor: one
-// multiplies while the other stores its tile.
+// Each warp computes 64 x 64 of the tile. For 16 steps of depth it reads 4 KiB of shared memory for 32 mma instructions
+// (16 x 8 x 16), which is 128 bytes per instruction; the copies that fill shared memory add 64 bytes. At 128 bytes per
+// cycle, shared memory needs 1.5 cycles per instruction. The tensor cores take 2 cycles (compute capability 8.0) or, as
+// reported for mma.sync, 1.6 (9.0), so the tensor cores are the limit. With eight warps of 64 x 32, shared memory would
+// need 2 cycles. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread. So two blocks fit on a
+// multiprocessor: one multiplies while the other stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"
@@ -22,7 +22,7 @@ struct TensorTile {
   static constexpr int kStageElements = (kRows + kColumns) * kDepth;
   static constexpr size_t kSharedBytes = sizeof(bf16) * kStageElements * kStages;
 
-  // Passes the product of a and b over `depth` steps to epilogue (see gemm_operand.cuh), eight columns at a time.
+  // Passes the product of `a` and `b` over `depth` steps to `epilogue` (see gemm_operand.cuh), eight columns at a time.
   // Widths, strides and addresses of the operands are multiples of 8 elements. All threads of the block call it.
   template <typename A, typename B, typename Epilogue>
   __device__ static void multiply(const A& a, const B& b, int64_t depth, const Epilogue& epilogue);
@@ -82,7 +82,7 @@ class TensorTile::Copier {
     }
   }
 
-  // The stage that begins at `depth`. Addresses outside the operand are passed on, but not read.
+  // Copies the stage that begins at `depth`. Addresses outside the operand are passed to cp.async, but not read.
   __device__ void copy(bf16* to, int depth) {
     int64_t rows[kCopies];
     if constexpr (!kAlongDepth) rows_of(rows, depth);
@@ -127,8 +127,9 @@ class TensorTile::Reader {
   using Shared = Layout<Source::kAlong, kExtent>;
 
  public:
-  // mma takes the four 8 x 8 matrices that ldmatrix reads in the order rows first for A, depth first for B. In memory
-  // this order goes across the lines or along them. The lane's row of a matrix is chunk `chunk` of line `inner`.
+  // mma needs the four 8 x 8 matrices that ldmatrix reads in this order: for A along the rows first, for B along the
+  // depth first. In memory this order goes across the lines or along them. The lane's row of a matrix is chunk `chunk`
+  // of line `inner`.
   __device__ explicit Reader(int begin) {
     const int lane = lane_index();
     constexpr bool lines_first = kLeft == kAlongDepth;
@@ -137,7 +138,7 @@ class TensorTile::Reader {
     place_ = kAlongDepth ? Shared::place(begin + inner, chunk) : Shared::place(inner, begin / kChunk + chunk);
   }
 
-  // Within a line a step is an exclusive or, since the permutation is an exclusive or and `chunk` is the lowest bit.
+  // Within a line, a step is an exclusive or, since the permutation is one too and `chunk` is the lowest bit.
   __device__ void read(uint32_t (&fragment)[4], const bf16* stage, int slice, int tile16) const {
     const int along = 2 * (kAlongDepth ? slice : tile16), across = 16 * (kAlongDepth ? tile16 : slice);
     ldmatrix<!kAlongDepth>(fragment, stage + ((place_ ^ along) + across * Shared::kChunks) * kChunk);

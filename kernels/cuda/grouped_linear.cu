@@ -1,8 +1,9 @@
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/expert_product.cuh"
 
-// Each op takes 2 R I O floating-point operations. Blocks that run at the same time are the column tiles of a few row
-// tiles of one expert, so that its weights are read from memory once and the other row tiles find them in the cache.
+// Each op takes 2 R I O floating-point operations. Blocks that run at the same time compute the column tiles of a few
+// row tiles of one expert. So the expert's weights are read from memory once, and the other row tiles find them in the
+// cache.
 
 namespace gptmoe::cuda {
 namespace {
@@ -28,7 +29,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
 }
 
 // Computes dy^T x over each expert's rows, in their order. With kWhole, the result is added to dw (E, O, I). Otherwise
-// blockIdx.z selects one of equal parts of every expert's rows, and the result goes to that part of (splits, E, O, I).
+// every expert's rows are cut into `splits` equal parts; blockIdx.z selects one, and the result goes to that part of
+// (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,

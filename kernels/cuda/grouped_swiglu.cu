@@ -8,10 +8,10 @@
 namespace gptmoe::cuda {
 namespace {
 
-// ---- Forward. The columns of a tile alternate between gates and ups, gate f, up f, gate f + 1, ..., so that one
-// thread has both of a feature.
+// ---- Forward. The columns of a tile alternate between gates and ups (gate f, up f, gate f + 1, ...), so that one
+// thread has both the gate and the up of a feature.
 
-// Row source for the weights of `count` gates and ups. A feature's gate and up are F rows apart.
+// Row source for the weights of the gates and ups of `features` features. A feature's gate and up are F rows apart.
 struct GatesAndUps {
   int features;
   int64_t F;

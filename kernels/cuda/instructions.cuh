@@ -1,6 +1,6 @@
 #pragma once
-// Wrappers for instructions that have no name in CUDA C++, after the PTX ISA. Beside each wrapper is its emulation on
-// the host for tests/support/simt. The instructions need compute capability 8.0 or later.
+// Wrappers for instructions that have no name in CUDA C++, as the PTX ISA defines them. Beside each wrapper is its
+// emulation on the host for tests/support/simt. The instructions need compute capability 8.0 or later.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {
@@ -123,9 +123,9 @@ __device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
 }
 
 // ---- cp.async: 16 bytes from global to shared memory, both 16-byte aligned, without registers; zeros if `valid` is
-// false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes. Their data may be
-// read after cp_async_wait<n>(), which leaves at most n of the latest groups in flight, and after a barrier by other
-// threads.
+// false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes. After
+// cp_async_wait<n>(), which leaves at most n of the latest groups in flight, a thread may read the data of its own
+// copies. Other threads may read it after a barrier that follows.
 __device__ inline void cp_async_16(SharedAddress to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
   GPTMOE_CHECK(to % 16 == 0 && (!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0),

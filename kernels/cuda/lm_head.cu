@@ -39,7 +39,7 @@ __device__ float max_of_block(float x, float* shared) {
   return x;
 }
 
-// losses[n] = logsumexp(row) - row[target]; with kBackward also row = (softmax(row) - onehot(target)) * scale. One
+// losses[n] = logsumexp(row) - row[target]; with kBackward, also row = (softmax(row) - onehot(target)) * scale. One
 // block per row. The second pass walks backwards, since what the first one read last is most likely still in cache.
 template <typename T, int N, bool kBackward>
 __global__ void __launch_bounds__(kMaxThreads)

@@ -44,7 +44,7 @@ struct AdamwNumbers {
   float keep_m, take_m, keep_v, take_v, eps, weight_decay;
 };
 
-// One pass: grad, m, v and master read, m, v, master and param written; 30 bytes per parameter with param in bf16.
+// One pass reads grad, m, v and master, and writes m, v, master and param: 30 bytes per parameter if param is bf16.
 // Without a master, `master` is param itself and `param` is null.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads)

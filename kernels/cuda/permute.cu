@@ -6,8 +6,8 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
-// ---- The sort. Each warp of the grid takes a run of consecutive slots and counts its slots by expert, one block turns
-// the counts into first rows, and each warp places its slots, all in the order of the slots.
+// ---- The sort. Each warp of the grid takes a run of consecutive slots and counts them by expert. One block turns the
+// counts into first rows. Then each warp places the slots of its run, in order.
 
 constexpr int64_t kMostRuns = 512;  // one block can scan these in a few microseconds
 
@@ -16,8 +16,9 @@ struct Runs {
   int64_t slots, count;  // slots per run (a multiple of 32), and number of runs
 };
 
-// Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time: `lanes` is the number of
-// lanes with slots of the same expert, `earlier` of which come before. expert < 0: a dead slot, or none (slot >= R).
+// Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time. `lanes` is the number of
+// lanes whose slots have the same expert; `earlier` counts those of them before this lane. expert < 0 means a dead
+// slot, or no slot (slot >= R).
 template <typename Visit>
 __device__ void walk_run(const Runs& runs, int64_t run, const int32_t* expert_ids, Visit visit) {
   const int lane = lane_index();

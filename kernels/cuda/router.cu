@@ -94,7 +94,7 @@ __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const flo
     for (int64_t k = 0; k < K; ++k) g[k] /= sum;
 }
 
-// Without normalisation gate = p. With it gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
+// Without normalisation, gate = p. With it, gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
 template <int kLanes>
 __global__ void topk_backward_kernel(float* dprobs, const float* dgates, const float* gates, const int32_t* expert_ids,
                                      const float* probs, int64_t N, int64_t E, int64_t K, bool normalize) {

@@ -1,7 +1,7 @@
-// Router logits: products with 8 to 64 experts on one side, limited by reading x (or writing dx) once, N C elements.
-// f32 arithmetic on ordinary cores would be slower than that, so the products run on the bf16 tensor cores with f32
-// precision: a float is the sum of three bf16 numbers, its parts, and a product of floats is the sum of the products of
-// their parts, without those too small to matter. A bf16 x has one part, itself.
+// Router logits. One side of these matrix products has only 8 to 64 experts, so the time to read x (or write dx) once,
+// N C elements, is their limit. f32 arithmetic on ordinary cores would be slower than that, so the products run on the
+// bf16 tensor cores with f32 precision. A float is the sum of three bf16 numbers, its parts. A product of floats is the
+// sum of the products of their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
 // sides agree, so every lane takes neighbouring elements in memory.
@@ -15,7 +15,7 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
 // The number of parts that represent a T exactly, and the number that suffices for a gradient that is multiplied by a T
-// or converted to one.
+// or converted to T.
 template <typename T>
 constexpr int kExactParts = std::is_same_v<T, bf16> ? 1 : 3;
 template <typename T>
@@ -34,7 +34,8 @@ __device__ inline void split_pair(bf16 low, bf16 high, uint32_t (&parts)[1]) {
   memcpy(parts, &pair, sizeof pair);
 }
 
-// Adds a * b to d: of the products of parts, the first kDepth orders of magnitude, the smallest first.
+// Adds a * b to d. Of the products of parts, only those of the kDepth highest orders of magnitude are added, the
+// smallest first.
 template <int kDepth, int kA, int kB>
 __device__ void multiply(float (&d)[4], const uint32_t (&a)[kA][4], const uint32_t (&b)[kB][2]) {
   for (int depth = kDepth - 1; depth >= 0; --depth)
@@ -68,7 +69,7 @@ struct Lane {
 constexpr int kSplits = 4, kGroups = kWarps / kSplits;  // warps along C; groups of 32 rows
 
 // Computes the logits of 32 rows and kTiles * 8 experts per group of warps. Each warp of the group takes every fourth
-// block of 32 columns of x, and the sums of the warps are added at the end. Within 32 columns a lane holds columns
+// block of 32 columns of x, and the sums of the warps are added at the end. Of the 32 columns, a lane holds
 // 8 t .. 8 t + 7, the k of two steps.
 template <typename T, int N, int kTiles>
 __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const T* x, const float* w, Sizes sizes) {
@@ -247,7 +248,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     for (int j = 0; j < 8; ++j) multiply<kParts>(d[j], a, b[j]);
   }
 
-  // The sums of the row warps from the second on, as [row warp - 1][column warp][value][lane].
+  // The sums of all row warps but the first, as [row warp - 1][column warp][value][lane].
   float* const shared = shared_memory<float>() + column_warp * kWeightValues * kWarp + in.lane;
   constexpr int kRowWarpValues = kColumnWarps * kWeightValues * kWarp;
   if (row_warp > 0) GPTMOE_UNROLL
@@ -263,7 +264,7 @@ __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
   }
 }
 
-// Calls visit with std::integral_constant<int, n>: the least power of two of tiles that covers `count`, at most
+// Calls visit with std::integral_constant<int, n>: the smallest power of two that is at least `count`, but at most
 // `kMost`.
 template <int kMost, typename Visit>
 void with_tiles(int64_t count, Visit visit) {
