@@ -53,7 +53,7 @@ class AtomicFile {
 // While a FolderLock lives, no other process can lock the folder. The system releases the lock when the process ends.
 class FolderLock {
  public:
-  // Throws UserError "FOLDER: REFUSAL" if another process holds it.
+  // Throws UserError "FOLDER: REFUSAL" if another process holds the lock.
   FolderLock(const std::filesystem::path& folder, const std::string& refusal);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;

@@ -9,8 +9,8 @@
 
 namespace gptmoe {
 
-// The host's copy of a small tensor. It is taken in order with the work of the memory's backend, and the host waits
-// only when it reads it.
+// The host's copy of a small tensor. The copy is taken in order with the work of the memory's backend, and the host
+// waits only when it reads the copy.
 class Snapshot {
  public:
   virtual ~Snapshot() = default;
@@ -34,8 +34,8 @@ class Memory {
   // Bytes that allocate() can still give in total; -1 if the system does not say.
   virtual int64_t available() const = 0;
 
-  // Copies a whole tensor from or to the host, in order with the work queued on the memory's backend. On return `from`
-  // may be reused, and `to` holds its values.
+  // Copies a whole tensor from or to the host, in order with the work queued on the memory's backend. On return from
+  // upload(), `from` may be reused; on return from download(), `to` holds the values.
   virtual void upload(const Tensor& to, const void* from) = 0;
   virtual void download(void* to, const Tensor& from) = 0;
   // Room for one snapshot of up to `bytes`; the memory must outlive it.
@@ -47,7 +47,7 @@ Memory& host_memory();
 
 // Copies the elements of `to` from `from`, converted to the dtype of `to`: f32 or f64 (exact), or bf16 (rounded).
 void upload_floats(Memory& memory, const Tensor& to, const float* from);
-// The same for the few numbers of a small f32 or f64 tensor.
+// Copies the few numbers of a small f32 or f64 tensor.
 void upload_values(Memory& memory, const Tensor& to, const double* from);
 // The `count` elements of dtype f32, f64 or bf16 that the host's memory holds at `from`.
 std::vector<double> values_at(const void* from, DType dtype, int64_t count);

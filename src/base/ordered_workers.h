@@ -24,11 +24,11 @@ namespace gptmoe {
 //   work(thread, item) -> Result; each `thread` in [0, threads) runs one call at a time
 //   deliver(result), in the order of take()
 // No two threads call take() at once, and no two call deliver() at once.
-// No item is taken while the undelivered items weigh `max_weight` or more, so they never weigh more than `max_weight`
-// plus one item. An exception in take(), weight(), work() or deliver() ends the run: results of earlier items are
-// delivered, then the exception of the first item in the sequence is thrown to the caller. So neither results nor
-// errors depend on the number of threads. With one thread, everything runs on the calling thread. Throws Failure if the
-// system cannot start the threads.
+// No item is taken while the undelivered items weigh `max_weight` or more, so undelivered items never weigh more than
+// `max_weight` plus one item. An exception in take(), weight(), work() or deliver() ends the run: results of earlier
+// items are delivered, then the exception of the first item in the sequence is thrown to the caller. So neither results
+// nor errors depend on the number of threads. With one thread, everything runs on the calling thread. Throws Failure if
+// the system cannot start the threads.
 template <typename Take, typename Weight, typename Work, typename Deliver>
 class OrderedWorkers {
   using Item = typename std::invoke_result_t<Take>::value_type;
@@ -107,8 +107,8 @@ class OrderedWorkers {
     }
   }
 
-  // Delivers the results whose turn it is, unless another thread is delivering; that thread then sees this result too.
-  // The lock is held before and after, not while delivering.
+  // Delivers the results whose turn has come, unless another thread is delivering: that thread will then find this
+  // result too. The lock is held on entry and on return, but not while delivering.
   void deliver_in_turn(std::unique_lock<std::mutex>& lock) {
     if (delivering_) return;
     delivering_ = true;

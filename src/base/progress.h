@@ -6,7 +6,8 @@
 
 namespace gptmoe {
 
-// Sets the width of the terminal behind standard error, 0 for none, if a process in between hides it.
+// An environment variable: the width of the terminal behind standard error, or 0 for none, for a process that cannot
+// see that terminal itself.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
 // Width of the terminal on standard error, where live lines go; 0: not a terminal.

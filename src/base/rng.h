@@ -26,7 +26,7 @@ class Rng {
   uint64_t stream_;
 };
 
-// FNV-1a, 64 bits: names to streams, bytes to checksums.
+// FNV-1a, 64 bits. It turns names into streams, and bytes into checksums.
 uint64_t hash_bytes(std::string_view bytes, uint64_t basis = 14695981039346656037ull);
 
 }  // namespace gptmoe

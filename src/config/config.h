@@ -28,8 +28,8 @@ struct ModelConfig {
   bool norm_topk_prob = false;         // renormalise the K gates, if the router allows it
   double router_aux_loss_coef = 0.01;  // coefficient of the balance loss, summed over MoE layers
   double router_z_loss_coef = 0.0;     // coefficient of the z-loss, summed over MoE layers
-  // The tokens, on all ranks, over which the balance loss counts each expert's load: "micro_batch", or "step": the
-  // micro-batches of the step so far.
+  // Which tokens the balance loss counts for each expert, over all ranks: those of the "micro_batch", or those of all
+  // micro-batches of the "step" so far.
   std::string balance_scope = "micro_batch";
   std::string hidden_act = "silu";    // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
@@ -37,7 +37,7 @@ struct ModelConfig {
   bool qk_norm = false;               // RMSNorm over the whole query and key projections before RoPE (OLMoE)
   bool attention_bias = false;        // biases on the query, key, value and output projections of attention
   double rope_theta = 10000.0;
-  int64_t max_position_embeddings = 0;  // default train.sequence_length; >= it
+  int64_t max_position_embeddings = 0;  // default and minimum: train.sequence_length
   bool tie_word_embeddings = false;
   std::string init = "small_wang";  // "small_wang" | "small" | "normal" | "gpt2", see docs/mathematics.md
   double initializer_range = 0.02;  // std of "normal" and "gpt2"
@@ -93,10 +93,11 @@ struct OptimizerConfig {
 struct ScheduleConfig {
   std::string type = "cosine";  // "cosine" | "constant" | "wsd" (warm-up, stable, linear decay)
   int64_t warmup_steps = 0;
-  double min_lr_ratio = 0.1;   // floor as a share of learning_rate
-  int64_t decay_steps = 0;     // wsd: length of the final decay; required there
-  int64_t lr_decay_steps = 0;  // cosine: it reaches the floor at this step; 0 = train.steps. If above train.steps, the
-                               // run ends in mid-cosine; if below, it stays at the floor. >= warmup_steps
+  double min_lr_ratio = 0.1;  // floor as a share of learning_rate
+  int64_t decay_steps = 0;    // wsd: length of the final decay; required there
+  // cosine: the step at which the rate reaches the floor and stays there, at least warmup_steps; 0 = train.steps. If it
+  // is above train.steps, the run ends in mid-cosine.
+  int64_t lr_decay_steps = 0;
 
   bool operator==(const ScheduleConfig&) const = default;
 };
@@ -136,7 +137,7 @@ struct Config {
   LogConfig log;
   DistributedConfig distributed;
   std::string device = "auto";     // "auto" | "cpu" | "cuda"
-  std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU for products only)
+  std::string precision = "auto";  // "auto" (bf16 on a GPU, f32 on a CPU) | "f32" | "bf16" (on a CPU, only in matmuls)
   int64_t seed = 1;
 
   bool operator==(const Config&) const = default;
@@ -147,9 +148,10 @@ struct Config {
 // bytes that a run can form inside int64. router.type is not checked here: the table of routers checks it.
 Config parse_config(const JsonValue& json, const std::string& file);
 
-// Reads a file (comments allowed), applies `overrides` ("path.to.key=value"; the value is JSON or else a string;
-// missing objects are created) and parses. An error at an overridden key starts with `--set path.to.key` instead of the
-// file. `check` checks what src/config cannot (the router's block) and throws KeyError too.
+// Reads a file (comments are allowed), applies `overrides` and parses the result. An override is "path.to.key=value",
+// where the value is JSON or else a string; missing objects are created. An error at an overridden key starts with
+// `--set path.to.key` instead of the file. `check` checks what src/config cannot (the router's block) and throws
+// KeyError too.
 using ConfigCheck = std::function<void(const Config& config, const std::string& file)>;
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {},
                    const ConfigCheck& check = {});
@@ -157,7 +159,7 @@ Config load_config(const std::filesystem::path& path, const std::vector<std::str
 // A path of flattened JSON in the form that messages use: "/train/steps" is "train.steps".
 std::string dotted(std::string path);
 
-// Every field, defaults filled in, in the order above; parse_config(to_json(c)) == c.
+// Every field, with defaults filled in, in the order above; parse_config(to_json(c)) == c.
 nlohmann::ordered_json to_json(const Config& config);
 
 }  // namespace gptmoe

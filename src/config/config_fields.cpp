@@ -47,10 +47,10 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Scales the K gates of a token to sum to 1; only for routers that allow it.");
   fields.optional("router_aux_loss_coef", model.router_aux_loss_coef, kNotNegative,
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
-  fields.optional(
-      "balance_scope", model.balance_scope, {"micro_batch", "step"},
-      "What the expert counts in the balance loss cover, over all ranks: the current micro-batch, or all micro-batches "
-      "of the step so far.");
+  fields.optional("balance_scope", model.balance_scope, {"micro_batch", "step"},
+                  "Which tokens the balance loss counts for each expert, over all ranks: those of the current "
+                  "micro-batch, or those "
+                  "of all micro-batches of the step so far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},
@@ -135,7 +135,7 @@ static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
   fields.about("When the run is saved.");
   fields.optional("minutes", checkpoint.minutes, kNotNegative,
                   "Minutes of training between checkpoints; 0: none by time. The last step is always saved.");
-  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between checkpoints as well; 0: none by steps.");
+  fields.optional("every", checkpoint.every, kStepsOrNever, "Steps between additional checkpoints; 0: none by steps.");
   fields.optional("keep", checkpoint.keep, kAnyCount, "Number of newest checkpoints to keep; 0: all.");
 }
 

@@ -19,7 +19,7 @@ class JsonSection {
 
   bool has(const std::string& key) const;
 
-  // Without a fallback a missing key is an error. With one, a missing key returns it unchecked.
+  // Without a fallback, a missing key is an error. With one, a missing key returns the fallback, unchecked.
   int64_t integer(const std::string& key, const Integers& range);
   int64_t integer(const std::string& key, const Integers& range, int64_t fallback);
   double number(const std::string& key, const Numbers& range);
@@ -33,7 +33,7 @@ class JsonSection {
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
   // A nested object; an absent one reads as empty.
   JsonSection section(const std::string& key);
-  // Every key not requested so far, with its value, for another reader. They count as requested.
+  // Every key not requested so far, with its value, for another reader. These keys then count as requested.
   JsonValue others();
 
   // Refuses keys that were not requested, naming the nearest known one. Call it on every section.

@@ -29,7 +29,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return cost[a.size()][b.size()];
 }
 
-// Whether `whole` contains `part`, also with other words between its words: num_heads in num_attention_heads.
+// Whether `whole` contains `part`, perhaps with other words in between: num_heads in num_attention_heads.
 bool contained(const std::string& part, const std::string& whole) {
   constexpr size_t kShortest = 3;  // nearly every name contains shorter parts
   if (part.size() < kShortest) return false;

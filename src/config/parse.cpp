@@ -14,8 +14,8 @@ void derive_defaults(Config& config, const std::string& file) {
   if (model.head_dim == 0) {
     if (model.hidden_size % model.num_attention_heads != 0)
       throw KeyError(file, "model.num_attention_heads",
-                     text("must divide hidden_size ", model.hidden_size, ", not ", model.num_attention_heads,
-                          "; or give head_dim"));
+                     text(model.num_attention_heads, " does not divide hidden_size ", model.hidden_size,
+                          "; change one of them, or give head_dim"));
     model.head_dim = model.hidden_size / model.num_attention_heads;
   }
   if (model.max_position_embeddings == 0) model.max_position_embeddings = config.train.sequence_length;

@@ -22,7 +22,8 @@ class Rules {
 
 void check_attention(const ModelConfig& model, const Rules& rules) {
   rules.require(model.num_attention_heads % model.num_key_value_heads == 0, "model.num_key_value_heads",
-                "must divide num_attention_heads ", model.num_attention_heads, ", not ", model.num_key_value_heads);
+                model.num_key_value_heads, " does not divide num_attention_heads ", model.num_attention_heads,
+                "; change one of them");
   rules.require(model.head_dim % 2 == 0, "model.head_dim", "must be even, since RoPE turns pairs, not ",
                 model.head_dim);
 }

@@ -29,7 +29,7 @@ constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab
 // A shard on disk, memory-mapped and read-only.
 class Shard {
  public:
-  // Throws UserError naming the file: missing, empty, truncated, not a shard, unknown version, wrong size.
+  // Throws UserError naming the file if it is missing, empty, truncated, not a shard, of unknown version or wrong size.
   explicit Shard(const std::filesystem::path& path);
 
   int64_t size() const { return size_; }  // tokens
@@ -40,7 +40,7 @@ class Shard {
   uint32_t token(int64_t i) const;
   // Copies tokens [first, first + count) to out[0..count). An id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
-  // Identifies the tokens: of up to a million all count, of more 64 evenly spread samples of 1,024.
+  // Identifies the tokens. Up to a million, all of them count; beyond that, 64 evenly spaced samples of 1,024 tokens.
   uint64_t checksum() const;
 
  private:

@@ -2,9 +2,9 @@
 // Collectives on tensors, in the memory of the run's Ops. One rank is a trivial case, so callers never branch on the
 // number of ranks. World (distributed/world.h) serves all other communication of the same ranks.
 //
-// A collective starts when all earlier work of the Ops is done, and runs while later work is queued: nothing may touch
-// its tensor until wait(), after which all later work sees the result. Collectives run in the order in which they are
-// started. Every rank starts the same ones, in the same order, with tensors of the same size and dtype.
+// A collective starts when all earlier work of the Ops is done, and runs while later work is queued. Nothing may touch
+// its tensor until wait(); all work after wait() sees the result. Collectives run in the order in which they are
+// started. Every rank must start the same collectives, in the same order, with tensors of the same size and dtype.
 // Deterministic: the same bits on every rank, and in every run on the same number of ranks.
 #include <array>
 #include <cstdint>
@@ -21,7 +21,7 @@ constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "b
 // The cost of one kind of traffic on this rank since the communicator was made.
 struct TrafficCost {
   int64_t calls = 0;
-  int64_t bytes = 0;   // sent by this rank in a ring
+  int64_t bytes = 0;   // sent by this rank with ring collectives
   double seconds = 0;  // time the host spent in calls, if the collectives run there
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
@@ -44,8 +44,8 @@ class Communicator {
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
   // x becomes the x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
-  // All later work waits for this collective, and so for all earlier ones: later work of the Ops, or of the host if the
-  // tensors are in its memory.
+  // All later work waits for this collective, and so for all earlier ones. That is later work of the Ops, or of the
+  // host if the tensors are in its memory.
   virtual void wait(Ticket ticket) = 0;
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }
@@ -57,7 +57,7 @@ class Communicator {
   virtual TrafficCosts costs() const = 0;
 };
 
-// Bytes that a rank sends in a ring of `size` ranks for a tensor of `bytes`.
+// Bytes that each of `size` ranks sends in a ring collective on a tensor of `bytes`.
 inline int64_t reduce_scatter_bytes(int64_t bytes, int size) { return bytes / size * (size - 1); }
 inline int64_t all_gather_bytes(int64_t bytes, int size) { return bytes / size * (size - 1); }
 inline int64_t all_reduce_bytes(int64_t bytes, int size) { return 2 * bytes * (size - 1) / size; }

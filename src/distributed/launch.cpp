@@ -48,8 +48,8 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// Settings for mpirun: it starts the requested number of ranks, unbound, also as root, prints no messages of its own,
-// and ends ranks without a delay. Settings of the user take precedence.
+// Settings that make mpirun start the requested number of ranks, unbound and even as root, print no messages of its
+// own, and end ranks without a delay. The user's settings take precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
                                                  {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
@@ -275,7 +275,7 @@ int Launch::ended() const {
     raise(second_stop_);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
-  if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // as ranks and jobs see the first signal
+  if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks got SIGUSR1 for it
   // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
   const bool asked = code == 128 + SIGINT || code == 128 + SIGTERM || code == 128 + SIGHUP || code == 128 + SIGUSR1;

@@ -11,8 +11,8 @@ struct RankThreads {
 };
 
 // How many threads each rank should compute with; collective. OMP_NUM_THREADS if it is set. Otherwise each hardware
-// thread is divided equally among the ranks that may run on it, and a rank gets the sum of its shares: ranks bound
-// apart use all their threads, and ranks that are not bound divide the machine.
+// thread is divided equally among the ranks that may run on it, and a rank gets the sum of its shares: ranks bound to
+// different threads use all of theirs, and ranks that are not bound divide the machine.
 RankThreads rank_threads(World& world);
 
 }  // namespace gptmoe

@@ -32,7 +32,7 @@ class World {
   virtual std::vector<std::string> all_gather(const std::string& mine) = 0;
   // Returns rank 0's value on every rank.
   virtual std::string from_root(const std::string& mine) = 0;
-  // Replaces `values` by their sums over ranks. Every rank gets the same bits.
+  // Replaces `values` with their sums over ranks. Every rank gets the same bits.
   virtual void sum(std::span<double> values) = 0;
   // Whether `mine` is true on any rank.
   virtual bool any(bool mine) = 0;
@@ -70,8 +70,8 @@ std::unique_ptr<World> make_single_world();
 bool launched_with_ranks();
 
 // Joins the job that this process was launched into; call it once per process. Without a launcher, the job is one rank,
-// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI or another MPI
-// than the launcher's.
+// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI or an MPI that
+// is not the launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

@@ -19,7 +19,7 @@ class AddedTokens {
     size_t at, bytes;
     int32_t id;
   };
-  // The leftmost match in text[from..), the longest of those; {text.size(), 0, -1} if there is none.
+  // The leftmost match in text[from..), and the longest of several that start there; {text.size(), 0, -1} if none.
   Match find(std::string_view text, size_t from) const;
 
   // Whether some token contains a letter or digit followed by begins_cut(), where long texts are cut.

@@ -81,8 +81,8 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
 
 // Tokens are the encoding of a word exactly if every two neighbours are the encoding of their own bytes: the first
 // merge across a boundary would also happen if those two were alone. So a long word is merged in chunks. Each chunk
-// starts at the last stable token of the previous one, and the two are joined if the tokens at the seam stay apart when
-// merged together. If they do not, the seam moves back and the chunk grows, at most to the whole word.
+// starts at the last stable token of the previous chunk. The two chunks are joined if the two tokens at the seam are
+// the encoding of their own bytes. If they are not, the seam moves back and the chunk grows, at most to the whole word.
 void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t length = kChunk, redo = kRedo;

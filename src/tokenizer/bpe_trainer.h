@@ -15,8 +15,8 @@ namespace gptmoe {
 // the counts alone: ties go to the lower left id, then the lower right id.
 class BpeTrainer {
  public:
-  // Training takes up to 40 bytes of memory for each byte of distinct words. If these exceed `max_letters` bytes (below
-  // 2^31), the rarest words are dropped until at most half as many bytes are left (WordCounts::drop_rarest).
+  // Training takes up to 40 bytes of memory for each byte of distinct words. If the distinct words exceed `max_letters`
+  // bytes (below 2^31), the rarest are dropped until at most half as many bytes are left (WordCounts::drop_rarest).
   explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 26);
 
   // Counts the words of one more document, or of a batch of documents, cut by pattern(). The same batches in the same
@@ -28,15 +28,15 @@ class BpeTrainer {
   int64_t distinct_words() const { return counts_.words(); }
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
-  // Whether train() can succeed, checked before hours of reading: throws UserError if `vocab_size` has no room for
-  // bytes and special tokens or exceeds kMaxVocabSize, if none of kEndOfTextNames is among the special tokens, and for
-  // a special token that is empty, a single byte, given twice or cannot be written to tokenizer.json.
+  // Checks, before hours of reading, whether train() can succeed. Throws UserError if `vocab_size` has no room for
+  // bytes and special tokens or exceeds kMaxVocabSize, if none of kEndOfTextNames is among the special tokens, or if a
+  // special token is empty, a single byte, given twice or impossible to write to tokenizer.json.
   static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
 
-  // Ids: 0..255 the bytes in alphabet_order(), then merges in training order, then the special tokens: `vocab_size` in
-  // total, or fewer if no pair is left that occurs twice. No merge spells a special token or is written like one in
-  // tokenizer.json. The first of kEndOfTextNames among the special tokens ends documents, as when the file is loaded.
-  // `progress`, if given, gets the number of tokens after each merge. Throws like check().
+  // Ids 0..255 are the bytes in alphabet_order(). The merges in training order follow, then the special tokens. There
+  // are `vocab_size` ids in total, or fewer if no pair is left that occurs twice. No merge spells a special token or is
+  // written like one in tokenizer.json. The first of kEndOfTextNames among the special tokens ends documents, as when
+  // the file is loaded. `progress`, if given, gets the number of tokens after each merge. Throws like check().
   Tokenizer train(int64_t vocab_size, const std::vector<std::string>& special_tokens = {std::string(kEndOfText)},
                   const std::function<void(int64_t tokens)>& progress = {}) const;
 

@@ -1,6 +1,6 @@
 #pragma once
 // GPT-2's printable names for bytes, which tokenizer files use to write arbitrary bytes as text. Bytes 0x21-0x7E,
-// 0xA1-0xAC and 0xAE-0xFF are named by the code point of the same number; the other 68, in rising order, by U+0100
+// 0xA1-0xAC and 0xAE-0xFF are named by the code point of the same number; the other 68, in ascending order, by U+0100
 // onwards (a space is U+0120).
 #include <array>
 #include <cstdint>

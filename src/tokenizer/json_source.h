@@ -45,7 +45,7 @@ class JsonSource {
   [[noreturn]] void fail(std::string_view where, const Args&... why) const {
     user_error(file_, ": ", where, where.empty() ? "" : ": ", why...);
   }
-  // Runs `action` and adds the place to its UserErrors; `where` is only built for them.
+  // Runs `action` and adds the place to its UserErrors; `where` is called only then.
   template <typename Where, typename Action>
   void at(Where where, Action action) const {
     try {

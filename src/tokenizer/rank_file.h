@@ -6,11 +6,11 @@
 
 namespace gptmoe {
 
-// tiktoken's algorithm as a Vocabulary: a word that is a token is that token; else the two neighbours whose bytes
-// together are the token of lowest rank become that token, repeatedly. So every split of a token into two tokens is a
-// merge. The file names no special tokens: those of three published files, recognised by pattern and number of ranks,
-// are known (cl100k_base, p50k_base, Llama 3); others get <|endoftext|> after the last rank. Throws UserError naming
-// file and line.
+// tiktoken's algorithm as a Vocabulary. A word that is a token becomes that token. In any other word, the two
+// neighbours whose joined bytes are the token of lowest rank become that token, repeatedly. So every split of a token
+// into two tokens is a merge. The file names no special tokens. Three published files (cl100k_base, p50k_base, Llama 3)
+// are recognised by pattern and number of ranks, and get their own special tokens. Other files get <|endoftext|> after
+// the last rank. Throws UserError naming file and line.
 Vocabulary read_rank_file(const std::filesystem::path& path, SplitPattern pattern);
 
 }  // namespace gptmoe

@@ -11,7 +11,7 @@ struct Spelling {
 };
 
 // For each of our patterns, the regular expressions with which the tokenizers library splits in the same way; we write
-// the first one. The library's engine is Oniguruma. tiktoken's newer text of cl100k is not among them: it has
+// the first one. The library's engine is Oniguruma. tiktoken's newer form of cl100k is not among them: it has
 // \p{N}{1,3}+, which Oniguruma reads as any number of digits.
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},

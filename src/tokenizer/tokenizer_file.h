@@ -21,8 +21,8 @@ struct TokenizerOptions {
   std::string end_of_text = {};              // its text; empty: the first of kEndOfTextNames
 };
 
-// Throws UserError naming file and JSON path, line or byte: malformed, a missing part, merges that contradict the
-// vocabulary, or an unsupported feature.
+// Throws UserError, naming file and JSON path, line or byte, if the file is malformed, a part is missing, merges
+// contradict the vocabulary, or a feature is not supported.
 Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options = {});
 
 // Writes tokenizer.json, replacing `path` atomically. Throws UserError for what that format cannot express (a rank

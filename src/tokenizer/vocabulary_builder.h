@@ -11,8 +11,8 @@
 
 namespace gptmoe {
 
-// Errors are UserErrors without a place: the caller puts file and JSON path or line before them. Call in the order of
-// the declarations. The names given to add_token() must outlive the builder.
+// Errors are UserErrors without a place: the caller puts file and JSON path or line before them. Call the functions in
+// the order of their declarations. The names given to add_token() must outlive the builder.
 class VocabularyBuilder {
  public:
   // `nfc`: Vocabulary::nfc.

@@ -95,7 +95,8 @@ TEST_F(LoadConfigTest, ABadOverriddenValueNamesTheOverride) {
 
 TEST_F(LoadConfigTest, AnErrorElsewhereStillNamesTheFile) {
   EXPECT_EQ(error({"model.hidden_size=30"}),
-            path.string() + ": model.num_attention_heads: must divide hidden_size 30, not 4; or give head_dim");
+            path.string() +
+                ": model.num_attention_heads: 4 does not divide hidden_size 30; change one of them, or give head_dim");
   write_text_file(path, minimal_with(R"({"train": {"steps": 0}})").dump());
   EXPECT_EQ(error({"train.step=1"}),
             path.string() + ": train.steps: must be a whole number from 1 to 1099511627776, not 0");

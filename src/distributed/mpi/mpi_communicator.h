@@ -1,7 +1,7 @@
 #pragma once
-// Collectives on host tensors with MPI's non-blocking ones. A reduction is an exchange of parts (each rank gets its
-// part of the tensor from all), their sum in rank order and, for an all-reduce, a gather of the parts. This is faster
-// than MPI's own non-blocking reductions and gives the same bits on every rank with any MPI. MPI progresses whenever a
+// Collectives on host tensors, built on MPI's non-blocking collectives. In a reduction, each rank gets its part of the
+// tensor from every rank and sums these values in rank order; an all-reduce then gathers the sums. This is faster than
+// MPI's own non-blocking reductions and gives the same bits on every rank with any MPI. MPI makes progress whenever a
 // collective is started or waited for.
 #include <mpi.h>
 

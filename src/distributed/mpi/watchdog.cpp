@@ -150,7 +150,7 @@ void Watchdog::look_at_progress(Clock::time_point now, const char* waiting) {
     give_up(
         text(world_.name(world_.rank()), " has made no progress for ", hang_seconds_,
              " s and is not waiting for another rank; if its work takes that long, raise distributed.hang_seconds"));
-  // If this rank waits for one that hangs, that one reports itself. News takes a while to travel around the ring.
+  // If this rank waits for a rank that hangs, that rank reports itself. News takes a while to travel around the ring.
   const double patience = hang_seconds_ + std::min(5.0, hang_seconds_) + 2 * Seconds(interval_).count() * world_.size();
   // The lowest rank reports for all; if it is gone, the next one does.
   const double turn = 2 * Seconds(interval_).count() * world_.rank();

@@ -21,7 +21,7 @@ class Watchdog {
  public:
   // Collective. Seconds as in World::watch(), at least one of them not 0.
   Watchdog(MPI_Comm ranks, World& world, Activity& activity, double heartbeat_seconds, double hang_seconds);
-  // Says goodbye to the next rank and watches the previous rank until that has said goodbye.
+  // Says goodbye to the next rank and watches the previous rank until that rank has said goodbye.
   ~Watchdog();
   // Stops at once, without telling the others.
   void abandon();

@@ -43,7 +43,7 @@ Event new_event() {
   return Event(event);
 }
 
-// NCCL's few blocks must not queue behind the blocks of products that run at the same time.
+// NCCL's few blocks must not queue behind the blocks of matrix products that run at the same time.
 Stream new_urgent_stream() {
   int least = 0, greatest = 0;
   CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
