@@ -1,6 +1,5 @@
 #pragma once
-// Errors. Nothing in the project calls exit() or prints an error itself: main.cpp catches and prints these, and
-// returns:
+// Errors. Code throws them, and does not print them or call exit(). main.cpp catches them, prints them and returns:
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; a run
 //                           that does not fit adds the table of its memory
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically

@@ -9,7 +9,8 @@ namespace gptmoe {
 // of configs/paper/8c1_*.json. Throws UserError if no name contains `part`.
 void bench_ops(const std::string& part, const BenchOptions& options);
 
-// Runs each variant's MoE layer, a dense FFN of the same active width and attention, forward and backward, in turns.
+// Runs each variant's MoE layer, its attention, and a dense FFN of the same active width, forward and backward, in
+// turns.
 void bench_layer(const VariantOptions& variants, int64_t rounds, const BenchOptions& options);
 
 struct StepOptions {
@@ -22,7 +23,7 @@ struct StepOptions {
 void bench_step(const VariantOptions& variants, const StepOptions& step, const BenchOptions& options);
 
 struct LoaderBenchOptions {
-  std::string data;  // shards, a glob; a config (.json); empty: generated shards
+  std::string data;  // a glob of shards, or a config (.json); empty: generated shards
   int64_t sequence_length = 2048, batch = 8;
 };
 void bench_loader(const LoaderBenchOptions& loader, const BenchOptions& options);

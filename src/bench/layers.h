@@ -1,5 +1,5 @@
 #pragma once
-// The layers of one config alone, with their memory, on random tokens.
+// The layers of one config, with their own memory, run alone on random tokens.
 #include "bench/measure.h"
 #include "bench/op_timer.h"
 #include "bench/variants.h"

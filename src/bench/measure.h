@@ -35,7 +35,7 @@ struct Ceilings {
 };
 // Measures for about half a second.
 Ceilings measure_ceilings(Ops& ops);
-// For each rate separately: the highest, for comparison with fastest times, and the median, for median times.
+// For each rate separately: the highest, to compare with fastest times, and the median, to compare with median times.
 Ceilings best(const std::vector<Ceilings>& measured);
 Ceilings median(const std::vector<Ceilings>& measured);
 

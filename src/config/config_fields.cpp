@@ -49,8 +49,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                   "Coefficient of each layer's load-balancing loss; the losses of all layers are summed.");
   fields.optional("balance_scope", model.balance_scope, {"micro_batch", "step"},
                   "Which tokens the balance loss counts for each expert, over all ranks: those of the current "
-                  "micro-batch, or those "
-                  "of all micro-batches of the step so far.");
+                  "micro-batch, or those of all micro-batches of the step so far.");
   fields.optional("router_z_loss_coef", model.router_z_loss_coef, kNotNegative,
                   "Coefficient of each layer's z-loss; the losses of all layers are summed.");
   fields.optional("hidden_act", model.hidden_act, {"silu", "gelu"},

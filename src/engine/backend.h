@@ -12,15 +12,15 @@ namespace gptmoe {
 // if only some ranks have a GPU, or if several ranks have GPUs and this build lacks NCCL.
 void assign_devices(const Config& config, World& world);
 
-// The Ops for the config's "device" and "precision": "auto" uses a GPU if there is one, in bf16. Throws UserError if
-// this build or machine does not have them, or does not support the run's sizes.
+// The Ops for the config's "device" and "precision". With "auto", they use a GPU in bf16 if there is one. Throws
+// UserError if this build or machine does not have them, or does not support the run's sizes.
 std::unique_ptr<Ops> make_backend(const Config& config);
 
 // Makes the communicator for the tensors of these Ops, on the devices that assign_devices() chose: MPI for the host's
 // memory, NCCL for GPUs. Collective; world and ops must outlive it.
 std::unique_ptr<Communicator> make_communicator(World& world, Ops& ops);
 
-// Why this build or machine lacks the device that the config names; empty if make_backend() has one.
+// Why this build or machine lacks the device that the config names; empty if make_backend() has the device.
 std::string why_no_device(const Config& config);
 
 // Ops with the memory layout of make_backend()'s, even for a device that this machine does not have.

@@ -1,6 +1,7 @@
 #pragma once
 // A rank's model together with its memory. Construction plans every arena without touching memory, by running one step
-// through ops that compute nothing; commit() then allocates exactly that. `gptmoe plan` stops before commit().
+// through ops that compute nothing; commit() then allocates exactly the planned memory. `gptmoe plan` stops before
+// commit().
 #include <string>
 #include <vector>
 
@@ -51,7 +52,7 @@ class Engine {
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
   // The next micro-batch, for the host to fill: activations().tokens_BT and targets_BT themselves if the host can
-  // access them, else buffers that upload_batch() copies there.
+  // access them, else buffers that upload_batch() copies to these tensors.
   const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
   const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
   void upload_batch();
@@ -66,8 +67,8 @@ class Engine {
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
-  // Floating-point operations of the model's products per token, without recomputation. The backward has 0 if the
-  // engine is forward-only.
+  // Floating-point operations of the model's matrix products per token, without recomputation. The backward has 0 if
+  // the engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }

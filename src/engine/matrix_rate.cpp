@@ -10,7 +10,8 @@
 namespace gptmoe {
 namespace {
 
-// Fills in values like a model's. Products of zeros draw less power, so they run faster on a device with a power limit.
+// Fills in values like a model's. Matrix products of zeros draw less power, so they run faster on a device with a power
+// limit.
 void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
   const Rng rng(1, stream);
   std::vector<float> part(static_cast<size_t>(std::min<int64_t>(matrix.count(), 1 << 20)));
@@ -20,8 +21,9 @@ void fill_random(const Tensor& matrix, Memory& memory, uint64_t stream) {
     upload_floats(memory, matrix.rows(row, std::min(rows, matrix.size(0) - row)), part.data());
 }
 
-// Seconds of a (size, size) product: the fastest of rounds that take `in_all` seconds in total. Products of a few
-// microseconds are timed by the dozen, so that waiting for the device does not count.
+// Time of a (size, size) matrix product in seconds: the best average of several rounds, which take `in_all` seconds
+// altogether. Products that take only microseconds are timed up to 100 at a time, so that the wait for the device
+// hardly counts.
 double seconds_of_product(Ops& ops, int64_t size, double in_all) {
   constexpr double kRound = 5e-3;
   Arena arena("matrix rate");

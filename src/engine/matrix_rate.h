@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// The rate of large matrix products on the backend, in FLOP/s. Measures for about a tenth of a second. The
-// utilisation (mfu) is the model's FLOP/s divided by this rate.
+// Measures the backend's matmul throughput, in FLOP/s, with large matrices. Takes about a tenth of a second. The
+// utilisation (mfu) is the model's FLOP/s divided by this throughput.
 double measure_matrix_rate(Ops& ops);
 
 }  // namespace gptmoe

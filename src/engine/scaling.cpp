@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-// Keeps two clocks: one for the products, read off the FLOP counter, and one for the collectives.
+// Keeps two clocks: one for the matrix products, read off the FLOP counter, and one for the collectives.
 class ScheduledCommunicator final : public Communicator {
  public:
   ScheduledCommunicator(const FlopCounter& counter, int size, const RankSpeed& speed)

@@ -1,15 +1,16 @@
 #pragma once
-// Predicts how a run scales by simulating one step of one rank in order. Products run at a given rate. Collectives run
-// as rings over a given link, one after another, and overlap with compute until the compute waits for them.
+// Predicts how a run scales by simulating one step of one rank in order. Matrix products run at a given rate.
+// Collectives run as rings over a given link, one after another, and overlap with compute until the compute waits for
+// them.
 #include "engine/engine.h"
 
 namespace gptmoe {
 
 // Speed of one rank's share of its machine.
 struct RankSpeed {
-  double flops = 0;         // FLOP/s of a step's products, including the work between them
+  double flops = 0;         // FLOP/s of a step's matrix products, including the work between them
   double memory_bytes = 0;  // bytes/s of the optimizer's update
-  double link_bytes = 0;    // bytes/s that a rank sends in a ring
+  double link_bytes = 0;    // bytes/s that a rank sends in ring collectives
   double latency = 0;       // seconds of an empty collective
 };
 

@@ -16,7 +16,7 @@ struct Init {
   static Init normal(double std) { return {Kind::normal, std}; }
 };
 
-// Elements [first, first + count) of a row, which may have several copies in different dtypes.
+// Elements [first, first + count) of a row. A row may have several copies in different dtypes.
 struct RowPart {
   Tensor elements;  // rank 1
   int64_t first = 0;

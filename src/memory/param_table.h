@@ -71,16 +71,17 @@ class ParamTable {
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
 
-  // A run of blocks in a bucket, with the padding between them: either all stat rows or none. The count of a run
-  // without stat rows is a multiple of the number of ranks.
+  // A run of blocks in a bucket, with the padding between them; either all of its rows are stat rows or none are. The
+  // count of a run without stat rows is a multiple of the number of ranks.
   struct Segment {
     int64_t offset, count;
     bool stat;
   };
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
 
-  // Partitions of the table's storage: everything; the stat rows; or, for ZeRO stage 1 (Rajbhandari et al. 2020), part
-  // `rank` of every bucket's segments, without stat rows, which each rank's layers use whole.
+  // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stage 1
+  // (Rajbhandari et al. 2020). That is part `rank` of every bucket's segments except those of stat rows, which each
+  // rank's layers use whole.
   Partition whole() const;
   Partition stat_rows() const;
   Partition partition_of(int rank) const;

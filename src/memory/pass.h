@@ -9,7 +9,7 @@ namespace gptmoe {
 enum class PassKind {
   train,      // forward before a backward; routers learn from it
   recompute,  // the same forward once more inside the backward; routers must not learn twice
-  evaluate,   // changes nothing except gradients, if a backward follows
+  evaluate,   // changes no state; if a backward follows, it adds to gradients only
 };
 
 class DataParallel;
@@ -25,7 +25,7 @@ struct Pass {
   double share = 1.0;
   // Set in the passes that reduce gradients and gather weights; null in the others, and with one rank.
   DataParallel* reducer = nullptr;   // the backward pass gives it every bucket
-  DataParallel* gatherer = nullptr;  // the forward pass waits there for every bucket's weights
+  DataParallel* gatherer = nullptr;  // the forward pass waits for it to gather each bucket's weights
   MoeObserver* observer = nullptr;   // for measurements, see model/moe_observer.h
 
   Pass as(PassKind other) const { return {ops, scratch, communicator, other, share, reducer, gatherer, observer}; }

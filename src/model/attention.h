@@ -14,10 +14,10 @@ class Attention {
   Attention(const LayerSetup& setup, const std::string& prefix);
 
   AttentionSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
-  // y_NC =.
+  // Writes y_NC (=).
   void forward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& y_NC,
                const Tensor& x_NC) const;
-  // dx_NC =, parameter gradients +=.
+  // Writes dx_NC (=) and adds to the parameters' gradients (+=).
   void backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
                 const Tensor& dy_NC, const Tensor& x_NC) const;
 

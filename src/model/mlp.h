@@ -5,7 +5,7 @@
 
 namespace gptmoe {
 
-// The activation between an FFN's two products, by "model.hidden_act".
+// The activation between an FFN's two matrix products, by "model.hidden_act".
 //   silu: SwiGLU; the first product is [gate, up], 2F wide.   gelu: plain; the first product is F wide.
 class Activation {
  public:
@@ -21,8 +21,8 @@ class Activation {
     gated_ ? pass.ops.swiglu_backward(dh, da_RF, h) : pass.ops.gelu_backward(dh, da_RF, h);
   }
 
-  // The same for experts, together with the grouped product that computes h or da, as one op if the backend has such an
-  // op. Sets h_RU to x_NC w_EUC over the sorted rows, and writes a_RF (=).
+  // The same for experts, together with the grouped product that computes h or da: in one op, if the backend has such
+  // an op. Sets h_RU to x_NC w_EUC over the sorted rows, and writes a_RF (=).
   void grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
                        const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const;
   // dh_RU = the gradient of h_RU, computed from dy_RC, the gradient of a_RF w_ECF. dh_RU may alias h_RU.

@@ -75,7 +75,7 @@ void MoeLayer::route(const Pass& pass, const MoeSaved& saved, const Tensor& x_NC
 void MoeLayer::forward(const Pass& pass, const MoeSaved& saved, const Tensor& y_NC, const Tensor& x_NC) const {
   const Routing& routing = saved.routing;
   route(pass, saved, x_NC);
-  // Runs while the experts compute.
+  // The all-reduce of the fractions runs while the experts compute.
   Communicator::Ticket fractions = 0;
   const bool first_time = pass.kind != PassKind::recompute;  // else the statistics were taken already
   if (first_time) fractions = pass.communicator.start_all_reduce(routing.fractions_E, Traffic::balance);

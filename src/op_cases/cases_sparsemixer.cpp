@@ -21,8 +21,7 @@ std::array<uint32_t, 4> words(int64_t token, int64_t round) {
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As in the source: a round masks the experts chosen before and those whose score is, relatively, too far below the
-// largest.
+// As in GRIN: a round masks the experts chosen before, and those whose score is, relatively, too far below the largest.
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {
@@ -92,7 +91,7 @@ OpCase sampled(const Shape& shape) {
   return op;
 }
 
-// The estimate if other experts are chosen. In each round the source adds to the scores' gradient:
+// The estimate if other experts are chosen. In each round, GRIN adds to the scores' gradient:
 // gradient * p_chosen at the chosen expert, minus gradient * p_chosen * p everywhere, whatever the gate's factor.
 OpCase estimate(int64_t n, int64_t k, int64_t e) {
   OpCase op("sparsemixer_estimate", {n, k, e});

@@ -1,5 +1,5 @@
 #pragma once
-// Ready-made routings for the cases after the router, sorted by plain loops.
+// Ready-made routings for the cases of ops that come after the router, sorted by plain loops.
 #include <string_view>
 
 #include "op_cases/op_case.h"
@@ -10,7 +10,7 @@ enum class Spread {
   random,        // distinct experts per token, drawn at random
   empty_expert,  // random, but no token chooses expert 1 (needs E > K)
   same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
-  dead_slots,    // K = E; slot k is expert k's or, more often, dead; expert 1 and the first token have none
+  dead_slots,    // K = E; slot k is expert k's or, more often, dead; expert 1 and the first token have no live slot
   all_dead,      // no slot has an expert
   tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, 385 in total
 };
@@ -41,7 +41,8 @@ constexpr RoutingShape kTileEdges{385, 1, 5, Spread::tile_edges};
 const std::vector<RoutingShape>& routing_shapes();
 // Shapes for ops that support dead slots.
 const std::vector<RoutingShape>& shapes_with_dead_slots();
-// Widths C to combine with them in turn: 1, 5, 24, 64, 1, ... The shape with most tokens gets 64.
+// The width C that follows `c` in 1, 5, 24, 64, 1, ... Cases combine the shapes with these widths in turn, so that the
+// shape with most tokens gets 64.
 int64_t next_width(int64_t c);
 
 // Rows that sum to about 1, each in its own order. No two values of a row are closer than 1 / E^2, so finite steps do

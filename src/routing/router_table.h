@@ -26,8 +26,8 @@ struct RouterTrial {
 struct Router {
   const char* name;      // in the config: "router": {"type": NAME}
   const char* sentence;  // for docs/config.md
-  // Builds the policy of one layer. Visits the router's keys and rejects setups that it does not support by
-  // fields.fail().
+  // Builds the policy of one layer. Visits the router's keys, and calls fields.fail() for setups that it does not
+  // support.
   std::unique_ptr<RoutingPolicy> (*make)(const RouterSetup& setup, Fields& fields);
   std::vector<RouterTrial> trials = {RouterTrial()};  // at least one
 };
@@ -36,9 +36,9 @@ struct Router {
 const std::vector<Router>& routers();
 std::vector<std::string> router_names();
 
-// Builds the policy named by config.type for one layer. Throws UserError on an unknown name (with the nearest one as a
-// hint), on any key of the block that the policy does not know, and on a setup that it rejects. `file` is the config's
-// name in errors.
+// Builds the policy named by config.type for one layer. Throws UserError on an unknown name (with the nearest known
+// name as a hint), on any key of the block that the policy does not know, and on a setup that it does not support.
+// `file` is the config's name in errors.
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file = "config");
 
