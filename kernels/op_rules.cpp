@@ -112,7 +112,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::relu_router_backward: return call.may_alias("dlogits", "dprobs");
     case OpId::topk_forward: return choose(call);
     case OpId::topk_backward:
-      // gates, and the same number of probabilities, are only read to normalise.
+      // gates, and as many probabilities, are read only to normalise.
       call.reaches("gates", call.value("normalize"));
       call.reaches("probs", call.value("normalize") * share(call.size('K'), call.size('E')));
       return;

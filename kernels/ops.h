@@ -2,13 +2,11 @@
 // Everything that the model computes, one method per op, on any device.
 //
 // The ops are declared in kernels/dense_ops.inc, moe_ops.inc and optimizer_ops.inc, with their formulas, operands and
-// sources. The word before an operand says how the op uses it:
-//   Out is overwritten (=). Add is added to (+=). Update is read and overwritten. In is read. The contents of Scratch
-//   are undefined before and after.
-// and what its type is:
-//   none: real, which is compute_dtype()
-//   Stat: statistics_dtype(), for routers, losses, norms' statistics, gradients of parameters, optimizer
-//   Float: either of these; I32: for ids; I64: for offsets
+// sources. The word before an operand says how the op uses it and what type it has.
+//   Use: Out is overwritten (=), Add is added to (+=), Update is read and overwritten, and In is read. The contents of
+//   Scratch are undefined before and after.
+//   Type: none is real, which is compute_dtype(). Stat is statistics_dtype(), for routers, losses, norms' statistics,
+//   gradients of parameters, optimizer. Float is either of these. I32 is for ids, and I64 for offsets.
 // Optional operands may be absent (Tensor{}). Capitals after the last underscore are the shape (op_declaration.h):
 //   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
 //   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of

@@ -79,7 +79,7 @@ void CpuKernels::default_combine_forward(const Tensor& y_NC, const Tensor& rows_
   const Real *rows = rows_RC.as<Real>(), *probs = probs_NE.as<Real>(), *defaults = default_EC.as<Real>();
   const int32_t *expert_ids = expert_ids_NK.as<int32_t>(), *positions = positions_NK.as<int32_t>();
 
-  // Per thread: a block's probabilities with zeros for the chosen experts, and one token's K gates.
+  // Each thread's buffer holds a block's probabilities, with zeros for the chosen experts, and one token's K gates.
   const int64_t block = block_tokens(E, C), stride = block * E + K;
   static thread_local ThreadBuffer buffer;
   Real* work = buffer.get(threads_ * stride);

@@ -47,8 +47,8 @@ class RowSource {
     const Real* data;
     int64_t stride;
   };
-  // Returns these columns of these rows. If rows are gathered, at most kPieceRows of them may be read at once. The
-  // result is valid until the thread's next call.
+  // Returns the given columns of the given rows. If rows are gathered, at most kPieceRows of them can be read at once.
+  // The result is valid until the thread's next call.
   Matrix read(Block rows, Block columns) const {
     if (!gathers()) return {x_ + rows.first * I_ + columns.first, I_};
     static thread_local ThreadBuffer buffer;

@@ -76,7 +76,7 @@ void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pair
 
 int strips(int64_t lines) { return lines > kLines ? 2 : 1; }
 
-// Computes c (rows, columns) from packed operands.
+// Computes `c` (rows, columns) from packed operands.
 void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, int64_t blocks, const uint32_t* a,
                      const uint32_t* b, float* c, int64_t ldc, bool add) {
   constexpr int64_t kTile = 2 * kLines;

@@ -17,8 +17,8 @@ struct Bf16Kernel {
   // Called on the multiplying thread, before its first tile and after its last.
   void (*begin)();
   void (*end)();
-  // Sets c (16 * a_strips, 16 * b_strips) to a * b over `blocks` blocks of depth, or adds that product to it. `a` and
-  // `b` have one or two strips each.
+  // Sets `c` (16 * a_strips, 16 * b_strips) to a * b over `blocks` blocks of depth, or adds the product to c if `add`.
+  // `a` and `b` have one or two strips each.
   void (*multiply)(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
                    int64_t ldc, bool add);
 };

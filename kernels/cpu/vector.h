@@ -1,5 +1,5 @@
 #pragma once
-// The machine's widest vector of Real as a GNU vector type: portable over x86 and Arm, with arithmetic that needs no
+// The machine's widest vector of Real as a GNU vector type: portable across x86 and Arm, with arithmetic that needs no
 // intrinsics. Used wherever auto-vectorisation is not reliable enough.
 #include <utility>
 
@@ -25,7 +25,8 @@ inline void store(Real* x, const Vector& v) { *reinterpret_cast<VectorInArray*>(
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Interleaves a and b: `low` holds a0 b0 a1 b1 ... of their lower halves, `high` the same of their upper halves.
+// Interleaves a and b: `low` holds a0 b0 a1 b1 ... of their lower halves, and `high` holds the same of their upper
+// halves.
 template <size_t... lane>
 inline void interleave(Vector& low, Vector& high, const Vector& a, const Vector& b, std::index_sequence<lane...>) {
   low = __builtin_shufflevector(a, b, (lane / 2 + lane % 2 * kLanes)...);

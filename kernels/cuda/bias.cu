@@ -1,4 +1,4 @@
-// Minimum traffic: y written once; dy read once.
+// Minimum traffic: y is written once; dy is read once.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 

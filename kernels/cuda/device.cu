@@ -8,7 +8,7 @@ namespace {
 
 constexpr int kOldestMajor = 8;  // cp.async, bf16 in the tensor cores
 
-// Probes whether the program has code for this GPU: all kernels are compiled for the same GPUs.
+// Shows whether the program has code for this GPU, since all kernels are compiled for the same GPUs.
 __global__ void probe_kernel() {}
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }

@@ -11,7 +11,7 @@ namespace gptmoe::cuda {
 enum class Along { depth, tile };
 
 // A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.
-// This source takes `count` consecutive rows.
+// RowRange is the source of `count` consecutive rows.
 class RowRange {
  public:
   __device__ explicit RowRange(int64_t count) : count_(static_cast<int>(count)) {}

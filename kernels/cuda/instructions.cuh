@@ -61,7 +61,7 @@ __device__ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uin
 }
 
 // ---- The address of a byte in shared memory: 32 bits on a device, where pointers have 64. Kernels that compute many
-// addresses convert once and calculate with these.
+// addresses convert a pointer once and calculate with such addresses.
 #ifdef GPTMOE_SIMT
 using SharedAddress = uintptr_t;
 #else
@@ -122,10 +122,10 @@ __device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
   ldmatrix<kTransposed>(out, shared_address(row));
 }
 
-// ---- cp.async: 16 bytes from global to shared memory, both 16-byte aligned, without registers; zeros if `valid` is
-// false (nothing is read then). Copies belong to the group that the next cp_async_commit() closes. After
-// cp_async_wait<n>(), which leaves at most n of the latest groups in flight, a thread may read the data of its own
-// copies. Other threads may read it after a barrier that follows.
+// ---- cp.async: copies 16 bytes from global to shared memory, without registers. Both addresses are 16-byte aligned.
+// If `valid` is false, it writes zeros and reads nothing. Copies belong to the group that the next cp_async_commit()
+// closes. After cp_async_wait<n>(), which leaves at most n of the latest groups in flight, a thread may read the data
+// of its own copies. Other threads may read it after a barrier that follows.
 __device__ inline void cp_async_16(SharedAddress to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
   GPTMOE_CHECK(to % 16 == 0 && (!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0),
@@ -138,7 +138,7 @@ __device__ inline void cp_async_16(SharedAddress to, const void* from, bool vali
 __device__ inline void cp_async_16(void* to, const void* from, bool valid = true) {
   cp_async_16(shared_address(to), from, valid);
 }
-// The same for 4 bytes, with 4-byte alignment.
+// Copies 4 bytes in the same way, with 4-byte alignment.
 __device__ inline void cp_async_4(void* to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
   ::simt::async_copy(to, valid ? from : nullptr, 4);

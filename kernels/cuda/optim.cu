@@ -22,7 +22,7 @@ struct ValueTerms {
   }
 };
 
-// Sums in packs of 16 bytes if x starts on such a boundary.
+// Sums in packs of 16 bytes if x is aligned to 16 bytes.
 template <typename T, typename Values>
 void sum_values(cudaStream_t stream, float* partials, int64_t blocks, const Values& values, const T* x, int64_t count) {
   with_pack<T>(
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) cast_kernel(To* out, const From* x, 
   converted.store(out + pack * N);
 }
 
-// Converts packs of kPack elements if both tensors start on a boundary of such packs, and the rest singly.
+// Converts packs of kPack elements if both tensors are aligned to such packs, and the remaining elements singly.
 template <typename To, typename From>
 void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
   constexpr int kPack = 4;

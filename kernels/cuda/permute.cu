@@ -43,7 +43,7 @@ __global__ void count_kernel(int* counts_EU, const int32_t* expert_ids, Runs run
   for (int64_t e = lane_index(); e < runs.E; e += kWarp) counts_EU[e * runs.count + run] = own[e];
 }
 
-// One block replaces each expert's count of slots in a run by the number of the expert's slots in earlier runs. The
+// One block replaces each expert's count of slots in a run with the number of the expert's slots in earlier runs. The
 // totals give the offsets.
 __global__ void scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
   constexpr int kEach = 4;  // neighbouring runs per lane
@@ -98,7 +98,7 @@ __global__ void place_kernel(int32_t* slots_R, int32_t* positions_NK, const int6
   });
 }
 
-// ---- Scatter: one warp per token. It reads R C + N C elements and writes N C, which is its whole cost.
+// ---- Scatter: one warp per token. It reads R C + N C elements and writes N C; this traffic is its whole cost.
 
 template <typename T, int N>
 __global__ void scatter_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,

@@ -1,7 +1,7 @@
-// Router logits. One side of these matrix products has only 8 to 64 experts, so the time to read x (or write dx) once,
-// N C elements, is their limit. f32 arithmetic on ordinary cores would be slower than that, so the products run on the
-// bf16 tensor cores with f32 precision. A float is the sum of three bf16 numbers, its parts. A product of floats is the
-// sum of the products of their parts, without those too small to matter. A bf16 x has one part, itself.
+// Router logits. One side of these matrix products has only 8 to 64 experts, so they cannot be faster than reading x
+// (or writing dx) once, N C elements. f32 arithmetic on ordinary cores would be slower than that, so the products run
+// on the bf16 tensor cores with f32 precision. A float is the sum of three bf16 numbers, its parts. A product of floats
+// is the sum of the products of their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
 // sides agree, so every lane takes neighbouring elements in memory.
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
   }
 }
 
-// Sets dx to dlogits * w over `experts` of the E experts, at most kSteps * 16, or adds that product to dx. A group of
+// Sets dx to dlogits * w over `experts` of the E experts (at most kSteps * 16), or adds the product to dx. A group of
 // warps handles 32 rows, and each of its warps takes every fourth block of 32 columns. Tile j has columns j, 4 + j, ...
 // of the 32, so that a lane holds 8 neighbours in the end.
 template <typename T, int N, int kSteps, Write kWrite>
@@ -201,8 +201,8 @@ constexpr int kColumnWarps = 2, kRowWarps = kWarps / kColumnWarps;
 constexpr int kWeightValues = 8 * 4;  // per lane
 
 // Partial sums of dw = dlogits^T x: 16 experts and 64 columns per warp; the kRowWarps warps of the same columns take
-// different rows and are summed at the end. Tile j has columns j, 8 + j, ... of the 64. Blocks with the same rows and
-// other experts run side by side, so that x is read from memory once.
+// different rows, and their sums are added at the end. Tile j has columns j, 8 + j, ... of the 64. Blocks with the same
+// rows and other experts run side by side, so that x is read from memory once.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, N > 1 ? 2 : 1)
     backward_weight_kernel(float* partials, const float* dlogits, const T* x, Sizes sizes) {

@@ -9,7 +9,7 @@ namespace gptmoe::cuda {
 void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t stride,
                      int64_t width);
 
-// Sets out[0] to factor * the sum of partials[0, rows), or adds that to it.
+// Sets out[0] to factor * the sum of partials[0, rows), or adds this value to out[0].
 enum class Total { assign, add };
 void finish_sum(cudaStream_t stream, float* out, const float* partials, int64_t rows, float factor, Total total);
 

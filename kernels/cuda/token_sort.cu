@@ -1,6 +1,6 @@
 // Least-significant-digit radix sort, digits of up to 9 bits: two passes for vocabularies up to 2^18. A pass counts the
-// digits of each tile. Then every block uses the counts of all tiles to find out where its own elements go. No floats
-// are added, and the counts do not depend on the order of the atomic additions.
+// digits of each tile. Then every block uses the counts of all tiles to find out where its own elements go. The result
+// is always the same: no floats are added, and the counts do not depend on the order of the atomic additions.
 #include <algorithm>
 #include <bit>
 

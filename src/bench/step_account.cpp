@@ -55,7 +55,7 @@ void AccountTable::say(BenchOutput& output) const {
   };
   for (const PartRow& part : parts_) say(part.name, part.seconds, part.floor);
   say("step", step_seconds_, floor_);
-  output.say(text("\nAs a run takes it, the median step took ", fixed(run_.median_seconds() * 1e3, 3),
+  output.say(text("\nIn an ordinary run, the median step took ", fixed(run_.median_seconds() * 1e3, 3),
                   " ms: timing op by op costs ", percent_text(cost()), "\n"));
   output.begin_table("part", true);
   for (const BenchRow& op : ops_) output.say_row(op);

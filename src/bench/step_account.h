@@ -10,7 +10,7 @@ namespace gptmoe {
 class AccountTable {
  public:
   // Uses the round whose accounted steps took the median time; fastest times are over all rounds. `run` must outlive
-  // it.
+  // the table.
   explicit AccountTable(const StepRun& run);
 
   // Prints the parts, then the ops, longest first.

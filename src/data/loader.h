@@ -5,7 +5,7 @@
 // Each epoch visits every window once, in an order that depends on (seed, epoch) alone. Micro-batches follow this one
 // global order: at position p, rank r of R ranks takes windows [p + r*B, p + (r+1)*B) and p advances by B*R on every
 // rank. So ranks read disjoint windows, and the tokens of a step do not depend on how it is split over ranks and
-// accumulation. An epoch may end inside a micro-batch; the next one continues in the same batch.
+// accumulation. An epoch may end inside a micro-batch; the next epoch begins in the same micro-batch.
 #include <cstdint>
 #include <string>
 #include <vector>

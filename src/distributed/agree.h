@@ -28,8 +28,8 @@ bool root_says(World& world, const std::function<bool()>& question);
 // A name and this rank's value.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
-// Collective. Throws UserError, on every rank, that names the first value in which a rank differs from rank 0, both
-// ranks and both values.
+// Collective. If a rank's value differs from rank 0's, throws on every rank a UserError that names the first such
+// value, both ranks and what they have.
 void check_alike(World& world, const NamedValues& facts);
 
 // The checksum of the file that this process runs.

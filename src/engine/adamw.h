@@ -10,8 +10,8 @@ class AdamW {
  public:
   explicit AdamW(const OptimizerConfig& config) : config_(config) {}
 
-  // Allocates the moments of this rank's elements and a few scalars. They are zero once the arena is committed. It may
-  // run again after commit().
+  // Allocates the moments of this rank's elements and a few scalars. They are zero once the arena is committed.
+  // allocate() may run again after commit().
   void allocate(Arena& arena, const Partition& partition, DType stat);
 
   // Uploads the numbers of `step`, counted from 1, that update() uses. All other work is the same in every step.

@@ -22,8 +22,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
 
   Tensor allocate(DType dtype, std::initializer_list<int64_t> sizes);
-  // Allocates high_water() bytes, zeroed, and rewinds to empty. `memory` must outlive the arena. Throws Failure if it
-  // has no room.
+  // Allocates high_water() bytes, zeroed, and rewinds to empty. `memory` must outlive the arena. Throws Failure if
+  // `memory` has no room.
   void commit(Memory& memory = host_memory());
   bool committed() const { return base_ != nullptr; }
 

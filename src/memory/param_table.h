@@ -39,7 +39,7 @@ struct ParamId {
 
 class ParamTable {
  public:
-  // With `ranks`, every bucket can be cut into that number of equal parts.
+  // Every bucket can be cut into `ranks` equal parts.
   explicit ParamTable(DType dtype, int ranks = 1) : dtype_(dtype), ranks_(ranks) {}
 
   // Add everything before bind(). A block's sizes must hold exactly its rows, all of one dtype, laid out in the given
@@ -80,8 +80,8 @@ class ParamTable {
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
 
   // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stage 1
-  // (Rajbhandari et al. 2020). That is part `rank` of every bucket's segments except those of stat rows, which each
-  // rank's layers use whole.
+  // (Rajbhandari et al. 2020). The last has part `rank` of every bucket's segments, but the segments of stat rows
+  // whole, since each rank's layers use them whole.
   Partition whole() const;
   Partition stat_rows() const;
   Partition partition_of(int rank) const;

@@ -27,8 +27,8 @@ class StateTable {
   // The existing row of that name: for state that layers share.
   StateId find(const std::string& name) const;
   bool contains(const std::string& name) const;
-  // Allocates every row from the arena. The rows are zero after the arena's commit(), and this may be called again
-  // then.
+  // Allocates every row from the arena. After the arena's commit(), the rows are zero, and allocate() may be called
+  // again.
   void allocate(Arena& arena);
 
   const StateRow& row(StateId id) const { return rows_.at(static_cast<size_t>(id.row)); }

@@ -166,7 +166,7 @@ OpCase relu_router_zeros(int64_t n, int64_t e) {
 
 OpCase router_entropy(int64_t n, int64_t e, bool with_zeros) {
   OpCase op("router_entropy", {n, e}, with_zeros ? "zeros" : "");
-  // With zeros: every row puts all its weight on one expert, except two halves in the first.
+  // With zeros: every row puts all its weight on one expert, except the first row, which has two halves.
   const Fill sparse = [e](const Rng&, int64_t i) {
     if (i < e) return i < 2 ? 0.5 : 0.0;
     return i % e == i / e % e ? 1.0 : 0.0;

@@ -6,7 +6,7 @@ namespace {
 // ReMoE (Wang, Zhu & Chen, arXiv 2412.14711) is a router that chooses by a ReLU:
 //   g_n = relu(W x_n),  y_n = sum_e g_ne E_e(x_n).
 // An expert runs for the tokens that give it a gate above 0. Instead of a balance loss, a weighted L1 norm of the gates
-// keeps these experts few and evenly loaded:
+// keeps the experts that run few and evenly loaded:
 //   lambda * mean over MoE layers of mean_n sum_e f_e g_ne,  f_e = E / (N K) * tokens of expert e,
 //   lambda <- lambda * alpha^sign(live experts per token - K), once per step.
 // Every token has E slots; those without an expert are dead. A model has one lambda and one count of live slots: the

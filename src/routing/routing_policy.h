@@ -72,8 +72,9 @@ class RoutingPolicy {
   // Values per token that route() leaves in kept_NW for the backward pass.
   virtual int64_t kept_per_token() const { return 0; }
 
-  // Adds the layer's rows to `state`, named under `prefix` ("model.layers.3.mlp."); `stat` is their dtype. The hooks
-  // below read the rows there, so `state` must outlive the policy. Without this call a policy can only describe itself.
+  // Adds the layer's rows to `state`. Their names start with `prefix` ("model.layers.3.mlp."), and `stat` is their
+  // dtype. The hooks below read the rows there, so `state` must outlive the policy. Without this call a policy can only
+  // describe itself.
   void declare_state(StateTable& state, const std::string& prefix, DType stat) {
     state_ = &state;
     add_state(state, prefix, stat);

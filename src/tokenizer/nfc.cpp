@@ -15,8 +15,8 @@ namespace {
 constexpr uint32_t kPage = 256;
 constexpr unsigned char kFirstLead = 0xCC;  // of U+0300: below it every character is in NFC and composes with nothing
 
-// Hangul syllables are arithmetic (The Unicode Standard, section 3.12): a leading consonant L, a vowel V, optionally a
-// trailing consonant T.
+// Hangul syllables compose by arithmetic (The Unicode Standard, section 3.12) from a leading consonant L, a vowel V
+// and, optionally, a trailing consonant T.
 constexpr uint32_t kSyllable = 0xAC00, kL = 0x1100, kV = 0x1161, kT = 0x11A7;  // U+11A7 itself means "no T"
 constexpr uint32_t kLCount = 19, kVCount = 21, kTCount = 28, kSyllables = kLCount * kVCount * kTCount;
 
@@ -208,8 +208,8 @@ std::string to_nfc(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   std::vector<Character> scratch;
-  size_t stretch = 0;    // start of the current one
-  bool changes = false;  // whether it has more than its first character
+  size_t stretch = 0;    // start of the current stretch
+  bool changes = false;  // whether the stretch has more than its first character
   size_t copied = 0;     // text before it is in `out`
   const auto end_stretch = [&](size_t at) {
     if (changes) {

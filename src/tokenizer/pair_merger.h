@@ -29,8 +29,8 @@ class PairMerger {
   // The most frequent pair (ties: the lower left, then the lower right id); nothing if none is left that occurs twice.
   // A pair is taken once: if it is not merged then, it never is.
   std::optional<Pair> take_best();
-  // Replaces `pair` by the new token `result`, whose id is one above the highest so far, from left to right in every
-  // word.
+  // Replaces `pair` with the new token `result`, from left to right in every word. The id of `result` is one above the
+  // highest so far.
   void merge(Pair pair, int32_t result);
 
  private:

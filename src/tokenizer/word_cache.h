@@ -24,7 +24,7 @@ class WordCache {
     std::string_view word;
     uint64_t low, high, hash;
   };
-  // `readable` bytes may be read from word.data() on; with 16 or more, the function is faster.
+  // `readable` bytes may be read, starting at word.data(); with 16 or more, the function is faster.
   static Key key_of(std::string_view word, size_t readable);
   void prefetch(const Key& key) const { __builtin_prefetch(set_of(key)); }
 

@@ -9,13 +9,13 @@
 namespace gptmoe {
 
 // A word of up to kInlineBytes is its own key, padded with zeros. For a longer one, `low` is a hash of its bytes and
-// `high` is zero. Words of equal length and equal keys are the same if they are short.
+// `high` is zero. Short words of equal length and equal keys are the same word.
 struct WordKey {
   static constexpr size_t kInlineBytes = 16;
   uint64_t low, high, hash;
 };
 
-// `readable` bytes may be read from word.data() on; with 16 or more, the function is faster.
+// `readable` bytes may be read, starting at word.data(); with 16 or more, the function is faster.
 inline WordKey word_key(std::string_view word, size_t readable) {
   constexpr uint64_t kMix = 0x9E3779B97F4A7C15, kMix2 = 0xC2B2AE3D27D4EB4F;
   constexpr size_t kInline = WordKey::kInlineBytes;

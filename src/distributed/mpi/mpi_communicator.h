@@ -16,7 +16,7 @@ namespace gptmoe {
 
 class MpiCommunicator final : public Communicator {
  public:
-  // Collective over the ranks of `ranks`. `countable` is the largest count that MPI takes; tests set it.
+  // Collective over `ranks`. `countable` is the largest count that MPI takes; tests set it.
   MpiCommunicator(MPI_Comm ranks, Activity& activity, int64_t countable = INT_MAX);
   ~MpiCommunicator() override;
   MpiCommunicator(const MpiCommunicator&) = delete;

@@ -76,7 +76,7 @@ class NcclCommunicator final : public Communicator {
   NcclCommunicator(const NcclCommunicator&) = delete;
   NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
-  // When an error unwinds, the other ranks may be gone or may not reach this point, so nothing waits.
+  // While an exception unwinds the stack, the other ranks may be gone or may never reach this point, so nothing waits.
   ~NcclCommunicator() override {
     std::uncaught_exceptions() > unwinding_ ? NCCL(ncclCommAbort)(nccl_) : NCCL(ncclCommDestroy)(nccl_);
   }
