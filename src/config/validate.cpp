@@ -24,8 +24,8 @@ void check_attention(const ModelConfig& model, const Rules& rules) {
   rules.require(model.num_attention_heads % model.num_key_value_heads == 0, "model.num_key_value_heads",
                 model.num_key_value_heads, " does not divide num_attention_heads ", model.num_attention_heads,
                 "; change one of them");
-  rules.require(model.head_dim % 2 == 0, "model.head_dim", "must be even, since RoPE turns pairs, not ",
-                model.head_dim);
+  rules.require(model.head_dim % 2 == 0, "model.head_dim", "must be even, not ", model.head_dim,
+                ", since RoPE rotates pairs");
 }
 
 void check_feed_forward(const ModelConfig& model, const Rules& rules) {
@@ -51,7 +51,8 @@ void check_training(const Config& config, const Rules& rules) {
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);
   rules.require(train.global_batch_size % train.micro_batch_size == 0, "train.global_batch_size",
-                "must be a multiple of micro_batch_size ", train.micro_batch_size, ", not ", train.global_batch_size);
+                train.global_batch_size, " is not a multiple of micro_batch_size ", train.micro_batch_size,
+                "; change one of them");
 }
 
 void check_schedule(const ScheduleConfig& schedule, int64_t steps, const Rules& rules) {
@@ -65,8 +66,8 @@ void check_schedule(const ScheduleConfig& schedule, int64_t steps, const Rules& 
   if (schedule.type != "wsd") return;
   rules.require(schedule.decay_steps > 0, "schedule.decay_steps", "must be at least 1 with schedule.type \"wsd\"");
   rules.require(schedule.warmup_steps + schedule.decay_steps <= steps, "schedule.decay_steps",
-                "warmup_steps and decay_steps must fit in train.steps ", steps, ", not ", schedule.warmup_steps, " + ",
-                schedule.decay_steps);
+                "warmup_steps + decay_steps must be at most train.steps ", steps, ", not ", schedule.warmup_steps,
+                " + ", schedule.decay_steps);
 }
 
 // Upper bounds, in double so that they cannot overflow. 2^56 values of 16 bytes stay below 2^63 bytes.
