@@ -11,7 +11,7 @@ constexpr int64_t kSharedBytesEverywhere = int64_t{99} << 10;
 // kVector, up to kMaxTensorHeadDim. Wider heads need kWideHeadSharedBytes of shared memory per block, which compute
 // capability 8.0, 9.0 and 10.0 have but 8.6, 8.9 and 12.0 do not.
 constexpr int64_t kMaxHeadDim = 256, kMaxTensorHeadDim = 128, kWideHeadSharedBytes = int64_t{140} << 10;
-// If a row's width is a multiple of this, bf16 rows move 16 bytes at a time and tensor cores multiply them.
+// If a row's width is a multiple of kVector, bf16 rows move 16 bytes at a time and tensor cores multiply them.
 constexpr int64_t kVector = 8;
 // Each warp of the sort keeps a counter per expert in shared memory.
 constexpr int64_t kMostExperts = 3072;

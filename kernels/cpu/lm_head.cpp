@@ -6,7 +6,8 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// Returns the loss of one row of logits. Replaces each logit with e^(logit - max) and sets `sum` to the sum of these.
+// Returns the loss of one row of logits. Replaces each logit with e^(logit - max) and sets `sum` to the sum of the new
+// values.
 Real softmax_loss(Real* logits, int64_t V, int32_t target, Real& sum) {
   const Real max = max_of(logits, V);
   const Real shifted_target = logits[target] - max;

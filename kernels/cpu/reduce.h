@@ -11,8 +11,8 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
 // Sums `width` columns over `rows`. body(begin, end, sums) adds rows [begin, end) to `sums`, which starts at zero; each
-// range of rows has its own `sums`, and these are then added in order. The result is valid until the calling thread's
-// next call.
+// range of rows has its own `sums`, and the sums of all ranges are then added in order. The result is valid until the
+// calling thread's next call.
 template <typename Body>
 const Real* column_sums(int threads, int64_t rows, int64_t grain, int64_t width, Body&& body) {
   static thread_local ThreadBuffer buffer;

@@ -17,8 +17,8 @@ struct Runs {
 };
 
 // Calls visit(slot, expert, lanes, earlier) for the slots of the warp's run, a warp at a time. `lanes` is the number of
-// lanes whose slots have the same expert; `earlier` counts those of them before this lane. expert < 0 means a dead
-// slot, or no slot (slot >= R).
+// lanes whose slots have the same expert; `earlier` is the number of those lanes that come before this one. expert < 0
+// means a dead slot, or no slot (slot >= R).
 template <typename Visit>
 __device__ void walk_run(const Runs& runs, int64_t run, const int32_t* expert_ids, Visit visit) {
   const int lane = lane_index();

@@ -16,8 +16,8 @@ __global__ void rope_tables_kernel(float* cosines, float* sines, int64_t T, int6
   sines[at] = static_cast<float>(sin(angle));
 }
 
-// One block per token; its threads share the packs of N pairs of its rotated heads. Minimum traffic: those heads read
-// and written once; the tables stay in L1 and L2.
+// One block per token; its threads share the packs of N pairs of its rotated heads. Minimum traffic: those heads are
+// read and written once; the tables stay in L1 and L2.
 template <typename T, int N>
 __global__ void rotate_kernel(T* qkv, const float* cos_table, const float* sin_table, int tokens_in_sequence, int heads,
                               int rotated, int P, float direction) {

@@ -51,8 +51,8 @@ class Engine {
   const AdamW& adamw() const { return adamw_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
-  // The next micro-batch, for the host to fill: activations().tokens_BT and targets_BT themselves if the host can
-  // access them, else buffers that upload_batch() copies to these tensors.
+  // The host fills these with the next micro-batch. They are activations().tokens_BT and targets_BT themselves if the
+  // host can access those, else buffers that upload_batch() copies there.
   const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
   const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
   void upload_batch();

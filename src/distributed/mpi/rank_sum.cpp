@@ -8,7 +8,7 @@ namespace gptmoe {
 namespace {
 
 constexpr int64_t kBlock = 2048;      // elements whose sums stay in the first-level cache
-constexpr int64_t kParallel = 32768;  // from this many elements on, several threads pay off
+constexpr int64_t kParallel = 32768;  // with this many elements or more, several threads pay off
 
 template <typename T>
 T widened(T value) {
