@@ -27,7 +27,7 @@ struct Matrix {
   Matrix at(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Copies b (depth, columns) to out[strip][depth][column], kTileColumns columns per strip. Zeros fill the last strip.
+// Copies `b` (depth, columns) to out[strip][depth][column], kTileColumns columns per strip. Zeros fill the last strip.
 void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   for (int64_t first = 0; first < columns; first += kTileColumns, out += kTileColumns * depth) {
     const Matrix strip = b.at(0, first);

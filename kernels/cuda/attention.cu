@@ -27,8 +27,8 @@ bool takes_mma(const AttentionShape& s, const Pointers*... tensors) {
   return s.D % kVector == 0 && s.D <= kMmaMaxD && aligned;
 }
 
-// delta[u][t] = <dout, out>. Rows are read in memory order, by kLanes lanes per row. Minimum traffic: both tensors
-// once.
+// delta[u][t] = <dout, out>. Rows are read in memory order, by kLanes lanes per row. Minimum traffic: both tensors are
+// read once.
 constexpr int kThreads = 256, kLanes = 8, kRowsPerBlock = kThreads / kLanes;
 
 template <typename T, int N>

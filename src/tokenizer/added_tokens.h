@@ -22,7 +22,7 @@ class AddedTokens {
   // The leftmost match in text[from..), and the longest of several that start there; {text.size(), 0, -1} if none.
   Match find(std::string_view text, size_t from) const;
 
-  // Whether some token contains a letter or digit followed by begins_cut(), where long texts are cut.
+  // Whether some token contains a place where long texts may be cut: after a letter or digit, where begins_cut() holds.
   bool spans_cuts() const { return spans_cuts_; }
 
  private:

@@ -22,8 +22,9 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
 // A token that is not made by merging. Special tokens mark structure: text never encodes to them, so no document can
-// forge its own end. The others match their text wherever it occurs, before the split into words: first those looked up
-// in the original text, then, in the rest, those looked up in the normalized text.
+// forge its own end. The others match their text wherever it occurs, before the split into words. Those that are looked
+// up in the original text match first. Then the rest is normalized, and those that are looked up in normalized text
+// match there.
 struct AddedToken {
   int32_t id;
   bool special;
