@@ -138,8 +138,8 @@ class TensorTile::Reader {
     place_ = kAlongDepth ? Shared::place(begin + inner, chunk) : Shared::place(inner, begin / kChunk + chunk);
   }
 
-  // Within a line, an exclusive or adds a step to the place, since the permutation is one too and `chunk` is the lowest
-  // bit.
+  // Within a line, a step is added to the place by exclusive or: the permutation is an exclusive or too, and `chunk` is
+  // the lowest bit.
   __device__ void read(uint32_t (&fragment)[4], const bf16* stage, int slice, int tile16) const {
     const int along = 2 * (kAlongDepth ? slice : tile16), across = 16 * (kAlongDepth ? tile16 : slice);
     ldmatrix<!kAlongDepth>(fragment, stage + ((place_ ^ along) + across * Shared::kChunks) * kChunk);
