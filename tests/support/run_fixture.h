@@ -70,7 +70,7 @@ inline int train_quietly(const Config& config, const fs::path& out, bool resume 
   return train_quietly(config, out, *make_single_world(), resume, screen);
 }
 
-// Resumes a run as `gptmoe train --resume` does with --set of the keys `set`, whose values are in `config`.
+// Resumes a run as `gptmoe train --resume` does with --set for each key in `set`. `config` holds the new values.
 inline int resume_with(const Config& config, const fs::path& out, const std::vector<std::string>& set,
                        bool restart = false) {
   ::testing::internal::CaptureStdout();
