@@ -86,7 +86,7 @@ TEST_F(Safetensors, RoundTripsEveryDTypeAndTheMetadata) {
   EXPECT_EQ(file.find("none"), nullptr);
 }
 
-TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
+TEST_F(Safetensors, TheHeaderIsPaddedSoThatDataIsAligned) {
   write_tensors({{"h", Tensor(h_.data(), DType::bf16, {3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   uint64_t length;
   std::memcpy(&length, read_text_file(path()).data(), 8);
@@ -96,7 +96,7 @@ TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
   EXPECT_EQ(file.find("h")->begin, 24);
 }
 
-TEST_F(Safetensors, AFileWithoutTensors) {
+TEST_F(Safetensors, AFileWithoutTensorsIsReadBack) {
   write_tensors({});
   const SafetensorsFile file(path());
   EXPECT_TRUE(file.entries().empty());
@@ -239,8 +239,8 @@ TEST_F(Safetensors, EveryTruncationIsRefused) {
   }
 }
 
-// Whichever bit of the header is flipped, the reader throws a UserError or reads every tensor without leaving the file.
-TEST_F(Safetensors, FlippedBitsNeverLeadOutOfTheFile) {
+// Whichever bit is flipped, the reader either throws a UserError or finds every tensor inside the file.
+TEST_F(Safetensors, FlippedBitsNeverMakeTheReaderLeaveTheFile) {
   write_tensors({{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}}, {{"k", "v"}});
   const std::string whole = read_text_file(path());
   std::fstream bytes(path(), std::ios::binary | std::ios::in | std::ios::out);

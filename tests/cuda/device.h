@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// From now on blocks and threads run in another order. A real GPU changes the order by itself.
+// Makes blocks and threads run in another order from now on. A real GPU changes the order by itself.
 inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);

@@ -135,7 +135,7 @@ TEST(BpeTrainerTest, OverlapsMergeFromTheLeft) {
   EXPECT_EQ(tokenizer.encode("aaaaa"), std::vector<int32_t>{258});
 }
 
-TEST(BpeTrainerTest, StopsWhereNoPairOccursTwice) {
+TEST(BpeTrainerTest, StopsWhenNoPairOccursTwice) {
   BpeTrainer trainer;
   EXPECT_EQ(trainer.train(1000).vocab_size(), 257);
   trainer.add("xyz xyz");
@@ -203,7 +203,7 @@ TEST(BpeTrainerTest, DropsTheRarestWordsBeyondItsLimit) {
   BpeTrainer trainer(SplitPattern::gpt2, 12);
   trainer.add(" aa aa bb bb cc dd");  // 12 letters in distinct words
   EXPECT_EQ(trainer.distinct_words(), 4);
-  trainer.add(" cc ee");  // 15 letters: drops " dd" and " ee", then the other words that occur twice
+  trainer.add(" cc ee");  // 15 letters: drops " dd" and " ee", then all other words, which occur twice
   EXPECT_EQ(trainer.distinct_words(), 0);
   EXPECT_EQ(trainer.dropped_words(), 5);
   trainer.add(" aa aa bb bb bb ee ff ff ff");
@@ -238,7 +238,7 @@ TEST(BpeTrainerTest, SpecialTokensComeLast) {
 }
 
 // tokenizer.json does not say which token ends documents, but loading it must choose the same one.
-TEST(BpeTrainerTest, TheSameTokenEndsDocumentsOnceSaved) {
+TEST(BpeTrainerTest, TheSameTokenEndsDocumentsAfterSavingAndLoading) {
   TemporaryFolder folder;
   const auto path = folder / "tokenizer.json";
   for (const std::vector<std::string>& special :
@@ -278,7 +278,7 @@ TEST(BpeTrainerTest, NoMergeIsWrittenLikeASpecialToken) {
   EXPECT_EQ(load_tokenizer(path).encode(" a"), (std::vector<int32_t>{220, 64}));
 }
 
-TEST(BpeTrainerTest, ProgressHearsEveryToken) {
+TEST(BpeTrainerTest, ProgressIsCalledForEveryToken) {
   BpeTrainer trainer;
   trainer.add("abcabc");
   std::vector<int64_t> heard;
