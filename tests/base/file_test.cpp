@@ -89,7 +89,7 @@ TEST(AtomicFile, SmallAndLargeWritesKeepTheirOrder) {
   EXPECT_TRUE(read_text_file(folder / "a") == expected);
 }
 
-TEST(AtomicFile, AFailureToCreateNamesThePath) {
+TEST(AtomicFile, ErrorsOnCreationNameThePath) {
   TemporaryFolder folder;
   const fs::path path = folder / "none/a";
   EXPECT_EQ(message<Failure>([&] { AtomicFile file(path); }),
@@ -127,7 +127,7 @@ TEST(GlobFiles, SortsByNameAndTakesPlainPaths) {
   EXPECT_TRUE(glob_files((folder / "none_*.bin").string()).empty());
 }
 
-TEST(GlobFiles, AFileWithThePatternAsItsNameComesFirst) {
+TEST(GlobFiles, AFileWhoseNameIsThePatternIsPreferred) {
   TemporaryFolder folder;
   write_text_file(folder / "train_1.bin", "");
   EXPECT_EQ(glob_files((folder / "train_[1].bin").string()), (std::vector<fs::path>{folder / "train_1.bin"}));

@@ -59,7 +59,7 @@ TEST(ReadJson, AWholeFileInsideACommentIsNotQuoted) {
   EXPECT_LT(error_in("{/*" + std::string(10000, 'x')).size(), 200u);
 }
 
-TEST(ReadJson, NumbersBeyondDoubleAreErrors) {
+TEST(ReadJson, NumbersOutsideTheRangeOfDoubleAreErrors) {
   EXPECT_EQ(error_in("{\"a\": 1e999}"), "f.json:1:11: number overflow parsing '1e999'");
 }
 

@@ -50,7 +50,7 @@ TEST(SpeedChart, PointsAreTokensPerSecondWithTheRangeOfTheRounds) {
   EXPECT_EQ(point.high, 1200);
 }
 
-TEST(SpeedChart, OverExpertsEachNumberOfTokensHasALine) {
+TEST(SpeedChart, AChartOverExpertsHasALinePerNumberOfTokens) {
   Speeds speeds;
   for (size_t place : {0, 1})
     for (int64_t experts : {8, 16, 32})
@@ -66,7 +66,7 @@ TEST(SpeedChart, OverExpertsEachNumberOfTokensHasALine) {
   }
 }
 
-TEST(SpeedChart, OverTokensEachConfigHasALine) {
+TEST(SpeedChart, AChartOverTokensHasALinePerConfig) {
   Speeds speeds;
   for (size_t place : {0, 1})  // each with its own number of experts
     for (int64_t tokens : {100, 200})

@@ -187,7 +187,7 @@ TEST_F(CheckpointFaults, ANewerFormatIsRefused) {
                 ": the checkpoint has format version 2 and this build of gptmoe reads version 1: update gptmoe");
 }
 
-TEST_F(CheckpointFaults, AnotherModelIsRefusedWithTheFirstTensorThatDiffers) {
+TEST_F(CheckpointFaults, ARefusalOfAnotherModelNamesTheFirstTensorThatDiffers) {
   save(10);
   const auto refusal = [&](const CheckpointModel& model) {
     const std::string before = model.all_bytes();

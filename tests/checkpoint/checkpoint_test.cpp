@@ -74,7 +74,7 @@ TEST_F(Checkpoint, TheModelAloneNeedsNoOptimizerFile) {
   EXPECT_TRUE(loaded.optimizer_bytes() == optimizer);
 }
 
-TEST_F(Checkpoint, SavedWithoutOptimizerCannotResume) {
+TEST_F(Checkpoint, ASaveWithoutTheOptimizerCannotResume) {
   save_checkpoint(run(), 3, CheckpointModel(3).model_only(), state_at(3), 0);
   EXPECT_FALSE(fs::exists(at(3) / "optimizer.safetensors"));
   CheckpointModel loaded(9);

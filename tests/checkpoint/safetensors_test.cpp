@@ -133,7 +133,7 @@ TEST_F(Safetensors, ReadsAFileOfThePythonPackage) {
   EXPECT_EQ(h, (std::vector<uint16_t>{0x3f80, 0xc000}));
 }
 
-TEST_F(Safetensors, F32WidensExactlyEvenUnaligned) {
+TEST_F(Safetensors, F32WidensExactlyEvenIfUnaligned) {
   std::string header = R"({"f":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}})";
   header.resize(61, ' ');  // the data begins at byte 69
   const SafetensorsFile file(write(with_length(header, std::string(reinterpret_cast<const char*>(f_.data()), 24))));
@@ -143,7 +143,7 @@ TEST_F(Safetensors, F32WidensExactlyEvenUnaligned) {
     EXPECT_EQ(std::bit_cast<uint64_t>(wide[i]), std::bit_cast<uint64_t>(static_cast<double>(f_[i])));
 }
 
-TEST_F(Safetensors, ReadNamesFileTensorAndBothShapes) {
+TEST_F(Safetensors, ReadErrorsNameTheFileTheTensorAndBothShapes) {
   write_tensors({{"f", Tensor(f_.data(), DType::f32, {2, 3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   const SafetensorsFile file(path());
   std::vector<float> out(6, 42.0f);

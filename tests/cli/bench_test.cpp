@@ -180,7 +180,7 @@ TEST_F(BenchCommand, AnMoeLayerHasTheFlopsOfItsDenseEquivalentAndItsRouter) {
   }
 }
 
-TEST_F(BenchCommand, TheLoaderReadsShardsOfAPatternShardsOfAConfigOrItsOwn) {
+TEST_F(BenchCommand, TheLoaderTakesAPatternOrAConfigOrMakesItsOwnShards) {
   write_config("run.json");
   setenv("TMPDIR", folder().c_str(), 1);
   for (const std::vector<std::string>& source :

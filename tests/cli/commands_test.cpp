@@ -76,7 +76,7 @@ TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
 }
 
 // A step has three micro-batches of 2 x 7 tokens.
-TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
+TEST_F(Commands, PlanPrintsTheTokensThatDefaultVectorsAverageOver) {
   const auto planned = [&](const char* update, std::vector<std::string> more = {}) {
     write_config("run.json", {{"train", {{"global_batch_size", 6}}},
                               {"router", {{"type", "default"}, {"ema_beta", 0.95}, {"ema_update", update}}}});

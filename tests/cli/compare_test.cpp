@@ -55,7 +55,7 @@ TEST(SweepArgument, RefusesASweepThatOverwritesAnother) {
   EXPECT_FALSE(refused({{"", "a.b", {"1"}}, {"other", "a.b", {"1"}}}));
 }
 
-TEST(SweepArgument, GridVariesTheLastFastest) {
+TEST(SweepArgument, GridVariesTheLastSettingFastest) {
   const std::vector<SweepArgument> sweeps = {{"", "a", {"1", "2"}}, {"default", "b", {"x", "y"}}};
   const std::vector<std::vector<Setting>> both = sweep_grid(sweeps, "default"), first = sweep_grid(sweeps, "topk");
   ASSERT_EQ(both.size(), 4u);
@@ -114,7 +114,7 @@ TEST_F(Compare, TrainsReportsAndReuses) {
   EXPECT_TRUE(fs::exists(files_ / "pair/report.json"));
 }
 
-TEST_F(Compare, WithoutValidationDoesNotTakeAStartedRunForAFinishedOne) {
+TEST_F(Compare, WithoutValidationResumesARunThatHasNotFinished) {
   const json no_validation = {{"data", {{"val", ""}}}};
   write_config("a.json", no_validation);
   write_config("b.json", no_validation);

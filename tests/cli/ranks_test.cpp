@@ -127,7 +127,7 @@ TEST_F(RanksCli, PrintTheirNumberAndRecordTheirTraffic) {
   write_run(60, {{"train", {{"eval_every", 1}, {"eval_tokens", 0}}}, {"distributed", {{"zero_stage", 1}}}});
   const ProcessResult result = run(folder(), command("run", 2));
   expect_contains(result.out, "ranks       2, micro-batches of 4");
-  EXPECT_EQ(result.out.find("step 60/60"), result.out.rfind("step 60/60")) << "rank 0 alone prints";
+  EXPECT_EQ(result.out.find("step 60/60"), result.out.rfind("step 60/60")) << "only rank 0 prints";
   std::ifstream metrics(files_ / "run/metrics.jsonl");
   double before = 0;
   int rows = 0;
@@ -196,8 +196,8 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
             "multiple of 3, or change the number of ranks\n");
 }
 
-// A single rank may be the first to see a value that is not finite. All ranks then agree on it and continue with the
-// next run.
+// A single rank may be the first to see a value that is not finite. All ranks must then end this run and continue with
+// the next one.
 TEST_F(RanksCli, ContinueAComparisonAfterADivergence) {
   write_run(6, {{"optimizer", {{"grad_clip", 0}}}, {"schedule", {{"warmup_steps", 0}}}});
   const std::vector<std::string> command = {"compare", "run.json", "--ranks", "2",

@@ -45,7 +45,7 @@ TEST(DocumentParserTest, LinesAreDocuments) {
   EXPECT_EQ(parse(json_lines(lines)), (Texts{"one\né😀", "two", "three"}));
 }
 
-TEST(DocumentParserTest, NoPaddingAfterTheBytesIsNeeded) {
+TEST(DocumentParserTest, NeedsNoPaddingAfterTheBytes) {
   std::string lines;
   Texts texts;
   for (int i = 0; i < 50; ++i) {

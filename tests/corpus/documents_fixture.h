@@ -22,7 +22,7 @@ struct Reading {
   std::vector<std::optional<uint64_t>> hashes;
 };
 
-// Reads on to the end. `within`: the reader is inside a document.
+// Reads to the end. `within`: the reader starts inside a document.
 inline void read_on(DocumentReader& reader, Reading& out, bool within = false) {
   DocumentParser parser(reader.input());
   int64_t progress = reader.bytes_read();

@@ -25,8 +25,8 @@ struct Interruption : std::runtime_error {
 };
 
 struct EncodeResumeTest : EncodeFixture {
-  // A .jsonl file, a text read in many pieces and another .jsonl file; two splits, many shards, and a checkpoint after
-  // every batch.
+  // Encodes a .jsonl file, a text that is read in many pieces, and another .jsonl file into two splits of many shards,
+  // with a checkpoint after every batch.
   void SetUp() override {
     std::string text;
     for (int i = 0; i < 500; ++i) text += "river" + std::to_string(i % 97) + (i % 11 ? " " : ".\n");

@@ -43,7 +43,7 @@ TEST_F(InputFilesTest, TheNameDeterminesTheFormat) {
     EXPECT_EQ(kind(other), "none") << other;
 }
 
-TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsFoldersByPath) {
+TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsTheFilesOfFolders) {
   for (const char* name : {"f/b.txt", "f/a.txt", "f/a/z.jsonl.gz", "f/c.jsonl", "f/a/notes.md", "f/c.txt.zst", "x.txt"})
     write(name, name);
   EXPECT_EQ(list({"x.txt", "f", "-", "x.txt"}),

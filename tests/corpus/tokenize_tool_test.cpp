@@ -138,7 +138,7 @@ TEST_F(TokenizeToolTest, DecodeFollowsDocumentsAcrossShards) {
   expect_contains(decoded.err, " shards: 4 documents, ");
   EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out.substr(0, 23), "one \"two\"\n<|endoftext|>");
 
-  // As llm.c writes shards: every document starts with the end-of-text token, and none follows the last document.
+  // A shard as llm.c writes it: every document starts with the end-of-text token, and none follows the last document.
   write_shard(folder / "s.bin", 257, {256, 64, 65, 256, 66});
   EXPECT_EQ(run("decode --jsonl --tokenizer t.json s.bin").out, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n");
 }

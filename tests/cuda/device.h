@@ -1,6 +1,6 @@
 #pragma once
-// Controls the GPU that the CUDA backend's tests run on. With GPTMOE_SIMT this is the simulated GPU of
-// tests/support/simt, otherwise a real one, for which these functions do nothing.
+// Controls the GPU that the CUDA backend's tests run on. With GPTMOE_SIMT it is the simulated GPU of
+// tests/support/simt. Otherwise it is a real one, and the functions and the class below do nothing.
 #include <cstdint>
 
 #ifdef GPTMOE_SIMT

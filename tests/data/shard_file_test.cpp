@@ -166,13 +166,13 @@ TEST_F(ShardFileTest, EmptyFile) {
   expect_contains(error(), path.string() + ": empty file");
 }
 
-TEST_F(ShardFileTest, TruncatedHeaderSaysExpectedAndFound) {
+TEST_F(ShardFileTest, ATruncatedHeaderIsReportedWithBothSizes) {
   write_raw(raw_shard(20240520, 1, 0, 0).substr(0, 1000));
   expect_contains(error(), path.string() + ": truncated");
   expect_contains(error(), "1024 bytes of header, found 1,000 bytes");
 }
 
-TEST_F(ShardFileTest, TruncatedTokensSayExpectedAndFound) {
+TEST_F(ShardFileTest, TruncatedTokensAreReportedWithBothSizes) {
   write_raw(raw_shard(20240520, 1, 2000, 3999));
   expect_contains(error(), ": truncated: 2,000 tokens make 5,024 bytes, found 5,023 bytes");
   write_raw(raw_shard(20240801, 7, 2000, 4000));

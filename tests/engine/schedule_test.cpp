@@ -46,7 +46,7 @@ TEST(Schedule, CosineWithNothingAfterWarmupIsWarmupAlone) {
   EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), kPeak);
 }
 
-TEST(Schedule, LrDecayStepsAboveTheRunsStepsEndItInMidCosine) {
+TEST(Schedule, WithLrDecayStepsAboveItsStepsARunEndsInMidCosine) {
   ScheduleConfig config = schedule("cosine", 2);
   config.lr_decay_steps = 2 * kSteps + 2;
   EXPECT_DOUBLE_EQ(rate(1, config), kPeak);
@@ -54,7 +54,7 @@ TEST(Schedule, LrDecayStepsAboveTheRunsStepsEndItInMidCosine) {
   EXPECT_DOUBLE_EQ(learning_rate_at(12, config, kPeak, kSteps), 1.1) << "half way";
 }
 
-TEST(Schedule, LrDecayStepsBelowTheRunsStepsLeaveTheRestAtTheFloor) {
+TEST(Schedule, WithLrDecayStepsBelowItsStepsARunEndsAtTheFloor) {
   ScheduleConfig config = schedule("cosine", 2);
   config.lr_decay_steps = 6;
   EXPECT_DOUBLE_EQ(rate(4, config), 1.1) << "half way";

@@ -56,7 +56,7 @@ std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
   return error_line<Failure>([&] { explain(model, again, step); });
 }
 
-TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {
+TEST(TrainStep, NamesTheStepTheMicroBatchAndTheParameterOfANonfiniteLoss) {
   omp_set_num_threads(1);
   Model model(tiny_config({{"train", {{"global_batch_size", 6}}}}));
   model.gpt().params().row_value(row_named(model, "model.embed_tokens.weight")).rows(17, 1).as<float>()[3] = kInfinity;

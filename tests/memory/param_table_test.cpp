@@ -54,7 +54,7 @@ TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersReadItInBf16OrF32) {
   EXPECT_EQ(params_.value(router_).data(), params_.row_value(params_.rows()[1]).data());
 }
 
-TEST_F(MixedPrecision, AForwardOnlyModelKeepsF32OnlyOfRowsThatLayersReadInF32) {
+TEST_F(MixedPrecision, AForwardOnlyModelKeepsF32RowsOnlyWhereLayersReadF32) {
   EXPECT_LT(params_.stat_rows().count(), params_.element_count());
   bind(params_.stat_rows());
   const auto& rows = params_.rows();

@@ -45,7 +45,7 @@ TEST(Invariant, ZeroDefaultVectorsGiveTheLossesOfTopk) {
   EXPECT_EQ(forward_losses(topk), forward_losses(with_default));
 }
 
-TEST(Invariant, DenseRouterIsTopkWithEveryExpert) {
+TEST(Invariant, DenseRouterEqualsTopkWithEveryExpert) {
   Model dense(tiny_config({{"router", {{"type", "dense"}}}}));
   Model all(tiny_config({{"model", {{"num_experts_per_tok", 5}}}}));
   for (int64_t s = 0; s < 3; ++s) EXPECT_EQ(dense.step(s).loss, all.step(s).loss);

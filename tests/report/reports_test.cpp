@@ -150,7 +150,7 @@ TEST(HtmlReport, ADenseModelHasNoExpertSections) {
   EXPECT_EQ(occurrences(html, "<svg"), 2u);
 }
 
-TEST(HtmlReport, NothingMeasuredStillMakesADocument) {
+TEST(HtmlReport, RunsWithoutMeasurementsStillGiveADocument) {
   EXPECT_EQ(unbalanced_tag(html_report(compare({{"a", {run_of({}, 2)}}, {"b", {run_of({}, 2)}}}))), "");
 }
 

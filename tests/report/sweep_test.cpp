@@ -101,7 +101,7 @@ TEST(Sweep, PairsIgnoreSettingsThatOnlyOneConfigHas) {
   EXPECT_FALSE(against_first(sweep, 3)) << "topk has no point as configured";
 }
 
-TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
+TEST(Sweep, ComparesTheBestPointsUnderTheNamesOfTheirFamilies) {
   const Comparison best = compare_best(two_by_two());
   ASSERT_EQ(best.arms.size(), 2u);
   EXPECT_EQ(best.arms[0].arm.label, "topk");

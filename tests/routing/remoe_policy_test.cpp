@@ -34,11 +34,12 @@ TEST(Remoe, RunsTheExpertsWithAGateAboveZero) {
   layer.combine();
   const float* y = layer.y_NC.as<float>();
   EXPECT_EQ(y[0], 0.5f * 10 + 2 * 30);
-  EXPECT_EQ(y[1], 0) << "a token may go without any expert";
+  EXPECT_EQ(y[1], 0) << "a token may have no expert at all";
   EXPECT_EQ(y[2], 4 * 20);
 }
 
-// Lambda moves once per step, by the sign of (live experts per token - K) over all micro-batches.
+// Lambda moves once per step: up if the step's micro-batches together use more than K experts per token, down if they
+// use fewer.
 TEST(Remoe, LambdaFollowsTheNumberOfExpertsInUse) {
   Layer layer(1);
   const std::vector<float> none = {-1, -1, -1}, one = {1, -1, -1}, all = {1, 1, 1};

@@ -53,7 +53,7 @@ TEST(SimtTest, AMissingBarrierShows) {
     simt::launch({1}, {64}, 64 * sizeof(int), [&] {
       auto* shared = reinterpret_cast<int*>(simt::shared_memory());
       shared[threadIdx.x] = 1;
-      sum += shared[(threadIdx.x + 1) % 64];  // poison or 1
+      sum += shared[(threadIdx.x + 1) % 64];  // 1, or poison if that thread has not written yet
     });
     sums.insert(sum);
   }

@@ -56,7 +56,7 @@ TEST_F(Lifecycle, AnExtendedRunEqualsALongerRun) {
   EXPECT_EQ(*record.history[1].changes[0].second.is, 12);
 }
 
-TEST_F(Lifecycle, AChangeHoldsForLaterResumesWithTheOldConfig) {
+TEST_F(Lifecycle, AChangeStaysInForceWhenTheOldConfigResumes) {
   train_quietly(constant(8), run_);
   resume_with(constant(12), run_, {"train.steps"});
   cut_back(run_, 8);  // as if it had been killed before it saved again
@@ -155,7 +155,7 @@ TEST_F(Lifecycle, NewDataIsReadAgainAfterACrashBeforeTheNextCheckpoint) {
   expect_same_run(whole_, run_);
 }
 
-TEST_F(Lifecycle, ARunThatGoesBackBeforeItsNewDataReadsItFromItsBeginning) {
+TEST_F(Lifecycle, GoingBackPastAChangeOfDataReadsTheNewDataFromItsBeginning) {
   write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
   const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
   train_quietly(constant(8), run_);

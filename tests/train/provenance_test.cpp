@@ -23,7 +23,7 @@ std::vector<std::pair<int64_t, std::string>> hosts_in(const fs::path& run_dir) {
 
 using Hosts = std::vector<std::pair<int64_t, std::string>>;
 
-TEST(Provenance, AddsChangesAndDropsThoseAfterTheStepARunGoesBackTo) {
+TEST(Provenance, AddsChangesAndDropsThemWhenARunGoesBack) {
   const TemporaryFolder folder;
   record_provenance(folder / "", 0, {{"host", "a"}});
   record_provenance(folder / "", 4, {{"host", "a"}});

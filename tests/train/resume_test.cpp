@@ -25,7 +25,7 @@ class Resume : public ::testing::TestWithParam<Variant> {
   RunFolder folder_;
 };
 
-TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
+TEST_P(Resume, FromEveryCheckpointEqualsAnUninterruptedRun) {
   if (kSanitized && GetParam().threads > 1) GTEST_SKIP() << "runs the same code as the case on one thread";
   const Config config = folder_.config(GetParam().changes);
   ASSERT_EQ(train_quietly(config, folder_ / "whole"), 0);
