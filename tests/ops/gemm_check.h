@@ -38,7 +38,7 @@ class GemmCheck {
  public:
   using Product = std::function<void(ProductKind kind, int64_t m, int64_t n, int64_t k, const GuardedMatrix& a,
                                      const GuardedMatrix& b, GuardedMatrix& c, bool add)>;
-  // `as_multiplied` rounds an element as the product does before it multiplies.
+  // `as_multiplied` rounds an element in the way that `product` rounds it before multiplying.
   GemmCheck(Product product, float (*as_multiplied)(float))
       : product_(std::move(product)), as_multiplied_(as_multiplied) {}
 

@@ -98,7 +98,7 @@ TEST(Comparison, AnUnfinishedSeedEndsTheCurveOfItsArm) {
 
 TEST(Comparison, CurvesAreInterpolatedIfTheirEvalsAreAtDifferentTokens) {
   RunLog coarse = run_of({80, 60, 20}, 3);
-  coarse.evals.erase(coarse.evals.begin() + 1);  // 80 at 100 tokens, 20 at 300: 40 at 200
+  coarse.evals.erase(coarse.evals.begin() + 1);  // 80 at 100 tokens and 20 at 300, so 40 at 200
   const Comparison comparison = compare({{"topk", {run_of({80, 60, 20}, 3), coarse}}});
   ASSERT_EQ(comparison.arms[0].curve.size(), 3u);
   EXPECT_DOUBLE_EQ(comparison.arms[0].curve[1].perplexity.mean, 50);

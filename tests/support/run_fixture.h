@@ -38,7 +38,7 @@ class RunFolder {
   }
   fs::path operator/(const std::string& name) const { return folder_ / name; }
 
-  // 12 steps of the tiny model, saved every 4 and evaluated every 5; `changes` is merged over that.
+  // 12 steps of the tiny model, saved every 4 and evaluated every 5; `changes` is merged into that config.
   Config config(const nlohmann::json& changes = nlohmann::json::object()) const {
     nlohmann::json run = {{"data", {{"train", folder_ / "train_*.bin"}, {"val", folder_ / "val_*.bin"}}},
                           {"train", {{"steps", 12}, {"eval_every", 5}}},

@@ -89,7 +89,7 @@ void expect_same_on_all_ranks(const Owned& x) {
 }
 
 const int64_t kCounts[] = {0, 1, 2, 3, 5, 1000, 2048, 4096, 4097, 8192, 8193, 40003};
-// More pieces than a collective sends at once.
+// The number of elements that takes three pieces, more than a collective sends at once.
 constexpr int64_t kThreePieces = 2 * kMpiPieceBytes / 4 + 7;
 
 TEST(AllReduce, EqualsTheSumInRankOrder) {
