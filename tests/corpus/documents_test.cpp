@@ -14,7 +14,7 @@ TEST_F(DocumentsTest, TextIsOneDocumentByteForByte) {
     EXPECT_EQ(read(path).documents, Texts{content}) << path;
 }
 
-TEST_F(DocumentsTest, JsonLinesAreTheSameWithEveryCompressionAndBatchSize) {
+TEST_F(DocumentsTest, JsonLinesAreTheSameInEveryPackingAndBatchSize) {
   const Texts texts = some_texts(300, 700);
   const std::string lines = lines_of(texts), unended = lines.substr(0, lines.size() - 1);
   for (const std::string& path :

@@ -58,7 +58,7 @@ Task three_questions() {
   return task;
 }
 
-TEST(Requests, PromptsEndWithTheDelimiter) {
+TEST(Requests, PromptsJoinByTheDelimiter) {
   EXPECT_EQ(prompt_of(three_questions(), 1, 0, {}), "Q2 ");
   EXPECT_EQ(prompt_of(three_questions(), 1, 0, {.delimiter = "\nA: "}), "Q2\nA: ");
   const Task schema{"s", "s.jsonl", TaskKind::schema, {{1, {"x", "y"}, {"z"}, 0}}};

@@ -49,7 +49,7 @@ TEST_F(TaskFileTest, SchemaAndCompletion) {
   EXPECT_EQ(completion.examples[0].context(0), "one two");
 }
 
-TEST_F(TaskFileTest, WrongLinesAreErrorsThatNameTheLine) {
+TEST_F(TaskFileTest, WrongLinesAreNamed) {
   const std::string good = R"({"query": "q", "choices": ["a", "b"], "gold": 0})"
                            "\n";
   EXPECT_EQ(refused(good + "\n{\"query\" 1}"),

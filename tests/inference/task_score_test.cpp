@@ -57,7 +57,7 @@ TEST(TaskScoreTest, CompletionByHand) {
   EXPECT_FALSE(json.contains("acc_norm") || json.contains("chance"));
 }
 
-TEST(TaskScoreTest, RowsLineUpWithTheHeading) {
+TEST(TaskScoreTest, RowsStandUnderTheirHead) {
   const auto columns = [](const std::string& line) {
     return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
   };
