@@ -28,7 +28,7 @@ inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t
   write_shard(path, vocab_size, ids);
 }
 
-// A folder with shards: two files with 17 training windows of 7 tokens, and one with 11 validation windows.
+// A folder with shards: two files with together 17 training windows of 7 tokens, and one with 11 validation windows.
 class RunFolder {
  public:
   RunFolder() {

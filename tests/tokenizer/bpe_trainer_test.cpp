@@ -113,8 +113,8 @@ TEST(BpeTrainerTest, LearnsTheMostFrequentPairFirst) {
   BpeTrainer trainer;
   trainer.add("abc abc abd");  // words "abc", " abc", " abd"
   const Tokenizer tokenizer = trainer.train(260);
-  // "ab" occurs 3 times. Then " ab" and "abc" occur twice each, and " " has the lower id. After that, "abc" occurs
-  // once.
+  // "ab" occurs 3 times. Then " ab" and "abc" occur twice each; " ab" comes first, because " " has a lower id than
+  // "ab". After that, "abc" occurs once.
   EXPECT_EQ(learnt(tokenizer), (std::vector<std::string>{"ab", " ab"}));
   EXPECT_EQ(tokenizer.end_of_text(), 258);
   EXPECT_EQ(tokenizer.encode(" abc"), (std::vector<int32_t>{257, 66}));
@@ -237,7 +237,8 @@ TEST(BpeTrainerTest, SpecialTokensComeLast) {
   EXPECT_EQ(tokenizer.end_of_text(), 257);
 }
 
-// tokenizer.json does not say which token ends documents, but loading it must choose the same one.
+// tokenizer.json does not say which token ends documents, but loading the file must choose the one that it was saved
+// with.
 TEST(BpeTrainerTest, TheSameTokenEndsDocumentsAfterSavingAndLoading) {
   TemporaryFolder folder;
   const auto path = folder / "tokenizer.json";
