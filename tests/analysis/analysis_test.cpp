@@ -90,7 +90,7 @@ TEST(Analysis, CountsItsPasses) {
   EXPECT_EQ(total, 3 + 2 + 50 + 2 * (1 + 2 * 4));
 }
 
-TEST(Analysis, WhatAModelDoesNotHave) {
+TEST(Analysis, LeavesOutWhatAModelDoesNotHave) {
   Model one(
       tiny_config({{"model", {{"num_experts", 1}, {"num_experts_per_tok", 1}}}, {"router", {{"type", "default"}}}}));
   const Analysis alone = analyze_quietly(one, random_batches(1), {1, 1});

@@ -10,7 +10,7 @@ namespace gptmoe::testing {
 namespace {
 
 // Two tokens, two experts, C = 2. Both tokens prefer expert 0.
-TEST(DefaultError, MeansOverTokensThatChoseAndOthers) {
+TEST(DefaultError, AveragesOverTokensThatChoseTheExpertAndOverTheOthers) {
   Held<int64_t> offsets({0, 2, 4}, {3});
   Held<int32_t> slots({0, 2, 1, 3}, {4});  // token * 2 + rank of the expert for that token
   Held<int32_t> expert_ids({0, 1, 0, 1}, {2, 2});

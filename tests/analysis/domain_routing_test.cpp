@@ -16,7 +16,7 @@ Domain two_batches(const std::string& name, int64_t first) {
   return {name, name + ".bin", {2, [all, first](Engine& engine, int64_t b) { all.fill(engine, first + b); }}};
 }
 
-TEST(CompareDomains, OfAHandMadeRouting) {
+TEST(CompareDomains, GivesTheSharesAndTheDistanceOfAHandMadeRouting) {
   RoutingCounts first(host_memory(), 1, 3), second(host_memory(), 1, 3);
   // The first domain has three tokens that choose {0, 1}, {1, 0}, and {2} with a dead slot. The second has two tokens
   // that choose {0, 2} and {2, 1}; the last slot has gate 0.
@@ -31,14 +31,14 @@ TEST(CompareDomains, OfAHandMadeRouting) {
   EXPECT_DOUBLE_EQ(shares.distance, 1.0 / 30 + 0.2);
 }
 
-TEST(CompareDomains, FromAllAlikeToNothingInCommon) {
+TEST(CompareDomains, DistanceGrowsFromEqualToDisjointDomains) {
   EXPECT_EQ(compare_domains({{0.25, 0.75}}).distance, 0);
   EXPECT_EQ(compare_domains({{0.25, 0.75}, {0.25, 0.75}}).distance, 0);
   EXPECT_DOUBLE_EQ(compare_domains({{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}).distance, 2.0 / 3);
   EXPECT_DOUBLE_EQ(compare_domains({{1, 0}, {1, 0}, {1, 0}, {0, 1}}).distance, (3 * 0.25 + 0.75) / 4);
 }
 
-TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
+TEST(ProfileDomains, GivesEachDomainItsOwnLoadsWithEveryRouter) {
   for (const std::string& router : router_names()) {
     Model model(tiny_config(
         {{"router", {{"type", router}}}, {"model", {{"first_k_dense_replace", 1}, {"router_aux_loss_coef", 0}}}}));
@@ -64,7 +64,7 @@ TEST(ProfileDomains, HasEachDomainsOwnLoadsUnderEveryRouter) {
   }
 }
 
-TEST(ProfileDomains, NoneGivenMeasuresNothing) {
+TEST(ProfileDomains, WithoutDomainsMeasuresNothing) {
   Model model(tiny_config());
   EXPECT_TRUE(profile_domains(model.engine, *model.ops, {}, [] { FAIL(); }).layers.empty());
 }

@@ -11,7 +11,7 @@
 namespace gptmoe::testing {
 namespace {
 
-TEST(MethodGradient, KeepsWhatTokensKnow) {
+TEST(MethodGradient, KeepsTheGradientsOfTheExpertsThatRan) {
   const std::vector<double> dense = {1, 2, 3, 4, 5, 6}, filled = {-1, -2, -3, -4, -5, -6};
   const std::vector<double> probs = {0.2, 0.5, 0.3, 0.7, 0.2, 0.1};
   const std::vector<int32_t> order = {1, 2, 0, 0, 1, 2};
@@ -21,7 +21,7 @@ TEST(MethodGradient, KeepsWhatTokensKnow) {
   EXPECT_EQ(method_dprobs(dense, filled, order, probs, 3, 3, false), dense);
 }
 
-TEST(MethodGradient, OfRenormalisedGatesByDifferences) {
+TEST(MethodGradient, OfRenormalisedGatesMatchesDifferences) {
   const std::vector<double> dense = {1, -2, 3};
   const std::vector<int32_t> order = {2, 0, 1};
   std::vector<double> probs = {0.3, 0.2, 0.5};
@@ -95,7 +95,8 @@ TEST(RouterScope, AgreesWithPlainLoops) {
         const GradientSimilarity& one = similarity(results, Scope::router, method, static_cast<int64_t>(K));
         EXPECT_NEAR(one.cosine[l].mean, cosine_of(expected, dense), 1e-12) << l << K;
         EXPECT_NEAR(one.norm_ratio[l].mean, norm_of(expected) / norm_of(dense), 1e-12) << l << K;
-        EXPECT_TRUE(K == E || one.cosine[l].mean < 0.9999) << "a case that shows nothing";
+        EXPECT_TRUE(K == E || one.cosine[l].mean < 0.9999)
+            << "the gradient equals the dense one, so this case shows nothing";
       }
     }
 }
@@ -131,7 +132,7 @@ Table trained_gradients(Model& from, const nlohmann::json& changes, int64_t batc
   return out;
 }
 
-TEST(ModelScope, ComparesWhatTrainingWouldTake) {
+TEST(ModelScope, ComparesTheGradientsThatTrainingWouldUse) {
   Model model(tiny_config());
   const Analysis analysis = analyze_quietly(model, random_batches(2), {1, 2});
   for (const int64_t K : {1, 3})
@@ -150,7 +151,7 @@ TEST(ModelScope, ComparesWhatTrainingWouldTake) {
     }
 }
 
-TEST(ModelScope, AllExpertsChosenIsDense) {
+TEST(ModelScope, ChoosingAllExpertsEqualsDense) {
   Model model(tiny_config());
   const Batches batches = random_batches(1);
   ModelVariant all(with_router(model.config, RouterConfig{}, 5), model.engine, *model.ops);
@@ -159,12 +160,12 @@ TEST(ModelScope, AllExpertsChosenIsDense) {
   ASSERT_EQ(a.size(), 2u);
   EXPECT_EQ(a, b);
   EXPECT_GT(norm_of(a[0]), 0);
-  EXPECT_EQ(all.router_gradients(batches, 0), a) << "gradients of the pass before were left in";
+  EXPECT_EQ(all.router_gradients(batches, 0), a) << "gradients of the previous pass were not cleared";
 }
 
 // If all tokens are the same, every position of a layer holds the same vector, and every expert has a single output.
 // With default vectors equal to these outputs, nothing is lost by leaving experts out.
-TEST(BothScopes, DefaultIsDenseWhereExpertsAreConstant) {
+TEST(BothScopes, DefaultEqualsDenseIfExpertsAreConstant) {
   Model model(tiny_config({{"router", {{"type", "default"}}}}));
   const Batches same = {1, [](Engine& engine, int64_t) {
                           random_batch(engine.batch_tokens_BT(), engine.batch_targets_BT(), 29, 0);

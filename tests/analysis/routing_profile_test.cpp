@@ -57,7 +57,7 @@ TEST(RoutingProfile, AgreesWithTheActivationsOfEachBatch) {
   }
 }
 
-TEST(RoutingProfile, EveryExpertMeetsEveryOtherWhereAllRun) {
+TEST(RoutingProfile, EveryPairOfExpertsIsCoactiveIfAllRun) {
   Model model(tiny_config({{"router", {{"type", "dense"}}}}));
   for (const LayerProfile& layer : profile_routing(model.engine, *model.ops, random_batches(1), 1, [] {}))
     for (size_t i = 0; i < 5; ++i) {

@@ -24,7 +24,7 @@ TEST(Vectors, TablesOfCosines) {
   EXPECT_NEAR(mean_off_diagonal(cosines), 2 * half / 3, 1e-15);
 }
 
-TEST(Vectors, AZeroVectorHasNoAngleAndLeavesTheMeanToTheOthers) {
+TEST(Vectors, AZeroVectorHasNoAngleAndIsLeftOutOfTheMean) {
   const Table cosines = cosines_between({{1, 0}, {0, 0}, {1, 1}});
   EXPECT_TRUE(std::isnan(cosines[0][1]));
   EXPECT_TRUE(std::isnan(cosines[1][1]));

@@ -31,7 +31,7 @@ uint64_t by_definition(const std::string& bytes) {
   return state;
 }
 
-TEST(Checksum, FollowsItsDefinitionHoweverTheBytesAreCut) {
+TEST(Checksum, MatchesItsDefinitionHoweverTheBytesAreSplit) {
   for (int64_t bytes : {0, 1, 7, 8, 9, 16, 61, 200}) {
     const std::string whole = sample(bytes);
     EXPECT_EQ(checksum_of(whole), by_definition(whole)) << bytes;
@@ -43,7 +43,7 @@ TEST(Checksum, FollowsItsDefinitionHoweverTheBytesAreCut) {
   }
 }
 
-TEST(Checksum, SeesEveryFlippedBitAndEveryCut) {
+TEST(Checksum, DetectsEveryFlippedBitAndEveryTruncation) {
   const std::string whole = sample(67);
   std::set<uint64_t> seen = {checksum_of(whole)};
   for (size_t i = 0; i < whole.size(); ++i) {
@@ -55,11 +55,11 @@ TEST(Checksum, SeesEveryFlippedBitAndEveryCut) {
     EXPECT_TRUE(seen.insert(checksum_of(whole.substr(0, i))).second) << "cut to " << i;
   }
   for (size_t zeros = 1; zeros < 20; ++zeros)
-    EXPECT_TRUE(seen.insert(checksum_of(whole + std::string(zeros, '\0'))).second) << zeros << " zeros more";
+    EXPECT_TRUE(seen.insert(checksum_of(whole + std::string(zeros, '\0'))).second) << zeros << " zeros appended";
 }
 
 // If the state were only multiplied, flipping the highest bits of two words would cancel out.
-TEST(Checksum, FlipsOfTwoHighestBitsDoNotCancel) {
+TEST(Checksum, FlippingTheHighestBitsOfTwoWordsDoesNotCancel) {
   std::string flipped = sample(64);
   const uint64_t before = checksum_of(flipped);
   flipped[7] ^= '\x80';

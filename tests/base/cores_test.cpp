@@ -8,7 +8,7 @@
 namespace gptmoe {
 namespace {
 
-TEST(UsableCores, KeepsToTheAffinity) {
+TEST(UsableCores, RespectsTheAffinity) {
   EXPECT_GE(usable_cores(), 1);
   int found = 0, permitted = 0, after = 0;
   std::vector<int> numbers;
@@ -30,7 +30,7 @@ TEST(UsableCores, KeepsToTheAffinity) {
   EXPECT_EQ(found, 1);
   EXPECT_EQ(numbers.size(), 1u);
   EXPECT_GE(permitted, usable_cores());
-  EXPECT_EQ(after, 1) << "asking leaves the binding as it was";
+  EXPECT_EQ(after, 1) << "the queries leave the affinity unchanged";
 }
 
 }  // namespace

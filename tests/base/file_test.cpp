@@ -80,7 +80,7 @@ TEST(AtomicFile, SmallAndLargeWritesKeepTheirOrder) {
   std::string expected;
   AtomicFile file(folder / "a");
   for (int i = 0; i < 40; ++i) {
-    // Pieces that stay below, reach and exceed the buffer of one megabyte.
+    // Pieces that are smaller and larger than the buffer of one megabyte.
     const std::string piece(static_cast<size_t>(1 + i % 4 * 400000), static_cast<char>('a' + i % 26));
     file.write(piece);
     expected += piece;
@@ -89,7 +89,7 @@ TEST(AtomicFile, SmallAndLargeWritesKeepTheirOrder) {
   EXPECT_TRUE(read_text_file(folder / "a") == expected);
 }
 
-TEST(AtomicFile, CannotCreateNamesThePath) {
+TEST(AtomicFile, ErrorsOnCreationNameThePath) {
   TemporaryFolder folder;
   const fs::path path = folder / "none/a";
   EXPECT_EQ(message<Failure>([&] { AtomicFile file(path); }),
@@ -104,7 +104,7 @@ TEST(AtomicFile, CannotRenameOverAFolder) {
   EXPECT_FALSE(fs::exists(folder / "a.tmp"));
 }
 
-TEST(AtomicFile, NoSpaceIsAFailureAndTheOldFileStays) {
+TEST(AtomicFile, AFullDiskIsAFailureAndTheOldFileStays) {
   TemporaryFolder folder;
   write_text_file(folder / "a", "old");
   std::string why;

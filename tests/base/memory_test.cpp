@@ -21,11 +21,12 @@ TEST(Bf16, RoundsToNearestTiesToEven) {
   EXPECT_EQ(bf16_bits(std::nextafterf(1 + step / 2, 2)), 0x3F81);
   EXPECT_EQ(bf16_bits(std::numeric_limits<float>::max()), 0x7F80) << "infinity";
   EXPECT_EQ(bf16_bits(-kInfinity), 0xFF80);
-  EXPECT_TRUE(std::isnan(bf16_value(bf16_bits(std::bit_cast<float>(0x7F800001u))))) << "its payload is cut off";
+  EXPECT_TRUE(std::isnan(bf16_value(bf16_bits(std::bit_cast<float>(0x7F800001u)))))
+      << "rounding would cut off its payload";
   for (uint32_t bits = 0; bits < 0x7F80; ++bits) EXPECT_EQ(bf16_bits(bf16_value(static_cast<uint16_t>(bits))), bits);
 }
 
-TEST(HostMemory, FloatsAsEveryTypeAndBack) {
+TEST(HostMemory, ConvertsFloatsToEveryTypeAndBack) {
   const std::vector<float> from = {1.0f, -3.14159f, 1e30f, 0.0f, 1e-40f};
   for (const DType dtype : {DType::f32, DType::f64, DType::bf16}) {
     std::vector<double> room(from.size());
@@ -39,13 +40,13 @@ TEST(HostMemory, FloatsAsEveryTypeAndBack) {
   }
 }
 
-TEST(HostMemory, KnowsWhatIsLeft) {
+TEST(HostMemory, ReportsTheAvailableBytes) {
   const int64_t before = host_memory().available();
   EXPECT_GT(before, int64_t{1} << 20);
   EXPECT_LT(before, int64_t{1} << 50);
 }
 
-TEST(HostMemory, IsVisitedInOnePieceInItsPlace) {
+TEST(HostMemory, IsVisitedInPlaceAsOnePiece) {
   std::vector<int32_t> values(7);
   int visits = 0;
   for_each_host_part(host_memory(), Tensor(values.data(), DType::i32, {7}), [&](const void* data, int64_t bytes) {

@@ -58,7 +58,7 @@ TEST(OrderedWorkers, DeliversInOrderWithAnyNumberOfThreads) {
   }
 }
 
-TEST(OrderedWorkers, OneThreadIsTheCallers) {
+TEST(OrderedWorkers, OneThreadMeansTheCallersThread) {
   const auto here = std::this_thread::get_id();
   run_ordered(
       1, 1, Counter{5}, weight_one,
@@ -70,7 +70,7 @@ TEST(OrderedWorkers, OneThreadIsTheCallers) {
       [&](int) { EXPECT_EQ(std::this_thread::get_id(), here); });
 }
 
-TEST(OrderedWorkers, TakesAndDeliversOneAtATimeAndWorksOncePerThread) {
+TEST(OrderedWorkers, TakesAndDeliversOneItemAtATimeAndEachThreadWorksOnOne) {
   std::atomic<int> taking = 0, delivering = 0;
   std::array<std::atomic<int>, 4> working{};
   run_ordered(
@@ -109,7 +109,7 @@ TEST(OrderedWorkers, UsesEveryThread) {
   EXPECT_EQ(delivered, (std::set<int>{0, 1, 2}));
 }
 
-TEST(OrderedWorkers, HoldsNoMoreThanItMay) {
+TEST(OrderedWorkers, TakesNoItemWhileTheLimitIsReached) {
   for (int threads : {1, 2, 6}) {
     std::atomic<int64_t> held = 0, most = 0;
     run_ordered(
@@ -131,7 +131,7 @@ TEST(OrderedWorkers, HoldsNoMoreThanItMay) {
   }
 }
 
-TEST(OrderedWorkers, AnItemHeavierThanTheLimitGoesAlone) {
+TEST(OrderedWorkers, AnItemHeavierThanTheLimitIsProcessedAlone) {
   std::atomic<int> held = 0;
   run_ordered(
       4, 10,
@@ -144,7 +144,7 @@ TEST(OrderedWorkers, AnItemHeavierThanTheLimitGoesAlone) {
       [](int) -> int64_t { return 1000; }, [](int, int item) { return item; }, [&](int) { --held; });
 }
 
-TEST(OrderedWorkers, AnErrorComesAfterTheResultsBeforeIt) {
+TEST(OrderedWorkers, AnErrorComesAfterTheResultsOfEarlierItems) {
   std::string error;
   for (int threads : {1, 2, 5}) {
     const auto pass = [](int, int item) {
@@ -181,7 +181,7 @@ TEST(OrderedWorkers, AnErrorComesAfterTheResultsBeforeIt) {
   }
 }
 
-TEST(OrderedWorkers, TheFirstErrorInTheSequenceCountsNotTheFirstInTime) {
+TEST(OrderedWorkers, ThrowsTheErrorOfTheEarliestItemNotTheEarliestError) {
   std::latch later_failed(1);
   const auto work = [&](int, int item) -> int {
     if (item == 1) {

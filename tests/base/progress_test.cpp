@@ -11,7 +11,7 @@ namespace {
 
 TEST(Text, StreamsItsArguments) { EXPECT_EQ(text("step ", 3, ' ', 0.5), "step 3 0.5"); }
 
-TEST(Check, MessageHasConditionAndWords) {
+TEST(Check, MessageHasTheConditionAndTheDetails) {
   try {
     GPTMOE_CHECK(1 + 1 == 3, "sum ", 2);
     FAIL();
@@ -24,12 +24,12 @@ TEST(Check, MessageHasConditionAndWords) {
 TEST(JobClock, TellsShareAndTimeLeft) {
   const JobClock clock;
   EXPECT_EQ(clock.state(0, 200, 5), "0 %");
-  EXPECT_EQ(clock.state(50, 200, 0.5), "25 %") << "too early for a pace";
+  EXPECT_EQ(clock.state(50, 200, 0.5), "25 %") << "too early to estimate the time left";
   EXPECT_EQ(clock.state(50, 200, 60), "25 %, 3:00 left");
   EXPECT_EQ(clock.state(200, 200, 60), "99 %, 0:00 left");
   EXPECT_EQ(clock.state(50, 0, 60), "");
   const JobClock resumed(100);
-  EXPECT_EQ(resumed.state(150, 200, 60), "75 %, 1:00 left") << "the first half took no time of this job";
+  EXPECT_EQ(resumed.state(150, 200, 60), "75 %, 1:00 left") << "this job spent no time on the first half";
 }
 
 TEST(MetricCount, HasThreeDigitsAndAPrefix) {
@@ -79,7 +79,7 @@ TEST(ClockTime, ShowsHoursOnlyWhenThereAreAny) {
   EXPECT_EQ(clock_time(-1), "0:00");
 }
 
-TEST(GroupedDigits, SetsACommaEveryThreeDigits) {
+TEST(GroupedDigits, PutsACommaEveryThreeDigits) {
   EXPECT_EQ(grouped_digits(0), "0");
   EXPECT_EQ(grouped_digits(999), "999");
   EXPECT_EQ(grouped_digits(1000), "1,000");
@@ -89,7 +89,7 @@ TEST(GroupedDigits, SetsACommaEveryThreeDigits) {
   EXPECT_EQ(grouped_digits(std::numeric_limits<int64_t>::min()), "-9,223,372,036,854,775,808");
 }
 
-TEST(Plural, OnlyOneIsWithoutAnS) {
+TEST(Plural, AddsAnSExceptAfterOne) {
   EXPECT_EQ(plural(0, "file"), "0 files");
   EXPECT_EQ(plural(1, "file"), "1 file");
   EXPECT_EQ(plural(2000, "file"), "2,000 files");

@@ -59,7 +59,7 @@ TEST(ReadJson, AWholeFileInsideACommentIsNotQuoted) {
   EXPECT_LT(error_in("{/*" + std::string(10000, 'x')).size(), 200u);
 }
 
-TEST(ReadJson, NumbersBeyondDoubleAreErrors) {
+TEST(ReadJson, NumbersOutsideTheRangeOfDoubleAreErrors) {
   EXPECT_EQ(error_in("{\"a\": 1e999}"), "f.json:1:11: number overflow parsing '1e999'");
 }
 
@@ -70,7 +70,7 @@ TEST(ReadJson, AKeyGivenTwiceIsAnError) {
   EXPECT_EQ(error_in(R"({"a": {"a": {"a": 1}}, "b": [{"a": 1}, {"a": 2}]})"), "no error");
 }
 
-TEST(ReadJson, ErrorsOfALineNameItAndTheColumn) {
+TEST(ReadJson, ErrorsInALineNameTheLineAndTheColumn) {
   const auto error_of_line = [](const std::string& line) {
     return error_of([&] { parse_json_line(line, "f.jsonl:7"); });
   };

@@ -11,7 +11,7 @@ namespace {
 
 using PhiloxCounter = std::array<uint32_t, 4>;
 
-// The known answers of the Random123 library, by Philox's authors, for philox4x32 with ten rounds.
+// Known answers for philox4x32 with ten rounds, from Random123, the library of Philox's authors.
 TEST(Philox, GivesTheKnownAnswers) {
   constexpr uint32_t ones = 0xffffffff;
   EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (PhiloxCounter{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
@@ -66,7 +66,7 @@ TEST(Rng, UniformHasTheMomentsOfTheUnitInterval) {
   EXPECT_NEAR(of.square, 1.0 / 3, 5 * std::sqrt(4.0 / 45) / root);
 }
 
-TEST(Rng, NormalHasTheMomentsOfTheBell) {
+TEST(Rng, NormalHasTheMomentsOfTheNormalDistribution) {
   const Rng rng(1, 7);
   const Moments of = moments(kDraws, [&](uint64_t i) { return rng.normal(i); });
   const double root = std::sqrt(static_cast<double>(kDraws));
@@ -82,7 +82,7 @@ TEST(Rng, NeighboursAreUncorrelated) {
   EXPECT_NEAR(sum / static_cast<double>(kDraws), 0, 5 / std::sqrt(static_cast<double>(kDraws)));
 }
 
-TEST(Rng, BelowIsEvenAndStaysBelow) {
+TEST(Rng, BelowIsUniformAndStaysBelow) {
   const Rng rng(5, 9);
   std::vector<int64_t> hits(7);
   for (uint64_t i = 0; i < kDraws; ++i) ++hits.at(rng.below(i, 7));

@@ -14,7 +14,7 @@ void (*action_of(int signal))(int) {
   return action.sa_handler;
 }
 
-TEST(StopSignal, NotesTheFirstAndLeavesTheNextToTheSystem) {
+TEST(StopSignal, CatchesTheFirstAndLeavesTheNextToTheSystem) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1}) {
     const StopSignal stop;
     EXPECT_FALSE(stop.requested());
@@ -26,13 +26,13 @@ TEST(StopSignal, NotesTheFirstAndLeavesTheNextToTheSystem) {
   }
 }
 
-TEST(StopSignal, AReaderThatGoesAwayIsNoReasonToStop) {
+TEST(StopSignal, AClosedPipeIsNotARequestToStop) {
   const StopSignal stop;
   raise(SIGPIPE);
   EXPECT_FALSE(stop.requested());
 }
 
-TEST(StopSignal, KeepsToNohup) {
+TEST(StopSignal, RespectsNohup) {
   std::signal(SIGHUP, SIG_IGN);
   {
     const StopSignal stop;
@@ -43,7 +43,7 @@ TEST(StopSignal, KeepsToNohup) {
   std::signal(SIGHUP, SIG_DFL);
 }
 
-TEST(StopSignal, LeavesThingsAsTheyWere) {
+TEST(StopSignal, RestoresTheHandlers) {
   const auto ours = [](int) {};
   std::signal(SIGINT, ours);
   { const StopSignal stop; }

@@ -27,7 +27,7 @@ TEST_F(TensorTest, CountsElementsRowsAndBytes) {
   EXPECT_FALSE(tensor.has_sizes({4, 3}));
 }
 
-TEST_F(TensorTest, BytesFollowTheDtype) {
+TEST_F(TensorTest, BytesDependOnTheDtype) {
   EXPECT_EQ(Tensor(nullptr, DType::bf16, {5}).bytes(), 10);
   EXPECT_EQ(Tensor(nullptr, DType::i32, {5}).bytes(), 20);
   EXPECT_EQ(Tensor(nullptr, DType::f64, {5}).bytes(), 40);
@@ -90,7 +90,7 @@ TEST_F(TensorTest, RowsOutOfBoundsAreABug) {
   EXPECT_THROW(tensor.rows(1, std::numeric_limits<int64_t>::max()), BugError);
 }
 
-TEST_F(TensorTest, RowsOfAPlannedTensorStayWithoutMemory) {
+TEST_F(TensorTest, RowsOfAPlannedTensorHaveNoMemory) {
   EXPECT_EQ(Tensor(nullptr, DType::f32, {4, 2}).rows(2, 1).data(), nullptr);
 }
 

@@ -5,14 +5,14 @@
 namespace gptmoe {
 namespace {
 
-TEST(Median, IsTheMiddleOrTheMeanOfTheTwoThere) {
+TEST(Median, IsTheMiddleValueOrTheMeanOfTheTwoMiddleValues) {
   EXPECT_EQ(median(std::vector<double>{7}), 7);
   EXPECT_EQ(median(std::vector<double>{3, 1, 2}), 2);
   EXPECT_EQ(median(std::vector<double>{4, 1}), 2.5);
   EXPECT_EQ(median(std::vector<double>{40, 1, 2, 3}), 2.5);
 }
 
-TEST(Median, IndexIsOfAValueThatWasMeasured) {
+TEST(Median, IndexIsThatOfAMeasuredValue) {
   EXPECT_EQ(median_index({7}), 0u);
   EXPECT_EQ(median_index({3, 1, 2}), 2u);
   EXPECT_EQ(median_index({4, 1}), 1u) << "the lower of two";
@@ -20,7 +20,7 @@ TEST(Median, IndexIsOfAValueThatWasMeasured) {
   EXPECT_EQ(median_index({5, 5, 5}), 1u);
 }
 
-TEST(CeilingsTest, FastestAndMedianAreOfEachRateByItself) {
+TEST(CeilingsTest, BestAndMedianAreTakenForEachRateSeparately) {
   const std::vector<Ceilings> measured = {{10, 300}, {30, 100}, {20, 250}};
   EXPECT_EQ(best(measured).flops, 30);
   EXPECT_EQ(best(measured).bytes, 300);

@@ -37,7 +37,7 @@ std::vector<std::string> labels(const Chart& chart) {
 using Labels = std::vector<std::string>;
 using Xs = std::vector<double>;
 
-TEST(SpeedChart, PointsAreTokensASecondWithTheRoundsAroundThem) {
+TEST(SpeedChart, PointsAreTokensPerSecondWithTheRangeOfTheRounds) {
   Speeds speeds;
   speeds.add("a.json", 0, 8, 1200, 2);
   const Chart chart = speed_chart(speeds.speeds);
@@ -45,12 +45,12 @@ TEST(SpeedChart, PointsAreTokensASecondWithTheRoundsAroundThem) {
   ASSERT_EQ(chart.series[0].points.size(), 1u);
   const ChartPoint& point = chart.series[0].points[0];
   EXPECT_EQ(point.x, 1200);
-  EXPECT_EQ(point.y, 800) << "by the median of 2 and 1 seconds";
+  EXPECT_EQ(point.y, 800) << "from the median of 2 and 1 seconds";
   EXPECT_EQ(point.low, 600);
   EXPECT_EQ(point.high, 1200);
 }
 
-TEST(SpeedChart, EachNumberOfTokensHasItsLineOverExperts) {
+TEST(SpeedChart, AChartOverExpertsHasALinePerNumberOfTokens) {
   Speeds speeds;
   for (size_t place : {0, 1})
     for (int64_t experts : {8, 16, 32})
@@ -66,7 +66,7 @@ TEST(SpeedChart, EachNumberOfTokensHasItsLineOverExperts) {
   }
 }
 
-TEST(SpeedChart, OverTokensAConfigHasOneLine) {
+TEST(SpeedChart, AChartOverTokensHasALinePerConfig) {
   Speeds speeds;
   for (size_t place : {0, 1})  // each with its own number of experts
     for (int64_t tokens : {100, 200})
@@ -77,7 +77,7 @@ TEST(SpeedChart, OverTokensAConfigHasOneLine) {
   for (const Series& series : chart.series) EXPECT_EQ(xs(series), (Xs{100, 200}));
 }
 
-TEST(SpeedChart, AConfigBesideItselfHasTwoLines) {
+TEST(SpeedChart, AConfigGivenTwiceHasTwoLines) {
   Speeds speeds;
   for (size_t place : {0, 1}) speeds.add("a.json", place, 8, 100, 1);
   const Chart chart = speed_chart(speeds.speeds);

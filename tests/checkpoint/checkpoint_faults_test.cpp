@@ -93,7 +93,7 @@ TEST_F(CheckpointFaults, CrashBeforeTheReplacedOneIsRemoved) {
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000011"}));
 }
 
-TEST_F(CheckpointFaults, WithoutLatestTheNewestCounts) {
+TEST_F(CheckpointFaults, WithoutLatestTheNewestIsUsed) {
   save(10);
   save(20);
   fs::remove(folder() / "LATEST");
@@ -174,7 +174,7 @@ TEST_F(CheckpointFaults, MixedCheckpointsAreFound) {
   EXPECT_THROW(load_checkpoint(at(20), loaded.tensors()), UserError);
 }
 
-TEST_F(CheckpointFaults, ANewerFormatIsNotGuessedAt) {
+TEST_F(CheckpointFaults, ANewerFormatIsRefused) {
   save(10);
   std::string content = read_text_file(at(10) / "state.json");
   const size_t version = content.find("\"format_version\": 1");
@@ -187,7 +187,7 @@ TEST_F(CheckpointFaults, ANewerFormatIsNotGuessedAt) {
                 ": the checkpoint has format version 2 and this build of gptmoe reads version 1: update gptmoe");
 }
 
-TEST_F(CheckpointFaults, AnotherModelIsRefusedByItsFirstTensor) {
+TEST_F(CheckpointFaults, ARefusalOfAnotherModelNamesTheFirstTensorThatDiffers) {
   save(10);
   const auto refusal = [&](const CheckpointModel& model) {
     const std::string before = model.all_bytes();
@@ -267,7 +267,7 @@ TEST_F(CheckpointFaults, NoPermission) {
 }
 
 // If LATEST cannot be replaced, the previous checkpoint stays the latest one.
-TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePrevious) {
+TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePreviousCheckpoint) {
   save(5);
   fs::create_directory(folder() / "LATEST.tmp");
   const std::string why = message<Failure>([&] { save(10, 1); });

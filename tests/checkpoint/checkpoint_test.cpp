@@ -74,7 +74,7 @@ TEST_F(Checkpoint, TheModelAloneNeedsNoOptimizerFile) {
   EXPECT_TRUE(loaded.optimizer_bytes() == optimizer);
 }
 
-TEST_F(Checkpoint, SavedWithoutOptimizerCannotResume) {
+TEST_F(Checkpoint, ASaveWithoutTheOptimizerCannotResume) {
   save_checkpoint(run(), 3, CheckpointModel(3).model_only(), state_at(3), 0);
   EXPECT_FALSE(fs::exists(at(3) / "optimizer.safetensors"));
   CheckpointModel loaded(9);
@@ -99,7 +99,7 @@ TEST_F(Checkpoint, KeepsTheNewest) {
   EXPECT_EQ(list_checkpoints(run()).size(), 4u);
 }
 
-TEST_F(Checkpoint, TakenBackTheRunKeepsTheStepItIsAtAndLaterOnes) {
+TEST_F(Checkpoint, AfterGoingBackARunKeepsItsCurrentStepAndLaterOnes) {
   for (int64_t step : {10, 20, 30, 40}) save(step, 0);
   save(15, 2);
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10), at(15), at(20), at(30), at(40)}));
@@ -117,7 +117,7 @@ TEST_F(Checkpoint, ReplacesAStep) {
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010"}));
 }
 
-TEST_F(Checkpoint, NoneYet) {
+TEST_F(Checkpoint, NoneExistsBeforeTheFirstSave) {
   EXPECT_FALSE(latest_checkpoint(run()));
   EXPECT_TRUE(list_checkpoints(run()).empty());
   EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(run()); }), run().string() + ": no such file or folder");

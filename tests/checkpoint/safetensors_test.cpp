@@ -86,7 +86,7 @@ TEST_F(Safetensors, RoundTripsEveryDTypeAndTheMetadata) {
   EXPECT_EQ(file.find("none"), nullptr);
 }
 
-TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
+TEST_F(Safetensors, TheHeaderIsPaddedSoThatDataIsAligned) {
   write_tensors({{"h", Tensor(h_.data(), DType::bf16, {3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   uint64_t length;
   std::memcpy(&length, read_text_file(path()).data(), 8);
@@ -96,7 +96,7 @@ TEST_F(Safetensors, DataIsAlignedBehindAHeaderOfWholeWords) {
   EXPECT_EQ(file.find("h")->begin, 24);
 }
 
-TEST_F(Safetensors, AFileWithoutTensors) {
+TEST_F(Safetensors, AFileWithoutTensorsIsReadBack) {
   write_tensors({});
   const SafetensorsFile file(path());
   EXPECT_TRUE(file.entries().empty());
@@ -133,7 +133,7 @@ TEST_F(Safetensors, ReadsAFileOfThePythonPackage) {
   EXPECT_EQ(h, (std::vector<uint16_t>{0x3f80, 0xc000}));
 }
 
-TEST_F(Safetensors, F32WidensExactlyEvenUnaligned) {
+TEST_F(Safetensors, F32WidensExactlyEvenIfUnaligned) {
   std::string header = R"({"f":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}})";
   header.resize(61, ' ');  // the data begins at byte 69
   const SafetensorsFile file(write(with_length(header, std::string(reinterpret_cast<const char*>(f_.data()), 24))));
@@ -143,7 +143,7 @@ TEST_F(Safetensors, F32WidensExactlyEvenUnaligned) {
     EXPECT_EQ(std::bit_cast<uint64_t>(wide[i]), std::bit_cast<uint64_t>(static_cast<double>(f_[i])));
 }
 
-TEST_F(Safetensors, ReadNamesFileTensorAndBothShapes) {
+TEST_F(Safetensors, ReadErrorsNameTheFileTheTensorAndBothShapes) {
   write_tensors({{"f", Tensor(f_.data(), DType::f32, {2, 3})}, {"d", Tensor(d_.data(), DType::f64, {3})}});
   const SafetensorsFile file(path());
   std::vector<float> out(6, 42.0f);
@@ -239,8 +239,8 @@ TEST_F(Safetensors, EveryTruncationIsRefused) {
   }
 }
 
-// Whichever bit of the header is flipped, the reader throws a UserError or reads every tensor without leaving the file.
-TEST_F(Safetensors, FlippedBitsNeverLeadOutOfTheFile) {
+// Whichever bit is flipped, the reader either throws a UserError or finds every tensor inside the file.
+TEST_F(Safetensors, FlippedBitsNeverMakeTheReaderLeaveTheFile) {
   write_tensors({{"f", Tensor(f_.data(), DType::f32, {6})}, {"d", Tensor(d_.data(), DType::f64, {3})}}, {{"k", "v"}});
   const std::string whole = read_text_file(path());
   std::fstream bytes(path(), std::ios::binary | std::ios::in | std::ios::out);

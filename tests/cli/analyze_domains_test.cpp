@@ -59,7 +59,7 @@ TEST_F(AnalyzeDomains, WritesSharesByDomainAndDrawsThem) {
   EXPECT_EQ(read_text_file(files_ / "run/report.html").find("Experts by domain"), std::string::npos);
 }
 
-TEST_F(AnalyzeDomains, TakesWindowsEvenlyFromTheWholeText) {
+TEST_F(AnalyzeDomains, TakesEvenlySpacedWindowsFromTheWholeText) {
   train();
   // The shard has nine windows; windows 0, 2, 4 and 6 must be taken.
   const Rng rng(9, 0);

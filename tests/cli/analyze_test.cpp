@@ -65,7 +65,7 @@ TEST_F(AnalyzeCommand, AgreesWithTheRunsOwnEvaluation) {
   }
 }
 
-TEST_F(AnalyzeCommand, TakesACheckpointOtherShardsAndAnotherBatchSize) {
+TEST_F(AnalyzeCommand, TheCheckpointTheShardsAndTheBatchSizeCanBeGiven) {
   train({{"data", {{"val", ""}}}});
   const ProcessResult result = succeed({"analyze", "run/checkpoints/step_00000004", "--data", "val_0.bin",
                                         "--batch-size", "3", "--device", "cpu", "--batches", "1"});

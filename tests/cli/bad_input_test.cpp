@@ -166,7 +166,7 @@ class BadCheckpoint : public BadInput {
   fs::path checkpoint_;
 };
 
-TEST_F(BadCheckpoint, OfARunThatIsThereAlready) {
+TEST_F(BadCheckpoint, AnExistingRunIsNotOverwritten) {
   const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
   refuse({"train", "good.json", "--out", "run"}, {"run: holds a run already", "--resume"});
   refuse({"train", "good.json", "--out", "run", "--resume", "--set", "seed=4"}, {"seed = 1, now it is 4"});
@@ -175,12 +175,12 @@ TEST_F(BadCheckpoint, OfARunThatIsThereAlready) {
   EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
 }
 
-TEST_F(BadCheckpoint, CutShort) {
+TEST_F(BadCheckpoint, ATruncatedFileIsRefused) {
   fs::resize_file(checkpoint_ / "model.safetensors", 5000);
   refuse_everywhere({"model.safetensors: does not match its checksum", "step_00000008"});
 }
 
-TEST_F(BadCheckpoint, WithABitTurned) {
+TEST_F(BadCheckpoint, AFlippedBitIsFound) {
   std::string bytes = read_text_file(checkpoint_ / "optimizer.safetensors");
   bytes[bytes.size() / 2] ^= 4;
   write_text_file(checkpoint_ / "optimizer.safetensors", bytes);
@@ -188,12 +188,12 @@ TEST_F(BadCheckpoint, WithABitTurned) {
   succeed({"eval", "run"});  // eval needs only the model
 }
 
-TEST_F(BadCheckpoint, OfALaterFormat) {
+TEST_F(BadCheckpoint, ALaterFormatIsRefused) {
   replace_state("\"format_version\": 1", "\"format_version\": 2");
   refuse_everywhere({"format version 2", "update gptmoe"});
 }
 
-TEST_F(BadCheckpoint, OfAnotherModel) {
+TEST_F(BadCheckpoint, AnotherModelIsRefused) {
   write_config("wide.json", {{"model", {{"moe_intermediate_size", 11}}}});
   succeed({"train", "wide.json", "--out", "wide", "--set", "train.steps=3"});
   fs::remove_all(files_ / "run/checkpoints");
@@ -202,7 +202,7 @@ TEST_F(BadCheckpoint, OfAnotherModel) {
          {"config.json: has model.moe_intermediate_size = ", "step_00000003", "another run's"});
 }
 
-TEST_F(BadCheckpoint, OfNothing) {
+TEST_F(BadCheckpoint, MissingFilesAndFoldersAreNamed) {
   refuse({"eval", "nowhere"}, {"nowhere: "});
   refuse({"eval", "."}, {"neither a run's folder"});
   refuse({"generate", "nowhere"}, {"nowhere: "});
@@ -212,7 +212,7 @@ TEST_F(BadCheckpoint, OfNothing) {
   refuse({"eval", "run", "--data", "none.bin"}, {"none.bin: no file matches"});
 }
 
-TEST_F(BadCheckpoint, OfARunThatReadOtherData) {
+TEST_F(BadCheckpoint, ChangedDataIsRefused) {
   fs::remove_all(checkpoint_);
   write_random_shard(files_ / "train_2.bin", 29, 500, 2);
   refuse({"train", "good.json", "--out", "run", "--resume"}, {"train_2.bin: is new since the run began"});

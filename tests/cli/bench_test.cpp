@@ -60,7 +60,7 @@ std::vector<std::vector<double>> xs_of_lines(const std::string& svg) {
   return lines;
 }
 
-TEST_F(BenchCommand, AStepsAccountAddsUp) {
+TEST_F(BenchCommand, ThePartsOfAStepAddUp) {
   for (const std::string& router : router_names()) {
     SCOPED_TRACE(router);
     write_config("run.json", {{"router", {{"type", router}}},
@@ -74,7 +74,8 @@ TEST_F(BenchCommand, AStepsAccountAddsUp) {
     EXPECT_EQ(undisturbed_us, number(step, "median_us"));
     EXPECT_NEAR((1 + number(step["account"], "cost")) * undisturbed_us, step_us, 1e-6 * step_us);
     const double matrix_rate = number(step["account"], "matrix_flops_per_second");
-    EXPECT_NEAR(matrix_rate, number(step, "matrix_gflops") * 1e9, 1e-6 * matrix_rate) << "one denominator";
+    EXPECT_NEAR(matrix_rate, number(step, "matrix_gflops") * 1e9, 1e-6 * matrix_rate)
+        << "both use the same denominator";
     EXPECT_NEAR(number(step, "share_of_matrix_rate") * matrix_rate, number(step, "model_gflops") * 1e9,
                 1e-6 * matrix_rate);
     EXPECT_EQ(step["tokens_per_step"], 28);
@@ -104,7 +105,7 @@ TEST_F(BenchCommand, AStepsAccountAddsUp) {
   }
 }
 
-TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
+TEST_F(BenchCommand, ConfigsAreTimedInTurnsAndDrawn) {
   write_config("run.json");
   write_config("other.json", {{"router", {{"type", "default"}}}});
   const std::vector<json> pair = bench_step({"run.json", "other.json", "--no-account"});
@@ -125,7 +126,7 @@ TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
   EXPECT_TRUE(svg.starts_with("<svg "));
   for (const char* label : {"run.json, 14 tokens", "run.json, 28 tokens"}) expect_contains(svg, label);
   const std::vector<std::vector<double>> lines = xs_of_lines(svg);
-  ASSERT_EQ(lines.size(), 2u) << "each number of tokens has its own";
+  ASSERT_EQ(lines.size(), 2u) << "one for each number of tokens";
   for (const std::vector<double>& xs : lines) {
     ASSERT_EQ(xs.size(), 2u);
     EXPECT_LT(xs[0], xs[1]) << "from 2 experts to 5";
@@ -133,7 +134,7 @@ TEST_F(BenchCommand, StepsTakeTurnsAndAreDrawn) {
   }
 }
 
-TEST_F(BenchCommand, EveryConfigSaysWhatItsFloorsAreHeldAgainst) {
+TEST_F(BenchCommand, EveryConfigPrintsTheRatesBehindItsFloors) {
   write_config("run.json");
   for (const char* kind : {"step", "layer"}) {
     std::istringstream out(succeed({"bench", kind, "run.json", "--experts", "2,5", "--rounds", "1"}).out);
@@ -144,7 +145,7 @@ TEST_F(BenchCommand, EveryConfigSaysWhatItsFloorsAreHeldAgainst) {
   }
 }
 
-TEST_F(BenchCommand, TablesAndAFileOfTheSameRows) {
+TEST_F(BenchCommand, PrintsATableAndWritesAFileOfTheSameRows) {
   const ProcessResult result = succeed({"bench", "ops", "squared_norm", "--json", "rows.json", "--device", "cpu"});
   expect_contains(result.out, "large matrix products ");
   expect_contains(result.out, "\n| squared_norm ");
@@ -157,7 +158,7 @@ TEST_F(BenchCommand, TablesAndAFileOfTheSameRows) {
   expect_row(lines[1], number(lines[0], "matrix_flops_per_second"), number(lines[0], "copy_bytes_per_second"));
 }
 
-TEST_F(BenchCommand, AMixtureDoesTheWorkOfItsDenseNeighbourAndItsRouters) {
+TEST_F(BenchCommand, AnMoeLayerHasTheFlopsOfItsDenseEquivalentAndItsRouter) {
   for (const std::string& router : router_names()) {
     SCOPED_TRACE(router);
     write_config("run.json",
@@ -179,7 +180,7 @@ TEST_F(BenchCommand, AMixtureDoesTheWorkOfItsDenseNeighbourAndItsRouters) {
   }
 }
 
-TEST_F(BenchCommand, TheLoaderReadsShardsOfAPatternAConfigOrItsOwn) {
+TEST_F(BenchCommand, TheLoaderTakesAPatternOrAConfigOrMakesItsOwnShards) {
   write_config("run.json");
   setenv("TMPDIR", folder().c_str(), 1);
   for (const std::vector<std::string>& source :

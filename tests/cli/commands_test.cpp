@@ -13,7 +13,7 @@ using nlohmann::json;
 
 class Commands : public CommandLine {};
 
-TEST_F(Commands, TrainThenEvalAgree) {
+TEST_F(Commands, EvalAgreesWithTrain) {
   write_config("run.json", {{"train", {{"eval_tokens", 42}}}, {"router", {{"type", "default"}}}});
   const ProcessResult trained = succeed({"train", "run.json", "--out", "out/run"}, {.threads = 2});
   expect_contains(trained.out, "router      default");
@@ -34,7 +34,7 @@ TEST_F(Commands, TrainThenEvalAgree) {
   expect_contains(other.out, "over 63 tokens of train_0.bin");
 }
 
-TEST_F(Commands, AnOutputDirectoryIsNamedAfterTheConfig) {
+TEST_F(Commands, TheDefaultRunDirectoryIsNamedAfterTheConfig) {
   write_config("tiny.json");
   succeed({"train", "tiny.json", "--set", "train.steps=3", "--set", "seed=5"});
   EXPECT_TRUE(fs::exists(files_ / "runs/tiny/checkpoints/step_00000003"));
@@ -76,7 +76,7 @@ TEST_F(Commands, PlanListsEveryArenaAndRunsNothing) {
 }
 
 // A step has three micro-batches of 2 x 7 tokens.
-TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
+TEST_F(Commands, PlanPrintsTheTokensThatDefaultVectorsAverageOver) {
   const auto planned = [&](const char* update, std::vector<std::string> more = {}) {
     write_config("run.json", {{"train", {{"global_batch_size", 6}}},
                               {"router", {{"type", "default"}, {"ema_beta", 0.95}, {"ema_update", update}}}});
@@ -94,7 +94,7 @@ TEST_F(Commands, PlanSaysOverHowManyTokensDefaultVectorsAverage) {
   EXPECT_EQ(succeed({"plan", "run.json"}).out.find("average"), std::string::npos) << "TopK averages nothing";
 }
 
-TEST_F(Commands, PlanForAGpuNeedsNone) {
+TEST_F(Commands, PlanForAGpuNeedsNoGpu) {
   setenv("CUDA_VISIBLE_DEVICES", "", 1);  // hides a GPU if there is one
   write_config("run.json", {{"device", "cuda"}});
   const ProcessResult result = succeed({"plan", "run.json"});
@@ -121,7 +121,7 @@ double planned_bytes(const std::string& plan, const std::string& name) {
   return value * 1024 * 1024;
 }
 
-TEST_F(Commands, PlanForeseesThePeakOfAQuickstartRun) {
+TEST_F(Commands, PlanPredictsThePeakMemoryOfAQuickstartRun) {
   if (kSanitized) GTEST_SKIP() << "the sanitizer's shadow is resident too";
   write_random_shard(files_ / "train.bin", 2048, 1000000, 1);
   write_random_shard(files_ / "val.bin", 2048, 60000, 2);

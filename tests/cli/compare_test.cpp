@@ -20,7 +20,7 @@ TEST(SweepArgument, Parses) {
   EXPECT_EQ(one.values, (std::vector<std::string>{R"({"type":"default","ema_beta":0})", "\"a,b\"", "[1,2]"}));
 }
 
-TEST(SweepArgument, RefusesWhatNamesNoPoint) {
+TEST(SweepArgument, RefusesArgumentsThatNameNoPoint) {
   const auto refused = [](const std::string& argument, const std::string& part) {
     try {
       parse_sweep(argument);
@@ -38,7 +38,7 @@ TEST(SweepArgument, RefusesWhatNamesNoPoint) {
   refused("seed=1,2", "--seeds N");
 }
 
-TEST(SweepArgument, RefusesWhatUndoesAnother) {
+TEST(SweepArgument, RefusesASweepThatOverwritesAnother) {
   const auto refused = [](const std::vector<SweepArgument>& sweeps) {
     try {
       sweep_grid(sweeps, "topk");
@@ -55,7 +55,7 @@ TEST(SweepArgument, RefusesWhatUndoesAnother) {
   EXPECT_FALSE(refused({{"", "a.b", {"1"}}, {"other", "a.b", {"1"}}}));
 }
 
-TEST(SweepArgument, GridVariesTheLastFastest) {
+TEST(SweepArgument, GridVariesTheLastSettingFastest) {
   const std::vector<SweepArgument> sweeps = {{"", "a", {"1", "2"}}, {"default", "b", {"x", "y"}}};
   const std::vector<std::vector<Setting>> both = sweep_grid(sweeps, "default"), first = sweep_grid(sweeps, "topk");
   ASSERT_EQ(both.size(), 4u);
@@ -114,7 +114,7 @@ TEST_F(Compare, TrainsReportsAndReuses) {
   EXPECT_TRUE(fs::exists(files_ / "pair/report.json"));
 }
 
-TEST_F(Compare, WithoutValidationDoesNotTakeAStartedRunForAFinishedOne) {
+TEST_F(Compare, WithoutValidationResumesARunThatHasNotFinished) {
   const json no_validation = {{"data", {{"val", ""}}}};
   write_config("a.json", no_validation);
   write_config("b.json", no_validation);
@@ -169,7 +169,7 @@ TEST_F(Compare, SweepsAGridAndComparesTheBest) {
   expect_contains(seeds.out, "2 seeds");
 }
 
-TEST_F(Compare, JobsBesideEachOtherTrainTheSameRuns) {
+TEST_F(Compare, ParallelJobsTrainTheSameRuns) {
   write_pair();
   const std::vector<std::string> command = {"compare", "topk.json", "default.json", "--seeds", "2", "--out"};
   const auto with = [&](std::vector<std::string> more) {
@@ -188,7 +188,7 @@ TEST_F(Compare, JobsBesideEachOtherTrainTheSameRuns) {
   expect_contains(beside.out, "report      beside/report.html");
 }
 
-TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
+TEST_F(Compare, StoppedJobsSaveAndCanContinue) {
   const json large = {{"train", {{"steps", 800}, {"eval_every", 400}}}};
   write_pair(large);
   std::vector<std::string> command = {"compare", "topk.json", "default.json", "--jobs", "2", "--out", "cut"};
@@ -215,7 +215,7 @@ TEST_F(Compare, JobsThatAreStoppedSaveAndGoOn) {
 }
 
 // A job may be asked to stop before it handles signals.
-TEST_F(Compare, JobsThatAreStoppedAsTheyStartAreNoFailure) {
+TEST_F(Compare, StoppingJobsAsTheyStartIsNotAFailure) {
   write_pair({{"train", {{"steps", 100000}}}});
   for (const int milliseconds : {0, 20, 100}) {
     SCOPED_TRACE(milliseconds);
@@ -239,7 +239,7 @@ TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/checkpoints")) << result.err;
 }
 
-// A folder that holds another run is refused before any training, even if it belongs to the last run.
+// A folder that holds another run is refused before any training, even if only the last run would use it.
 TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   write_pair();
   succeed({"train", "default.json", "--out", "both/default/seed_2", "--set", "seed=3"});
@@ -273,7 +273,7 @@ TEST_F(Compare, SaysThatSpeedsOfJobsAreNotCompared) {
   EXPECT_FALSE(report("turns")["arms"][1]["throughput_ratio"].is_null());
 }
 
-TEST_F(Compare, ValuesWithSlashesNameFoldersWithout) {
+TEST_F(Compare, SlashesInValuesAreReplacedInFolderNames) {
   write_pair();
   const std::string whole = (files_ / "val_0.bin").string(), pattern = (files_ / "val_*.bin").string();
   succeed({"compare", "topk.json", "--sweep", "data.val=" + whole + "," + pattern, "--out", "values"});

@@ -20,7 +20,7 @@ class Interruption : public CommandLine {
 
   std::vector<std::string> train_command(bool resume) const {
     std::vector<std::string> command = {gptmoe_binary(), "train", "run.json", "--out", "run"};
-    if (resume) command.insert(command.end(), {"--resume", "--restart"});  // it may have been killed before it saved
+    if (resume) command.insert(command.end(), {"--resume", "--restart"});  // the run may not have saved yet
     return command;
   }
   int64_t metrics_bytes() const {
@@ -54,11 +54,11 @@ TEST_F(Interruption, ByTheKeyboard) { interrupt_and_resume(SIGINT); }
 
 TEST_F(Interruption, ByTheScheduler) { interrupt_and_resume(SIGTERM); }
 
-TEST_F(Interruption, ByTheTerminalThatCloses) { interrupt_and_resume(SIGHUP); }
+TEST_F(Interruption, ByAClosingTerminal) { interrupt_and_resume(SIGHUP); }
 
 TEST_F(Interruption, ByTheBatchSystem) { interrupt_and_resume(SIGUSR1); }
 
-TEST_F(Interruption, NotByASecondTrainer) {
+TEST_F(Interruption, ASecondTrainerIsRefused) {
   Process process(folder(), train_command(false));
   process.wait_until([&] { return metrics_bytes() > 2000; });
   process.kill(SIGSTOP);
@@ -89,7 +89,7 @@ TEST_F(Interruption, ByAKillAtAnyMoment) {
 }
 
 // Without a checkpoint, a resume would silently repeat every step that the metrics show.
-TEST_F(Interruption, BeforeTheFirstCheckpointIsSaid) {
+TEST_F(Interruption, ResumingWithoutACheckpointNeedsRestart) {
   Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run", "--set", "checkpoint.every=0"});
   process.wait_until([&] { return metrics_bytes() > 2000; });
   process.kill(SIGKILL);
@@ -114,7 +114,7 @@ TEST_F(Interruption, ByAKillCostsNoMoreThanTheMinutesBetweenCheckpoints) {
 
 class FullDisk : public CommandLine {};
 
-TEST_F(FullDisk, DuringACheckpointCostsThatCheckpointAlone) {
+TEST_F(FullDisk, DuringACheckpointLosesOnlyThatCheckpoint) {
   write_config("short.json", {{"checkpoint", {{"every", 4}}}});
   succeed({"train", "short.json", "--out", "whole"});
   copy_folder(files_ / "whole", files_ / "full");

@@ -34,7 +34,7 @@ class OnRanks : public CommandLine {
 
 #ifdef GPTMOE_MPI
 
-TEST_F(OnRanks, WhatIsWrongIsSaidOnce) {
+TEST_F(OnRanks, ErrorsArePrintedOnce) {
   const std::string missing = "missing.json: cannot open: No such file or directory";
   EXPECT_EQ(refuse({"train", "missing.json", "--ranks", "2"}, {missing}), "gptmoe: " + missing + "\n");
   EXPECT_EQ(refuse({"compare", "run.json", "missing.json", "--ranks", "2"}, {missing}), "gptmoe: " + missing + "\n");
@@ -44,7 +44,7 @@ TEST_F(OnRanks, WhatIsWrongIsSaidOnce) {
                                      "--help\n")));
 }
 
-TEST_F(OnRanks, NotBothWays) {
+TEST_F(OnRanks, TheRanksOptionIsRefusedUnderMpirun) {
   EXPECT_EQ(mpirun({"train", "run.json", "--ranks", "2"}),
             std::pair(2, std::string("gptmoe: --ranks 2: mpirun has started 3 ranks already; omit --ranks\n")));
 }
@@ -55,14 +55,14 @@ TEST_F(OnRanks, CommandsOfOneProcess) {
               std::pair(2, "gptmoe: gptmoe " + command + " runs in one process; start it without mpirun\n"));
 }
 
-TEST_F(OnRanks, MpirunThatIsNotThere) {
+TEST_F(OnRanks, AMissingMpirunIsNamed) {
   const std::string path = getenv("PATH");
   setenv("PATH", folder().c_str(), 1);
   refuse({"train", "run.json", "--ranks", "2"}, {"--ranks 2: mpirun: No such file or directory; install Open MPI"});
   setenv("PATH", path.c_str(), 1);
 }
 
-TEST_F(OnRanks, MpirunThatStartsNoRank) {
+TEST_F(OnRanks, AnMpirunThatStartsNoRankIsReported) {
   write_text_file(files_ / "mpirun", "#!/bin/sh\nexit 5\n");
   fs::permissions(files_ / "mpirun", fs::perms::owner_all);
   const std::string path = getenv("PATH");
@@ -72,7 +72,7 @@ TEST_F(OnRanks, MpirunThatStartsNoRank) {
 }
 
 // The launcher of another MPI, or srun without --mpi, starts processes that do not know each other.
-TEST_F(OnRanks, ALauncherOfAnotherMpi) {
+TEST_F(OnRanks, TheLauncherOfAnotherMpiIsRefused) {
   setenv("PMI_SIZE", "2", 1);
   setenv("PMI_RANK", "0", 1);
   for (const char* allowed : {"OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"}) setenv(allowed, "1", 1);
@@ -84,7 +84,7 @@ TEST_F(OnRanks, ALauncherOfAnotherMpi) {
 
 #else
 
-TEST_F(OnRanks, NeedMpi) {
+TEST_F(OnRanks, RunsNeedABuildWithMpi) {
   refuse({"train", "run.json", "--ranks", "2"}, {"--ranks 2: this build of gptmoe has no MPI", "libopenmpi-dev"});
   setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
   setenv("OMPI_COMM_WORLD_RANK", "0", 1);
@@ -95,12 +95,12 @@ TEST_F(OnRanks, NeedMpi) {
 
 #endif
 
-TEST_F(OnRanks, OneIsThisProcess) {
+TEST_F(OnRanks, OneRankRunsInThisProcess) {
   const ProcessResult result = succeed({"train", "run.json", "--out", "run", "--ranks", "1"});
   expect_contains(result.out, "done ");
 }
 
-TEST_F(OnRanks, BadNumbers) {
+TEST_F(OnRanks, BadNumbersOfRanksAreRefused) {
   refuse({"train", "run.json", "--ranks", "0"}, {"--ranks"});
   refuse({"train", "run.json", "--ranks", "two"}, {"--ranks"});
 }

@@ -31,7 +31,7 @@ TEST_F(KeptRuns, ThreeSeedsOf8c1AreEnough) {
   expect_gap(report_of("8c1"), "worse", "3.4 % higher (worse; 95 % interval +2.4 to +4.5 %)");
 }
 
-// These runs are older than the record of builds and machines.
+// These runs were made before runs recorded their build and machine.
 TEST_F(KeptRuns, SpeedsOfRunsWithoutARecordAreNotCompared) {
   const json report = report_of("32c1");
   EXPECT_TRUE(report["arms"][1]["throughput_ratio"].is_null());

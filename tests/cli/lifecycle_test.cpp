@@ -32,14 +32,15 @@ TEST_F(LifecycleCli, BranchesARun) {
   succeed(branch);
   EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), before);
   EXPECT_EQ(latest_checkpoint(files_ / "decayed")->filename(), "step_00000012");
-  EXPECT_EQ(metrics_of(files_ / "decayed").size(), metrics_of(files_ / "run").size()) << "with the rows before it";
+  EXPECT_EQ(metrics_of(files_ / "decayed").size(), metrics_of(files_ / "run").size())
+      << "the branch also has the earlier rows";
   succeed({"report", "decayed"});
   expect_contains(read_text_file(files_ / "decayed/report.html"),
                   "schedule.type &quot;constant&quot; → &quot;wsd&quot;");
   refuse(branch, {"decayed: holds a run already"});
 }
 
-TEST_F(LifecycleCli, RefusesBranchesOfNothing) {
+TEST_F(LifecycleCli, RefusesToBranchFromAMissingOrDifferentRun) {
   refuse({"train", "run.json", "--branch", "nowhere", "--out", "b"}, {"nowhere", "no such file or folder"});
   refuse({"train", "run.json", "--branch", "run", "--out", "b", "--set", "train.steps=20", "--set", "seed=9"},
          {"--branch run: was trained with seed = 1, now it is 9"});

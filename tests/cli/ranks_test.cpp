@@ -53,7 +53,7 @@ class RanksCli : public CommandLine {
   std::vector<std::string> command(const std::string& out, int ranks, bool resume = false) const {
     std::vector<std::string> words = {gptmoe_binary(),      "train", "run.json", "--out", out, "--ranks",
                                       std::to_string(ranks)};
-    if (resume) words.insert(words.end(), {"--resume", "--restart"});  // it may have been killed before it saved
+    if (resume) words.insert(words.end(), {"--resume", "--restart"});  // the run may not have saved yet
     return words;
   }
   void train(const std::string& out, int ranks) {
@@ -104,7 +104,7 @@ class RanksCli : public CommandLine {
   }
 };
 
-TEST_F(RanksCli, GiveOneRanksCurve) {
+TEST_F(RanksCli, GiveTheCurveOfOneRank) {
   if (kSanitized) GTEST_SKIP() << "compares numbers; the other tests run the same code";
   for (int zero : {0, 1}) {
     // Here evaluations are not preceded by checkpoints.
@@ -123,11 +123,11 @@ TEST_F(RanksCli, GiveTheSameBitsTwice) {
   expect_same_run(files_ / "once", files_ / "again");
 }
 
-TEST_F(RanksCli, SayWhatTheyAreAndWhatTheySend) {
+TEST_F(RanksCli, PrintTheirNumberAndRecordTheirTraffic) {
   write_run(60, {{"train", {{"eval_every", 1}, {"eval_tokens", 0}}}, {"distributed", {{"zero_stage", 1}}}});
   const ProcessResult result = run(folder(), command("run", 2));
   expect_contains(result.out, "ranks       2, micro-batches of 4");
-  EXPECT_EQ(result.out.find("step 60/60"), result.out.rfind("step 60/60")) << "rank 0 alone prints";
+  EXPECT_EQ(result.out.find("step 60/60"), result.out.rfind("step 60/60")) << "only rank 0 prints";
   std::ifstream metrics(files_ / "run/metrics.jsonl");
   double before = 0;
   int rows = 0;
@@ -142,14 +142,14 @@ TEST_F(RanksCli, SayWhatTheyAreAndWhatTheySend) {
     double waited = 0;
     for (const json& cost : row["communication"]) waited += cost["seconds"].get<double>();
     EXPECT_LE(waited, row["seconds"].get<double>() - before)
-        << "a step's own, without evaluations and what came before";
+        << "waits of this step alone, without evaluations and earlier steps";
     before = row["seconds"];
     ++rows;
   }
   EXPECT_EQ(rows, 60);
 }
 
-TEST_F(RanksCli, GoOnWithOtherRanks) {
+TEST_F(RanksCli, ResumeWithAnotherNumberOfRanks) {
   write_run(12, {{"checkpoint", {{"every", 4}, {"keep", 0}}}, {"distributed", {{"zero_stage", 1}}}});
   train("whole", 1);
   int ranks = 2;
@@ -196,9 +196,9 @@ TEST_F(RanksCli, RefuseABatchTheyCannotShare) {
             "multiple of 3, or change the number of ranks\n");
 }
 
-// A single rank may be the first to see a value that is not finite. All ranks then agree on it and continue with the
-// next run.
-TEST_F(RanksCli, ComparePastADivergence) {
+// A single rank may be the first to see a value that is not finite. All ranks must then end this run and continue with
+// the next one.
+TEST_F(RanksCli, ContinueAComparisonAfterADivergence) {
   write_run(6, {{"optimizer", {{"grad_clip", 0}}}, {"schedule", {{"warmup_steps", 0}}}});
   const std::vector<std::string> command = {"compare", "run.json", "--ranks", "2",
                                             "--out",   "both",     "--sweep", "optimizer.learning_rate=1e30,1e-3"};
@@ -246,7 +246,7 @@ TEST_F(RanksCli, StopWithTheLaunchingProcess) {
 }
 
 // If one rank is killed at any moment, the job ends, and resuming from its checkpoint gives the same run.
-TEST_F(RanksCli, OneThatIsKilledEndsTheJobAndNothingIsLost) {
+TEST_F(RanksCli, AKilledRankEndsTheJobAndNothingIsLost) {
   constexpr uint64_t kKills = 20, kInTraining = 5;
   write_run(2000,
             {{"train", {{"eval_every", 500}}}, {"checkpoint", {{"every", 50}}}, {"distributed", {{"zero_stage", 1}}}});

@@ -1,4 +1,5 @@
-// tools/slurm_train.sh under a stand-in for SLURM: srun sends the signal of the time limit, scontrol notes the requeue.
+// tools/slurm_train.sh with stand-ins for two SLURM commands: srun sends the signal that announces the time limit, and
+// scontrol records the requeue.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -9,7 +10,8 @@ class Slurm : public CommandLine {
  protected:
   void SetUp() override {
     write_config("run.json", {{"train", {{"steps", 1200}, {"eval_every", 400}}}, {"checkpoint", {{"every", 0}}}});
-    // Drops its own options. Sends SIGUSR1 to the program once its metrics have grown, while `limits` says so.
+    // Drops srun's own options. If the file `limits` has a line, removes it and sends SIGUSR1 to the program as soon as
+    // the metrics have grown.
     write_program("srun", R"sh(
 while [[ $1 == --* ]]; do shift; done
 "$@" &

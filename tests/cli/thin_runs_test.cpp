@@ -1,4 +1,4 @@
-// tools/thin_runs.sh: what it keeps of a run, and that reports of the thinned copy agree with the original's.
+// tools/thin_runs.sh: what it keeps of a run, and that a report of the thinned copy agrees with one of the original.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -34,7 +34,7 @@ class ThinRuns : public CommandLine {
   }
 };
 
-TEST_F(ThinRuns, KeepsAHundredthOfTheRowsAndTheSpikesOfAll) {
+TEST_F(ThinRuns, KeepsEveryHundredthRowAndTheNumberOfSpikes) {
   std::string metrics;
   for (int64_t step = 1; step <= 250; ++step)
     metrics += ordered(train_line(step, step == 177 ? 9 : 4 + 0.1 * static_cast<double>(step % 2)));
@@ -57,7 +57,7 @@ TEST_F(ThinRuns, KeepsAHundredthOfTheRowsAndTheSpikesOfAll) {
             read_text_file(files_ / "to/a/seed_1/metrics.jsonl"));
 }
 
-TEST_F(ThinRuns, ARunWithNothingToKeepDoesNotEndIt) {
+TEST_F(ThinRuns, ARunWithNothingToKeepDoesNotStopTheScript) {
   write_run("from/a", "");
   write_run("from/b", ordered(train_line(7, 4)));
   write_run("from/c", R"({"event":"diverged","step":3,"tokens":200,"seconds":1.0})"

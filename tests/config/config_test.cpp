@@ -40,7 +40,7 @@ TEST(Config, FillsInDefaults) {
   EXPECT_EQ(config.seed, 1);
 }
 
-TEST(Config, LayersAreDenseBeforeTheExperts) {
+TEST(Config, LayersBeforeTheMoeLayersAreDense) {
   const Config config =
       parse_config(minimal_with(R"({"model": {"first_k_dense_replace": 1, "intermediate_size": 64}})"), "f.json");
   EXPECT_FALSE(config.model.layer_is_moe(0));
@@ -53,7 +53,7 @@ TEST(Config, LayersAreDenseBeforeTheExperts) {
   EXPECT_EQ(dense.model.moe_layers(), 0);
 }
 
-TEST(Config, RouterBlockIsKeptAsItStands) {
+TEST(Config, RouterBlockIsKeptUnchanged) {
   const Config config =
       parse_config(minimal_with(R"({"router": {"type": "mine", "knob": 1, "deep": {"x": [1]}}})"), "f.json");
   EXPECT_EQ(config.router.type, "mine");

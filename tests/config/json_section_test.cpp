@@ -16,7 +16,7 @@ struct JsonSectionTest : testing::Test {
                       "part", "f.json"};
 };
 
-TEST_F(JsonSectionTest, ReadsEveryKind) {
+TEST_F(JsonSectionTest, ReadsEveryType) {
   EXPECT_EQ(section.integer("count", {0, 9}), 3);
   EXPECT_EQ(section.number("rate", {0, 1}), 0.5);
   EXPECT_EQ(section.number("count", {0, 9}), 3.0);
@@ -58,7 +58,7 @@ TEST_F(JsonSectionTest, RangesIncludeTheirEnds) {
             "f.json: part.rate: must be a number of at least 1, not 0.5");
 }
 
-TEST_F(JsonSectionTest, WrongKindsAreErrors) {
+TEST_F(JsonSectionTest, WrongTypesAreErrors) {
   constexpr int64_t any = std::numeric_limits<int64_t>::max();
   EXPECT_EQ(error_of([&] {
               section.integer("name", {1, any});
@@ -85,7 +85,7 @@ TEST_F(JsonSectionTest, WrongKindsAreErrors) {
   EXPECT_EQ(error_of([&] { section.section("count"); }), "f.json: part.count: must be an object {...}, not 3");
 }
 
-TEST_F(JsonSectionTest, ArraysOfStringsAreLongEnoughAndNothingElse) {
+TEST_F(JsonSectionTest, StringsMustBeAnArrayOfTheRequiredLength) {
   EXPECT_EQ(error_of([&] { section.strings("names", 3); }),
             "f.json: part.names: must be an array of at least 3 strings, not [\"x\",\"\"]");
   EXPECT_EQ(error_of([&] { section.strings("mixed", 1); }),
@@ -122,7 +122,7 @@ TEST_F(JsonSectionTest, MissingKeysSayWhatToGive) {
             "f.json: part.counts: missing; is \"count\" a misspelling of it?");
 }
 
-TEST_F(JsonSectionTest, FinishRefusesWhatNobodyAskedFor) {
+TEST_F(JsonSectionTest, FinishRefusesKeysThatWereNotRead) {
   JsonSection small(json::parse(R"({"steps": 1, "stesp": 2})"), "train", "f.json");
   EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.steps: unknown key; known here: ");
   small.integer("steps", {0, 9});
@@ -136,15 +136,15 @@ TEST_F(JsonSectionTest, FinishRefusesWhatNobodyAskedFor) {
   EXPECT_EQ(error_of([&] { far.finish(); }), "f.json: colour: unknown key; known here: \"steps\", \"name\"");
 }
 
-TEST_F(JsonSectionTest, OthersAreTheKeysThatNobodyAskedFor) {
+TEST_F(JsonSectionTest, OthersAreTheKeysThatWereNotRead) {
   JsonSection mixed(json::parse(R"({"type": "x", "knob": 1, "deep": {"x": [1]}})"), "router", "f.json");
   mixed.string("type");
   EXPECT_EQ(*mixed.others(), json::parse(R"({"knob": 1, "deep": {"x": [1]}})"));
   EXPECT_NO_THROW(mixed.finish());
-  EXPECT_EQ(*mixed.others(), json::object()) << "they count as asked for";
+  EXPECT_EQ(*mixed.others(), json::object()) << "others() counts as reading them";
 }
 
-TEST_F(JsonSectionTest, AnOpenEndIsOutOfRange) {
+TEST_F(JsonSectionTest, AnOpenEndIsNotInTheRange) {
   const auto refusal = [](const char* value, const Numbers& range) {
     JsonSection one(json::parse(value), "", "f.json");
     return error_of([&] { one.number("x", range); });
@@ -157,7 +157,7 @@ TEST_F(JsonSectionTest, AnOpenEndIsOutOfRange) {
             "f.json: x: must be a number above 0 and at most 1, not 2");
 }
 
-TEST_F(JsonSectionTest, LongValuesAreCut) {
+TEST_F(JsonSectionTest, LongValuesAreShortened) {
   JsonSection other(json{{"count", std::string(500, 'a')}}, "", "f.json");
   const std::string error = error_of([&] { other.integer("count", {0, 9}); });
   EXPECT_LT(error.size(), 150u);

@@ -78,7 +78,7 @@ TEST_F(LoadConfigTest, AMalformedOverrideIsAnError) {
   EXPECT_EQ(error({R"(router={"a": 1, "a": 2})"}), "--set router: a: given twice; keep one");
 }
 
-TEST_F(LoadConfigTest, AnOverrideOfAFileThatIsNoObjectIsAnError) {
+TEST_F(LoadConfigTest, OverridingAFileThatIsNotAnObjectIsAnError) {
   write_text_file(path, "[1]");
   EXPECT_EQ(error({"seed=1"}), "--set seed: the file is not an object");
 }

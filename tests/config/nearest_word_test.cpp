@@ -23,13 +23,13 @@ TEST(NearestWord, ASwapCountsOnce) {
   EXPECT_EQ(nearest_word("abcdef", {"badcfe"}), "");  // three swaps are too many
 }
 
-TEST(NearestWord, ReachesAThirdOfALongWord) {
+TEST(NearestWord, AllowsEditsToAThirdOfALongWord) {
   EXPECT_EQ(nearest_word("abcdefghi", {"xyzdefghi"}), "xyzdefghi");
   EXPECT_EQ(nearest_word("abcdefgh", {"xyzdefgh"}), "");
   EXPECT_EQ(nearest_word("lr", {"id"}), "");  // as many edits as letters
 }
 
-TEST(NearestWord, FindsPartsAndWholes) {
+TEST(NearestWord, MatchesPartsOfAWordAndLongerWords) {
   const std::vector<std::string> words{"num_attention_heads", "num_key_value_heads", "head_dim", "warmup_steps"};
   EXPECT_EQ(nearest_word("num_heads", words), "num_attention_heads");
   EXPECT_EQ(nearest_word("kv_heads", words), "");

@@ -50,7 +50,7 @@ fs::path topk_of(const fs::path& path) {
 }
 
 // Each config of a pair has the learning rate that suits its router.
-TEST(ShippedConfigs, PairsDifferInRouterAndLearningRateOnly) {
+TEST(ShippedConfigs, PairsDifferOnlyInRouterAndLearningRate) {
   int pairs = 0;
   for (const fs::path& path : shipped()) {
     if (topk_of(path).empty()) continue;
@@ -66,7 +66,7 @@ TEST(ShippedConfigs, PairsDifferInRouterAndLearningRateOnly) {
   EXPECT_EQ(pairs, 1 + 7 + 5) << "quickstart, paper, small";
 }
 
-TEST(ShippedConfigs, ThePapersHaveItsSetUp) {
+TEST(ShippedConfigs, PaperConfigsHaveThePapersSetup) {
   for (const fs::path& path : shipped()) {
     if (path.parent_path().filename() != "paper") continue;
     SCOPED_TRACE(path.string());
@@ -88,7 +88,7 @@ TEST(ShippedConfigs, ThePapersHaveItsSetUp) {
 }
 
 // The paper gives one beta per shape, all for the uniform weighting.
-TEST(ShippedConfigs, ThePapersShapesHaveABetaOfTheirOwn) {
+TEST(ShippedConfigs, PaperConfigsHaveTheBetaOfTheirShape) {
   for (const auto& [shape, beta] : std::vector<std::pair<std::string, double>>{{"8c1", 0.9},
                                                                                {"8c1_0.56b", 0.9},
                                                                                {"8c1_7.33b", 0.9},
@@ -125,7 +125,7 @@ TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
 
 // The small configs have a width of 128 instead of 1024 and 12 layers instead of 24. The numbers of experts are the
 // paper's.
-TEST(ShippedConfigs, TheSmallShapesAreThePapers) {
+TEST(ShippedConfigs, SmallConfigsHaveThePapersExperts) {
   for (const char* shape : {"8c1", "8c2", "32c1", "32c2", "32c4"}) {
     SCOPED_TRACE(shape);
     const auto model = [&](const char* folder) {
@@ -142,7 +142,7 @@ TEST(ShippedConfigs, TheSmallShapesAreThePapers) {
   }
 }
 
-TEST(ShippedConfigs, QuickstartIsThePapersSetUpMadeSmall) {
+TEST(ShippedConfigs, QuickstartIsASmallVersionOfThePapersSetup) {
   const Config config = load_config(kConfigs / "quickstart/default.json");
   EXPECT_EQ(config.model.moe_layers(), 3);
   EXPECT_FALSE(config.model.layer_is_moe(0));

@@ -25,7 +25,7 @@ Outcome read_all(ByteSource& source, size_t room = 100'000) {
     }
   } catch (const UserError& error) {
     out.error = error.what();
-    EXPECT_EQ(error_of([&] { source.read(chunk.data(), room); }), out.error) << "the same again";
+    EXPECT_EQ(error_of([&] { source.read(chunk.data(), room); }), out.error) << "another read gives the same error";
   }
   return out;
 }
@@ -37,7 +37,7 @@ struct ByteSourceTest : InputTest {
   std::string path() const { return (folder / "file").string(); }
 };
 
-TEST_F(ByteSourceTest, TextIsTheSameWhateverItsPackingAndTheRoom) {
+TEST_F(ByteSourceTest, TextIsTheSameWithEveryCompressionAndBufferSize) {
   const std::string text = random_text(700'000), first = text.substr(0, 300'000), last = text.substr(300'000);
   const std::string skippable("\x50\x2A\x4D\x18\x03\0\0\0abc", 11);
   const std::pair<std::string, Compression> packings[] = {
@@ -73,7 +73,7 @@ TEST_F(ByteSourceTest, EmptyTexts) {
   }
 }
 
-TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
+TEST_F(ByteSourceTest, AcceptsWindowsUpTo128MiB) {
   // A hand-made frame (RFC 8878, section 3.1.1): a window of 2^27 bytes, then a single raw block of five bytes.
   std::string frame("\x28\xB5\x2F\xFD\x00\x88\x29\x00\x00hello", 14);
   EXPECT_EQ(outcome(frame, Compression::zstd).text, "hello");
@@ -87,7 +87,7 @@ TEST_F(ByteSourceTest, WindowsUpTo128MiB) {
   expect_contains(second.error, "more than 128 MiB");
 }
 
-TEST_F(ByteSourceTest, NoFileNoSource) {
+TEST_F(ByteSourceTest, MissingFilesAndFoldersAreErrors) {
   const std::string none = (folder / "none").string();
   EXPECT_EQ(error_of([&] { open_byte_source(none, Compression::none); }),
             none + ": cannot open: No such file or directory; make it readable or correct --input");
@@ -96,7 +96,7 @@ TEST_F(ByteSourceTest, NoFileNoSource) {
             directory + ": cannot read: Is a directory; repair the file or correct --input");
 }
 
-TEST_F(ByteSourceTest, FilesOfAnotherKind) {
+TEST_F(ByteSourceTest, DataThatIsNotCompressedIsAnError) {
   EXPECT_EQ(outcome("plain text", Compression::gzip).error,
             path() + ": byte 2: damaged gzip data (incorrect header check); get the file again");
   EXPECT_EQ(outcome("plain text", Compression::zstd).error,
@@ -108,7 +108,7 @@ TEST_F(ByteSourceTest, FilesOfAnotherKind) {
                                 ": damaged gzip data (incorrect header check); get the file again");
 }
 
-TEST_F(ByteSourceTest, FilesCutShortGiveWhatTheyHold) {
+TEST_F(ByteSourceTest, TruncatedFilesGiveTheTextTheyHold) {
   const std::string text = random_text(1000);
   for (const Compression compression : {Compression::gzip, Compression::zstd}) {
     const bool gzip = compression == Compression::gzip;
@@ -148,7 +148,7 @@ TEST_F(ByteSourceTest, TheTextBeforeDamageIsKept) {
                                          ZSTD_getErrorString(ZSTD_error_corruption_detected), "); get the file again"));
 }
 
-TEST_F(ByteSourceTest, FlippedBitsNeverPassForText) {
+TEST_F(ByteSourceTest, FlippedBitsNeverChangeTheTextUnnoticed) {
   const std::string text = random_text(2000);
   std::mt19937 random(7);
   for (const Compression compression : {Compression::gzip, Compression::zstd}) {
@@ -167,7 +167,7 @@ TEST_F(ByteSourceTest, FlippedBitsNeverPassForText) {
   }
 }
 
-TEST_F(ByteSourceTest, StandardInputOfEitherKind) {
+TEST_F(ByteSourceTest, StandardInputMayBeCompressed) {
   const std::string text = random_text(300'000);
   for (const std::string& content : {text, gzip_of(text), zstd_of(text), std::string("ab"), std::string()}) {
     const StandardInputFrom from(write("file", content));

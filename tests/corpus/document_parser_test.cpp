@@ -45,7 +45,7 @@ TEST(DocumentParserTest, LinesAreDocuments) {
   EXPECT_EQ(parse(json_lines(lines)), (Texts{"one\né😀", "two", "three"}));
 }
 
-TEST(DocumentParserTest, NoRoomBehindTheBytesIsNeeded) {
+TEST(DocumentParserTest, NeedsNoPaddingAfterTheBytes) {
   std::string lines;
   Texts texts;
   for (int i = 0; i < 50; ++i) {
@@ -60,7 +60,7 @@ TEST(DocumentParserTest, NoRoomBehindTheBytesIsNeeded) {
   EXPECT_EQ(parse(batch), texts);
 }
 
-TEST(DocumentParserTest, TheFieldAndItsLastValue) {
+TEST(DocumentParserTest, ReadsTheFieldAndItsLastValue) {
   EXPECT_EQ(parse(json_lines("{\"body\": \"one\"}\n"), {.field = "body"}), Texts{"one"});
   EXPECT_EQ(
       parse(json_lines("{\"text\": \"first\", \"m\": {\"text\": \"inner\"}, \"text\": \"last\", \"n\": [\"text\"]}")),
@@ -70,7 +70,7 @@ TEST(DocumentParserTest, TheFieldAndItsLastValue) {
   EXPECT_EQ(parse(json_lines("{\"t\\u0065xt\": \"escaped\"}")), Texts{"escaped"});
 }
 
-TEST(DocumentParserTest, ByteOrderMarkAtTheBeginOfTheFile) {
+TEST(DocumentParserTest, SkipsAByteOrderMarkAtTheStartOfTheFile) {
   TextBatch batch = json_lines("\xEF\xBB\xBF{\"text\": \"x\"}\n{\"text\": }\n");
   batch.begin = {};
   EXPECT_EQ(error_of([&] { parse(batch); }),
@@ -82,7 +82,7 @@ TEST(DocumentParserTest, ByteOrderMarkAtTheBeginOfTheFile) {
   EXPECT_EQ(parse(batch), Texts{"x"});
 }
 
-TEST(DocumentParserTest, JsonBeyondTheFastParser) {
+TEST(DocumentParserTest, ReadsJsonThatTheFastParserCannot) {
   const std::string deep(5000, '['), end(5000, ']');
   EXPECT_EQ(parse(json_lines("{\"id\": 123456789012345678901234567890, \"text\": \"a\", \"text\": \"b\"}\n{\"x\": " +
                              deep + end + ", \"text\": \"c\"}\n{\"text\": \"d\"}")),
@@ -152,7 +152,7 @@ TEST(DocumentParserTest, AVisitorsErrorIsNotSkipped) {
             "mine");
 }
 
-TEST(DocumentParserTest, PiecesOfTextPassAsTheyAre) {
+TEST(DocumentParserTest, PiecesOfPlainTextPassUnchanged) {
   TextBatch batch;
   batch.bytes = "{\"text\": \xFF";
   batch.begins_document = false;

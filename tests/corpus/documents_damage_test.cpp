@@ -7,7 +7,7 @@ namespace {
 
 using DocumentsDamage = DocumentsTest;
 
-TEST_F(DocumentsDamage, LinesTooLong) {
+TEST_F(DocumentsDamage, LinesThatAreTooLong) {
   const Texts texts{"one", std::string(100, 'x'), "two", std::string(101, 'x'), "three", std::string(5000, 'x')};
   const std::string lines = lines_of(texts), complaint =
                                                  ": longer than 112 bytes; raise --max-line-mib, or split the "
@@ -35,7 +35,7 @@ TEST_F(DocumentsDamage, LinesTooLong) {
   }
 }
 
-TEST_F(DocumentsDamage, TextThatCannotBeCut) {
+TEST_F(DocumentsDamage, TextThatCannotBeSplit) {
   const std::string path = write("a.txt", "some words " + std::string(200, 'x') + " more"), end = write("z.txt", "end");
   const std::string complaint =
       path +
@@ -99,7 +99,7 @@ TEST_F(DocumentsDamage, DamagedFilesGiveTheLinesBeforeTheDamage) {
   }
 }
 
-TEST_F(DocumentsDamage, DamageBehindALineTooLong) {
+TEST_F(DocumentsDamage, DamageAfterALineThatIsTooLong) {
   const std::string lines = lines_of({"one", std::string(500, 'x')});
   std::string content = gzip_of(lines);
   content[content.size() - 8] ^= 1;  // the checksum
@@ -114,7 +114,7 @@ TEST_F(DocumentsDamage, DamageBehindALineTooLong) {
 }
 
 // However a file is damaged, it gives documents or an error, and the result does not depend on the batch size.
-TEST_F(DocumentsDamage, FilesDamagedAnyhow) {
+TEST_F(DocumentsDamage, FilesDamagedAtRandom) {
   const std::string lines = lines_of(some_texts(20, 100));
   std::mt19937 random(11);
   for (const auto& [name, content] : {std::pair<std::string, std::string>{"a.jsonl", lines},

@@ -16,12 +16,13 @@ using Texts = std::vector<std::string>;
 struct Reading {
   Texts documents, errors;
   std::string error;
-  std::vector<InputPosition> ends;           // of every batch
-  std::vector<size_t> documents_at, pieces;  // documents begun up to the end of each batch; pieces of each document
+  std::vector<InputPosition> ends;  // of every batch
+  // The number of documents begun by the end of each batch, and the number of pieces of each document.
+  std::vector<size_t> documents_at, pieces;
   std::vector<std::optional<uint64_t>> hashes;
 };
 
-// Reads on to the end. `within`: the reader is inside a document.
+// Reads to the end. `within`: the reader starts inside a document.
 inline void read_on(DocumentReader& reader, Reading& out, bool within = false) {
   DocumentParser parser(reader.input());
   int64_t progress = reader.bytes_read();
@@ -51,7 +52,7 @@ inline void read_on(DocumentReader& reader, Reading& out, bool within = false) {
       out.documents_at.push_back(out.documents.size());
     }
     EXPECT_FALSE(within);
-    EXPECT_FALSE(reader.next()) << "the end stays the end";
+    EXPECT_FALSE(reader.next()) << "after the end there is never another batch";
   } catch (const UserError& error) {
     out.error = error.what();
     EXPECT_EQ(out.error.find('\n'), std::string::npos) << out.error;

@@ -30,7 +30,7 @@ TEST_F(DocumentsTest, JsonLinesAreTheSameInEveryPackingAndBatchSize) {
   }
 }
 
-TEST_F(DocumentsTest, InputsInOrderAndEmptyOnesLeaveNothing) {
+TEST_F(DocumentsTest, ReadsInputsInOrderAndNothingFromEmptyOnes) {
   write("f/b.txt", "2");
   write("f/a/z.txt", "1");
   write("f/c.jsonl", "\xEF\xBB\xBF{\"text\": \"3\"}\r\n\r\n{\"text\": \"\"}");
@@ -84,7 +84,7 @@ TEST_F(DocumentsTest, PiecesEndAfterLettersOfAnyScript) {
   EXPECT_EQ(pieces.ends[0].byte, cut);
 }
 
-TEST_F(DocumentsTest, ChineseLinesEndPiecesAtTheirMarks) {
+TEST_F(DocumentsTest, PiecesOfChineseTextEndBeforePunctuation) {
   std::string text;
   for (int i = 0; i < 3000; ++i) text += i % 7 ? "\u6587\u5B57\u3002\n" : "\u6587\u5B57\uFF0C\uFF0C\u3002\n";
   write("a.txt", text);
@@ -102,7 +102,7 @@ TEST_F(DocumentsTest, ChineseLinesEndPiecesAtTheirMarks) {
 
 // NFC splits the letter U+0958 into a letter and a mark, and a mark forms one word with a newline or full stop after
 // it.
-TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcTakesApart) {
+TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcDecomposes) {
   std::string text = "one two";
   const int64_t cut = 3;
   while (text.size() < 5000) text += "\u0958\n\u0958\u3002";
@@ -113,7 +113,7 @@ TEST_F(DocumentsTest, PiecesDoNotEndAfterLettersThatNfcTakesApart) {
   EXPECT_EQ(pieces.ends[0].byte, cut);
 }
 
-TEST_F(DocumentsTest, SeekingGivesTheRest) {
+TEST_F(DocumentsTest, SeekingGivesTheRemainingDocuments) {
   const Texts texts = some_texts(40, 300);
   const std::string lines = lines_of(texts), text = random_text(3000), half = lines.substr(0, lines.size() / 2);
   write("a.jsonl", lines);
@@ -164,7 +164,7 @@ TEST_F(DocumentsTest, SeekingCountsLines) {
   EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; a .jsonl file holds one JSON object per line");
 }
 
-TEST_F(DocumentsTest, SeekingWhereNothingIs) {
+TEST_F(DocumentsTest, SeekingWhereNothingCanBeRead) {
   for (const std::string& path : {write("a.txt", "text"), write("b.txt.gz", gzip_of("text"))}) {
     DocumentReader reader({.paths = {path}});
     reader.seek({0, 5, 0});

@@ -17,7 +17,7 @@ struct EncodeCorpusTest : EncodeFixture {
   }
 };
 
-TEST_F(EncodeCorpusTest, DocumentsStandInOrderEachWithItsEnd) {
+TEST_F(EncodeCorpusTest, DocumentsAreInOrderEachFollowedByEndOfText) {
   const EncodeSummary summary = encode(write_documents(3), {});
   EXPECT_EQ(shard_text("train_000000.bin"),
             document(0) + "<|endoftext|>" + document(1) + "<|endoftext|>" + document(2) + "<|endoftext|>");
@@ -31,7 +31,7 @@ TEST_F(EncodeCorpusTest, DocumentsStandInOrderEachWithItsEnd) {
   EXPECT_EQ(content(output).size(), 2u) << "a shard and the manifest";
 }
 
-TEST_F(EncodeCorpusTest, ShardsAreFilledToTheToken) {
+TEST_F(EncodeCorpusTest, ShardsHaveExactlyTheRequestedSize) {
   encode(write_documents(20), {});
   const auto whole = shard_tokens("train_000000.bin");
   std::filesystem::remove_all(output);
@@ -51,7 +51,7 @@ TEST_F(EncodeCorpusTest, ShardsAreFilledToTheToken) {
   EXPECT_EQ(joined, whole);
 }
 
-TEST_F(EncodeCorpusTest, SplitIsAShareOfDocuments) {
+TEST_F(EncodeCorpusTest, ValidationIsAShareOfTheDocuments) {
   const EncodeSummary summary = encode(write_documents(1000), {.val_fraction = 0.05});
   EXPECT_GE(summary.val.counts.documents, 25);
   EXPECT_LE(summary.val.counts.documents, 80);
@@ -69,7 +69,7 @@ TEST(SplitPositionTest, IsUniformEvenOverSimilarDocuments) {
   for (int count : tenths) EXPECT_NEAR(count, 1000, 150);
 }
 
-TEST(SplitPositionTest, StaysWhatItHasAlwaysBeen) {
+TEST(SplitPositionTest, KeepsItsRecordedValues) {
   EXPECT_EQ(split_position("Chapter 1"), 0x1p-53 * 6554536538402349);
   EXPECT_EQ(split_position(""), 0x1p-53 * 2298062010738111);
 }
@@ -106,7 +106,7 @@ TEST_F(EncodeCorpusTest, ADocumentInPiecesIsOneDocument) {
   EXPECT_EQ(shard_text("val_000000.bin"), expected_val);
 }
 
-TEST_F(EncodeCorpusTest, LargeVocabularyIsFourBytesAToken) {
+TEST_F(EncodeCorpusTest, ALargeVocabularyTakesFourBytesPerToken) {
   Vocabulary vocabulary = tokenizer.vocabulary();
   while (vocabulary.tokens.size() < 65537) {
     vocabulary.added.push_back({static_cast<int32_t>(vocabulary.tokens.size()), true});
@@ -147,7 +147,7 @@ TEST_F(EncodeCorpusTest, EmptyValidationNamesTheFractionThatHelps) {
   EXPECT_EQ(encode(input, {.val_fraction = advised}).val.counts.documents, 1);
 }
 
-TEST_F(EncodeCorpusTest, EverythingInValidation) {
+TEST_F(EncodeCorpusTest, ASplitWithoutTrainingDocumentsIsRefused) {
   expect_contains(error_of([&] { encode(write_documents(2), {.val_fraction = 0.99999}); }),
                   "all of the 2 documents fell into validation");
   EXPECT_FALSE(std::filesystem::exists(output));
@@ -160,7 +160,7 @@ TEST_F(EncodeCorpusTest, OneDocumentCannotBeSplit) {
   EXPECT_FALSE(std::filesystem::exists(output));
 }
 
-TEST_F(EncodeCorpusTest, ARefusedSplitTakesItsCheckpointsAlong) {
+TEST_F(EncodeCorpusTest, ARefusedSplitLeavesNoCheckpoints) {
   std::filesystem::create_directory(output);
   expect_contains(error_of([&] {
                     encode(write_documents(20), {.val_fraction = 1e-9, .shard_tokens = 100, .checkpoint_seconds = 0});
@@ -223,7 +223,7 @@ TEST_F(EncodeCorpusTest, BadOptions) {
                   (folder / "file/below").string() + ": cannot create this folder");
 }
 
-TEST_F(EncodeCorpusTest, ATokenizerWithoutEndOfText) {
+TEST_F(EncodeCorpusTest, ATokenizerWithoutEndOfTextIsRefused) {
   Vocabulary vocabulary = tokenizer.vocabulary();
   vocabulary.end_of_text.reset();
   const Tokenizer endless(std::move(vocabulary));
@@ -233,7 +233,7 @@ TEST_F(EncodeCorpusTest, ATokenizerWithoutEndOfText) {
   EXPECT_FALSE(std::filesystem::exists(output));
 }
 
-TEST_F(EncodeCorpusTest, ATokenOfSeveralWordsNeedsWholeDocuments) {
+TEST_F(EncodeCorpusTest, ATokenThatSpansWordsNeedsWholeDocuments) {
   Vocabulary vocabulary = tokenizer.vocabulary();
   vocabulary.added.push_back({static_cast<int32_t>(vocabulary.tokens.size()), false});
   vocabulary.tokens.emplace_back("river ran");
@@ -245,7 +245,7 @@ TEST_F(EncodeCorpusTest, ATokenOfSeveralWordsNeedsWholeDocuments) {
   EXPECT_EQ(encode_corpus(whole, joining, {.output = output}).documents(), 1);
 }
 
-TEST(BatchWeight, NothingIsReadBesideALineOfSeveralMiB) {
+TEST(BatchWeight, ALineOfSeveralMiBIsProcessedAlone) {
   TextBatch batch;
   batch.bytes.assign(size_t{1} << 20, 'x');
   EXPECT_LT(batch_weight(batch), kBytesInFlight / 15);

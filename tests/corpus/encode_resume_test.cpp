@@ -25,8 +25,8 @@ struct Interruption : std::runtime_error {
 };
 
 struct EncodeResumeTest : EncodeFixture {
-  // A .jsonl file, a text read in many pieces and another .jsonl file; two splits, many shards, and a checkpoint after
-  // every batch.
+  // Encodes a .jsonl file, a text that is read in many pieces, and another .jsonl file into two splits of many shards,
+  // with a checkpoint after every batch.
   void SetUp() override {
     std::string text;
     for (int i = 0; i < 500; ++i) text += "river" + std::to_string(i % 97) + (i % 11 ? " " : ".\n");
@@ -91,7 +91,7 @@ TEST_F(EncodeResumeTest, FinishedShardsAreNotTouchedAgain) {
   for (const auto& [path, time] : before) EXPECT_EQ(fs::last_write_time(path), time) << path;
 }
 
-TEST_F(EncodeResumeTest, BetweenCheckpoints) {
+TEST_F(EncodeResumeTest, WorkAfterTheLastCheckpointIsRepeated) {
   EncodeOptions job = options("out");
   job.shard_tokens = 1 << 20;
   encode(inputs, [&] {
@@ -170,7 +170,7 @@ TEST_F(EncodeResumeTest, KilledAtAnyMoment) {
   expect_same_files(job.output, folder / "whole");
 }
 
-TEST_F(EncodeResumeTest, KilledBetweenManifestAndNaming) {
+TEST_F(EncodeResumeTest, KilledBetweenTheManifestAndTheRenames) {
   const auto unname = [&](const std::string& shard) {
     fs::rename(folder / "whole" / shard, (folder / "whole" / (shard + ".partial")));
   };
@@ -181,7 +181,7 @@ TEST_F(EncodeResumeTest, KilledBetweenManifestAndNaming) {
   EXPECT_TRUE(content(folder / "whole") == before);
 }
 
-TEST_F(EncodeResumeTest, LeftoversOfAKilledFirstRunGo) {
+TEST_F(EncodeResumeTest, LeftoversOfAKilledFirstRunAreRemoved) {
   EncodeOptions job = options("out");
   fs::create_directory(job.output);
   write_text_file(job.output / "train_000000.bin.partial", "x");
@@ -190,7 +190,7 @@ TEST_F(EncodeResumeTest, LeftoversOfAKilledFirstRunGo) {
   expect_same_files(job.output, folder / "whole");
 }
 
-TEST_F(EncodeResumeTest, PartialFilesBeyondTheCheckpointGo) {
+TEST_F(EncodeResumeTest, PartialFilesBeyondTheCheckpointAreRemoved) {
   EncodeOptions job = options("out");
   run_for(6, job);
   write_text_file(job.output / "train_000900.bin.partial", "x");
@@ -198,7 +198,7 @@ TEST_F(EncodeResumeTest, PartialFilesBeyondTheCheckpointGo) {
   expect_same_files(job.output, folder / "whole");
 }
 
-TEST_F(EncodeResumeTest, AJobThatIsDoneStaysAsItIs) {
+TEST_F(EncodeResumeTest, AFinishedJobIsLeftAsItIs) {
   const auto before = content(folder / "whole");
   const EncodeSummary summary = encode(inputs, options("whole"));
   EXPECT_EQ(summary.outcome, EncodeOutcome::was_done);
@@ -226,7 +226,7 @@ TEST_F(EncodeResumeTest, AChangedInputIsRefused) {
   expect_contains(error_of([&] { encode(inputs, options("out")); }), "started with input file 3 " + inputs[2] + " of ");
 }
 
-TEST_F(EncodeResumeTest, AnotherContentOfTheSameSizeIsRefused) {
+TEST_F(EncodeResumeTest, ChangedContentOfTheSameSizeIsRefused) {
   run_for(6, options("out"));
   std::string text = read_text_file(inputs[1]);
   std::reverse(text.begin(), text.end());
@@ -276,7 +276,7 @@ TEST_F(EncodeResumeTest, ABadLineCanBeSkippedLater) {
   expect_same_files(job.output, whole.output);
 }
 
-TEST_F(EncodeResumeTest, FullDiskCostsNothingThatWasSaved) {
+TEST_F(EncodeResumeTest, AFullDiskLosesNothingThatWasSaved) {
   EncodeOptions job = options("out"), whole = options("one");
   job.shard_tokens = whole.shard_tokens = 1 << 20;
   encode(inputs, whole);
@@ -290,7 +290,7 @@ TEST_F(EncodeResumeTest, FullDiskCostsNothingThatWasSaved) {
   expect_same_files(job.output, whole.output);
 }
 
-TEST_F(EncodeResumeTest, FullDiskBeforeTheFirstCheckpointLeavesNothing) {
+TEST_F(EncodeResumeTest, AFullDiskBeforeTheFirstCheckpointLeavesNothing) {
   const FileSizeLimit full(500);
   expect_contains(message<Failure>([&] { encode(inputs, options("out")); }), "File too large");
   EXPECT_FALSE(fs::exists(folder / "out"));
@@ -313,7 +313,7 @@ class StandardInput {
   int saved_;
 };
 
-TEST_F(EncodeResumeTest, StandardInputIsWholeOrNothing) {
+TEST_F(EncodeResumeTest, StandardInputIsEncodedCompletelyOrNotAtAll) {
   EncodeOptions job = options("out");
   {
     const StandardInput file(inputs[0]);

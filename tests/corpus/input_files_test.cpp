@@ -30,7 +30,7 @@ struct InputFilesTest : InputTest {
 
 using Names = std::vector<std::string>;
 
-TEST_F(InputFilesTest, KindsByName) {
+TEST_F(InputFilesTest, TheNameDeterminesTheFormat) {
   const auto kind = [](const char* name) {
     const auto format = text_format(name);
     return format ? text(format->json_lines, static_cast<int>(format->compression)) : "none";
@@ -43,7 +43,7 @@ TEST_F(InputFilesTest, KindsByName) {
     EXPECT_EQ(kind(other), "none") << other;
 }
 
-TEST_F(InputFilesTest, InputsInOrderFoldersSortedByPath) {
+TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsTheFilesOfFolders) {
   for (const char* name : {"f/b.txt", "f/a.txt", "f/a/z.jsonl.gz", "f/c.jsonl", "f/a/notes.md", "f/c.txt.zst", "x.txt"})
     write(name, name);
   EXPECT_EQ(list({"x.txt", "f", "-", "x.txt"}),
@@ -67,7 +67,7 @@ TEST_F(InputFilesTest, PatternsMatchFilesAndFolders) {
   EXPECT_EQ(list({"part-[12]*"}), (Names{"part-1.txt", "part-2/a.txt", "part-2/b.txt"}));
   write("odd[1].txt", "x");
   write("odd1.txt", "x");
-  EXPECT_EQ(list({"odd[1].txt"}), Names{"odd[1].txt"}) << "a name that exists is no pattern";
+  EXPECT_EQ(list({"odd[1].txt"}), Names{"odd[1].txt"}) << "a name that exists is not a pattern";
 }
 
 TEST_F(InputFilesTest, Links) {
@@ -77,13 +77,13 @@ TEST_F(InputFilesTest, Links) {
   std::filesystem::create_directory_symlink("../f", folder / "f/circle");
   std::filesystem::create_symlink("nowhere", folder / "f/lost.txt");
   std::filesystem::create_symlink("self.txt", folder / "f/self.txt");
-  EXPECT_EQ(list({"f"}), (Names{"f/file.txt", "f/lost.txt", "f/self.txt"})) << "reading them will complain";
+  EXPECT_EQ(list({"f"}), (Names{"f/file.txt", "f/lost.txt", "f/self.txt"})) << "reading them reports the broken links";
   EXPECT_EQ(listing.ignored, 1);
   std::filesystem::create_directory_symlink("real", folder / "g");
   EXPECT_EQ(list({"g"}), Names{"g/a.txt"});
 }
 
-TEST_F(InputFilesTest, InputsThatCannotBe) {
+TEST_F(InputFilesTest, BadInputsAreErrorsWithARemedy) {
   write("a.csv", "x");
   write("f/b.csv", "x");
   const std::string no_files = ": no .txt or .jsonl files (optionally .gz or .zst) ";

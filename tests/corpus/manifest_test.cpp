@@ -131,7 +131,7 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
   EXPECT_FALSE(read_manifest(folder.path()).resume);
 }
 
-TEST_F(ManifestTest, KeepsTheFirstErrorsOnly) {
+TEST_F(ManifestTest, KeepsOnlyTheFirstErrors) {
   SkippedErrors skipped;
   for (int i = 0; i < 15; ++i) skipped.add({"one", "two"});
   EXPECT_EQ(skipped.count, 30);
@@ -194,7 +194,7 @@ TEST_F(ManifestTest, PathsNeedNotBeUtf8) {
   check_same_job(folder.path(), read_manifest(folder.path()).identity, manifest.identity);
 }
 
-TEST(TokenizerFingerprint, DependsOnAllThatDecidesAboutIds) {
+TEST(TokenizerFingerprint, DependsOnEverythingThatAffectsIds) {
   BpeTrainer trainer;
   trainer.add("the river ran on and on, the river ran");
   const Vocabulary vocabulary = trainer.train(280).vocabulary();

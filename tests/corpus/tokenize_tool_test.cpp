@@ -99,7 +99,7 @@ TEST_F(TokenizeToolTest, EncodeSaysWhatIsInEachSplit) {
                     "command, choose another --output, or remove the folder");
 }
 
-TEST_F(TokenizeToolTest, CountSaysWhatEncodeWould) {
+TEST_F(TokenizeToolTest, CountAgreesWithEncode) {
   prepare();
   expect_success(run("count --tokenizer t.json --input a.jsonl"),
                  "2 documents, 13 bytes of text, 15 tokens, 0.87 bytes a token, RATE\n");
@@ -138,12 +138,12 @@ TEST_F(TokenizeToolTest, DecodeFollowsDocumentsAcrossShards) {
   expect_contains(decoded.err, " shards: 4 documents, ");
   EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out.substr(0, 23), "one \"two\"\n<|endoftext|>");
 
-  // As llm.c writes shards: every document starts with the end-of-text token, and none follows the last document.
+  // A shard as llm.c writes it: every document starts with the end-of-text token, and none follows the last document.
   write_shard(folder / "s.bin", 257, {256, 64, 65, 256, 66});
   EXPECT_EQ(run("decode --jsonl --tokenizer t.json s.bin").out, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n");
 }
 
-TEST_F(TokenizeToolTest, JsonLinesHoldValidTextOnly) {
+TEST_F(TokenizeToolTest, JsonLinesHoldOnlyValidText) {
   prepare();
   write_text_file(folder / "raw.txt", "ab\xFFz");
   EXPECT_EQ(run("encode --tokenizer t.json --input raw.txt --output d --shard-tokens 2").code, 0);
@@ -194,7 +194,7 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   EXPECT_EQ(run("--help").code, 0);
 }
 
-TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
+TEST_F(TokenizeToolTest, TrainCreatesTheFolderUnlessItFails) {
   write_text_file(folder / "a.txt", "text text");
   EXPECT_EQ(run("train --input a.txt --vocab-size 258 --output data/notes/t.json").code, 0);
   EXPECT_TRUE(fs::is_regular_file(folder / "data/notes/t.json"));
@@ -204,14 +204,14 @@ TEST_F(TokenizeToolTest, TrainMakesTheFolderAndLeavesNoneBehind) {
                     "--output is empty; give it a name");
 }
 
-TEST_F(TokenizeToolTest, SpecialTokensAsAsked) {
+TEST_F(TokenizeToolTest, TrainUsesTheGivenSpecialTokens) {
   write_text_file(folder / "a.txt", "text text");
   EXPECT_EQ(run("train --input a.txt --vocab-size 258 --special '<s>' '</s>' --output t.json").code, 0);
   EXPECT_EQ(run("encode --tokenizer t.json --input a.txt --output d").code, 0);
   EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "text text</s>");
 }
 
-TEST_F(TokenizeToolTest, ShardOfAnotherTokenizer) {
+TEST_F(TokenizeToolTest, AShardOfAnotherTokenizerIsRefused) {
   prepare();
   write_shard(folder / "s.bin", 50257, {1, 50000});
   const std::string line =
@@ -248,7 +248,7 @@ TEST_F(TokenizeToolTest, FullStandardOutputIsExitCode1) {
   }
 }
 
-TEST_F(TokenizeToolTest, WhatIsNotPermittedIsAUserError) {
+TEST_F(TokenizeToolTest, AMissingPermissionIsAUserError) {
   prepare();
   fs::create_directory(folder / "sec");
   fs::copy_file(folder / "t.json", folder / "sec/tokenizer.json");

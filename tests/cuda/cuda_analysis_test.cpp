@@ -34,7 +34,7 @@ void expect_near(const nlohmann::ordered_json& actual, const nlohmann::ordered_j
   }
 }
 
-TEST(CudaAnalysis, FindsWhatTheCpuFinds) {
+TEST(CudaAnalysis, AgreesWithTheCpu) {
   const nlohmann::json filled = {{"type", "default"}, {"ema_init", "normal"}};
   for (const nlohmann::json& router : {nlohmann::json{{"type", "topk"}}, filled}) {
     const Config config = tiny_config({{"router", router}, {"model", {{"hidden_size", 24}, {"head_dim", 8}}}});

@@ -24,7 +24,7 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
 };
 
 // Agrees with the CPU in f64 on the same inputs. The CPU's backward starts from the rounded outputs of the CUDA
-// forward, so the errors of the two passes do not add up.
+// forward, so the errors of the forward do not carry over to the backward.
 TEST_P(CudaOp, AgreesWithTheCpu) {
   CaseRun got(op(), cuda_ops(compute()), Garbage::nan, compute()),
       expected(op(), double_ops(1), Garbage::nan, compute());
@@ -50,7 +50,7 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
 
 // Outputs are overwritten whatever they held before, and nothing else is written. A second run, with another order of
 // blocks and threads, gives the same bits.
-TEST_P(CudaOp, WritesItsOutputsAndNothingElseInAnyOrder) {
+TEST_P(CudaOp, WritesOnlyItsOutputsAndTheSameInAnyOrder) {
   CaseRun first(op(), cuda_ops(compute()), Garbage::nan, compute());
   CaseRun second(op(), cuda_ops(compute()), Garbage::large, compute());
   uint64_t seed = 1;

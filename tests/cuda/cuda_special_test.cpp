@@ -1,4 +1,4 @@
-// Promises of single CUDA kernels that op cases do not cover.
+// Guarantees of individual CUDA kernels that op cases do not cover.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
 
-TEST(CudaSpecial, CountsInfinitiesAndNotANumbers) {
+TEST(CudaSpecial, CountsInfinitiesAndNaNs) {
   for (const DType compute : {DType::f32, DType::bf16}) {
     const auto ops = make_cuda_ops(compute);
     for (int64_t n : {1, 7, 1000, 20001}) {
@@ -26,7 +26,7 @@ TEST(CudaSpecial, CountsInfinitiesAndNotANumbers) {
   }
 }
 
-TEST(CudaSpecial, TopkStaysInRangeWithoutNumbers) {
+TEST(CudaSpecial, TopkStaysInRangeIfProbabilitiesAreNaN) {
   const auto ops = make_cuda_ops(DType::f32);
   const DeviceTensor probs(*ops, DType::f32, {3, 5},
                            {kNan, kNan, kNan, kNan, kNan,   // no numbers at all
@@ -37,7 +37,7 @@ TEST(CudaSpecial, TopkStaysInRangeWithoutNumbers) {
   EXPECT_EQ(ids.ids(), (std::vector<int32_t>{0, 1, 2, 3, 1, 3, 4, 0, 3, 0, 1, 4}));
 }
 
-// A range of equal weight decay begins where a parameter does, which need not be aligned.
+// A range of parameters with equal weight decay begins at a parameter and need not be aligned.
 TEST(CudaSpecial, AdamwTakesRangesThatBeginAnywhere) {
   const auto ops = make_cuda_ops(DType::bf16);
   const AdamwConstants constants{0.9, 0.95, 1e-8, 0.1};

@@ -1,5 +1,5 @@
-// Compares training, evaluation, sampling and checkpoints on the CUDA backend with the CPU, while no host code may
-// touch device memory.
+// Compares training, evaluation, sampling and checkpoints on the CUDA backend with the CPU. Meanwhile, device memory is
+// guarded: host code that touches it fails the test.
 #include <omp.h>
 
 #include <cmath>
@@ -41,7 +41,7 @@ std::vector<double> ten_losses(const Config& config, std::unique_ptr<Ops> ops) {
 
 class TenSteps : public GuardedDevice, public ::testing::WithParamInterface<Variant> {};
 
-TEST_P(TenSteps, LoseAsMuchAsOnTheCpu) {
+TEST_P(TenSteps, HaveTheSameLossesAsOnTheCpu) {
   // More tokens and smaller weights than in other tests: with few tokens, the rounding of each one would show in the
   // mean loss.
   json changes = {{"model", {{"initializer_range", 0.1}}}, {"train", {{"micro_batch_size", 4}}}};
@@ -96,7 +96,7 @@ class DeviceRun : public GuardedDevice {
   RunFolder files_;
 };
 
-TEST_F(DeviceRun, IsTheCpusRun) {
+TEST_F(DeviceRun, AgreesWithTheCpusRun) {
   train_quietly(config("cpu"), *this / "cpu");
   train_quietly(config("cuda", "f32"), *this / "f32");
   train_quietly(config("cuda"), *this / "bf16");
@@ -114,7 +114,7 @@ TEST_F(DeviceRun, ResumesBitForBit) {
 }
 
 // A checkpoint holds the f32 master weights, so a run can continue on any device.
-TEST_F(DeviceRun, GoesOnOnTheCpu) {
+TEST_F(DeviceRun, ContinuesOnTheCpu) {
   train_quietly(config("cuda"), *this / "moved");
   copy_folder(*this / "moved", *this / "stayed");
   for (const char* run : {"moved", "stayed"}) cut_back(*this / run, 8);
@@ -123,7 +123,7 @@ TEST_F(DeviceRun, GoesOnOnTheCpu) {
   EXPECT_NEAR(last_validation_loss(*this / "moved"), last_validation_loss(*this / "stayed"), 2e-2);
 }
 
-TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndWritesAsTheCpuDoes) {
+TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndGeneratesAsOnTheCpu) {
   train_quietly(config("cuda"), *this / "run");
   const Config run = config("cpu");
   const TokenLoader loader({files_ / "val_*.bin", 7, 29, WindowOrder::sequential});

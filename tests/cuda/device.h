@@ -1,6 +1,6 @@
 #pragma once
-// Controls the GPU that the CUDA backend's tests run on. With GPTMOE_SIMT this is the simulated GPU of
-// tests/support/simt, otherwise a real one, for which these functions do nothing.
+// Controls the GPU that the CUDA backend's tests run on. With GPTMOE_SIMT it is the simulated GPU of
+// tests/support/simt. Otherwise it is a real one, and the functions and the class below do nothing.
 #include <cstdint>
 
 #ifdef GPTMOE_SIMT
@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// From now on blocks and threads run in another order. A real GPU changes the order by itself.
+// Makes blocks and threads run in another order from now on. A real GPU changes the order by itself.
 inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);

@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// The ranks that this test program was started with; a single rank without a launcher. Every rank has its GPU as the
+// The ranks that this test program was started with; without a launcher, a single rank. Every rank has its GPU as the
 // current device.
 World& rank_world();
 

@@ -47,7 +47,7 @@ struct LoaderTest : testing::Test {
 
 TEST_F(LoaderTest, WindowsStayWithinShardsAtStrideT) {
   write_shard("a.bin", 0, 9);     // 2 windows: their 8 targets need 9 tokens
-  write_shard("b.bin", 100, 8);   // 1 window, 3 tokens over
+  write_shard("b.bin", 100, 8);   // 1 window; 3 tokens are left over
   write_shard("c.bin", 200, 4);   // none
   write_shard("d.bin", 300, 0);   // none
   write_shard("e.bin", 400, 13);  // 3 windows
@@ -200,7 +200,7 @@ TEST(ShuffleTest, IsABijectionForEverySize) {
   }
 }
 
-TEST(ShuffleTest, ReachesLargeCounts) {
+TEST(ShuffleTest, IsABijectionForLargeSizesToo) {
   const int64_t count = (int64_t{1} << 40) + 12345;
   std::set<int64_t> seen;
   for (int64_t i = 0; i < 1000; ++i) seen.insert(shuffled_index(count - 1 - i, count, 5, 3));
@@ -209,7 +209,7 @@ TEST(ShuffleTest, ReachesLargeCounts) {
   EXPECT_LT(*seen.rbegin(), count);
 }
 
-// Over many epochs every window must come first about equally often: 64 windows and 6,400 epochs give 100 +- 10 times.
+// Over many epochs every window must come first about equally often: with 64 windows and 6,400 epochs, 100 +- 10 times.
 TEST(ShuffleTest, FirstPlaceIsUniform) {
   std::vector<int> hits(64);
   for (uint64_t epoch = 0; epoch < 6400; ++epoch) ++hits[static_cast<size_t>(shuffled_index(0, 64, 9, epoch))];

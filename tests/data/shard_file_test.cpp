@@ -34,7 +34,7 @@ struct ShardFileTest : testing::Test {
   std::filesystem::path path = folder / "s.bin";
 };
 
-TEST_F(ShardFileTest, SmallVocabularyIsTwoBytesAToken) {
+TEST_F(ShardFileTest, ASmallVocabularyTakesTwoBytesPerToken) {
   write_shard(path, 65536, {7, 65535, 0});
 
   const std::string bytes = read_text_file(path);
@@ -48,7 +48,7 @@ TEST_F(ShardFileTest, SmallVocabularyIsTwoBytesAToken) {
   EXPECT_EQ(bytes.substr(1024), std::string("\x07\x00\xFF\xFF\x00\x00", 6));
 }
 
-TEST_F(ShardFileTest, LargeVocabularyIsFourBytesAToken) {
+TEST_F(ShardFileTest, ALargeVocabularyTakesFourBytesPerToken) {
   write_shard(path, 65537, {65536, 1});
 
   const std::string bytes = read_text_file(path);
@@ -81,7 +81,7 @@ TEST_F(ShardFileTest, ReadsBackWhatWasWritten) {
   }
 }
 
-TEST_F(ShardFileTest, HeaderAloneIsAShardOfNoTokens) {
+TEST_F(ShardFileTest, AHeaderAloneIsAShardWithoutTokens) {
   write_raw(raw_shard(20240520, 1, 0, 0));
   EXPECT_EQ(Shard(path).size(), 0);
 }
@@ -92,7 +92,7 @@ TEST_F(ShardFileTest, IdsThatDoNotFitAreABug) {
   EXPECT_THROW(stored({-1}, kShardU32), BugError);
 }
 
-TEST_F(ShardFileTest, TheChecksumIsOfAllTokensOrOfSamples) {
+TEST_F(ShardFileTest, TheChecksumCoversAllTokensOrSamples) {
   for (const size_t tokens : {size_t{5000}, size_t{1} << 21}) {
     SCOPED_TRACE(tokens);
     std::vector<int32_t> ids(tokens, 7);
@@ -113,7 +113,7 @@ TEST_F(ShardFileTest, TheChecksumIsOfAllTokensOrOfSamples) {
   }
 }
 
-TEST_F(ShardFileTest, HasItsNameOnlyWhenItIsPublished) {
+TEST_F(ShardFileTest, GetsItsNameWhenItIsPublished) {
   ShardWriter writer(path, kShardU16);
   writer.append(stored({1, 2, 3}, kShardU16));
   EXPECT_EQ(writer.size(), 3);
@@ -125,7 +125,7 @@ TEST_F(ShardFileTest, HasItsNameOnlyWhenItIsPublished) {
   EXPECT_FALSE(std::filesystem::exists(partial_path(path)));
 }
 
-TEST_F(ShardFileTest, GoesOnWithAnUnfinishedShard) {
+TEST_F(ShardFileTest, ContinuesAnUnfinishedShard) {
   for (const ShardFormat& format : {kShardU16, kShardU32}) {
     {
       ShardWriter writer(path, format);
@@ -146,7 +146,7 @@ TEST_F(ShardFileTest, GoesOnWithAnUnfinishedShard) {
   }
 }
 
-TEST_F(ShardFileTest, GoesOnOnlyWithWhatIsThere) {
+TEST_F(ShardFileTest, ContinuesOnlyIfTheTokensAreThere) {
   { ShardWriter(path, kShardU16).append(stored({1, 2, 3}, kShardU16)); }
   expect_contains(error_of([&] { ShardWriter(path, kShardU16, 4); }),
                   path.string() + ".partial: does not hold the 4 tokens that were written to it");
@@ -166,13 +166,13 @@ TEST_F(ShardFileTest, EmptyFile) {
   expect_contains(error(), path.string() + ": empty file");
 }
 
-TEST_F(ShardFileTest, TruncatedHeaderSaysExpectedAndFound) {
+TEST_F(ShardFileTest, ATruncatedHeaderIsReportedWithBothSizes) {
   write_raw(raw_shard(20240520, 1, 0, 0).substr(0, 1000));
   expect_contains(error(), path.string() + ": truncated");
   expect_contains(error(), "1024 bytes of header, found 1,000 bytes");
 }
 
-TEST_F(ShardFileTest, TruncatedTokensSayExpectedAndFound) {
+TEST_F(ShardFileTest, TruncatedTokensAreReportedWithBothSizes) {
   write_raw(raw_shard(20240520, 1, 2000, 3999));
   expect_contains(error(), ": truncated: 2,000 tokens make 5,024 bytes, found 5,023 bytes");
   write_raw(raw_shard(20240801, 7, 2000, 4000));

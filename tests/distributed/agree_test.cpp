@@ -21,12 +21,12 @@ TEST(Agree, OneRankThrowsItsError) {
   check_alike(*world, {{"seed", "1"}});
 }
 
-TEST(ProgramChecksum, OfOneProgramIsOne) {
+TEST(ProgramChecksum, IsTheSameEveryTime) {
   EXPECT_EQ(program_checksum().size(), 16u);
   EXPECT_EQ(program_checksum(), program_checksum());
 }
 
-TEST(SingleWorld, NeedsNoOther) {
+TEST(SingleWorld, AnswersForItsOnlyRank) {
   const auto world = make_single_world();
   EXPECT_EQ(world->name(0), "rank 0 (" + world->host(0) + ")");
   EXPECT_FALSE(world->host(0).empty());

@@ -39,7 +39,7 @@ TEST(Launcher, None) {
   EXPECT_EQ(join_world()->size(), 1);
 }
 
-TEST(Launcher, OfOneRankIsNone) {
+TEST(Launcher, OneRankCountsAsNone) {
   expect_launcher({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}}, "", 1, 0);
   const Environment environment({{"PMI_SIZE", "1"}, {"PMI_RANK", "0"}});
   EXPECT_EQ(join_world()->size(), 1);
@@ -67,7 +67,7 @@ TEST(Launcher, Srun) {
 }
 
 // mpirun uses srun to start one daemon on every other machine; srun's variables count these daemons, not the ranks.
-TEST(Launcher, TheInnermostOfTwo) {
+TEST(Launcher, TheInnermostOfTwoCounts) {
   expect_launcher({{"OMPI_COMM_WORLD_SIZE", "16"},
                    {"OMPI_COMM_WORLD_RANK", "9"},
                    {"SLURM_STEP_ID", "0"},

@@ -66,30 +66,30 @@ std::string named(int rank) {
   return "rank " + std::to_string(rank) + " (" + host + ")";
 }
 
-TEST_F(Ranks, ThatThrowsBringsTheOthersDown) {
+TEST_F(Ranks, ARankThatThrowsEndsTheOthers) {
   EXPECT_EQ(line_of("throw", 1), named(2) + ": no space left\n");
   EXPECT_EQ(line_of("throw_everywhere", 1), named(0) + ": the loss is not finite\n");
   EXPECT_EQ(line_of("throw_after_agreement", 2), named(2) + ": shard.bin: no such file\n");
 }
 
-TEST_F(Ranks, ThatIsKilled) {
+TEST_F(Ranks, AKilledRankIsNamed) {
   EXPECT_EQ(line_of("kill", 128 + SIGKILL),
             "rank 2 was ended by signal 9 (Killed), by hand or by the system when memory ran out\n");
 }
 
-TEST_F(Ranks, ThatIsStopped) {
+TEST_F(Ranks, AStoppedRankIsNamed) {
   const std::string line = line_of("stop", 1);
   EXPECT_TRUE(line.starts_with(named(2) + " has not been heard from for 1 s")) << line;
 }
 
-TEST_F(Ranks, ThatHangs) {
+TEST_F(Ranks, AHangingRankIsNamed) {
   const std::string line = line_of("hang", 1);
   EXPECT_TRUE(line.starts_with(named(2) + " has made no progress for 1 s and is not waiting for another rank")) << line;
 }
 
-TEST_F(Ranks, WhoseProbeFails) { EXPECT_EQ(line_of("probe", 1), named(1) + ": the network is unreachable\n"); }
+TEST_F(Ranks, AFailingProbeIsReported) { EXPECT_EQ(line_of("probe", 1), named(1) + ": the network is unreachable\n"); }
 
-TEST_F(Ranks, ThatWaitForEachOther) {
+TEST_F(Ranks, ADeadlockIsReported) {
   const std::string line = line_of("deadlock", 1, 2);
   EXPECT_TRUE(line.starts_with("no rank has made progress for ")) << line;
   EXPECT_TRUE(line.find("waits for the others in receive_at_root") != std::string::npos ||
@@ -97,11 +97,11 @@ TEST_F(Ranks, ThatWaitForEachOther) {
       << line;
 }
 
-TEST_F(Ranks, ThatFinishAtDifferentTimes) { expect_peace("uneven_ends"); }
-TEST_F(Ranks, ThatWaitForOneThatGetsOn) { expect_peace("slow_root"); }
-TEST_F(Ranks, ThatWereStoppedForAWhile) { expect_peace("long_stop"); }
+TEST_F(Ranks, MayFinishAtDifferentTimes) { expect_peace("uneven_ends"); }
+TEST_F(Ranks, MayWaitForARankThatMakesProgress) { expect_peace("slow_root"); }
+TEST_F(Ranks, MayBeStoppedForAWhile) { expect_peace("long_stop"); }
 
-TEST_F(Ranks, AreAskedToStop) {
+TEST_F(Ranks, SaveWhenTheyAreAskedToStop) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const auto process = start("train", "training");
     process->kill(signal);
@@ -112,7 +112,7 @@ TEST_F(Ranks, AreAskedToStop) {
   }
 }
 
-TEST_F(Ranks, ThatDoNotTakeRequestsEndWithTheSignalsCode) {
+TEST_F(Ranks, EndWithTheSignalsCodeIfTheyDoNotHandleIt) {
   const auto process = start("start_up", "starting");
   process->kill(SIGINT);
   const ProcessResult result = process->wait();
@@ -120,7 +120,7 @@ TEST_F(Ranks, ThatDoNotTakeRequestsEndWithTheSignalsCode) {
   EXPECT_EQ(result.err, "");
 }
 
-TEST_F(Ranks, EndByTheSecondSignal) {
+TEST_F(Ranks, AreEndedByASecondSignal) {
   const auto process = start("deaf", "deaf");
   process->kill(SIGINT);
   std::this_thread::sleep_for(std::chrono::milliseconds(100));

@@ -119,7 +119,7 @@ TEST_F(AdamwOverTable, FollowsAScalarReference) {
   expect_reference();
 }
 
-TEST_F(AdamwOverTable, ClipsALongGradientToTheGlobalNorm) {
+TEST_F(AdamwOverTable, ClipsALargeGradientToTheGivenNorm) {
   prepare({.beta1 = 0.8, .beta2 = 0.9, .eps = 0.1, .weight_decay = 0.3, .grad_clip = 0.5});
   set_gradients(5.0, 1);
   ASSERT_GT(gradient_norm(), 0.5);
@@ -132,14 +132,14 @@ TEST_F(AdamwOverTable, ClipsALongGradientToTheGlobalNorm) {
   EXPECT_NEAR(std::sqrt(norm), 0.5, 1e-5);
 }
 
-TEST_F(AdamwOverTable, LeavesAShortGradientAsItIs) {
+TEST_F(AdamwOverTable, LeavesASmallGradientUnclipped) {
   prepare({.eps = 0.1, .grad_clip = 1e3});
   set_gradients(0.01, 1);
   step(0.02, 1);
   expect_reference();
 }
 
-TEST_F(AdamwOverTable, DecaysOnlyWhatAsksForIt) {
+TEST_F(AdamwOverTable, DecaysOnlyRowsThatAskForIt) {
   prepare({.weight_decay = 0.5, .grad_clip = 0});
   set_gradients(0, 1);
   const auto before = reference_;
@@ -153,7 +153,7 @@ TEST_F(AdamwOverTable, DecaysOnlyWhatAsksForIt) {
   }
 }
 
-TEST(WeightDecay, TouchesEveryMatrixOfAModelAndNoNormOrBias) {
+TEST(WeightDecay, AppliesToEveryMatrixAndToNoNormOrBias) {
   ModelConfig config;
   config.vocab_size = 11;
   config.hidden_size = 8;
@@ -175,7 +175,7 @@ TEST(WeightDecay, TouchesEveryMatrixOfAModelAndNoNormOrBias) {
     exempt += norm ? 1 : 0;
   }
   EXPECT_EQ(exempt, 2 * (2 * 2 + 2 + 4) + 2)
-      << "two norms with bias, two query/key norms and attention's four biases a layer, one norm at the end";
+      << "per layer two norms with bias, two query/key norms and four attention biases; then the final norm";
 }
 
 }  // namespace

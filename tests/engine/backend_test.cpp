@@ -8,7 +8,7 @@
 namespace gptmoe::testing {
 namespace {
 
-TEST(CpuBackend, PrecisionIsThatOfProducts) {
+TEST(CpuBackend, PrecisionIsThatOfMatrixProducts) {
   const auto described = [](const char* precision) {
     return make_backend(tiny_config({{"device", "cpu"}, {"precision", precision}}))->describe();
   };

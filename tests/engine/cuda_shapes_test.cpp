@@ -1,4 +1,4 @@
-// Sizes that the GPU backend refuses and sizes that make it slow, found from the config without a device.
+// Sizes that the GPU backend refuses. They are found from the config, without a device.
 #include "engine/cuda_shapes.h"
 
 #include "engine/backend.h"
@@ -19,7 +19,7 @@ std::string refusal(const json& model, const json& train = json::object()) {
   return line;
 }
 
-TEST(CudaShapes, AreRefusedByPlaceValueAndLimit) {
+TEST(CudaShapes, RefusalsNameThePlaceTheValueAndTheLimit) {
   plan_backend(tiny_config({{"device", "cuda"}, {"model", {{"head_dim", 256}}}}));
   EXPECT_EQ(
       refusal({{"head_dim", 258}}),

@@ -50,7 +50,7 @@ class MemoryCheck : public ::testing::Test {
   const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 100, kWorkspace);
 };
 
-TEST_F(MemoryCheck, WhatFitsExactlyFits) {
+TEST_F(MemoryCheck, AnExactFitIsAccepted) {
   const Config run = config(12);
   const int64_t room = bytes(12) - kWorkspace;  // the ops have already allocated their workspace
   require_room(run, planned(run), ops_, SmallMemory(room));
@@ -58,7 +58,7 @@ TEST_F(MemoryCheck, WhatFitsExactlyFits) {
   EXPECT_NE(refusal(run, room - 1), "");
 }
 
-TEST_F(MemoryCheck, TheLargestThatFitsDividesTheStep) {
+TEST_F(MemoryCheck, TheLargestMicroBatchThatFitsDividesTheStep) {
   for (const std::string recompute : {"none", "block"}) {
     EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, bytes(12, recompute)), 12);
     EXPECT_EQ(largest_micro_batch(config(1, recompute), ops_, bytes(12, recompute) - 1), 10);
@@ -75,7 +75,7 @@ TEST_F(MemoryCheck, TooManySequencesToCountDoNotFit) {
   EXPECT_EQ(largest, 1 << 20) << "with 256 tokens and 5 experts, below 2^31 pairs";
 }
 
-TEST_F(MemoryCheck, RefusalNamesWhatFitsAboveTheTable) {
+TEST_F(MemoryCheck, ARefusalNamesWhatFitsAndThenPrintsTheTable) {
   ASSERT_LT(bytes(30, "block"), bytes(20));
   const std::string line = refusal(config(30), bytes(20) - kWorkspace);
   EXPECT_TRUE(line.starts_with("train.micro_batch_size: 30 needs ")) << line;
@@ -86,7 +86,7 @@ TEST_F(MemoryCheck, RefusalNamesWhatFitsAboveTheTable) {
     expect_contains(line, "\n  " + std::string(row) + " ");
 }
 
-TEST_F(MemoryCheck, RecomputationIsNamedOnlyWhereItHelps) {
+TEST_F(MemoryCheck, RecomputationIsNamedOnlyIfItHelps) {
   ASSERT_GT(bytes(60, "block"), bytes(3));
   EXPECT_EQ(refusal(config(60), bytes(3) - kWorkspace).find("recompute"), std::string::npos)
       << "60 do not fit either way";
@@ -99,7 +99,7 @@ TEST_F(MemoryCheck, RecomputationIsNamedOnlyWhereItHelps) {
                   "no micro-batch size fits; lower train.sequence_length or the model's sizes\n");
 }
 
-TEST_F(MemoryCheck, GradientsAloneTakeWhatTrainingDoesButTheOptimizer) {
+TEST_F(MemoryCheck, GradientsAloneTakeTheMemoryOfTrainingExceptTheOptimizer) {
   std::map<std::string, int64_t> bytes[3];
   const Purpose purposes[] = {Purpose::train, Purpose::gradients, Purpose::forward};
   for (int i = 0; i < 3; ++i)

@@ -39,7 +39,7 @@ TEST(PaperConfigs, HaveThePapersTotals) {
 }
 
 // The counts agree to the million with Table 1, and with the paper's text on the parameters outside the experts.
-TEST(PaperConfigs, Of32ExpertsHaveThePrintedActiveParameters) {
+TEST(PaperConfigs, With32ExpertsHaveThePrintedActiveParameters) {
   for (const auto& [name, active] :
        std::vector<std::pair<std::string, double>>{{"32c1", 416}, {"32c2", 466}, {"32c4", 565}})
     for (const std::string& router : kRouters) {
@@ -48,9 +48,9 @@ TEST(PaperConfigs, Of32ExpertsHaveThePrintedActiveParameters) {
     }
 }
 
-// For its 8-expert models, Table 1 adds the active experts to the 366 M outside the experts of a 32-expert model. The
-// true counts are higher, because the dense first layer is as wide as an expert.
-TEST(PaperConfigs, Of8ExpertsHaveMoreThanThePrintedActiveParameters) {
+// For its 8-expert models, Table 1 adds the active experts to 366 M, which is what a 32-expert model has outside its
+// experts. The true counts are higher: the dense first layer is as wide as an expert, and these experts are wider.
+TEST(PaperConfigs, With8ExpertsHaveMoreThanThePrintedActiveParameters) {
   const double outside_of_32 = counts("32c1_topk").outside;
   for (const auto& [name, printed, counted] :
        std::vector<std::tuple<std::string, double, double>>{{"8c1", 565, 571}, {"8c2", 764, 770}})

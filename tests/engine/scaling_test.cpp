@@ -21,7 +21,7 @@ TEST(PerRank, AMicroBatchIsNoLargerThanTheRanksShare) {
   EXPECT_EQ(config_for_rank(config, 16).train.micro_batch_size, 1);
 }
 
-TEST(PerRank, RefusesABatchThatRanksCannotShareAlike) {
+TEST(PerRank, RefusesABatchThatRanksCannotShareEqually) {
   const Config config = tiny_config({{"train", {{"micro_batch_size", 4}, {"global_batch_size", 12}}}});
   EXPECT_EQ(
       message<UserError>([&] { config_for_rank(config, 5); }),
@@ -56,7 +56,7 @@ class OnPaper : public ::testing::Test {
   const Ops ops_ = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0);
 };
 
-TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
+TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
   const Config zero = config({{"distributed", {{"zero_stage", 1}}}});
   for (int ranks : {2, 4, 8}) {
     std::vector<int> held(static_cast<size_t>(engine(zero, ranks).gpt().params().element_count()));
@@ -76,7 +76,7 @@ TEST_F(OnPaper, TheOptimizerIsCutIntoEqualPartsThatMakeAWhole) {
   }
 }
 
-TEST_F(OnPaper, ARankSendsWhatRingsDo) {
+TEST_F(OnPaper, ARankSendsTheBytesOfRingCollectives) {
   const Engine plain = engine(config(), 4), zero = engine(config({{"distributed", {{"zero_stage", 1}}}}), 4),
                bf16 = engine(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
   const auto bytes = [](const TrafficCosts& costs, Traffic traffic) {
@@ -91,10 +91,10 @@ TEST_F(OnPaper, ARankSendsWhatRingsDo) {
             3 * (padded - routers) * 4 / 4 + 2 * 3 * routers * 4 / 4 + 2 * 4 * 3 / 4);  // plus the norm
   EXPECT_EQ(bytes(zero.traffic().step, Traffic::weights), 3 * (padded - routers) * 2 / 4);
   EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::balance), 3 * (2 * 8 * 4 * 3 / 4));
-  EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::default_vectors), 0) << "a router of topk";
+  EXPECT_EQ(bytes(zero.traffic().micro_batch, Traffic::default_vectors), 0) << "TopK has no default vectors";
 }
 
-TEST_F(OnPaper, DefaultVectorsTravelInEveryMicroBatchOrOnceAStep) {
+TEST_F(OnPaper, DefaultVectorsAreSentInEveryMicroBatchOrOnceAStep) {
   const auto calls = [&](const char* update) {
     const Engine run = engine(config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
     const size_t vectors = static_cast<size_t>(Traffic::default_vectors);
@@ -104,7 +104,7 @@ TEST_F(OnPaper, DefaultVectorsTravelInEveryMicroBatchOrOnceAStep) {
   EXPECT_EQ(calls("step"), std::pair(int64_t{0}, int64_t{3}));
 }
 
-TEST_F(OnPaper, AStepWaitsForSlowLinksOnly) {
+TEST_F(OnPaper, AStepWaitsOnlyForSlowLinks) {
   RankSpeed speed{1e12, 1e12, 1e30, 0};
   const StepTime alone = predict_step(config(), 1, ops_, speed), free_links = predict_step(config(), 4, ops_, speed);
   EXPECT_NEAR(free_links.products, alone.products / 4, 1e-12);
@@ -124,7 +124,7 @@ TEST_F(OnPaper, AStepWaitsForSlowLinksOnly) {
   const StepTime usual = predict_step(config(), 4, ops_, speed);
   const auto gradients = usual.communication[static_cast<size_t>(Traffic::gradients)];
   EXPECT_LT(gradients.seconds, 0.5 * static_cast<double>(gradients.bytes) / speed.link_bytes);
-  EXPECT_GT(gradients.seconds, 0) << "the embedding's come last";
+  EXPECT_GT(gradients.seconds, 0) << "the embedding's gradients come last";
 }
 
 TEST_F(OnPaper, ARankOfAShardedOptimizerUpdatesItsPart) {

@@ -23,7 +23,7 @@ TEST(Schedule, WarmsUpInEqualStepsToThePeak) {
     EXPECT_DOUBLE_EQ(rate(0, config), 0.5);
     EXPECT_DOUBLE_EQ(rate(1, config), 1.0);
     EXPECT_DOUBLE_EQ(rate(3, config), kPeak);
-    EXPECT_DOUBLE_EQ(rate(4, config), kPeak) << "the first step after warm-up is not below its last";
+    EXPECT_DOUBLE_EQ(rate(4, config), kPeak) << "the first step after warm-up is not below the last one of warm-up";
   }
 }
 
@@ -46,7 +46,7 @@ TEST(Schedule, CosineWithNothingAfterWarmupIsWarmupAlone) {
   EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), kPeak);
 }
 
-TEST(Schedule, LrDecayStepsAboveTheRunsStepsEndItInMidCosine) {
+TEST(Schedule, WithLrDecayStepsAboveItsStepsARunEndsInMidCosine) {
   ScheduleConfig config = schedule("cosine", 2);
   config.lr_decay_steps = 2 * kSteps + 2;
   EXPECT_DOUBLE_EQ(rate(1, config), kPeak);
@@ -54,7 +54,7 @@ TEST(Schedule, LrDecayStepsAboveTheRunsStepsEndItInMidCosine) {
   EXPECT_DOUBLE_EQ(learning_rate_at(12, config, kPeak, kSteps), 1.1) << "half way";
 }
 
-TEST(Schedule, LrDecayStepsBelowTheRunsStepsLeaveTheRestAtTheFloor) {
+TEST(Schedule, WithLrDecayStepsBelowItsStepsARunEndsAtTheFloor) {
   ScheduleConfig config = schedule("cosine", 2);
   config.lr_decay_steps = 6;
   EXPECT_DOUBLE_EQ(rate(4, config), 1.1) << "half way";
@@ -65,7 +65,7 @@ TEST(Schedule, ConstantStaysAtThePeak) {
   for (int64_t step = 3; step < kSteps; ++step) EXPECT_EQ(rate(step, schedule("constant", 3)), kPeak) << step;
 }
 
-TEST(Schedule, WarmupStableDecayHasItsCorners) {
+TEST(Schedule, WarmupStableDecayChangesPhaseAtTheRightSteps) {
   const ScheduleConfig config = schedule("wsd", 2, 4);
   for (int64_t step = 1; step < 6; ++step) EXPECT_DOUBLE_EQ(rate(step, config), kPeak) << step;
   EXPECT_DOUBLE_EQ(rate(6, config), 1.55);
@@ -74,7 +74,7 @@ TEST(Schedule, WarmupStableDecayHasItsCorners) {
   EXPECT_DOUBLE_EQ(rate(kSteps - 1, config), 0.2) << "the last step has the floor";
 }
 
-TEST(Schedule, DecayMayFollowWarmupAtOnce) {
+TEST(Schedule, DecayMayFollowWarmupDirectly) {
   const ScheduleConfig config = schedule("wsd", 5, 5);
   EXPECT_DOUBLE_EQ(rate(4, config), kPeak);
   EXPECT_DOUBLE_EQ(rate(5, config), 1.64);

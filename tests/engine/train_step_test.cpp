@@ -37,8 +37,8 @@ void explain(Model& model, const NextBatch& batches, int64_t step) {
   explain_step(model.steps->train_step(), batches, step, *make_single_world());
 }
 
-// Such a step does not show that the run diverged; the run may be resumed.
-TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNoDivergence) {
+// A step that is finite when it is computed again does not show that the run diverged, so the run may be resumed.
+TEST(TrainStep, AStepThatIsFiniteWhenComputedAgainIsNotADivergence) {
   omp_set_num_threads(1);
   Model model(tiny_config());
   try {
@@ -56,7 +56,7 @@ std::string failure_of(Model& model, const NextBatch& batches, int64_t step) {
   return error_line<Failure>([&] { explain(model, again, step); });
 }
 
-TEST(TrainStep, NamesStepMicroBatchAndParameterOfANonFiniteLoss) {
+TEST(TrainStep, NamesTheStepTheMicroBatchAndTheParameterOfANonfiniteLoss) {
   omp_set_num_threads(1);
   Model model(tiny_config({{"train", {{"global_batch_size", 6}}}}));
   model.gpt().params().row_value(row_named(model, "model.embed_tokens.weight")).rows(17, 1).as<float>()[3] = kInfinity;
@@ -87,7 +87,7 @@ TEST(TrainStep, RefusesGradientsThatOverflowBeforeAnyParameterMoves) {
   EXPECT_EQ(model.parameter_bytes(), before);
 }
 
-TEST(TrainStep, NamesTheMicroBatchAndTheUppermostGradientThatOverflows) {
+TEST(TrainStep, NamesTheMicroBatchAndTheFirstGradientThatOverflows) {
   Model model(tiny_config({{"model", {{"num_experts", 0}}}, {"train", {{"global_batch_size", 6}}}}));
   const auto value = [&](const char* name) { return model.gpt().params().row_value(row_named(model, name)); };
   const auto set_column = [&](const char* name, float x) {
@@ -109,7 +109,7 @@ TEST(TrainStep, NamesTheMicroBatchAndTheUppermostGradientThatOverflows) {
   expect_contains(line, "first offending tensor: gradient of model.layers.0.mlp.down_proj.weight");
 }
 
-TEST(TrainStep, RoutersLearnFromTrainingPassesAlone) {
+TEST(TrainStep, RoutersLearnOnlyFromTrainingPasses) {
   Model model(tiny_config({{"router", {{"type", "default"}}}}));
   const Tensor vectors = model.gpt().state().rows().at(0).value;
   const auto moved = [&](PassKind kind) {
@@ -133,7 +133,7 @@ class Evaluation : public ::testing::Test {
   RunFolder folder_;
 };
 
-TEST_F(Evaluation, IsTheMeanOverEveryTokenHoweverTheWindowsFallIntoBatches) {
+TEST_F(Evaluation, IsTheMeanOverAllTokensWhateverTheBatchSize) {
   const EvalResult one = with_batches_of(1, 0);
   EXPECT_EQ(one.tokens, 11 * 7);
   for (int64_t B : {2, 4, 11, 16}) {
@@ -166,11 +166,11 @@ TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
 
 TEST_F(Evaluation, TakesNoMoreThanThereIs) {
   EXPECT_EQ(with_batches_of(2, 1 << 30).tokens, 77);
-  EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window is one window";
+  EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window counts as one window";
 }
 
 // A plan allocates nothing, yet must give the sizes that training allocates; a step that needed more would fail.
-TEST(Plan, IsWhatTrainingTakes) {
+TEST(Plan, HasTheSizesThatTrainingTakes) {
   for (const json& changes : std::vector<json>{
            {},
            {{"train", {{"recompute", "block"}, {"micro_batch_size", 3}, {"global_batch_size", 9}}}},

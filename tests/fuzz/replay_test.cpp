@@ -1,4 +1,4 @@
-// Runs the fuzz targets on their seeds and on a few thousand mutations, to find what a fuzzer would find at once.
+// Runs each fuzz target on its seeds and on a few hundred mutations, to find what a fuzzer would find immediately.
 #include <gtest/gtest.h>
 
 #include <algorithm>

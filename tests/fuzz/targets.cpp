@@ -34,7 +34,7 @@ class InputPath {
   std::filesystem::path folder_, path_;
 };
 
-// Runs `action`; damaged input may end in a UserError with a message of one line.
+// Runs `action`. Damaged input may cause a UserError, whose message must be a single line.
 template <typename Action>
 void allow_refusal(Action action) {
   try {

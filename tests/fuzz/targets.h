@@ -1,5 +1,5 @@
 #pragma once
-// Fuzz targets for the readers of foreign files. Each takes arbitrary bytes and must not throw. It catches the
+// Fuzz targets for the readers of input files. Each takes arbitrary bytes and must not throw. It catches the
 // UserError that damaged input should cause; anything else is a bug. libFuzzer runs them (tools/fuzz.sh), and a test
 // runs them on the seeds and on mutations of the seeds.
 #include <string_view>

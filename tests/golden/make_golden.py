@@ -15,7 +15,7 @@ STEPS = 10
 
 
 def base_config():
-    """The config of a run, of which each case changes a few fields. Small, odd sizes show errors in loop bounds."""
+    """The config from which each case differs in a few fields. Small, odd sizes show errors in loop bounds."""
     return {
         "model": {
             "vocab_size": 37, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,

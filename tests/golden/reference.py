@@ -63,8 +63,8 @@ class Reference:
         self.moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in params.items()}
         self.steps_done = 0
         self.clear_pending()
-        # For make_golden.py, over all runs so far: the smallest margin of any choice of experts, and the smallest
-        # number of tokens of any expert.
+        # For make_golden.py, over all calls so far: the smallest margin by which an expert was chosen or not, and the
+        # smallest number of tokens that an expert got.
         self.closest_choice, self.smallest_load = math.inf, math.inf
 
     # ---- the model ---------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ TEST(SampleToken, TemperatureSharpensAndFlattens) {
   for (int32_t id : {0, 1, 2}) EXPECT_NEAR(flat.at(id), 100, 2);
 }
 
-TEST(SampleToken, TemperatureZeroIsTheLikeliestAndTiesGoToTheLowestId) {
+TEST(SampleToken, TemperatureZeroTakesTheLikeliestAndTiesGoToTheLowestId) {
   for (double uniform : {0.0, 0.5, 0.999999}) {
     EXPECT_EQ(sample_token({1, 3, 3, 2}, {.temperature = 0}, uniform), 1);
     EXPECT_EQ(sample_token({1, 3, 3, 2}, {.top_k = 1}, uniform), 1);
@@ -59,7 +59,7 @@ TEST(SampleToken, TopPKeepsTheSmallestSetOfThatMass) {
   EXPECT_EQ(draws(three_tokens(), {.top_k = 2, .top_p = 0.6}, 100), (std::map<int32_t, int>{{1, 100}}));
 }
 
-TEST(SampleToken, BearsLogitsOfAnySize) {
+TEST(SampleToken, HandlesLogitsOfAnySize) {
   EXPECT_EQ(sample_token({-3e38f, 3e38f, 0}, {}, 0.999999), 1);
   EXPECT_EQ(sample_token({5, 5, 5}, {.temperature = 1e-300}, 0.5), 1);
 }
@@ -97,7 +97,7 @@ TEST_F(Generate, WritesPastTheContext) {
   EXPECT_EQ(continued(with_context(20), text_of(50), 4).size(), 4u) << "a prompt longer than the context";
 }
 
-TEST_F(Generate, SeesTheLastTokensOfTheContextAlone) {
+TEST_F(Generate, SeesOnlyTheLastTokensThatFitTheContext) {
   std::vector<int32_t> a = text_of(40), b = a;
   for (size_t i = 0; i < 20; ++i) b[i] = 28 - b[i];
   EXPECT_EQ(continued(with_context(20), a, 5), continued(with_context(20), b, 5));
@@ -144,7 +144,7 @@ std::vector<float> next_logits(const Config& config, const std::vector<int32_t>&
   return logits;
 }
 
-TEST_F(Generate, WhatFillsTheWindowDoesNotReachTheText) {
+TEST_F(Generate, FillerInTheWindowDoesNotAffectTheText) {
   const Config config = with_context(64);
   const auto expected = next_logits(config, text_of(10), 10, 0);
   for (const auto& [T, filler] : {std::pair<int64_t, int32_t>{16, 0}, {16, 28}, {32, 0}, {64, 7}}) {

@@ -39,7 +39,7 @@ class Likelihoods : public ::testing::Test {
   }
 };
 
-TEST_F(Likelihoods, OfABigramModelAreItsTable) {
+TEST_F(Likelihoods, OfABigramModelMatchItsTable) {
   BigramModel model(64);
   const auto requests = many_requests();
   const auto scores = score(model, requests);
@@ -51,7 +51,7 @@ TEST_F(Likelihoods, OfABigramModelAreItsTable) {
   }
 }
 
-TEST_F(Likelihoods, GreedyIsEveryTokenTheLikeliest) {
+TEST_F(Likelihoods, GreedyMeansThatEveryTokenIsTheLikeliest) {
   BigramModel model(64);
   Request request{{65}, 1};
   for (int i = 0; i < 4; ++i) request.tokens.push_back(BigramModel::likeliest(request.tokens.back()));
@@ -99,7 +99,7 @@ struct LearnedModel : Model {
   }
 };
 
-TEST_F(Likelihoods, AreThoseOfTheSequenceAlone) {
+TEST_F(Likelihoods, EqualThoseOfEachRequestAlone) {
   LearnedModel model(64);
   const auto requests = many_requests();
   const auto scores = score(model, requests);
@@ -126,7 +126,7 @@ TEST_F(Likelihoods, TooLongContextsLoseTheirBeginning) {
   };
   const auto scores = score(model, {request, cut(21), cut(20)});
   EXPECT_TRUE(scores[0].truncated);
-  EXPECT_FALSE(scores[1].truncated) << "20 tokens in, and the last one out";
+  EXPECT_FALSE(scores[1].truncated) << "20 tokens are input, and the 21st is only predicted";
   EXPECT_NEAR(scores[0].log_likelihood, scores[1].log_likelihood, 1e-4);
   EXPECT_GT(std::abs(scores[0].log_likelihood - scores[2].log_likelihood), 1e-3) << "all of the window is used";
 }
@@ -151,7 +151,7 @@ TEST_F(Likelihoods, TooLongContinuationsAreScoredInStretches) {
 }
 
 // If answers are single letters, a question runs through the model only once.
-TEST_F(Likelihoods, NeighboursWithTheSameInputsShareThem) {
+TEST_F(Likelihoods, RequestsWithTheSameInputsShareAForwardPass) {
   LearnedModel model(24);
   std::vector<Request> requests;
   for (uint64_t question = 0; question < 5; ++question) {
@@ -174,7 +174,7 @@ TEST_F(Likelihoods, NeighboursWithTheSameInputsShareThem) {
   }
 }
 
-TEST_F(Likelihoods, TeachNothing) {
+TEST_F(Likelihoods, LeaveTheModelUnchanged) {
   LearnedModel model(32);
   const auto state = [&] {
     std::vector<std::vector<char>> bytes = {model.parameter_bytes()};

@@ -21,7 +21,7 @@ std::vector<int32_t> scored(const Request& request) {
 }
 
 // White space between prompt and continuation belongs to the continuation, because the tokenizer has a token " the".
-TEST(Requests, TheBoundaryIsThatOfTheText) {
+TEST(Requests, SpaceBeforeTheContinuationBelongsToTheContinuation) {
   const Tokenizer tokenizer = golden_tokenizer();
   ASSERT_EQ(tokenizer.encode(" the").size(), 1u);
   const Request request = make_request(tokenizer, "In ", "the");
@@ -42,7 +42,7 @@ TEST(Requests, AContinuationHasATokenOfItsOwn) {
   EXPECT_EQ(scored(request), tokenizer.encode("e"));
 }
 
-TEST(Requests, AnEmptyPromptIsTheEndOfATextBefore) {
+TEST(Requests, AnEmptyPromptIsReplacedByEndOfText) {
   for (const char* prompt : {"", " ", "\n\t "}) {
     const Request request = make_request(byte_tokenizer(), prompt, "ab");
     EXPECT_EQ(before(request), std::vector<int32_t>{256});

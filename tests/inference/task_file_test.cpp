@@ -77,7 +77,7 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
             "1: gold: unknown key; known here: \"context\", \"continuation\"");
 }
 
-TEST_F(TaskFileTest, OtherTasksAreNamed) {
+TEST_F(TaskFileTest, OtherKindsOfTasksAreRefused) {
   EXPECT_EQ(refused(R"({"context": "q", "answer": "18"})"),
             "1: answer: tasks with generated answers are not scored; see docs/eval.md");
   EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys query, choices, gold, or "));

@@ -27,7 +27,7 @@ inline Tokenizer golden_tokenizer() {
   return load_tokenizer(source_folder() + "/tests/tokenizer/golden/tokenizer.json");
 }
 
-// The config of a model over bytes with a context of `context` tokens; `changes` is merged over it.
+// The config of a model over bytes with a context of `context` tokens; `changes` is merged into it.
 inline Config byte_config(int64_t context, const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json config = {{"model", {{"vocab_size", 257}, {"max_position_embeddings", context}}},
                            {"router", {{"type", "default"}}}};

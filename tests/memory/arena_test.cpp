@@ -13,7 +13,7 @@ std::vector<Tensor> lay_out(Arena& arena) {
           arena.allocate(DType::f64, {7, 2})};
 }
 
-TEST(Arena, PlanAndCommitLayOutAlike) {
+TEST(Arena, PlannedAndCommittedLayoutsMatch) {
   Arena arena("test");
   const auto planned = lay_out(arena);
   const int64_t used = arena.used();
@@ -65,12 +65,12 @@ TEST(Arena, EmptyArenaCommits) {
   EXPECT_EQ(arena.allocate(DType::f32, {0}).count(), 0);
 }
 
-TEST(Arena, NoMemoryIsAFailureThatNamesTheArena) {
+TEST(Arena, AnOutOfMemoryFailureNamesTheArena) {
   Arena arena("activations");
   arena.allocate(DType::f32, {int64_t{1} << 50});
   try {
     arena.commit();
-    FAIL() << "4 PiB were found";
+    FAIL() << "allocating 4 PiB succeeded";
   } catch (const Failure& failure) {
     EXPECT_NE(std::string(failure.what()).find("arena activations needs 4294967296 MiB"), std::string::npos)
         << failure.what();
@@ -93,7 +93,7 @@ void use_frames(Scratch& scratch) {
   }
 }
 
-TEST(Scratch, FramesReturnTheirMemoryAndTheHighWaterStays) {
+TEST(Scratch, FramesReturnTheirMemoryButTheHighWaterMarkStays) {
   Scratch scratch;
   use_frames(scratch);
   EXPECT_EQ(scratch.used(), 0);
@@ -103,7 +103,7 @@ TEST(Scratch, FramesReturnTheirMemoryAndTheHighWaterStays) {
   EXPECT_EQ(scratch.high_water(), 320);
 }
 
-TEST(Scratch, FollowingFramesShareMemory) {
+TEST(Scratch, SuccessiveFramesShareMemory) {
   Scratch scratch;
   { Scratch::Frame(scratch).allocate(DType::f32, {16}); }
   scratch.commit();
@@ -114,7 +114,7 @@ TEST(Scratch, FollowingFramesShareMemory) {
   EXPECT_THROW(frame.allocate(DType::f32, {17}), BugError);
 }
 
-TEST(Scratch, FrameEndsWithAnException) {
+TEST(Scratch, AnExceptionReleasesTheFrame) {
   Scratch scratch;
   try {
     Scratch::Frame frame(scratch);

@@ -41,7 +41,7 @@ class MixedPrecision : public ::testing::Test {
   std::vector<float> master_;
 };
 
-TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersTakeItRoundedUnlessTheyAskForIt) {
+TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersReadItInBf16OrF32) {
   bind(params_.whole());
   for (const ParamRow& row : params_.rows()) {
     EXPECT_EQ(params_.row_value(row).dtype(), DType::f32) << row.name;
@@ -54,7 +54,7 @@ TEST_F(MixedPrecision, TheMasterHoldsEveryRowAndLayersTakeItRoundedUnlessTheyAsk
   EXPECT_EQ(params_.value(router_).data(), params_.row_value(params_.rows()[1]).data());
 }
 
-TEST_F(MixedPrecision, AForwardOnlyModelHasTheMasterOfRowsInFullPrecisionAlone) {
+TEST_F(MixedPrecision, AForwardOnlyModelKeepsF32RowsOnlyWhereLayersReadF32) {
   EXPECT_LT(params_.stat_rows().count(), params_.element_count());
   bind(params_.stat_rows());
   const auto& rows = params_.rows();
@@ -70,7 +70,7 @@ TEST_F(MixedPrecision, AForwardOnlyModelHasTheMasterOfRowsInFullPrecisionAlone) 
   }
 }
 
-TEST_F(MixedPrecision, RowsOfABlockAreOfOneKind) {
+TEST_F(MixedPrecision, RowsOfABlockShareOnePrecision) {
   EXPECT_THROW(params_.add_block({2}, {{"a", {1}, Init::ones()}, {"b", {1}, Init::ones(), true, true}}), BugError);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The backends that golden_test.cpp runs on. Every test program that links it defines its own list.
+// The backends that golden_test.cpp runs on. Every test program that links golden_test.cpp defines its own list.
 #include <vector>
 
 #include "kernels/ops.h"

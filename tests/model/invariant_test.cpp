@@ -40,12 +40,12 @@ TEST(Invariant, OneExpertEqualsADenseFeedForward) {
   for (size_t n = 0; n < a.size(); ++n) EXPECT_NEAR(a[n], b[n], 1e-5) << n;
 }
 
-TEST(Invariant, ZeroDefaultVectorsGiveTheForwardOfTopk) {
+TEST(Invariant, ZeroDefaultVectorsGiveTheLossesOfTopk) {
   Model topk(tiny_config()), with_default(tiny_config({{"router", {{"type", "default"}}}}));
   EXPECT_EQ(forward_losses(topk), forward_losses(with_default));
 }
 
-TEST(Invariant, DenseRouterIsTopkWithEveryExpert) {
+TEST(Invariant, DenseRouterEqualsTopkWithEveryExpert) {
   Model dense(tiny_config({{"router", {{"type", "dense"}}}}));
   Model all(tiny_config({{"model", {{"num_experts_per_tok", 5}}}}));
   for (int64_t s = 0; s < 3; ++s) EXPECT_EQ(dense.step(s).loss, all.step(s).loss);
@@ -68,7 +68,7 @@ TEST_P(Evaluation, ChangesNothing) {
   model.step(0);
   const auto params = model.parameter_bytes();
   collect(before);
-  EXPECT_EQ(before != at_start, !state.empty()) << "the step before should have moved the router's state";
+  EXPECT_EQ(before != at_start, !state.empty()) << "the training step should have moved the router's state";
   forward_losses(model);
   collect(after);
   EXPECT_EQ(before, after);
@@ -111,8 +111,8 @@ std::vector<double> learnt(Model& model) {
   return values;
 }
 
-// 4 sequences at once and 4 micro-batches of 1 sequence must give the same step and the same router state. This needs a
-// router without balance loss, whose objective does not depend on how a batch is split.
+// 4 sequences at once and 4 micro-batches of 1 sequence must give the same step and the same router state. This holds
+// only without a balance loss, and only if the router's objective does not depend on how a batch is split.
 void expect_accumulation_equals_a_bigger_batch(const json& changes) {
   json whole = changes, parts = changes;
   whole["train"] = {{"micro_batch_size", 4}, {"global_batch_size", 4}};

@@ -48,7 +48,7 @@ TEST(MoeObserver, SeesEachLayerOnceInTheOrderOfThePass) {
   EXPECT_NE(recorder.dys[0], recorder.dys[1]);
 }
 
-TEST(MoeObserver, RecomputationShowsTheSame) {
+TEST(MoeObserver, SeesTheSameWithRecomputation) {
   const Recorder kept = record("none"), recomputed = record("block");
   EXPECT_EQ(kept.forwards, recomputed.forwards);
   EXPECT_EQ(kept.xs, recomputed.xs);

@@ -10,7 +10,7 @@ json without_balance_loss(const char* router) {
   return {{"router", {{"type", router}}}, {"model", {{"router_aux_loss_coef", 0.0}}}};
 }
 
-// The objective with ReMoE's L1 loss in place of the balance loss. Its coefficient is the first row of state.
+// The objective with ReMoE's L1 loss in place of the balance loss. The first row of state is the L1 loss's coefficient.
 double l1_objective(Model& model) {
   double sum = 0, layers = 0;
   const double cross_entropy = objective(model);
@@ -34,7 +34,7 @@ TEST(Remoe, HasTheExactGradientOfItsL1Norm) {
 }
 
 // FLOPs and active parameters count the K experts that ReMoE aims at; memory is planned for all E.
-TEST(Remoe, IsPlannedByItsTarget) {
+TEST(Remoe, IsPlannedForItsTargetNumberOfExperts) {
   Model topk(tiny_config(without_balance_loss("topk"))), remoe(tiny_config(without_balance_loss("remoe")));
   EXPECT_EQ(remoe.engine.forward_flops_per_token(), topk.engine.forward_flops_per_token());
   EXPECT_EQ(remoe.engine.backward_flops_per_token(), topk.engine.backward_flops_per_token());
@@ -43,7 +43,7 @@ TEST(Remoe, IsPlannedByItsTarget) {
 }
 
 // Lambda drives the number of active experts to its target while the model learns.
-TEST(Remoe, ComesToUseAsManyExpertsAsPlanned) {
+TEST(Remoe, ConvergesToItsTargetNumberOfExperts) {
   json config = without_balance_loss("remoe");
   config["model"]["num_experts_per_tok"] = 1;
   config["router"]["l1_coefficient"] = 1e-2;
@@ -59,7 +59,7 @@ TEST(Remoe, ComesToUseAsManyExpertsAsPlanned) {
     return sum;
   };
   model.step(0);
-  EXPECT_GT(live_per_token(), 1.8) << "about a half of all at first";
+  EXPECT_GT(live_per_token(), 1.8) << "at first about half of all experts";
   double late = 0;
   for (int64_t s = 1; s < 400; ++s) {
     model.next_index = 0;  // the same batch every time

@@ -27,8 +27,7 @@ TEST_P(Bf16Gemm, EveryEdgeOfATile) { check_.every_edge_of_a_tile(); }
 
 TEST_P(Bf16Gemm, MoreThanOneBlockEachWay) { check_.more_than_one_block_each_way(); }
 
-// NaNs and infinities affect their own row only.
-TEST_P(Bf16Gemm, NonfiniteElements) {
+TEST_P(Bf16Gemm, NonfiniteElementsAffectOnlyTheirOwnRow) {
   constexpr int64_t kSize = 33;
   GuardedMatrix a(kSize, kSize, 1), b(kSize, kSize, 2), c(kSize, kSize, 3);
   for (int64_t j = 0; j < kSize; ++j) b.at(4, j) = 1;

@@ -38,7 +38,7 @@ class GemmCheck {
  public:
   using Product = std::function<void(ProductKind kind, int64_t m, int64_t n, int64_t k, const GuardedMatrix& a,
                                      const GuardedMatrix& b, GuardedMatrix& c, bool add)>;
-  // `as_multiplied`: the rounding of an element before it is multiplied.
+  // `as_multiplied` rounds an element in the way that `product` rounds it before multiplying.
   GemmCheck(Product product, float (*as_multiplied)(float))
       : product_(std::move(product)), as_multiplied_(as_multiplied) {}
 
@@ -77,7 +77,7 @@ class GemmCheck {
                  as_multiplied_(kind.b_transposed ? b.at(j, p) : b.at(p, j));
         worst = std::max(worst, std::abs(sum - c.at(i, j)));
       }
-      for (int64_t j = n; j < c.stride; ++j) ASSERT_EQ(c.at(i, j), GuardedMatrix::kGuard) << "behind row " << i;
+      for (int64_t j = n; j < c.stride; ++j) ASSERT_EQ(c.at(i, j), GuardedMatrix::kGuard) << "after row " << i;
     }
     EXPECT_LT(worst, 1e-6 * (1 + std::sqrt(static_cast<double>(k)) * 4));
   }

@@ -37,7 +37,7 @@ TEST_F(OpRefusal, NamesTheOpTheOperandAndTheSizesItKnows) {
             "rmsnorm_forward: weight, f32 (5), must have 6 in dimension 0 (C = 6, N = 4)");
 }
 
-TEST_F(OpRefusal, OfTypesRanksAndAbsentOperands) {
+TEST_F(OpRefusal, NamesWrongTypesAndRanksAndAbsentOperands) {
   const Tensor y = f32({4, 6}), rstd = f32({4}), weight = f32({6});
   EXPECT_NE(refusal([&](Ops& ops) {
               ops.rmsnorm_forward(y, rstd, tensor(DType::i32, {4, 6}), weight, 1e-5);
@@ -53,7 +53,7 @@ TEST_F(OpRefusal, OfTypesRanksAndAbsentOperands) {
             std::string::npos);
 }
 
-TEST_F(OpRefusal, OfOutputsThatShareMemory) {
+TEST_F(OpRefusal, NamesOutputsThatShareMemory) {
   const Tensor both = f32({8, 6}), weight = f32({6}), rstd = f32({4});
   EXPECT_NE(refusal([&](Ops& ops) {
               ops.rmsnorm_forward(both.rows(2, 4), rstd, both.rows(0, 4), weight, 1e-5);
@@ -66,7 +66,7 @@ TEST_F(OpRefusal, OfOutputsThatShareMemory) {
             std::string::npos);
 }
 
-TEST_F(OpRefusal, OfSizesThatDoNotHangTogether) {
+TEST_F(OpRefusal, NamesSizesThatDoNotMatch) {
   const Tensor cos = f32({3, 4}), sin = f32({3, 4}), qkv = f32({1, 4, 3, 8});
   EXPECT_NE(refusal([&](Ops& ops) { ops.rope_forward(qkv, cos, sin, 2); }).find("not T <= X"), std::string::npos);
   const Tensor y = f32({2, 6}), rows = f32({5, 6}), gates = f32({2, 2}), positions = tensor(DType::i32, {2, 2});
@@ -74,7 +74,7 @@ TEST_F(OpRefusal, OfSizesThatDoNotHangTogether) {
             std::string::npos);
 }
 
-TEST_F(OpRefusal, OfOffsetsWithoutAnEndAndOfLessThanARowPerToken) {
+TEST_F(OpRefusal, NamesOffsetsWithoutAnEndAndTooFewRowsPerToken) {
   const Tensor excess = f32({1}), none = tensor(DType::i64, {0});
   EXPECT_NE(refusal([&](Ops& ops) { ops.excess_accumulate(excess, none, 1); }).find("must have 1 in dimension 0"),
             std::string::npos);
@@ -96,7 +96,7 @@ class OpCost : public ::testing::Test {
   Ops ops_ = make_plan_ops(DType::f32, DType::f32, 1 << 20, 0);
 };
 
-TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
+TEST_F(OpCost, CountsTheBytesOfElementsInUseButNotOfScratch) {
   // 8 of the 12 heads are read and written, and two tables are read.
   const double turned = 2 * 4.0 * 16 * 256 * 8 * 64, tables = 2 * 4.0 * 256 * 32;
   EXPECT_EQ(forward_cost(benchmark("rope_16x256x4x4x64"), ops_).bytes, turned + tables);
@@ -109,7 +109,7 @@ TEST_F(OpCost, BytesOfWhatIsReachedAndOfNoScratch) {
   EXPECT_EQ(backward_cost(benchmark("topk_4096x4x32"), ops_).bytes, 4.0 * 4096 * (32 + 4 + 4));
 }
 
-// linear's backward is two products that both read dy. dy counts once; dw, which is added to, counts twice.
+// linear's backward is two matrix products that both read dy. dy counts once; dw, which is added to, counts twice.
 TEST_F(OpCost, APassCountsEachTensorOnce) {
   EXPECT_EQ(backward_cost(benchmark("linear_4096x256x768"), ops_).bytes,
             4.0 * (4096 * 768 + 4096 * 256 + 768 * 256 + 4096 * 256 + 2 * 768 * 256));
@@ -119,14 +119,14 @@ TEST_F(OpCost, APassCountsEachTensorOnce) {
             4.0 * (4096 * 1408 + 3 * 8 * 1408 * 256 + 3 * 4096 * 256 + 2 * 4096) + 8 * 9);
 }
 
-TEST_F(OpCost, FlopsOfProducts) {
+TEST_F(OpCost, CountsTheFlopsOfMatrixProducts) {
   EXPECT_EQ(forward_cost(benchmark("lm_head_loss_4096x256x2048x512"), ops_).flops, 2.0 * 4096 * 256 * 2048);
   EXPECT_EQ(backward_cost(benchmark("lm_head_loss_4096x256x2048x512"), ops_).flops, 3 * 2.0 * 4096 * 256 * 2048);
   EXPECT_EQ(forward_cost(benchmark("rope_16x256x4x4x64"), ops_).flops, 0);
 }
 
 // A tensor that is added to is also read. Sorted rows count in proportion to their live share.
-TEST_F(OpCost, OfACall) {
+TEST_F(OpCost, IsReportedForEachCall) {
   struct Bytes final : OpObserver {
     void before(const OpCall& call) override { bytes = call.bytes(0.5), flops = call.flops(0.5), shape = call.shape(); }
     double bytes = 0, flops = 0;

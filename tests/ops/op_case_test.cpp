@@ -39,7 +39,7 @@ TEST_P(OpForward, AgreesWithNaiveLoops) {
 }
 
 // Outputs are overwritten whatever they held before, nothing else is written, and a second run gives the same bits.
-TEST_P(OpPromises, WritesItsOutputsAndNothingElseTheSameEveryTime) {
+TEST_P(OpPromises, WritesOnlyItsOutputsAndTheSameEveryTime) {
   for (int threads : {1, 2, 3}) {
     CaseRun first(GetParam(), float_ops(threads), Garbage::nan);
     CaseRun second(GetParam(), float_ops(threads), Garbage::large);
@@ -81,7 +81,7 @@ DType other_dtype_of_same_size(DType dtype) {
   }
 }
 
-// The tensor with another element type, and without its last column.
+// The tensor with another element type, and the tensor without its last column.
 std::vector<Tensor> wrong_versions(const Tensor& tensor, const TensorSpec& spec) {
   std::vector<Tensor> wrong;
   if (!spec.any_type) wrong.push_back(make_tensor(tensor.data(), other_dtype_of_same_size(tensor.dtype()), spec.sizes));
@@ -122,8 +122,9 @@ bool rounds_operands(const OpCase& op) {
   return false;
 }
 
-// The result agrees with that of one thread in double, for any number of threads, in float, and with products in bf16.
-// The latter round both operands, so they get twice bf16_tolerance, which assumes inputs that are already bf16.
+// With any number of threads, in double, in float and with bf16 matrix products, the result agrees with that of one
+// thread in double. bf16 products round both operands, so they get twice bf16_tolerance, which assumes inputs that are
+// already bf16.
 TEST_P(OpParity, AgreesAcrossThreadsAndTypes) {
   const auto run_both = [](CaseRun& run) {
     run.forward();

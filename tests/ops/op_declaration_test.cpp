@@ -50,7 +50,7 @@ TEST(OpDeclaration, ReadsWordsNamesAndShapes) {
   EXPECT_TRUE(is(op.operands[4].shape[0], 0, 1, 0));
 }
 
-TEST(OpDeclaration, RefusesShapesThatMeanNothing) {
+TEST(OpDeclaration, RefusesMalformedShapes) {
   EXPECT_THROW(parse_declaration("op", "Out y_N2x"), BugError);
   EXPECT_THROW(parse_declaration("op", "Out"), BugError);
 }
@@ -79,7 +79,7 @@ std::map<std::string, int> files_with_words(const std::string& folder, const std
 
 // An op has a declaration, a CPU kernel, a CUDA kernel and a case, and a rule if the declaration cannot express
 // everything.
-TEST(OpDeclaration, AnOpIsWrittenDownInFivePlaces) {
+TEST(OpDeclaration, AnOpAppearsInFivePlaces) {
   auto declarations = files_with_words("kernels", ".inc "), rest = files_with_words("kernels", ".h .cpp ");
   auto cpu = files_with_words("kernels/cpu", ".h .cpp "), cuda = files_with_words("kernels/cuda", ".h .cpp .cu .cuh ");
   auto cases = files_with_words("src/op_cases", ".cpp ");

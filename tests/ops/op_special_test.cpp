@@ -1,4 +1,4 @@
-// Promises of single ops that their cases do not cover.
+// Guarantees of individual ops that their cases do not cover.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -22,7 +22,7 @@ Tensor tensor(std::vector<T>& values, std::initializer_list<int64_t> sizes) {
 TEST(TopK, TiesGoToTheLowerExpert) {
   std::vector<float> probs = {0.25f, 0.25f, 0.25f, 0.25f,  // all equal
                               0.1f,  0.4f,  0.1f,  0.4f,   // two pairs
-                              0.2f,  0.2f,  0.4f,  0.2f,   // a tie behind the winner
+                              0.2f,  0.2f,  0.4f,  0.2f,   // a tie for second place
                               0.0f,  0.0f,  0.0f,  1.0f};  // zeros
   std::vector<int32_t> ids(12, -7);
   std::vector<float> gates(12, -7);
@@ -71,7 +71,7 @@ TEST(SortByExpert, IsStableAndInvertible) {
   }
 }
 
-TEST(Attention, LaterTokensDoNotReachEarlierOnes) {
+TEST(Attention, LaterTokensDoNotAffectEarlierOnes) {
   const int64_t t = 130, h = 2, d = 6;
   const Rng rng(1, 2);
   std::vector<float> qkv(t * 3 * h * d), out(t * h * d), lse(h * t);
@@ -120,13 +120,13 @@ TEST(DefaultCommit, KeepsTheVectorsOfIdleExpertsToTheBit) {
   EXPECT_EQ(weights, (std::vector<float>{0, 0}));
 }
 
-TEST(DefaultClipScale, LeavesRowsOfZerosAlone) {
+TEST(DefaultClipScale, DoesNotScaleRowsOfZeros) {
   std::vector<float> rows = {0, 0, 3, 4, 0, 0}, scale(3);  // the median norm is 0, so longer rows get scale 0
   float_ops(1).default_clip_scale(tensor(scale, {3}), tensor(rows, {3, 2}), 2);
   EXPECT_EQ(scale, (std::vector<float>{1, 0, 1}));
 }
 
-TEST(CountNonfinite, CountsInfinitiesAndNotANumbers) {
+TEST(CountNonfinite, CountsInfinitiesAndNaNs) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kNan = std::numeric_limits<float>::quiet_NaN();
   for (int threads : {1, 3}) {
     for (int64_t n : {1, 7, 1000, 70001}) {
@@ -140,7 +140,7 @@ TEST(CountNonfinite, CountsInfinitiesAndNotANumbers) {
   }
 }
 
-TEST(ClipScale, IsNaNFromTheFirstStepThatWentWrongOn) {
+TEST(ClipScale, IsNaNFromTheFirstNonfiniteStepOn) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   const auto scale_after = [](float before, float squared_norm, float loss) {
     float_ops(1).clip_scale(Tensor(&before, DType::f32, {1}), Tensor(&squared_norm, DType::f32, {1}),
@@ -155,7 +155,7 @@ TEST(ClipScale, IsNaNFromTheFirstStepThatWentWrongOn) {
   EXPECT_TRUE(std::isnan(scale_after(nan, 4, 3)));
 }
 
-TEST(AdamW, MovesNothingAtANaNScale) {
+TEST(AdamW, ChangesNothingIfTheScaleIsNaN) {
   std::vector<float> param = {1, 2}, m = {3, 4}, v = {5, 6}, grad = {7, std::numeric_limits<float>::quiet_NaN()},
                      scale = {std::numeric_limits<float>::quiet_NaN()}, rates = {0.1f, 0.1f, 1};
   float_ops(1).adamw(tensor(param, {2}), Tensor{}, tensor(m, {2}), tensor(v, {2}), tensor(grad, {2}),
@@ -165,7 +165,7 @@ TEST(AdamW, MovesNothingAtANaNScale) {
   EXPECT_EQ(v, (std::vector<float>{5, 6}));
 }
 
-TEST(Cast, KeepsWhatIsNotFinite) {
+TEST(Cast, KeepsNonfiniteValues) {
   constexpr float kInf = std::numeric_limits<float>::infinity(), kMax = std::numeric_limits<float>::max();
   // The last value is a NaN whose mantissa bits are all in the half that rounding removes.
   std::vector<float> x = {kInf, -kInf, kMax, std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(0x7F800001)};

@@ -1,4 +1,4 @@
-// The section of a report that shows an analysis.json, and the report's text on collapse.
+// The section of a report that shows an analysis.json, and the measures of collapse.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -81,7 +81,7 @@ TEST(AnalysisLog, WritesWhatItRead) {
   EXPECT_EQ(written.begin().key(), "checkpoint");
 }
 
-TEST(AnalysisLog, WhatIsAbsentStaysEmpty) {
+TEST(AnalysisLog, AbsentTablesStayEmpty) {
   Json json = made_analysis();
   for (const char* field : {"coactivation", "domains", "default_vectors", "default_error"}) json[field] = nullptr;
   json["gradient_similarity"] = json["collapse"]["evals"] = Json::array();
@@ -93,7 +93,7 @@ TEST(AnalysisLog, WhatIsAbsentStaysEmpty) {
   EXPECT_EQ(analysis_section(parse_analysis(json, "made.json"), "a", ""), html) << "a file of an earlier version";
 }
 
-TEST(AnalysisLog, NamesAFileThatIsNotAsItShouldBe) {
+TEST(AnalysisLog, NamesAMalformedFile) {
   const auto refused = [](const Json& json) {
     try {
       parse_analysis(json, "runs/a/analysis.json");
@@ -144,13 +144,15 @@ TEST(AnalysisSection, ShowsEveryTable) {
   EXPECT_NE(html.find("expert 0, expert 1: 0.600"), std::string::npos) << "co-activation";
   EXPECT_NE(html.find("layer 2, expert 0: 3.000"), std::string::npos) << "load, three times its fair share";
   EXPECT_NE(html.find("expert 2, expert 0: 0.500"), std::string::npos) << "cosine";
-  EXPECT_NE(html.find("code, expert 2: 1.500"), std::string::npos) << "half of a domain's, over a third";
-  EXPECT_NE(html.find("mean, expert 2: 0.750"), std::string::npos) << "a quarter over a third";
+  EXPECT_NE(html.find("code, expert 2: 1.500"), std::string::npos)
+      << "a share of a half, relative to an even share of a third";
+  EXPECT_NE(html.find("mean, expert 2: 0.750"), std::string::npos)
+      << "a share of a quarter, relative to an even share of a third";
   EXPECT_NE(html.find("layer 1, expert 2: 1.500"), std::string::npos) << "error";
   EXPECT_NE(html.find("layer 1, K = 2: 0.500"), std::string::npos) << "gradients";
 }
 
-TEST(AnalysisSection, ManyLayersShowAFewMapsWithTheOuterOnes) {
+TEST(AnalysisSection, ManyLayersShowAFewMapsIncludingTheFirstAndTheLast) {
   AnalysisLog log = made_log();
   const auto tables = log.cosine[0];
   log.layers.clear(), log.cosine.clear();
@@ -168,10 +170,11 @@ TEST(AnalysisCharts, DomainMapsShareOneScaleAndShortenNames) {
   ASSERT_EQ(maps.size(), 2u);
   EXPECT_EQ(maps[1].first, "layer 2");
   EXPECT_EQ(maps[0].second.row_labels, (std::vector<std::string>{"minutes of the town…", "code", "mean"}));
-  for (const auto& [title, map] : maps) EXPECT_EQ(map.full, 3) << "the whole of a domain, in layer 2, over a third";
+  for (const auto& [title, map] : maps)
+    EXPECT_EQ(map.full, 3) << "in layer 2 one expert has a share of 1, relative to an even share of a third";
 }
 
-TEST(AnalysisCharts, SimilarityIsTheMeanOverLayersWithTheirBand) {
+TEST(AnalysisCharts, SimilarityIsTheMeanOverLayersWithTheirRange) {
   const Chart chart = similarity_chart(made_log(), "router", "id");
   ASSERT_EQ(chart.series.size(), 2u);
   ASSERT_EQ(chart.series[0].points.size(), 2u);

@@ -49,7 +49,7 @@ TEST(Comparison, TokensToTargetInterpolatesTheLoss) {
   EXPECT_EQ(comparison.arms[0].target->tokens, 400);
 }
 
-TEST(Comparison, ATargetCountsFromWhereTheCurveStaysBelow) {
+TEST(Comparison, ATargetIsReachedWhereTheCurveStaysBelowIt) {
   const RunLog baseline = run_of({80, 60, 40, 20}, 4);
   // Below the target at the second eval and above it at the third: only the last descent counts.
   const Comparison back = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 40, 10}, 4)}}});
@@ -74,7 +74,7 @@ TEST(Comparison, EachSeedHasItsOwnCrossing) {
   EXPECT_NEAR(arm.matched.mean, 17.5, 1e-12);
 }
 
-TEST(Comparison, UnequalLengthsAreComparedWhereAllHaveBeen) {
+TEST(Comparison, RunsOfUnequalLengthAreComparedWhereTheShortestEnds) {
   const Comparison comparison = compare({{"topk", {run_of({80, 60, 40, 20}, 4)}}, {"default", {run_of({90, 50}, 4)}}});
   EXPECT_EQ(comparison.matched_tokens, 200);
   EXPECT_NEAR(comparison.arms[0].matched.mean, 60, 1e-12);
@@ -96,9 +96,9 @@ TEST(Comparison, AnUnfinishedSeedEndsTheCurveOfItsArm) {
   EXPECT_NE(comparison.notes[0].find("the curves of its arm end with it"), std::string::npos);
 }
 
-TEST(Comparison, DifferentEvalGridsMeetByInterpolation) {
+TEST(Comparison, CurvesAreInterpolatedIfTheirEvalsAreAtDifferentTokens) {
   RunLog coarse = run_of({80, 60, 20}, 3);
-  coarse.evals.erase(coarse.evals.begin() + 1);  // 80 at 100 tokens, 20 at 300: 40 at 200
+  coarse.evals.erase(coarse.evals.begin() + 1);  // 80 at 100 tokens and 20 at 300, so 40 at 200
   const Comparison comparison = compare({{"topk", {run_of({80, 60, 20}, 3), coarse}}});
   ASSERT_EQ(comparison.arms[0].curve.size(), 3u);
   EXPECT_DOUBLE_EQ(comparison.arms[0].curve[1].perplexity.mean, 50);
@@ -115,7 +115,7 @@ TEST(Comparison, RunsWithoutEvalsAreLeftOutAndNoted) {
   EXPECT_NE(comparison.notes[0].find("has no evaluation yet"), std::string::npos);
 }
 
-TEST(Comparison, ADivergedRunReachesNothing) {
+TEST(Comparison, ADivergedRunReachesNoTarget) {
   const Comparison comparison =
       compare({{"topk", {run_of({40, 20}, 2)}}, {"default", {run_of({40, std::nan("")}, 2)}}});
   EXPECT_FALSE(comparison.arms[1].target.has_value());
@@ -161,14 +161,14 @@ TEST(Comparison, AnArmWithADivergedSeedHasNoVerdict) {
   ended.diverged = 3;
   const RunLog healthy = run_of({40, 30, 20, 5}, 4);
   const Comparison comparison = compare({{"topk", {run_of({40, 30, 20, 10}, 4)}}, {"default", {healthy, ended}}});
-  EXPECT_EQ(comparison.matched_tokens, 400) << "what the others reached";
+  EXPECT_EQ(comparison.matched_tokens, 400) << "what the other runs reached";
   const ArmResult& arm = comparison.arms[1];
   EXPECT_EQ(arm.diverged, 1);
   EXPECT_EQ(arm.final_perplexity().count, 0);
   EXPECT_TRUE(std::isnan(arm.matched_gap.mean));
   EXPECT_TRUE(arm.gap.empty());
   EXPECT_FALSE(arm.target.has_value());
-  EXPECT_TRUE(arm.run_targets[0].has_value()) << "of the seed that came to its end";
+  EXPECT_TRUE(arm.run_targets[0].has_value()) << "the seed that finished";
   EXPECT_FALSE(arm.run_targets[1].has_value());
   EXPECT_EQ(comparison.notes[0], "default (runs/made) diverged at step 3 of 4; its arm has no final perplexity.");
 }
@@ -216,11 +216,11 @@ TEST(Comparison, SpeedsAreComparedWithinOneBuildAndMachine) {
             "machine changed");
 }
 
-TEST(Comparison, ThroughputIsAMedianWithoutWarmUpAndTheRatioPairsSteps) {
+TEST(Comparison, ThroughputIsTheMedianAfterWarmUpAndTheRatioPairsSteps) {
   Arm topk{"topk", {run_of({20}, 1)}}, other{"default", {run_of({20}, 1)}};
   for (int64_t step = 1; step <= 10; ++step) {
-    // The first two of ten rows are warm-up. The baseline slows down after step 6; the other arm runs at 80 % of its
-    // speed.
+    // The first two of ten rows are warm-up. The baseline slows down after step 6; the other arm runs at 80 % of the
+    // baseline's speed.
     const double speed = step <= 2 ? 1 : step <= 6 ? 1000 : 500;
     topk.runs[0].train.push_back(speed_row(step, speed));
     if (step <= 6) other.runs[0].train.push_back(speed_row(step, step == 1 ? 1 : 0.8 * speed));
@@ -259,7 +259,7 @@ TEST(Comparison, CountsDeadExpertsAtTheLastEvaluation) {
 }
 
 // A router without a fixed number of experts per token logs loads as shares of N·K, not of the slots that it assigned.
-TEST(Comparison, LoadsAreOfWhatTheLayerAssigned) {
+TEST(Comparison, LoadsAreSharesOfTheAssignedSlots) {
   RunLog run = run_of({20}, 1);
   run.evals[0].expert_load = {{0.3, 0.18, 0.108, 0.012}};  // 60 % of N·K
   const Comparison comparison = compare({{"floating", {run}}});

@@ -1,5 +1,5 @@
 #pragma once
-// Hand-made runs with numbers that are easy to check by hand.
+// Made-up runs whose results are easy to compute by hand.
 #include <cstdint>
 #include <filesystem>
 #include <string>

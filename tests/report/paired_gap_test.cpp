@@ -35,7 +35,7 @@ TEST(PairedGap, MeanAndIntervalOfDifferencesOfTheLoss) {
   EXPECT_NEAR(gap.by_seed[2].gap, std::exp(0.03) - 1, 1e-12);
 }
 
-TEST(PairedGap, WhatSeedsShareDoesNotHideADifference) {
+TEST(PairedGap, VariationThatArmsShareDoesNotHideADifference) {
   // The perplexities vary by a factor of two, but the differences hardly vary.
   const std::vector<double> topk = {0, 0.7, 0.3}, better = {-0.02, 0.679, 0.279}, worse = {0.02, 0.721, 0.321};
   EXPECT_EQ(verdict_of(final_gap(compare({ends_at("topk", topk), ends_at("default", better)}))), Verdict::better);
@@ -67,7 +67,7 @@ TEST(PairedGap, SeedsWithoutAPartnerAreLeftOutAndNamed) {
                                       "default has a seed that topk lacks (7), left out of the gap between the two."}));
 }
 
-TEST(PairedGap, WithoutACommonSeedThereIsNone) {
+TEST(PairedGap, WithoutACommonSeedThereIsNoGap) {
   const Comparison comparison = compare({{"topk", {run_of({80, 60}, 2, 1)}}, {"default", {run_of({80, 50}, 2, 2)}}});
   EXPECT_TRUE(comparison.arms[1].gap.empty());
   EXPECT_EQ(headline(comparison),
@@ -78,7 +78,7 @@ TEST(PairedGap, WithoutACommonSeedThereIsNone) {
   EXPECT_TRUE(pairs_of({unknown}, {unknown}).empty());
 }
 
-TEST(PairedGap, AtEqualStepsWhereStepsHoldOtherTokens) {
+TEST(PairedGap, IsAlsoTakenAtEqualStepsIfStepsDifferInTokens) {
   RunLog twice = run_of({60, 50, 40}, 3);
   for (EvalRow& row : twice.evals) row.tokens *= 2;
   const Comparison comparison = compare({{"topk", {run_of({80, 60, 50, 45}, 4)}}, {"default", {twice}}});

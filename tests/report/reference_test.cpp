@@ -17,19 +17,19 @@ namespace {
 
 const std::string kCurves = source_folder() + "/data/paper_curves.json";
 
-TEST(Reference, OfThePaper) {
+TEST(Reference, ReadsThePapersCurves) {
   const Reference best = read_reference(kCurves, "8c1_topk");
   EXPECT_EQ(best.name, "8c1");
   ASSERT_EQ(best.points.size(), 68u);
   EXPECT_NEAR(best.points.back().gap, std::exp(3.0480 - 3.0491) - 1, 1e-12);
   EXPECT_NEAR(best.points.back().share, 4950.5 / 5000, 1e-12);
   EXPECT_EQ(best.points.front().step, 5.5);
-  EXPECT_EQ(read_reference(kCurves, "8c1_7.33b_topk").name, "8c1_7.33b") << "the longest name that fits";
+  EXPECT_EQ(read_reference(kCurves, "8c1_7.33b_topk").name, "8c1_7.33b") << "the longest name that matches";
   EXPECT_EQ(read_reference(kCurves, "8c1_7.33b_topk").points.size(), 55u) << "the logs of this pair end earlier";
   EXPECT_EQ(read_reference(kCurves + ":32c4", "8c1_topk").name, "32c4");
 }
 
-TEST(Reference, RefusesNamesThatAreNotThere) {
+TEST(Reference, RefusesUnknownNames) {
   const auto refusal = [](const std::string& argument, const std::string& config) {
     return message<UserError>([&] { read_reference(argument, config); });
   };
@@ -63,9 +63,10 @@ TEST(Reference, RefusesFilesThatHoldNoCurves) {
 
 TEST(Reference, MeanDistance) {
   EXPECT_NEAR(mean_distance({{0, 1}, {1, 1}}, {{0, 3}, {1, 3}}), 2, 1e-12);
-  EXPECT_NEAR(mean_distance({{0, -1}, {1, 1}}, {{0, 0}, {1, 0}}), 0.5, 1e-12) << "they cross half way";
+  EXPECT_NEAR(mean_distance({{0, -1}, {1, 1}}, {{0, 0}, {1, 0}}), 0.5, 1e-12) << "the curves cross half way";
   EXPECT_NEAR(mean_distance({{0.2, 5}, {0.6, 1}}, {{0, 0}, {0.4, 0}, {1, 0}}), 3, 1e-12);
-  EXPECT_NEAR(mean_distance({{0, 9}, {0.5, 0}, {1, 0}}, {{0.5, 2}, {2, 2}}), 2, 1e-12) << "where both are";
+  EXPECT_NEAR(mean_distance({{0, 9}, {0.5, 0}, {1, 0}}, {{0.5, 2}, {2, 2}}), 2, 1e-12)
+      << "only where both curves exist";
   EXPECT_TRUE(std::isnan(mean_distance({{0, 1}, {0.4, 1}}, {{0.5, 1}, {1, 1}})));
   EXPECT_TRUE(std::isnan(mean_distance({{0, 1}}, {{0, 1}, {1, 1}})));
 }
@@ -78,7 +79,7 @@ Arm kept(const std::string& name) {
 }
 
 // The expected value is the same integral, computed separately as a fine sum.
-TEST(Reference, OfTheKeptRuns) {
+TEST(Reference, HasTheRightDistanceFromTheKeptRuns) {
   Comparison comparison = compare({kept("8c1_topk"), kept("8c1_default")});
   EXPECT_TRUE(std::isnan(distance_from_reference(comparison, comparison.arms[1])));
   comparison.reference = read_reference(kCurves, "8c1_topk");
@@ -94,7 +95,7 @@ TEST(Reference, IsDrawnByStepAndByShare) {
   const Series &by_step = chart.series[1], &by_share = chart.series[2];
   EXPECT_EQ(by_step.label, "They, pair, by step");
   EXPECT_TRUE(by_step.dashed);
-  ASSERT_EQ(by_step.points.size(), 3u) << "its last step lies beyond ours";
+  ASSERT_EQ(by_step.points.size(), 3u) << "the reference's last step is beyond the end of our run";
   EXPECT_EQ(by_step.points[2].x, 300);
   EXPECT_NEAR(by_step.points[2].y, 25, 1e-12);
   EXPECT_EQ(by_share.label, "They, pair, by share");
@@ -102,9 +103,10 @@ TEST(Reference, IsDrawnByStepAndByShare) {
   EXPECT_EQ(by_share.points[1].x, 50);
   EXPECT_EQ(by_share.points[3].x, 400);
   EXPECT_LT(*chart.y.from, -50);
-  EXPECT_LT(*chart.y.to, 100) << "what came before our first evaluation does not stretch the frame";
+  EXPECT_LT(*chart.y.to, 100) << "points before our first evaluation do not stretch the axis";
   comparison.reference->points = {{1, 0.25, 0.5}, {4, 1, 0.25}};
-  EXPECT_EQ(gap_chart(comparison).series.size(), 2u) << "as long as ours, both are one";
+  EXPECT_EQ(gap_chart(comparison).series.size(), 2u)
+      << "by step and by share are the same if both runs are equally long";
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ Comparison two_arms() {
                   {"default", {moe_run({90, 62}, 2), moe_run({90, 64}, 2, 2)}}});
 }
 
-TEST(Words, NumbersAsPrinted) {
+TEST(Words, FormatsNumbers) {
   EXPECT_EQ(perplexity_text(9.9994), "9.999");
   EXPECT_EQ(perplexity_text(61.0), "61.00");
   EXPECT_EQ(perplexity_text(123.45), "123.5");
@@ -54,7 +54,7 @@ TEST(Words, NumbersAsPrinted) {
   EXPECT_EQ(ratio_text(std::nan("")), "unknown");
 }
 
-TEST(Words, TheHeadlineSaysWhicheverWayItGoes) {
+TEST(Words, TheHeadlineStatesAnyOutcome) {
   EXPECT_EQ(headline(two_arms()),
             "topk ends at perplexity 61.00 ± 1.41, default at 63.00 ± 1.41 (200 tokens, 2 seeds each): "
             "default is 3.3 % higher (worse; 95 % interval +2.6 to +4.0 %).");
@@ -150,7 +150,7 @@ TEST(HtmlReport, ADenseModelHasNoExpertSections) {
   EXPECT_EQ(occurrences(html, "<svg"), 2u);
 }
 
-TEST(HtmlReport, NothingMeasuredStillMakesADocument) {
+TEST(HtmlReport, RunsWithoutMeasurementsStillGiveADocument) {
   EXPECT_EQ(unbalanced_tag(html_report(compare({{"a", {run_of({}, 2)}}, {"b", {run_of({}, 2)}}}))), "");
 }
 
@@ -165,7 +165,7 @@ TEST(HtmlReport, EscapesLabelsPathsAndConfigs) {
   EXPECT_NE(html.find("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;"), std::string::npos);
 }
 
-TEST(JsonReport, HoldsTheNumbersAndNullForTheUnknown) {
+TEST(JsonReport, HoldsTheNumbersAndNullIfUnknown) {
   const nlohmann::ordered_json json = nlohmann::ordered_json::parse(json_report(two_arms()).dump());
   EXPECT_EQ(json["matched_tokens"], 200);
   EXPECT_NEAR(json["target_perplexity"].get<double>(), 61, 1e-12);
@@ -233,7 +233,7 @@ TEST(TextReport, SaysWhySpeedsAreNotCompared) {
       << report;
 }
 
-TEST(TextReport, OmitsRowsNobodyHas) {
+TEST(TextReport, OmitsRowsThatNoArmHas) {
   const std::string report = text_report(compare({{"dense", {run_of({80, 60}, 2)}}}));
   EXPECT_EQ(report.find("expert"), std::string::npos);
   EXPECT_EQ(report.find("baseline"), std::string::npos);

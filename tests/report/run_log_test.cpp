@@ -129,7 +129,7 @@ TEST(RunLog, ANullLossIsADivergedRun) {
   EXPECT_TRUE(std::isnan(read_run(folder / "run").evals.at(0).val_loss));
 }
 
-TEST(RunLog, AThinnedRunSaysWhatAllItsRowsTold) {
+TEST(RunLog, AThinnedRunKeepsTheCountsOfAllItsRows) {
   TemporaryFolder folder;
   const auto thinned = [&](const std::string& spikes) {
     write_run(folder / "run", R"({"event":"thinned","step":0,"train_rows":400,"loss_spikes":)" + spikes + "}\n" +
@@ -141,7 +141,7 @@ TEST(RunLog, AThinnedRunSaysWhatAllItsRowsTold) {
   EXPECT_FALSE(thinned("null")->loss_spikes.has_value());
 }
 
-TEST(RunLog, KnowsWhetherItTrainedBesideOthers) {
+TEST(RunLog, KnowsWhetherItTrainedAlongsideOthers) {
   TemporaryFolder folder;
   write_run(folder / "run", "");
   EXPECT_EQ(read_run(folder / "run").at_once, 1);
@@ -151,7 +151,7 @@ TEST(RunLog, KnowsWhetherItTrainedBesideOthers) {
   EXPECT_NE(error_of(folder / "run").find("jobs.json: not {\"at_once\": runs}"), std::string::npos);
 }
 
-TEST(RunLog, KnowsWhatTrainedIt) {
+TEST(RunLog, KnowsTheBuildAndMachineThatTrainedIt) {
   TemporaryFolder folder;
   write_run(folder / "run", "");
   ASSERT_EQ(read_run(folder / "run").provenance.size(), 1u);

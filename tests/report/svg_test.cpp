@@ -34,7 +34,7 @@ TEST(Ticks, AreMultiplesOfOneTwoAndFive) {
   EXPECT_FALSE(std::signbit(nice_ticks(-1, 1, 2)[1]));
 }
 
-TEST(Ticks, LogAxesStepByDecadesWhenTheyAreMany) {
+TEST(Ticks, LogAxesStepByDecadesIfThereAreMany) {
   expect_ticks(log_ticks(1.5, 300, 5), {2, 5, 10, 20, 50, 100, 200});
   expect_ticks(log_ticks(1, 1e6, 5), {1, 10, 100, 1e3, 1e4, 1e5, 1e6});
   expect_ticks(log_ticks(60, 120, 3), {60, 80, 100, 120});
@@ -132,7 +132,7 @@ TEST(SvgHeatmap, HasACellPerValue) {
   EXPECT_NE(svg.find("layer &lt;2&gt;, number 3 of 3: 0.250"), std::string::npos);
 }
 
-TEST(SvgHeatmap, OfNumbersAroundAnyMiddle) {
+TEST(SvgHeatmap, ShowsNumbersAroundAnyMiddle) {
   Heatmap map;
   map.values = {{-0.5, 0.25, -1}};
   map.row_labels = {"row"};

@@ -30,7 +30,7 @@ Sweep two_by_two() {
                    point("default", "4e-3", {run_of({70, 20}, 2), diverged_run()})});
 }
 
-TEST(Sweep, TheBestOfAFamilyHasTheLowestPerplexityAmongThoseThatCameToTheirEnd) {
+TEST(Sweep, TheBestOfAFamilyIsTheFinishedPointOfLowestPerplexity) {
   const Sweep sweep = two_by_two();
   ASSERT_EQ(sweep.families.size(), 2u);
   EXPECT_EQ(sweep.families[0].points, (std::vector<size_t>{0, 1}));
@@ -52,7 +52,7 @@ TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
   const Sweep sweep = one_diverges();
   EXPECT_FALSE(sweep.families[0].best.has_value());
   EXPECT_EQ(sweep.families[1].best, 3u);
-  EXPECT_NEAR(sweep.target_perplexity, 40, 1e-9) << "the first family's that has one";
+  EXPECT_NEAR(sweep.target_perplexity, 40, 1e-9) << "from the first family that has a best point";
   for (const SweepRow& row : sweep_rows(sweep)) EXPECT_EQ(row.best, row.cells[3] == "40.00");
   const Comparison best = compare_best(sweep);
   ASSERT_EQ(best.arms.size(), 1u);
@@ -64,7 +64,7 @@ TEST(Sweep, AFamilyThatDivergedEverywhereHasNoBest) {
     EXPECT_EQ(each["best"], each["settings"]["optimizer.learning_rate"] == "3e2" && each["config"] == "default");
 }
 
-TEST(Sweep, WithoutAnyBestEachConfigIsShownAtItsFirstPoint) {
+TEST(Sweep, WithoutABestPointEachConfigIsShownAtItsFirstPoint) {
   const Sweep sweep = sweep_of({point("topk", "1e3", {diverged_run()}), point("topk", "3e2", {diverged_run()}),
                                 point("default", "1e3", {diverged_run()})});
   EXPECT_TRUE(std::isnan(sweep.target_perplexity));
@@ -77,7 +77,7 @@ TEST(Sweep, WithoutAnyBestEachConfigIsShownAtItsFirstPoint) {
 
 TEST(Sweep, PairsPointsOfTheSameSetting) {
   const Sweep sweep = two_by_two();
-  EXPECT_FALSE(against_first(sweep, 0)) << "of the first config";
+  EXPECT_FALSE(against_first(sweep, 0)) << "a point of the first config itself";
   const std::optional<SettingPair> pair = against_first(sweep, 2);
   ASSERT_TRUE(pair.has_value());
   const double gap = std::sqrt(31.0 / 40 * 35 / 44) - 1;
@@ -90,7 +90,7 @@ TEST(Sweep, PairsPointsOfTheSameSetting) {
   EXPECT_TRUE(json[3]["against_first"].is_null());
 }
 
-TEST(Sweep, SettingsOfOneConfigAloneAreLeftAsideInPairs) {
+TEST(Sweep, PairsIgnoreSettingsThatOnlyOneConfigHas) {
   Arm finer = point("default", "1e-3", {run_of({60, 20}, 2)});
   finer.settings.push_back({"router.ema_beta", "0.9"});
   const Sweep sweep = sweep_of({point("topk", "1e-3", {run_of({60, 40}, 2)}),
@@ -101,7 +101,7 @@ TEST(Sweep, SettingsOfOneConfigAloneAreLeftAsideInPairs) {
   EXPECT_FALSE(against_first(sweep, 3)) << "topk has no point as configured";
 }
 
-TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
+TEST(Sweep, ComparesTheBestPointsUnderTheNamesOfTheirFamilies) {
   const Comparison best = compare_best(two_by_two());
   ASSERT_EQ(best.arms.size(), 2u);
   EXPECT_EQ(best.arms[0].arm.label, "topk");
@@ -111,15 +111,15 @@ TEST(Sweep, ComparesTheBestUnderTheirFamiliesNames) {
             "validation perplexity.");
 }
 
-TEST(Sweep, SaysWhereTheBestLiesAtTheEdgeOfWhatWasTried) {
+TEST(Sweep, NotesABestValueAtTheEdgeOfTheValuesTried) {
   EXPECT_EQ(edge_notes(two_by_two()),
             (std::vector<std::string>{
                 "topk: the best learning_rate, 4e-3, is the largest tried; a better one may be beyond it.",
                 "default: the best learning_rate, 1e-3, is the smallest tried; a better one may be beyond it."}));
   const std::vector<Arm> inside = {point("topk", "16e-3", {diverged_run()}), point("topk", "1e-3", {run_of({60}, 1)}),
                                    point("topk", "8e-3", {run_of({40}, 1)})};
-  EXPECT_TRUE(edge_notes(sweep_of(inside)).empty()) << "what diverged was tried too";
-  EXPECT_TRUE(edge_notes(sweep_of({inside[2]})).empty()) << "one value is no sweep";
+  EXPECT_TRUE(edge_notes(sweep_of(inside)).empty()) << "values that diverged were tried too";
+  EXPECT_TRUE(edge_notes(sweep_of({inside[2]})).empty()) << "one value is not a sweep";
   EXPECT_TRUE(
       edge_notes(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "score", {run_of({8}, 1)})})).empty());
 }
@@ -140,7 +140,7 @@ TEST(Sweep, Rows) {
   EXPECT_FALSE(rows[4].best);
 }
 
-TEST(Sweep, SettingsAreNamedShortlyUnlessTwoShareAName) {
+TEST(Sweep, SettingsHaveShortNamesUnlessTwoShareOne) {
   EXPECT_EQ(settings_text({{"a.beta", "1"}, {"b.gamma", "2"}}), "beta=1, gamma=2");
   EXPECT_EQ(settings_text({{"a.beta", "1"}, {"b.beta", "2"}}, ","), "a.beta=1,b.beta=2");
 }
@@ -153,12 +153,12 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   ASSERT_EQ(chart->series.size(), 2u);
   EXPECT_NEAR(chart->series[0].points[1].x, 4e-3, 1e-12);
   EXPECT_NEAR(chart->series[0].points[1].y, 32, 1e-9);
-  EXPECT_TRUE(std::isnan(chart->series[1].points[1].y)) << "a point that diverged has none";
+  EXPECT_TRUE(std::isnan(chart->series[1].points[1].y)) << "a point that diverged has no value";
   EXPECT_FALSE(sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "score", {run_of({9}, 1)})})));
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
 }
 
-TEST(SvgFiles, StandAlone) {
+TEST(SvgFiles, AreSelfContained) {
   const TemporaryFolder folder;
   const Sweep sweep = two_by_two();
   std::vector<std::string> names;
@@ -172,7 +172,7 @@ TEST(SvgFiles, StandAlone) {
                                              "curves_default.svg"}));
 }
 
-TEST(SvgFiles, LabelsThatComeToOneNameDoNotOverwriteEachOther) {
+TEST(SvgFiles, LabelsThatGiveOneFileNameDoNotOverwriteEachOther) {
   const TemporaryFolder folder;
   RunLog run = run_of({60, 40}, 2);
   for (EvalRow& row : run.evals) row.expert_load = {{0.5, 0.5}};
@@ -182,7 +182,7 @@ TEST(SvgFiles, LabelsThatComeToOneNameDoNotOverwriteEachOther) {
   EXPECT_EQ(names, (std::vector<std::string>{"perplexity.svg", "gap.svg", "load_a-b.svg", "load_a-b_2.svg"}));
 }
 
-TEST(LossSpikes, CountsStretchesFarAboveTheHundredBefore) {
+TEST(LossSpikes, CountsStretchesFarAboveThePrecedingHundredRows) {
   std::vector<TrainRow> rows(300);
   for (size_t i = 0; i < rows.size(); ++i) rows[i].loss = 4 + (i % 2 ? 0.1 : -0.1);
   EXPECT_EQ(loss_spikes(rows), 0);

@@ -97,7 +97,7 @@ TEST(DefaultPolicy, TheVectorOfAnExpertWithoutTokensMayDecay) {
   }
 }
 
-TEST(DefaultPolicy, MeasuresHowMuchOfTheOutputFillsIn) {
+TEST(DefaultPolicy, MeasuresHowMuchOfTheOutputTheVectorsFillIn) {
   Layer layer({{"ema_beta", 0.5}, {"ema_weighting", "uniform"}}, 3);
   layer.micro_batch(kChoices, kRows);
   const std::vector<float> y = layer.combine(3);
@@ -171,14 +171,14 @@ TEST(DefaultPolicy, BackwardOnlyVectorsDoNotEnterTheOutput) {
   EXPECT_NEAR(layer.combine(3)[2], Layer::gate(1) * 3, 1e-6);
 }
 
-TEST(DefaultPolicy, ClipHoldsAnOutlierToTheMedianLength) {
+TEST(DefaultPolicy, ClipLimitsAnOutlierToAMultipleOfTheMedianNorm) {
   Layer layer({{"ema_beta", 0.0}, {"ema_weighting", "uniform"}, {"ema_clip", 2.0}}, 3);
   layer.micro_batch({0, 0, 1}, {{100, 0}, {0, 1}, {1, 0}});
   layer.expect_vector(0, 0.5 * 2, 0.5);  // 100 is clipped to twice the median norm 1
   layer.expect_vector(1, 1, 0);
 }
 
-TEST(DefaultPolicy, NormalInitDependsOnTheSeedAlone) {
+TEST(DefaultPolicy, NormalInitDependsOnlyOnTheSeed) {
   const json block = {{"ema_init", "normal"}};
   Layer a(block, 2, 7), same(block, 3, 7), other(block, 2, 8);
   constexpr size_t kBytes = kExperts * kWidth * sizeof(float);
@@ -188,13 +188,13 @@ TEST(DefaultPolicy, NormalInitDependsOnTheSeedAlone) {
   zeros.expect_vector(0, 0, 0);
 }
 
-TEST(DefaultPolicy, CheckpointsHoldTheVectorsAlone) {
+TEST(DefaultPolicy, CheckpointsHoldOnlyTheVectors) {
   Layer layer(json::object(), 2);
   for (const StateRow& row : layer.state().rows())
     EXPECT_EQ(row.persistent, row.name == "layer.default_vectors") << row.name << ": sums are zero between steps";
 }
 
-TEST(DefaultPolicy, NamesTheNewNamesOfAnOldWeighting) {
+TEST(DefaultPolicy, NamesTheNewNameOfARenamedWeighting) {
   expect_contains(refusal("default", {{"ema_weighting", "router_score"}}),
                   "run.json: router.ema_weighting: \"router_score\" is now called \"score_normalized\"");
 }

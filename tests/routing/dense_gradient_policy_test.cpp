@@ -52,7 +52,7 @@ std::vector<float> output_gradient() {
   return dy;
 }
 
-TEST(DenseGradientPolicy, AnswersAsTopkDoes) {
+TEST(DenseGradientPolicy, GivesTheOutputOfTopk) {
   for (int64_t chosen : {1, 2, 4}) {
     const Layer topk("topk", chosen), dense_gradient("dense_gradient", chosen);
     for (size_t i = 0; i < topk.output().size(); ++i)
@@ -86,7 +86,7 @@ TEST(DenseGradientPolicy, IsTheGradientOfItsSurrogate) {
     }
 }
 
-TEST(DenseGradientPolicy, LeavesExpertsThatWereNotChosenAlone) {
+TEST(DenseGradientPolicy, GivesNoGradientToExpertsThatWereNotChosen) {
   Layer layer("dense_gradient", 2);
   const auto [dprobs, drows] = layer.combine_gradients(output_gradient());
   for (int64_t slot = 0; slot < kTokens * kExperts; ++slot)
@@ -96,7 +96,7 @@ TEST(DenseGradientPolicy, LeavesExpertsThatWereNotChosenAlone) {
     }
 }
 
-TEST(DenseGradientPolicy, WithAllExpertsChosenIsTopkAndDense) {
+TEST(DenseGradientPolicy, EqualsTopkAndDenseIfAllExpertsAreChosen) {
   const std::vector<float> dy = output_gradient();
   Layer layer("dense_gradient", kExperts), topk("topk", kExperts), dense("dense", kExperts);
   EXPECT_EQ(layer.output(), topk.output());
@@ -105,7 +105,7 @@ TEST(DenseGradientPolicy, WithAllExpertsChosenIsTopkAndDense) {
   EXPECT_EQ(layer.combine_gradients(dy), dense.combine_gradients(dy));
 }
 
-TEST(DenseGradientPolicy, RunsTheChosenExpertsAloneInEvaluation) {
+TEST(DenseGradientPolicy, RunsOnlyTheChosenExpertsInEvaluation) {
   Layer layer("dense_gradient", 2);
   layer.route_to_evaluate();
   EXPECT_EQ(layer.routing.offsets_E1.as<int64_t>()[kExperts], 2 * kTokens);

@@ -25,7 +25,7 @@ class Layer : public PolicyLayer {
 
 const std::vector<float> kFalling = {3, 2, 1, 0};
 
-TEST(LossFree, TheBiasDecidesWhoIsChosenAndNothingElse) {
+TEST(LossFree, TheBiasAffectsTheChoiceOfExpertsAndNothingElse) {
   Layer layer(1);
   layer.route(kFalling);
   EXPECT_EQ(layer.chosen(), (std::vector<int32_t>{0, 1}));
@@ -66,13 +66,13 @@ TEST(LossFree, MovesOnceAStepAgainstTheLoadsOfAllItsMicroBatches) {
   EXPECT_EQ(layer.biases(), (std::vector<float>{-2 * kRate, -kRate, kRate, 2 * kRate}));
 }
 
-TEST(LossFree, CheckpointsHoldTheBiasAlone) {
+TEST(LossFree, CheckpointsHoldOnlyTheBias) {
   const Layer layer(1);
   for (const StateRow& row : layer.state().rows())
     EXPECT_EQ(row.persistent, row.name == "layer.gate.e_score_correction_bias") << row.name;
 }
 
-TEST(LossFree, SigmoidGatesTakeNoLossOfTheSoftmax) {
+TEST(LossFree, SigmoidGatesRefuseLossesOfTheSoftmax) {
   const nlohmann::json sigmoid = {{"gate", "sigmoid"}};
   EXPECT_EQ(refusal("loss_free", sigmoid), "accepted");
   for (const RouterSetup& setup : setups_with_a_loss())

@@ -23,7 +23,7 @@ inline RouterSetup renormalising_setup() {
   return setup;
 }
 
-// plain_setup() with the balance loss, and with the z-loss.
+// plain_setup() with the balance loss, and plain_setup() with the z-loss.
 inline std::vector<RouterSetup> setups_with_a_loss() {
   RouterSetup balance = plain_setup(), z_loss = plain_setup();
   balance.aux_scale = z_loss.z_loss_scale = 0.01;

@@ -34,11 +34,12 @@ TEST(Remoe, RunsTheExpertsWithAGateAboveZero) {
   layer.combine();
   const float* y = layer.y_NC.as<float>();
   EXPECT_EQ(y[0], 0.5f * 10 + 2 * 30);
-  EXPECT_EQ(y[1], 0) << "a token may go without any expert";
+  EXPECT_EQ(y[1], 0) << "a token may have no expert at all";
   EXPECT_EQ(y[2], 4 * 20);
 }
 
-// Lambda moves once per step, by the sign of (live experts per token - K) over all micro-batches.
+// Lambda moves once per step: up if the step's micro-batches together use more than K experts per token, down if they
+// use fewer.
 TEST(Remoe, LambdaFollowsTheNumberOfExpertsInUse) {
   Layer layer(1);
   const std::vector<float> none = {-1, -1, -1}, one = {1, -1, -1}, all = {1, 1, 1};
@@ -52,13 +53,13 @@ TEST(Remoe, LambdaFollowsTheNumberOfExpertsInUse) {
     return layer.lambda();
   };
   EXPECT_EQ(layer.lambda(), 1);
-  EXPECT_EQ(step({all, none}), 2) << "3 for 2 tokens";
+  EXPECT_EQ(step({all, none}), 2) << "3 experts for 2 tokens";
   EXPECT_EQ(step({one}), 2) << "as planned";
   EXPECT_EQ(step({one, none}), 1);
   EXPECT_EQ(step({all, none, none}), 1);
 }
 
-TEST(Remoe, OneLambdaForAllLayers) {
+TEST(Remoe, AllLayersShareOneLambda) {
   StateTable state;
   for (const char* prefix : {"model.layers.0.mlp.", "model.layers.1.mlp."})
     make_routing_policy({"remoe", nlohmann::json::object()}, kSetup)->declare_state(state, prefix, DType::f32);
@@ -73,7 +74,7 @@ TEST(Remoe, HasASlotForEveryExpertAndAimsAtK) {
   EXPECT_EQ(plain_policy("remoe")->live_experts_per_token(), 2);
 }
 
-TEST(Remoe, HasNoSoftmaxToRegularise) {
+TEST(Remoe, RefusesLossesOfASoftmax) {
   const nlohmann::json nothing = nlohmann::json::object();
   for (const RouterSetup& setup : setups_with_a_loss())
     expect_contains(refusal("remoe", nothing, setup), "needs model.router_aux_loss_coef = 0");

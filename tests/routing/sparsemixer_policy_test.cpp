@@ -48,7 +48,7 @@ std::vector<double> softmax(const std::vector<float>& logits) {
   return p;
 }
 
-TEST(Sparsemixer, DrawsByTheSoftmaxAndTakesAThirdOfThreeQuartersOfTheSmallerGates) {
+TEST(Sparsemixer, DrawsByTheSoftmaxAndDividesMostOfTheSmallerGatesByThree) {
   constexpr int64_t kTokens = 20000;
   Layer layer(1e6, kTokens);
   const std::vector<int32_t> ids = layer.choose(kLogits);
@@ -70,7 +70,7 @@ TEST(Sparsemixer, DrawsByTheSoftmaxAndTakesAThirdOfThreeQuartersOfTheSmallerGate
   }
 }
 
-TEST(Sparsemixer, DrawsAmongScoresNearTheLargestOnly) {
+TEST(Sparsemixer, DrawsOnlyAmongScoresNearTheLargest) {
   Layer layer(0.01, 2000);
   std::map<int32_t, int> count;
   for (int32_t expert : layer.choose({1.985f, 0, 2})) ++count[expert];
@@ -134,7 +134,7 @@ TEST(Sparsemixer, DrawsDoNotDependOnHowABatchIsSplit) {
   EXPECT_EQ(got, expected);
 }
 
-TEST(Sparsemixer, LayersDrawApart) {
+TEST(Sparsemixer, LayersDrawIndependently) {
   StateTable state;
   Arena arena("test");
   std::vector<std::unique_ptr<RoutingPolicy>> layers;

@@ -39,7 +39,7 @@ TEST(AttentionSchedule, TakesEveryTileOnce) {
 }
 
 // Four heads fit into a section. They come first, largest tiles before smaller ones; then come the remaining heads.
-TEST(AttentionSchedule, SectionsOfHeadsLargestTilesFirst) {
+TEST(AttentionSchedule, TakesSectionsOfHeadsWithTheLargestTilesFirst) {
   const std::vector<Taken> expected = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {0, 1}, {1, 1},
                                        {2, 1}, {3, 1}, {4, 0}, {5, 0}, {4, 1}, {5, 1}};
   EXPECT_EQ(order(AttentionSchedule(6, 2, int64_t{4} << 20)), expected);

@@ -79,7 +79,7 @@ TEST_F(Backend, SaysWhyThereIsNoGpu) {
             "built for (build it with -DCMAKE_CUDA_ARCHITECTURES=120); use \"cpu\" or \"auto\"");
 }
 
-TEST_F(Backend, RefusesWideHeadsWhereSharedMemoryIsShort) {
+TEST_F(Backend, RefusesWideHeadsIfSharedMemoryIsShort) {
   Config wide = config("cuda");
   wide.model.head_dim = 256;
   make_backend(wide);

@@ -30,7 +30,7 @@ TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
     EXPECT_EQ(said(status).find(hint), std::string::npos) << said(status);
 }
 
-TEST(CudaCheck, ALaunchNamesTheKernelAndTheFileOfItsOps) {
+TEST(CudaCheck, ALaunchErrorNamesTheKernelAndTheFileOfItsOps) {
   const auto ops = make_cuda_ops(DType::f32);
   std::vector<float> h(4), a(4);
   simt::simulated_device.calls = 0;

@@ -29,7 +29,7 @@ class DeviceFaults : public ::testing::Test {
 
 // A kernel breaks the device just before the middle of a run of twelve steps. The earlier checkpoint stays, and no
 // later one is written.
-TEST_F(DeviceFaults, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
+TEST_F(DeviceFaults, ABrokenDeviceIsNamedAndTheCheckpointsAreKept) {
   simt::simulated_device.calls = 0;
   train_quietly(config(), *this / "whole");
   simt::simulated_device.calls_before_failure = simt::simulated_device.calls * 9 / 20;
@@ -50,7 +50,7 @@ TEST_F(DeviceFaults, ABrokenDeviceEndsTheRunByNameAndKeepsItsCheckpoints) {
   expect_same_run(*this / "whole", *this / "cut");
 }
 
-TEST_F(DeviceFaults, RefusesWhatDoesNotFitBeforeItLeavesATrace) {
+TEST_F(DeviceFaults, RefusesWhatDoesNotFitBeforeItWritesAnything) {
   Config run = config();
   run.train.micro_batch_size = run.train.global_batch_size = 1 << 16;
   const auto refusal = [&] { return message<UserError>([&] { train_quietly(run, *this / "large"); }); };

@@ -22,7 +22,7 @@ class DeviceMemory : public ::testing::Test {
   Memory& memory_ = ops_->memory();
 };
 
-TEST_F(DeviceMemory, ArenasOnItAreZeroAndKeepWhatIsUploaded) {
+TEST_F(DeviceMemory, ArenasAreZeroAndKeepWhatIsUploaded) {
   constexpr int64_t kCount = (int64_t{20} << 20) / 4 + 3;  // copies need several staging buffers
   Arena arena("test");
   arena.allocate(DType::i32, {kCount});
@@ -45,7 +45,7 @@ TEST_F(DeviceMemory, ArenasOnItAreZeroAndKeepWhatIsUploaded) {
   EXPECT_EQ(parts.size(), sent.size() * 4);
 }
 
-TEST_F(DeviceMemory, WithoutRoomTheArenaIsNamed) {
+TEST_F(DeviceMemory, AnOutOfMemoryFailureNamesTheArena) {
   Arena arena("activations");
   arena.allocate(DType::f32, {int64_t{1} << 60});
   try {
@@ -57,7 +57,7 @@ TEST_F(DeviceMemory, WithoutRoomTheArenaIsNamed) {
   }
 }
 
-TEST_F(DeviceMemory, KnowsWhatIsLeft) {
+TEST_F(DeviceMemory, ReportsTheAvailableBytes) {
   const int64_t before = memory_.available();
   ASSERT_GT(before, 0);
   {
@@ -79,11 +79,11 @@ TEST_F(DeviceMemory, HostCodeThatTouchesItDies) {
   auto* values = arena.allocate(DType::f32, {4}).as<float>();
   EXPECT_DEATH(values[0] = 1, "the host touched device memory");
   EXPECT_DEATH(std::printf("%f", static_cast<double>(values[3])), "the host touched device memory");
-  const simt::DeviceAccess access;  // as kernels hold one
+  const simt::DeviceAccess access;  // kernels hold one too
   values[0] = 1;
 }
 
-TEST_F(DeviceMemory, CopiesKnowTheirSides) {
+TEST_F(DeviceMemory, CopiesRefuseHostMemoryInPlaceOfDeviceMemory) {
   std::vector<float> host(4);
   const Tensor not_there(host.data(), DType::f32, {4});
   EXPECT_THROW(memory_.upload(not_there, host.data()), Failure);

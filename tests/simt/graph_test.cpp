@@ -40,7 +40,7 @@ TEST_P(Graphs, ReplayBitForBitWhatTheyRecorded) {
   EXPECT_EQ(simt::traffic.graph_launches - before.graph_launches, 1 + 3 * 5);
 }
 
-TEST_P(Graphs, AStepReadsNothingBackButItsReportAndAllocatesNothing) {
+TEST_P(Graphs, AStepReadsBackOnlyItsReportAndAllocatesNothing) {
   Model model(config(), make_cuda_ops(DType::bf16));
   const NextBatch batches = [](const Tensor& tokens, const Tensor& targets) { random_batch(tokens, targets, 29, 1); };
   for (int64_t s = 0; s < 4; ++s) {
@@ -75,7 +75,7 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
 
 INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::ValuesIn(one_case_per_router()), router_case_name);
 
-TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {
+TEST(GraphRun, GivesTheSameRunWithAndWithoutGraphs) {
   omp_set_num_threads(1);
   RunFolder files;
   const auto config = [&](bool graphs) {
@@ -89,7 +89,7 @@ TEST(GraphRun, IsTheSameRunWithoutGraphsAndOneStepBehind) {
   expect_same_run(files / "with", files / "without");
 }
 
-TEST(GraphRun, ADivergedRunStopsByNameThoughTheHostIsAStepAhead) {
+TEST(GraphRun, NamesTheStepThatDivergedAlthoughTheHostIsOneAhead) {
   omp_set_num_threads(1);
   RunFolder files;
   const Config config = files.config({{"device", "cuda"},

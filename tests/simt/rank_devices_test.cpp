@@ -9,8 +9,8 @@
 namespace gptmoe::testing {
 namespace {
 
-// One of several ranks, all on this machine. The other ranks' answers are made up by a function of the rank and the
-// number of the exchange.
+// One of several ranks, all on this machine. A function of the rank and the number of the exchange makes up the other
+// ranks' answers.
 class MadeUpWorld final : public World {
  public:
   using Answers = std::function<std::string(int rank, int exchange)>;
@@ -49,8 +49,9 @@ class MadeUpWorld final : public World {
   Answers answers_;
 };
 
-// Answers of ranks without problems. In exchange 0 they have taken a GPU (agree() sends "." for success), in 1 they can
-// use it, in 2 it is not this rank's GPU, and after that they agree.
+// The answers of ranks without problems. Exchange 0: "." (agree()'s word for success), the rank has taken a GPU.
+// Exchange 1: "", the rank can use the GPU. Exchange 2: the GPU's name, which differs for every rank. Later exchanges:
+// success.
 std::string fine(int rank, int exchange) {
   return exchange == 1 ? "" : exchange == 2 ? text("GPU of rank ", rank) : ".";
 }
@@ -72,7 +73,7 @@ TEST_F(RankDevices, AreTakenByLocalRank) {
   EXPECT_EQ(world.exchanges, 4);
 }
 
-TEST_F(RankDevices, MayBeShownOneByOne) {
+TEST_F(RankDevices, MayBeVisibleOneByOne) {
   MadeUpWorld world(1, 2, fine);
   assign_devices(config("auto"), world);
   EXPECT_EQ(simt::simulated_device.current, 0);
@@ -95,7 +96,7 @@ TEST_F(RankDevices, MustBeEnough) {
   EXPECT_EQ(refusal("auto", {1, 4, of_another}), "rank 3 (here): " + line);
 }
 
-TEST_F(RankDevices, AreAtEveryRankOrAtNone) {
+TEST_F(RankDevices, MustExistForEveryRankOrForNone) {
   const auto none = [](int, int exchange) { return exchange == 1 ? "no GPU was found" : exchange == 2 ? "" : "."; };
   EXPECT_EQ(
       refusal("auto", {0, 2, none}),
@@ -107,7 +108,7 @@ TEST_F(RankDevices, AreAtEveryRankOrAtNone) {
   EXPECT_TRUE(make_backend(config("auto"))->memory().on_host());
 }
 
-TEST_F(RankDevices, AreNotAskedForWhereNobodyWantsThem) {
+TEST_F(RankDevices, AreNotQueriedIfNoRankNeedsThem) {
   simt::simulated_device.count = 2;
   MadeUpWorld many(3, 4, fine), one(0, 1, fine);
   assign_devices(config("cpu"), many);
@@ -115,7 +116,7 @@ TEST_F(RankDevices, AreNotAskedForWhereNobodyWantsThem) {
   EXPECT_EQ(many.exchanges + one.exchanges, 0);
 }
 
-TEST_F(RankDevices, AreBroughtTogetherByNccl) {
+TEST_F(RankDevices, CommunicateThroughNccl) {
   MadeUpWorld many(0, 2, fine), one(0, 1, fine);
   const auto cpu = make_backend(config("cpu")), gpu = make_backend(config("cuda"));
   EXPECT_EQ(make_communicator(many, *cpu)->size(), 2);

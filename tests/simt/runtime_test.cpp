@@ -29,7 +29,7 @@ TEST(SimtTest, EveryThreadOfEveryBlockRunsOnce) {
   EXPECT_EQ(runs, std::vector<int>(runs.size(), 1));
 }
 
-TEST(SimtTest, SharedMemoryPassesThroughBarriers) {
+TEST(SimtTest, BarriersOrderAccessesToSharedMemory) {
   std::vector<int> out(100);
   simt::launch({1}, {100}, 100 * sizeof(int), [&] {
     auto* shared = reinterpret_cast<int*>(simt::shared_memory());
@@ -53,7 +53,7 @@ TEST(SimtTest, AMissingBarrierShows) {
     simt::launch({1}, {64}, 64 * sizeof(int), [&] {
       auto* shared = reinterpret_cast<int*>(simt::shared_memory());
       shared[threadIdx.x] = 1;
-      sum += shared[(threadIdx.x + 1) % 64];  // poison or 1
+      sum += shared[(threadIdx.x + 1) % 64];  // 1, or poison if that thread has not written yet
     });
     sums.insert(sum);
   }
@@ -132,7 +132,7 @@ TEST(SimtTest, ExceptionsOfTheBodyReachTheCaller) {
 }
 
 #ifdef GPTMOE_ASAN
-TEST(SimtDeathTest, SharedMemoryHasAnEnd) {
+TEST(SimtDeathTest, OverrunningSharedMemoryIsFound) {
   EXPECT_DEATH(simt::launch({1}, {1}, 100, [] { simt::shared_memory()[100] = std::byte{1}; }), "heap-buffer-overflow");
 }
 #endif

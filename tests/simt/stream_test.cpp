@@ -40,7 +40,7 @@ class Streams : public ::testing::Test {
   cudaEvent_t before_ = nullptr, after_ = nullptr;
 };
 
-TEST_F(Streams, LateWorkIsDoneWhenItIsWaitedFor) {
+TEST_F(Streams, LateWorkRunsWhenItIsWaitedFor) {
   work('a');
   fork();
   late('b');
@@ -52,7 +52,7 @@ TEST_F(Streams, LateWorkIsDoneWhenItIsWaitedFor) {
   EXPECT_EQ(done_, "adbce");
 }
 
-TEST_F(Streams, OnlyAsFarAsTheEventIsBehind) {
+TEST_F(Streams, WaitingForAnEventRunsOnlyTheWorkBeforeIt) {
   late('a');
   cudaEventRecord(after_, other_);
   late('b');
@@ -72,7 +72,7 @@ TEST_F(Streams, OnlyAsFarAsTheEventIsBehind) {
   EXPECT_EQ(done_, "abc");
 }
 
-TEST_F(Streams, KnowWhetherTheyFollow) {
+TEST_F(Streams, KnowWhetherTheyFollowOthers) {
   EXPECT_FALSE(simt::follows_others(other_)) << "it never waited";
   work('a');
   fork();
@@ -105,7 +105,7 @@ TEST_F(Streams, GraphsForkAndJoinAsTheyWereRecorded) {
   cudaGraphExecDestroy(executable);
 }
 
-TEST_F(Streams, ARecordingThatDoesNotComeTogetherIsRefused) {
+TEST_F(Streams, ARecordingWhoseStreamsAreNotJoinedIsRefused) {
   cudaGraph_t graph = nullptr;
   begin();
   fork();
@@ -122,10 +122,10 @@ TEST_F(Streams, ARecordingThatDoesNotComeTogetherIsRefused) {
   EXPECT_EQ(cudaStreamEndCapture(other_, &graph), cudaErrorStreamCaptureUnmatched);
   late('c');
   EXPECT_EQ(cudaStreamSynchronize(other_), cudaSuccess);
-  EXPECT_EQ(done_, "c") << "what was recorded is not done, and recording is over";
+  EXPECT_EQ(done_, "c") << "recorded work does not run, and recording is over";
 }
 
-TEST_F(Streams, RecordingsAreWorldsOfTheirOwn) {
+TEST_F(Streams, RecordingsAreIsolatedFromOtherWork) {
   cudaGraph_t graph = nullptr;
   late('a');
   cudaEventRecord(after_, other_);

@@ -9,7 +9,7 @@
 
 namespace gptmoe::testing {
 
-// A tiny config; `changes` is merged over it, section by section.
+// A tiny config; `changes` is merged into it, section by section.
 inline Config tiny_config(const nlohmann::json& changes = nlohmann::json::object()) {
   nlohmann::json config = {{"model",
                             {{"vocab_size", 29},

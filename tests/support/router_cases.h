@@ -1,6 +1,6 @@
 #pragma once
-// The trials of all registered routers, as changes to the tiny config: the parameters of tests that every router must
-// pass.
+// The trials of all registered routers, as changes to the tiny config. They are the parameters of the tests that every
+// router must pass.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

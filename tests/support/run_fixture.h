@@ -28,7 +28,7 @@ inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t
   write_shard(path, vocab_size, ids);
 }
 
-// A folder with shards: two files with 17 training windows of 7 tokens, and one with 11 validation windows.
+// A folder with shards: two files with together 17 training windows of 7 tokens, and one with 11 validation windows.
 class RunFolder {
  public:
   RunFolder() {
@@ -38,7 +38,7 @@ class RunFolder {
   }
   fs::path operator/(const std::string& name) const { return folder_ / name; }
 
-  // 12 steps of the tiny model, saved every 4 and evaluated every 5; `changes` is merged over that.
+  // 12 steps of the tiny model, saved every 4 and evaluated every 5; `changes` is merged into that config.
   Config config(const nlohmann::json& changes = nlohmann::json::object()) const {
     nlohmann::json run = {{"data", {{"train", folder_ / "train_*.bin"}, {"val", folder_ / "val_*.bin"}}},
                           {"train", {{"steps", 12}, {"eval_every", 5}}},
@@ -70,7 +70,7 @@ inline int train_quietly(const Config& config, const fs::path& out, bool resume 
   return train_quietly(config, out, *make_single_world(), resume, screen);
 }
 
-// Resumes a run as `gptmoe train --resume` does with --set of the keys `set`, whose values are in `config`.
+// Resumes a run as `gptmoe train --resume` does with --set for each key in `set`. `config` holds the new values.
 inline int resume_with(const Config& config, const fs::path& out, const std::vector<std::string>& set,
                        bool restart = false) {
   ::testing::internal::CaptureStdout();

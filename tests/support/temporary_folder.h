@@ -28,7 +28,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// A folder in memory if there is one, where flushing to disk takes no time. For tests of code that flushes often.
+// A folder in memory, if the machine has one, for tests of code that often flushes to disk.
 inline std::filesystem::path memory_folder() {
   return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : std::filesystem::temp_directory_path();
 }

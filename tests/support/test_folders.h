@@ -1,6 +1,6 @@
 #pragma once
-// The folders of the tests' data and of the built programs. CMake generates the source file. No test is compiled with a
-// path, so the compiler cache serves every checkout.
+// The folders of the tests' data and of the built programs. CMake generates the source file. No other source
+// contains a path, so the compiler cache serves every checkout.
 #include <string>
 
 namespace gptmoe {

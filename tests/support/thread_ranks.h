@@ -94,7 +94,7 @@ class ThreadCommunicator final : public Communicator {
     return dtype == DType::f64 ? static_cast<const double*>(data)[i]
                                : static_cast<double>(static_cast<const float*>(data)[i]);
   }
-  // Elements [first, first + count) of x = their sums over ranks; all other elements are overwritten with garbage.
+  // Sets elements [first, first + count) of x to their sums over ranks, and overwrites all other elements with garbage.
   void sum(const Tensor& x, int64_t first, int64_t count) {
     std::vector<double> sums(static_cast<size_t>(count));
     job_.exchange(rank_, x.data(), [&](const std::vector<const void*>& ranks) {

@@ -110,7 +110,7 @@ TEST(MergeTableTest, LongWordsAgreeWithThePlainDefinition) {
 }
 
 // Here the last byte decides how all other bytes pair, so the seam must move back to the beginning of the word.
-TEST(MergeTableTest, AChangeAtTheEndCanReachTheBegin) {
+TEST(MergeTableTest, AChangeAtTheEndCanReachTheBeginning) {
   constexpr int32_t kA = 0, kB = 1;
   for (const size_t length : {200u, 201u, 600u, 601u}) {
     std::vector<Merge> merges;
@@ -131,7 +131,7 @@ TEST(MergeTableTest, AChangeAtTheEndCanReachTheBegin) {
 }
 
 // In tiktoken a merge has the rank of its result, so two pairs may share a rank.
-TEST(MergeTableTest, EqualRanksGoFromTheLeft) {
+TEST(MergeTableTest, EqualRanksMergeFromTheLeft) {
   // 3 = ab, 4 = ba, and 5 = aba by both splits, with the same rank.
   const std::vector<Merge> merges = {{0, 1, 3, 1}, {1, 0, 4, 0}, {3, 0, 5, 2}, {0, 4, 5, 2}};
   std::mt19937 random(13);
@@ -141,7 +141,7 @@ TEST(MergeTableTest, EqualRanksGoFromTheLeft) {
   }
 }
 
-TEST(MergeTableTest, NoMergesAtAll) { EXPECT_EQ(encode({}, "abc"), (std::vector<int32_t>{0, 1, 2})); }
+TEST(MergeTableTest, WithoutMergesEveryByteIsAToken) { EXPECT_EQ(encode({}, "abc"), (std::vector<int32_t>{0, 1, 2})); }
 
 }  // namespace
 }  // namespace gptmoe

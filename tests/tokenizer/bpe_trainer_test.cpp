@@ -113,8 +113,8 @@ TEST(BpeTrainerTest, LearnsTheMostFrequentPairFirst) {
   BpeTrainer trainer;
   trainer.add("abc abc abd");  // words "abc", " abc", " abd"
   const Tokenizer tokenizer = trainer.train(260);
-  // "ab" occurs 3 times. Then " ab" and "abc" occur twice each, and " " has the lower id. After that, "abc" occurs
-  // once.
+  // "ab" occurs 3 times. Then " ab" and "abc" occur twice each; " ab" comes first, because " " has a lower id than
+  // "ab". After that, "abc" occurs once.
   EXPECT_EQ(learnt(tokenizer), (std::vector<std::string>{"ab", " ab"}));
   EXPECT_EQ(tokenizer.end_of_text(), 258);
   EXPECT_EQ(tokenizer.encode(" abc"), (std::vector<int32_t>{257, 66}));
@@ -135,7 +135,7 @@ TEST(BpeTrainerTest, OverlapsMergeFromTheLeft) {
   EXPECT_EQ(tokenizer.encode("aaaaa"), std::vector<int32_t>{258});
 }
 
-TEST(BpeTrainerTest, StopsWhereNoPairOccursTwice) {
+TEST(BpeTrainerTest, StopsWhenNoPairOccursTwice) {
   BpeTrainer trainer;
   EXPECT_EQ(trainer.train(1000).vocab_size(), 257);
   trainer.add("xyz xyz");
@@ -203,7 +203,7 @@ TEST(BpeTrainerTest, DropsTheRarestWordsBeyondItsLimit) {
   BpeTrainer trainer(SplitPattern::gpt2, 12);
   trainer.add(" aa aa bb bb cc dd");  // 12 letters in distinct words
   EXPECT_EQ(trainer.distinct_words(), 4);
-  trainer.add(" cc ee");  // 15 letters: drops " dd" and " ee", then the other words that occur twice
+  trainer.add(" cc ee");  // 15 letters: drops " dd" and " ee", then all other words, which occur twice
   EXPECT_EQ(trainer.distinct_words(), 0);
   EXPECT_EQ(trainer.dropped_words(), 5);
   trainer.add(" aa aa bb bb bb ee ff ff ff");
@@ -237,8 +237,9 @@ TEST(BpeTrainerTest, SpecialTokensComeLast) {
   EXPECT_EQ(tokenizer.end_of_text(), 257);
 }
 
-// tokenizer.json does not say which token ends documents, but loading it must choose the same one.
-TEST(BpeTrainerTest, TheSameTokenEndsDocumentsOnceSaved) {
+// tokenizer.json does not say which token ends documents, but loading the file must choose the one that it was saved
+// with.
+TEST(BpeTrainerTest, TheSameTokenEndsDocumentsAfterSavingAndLoading) {
   TemporaryFolder folder;
   const auto path = folder / "tokenizer.json";
   for (const std::vector<std::string>& special :
@@ -278,7 +279,7 @@ TEST(BpeTrainerTest, NoMergeIsWrittenLikeASpecialToken) {
   EXPECT_EQ(load_tokenizer(path).encode(" a"), (std::vector<int32_t>{220, 64}));
 }
 
-TEST(BpeTrainerTest, ProgressHearsEveryToken) {
+TEST(BpeTrainerTest, ProgressIsCalledForEveryToken) {
   BpeTrainer trainer;
   trainer.add("abcabc");
   std::vector<int64_t> heard;

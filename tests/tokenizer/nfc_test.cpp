@@ -14,7 +14,7 @@ using nlohmann::json;
 
 json golden() { return json::parse(read_text_file(source_folder() + "/tests/tokenizer/golden/nfc.json")); }
 
-TEST(NfcTest, GivesWhatTheReferenceGives) {
+TEST(NfcTest, AgreesWithTheReference) {
   const json file = golden();
   for (const json& pair : file["texts"]) {
     const std::string text = pair[0], expected = pair[1];
@@ -46,7 +46,7 @@ TEST(NfcTest, EveryCodePoint) {
   }
 }
 
-TEST(NfcTest, TheQuickCheckKnowsWhatPeopleWrite) {
+TEST(NfcTest, TheQuickCheckAcceptsCommonText) {
   for (const char* text :
        {"", "abc\n", "Größe, façade — “naïve”…", "Пшеница й ё", "小麦粉を数える。", "القمح", "한국어", "नमस्ते", "😀"})
     EXPECT_TRUE(is_surely_nfc(text)) << text;

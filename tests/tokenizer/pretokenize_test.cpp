@@ -23,13 +23,13 @@ Words words(std::string_view text, SplitPattern pattern = SplitPattern::gpt2) {
   return out;
 }
 
-TEST(PretokenizeTest, WordsTakeOneSpaceAlong) {
+TEST(PretokenizeTest, WordsIncludeOnePrecedingSpace) {
   EXPECT_EQ(words("the river ran"), (Words{"the", " river", " ran"}));
   EXPECT_EQ(words(" the"), (Words{" the"}));
   EXPECT_EQ(words(""), Words{});
 }
 
-TEST(PretokenizeTest, LettersDigitsAndTheRestPart) {
+TEST(PretokenizeTest, LettersDigitsAndOtherCharactersAreSeparateWords) {
   EXPECT_EQ(words("a1b22, (c)"), (Words{"a", "1", "b", "22", ",", " (", "c", ")"}));
   EXPECT_EQ(words("x_y --> 3.14"), (Words{"x", "_", "y", " -->", " 3", ".", "14"}));
 }
@@ -85,7 +85,7 @@ TEST(PretokenizeTest, MalformedBytesInLlama3) {
   EXPECT_EQ(words(" \xE2\x82\n", SplitPattern::llama3), (Words{" \xE2\x82\n"}));
 }
 
-// DocumentReader cuts texts into pieces at such places, so no pattern may look across them.
+// DocumentReader may cut a text between any of these pairs of strings, so no pattern may look across the cut.
 TEST(PretokenizeTest, NoPatternLooksAcrossTheCutsOfDocumentReader) {
   const std::string
       before[] = {"the end", "7", "it's x", "a\n9", "\u6587", "\u2167"},
@@ -118,7 +118,7 @@ TEST(PretokenizeTest, Classes) {
 }
 
 // The expected totals are those of Unicode 16.0.
-TEST(UnicodeRangesTest, AreSortedApartAndComplete) {
+TEST(UnicodeRangesTest, AreSortedDisjointAndComplete) {
   const auto total = [](const auto& ranges) {
     int64_t sum = 0, last = -2;
     for (const CodePointRange& range : ranges) {

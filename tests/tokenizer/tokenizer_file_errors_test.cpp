@@ -143,7 +143,7 @@ TEST_F(TokenizerFileErrors, RefusesDamage) {
   }
   file = sound;
   file["model"]["vocab"]["<|endoftext|>"] = 258;
-  file["model"]["vocab"]["xé"] = 259;  // by byte names it is the bytes x and 0xE9, but the token is "xé"
+  file["model"]["vocab"]["xé"] = 259;  // as byte names: the bytes x and 0xE9; as an added token: the text "xé"
   file["added_tokens"].push_back({{"id", 259}, {"content", "xé"}});
   file["model"]["merges"].push_back("x é");
   expect_contains(error(), "model.merges[2]: \"x\" and \"é\" do not give \"xé\": one is an added token");
@@ -153,7 +153,7 @@ TEST_F(TokenizerFileErrors, RefusesDamage) {
   expect_contains(error(), "model.vocab: no token for byte 32 (\"Ġ\")");
 }
 
-TEST_F(TokenizerFileErrors, ATokenTwiceIsRefused) {
+TEST_F(TokenizerFileErrors, ATokenGivenTwiceIsRefused) {
   const std::string sound = file.dump();
   const std::string entry = "\"the\":257";
   const size_t at = sound.find(entry);
@@ -162,7 +162,7 @@ TEST_F(TokenizerFileErrors, ATokenTwiceIsRefused) {
   expect_contains(error_of([&] { load_tokenizer(path); }), "model.vocab.the: given twice");
 }
 
-TEST_F(TokenizerFileErrors, DepthIsHarmless) {
+TEST_F(TokenizerFileErrors, DeepNestingIsRefused) {
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   for (const char* key : {"normalizer", "pre_tokenizer", "post_processor", "decoder", "added_tokens", "model"}) {
     json rest = file;
@@ -203,7 +203,7 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
 }
 
 // Pairs of files from other tokenizers look the same, but need another split or normalization.
-TEST_F(TokenizerFileErrors, PairsMustBeGpt2s) {
+TEST_F(TokenizerFileErrors, PairsMustBelongToGpt2) {
   write_text_file(folder / "vocab.json", file["model"]["vocab"].dump());
   write_text_file(folder / "merges.txt", "h e\nt he\n");
   const std::string name = (folder / "tokenizer_config.json").string() + ": ";

@@ -25,7 +25,7 @@ TEST_F(TokenizerFileTest, LoadsTheNewForm) {
   EXPECT_EQ(load().encode("the"), std::vector<int32_t>{257});
 }
 
-TEST_F(TokenizerFileTest, EndOfTextMayStandInTheVocabularyOnly) {
+TEST_F(TokenizerFileTest, EndOfTextMayBeInTheVocabularyAlone) {
   file["added_tokens"] = json::array();
   file["model"]["vocab"]["<|endoftext|>"] = 258;
   const Tokenizer tokenizer = load();
@@ -61,7 +61,7 @@ TEST_F(TokenizerFileTest, EndOfTextByName) {
   expect_contains(error("x y"), "no token \"x y\" (this tokenizer has no special tokens)");
 }
 
-TEST_F(TokenizerFileTest, UnusedIdsAreHoles) {
+TEST_F(TokenizerFileTest, UnusedIdsAreUnknown) {
   file["added_tokens"][0]["id"] = file["model"]["vocab"]["<|endoftext|>"] = 300;
   const Tokenizer tokenizer = load();
   EXPECT_EQ(tokenizer.vocab_size(), 301);
@@ -75,13 +75,13 @@ TEST_F(TokenizerFileTest, LongestAddedTokenWins) {
   EXPECT_EQ(load().encode("<a>é b<a>é"), (std::vector<int32_t>{260, 259, 127, 102}));
 }
 
-TEST_F(TokenizerFileTest, AnOrdinaryTokenMayBeAddedToo) {
+TEST_F(TokenizerFileTest, AnAddedTokenMayAlsoBeAnOrdinaryToken) {
   file["added_tokens"].push_back({{"id", 257}, {"content", "the"}, {"special", false}});
   EXPECT_EQ(load().encode("the x"), (std::vector<int32_t>{257, 220, 87}));
 }
 
 // The expected ids come from Hugging Face's tokenizers 0.23.
-TEST_F(TokenizerFileTest, AddedTokensHaveTheIdsThatTheReferenceGivesThem) {
+TEST_F(TokenizerFileTest, AddedTokensMustHaveTheIdsThatTheReferenceGivesThem) {
   const auto added = [](int id, const char* content, bool special) {
     return json{{"id", id}, {"content", content}, {"special", special}};
   };
@@ -148,7 +148,7 @@ TEST_F(TokenizerFileTest, SavedFilesLoadTheSame) {
   }
 }
 
-TEST_F(TokenizerFileTest, SaysWhatTheReferenceImplementationReads) {
+TEST_F(TokenizerFileTest, SavesWhatTheReferenceImplementationReads) {
   save_tokenizer(load(), path);
   const json saved = json::parse(read_text_file(path));
   EXPECT_EQ(saved["model"]["type"], "BPE");
@@ -179,7 +179,7 @@ TEST_F(TokenizerFileTest, SavesAPatternAsASplit) {
   EXPECT_EQ(saved["pretokenizers"][1]["use_regex"], false);
 }
 
-TEST_F(TokenizerFileTest, DoesNotSaveTwoTokensOfOneName) {
+TEST_F(TokenizerFileTest, DoesNotSaveTwoTokensWithOneWrittenForm) {
   Vocabulary vocabulary = load().vocabulary();
   vocabulary.tokens.push_back("é");  // this is also the written form of byte 0xE9
   vocabulary.added.push_back({259, false});

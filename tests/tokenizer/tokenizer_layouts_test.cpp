@@ -98,7 +98,7 @@ TEST_F(TokenizerLayoutsTest, Folders) {
 }
 
 struct RankFileTest : testing::Test {
-  // The error for a file with the 256 bytes followed by `rest`.
+  // The error for a file with the ranks of the 256 bytes followed by `rest`.
   std::string error(const std::string& rest, SplitPattern pattern = SplitPattern::gpt2) {
     write_text_file(path, bytes() + rest);
     const std::string line = error_of([&] { load_tokenizer(path, {.pattern = pattern}); }), name = path.string() + ": ";
@@ -195,7 +195,7 @@ TEST_F(RankFileTest, KnowsTheSpecialTokensOfPublishedFiles) {
   EXPECT_EQ(load(filler(100256), SplitPattern::llama3).end_of_text(), 100256);
 }
 
-TEST_F(RankFileTest, CannotBeSaved) {
+TEST_F(RankFileTest, MergesThatAreAmbiguousCannotBeSaved) {
   write_text_file(path, bytes() + "aGU= 256\ndGhl 257\ndGg= 258\n");  // "the" is both t+he and th+e
   const Tokenizer tokenizer = load_tokenizer(path, {.pattern = SplitPattern::gpt2});
   const auto to = folder / "tokenizer.json";

@@ -78,7 +78,7 @@ TEST(TokenizerTest, CachedWordsEncodeTheSame) {
 }
 
 // A merge that searched the whole word at every step would not finish within the test's time limit.
-TEST(TokenizerTest, VeryLongWordsAreNoTrouble) {
+TEST(TokenizerTest, VeryLongWordsAreEncodedInTime) {
   std::string word;
   while (word.size() < 400'000) word += "the";
   const auto ids = golden_tokenizer().encode(word);
@@ -131,7 +131,7 @@ TEST(TokenizerTest, WholeWordsComeBeforeMerging) {
   EXPECT_EQ(whole.encode("abc abc abcd"), (std::vector<int32_t>{257, 258, ' ', 256, 'c', 'd'}));
 }
 
-TEST(TokenizerTest, PatternIsTheVocabularys) {
+TEST(TokenizerTest, UsesThePatternOfTheVocabulary) {
   Vocabulary vocabulary = byte_vocabulary();
   vocabulary.tokens.push_back("12");
   vocabulary.tokens.push_back("1212");
@@ -141,14 +141,14 @@ TEST(TokenizerTest, PatternIsTheVocabularys) {
   EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("1212"), (std::vector<int32_t>{256, '1', '2'}));
 }
 
-TEST(TokenizerTest, NfcIsAppliedWhereAsked) {
+TEST(TokenizerTest, AppliesNfcIfTheVocabularySaysSo) {
   Vocabulary vocabulary = byte_vocabulary();
   EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("e\u0301"), bytes_of("e\u0301"));
   vocabulary.nfc = true;
   EXPECT_EQ(Tokenizer{Vocabulary(vocabulary)}.encode("e\u0301"), bytes_of("\u00e9"));
 }
 
-TEST(TokenizerTest, AddedTokensComeAheadOfWordsTheLongestFirst) {
+TEST(TokenizerTest, AddedTokensAreFoundBeforeWordsAndLongerOnesFirst) {
   Vocabulary vocabulary = byte_vocabulary();
   vocabulary.tokens.insert(vocabulary.tokens.end(), {"<a>", "<a><b>", "  ", "<|end|>"});
   vocabulary.added = {{256, false}, {257, false}, {258, false, true}, {259, true}};
@@ -160,7 +160,7 @@ TEST(TokenizerTest, AddedTokensComeAheadOfWordsTheLongestFirst) {
 }
 
 // Added tokens that are not normalized are found first. Normalized ones are then searched in the remaining text.
-TEST(TokenizerTest, AddedTokensInTwoPhases) {
+TEST(TokenizerTest, AddedTokensAreFoundInTwoPhases) {
   Vocabulary vocabulary = byte_vocabulary();
   vocabulary.nfc = true;
   vocabulary.tokens.insert(vocabulary.tokens.end(), {"bc", "\u00e9", "abc"});
@@ -170,7 +170,7 @@ TEST(TokenizerTest, AddedTokensInTwoPhases) {
   EXPECT_EQ(tokenizer.encode("e\u0301"), std::vector<int32_t>{257});
 }
 
-TEST(TokenizerTest, KnowsWhetherPiecesEncodeAlike) {
+TEST(TokenizerTest, KnowsWhetherPiecesEncodeLikeTheWholeText) {
   Vocabulary vocabulary = byte_vocabulary();
   vocabulary.tokens.push_back("<a> <b>");
   vocabulary.added = {{256, false}};

@@ -56,9 +56,9 @@ TEST(WordCountsTest, WordsKeepTheOrderOfFirstAppearance) {
             (Listed{{"a", 2}, {" extraordinarily", 2}, {"-", 2}, {"long", 1}, {" b", 1}, {" a", 1}}));
 }
 
-// Words of one letter around the lengths that the table stores inline. The last one is at the end of the text, where
-// fewer than 16 bytes may be read.
-TEST(WordCountsTest, LengthsAroundTheInlineOnes) {
+// Words of one repeated letter, with lengths around those that the table stores inline. The last one is at the end of
+// the text, where fewer than 16 bytes may be read.
+TEST(WordCountsTest, CountsWordsAroundTheInlineLengths) {
   std::string text;
   for (int round = 0; round < 2; ++round)
     for (size_t length : {1, 2, 7, 8, 9, 15, 16, 17, 18}) text += std::string(length, 'x') + "\n";
@@ -73,7 +73,7 @@ TEST(WordCountsTest, ZeroBytesBelongToWords) {
   EXPECT_EQ(listed(counted(text)).size(), 3u);
 }
 
-TEST(WordCountsTest, MergedTablesAreTheTableOfAll) {
+TEST(WordCountsTest, MergedTablesEqualOneTableOfAllTexts) {
   const std::string first = random_text(2, 5000), second = random_text(3, 9000);
   WordCounts merged;
   merged.merge(counted(first));
@@ -85,7 +85,7 @@ TEST(WordCountsTest, MergedTablesAreTheTableOfAll) {
   EXPECT_EQ(merged.letters(), all.letters());
 }
 
-TEST(WordCountsTest, TheRarestAreDroppedCountByCount) {
+TEST(WordCountsTest, TheRarestWordsAreDroppedFirst) {
   const std::string_view text = "aa bb aa cc dd dd cc cc ee";  // "aa", " bb", " aa" and " ee" occur once
   WordCounts counts = counted(text);
   EXPECT_EQ(counts.letters(), 2 + 5 * 3);
@@ -99,7 +99,7 @@ TEST(WordCountsTest, TheRarestAreDroppedCountByCount) {
   EXPECT_EQ(counts.words(), 0);
 }
 
-TEST(WordCountsTest, LongWordsSurviveTheDropping) {
+TEST(WordCountsTest, FrequentLongWordsAreNotDropped) {
   const std::string rare(40, 'r'), frequent(50, 'f');
   WordCounts counts = counted(rare + "\n" + frequent + "\n" + frequent);
   EXPECT_EQ(counts.drop_rarest(60), 1);

@@ -1,4 +1,4 @@
-// Runs that are extended, changed on the way, or branched, and the changes that are refused.
+// Runs that are extended, changed midway or branched, and the changes that are refused.
 #include <omp.h>
 
 #include "support/run_fixture.h"
@@ -42,7 +42,7 @@ class Lifecycle : public ::testing::Test {
   const fs::path run_ = folder_ / "run", whole_ = folder_ / "whole";
 };
 
-TEST_F(Lifecycle, AnExtendedRunIsTheLongerRun) {
+TEST_F(Lifecycle, AnExtendedRunEqualsALongerRun) {
   train_quietly(constant(12), whole_);
   train_quietly(constant(8), run_);
   EXPECT_EQ(resume_with(constant(12), run_, {"train.steps"}), 0);
@@ -56,7 +56,7 @@ TEST_F(Lifecycle, AnExtendedRunIsTheLongerRun) {
   EXPECT_EQ(*record.history[1].changes[0].second.is, 12);
 }
 
-TEST_F(Lifecycle, AChangeHoldsForLaterResumesWithTheOldConfig) {
+TEST_F(Lifecycle, AChangeStaysInForceWhenTheOldConfigResumes) {
   train_quietly(constant(8), run_);
   resume_with(constant(12), run_, {"train.steps"});
   cut_back(run_, 8);  // as if it had been killed before it saved again
@@ -65,7 +65,7 @@ TEST_F(Lifecycle, AChangeHoldsForLaterResumesWithTheOldConfig) {
   EXPECT_EQ(latest_checkpoint(run_)->filename(), "step_00000012");
 }
 
-TEST_F(Lifecycle, OnlySetChangesARun) {
+TEST_F(Lifecycle, OnlyTheSetOptionChangesARun) {
   train_quietly(constant(8), run_);
   expect_contains(refusal(constant(12)),
                   "train.steps = 8, now it is 12; to change it for the rest of the run, add --set "
@@ -79,7 +79,7 @@ TEST_F(Lifecycle, OnlySetChangesARun) {
                   "model.hidden_act = \"silu\"");
 }
 
-TEST_F(Lifecycle, TakesWhatItMayTake) {
+TEST_F(Lifecycle, AcceptsEveryPermittedChange) {
   train_quietly(constant(8, {{"train", {{"global_batch_size", 4}, {"micro_batch_size", 2}}}}), run_);
   const Config changed = constant(12, {{"train", {{"global_batch_size", 4}, {"micro_batch_size", 4}}},
                                        {"optimizer", {{"learning_rate", 0.002}}},
@@ -106,7 +106,7 @@ TEST_F(Lifecycle, AnEditedConfigFileIsRefused) {
   expect_contains(refusal(constant(8)), "config.json: has model.rope_theta = 500.0");
 }
 
-TEST_F(Lifecycle, OtherBytesBehindTheSamePathAreRefused) {
+TEST_F(Lifecycle, OtherTokensAtTheSamePathAreRefused) {
   train_quietly(constant(8), run_);
   const std::string intact = read_text_file(folder_ / "train_1.bin");
   std::string flipped = intact;
@@ -122,7 +122,7 @@ TEST_F(Lifecycle, OtherBytesBehindTheSamePathAreRefused) {
                   "val_0.bin: the run read this file and it is no longer there");
 }
 
-TEST_F(Lifecycle, TheSameTokensUnderAnotherPathContinueWhereTheyWere) {
+TEST_F(Lifecycle, TheSameTokensAtAnotherPathContinueWhereTheyWere) {
   train_quietly(constant(12), whole_);
   train_quietly(constant(12), run_);
   cut_back(run_, 8);
@@ -134,7 +134,7 @@ TEST_F(Lifecycle, TheSameTokensUnderAnotherPathContinueWhereTheyWere) {
   expect_same_run(whole_, run_);
 }
 
-TEST_F(Lifecycle, OtherDataBeginAtTheirBeginning) {
+TEST_F(Lifecycle, NewDataIsReadFromItsBeginning) {
   train_quietly(constant(8), run_);
   write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
   const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
@@ -144,7 +144,7 @@ TEST_F(Lifecycle, OtherDataBeginAtTheirBeginning) {
   EXPECT_EQ(state.loader.position, 4 * more.train.global_batch_size) << "of the four new steps";
 }
 
-TEST_F(Lifecycle, OtherDataBeginAgainAfterACrashBeforeTheNextCheckpoint) {
+TEST_F(Lifecycle, NewDataIsReadAgainAfterACrashBeforeTheNextCheckpoint) {
   write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
   const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
   train_quietly(constant(8), run_);
@@ -155,7 +155,7 @@ TEST_F(Lifecycle, OtherDataBeginAgainAfterACrashBeforeTheNextCheckpoint) {
   expect_same_run(whole_, run_);
 }
 
-TEST_F(Lifecycle, ARunThatGoesBackBeforeItsNewDataReadsThemFromTheirBeginning) {
+TEST_F(Lifecycle, GoingBackPastAChangeOfDataReadsTheNewDataFromItsBeginning) {
   write_random_shard(folder_ / "more_0.bin", 29, 300, 5);
   const Config more = constant(12, {{"data", {{"train", folder_ / "more_*.bin"}}}});
   train_quietly(constant(8), run_);
@@ -166,7 +166,7 @@ TEST_F(Lifecycle, ARunThatGoesBackBeforeItsNewDataReadsThemFromTheirBeginning) {
   EXPECT_EQ(read_history(run_).history.back().from_step, 4);
 }
 
-TEST_F(Lifecycle, AChangeThatIsTakenBackLeavesNoRecord) {
+TEST_F(Lifecycle, AChangeThatIsRevertedLeavesNoRecord) {
   train_quietly(constant(8), run_);
   resume_with(constant(12), run_, {"train.steps"});
   cut_back(run_, 8);
@@ -174,14 +174,14 @@ TEST_F(Lifecycle, AChangeThatIsTakenBackLeavesNoRecord) {
   EXPECT_EQ(read_history(run_).history.size(), 1u);
 }
 
-TEST_F(Lifecycle, ARunOlderThanTheRecordCanBeBranched) {
+TEST_F(Lifecycle, ARunWithoutAHistoryCanBeBranched) {
   train_quietly(decaying(12, 4), run_);
   fs::remove(run_ / "history.json");
   branch_run(run_ / "checkpoints/step_00000008", whole_, decaying(10, 2));
   EXPECT_EQ(resume_with(decaying(10, 2), whole_, {}), 0);
 }
 
-TEST_F(Lifecycle, ABranchIsTheRunThatItContinues) {
+TEST_F(Lifecycle, ABranchEqualsAnUninterruptedRun) {
   train_quietly(decaying(12, 4), run_);
   const std::string parent = read_text_file(run_ / "metrics.jsonl");
   train_quietly(decaying(10, 2), whole_);  // the first eight steps are the same
@@ -197,7 +197,7 @@ TEST_F(Lifecycle, ABranchIsTheRunThatItContinues) {
   EXPECT_EQ(entry.changes.size(), 2u);
 }
 
-TEST_F(Lifecycle, ABranchKeepsWhatMakesARun) {
+TEST_F(Lifecycle, ABranchKeepsTheSettingsThatCannotChange) {
   train_quietly(decaying(12, 4), run_);
   const auto refused = [&](const Config& config) {
     const std::string line = error_line<UserError>([&] { branch_run(run_, folder_ / "branch", config); });

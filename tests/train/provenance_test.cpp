@@ -23,7 +23,7 @@ std::vector<std::pair<int64_t, std::string>> hosts_in(const fs::path& run_dir) {
 
 using Hosts = std::vector<std::pair<int64_t, std::string>>;
 
-TEST(Provenance, AddsWhatChangesAndDropsWhatARunGoesBackBehind) {
+TEST(Provenance, AddsChangesAndDropsThemWhenARunGoesBack) {
   const TemporaryFolder folder;
   record_provenance(folder / "", 0, {{"host", "a"}});
   record_provenance(folder / "", 4, {{"host", "a"}});
@@ -39,7 +39,7 @@ TEST(Provenance, AddsWhatChangesAndDropsWhatARunGoesBackBehind) {
   EXPECT_EQ(hosts_in(folder / ""), (Hosts{{0, "d"}}));
 }
 
-TEST(Provenance, RefusesAFileThatIsNone) {
+TEST(Provenance, RefusesAMalformedFile) {
   const TemporaryFolder folder;
   for (const char* bad : {"{", "[]", R"({"history": [{}]})"}) {
     write_text_file(folder / "provenance.json", bad);

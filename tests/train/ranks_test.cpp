@@ -145,13 +145,13 @@ class Ranks : public ::testing::TestWithParam<std::tuple<RouterCase, int>> {
   RunFolder files_;
 };
 
-TEST_P(Ranks, TrainAsOneDoes) {
+TEST_P(Ranks, TrainAsOneRankDoes) {
   const Outcome one = train_on(1, config(1));
   EXPECT_LT(one.steps.back().loss, one.steps.front().loss);
   for (int ranks : {2, 4}) expect_same(train_on(ranks, config(ranks)), one, 1e-8);
 }
 
-TEST_P(Ranks, TrainAsOneDoesThatRecomputesTiesItsHeadAndHasBiases) {
+TEST_P(Ranks, TrainAsOneRankDoesWithRecomputationATiedHeadAndBiases) {
   const json changes = {{"train", {{"recompute", "block"}}},
                         {"model", {{"tie_word_embeddings", true}, {"attention_bias", true}}}};
   expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
@@ -160,7 +160,7 @@ TEST_P(Ranks, TrainAsOneDoesThatRecomputesTiesItsHeadAndHasBiases) {
 // For routers whose results do not depend on the micro-batches.
 class RanksOfWholeSteps : public Ranks {};
 
-TEST_P(RanksOfWholeSteps, MayCutTheBatchOtherwise) {
+TEST_P(RanksOfWholeSteps, MaySplitTheBatchDifferently) {
   const json loss = {{"model", {{"router_aux_loss_coef", 0}}}};
   Config cut_otherwise = config(4, loss);
   cut_otherwise.train.micro_batch_size = 1;
@@ -181,7 +181,7 @@ TEST_P(Ranks, ReduceGradientsInBf16) {
 }
 
 // A run saved on one number of ranks resumes on another.
-TEST_P(Ranks, ResumeOnOthers) {
+TEST_P(Ranks, ResumeOnAnyNumberOfRanks) {
   constexpr int64_t kFirst = 5, kAll = 9;
   std::vector<double> expected;
   for (int from : {1, 2, 4}) {

@@ -25,8 +25,8 @@ class Resume : public ::testing::TestWithParam<Variant> {
   RunFolder folder_;
 };
 
-TEST_P(Resume, FromEveryCheckpointEqualsUninterrupted) {
-  if (kSanitized && GetParam().threads > 1) GTEST_SKIP() << "runs the code of the case on one thread";
+TEST_P(Resume, FromEveryCheckpointEqualsAnUninterruptedRun) {
+  if (kSanitized && GetParam().threads > 1) GTEST_SKIP() << "runs the same code as the case on one thread";
   const Config config = folder_.config(GetParam().changes);
   ASSERT_EQ(train_quietly(config, folder_ / "whole"), 0);
   for (int64_t step : {4, 8}) {
@@ -137,7 +137,7 @@ TEST_F(Crash, BeforeTheFirstRow) {
 
 TEST_F(Crash, AFinishedRunStaysAsItIs) { resume_and_compare(); }
 
-TEST_F(Crash, ACheckpointOffTheScheduleIsAsGood) {
+TEST_F(Crash, ACheckpointOffTheScheduleWorksToo) {
   // An interruption saves checkpoints at steps that are not multiples of checkpoint.every.
   Config every_step = config_;
   every_step.checkpoint.every = 1;

@@ -27,7 +27,7 @@ class Trainer : public ::testing::Test {
   const fs::path out_ = folder_ / "run";
 };
 
-TEST_F(Trainer, LeavesARunDirectory) {
+TEST_F(Trainer, WritesARunDirectory) {
   const Config config = folder_.config();
   std::string screen;
   EXPECT_EQ(train_quietly(config, out_, false, &screen), 0);
@@ -37,7 +37,7 @@ TEST_F(Trainer, LeavesARunDirectory) {
   EXPECT_EQ(state.step, 12);
   EXPECT_EQ(state.tokens, 12 * 14);
   EXPECT_EQ(parse_config(state.config, "state"), config);
-  EXPECT_EQ(state.loader, (LoaderState{.epoch = 1, .position = 7, .windows = 17})) << "24 windows of 17 an epoch";
+  EXPECT_EQ(state.loader, (LoaderState{.epoch = 1, .position = 7, .windows = 17})) << "24 windows, with 17 per epoch";
   expect_contains(screen, "12 steps of 2 x 7 = 168 tokens (1.41 epochs)");
   expect_contains(screen, "step 12  validation loss ");
 }
@@ -103,7 +103,7 @@ TEST_F(Trainer, SavesBeforeItEvaluates) {
   EXPECT_EQ(events_of(out_).back(), "eval 12");
 }
 
-TEST_F(Trainer, ADivergedRunStopsByNameAndKeepsItsCheckpoints) {
+TEST_F(Trainer, ADivergedRunNamesItsStepAndKeepsItsCheckpoints) {
   const Config config = folder_.config(
       {{"optimizer", {{"learning_rate", 1e30}}}, {"schedule", {{"warmup_steps", 0}}}, {"checkpoint", {{"every", 1}}}});
   const std::string line = refusal<NumericFailure>(config);
@@ -157,7 +157,7 @@ TEST_F(Trainer, NothingToResumeIsAnError) {
   EXPECT_FALSE(fs::exists(out_));
 }
 
-TEST_F(Trainer, ResumesOnlyTheRunItWas) {
+TEST_F(Trainer, ResumesOnlyWithTheSameSettings) {
   train_quietly(folder_.config({{"router", {{"type", "default"}, {"ema_beta", 0.9}}}}), out_);
   const std::string before = read_text_file(out_ / "config.json");
   const auto changed = [&](json changes) {
@@ -179,7 +179,7 @@ TEST_F(Trainer, ResumesOnlyTheRunItWas) {
 
 // Older runs averaged the balance losses of layers instead of summing them; their config.json has no
 // model.balance_scope.
-TEST_F(Trainer, RefusesARunOfTheAveragedBalanceLoss) {
+TEST_F(Trainer, RefusesARunWithAnAveragedBalanceLoss) {
   const auto age = [&] {
     json config = json::parse(read_text_file(out_ / "config.json"));
     config["model"].erase("balance_scope");
@@ -195,7 +195,7 @@ TEST_F(Trainer, RefusesARunOfTheAveragedBalanceLoss) {
   EXPECT_EQ(read_text_file(out_ / "config.json"), before);
 }
 
-TEST_F(Trainer, ResumesWithOtherHabits) {
+TEST_F(Trainer, ResumesWithOtherIntervalsAndDevice) {
   train_quietly(folder_.config(), out_);
   cut_back(out_, 8);
   const Config other = folder_.config({{"train", {{"eval_every", 3}, {"eval_tokens", 21}}},
@@ -211,7 +211,7 @@ TEST_F(Trainer, ResumesWithOtherHabits) {
             (std::vector<std::string>{"train 8", "eval 9", "train 10", "train 12", "eval 12"}));
 }
 
-TEST_F(Trainer, RefusesOtherDataUnderTheSameName) {
+TEST_F(Trainer, RefusesOtherDataAtTheSamePath) {
   train_quietly(folder_.config(), out_);
   cut_back(out_, 8);
   write_random_shard(folder_ / "train_1.bin", 29, 500, 2);

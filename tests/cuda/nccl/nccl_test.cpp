@@ -39,7 +39,7 @@ class Nccl : public ::testing::Test {
   std::unique_ptr<Communicator> nccl_ = make_nccl_communicator(world_, *ops_);
 };
 
-TEST_F(Nccl, CollectivesAreDoneInPlace) {
+TEST_F(Nccl, CollectivesWorkInPlace) {
   EXPECT_EQ(nccl_->rank(), rank_);
   EXPECT_EQ(nccl_->size(), size_);
   for (const DType dtype : {DType::f32, DType::bf16}) {
@@ -60,7 +60,7 @@ TEST_F(Nccl, CollectivesAreDoneInPlace) {
   }
 }
 
-TEST_F(Nccl, WholeNumbersAreGatheredAndSent) {
+TEST_F(Nccl, IntegersAreGatheredAndBroadcastExactly) {
   std::vector<int32_t> before(kCount), gathered(kCount);
   for (int64_t i = 0; i < kCount; ++i) {
     const auto at = static_cast<size_t>(i);
@@ -77,7 +77,7 @@ TEST_F(Nccl, WholeNumbersAreGatheredAndSent) {
   EXPECT_THROW(nccl_->start_reduce_scatter(pairs, kAny), BugError);
 }
 
-TEST_F(Nccl, CountsWhatItIsAskedFor) {
+TEST_F(Nccl, CountsCallsAndBytesOfEachTraffic) {
   const DeviceTensor x(*ops_, DType::f32, {kCount}, numbers());
   nccl_->all_reduce(x, Traffic::gradients);
   nccl_->wait(nccl_->start_all_gather(x, Traffic::weights));
@@ -151,7 +151,7 @@ std::vector<double> expected_weights(const Numbers& start, int size, int runs) {
   return weights;
 }
 
-TEST_F(Nccl, ReplayedGraphsDoTheSame) {
+TEST_F(Nccl, ReplayedGraphsGiveTheSameResults) {
   Numbers start(kCount);
   for (size_t i = 0; i < start.size(); ++i) start[i] = static_cast<float>(i % 9) / 4 - 1;  // their sums are exact
   for (const DType wire : {DType::f32, DType::bf16}) {
@@ -171,12 +171,12 @@ TEST_F(Nccl, ReplayedGraphsDoTheSame) {
       for (const double weight : recorded.weights()) norm += weight * weight;
       EXPECT_NEAR(recorded.norm() / (size_ * norm), 1, 1e-5);
     }
-    EXPECT_EQ(nccl->costs()[static_cast<size_t>(Traffic::gradients)].calls, 2 * 5) << "done once, recorded once";
+    EXPECT_EQ(nccl->costs()[static_cast<size_t>(Traffic::gradients)].calls, 2 * 5) << "replays are not counted";
     EXPECT_EQ(plain->costs()[static_cast<size_t>(Traffic::gradients)].calls, 3 * 5);
   }
 }
 
-// Even when sums round, they have the same bits on every rank and in every run.
+// Even rounded sums have the same bits on every rank and in every run.
 TEST_F(Nccl, SumsHaveTheSameBitsEverywhere) {
   Numbers values(1 << 18);
   for (size_t i = 0; i < values.size(); ++i)

@@ -53,7 +53,7 @@ class NcclTraining : public ::testing::TestWithParam<Variant> {
   const fs::path shared_ = world_.from_root((files_ / "").string());
 };
 
-TEST_P(NcclTraining, GivesOneGpusCurve) {
+TEST_P(NcclTraining, GivesTheCurveOfOneGpu) {
   train_on_all(config(world_.size()), "all");
   if (!world_.is_root()) return;
   train_quietly(config(1), files_ / "one");
@@ -66,7 +66,7 @@ TEST_P(NcclTraining, GivesOneGpusCurve) {
     }
 }
 
-TEST_P(NcclTraining, IsTheSameRunWithoutGraphsAndResumed) {
+TEST_P(NcclTraining, IsTheSameRunWithoutGraphsAndAfterAResume) {
   train_on_all(config(world_.size()), "whole");
   train_on_all(config(world_.size(), {{"train", {{"cuda_graphs", false}}}}), "plain");
   if (world_.is_root()) {
@@ -111,7 +111,7 @@ int64_t bytes_sent(int ranks) {
   return sent;
 }
 
-TEST_P(NcclTraining, SendsInAStepWhatTheMetricsSay) {
+TEST_P(NcclTraining, SendsAsManyBytesPerStepAsTheMetricsSay) {
   std::vector<int64_t> sent;
   for (const int64_t steps : {3, 5}) {
     simt::nccl_calls.clear();

@@ -64,7 +64,7 @@ Owned filled(DType dtype, int64_t count, int rank) {
   return x;
 }
 
-// The sum over ranks in rank order: in f64 for f64, else in f32.
+// The sum over ranks in rank order, computed in f64 for f64, otherwise in f32.
 Owned summed(DType dtype, int64_t count) {
   Owned sum(dtype, count);
   std::vector<Owned> parts;
@@ -89,7 +89,7 @@ void expect_same_on_all_ranks(const Owned& x) {
 }
 
 const int64_t kCounts[] = {0, 1, 2, 3, 5, 1000, 2048, 4096, 4097, 8192, 8193, 40003};
-// More pieces than a collective sends at once.
+// The number of elements that takes three pieces, more than a collective sends at once.
 constexpr int64_t kThreePieces = 2 * kMpiPieceBytes / 4 + 7;
 
 TEST(AllReduce, EqualsTheSumInRankOrder) {
@@ -118,7 +118,7 @@ TEST(ReduceScatter, GivesEachRankItsPartOfTheSum) {
     }
 }
 
-TEST(AllGather, GivesEveryRankAllParts) {
+TEST(AllGather, GivesAllPartsToEveryRank) {
   const auto ranks_of = communicator();
   for (DType dtype : {DType::f32, DType::f64, DType::bf16, DType::i32, DType::i64})
     for (int64_t part : {0, 1, 3, 1000, 70001}) {
@@ -132,7 +132,7 @@ TEST(AllGather, GivesEveryRankAllParts) {
     }
 }
 
-TEST(Broadcast, GivesEveryRankWhatOneHolds) {
+TEST(Broadcast, GivesTheElementsOfOneRankToAll) {
   const auto ranks_of = communicator();
   for (DType dtype : {DType::f32, DType::f64, DType::bf16, DType::i32})
     for (int root = 0; root < ranks().size(); ++root)
@@ -143,7 +143,7 @@ TEST(Broadcast, GivesEveryRankWhatOneHolds) {
       }
 }
 
-TEST(Collectives, InPieces) {
+TEST(Collectives, WorkInPieces) {
   const auto ranks_of = communicator();
   Owned x = filled(DType::f32, kThreePieces, ranks().rank());
   ranks_of->all_reduce(x.tensor(), Traffic::gradients);
@@ -157,7 +157,7 @@ TEST(Collectives, InPieces) {
 }
 
 // Large and small reductions and gathers may run at the same time and be waited for in any order.
-TEST(Collectives, SeveralUnderWay) {
+TEST(Collectives, MayOverlap) {
   const auto ranks_of = communicator();
   const int n = ranks().size();
   const std::vector<int64_t> counts = {50000, 3, kThreePieces, 60000, 1, 200003, 90000, 70000};
@@ -188,7 +188,7 @@ TEST(Collectives, SeveralUnderWay) {
 
 // The ranks arrive at different times, in changing order, so that a collective has begun on some ranks and not on
 // others.
-TEST(Collectives, OfRanksThatComeAtDifferentTimes) {
+TEST(Collectives, WorkWhenRanksArriveAtDifferentTimes) {
   const auto ranks_of = communicator();
   const int n = ranks().size();
   const Rng delays(7, static_cast<uint64_t>(ranks().rank())), sizes(7, 1000);
@@ -219,7 +219,7 @@ TEST(Collectives, OfRanksThatComeAtDifferentTimes) {
 }
 
 // On some ranks the small reduction ends long before the large one, which was started first.
-TEST(Collectives, ThatOvertake) {
+TEST(Collectives, MayOvertakeEachOther) {
   const auto ranks_of = communicator();
   const Rng delays(8, static_cast<uint64_t>(ranks().rank()));
   const Owned large = filled(DType::f32, 1000000, ranks().rank()), small = filled(DType::f32, 10000, ranks().rank());
@@ -234,7 +234,7 @@ TEST(Collectives, ThatOvertake) {
   }
 }
 
-TEST(Collectives, CostWhatTheyMove) {
+TEST(Collectives, CountTheBytesTheyMove) {
   const auto ranks_of = communicator();
   const int n = ranks().size();
   Owned x = filled(DType::f32, 1200 * n, ranks().rank());
@@ -253,7 +253,7 @@ TEST(Collectives, CostWhatTheyMove) {
   EXPECT_EQ(costs[static_cast<size_t>(Traffic::reports)].calls, 0);
 }
 
-TEST(Collectives, TwoCommunicatorsAtOnce) {
+TEST(Collectives, WorkOnTwoCommunicatorsAtOnce) {
   const auto one = communicator(), other = communicator();
   Owned x = filled(DType::f32, 50000, ranks().rank()), y = filled(DType::f64, 50000, ranks().rank());
   const auto first = one->start_all_reduce(x.tensor(), Traffic::gradients);
@@ -264,7 +264,7 @@ TEST(Collectives, TwoCommunicatorsAtOnce) {
 }
 
 // Lowers the limit on elements per MPI call, since tensors beyond the real limit are too large for a test.
-TEST(Collectives, BeyondMpisCounts) {
+TEST(Collectives, SplitWhatOneMpiCallCannotCount) {
   if (ranks().size() == 1) GTEST_SKIP() << "no MPI";
   Activity activity;
   MpiCommunicator ranks_of(MPI_COMM_WORLD, activity, 4000);

@@ -1,6 +1,6 @@
 // The program that tests/distributed/ranks_test.cpp starts on several ranks:
 //   distributed_ranks [--ranks N] [GoogleTest's options]   the tests of this folder, on every rank
-//   distributed_ranks [--ranks N] --fault NAME             a job with a fault, or with none that could look like one
+//   distributed_ranks [--ranks N] --fault NAME             a job with a fault, or with what might look like one
 #include <gtest/gtest.h>
 #include <unistd.h>
 

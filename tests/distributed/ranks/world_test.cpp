@@ -22,7 +22,7 @@ TEST(RankWorld, KnowsItsRanks) {
   for (int r = 0; r < world.size(); ++r) EXPECT_EQ(all[static_cast<size_t>(r)], std::to_string(r));
 }
 
-TEST(RankWorld, TextsOfAnyLength) {
+TEST(RankWorld, GathersTextsOfAnyLength) {
   World& world = ranks();
   const auto text_of = [](int rank) {
     return rank == 0 ? std::string() : std::string(static_cast<size_t>(rank * 100000), static_cast<char>('a' + rank));
@@ -48,14 +48,14 @@ TEST(RankWorld, SumsInRankOrder) {
   EXPECT_EQ(values, expected);
 }
 
-TEST(RankWorld, AnyRank) {
+TEST(RankWorld, AnyIsTrueIfItIsTrueOnOneRank) {
   World& world = ranks();
   EXPECT_FALSE(world.any(false));
   EXPECT_TRUE(world.any(true));
   EXPECT_TRUE(world.any(world.rank() == world.size() - 1));
 }
 
-TEST(RankWorld, PartsForRankZero) {
+TEST(RankWorld, SendsPartsToRankZero) {
   World& world = ranks();
   std::vector<int64_t> part(100000);
   if (!world.is_root()) {
@@ -72,7 +72,7 @@ TEST(RankWorld, PartsForRankZero) {
   }
 }
 
-TEST(RankWorld, ThreadsFitTheMachine) {
+TEST(RankWorld, RanksShareTheCores) {
   World& world = ranks();
   const char* before = std::getenv("OMP_NUM_THREADS");
   const std::string set = before ? before : "";
@@ -110,7 +110,7 @@ std::string disagreement(const std::function<void()>& setup) {
   return "no error";
 }
 
-TEST(Agree, WhatAllSayIsSaidOnce) {
+TEST(Agree, AnErrorOfAllRanksIsReportedOnce) {
   EXPECT_EQ(disagreement<UserError>([] {}), "no error");
   EXPECT_EQ(disagreement<UserError>([] { user_error("run.json: not there"); }), "run.json: not there");
   EXPECT_EQ(disagreement<BugError>([] { throw BugError("a bug"); }), "a bug");

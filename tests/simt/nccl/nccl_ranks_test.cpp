@@ -1,5 +1,5 @@
-// Runs tests on several ranks: those that adapt to the number of ranks. Every rank is a process with its own simulated
-// GPU.
+// Runs the tests that adapt to the number of ranks on two and on four ranks. Every rank is a process with its own
+// simulated GPU.
 #ifdef GPTMOE_MPI
 #include "support/process.h"
 #include "support/temporary_folder.h"

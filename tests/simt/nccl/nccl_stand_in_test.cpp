@@ -61,7 +61,7 @@ TEST_F(NcclStandIn, ComputesWhileCollectivesAreUnderWayAndReusesEvents) {
   }
 }
 
-TEST_F(NcclStandIn, RefusesWorkThatFollowsNothing) {
+TEST_F(NcclStandIn, RefusesCollectivesThatDoNotWaitForTheirInput) {
   cudaStream_t stream = nullptr, compute = nullptr;
   cudaEvent_t event = nullptr;
   cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
@@ -89,7 +89,7 @@ TEST_F(NcclStandIn, RefusesWorkThatFollowsNothing) {
 }
 
 // Recorded work starts its own collectives and waits for them.
-TEST_F(NcclStandIn, RecordingsKeepTheirTickets) {
+TEST_F(NcclStandIn, RecordedWorkUsesOnlyItsOwnTickets) {
   Communicator::Ticket ticket = 0;
   const auto started = ops_->make_repeated_work();
   started->run([&] { ticket = nccl_->start_all_reduce(x_, kAny); });
@@ -119,7 +119,7 @@ TEST_F(NcclStandIn, ReplaysWhatWasRecorded) {
   }
 }
 
-TEST_F(NcclStandIn, SaysWhatHasBecomeOfIt) {
+TEST_F(NcclStandIn, ReportsAsynchronousErrors) {
   nccl_->check();
   simt::nccl_async_error = ncclInProgress;
   nccl_->check();

@@ -44,7 +44,7 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  // Few multiprocessors, so that two-stage reductions have few first stages even at the small shapes of tests.
+  // Few multiprocessors, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
   *value = attribute == cudaDevAttrMultiProcessorCount            ? 2
            : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? simulated_device.shared_bytes
                                                                   : 0;

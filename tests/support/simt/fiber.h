@@ -12,8 +12,9 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Prepares to run `body` from its beginning; `body` must not throw. A body still running is abandoned: its stack is
-  // reused without unwinding, so a body must not hold anything that owns memory across leave().
+  // Prepares to run `body` from its beginning; `body` must not throw. A body that is still running is
+  // abandoned: its stack is reused without unwinding. So across leave(), a body must not hold anything that owns
+  // memory.
   void start(size_t stack_bytes, std::function<void()> body);
   // Runs the body until it calls leave() or returns.
   void enter();

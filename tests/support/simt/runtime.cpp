@@ -59,7 +59,7 @@ struct Barrier {
   int arrived = 0, expected = 0;
 };
 
-// A warp operation that waits for the lanes of its mask. Parts of a warp may wait at the same time, under different
+// A warp operation that waits for the lanes of its mask. Parts of a warp may wait at the same time, with different
 // masks.
 struct Gathering {
   uint32_t mask = 0, arrived = 0;

@@ -42,10 +42,9 @@ struct Stream {
   Lane lane;
   int64_t asked = 0;      // position of the last item, including captured ones
   int64_t last_work = 0;  // position of the last item that is not a wait
-  // For other streams, the position they are known to have reached before this stream's next item runs; and the streams
-  // that this one waited for directly.
+  // For every other stream, the position that it is known to have reached before this stream's next item runs.
   std::map<std::shared_ptr<Stream>, int64_t> knows;
-  std::set<std::shared_ptr<Stream>> waited_for;
+  std::set<std::shared_ptr<Stream>> waited_for;  // directly
 };
 using StreamPtr = std::shared_ptr<Stream>;
 
@@ -61,7 +60,7 @@ struct Step {
   int64_t position;
   bool late;
   std::function<void()> work;
-  StreamPtr awaited;  // instead of work: the stream that `stream` waits for, and up to which position
+  StreamPtr awaited;  // if this step is a wait: the stream that `stream` waits for, up to position `up_to`
   int64_t up_to;
 };
 using Recording = std::vector<Step>;

@@ -3,8 +3,9 @@
 
 The references are Hugging Face's `tokenizers` for tokenizer.json files and `tiktoken` for rank files.
 
-Run once by hand; the tests need only the two files. All layouts share one small vocabulary. layouts.json holds its
-model once, and for each layout the other parts of its tokenizer.json ("parts") and of its model ("model_options").
+Run once by hand; the tests need only the two files. All layouts share one small vocabulary. layouts.json holds
+the shared model once. For each layout it holds what differs: the other parts of the layout's tokenizer.json ("parts")
+and the other fields of its model ("model_options").
 """
 
 import base64
@@ -70,7 +71,7 @@ VOCAB_SIZE = 560
 
 
 def train():
-    """Learns merges from unsplit text, so that they reach across the splits of all patterns and ids reveal the split."""
+    """Learns merges from unsplit text, so that merges reach across every pattern's splits and ids reveal the split."""
     random.seed(1)
     atoms = [
         "the",

@@ -64,7 +64,7 @@ std::string sum_of(const std::vector<std::string>& parts, ncclDataType_t type) {
   switch (type) {
     case ncclFloat32: return sum_as<float>(parts, std::plus<>());
     case ncclFloat64: return sum_as<double>(parts, std::plus<>());
-    case ncclBfloat16:  // rounded after every addition, as in a ring
+    case ncclBfloat16:  // rounded after every addition, as with ring collectives
       return sum_as<uint16_t>(parts, [](uint16_t a, uint16_t b) {
         return gptmoe::bf16_bits(gptmoe::bf16_value(a) + gptmoe::bf16_value(b));
       });
@@ -89,7 +89,7 @@ using Work = std::function<void(const std::vector<std::string>& parts)>;
 ncclResult_t start(ncclComm_t comm, const NcclCall& call, const void* data, size_t bytes, cudaStream_t stream,
                    Work work) {
   if (!follows_others(stream))
-    return refuse(ncclInvalidUsage, "its stream does not wait for what was asked for before");
+    return refuse(ncclInvalidUsage, "its stream does not wait for the work that was submitted before");
   if (device_memory_guarded() && !in_device_memory(data))
     return refuse(ncclInvalidArgument, "the buffer is not in the GPU's memory");
   submit_late(stream, [=, work = std::move(work)] {

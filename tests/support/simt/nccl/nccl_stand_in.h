@@ -1,6 +1,6 @@
 #pragma once
 // NCCL for the simulated GPU. Tests link it in place of nccl_library.cpp. Data travels through a World, so every rank
-// is a process with its own simulated GPU. A collective is late work of its stream (simt/stream.h). It is refused
+// is a process with its own simulated GPU. A collective runs as late work of its stream (simt/stream.h). It is refused
 // unless follows_others(stream) holds.
 #include <nccl.h>
 
