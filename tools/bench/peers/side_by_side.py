@@ -39,8 +39,8 @@ class Setting:
     command: list
     plain: bool = False  # run in the unchanged environment
     rates: dict = dataclasses.field(default_factory=dict)  # by round
-    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the full matrix rate
-    reason: str = ""  # why it failed
+    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the full matmul
+    throughput reason: str = ""  # why it failed
 
     def median(self):
         return statistics.median(self.rates.values())
@@ -160,7 +160,7 @@ def spread(values, digits):
 
 
 def shares(setting, settings):
-    """The setting's shares of the matrix rate at its thread count, one per round."""
+    """The setting's shares of the matmul throughput at its thread count, one per round."""
     ours = next((s for s in settings if s.peer == "gptmoe" and s.threads == setting.threads), None)
     return [rate / ours.ceilings[number] for number, rate in setting.rates.items() if ours and number in ours.ceilings]
 
