@@ -60,7 +60,8 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
+// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's
+// checkpoint.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   for (const fs::path& entry : entries_of(folder)) {
@@ -175,7 +176,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// Computes it in parts, with a tick after each part to show other ranks the progress.
+// Computes the checksum in parts, with a tick after each part to show other ranks the progress.
 uint64_t checksum_ticking(std::string_view bytes, World* world) {
   constexpr size_t kPart = size_t{256} << 20;
   Checksum checksum;

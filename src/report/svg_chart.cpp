@@ -161,7 +161,7 @@ void draw_axes(const Chart& chart, Frame& frame, std::string& out) {
   out += line_at("axis", frame.left, frame.bottom, frame.right, frame.bottom);
   for (double tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 90)) {
     out += line_at("axis", x(tick), frame.bottom, x(tick), frame.bottom + 4);
-    // Moves a label at the edge inside.
+    // A label that would cross the right edge is moved inside.
     const double half = 0.5 * text_width(tick_text(chart.x, tick), kFont);
     out += text_at(std::min(x(tick), chart.width - half), frame.bottom + 18, "middle", tick_text(chart.x, tick));
   }

@@ -19,7 +19,7 @@ bool starts_with_any(const std::string& path, std::initializer_list<const char*>
   return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
 }
 
-// Keys, as paths of flattened JSON, that change nothing a step computes.
+// Keys, as paths of flattened JSON, that do not affect what a step computes.
 bool is_free(const std::string& path) {
   return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/",
                                 "/log/", "/distributed/", "/device", "/data/tokenizer"});
