@@ -33,7 +33,7 @@ struct RunLog {
   std::vector<EvalRow> evals;       // tokens strictly increasing; expert_load and router_entropy keep their shape
   std::optional<int64_t> diverged;  // the step whose numbers were not finite, which ended the run
   std::optional<ThinnedRow> thinned;
-  int64_t at_once = 1;                 // runs that trained on the machine at a time, this one included
+  int64_t at_once = 1;                 // runs that trained on the machine at the same time, this one included
   std::vector<Provenance> provenance;  // empty for runs from before provenance.json existed
   std::vector<HistoryEntry> history;   // empty for runs from before history.json existed
 

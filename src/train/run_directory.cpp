@@ -65,7 +65,7 @@ std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
   return LatestState{*checkpoint, state.step, parse_config(state.config, (*checkpoint / "state.json").string())};
 }
 
-// The first value that history.json has for a key that was changed; null if it never was.
+// The first change of a key in history.json; null if the key never changed.
 const ConfigChange* first_change(const RunHistory& record, const std::string& path) {
   for (const HistoryEntry& entry : record.history)
     for (const auto& [key, change] : entry.changes)
