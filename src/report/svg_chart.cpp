@@ -225,7 +225,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label goes to the end of the line that has more room.
+// The label is placed at the end of the line that has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const double at = y(*chart.reference), reach = text_width(chart.reference_label, kFont) + 12;
