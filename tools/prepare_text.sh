@@ -6,8 +6,10 @@
 #
 # Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is
 # split into documents of a few pages at blank lines. Plain files in a folder, from a pattern or in --val are one
-# document each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without --val, a twentieth of
-# the documents is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
+# document
+# each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without --val, a twentieth of the
+# documents
+# is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -21,7 +23,7 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     -h | --help)
-      sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) die "unknown argument $1; see tools/prepare_text.sh --help" ;;

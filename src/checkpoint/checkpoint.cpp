@@ -60,8 +60,7 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
   return entries;
 }
 
-// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's
-// checkpoint.
+// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;
   for (const fs::path& entry : entries_of(folder)) {
@@ -176,7 +175,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// Computes the checksum in parts, with a tick after each part to show other ranks the progress.
+// Computes it in parts, with a tick after each part to show other ranks the progress.
 uint64_t checksum_ticking(std::string_view bytes, World* world) {
   constexpr size_t kPart = size_t{256} << 20;
   Checksum checksum;

@@ -278,7 +278,7 @@ void add_compare_command(CLI::App& app, Job& job) {
       "defaults to the name of the baseline's config)");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_flag("--restart", arguments->restart, "Start over interrupted runs that have no checkpoint");
+  command->add_flag("--restart", arguments->restart, "Start interrupted runs over that have no checkpoint");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));

@@ -17,10 +17,9 @@ struct TrainJob {
   std::function<bool()> ended_as_it_may;
 };
 
-// Runs all jobs in order, `at_once` at a time. Jobs that run at the same time share the cores (unless OMP_NUM_THREADS
-// is set) and the GPUs equally. Shows progress on a terminal. Returns 0, or the stop signal, after all running jobs
-// have saved and ended. If a job fails, the others save and end too; then throws Failure with the last line of the
-// failed job's log.
+// Runs all jobs in order, `at_once` at a time. The jobs that run share the cores (unless OMP_NUM_THREADS is set) and
+// the GPUs equally. Shows progress on a terminal. Returns 0, or the stop signal, after all running jobs have saved
+// and ended. If a job fails, ends the others in the same way and throws Failure with the last line of its log.
 int run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
 }  // namespace gptmoe

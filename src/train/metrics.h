@@ -31,8 +31,7 @@ class MetricsFile {
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
-  // Each row reaches the file before the call returns; throws Failure if it cannot be written. Values that are not
-  // finite become null.
+  // Each row reaches the file before the call returns; Failure when it cannot. Values that are not finite become null.
   void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
              const std::optional<Communication>& communication);
   void eval(const Progress& progress, const EvalResult& result);

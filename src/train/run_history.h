@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// Empty for a run from before history.json existed. Throws UserError if the file cannot be read.
+// Empty if the run is older than the record. Throws UserError if the file cannot be read.
 RunHistory read_history(const std::filesystem::path& run_dir);
 
 // The shards of a loader, as history.json records them.
@@ -22,7 +22,7 @@ void require_same_data(const std::vector<DataFile>& before, const std::vector<Da
 // Whether the two lists hold the same tokens in the same order, whatever the paths.
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b);
 
-// The entry whose data a run had read when it saved at `step`; null if the history does not reach back that far.
+// The entry whose data a run had read when it saved at `step`; null if the record does not reach back that far.
 const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a

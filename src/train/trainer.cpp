@@ -106,7 +106,7 @@ class Trainer {
   Progress progress_;                // of finished steps
   std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
   Clock::time_point last_finished_;  // or when the oldest of those was queued, if that is later
-  HistoryEntry history_;             // for the steps from here on; lists the data on rank 0 only
+  HistoryEntry history_;             // of the steps from here on; its data on rank 0 alone
   bool new_data_ = false;            // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started

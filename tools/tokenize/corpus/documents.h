@@ -63,8 +63,8 @@ class DocumentReader {
   // than a piece is then a UserError.
   void hash_long_documents();
 
-  // Continues where an earlier reader of the same input stopped; a compressed file is decompressed up to there and the
-  // text discarded. Throws UserError for standard input, and for a file that has become shorter.
+  // Continues where an earlier reader of the same input stopped; a compressed file is read up to there and discarded.
+  // Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
@@ -78,7 +78,7 @@ class DocumentReader {
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
   int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
-  // Progress, which any thread may ask for: the bytes on disk that have been read, and those of all files together.
+  // Progress, which any thread may ask for: the bytes on disk that are read, and those of all files together.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
 
