@@ -35,8 +35,8 @@ struct Analysis {
 // Progress of the analysis, in passes through a model.
 using AnalysisProgress = std::function<void(int64_t done, int64_t total)>;
 
-// `engine` holds the model that `config` describes, was committed with `ops` and takes batches of its own size. There
-// is at least one batch and one MoE layer. Parameters and router state do not change. `domains` may be empty.
+// `engine` holds the model that `config` describes and was committed with `ops`. Batches have the engine's B and T.
+// There is at least one batch and one MoE layer. Parameters and router state do not change. `domains` may be empty.
 Analysis analyze(const Config& config, Engine& engine, Ops& ops, const Batches& batches,
                  const std::vector<Domain>& domains, const AnalysisOptions& options, const AnalysisProgress& progress);
 

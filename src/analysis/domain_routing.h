@@ -12,7 +12,7 @@ struct Domain {
   Batches batches;     // all of them are measured
 };
 
-// What one MoE layer's experts serve of each domain.
+// For one MoE layer: how each domain's assignments divide among the experts.
 struct DomainShares {
   Table share;               // [domain][expert] share of the domain's assignments; rows sum to 1
   std::vector<double> mean;  // [expert] mean of the rows; every domain has the same weight

@@ -1,6 +1,6 @@
 #pragma once
-// How close the router gradients of TopK and Default MoE come to the dense router's, in which every expert runs on
-// every token. docs/analysis.md says what each scope keeps equal.
+// How close the router gradients of TopK and Default MoE come to that of the dense router, in which every expert runs
+// on every token. docs/analysis.md says what each scope keeps equal.
 #include <map>
 
 #include "analysis/model_variant.h"

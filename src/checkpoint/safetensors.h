@@ -36,7 +36,7 @@ using SafetensorsMetadata = std::map<std::string, std::string>;
 std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors);
 
 // Writes the file through an AtomicFile (all or nothing, flushed to the disk) and returns the Checksum of its bytes.
-// Visits the tensors once each, in_file_order(). Throws Failure.
+// Visits each tensor once, in the order of in_file_order(). Throws Failure.
 uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
                            const SafetensorsMetadata& metadata = {});
 

@@ -36,7 +36,7 @@ void add_device_options(CLI::App& command, BenchArguments& arguments) {
 
 void add_variant_options(CLI::App& command, VariantOptions& variants) {
   command.add_option("configs", variants.configs, "One config, or two that take turns")->required()->expected(1, 2);
-  command.add_option("--experts", variants.experts, "Numbers of experts that take turns: 8,16,32")
+  command.add_option("--experts", variants.experts, "Compare these numbers of experts, in turns: 8,16,32")
       ->delimiter(',')
       ->check(whole_number(1));
   command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
@@ -70,7 +70,7 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
   add_variant_options(*command, arguments->variants);
   command
       ->add_option("--tokens", arguments->variants.tokens,
-                   "Tokens per step (one micro-batch) that take turns: 1024,2048")
+                   "Compare these tokens per step (one micro-batch), in turns: 1024,2048")
       ->delimiter(',')
       ->check(whole_number(1));
   command->add_option("--steps", step.steps, "Steps in a timed round")->capture_default_str()->check(whole_number(1));

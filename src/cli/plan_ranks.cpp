@@ -48,7 +48,7 @@ std::string milliseconds(double seconds) {
   return text;
 }
 
-// Gradients are reduced segment by segment. Returns the bytes that a rank receives from the others for the largest one.
+// Gradients are reduced segment by segment. Returns the bytes of the largest segment that a rank receives from others.
 int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
   int64_t largest = 0;
   for (const auto& bucket : params.buckets())
@@ -86,7 +86,7 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
         const TrafficCost& cost = several[column].communication[i];
         return metric_count(static_cast<double>(cost.bytes)) + "B/" + std::to_string(cost.calls);
       });
-  std::printf("  (bytes, as rings send them, and collectives)\n");
+  std::printf("  (bytes with ring collectives / number of collectives)\n");
 
   print_heading("predicted step");
   print_row("products", [&](size_t column) { return milliseconds(several[column].products); });
@@ -102,9 +102,9 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
     return std::to_string(static_cast<int>(100 * alone / (ranks * several[column].in_all()) + 0.5)) + "%";
   });
   std::printf(
-      "assumed per rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in a ring, "
-      "%.0f us a collective\n(change with --rate, --link, --latency); efficiency is relative to one rank with the same "
-      "global batch\n",
+      "assumed per rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in ring "
+      "collectives, %.0f us a collective\n(change with --rate, --link, --latency); efficiency is relative to one rank "
+      "with the same global batch\n",
       metric_count(speed.flops).c_str(), metric_count(speed.memory_bytes).c_str(),
       metric_count(speed.link_bytes).c_str(), speed.latency * 1e6);
 }

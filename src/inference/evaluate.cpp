@@ -10,7 +10,7 @@ namespace {
 // Sums of the routers' statistics over micro-batches. `load` is over all ranks, the others over this rank only.
 struct RouterSums {
   std::vector<std::vector<double>> load;
-  std::vector<double> entropy, balance, fill, output;  // the last two sum squared norms
+  std::vector<double> entropy, balance, fill, output;  // the last two are sums of squared norms
   int64_t batches = 0;
 
   RouterSums(size_t layers, size_t experts)
@@ -69,7 +69,7 @@ EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World&
   if (a.router_stats_LW.present())
     routers.emplace(static_cast<size_t>(a.router_stats_LW.size(0)),
                     static_cast<size_t>(engine.gpt().config().num_experts));
-  const int64_t together = B * world.size();  // windows that all ranks take at a time
+  const int64_t together = B * world.size();  // windows that all ranks together process at a time
   for (int64_t start = 0; start < windows; start += together) {
     const int64_t first = start + world.rank() * B, count = std::clamp<int64_t>(windows - first, 0, B);
     fill_batch(engine, loader, first, windows - 1);

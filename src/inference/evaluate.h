@@ -15,8 +15,8 @@ struct EvalResult {
   std::vector<std::vector<double>> expert_load;  // share of assignments per expert
   std::vector<double> router_entropy;            // nats
   std::vector<double> load_balance_loss;         // 1 = perfectly balanced
-  // Norm of what replaces unchosen experts, divided by the norm of the output, over all tokens; empty if nothing
-  // replaces them.
+  // Norm of the vectors that stand in for unchosen experts, divided by the norm of the layer's output, over all tokens;
+  // empty if the router has no such vectors.
   std::vector<double> fill_share;
 };
 

@@ -98,7 +98,7 @@ class Scorer {
     Likelihood& result = results_[row.request + sharer];
     result.truncated |= row.begin > 0;
     for (int64_t i = row.first; i < row.end; ++i) {
-      const int64_t n = offset + i - 1 - row.begin;  // the position whose target it is
+      const int64_t n = offset + i - 1 - row.begin;  // the position whose target is token i
       result.log_likelihood -= losses[static_cast<size_t>(n)];
       if (!result.greedy) continue;
       const std::vector<float>& logits = window_->logits(n);

@@ -45,9 +45,9 @@ struct TaskFile {
   std::filesystem::path path;
 };
 
-// Named files, and every *.jsonl below named folders, sorted by path. A task has its file's name without the ending; in
-// a folder, its path from there. Throws UserError if a path does not exist, a folder holds no task, or two tasks have
-// one name.
+// Named files, and every *.jsonl below named folders, sorted by path. A task has its file's name without the ending,
+// or, for a file in a folder, its path relative to that folder. Throws UserError if a path does not exist, a folder
+// holds no task, or two tasks have the same name.
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths);
 
 // Throws UserError "FILE:LINE: ..." for a line that is not JSON or not a task, unknown keys, an empty text, a gold that

@@ -69,8 +69,8 @@ struct AnalysisLog {
   const Similarity* find(const std::string& method, const std::string& scope, int64_t experts_per_token) const;
 };
 
-// Reads the analysis in `file`, or in `json` from `file`. Throws UserError naming the file and the first field that
-// differs from what this version of `gptmoe analyze` writes.
+// Reads the analysis in `file`, or in `json`, the content of `file`. Throws UserError naming the file and the first
+// field that differs from what this version of `gptmoe analyze` writes.
 AnalysisLog read_analysis(const std::filesystem::path& file);
 AnalysisLog parse_analysis(const nlohmann::ordered_json& json, const std::filesystem::path& file);
 
@@ -127,12 +127,12 @@ void visit_fields(Visitor& visitor, Record& log) {
                    "token.");
   visitor.group("domains", !log.domains.empty(), "Routing by domain; null without --domain.", [&log](auto& domains) {
     domains.field("names", log.domains, "Names of the domains.");
-    domains.field("data", log.domain_data, "Globs of their shards.");
-    domains.field("tokens", log.domain_tokens, "Tokens of each domain that were measured.");
+    domains.field("data", log.domain_data, "Globs of the domains' shards.");
+    domains.field("tokens", log.domain_tokens, "Tokens measured in each domain.");
     domains.field("expert_share", log.domain_share, "[layer][domain][expert] share of the domain's assignments.");
     domains.field("mean_share", log.domain_mean, "[layer][expert] mean of the shares over domains.");
     domains.field("distance", log.domain_distance,
-                  "Mean distance of the domains' shares from the mean share, of each layer.");
+                  "For each layer: mean distance of the domains' shares from the mean share.");
   });
   visitor.group("default_vectors", !log.default_source.empty(), "The default vectors; null if there are none.",
                 [&log](auto& vectors) {
@@ -141,18 +141,18 @@ void visit_fields(Visitor& visitor, Record& log) {
                   vectors.field("mean_cosine", log.mean_cosine, "Mean cosine between the vectors of each layer.");
                   vectors.field("cosine", log.cosine, "[layer][i][j] cosine between the vectors of experts i and j.");
                 });
-  visitor.group("default_error", !log.default_source.empty(),
-                "Distance of the vectors from the experts' outputs; null if there are no vectors.",
-                [&log](auto& errors) {
-                  errors.group("chosen", true, "Means over the tokens that chose the expert.", [&log](auto& chosen) {
-                    chosen.field("error", log.chosen_error, "[layer][expert] mean distance.");
-                    chosen.field("expert_norm", log.chosen_norm, "[layer][expert] mean norm of the expert's output.");
-                  });
-                  errors.group("others", true, "Means over the tokens that did not choose it.", [&log](auto& others) {
-                    others.field("error", log.others_error, "[layer][expert] mean distance.");
-                    others.field("expert_norm", log.others_norm, "[layer][expert] mean norm of the expert's output.");
-                  });
-                });
+  visitor.group(
+      "default_error", !log.default_source.empty(),
+      "Distance of the vectors from the experts' outputs; null if there are no vectors.", [&log](auto& errors) {
+        errors.group("chosen", true, "Means over the tokens that chose the expert.", [&log](auto& chosen) {
+          chosen.field("error", log.chosen_error, "[layer][expert] mean distance.");
+          chosen.field("expert_norm", log.chosen_norm, "[layer][expert] mean norm of the expert's output.");
+        });
+        errors.group("others", true, "Means over the tokens that did not choose the expert.", [&log](auto& others) {
+          others.field("error", log.others_error, "[layer][expert] mean distance.");
+          others.field("expert_norm", log.others_norm, "[layer][expert] mean norm of the expert's output.");
+        });
+      });
   visitor.field("gradient_similarity", log.similarities, "Router gradients compared with the dense router's.");
   visitor.field("collapse", log.collapse, "Whether routers collapsed onto few experts in training.");
 }

@@ -63,7 +63,7 @@ struct ThinnedRow {
 template <typename Visitor, Is<TrafficRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("bytes", row.bytes, "Bytes that this rank sent.");
-  visitor.maybe("seconds", row.seconds, "Time that training waited for them; absent if unknown.");
+  visitor.maybe("seconds", row.seconds, "Seconds that training waited for this traffic; absent if unknown.");
 }
 
 template <typename Visitor, Is<TrainRow> Row>
@@ -74,10 +74,11 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("lr", row.lr, "Learning rate of the step.");
   visitor.field("grad_norm", row.grad_norm, "Global norm of the gradients before clipping.");
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
-  visitor.maybe("mfu", row.mfu, "Model FLOP/s divided by the device's peak; on a CPU, by its measured matrix rate.");
+  visitor.maybe("mfu", row.mfu,
+                "Model FLOP/s divided by the device's peak; on a CPU, by its measured matmul throughput.");
   visitor.maybe("load_balance_loss", row.load_balance_loss,
                 "Mean load-balancing loss of the MoE layers; 1 is balanced.");
-  visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same, of each MoE layer.");
+  visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same for each MoE layer.");
   visitor.maybe("expert_load_max", row.expert_load_max,
                 "Largest share of a layer's assignments that one expert received.");
   visitor.maybe("expert_load_min", row.expert_load_min,
@@ -97,9 +98,10 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("router_entropy", row.router_entropy, "Mean entropy of each MoE layer's router in nats.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer,
                 "Load-balancing loss of each MoE layer; 1 is balanced.");
-  visitor.maybe("fill_share", row.fill_share,
-                "Norm of what replaces unchosen experts, divided by the norm of the output, of each MoE layer; "
-                "absent if nothing replaces them.");
+  visitor.maybe(
+      "fill_share", row.fill_share,
+      "For each MoE layer: norm of the vectors that stand in for unchosen experts, divided by the norm of the "
+      "layer's output; absent if the router has no such vectors.");
 }
 
 template <typename Visitor, Is<DivergedRow> Row>

@@ -74,7 +74,7 @@ struct ArmResult {
   // evaluated. Empty for the baseline, without common seeds, and if a run of either arm diverged.
   PairedGap matched_gap;
   std::vector<GapPoint> gap;
-  // The same at equal steps, if the arm's steps have another number of tokens than the baseline's.
+  // The same at equal steps, if the arm's steps and the baseline's differ in their number of tokens.
   std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.

@@ -66,7 +66,7 @@ std::string summary_section(const Comparison& comparison) {
   if (!comparison.single())
     out += element("p",
                    escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
-                               " count to the point from which a mean curve stays below it. ")) +
+                               " are counted up to the point from which a mean curve stays below it. ")) +
                        "± is the standard deviation over seeds. The gap to the baseline is the mean difference of "
                        "losses between runs of equal seed, with Student’s t interval. Throughput is a median without "
                        "warm-up steps.",
@@ -102,12 +102,12 @@ std::string load_section(const Comparison& comparison) {
       maps += figure(comparison.arms[arm].arm.label, svg_heatmap(load_map(comparison, arm)));
   if (maps.empty()) return "";
   return element("h2", "Expert load") +
-         element("p",
-                 "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
-                 "0 is "
-                 "idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in the "
-                 "table are below a tenth.",
-                 "caption") +
+         element(
+             "p",
+             "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
+             "0 is idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in the "
+             "table are below a tenth.",
+             "caption") +
          element("div", maps, "pair");
 }
 
@@ -175,10 +175,9 @@ std::string sweep_section(const Sweep& sweep) {
   return element("h2", "Sweep") +
          element("p",
                  "The best point of each config is bold: the lowest final mean perplexity among the points whose runs "
-                 "all finished. The rest of this page compares these. Tokens count to the point from which a mean "
-                 "curve stays below "
-                 "the first config's best; to equal the first config, below its final perplexity at the same "
-                 "setting.",
+                 "all finished. The rest of this page compares these points. Tokens are counted up to the point from "
+                 "which a mean curve stays below the first config's best perplexity, or, for “tokens to equal it”, "
+                 "below the first config's final perplexity at the same setting.",
                  "caption") +
          element("div", element("table", element("thead", head) + element("tbody", body)), "scroll") +
          element("div", charts, "pair");

@@ -25,8 +25,8 @@ struct SeedGap {
   double gap;  // the run's perplexity / its partner's - 1; unknown if either overflows
 };
 
-// The gap is computed from differences of the loss, ln(perplexity): their mean and interval by Student's t, then exp()
-// - 1 of each.
+// The gap is computed from differences of the loss, ln(perplexity). Their mean and its Student's t interval become gaps
+// by exp(x) - 1.
 struct PairedGap {
   std::vector<SeedGap> by_seed;
   double mean = kUnknown;                  // unknown without pairs

@@ -24,7 +24,8 @@ Chart perplexity_by_time(const Comparison& comparison);
 // line over its own steps and, if its training is shorter or longer than ours, as another one over the share of
 // training. Its points before our first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
-// The same at equal steps, for the arms whose steps have another number of tokens than the baseline's; nullopt if none.
+// The same at equal steps, for the arms whose steps differ from the baseline's in their number of tokens; nullopt if
+// none.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 
 // One field of the train rows against tokens: the mean over rows and runs in up to 120 equal ranges of tokens.

@@ -30,12 +30,12 @@ struct RunLog {
   int64_t planned_steps = 0;        // config train.steps
   std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
-  std::vector<EvalRow> evals;       // tokens strictly increasing, one shape of expert_load and router_entropy
+  std::vector<EvalRow> evals;       // tokens strictly increasing; expert_load and router_entropy keep their shape
   std::optional<int64_t> diverged;  // the step whose numbers were not finite, which ended the run
   std::optional<ThinnedRow> thinned;
-  int64_t at_once = 1;                 // runs that trained on the machine at a time, this one included
-  std::vector<Provenance> provenance;  // empty for runs older than the record
-  std::vector<HistoryEntry> history;   // the same
+  int64_t at_once = 1;                 // runs that trained on the machine at the same time, this one included
+  std::vector<Provenance> provenance;  // empty for runs from before provenance.json existed
+  std::vector<HistoryEntry> history;   // empty for runs from before history.json existed
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
@@ -43,8 +43,7 @@ struct RunLog {
   bool has_diverged() const;
 };
 
-// Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and
-// DIR/history.json.
+// Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and DIR/history.json.
 // Ignores a last line without newline that does not parse: a crash cut it short. Throws UserError (FILE:LINE: ...) at
 // any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
 // advance, a shape that changes.

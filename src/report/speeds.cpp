@@ -85,7 +85,7 @@ SpeedObstacle speed_obstacle(const Arm& arm, const Arm& baseline) {
     for (const RunLog& run : one->runs)
       if (const std::string what = difference(first.provenance[0], run.provenance[0]); !what.empty())
         return {"other " + what,
-                text(name_of(*one, run), " was trained with another ", what, " than ", name_of(baseline, first))};
+                text(name_of(*one, run), " was not trained with the same ", what, " as ", name_of(baseline, first))};
   return {};
 }
 

@@ -161,7 +161,7 @@ void draw_axes(const Chart& chart, Frame& frame, std::string& out) {
   out += line_at("axis", frame.left, frame.bottom, frame.right, frame.bottom);
   for (double tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 90)) {
     out += line_at("axis", x(tick), frame.bottom, x(tick), frame.bottom + 4);
-    // Moves a label at the edge inside.
+    // A label that would cross the right edge is moved inside.
     const double half = 0.5 * text_width(tick_text(chart.x, tick), kFont);
     out += text_at(std::min(x(tick), chart.width - half), frame.bottom + 18, "middle", tick_text(chart.x, tick));
   }
@@ -225,7 +225,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label goes to the end of the line that has more room.
+// The label is placed at the end of the line that has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const double at = y(*chart.reference), reach = text_width(chart.reference_label, kFont) + 12;

@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// What `train` prints before its first step: the work, the device and the memory.
+// The startup summary that `train` prints before its first step: the work, the device and the memory.
 struct FirstScreen {
   const Config& config;  // a rank's
   const std::filesystem::path& out;

@@ -32,7 +32,7 @@ std::string driver_version() {
   return "unknown";
 }
 
-// describe() of a GPU is its name and the dtype of its products.
+// A GPU's describe() gives its name and the dtype of its matrix products.
 std::string gpu_name(const Ops& ops) {
   const std::string described = ops.describe();
   return described.substr(0, described.rfind(", "));

@@ -19,7 +19,7 @@ bool starts_with_any(const std::string& path, std::initializer_list<const char*>
   return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
 }
 
-// Keys, as paths of flattened JSON, that change nothing a step computes.
+// Keys, as paths of flattened JSON, that do not affect what a step computes.
 bool is_free(const std::string& path) {
   return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/",
                                 "/log/", "/distributed/", "/device", "/data/tokenizer"});
@@ -65,7 +65,7 @@ std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
   return LatestState{*checkpoint, state.step, parse_config(state.config, (*checkpoint / "state.json").string())};
 }
 
-// The first value that history.json has for a key that was changed; null if it never was.
+// The first change of a key in history.json; null if the key never changed.
 const ConfigChange* first_change(const RunHistory& record, const std::string& path) {
   for (const HistoryEntry& entry : record.history)
     for (const auto& [key, change] : entry.changes)

@@ -20,12 +20,12 @@ void start_run_directory(const std::filesystem::path& run_dir, const Config& con
 // model.balance_scope), naming the coefficient that gives the same loss today.
 void require_summed_losses(const std::filesystem::path& run_dir);
 
-// The config with which the run in `run_dir` continues (gptmoe train --resume). `given` is what the user gives, and
-// `set` lists the keys of it that --set gives. The run keeps its own config except:
-// - keys that change nothing a step computes (when to evaluate, log and save, where to compute): as given;
+// The config with which the run in `run_dir` continues (gptmoe train --resume). `given` is the config that the user
+// gives, and `set` lists those of its keys that --set gives. The run keeps its own config except:
+// - keys that do not affect what a step computes (when to evaluate, log and save; where to compute): as given;
 // - train.steps, train.micro_batch_size, schedule.*, optimizer.learning_rate and data.*: as given by --set.
-// Throws UserError naming the key for any other difference, if config.json is not what the latest checkpoint and
-// history.json say, and if train.steps is below the checkpoint's step.
+// Throws UserError naming the key for any other difference. Throws UserError too if config.json is not what the latest
+// checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
 
 // Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.

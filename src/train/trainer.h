@@ -19,15 +19,15 @@ struct TrainOptions {
 
 // Every rank of `world` calls check_run() and train().
 
-// Checks all that can be wrong with a run before it starts: backend, shards, layout, memory, differences between ranks.
-// Throws as train() would.
+// Checks everything that can be checked before a run starts: backend, shards, layout, memory, differences between
+// ranks. Throws as train() would.
 void check_run(const Config& config, World& world);
 
 // Starts the ranks' watchdog with the limits of the config. Call it once.
 void watch(World& world, const DistributedConfig& config);
 
-// Trains `config`, or continues the run as resumed_config() (train/run_directory.h) has it, printing the first screen
-// and progress. Rank 0 alone writes, to options.out. Saves before it evaluates. After a stop signal
+// Trains `config`, or continues the run with the config that resumed_config() (train/run_directory.h) returns. Prints
+// the startup summary and progress. Rank 0 alone writes, to options.out. Saves before it evaluates. After a stop signal
 // (base/stop_signal.h) on any rank it finishes the step, saves and returns this rank's signal, or SIGTERM if only
 // another rank got one; returns 0 when the run is finished. Throws UserError for bad input, Failure when the machine or
 // the numbers fail; the last checkpoint stays valid.

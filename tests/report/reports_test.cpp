@@ -228,7 +228,7 @@ TEST(TextReport, SaysWhySpeedsAreNotCompared) {
   EXPECT_NE(report.find("\nthroughput against baseline       baseline  — (other machine)\n"), std::string::npos)
       << report;
   EXPECT_NE(
-      report.find("  note: default (runs/made) was trained with another machine than topk (runs/made): speeds are"),
+      report.find("  note: default (runs/made) was not trained with the same machine as topk (runs/made): speeds are"),
       std::string::npos)
       << report;
 }

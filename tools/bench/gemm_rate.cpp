@@ -1,6 +1,6 @@
-// GFLOP/s of one thread's products by the library that this was built with (tools/bench/gemm_rates.sh), as a line of
-// four numbers: a large product, a linear layer of width 256 on 2048 tokens, an expert of that width on 256 tokens, and
-// one of width 128 on 32 tokens.
+// Prints the GFLOP/s that one thread reaches with the matrix library that this program was built with
+// (tools/bench/gemm_rates.sh), as a line of four numbers: a large product, a linear layer of width 256 on 2048 tokens,
+// an expert of that width on 256 tokens, and one of width 128 on 32 tokens.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

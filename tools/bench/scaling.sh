@@ -3,7 +3,7 @@
 # tokens per step. The variants take turns within one run. Prints Markdown and draws both charts.
 #   tools/bench/scaling.sh [--config FILE] [--experts 8,16,32,64] [--tokens 512,1024,2048,4096] [--rounds N] [--steps N]
 #                          [--out DIR] [--set path=value]...
-# Medians over the rounds; experts.svg, tokens.svg and JSON lines go to DIR, runs/scaling.
+# Medians over the rounds; experts.svg, tokens.svg and JSON lines go in DIR (default: runs/scaling).
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 

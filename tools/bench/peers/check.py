@@ -3,7 +3,7 @@
 
     python3 check.py [--compiled] [--cases topk_rmsnorm,olmoe]
 
-Compares PyTorch's model, with each implementation of its experts, with the golden values of tests/golden: logits, loss
+Compares PyTorch's model, for each implementation of its experts, with the golden values of tests/golden: logits, loss
 and gradients of the first step, and the losses of ten steps, which also cover clipping, AdamW and the default vectors'
 average. Uses float64 where PyTorch supports it (torch._grouped_mm is float32). Then compares OLMoE's loss and gradients
 with those of that model, given the same weights. --compiled checks the compiled modes (this takes minutes). Exit status
@@ -211,9 +211,9 @@ def check_olmoe(experts, compiled, balanced):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="hold the peers against tests/golden")
-    parser.add_argument("--compiled", action="store_true", help="the compiled modes")
-    parser.add_argument("--cases", default=",".join([*CASES, "olmoe"]), help="of %(default)s, separated by commas")
+    parser = argparse.ArgumentParser(description="compare the peers with tests/golden")
+    parser.add_argument("--compiled", action="store_true", help="check the compiled modes")
+    parser.add_argument("--cases", default=",".join([*CASES, "olmoe"]), help="some of %(default)s, separated by commas")
     options = parser.parse_args()
     compiled, cases = options.compiled, options.cases.split(",")
     if unknown := [case for case in cases if case not in [*CASES, "olmoe"]]:

@@ -98,7 +98,7 @@ def on_gpu(about):
     parser = argparse.ArgumentParser(description="time OLMoE's training on a GPU in the shape of a gptmoe config")
     add_options(parser)
     parser.add_argument("--experts", default="grouped_mm", help="transformers' implementation of the experts")
-    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu: does the code run?")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu only checks that the code runs")
     options = parser.parse_args()
     require(options.device)
 

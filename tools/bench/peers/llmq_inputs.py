@@ -42,7 +42,7 @@ def main():
     parser = argparse.ArgumentParser(description="write the inputs of llmq for the active shape of a gptmoe config")
     parser.add_argument("config")
     parser.add_argument("directory", type=pathlib.Path)
-    parser.add_argument("--tokens", type=int, default=1 << 26, help="in train.bin")
+    parser.add_argument("--tokens", type=int, default=1 << 26, help="tokens in train.bin")
     options = parser.parse_args()
     config = read_config(options.config)
     m = config["model"]

@@ -419,7 +419,7 @@ def arguments(description, experts, default_experts):
     parser.add_argument("config")
     parser.add_argument("--threads", default="1,2", help="thread counts to time, separated by commas")
     parser.add_argument("--modes", default="eager", help="eager, compiled, or both separated by a comma")
-    parser.add_argument("--experts", default=default_experts, help=f"of {experts}, separated by commas")
+    parser.add_argument("--experts", default=default_experts, help=f"some of {experts}, separated by commas")
     parser.add_argument("--steps", type=int, default=10, help="steps in a timed round")
     parser.add_argument("--warmup", type=int, default=5, help="steps before the first round")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds; their median is reported")

@@ -142,7 +142,7 @@ def measure(config, options, make_model):
 def add_options(parser):
     """Adds the options that GPU peers share."""
     parser.add_argument("config")
-    parser.add_argument("--micro-batches", type=int, default=16, help="in a step")
+    parser.add_argument("--micro-batches", type=int, default=16, help="micro-batches in a step")
     parser.add_argument("--warmup", type=int, default=1, help="steps before the first round")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds of a step; their median is reported")
     parser.add_argument("--eager", action="store_true", help="without torch.compile")

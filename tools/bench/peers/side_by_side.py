@@ -39,7 +39,7 @@ class Setting:
     command: list
     plain: bool = False  # run in the unchanged environment
     rates: dict = dataclasses.field(default_factory=dict)  # by round
-    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at the full matrix rate
+    ceilings: dict = dataclasses.field(default_factory=dict)  # gptmoe's, by round: tokens/s at full matmul throughput
     reason: str = ""  # why it failed
 
     def median(self):
@@ -160,7 +160,7 @@ def spread(values, digits):
 
 
 def shares(setting, settings):
-    """The setting's shares of the matrix rate at its thread count, one per round."""
+    """The setting's shares of the matmul throughput at its thread count, one per round."""
     ours = next((s for s in settings if s.peer == "gptmoe" and s.threads == setting.threads), None)
     return [rate / ours.ceilings[number] for number, rate in setting.rates.items() if ours and number in ours.ceilings]
 
@@ -208,7 +208,7 @@ class Parser(argparse.ArgumentParser):
 def at_least(least):
     def number(text):
         if not text.strip().isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number of at least {least}")
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least {least}")
         return int(text)
 
     return number
@@ -236,10 +236,11 @@ def main():
     parser.add_argument("--rounds", type=at_least(1), default=5)
     parser.add_argument("--threads", type=thread_counts, default="1,2", help="CPU: thread counts, separated by commas")
     parser.add_argument("--steps", type=at_least(1), default=10, help="CPU: steps in a round")
-    parser.add_argument("--warmup", type=at_least(0), default=5, help="CPU: steps before them")
-    parser.add_argument("--micro-batches", type=at_least(1), default=16, help="GPU: of a step")
+    parser.add_argument("--warmup", type=at_least(0), default=5, help="CPU: steps before each round")
+    parser.add_argument("--micro-batches", type=at_least(1), default=16, help="GPU: micro-batches in a step")
     parser.add_argument("--llmc", metavar="DIR", help="a checkout of llm.c as README.md prepares it")
-    parser.add_argument("--skip", action="append", default=[], metavar="TEXT", help="leave out settings so named")
+    parser.add_argument("--skip", action="append", default=[], metavar="TEXT",
+                        help="leave out settings whose names contain TEXT")
     parser.add_argument("--timeout", type=at_least(1), default=1200, help="seconds a program may take")
     parser.add_argument("--bench", default=os.path.join(REPO, "build/gptmoe"))
     options = parser.parse_args()

@@ -219,8 +219,8 @@ class ZstdSource : public CompressedSource {
     return out.pos;
   }
 
-  // Decompresses a block or a part of its header at a time: output of a call that fails would be lost, so such a call
-  // must have none.
+  // Decompresses at most one block, or a part of its header. A call that fails loses the output that it already has, so
+  // one call must not span two blocks.
   void decompress_some(std::string_view input, ZSTD_outBuffer& out) {
     ZSTD_inBuffer in{input.data(), std::min(input.size(), wanted_), 0};
     const size_t code = ZSTD_decompressStream(context_, &out, &in);

@@ -16,8 +16,9 @@ class ByteSource {
   virtual ~ByteSource() = default;
 
   // Reads up to `room` (> 0) bytes of the text and returns their number, 0 at the end. Throws UserError naming the
-  // file, and for damaged or truncated compression the byte of the compressed file, once everything before the damage
-  // has been read. The bytes depend on the file alone, not on the requested sizes.
+  // file. If the compressed data is damaged or cut short, the error also names the byte in the file, and it is thrown
+  // only after everything before the damage has been read. The bytes depend on the file alone, not on the requested
+  // sizes.
   virtual size_t read(char* to, size_t room) = 0;
 
   // Skips the next `bytes` of the text; false if it ends before. Throws like read().

@@ -55,10 +55,11 @@ bool word_ends(std::string_view text, size_t at) {
 
 // The last place in text[from..) where a piece may end, or 0: between a letter or a number and what begins_cut() names.
 //
-// Every split pattern has a word border there and splits the rest independently: no pattern has a word that continues
-// from a letter or a number to any of them, none looks behind a word's start, and white space that looks ahead would
-// have to come before the cut. In NFC the marks are starters (class 0) without a canonical decomposition that compose
-// with nothing, like space and newline, so that the texts before and after the cut can be normalised separately.
+// Every split pattern has a word border at such a place and splits the two sides independently. In no pattern does a
+// word continue from a letter or a number to what begins_cut() names. No pattern looks behind a word's start. Only
+// white space looks ahead, and the text before the cut does not end in white space. NFC can be applied to the two sides
+// separately, because all that begins_cut() names are starters (class 0) that have no canonical decomposition and
+// compose with nothing.
 size_t last_cut(std::string_view text, size_t from) {
   for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
     if (begins_cut(text.substr(at)) && word_ends(text, at)) return at;

@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// From this size on a batch is processed alone: the JSON parser takes up to 13 bytes of memory per byte of a line.
+// A batch of this size or more is processed alone: the JSON parser takes up to 13 bytes of memory per byte of a line.
 constexpr int64_t kLargeBatch = int64_t{4} << 20;
 constexpr size_t kKeptIds = size_t{1} << 20;
 
@@ -33,12 +33,13 @@ class BatchEncoder {
         batch,
         [&](const DocumentPiece& piece) {
           if (!(piece.begins && piece.ends) && !tokenizer_.encodes_pieces())
-            user_error(batch.path, ": this tokenizer has a token of several words, so a document of ",
-                       "several MiB cannot be encoded in pieces; give it as a line of a .jsonl file");
+            user_error(batch.path, ": this tokenizer has a token of several words, so it cannot encode a ",
+                       "document of several MiB in pieces; put the document on one line of a .jsonl file");
           append(piece, encoded);
         },
         encoded.errors);
-    encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());  // these come after its text
+    // batch.errors come after the batch's text.
+    encoded.errors.insert(encoded.errors.end(), batch.errors.begin(), batch.errors.end());
     return encoded;
   }
 
@@ -105,7 +106,7 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
                     const std::function<void(EncodedBatch)>& deliver) {
   if (!tokenizer.end_of_text())
     user_error("the tokenizer has no ", kEndOfText,
-               " token, which ends every document; name its token with --end-of-text");
+               " token to end documents with; name the token that it uses instead with --end-of-text");
   if (options.val_fraction > 0) documents.hash_long_documents();
   std::deque<BatchEncoder> encoders;
   for (int thread = 0; thread < options.threads; ++thread)

@@ -55,8 +55,8 @@ struct BatchOptions {
   double val_fraction = 0;  // share of documents for `val`; above 0 the reader hashes long documents
 };
 
-// The bytes of text that threads may hold at once, and the weight of a batch among them. A batch with a line of several
-// MiB weighs as much as all of them, so that nothing more is read until it is done.
+// The bytes of text that all threads together may hold at once. batch_weight() is the number of bytes that a batch
+// counts as. A batch with a line of several MiB counts as all of them, so that nothing more is read until it is done.
 constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
 // The batch size that keeps `threads` threads busy within the memory that batches may take.

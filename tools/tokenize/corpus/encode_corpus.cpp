@@ -223,7 +223,7 @@ void EncodeJob::refuse_split() {
                " documents fell into validation; give a smaller fraction or more documents");
 }
 
-// Removes everything of the job. Folders created for it that are then empty are removed with folder_.
+// Removes all files of the job. folder_ then removes the folders that it created for the job, if they are empty.
 void EncodeJob::abandon() {
   std::error_code ignored;
   fs::remove(folder_.path() / kManifestName, ignored);

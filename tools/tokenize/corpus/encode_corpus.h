@@ -35,16 +35,16 @@ struct EncodeSummary {
 };
 
 // Encodes the documents in input order, each followed by the end-of-text token; a document may continue in the next
-// shard. If `output` holds the same job, interrupted in any way, it continues, and the final files are those of an
-// uninterrupted job; if the job is done, it says so. `documents` must be at its start. `progress`, if given, gets the
-// summary so far after each batch.
+// shard. If `output` holds the same job, interrupted in any way, the job continues, and the final files are those of an
+// uninterrupted job. If it is done, the outcome is was_done. `documents` must be at its start. `progress`, if given,
+// gets the summary so far after each batch.
 //
 // A checkpoint flushes everything encoded so far to disk. After an error, the job can continue from the last
 // checkpoint. Before the first checkpoint, and for standard input, which cannot be read again, an error leaves the
 // folder as it was.
 //
 // Throws UserError for bad options, a folder that cannot be created or holds another job or shards without a manifest,
-// a split that leaves either side empty, input without text; Failure if the disk is full.
+// a split that leaves either side empty, or input without text. Throws Failure if the disk is full.
 EncodeSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                             const std::function<void(const EncodeSummary&)>& progress = {});
 
