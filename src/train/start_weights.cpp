@@ -10,11 +10,16 @@
 namespace gptmoe {
 namespace {
 
-// Keys of the model that no tensor's shape shows and that change what the same weights compute.
-constexpr const char* kMeaning[] = {
-    "model.num_attention_heads", "model.num_key_value_heads", "model.head_dim",  "model.num_experts_per_tok",
-    "model.norm_topk_prob",      "model.hidden_act",          "model.norm_type", "model.rms_norm_eps",
-    "model.rope_theta",          "model.tie_word_embeddings", "router.type"};
+// Keys that no tensor's shape shows and that change what the same weights compute: those of any model, and those of
+// models with experts.
+const std::vector<std::string> kMeaning = {
+    "model.num_attention_heads", "model.num_key_value_heads", "model.head_dim",   "model.hidden_act",
+    "model.norm_type",           "model.rms_norm_eps",        "model.rope_theta", "model.tie_word_embeddings"};
+const std::vector<std::string> kMeaningOfExperts = {"model.num_experts_per_tok", "model.norm_topk_prob", "router.type"};
+
+bool holds(const std::vector<std::string>& keys, const std::string& key) {
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
+}
 
 std::string joined(const std::vector<std::string>& words) {
   std::string out;
@@ -44,7 +49,7 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, World& wo
   if (!weights_.left_over().empty()) lines_.push_back("left over there, unused: " + joined(weights_.left_over()));
   const Config other = parse_config(source.config, weights_.checkpoint().string());
   for (const auto& [key, change] : config_changes(other, config))
-    if (std::find(std::begin(kMeaning), std::end(kMeaning), key) != std::end(kMeaning))
+    if (holds(kMeaning, key) || (other.model.num_experts > 0 && holds(kMeaningOfExperts, key)))
       lines_.push_back(text(key, " was ", change.was->dump(), " there, and is ", change.is->dump(), " here"));
 }
 
