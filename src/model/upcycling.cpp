@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/rng.h"
+#include "kernels/plan_ops.h"
 #include "routing/router_table.h"
 
 namespace gptmoe {
@@ -17,8 +18,11 @@ class EqualExperts {
     setup_.hidden_size = 1;
     policy_ = make_routing_policy(router, setup_);
     policy_->declare_state(state_, "", DType::f32);
+    Ops plan = make_plan_ops(*ops_);
     lay_out();
+    route_and_combine(plan);  // shows how much scratch memory it takes
     arena_.commit();
+    scratch_.commit();
     lay_out();
     policy_->initialize_state(host_memory(), 1);
   }
@@ -29,10 +33,7 @@ class EqualExperts {
     for (int64_t i = 0; i < logits_NE_.count(); ++i)
       logits_NE_.as<float>()[i] = static_cast<float>(kUpcycledRouterScale * rng.normal(static_cast<uint64_t>(i)));
     std::fill_n(rows_R1_.as<float>(), rows_R1_.count(), 1.0f);
-    const Pass pass{*ops_, scratch_, *communicator_, PassKind::evaluate};
-    policy_->route(pass, routing_, logits_NE_);
-    ops_->sort_by_expert(routing_.offsets_E1, routing_.slots_R, routing_.positions_NK, routing_.expert_ids_NK);
-    policy_->combine(pass, routing_, y_N1_, rows_R1_);
+    route_and_combine(*ops_);
     return values_at(y_N1_.data(), DType::f32, kTokens);
   }
 
@@ -44,6 +45,13 @@ class EqualExperts {
     logits_NE_ = arena_.allocate(DType::f32, {kTokens, E});
     rows_R1_ = arena_.allocate(DType::f32, {routing_.slots_R.size(0), 1});
     y_N1_ = arena_.allocate(DType::f32, {kTokens, 1});
+  }
+
+  void route_and_combine(Ops& ops) {
+    const Pass pass{ops, scratch_, *communicator_, PassKind::evaluate};
+    policy_->route(pass, routing_, logits_NE_);
+    ops.sort_by_expert(routing_.offsets_E1, routing_.slots_R, routing_.positions_NK, routing_.expert_ids_NK);
+    policy_->combine(pass, routing_, y_N1_, rows_R1_);
   }
 
   RouterSetup setup_;
