@@ -187,16 +187,22 @@ uint64_t checksum_ticking(std::string_view bytes, World* world) {
   return checksum.value();
 }
 
-SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
-                              World* world) {
-  const fs::path path = checkpoint_dir / name;
-  const auto saved =
-      std::find_if(state.files.begin(), state.files.end(), [&](auto& file) { return file.first == name; });
+// The checksum that state.json has for a file of the checkpoint.
+const std::string& checksum_in(const StateFile& state, const fs::path& path) {
+  const auto saved = std::find_if(state.files.begin(), state.files.end(),
+                                  [name = path.filename().string()](auto& file) { return file.first == name; });
   if (saved == state.files.end())
     user_error(path.string(),
                ": was not saved: this checkpoint holds only the model, so training cannot continue from it");
+  return saved->second;
+}
+
+SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
+                              World* world) {
+  const fs::path path = checkpoint_dir / name;
+  const std::string& saved = checksum_in(state, path);
   MappedFile file = open_file(path);
-  if (checksum_text(checksum_ticking(file.bytes(), world)) != saved->second)
+  if (checksum_text(checksum_ticking(file.bytes(), world)) != saved)
     damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
   return SafetensorsFile(std::move(file));
 }
@@ -349,6 +355,12 @@ CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const Checkpoint
 CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
                            Memory& memory) {
   return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
+}
+
+ModelFile open_model(const fs::path& checkpoint_dir, World* world) {
+  const StateFile state = read_state_file(checkpoint_dir);
+  return {state.state, checksum_in(state, checkpoint_dir / kModelFile),
+          open_verified(checkpoint_dir, kModelFile, state, world)};
 }
 
 }  // namespace gptmoe

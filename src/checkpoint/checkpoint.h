@@ -14,6 +14,7 @@
 
 #include "base/tensor.h"
 #include "checkpoint/checkpoint_state.h"
+#include "checkpoint/safetensors.h"
 #include "distributed/world.h"
 #include "memory/param_table.h"
 #include "memory/state_table.h"
@@ -60,5 +61,13 @@ CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, con
 // Loads only the model, for evaluation, generation and export.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                            const StateTable& state, Memory& memory = host_memory());
+
+// A checkpoint's model.safetensors, open for reading.
+struct ModelFile {
+  CheckpointState state;
+  std::string checksum;
+  SafetensorsFile tensors;
+};
+ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr);
 
 }  // namespace gptmoe

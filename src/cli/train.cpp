@@ -11,7 +11,7 @@ namespace gptmoe {
 namespace {
 
 struct TrainArguments {
-  std::string config, out, branch;
+  std::string config, out, branch, init_from;
   std::vector<std::string> overrides;
   bool resume = false, restart = false;
   int ranks = 0;
@@ -22,6 +22,7 @@ std::string resume_command(const std::string& program, const TrainArguments& arg
   std::string command = ranks > 1 && arguments.ranks == 0 ? "mpirun -np " + std::to_string(ranks) + " " : "";
   command += shell_word(program) + " train " + shell_word(arguments.config) + " --out " + shell_word(out) + " --resume";
   for (const std::string& override_ : arguments.overrides) command += " --set " + shell_word(override_);
+  if (!arguments.init_from.empty()) command += " --init-from " + shell_word(arguments.init_from);
   if (arguments.ranks > 0) command += " --ranks " + std::to_string(arguments.ranks);
   return command;
 }
@@ -39,16 +40,22 @@ void add_train_command(CLI::App& app, Job& job) {
       command->add_flag("--resume", arguments->resume, "Continue from the run directory's last checkpoint");
   command->add_flag("--restart", arguments->restart, "Start over if the run to resume has no checkpoint")
       ->needs(resume);
+  CLI::Option* branch =
+      command
+          ->add_option("--branch", arguments->branch,
+                       "Start from the full state of another run (its last checkpoint) or of a checkpoint")
+          ->excludes(resume);
   command
-      ->add_option("--branch", arguments->branch,
-                   "Start from the full state of another run (its last checkpoint) or of a checkpoint")
-      ->excludes(resume);
+      ->add_option("--init-from", arguments->init_from,
+                   "Start from the weights of another run or of a checkpoint, with a fresh optimizer (train.init_from)")
+      ->excludes(branch);
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {
     if (job.launched(arguments->ranks)) return;
     World& world = job.world();
     Config config;
     agree(world, [&] { config = load_config(arguments->config, arguments->overrides, check_router); });
+    if (!arguments->init_from.empty()) config.train.init_from = arguments->init_from;
     watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;

@@ -71,6 +71,8 @@ struct TrainConfig {
   int64_t eval_every = 0;          // steps between validations; 0 = only at the end
   int64_t eval_tokens = 65536;     // validation tokens, rounded down to whole windows; 0 = all
   std::string recompute = "none";  // "none" | "block"
+  std::string init_from;           // run or checkpoint whose weights the run starts from; empty = none
+  double init_noise = 0;           // std of noise on upcycled experts, as a share of each tensor's rms
   bool cuda_graphs = true;         // on a GPU, replay a step's work as CUDA graphs
 
   // Micro-batches that each of `ranks` ranks runs per step.

@@ -101,6 +101,12 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
       "recompute", train.recompute, {"none", "block"},
       "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
       "memory.");
+  fields.optional("init_from", train.init_from,
+                  "Run, or checkpoint of a run, whose weights this run starts from; empty: weights are initialised.");
+  fields.optional(
+      "init_noise", train.init_noise, kNotNegative,
+      "With init_from: standard deviation of the noise added to each expert that starts as a copy of a dense "
+      "layer, as a share of the root mean square of its weights.");
   fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step with CUDA graphs.");
 }
 

@@ -33,22 +33,13 @@ MoeLayer::MoeLayer(const LayerSetup& setup, const std::string& prefix, const Rou
 }
 
 MoeSaved MoeLayer::allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const {
-  const DType real = ops.compute_dtype(), stat = ops.statistics_dtype();
-  const int64_t R = N * K_, W = policy_->kept_per_token();
-  const Tensor offsets_E1 = arena.allocate(DType::i64, {E_ + 1});
+  const DType real = ops.compute_dtype();
+  const int64_t R = N * K_;
   MoeSaved saved;
-  saved.routing = {.probs_NE = arena.allocate(stat, {N, E_}),
-                   .lse_N = arena.allocate(stat, {N}),
-                   .expert_ids_NK = arena.allocate(DType::i32, {N, K_}),
-                   .gates_NK = arena.allocate(stat, {N, K_}),
-                   .offsets_E1 = offsets_E1,
-                   .slots_R = arena.allocate(DType::i32, {R}),
-                   .positions_NK = arena.allocate(DType::i32, {N, K_}),
-                   .load_offsets_E1 = policy_->counts_loads_apart() ? arena.allocate(DType::i64, {E_ + 1}) : offsets_E1,
-                   .fractions_E = stats_W.rows(0, E_),
-                   .balance_fractions_E = stats_W.rows(step_fractions_E1_ ? E_ + 4 : 0, E_),
-                   .fill_norms_2 = stats_W.rows(E_ + 2, 2),
-                   .kept_NW = W > 0 ? arena.allocate(stat, {N, W}) : Tensor{}};
+  saved.routing = allocate_routing(arena, *policy_, N, E_, ops.statistics_dtype());
+  saved.routing.fractions_E = stats_W.rows(0, E_);
+  saved.routing.balance_fractions_E = stats_W.rows(step_fractions_E1_ ? E_ + 4 : 0, E_);
+  saved.routing.fill_norms_2 = stats_W.rows(E_ + 2, 2);
   saved.balance_loss_1 = stats_W.rows(E_, 1);
   saved.entropy_1 = stats_W.rows(E_ + 1, 1);
   saved.h_RU = arena.allocate(real, {R, activation_.input_width(F_)});

@@ -25,9 +25,17 @@ struct DataFile {
   bool operator==(const DataFile&) const = default;
 };
 
+// Weights as they were when a run started from them.
+struct StartingWeights {
+  std::string checkpoint;
+  std::string checksum;
+  bool operator==(const StartingWeights&) const = default;
+};
+
 struct HistoryEntry {
   int64_t from_step = 0;
   std::optional<std::string> branched_from;
+  std::optional<StartingWeights> initialized_from;
   Named<ConfigChange> changes;
   std::vector<DataFile> train, val;
 };
@@ -50,10 +58,17 @@ void visit_fields(Visitor& visitor, Record& file) {
                 "Checksum of the shard's tokens: of all, or of evenly spread samples if there are many.");
 }
 
+template <typename Visitor, Is<StartingWeights> Record>
+void visit_fields(Visitor& visitor, Record& weights) {
+  visitor.field("checkpoint", weights.checkpoint, "The checkpoint's absolute path.");
+  visitor.field("checksum", weights.checksum, "Checksum of its model.safetensors.");
+}
+
 template <typename Visitor, Is<HistoryEntry> Record>
 void visit_fields(Visitor& visitor, Record& entry) {
   visitor.field("from_step", entry.from_step, "The entry holds for the steps after this one, up to the next entry's.");
   visitor.maybe("branched_from", entry.branched_from, "The checkpoint from which this run was branched.");
+  visitor.maybe("initialized_from", entry.initialized_from, "The weights that this run started from.");
   visitor.field("changes", entry.changes, "Config keys that changed at this step.");
   visitor.field("train", entry.train, "The training shards.");
   visitor.field("val", entry.val, "The validation shards.");

@@ -16,4 +16,18 @@ void RoutingPolicy::route_backward(const Pass& pass, const Routing& routing, con
     pass.ops.z_loss_backward(dlogits_NE, routing.probs_NE, routing.lse_N, setup_.z_loss_scale * pass.share);
 }
 
+Routing allocate_routing(Arena& arena, const RoutingPolicy& policy, int64_t N, int64_t E, DType stat) {
+  const int64_t K = policy.experts_per_token(), W = policy.kept_per_token();
+  const Tensor offsets_E1 = arena.allocate(DType::i64, {E + 1});
+  return {.probs_NE = arena.allocate(stat, {N, E}),
+          .lse_N = arena.allocate(stat, {N}),
+          .expert_ids_NK = arena.allocate(DType::i32, {N, K}),
+          .gates_NK = arena.allocate(stat, {N, K}),
+          .offsets_E1 = offsets_E1,
+          .slots_R = arena.allocate(DType::i32, {N * K}),
+          .positions_NK = arena.allocate(DType::i32, {N, K}),
+          .load_offsets_E1 = policy.counts_loads_apart() ? arena.allocate(DType::i64, {E + 1}) : offsets_E1,
+          .kept_NW = W > 0 ? arena.allocate(stat, {N, W}) : Tensor{}};
+}
+
 }  // namespace gptmoe

@@ -114,4 +114,8 @@ class RoutingPolicy {
   const StateTable* state_ = nullptr;
 };
 
+// Allocates what the routing of N tokens to E experts takes, except fractions, balance_fractions and fill_norms, which
+// belong to the run's statistics. `stat` is their dtype.
+Routing allocate_routing(Arena& arena, const RoutingPolicy& policy, int64_t N, int64_t E, DType stat);
+
 }  // namespace gptmoe

@@ -1,6 +1,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "config/config.h"
 #include "data/loader.h"
@@ -13,7 +14,8 @@ namespace gptmoe {
 struct FirstScreen {
   const Config& config;  // a rank's
   const std::filesystem::path& out;
-  int64_t resumed_step;  // 0: from the start
+  int64_t resumed_step;                    // 0: from the start
+  std::vector<std::string> start_weights;  // StartWeights::lines(); empty: initial values, or a resumed run
   const Engine& engine;
   const TokenLoader& train_data;
   const TokenLoader* val_data;  // null: none

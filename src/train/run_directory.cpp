@@ -200,7 +200,7 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
   for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
     if (std::filesystem::exists(parent_dir / file))
       std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
-  HistoryEntry entry{state.step, checkpoint.string(), config_changes(parent, config), {}, {}};
+  HistoryEntry entry{state.step, checkpoint.string(), {}, config_changes(parent, config), {}, {}};
   const RunHistory record = read_history(out);
   if (const HistoryEntry* data = entry_at(record, state.step)) {
     entry.train = data->train;

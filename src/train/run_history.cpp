@@ -60,7 +60,10 @@ void record_history(const std::filesystem::path& run_dir, HistoryEntry entry) {
   auto& history = record.history;
   const size_t before = history.size();
   while (!history.empty() && history.back().from_step >= entry.from_step) {
-    if (history.back().from_step == entry.from_step) entry.branched_from = history.back().branched_from;
+    if (history.back().from_step == entry.from_step) {
+      entry.branched_from = history.back().branched_from;
+      if (!entry.initialized_from) entry.initialized_from = history.back().initialized_from;
+    }
     history.pop_back();
   }
   const bool adds = history.empty() || !entry.changes.empty() || entry.branched_from ||

@@ -26,6 +26,7 @@
 #include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
+#include "train/start_weights.h"
 #include "train/step_log.h"
 
 namespace gptmoe {
@@ -58,6 +59,7 @@ class Trainer {
   void open_run();
   std::optional<std::filesystem::path> open_run_directory();
   void check_data(const std::filesystem::path& checkpoint);
+  void initialize();
   void restore(const std::filesystem::path& checkpoint);
   int train_to_end();
   void ask_for_step();
@@ -103,11 +105,12 @@ class Trainer {
   std::optional<StepQueue> steps_;
   double matrix_rate_ = 0;
 
-  Progress progress_;                // of finished steps
-  std::deque<LoaderState> asked_;    // the loader's state before each queued, unfinished step
-  Clock::time_point last_finished_;  // or when the oldest of those was queued, if that is later
-  HistoryEntry history_;             // of the steps from here on; its data on rank 0 alone
-  bool new_data_ = false;            // the resumed run reads other training tokens, from their beginning
+  Progress progress_;                          // of finished steps
+  std::deque<LoaderState> asked_;              // the loader's state before each queued, unfinished step
+  Clock::time_point last_finished_;            // or when the oldest of those was queued, if that is later
+  std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
+  HistoryEntry history_;                       // of the steps from here on; its data on rank 0 alone
+  bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::optional<FolderLock> lock_;
@@ -128,6 +131,8 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
               {world.rank(), world.size()}) {
   if (!config.data.val.empty())
     val_data_.emplace(loader_options(config_, config.data.val, WindowOrder::sequential, world));
+  if (!config_.train.init_from.empty() && !(options.resume && latest_checkpoint(options.out)))
+    start_weights_.emplace(config_, engine_, world);
   require_room(config_, engine_, *ops_, ops_->memory(), world.local_size());
 }
 
@@ -157,8 +162,7 @@ void Trainer::open_run() {
     if (!checkpoint.empty())
       restore(checkpoint);
     else
-      engine_.gpt().initialize(ops_->memory(),
-                               static_cast<uint64_t>(config_.seed));  // nothing saved yet: from the start
+      initialize();  // nothing saved yet: from the start
     steps_.emplace(config_, engine_, *ops_, *communicator_);
     if (world_.is_root()) {
       history_.from_step = progress_.step;
@@ -219,6 +223,13 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   saved_step_ = progress_.step;
 }
 
+void Trainer::initialize() {
+  engine_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(config_.seed));
+  if (!start_weights_) return;
+  start_weights_->load(engine_, ops_->memory());
+  history_.initialized_from = start_weights_->record();
+}
+
 int Trainer::run() {
   matrix_rate_ = measure_matrix_rate(*ops_);  // while there is free memory for its matrices
   world_.sum({&matrix_rate_, 1});
@@ -226,6 +237,7 @@ int Trainer::run() {
   FirstScreen{.config = config_,
               .out = options_.out,
               .resumed_step = progress_.step,
+              .start_weights = start_weights_ ? start_weights_->lines() : std::vector<std::string>{},
               .engine = engine_,
               .train_data = train_data_,
               .val_data = val_data_ ? &*val_data_ : nullptr,
@@ -252,8 +264,9 @@ int Trainer::run() {
 
 int Trainer::train_to_end() {
   const StopSignal stop;
-  // If the run stopped between saving a step and evaluating it, that evaluation is still due.
-  if (val_data_ && progress_.step > 0 && due(config_.train.eval_every, progress_.step)) evaluate_and_log();
+  // The evaluation of given weights; or, if the run stopped between saving a step and evaluating it, that evaluation.
+  if (val_data_ && (progress_.step > 0 ? due(config_.train.eval_every, progress_.step) : start_weights_.has_value()))
+    evaluate_and_log();
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {

@@ -47,5 +47,17 @@ TEST_F(LifecycleCli, RefusesToBranchFromAMissingOrDifferentRun) {
   EXPECT_FALSE(fs::exists(files_ / "b"));
 }
 
+TEST_F(LifecycleCli, StartsFromTheWeightsOfARun) {
+  const std::vector<std::string> start = {"train", "run.json", "--init-from", "run", "--out", "new"};
+  expect_contains(succeed(start).out, "checkpoints/step_00000012 (step 12); optimizer, schedule and data begin anew");
+  const auto first = metrics_of(files_ / "new").front(), last = metrics_of(files_ / "run").back();
+  EXPECT_EQ(first["step"], 0);
+  EXPECT_EQ(first["val_loss"], last["val_loss"]);
+  succeed({"report", "new"});
+  refuse({"train", "run.json", "--init-from", "run", "--branch", "run", "--out", "b"}, {"--init-from"});
+  refuse({"train", "run.json", "--init-from", "nowhere", "--out", "b"}, {"nowhere", "no such file or folder"});
+  EXPECT_FALSE(fs::exists(files_ / "b"));
+}
+
 }  // namespace
 }  // namespace gptmoe::testing

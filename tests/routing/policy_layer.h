@@ -87,21 +87,12 @@ class PolicyLayer {
 
  private:
   void lay_out(int64_t N) {
-    const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size,
-                  W = policy_->kept_per_token();
+    const int64_t E = setup_.num_experts, K = policy_->experts_per_token(), C = setup_.hidden_size;
     state_.allocate(arena_);
-    routing = {.probs_NE = arena_.allocate(DType::f32, {N, E}),
-               .lse_N = arena_.allocate(DType::f32, {N}),
-               .expert_ids_NK = arena_.allocate(DType::i32, {N, K}),
-               .gates_NK = arena_.allocate(DType::f32, {N, K}),
-               .offsets_E1 = arena_.allocate(DType::i64, {E + 1}),
-               .slots_R = arena_.allocate(DType::i32, {N * K}),
-               .positions_NK = arena_.allocate(DType::i32, {N, K}),
-               .load_offsets_E1 = arena_.allocate(DType::i64, {E + 1}),
-               .fractions_E = arena_.allocate(DType::f32, {E}),
-               .balance_fractions_E = arena_.allocate(DType::f32, {E}),
-               .fill_norms_2 = arena_.allocate(DType::f32, {2}),
-               .kept_NW = W > 0 ? arena_.allocate(DType::f32, {N, W}) : Tensor{}};
+    routing = allocate_routing(arena_, *policy_, N, E, DType::f32);
+    routing.fractions_E = arena_.allocate(DType::f32, {E});
+    routing.balance_fractions_E = arena_.allocate(DType::f32, {E});
+    routing.fill_norms_2 = arena_.allocate(DType::f32, {2});
     logits_NE = arena_.allocate(DType::f32, {N, E});
     rows_RC = arena_.allocate(DType::f32, {N * K, C});
     y_NC = arena_.allocate(DType::f32, {N, C});

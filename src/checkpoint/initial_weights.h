@@ -1,0 +1,63 @@
+#pragma once
+// The weights of another run as the start of a new one (train.init_from). Only weights and router state are taken; the
+// optimizer, the schedule and the data start anew.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+
+namespace gptmoe {
+
+// How a dense feed-forward layer becomes the experts of a MoE layer (model/upcycling.h).
+struct Upcycling {
+  double output_scale = 1;  // multiplies the experts' down projections
+  double router_scale = 1;  // multiplies the standard deviation of the router's initial weights
+  double noise = 0;         // std of the noise on each copied tensor, as a share of its root mean square
+  uint64_t seed = 0;        // of the noise and of the router's weights
+};
+
+class InitialWeights {
+ public:
+  // Opens and verifies a checkpoint, or the latest of a run's folder, and finds a tensor for every row of `params` and
+  // every persistent row of `state`:
+  // - the tensor with the row's name;
+  // - if there is none and the row belongs to an expert, PREFIXexperts.E.NAME: PREFIXNAME, a dense layer's tensor;
+  // - otherwise none: the row keeps its initial values.
+  // The tables need no memory yet. Throws UserError naming the tensor if its shape is another, or if no tensor fits,
+  // and as load_checkpoint() does if the checkpoint is damaged.
+  InitialWeights(const std::filesystem::path& from, const ParamTable& params, const StateTable& state,
+                 World* world = nullptr);
+
+  const std::filesystem::path& checkpoint() const { return checkpoint_; }  // absolute
+  const std::string& checksum() const { return model_.checksum; }
+  const CheckpointState& state() const { return model_.state; }  // of the other run
+  int64_t upcycled_rows() const { return upcycled_rows_; }
+
+  // Writes (=) the rows of initialised tables, whose memory is `memory`: the rows that have a tensor, and the router
+  // weights of upcycled layers.
+  void load(const ParamTable& params, const StateTable& state, Memory& memory, const Upcycling& upcycling = {}) const;
+
+  // Rows without a tensor, and tensors without a row. Names that differ in their numbers are one entry:
+  // "model.layers.*.mlp.gate.weight (11)".
+  const std::vector<std::string>& missing() const { return missing_; }
+  const std::vector<std::string>& left_over() const { return left_over_; }
+
+ private:
+  struct Choice {
+    std::string tensor;  // empty: none
+    bool upcycled = false;
+  };
+  Choice choose(const std::string& row, DType dtype, const std::vector<int64_t>& sizes) const;
+  void load_copy(const ParamTable& params, const ParamRow& row, const std::string& tensor, Memory& memory,
+                 const Upcycling& upcycling) const;
+
+  std::filesystem::path checkpoint_;
+  ModelFile model_;
+  std::vector<Choice> param_choices_, state_choices_;  // by row
+  std::vector<std::string> upcycled_layers_;           // prefixes, such as "model.layers.3.mlp."
+  int64_t upcycled_rows_ = 0;
+  std::vector<std::string> missing_, left_over_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,33 @@
+#pragma once
+// The weights that a new run starts from (train.init_from).
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/initial_weights.h"
+#include "config/config.h"
+#include "engine/engine.h"
+#include "records/run_history.h"
+
+namespace gptmoe {
+
+class StartWeights {
+ public:
+  // Opens and verifies them for the model of `engine`, which needs no memory yet. Throws UserError as InitialWeights
+  // and upcycled_output_scale() do.
+  StartWeights(const Config& config, const Engine& engine, World& world);
+
+  // Writes them over the initial values in the engine's memory.
+  void load(const Engine& engine, Memory& memory) const;
+  StartingWeights record() const;
+  // For the first screen, a line each: where the weights come from, which tensors are copies, missing or left over, and
+  // which keys of the model differ from the other run's and change what the same weights compute.
+  const std::vector<std::string>& lines() const { return lines_; }
+
+ private:
+  InitialWeights weights_;
+  Upcycling upcycling_;
+  std::vector<std::string> lines_;
+};
+
+}  // namespace gptmoe

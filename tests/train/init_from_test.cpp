@@ -1,0 +1,192 @@
+// Runs that start from the weights of others: train.init_from, and dense layers that become experts.
+#include <omp.h>
+
+#include "support/run_fixture.h"
+#include "support/thread_ranks.h"
+#include "train/run_directory.h"
+#include "train/run_history.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class InitFrom : public ::testing::Test {
+ protected:
+  void SetUp() override { omp_set_num_threads(1); }
+
+  Config from(const fs::path& source, json changes = json::object()) const {
+    json all = {{"train", {{"init_from", source.string()}}}};
+    all.merge_patch(changes);
+    return folder_.config(all);
+  }
+  // A run whose dense layers are as wide as the experts of the tiny model.
+  void train_dense() const {
+    train_quietly(folder_.config({{"model", {{"num_experts", 0}, {"intermediate_size", 10}}}}), source_);
+  }
+  static double loss_at(const fs::path& run, int64_t step) {
+    for (const json& row : metrics_of(run))
+      if (row["event"] == "eval" && row["step"] == step) return row["val_loss"].get<double>();
+    ADD_FAILURE() << "no evaluation at step " << step;
+    return 0;
+  }
+  std::string refusal(const Config& config) const {
+    const std::string line = error_line<UserError>([&] { train_quietly(config, run_); });
+    EXPECT_FALSE(fs::exists(run_)) << "nothing may be left behind";
+    return line;
+  }
+
+  RunFolder folder_;
+  const fs::path source_ = folder_ / "source", run_ = folder_ / "run";
+};
+
+TEST_F(InitFrom, TheRunStartsWithTheOtherRunsLoss) {
+  train_quietly(folder_.config(), source_);
+  std::string screen;
+  train_quietly(from(source_), run_, false, &screen);
+  EXPECT_EQ(loss_at(run_, 0), loss_at(source_, 12));
+  expect_contains(screen, "checkpoints/step_00000012 (step 12); optimizer, schedule and data begin anew");
+  EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
+  EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
+  // Everything but the weights is as in a run of its own.
+  EXPECT_EQ(metrics_of(run_)[1]["lr"], metrics_of(source_)[0]["lr"]);
+  const auto record = read_history(run_).history.front().initialized_from;
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->checkpoint, fs::canonical(*latest_checkpoint(source_)).string());
+}
+
+TEST_F(InitFrom, ACheckpointCanBeChosen) {
+  train_quietly(folder_.config(), source_);
+  train_quietly(folder_.config({{"train", {{"steps", 4}}}, {"schedule", {{"lr_decay_steps", 12}}}}), folder_ / "short");
+  train_quietly(from(source_ / "checkpoints/step_00000004"), run_);
+  EXPECT_EQ(loss_at(run_, 0), loss_at(folder_ / "short", 4));
+}
+
+TEST_F(InitFrom, DenseLayersBecomeExpertsWithoutChangingTheLoss) {
+  train_dense();
+  const struct {
+    const char* name;
+    json router;
+    bool norm;
+    double scale;  // with E = 5: for K = 1, and for K = 2
+    double scale_2;
+  } cases[] = {{"topk", {{"type", "topk"}}, false, 5, 2.5},
+               {"topk with equal sums", {{"type", "topk"}}, true, 1, 1},
+               {"default", {{"type", "default"}}, false, 5, 2.5},
+               {"dense", {{"type", "dense"}}, false, 1, 1},
+               {"dense gradient", {{"type", "dense_gradient"}}, false, 5, 2.5},
+               {"loss free", {{"type", "loss_free"}, {"gate", "sigmoid"}}, false, 2, 1}};
+  for (const auto& one : cases)
+    for (const int64_t K : {1, 2}) {
+      SCOPED_TRACE(text(one.name, ", K = ", K));
+      const fs::path run = folder_ / text(one.name, K);
+      std::string screen;
+      train_quietly(from(source_, {{"router", one.router},
+                                   {"train", {{"steps", 1}}},
+                                   {"schedule", {{"warmup_steps", 0}}},
+                                   {"model",
+                                    {{"num_experts_per_tok", K},
+                                     {"norm_topk_prob", one.norm},
+                                     {"router_aux_loss_coef", one.router.contains("gate") ? 0.0 : 0.01}}}}),
+                    run, false, &screen);
+      EXPECT_NEAR(loss_at(run, 0), loss_at(source_, 12), 1e-4);
+      expect_contains(screen, "30 tensors of experts are copies from dense layers, down projections times ");
+      EXPECT_NEAR(std::stod(screen.substr(screen.find("times ") + 6)), K == 1 ? one.scale : one.scale_2, 1e-3);
+      expect_contains(screen, "missing there, initialised: model.layers.*.mlp.gate.weight (2)");
+      EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
+      EXPECT_EQ(screen.find(" was \"topk\" there"), std::string::npos) << "a dense model has no router:\n" << screen;
+    }
+}
+
+TEST_F(InitFrom, TokensSpreadOverUpcycledExperts) {
+  train_dense();
+  train_quietly(from(source_), run_);
+  const json first = metrics_of(run_).front();
+  ASSERT_EQ(first["step"], 0);
+  for (const json& layer : first["expert_load"])
+    for (const json& load : layer) EXPECT_LT(load.get<double>(), 0.9) << "one expert gets nearly every token";
+}
+
+TEST_F(InitFrom, NoiseMakesExpertsDiffer) {
+  train_dense();
+  const auto noisy = [&](double noise, const std::string& name) {
+    train_quietly(from(source_, {{"train", {{"init_noise", noise}}}}), folder_ / name);
+    return loss_at(folder_ / name, 0);
+  };
+  const double none = noisy(0, "none"), some = noisy(0.1, "some"), again = noisy(0.1, "again");
+  EXPECT_NE(none, some);
+  EXPECT_NEAR(none, some, 0.1);
+  EXPECT_EQ(some, again);
+}
+
+TEST_F(InitFrom, MissingAndLeftOverTensorsAreNamed) {
+  train_quietly(folder_.config(), source_);
+  std::string screen;
+  train_quietly(from(source_, {{"router", {{"type", "default"}}}}), run_, false, &screen);
+  expect_contains(screen, "missing there, initialised: model.layers.*.mlp.default_vectors (2)");
+  expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
+  train_quietly(from(run_), folder_ / "back", false, &screen);
+  expect_contains(screen, "left over there, unused: model.layers.*.mlp.default_vectors (2)");
+  EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
+}
+
+TEST_F(InitFrom, RanksStartAsOneRankDoes) {
+  train_dense();
+  const json batch = {{"train", {{"global_batch_size", 4}, {"init_noise", 0.1}}}};
+  train_quietly(from(source_, batch), run_);
+  json ranks = batch;
+  ranks["distributed"] = {{"zero_stage", 1}};
+  const fs::path shared = folder_ / "ranks";
+  ::testing::internal::CaptureStdout();
+  run_ranks(2, [&](World& world) { train(from(source_, ranks), {.out = shared}, world); });
+  ::testing::internal::GetCapturedStdout();
+  EXPECT_NEAR(loss_at(shared, 0), loss_at(run_, 0), 1e-6);
+}
+
+TEST_F(InitFrom, ResumesWithoutTheOtherRun) {
+  train_quietly(folder_.config(), source_);
+  train_quietly(from(source_), folder_ / "whole");
+  train_quietly(from(source_), run_);
+  cut_back(run_, 8);
+  fs::rename(source_, folder_ / "elsewhere");
+  EXPECT_EQ(train_quietly(from(source_), run_, true), 0);
+  expect_same_run(folder_ / "whole", run_);
+  expect_contains(error_line<UserError>([&] { train_quietly(folder_.config(), run_, true); }), "train.init_from");
+}
+
+TEST_F(InitFrom, StartsAgainFromTheSameWeightsWithoutACheckpoint) {
+  train_quietly(folder_.config(), source_);
+  train_quietly(from(source_), folder_ / "whole");
+  train_quietly(from(source_), run_);
+  fs::remove_all(run_ / "checkpoints");
+  EXPECT_EQ(resume_with(from(source_), run_, {}, true), 0);
+  expect_same_run(folder_ / "whole", run_);
+  EXPECT_TRUE(read_history(run_).history.front().initialized_from);
+}
+
+TEST_F(InitFrom, RefusesWhatDoesNotFit) {
+  expect_contains(refusal(from(source_)), "no such file or folder");
+  train_quietly(folder_.config(), source_);
+  expect_contains(refusal(from(source_, {{"model", {{"hidden_size", 24}}}})),
+                  "tensor \"model.embed_tokens.weight\": has the shape (29, 12) and not (29, 24)");
+  expect_contains(refusal(from(source_, {{"train", {{"init_noise", 0.1}}}})),
+                  "train.init_noise: 0.1, but no expert starts as a copy");
+  const fs::path model = *latest_checkpoint(source_) / "model.safetensors";
+  std::string bytes = read_text_file(model);
+  bytes[bytes.size() - 1] ^= 1;
+  write_text_file(model, bytes);
+  expect_contains(refusal(from(source_)), "does not match its checksum");
+}
+
+TEST_F(InitFrom, RefusesExpertsThatCannotStartAsTheDenseLayer) {
+  train_dense();
+  expect_contains(refusal(from(source_, {{"model", {{"moe_intermediate_size", 12}}}})),
+                  "an expert is as wide as the dense layer it is copied from");
+  expect_contains(refusal(from(source_, {{"model", {{"n_shared_experts", 1}}}})), "model.n_shared_experts = 0");
+  expect_contains(refusal(from(source_, {{"router", {{"type", "remoe"}}}, {"model", {{"router_aux_loss_coef", 0}}}})),
+                  "cannot become the experts of router.type = \"remoe\"");
+  expect_contains(refusal(from(source_, {{"router", {{"type", "sparsemixer"}}}})), "router.type = \"sparsemixer\"");
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
