@@ -1,14 +1,20 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, runs every test. The last line is "N passed, M failed".
-#   tools/test.sh [test|debug|asan]
-# "test" builds the release's code in its own folder, so build/ keeps its settings.
+#   tools/test.sh [test|debug|asan] [--without-simulator]
+# "test" builds the release's code in its own folder, so build/ keeps its settings. --without-simulator leaves out the
+# tests of the CUDA backend on the simulated GPU.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 preset=${1:-test}
 case $preset in
   test | debug | asan) build_dir=$repo_dir/build-$preset ;;
-  *) die "usage: tools/test.sh [test|debug|asan]" ;;
+  *) die "usage: tools/test.sh [test|debug|asan] [--without-simulator]" ;;
+esac
+case ${2:-} in
+  '') simulator=ON ;;
+  --without-simulator) simulator=OFF ;;
+  *) die "$2: unknown; usage: tools/test.sh [test|debug|asan] [--without-simulator]" ;;
 esac
 
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
@@ -17,7 +23,7 @@ install_build_tools "${build_packages[@]}" "${test_packages[@]}"
 # Builds the CUDA backend for two GPUs that together use all of its code.
 find_nvcc
 cuda_options=(-DGPTMOE_CUDA=OFF)
-[ -z "$nvcc" ] || cuda_options=(-DGPTMOE_CUDA=ON)
+[ -z "$nvcc" ] || cuda_options=(-DGPTMOE_CUDA=ON -DGPTMOE_SIMULATOR=$simulator)
 if [ -n "$nvcc" ] && [ "$preset" != asan ]; then
   cuda_options+=(-DGPTMOE_STRICT_KERNELS=ON "-DCMAKE_CUDA_ARCHITECTURES=80-real;90a-real")
 fi

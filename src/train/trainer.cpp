@@ -231,7 +231,8 @@ void Trainer::initialize() {
 }
 
 int Trainer::run() {
-  matrix_rate_ = measure_matrix_rate(*ops_);  // while there is free memory for its matrices
+  // Measures while there is free memory for the matrices.
+  matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_);
   world_.sum({&matrix_rate_, 1});
   open_run();
   FirstScreen{.config = config_,

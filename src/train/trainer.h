@@ -15,6 +15,7 @@ struct TrainOptions {
   std::vector<std::string> set = {};  // with resume: the config keys that --set gives
   bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
   std::string resume_command = {};    // the command that an interrupted run prints
+  double matrix_rate = 0;             // FLOP/s of this rank's device on large products; 0: measured
 };
 
 // Every rank of `world` calls check_run() and train().

@@ -52,6 +52,9 @@ class RunFolder {
   TemporaryFolder folder_;
 };
 
+// Measuring it for each of many tiny runs would take longer than the runs.
+constexpr double kMatrixRate = 1e11;
+
 // Calls train() without letting it print; stores what it printed in *screen if `screen` is not null.
 inline int train_quietly(const Config& config, const fs::path& out, World& world, bool resume = false,
                          std::string* screen = nullptr) {
@@ -63,7 +66,9 @@ inline int train_quietly(const Config& config, const fs::path& out, World& world
       if (screen) *screen = printed;
     }
   } restore{screen};
-  return train(config, {.out = out, .resume = resume, .resume_command = "gptmoe train --resume"}, world);
+  return train(config,
+               {.out = out, .resume = resume, .resume_command = "gptmoe train --resume", .matrix_rate = kMatrixRate},
+               world);
 }
 inline int train_quietly(const Config& config, const fs::path& out, bool resume = false,
                          std::string* screen = nullptr) {
@@ -77,7 +82,8 @@ inline int resume_with(const Config& config, const fs::path& out, const std::vec
   struct Restore {
     ~Restore() { ::testing::internal::GetCapturedStdout(); }
   } restore;
-  return train(config, {.out = out, .resume = true, .set = set, .restart = restart}, *make_single_world());
+  return train(config, {.out = out, .resume = true, .set = set, .restart = restart, .matrix_rate = kMatrixRate},
+               *make_single_world());
 }
 
 // The rows of a run's metrics, without the fields that depend on time.

@@ -138,7 +138,7 @@ TEST_F(InitFrom, RanksStartAsOneRankDoes) {
   ranks["distributed"] = {{"zero_stage", 1}};
   const fs::path shared = folder_ / "ranks";
   ::testing::internal::CaptureStdout();
-  run_ranks(2, [&](World& world) { train(from(source_, ranks), {.out = shared}, world); });
+  run_ranks(2, [&](World& world) { train(from(source_, ranks), {.out = shared, .matrix_rate = kMatrixRate}, world); });
   ::testing::internal::GetCapturedStdout();
   EXPECT_NEAR(loss_at(shared, 0), loss_at(run_, 0), 1e-6);
 }
