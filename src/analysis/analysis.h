@@ -9,8 +9,8 @@
 namespace gptmoe {
 
 struct AnalysisOptions {
-  int64_t profile_batches = 1;   // to measure the routing on; at most all batches
-  int64_t gradient_batches = 1;  // to measure gradients and errors on; at most all batches
+  int64_t profile_batches = 1;   // batches to measure the routing on, if there are that many
+  int64_t gradient_batches = 1;  // batches to measure gradients and errors on, if there are that many
 };
 
 // The source of the default vectors.
@@ -28,7 +28,7 @@ struct Analysis {
   DomainRouting domains;
   DefaultSource default_source = DefaultSource::none;
   std::vector<Table> default_vectors;         // [MoE layer][expert][C]
-  ErrorMeans chosen, others;                  // of the default vectors; empty without vectors
+  ErrorMeans chosen, others;                  // for tokens that chose an expert and for others; empty without vectors
   std::vector<GradientSimilarity> gradients;  // K = 1 ... E - 1
 };
 

@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// The batches to measure on: 0 ... count-1, each of the engine's B sequences. fill() writes one into an engine.
+// Batches 0 ... count-1 to measure on, each of B sequences (the engine's B). fill() writes one of them into an engine.
 struct Batches {
   int64_t count = 0;
   std::function<void(Engine&, int64_t batch)> fill;

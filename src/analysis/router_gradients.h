@@ -64,9 +64,10 @@ class RouterScope : public MoeObserver {
   Tensor dprobs_NE_, dlogits_NE_, w_EC_, dw_EC_, dx_NC_;
 };
 
-// A method's dL/dp, computed from the dense router's. The experts with a token's K largest probabilities keep their
-// values; the others get those of `filled` (computed from default vectors; empty: all zero). expert_ids_NE are in
-// descending order of probability. `normalize`: the gates are divided by their sum.
+// A method's gradient of the probabilities, dL/dp, computed from the dense router's. The experts with a token's K
+// largest probabilities keep the dense values; the others get the values of `filled_NE`, which come from default
+// vectors (empty: all zero). expert_ids_NE are in descending order of probability. `normalize`: the gates are divided
+// by their sum.
 std::vector<double> method_dprobs(const std::vector<double>& dense_NE, const std::vector<double>& filled_NE,
                                   const std::vector<int32_t>& expert_ids_NE, const std::vector<double>& probs_NE,
                                   size_t E, size_t K, bool normalize);

@@ -10,7 +10,8 @@ struct LayerProfile {
   Table coactivation;        // [i][j] share of i's tokens that j also serves; kUnknown if i serves none
 };
 
-// Counts which expert serves which token in forward passes. A slot with gate zero serves no token.
+// Counts which expert serves which token in forward passes. A slot (one of a token's K assignments) whose gate is zero
+// does not count.
 class RoutingCounts : public MoeObserver {
  public:
   RoutingCounts(Memory& memory, int64_t mixtures, int64_t experts);
@@ -25,7 +26,7 @@ class RoutingCounts : public MoeObserver {
  private:
   Memory& memory_;
   size_t mixtures_, next_ = 0;
-  std::vector<Table> together_;  // [layer][i][j] tokens that both serve; the diagonal has those of i
+  std::vector<Table> together_;  // [layer][i][j] number of tokens that both serve; [i][i]: that i serves
 };
 
 // Means over batches 0 ... count-1, by MoE layer. The engine's parameters and router state do not change.

@@ -6,7 +6,8 @@
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
 // A checkpoint is written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves
-// either the old state or the new one, whole. While a step is saved again, its old folder is step_NNNNNNNN.old.
+// either the old state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old
+// until the new one is complete.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -24,8 +25,8 @@ namespace gptmoe {
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;                     // rank 1, the elements in `held`; both absent: model only
-  Memory& memory = host_memory();  // holds all of them
+  Tensor m, v;                     // one-dimensional, the elements in `held`; both absent: model only
+  Memory& memory = host_memory();  // holds all these tensors
   // The elements that m, v and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
@@ -33,13 +34,13 @@ struct CheckpointTensors {
 
 // Every rank calls this; rank 0 writes. Writes step `step` and makes it the latest. Then removes leftovers of crashes
 // and all but the newest `keep` checkpoints up to this step (0: keeps all). Checkpoints of later steps, left over when
-// a run went back to an earlier one, stay. Throws Failure, naming path and reason, if the disk fails; earlier
+// a run went back to an earlier step, stay. Throws Failure, naming path and reason, if the disk fails; earlier
 // checkpoints and LATEST then stay valid.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const CheckpointState& state, int64_t keep);
 
-// Copies a checkpoint into another run and makes it the latest there. A crash leaves no part of it that counts. Throws
-// Failure if the disk fails.
+// Copies a checkpoint into another run and makes it the latest there. After a crash, an incomplete copy does not count
+// as a checkpoint. Throws Failure if the disk fails.
 void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::filesystem::path& run_dir);
 
 // The complete checkpoints of a run, oldest step first.

@@ -7,7 +7,8 @@
 namespace gptmoe {
 
 // The rows of `tensors` to write, in the order of the file. On rank 0, a row's visit() receives the other ranks' parts
-// and passes on the whole row; on other ranks, it sends their part. So every rank must visit every row, in this order.
+// and passes on the whole row; on any other rank, visit() sends that rank's part. So every rank must visit every row,
+// in this order.
 std::vector<TensorSource> model_sources(const CheckpointTensors& tensors);
 std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors);
 

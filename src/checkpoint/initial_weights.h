@@ -22,10 +22,10 @@ class InitialWeights {
   // Opens and verifies a checkpoint, or the latest of a run's folder, and finds a tensor for every row of `params` and
   // every persistent row of `state`:
   // - the tensor with the row's name;
-  // - if there is none and the row belongs to an expert, PREFIXexperts.E.NAME: PREFIXNAME, a dense layer's tensor;
+  // - if there is none and the row is an expert's, named PREFIXexperts.E.NAME: the dense layer's tensor PREFIXNAME;
   // - otherwise none: the row keeps its initial values.
-  // The tables need no memory yet. Throws UserError naming the tensor if its shape is another, or if no tensor fits,
-  // and as load_checkpoint() does if the checkpoint is damaged.
+  // The tables need no memory yet. Throws UserError naming the tensor if its shape differs from the row's, and if no
+  // row has a tensor. If the checkpoint is damaged, throws as load_checkpoint() does.
   InitialWeights(const std::filesystem::path& from, const ParamTable& params, const StateTable& state,
                  World* world = nullptr);
 

@@ -18,7 +18,7 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-// A tensor to write. Its elements may be anywhere.
+// A tensor to write. Its elements may be in any memory, or on other ranks.
 struct TensorSource {
   using Take = std::function<void(const void* data, int64_t bytes)>;
 
@@ -60,7 +60,7 @@ class SafetensorsFile {
   const SafetensorsMetadata& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr if absent
 
-  // Throws unless the file holds `name` with these sizes, in this dtype or in F32 to be read as f64 or bf16.
+  // Throws unless the file holds `name` with these sizes, and in `dtype` itself or, if `dtype` is f64 or bf16, in F32.
   void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const;
   // Calls check(), then reads tensor `name` into `out`, which is in `memory`. F32 widens to f64 exactly and is rounded
   // to bf16.

@@ -14,12 +14,13 @@ class Job {
  public:
   explicit Job(char** argv) : argv_(argv) {}
 
-  // `ranks` is the value of --ranks, 0 if absent. Returns true if that many processes have run the command; exit_code()
-  // is then theirs. Returns false if this process runs it, alone or as a rank. Throws UserError if a launcher has
-  // already started ranks.
+  // `ranks` is the value of --ranks, 0 if absent. Either starts that many processes, waits until they have run the
+  // command, and returns true; exit_code() is then theirs. Or returns false: this process must run the command, alone
+  // or as a rank. Throws UserError if a launcher has already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
-  // A run was interrupted by `signal` (0: it was not) and has saved: the program ends with 128 + signal, as shells do.
+  // Says that `signal` interrupted a run, which has saved (0: no signal did). The program then ends with exit code 128
+  // + signal, as shells do.
   void interrupted_by(int signal) { exit_code_ = signal == 0 ? 0 : 128 + signal; }
 
   // Joins the ranks at the first call. From then on only the first rank's output is shown.
@@ -31,7 +32,7 @@ class Job {
   // Prints an error and returns `exit_code`. An error that all ranks know is printed once. Any other is printed with
   // the rank's name, and the other ranks are ended.
   int fail(int exit_code, const std::exception& error);
-  // The same for bad input that every rank was given.
+  // Like fail() with exit code 2, for a mistake in input that every rank was given.
   int refuse(const std::string& message);
 
  private:

@@ -9,7 +9,8 @@
 
 namespace gptmoe {
 
-// Checks that an option is a whole number in a range. CLI11's own checks print the limits of a double.
+// Checks that an option is a whole number in a range. CLI11's own checks would print the largest double as an upper
+// limit.
 inline CLI::Validator whole_number(int64_t least, int64_t most = std::numeric_limits<int64_t>::max()) {
   const bool open = most == std::numeric_limits<int64_t>::max();
   const std::string range = open ? text(least, " or more") : text(least, " to ", most);

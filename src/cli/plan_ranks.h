@@ -6,7 +6,7 @@ namespace gptmoe {
 
 struct RanksPlan {
   int64_t ranks = 1;
-  double link = 0, rate = 0, latency = 0;  // GB/s, TFLOP/s and microseconds per rank; 0: assumed
+  double link = 0, rate = 0, latency = 0;  // of one rank: GB/s, TFLOP/s, microseconds; 0: assumed
 };
 
 // Prints the part of `plan` about several ranks: memory per rank, traffic per step and predicted speed, with and

@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// Memory for forward passes of a model over B sequences of T tokens, for texts of other lengths than the training
-// batches. The model's parameters are elsewhere.
+// Memory for a model's forward passes over B sequences of T tokens, which need not be the sizes of training batches.
+// Does not hold the model's parameters.
 class ForwardWindow {
  public:
   // The parameters of `gpt` must be loaded. Throws Failure if the device has no room.

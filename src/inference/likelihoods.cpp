@@ -9,10 +9,10 @@
 namespace gptmoe {
 namespace {
 
-constexpr int64_t kLengthStep = 16;  // windows are multiples of this, so that few are needed
+constexpr int64_t kLengthStep = 16;  // window lengths are multiples of this, so that few are needed
 
-// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored. It serves
-// `sharers` consecutive requests, which differ in their last token only (answers "A", "B", "C" to one question).
+// A sequence to run: inputs are tokens [begin, end - 1) of a request, and tokens [first, end) are scored. The sequence
+// serves `sharers` consecutive requests, which differ in their last token only (answers "A", "B", "C" to one question).
 struct Row {
   size_t request;
   int64_t begin, first, end;

@@ -9,7 +9,7 @@ namespace gptmoe {
 // `title` is empty if the page is about one run.
 std::string analysis_section(const AnalysisLog& log, const std::string& id, const std::string& title);
 
-// The same in a table for a terminal: a line per layer.
+// These results as a table for a terminal: a line per layer.
 std::string analysis_table(const AnalysisLog& log);
 
 }  // namespace gptmoe

@@ -48,18 +48,18 @@ struct GapPoint {
   PairedGap gap;
 };
 
-// The point from which a curve stays at or below a target at every later eval. Linear interpolation of ln(perplexity)
-// between the last eval above the target and the next; the first eval if none is above. A target that is not finite is
-// not reached.
+// The point from which a curve stays at or below a target at every later eval. It is interpolated linearly in
+// ln(perplexity) between the last eval above the target and the next eval; it is the first eval if none is above. A
+// target that is not finite is not reached.
 struct Crossing {
   double tokens = 0;
   double seconds = 0;
 };
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
 
-// Rows whose loss is more than six standard deviations above the mean of the hundred rows before (OLMo 2's spike score
-// uses seven and a thousand; runs here are shorter). Consecutive rows count once. A loss that is not finite counts too.
-// Unknown with a hundred rows or fewer.
+// The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred rows
+// before. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive spikes
+// count as one. A loss that is not finite is a spike too. Nullopt for a hundred rows or fewer.
 std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 
 struct ArmResult {
@@ -74,30 +74,33 @@ struct ArmResult {
   // evaluated. Empty for the baseline, without common seeds, and if a run of either arm diverged.
   PairedGap matched_gap;
   std::vector<GapPoint> gap;
-  // The same at equal steps, if the arm's steps and the baseline's differ in their number of tokens.
+  // The gap at equal steps, if the arm has more or fewer tokens per step than the baseline; otherwise empty.
   std::vector<GapPoint> gap_by_steps;
 
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
-  double target_tokens_change = kUnknown;   // target tokens / baseline's - 1; unknown if either is not reached
-  double target_seconds_change = kUnknown;  // the same in seconds, if speeds are compared
+  double target_tokens_change = kUnknown;   // target->tokens / the baseline's - 1; unknown if either target is nullopt
+  double target_seconds_change = kUnknown;  // the same for target->seconds, if speeds are compared
 
   double spikes_per_run = kUnknown;  // loss_spikes(), mean over runs; unknown unless known for all
   int64_t diverged = 0;              // number of runs that diverged (RunLog::has_diverged)
 
-  // Medians over train rows, without the first steps of each run as warm-up (10 rows, at most a fifth).
+  // Medians over train rows. Each run's first 10 rows, or a fifth of its rows if that is fewer, are left out as
+  // warm-up.
   double tokens_per_second = kUnknown;
   double mfu = kUnknown;
-  // Median, over the steps that both arms logged, of tokens per second / baseline's; unknown for the baseline, and if
-  // there is an obstacle.
+  // Median, over the steps that both arms logged, of this arm's tokens per second / the baseline's; unknown for the
+  // baseline, and if there is a speed_obstacle.
   double throughput_ratio = kUnknown;
   SpeedObstacle speed_obstacle;
 
-  // At the last eval, [MoE layer][rank]: share of assignments times E (1 = balanced). Experts of different seeds do not
-  // correspond, so each run's experts are sorted busiest first and runs are averaged by rank.
+  // At the last eval, [MoE layer][place]: an expert's share of the layer's assignments, multiplied by E (1 = balanced).
+  // Experts of different seeds do not correspond, so each run's experts are sorted, busiest first, and each place is
+  // averaged over runs.
   std::vector<std::vector<double>> expert_load;
-  // At the same eval, over all layers: experts below kDeadShare of their fair share (mean over runs), and all experts.
+  // At the last eval, over all layers: the number of experts below kDeadShare of their fair share (mean over runs), and
+  // the number of all experts.
   double dead_experts = kUnknown;
   int64_t experts = 0;
 
@@ -111,7 +114,8 @@ std::optional<Crossing> reaches(const ArmResult& arm, double target_perplexity);
 
 struct Comparison {
   std::vector<ArmResult> arms;  // the first is the baseline
-  // The last token count that every arm with evals reached, except arms with a diverged run; 0 without any.
+  // The last token count that every arm reached, apart from arms without evals and arms with a diverged run; 0 if no
+  // arm is left.
   int64_t matched_tokens = 0;
   // The baseline's final mean perplexity: the target of "tokens to target" (Panda et al. 2025, their headline measure).
   // Unknown if a run of the baseline diverged.

@@ -36,7 +36,8 @@ std::string dead_text(const ArmResult& arm);
 std::string headline(const Comparison& comparison);
 // The arm's gap to the baseline in each pair of runs of equal seed; empty for fewer than two pairs.
 std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm);
-// One sentence: the tokens and time that an arm takes to the baseline's final perplexity, and its relative throughput.
+// One sentence: the tokens and time that an arm takes to reach the baseline's final perplexity, and its relative
+// throughput.
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm);
 // How much the arm's gap differs from the reference's; empty without a reference.
 std::string reference_sentence(const Comparison& comparison, const ArmResult& arm);

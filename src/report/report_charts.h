@@ -19,30 +19,31 @@ Axis token_axis();
 // perplexity is marked.
 Chart perplexity_by_tokens(const Comparison& comparison);
 Chart perplexity_by_time(const Comparison& comparison);
-// Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the interval. The frame
-// holds every mean and every arm's last interval; wider intervals before that are cut. A reference is drawn as a dashed
-// line over its own steps and, if its training is shorter or longer than ours, as another one over the share of
-// training. Its points before our first evaluation may be outside the frame.
+// Perplexity above (+) or below (-) the baseline's at equal tokens, in percent; the band is the confidence interval
+// (PairedGap). The frame holds every mean and every arm's last interval; wider intervals before that are cut. A
+// reference (another experiment's gap, report/reference.h) is drawn as a dashed line by its own steps. If its training
+// is shorter or longer than ours, a second dashed line places its points at equal shares of training. The reference's
+// points before our first evaluation may be outside the frame.
 Chart gap_chart(const Comparison& comparison);
-// The same at equal steps, for the arms whose steps differ from the baseline's in their number of tokens; nullopt if
-// none.
+// The gap at equal steps, for the arms with more or fewer tokens per step than the baseline; nullopt if there are none.
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison);
 
-// One field of the train rows against tokens: the mean over rows and runs in up to 120 equal ranges of tokens.
+// One field of the train rows against tokens. Training is divided into up to 120 equal ranges of tokens; each point is
+// the mean over the rows of all runs in one range.
 Chart train_chart(const Comparison& comparison, const std::string& id, const std::string& title, Scale scale,
                   double (*field)(const TrainRow&));
 
-// Router entropy of one arm against tokens, a line per MoE layer (fainter towards the input), ln(E) marked. The y axis
-// is shared by all arms.
+// Router entropy of one arm against tokens, a line per MoE layer (fainter towards the input), with ln(E) marked. The y
+// axis is shared by all arms.
 Chart entropy_chart(const Comparison& comparison, size_t arm);
 // Expert load of one arm at its last eval, busiest expert first, one row per MoE layer. The scale is shared by all
 // arms.
 Heatmap load_map(const Comparison& comparison, size_t arm);
 
-// Final perplexity against the one number that a sweep varies, a line per config; nullopt if it varies something else
-// or several things.
+// Final perplexity against the one number that a sweep varies, a line per config; nullopt if the sweep varies anything
+// else or several settings.
 std::optional<Chart> sweep_chart(const Sweep& sweep);
-// The curves of a config's points, one line each.
+// Perplexity against tokens for one config of a sweep, a line per grid point.
 Chart sweep_curves(const Sweep& sweep, size_t family);
 
 }  // namespace gptmoe

@@ -30,7 +30,7 @@ struct RunLog {
   int64_t planned_steps = 0;        // config train.steps
   std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
-  std::vector<EvalRow> evals;       // tokens strictly increasing; expert_load and router_entropy keep their shape
+  std::vector<EvalRow> evals;       // tokens strictly increasing; expert_load and router_entropy never change shape
   std::optional<int64_t> diverged;  // the step whose numbers were not finite, which ended the run
   std::optional<ThinnedRow> thinned;
   int64_t at_once = 1;                 // runs that trained on the machine at the same time, this one included
@@ -39,7 +39,7 @@ struct RunLog {
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
-  // Whether it ended at a step without finite numbers, or its last validation loss is too large for a perplexity.
+  // Whether the run ended at a step without finite numbers, or its last validation loss is too large for a perplexity.
   bool has_diverged() const;
 };
 

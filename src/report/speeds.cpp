@@ -49,7 +49,7 @@ SpeedObstacle obstacle_in(const Arm& arm) {
   return {};
 }
 
-// The difference between two runs that have one entry each; empty if there is none.
+// What differs between two runs that have one provenance entry each; empty if nothing does.
 std::string difference(const Provenance& a, const Provenance& b) {
   if (a.build != b.build) return "build";
   if (a.machine != b.machine) return "machine";

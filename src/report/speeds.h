@@ -9,11 +9,11 @@ namespace gptmoe {
 // Sets result.tokens_per_second and mfu from its runs.
 void measure_speed(ArmResult& result);
 
-// Median, over the steps that both arms logged, of tokens per second / the baseline's.
+// Median, over the steps that both arms logged, of the arm's tokens per second / the baseline's.
 double speed_ratio(const Arm& arm, const Arm& baseline);
 
-// Empty if all runs of both arms were trained by the same build, on the same machine, with the same threads and ranks,
-// from their first step on, and alone on the machine.
+// Empty if, from their first step on, all runs of both arms were trained by the same build on the same machine, with
+// the same numbers of threads and ranks, and without another run beside them.
 SpeedObstacle speed_obstacle(const Arm& arm, const Arm& baseline);
 
 }  // namespace gptmoe

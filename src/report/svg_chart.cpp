@@ -78,7 +78,7 @@ Frame measure(const Chart& chart) {
     for (const ChartPoint& point : series.points) {
       if (!drawable(chart, point)) continue;
       frame.x.take(point.x);
-      // Points that the frame cuts off along x or above its top must not stretch the axis.
+      // Points beyond the left or right edge of the frame must not stretch the y axis.
       if ((chart.x.from && point.x < *chart.x.from) || (chart.x.to && point.x > *chart.x.to)) continue;
       for (double value : {point.y, point.low, point.high})
         if (drawable(chart.y, value) && (value == point.y || point.low < point.high)) frame.y.take(value);

@@ -28,12 +28,12 @@ struct Sweep {
 // `arms` holds at least one arm; the arms of a family follow one another.
 Sweep sweep_of(std::vector<Arm> arms);
 
-// A point compared with the first family's point of the same settings, ignoring settings that only this family has.
-// Both have finished, after the same number of tokens.
+// A point compared with the first family's point of the same settings, ignoring settings that only the point's own
+// family has. Both have finished, after the same number of tokens.
 struct SettingPair {
   PairedGap gap;                           // at the end
-  std::optional<Crossing> target;          // reaches the other's final perplexity
-  double target_tokens_change = kUnknown;  // target tokens / the other's - 1
+  std::optional<Crossing> target;          // where the point reaches the other's final perplexity
+  double target_tokens_change = kUnknown;  // tokens to that perplexity / the other's - 1
 };
 // Empty for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);
@@ -45,7 +45,7 @@ Comparison compare_best(const Sweep& sweep);
 // The setting's value as a number; nullopt if it is not a number.
 std::optional<double> number_in(const Setting& setting);
 
-// One sentence for each number of a family's best point that is the smallest or the largest tried.
+// One sentence for each setting whose value at a family's best point is the smallest or the largest number tried.
 std::vector<std::string> edge_notes(const Sweep& sweep);
 
 // "learning_rate=1e-3, ema_beta=0.9": the last name of each path, or the whole path if two share the name.
@@ -57,7 +57,7 @@ struct SweepRow {
 };
 // The first row holds the column names; one row per point follows.
 std::vector<SweepRow> sweep_rows(const Sweep& sweep);
-// The same for a terminal.
+// These rows as a table for a terminal.
 std::string sweep_text(const Sweep& sweep);
 
 }  // namespace gptmoe

@@ -11,8 +11,8 @@ struct SummaryRow {
   std::vector<std::string> cells;  // one per arm
 };
 
-// The numbers of a comparison, quantities down and arms across. Rows without a value in any arm (a dense model's expert
-// load, MFU on a CPU, comparisons of a single arm) are left out.
+// The numbers of a comparison, quantities down and arms across. Rows that have no value in any arm (expert load of
+// dense models, MFU on CPUs, comparisons if there is only one arm) are left out.
 std::vector<SummaryRow> summary_rows(const Comparison& comparison);
 
 // The headline, the notes and the summary for a terminal, at most 100 columns; many arms are split into several blocks.

@@ -5,7 +5,7 @@ namespace gptmoe {
 // How this program was built. src/train/build_info.cmake writes the texts at every build; they are static.
 struct BuildInfo {
   const char* version;
-  const char* commit;    // git commit, with "-dirty" if files differed; "unknown" outside a repository
+  const char* commit;    // git commit, with "-dirty" if files differed from it; "unknown" outside a repository
   const char* type;      // CMake's build type
   const char* products;  // the library that multiplies matrices on the CPU
   const char* cuda;      // the toolkit's version; "" in builds without CUDA

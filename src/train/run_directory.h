@@ -36,9 +36,10 @@ Named<ConfigChange> config_changes(const Config& was, const Config& is);
 // Replaces config.json.
 void write_run_config(const std::filesystem::path& run_dir, const Config& config);
 
-// Starts the run `out` from the full state of a checkpoint, or of a run's latest one, at `from`: copies the checkpoint
-// and the metrics and history that led to it. `config` may differ from the other run's where resumed_config() allows
-// --set. The new run is then ready to be resumed. Throws UserError as start_run_directory() and resumed_config() do.
+// Starts the run `out` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from`
+// is a run. Copies that checkpoint, and the metrics and history that led to it. `config` may differ from the other
+// run's where resumed_config() allows --set. The new run is then ready to be resumed. Throws UserError as
+// start_run_directory() and resumed_config() do.
 void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config);
 
 }  // namespace gptmoe

@@ -13,15 +13,15 @@ namespace gptmoe {
 
 class StartWeights {
  public:
-  // Opens and verifies them for the model of `engine`, which needs no memory yet. Throws UserError as InitialWeights
-  // and upcycled_output_scale() do.
+  // Opens the weights and verifies them for the model of `engine`, which needs no memory yet. Throws UserError as
+  // InitialWeights and upcycled_output_scale() do.
   StartWeights(const Config& config, const Engine& engine, World& world);
 
-  // Writes them over the initial values in the engine's memory.
+  // Writes the weights over the initial values in the engine's memory.
   void load(const Engine& engine, Memory& memory) const;
   StartingWeights record() const;
-  // For the first screen, a line each: where the weights come from, which tensors are copies, missing or left over, and
-  // which keys of the model differ from the other run's and change what the same weights compute.
+  // For the startup summary, a line each: where the weights come from, which tensors are copies, missing or left over,
+  // and which keys of the model differ from the other run's and change what the same weights compute.
   const std::vector<std::string>& lines() const { return lines_; }
 
  private:

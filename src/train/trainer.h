@@ -29,9 +29,9 @@ void watch(World& world, const DistributedConfig& config);
 
 // Trains `config`, or continues the run with the config that resumed_config() (train/run_directory.h) returns. Prints
 // the startup summary and progress. Rank 0 alone writes, to options.out. Saves before it evaluates. After a stop signal
-// (base/stop_signal.h) on any rank it finishes the step, saves and returns this rank's signal, or SIGTERM if only
-// another rank got one; returns 0 when the run is finished. Throws UserError for bad input, Failure when the machine or
-// the numbers fail; the last checkpoint stays valid.
+// (base/stop_signal.h) on any rank it finishes the step and saves; it then returns this rank's signal, or SIGTERM if
+// only another rank got one. Returns 0 when the run is finished. Throws UserError for bad input, Failure when the
+// machine or the numbers fail; the last checkpoint stays valid.
 int train(const Config& config, const TrainOptions& options, World& world);
 
 }  // namespace gptmoe

@@ -204,7 +204,7 @@ TEST_F(DocumentsTest, StandardInput) {
   EXPECT_EQ(from(lines_of(texts), 100).documents, texts);
   EXPECT_EQ(from("some words", 100).documents, Texts{"some words"});
   EXPECT_EQ(from("some words", 8).error,
-            "standard input: a document of more than 8 bytes; write it to a file, which can be read twice");
+            "standard input: a document of more than 8 bytes has to be read twice; write it to a file");
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ class ByteSource {
   // sizes.
   virtual size_t read(char* to, size_t room) = 0;
 
-  // Skips the next `bytes` of the text; false if it ends before. Throws like read().
+  // Skips the next `bytes` of the text; false if the text ends before that. Throws like read().
   virtual bool skip(int64_t bytes);
 
   // Bytes of the file used up so far.
@@ -31,7 +31,7 @@ class ByteSource {
 // Throws UserError if the file cannot be opened.
 std::unique_ptr<ByteSource> open_byte_source(const std::string& path, Compression compression);
 
-// Plain or compressed, by its first bytes; messages call it "standard input".
+// Standard input, plain or compressed as its first bytes show. Messages call it "standard input".
 std::unique_ptr<ByteSource> open_standard_input();
 
 }  // namespace gptmoe

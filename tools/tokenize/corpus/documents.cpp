@@ -31,7 +31,7 @@ size_t after_last_newline(std::string_view text, size_t from) {
   return found ? static_cast<size_t>(static_cast<const char*>(found) - text.data()) + 1 : 0;
 }
 
-// The start of the first line of more than `limit` bytes, not counting its end.
+// The start of the first line of more than `limit` bytes, not counting its line break.
 std::optional<size_t> find_long_line(std::string_view lines, size_t limit) {
   for (size_t begin = 0; begin < lines.size();) {
     const size_t end = std::min(lines.find('\n', begin), lines.size());
@@ -53,13 +53,14 @@ bool word_ends(std::string_view text, size_t at) {
   return kind == CharClass::letter || kind == CharClass::number;
 }
 
-// The last place in text[from..) where a piece may end, or 0: between a letter or a number and what begins_cut() names.
+// The last place in text[from..) where a piece may end, or 0 if there is none. Such a place follows a letter or a
+// number, and begins_cut() (tokenizer/text_cuts.h) holds for the text after it.
 //
 // Every split pattern has a word border at such a place and splits the two sides independently. In no pattern does a
-// word continue from a letter or a number to what begins_cut() names. No pattern looks behind a word's start. Only
-// white space looks ahead, and the text before the cut does not end in white space. NFC can be applied to the two sides
-// separately, because all that begins_cut() names are starters (class 0) that have no canonical decomposition and
-// compose with nothing.
+// word continue from a letter or a number to a character that begins_cut() accepts. No pattern looks behind a word's
+// start. Only the patterns' white-space alternatives use lookahead, and the text before the cut does not end in white
+// space. NFC can be applied to the two sides separately, because all characters that begins_cut() accepts are starters
+// (class 0) that have no canonical decomposition and compose with nothing.
 size_t last_cut(std::string_view text, size_t from) {
   for (size_t at = text.size(); at-- > std::max<size_t>(from, 1);)
     if (begins_cut(text.substr(at)) && word_ends(text, at)) return at;
@@ -103,7 +104,7 @@ struct DocumentReader::OpenFile {
     ahead.resize(size);
   }
 
-  // Takes the first `bytes` of `ahead` with their memory. Only the rest, usually short, is copied.
+  // Moves out the first `bytes` of `ahead`; only the rest, usually short, is copied.
   std::string take(size_t bytes) {
     std::string rest(ahead, bytes);
     ahead.resize(bytes);
@@ -111,7 +112,8 @@ struct DocumentReader::OpenFile {
     return std::exchange(ahead, std::move(rest));
   }
 
-  // Drops the line at the start of `ahead`, whatever its length. Returns its bytes, including its end.
+  // Drops the line at the start of `ahead`, whatever its length. Returns the number of bytes dropped, including the
+  // line break.
   int64_t drop_line() {
     int64_t dropped = 0;
     while (true) {
@@ -166,7 +168,7 @@ std::optional<TextBatch> DocumentReader::next() {
       if (open_->ended && open_->ahead.empty() && open_->fault.empty()) close_file();
     }
     batch.end = position_;
-    // Reported with the first batch, so that a resumed reader does not report them again.
+    // Errors of the listing are reported with the first batch, so that a resumed reader does not report them again.
     const bool last = position_.file == std::ssize(files_);
     if (!batch.bytes.empty() || !batch.errors.empty() || last)
       for (std::string& error : std::exchange(listing_errors_, {})) batch.errors.push_back(std::move(error));
@@ -209,7 +211,7 @@ void DocumentReader::complain(TextBatch& batch, const std::string& message) {
   if (batch.bytes.empty()) throw UserError(failure_);
 }
 
-// How much to read at first: a batch, or a whole smaller file and one more byte, which detects its end.
+// How much to read at first: a batch; if the file is smaller, all of it and one more byte, which detects its end.
 size_t DocumentReader::first_target() const {
   const InputFile& file = files_[static_cast<size_t>(position_.file)];
   const auto format = text_format(file.path);
@@ -218,8 +220,8 @@ size_t DocumentReader::first_target() const {
   return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
 }
 
-// Reads until find(text, from) finds a place in text[from..) where the batch may end, the file has ended, or the text
-// exceeds the longest line. Returns the place or 0.
+// Reads until find(text, from) finds a place in text[from..) where the batch may end. Returns the place, or 0 if the
+// file ends or the text exceeds max_line_bytes before there is one.
 size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t from)) {
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
   size_t found = 0, searched = 0;
@@ -227,8 +229,8 @@ size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t f
     open_->fill(target);
     found = find(open_->ahead, searched);
     if (open_->ended || open_->ahead.size() > limit) break;
-    searched =
-        open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);  // only a part of a mark may have been read
+    // `ahead` may end inside a 3-byte punctuation mark.
+    searched = open_->ahead.size() - std::min(open_->ahead.size(), kCutBytes - 1);
   }
   return found;
 }
@@ -281,12 +283,12 @@ void DocumentReader::read_text(TextBatch& batch) {
   position_.byte += std::ssize(batch.bytes);
 }
 
-// The hash of the whole text, or with skip_errors of the text before the damage.
+// The hash of the whole text; with skip_errors, of the text before any damage.
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)
     user_error("standard input: a document of more than ", plural(batch_bytes_, "byte"),
-               "; write it to a file, which can be read twice");
+               " has to be read twice; write it to a file");
   const auto source = open_source(input);
   std::string chunk(kChunk, '\0');
   uint64_t hash = hash_bytes({});

@@ -114,7 +114,8 @@ struct DocumentPiece {
   std::optional<uint64_t> hash;  // of the whole document, if known; if not, the piece is the whole document
 };
 
-// One per thread. Takes up to 14 times the size of a line while it parses it; keeps at most 9 MiB from line to line.
+// One per thread. While it parses a line, takes up to 14 times the size of that line in memory; keeps at most 9 MiB
+// from line to line.
 class DocumentParser {
  public:
   explicit DocumentParser(const TextInput& input);

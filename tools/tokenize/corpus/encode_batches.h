@@ -56,7 +56,8 @@ struct BatchOptions {
 };
 
 // The bytes of text that all threads together may hold at once. batch_weight() is the number of bytes that a batch
-// counts as. A batch with a line of several MiB counts as all of them, so that nothing more is read until it is done.
+// counts as. A batch with a line of several MiB counts as more than kBytesInFlight, so that nothing more is read until
+// it is done.
 constexpr int64_t kBytesInFlight = int64_t{16} << 20;
 int64_t batch_weight(const TextBatch& batch);
 // The batch size that keeps `threads` threads busy within the memory that batches may take.

@@ -36,8 +36,8 @@ struct EncodeSummary {
 
 // Encodes the documents in input order, each followed by the end-of-text token; a document may continue in the next
 // shard. If `output` holds the same job, interrupted in any way, the job continues, and the final files are those of an
-// uninterrupted job. If it is done, the outcome is was_done. `documents` must be at its start. `progress`, if given,
-// gets the summary so far after each batch.
+// uninterrupted job. If that job is done already, the outcome is was_done. `documents` must be at its start.
+// `progress`, if given, gets the summary so far after each batch.
 //
 // A checkpoint flushes everything encoded so far to disk. After an error, the job can continue from the last
 // checkpoint. Before the first checkpoint, and for standard input, which cannot be read again, an error leaves the

@@ -29,7 +29,7 @@ struct TextFormat {
   Compression compression;
 };
 
-// By the end of the name: .txt or .jsonl, with or without .gz or .zst. Empty for other files.
+// The format that the end of the name gives: .txt or .jsonl, with or without .gz or .zst. Nullopt for other files.
 std::optional<TextFormat> text_format(const std::filesystem::path& path);
 
 // Inputs in the order given: files, folders, patterns and "-". A name that exists is never a pattern. The contents of a

@@ -14,7 +14,7 @@ namespace gptmoe {
 // The state of a set: all that is needed to continue it.
 struct ShardRecord {
   std::vector<int64_t> finished;  // tokens of each finished shard
-  int64_t unfinished = 0;         // tokens of the one that follows them
+  int64_t unfinished = 0;         // tokens of the unfinished shard after them; 0: there is none
   bool operator==(const ShardRecord&) const = default;
 };
 
@@ -37,7 +37,7 @@ class ShardSet {
   void sync();
   // Names the finished shards.
   void publish();
-  // Removes all shards that resume() and publish() named and every partial file of the split.
+  // Removes the shards of the record that have their names, and every partial file of the split.
   void remove();
   bool published() const { return published_ == record_.finished.size(); }
 
