@@ -45,8 +45,8 @@ TEST(Analysis, RecomputationChangesNothing) {
   EXPECT_EQ(results[0], results[1]);
 }
 
-// The estimate is the moving average of each expert's mean output times score over batches 1, 2, 1, 2, ... Batch 0 is
-// kept for the measurement.
+// The estimate is a moving average over batches 1, 2, 1, 2, ... of each expert's mean of (output times score). Batch 0
+// is kept for the measurement.
 TEST(Analysis, EstimatesDefaultVectorsOfATopkModel) {
   Model model(tiny_config());
   const Batches batches = random_batches(3);

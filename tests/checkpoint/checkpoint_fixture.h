@@ -15,7 +15,8 @@
 
 namespace gptmoe::testing {
 
-// A model of odd sizes, with single rows and rows in blocks, parameters of rank 1 to 3, and state of several dtypes.
+// A model of odd sizes, with single rows and rows in blocks, parameters with 1 to 3 dimensions, and state of several
+// dtypes.
 class CheckpointModel {
  public:
   explicit CheckpointModel(uint64_t seed, DType dtype = DType::f32, int64_t width = 5, int layers = 2)

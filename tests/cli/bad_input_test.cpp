@@ -39,7 +39,7 @@ TEST_F(BadInput, Keys) {
   refuse_config({{"router", {{"ema_beta", 0.9}}}}, {"router.ema_beta"});
 }
 
-TEST_F(BadInput, SizesThatDoNotFit) {
+TEST_F(BadInput, ValuesThatContradictEachOther) {
   refuse_config({{"model", {{"hidden_size", 13}, {"head_dim", nullptr}}}}, {"num_attention_heads", "13"});
   refuse_config({{"model", {{"num_key_value_heads", 2}}}}, {"num_key_value_heads"});
   refuse_config({{"model", {{"num_experts_per_tok", 6}}}}, {"num_experts_per_tok", "at most num_experts 5, not 6"});
@@ -59,7 +59,7 @@ TEST_F(BadInput, WhatThisBuildOrMachineLacks) {
 }
 
 // This error prints a table below its line.
-TEST_F(BadInput, ARunThatDoesNotFitIntoMemory) {
+TEST_F(BadInput, ARunThatDoesNotFitInMemory) {
   constexpr int kMany = 1 << 24;  // terabytes, too much for any machine
   write_config("large.json",
                {{"model", {{"hidden_size", 96}}},

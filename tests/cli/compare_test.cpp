@@ -77,7 +77,7 @@ class Compare : public CommandLine {
   json report(const std::string& out) { return json::parse(read_text_file(files_ / out / "report.json")); }
 };
 
-TEST_F(Compare, TrainsReportsAndReuses) {
+TEST_F(Compare, TrainsRunsWritesTheReportAndReusesTheRuns) {
   write_config("topk.json");
   write_config("default.json", {{"router", {{"type", "default"}}}});
   const std::vector<std::string> command = {"compare", "topk.json", "default.json", "--seeds", "2", "--out", "both"};

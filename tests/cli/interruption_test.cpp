@@ -52,11 +52,11 @@ class Interruption : public CommandLine {
 
 TEST_F(Interruption, ByTheKeyboard) { interrupt_and_resume(SIGINT); }
 
-TEST_F(Interruption, ByTheScheduler) { interrupt_and_resume(SIGTERM); }
+TEST_F(Interruption, ByATerminationRequest) { interrupt_and_resume(SIGTERM); }
 
 TEST_F(Interruption, ByAClosingTerminal) { interrupt_and_resume(SIGHUP); }
 
-TEST_F(Interruption, ByTheBatchSystem) { interrupt_and_resume(SIGUSR1); }
+TEST_F(Interruption, ByATimeLimitOfTheBatchSystem) { interrupt_and_resume(SIGUSR1); }
 
 TEST_F(Interruption, ASecondTrainerIsRefused) {
   Process process(folder(), train_command(false));

@@ -23,11 +23,11 @@ class KeptRuns : public CommandLine {
 };
 
 // Two seeds end 4 % behind and one ends level. The paired t is 1.9, which is not significant with three seeds.
-TEST_F(KeptRuns, ThreeSeedsOf8c2DecideNothing) {
+TEST_F(KeptRuns, ThreeSeedsOf8c2LeaveTheGapUndecided) {
   expect_gap(report_of("8c2"), "undecided", "2.6 % higher (undecided; 95 % interval −3.2 to +8.9 %)");
 }
 
-TEST_F(KeptRuns, ThreeSeedsOf8c1AreEnough) {
+TEST_F(KeptRuns, ThreeSeedsOf8c1DecideTheGap) {
   expect_gap(report_of("8c1"), "worse", "3.4 % higher (worse; 95 % interval +2.4 to +4.5 %)");
 }
 

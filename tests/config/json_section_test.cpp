@@ -85,7 +85,7 @@ TEST_F(JsonSectionTest, WrongTypesAreErrors) {
   EXPECT_EQ(error_of([&] { section.section("count"); }), "f.json: part.count: must be an object {...}, not 3");
 }
 
-TEST_F(JsonSectionTest, StringsMustBeAnArrayOfTheRequiredLength) {
+TEST_F(JsonSectionTest, AListOfStringsMustHaveTheRequiredLength) {
   EXPECT_EQ(error_of([&] { section.strings("names", 3); }),
             "f.json: part.names: must be an array of at least 3 strings, not [\"x\",\"\"]");
   EXPECT_EQ(error_of([&] { section.strings("mixed", 1); }),

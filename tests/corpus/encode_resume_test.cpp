@@ -66,7 +66,7 @@ struct EncodeResumeTest : EncodeFixture {
   std::vector<std::string> inputs;
 };
 
-TEST_F(EncodeResumeTest, AfterAnyNumberOfBatchesWithAnyNumberOfThreads) {
+TEST_F(EncodeResumeTest, ContinuesAfterAnyBatchWithAnyNumberOfThreads) {
   for (int batches : {1, 5}) {
     EncodeOptions job = options("out");
     fs::remove_all(job.output);

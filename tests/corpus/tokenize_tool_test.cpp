@@ -347,7 +347,7 @@ struct InterruptedToolTest : TokenizeToolTest {
 
 TEST_F(InterruptedToolTest, ByTheKeyboard) { interrupt_and_go_on(SIGINT); }
 
-TEST_F(InterruptedToolTest, ByTheScheduler) { interrupt_and_go_on(SIGTERM); }
+TEST_F(InterruptedToolTest, ByATerminationRequest) { interrupt_and_go_on(SIGTERM); }
 
 TEST_F(InterruptedToolTest, ByAKill) {
   for (int kills = 0; kills < 4; ++kills) {

@@ -36,7 +36,7 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
   };
   for (CaseRun* run : {&got, &expected}) run->forward();
   for (const TensorSpec& spec : op().tensors) {
-    // An output that is still NaN is written by the backward.
+    // An output that is still NaN after the forward is one that the backward writes.
     if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;
     const std::vector<double> values = got.read(spec.name);
     const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
@@ -50,7 +50,7 @@ TEST_P(CudaOp, AgreesWithTheCpu) {
 
 // Outputs are overwritten whatever they held before, and nothing else is written. A second run, with another order of
 // blocks and threads, gives the same bits.
-TEST_P(CudaOp, WritesOnlyItsOutputsAndTheSameInAnyOrder) {
+TEST_P(CudaOp, WritesOnlyItsOutputsAndTheSameBitsInAnyOrder) {
   CaseRun first(op(), cuda_ops(compute()), Garbage::nan, compute());
   CaseRun second(op(), cuda_ops(compute()), Garbage::large, compute());
   uint64_t seed = 1;

@@ -67,7 +67,7 @@ TEST(Launcher, Srun) {
 }
 
 // mpirun uses srun to start one daemon on every other machine; srun's variables count these daemons, not the ranks.
-TEST(Launcher, TheInnermostOfTwoCounts) {
+TEST(Launcher, OfTwoLaunchersTheInnerOneCounts) {
   expect_launcher({{"OMPI_COMM_WORLD_SIZE", "16"},
                    {"OMPI_COMM_WORLD_RANK", "9"},
                    {"SLURM_STEP_ID", "0"},

@@ -77,7 +77,7 @@ TEST_F(Ranks, AKilledRankIsNamed) {
             "rank 2 was ended by signal 9 (Killed), by hand or by the system when memory ran out\n");
 }
 
-TEST_F(Ranks, AStoppedRankIsNamed) {
+TEST_F(Ranks, ASuspendedRankIsNamed) {
   const std::string line = line_of("stop", 1);
   EXPECT_TRUE(line.starts_with(named(2) + " has not been heard from for 1 s")) << line;
 }
@@ -99,7 +99,7 @@ TEST_F(Ranks, ADeadlockIsReported) {
 
 TEST_F(Ranks, MayFinishAtDifferentTimes) { expect_peace("uneven_ends"); }
 TEST_F(Ranks, MayWaitForARankThatMakesProgress) { expect_peace("slow_root"); }
-TEST_F(Ranks, MayBeStoppedForAWhile) { expect_peace("long_stop"); }
+TEST_F(Ranks, MayBeSuspendedForAWhile) { expect_peace("long_stop"); }
 
 TEST_F(Ranks, SaveWhenTheyAreAskedToStop) {
   for (int signal : {SIGINT, SIGTERM, SIGHUP}) {
@@ -112,7 +112,7 @@ TEST_F(Ranks, SaveWhenTheyAreAskedToStop) {
   }
 }
 
-TEST_F(Ranks, EndWithTheSignalsCodeIfTheyDoNotHandleIt) {
+TEST_F(Ranks, EndWithTheCodeOfASignalThatTheyDoNotHandle) {
   const auto process = start("start_up", "starting");
   process->kill(SIGINT);
   const ProcessResult result = process->wait();

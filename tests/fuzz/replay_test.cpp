@@ -26,7 +26,7 @@ TEST_P(ReplayTest, Seeds) {
   for (const std::string& seed : seeds()) GetParam().run(seed);
 }
 
-// Changes, removes or duplicates a few bytes, or replaces them by bytes of another seed.
+// Changes, removes or duplicates a few bytes, or replaces them with bytes from another seed.
 TEST_P(ReplayTest, Mutations) {
   std::mt19937 random(17);
   const auto below = [&](size_t n) { return n == 0 ? 0 : random() % n; };

@@ -39,7 +39,7 @@ TEST_P(OpForward, AgreesWithNaiveLoops) {
 }
 
 // Outputs are overwritten whatever they held before, nothing else is written, and a second run gives the same bits.
-TEST_P(OpPromises, WritesOnlyItsOutputsAndTheSameEveryTime) {
+TEST_P(OpPromises, WritesOnlyItsOutputsAndTheSameBitsEveryTime) {
   for (int threads : {1, 2, 3}) {
     CaseRun first(GetParam(), float_ops(threads), Garbage::nan);
     CaseRun second(GetParam(), float_ops(threads), Garbage::large);

@@ -233,7 +233,7 @@ TEST(Comparison, ThroughputIsTheMedianAfterWarmUpAndTheRatioPairsSteps) {
   EXPECT_TRUE(std::isnan(comparison.arms[0].mfu));
 }
 
-TEST(Comparison, ExpertLoadIsSortedPerSeedThenAveragedByRank) {
+TEST(Comparison, ExpertLoadIsSortedPerSeedThenAveragedByPlace) {
   RunLog a = run_of({20}, 1), b = run_of({20}, 1);
   a.evals[0].expert_load = {{0.1, 0.3, 0.4, 0.2}};
   b.evals[0].expert_load = {{0.6, 0.2, 0.1, 0.1}};

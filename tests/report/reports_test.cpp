@@ -129,7 +129,7 @@ TEST(ConfigDiff, SeparatesWhatDiffersFromWhatIsShared) {
   EXPECT_EQ(diff.shared[1].values[0], "1, 2");
 }
 
-TEST(HtmlReport, IsOneSelfContainedBalancedDocument) {
+TEST(HtmlReport, IsOneSelfContainedDocumentWithBalancedTags) {
   const std::string html = html_report(two_arms());
   EXPECT_EQ(unbalanced_tag(html), "");
   EXPECT_EQ(html.find("http"), std::string::npos);

@@ -69,7 +69,7 @@ TEST(DenseGradientPolicy, CountsTheLoadOfChosenExperts) {
 }
 
 // Checks dL/dp of L = <dy, sum_{chosen} p_i E_i + sum_{others} p_i sg(E_i)> with central differences.
-TEST(DenseGradientPolicy, IsTheGradientOfItsSurrogate) {
+TEST(DenseGradientPolicy, HasTheGradientOfItsSurrogate) {
   const std::vector<float> dy = output_gradient();
   Layer layer("dense_gradient", 2);
   const auto [dprobs, drows] = layer.combine_gradients(dy);

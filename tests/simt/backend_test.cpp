@@ -47,7 +47,7 @@ TEST_F(Backend, AutoTakesTheGpuAndBf16) {
   expect_backend(config("cpu"), "CPU", DType::f32, true);
 }
 
-TEST_F(Backend, AutoTakesTheCpuWhereNoGpuFits) {
+TEST_F(Backend, AutoTakesTheCpuIfNoGpuIsSuitable) {
   simt::simulated_device.count = 0;
   expect_backend(config("auto"), "CPU", DType::f32, true);
   simt::simulated_device = {};

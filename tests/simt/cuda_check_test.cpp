@@ -16,7 +16,7 @@ TEST(CudaCheck, NamesTheCallAndItsPlace) {
             "CUDA: cudaMemcpy (memory.cpp:7): an error of the simulated runtime (cudaErrorSimulated)");
 }
 
-TEST(CudaCheck, AFaultOfAKernelMayBelongToAnEarlierOne) {
+TEST(CudaCheck, AKernelsErrorMayComeFromAnEarlierKernel) {
   const std::string hint =
       "; this or an earlier kernel failed: to find it, run again with CUDA_LAUNCH_BLOCKING=1 in the environment and "
       "--set train.cuda_graphs=false";

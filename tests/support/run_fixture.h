@@ -28,7 +28,7 @@ inline void write_random_shard(const fs::path& path, int64_t vocab_size, int64_t
   write_shard(path, vocab_size, ids);
 }
 
-// A folder with shards: two files with together 17 training windows of 7 tokens, and one with 11 validation windows.
+// A folder with shards: two for training, with 17 windows of 7 tokens in all, and one for validation, with 11 windows.
 class RunFolder {
  public:
   RunFolder() {
@@ -52,7 +52,7 @@ class RunFolder {
   TemporaryFolder folder_;
 };
 
-// Measuring it for each of many tiny runs would take longer than the runs.
+// The matrix rate of these runs, in FLOP/s. Measuring it for each of many tiny runs would take longer than the runs.
 constexpr double kMatrixRate = 1e11;
 
 // Calls train() without letting it print; stores what it printed in *screen if `screen` is not null.

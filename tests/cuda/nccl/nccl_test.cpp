@@ -77,7 +77,7 @@ TEST_F(Nccl, IntegersAreGatheredAndBroadcastExactly) {
   EXPECT_THROW(nccl_->start_reduce_scatter(pairs, kAny), BugError);
 }
 
-TEST_F(Nccl, CountsCallsAndBytesOfEachTraffic) {
+TEST_F(Nccl, CountsCallsAndBytesOfEachKindOfTraffic) {
   const DeviceTensor x(*ops_, DType::f32, {kCount}, numbers());
   nccl_->all_reduce(x, Traffic::gradients);
   nccl_->wait(nccl_->start_all_gather(x, Traffic::weights));

@@ -143,7 +143,7 @@ TEST(Broadcast, GivesTheElementsOfOneRankToAll) {
       }
 }
 
-TEST(Collectives, WorkInPieces) {
+TEST(Collectives, MaySpanSeveralPieces) {
   const auto ranks_of = communicator();
   Owned x = filled(DType::f32, kThreePieces, ranks().rank());
   ranks_of->all_reduce(x.tensor(), Traffic::gradients);
