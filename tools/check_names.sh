@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fails if two files define a type of the same name in the same namespace. A program that holds both has undefined
 # behaviour, and no linker reports it. Expects sources formatted by clang-format: a definition starts its line. Types in
-# unnamed namespaces are free. Sources of two folders of tests are separate programs and may share names.
+# unnamed namespaces may share names. Sources of two folders of tests are separate programs and may share names.
 #   tools/check_names.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the readers of foreign files with libFuzzer: installs clang, builds, runs every target of tests/fuzz for
-# SECONDS, starting with the seeds. A finding goes to build-fuzz/findings/TARGET-* and ends the script with an error.
+# Fuzzes the readers of input files with libFuzzer: installs clang, builds, runs every target of tests/fuzz for SECONDS,
+# starting with the seeds. A finding goes to build-fuzz/findings/TARGET-* and ends the script with an error.
 #   tools/fuzz.sh [SECONDS (60)] [TARGET ...]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Copies runs without their checkpoints and with one train row in a hundred: small enough to keep with a report. All
 # evaluations stay, so gptmoe compare and gptmoe report draw the same perplexity curves from the copies. Each copy
-# starts with a row "thinned". It holds the original's number of train rows and its number of loss spikes, as gptmoe
-# report counts them. Reports on the copies show these numbers.
+# starts with a row "thinned". This row holds the original's number of train rows and its number of loss spikes, as
+# gptmoe report counts them. Reports on the copies show these numbers.
 #
 #   tools/thin_runs.sh FROM TO        every run below the folder FROM, to the same path below TO
 set -euo pipefail

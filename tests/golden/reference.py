@@ -153,7 +153,7 @@ class Reference:
         return chosen_NE
 
     def live(self, logits_NE):
-        """ReMoE (arXiv 2412.14711): returns 1 where the expert's gate is above 0; counts these for lambda's update."""
+        """ReMoE (arXiv 2412.14711): returns 1 where the expert's gate is above 0, and counts the ones for lambda."""
         live_NE = (logits_NE.detach() > 0).to(logits_NE.dtype)
         self.closest_choice = min(self.closest_choice, logits_NE.detach().abs().min().item())
         self.smallest_load = min(self.smallest_load, live_NE.sum(0).min().item())

@@ -3,7 +3,7 @@
 
     report.py tokens DIR                          writes shards of generated tokens that a model can learn to predict
     report.py curves CPU_RUN F32_RUN BF16_RUN     compares the loss curves of three runs
-    report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB in use before, and during it (one per line)
+    report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB in use before; MiB during, one a line
     report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside those of bench step
 """
 import array

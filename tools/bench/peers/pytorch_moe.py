@@ -91,8 +91,8 @@ def rotate(z, cos, sin):
 
 
 class SortRows(torch.autograd.Function):
-    """One row for every choice of an expert, sorted by expert. The gradient is a gather too; that of index_select would
-    add row by row."""
+    """One row for every choice of an expert, sorted by expert. Its backward is a gather too; the backward of
+    index_select would add row by row."""
 
     @staticmethod
     def forward(ctx, x, order, place, K):
@@ -121,8 +121,8 @@ class UnsortRows(torch.autograd.Function):
 
 
 class RoutedExperts(nn.Module):
-    """Dropless: rows sorted by expert. Subclasses have the experts' weights and `products`, which applies the experts
-    to the rows. No size here depends on the data."""
+    """A dropless MoE layer: rows are sorted by expert. Subclasses have the experts' weights and `products`, which applies
+    the experts to the rows. No size here depends on the data."""
 
     def __init__(self, m, router):
         super().__init__()
@@ -188,7 +188,7 @@ def swiglu(hidden):
 
 
 class Expert(nn.Module):
-    """Computes gate and up in one product. Mlp uses two, which are no slower for all tokens of a batch."""
+    """Computes gate and up in one product. Mlp uses two products, which are no slower when all tokens run through it."""
 
     def __init__(self, m, width):
         super().__init__()
@@ -210,7 +210,7 @@ class SeparateExperts(RoutedExperts):
 
     @torch.compiler.disable  # sizes that change every step would be compiled again in every step
     def products(self, rows, experts_R, counts):
-        # An expert without tokens runs too: without a gradient (of 0), AdamW would skip it.
+        # An expert without tokens runs too, so that it has a gradient, 0. Without one, AdamW would skip the expert.
         return torch.cat([expert(chunk) for expert, chunk in zip(self.experts, rows.split(counts.tolist()))])
 
 

@@ -219,7 +219,7 @@ def thread_counts(text):
 
 
 def check(options):
-    """Reports errors that would fail every round, or only show after all rounds, before the first round."""
+    """Before the first round, reports errors that would make every round fail or would show only after all rounds."""
     if not os.access(options.bench, os.X_OK) or os.path.isdir(options.bench):
         fail(f"{options.bench}: no program there; build gptmoe or say with --bench where it is")
     read_json(options.config)

@@ -65,7 +65,7 @@ def gpt2_tokenizers(folder):
 
 
 def trained_tokenizers(path, pattern):
-    """The same two, from a tokenizer.json that gptmoe-tokenize trained."""
+    """(Hugging Face tokenizer, tiktoken encoding), from a tokenizer.json that gptmoe-tokenize trained."""
     import tiktoken
     from tokenizers import Tokenizer
 
