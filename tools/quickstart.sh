@@ -35,7 +35,7 @@ fi
 [ -z "$out" ] || out=$(realpath -m "$out")
 
 install_build_tools "${build_packages[@]}"
-# Builds the CUDA backend if there is a GPU, which "device": "auto" then uses.
+# Builds the CUDA backend if there is a GPU; "device": "auto" then uses the GPU.
 find_nvcc
 cuda_options=()
 if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then

@@ -5,9 +5,10 @@
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
-// A checkpoint is written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves
-// either the old state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old
-// until the new one is complete.
+// A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is. A checkpoint is
+// written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves either the old
+// state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old until the new one
+// is complete.
 #include <cstdint>
 #include <filesystem>
 #include <optional>

@@ -38,7 +38,7 @@ class InitialWeights {
   // weights of upcycled layers.
   void load(const ParamTable& params, const StateTable& state, Memory& memory, const Upcycling& upcycling = {}) const;
 
-  // Rows without a tensor, and tensors without a row. Names that differ in their numbers are one entry:
+  // Rows without a tensor, and tensors without a row. Names that differ only in their numbers are one entry:
   // "model.layers.*.mlp.gate.weight (11)".
   const std::vector<std::string>& missing() const { return missing_; }
   const std::vector<std::string>& left_over() const { return left_over_; }

@@ -12,7 +12,7 @@ namespace gptmoe {
 
 // The startup summary that `train` prints before its first step: the work, the device and the memory.
 struct FirstScreen {
-  const Config& config;  // a rank's
+  const Config& config;  // this rank's
   const std::filesystem::path& out;
   int64_t resumed_step;                    // 0: from the start
   std::vector<std::string> start_weights;  // StartWeights::lines(); empty: initial values, or a resumed run

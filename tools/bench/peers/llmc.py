@@ -21,7 +21,7 @@ from run_config import fail, read_json
 
 
 def activations(m, B, T):
-    """The number of activations that train_gpt2.c prints. Attention's weights, B·T² per head, make it tell B from T."""
+    """The number of activations that train_gpt2.c prints. It grows with B and with T in different ways."""
     L, C, H, V = m["num_hidden_layers"], m["hidden_size"], m["num_attention_heads"], m["vocab_size"]
     return L * B * (T * (18 * C + 4) + 2 * H * T * T) + B * T * (2 * C + 2 * V + 3)
 

@@ -12,8 +12,9 @@
 
 namespace gptmoe {
 
-// A number in [0, 1) that depends on the document's bytes alone. A document is in validation if its number is below the
-// fraction. So adding or moving files changes no other document's side, and all copies of a document are on one side.
+// A number in [0, 1) that depends on the document's bytes alone. A document is in validation if its number is below
+// val_fraction. So adding or moving files changes no other document's side, and all copies of a document are on one
+// side.
 double split_position(std::string_view document);
 
 struct TextCounts {
