@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Copies the parts of Debian's development packages that a build needs into a folder of a few MiB, for a system without
-# packages or network: nlohmann/json and CLI11 (headers) and GoogleTest (sources). There, use cmake -DGPTMOE_DEPS_DIR=DIR
-# or the environment variable GPTMOE_DEPS_DIR.
+# packages or network: nlohmann/json and CLI11 (headers) and GoogleTest (sources). On that system, use cmake
+# -DGPTMOE_DEPS_DIR=DIR or the environment variable GPTMOE_DEPS_DIR.
 #   tools/pack_dependencies.sh DIR
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh

@@ -45,7 +45,7 @@ std::string gap_phrase(const ArmResult& arm, const ArmResult& baseline) {
   return text(out, " (", verdict_text(gap), "; 95 % interval ", interval_text(gap), ")");
 }
 
-// "ends at" if every arm that did not diverge is finished and all of them stop at the same tokens.
+// "ends at" if all arms that did not diverge have finished, at the same token count; otherwise "is at".
 std::string verb(const Comparison& comparison) {
   for (const ArmResult& result : comparison.arms) {
     if (result.diverged > 0) continue;

@@ -18,8 +18,8 @@ Domain two_batches(const std::string& name, int64_t first) {
 
 TEST(CompareDomains, GivesTheSharesAndTheDistanceOfAHandMadeRouting) {
   RoutingCounts first(host_memory(), 1, 3), second(host_memory(), 1, 3);
-  // The first domain has three tokens that choose {0, 1}, {1, 0}, and {2} with a dead slot. The second has two tokens
-  // that choose {0, 2} and {2, 1}; the last slot has gate 0.
+  // The first domain has three tokens that choose {0, 1}, {1, 0}, and {2} with a dead slot (id -1). The second has two
+  // tokens that choose {0, 2} and {2, 1}; the last slot has gate 0.
   first.add(0, {0, 1, 1, 0, 2, -1}, {0.6, 0.4, 0.5, 0.5, 0.9, 0}, 2);
   second.add(0, {0, 2, 2, 1}, {0.6, 0.4, 0.7, 0}, 2);
   const DomainShares shares = compare_domains({first.load(0), second.load(0)});

@@ -91,12 +91,12 @@ TEST_P(Recompute, GivesTheSameBits) { expect_same_bits_when_recomputed(GetParam(
 
 INSTANTIATE_TEST_SUITE_P(Routers, Recompute, ::testing::ValuesIn(router_cases()), router_case_name);
 
-class RecomputeOfSwitches : public ::testing::TestWithParam<json> {};
+class RecomputeWithOptions : public ::testing::TestWithParam<json> {};
 
-TEST_P(RecomputeOfSwitches, GivesTheSameBits) { expect_same_bits_when_recomputed(GetParam()); }
+TEST_P(RecomputeWithOptions, GivesTheSameBits) { expect_same_bits_when_recomputed(GetParam()); }
 
 INSTANTIATE_TEST_SUITE_P(
-    Switches, RecomputeOfSwitches,
+    Options, RecomputeWithOptions,
     ::testing::Values(json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
                       json{{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},

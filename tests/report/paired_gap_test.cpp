@@ -78,7 +78,7 @@ TEST(PairedGap, WithoutACommonSeedThereIsNoGap) {
   EXPECT_TRUE(pairs_of({unknown}, {unknown}).empty());
 }
 
-TEST(PairedGap, IsAlsoTakenAtEqualStepsIfStepsDifferInTokens) {
+TEST(PairedGap, IsAlsoTakenAtEqualStepsIfTokensPerStepDiffer) {
   RunLog twice = run_of({60, 50, 40}, 3);
   for (EvalRow& row : twice.evals) row.tokens *= 2;
   const Comparison comparison = compare({{"topk", {run_of({80, 60, 50, 45}, 4)}}, {"default", {twice}}});

@@ -47,8 +47,8 @@ TEST(LossFree, EvaluationAndRecomputationChooseAsTrainingDoes) {
   }
 }
 
-// The loads over two micro-batches are 4, 2, 2, 0. Biases of experts with the mean load stay, and each step counts from
-// zero.
+// The loads over two micro-batches are 4, 2, 2, 0. Biases of experts with the mean load do not change, and each step
+// counts from zero.
 TEST(LossFree, MovesOnceAStepAgainstTheLoadsOfAllItsMicroBatches) {
   Layer layer(2);
   const std::vector<float> first = {9, 8, 0, 0, 9, 8, 0, 0}, second = {9, 0, 8, 0, 9, 0, 8, 0};

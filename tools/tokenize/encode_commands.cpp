@@ -49,8 +49,7 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
   ProgressLine progress;
   const StopSignal signal;
   options.stop = [&] { return signal.requested(); };
-  std::optional<JobClock>
-      clock;  // starts with the first batch: skipping to the resume point does not count for the pace
+  std::optional<JobClock> clock;  // starts with the first batch: skipping to the resume point must not affect the speed
   const JobClock total;
   const EncodeSummary summary = encode_corpus(documents, tokenizer, options, [&](const EncodeSummary& so_far) {
     if (!clock) clock.emplace(documents.bytes_read());

@@ -26,7 +26,7 @@ import torch.nn as nn
 from pytorch_moe import Gpt, GroupedExperts, StackedExperts, fastest_attention, make_optimizer, what_was_compiled
 from run_config import read_config
 
-GROUP = GroupedExperts.group = 16  # as the loads of tensor cores need it
+GROUP = GroupedExperts.group = 16  # rows; the loads of tensor cores require this multiple
 
 
 def flops_per_token(m, T):

@@ -14,8 +14,8 @@ namespace {
 
 static_assert(kTextPadding >= simdjson::SIMDJSON_PADDING);
 
-// Memory kept from line to line. Extra memory for a long line is freed with it: such lines are rare, and there are many
-// threads.
+// Memory kept from line to line. Extra memory for a long line is freed after that line: such lines are rare, and there
+// are many threads.
 constexpr size_t kKeptBytes = size_t{512} << 10;
 
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
