@@ -22,7 +22,8 @@ void require_same_data(const std::vector<DataFile>& before, const std::vector<Da
 // Whether the two lists hold the same tokens in the same order, whatever the paths.
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b);
 
-// The entry whose data a run had read when it saved at `step`; null if the record does not reach back that far.
+// The last entry with from_step < step, whose data are those that the run had read when it saved at `step`; null if
+// there is none.
 const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a

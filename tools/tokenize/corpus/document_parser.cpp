@@ -47,7 +47,7 @@ struct Line {
   std::string_view text;
   const std::string& path;
   int64_t number;
-  size_t bytes_before;  // `text`, on its line
+  size_t bytes_before;  // of the line, before `text`
 
   std::string place() const { return gptmoe::text(path, ": line ", number); }
   std::string place(size_t byte) const { return gptmoe::text(place(), ", byte ", bytes_before + byte); }
