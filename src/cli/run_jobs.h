@@ -10,7 +10,7 @@ namespace gptmoe {
 struct TrainJob {
   std::string label;
   std::vector<std::string> arguments;  // of gptmoe
-  std::filesystem::path log;           // the file to which its output is appended
+  std::filesystem::path log;           // what it prints is appended here
   int64_t steps = 0;                   // of the whole run
   std::function<int64_t()> steps_done;
   // Whether the job counts as finished although its process ended with an exit code other than 0.
@@ -19,7 +19,7 @@ struct TrainJob {
 
 // Runs all jobs in order, `at_once` at a time. The jobs that run share the cores (unless OMP_NUM_THREADS is set) and
 // the GPUs equally. Shows progress on a terminal. Returns 0, or the stop signal, after all running jobs have saved
-// and ended. If a job fails, makes the others save and end too, and throws Failure with the last line of its log.
+// and ended. If a job fails, ends the others in the same way and throws Failure with the last line of its log.
 int run_jobs(const std::vector<TrainJob>& jobs, int at_once);
 
 }  // namespace gptmoe

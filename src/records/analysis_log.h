@@ -12,7 +12,7 @@
 
 namespace gptmoe {
 
-// An expert counts as dead if its share of the assignments is below this fraction of its fair share, 1/E.
+// An expert with less than this share of its fair share of the assignments counts as dead.
 inline constexpr double kDeadShare = 0.1;
 
 // The MoE layers at one evaluation of the run.

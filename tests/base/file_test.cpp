@@ -127,7 +127,7 @@ TEST(GlobFiles, SortsByNameAndTakesPlainPaths) {
   EXPECT_TRUE(glob_files((folder / "none_*.bin").string()).empty());
 }
 
-TEST(GlobFiles, AFileNamedLikeThePatternIsTakenAsAFile) {
+TEST(GlobFiles, AFileOfThatNameWinsOverThePattern) {
   TemporaryFolder folder;
   write_text_file(folder / "train_1.bin", "");
   EXPECT_EQ(glob_files((folder / "train_[1].bin").string()), (std::vector<fs::path>{folder / "train_1.bin"}));

@@ -49,7 +49,7 @@ TEST_F(OnRanks, TheRanksOptionIsRefusedUnderMpirun) {
             std::pair(2, std::string("gptmoe: --ranks 2: mpirun has started 3 ranks already; omit --ranks\n")));
 }
 
-TEST_F(OnRanks, CommandsThatRunInOneProcessAreRefused) {
+TEST_F(OnRanks, CommandsOfOneProcess) {
   for (const std::string command : {"plan", "eval", "generate", "report"})
     EXPECT_EQ(mpirun({command, "run.json"}),
               std::pair(2, "gptmoe: gptmoe " + command + " runs in one process; start it without mpirun\n"));

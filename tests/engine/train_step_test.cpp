@@ -164,7 +164,7 @@ TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
   EXPECT_DOUBLE_EQ(result.loss, sum / 21);
 }
 
-TEST_F(Evaluation, TakesNoMoreTokensThanThereAre) {
+TEST_F(Evaluation, TakesNoMoreThanThereIs) {
   EXPECT_EQ(with_batches_of(2, 1 << 30).tokens, 77);
   EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window counts as one window";
 }
