@@ -19,8 +19,8 @@ struct Upcycling {
 
 class InitialWeights {
  public:
-  // Opens and verifies a checkpoint, or the latest of a run's folder, and finds a tensor for every row of `params` and
-  // every persistent row of `state`:
+  // Opens and verifies a checkpoint, or the latest one in a run's folder, and finds a tensor for every row of `params`
+  // and every persistent row of `state`:
   // - the tensor with the row's name;
   // - if there is none and the row is an expert's, named PREFIXexperts.E.NAME: the dense layer's tensor PREFIXNAME;
   // - otherwise none: the row keeps its initial values.

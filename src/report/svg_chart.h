@@ -1,6 +1,6 @@
 #pragma once
 // A line chart with bands as inline SVG. Colours are CSS classes of the surrounding page (report/page_style.h), so one
-// picture serves light and dark.
+// picture suits light and dark pages.
 #include <functional>
 #include <optional>
 #include <string>
