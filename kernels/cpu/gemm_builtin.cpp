@@ -109,7 +109,7 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 // weights are, b is read in place: c^T = b^T a^T. Then b's columns are the rows of register tiles, and a's few rows are
 // the strips. Tiles are transposed on their way to c.
 
-constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer, most of a strip would be empty
+constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // below kFewest rows, most of a strip would be empty
 constexpr int64_t kGroup = 48;                          // columns of b at a time
 static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
 static_assert(kFewRows <= kColumns);

@@ -2,8 +2,8 @@
 // Matrix products of tiles in shared memory on tensor cores, for the attention kernels.
 //
 // A tile consists of rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a
-// row are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once,
-// and the eight chunks of a row, which cp.async writes at once, are in different banks.
+// row are permuted: chunk c of row r is at c ^ (r % 8). So chunks that are accessed at once are in different banks: for
+// ldmatrix, the same chunk of eight rows; for cp.async, eight neighbouring chunks of a row.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
@@ -126,7 +126,8 @@ class LeftProduct {
   uint32_t packed_[kM][kN / 16][4];
 };
 
-// product += left * right for the 16 columns in the registers `right`.
+// Adds `a` times the 16 columns in the registers `right` to a product: the first 8 columns to `low`, the others to
+// `high`.
 __device__ inline void mma_pair(float (&low)[4], float (&high)[4], const uint32_t (&a)[4], const uint32_t (&right)[4]) {
   const uint32_t first[2] = {right[0], right[1]}, second[2] = {right[2], right[3]};
   mma_bf16(low, a, first);
@@ -176,7 +177,8 @@ __device__ void multiply_add(float (&product)[kM][kD / 8][4], const Left& left, 
   }
 }
 
-// Sets the scores for which hidden(row, column) is true to minus infinity. Both count from the product's first element.
+// Sets the scores for which hidden(row, column) is true to minus infinity. Row and column count from the product's
+// first element.
 template <int kM, int kN, typename Hidden>
 __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
   const int g = lane_index() / 4, t = lane_index() % 4;

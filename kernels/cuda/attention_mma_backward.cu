@@ -1,14 +1,14 @@
 // FlashAttention-2's backward (Dao 2023) without atomics, so it gives the same bits every time. With
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
-// Two kernels compute S and dO V^T: one handles a tile of keys at a time for dK and dV, one a tile of queries for dQ.
-// That is seven matrix products instead of five. But it needs no f32 copy of dQ that blocks would add to in turn (8 D
-// bytes of traffic for every query and 128 keys). Each kernel computes S with the rows that it owns as the left
-// operand; the first one owns keys, so it computes S^T. So one product leaves P and dS in the registers in which the
-// next product needs them.
+// Two kernels both compute S and dO V^T: one handles a tile of keys at a time, for dK and dV, the other a tile of
+// queries, for dQ. That is seven matrix products instead of five. But no f32 copy of dQ is needed, to which blocks
+// would add in turn (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with the rows that it
+// owns as the left operand; the first kernel owns keys, so it computes S^T. So P and dS are already in the registers in
+// which the next product needs them.
 //
-// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. The diagonal adds a share of about
-// 32 / T.
+// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. The whole tiles on the diagonal add
+// a share of about 32 / T.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {

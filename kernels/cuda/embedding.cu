@@ -24,8 +24,8 @@ __global__ void embedding_forward_kernel(T* out, const T* table, const int32_t* 
 constexpr int64_t kMinChunk = 32;
 constexpr int kAhead = 4;  // rows in flight
 
-// parts_2MC: for each of M chunks, its part of the run that comes in from the left, then of the run that starts in it
-// and continues to the right.
+// parts (M, 2, C): two rows for each of M chunks. The first is the chunk's part of the run that starts before the
+// chunk, the second its part of the run that starts in the chunk and continues after it.
 template <typename T, int N>
 __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, SortedTokens sorted, int64_t count,
                                 int64_t C, int64_t chunk) {

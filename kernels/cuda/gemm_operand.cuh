@@ -5,9 +5,9 @@
 
 namespace gptmoe::cuda {
 
-// Says what one row in memory holds for an operand. Along::depth: one row of A's tile, or one column of B's;
-// consecutive elements are steps of depth. Along::tile: one step of depth; consecutive elements are rows of A's tile,
-// or columns of B's.
+// Says what one row in memory holds for an operand.
+//   Along::depth: one row of A's tile, or one column of B's; consecutive elements are steps of depth.
+//   Along::tile: one step of depth; consecutive elements are rows of A's tile, or columns of B's.
 enum class Along { depth, tile };
 
 // A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.

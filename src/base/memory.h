@@ -38,7 +38,7 @@ class Memory {
   // upload(), `from` may be reused; on return from download(), `to` holds the values.
   virtual void upload(const Tensor& to, const void* from) = 0;
   virtual void download(void* to, const Tensor& from) = 0;
-  // Room for one snapshot of up to `bytes`; the memory must outlive it.
+  // Makes a snapshot with room for `bytes` bytes; this Memory must outlive the snapshot.
   virtual std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) = 0;
 };
 

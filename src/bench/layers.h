@@ -14,7 +14,7 @@ class Layers {
     std::string name;
     std::function<void(const Pass&)> forward, backward;
   };
-  // The least cost of a pass through a layer: the sums over its ops.
+  // The least cost of a pass through a layer, summed over its ops. `floor` is in seconds (Ceilings::floor_of()).
   struct Cost {
     double flops = 0, bytes = 0, floor = 0;
   };

@@ -1,7 +1,7 @@
 #pragma once
-// Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a device
-// each call runs between two waits and recorded work is not replayed, so all calls together take longer than the step
-// that they make up.
+// Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a GPU, the
+// host waits before and after each call, and recorded work is not replayed. So all calls of a step together take longer
+// than an ordinary step.
 #include <chrono>
 #include <map>
 #include <string>

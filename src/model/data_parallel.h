@@ -40,10 +40,10 @@ class DataParallel {
   void await_all(const Pass& pass, const ParamTable& params);
 
  private:
-  // Gradients that are being reduced in another dtype.
+  // Gradients that are being reduced in bf16, in the buffer `wire`.
   struct Journey {
     Communicator::Ticket ticket;
-    Tensor grads, wire;  // the elements that this rank gets back
+    Tensor grads, wire;  // both only the elements whose sums this rank gets
   };
   Communicator::Ticket reduce_segment(const Pass& pass, const Tensor& grads, bool to_parts);
   void reduce_by_wire(const Pass& pass, const Tensor& grads, bool to_parts);

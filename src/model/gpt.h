@@ -24,7 +24,7 @@ class Gpt {
 
   // Parameters that a token uses: all except those of experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
-  // The share of the routed rows that should be live; 1 without routed rows.
+  // The share of the R sorted rows that should be live (kernels/moe_ops.inc); 1 without MoE layers.
   double live_share() const;
 
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;

@@ -6,7 +6,7 @@ namespace gptmoe {
 
 struct PassCost {
   double flops = 0;  // sum over the ops that the pass calls
-  double bytes = 0;  // as OpCall counts them, but each tensor once and scratch never: as if ops exchanged data without
+  double bytes = 0;  // as OpCall counts them, but each tensor once and scratch never: as if ops passed data on without
                      // memory
 };
 PassCost forward_cost(const OpCase& op, const Ops& ops);

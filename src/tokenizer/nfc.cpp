@@ -148,8 +148,8 @@ void put_in_order(std::vector<Character>& characters) {
   }
 }
 
-// Every character joins the last starter before it if a composite exists and nothing in between blocks it: a character
-// blocks those after it whose class is not above its own.
+// Every character joins the last starter before it if a composite exists and no character in between blocks it. A
+// character blocks the characters after it whose class is not above its own.
 void compose(std::vector<Character>& characters) {
   constexpr size_t kNone = SIZE_MAX;
   size_t starter = kNone, end = 0;

@@ -10,6 +10,6 @@ namespace gptmoe {
 inline bool begins_cut(std::string_view text) {
   return text.starts_with(' ') || text.starts_with('\n') || text.starts_with("\u3002") || text.starts_with("\uFF0C");
 }
-constexpr size_t kCutBytes = 3;  // the most bytes that the answer depends on
+constexpr size_t kCutBytes = 3;  // begins_cut() looks at no more bytes than this
 
 }  // namespace gptmoe
