@@ -30,8 +30,8 @@ inline std::array<double, 3> adamw_rates(double learning_rate, const AdamwConsta
   return {learning_rate, learning_rate / (1 - std::pow(constants.beta1, t)), 1 / (1 - std::pow(constants.beta2, t))};
 }
 
-// Work that runs repeatedly, on the same tensors and with the same numbers, and that copies nothing to or from the
-// host. This class just runs the work; a device may record the work and replay it whole.
+// Work that runs repeatedly, on the same tensors and with the same scalar arguments, and that copies nothing to or from
+// the host. This class just runs the work; a device may record the work and replay it whole.
 class RepeatedWork {
  public:
   virtual ~RepeatedWork() = default;

@@ -65,8 +65,8 @@ class OpCall {
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // Marks an operand without letters as sorted rows.
   void over_sorted_rows(std::string_view name) { find(name).sorted = true; }
-  // The call computes `count` products. Each has `rows` rows and times_columns * `columns` columns, and sums `terms`
-  // terms per element.
+  // The call computes `count` matrix products. `rows`, `terms` and `columns` are letters. A product has size(rows) rows
+  // and times_columns * size(columns) columns, and sums size(terms) terms per element.
   void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
   void attention(int products);
   void optimizer() { part_ = Part::optimizer; }

@@ -37,11 +37,11 @@ struct Operand {
   int64_t first, end;
 };
 
-// ---- Epilogues: called as epilogue(row, step, column, values) until every element of the tile has been passed once,
-// even those beyond the edge of D. values[i] are the kCount consecutive elements from (row + i * step, column) of the
-// tile. kCount is a multiple of the epilogue's kTogether. The epilogues below write to a row-major D, whose first
-// element in this tile is at `to`. From there, `rows` x `columns` elements of D remain, and `columns` is a multiple of
-// kCount.
+// ---- Epilogues receive the elements of the tile. A kernel calls epilogue(row, step, column, values) until it has
+// passed every element once, even those beyond the edge of D. values[i] are the kCount consecutive elements from (row +
+// i * step, column) of the tile. kCount is a multiple of the epilogue's kTogether. The epilogues below write to a
+// row-major D, whose first element in this tile is at `to`. From there, `rows` x `columns` elements of D remain, and
+// `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
   static constexpr int kTogether = 1;

@@ -22,7 +22,7 @@ using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class OpTimer final : public OpObserver {
  public:
-  // live_share: the share of routed rows that should be live (Gpt::live_share()).
+  // live_share: the share of the R sorted rows that should be live (Gpt::live_share()).
   OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
 
   // The calls since the previous take_totals().

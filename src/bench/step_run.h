@@ -20,7 +20,7 @@ class StepRun {
   // Throws UserError if the memory has no room.
   explicit StepRun(const Variant& variant);
 
-  // Mean seconds per step, over `steps` steps as a run takes them.
+  // Takes `steps` steps as a training run does, and returns the mean seconds per step.
   double train(int64_t steps) { return train(*steps_, *ops_, steps); }
   // The ceilings are measured next to the steps, so that both see the same machine.
   void time_round(int64_t steps);

@@ -1,6 +1,6 @@
 #pragma once
-// The one table of parameters. A row is one tensor as checkpoints and exports name it (Hugging Face name, shape,
-// initialiser, weight decay). A block is one or more adjacent rows, so that kernels can take them as a single tensor:
+// The one table of parameters. A row is one tensor of checkpoints and exports, with its Hugging Face name, shape,
+// initialiser and weight decay. A block is one or more adjacent rows, so that kernels can take them as a single tensor:
 // the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C). Rows drive
 // initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
 //
@@ -50,9 +50,9 @@ class ParamTable {
   // Ends a bucket, which holds the rows added since the last call, and returns its index.
   int end_bucket();
 
-  // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be
-  // absent. The master may be absent if the values are in stat; otherwise it holds the elements in `held`, which
-  // include the stat rows.
+  // Points the table at its memory, which arenas allocated. `values` and `grads` have element_count() elements each.
+  // Gradients may be absent. The master may be absent if the values are in stat; otherwise it holds the elements in
+  // `held`, which include the stat rows.
   void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
   // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
   void initialize(Memory& memory, uint64_t seed) const;
@@ -106,7 +106,7 @@ class ParamTable {
     bool stat;
   };
   const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
-  // Elements [offset, ...) of the master, as a tensor; absent if it does not hold them in one piece.
+  // Elements [offset, ...) of the master, as a tensor; absent if the master does not hold them in one piece.
   Tensor master_view(int64_t offset, const std::vector<int64_t>& sizes) const;
   void end_segment();
 

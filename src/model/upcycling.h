@@ -11,7 +11,7 @@ namespace gptmoe {
 // the experts.
 inline constexpr double kUpcycledRouterScale = 1e-5;
 
-// The factor for the experts' down projections with which a MoE layer of equal experts starts with the output of a
+// The factor for the experts' down projections that makes a MoE layer of equal experts start with the output of a
 // single expert. It is 1 if gates sum to one, and E / K for TopK without renormalisation. It is measured on a few
 // tokens with a router whose weights are that small. Throws UserError if there is no such factor: if the router's gates
 // do not sum to the same number for all tokens, or if the model has shared experts.

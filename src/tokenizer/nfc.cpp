@@ -13,7 +13,7 @@ namespace gptmoe {
 namespace {
 
 constexpr uint32_t kPage = 256;
-constexpr unsigned char kFirstLead = 0xCC;  // of U+0300: below it every character is in NFC and composes with nothing
+constexpr unsigned char kFirstLead = 0xCC;  // first byte of U+0300; text of lower characters only is in NFC
 
 // Hangul syllables compose by arithmetic (The Unicode Standard, section 3.12) from a leading consonant L, a vowel V
 // and, optionally, a trailing consonant T.
@@ -25,7 +25,7 @@ bool is_syllable(uint32_t point) { return point - kSyllable < kSyllables; }
 // Properties of a code point that NFC needs.
 struct Traits {
   uint8_t combining_class = 0;
-  bool may_change = false;  // NFC_Quick_Check is not Yes: NFC never has it, or it may join the character before
+  bool may_change = false;  // NFC_Quick_Check is not Yes: NFC may replace the character or join it to another
   bool starts_afresh() const { return combining_class == 0 && !may_change; }
 };
 

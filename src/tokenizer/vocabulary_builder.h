@@ -22,8 +22,8 @@ class VocabularyBuilder {
   // The vocabulary may also list an added token, by its text.
   void add_token(std::string_view name, const Json& id);
   // Call when all tokens are known. Places the added tokens at their ids. Each id must be the one that Hugging Face's
-  // tokenizers library gives the token, since that library ignores the written ids. For a token that is also in the
-  // vocabulary, it is the id there. The other tokens have consecutive ids, in the order of the list, starting at the
+  // tokenizers library gives the token, since that library ignores the ids in the file. For a token that is also in the
+  // vocabulary, that is its id there. The other tokens have consecutive ids, in the order of the list, starting at the
   // vocabulary's number of entries.
   void place_added();
   // Checks that every byte has a token.
