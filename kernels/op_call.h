@@ -52,7 +52,7 @@ class OpCall {
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
   bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
   double value(std::string_view name) const;
-  // The size of a letter, taken from the operands. Throws BugError if none has it.
+  // The size of a letter, taken from the operands. Throws BugError if no operand has the letter.
   int64_t size(char letter) const;
   // Sets the size of a letter. Throws BugError if the letter has a different size already.
   void bind(char letter, int64_t size);

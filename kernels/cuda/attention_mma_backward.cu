@@ -23,7 +23,7 @@ __device__ void exponentiate(float (&scores)[kM][kN / 8][4], float slope, const 
       for (int e = 0; e < 4; ++e) scores[i][n][e] = exp2_approximate(fmaf(scores[i][n][e], slope, -offset(i, n, e)));
 }
 
-// Turns the gradients of probabilities into those of scores, not yet scaled.
+// Turns the gradients of probabilities into the gradients of scores, not yet multiplied by the scale.
 template <int kM, int kN, typename Delta>
 __device__ void to_score_gradients(float (&dprobs)[kM][kN / 8][4], const float (&probs)[kM][kN / 8][4],
                                    const Delta& delta) {
