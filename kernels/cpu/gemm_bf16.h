@@ -1,6 +1,6 @@
 #pragma once
-// Matrix products with operands rounded to bf16 and sums in float, which CPUs with AMX or AVX512-BF16 compute faster
-// than float products. Products of two bf16 numbers are exact in float, so the kernels' results differ only because
+// Matrix products with operands rounded to bf16 and sums in float. CPUs with AMX or AVX512-BF16 compute them faster
+// than products of floats. Products of two bf16 numbers are exact in float, so the kernels' results differ only because
 // they sum in different orders, and because the instructions treat subnormal numbers as zeros.
 #include <cstdint>
 #include <span>

@@ -72,7 +72,7 @@ __device__ void multiply_by_rows(float (&product)[kRows][kColumns], const Tile<k
   }
 }
 
-// This thread's part of its rows of an output: columns 4 lane + 32 c and the three after each.
+// This thread's part of its rows of an output: columns 4 lane + 32 c to 4 lane + 32 c + 3, for each c.
 template <int kD>
 struct Output {
   float element[kRows][kD / 32][4] = {};

@@ -47,7 +47,7 @@ __device__ void load_tile(bf16* tile, const bf16* from, int64_t stride, int rows
     cp_async_16(to + i * kStep * kRowBytes<kD>, from, inside && first + i * kStep < rows);
 }
 
-// Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way they pass
+// Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way, the rows pass
 // through the warp's own rows of `tile`, which no other warp uses any more.
 template <int kD, int kM>
 __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* tile,

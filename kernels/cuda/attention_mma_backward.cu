@@ -7,8 +7,8 @@
 // owns as the left operand; the first kernel owns keys, so it computes S^T. So P and dS are already in the registers in
 // which the next product needs them.
 //
-// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. The whole tiles on the diagonal add
-// a share of about 32 / T.
+// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. Computing the tiles on the diagonal
+// whole adds a share of about 32 / T to the FLOPs.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {

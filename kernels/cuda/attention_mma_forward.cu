@@ -3,8 +3,8 @@
 // fragment of keys or values that is read once serves two products.
 //
 // FLOPs: 4 D for each of T^2 / 2 pairs of query and key. Each warp computes its tiles on the diagonal whole, which adds
-// a share of 64 / T (32 / T if D > 64). Bytes from L2: keys and values once for every 128 queries, that is 128 FLOPs
-// per byte.
+// a share of 64 / T (32 / T if D > 64) to the FLOPs. Bytes from L2: keys and values once for every 128 queries, that is
+// 128 FLOPs per byte.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {

@@ -208,7 +208,7 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
 
   // The product passes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a
   // row at once and a warp accesses whole cache lines. The stride avoids bank conflicts of the writes. The reads have
-  // none because the upper four of every eight lanes read their halves in the other order.
+  // no conflicts because the upper four of every eight lanes read their halves in the other order.
   __syncthreads();
   constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
   static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);

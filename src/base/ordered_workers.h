@@ -1,5 +1,5 @@
 #pragma once
-// Processes a sequence on several threads; the result is the same as with one.
+// Processes a sequence on several threads; the result is the same as with one thread.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>

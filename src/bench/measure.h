@@ -29,7 +29,7 @@ Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 
 struct Ceilings {
   double flops = 0, bytes = 0;
 
-  // The least seconds that the work can take: its FLOPs or its bytes at these rates, whichever takes longer.
+  // The least time that the work can take, in seconds: its FLOPs or its bytes at these rates, whichever takes longer.
   double floor_of(double work_flops, double work_bytes) const {
     return std::max(work_flops / flops, work_bytes / bytes);
   }

@@ -50,7 +50,7 @@ class Shard {
   int64_t size_ = 0;
 };
 
-// Appends `ids` to `stored`, in the form that they have in a shard of this format. Every id must fit into the format.
+// Appends `ids` to `stored`, encoded as in a shard of this format. Every id must fit into the format.
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
 
 // The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.

@@ -1,7 +1,7 @@
 #pragma once
 // Data parallelism over the buckets of a ParamTable. A bucket's gradients are reduced while the backward pass computes
 // the gradients of earlier layers. With a sharded optimizer (ZeRO stage 1, Rajbhandari et al. 2020), a bucket's weights
-// are gathered from the ranks that updated them while the forward pass computes earlier layers.
+// are gathered from the ranks that updated them; that happens while the forward pass computes earlier layers.
 #include <deque>
 #include <vector>
 
@@ -21,7 +21,8 @@ class DataParallel {
 
   bool shards_optimizer() const { return options_.shard_optimizer; }
 
-  // Allocates the buffers in which gradients are sent; none if they are sent as they are. May run again after commit().
+  // Allocates the buffers in which gradients are sent; none if gradients are sent in their own dtype. May run again
+  // after commit().
   void allocate(Arena& arena, const ParamTable& params);
 
   // Starts to sum one bucket's gradients, complete on this rank, over all ranks. With a sharded optimizer, only this

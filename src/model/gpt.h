@@ -37,8 +37,8 @@ class Gpt {
   void forward(const Pass& pass, const Activations& a) const;
   // Computes losses_N (=) from final_NC and the targets.
   void loss(const Pass& pass, const Activations& a) const;
-  // Does what loss() does, and runs the backward of loss_scale * sum(losses) + pass.share * (balance and z losses),
-  // which adds to the gradients (+=).
+  // Does what loss() does. Then runs the backward of loss_scale * sum(losses) + pass.share * (balance and z losses),
+  // and adds to the gradients (+=).
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
   // Writes logits_MV (=; (count, V), real or stat): the logits of rows [first, first + count) of final_NC.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;

@@ -94,8 +94,8 @@ class Scanner {
     return at;
   }
 
-  // \s+(?!\S)|\s+ on the white space [begin, end): all of it at the end of the text; else all but its last character,
-  // which the next word may take.
+  // The end of the match of \s+(?!\S)|\s+ on the white space [begin, end). At the end of the text, the match is all of
+  // the white space. Elsewhere, it leaves the last of several characters, which the next word may take.
   size_t white_space_end(size_t begin, size_t end) const {
     if (end == size()) return end;
     size_t last = end - 1;
