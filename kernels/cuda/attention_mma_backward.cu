@@ -38,7 +38,7 @@ __device__ void to_score_gradients(float (&dprobs)[kM][kN / 8][4], const float (
 template <int kD>
 struct KeyTiles {
   static constexpr int kM = kD <= 64 ? 2 : 1, kRows = kAttentionWarps * kM * 16;
-  static constexpr int kQueries = 64, kN = 32;  // queries in shared memory and in a product
+  static constexpr int kQueries = 64, kN = 32;  // queries per tile in shared memory, and per product
 
   bf16 keys[kRows * kD], values[kRows * kD];
   bf16 queries[2][kQueries * kD], douts[2][kQueries * kD];
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
 template <int kD>
 struct QueryTiles {
   static constexpr int kM = 2, kRows = kAttentionWarps * kM * 16;
-  static constexpr int kKeys = kD <= 64 ? 64 : 32, kN = 32;  // keys in shared memory and in a product
+  static constexpr int kKeys = kD <= 64 ? 64 : 32, kN = 32;  // keys per tile in shared memory, and per product
 
   bf16 queries[kRows * kD], douts[kRows * kD];
   bf16 keys[2][kKeys * kD], values[2][kKeys * kD];

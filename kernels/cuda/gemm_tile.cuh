@@ -3,10 +3,11 @@
 //
 // Each warp computes 64 x 64 of the tile. For 16 steps of depth it reads 4 KiB of shared memory for 32 mma instructions
 // (16 x 8 x 16), which is 128 bytes per instruction; the copies that fill shared memory add 64 bytes. At 128 bytes per
-// cycle, shared memory needs 1.5 cycles per instruction. The tensor cores take 2 cycles (compute capability 8.0) or, as
-// reported for mma.sync, 1.6 (9.0), so the tensor cores are the limit. With eight warps of 64 x 32, shared memory would
-// need 2 cycles. A block has 4 stages, which are buffers for 32 steps of depth each, 64 KiB in all. With up to 255
-// registers per thread, two blocks fit on a multiprocessor: one multiplies while the other stores its tile.
+// cycle, shared memory needs 1.5 cycles per instruction. The tensor cores take 2 cycles per instruction with compute
+// capability 8.0 and, as reported for mma.sync, 1.6 with 9.0, so the tensor cores are the limit. With eight warps of 64
+// x 32, shared memory would need 2 cycles. A block has 4 stages, which are buffers for 32 steps of depth each, 64 KiB
+// in all. With up to 255 registers per thread, two blocks fit on a multiprocessor: one multiplies while the other
+// stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"

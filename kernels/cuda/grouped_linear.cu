@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
 }
 
 // Computes dy^T x over each expert's rows, in their order. With kWhole, the result is added to dw (E, O, I). Otherwise
-// every expert's rows are cut into `splits` equal parts; blockIdx.z selects one, and the result goes to that part of
-// (splits, E, O, I).
+// every expert's rows are cut into `splits` equal parts; blockIdx.z selects one, and its result goes to dw[blockIdx.z],
+// where dw is (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,

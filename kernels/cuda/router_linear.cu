@@ -4,7 +4,7 @@
 // is the sum of the products of their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
-// sides agree, so every lane takes neighbouring elements in memory.
+// operands are permuted alike, so every lane takes neighbouring elements in memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/sums.cuh"

@@ -71,8 +71,8 @@ std::unique_ptr<World> make_single_world();
 bool launched_with_ranks();
 
 // Joins the job that this process was launched into; call it once per process. Without a launcher, the job is one rank,
-// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI or an MPI that
-// is not the launcher's.
+// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI, or its MPI is
+// not the launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

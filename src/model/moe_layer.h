@@ -16,7 +16,7 @@ class MoeLayer {
   MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router);
 
   // stats_W (stat, stats_width(E)) is this layer's row of the run's router statistics: fractions (E), balance loss,
-  // entropy, squared norms of the fill-in and of the output, and the mean of the step's fractions so far (E; used with
+  // entropy, the two norms of RoutingPolicy::fill_norms(), and the mean of the step's fractions so far (E; used with
   // balance_scope "step").
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   MoeSaved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;

@@ -30,7 +30,7 @@ class BpeTrainer {
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
   // Checks, before hours of reading, whether train() can succeed. Throws UserError if `vocab_size` has no room for
-  // bytes and special tokens or exceeds kMaxVocabSize, if none of kEndOfTextNames is among the special tokens, or if a
+  // bytes and special tokens, or exceeds kMaxVocabSize; if none of kEndOfTextNames is among the special tokens; or if a
   // special token is empty, a single byte, given twice or impossible to write to tokenizer.json.
   static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
 

@@ -48,7 +48,7 @@ class Tables {
     }
     for (uint32_t i = 0; i < kVCount; ++i) entry(kV + i).may_change = true;
     for (uint32_t i = 1; i < kTCount; ++i) entry(kT + i).may_change = true;
-    for (const CanonicalPair& pair : compositions_)  // a pair that begins with such a character may decompose again
+    for (const CanonicalPair& pair : compositions_)  // a pair may decompose again if its first part may
       if (traits(first_part(pair)).may_change) entry(pair.composed).may_change = true;
     std::sort(compositions_.begin(), compositions_.end(), by_parts);
   }

@@ -77,7 +77,7 @@ class Tokenizer {
 
   Vocabulary vocabulary_;
   MergeTable merge_table_;
-  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens, where whole_words
+  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens; only with whole_words
   AddedTokens in_text_, in_normalized_;
 };
 
