@@ -44,11 +44,11 @@ class World {
   // Makes a communicator for tensors in the host's memory. Collective; the world must outlive it.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
 
-  // From now on every rank checks that the others are alive and make progress; collective, once. The job ends, naming a
-  // rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for other ranks
-  // for hang_seconds. It also ends when all ranks have been waiting for one another for somewhat longer than
-  // hang_seconds. A limit of 0 switches its check off. Throws UserError if the MPI does not let several threads call
-  // it.
+  // From now on every rank checks that the others are alive and make progress. Collective; call it once. The job ends,
+  // naming a rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for
+  // other ranks for hang_seconds. It also ends when all ranks have been waiting for one another for somewhat longer
+  // than hang_seconds. A limit of 0 switches its check off. Throws UserError if the MPI does not let several threads
+  // call it.
   virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
   // Reports progress of this rank. Any thread may call it; it costs an atomic addition.
   virtual void tick() = 0;
