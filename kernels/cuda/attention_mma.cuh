@@ -16,7 +16,7 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
 
-// The first element of a chunk in a tile.
+// The index, in a tile, of the first element of a chunk.
 template <int kD>
 __device__ int chunk_at(int row, int chunk) {
   return row * kD + (chunk ^ (row & 7)) * 8;

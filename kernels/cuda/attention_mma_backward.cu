@@ -2,10 +2,10 @@
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // Two kernels both compute S and dO V^T: one handles a tile of keys at a time, for dK and dV, the other a tile of
-// queries, for dQ. That is seven matrix products instead of five. But no f32 copy of dQ is needed, to which blocks
-// would add in turn (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with the rows that it
-// owns as the left operand; the first kernel owns keys, so it computes S^T. So P and dS are already in the registers in
-// which the next product needs them.
+// queries, for dQ. That takes seven matrix products instead of five. But it avoids an f32 copy of dQ to which blocks
+// would have to add one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with
+// the rows that it owns as the left operand; the first kernel owns keys, so it computes S^T. So P and dS are already in
+// the registers in which the next product needs them.
 //
 // FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. Computing the tiles on the diagonal
 // whole adds a share of about 32 / T to the FLOPs.
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (h < shape.group) load();
     GPTMOE_NO_UNROLL
     for (int row = 0; row < kQueries; row += kN) {
-      const int ahead = warp_key - first_query - row;  // for the first query
+      const int ahead = warp_key - first_query - row;  // from the first query to the warp's first key
       if (ahead >= kN || warp_key >= T || first_query + row >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, keys, queries, row);
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch(), douts.fetch();
     for (int row = 0; row < kKeys; row += kN) {
-      const int ahead = tile * kKeys + row - warp_query;  // for the first key
+      const int ahead = tile * kKeys + row - warp_query;  // from the warp's first query to the first key
       if (ahead >= kM * 16 || warp_query >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, queries, shared.keys[tile % 2], row);

@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch();
-    const int ahead = tile * kTile - warp_query;  // for the first key
+    const int ahead = tile * kTile - warp_query;  // from the warp's first query to the first key
     if (ahead >= kM * 16 || warp_query >= T) continue;
     float scores[kM][kTile / 8][4];
     multiply_by_rows<kD, kM, kTile>(scores, queries, shared.keys[tile % 2], 0);

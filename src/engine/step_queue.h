@@ -25,7 +25,7 @@ class StepQueue {
 
  private:
   const Config& config_;
-  const int64_t micro_batches_;  // over all ranks
+  const int64_t micro_batches_;  // of a step, over all ranks
   TrainStep train_step_;
   // The work of each kind of StepPart, by its name and then by 2 * gathers + reduces.
   std::array<std::array<std::unique_ptr<RepeatedWork>, 4>, 4> parts_;
