@@ -54,8 +54,8 @@ std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 // The elements of an f32, f64 or bf16 tensor.
 std::vector<double> download_values(Memory& memory, const Tensor& from);
 
-// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once if the host can access
-// them, else in pieces of kHostPartBytes.
+// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: in one call if the host can
+// access the bytes, else in pieces of kHostPartBytes.
 constexpr int64_t kHostPartBytes = int64_t{16} << 20;
 template <typename Visit>
 void for_each_host_part(Memory& memory, const Tensor& tensor, Visit&& visit) {
