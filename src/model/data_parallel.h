@@ -25,8 +25,8 @@ class DataParallel {
   // after commit().
   void allocate(Arena& arena, const ParamTable& params);
 
-  // Starts to sum one bucket's gradients, complete on this rank, over all ranks. With a sharded optimizer, only this
-  // rank's part of the sums will be valid.
+  // Starts to sum one bucket's gradients over all ranks. They must be complete on this rank. With a sharded optimizer,
+  // only this rank's part of the sums will be valid.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
   // While set, every rank gets all of the sums rather than its part, for callers that inspect them.
   void reduce_whole(bool whole) { whole_ = whole; }

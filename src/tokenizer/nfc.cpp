@@ -203,7 +203,8 @@ bool is_surely_nfc(std::string_view text) {
   return true;
 }
 
-// The text splits into independent stretches: no character of one can join or pass a character of another.
+// The text splits into independent stretches: no character of one stretch can join or pass a character of another
+// stretch.
 std::string to_nfc(std::string_view text) {
   std::string out;
   out.reserve(text.size());
