@@ -100,7 +100,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::rope_forward: return rope(call, "qkv");
     case OpId::rope_backward: return rope(call, "dqkv");
     case OpId::attention_forward: return attention(call, 2);
-    case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputing the scores does not count
+    case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputed scores are not model work
     case OpId::swiglu_backward:
     case OpId::gelu_backward: return call.may_alias("dh", "h");
     case OpId::lm_head_loss: return lm_head(call);

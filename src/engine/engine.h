@@ -63,7 +63,7 @@ class Engine {
     std::string name;
     int64_t bytes;
   };
-  // The arenas, and the workspace of the ops if they have one.
+  // The arenas and, if the ops have one, their workspace.
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
