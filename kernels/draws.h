@@ -10,10 +10,10 @@
 
 namespace gptmoe {
 
-// A pair of draws from the words of Philox4x32-10 (base/rng.h) under sampler_2's key, for the counter {token, token's
-// upper half, round, 0}.
+// Two draws, from the first two words of Philox4x32-10 (base/rng.h) under sampler_2's key. The counter is {lower half
+// of the token's index, its upper half, round, 0}.
 struct Draws {
-  float uniform;     // in [0, 1), 24 bits: exact in every type
+  float uniform;     // in [0, 1), a multiple of 2^-24, so exact in float
   bool one_in_four;  // with probability 1/4
 };
 

@@ -23,15 +23,15 @@ struct AdamwConstants {
   double beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
 };
 
-// The numbers of an update that change from step to step. They are passed as a tensor, rates_3 (stat), so that a
+// The numbers of an AdamW update that change from step to step. They are passed as a tensor, rates_3 (stat), so that a
 // recorded update can be replayed at the next step.
 inline std::array<double, 3> adamw_rates(double learning_rate, const AdamwConstants& constants, int64_t step) {
   const auto t = static_cast<double>(step);  // counts from 1
   return {learning_rate, learning_rate / (1 - std::pow(constants.beta1, t)), 1 / (1 - std::pow(constants.beta2, t))};
 }
 
-// Work that runs repeatedly, on the same tensors and with the same numbers. It copies nothing to or from the host. This
-// class just runs it; a device may record it and replay it whole.
+// Work that runs repeatedly, on the same tensors and with the same scalar arguments, and that copies nothing to or from
+// the host. This class just runs the work; a device may record the work and replay it whole.
 class RepeatedWork {
  public:
   virtual ~RepeatedWork() = default;
@@ -52,7 +52,8 @@ class Kernels {
   virtual std::string describe() const = 0;
   virtual int64_t count_nonfinite(const Tensor& x) = 0;
 
-  // The words of the declarations. They are all the same type to the compiler; op_declaration.h reads them.
+  // The words that stand for types in the declarations of ops. To the compiler they are all the same type;
+  // op_declaration.h says what each word means.
   using Out = const Tensor&;
   using OutStat = Out;
   using OutFloat = Out;

@@ -35,7 +35,8 @@ class OpCall {
   // For a matrix product, rows x terms x columns (x E if grouped); for other ops, the sizes of the largest operand.
   std::string shape() const;
   // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
-  // two. For causal attention only the lower triangle counts, and for products over sorted rows only the live share.
+  // two. For causal attention only the lower triangle counts, and for products over sorted rows only the live rows.
+  // live_share is the share of the R sorted rows that are live (moe_ops.inc).
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
   // The bytes that the call must move: each operand once, or twice if it is read and written. In a table only the rows
   // that are used count, and among sorted rows only the live ones. Scratch does not count.
@@ -51,20 +52,21 @@ class OpCall {
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
   bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
   double value(std::string_view name) const;
-  // The size of a letter, taken from the operands. Throws BugError if none has it.
+  // The size of a letter, taken from the operands. Throws BugError if no operand has the letter.
   int64_t size(char letter) const;
-  // Sets the size of a letter that has none; refuses a different size.
+  // Sets the size of a letter. Throws BugError if the letter has a different size already.
   void bind(char letter, int64_t size);
   void require(bool condition, std::string_view what) const;
   // `written` may be the same memory as `other`.
   void may_alias(std::string_view written, std::string_view other);
-  // Adjusts the cost: the call moves only this share of an operand's bytes, or it also reads an output.
+  // Adjust the cost. reaches(): the call moves only this share of an operand's bytes. also_reads(): the call also reads
+  // an operand that it writes.
   void reaches(std::string_view name, double share) { find(name).moved *= share; }
   void also_reads(std::string_view name) { find(name).moved *= 2; }
   // Marks an operand without letters as sorted rows.
   void over_sorted_rows(std::string_view name) { find(name).sorted = true; }
-  // The call computes `count` products. Each has `rows` rows and times_columns * `columns` columns, and sums `terms`
-  // terms per element.
+  // The call computes `count` matrix products. `rows`, `terms` and `columns` are letters. A product has size(rows) rows
+  // and times_columns * size(columns) columns, and sums size(terms) terms per element.
   void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
   void attention(int products);
   void optimizer() { part_ = Part::optimizer; }
@@ -73,7 +75,7 @@ class OpCall {
   struct Operand {
     const OperandDeclaration* declared;
     const Tensor* tensor;
-    double moved;  // multiple of its bytes
+    double moved;  // bytes that the call moves / bytes of the tensor
     bool sorted;
     const Operand* alias;
   };
@@ -99,10 +101,11 @@ class OpCall {
   std::array<int64_t, 4> product_{};  // rows, terms, columns, experts
 };
 
-// Checks and costs that declarations do not express: relations between letters, operands that may share memory, FLOPs.
+// Applies the checks and costs that declarations do not express: relations between letters, operands that may share
+// memory, FLOPs.
 void apply_rule(OpId op, OpCall& call);
 
-// Sees every call of its ops.
+// Is called before and after every call of the ops that it observes (Ops::observed_by()).
 class OpObserver {
  public:
   virtual ~OpObserver() = default;

@@ -2,12 +2,14 @@
 // The declarations of kernels/ops.inc as data, parsed from their own text.
 //
 // An operand is declared as a word and a name: "OptionalInStat bias_E".
-//   Word: Optional if the tensor may be absent; its use: Out (overwritten), Add (added to), Update (read and
-//   overwritten), Scratch (contents are undefined before and after) or In (read); its type: nothing for real, Stat,
-//   Float (real or stat), I32, I64 or Any.
-//   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F, "E1" is E + 1, a digit
-//   at the end is its own dimension ("N2" has N rows of 2, "_1" one element). A name without an underscore and capitals
-//   declares any shape.
+//   Word: up to three parts, in this order.
+//     Optional, if the tensor may be absent.
+//     Its use: Out (overwritten), Add (added to), Update (read and overwritten), Scratch (contents are undefined before
+//     and after) or In (read).
+//     Its type: Stat, Float (real or stat), I32, I64 or Any; without this part, real.
+//   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F; "E1" is E + 1; any
+//   other digit at the end, or a digit alone, is a dimension of its own ("N2" has N rows of 2, "_1" one element). A
+//   name without such a part declares any shape.
 #include <array>
 #include <string>
 #include <string_view>
@@ -32,7 +34,7 @@ struct OperandDeclaration {
   Access access = Access::in;
   ElementType type = ElementType::real;
   struct Dimension {
-    char letter = 0;  // 0: a plain number
+    char letter = 0;  // 0: the size is the number `times`
     int64_t times = 1, plus = 0;
   };
   bool any_shape = false;

@@ -5,8 +5,9 @@
 // sources. The word before an operand says how the op uses it and what type it has.
 //   Use: Out is overwritten (=), Add is added to (+=), Update is read and overwritten, and In is read. The contents of
 //   Scratch are undefined before and after.
-//   Type: none is real, which is compute_dtype(). Stat is statistics_dtype(), for routers, losses, norms' statistics,
-//   gradients of parameters, optimizer. Float is either of these. I32 is for ids, and I64 for offsets.
+//   Type: without one, an operand is real, that is, compute_dtype(). Stat is statistics_dtype(), for routers, losses,
+//   norms' statistics, gradients of parameters, and the optimizer. Float is real or stat. I32 is for ids, and I64 for
+//   offsets.
 // Optional operands may be absent (Tensor{}). Capitals after the last underscore are the shape (op_declaration.h):
 //   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
 //   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of
@@ -30,8 +31,8 @@ namespace gptmoe {
 class Ops final {
  public:
   explicit Ops(std::shared_ptr<Kernels> kernels) : kernels_(std::move(kernels)) {}
-  // The same kernels with an observer of every call. `observer` must outlive the object. RepeatedWork of such ops is
-  // not recorded, so the observer sees every run.
+  // The same kernels with an observer of every call. `observer` must outlive the returned Ops. RepeatedWork of the
+  // returned Ops is never recorded, so the observer sees every call.
   Ops observed_by(OpObserver& observer) const;
 
   DType compute_dtype() const { return kernels_->compute_dtype(); }
@@ -103,8 +104,8 @@ std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);
 // multiprocessors and takes a small part of the memory.
 constexpr int64_t kCpuLogitElements = int64_t{1} << 20, kCudaLogitElements = int64_t{1} << 29;
 
-// The GPU functions. In a build without CUDA why_no_cuda() says so, make_cuda_ops() throws that as a Failure, and the
-// others do nothing.
+// The GPU functions. In a build without CUDA, why_no_cuda() says so, make_cuda_ops() throws that text as a Failure, and
+// the others do nothing or return what their comment says for a machine without a GPU.
 //
 // The current GPU's ops; compute is f32 or bf16. With `graphs` they replay RepeatedWork as CUDA graphs.
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
@@ -112,11 +113,12 @@ std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs = true);
 std::string why_no_cuda();
 // The widest attention head that this machine's GPU supports; without a GPU, the widest that any GPU supports.
 int64_t cuda_widest_head();
-// Makes the GPU of one of `local_size` ranks on this machine the calling thread's current device: the local_rank'th
-// GPU, or the only one that this process sees, which another rank may also use. Call it before the other functions,
-// which would initialise the first GPU. Does nothing if no GPU is found. Throws UserError if ranks outnumber GPUs.
+// Sets the calling thread's current device, for rank local_rank of the local_size ranks on this machine. If the process
+// sees several GPUs, the device is GPU number local_rank; throws UserError if there are fewer GPUs than ranks. If the
+// process sees only one GPU, the device is that GPU, which another rank may use too. Does nothing if there is no GPU.
+// Call it before the other functions, which would initialise the first GPU.
 void use_cuda_device(int local_rank, int local_size);
-// Identifies the current device among all devices of all machines.
+// Identifies the current device among all devices of all machines; empty in a build without CUDA.
 std::string cuda_device_id();
 
 }  // namespace gptmoe

@@ -11,7 +11,7 @@ Ops make_plan_ops(const Ops& ops);
 
 class FlopCounter final : public OpObserver {
  public:
-  // live_share: the share of routed rows that should be live.
+  // live_share: the share of the R sorted rows that should be live (moe_ops.inc).
   explicit FlopCounter(double live_share = 1) : live_share_(live_share) {}
 
   double flops() const { return flops_; }

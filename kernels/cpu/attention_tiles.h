@@ -1,6 +1,6 @@
 #pragma once
-// Layouts and matrix products for attention.cpp. All operands are copied into buffers. Their rows are padded to whole
-// vectors, and their number of rows to whole tiles, so that the products consist of whole tiles.
+// Layouts and matrix products for attention.cpp. All operands are copied into buffers. Each row of a buffer is padded
+// to whole vectors, and the number of rows to whole tiles, so that the products consist of whole tiles.
 #include <algorithm>
 
 #include "kernels/cpu/tile.h"

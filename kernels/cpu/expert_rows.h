@@ -12,7 +12,7 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 // slow down the product, which packs an expert's weights again for every piece.
 constexpr int64_t kPieceRows = 512;
 
-// Calls body(Block) for equal pieces of `rows`, none longer than kPieceRows.
+// Cuts `rows` into nearly equal pieces of at most kPieceRows rows, and calls body(Block) for each piece.
 template <typename Body>
 void for_each_piece(Block rows, Body&& body) {
   const int64_t pieces = (rows.count + kPieceRows - 1) / kPieceRows;

@@ -60,7 +60,8 @@ void transpose_block(uint32_t* out, const uint32_t* x) {
                        reinterpret_cast<const float*>(x) + i * kPairs + j, kPairs);
 }
 
-// Packs an operand into strips of 16 lines, each strip in blocks of depth 32, padded with zeros.
+// Packs an operand as gemm_bf16.h says, padded with zeros. Blocks are laid out as (line, pair) if `pairs_inside`, else
+// as (pair, line).
 void pack(uint32_t* out, const Lines& x, int64_t lines, int64_t depth, bool pairs_inside) {
   const bool along = x.depth == 1;
   alignas(64) uint32_t turned[kBlockPairs];

@@ -1,20 +1,20 @@
 #pragma once
-// Matrix products with operands rounded to bf16 and sums in float, which CPUs with AMX or AVX512-BF16 compute faster
-// than float products. Products of two bf16 numbers are exact in float, so the kernels' results differ only because
+// Matrix products with operands rounded to bf16 and sums in float. CPUs with AMX or AVX512-BF16 compute them faster
+// than products of floats. Products of two bf16 numbers are exact in float, so the kernels' results differ only because
 // they sum in different orders, and because the instructions treat subnormal numbers as zeros.
 #include <cstdint>
 #include <span>
 
 namespace gptmoe::cpu_f32 {
 
-// A packed operand consists of strips of 16 lines (a line is a row of `a` or a column of `b`), and a strip of blocks of
-// depth 32, in order. A pair is two neighbours in depth, the first one in the low half of a word. A block of `a` is
-// laid out as (line, pair), a block of `b` as (pair, line).
+// A line is a row of `a` or a column of `b`. A packed operand is a sequence of strips of 16 lines, and a strip is a
+// sequence of blocks of depth 32. A pair is two elements of a line that are neighbours in depth; they share a 32-bit
+// word, the first in its low half. A block of `a` is laid out as (line, pair), and a block of `b` as (pair, line).
 constexpr int64_t kLines = 16, kPairs = 16, kBlockDepth = 2 * kPairs, kBlockPairs = kLines * kPairs;
 
 struct Bf16Kernel {
   const char* name;  // "AMX", "AVX512-BF16" or "emulated, slower than f32"
-  // Called on the multiplying thread, before its first tile and after its last.
+  // Called on the multiplying thread: begin() before its first tile, end() after its last one.
   void (*begin)();
   void (*end)();
   // Sets `c` (16 * a_strips, 16 * b_strips) to a * b over `blocks` blocks of depth, or adds the product to c if `add`.

@@ -27,7 +27,8 @@ struct Matrix {
   Matrix at(int64_t i, int64_t j) const { return {data + i * row + j * column, row, column}; }
 };
 
-// Copies `b` (depth, columns) to out[strip][depth][column], kTileColumns columns per strip. Zeros fill the last strip.
+// Copies `b` (depth, columns) to out[strip][depth][column], kTileColumns columns per strip. The last strip is filled up
+// with zeros.
 void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   for (int64_t first = 0; first < columns; first += kTileColumns, out += kTileColumns * depth) {
     const Matrix strip = b.at(0, first);
@@ -47,7 +48,7 @@ void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
 }
 
 // Copies `a` (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip. So a
-// tile's elements come from few pages and cache lines. If the rows of `a` are contiguous, it is read in place instead.
+// tile's elements come from few pages and cache lines. If the rows of `a` are contiguous, `a` is read in place instead.
 void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
   constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
   for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {
@@ -109,7 +110,7 @@ void multiply_block(Real* c, int64_t ldc, int64_t rows, int64_t columns, int64_t
 // weights are, b is read in place: c^T = b^T a^T. Then b's columns are the rows of register tiles, and a's few rows are
 // the strips. Tiles are transposed on their way to c.
 
-constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // with fewer, most of a strip would be empty
+constexpr int64_t kFewest = kLanes + 1, kFewRows = 64;  // below kFewest rows, most of a strip would be empty
 constexpr int64_t kGroup = 48;                          // columns of b at a time
 static_assert(kGroup % kTileRows == 0 && kGroup % kLanes == 0 && kTileColumns % kLanes == 0);
 static_assert(kFewRows <= kColumns);

@@ -3,8 +3,8 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/swiglu_rows.h"
 
-// Works piece by piece, as in grouped_linear.cpp, so that the activation or its gradient finds the product's output in
-// cache.
+// The rows are processed piece by piece, as in grouped_linear.cpp, so that the activation or its gradient finds the
+// product's output in cache.
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 

@@ -13,8 +13,8 @@ void CpuKernels::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R,
   int64_t* offsets = offsets_E1.as<int64_t>();
   int32_t *slots = slots_R.as<int32_t>(), *positions = positions_NK.as<int32_t>();
   const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
-  // next[e] first counts expert e's rows. Then it becomes the index of the expert's first row. It advances by one for
-  // each row that is placed, until it is the index of the next expert's first row.
+  // next[e] first counts expert e's rows. Then it becomes the index of the expert's first row. next[e] advances by one
+  // for each row that is placed, until it is the index of the next expert's first row.
   int64_t* next = offsets + 1;
   std::fill(offsets, offsets + E + 1, 0);
   for (int64_t slot = 0; slot < R; ++slot)

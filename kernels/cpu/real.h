@@ -19,9 +19,9 @@ using Real = float;
 #endif
 
 // e^x. The float version uses Cody-Waite reduction and a degree-6 minimax polynomial, without branches or calls, so
-// that loops over it vectorise. Its relative error is below 8e-8 over all floats. It is 0 below -87.3 and 2.2e38 above
-// 88.3, and NaN stays NaN. The double version is the library's e^x, clamped above 700. So e^-x / (1 + e^-x) is never
-// inf / inf.
+// that loops over it vectorise. Its relative error is below 8e-8 over all floats. The result is 0 below -87.3 and
+// 2.2e38 above 88.3, and NaN stays NaN. The double version is the library's e^x, clamped above 700. Neither version
+// returns infinity for a number, so e^-x / (1 + e^-x) is never inf / inf.
 inline double exp_real(double x) { return std::exp(x > 700.0 ? 700.0 : x); }
 inline float exp_real(float x) {
   const float clamped = x < -87.3f ? -87.3f : (x > 88.3f ? 88.3f : x);

@@ -38,8 +38,8 @@ void softmax_row_backward(Real* dx, const Real* dp, const Real* p, int64_t E) {
 }
 
 // Sets `ids` to the indices of the K largest of values[0, E), in descending order of value, ties by index. The indices
-// are inserted into a sorted list one by one. The first K enter the list whatever their values, so that ids are in
-// range and distinct even if values are NaN.
+// are inserted into a sorted list one by one. The first K indices enter the list whatever their values, so that ids are
+// in range and distinct even if values are NaN.
 void largest(int32_t* ids, const Real* values, int64_t E, int64_t K) {
   for (int64_t e = 0; e < E; ++e) {
     int64_t k = e;

@@ -15,7 +15,8 @@ bool chosen(const int32_t* ids, int64_t count, int64_t expert) {
   return std::find(ids, ids + count, static_cast<int32_t>(expert)) != ids + count;
 }
 
-// Sets `shares` to one round's p, after `count` experts were chosen. Returns the expert with the largest share.
+// Sets `shares` to one round's probabilities (p in docs/mathematics.md), given the `count` experts already chosen.
+// Returns the expert with the largest share.
 int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64_t count, int64_t E, Real threshold) {
   int32_t best = -1;
   for (int64_t e = 0; e < E; ++e)
@@ -31,8 +32,8 @@ int32_t round_shares(Real* shares, const Real* logits, const int32_t* ids, int64
   return best;
 }
 
-// The expert at which the running sum of shares passes `uniform`; the last one with a share if rounding leaves a
-// remainder.
+// The expert at which the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
+// expert with a share; if no expert has a share, `otherwise`.
 int32_t expert_at(const Real* shares, int64_t E, Real uniform, int32_t otherwise) {
   Real through = 0;
   for (int64_t e = 0; e < E; ++e) {

@@ -25,7 +25,7 @@ inline void store(Real* x, const Vector& v) { *reinterpret_cast<VectorInArray*>(
 
 inline int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Interleaves a and b: `low` holds a0 b0 a1 b1 ... of their lower halves, and `high` holds the same of their upper
+// Interleaves a and b: `low` holds a0 b0 a1 b1 ... of their lower halves, and `high` holds the same for their upper
 // halves.
 template <size_t... lane>
 inline void interleave(Vector& low, Vector& high, const Vector& a, const Vector& b, std::index_sequence<lane...>) {

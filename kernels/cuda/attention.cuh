@@ -2,7 +2,8 @@
 // Shared by the attention kernels: the layout of heads in packed projections, the order in which blocks take their
 // work, and the launchers of the two families of kernels.
 //
-// Notation: query head u = b H + h of all sequences, key/value head v = b G + g; u reads v = u / (H / G).
+// Notation: heads are numbered over all sequences b. Query head u = b H + h reads key/value head v = b G + g, which is
+// u / (H / G).
 #include <algorithm>
 
 #include "kernels/cuda/common.cuh"
@@ -16,9 +17,9 @@ struct AttentionShape {
   int group;                       // H / G
   float scale;                     // 1 / sqrt(D)
   int64_t qkv_stride, out_stride;  // elements from one token to the next
-  int64_t values;                  // from a head's keys to its values
+  int64_t values;                  // elements from a head's keys to its values
 
-  // Offsets of a head's first token.
+  // Offsets of a head's elements in the first token of its sequence.
   __host__ __device__ int64_t query(int u) const { return u / H * (T * qkv_stride) + u % H * D; }
   __host__ __device__ int64_t key(int v) const { return v / G * (T * qkv_stride) + (H + v % G) * D; }
   __host__ __device__ int64_t out(int u) const { return u / H * (T * out_stride) + u % H * D; }

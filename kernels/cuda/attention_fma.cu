@@ -72,7 +72,7 @@ __device__ void multiply_by_rows(float (&product)[kRows][kColumns], const Tile<k
   }
 }
 
-// This thread's part of its rows of an output: columns 4 lane + 32 c and the three after each.
+// This thread's part of its rows of an output: columns 4 lane + 32 c to 4 lane + 32 c + 3, for each c.
 template <int kD>
 struct Output {
   float element[kRows][kD / 32][4] = {};
@@ -220,7 +220,8 @@ __device__ void load_keys(BackwardShared<kD>& shared, const AttentionShape& shap
   load_tile(shared.values, keys + shape.values, shape.qkv_stride, shape.T - first, shape.D);
 }
 
-// Turns scores and gradients of probabilities into probabilities and gradients of scores, not yet scaled.
+// Turns `score` into its probability. Turns `dprob`, the gradient of that probability, into the gradient of the score,
+// not yet multiplied by `scale`.
 __device__ void to_gradients(float& score, float& dprob, float scale, float lse, float delta, bool hidden) {
   score = hidden ? 0.0f : expf(score * scale - lse);
   dprob = score * (dprob - delta);

@@ -2,8 +2,8 @@
 // Matrix products of tiles in shared memory on tensor cores, for the attention kernels.
 //
 // A tile consists of rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a
-// row are permuted: chunk c of row r is at c ^ (r % 8). So the same chunk of eight rows, which ldmatrix reads at once,
-// and the eight chunks of a row, which cp.async writes at once, are in different banks.
+// row are permuted: chunk c of row r is at c ^ (r % 8). So chunks that are accessed at once are in different banks: for
+// ldmatrix, the same chunk of eight rows; for cp.async, eight neighbouring chunks of a row.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
@@ -16,7 +16,7 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 constexpr int kAttentionThreads = 128, kAttentionWarps = kAttentionThreads / kWarp;
 
-// The first element of a chunk in a tile.
+// The index, in a tile, of the first element of a chunk.
 template <int kD>
 __device__ int chunk_at(int row, int chunk) {
   return row * kD + (chunk ^ (row & 7)) * 8;
@@ -47,7 +47,7 @@ __device__ void load_tile(bf16* tile, const bf16* from, int64_t stride, int rows
     cp_async_16(to + i * kStep * kRowBytes<kD>, from, inside && first + i * kStep < rows);
 }
 
-// Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way they pass
+// Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way, the rows pass
 // through the warp's own rows of `tile`, which no other warp uses any more.
 template <int kD, int kM>
 __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* tile,
@@ -126,7 +126,8 @@ class LeftProduct {
   uint32_t packed_[kM][kN / 16][4];
 };
 
-// product += left * right for the 16 columns in the registers `right`.
+// Adds `a` times the 16 columns in the registers `right` to a product: the first 8 columns to `low`, the others to
+// `high`.
 __device__ inline void mma_pair(float (&low)[4], float (&high)[4], const uint32_t (&a)[4], const uint32_t (&right)[4]) {
   const uint32_t first[2] = {right[0], right[1]}, second[2] = {right[2], right[3]};
   mma_bf16(low, a, first);
@@ -176,7 +177,8 @@ __device__ void multiply_add(float (&product)[kM][kD / 8][4], const Left& left, 
   }
 }
 
-// Sets the scores for which hidden(row, column) is true to minus infinity. Both count from the product's first element.
+// Sets the scores for which hidden(row, column) is true to minus infinity. Row and column count from the product's
+// first element.
 template <int kM, int kN, typename Hidden>
 __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
   const int g = lane_index() / 4, t = lane_index() % 4;

@@ -1,14 +1,14 @@
 // FlashAttention-2's backward (Dao 2023) without atomics, so it gives the same bits every time. With
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
-// Two kernels compute S and dO V^T: one handles a tile of keys at a time for dK and dV, one a tile of queries for dQ.
-// That is seven matrix products instead of five. But it needs no f32 copy of dQ that blocks would add to in turn (8 D
-// bytes of traffic for every query and 128 keys). Each kernel computes S with the rows that it owns as the left
-// operand; the first one owns keys, so it computes S^T. So one product leaves P and dS in the registers in which the
-// next product needs them.
+// Two kernels both compute S and dO V^T: one handles a tile of keys at a time, for dK and dV, the other a tile of
+// queries, for dQ. That takes seven matrix products instead of five. But it avoids an f32 copy of dQ to which blocks
+// would have to add one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with
+// the rows that it owns as the left operand; the first kernel owns keys, so it computes S^T. So P and dS are already in
+// the registers in which the next product needs them.
 //
-// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. The diagonal adds a share of about
-// 32 / T.
+// FLOPs: 14 D for each of T^2 / 2 pairs of query and key. The usual count is 10 D. Computing the tiles on the diagonal
+// whole adds a share of about 32 / T to the FLOPs.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {
@@ -23,7 +23,7 @@ __device__ void exponentiate(float (&scores)[kM][kN / 8][4], float slope, const 
       for (int e = 0; e < 4; ++e) scores[i][n][e] = exp2_approximate(fmaf(scores[i][n][e], slope, -offset(i, n, e)));
 }
 
-// Turns the gradients of probabilities into those of scores, not yet scaled.
+// Turns the gradients of probabilities into the gradients of scores, not yet multiplied by the scale.
 template <int kM, int kN, typename Delta>
 __device__ void to_score_gradients(float (&dprobs)[kM][kN / 8][4], const float (&probs)[kM][kN / 8][4],
                                    const Delta& delta) {
@@ -38,7 +38,7 @@ __device__ void to_score_gradients(float (&dprobs)[kM][kN / 8][4], const float (
 template <int kD>
 struct KeyTiles {
   static constexpr int kM = kD <= 64 ? 2 : 1, kRows = kAttentionWarps * kM * 16;
-  static constexpr int kQueries = 64, kN = 32;  // queries in shared memory and in a product
+  static constexpr int kQueries = 64, kN = 32;  // queries per tile in shared memory, and per product
 
   bf16 keys[kRows * kD], values[kRows * kD];
   bf16 queries[2][kQueries * kD], douts[2][kQueries * kD];
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (h < shape.group) load();
     GPTMOE_NO_UNROLL
     for (int row = 0; row < kQueries; row += kN) {
-      const int ahead = warp_key - first_query - row;  // for the first query
+      const int ahead = warp_key - first_query - row;  // from the first query to the warp's first key
       if (ahead >= kN || warp_key >= T || first_query + row >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, keys, queries, row);
@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
 template <int kD>
 struct QueryTiles {
   static constexpr int kM = 2, kRows = kAttentionWarps * kM * 16;
-  static constexpr int kKeys = kD <= 64 ? 64 : 32, kN = 32;  // keys in shared memory and in a product
+  static constexpr int kKeys = kD <= 64 ? 64 : 32, kN = 32;  // keys per tile in shared memory, and per product
 
   bf16 queries[kRows * kD], douts[kRows * kD];
   bf16 keys[2][kKeys * kD], values[2][kKeys * kD];
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch(), douts.fetch();
     for (int row = 0; row < kKeys; row += kN) {
-      const int ahead = tile * kKeys + row - warp_query;  // for the first key
+      const int ahead = tile * kKeys + row - warp_query;  // from the warp's first query to the first key
       if (ahead >= kM * 16 || warp_query >= T) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, queries, shared.keys[tile % 2], row);

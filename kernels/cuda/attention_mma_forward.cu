@@ -3,8 +3,8 @@
 // fragment of keys or values that is read once serves two products.
 //
 // FLOPs: 4 D for each of T^2 / 2 pairs of query and key. Each warp computes its tiles on the diagonal whole, which adds
-// a share of 64 / T (32 / T if D > 64). Bytes from L2: keys and values once for every 128 queries, that is 128 FLOPs
-// per byte.
+// a share of 64 / T (32 / T if D > 64) to the FLOPs. Bytes from L2: keys and values once for every 128 queries, that is
+// 128 FLOPs per byte.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
     if (tile == 0) queries.fetch();
-    const int ahead = tile * kTile - warp_query;  // for the first key
+    const int ahead = tile * kTile - warp_query;  // from the warp's first query to the first key
     if (ahead >= kM * 16 || warp_query >= T) continue;
     float scores[kM][kTile / 8][4];
     multiply_by_rows<kD, kM, kTile>(scores, queries, shared.keys[tile % 2], 0);

@@ -151,7 +151,7 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
 constexpr int kExperts = 2 * kWarp / kTokens;  // per warp, so that warp_sum_scattered sums kExperts * kTokens values
 
 // A block handles kTokens tokens. Its warps first divide the experts among themselves, kExperts at a time, and compute
-// dprobs of those not chosen. Then they divide the slots.
+// dprobs of the experts that were not chosen. Then they divide the slots.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_backward_kernel(T* drows_RC, float* dprobs_NE, const T* __restrict__ dy_NC, const T* __restrict__ rows_RC,

@@ -1,7 +1,7 @@
 #pragma once
-// Shared by all kernel files: launching, types, wide loads, reductions. nvcc compiles the same sources for GPUs and,
-// with GPTMOE_SIMT defined, the host's compiler for tests/support/simt. So kernels use no CUDA features except those
-// named here, in instructions.cuh and in tests/support/simt/device.h.
+// Shared by all kernel files: launching, types, wide loads, reductions. nvcc compiles the sources for GPUs. The host's
+// compiler, with GPTMOE_SIMT defined, compiles the same sources for tests/support/simt. So kernels use no CUDA features
+// except those named here, in instructions.cuh and in tests/support/simt/device.h.
 //
 // House rules for kernels:
 //   * launched by launch() only, on the stream of CudaKernels; offsets into tensors are int64_t
@@ -127,8 +127,8 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // Stores 16 bytes to global memory at once. Use it where the compiler would split store(), which
-  // tools/check_kernels.sh detects.
+  // Stores 16 bytes to global memory at once. Use it where the compiler would split store(); tools/check_kernels.sh
+  // detects such places.
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);

@@ -5,8 +5,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... One
-// error number in that range is about launches instead.
+// Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... The
+// numbers of these errors are consecutive, but one number among them is about launches.
 bool made_by_a_kernel(cudaError_t status) {
   return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
          status != cudaErrorLaunchOutOfResources;

@@ -34,7 +34,7 @@ class CudaKernels final : public Kernels {
 
  private:
   // Workspace for the partial sums of two-stage reductions: `rows` rows of `width` floats, valid until the next op.
-  // The number of rows is the best for this device, at most `most`.
+  // partials() chooses the best number of rows for this device, at most `most`.
   struct Partials {
     float* data;
     int64_t rows;

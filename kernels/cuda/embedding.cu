@@ -1,8 +1,8 @@
 // The backward sorts the tokens, cuts the sorted list into chunks of equal length, and sums each chunk's runs of equal
-// tokens. A run inside a chunk goes directly to its row of the table. If a run crosses a border of a chunk, the chunk's
-// part of the run goes to the workspace, and a second kernel adds such parts. So the work is even for any text: a token
-// that makes up most of the batch is the work of many chunks. Minimum traffic: dout is read once, and each row of the
-// table whose token occurs is read and written.
+// tokens. The sum of a run inside a chunk goes directly to its row of the table. If a run crosses a border of a chunk,
+// the sum of the chunk's part goes to the workspace, and a second kernel adds such partial sums. So the work is even
+// for any text: a token that makes up most of the batch is the work of many chunks. Minimum traffic: dout is read once,
+// and each row of the table whose token occurs is read and written.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/token_sort.h"
@@ -24,8 +24,8 @@ __global__ void embedding_forward_kernel(T* out, const T* table, const int32_t* 
 constexpr int64_t kMinChunk = 32;
 constexpr int kAhead = 4;  // rows in flight
 
-// parts_2MC: for each of M chunks, its part of the run that comes in from the left, then of the run that starts in it
-// and continues to the right.
+// parts (M, 2, C): two rows for each of M chunks. The first is the chunk's part of the run that starts before the
+// chunk, the second its part of the run that starts in the chunk and continues after it.
 template <typename T, int N>
 __global__ void sum_runs_kernel(float* dtable, float* parts, const T* dout, SortedTokens sorted, int64_t count,
                                 int64_t C, int64_t chunk) {

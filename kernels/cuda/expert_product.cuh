@@ -24,7 +24,7 @@ class Divisor {
   unsigned factor_;
 };
 
-// Row source: the tokens of `count` slots or, without slots, `count` consecutive rows.
+// A row source (gemm_operand.cuh): the rows of the tokens of `count` slots or, without slots, `count` consecutive rows.
 struct SortedRows {
   const int32_t* slots;
   Divisor K;

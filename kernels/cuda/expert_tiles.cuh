@@ -1,14 +1,14 @@
 #pragma once
-// Sorted rows cut into tiles that never cross experts. Grids are sized without knowing how many rows each expert has.
-// Blocks read these numbers from the offsets on the device, and the last few blocks have no work.
+// Sorted rows cut into tiles that never cross experts. The host sizes grids without knowing how many rows each expert
+// has. Blocks read the numbers of rows from the offsets on the device, and the last few blocks may have no work.
 #include <algorithm>
 
 #include "kernels/cuda/warps.cuh"
 
 namespace gptmoe::cuda {
 
-// Expert e's rows make ceil(rows / tile_rows) tiles. No routing makes more tiles than this: cutting R rows into at most
-// min(E, R) ranges adds at most one tile per cut.
+// The most tiles that any routing makes. An expert's rows make ceil(rows / tile_rows) tiles. Cutting R rows into at
+// most min(E, R) ranges adds at most one tile per cut.
 inline int64_t most_row_tiles(int64_t R, int64_t E, int64_t tile_rows) {
   return R == 0 ? 0 : ceil_div(R, tile_rows) + std::min(E, R) - 1;
 }

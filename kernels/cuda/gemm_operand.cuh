@@ -5,9 +5,9 @@
 
 namespace gptmoe::cuda {
 
-// Says what one row in memory holds for an operand. Along::depth: one row of A's tile, or one column of B's;
-// consecutive elements are steps of depth. Along::tile: one step of depth; consecutive elements are rows of A's tile,
-// or columns of B's.
+// Says what one row in memory holds for an operand.
+//   Along::depth: one row of A's tile, or one column of B's; consecutive elements are steps of depth.
+//   Along::tile: one step of depth; consecutive elements are rows of A's tile, or columns of B's.
 enum class Along { depth, tile };
 
 // A row source maps row i of an operand to a row in memory, or to a negative number, which stands for a row of zeros.
@@ -37,11 +37,11 @@ struct Operand {
   int64_t first, end;
 };
 
-// ---- Epilogues: called as epilogue(row, step, column, values) until every element of the tile has been passed once,
-// even those beyond the edge of D. values[i] are the kCount consecutive elements from (row + i * step, column) of the
-// tile. kCount is a multiple of the epilogue's kTogether. The epilogues below write to a row-major D, whose first
-// element in this tile is at `to`. From there, `rows` x `columns` elements of D remain, and `columns` is a multiple of
-// kCount.
+// ---- Epilogues receive the elements of the tile. A kernel calls epilogue(row, step, column, values) until it has
+// passed every element once, even those beyond the edge of D. values[i] are the kCount consecutive elements from (row +
+// i * step, column) of the tile. kCount is a multiple of the epilogue's kTogether. The epilogues below write to a
+// row-major D, whose first element in this tile is at `to`. From there, `rows` x `columns` elements of D remain, and
+// `columns` is a multiple of kCount.
 template <typename T>
 struct StoreTile {
   static constexpr int kTogether = 1;

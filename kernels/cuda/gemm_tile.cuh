@@ -3,10 +3,11 @@
 //
 // Each warp computes 64 x 64 of the tile. For 16 steps of depth it reads 4 KiB of shared memory for 32 mma instructions
 // (16 x 8 x 16), which is 128 bytes per instruction; the copies that fill shared memory add 64 bytes. At 128 bytes per
-// cycle, shared memory needs 1.5 cycles per instruction. The tensor cores take 2 cycles (compute capability 8.0) or, as
-// reported for mma.sync, 1.6 (9.0), so the tensor cores are the limit. With eight warps of 64 x 32, shared memory would
-// need 2 cycles. A block has 4 stages of 32 steps, 64 KiB, and up to 255 registers per thread. So two blocks fit on a
-// multiprocessor: one multiplies while the other stores its tile.
+// cycle, shared memory needs 1.5 cycles per instruction. The tensor cores take 2 cycles per instruction with compute
+// capability 8.0 and, as reported for mma.sync, 1.6 with 9.0, so the tensor cores are the limit. With eight warps of 64
+// x 32, shared memory would need 2 cycles. A block has 4 stages, which are buffers for 32 steps of depth each, 64 KiB
+// in all. With up to 255 registers per thread, two blocks fit on a multiprocessor: one multiplies while the other
+// stores its tile.
 #include "kernels/cuda/gemm_operand.cuh"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/warps.cuh"
@@ -33,8 +34,9 @@ struct TensorTile {
   static constexpr int kMmaRows = kWarpRows / 16, kMmaColumns = kWarpColumns / 8;
   static_assert(kSlices % 2 == 0 && kMmaColumns % 2 == 0);
 
-  // An operand's part of a stage, kExtent rows (columns) of the tile by kDepth, laid out as in memory except that the
-  // chunks of every 128 bytes are permuted: the eight rows that ldmatrix reads at once are in different banks.
+  // An operand's part of a stage: kExtent rows of A's tile, or columns of B's, by kDepth. It is laid out as in memory,
+  // except that the chunks of every 128 bytes are permuted, so that the eight rows that ldmatrix reads at once are in
+  // different banks.
   template <Along kAlong, int kExtent>
   struct Layout {
     static constexpr int kLines = kAlong == Along::depth ? kExtent : kDepth;
@@ -127,9 +129,9 @@ class TensorTile::Reader {
   using Shared = Layout<Source::kAlong, kExtent>;
 
  public:
-  // mma needs the four 8 x 8 matrices that ldmatrix reads in this order: for A along the rows first, for B along the
-  // depth first. In memory this order goes across the lines or along them. The lane's row of a matrix is chunk `chunk`
-  // of line `inner`.
+  // ldmatrix reads four 8 x 8 matrices, in the order that mma needs: for A along the rows first, for B along the depth
+  // first. In memory, this order goes first across the lines (lines_first) or first along them. The lane's row of a
+  // matrix is chunk `chunk` of line `inner`.
   __device__ explicit Reader(int begin) {
     const int lane = lane_index();
     constexpr bool lines_first = kLeft == kAlongDepth;
@@ -207,7 +209,7 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
 
   // The product passes through shared memory, 16 rows of a warp at a time, so that the epilogue gets 8 elements of a
   // row at once and a warp accesses whole cache lines. The stride avoids bank conflicts of the writes. The reads have
-  // none because the upper four of every eight lanes read their halves in the other order.
+  // no conflicts because the upper four of every eight lanes read their halves in the other order.
   __syncthreads();
   constexpr int kStride = kWarpColumns + 8, kPacks = kWarpColumns / 8;
   static_assert(kThreads / kWarp * 16 * kStride * sizeof(float) <= kSharedBytes);

@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor
 }
 
 // Computes dy^T x over each expert's rows, in their order. With kWhole, the result is added to dw (E, O, I). Otherwise
-// every expert's rows are cut into `splits` equal parts; blockIdx.z selects one, and the result goes to that part of
-// (splits, E, O, I).
+// every expert's rows are cut into `splits` equal parts; blockIdx.z selects one, and its result goes to dw[blockIdx.z],
+// where dw is (splits, E, O, I).
 template <typename Tile, typename T, bool kWhole>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocksPerMultiprocessor)
     weights_kernel(float* dw, const T* dy_RO, RowInput<T> x, const int64_t* offsets_E1, int64_t E, int O, int I,
@@ -109,7 +109,7 @@ void CudaKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Ten
           const int64_t o_tiles = ceil_div(O, Tile::kRows), i_tiles = ceil_div(I, Tile::kColumns);
           const int64_t tiles = E * o_tiles * i_tiles, count = E * O * I;
           if (tiles == 0 || R == 0) return;
-          // Small models have too few tiles to fill the device, so their rows are split too.
+          // Small models have too few tiles to fill the device, so the experts' rows are split too.
           const int64_t wanted = int64_t{Tile::kBlocksPerMultiprocessor} * multiprocessors_ / tiles;
           const int64_t splits = std::min(wanted, ceil_div(R, 8 * Tile::kDepth));
           const auto launch = [&]<bool kWhole>(std::bool_constant<kWhole>, float* to, int64_t z) {

@@ -11,14 +11,16 @@ namespace {
 // ---- Forward. The columns of a tile alternate between gates and ups (gate f, up f, gate f + 1, ...), so that one
 // thread has both the gate and the up of a feature.
 
-// Row source for the weights of the gates and ups of `features` features. A feature's gate and up are F rows apart.
+// A row source (gemm_operand.cuh) for the weights of the gates and ups of `features` features. A feature's gate and up
+// are F rows apart.
 struct GatesAndUps {
   int features;
   int64_t F;
   __device__ int64_t row(int i) const { return i / 2 < features ? i / 2 + i % 2 * F : -1; }
 };
 
-// `gate` (in h) and `a` (in a) point to the tile's first row and feature; `rows` x `features` remain from there.
+// `gate` (in h) and `a` (in a) point to the tile's first row and feature. From there, `rows` rows and `features`
+// features remain.
 template <typename T>
 struct SwigluTile {
   static constexpr int kTogether = 2;

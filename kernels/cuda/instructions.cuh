@@ -76,8 +76,8 @@ __device__ inline SharedAddress shared_address(const void* pointer) {
 }
 
 // ---- ldmatrix.x4: four 8 x 8 matrices of 16-bit elements from shared memory. Lane 8j + i gives the address of row i
-// of matrix j (16 bytes, 16-byte aligned). Then out[j] of lane l is row l / 4, columns 2 (l % 4) and the next, of
-// matrix j. The transposed form gives rows 2 (l % 4) and the next, column l / 4.
+// of matrix j (16 bytes, 16-byte aligned). out[j] of lane l then holds two elements of matrix j: in row l / 4, columns
+// 2 (l % 4) and 2 (l % 4) + 1. In the transposed form, they are in rows 2 (l % 4) and 2 (l % 4) + 1, column l / 4.
 #ifdef GPTMOE_SIMT
 struct LdmatrixOperand {
   uint32_t* out;

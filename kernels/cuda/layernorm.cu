@@ -1,4 +1,4 @@
-// LayerNorm. Its traffic is that of RMSNorm (rmsnorm.cu), whose backward this one follows.
+// LayerNorm. The traffic is that of RMSNorm (rmsnorm.cu), and the backward is built like that of RMSNorm.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"

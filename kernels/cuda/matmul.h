@@ -13,8 +13,8 @@ namespace gptmoe::cuda {
 // Says which operand of c_MN = op(a) op(b) is transposed.
 enum class Order {
   nt,  // a_MK, b_NK: a linear layer's output
-  nn,  // a_MK, b_KN: its input's gradient
-  tn,  // a_KM, b_KN: its weight's gradient
+  nn,  // a_MK, b_KN: the gradient of the layer's input
+  tn,  // a_KM, b_KN: the gradient of the layer's weight
 };
 
 struct ProductSizes {

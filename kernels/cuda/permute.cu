@@ -7,7 +7,7 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / kWarp;
 
 // ---- The sort. Each warp of the grid takes a run of consecutive slots and counts them by expert. One block turns the
-// counts into first rows. Then each warp places the slots of its run, in order.
+// counts into each run's first row for each expert. Then each warp places the slots of its run, in order.
 
 constexpr int64_t kMostRuns = 512;  // one block can scan these in a few microseconds
 

@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
 }
 
 // With g = dy * weight and h = x * rstd, dx is set to, or increased by, rstd * (g - h * mean(g * h)); dweight += dy *
-// h. A block takes kRows rows at a time. A thread has the same columns in all of them, so it keeps their sums for
+// h. A block takes kRows rows at a time. A thread has the same columns in all rows, so it keeps these columns' sums for
 // dweight: in registers if one pack per thread covers the row (kOnce), else in the block's row of partials.
 template <typename T, int N, bool kOnce, Write kWrite>
 __global__ void __launch_bounds__(kMaxBackwardThreads)

@@ -4,7 +4,7 @@
 // is the sum of the products of their parts, without those too small to matter. A bf16 x has one part, itself.
 //
 // Operands go directly from global memory to the fragments of mma_bf16: k and columns may be permuted as long as both
-// sides agree, so every lane takes neighbouring elements in memory.
+// operands are permuted alike, so every lane takes neighbouring elements in memory.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/sums.cuh"
@@ -69,8 +69,8 @@ struct Lane {
 constexpr int kSplits = 4, kGroups = kWarps / kSplits;  // warps along C; groups of 32 rows
 
 // Computes the logits of 32 rows and kTiles * 8 experts per group of warps. Each warp of the group takes every fourth
-// block of 32 columns of x, and the sums of the warps are added at the end. Of the 32 columns, a lane holds
-// 8 t .. 8 t + 7, the k of two steps.
+// block of 32 columns of x, and the sums of the warps are added at the end. Of the 32 columns, a lane holds 8 t .. 8 t
+// + 7, which are its k of two mma steps.
 template <typename T, int N, int kTiles>
 __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const T* x, const float* w, Sizes sizes) {
   constexpr int kValues = 2 * kTiles * 4;

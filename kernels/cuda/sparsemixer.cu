@@ -16,7 +16,8 @@ __device__ bool chosen(const int32_t* ids, int count, int expert) {
   return false;
 }
 
-// Sets `shares` to one round's p, after `count` experts were chosen. Returns the expert with the largest share.
+// Sets `shares` to one round's probabilities (p in docs/mathematics.md), given the `count` experts already chosen.
+// Returns the expert with the largest share.
 __device__ int round_shares(float* shares, const float* logits, const int32_t* ids, int count, int E, float threshold) {
   int best = -1;
   for (int e = 0; e < E; ++e)
@@ -32,8 +33,8 @@ __device__ int round_shares(float* shares, const float* logits, const int32_t* i
   return best;
 }
 
-// The expert at which the running sum of shares passes `uniform`; the last one with a share if rounding leaves a
-// remainder.
+// The expert at which the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
+// expert with a share; if no expert has a share, `otherwise`.
 __device__ int expert_at(const float* shares, int E, float uniform, int otherwise) {
   float through = 0;
   for (int e = 0; e < E; ++e) {

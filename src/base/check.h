@@ -1,7 +1,7 @@
 #pragma once
 // Errors. Code throws them, and does not print them or call exit(). main.cpp catches them, prints them and returns:
-//   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; a run
-//                           that does not fit adds the table of its memory
+//   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; for a
+//                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
 //   NumericFailure, a Failure: the run's numbers are not finite any more
 //   DeviceError, a Failure: the GPU failed, and nothing that it holds can be trusted or used any more

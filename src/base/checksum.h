@@ -1,10 +1,11 @@
 #pragma once
 // A 64-bit checksum against damage (not against malice), at several gigabytes a second. Each word w of 8 little-endian
-// bytes updates s; the last one is padded with zeros, and the length in bytes follows as one more word:
+// bytes updates the state s, which starts at 0. The last word is padded with zeros, and the length in bytes follows as
+// one more word:
 //   s = (s ^ w) * 0x9e3779b97f4a7c15;  s = s ^ (s >> 29)
-// Each step is a bijection of s for a given w and of w for a given s, so damage within one word is always detected, and
-// other damage with probability 1 - 2^-64. The shift carries high bits back down, which multiplication alone never
-// does.
+// For a given w, each step is a bijection of s; for a given s, it is a bijection of w. So damage within one word is
+// always detected, and other damage with probability 1 - 2^-64. The shift carries high bits back down, which
+// multiplication alone never does.
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -27,8 +27,9 @@ class MappedFile {
   int64_t size_ = 0;
 };
 
-// Writes to `path + ".tmp"`; commit() flushes to the disk (fsync) and renames. Without commit() the destructor removes
-// the temporary file and `path` is untouched. Throws Failure naming the path and the system's reason.
+// Writes to `path + ".tmp"`; commit() flushes the file to disk (fsync) and renames it to `path`. Without commit() the
+// destructor removes the temporary file and `path` is untouched. Throws Failure naming the path and the system's
+// reason.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);

@@ -11,7 +11,7 @@
 
 namespace gptmoe {
 
-inline constexpr size_t kMaxJsonDepth = 32;  // copying and printing a value recurse
+inline constexpr size_t kMaxJsonDepth = 32;  // limited since copying and printing a value recurse
 
 // The parser's message without its own prefix (exception name and position), cut to a reasonable length.
 std::string json_complaint(const std::string& what);
@@ -55,7 +55,7 @@ class JsonBuilder {
     Json* value;
     std::unordered_set<std::string> keys;
     std::string key;       // the latest key
-    Json* slot = nullptr;  // for its value
+    Json* slot = nullptr;  // where the value of the latest key goes
   };
 
   template <typename Value>

@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The error of one key of a JSON file: "FILE: PATH: WHY". The parts stay separate, so that a reader that knows the
-// value's true source (the command line) can name it.
+// The error of one key of a JSON file: "FILE: PATH: WHY". The parts stay separate, so that a caller that knows the
+// value's true source (the command line) can name that source instead of FILE.
 struct KeyError : UserError {
   KeyError(const std::string& file, std::string path, std::string why)
       : UserError(file + ": " + (path.empty() ? "" : path + ": ") + why), path(std::move(path)), why(std::move(why)) {}

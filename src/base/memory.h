@@ -38,7 +38,7 @@ class Memory {
   // upload(), `from` may be reused; on return from download(), `to` holds the values.
   virtual void upload(const Tensor& to, const void* from) = 0;
   virtual void download(void* to, const Tensor& from) = 0;
-  // Room for one snapshot of up to `bytes`; the memory must outlive it.
+  // Makes a snapshot with room for `bytes` bytes; this Memory must outlive the snapshot.
   virtual std::unique_ptr<Snapshot> make_snapshot(int64_t bytes) = 0;
 };
 
@@ -54,8 +54,8 @@ std::vector<double> values_at(const void* from, DType dtype, int64_t count);
 // The elements of an f32, f64 or bf16 tensor.
 std::vector<double> download_values(Memory& memory, const Tensor& from);
 
-// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: at once if the host can access
-// them, else in pieces of kHostPartBytes.
+// Calls visit(const void* data, int64_t bytes) with all of a tensor's bytes in order: in one call if the host can
+// access the bytes, else in pieces of kHostPartBytes.
 constexpr int64_t kHostPartBytes = int64_t{16} << 20;
 template <typename Visit>
 void for_each_host_part(Memory& memory, const Tensor& tensor, Visit&& visit) {

@@ -2,8 +2,8 @@
 
 namespace gptmoe {
 
-// Makes idle OpenMP threads sleep after a short spin instead of spinning for milliseconds: on a machine with other
-// load, a spinning thread takes the core from the thread it waits for, and a step can take ten times as long
+// Makes idle OpenMP threads sleep after a short spin instead of spinning for milliseconds. On a machine with other
+// load, a spinning thread takes the core from the thread for which it waits, and a step can take ten times as long
 // (BENCHMARKS.md). libgomp reads its spin count from the environment when it is loaded, so this function sets the count
 // there and restarts the program. Does nothing if the user chose a wait policy or a spin count. Call it first in
 // main().

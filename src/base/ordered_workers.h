@@ -1,5 +1,5 @@
 #pragma once
-// Processes a sequence on several threads; the result is the same as with one.
+// Processes a sequence on several threads; the result is the same as with one thread.
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -107,7 +107,7 @@ class OrderedWorkers {
     }
   }
 
-  // Delivers the results whose turn has come, unless another thread is delivering: that thread will then find this
+  // Delivers the results whose turn has come, unless another thread is delivering: that thread then delivers this
   // result too. The lock is held on entry and on return, but not while delivering.
   void deliver_in_turn(std::unique_lock<std::mutex>& lock) {
     if (delivering_) return;

@@ -6,11 +6,11 @@
 
 namespace gptmoe {
 
-// An environment variable: the width of the terminal behind standard error, or 0 for none, for a process that cannot
-// see that terminal itself.
+// The name of an environment variable, for a process that cannot see the terminal behind standard error itself. The
+// variable holds that terminal's width, or 0 if there is no terminal.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
-// Width of the terminal on standard error, where live lines go; 0: not a terminal.
+// Width of the terminal on standard error, where progress lines are drawn; 0: not a terminal.
 int terminal_columns();
 inline bool terminal_attached() { return terminal_columns() > 0; }
 
@@ -23,7 +23,7 @@ class ProgressLine {
 
   // Redraws at most ten times a second, cut to the terminal's width.
   void show(const std::string& line);
-  // Erases the live line so that ordinary output can follow.
+  // Erases the progress line so that ordinary output can follow.
   void clear();
   bool live() const { return live_; }
 
@@ -33,7 +33,7 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_{};
 };
 
-// Tells how far a job of known size is, and how long the rest takes at the pace since this object was made.
+// Tells which share of a job is done, and how long the rest takes at the pace since this object was made.
 class JobClock {
  public:
   // `done`: the part of the job that was finished before, which does not count for the pace.

@@ -1,6 +1,7 @@
 #pragma once
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011).
-// Value i of a stream is a pure function of (seed, stream, i): no state to save, any order, any number of threads.
+// Value i of a stream is a pure function of (seed, stream, i). So there is no state to save, and any number of threads
+// can compute values in any order.
 #include <array>
 #include <cstdint>
 #include <string_view>

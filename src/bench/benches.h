@@ -18,8 +18,8 @@ struct StepOptions {
   bool account = true;
   std::string svg;
 };
-// Whole optimizer steps on random tokens, as in `gptmoe train` but without loading data, evaluating or saving. All
-// variants are in memory and take turns. With `account`, also runs the same number of steps op by op.
+// Runs whole optimizer steps on random tokens, as `gptmoe train` does, but without loading data, evaluating or saving.
+// All variants are in memory and take turns. With `account`, also runs the same number of steps op by op.
 void bench_step(const VariantOptions& variants, const StepOptions& step, const BenchOptions& options);
 
 struct LoaderBenchOptions {

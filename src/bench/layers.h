@@ -14,7 +14,7 @@ class Layers {
     std::string name;
     std::function<void(const Pass&)> forward, backward;
   };
-  // The least cost of a pass through a layer: the sums over its ops.
+  // The least cost of a pass through a layer, summed over its ops. `floor` is in seconds (Ceilings::floor_of()).
   struct Cost {
     double flops = 0, bytes = 0, floor = 0;
   };
@@ -28,7 +28,8 @@ class Layers {
   // In this order: the MoE layer, a dense FFN as wide as the experts that a token uses, attention.
   const std::vector<Layer>& layers() const { return layers_; }
   Cost cost(const std::function<void(const Pass&)>& pass, const Ceilings& ceilings);
-  // A backward consumes the results of the forward before it.
+  // The time of one pass, which is `forward` or `backward` of a layer. Run a forward pass before each backward pass,
+  // which consumes its results.
   double seconds(const std::function<void(const Pass&)>& pass);
 
  private:

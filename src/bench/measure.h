@@ -20,7 +20,8 @@ Timing timing_of(const std::vector<double>& seconds);
 
 // Mean seconds per run, over `runs` runs of `work` between two waits for the device.
 double seconds_of(Ops& ops, const std::function<void()>& work, int runs = 1);
-// Times at least five rounds of `work`, which take about `in_all` seconds together. On a device a round is many runs.
+// Times at least five rounds of `work`, which take about `in_all` seconds together. On a GPU a round is many runs of
+// `work`.
 Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 0.4);
 
 // The device's current rates: FLOP/s of large matrix products, and bytes read and written per second by a copy that
@@ -28,14 +29,15 @@ Timing time_rounds(Ops& ops, const std::function<void()>& work, double in_all = 
 struct Ceilings {
   double flops = 0, bytes = 0;
 
-  // Seconds that the work takes at these rates; the longer of the two limits.
+  // The least time that the work can take, in seconds: its FLOPs or its bytes at these rates, whichever takes longer.
   double floor_of(double work_flops, double work_bytes) const {
     return std::max(work_flops / flops, work_bytes / bytes);
   }
 };
 // Measures for about half a second.
 Ceilings measure_ceilings(Ops& ops);
-// For each rate separately: the highest, to compare with fastest times, and the median, to compare with median times.
+// best() takes the highest of each rate, to compare with fastest times; median() takes the median of each rate, to
+// compare with median times.
 Ceilings best(const std::vector<Ceilings>& measured);
 Ceilings median(const std::vector<Ceilings>& measured);
 

@@ -1,7 +1,7 @@
 #pragma once
-// Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a device
-// each call runs between two waits and recorded work is not replayed, so all calls together take longer than the step
-// that they make up.
+// Accounts for every op call: its time, its floating-point operations, and the bytes that it must move. On a GPU, the
+// host waits before and after each call, and recorded work is not replayed. So all calls of a step together take longer
+// than an ordinary step.
 #include <chrono>
 #include <map>
 #include <string>
@@ -22,7 +22,7 @@ using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 
 class OpTimer final : public OpObserver {
  public:
-  // live_share: the share of routed rows that should be live (Gpt::live_share()).
+  // live_share: the share of the R sorted rows that should be live (Gpt::live_share()).
   OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
 
   // The calls since the previous take_totals().

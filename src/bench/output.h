@@ -14,11 +14,11 @@ namespace gptmoe {
 struct BenchRow {
   std::string name, kind, shape;
   Timing timing;
-  double flops = 0, bytes = 0, floor = 0;  // per run; floor in seconds
+  double flops = 0, bytes = 0, floor = 0;  // per run; floor: Ceilings::floor_of(), in seconds
   double share = -1;                       // of a step; negative: none
   int64_t calls = 1;
 
-  // The time behind a row's rates and floor ratio: the median for a step's ops, else the fastest.
+  // The time from which a row's rates and its time/floor are computed: the median for a step's ops, else the fastest.
   double seconds() const { return share >= 0 ? timing.median : timing.fastest; }
 };
 

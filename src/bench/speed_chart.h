@@ -12,9 +12,9 @@ struct VariantSpeed {
   const std::vector<double>& seconds;
 };
 
-// A chart of tokens per second, against the number of experts if a config has several, else against the tokens per
-// step. A band goes from the slowest round to the fastest. Each config has a line. In a chart against experts, each
-// number of tokens per step has a line of its own as well.
+// A chart of tokens per second. The x axis is the number of experts if variants of one config have different numbers of
+// experts, else the tokens per step. Each config has a line; if its variants differ in experts and in tokens per step,
+// it has a line for each number of tokens per step. A band around a line goes from the slowest round to the fastest.
 Chart speed_chart(const std::vector<VariantSpeed>& speeds);
 
 }  // namespace gptmoe

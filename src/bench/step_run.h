@@ -20,9 +20,9 @@ class StepRun {
   // Throws UserError if the memory has no room.
   explicit StepRun(const Variant& variant);
 
-  // Mean seconds per step, over `steps` steps as a run takes them.
+  // Takes `steps` steps as a training run does, and returns the mean seconds per step.
   double train(int64_t steps) { return train(*steps_, *ops_, steps); }
-  // The ceilings are measured next to the steps, so that both see the same machine.
+  // time_round() measures the ceilings right before the steps, so that both are measured under the same conditions.
   void time_round(int64_t steps);
   void account_round(int64_t steps);
 

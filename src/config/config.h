@@ -96,9 +96,9 @@ struct ScheduleConfig {
   std::string type = "cosine";  // "cosine" | "constant" | "wsd" (warm-up, stable, linear decay)
   int64_t warmup_steps = 0;
   double min_lr_ratio = 0.1;  // floor as a share of learning_rate
-  int64_t decay_steps = 0;    // wsd: length of the final decay; required there
-  // cosine: the step at which the rate reaches the floor and stays there, at least warmup_steps; 0 = train.steps. If it
-  // is above train.steps, the run ends in mid-cosine.
+  int64_t decay_steps = 0;    // length of the final decay of "wsd", which requires it
+  // "cosine": the step at which the rate reaches the floor, where it then stays. At least warmup_steps; 0 =
+  // train.steps. Above train.steps, the run ends before the rate reaches the floor.
   int64_t lr_decay_steps = 0;
 
   bool operator==(const ScheduleConfig&) const = default;
@@ -106,7 +106,7 @@ struct ScheduleConfig {
 
 struct CheckpointConfig {
   double minutes = 10;  // time between checkpoints; 0 = only by steps
-  int64_t every = 0;    // steps; 0 = only by time and at the end
+  int64_t every = 0;    // steps between checkpoints; 0 = only by time and at the end
   int64_t keep = 2;     // newest checkpoints kept; 0 = all
 
   bool operator==(const CheckpointConfig&) const = default;
@@ -146,8 +146,8 @@ struct Config {
 };
 
 // Reads `json` as a Config; error messages call it `file`. Throws KeyError (a UserError) at the first key that is
-// unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of values or
-// bytes that a run can form inside int64. router.type is not checked here: the table of routers checks it.
+// unknown, missing, mistyped, out of range or inconsistent with another. The limits keep every count of a run's values
+// or bytes within int64. router.type is not checked here: the table of routers checks it.
 Config parse_config(const JsonValue& json, const std::string& file);
 
 // Reads a file (comments are allowed), applies `overrides` and parses the result. An override is "path.to.key=value",

@@ -11,8 +11,8 @@ class FieldReader final : public Fields {
  public:
   explicit FieldReader(JsonSection section) : section_(std::move(section)) {}
 
-  // Refuses unknown keys, then reads the nested objects. So a misspelt object is reported as unknown, not by its
-  // missing keys.
+  // Refuses unknown keys, then reads the nested objects. So if the name of an object is misspelt, the error is the
+  // unknown key, not a missing key of the object.
   void finish();
 
   void others(JsonValue& values) override { values = section_.others(); }

@@ -128,7 +128,7 @@ const json* JsonSection::find(const std::string& key) {
 
 const json& JsonSection::require(const std::string& key, const std::string& wanted) {
   if (const json* value = find(key)) return *value;
-  // A missing key may be misspelt. finish() would say so, but it runs later.
+  // A missing key may be misspelt. finish() would report the misspelling, but it runs later.
   std::vector<std::string> unknown;
   for (const auto& item : value_->items())
     if (!is_known(item.key())) unknown.push_back(item.key());

@@ -4,8 +4,8 @@
 // A window is T+1 consecutive tokens of one shard, taken at stride T: inputs are tokens [i, i+T), targets [i+1, i+T+1).
 // Each epoch visits every window once, in an order that depends on (seed, epoch) alone. Micro-batches follow this one
 // global order: at position p, rank r of R ranks takes windows [p + r*B, p + (r+1)*B) and p advances by B*R on every
-// rank. So ranks read disjoint windows, and the tokens of a step do not depend on how it is split over ranks and
-// accumulation. An epoch may end inside a micro-batch; the next epoch begins in the same micro-batch.
+// rank. So ranks read disjoint windows, and the tokens of a step do not depend on how the step is split over ranks and
+// micro-batches. An epoch may end inside a micro-batch; the next epoch begins in the same micro-batch.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -59,7 +59,8 @@ class TokenLoader {
 
  private:
   void read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const;
-  // The window (in file order) `offset` windows after the current position, which may be in a later epoch.
+  // The index, in file order, of the window that is read `offset` windows after the current position, perhaps in a
+  // later epoch.
   int64_t window_at(int64_t offset) const;
 
   LoaderOptions options_;

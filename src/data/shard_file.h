@@ -40,7 +40,8 @@ class Shard {
   uint32_t token(int64_t i) const;
   // Copies tokens [first, first + count) to out[0..count). An id above 2^31 - 1 becomes negative.
   void copy(int64_t first, int64_t count, int32_t* out) const;
-  // Identifies the tokens. Up to a million, all of them count; beyond that, 64 evenly spaced samples of 1,024 tokens.
+  // Identifies the tokens. If there are at most a million, all of them count; otherwise, 64 evenly spaced samples of
+  // 1,024 tokens do.
   uint64_t checksum() const;
 
  private:
@@ -49,7 +50,7 @@ class Shard {
   int64_t size_ = 0;
 };
 
-// Appends `ids` to `stored`, in the form that they have in a shard of this format. Every id must fit into the format.
+// Appends `ids` to `stored`, encoded as in a shard of this format. Every id must fit into the format.
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored);
 
 // The name of a shard while it is being written: PATH.partial, which no pattern for shards matches.
@@ -60,7 +61,7 @@ std::filesystem::path partial_path(const std::filesystem::path& path);
 class ShardWriter {
  public:
   // Starts a new file, or continues after the first `tokens` tokens of an existing one and cuts off the rest. Throws
-  // UserError if it holds fewer.
+  // UserError if the file holds fewer.
   ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens = 0);
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;

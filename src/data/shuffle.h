@@ -4,10 +4,10 @@
 
 namespace gptmoe {
 
-// The position of `index` in a pseudo-random permutation of 0..count-1 that depends on (seed, epoch) only: for fixed
-// seed, epoch and count it is a bijection. 0 <= index < count. The permutation is a Feistel network (Luby and Rackoff,
-// 1988) over the smallest even number of bits that covers count, with Philox as its round function. Results outside the
-// range go through the network again (cycle walking, Black and Rogaway, 2002), on average fewer than four times.
+// The position of `index`, 0 <= index < count, in a pseudo-random permutation of 0..count-1. The permutation depends on
+// count, seed and epoch only. It is a Feistel network (Luby and Rackoff, 1988) over the smallest even number of bits
+// that covers count, with Philox as its round function. Results outside the range go through the network again (cycle
+// walking, Black and Rogaway, 2002), on average fewer than four times.
 int64_t shuffled_index(int64_t index, int64_t count, uint64_t seed, uint64_t epoch);
 
 }  // namespace gptmoe

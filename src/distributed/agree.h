@@ -16,10 +16,11 @@ struct KnownToAllRanks {
 
 // Runs `setup` on every rank; collective. If it throws on some ranks, every rank throws the error of the lowest of
 // these ranks, as a UserError, BugError, NumericFailure or Failure that is also a KnownToAllRanks. The message starts
-// with that rank's name unless all ranks report the same.
+// with that rank's name unless all ranks throw the same error.
 void agree(World& world, const std::function<void()>& setup);
 
-// Runs `action` on rank 0; collective. If it throws, every rank throws its error, as in agree(), without a rank's name.
+// Runs `action` on rank 0; collective. If the action throws, every rank throws that error, as agree() does, but without
+// a rank's name.
 void on_root(World& world, const std::function<void()>& action);
 
 // Returns on every rank the result of `question` on rank 0; collective. Throws as on_root() does.
@@ -28,8 +29,8 @@ bool root_says(World& world, const std::function<bool()>& question);
 // A name and this rank's value.
 using NamedValues = std::vector<std::pair<std::string, std::string>>;
 
-// Collective. If a rank's value differs from rank 0's, throws on every rank a UserError that names the first such
-// value, both ranks and what they have.
+// Collective. If a rank's value differs from rank 0's, throws on every rank a UserError that gives the name of the
+// first such value, the two ranks, and the value that each of them has.
 void check_alike(World& world, const NamedValues& facts);
 
 // The checksum of the file that this process runs.

@@ -21,7 +21,7 @@ constexpr std::array<const char*, 5> kTrafficNames = {"gradients", "weights", "b
 // The cost of one kind of traffic on this rank since the communicator was made.
 struct TrafficCost {
   int64_t calls = 0;
-  int64_t bytes = 0;   // sent by this rank with ring collectives
+  int64_t bytes = 0;   // that this rank sends if collectives run as rings
   double seconds = 0;  // time the host spent in calls, if the collectives run there
 };
 using TrafficCosts = std::array<TrafficCost, kTrafficNames.size()>;
@@ -40,12 +40,12 @@ class Communicator {
   // x is cut into size() equal parts (its count is a multiple of size()). Part rank() becomes its sum over ranks; the
   // rest of x is undefined. f32, f64 or bf16.
   virtual Ticket start_reduce_scatter(const Tensor& x, Traffic traffic) = 0;
-  // x is cut in the same way. Afterwards part r holds rank r's own values on every rank. Any dtype.
+  // x is cut into size() equal parts too. Afterwards, on every rank, part r is what it was on rank r before. Any dtype.
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
   // x becomes the x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
-  // All later work waits for this collective, and so for all earlier ones. That is later work of the Ops, or of the
-  // host if the tensors are in its memory.
+  // All later work waits for this collective, and so for all earlier ones. "All later work" is that of the Ops; if the
+  // tensors are in the host's memory, it is that of the host.
   virtual void wait(Ticket ticket) = 0;
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }

@@ -48,8 +48,9 @@ socklen_t address_of(const std::string& name, sockaddr_un& address) {
   return static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-// Settings that make mpirun start the requested number of ranks, unbound and even as root, print no messages of its
-// own, and end ranks without a delay. The user's settings take precedence.
+// Sets environment variables for mpirun. With these settings, it starts the requested number of ranks, not bound to
+// cores, even as root. It prints no messages of its own, and it ends ranks without a delay. The user's settings take
+// precedence.
 void prepare_environment(const std::string& socket_name) {
   static constexpr const char* kSettings[][2] = {{"EVENT_NOEPOLL", "1"},  // libevent's warnings of closed pipes
                                                  {"OMPI_ALLOW_RUN_AS_ROOT", "1"},
@@ -305,8 +306,8 @@ void tell_launching_process(int rank) {
   if (!name) return;
   sockaddr_un address;
   const socklen_t size = address_of(name, address);
-  // Stays open until the process ends, which the launcher waits for. If the launcher is gone, mpirun is about to end
-  // us.
+  // The socket stays open until this process ends, since the launcher waits for that end. If the launcher is gone,
+  // mpirun is about to end this process.
   const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (connect(socket, reinterpret_cast<const sockaddr*>(&address), size) == 0)
     (void)!send(socket, &rank, sizeof rank, MSG_NOSIGNAL);

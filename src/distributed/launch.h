@@ -7,10 +7,10 @@ constexpr const char* kNoMpi =
     "this build of gptmoe has no MPI; install one (Debian, Ubuntu: libopenmpi-dev openmpi-bin), configure and build "
     "again";
 
-// Runs argv, this program's own, as `ranks` ranks and returns their exit code. The first SIGINT, SIGTERM or SIGHUP asks
-// the ranks to stop: they receive SIGUSR1, which mpirun passes on. A second one ends them, and then this process ends
-// by the same signal. mpirun's own reports are switched off; if a rank ends without a message, the cause is printed
-// here. Throws UserError if there is no mpirun or the build has no MPI.
+// Runs this program as `ranks` ranks, with its own argv, and returns their exit code. The first SIGINT, SIGTERM or
+// SIGHUP asks the ranks to stop: they receive SIGUSR1, which mpirun passes on. A second one ends them, and then this
+// process ends by the same signal. mpirun's own reports are switched off; if a rank ends without a message, the cause
+// is printed here. Throws UserError if there is no mpirun or the build has no MPI.
 int launch_ranks(int ranks, char** argv);
 
 // Whether this process is a rank that launch_ranks() started.

@@ -16,9 +16,9 @@ struct Launcher {
 //   PMI_SIZE               Hydra's mpirun (MPICH, Intel MPI), Flux, PALS, and srun --mpi=pmi2
 //   MV2_COMM_WORLD_SIZE    MVAPICH's mpirun_rsh
 //   SLURM_STEP_NUM_TASKS   srun --mpi=pmix
-// SLURM's other counts (SLURM_NTASKS) are not used: they are also set in batch scripts and salloc's shells, where a
-// program that the user types is one process. SLURM_STEP_NUM_TASKS is also set there, in the step that SLURM made for
-// the script or shell, but the SLURM_STEP_ID of such a step is a reserved number.
+// SLURM's other counts (SLURM_NTASKS) are not used. They are also set in batch scripts and in salloc's shells, although
+// a program that is started there directly is a single process. SLURM_STEP_NUM_TASKS is also set in the step that SLURM
+// makes for such a script or shell, but the SLURM_STEP_ID of that step is a reserved number.
 Launcher find_launcher();
 
 }  // namespace gptmoe

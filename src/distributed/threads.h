@@ -7,12 +7,13 @@ namespace gptmoe {
 
 struct RankThreads {
   int threads;       // of this rank
-  std::string note;  // for people: the threads that a launcher's binding leaves unused; "" if none
+  std::string note;  // for users: the threads that a launcher's binding leaves unused; "" if none
 };
 
-// How many threads each rank should compute with; collective. OMP_NUM_THREADS if it is set. Otherwise each hardware
-// thread is divided equally among the ranks that may run on it, and a rank gets the sum of its shares: ranks bound to
-// different threads use all of theirs, and ranks that are not bound divide the machine.
+// How many threads this rank should compute with; collective. It is OMP_NUM_THREADS if that is set. Otherwise each
+// hardware thread is divided equally among the ranks that may run on it, and a rank gets the sum of its shares. So
+// ranks that are bound to different hardware threads use all of their own, and ranks that are not bound divide the
+// machine.
 RankThreads rank_threads(World& world);
 
 }  // namespace gptmoe

@@ -26,7 +26,7 @@ class World {
   // A rank's name in messages: "rank 3 (node7)".
   std::string name(int rank) const { return "rank " + std::to_string(rank) + " (" + host(rank) + ")"; }
 
-  // All of these are collective: every rank calls them, in the same order. They block.
+  // The functions from barrier() to any() are collective: every rank calls them, in the same order. They block.
   virtual void barrier() = 0;
   // Returns on every rank the values of `mine` of all ranks, by rank.
   virtual std::vector<std::string> all_gather(const std::string& mine) = 0;
@@ -44,15 +44,16 @@ class World {
   // Makes a communicator for tensors in the host's memory. Collective; the world must outlive it.
   virtual std::unique_ptr<Communicator> make_host_communicator() = 0;
 
-  // From now on every rank checks that the others are alive and make progress; collective, once. The job ends, naming a
-  // rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for other ranks
-  // for hang_seconds. It also ends when all ranks have waited that long. 0 switches either check off. Throws UserError
-  // if the MPI does not let several threads call it.
+  // From now on every rank checks that the others are alive and make progress. Collective; call it once. The job ends,
+  // naming a rank, when that rank has been silent for heartbeat_seconds, or has neither called tick() nor waited for
+  // other ranks for hang_seconds. It also ends when all ranks have been waiting for one another for somewhat longer
+  // than hang_seconds. A limit of 0 switches its check off. Throws UserError if the MPI does not let several threads
+  // call it.
   virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
   // Reports progress of this rank. Any thread may call it; it costs an atomic addition.
   virtual void tick() = 0;
   // Names the operation in which this rank's host starts to wait for other ranks; nullptr when it no longer waits. The
-  // collectives of World and its communicators call this themselves. Keeps the pointer.
+  // collectives of World and its communicators call this themselves. Keeps the pointer, not a copy of the text.
   virtual void waits_in(const char* what) = 0;
 
   // From now on the watchdog calls `probe` on its own thread with every heartbeat; an exception in it ends the job. An
@@ -70,8 +71,8 @@ std::unique_ptr<World> make_single_world();
 bool launched_with_ranks();
 
 // Joins the job that this process was launched into; call it once per process. Without a launcher, the job is one rank,
-// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI or an MPI that
-// is not the launcher's.
+// and no MPI is used. Throws UserError if the launcher started several ranks and this build has no MPI, or its MPI is
+// not the launcher's.
 std::unique_ptr<World> join_world();
 
 }  // namespace gptmoe

@@ -18,7 +18,7 @@ class AdamW {
   void set_step(Memory& memory, double learning_rate, int64_t step) const;
   // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
   void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
-  // Computes the clip scale, then updates this rank's parameters. The master, if present, has the layout of the
+  // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of the
   // moments. If the norm or the loss is not finite, no parameter moves, now or later.
   void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
 

@@ -8,12 +8,13 @@
 namespace gptmoe {
 
 // Gives each rank its own GPU, unless the config sets the CPU. Call it before the other functions here, which would
-// initialise the first GPU. Collective. Throws UserError, on every rank, if ranks outnumber GPUs or see the same one,
-// if only some ranks have a GPU, or if several ranks have GPUs and this build lacks NCCL.
+// initialise the first GPU. Collective. Throws UserError, on every rank, if ranks outnumber GPUs, if two ranks use the
+// same GPU, if only some ranks have a GPU, or if several ranks have GPUs and this build lacks NCCL.
 void assign_devices(const Config& config, World& world);
 
 // The Ops for the config's "device" and "precision". With "auto", they use a GPU in bf16 if there is one. Throws
-// UserError if this build or machine does not have them, or does not support the run's sizes.
+// UserError if this build or machine lacks the device, or if the device does not support the precision or the run's
+// sizes.
 std::unique_ptr<Ops> make_backend(const Config& config);
 
 // Makes the communicator for the tensors of these Ops, on the devices that assign_devices() chose: MPI for the host's

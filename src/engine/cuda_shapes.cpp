@@ -21,7 +21,8 @@ void require_cuda_shapes(const Config& config, int64_t widest_head) {
   const TrainConfig& t = config.train;
   require_at_most(widest_head, "model.head_dim", m.head_dim, m.head_dim);
   require_at_most(cuda::kMostExperts, "model.num_experts", m.num_experts, m.num_experts);
-  // The workspace holds partial results of one row of the router's gradient, and of one sequence's attention.
+  // The workspace must have room for at least one partial sum of the gradient of a router's weight, and for the partial
+  // results of one sequence's attention.
   require_at_most(cuda::kWorkspaceFloats, "model.num_experts", m.num_experts, (m.num_experts + 1) * (m.hidden_size + 1),
                   " (plus one) x hidden_size ", m.hidden_size, " (plus one)");
   require_at_most(cuda::kWorkspaceFloats, "train.sequence_length", t.sequence_length,

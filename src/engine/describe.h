@@ -17,7 +17,7 @@ std::string describe_router(const RouterConfig& router);
 std::string describe_average(const Config& config, int64_t ranks);
 // "parameters 15.0 MiB, gradients 15.0 MiB, ..., 120 MiB in total".
 std::string describe_memory(const Engine& engine);
-// The same facts as lines of two columns, without a final newline.
+// The facts of describe_memory() as lines of two columns, without a final newline.
 std::string memory_table(const Engine& engine);
 
 // Resident bytes of a run in addition to its arenas: program, libraries, thread workspaces, and the token shards, which

@@ -33,7 +33,7 @@ struct StepSums {
   Tensor all_S;
   Tensor router_LW;       // over micro-batches: router statistics, see Activations; absent if dense
   Tensor loss_1;          // over tokens: cross-entropy
-  Tensor squared_norm_1;  // over gradients
+  Tensor squared_norm_1;  // over gradients: their squares
 };
 
 class Engine {
@@ -42,7 +42,7 @@ class Engine {
   Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, const Ops& ops, RankOf rank = {});
 
   // Allocates the memory and fills the constants. Parameters are zero until initialised or loaded. `ops` must lay out
-  // memory as the constructor's did, and must outlive the engine.
+  // memory as the constructor's `ops` did, and must outlive the engine.
   void commit(Ops& ops);
 
   Gpt& gpt() { return gpt_; }
@@ -51,8 +51,8 @@ class Engine {
   const AdamW& adamw() const { return adamw_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
-  // The host fills these with the next micro-batch. They are activations().tokens_BT and targets_BT themselves if the
-  // host can access those, else buffers that upload_batch() copies there.
+  // The host fills these with the next micro-batch. If the host can access activations().tokens_BT and targets_BT,
+  // these are the same tensors; else they are buffers, which upload_batch() copies to those tensors.
   const Tensor& batch_tokens_BT() const { return batch_tokens_BT_; }
   const Tensor& batch_targets_BT() const { return batch_targets_BT_; }
   void upload_batch();

@@ -5,7 +5,8 @@
 namespace gptmoe {
 
 // Bytes that an engine laid out by `ops` may use in total: what is available in `memory`, which must be that of `ops`,
-// plus the workspace that `ops` already holds. -1 if unknown. `sharers` ranks share the memory of a host.
+// plus the workspace that `ops` already holds. -1 if unknown. `sharers` is the number of ranks that share the host's
+// memory.
 int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 
 // The largest train.micro_batch_size that divides a rank's share of train.global_batch_size and with which training

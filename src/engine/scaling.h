@@ -6,9 +6,9 @@
 
 namespace gptmoe {
 
-// Speed of one rank's share of its machine.
+// What one rank's share of its machine can do.
 struct RankSpeed {
-  double flops = 0;         // FLOP/s of a step's matrix products, including the work between them
+  double flops = 0;         // FLOPs of a step's matrix products / seconds of its compute before the optimizer
   double memory_bytes = 0;  // bytes/s of the optimizer's update
   double link_bytes = 0;    // bytes/s that a rank sends in ring collectives
   double latency = 0;       // seconds of an empty collective
@@ -16,7 +16,7 @@ struct RankSpeed {
 
 struct StepTime {
   double products = 0, optimizer = 0;  // seconds
-  TrafficCosts communication;          // `seconds`: time that compute waits
+  TrafficCosts communication;          // `seconds`: the time that compute waits for it
   double in_all() const;
 };
 

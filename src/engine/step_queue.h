@@ -25,9 +25,9 @@ class StepQueue {
 
  private:
   const Config& config_;
-  const int64_t micro_batches_;  // over all ranks
+  const int64_t micro_batches_;  // of a step, over all ranks
   TrainStep train_step_;
-  // The parts of a step, by name and then by the collectives that they run.
+  // The work of each kind of StepPart, by its name and then by 2 * gathers + reduces.
   std::array<std::array<std::unique_ptr<RepeatedWork>, 4>, 4> parts_;
   std::array<std::unique_ptr<Snapshot>, kAhead + 1> sums_;
   int64_t asked_ = 0, reported_ = 0;

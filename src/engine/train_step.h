@@ -37,11 +37,11 @@ class TrainStep {
   void measure();                          // sums over ranks, and the gradients' norm
   void update();                           // AdamW, then what routers do once per step
 
-  StepPart micro_batch_part(bool first, bool last) const;  // of a step
+  StepPart micro_batch_part(bool first, bool last) const;  // the first or last of a step
 
   Engine& engine() { return engine_; }
   Ops& ops() { return ops_; }
-  // Gathers the weights of the last step on every rank. Call it before reading weights outside a step.
+  // Gathers on every rank the weights that the last step updated. Call it before reading weights outside a step.
   void gather_weights();
 
  private:

@@ -30,7 +30,7 @@ class Arena {
   const std::string& name() const { return name_; }
   int64_t used() const { return used_; }
   int64_t high_water() const { return high_water_; }
-  // Sets used() back to `mark`, an earlier value of it: memory after the mark is shared with later allocations.
+  // Sets used() back to `mark`, an earlier value of used(). Later allocations reuse the memory after the mark.
   void rewind(int64_t mark) { used_ = mark; }
   // The first byte of the memory.
   char* data() const { return base_; }

@@ -1,15 +1,16 @@
 #pragma once
-// The one table of parameters. A row is one tensor as checkpoints and exports name it (Hugging Face name, shape,
-// initialiser, weight decay). A block is one or more adjacent rows, so that kernels can take them as a single tensor:
+// The one table of parameters. A row is one tensor of checkpoints and exports, with its Hugging Face name, shape,
+// initialiser and weight decay. A block is one or more adjacent rows, so that kernels can take them as a single tensor:
 // the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C). Rows drive
 // initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
 //
 // A bucket consists of the blocks whose gradients are complete at the same moment of a backward pass. Ranks reduce one
 // bucket at a time.
 //
-// Where layers compute in less than full precision, their values are rounded from a master in stat, which initialisers
-// and checkpoints fill and the optimizer updates. For rows with `stat` set, layers use the master itself. The master of
-// a forward-only model has only those rows; the master of a rank has those rows and the rank's part of the others.
+// If layers compute in less than full precision, the values that they use are rounded from a master copy in stat
+// (Ops::statistics_dtype()). Initialisers and checkpoints fill the master, and the optimizer updates it. Rows with
+// `stat` set are an exception: layers use the master itself. A forward-only model's master holds only the stat rows.
+// With a sharded optimizer, a rank's master holds the stat rows and the rank's part of the others.
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -49,9 +50,9 @@ class ParamTable {
   // Ends a bucket, which holds the rows added since the last call, and returns its index.
   int end_bucket();
 
-  // Points the table at its memory: one tensor of element_count() each, as allocated by arenas. Gradients may be
-  // absent. The master may be absent if the values are in stat; otherwise it holds the elements in `held`, which
-  // include the stat rows.
+  // Points the table at its memory, which arenas allocated. `values` and `grads` have element_count() elements each.
+  // Gradients may be absent. The master may be absent if the values are in stat; otherwise it holds the elements in
+  // `held`, which include the stat rows.
   void bind(const Tensor& values, const Tensor& grads, const Tensor& master = {}, const Partition& held = {});
   // Fills every row from its initialiser: element i of a row is a pure function of (seed, name, i).
   void initialize(Memory& memory, uint64_t seed) const;
@@ -63,16 +64,16 @@ class ParamTable {
   // A parameter as layers use it.
   Tensor value(ParamId id) const;
   Tensor grad(ParamId id) const;
-  // A row as checkpoints store it: from the master if that holds all of it.
+  // A row as checkpoints store it: a view of the master if the master holds the whole row, else of the values.
   Tensor row_value(const ParamRow& row) const;
-  // All storage of the row's value: the first part holds all elements, the last is the most precise.
+  // Every place that stores the row or a part of it. The first holds all elements; the last is the most precise.
   std::vector<RowPart> row_parts(const ParamRow& row) const;
   Tensor row_grad(const ParamRow& row) const { return row_view(grads_, row); }
   // One row of any tensor laid out like the values (Adam's moments).
   Tensor row_view(const Tensor& storage, const ParamRow& row) const;
 
-  // A run of blocks in a bucket, with the padding between them; either all of its rows are stat rows or none are. The
-  // count of a run without stat rows is a multiple of the number of ranks.
+  // Consecutive blocks of a bucket, with the padding between them. Either all rows of a segment are stat rows or none
+  // are. If none are, the segment's count is a multiple of the number of ranks.
   struct Segment {
     int64_t offset, count;
     bool stat;
@@ -80,8 +81,8 @@ class ParamTable {
   const std::vector<std::vector<Segment>>& buckets() const { return buckets_; }
 
   // Partitions of the table's storage: everything; only the stat rows; or one rank's partition for ZeRO stage 1
-  // (Rajbhandari et al. 2020). The last has part `rank` of every bucket's segments, but the segments of stat rows
-  // whole, since each rank's layers use them whole.
+  // (Rajbhandari et al. 2020). partition_of() holds part `rank` of every segment without stat rows. It holds the
+  // segments of stat rows whole, since each rank's layers use those rows from the master.
   Partition whole() const;
   Partition stat_rows() const;
   Partition partition_of(int rank) const;
@@ -105,7 +106,7 @@ class ParamTable {
     bool stat;
   };
   const Block& block(ParamId id) const { return blocks_.at(static_cast<size_t>(id.block)); }
-  // Elements [offset, ...) of the master, as a tensor; absent if it does not hold them in one piece.
+  // Elements [offset, ...) of the master, as a tensor; absent if the master does not hold them in one piece.
   Tensor master_view(int64_t offset, const std::vector<int64_t>& sizes) const;
   void end_segment();
 

@@ -1,6 +1,6 @@
 #pragma once
-// The elements of a ParamTable's storage that a tensor of the same layout holds: all of Adam's moments, or one rank's
-// part of them.
+// Says which elements of a ParamTable's storage have a counterpart in another tensor. For example, one of Adam's
+// moments covers all elements, or one rank's part of them.
 #include <algorithm>
 #include <cstdint>
 #include <vector>
@@ -15,7 +15,7 @@ class Partition {
     bool replicated;        // whether every rank holds the piece
   };
 
-  // Appends a piece that comes after the last one, both in the tensor and in the table.
+  // Appends a piece, which comes after the existing pieces both in the tensor and in the table.
   void add(int64_t offset, int64_t count, bool replicated = false) {
     pieces_.push_back({offset, count, count_, replicated});
     count_ += count;

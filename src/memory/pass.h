@@ -20,7 +20,7 @@ struct Pass {
   Scratch& scratch;
   Communicator& communicator;
   PassKind kind = PassKind::evaluate;
-  // This micro-batch's share of the step, 1 / (accumulation * ranks). It scales losses that are means over
+  // This micro-batch's share of the step, 1 / (micro-batches per rank * ranks). It scales losses that are means over
   // micro-batches.
   double share = 1.0;
   // Set in the passes that reduce gradients and gather weights; null in the others, and with one rank.

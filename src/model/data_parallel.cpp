@@ -5,7 +5,7 @@
 namespace gptmoe {
 namespace {
 
-// One is filled while the other is being reduced.
+// Buffers for gradients in bf16: one is filled while the other is being reduced.
 constexpr size_t kWires = 2;
 
 // Buckets whose gathers start before their weights are needed: enough to hide the communication, but few, since the

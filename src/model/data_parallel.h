@@ -1,7 +1,7 @@
 #pragma once
 // Data parallelism over the buckets of a ParamTable. A bucket's gradients are reduced while the backward pass computes
 // the gradients of earlier layers. With a sharded optimizer (ZeRO stage 1, Rajbhandari et al. 2020), a bucket's weights
-// are gathered from the ranks that updated them while the forward pass computes earlier layers.
+// are gathered from the ranks that updated them; that happens while the forward pass computes earlier layers.
 #include <deque>
 #include <vector>
 
@@ -21,11 +21,12 @@ class DataParallel {
 
   bool shards_optimizer() const { return options_.shard_optimizer; }
 
-  // Allocates the buffers in which gradients are sent; none if they are sent as they are. May run again after commit().
+  // Allocates the buffers in which gradients are sent; none if gradients are sent in their own dtype. May run again
+  // after commit().
   void allocate(Arena& arena, const ParamTable& params);
 
-  // Starts to sum one bucket's gradients, complete on this rank, over all ranks. With a sharded optimizer, only this
-  // rank's part of the sums will be valid.
+  // Starts to sum one bucket's gradients over all ranks. They must be complete on this rank. With a sharded optimizer,
+  // only this rank's part of the sums will be valid.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
   // While set, every rank gets all of the sums rather than its part, for callers that inspect them.
   void reduce_whole(bool whole) { whole_ = whole; }
@@ -40,10 +41,10 @@ class DataParallel {
   void await_all(const Pass& pass, const ParamTable& params);
 
  private:
-  // Gradients that are being reduced in another dtype.
+  // Gradients that are being reduced in bf16, in the buffer `wire`.
   struct Journey {
     Communicator::Ticket ticket;
-    Tensor grads, wire;  // the elements that this rank gets back
+    Tensor grads, wire;  // both only the elements whose sums this rank gets
   };
   Communicator::Ticket reduce_segment(const Pass& pass, const Tensor& grads, bool to_parts);
   void reduce_by_wire(const Pass& pass, const Tensor& grads, bool to_parts);

@@ -8,7 +8,7 @@ namespace gptmoe {
 namespace {
 
 // Rows of logits held at a time: as many as the backend prefers, rounded down to whole tiles of a matrix product if
-// they fill one.
+// there is at least one whole tile.
 int64_t logit_rows(const Ops& ops, int64_t N, int64_t V) {
   constexpr int64_t kMinRows = 64, kTileRows = 128;
   const int64_t rows = std::max(kMinRows, ops.logit_elements() / V);

@@ -24,7 +24,7 @@ class Gpt {
 
   // Parameters that a token uses: all except those of experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
-  // The share of the routed rows that should be live; 1 without routed rows.
+  // The share of the R sorted rows that should be live (kernels/moe_ops.inc); 1 without MoE layers.
   double live_share() const;
 
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
@@ -37,8 +37,8 @@ class Gpt {
   void forward(const Pass& pass, const Activations& a) const;
   // Computes losses_N (=) from final_NC and the targets.
   void loss(const Pass& pass, const Activations& a) const;
-  // Does what loss() does, and runs the backward of loss_scale * sum(losses) + pass.share * (balance and z losses),
-  // which adds to the gradients (+=).
+  // Does what loss() does. Then runs the backward of loss_scale * sum(losses) + pass.share * (balance and z losses),
+  // and adds to the gradients (+=).
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
   // Writes logits_MV (=; (count, V), real or stat): the logits of rows [first, first + count) of final_NC.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;

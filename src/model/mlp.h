@@ -21,11 +21,11 @@ class Activation {
     gated_ ? pass.ops.swiglu_backward(dh, da_RF, h) : pass.ops.gelu_backward(dh, da_RF, h);
   }
 
-  // The same for experts, together with the grouped product that computes h or da: in one op, if the backend has such
-  // an op. Sets h_RU to x_NC w_EUC over the sorted rows, and writes a_RF (=).
+  // The activation of experts, together with the grouped product that computes its input; with SwiGLU, both are one op.
+  // Sets h_RU to x_NC w_EUC over the sorted rows, and writes a_RF (=).
   void grouped_forward(const Pass& pass, const Tensor& a_RF, const Tensor& h_RU, const Tensor& x_NC,
                        const Tensor& w_EUC, const Tensor& offsets_E1, const Tensor& slots_R) const;
-  // dh_RU = the gradient of h_RU, computed from dy_RC, the gradient of a_RF w_ECF. dh_RU may alias h_RU.
+  // dh_RU = the gradient of h_RU, where dy_RC is the gradient of a_RF w_ECF. dh_RU may alias h_RU.
   void grouped_backward(const Pass& pass, const Tensor& dh_RU, const Tensor& dy_RC, const Tensor& w_ECF,
                         const Tensor& h_RU, const Tensor& offsets_E1) const;
 

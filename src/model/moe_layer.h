@@ -8,14 +8,15 @@
 namespace gptmoe {
 
 // A mixture-of-experts feed-forward layer: router, sort, grouped products, combine, optional shared experts.
-// Dropless: there are always R = N*K slots, some of which may be dead, so every size is known before the first token.
+// Dropless: no token's choice is dropped. There are always R = N*K slots, so every size is known before the first
+// token; some slots may be dead, that is, have no expert (kernels/moe_ops.inc).
 class MoeLayer {
  public:
   // Parameters PREFIXgate.weight (E, C), PREFIXexperts.E.{gate,up,down}_proj.weight, PREFIXshared_experts.*.
   MoeLayer(const LayerSetup& setup, const std::string& prefix, const RouterConfig& router);
 
   // stats_W (stat, stats_width(E)) is this layer's row of the run's router statistics: fractions (E), balance loss,
-  // entropy, squared norms of the fill-in and of the output, and the mean of the step's fractions so far (E; used with
+  // entropy, the two norms of RoutingPolicy::fill_norms(), and the mean of the step's fractions so far (E; used with
   // balance_scope "step").
   static constexpr int64_t stats_width(int64_t num_experts) { return 2 * num_experts + 4; }
   MoeSaved allocate(Arena& arena, const Ops& ops, int64_t N, const Tensor& stats_W) const;
@@ -29,11 +30,11 @@ class MoeLayer {
   void end_step(const Pass& pass) const;
 
   RoutingPolicy& policy() const { return *policy_; }
-  // Parameters of the experts that do not contribute to a token's output.
+  // Parameters of the experts that a token does not choose.
   int64_t idle_parameter_count() const {
     return (E_ - policy_->chosen_per_token()) * C_ * (activation_.input_width(F_) + F_);
   }
-  // The share of the slots that should be live.
+  // The share of the R slots that should be live.
   double live_share() const { return static_cast<double>(policy_->live_experts_per_token()) / static_cast<double>(K_); }
 
  private:

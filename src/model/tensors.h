@@ -89,8 +89,8 @@ struct BlockSaved {
 
 enum class ActivationMode {
   train,            // every block keeps what its backward needs
-  train_recompute,  // blocks share one set, refilled in the backward pass; only the residual stream is kept per layer
-  forward_only,     // blocks share one set
+  train_recompute,  // blocks share memory, refilled in the backward pass; only the residual stream is kept per layer
+  forward_only,     // blocks share memory
 };
 
 struct Activations {
@@ -103,7 +103,7 @@ struct Activations {
   Tensor final_NC;               // after the final norm
   Tensor losses_N;               // stat: cross-entropy per token, nats
   Tensor logits_MV;              // scratch of the LM head
-  Tensor dfinal_NC, dstream_NC;  // absent when forward only
+  Tensor dfinal_NC, dstream_NC;  // absent with forward_only
   Tensor router_stats_LW;        // stat, (L, MoeLayer::stats_width(E)); absent if dense
 };
 

@@ -6,14 +6,15 @@
 
 namespace gptmoe {
 
-// The share of their usual size with which the router's weights of an upcycled layer start. With gates that differ by a
-// few millionths, their sum is the same for every token, while chance still spreads the tokens over the experts.
+// The router's weights of an upcycled layer start at this share of their usual size. A token's gates then differ by a
+// few millionths only. So their sum is practically the same for every token, but chance still spreads the tokens over
+// the experts.
 inline constexpr double kUpcycledRouterScale = 1e-5;
 
-// The factor for the experts' down projections with which a MoE layer of equal experts and a router of that size starts
-// as one of its experts: 1 if gates sum to one, E / K for TopK without renormalisation. It is measured on a few tokens.
-// Throws UserError if there is none: the router's gates do not sum to the same number for all tokens, or the model has
-// shared experts.
+// The factor for the experts' down projections that makes a MoE layer of equal experts start with the output of a
+// single expert. It is 1 if gates sum to one, and E / K for TopK without renormalisation. It is measured on a few
+// tokens with a router whose weights are that small. Throws UserError if there is no such factor: if the router's gates
+// do not sum to the same number for all tokens, or if the model has shared experts.
 double upcycled_output_scale(const ModelConfig& model, const RouterConfig& router);
 
 }  // namespace gptmoe

@@ -6,8 +6,9 @@ namespace gptmoe {
 
 struct PassCost {
   double flops = 0;  // sum over the ops that the pass calls
-  double bytes = 0;  // as OpCall counts them, but each tensor once and scratch never: as if ops exchanged data without
-                     // memory
+  // As OpCall counts them, but each tensor counts once per pass, and scratch never: as if the ops of the pass gave
+  // their results to each other without going through memory.
+  double bytes = 0;
 };
 PassCost forward_cost(const OpCase& op, const Ops& ops);
 PassCost backward_cost(const OpCase& op, const Ops& ops);

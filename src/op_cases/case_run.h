@@ -26,10 +26,10 @@ class CaseRun final : public Tensors {
   void backward();  // does nothing if the op has none
 
   const OpCase& op() const { return op_; }
-  // Elements past the live ones read as 0.
+  // Elements from TensorSpec::live on read as 0.
   std::vector<double> read(std::string_view name) const;
-  std::vector<double> before(std::string_view name) const;               // its values before the passes
-  void write(std::string_view name, const std::vector<double>& values);  // its live elements
+  std::vector<double> before(std::string_view name) const;               // the tensor's values before the passes
+  void write(std::string_view name, const std::vector<double>& values);  // the tensor's live elements
   // Restores all tensors to their state before the passes.
   void reset();
 

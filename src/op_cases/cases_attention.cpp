@@ -118,7 +118,8 @@ void add_attention_cases(OpCases& cases) {
                                {1, 130, 3, 3, 32},
                                {1, 33, 2, 1, 80},
                                {1, 270, 2, 1, 2},
-                               // Whole and partial tiles of a GPU's tensor cores, in groups of one, two and four.
+                               // Whole and partial tiles of a GPU's tensor cores, with one, two and four query heads
+                               // per key/value head.
                                {2, 1, 2, 1, 64},
                                {2, 17, 4, 1, 64},
                                {1, 64, 2, 1, 64},

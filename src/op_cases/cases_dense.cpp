@@ -117,7 +117,7 @@ void add_dense_cases(OpCases& cases) {
   auto& tests = cases.tests;
   for (auto [n, c, v] : {std::array<int64_t, 3>{1, 1, 3}, {7, 5, 3}, {33, 24, 61}, {130, 64, 300}, {1030, 50, 61}})
     tests.push_back(embedding(n, c, v));
-  tests.push_back(embedding(300, 8, 1500));  // more tokens than a radix sort has digits
+  tests.push_back(embedding(300, 8, 1500));  // tokens of two digits in the GPU's radix sort
   tests.push_back(embedding(1030, 8, 700, Text::skewed));
   tests.push_back(embedding(130, 264, 1, Text::skewed));
 

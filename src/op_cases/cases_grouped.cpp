@@ -177,7 +177,7 @@ void add_grouped_cases(OpCases& cases) {
   test(grouped_linear(kTileEdges, Rows::sorted, 40, 136));
   test(grouped_linear(kTileEdges, Rows::gathered, 136, 40));
   test(grouped_linear(one_expert, Rows::sorted, 16, 264));
-  test(grouped_linear(one_expert, Rows::sorted, 40, 16));  // so few tiles that their rows are shared out
+  test(grouped_linear(one_expert, Rows::sorted, 40, 16));  // so few tiles that the expert's rows are split
   test(grouped_linear(one_expert, Rows::gathered, 16, 40));
   test(grouped_linear(all_experts, Rows::gathered, 104, 24));
   test(grouped_linear(many_experts, Rows::gathered, 8, 16));

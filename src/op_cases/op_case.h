@@ -47,7 +47,7 @@ struct TensorSpec {
   Kind kind;
   std::vector<int64_t> sizes;
   Fill fill;               // values before the passes; absent: garbage, which must be overwritten
-  std::string starts_as;   // or: the tensor of which this one is a copy, taken just before the pass that writes it
+  std::string starts_as;   // or: a tensor, copied to this one just before the pass that writes this one
   bool exact = false;      // backends must agree to the last bit
   bool any_width = false;  // no other tensor fixes its number of columns
   bool any_type = false;   // the op takes it in any element type
@@ -90,15 +90,16 @@ struct OpCase {
   void in_place(std::string_view tensor, std::string_view source);
   void exact(std::string_view tensor) { spec(tensor).exact = true; }
   void any_width(std::string_view tensor) { spec(tensor).any_width = true; }
-  // Elements from `live` on must be left alone; they hold garbage, and count as 0 in Values and comparisons.
-  void ends_at(std::string_view tensor, int64_t live);  // and its gradient
+  // Elements of `tensor` and of its gradient from `live` on must be left alone; they hold garbage, and count as 0 in
+  // Values and comparisons.
+  void ends_at(std::string_view tensor, int64_t live);
   void any_type(std::string_view tensor) { spec(tensor).any_type = true; }
 
   TensorSpec& spec(std::string_view tensor);
   const TensorSpec* find(std::string_view tensor) const;
 
   std::string name;
-  std::string op, shape;  // its parts: "op" or "op_variant", "7x5x3"
+  std::string op, shape;  // parts of the name: "op" or "op_variant"; "7x5x3"
   std::vector<TensorSpec> tensors;
   OpPass forward;
   OpPass backward;  // absent: the op has no gradient
@@ -114,7 +115,7 @@ inline std::ostream& operator<<(std::ostream& out, const OpCase& op) { return ou
 struct OpCases {
   std::vector<OpCase> tests;
   std::vector<OpCase> benchmarks;
-  std::vector<OpCase> gpu_benchmarks;  // half a micro-batch of configs/paper/8c1_*.json, 8 sequences of 2048 tokens
+  std::vector<OpCase> gpu_benchmarks;  // 8 sequences of 2048 tokens, half a micro-batch of configs/paper/8c1_*.json
 };
 
 // The cases of all families.

@@ -9,7 +9,7 @@ namespace gptmoe {
 enum class Spread {
   random,        // distinct experts per token, drawn at random
   empty_expert,  // random, but no token chooses expert 1 (needs E > K)
-  same_experts,  // every token chooses experts 0 .. K-1: with K = 1 all tokens on one expert
+  same_experts,  // every token chooses experts 0 .. K-1; if K = 1, all tokens are on one expert
   dead_slots,    // K = E; slot k is expert k's or, more often, dead; expert 1 and the first token have no live slot
   all_dead,      // no slot has an expert
   tile_edges,    // K = 1: experts 0 .. 4 get 0, 1, 127, 128 and 129 tokens, 385 in total
@@ -23,7 +23,7 @@ struct RoutingPlan {
   std::vector<int64_t> expert_ids;  // (N, K)
   std::vector<int64_t> offsets;     // (E+1)
   std::vector<int64_t> slots;       // sorted row -> slot, live rows only
-  std::vector<int64_t> positions;   // (N, K), its inverse
+  std::vector<int64_t> positions;   // (N, K), slot -> sorted row; -1 if dead
 
   int64_t live() const { return std::ssize(slots); }
 };
@@ -45,8 +45,8 @@ const std::vector<RoutingShape>& shapes_with_dead_slots();
 // shape with most tokens gets 64.
 int64_t next_width(int64_t c);
 
-// Rows that sum to about 1, each in its own order. No two values of a row are closer than 1 / E^2, so finite steps do
-// not change the choice.
+// Rows that sum to about 1; the order of the values differs from row to row. No two values of a row are closer than 1 /
+// E^2, so finite steps do not change the choice.
 Fill distinct_probabilities(int64_t e);
 
 }  // namespace gptmoe

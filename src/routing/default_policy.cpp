@@ -117,7 +117,7 @@ void DefaultPolicy::combine_backward(const Pass& pass, const Routing& routing, c
                                     routing.positions_NK, value(default_EC_));
 }
 
-// True if the key's value is `then`. The key's default is `otherwise`.
+// Visits a key with two words as values: `otherwise`, the default, and `then`. Returns whether the value is `then`.
 bool visit_switch(Fields& fields, const char* key, const char* otherwise, const char* then, const char* sentence) {
   std::string word = otherwise;
   fields.optional(key, word, {otherwise, then}, sentence);

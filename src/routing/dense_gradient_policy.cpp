@@ -8,8 +8,8 @@ namespace {
 // that it would have if all experts had answered:
 //   y_n = sum_{i chosen} p_i E_i(x_n),   dL/dp_i = <dy_n, E_i(x_n)> for all i.
 // This is the gradient of the surrogate y_n + sum_{i not chosen} p_i sg(E_i(x_n)) with TopK's dy, where sg stops the
-// gradient. Default MoE approximates it with its default vectors. Here all experts run in training, but the weights of
-// experts that were not chosen receive no gradient. Evaluation runs only the chosen experts.
+// gradient. Default MoE approximates this gradient with default vectors. Here all experts run in training, but the
+// weights of experts that were not chosen receive no gradient. Evaluation runs only the chosen experts.
 class DenseGradientPolicy final : public TopkPolicy {
  public:
   using TopkPolicy::TopkPolicy;

@@ -6,11 +6,12 @@ namespace {
 // ReMoE (Wang, Zhu & Chen, arXiv 2412.14711) is a router that chooses by a ReLU:
 //   g_n = relu(W x_n),  y_n = sum_e g_ne E_e(x_n).
 // An expert runs for the tokens that give it a gate above 0. Instead of a balance loss, a weighted L1 norm of the gates
-// keeps the experts that run few and evenly loaded:
+// keeps down the number of experts that run and evens out their loads:
 //   lambda * mean over MoE layers of mean_n sum_e f_e g_ne,  f_e = E / (N K) * tokens of expert e,
 //   lambda <- lambda * alpha^sign(live experts per token - K), once per step.
-// Every token has E slots; those without an expert are dead. A model has one lambda and one count of live slots: the
-// first MoE layer adds their state rows and the other layers share them.
+// Every token has E slots. A slot is live if its gate is above 0; the other slots have no expert and are dead. A model
+// has one lambda and one count of live slots: the first MoE layer adds their state rows and the other layers share
+// them.
 class RemoePolicy final : public RoutingPolicy {
  public:
   RemoePolicy(const RouterSetup& setup, double lambda, double alpha)

@@ -14,12 +14,12 @@ namespace gptmoe {
 // A router with some of its keys set. Every test that all routers must pass runs once for each trial.
 struct RouterTrial {
   const char* name = "";     // distinguishes it from the router's other trials
-  const char* keys = "{}";   // JSON: the router's block, chosen so that its state moves visibly within a few steps
-  bool balance_loss = true;  // the router takes model.router_aux_loss_coef
+  const char* keys = "{}";   // JSON: the router's block; makes the router's state move visibly in a few steps
+  bool balance_loss = true;  // the router allows model.router_aux_loss_coef > 0
   // A step gives the same result however its sequences are split into micro-batches.
   bool cut_freely = true;
-  // The router's gradient is that of the cross-entropy and the two configured losses, with state and choices fixed. If
-  // not, the router has a test of its own.
+  // The router's gradient is the derivative of the cross-entropy, the balance loss and the z-loss, with state and
+  // choices fixed. If it is not, the router's gradient has a test of its own.
   bool plain_gradient = true;
 };
 

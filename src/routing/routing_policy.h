@@ -7,7 +7,10 @@
 //   forward:  route -> (sort, experts) -> observe -> combine
 //   backward: combine_backward -> (experts) -> route_backward
 // The training step calls end_step once after the optimizer. Recomputation repeats route and combine without observe;
-// evaluation calls route and combine only.
+// evaluation calls route, combine and fill_norms.
+//
+// A slot is one of the K choices of a token. It may be dead, that is, have no expert; the others are live.
+// kernels/moe_ops.inc defines slots, sorted rows and positions; "stat" is the dtype of Ops::statistics_dtype().
 #include <optional>
 #include <string>
 
@@ -18,16 +21,18 @@ namespace gptmoe {
 
 // The routing of one micro-batch in one layer, kept for the rest of the forward pass and for the backward pass.
 struct Routing {
-  Tensor probs_NE = {};             // stat
-  Tensor lse_N = {};                // stat
-  Tensor expert_ids_NK = {};        // i32
-  Tensor gates_NK = {};             // stat
-  Tensor offsets_E1 = {};           // i64
-  Tensor slots_R = {};              // i32
-  Tensor positions_NK = {};         // i32
-  Tensor load_offsets_E1 = {};      // i64: offsets_E1 of the chosen slots only; loads are counted from it
-  Tensor fractions_E = {};          // stat: chosen slots per expert / expected chosen slots, over all ranks
-  Tensor balance_fractions_E = {};  // stat: the fractions of the balance loss, over model.balance_scope
+  Tensor probs_NE = {};         // stat
+  Tensor lse_N = {};            // stat
+  Tensor expert_ids_NK = {};    // i32
+  Tensor gates_NK = {};         // stat
+  Tensor offsets_E1 = {};       // i64
+  Tensor slots_R = {};          // i32
+  Tensor positions_NK = {};     // i32
+  Tensor load_offsets_E1 = {};  // i64: like offsets_E1, but for chosen slots only; gives the loads
+  // Each expert's chosen slots on all ranks, divided by the expected number of chosen slots of all experts on all
+  // ranks, which is N * chosen_per_token() * ranks.
+  Tensor fractions_E = {};          // stat
+  Tensor balance_fractions_E = {};  // stat: fractions for the balance loss, over the tokens of model.balance_scope
   Tensor fill_norms_2 = {};         // stat: fill_norms()
   Tensor kept_NW = {};              // stat: private to the policy, W = kept_per_token(); absent if W is 0
 };
@@ -45,7 +50,7 @@ struct RouterSetup {
 
 // A moving average that a policy keeps of what it observes.
 struct MovingAverage {
-  const char* name;    // what is averaged, for people
+  const char* name;    // what is averaged, as shown to users
   double moves;        // how many updates the average reaches back
   bool once_per_step;  // one update per step over the step's tokens; else one per micro-batch, over all ranks
 };
@@ -57,24 +62,25 @@ class RoutingPolicy {
 
   // K, the number of slots per token.
   virtual int64_t experts_per_token() const { return setup_.num_experts_per_tok; }
-  // How many of these slots should be live on average. FLOPs are counted from this number.
+  // How many of these slots should be live on average. FLOPs are computed from this number.
   virtual int64_t live_experts_per_token() const { return experts_per_token(); }
-  // How many experts contribute to a token's output. Loads and active parameters are counted from this number.
+  // How many experts the router chooses for a token. Fewer than the live slots if unchosen experts are computed too
+  // (dense_gradient_policy.cpp). Loads and active parameters are computed from this number.
   virtual int64_t chosen_per_token() const { return live_experts_per_token(); }
-  // Whether route() writes load_offsets_E1. If not, it is offsets_E1.
+  // Whether route() writes load_offsets_E1. If not, load_offsets_E1 is the same tensor as offsets_E1.
   virtual bool counts_loads_apart() const { return false; }
   // Whether a token's probabilities sum to 1. If not, its entropy is that of the probabilities divided by their sum.
   virtual bool probs_sum_to_one() const { return true; }
 
-  // The moving average that the policy keeps; none if it keeps none or if it never moves.
+  // The moving average that the policy keeps; nullopt if there is none, or if its value never changes.
   virtual std::optional<MovingAverage> moving_average() const { return std::nullopt; }
 
   // Values per token that route() leaves in kept_NW for the backward pass.
   virtual int64_t kept_per_token() const { return 0; }
 
-  // Adds the layer's rows to `state`. Their names start with `prefix` ("model.layers.3.mlp."), and `stat` is their
-  // dtype. The hooks below read the rows there, so `state` must outlive the policy. Without this call a policy can only
-  // describe itself.
+  // Adds the layer's rows to `state`. The rows' names start with `prefix` ("model.layers.3.mlp."), and their dtype is
+  // `stat`. The functions below read the rows in `state`, which must outlive the policy. Before this call, only the
+  // functions above may be called.
   void declare_state(StateTable& state, const std::string& prefix, DType stat) {
     state_ = &state;
     add_state(state, prefix, stat);
@@ -89,14 +95,15 @@ class RoutingPolicy {
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
   // Writes y_NC (=).
   virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
-  // fill_norms_2 = the squared norms of two vectors: what stands in for the experts that a token did not choose, and
-  // the output. Policies without a stand-in leave it alone. Evaluation calls this.
+  // fill_norms_2 = two squared norms over all tokens: first of what stands in for the experts that a token did not
+  // choose, then of the output y_NC. Policies without a stand-in leave fill_norms_2 alone. Only evaluation calls this
+  // function.
   virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
   // Writes drows_RC and dprobs_NE (=). May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                 const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) = 0;
-  // dlogits_NE = the gradient from dprobs_NE through the softmax, plus those of the balance and z losses. Consumes
-  // dprobs_NE.
+  // dlogits_NE = the gradient from dprobs_NE through the softmax, plus the gradients of the balance and z losses.
+  // Consumes dprobs_NE.
   virtual void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                               const Tensor& dprobs_NE);
   // Called once per optimizer step, after the weights are updated.
@@ -114,8 +121,8 @@ class RoutingPolicy {
   const StateTable* state_ = nullptr;
 };
 
-// Allocates what the routing of N tokens to E experts takes, except fractions, balance_fractions and fill_norms, which
-// belong to the run's statistics. `stat` is their dtype.
+// Allocates the tensors for routing N tokens to E experts; `stat` is the dtype of those marked stat above. Leaves out
+// fractions, balance_fractions and fill_norms, which belong to the run's statistics (MoeLayer::allocate()).
 Routing allocate_routing(Arena& arena, const RoutingPolicy& policy, int64_t N, int64_t E, DType stat);
 
 }  // namespace gptmoe

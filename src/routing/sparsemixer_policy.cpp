@@ -37,8 +37,8 @@ class SparsemixerPolicy final : public RoutingPolicy {
   StateId sampler_2_;
 };
 
-// The sampler moves past this micro-batch's tokens before they draw. Recomputation does not move it, so it draws the
-// same experts.
+// Training first advances the sampler past the micro-batch's tokens of all ranks; the tokens then draw with the
+// positions just passed. Recomputation does not advance the sampler, so the tokens draw the same experts again.
 void SparsemixerPolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
   const int64_t tokens = logits_NE.size(0), ranks = pass.communicator.size();
   const Tensor& sampler_2 = value(sampler_2_);
@@ -53,8 +53,8 @@ void SparsemixerPolicy::combine(const Pass& pass, const Routing& routing, const 
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// Leaves the gradients of the gates in gates_NK. The probabilities receive none, since the output does not depend on
-// them.
+// Leaves the gradients of the gates in gates_NK. The probabilities receive no gradient here, since the output does not
+// depend on them.
 void SparsemixerPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                          const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);

@@ -22,7 +22,7 @@ class AddedTokens {
   // The leftmost match in text[from..), and the longest of several that start there; {text.size(), 0, -1} if none.
   Match find(std::string_view text, size_t from) const;
 
-  // Whether some token contains a place where long texts may be cut: after a letter or digit, where begins_cut() holds.
+  // Whether the text of some added token contains a place where a long text may be cut into pieces (text_cuts.h).
   bool spans_cuts() const { return spans_cuts_; }
 
  private:

@@ -9,7 +9,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr int32_t kNever = INT_MAX;  // the rank of an empty slot
+constexpr int32_t kNever = INT_MAX;  // the rank in an empty slot of the table
 constexpr size_t kChunk = 128;       // bytes merged at once; the time grows with their square
 constexpr size_t kRedo = 2;          // tokens at a chunk's end that are merged again with the next chunk
 
@@ -80,9 +80,11 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
 }
 
 // Tokens are the encoding of a word exactly if every two neighbours are the encoding of their own bytes: the first
-// merge across a boundary would also happen if those two were alone. So a long word is merged in chunks. Each chunk
-// starts at the last stable token of the previous chunk. The two chunks are joined if the two tokens at the seam are
-// the encoding of their own bytes. If they are not, the seam moves back and the chunk grows, at most to the whole word.
+// merge across a boundary would also happen if the two neighbours were alone. So a long word is merged in chunks. The
+// last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped, and the next chunk starts
+// where they started. The tokens before this seam and those of the next chunk are joined if the two tokens at the seam
+// are the encoding of their own bytes. If they are not, the seam moves back and the chunk grows, at most to the whole
+// word.
 void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) const {
   const size_t first = ids.size();
   size_t length = kChunk, redo = kRedo;
@@ -104,7 +106,7 @@ void MergeTable::encode_long(std::string_view word, std::vector<int32_t>& ids) c
       }
     }
     if (last) return;
-    if (tokens <= redo) {  // too few to tell which are stable
+    if (tokens <= redo) {  // all of them may depend on the text after the chunk
       ids.resize(seam);
       length *= 2;
       continue;

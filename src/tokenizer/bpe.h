@@ -15,8 +15,8 @@ struct Merge {
 
 class MergeTable {
  public:
-  // If a pair occurs twice, the later one counts. `byte_ids` are the tokens of single bytes. `token_bytes` holds every
-  // token's length; a merge's result is as long as its parts together.
+  // If a pair has two merges, the later one counts. `byte_ids` are the tokens of single bytes. `token_bytes` holds
+  // every token's length; a merge's result is as long as its parts together.
   MergeTable(const std::vector<Merge>& merges, const std::array<int32_t, 256>& byte_ids,
              std::vector<int32_t> token_bytes);
 
@@ -34,7 +34,7 @@ class MergeTable {
   void encode_long(std::string_view word, std::vector<int32_t>& ids) const;
   bool stand_together(std::string_view both, int32_t left, int32_t right) const;
 
-  std::vector<Rule> slots_;  // open addressing, a power of two of them
+  std::vector<Rule> slots_;  // a hash table with open addressing; its size is a power of two
   int shift_;
   std::array<int32_t, 256> byte_ids_;
   std::vector<int32_t> token_bytes_;

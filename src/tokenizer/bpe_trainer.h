@@ -16,10 +16,11 @@ namespace gptmoe {
 class BpeTrainer {
  public:
   // Training takes up to 40 bytes of memory for each byte of distinct words. If the distinct words exceed `max_letters`
-  // bytes (below 2^31), the rarest are dropped until at most half as many bytes are left (WordCounts::drop_rarest).
+  // bytes (below 2^31), the rarest are dropped until the others have at most half of `max_letters` bytes
+  // (WordCounts::drop_rarest).
   explicit BpeTrainer(SplitPattern pattern = SplitPattern::gpt2, int64_t max_letters = int64_t{1} << 26);
 
-  // Counts the words of one more document, or of a batch of documents, cut by pattern(). The same batches in the same
+  // Counts the words of one more document, or of a batch of documents, split by pattern(). The same batches in the same
   // order give the same result, with any number of threads.
   void add(std::string_view document);
   void add(const WordCounts& batch);
@@ -29,7 +30,7 @@ class BpeTrainer {
   int64_t dropped_words() const { return dropped_words_; }  // a word dropped twice counts twice
 
   // Checks, before hours of reading, whether train() can succeed. Throws UserError if `vocab_size` has no room for
-  // bytes and special tokens or exceeds kMaxVocabSize, if none of kEndOfTextNames is among the special tokens, or if a
+  // bytes and special tokens, or exceeds kMaxVocabSize; if none of kEndOfTextNames is among the special tokens; or if a
   // special token is empty, a single byte, given twice or impossible to write to tokenizer.json.
   static void check(int64_t vocab_size, const std::vector<std::string>& special_tokens);
 

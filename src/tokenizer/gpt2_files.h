@@ -1,8 +1,8 @@
 #pragma once
-// GPT-2's own pair of files: vocab.json, an object of token to id, and merges.txt, one merge "left right" per line,
-// lowest rank first, after a comment "#version: ...". Tokens are in byte names; the split into words is GPT-2's. Other
-// tokenizers use the same pair of files with other splits, so a tokenizer_config.json beside vocab.json may name no
-// class but GPT-2's.
+// GPT-2's own pair of files. vocab.json is an object of token to id. merges.txt begins with a comment, "#version: ...",
+// and then has one merge "left right" per line, lowest rank first. Tokens are in byte names (byte_alphabet.h); the
+// split into words is GPT-2's. Other tokenizers use the same pair of files with other splits. So if there is a
+// tokenizer_config.json beside vocab.json, the class that it names must be GPT-2's.
 #include <filesystem>
 
 #include "tokenizer/tokenizer.h"

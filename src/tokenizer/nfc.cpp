@@ -13,7 +13,7 @@ namespace gptmoe {
 namespace {
 
 constexpr uint32_t kPage = 256;
-constexpr unsigned char kFirstLead = 0xCC;  // of U+0300: below it every character is in NFC and composes with nothing
+constexpr unsigned char kFirstLead = 0xCC;  // first byte of U+0300; text of lower characters only is in NFC
 
 // Hangul syllables compose by arithmetic (The Unicode Standard, section 3.12) from a leading consonant L, a vowel V
 // and, optionally, a trailing consonant T.
@@ -25,7 +25,7 @@ bool is_syllable(uint32_t point) { return point - kSyllable < kSyllables; }
 // Properties of a code point that NFC needs.
 struct Traits {
   uint8_t combining_class = 0;
-  bool may_change = false;  // NFC_Quick_Check is not Yes: NFC never has it, or it may join the character before
+  bool may_change = false;  // NFC_Quick_Check is not Yes: NFC may replace the character or join it to another
   bool starts_afresh() const { return combining_class == 0 && !may_change; }
 };
 
@@ -48,7 +48,7 @@ class Tables {
     }
     for (uint32_t i = 0; i < kVCount; ++i) entry(kV + i).may_change = true;
     for (uint32_t i = 1; i < kTCount; ++i) entry(kT + i).may_change = true;
-    for (const CanonicalPair& pair : compositions_)  // a pair that begins with such a character may decompose again
+    for (const CanonicalPair& pair : compositions_)  // a pair may decompose again if its first part may
       if (traits(first_part(pair)).may_change) entry(pair.composed).may_change = true;
     std::sort(compositions_.begin(), compositions_.end(), by_parts);
   }
@@ -148,8 +148,8 @@ void put_in_order(std::vector<Character>& characters) {
   }
 }
 
-// Every character joins the last starter before it if a composite exists and nothing in between blocks it: a character
-// blocks those after it whose class is not above its own.
+// Every character joins the last starter before it if a composite exists and no character in between blocks it. A
+// character blocks the characters after it whose class is not above its own.
 void compose(std::vector<Character>& characters) {
   constexpr size_t kNone = SIZE_MAX;
   size_t starter = kNone, end = 0;
@@ -203,7 +203,8 @@ bool is_surely_nfc(std::string_view text) {
   return true;
 }
 
-// The text splits into independent stretches: no character of one can join or pass a character of another.
+// The text splits into independent stretches: no character of one stretch can join or pass a character of another
+// stretch.
 std::string to_nfc(std::string_view text) {
   std::string out;
   out.reserve(text.size());

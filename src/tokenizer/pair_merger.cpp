@@ -95,7 +95,8 @@ void PairMerger::rewrite(const PairUse& use, int32_t result) {
 
     const int64_t count = word_counts_[cells_[begin].word];
     if (begin == previous_end) {
-      // The previous occurrence has noted this one's `left` as the token after it, which no longer exists.
+      // The previous occurrence has noted this occurrence's `left` as the token after it, but that token no longer
+      // exists.
       neighbours_[static_cast<size_t>(2 * left + 1)].count -= count;
       junction_.count += count;
       junctions_.push_back(previous);

@@ -80,7 +80,7 @@ class PairMerger {
   std::vector<int64_t> word_counts_;
   std::vector<uint32_t> lengths_;  // in bytes, by token
 
-  std::vector<PairUse> table_;  // open addressing, a power of two, at most half in use
+  std::vector<PairUse> table_;  // a hash table: open addressing, size a power of two, at most half in use
   size_t pairs_ = 0;
   std::vector<Candidate> heap_;                      // one per pair not taken; counts may have fallen since
   std::vector<std::unique_ptr<uint32_t[]>> blocks_;  // of positions

@@ -94,8 +94,8 @@ class Scanner {
     return at;
   }
 
-  // \s+(?!\S)|\s+ on the white space [begin, end): all of it at the end of the text; else all but its last character,
-  // which the next word may take.
+  // The end of the match of \s+(?!\S)|\s+ on the white space [begin, end). At the end of the text, the match is all of
+  // the white space. Elsewhere, it leaves the last of several characters, which the next word may take.
   size_t white_space_end(size_t begin, size_t end) const {
     if (end == size()) return end;
     size_t last = end - 1;
@@ -146,7 +146,7 @@ size_t gpt2_word_end(const Scanner& text, size_t begin) {
   return text.run_end(at + first.bytes, first.kind);
 }
 
-// llama3 and similar patterns: numbers come in groups of `most_numbers`; `whole_tail` is cl100k's \s++$.
+// llama3 and similar patterns: numbers come in groups of at most `most_numbers`; `whole_tail` is cl100k's \s++$.
 size_t llama3_word_end(const Scanner& text, size_t begin, int most_numbers, bool whole_tail) {
   const Char first = text.char_at(begin);
   if (first.kind == CharClass::letter) return text.letters_end(begin + first.bytes);

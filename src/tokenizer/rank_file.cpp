@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kMaxTokenBytes = 1024;  // published tokens have at most 128; bounds the time for the splits
+constexpr size_t kMaxTokenBytes = 1024;  // published tokens have at most 128; limits the time to split tokens
 
 constexpr int64_t kMaxRank = kMaxVocabSize - 2;  // <|endoftext|> comes after it
 

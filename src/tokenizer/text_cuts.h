@@ -5,11 +5,12 @@
 
 namespace gptmoe {
 
-// Whether a piece of a .txt may end before `text` if a letter or a number precedes it: at a space, a newline, an
-// ideographic full stop or a fullwidth comma. Chinese text may have no white space for many pages.
+// Whether a piece of a .txt may end before `text` if a letter or a number precedes `text`. It may if `text` begins with
+// a space, a newline, an ideographic full stop or a fullwidth comma. Chinese text may have no white space for many
+// pages.
 inline bool begins_cut(std::string_view text) {
   return text.starts_with(' ') || text.starts_with('\n') || text.starts_with("\u3002") || text.starts_with("\uFF0C");
 }
-constexpr size_t kCutBytes = 3;  // the most bytes that the answer depends on
+constexpr size_t kCutBytes = 3;  // begins_cut() looks at no more bytes than this
 
 }  // namespace gptmoe

@@ -10,9 +10,9 @@ struct Spelling {
   SplitPattern pattern;
 };
 
-// For each of our patterns, the regular expressions with which the tokenizers library splits in the same way; we write
-// the first one. The library's engine is Oniguruma. tiktoken's newer form of cl100k is not among them: it has
-// \p{N}{1,3}+, which Oniguruma reads as any number of digits.
+// For each of our patterns, the regular expressions with which Hugging Face's tokenizers library splits in the same
+// way. save_tokenizer() writes the first of them. The library's engine is Oniguruma. tiktoken's newer form of cl100k is
+// not among them: it has \p{N}{1,3}+, which Oniguruma reads as any number of digits.
 constexpr Spelling kSpellings[] = {
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", SplitPattern::gpt2},
@@ -54,7 +54,7 @@ class PipelineReader {
   }
 
  private:
-  // The parts of root[key]: none, itself, or, for a Sequence, the items of its list.
+  // The parts of root[key]: none if it is null, the items of its list if it is a Sequence, else the value itself.
   std::vector<Part> parts(const char* key, const char* list_key) const {
     const Json& value = JsonSource::get(source_.root(), key);
     if (value.is_null()) return {};
@@ -105,8 +105,8 @@ class PipelineReader {
   SplitPattern read_split(const Part& split) const {
     if (!has_type(split, {"Split"}))
       source_.unsupported(split.where, split.value, "only a Split may precede ByteLevel");
-    // The patterns match all of a text. So it does not matter whether matches or gaps are the words, unless one of them
-    // is removed.
+    // The patterns match all of a text. So it does not matter whether matches or gaps are the words, unless matches or
+    // gaps are removed.
     const Json& behavior = JsonSource::get(split.value, "behavior");
     const bool keeps_words =
         behavior == "Isolated" || (behavior == "Removed" && JsonSource::get(split.value, "invert") == true);

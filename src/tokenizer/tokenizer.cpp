@@ -70,8 +70,8 @@ void Tokenizer::encode_normalized(std::string_view text, WordCache& cache, std::
   encode_around(in_normalized_, text, ids, [&](std::string_view rest) { encode_words(rest, cache, ids); });
 }
 
-// Works in blocks of words. A block is first cut into words and then looked up, so that the cache's memory is
-// prefetched meanwhile.
+// Works in blocks of words. All words of a block are cut before the first is looked up, so that the cache's memory for
+// them is prefetched in time.
 void Tokenizer::encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
   constexpr size_t kBlock = 32;
   std::array<WordCache::Key, kBlock> keys;

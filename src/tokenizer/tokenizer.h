@@ -22,9 +22,9 @@ inline constexpr std::string_view kEndOfText = "<|endoftext|>";
 inline constexpr std::array<std::string_view, 3> kEndOfTextNames = {kEndOfText, "<|end_of_text|>", "</s>"};
 
 // A token that is not made by merging. Special tokens mark structure: text never encodes to them, so no document can
-// forge its own end. The others match their text wherever it occurs, before the split into words. Those that are looked
-// up in the original text match first. Then the rest is normalized, and those that are looked up in normalized text
-// match there.
+// forge its own end. Other added tokens match their text wherever it occurs, before the split into words. Those with
+// `normalized` unset match first, in the original text. Then the rest of the text is normalized, and those with
+// `normalized` set match there.
 struct AddedToken {
   int32_t id;
   bool special;
@@ -64,7 +64,7 @@ class Tokenizer {
   // a special token is ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
-  // Whether the pieces that DocumentReader cuts from a long text encode to the same ids as the whole.
+  // Whether a long text's pieces, cut as text_cuts.h says, encode to the same ids as the whole text.
   bool encodes_pieces() const { return !in_text_.spans_cuts() && !in_normalized_.spans_cuts(); }
 
   // The bytes of `ids`, which need not be valid UTF-8 (a character can span tokens). Throws UserError on an unknown id.
@@ -77,7 +77,7 @@ class Tokenizer {
 
   Vocabulary vocabulary_;
   MergeTable merge_table_;
-  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens, where whole_words
+  std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens; only with whole_words
   AddedTokens in_text_, in_normalized_;
 };
 

@@ -55,8 +55,8 @@ fs::path find_in(const fs::path& folder) {
   return rank_files[0];
 }
 
-// SentencePiece writes a protobuf message. Its field 1, the first token, has length or score bytes that no rank file
-// has.
+// SentencePiece writes a protobuf message. It starts with field 1, the first token, whose length and score contain
+// bytes that no rank file has.
 void refuse_sentencepiece(const fs::path& path) {
   const MappedFile file(path);
   const std::string_view start = file.bytes().substr(0, 32);

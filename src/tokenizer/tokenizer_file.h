@@ -1,13 +1,13 @@
 #pragma once
 // Tokenizers on disk. Byte-level BPE in these layouts:
-//   tokenizer.json          Hugging Face's format: GPT-2, GPT-NeoX, Llama-3, OLMo, Qwen layouts; ours
+//   tokenizer.json          Hugging Face's format: the layouts of GPT-2, GPT-NeoX, Llama-3, OLMo and Qwen, and our own
 //   vocab.json, merges.txt  GPT-2's own pair of files
 //   *.tiktoken, *.model     tiktoken's rank file: each line is a token in base64, a space, its rank
 //   a folder                its tokenizer.json, else its vocab.json and merges.txt, else its only rank file
 // Parts that would change the ids and are not supported (another model, normalizer, pre-tokenizer, ...) are refused by
-// name. There is one deliberate difference: the text of a special token ("<|endoftext|>") in a document is ordinary
-// text, and nothing is put around a document, as with add_special_tokens=False. The token that ends documents is
-// special, whatever the file says.
+// name. There is one deliberate difference from Hugging Face's library: the text of a special token ("<|endoftext|>")
+// in a document is ordinary text. Nothing is put around a document, as with add_special_tokens=False. The token that
+// ends documents is special, whatever the file says.
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -17,8 +17,8 @@
 namespace gptmoe {
 
 struct TokenizerOptions {
-  std::optional<SplitPattern> pattern = {};  // for a rank file, which does not name it; an error for other files
-  std::string end_of_text = {};              // its text; empty: the first of kEndOfTextNames
+  std::optional<SplitPattern> pattern = {};  // for a rank file, which does not have one; an error for other files
+  std::string end_of_text = {};              // text of the token; empty: the first of kEndOfTextNames
 };
 
 // Throws UserError, naming file and JSON path, line or byte, if the file is malformed, a part is missing, merges

@@ -19,11 +19,12 @@ class VocabularyBuilder {
   explicit VocabularyBuilder(bool nfc = false) { out_.nfc = nfc; }
 
   void add_added(const std::string& content, const Json& id, bool special, bool normalized);
-  // An added token may also be listed here, by its text.
+  // The vocabulary may also list an added token, by its text.
   void add_token(std::string_view name, const Json& id);
-  // Call when all tokens are known. Gives the added ones the ids of Hugging Face's library, which ignores the written
-  // ids: a token in the vocabulary keeps its id there, and the others get the next ids after the vocabulary's number of
-  // entries, in the order of the list. Other written ids are an error.
+  // Call when all tokens are known. Places the added tokens at their ids. Each id must be the one that Hugging Face's
+  // tokenizers library gives the token, since that library ignores the ids in the file. For a token that is also in the
+  // vocabulary, that is its id there. The other tokens have consecutive ids, in the order of the list, starting at the
+  // vocabulary's number of entries.
   void place_added();
   // Checks that every byte has a token.
   void check_bytes() const;
@@ -42,7 +43,7 @@ class VocabularyBuilder {
   size_t length(int32_t id) const { return out_.tokens[static_cast<size_t>(id)].size(); }
 
   std::map<int32_t, Added> added_;
-  std::unordered_map<std::string_view, int32_t> ids_;  // by name, without tokens that are only added
+  std::unordered_map<std::string_view, int32_t> ids_;  // by name; of the vocabulary's tokens only
   std::string result_;                                 // of the current merge
   Vocabulary out_;
 };

@@ -13,7 +13,7 @@
 namespace gptmoe {
 
 // One per thread. A set-associative table of fixed size (8 MiB): if the set of a new word is full, the word replaces
-// another.
+// another word of the set.
 class WordCache {
  public:
   // The longest word that is kept; longer ones rarely recur.
@@ -28,7 +28,8 @@ class WordCache {
   static Key key_of(std::string_view word, size_t readable);
   void prefetch(const Key& key) const { __builtin_prefetch(set_of(key)); }
 
-  // Writes the word's ids at `out`, which has room for kMaxBytes, and returns their number; 0: the word is unknown.
+  // Writes the word's ids at `out`, which has room for kMaxBytes, and returns their number; 0 if the cache does not
+  // have the word.
   size_t find(const Key& key, int32_t* out) const;
   void insert(const Key& key, std::span<const int32_t> ids);
 
@@ -38,7 +39,7 @@ class WordCache {
 
   struct Entry {
     uint64_t low = 0, high = 0;
-    std::array<int32_t, kInlineIds> ids{};  // if too many: {first in spilled_ids_}; with a long word's text: {.., at}
+    std::array<int32_t, kInlineIds> ids{};  // if the ids are kept elsewhere: places in spilled_ids_ and spilled_text_
     uint8_t bytes = 0;                      // of the word; 0 = empty
     uint8_t count = 0;                      // of ids
   };

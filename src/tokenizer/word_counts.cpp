@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// Works in blocks of words. A block is first cut into words and then looked up, so that the table's memory is
-// prefetched meanwhile.
+// Works in blocks of words. All words of a block are cut before the first is looked up, so that the table's memory for
+// them is prefetched in time.
 void WordCounts::add(SplitPattern pattern, std::string_view text) {
   constexpr size_t kBlock = 32;
   std::array<Entry, kBlock> entries;

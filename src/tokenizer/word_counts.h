@@ -10,8 +10,8 @@
 
 namespace gptmoe {
 
-// An open-addressed hash table over entries in the order of first appearance. Use one table per thread for counting;
-// merged in the order of the text, the tables equal one table that counted all of it.
+// An open-addressed hash table over entries in the order of first appearance. Use one table per thread for counting. If
+// the tables are merged in the order of the text, the result equals one table that counted all of it.
 class WordCounts {
  public:
   // Counts every word of `text`; a word is shorter than 4 GiB.
@@ -21,8 +21,8 @@ class WordCounts {
   int64_t words() const { return std::ssize(entries_); }  // distinct ones
   int64_t letters() const { return letters_; }            // bytes of the distinct words together
 
-  // Drops the words that occur once, then those that occur twice, and so on, until at most `letters` remain. Returns
-  // the number of words dropped.
+  // Drops the words that occur once, then those that occur twice, and so on, until the remaining words have at most
+  // `letters` bytes. Returns the number of words dropped.
   int64_t drop_rarest(int64_t letters);
 
   // visit(std::string_view word, int64_t count) in the order of first appearance.

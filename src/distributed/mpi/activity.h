@@ -9,15 +9,15 @@ namespace gptmoe {
 // What the watchdog sees of a rank's main thread.
 struct Activity {
   std::atomic<uint64_t> ticks = 0;
-  std::atomic<const char*> waiting = nullptr;  // the operation that waits for other ranks; null: none
+  std::atomic<const char*> waiting = nullptr;  // the operation in which it waits for other ranks; null: none
 
   std::mutex probing;
   std::function<void()> probe;  // the watchdog calls it under the mutex
 };
 
 // The thread waits for other ranks while this object lives. The end of the wait counts a tick before `waiting` is
-// cleared. So a watchdog that reads `waiting` first and `ticks` second never mistakes a rank that has just finished
-// waiting for one that hangs.
+// cleared. So if the watchdog reads `waiting` first and `ticks` second, it never reports that a rank hangs that has
+// only just finished waiting.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}

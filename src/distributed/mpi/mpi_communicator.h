@@ -34,7 +34,7 @@ class MpiCommunicator final : public Communicator {
  private:
   enum class First { exchange, small_gather, gather, broadcast };
   enum class Stage { queued, first, summed, gathering, done };
-  // A collective, or one piece of a reduction; MPI's displacements start at `base`.
+  // A collective, or one piece of a reduction. MPI's displacements count from `base`.
   struct Piece {
     Ticket ticket;
     Traffic traffic;

@@ -51,7 +51,7 @@ void sum_in_rank_order(DType dtype, void* out, std::span<const void* const> part
     case DType::f32: return sum_all<float, float>(out, parts, count);
     case DType::f64: return sum_all<double, double>(out, parts, count);
     case DType::bf16: return sum_all<uint16_t, float>(out, parts, count);
-    default: GPTMOE_CHECK(false, "sums of ", dtype_name(dtype));
+    default: GPTMOE_CHECK(false, "cannot sum ", dtype_name(dtype));
   }
 }
 

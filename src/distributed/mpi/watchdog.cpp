@@ -10,7 +10,7 @@ namespace {
 
 using Seconds = std::chrono::duration<double>;
 
-// Four checks within the shorter limit, and at least one per second.
+// The time between two checks: a quarter of the shorter limit, but at most one second.
 std::chrono::steady_clock::duration interval_of(double heartbeat_seconds, double hang_seconds) {
   double seconds = 1;
   for (double allowed : {heartbeat_seconds, hang_seconds})
@@ -79,7 +79,7 @@ void Watchdog::run() {
 bool Watchdog::round(bool leaving) {
   const Clock::time_point now = Clock::now();
   if (now - last_round_ > 3 * interval_ + std::chrono::seconds(1)) {
-    // This process itself was stopped for a while, so a lack of heartbeats or progress means nothing.
+    // This process itself was suspended for a while, so a lack of heartbeats or progress means nothing.
     last_heard_ = last_got_on_ = last_any_got_on_ = now;
   }
   last_round_ = now;
@@ -126,8 +126,7 @@ void Watchdog::hear(Clock::time_point now) {
   }
 }
 
-// Sends a heartbeat unless the previous one is still under way: a neighbour that is stopped does not receive
-// heartbeats.
+// Sends a heartbeat unless the previous one is still under way: a suspended neighbour does not receive heartbeats.
 void Watchdog::send(bool leaving) {
   int gone = 1;
   if (sending_ != MPI_REQUEST_NULL) MPI_CHECK(MPI_Test(&sending_, &gone, MPI_STATUS_IGNORE));

@@ -1,7 +1,7 @@
 #pragma once
 // A thread on each rank that checks that the other ranks live and make progress. Each rank sends a heartbeat to the
-// next rank and expects one from the previous rank. The heartbeat carries every rank's ticks, so a rank that waits for
-// others in a collective knows whether any rank still makes progress.
+// next rank and expects one from the previous rank. The heartbeat carries every rank's number of ticks (World::tick()),
+// so a rank that waits for others in a collective knows whether any rank still makes progress.
 #include <mpi.h>
 
 #include <chrono>

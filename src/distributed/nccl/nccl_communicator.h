@@ -8,8 +8,9 @@
 
 namespace gptmoe {
 
-// Collectives between GPUs with NCCL, on a stream beside that of `ops`, which are CudaKernels on the current device. No
-// other rank may use that device. Collective over `world`. `ops` must outlive the communicator.
+// Makes a communicator whose collectives run between GPUs with NCCL, on a stream of their own beside that of `ops`. The
+// kernels of `ops` must be CudaKernels on the current device, which no other rank may use. Call it on all ranks of
+// `world`. `ops` must outlive the communicator.
 //
 // RepeatedWork (Ops::make_repeated_work()) may start collectives, which are recorded with it; the communicator must
 // outlive such work. One run of the work waits for exactly the collectives that it starts.
