@@ -1,6 +1,7 @@
 #include "cli/eval_run.h"
 
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "inference/score_table.h"
@@ -12,7 +13,7 @@ std::string run_label(const std::vector<EvalRun>& runs, size_t run) {
   return runs.size() == 1 ? checkpoint : text(run == 0 ? "A  " : "B  ", checkpoint);
 }
 
-void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, nlohmann::ordered_json json,
+void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names) {
   if (!paired.empty()) {
@@ -20,6 +21,7 @@ void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, nloh
     for (const std::string& line : paired_table(names, paired)) std::printf("%s\n", line.c_str());
   }
   if (!file) return;
+  nlohmann::ordered_json json = options;
   if (runs.size() == 1) {
     json.update(runs[0]);
   } else {

@@ -1,7 +1,7 @@
 #pragma once
 // What the modes of `gptmoe eval` share.
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,10 +26,10 @@ struct EvalOutput {
 };
 inline constexpr const char* kJsonOption = "--json";
 
-// Prints the table of paired scores, if there are any. Completes `json` with the runs' results, writes it if `file` is
-// open, and prints its name: one run's keys are added to `json`; two runs become its "runs", with "paired" beside them.
-// `names` is the head and the key of the paired scores' names.
-void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, nlohmann::ordered_json json,
+// Prints the table of paired scores, if there are any. If `file` is open, writes the scores to it and prints its name:
+// the options, and then the keys of the only run, or the two "runs" and "paired". `names` is the head and the key of
+// the paired scores' names.
+void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names);
 

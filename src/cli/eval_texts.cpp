@@ -134,7 +134,6 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   std::vector<std::vector<DomainText>> texts;
   for (const EvalRun& run : runs) texts.push_back(open_texts(run, arguments));
 
-  Json json = {{"tokens", arguments.tokens}};
   std::vector<std::vector<TextScore>> scores;
   std::vector<Json> written;
   for (size_t r = 0; r < runs.size(); ++r) {
@@ -146,7 +145,8 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   }
   std::vector<PairedScore> paired;
   if (runs.size() == 2) paired = pair_texts(runs, scores);
-  finish_eval(file, output, std::move(json), written, paired, arguments.domains.empty() ? "data" : "domain");
+  const Json options = {{"limit", arguments.tokens}};
+  finish_eval(file, output, options, written, paired, arguments.domains.empty() ? "data" : "domain");
 }
 
 }  // namespace gptmoe

@@ -129,7 +129,7 @@ TEST_F(EvalTasks, TwoRunsAreComparedItemByItem) {
       {"eval", "run", "other", "--task", "tasks", "--shots", "1", "--json", "s.json", "--samples", "items.jsonl"});
   expect_contains(result.out, "A  run/checkpoints/step_00000003\ntask ");
   expect_contains(result.out, "\n\nB  other/checkpoints/step_00000003\ntask ");
-  expect_contains(result.out, "\n\ntask              n     metric         A         B     B - A");
+  expect_contains(result.out, "\n\ntask            n     metric         A         B     B - A");
   const json scores = json::parse(read_text_file(files_ / "s.json"));
   ASSERT_EQ(scores["runs"].size(), 2u);
   EXPECT_EQ(scores["runs"][0]["tasks"][0]["checksum"], scores["runs"][1]["tasks"][0]["checksum"]);

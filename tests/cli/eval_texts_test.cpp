@@ -30,8 +30,8 @@ TEST_F(EvalTexts, DomainsOnTheScreenAndInJson) {
   write_random_shard(files_ / "b.bin", 29, 120, 4);  // 17 windows
   const json both = scores({"run", "--domain", "wiki=a.bin", "--domain", "two books=b.b*n"});
   expect_contains(printed_, "run/checkpoints/step_00000003\ndomain ");
-  expect_contains(printed_, "\nwiki                     77 ");
-  expect_contains(printed_, "\ntwo books               119 ");
+  expect_contains(printed_, "\nwiki                   77 ");
+  expect_contains(printed_, "\ntwo books             119 ");
   expect_contains(printed_, "\nscores      s.json\n");
   EXPECT_EQ(both["checkpoint"], "run/checkpoints/step_00000003");
   ASSERT_EQ(both["texts"].size(), 2u);
