@@ -52,20 +52,23 @@ TEST(McNemarTest, ApprovalRatings) {
   EXPECT_EQ(test.pairs, 1600);
   EXPECT_DOUBLE_EQ(test.difference, -64.0 / 1600);
   EXPECT_NEAR(test.p, 3.716e-5, 5e-9);
-  // The exact interval of the odds 86 / 150 is published as 0.4356 to 0.7508.
-  const auto odds = [](double difference) {
-    const double share = (difference * 1600 / 236 + 1) / 2;
-    return share / (1 - share);
-  };
-  EXPECT_NEAR(odds(test.low), 0.4356, 5e-5);
-  EXPECT_NEAR(odds(test.high), 0.7508, 5e-5);
+  EXPECT_TRUE(test.decided());
+}
+
+// Clopper and Pearson's interval for 4 of 10 is 0.1216 to 0.7376 in tables.
+TEST(McNemarTest, TheIntervalIsThatOfTheShare) {
+  const PairedTest test = mcnemar_test(10, 6, 4);
+  EXPECT_NEAR(test.low, 2 * 0.1216 - 1, 1e-4);
+  EXPECT_NEAR(test.high, 2 * 0.7376 - 1, 1e-4);
+  EXPECT_NEAR(mcnemar_test(200, 6, 4).high, test.high / 20, 1e-12);
+  EXPECT_NEAR(mcnemar_test(10, 4, 6).high, -test.low, 1e-12);
 }
 
 TEST(McNemarTest, SmallCountsByHand) {
-  EXPECT_DOUBLE_EQ(mcnemar_test(100, 1, 9).p, 2 * 11 / 1024.0);  // nine or ten heads of ten, or tails
+  EXPECT_NEAR(mcnemar_test(100, 1, 9).p, 2 * 11 / 1024.0, 1e-15);  // nine or ten heads of ten, or tails
   EXPECT_NEAR(mcnemar_test(100, 9, 1).p, 2 * 11 / 1024.0, 1e-15);
   EXPECT_DOUBLE_EQ(mcnemar_test(100, 3, 3).p, 1);
-  EXPECT_DOUBLE_EQ(mcnemar_test(100, 0, 5).p, 2 / 32.0);
+  EXPECT_NEAR(mcnemar_test(100, 0, 5).p, 2 / 32.0, 1e-15);
   // With all five on one side, the share of b is at least 0.025^(1/5).
   EXPECT_NEAR(mcnemar_test(100, 0, 5).low, 0.05 * (2 * std::pow(0.025, 0.2) - 1), 1e-12);
   EXPECT_DOUBLE_EQ(mcnemar_test(100, 0, 5).high, 0.05);

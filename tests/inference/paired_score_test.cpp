@@ -30,7 +30,7 @@ TEST(PairedScoreTest, AccuraciesByMcNemar) {
   EXPECT_EQ(scores[0].only_b, 9);
   EXPECT_DOUBLE_EQ(scores[0].a, 0.51);
   EXPECT_DOUBLE_EQ(scores[0].b, 0.59);
-  EXPECT_DOUBLE_EQ(scores[0].test.p, 22 / 1024.0);
+  EXPECT_NEAR(scores[0].test.p, 22 / 1024.0, 1e-15);
   EXPECT_EQ(verdict_of(scores[0]), "B better");
   EXPECT_EQ(verdict_of(pair_scores(task, b, a)[0]), "A better");
   EXPECT_EQ(verdict_of(pair_scores(task, a, a)[0]), "undecided");
