@@ -139,6 +139,7 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   for (size_t r = 0; r < runs.size(); ++r) {
     scores.push_back(score_texts(runs[r], texts[r], arguments.tokens));
     count_bytes(scores[r], runs[r], texts[r], output.tokenizer);
+    if (r > 0 && !arguments.domains.empty()) std::printf("\n");
     print_scores(run_label(runs, r), scores[r]);
     written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"texts", Json::array()}});
     for (const TextScore& score : scores[r]) written[r]["texts"].push_back(to_json(score));

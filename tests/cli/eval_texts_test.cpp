@@ -80,7 +80,7 @@ TEST_F(EvalTexts, TwoRunsArePairedByWindow) {
   write_random_shard(files_ / "b.bin", 29, 120, 4);
   const json both = scores({"one", "two", "--domain", "wiki=a.bin", "--domain", "books=b.bin"});
   expect_contains(printed_, "A  one/checkpoints/step_00000003\ndomain ");
-  expect_contains(printed_, "B  two/checkpoints/step_00000003\ndomain ");
+  expect_contains(printed_, "\n\nB  two/checkpoints/step_00000003\ndomain ");
   expect_contains(printed_, "\n\ndomain       n     metric         A         B     B - A");
   ASSERT_EQ(both["runs"].size(), 2u);
   ASSERT_EQ(both["paired"].size(), 2u);
