@@ -2,10 +2,10 @@
 
 #include <array>
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/output_file.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -97,15 +97,6 @@ void BenchOutput::record(const nlohmann::ordered_json& line) {
 void BenchOutput::finish() {
   progress_.clear();
   if (file_) file_->commit();
-}
-
-void open_output(std::optional<AtomicFile>& file, const std::string& option, const std::string& path) {
-  if (path.empty()) return;
-  if (std::filesystem::is_directory(path)) user_error(option, ": ", path, " is a folder; name a file");
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder))
-    user_error(option, ": ", folder.string(), " is not a folder; create it, or name another file");
-  file.emplace(path);
 }
 
 }  // namespace gptmoe

@@ -48,7 +48,4 @@ class BenchOutput {
   ProgressLine progress_;
 };
 
-// Checks, before a long measurement, that a file can be written. Throws UserError naming `option` if it cannot.
-void open_output(std::optional<AtomicFile>& file, const std::string& option, const std::string& path);
-
 }  // namespace gptmoe

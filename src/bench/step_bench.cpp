@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/output_file.h"
 #include "bench/benches.h"
 #include "bench/speed_chart.h"
 #include "bench/step_account.h"

@@ -1,61 +1,50 @@
-#include <cstdio>
-
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/eval_run.h"
 #include "cli/eval_tasks.h"
-#include "cli/number_check.h"
-#include "engine/backend.h"
-#include "engine/memory_check.h"
-#include "inference/evaluate.h"
+#include "cli/eval_texts.h"
 
 namespace gptmoe {
 namespace {
 
 struct EvalArguments {
-  std::string run, data;
-  int64_t tokens = 0;
-  BackendOptions backend;
+  std::vector<std::string> runs;
+  EvalOutput output;
+  TextArguments texts;
   TaskArguments tasks;
+  BackendOptions backend;
 };
 
-void eval_shards(const std::filesystem::path& checkpoint, const EvalArguments& arguments) {
-  const Config config = checkpoint_config(checkpoint, arguments.backend);
-  const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
-  if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
-  const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
-
-  const auto ops = make_backend(config);
-  const auto world = make_single_world();
-  const auto communicator = world->make_host_communicator();
-  Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
-  require_room(config, engine, *ops, ops->memory());
-  engine.commit(*ops);
-  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
-  const EvalResult result = evaluate(engine, *ops, *communicator, *world, loader, arguments.tokens);
-  std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
-              result.perplexity, static_cast<long long>(result.tokens), data.c_str());
+void run(const EvalArguments& arguments) {
+  std::vector<EvalRun> runs;
+  for (const std::string& argument : arguments.runs) {
+    const auto checkpoint = resolve_checkpoint(argument);
+    runs.push_back({checkpoint, checkpoint_config(checkpoint, arguments.backend)});
+  }
+  if (arguments.tasks.paths.empty())
+    eval_texts(runs, arguments.output, arguments.texts);
+  else
+    eval_tasks(runs, arguments.output, arguments.tasks);
 }
 
 }  // namespace
 
 void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<EvalArguments>();
-  CLI::App* command =
-      app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on downstream tasks");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
-  CLI::Option* data =
-      command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
-  CLI::Option* tokens = command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
-                            ->check(whole_number(0));
-  arguments->tasks.add_to(*command, {data, tokens});
+  CLI::App* command = app.add_subcommand(
+      "eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; two checkpoints are compared");
+  command
+      ->add_option("run", arguments->runs,
+                   "Run directory (its last checkpoint) or checkpoint; with a second one, paired tests of the two")
+      ->required()
+      ->expected(1, 2);
+  const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);
+  arguments->tasks.add_to(*command, of_texts);
+  command->add_option("--tokenizer", arguments->output.tokenizer, kTokenizerHelp);
+  command->add_option(text(kJsonOption, ",--out"), arguments->output.json,
+                      "Write the scores to this file too, as JSON");
   arguments->backend.add_to(*command);
-  command->callback([arguments] {
-    const auto checkpoint = resolve_checkpoint(arguments->run);
-    if (arguments->tasks.paths.empty())
-      eval_shards(checkpoint, *arguments);
-    else
-      eval_tasks(checkpoint, arguments->backend, arguments->tasks);
-  });
+  command->callback([arguments] { run(*arguments); });
 }
 
 }  // namespace gptmoe

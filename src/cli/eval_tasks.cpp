@@ -2,76 +2,87 @@
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <optional>
 
-#include "base/file.h"
+#include "base/output_file.h"
 #include "base/progress.h"
+#include "cli/checkpoint_config.h"
 #include "cli/number_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
-#include "inference/task_score.h"
+#include "inference/score_table.h"
 
 namespace gptmoe {
 namespace {
 
-struct PreparedTask {
-  Task task;
-  std::vector<Request> requests;
-};
+using Json = nlohmann::ordered_json;
+using Requests = std::vector<std::vector<Request>>;     // by task
+using TaskItems = std::vector<std::vector<ItemScore>>;  // by task
+using OnTask = std::function<void(size_t task, const std::vector<ItemScore>& items)>;
 
-std::vector<PreparedTask> prepare(const TaskArguments& arguments, const Tokenizer& tokenizer) {
-  const size_t limit = arguments.limit > 0 ? static_cast<size_t>(arguments.limit) : SIZE_MAX;
-  std::vector<PreparedTask> prepared;
-  for (const TaskFile& file : find_task_files(arguments.paths)) {
-    Task task = read_task(file);
-    std::vector<Request> requests = make_requests(task, limit, arguments.prompt, tokenizer);
-    prepared.push_back({std::move(task), std::move(requests)});
-  }
-  return prepared;
+std::vector<Task> read_tasks(const TaskArguments& arguments) {
+  std::vector<Task> tasks;
+  for (const TaskFile& file : find_task_files(arguments.paths)) tasks.push_back(read_task(file));
+  return tasks;
 }
 
-TaskScore score(const PreparedTask& prepared, const Gpt& gpt, Ops& ops, int64_t batch_tokens, ProgressLine& progress) {
-  const JobClock clock;
-  const ScoringOptions options{batch_tokens, prepared.task.kind == TaskKind::completion};
-  const auto likelihoods = score_requests(gpt, ops, prepared.requests, options, [&](int64_t done, int64_t total) {
-    progress.show(prepared.task.name + "  " + clock.state(done, total));
-  });
-  progress.clear();
-  return score_task(prepared.task, prepared.requests, likelihoods);
+Requests make_all_requests(const EvalRun& run, const std::vector<Task>& tasks, const EvalOutput& output,
+                           const TaskArguments& arguments) {
+  const size_t limit = arguments.limit > 0 ? static_cast<size_t>(arguments.limit) : SIZE_MAX;
+  const Tokenizer tokenizer = model_tokenizer(run.config, output.tokenizer);
+  Requests requests;
+  for (const Task& task : tasks) requests.push_back(make_requests(task, limit, arguments.prompt, tokenizer));
+  return requests;
+}
+
+// Scores the tasks one after the other and calls `on_task` after each.
+TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const Requests& requests,
+                      const OnTask& on_task) {
+  const Config& config = run.config;
+  const int64_t context = config.model.max_position_embeddings;
+  const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
+  const auto ops = make_backend(config);
+  const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
+  require_room(config, largest, *ops, ops->memory());
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
+  engine.commit(*ops);
+  load_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+
+  ProgressLine progress;
+  TaskItems items;
+  for (size_t t = 0; t < tasks.size(); ++t) {
+    const JobClock clock;
+    const ScoringOptions options{batch_tokens, tasks[t].kind == TaskKind::completion};
+    const auto likelihoods = score_requests(engine.gpt(), *ops, requests[t], options, [&](int64_t done, int64_t total) {
+      progress.show(tasks[t].name + "  " + clock.state(done, total));
+    });
+    progress.clear();
+    items.push_back(score_items(tasks[t], requests[t], likelihoods));
+    on_task(t, items.back());
+  }
+  return items;
 }
 
 void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
   for (const TaskScore& score : scores)
-    if (score.truncated > 0)
-      std::printf("note: %s: the model's window of %s cut %s from the left\n", score.name.c_str(),
-                  plural(context, "token").c_str(), plural(score.truncated, "example").c_str());
+    if (score.all.truncated > 0)
+      std::printf("note: %s: the model's window of %s cut %s from the left\n", score.all.name.c_str(),
+                  plural(context, "token").c_str(), plural(score.all.truncated, "example").c_str());
 }
 
-nlohmann::ordered_json scores_json(const std::filesystem::path& checkpoint, const TaskArguments& arguments,
-                                   const std::vector<TaskScore>& scores) {
-  nlohmann::ordered_json json = {{"checkpoint", checkpoint.string()}, {"delimiter", arguments.prompt.delimiter},
-                                 {"shots", arguments.prompt.shots},   {"seed", arguments.prompt.seed},
-                                 {"limit", arguments.limit},          {"tasks", nlohmann::ordered_json::array()}};
-  for (const TaskScore& score : scores) json["tasks"].push_back(to_json(score));
-  return json;
-}
-
-// Checked before the evaluation, which takes long.
-void open_output(std::optional<AtomicFile>& file, const std::string& path) {
-  if (path.empty()) return;
-  if (std::filesystem::is_directory(path)) user_error("--out: ", path, " is a folder; name a file");
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (!folder.empty() && !std::filesystem::is_directory(folder))
-    user_error("--out: ", folder.string(), " is not a folder; create it, or name another file");
-  file.emplace(path);
+void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const std::vector<ItemScore>& items) {
+  for (const ItemScore& item : items) {
+    Json line = {{"checkpoint", run.checkpoint.string()}};
+    line.update(to_json(item, task));
+    file.write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
 }
 
 }  // namespace
 
-void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards) {
+void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts) {
   CLI::Option* task = command.add_option(
       "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
-  for (CLI::Option* option : of_shards) task->excludes(option);
+  for (CLI::Option* option : of_texts) task->excludes(option);
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
   };
@@ -79,41 +90,48 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
   option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
   option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
-  option("--tokenizer", tokenizer, kTokenizerHelp);
-  option("--out", out, "Write the scores to this file too, as JSON");
+  option("--samples", samples, "Write the scores of every example to this file, as JSON lines");
 }
 
-void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend,
-                const TaskArguments& arguments) {
-  const Config config = checkpoint_config(checkpoint, backend);
-  std::optional<AtomicFile> output;
-  open_output(output, arguments.out);
-  const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(config, arguments.tokenizer));
-  const int64_t context = config.model.max_position_embeddings;
-  const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
+void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments) {
+  std::optional<AtomicFile> file, samples;
+  open_output(file, kJsonOption, output.json);
+  open_output(samples, "--samples", arguments.samples);
+  const std::vector<Task> tasks = read_tasks(arguments);
+  std::vector<Requests> requests;
+  for (const EvalRun& run : runs) requests.push_back(make_all_requests(run, tasks, output, arguments));
 
-  const auto ops = make_backend(config);
-  const Engine largest(config, Purpose::forward, std::max<int64_t>(1, batch_tokens / context), context, *ops);
-  require_room(config, largest, *ops, ops->memory());
-  Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
-  engine.commit(*ops);
-  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
-
-  size_t name_columns = 0;
-  for (const PreparedTask& prepared : tasks) name_columns = std::max(name_columns, prepared.task.name.size());
-  std::printf("%s\n%s\n", checkpoint.c_str(), score_table_head(name_columns).c_str());
-  ProgressLine progress;
-  std::vector<TaskScore> scores;
-  for (const PreparedTask& prepared : tasks) {
-    scores.push_back(score(prepared, engine.gpt(), *ops, batch_tokens, progress));
-    std::printf("%s\n", score_table_row(scores.back(), name_columns).c_str());
-    std::fflush(stdout);
+  std::vector<std::string> names;
+  for (const Task& task : tasks) {
+    const std::vector<std::string> own = task_row_names(task);
+    names.insert(names.end(), own.begin(), own.end());
   }
-  print_truncations(scores, context);
-  if (!output) return;
-  output->write(scores_json(checkpoint, arguments, scores).dump(2) + "\n");
-  output->commit();
-  std::printf("scores      %s\n", arguments.out.c_str());
+  const size_t columns = name_columns("task", names);
+  std::vector<TaskItems> items;
+  std::vector<Json> written;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    std::printf("%s%s\n%s\n", r > 0 ? "\n" : "", run_label(runs, r).c_str(), score_table_head(columns).c_str());
+    std::vector<TaskScore> scores;
+    written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"tasks", Json::array()}});
+    items.push_back(score_tasks(runs[r], tasks, requests[r], [&](size_t t, const std::vector<ItemScore>& own) {
+      scores.push_back(score_task(tasks[t], own));
+      for (const std::string& row : score_table_rows(scores.back(), columns)) std::printf("%s\n", row.c_str());
+      std::fflush(stdout);
+      written.back()["tasks"].push_back(to_json(scores.back()));
+      if (samples) write_samples(*samples, runs[r], tasks[t], own);
+    }));
+    print_truncations(scores, runs[r].config.model.max_position_embeddings);
+  }
+  std::vector<PairedScore> paired;
+  for (size_t t = 0; runs.size() == 2 && t < tasks.size(); ++t)
+    for (const PairedScore& score : pair_scores(tasks[t], items[0][t], items[1][t])) paired.push_back(score);
+  if (samples) samples->commit();
+  const Json options = {{"delimiter", arguments.prompt.delimiter},
+                        {"shots", arguments.prompt.shots},
+                        {"seed", arguments.prompt.seed},
+                        {"limit", arguments.limit}};
+  finish_eval(file, output, options, written, paired, "task");
+  if (samples) std::printf("samples     %s\n", arguments.samples.c_str());
 }
 
 }  // namespace gptmoe

@@ -1,24 +1,25 @@
 #pragma once
 #include <CLI/CLI.hpp>
 
-#include "cli/checkpoint_config.h"
-#include "inference/requests.h"
+#include "cli/eval_run.h"
+#include "inference/prompts.h"
 
 namespace gptmoe {
 
 // `gptmoe eval RUN --task ...`
 struct TaskArguments {
   std::vector<std::string> paths;
-  std::string tokenizer, out;
+  std::string samples;  // a path; empty: no file
   PromptOptions prompt;
   int64_t limit = 0;  // 0: all examples
 
-  // Adds the options to `command`, where they exclude the options that choose shards to score.
-  void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards);
+  // Adds the options to `command`, where they exclude the options that choose texts to score.
+  void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts);
 };
 
-// Scores the checkpoint's model on the tasks and prints the table. Reports errors in any of the files before it scores
-// anything.
-void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend, const TaskArguments& arguments);
+// Scores the runs' models on the tasks and prints a table for each, and with two runs the paired tests of each score.
+// Every file is read once, so both runs are scored on the same examples with the same shots. Reports errors in any of
+// the files before it scores anything.
+void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments);
 
 }  // namespace gptmoe

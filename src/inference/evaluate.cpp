@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <optional>
 
 namespace gptmoe {
@@ -55,12 +56,16 @@ void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_
   engine.upload_batch();
 }
 
+int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens) {
+  const int64_t wanted = tokens == 0 ? loader.windows() : std::max<int64_t>(1, tokens / T);
+  return std::min(loader.windows(), wanted);
+}
+
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
-                    int64_t tokens) {
+                    int64_t tokens, const std::function<void(int64_t window, double loss)>& on_window) {
   const Activations& a = engine.activations();
   const int64_t B = a.tokens_BT.size(0), T = a.tokens_BT.size(1);
-  const int64_t wanted = tokens == 0 ? loader.windows() : std::max<int64_t>(1, tokens / T);
-  const int64_t windows = std::min(loader.windows(), wanted);
+  const int64_t windows = evaluated_windows(loader, T, tokens);
   const Pass pass{ops, engine.scratch(), communicator, PassKind::evaluate};
 
   EvalResult result;
@@ -77,6 +82,10 @@ EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World&
     engine.gpt().loss(pass, a);
     const std::vector<double> losses = download_values(ops.memory(), a.losses_N.rows(0, count * T));
     for (const double loss : losses) loss_sum += loss;
+    for (int64_t b = 0; on_window && b < count; ++b) {
+      const auto own = losses.begin() + b * T;
+      on_window(first + b, std::accumulate(own, own + T, 0.0) / static_cast<double>(T));
+    }
     if (routers && (start + together <= windows || windows < together)) routers->add(ops.memory(), a.router_stats_LW);
     world.tick();
   }

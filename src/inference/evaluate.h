@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "data/loader.h"
@@ -23,10 +24,14 @@ struct EvalResult {
 // Fills a micro-batch with the loader's windows first, first+1, ...; past `last` it repeats that window.
 void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last);
 
+// The windows that evaluate() takes.
+int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens);
+
 // Mean loss over the loader's first `tokens` tokens in file order, rounded down to whole windows (0 = all). The ranks
 // of `world` share them: each calls this and gets the same result. Uses the engine's activations; parameters and
-// router state do not change. The loader must be sequential and have at least one window.
+// router state do not change. The loader must be sequential and have at least one window. `on_window` gets each window
+// that this rank takes, in order, with its mean loss.
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
-                    int64_t tokens);
+                    int64_t tokens, const std::function<void(int64_t window, double loss)>& on_window = {});
 
 }  // namespace gptmoe

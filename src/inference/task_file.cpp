@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 
+#include "base/checksum.h"
 #include "base/read_json.h"
 #include "config/json_section.h"
 
@@ -29,39 +30,49 @@ std::vector<TaskFile> files_below(const fs::path& folder) {
   return files;
 }
 
+std::string stripped(const std::string& value) {
+  const size_t begin = value.find_first_not_of(kWhiteSpace);
+  return begin == std::string::npos ? "" : value.substr(begin, value.find_last_not_of(kWhiteSpace) - begin + 1);
+}
+
+std::vector<std::string> stripped(std::vector<std::string> values) {
+  for (std::string& value : values) value = stripped(value);
+  return values;
+}
+
 std::string not_empty(const JsonSection& line, const std::string& key, std::string value) {
-  if (value.empty()) line.fail(key, "must not be empty: an empty text has no likelihood");
+  if (value.empty()) line.fail(key, "must not be empty or white space: such a text has no likelihood");
   return value;
 }
 
 void read_multiple_choice(JsonSection& line, Example& example) {
-  example.contexts = {line.string("query")};
-  example.continuations = line.strings("choices", 2);
+  example.contexts = {stripped(line.string("query"))};
+  example.continuations = stripped(line.strings("choices", 2));
   for (size_t i = 0; i < example.continuations.size(); ++i)
     not_empty(line, text("choices[", i, "]"), example.continuations[i]);
   example.gold = line.integer("gold", {0, example.candidates() - 1});
 }
 
 void read_schema(JsonSection& line, Example& example) {
-  example.contexts = line.strings("context_options", 2);
-  example.continuations = {not_empty(line, "continuation", line.string("continuation"))};
+  example.contexts = stripped(line.strings("context_options", 2));
+  example.continuations = {not_empty(line, "continuation", stripped(line.string("continuation")))};
   example.gold = line.integer("gold", {0, example.candidates() - 1});
 }
 
 void read_completion(JsonSection& line, Example& example) {
-  example.contexts = {line.string("context")};
-  example.continuations = {not_empty(line, "continuation", line.string("continuation"))};
+  example.contexts = {stripped(line.string("context"))};
+  example.continuations = {not_empty(line, "continuation", stripped(line.string("continuation")))};
   example.gold = 0;
 }
 
 TaskKind kind_of(const JsonSection& line) {
-  if (line.has("answer")) line.fail("answer", "tasks with generated answers are not scored; see docs/eval.md");
+  if (line.has("answer")) line.fail("answer", "tasks with generated answers are not scored; see docs/tasks.md");
   if (line.has("query") || line.has("choices")) return TaskKind::multiple_choice;
   if (line.has("context_options")) return TaskKind::schema;
   if (line.has("context") || line.has("continuation")) return TaskKind::completion;
   line.fail("",
             "not a task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
-            "continuation; see docs/eval.md");
+            "continuation; see docs/tasks.md");
 }
 
 Example read_example(JsonSection& line, TaskKind kind, int64_t number) {
@@ -71,6 +82,9 @@ Example read_example(JsonSection& line, TaskKind kind, int64_t number) {
     case TaskKind::schema: read_schema(line, example); break;
     case TaskKind::completion: read_completion(line, example); break;
   }
+  example.category = stripped(line.string("category", ""));
+  if (line.has("category") && example.category.empty())
+    line.fail("category", "must not be empty; name a category, or leave the key out");
   line.finish();
   return example;
 }
@@ -107,7 +121,7 @@ std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths) {
 
 Task read_task(const TaskFile& file) {
   const std::string content = read_text_file(file.path);
-  Task task{file.name, file.path, {}, {}};
+  Task task{file.name, file.path, {}, {}, checksum_text(checksum_of(content))};
   std::optional<TaskKind> kind;
   int64_t number = 0;
   for (size_t begin = 0; begin < content.size();) {
@@ -124,8 +138,11 @@ Task read_task(const TaskFile& file) {
                  "; split them into two files");
     kind = own;
     task.examples.push_back(read_example(section, own, number));
+    if (task.examples.back().category.empty() != task.examples.front().category.empty())
+      user_error(place, ": category: every line must have one, or none; the first line has ",
+                 task.examples.front().category.empty() ? "none" : "one");
   }
-  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object per line, see docs/eval.md");
+  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object per line, see docs/tasks.md");
   task.kind = *kind;
   return task;
 }

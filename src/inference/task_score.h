@@ -1,8 +1,9 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 
-#include "inference/likelihoods.h"
+#include "inference/item_score.h"
 
 namespace gptmoe {
 
@@ -11,28 +12,34 @@ struct Estimate {
   double value, standard_error;
 };
 
-struct TaskScore {
-  std::string name, file;
-  TaskKind kind;
+struct Scores {
+  std::string name;  // of the task, or of a category in it
   int64_t examples = 0;
   int64_t truncated = 0;  // examples that the model saw only in part
-  Estimate acc = {};  // the likeliest candidate is the right one (ties: the first); completion: greedy decoding gives
-                      // exactly the target
-  // Multiple choice. acc with log-likelihood per character (code point) of the choice, without the delimiter
-  // (lm-evaluation-harness's acc_norm), and per scored token (llm-foundry's accuracy).
-  std::optional<Estimate> acc_norm = {}, acc_token = {};
-  std::optional<Estimate> perplexity = {};  // completion: exp(-mean log-likelihood of a target)
-  std::optional<double> chance = {};        // acc of guessing, if there are candidates
+  Estimate acc = {};
+  std::optional<Estimate> acc_norm = {}, acc_token = {};  // multiple choice
+  std::optional<Estimate> perplexity = {};                // completion: exp(mean loss)
+  std::optional<double> chance = {};                      // acc of guessing, if there are candidates
 };
 
-// Scores the task's first examples, to which `requests` and `likelihoods` belong.
-TaskScore score_task(const Task& task, std::span<const Request> requests, std::span<const Likelihood> likelihoods);
+struct TaskScore {
+  TaskKind kind;
+  std::string file, checksum;
+  Scores all;  // over all examples
+  // Sorted by name; empty if the file has no categories.
+  std::vector<Scores> categories = {};
+  // The mean of the categories' accuracies, each with the same weight, as in llm-foundry; without a perplexity.
+  std::optional<Scores> category_mean = {};
+};
 
-// "acc", "acc_stderr", ...: the scores that the task has; null for NaN.
+// "mean of 57 categories": the name of category_mean.
+std::string category_mean_name(size_t categories);
+
+// `items` are the scores of the task's first examples.
+TaskScore score_task(const Task& task, std::span<const ItemScore> items);
+
+// "acc", "acc_stderr", ...: the scores that the task has; null for NaN. With categories also "categories" and
+// "category_mean".
 nlohmann::ordered_json to_json(const TaskScore& score);
-
-// A table's head and its rows, without the final newline; names get `name_columns` columns.
-std::string score_table_head(size_t name_columns);
-std::string score_table_row(const TaskScore& score, size_t name_columns);
 
 }  // namespace gptmoe

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "report/student_t.h"
-
 namespace gptmoe {
 namespace {
 
@@ -37,12 +35,10 @@ PairedGap gap_at(const std::vector<SeedPair>& pairs, EvalAxis axis, int64_t at) 
     differences.push_back(log_perplexity_at(*pair.run, axis, at) - log_perplexity_at(*pair.baseline, axis, at));
     gap.by_seed.push_back({pair.seed, std::expm1(differences.back())});
   }
-  const Statistics spread = statistics_of(differences);
-  gap.mean = std::expm1(spread.mean);
-  if (spread.count < 2) return gap;
-  const double reach = student_t_bound(kConfidence, spread.count - 1) * spread.std / std::sqrt(double(spread.count));
-  gap.low = std::expm1(spread.mean - reach);
-  gap.high = std::expm1(spread.mean + reach);
+  const PairedTest test = paired_t_test(differences);
+  gap.mean = std::expm1(test.difference);
+  gap.low = std::expm1(test.low);
+  gap.high = std::expm1(test.high);
   return gap;
 }
 

@@ -3,12 +3,10 @@
 // from the same weights and see the same batches, so the effect of the seed cancels in their difference.
 #include <vector>
 
-#include "base/statistics.h"
+#include "base/paired_test.h"
 #include "report/eval_curve.h"
 
 namespace gptmoe {
-
-inline constexpr double kConfidence = 0.95;
 
 // The runs of one seed in two arms. Both have evals.
 struct SeedPair {

@@ -1,4 +1,7 @@
 // gptmoe eval --task: what it prints, what it writes, what it refuses.
+#include <cmath>
+#include <map>
+
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -65,6 +68,99 @@ TEST_F(EvalTasks, PrintTheTableAndWriteTheScores) {
             result.out);
 }
 
+// llm-foundry writes some continuations with the space that also is the delimiter.
+TEST_F(EvalTasks, ASpaceIsScoredOnce) {
+  write_text_file(files_ / "with.jsonl", R"({"context": "25 - 759 =", "continuation": " -734"})");
+  write_text_file(files_ / "without.jsonl", R"({"context": "25 - 759 = ", "continuation": "-734"})");
+  succeed({"eval", "run", "--task", "with.jsonl", "without.jsonl", "--json", "s.json"});
+  const json tasks = json::parse(read_text_file(files_ / "s.json"))["tasks"];
+  EXPECT_EQ(tasks[0]["perplexity"], tasks[1]["perplexity"]);
+}
+
+TEST_F(EvalTasks, SamplesAreWhatTheScoresComeFrom) {
+  const ProcessResult result = succeed({"eval", "run", "--task", "tasks", "schema.jsonl", "--limit", "8", "--samples",
+                                        "items.jsonl", "--json", "s.json"});
+  expect_contains(result.out, "samples     items.jsonl\n");
+  std::map<std::string, std::vector<json>> lines;
+  std::istringstream file(read_text_file(files_ / "items.jsonl"));
+  for (std::string line; std::getline(file, line);) lines[json::parse(line)["task"]].push_back(json::parse(line));
+  const json tasks = json::parse(read_text_file(files_ / "s.json"))["tasks"];
+  ASSERT_EQ(lines["choices"].size(), 8u);
+  ASSERT_EQ(lines["schema"].size(), 1u);
+  for (const char* metric : {"acc", "acc_norm", "acc_token"}) {
+    double right = 0;
+    for (const json& line : lines["choices"]) {
+      EXPECT_EQ(line["correct"][metric], line["predicted"][metric] == line["answer"]);
+      right += line["correct"][metric].get<bool>() ? 1 : 0;
+    }
+    EXPECT_DOUBLE_EQ(tasks[0][metric], right / 8) << metric;
+  }
+  EXPECT_EQ(lines["choices"][7]["index"], 7);
+  EXPECT_EQ(lines["choices"][7]["line"], 8);
+  EXPECT_EQ(lines["choices"][7]["checkpoint"], "run/checkpoints/step_00000003");
+  double sum = 0;
+  for (const json& line : lines["more/last"]) sum -= line["log_likelihood"].get<double>();
+  EXPECT_NEAR(tasks[1]["perplexity"].get<double>() / std::exp(sum / 8), 1, 1e-9);
+}
+
+TEST_F(EvalTasks, CategoriesHaveRowsAndAMean) {
+  std::string lines;
+  for (int i = 0; i < 6; ++i)
+    lines +=
+        json{{"query", text("Question ", i)}, {"choices", {"a", "b"}}, {"gold", 0}, {"category", i < 4 ? "law" : "art"}}
+            .dump() +
+        "\n";
+  write_text_file(files_ / "exam.jsonl", lines);
+  const ProcessResult result = succeed({"eval", "run", "--task", "exam.jsonl", "--shots", "1", "--json", "s.json"});
+  expect_contains(row_of(result.out, "exam"), "       6  0.5000 ");
+  expect_contains(row_of(result.out, "  art"), "       2  0.5000 ");
+  expect_contains(row_of(result.out, "  law"), "       4  0.5000 ");
+  expect_contains(row_of(result.out, "  mean of 2 categories"), "       6  0.5000 ");
+  const json task = json::parse(read_text_file(files_ / "s.json"))["tasks"][0];
+  EXPECT_NEAR(task["category_mean"]["acc"],
+              (task["categories"][0]["acc"].get<double>() + task["categories"][1]["acc"].get<double>()) / 2, 1e-12);
+  refuse({"eval", "run", "--task", "exam.jsonl", "--shots", "2"},
+         {"--shots: 2, but exam.jsonl:5 has only 1 other example in its category"});
+}
+
+TEST_F(EvalTasks, TwoRunsAreComparedItemByItem) {
+  succeed({"train", "run.json", "--out", "other", "--set", "train.steps=3", "--set", "seed=7"});
+  const ProcessResult result = succeed(
+      {"eval", "run", "other", "--task", "tasks", "--shots", "1", "--json", "s.json", "--samples", "items.jsonl"});
+  expect_contains(result.out, "A  run/checkpoints/step_00000003\ntask ");
+  expect_contains(result.out, "\n\nB  other/checkpoints/step_00000003\ntask ");
+  expect_contains(result.out, "\n\ntask            n     metric         A         B     B - A");
+  const json scores = json::parse(read_text_file(files_ / "s.json"));
+  ASSERT_EQ(scores["runs"].size(), 2u);
+  EXPECT_EQ(scores["runs"][0]["tasks"][0]["checksum"], scores["runs"][1]["tasks"][0]["checksum"]);
+  std::vector<std::string> rows;
+  for (const json& pair : scores["paired"])
+    rows.push_back(text(pair["task"].get<std::string>(), " ", pair["metric"].get<std::string>()));
+  EXPECT_EQ(rows, (std::vector<std::string>{"choices acc", "choices acc_norm", "choices acc_token", "more/last acc",
+                                            "more/last loss"}));
+  for (int r = 0; r < 2; ++r) {
+    const json alone = [&] {
+      succeed({"eval", r == 0 ? "run" : "other", "--task", "tasks", "--shots", "1", "--json", "alone.json"});
+      return json::parse(read_text_file(files_ / "alone.json"));
+    }();
+    EXPECT_EQ(scores["runs"][r]["tasks"], alone["tasks"]);
+    EXPECT_EQ(scores["paired"][0][r == 0 ? "a" : "b"], alone["tasks"][0]["acc"]);
+  }
+  // The test counts the items that only one run gets right.
+  std::map<std::string, std::vector<bool>> right;
+  std::istringstream file(read_text_file(files_ / "items.jsonl"));
+  for (std::string line; std::getline(file, line);) {
+    const json item = json::parse(line);
+    if (item["task"] == "choices") right[item["checkpoint"]].push_back(item["correct"]["acc_norm"]);
+  }
+  const auto &a = right["run/checkpoints/step_00000003"], &b = right["other/checkpoints/step_00000003"];
+  ASSERT_EQ(a.size(), 12u);
+  int only_a = 0, only_b = 0;
+  for (size_t i = 0; i < 12; ++i) only_a += a[i] && !b[i], only_b += b[i] && !a[i];
+  EXPECT_EQ(scores["paired"][1]["only_a"], only_a);
+  EXPECT_EQ(scores["paired"][1]["only_b"], only_b);
+}
+
 TEST_F(EvalTasks, OptionsChangeWhatIsAsked) {
   const auto perplexity = [&](std::vector<std::string> options) {
     options.insert(options.begin(), {"eval", "run", "--task", "tasks/more/last.jsonl", "--out", "s.json"});
@@ -92,13 +188,14 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   EXPECT_EQ(result.out, "");
   EXPECT_FALSE(fs::exists(files_ / "s.json"));
   refuse({"eval", "run", "--task", "schema.jsonl", "--shots", "1"},
-         {"--shots: 1 in addition to the one asked", "schema.jsonl has only 1"});
+         {"--shots: 1, but schema.jsonl:1 has only 0 other examples in its file"});
   refuse({"eval", "run", "--task", "tasks", "--data", "words.bin"}, {"--task", "--data"});
   refuse({"eval", "run", "--shots", "2"}, {"--shots", "--task"});
   refuse({"eval", "run", "--task", "tasks", "--limit", "-1"}, {"--limit"});
   refuse({"eval", "run", "--task", "tasks", "--tokenizer", "none"}, {"none"});
-  refuse({"eval", "run", "--task", "tasks", "--out", "no/such/s.json"}, {"--out: no/such is not a folder"});
-  refuse({"eval", "run", "--task", "tasks", "--out", "tasks"}, {"--out: tasks is a folder"});
+  refuse({"eval", "run", "--task", "tasks", "--json", "no/such/s.json"}, {"--json: no/such is not a folder"});
+  refuse({"eval", "run", "--task", "tasks", "--json", "tasks"}, {"--json: tasks is a folder"});
+  refuse({"eval", "run", "--task", "tasks", "--samples", "tasks"}, {"--samples: tasks is a folder"});
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});

@@ -164,6 +164,21 @@ TEST_F(Evaluation, AgreesWithTheLossOfEachWindow) {
   EXPECT_DOUBLE_EQ(result.loss, sum / 21);
 }
 
+TEST_F(Evaluation, ReportsTheLossOfEveryWindowOnce) {
+  Model model(tiny_config({{"train", {{"micro_batch_size", 4}}}}));
+  std::vector<double> losses;
+  const EvalResult result = evaluate(model.engine, *model.ops, *model.communicator, *make_single_world(), loader(), 0,
+                                     [&](int64_t window, double loss) {
+                                       EXPECT_EQ(window, std::ssize(losses));
+                                       losses.push_back(loss);
+                                     });
+  ASSERT_EQ(std::ssize(losses), evaluated_windows(loader(), 7, 0));
+  double sum = 0;
+  for (const double loss : losses) sum += loss;
+  EXPECT_NEAR(result.loss, sum / 11, 1e-12);
+  EXPECT_NE(losses[0], losses[1]);
+}
+
 TEST_F(Evaluation, TakesNoMoreThanThereIs) {
   EXPECT_EQ(with_batches_of(2, 1 << 30).tokens, 77);
   EXPECT_EQ(with_batches_of(2, 3).tokens, 7) << "less than a window counts as one window";

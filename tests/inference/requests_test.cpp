@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
-
 #include "inference/task_fixture.h"
 #include "support/error_line.h"
 
@@ -52,32 +50,12 @@ TEST(Requests, AnEmptyPromptIsReplacedByEndOfText) {
             "f.jsonl:3: the context is empty, and the tokenizer has no end-of-text token to start from");
 }
 
-Task three_questions() {
-  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
-  task.examples = {{1, {"Q1"}, {"a", "b"}, 1}, {2, {"Q2"}, {"c", "d"}, 0}, {3, {"Q3"}, {"e", "f", "g"}, 2}};
-  return task;
-}
-
-TEST(Requests, PromptsJoinByTheDelimiter) {
-  EXPECT_EQ(prompt_of(three_questions(), 1, 0, {}), "Q2 ");
-  EXPECT_EQ(prompt_of(three_questions(), 1, 0, {.delimiter = "\nA: "}), "Q2\nA: ");
-  const Task schema{"s", "s.jsonl", TaskKind::schema, {{1, {"x", "y"}, {"z"}, 0}}};
-  EXPECT_EQ(prompt_of(schema, 0, 1, {}), "y ");
+TEST(Requests, AllCandidatesOfTheFirstExamples) {
   const auto requests = make_requests(three_questions(), SIZE_MAX, {}, byte_tokenizer());
   ASSERT_EQ(requests.size(), 7u);
   EXPECT_EQ(byte_tokenizer().decode(requests[6].tokens), "Q3 g");
+  EXPECT_EQ(byte_tokenizer().decode(scored(requests[6])), " g");
   EXPECT_EQ(make_requests(three_questions(), 2, {}, byte_tokenizer()).size(), 4u);
-}
-
-TEST(Requests, ShotsAreSolvedExamplesButNeverTheOneAsked) {
-  const Task task = three_questions();
-  const std::set<std::string> expected = {"Q2 c\nQ3 g\nQ1 ", "Q3 g\nQ2 c\nQ1 "};
-  std::set<std::string> seen;
-  for (uint64_t seed = 1; seed <= 20; ++seed) seen.insert(prompt_of(task, 0, 1, {.shots = 2, .seed = seed}));
-  EXPECT_EQ(seen, expected);
-  EXPECT_EQ(prompt_of(task, 0, 0, {.shots = 2, .seed = 5}), prompt_of(task, 0, 1, {.shots = 2, .seed = 5}));
-  EXPECT_EQ(error_of([&] { make_requests(task, 1, {.shots = 3}, byte_tokenizer()); }),
-            "--shots: 3 in addition to the one asked, but t.jsonl has only 3 examples");
 }
 
 }  // namespace

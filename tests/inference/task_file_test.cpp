@@ -26,7 +26,7 @@ class TaskFileTest : public ::testing::Test {
 TEST_F(TaskFileTest, MultipleChoice) {
   const Task task = read(R"({"query": "2+2=", "choices": ["3", "4", "5"], "gold": 1})"
                          "\r\n\n  \n"
-                         R"({"gold": 0, "query": "", "choices": [" x", "y"]})");
+                         R"({"gold": 0, "query": "", "choices": ["x", "y"]})");
   EXPECT_EQ(task.kind, TaskKind::multiple_choice);
   ASSERT_EQ(task.examples.size(), 2u);
   const Example& first = task.examples[0];
@@ -49,6 +49,49 @@ TEST_F(TaskFileTest, SchemaAndCompletion) {
   EXPECT_EQ(completion.examples[0].context(0), "one two");
 }
 
+// As in llm-foundry's simple_arithmetic_withspaces, bigbench_strategy_qa and others.
+TEST_F(TaskFileTest, WhiteSpaceAroundTextsIsDropped) {
+  const Example completion = read(R"({"context": "25 - 759 =", "continuation": " -734"})").examples[0];
+  EXPECT_EQ(completion.context(0), "25 - 759 =");
+  EXPECT_EQ(completion.continuation(0), "-734");
+  const Example choice =
+      read(R"({"query": "\tWho? \n\nAnswer: ", "choices": [" a b", "c\r\n"], "gold": 0})").examples[0];
+  EXPECT_EQ(choice.context(0), "Who? \n\nAnswer:");
+  EXPECT_EQ(choice.continuation(0), "a b");
+  EXPECT_EQ(choice.continuation(1), "c");
+  const Example schema = read(R"({"context_options": [" A", "B\n"], "continuation": " won ", "gold": 1})").examples[0];
+  EXPECT_EQ(schema.context(0), "A");
+  EXPECT_EQ(schema.context(1), "B");
+  EXPECT_EQ(schema.continuation(0), "won");
+  EXPECT_EQ(read(R"({"query": " ", "choices": ["a", "b"], "gold": 0})").examples[0].context(0), "");
+}
+
+TEST_F(TaskFileTest, Categories) {
+  for (const char* line : {R"({"query": "q", "choices": ["a", "b"], "gold": 0, "category": " law "})",
+                           R"({"context_options": ["a", "b"], "continuation": "c", "gold": 0, "category": "law"})",
+                           R"({"context": "a", "continuation": "b", "category": "law"})"})
+    EXPECT_EQ(read(line).examples[0].category, "law");
+  const std::string plain = R"({"context": "a", "continuation": "b"})", law =
+                                                                            R"({"context": "a", "continuation": "b", )"
+                                                                            R"("category": "law"})";
+  EXPECT_EQ(read(plain).examples[0].category, "");
+  EXPECT_EQ(refused(plain + "\n" + law), "2: category: every line must have one, or none; the first line has none");
+  EXPECT_EQ(refused(law + "\n" + plain), "2: category: every line must have one, or none; the first line has one");
+  EXPECT_EQ(refused(R"({"context": "a", "continuation": "b", "category": 1})"), "1: category: must be a string, not 1");
+  EXPECT_EQ(refused(R"({"context": "a", "continuation": "b", "category": " "})"),
+            "1: category: must not be empty; name a category, or leave the key out");
+  EXPECT_EQ(refused(R"({"context": "a", "continuation": "b", "categories": "x"})"),
+            "1: categories: unknown key; did you mean \"category\"?");
+}
+
+TEST_F(TaskFileTest, TheChecksumIsThatOfTheBytes) {
+  const std::string line = R"({"context": "a", "continuation": "b"})";
+  const std::string checksum = read(line).checksum;
+  EXPECT_EQ(checksum.size(), 16u);
+  EXPECT_EQ(read(line).checksum, checksum);
+  EXPECT_NE(read(line + "\n").checksum, checksum);
+}
+
 TEST_F(TaskFileTest, WrongLinesAreNamed) {
   const std::string good = R"({"query": "q", "choices": ["a", "b"], "gold": 0})"
                            "\n";
@@ -66,20 +109,22 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", 2], "gold": 0})"),
             "1: choices: must be an array of at least 2 strings, not [\"a\",2]");
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", ""], "gold": 0})"),
-            "1: choices[1]: must not be empty: an empty text has no likelihood");
+            "1: choices[1]: must not be empty or white space: such a text has no likelihood");
+  EXPECT_EQ(refused(R"({"context": "a", "continuation": " \n"})"),
+            "1: continuation: must not be empty or white space: such a text has no likelihood");
   EXPECT_EQ(refused(R"({"query": "q", "choices": ["a", "b"], "gold": 0, "golden": 1})"),
             "1: golden: unknown key; did you mean \"gold\"?");
   EXPECT_EQ(refused(R"({"question": "q", "choices": ["a", "b"], "gold": 0})"), "1: query: missing; give a string");
   EXPECT_EQ(refused(R"({"context_options": ["a", "b"], "continuation": "", "gold": 0})"),
-            "1: continuation: must not be empty: an empty text has no likelihood");
+            "1: continuation: must not be empty or white space: such a text has no likelihood");
   EXPECT_EQ(refused(R"({"context": "a"})"), "1: continuation: missing; give a string");
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b", "gold": 0})"),
-            "1: gold: unknown key; known here: \"context\", \"continuation\"");
+            "1: gold: unknown key; known here: \"context\", \"continuation\", \"category\"");
 }
 
 TEST_F(TaskFileTest, OtherKindsOfTasksAreRefused) {
   EXPECT_EQ(refused(R"({"context": "q", "answer": "18"})"),
-            "1: answer: tasks with generated answers are not scored; see docs/eval.md");
+            "1: answer: tasks with generated answers are not scored; see docs/tasks.md");
   EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys query, choices, gold, or "));
   EXPECT_TRUE(refused("\n\n").starts_with(" no examples"));
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})"

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
+#include "inference/task_file.h"
 #include "support/model_fixture.h"
 #include "support/test_folders.h"
 #include "tokenizer/tokenizer_file.h"
@@ -20,6 +21,12 @@ inline Tokenizer byte_tokenizer(bool with_end = true) {
     vocabulary.end_of_text = 256;
   }
   return Tokenizer(std::move(vocabulary));
+}
+
+inline Task three_questions() {
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
+  task.examples = {{1, {"Q1"}, {"a", "b"}, 1}, {2, {"Q2"}, {"c", "d"}, 0}, {3, {"Q3"}, {"e", "f", "g"}, 2}};
+  return task;
 }
 
 // Trained on the King James Bible: " the" is one token.

@@ -24,7 +24,7 @@ TEST(TaskScoreTest, MultipleChoiceByHand) {
   const std::vector<Likelihood> likelihoods = {
       likelihood(-6), likelihood(-4), likelihood(-3), likelihood(-2), likelihood(-1),
       likelihood(-2), likelihood(-2), likelihood(-2), likelihood(-4), likelihood(-3, false, true)};
-  const TaskScore score = score_task(task, requests, likelihoods);
+  const Scores score = score_task(task, score_items(task, requests, likelihoods)).all;
   EXPECT_EQ(score.examples, 4);
   EXPECT_EQ(score.truncated, 1);
   EXPECT_DOUBLE_EQ(score.acc.value, 0.25);        // 0 1 0 0
@@ -35,9 +35,10 @@ TEST(TaskScoreTest, MultipleChoiceByHand) {
   EXPECT_DOUBLE_EQ(*score.chance, (0.5 + 0.5 + 2.0 / 3) / 4);
   EXPECT_FALSE(score.perplexity);
 
-  const TaskScore first = score_task(task, std::span(requests).first(2), std::span(likelihoods).first(2));
-  EXPECT_EQ(first.examples, 1);
-  EXPECT_TRUE(std::isnan(first.acc.standard_error));
+  const TaskScore first =
+      score_task(task, score_items(task, std::span(requests).first(2), std::span(likelihoods).first(2)));
+  EXPECT_EQ(first.all.examples, 1);
+  EXPECT_TRUE(std::isnan(first.all.acc.standard_error));
   EXPECT_TRUE(nlohmann::json::parse(to_json(first).dump())["acc_stderr"].is_null());
 }
 
@@ -45,32 +46,77 @@ TEST(TaskScoreTest, CompletionByHand) {
   const Task task{"t", "t.jsonl", TaskKind::completion, {{1, {"c"}, {"x"}, 0}, {2, {"c"}, {"y"}, 0}}};
   const std::vector<Request> requests = {request_of(1), request_of(3)};
   const std::vector<Likelihood> likelihoods = {likelihood(-1, true), likelihood(-3, false, true)};
-  const TaskScore score = score_task(task, requests, likelihoods);
+  const TaskScore whole = score_task(task, score_items(task, requests, likelihoods));
+  const Scores& score = whole.all;
   EXPECT_DOUBLE_EQ(score.acc.value, 0.5);
   EXPECT_DOUBLE_EQ(score.perplexity->value, std::exp(2.0));  // per target, not per token
   EXPECT_DOUBLE_EQ(score.perplexity->standard_error, std::exp(2.0));
   EXPECT_EQ(score.truncated, 1);
   EXPECT_FALSE(score.acc_norm || score.acc_token || score.chance);
-  const nlohmann::json json = nlohmann::json::parse(to_json(score).dump());
+  const nlohmann::json json = nlohmann::json::parse(to_json(whole).dump());
   EXPECT_EQ(json["kind"], "completion");
   EXPECT_EQ(json["acc"], 0.5);
   EXPECT_FALSE(json.contains("acc_norm") || json.contains("chance"));
 }
 
-TEST(TaskScoreTest, RowsStandUnderTheirHead) {
-  const auto columns = [](const std::string& line) {
-    return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
-  };
-  TaskScore score{"arc_easy", "arc_easy.jsonl", TaskKind::multiple_choice, 2376};
-  score.acc = {0.25, 0.0089};
-  score.acc_norm = {0.2504, std::nan("")};
-  score.chance = 0.25;
-  const std::string row = score_table_row(score, 12);
-  EXPECT_EQ(columns(row), columns(score_table_head(12)));
-  EXPECT_TRUE(row.starts_with("arc_easy        2376  0.2500  0.2500 ± 0.0089           0.2504")) << row;
-  score.perplexity = {1.2345e10, 3.4567e9};
-  EXPECT_EQ(columns(score_table_row(score, 12)), columns(score_table_head(12)));
-  EXPECT_TRUE(score_table_row(score, 12).ends_with("1.234e+10 ± 3.457e+09"));
+// Two examples of one category count as much as one of the other.
+TEST(TaskScoreTest, CategoriesHaveTheSameWeight) {
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
+  for (const char* category : {"b", "a", "b", "b"}) {
+    task.examples.push_back({std::ssize(task.examples) + 1, {"q"}, {"x", "y"}, 0});
+    task.examples.back().category = category;
+  }
+  std::vector<Request> requests(8, request_of(1));
+  std::vector<Likelihood> likelihoods;
+  for (const bool right : {true, true, false, false})
+    for (const bool gold : {true, false}) likelihoods.push_back(likelihood(gold == right ? -1 : -2));
+  const TaskScore score = score_task(task, score_items(task, requests, likelihoods));
+  EXPECT_DOUBLE_EQ(score.all.acc.value, 0.5);
+  ASSERT_EQ(score.categories.size(), 2u);
+  EXPECT_EQ(score.categories[0].name, "a");
+  EXPECT_EQ(score.categories[0].examples, 1);
+  EXPECT_DOUBLE_EQ(score.categories[0].acc.value, 1);
+  EXPECT_DOUBLE_EQ(score.categories[1].acc.value, 1.0 / 3);
+  EXPECT_DOUBLE_EQ(score.category_mean->acc.value, 2.0 / 3);
+  EXPECT_DOUBLE_EQ(score.category_mean->acc_token->value, 2.0 / 3);
+  EXPECT_EQ(score.category_mean->examples, 4);
+  EXPECT_TRUE(std::isnan(score.category_mean->acc.standard_error)) << "unknown for a category of one example";
+  const nlohmann::json json = nlohmann::json::parse(to_json(score).dump());
+  EXPECT_EQ(json["categories"][1]["category"], "b");
+  EXPECT_EQ(json["categories"][1]["examples"], 3);
+  EXPECT_DOUBLE_EQ(json["category_mean"]["acc"], 2.0 / 3);
+
+  // Standard errors of categories of their own: half the root of the sum of squares.
+  for (Example& example : task.examples) example.category = example.line <= 2 ? "a" : "b";
+  likelihoods[4] = likelihood(-1), likelihoods[5] = likelihood(-2), likelihoods[2] = likelihood(-3);
+  const TaskScore even = score_task(task, score_items(task, requests, likelihoods));
+  EXPECT_DOUBLE_EQ(even.categories[0].acc.standard_error, 0.5);
+  EXPECT_DOUBLE_EQ(even.category_mean->acc.standard_error, std::sqrt(0.5) / 2);
+}
+
+TEST(ItemScoreTest, LinesOfSamples) {
+  Task task{"t", "t.jsonl", TaskKind::multiple_choice, {{3, {"q"}, {"aaaa", "\xc3\xa9"}, 0}}};
+  task.examples[0].category = "law";
+  const std::vector<Request> requests = {request_of(1), request_of(2)};
+  const std::vector<Likelihood> likelihoods = {likelihood(-6), likelihood(-4, false, true)};
+  const nlohmann::json choice =
+      nlohmann::json::parse(to_json(score_items(task, requests, likelihoods)[0], task).dump());
+  EXPECT_EQ(choice, nlohmann::json::parse(R"({"task": "t", "index": 0, "line": 3, "category": "law",
+      "log_likelihoods": [-6, -4], "tokens": [1, 2], "characters": [4, 1], "answer": 0,
+      "predicted": {"acc": 1, "acc_norm": 0, "acc_token": 1},
+      "correct": {"acc": false, "acc_norm": true, "acc_token": false}, "truncated": true})"));
+
+  const Task last{"l", "l.jsonl", TaskKind::completion, {{1, {"c"}, {"xy"}, 0}}};
+  const std::vector<Likelihood> one = {likelihood(-1.5, true)};
+  EXPECT_EQ(nlohmann::json::parse(to_json(score_items(last, std::span(requests).first(1), one)[0], last).dump()),
+            nlohmann::json::parse(R"({"task": "l", "index": 0, "line": 1, "log_likelihood": -1.5, "tokens": 1,
+      "characters": 2, "correct": {"acc": true}, "truncated": false})"));
+
+  const Task schema{"s", "s.jsonl", TaskKind::schema, {{1, {"c", "d"}, {"xy"}, 1}}};
+  const nlohmann::json line =
+      nlohmann::json::parse(to_json(score_items(schema, requests, likelihoods)[0], schema).dump());
+  EXPECT_EQ(line["predicted"], nlohmann::json::parse(R"({"acc": 1})"));
+  EXPECT_EQ(line["correct"], nlohmann::json::parse(R"({"acc": true})"));
 }
 
 // ---- Models ------------------------------------------------------------------------------------------------------
@@ -79,11 +125,11 @@ class TaskOfAModel : public ::testing::Test {
  protected:
   void SetUp() override { omp_set_num_threads(1); }
 
-  static TaskScore score(Model& model, const Task& task) {
+  static Scores score(Model& model, const Task& task) {
     const auto requests = make_requests(task, SIZE_MAX, {}, byte_tokenizer());
     const ScoringOptions options{256, task.kind == TaskKind::completion};
-    return score_task(task, requests,
-                      score_requests(model.gpt(), *model.ops, requests, options, [](int64_t, int64_t) {}));
+    const auto likelihoods = score_requests(model.gpt(), *model.ops, requests, options, [](int64_t, int64_t) {});
+    return score_task(task, score_items(task, requests, likelihoods)).all;
   }
   static std::string random_word(uint64_t stream, int64_t letters) {
     std::string word;
@@ -106,7 +152,7 @@ class TaskOfAModel : public ::testing::Test {
 
 TEST_F(TaskOfAModel, AnUntrainedModelGuesses) {
   Model model(byte_config(32));
-  const TaskScore score = TaskOfAModel::score(model, random_choices(400, 5));
+  const Scores score = TaskOfAModel::score(model, random_choices(400, 5));
   EXPECT_EQ(score.chance, 0.25);
   for (const Estimate& accuracy : {score.acc, *score.acc_norm, *score.acc_token})
     EXPECT_NEAR(accuracy.value, 0.25, 4 * accuracy.standard_error);
@@ -119,7 +165,7 @@ TEST_F(TaskOfAModel, AModelThatKnowsNothingPrefersTheShortest) {
   set_rows(model.gpt(), "lm_head.weight", [](int64_t) { return 0; });
   Task task{"t", "t.jsonl", TaskKind::multiple_choice, {}};
   for (int64_t gold = 0; gold < 3; ++gold) task.examples.push_back({gold + 1, {"q"}, {"aaa", "b", "cc"}, gold});
-  const TaskScore score = TaskOfAModel::score(model, task);
+  const Scores score = TaskOfAModel::score(model, task);
   EXPECT_DOUBLE_EQ(score.acc.value, 1.0 / 3);         // the second choice wins
   EXPECT_DOUBLE_EQ(score.acc_token->value, 1.0 / 3);  // the first choice wins the tie
   const Task last{"t", "t.jsonl", TaskKind::completion, {{1, {"x"}, {"ab"}, 0}}};
@@ -147,7 +193,7 @@ TEST_F(TaskOfAModel, ABigramModelIsRightWhereItsTableSaysSo) {
     right_by_size += std::max_element(by_size.begin(), by_size.end()) - by_size.begin() == example.gold;
   }
   ASSERT_NE(right, right_by_size);
-  const TaskScore score = TaskOfAModel::score(model, task);
+  const Scores score = TaskOfAModel::score(model, task);
   EXPECT_DOUBLE_EQ(score.acc.value, static_cast<double>(right) / 60);
   EXPECT_DOUBLE_EQ(score.acc_norm->value, static_cast<double>(right_by_size) / 60);
 }

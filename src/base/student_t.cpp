@@ -1,9 +1,10 @@
-#include "report/student_t.h"
+#include "base/student_t.h"
 
 #include <cmath>
 #include <numbers>
 
 #include "base/check.h"
+#include "base/incomplete_beta.h"
 
 namespace gptmoe {
 namespace {
@@ -32,6 +33,12 @@ double student_t_bound(double probability, int64_t degrees) {
     (probability_within(middle, degrees) < probability ? low : high) = middle;
   }
   return std::sqrt(static_cast<double>(degrees)) * std::tan(low);
+}
+
+double student_t_beyond(double t, int64_t degrees) {
+  GPTMOE_CHECK(degrees >= 1, degrees);
+  const auto n = static_cast<double>(degrees);
+  return incomplete_beta(n / (n + t * t), n / 2, 0.5);
 }
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-#include "report/student_t.h"
+#include "base/student_t.h"
 
 #include <gtest/gtest.h>
 
@@ -17,6 +17,17 @@ TEST(StudentT, Bounds) {
                {0.50, 1, 1.0}};
   for (const auto& [probability, degrees, bound] : known)
     EXPECT_NEAR(student_t_bound(probability, degrees), bound, 1e-6) << probability << " " << degrees;
+}
+
+TEST(StudentT, TheTailBeyondABoundIsWhatTheBoundLeavesOut) {
+  for (const int64_t degrees : {1, 2, 3, 10, 999})
+    for (const double probability : {0.1, 0.5, 0.95, 0.9999})
+      EXPECT_NEAR(student_t_beyond(student_t_bound(probability, degrees), degrees), 1 - probability, 1e-12)
+          << probability << " " << degrees;
+  EXPECT_EQ(student_t_beyond(0, 5), 1);
+  EXPECT_EQ(student_t_beyond(-3, 5), student_t_beyond(3, 5));
+  // One degree: 1 - 2/pi arctan(t), which is 2/pi / t far out.
+  EXPECT_NEAR(student_t_beyond(1e9, 1) / 6.366197723675814e-10, 1, 1e-9);
 }
 
 }  // namespace

@@ -1,0 +1,37 @@
+#include "cli/eval_run.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "inference/score_table.h"
+
+namespace gptmoe {
+
+std::string run_label(const std::vector<EvalRun>& runs, size_t run) {
+  const std::string checkpoint = runs[run].checkpoint.string();
+  return runs.size() == 1 ? checkpoint : text(run == 0 ? "A  " : "B  ", checkpoint);
+}
+
+void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
+                 const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
+                 const std::string& names) {
+  if (!paired.empty()) {
+    std::printf("\n");
+    for (const std::string& line : paired_table(names, paired)) std::printf("%s\n", line.c_str());
+  }
+  if (!file) return;
+  nlohmann::ordered_json json = options;
+  if (runs.size() == 1) {
+    json.update(runs[0]);
+  } else {
+    json["runs"] = runs;
+    json["paired"] = nlohmann::ordered_json::array();
+    for (const PairedScore& score : paired) json["paired"].push_back(to_json(score, names));
+  }
+  file->write(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  file->commit();
+  std::printf("scores      %s\n", output.json.c_str());
+}
+
+}  // namespace gptmoe

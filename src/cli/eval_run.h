@@ -1,0 +1,36 @@
+#pragma once
+// What the modes of `gptmoe eval` share.
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "config/config.h"
+#include "inference/paired_score.h"
+
+namespace gptmoe {
+
+// One or two are scored; messages call them A and B.
+struct EvalRun {
+  std::filesystem::path checkpoint;
+  Config config;  // with the device and precision to use
+};
+
+// The checkpoint; with two runs "A  CHECKPOINT".
+std::string run_label(const std::vector<EvalRun>& runs, size_t run);
+
+struct EvalOutput {
+  std::string tokenizer, json;  // paths; empty: the run's tokenizer, no file
+};
+inline constexpr const char* kJsonOption = "--json";
+
+// Prints the table of paired scores, if there are any. If `file` is open, writes the scores to it and prints its name:
+// the options, and then the keys of the only run, or the two "runs" and "paired". `names` is the head and the key of
+// the paired scores' names.
+void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
+                 const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
+                 const std::string& names);
+
+}  // namespace gptmoe

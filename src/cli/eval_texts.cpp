@@ -1,0 +1,153 @@
+#include "cli/eval_texts.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/output_file.h"
+#include "base/progress.h"
+#include "cli/checkpoint_config.h"
+#include "cli/domains.h"
+#include "cli/number_check.h"
+#include "engine/backend.h"
+#include "engine/memory_check.h"
+#include "inference/evaluate.h"
+#include "inference/score_table.h"
+
+namespace gptmoe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// One text without a name, or the domains.
+std::vector<DomainText> open_texts(const EvalRun& run, const TextArguments& arguments) {
+  const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
+  if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);
+  const std::string data = arguments.data.empty() ? run.config.data.val : arguments.data;
+  if (data.empty())
+    user_error(run.checkpoint.string(), ": the run has no validation data; pass --data GLOB or --domain NAME=GLOB");
+  std::vector<DomainText> texts;
+  texts.push_back({"", data, TokenLoader({data, T, V, WindowOrder::sequential})});
+  return texts;
+}
+
+// Of the texts. A run that names no tokenizer has none; one whose tokenizer is missing says so in `note`.
+std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const std::string& option, std::string& note) {
+  const std::string& own = run.config.data.tokenizer;
+  if (option.empty() && own.empty()) return {};
+  std::error_code error;
+  if (option.empty() && !std::filesystem::exists(own, error) && !error) {
+    note = text("no bits per byte, since the run's tokenizer ", own, " does not exist; pass --tokenizer FILE");
+    return {};
+  }
+  return model_tokenizer(run.config, option);
+}
+
+void count_bytes(std::vector<TextScore>& scores, const EvalRun& run, const std::vector<DomainText>& texts,
+                 const std::string& option) {
+  std::string note;
+  const std::optional<Tokenizer> tokenizer = text_tokenizer(run, option, note);
+  if (!note.empty()) std::printf("note: %s\n", note.c_str());
+  if (!tokenizer) return;
+  const int64_t T = run.config.train.sequence_length;
+  for (size_t i = 0; i < texts.size(); ++i)
+    scores[i].bytes = text_bytes(texts[i].loader, scores[i].tokens / T, T, *tokenizer);
+}
+
+std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts, int64_t tokens) {
+  const Config& config = run.config;
+  const auto ops = make_backend(config);
+  const auto world = make_single_world();
+  const auto communicator = world->make_host_communicator();
+  Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
+  require_room(config, engine, *ops, ops->memory());
+  engine.commit(*ops);
+  load_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+
+  ProgressLine progress;
+  std::vector<TextScore> scores;
+  for (const DomainText& own : texts) {
+    const int64_t windows = evaluated_windows(own.loader, config.train.sequence_length, tokens);
+    const JobClock clock;
+    TextScore score{own.name, own.shards};
+    const auto on_window = [&](int64_t window, double loss) {
+      score.window_losses.push_back(loss);
+      progress.show(text("eval  ", own.name, own.name.empty() ? "" : "  ", clock.state(window + 1, windows)));
+    };
+    const EvalResult result = evaluate(engine, *ops, *communicator, *world, own.loader, tokens, on_window);
+    progress.clear();
+    score.tokens = result.tokens;
+    score.loss = result.loss;
+    score.perplexity = result.perplexity;
+    scores.push_back(std::move(score));
+  }
+  return scores;
+}
+
+void print_scores(const std::string& run, const std::vector<TextScore>& scores) {
+  if (scores[0].name.empty()) {
+    std::printf("%s: %s\n", run.c_str(), text_sentence(scores[0]).c_str());
+    return;
+  }
+  std::printf("%s\n", run.c_str());
+  for (const std::string& line : text_table(scores)) std::printf("%s\n", line.c_str());
+}
+
+// Windows are paired if both runs have the same ones.
+std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
+                                    const std::vector<std::vector<TextScore>>& scores) {
+  const int64_t T_a = runs[0].config.train.sequence_length, T_b = runs[1].config.train.sequence_length;
+  std::vector<PairedScore> paired;
+  if (T_a != T_b) {
+    std::printf("note: no paired test, since the windows of A have %s and those of B %s (train.sequence_length)\n",
+                plural(T_a, "token").c_str(), plural(T_b, "token").c_str());
+    return paired;
+  }
+  for (size_t i = 0; i < scores[0].size(); ++i) {
+    const TextScore &a = scores[0][i], &b = scores[1][i];
+    if (a.data == b.data)
+      paired.push_back(pair_losses(a.name.empty() ? a.data : a.name, a.window_losses, b.window_losses));
+    else
+      std::printf("note: no paired test, since A is scored on %s and B on %s; pass --data GLOB\n", a.data.c_str(),
+                  b.data.c_str());
+  }
+  return paired;
+}
+
+}  // namespace
+
+std::vector<CLI::Option*> TextArguments::add_to(CLI::App& command) {
+  CLI::Option* shards =
+      command.add_option("--data", data, "Shards to score, a glob (default: the run's validation shards)");
+  CLI::Option* domain =
+      command.add_option("--domain", domains, "Score this text and print a row for it: NAME=GLOB (repeatable)")
+          ->allow_extra_args(false)
+          ->excludes(shards);
+  CLI::Option* first = command.add_option("--tokens", tokens, "Score only the first n tokens of each text (0: all)")
+                           ->check(whole_number(0));
+  return {shards, domain, first};
+}
+
+void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, const TextArguments& arguments) {
+  std::optional<AtomicFile> file;
+  open_output(file, kJsonOption, output.json);
+  std::vector<std::vector<DomainText>> texts;
+  for (const EvalRun& run : runs) texts.push_back(open_texts(run, arguments));
+
+  std::vector<std::vector<TextScore>> scores;
+  std::vector<Json> written;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    scores.push_back(score_texts(runs[r], texts[r], arguments.tokens));
+    count_bytes(scores[r], runs[r], texts[r], output.tokenizer);
+    if (r > 0 && !arguments.domains.empty()) std::printf("\n");
+    print_scores(run_label(runs, r), scores[r]);
+    written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"texts", Json::array()}});
+    for (const TextScore& score : scores[r]) written[r]["texts"].push_back(to_json(score));
+  }
+  std::vector<PairedScore> paired;
+  if (runs.size() == 2) paired = pair_texts(runs, scores);
+  const Json options = {{"limit", arguments.tokens}};
+  finish_eval(file, output, options, written, paired, arguments.domains.empty() ? "data" : "domain");
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,36 @@
+#pragma once
+// The text before a candidate's continuation.
+#include <map>
+
+#include "inference/task_file.h"
+
+namespace gptmoe {
+
+struct PromptOptions {
+  std::string delimiter = " ";  // between a context and its continuation
+  int64_t shots = 0;            // solved examples before each one, drawn by `seed` from the others of its file
+  uint64_t seed = 1;
+};
+
+class Prompts {
+ public:
+  // `task` must outlive it.
+  Prompts(const Task& task, const PromptOptions& options);
+
+  // The shots, each with its right continuation and a line break, then the context, with delimiters. Shots are examples
+  // of the same category, each drawn once. An example with the same contexts and the same continuations, in any order,
+  // is a copy of the one asked and would give its answer away, so it is never drawn. Throws UserError if there are too
+  // few other examples.
+  std::string prompt(size_t example, int64_t candidate) const;
+
+ private:
+  std::vector<size_t> draw_shots(size_t example) const;
+
+  const Task& task_;
+  PromptOptions options_;
+  std::vector<size_t> first_copy_;                         // of each example in its category; itself if it is the first
+  std::vector<int64_t> copies_;                            // of each first copy, itself included
+  std::map<std::string, std::vector<size_t>> categories_;  // their examples
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,31 @@
+#pragma once
+// Tables of scores for a terminal. Lines come without their final newline.
+#include <string>
+#include <vector>
+
+#include "inference/paired_score.h"
+#include "inference/task_score.h"
+#include "inference/text_score.h"
+
+namespace gptmoe {
+
+// The width of a column of names with the head `head`.
+size_t name_columns(const std::string& head, const std::vector<std::string>& names);
+
+// The head of the table of tasks.
+std::string score_table_head(size_t name_columns);
+// A task's row, and below it the rows of its categories and of their mean. All their names, indented as they are here,
+// are in task_row_names().
+std::vector<std::string> score_table_rows(const TaskScore& score, size_t name_columns);
+// The names that score_table_rows() prints for a task of which all examples are scored.
+std::vector<std::string> task_row_names(const Task& task);
+
+// "loss 3.1 nats/token, perplexity 22.2, 1.1 bits/byte over 65536 tokens of GLOB"
+std::string text_sentence(const TextScore& score);
+// A table of domains.
+std::vector<std::string> text_table(const std::vector<TextScore>& scores);
+
+// Both runs' scores, their difference and its test; `names` is the head of the first column.
+std::vector<std::string> paired_table(const std::string& names, const std::vector<PairedScore>& scores);
+
+}  // namespace gptmoe
