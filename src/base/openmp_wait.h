@@ -8,4 +8,8 @@ namespace gptmoe {
 // the program. Does nothing if the user chose a wait policy or a spin count. Call it first in main().
 void limit_openmp_spinning(char** argv);
 
+// Makes OpenMP use usable_cores() threads (base/cores.h) unless OMP_NUM_THREADS is set: OpenMP itself does not know
+// that a container's CPU time is limited, and more threads than that wait for each other.
+void limit_openmp_threads();
+
 }  // namespace gptmoe
