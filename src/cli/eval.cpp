@@ -20,8 +20,7 @@ struct EvalArguments {
 
 void eval_shards(const std::filesystem::path& checkpoint, const EvalArguments& arguments) {
   const Config config = checkpoint_config(checkpoint, arguments.backend);
-  const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
-  if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const std::string data = shards_to_measure(checkpoint, config, arguments.data);
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
 
   const auto ops = make_backend(config);

@@ -88,7 +88,7 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
   const Config config = checkpoint_config(checkpoint, backend);
   std::optional<AtomicFile> output;
   open_output(output, arguments.out);
-  const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(config, arguments.tokenizer));
+  const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(checkpoint, config, arguments.tokenizer));
   const int64_t context = config.model.max_position_embeddings;
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
 
