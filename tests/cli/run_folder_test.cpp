@@ -39,8 +39,7 @@ TEST_F(RunFolderCli, ThatIsGoneBeforeTheFirstRowIsNoticedWhenTheRunStops) {
                {{"train", {{"steps", 100000}}}, {"log", {{"every", 100000}}}, {"checkpoint", {{"every", 0}}}});
   Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run"});
   process.wait_until([&] {
-    return fs::exists(files_ / "stdout") &&
-           read_text_file(files_ / "stdout").find("device      ") != std::string::npos;
+    return fs::exists(files_ / "stdout") && read_text_file(files_ / "stdout").find("device      ") != std::string::npos;
   });
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   fs::remove_all(files_ / "run");

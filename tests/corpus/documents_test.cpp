@@ -27,7 +27,10 @@ TEST_F(DocumentsTest, AByteOrderMarkIsNoPartOfAText) {
   }
   EXPECT_EQ(read(write("d.txt", mark)).documents, Texts{});
   const StandardInputFrom input(write("e.txt", mark + "one"));
-  EXPECT_EQ(read("-").documents, Texts{"one"});
+  DocumentReader reader({.paths = {"-"}});
+  Reading standard_input;
+  read_on(reader, standard_input);
+  EXPECT_EQ(standard_input.documents, Texts{"one"});
 }
 
 TEST_F(DocumentsTest, JsonLinesAreTheSameInEveryPackingAndBatchSize) {
