@@ -28,6 +28,7 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, const st
 
 int main(int argc, char** argv) {
   gptmoe::limit_openmp_spinning(argv);
+  gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);

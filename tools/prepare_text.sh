@@ -5,11 +5,10 @@
 #   tools/prepare_text.sh --out data/NAME [--text FILE|DIR|PATTERN] [--val FILE|DIR|PATTERN] [--vocab-size N]
 #
 # Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is
-# split into documents of a few pages at blank lines. Plain files in a folder, from a pattern or in --val are one
-# document
-# each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without --val, a twentieth of the
-# documents
-# is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by default.
+# split into documents of a few pages at blank lines, whatever its line endings. Plain files in a folder, from a pattern
+# or in --val are one document each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without
+# --val, a twentieth of the documents is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by
+# default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -23,7 +22,7 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     -h | --help)
-      sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) die "unknown argument $1; see tools/prepare_text.sh --help" ;;
@@ -57,6 +56,17 @@ if [ -n "$val" ]; then
   for shard in "$out.tmp"/val/train_*.bin; do mv "$shard" "$out.tmp/val_${shard##*train_}"; done
   rm -r "$out.tmp/val"
 else
-  "${encode[@]}" --input "$documents" --output "$out.tmp" --val-fraction 0.05
+  # If documents are too few to split, the tool advises an option that this script lacks. Reading a small text shows no
+  # progress that would be missed.
+  errors=$out.tmp/errors
+  { [ -e "$documents" ] && [ "$(du -sb "$documents" | cut -f1)" -lt 20000000 ]; } || errors=/dev/stderr
+  "${encode[@]}" --input "$documents" --output "$out.tmp" --val-fraction 0.05 2>>"$errors" || {
+    [ "$errors" != /dev/stderr ] || exit 2
+    ! grep -q -- --val-fraction "$errors" ||
+      die "${text:-the text}: too few documents to hold out a twentieth for validation; give a longer text, or text for validation with --val"
+    cat "$errors" >&2
+    exit 2
+  }
+  rm -f "$out.tmp/errors"
 fi
 mv "$out.tmp" "$out"

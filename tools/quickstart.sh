@@ -50,7 +50,7 @@ build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
 # One folder per text and its content, so that another text never uses an old tokenizer or old runs.
 if [ -n "$text" ]; then
   if [ -d "$text" ]; then
-    content=$(find "$text" -type f -printf '%P %s %T@\n' | sort | cksum)
+    content=$(find "$text" -mindepth 1 -name '.*' -prune -o -type f -printf '%P %s %T@\n' | sort | cksum)
   else
     content=$(cksum <"$text")
   fi

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Turns one text on standard input into JSON lines: paragraphs (separated by blank lines) are joined into documents of at
-# least 4,000 bytes, so that a single file can be split into training and validation.
+# least 4,000 bytes, so that a single file can be split into training and validation. Lines end in LF, CRLF or CR; a
+# line of white space is blank; a byte order mark at the start is dropped.
 set -euo pipefail
 export LC_ALL=C
-awk '
+sed $'s/\r*$//' | tr '\r' '\n' | awk '
   function escaped(s) {
     gsub(/\\/, "\\\\\\\\", s)
     gsub(/"/, "\\\"", s)
     gsub(/\t/, "\\t", s)
-    gsub(/\r/, "\\r", s)
     gsub(/[[:cntrl:]]/, " ", s)
     return s
   }
@@ -17,6 +17,8 @@ awk '
     body = ""
     bytes = 0
   }
+  NR == 1 { sub(/^\357\273\277/, "") }
+  /^[[:space:]]*$/ { $0 = "" }
   $0 == "" && bytes >= 4000 { flush(); next }
   { body = body escaped($0) "\\n"; bytes += length($0) + 1 }
   END { flush() }

@@ -3,16 +3,29 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cmath>
 #include <thread>
+
+#include "base/cgroup.h"
 
 namespace gptmoe {
 
-int usable_cores() {
+namespace {
+
+int bound_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   // Fails if the machine has more hardware threads than the set has room for.
   if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
+}  // namespace
+
+int usable_cores() {
+  const int bound = bound_cores();
+  const double quota = cgroup_limits().cores;
+  return quota < bound ? std::max(1, static_cast<int>(std::ceil(quota))) : bound;
 }
 
 std::vector<int> usable_core_numbers() {

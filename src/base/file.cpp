@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <sys/file.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,30 +23,57 @@ constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
+int open_to_read(const std::filesystem::path& path) { return open(path.c_str(), O_RDONLY | O_CLOEXEC); }
+
+// A run may have thousands of shards. Returns false, with errno as it was, if the system allows no more open files.
+bool raise_open_file_limit() {
+  rlimit limit{};
+  const bool raised = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max &&
+                      (limit.rlim_cur = limit.rlim_max, setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (!raised) errno = EMFILE;
+  return raised;
+}
+
 }  // namespace
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
+FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_to_read(path)) {
+  if (fd_ < 0 && errno == EMFILE && raise_open_file_limit()) fd_ = open_to_read(path);
+  if (fd_ < 0) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(fd);
+  if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(fd_);
     user_error(path.string(), ": not a regular file");
   }
   size_ = status.st_size;
-  void* memory = size_ ? mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
-  const std::string why = memory == MAP_FAILED ? reason() : "";
-  close(fd);
-  if (memory == MAP_FAILED) user_error(path.string(), ": cannot map: ", why);
-  data_ = static_cast<const char*>(memory);
 }
 
-MappedFile::~MappedFile() {
-  if (data_) munmap(const_cast<char*>(data_), static_cast<size_t>(size_));
+FileReader::~FileReader() {
+  if (fd_ >= 0) close(fd_);
 }
 
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+FileReader::FileReader(FileReader&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+
+void FileReader::read(void* to, int64_t bytes, int64_t position) const {
+  GPTMOE_CHECK(position >= 0 && bytes >= 0 && position + bytes <= size_, path_.string());
+  for (char* next = static_cast<char*>(to); bytes > 0;) {
+    const ssize_t n = pread(fd_, next, static_cast<size_t>(bytes), position);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Failure(text(path_.string(), ": byte ", position, ": cannot read: ", reason()));
+    if (n == 0)
+      user_error(path_.string(), ": byte ", position, ": the file ends here, but it had ", size_,
+                 " bytes when it was opened; restore it, and do not change it while it is in use");
+    next += n;
+    bytes -= n;
+    position += n;
+  }
+}
+
+std::string FileReader::content() const {
+  std::string bytes(static_cast<size_t>(size_), '\0');
+  read(bytes.data(), size_, 0);
+  return bytes;
+}
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(path.string() + ".tmp") {
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -108,6 +135,15 @@ FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& r
 
 FolderLock::~FolderLock() { close(fd_); }
 
+void require_still_there(int fd, const std::filesystem::path& path) {
+  struct stat opened {};
+  struct stat named {};
+  if (fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+      opened.st_ino == named.st_ino)
+    return;
+  throw Failure(text(path.string(), ": was removed, moved or replaced while it was being written"));
+}
+
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
   while (bytes > 0) {
     const ssize_t n = pwrite(fd, data, static_cast<size_t>(bytes), position);
@@ -127,7 +163,7 @@ void flush_standard_output() {
     throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
 }
 
-std::string read_text_file(const std::filesystem::path& path) { return std::string(MappedFile(path).bytes()); }
+std::string read_text_file(const std::filesystem::path& path) { return FileReader(path).content(); }
 
 void write_text_file(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);

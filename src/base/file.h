@@ -1,5 +1,5 @@
 #pragma once
-// Files: memory-mapped reading, and writing that a crash cannot leave half done.
+// Files: reading that notices changes, and writing that a crash cannot leave half done.
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -8,22 +8,28 @@
 
 namespace gptmoe {
 
-// A read-only mapping of a whole file. Throws UserError naming the path if it cannot be opened.
-class MappedFile {
+// A regular file, open for reading at any position. It is read and not mapped, because a mapped file that another
+// process cuts, or that its disk cannot give, ends the program with SIGBUS.
+class FileReader {
  public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(MappedFile&& other) noexcept;
-  MappedFile& operator=(MappedFile&&) = delete;
+  // Throws UserError naming the path if it cannot be opened or is not a regular file. Raises the limit of open files
+  // if that is what fails.
+  explicit FileReader(const std::filesystem::path& path);
+  ~FileReader();
+  FileReader(FileReader&& other) noexcept;
+  FileReader& operator=(FileReader&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  const char* data() const { return data_; }
-  int64_t size() const { return size_; }
-  std::string_view bytes() const { return {data_, static_cast<size_t>(size_)}; }
+  int64_t size() const { return size_; }  // when it was opened
+
+  // Reads `bytes` bytes from byte `position` on, all of them within size(). Any thread may call it. Throws UserError
+  // naming file and byte if the file has become shorter, and Failure if the system cannot read it.
+  void read(void* to, int64_t bytes, int64_t position) const;
+  std::string content() const;
 
  private:
   std::filesystem::path path_;
-  const char* data_ = nullptr;
+  int fd_ = -1;
   int64_t size_ = 0;
 };
 
@@ -64,6 +70,10 @@ class FolderLock {
   int fd_;
 };
 
+// Throws Failure unless `path` is still the file that is open as `fd`: it, or a folder above it, may have been removed,
+// moved or replaced.
+void require_still_there(int fd, const std::filesystem::path& path);
+
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
 
@@ -79,6 +89,7 @@ void sync_file(const std::filesystem::path& path);
 // Flushes a rename or a new entry in `directory` to disk.
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
+// Hidden files and folders (".name") match only where the pattern has the dot.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/bf16.h"
+#include "base/cgroup.h"
 
 namespace gptmoe {
 namespace {
@@ -43,7 +44,7 @@ class HostMemory final : public Memory {
   }
   void release(void* memory, int64_t bytes) override { munmap(memory, static_cast<size_t>(bytes)); }
 
-  // Memory that the kernel can free without swapping, plus what it can swap out.
+  // Memory that the kernel can free without swapping, plus what it can swap out; no more than the control groups allow.
   int64_t available() const override {
     std::ifstream in("/proc/meminfo");
     int64_t available = -1, swap = 0, kilobytes = 0;
@@ -51,7 +52,7 @@ class HostMemory final : public Memory {
       if (name == "MemAvailable:") available = kilobytes * 1024;
       if (name == "SwapFree:") swap = kilobytes * 1024;
     }
-    return available < 0 ? -1 : available + swap;
+    return available < 0 ? -1 : std::min(available + swap, cgroup_limits().free_memory);
   }
 
   void upload(const Tensor& to, const void* from) override { copy(to.data(), from, to.bytes()); }

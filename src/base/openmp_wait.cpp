@@ -1,8 +1,12 @@
 #include "base/openmp_wait.h"
 
+#include <omp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
+
+#include "base/cores.h"
 
 namespace gptmoe {
 namespace {
@@ -16,6 +20,10 @@ void limit_openmp_spinning(char** argv) {
   if (setenv("GOMP_SPINCOUNT", kSpinCount, 1) != 0) return;
   execv("/proc/self/exe", argv);
   // If the restart fails, the program continues unchanged.
+}
+
+void limit_openmp_threads() {
+  if (!std::getenv("OMP_NUM_THREADS")) omp_set_num_threads(std::min(omp_get_max_threads(), usable_cores()));
 }
 
 }  // namespace gptmoe

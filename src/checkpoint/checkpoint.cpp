@@ -154,9 +154,9 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   user_error(file.string(), ": ", why, "; ", damage_remedy(file.parent_path()));
 }
 
-MappedFile open_file(const fs::path& path) {
+FileReader open_file(const fs::path& path) {
   try {
-    return MappedFile(path);
+    return FileReader(path);
   } catch (const UserError& error) {
     user_error(error.what(), "; ", damage_remedy(path.parent_path()));
   }
@@ -164,7 +164,7 @@ MappedFile open_file(const fs::path& path) {
 
 StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kStateFile;
-  const std::string content(open_file(path).bytes());
+  const std::string content = open_file(path).content();
   static const size_t kSealBytes = sealed("").size();
   if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
     damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
@@ -176,12 +176,14 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
 }
 
 // Computes it in parts, with a tick after each part to show other ranks the progress.
-uint64_t checksum_ticking(std::string_view bytes, World* world) {
-  constexpr size_t kPart = size_t{256} << 20;
+uint64_t checksum_ticking(const FileReader& file, World* world) {
+  constexpr int64_t kPart = int64_t{4} << 20;
+  std::vector<char> part(static_cast<size_t>(std::min(kPart, file.size())));
   Checksum checksum;
-  for (size_t at = 0; at < bytes.size(); at += kPart) {
-    const std::string_view part = bytes.substr(at, kPart);
-    checksum.update(part.data(), std::ssize(part));
+  for (int64_t at = 0; at < file.size(); at += kPart) {
+    const int64_t bytes = std::min(kPart, file.size() - at);
+    file.read(part.data(), bytes, at);
+    checksum.update(part.data(), bytes);
     if (world) world->tick();
   }
   return checksum.value();
@@ -197,14 +199,18 @@ const std::string& checksum_in(const StateFile& state, const fs::path& path) {
   return saved->second;
 }
 
+// Opens a file of a checkpoint that must have this checksum.
+FileReader open_whole(const fs::path& path, const std::string& checksum, World* world) {
+  FileReader file = open_file(path);
+  if (checksum_text(checksum_ticking(file, world)) != checksum)
+    damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
+  return file;
+}
+
 SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
                               World* world) {
   const fs::path path = checkpoint_dir / name;
-  const std::string& saved = checksum_in(state, path);
-  MappedFile file = open_file(path);
-  if (checksum_text(checksum_ticking(file.bytes(), world)) != saved)
-    damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
-  return SafetensorsFile(std::move(file));
+  return SafetensorsFile(open_whole(path, checksum_in(state, path), world));
 }
 
 // Checks that the file holds every tensor of the run in its shape, and no others.
@@ -332,6 +338,11 @@ fs::path resolve_checkpoint(const fs::path& path) {
   if (fs::is_directory(path / kFolder, error)) user_error(path.string(), ": this run has no checkpoint yet");
   user_error(path.string(),
              ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)");
+}
+
+void verify_checkpoint(const fs::path& checkpoint_dir) {
+  const StateFile state = read_state_file(checkpoint_dir);
+  for (const auto& [name, checksum] : state.files) open_whole(checkpoint_dir / name, checksum, nullptr);
 }
 
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }

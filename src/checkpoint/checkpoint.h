@@ -55,6 +55,8 @@ std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 // any tensor. All errors are UserErrors naming the file, what is wrong (damage, a newer format, another model) and the
 // remedy.
 
+// Verifies the whole checkpoint.
+void verify_checkpoint(const std::filesystem::path& checkpoint_dir);
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
 // Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the

@@ -19,6 +19,7 @@ static_assert(std::endian::native == std::endian::little, "tensors are copied as
 using nlohmann::json;
 
 constexpr int64_t kLengthBytes = 8;
+constexpr int64_t kPartCount = 1 << 20;  // elements that pass through the host at a time
 constexpr const char* kMetadataKey = "__metadata__";
 constexpr std::pair<const char*, DType> kDTypes[] = {
     {"F64", DType::f64}, {"F32", DType::f32}, {"BF16", DType::bf16}, {"I64", DType::i64}, {"I32", DType::i32}};
@@ -110,17 +111,19 @@ uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<
   return checksum.value();
 }
 
-SafetensorsFile::SafetensorsFile(MappedFile file) : file_(std::move(file)) {
+SafetensorsFile::SafetensorsFile(FileReader file) : file_(std::move(file)) {
   uint64_t length = 0;
   if (file_.size() < kLengthBytes)
     user_error(path().string(), ": ", file_.size(), " bytes are too short for a safetensors file");
-  std::memcpy(&length, file_.data(), kLengthBytes);
+  file_.read(&length, kLengthBytes, 0);
   if (length > static_cast<uint64_t>(file_.size() - kLengthBytes))
     user_error(path().string(), ":0: a safetensors header of ", length, " bytes does not fit into the file of ",
                file_.size(), " bytes: it is cut short or not a safetensors file");
-  data_ = file_.data() + kLengthBytes + length;
-  data_bytes_ = file_.size() - kLengthBytes - static_cast<int64_t>(length);
-  parse_header({file_.data() + kLengthBytes, static_cast<size_t>(length)});
+  data_begin_ = kLengthBytes + static_cast<int64_t>(length);
+  data_bytes_ = file_.size() - data_begin_;
+  std::string header(length, '\0');
+  file_.read(header.data(), std::ssize(header), kLengthBytes);
+  parse_header(header);
   check_layout();
 }
 
@@ -198,19 +201,21 @@ void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& m
 void SafetensorsFile::read_part(const std::string& name, int64_t first_element, const Tensor& out,
                                 Memory& memory) const {
   const Entry& entry = *find(name);
-  const char* source = data_ + entry.begin + first_element * dtype_bytes(entry.dtype);
-  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / dtype_bytes(entry.dtype), out.describe());
+  const int64_t element_bytes = dtype_bytes(entry.dtype);
+  int64_t position = data_begin_ + entry.begin + first_element * element_bytes;
+  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / element_bytes, out.describe());
   if (out.count() == 0) return;
-  if (entry.dtype == out.dtype()) return memory.upload(out, source);
-  // The header may have any length, so the data may be unaligned for floats.
-  constexpr int64_t kPartCount = 1 << 20;
-  std::vector<float> part;
+  const bool same_dtype = entry.dtype == out.dtype();
+  if (same_dtype && memory.on_host()) return file_.read(out.data(), out.bytes(), position);
+  std::vector<double> part(static_cast<size_t>(std::min(out.count(), kPartCount)));  // aligned for every dtype
   const Tensor flat = out.view({out.count()});
   for (int64_t first = 0; first < flat.count(); first += kPartCount) {
     const Tensor piece = flat.rows(first, std::min(kPartCount, flat.count() - first));
-    part.resize(static_cast<size_t>(piece.count()));
-    std::memcpy(part.data(), source + first * dtype_bytes(DType::f32), part.size() * sizeof(float));
-    upload_floats(memory, piece, part.data());
+    const int64_t bytes = piece.count() * element_bytes;
+    file_.read(part.data(), bytes, position);
+    position += bytes;
+    same_dtype ? memory.upload(piece, part.data())
+               : upload_floats(memory, piece, reinterpret_cast<const float*>(part.data()));
   }
 }
 

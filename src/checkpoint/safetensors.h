@@ -52,8 +52,8 @@ class SafetensorsFile {
     int64_t begin, end;          // bytes, from the first byte after the header
   };
 
-  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(MappedFile(path)) {}
-  explicit SafetensorsFile(MappedFile file);
+  explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(FileReader(path)) {}
+  explicit SafetensorsFile(FileReader file);
 
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<Entry>& entries() const { return entries_; }  // in the order of their data
@@ -73,8 +73,8 @@ class SafetensorsFile {
   void check_layout() const;
   [[noreturn]] void fail(const std::string& tensor, const std::string& why) const;
 
-  MappedFile file_;
-  const char* data_ = nullptr;  // the first byte after the header
+  FileReader file_;
+  int64_t data_begin_ = 0;  // the first byte after the header
   int64_t data_bytes_ = 0;
   std::vector<Entry> entries_;
   std::map<std::string, size_t> index_;

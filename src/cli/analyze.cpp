@@ -79,8 +79,7 @@ void run(const AnalyzeArguments& arguments) {
   const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(arguments.run, checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
-  const std::string data = arguments.data.empty() ? config.data.val : arguments.data;
-  if (data.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const std::string data = shards_to_measure(checkpoint, config, arguments.data);
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
   const std::vector<DomainText> texts =
       open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);

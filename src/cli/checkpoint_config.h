@@ -1,10 +1,12 @@
 #pragma once
 // Options of commands that run a checkpoint's model: --device, --precision and --tokenizer override the run's settings.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "checkpoint/checkpoint.h"
 #include "config/config.h"
 #include "tokenizer/tokenizer_file.h"
+#include "train/run_inputs.h"
 
 namespace gptmoe {
 
@@ -29,18 +31,28 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
   return config;
 }
 
-inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the one in the run's config)";
+inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the run's)";
 
-// The tokenizer at `option`, or the run's if `option` is empty. Throws UserError if it has more tokens than the model's
-// vocabulary.
-inline Tokenizer model_tokenizer(const Config& config, const std::string& option) {
-  const std::string path = option.empty() ? config.data.tokenizer : option;
-  if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
+// The tokenizer at `option`, or the checkpoint's if `option` is empty. Throws UserError if it has more tokens than the
+// model's vocabulary.
+inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const Config& config,
+                                 const std::string& option) {
+  const std::filesystem::path path =
+      option.empty() ? find_tokenizer(checkpoint, config) : std::filesystem::path(option);
   Tokenizer tokenizer = load_tokenizer(path);
   if (tokenizer.vocab_size() > config.model.vocab_size)
-    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", config.model.vocab_size,
-               "; pass the tokenizer the model was trained with");
+    user_error(path.string(), ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ",
+               config.model.vocab_size, "; pass the tokenizer the model was trained with");
   return tokenizer;
+}
+
+// The shards at `option`, or the run's validation shards if `option` is empty. Prints a note if these have changed.
+inline std::string shards_to_measure(const std::filesystem::path& checkpoint, const Config& config,
+                                     const std::string& option) {
+  if (!option.empty()) return option;
+  const FoundShards found = find_validation_shards(checkpoint, config);
+  if (!found.note.empty()) std::printf("note: %s\n", found.note.c_str());
+  return found.pattern;
 }
 
 }  // namespace gptmoe

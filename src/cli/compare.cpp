@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
+#include "cli/compare_data.h"
 #include "cli/number_check.h"
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
@@ -135,11 +136,20 @@ bool finished(const PlannedRun& run) {
   return saved && read_checkpoint_state(*saved).step == run.config.train.steps;
 }
 
-// The runs still to train. Throws UserError if a folder holds another run, before the first run trains for hours.
-std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, World& world) {
+std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
+  std::vector<RunOnData> all;
+  for (const PlannedRun& run : runs) all.push_back({run.label(), run.dir, run.config.data});
+  return all;
+}
+
+// The runs still to train. Throws UserError if a folder holds another run, before the first run trains for hours. Those
+// in the folders `anew` (known to rank 0) are trained from the beginning, whatever is there.
+std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
+                                          World& world) {
   std::vector<const PlannedRun*> missing;
   for (const PlannedRun& run : runs) {
     const bool there = root_says(world, [&] {
+      if (anew.contains(run.dir)) return false;
       if (finished(run)) return true;
       if (holds_run(run.dir)) require_continuable(run.dir, run.config);
       return false;
@@ -150,6 +160,14 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, W
       std::printf("reusing     %s\n", run.dir.c_str());
   }
   return missing;
+}
+
+void remove_runs(const std::set<fs::path>& folders) {
+  for (const fs::path& folder : folders) {
+    const FolderLock lock(folder, "another process is training in this run directory; wait for it");
+    fs::remove_all(folder);
+    std::printf("anew        %s: it read other data\n", folder.c_str());
+  }
 }
 
 // Trains one run after the other, in this process and its ranks. Returns the signal that interrupted it, or 0.
@@ -239,10 +257,13 @@ int run_comparison(const CompareArguments& arguments, World& world) {
       user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
   });
   watch(world, arms.front().config.distributed);
-  const std::vector<const PlannedRun*> missing = missing_of(runs, world);
+  std::set<fs::path> anew;
+  on_root(world, [&] { anew = runs_on_other_data(data_of(runs), arguments.restart); });
+  const std::vector<const PlannedRun*> missing = missing_of(runs, anew, world);
   for (const PlannedArm& arm : arms)  // before the first trains for hours
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))
       check_run(arm.config, world);
+  on_root(world, [&] { remove_runs(anew); });
   const int signal = arguments.jobs > 1 ? run_beside_each_other(missing, arguments.restart, arguments.jobs)
                                         : run_here(missing, arguments.restart, world);
   if (signal != 0)
@@ -278,7 +299,8 @@ void add_compare_command(CLI::App& app, Job& job) {
       "defaults to the name of the baseline's config)");
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  command->add_flag("--restart", arguments->restart, "Start interrupted runs over that have no checkpoint");
+  command->add_flag("--restart", arguments->restart,
+                    "Start runs over that were interrupted without a checkpoint or read other data");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));

@@ -28,7 +28,7 @@ std::vector<Task> read_tasks(const TaskArguments& arguments) {
 Requests make_all_requests(const EvalRun& run, const std::vector<Task>& tasks, const EvalOutput& output,
                            const TaskArguments& arguments) {
   const size_t limit = arguments.limit > 0 ? static_cast<size_t>(arguments.limit) : SIZE_MAX;
-  const Tokenizer tokenizer = model_tokenizer(run.config, output.tokenizer);
+  const Tokenizer tokenizer = model_tokenizer(run.checkpoint, run.config, output.tokenizer);
   Requests requests;
   for (const Task& task : tasks) requests.push_back(make_requests(task, limit, arguments.prompt, tokenizer));
   return requests;

@@ -23,24 +23,25 @@ using Json = nlohmann::ordered_json;
 std::vector<DomainText> open_texts(const EvalRun& run, const TextArguments& arguments) {
   const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
   if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);
-  const std::string data = arguments.data.empty() ? run.config.data.val : arguments.data;
-  if (data.empty())
+  if (arguments.data.empty() && run.config.data.val.empty())
     user_error(run.checkpoint.string(), ": the run has no validation data; pass --data GLOB or --domain NAME=GLOB");
+  const std::string data = shards_to_measure(run.checkpoint, run.config, arguments.data);
   std::vector<DomainText> texts;
   texts.push_back({"", data, TokenLoader({data, T, V, WindowOrder::sequential})});
   return texts;
 }
 
-// Of the texts. A run that names no tokenizer has none; one whose tokenizer is missing says so in `note`.
+// The tokenizer of the texts. A run that names none has none. If the run's is not found, `note` says so.
 std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const std::string& option, std::string& note) {
-  const std::string& own = run.config.data.tokenizer;
-  if (option.empty() && own.empty()) return {};
-  std::error_code error;
-  if (option.empty() && !std::filesystem::exists(own, error) && !error) {
-    note = text("no bits per byte, since the run's tokenizer ", own, " does not exist; pass --tokenizer FILE");
+  if (!option.empty()) return model_tokenizer(run.checkpoint, run.config, option);
+  if (run.config.data.tokenizer.empty()) return {};
+  try {
+    find_tokenizer(run.checkpoint, run.config);
+  } catch (const UserError& error) {
+    note = text("no bits per byte: ", error.what());
     return {};
   }
-  return model_tokenizer(run.config, option);
+  return model_tokenizer(run.checkpoint, run.config, option);
 }
 
 void count_bytes(std::vector<TextScore>& scores, const EvalRun& run, const std::vector<DomainText>& texts,

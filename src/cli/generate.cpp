@@ -30,7 +30,7 @@ std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string
 void run(const GenerateArguments& arguments) {
   const auto checkpoint = resolve_checkpoint(arguments.run);
   const Config config = checkpoint_config(checkpoint, arguments.backend);
-  const Tokenizer tokenizer = model_tokenizer(config, arguments.tokenizer);
+  const Tokenizer tokenizer = model_tokenizer(checkpoint, config, arguments.tokenizer);
   const auto ops = make_backend(config);
   Engine engine(config, Purpose::forward, 1, 1, *ops);
   require_room(config, engine, *ops, ops->memory());

@@ -66,7 +66,10 @@ void add_train_command(CLI::App& app, Job& job) {
     for (const std::string& override_ : arguments->overrides)
       options.set.push_back(override_.substr(0, override_.find('=')));
     options.resume_command = resume_command(app.get_name(), *arguments, out, world.size());
-    if (!arguments->branch.empty()) on_root(world, [&] { branch_run(arguments->branch, out, config); });
+    if (!arguments->branch.empty()) {
+      check_run(config, world);  // first, so that a run that cannot start leaves no folder
+      on_root(world, [&] { branch_run(arguments->branch, out, config); });
+    }
     job.interrupted_by(train(config, options, world));
   });
 }

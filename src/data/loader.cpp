@@ -85,7 +85,8 @@ void TokenLoader::read_window(int64_t index, int32_t* inputs_T, int32_t* targets
   const Shard& shard = shards_[s];
   const int64_t T = options_.sequence_length, first = (index - first_window_[s]) * T;
   shard.copy(first, T, inputs_T);
-  shard.copy(first + 1, T, targets_T);
+  std::copy(inputs_T + 1, inputs_T + T, targets_T);
+  shard.copy(first + T, 1, targets_T + T - 1);
   const auto outside = [V = static_cast<uint64_t>(options_.vocab_size)](int32_t id) {
     return static_cast<uint32_t>(id) >= V;
   };

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/checksum.h"
@@ -35,13 +37,6 @@ const ShardFormat& identify(const Header& header, const std::string& path) {
              kShardU32.magic, "); make shards from text with gptmoe-tokenize encode");
 }
 
-template <typename Id>
-uint32_t load_id(const char* tokens, int64_t i) {
-  Id id;
-  std::memcpy(&id, tokens + i * static_cast<int64_t>(sizeof(Id)), sizeof(Id));
-  return id;
-}
-
 }  // namespace
 
 Shard::Shard(const std::filesystem::path& path) : file_(path) {
@@ -51,7 +46,7 @@ Shard::Shard(const std::filesystem::path& path) : file_(path) {
     user_error(name, ": truncated: a shard starts with ", kShardHeaderBytes, " bytes of header, found ",
                plural(file_.size(), "byte"), "; copy or write the shard again");
   Header header;
-  std::memcpy(header.data(), file_.data(), sizeof header);
+  file_.read(header.data(), sizeof header, 0);
   format_ = &identify(header, name);
   size_ = header[2];
   if (size_ < 0) user_error(name, ": byte 8: the header counts ", size_, " tokens; write the shard again");
@@ -63,18 +58,19 @@ Shard::Shard(const std::filesystem::path& path) : file_(path) {
 }
 
 uint32_t Shard::token(int64_t i) const {
-  GPTMOE_CHECK(i >= 0 && i < size_, "token ", i, " of ", size_);
-  const char* tokens = file_.data() + kShardHeaderBytes;
-  return format_->token_bytes == 2 ? load_id<uint16_t>(tokens, i) : load_id<uint32_t>(tokens, i);
+  uint32_t id = 0;  // the low bytes come first
+  read(i, 1, &id);
+  return id;
 }
 
 void Shard::copy(int64_t first, int64_t count, int32_t* out) const {
-  GPTMOE_CHECK(first >= 0 && count >= 0 && first + count <= size_, "tokens ", first, "+", count, " of ", size_);
-  const char* tokens = file_.data() + kShardHeaderBytes + first * format_->token_bytes;
-  if (format_->token_bytes == 4) {
-    if (count) std::memcpy(out, tokens, static_cast<size_t>(count) * sizeof *out);
-  } else {
-    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<int32_t>(load_id<uint16_t>(tokens, i));
+  if (format_->token_bytes == 4) return read(first, count, out);
+  std::array<uint16_t, 4096> part;
+  for (const int64_t end = first + count; first < end;) {
+    const int64_t ids = std::min<int64_t>(end - first, std::ssize(part));
+    read(first, ids, part.data());
+    out = std::copy_n(part.begin(), ids, out);
+    first += ids;
   }
 }
 
@@ -82,15 +78,22 @@ uint64_t Shard::checksum() const {
   constexpr int64_t kAll = 1 << 20, kSamples = 64, kSample = 1024;
   Checksum checksum;
   checksum.update(&size_, sizeof size_);
-  const char* tokens = file_.data() + kShardHeaderBytes;
+  std::vector<char> stored;
   const auto add = [&](int64_t first, int64_t count) {
-    checksum.update(tokens + first * format_->token_bytes, count * format_->token_bytes);
+    stored.resize(static_cast<size_t>(count * format_->token_bytes));
+    read(first, count, stored.data());
+    checksum.update(stored.data(), std::ssize(stored));
   };
   if (size_ <= kAll)
     add(0, size_);
   else
     for (int64_t i = 0; i < kSamples; ++i) add((size_ - kSample) * i / (kSamples - 1), kSample);
   return checksum.value();
+}
+
+void Shard::read(int64_t first, int64_t count, void* stored) const {
+  GPTMOE_CHECK(first >= 0 && count >= 0 && first + count <= size_, "tokens ", first, "+", count, " of ", size_);
+  file_.read(stored, count * format_->token_bytes, kShardHeaderBytes + first * format_->token_bytes);
 }
 
 void store_tokens(std::span<const int32_t> ids, const ShardFormat& format, std::string& stored) {

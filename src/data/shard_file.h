@@ -26,7 +26,8 @@ constexpr ShardFormat kShardU32{20240801, 7, 4};
 // The narrower format that holds every id of a vocabulary of `vocab_size` entries.
 constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab_size > 65536 ? kShardU32 : kShardU16; }
 
-// A shard on disk, memory-mapped and read-only.
+// A shard on disk, open for reading. All functions that read its tokens throw as FileReader::read() does, so a shard
+// that is cut or whose disk fails ends a run with one line.
 class Shard {
  public:
   // Throws UserError naming the file if it is missing, empty, truncated, not a shard, of unknown version or wrong size.
@@ -45,7 +46,10 @@ class Shard {
   uint64_t checksum() const;
 
  private:
-  MappedFile file_;
+  // Reads tokens [first, first + count) as they are stored.
+  void read(int64_t first, int64_t count, void* stored) const;
+
+  FileReader file_;
   const ShardFormat* format_ = nullptr;
   int64_t size_ = 0;
 };

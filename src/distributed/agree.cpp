@@ -113,6 +113,6 @@ void check_alike(World& world, const NamedValues& facts) {
       throw Agreed<UserError>(found);
 }
 
-std::string program_checksum() { return checksum_text(checksum_of(MappedFile("/proc/self/exe").bytes())); }
+std::string program_checksum() { return checksum_text(checksum_of(read_text_file("/proc/self/exe"))); }
 
 }  // namespace gptmoe

@@ -3,11 +3,13 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <map>
 #include <sstream>
 
+#include "base/cgroup.h"
 #include "base/check.h"
 #include "base/cores.h"
 
@@ -53,6 +55,7 @@ RankThreads rank_threads(World& world) {
     std::istringstream(mine.str()) >> name;
     double share = 0;
     for (int core : usable) share += 1.0 / machines.at(name).sharers.at(core);
+    share = std::min(share, std::ceil(cgroup_limits().cores) / machines.at(name).ranks);
     result.threads = usable.empty()
                          ? std::max(1, result.threads / world.local_size())  // more than 1,024 hardware threads
                          : std::max(1, static_cast<int>(share + 1e-6));

@@ -21,6 +21,10 @@ std::vector<TaskFile> files_below(const fs::path& folder) {
   fs::recursive_directory_iterator entries(folder, error);
   for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
     const fs::path& path = entries->path();
+    if (path.filename().string().starts_with('.')) {  // hidden
+      entries.disable_recursion_pending();
+      continue;
+    }
     if (path.extension() != kEnding || fs::is_directory(path)) continue;
     files.push_back({path.lexically_relative(folder).replace_extension().string(), path});
   }

@@ -1,6 +1,7 @@
 #pragma once
 // RUN/history.json: what a run read, and how its config was changed on the way.
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct HistoryEntry {
   int64_t from_step = 0;
   std::optional<std::string> branched_from;
   std::optional<StartingWeights> initialized_from;
+  std::optional<std::string> folder;
   Named<ConfigChange> changes;
   std::vector<DataFile> train, val;
 };
@@ -43,6 +45,12 @@ struct HistoryEntry {
 struct RunHistory {
   std::vector<HistoryEntry> history;  // from_step increases
 };
+
+// A run's history.json; empty if the run is older than the record. Throws UserError if the file cannot be read.
+RunHistory read_history(const std::filesystem::path& run_dir);
+
+// Whether the two lists hold the same tokens in the same order, whatever the paths.
+bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b);
 
 template <typename Visitor, Is<ConfigChange> Record>
 void visit_fields(Visitor& visitor, Record& change) {
@@ -69,6 +77,8 @@ void visit_fields(Visitor& visitor, Record& entry) {
   visitor.field("from_step", entry.from_step, "The entry holds for the steps after this one, up to the next entry's.");
   visitor.maybe("branched_from", entry.branched_from, "The checkpoint from which this run was branched.");
   visitor.maybe("initialized_from", entry.initialized_from, "The weights that this run started from.");
+  visitor.maybe("folder", entry.folder,
+                "The folder in which the run was started or last resumed; relative paths in the config begin there.");
   visitor.field("changes", entry.changes, "Config keys that changed at this step.");
   visitor.field("train", entry.train, "The training shards.");
   visitor.field("val", entry.val, "The validation shards.");

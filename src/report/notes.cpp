@@ -71,6 +71,24 @@ void note_settings(const Comparison& comparison, std::vector<std::string>& notes
   }
 }
 
+// The shards behind equal paths may differ, and those behind different paths may be equal; history.json tells.
+void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
+  const auto differ = [&](std::vector<DataFile> HistoryEntry::*files) {
+    const std::vector<DataFile>* first = nullptr;
+    for (const ArmResult& result : comparison.arms)
+      for (const RunLog& run : result.arm.runs) {
+        if (run.history.empty()) continue;
+        const std::vector<DataFile>& read = run.history.back().*files;
+        if (!first) first = &read;
+        if (!same_tokens(*first, read)) return true;
+      }
+    return false;
+  };
+  if (differ(&HistoryEntry::val))
+    notes.push_back("Runs read different validation tokens: their perplexities are not comparable.");
+  if (differ(&HistoryEntry::train)) notes.push_back("Runs read different training tokens.");
+}
+
 void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {
   const auto longer = [&](const ArmResult& result) {
     return result.diverged == 0 && result.tokens() > comparison.matched_tokens;
@@ -87,6 +105,7 @@ std::vector<std::string> notes_on(const Comparison& comparison) {
   std::vector<std::string> notes;
   for (const ArmResult& result : comparison.arms) note_runs(result, notes);
   note_settings(comparison, notes);
+  note_data(comparison, notes);
   note_speeds(comparison, notes);
   const ArmResult& baseline = comparison.arms[0];
   for (size_t i = 1; i < comparison.arms.size(); ++i) {

@@ -55,8 +55,8 @@ void read_line(RunLog& run, const Json& json, const std::string& place) {
 }
 
 void read_metrics(RunLog& run, const std::filesystem::path& path) {
-  const MappedFile file(path);
-  std::string_view rest = file.bytes();
+  const std::string content = read_text_file(path);
+  std::string_view rest = content;
   for (int64_t number = 1; !rest.empty(); ++number) {
     const size_t end = rest.find('\n');
     const bool complete = end != std::string_view::npos;
@@ -126,9 +126,7 @@ RunLog read_run(const std::filesystem::path& dir) {
   read_metrics(run, dir / "metrics.jsonl");
   run.at_once = read_at_once(dir / kJobsFile);
   run.provenance = read_provenance(dir / kProvenanceFile);
-  if (const std::filesystem::path path = dir / kHistoryFile; std::filesystem::exists(path))
-    run.history = with_remedy("remove it to report without it",
-                              [&] { return read_record<RunHistory>(read_json<Json>(path), path.string()).history; });
+  run.history = read_history(dir).history;
   return run;
 }
 

@@ -12,8 +12,8 @@ namespace gptmoe {
 // line in front of its message.
 template <typename Visit>
 void for_each_line(const std::filesystem::path& path, Visit visit) {
-  const MappedFile file(path);
-  std::string_view rest = file.bytes();
+  const std::string content = read_text_file(path);
+  std::string_view rest = content;
   for (int64_t number = 1; !rest.empty(); ++number) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     std::string_view line = rest.substr(0, end);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -38,17 +39,18 @@ bool is_there(const fs::path& path) {
   return type != fs::file_type::not_found;
 }
 
-// The file that identifies the layout in a folder.
-fs::path find_in(const fs::path& folder) {
+// The file that identifies the layout in a folder, if it holds a tokenizer.
+std::optional<fs::path> find_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt"})
     if (is_there(folder / name)) return folder / name;
   std::vector<fs::path> rank_files;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
-    if (is_rank_file(entry->path())) rank_files.push_back(entry->path());
+    if (is_rank_file(entry->path()) && !entry->path().filename().string().starts_with('.'))
+      rank_files.push_back(entry->path());
   if (error) cannot_open(folder, error.message());
   std::sort(rank_files.begin(), rank_files.end());
-  if (rank_files.empty()) user_error(folder.string(), ": no tokenizer in this folder; ", kLayouts);
+  if (rank_files.empty()) return std::nullopt;
   if (rank_files.size() > 1)
     user_error(folder.string(), ": holds ", rank_files[0].filename().string(), " and ",
                rank_files[1].filename().string(), "; name one of them");
@@ -58,21 +60,27 @@ fs::path find_in(const fs::path& folder) {
 // SentencePiece writes a protobuf message. It starts with field 1, the first token, whose length and score contain
 // bytes that no rank file has.
 void refuse_sentencepiece(const fs::path& path) {
-  const MappedFile file(path);
-  const std::string_view start = file.bytes().substr(0, 32);
+  const FileReader file(path);
+  std::string start(static_cast<size_t>(std::min<int64_t>(file.size(), 32)), '\0');
+  file.read(start.data(), std::ssize(start), 0);
   const auto in_no_text = [](char byte) { return byte >= 0 && byte < ' ' && byte != '\r' && byte != '\n'; };
   if (start.starts_with('\n') && std::ranges::any_of(start, in_no_text))
     user_error(path.string(),
                ": a SentencePiece model, which is not supported; use a tokenizer of byte-level BPE: ", kLayouts);
 }
 
-Vocabulary read_pair(const fs::path& path) {
-  const fs::path vocab = path.parent_path() / "vocab.json", merges = path.parent_path() / "merges.txt";
-  for (const fs::path& file : {vocab, merges})
+bool is_of_pair(const fs::path& path) { return path.filename() == "vocab.json" || path.filename() == "merges.txt"; }
+
+// vocab.json and merges.txt beside `path`.
+std::array<fs::path, 2> pair_of(const fs::path& path) {
+  std::array<fs::path, 2> pair = {path.parent_path() / "vocab.json", path.parent_path() / "merges.txt"};
+  for (const fs::path& file : pair)
     if (!is_there(file))
       user_error(file.string(), ": missing; GPT-2's tokenizer needs vocab.json and merges.txt in one folder");
-  return read_gpt2_files(vocab, merges);
+  return pair;
 }
+
+[[noreturn]] void refuse_kind(const fs::path& path) { user_error(path.string(), ": unknown kind of file; ", kLayouts); }
 
 Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPattern>& pattern) {
   if (is_rank_file(path)) {
@@ -84,9 +92,12 @@ Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPatter
   }
   if (pattern)
     user_error(path.string(), ": --pattern ", name_of(*pattern), " is for rank files only; this file has its own");
-  if (path.filename() == "vocab.json" || path.filename() == "merges.txt") return read_pair(path);
+  if (is_of_pair(path)) {
+    const auto [vocab, merges] = pair_of(path);
+    return read_gpt2_files(vocab, merges);
+  }
   if (path.extension() == ".json") return read_tokenizer_json(path);
-  user_error(path.string(), ": unknown kind of file; ", kLayouts);
+  refuse_kind(path);
 }
 
 class EndOfText {
@@ -145,11 +156,28 @@ class EndOfText {
 
 Tokenizer load_tokenizer(const fs::path& path, const TokenizerOptions& options) {
   if (!is_there(path)) user_error(path.string(), ": no such file or folder; ", kLayouts);
-  const fs::path file = fs::is_directory(path) ? find_in(path) : path;
+  const std::optional<fs::path> found = fs::is_directory(path) ? find_in(path) : path;
+  if (!found) user_error(path.string(), ": no tokenizer in this folder; ", kLayouts);
+  const fs::path& file = *found;
   if (access(file.c_str(), R_OK) != 0) cannot_open(file, std::strerror(errno));
   Vocabulary vocabulary = read_vocabulary(file, options.pattern);
   EndOfText(file, vocabulary).choose(options.end_of_text);
   return Tokenizer(std::move(vocabulary));
+}
+
+std::vector<fs::path> tokenizer_files(const fs::path& path) {
+  if (!is_there(path)) return {};
+  const std::optional<fs::path> file = fs::is_directory(path) ? find_in(path) : path;
+  if (!file) return {};
+  if (is_of_pair(*file)) {
+    const auto [vocab, merges] = pair_of(*file);
+    std::vector<fs::path> files = {vocab, merges};
+    if (const fs::path config = vocab.parent_path() / "tokenizer_config.json"; is_there(config))
+      files.push_back(config);
+    return files;
+  }
+  if (!is_rank_file(*file) && file->extension() != ".json") refuse_kind(*file);
+  return {*file};
 }
 
 }  // namespace gptmoe

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tokenizer/tokenizer.h"
 
@@ -24,6 +25,11 @@ struct TokenizerOptions {
 // Throws UserError, naming file and JSON path, line or byte, if the file is malformed, a part is missing, merges
 // contradict the vocabulary, or a feature is not supported.
 Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options = {});
+
+// The files that load_tokenizer(path) reads, the one that identifies the layout first; none if nothing is at `path` or
+// it is a folder without a tokenizer. GPT-2's pair may come with a tokenizer_config.json. Throws UserError for an
+// unknown kind of file, a pair that is not complete, and what cannot be told because the system denies it.
+std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
 // Writes tokenizer.json, replacing `path` atomically. Throws UserError for what that format cannot express (a rank
 // file's merges).

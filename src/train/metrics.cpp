@@ -137,9 +137,11 @@ void MetricsFile::append(const std::string& line) {
     if (n < 0) throw Failure(text(path_.string(), ": cannot append: ", std::strerror(errno)));
     done += static_cast<size_t>(n);
   }
+  require_still_there(fd_, path_);
 }
 
 void MetricsFile::sync() {
+  require_still_there(fd_, path_);
   if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 

@@ -31,13 +31,15 @@ class MetricsFile {
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
-  // Each row reaches the file before the call returns; Failure when it cannot. Values that are not finite become null.
+  // Each row reaches the file before the call returns; Failure when it cannot, or when the file or the run's folder has
+  // been removed, moved or replaced. Values that are not finite become null.
   void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
              const std::optional<Communication>& communication);
   void eval(const Progress& progress, const EvalResult& result);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
-  // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure.
+  // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure, as
+  // above.
   void sync();
 
  private:

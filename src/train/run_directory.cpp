@@ -7,6 +7,7 @@
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
 #include "train/run_history.h"
+#include "train/run_inputs.h"
 
 namespace gptmoe {
 namespace {
@@ -109,6 +110,23 @@ void make_run_directory(const std::filesystem::path& run_dir) {
     user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
 }
 
+// Copies into the folder `out` what a branch from `checkpoint` needs, except its config.
+void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem::path& out, HistoryEntry entry) {
+  const std::filesystem::path parent_dir = checkpoint.parent_path().parent_path();
+  copy_checkpoint(checkpoint, out);
+  if (holds_run(parent_dir)) keep_tokenizer(out, read_tokenizer_files(parent_dir));
+  for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
+    if (std::filesystem::exists(parent_dir / file))
+      std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
+  const RunHistory record = read_history(out);
+  if (const HistoryEntry* data = entry_at(record, entry.from_step)) {
+    entry.folder = data->folder;
+    entry.train = data->train;
+    entry.val = data->val;
+  }
+  record_history(out, std::move(entry));
+}
+
 }  // namespace
 
 bool holds_run(const std::filesystem::path& run_dir) {
@@ -194,20 +212,18 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
   if (config.train.steps <= state.step)
     user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
                "; give more steps");
+  verify_checkpoint(checkpoint);
+  const bool existed = std::filesystem::exists(out);
   make_run_directory(out);
-  const std::filesystem::path parent_dir = checkpoint.parent_path().parent_path();
-  copy_checkpoint(checkpoint, out);
-  for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
-    if (std::filesystem::exists(parent_dir / file))
-      std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
-  HistoryEntry entry{state.step, checkpoint.string(), {}, config_changes(parent, config), {}, {}};
-  const RunHistory record = read_history(out);
-  if (const HistoryEntry* data = entry_at(record, state.step)) {
-    entry.train = data->train;
-    entry.val = data->val;
+  try {
+    fill_branch(checkpoint, out,
+                HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
+    write_run_config(out, config);  // last: from now on the folder holds a run
+  } catch (...) {
+    std::error_code ignored;
+    if (!existed) std::filesystem::remove_all(out, ignored);
+    throw;
   }
-  record_history(out, std::move(entry));
-  write_run_config(out, config);  // last: from now on the folder holds a run
 }
 
 }  // namespace gptmoe

@@ -26,6 +26,7 @@
 #include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
+#include "train/run_inputs.h"
 #include "train/start_weights.h"
 #include "train/step_log.h"
 
@@ -179,11 +180,17 @@ void Trainer::open_run() {
 
 // The checkpoint to continue from, if there is one.
 std::optional<std::filesystem::path> Trainer::open_run_directory() {
+  history_.folder = std::filesystem::current_path().string();
   history_.train = data_files(train_data_);
   if (val_data_) history_.val = data_files(*val_data_);
+  const TokenizerCopy tokenizer = read_tokenizer_files(given_.data.tokenizer);
   if (!options_.resume) {
     start_run_directory(options_.out, given_);
     lock_.emplace(options_.out, kLocked);
+    keep_tokenizer(options_.out, tokenizer);
+    if (tokenizer.files.empty() && !given_.data.tokenizer.empty())
+      std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
+                  given_.data.tokenizer.c_str());
     return std::nullopt;
   }
   lock_.emplace(options_.out, kLocked);
@@ -196,6 +203,7 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
   } else {
     check_data(*checkpoint);
   }
+  keep_tokenizer(options_.out, tokenizer);
   return checkpoint;
 }
 
@@ -206,8 +214,11 @@ void Trainer::check_data(const std::filesystem::path& checkpoint) {
   const HistoryEntry* before = entry_at(record, state.step);
   if (!before) return;
   const DataConfig saved = parse_config(state.config, checkpoint.string()).data;
-  if (saved.train == given_.data.train) require_same_data(before->train, history_.train, "data.train");
-  if (saved.val == given_.data.val) require_same_data(before->val, history_.val, "data.val");
+  const auto other_path = [](const char* key) {
+    return text("give the new data under another path with --set ", key, "=...");
+  };
+  if (saved.train == given_.data.train) require_same_data(before->train, history_.train, other_path("data.train"));
+  if (saved.val == given_.data.val) require_same_data(before->val, history_.val, other_path("data.val"));
   new_data_ = !same_tokens(before->train, history_.train);
 }
 
@@ -284,6 +295,7 @@ int Trainer::train_to_end() {
     }
     if (evaluate_now) evaluate_and_log();
   }
+  if (metrics_) metrics_->sync();
   log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
               clock_time(progress_.seconds).c_str(),

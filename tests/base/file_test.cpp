@@ -1,9 +1,13 @@
 #include "base/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "support/error_message.h"
@@ -15,31 +19,81 @@ namespace {
 
 namespace fs = std::filesystem;
 
-TEST(MappedFile, ReadsTheBytes) {
+TEST(FileReader, ReadsTheBytes) {
   TemporaryFolder folder;
   const std::string content("one\0two\n", 8);
   write_text_file(folder / "a", content);
-  MappedFile file(folder / "a");
+  FileReader file(folder / "a");
   EXPECT_EQ(file.size(), 8);
-  EXPECT_EQ(file.bytes(), content);
+  EXPECT_EQ(file.content(), content);
   EXPECT_EQ(file.path(), folder / "a");
-  const MappedFile moved = std::move(file);
-  EXPECT_EQ(moved.bytes(), content);
+  const FileReader moved = std::move(file);
+  EXPECT_EQ(moved.content(), content);
+  std::string part(3, '\0');
+  moved.read(part.data(), 3, 4);
+  EXPECT_EQ(part, "two");
+  EXPECT_THROW(moved.read(part.data(), 3, 6), BugError);
 }
 
-TEST(MappedFile, EmptyFileHasNoBytes) {
+TEST(FileReader, EmptyFileHasNoBytes) {
   TemporaryFolder folder;
   write_text_file(folder / "empty", "");
-  EXPECT_EQ(MappedFile(folder / "empty").size(), 0);
+  EXPECT_EQ(FileReader(folder / "empty").size(), 0);
   EXPECT_EQ(read_text_file(folder / "empty"), "");
 }
 
-TEST(MappedFile, ErrorsNameThePath) {
+TEST(FileReader, ErrorsNameThePath) {
   TemporaryFolder folder;
-  EXPECT_EQ(message<UserError>([&] { MappedFile file(folder / "none"); }),
+  EXPECT_EQ(message<UserError>([&] { FileReader file(folder / "none"); }),
             (folder / "none").string() + ": cannot open: No such file or directory");
-  EXPECT_EQ(message<UserError>([&] { MappedFile file(folder.path()); }),
+  EXPECT_EQ(message<UserError>([&] { FileReader file(folder.path()); }),
             folder.path().string() + ": not a regular file");
+}
+
+TEST(FileReader, AFileThatIsCutWhileItIsOpenIsAnError) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a", std::string(10000, 'x'));
+  const FileReader file(folder / "a");
+  fs::resize_file(folder / "a", 5000);
+  EXPECT_EQ(message<UserError>([&] { file.content(); }),
+            (folder / "a").string() +
+                ": byte 5000: the file ends here, but it had 10000 bytes when it was opened; restore it, and do not "
+                "change it while it is in use");
+  char byte = 0;
+  file.read(&byte, 1, 4999);
+  EXPECT_EQ(byte, 'x') << "what is left can be read";
+}
+
+TEST(FileReader, OpensMoreFilesThanTheSoftLimit) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a", "x");
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{32, before.rlim_max};
+  if (before.rlim_max < 100) GTEST_SKIP() << "the hard limit is " << before.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &few);
+  std::vector<FileReader> files;
+  for (int i = 0; i < 64; ++i) files.emplace_back(folder / "a");
+  EXPECT_EQ(files.back().content(), "x");
+  setrlimit(RLIMIT_NOFILE, &before);
+}
+
+TEST(RequireStillThere, NoticesWhatHappensToTheFileOrItsFolder) {
+  TemporaryFolder folder;
+  fs::create_directory(folder / "run");
+  const fs::path path = folder / "run/log";
+  const auto gone = [&](const auto& change) {
+    write_text_file(path, "x");
+    const int fd = open(path.c_str(), O_RDONLY);
+    require_still_there(fd, path);
+    change();
+    EXPECT_EQ(message<Failure>([&] { require_still_there(fd, path); }),
+              path.string() + ": was removed, moved or replaced while it was being written");
+    close(fd);
+  };
+  gone([&] { fs::remove(path); });
+  gone([&] { write_text_file(path, "another"); });
+  gone([&] { fs::rename(folder / "run", folder / "moved"); });
 }
 
 TEST(AtomicFile, CommitReplaces) {
@@ -125,6 +179,15 @@ TEST(GlobFiles, SortsByNameAndTakesPlainPaths) {
             (std::vector<fs::path>{folder / "train_0.bin", folder / "train_1.bin", folder / "train_2.bin"}));
   EXPECT_EQ(glob_files((folder / "val_0.bin").string()), (std::vector<fs::path>{folder / "val_0.bin"}));
   EXPECT_TRUE(glob_files((folder / "none_*.bin").string()).empty());
+}
+
+TEST(GlobFiles, HiddenFilesOnlyByADot) {
+  TemporaryFolder folder;
+  fs::create_directory(folder / "a");
+  fs::create_directory(folder / ".cache");
+  for (const char* name : {"a/1.bin", "a/._1.bin", ".cache/1.bin"}) write_text_file(folder / name, "");
+  EXPECT_EQ(glob_files((folder / "*/*.bin").string()), (std::vector<fs::path>{folder / "a/1.bin"}));
+  EXPECT_EQ(glob_files((folder / ".cache/*.bin").string()), (std::vector<fs::path>{folder / ".cache/1.bin"}));
 }
 
 TEST(GlobFiles, AFileOfThatNameWinsOverThePattern) {

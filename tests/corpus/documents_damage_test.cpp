@@ -138,5 +138,25 @@ TEST_F(DocumentsDamage, FilesDamagedAtRandom) {
   }
 }
 
+TEST_F(DocumentsDamage, AFileThatIsCutWhileItIsRead) {
+  for (const char* name : {"a.txt", "a.jsonl"}) {
+    const bool json_lines = name == std::string("a.jsonl");
+    const std::string content = json_lines ? lines_of(some_texts(300, 700)) : random_text(100'000);
+    for (const bool skip : {false, true}) {
+      write(name, content);
+      DocumentReader reader({.paths = {at(name)}, .skip_errors = skip}, 4096);
+      ASSERT_TRUE(reader.next());
+      std::filesystem::resize_file(at(name), 30'000);
+      Reading out;
+      read_on(reader, out, !json_lines);
+      const std::string complaint =
+          text(at(name), ": byte 30000: the file ends here, but it had ", content.size(),
+               " bytes when the job began; restore it, and do not change it while it is read");
+      EXPECT_EQ(out.error, skip ? "" : complaint);
+      EXPECT_EQ(out.errors, skip ? Texts{complaint} : Texts{});
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gptmoe

@@ -8,10 +8,29 @@ namespace gptmoe {
 namespace {
 
 TEST_F(DocumentsTest, TextIsOneDocumentByteForByte) {
-  const std::string content = "\xEF\xBB\xBFone\r\ntwo\n\xFF\n";
+  const std::string content = "one\r\ntwo\n\rthree\xEF\xBB\xBF\n\xFF\n";
   for (const std::string& path : {write("a.txt", content), write("b.txt.gz", gzip_of(content)),
-                                  write("c.txt.zst", zstd_of("\xEF\xBB\xBFone") + zstd_of("\r\ntwo\n\xFF\n"))})
+                                  write("c.txt.zst", zstd_of("one") + zstd_of(content.substr(3)))})
     EXPECT_EQ(read(path).documents, Texts{content}) << path;
+}
+
+TEST_F(DocumentsTest, AByteOrderMarkIsNoPartOfAText) {
+  const std::string mark = "\xEF\xBB\xBF", text = random_text(20'000);
+  hashes = true;
+  for (const int64_t batch_bytes : {1, 100, 1 << 20}) {
+    const Reading plain = read(write("a.txt", text), batch_bytes);
+    for (const std::string& path : {write("b.txt", mark + text), write("c.txt.gz", gzip_of(mark) + gzip_of(text))}) {
+      const Reading marked = read(path, batch_bytes);
+      EXPECT_TRUE(marked.documents == Texts{text}) << path << " " << batch_bytes;
+      EXPECT_EQ(marked.hashes, plain.hashes);
+    }
+  }
+  EXPECT_EQ(read(write("d.txt", mark)).documents, Texts{});
+  const StandardInputFrom input(write("e.txt", mark + "one"));
+  DocumentReader reader({.paths = {"-"}});
+  Reading standard_input;
+  read_on(reader, standard_input);
+  EXPECT_EQ(standard_input.documents, Texts{"one"});
 }
 
 TEST_F(DocumentsTest, JsonLinesAreTheSameInEveryPackingAndBatchSize) {

@@ -70,6 +70,19 @@ TEST_F(InputFilesTest, PatternsMatchFilesAndFolders) {
   EXPECT_EQ(list({"odd[1].txt"}), Names{"odd[1].txt"}) << "a name that exists is not a pattern";
 }
 
+TEST_F(InputFilesTest, HiddenFilesAndFoldersAreReadOnlyIfTheyAreNamed) {
+  for (const char* name : {"f/a.txt", "f/.b.txt", "f/.git/c.txt", "f/.git/d/e.txt", "f/g/.DS_Store", "f/g/h.txt"})
+    write(name, "x");
+  EXPECT_EQ(list({"f"}), (Names{"f/a.txt", "f/g/h.txt"}));
+  EXPECT_EQ(listing.hidden, 3);
+  EXPECT_EQ(listing.ignored, 0);
+  EXPECT_EQ(list({"f/*"}), (Names{"f/a.txt", "f/g/h.txt"}));
+  EXPECT_EQ(list({"f/.git"}), (Names{"f/.git/c.txt", "f/.git/d/e.txt"}));
+  EXPECT_EQ(list({"f/.b.txt", "f/.g*"}), (Names{"f/.b.txt", "f/.git/c.txt", "f/.git/d/e.txt"}));
+  write("only/.hidden.txt", "x");
+  expect_contains(error("only"), "in this folder (hidden files and folders are read only if they are named)");
+}
+
 TEST_F(InputFilesTest, Links) {
   write("real/a.txt", "x");
   std::filesystem::create_directory(folder / "f");

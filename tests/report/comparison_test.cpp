@@ -277,5 +277,21 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
   EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
 }
 
+TEST(Comparison, NotesDataThatMakePerplexitiesIncomparable) {
+  RunLog a = run_of({20}, 1), b = run_of({20}, 1), unknown = run_of({20}, 1, 2);
+  const HistoryEntry entry{0, {}, {}, {}, {{"train.bin", 9, "1"}}, {{"val.bin", 5, "2"}}};
+  a.history = b.history = {entry};
+  EXPECT_TRUE(compare({{"topk", {a}}, {"default", {b}}}).notes.empty());
+  b.history[0].val[0].path = "elsewhere/val.bin";
+  EXPECT_TRUE(compare({{"topk", {a}}, {"default", {b}}}).notes.empty()) << "the same tokens";
+  b.history[0].val[0].checksum = "3";
+  const std::vector<std::string> notes = compare({{"topk", {a, unknown}}, {"default", {b, unknown}}}).notes;
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0], "Runs read different validation tokens: their perplexities are not comparable.");
+  b.history[0] = entry;
+  b.history[0].train.push_back({"train_1.bin", 7, "4"});
+  ASSERT_EQ(compare({{"topk", {a}}, {"default", {b}}}).notes.size(), 1u);
+}
+
 }  // namespace
 }  // namespace gptmoe

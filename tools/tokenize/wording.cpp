@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "base/check.h"
 #include "base/progress.h"
 
 namespace gptmoe {
@@ -14,8 +15,14 @@ std::string rate(int64_t bytes, double seconds) {
 }
 
 std::string ignored_note(const DocumentReader& documents) {
-  return documents.files_ignored() == 0 ? ""
-                                        : "; " + plural(documents.files_ignored(), "file") + " of another kind ignored";
+  std::string note;
+  if (documents.files_ignored() > 0)
+    note = "; " + plural(documents.files_ignored(), "file") + " of another kind ignored";
+  if (documents.files_hidden() > 0)
+    note +=
+        text(note.empty() ? "; " : ", ", grouped_digits(documents.files_hidden()),
+             documents.files_hidden() == 1 ? " hidden file or folder left out" : " hidden files or folders left out");
+  return note;
 }
 
 std::string skipped_note(const SkippedErrors& skipped) {

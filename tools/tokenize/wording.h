@@ -10,7 +10,8 @@ namespace gptmoe {
 
 // "12.3 MB/s".
 std::string rate(int64_t bytes, double seconds);
-// "; 3 files of another kind ignored", "; 2 errors skipped, the first: ...": empty if there are none.
+// "; 3 files of another kind ignored, 2 hidden files or folders left out", "; 2 errors skipped, the first: ...": empty
+// if there are none.
 std::string ignored_note(const DocumentReader& documents);
 std::string skipped_note(const SkippedErrors& skipped);
 // "41 %, 3:05 left, ": the reader's progress; empty if unknown.

@@ -18,8 +18,6 @@ static_assert(kTextPadding >= simdjson::SIMDJSON_PADDING);
 // are many threads.
 constexpr size_t kKeptBytes = size_t{512} << 10;
 
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
 // Field names for a message: the first few, shortened, on one line.
 class FieldNames {
  public:
@@ -217,8 +215,9 @@ DocumentParser::~DocumentParser() = default;
 
 void DocumentParser::parse(const TextBatch& batch, const std::function<void(const DocumentPiece&)>& visit,
                            std::vector<std::string>& errors) {
-  const std::string_view bytes = batch.bytes;
+  std::string_view bytes = batch.bytes;
   if (!batch.json_lines) {
+    if (batch.begins_document && bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
     if (!bytes.empty()) visit({bytes, batch.begins_document, batch.ends_document, batch.document_hash});
     return;
   }

@@ -68,7 +68,7 @@ size_t last_cut(std::string_view text, size_t from) {
 }
 
 bool is_json_lines(std::string_view text) {
-  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   const size_t first = text.find_first_not_of(" \t\r\n");
   return first != std::string_view::npos && text[first] == '{';
 }
@@ -79,6 +79,7 @@ bool is_json_lines(std::string_view text) {
 struct DocumentReader::OpenFile {
   std::string label;
   std::unique_ptr<ByteSource> source;
+  int64_t bytes_expected = 0;  // of a plain file; the formats of compressed ones show whether they are whole
   bool json_lines = false;
   std::string ahead;
   bool ended = false;  // no text follows `ahead`
@@ -97,6 +98,9 @@ struct DocumentReader::OpenFile {
         size += n;
         ended = n == 0;
       }
+      if (ended && source->consumed() < bytes_expected)
+        fault = text(label, ": byte ", source->consumed(), ": the file ends here, but it had ", bytes_expected,
+                     " bytes when the job began; restore it, and do not change it while it is read");
     } catch (const UserError& error) {
       ended = true;
       fault = error.what();
@@ -133,6 +137,7 @@ DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
   InputListing listing = list_input_files(input_.paths, input_.skip_errors);
   files_ = std::move(listing.files);
   ignored_ = listing.ignored;
+  hidden_ = listing.hidden;
   listing_errors_ = std::move(listing.errors);
   for (const InputFile& file : files_) bytes_total_ += file.bytes;
 }
@@ -190,7 +195,9 @@ void DocumentReader::open_file(TextBatch& batch) try {
     open_->fill(first_target());
     open_->json_lines = is_json_lines(open_->ahead);
   } else {
-    open_->json_lines = text_format(file.path)->json_lines;
+    const TextFormat format = *text_format(file.path);
+    open_->json_lines = format.json_lines;
+    if (format.compression == Compression::none) open_->bytes_expected = file.bytes;
   }
 } catch (const UserError& error) {
   close_file();
@@ -283,7 +290,7 @@ void DocumentReader::read_text(TextBatch& batch) {
   position_.byte += std::ssize(batch.bytes);
 }
 
-// The hash of the whole text; with skip_errors, of the text before any damage.
+// The hash of the whole text without a byte order mark; with skip_errors, of the text before any damage.
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
   if (input.path == kStandardInput)
@@ -292,9 +299,13 @@ uint64_t DocumentReader::hash_text() const {
   const auto source = open_source(input);
   std::string chunk(kChunk, '\0');
   uint64_t hash = hash_bytes({});
+  bool begins = true;
   try {
-    while (const size_t n = source->read(chunk.data(), chunk.size()))
-      hash = hash_bytes(std::string_view(chunk).substr(0, n), hash);
+    while (const size_t n = source->read(chunk.data(), chunk.size())) {
+      std::string_view bytes = std::string_view(chunk).substr(0, n);
+      if (std::exchange(begins, false) && bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
+      hash = hash_bytes(bytes, hash);
+    }
   } catch (const UserError&) {
     if (!input_.skip_errors) throw;
   }

@@ -1,15 +1,15 @@
 #pragma once
 // Text inputs as a sequence of documents:
-//   *.txt    one document, the bytes as they are
+//   *.txt    one document, the bytes as they are, whatever its line endings
 //   *.jsonl  one document per line: the string in one field of a JSON object; blank lines are skipped
 //   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
-//   folder   every such file below it, sorted by path; other files are counted, not read
+//   folder   every such file below it, sorted by path; other files and hidden ones are counted, not read
 //   a*.txt   shell pattern: all files and folders that it matches, sorted by path
 //   -        standard input, plain or compressed: JSON lines if its first byte that is not white space is "{", else one
 //            document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
-// A byte order mark at the start of JSON lines is ignored.
+// A byte order mark at the start of a file is no part of its text.
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -29,6 +29,8 @@ struct TextInput {
   int64_t max_line_bytes = int64_t{16} << 20;  // of a .jsonl line, or of a part of .txt that cannot be cut
   bool skip_errors = false;                    // count damaged lines and files and continue, rather than throw
 };
+
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 // Capacity that a batch keeps after its bytes, so that the JSON parser may read past a line's end without a copy.
 constexpr size_t kTextPadding = 64;
@@ -69,15 +71,16 @@ class DocumentReader {
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
   // after a letter or a number, before a place where begins_cut() holds. Throws UserError naming file and line or byte
-  // if the file is unreadable, its compression is damaged or a line is longer than max_line_bytes; the good text before
-  // that place comes first. With skip_errors the batch carries the message instead. The reader then continues with the
-  // next line or, if it cannot find the end of the damage, with the next file. In that case the lines of a .jsonl
-  // before the damage are kept, and so are the bytes of a .txt.
+  // if the file is unreadable or was cut meanwhile, its compression is damaged or a line is longer than max_line_bytes;
+  // the good text before that place comes first. With skip_errors the batch carries the message instead. The reader
+  // then continues with the next line or, if it cannot find the end of the damage, with the next file. In that case the
+  // lines of a .jsonl before the damage are kept, and so are the bytes of a .txt.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
   int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
+  int64_t files_hidden() const { return hidden_; }    // InputListing::hidden
   // Progress, which any thread may ask for: the bytes on disk that are read, and those of all files together.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
@@ -96,7 +99,7 @@ class DocumentReader {
   TextInput input_;
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
-  int64_t bytes_total_ = 0, ignored_ = 0;
+  int64_t bytes_total_ = 0, ignored_ = 0, hidden_ = 0;
   std::vector<std::string> listing_errors_;  // not reported yet
   bool hash_long_documents_ = false;
 

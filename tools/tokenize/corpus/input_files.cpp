@@ -29,7 +29,10 @@ class Lister {
 
   void add_folder(const std::string& folder) {
     walk(folder, true);
-    if (texts_.empty()) user_error(folder, kNoFiles, "in this folder; correct --input");
+    if (texts_.empty())
+      user_error(folder, kNoFiles, "in this folder",
+                 listing_.hidden > 0 ? " (hidden files and folders are read only if they are named)" : "",
+                 "; correct --input");
     end_input();
   }
 
@@ -68,7 +71,9 @@ class Lister {
     std::error_code error;
     for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
       std::error_code broken_link;
-      if (!entry->is_directory(broken_link)) {
+      if (entry->path().filename().string().starts_with('.')) {
+        ++listing_.hidden;
+      } else if (!entry->is_directory(broken_link)) {
         sort_in(entry->path());
       } else if (entry->is_symlink(broken_link)) {
         ++listing_.ignored;

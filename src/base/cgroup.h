@@ -1,0 +1,19 @@
+#pragma once
+// What the system's control groups (cgroups, version 1 and 2) allow this process. Containers and batch systems set
+// their limits there.
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+
+namespace gptmoe {
+
+struct CgroupLimits {
+  double cores = std::numeric_limits<double>::infinity();     // CPU seconds per second
+  int64_t free_memory = std::numeric_limits<int64_t>::max();  // bytes, with file pages that can be dropped
+};
+
+// The tightest limits of the process's groups and of the groups that hold them; no limit where the system tells none.
+// The groups are found through proc/self/cgroup and proc/self/mountinfo below `root`, which tests replace.
+CgroupLimits cgroup_limits(const std::filesystem::path& root = "/");
+
+}  // namespace gptmoe

@@ -1,0 +1,90 @@
+#include "cli/compare_data.h"
+
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "base/check.h"
+#include "train/run_directory.h"
+#include "train/run_history.h"
+
+namespace gptmoe {
+namespace {
+
+using Files = std::vector<DataFile>;
+
+// The shards that patterns match now; each is looked up once.
+class ShardsNow {
+ public:
+  const Files& matching(const std::string& pattern) {
+    const auto known = files_.find(pattern);
+    return known != files_.end() ? known->second : files_.emplace(pattern, data_files(pattern)).first->second;
+  }
+
+ private:
+  std::map<std::string, Files> files_;
+};
+
+struct KindOfData {
+  const char* key;
+  std::string DataConfig::*pattern;
+  Files HistoryEntry::*files;
+};
+constexpr KindOfData kTrain{"data.train", &DataConfig::train, &HistoryEntry::train};
+constexpr KindOfData kVal{"data.val", &DataConfig::val, &HistoryEntry::val};
+
+// Throws UserError if a run that is there read anything but `now`.
+void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
+  const std::string otherwise = text("train ", run.dir.string(), " anew with --restart, or choose another --out");
+  const HistoryEntry& last = record.history.back();
+  if (!now.empty()) require_same_data(last.*kind.files, now, otherwise);
+  for (const HistoryEntry& entry : record.history)
+    if (!same_tokens(entry.*kind.files, last.*kind.files))
+      user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", otherwise);
+}
+
+// Whether the run that is there read what it would read now.
+bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, bool restart) {
+  try {
+    for (const KindOfData& kind : {kTrain, kVal})
+      if (const std::string& pattern = run.data.*kind.pattern; !pattern.empty())
+        require_read(run, record, kind, now.matching(pattern));
+    return true;
+  } catch (const UserError&) {
+    if (restart) return false;
+    throw;
+  }
+}
+
+}  // namespace
+
+std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart) {
+  ShardsNow now;
+  std::set<std::filesystem::path> others;
+  std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key, the first run and what it reads
+  for (const RunOnData& run : runs) {
+    const bool there = holds_run(run.dir);
+    RunHistory record = there ? read_history(run.dir) : RunHistory{};
+    if (there && record.history.empty()) {
+      std::printf("note        %s: older than history.json, so its data cannot be checked\n", run.dir.c_str());
+      continue;
+    }
+    if (there && !is_current(run, record, now, restart)) {
+      others.insert(run.dir);
+      record = {};
+    }
+    for (const KindOfData& kind : {kTrain, kVal}) {
+      const Files& reads =
+          record.history.empty() ? now.matching(run.data.*kind.pattern) : record.history.back().*kind.files;
+      if (reads.empty()) continue;
+      const auto [other, fresh] = first.try_emplace(kind.key, &run, reads);
+      if (!fresh && !same_tokens(other->second.second, reads))
+        user_error(run.label, ": ", kind.key, " ", reads[0].path, " has other tokens than ",
+                   other->second.second[0].path, " of ", other->second.first->label,
+                   "; a comparison needs the same data: give both the same ", kind.key);
+    }
+  }
+  return others;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,25 @@
+#pragma once
+// One comparison, one data set: the runs that gptmoe compare reuses, resumes and trains must read the same tokens.
+#include <filesystem>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace gptmoe {
+
+struct RunOnData {
+  std::string label;
+  std::filesystem::path dir;  // may hold the run already
+  DataConfig data;
+};
+
+// Checks the runs' records (history.json) against the shards that their patterns match now, and the runs against each
+// other. Throws UserError that names the first file that is not what a run read (unless `restart`), or the first two
+// runs that read different tokens. Returns the folders of runs that read other data, which are to be trained anew. A
+// run older than the record is not checked; a line on the screen says so. If a pattern matches nothing, the records
+// alone count.
+std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart);
+
+}  // namespace gptmoe

@@ -1,0 +1,23 @@
+#include "records/run_history.h"
+
+#include <algorithm>
+
+#include "base/read_json.h"
+#include "records/record_json.h"
+
+namespace gptmoe {
+
+RunHistory read_history(const std::filesystem::path& run_dir) {
+  const std::filesystem::path path = run_dir / kHistoryFile;
+  if (!std::filesystem::exists(path)) return {};
+  return with_remedy("restore it, or remove it to continue without a record of data and config changes",
+                     [&] { return read_record<RunHistory>(read_json<nlohmann::ordered_json>(path), path.string()); });
+}
+
+bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const DataFile& one, const DataFile& other) {
+    return one.tokens == other.tokens && one.checksum == other.checksum;
+  });
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,111 @@
+#include "train/run_inputs.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "checkpoint/checkpoint.h"
+#include "tokenizer/tokenizer_file.h"
+#include "train/run_directory.h"
+#include "train/run_history.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A file that identifies a tokenizer.json may have any name.
+std::string name_in_run(const fs::path& file, size_t files) {
+  return files == 1 && file.extension() == ".json" ? "tokenizer.json" : file.filename().string();
+}
+
+// The run's folder, if the checkpoint is in one: RUN/checkpoints/step_NNNNNNNN.
+std::optional<fs::path> run_of(const fs::path& checkpoint) {
+  std::error_code error;
+  const fs::path folder = fs::canonical(checkpoint, error).parent_path();
+  if (error || folder.filename() != "checkpoints" || !holds_run(folder.parent_path())) return std::nullopt;
+  return folder.parent_path();
+}
+
+// What history.json says of the checkpoint, if it is in a run that has one.
+std::optional<HistoryEntry> entry_of(const fs::path& checkpoint) {
+  const std::optional<fs::path> run = run_of(checkpoint);
+  if (!run) return std::nullopt;
+  const RunHistory record = read_history(*run);
+  const HistoryEntry* entry = entry_at(record, read_checkpoint_state(checkpoint).step);
+  return entry ? std::optional(*entry) : std::nullopt;
+}
+
+// A path of the config as it is given, and below the folder in which the run was trained.
+std::vector<std::string> places_of(const std::string& path, const std::optional<HistoryEntry>& entry) {
+  std::vector<std::string> places = {path};
+  if (entry && entry->folder && fs::path(path).is_relative())
+    if (const std::string absolute = fs::path(*entry->folder) / path; absolute != fs::absolute(path))
+      places.push_back(absolute);
+  return places;
+}
+
+std::string joined(const std::vector<std::string>& places) {
+  return places.size() == 1 ? places[0] : places[0] + " or " + places[1];
+}
+
+}  // namespace
+
+TokenizerCopy read_tokenizer_files(const fs::path& path) {
+  TokenizerCopy copy{path, {}};
+  if (path.empty()) return copy;
+  const std::vector<fs::path> files = tokenizer_files(path);
+  for (const fs::path& file : files) copy.files.emplace_back(name_in_run(file, files.size()), read_text_file(file));
+  return copy;
+}
+
+void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
+  const auto& files = tokenizer.files;
+  if (files.empty()) return;
+  const auto differs = [&](const fs::path& copy) {
+    user_error(tokenizer.source.string(), ": not the tokenizer with which the run began, ", copy.string(),
+               "; restore it, or correct data.tokenizer");
+  };
+  for (const char* other : {"tokenizer.json", "vocab.json", "merges.txt"})  // of another layout
+    if (fs::exists(run_dir / other) &&
+        std::none_of(files.begin(), files.end(), [&](const auto& file) { return file.first == other; }))
+      differs(run_dir / other);
+  for (const auto& [name, content] : files)
+    if (fs::exists(run_dir / name) && read_text_file(run_dir / name) != content) differs(run_dir / name);
+  for (const auto& [name, content] : files)
+    if (!fs::exists(run_dir / name)) write_text_file(run_dir / name, content);
+}
+
+fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
+  const std::optional<fs::path> run = run_of(checkpoint);
+  std::vector<fs::path> folders = {checkpoint};
+  if (run) folders.push_back(*run);
+  for (const fs::path& folder : folders)
+    if (const std::vector<fs::path> files = tokenizer_files(folder); !files.empty()) return files[0];
+  const std::string& named = config.data.tokenizer;
+  if (named.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
+  const std::vector<std::string> places = places_of(named, entry_of(checkpoint));
+  for (const std::string& place : places)
+    if (!tokenizer_files(place).empty()) return place;
+  user_error(run.value_or(checkpoint).string(), ": holds no copy of its tokenizer, and there is none at ",
+             joined(places), "; pass --tokenizer FILE");
+}
+
+FoundShards find_validation_shards(const fs::path& checkpoint, const Config& config) {
+  const std::string& pattern = config.data.val;
+  if (pattern.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const std::optional<HistoryEntry> entry = entry_of(checkpoint);
+  const std::vector<std::string> places = places_of(pattern, entry);
+  std::optional<std::string> found;
+  for (const std::string& place : places) {
+    const std::vector<DataFile> shards = data_files(place);
+    if (shards.empty()) continue;
+    if (!entry || same_tokens(shards, entry->val)) return {place, ""};
+    if (!found) found = place;
+  }
+  if (!found) user_error(joined(places), ": no file matches; restore the run's validation shards, or pass --data GLOB");
+  return {*found, *found + " holds other tokens than when the run read it"};
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,41 @@
+#pragma once
+// What a run needs besides its own files: its tokenizer, of which its folder keeps a copy, and its shards. Both are
+// found from any current folder, and after the run's folder was moved.
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/config.h"
+
+namespace gptmoe {
+
+// The files of a tokenizer: their names in a run's folder and their contents. A tokenizer.json of any name is
+// "tokenizer.json"; the other layouts (tokenizer/tokenizer_file.h) keep their names.
+struct TokenizerCopy {
+  std::filesystem::path source;
+  std::vector<std::pair<std::string, std::string>> files;
+};
+
+// The tokenizer at `path`; without files if `path` is empty or nothing is there. Throws UserError if it cannot be read
+// or is of an unknown kind.
+TokenizerCopy read_tokenizer_files(const std::filesystem::path& path);
+
+// Writes the copy into a run's folder. What is there already must be the same: throws UserError naming the copy and the
+// source if they differ. A copy without files changes nothing.
+void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
+
+// The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,
+// relative to the current folder or to the run's (history.json). Throws UserError naming the paths if there is none.
+std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
+
+struct FoundShards {
+  std::string pattern;
+  std::string note;  // for people, if these are not the tokens that the run read; else empty
+};
+
+// The validation shards of a checkpoint's run: data.val relative to the current folder or to the run's. If both hold
+// shards, those that the run read. Throws UserError naming both patterns if neither matches a file.
+FoundShards find_validation_shards(const std::filesystem::path& checkpoint, const Config& config);
+
+}  // namespace gptmoe

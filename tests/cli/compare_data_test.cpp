@@ -1,0 +1,101 @@
+// gptmoe compare never mixes two data sets in one verdict.
+#include "cli/cli_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+class CompareData : public CommandLine {
+ protected:
+  void SetUp() override {
+    write_config("topk.json");
+    write_config("default.json", {{"router", {{"type", "default"}}}});
+  }
+  static std::vector<std::string> command(const std::vector<std::string>& more = {}) {
+    std::vector<std::string> all = {"compare", "topk.json", "default.json", "--out", "both"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
+
+TEST_F(CompareData, ARunThatReadOtherTokensIsNotReused) {
+  succeed(command());
+  fs::remove_all(files_ / "both/default");
+  const std::string metrics = read_text_file(files_ / "both/topk/seed_1/metrics.jsonl");
+  for (const char* shard : {"train_1.bin", "val_0.bin"}) {
+    const std::string intact = read_text_file(files_ / shard);
+    std::string changed = intact;
+    changed[1024 + 30] ^= 1;
+    write_text_file(files_ / shard, changed);
+    for (const char* jobs : {"1", "2"})
+      refuse(command({"--jobs", jobs}),
+             {std::string(shard) + ": has other tokens than when the run read it; restore it, or train "
+                                   "both/topk/seed_1 anew with --restart, or choose another --out"});
+    EXPECT_FALSE(fs::exists(files_ / "both/default")) << "nothing is trained";
+    write_text_file(files_ / shard, intact);
+  }
+  write_random_shard(files_ / "train_2.bin", 29, 40, 9);
+  refuse(command(), {"train_2.bin: is new since the run began; remove it, or train both/topk/seed_1 anew"});
+  EXPECT_EQ(read_text_file(files_ / "both/topk/seed_1/metrics.jsonl"), metrics);
+  fs::remove(files_ / "train_2.bin");
+  expect_contains(succeed(command()).out, "reusing     both/topk/seed_1");
+}
+
+TEST_F(CompareData, RestartTrainsAnewWhatReadOtherTokens) {
+  succeed(command());
+  write_random_shard(files_ / "val_0.bin", 29, 80, 50);
+  for (const char* jobs : {"1", "2"}) {
+    fs::remove_all(files_ / "both/default");
+    const std::string out = succeed(command({"--restart", "--jobs", jobs})).out;
+    EXPECT_EQ(out.find("reusing"), std::string::npos);
+    expect_contains(out, "anew        both/topk/seed_1: it read other data");
+    succeed({"compare", "topk.json", "default.json", "--out", "fresh"});
+    for (const char* run : {"topk/seed_1", "default/seed_1"})
+      expect_same_run(files_ / "fresh" / run, files_ / "both" / run);
+    expect_contains(succeed(command({"--restart"})).out, "reusing     both/topk/seed_1");
+    write_random_shard(files_ / "val_0.bin", 29, 80, 51);
+    fs::remove_all(files_ / "fresh");
+  }
+}
+
+TEST_F(CompareData, AnInterruptedRunIsNotContinuedOnOtherTokens) {
+  succeed(command());
+  cut_back(files_ / "both/default/seed_1", 8);
+  fs::remove(files_ / "both/default/seed_1/metrics.jsonl");
+  write_random_shard(files_ / "train_0.bin", 29, 67, 60);
+  refuse(command(), {"train_0.bin: has other tokens", "train both/topk/seed_1 anew with --restart"});
+  fs::remove_all(files_ / "both/topk");
+  refuse(command(), {"train_0.bin: has other tokens", "train both/default/seed_1 anew with --restart"});
+}
+
+TEST_F(CompareData, ArmsMustReadTheSame) {
+  write_random_shard(files_ / "more.bin", 29, 100, 9);
+  write_config("other.json", {{"data", {{"val", files_ / "more.bin"}}}});
+  refuse({"compare", "topk.json", "other.json", "--out", "both"},
+         {"other, seed 1: data.val ", "more.bin has other tokens than ", "val_0.bin of topk, seed 1",
+          "give both the same data.val"});
+  EXPECT_FALSE(fs::exists(files_ / "both"));
+  fs::copy(files_ / "val_0.bin", files_ / "copy.bin");
+  write_config("other.json", {{"data", {{"val", files_ / "copy.bin"}}}});
+  succeed({"compare", "topk.json", "other.json", "--out", "both"});  // the same tokens under another name
+}
+
+TEST_F(CompareData, FinishedRunsAreComparedWithoutTheirShards) {
+  succeed(command());
+  for (const char* shard : {"train_0.bin", "train_1.bin", "val_0.bin"}) fs::remove(files_ / shard);
+  expect_contains(succeed(command()).out, "reusing     both/default/seed_1");
+  fs::remove(files_ / "both/topk/seed_1/history.json");
+  expect_contains(succeed(command()).out, "note        both/topk/seed_1: older than history.json");
+}
+
+TEST_F(CompareData, FinishedRunsOfTwoDataSetsAreNotComparedEvenWithoutTheirShards) {
+  succeed(command());
+  write_random_shard(files_ / "val_0.bin", 29, 80, 50);
+  succeed({"compare", "topk.json", "default.json", "--out", "later"});
+  fs::remove_all(files_ / "both/default");
+  fs::rename(files_ / "later/default", files_ / "both/default");
+  for (const char* shard : {"train_0.bin", "train_1.bin", "val_0.bin"}) fs::remove(files_ / shard);
+  refuse(command(), {"default, seed 1: data.val ", "has other tokens than ", "of topk, seed 1"});
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
