@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -23,9 +25,12 @@ constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
-}  // namespace
+int open_folder(const std::filesystem::path& folder) {
+  return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
-MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+// Opens a regular file for reading. Throws UserError naming the path.
+int open_regular(const std::filesystem::path& path, int64_t& size) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
@@ -33,7 +38,14 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
     close(fd);
     user_error(path.string(), ": not a regular file");
   }
-  size_ = status.st_size;
+  size = status.st_size;
+  return fd;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  const int fd = open_regular(path, size_);
   void* memory = size_ ? mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, fd, 0) : nullptr;
   const std::string why = memory == MAP_FAILED ? reason() : "";
   close(fd);
@@ -99,14 +111,27 @@ void AtomicFile::commit() {
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 
-FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal)
-    : fd_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (fd_ >= 0 && flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  if (fd_ >= 0) close(fd_);
+FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal) : fd_(open_folder(folder)) {
+  if (fd_ >= 0) {
+    // Whoever asks folder_locked() holds a lock for microseconds.
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    close(fd_);
+  }
   user_error(folder.string(), ": ", refusal);
 }
 
 FolderLock::~FolderLock() { close(fd_); }
+
+bool folder_locked(const std::filesystem::path& folder) {
+  const int fd = open_folder(folder);
+  if (fd < 0) user_error(folder.string(), ": cannot open: ", reason());
+  const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(fd);
+  return locked;
+}
 
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
   while (bytes > 0) {
@@ -119,6 +144,16 @@ void write_fully(int fd, const char* data, int64_t bytes, int64_t position, cons
   }
 }
 
+void append_fully(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  // When the disk fills up, the first write takes the start of the bytes and the next one reports the reason.
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Failure(text(path.string(), ": cannot append: ", reason()));
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
 
 void flush_standard_output() {
@@ -127,7 +162,19 @@ void flush_standard_output() {
     throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
 }
 
-std::string read_text_file(const std::filesystem::path& path) { return std::string(MappedFile(path).bytes()); }
+std::string read_text_file(const std::filesystem::path& path) {
+  int64_t size = 0;
+  const int fd = open_regular(path, size);
+  std::string content, part(1 << 16, '\0');
+  content.reserve(static_cast<size_t>(size));
+  ssize_t n = 0;
+  while ((n = read(fd, part.data(), part.size())) > 0 || (n < 0 && errno == EINTR))
+    if (n > 0) content.append(part.data(), static_cast<size_t>(n));
+  const std::string why = n < 0 ? reason() : "";
+  close(fd);
+  if (n < 0) user_error(path.string(), ": cannot read: ", why);
+  return content;
+}
 
 void write_text_file(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);

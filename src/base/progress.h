@@ -9,6 +9,12 @@ namespace gptmoe {
 // Sets the width of the terminal behind standard error, 0 for none, if a process in between hides it.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
+struct TerminalSize {
+  int columns = 0, rows = 0;
+};
+// The size of the terminal behind an open file; zeros: not a terminal.
+TerminalSize terminal_size(int fd);
+
 // Width of the terminal on standard error, where live lines go; 0: not a terminal.
 int terminal_columns();
 inline bool terminal_attached() { return terminal_columns() > 0; }

@@ -36,8 +36,7 @@ Json parse_json(std::string_view content, const std::string& file, Comments comm
 // Parses the file at `path`. Throws as parse_json() does, and UserError if the file cannot be read.
 template <typename Json = nlohmann::json>
 Json read_json(const std::filesystem::path& path, Comments comments = Comments::refused) {
-  const MappedFile file(path);
-  return parse_json<Json>(file.bytes(), path.string(), comments);
+  return parse_json<Json>(read_text_file(path), path.string(), comments);
 }
 
 // Parses one line of a JSON Lines file. `place` is its FILE:LINE; errors name PLACE:COLUMN.

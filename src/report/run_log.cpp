@@ -55,8 +55,8 @@ void read_line(RunLog& run, const Json& json, const std::string& place) {
 }
 
 void read_metrics(RunLog& run, const std::filesystem::path& path) {
-  const MappedFile file(path);
-  std::string_view rest = file.bytes();
+  const std::string content = read_text_file(path);
+  std::string_view rest = content;
   for (int64_t number = 1; !rest.empty(); ++number) {
     const size_t end = rest.find('\n');
     const bool complete = end != std::string_view::npos;
