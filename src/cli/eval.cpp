@@ -7,6 +7,8 @@
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
+#include "report/find_runs.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -34,6 +36,16 @@ void eval_shards(const std::filesystem::path& checkpoint, const EvalArguments& a
   const EvalResult result = evaluate(engine, *ops, *communicator, *world, loader, arguments.tokens);
   std::printf("%s: loss %.6f nats/token, perplexity %.4f over %lld tokens of %s\n", checkpoint.c_str(), result.loss,
               result.perplexity, static_cast<long long>(result.tokens), data.c_str());
+  std::fflush(stdout);
+}
+
+// The checkpoint at `path`, or the last one of every run below it.
+std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path) || holds_run(path) || find_runs(path).empty())
+    return {resolve_checkpoint(path)};
+  std::vector<std::filesystem::path> checkpoints;
+  for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(resolve_checkpoint(run));
+  return checkpoints;
 }
 
 }  // namespace
@@ -42,7 +54,10 @@ void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<EvalArguments>();
   CLI::App* command =
       app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on downstream tasks");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
+  command
+      ->add_option("run", arguments->run,
+                   "Run directory (its last checkpoint), checkpoint, or a folder that holds several runs")
+      ->required();
   CLI::Option* data =
       command->add_option("--data", arguments->data, "Shards to score, a glob (default: the run's validation shards)");
   CLI::Option* tokens = command->add_option("--tokens", arguments->tokens, "Score only the first n tokens (0: all)")
@@ -50,11 +65,9 @@ void add_eval_command(CLI::App& app) {
   arguments->tasks.add_to(*command, {data, tokens});
   arguments->backend.add_to(*command);
   command->callback([arguments] {
-    const auto checkpoint = resolve_checkpoint(arguments->run);
-    if (arguments->tasks.paths.empty())
-      eval_shards(checkpoint, *arguments);
-    else
-      eval_tasks(checkpoint, arguments->backend, arguments->tasks);
+    const std::vector<std::filesystem::path> checkpoints = checkpoints_of(arguments->run);
+    if (!arguments->tasks.paths.empty()) return eval_tasks(checkpoints, arguments->backend, arguments->tasks);
+    for (const std::filesystem::path& checkpoint : checkpoints) eval_shards(checkpoint, *arguments);
   });
 }
 

@@ -66,28 +66,10 @@ void open_output(std::optional<AtomicFile>& file, const std::string& path) {
   file.emplace(path);
 }
 
-}  // namespace
-
-void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards) {
-  CLI::Option* task = command.add_option(
-      "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
-  for (CLI::Option* option : of_shards) task->excludes(option);
-  const auto option = [&](const char* name, auto& value, const char* help) {
-    return command.add_option(name, value, help)->needs(task);
-  };
-  option("--shots", prompt.shots, "Solved examples put before each one, from the same file")->check(whole_number(0));
-  option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
-  option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
-  option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
-  option("--tokenizer", tokenizer, kTokenizerHelp);
-  option("--out", out, "Write the scores to this file too, as JSON");
-}
-
-void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend,
-                const TaskArguments& arguments) {
+// Scores one checkpoint's model and prints its table.
+nlohmann::ordered_json score_checkpoint(const std::filesystem::path& checkpoint, const BackendOptions& backend,
+                                        const TaskArguments& arguments) {
   const Config config = checkpoint_config(checkpoint, backend);
-  std::optional<AtomicFile> output;
-  open_output(output, arguments.out);
   const std::vector<PreparedTask> tasks = prepare(arguments, model_tokenizer(config, arguments.tokenizer));
   const int64_t context = config.model.max_position_embeddings;
   const int64_t batch_tokens = config.train.micro_batch_size * config.train.sequence_length;
@@ -110,8 +92,35 @@ void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& b
     std::fflush(stdout);
   }
   print_truncations(scores, context);
+  return scores_json(checkpoint, arguments, scores);
+}
+
+}  // namespace
+
+void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards) {
+  CLI::Option* task = command.add_option(
+      "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
+  for (CLI::Option* option : of_shards) task->excludes(option);
+  const auto option = [&](const char* name, auto& value, const char* help) {
+    return command.add_option(name, value, help)->needs(task);
+  };
+  option("--shots", prompt.shots, "Solved examples put before each one, from the same file")->check(whole_number(0));
+  option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
+  option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
+  option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
+  option("--tokenizer", tokenizer, kTokenizerHelp);
+  option("--out", out, "Write the scores to this file too, as JSON");
+}
+
+void eval_tasks(const std::vector<std::filesystem::path>& checkpoints, const BackendOptions& backend,
+                const TaskArguments& arguments) {
+  std::optional<AtomicFile> output;
+  open_output(output, arguments.out);
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const std::filesystem::path& checkpoint : checkpoints)
+    all.push_back(score_checkpoint(checkpoint, backend, arguments));
   if (!output) return;
-  output->write(scores_json(checkpoint, arguments, scores).dump(2) + "\n");
+  output->write((all.size() == 1 ? all.front() : all).dump(2) + "\n");
   output->commit();
   std::printf("scores      %s\n", arguments.out.c_str());
 }

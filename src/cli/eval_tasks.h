@@ -17,8 +17,9 @@ struct TaskArguments {
   void add_to(CLI::App& command, const std::vector<CLI::Option*>& of_shards);
 };
 
-// Scores the checkpoint's model on the tasks and prints the table. Reports errors in any of the files before it scores
-// anything.
-void eval_tasks(const std::filesystem::path& checkpoint, const BackendOptions& backend, const TaskArguments& arguments);
+// Scores the model of each checkpoint on the tasks and prints a table for it. Reports errors in any of the files before
+// it scores anything with a model. --out holds an object for one checkpoint, and a list of them for several.
+void eval_tasks(const std::vector<std::filesystem::path>& checkpoints, const BackendOptions& backend,
+                const TaskArguments& arguments);
 
 }  // namespace gptmoe
