@@ -1,18 +1,11 @@
 #include "analysis/model_variant.h"
 
 #include "base/progress.h"
+#include "engine/default_norms.h"
 #include "engine/memory_check.h"
 
 namespace gptmoe {
 namespace {
-
-// The default vectors (E, C) of each MoE layer, first layer first.
-std::vector<Tensor> default_vector_tensors(const Gpt& gpt) {
-  std::vector<Tensor> tensors;
-  for (const StateRow& row : gpt.state().rows())
-    if (row.name.ends_with(".mlp.default_vectors")) tensors.push_back(row.value);
-  return tensors;
-}
 
 void copy_parameters(Ops& ops, const ParamTable& to, const ParamTable& from) {
   GPTMOE_CHECK(to.element_count() == from.element_count() && to.master().present() == from.master().present(),
@@ -40,7 +33,7 @@ Config with_router(Config config, const RouterConfig& router, int64_t experts_pe
 
 std::vector<Table> read_default_vectors(const Gpt& gpt, Memory& memory) {
   std::vector<Table> vectors;
-  for (const Tensor& tensor : default_vector_tensors(gpt)) {
+  for (const Tensor& tensor : default_vectors(gpt.state())) {
     Table& rows = vectors.emplace_back();
     for (int64_t e = 0; e < tensor.size(0); ++e) rows.push_back(download_values(memory, tensor.rows(e, 1)));
   }
@@ -57,7 +50,7 @@ ModelVariant::ModelVariant(const Config& config, Engine& from, Ops& ops)
 }
 
 void ModelVariant::set_default_vectors(const std::vector<Table>& vectors) {
-  const std::vector<Tensor> tensors = default_vector_tensors(engine_.gpt());
+  const std::vector<Tensor> tensors = gptmoe::default_vectors(engine_.gpt().state());
   GPTMOE_CHECK(tensors.size() == vectors.size(), tensors.size(), " layers keep default vectors");
   for (size_t layer = 0; layer < tensors.size(); ++layer) {
     std::vector<double> flat;

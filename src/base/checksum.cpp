@@ -1,5 +1,6 @@
 #include "base/checksum.h"
 
+#include <array>
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -40,6 +41,21 @@ void Checksum::update(const void* data, int64_t bytes) {
 }
 
 uint64_t Checksum::value() const { return mixed(length_ % 8 ? mixed(state_, pending_) : state_, length_); }
+
+uint32_t crc32c(std::string_view bytes) {
+  static const std::array<uint32_t, 256> remainders = [] {
+    std::array<uint32_t, 256> all{};
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      uint32_t remainder = byte;
+      for (int bit = 0; bit < 8; ++bit) remainder = remainder >> 1 ^ (remainder & 1 ? 0x82f63b78u : 0);
+      all[byte] = remainder;
+    }
+    return all;
+  }();
+  uint32_t crc = 0xffffffffu;
+  for (const char c : bytes) crc = crc >> 8 ^ remainders[(crc ^ static_cast<unsigned char>(c)) & 0xff];
+  return ~crc;
+}
 
 uint64_t checksum_of(std::string_view bytes) {
   Checksum checksum;

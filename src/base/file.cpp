@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
@@ -23,6 +25,10 @@ constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
+int open_folder(const std::filesystem::path& folder) {
+  return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int open_to_read(const std::filesystem::path& path) { return open(path.c_str(), O_RDONLY | O_CLOEXEC); }
 
 // A run may have thousands of shards. Returns false, with errno as it was, if the system allows no more open files.
@@ -34,25 +40,30 @@ bool raise_open_file_limit() {
   return raised;
 }
 
-}  // namespace
-
-FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_to_read(path)) {
-  if (fd_ < 0 && errno == EMFILE && raise_open_file_limit()) fd_ = open_to_read(path);
-  if (fd_ < 0) user_error(path.string(), ": cannot open: ", reason());
+// Opens a regular file for reading. Throws UserError naming the path.
+int open_regular(const std::filesystem::path& path, int64_t& size) {
+  int fd = open_to_read(path);
+  if (fd < 0 && errno == EMFILE && raise_open_file_limit()) fd = open_to_read(path);
+  if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
-  if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(fd_);
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(fd);
     user_error(path.string(), ": not a regular file");
   }
-  size_ = status.st_size;
+  size = status.st_size;
+  return fd;
 }
+
+}  // namespace
+
+FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_regular(path, size_)) {}
 
 FileReader::~FileReader() {
   if (fd_ >= 0) close(fd_);
 }
 
 FileReader::FileReader(FileReader&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+    : path_(std::move(other.path_)), size_(other.size_), fd_(std::exchange(other.fd_, -1)) {}
 
 void FileReader::read(void* to, int64_t bytes, int64_t position) const {
   GPTMOE_CHECK(position >= 0 && bytes >= 0 && position + bytes <= size_, path_.string());
@@ -126,10 +137,15 @@ void AtomicFile::commit() {
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 
-FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal)
-    : fd_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (fd_ >= 0 && flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  if (fd_ >= 0) close(fd_);
+FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal) : fd_(open_folder(folder)) {
+  if (fd_ >= 0) {
+    // Whoever asks folder_locked() holds a lock for microseconds.
+    for (int attempt = 0; attempt < 20; ++attempt) {
+      if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    close(fd_);
+  }
   user_error(folder.string(), ": ", refusal);
 }
 
@@ -144,6 +160,14 @@ void require_still_there(int fd, const std::filesystem::path& path) {
   throw Failure(text(path.string(), ": was removed, moved or replaced while it was being written"));
 }
 
+bool folder_locked(const std::filesystem::path& folder) {
+  const int fd = open_folder(folder);
+  if (fd < 0) user_error(folder.string(), ": cannot open: ", reason());
+  const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(fd);
+  return locked;
+}
+
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
   while (bytes > 0) {
     const ssize_t n = pwrite(fd, data, static_cast<size_t>(bytes), position);
@@ -155,6 +179,16 @@ void write_fully(int fd, const char* data, int64_t bytes, int64_t position, cons
   }
 }
 
+void append_fully(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  // When the disk fills up, the first write takes the start of the bytes and the next one reports the reason.
+  while (!bytes.empty()) {
+    const ssize_t n = write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw Failure(text(path.string(), ": cannot append: ", reason()));
+    bytes.remove_prefix(static_cast<size_t>(n));
+  }
+}
+
 void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
 
 void flush_standard_output() {
@@ -163,7 +197,19 @@ void flush_standard_output() {
     throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
 }
 
-std::string read_text_file(const std::filesystem::path& path) { return FileReader(path).content(); }
+std::string read_text_file(const std::filesystem::path& path) {
+  int64_t size = 0;
+  const int fd = open_regular(path, size);
+  std::string content, part(1 << 16, '\0');
+  content.reserve(static_cast<size_t>(size));
+  ssize_t n = 0;
+  while ((n = read(fd, part.data(), part.size())) > 0 || (n < 0 && errno == EINTR))
+    if (n > 0) content.append(part.data(), static_cast<size_t>(n));
+  const std::string why = n < 0 ? reason() : "";
+  close(fd);
+  if (n < 0) user_error(path.string(), ": cannot read: ", why);
+  return content;
+}
 
 void write_text_file(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);

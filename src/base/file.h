@@ -29,8 +29,8 @@ class FileReader {
 
  private:
   std::filesystem::path path_;
-  int fd_ = -1;
   int64_t size_ = 0;
+  int fd_ = -1;
 };
 
 // Writes to `path + ".tmp"`; commit() flushes the file to disk (fsync) and renames it to `path`. Without commit() the
@@ -60,7 +60,8 @@ class AtomicFile {
 // While a FolderLock lives, no other process can lock the folder. The system releases the lock when the process ends.
 class FolderLock {
  public:
-  // Throws UserError "FOLDER: REFUSAL" if another process holds the lock.
+  // Throws UserError "FOLDER: REFUSAL" if another process holds the lock. Waits a moment first, since folder_locked()
+  // holds one for microseconds.
   FolderLock(const std::filesystem::path& folder, const std::string& refusal);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
@@ -73,15 +74,24 @@ class FolderLock {
 // Throws Failure unless `path` is still the file that is open as `fd`: it, or a folder above it, may have been removed,
 // moved or replaced.
 void require_still_there(int fd, const std::filesystem::path& path);
+// Whether a FolderLock of the folder lives, in this process or another one. Throws UserError naming the folder if it
+// cannot be opened.
+bool folder_locked(const std::filesystem::path& folder);
 
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
+
+// Appends all the bytes to a file opened with O_APPEND, in one write if the system takes them at once. Throws Failure
+// naming `path` and the system's reason.
+void append_fully(int fd, std::string_view bytes, const std::filesystem::path& path);
 
 // Makes a write beyond the file size limit (ulimit -f) throw a Failure rather than kill the process.
 void ignore_file_size_signal();
 // Throws Failure with the system's reason if not all output reached standard output.
 void flush_standard_output();
 
+// The content of a file, which another process may cut or extend meanwhile. Throws UserError naming the path if it
+// cannot be opened or read.
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
 // Flushes a file's content to disk. Throws Failure naming the file and the system's reason.

@@ -12,11 +12,16 @@
 
 namespace gptmoe {
 
+TerminalSize terminal_size(int fd) {
+  if (isatty(fd) != 1) return {};
+  winsize window{};
+  if (ioctl(fd, TIOCGWINSZ, &window) != 0) window = {};
+  return {window.ws_col > 1 ? window.ws_col : 120, window.ws_row > 1 ? window.ws_row : 40};
+}
+
 int terminal_columns() {
   if (const char* told = std::getenv(kTerminalColumns)) return std::atoi(told);
-  if (isatty(STDERR_FILENO) != 1) return 0;
-  winsize window{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col : 120;
+  return terminal_size(STDERR_FILENO).columns;
 }
 
 ProgressLine::ProgressLine() : live_(terminal_attached()) {}

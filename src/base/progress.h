@@ -10,6 +10,12 @@ namespace gptmoe {
 // variable holds that terminal's width, or 0 if there is no terminal.
 constexpr const char* kTerminalColumns = "GPTMOE_TERMINAL_COLUMNS";
 
+struct TerminalSize {
+  int columns = 0, rows = 0;
+};
+// The size of the terminal behind an open file; zeros: not a terminal.
+TerminalSize terminal_size(int fd);
+
 // Width of the terminal on standard error, where progress lines are drawn; 0: not a terminal.
 int terminal_columns();
 inline bool terminal_attached() { return terminal_columns() > 0; }

@@ -203,11 +203,11 @@ int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool resta
     TrainJob job;
     job.label = run->label();
     job.log = run->dir.string() + ".log";
+    job.run = run->dir;
     job.arguments = {"train", config, "--out", run->dir.string()};
     if (holds_run(run->dir)) job.arguments.push_back("--resume");
     if (holds_run(run->dir) && restart) job.arguments.push_back("--restart");
     job.steps = run->config.train.steps;
-    job.steps_done = [run] { return last_logged_step(run->dir); };
     job.ended_as_it_may = [run] { return has_diverged(run->dir); };
     jobs.push_back(std::move(job));
   }

@@ -3,6 +3,8 @@
 #include "cli/eval_run.h"
 #include "cli/eval_tasks.h"
 #include "cli/eval_texts.h"
+#include "report/find_runs.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -15,12 +17,20 @@ struct EvalArguments {
   BackendOptions backend;
 };
 
+// The checkpoint at `path`, or the last one of every run below it.
+std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path) || holds_run(path) || find_runs(path).empty())
+    return {resolve_checkpoint(path)};
+  std::vector<std::filesystem::path> checkpoints;
+  for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(resolve_checkpoint(run));
+  return checkpoints;
+}
+
 void run(const EvalArguments& arguments) {
   std::vector<EvalRun> runs;
-  for (const std::string& argument : arguments.runs) {
-    const auto checkpoint = resolve_checkpoint(argument);
-    runs.push_back({checkpoint, checkpoint_config(checkpoint, arguments.backend)});
-  }
+  for (const std::string& argument : arguments.runs)
+    for (const std::filesystem::path& checkpoint : checkpoints_of(argument))
+      runs.push_back({checkpoint, checkpoint_config(checkpoint, arguments.backend)});
   if (arguments.tasks.paths.empty())
     eval_texts(runs, arguments.output, arguments.texts);
   else
@@ -31,11 +41,11 @@ void run(const EvalArguments& arguments) {
 
 void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<EvalArguments>();
-  CLI::App* command = app.add_subcommand(
-      "eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; two checkpoints are compared");
+  CLI::App* command =
+      app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; pairs of checkpoints are compared");
   command
       ->add_option("run", arguments->runs,
-                   "Run directory (its last checkpoint) or checkpoint; with a second one, paired tests of the two")
+                   "Run directory (its last checkpoint), checkpoint, or folder of runs; two checkpoints are tested as a pair")
       ->required()
       ->expected(1, 2);
   const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);

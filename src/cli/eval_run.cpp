@@ -10,7 +10,7 @@ namespace gptmoe {
 
 std::string run_label(const std::vector<EvalRun>& runs, size_t run) {
   const std::string checkpoint = runs[run].checkpoint.string();
-  return runs.size() == 1 ? checkpoint : text(run == 0 ? "A  " : "B  ", checkpoint);
+  return runs.size() != 2 ? checkpoint : text(run == 0 ? "A  " : "B  ", checkpoint);
 }
 
 void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
@@ -26,7 +26,7 @@ void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, cons
     json.update(runs[0]);
   } else {
     json["runs"] = runs;
-    json["paired"] = nlohmann::ordered_json::array();
+    if (runs.size() == 2) json["paired"] = nlohmann::ordered_json::array();
     for (const PairedScore& score : paired) json["paired"].push_back(to_json(score, names));
   }
   file->write(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");

@@ -1,8 +1,14 @@
-#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
+#include "base/file.h"
+#include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/number_check.h"
+#include "cli/wait.h"
+#include "report/find_runs.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
@@ -13,43 +19,95 @@ namespace {
 struct ReportArguments {
   std::vector<std::string> runs;
   std::string out, svg;
+  int64_t watch_seconds = 0;
 };
 
-// Reads a run, or the runs of one arm as compare stores them: seed_1, seed_2, ... in the arm's folder.
-Arm read_arm(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::vector<std::pair<size_t, fs::path>> seeds;  // by length of the name first: seed_10 comes after seed_9
-  std::error_code none;
-  if (!fs::exists(fs::path(path) / "config.json"))
-    for (const auto& entry : fs::directory_iterator(path, none))
-      if (entry.path().filename().string().starts_with("seed_") && fs::exists(entry.path() / "config.json"))
-        seeds.emplace_back(entry.path().string().size(), entry.path());
-  if (seeds.empty()) return {path, {read_run(path)}};
-  std::sort(seeds.begin(), seeds.end());
-  Arm arm{path, {}};
-  for (const auto& [length, seed] : seeds) arm.runs.push_back(read_run(seed));
-  return arm;
+struct Report {
+  Comparison comparison;
+  std::optional<Sweep> sweep;  // of a folder in which a config has runs at several settings
+  ReportPaths paths;
+
+  const Sweep* swept() const { return sweep ? &*sweep : nullptr; }
+};
+
+bool is_sweep(const std::vector<Arm>& arms) {
+  for (size_t i = 1; i < arms.size(); ++i)
+    if (!arms[i].settings.empty() && arms[i].family == arms[i - 1].family) return true;
+  return false;
+}
+
+Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
+  std::vector<Arm> arms;
+  for (const std::string& folder : arguments.runs)
+    for (Arm& arm : find_arms(folder)) arms.push_back(std::move(arm));
+  Report report;
+  if (arguments.runs.size() == 1 && is_sweep(arms)) {
+    report.sweep = sweep_of(std::move(arms));
+    report.comparison = compare_best(*report.sweep);
+  } else {
+    report.comparison = compare(std::move(arms));
+  }
+  report.paths = write_reports(arguments.out.empty() ? arguments.runs.front() : arguments.out, report.comparison,
+                               report.swept(), refresh_seconds);
+  return report;
+}
+
+int64_t runs_in_training(const ReportArguments& arguments) {
+  int64_t count = 0;
+  for (const std::string& folder : arguments.runs)
+    for (const std::filesystem::path& run : find_runs(folder)) count += folder_locked(run);
+  return count;
+}
+
+// Writes the report again and again while runs train. Between two runs of gptmoe compare none does for a moment, so
+// that two looks must find none. Returns the signal that ended it, or 0.
+int follow(const ReportArguments& arguments, const StopSignal& stop) {
+  ProgressLine line;
+  for (int idle = 0; idle < 2;) {
+    const int64_t training = runs_in_training(arguments);
+    idle = training > 0 ? 0 : idle + 1;
+    try {
+      write_report(arguments, arguments.watch_seconds);
+      line.show(text("report written; ", plural(training, "run"), training == 1 ? " trains" : " train"));
+    } catch (const UserError& error) {
+      if (training == 0) throw;
+      line.show(error.what());  // a run that starts or is removed at this moment
+    }
+    if (wait_for_stop(stop, std::chrono::seconds(arguments.watch_seconds))) return stop.signal();
+  }
+  return 0;
+}
+
+void print_report(const ReportArguments& arguments, const Report& report) {
+  if (!arguments.svg.empty()) write_svg_files(arguments.svg, report.comparison, report.swept());
+  if (report.sweep) std::printf("%s\n", sweep_text(*report.sweep).c_str());
+  std::printf("%s\nreport      %s\n", text_report(report.comparison).c_str(), report.paths.html.c_str());
 }
 
 }  // namespace
 
-void add_report_command(CLI::App& app) {
+void add_report_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<ReportArguments>();
   CLI::App* command = app.add_subcommand("report", "Write report.html and report.json of finished or running runs");
   command
       ->add_option("runs", arguments->runs,
-                   "Run directories, or folders that hold seed_1, seed_2, ...; the first is the baseline")
+                   "Run directories, or folders that hold some, such as those of gptmoe compare; the first is the "
+                   "baseline")
       ->required();
-  command->add_option("--out", arguments->out, "Directory of the report (default: the first run's)");
+  command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)");
   command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
-  command->callback([arguments] {
-    std::vector<Arm> arms;
-    for (const std::string& run : arguments->runs) arms.push_back(read_arm(run));
-    const Comparison comparison = compare(std::move(arms));
-    const ReportPaths paths =
-        write_reports(arguments->out.empty() ? arguments->runs.front() : arguments->out, comparison);
-    if (!arguments->svg.empty()) write_svg_files(arguments->svg, comparison);
-    std::printf("%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
+  command
+      ->add_flag("--watch{30}", arguments->watch_seconds,
+                 "Write the report every 30 seconds, or --watch=N seconds, while runs train; the page reloads itself")
+      ->check(whole_number(1));
+  command->callback([&job, arguments] {
+    int signal = 0;
+    if (arguments->watch_seconds > 0) {
+      const StopSignal stop;
+      signal = follow(*arguments, stop);
+    }
+    print_report(*arguments, write_report(*arguments, 0));
+    job.interrupted_by(signal);
   });
 }
 

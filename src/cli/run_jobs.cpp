@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,11 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
+#include "cli/live_lines.h"
+#include "cli/saved_step.h"
+#include "report/number_text.h"
+#include "report/watch_table.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -50,6 +56,15 @@ std::string last_line(const std::filesystem::path& log) {
   return last.starts_with(kName) ? last.substr(kName.size()) : last;
 }
 
+// ": loss 3.2153, validation perplexity 29.12", as far as they are known.
+std::string figures_text(const WatchedRun& run) {
+  std::string words;
+  if (std::isfinite(run.loss())) words = ": loss " + fixed(run.loss(), 4);
+  if (std::isfinite(run.perplexity()))
+    words += text(words.empty() ? ": " : ", ", "validation perplexity ", perplexity_text(run.perplexity()));
+  return words;
+}
+
 class Jobs {
  public:
   Jobs(const std::vector<TrainJob>& jobs, int at_once) : jobs_(jobs), slots_(static_cast<size_t>(at_once)) {
@@ -68,6 +83,7 @@ class Jobs {
   struct Running {
     pid_t pid;
     size_t job;
+    WatchedRun run;
   };
 
   bool idle() const {
@@ -87,7 +103,7 @@ class Jobs {
   bool stopping_ = false;
   std::string failure_;
   const std::vector<std::string> gpus_ = gpus();
-  ProgressLine live_;
+  LiveLines live_{stderr};
   std::optional<JobClock> clock_;
   std::chrono::steady_clock::time_point shown_{};
 };
@@ -123,7 +139,7 @@ void Jobs::start(size_t slot) {
     if (getppid() != parent) _exit(1);
     become(job, slot);
   }
-  slots_[slot] = {pid, next_++};
+  slots_[slot] = {pid, next_++, WatchedRun(job.run)};
 }
 
 void Jobs::become(const TrainJob& job, size_t slot) const {
@@ -151,13 +167,15 @@ void Jobs::look(size_t slot) {
   int status = 0;
   if (waitpid(slots_[slot]->pid, &status, WNOHANG) != slots_[slot]->pid) return;
   const TrainJob& job = jobs_[slots_[slot]->job];
+  WatchedRun run = std::move(slots_[slot]->run);
   slots_[slot].reset();
+  if (holds_run(job.run)) run.look(saved_step);
   live_.clear();
   // A job that SIGTERM ended before it could handle the signal has nothing to save.
   const bool stopped = stopping_ && (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128) == SIGTERM;
   if (stopped || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
-    steps_ended_ += stopped ? job.steps_done() : job.steps;
-    std::printf("%-11s %s\n", stopped ? "stopped" : "done", job.label.c_str());
+    steps_ended_ += stopped ? run.step() : job.steps;
+    std::printf("%-11s %s%s\n", stopped ? "stopped" : "done", job.label.c_str(), figures_text(run).c_str());
   } else if (WIFEXITED(status) && job.ended_as_it_may()) {
     steps_ended_ += job.steps;
     std::printf("%-11s %s: %s\n", "ended", job.label.c_str(), last_line(job.log).c_str());
@@ -181,15 +199,18 @@ void Jobs::show() {
   if (!live_.live() || now - shown_ < std::chrono::seconds(1)) return;
   shown_ = now;
   int64_t done = steps_ended_;
-  std::string labels;
-  for (const auto& slot : slots_) {
+  std::vector<NamedRun> runs;
+  for (auto& slot : slots_) {
     if (!slot) continue;
-    done += jobs_[slot->job].steps_done();
-    labels += (labels.empty() ? "" : ", ") + jobs_[slot->job].label;
+    if (holds_run(slot->run.dir())) slot->run.look(saved_step);
+    done += slot->run.step();
+    runs.push_back({jobs_[slot->job].label, &slot->run, stopping_ ? "stopping" : "training"});
   }
   if (!clock_) clock_.emplace(done);
-  live_.show(text("run ", next_, " of ", jobs_.size(), ", ", clock_->state(done, steps_), ": ", labels,
-                  stopping_ ? " (stopping)" : ""));
+  const double unix_now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  std::vector<std::string> lines = watch_table(runs, unix_now);
+  lines.insert(lines.begin(), text("run ", next_, " of ", jobs_.size(), ", ", clock_->state(done, steps_)));
+  live_.show(lines);
 }
 
 }  // namespace

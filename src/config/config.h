@@ -123,7 +123,8 @@ struct DistributedConfig {
 };
 
 struct LogConfig {
-  int64_t every = 1;  // steps between "train" rows of metrics.jsonl
+  int64_t every = 1;        // steps between "train" rows of metrics.jsonl
+  bool tensorboard = true;  // write TensorBoard event files as well
 
   bool operator==(const LogConfig&) const = default;
 };

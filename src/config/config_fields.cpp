@@ -145,8 +145,10 @@ static void visit_fields(Fields& fields, CheckpointConfig& checkpoint) {
 }
 
 static void visit_fields(Fields& fields, LogConfig& log) {
-  fields.about("What metrics.jsonl records.");
-  fields.optional("every", log.every, kSteps, "Steps between \"train\" rows.");
+  fields.about("What the run records.");
+  fields.optional("every", log.every, kSteps, "Steps between \"train\" rows of metrics.jsonl.");
+  fields.optional("tensorboard", log.tensorboard,
+                  "Also writes the rows of metrics.jsonl into TensorBoard event files.");
 }
 
 static void visit_fields(Fields& fields, DistributedConfig& distributed) {

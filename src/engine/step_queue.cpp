@@ -6,7 +6,10 @@ StepQueue::StepQueue(const Config& config, Engine& engine, Ops& ops, Communicato
     : config_(config),
       micro_batches_(config.train.micro_batches(communicator.size()) * communicator.size()),
       train_step_(config, engine, ops, communicator) {
-  for (auto& sums : sums_) sums = ops.memory().make_snapshot(engine.sums().all_S.bytes());
+  for (auto& sums : sums_) {
+    sums = ops.memory().make_snapshot(engine.sums().all_S.bytes());
+    default_norms_.emplace_back(engine.gpt().state(), ops.memory());
+  }
 }
 
 void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
@@ -16,13 +19,17 @@ void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
     if (!repeated) repeated = train_step_.ops().make_repeated_work();
     repeated->run(work);
   });
-  sums_[static_cast<size_t>(asked_++ % (kAhead + 1))]->take(train_step_.engine().sums().all_S);
+  const auto slot = static_cast<size_t>(asked_++ % (kAhead + 1));
+  sums_[slot]->take(train_step_.engine().sums().all_S);
+  default_norms_[slot].take();
 }
 
 StepResult StepQueue::report() {
   GPTMOE_CHECK(reported_ < asked_, "no step to report");
-  Snapshot& sums = *sums_[static_cast<size_t>(reported_++ % (kAhead + 1))];
-  return step_result(config_, train_step_.engine().sums(), sums.values(), micro_batches_);
+  const auto slot = static_cast<size_t>(reported_++ % (kAhead + 1));
+  StepResult result = step_result(config_, train_step_.engine().sums(), sums_[slot]->values(), micro_batches_);
+  result.default_norms = default_norms_[slot].norms();
+  return result;
 }
 
 }  // namespace gptmoe

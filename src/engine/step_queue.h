@@ -30,6 +30,7 @@ class StepQueue {
   // The work of each kind of StepPart, by its name and then by 2 * gathers + reduces.
   std::array<std::array<std::unique_ptr<RepeatedWork>, 4>, 4> parts_;
   std::array<std::unique_ptr<Snapshot>, kAhead + 1> sums_;
+  std::vector<DefaultNorms> default_norms_;  // one for each of sums_
   int64_t asked_ = 0, reported_ = 0;
 };
 

@@ -20,11 +20,16 @@ StepResult step_result(const Config& config, const StepSums& sums, const std::ve
   const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = config.model.num_experts;
   const auto share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t layer = 0; layer < layers; ++layer) {
+    double most = 0, least = 1;
     for (int64_t e = 0; e < experts; ++e) {
       const double load = values[static_cast<size_t>(layer * width + e)] * share;
-      result.expert_load_max = std::max(result.expert_load_max, load);
-      result.expert_load_min = std::min(result.expert_load_min, load);
+      most = std::max(most, load);
+      least = std::min(least, load);
     }
+    result.expert_load_max_by_layer.push_back(most);
+    result.expert_load_min_by_layer.push_back(least);
+    result.expert_load_max = std::max(result.expert_load_max, most);
+    result.expert_load_min = std::min(result.expert_load_min, least);
     result.load_balance_loss.push_back(values[static_cast<size_t>(layer * width + experts)] * share);
   }
   return result;

@@ -1,6 +1,8 @@
 #pragma once
+#include <optional>
 #include <vector>
 
+#include "engine/default_norms.h"
 #include "engine/engine.h"
 
 namespace gptmoe {
@@ -11,8 +13,11 @@ struct StepResult {
   double grad_norm = 0;  // global, before clipping
   // For MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
   std::vector<double> load_balance_loss;  // per MoE layer; 1 = perfectly balanced
-  double expert_load_max = 0,
-         expert_load_min = 0;  // share of assignments of the most and least loaded expert of any layer
+  // Share of assignments of the most and the least loaded expert: of each MoE layer, and of any layer.
+  std::vector<double> expert_load_max_by_layer, expert_load_min_by_layer;
+  double expert_load_max = 0, expert_load_min = 0;
+  // Norms of the default vectors after the step; absent without default vectors.
+  std::optional<VectorNorms> default_norms;
 
   // Whether the step moved the parameters. After a step that did not, no later step moves them.
   bool finite() const;

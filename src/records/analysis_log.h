@@ -8,12 +8,10 @@
 #include <vector>
 
 #include "base/statistics.h"
+#include "records/expert_load.h"
 #include "records/record.h"
 
 namespace gptmoe {
-
-// An expert with less than this share of its fair share of the assignments counts as dead.
-inline constexpr double kDeadShare = 0.1;
 
 // The MoE layers at one evaluation of the run.
 struct CollapsePoint {

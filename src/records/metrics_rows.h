@@ -26,11 +26,15 @@ struct TrainRow {
   double grad_norm = 0;
   double tokens_per_second = 0;
   std::optional<double> mfu;
-  std::optional<double> load_balance_loss;  // this and the next three: absent in dense models
+  std::optional<double> load_balance_loss;  // this and the next five: absent in dense models
   std::vector<double> load_balance_loss_by_layer;
   std::optional<double> expert_load_max, expert_load_min;
+  std::vector<double> expert_load_max_by_layer, expert_load_min_by_layer;
+  std::optional<double> default_norm_mean, default_norm_max;  // absent without default vectors
+  std::optional<int64_t> memory_bytes;
   std::optional<Named<TrafficRow>> communication;
   double seconds = 0;
+  std::optional<double> time;  // this one, in all rows: absent in older files
 };
 
 struct EvalRow {
@@ -43,6 +47,7 @@ struct EvalRow {
   std::vector<double> router_entropy;            // [MoE layer]
   std::vector<double> load_balance_loss_by_layer;
   std::vector<double> fill_share;
+  std::optional<double> time;
 };
 
 struct DivergedRow {
@@ -50,6 +55,7 @@ struct DivergedRow {
   int64_t step = 0;
   int64_t tokens = 0;
   double seconds = 0;
+  std::optional<double> time;
 };
 
 // First row of a file from which tools/thin_runs.sh has removed train rows.
@@ -59,6 +65,8 @@ struct ThinnedRow {
   int64_t train_rows = 0;
   std::optional<int64_t> loss_spikes;
 };
+
+inline constexpr const char* kTimeSentence = "When the row was written, in seconds since 1970-01-01 00:00 UTC.";
 
 template <typename Visitor, Is<TrafficRow> Row>
 void visit_fields(Visitor& visitor, Row& row) {
@@ -83,8 +91,17 @@ void visit_fields(Visitor& visitor, Row& row) {
                 "Largest share of a layer's assignments that one expert received.");
   visitor.maybe("expert_load_min", row.expert_load_min,
                 "Smallest share of a layer's assignments that one expert received.");
+  visitor.maybe("expert_load_max_by_layer", row.expert_load_max_by_layer,
+                "Share of the assignments of each MoE layer that its busiest expert received.");
+  visitor.maybe("expert_load_min_by_layer", row.expert_load_min_by_layer, "The same of its idlest expert.");
+  visitor.maybe("default_norm_mean", row.default_norm_mean,
+                "Mean norm of the default vectors of all layers after the step; absent without default vectors.");
+  visitor.maybe("default_norm_max", row.default_norm_max, "Largest norm among them.");
+  visitor.maybe("memory_bytes", row.memory_bytes,
+                "Memory of rank 0: what its process holds on a CPU, what it has allocated on a GPU.");
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
+  visitor.maybe("time", row.time, kTimeSentence);
 }
 
 template <typename Visitor, Is<EvalRow> Row>
@@ -102,6 +119,7 @@ void visit_fields(Visitor& visitor, Row& row) {
       "fill_share", row.fill_share,
       "For each MoE layer: norm of the vectors that stand in for unchosen experts, divided by the norm of the "
       "layer's output; absent if the router has no such vectors.");
+  visitor.maybe("time", row.time, kTimeSentence);
 }
 
 template <typename Visitor, Is<DivergedRow> Row>
@@ -109,6 +127,7 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("step", row.step, "The step whose numbers were not finite.");
   visitor.field("tokens", row.tokens, "Training tokens seen before it.");
   visitor.field("seconds", row.seconds, "Time spent training before it.");
+  visitor.maybe("time", row.time, kTimeSentence);
 }
 
 template <typename Visitor, Is<ThinnedRow> Row>

@@ -230,10 +230,11 @@ std::string footer(const Comparison& comparison) {
 
 }  // namespace
 
-std::string html_report(const Comparison& comparison, const Sweep* sweep) {
+std::string html_report(const Comparison& comparison, const Sweep* sweep, int64_t refresh_seconds) {
   const std::string head =
       "<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
+      (refresh_seconds > 0 ? text("<meta http-equiv=\"refresh\" content=\"", refresh_seconds, "\">\n") : "") +
       element("title", escape(title_of(comparison) + " · gptmoe report")) + element("style", kPageStyle);
   return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
          element("body",

@@ -9,12 +9,13 @@
 
 namespace gptmoe {
 
-ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep) {
+ReportPaths write_reports(const std::filesystem::path& dir, const Comparison& comparison, const Sweep* sweep,
+                          int64_t refresh_seconds) {
   std::error_code error;
   std::filesystem::create_directories(dir, error);
   if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
   const ReportPaths paths{dir / "report.html", dir / "report.json"};
-  write_text_file(paths.html, html_report(comparison, sweep));
+  write_text_file(paths.html, html_report(comparison, sweep, refresh_seconds));
   // Labels and paths may hold bytes that are not UTF-8; they are replaced rather than refused.
   write_text_file(
       paths.json,

@@ -3,15 +3,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
-#include <fstream>
 #include <numeric>
+#include <string_view>
 
 #include "base/read_json.h"
 #include "records/metrics_rows.h"
 #include "records/record_json.h"
+#include "train/scalars.h"
 
 namespace gptmoe {
 namespace {
@@ -35,17 +36,23 @@ RowHead read_head(std::string_view line, const std::string& place) {
                      [&] { return read_record<RowHead>(parse_json_line<nlohmann::ordered_json>(line, place), place); });
 }
 
-// Calls visit(line, head) for every complete row; skips a last line that a crash cut short.
+// The content of the file; empty if there is none. A link to nothing is a file that cannot be read.
+std::string read_rows(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto type = std::filesystem::symlink_status(path, error).type();
+  return type == std::filesystem::file_type::not_found ? "" : read_text_file(path);
+}
+
+// Calls visit(line, head, place) for every complete row; skips a last line that a crash cut short.
 template <typename Visit>
-void for_each_row(const std::filesystem::path& path, Visit&& visit) {
-  if (!std::filesystem::exists(path)) return;
-  const std::string content = read_text_file(path);
+void for_each_row(const std::string& rows, const std::filesystem::path& path, Visit&& visit) {
   size_t begin = 0;
-  for (int64_t number = 1; begin < content.size(); ++number) {
-    const size_t end = content.find('\n', begin);
+  for (int64_t number = 1; begin < rows.size(); ++number) {
+    const size_t end = rows.find('\n', begin);
     if (end == std::string::npos) return;
-    const std::string_view line(content.data() + begin, end - begin + 1);
-    visit(line, read_head(line, text(path.string(), ":", number)));
+    const std::string_view line(rows.data() + begin, end - begin + 1);
+    const std::string place = text(path.string(), ":", number);
+    visit(line, read_head(line, place), place);
     begin = end + 1;
   }
 }
@@ -77,39 +84,89 @@ std::string line_of(const Row& row) {
   return writer.take().dump() + "\n";
 }
 
+// Now, in seconds since 1970, to the millisecond.
+double time_now() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count()) / 1000;
+}
+
+// How many bytes of `rows` a checkpoint at `step` covers; they end with a line.
+size_t covered_bytes(const std::string& rows, const std::filesystem::path& path, int64_t step) {
+  size_t covered = 0;
+  std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
+  if (step > 0)
+    for_each_row(rows, path, [&](std::string_view line, const RowHead& row, const std::string& place) {
+      const bool known = known_to_checkpoint(row, step);
+      if (known && beyond) user_error(place, ": step ", row.step, " follows step ", *beyond, "; remove the line");
+      if (known) covered += line.size();
+      if (!known && !beyond) beyond = row.step;
+    });
+  return covered;
+}
+
+int open_cut(const std::filesystem::path& path, size_t bytes) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
+  if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) return fd;
+  const int reason = errno;
+  close(fd);
+  throw Failure(text(path.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(reason)));
+}
+
 }  // namespace
 
-MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step) : path_(metrics_path(run_dir)) {
-  std::string kept;
-  for_each_row(path_, [&](std::string_view line, const RowHead& row) {
-    if (step > 0 && known_to_checkpoint(row, step)) kept += line;
+MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard)
+    : path_(metrics_path(run_dir)) {
+  std::string rows = read_rows(path_);
+  rows.resize(covered_bytes(rows, path_, step));
+  if (tensorboard) start_events(rows, step);
+  fd_ = open_cut(path_, rows.size());
+}
+
+// The kept row of the step itself is written again: readers drop it with the steps after it.
+void MetricsFile::start_events(const std::string& rows, int64_t step) {
+  const std::filesystem::path folder = path_.parent_path();
+  const bool first = !holds_event_file(folder);
+  events_.emplace(folder, first ? std::nullopt : std::optional(step));
+  const auto write = [this](const auto& row) {
+    events_->write(row.time.value_or(time_now()), row.step, scalars_of(row));
+  };
+  for_each_row(rows, path_, [&](std::string_view line, const RowHead& head, const std::string& place) {
+    if (!first && head.step < step) return;
+    const auto json = parse_json_line<nlohmann::ordered_json>(line, place);
+    if (head.event == TrainRow::kEvent) write(read_record<TrainRow>(json, place));
+    if (head.event == EvalRow::kEvent) write(read_record<EvalRow>(json, place));
   });
-  write_text_file(path_, kept);
-  fd_ = open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot open for appending: ", std::strerror(errno)));
 }
 
 MetricsFile::~MetricsFile() { close(fd_); }
 
-void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second,
-                        double mfu, const std::optional<Communication>& communication) {
+void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs) {
   TrainRow row;
   row.step = progress.step;
   row.tokens = progress.tokens;
   row.loss = result.loss;
   row.lr = lr;
   row.grad_norm = result.grad_norm;
-  row.tokens_per_second = tokens_per_second;
-  row.mfu = mfu;
+  row.tokens_per_second = costs.tokens_per_second;
+  row.mfu = costs.mfu;
   if (!result.load_balance_loss.empty()) {
     row.load_balance_loss = mean(result.load_balance_loss);
     row.load_balance_loss_by_layer = result.load_balance_loss;
     row.expert_load_max = result.expert_load_max;
     row.expert_load_min = result.expert_load_min;
+    row.expert_load_max_by_layer = result.expert_load_max_by_layer;
+    row.expert_load_min_by_layer = result.expert_load_min_by_layer;
   }
-  if (communication) row.communication = traffic_rows(*communication);
+  if (result.default_norms) {
+    row.default_norm_mean = result.default_norms->mean;
+    row.default_norm_max = result.default_norms->max;
+  }
+  if (costs.memory_bytes >= 0) row.memory_bytes = costs.memory_bytes;
+  if (costs.communication) row.communication = traffic_rows(*costs.communication);
   row.seconds = progress.seconds;
-  append(line_of(row));
+  row.time = time_now();
+  append(row);
 }
 
 void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
@@ -122,22 +179,20 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
   row.router_entropy = result.router_entropy;
   row.load_balance_loss_by_layer = result.load_balance_loss;
   row.fill_share = result.fill_share;
-  append(line_of(row));
+  row.time = time_now();
+  append(row);
 }
 
 void MetricsFile::diverged(const Progress& progress) {
-  append(line_of(DivergedRow{progress.step + 1, progress.tokens, progress.seconds}));
+  append(DivergedRow{progress.step + 1, progress.tokens, progress.seconds, time_now()});
 }
 
-void MetricsFile::append(const std::string& line) {
-  // When the disk fills up, the first write takes the start of the line and the next one reports the reason.
-  for (size_t done = 0; done < line.size();) {
-    const ssize_t n = write(fd_, line.data() + done, line.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw Failure(text(path_.string(), ": cannot append: ", std::strerror(errno)));
-    done += static_cast<size_t>(n);
-  }
+template <typename Row>
+void MetricsFile::append(const Row& row) {
+  append_fully(fd_, line_of(row), path_);
   require_still_there(fd_, path_);
+  if constexpr (!std::is_same_v<Row, DivergedRow>)
+    if (events_) events_->write(*row.time, row.step, scalars_of(row));
 }
 
 void MetricsFile::sync() {
@@ -146,32 +201,28 @@ void MetricsFile::sync() {
 }
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
+  const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(metrics_path(run_dir), [&](std::string_view, const RowHead& row) {
+  for_each_row(read_rows(path), path, [&](std::string_view, const RowHead& row, const std::string&) {
     found = found || (row.event == EvalRow::kEvent && row.step == step);
   });
   return found;
 }
 
 int64_t last_logged_step(const std::filesystem::path& run_dir) {
-  std::ifstream file(metrics_path(run_dir), std::ios::ate);
-  if (!file) return 0;
-  constexpr int64_t kTail = 1 << 17;  // longer than an evaluation row of many layers and experts
-  file.seekg(std::max<int64_t>(0, static_cast<int64_t>(file.tellg()) - kTail));
+  const std::filesystem::path path = metrics_path(run_dir);
   int64_t step = 0;
-  for (std::string line; std::getline(file, line);) {
-    try {
-      step = read_head(line, metrics_path(run_dir).string()).step;
-    } catch (const UserError&) {  // the first line of the tail may be incomplete, and so may the last
-    }
-  }
+  for_each_row(read_rows(path), path,
+               [&](std::string_view, const RowHead& row, const std::string&) { step = row.step; });
   return step;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {
+  const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(metrics_path(run_dir),
-               [&](std::string_view, const RowHead& row) { found = row.event == DivergedRow::kEvent; });
+  for_each_row(read_rows(path), path, [&](std::string_view, const RowHead& row, const std::string&) {
+    found = row.event == DivergedRow::kEvent;
+  });
   return found;
 }
 

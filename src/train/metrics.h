@@ -1,10 +1,11 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object per line, each step at most once.
+// metrics.jsonl of a run: one JSON object per line, each step at most once, and the same rows for TensorBoard.
 #include <filesystem>
 #include <optional>
 
 #include "engine/step_result.h"
 #include "inference/evaluate.h"
+#include "train/event_file.h"
 
 namespace gptmoe {
 
@@ -21,20 +22,30 @@ struct Communication {
   bool timed;         // whether `seconds` is known
 };
 
+// What a step costs, as far as the run measures it.
+struct StepCosts {
+  double tokens_per_second;
+  double mfu;
+  int64_t memory_bytes;  // negative: unknown
+  std::optional<Communication> communication;
+};
+
 class MetricsFile {
  public:
   // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` covers: train rows up
-  // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint). step
-  // = 0 starts an empty file.
-  MetricsFile(const std::filesystem::path& run_dir, int64_t step);
+  // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
+  // no row that a crash left incomplete. step = 0 starts an empty file. The file is cut in place, so whoever follows it
+  // keeps it open. With `tensorboard`, starts an event file that holds the rows from `step` on, or all rows if it is
+  // the run's first. Throws UserError if the file cannot be read or its rows are not in order, Failure if it cannot be
+  // written; its rows then stay.
+  MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
   // Each row reaches the file before the call returns; Failure when it cannot, or when the file or the run's folder has
   // been removed, moved or replaced. Values that are not finite become null.
-  void train(const Progress& progress, const StepResult& result, double lr, double tokens_per_second, double mfu,
-             const std::optional<Communication>& communication);
+  void train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs);
   void eval(const Progress& progress, const EvalResult& result);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
@@ -43,15 +54,20 @@ class MetricsFile {
   void sync();
 
  private:
-  void append(const std::string& line);
+  void start_events(const std::string& rows, int64_t step);
+  template <typename Row>
+  void append(const Row& row);
 
   std::filesystem::path path_;
   int fd_ = -1;
+  std::optional<EventFile> events_;
 };
+
+// The following functions throw UserError if the run has a metrics.jsonl that cannot be read.
 
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
-// The step of the last row; 0 without one. Used to show progress.
+// The step of the last row; 0 without one.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
 // Whether the last row of the run's metrics reports a divergence.
 bool has_diverged(const std::filesystem::path& run_dir);

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/resident_bytes.h"
 #include "engine/schedule.h"
 
 namespace gptmoe {
@@ -28,7 +29,10 @@ void StepLog::write(const Progress& progress, const StepResult& result) {
   const double lr = learning_rate_at(progress.step - 1, config_.schedule, config_.optimizer.learning_rate, t.steps);
   const double rate = static_cast<double>(tokens_) / seconds_;
   const double mfu = rate * (engine_.forward_flops_per_token() + engine_.backward_flops_per_token()) / matrix_rate_;
-  if (metrics_) metrics_->train(progress, result, lr, rate, mfu, communication());
+  if (metrics_) {
+    const int64_t memory = on_host_ ? resident_bytes() : engine_.total_bytes();
+    metrics_->train(progress, result, lr, {rate, mfu, memory, communication()});
+  }
   tokens_ = steps_ = 0;
   seconds_ = 0;
 

@@ -169,7 +169,7 @@ void Trainer::open_run() {
       history_.from_step = progress_.step;
       record_history(options_.out, history_);  // before config.json, which it explains
       if (options_.resume) write_run_config(options_.out, given_);
-      metrics_.emplace(options_.out, progress_.step);
+      metrics_.emplace(options_.out, progress_.step, given_.log.tensorboard);
     }
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));

@@ -72,5 +72,13 @@ TEST(Checksum, TextHasSixteenDigits) {
   EXPECT_EQ(checksum_text(0xfedcba9876543210ull), "fedcba9876543210");
 }
 
+// RFC 3720, appendix B.4, and the check value of the CRC catalogues.
+TEST(Crc32c, HasItsPublishedValues) {
+  EXPECT_EQ(crc32c(""), 0u);
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
+  EXPECT_EQ(crc32c(std::string(32, '\xff')), 0x62a8ab43u);
+}
+
 }  // namespace
 }  // namespace gptmoe

@@ -204,7 +204,7 @@ TEST_F(BadCheckpoint, AnotherModelIsRefused) {
 
 TEST_F(BadCheckpoint, MissingFilesAndFoldersAreNamed) {
   refuse({"eval", "nowhere"}, {"nowhere: "});
-  refuse({"eval", "."}, {"neither a run's folder"});
+  refuse({"eval", "run/checkpoints"}, {"neither a run's folder"});
   refuse({"generate", "nowhere"}, {"nowhere: "});
   refuse({"generate", "run"}, {"--tokenizer"});
   refuse({"generate", "run", "--tokenizer", "none.json"}, {"none.json"});

@@ -105,7 +105,7 @@ TEST_F(Commands, PlanForAGpuNeedsNoGpu) {
 }
 
 TEST_F(Commands, HelpAndVersion) {
-  for (const char* command : {"train", "compare", "eval", "generate", "plan", "report", "analyze"})
+  for (const char* command : {"train", "compare", "eval", "generate", "plan", "report", "watch", "analyze"})
     expect_contains(succeed({"--help"}).out, command);
   expect_contains(succeed({"train", "--help"}).out, "--resume");
   expect_contains(succeed({"--version"}).out, ".");

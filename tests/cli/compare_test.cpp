@@ -184,7 +184,8 @@ TEST_F(Compare, ParallelJobsTrainTheSameRuns) {
     expect_same_run(files_ / "turns" / run, files_ / "beside" / run);
     expect_contains(read_text_file(files_ / "beside" / (std::string(run) + ".log")), "done ");
   }
-  expect_contains(beside.out, "done        topk, seed 2\n");
+  expect_contains(beside.out, "done        topk, seed 2: loss ");
+  expect_contains(beside.out, ", validation perplexity ");
   expect_contains(beside.out, "report      beside/report.html");
 }
 
@@ -204,7 +205,7 @@ TEST_F(Compare, StoppedJobsSaveAndCanContinue) {
   process.kill(SIGINT);
   const ProcessResult stopped = process.wait();
   EXPECT_EQ(stopped.exit_code, 128 + SIGINT) << stopped.err;
-  expect_contains(stopped.out, "stopped     topk, seed 1\n");
+  expect_contains(stopped.out, "stopped     topk, seed 1: loss ");
   expect_contains(stopped.out, "run the same gptmoe compare command again to continue");
   EXPECT_FALSE(fs::exists(files_ / "cut/report.html"));
   EXPECT_LT(latest_checkpoint(files_ / "cut/topk/seed_1")->filename().string(), "step_00000800");
@@ -226,7 +227,7 @@ TEST_F(Compare, StoppingJobsAsTheyStartIsNotAFailure) {
     process.kill(SIGTERM);
     const ProcessResult stopped = process.wait();
     EXPECT_EQ(stopped.exit_code, 128 + SIGTERM) << stopped.err;
-    expect_contains(stopped.out, "stopped     default, seed 1\n");
+    expect_contains(stopped.out, "stopped     default, seed 1");
   }
 }
 

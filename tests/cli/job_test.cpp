@@ -50,7 +50,7 @@ TEST_F(OnRanks, TheRanksOptionIsRefusedUnderMpirun) {
 }
 
 TEST_F(OnRanks, CommandsOfOneProcess) {
-  for (const std::string command : {"plan", "eval", "generate", "report"})
+  for (const std::string command : {"plan", "eval", "generate", "report", "watch"})
     EXPECT_EQ(mpirun({command, "run.json"}),
               std::pair(2, "gptmoe: gptmoe " + command + " runs in one process; start it without mpirun\n"));
 }

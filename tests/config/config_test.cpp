@@ -251,7 +251,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,
                  "lr_decay_steps": 0},
     "checkpoint": {"minutes": 2.5, "every": 5, "keep": 0},
-    "log": {"every": 3},
+    "log": {"every": 3, "tensorboard": false},
     "distributed": {"zero_stage": 1, "reduce_dtype": "bf16", "heartbeat_seconds": 3, "hang_seconds": 0},
     "device": "cpu", "precision": "f32", "seed": 42})");
   const Config config = parse_config(changed, "f.json");
@@ -277,7 +277,7 @@ TEST(Config, JsonKeepsTheOrderOfTheFile) {
                                             "log", "distributed", "device", "precision", "seed"}));
   EXPECT_EQ(out["model"].begin().key(), "vocab_size");
   EXPECT_EQ(out["router"].dump(), R"({"type":"topk","a":1})");
-  EXPECT_EQ(out["log"].dump(), R"({"every":1})");
+  EXPECT_EQ(out["log"].dump(), R"({"every":1,"tensorboard":true})");
 }
 
 }  // namespace

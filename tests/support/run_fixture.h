@@ -86,13 +86,14 @@ inline int resume_with(const Config& config, const fs::path& out, const std::vec
                *make_single_world());
 }
 
-// The rows of a run's metrics, without the fields that depend on time.
+// The rows of a run's metrics, without the fields that depend on the machine and its time.
 inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   std::vector<nlohmann::json> rows;
   std::ifstream in(run_dir / "metrics.jsonl");
   for (std::string line; std::getline(in, line);) {
     nlohmann::json row = nlohmann::json::parse(line);
-    for (const char* clock : {"seconds", "tokens_per_second", "mfu", "communication"}) row.erase(clock);
+    for (const char* clock : {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "communication"})
+      row.erase(clock);
     rows.push_back(std::move(row));
   }
   return rows;

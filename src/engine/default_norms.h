@@ -1,0 +1,35 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/memory.h"
+#include "memory/state_table.h"
+
+namespace gptmoe {
+
+// Euclidean norms of several vectors.
+struct VectorNorms {
+  double mean = 0, max = 0;
+};
+
+// The default vectors (E, C) of each MoE layer that has them, first layer first.
+std::vector<Tensor> default_vectors(const StateTable& state);
+
+// The norms of a model's default vectors at one moment of its work.
+class DefaultNorms {
+ public:
+  // `state` is allocated from `memory`; both must outlive the object.
+  DefaultNorms(const StateTable& state, Memory& memory);
+
+  // Copies the vectors, in order with the work queued on the memory's backend.
+  void take();
+  // The norms over all layers and experts of the last copy; waits for it. Absent without default vectors.
+  std::optional<VectorNorms> norms() const;
+
+ private:
+  std::vector<Tensor> layers_EC_;
+  std::vector<std::unique_ptr<Snapshot>> copies_;
+};
+
+}  // namespace gptmoe

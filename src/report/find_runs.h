@@ -1,0 +1,29 @@
+#pragma once
+// Finds runs in the folders that hold several, such as those of gptmoe compare: FOLDER/ARM/seed_1,
+// FOLDER/CONFIG/learning_rate=1e-3/seed_1.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "report/comparison.h"
+
+namespace gptmoe {
+
+// Whether a text sorts before another, with whole numbers in them by value: seed_9 before seed_10.
+bool natural_less(const std::string& a, const std::string& b);
+
+// The runs (folders that hold config.json) at and below `folder`, in natural order of their paths. Does not look into
+// runs, hidden folders, folders named "checkpoints" and links. Leaves out what vanishes meanwhile. Throws UserError
+// naming a folder that cannot be read.
+std::vector<std::filesystem::path> find_runs(const std::filesystem::path& folder);
+
+// The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm, any
+// other run is an arm of its own. Families with the router "topk" come first, then families and settings are in natural
+// order. Labels, families and settings are those that gptmoe compare gave them, if it made the folder; otherwise a
+// label is the path from `folder` on. Throws UserError if there is no run, or one cannot be read.
+std::vector<Arm> find_arms(const std::filesystem::path& folder);
+
+// The same arms, without reading their rows: the folders of their runs.
+std::vector<std::filesystem::path> find_runs_by_arm(const std::filesystem::path& folder);
+
+}  // namespace gptmoe

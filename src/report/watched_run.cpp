@@ -1,0 +1,180 @@
+#include "report/watched_run.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "base/file.h"
+#include "base/read_json.h"
+#include "records/expert_load.h"
+#include "records/record_json.h"
+
+namespace gptmoe {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr size_t kMostMeans = 2048;
+constexpr size_t kPartBytes = size_t{1} << 22;
+
+// The bytes of the file at `position`, at most `bytes`.
+std::string read_at(int fd, int64_t position, size_t bytes) {
+  std::string content(bytes, '\0');
+  ssize_t n = 0;
+  do n = pread(fd, content.data(), bytes, position);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) user_error("cannot read: ", std::strerror(errno));
+  content.resize(static_cast<size_t>(n));
+  return content;
+}
+
+struct OpenFile {
+  explicit OpenFile(const std::filesystem::path& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~OpenFile() {
+    if (fd >= 0) close(fd);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  const int fd;
+};
+
+}  // namespace
+
+void LongCurve::add(double value) {
+  pending_ += value;
+  if (++pending_count_ < stride_) return;
+  means_.push_back(pending_ / static_cast<double>(stride_));
+  pending_ = 0;
+  pending_count_ = 0;
+  if (means_.size() < kMostMeans) return;
+  for (size_t i = 0; i < kMostMeans / 2; ++i) means_[i] = (means_[2 * i] + means_[2 * i + 1]) / 2;
+  means_.resize(kMostMeans / 2);
+  stride_ *= 2;
+}
+
+std::vector<double> LongCurve::means(size_t points) const {
+  std::vector<double> out;
+  points = std::min(points, means_.size());
+  for (size_t i = 0; i < points; ++i) {
+    const size_t first = i * means_.size() / points, last = (i + 1) * means_.size() / points;
+    out.push_back(std::accumulate(means_.begin() + static_cast<std::ptrdiff_t>(first),
+                                  means_.begin() + static_cast<std::ptrdiff_t>(last), 0.0) /
+                  static_cast<double>(last - first));
+  }
+  return out;
+}
+
+void WatchedRun::look(const std::function<int64_t(const std::filesystem::path&)>& saved_step) {
+  problem_.clear();
+  try {
+    // Asked first: rows that a process writes before it ends are then read below.
+    const bool trained = folder_locked(dir_);
+    read_config();
+    read_new_rows();
+    const bool done = steps_ > 0 && rows_.step >= steps_ && (!validates_ || rows_.eval_step >= steps_);
+    if (trained)
+      state_ = RunState::training;
+    else if (rows_.diverged)
+      state_ = RunState::failed;
+    else if (done)
+      state_ = RunState::finished;
+    else
+      state_ = rows_.step > 0 && saved_step(dir_) == rows_.step ? RunState::interrupted : RunState::stopped;
+  } catch (const UserError& error) {
+    problem_ = error.what();
+  }
+  if (problem_.empty()) problem_ = row_problem_;
+}
+
+double WatchedRun::seconds_left() const {
+  if (rows_.step == 0) return kUnknown;
+  const double tokens_per_step = static_cast<double>(rows_.tokens) / static_cast<double>(rows_.step);
+  return static_cast<double>(std::max<int64_t>(0, steps_ - rows_.step)) * tokens_per_step / rows_.tokens_per_second;
+}
+
+void WatchedRun::read_config() {
+  const std::filesystem::path path = dir_ / "config.json";
+  const Json config = read_json<Json>(path, Comments::allowed);
+  const Json::json_pointer steps("/train/steps"), val("/data/val");
+  if (!config.contains(steps) || !config[steps].is_number_integer())
+    user_error(path.string(), ": train.steps is missing or not a whole number");
+  steps_ = config[steps].get<int64_t>();
+  validates_ = config.contains(val) && config[val].is_string() && !config[val].get<std::string>().empty();
+}
+
+void WatchedRun::read_new_rows() {
+  const std::filesystem::path path = dir_ / "metrics.jsonl";
+  const OpenFile file(path);
+  struct stat status {};
+  if (file.fd < 0 && errno != ENOENT) user_error(path.string(), ": cannot open: ", std::strerror(errno));
+  const bool there = file.fd >= 0 && fstat(file.fd, &status) == 0;
+  try {
+    if (!there || !is_continued(file.fd, status.st_size)) {
+      rows_ = {};
+      read_ = 0;
+      last_line_.clear();
+      row_problem_.clear();
+    }
+    for (std::string part; there && !(part = read_at(file.fd, read_, kPartBytes)).empty();) {
+      // A line may be longer than a part, and the last one may not be complete yet.
+      for (size_t bytes = 2 * kPartBytes; part.size() == bytes / 2 && part.find('\n') == std::string::npos; bytes *= 2)
+        part = read_at(file.fd, read_, bytes);
+      size_t begin = 0;
+      for (size_t end; (end = part.find('\n', begin)) != std::string::npos; begin = end + 1) {
+        last_line_ = part.substr(begin, end + 1 - begin);
+        take(last_line_);
+      }
+      if (begin == 0) break;
+      read_ += static_cast<int64_t>(begin);
+    }
+  } catch (const UserError& error) {
+    user_error(path.string(), ": ", error.what());
+  }
+  if (!there && stat((dir_ / "config.json").c_str(), &status) != 0) status = {};
+  last_written_ = rows_.time > 0 ? rows_.time : static_cast<double>(status.st_mtime);
+}
+
+// Whether the lines that were read are still those of the file. If it was cut, the last of them is another one.
+bool WatchedRun::is_continued(int fd, int64_t size) const {
+  const auto bytes = static_cast<int64_t>(last_line_.size());
+  return size >= read_ && read_at(fd, read_ - bytes, last_line_.size()) == last_line_;
+}
+
+void WatchedRun::take(const std::string& line) {
+  try {
+    const Json json = parse_json_line<Json>(line, "a row");
+    const Json event = json.is_object() ? json.value("event", Json()) : Json();
+    if (event == TrainRow::kEvent) {
+      const TrainRow row = read_record<TrainRow>(json, "a row");
+      rows_.step = row.step;
+      rows_.tokens = row.tokens;
+      rows_.loss = row.loss;
+      rows_.tokens_per_second = row.tokens_per_second;
+      rows_.time = row.time.value_or(0);
+      if (std::isfinite(row.loss)) rows_.losses.add(row.loss);
+    } else if (event == EvalRow::kEvent) {
+      const EvalRow row = read_record<EvalRow>(json, "a row");
+      rows_.eval_step = row.step;
+      rows_.perplexity = std::exp(row.val_loss);
+      rows_.time = row.time.value_or(0);
+      rows_.dead = rows_.experts = 0;
+      for (const std::vector<double>& layer : row.expert_load) {
+        rows_.dead += gptmoe::dead_experts(layer);
+        rows_.experts += static_cast<int64_t>(layer.size());
+      }
+    } else if (event == DivergedRow::kEvent) {
+      rows_.diverged = true;
+      rows_.time = read_record<DivergedRow>(json, "a row").time.value_or(0);
+    }
+  } catch (const UserError& error) {
+    row_problem_ = text((dir_ / "metrics.jsonl").string(), ": ", error.what());
+  }
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,106 @@
+#include "train/event_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checksum.h"
+#include "base/file.h"
+
+namespace gptmoe {
+namespace {
+
+constexpr const char* kPrefix = "events.out.tfevents.";
+
+// The wire types of protocol buffers.
+enum Wire : uint64_t { varint = 0, fixed64 = 1, delimited = 2, fixed32 = 5 };
+
+template <typename T>
+std::string bytes_of(T value) {
+  char bytes[sizeof value];
+  std::memcpy(bytes, &value, sizeof value);  // the host is little-endian (base/checksum.cpp)
+  return {bytes, sizeof bytes};
+}
+
+std::string varint_of(uint64_t value) {
+  std::string bytes;
+  for (; value >= 0x80; value >>= 7) bytes += static_cast<char>(value | 0x80);
+  return bytes + static_cast<char>(value);
+}
+
+std::string field(uint64_t number, Wire wire, const std::string& content) {
+  const std::string key = varint_of(number << 3 | wire);
+  return wire == delimited ? key + varint_of(content.size()) + content : key + content;
+}
+
+std::string masked_crc(const std::string& bytes) {
+  const uint32_t crc = crc32c(bytes);
+  return bytes_of((crc >> 15 | crc << 17) + 0xa282ead8u);
+}
+
+double seconds_now() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+// The time in the name of the newest event file; -1 without one.
+int64_t newest_event_file(const std::filesystem::path& folder) {
+  int64_t newest = -1;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (const std::string name = entry.path().filename().string(); name.starts_with(kPrefix))
+      newest = std::max<int64_t>(newest, std::atoll(name.c_str() + std::strlen(kPrefix)));
+  return newest;
+}
+
+std::filesystem::path new_event_file(const std::filesystem::path& folder) {
+  const int64_t seconds = std::max(static_cast<int64_t>(seconds_now()), newest_event_file(folder) + 1);
+  char host[65] = "localhost", time[24];
+  if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
+  std::snprintf(time, sizeof time, "%010lld", static_cast<long long>(seconds));
+  return folder / text(kPrefix, time, ".", host, ".", getpid());
+}
+
+}  // namespace
+
+bool holds_event_file(const std::filesystem::path& folder) { return newest_event_file(folder) >= 0; }
+
+EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step)
+    : path_(new_event_file(folder)),
+      fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644)) {
+  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
+  try {
+    append(seconds_now(), 0, field(3, delimited, "brain.Event:2"));
+    if (from_step) append(seconds_now(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
+  } catch (...) {
+    close(fd_);
+    throw;
+  }
+}
+
+EventFile::~EventFile() { close(fd_); }
+
+void EventFile::write(double wall_time, int64_t step, const std::vector<Scalar>& scalars) {
+  std::string values;
+  for (const Scalar& scalar : scalars) {
+    const auto value = static_cast<float>(scalar.value);
+    if (!std::isfinite(value)) continue;
+    values += field(1, delimited, field(1, delimited, scalar.tag) + field(2, fixed32, bytes_of(value)));
+  }
+  if (!values.empty()) append(wall_time, step, field(5, delimited, values));
+}
+
+void EventFile::append(double wall_time, int64_t step, const std::string& what) {
+  const std::string event =
+      field(1, fixed64, bytes_of(wall_time)) + field(2, varint, varint_of(static_cast<uint64_t>(step))) + what;
+  const std::string length = bytes_of(static_cast<uint64_t>(event.size()));
+  append_fully(fd_, length + masked_crc(length) + event + masked_crc(event), path_);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,44 @@
+#pragma once
+// Event files, as TensorBoard reads them: RUN/events.out.tfevents.SECONDS.HOST.PROCESS. They hold TFRecords, each with
+//   u64 length, u32 masked CRC-32C of the length, the bytes, u32 masked CRC-32C of the bytes (little-endian),
+// and each record is an Event in the encoding of protocol buffers. Of its fields these are written:
+//   Event       1 wall_time (double), 2 step (int64), 3 file_version (string), 5 summary, 7 session_log
+//   Summary     1 value (repeated): 1 tag (string), 2 simple_value (float)
+//   SessionLog  1 status (1: START)
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gptmoe {
+
+struct Scalar {
+  std::string tag;
+  double value;
+};
+
+// Whether the folder holds an event file.
+bool holds_event_file(const std::filesystem::path& folder);
+
+class EventFile {
+ public:
+  // Starts a file in `folder`, whose name sorts after those of all event files there. With `from_step`, readers drop
+  // what earlier files hold from this step on. Throws Failure if it cannot be written.
+  EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step);
+  ~EventFile();
+  EventFile(const EventFile&) = delete;
+  EventFile& operator=(const EventFile&) = delete;
+
+  // Appends one event with these scalars as f32, without those that are not finite then. `wall_time` is in seconds
+  // since 1970. The event reaches the file before the call returns. Throws Failure.
+  void write(double wall_time, int64_t step, const std::vector<Scalar>& scalars);
+
+ private:
+  void append(double wall_time, int64_t step, const std::string& what);
+
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+}  // namespace gptmoe
