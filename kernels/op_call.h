@@ -35,7 +35,7 @@ class OpCall {
   // A product's rows x terms x columns (x E for grouped products); otherwise the sizes of the largest operand.
   std::string shape() const;
   // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
-  // two. Of causal attention the lower triangle counts, of products over sorted rows only the live share.
+  // two. Of causal attention only what a query sees counts, of products over sorted rows only the live share.
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
   // The bytes that the call must move: each operand once, or twice if it is read and written. Of a table only the rows
   // used count, of sorted rows only the live ones. Scratch does not count.
@@ -66,7 +66,7 @@ class OpCall {
   // The call computes `count` products. Each has `rows` rows and times_columns * `columns` columns, and sums `terms`
   // terms per element.
   void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
-  void attention(int products);
+  void attention(int products, int64_t first);
   void optimizer() { part_ = Part::optimizer; }
 
  private:
