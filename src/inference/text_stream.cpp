@@ -26,11 +26,10 @@ std::string TextStream::take_rest() { return take_up_to(bytes_.size()); }
 
 size_t TextStream::first_held_back() const {
   const std::string_view left = std::string_view(bytes_).substr(taken_);
-  size_t held = unfinished_bytes(left);
+  size_t held = 0;
   for (const std::string& stop : stops_)
     for (size_t part = std::min(stop.size() - 1, left.size()); part > held; --part)
       if (left.ends_with(std::string_view(stop).substr(0, part))) held = part;
-  // A stop string that is not UTF-8 may begin inside a character.
   return bytes_.size() - held - unfinished_bytes(left.substr(0, left.size() - held));
 }
 

@@ -101,7 +101,7 @@ TEST(TextCache, KeepsTheBeginningThatTextsShare) {
   std::vector<int32_t> b = a;
   b[7] = (b[7] + 1) % 29;
   b.push_back(3);
-  const std::span first(a), second(b);
+  const std::span<const int32_t> first(a), second(b);
   expect_full_pass(model, cache, first, 12);
   expect_full_pass(model, cache, second, 6);
   expect_full_pass(model, cache, second, 1);           // the same again

@@ -50,7 +50,7 @@ TEST(TextStream, HoldsBackWhatMayBecomeAStopString) {
 // Each repetition is a new beginning of the stop string.
 TEST(TextStream, FindsStopStringsThatRepeatThemselves) {
   EXPECT_EQ(shown({"aab"}, {"a", "a", "a", "b"}), (Parts{"", "", "a", ""}));
-  EXPECT_EQ(shown({"abab"}, {"aba", "aba", "b"}), (Parts{"", ""}) ) << "aba+aba holds abab at its third byte";
+  EXPECT_EQ(shown({"abab"}, {"aba", "aba", "b"}), (Parts{"", "aba", ""}));
 }
 
 // However the text is cut into tokens, it ends at the same place.
