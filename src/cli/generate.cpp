@@ -106,6 +106,7 @@ void write_all(TextCache& cache, const Tokenizer& tokenizer, const GenerateArgum
 }
 
 void run(const GenerateArguments& arguments) {
+  if (arguments.interactive) end_at_interrupt();
   const auto checkpoint = resolve_checkpoint(arguments.run);
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(config, arguments.tokenizer);
@@ -164,7 +165,8 @@ void add_generate_command(CLI::App& app) {
       ->capture_default_str()
       ->check(number(0, 1));
   command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt draws with seed + n - 1")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(whole_number(0));
   command->add_option("--tokenizer", arguments->tokenizer, kTokenizerHelp);
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });

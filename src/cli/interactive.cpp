@@ -22,8 +22,9 @@ void print(const std::string& text) {
 
 }  // namespace
 
+void end_at_interrupt() { std::signal(SIGINT, end_now); }
+
 void converse(TextCache& cache, const Tokenizer& tokenizer, const ContinueOptions& options, uint64_t seed) {
-  std::signal(SIGINT, end_now);
   const bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   std::string written, line;
   for (;;) {
