@@ -39,8 +39,7 @@ struct Joined {
 // each lane has the packs lane + kLanes * i of the query, the keys and the values. The groups are joined in order.
 // Minimum traffic: the keys and values that the query sees, once per key/value head.
 template <typename T, int N, int kD>
-__global__ void __launch_bounds__(kThreads)
-    cached_attention_kernel(CacheShape s, T* out, const T* qkv, const T* kv) {
+__global__ void __launch_bounds__(kThreads) cached_attention_kernel(CacheShape s, T* out, const T* qkv, const T* kv) {
   constexpr int kPacks = kD / kLanes / N;
   auto& shared = *shared_memory<Joined<kD>>();
   const int64_t n = blockIdx.x / static_cast<unsigned>(s.H), seen = s.first + n % s.T + 1;

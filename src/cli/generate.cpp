@@ -140,8 +140,9 @@ void add_generate_command(CLI::App& app) {
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
   CLI::Option* prompt = command->add_option(
       "--prompt", arguments->prompt, "Text to continue; - reads it from standard input, which is also the default");
-  CLI::Option* prompts = command->add_option(
-      "--prompts", arguments->prompts, "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines");
+  CLI::Option* prompts =
+      command->add_option("--prompts", arguments->prompts,
+                          "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines");
   CLI::Option* json = command->add_flag("--json", arguments->json, "Print a JSON object for each prompt");
   command->add_flag("--interactive", arguments->interactive, "Read lines and continue each; Ctrl-D ends")
       ->excludes(prompt)

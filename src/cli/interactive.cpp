@@ -35,8 +35,8 @@ void converse(TextCache& cache, const Tokenizer& tokenizer, const ContinueOption
       continue;
     }
     written += (written.empty() ? "" : "\n") + line;
-    const Continuation made = continue_prompt(
-        cache, tokenizer, prompt_tokens(tokenizer, written, "standard input"), options, seed++, print);
+    const Continuation made =
+        continue_prompt(cache, tokenizer, prompt_tokens(tokenizer, written, "standard input"), options, seed++, print);
     print("\n");
     written = made.finish == Finish::end_of_text ? "" : written + made.text;
   }

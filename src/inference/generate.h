@@ -13,8 +13,8 @@
 namespace gptmoe {
 
 // Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. Tokens of
-// `never` are not made. The model sees the last cache.positions() tokens: until the text has as many, each token costs a
-// pass over one token, after that a pass over all that are seen, since their positions move.
+// `never` are not made. The model sees the last cache.positions() tokens: until the text has as many, each token costs
+// a pass over one token, after that a pass over all that are seen, since their positions move.
 void generate(TextCache& cache, std::vector<int32_t> tokens, int64_t count, const SamplingOptions& options,
               const std::vector<int32_t>& never, const Rng& rng, const std::function<bool(int32_t)>& on_token);
 

@@ -11,8 +11,8 @@ struct SamplingOptions {
 };
 
 // A token sampled from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0, 1) decides. Ties go to
-// the lower id. A token whose logit is minus infinity is never the result. Throws Failure if a logit is NaN or infinite,
-// or if all are minus infinity.
+// the lower id. A token whose logit is minus infinity is never the result. Throws Failure if a logit is NaN or
+// infinite, or if all are minus infinity.
 int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& options, double uniform);
 
 }  // namespace gptmoe

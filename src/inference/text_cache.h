@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The next-token logits of texts, for texts that grow: the keys and values of the latest text's tokens are kept, so that
-// a text with the same beginning costs only a pass over its other tokens.
+// The next-token logits of texts, for texts that grow: the keys and values of the latest text's tokens are kept, so
+// that a text with the same beginning costs only a pass over its other tokens.
 class TextCache {
  public:
   // For texts of up to `positions` tokens, at most max_position_embeddings. The parameters of `gpt` must be loaded, and

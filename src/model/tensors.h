@@ -58,7 +58,8 @@ struct RopeTables {
 // gives what a pass over whole texts would. See Activations::continue_texts().
 struct KeyValueCache {
   RopeTables rope;
-  std::vector<Tensor> kv_BX2GD;  // per layer; at each position the keys of all heads as attention reads them, then values
+  std::vector<Tensor>
+      kv_BX2GD;  // per layer; at each position the keys of all heads as attention reads them, then values
 };
 
 struct NormSaved {
@@ -71,7 +72,7 @@ struct AttentionSaved {
   Tensor qkv_BTSD;        // as attention read them: normed and rotated
   Tensor lse_BHT;         // stat
   Tensor out_BTHD;
-  Tensor kv_BX2GD;        // of a KeyValueCache, if the pass continues texts; absent otherwise
+  Tensor kv_BX2GD;  // of a KeyValueCache, if the pass continues texts; absent otherwise
 };
 
 struct MlpSaved {

@@ -104,8 +104,7 @@ TEST_F(GenerateCommand, ContinuesLinesInteractively) {
   };
   write("in", "In the\nand\n\nIn the");
   const std::string first = continued("In the"), second = continued("In the" + first + "\nand");
-  EXPECT_EQ(generate({"--interactive", "--temperature", "0"}, "in").out,
-            first + "\n" + second + "\n" + first + "\n");
+  EXPECT_EQ(generate({"--interactive", "--temperature", "0"}, "in").out, first + "\n" + second + "\n" + first + "\n");
 }
 
 // The two ends of a terminal. What the test types is written to the first; the second is the program's standard input.

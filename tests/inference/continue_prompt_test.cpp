@@ -53,7 +53,8 @@ class ContinuePrompt : public ::testing::Test {
   }
 
   Tokenizer tokenizer_ = byte_tokenizer();
-  Model model_{tiny_config({{"model", {{"vocab_size", kPadded}, {"max_position_embeddings", 16}, {"norm_type", "layernorm"}}}})};
+  Model model_{
+      tiny_config({{"model", {{"vocab_size", kPadded}, {"max_position_embeddings", 16}, {"norm_type", "layernorm"}}}})};
   std::vector<std::string> shown_;
 };
 

@@ -49,7 +49,8 @@ std::vector<CachedModel> cached_models() {
 
 std::vector<int32_t> random_text(int64_t length, uint64_t seed) {
   std::vector<int32_t> tokens;
-  for (uint64_t i = 0; std::ssize(tokens) < length; ++i) tokens.push_back(static_cast<int32_t>(Rng(seed, 0).below(i, 29)));
+  for (uint64_t i = 0; std::ssize(tokens) < length; ++i)
+    tokens.push_back(static_cast<int32_t>(Rng(seed, 0).below(i, 29)));
   return tokens;
 }
 
@@ -104,10 +105,10 @@ TEST(TextCache, KeepsTheBeginningThatTextsShare) {
   const std::span<const int32_t> first(a), second(b);
   expect_full_pass(model, cache, first, 12);
   expect_full_pass(model, cache, second, 6);
-  expect_full_pass(model, cache, second, 1);           // the same again
-  expect_full_pass(model, cache, first, 5);            // back to the other
-  expect_full_pass(model, cache, first.first(4), 1);   // a shorter text
-  expect_full_pass(model, cache, first.last(9), 9);    // the same tokens at other positions
+  expect_full_pass(model, cache, second, 1);          // the same again
+  expect_full_pass(model, cache, first, 5);           // back to the other
+  expect_full_pass(model, cache, first.first(4), 1);  // a shorter text
+  expect_full_pass(model, cache, first.last(9), 9);   // the same tokens at other positions
   expect_full_pass(model, cache, first.first(1), 1);
 }
 

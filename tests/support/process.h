@@ -23,8 +23,8 @@ namespace gptmoe::testing {
 
 struct ProcessOptions {
   int threads = 1;
-  int64_t largest_file = 0;  // size limit of any file in bytes, to mimic a full disk; 0: no limit
-  bool as_nobody = false;    // run without root's rights
+  int64_t largest_file = 0;         // size limit of any file in bytes, to mimic a full disk; 0: no limit
+  bool as_nobody = false;           // run without root's rights
   std::string input = "/dev/null";  // the file that is standard input; empty: standard input is closed
 };
 
