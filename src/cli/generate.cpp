@@ -63,6 +63,14 @@ Lengths lengths_of(const std::vector<std::vector<int32_t>>& prompts, int64_t tok
   return lengths;
 }
 
+void say_which_prompts_are_cut(const std::vector<Prompt>& prompts, const std::vector<std::vector<int32_t>>& tokens,
+                               int64_t context) {
+  for (size_t i = 0; i < prompts.size(); ++i)
+    if (std::ssize(tokens[i]) > context)
+      std::fprintf(stderr, "note: %s: the model sees the last %s of %s\n", prompts[i].place.c_str(),
+                   grouped_digits(context).c_str(), plural(std::ssize(tokens[i]), "token").c_str());
+}
+
 void print(const std::string& part) {
   std::fwrite(part.data(), 1, part.size(), stdout);
   std::fflush(stdout);
@@ -116,6 +124,7 @@ void run(const GenerateArguments& arguments) {
   for (const Prompt& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer, prompt.text, prompt.place));
 
   const int64_t context = config.model.max_position_embeddings;
+  say_which_prompts_are_cut(prompts, tokens, context);
   const Lengths lengths =
       arguments.interactive ? Lengths{context, context} : lengths_of(tokens, arguments.options.tokens, context);
   const auto ops = make_backend(config);

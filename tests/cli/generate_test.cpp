@@ -22,6 +22,7 @@ class GenerateCommand : public CommandLine {
     write_random_shard(files_ / "words.bin", 401, 200, 9);
     const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
     write_config("run.json", {{"model", model},
+                              {"train", {{"steps", 3}}},
                               {"data", {{"train", files_ / "words.bin"}, {"val", ""}, {"tokenizer", tokenizer}}}});
     succeed({"train", "run.json", "--out", name});
   }
@@ -82,6 +83,17 @@ TEST_F(GenerateCommand, NeverEndsAtAnIdBeyondTheTokenizer) {
     EXPECT_EQ(made["finish_reason"] == "length", made["tokens"].size() == 12u);
     EXPECT_FALSE(made["truncated"]);
   }
+}
+
+TEST_F(GenerateCommand, SaysThatAPromptIsLongerThanTheContext) {
+  const std::string words(120, '!');
+  const ProcessResult result = gptmoe({"generate", "run", "--prompt", "In the", "--tokens", "70", "--json"});
+  EXPECT_EQ(result.err, "") << "a text may grow beyond it";
+  EXPECT_TRUE(json::parse(result.out)["truncated"]);
+  const ProcessResult cut = gptmoe({"generate", "run", "--prompt", words + words, "--tokens", "3", "--json"});
+  EXPECT_EQ(cut.exit_code, 0) << cut.err;
+  EXPECT_TRUE(cut.err.starts_with("note: --prompt: the model sees the last 64 of ")) << cut.err;
+  EXPECT_TRUE(json::parse(cut.out)["truncated"]);
 }
 
 TEST_F(GenerateCommand, EndsBeforeAStopString) {
