@@ -15,7 +15,7 @@
 #include "cli/number_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
-#include "inference/prompts.h"
+#include "inference/prompt_file.h"
 #include "tokenizer/utf8.h"
 
 namespace gptmoe {

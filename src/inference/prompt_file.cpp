@@ -1,4 +1,4 @@
-#include "inference/prompts.h"
+#include "inference/prompt_file.h"
 
 #include "base/read_json.h"
 #include "config/json_section.h"
@@ -6,10 +6,10 @@
 namespace gptmoe {
 
 std::vector<Prompt> read_prompts(const std::filesystem::path& path) {
-  const MappedFile file(path);
+  const std::string content = read_text_file(path);
   const bool json = path.extension() == ".jsonl";
   std::vector<Prompt> prompts;
-  std::string_view rest = file.bytes();
+  std::string_view rest = content;
   for (int64_t number = 1; !rest.empty(); ++number) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     std::string_view line = rest.substr(0, end);

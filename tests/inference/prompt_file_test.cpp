@@ -1,4 +1,4 @@
-#include "inference/prompts.h"
+#include "inference/prompt_file.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 namespace gptmoe::testing {
 namespace {
 
-class Prompts : public ::testing::Test {
+class PromptFile : public ::testing::Test {
  protected:
   fs::path write(const std::string& name, const std::string& content) {
     write_text_file(folder_ / name, content);
@@ -21,20 +21,20 @@ class Prompts : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(Prompts, AreLinesOfText) {
+TEST_F(PromptFile, HoldsLinesOfText) {
   const fs::path path = write("p.txt", "In the beginning\r\n\n  \n two {\"prompt\": 3}\nlast");
   EXPECT_EQ(texts(path), (std::vector<std::string>{"In the beginning", " two {\"prompt\": 3}", "last"}));
   EXPECT_EQ(read_prompts(path)[1].place, path.string() + ":4");
 }
 
-TEST_F(Prompts, AreJsonLines) {
+TEST_F(PromptFile, HoldsJsonLines) {
   const fs::path path =
       write("p.jsonl", "{\"prompt\": \"a\\nb\"}\r\n\n{\"id\": 7, \"prompt\": \"\"}\n{\"prompt\": \"\\u20ac\"}");
   EXPECT_EQ(texts(path), (std::vector<std::string>{"a\nb", "", "€"}));
   EXPECT_EQ(read_prompts(path)[2].place, path.string() + ":4");
 }
 
-TEST_F(Prompts, ThatCannotBeRead) {
+TEST_F(PromptFile, ThatCannotBeRead) {
   const auto refused = [&](const fs::path& path, const std::string& expected) {
     const std::string line = error_line<UserError>([&] { read_prompts(path); });
     EXPECT_TRUE(line.starts_with(path.string() + expected)) << line;
