@@ -181,12 +181,13 @@ void OpCall::product(char rows, char terms, char columns, int count, int times_c
            static_cast<double>(product_[2]);
 }
 
-// Each product covers the lower triangle: T (T + 1) / 2 scores of D multiply-adds per head.
-void OpCall::attention(int products) {
+// Each product covers `first` columns and the lower triangle after them: T first + T (T + 1) / 2 scores of D
+// multiply-adds per head.
+void OpCall::attention(int products, int64_t first) {
   part_ = Part::attention;
   const auto tokens = static_cast<double>(size('T'));
   flops_ = products * 2.0 * static_cast<double>(size('B')) * static_cast<double>(size('H')) *
-           static_cast<double>(size('D')) * tokens * (tokens + 1) / 2;
+           static_cast<double>(size('D')) * tokens * (static_cast<double>(first) + (tokens + 1) / 2);
 }
 
 const OpCall::Operand& OpCall::find(std::string_view name) const {

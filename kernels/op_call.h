@@ -35,7 +35,7 @@ class OpCall {
   // For a matrix product, rows x terms x columns (x E if grouped); for other ops, the sizes of the largest operand.
   std::string shape() const;
   // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
-  // two. For causal attention only the lower triangle counts, and for products over sorted rows only the live rows.
+  // two. For causal attention only what a query sees counts, and for products over sorted rows only the live rows.
   // live_share is the share of the R sorted rows that are live (moe_ops.inc).
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
   // The bytes that the call must move: each operand once, or twice if it is read and written. In a table only the rows
@@ -68,7 +68,7 @@ class OpCall {
   // The call computes `count` matrix products. `rows`, `terms` and `columns` are letters. A product has size(rows) rows
   // and times_columns * size(columns) columns, and sums size(terms) terms per element.
   void product(char rows, char terms, char columns, int count = 1, int times_columns = 1);
-  void attention(int products);
+  void attention(int products, int64_t first);
   void optimizer() { part_ = Part::optimizer; }
 
  private:

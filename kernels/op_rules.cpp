@@ -39,10 +39,10 @@ void rope(OpCall& call, std::string_view rotated) {
   call.reaches(rotated, share(heads, call.size('S')));
 }
 
-void attention(OpCall& call, int products) {
+void attention(OpCall& call, int products, int64_t first = 0) {
   const int64_t H = call.size('H'), G = (call.size('S') - H) / 2;
   call.require(G >= 1 && H + 2 * G == call.size('S') && H % G == 0, "S = H + 2 G with H a multiple of G");
-  call.attention(products);
+  call.attention(products, first);
 }
 
 void lm_head(OpCall& call) {
@@ -82,6 +82,30 @@ void adamw(OpCall& call) {
   call.optimizer();
 }
 
+// The cache holds `first` positions before the call's T.
+void cache(OpCall& call) {
+  const int64_t first = static_cast<int64_t>(call.value("first"));
+  call.require(first >= 0 && first + call.size('T') <= call.size('X'), "first >= 0 and first + T <= X");
+}
+
+void cache_keys_values(OpCall& call) {
+  cache(call);
+  const int64_t heads = 2 * call.size('G');
+  call.require(heads < call.size('S'), "2 G < S");
+  call.reaches("qkv", share(heads, call.size('S')));
+  call.reaches("kv", share(call.size('T'), 2 * call.size('X')));  // written, and not read
+}
+
+void cached_attention(OpCall& call) {
+  cache(call);
+  const auto first = static_cast<int64_t>(call.value("first"));
+  call.require(call.size('G') >= 1, "G >= 1");
+  attention(call, 2, first);
+  call.require(call.size('H') + 2 * call.size('G') == call.size('S'), "S = H + 2 G");
+  call.reaches("qkv", share(call.size('H'), call.size('S')));
+  call.reaches("kv", share(first + call.size('T'), call.size('X')));
+}
+
 }  // namespace
 
 void apply_rule(OpId op, OpCall& call) {
@@ -101,6 +125,8 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::rope_backward: return rope(call, "dqkv");
     case OpId::attention_forward: return attention(call, 2);
     case OpId::attention_backward: return attention(call, 4);  // dV, dP, dQ, dK; recomputed scores are not model work
+    case OpId::cache_keys_values: return cache_keys_values(call);
+    case OpId::cached_attention: return cached_attention(call);
     case OpId::swiglu_backward:
     case OpId::gelu_backward: return call.may_alias("dh", "h");
     case OpId::lm_head_loss: return lm_head(call);

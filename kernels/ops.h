@@ -11,9 +11,10 @@
 // Optional operands may be absent (Tensor{}). Capitals after the last underscore are the shape (op_declaration.h):
 //   B sequences in a micro-batch, T tokens in a sequence, N = B*T tokens, C model width, L layers, H query heads,
 //   G key/value heads, S = H + 2G packed heads (queries, keys, values), D head size, Q = H*D, J = G*D, P = D/2 pairs of
-//   a head, X positions of RoPE's tables, V vocabulary, M rows of logits held at a time, E experts, K experts per
-//   token, F hidden width of an FFN, U width of its first product (2F with SwiGLU, else F), R = N*K routed rows, I and
-//   O input and output width of a linear layer, W routing values per token (or per layer, where L comes first)
+//   a head, X positions of RoPE's tables or of a cache, V vocabulary, M rows of logits held at a time, E experts, K
+//   experts per token, F hidden width of an FFN, U width of its first product (2F with SwiGLU, else F), R = N*K routed
+//   rows, I and O input and output width of a linear layer, W routing values per token (or per layer, where L comes
+//   first)
 //
 // For every op:
 //   * Tensors are contiguous. Outputs come first and share no memory with other operands, unless the op says so.

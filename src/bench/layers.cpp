@@ -75,7 +75,7 @@ void Layers::start(uint64_t seed) {
   moe_.policy().initialize_state(memory, seed);
   fill_normal(x_NC_, memory, 0);
   fill_normal(dy_NC_, memory, 1);
-  ops_->rope_tables(rope_.cos_TP, rope_.sin_TP, model_.rope_theta);
+  ops_->rope_tables(rope_.cos_XP, rope_.sin_XP, model_.rope_theta);
 }
 
 std::string Layers::shape() const { return text(B_ * T_, "x", model_.hidden_size); }

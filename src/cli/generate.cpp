@@ -1,77 +1,182 @@
 #include "inference/generate.h"
 
-#include <cstdio>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/interactive.h"
 #include "cli/number_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
+#include "inference/prompt_file.h"
+#include "tokenizer/utf8.h"
 
 namespace gptmoe {
 namespace {
 
 struct GenerateArguments {
-  std::string run, prompt, tokenizer;
-  int64_t tokens = 200;
+  std::string run, tokenizer, prompts;
+  std::optional<std::string> prompt;
+  bool json = false, interactive = false;
   uint64_t seed = 1;
-  SamplingOptions sampling;
+  ContinueOptions options;
   BackendOptions backend;
 };
 
-// An empty prompt starts where documents start: after an end-of-text token.
-std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
-  std::vector<int32_t> tokens = tokenizer.encode(prompt);
-  if (!tokens.empty()) return tokens;
-  if (!tokenizer.end_of_text()) user_error("--prompt: empty, and the tokenizer has no end-of-text token to start from");
-  return {*tokenizer.end_of_text()};
+Prompt prompt_from_standard_input() {
+  Prompt prompt{"", "standard input"};
+  char part[4096];
+  for (ssize_t got; (got = read(STDIN_FILENO, part, sizeof part)) != 0;) {
+    if (got < 0) user_error(prompt.place, ": cannot be read: ", std::strerror(errno), "; give --prompt TEXT");
+    prompt.text.append(part, static_cast<size_t>(got));
+  }
+  if (prompt.text.ends_with('\n')) prompt.text.pop_back();  // echo's
+  return prompt;
+}
+
+std::vector<Prompt> prompts_of(const GenerateArguments& arguments) {
+  if (!arguments.prompts.empty()) return read_prompts(arguments.prompts);
+  const bool named = arguments.prompt && *arguments.prompt != "-";
+  if (!named && (arguments.prompt || isatty(STDIN_FILENO) != 1)) return {prompt_from_standard_input()};
+  return {Prompt{arguments.prompt.value_or(""), "--prompt"}};
+}
+
+// How much a TextCache has to hold, and how many tokens it runs at a time.
+struct Lengths {
+  int64_t positions = 1, pass = 1;
+};
+
+Lengths lengths_of(const std::vector<std::vector<int32_t>>& prompts, int64_t tokens, int64_t context) {
+  Lengths lengths;
+  for (const auto& prompt : prompts) {
+    const int64_t longest = std::ssize(prompt) > context - tokens ? context + 1 : std::ssize(prompt) + tokens;
+    lengths.positions = std::max(lengths.positions, std::min(context, longest));
+    lengths.pass = std::max(lengths.pass, longest > context ? context : std::ssize(prompt));
+  }
+  return lengths;
+}
+
+void say_which_prompts_are_cut(const std::vector<Prompt>& prompts, const std::vector<std::vector<int32_t>>& tokens,
+                               int64_t context) {
+  for (size_t i = 0; i < prompts.size(); ++i)
+    if (std::ssize(tokens[i]) > context)
+      std::fprintf(stderr, "note: %s: the model sees the last %s of %s\n", prompts[i].place.c_str(),
+                   grouped_digits(context).c_str(), plural(std::ssize(tokens[i]), "token").c_str());
+}
+
+void print(const std::string& part) {
+  std::fwrite(part.data(), 1, part.size(), stdout);
+  std::fflush(stdout);
+}
+
+nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, uint64_t seed) {
+  return {{"prompt", replace_malformed(prompt.text)},
+          {"text", made.text},
+          {"finish_reason", finish_name(made.finish)},
+          {"tokens", made.tokens},
+          {"prompt_tokens", made.prompt_tokens},
+          {"truncated", made.truncated},
+          {"seed", seed}};
+}
+
+// Where the text itself does not show how far the program is.
+bool shows_progress(const GenerateArguments& arguments) {
+  struct stat status {};
+  return arguments.json || (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode));
+}
+
+void write_all(TextCache& cache, const Tokenizer& tokenizer, const GenerateArguments& arguments,
+               const std::vector<Prompt>& prompts, const std::vector<std::vector<int32_t>>& tokens) {
+  const JobClock clock;
+  ProgressLine progress;
+  const bool live = shows_progress(arguments);
+  const int64_t each = arguments.options.tokens;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const uint64_t seed = arguments.seed + i;
+    int64_t made_parts = 0;
+    if (!arguments.json) print(replace_malformed(prompts[i].text));
+    const Continuation made =
+        continue_prompt(cache, tokenizer, tokens[i], arguments.options, seed, [&](const std::string& part) {
+          if (!arguments.json) print(part);
+          const int64_t done = static_cast<int64_t>(i) * each + ++made_parts;
+          if (live) progress.show("generate  " + clock.state(done, std::ssize(prompts) * each));
+        });
+    progress.clear();
+    print(arguments.json ? json_of(prompts[i], made, seed).dump() + "\n" : "\n");
+  }
 }
 
 void run(const GenerateArguments& arguments) {
+  if (arguments.interactive) end_at_interrupt();
   const auto checkpoint = resolve_checkpoint(arguments.run);
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(checkpoint, config, arguments.tokenizer);
+  std::vector<Prompt> prompts;
+  if (!arguments.interactive) prompts = prompts_of(arguments);
+  std::vector<std::vector<int32_t>> tokens;
+  for (const Prompt& prompt : prompts) tokens.push_back(prompt_tokens(tokenizer, prompt.text, prompt.place));
+
+  const int64_t context = config.model.max_position_embeddings;
+  say_which_prompts_are_cut(prompts, tokens, context);
+  const Lengths lengths =
+      arguments.interactive ? Lengths{context, context} : lengths_of(tokens, arguments.options.tokens, context);
   const auto ops = make_backend(config);
-  Engine engine(config, Purpose::forward, 1, 1, *ops);
-  require_room(config, engine, *ops, ops->memory());
+  Engine largest(config, Purpose::forward, 1, lengths.pass, *ops);
+  largest.count_also("keys and values", TextCache::bytes(largest.gpt(), *ops, lengths.positions));
+  require_room(config, largest, *ops, ops->memory());
+  Engine engine(config, Purpose::forward, 1, 1, *ops);  // texts run in windows of their own lengths
   engine.commit(*ops);
   load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
-
-  std::printf("%s", arguments.prompt.c_str());
-  const auto on_token = [&](int32_t id) {
-    if (id == tokenizer.end_of_text() || !tokenizer.knows(id)) return false;
-    const std::string piece = tokenizer.decode(std::vector<int32_t>{id});
-    std::fwrite(piece.data(), 1, piece.size(), stdout);
-    std::fflush(stdout);
-    return true;
-  };
-  generate(config, engine.gpt(), *ops, prompt_tokens(tokenizer, arguments.prompt), arguments.tokens, arguments.sampling,
-           Rng(arguments.seed, 0), on_token);
-  std::printf("\n");
+  TextCache cache(engine.gpt(), *ops, lengths.positions);
+  if (arguments.interactive)
+    converse(cache, tokenizer, arguments.options, arguments.seed);
+  else
+    write_all(cache, tokenizer, arguments, prompts, tokens);
 }
 
 }  // namespace
 
 void add_generate_command(CLI::App& app) {
   auto arguments = std::make_shared<GenerateArguments>();
-  CLI::App* command = app.add_subcommand("generate", "Continue a prompt with a trained model");
+  CLI::App* command = app.add_subcommand("generate", "Continue prompts with a trained model (docs/generate.md)");
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
-  command->add_option("--prompt", arguments->prompt, "Text to continue");
-  command->add_option("--tokens", arguments->tokens, "Most tokens to generate")
+  CLI::Option* prompt = command->add_option(
+      "--prompt", arguments->prompt, "Text to continue; - reads it from standard input, which is also the default");
+  CLI::Option* prompts =
+      command->add_option("--prompts", arguments->prompts,
+                          "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines");
+  CLI::Option* json = command->add_flag("--json", arguments->json, "Print a JSON object for each prompt");
+  command->add_flag("--interactive", arguments->interactive, "Read lines and continue each; Ctrl-D ends")
+      ->excludes(prompt)
+      ->excludes(prompts)
+      ->excludes(json);
+  prompts->excludes(prompt);
+  command->add_option("--tokens", arguments->options.tokens, "Most tokens to generate")
       ->capture_default_str()
       ->check(whole_number(1));
-  command->add_option("--temperature", arguments->sampling.temperature, "0: always the most likely token")
+  command->add_option("--stop", arguments->options.stops, "End a text before this string (repeatable)")
+      ->allow_extra_args(false)
+      ->check([](const std::string& stop) { return stop.empty() ? "must not be empty" : ""; });
+  SamplingOptions& sampling = arguments->options.sampling;
+  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--top-k", arguments->sampling.top_k, "Sample from the k most likely tokens (0: all)")
+      ->check(number(0, 100));
+  command->add_option("--top-k", sampling.top_k, "Sample from the k most likely tokens (0: all)")
       ->capture_default_str()
       ->check(whole_number(0));
-  command
-      ->add_option("--top-p", arguments->sampling.top_p,
-                   "Sample from the fewest most likely tokens that hold this probability")
+  command->add_option("--top-p", sampling.top_p, "Sample from the fewest most likely tokens that hold this probability")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--seed", arguments->seed, "Seed of the random choices")->capture_default_str();
+      ->check(number(0, 1));
+  command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt draws with seed + n - 1")
+      ->capture_default_str()
+      ->check(whole_number(0));
   command->add_option("--tokenizer", arguments->tokenizer, kTokenizerHelp);
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });

@@ -86,13 +86,13 @@ void add_plan_command(CLI::App& app) {
                                  ->check(whole_number(1, 1 << 20));
   command->add_option("--link", arguments->ranks.link, "GB/s that a rank sends (default: an H200's NVLink, or a CPU's)")
       ->needs(ranks)
-      ->check(CLI::Range(1e-3, 1e6));
+      ->check(number(1e-3, 1e6));
   command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's matrix products")
       ->needs(ranks)
-      ->check(CLI::Range(1e-3, 1e6));
+      ->check(number(1e-3, 1e6));
   command->add_option("--latency", arguments->ranks.latency, "Microseconds that an empty collective takes")
       ->needs(ranks)
-      ->check(CLI::Range(1e-3, 1e6));
+      ->check(number(1e-3, 1e6));
   command->callback([arguments] {
     print_plan(load_config(arguments->config, arguments->overrides, check_router), arguments->ranks);
   });

@@ -108,7 +108,7 @@ void Engine::commit(Ops& ops) {
     batch_tokens_BT_ = Tensor(batch_.data(), DType::i32, {B_, T_});
     batch_targets_BT_ = Tensor(batch_.data() + B_ * T_, DType::i32, {B_, T_});
   }
-  gpt_.prepare(ops, activations_);
+  gpt_.prepare(ops, activations_.rope);
 }
 
 void Engine::upload_batch() {
@@ -124,6 +124,7 @@ std::vector<Engine::ArenaSize> Engine::arena_sizes() const {
     sizes.push_back({arena->name(), arena->high_water()});
   if (communication_.high_water() > 0) sizes.push_back({communication_.name(), communication_.high_water()});
   if (workspace_bytes_ > 0) sizes.push_back({"workspace", workspace_bytes_});
+  sizes.insert(sizes.end(), others_.begin(), others_.end());
   return sizes;
 }
 

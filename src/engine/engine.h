@@ -63,7 +63,9 @@ class Engine {
     std::string name;
     int64_t bytes;
   };
-  // The arenas and, if the ops have one, their workspace.
+  // Counts memory that the caller will allocate beside the engine's, in arena_sizes() and total_bytes().
+  void count_also(const std::string& name, int64_t bytes) { others_.push_back({name, bytes}); }
+  // The arenas, the ops' workspace if they have one, and what count_also() added.
   std::vector<ArenaSize> arena_sizes() const;
   int64_t total_bytes() const;
   Purpose purpose() const { return purpose_; }
@@ -96,6 +98,7 @@ class Engine {
   StepSums sums_;
   double forward_flops_ = 0, backward_flops_ = 0;
   PlannedTraffic traffic_;
+  std::vector<ArenaSize> others_;
 };
 
 }  // namespace gptmoe

@@ -13,7 +13,7 @@ ForwardWindow::ForwardWindow(const Gpt& gpt, Ops& ops, Communicator& communicato
   arena_.commit(ops.memory());
   scratch_.commit(ops.memory());
   lay_out(B, T);
-  gpt.prepare(ops, activations_);
+  gpt.prepare(ops, activations_.rope);
 }
 
 void ForwardWindow::lay_out(int64_t B, int64_t T) {

@@ -11,6 +11,8 @@ class ForwardWindow {
   ForwardWindow(const Gpt& gpt, Ops& ops, Communicator& communicator, int64_t B, int64_t T);
 
   const Activations& activations() const { return activations_; }
+  // Later forward passes continue the cache's texts, see Activations::continue_texts(). The cache must outlive them.
+  void continue_texts(const KeyValueCache& cache, int64_t first) { activations_.continue_texts(cache, first); }
   // Computes activations().final_NC from tokens_BT.
   void forward();
   // After forward(): computes losses_N from targets_BT.

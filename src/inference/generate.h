@@ -1,26 +1,50 @@
 #pragma once
+// Text that a model writes after a prompt.
 #include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/rng.h"
-#include "config/config.h"
-#include "model/gpt.h"
+#include "inference/sampling.h"
+#include "inference/text_cache.h"
+#include "tokenizer/tokenizer.h"
 
 namespace gptmoe {
 
-struct SamplingOptions {
-  double temperature = 1.0;  // 0 = the most likely token
-  int64_t top_k = 0;         // 0 = all
-  double top_p = 1.0;        // nucleus (Holtzman et al. 2020): the smallest set of likeliest tokens with this mass
+// Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. Tokens of
+// `never` are not made. The model sees the last cache.positions() tokens: until the text has as many, each token costs
+// a pass over one token, after that a pass over all that are seen, since their positions move.
+void generate(TextCache& cache, std::vector<int32_t> tokens, int64_t count, const SamplingOptions& options,
+              const std::vector<int32_t>& never, const Rng& rng, const std::function<bool(int32_t)>& on_token);
+
+struct ContinueOptions {
+  int64_t tokens = 200;  // at most
+  SamplingOptions sampling = {};
+  std::vector<std::string> stops = {};  // not empty
 };
 
-// A token sampled from softmax(logits / temperature) cut to top_k and top_p; `uniform` in [0, 1) decides. Ties go to
-// the lower id.
-int32_t sample_token(const std::vector<float>& logits, const SamplingOptions& options, double uniform);
+// Why a text ended.
+enum class Finish { length, stop, end_of_text };
+// "length", "stop" or "eos".
+const char* finish_name(Finish finish);
 
-// Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. The model
-// sees the last max_position_embeddings tokens. Runs the whole visible text for every token.
-void generate(const Config& config, const Gpt& gpt, Ops& ops, std::vector<int32_t> tokens, int64_t count,
-              const SamplingOptions& options, const Rng& rng, const std::function<bool(int32_t)>& on_token);
+struct Continuation {
+  std::string text;             // valid UTF-8, without the stop string
+  std::vector<int32_t> tokens;  // all that were made, except the end-of-text token
+  int64_t prompt_tokens = 0;
+  bool truncated = false;  // the model did not see the beginning of its text for the last of the tokens
+  Finish finish = Finish::length;
+};
+
+// The tokens of a prompt. One without tokens becomes the end-of-text token, after which documents begin. Throws
+// UserError "PLACE: ..." if the tokenizer has no such token.
+std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt, const std::string& place);
+
+// Continues a prompt with tokens of `tokenizer`, until its end-of-text token, a stop string or the most tokens. Calls
+// on_text with the parts of the continuation's text as they become certain.
+Continuation continue_prompt(TextCache& cache, const Tokenizer& tokenizer, const std::vector<int32_t>& prompt,
+                             const ContinueOptions& options, uint64_t seed,
+                             const std::function<void(const std::string&)>& on_text);
 
 }  // namespace gptmoe

@@ -45,6 +45,10 @@ AttentionSaved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, int6
   return saved;
 }
 
+Tensor Attention::allocate_cache(Arena& arena, const Ops& ops, int64_t B, int64_t X) const {
+  return arena.allocate(ops.compute_dtype(), {B, X, 2 * G_, D_});
+}
+
 void Attention::project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const {
   if (bias_) pass.ops.bias_forward(y_NO, params_.value(bias));
   pass.ops.linear_forward(y_NO, x_NI, params_.value(weight), bias_ ? Write::add : Write::assign);
@@ -64,9 +68,18 @@ void Attention::forward(const Pass& pass, const AttentionSaved& saved, const Rop
   if (qk_norm_)
     pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(weights_.q_norm_Q),
                              params_.value(weights_.k_norm_J), eps_);
-  pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
-  pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
+  const int64_t T = saved.qkv_BTSD.size(1);
+  pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_XP.rows(rope.first, T), rope.sin_XP.rows(rope.first, T), H_ + G_);
+  attend(pass, saved, rope.first);
   project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
+}
+
+void Attention::attend(const Pass& pass, const AttentionSaved& saved, int64_t first) const {
+  if (saved.kv_BX2GD.present()) pass.ops.cache_keys_values(saved.kv_BX2GD, saved.qkv_BTSD, first);
+  if (first > 0)
+    pass.ops.cached_attention(saved.out_BTHD, saved.qkv_BTSD, saved.kv_BX2GD, first);
+  else
+    pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
 }
 
 void Attention::backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
@@ -81,7 +94,7 @@ void Attention::backward(const Pass& pass, const AttentionSaved& saved, const Ro
   project_backward(pass, dy_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
   pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(weights_.out_CQ));
   pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
-  pass.ops.rope_backward(dqkv_BTSD, rope.cos_TP, rope.sin_TP, H_ + G_);
+  pass.ops.rope_backward(dqkv_BTSD, rope.cos_XP, rope.sin_XP, H_ + G_);
   if (qk_norm_)
     pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD,
                               saved.projected_BTSD, params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J),

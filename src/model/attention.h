@@ -14,6 +14,8 @@ class Attention {
   Attention(const LayerSetup& setup, const std::string& prefix);
 
   AttentionSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
+  // Memory for the keys and values of B texts of up to X tokens: kv_BX2GD.
+  Tensor allocate_cache(Arena& arena, const Ops& ops, int64_t B, int64_t X) const;
   // Writes y_NC (=).
   void forward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& y_NC,
                const Tensor& x_NC) const;
@@ -22,6 +24,8 @@ class Attention {
                 const Tensor& dy_NC, const Tensor& x_NC) const;
 
  private:
+  // Writes out_BTHD (=), and adds to the cache if there is one.
+  void attend(const Pass& pass, const AttentionSaved& saved, int64_t first) const;
   // y_NO = x w^T, plus the bias if there is one.
   void project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
   // Adds dy's contribution to the gradients of weight and bias.

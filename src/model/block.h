@@ -21,6 +21,7 @@ class TransformerBlock {
   void backward(const Pass& pass, const BlockSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
                 const Tensor& x_NC) const;
 
+  const Attention& attention() const { return attention_; }
   const MoeLayer* moe() const { return moe_ ? &*moe_ : nullptr; }
 
  private:

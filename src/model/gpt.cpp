@@ -54,7 +54,7 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   const bool shared = mode != ActivationMode::train;
   Activations a;
   a.mode = mode;
-  a.rope = {arena.allocate(stat, {T, config_.head_dim / 2}), arena.allocate(stat, {T, config_.head_dim / 2})};
+  a.rope = allocate_rope(arena, stat, T);
   a.tokens_BT = arena.allocate(DType::i32, {B, T});
   a.targets_BT = arena.allocate(DType::i32, {B, T});
   if (moe_layers > 0)
@@ -88,8 +88,19 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   return a;
 }
 
-void Gpt::prepare(Ops& ops, const Activations& a) const {
-  ops.rope_tables(a.rope.cos_TP, a.rope.sin_TP, config_.rope_theta);
+RopeTables Gpt::allocate_rope(Arena& arena, DType stat, int64_t X) const {
+  return {arena.allocate(stat, {X, config_.head_dim / 2}), arena.allocate(stat, {X, config_.head_dim / 2})};
+}
+
+KeyValueCache Gpt::allocate_cache(Arena& arena, const Ops& ops, int64_t B, int64_t X) const {
+  KeyValueCache cache{allocate_rope(arena, ops.statistics_dtype(), X), {}};
+  for (const TransformerBlock& block : blocks_)
+    cache.kv_BX2GD.push_back(block.attention().allocate_cache(arena, ops, B, X));
+  return cache;
+}
+
+void Gpt::prepare(Ops& ops, const RopeTables& rope) const {
+  ops.rope_tables(rope.cos_XP, rope.sin_XP, config_.rope_theta);
 }
 
 void Gpt::initialize(Memory& memory, uint64_t seed) {

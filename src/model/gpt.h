@@ -28,8 +28,10 @@ class Gpt {
   double live_share() const;
 
   Activations allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, ActivationMode mode) const;
+  // A cache for B texts of up to X tokens.
+  KeyValueCache allocate_cache(Arena& arena, const Ops& ops, int64_t B, int64_t X) const;
   // Fills the RoPE tables. Call it once, after the arena is committed.
-  void prepare(Ops& ops, const Activations& activations) const;
+  void prepare(Ops& ops, const RopeTables& rope) const;
   // Initialises the parameters and router state of a new run, in `memory`.
   void initialize(Memory& memory, uint64_t seed);
 
@@ -46,6 +48,7 @@ class Gpt {
   void end_step(const Pass& pass) const;
 
  private:
+  RopeTables allocate_rope(Arena& arena, DType stat, int64_t X) const;
   void backward(const Pass& pass, const Activations& a) const;
   void await_weights(const Pass& pass, int bucket) const;
   void gradients_complete(const Pass& pass, int bucket) const;

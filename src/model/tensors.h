@@ -48,9 +48,18 @@ struct GptWeights {
 };
 
 // ---- Activations ---------------------------------------------------------------------------------
-// Tables of the rotary embedding, shared by all layers.
+// Tables of the rotary embedding, shared by all layers, for X >= T positions.
 struct RopeTables {
-  Tensor cos_TP, sin_TP;  // stat
+  Tensor cos_XP, sin_XP;  // stat
+  int64_t first = 0;      // the position of each sequence's first token; above 0, a cache holds the tokens before it
+};
+
+// What later tokens of B texts need of the earlier ones, for up to X positions: so that a pass over a few new tokens
+// gives what a pass over whole texts would. See Activations::continue_texts().
+struct KeyValueCache {
+  RopeTables rope;
+  std::vector<Tensor>
+      kv_BX2GD;  // per layer; at each position the keys of all heads as attention reads them, then values
 };
 
 struct NormSaved {
@@ -63,6 +72,7 @@ struct AttentionSaved {
   Tensor qkv_BTSD;        // as attention read them: normed and rotated
   Tensor lse_BHT;         // stat
   Tensor out_BTHD;
+  Tensor kv_BX2GD;  // of a KeyValueCache, if the pass continues texts; absent otherwise
 };
 
 struct MlpSaved {
@@ -105,6 +115,15 @@ struct Activations {
   Tensor logits_MV;              // scratch of the LM head
   Tensor dfinal_NC, dstream_NC;  // absent with forward_only
   Tensor router_stats_LW;        // stat, (L, MoeLayer::stats_width(E)); absent if dense
+
+  // From now on, forward passes continue the cache's texts: their tokens are at the positions from `first` on, see all
+  // positions before, and are added to the cache. For forward_only.
+  void continue_texts(const KeyValueCache& cache, int64_t first) {
+    GPTMOE_CHECK(mode == ActivationMode::forward_only && cache.kv_BX2GD.size() == blocks.size());
+    rope = cache.rope;
+    rope.first = first;
+    for (size_t l = 0; l < blocks.size(); ++l) blocks[l].attention.kv_BX2GD = cache.kv_BX2GD[l];
+  }
 };
 
 }  // namespace gptmoe

@@ -1,4 +1,4 @@
-// RoPE, causal attention.
+// RoPE, causal attention, attention to a cache.
 #include <cmath>
 
 #include "op_cases/op_case.h"
@@ -53,29 +53,48 @@ OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table
   return op;
 }
 
-// The whole T*T softmax of one query: out and lse of (b, t, h).
-void attend_naively(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d) {
-  const int64_t head = row % h, query = row / h % t, sequence = row / h / t, s = h + 2 * g;
-  const auto qkv = [&](int64_t at, int64_t packed_head) {
-    return &v["qkv"][((sequence * t + at) * s + packed_head) * d];
-  };
-  const double* q = qkv(query, head);
-  std::vector<double> weights(query + 1);
+// out (d) = the softmax of one query q over `seen` keys: key(at) and value(at) are those of a position. Returns the
+// log-sum-exp of the scores.
+template <typename Row>
+double attend_naively(double* out, const double* q, int64_t seen, int64_t d, Row key, Row value) {
+  std::vector<double> weights(seen);
   double largest = -INFINITY, sum = 0;
-  for (int64_t at = 0; at <= query; ++at) {
-    const double* k = qkv(at, h + head / (h / g));
+  for (int64_t at = 0; at < seen; ++at) {
     double score = 0;
-    for (int64_t i = 0; i < d; ++i) score += q[i] * k[i] / std::sqrt(static_cast<double>(d));
+    for (int64_t i = 0; i < d; ++i) score += q[i] * key(at)[i] / std::sqrt(static_cast<double>(d));
     weights[at] = score;
     largest = std::max(largest, score);
   }
   for (double& weight : weights) sum += weight = std::exp(weight - largest);
-  double* out = &v["out"][row * d];
   for (int64_t i = 0; i < d; ++i) {
     out[i] = 0;
-    for (int64_t at = 0; at <= query; ++at) out[i] += weights[at] / sum * qkv(at, h + g + head / (h / g))[i];
+    for (int64_t at = 0; at < seen; ++at) out[i] += weights[at] / sum * value(at)[i];
   }
-  v["lse"][(sequence * h + head) * t + query] = largest + std::log(sum);
+  return largest + std::log(sum);
+}
+
+// The whole T*T softmax of one query: out and lse of (b, t, h).
+void attend_in_sequence(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d) {
+  using Row = std::function<const double*(int64_t)>;
+  const int64_t head = row % h, query = row / h % t, sequence = row / h / t, s = h + 2 * g, of = h + head / (h / g);
+  const auto qkv = [&](int64_t at, int64_t packed_head) {
+    return &v["qkv"][((sequence * t + at) * s + packed_head) * d];
+  };
+  const Row key = [&](int64_t at) { return qkv(at, of); }, value = [&](int64_t at) { return qkv(at, g + of); };
+  v["lse"][(sequence * h + head) * t + query] =
+      attend_naively(&v["out"][row * d], qkv(query, head), query + 1, d, key, value);
+}
+
+// The same with keys and values in a cache of x positions, where the query of (b, t, h) sees first + t + 1 of them.
+void attend_to_cache(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d, int64_t x, int64_t first) {
+  using Row = std::function<const double*(int64_t)>;
+  const int64_t head = row % h, query = row / h % t, sequence = row / h / t, of = head / (h / g);
+  const auto kv = [&](int64_t at, int64_t packed_head) {
+    return &v["kv"][((sequence * x + at) * 2 * g + packed_head) * d];
+  };
+  const Row key = [&](int64_t at) { return kv(at, of); }, value = [&](int64_t at) { return kv(at, g + of); };
+  const double* q = &v["qkv"][(row / h * (h + 2 * g) + head) * d];
+  attend_naively(&v["out"][row * d], q, first + query + 1, d, key, value);
 }
 
 OpCase attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, double spread = 1,
@@ -91,9 +110,58 @@ OpCase attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, double s
   // Gradients of scores are rounded to bf16, and the first queries' are larger than most.
   op.bf16_tolerance = 2e-2;
   op.reference = [=](Values& v) {
-    for (int64_t row = 0; row < b * t * h; ++row) attend_naively(v, row, t, h, g, d);
+    for (int64_t row = 0; row < b * t * h; ++row) attend_in_sequence(v, row, t, h, g, d);
   };
   return op;
+}
+
+OpCase cache_keys_values(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t x, int64_t first) {
+  const int64_t s = h + 2 * g, width = 2 * g * d;
+  OpCase op("cache_keys_values", {b, t, h, g, d, x, first});
+  op.input("before", {b, x, 2 * g, d}, normal());
+  op.input("qkv", {b, t, s, d}, normal());
+  op.result("kv", {b, x, 2 * g, d}, Kind::real);
+  op.in_place("kv", "before");
+  op.exact("kv");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.cache_keys_values(t["kv"], t["qkv"], first); };
+  op.reference = [=](Values& v) {
+    for (int64_t n = 0; n < b * t; ++n)
+      for (int64_t i = 0; i < width; ++i)
+        v["kv"][(n / t * x + first + n % t) * width + i] = v["qkv"][n * s * d + h * d + i];
+  };
+  return op;
+}
+
+OpCase cached_attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t x, int64_t first,
+                        double spread = 1, std::string_view variant = "") {
+  OpCase op("cached_attention", {b, t, h, g, d, x, first}, variant);
+  op.input("qkv", {b, t, h + 2 * g, d}, normal(0, spread));
+  op.input("kv", {b, x, 2 * g, d}, normal(0, spread));
+  op.result("out", {b, t, h, d}, Kind::real);
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.cached_attention(t["out"], t["qkv"], t["kv"], first); };
+  op.reference = [=](Values& v) {
+    for (int64_t row = 0; row < b * t * h; ++row) attend_to_cache(v, row, t, h, g, d, x, first);
+  };
+  return op;
+}
+
+void add_cache_cases(OpCases& cases) {
+  for (auto [b, t, h, g, d, x, first] : {std::array<int64_t, 7>{1, 1, 1, 1, 2, 1, 0},
+                                         {1, 1, 4, 2, 6, 9, 8},
+                                         {2, 1, 3, 1, 32, 70, 40},
+                                         {2, 5, 4, 2, 6, 20, 7},
+                                         {1, 3, 4, 4, 20, 150, 130},
+                                         {3, 2, 2, 1, 64, 40, 0},
+                                         {1, 2, 2, 1, 128, 40, 30},
+                                         {1, 1, 2, 1, 72, 33, 31},
+                                         {1, 1, 2, 1, 256, 70, 65}}) {
+    cases.tests.push_back(cache_keys_values(b, t, h, g, d, x, first));
+    cases.tests.push_back(cached_attention(b, t, h, g, d, x, first));
+  }
+  cases.tests.push_back(cached_attention(1, 2, 2, 1, 64, 200, 150, 3, "peaked"));
+  cases.tests.back().tolerance = 1e-4;
+  cases.benchmarks.push_back(cached_attention(1, 1, 4, 4, 64, 2048, 2047));
+  cases.gpu_benchmarks.push_back(cached_attention(1, 1, 16, 16, 64, 2048, 2047));
 }
 
 }  // namespace
@@ -137,6 +205,7 @@ void add_attention_cases(OpCases& cases) {
     tests.back().tolerance = 1e-4;  // an f32 score of 100 is accurate to 1e-5
   }
 
+  add_cache_cases(cases);
   cases.benchmarks.push_back(rope(16, 256, 4, 4, 64, 256));
   cases.benchmarks.push_back(attention(16, 128, 4, 4, 32));
   cases.benchmarks.push_back(attention(16, 256, 4, 4, 64));

@@ -50,6 +50,16 @@ size_t find_malformed(std::string_view text) {
   return std::string_view::npos;
 }
 
+size_t unfinished_bytes(std::string_view text) {
+  for (size_t count = 1; count <= std::min<size_t>(3, text.size()); ++count) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - count]);
+    if ((byte & 0xC0) == 0x80) continue;  // inside a character
+    const size_t whole = byte < 0xC2 || byte > 0xF4 ? 1 : byte >= 0xF0 ? 4 : byte >= 0xE0 ? 3 : 2;
+    return count < whole ? count : 0;
+  }
+  return 0;
+}
+
 std::string replace_malformed(std::string_view text) {
   std::string out;
   while (!text.empty()) {

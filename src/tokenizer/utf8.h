@@ -23,6 +23,9 @@ void append_utf8(std::string& out, uint32_t value);
 // The position of the first malformed byte; npos if the text is valid UTF-8.
 size_t find_malformed(std::string_view text);
 
+// The number of bytes at the end that begin a character and lack its last bytes: 0 to 3.
+size_t unfinished_bytes(std::string_view text);
+
 // The text with U+FFFD in place of every malformed byte.
 std::string replace_malformed(std::string_view text);
 

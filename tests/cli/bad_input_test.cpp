@@ -125,7 +125,7 @@ TEST_F(BadInput, CommandLines) {
   refuse({"train", "good.json", "--set", "train.stesp=3"}, {"--set train.stesp", "\"steps\""});
   refuse({"compare", "good.json", "good.json"}, {"good", "rename one"});
   refuse({"compare", "good.json", "good.json", "--seeds", "0"}, {"--seeds"});
-  refuse({"generate", "run", "--top-p", "2"}, {"--top-p"});
+  refuse({"plan", "good.json", "--ranks", "2", "--rate", "nan"}, {"--rate: must be a number, 0.001 to 1e+06, not nan"});
 }
 
 TEST_F(BadInput, OutputThatCannotBeWritten) {

@@ -140,7 +140,8 @@ TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndGeneratesAsOnTheCpu) {
     losses.push_back(evaluate(engine, *ops, *communicator, *make_single_world(), loader, 0).loss);
     SamplingOptions likeliest;
     likeliest.temperature = 0;
-    generate(run, engine.gpt(), *ops, {1, 2, 3}, 6, likeliest, Rng(1, 0), [&](int32_t id) {
+    TextCache cache(engine.gpt(), *ops, 7);
+    generate(cache, {1, 2, 3}, 6, likeliest, {}, Rng(1, 0), [&](int32_t id) {
       texts.resize(losses.size());
       texts.back().push_back(id);
       return true;

@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "support/model_fixture.h"
@@ -64,6 +65,19 @@ TEST(SampleToken, HandlesLogitsOfAnySize) {
   EXPECT_EQ(sample_token({5, 5, 5}, {.temperature = 1e-300}, 0.5), 1);
 }
 
+TEST(SampleToken, NeverReturnsALogitOfMinusInfinity) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  for (const SamplingOptions& options : {SamplingOptions{.temperature = 0}, SamplingOptions{.temperature = 100},
+                                         SamplingOptions{.top_k = 3}, SamplingOptions{.top_p = 0.999999}})
+    for (const auto& [id, count] : draws({kNever, 1, kNever, 0, kNever}, options, 100)) EXPECT_TRUE(id == 1 || id == 3);
+}
+
+TEST(SampleToken, SaysThatAModelDiverged) {
+  for (const float wrong : {std::nanf(""), std::numeric_limits<float>::infinity()})
+    EXPECT_THROW(sample_token({0, wrong, 1}, {}, 0.5), Failure);
+  EXPECT_THROW(sample_token({-std::numeric_limits<float>::infinity()}, {}, 0.5), Failure);
+}
+
 // ---- generate ----------------------------------------------------------------------------------------------------
 
 class Generate : public ::testing::Test {
@@ -81,8 +95,9 @@ class Generate : public ::testing::Test {
   static std::vector<int32_t> continued(const Config& config, const std::vector<int32_t>& prompt, int64_t count,
                                         const SamplingOptions& options = {}, uint64_t seed = 1) {
     Model model(config);
+    TextCache cache(model.gpt(), *model.ops, config.model.max_position_embeddings);
     std::vector<int32_t> made;
-    generate(config, model.gpt(), *model.ops, prompt, count, options, Rng(seed, 0), [&](int32_t id) {
+    generate(cache, prompt, count, options, {}, Rng(seed, 0), [&](int32_t id) {
       made.push_back(id);
       return true;
     });
@@ -112,8 +127,9 @@ TEST_F(Generate, TheSameSeedGivesTheSameText) {
 
 TEST_F(Generate, StopsWhenToldTo) {
   Model model(with_context(32));
+  TextCache cache(model.gpt(), *model.ops, 32);
   int calls = 0;
-  generate(model.config, model.gpt(), *model.ops, text_of(4), 20, {}, Rng(1, 0), [&](int32_t) { return ++calls < 3; });
+  generate(cache, text_of(4), 20, {}, {}, Rng(1, 0), [&](int32_t) { return ++calls < 3; });
   EXPECT_EQ(calls, 3);
 }
 
@@ -122,12 +138,47 @@ TEST_F(Generate, LearnsNothing) {
   model.step(0);
   const Tensor vectors = model.gpt().state().rows().at(0).value;
   const std::vector<float> before(vectors.as<float>(), vectors.as<float>() + vectors.count());
-  generate(model.config, model.gpt(), *model.ops, text_of(4), 5, {}, Rng(1, 0), [](int32_t) { return true; });
+  TextCache cache(model.gpt(), *model.ops, 32);
+  generate(cache, text_of(4), 5, {}, {}, Rng(1, 0), [](int32_t) { return true; });
   EXPECT_EQ(before, std::vector<float>(vectors.as<float>(), vectors.as<float>() + vectors.count()));
 }
 
-// The next token's logits, from a window of T tokens that begins with `text`. generate() relies on these logits not
-// depending on T.
+// Each token is that of a full pass over the last tokens that fit, also where the text is longer than the context.
+TEST_F(Generate, TakesTheTokensOfFullPasses) {
+  Model model(with_context(20));
+  TextCache cache(model.gpt(), *model.ops, 20);
+  std::vector<int32_t> text = text_of(6);
+  std::vector<int64_t> runs;
+  generate(cache, text, 30, {.temperature = 0}, {}, Rng(1, 0), [&](int32_t id) {
+    runs.push_back(cache.latest_run());
+    const int64_t T = std::min<int64_t>(20, std::ssize(text));
+    ForwardWindow window(model.gpt(), *model.ops, *model.communicator, 1, T);
+    model.ops->memory().upload(window.activations().tokens_BT, &*(text.end() - T));
+    window.forward();
+    EXPECT_EQ(id, sample_token(window.logits(T - 1), {.temperature = 0}, 0)) << text.size();
+    text.push_back(id);
+    return true;
+  });
+  EXPECT_EQ(runs[0], 6) << "the prompt runs once";
+  for (size_t made = 1; made <= 14; ++made) EXPECT_EQ(runs[made], 1) << made;
+  EXPECT_EQ(runs[15], 20) << "the text moves, so its positions do";
+}
+
+TEST_F(Generate, NeverMakesWhatItMayNot) {
+  const Config config = with_context(32);
+  const std::vector<int32_t> free = continued(config, text_of(5), 25);
+  Model model(config);
+  TextCache cache(model.gpt(), *model.ops, 32);
+  for (const double temperature : {0.0, 1.0}) {
+    const std::vector<int32_t> never(free.begin(), free.begin() + 5);
+    generate(cache, text_of(5), 25, {.temperature = temperature}, never, Rng(1, 0), [&](int32_t id) {
+      EXPECT_EQ(std::count(never.begin(), never.end(), id), 0) << id;
+      return true;
+    });
+  }
+}
+
+// The next token's logits, from a window of T tokens that begins with `text`.
 std::vector<float> next_logits(const Config& config, const std::vector<int32_t>& text, int64_t T, int32_t filler) {
   const auto ops = make_cpu_ops();
   const auto communicator = make_single_communicator();
@@ -151,9 +202,6 @@ TEST_F(Generate, FillerInTheWindowDoesNotAffectTheText) {
     const auto logits = next_logits(config, text_of(10), T, filler);
     for (size_t i = 0; i < logits.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-4) << T << " " << i;
   }
-  // So the generated text does not depend on the window size, here 17 and 32 tokens.
-  EXPECT_EQ(continued(with_context(17), text_of(17), 1, {.temperature = 0}),
-            continued(config, text_of(17), 1, {.temperature = 0}));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
 // Runs the program as a user would: in its own process, with stdout and stderr redirected to files, never to a
-// terminal.
+// terminal, and standard input from one.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -23,8 +23,9 @@ namespace gptmoe::testing {
 
 struct ProcessOptions {
   int threads = 1;
-  int64_t largest_file = 0;  // size limit of any file in bytes, to mimic a full disk; 0: no limit
-  bool as_nobody = false;    // run without root's rights
+  int64_t largest_file = 0;         // size limit of any file in bytes, to mimic a full disk; 0: no limit
+  bool as_nobody = false;           // run without root's rights
+  std::string input = "/dev/null";  // the file that is standard input; empty: standard input is closed
 };
 
 struct ProcessResult {
@@ -85,7 +86,10 @@ class Process {
   [[noreturn]] void become(char** argv, const ProcessOptions& options) {
     const auto open_as = [&](const char* name, int flags, int fd) { dup2(open(name, flags, 0644), fd); };
     if (chdir(folder_.c_str()) != 0) _exit(126);
-    open_as("/dev/null", O_RDONLY, 0);
+    if (options.input.empty())
+      close(0);
+    else
+      open_as(options.input.c_str(), O_RDONLY | O_NOCTTY, 0);
     open_as("stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
     open_as("stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
     if (options.largest_file > 0) {
