@@ -27,6 +27,7 @@ constexpr const char* kLatestFile = "LATEST";
 constexpr const char* kStateFile = "state.json";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kConfigFile = "config.json";
 constexpr const char* kUnfinished = ".tmp";
 constexpr const char* kReplaced = ".old";
 
@@ -137,6 +138,15 @@ std::string state_text(const StateFile& file) {
   return sealed(body);
 }
 
+// A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
+// model. AutoModel stops at the unknown type, and a named class at a size that is not a number.
+std::string refusal_text() {
+  const char* const remedy = "this is a checkpoint of gptmoe; gptmoe export RUN --out DIR writes a folder to load";
+  const nlohmann::ordered_json config = {
+      {"model_type", "gptmoe_checkpoint"}, {"vocab_size", remedy}, {"hidden_size", remedy}};
+  return config.dump(2) + "\n";
+}
+
 // ---- Errors of loading -------------------------------------------------------------------------------------------
 
 std::string damage_remedy(const fs::path& checkpoint_dir) {
@@ -240,6 +250,9 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
     const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
     file.files.emplace_back(name, checksum_text(checksum));
   }
+  const std::string refusal = refusal_text();
+  write_text_file(unfinished.path / kConfigFile, refusal);
+  file.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
   write_text_file(unfinished.path / kStateFile, state_text(file));
 
   if (is_checkpoint(final_path)) {
@@ -349,6 +362,17 @@ CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const Checkpoint
 CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
                            Memory& memory) {
   return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
+}
+
+SafetensorsFile open_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {
+  SafetensorsFile file = open_verified(checkpoint_dir, kModelFile, read_state_file(checkpoint_dir), nullptr);
+  std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes count
+  for (const ParamRow& row : params.rows())
+    expected.push_back({row.name, row.sizes, {{Tensor(nullptr, DType::f32, {row.count}), 0}}});
+  for (const StateRow& row : state.rows())
+    if (row.persistent) expected.push_back({row.name, row.sizes, {{Tensor(nullptr, row.dtype, {0}), 0}}});
+  check_same_model(file, expected);
+  return file;
 }
 
 }  // namespace gptmoe

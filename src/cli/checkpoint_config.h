@@ -31,15 +31,20 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
 
 inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the one in the run's config)";
 
+// Throws UserError, naming `path`, if the tokenizer has more tokens than the model's vocabulary.
+inline void require_in_vocabulary(const Tokenizer& tokenizer, const ModelConfig& model, const std::string& path) {
+  if (tokenizer.vocab_size() > model.vocab_size)
+    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", model.vocab_size,
+               "; pass the tokenizer the model was trained with");
+}
+
 // The tokenizer at `option`, or the run's if `option` is empty. Throws UserError if it has more tokens than the model's
 // vocabulary.
 inline Tokenizer model_tokenizer(const Config& config, const std::string& option) {
   const std::string path = option.empty() ? config.data.tokenizer : option;
   if (path.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
   Tokenizer tokenizer = load_tokenizer(path);
-  if (tokenizer.vocab_size() > config.model.vocab_size)
-    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", config.model.vocab_size,
-               "; pass the tokenizer the model was trained with");
+  require_in_vocabulary(tokenizer, config.model, path);
   return tokenizer;
 }
 

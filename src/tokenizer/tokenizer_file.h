@@ -25,8 +25,8 @@ struct TokenizerOptions {
 // vocabulary, or an unsupported feature.
 Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options = {});
 
-// Writes tokenizer.json, replacing `path` atomically. Throws UserError for what that format cannot express (a rank
-// file's merges).
+// Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError for what that format
+// cannot express (two tokens written in the same way).
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
 
 }  // namespace gptmoe
