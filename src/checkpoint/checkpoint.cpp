@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint_rows.h"
+#include "checkpoint/open_model.h"
 #include "checkpoint/safetensors.h"
 #include "records/record_json.h"
 

@@ -5,7 +5,6 @@
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
-//   checkpoints/step_NNNNNNNN/config.json    keeps Hugging Face's classes from opening the folder; gptmoe does not read it
 // A checkpoint is written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves
 // either the old state or the new one, whole. While a step is saved again, its old folder is step_NNNNNNNN.old.
 #include <cstdint>
@@ -15,7 +14,6 @@
 
 #include "base/tensor.h"
 #include "checkpoint/checkpoint_state.h"
-#include "checkpoint/safetensors.h"
 #include "distributed/world.h"
 #include "memory/param_table.h"
 #include "memory/state_table.h"
@@ -59,12 +57,8 @@ CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_di
 // Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the
 // saved `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
-// Loads only the model, for evaluation and generation.
+// Loads only the model, for evaluation, generation and export.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                            const StateTable& state, Memory& memory = host_memory());
-// Opens the model's file for reading row by row, after the same checks. The tables need no memory; their parameters are
-// those of an f32 model.
-SafetensorsFile open_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                           const StateTable& state);
 
 }  // namespace gptmoe

@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "engine/describe.h"
 #include "report/run_log.h"
+#include "routing/router_defaults.h"
 #include "routing/router_table.h"
 #include "train/build_info.h"
 
@@ -23,9 +24,9 @@ struct ExportArguments {
 
 // "5GB" in bytes, with decimal (kB, MB, GB, TB) or binary units (KiB, MiB, GiB, TiB).
 int64_t bytes_of_size(const std::string& size) {
-  constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},         {"KB", 1e3},       {"MB", 1e6},
-                                                       {"GB", 1e9},      {"TB", 1e12},      {"KIB", 0x1p10},
-                                                       {"MIB", 0x1p20},  {"GIB", 0x1p30},   {"TIB", 0x1p40}};
+  constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
+                                                       {"GB", 1e9},     {"TB", 1e12},    {"KIB", 0x1p10},
+                                                       {"MIB", 0x1p20}, {"GIB", 0x1p30}, {"TIB", 0x1p40}};
   const char* end = size.data() + size.size();
   double number = 0;
   const auto [stop, error] = std::from_chars(size.data(), end, number);

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/open_model.h"
 #include "huggingface/modeling_files.h"
 #include "huggingface/tensor_plan.h"
 #include "model/gpt.h"
@@ -82,8 +82,7 @@ ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) 
   // The tables know which tensors the checkpoint must hold. They need no memory for that.
   const Gpt gpt(request.config.model, request.config.router, DType::f32, DType::f32);
   const SafetensorsFile file = open_model(request.checkpoint, gpt.params(), gpt.state());
-  const std::vector<PlannedTensor> tensors =
-      plan_tensors(request.family, request.config.model, file, request.dtype);
+  const std::vector<PlannedTensor> tensors = plan_tensors(request.family, request.config.model, file, request.dtype);
   const auto shards = cut_into_shards(tensors, request.shard_bytes);
   const int64_t total = bytes_of(tensors);
 

@@ -12,8 +12,8 @@ struct ExportRequest {
   std::filesystem::path out;
   Config config;  // the checkpoint's
   const Family& family;
-  DType dtype = DType::f32;           // or bf16
-  int64_t shard_bytes = 5000000000;   // most bytes of tensors in a file
+  DType dtype = DType::f32;              // or bf16
+  int64_t shard_bytes = 5000000000;      // most bytes of tensors in a file
   const Tokenizer* tokenizer = nullptr;  // null: none is written
   ModelCard card;
 };
@@ -31,8 +31,8 @@ void require_free_folder(const std::filesystem::path& out);
 //   tokenizer.json, tokenizer_config.json           with a tokenizer
 //   configuration_gptmoe.py, modeling_gptmoe.py     for our own class
 // They are written to OUT.tmp-PID, flushed and renamed to OUT, so OUT is complete or not there. OUT may exist if it is
-// empty. Shows the progress on a terminal. Throws UserError for a damaged checkpoint, an `out` that holds anything and a
-// tokenizer that tokenizer.json cannot hold, and Failure if the disk fails; then nothing is left behind.
+// empty. Shows the progress on a terminal. Throws UserError for a damaged checkpoint, an `out` that holds anything and
+// a tokenizer that tokenizer.json cannot hold, and Failure if the disk fails; then nothing is left behind.
 ExportedFiles export_model(const ExportRequest& request);
 
 }  // namespace gptmoe

@@ -22,13 +22,11 @@ Names join(std::initializer_list<Names> parts) {
 }
 
 const Names& backbone() {
-  static const Names names = same({"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight",
-                                   "model.layers.{layer}.input_layernorm.weight",
-                                   "model.layers.{layer}.post_attention_layernorm.weight",
-                                   "model.layers.{layer}.self_attn.q_proj.weight",
-                                   "model.layers.{layer}.self_attn.k_proj.weight",
-                                   "model.layers.{layer}.self_attn.v_proj.weight",
-                                   "model.layers.{layer}.self_attn.o_proj.weight"});
+  static const Names names =
+      same({"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight",
+            "model.layers.{layer}.input_layernorm.weight", "model.layers.{layer}.post_attention_layernorm.weight",
+            "model.layers.{layer}.self_attn.q_proj.weight", "model.layers.{layer}.self_attn.k_proj.weight",
+            "model.layers.{layer}.self_attn.v_proj.weight", "model.layers.{layer}.self_attn.o_proj.weight"});
   return names;
 }
 
@@ -46,8 +44,8 @@ const Names& norm_biases() {
 }
 
 const Names& qk_norms() {
-  static const Names names = same(
-      {"model.layers.{layer}.self_attn.q_norm.weight", "model.layers.{layer}.self_attn.k_norm.weight"});
+  static const Names names =
+      same({"model.layers.{layer}.self_attn.q_norm.weight", "model.layers.{layer}.self_attn.k_norm.weight"});
   return names;
 }
 
@@ -59,10 +57,10 @@ const Names& dense_mlp() {
 }
 
 const Names& experts() {
-  static const Names names = same({"model.layers.{layer}.mlp.gate.weight",
-                                   "model.layers.{layer}.mlp.experts.{expert}.gate_proj.weight",
-                                   "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight",
-                                   "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight"});
+  static const Names names =
+      same({"model.layers.{layer}.mlp.gate.weight", "model.layers.{layer}.mlp.experts.{expert}.gate_proj.weight",
+            "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight",
+            "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight"});
   return names;
 }
 
@@ -79,30 +77,27 @@ const Names& mixtral_experts() {
 }
 
 const Names& shared_experts() {
-  static const Names names =
-      same({"model.layers.{layer}.mlp.shared_experts.gate_proj.weight",
-            "model.layers.{layer}.mlp.shared_experts.up_proj.weight",
-            "model.layers.{layer}.mlp.shared_experts.down_proj.weight"});
+  static const Names names = same({"model.layers.{layer}.mlp.shared_experts.gate_proj.weight",
+                                   "model.layers.{layer}.mlp.shared_experts.up_proj.weight",
+                                   "model.layers.{layer}.mlp.shared_experts.down_proj.weight"});
   return names;
 }
 
 // The class multiplies the shared experts' output by the sigmoid of a gate. Zero weights make that 1/2.
 const Names& qwen2_shared_experts() {
-  static const Names names = {
-      {"model.layers.{layer}.mlp.shared_experts.gate_proj.weight",
-       "model.layers.{layer}.mlp.shared_expert.gate_proj.weight"},
-      {"model.layers.{layer}.mlp.shared_experts.up_proj.weight",
-       "model.layers.{layer}.mlp.shared_expert.up_proj.weight"},
-      {"model.layers.{layer}.mlp.shared_experts.down_proj.weight",
-       "model.layers.{layer}.mlp.shared_expert.down_proj.weight", Change::doubled}};
+  static const Names names = {{"model.layers.{layer}.mlp.shared_experts.gate_proj.weight",
+                               "model.layers.{layer}.mlp.shared_expert.gate_proj.weight"},
+                              {"model.layers.{layer}.mlp.shared_experts.up_proj.weight",
+                               "model.layers.{layer}.mlp.shared_expert.up_proj.weight"},
+                              {"model.layers.{layer}.mlp.shared_experts.down_proj.weight",
+                               "model.layers.{layer}.mlp.shared_expert.down_proj.weight", Change::doubled}};
   return names;
 }
 
 // Router state. Evaluation needs the first two only.
 const Names& router_state() {
   static const Names names =
-      join({same({"model.layers.{layer}.mlp.default_vectors",
-                  "model.layers.{layer}.mlp.gate.e_score_correction_bias"}),
+      join({same({"model.layers.{layer}.mlp.default_vectors", "model.layers.{layer}.mlp.gate.e_score_correction_bias"}),
             {{"model.layers.{layer}.mlp.gate.sampler", ""}, {"model.l1_coefficient", ""}}});
   return names;
 }

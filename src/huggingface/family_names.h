@@ -1,6 +1,6 @@
 #pragma once
-// The one table of names: what each class of Hugging Face transformers calls our tensors. An importer can read it in the
-// other direction.
+// The one table of names: what each class of Hugging Face transformers calls our tensors. An importer can read it in
+// the other direction.
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,7 +12,8 @@ namespace gptmoe {
 enum class Change : uint8_t {
   none,     // the same values
   doubled,  // theirs = 2 ours
-  // The rows of q_proj, k_proj and v_proj become one tensor: for each head its query rows, its key rows, its value rows.
+  // The rows of q_proj, k_proj and v_proj become one tensor: for each head its query rows, its key rows, its value
+  // rows.
   query_rows,
   key_rows,
   value_rows,

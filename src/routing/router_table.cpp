@@ -1,7 +1,5 @@
 #include "routing/router_table.h"
 
-#include <nlohmann/json.hpp>
-
 #include "config/field_reader.h"
 #include "config/nearest_word.h"
 
@@ -47,37 +45,7 @@ const Router& find_router(const std::string& name, const Fields& fields) {
                            nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
 }
 
-// Collects the values of a valid block, and the defaults of the keys it lacks.
-class FieldCollector final : public Fields {
- public:
-  explicit FieldCollector(const JsonValue& given) : given_(given) {}
-  nlohmann::json take() { return std::move(values_); }
-  void others(JsonValue&) override {}
-
- private:
-  template <typename Value>
-  void collect(const Field& field, Value& value) {
-    value = given_->value(field.key, value);
-    values_[field.key] = value;
-  }
-  void visit(const Field& field, int64_t& value, const Integers&) override { collect(field, value); }
-  void visit(const Field& field, double& value, const Numbers&) override { collect(field, value); }
-  void visit(const Field& field, std::string& value, const Words&) override { collect(field, value); }
-  void visit(const Field& field, bool& value) override { collect(field, value); }
-  void visit_section(const char*, const std::function<void(Fields&)>&) override {}
-
-  const JsonValue& given_;
-  nlohmann::json values_ = nlohmann::json::object();
-};
-
 }  // namespace
-
-RouterConfig with_defaults(const RouterConfig& config, const RouterSetup& setup) {
-  make_routing_policy(config, setup);  // checks the block
-  FieldCollector collector(config.block);
-  find_router(config.type, collector).make(setup, collector);
-  return {config.type, collector.take()};
-}
 
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file) {

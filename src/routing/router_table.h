@@ -45,9 +45,6 @@ std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, c
 // The setup of one MoE layer of a model.
 RouterSetup router_setup(const ModelConfig& config);
 
-// The block with every key that the router knows: as given, or its default. Throws as make_routing_policy() does.
-RouterConfig with_defaults(const RouterConfig& config, const RouterSetup& setup);
-
 // Throws what make_routing_policy() would throw, even if the model has no MoE layer. For load_config().
 void check_router(const Config& config, const std::string& file);
 

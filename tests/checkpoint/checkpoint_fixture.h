@@ -134,6 +134,7 @@ class Checkpoint : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-inline const std::set<std::string> kAllFiles = {"state.json", "config.json", "model.safetensors", "optimizer.safetensors"};
+inline const std::set<std::string> kAllFiles = {"state.json", "config.json", "model.safetensors",
+                                                "optimizer.safetensors"};
 
 }  // namespace gptmoe::testing
