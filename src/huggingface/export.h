@@ -15,7 +15,7 @@ struct ExportRequest {
   DType dtype = DType::f32;              // or bf16
   int64_t shard_bytes = 5000000000;      // most bytes of tensors in a file
   const Tokenizer* tokenizer = nullptr;  // null: none is written
-  ModelCard card;
+  ModelCard card = {};
 };
 
 struct ExportedFiles {

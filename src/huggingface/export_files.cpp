@@ -70,6 +70,7 @@ std::string tokenizer_config_json(const ModelConfig& model, const Tokenizer& tok
 
 std::string model_card(const ModelCard& card, const Family& family, bool with_tokenizer) {
   const bool custom = &family == &custom_family();
+  const char* trust = custom ? ", trust_remote_code=True" : "";
   std::ostringstream out;
   out << "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- gptmoe\n---\n\n# " << card.name
       << "\n\nA language model trained from scratch by gptmoe " << card.version << ".\n\n| | |\n|---|---|\n";
@@ -79,10 +80,10 @@ std::string model_card(const ModelCard& card, const Family& family, bool with_to
     if (!words.empty()) out << "| " << label << " | " << words << " |\n";
   out << "\n## Load it\n\n```python\nfrom transformers import AutoModelForCausalLM";
   if (with_tokenizer) out << ", AutoTokenizer";
-  out << "\n\nfolder = \".\"  # this folder\nmodel = AutoModelForCausalLM.from_pretrained(folder"
-      << (custom ? ", trust_remote_code=True" : "") << ")\n";
+  out << "\n\nfolder = \".\"  # this folder\nmodel = AutoModelForCausalLM.from_pretrained(folder" << trust << ")\n";
   if (with_tokenizer)
-    out << "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+    out << "tokenizer = AutoTokenizer.from_pretrained(folder" << trust
+        << ")\n"
            "inputs = tokenizer(\"Once upon a time\", return_tensors=\"pt\")\n"
            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))\n";
   out << "```\n\n";

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/dtype.h"
 #include "huggingface/families.h"
 #include "tokenizer/tokenizer.h"
 
@@ -22,7 +23,8 @@ std::string tokenizer_config_json(const ModelConfig& model, const Tokenizer& tok
 
 // What README.md tells about a run, in words.
 struct ModelCard {
-  std::string name, model, parameters, router, training, data, validation, version;
+  std::string name = {}, model = {}, parameters = {}, router = {}, training = {}, data = {}, validation = {},
+              version = {};
 };
 std::string model_card(const ModelCard& card, const Family& family, bool with_tokenizer);
 

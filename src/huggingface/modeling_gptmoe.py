@@ -203,7 +203,12 @@ class GptmoePreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     _no_split_modules = ["GptmoeDecoderLayer"]
     _supports_sdpa = True
-    _keep_in_fp32_modules_strict = ["gate", "default_vectors"]
+    # Regular expressions of names, also of parts of names: "gate" alone would match gate_proj.
+    _keep_in_fp32_modules_strict = [
+        r"mlp\.gate\.weight",
+        r"mlp\.gate\.e_score_correction_bias",
+        r"mlp\.default_vectors",
+    ]
 
     def _init_weights(self, module):
         super()._init_weights(module)

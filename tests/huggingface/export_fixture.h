@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/open_model.h"
 #include "huggingface/export.h"
 #include "routing/router_defaults.h"
 #include "routing/router_table.h"
