@@ -20,6 +20,7 @@ struct ExportRequest {
 
 struct ExportedFiles {
   int64_t tensors = 0, bytes = 0, shards = 0;
+  std::string without_tokenizer = {};  // why tokenizer.json cannot hold the tokenizer; empty if it does
 };
 
 // Throws UserError if `out` holds anything, before it reads the model.
