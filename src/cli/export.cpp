@@ -1,7 +1,10 @@
 #include "huggingface/export.h"
 
+#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
@@ -38,18 +41,35 @@ int64_t bytes_of_size(const std::string& size) {
   user_error("--shard-size ", size, ": not a size; write a number and a unit, as in 5GB, 500MB or 2GiB");
 }
 
-// The tokenizer at `option`, else the run's; nothing if the run names none.
-std::optional<Tokenizer> export_tokenizer(const Config& config, const ExportArguments& arguments) {
-  const std::string path = arguments.tokenizer.empty() ? config.data.tokenizer : arguments.tokenizer;
-  if (path.empty()) return std::nullopt;
+// The tokenizer of the export, or why there is none.
+struct ExportTokenizer {
+  std::optional<Tokenizer> tokenizer;
+  std::string why_none;
+};
+
+Tokenizer load_for(const ModelConfig& model, const std::string& path, const std::string& pattern) {
   TokenizerOptions options;
-  if (!arguments.pattern.empty()) {
-    options.pattern = split_pattern_of(arguments.pattern);
-    if (!options.pattern) user_error("--pattern ", arguments.pattern, ": give ", split_pattern_names());
+  if (!pattern.empty()) {
+    options.pattern = split_pattern_of(pattern);
+    if (!options.pattern) user_error("--pattern ", pattern, ": give ", split_pattern_names());
   }
   Tokenizer tokenizer = load_tokenizer(path, options);
-  require_in_vocabulary(tokenizer, config.model, path);
+  require_in_vocabulary(tokenizer, model, path);
   return tokenizer;
+}
+
+// A run whose tokenizer is gone can be exported without it. A tokenizer that the user names must be there.
+ExportTokenizer find_tokenizer(const Config& config, const ExportArguments& arguments) {
+  const bool named = !arguments.tokenizer.empty() || !arguments.pattern.empty();
+  const std::string path = arguments.tokenizer.empty() ? config.data.tokenizer : arguments.tokenizer;
+  if (path.empty() && named) user_error("--pattern ", arguments.pattern, ": give --tokenizer FILE as well");
+  if (path.empty()) return {std::nullopt, "the run's config names none"};
+  try {
+    return {load_for(config.model, path, arguments.pattern), ""};
+  } catch (const UserError& error) {
+    if (named) throw;
+    return {std::nullopt, error.what()};
+  }
 }
 
 // The name of the files that a glob matches, without their folders.
@@ -86,22 +106,23 @@ void run(const ExportArguments& arguments) {
   config.router = with_defaults(config.router, router_setup(config.model));
   FamilyChoice choice = choose_family(config);
   if (arguments.format == "custom") choice = {&custom_family(), "--format custom"};
-  const std::optional<Tokenizer> tokenizer = export_tokenizer(config, arguments);
+  const ExportTokenizer found = find_tokenizer(config, arguments);
   const ExportedFiles written = export_model({.checkpoint = checkpoint,
                                               .out = arguments.out,
                                               .config = config,
                                               .family = *choice.family,
                                               .dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32,
                                               .shard_bytes = bytes_of_size(arguments.shard_size),
-                                              .tokenizer = tokenizer ? &*tokenizer : nullptr,
+                                              .tokenizer = found.tokenizer ? &*found.tokenizer : nullptr,
                                               .card = card_of(checkpoint, config)});
   const bool custom = choice.family == &custom_family();
   std::printf("class       %s%s%s\n", choice.family->architecture,
               custom ? ", which needs trust_remote_code=True: " : " of transformers", choice.why_custom.c_str());
   std::printf("tensors     %s, %s in %s, %s\n", grouped_digits(written.tensors).c_str(),
               binary_bytes(written.bytes).c_str(), plural(written.shards, "file").c_str(), arguments.dtype.c_str());
+  const std::string why_none = found.tokenizer ? written.without_tokenizer : found.why_none;
   std::printf("tokenizer   %s\n",
-              tokenizer ? "tokenizer.json" : "none: the run's config names none; --tokenizer FILE adds one");
+              why_none.empty() ? "tokenizer.json" : ("none: " + why_none + "; --tokenizer FILE adds one").c_str());
   std::printf("exported    %s\n", arguments.out.c_str());
 }
 

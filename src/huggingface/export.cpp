@@ -100,23 +100,35 @@ ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) 
   }
   line.clear();
   if (shards.size() > 1) write_index(folder, shards, total);
-  return {std::ssize(tensors), total, std::ssize(shards)};
+  return {.tensors = std::ssize(tensors), .bytes = total, .shards = std::ssize(shards)};
 }
 
-void write_small_files(const fs::path& folder, const ExportRequest& request) {
+// Returns why it writes none; empty if it does.
+std::string write_tokenizer(const fs::path& folder, const ModelConfig& model, const Tokenizer& tokenizer) {
+  try {
+    save_tokenizer(tokenizer, folder / "tokenizer.json");
+  } catch (const UserError& error) {
+    const std::string why = error.what(), place = (folder / "tokenizer.json: ").string();
+    return why.starts_with(place) ? why.substr(place.size()) : why;
+  }
+  write_text_file(folder / "tokenizer_config.json", tokenizer_config_json(model, tokenizer));
+  return "";
+}
+
+// Returns why it writes no tokenizer although there is one.
+std::string write_small_files(const fs::path& folder, const ExportRequest& request) {
   const ModelConfig& model = request.config.model;
   const Tokenizer* tokenizer = request.tokenizer;
   const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
+  const std::string without = tokenizer ? write_tokenizer(folder, model, *tokenizer) : "";
+  const bool with_tokenizer = tokenizer && without.empty();
   write_text_file(folder / "config.json", config_json(request.family, request.config, request.dtype, end));
   write_text_file(folder / "generation_config.json", generation_config_json(model, tokenizer));
-  write_text_file(folder / "README.md", model_card(request.card, request.family, tokenizer));
-  if (tokenizer) {
-    save_tokenizer(*tokenizer, folder / "tokenizer.json");
-    write_text_file(folder / "tokenizer_config.json", tokenizer_config_json(model, *tokenizer));
-  }
-  if (&request.family != &custom_family()) return;
+  write_text_file(folder / "README.md", model_card(request.card, request.family, with_tokenizer));
+  if (&request.family != &custom_family()) return without;
   write_text_file(folder / "configuration_gptmoe.py", kConfigurationSource);
   write_text_file(folder / "modeling_gptmoe.py", kModelingSource);
+  return without;
 }
 
 }  // namespace
@@ -137,8 +149,8 @@ ExportedFiles export_model(const ExportRequest& request) {
   require_free_folder(request.out);
   try {
     const UnfinishedExport unfinished(folder_path(request.out));
-    write_small_files(unfinished.path(), request);  // first, since they may be refused
-    const ExportedFiles written = write_model(unfinished.path(), request);
+    ExportedFiles written = write_model(unfinished.path(), request);
+    written.without_tokenizer = write_small_files(unfinished.path(), request);
     unfinished.finish();
     return written;
   } catch (const fs::filesystem_error& error) {

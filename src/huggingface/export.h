@@ -32,8 +32,9 @@ void require_free_folder(const std::filesystem::path& out);
 //   tokenizer.json, tokenizer_config.json           with a tokenizer
 //   configuration_gptmoe.py, modeling_gptmoe.py     for our own class
 // They are written to OUT.tmp-PID, flushed and renamed to OUT, so OUT is complete or not there. OUT may exist if it is
-// empty. Shows the progress on a terminal. Throws UserError for a damaged checkpoint, an `out` that holds anything and
-// a tokenizer that tokenizer.json cannot hold, and Failure if the disk fails; then nothing is left behind.
+// empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out. Throws UserError
+// for a damaged checkpoint and an `out` that holds anything, and Failure if the disk fails; then nothing is left
+// behind.
 ExportedFiles export_model(const ExportRequest& request);
 
 }  // namespace gptmoe

@@ -66,6 +66,15 @@ TEST_F(ExportCommand, TakesTheRunsTokenizerOrAnother) {
   EXPECT_FALSE(fs::exists(files_ / "other"));
 }
 
+TEST_F(ExportCommand, GoesOnWithoutATokenizerThatIsGone) {
+  train({{"data", {{"tokenizer", "gone.json"}}}});
+  expect_contains(succeed({"export", "runs/tiny", "--out", "hf"}).out,
+                  "tokenizer   none: gone.json: no such file or folder; ");
+  EXPECT_FALSE(fs::exists(files_ / "hf/tokenizer.json") || fs::exists(files_ / "hf/tokenizer_config.json"));
+  expect_contains(read_text_file(files_ / "hf/README.md"), "The folder has no tokenizer.");
+  refuse({"export", "runs/tiny", "--out", "other", "--tokenizer", "gone.json"}, {"gone.json: no such file or folder"});
+}
+
 TEST_F(ExportCommand, RefusesWhatItCannotDo) {
   train();
   fs::create_directory(files_ / "full");

@@ -143,6 +143,19 @@ TEST_F(Export, TheTokenizerGivesTheSameIds) {
   EXPECT_EQ(generation["suppress_tokens"], json({size, size + 1, size + 2}));
 }
 
+TEST_F(Export, LeavesOutATokenizerThatTokenizerJsonCannotHold) {
+  Vocabulary vocabulary = load_tokenizer(source_folder() + "/tests/tokenizer/golden/tokenizer.json").vocabulary();
+  vocabulary.added.push_back({static_cast<int32_t>(vocabulary.tokens.size()), false});
+  vocabulary.tokens.push_back("é");  // this is also the written form of byte 0xE9
+  const int64_t size = std::ssize(vocabulary.tokens);
+  const Tokenizer tokenizer(std::move(vocabulary));
+  const ExportedFiles written =
+      export_to("hf", config_of({{"model", {{"vocab_size", size}}}}), {.tokenizer = &tokenizer});
+  EXPECT_EQ(written.without_tokenizer, "tokenizer.json cannot hold two tokens written \"é\"");
+  EXPECT_FALSE(fs::exists(folder_ / "hf/tokenizer.json") || fs::exists(folder_ / "hf/tokenizer_config.json"));
+  EXPECT_EQ(read("hf/config.json")["eos_token_id"], *tokenizer.end_of_text());
+}
+
 TEST_F(Export, TakesAnEmptyFolderAndNoOther) {
   fs::create_directory(folder_ / "empty");
   export_to("empty", config_, {});
@@ -162,12 +175,12 @@ TEST_F(Export, TakesAnEmptyFolderAndNoOther) {
 
 TEST_F(Export, AFullDiskLeavesNothing) {
   save(config_);
-  for (const int64_t limit : {100, 3000, 20000}) {  // config.json, README.md and the model end there
+  for (const int64_t limit : {100, 20000, 36000}) {  // the model and the model card end there
     const ExportRequest request{.checkpoint = folder_ / "run/checkpoints/step_00000003",
                                 .out = folder_ / "hf",
                                 .config = config_,
                                 .family = *choose_family(config_).family,
-                                .card = {.name = "run", .model = std::string(4000, 'x')}};
+                                .card = {.name = "run", .model = std::string(40000, 'x')}};
     const FileSizeLimit full(static_cast<rlim_t>(limit));
     EXPECT_NE(message<Failure>([&] { export_model(request); }).find("cannot write: File too large"), std::string::npos);
     EXPECT_EQ(names(), (std::vector<std::string>{"run"}));
