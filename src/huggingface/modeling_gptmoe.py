@@ -10,6 +10,7 @@ import dataclasses
 
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
@@ -198,17 +199,27 @@ class GptmoeDecoderLayer(nn.Module):
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
+def full_precision_names(config):
+    """The routers' tensors, which stay in f32 when the model is loaded in bf16.
+
+    Version 5 of transformers takes regular expressions that match anywhere in a name, version 4 names of modules.
+    """
+    if config.num_experts == 0 or config.first_k_dense_replace >= config.num_hidden_layers:
+        return None
+    if int(transformers.__version__.split(".")[0]) < 5:
+        return ["gate"]
+    return [r"mlp\.gate\.weight", r"mlp\.gate\.e_score_correction_bias", r"mlp\.default_vectors"]
+
+
 class GptmoePreTrainedModel(PreTrainedModel):
     config_class = GptmoeConfig
     base_model_prefix = "model"
     _no_split_modules = ["GptmoeDecoderLayer"]
     _supports_sdpa = True
-    # Regular expressions of names, also of parts of names: "gate" alone would match gate_proj.
-    _keep_in_fp32_modules_strict = [
-        r"mlp\.gate\.weight",
-        r"mlp\.gate\.e_score_correction_bias",
-        r"mlp\.default_vectors",
-    ]
+
+    def __init__(self, config):
+        super().__init__(config)
+        self._keep_in_fp32_modules_strict = full_precision_names(config)
 
     def _init_weights(self, module):
         super()._init_weights(module)
