@@ -35,7 +35,7 @@ TEST_F(Export, WritesOneFileForASmallModel) {
 TEST_F(Export, ConfigsDescribeTheModel) {
   export_to("hf", config_, {});
   const json config = read("hf/config.json");
-  EXPECT_EQ(config["architectures"], json({"Qwen2MoeForCausalLM"}));
+  EXPECT_EQ(config["architectures"], json::array({"Qwen2MoeForCausalLM"}));
   EXPECT_EQ(config["model_type"], "qwen2_moe");
   EXPECT_EQ(config["num_experts"], 5);
   EXPECT_EQ(config["norm_topk_prob"], false);
@@ -51,7 +51,7 @@ TEST_F(Export, ConfigsDescribeTheModel) {
     return json::parse(config_json(*choose_family(c).family, c, DType::bf16, 28));
   };
   const json first_dense = described(R"({"model": {"first_k_dense_replace": 1, "n_shared_experts": 3}})");
-  EXPECT_EQ(first_dense["mlp_only_layers"], json({0}));
+  EXPECT_EQ(first_dense["mlp_only_layers"], json::array({0}));
   EXPECT_EQ(first_dense["shared_expert_intermediate_size"], 30);
   EXPECT_EQ(first_dense["dtype"], "bfloat16");
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) EXPECT_EQ(first_dense[key], 28);

@@ -57,6 +57,7 @@ TEST_F(Families, WhatAClassDoesNotComputeNeedsOurs) {
                                                         {"llama", R"({"model": {"hidden_size": 13, "head_dim": 4}})"},
                                                         {"stablelm", R"({"model": {"attention_bias": true}})"},
                                                         {"gpt_neox", R"({"model": {"num_key_value_heads": 1}})"}}) {
+    const std::string &model_type = pair.first, &change = pair.second;
     const auto of_type = [&](const FamilyCase& c) { return c.model_type == model_type; };
     json changes = json::parse(std::find_if(kCases.begin(), kCases.end(), of_type)->changes);
     changes.merge_patch(json::parse(change));
