@@ -38,7 +38,7 @@ TEST_F(Families, EachModelHasItsClass) {
 
 // Each change makes a model of the class a model that the class does not compute.
 TEST_F(Families, WhatAClassDoesNotComputeNeedsOurs) {
-  for (const auto& [model_type, change] :
+  for (const auto& pair :
        std::vector<std::pair<std::string, std::string>>{{"olmoe", R"({"model": {"norm_type": "layernorm"}})"},
                                                         {"olmoe", R"({"model": {"hidden_act": "gelu"}})"},
                                                         {"olmoe", R"({"model": {"n_shared_experts": 1}})"},
