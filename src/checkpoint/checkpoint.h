@@ -5,6 +5,7 @@
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
+//   checkpoints/step_NNNNNNNN/config.json   keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 // A checkpoint is written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves
 // either the old state or the new one, whole. While a step is saved again, its old folder is step_NNNNNNNN.old.
 #include <cstdint>

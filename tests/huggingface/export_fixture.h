@@ -2,6 +2,7 @@
 // Checkpoints of tiny models, exported and read back.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
