@@ -27,6 +27,7 @@ constexpr const char* kLatestFile = "LATEST";
 constexpr const char* kStateFile = "state.json";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kConfigFile = "config.json";
 constexpr const char* kUnfinished = ".tmp";
 constexpr const char* kReplaced = ".old";
 
@@ -135,6 +136,15 @@ std::string state_text(const StateFile& file) {
   std::string body = json(record_json(file)).dump(2);  // its keys are in alphabetical order
   body.resize(body.size() - 2);
   return sealed(body);
+}
+
+// A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
+// model. AutoModel stops at the unknown type, and a named class at a size that is not a number.
+std::string refusal_text() {
+  const char* const remedy = "this is a checkpoint of gptmoe; gptmoe export RUN --out DIR writes a folder to load";
+  const nlohmann::ordered_json config = {
+      {"model_type", "gptmoe_checkpoint"}, {"vocab_size", remedy}, {"hidden_size", remedy}};
+  return config.dump(2) + "\n";
 }
 
 // ---- Errors of loading -------------------------------------------------------------------------------------------
@@ -252,6 +262,9 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
     const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
     file.files.emplace_back(name, checksum_text(checksum));
   }
+  const std::string refusal = refusal_text();
+  write_text_file(unfinished.path / kConfigFile, refusal);
+  file.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
   write_text_file(unfinished.path / kStateFile, state_text(file));
 
   if (is_checkpoint(final_path)) {
@@ -372,6 +385,17 @@ ModelFile open_model(const fs::path& checkpoint_dir, World* world) {
   const StateFile state = read_state_file(checkpoint_dir);
   return {state.state, checksum_in(state, checkpoint_dir / kModelFile),
           open_verified(checkpoint_dir, kModelFile, state, world)};
+}
+
+SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {
+  ModelFile file = open_model(checkpoint_dir);
+  std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes count
+  for (const ParamRow& row : params.rows())
+    expected.push_back({row.name, row.sizes, {{Tensor(nullptr, DType::f32, {row.count}), 0}}});
+  for (const StateRow& row : state.rows())
+    if (row.persistent) expected.push_back({row.name, row.sizes, {{Tensor(nullptr, row.dtype, {0}), 0}}});
+  check_same_model(file.tensors, expected);
+  return std::move(file.tensors);
 }
 
 }  // namespace gptmoe

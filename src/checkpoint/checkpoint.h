@@ -5,6 +5,7 @@
 //   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
 //                                                    persistent state row
 //   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
+//   checkpoints/step_NNNNNNNN/config.json   keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is. A checkpoint is
 // written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves either the old
 // state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old until the new one
@@ -73,5 +74,9 @@ struct ModelFile {
   SafetensorsFile tensors;
 };
 ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr);
+// The same file for readers that need one row of a model at a time, after the checks of load_model(). The tables need
+// no memory; their parameters are those of an f32 model.
+SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
+                              const StateTable& state);
 
 }  // namespace gptmoe

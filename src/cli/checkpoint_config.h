@@ -33,6 +33,13 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
 
 inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the run's)";
 
+// Throws UserError, naming `path`, if the tokenizer has more tokens than the model's vocabulary.
+inline void require_in_vocabulary(const Tokenizer& tokenizer, const ModelConfig& model, const std::string& path) {
+  if (tokenizer.vocab_size() > model.vocab_size)
+    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", model.vocab_size,
+               "; pass the tokenizer the model was trained with");
+}
+
 // The tokenizer at `option`, or the checkpoint's if `option` is empty. Throws UserError if it has more tokens than the
 // model's vocabulary.
 inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const Config& config,
@@ -40,9 +47,7 @@ inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const 
   const std::filesystem::path path =
       option.empty() ? find_tokenizer(checkpoint, config) : std::filesystem::path(option);
   Tokenizer tokenizer = load_tokenizer(path);
-  if (tokenizer.vocab_size() > config.model.vocab_size)
-    user_error(path.string(), ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ",
-               config.model.vocab_size, "; pass the tokenizer the model was trained with");
+  require_in_vocabulary(tokenizer, config.model, path.string());
   return tokenizer;
 }
 

@@ -41,11 +41,12 @@ void run(const EvalArguments& arguments) {
 
 void add_eval_command(CLI::App& app) {
   auto arguments = std::make_shared<EvalArguments>();
-  CLI::App* command =
-      app.add_subcommand("eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; pairs of checkpoints are compared");
+  CLI::App* command = app.add_subcommand(
+      "eval", "Perplexity of a checkpoint on token shards, or its scores on tasks; pairs of checkpoints are compared");
   command
-      ->add_option("run", arguments->runs,
-                   "Run directory (its last checkpoint), checkpoint, or folder of runs; two checkpoints are tested as a pair")
+      ->add_option(
+          "run", arguments->runs,
+          "Run directory (its last checkpoint), checkpoint, or folder of runs; two checkpoints are tested as a pair")
       ->required()
       ->expected(1, 2);
   const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);

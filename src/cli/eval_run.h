@@ -27,8 +27,8 @@ struct EvalOutput {
 inline constexpr const char* kJsonOption = "--json";
 
 // Prints the table of paired scores, if there are any. If `file` is open, writes the scores to it and prints its name:
-// the options, and then the keys of the only run, or the list "runs" and, of two runs, "paired". `names` is the head and the key of
-// the paired scores' names.
+// the options, and then the keys of the only run, or the list "runs" and, of two runs, "paired". `names` is the head
+// and the key of the paired scores' names.
 void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names);

@@ -31,8 +31,8 @@ Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptio
 // unknown kind of file, a pair that is not complete, and what cannot be told because the system denies it.
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
-// Writes tokenizer.json, replacing `path` atomically. Throws UserError for what that format cannot express (a rank
-// file's merges).
+// Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError for what that format
+// cannot express (two tokens written in the same way).
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
 
 }  // namespace gptmoe

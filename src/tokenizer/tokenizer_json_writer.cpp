@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/json_source.h"
+#include "tokenizer/own_ranks.h"
 #include "tokenizer/text_pipeline.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -13,15 +14,6 @@ namespace gptmoe {
 namespace {
 
 using nlohmann::ordered_json;
-
-// In tokenizer.json, a merge's rank is its place in the list, so ranks must differ.
-void check_ranks(const Vocabulary& vocabulary, const std::filesystem::path& path) {
-  for (size_t i = 1; i < vocabulary.merges.size(); ++i)
-    if (vocabulary.merges[i].rank == vocabulary.merges[i - 1].rank)
-      user_error(path.string(),
-                 ": tokenizer.json cannot hold the merges of a rank file, where all merges to a token have "
-                 "the same rank; use the rank file itself");
-}
 
 // The name of each id (V): an added token's text, or the byte names of any other token.
 std::vector<std::string> names_of(const Vocabulary& vocabulary) {
@@ -69,7 +61,7 @@ ordered_json model(const Vocabulary& vocabulary, const std::filesystem::path& pa
     vocab.get_ref<ordered_json::object_t&>().emplace_back(names[id], id);
   }
   ordered_json merges = ordered_json::array();
-  for (const Merge& merge : vocabulary.merges)
+  for (const Merge& merge : merges_with_own_ranks(vocabulary))
     merges.push_back(names[static_cast<size_t>(merge.left)] + " " + names[static_cast<size_t>(merge.right)]);
   return {{"type", "BPE"},
           {"dropout", nullptr},
@@ -87,7 +79,6 @@ ordered_json model(const Vocabulary& vocabulary, const std::filesystem::path& pa
 
 void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
-  check_ranks(vocabulary, path);
   const ordered_json file = {{"version", "1.0"},
                              {"truncation", nullptr},
                              {"padding", nullptr},

@@ -116,7 +116,7 @@ TEST_F(CheckpointFaults, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {
   save(20);
   CheckpointModel loaded(999);
   const std::string before = loaded.all_bytes();
-  for (const std::string& name : kAllFiles) {
+  for (const std::string& name : kReadFiles) {
     const std::string whole = read_text_file(at(20) / name);
     for (size_t i = 0; i < whole.size(); ++i) {
       const int mask = i % 3 == 0 ? 0x20 : i % 3 == 1 ? 0x01 : 0xff;
@@ -135,7 +135,7 @@ TEST_F(CheckpointFaults, EveryTruncationIsFound) {
   save(10);
   CheckpointModel loaded(999);
   const std::string before = loaded.all_bytes();
-  for (const std::string& name : kAllFiles) {
+  for (const std::string& name : kReadFiles) {
     const std::string whole = read_text_file(at(10) / name);
     for (size_t size = whole.size(); size-- > 0;) {
       fs::resize_file(at(10) / name, size);
@@ -155,7 +155,7 @@ TEST_F(CheckpointFaults, AMissingFileIsNamed) {
   save(20);
   save(30);
   CheckpointModel loaded(999);
-  for (const std::string& name : kAllFiles) {
+  for (const std::string& name : kReadFiles) {
     fs::rename(at(20) / name, folder_ / name);
     EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); }),
               (at(20) / name).string() + ": cannot open: No such file or directory; remove " + at(20).string() +

@@ -135,6 +135,7 @@ class Checkpoint : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-inline const std::set<std::string> kAllFiles = {"state.json", "model.safetensors", "optimizer.safetensors"};
+// The files that loading reads. The fourth file, config.json, is for transformers only.
+inline const std::set<std::string> kReadFiles = {"state.json", "model.safetensors", "optimizer.safetensors"};
 
 }  // namespace gptmoe::testing

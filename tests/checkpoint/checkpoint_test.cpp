@@ -33,7 +33,9 @@ TEST_F(Checkpoint, HoldsExactlyTheFilesItPromises) {
   EXPECT_EQ(read_text_file(folder() / "LATEST"), "step_00000003\n");
   std::set<std::string> files;
   for (const auto& entry : fs::directory_iterator(at(3))) files.insert(entry.path().filename());
-  EXPECT_EQ(files, kAllFiles);
+  std::set<std::string> expected = kReadFiles;
+  expected.insert("config.json");
+  EXPECT_EQ(files, expected);
   const SafetensorsFile model(at(3) / "model.safetensors"), optimizer(at(3) / "optimizer.safetensors");
   EXPECT_EQ(model.metadata().at("format"), "pt");
   EXPECT_EQ(model.entries().size(), 9u + 3u);
@@ -62,6 +64,19 @@ TEST_F(Checkpoint, F32WidensIntoADoubleModel) {
     for (int64_t i = 0; i < wide.rows()[r].count; ++i)
       EXPECT_EQ(wide.row_value(wide.rows()[r]).as<double>()[i],
                 static_cast<double>(saved.params().row_value(saved.params().rows()[r]).as<float>()[i]));
+}
+
+// Hugging Face's classes would otherwise build a default model of theirs.
+TEST_F(Checkpoint, ItsConfigIsNoneForTransformers) {
+  save(3);
+  const json config = json::parse(read_text_file(at(3) / "config.json"));
+  EXPECT_EQ(config["model_type"], "gptmoe_checkpoint");
+  EXPECT_TRUE(config["vocab_size"].is_string() && config["hidden_size"].is_string());
+  EXPECT_EQ(json::parse(read_text_file(at(3) / "state.json"))["files"]["config.json"],
+            checksum_text(checksum_of(read_text_file(at(3) / "config.json"))));
+  fs::remove(at(3) / "config.json");  // older checkpoints have none
+  CheckpointModel loaded(9);
+  EXPECT_EQ(load_checkpoint(at(3), loaded.tensors()), state_at(3));
 }
 
 TEST_F(Checkpoint, TheModelAloneNeedsNoOptimizerFile) {

@@ -1,0 +1,151 @@
+#include "huggingface/export.h"
+
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <optional>
+
+#include "base/progress.h"
+#include "cli/checkpoint_config.h"
+#include "cli/commands.h"
+#include "engine/describe.h"
+#include "report/run_log.h"
+#include "routing/router_defaults.h"
+#include "routing/router_table.h"
+#include "train/build_info.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ExportArguments {
+  std::string run, out, tokenizer, pattern;
+  std::string dtype = "f32", shard_size = "5GB", format = "auto";
+};
+
+// "5GB" in bytes, with decimal (kB, MB, GB, TB) or binary units (KiB, MiB, GiB, TiB).
+int64_t bytes_of_size(const std::string& size) {
+  constexpr std::pair<const char*, double> kUnits[] = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
+                                                       {"GB", 1e9},     {"TB", 1e12},    {"KIB", 0x1p10},
+                                                       {"MIB", 0x1p20}, {"GIB", 0x1p30}, {"TIB", 0x1p40}};
+  const char* end = size.data() + size.size();
+  double number = 0;
+  const auto [stop, error] = std::from_chars(size.data(), end, number);
+  std::string unit(stop, end);
+  for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  for (const auto& [name, factor] : kUnits)
+    if (error == std::errc() && unit == name && number * factor >= 1 && number * factor < 0x1p62)
+      return static_cast<int64_t>(number * factor);
+  user_error("--shard-size ", size, ": not a size; write a number and a unit, as in 5GB, 500MB or 2GiB");
+}
+
+// The tokenizer of the export, or why there is none.
+struct ExportTokenizer {
+  std::optional<Tokenizer> tokenizer;
+  std::string why_none;
+};
+
+Tokenizer load_for(const ModelConfig& model, const std::string& path, const std::string& pattern) {
+  TokenizerOptions options;
+  if (!pattern.empty()) {
+    options.pattern = split_pattern_of(pattern);
+    if (!options.pattern) user_error("--pattern ", pattern, ": give ", split_pattern_names());
+  }
+  Tokenizer tokenizer = load_tokenizer(path, options);
+  require_in_vocabulary(tokenizer, model, path);
+  return tokenizer;
+}
+
+// A run whose tokenizer is gone can be exported without it. A tokenizer that the user names must be there.
+ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config, const ExportArguments& arguments) {
+  const bool named = !arguments.tokenizer.empty() || !arguments.pattern.empty();
+  if (!named && config.data.tokenizer.empty()) return {std::nullopt, "the run's config names none"};
+  try {
+    const std::string path =
+        arguments.tokenizer.empty() ? find_tokenizer(checkpoint, config).string() : arguments.tokenizer;
+    return {load_for(config.model, path, arguments.pattern), ""};
+  } catch (const UserError& error) {
+    if (named) throw;
+    return {std::nullopt, error.what()};
+  }
+}
+
+// The name of the files that a glob matches, without their folders.
+std::string file_pattern(const std::string& glob) { return fs::path(glob).filename().string(); }
+
+ModelCard card_of(const fs::path& checkpoint, const Config& config) {
+  const CheckpointState state = read_checkpoint_state(checkpoint);
+  const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
+  const fs::path run_dir = fs::absolute(checkpoint).lexically_normal().parent_path().parent_path();
+  ModelCard card;
+  card.name = run_dir.filename().string();
+  card.model = describe_model(config.model);
+  card.parameters = describe_parameters(gpt);
+  if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";
+  card.training = text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
+                       grouped_digits(config.train.sequence_length));
+  card.data = "`" + file_pattern(config.data.train) + "`";
+  card.version = build_info().version;
+  if (!fs::exists(run_dir / "metrics.jsonl")) return card;
+  for (const EvalRow& row : read_run(run_dir).evals)
+    if (row.step <= state.step && std::isfinite(row.val_loss)) {
+      char words[160];
+      std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
+                    std::exp(row.val_loss), grouped_digits(row.step).c_str());
+      card.validation = text(words, " on `", file_pattern(config.data.val), "`");
+    }
+  return card;
+}
+
+void run(const ExportArguments& arguments) {
+  const fs::path checkpoint = resolve_checkpoint(arguments.run);
+  require_free_folder(arguments.out);
+  Config config = checkpoint_config(checkpoint, {});
+  config.router = with_defaults(config.router, router_setup(config.model));
+  FamilyChoice choice = choose_family(config);
+  if (arguments.format == "custom") choice = {&custom_family(), "--format custom"};
+  const ExportTokenizer found = export_tokenizer(checkpoint, config, arguments);
+  const ExportedFiles written = export_model({.checkpoint = checkpoint,
+                                              .out = arguments.out,
+                                              .config = config,
+                                              .family = *choice.family,
+                                              .dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32,
+                                              .shard_bytes = bytes_of_size(arguments.shard_size),
+                                              .tokenizer = found.tokenizer ? &*found.tokenizer : nullptr,
+                                              .card = card_of(checkpoint, config)});
+  const bool custom = choice.family == &custom_family();
+  std::printf("class       %s%s%s\n", choice.family->architecture,
+              custom ? ", which needs trust_remote_code=True: " : " of transformers", choice.why_custom.c_str());
+  std::printf("tensors     %s, %s in %s, %s\n", grouped_digits(written.tensors).c_str(),
+              binary_bytes(written.bytes).c_str(), plural(written.shards, "file").c_str(), arguments.dtype.c_str());
+  const std::string why_none = found.tokenizer ? written.without_tokenizer : found.why_none;
+  std::printf("tokenizer   %s\n",
+              why_none.empty() ? "tokenizer.json" : ("none: " + why_none + "; --tokenizer FILE adds one").c_str());
+  std::printf("exported    %s\n", arguments.out.c_str());
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& app) {
+  auto arguments = std::make_shared<ExportArguments>();
+  CLI::App* command = app.add_subcommand("export", "Write a checkpoint as a folder for Hugging Face transformers");
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
+  command->add_option("--out", arguments->out, "The folder to write, new or empty")->required();
+  command->add_option("--dtype", arguments->dtype, "f32 (the weights as trained) or bf16 (rounded)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "bf16"}));
+  command->add_option("--shard-size", arguments->shard_size, "Most bytes of weights in a file")->capture_default_str();
+  command
+      ->add_option("--format", arguments->format,
+                   "auto: transformers' own class if one computes the model exactly, else ours; custom: ours")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "custom"}));
+  command->add_option("--tokenizer", arguments->tokenizer, "Tokenizer (default: the run's)");
+  command->add_option("--pattern", arguments->pattern,
+                      "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()));
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,161 @@
+#include "huggingface/export.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "checkpoint/checkpoint.h"
+#include "huggingface/modeling_files.h"
+#include "huggingface/tensor_plan.h"
+#include "model/gpt.h"
+#include "tokenizer/tokenizer_file.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kModelName = "model";
+
+// The absolute path, without a slash at the end. Links to existing folders are followed.
+fs::path folder_path(const fs::path& out) {
+  fs::path path = fs::weakly_canonical(fs::absolute(out));
+  return path.has_filename() ? path : path.parent_path();
+}
+
+// A folder next to the final one. It is removed unless it was renamed.
+class UnfinishedExport {
+ public:
+  explicit UnfinishedExport(const fs::path& final_path)
+      : final_(final_path), path_(text(final_path.string(), ".tmp-", getpid())) {
+    fs::create_directories(final_.parent_path());
+    if (!fs::create_directory(path_)) user_error(path_.string(), ": exists; remove it");
+  }
+  ~UnfinishedExport() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  UnfinishedExport(const UnfinishedExport&) = delete;
+  UnfinishedExport& operator=(const UnfinishedExport&) = delete;
+
+  const fs::path& path() const { return path_; }
+  void finish() const {
+    sync_directory(path_);
+    std::error_code error;
+    fs::rename(path_, final_, error);  // replaces an empty folder, and no other
+    if (error) user_error(final_.string(), ": cannot become the export: ", error.message(), "; name another folder");
+    sync_directory(final_.parent_path());
+  }
+
+ private:
+  fs::path final_, path_;
+};
+
+// "model.safetensors", or "model-00002-of-00003.safetensors" for index 1 of 3.
+std::string shard_name(size_t index, size_t count) {
+  if (count == 1) return text(kModelName, ".safetensors");
+  char numbers[40];
+  std::snprintf(numbers, sizeof numbers, "-%05zu-of-%05zu", index + 1, count);
+  return text(kModelName, numbers, ".safetensors");
+}
+
+int64_t bytes_of(const std::vector<PlannedTensor>& tensors) {
+  int64_t bytes = 0;
+  for (const PlannedTensor& tensor : tensors) bytes += tensor.bytes();
+  return bytes;
+}
+
+void write_index(const fs::path& folder, const std::vector<std::vector<PlannedTensor>>& shards, int64_t bytes) {
+  nlohmann::ordered_json index = {{"metadata", {{"total_size", bytes}}},
+                                  {"weight_map", nlohmann::ordered_json::object()}};
+  auto& map = index["weight_map"].get_ref<nlohmann::ordered_json::object_t&>();
+  for (size_t i = 0; i < shards.size(); ++i)
+    for (const PlannedTensor& tensor : shards[i]) map.emplace_back(tensor.name, shard_name(i, shards.size()));
+  write_text_file(folder / text(kModelName, ".safetensors.index.json"), index.dump(2) + "\n");
+}
+
+ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) {
+  // The tables know which tensors the checkpoint must hold. They need no memory for that.
+  const Gpt gpt(request.config.model, request.config.router, DType::f32, DType::f32);
+  const SafetensorsFile file = open_model_of(request.checkpoint, gpt.params(), gpt.state());
+  const std::vector<PlannedTensor> tensors = plan_tensors(request.family, request.config.model, file, request.dtype);
+  const auto shards = cut_into_shards(tensors, request.shard_bytes);
+  const int64_t total = bytes_of(tensors);
+
+  ProgressLine line;
+  const JobClock clock;
+  int64_t done = 0;
+  const WriteProgress progress = [&](int64_t bytes) {
+    done += bytes;
+    line.show("export " + clock.state(done, total));
+  };
+  for (size_t i = 0; i < shards.size(); ++i) {
+    std::vector<TensorSource> sources;
+    for (const PlannedTensor& tensor : shards[i]) sources.push_back(source_of(tensor, file, progress));
+    write_safetensors(folder / shard_name(i, shards.size()), sources, {{"format", "pt"}});
+  }
+  line.clear();
+  if (shards.size() > 1) write_index(folder, shards, total);
+  return {.tensors = std::ssize(tensors), .bytes = total, .shards = std::ssize(shards)};
+}
+
+// Returns why it writes none; empty if it does.
+std::string write_tokenizer(const fs::path& folder, const ModelConfig& model, const Tokenizer& tokenizer) {
+  try {
+    save_tokenizer(tokenizer, folder / "tokenizer.json");
+  } catch (const UserError& error) {
+    const std::string why = error.what(), place = (folder / "tokenizer.json: ").string();
+    return why.starts_with(place) ? why.substr(place.size()) : why;
+  }
+  write_text_file(folder / "tokenizer_config.json", tokenizer_config_json(model, tokenizer));
+  return "";
+}
+
+// Returns why it writes no tokenizer although there is one.
+std::string write_small_files(const fs::path& folder, const ExportRequest& request) {
+  const ModelConfig& model = request.config.model;
+  const Tokenizer* tokenizer = request.tokenizer;
+  const auto end = tokenizer ? tokenizer->end_of_text() : std::nullopt;
+  const std::string without = tokenizer ? write_tokenizer(folder, model, *tokenizer) : "";
+  const bool with_tokenizer = tokenizer && without.empty();
+  write_text_file(folder / "config.json", config_json(request.family, request.config, request.dtype, end));
+  write_text_file(folder / "generation_config.json", generation_config_json(model, tokenizer));
+  write_text_file(folder / "README.md", model_card(request.card, request.family, with_tokenizer));
+  if (&request.family != &custom_family()) return without;
+  write_text_file(folder / "configuration_gptmoe.py", kConfigurationSource);
+  write_text_file(folder / "modeling_gptmoe.py", kModelingSource);
+  return without;
+}
+
+}  // namespace
+
+void require_free_folder(const fs::path& out) {
+  std::error_code error;
+  const fs::file_status status = fs::status(out, error);
+  if (status.type() == fs::file_type::not_found) return;
+  if (!fs::is_directory(status))
+    user_error(out.string(), ": ", error ? error.message() : "is not a folder", "; name a new or empty folder");
+  const fs::directory_iterator first(out, error);
+  if (error) user_error(out.string(), ": cannot list: ", error.message(), "; name a new or empty folder");
+  if (first != fs::directory_iterator())
+    user_error(out.string(), ": holds ", first->path().filename().string(), "; name a new or empty folder");
+}
+
+ExportedFiles export_model(const ExportRequest& request) {
+  require_free_folder(request.out);
+  try {
+    const UnfinishedExport unfinished(folder_path(request.out));
+    ExportedFiles written = write_model(unfinished.path(), request);
+    written.without_tokenizer = write_small_files(unfinished.path(), request);
+    unfinished.finish();
+    return written;
+  } catch (const fs::filesystem_error& error) {
+    throw Failure(text(error.path1().string(), ": ", error.code().message()));
+  }
+}
+
+}  // namespace gptmoe

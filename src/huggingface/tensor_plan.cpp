@@ -1,0 +1,130 @@
+#include "huggingface/tensor_plan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/bf16.h"
+#include "base/check.h"
+
+namespace gptmoe {
+namespace {
+
+int64_t count_of(const std::vector<int64_t>& sizes) {
+  int64_t count = 1;
+  for (const int64_t size : sizes) count *= size;
+  return count;
+}
+
+class Planner {
+ public:
+  Planner(const Family& family, const ModelConfig& model, DType dtype)
+      : family_(family), model_(model), dtype_(dtype) {}
+
+  void add(const SafetensorsFile::Entry& entry) {
+    for (const TensorName& name : family_.tensors) {
+      const std::optional<std::string> theirs = renamed(name.ours, name.theirs, entry.name);
+      if (!theirs) continue;
+      if (!theirs->empty()) place(*theirs, name.change, entry);
+      return;
+    }
+    GPTMOE_CHECK(false, entry.name, " has no name in ", family_.architecture);
+  }
+
+  std::vector<PlannedTensor> take() {
+    if (family_.zeros)
+      for (const ZeroTensor& zero : family_.zeros(model_))
+        tensors_.push_back({zero.theirs, zero.sizes, dtype_, {{"", 0, count_of(zero.sizes)}}});
+    return std::move(tensors_);
+  }
+
+ private:
+  void place(const std::string& theirs, Change change, const SafetensorsFile::Entry& entry) {
+    if (change >= Change::query_rows) return place_rows(theirs, change, entry);
+    const float factor = change == Change::doubled ? 2 : 1;
+    tensors_.push_back({theirs, entry.sizes, dtype_of(entry), {{entry.name, 0, count_of(entry.sizes), factor}}});
+  }
+
+  void place_rows(const std::string& theirs, Change change, const SafetensorsFile::Entry& entry) {
+    const auto heads = static_cast<size_t>(model_.num_attention_heads);
+    const auto [slot, is_new] = fused_.emplace(theirs, tensors_.size());
+    if (is_new) {
+      std::vector<int64_t> sizes = entry.sizes;
+      sizes[0] *= 3;
+      tensors_.push_back({theirs, sizes, dtype_of(entry), std::vector<TensorPiece>(3 * heads)});
+    }
+    const int64_t count = count_of(entry.sizes) / model_.num_attention_heads;  // of one head
+    const size_t kind = change == Change::query_rows ? 0 : change == Change::key_rows ? 1 : 2;
+    for (size_t head = 0; head < heads; ++head)
+      tensors_[slot->second].pieces[3 * head + kind] = {entry.name, static_cast<int64_t>(head) * count, count};
+  }
+
+  DType dtype_of(const SafetensorsFile::Entry& entry) const {
+    const bool routes = entry.name.ends_with(".mlp.gate.weight") ||
+                        entry.name.ends_with(".mlp.gate.e_score_correction_bias") ||
+                        entry.name.ends_with(".mlp.default_vectors");
+    return routes && &family_ == &custom_family() ? DType::f32 : dtype_;
+  }
+
+  const Family& family_;
+  const ModelConfig& model_;
+  DType dtype_;
+  std::vector<PlannedTensor> tensors_;
+  std::map<std::string, size_t> fused_;
+};
+
+void read_floats(const SafetensorsFile& file, const TensorPiece& piece, int64_t first, std::vector<float>& out) {
+  if (piece.tensor.empty()) return std::fill(out.begin(), out.end(), 0.0f);
+  const auto count = static_cast<int64_t>(out.size());
+  file.read_part(piece.tensor, piece.first + first, Tensor(out.data(), DType::f32, {count}));
+  for (float& value : out) value *= piece.factor;
+}
+
+}  // namespace
+
+int64_t PlannedTensor::bytes() const { return count_of(sizes) * dtype_bytes(dtype); }
+
+std::vector<PlannedTensor> plan_tensors(const Family& family, const ModelConfig& model, const SafetensorsFile& file,
+                                        DType dtype) {
+  Planner planner(family, model, dtype);
+  for (const SafetensorsFile::Entry& entry : file.entries()) planner.add(entry);
+  return planner.take();
+}
+
+std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<PlannedTensor>& tensors,
+                                                        int64_t shard_bytes) {
+  std::vector<std::vector<PlannedTensor>> shards(1);
+  int64_t bytes = 0;
+  for (const PlannedTensor& tensor : tensors) {
+    if (!shards.back().empty() && bytes + tensor.bytes() > shard_bytes) {
+      shards.emplace_back();
+      bytes = 0;
+    }
+    shards.back().push_back(tensor);
+    bytes += tensor.bytes();
+  }
+  return shards;
+}
+
+TensorSource source_of(const PlannedTensor& tensor, const SafetensorsFile& file, const WriteProgress& progress) {
+  return {tensor.name, tensor.dtype, tensor.sizes, [&tensor, &file, &progress](const TensorSource::Take& take) {
+            constexpr int64_t kPartCount = 1 << 20;
+            std::vector<float> part;
+            std::vector<uint16_t> rounded;
+            for (const TensorPiece& piece : tensor.pieces)
+              for (int64_t first = 0; first < piece.count; first += kPartCount) {
+                part.resize(static_cast<size_t>(std::min(kPartCount, piece.count - first)));
+                read_floats(file, piece, first, part);
+                const int64_t bytes = std::ssize(part) * dtype_bytes(tensor.dtype);
+                if (tensor.dtype == DType::bf16) {
+                  rounded.resize(part.size());
+                  std::transform(part.begin(), part.end(), rounded.begin(), bf16_bits);
+                  take(rounded.data(), bytes);
+                } else {
+                  take(part.data(), bytes);
+                }
+                progress(bytes);
+              }
+          }};
+}
+
+}  // namespace gptmoe
