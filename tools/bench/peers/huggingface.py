@@ -7,7 +7,7 @@ checks the tokenizer's ids, text from a left-padded batch, a bf16 export, a fold
 transformers refuses a raw checkpoint. Prints a Markdown table; the exit status is 1 if anything differs.
 
     python3 -m venv venv && venv/bin/pip install torch transformers numpy
-    venv/bin/python tools/bench/peers/huggingface.py [--gptmoe build/gptmoe] [--only NAME,...] [--keep FOLDER]
+    venv/bin/python tools/bench/peers/huggingface.py [--gptmoe build/gptmoe] [--only "NAME;..."] [--keep FOLDER]
 """
 import argparse
 import array
