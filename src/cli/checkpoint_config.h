@@ -31,23 +31,33 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
   return config;
 }
 
-inline constexpr const char* kTokenizerHelp = "tokenizer.json (default: the run's)";
+// The tokenizer that a command uses: the run's, unless --tokenizer names one.
+struct TokenizerArguments {
+  std::string file, pattern;  // empty: the run's; a file that says itself how it splits text
 
-// Throws UserError, naming `path`, if the tokenizer has more tokens than the model's vocabulary.
-inline void require_in_vocabulary(const Tokenizer& tokenizer, const ModelConfig& model, const std::string& path) {
-  if (tokenizer.vocab_size() > model.vocab_size)
-    user_error(path, ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ", model.vocab_size,
-               "; pass the tokenizer the model was trained with");
-}
+  void add_to(CLI::App& command) {
+    command.add_option("--tokenizer", file, "Tokenizer (default: the run's)");
+    command.add_option("--pattern", pattern,
+                       "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()));
+  }
+  bool given() const { return !file.empty() || !pattern.empty(); }
+};
 
-// The tokenizer at `option`, or the checkpoint's if `option` is empty. Throws UserError if it has more tokens than the
-// model's vocabulary.
+// The tokenizer that the arguments name, or else the checkpoint's. Throws UserError as load_tokenizer() does, and if it
+// has more tokens than the model's vocabulary.
 inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const Config& config,
-                                 const std::string& option) {
+                                 const TokenizerArguments& arguments) {
+  TokenizerOptions options;
+  if (!arguments.pattern.empty()) {
+    options.pattern = split_pattern_of(arguments.pattern);
+    if (!options.pattern) user_error("--pattern ", arguments.pattern, ": give ", split_pattern_names());
+  }
   const std::filesystem::path path =
-      option.empty() ? find_tokenizer(checkpoint, config) : std::filesystem::path(option);
-  Tokenizer tokenizer = load_tokenizer(path);
-  require_in_vocabulary(tokenizer, config.model, path.string());
+      arguments.file.empty() ? find_tokenizer(checkpoint, config) : std::filesystem::path(arguments.file);
+  Tokenizer tokenizer = load_tokenizer(path, options);
+  if (tokenizer.vocab_size() > config.model.vocab_size)
+    user_error(path.string(), ": ", tokenizer.vocab_size(), " tokens, but the model's vocabulary has ",
+               config.model.vocab_size, "; pass the tokenizer the model was trained with");
   return tokenizer;
 }
 

@@ -51,7 +51,7 @@ void add_eval_command(CLI::App& app) {
       ->expected(1, 2);
   const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);
   arguments->tasks.add_to(*command, of_texts);
-  command->add_option("--tokenizer", arguments->output.tokenizer, kTokenizerHelp);
+  arguments->output.tokenizer.add_to(*command);
   command->add_option(text(kJsonOption, ",--out"), arguments->output.json,
                       "Write the scores to this file too, as JSON");
   arguments->backend.add_to(*command);

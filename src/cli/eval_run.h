@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cli/checkpoint_config.h"
 #include "config/config.h"
 #include "inference/paired_score.h"
 
@@ -22,7 +23,8 @@ struct EvalRun {
 std::string run_label(const std::vector<EvalRun>& runs, size_t run);
 
 struct EvalOutput {
-  std::string tokenizer, json;  // paths; empty: the run's tokenizer, no file
+  TokenizerArguments tokenizer;
+  std::string json;  // path; empty: no file
 };
 inline constexpr const char* kJsonOption = "--json";
 

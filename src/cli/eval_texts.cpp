@@ -31,28 +31,23 @@ std::vector<DomainText> open_texts(const EvalRun& run, const TextArguments& argu
   return texts;
 }
 
-// The tokenizer of the texts. A run that names none has none. If the run's is not found, `note` says so.
-std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const std::string& option, std::string& note) {
-  if (!option.empty()) return model_tokenizer(run.checkpoint, run.config, option);
-  if (run.config.data.tokenizer.empty()) return {};
+// The tokenizer of the texts; none if the run names none. If the run's own cannot be used, prints a note with the
+// reason.
+std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArguments& arguments) {
+  if (!arguments.given() && run.config.data.tokenizer.empty()) return {};
   try {
-    find_tokenizer(run.checkpoint, run.config);
+    return model_tokenizer(run.checkpoint, run.config, arguments);
   } catch (const UserError& error) {
-    note = text("no bits per byte: ", error.what());
+    if (arguments.given()) throw;
+    std::printf("note: no bits per byte: %s\n", error.what());
     return {};
   }
-  return model_tokenizer(run.checkpoint, run.config, option);
 }
 
-void count_bytes(std::vector<TextScore>& scores, const EvalRun& run, const std::vector<DomainText>& texts,
-                 const std::string& option) {
-  std::string note;
-  const std::optional<Tokenizer> tokenizer = text_tokenizer(run, option, note);
-  if (!note.empty()) std::printf("note: %s\n", note.c_str());
-  if (!tokenizer) return;
-  const int64_t T = run.config.train.sequence_length;
+void count_bytes(std::vector<TextScore>& scores, const std::vector<DomainText>& texts, int64_t T,
+                 const Tokenizer& tokenizer) {
   for (size_t i = 0; i < texts.size(); ++i)
-    scores[i].bytes = text_bytes(texts[i].loader, scores[i].tokens / T, T, *tokenizer);
+    scores[i].bytes = text_bytes(texts[i].loader, scores[i].tokens / T, T, tokenizer);
 }
 
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts, int64_t tokens) {
@@ -133,13 +128,17 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   std::optional<AtomicFile> file;
   open_output(file, kJsonOption, output.json);
   std::vector<std::vector<DomainText>> texts;
-  for (const EvalRun& run : runs) texts.push_back(open_texts(run, arguments));
+  std::vector<std::optional<Tokenizer>> tokenizers;
+  for (const EvalRun& run : runs) {
+    texts.push_back(open_texts(run, arguments));
+    tokenizers.push_back(text_tokenizer(run, output.tokenizer));
+  }
 
   std::vector<std::vector<TextScore>> scores;
   std::vector<Json> written;
   for (size_t r = 0; r < runs.size(); ++r) {
     scores.push_back(score_texts(runs[r], texts[r], arguments.tokens));
-    count_bytes(scores[r], runs[r], texts[r], output.tokenizer);
+    if (tokenizers[r]) count_bytes(scores[r], texts[r], runs[r].config.train.sequence_length, *tokenizers[r]);
     if (r > 0 && !arguments.domains.empty()) std::printf("\n");
     print_scores(run_label(runs, r), scores[r]);
     written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"texts", Json::array()}});

@@ -21,7 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct ExportArguments {
-  std::string run, out, tokenizer, pattern;
+  std::string run, out;
+  TokenizerArguments tokenizer;
   std::string dtype = "f32", shard_size = "5GB", format = "auto";
 };
 
@@ -47,27 +48,14 @@ struct ExportTokenizer {
   std::string why_none;
 };
 
-Tokenizer load_for(const ModelConfig& model, const std::string& path, const std::string& pattern) {
-  TokenizerOptions options;
-  if (!pattern.empty()) {
-    options.pattern = split_pattern_of(pattern);
-    if (!options.pattern) user_error("--pattern ", pattern, ": give ", split_pattern_names());
-  }
-  Tokenizer tokenizer = load_tokenizer(path, options);
-  require_in_vocabulary(tokenizer, model, path);
-  return tokenizer;
-}
-
 // A run whose tokenizer is gone can be exported without it. A tokenizer that the user names must be there.
-ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config, const ExportArguments& arguments) {
-  const bool named = !arguments.tokenizer.empty() || !arguments.pattern.empty();
-  if (!named && config.data.tokenizer.empty()) return {std::nullopt, "the run's config names none"};
+ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config,
+                                 const TokenizerArguments& arguments) {
+  if (!arguments.given() && config.data.tokenizer.empty()) return {std::nullopt, "the run's config names none"};
   try {
-    const std::string path =
-        arguments.tokenizer.empty() ? find_tokenizer(checkpoint, config).string() : arguments.tokenizer;
-    return {load_for(config.model, path, arguments.pattern), ""};
+    return {model_tokenizer(checkpoint, config, arguments), ""};
   } catch (const UserError& error) {
-    if (named) throw;
+    if (arguments.given()) throw;
     return {std::nullopt, error.what()};
   }
 }
@@ -106,7 +94,7 @@ void run(const ExportArguments& arguments) {
   config.router = with_defaults(config.router, router_setup(config.model));
   FamilyChoice choice = choose_family(config);
   if (arguments.format == "custom") choice = {&custom_family(), "--format custom"};
-  const ExportTokenizer found = export_tokenizer(checkpoint, config, arguments);
+  const ExportTokenizer found = export_tokenizer(checkpoint, config, arguments.tokenizer);
   const ExportedFiles written = export_model({.checkpoint = checkpoint,
                                               .out = arguments.out,
                                               .config = config,
@@ -142,9 +130,7 @@ void add_export_command(CLI::App& app) {
                    "auto: transformers' own class if one computes the model exactly, else ours; custom: ours")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "custom"}));
-  command->add_option("--tokenizer", arguments->tokenizer, "Tokenizer (default: the run's)");
-  command->add_option("--pattern", arguments->pattern,
-                      "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()));
+  arguments->tokenizer.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

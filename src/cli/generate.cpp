@@ -22,7 +22,8 @@ namespace gptmoe {
 namespace {
 
 struct GenerateArguments {
-  std::string run, tokenizer, prompts;
+  std::string run, prompts;
+  TokenizerArguments tokenizer;
   std::optional<std::string> prompt;
   bool json = false, interactive = false;
   uint64_t seed = 1;
@@ -177,7 +178,7 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt draws with seed + n - 1")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--tokenizer", arguments->tokenizer, kTokenizerHelp);
+  arguments->tokenizer.add_to(*command);
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }

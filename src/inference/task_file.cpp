@@ -70,13 +70,13 @@ void read_completion(JsonSection& line, Example& example) {
 }
 
 TaskKind kind_of(const JsonSection& line) {
-  if (line.has("answer")) line.fail("answer", "tasks with generated answers are not scored; see docs/tasks.md");
+  if (line.has("answer")) line.fail("answer", "tasks with generated answers are not scored; see docs/eval.md");
   if (line.has("query") || line.has("choices")) return TaskKind::multiple_choice;
   if (line.has("context_options")) return TaskKind::schema;
   if (line.has("context") || line.has("continuation")) return TaskKind::completion;
   line.fail("",
             "not a task: needs the keys query, choices, gold, or context_options, continuation, gold, or context, "
-            "continuation; see docs/tasks.md");
+            "continuation; see docs/eval.md");
 }
 
 Example read_example(JsonSection& line, TaskKind kind, int64_t number) {
@@ -146,7 +146,7 @@ Task read_task(const TaskFile& file) {
       user_error(place, ": category: every line must have one, or none; the first line has ",
                  task.examples.front().category.empty() ? "none" : "one");
   }
-  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object per line, see docs/tasks.md");
+  if (!kind) user_error(file.path.string(), ": no examples; it needs one JSON object per line, see docs/eval.md");
   task.kind = *kind;
   return task;
 }

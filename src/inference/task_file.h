@@ -4,7 +4,7 @@
 //   schema           {"context_options": ["...", "..."], "continuation": "...", "gold": 0}  which context fits better?
 //   completion       {"context": "...", "continuation": "..."}                        does this continuation follow?
 // The keys give the kind; a file has one kind. Any line may also have a "category", if all lines have one. White space
-// at both ends of every text is dropped, since a delimiter joins the texts. Blank lines are skipped. docs/tasks.md has
+// at both ends of every text is dropped, since a delimiter joins the texts. Blank lines are skipped. docs/eval.md has
 // recipes for other layouts.
 #include <cstdint>
 #include <filesystem>

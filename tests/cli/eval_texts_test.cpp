@@ -72,7 +72,20 @@ TEST_F(EvalTexts, BitsPerByteNeedTheTokenizer) {
   EXPECT_FALSE(scores({"named", "--data", "words.bin"})["texts"][0].contains("bytes"));
   expect_contains(printed_, "note: no bits per byte: ");
   write_text_file(files_ / "moved.json", "{");
-  refuse({"eval", "named", "--data", "words.bin"}, {"moved.json"});
+  EXPECT_FALSE(scores({"named", "--data", "words.bin"})["texts"][0].contains("bytes"));
+  expect_contains(printed_, "moved.json");
+}
+
+TEST_F(EvalTexts, ARankFileNeedsItsPattern) {
+  const std::string ranks = source_folder() + "/tests/tokenizer/golden/ranks.tiktoken";
+  train("run", 1, {{"model", {{"vocab_size", 512}}}, {"data", {{"tokenizer", ranks}}}});
+  EXPECT_FALSE(scores({"run"})["texts"][0].contains("bytes"));
+  expect_contains(printed_, "note: no bits per byte: ");
+  expect_contains(printed_, "--pattern");
+  EXPECT_TRUE(scores({"run", "--pattern", "gpt2"})["texts"][0].contains("bytes"));
+  refuse({"eval", "run", "--pattern", "gpt5"}, {"--pattern gpt5: give "});
+  refuse({"generate", "run", "--prompt", "a"}, {"--pattern"});
+  succeed({"generate", "run", "--prompt", "a", "--pattern", "gpt2", "--tokens", "2"});
 }
 
 TEST_F(EvalTexts, TwoRunsArePairedByWindow) {

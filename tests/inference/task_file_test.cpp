@@ -124,7 +124,7 @@ TEST_F(TaskFileTest, WrongLinesAreNamed) {
 
 TEST_F(TaskFileTest, OtherKindsOfTasksAreRefused) {
   EXPECT_EQ(refused(R"({"context": "q", "answer": "18"})"),
-            "1: answer: tasks with generated answers are not scored; see docs/tasks.md");
+            "1: answer: tasks with generated answers are not scored; see docs/eval.md");
   EXPECT_TRUE(refused(R"({"ind": 4})").starts_with("1: not a task: needs the keys query, choices, gold, or "));
   EXPECT_TRUE(refused("\n\n").starts_with(" no examples"));
   EXPECT_EQ(refused(R"({"context": "a", "continuation": "b"})"
