@@ -51,7 +51,8 @@ struct ExportTokenizer {
 // A run whose tokenizer is gone can be exported without it. A tokenizer that the user names must be there.
 ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config,
                                  const TokenizerArguments& arguments) {
-  if (!arguments.given() && config.data.tokenizer.empty()) return {std::nullopt, "the run's config names none"};
+  if (!arguments.given() && config.data.tokenizer.empty())
+    return {std::nullopt, "the run's config names none; pass --tokenizer FILE"};
   try {
     return {model_tokenizer(checkpoint, config, arguments), ""};
   } catch (const UserError& error) {
@@ -109,8 +110,7 @@ void run(const ExportArguments& arguments) {
   std::printf("tensors     %s, %s in %s, %s\n", grouped_digits(written.tensors).c_str(),
               binary_bytes(written.bytes).c_str(), plural(written.shards, "file").c_str(), arguments.dtype.c_str());
   const std::string why_none = found.tokenizer ? written.without_tokenizer : found.why_none;
-  std::printf("tokenizer   %s\n",
-              why_none.empty() ? "tokenizer.json" : ("none: " + why_none + "; --tokenizer FILE adds one").c_str());
+  std::printf("tokenizer   %s\n", why_none.empty() ? "tokenizer.json" : ("none: " + why_none).c_str());
   std::printf("exported    %s\n", arguments.out.c_str());
 }
 

@@ -24,6 +24,7 @@ bool has_file(const fs::path& folder, const char* name) {
 }
 
 void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
+  if (has_file(folder, "state.json")) return;  // a checkpoint, whose config.json is not a run's
   if (has_file(folder, "config.json")) {
     runs.push_back(folder);
     return;

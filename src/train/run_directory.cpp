@@ -131,7 +131,8 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
 
 bool holds_run(const std::filesystem::path& run_dir) {
   std::error_code none;
-  return std::filesystem::exists(config_path(run_dir), none);
+  return std::filesystem::exists(config_path(run_dir), none) &&
+         !std::filesystem::exists(run_dir / "state.json", none);  // a checkpoint, whose config.json is not a run's
 }
 
 Config run_config(const std::filesystem::path& run_dir) {

@@ -78,7 +78,7 @@ TEST_F(EvalTexts, BitsPerByteNeedTheTokenizer) {
 
 TEST_F(EvalTexts, ARankFileNeedsItsPattern) {
   const std::string ranks = source_folder() + "/tests/tokenizer/golden/ranks.tiktoken";
-  train("run", 1, {{"model", {{"vocab_size", 512}}}, {"data", {{"tokenizer", ranks}}}});
+  train("run", 1, {{"model", {{"vocab_size", 600}}}, {"data", {{"tokenizer", ranks}}}});
   EXPECT_FALSE(scores({"run"})["texts"][0].contains("bytes"));
   expect_contains(printed_, "note: no bits per byte: ");
   expect_contains(printed_, "--pattern");

@@ -245,7 +245,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
     "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
     "data": {"train": "t", "val": "v", "tokenizer": "k"},
     "train": {"steps": 7, "sequence_length": 20, "micro_batch_size": 3, "global_batch_size": 9, "eval_every": 2,
-              "eval_tokens": 0, "recompute": "block", "cuda_graphs": false},
+              "eval_tokens": 0, "recompute": "block", "init_from": "runs/a", "init_noise": 0.1, "cuda_graphs": false},
     "optimizer": {"type": "adamw", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
                   "grad_clip": 0.7},
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,

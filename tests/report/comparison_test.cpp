@@ -279,7 +279,9 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
 
 TEST(Comparison, NotesDataThatMakePerplexitiesIncomparable) {
   RunLog a = run_of({20}, 1), b = run_of({20}, 1), unknown = run_of({20}, 1, 2);
-  const HistoryEntry entry{0, {}, {}, {}, {{"train.bin", 9, "1"}}, {{"val.bin", 5, "2"}}};
+  HistoryEntry entry;
+  entry.train = {{"train.bin", 9, "1"}};
+  entry.val = {{"val.bin", 5, "2"}};
   a.history = b.history = {entry};
   EXPECT_TRUE(compare({{"topk", {a}}, {"default", {b}}}).notes.empty());
   b.history[0].val[0].path = "elsewhere/val.bin";
