@@ -35,8 +35,9 @@ TEST_F(RunFolderCli, ThatIsDeletedUnderTrainingIsAFailure) {
 }
 
 TEST_F(RunFolderCli, ThatIsGoneBeforeTheFirstRowIsNoticedWhenTheRunStops) {
-  write_config("run.json",
-               {{"train", {{"steps", 100000}}}, {"log", {{"every", 100000}}}, {"checkpoint", {{"every", 0}}}});
+  write_config("run.json", {{"train", {{"steps", 100000}, {"eval_every", 0}}},
+                            {"log", {{"every", 100000}}},
+                            {"checkpoint", {{"every", 0}}}});
   Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run"});
   process.wait_until([&] {
     return fs::exists(files_ / "stdout") && read_text_file(files_ / "stdout").find("device      ") != std::string::npos;
