@@ -18,7 +18,7 @@ namespace {
 
 struct ReportArguments {
   std::vector<std::string> runs;
-  std::string out, svg;
+  std::string out, svg, reference;
   int64_t watch_seconds = 0;
 };
 
@@ -40,6 +40,7 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
   std::vector<Arm> arms;
   for (const std::string& folder : arguments.runs)
     for (Arm& arm : find_arms(folder)) arms.push_back(std::move(arm));
+  const std::string baseline = std::filesystem::path(arms.front().family).filename().string();
   Report report;
   if (arguments.runs.size() == 1 && is_sweep(arms)) {
     report.sweep = sweep_of(std::move(arms));
@@ -47,6 +48,9 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
   } else {
     report.comparison = compare(std::move(arms));
   }
+  if (!arguments.reference.empty() && report.comparison.single())
+    user_error("--reference ", arguments.reference, ": a single arm has no gap to compare with it; give more runs");
+  if (!arguments.reference.empty()) report.comparison.reference = read_reference(arguments.reference, baseline);
   report.paths = write_reports(arguments.out.empty() ? arguments.runs.front() : arguments.out, report.comparison,
                                report.swept(), refresh_seconds);
   return report;
@@ -96,6 +100,8 @@ void add_report_command(CLI::App& app, Job& job) {
       ->required();
   command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)");
   command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
+  command->add_option("--reference", arguments->reference,
+                      "Draw another experiment's gap beside that of the runs: FILE[:PAIR], as in gptmoe compare");
   command
       ->add_flag("--watch{30}", arguments->watch_seconds,
                  "Write the report every 30 seconds, or --watch=N seconds, while runs train; the page reloads itself")

@@ -1,5 +1,6 @@
 #pragma once
-// Another experiment's gap between two arms, to compare ours with: `gptmoe compare --reference`.
+// Another experiment's gap between two arms, to compare ours with: `--reference` of `gptmoe compare` and `gptmoe
+// report`.
 #include <string>
 #include <vector>
 

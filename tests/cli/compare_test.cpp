@@ -321,6 +321,11 @@ TEST_F(Compare, DrawsAReferenceBesideTheGap) {
   EXPECT_GT(report("both")["arms"][1]["reference_distance"], 0);
   EXPECT_TRUE(report("both")["arms"][0]["reference_distance"].is_null());
 
+  succeed({"report", "both", "--reference", curves, "--out", "again"});
+  EXPECT_EQ(report("again")["reference"], report("both")["reference"]);
+  EXPECT_EQ(report("again")["arms"][1]["reference_distance"], report("both")["arms"][1]["reference_distance"]);
+  refuse({"report", "both/8c1_topk", "--reference", curves, "--out", "again"}, {"a single arm has no gap"});
+
   succeed(with(curves + ":32c4"));
   EXPECT_EQ(report("both")["reference"]["name"], "32c4");
   succeed(command);
