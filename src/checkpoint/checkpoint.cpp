@@ -387,6 +387,10 @@ ModelFile open_model(const fs::path& checkpoint_dir, World* world) {
           open_verified(checkpoint_dir, kModelFile, state, world)};
 }
 
+std::string model_checksum(const fs::path& checkpoint_dir) {
+  return checksum_in(read_state_file(checkpoint_dir), checkpoint_dir / kModelFile);
+}
+
 SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {
   ModelFile file = open_model(checkpoint_dir);
   std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes count

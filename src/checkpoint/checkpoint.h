@@ -74,7 +74,9 @@ struct ModelFile {
   SafetensorsFile tensors;
 };
 ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr);
-// The same file for readers that need one row of a model at a time, after the checks of load_model(). The tables need
+// Its checksum; reads state.json alone.
+std::string model_checksum(const std::filesystem::path& checkpoint_dir);
+// The file for readers that need one row of a model at a time, after the checks of load_model(). The tables need
 // no memory; their parameters are those of an f32 model.
 SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                               const StateTable& state);

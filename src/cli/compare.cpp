@@ -138,7 +138,7 @@ bool finished(const PlannedRun& run) {
 
 std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
   std::vector<RunOnData> all;
-  for (const PlannedRun& run : runs) all.push_back({run.label(), run.dir, run.config.data});
+  for (const PlannedRun& run : runs) all.push_back({run.label(), run.dir, run.config.data, run.config.train.init_from});
   return all;
 }
 

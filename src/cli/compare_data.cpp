@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "checkpoint/checkpoint.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
 
@@ -33,9 +34,22 @@ struct KindOfData {
 constexpr KindOfData kTrain{"data.train", &DataConfig::train, &HistoryEntry::train};
 constexpr KindOfData kVal{"data.val", &DataConfig::val, &HistoryEntry::val};
 
+std::string remedy_of(const RunOnData& run) {
+  return text("train ", run.dir.string(), " anew with --restart, or choose another --out");
+}
+
+// Throws UserError if a run that is there started from other weights than init_from holds now.
+void require_started_from(const RunOnData& run, const RunHistory& record) {
+  const std::optional<StartingWeights>& was = record.history.front().initialized_from;
+  if (run.init_from.empty() || !was || !std::filesystem::exists(run.init_from)) return;
+  if (const auto checkpoint = resolve_checkpoint(run.init_from); model_checksum(checkpoint) != was->checksum)
+    user_error(checkpoint.string(), ": has other weights than those from which ", run.dir.string(),
+               " started; restore them, or ", remedy_of(run));
+}
+
 // Throws UserError if a run that is there read anything but `now`.
 void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
-  const std::string otherwise = text("train ", run.dir.string(), " anew with --restart, or choose another --out");
+  const std::string otherwise = remedy_of(run);
   const HistoryEntry& last = record.history.back();
   if (!now.empty()) require_same_data(last.*kind.files, now, otherwise);
   for (const HistoryEntry& entry : record.history)
@@ -43,9 +57,10 @@ void require_read(const RunOnData& run, const RunHistory& record, const KindOfDa
       user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", otherwise);
 }
 
-// Whether the run that is there read what it would read now.
+// Whether the run that is there started from what it would start from now, and read what it would read now.
 bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, bool restart) {
   try {
+    require_started_from(run, record);
     for (const KindOfData& kind : {kTrain, kVal})
       if (const std::string& pattern = run.data.*kind.pattern; !pattern.empty())
         require_read(run, record, kind, now.matching(pattern));

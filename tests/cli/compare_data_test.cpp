@@ -57,6 +57,21 @@ TEST_F(CompareData, RestartTrainsAnewWhatReadOtherTokens) {
   }
 }
 
+TEST_F(CompareData, ARunThatStartedFromOtherWeightsIsNotReused) {
+  succeed({"train", "topk.json", "--out", "start"});
+  const std::vector<std::string> from = {"--set", "train.init_from=start"};
+  succeed(command(from));
+  fs::remove_all(files_ / "both/default");
+  fs::remove_all(files_ / "start");
+  succeed({"train", "topk.json", "--out", "start", "--set", "seed=9"});
+  refuse(command(from), {"start/checkpoints/step_00000012: has other weights than those from which both/topk/seed_1 "
+                         "started; restore them, or train both/topk/seed_1 anew with --restart"});
+  std::vector<std::string> anew = from;
+  anew.push_back("--restart");
+  expect_contains(succeed(command(anew)).out, "anew        both/topk/seed_1");
+  EXPECT_EQ(metrics_of(files_ / "both/topk/seed_1")[0]["val_loss"], metrics_of(files_ / "start").back()["val_loss"]);
+}
+
 TEST_F(CompareData, AnInterruptedRunIsNotContinuedOnOtherTokens) {
   succeed(command());
   cut_back(files_ / "both/default/seed_1", 8);
