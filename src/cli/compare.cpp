@@ -166,7 +166,7 @@ void remove_runs(const std::set<fs::path>& folders) {
   for (const fs::path& folder : folders) {
     const FolderLock lock(folder, "another process is training in this run directory; wait for it");
     fs::remove_all(folder);
-    std::printf("anew        %s: it read other data\n", folder.c_str());
+    std::printf("anew        %s: it read other data or weights\n", folder.c_str());
   }
 }
 
