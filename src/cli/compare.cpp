@@ -142,6 +142,45 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
   return all;
 }
 
+// Whether `stored`, a checkpoint of RUN/checkpoints, is what the user gives as `given`: RUN, or the checkpoint itself.
+bool is_start(const std::string& stored, const std::string& given) {
+  const fs::path absolute = fs::weakly_canonical(given);
+  return stored == given || stored == absolute || fs::path(stored).parent_path().parent_path() == absolute;
+}
+
+// The checkpoint from which all runs of the arm start: that of the runs that are there, or else the latest now.
+std::string start_of(const PlannedArm& arm, const std::vector<PlannedRun>& runs) {
+  const std::string& given = arm.config.train.init_from;
+  for (const PlannedRun& run : runs)
+    if (run.arm == &arm && holds_run(run.dir))
+      if (const std::string stored = run_config(run.dir).train.init_from; is_start(stored, given)) return stored;
+  return fs::canonical(resolve_checkpoint(given)).string();
+}
+
+// Replaces train.init_from by one checkpoint, since the run it names may save another while the runs train.
+void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, World& world) {
+  for (PlannedArm& arm : arms) {
+    if (arm.config.train.init_from.empty()) continue;
+    std::string start;
+    on_root(world, [&] { start = start_of(arm, runs); });
+    start = world.from_root(start);
+    arm.config.train.init_from = start;
+    for (PlannedRun& run : runs)
+      if (run.arm == &arm) run.config.train.init_from = start;
+  }
+}
+
+// Checks the arm's config before its first run trains for hours. Runs that continue need no weights to start from.
+void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& missing, World& world) {
+  const auto starts = [&](const PlannedRun* run) { return run->arm == &arm && !latest_checkpoint(run->dir); };
+  Config config = arm.config;
+  if (std::none_of(missing.begin(), missing.end(), starts)) {
+    config.train.init_from.clear();
+    config.train.init_noise = 0;
+  }
+  check_run(config, world);
+}
+
 // The runs still to train. Throws UserError if a folder holds another run, before the first run trains for hours. Those
 // in the folders `anew` (known to rank 0) are trained from the beginning, whatever is there.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
@@ -257,12 +296,13 @@ int run_comparison(const CompareArguments& arguments, World& world) {
       user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
   });
   watch(world, arms.front().config.distributed);
+  fix_starts(arms, runs, world);
   std::set<fs::path> anew;
   on_root(world, [&] { anew = runs_on_other_data(data_of(runs), arguments.restart); });
   const std::vector<const PlannedRun*> missing = missing_of(runs, anew, world);
-  for (const PlannedArm& arm : arms)  // before the first trains for hours
+  for (const PlannedArm& arm : arms)
     if (std::any_of(missing.begin(), missing.end(), [&](const PlannedRun* run) { return run->arm == &arm; }))
-      check_run(arm.config, world);
+      check_arm(arm, missing, world);
   on_root(world, [&] { remove_runs(anew); });
   const int signal = arguments.jobs > 1 ? run_beside_each_other(missing, arguments.restart, arguments.jobs)
                                         : run_here(missing, arguments.restart, world);

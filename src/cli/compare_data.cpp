@@ -38,37 +38,43 @@ std::string remedy_of(const RunOnData& run) {
   return text("train ", run.dir.string(), " anew with --restart, or choose another --out");
 }
 
-// Throws UserError if a run that is there started from other weights than init_from holds now.
-void require_started_from(const RunOnData& run, const RunHistory& record) {
+// The weights that a run there started from, and those that init_from holds now; equal if the latter are gone.
+std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
-  if (run.init_from.empty() || !was || !std::filesystem::exists(run.init_from)) return;
-  if (const auto checkpoint = resolve_checkpoint(run.init_from); model_checksum(checkpoint) != was->checksum)
-    user_error(checkpoint.string(), ": has other weights than those from which ", run.dir.string(),
-               " started; restore them, or ", remedy_of(run));
+  if (run.init_from.empty() || !was) return {};
+  if (!std::filesystem::exists(run.init_from)) return {was->checksum, was->checksum};
+  return {was->checksum, model_checksum(resolve_checkpoint(run.init_from))};
 }
 
 // Throws UserError if a run that is there read anything but `now`.
 void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
-  const std::string otherwise = remedy_of(run);
   const HistoryEntry& last = record.history.back();
-  if (!now.empty()) require_same_data(last.*kind.files, now, otherwise);
+  if (!now.empty()) require_same_data(last.*kind.files, now, remedy_of(run));
   for (const HistoryEntry& entry : record.history)
     if (!same_tokens(entry.*kind.files, last.*kind.files))
-      user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", otherwise);
+      user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", remedy_of(run));
 }
 
-// Whether the run that is there started from what it would start from now, and read what it would read now.
+// Whether the run that is there started from what it would start from now, and read what it would read now. Throws
+// UserError if it did not, unless `restart`, and always if that cannot be told.
 bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, bool restart) {
-  try {
-    require_started_from(run, record);
-    for (const KindOfData& kind : {kTrain, kVal})
-      if (const std::string& pattern = run.data.*kind.pattern; !pattern.empty())
-        require_read(run, record, kind, now.matching(pattern));
-    return true;
-  } catch (const UserError&) {
-    if (restart) return false;
-    throw;
+  const auto [was, is] = start_weights(run, record);
+  if (was != is && restart) return false;
+  if (was != is)
+    user_error(run.init_from, ": has other weights than those from which ", run.dir.string(),
+               " started; restore them, or ", remedy_of(run));
+  for (const KindOfData& kind : {kTrain, kVal}) {
+    const std::string& pattern = run.data.*kind.pattern;
+    if (pattern.empty()) continue;
+    const Files& files = now.matching(pattern);  // not in the try: an error of reading them tells nothing
+    try {
+      require_read(run, record, kind, files);
+    } catch (const UserError&) {
+      if (restart) return false;
+      throw;
+    }
   }
+  return true;
 }
 
 }  // namespace

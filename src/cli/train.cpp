@@ -67,7 +67,10 @@ void add_train_command(CLI::App& app, Job& job) {
       options.set.push_back(override_.substr(0, override_.find('=')));
     options.resume_command = resume_command(app.get_name(), *arguments, out, world.size());
     if (!arguments->branch.empty()) {
-      check_run(config, world);  // first, so that a run that cannot start leaves no folder
+      Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
+      checked.train.init_from.clear();
+      checked.train.init_noise = 0;
+      check_run(checked, world);  // first, so that a run that cannot start leaves no folder
       on_root(world, [&] { branch_run(arguments->branch, out, config); });
     }
     job.interrupted_by(train(config, options, world));

@@ -1,6 +1,7 @@
 #include "model/upcycling.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/rng.h"
 #include "kernels/plan_ops.h"
@@ -72,6 +73,11 @@ double upcycled_output_scale(const ModelConfig& model, const RouterConfig& route
     user_error(
         "train.init_from: dense layers can become experts only without shared experts; set "
         "model.n_shared_experts = 0");
+  if (router.type == "default" && router.block->value("ema_weighting", "score") != "score")
+    user_error(
+        "train.init_from: dense layers can become the experts of the default router only with "
+        "router.ema_weighting = \"score\"; with the other weightings the default vectors would grow to E / K times "
+        "the dense layer's mean output");
   const std::vector<double> outputs = EqualExperts(router, router_setup(model)).outputs();
   const auto [low, high] = std::minmax_element(outputs.begin(), outputs.end());
   constexpr double kSpread = 1e-3;

@@ -60,20 +60,21 @@ TokenizerCopy read_tokenizer_files(const fs::path& path) {
   return copy;
 }
 
-void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
+void require_same_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
   const auto& files = tokenizer.files;
   if (files.empty()) return;
-  const auto differs = [&](const fs::path& copy) {
-    user_error(tokenizer.source.string(), ": not the tokenizer with which the run began, ", copy.string(),
-               "; restore it, or correct data.tokenizer");
-  };
-  for (const char* other : {"tokenizer.json", "vocab.json", "merges.txt"})  // of another layout
-    if (fs::exists(run_dir / other) &&
-        std::none_of(files.begin(), files.end(), [&](const auto& file) { return file.first == other; }))
-      differs(run_dir / other);
-  for (const auto& [name, content] : files)
-    if (fs::exists(run_dir / name) && read_text_file(run_dir / name) != content) differs(run_dir / name);
-  for (const auto& [name, content] : files)
+  for (const fs::path& copy : tokenizer_files(run_dir)) {
+    const auto same =
+        std::find_if(files.begin(), files.end(), [&](const auto& file) { return copy.filename() == file.first; });
+    if (same == files.end() || read_text_file(copy) != same->second)
+      user_error(tokenizer.source.string(), ": not the tokenizer with which the run began, ", copy.string(),
+                 "; restore it, or correct data.tokenizer");
+  }
+}
+
+void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
+  require_same_tokenizer(run_dir, tokenizer);
+  for (const auto& [name, content] : tokenizer.files)
     if (!fs::exists(run_dir / name)) write_text_file(run_dir / name, content);
 }
 

@@ -21,8 +21,11 @@ struct TokenizerCopy {
 // or is of an unknown kind.
 TokenizerCopy read_tokenizer_files(const std::filesystem::path& path);
 
-// Writes the copy into a run's folder. What is there already must be the same: throws UserError naming the copy and the
-// source if they differ. A copy without files changes nothing.
+// Throws UserError, naming the copy and the source, if a run's folder holds another tokenizer.
+void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
+
+// Writes the copy into a run's folder. What is there already must be the same, as above. A copy without files changes
+// nothing.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,

@@ -149,6 +149,7 @@ void Trainer::require_same_run() {
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
   facts.emplace_back("data.train", train_data_.fingerprint());
   if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
+  if (start_weights_) facts.emplace_back("the weights of train.init_from", start_weights_->record().checksum);
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
 }
@@ -185,6 +186,7 @@ std::optional<std::filesystem::path> Trainer::open_run_directory() {
   if (val_data_) history_.val = data_files(*val_data_);
   const TokenizerCopy tokenizer = read_tokenizer_files(given_.data.tokenizer);
   if (!options_.resume) {
+    if (!holds_run(options_.out)) require_same_tokenizer(options_.out, tokenizer);
     start_run_directory(options_.out, given_);
     lock_.emplace(options_.out, kLocked);
     keep_tokenizer(options_.out, tokenizer);
@@ -341,10 +343,19 @@ void Trainer::finish_step() {
 void Trainer::save() {
   const CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
                               nlohmann::json(to_json(given_))};
-  if (metrics_) metrics_->sync();
+  std::optional<Failure> lost_metrics;
+  try {
+    if (metrics_) metrics_->sync();
+  } catch (const Failure& failure) {
+    if (!holds_run(options_.out)) throw;  // the folder itself is gone
+    lost_metrics = failure;
+  }
   log_->without_cost([&] { steps_->train_step().gather_weights(); });
   save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
   saved_step_ = progress_.step;
+  if (lost_metrics)
+    throw Failure(
+        text(lost_metrics->what(), "; step ", progress_.step, " is saved: continue with ", options_.resume_command));
   last_saved_ = Clock::now();
 }
 

@@ -72,6 +72,24 @@ TEST_F(CompareData, ARunThatStartedFromOtherWeightsIsNotReused) {
   EXPECT_EQ(metrics_of(files_ / "both/topk/seed_1")[0]["val_loss"], metrics_of(files_ / "start").back()["val_loss"]);
 }
 
+TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
+  succeed({"train", "topk.json", "--out", "start"});
+  const double first = metrics_of(files_ / "start").back()["val_loss"];
+  const std::vector<std::string> from = {"--set", "train.init_from=start"};
+  succeed(command(from));
+  // The other run goes on; what is compared still starts where it did.
+  succeed({"train", "topk.json", "--out", "start", "--resume", "--set", "train.steps=20"});
+  expect_contains(succeed(command(from)).out, "reusing     both/topk/seed_1");
+  fs::remove_all(files_ / "both/default");
+  succeed(command(from));
+  EXPECT_EQ(metrics_of(files_ / "both/default/seed_1")[0]["val_loss"], first);
+  // Runs that are there need it no more.
+  fs::rename(files_ / "start", files_ / "elsewhere");
+  cut_back(files_ / "both/default/seed_1", 8);
+  fs::remove_all(files_ / "both/default/seed_1/metrics.jsonl");
+  succeed(command(from));
+}
+
 TEST_F(CompareData, AnInterruptedRunIsNotContinuedOnOtherTokens) {
   succeed(command());
   cut_back(files_ / "both/default/seed_1", 8);

@@ -48,6 +48,21 @@ TEST_F(RunFolderCli, ThatIsGoneBeforeTheFirstRowIsNoticedWhenTheRunStops) {
   fail(process.wait(), 1, {"run/metrics.jsonl: was removed, moved or replaced"});
 }
 
+TEST_F(RunFolderCli, MetricsThatAreGoneCostNoSteps) {
+  write_config("run.json", {{"train", {{"steps", 100000}, {"eval_every", 0}}},
+                            {"log", {{"every", 100000}}},
+                            {"checkpoint", {{"every", 0}}}});
+  Process process(folder(), {gptmoe_binary(), "train", "run.json", "--out", "run"});
+  process.wait_until([&] {
+    return fs::exists(files_ / "stdout") && read_text_file(files_ / "stdout").find("device      ") != std::string::npos;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  fs::remove(files_ / "run/metrics.jsonl");
+  process.kill(SIGTERM);
+  fail(process.wait(), 1, {"run/metrics.jsonl: was removed", "is saved: continue with "});
+  EXPECT_TRUE(latest_checkpoint(files_ / "run"));
+}
+
 TEST_F(RunFolderCli, AShardThatIsCutUnderTrainingIsOneLine) {
   start();
   fs::resize_file(files_ / "train_0.bin", 1024 + 20);

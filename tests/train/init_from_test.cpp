@@ -186,6 +186,8 @@ TEST_F(InitFrom, RefusesExpertsThatCannotStartAsTheDenseLayer) {
   expect_contains(refusal(from(source_, {{"router", {{"type", "remoe"}}}, {"model", {{"router_aux_loss_coef", 0}}}})),
                   "cannot become the experts of router.type = \"remoe\"");
   expect_contains(refusal(from(source_, {{"router", {{"type", "sparsemixer"}}}})), "router.type = \"sparsemixer\"");
+  expect_contains(refusal(from(source_, {{"router", {{"type", "default"}, {"ema_weighting", "uniform"}}}})),
+                  "only with router.ema_weighting = \"score\"");
 }
 
 }  // namespace

@@ -98,6 +98,25 @@ TEST_F(RunInputs, AResumeKeepsTheTokenizer) {
   EXPECT_EQ(read_text_file(run_ / "tokenizer.json"), intact);
 }
 
+TEST_F(RunInputs, ATokenizerOfAnotherNameOrLayoutIsRefused) {
+  const std::string ranks = source_folder() + "/tests/tokenizer/golden/ranks.tiktoken";
+  for (const char* name : {"x.tiktoken", "y.tiktoken"}) fs::copy(ranks, folder_ / name);
+  train_run(config("x.tiktoken"));
+  for (const char* other : {"y.tiktoken", "words.json"})
+    expect_contains(refusal_at_resume(config(other, 12)),
+                    std::string(other) + ": not the tokenizer with which the run began");
+  EXPECT_FALSE(fs::exists(run_ / "y.tiktoken") || fs::exists(run_ / "tokenizer.json"));
+}
+
+TEST_F(RunInputs, ARefusedRunLeavesNoConfig) {
+  fs::create_directory(run_);
+  write_text_file(run_ / "tokenizer.json", "{}");
+  for (int attempt = 0; attempt < 2; ++attempt)
+    expect_contains(error_line<UserError>([&] { train_quietly(config(), run_); }),
+                    "not the tokenizer with which the run began");
+  EXPECT_FALSE(fs::exists(run_ / "config.json"));
+}
+
 TEST_F(RunInputs, ABranchKeepsTheTokenizer) {
   train_run(config());
   fs::remove("words.json");
