@@ -148,26 +148,29 @@ bool is_start(const std::string& stored, const std::string& given) {
   return stored == given || stored == absolute || fs::path(stored).parent_path().parent_path() == absolute;
 }
 
-// The checkpoint from which all runs of the arm start: that of the runs that are there, or else the latest now.
-std::string start_of(const PlannedArm& arm, const std::vector<PlannedRun>& runs) {
-  const std::string& given = arm.config.train.init_from;
+// The checkpoint from which runs with train.init_from = `given` start: that of a run which is there, or the latest now.
+std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
-    if (run.arm == &arm && holds_run(run.dir))
+    if (run.config.train.init_from == given && holds_run(run.dir))
       if (const std::string stored = run_config(run.dir).train.init_from; is_start(stored, given)) return stored;
   return fs::canonical(resolve_checkpoint(given)).string();
 }
 
 // Replaces train.init_from by one checkpoint, since the run it names may save another while the runs train.
 void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, World& world) {
-  for (PlannedArm& arm : arms) {
-    if (arm.config.train.init_from.empty()) continue;
+  std::map<std::string, std::string> starts;
+  for (const PlannedArm& arm : arms) {
+    const std::string& given = arm.config.train.init_from;
+    if (given.empty() || starts.contains(given)) continue;
     std::string start;
-    on_root(world, [&] { start = start_of(arm, runs); });
-    start = world.from_root(start);
-    arm.config.train.init_from = start;
-    for (PlannedRun& run : runs)
-      if (run.arm == &arm) run.config.train.init_from = start;
+    on_root(world, [&] { start = start_of(given, runs); });
+    starts[given] = world.from_root(start);
   }
+  const auto fix = [&](Config& config) {
+    if (!config.train.init_from.empty()) config.train.init_from = starts.at(config.train.init_from);
+  };
+  for (PlannedArm& arm : arms) fix(arm.config);
+  for (PlannedRun& run : runs) fix(run.config);
 }
 
 // Checks the arm's config before its first run trains for hours. Runs that continue need no weights to start from.
