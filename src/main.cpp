@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
+  gptmoe::raise_open_file_limit();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
   app.set_version_flag("--version", gptmoe::build_info().version);

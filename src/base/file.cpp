@@ -29,21 +29,9 @@ int open_folder(const std::filesystem::path& folder) {
   return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-int open_to_read(const std::filesystem::path& path) { return open(path.c_str(), O_RDONLY | O_CLOEXEC); }
-
-// A run may have thousands of shards. Returns false, with errno as it was, if the system allows no more open files.
-bool raise_open_file_limit() {
-  rlimit limit{};
-  const bool raised = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max &&
-                      (limit.rlim_cur = limit.rlim_max, setrlimit(RLIMIT_NOFILE, &limit) == 0);
-  if (!raised) errno = EMFILE;
-  return raised;
-}
-
 // Opens a regular file for reading. Throws UserError naming the path.
 int open_regular(const std::filesystem::path& path, int64_t& size) {
-  int fd = open_to_read(path);
-  if (fd < 0 && errno == EMFILE && raise_open_file_limit()) fd = open_to_read(path);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -52,6 +40,21 @@ int open_regular(const std::filesystem::path& path, int64_t& size) {
   }
   size = status.st_size;
   return fd;
+}
+
+[[noreturn]] void cannot_look(const std::filesystem::path& path, const std::string& why) {
+  user_error(path.string(), ": cannot look at it: ", why);
+}
+
+// The folder that glob() could not read, and the reason. Not a local of glob_files(), which cannot hand one to
+// glob()'s callback.
+thread_local std::string unread_folder;
+
+int stop_at_unread_folder(const char* folder, int error) {
+  const std::error_code code(error, std::generic_category());
+  if (is_absence(code)) return 0;
+  unread_folder = text(folder, ": ", code.message());
+  return 1;
 }
 
 }  // namespace
@@ -191,10 +194,31 @@ void append_fully(int fd, std::string_view bytes, const std::filesystem::path& p
 
 void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
 
+void raise_open_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused, the file that is one too many reports it
+}
+
 void flush_standard_output() {
   errno = 0;
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     throw Failure(text("standard output: cannot write: ", errno != 0 ? reason() : "an earlier write failed"));
+}
+
+bool is_absence(const std::error_code& error) {
+  return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
+}
+
+std::filesystem::file_type file_type_at(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (error && !is_absence(error)) cannot_look(path, error.message());
+  if (type == std::filesystem::file_type::not_found)
+    if (const auto target = std::filesystem::read_symlink(path, error); !error)
+      cannot_look(path, "it is a link to " + target.string() + ", which is not there");
+  return type;
 }
 
 std::string read_text_file(const std::filesystem::path& path) {
@@ -233,12 +257,17 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
-  if (std::error_code none; std::filesystem::is_regular_file(pattern, none)) return {pattern};
+  std::error_code error;
+  if (std::filesystem::is_regular_file(pattern, error)) return {pattern};
+  // A pattern may be longer than a name. A link to nothing is a match, and opening it reports the link.
+  if (error && !is_absence(error) && error != std::errc::filename_too_long) cannot_look(pattern, error.message());
   glob_t found{};
+  const int code = glob(pattern.c_str(), 0, stop_at_unread_folder, &found);
   std::vector<std::filesystem::path> paths;
-  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
-    for (size_t i = 0; i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
+  for (size_t i = 0; code == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
   globfree(&found);
+  if (code == GLOB_ABORTED) user_error(pattern, ": cannot read the folder ", unread_folder);
+  if (code == GLOB_NOSPACE) throw Failure(text(pattern, ": cannot list the files: out of memory"));
   return paths;
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace gptmoe {
@@ -12,8 +13,7 @@ namespace gptmoe {
 // process cuts, or that its disk cannot give, ends the program with SIGBUS.
 class FileReader {
  public:
-  // Throws UserError naming the path if it cannot be opened or is not a regular file. Raises the limit of open files
-  // if that is what fails.
+  // Throws UserError naming the path if it cannot be opened or is not a regular file.
   explicit FileReader(const std::filesystem::path& path);
   ~FileReader();
   FileReader(FileReader&& other) noexcept;
@@ -87,8 +87,17 @@ void append_fully(int fd, std::string_view bytes, const std::filesystem::path& p
 
 // Makes a write beyond the file size limit (ulimit -f) throw a Failure rather than kill the process.
 void ignore_file_size_signal();
+// Raises this process's limit of open files (ulimit -n) as far as the system allows: a run may read thousands of shards
+// at once. Does nothing if the system refuses.
+void raise_open_file_limit();
 // Throws Failure with the system's reason if not all output reached standard output.
 void flush_standard_output();
+
+// Whether the error says that nothing is at a path. Any other error says that the system cannot look there.
+bool is_absence(const std::error_code& error);
+// What is at the path, or at the end of a link there; not_found if nothing is. Throws UserError naming the path and the
+// system's reason if it cannot look there, and if a link leads to nothing.
+std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 
 // The content of a file, which another process may cut or extend meanwhile. Throws UserError naming the path if it
 // cannot be opened or read.
@@ -99,7 +108,8 @@ void sync_file(const std::filesystem::path& path);
 // Flushes a rename or a new entry in `directory` to disk.
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
-// Hidden files and folders (".name") match only where the pattern has the dot.
+// Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the pattern and
+// the system's reason if it cannot look there, as when it cannot read a folder whose entries the pattern needs.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

@@ -48,16 +48,16 @@ int64_t step_of(const std::string& name, const std::string& suffix = "") {
 }
 
 // state.json is written last, so a folder that holds it is complete.
-bool is_checkpoint(const fs::path& folder) {
-  std::error_code none;
-  return fs::is_regular_file(folder / kStateFile, none);
-}
+bool is_checkpoint(const fs::path& folder) { return file_type_at(folder / kStateFile) == fs::file_type::regular; }
 
+// None if there is no such folder. Throws UserError naming the folder if the system cannot read it.
 std::vector<fs::path> entries_of(const fs::path& folder) {
   std::vector<fs::path> entries;
+  if (file_type_at(folder) == fs::file_type::not_found) return entries;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
     entries.push_back(it->path());
+  if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
   return entries;
 }
 
@@ -87,7 +87,7 @@ void discard(const fs::path& folder) {
   fs::remove_all(doomed, ignored);
 }
 
-void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) {
+void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) try {
   for (const fs::path& entry : entries_of(folder)) {
     const std::string name = entry.filename().string();
     const int64_t replaced = step_of(name, kReplaced);
@@ -99,6 +99,8 @@ void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) 
   std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
   const auto count = static_cast<int64_t>(saved.size());
   for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
+} catch (const UserError&) {
+  // A folder that cannot be read is no reason to end the run: the step is saved, and the next save tries again.
 }
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
@@ -155,8 +157,12 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   const std::string name = self.filename().string();
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
   std::string remedy = "there is no earlier checkpoint: start the run again";
-  for (const auto& [step, path] : checkpoints_in(self.parent_path()))
-    if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
+  try {
+    for (const auto& [step, path] : checkpoints_in(self.parent_path()))
+      if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
+  } catch (const UserError& error) {
+    return text("whether there is an earlier checkpoint is unknown: ", error.what());
+  }
   return remedy;
 }
 
@@ -288,11 +294,17 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
     return;
   }
   const fs::path folder = run_dir / kFolder;
+  const auto what_is_left = [&]() -> std::string {
+    try {
+      const std::optional<fs::path> previous = latest_checkpoint(run_dir);
+      return previous ? "the previous checkpoint is intact: " + previous->string()
+                      : "and there is no earlier checkpoint";
+    } catch (const UserError& error) {
+      return text("and whether there is an earlier checkpoint is unknown: ", error.what());
+    }
+  };
   const auto fail = [&](const std::string& why) {
-    const std::optional<fs::path> previous = latest_checkpoint(run_dir);
-    throw Failure(text(why, "; step ", step, " is not saved, ",
-                       previous ? "the previous checkpoint is intact: " + previous->string()
-                                : std::string("and there is no earlier checkpoint")));
+    throw Failure(text(why, "; step ", step, " is not saved, ", what_is_left()));
   };
   try {
     write_checkpoint(folder, step, tensors, state);
@@ -300,6 +312,8 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
     throw;  // the device failed in the step, not the disk
   } catch (const Failure& failure) {
     fail(failure.what());
+  } catch (const UserError& error) {  // the system cannot tell what is in the folder
+    fail(error.what());
   } catch (const fs::filesystem_error& error) {
     fail(error.path1().string() + ": " + error.code().message());
   }
@@ -334,7 +348,8 @@ std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
 
 std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
   const fs::path folder = run_dir / kFolder, latest = folder / kLatestFile;
-  if (std::error_code none; fs::is_regular_file(latest, none)) {
+  if (file_type_at(folder) == fs::file_type::not_found) return std::nullopt;
+  if (file_type_at(latest) == fs::file_type::regular) {
     std::string name = read_text_file(latest);
     while (!name.empty() && name.back() == '\n') name.pop_back();
     if (step_of(name) >= 0 && is_checkpoint(folder / name)) return folder / name;

@@ -45,6 +45,9 @@ void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const C
 // as a checkpoint. Throws Failure if the disk fails.
 void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::filesystem::path& run_dir);
 
+// The next three throw UserError naming the path and the system's reason if it cannot look there. A link to nothing is
+// such a path: it is not a run without checkpoints.
+//
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 // The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.

@@ -65,6 +65,17 @@ std::string figures_text(const WatchedRun& run) {
   return words;
 }
 
+// Reads what the run has written, if it has begun. If the system cannot tell, the run keeps the reason as its problem:
+// the process that trains it may well continue.
+void look_at(WatchedRun& run) {
+  bool begun = true;
+  try {
+    begun = holds_run(run.dir());
+  } catch (const UserError&) {
+  }
+  if (begun) run.look(saved_step);
+}
+
 class Jobs {
  public:
   Jobs(const std::vector<TrainJob>& jobs, int at_once) : jobs_(jobs), slots_(static_cast<size_t>(at_once)) {
@@ -169,7 +180,7 @@ void Jobs::look(size_t slot) {
   const TrainJob& job = jobs_[slots_[slot]->job];
   WatchedRun run = std::move(slots_[slot]->run);
   slots_[slot].reset();
-  if (holds_run(job.run)) run.look(saved_step);
+  look_at(run);
   live_.clear();
   // A job that SIGTERM ended before it could handle the signal has nothing to save.
   const bool stopped = stopping_ && (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128) == SIGTERM;
@@ -202,7 +213,7 @@ void Jobs::show() {
   std::vector<NamedRun> runs;
   for (auto& slot : slots_) {
     if (!slot) continue;
-    if (holds_run(slot->run.dir())) slot->run.look(saved_step);
+    look_at(slot->run);
     done += slot->run.step();
     runs.push_back({jobs_[slot->job].label, &slot->run, stopping_ ? "stopping" : "training"});
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/file.h"
 #include "base/read_json.h"
 #include "records/record_json.h"
 
@@ -9,9 +10,11 @@ namespace gptmoe {
 
 RunHistory read_history(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = run_dir / kHistoryFile;
-  if (!std::filesystem::exists(path)) return {};
-  return with_remedy("restore it, or remove it to continue without a record of data and config changes",
-                     [&] { return read_record<RunHistory>(read_json<nlohmann::ordered_json>(path), path.string()); });
+  const char* remedy = "restore it, or remove it to continue without a record of data and config changes";
+  return with_remedy(remedy, [&]() -> RunHistory {
+    if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
+    return read_record<RunHistory>(read_json<nlohmann::ordered_json>(path), path.string());
+  });
 }
 
 bool same_tokens(const std::vector<DataFile>& a, const std::vector<DataFile>& b) {

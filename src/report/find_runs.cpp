@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/read_json.h"
 #include "report/sweep.h"
 
@@ -12,15 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool vanished(const std::error_code& error) {
-  return error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory;
-}
-
 bool has_file(const fs::path& folder, const char* name) {
-  std::error_code error;
-  const bool there = fs::exists(folder / name, error);
-  if (error && !vanished(error)) user_error((folder / name).string(), ": cannot look at it: ", error.message());
-  return there;
+  return file_type_at(folder / name) != fs::file_type::not_found;
 }
 
 void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
@@ -37,7 +31,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
     if (entry->is_directory(gone) && !entry->is_symlink(gone) && !name.starts_with('.') && name != "checkpoints")
       find_below(entry->path(), runs);
   }
-  if (error && !vanished(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
+  if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
 }
 
 // "learning_rate=1e-3,betas=[1,2]" as two settings; none if `name` is no list of settings. A value may hold commas.

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/file.h"
 #include "base/read_json.h"
 #include "distributed/agree.h"
 #include "train/build_info.h"
@@ -58,9 +59,11 @@ ordered_json build_entry() {
 }
 
 ordered_json read_history(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return ordered_json::array();
   const char* remedy = "remove it to continue without a record of builds and machines";
-  const ordered_json record = with_remedy(remedy, [&] { return read_json<ordered_json>(path); });
+  const ordered_json record = with_remedy(remedy, [&] {
+    const bool none = file_type_at(path) == std::filesystem::file_type::not_found;
+    return none ? ordered_json{{"history", ordered_json::array()}} : read_json<ordered_json>(path);
+  });
   const auto whole = [](const ordered_json& entry) {
     return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();
   };

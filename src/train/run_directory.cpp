@@ -16,6 +16,8 @@ using nlohmann::ordered_json;
 
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / "config.json"; }
 
+bool is_there(const std::filesystem::path& path) { return file_type_at(path) != std::filesystem::file_type::not_found; }
+
 bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
 }
@@ -116,8 +118,7 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
   copy_checkpoint(checkpoint, out);
   if (holds_run(parent_dir)) keep_tokenizer(out, read_tokenizer_files(parent_dir));
   for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
-    if (std::filesystem::exists(parent_dir / file))
-      std::filesystem::copy_file(parent_dir / file, out / file, std::filesystem::copy_options::overwrite_existing);
+    if (is_there(parent_dir / file)) write_text_file(out / file, read_text_file(parent_dir / file));
   const RunHistory record = read_history(out);
   if (const HistoryEntry* data = entry_at(record, entry.from_step)) {
     entry.folder = data->folder;
@@ -130,9 +131,8 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
 }  // namespace
 
 bool holds_run(const std::filesystem::path& run_dir) {
-  std::error_code none;
-  return std::filesystem::exists(config_path(run_dir), none) &&
-         !std::filesystem::exists(run_dir / "state.json", none);  // a checkpoint, whose config.json is not a run's
+  // A folder with state.json is a checkpoint, whose config.json is not a run's.
+  return is_there(config_path(run_dir)) && !is_there(run_dir / "state.json");
 }
 
 Config run_config(const std::filesystem::path& run_dir) {

@@ -11,6 +11,7 @@ namespace gptmoe {
 // The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
 Config run_config(const std::filesystem::path& run_dir);
 
+// Whether the folder holds a run. Throws UserError naming the path and the system's reason if it cannot look there.
 bool holds_run(const std::filesystem::path& run_dir);
 
 // Starts a run directory: makes it and writes the resolved config. Throws UserError when it already holds a run.

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
+#include "support/open_file_limit.h"
 #include "support/temporary_folder.h"
 
 namespace gptmoe {
@@ -64,18 +65,39 @@ TEST(FileReader, AFileThatIsCutWhileItIsOpenIsAnError) {
   EXPECT_EQ(byte, 'x') << "what is left can be read";
 }
 
-TEST(FileReader, OpensMoreFilesThanTheSoftLimit) {
+TEST(OpenFiles, TheLimitIsRaisedForEveryKindOfOpening) {
   TemporaryFolder folder;
   write_text_file(folder / "a", "x");
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  const rlimit few{32, before.rlim_max};
-  if (before.rlim_max < 100) GTEST_SKIP() << "the hard limit is " << before.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &few);
+  const OpenFileLimit few(32);
+  if (few.hard() < 200) GTEST_SKIP() << "the hard limit is " << few.hard();
+  raise_open_file_limit();
   std::vector<FileReader> files;
   for (int i = 0; i < 64; ++i) files.emplace_back(folder / "a");
-  EXPECT_EQ(files.back().content(), "x");
-  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(read_text_file(folder / "a"), "x");
+  write_text_file(folder / "b", "y");
+  EXPECT_EQ(glob_files((folder / "*").string()).size(), 2u);
+  rlimit now{};
+  getrlimit(RLIMIT_NOFILE, &now);
+  EXPECT_EQ(now.rlim_cur, few.hard());
+}
+
+TEST(FileTypeAt, OnlyWhatIsNotThereIsNotFound) {
+  TemporaryFolder folder;
+  write_text_file(folder / "file", "");
+  fs::create_symlink("file", folder / "link");
+  EXPECT_EQ(file_type_at(folder / "link"), fs::file_type::regular);
+  EXPECT_EQ(file_type_at(folder.path()), fs::file_type::directory);
+  EXPECT_EQ(file_type_at(folder / "none"), fs::file_type::not_found);
+  EXPECT_EQ(file_type_at(folder / "none/below"), fs::file_type::not_found);
+  EXPECT_EQ(file_type_at(folder / "file/below"), fs::file_type::not_found);
+
+  fs::create_symlink("loop", folder / "loop");
+  for (const char* name : {"loop", "loop/below"})
+    EXPECT_EQ(message<UserError>([&] { file_type_at(folder / name); }),
+              (folder / name).string() + ": cannot look at it: Too many levels of symbolic links");
+  fs::create_symlink("gone", folder / "lost");
+  EXPECT_EQ(message<UserError>([&] { file_type_at(folder / "lost"); }),
+            (folder / "lost").string() + ": cannot look at it: it is a link to gone, which is not there");
 }
 
 TEST(RequireStillThere, NoticesWhatHappensToTheFileOrItsFolder) {
@@ -196,6 +218,34 @@ TEST(GlobFiles, AFileOfThatNameWinsOverThePattern) {
   EXPECT_EQ(glob_files((folder / "train_[1].bin").string()), (std::vector<fs::path>{folder / "train_1.bin"}));
   write_text_file(folder / "train_[1].bin", "");
   EXPECT_EQ(glob_files((folder / "train_[1].bin").string()), (std::vector<fs::path>{folder / "train_[1].bin"}));
+}
+
+TEST(GlobFiles, WhereTheSystemCannotLookIsNotWithoutMatches) {
+  TemporaryFolder folder;
+  write_text_file(folder / "a.bin", "");
+  fs::create_symlink("loop", folder / "loop");
+  const std::string below_loop = (folder / "loop/*.bin").string(), pattern = (folder / "*.bin").string();
+  EXPECT_EQ(message<UserError>([&] { glob_files(below_loop); }),
+            below_loop + ": cannot look at it: Too many levels of symbolic links");
+  EXPECT_TRUE(glob_files((folder / "none/*.bin").string()).empty());
+  EXPECT_TRUE(glob_files((folder / "a.bin/*.bin").string()).empty());
+  EXPECT_EQ(glob_files((folder / "[l]oop").string()).size(), 1u) << "the link itself is there";
+  std::string why;
+  {
+    const OpenFileLimit none(0);
+    why = message<UserError>([&] { glob_files(pattern); });
+  }
+  EXPECT_EQ(why.find(pattern + ": cannot read the folder " + folder.path().string()), 0u) << why;
+  EXPECT_NE(why.find(": Too many open files"), std::string::npos) << why;
+  EXPECT_EQ(glob_files(pattern).size(), 1u);
+}
+
+TEST(GlobFiles, APatternMayBeLongerThanAName) {
+  TemporaryFolder folder;
+  write_text_file(folder / std::string(100, '1'), "");
+  std::string pattern = folder.path().string() + "/";
+  for (int i = 0; i < 100; ++i) pattern += "[0-9]";
+  EXPECT_EQ(glob_files(pattern).size(), 1u);
 }
 
 }  // namespace

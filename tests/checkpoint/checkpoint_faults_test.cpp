@@ -109,6 +109,51 @@ TEST_F(CheckpointFaults, WithoutLatestTheNewestIsUsed) {
   expect_latest(20);
 }
 
+TEST_F(CheckpointFaults, WhereTheSystemCannotLookIsNotWithoutCheckpoints) {
+  save(10);
+  const auto refused = [&](const fs::path& path, const std::string& why) {
+    const std::string expected = path.string() + ": cannot look at it: " + why;
+    EXPECT_EQ(message<UserError>([&] { latest_checkpoint(run()); }), expected);
+    EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(run()); }), expected);
+    return expected;
+  };
+  const std::string loop = "Too many levels of symbolic links";
+  fs::rename(folder(), folder_ / "moved");
+  fs::create_symlink("nowhere", folder());
+  const std::string lost = refused(folder(), "it is a link to nowhere, which is not there");
+  EXPECT_EQ(message<UserError>([&] { list_checkpoints(run()); }), lost);
+  fs::remove(folder());
+
+  fs::create_symlink("checkpoints", folder());
+  const std::string looping = refused(folder(), loop);
+  EXPECT_EQ(message<UserError>([&] { list_checkpoints(run()); }), looping);
+  const std::string unsaved = message<Failure>([&] { save(20); });
+  EXPECT_TRUE(
+      contains(unsaved, "; step 20 is not saved, and whether there is an earlier checkpoint is unknown: " + looping))
+      << unsaved;
+  fs::remove(folder());
+
+  fs::create_symlink(folder_ / "moved", folder());
+  expect_latest(10);
+  fs::rename(folder() / "LATEST", folder_ / "latest");
+  fs::create_symlink("LATEST", folder() / "LATEST");
+  refused(folder() / "LATEST", loop);
+  fs::rename(folder_ / "latest", folder() / "LATEST");
+  expect_latest(10);
+  fs::rename(at(10) / "state.json", folder_ / "state.json");
+  fs::create_symlink("state.json", at(10) / "state.json");
+  EXPECT_EQ(message<UserError>([&] { list_checkpoints(run()); }), refused(at(10) / "state.json", loop));
+}
+
+TEST_F(CheckpointFaults, ASaveSucceedsBesideAFolderThatCannotBeRead) {
+  save(10);
+  fs::rename(at(10) / "state.json", folder_ / "state.json");
+  fs::create_symlink("state.json", at(10) / "state.json");
+  save(20, 1);
+  expect_latest(20);
+  EXPECT_TRUE(fs::exists(at(10))) << "nobody knows whether it is a checkpoint";
+}
+
 // ---- Damage ------------------------------------------------------------------------------------------------------
 
 TEST_F(CheckpointFaults, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "cli/cli_fixture.h"
+#include "support/open_file_limit.h"
 #include "support/sanitized.h"
 #include "support/test_folders.h"
 
@@ -135,6 +136,14 @@ TEST_F(Commands, PlanPredictsThePeakMemoryOfAQuickstartRun) {
   const double planned = planned_bytes(succeed(with_data({"plan", config})).out, "peak resident");
   const ProcessResult result = succeed(with_data({"train", config, "--out", "run"}), {.threads = 2});
   EXPECT_NEAR(static_cast<double>(result.peak_resident_bytes) / planned, 1.0, 0.15);
+}
+
+TEST_F(Commands, ARunMayReadMoreShardsThanTheSoftLimitOfOpenFiles) {
+  for (uint64_t i = 0; i < 40; ++i) write_random_shard(files_ / text("many_", i, ".bin"), 29, 67, i);
+  write_config("run.json", {{"data", {{"train", "many_*.bin"}}}, {"train", {{"steps", 4}}}});
+  const OpenFileLimit few(32);
+  if (few.hard() < 200) GTEST_SKIP() << "the hard limit is " << few.hard();
+  succeed({"train", "run.json", "--out", "run"});
 }
 
 }  // namespace

@@ -99,5 +99,17 @@ TEST_F(FindRuns, AFolderThatCannotBeReadIsNotEmpty) {
   fs::permissions(folder_ / "closed", fs::perms::owner_all);
 }
 
+TEST_F(FindRuns, AConfigThatCannotBeLookedAtIsNotSkipped) {
+  make("run");
+  fs::create_directory(folder_ / "lost");
+  for (const char* target : {"config.json", "nowhere"}) {  // a loop, and a link to nothing
+    fs::create_symlink(target, folder_ / "lost/config.json");
+    EXPECT_TRUE(message<UserError>([&] {
+                  find_runs(folder_.path());
+                }).starts_with((folder_ / "lost/config.json").string() + ": cannot look at it: "));
+    fs::remove(folder_ / "lost/config.json");
+  }
+}
+
 }  // namespace
 }  // namespace gptmoe

@@ -181,6 +181,32 @@ TEST_F(Lifecycle, ARunWithoutAHistoryCanBeBranched) {
   EXPECT_EQ(resume_with(decaying(10, 2), whole_, {}), 0);
 }
 
+TEST_F(Lifecycle, AHistoryThatCannotBeReadIsNotAMissingOne) {
+  train_quietly(constant(8), run_);
+  fs::remove(run_ / "history.json");
+  for (const char* target : {"history.json", "nowhere"}) {  // a loop, and a link to nothing
+    fs::create_symlink(target, run_ / "history.json");
+    const std::string why = "history.json: cannot look at it: ";
+    expect_contains(error_line<UserError>([&] { read_history(run_); }), why);
+    expect_contains(refusal(constant(12), {"train.steps"}), why);
+    expect_contains(error_line<UserError>([&] { branch_run(run_, folder_ / "branch", constant(12)); }), why);
+    EXPECT_FALSE(fs::exists(folder_ / "branch"));
+    fs::remove(run_ / "history.json");
+  }
+}
+
+TEST_F(Lifecycle, AFolderThatCannotBeLookedIntoIsNotWithoutARun) {
+  fs::create_symlink("loop", folder_ / "loop");
+  const std::string why = (folder_ / "loop/config.json").string() + ": cannot look at it: Too many levels";
+  expect_contains(error_line<UserError>([&] { holds_run(folder_ / "loop"); }), why);
+  expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8)); }), why);
+  fs::create_directory(run_);
+  fs::create_symlink("nowhere", run_ / "config.json");
+  expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }),
+                  "config.json: cannot look at it: it is a link to nowhere, which is not there");
+  EXPECT_TRUE(fs::is_symlink(run_ / "config.json"));
+}
+
 TEST_F(Lifecycle, ABranchEqualsAnUninterruptedRun) {
   train_quietly(decaying(12, 4), run_);
   const std::string parent = read_text_file(run_ / "metrics.jsonl");

@@ -95,6 +95,20 @@ TEST_F(Metrics, WhatCannotBeReadIsNotEmpty) {
             text(file_.string(), ": not a regular file"));
 }
 
+TEST_F(Metrics, ARestartIsRefusedWhereTheSystemCannotLookForCheckpoints) {
+  crash();
+  const std::string before = read_text_file(file_);
+  const fs::path checkpoints = run_ / "checkpoints";
+  fs::rename(checkpoints, folder_ / "moved");
+  for (const char* target : {"checkpoints", "nowhere"}) {  // a loop, and a link to nothing
+    fs::create_symlink(target, checkpoints);
+    expect_contains(error_line<UserError>([&] { resume_with(config_, run_, {}, true); }),
+                    checkpoints.string() + ": cannot look at it: ");
+    fs::remove(checkpoints);
+  }
+  EXPECT_EQ(read_text_file(file_), before);
+}
+
 TEST_F(Metrics, ARowThatNobodyCanReadIsNotWipedByAFreshStart) {
   crash();
   fs::remove_all(run_ / "checkpoints");

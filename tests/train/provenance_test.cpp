@@ -49,6 +49,16 @@ TEST(Provenance, RefusesAMalformedFile) {
   }
 }
 
+TEST(Provenance, AFileThatCannotBeReadIsNotAMissingOne) {
+  const TemporaryFolder folder;
+  fs::create_symlink("nowhere", folder / "provenance.json");
+  expect_contains(error_line<UserError>([&] {
+                    record_provenance(folder / "", 1, {{"host", "a"}});
+                  }),
+                  "provenance.json: cannot look at it: it is a link to nowhere, which is not there; remove it");
+  EXPECT_TRUE(fs::is_symlink(folder / "provenance.json"));
+}
+
 TEST(Provenance, ARunRecordsItsBuildAndMachineOnce) {
   const RunFolder files;
   const Config config = files.config();

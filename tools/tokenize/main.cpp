@@ -172,6 +172,7 @@ int report(const std::exception& error, int code) {
 
 int main(int argc, char** argv) try {
   gptmoe::ignore_file_size_signal();
+  gptmoe::raise_open_file_limit();
   return run(argc, argv);
 } catch (const gptmoe::UserError& error) {
   return report(error, 2);
