@@ -144,7 +144,7 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
 
 // Whether `stored`, a checkpoint of RUN/checkpoints, is what the user gives as `given`: RUN, or the checkpoint itself.
 bool is_start(const std::string& stored, const std::string& given) {
-  const fs::path absolute = fs::weakly_canonical(given);
+  const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
   return stored == given || stored == absolute || fs::path(stored).parent_path().parent_path() == absolute;
 }
 
