@@ -1,6 +1,7 @@
 #include "cli/eval_tasks.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "base/output_file.h"
@@ -77,6 +78,14 @@ void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const
   }
 }
 
+// Whether two paths, which may not exist yet, are those of one file.
+bool same_file(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path file = fs::weakly_canonical(fs::absolute(a), error);
+  return !error && file == fs::weakly_canonical(fs::absolute(b), error);
+}
+
 }  // namespace
 
 void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts) {
@@ -94,6 +103,8 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
 }
 
 void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments) {
+  if (!output.json.empty() && !arguments.samples.empty() && same_file(output.json, arguments.samples))
+    user_error("--samples: ", arguments.samples, " is the file of ", kJsonOption, " too; name another file");
   std::optional<AtomicFile> file, samples;
   open_output(file, kJsonOption, output.json);
   open_output(samples, "--samples", arguments.samples);

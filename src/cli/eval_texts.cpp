@@ -44,13 +44,26 @@ std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArgum
   }
 }
 
-void count_bytes(std::vector<TextScore>& scores, const std::vector<DomainText>& texts, int64_t T,
-                 const Tokenizer& tokenizer) {
-  for (size_t i = 0; i < texts.size(); ++i)
-    scores[i].bytes = text_bytes(texts[i].loader, scores[i].tokens / T, T, tokenizer);
+// The bytes of each text, as far as they are scored; unknown without a tokenizer. If the run's own tokenizer lacks one
+// of a text's tokens, prints a note with the reason.
+std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::vector<DomainText>& texts,
+                                                int64_t tokens, const TokenizerArguments& arguments) {
+  std::vector<std::optional<int64_t>> bytes(texts.size());
+  const std::optional<Tokenizer> tokenizer = text_tokenizer(run, arguments);
+  const int64_t T = run.config.train.sequence_length;
+  for (size_t i = 0; tokenizer && i < texts.size(); ++i) try {
+      const TokenLoader& loader = texts[i].loader;
+      bytes[i] = text_bytes(loader, evaluated_windows(loader, T, tokens), T, *tokenizer);
+    } catch (const UserError& error) {
+      if (arguments.given()) user_error(texts[i].shards, ": ", error.what());
+      std::printf("note: no bits per byte: %s: %s\n", texts[i].shards.c_str(), error.what());
+    }
+  return bytes;
 }
 
-std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts, int64_t tokens) {
+// `bytes` are those of each text.
+std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts,
+                                   const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;
   const auto ops = make_backend(config);
   const auto world = make_single_world();
@@ -66,6 +79,7 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
     const int64_t windows = evaluated_windows(own.loader, config.train.sequence_length, tokens);
     const JobClock clock;
     TextScore score{own.name, own.shards};
+    score.bytes = bytes[scores.size()];
     const auto on_window = [&](int64_t window, double loss) {
       score.window_losses.push_back(loss);
       progress.show(text("eval  ", own.name, own.name.empty() ? "" : "  ", clock.state(window + 1, windows)));
@@ -128,17 +142,16 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   std::optional<AtomicFile> file;
   open_output(file, kJsonOption, output.json);
   std::vector<std::vector<DomainText>> texts;
-  std::vector<std::optional<Tokenizer>> tokenizers;
+  std::vector<std::vector<std::optional<int64_t>>> bytes;
   for (const EvalRun& run : runs) {
     texts.push_back(open_texts(run, arguments));
-    tokenizers.push_back(text_tokenizer(run, output.tokenizer));
+    bytes.push_back(count_bytes(run, texts.back(), arguments.tokens, output.tokenizer));
   }
 
   std::vector<std::vector<TextScore>> scores;
   std::vector<Json> written;
   for (size_t r = 0; r < runs.size(); ++r) {
-    scores.push_back(score_texts(runs[r], texts[r], arguments.tokens));
-    if (tokenizers[r]) count_bytes(scores[r], texts[r], runs[r].config.train.sequence_length, *tokenizers[r]);
+    scores.push_back(score_texts(runs[r], texts[r], bytes[r], arguments.tokens));
     if (r > 0 && !arguments.domains.empty()) std::printf("\n");
     print_scores(run_label(runs, r), scores[r]);
     written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"texts", Json::array()}});
@@ -146,7 +159,7 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   }
   std::vector<PairedScore> paired;
   if (runs.size() == 2) paired = pair_texts(runs, scores);
-  const Json options = {{"limit", arguments.tokens}};
+  const Json options = {{"tokens_limit", arguments.tokens}};
   finish_eval(file, output, options, written, paired, arguments.domains.empty() ? "data" : "domain");
 }
 

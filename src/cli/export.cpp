@@ -64,12 +64,31 @@ ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& confi
 // The name of the files that a glob matches, without their folders.
 std::string file_pattern(const std::string& glob) { return fs::path(glob).filename().string(); }
 
+// The run's last validation up to `step`, in words; empty without one. Prints a note if the run's rows cannot be read.
+std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config) {
+  std::string validation;
+  std::error_code error;
+  if (!fs::exists(run_dir / "metrics.jsonl", error) && !error) return validation;
+  try {
+    for (const EvalRow& row : read_run(run_dir).evals)
+      if (row.step <= step && std::isfinite(row.val_loss)) {
+        char words[160];
+        std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
+                      std::exp(row.val_loss), grouped_digits(row.step).c_str());
+        validation = text(words, " on `", file_pattern(config.data.val), "`");
+      }
+  } catch (const UserError& unreadable) {
+    std::printf("note: README.md has no validation loss: %s\n", unreadable.what());
+  }
+  return validation;
+}
+
 ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   const CheckpointState state = read_checkpoint_state(checkpoint);
   const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
-  const fs::path run_dir = fs::absolute(checkpoint).lexically_normal().parent_path().parent_path();
+  const std::optional<fs::path> run_dir = run_of_checkpoint(checkpoint);
   ModelCard card;
-  card.name = run_dir.filename().string();
+  card.name = run_dir.value_or(fs::canonical(checkpoint)).filename().string();
   card.model = describe_model(config.model);
   card.parameters = describe_parameters(gpt);
   if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";
@@ -77,14 +96,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
                        grouped_digits(config.train.sequence_length));
   card.data = "`" + file_pattern(config.data.train) + "`";
   card.version = build_info().version;
-  if (!fs::exists(run_dir / "metrics.jsonl")) return card;
-  for (const EvalRow& row : read_run(run_dir).evals)
-    if (row.step <= state.step && std::isfinite(row.val_loss)) {
-      char words[160];
-      std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
-                    std::exp(row.val_loss), grouped_digits(row.step).c_str());
-      card.validation = text(words, " on `", file_pattern(config.data.val), "`");
-    }
+  if (run_dir) card.validation = validation_until(state.step, *run_dir, config);
   return card;
 }
 

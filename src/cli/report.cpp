@@ -63,19 +63,27 @@ int64_t runs_in_training(const ReportArguments& arguments) {
   return count;
 }
 
-// Writes the report again and again while runs train. Between two runs of gptmoe compare none does for a moment, so
-// that two looks must find none. Returns the signal that ended it, or 0.
+// Writes the report again and again while runs train. Between two runs of gptmoe compare none does for some seconds, so
+// that this ends only after several looks, over a longer time, have found none. An error in the arguments is thrown at
+// once; later ones are shown, since runs may start or be removed at any moment. Returns the signal that ended it, or 0.
 int follow(const ReportArguments& arguments, const StopSignal& stop) {
+  constexpr int kIdleLooks = 3;
+  constexpr double kIdleSeconds = 20;
   ProgressLine line;
-  for (int idle = 0; idle < 2;) {
-    const int64_t training = runs_in_training(arguments);
-    idle = training > 0 ? 0 : idle + 1;
+  JobClock idle;
+  int idle_looks = 0;
+  for (bool written = false; idle_looks < kIdleLooks || idle.seconds() < kIdleSeconds;) {
+    int64_t training = 0;
+    ++idle_looks;
     try {
+      training = runs_in_training(arguments);
+      if (training > 0) idle_looks = 0, idle = JobClock();
       write_report(arguments, arguments.watch_seconds);
+      written = true;
       line.show(text("report written; ", plural(training, "run"), training == 1 ? " trains" : " train"));
     } catch (const UserError& error) {
-      if (training == 0) throw;
-      line.show(error.what());  // a run that starts or is removed at this moment
+      if (!written && training == 0) throw;
+      line.show(error.what());
     }
     if (wait_for_stop(stop, std::chrono::seconds(arguments.watch_seconds))) return stop.signal();
   }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/columns.h"
 #include "base/progress.h"
 
 namespace gptmoe {
@@ -14,11 +15,6 @@ namespace {
 constexpr size_t kCountColumns = 8, kAccuracyColumns = 17, kPerplexityColumns = 22;
 constexpr const char* kTask = "task";
 constexpr const char* kIndent = "  ";
-
-// Columns that a UTF-8 text takes, if each of its characters takes one.
-size_t columns_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char byte) { return (byte & 0xc0) != 0x80; }));
-}
 
 std::string right_aligned(const std::string& text, size_t columns) {
   return std::string(std::max(columns, columns_of(text)) - columns_of(text), ' ') + text;

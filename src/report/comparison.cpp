@@ -152,17 +152,18 @@ void compare_to_baseline(ArmResult& result, const ArmResult& baseline) {
   const bool comparable = result.speed_obstacle.brief.empty();
   if (comparable) result.throughput_ratio = speed_ratio(result.arm, baseline.arm);
   if (result.target && baseline.target) {
-    result.target_tokens_change = result.target->tokens / baseline.target->tokens - 1;
-    if (comparable) result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
+    result.target_tokens_change = tokens_change(*result.target, *baseline.target);
+    if (comparable && std::isfinite(result.target_tokens_change))
+      result.target_seconds_change = result.target->seconds / baseline.target->seconds - 1;
   }
 }
 
+// 0 is a token count like any other: a run that starts from given weights is evaluated before its first step.
 int64_t last_common_tokens(const std::vector<ArmResult>& arms) {
-  int64_t last = 0;
+  std::optional<int64_t> last;
   for (const ArmResult& result : arms)
-    if (!result.curve.empty() && result.diverged == 0)
-      last = last == 0 ? result.tokens() : std::min(last, result.tokens());
-  return last;
+    if (!result.curve.empty() && result.diverged == 0) last = std::min(last.value_or(result.tokens()), result.tokens());
+  return last.value_or(0);
 }
 
 }  // namespace
@@ -203,6 +204,10 @@ std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double tar
   const double fraction = std::isfinite(high) ? (high - std::log(target_perplexity)) / (high - low) : 1.0;
   return Crossing{static_cast<double>(before.tokens) + fraction * static_cast<double>(after.tokens - before.tokens),
                   before.seconds + fraction * (after.seconds - before.seconds)};
+}
+
+double tokens_change(const Crossing& ours, const Crossing& theirs) {
+  return ours.tokens > 0 && theirs.tokens > 0 ? ours.tokens / theirs.tokens - 1 : kUnknown;
 }
 
 double distance_from_reference(const Comparison& comparison, const ArmResult& arm) {

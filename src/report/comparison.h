@@ -56,6 +56,8 @@ struct Crossing {
   double seconds = 0;
 };
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
+// ours.tokens / theirs.tokens - 1; unknown if either is 0: the weights with which training began reach the target.
+double tokens_change(const Crossing& ours, const Crossing& theirs);
 
 // The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred rows
 // before. (OLMo 2's spike score uses seven deviations and a thousand rows; runs here are shorter.) Consecutive spikes
@@ -80,7 +82,7 @@ struct ArmResult {
   // Tokens and seconds to Comparison::target_perplexity, of the mean curve and of each run; nullopt: not reached.
   std::optional<Crossing> target;
   std::vector<std::optional<Crossing>> run_targets;
-  double target_tokens_change = kUnknown;   // target->tokens / the baseline's - 1; unknown if either target is nullopt
+  double target_tokens_change = kUnknown;   // tokens_change() from the baseline's; unknown if either is not reached
   double target_seconds_change = kUnknown;  // the same for target->seconds, if speeds are compared
 
   double spikes_per_run = kUnknown;  // loss_spikes(), mean over runs; unknown unless known for all

@@ -17,9 +17,21 @@ bool has_file(const fs::path& folder, const char* name) {
   return file_type_at(folder / name) != fs::file_type::not_found;
 }
 
+// Whether a folder that holds config.json is a run, which may have just begun, and not a model that was exported for
+// other programs. A config that cannot be read counts as that of a run: whoever reads the run says what is wrong.
+bool is_run(const fs::path& folder) {
+  if (has_file(folder, "metrics.jsonl") || has_file(folder, "history.json")) return true;
+  try {
+    const auto config = read_json(folder / "config.json", Comments::allowed);
+    return config.contains("train") && config["train"].is_object();
+  } catch (const UserError&) {
+    return has_file(folder, "config.json");
+  }
+}
+
 void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
   if (has_file(folder, "state.json")) return;  // a checkpoint, whose config.json is not a run's
-  if (has_file(folder, "config.json")) {
+  if (has_file(folder, "config.json") && is_run(folder)) {
     runs.push_back(folder);
     return;
   }

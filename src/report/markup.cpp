@@ -1,16 +1,10 @@
 #include "report/markup.h"
 
-#include <algorithm>
 #include <cstdio>
 
 #include "base/check.h"
 
 namespace gptmoe {
-namespace {
-
-bool starts_code_point(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
-
-}  // namespace
 
 std::string escape(const std::string& text) {
   std::string out;
@@ -38,21 +32,6 @@ std::string coordinate(double value) {
 
 double text_width(const std::string& text, double font_size) {
   return 0.58 * font_size * static_cast<double>(columns_of(text));
-}
-
-size_t columns_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), starts_code_point));
-}
-
-std::string shortened(const std::string& text, size_t columns) {
-  if (columns_of(text) <= columns) return text;
-  std::string out;
-  size_t taken = 0;
-  for (char c : text) {
-    if (starts_code_point(c) && ++taken == columns) break;
-    out += c;
-  }
-  return out + "…";
 }
 
 std::string element(const std::string& tag, const std::string& content, const std::string& css_class) {

@@ -1,6 +1,8 @@
 #pragma once
 #include <string>
 
+#include "base/columns.h"
+
 namespace gptmoe {
 
 // &, <, >, ", ' as entities: safe as text and inside quoted attributes.
@@ -14,9 +16,5 @@ std::string coordinate(double value);
 constexpr double kFont = 12;  // pixels: the size of text in charts
 // The width of `text` in pixels at a font size, for an ordinary sans-serif font; slightly generous.
 double text_width(const std::string& text, double font_size);
-// The number of code points in UTF-8 text. For the characters that reports use, this is its width in terminal columns.
-size_t columns_of(const std::string& text);
-// The text, cut to at most `columns` code points. The last one is "…" if something was cut.
-std::string shortened(const std::string& text, size_t columns);
 
 }  // namespace gptmoe

@@ -163,6 +163,7 @@ std::string seeds_sentence(const Comparison& comparison, const ArmResult& arm) {
 std::string target_sentence(const Comparison& comparison, const ArmResult& arm) {
   const ArmResult& baseline = comparison.arms[0];
   if (!baseline.target || arm.curve.empty() || arm.diverged > 0) return "";
+  if (arm.target && !std::isfinite(arm.target_tokens_change)) return "";
   std::string out = text(arm.arm.label, arm.target ? " reaches " : " does not reach ", baseline.arm.label,
                          "’s final perplexity of ", perplexity_text(comparison.target_perplexity));
   if (arm.target) {

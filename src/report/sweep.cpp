@@ -5,7 +5,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
-#include "report/markup.h"
+#include "base/columns.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -50,9 +50,9 @@ void add_pair(SweepRow& row, const std::optional<SettingPair>& pair) {
     return;
   }
   row.cells.push_back(gap_text(pair->gap));
-  row.cells.push_back(pair->target
-                          ? text(tokens_text(pair->target->tokens), " (", percent_text(pair->target_tokens_change), ")")
-                          : "not reached");
+  std::string target = pair->target ? tokens_text(pair->target->tokens) : "not reached";
+  if (std::isfinite(pair->target_tokens_change)) target += " (" + percent_text(pair->target_tokens_change) + ")";
+  row.cells.push_back(std::move(target));
 }
 
 // The values of one setting in all points of a family, as far as they are numbers.
@@ -133,7 +133,7 @@ std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm) {
     const double perplexity = other.final_perplexity().mean;
     SettingPair pair{gap_at(pairs_of(ours.arm.runs, other.arm.runs), &EvalRow::tokens, ours.tokens()),
                      reaches(ours, perplexity)};
-    if (pair.target) pair.target_tokens_change = pair.target->tokens / reaches(other, perplexity)->tokens - 1;
+    if (pair.target) pair.target_tokens_change = tokens_change(*pair.target, *reaches(other, perplexity));
     return pair;
   }
   return std::nullopt;

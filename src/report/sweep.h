@@ -33,7 +33,7 @@ Sweep sweep_of(std::vector<Arm> arms);
 struct SettingPair {
   PairedGap gap;                           // at the end
   std::optional<Crossing> target;          // where the point reaches the other's final perplexity
-  double target_tokens_change = kUnknown;  // tokens to that perplexity / the other's - 1
+  double target_tokens_change = kUnknown;  // tokens_change() from the other's, if it is reached
 };
 // Empty for the first family, and if there is no point to compare with.
 std::optional<SettingPair> against_first(const Sweep& sweep, size_t arm);

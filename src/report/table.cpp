@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "base/check.h"
-#include "report/markup.h"
+#include "base/columns.h"
 #include "report/number_text.h"
 
 namespace gptmoe {

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/columns.h"
 #include "base/progress.h"
-#include "report/markup.h"
 #include "report/number_text.h"
 
 namespace gptmoe {

@@ -1,7 +1,6 @@
 #include "train/run_inputs.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -20,17 +19,9 @@ std::string name_in_run(const fs::path& file, size_t files) {
   return files == 1 && file.extension() == ".json" ? "tokenizer.json" : file.filename().string();
 }
 
-// The run's folder, if the checkpoint is in one: RUN/checkpoints/step_NNNNNNNN.
-std::optional<fs::path> run_of(const fs::path& checkpoint) {
-  std::error_code error;
-  const fs::path folder = fs::canonical(checkpoint, error).parent_path();
-  if (error || folder.filename() != "checkpoints" || !holds_run(folder.parent_path())) return std::nullopt;
-  return folder.parent_path();
-}
-
 // What history.json says of the checkpoint, if it is in a run that has one.
 std::optional<HistoryEntry> entry_of(const fs::path& checkpoint) {
-  const std::optional<fs::path> run = run_of(checkpoint);
+  const std::optional<fs::path> run = run_of_checkpoint(checkpoint);
   if (!run) return std::nullopt;
   const RunHistory record = read_history(*run);
   const HistoryEntry* entry = entry_at(record, read_checkpoint_state(checkpoint).step);
@@ -51,6 +42,13 @@ std::string joined(const std::vector<std::string>& places) {
 }
 
 }  // namespace
+
+std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
+  std::error_code error;
+  const fs::path folder = fs::canonical(checkpoint, error).parent_path();
+  if (error || folder.filename() != "checkpoints" || !holds_run(folder.parent_path())) return std::nullopt;
+  return folder.parent_path();
+}
 
 TokenizerCopy read_tokenizer_files(const fs::path& path) {
   TokenizerCopy copy{path, {}};
@@ -79,7 +77,7 @@ void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
 }
 
 fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
-  const std::optional<fs::path> run = run_of(checkpoint);
+  const std::optional<fs::path> run = run_of_checkpoint(checkpoint);
   std::vector<fs::path> folders = {checkpoint};
   if (run) folders.push_back(*run);
   for (const fs::path& folder : folders)

@@ -2,6 +2,7 @@
 // What a run needs besides its own files: its tokenizer, of which its folder keeps a copy, and its shards. Both are
 // found from any current folder, and after the run's folder was moved.
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,9 @@
 #include "config/config.h"
 
 namespace gptmoe {
+
+// The run's folder, if the checkpoint is in one: RUN/checkpoints/NAME. A checkpoint that was copied elsewhere has none.
+std::optional<std::filesystem::path> run_of_checkpoint(const std::filesystem::path& checkpoint);
 
 // The files of a tokenizer: their names in a run's folder and their contents. A tokenizer.json of any name is
 // "tokenizer.json"; the other layouts (tokenizer/tokenizer_file.h) keep their names.

@@ -196,6 +196,9 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   refuse({"eval", "run", "--task", "tasks", "--json", "no/such/s.json"}, {"--json: no/such is not a folder"});
   refuse({"eval", "run", "--task", "tasks", "--json", "tasks"}, {"--json: tasks is a folder"});
   refuse({"eval", "run", "--task", "tasks", "--samples", "tasks"}, {"--samples: tasks is a folder"});
+  for (const char* same : {"s.json", "./s.json", "tasks/../s.json"})
+    refuse({"eval", "run", "--task", "tasks", "--json", "s.json", "--samples", same},
+           {text("--samples: ", same, " is the file of --json too; name another file")});
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});

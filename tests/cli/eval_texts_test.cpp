@@ -48,7 +48,10 @@ TEST_F(EvalTexts, DomainsOnTheScreenAndInJson) {
   EXPECT_FALSE(alone["texts"][0].contains("domain"));
   expect_contains(printed_, "run/checkpoints/step_00000003: loss ");
   expect_contains(printed_, " over 119 tokens of b.bin\n");
-  EXPECT_EQ(scores({"run", "--domain", "wiki=a.bin", "--tokens", "20"})["texts"][0]["tokens"], 14);
+  const json first = scores({"run", "--domain", "wiki=a.bin", "--tokens", "20"});
+  EXPECT_EQ(first["texts"][0]["tokens"], 14);
+  EXPECT_EQ(first["tokens_limit"], 20);
+  EXPECT_FALSE(first.contains("limit")) << "that of tasks counts examples";
 }
 
 TEST_F(EvalTexts, BitsPerByteNeedTheTokenizer) {
@@ -74,6 +77,24 @@ TEST_F(EvalTexts, BitsPerByteNeedTheTokenizer) {
   write_text_file(files_ / "moved.json", "{");
   EXPECT_FALSE(scores({"named", "--data", "words.bin"})["texts"][0].contains("bytes"));
   expect_contains(printed_, "moved.json");
+}
+
+TEST_F(EvalTexts, TokensThatTheTokenizerLacksCostOnlyTheBitsPerByte) {
+  const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
+  train("run", 1, {{"model", {{"vocab_size", 600}}}, {"data", {{"tokenizer", tokenizer}}}});
+  write_random_shard(files_ / "other.bin", 600, 80, 9);  // the tokenizer has 401 tokens
+  const json texts = scores({"run", "--domain", "known=val_0.bin", "--domain", "other=other.bin"})["texts"];
+  EXPECT_TRUE(texts[0].contains("bits_per_byte"));
+  EXPECT_FALSE(texts[1].contains("bits_per_byte"));
+  EXPECT_GT(texts[1]["loss"].get<double>(), 0);
+  expect_contains(printed_, "note: no bits per byte: other.bin: token ");
+  EXPECT_LT(printed_.find("note: "), printed_.find("\nother ")) << "before the text is scored";
+  // The user's own choice is refused before anything is scored.
+  const ProcessResult refused = gptmoe({"eval", "run", "--domain", "known=val_0.bin", "--domain", "other=other.bin",
+                                        "--tokenizer", tokenizer, "--json", "t.json"});
+  fail(refused, 2, {"other.bin: token ", "pass the tokenizer that made the shards"});
+  EXPECT_EQ(refused.out, "");
+  EXPECT_FALSE(fs::exists(files_ / "t.json"));
 }
 
 TEST_F(EvalTexts, ARankFileNeedsItsPattern) {

@@ -90,6 +90,27 @@ TEST_F(ExportCommand, RefusesWhatItCannotDo) {
     EXPECT_EQ(entry.path().filename().string().find("hf"), std::string::npos) << entry.path();
 }
 
+TEST_F(ExportCommand, ACopiedCheckpointIsNotTakenForOneOfTheRunAboveIt) {
+  train();
+  fs::create_directory(files_ / "runs/tiny/kept");
+  copy_folder(files_ / "runs/tiny/checkpoints/step_00000012", files_ / "runs/tiny/kept/mine");
+  const ProcessResult result = succeed({"export", "runs/tiny/kept/mine", "--out", "hf"});
+  EXPECT_EQ(result.out.find("note: "), std::string::npos) << result.out;
+  const std::string card = read_text_file(files_ / "hf/README.md");
+  expect_contains(card, "\n# mine\n");
+  expect_contains(card, "12 steps, 168 tokens");
+  EXPECT_EQ(card.find("validation"), std::string::npos) << card;
+}
+
+TEST_F(ExportCommand, RowsThatCannotBeReadCostOnlyTheValidation) {
+  train();
+  append_text(files_ / "runs/tiny/metrics.jsonl", "{\n");
+  expect_contains(succeed({"export", "runs/tiny", "--out", "hf"}).out, "note: README.md has no validation loss: ");
+  const std::string card = read_text_file(files_ / "hf/README.md");
+  expect_contains(card, "\n# tiny\n");
+  EXPECT_EQ(card.find("validation"), std::string::npos) << card;
+}
+
 // Transformers stops at the type, or at a size that is not a number.
 TEST_F(ExportCommand, CheckpointsAreNoFolderForTransformers) {
   train();

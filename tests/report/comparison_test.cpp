@@ -6,6 +6,8 @@
 #include <functional>
 
 #include "report/made_runs.h"
+#include "report/number_text.h"
+#include "report/table.h"
 
 namespace gptmoe {
 namespace {
@@ -86,6 +88,53 @@ TEST(Comparison, RunsOfUnequalLengthAreComparedWhereTheShortestEnds) {
   EXPECT_NEAR(comparison.arms[1].gap[0].gap.mean, 90.0 / 80 - 1, 1e-12);
   ASSERT_EQ(comparison.notes.size(), 2u);
   EXPECT_EQ(comparison.notes[0], "default (runs/made) is unfinished: step 2 of 4.");
+}
+
+// As train.init_from makes it: the first evaluation is before the first step.
+RunLog initialized_run(const std::vector<double>& perplexities, int64_t planned_steps) {
+  RunLog run = run_of(perplexities, planned_steps);
+  for (EvalRow& row : run.evals) {
+    row.step -= 1;
+    row.tokens -= 100;
+  }
+  return run;
+}
+
+TEST(Comparison, ARunThatIsOnlyEvaluatedAtItsStartIsComparedThere) {
+  for (const bool first : {true, false}) {
+    std::vector<Arm> arms = {{"begun", {initialized_run({50}, 1)}}, {"ahead", {initialized_run({40, 10}, 1)}}};
+    if (!first) std::swap(arms[0], arms[1]);
+    const Comparison comparison = compare(arms);
+    EXPECT_EQ(comparison.matched_tokens, 0);
+    EXPECT_NEAR(comparison.arms[first ? 0 : 1].matched.mean, 50, 1e-9);
+    EXPECT_NEAR(comparison.arms[first ? 1 : 0].matched.mean, 40, 1e-9);
+    EXPECT_NEAR(comparison.arms[1].matched_gap.mean, first ? 40.0 / 50 - 1 : 50.0 / 40 - 1, 1e-9);
+    EXPECT_FALSE(text_report(comparison).empty());
+  }
+}
+
+// Its final perplexity is that of the weights with which it began, or a worse one.
+TEST(Comparison, ATargetThatTheFirstWeightsReachIsNoGainInTokens) {
+  const RunLog worse = initialized_run({20, 30}, 1);
+  for (const RunLog& other :
+       {initialized_run({20, 30}, 1), initialized_run({20, 25}, 1), initialized_run({40, 10}, 1)}) {
+    const Comparison comparison = compare({{"worse", {worse}}, {"other", {other}}});
+    ASSERT_TRUE(comparison.arms[0].target.has_value());
+    EXPECT_EQ(comparison.arms[0].target->tokens, 0);
+    const ArmResult& arm = comparison.arms[1];
+    ASSERT_TRUE(arm.target.has_value());
+    EXPECT_TRUE(std::isnan(arm.target_tokens_change));
+    EXPECT_TRUE(std::isnan(arm.target_seconds_change));
+    EXPECT_EQ(text_report(comparison).find("unknown"), std::string::npos) << text_report(comparison);
+    for (const std::string& sentence : sentences(comparison))
+      EXPECT_EQ(sentence.find("final perplexity"), std::string::npos) << sentence;
+  }
+  // Nor is it 100 % fewer if only the other arm reaches it at once.
+  const Comparison early =
+      compare({{"topk", {initialized_run({40, 30}, 1)}}, {"other", {initialized_run({20, 10}, 1)}}});
+  EXPECT_EQ(early.arms[0].target->tokens, 100);
+  EXPECT_EQ(early.arms[1].target->tokens, 0);
+  EXPECT_TRUE(std::isnan(early.arms[1].target_tokens_change));
 }
 
 TEST(Comparison, AnUnfinishedSeedEndsTheCurveOfItsArm) {

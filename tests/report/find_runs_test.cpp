@@ -71,6 +71,23 @@ TEST_F(FindRuns, ARunIsItsOwnArmAndIsNotLookedInto) {
   EXPECT_EQ(find_arms(folder_ / "a")[0].label, (folder_ / "a").string());
 }
 
+TEST_F(FindRuns, AnExportedModelIsNoRun) {
+  const auto with_config = [&](const char* name, const char* config) {
+    fs::create_directory(folder_ / name);
+    write_text_file(folder_ / name / "config.json", config);
+    return folder_ / name;
+  };
+  make("a");
+  const fs::path exported = with_config("a_hf", R"({"model_type": "qwen2_moe", "vocab_size": 29})");
+  const fs::path begun = with_config("begun", R"({"train": {"steps": 4}} // no rows yet)");
+  const fs::path broken = with_config("broken", "{");
+  const fs::path bare = with_config("metrics", "{}"), history = with_config("read", "{}");
+  write_text_file(bare / "metrics.jsonl", "");
+  write_text_file(history / "history.json", "{}");
+  EXPECT_EQ(find_runs(folder_.path()), (std::vector<fs::path>{folder_ / "a", begun, broken, bare, history}));
+  EXPECT_TRUE(message<UserError>([&] { find_arms(exported); }).starts_with(exported.string() + ": holds no run; "));
+}
+
 TEST_F(FindRuns, TheSeedsOfOneArm) {
   make("topk/seed_1");
   make("topk/seed_2");

@@ -90,6 +90,18 @@ TEST(Sweep, PairsPointsOfTheSameSetting) {
   EXPECT_TRUE(json[3]["against_first"].is_null());
 }
 
+TEST(Sweep, ATargetThatTheFirstWeightsReachHasNoChange) {
+  RunLog worse = run_of({20, 30}, 1), other = run_of({40, 10}, 1);
+  for (RunLog* run : {&worse, &other})
+    for (EvalRow& row : run->evals) row.step -= 1, row.tokens -= 100;  // the first one before the first step
+  const Sweep sweep = sweep_of({point("topk", "1e-3", {worse}), point("default", "1e-3", {other})});
+  const std::optional<SettingPair> pair = against_first(sweep, 1);
+  ASSERT_TRUE(pair && pair->target);
+  EXPECT_TRUE(std::isnan(pair->target_tokens_change));
+  for (const SweepRow& row : sweep_rows(sweep))
+    for (const std::string& cell : row.cells) EXPECT_EQ(cell.find("unknown"), std::string::npos) << cell;
+}
+
 TEST(Sweep, PairsIgnoreSettingsThatOnlyOneConfigHas) {
   Arm finer = point("default", "1e-3", {run_of({60, 20}, 2)});
   finer.settings.push_back({"router.ema_beta", "0.9"});
