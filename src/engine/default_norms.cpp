@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace gptmoe {
 
@@ -18,10 +19,11 @@ DefaultNorms::DefaultNorms(const StateTable& state, Memory& memory) : layers_EC_
 
 void DefaultNorms::take() {
   for (size_t layer = 0; layer < copies_.size(); ++layer) copies_[layer]->take(layers_EC_[layer]);
+  taken_ = true;
 }
 
-std::optional<VectorNorms> DefaultNorms::norms() const {
-  if (copies_.empty()) return std::nullopt;
+std::optional<VectorNorms> DefaultNorms::norms() {
+  if (copies_.empty() || !std::exchange(taken_, false)) return std::nullopt;
   VectorNorms norms;
   int64_t vectors = 0;
   for (size_t layer = 0; layer < copies_.size(); ++layer) {

@@ -24,12 +24,14 @@ class DefaultNorms {
 
   // Copies the vectors, in order with the work queued on the memory's backend.
   void take();
-  // The norms over all layers and experts of the last copy; waits for it. Absent without default vectors.
-  std::optional<VectorNorms> norms() const;
+  // The norms over all layers and experts of the copy taken since the last call; waits for it. Absent without a copy
+  // or without default vectors.
+  std::optional<VectorNorms> norms();
 
  private:
   std::vector<Tensor> layers_EC_;
   std::vector<std::unique_ptr<Snapshot>> copies_;
+  bool taken_ = false;  // since the last norms()
 };
 
 }  // namespace gptmoe

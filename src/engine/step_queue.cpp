@@ -21,7 +21,8 @@ void StepQueue::ask(const NextBatch& next_batch, int64_t step) {
   });
   const auto slot = static_cast<size_t>(asked_++ % (kAhead + 1));
   sums_[slot]->take(train_step_.engine().sums().all_S);
-  default_norms_[slot].take();
+  const int64_t every = config_.log.every;  // only a logged step needs them
+  if (step + 1 == config_.train.steps || (every > 0 && (step + 1) % every == 0)) default_norms_[slot].take();
 }
 
 StepResult StepQueue::report() {

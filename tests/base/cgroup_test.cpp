@@ -1,4 +1,4 @@
-// The limits of control groups, read from a folder that stands in for the system's root.
+// The limits of control groups. A temporary folder takes the place of the system's root.
 #include "base/cgroup.h"
 
 #include <gtest/gtest.h>

@@ -77,7 +77,7 @@ TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   const double first = metrics_of(files_ / "start").back()["val_loss"];
   const std::vector<std::string> from = {"--set", "train.init_from=start"};
   succeed(command(from));
-  // The other run goes on; what is compared still starts where it did.
+  // The source trains on. The compared runs still start from the checkpoint of step 12.
   succeed({"train", "topk.json", "--out", "start", "--resume", "--set", "train.steps=20"});
   expect_contains(succeed(command(from)).out, "reusing     both/topk/seed_1");
   fs::remove_all(files_ / "both/default");

@@ -214,5 +214,10 @@ TEST(Plan, HasTheSizesThatTrainingTakes) {
   }
 }
 
+TEST(StepQueue, OnlyLoggedStepsReportTheNormsOfDefaultVectors) {
+  Model model(tiny_config({{"router", {{"type", "default"}}}, {"train", {{"steps", 5}}}, {"log", {{"every", 2}}}}));
+  for (int64_t s = 0; s < 5; ++s) EXPECT_EQ(model.step(s).default_norms.has_value(), s == 1 || s == 3 || s == 4) << s;
+}
+
 }  // namespace
 }  // namespace gptmoe::testing
