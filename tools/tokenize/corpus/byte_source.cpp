@@ -166,11 +166,21 @@ class GzipSource : public CompressedSource {
       const std::string_view input = packed();
       if (between_members_ && input.empty()) {
         end();
+      } else if (between_members_ && (padding_ || input.front() == '\0')) {
+        skip_padding(input);
       } else {
         inflate_some(input);
       }
     }
     return room - stream_.avail_out;
+  }
+
+  // Programs that write in blocks fill the last one with zeros, which gzip ignores too. Only zeros may follow zeros.
+  void skip_padding(std::string_view input) {
+    padding_ = true;
+    const size_t zeros = std::min(input.find_first_not_of('\0'), input.size());
+    use(zeros);
+    if (zeros < input.size()) damaged("gzip", "more data after zeros");
   }
 
   void inflate_some(std::string_view input) {
@@ -193,6 +203,7 @@ class GzipSource : public CompressedSource {
 
   z_stream stream_{};
   bool between_members_ = false;
+  bool padding_ = false;  // zeros have followed a member
 };
 
 class ZstdSource : public CompressedSource {
