@@ -11,6 +11,7 @@
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
 // A byte order mark at the start of a file is no part of its text.
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -65,6 +66,9 @@ class DocumentReader {
   // than a piece is then a UserError.
   void hash_long_documents();
 
+  // From now on a byte of a .txt that is not in `known` is damage (next()): the tokenizer has no token for it.
+  void allow_bytes(const std::bitset<256>& known) { allowed_bytes_ = known; }
+
   // Continues where an earlier reader of the same input stopped; a compressed file is read up to there and discarded.
   // Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
@@ -92,6 +96,7 @@ class DocumentReader {
   size_t read_until(size_t (*find)(std::string_view text, size_t from));
   void read_lines(TextBatch& batch);
   void read_text(TextBatch& batch);
+  size_t find_unknown_byte(std::string_view text) const;
   uint64_t hash_text() const;
   size_t first_target() const;
   void complain(TextBatch& batch, const std::string& message);
@@ -103,6 +108,7 @@ class DocumentReader {
   std::vector<std::string> listing_errors_;  // not reported yet
   bool hash_long_documents_ = false;
 
+  std::bitset<256> allowed_bytes_ = ~std::bitset<256>();
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
   std::string failure_;             // thrown by the next call of next(), after the text before it
