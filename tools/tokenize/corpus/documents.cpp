@@ -137,7 +137,7 @@ DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
   GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
   InputListing listing = list_input_files(input_.paths, input_.skip_errors);
   files_ = std::move(listing.files);
-  ignored_ = listing.ignored;
+  unread_ = std::move(listing.unread);
   hidden_ = listing.hidden;
   listing_errors_ = std::move(listing.errors);
   for (const InputFile& file : files_) bytes_total_ += file.bytes;
