@@ -280,6 +280,8 @@ std::unique_ptr<ByteSource> open_byte_source(const std::string& path, Compressio
 }
 
 std::unique_ptr<ByteSource> open_standard_input() {
+  if (const int flags = fcntl(STDIN_FILENO, F_GETFL); flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+    user_error("standard input is closed; pipe the text in, or name files with --input");
   RawFile file("standard input", STDIN_FILENO);
   const std::string_view first = file.peek(kZstdMagic.size());
   const Compression compression = first.starts_with(kGzipMagic)   ? Compression::gzip

@@ -32,7 +32,8 @@ class ByteSource {
 // Throws UserError if the file cannot be opened.
 std::unique_ptr<ByteSource> open_byte_source(const std::string& path, Compression compression);
 
-// Standard input, plain or compressed as its first bytes show. Messages call it "standard input".
+// Standard input, plain or compressed as its first bytes show. Messages call it "standard input". Throws UserError if
+// it is not open for reading.
 std::unique_ptr<ByteSource> open_standard_input();
 
 }  // namespace gptmoe
