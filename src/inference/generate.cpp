@@ -29,7 +29,12 @@ const char* finish_name(Finish finish) {
 }
 
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt, const std::string& place) {
-  std::vector<int32_t> tokens = tokenizer.encode(prompt);
+  std::vector<int32_t> tokens;
+  try {
+    tokens = tokenizer.encode(prompt);
+  } catch (const UserError& error) {
+    user_error(place, ": ", error.what());
+  }
   if (!tokens.empty()) return tokens;
   if (!tokenizer.end_of_text())
     user_error(place, ": empty, and the tokenizer has no end-of-text token to start from; give a text");

@@ -35,9 +35,8 @@ void read_vocab(const JsonSource& vocab, VocabularyBuilder& builder) {
 }
 
 void read_merges(const std::filesystem::path& path, VocabularyBuilder& builder) {
-  bool first = true;
-  for_each_line(path, [&](std::string_view line) {
-    const bool comment = std::exchange(first, false) && line.starts_with("#version");
+  for_each_line(path, [&](std::string_view line, int64_t number) {
+    const bool comment = number == 1 && line.starts_with("#version");
     if (comment || line.empty()) return;
     if (line.ends_with("</w>"))
       user_error("merges with end-of-word marks, \"</w>\", are not supported (BPE of CLIP and others); ", kRemedy,

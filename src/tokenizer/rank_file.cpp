@@ -46,7 +46,7 @@ class RankFileReader {
   explicit RankFileReader(const std::filesystem::path& path) : path_(path) {}
 
   Vocabulary read(SplitPattern pattern) {
-    for_each_line(path_, [&](std::string_view line) { read_line(line); });
+    for_each_line(path_, [&](std::string_view line, int64_t) { read_line(line); });
     for (size_t id = 0; id < out_.tokens.size(); ++id)
       if (!out_.tokens[id].empty() && !ids_.emplace(out_.tokens[id], static_cast<int32_t>(id)).second)
         user_error(path_.string(), ": rank ", id, " has the bytes of an earlier rank; tokens must differ");

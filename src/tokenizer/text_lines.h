@@ -8,8 +8,8 @@
 
 namespace gptmoe {
 
-// Calls visit(line) for every line, without its "\n" or "\r\n". If `visit` throws a UserError, puts the file and the
-// line in front of its message.
+// Calls visit(line, number) for every line, without its "\n" or "\r\n"; the first has number 1. If `visit` throws a
+// UserError, puts the file and the line in front of its message.
 template <typename Visit>
 void for_each_line(const std::filesystem::path& path, Visit visit) {
   const std::string content = read_text_file(path);
@@ -20,7 +20,7 @@ void for_each_line(const std::filesystem::path& path, Visit visit) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.ends_with('\r')) line.remove_suffix(1);
     try {
-      visit(line);
+      visit(line, number);
     } catch (const UserError& error) {
       user_error(path.string(), ": line ", number, ": ", error.what());
     }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "base/check.h"
 #include "tokenizer/nfc.h"
+#include "tokenizer/utf8.h"
 
 namespace gptmoe {
 namespace {
@@ -17,7 +19,7 @@ std::vector<bool> added_ids(const Vocabulary& vocabulary) {
   return added;
 }
 
-MergeTable make_merge_table(const Vocabulary& vocabulary) {
+MergeTable make_merge_table(const Vocabulary& vocabulary, std::bitset<256>& known_bytes) {
   const std::vector<bool> added = added_ids(vocabulary);
   std::array<int32_t, 256> byte_ids;
   byte_ids.fill(kNone);
@@ -27,8 +29,10 @@ MergeTable make_merge_table(const Vocabulary& vocabulary) {
     token_bytes.push_back(static_cast<int32_t>(token.size()));
     if (token.size() == 1 && !added[id]) byte_ids[static_cast<unsigned char>(token[0])] = static_cast<int32_t>(id);
   }
-  for (size_t byte = 0; byte < byte_ids.size(); ++byte)
-    GPTMOE_CHECK(byte_ids[byte] != kNone, "byte ", byte, " has no token");
+  for (size_t byte = 0; byte < byte_ids.size(); ++byte) {
+    known_bytes[byte] = byte_ids[byte] != kNone;
+    GPTMOE_CHECK(known_bytes[byte] || !may_be_utf8(static_cast<unsigned char>(byte)), "byte ", byte, " has no token");
+  }
   return MergeTable(vocabulary.merges, byte_ids, std::move(token_bytes));
 }
 
@@ -45,8 +49,14 @@ void encode_around(const AddedTokens& added, std::string_view text, std::vector<
 
 }  // namespace
 
+std::string no_token_for(unsigned char byte) {
+  char name[3];
+  std::snprintf(name, sizeof name, "%02X", byte);
+  return text(name, " is never part of UTF-8, and this tokenizer has no token for it; convert the text to UTF-8");
+}
+
 Tokenizer::Tokenizer(Vocabulary vocabulary)
-    : vocabulary_(std::move(vocabulary)), merge_table_(make_merge_table(vocabulary_)) {
+    : vocabulary_(std::move(vocabulary)), merge_table_(make_merge_table(vocabulary_, known_bytes_)) {
   const auto& tokens = vocabulary_.tokens;
   for (const AddedToken& token : vocabulary_.added) {
     if (token.special) continue;
@@ -58,7 +68,15 @@ Tokenizer::Tokenizer(Vocabulary vocabulary)
     if (!added[id]) word_ids_.emplace(tokens[id], static_cast<int32_t>(id));
 }
 
+void Tokenizer::require_known_bytes(std::string_view text) const {
+  if (known_bytes_.all()) return;
+  for (size_t at = 0; at < text.size(); ++at)
+    if (const auto byte = static_cast<unsigned char>(text[at]); !known_bytes_[byte])
+      user_error("byte ", at, ": ", no_token_for(byte));
+}
+
 void Tokenizer::encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const {
+  require_known_bytes(text);
   if (in_text_.empty()) return encode_normalized(text, cache, ids);
   encode_around(in_text_, text, ids, [&](std::string_view rest) { encode_normalized(rest, cache, ids); });
 }

@@ -1,6 +1,7 @@
 #pragma once
-// A byte-level BPE tokenizer: any bytes to token ids and back, without loss.
+// A byte-level BPE tokenizer: text to token ids and back, without loss.
 #include <array>
+#include <bitset>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -43,10 +44,13 @@ struct Vocabulary {
   std::optional<int32_t> end_of_text;  // ends every document in a shard
 };
 
+// What to say about a byte that has no token: "FF is never part of UTF-8, ...; convert the text to UTF-8".
+std::string no_token_for(unsigned char byte);
+
 // Immutable: threads share it.
 class Tokenizer {
  public:
-  // All 256 single bytes must be among the tokens.
+  // Every single byte that may be UTF-8 (utf8.h) must be among the tokens. The other 13 may be missing.
   explicit Tokenizer(Vocabulary vocabulary);
   Tokenizer(Tokenizer&&) = default;
   Tokenizer(const Tokenizer&) = delete;  // word_ids_ points into vocabulary_
@@ -55,13 +59,16 @@ class Tokenizer {
   int64_t vocab_size() const { return std::ssize(vocabulary_.tokens); }  // highest id + 1
   std::optional<int32_t> end_of_text() const { return vocabulary_.end_of_text; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  // The bytes that have a token.
+  const std::bitset<256>& known_bytes() const { return known_bytes_; }
   // Whether `id` has a token.
   bool knows(int32_t id) const {
     return id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty();
   }
 
   // Appends to `ids` the tokens of `text`, which is normalized and split into words as the vocabulary says. The text of
-  // a special token is ordinary text here. Without nfc, decode(encode(text)) == text for all bytes.
+  // a special token is ordinary text here. Without nfc, decode(encode(text)) == text for all known bytes. Throws
+  // UserError naming the position of a byte that has no token.
   void encode(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   std::vector<int32_t> encode(std::string_view text) const;
   // Whether a long text's pieces, cut as text_cuts.h says, encode to the same ids as the whole text.
@@ -71,11 +78,13 @@ class Tokenizer {
   std::string decode(std::span<const int32_t> ids) const;
 
  private:
+  void require_known_bytes(std::string_view text) const;
   void encode_normalized(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   void encode_words(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
   void encode_new_word(std::string_view word, std::vector<int32_t>& ids) const;
 
   Vocabulary vocabulary_;
+  std::bitset<256> known_bytes_;
   MergeTable merge_table_;
   std::unordered_map<std::string_view, int32_t> word_ids_;  // of vocabulary_.tokens; only with whole_words
   AddedTokens in_text_, in_normalized_;

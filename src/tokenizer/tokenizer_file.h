@@ -1,6 +1,6 @@
 #pragma once
 // Tokenizers on disk. Byte-level BPE in these layouts:
-//   tokenizer.json          Hugging Face's format: the layouts of GPT-2, GPT-NeoX, Llama-3, OLMo and Qwen, and our own
+//   tokenizer.json          Hugging Face's format: the layouts of GPT-2, GPT-NeoX, Llama 3, OLMo and Qwen, and our own
 //   vocab.json, merges.txt  GPT-2's own pair of files
 //   *.tiktoken, *.model     tiktoken's rank file: each line is a token in base64, a space, its rank
 //   a folder                its tokenizer.json, else its vocab.json and merges.txt, else its only rank file

@@ -9,6 +9,9 @@ namespace gptmoe {
 constexpr uint32_t kCodePoints = 0x110000;  // U+0000 to U+10FFFF
 constexpr uint32_t kMalformed = 0xFFFFFFFF;
 
+// Whether valid UTF-8 can contain the byte. It never contains 13 bytes: C0, C1 and F5 to FF.
+constexpr bool may_be_utf8(unsigned char byte) { return byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4); }
+
 struct CodePoint {
   uint32_t value;  // kMalformed if no valid sequence starts here
   int bytes;       // length in the text; 1 when malformed

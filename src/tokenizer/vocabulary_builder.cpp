@@ -2,6 +2,7 @@
 
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/nfc.h"
+#include "tokenizer/utf8.h"
 
 namespace gptmoe {
 namespace {
@@ -60,11 +61,12 @@ void VocabularyBuilder::place_added() {
 
 void VocabularyBuilder::check_bytes() const {
   for (int byte = 0; byte < 256; ++byte) {
+    if (!may_be_utf8(static_cast<unsigned char>(byte))) continue;
     const std::string name = to_byte_names(std::string(1, static_cast<char>(byte)));
     const auto entry = ids_.find(name);
     if (entry == ids_.end() || added_.contains(entry->second))
       user_error("no token for byte ", byte, " (", in_quotes(name),
-                 "), so text with it could not be encoded; use a tokenizer whose alphabet has all 256 bytes");
+                 "), so text with it could not be encoded; use a tokenizer whose alphabet has every byte of UTF-8");
   }
 }
 

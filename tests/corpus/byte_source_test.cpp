@@ -45,7 +45,7 @@ TEST_F(ByteSourceTest, TextIsTheSameWithEveryCompressionAndBufferSize) {
       {gzip_of(text), Compression::gzip},
       {gzip_of(first) + gzip_of("") + gzip_of(last), Compression::gzip},
       {zstd_of(text), Compression::zstd},
-      {zstd_of(first) + zstd_of("") + skippable + zstd_of(last), Compression::zstd},
+      {zstd_of(first) + zstd_of("") + skippable + zstd_of(last) + skippable, Compression::zstd},
   };
   for (const auto& [content, compression] : packings) {
     const std::string path = write("file", content);
@@ -106,6 +106,28 @@ TEST_F(ByteSourceTest, DataThatIsNotCompressedIsAnError) {
   EXPECT_EQ(trailing.text, "x");
   EXPECT_EQ(trailing.error, path() + ": byte " + std::to_string(gzip_of("x").size() + 2) +
                                 ": damaged gzip data (incorrect header check); get the file again");
+}
+
+// Tapes and some programs fill the last block with zeros. gzip ignores them, and zstd does not.
+TEST_F(ByteSourceTest, ZerosAfterTheLastGzipMemberArePadding) {
+  const std::string text = random_text(1000), members = gzip_of(text) + gzip_of(text);
+  for (const size_t zeros : {1, 512, 600'000}) {
+    const std::string padded = members + std::string(zeros, '\0');
+    const Outcome whole = outcome(padded, Compression::gzip);
+    EXPECT_TRUE(whole.text == text + text) << zeros;
+    EXPECT_EQ(whole.error, "");
+    for (const std::string& more : {std::string("x"), gzip_of("more")}) {
+      const Outcome damaged = outcome(padded + more, Compression::gzip);
+      EXPECT_TRUE(damaged.text == text + text) << zeros;
+      EXPECT_EQ(damaged.error, gptmoe::text(path(), ": byte ", padded.size(),
+                                            ": damaged gzip data (more data after zeros); get the file again"));
+    }
+  }
+  expect_contains(outcome(std::string(512, '\0'), Compression::gzip).error, "damaged gzip data (incorrect header");
+  const Outcome zstd = outcome(zstd_of(text) + std::string(512, '\0'), Compression::zstd);
+  EXPECT_TRUE(zstd.text == text);
+  EXPECT_EQ(zstd.error, gptmoe::text(path(), ": byte ", zstd_of(text).size(), ": damaged zstd data (",
+                                     ZSTD_getErrorString(ZSTD_error_prefix_unknown), "); get the file again"));
 }
 
 TEST_F(ByteSourceTest, TruncatedFilesGiveTheTextTheyHold) {

@@ -74,10 +74,10 @@ TEST(DocumentParserTest, SkipsAByteOrderMarkAtTheStartOfTheFile) {
   TextBatch batch = json_lines("\xEF\xBB\xBF{\"text\": \"x\"}\n{\"text\": }\n");
   batch.begin = {};
   EXPECT_EQ(error_of([&] { parse(batch); }),
-            "a.jsonl: line 2, byte 10: not valid JSON; a .jsonl file holds one JSON object per line");
+            "a.jsonl: line 2, byte 10: not valid JSON; each line must hold one JSON object");
   batch.bytes = "\xEF\xBB\xBF{\"text\": }\n";
   EXPECT_EQ(error_of([&] { parse(batch); }),
-            "a.jsonl: line 1, byte 13: not valid JSON; a .jsonl file holds one JSON object per line");
+            "a.jsonl: line 1, byte 13: not valid JSON; each line must hold one JSON object");
   batch.bytes = "\xEF\xBB\xBF{\"text\": \"x\"}";
   EXPECT_EQ(parse(batch), Texts{"x"});
 }
@@ -93,20 +93,28 @@ TEST(DocumentParserTest, ReadsJsonThatTheFastParserCannot) {
   EXPECT_EQ(error_in(id + "}"),
             "a.jsonl: line 11: no field \"text\"; name the field that holds the text with --field (found: id)");
   EXPECT_EQ(error_in("[123456789012345678901234567890]"),
-            "a.jsonl: line 11: not a JSON object; a line must read {\"text\": \"...\"}");
+            "a.jsonl: line 11: not a JSON object; a line must read {\"text\": \"...\"}, as jq -c '.[]' FILE writes the "
+            "objects of an array");
 }
 
 TEST(DocumentParserTest, ErrorsNameTheirPlaceAndTheRemedy) {
-  const std::string json = "not valid JSON; a .jsonl file holds one JSON object per line";
+  const std::string json = "not valid JSON; each line must hold one JSON object";
   const std::string object = "not a JSON object; a line must read {\"text\": \"...\"}";
+  const std::string unended =
+      "the JSON value does not end on its line; each line must hold one JSON object, as jq -c . FILE writes it (the "
+      "objects of an array: jq -c '.[]' FILE)";
   const std::string field = "no field \"text\"; name the field that holds the text with --field (found: ";
   const std::string escape = "a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); correct the line";
   const std::string utf8 = "not valid UTF-8; convert the file to UTF-8";
   const struct {
     std::string line, complaint;
   } cases[] = {
-      {"{\"text\": \"x\"", ", byte 13: " + json},
-      {"{\"text\": \"x", ", byte 12: " + json},
+      {"{\"text\": \"x\"", ": " + unended},
+      {"{\"text\": \"x", ": " + unended},
+      {"{", ": " + unended},
+      {" [ \r", ": " + unended},
+      {"{\"text\": \"x\"},", ", byte 14: " + json},
+      {"\"text", ", byte 6: " + json},
       {"{\"text\": \"x\"} {\"text\": \"y\"}", ", byte 15: " + json},
       {"{\"text\": \"a\tb\"}", ", byte 12: " + json},
       {"text", ", byte 2: " + json},
@@ -118,7 +126,7 @@ TEST(DocumentParserTest, ErrorsNameTheirPlaceAndTheRemedy) {
       {"{\"text\": \"\xED\xA0\x80\"}", ", byte 11: " + utf8},
       {"{\"text\": x, \"\xFF\": 1}", ", byte 10: " + json},
       {"{\"id\": 1e999, \"text\": \"x\"}", ": a number beyond a double's range; write it as a string"},
-      {"[\"x\"]", ": " + object},
+      {"[\"x\"]", ": " + object + ", as jq -c '.[]' FILE writes the objects of an array"},
       {"\"text\"", ": " + object},
       {"17", ": " + object},
       {"{\"text\": 3}", ": field \"text\" is not a string; choose another with --field"},
@@ -138,7 +146,7 @@ TEST(DocumentParserTest, SkippedLinesAreCountedAndNamed) {
   const std::string lines =
       "{\"text\": \"one\"}\nbroken\n{\"text\": \"two\"}\n{\"text\": 3}\n\n{\"text\": \"three\"}\n";
   EXPECT_EQ(parse(json_lines(lines), {.skip_errors = true}, &errors), (Texts{"one", "two", "three"}));
-  EXPECT_EQ(errors, (Texts{"a.jsonl: line 12, byte 1: not valid JSON; a .jsonl file holds one JSON object per line",
+  EXPECT_EQ(errors, (Texts{"a.jsonl: line 12, byte 1: not valid JSON; each line must hold one JSON object",
                            "a.jsonl: line 14: field \"text\" is not a string; choose another with --field"}));
 }
 

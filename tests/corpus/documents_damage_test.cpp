@@ -54,6 +54,30 @@ TEST_F(DocumentsDamage, TextThatCannotBeSplit) {
   EXPECT_EQ(read(input, 20).errors, Texts{});
 }
 
+TEST_F(DocumentsDamage, BytesThatTheTokenizerLacks) {
+  const std::string good = random_text(9000), text = good + "\xFF " + random_text(9000), end = write("z.txt", "end");
+  allowed[0xFF] = false;
+  hashes = true;
+  for (const std::string& path : {write("a.txt", text), write("b.txt.gz", gzip_of(text))}) {
+    const std::string complaint =
+        path +
+        ": byte 9000: FF is never part of UTF-8, and this tokenizer has no token for it; convert the text to UTF-8";
+    for (const int64_t batch_bytes : {1, 5000, 1 << 20}) {
+      TextInput input{.paths = {path, end}};
+      EXPECT_EQ(read(input, batch_bytes).error, complaint);
+      input.skip_errors = true;
+      const Reading all = read(input, batch_bytes);
+      EXPECT_TRUE(all.documents == (Texts{good, "end"})) << path << " " << batch_bytes;
+      EXPECT_EQ(all.errors, Texts{complaint});
+      if (all.pieces[0] > 1) {
+        EXPECT_EQ(all.hashes[0], hash_bytes(good));
+      }
+    }
+  }
+  allowed.set();
+  EXPECT_TRUE(read(at("a.txt")).documents == Texts{text});
+}
+
 TEST_F(DocumentsDamage, FilesThatCannotBeRead) {
   const std::string gone = write("a.txt", "x"), end = write("z.txt", "end");
   const std::string complaint = gone + ": cannot open: No such file or directory; make it readable or correct --input";

@@ -63,6 +63,7 @@ struct DocumentsTest : InputTest {
   Reading read(TextInput input, int64_t batch_bytes = 1 << 20) {
     DocumentReader reader(std::move(input), batch_bytes);
     if (hashes) reader.hash_long_documents();
+    reader.allow_bytes(allowed);
     Reading out;
     read_on(reader, out);
     EXPECT_TRUE(!out.error.empty() || reader.bytes_read() == reader.bytes_total());
@@ -74,6 +75,7 @@ struct DocumentsTest : InputTest {
 
   std::string at(const std::string& name) const { return (folder / name).string(); }
   bool hashes = false;
+  std::bitset<256> allowed = ~std::bitset<256>();
 };
 
 inline std::string lines_of(const Texts& texts) {

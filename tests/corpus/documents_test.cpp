@@ -62,9 +62,20 @@ TEST_F(DocumentsTest, ReadsInputsInOrderAndNothingFromEmptyOnes) {
   EXPECT_EQ(read(input).documents, (Texts{"1", "2", "3", "4"}));
   const DocumentReader reader(input);
   EXPECT_EQ(reader.files().size(), 8u);
-  EXPECT_EQ(reader.files_ignored(), 1);
+  EXPECT_EQ(reader.files_unread().first, Texts{at("f/notes.md")});
   EXPECT_EQ(reader.bytes_total(), 1 + 1 + 32 + 3 + std::ssize(gzip_of("")) + 1);
   EXPECT_EQ(read(at("f/d.txt")).documents, Texts{});
+}
+
+TEST_F(DocumentsTest, JsonLinesMayBeNamedJson) {
+  const std::string lines = lines_of({"one", "two"});
+  write("f/a.json", lines);
+  write("f/b.json.gz", gzip_of(lines));
+  write("f/c.json.zst", zstd_of(lines));
+  write("f/d.ndjson", lines);
+  EXPECT_EQ(read(at("f")).documents, (Texts{"one", "two", "one", "two", "one", "two", "one", "two"}));
+  expect_contains(read(write("e.json", "[\n  {\"text\": \"one\"}\n]\n")).error,
+                  at("e.json") + ": line 1: the JSON value does not end on its line; each line must hold one JSON");
 }
 
 TEST_F(DocumentsTest, LongTextsComeInPieces) {
@@ -180,7 +191,7 @@ TEST_F(DocumentsTest, SeekingCountsLines) {
   Reading rest;
   read_on(reader, rest);
   EXPECT_EQ(rest.documents, Texts{"three"});
-  EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; a .jsonl file holds one JSON object per line");
+  EXPECT_EQ(rest.error, path + ": line 5, byte 1: not valid JSON; each line must hold one JSON object");
 }
 
 TEST_F(DocumentsTest, SeekingWhereNothingCanBeRead) {
@@ -218,7 +229,7 @@ TEST_F(DocumentsTest, StandardInput) {
     EXPECT_EQ(from("", batch_bytes).documents, Texts{});
   }
   EXPECT_EQ(from("\n{text}\n").error,
-            "standard input: line 2, byte 3: not valid JSON; a .jsonl file holds one JSON object per line");
+            "standard input: line 2, byte 3: not valid JSON; each line must hold one JSON object");
   hashes = true;
   EXPECT_EQ(from(lines_of(texts), 100).documents, texts);
   EXPECT_EQ(from("some words", 100).documents, Texts{"some words"});

@@ -39,7 +39,10 @@ TEST_F(InputFilesTest, TheNameDeterminesTheFormat) {
   EXPECT_EQ(kind("a.jsonl"), "10");
   EXPECT_EQ(kind("dir.txt.gz/b.rst.txt.gz"), "01");
   EXPECT_EQ(kind("a.jsonl.zst"), "12");
-  for (const char* other : {"a", "a.gz", "a.json", "a.txt.bz2", "a.txt.gz.gz", ".txt", "a.TXT", "-"})
+  EXPECT_EQ(kind("c4-train.00000-of-01024.json.gz"), "11");
+  EXPECT_EQ(kind("a.json"), "10");
+  EXPECT_EQ(kind("a.ndjson.zst"), "12");
+  for (const char* other : {"a", "a.gz", "a.txt.bz2", "a.txt.gz.gz", ".txt", "a.TXT", "-"})
     EXPECT_EQ(kind(other), "none") << other;
 }
 
@@ -48,7 +51,7 @@ TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsTheFilesOfFolders) {
     write(name, name);
   EXPECT_EQ(list({"x.txt", "f", "-", "x.txt"}),
             (Names{"x.txt", "f/a/z.jsonl.gz", "f/a.txt", "f/b.txt", "f/c.jsonl", "f/c.txt.zst", "-", "x.txt"}));
-  EXPECT_EQ(listing.ignored, 1);
+  EXPECT_EQ(listing.unread.first, Names{at("f/a/notes.md")});
   EXPECT_EQ(listing.files[1].bytes, 14);
   EXPECT_EQ(listing.files[6].bytes, 0);
   EXPECT_EQ(listing.files[6].mtime_ns, 0);
@@ -60,10 +63,10 @@ TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsTheFilesOfFolders) {
 }
 
 TEST_F(InputFilesTest, PatternsMatchFilesAndFolders) {
-  for (const char* name : {"part-1.txt", "part-0.jsonl", "part-2/b.txt", "part-2/a.txt", "part.csv", "other.txt"})
+  for (const char* name : {"part-1.txt", "part-0.jsonl", "part-2/b.txt", "part-2/a.txt", "part.md", "other.txt"})
     write(name, "x");
   EXPECT_EQ(list({"part*"}), (Names{"part-0.jsonl", "part-1.txt", "part-2/a.txt", "part-2/b.txt"}));
-  EXPECT_EQ(listing.ignored, 1);
+  EXPECT_EQ(listing.unread.first, Names{at("part.md")});
   EXPECT_EQ(list({"part-[12]*"}), (Names{"part-1.txt", "part-2/a.txt", "part-2/b.txt"}));
   write("odd[1].txt", "x");
   write("odd1.txt", "x");
@@ -75,12 +78,12 @@ TEST_F(InputFilesTest, HiddenFilesAndFoldersAreReadOnlyIfTheyAreNamed) {
     write(name, "x");
   EXPECT_EQ(list({"f"}), (Names{"f/a.txt", "f/g/h.txt"}));
   EXPECT_EQ(listing.hidden, 3);
-  EXPECT_EQ(listing.ignored, 0);
+  EXPECT_EQ(listing.unread.count, 0);
   EXPECT_EQ(list({"f/*"}), (Names{"f/a.txt", "f/g/h.txt"}));
   EXPECT_EQ(list({"f/.git"}), (Names{"f/.git/c.txt", "f/.git/d/e.txt"}));
   EXPECT_EQ(list({"f/.b.txt", "f/.g*"}), (Names{"f/.b.txt", "f/.git/c.txt", "f/.git/d/e.txt"}));
   write("only/.hidden.txt", "x");
-  expect_contains(error("only"), "in this folder (hidden files and folders are read only if they are named)");
+  expect_contains(error("only"), " (hidden files and folders are read only if they are named)");
 }
 
 TEST_F(InputFilesTest, Links) {
@@ -91,23 +94,58 @@ TEST_F(InputFilesTest, Links) {
   std::filesystem::create_symlink("nowhere", folder / "f/lost.txt");
   std::filesystem::create_symlink("self.txt", folder / "f/self.txt");
   EXPECT_EQ(list({"f"}), (Names{"f/file.txt", "f/lost.txt", "f/self.txt"})) << "reading them reports the broken links";
-  EXPECT_EQ(listing.ignored, 1);
+  EXPECT_EQ(listing.unread.first, Names{at("f/circle/")});
   std::filesystem::create_directory_symlink("real", folder / "g");
   EXPECT_EQ(list({"g"}), Names{"g/a.txt"});
 }
 
+TEST_F(InputFilesTest, NamesThatPromiseTextAreNotPassedOver) {
+  const std::pair<const char*, std::vector<const char*>> kinds[] = {
+      {"convert it to JSON lines (.jsonl)", {"a.parquet", "a.arrow", "a.csv", "a.csv.gz", "a.TSV", "a.warc.gz"}},
+      {"unpack it", {"a.zip", "a.tar", "a.tar.gz", "a.tar.zst", "a.tgz"}},
+      {"pack it with gzip or zstd instead", {"a.jsonl.bz2", "a.jsonl.xz", "a.txt.lz4", "a.txt.XZ"}},
+      {"rename it to end in .txt or .jsonl, and then .gz or .zst if it is compressed",
+       {"a.TXT", "a.Jsonl.GZ", "a.gz", "part-000.zst", "a.md.gz", "a.text", "a.jsonl.zstd"}},
+      {"none",
+       {"README.md", "LICENSE", "a.py", "a.jsonl.gz.sha256", "a.bin", "a.html", "a.jsonl", "a.json.gz", "a.txt"}}};
+  for (const auto& [remedy, names] : kinds)
+    for (const char* name : names) EXPECT_EQ(remedy_for_unread(name).value_or("none"), remedy) << name;
+}
+
+TEST_F(InputFilesTest, FilesWithTextInAnotherFormAreErrors) {
+  for (const char* name : {"f/a.jsonl", "f/e.xz", "f/g/d.parquet", "f/c.bz2", "f/b.zip", "f/notes.md"})
+    write(name, "x");
+  const std::string what = at("f") + ": 4 files with text or data in a format that is not read (" + at("f/b.zip") +
+                           ", " + at("f/c.bz2") + ", " + at("f/e.xz") + ", ...); unpack it";
+  EXPECT_EQ(error("f"), what + ", name only the files to read with --input, or leave it out with --on-error skip");
+  expect_contains(error("f/*"), at("f/*") + ": 4 files with text or data in a format that is not read (");
+  const InputListing skipped = list_input_files({at("f")}, true);
+  EXPECT_EQ(skipped.errors, Names{what});
+  EXPECT_EQ(skipped.files.size(), 1u);
+  EXPECT_EQ(skipped.unread.first, Names{at("f/notes.md")});
+  write("only/a.parquet", "x");
+  expect_contains(error("only"), at("only") + ": 1 file with text or data in a format that is not read (");
+}
+
+TEST_F(InputFilesTest, OtherFilesAreCountedAndTheFirstAreNamed) {
+  for (const char* name : {"f/a.txt", "f/z/README.md", "f/b.py", "f/LICENSE", "f/a.sha256"}) write(name, "x");
+  list({"f"});
+  EXPECT_EQ(listing.unread.count, 4);
+  EXPECT_EQ(listing.unread.names(), at("f/LICENSE") + ", " + at("f/a.sha256") + ", " + at("f/b.py") + ", ...");
+}
+
 TEST_F(InputFilesTest, BadInputsAreErrorsWithARemedy) {
   write("a.csv", "x");
-  write("f/b.csv", "x");
-  const std::string no_files = ": no .txt or .jsonl files (optionally .gz or .zst) ";
+  write("f/b.md", "x");
+  const std::string names = text("whose names end in ", kReadNames, "; correct --input");
   EXPECT_EQ(error("none.txt"), at("none.txt") + ": no such file or folder; correct --input");
   EXPECT_EQ(error("none*.txt"), at("none*.txt") + ": nothing matches this pattern; correct --input");
-  EXPECT_EQ(error("*.csv"), at("*.csv") + no_files + "match this pattern; correct --input");
-  EXPECT_EQ(error("f"), at("f") + no_files + "in this folder; correct --input");
-  EXPECT_EQ(error("a.csv"),
-            at("a.csv") +
-                ": the name does not end in .txt or .jsonl (optionally followed by .gz or .zst); rename the file, or "
-                "pipe the text in and give \"-\"");
+  EXPECT_EQ(error("f/*.md"), at("f/*.md") + ": no files match this pattern " + names);
+  EXPECT_EQ(error("f"), at("f") + ": no files in this folder " + names);
+  EXPECT_EQ(error("a.csv"), text(at("a.csv"), ": the name does not end in ", kReadNames,
+                                 "; convert it to JSON lines (.jsonl), or pipe the text in and give \"-\""));
+  EXPECT_EQ(error("f/b.md"), text(at("f/b.md"), ": the name does not end in ", kReadNames,
+                                  "; rename the file, or pipe the text in and give \"-\""));
   EXPECT_EQ(error_of([&] { list({"-", "-"}); }), "--input - is given twice; give it once");
 }
 

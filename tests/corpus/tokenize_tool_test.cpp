@@ -125,6 +125,66 @@ TEST_F(TokenizeToolTest, DamagedLinesStopOrAreSkipped) {
   expect_contains(run("count --tokenizer t.json --input b.jsonl --on-error skip").out, "1 error skipped");
 }
 
+TEST_F(TokenizeToolTest, FilesOfAFolderThatAreNotReadAreNamed) {
+  prepare();
+  fs::create_directory(folder / "in");
+  write_text_file(folder / "in/a.json", "{\"text\": \"ab\"}\n");
+  write_text_file(folder / "in/README.md", "x");
+  write_text_file(folder / "in/.hidden", "x");
+  expect_success(run("count --tokenizer t.json --input in"),
+                 "1 document, 2 bytes of text, 3 tokens, 0.67 bytes a token, RATE; 1 file of another kind not read "
+                 "(in/README.md), 1 hidden file or folder left out\n");
+  write_text_file(folder / "in/b.parquet", "x");
+  const std::string what =
+      "in: 1 file with text or data in a format that is not read (in/b.parquet); convert it to JSON "
+      "lines (.jsonl)";
+  expect_user_error(run("encode --tokenizer t.json --input in --output d"),
+                    what + ", name only the files to read with --input, or leave it out with --on-error skip");
+  expect_contains(run("count --tokenizer t.json --input in --on-error skip").out,
+                  "; 1 error skipped, the first: " + what + "\n");
+}
+
+TEST_F(TokenizeToolTest, ATextWithBytesThatTheTokenizerLacksIsAnError) {
+  prepare();
+  auto tokenizer = nlohmann::json::parse(read_text_file(folder / "t.json"));
+  auto& vocab = tokenizer["model"]["vocab"];
+  const int missing = vocab["\u00FF"];  // the name of the byte FF
+  vocab.erase("\u00FF");
+  for (auto& [_, id] : vocab.items())
+    if (id > missing) id = id.get<int>() - 1;
+  for (auto& token : tokenizer["added_tokens"]) token["id"] = token["id"].get<int>() - 1;
+  write_text_file(folder / "u.json", tokenizer.dump());
+  write_text_file(folder / "b.txt", "ab\xFFz");
+  expect_user_error(
+      run("encode --tokenizer u.json --input b.txt --output d"),
+      "b.txt: byte 2: FF is never part of UTF-8, and this tokenizer has no token for it; convert the text "
+      "to UTF-8");
+  EXPECT_FALSE(fs::exists(folder / "d"));
+  expect_contains(run("count --tokenizer u.json --input b.txt --on-error skip").out, "1 document, 2 bytes of text");
+  EXPECT_EQ(run("count --tokenizer t.json --input b.txt").code, 0);
+}
+
+TEST_F(TokenizeToolTest, ClosedStandardStreams) {
+  prepare();
+  expect_user_error(run("encode --tokenizer t.json --input - --output d <&-"),
+                    "standard input is closed; pipe the text in, or name files with --input");
+  EXPECT_FALSE(fs::exists(folder / "d"));
+  // The tool's own files must not get the numbers of closed streams.
+  const std::string encode =
+      "cd '" + folder.path().string() + "' && '" + program() + "' encode --tokenizer t.json --input a.jsonl --output ";
+  EXPECT_EQ(WEXITSTATUS(std::system((encode + "d <&- >&- 2>&-").c_str())), 1) << "the summary cannot be written";
+  EXPECT_EQ(WEXITSTATUS(std::system((encode + "e > out.log").c_str())), 0);
+  EXPECT_EQ(read_text_file(folder / "d/train_000000.bin"), read_text_file(folder / "e/train_000000.bin"));
+}
+
+TEST_F(TokenizeToolTest, Version) {
+  for (const char* flag : {"--version", "-V"}) {
+    const Result result = run(flag);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_TRUE(std::regex_match(result.out, std::regex("gptmoe-tokenize [0-9]+\\.[0-9]+\\.[0-9]+\n"))) << result.out;
+  }
+}
+
 TEST_F(TokenizeToolTest, DecodeFollowsDocumentsAcrossShards) {
   prepare();
   std::string expected;

@@ -126,5 +126,15 @@ TEST_F(ContinuePrompt, StartsAnEmptyPromptAtTheEndOfText) {
             "p.jsonl:3: empty, and the tokenizer has no end-of-text token to start from; give a text");
 }
 
+TEST_F(ContinuePrompt, NamesThePlaceOfAByteThatHasNoToken) {
+  Vocabulary vocabulary = byte_tokenizer().vocabulary();
+  vocabulary.tokens[0xFF].clear();
+  const Tokenizer tokenizer(std::move(vocabulary));
+  EXPECT_EQ(prompt_tokens(tokenizer, "a", "p.txt:3"), std::vector<int32_t>{'a'});
+  EXPECT_EQ(
+      message<UserError>([&] { prompt_tokens(tokenizer, "a\xFF", "p.txt:3"); }),
+      "p.txt:3: byte 1: FF is never part of UTF-8, and this tokenizer has no token for it; convert the text to UTF-8");
+}
+
 }  // namespace
 }  // namespace gptmoe::testing

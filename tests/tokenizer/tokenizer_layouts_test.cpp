@@ -1,4 +1,5 @@
 // Loads a tokenizer in every layout on disk and compares ids with the library that the layout comes from.
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -7,6 +8,7 @@
 #include "support/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"
+#include "tokenizer/utf8.h"
 
 namespace gptmoe {
 namespace {
@@ -16,11 +18,12 @@ using nlohmann::json;
 const std::string kGoldenFolder = source_folder() + "/tests/tokenizer/golden/";
 
 struct TokenizerLayoutsTest : testing::Test {
-  void expect_ids(const Tokenizer& tokenizer, const json& expected, const std::string& what) {
-    ASSERT_EQ(expected.size(), golden["texts"].size());
+  void expect_ids(const Tokenizer& tokenizer, const json& expected, const std::string& what,
+                  const char* texts = "texts") {
+    ASSERT_EQ(expected.size(), golden[texts].size());
     WordCache cache;
     for (size_t i = 0; i < expected.size(); ++i) {
-      const std::string text = golden["texts"][i];
+      const std::string text = golden[texts][i];
       std::vector<int32_t> ids;
       tokenizer.encode(text, cache, ids);
       EXPECT_EQ(ids, expected[i].get<std::vector<int32_t>>()) << what << ": " << json(text);
@@ -32,6 +35,25 @@ struct TokenizerLayoutsTest : testing::Test {
     json file = layout["parts"];
     file["model"] = golden["model"];
     file["model"].update(layout["model_options"]);
+    return file;
+  }
+
+  // The file of a well-known model, with the shared vocabulary in place of its own.
+  json published_file(const json& layout) {
+    json file = layout["parts"];
+    file["model"] = layout["model_options"];
+    std::map<int, std::string> shared;
+    for (const auto& [name, id] : golden["model"]["vocab"].items()) shared[id] = name;
+    int id = 0;
+    for (const json& name : layout["first"]) file["model"]["vocab"][name] = id++;
+    for (const auto& [_, name] : shared) {
+      const std::string byte = *from_byte_names(name);
+      if (layout["only_utf8"] && byte.size() == 1 && !may_be_utf8(static_cast<unsigned char>(byte[0]))) continue;
+      file["model"]["vocab"][name] = id++;
+    }
+    for (const json& name : layout["last"]) file["model"]["vocab"][name] = id++;
+    for (const json& merge : golden["model"]["merges"])
+      file["model"]["merges"].push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
     return file;
   }
 
@@ -64,6 +86,34 @@ TEST_F(TokenizerLayoutsTest, SavingKeepsTheIds) {
     save_tokenizer(load_tokenizer(path), path);
     expect_ids(load_tokenizer(path), layout["ids"], layout["name"]);
   }
+}
+
+TEST_F(TokenizerLayoutsTest, PublishedFiles) {
+  ASSERT_EQ(golden["published"].size(), 6u);
+  for (const json& layout : golden["published"]) {
+    const auto path = folder / "tokenizer.json";
+    write_text_file(path, published_file(layout).dump());
+    for (const char* how : {" as it is", " saved again"}) {
+      const Tokenizer tokenizer = load_tokenizer(path);
+      expect_ids(tokenizer, layout["ids"], layout["name"].get<std::string>() + how, "published_texts");
+      EXPECT_EQ(tokenizer.end_of_text(), layout["end_of_text"].get<int>()) << layout["name"];
+      EXPECT_EQ(tokenizer.known_bytes().count(), layout["only_utf8"] ? 243u : 256u) << layout["name"];
+      save_tokenizer(tokenizer, path);
+    }
+  }
+}
+
+// The 13 bytes that a tokenizer may lack are never part of UTF-8.
+TEST_F(TokenizerLayoutsTest, BytesWithoutATokenAreErrors) {
+  const auto path = folder / "tokenizer.json";
+  write_text_file(path, published_file(golden["published"][1]).dump());
+  const Tokenizer tokenizer = load_tokenizer(path);
+  EXPECT_EQ(error_of([&] { tokenizer.encode("abc\xF5"); }),
+            "byte 3: F5 is never part of UTF-8, and this tokenizer has no token for it; convert the text to UTF-8");
+  EXPECT_EQ(error_of([&] { tokenizer.encode("\xC0"); }).substr(0, 11), "byte 0: C0 ");
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("x\x80\xED\xF4")), "x\x80\xED\xF4") << "bytes that have tokens stay";
+  for (int byte = 0; byte < 256; ++byte)
+    EXPECT_EQ(tokenizer.known_bytes()[static_cast<size_t>(byte)], may_be_utf8(static_cast<unsigned char>(byte)));
 }
 
 TEST_F(TokenizerLayoutsTest, Gpt2Files) {

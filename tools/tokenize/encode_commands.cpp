@@ -67,7 +67,7 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
   std::printf("%s: %s%s%s%s%s\n", options.output.c_str(), was_done ? "complete already: " : "",
               describe(summary).c_str(),
               was_done ? "" : (", " + rate(summary.bytes() - summary.resumed_bytes, total.seconds())).c_str(),
-              ignored_note(documents).c_str(), skipped_note(summary.skipped).c_str());
+              unread_note(documents).c_str(), skipped_note(summary.skipped).c_str());
   return 0;
 }
 
@@ -90,7 +90,7 @@ int count_command(const TokenizerChoice& choice, const TextInput& input, int thr
   std::printf("%s, %s of text, %s, %s, %s%s%s\n", plural(counts.documents, "document").c_str(),
               plural(counts.bytes, "byte").c_str(), plural(counts.tokens, "token").c_str(),
               bytes_per_token(counts.bytes, counts.tokens).c_str(), rate(counts.bytes, clock.seconds()).c_str(),
-              ignored_note(documents).c_str(), skipped_note(skipped).c_str());
+              unread_note(documents).c_str(), skipped_note(skipped).c_str());
   return 0;
 }
 

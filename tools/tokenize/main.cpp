@@ -5,7 +5,9 @@
 #include "base/check.h"
 #include "base/cores.h"
 #include "base/file.h"
+#include "base/standard_streams.h"
 #include "commands.h"
+#include "train/build_info.h"
 
 namespace {
 
@@ -50,8 +52,9 @@ struct Arguments {
 
 void add_text_options(CLI::App* command, Arguments& arguments) {
   command
-      ->add_option("--input", arguments.input.paths,
-                   "Text: .txt and .jsonl files, also .gz and .zst; folders or patterns; or - for standard input")
+      ->add_option(
+          "--input", arguments.input.paths,
+          "Text: .txt, .jsonl and .json files, also .gz and .zst; folders or patterns; or - for standard input")
       ->required();
   command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
       ->capture_default_str();
@@ -146,6 +149,7 @@ void add_inspect(CLI::App& app, Arguments& arguments, int& code) {
 int run(int argc, char** argv) {
   CLI::App app("Turns text into tokenizers and token shards.");
   app.require_subcommand(1);
+  app.set_version_flag("-V,--version", text("gptmoe-tokenize ", build_info().version));
   Arguments arguments;
   int code = 0;
   add_train(app, arguments, code);
@@ -157,7 +161,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
-    app.exit(error);  // --help
+    app.exit(error);  // --help, --version
   }
   flush_standard_output();
   return code;
@@ -171,6 +175,7 @@ int report(const std::exception& error, int code) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  gptmoe::occupy_standard_streams();
   gptmoe::ignore_file_size_signal();
   gptmoe::raise_open_file_limit();
   return run(argc, argv);

@@ -94,7 +94,7 @@ int train_command(const TextInput& input, const TrainTokenizerOptions& options) 
           ? (" (of " + grouped_digits(options.vocab_size) + " requested: no pair is left that occurs twice)").c_str()
           : "",
       plural(read.documents, "document").c_str(), binary_bytes(read.bytes).c_str(),
-      plural(trainer.distinct_words(), "distinct word").c_str(), dropped.c_str(), ignored_note(documents).c_str(),
+      plural(trainer.distinct_words(), "distinct word").c_str(), dropped.c_str(), unread_note(documents).c_str(),
       skipped_note(read.skipped).c_str());
   return 0;
 }

@@ -14,10 +14,10 @@ std::string rate(int64_t bytes, double seconds) {
   return out;
 }
 
-std::string ignored_note(const DocumentReader& documents) {
+std::string unread_note(const DocumentReader& documents) {
   std::string note;
-  if (documents.files_ignored() > 0)
-    note = "; " + plural(documents.files_ignored(), "file") + " of another kind ignored";
+  if (const UnreadFiles& files = documents.files_unread(); files.count > 0)
+    note = "; " + plural(files.count, "file") + " of another kind not read (" + files.names() + ")";
   if (documents.files_hidden() > 0)
     note +=
         text(note.empty() ? "; " : ", ", grouped_digits(documents.files_hidden()),

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes layouts.json and ranks.tiktoken beside this file: a tokenizer in every layout, with reference encodings.
 
-The references are Hugging Face's `tokenizers` for tokenizer.json files and `tiktoken` for rank files.
+"layouts" are made with the library; "published" has the files of well-known models, key by key. The references are
+Hugging Face's `tokenizers` for tokenizer.json files and `tiktoken` for rank files.
 
 Run once by hand; the tests need only the two files. All layouts share one small vocabulary. layouts.json holds
 the shared model once. For each layout it holds what differs: the other parts of the layout's tokenizer.json ("parts")
@@ -66,8 +67,20 @@ MORE_TEXTS = [
     "daughter's DAUGHTER'S daughterS",
 ]
 
+# Not part of the training text.
+PUBLISHED_TEXTS = [
+    "".join("%sx" % (" " * n) for n in range(1, 60)),
+    "\n" + " " * 25 + "\n" + " " * 24,
+    "<|padding|>|||IP_ADDRESS||| |||EMAIL_ADDRESS|||the",
+    '<think>a river</think><tool_call>{"a": 1}</tool_call><|im_start|>',
+    "<|extra_id_0|><|extra_id_1|> <|begin_of_text|><|eot_id|>",
+    "\U00011935\U00011930 \u07f3\u07fd e\u1abf\u0301",
+    "\U0010ffff\U00100000\U000f0000\u00c0\u00f5\u00ff\u07ff",
+]
 
 VOCAB_SIZE = 560
+# GPT-NeoX-20B and the first OLMo have no tokens for the bytes that UTF-8 never uses.
+NOT_IN_UTF8 = [0xC0, 0xC1, *range(0xF5, 0x100)]
 
 
 def train():
@@ -166,6 +179,125 @@ def layouts(model):
     }
 
 
+def added(first_id, contents, **options):
+    fields = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return [{"id": first_id + i, "content": text, **fields, **options} for i, text in enumerate(contents)]
+
+
+def byte_level(prefix, offsets, **options):
+    return {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": offsets, **options}
+
+
+def split_file(pattern, behavior, invert, offsets):
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
+    return {"type": "Sequence", "pretokenizers": [split, byte_level(False, offsets, use_regex=False)]}
+
+
+def published(model):
+    """The files of well-known models, key by key, with the shared small vocabulary in place of theirs.
+
+    `first` and `last` are entries of model.vocab before and after the shared ones.
+    """
+    size = len(model["vocab"])
+    neox_size = size - len(NOT_IN_UTF8) + 2
+    runs = [" " * n for n in range(24, 1, -1)]
+    plain = {"dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None}
+    empty = {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": ""}
+    old = byte_level(False, True)
+    newer = byte_level(False, True, use_regex=True)
+    olmo_last = [*runs, "|||EMAIL_ADDRESS|||", "|||PHONE_NUMBER|||", "<|endoftext|>"]
+    extra = ["<|extra_id_0|>", "<|endoftext|>", "<|fim_prefix|>", "<|extra_id_1|>", "<|endofprompt|>", "<|pad|>"]
+    begin = {"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}}
+    a, b = ({"Sequence": {"id": id, "type_id": type_id}} for id, type_id in (("A", 0), ("B", 1)))
+    llama_template = {
+        "type": "TemplateProcessing",
+        "single": [begin, a],
+        "pair": [begin, a, {"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 1}}, b],
+        "special_tokens": {
+            "<|begin_of_text|>": {"id": "<|begin_of_text|>", "ids": [size], "tokens": ["<|begin_of_text|>"]}
+        },
+    }
+
+    def file(added_tokens, normalizer, pre_tokenizer, post_processor, decoder, options, first=(), last=(), utf8=False):
+        head = {"version": "1.0", "truncation": None, "padding": None}
+        parts = {"added_tokens": added_tokens, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
+        parts = {**head, **parts, "post_processor": post_processor, "decoder": decoder}
+        return {"parts": parts, "model_options": options, "first": first, "last": last, "only_utf8": utf8}
+
+    return {
+        "gpt2": file(
+            added(size, ["<|endoftext|>"], normalized=True),
+            None,
+            old,
+            byte_level(True, False),
+            byte_level(True, True),
+            {**empty, "fuse_unk": False},
+            last=["<|endoftext|>"],
+        ),
+        "gpt-neox-20b": file(
+            added(0, ["<|endoftext|>", "<|padding|>"]) + added(neox_size, runs, normalized=True, special=False),
+            {"type": "NFC"},
+            old,
+            old,
+            old,
+            {"type": "BPE", **plain, "fuse_unk": False},
+            first=["<|endoftext|>", "<|padding|>"],
+            utf8=True,
+        ),
+        "olmo-1b, olmo-7b, olmoe": file(
+            added(0, ["|||IP_ADDRESS|||"], normalized=True, special=False)
+            + added(1, ["<|padding|>"])
+            + added(neox_size, olmo_last[:-1], normalized=True, special=False)
+            + added(neox_size + len(olmo_last) - 1, ["<|endoftext|>"]),
+            {"type": "NFC"},
+            newer,
+            newer,
+            newer,
+            {"type": "BPE", **plain, "fuse_unk": False, "byte_fallback": False},
+            first=["|||IP_ADDRESS|||", "<|padding|>"],
+            last=olmo_last,
+            utf8=True,
+        ),
+        "olmo-2, olmo-3": file(
+            added(size, extra[:1], special=False)
+            + added(size + 1, extra[1:3])
+            + added(size + 3, extra[3:4], special=False)
+            + added(size + 4, extra[4:]),
+            None,
+            split_file(LLAMA3, "Removed", True, True),
+            None,
+            byte_level(True, True, use_regex=True),
+            {"type": "BPE", **empty, "fuse_unk": False, "byte_fallback": False},
+            last=extra,
+        ),
+        "llama-3": file(
+            added(size, ["<|begin_of_text|>", "<|end_of_text|>", "<|reserved_special_token_0|>", "<|eot_id|>"]),
+            None,
+            split_file(LLAMA3, "Isolated", False, True),
+            {"type": "Sequence", "processors": [byte_level(True, False, use_regex=True), llama_template]},
+            byte_level(True, True, use_regex=True),
+            {"type": "BPE", **plain, "fuse_unk": False, "byte_fallback": False, "ignore_merges": True},
+        ),
+        "qwen2, qwen3": file(
+            added(size, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+            + added(size + 3, ["<tool_call>", "</tool_call>", "<think>", "</think>"], special=False),
+            {"type": "NFC"},
+            split_file(QWEN2, "Isolated", False, False),
+            byte_level(False, False, use_regex=False),
+            byte_level(False, False, use_regex=False),
+            {"type": "BPE", **empty, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False},
+        ),
+    }
+
+
+def whole_file(layout, model):
+    names = {byte_names()[byte] for byte in NOT_IN_UTF8} if layout["only_utf8"] else set()
+    tokens = [token for token in sorted(model["vocab"], key=model["vocab"].get) if token not in names]
+    vocab = {token: id for id, token in enumerate([*layout["first"], *tokens, *layout["last"]])}
+    merges = [" ".join(merge) for merge in model["merges"]]
+    return {**layout["parts"], "model": {**layout["model_options"], "vocab": vocab, "merges": merges}}
+
+
 def compact(value):
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
@@ -183,6 +315,15 @@ def main():
         ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
         entries.append(compact({"name": name, "parts": parts, "model_options": options, "ids": ids}))
 
+    published_texts = MORE_TEXTS + PUBLISHED_TEXTS
+    files = []
+    for name, layout in published(model).items():
+        tokenizer = Tokenizer.from_str(json.dumps(whole_file(layout, model)))
+        tokenizer.encode_special_tokens = True
+        ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in published_texts]
+        end = tokenizer.token_to_id("<|endoftext|>") or tokenizer.token_to_id("<|end_of_text|>") or 0
+        files.append(compact({"name": name, **layout, "end_of_text": end, "ids": ids}))
+
     byte_of = {char: byte for byte, char in enumerate(byte_names())}
     ranks = {bytes(byte_of[char] for char in token): rank for token, rank in model["vocab"].items()}
     lines = [
@@ -194,8 +335,8 @@ def main():
         encoding = tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
         ranked.append(compact({"pattern": name, "ids": [encoding.encode_ordinary(text) for text in texts]}))
     (HERE / "layouts.json").write_text(
-        '{"texts": %s,\n"model": %s,\n"layouts": [\n%s\n],\n"rank_files": [\n%s\n]}\n'
-        % (compact(texts), compact(model), ",\n".join(entries), ",\n".join(ranked))
+        '{"texts": %s,\n"model": %s,\n"layouts": [\n%s\n],\n"published_texts": %s,\n"published": [\n%s\n],\n"rank_files": [\n%s\n]}\n'
+        % (compact(texts), compact(model), ",\n".join(entries), compact(published_texts), ",\n".join(files), ",\n".join(ranked))
     )
 
 

@@ -166,11 +166,21 @@ class GzipSource : public CompressedSource {
       const std::string_view input = packed();
       if (between_members_ && input.empty()) {
         end();
+      } else if (between_members_ && (padding_ || input.front() == '\0')) {
+        skip_padding(input);
       } else {
         inflate_some(input);
       }
     }
     return room - stream_.avail_out;
+  }
+
+  // Programs that write in blocks fill the last one with zeros, which gzip ignores too. Only zeros may follow zeros.
+  void skip_padding(std::string_view input) {
+    padding_ = true;
+    const size_t zeros = std::min(input.find_first_not_of('\0'), input.size());
+    use(zeros);
+    if (zeros < input.size()) damaged("gzip", "more data after zeros");
   }
 
   void inflate_some(std::string_view input) {
@@ -193,6 +203,7 @@ class GzipSource : public CompressedSource {
 
   z_stream stream_{};
   bool between_members_ = false;
+  bool padding_ = false;  // zeros have followed a member
 };
 
 class ZstdSource : public CompressedSource {
@@ -269,6 +280,8 @@ std::unique_ptr<ByteSource> open_byte_source(const std::string& path, Compressio
 }
 
 std::unique_ptr<ByteSource> open_standard_input() {
+  if (const int flags = fcntl(STDIN_FILENO, F_GETFL); flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+    user_error("standard input is closed; pipe the text in, or name files with --input");
   RawFile file("standard input", STDIN_FILENO);
   const std::string_view first = file.peek(kZstdMagic.size());
   const Compression compression = first.starts_with(kGzipMagic)   ? Compression::gzip

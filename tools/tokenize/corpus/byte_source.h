@@ -1,7 +1,8 @@
 #pragma once
 // The bytes of a text from a file or standard input, plain or compressed. Decompression uses zlib (gzip, RFC 1952) and
 // libzstd (Zstandard, RFC 8878), with windows of up to 128 MiB. Several gzip members or zstd frames in a row are one
-// text. Files are read, not mapped: mapped pages would count as the program's memory.
+// text. Zeros after the last gzip member are padding; anything after them is damage. Files are read, not mapped: mapped
+// pages would count as the program's memory.
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,7 +32,8 @@ class ByteSource {
 // Throws UserError if the file cannot be opened.
 std::unique_ptr<ByteSource> open_byte_source(const std::string& path, Compression compression);
 
-// Standard input, plain or compressed as its first bytes show. Messages call it "standard input".
+// Standard input, plain or compressed as its first bytes show. Messages call it "standard input". Throws UserError if
+// it is not open for reading.
 std::unique_ptr<ByteSource> open_standard_input();
 
 }  // namespace gptmoe

@@ -189,7 +189,12 @@ struct DocumentParser::State {
       if (fault == simdjson::STRING_ERROR)
         user_error(line.place(root.fault), ": a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); ",
                    "correct the line");
-      user_error(line.place(root.fault), ": not valid JSON; a .jsonl file holds one JSON object per line");
+      const size_t end = line.text.find_last_not_of(" \t\r") + 1;
+      if (line.text.find_first_of("{[") < end && root.fault > end)
+        user_error(line.place(),
+                   ": the JSON value does not end on its line; each line must hold one JSON object, as jq ",
+                   "-c . FILE writes it (the objects of an array: jq -c '.[]' FILE)");
+      user_error(line.place(root.fault), ": not valid JSON; each line must hold one JSON object");
     }
     if (!root.is_object) not_an_object(line);
     if (!root.found) no_field(line, root.names);
@@ -198,7 +203,9 @@ struct DocumentParser::State {
   }
 
   [[noreturn]] void not_an_object(const Line& line) const {
-    user_error(line.place(), ": not a JSON object; a line must read {\"", field, "\": \"...\"}");
+    const bool array = line.text[line.text.find_first_not_of(" \t")] == '[';
+    user_error(line.place(), ": not a JSON object; a line must read {\"", field, "\": \"...\"}",
+               array ? ", as jq -c '.[]' FILE writes the objects of an array" : "");
   }
   [[noreturn]] void no_field(const Line& line, const FieldNames& found) const {
     user_error(line.place(), ": no field \"", field,

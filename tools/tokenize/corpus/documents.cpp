@@ -10,6 +10,7 @@
 #include "tokenizer/nfc.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/text_cuts.h"
+#include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8.h"
 
 namespace gptmoe {
@@ -136,7 +137,7 @@ DocumentReader::DocumentReader(TextInput input, int64_t batch_bytes)
   GPTMOE_CHECK(batch_bytes >= 1 && input_.max_line_bytes >= 1);
   InputListing listing = list_input_files(input_.paths, input_.skip_errors);
   files_ = std::move(listing.files);
-  ignored_ = listing.ignored;
+  unread_ = std::move(listing.unread);
   hidden_ = listing.hidden;
   listing_errors_ = std::move(listing.errors);
   for (const InputFile& file : files_) bytes_total_ += file.bytes;
@@ -272,6 +273,14 @@ void DocumentReader::read_text(TextBatch& batch) {
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
   const size_t cut = read_until(last_cut);
   batch.begins_document = position_.byte == 0;
+  const std::string_view piece =
+      std::string_view(file.ahead).substr(0, file.ended || cut == 0 ? std::string::npos : cut);
+  if (const size_t bad = find_unknown_byte(piece); bad < piece.size()) {
+    file.fault = text(file.label, ": byte ", position_.byte + static_cast<int64_t>(bad), ": ",
+                      no_token_for(static_cast<unsigned char>(piece[bad])));
+    file.ahead.resize(bad);
+    file.ended = true;
+  }
   if (!file.ended && cut == 0) {
     complain(batch, text(file.label, ": byte ", position_.byte,
                          ": no letter followed by a space, a newline, \u3002 or \uFF0C within ",
@@ -290,6 +299,13 @@ void DocumentReader::read_text(TextBatch& batch) {
   position_.byte += std::ssize(batch.bytes);
 }
 
+// The size of the text if there is none.
+size_t DocumentReader::find_unknown_byte(std::string_view text) const {
+  if (allowed_bytes_.all()) return text.size();
+  const auto known = [&](char byte) { return allowed_bytes_[static_cast<unsigned char>(byte)]; };
+  return static_cast<size_t>(std::find_if_not(text.begin(), text.end(), known) - text.begin());
+}
+
 // The hash of the whole text without a byte order mark; with skip_errors, of the text before any damage.
 uint64_t DocumentReader::hash_text() const {
   const InputFile& input = files_[static_cast<size_t>(position_.file)];
@@ -304,7 +320,9 @@ uint64_t DocumentReader::hash_text() const {
     while (const size_t n = source->read(chunk.data(), chunk.size())) {
       std::string_view bytes = std::string_view(chunk).substr(0, n);
       if (std::exchange(begins, false) && bytes.starts_with(kByteOrderMark)) bytes.remove_prefix(kByteOrderMark.size());
-      hash = hash_bytes(bytes, hash);
+      const size_t good = find_unknown_byte(bytes);
+      hash = hash_bytes(bytes.substr(0, good), hash);
+      if (good < bytes.size()) break;
     }
   } catch (const UserError&) {
     if (!input_.skip_errors) throw;

@@ -1,9 +1,9 @@
 #pragma once
 // Text inputs as a sequence of documents:
 //   *.txt    one document, the bytes as they are, whatever its line endings
-//   *.jsonl  one document per line: the string in one field of a JSON object; blank lines are skipped
-//   *.txt.gz *.txt.zst *.jsonl.gz *.jsonl.zst   the same, compressed (several members or frames in a row are one text)
-//   folder   every such file below it, sorted by path; other files and hidden ones are counted, not read
+//   *.jsonl *.ndjson *.json  one document per line: the string in one field of a JSON object; blank lines are skipped
+//   *.txt.gz *.jsonl.zst ...  the same, compressed (several members or frames in a row are one text)
+//   folder   every such file below it, sorted by path; see list_input_files() for the other files
 //   a*.txt   shell pattern: all files and folders that it matches, sorted by path
 //   -        standard input, plain or compressed: JSON lines if its first byte that is not white space is "{", else one
 //            document
@@ -11,6 +11,7 @@
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
 // A byte order mark at the start of a file is no part of its text.
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -65,6 +66,9 @@ class DocumentReader {
   // than a piece is then a UserError.
   void hash_long_documents();
 
+  // From now on a byte of a .txt that is not in `known` is damage (next()): the tokenizer has no token for it.
+  void allow_bytes(const std::bitset<256>& known) { allowed_bytes_ = known; }
+
   // Continues where an earlier reader of the same input stopped; a compressed file is read up to there and discarded.
   // Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
@@ -79,8 +83,8 @@ class DocumentReader {
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
-  int64_t files_ignored() const { return ignored_; }  // InputListing::ignored
-  int64_t files_hidden() const { return hidden_; }    // InputListing::hidden
+  const UnreadFiles& files_unread() const { return unread_; }  // InputListing::unread
+  int64_t files_hidden() const { return hidden_; }             // InputListing::hidden
   // Progress, which any thread may ask for: the bytes on disk that are read, and those of all files together.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
@@ -92,6 +96,7 @@ class DocumentReader {
   size_t read_until(size_t (*find)(std::string_view text, size_t from));
   void read_lines(TextBatch& batch);
   void read_text(TextBatch& batch);
+  size_t find_unknown_byte(std::string_view text) const;
   uint64_t hash_text() const;
   size_t first_target() const;
   void complain(TextBatch& batch, const std::string& message);
@@ -99,9 +104,11 @@ class DocumentReader {
   TextInput input_;
   int64_t batch_bytes_;
   std::vector<InputFile> files_;
-  int64_t bytes_total_ = 0, ignored_ = 0, hidden_ = 0;
+  UnreadFiles unread_;
+  int64_t bytes_total_ = 0, hidden_ = 0;
   std::vector<std::string> listing_errors_;  // not reported yet
   bool hash_long_documents_ = false;
+  std::bitset<256> allowed_bytes_ = ~std::bitset<256>();
 
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last

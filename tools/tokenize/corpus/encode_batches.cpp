@@ -108,6 +108,7 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
     user_error("the tokenizer has no ", kEndOfText,
                " token to end documents with; name the token that it uses instead with --end-of-text");
   if (options.val_fraction > 0) documents.hash_long_documents();
+  documents.allow_bytes(tokenizer.known_bytes());
   std::deque<BatchEncoder> encoders;
   for (int thread = 0; thread < options.threads; ++thread)
     encoders.emplace_back(documents.input(), tokenizer, options.val_fraction);

@@ -8,13 +8,13 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/progress.h"
+#include "tokenizer/utf8.h"
 
 namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kNoFiles = ": no .txt or .jsonl files (optionally .gz or .zst) ";
 
 InputFile input_file(const fs::path& path) {
   struct stat status {};  // an unreadable file is reported when it is opened
@@ -29,8 +29,9 @@ class Lister {
 
   void add_folder(const std::string& folder) {
     walk(folder, true);
+    refuse_unread(folder);
     if (texts_.empty())
-      user_error(folder, kNoFiles, "in this folder",
+      user_error(folder, ": no files in this folder whose names end in ", kReadNames,
                  listing_.hidden > 0 ? " (hidden files and folders are read only if they are named)" : "",
                  "; correct --input");
     end_input();
@@ -49,7 +50,9 @@ class Lister {
         sort_in(path);
       }
     }
-    if (texts_.empty()) user_error(pattern, kNoFiles, "match this pattern; correct --input");
+    refuse_unread(pattern);
+    if (texts_.empty())
+      user_error(pattern, ": no files match this pattern whose names end in ", kReadNames, "; correct --input");
     end_input();
   }
 
@@ -62,8 +65,22 @@ class Lister {
     if (text_format(path)) {
       texts_.push_back(path);
     } else {
-      ++listing_.ignored;
+      (remedy_for_unread(path) ? promising_ : others_).push_back(path);
     }
+  }
+
+  void refuse_unread(const std::string& input) {
+    if (promising_.empty()) return;
+    std::sort(promising_.begin(), promising_.end());
+    UnreadFiles files;
+    for (const fs::path& path : promising_) files.add(path.string());
+    const std::string message =
+        text(input, ": ", plural(files.count, "file"), " with text or data in a format that is not read (",
+             files.names(), "); ", *remedy_for_unread(promising_.front()));
+    promising_.clear();
+    if (!skip_errors_)
+      user_error(message, ", name only the files to read with --input, or leave it out with --on-error skip");
+    listing_.errors.push_back(message);
   }
 
   // `named`: given on the command line, so it must not be skipped.
@@ -76,7 +93,7 @@ class Lister {
       } else if (!entry->is_directory(broken_link)) {
         sort_in(entry->path());
       } else if (entry->is_symlink(broken_link)) {
-        ++listing_.ignored;
+        others_.push_back(entry->path() / "");
       } else {
         walk(entry->path(), false);
       }
@@ -91,21 +108,27 @@ class Lister {
   void end_input() {
     std::sort(texts_.begin(), texts_.end());
     for (const fs::path& path : texts_) add_file(input_file(path));
+    std::sort(others_.begin(), others_.end());
+    for (const fs::path& path : others_) listing_.unread.add(path.string());
     texts_.clear();
+    others_.clear();
   }
 
   bool skip_errors_;
   InputListing listing_;
-  std::vector<fs::path> texts_;  // of one input
+  std::vector<fs::path> texts_, promising_, others_;  // of one input: read, refused, left out
 };
 
 }  // namespace
 
-std::optional<TextFormat> text_format(const fs::path& path) {
-  const bool gzip = path.extension() == ".gz", zstd = path.extension() == ".zst";
-  const fs::path kind = (gzip || zstd ? path.stem() : path).extension();
-  if (kind != ".txt" && kind != ".jsonl") return std::nullopt;
-  return TextFormat{kind == ".jsonl", gzip ? Compression::gzip : zstd ? Compression::zstd : Compression::none};
+void UnreadFiles::add(const std::string& path) {
+  if (count++ < kNamed) first.push_back(path);
+}
+
+std::string UnreadFiles::names() const {
+  std::string list;
+  for (const std::string& path : first) list += (list.empty() ? "" : ", ") + replace_malformed(path);
+  return list + (count > kNamed ? ", ..." : "");
 }
 
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors) {
@@ -125,8 +148,8 @@ InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_
     } else if (text_format(input)) {
       lister.add_file(input_file(input));
     } else {
-      user_error(input, ": the name does not end in .txt or .jsonl (optionally followed by .gz or .zst); rename the ",
-                 "file, or pipe the text in and give \"-\"");
+      user_error(input, ": the name does not end in ", kReadNames, "; ",
+                 remedy_for_unread(input).value_or("rename the file"), ", or pipe the text in and give \"-\"");
     }
   }
   return std::move(lister).listing();
