@@ -92,16 +92,20 @@ TEST_F(TokenFileTest, DamagedPlainFiles) {
 }
 
 TEST_F(TokenFileTest, IdsOf32BitsAreNotReadAsTwice16) {
-  const fs::path path = write("a.bin", bytes_of<uint32_t>(std::vector<int32_t>(20, 7)));
-  expect_refusal(path, plain,
-                 "byte 2: every second id is 0 as uint16, so the ids seem to be wider; give --dtype uint32, or --dtype "
-                 "uint16 if they are right");
+  const fs::path path = write("a.bin", bytes_of<uint32_t>(std::vector<int32_t>(40, 7)));
+  expect_refusal(
+      path, plain,
+      "byte 2: every second id is below 4 as uint16, so the ids seem to be wider; give --dtype uint32, or --dtype "
+      "uint16 if they are right");
   plain.type = id_type_named("uint32");
-  EXPECT_EQ(ids(path, plain), std::vector<int32_t>(20, 7));
+  EXPECT_EQ(ids(path, plain), std::vector<int32_t>(40, 7));
   plain.type = id_type_named("uint16");
-  EXPECT_EQ(ids(path, plain).size(), 40u);
+  EXPECT_EQ(ids(path, plain).size(), 80u);
   plain.type = nullptr;
-  EXPECT_EQ(ids(write("z.bin", std::string(80, '\0')), plain), std::vector<int32_t>(40, 0));
+  EXPECT_EQ(ids(write("z.bin", std::string(200, '\0')), plain), std::vector<int32_t>(100, 0));
+  plain.vocab_size = 50257;  // of another tokenizer than the one that wrote the file
+  const fs::path high = write("high.bin", bytes_of<uint32_t>(std::vector<int32_t>(40, 200000)));
+  expect_refusal(high, plain, "byte 2: every second id is below 4 as uint16...");
 }
 
 TEST_F(TokenFileTest, TheFormatMustBeKnown) {
@@ -137,6 +141,9 @@ TEST_F(TokenFileTest, DamagedNumPyFiles) {
   refuse(npy("[('a', '<u2')]", "(4,)", data), "byte 10: the NumPy array holds [('a'...");
   for (const char* shape : {"(2, 2)", "()", "(4)", "(-4,)", "(x,)"})
     refuse(npy("'<u2'", shape, data), text("byte 10: the NumPy array has the shape ", shape, "..."));
+  refuse(npy("'<u2\n'", "(4,)", data), "byte 10: the NumPy array holds '<u2?', but...");
+  refuse(npy("'" + std::string(5000, 'u') + "'", "(4,)", data),
+         "byte 10: the NumPy array holds '" + std::string(59, 'u') + ", but...");
   refuse(npy("'<u2'", "(99999999999999999999,)", data), "byte 10: the NumPy array has the shape (9999...");
   refuse(npy("'<u8'", "(2305843009213693953,)", data), "truncated: its header counts...");
   refuse(npy("'<u2'", "4", data), "byte 10: the NumPy header has no 'shape'; save the array again with numpy.save");

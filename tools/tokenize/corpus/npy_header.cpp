@@ -12,6 +12,7 @@ namespace gptmoe {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr size_t kShown = 60;            // characters of a value in a message
 constexpr int64_t kMaxHeader = 1 << 20;  // a one-dimensional array of integers needs 128 bytes
 
 // What follows 'KEY': in the dictionary, without the spaces before it; empty if the key is not there.
@@ -60,6 +61,8 @@ std::optional<NpyHeader> read_npy_header(const FileReader& file) {
                "; copy or save the array again");
   std::string dictionary(length, '\0');
   file.read(dictionary.data(), length, first);
+  const auto unprintable = [](unsigned char c) { return c < 32 || c > 126; };  // messages repeat parts of it
+  std::replace_if(dictionary.begin(), dictionary.end(), unprintable, '?');
   const auto damaged = [&](const char* what) {
     user_error(path, ": byte ", first, ": the NumPy header has no ", what, "; save the array again with numpy.save");
   };
@@ -70,12 +73,12 @@ std::optional<NpyHeader> read_npy_header(const FileReader& file) {
   shape = shape.substr(0, shape.find(')') + 1);
   NpyHeader header{type_of(descr), 0, first + length};
   if (!header.type)
-    user_error(path, ": byte ", first, ": the NumPy array holds ", descr,
+    user_error(path, ": byte ", first, ": the NumPy array holds ", descr.substr(0, kShown),
                ", but ids are little-endian integers such as ",
                "'<u2' or '<i4'; convert it with astype and save it again");
   const auto ids = single_dimension(shape);
   if (!ids)
-    user_error(path, ": byte ", first, ": the NumPy array has the shape ", shape,
+    user_error(path, ": byte ", first, ": the NumPy array has the shape ", shape.substr(0, kShown),
                ", but ids come in one dimension; flatten it with reshape(-1) and save it again");
   header.ids = *ids;
   return header;

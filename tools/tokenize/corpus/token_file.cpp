@@ -101,20 +101,22 @@ void TokenFile::open_plain(const TokenFileOptions& options) {
   if (!options.type && type_->bytes == 2) refuse_wider_type();
 }
 
-// Ids of 32 bits that are read as ids of 16 bits are all in the vocabulary, since every second one is 0.
+// Ids of 32 bits that are read as ids of 16 bits may all be in the vocabulary. Every second one is then a high word,
+// which is below 4 if the true vocabulary has at most 262,144 entries.
 void TokenFile::refuse_wider_type() const {
-  constexpr int64_t kSample = 4096, kFewest = 16;
+  constexpr int64_t kSample = 4096, kFewest = 64;
   std::vector<uint16_t> ids(static_cast<size_t>(std::min(kSample, size_ / 2 * 2)));
   if (std::ssize(ids) < kFewest) return;
   file_.read(ids.data(), std::ssize(ids) * 2, 0);
-  bool high_words_are_zero = true, all_are_zero = true;
+  constexpr uint16_t kHighWords = 4;
+  bool high_words_are_low = true, all_are_low = true;
   for (size_t i = 0; i < ids.size(); i += 2) {
-    high_words_are_zero &= ids[i + 1] == 0;
-    all_are_zero &= ids[i] == 0;
+    high_words_are_low &= ids[i + 1] < kHighWords;
+    all_are_low &= ids[i] < kHighWords;
   }
-  if (high_words_are_zero && !all_are_zero)
-    user_error(path().string(), ": byte 2: every second id is 0 as uint16, so the ids seem to be wider; give --dtype ",
-               "uint32, or --dtype uint16 if they are right");
+  if (high_words_are_low && !all_are_low)
+    user_error(path().string(), ": byte 2: every second id is below ", kHighWords,
+               " as uint16, so the ids seem to be wider; give --dtype ", "uint32, or --dtype uint16 if they are right");
 }
 
 void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {
