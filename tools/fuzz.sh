@@ -9,7 +9,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "usage: tools/fuzz.sh [SECONDS] [TARGET ...]"
 shift $(($# > 0))
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(tokenizer_json gpt2_files rank_file shard jsonl compressed)
+[ ${#targets[@]} -gt 0 ] || targets=(tokenizer_json gpt2_files rank_file shard npy megatron_index jsonl compressed)
 
 install_build_tools "${build_packages[@]}" clang-14 libclang-rt-14-dev libomp-14-dev
 say "building"

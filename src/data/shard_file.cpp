@@ -26,15 +26,15 @@ using Header = std::array<int32_t, kShardHeaderBytes / sizeof(int32_t)>;
 static_assert(sizeof(Header) == kShardHeaderBytes);
 
 const ShardFormat& identify(const Header& header, const std::string& path) {
-  for (const ShardFormat* format : {&kShardU16, &kShardU32}) {
-    if (header[0] != format->magic) continue;
-    if (header[1] != format->version)
-      user_error(path, ": byte 4: shard version ", header[1], " with magic ", header[0],
-                 " is not supported, only version ", format->version, "; write the shard again with gptmoe-tokenize");
-    return *format;
-  }
-  user_error(path, ": byte 0: not a token shard (magic ", header[0], ", expected ", kShardU16.magic, " or ",
-             kShardU32.magic, "); make shards from text with gptmoe-tokenize encode");
+  const ShardFormat* format = shard_format_of(header[0]);
+  if (!format)
+    user_error(path, ": byte 0: not a token shard (magic ", header[0], ", expected ", kShardU16.magic, " or ",
+               kShardU32.magic, "); make shards from text with gptmoe-tokenize encode, or from other programs' files ",
+               "of token ids with gptmoe-tokenize import");
+  if (header[1] != format->version)
+    user_error(path, ": byte 4: shard version ", header[1], " with magic ", header[0],
+               " is not supported, only version ", format->version, "; write the shard again with gptmoe-tokenize");
+  return *format;
 }
 
 }  // namespace

@@ -23,6 +23,11 @@ struct ShardFormat {
 constexpr ShardFormat kShardU16{20240520, 1, 2};
 constexpr ShardFormat kShardU32{20240801, 7, 4};
 
+// The format with this magic; null if there is none.
+constexpr const ShardFormat* shard_format_of(int32_t magic) {
+  return magic == kShardU16.magic ? &kShardU16 : magic == kShardU32.magic ? &kShardU32 : nullptr;
+}
+
 // The narrower format that holds every id of a vocabulary of `vocab_size` entries.
 constexpr const ShardFormat& shard_format_for(int64_t vocab_size) { return vocab_size > 65536 ? kShardU32 : kShardU16; }
 

@@ -18,11 +18,11 @@ struct EncodeCorpusTest : EncodeFixture {
 };
 
 TEST_F(EncodeCorpusTest, DocumentsAreInOrderEachFollowedByEndOfText) {
-  const EncodeSummary summary = encode(write_documents(3), {});
+  const JobSummary summary = encode(write_documents(3), {});
   EXPECT_EQ(shard_text("train_000000.bin"),
             document(0) + "<|endoftext|>" + document(1) + "<|endoftext|>" + document(2) + "<|endoftext|>");
   EXPECT_EQ(shard_tokens("train_000000.bin").back(), tokenizer.end_of_text());
-  EXPECT_EQ(summary.outcome, EncodeOutcome::done);
+  EXPECT_EQ(summary.outcome, JobOutcome::done);
   EXPECT_EQ(summary.train.counts.documents, 3);
   EXPECT_EQ(summary.val.counts.documents, 0);
   EXPECT_EQ(summary.bytes(), std::ssize(document(0)) * 3);
@@ -36,7 +36,7 @@ TEST_F(EncodeCorpusTest, ShardsHaveExactlyTheRequestedSize) {
   const auto whole = shard_tokens("train_000000.bin");
   std::filesystem::remove_all(output);
   const int64_t size = std::ssize(whole) / 3;  // leaves 0 to 2 tokens for a last shard
-  const EncodeSummary summary = encode(write_documents(20), {.shard_tokens = size});
+  const JobSummary summary = encode(write_documents(20), {.shard_tokens = size});
   const auto shards = std::ssize(summary.train.shards.finished);
   EXPECT_EQ(shards, std::ssize(whole) % 3 ? 4 : 3);
   std::vector<int32_t> joined;
@@ -52,7 +52,7 @@ TEST_F(EncodeCorpusTest, ShardsHaveExactlyTheRequestedSize) {
 }
 
 TEST_F(EncodeCorpusTest, ValidationIsAShareOfTheDocuments) {
-  const EncodeSummary summary = encode(write_documents(1000), {.val_fraction = 0.05});
+  const JobSummary summary = encode(write_documents(1000), {.val_fraction = 0.05});
   EXPECT_GE(summary.val.counts.documents, 25);
   EXPECT_LE(summary.val.counts.documents, 80);
   const std::string train = shard_text("train_000000.bin"), val = shard_text("val_000000.bin");
@@ -99,7 +99,7 @@ TEST_F(EncodeCorpusTest, ADocumentInPiecesIsOneDocument) {
     const std::string document = read_text_file(inputs.back());
     (split_position(document) < 0.5 ? expected_val : expected_train) += document + "<|endoftext|>";
   }
-  const EncodeSummary summary = encode(inputs, {.val_fraction = 0.5, .threads = 3});
+  const JobSummary summary = encode(inputs, {.val_fraction = 0.5, .threads = 3});
   EXPECT_EQ(summary.documents(), 8);
   ASSERT_GT(summary.val.counts.documents, 0);
   EXPECT_EQ(shard_text("train_000000.bin"), expected_train);
@@ -125,7 +125,7 @@ TEST_F(EncodeCorpusTest, ALargeVocabularyTakesFourBytesPerToken) {
 
 TEST_F(EncodeCorpusTest, CountingAgreesWithEncoding) {
   const std::vector<std::string> inputs = {write_documents(300), write_long_text("b.txt", 4000)};
-  const EncodeSummary encoded = encode(inputs, {});
+  const JobSummary encoded = encode(inputs, {});
   batch_bytes = 500;
   DocumentReader documents({.paths = inputs}, batch_bytes);
   TextCounts counts;
@@ -201,7 +201,7 @@ TEST_F(EncodeCorpusTest, SkippedErrorsAreCountedAndListed) {
   for (int i = 0; i < 30; ++i) lines += json_line(document(i)) + "{broken\n";
   write_text_file(folder / "in.jsonl", lines);
   skip_errors = true;
-  const EncodeSummary summary = encode((folder / "in.jsonl").string(), {});
+  const JobSummary summary = encode((folder / "in.jsonl").string(), {});
   EXPECT_EQ(summary.documents(), 30);
   EXPECT_EQ(summary.skipped.count, 30);
   ASSERT_EQ(summary.skipped.first.size(), 20u);

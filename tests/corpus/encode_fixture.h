@@ -31,15 +31,15 @@ struct EncodeFixture : testing::Test {
     return trainer.train(vocab_size);
   }
 
-  using Progress = std::function<void(const EncodeSummary&)>;
-  EncodeSummary encode(const std::vector<std::string>& inputs, EncodeOptions options, const Progress& progress = {}) {
+  using Progress = std::function<void(const JobSummary&)>;
+  JobSummary encode(const std::vector<std::string>& inputs, EncodeOptions options, const Progress& progress = {}) {
     if (options.output.empty()) options.output = output;
     TextInput input{.paths = inputs};
     input.skip_errors = skip_errors;
     DocumentReader documents(input, batch_bytes);
     return encode_corpus(documents, tokenizer, options, progress);
   }
-  EncodeSummary encode(const std::string& input, EncodeOptions options) { return encode(std::vector{input}, options); }
+  JobSummary encode(const std::string& input, EncodeOptions options) { return encode(std::vector{input}, options); }
 
   std::vector<int32_t> shard_tokens(const std::string& name) const {
     const Shard shard(output / name);

@@ -42,7 +42,7 @@ struct EncodeResumeTest : EncodeFixture {
   bool run_for(int batches, EncodeOptions options) {
     int delivered = 0;
     try {
-      encode(inputs, options, [&](const EncodeSummary&) {
+      encode(inputs, options, [&](const JobSummary&) {
         if (++delivered == batches) throw Interruption();
       });
       return true;
@@ -126,9 +126,9 @@ TEST_F(EncodeResumeTest, StoppedOnRequest) {
     ASSERT_LT(runs, 100);
     int asked = 0;
     job.stop = [&] { return ++asked > 5; };
-    const EncodeSummary summary = encode(inputs, job);
-    if (summary.outcome == EncodeOutcome::done) break;
-    EXPECT_EQ(summary.outcome, EncodeOutcome::stopped);
+    const JobSummary summary = encode(inputs, job);
+    if (summary.outcome == JobOutcome::done) break;
+    EXPECT_EQ(summary.outcome, JobOutcome::stopped);
     expect_only_listed_shards(job.output);
   }
   expect_same_files(job.output, folder / "whole");
@@ -177,7 +177,7 @@ TEST_F(EncodeResumeTest, KilledBetweenTheManifestAndTheRenames) {
   const auto before = content(folder / "whole");
   unname("train_000001.bin");
   unname("val_000000.bin");
-  EXPECT_EQ(encode(inputs, options("whole")).outcome, EncodeOutcome::was_done);
+  EXPECT_EQ(encode(inputs, options("whole")).outcome, JobOutcome::was_done);
   EXPECT_TRUE(content(folder / "whole") == before);
 }
 
@@ -200,8 +200,8 @@ TEST_F(EncodeResumeTest, PartialFilesBeyondTheCheckpointAreRemoved) {
 
 TEST_F(EncodeResumeTest, AFinishedJobIsLeftAsItIs) {
   const auto before = content(folder / "whole");
-  const EncodeSummary summary = encode(inputs, options("whole"));
-  EXPECT_EQ(summary.outcome, EncodeOutcome::was_done);
+  const JobSummary summary = encode(inputs, options("whole"));
+  EXPECT_EQ(summary.outcome, JobOutcome::was_done);
   EXPECT_EQ(summary.documents(), 101);
   EXPECT_EQ(summary.resumed_bytes, summary.bytes());
   EXPECT_TRUE(content(folder / "whole") == before);
@@ -325,7 +325,7 @@ TEST_F(EncodeResumeTest, StandardInputIsEncodedCompletelyOrNotAtAll) {
     const StandardInput file(folder / "a.jsonl");
     int asked = 0;
     job.stop = [&] { return ++asked > 2; };
-    EXPECT_EQ(encode(inputs, job).outcome, EncodeOutcome::stopped);
+    EXPECT_EQ(encode(inputs, job).outcome, JobOutcome::stopped);
     EXPECT_FALSE(fs::exists(job.output));
     job.stop = {};
   }
@@ -342,7 +342,7 @@ TEST_F(EncodeResumeTest, OneEncoderAtATime) {
   fs::create_directory(folder / "out");
   const FolderLock lock(folder / "out", "");
   expect_contains(error_of([&] { encode(inputs, options("out")); }),
-                  (folder / "out").string() + ": another process is encoding into this folder");
+                  (folder / "out").string() + ": another process is writing shards into this folder");
 }
 
 }  // namespace

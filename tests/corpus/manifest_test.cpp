@@ -10,12 +10,13 @@ namespace {
 
 Manifest example() {
   Manifest manifest;
-  manifest.identity = {"0123456789abcdef",
+  manifest.identity = {"encode",
+                       "0123456789abcdef",
                        300,
                        "<|endoftext|>",
                        0.05,
                        10,
-                       "text",
+                       {{"field", "text"}},
                        {{"a.jsonl", 100, 1'700'000'000'000'000'001}, {"b.txt", 7, -1}}};
   manifest.train = {{3, 90, 25}, {{10, 10}, 5}};
   manifest.val = {{1, 17, 4}, {{}, 4}};
@@ -30,7 +31,7 @@ struct ManifestTest : testing::Test {
     write_text_file(folder / "manifest.json", manifest.dump());
     return error_of([&] { read_manifest(folder.path()); });
   }
-  std::string difference(const EncodeIdentity& asked) {
+  std::string difference(const JobIdentity& asked) {
     return error_of([&] { check_same_job(folder.path(), example().identity, asked); });
   }
   TemporaryFolder folder;
@@ -166,7 +167,7 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
 
 TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
   const auto expect = [&](auto change, const std::string& what) {
-    EncodeIdentity asked = example().identity;
+    JobIdentity asked = example().identity;
     change(asked);
     EXPECT_EQ(difference(asked), (folder / "manifest.json").string() + ": the shards here were started with " + what +
                                      "; repeat that command, choose another --output, or remove the folder");
@@ -176,7 +177,7 @@ TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {
   expect([](auto& job) { job.end_of_text = "</s>"; }, "--end-of-text <|endoftext|>, but now it is </s>");
   expect([](auto& job) { job.val_fraction = 0.1; }, "--val-fraction 0.05, but now it is 0.1");
   expect([](auto& job) { job.shard_tokens = 11; }, "--shard-tokens 10, but now it is 11");
-  expect([](auto& job) { job.field = "body"; }, "--field text, but now it is body");
+  expect([](auto& job) { job.options[0].second = "body"; }, "--field text, but now it is body");
   expect([](auto& job) { job.inputs[1].bytes = 8; }, "input file 2 b.txt of 7 bytes, but now it is b.txt of 8 bytes");
   expect([](auto& job) { job.inputs[0].path = "c.jsonl"; },
          "input file 1 a.jsonl of 100 bytes, but now it is c.jsonl of 100 bytes");

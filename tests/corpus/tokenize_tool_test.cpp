@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "corpus/token_layouts.h"
 #include "support/error_line.h"
 #include "support/process.h"
 #include "support/test_folders.h"
@@ -214,6 +215,26 @@ TEST_F(TokenizeToolTest, JsonLinesHoldOnlyValidText) {
             "without --jsonl\n");
   EXPECT_EQ(run("decode --tokenizer t.json d/train_*.bin").out, "ab\xFFz<|endoftext|>");
   expect_contains(run("inspect --tokenizer t.json d/train_000001.bin").out, "begins \"\xEF\xBF\xBDz\"");
+}
+
+TEST_F(TokenizeToolTest, ImportTurnsIdsIntoShards) {
+  prepare();
+  write_text_file(folder / "train.bin", bytes_of<uint16_t>(std::vector{64, 65, 256, 66, 256}));
+  write_text_file(folder / "val.bin", bytes_of<uint16_t>(std::vector{67, 256}));
+  const std::string command = "import train.bin --val val.bin --format nanogpt --tokenizer t.json --output d";
+  const std::string line = "2 documents in 1 train shard of 5 tokens and 1 document in 1 val shard of 2 tokens\n";
+  expect_success(run(command), "d: " + line);
+  expect_success(run(command), "d: complete already: " + line);
+  EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "ab<|endoftext|>c<|endoftext|>");
+  expect_success(run("import train.bin --format nanogpt --vocab-size 257 --output e"),
+                 "e: 1 train shard of 5 tokens\n");
+  expect_user_error(run("import train.bin --format nanogpt --output f"),
+                    "give --tokenizer, or --vocab-size for ids without one");
+  expect_user_error(run("import train.bin --format nanogpt --vocab-size 100 --output f"),
+                    "train.bin: byte 4: id 256 (uint16) is not in the vocabulary of 100 entries; correct --tokenizer "
+                    "or --vocab-size, or give the --dtype of the file");
+  EXPECT_FALSE(fs::exists(folder / "f"));
+  EXPECT_EQ(run("import train.bin --format nanogpt --vocab-size 9 --tokenizer t.json --output f").code, 2);
 }
 
 TEST_F(TokenizeToolTest, StandardInputIsOneDocument) {

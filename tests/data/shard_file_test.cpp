@@ -192,7 +192,8 @@ TEST_F(ShardFileTest, NegativeCount) {
 TEST_F(ShardFileTest, ForeignMagic) {
   write_raw(std::string(4096, 'x'));
   expect_contains(error(), ": byte 0: not a token shard (magic 2021161080");
-  expect_contains(error(), "gptmoe-tokenize encode");
+  expect_contains(error(), "from text with gptmoe-tokenize encode");
+  expect_contains(error(), "files of token ids with gptmoe-tokenize import");
 }
 
 TEST_F(ShardFileTest, UnsupportedVersion) {

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "corpus/documents.h"
+#include "corpus/token_documents.h"
 #include "data/shard_file.h"
 #include "tokenizer/tokenizer_file.h"
 
@@ -71,6 +72,16 @@ std::vector<std::string> read_documents(const TextInput& input, int64_t batch_by
   return documents;
 }
 
+// Reads a file of token ids, document by document.
+void read_all(const std::filesystem::path& path) {
+  allow_refusal([&] {
+    TokenDocuments documents(TokenFile(path, {.vocab_size = 1000}), 7);
+    int64_t ids = 0;
+    while (const auto piece = documents.next()) ids += std::ssize(piece->ids);
+    GPTMOE_CHECK(ids == documents.file().size());
+  });
+}
+
 }  // namespace
 
 void tokenizer_json(std::string_view bytes) {
@@ -103,6 +114,19 @@ void shard(std::string_view bytes) {
     for (int64_t i = 0; i < shard.size(); ++i)
       GPTMOE_CHECK(shard.token(i) == static_cast<uint32_t>(tokens[static_cast<size_t>(i)]));
   });
+}
+
+void npy(std::string_view bytes) {
+  static const InputPath file("ids.npy");
+  read_all(file.with(bytes));
+}
+
+void megatron_index(std::string_view bytes) {
+  static const InputPath file("ids.idx"), data("ids.bin");
+  std::string ids;
+  for (char id = 0; id < 8; ++id) ids += {id, '\0'};
+  file.with(bytes);
+  read_all(data.with(ids));
 }
 
 void jsonl(std::string_view bytes) {

@@ -10,6 +10,8 @@ void tokenizer_json(std::string_view bytes);
 void gpt2_files(std::string_view bytes);  // vocab.json, a NUL, merges.txt
 void rank_file(std::string_view bytes);
 void shard(std::string_view bytes);
+void npy(std::string_view bytes);
+void megatron_index(std::string_view bytes);  // of a .bin with the uint16 ids 0 to 7
 void jsonl(std::string_view bytes);
 void compressed(std::string_view bytes);
 
@@ -21,6 +23,8 @@ inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},
                                       {"gpt2_files", gpt2_files},
                                       {"rank_file", rank_file},
                                       {"shard", shard},
+                                      {"npy", npy},
+                                      {"megatron_index", megatron_index},
                                       {"jsonl", jsonl},
                                       {"compressed", compressed}};
 

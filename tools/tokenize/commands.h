@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "corpus/encode_corpus.h"
+#include "corpus/import_tokens.h"
 #include "tokenizer/tokenizer_file.h"
 
 namespace gptmoe {
@@ -32,6 +33,10 @@ int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, Enc
 
 // Counts the tokens of the input and writes nothing.
 int count_command(const TokenizerChoice& tokenizer, const TextInput& input, int threads);
+
+// Turns other programs' files of token ids into shards. A signal ends the job as in encode_command(). `options` names
+// no tokenizer: it is loaded from `tokenizer` unless its path is empty.
+int import_command(const TokenizerChoice& tokenizer, ImportOptions options);
 
 // Writes the text of consecutive shards to standard output and the summary to standard error. The text is plain with
 // its end-of-text tokens, or one line {"text": "..."} per document.

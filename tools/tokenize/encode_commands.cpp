@@ -23,14 +23,14 @@ std::string describe(const SplitRecord& split, const char* name) {
          plural(split.counts.tokens, "token");
 }
 
-std::string describe(const EncodeSummary& summary) {
+std::string describe(const JobSummary& summary) {
   std::string line = describe(summary.train, "train");
   if (summary.val.counts.documents > 0) line += " and " + describe(summary.val, "val");
   return line + ", " + binary_bytes(summary.bytes()) + " of text, " +
          bytes_per_token(summary.bytes(), summary.tokens());
 }
 
-void print_stopped(const EncodeOptions& options, const DocumentReader& documents, const EncodeSummary& summary) {
+void print_stopped(const EncodeOptions& options, const DocumentReader& documents, const JobSummary& summary) {
   for (const InputFile& file : documents.files())
     if (file.path == kStandardInput) {
       std::printf("%s: stopped; standard input cannot be read again, so nothing is kept\n", options.output.c_str());
@@ -51,7 +51,7 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
   options.stop = [&] { return signal.requested(); };
   std::optional<JobClock> clock;  // starts with the first batch: skipping to the resume point must not affect the speed
   const JobClock total;
-  const EncodeSummary summary = encode_corpus(documents, tokenizer, options, [&](const EncodeSummary& so_far) {
+  const JobSummary summary = encode_corpus(documents, tokenizer, options, [&](const JobSummary& so_far) {
     if (!clock) clock.emplace(documents.bytes_read());
     progress.show("encoding: " + reading_state(documents, *clock) +
                   rate(so_far.bytes() - so_far.resumed_bytes, total.seconds()) + ", " +
@@ -59,11 +59,11 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
                   " tokens");
   });
   progress.clear();
-  if (summary.outcome == EncodeOutcome::stopped) {
+  if (summary.outcome == JobOutcome::stopped) {
     print_stopped(options, documents, summary);
     return 128 + signal.signal();
   }
-  const bool was_done = summary.outcome == EncodeOutcome::was_done;
+  const bool was_done = summary.outcome == JobOutcome::was_done;
   std::printf("%s: %s%s%s%s%s\n", options.output.c_str(), was_done ? "complete already: " : "",
               describe(summary).c_str(),
               was_done ? "" : (", " + rate(summary.bytes() - summary.resumed_bytes, total.seconds())).c_str(),

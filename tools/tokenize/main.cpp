@@ -24,6 +24,7 @@ struct Arguments {
   int threads = usable_cores();
   bool json_lines = false;
   EncodeOptions encode;
+  ImportOptions import_options;
 
   std::optional<SplitPattern> split_pattern() const {
     if (pattern.empty()) return std::nullopt;
@@ -122,6 +123,28 @@ void add_encode(CLI::App& app, Arguments& arguments, int& code) {
   });
 }
 
+void add_import(CLI::App& app, Arguments& arguments, int& code) {
+  ImportOptions& options = arguments.import_options;
+  auto* command = app.add_subcommand("import", "Turn token ids of nanoGPT, Megatron or OLMo into shards");
+  command->add_option("input", options.inputs, "Files of token ids: .bin, .npy, Megatron's .bin with .idx; or patterns")
+      ->required();
+  command->add_option("--val", options.val_inputs, "Files for validation; the others are for training");
+  command->add_option("--output", options.output, "Folder for the shards")->required();
+  auto* vocab_size = command->add_option("--vocab-size", options.vocab_size, "Every id must be below it");
+  auto* tokenizer = add_tokenizer_options(command, arguments);
+  tokenizer->excludes(vocab_size);
+  command->add_option("--format", options.format, "nanogpt, megatron or olmo, if the files do not show it");
+  command->add_option("--dtype", options.type,
+                      "Type of the ids in files that do not say it [uint16, or uint32 for over 65,536 entries]");
+  command->add_option("--eot", options.end, "The id that ends documents [that of --tokenizer]");
+  command
+      ->add_option("--val-fraction", options.val_fraction,
+                   "Share of documents held out for validation; needs --eot or --tokenizer, except for Megatron")
+      ->capture_default_str();
+  command->add_option("--shard-tokens", options.shard_tokens, "Tokens in a shard")->capture_default_str();
+  command->callback([&] { code = import_command(arguments.tokenizer_choice(), options); });
+}  // namespace
+
 void add_count(CLI::App& app, Arguments& arguments, int& code) {
   auto* count = app.add_subcommand("count", "Count the tokens of text; writes nothing");
   add_tokenizer_options(count, arguments)->required();
@@ -147,13 +170,14 @@ void add_inspect(CLI::App& app, Arguments& arguments, int& code) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Turns text into tokenizers and token shards.");
+  CLI::App app("Turns text into tokenizers and token shards, and imports token ids of other programs.");
   app.require_subcommand(1);
   app.set_version_flag("-V,--version", text("gptmoe-tokenize ", build_info().version));
   Arguments arguments;
   int code = 0;
   add_train(app, arguments, code);
   add_encode(app, arguments, code);
+  add_import(app, arguments, code);
   add_count(app, arguments, code);
   add_decode(app, arguments, code);
   add_inspect(app, arguments, code);

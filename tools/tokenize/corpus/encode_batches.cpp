@@ -15,8 +15,6 @@ namespace {
 constexpr int64_t kLargeBatch = int64_t{4} << 20;
 constexpr size_t kKeptIds = size_t{1} << 20;
 
-double position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
-
 // What a thread keeps from batch to batch.
 class BatchEncoder {
  public:
@@ -60,7 +58,7 @@ class BatchEncoder {
   EncodedPart& side_of(const DocumentPiece& piece, EncodedBatch& encoded) const {
     if (val_fraction_ == 0) return encoded.train;
     GPTMOE_CHECK(piece.hash || (piece.begins && piece.ends));
-    const double position = position_of(piece.hash ? *piece.hash : hash_bytes(piece.text));
+    const double position = split_position_of(piece.hash ? *piece.hash : hash_bytes(piece.text));
     encoded.lowest_position = std::min(encoded.lowest_position, position);
     return position < val_fraction_ ? encoded.val : encoded.train;
   }
@@ -90,7 +88,9 @@ void require_documents(int64_t count, const DocumentReader& documents, const Ski
              "; check --input and --field");
 }
 
-double split_position(std::string_view document) { return position_of(hash_bytes(document)); }
+double split_position_of(uint64_t hash) { return Rng(hash, 0).uniform(0); }
+
+double split_position(std::string_view document) { return split_position_of(hash_bytes(document)); }
 
 // Skipped errors count too: a batch may hold nothing else.
 int64_t batch_weight(const TextBatch& batch) {

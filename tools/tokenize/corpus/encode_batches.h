@@ -16,6 +16,8 @@ namespace gptmoe {
 // val_fraction. So adding or moving files changes no other document's side, and all copies of a document are on one
 // side.
 double split_position(std::string_view document);
+// The same, from hash_bytes() of the document.
+double split_position_of(uint64_t hash);
 
 struct TextCounts {
   int64_t documents = 0;  // a document counts where it ends

@@ -1,5 +1,6 @@
 #include "corpus/manifest.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kFormat = "gptmoe-tokenize encode";
+constexpr std::string_view kFormat = "gptmoe-tokenize ";  // followed by the command
 constexpr int kVersion = 1;
 
 // Paths are bytes; JSON is UTF-8.
@@ -70,16 +71,20 @@ SplitRecord parse_split(const json& section, bool unfinished, int64_t shard_toke
 }
 
 Manifest parse(const json& root) {
-  if (root.at("format") != kFormat || root.at("version") != kVersion)
-    throw std::out_of_range(text("expected format \"", kFormat, "\", version ", kVersion));
   Manifest manifest;
-  EncodeIdentity& identity = manifest.identity;
+  JobIdentity& identity = manifest.identity;
+  const auto format = root.at("format").get<std::string>();
+  if (format.starts_with(kFormat)) identity.command = format.substr(kFormat.size());
+  if ((identity.command != "encode" && identity.command != "import") || root.at("version") != kVersion)
+    throw std::out_of_range(
+        text("expected format \"", kFormat, "encode\" or \"", kFormat, "import\", version ", kVersion));
   identity.tokenizer = root.at("tokenizer").at("fingerprint").get<std::string>();
   identity.vocab_size = count_at(root.at("tokenizer"), "vocab_size", 1);
   identity.end_of_text = root.at("tokenizer").at("end_of_text").get<std::string>();
   identity.val_fraction = share_at(root.at("options"), "val_fraction");
   identity.shard_tokens = count_at(root.at("options"), "shard_tokens", 1);
-  identity.field = root.at("options").at("field").get<std::string>();
+  for (const auto& [name, value] : root.at("options").items())
+    if (name != "val_fraction" && name != "shard_tokens") identity.options.emplace_back(name, value.get<std::string>());
   for (const json& file : root.at("inputs"))
     identity.inputs.push_back({file.at("path").get<std::string>(), count_at(file, "bytes"),
                                count_at(file, "mtime_ns", std::numeric_limits<int64_t>::min())});
@@ -152,25 +157,25 @@ std::string tokenizer_fingerprint(const Tokenizer& tokenizer) {
 }
 
 void write_manifest(const fs::path& folder, const Manifest& manifest) {
-  const EncodeIdentity& identity = manifest.identity;
+  const JobIdentity& identity = manifest.identity;
   const bool unfinished = manifest.resume.has_value();
   const int64_t tokens = manifest.train.counts.tokens + manifest.val.counts.tokens;
   const int64_t bytes = manifest.train.counts.bytes + manifest.val.counts.bytes;
   ordered_json root = {
-      {"format", kFormat},
+      {"format", std::string(kFormat) + identity.command},
       {"version", kVersion},
       {"tokenizer",
        {{"fingerprint", identity.tokenizer},
         {"vocab_size", identity.vocab_size},
         {"end_of_text", identity.end_of_text}}},
-      {"options",
-       {{"val_fraction", identity.val_fraction}, {"shard_tokens", identity.shard_tokens}, {"field", identity.field}}},
+      {"options", {{"val_fraction", identity.val_fraction}, {"shard_tokens", identity.shard_tokens}}},
       {"inputs", inputs_json(identity.inputs)},
       {"bytes_per_token",
        tokens == 0 ? 0 : std::round(static_cast<double>(bytes) * 1e4 / static_cast<double>(tokens)) / 1e4},
       {"train", split_json(manifest.train, "train", unfinished)},
       {"val", split_json(manifest.val, "val", unfinished)},
       {"skipped_errors", {{"count", manifest.skipped.count}, {"first", manifest.skipped.first}}}};
+  for (const auto& [name, value] : identity.options) root["options"][name] = value;
   if (unfinished)
     root["resume"] = {{"file", manifest.resume->input.file},
                       {"byte", manifest.resume->input.byte},
@@ -181,7 +186,7 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
 
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
-  const std::string remedy = "choose another --output, or remove " + folder.string() + " and encode again";
+  const std::string remedy = "choose another --output, or remove " + folder.string() + " and start over";
   std::string why;
   try {
     return parse(with_remedy(remedy, [&] { return read_json(path); }));
@@ -194,18 +199,29 @@ Manifest read_manifest(const fs::path& folder) {
   user_error(path.string(), ": not a manifest of this version of gptmoe-tokenize (", why, "); ", remedy);
 }
 
-void check_same_job(const fs::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked) {
+void check_same_job(const fs::path& folder, const JobIdentity& recorded, const JobIdentity& asked) {
   const auto differs = [&](const std::string& what, const auto& was, const auto& is) {
     user_error((folder / kManifestName).string(), ": the shards here were started with ", what, " ", was,
                ", but now it is ", is, "; repeat that command, choose another --output, or remove the folder");
   };
+  if (recorded.command != asked.command) differs("the command", recorded.command, asked.command);
+  if (recorded.tokenizer.empty() != asked.tokenizer.empty())
+    differs("--tokenizer", recorded.tokenizer.empty() ? "not given" : "given",
+            asked.tokenizer.empty() ? "not given" : "given");
+  if (asked.tokenizer.empty() && recorded.vocab_size != asked.vocab_size)
+    differs("--vocab-size", recorded.vocab_size, asked.vocab_size);
   if (recorded.tokenizer != asked.tokenizer)
     differs("the tokenizer of fingerprint", text(recorded.tokenizer, " (", recorded.vocab_size, " entries)"),
             text(asked.tokenizer, " (", asked.vocab_size, " entries)"));
   if (recorded.end_of_text != asked.end_of_text) differs("--end-of-text", recorded.end_of_text, asked.end_of_text);
   if (recorded.val_fraction != asked.val_fraction) differs("--val-fraction", recorded.val_fraction, asked.val_fraction);
   if (recorded.shard_tokens != asked.shard_tokens) differs("--shard-tokens", recorded.shard_tokens, asked.shard_tokens);
-  if (recorded.field != asked.field) differs("--field", recorded.field, asked.field);
+  for (const auto& [name, is] : asked.options) {
+    const auto was = std::find_if(recorded.options.begin(), recorded.options.end(),
+                                  [&, &key = name](const auto& option) { return option.first == key; });
+    const std::string value = was == recorded.options.end() ? "not recorded" : was->second;
+    if (value != is) differs("--" + name, value, is);
+  }
   for (size_t i = 0; i < std::min(recorded.inputs.size(), asked.inputs.size()); ++i) {
     const InputFile &was = recorded.inputs[i], &is = asked.inputs[i];
     const std::string before = name_of_input(was), now = name_of_input(is);

@@ -1,10 +1,11 @@
 #pragma once
-// manifest.json beside the shards of an encoding: their sources, their contents and, until the job is done, where it
+// manifest.json beside the shards of a job: their sources, their contents and, until the job is done, where it
 // continues. Written at every checkpoint, atomically.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "corpus/documents.h"
@@ -16,13 +17,14 @@ namespace gptmoe {
 
 // Everything that determines the bytes of the shards. An input file with unchanged size and modification time counts as
 // unchanged.
-struct EncodeIdentity {
-  std::string tokenizer;  // tokenizer_fingerprint()
+struct JobIdentity {
+  std::string command;    // "encode" or "import"
+  std::string tokenizer;  // tokenizer_fingerprint(); empty: ids are imported without a tokenizer
   int64_t vocab_size = 0;
-  std::string end_of_text;  // the text of that token
+  std::string end_of_text;  // the text of that token; empty without a tokenizer
   double val_fraction = 0;
   int64_t shard_tokens = 0;
-  std::string field;
+  std::vector<std::pair<std::string, std::string>> options;  // the command's other options: name, value
   std::vector<InputFile> inputs;
 };
 
@@ -37,7 +39,7 @@ struct ResumePoint {
 };
 
 struct Manifest {
-  EncodeIdentity identity;
+  JobIdentity identity;
   SplitRecord train, val;
   SkippedErrors skipped;
   std::optional<ResumePoint> resume;  // nothing: the job is done
@@ -55,6 +57,6 @@ Manifest read_manifest(const std::filesystem::path& folder);
 
 // Throws UserError naming the first difference and the remedy if the job recorded in `folder` is not the one that
 // `asked` describes.
-void check_same_job(const std::filesystem::path& folder, const EncodeIdentity& recorded, const EncodeIdentity& asked);
+void check_same_job(const std::filesystem::path& folder, const JobIdentity& recorded, const JobIdentity& asked);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// The shards of one split of an encoding: FOLDER/train_000000.bin, train_000001.bin, ...
+// The shards of one split of a job: FOLDER/train_000000.bin, train_000001.bin, ...
 #include <cstdint>
 #include <filesystem>
 #include <optional>

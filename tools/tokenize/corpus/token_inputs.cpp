@@ -1,0 +1,54 @@
+#include "corpus/token_inputs.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+
+#include "base/check.h"
+#include "base/file.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The files that one input names, with .idx files among them.
+std::vector<fs::path> expand(const std::string& input) {
+  if (const fs::file_type type = file_type_at(input); type == fs::file_type::directory)
+    user_error(input, ": a folder; name the files in it, such as '", (fs::path(input) / "*.npy").string(), "'");
+  else if (type != fs::file_type::not_found)
+    return {input};
+  if (file_type_at(input + ".bin") != fs::file_type::not_found) return {input + ".bin"};
+  std::vector<fs::path> matches = glob_files(input);
+  if (matches.empty()) user_error(input, ": no such file; correct the input");
+  return matches;
+}
+
+}  // namespace
+
+std::vector<std::string> list_token_files(const std::vector<std::string>& inputs) {
+  std::vector<std::string> files;
+  std::map<std::string, std::string> named;  // a file, and the extension by which it was named first
+  for (const std::string& input : inputs)
+    for (const fs::path& path : expand(input)) {
+      const std::string extension = path.extension();
+      fs::path file = path;
+      if (extension == ".idx") file.replace_extension(".bin");
+      const auto [first, is_new] = named.emplace(file.lexically_normal().string(), extension);
+      if (is_new)
+        files.push_back(file.string());
+      else if (first->second == extension)
+        user_error(path.string(), ": named twice; name it once");
+    }
+  return files;
+}
+
+InputFile describe_token_file(const fs::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) user_error(path.string(), ": cannot open: ", std::strerror(errno));
+  return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
+
+}  // namespace gptmoe
