@@ -101,7 +101,8 @@ TEST_F(InputFilesTest, Links) {
 
 TEST_F(InputFilesTest, NamesThatPromiseTextAreNotPassedOver) {
   const std::pair<const char*, std::vector<const char*>> kinds[] = {
-      {"convert it to JSON lines (.jsonl)", {"a.parquet", "a.arrow", "a.csv", "a.csv.gz", "a.TSV", "a.warc.gz"}},
+      {"convert it with tools/parquet_to_jsonl.py", {"a.parquet", "a.ARROW"}},
+      {"convert it to JSON lines (.jsonl)", {"a.csv", "a.csv.gz", "a.TSV", "a.warc.gz"}},
       {"unpack it", {"a.zip", "a.tar", "a.tar.gz", "a.tar.zst", "a.tgz"}},
       {"pack it with gzip or zstd instead", {"a.jsonl.bz2", "a.jsonl.xz", "a.txt.lz4", "a.txt.XZ"}},
       {"rename it to end in .txt or .jsonl, and then .gz or .zst if it is compressed",
@@ -128,9 +129,10 @@ TEST_F(InputFilesTest, FilesWithTextInAnotherFormAreErrors) {
 }
 
 TEST_F(InputFilesTest, OtherFilesAreCountedAndTheFirstAreNamed) {
-  for (const char* name : {"f/a.txt", "f/z/README.md", "f/b.py", "f/LICENSE", "f/a.sha256"}) write(name, "x");
+  for (const char* name : {"f/a.txt", "f/z/README.md", "f/b.py", "f/LICENSE", "f/a.sha256", "f/z/dataset_info.json"})
+    write(name, "x");
   list({"f"});
-  EXPECT_EQ(listing.unread.count, 4);
+  EXPECT_EQ(listing.unread.count, 5);
   EXPECT_EQ(listing.unread.names(), at("f/LICENSE") + ", " + at("f/a.sha256") + ", " + at("f/b.py") + ", ...");
 }
 

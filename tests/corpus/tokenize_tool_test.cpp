@@ -137,8 +137,8 @@ TEST_F(TokenizeToolTest, FilesOfAFolderThatAreNotReadAreNamed) {
                  "(in/README.md), 1 hidden file or folder left out\n");
   write_text_file(folder / "in/b.parquet", "x");
   const std::string what =
-      "in: 1 file with text or data in a format that is not read (in/b.parquet); convert it to JSON "
-      "lines (.jsonl)";
+      "in: 1 file with text or data in a format that is not read (in/b.parquet); convert it with "
+      "tools/parquet_to_jsonl.py";
   expect_user_error(run("encode --tokenizer t.json --input in --output d"),
                     what + ", name only the files to read with --input, or leave it out with --on-error skip");
   expect_contains(run("count --tokenizer t.json --input in --on-error skip").out,

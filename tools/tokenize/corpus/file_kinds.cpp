@@ -29,12 +29,17 @@ std::optional<TextFormat> text_format(const fs::path& path) {
   return TextFormat{json_lines, gzip ? Compression::gzip : zstd ? Compression::zstd : Compression::none};
 }
 
+bool describes_data_set(const fs::path& path) {
+  return is_one_of(path.filename(), {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"});
+}
+
 std::optional<std::string_view> remedy_for_unread(const fs::path& path) {
   if (text_format(path)) return std::nullopt;
   const fs::path name = lower_case(path.filename().string());
   const bool packed = is_one_of(name.extension(), {".gz", ".zst"});
   const fs::path kind = (packed ? name.stem() : name).extension();
-  if (is_one_of(kind, {".parquet", ".arrow", ".feather", ".avro", ".orc", ".csv", ".tsv", ".tfrecord", ".warc"}))
+  if (is_one_of(kind, {".parquet", ".arrow"})) return "convert it with tools/parquet_to_jsonl.py";
+  if (is_one_of(kind, {".feather", ".avro", ".orc", ".csv", ".tsv", ".tfrecord", ".warc"}))
     return "convert it to JSON lines (.jsonl)";
   if (is_one_of(kind, {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"})) return "unpack it";
   if (is_one_of(kind, {".bz2", ".xz", ".lzma", ".lz4", ".br", ".z"})) return "pack it with gzip or zstd instead";

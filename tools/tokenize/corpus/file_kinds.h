@@ -18,6 +18,9 @@ constexpr std::string_view kReadNames = ".txt, .jsonl, .ndjson or .json, optiona
 // The format that the end of the name gives, as kReadNames says. Nullopt for other files.
 std::optional<TextFormat> text_format(const std::filesystem::path& path);
 
+// The files in which the `datasets` library describes a folder. They hold no text.
+bool describes_data_set(const std::filesystem::path& path);
+
 // What to do with a file that is not read although its name promises text or data: "convert it to JSON lines". These
 // are tables (.parquet, .csv, ...), archives and other compressions (.zip, .bz2, ...), and names that are nearly one of
 // kReadNames (.TXT, .gz alone). Nullopt for files that are read, and for other kinds (README.md, a checksum, a script).

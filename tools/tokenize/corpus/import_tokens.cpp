@@ -82,8 +82,8 @@ class Importer {
         user_error(paths_[i], ": --val-fraction ", options_.val_fraction,
                    " needs to know where documents end; give --eot ID or --tokenizer, or choose files with --val");
       documents_known_ &= file.index() || end_;
-      inputs_.push_back(describe_token_file(paths_[i]));
-      if (file.index()) indexes.push_back(describe_token_file(file.index()->path()));
+      inputs_.push_back(input_file(paths_[i]));
+      if (file.index()) indexes.push_back(input_file(file.index()->path()));
       starts_.push_back(bytes_total_);
       bytes_total_ += file.size() * file.type().bytes;
     }

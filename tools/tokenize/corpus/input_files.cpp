@@ -16,12 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-InputFile input_file(const fs::path& path) {
-  struct stat status {};  // an unreadable file is reported when it is opened
-  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {path.string()};
-  return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
-}
-
 // Builds the listing, input by input.
 class Lister {
  public:
@@ -62,7 +56,9 @@ class Lister {
 
  private:
   void sort_in(const fs::path& path) {
-    if (text_format(path)) {
+    if (describes_data_set(path)) {
+      others_.push_back(path);
+    } else if (text_format(path)) {
       texts_.push_back(path);
     } else {
       (remedy_for_unread(path) ? promising_ : others_).push_back(path);
@@ -120,6 +116,12 @@ class Lister {
 };
 
 }  // namespace
+
+InputFile input_file(const fs::path& path) {
+  struct stat status {};  // an unreadable file is reported when it is opened
+  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {path.string()};
+  return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
+}
 
 void UnreadFiles::add(const std::string& path) {
   if (count++ < kNamed) first.push_back(path);

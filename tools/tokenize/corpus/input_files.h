@@ -1,6 +1,7 @@
 #pragma once
 // The files that the inputs on a command line name.
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,9 @@ struct InputFile {
   int64_t bytes = 0;     // on disk; 0 for standard input
   int64_t mtime_ns = 0;  // of the last change, since 1970; 0 for standard input
 };
+
+// Size and modification time as a job records them. If `path` is not a regular file that can be looked at, both are 0.
+InputFile input_file(const std::filesystem::path& path);
 
 // Files that are not read, for messages.
 struct UnreadFiles {

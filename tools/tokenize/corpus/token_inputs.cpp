@@ -1,9 +1,5 @@
 #include "corpus/token_inputs.h"
 
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstring>
 #include <map>
 
 #include "base/check.h"
@@ -43,12 +39,6 @@ std::vector<std::string> list_token_files(const std::vector<std::string>& inputs
         user_error(path.string(), ": named twice; name it once");
     }
   return files;
-}
-
-InputFile describe_token_file(const fs::path& path) {
-  struct stat status {};
-  if (stat(path.c_str(), &status) != 0) user_error(path.string(), ": cannot open: ", std::strerror(errno));
-  return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
 }  // namespace gptmoe

@@ -3,16 +3,11 @@
 #include <string>
 #include <vector>
 
-#include "corpus/input_files.h"
-
 namespace gptmoe {
 
 // Files in the order given; what a pattern matches is sorted by name. An .idx stands for the .bin beside it, and so
 // does Megatron's prefix: NAME for NAME.bin if there is no file NAME. Both files of such a pair may be named. Throws
 // UserError if an input does not exist, is a folder, or is named twice.
 std::vector<std::string> list_token_files(const std::vector<std::string>& inputs);
-
-// Size and modification time of a file, as a job records them. Throws UserError if it cannot be opened.
-InputFile describe_token_file(const std::filesystem::path& path);
 
 }  // namespace gptmoe
