@@ -87,7 +87,8 @@ Parts joined(const std::vector<Parts>& paths) {
   for (size_t level = 0; level < levels; ++level) {
     Parts column;
     for (const Parts& parts : paths) column.push_back(parts[level]);
-    const bool shared = std::adjacent_find(column.begin(), column.end(), std::not_equal_to<>()) == column.end();
+    const bool shared =
+        paths.size() > 1 && std::adjacent_find(column.begin(), column.end(), std::not_equal_to<>()) == column.end();
     if (!shared || (columns.empty() && level + 1 == levels)) columns.push_back(std::move(column));
   }
   for (Parts& column : columns) {
@@ -115,7 +116,8 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
   size_t front = 0, back = 0, least = parts[0].size();
   for (const Parts& each : parts) least = std::min(least, each.size());
   while (front + 1 < least && all_equal(parts, from_front, front)) ++front;
-  while (front + back + 1 < least && all_equal(parts, from_back, back)) ++back;
+  if (paths.size() == 1 && front > 0 && parts[0].back().find('=') != std::string::npos) --front;
+  while (paths.size() > 1 && front + back + 1 < least && all_equal(parts, from_back, back)) ++back;
   for (Parts& each : parts) each = Parts(each.begin() + static_cast<long>(front), each.end() - static_cast<long>(back));
   Parts names = joined(parts);
   std::set<std::string> taken;

@@ -9,8 +9,8 @@ namespace gptmoe {
 
 // Short names for different paths, in their order: folders that all share are left out ("a/8c1_topk/x",
 // "a/8c1_default/x" become "8c1_topk", "8c1_default"), and then a beginning or end that all share up to a "_", "-" or
-// "=" ("topk", "default"), unless only numbers would remain. Of one path, its last folder. A name that is still not
-// alone gets a number: "a (2)".
+// "=" ("topk", "default"), unless only numbers would remain. Of one path, its last folder, after the one above it if
+// the last holds settings. A name that is still not alone gets a number: "a (2)".
 std::vector<std::string> short_names(const std::vector<std::string>& paths);
 
 // Throws UserError naming --label unless there are no labels, or one for each of `names`, all different, none empty.

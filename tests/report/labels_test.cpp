@@ -34,6 +34,7 @@ TEST(ShortNames, LeaveOutWhatAllShare) {
             (Names{"topk 2e-3", "topk 4e-3", "default 2e-3"}));
   EXPECT_EQ(short_names({"a", "b/topk", "b/default"}), (Names{"a", "b/topk", "b/default"}));
   EXPECT_EQ(short_names({"runs/a"}), (Names{"a"}));
+  EXPECT_EQ(short_names({"runs/topk/lr=2e-3"}), (Names{"topk lr=2e-3"}));
   EXPECT_EQ(short_names({}), Names());
 }
 
