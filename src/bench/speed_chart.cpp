@@ -34,6 +34,8 @@ Chart speed_chart(const std::vector<VariantSpeed>& speeds) {
   Chart chart;
   chart.id = "speed";
   chart.description = "Tokens per second";
+  chart.width = 480;
+  chart.height = 300;
   chart.x = {by_experts ? "experts" : "tokens a step", Scale::log, {}, {}, {}};
   chart.y = {"tokens per second", Scale::linear, 0, {}, metric_count};
   std::map<std::pair<size_t, int64_t>, size_t> lines;

@@ -16,6 +16,7 @@
 #include "records/record_json.h"
 #include "report/analysis_section.h"
 #include "report/collapse.h"
+#include "report/labels.h"
 #include "report/reports.h"
 
 namespace gptmoe {
@@ -99,7 +100,9 @@ void run(const AnalyzeArguments& arguments) {
   const fs::path path = run_dir / kAnalysisFile;
   write_text_file(path, record_json(written).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 
-  const ReportPaths reports = write_reports(run_dir, compare({{run_dir.string(), {log}}}));
+  std::vector<Arm> arm = {{run_dir.string(), {log}}};
+  label_arms(arm, {}, false);
+  const ReportPaths reports = write_reports(run_dir, compare(std::move(arm)));
   std::printf("checkpoint  %s (%s, %s, %lld per token)\n", checkpoint.c_str(), config.router.type.c_str(),
               plural(analysis.experts, "expert").c_str(), static_cast<long long>(analysis.experts_per_token));
   const std::string gradients = written.gradient_batches == 0

@@ -14,6 +14,7 @@
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
+#include "report/labels.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
@@ -28,7 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CompareArguments {
-  std::vector<std::string> configs, overrides, sweeps;
+  std::vector<std::string> configs, overrides, sweeps, labels;
   std::string out = "runs/compare", svg, reference;
   int64_t seeds = 1;
   int jobs = 1, ranks = 0;
@@ -275,6 +276,7 @@ std::optional<Reference> plan_reference(const CompareArguments& arguments) {
 }
 
 void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, std::optional<Reference> reference) {
+  label_arms(arms, arguments.labels, true);
   std::optional<Sweep> sweep;
   if (!arguments.sweeps.empty()) sweep = sweep_of(arms);
   Comparison comparison = sweep ? compare_best(*sweep) : compare(std::move(arms));
@@ -292,6 +294,7 @@ int run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedRun> runs;
   std::optional<Reference> reference;
   agree(world, [&] {
+    check_labels(arguments.labels, arguments.configs);
     reference = plan_reference(arguments);
     arms = plan_arms(arguments);
     runs = plan_runs(arguments, arms);
@@ -334,6 +337,10 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->allow_extra_args(false);
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
       ->check(whole_number(1, 1024));
+  command
+      ->add_option("--label", arguments->labels,
+                   "Name of a config in the report (repeat it, in the order of the configs)")
+      ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
   command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
   command->add_option(

@@ -9,6 +9,7 @@
 #include "cli/number_check.h"
 #include "cli/wait.h"
 #include "report/find_runs.h"
+#include "report/labels.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
@@ -17,7 +18,7 @@ namespace gptmoe {
 namespace {
 
 struct ReportArguments {
-  std::vector<std::string> runs;
+  std::vector<std::string> runs, labels;
   std::string out, svg, reference;
   int64_t watch_seconds = 0;
 };
@@ -41,8 +42,10 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
   for (const std::string& folder : arguments.runs)
     for (Arm& arm : find_arms(folder)) arms.push_back(std::move(arm));
   const std::string baseline = std::filesystem::path(arms.front().family).filename().string();
+  const bool sweep = arguments.runs.size() == 1 && is_sweep(arms);
+  label_arms(arms, arguments.labels, sweep);
   Report report;
-  if (arguments.runs.size() == 1 && is_sweep(arms)) {
+  if (sweep) {
     report.sweep = sweep_of(std::move(arms));
     report.comparison = compare_best(*report.sweep);
   } else {
@@ -106,6 +109,10 @@ void add_report_command(CLI::App& app, Job& job) {
                    "Run directories, or folders that hold some, such as those of gptmoe compare; the first is the "
                    "baseline")
       ->required();
+  command
+      ->add_option("--label", arguments->labels,
+                   "Name of an arm in the report (repeat it, in the order of the arms; of a sweep, of its configs)")
+      ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)");
   command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
   command->add_option("--reference", arguments->reference,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/check.h"
 #include "report/markup.h"
@@ -90,9 +91,6 @@ AnalysisLog::Table ratios(const AnalysisLog::Table& above, const AnalysisLog::Ta
 
 std::string method_name(const std::string& method) { return method == "topk" ? "TopK" : "Default"; }
 
-// The label of a tick; empty unless the value is a whole number.
-std::string whole_tick(double value) { return value == std::floor(value) ? fixed(value, 0) : ""; }
-
 std::vector<double> means_of(const std::vector<Statistics>& spreads) {
   std::vector<double> means;
   for (const Statistics& spread : spreads) means.push_back(spread.mean);
@@ -102,7 +100,10 @@ std::vector<double> means_of(const std::vector<Statistics>& spreads) {
 Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
                            std::vector<Statistics> AnalysisLog::Similarity::*field) {
   Chart chart;
-  chart.x = {"experts per token K", Scale::linear, {}, {}, whole_tick};
+  chart.x.title = "experts per token K";
+  std::set<int64_t> tried;
+  for (const AnalysisLog::Similarity& one : log.similarities) tried.insert(one.experts_per_token);
+  for (const int64_t K : tried) chart.x.ticks.push_back({static_cast<double>(K), text(K)});
   int color = 0;
   for (const char* method : {"topk", "default"}) {
     Series series{method_name(method), color++, 1, {}};
@@ -122,7 +123,7 @@ Chart by_experts_per_token(const AnalysisLog& log, const std::string& scope,
 
 Heatmap analysis_load_map(const AnalysisLog& log) {
   Heatmap map = layer_map(log, in_fair_shares(log, log.expert_load), "Expert load per layer, 1 is fair");
-  map.width = 1000;
+  map.width = 700;
   map.full = std::max(map.full, largest(map.values));
   return map;
 }
@@ -221,11 +222,16 @@ Chart collapse_chart(const AnalysisLog& log, const std::string& id, const std::s
     const bool named = layers <= 4 || l == 0 || l + 1 == layers;
     const std::string name = text("layer ", log.layers[l]);
     Series series{named ? name : "", 0, 0.3 + 0.7 * depth, {}};
+    series.name = name;
     for (const CollapsePoint& point : log.collapse.evals) {
       const auto value = static_cast<double>((point.*field)[l]);
-      series.points.push_back({static_cast<double>(point.tokens), value, 0, 0,
+      series.points.push_back({static_cast<double>(point.tokens),
+                               value,
+                               0,
+                               0,
                                text(name, "\n", fixed(value, std::is_integral_v<T> ? 0 : 3), "\n",
-                                    tokens_text(static_cast<double>(point.tokens)), " tokens")});
+                                    tokens_text(static_cast<double>(point.tokens)), " tokens"),
+                               {static_cast<double>(point.tokens), static_cast<double>(point.step)}});
     }
     chart.series.push_back(std::move(series));
   }

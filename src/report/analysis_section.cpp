@@ -14,12 +14,14 @@ namespace {
 
 std::string caption(const std::string& words) { return element("p", escape(words), "caption"); }
 
-std::string part(const std::string& title) { return element("h3", title, "part"); }
+std::string part(const std::string& title, const std::string& words = "") {
+  return heading("h3", title, escape(words));
+}
 
 std::string maps(const Titled<Heatmap>& titled) {
   std::string out;
   for (const auto& [title, map] : titled) out += figure(title, svg_heatmap(map));
-  return element("div", out, "pair");
+  return element("div", out, "charts");
 }
 
 // The sum of `above` divided by the sum of `below`, over the experts for which both values are known.
@@ -105,24 +107,24 @@ std::string html_table(const std::vector<Column>& columns) {
     for (const Column& column : columns) cells += element("td", escape(column.cells[row]));
     body += element("tr", cells);
   }
-  return element("div", element("table", element("thead", element("tr", head)) + element("tbody", body)), "scroll");
+  return table_in_box(element("tr", head), body);
 }
 
 std::string routing_part(const AnalysisLog& log) {
-  const std::string out = part("Load by expert") +
-                          caption("Assignments that an expert serves, divided by its fair share.") +
+  const std::string out = part("Load by expert", "Assignments that an expert serves, divided by its fair share.") +
                           element("div", figure("", svg_heatmap(analysis_load_map(log))), "scroll wide");
   if (log.coactivation.empty()) return out + caption("No co-activation: each token uses one expert.");
-  return out + part("Co-activation") +
-         caption("Share of the row expert's tokens that the column expert also serves; neutral: an even spread.") +
+  return out +
+         part("Co-activation",
+              "Share of the row expert's tokens that the column expert also serves; neutral: an even spread.") +
          maps(coactivation_maps(log));
 }
 
 std::string domain_part(const AnalysisLog& log) {
   if (log.domains.empty()) return "";
-  return part("Experts by domain") +
-         caption(text("Share of a domain's assignments that an expert serves, divided by its fair share; measured on ",
-                      grouped_digits(log.domain_tokens), " tokens of each domain. Last row: mean over domains.")) +
+  return part("Experts by domain",
+              text("Share of a domain's assignments that an expert serves, divided by its fair share; measured on ",
+                   grouped_digits(log.domain_tokens), " tokens of each domain. Last row: mean over domains.")) +
          maps(domain_maps(log));
 }
 
@@ -130,44 +132,44 @@ std::string default_part(const AnalysisLog& log) {
   if (log.default_source.empty()) return "";
   std::string out;
   if (log.experts > 1) out += part("Cosine between default vectors") + maps(cosine_maps(log));
-  return out + part("Error of default vectors") +
-         caption(
-             "Mean distance of an expert's output from its default vector, divided by the output's mean norm; a zero "
-             "vector would give 1. Measured in the dense router's forward.") +
+  return out +
+         part("Error of default vectors",
+              "Mean distance of an expert's output from its default vector, divided by the output's mean norm; a zero "
+              "vector would give 1. Measured in the dense router's forward.") +
          maps(default_error_maps(log));
 }
 
-std::string gradient_part(const AnalysisLog& log, const std::string& id) {
+std::string gradient_part(const AnalysisLog& log, const std::string& id, PageCharts& page) {
   if (log.similarities.empty()) return "";
   std::string charts;
-  charts += figure("Whole model with the method", svg_line_chart(similarity_chart(log, "model", id + "-cos-model")));
-  charts += figure("Only the router's backward", svg_line_chart(similarity_chart(log, "router", id + "-cos-router")));
-  charts += figure("", svg_line_chart(norm_ratio_chart(log, "model", id + "-norm-model")));
-  charts += figure("", svg_line_chart(norm_ratio_chart(log, "router", id + "-norm-router")));
-  return part("Router gradients against the dense router's") +
-         caption(text("Means over ", log.gradient_batches, " batches of ", grouped_digits(log.batch_tokens),
-                      " tokens. Line: mean over layers. Band: lowest to highest.")) +
-         element("div", charts, "pair") + caption("Cosine by layer and K:") + maps(similarity_maps(log));
+  const std::string model = "Whole model with the method", router = "Only the router's backward";
+  charts += page.add(model, similarity_chart(log, "model", id + "-cos-model"));
+  charts += page.add(router, similarity_chart(log, "router", id + "-cos-router"));
+  charts += page.add(model, norm_ratio_chart(log, "model", id + "-norm-model"));
+  charts += page.add(router, norm_ratio_chart(log, "router", id + "-norm-router"));
+  return part("Router gradients against the dense router's",
+              text("Means over ", log.gradient_batches, " batches of ", grouped_digits(log.batch_tokens),
+                   " tokens. Line: mean over layers. Band: lowest to highest.")) +
+         element("div", charts, "charts") + part("Cosine by layer and K") + maps(similarity_maps(log));
 }
 
-std::string collapse_part(const AnalysisLog& log, const std::string& id) {
+std::string collapse_part(const AnalysisLog& log, const std::string& id, PageCharts& page) {
   if (log.collapse.evals.empty()) return "";
   std::string charts;
-  charts += figure("", svg_line_chart(collapse_chart(log, id + "-dead", "dead experts", &CollapsePoint::dead_experts)));
-  charts += figure("", svg_line_chart(collapse_chart(log, id + "-busiest", "busiest expert, × fair share",
-                                                     &CollapsePoint::load_max)));
-  charts += figure("", svg_line_chart(collapse_chart(log, id + "-entropy", "router entropy, share of the largest",
-                                                     &CollapsePoint::entropy_share)));
-  return part("Router collapse over training") +
-         caption(text("At every evaluation. A dead expert has less than ", fixed(100 * kDeadShare, 0),
-                      " % of its fair share.")) +
-         element("div", charts, "pair");
+  charts += page.add("", collapse_chart(log, id + "-dead", "dead experts", &CollapsePoint::dead_experts));
+  charts +=
+      page.add("", collapse_chart(log, id + "-busiest", "busiest expert, × fair share", &CollapsePoint::load_max));
+  charts += page.add(
+      "", collapse_chart(log, id + "-entropy", "router entropy, share of the largest", &CollapsePoint::entropy_share));
+  return part("Router collapse over training", text("At every evaluation. A dead expert has less than ",
+                                                    fixed(100 * kDeadShare, 0), " % of its fair share.")) +
+         element("div", charts, "charts");
 }
 
 }  // namespace
 
-std::string analysis_section(const AnalysisLog& log, const std::string& id, const std::string& title) {
-  std::string out = element("h2", escape(title.empty() ? "Analysis" : "Analysis of " + title));
+std::string analysis_section(const AnalysisLog& log, const std::string& id, const std::string& title,
+                             PageCharts& page) {
   std::string words =
       text("The checkpoint of step ", log.step, " (", log.router, ", ", plural(log.experts, "expert"), ", ",
            log.experts_per_token, " per token) on ", grouped_digits(log.routing_tokens), " tokens.");
@@ -175,9 +177,9 @@ std::string analysis_section(const AnalysisLog& log, const std::string& id, cons
   std::string legend_list;
   for (const std::string& line : legend(log)) legend_list += element("li", escape(line));
   legend_list = element("ul", legend_list, "caption");
-  out += caption(words) + html_table(table_columns(log, Detail::spreads)) + legend_list;
-  return out + routing_part(log) + domain_part(log) + default_part(log) + gradient_part(log, id) +
-         collapse_part(log, id);
+  return heading("h2", title.empty() ? "Analysis" : "Analysis of " + title, escape(words)) +
+         html_table(table_columns(log, Detail::spreads)) + legend_list + routing_part(log) + domain_part(log) +
+         default_part(log) + gradient_part(log, id, page) + collapse_part(log, id, page);
 }
 
 std::string analysis_table(const AnalysisLog& log) {

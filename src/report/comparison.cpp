@@ -36,8 +36,9 @@ CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
   point.router_entropy.assign(layers, 0);
   for (const RunLog* run : runs) {
     perplexities.push_back(perplexity_at(*run, tokens));
-    point.seconds +=
-        share * interpolate(run->evals, &EvalRow::tokens, tokens, [](const EvalRow& row) { return row.seconds; });
+    const auto mean_of = [&](auto field) { return share * interpolate(run->evals, &EvalRow::tokens, tokens, field); };
+    point.step += mean_of([](const EvalRow& row) { return static_cast<double>(row.step); });
+    point.seconds += mean_of([](const EvalRow& row) { return row.seconds; });
     for (size_t l = 0; l < layers; ++l)
       point.router_entropy[l] += share * interpolate(run->evals, &EvalRow::tokens, tokens,
                                                      [l](const EvalRow& row) { return row.router_entropy[l]; });
@@ -116,11 +117,12 @@ std::vector<GapPoint> gap_curve(const std::vector<SeedPair>& pairs, EvalAxis axi
   std::vector<GapPoint> gaps;
   for (const int64_t at : grid) {
     if (at < first || at > last) continue;
-    const auto of_the_arm = [&](EvalAxis wanted) {
-      return std::llround(interpolate(pairs[0].run->evals, axis, at,
-                                      [wanted](const EvalRow& row) { return static_cast<double>(row.*wanted); }));
+    const auto of_the_arm = [&](auto wanted) {
+      return interpolate(pairs[0].run->evals, axis, at,
+                         [wanted](const EvalRow& row) { return static_cast<double>(row.*wanted); });
     };
-    gaps.push_back({of_the_arm(&EvalRow::tokens), of_the_arm(&EvalRow::step), gap_at(pairs, axis, at)});
+    gaps.push_back({std::llround(of_the_arm(&EvalRow::tokens)), std::llround(of_the_arm(&EvalRow::step)),
+                    of_the_arm(&EvalRow::seconds), gap_at(pairs, axis, at)});
   }
   return gaps;
 }

@@ -38,13 +38,14 @@ struct SpeedObstacle {
 
 struct CurvePoint {
   int64_t tokens = 0;
-  double seconds = 0;  // mean over runs
+  double step = 0, seconds = 0;  // means over runs
   Statistics perplexity;
   std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
 };
 
 struct GapPoint {
   int64_t tokens = 0, step = 0;  // of the arm
+  double seconds = 0;            // of the arm's run in the first pair
   PairedGap gap;
 };
 

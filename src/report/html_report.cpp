@@ -7,7 +7,8 @@
 #include "report/config_diff.h"
 #include "report/markup.h"
 #include "report/number_text.h"
-#include "report/page_style.h"
+#include "report/page_charts.h"
+#include "report/page_files.h"
 #include "report/report_charts.h"
 #include "report/table.h"
 
@@ -16,7 +17,10 @@ namespace {
 
 std::string title_of(const Comparison& comparison) {
   std::string out;
-  for (const ArmResult& result : comparison.arms) out += (out.empty() ? "" : " and ") + result.arm.label;
+  for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
+    const bool last = arm + 1 == comparison.arms.size();
+    out += text(arm == 0 ? "" : last ? " and " : ", ", comparison.arms[arm].arm.label);
+  }
   return out;
 }
 
@@ -34,7 +38,7 @@ bool several_seeds(const Comparison& comparison) {
                      [](const ArmResult& result) { return result.arm.runs.size() > 1; });
 }
 
-std::string perplexity_section(const Comparison& comparison) {
+std::string perplexity_section(const Comparison& comparison, PageCharts& page) {
   const Chart chart = perplexity_by_tokens(comparison);
   std::string caption;
   if (several_seeds(comparison)) {
@@ -43,16 +47,14 @@ std::string perplexity_section(const Comparison& comparison) {
   }
   if (comparison.reference) caption += "Dashed: " + reference_name(*comparison.reference) + ". ";
   if (chart.y.to) caption += "The first fifth of training may be above the frame. ";
-  std::string out = element("h2", "Validation perplexity");
-  out += element("p", escape(caption + "Point at a curve for its numbers."), "caption");
-  out += element("div", figure("", svg_line_chart(chart)), "scroll wide");
+  std::string out = heading("h2", "Validation perplexity", escape(caption + "Point at a curve for its numbers."));
+  out += page.add_wide(chart);
   std::string charts;
-  if (!comparison.single())
-    charts += figure("Relative to " + comparison.arms[0].arm.label, svg_line_chart(gap_chart(comparison)));
+  if (!comparison.single()) charts += page.add("Relative to " + comparison.arms[0].arm.label, gap_chart(comparison));
   if (const std::optional<Chart> by_steps = gap_by_steps_chart(comparison))
-    charts += figure("The same at equal steps", svg_line_chart(*by_steps));
-  charts += figure("Against time", svg_line_chart(perplexity_by_time(comparison)));
-  return out + element("div", charts, "pair");
+    charts += page.add("The same at equal steps", *by_steps);
+  charts += page.add("Against time", perplexity_by_time(comparison));
+  return out + element("div", charts, "charts");
 }
 
 std::string summary_section(const Comparison& comparison) {
@@ -62,23 +64,21 @@ std::string summary_section(const Comparison& comparison) {
     for (const std::string& cell : row.cells) cells += element(head.empty() ? "th" : "td", escape(cell));
     (head.empty() ? head : body) += element("tr", cells);
   }
-  std::string out = element("h2", "Numbers");
+  std::string caption;
   if (!comparison.single())
-    out += element("p",
-                   escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
-                               " are counted up to the point from which a mean curve stays below it. ")) +
-                       "± is the standard deviation over seeds. The gap to the baseline is the mean difference of "
-                       "losses between runs of equal seed, with Student’s t interval. Throughput is a median without "
-                       "warm-up steps.",
-                   "caption");
-  return out + element("div", element("table", element("thead", head) + element("tbody", body)), "scroll");
+    caption =
+        escape(text("Tokens and time to the final perplexity of ", comparison.arms[0].arm.label,
+                    " are counted up to the point from which a mean curve stays below it. ")) +
+        "± is the standard deviation over seeds. The gap to the baseline is the mean difference of losses between "
+        "runs of equal seed, with Student’s t interval. Throughput is a median without warm-up steps.";
+  return heading("h2", "Numbers", caption) + table_in_box(head, body);
 }
 
-std::string training_section(const Comparison& comparison) {
+std::string training_section(const Comparison& comparison, PageCharts& page) {
   std::string charts;
   const auto add = [&](const char* id, const char* title, Scale scale, double (*field)(const TrainRow&)) {
     const Chart chart = train_chart(comparison, id, title, scale, field);
-    if (!chart.series.empty()) charts += figure("", svg_line_chart(chart));
+    if (!chart.series.empty()) charts += page.add("", chart);
   };
   add("loss", "training loss, nats per token", Scale::linear, [](const TrainRow& row) { return row.loss; });
   add("norm", "gradient norm before clipping", Scale::log, [](const TrainRow& row) { return row.grad_norm; });
@@ -90,9 +90,8 @@ std::string training_section(const Comparison& comparison) {
   add("idlest", "smallest expert load, share of a layer", Scale::linear,
       [](const TrainRow& row) { return row.expert_load_min.value_or(kUnknown); });
   if (charts.empty()) return "";
-  return element("h2", "Training") +
-         element("p", "Smoothed: each point is the mean over seeds and over 1/120 of training.", "caption") +
-         element("div", charts, "pair");
+  return heading("h2", "Training", "Each point is the mean over seeds and over 1/120 of training.") +
+         element("div", charts, "charts");
 }
 
 std::string load_section(const Comparison& comparison) {
@@ -101,38 +100,36 @@ std::string load_section(const Comparison& comparison) {
     if (!comparison.arms[arm].expert_load.empty())
       maps += figure(comparison.arms[arm].arm.label, svg_heatmap(load_map(comparison, arm)));
   if (maps.empty()) return "";
-  return element("h2", "Expert load") +
-         element(
-             "p",
-             "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
-             "0 is idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in the "
-             "table are below a tenth.",
-             "caption") +
-         element("div", maps, "pair");
+  return heading("h2", "Expert load",
+                 "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
+                 "0 is idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in "
+                 "the table are below a tenth.") +
+         element("div", maps, "charts");
 }
 
-std::string entropy_section(const Comparison& comparison) {
+std::string entropy_section(const Comparison& comparison, PageCharts& page) {
   std::string charts;
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
     const Chart chart = entropy_chart(comparison, arm);
-    if (!chart.series.empty()) charts += figure(comparison.arms[arm].arm.label, svg_line_chart(chart));
+    if (!chart.series.empty()) charts += page.add(comparison.arms[arm].arm.label, chart);
   }
   if (charts.empty()) return "";
-  return element("h2", "Router entropy") +
-         element("p", "How undecided the router is on validation tokens: 0 when it is certain.", "caption") +
-         element("div", charts, "pair");
+  return heading("h2", "Router entropy", "How undecided the router is on validation tokens: 0 when it is certain.") +
+         element("div", charts, "charts");
 }
 
 // The sections of every analysed run.
-std::string analysis_sections(const Comparison& comparison) {
+std::string analysis_sections(const Comparison& comparison, PageCharts& page) {
   std::string out;
   int number = 0;
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) {
       const std::filesystem::path file = run.dir / kAnalysisFile;
       if (!std::filesystem::exists(file)) continue;
-      const bool alone = comparison.single() && result.arm.runs.size() == 1;
-      out += analysis_section(read_analysis(file), text("analysis-", number++), alone ? "" : run.dir.string());
+      const bool one_run = result.arm.runs.size() == 1;
+      const std::string name = result.arm.label + (one_run ? "" : ", " + run.dir.filename().string());
+      out += analysis_section(read_analysis(file), text("analysis-", number++),
+                              comparison.single() && one_run ? "" : name, page);
     }
   return out;
 }
@@ -146,20 +143,19 @@ std::string config_table(const Comparison& comparison, const std::vector<ConfigR
     for (size_t i = 0; i < (shared ? 1 : row.values.size()); ++i) cells += element("td", escape(row.values[i]));
     body += element("tr", cells);
   }
-  const std::string thead = shared ? "" : element("thead", element("tr", head));
-  return element("div", element("table", thead + element("tbody", body), "config"), "scroll");
+  return table_in_box(shared ? "" : element("tr", head), body, "config");
 }
 
 std::string config_section(const Comparison& comparison) {
   const ConfigDiff diff = diff_configs(comparison);
-  std::string out = element("h2", "Configuration");
+  std::string out = heading("h2", "Configuration");
   if (!diff.different.empty()) out += config_table(comparison, diff.different, false);
   if (!comparison.single() && diff.different.empty()) out += element("p", "The arms have the same configuration.");
   return out + element("details", element("summary", comparison.single() ? "All settings" : "What the arms share") +
                                       config_table(comparison, diff.shared, true));
 }
 
-std::string sweep_section(const Sweep& sweep) {
+std::string sweep_section(const Sweep& sweep, PageCharts& page) {
   std::string head, body;
   for (const SweepRow& row : sweep_rows(sweep)) {
     std::string cells;
@@ -168,19 +164,16 @@ std::string sweep_section(const Sweep& sweep) {
     (head.empty() ? head : body) += element("tr", cells);
   }
   std::string charts;
-  if (const std::optional<Chart> chart = sweep_chart(sweep)) charts += figure("All", svg_line_chart(*chart));
+  if (const std::optional<Chart> chart = sweep_chart(sweep)) charts += page.add("All", *chart);
   for (size_t family = 0; family < sweep.families.size(); ++family)
     if (sweep.families[family].points.size() > 1)
-      charts += figure(sweep.families[family].label, svg_line_chart(sweep_curves(sweep, family)));
-  return element("h2", "Sweep") +
-         element("p",
+      charts += page.add(sweep.families[family].label, sweep_curves(sweep, family));
+  return heading("h2", "Sweep",
                  "The best point of each config is bold: the lowest final mean perplexity among the points whose runs "
                  "all finished. The rest of this page compares these points. Tokens are counted up to the point from "
                  "which a mean curve stays below the first config's best perplexity, or, for “tokens to equal it”, "
-                 "below the first config's final perplexity at the same setting.",
-                 "caption") +
-         element("div", element("table", element("thead", head) + element("tbody", body)), "scroll") +
-         element("div", charts, "pair");
+                 "below the first config's final perplexity at the same setting.") +
+         table_in_box(head, body, "sweep") + element("div", charts, "charts");
 }
 
 // "gptmoe 0.1.0 (637764b27173, Release) on HOST, CPU, 2 threads": each build and machine once.
@@ -235,15 +228,22 @@ std::string html_report(const Comparison& comparison, const Sweep* sweep, int64_
       "<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n" +
       (refresh_seconds > 0 ? text("<meta http-equiv=\"refresh\" content=\"", refresh_seconds, "\">\n") : "") +
-      element("title", escape(title_of(comparison) + " · gptmoe report")) + element("style", kPageStyle);
+      element("title", escape(title_of(comparison) + " · gptmoe report")) +
+      element("style", text(kChartStyle, kPageStyle));
+  PageCharts page;
+  std::string sections = opening(comparison);
+  if (sweep) sections += sweep_section(*sweep, page);
+  sections += perplexity_section(comparison, page);
+  sections += summary_section(comparison);
+  sections += training_section(comparison, page);
+  sections += load_section(comparison);
+  sections += entropy_section(comparison, page);
+  sections += analysis_sections(comparison, page);
+  sections += config_section(comparison);
+  const std::string scripts = text("<script type=\"application/json\" id=\"chart-data\">", page.data(), "</script>\n",
+                                   element("script", kPageScript));
   return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
-         element("body",
-                 element("main",
-                         opening(comparison) + (sweep ? sweep_section(*sweep) : "") + perplexity_section(comparison) +
-                             summary_section(comparison) + training_section(comparison) + load_section(comparison) +
-                             entropy_section(comparison) + analysis_sections(comparison) + config_section(comparison)) +
-                     footer(comparison)) +
-         "</html>\n";
+         element("body", element("main", sections) + footer(comparison) + scripts) + "</html>\n";
 }
 
 }  // namespace gptmoe

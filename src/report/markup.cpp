@@ -38,6 +38,16 @@ std::string element(const std::string& tag, const std::string& content, const st
   return text("<", tag, css_class.empty() ? "" : " class=\"" + css_class + "\"", ">", content, "</", tag, ">\n");
 }
 
+std::string heading(const std::string& tag, const std::string& title, const std::string& caption) {
+  return element("div", element(tag, escape(title)) + (caption.empty() ? "" : element("p", caption, "caption")),
+                 "head");
+}
+
+std::string table_in_box(const std::string& head, const std::string& body, const std::string& css_class) {
+  const std::string rows = (head.empty() ? "" : element("thead", head)) + element("tbody", body);
+  return element("div", element("table", rows, css_class), "scroll");
+}
+
 std::string figure(const std::string& title, const std::string& svg) {
   return element("figure", (title.empty() ? "" : element("h3", escape(title))) + svg);
 }

@@ -49,12 +49,22 @@ std::string hint_of(const ArmResult& result, const CurvePoint& point) {
               tokens_text(static_cast<double>(point.tokens)), " tokens, ", seconds_text(point.seconds));
 }
 
+Series series_of(const Comparison& comparison, size_t arm) {
+  Series series{legend_of(comparison, arm), static_cast<int>(arm), 1, {}};
+  series.name = comparison.arms[arm].arm.label;
+  return series;
+}
+
+TrainingPlace place_of(const CurvePoint& point) {
+  return {static_cast<double>(point.tokens), point.step, point.seconds};
+}
+
 Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(const CurvePoint&), double x_unit) {
   const ArmResult& result = comparison.arms[arm];
-  Series series{legend_of(comparison, arm), static_cast<int>(arm), 1, {}};
+  Series series = series_of(comparison, arm);
   for (const CurvePoint& point : result.curve)
-    series.points.push_back(
-        {x(point) / x_unit, point.perplexity.mean, point.perplexity.min, point.perplexity.max, hint_of(result, point)});
+    series.points.push_back({x(point) / x_unit, point.perplexity.mean, point.perplexity.min, point.perplexity.max,
+                             hint_of(result, point), place_of(point)});
   return series;
 }
 
@@ -100,7 +110,7 @@ double most_tokens(const Comparison& comparison) {
 std::vector<ChartPoint> stretch_means(const Arm& arm, double tokens_each, double (*field)(const TrainRow&),
                                       const std::string& label) {
   struct Sum {
-    double tokens = 0, value = 0, rows = 0;
+    double tokens = 0, steps = 0, seconds = 0, value = 0, rows = 0;
   };
   std::vector<Sum> sums(kStretches);
   for (const RunLog& run : arm.runs)
@@ -111,6 +121,8 @@ std::vector<ChartPoint> stretch_means(const Arm& arm, double tokens_each, double
       const auto index = static_cast<size_t>(std::max(0.0, std::ceil(tokens / tokens_each) - 1));
       Sum& sum = sums[std::min(index, kStretches - 1)];
       sum.tokens += tokens;
+      sum.steps += static_cast<double>(row.step);
+      sum.seconds += row.seconds;
       sum.value += value;
       sum.rows += 1;
     }
@@ -120,7 +132,12 @@ std::vector<ChartPoint> stretch_means(const Arm& arm, double tokens_each, double
     const double x = sum.tokens / sum.rows, y = sum.value / sum.rows;
     char digits[48];
     std::snprintf(digits, sizeof digits, "%.4g", y);
-    points.push_back({x, y, y, y, text(label, "\n", digits, "\n", tokens_text(x), " tokens")});
+    points.push_back({x,
+                      y,
+                      y,
+                      y,
+                      text(label, "\n", digits, "\n", tokens_text(x), " tokens"),
+                      {x, sum.steps / sum.rows, sum.seconds / sum.rows}});
   }
   return points;
 }
@@ -152,11 +169,16 @@ Series gap_series(const Comparison& comparison, size_t arm, const std::vector<Ga
                   int64_t GapPoint::*axis) {
   const std::string& label = comparison.arms[arm].arm.label;
   Series series{label, static_cast<int>(arm), 1, {}};
-  for (const GapPoint& point : points)
-    series.points.push_back(
-        {static_cast<double>(point.*axis), 100 * point.gap.mean, 100 * point.gap.low, 100 * point.gap.high,
-         text(label, "\n", gap_text(point.gap), " against ", comparison.arms[0].arm.label, "\n",
-              tokens_text(static_cast<double>(point.tokens)), " tokens, step ", grouped_digits(point.step))});
+  for (const GapPoint& point : points) {
+    const auto tokens = static_cast<double>(point.tokens), step = static_cast<double>(point.step);
+    series.points.push_back({static_cast<double>(point.*axis),
+                             100 * point.gap.mean,
+                             100 * point.gap.low,
+                             100 * point.gap.high,
+                             text(label, "\n", gap_text(point.gap), " against ", comparison.arms[0].arm.label, "\n",
+                                  tokens_text(tokens), " tokens, step ", grouped_digits(point.step)),
+                             {tokens, step, point.seconds}});
+  }
   return series;
 }
 
@@ -173,8 +195,11 @@ void add_reference(Chart& chart, const Comparison& comparison, double x_per_step
     const double y = 100 * point.gap;
     const std::string hint = text(name, "\n", percent_text(point.gap), "\nstep ", fixed(point.step, 0), ", ",
                                   fixed(100 * point.share, 0), " % of training");
-    if (point.step <= planned) by_step.points.push_back({point.step * x_per_step, y, y, y, hint});
-    by_share.points.push_back({point.share * planned * x_per_step, y, y, y, hint});
+    const auto add = [&](Series& series, double step) {
+      series.points.push_back({step * x_per_step, y, y, y, hint, {kUnknown, step, kUnknown}});
+    };
+    if (point.step <= planned) add(by_step, point.step);
+    add(by_share, point.share * planned);
   }
   const bool as_long = std::fabs(reference.points.back().share * planned - reference.points.back().step) < 0.5;
   chart.series.push_back(std::move(by_step));
@@ -211,12 +236,13 @@ void frame_gaps(Chart& chart) {
 
 }  // namespace
 
-Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens}; }
+Axis token_axis() { return {"training tokens", Scale::linear, 0.0, {}, round_tokens, Along::tokens}; }
+Axis step_axis() { return {"training steps", Scale::linear, 0.0, {}, {}, Along::steps}; }
 
 Chart perplexity_by_tokens(const Comparison& comparison) {
   Chart chart = perplexity_chart(
       comparison, "by-tokens", [](const CurvePoint& point) { return static_cast<double>(point.tokens); }, 1);
-  chart.width = 1000;
+  chart.width = 1120;
   chart.height = 430;
   chart.x = token_axis();
   chart.description = "Validation perplexity against training tokens";
@@ -227,8 +253,7 @@ Chart perplexity_by_time(const Comparison& comparison) {
   const TimeUnit unit = time_unit(comparison);
   Chart chart = perplexity_chart(
       comparison, "by-time", [](const CurvePoint& point) { return point.seconds; }, unit.seconds);
-  chart.x.title = unit.name;
-  chart.x.from = 0;
+  chart.x = {unit.name, Scale::linear, 0.0, {}, {}, Along::seconds};
   chart.description = "Validation perplexity against training time";
   return chart;
 }
@@ -245,8 +270,7 @@ Chart gap_chart(const Comparison& comparison) {
 
 std::optional<Chart> gap_by_steps_chart(const Comparison& comparison) {
   Chart chart = empty_gap_chart(comparison, "gap-by-steps");
-  chart.x.title = "training steps";
-  chart.x.from = 0;
+  chart.x = step_axis();
   for (size_t arm = 1; arm < comparison.arms.size(); ++arm)
     if (const std::vector<GapPoint>& gap = comparison.arms[arm].gap_by_steps; !gap.empty())
       chart.series.push_back(gap_series(comparison, arm, gap, &GapPoint::step));
@@ -267,8 +291,8 @@ Chart train_chart(const Comparison& comparison, const std::string& id, const std
   const double tokens_each = std::max(1.0, most_tokens(comparison) / kStretches);
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
     const Arm& runs = comparison.arms[arm].arm;
-    Series series{legend_of(comparison, arm), static_cast<int>(arm), 1,
-                  stretch_means(runs, tokens_each, field, runs.label)};
+    Series series = series_of(comparison, arm);
+    series.points = stretch_means(runs, tokens_each, field, runs.label);
     if (!series.points.empty()) chart.series.push_back(std::move(series));
   }
   return chart;
@@ -304,10 +328,12 @@ Chart entropy_chart(const Comparison& comparison, size_t arm) {
     const double depth = layers > 1 ? static_cast<double>(l) / static_cast<double>(layers - 1) : 1;
     const bool named = layers <= 4 || l == 0 || l + 1 == layers;
     Series series{named ? text("layer ", first + l) : "", static_cast<int>(arm), 0.3 + 0.7 * depth, {}};
+    series.name = text("layer ", first + l);
     for (const CurvePoint& point : result.curve)
       series.points.push_back({static_cast<double>(point.tokens), point.router_entropy[l], 0, 0,
                                text(result.arm.label, ", layer ", first + l, "\n", fixed(point.router_entropy[l], 3),
-                                    " nats\n", tokens_text(static_cast<double>(point.tokens)), " tokens")});
+                                    " nats\n", tokens_text(static_cast<double>(point.tokens)), " tokens"),
+                               place_of(point)});
     chart.series.push_back(std::move(series));
   }
   return chart;

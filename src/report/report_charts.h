@@ -11,8 +11,9 @@
 
 namespace gptmoe {
 
-// "training tokens", from 0.
+// "training tokens" and "training steps", from 0.
 Axis token_axis();
+Axis step_axis();
 
 // Mean validation perplexity with the band from the lowest to the highest seed, log scale. With many evals, the first
 // fifth of training may be above the frame (y.to is set then), so that the end is readable. The baseline's final

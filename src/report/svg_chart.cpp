@@ -90,17 +90,26 @@ Frame measure(const Chart& chart) {
   return frame;
 }
 
-std::vector<double> ticks_of(const Axis& axis, const Range& range, double pixels, double spacing) {
-  const int count = std::max(2, static_cast<int>(pixels / spacing));
-  return axis.scale == Scale::log ? log_ticks(range.low, range.high, count) : nice_ticks(range.low, range.high, count);
-}
-
 std::string tick_text(const Axis& axis, double value) {
   if (axis.tick_text) return axis.tick_text(value);
   char out[48];
   std::snprintf(out, sizeof out, "%.6g", std::fabs(value) < 1e-12 ? 0.0 : value);
   std::string digits = out;
   return digits.starts_with('-') ? "−" + digits.substr(1) : digits;
+}
+
+std::vector<Tick> ticks_of(const Axis& axis, const Range& range, double pixels, double spacing) {
+  std::vector<Tick> ticks;
+  // The slack ensures that rounding does not drop an end that is itself a tick.
+  const double slack = 1e-9 * (range.high - range.low);
+  for (const Tick& tick : axis.ticks)
+    if (tick.value >= range.low - slack && tick.value <= range.high + slack) ticks.push_back(tick);
+  if (!axis.ticks.empty()) return ticks;
+  const int count = std::max(2, static_cast<int>(pixels / spacing));
+  for (const double value :
+       axis.scale == Scale::log ? log_ticks(range.low, range.high, count) : nice_ticks(range.low, range.high, count))
+    ticks.push_back({value, tick_text(axis, value)});
+  return ticks;
 }
 
 std::string color_class(const Series& series) { return text("c", series.color % kPaletteSize); }
@@ -117,10 +126,11 @@ std::string line_at(const char* css_class, double x1, double y1, double x2, doub
               coordinate(x2), "\" y2=\"", coordinate(y2), "\"/>");
 }
 
-void draw_key(const Series& series, double x, double y, std::string& out) {
-  out += text("<line class=\"key ", line_class(series), "\" opacity=\"", series.opacity, "\" x1=\"", coordinate(x),
-              "\" y1=\"", coordinate(y - 4), "\" x2=\"", coordinate(x + 16), "\" y2=\"", coordinate(y - 4), "\"/>");
-  out += text_at(x + 21, y, "start", shortened(series.label, kLegendColumns), "legend");
+void draw_key(const Series& series, size_t index, double x, double y, std::string& out) {
+  out += text("<g class=\"entry\" data-series=\"", index, "\"><line class=\"key ", line_class(series), "\" opacity=\"",
+              series.opacity, "\" x1=\"", coordinate(x), "\" y1=\"", coordinate(y - 4), "\" x2=\"", coordinate(x + 16),
+              "\" y2=\"", coordinate(y - 4), "\"/>");
+  out += text_at(x + 21, y, "start", shortened(series.label, kLegendColumns), "legend") + "</g>";
 }
 
 double key_width(const Series& series) { return text_width(shortened(series.label, kLegendColumns), kFont) + 34; }
@@ -134,36 +144,41 @@ double draw_head(const Chart& chart, std::string& out) {
   const bool beside = text_width(chart.y.title, kFont) + 20 + total <= chart.width;
   double x = beside ? chart.width - total + 10 : 0;
   double y = beside ? 14 : 14 + kRowHeight;
-  for (const Series& series : chart.series) {
+  for (size_t i = 0; i < chart.series.size(); ++i) {
+    const Series& series = chart.series[i];
     if (series.label.empty()) continue;
     const double width = key_width(series);
     if (!beside && x > 0 && x + width - 10 > chart.width) {
       x = 0;
       y += kRowHeight;
     }
-    draw_key(series, x, y, out);
+    draw_key(series, i, x, y, out);
     x += width;
   }
   return y + 18;
 }
 
 void draw_axes(const Chart& chart, Frame& frame, std::string& out) {
-  const std::vector<double> y_ticks = ticks_of(chart.y, frame.y, frame.bottom - frame.top, 48);
+  const std::vector<Tick> y_ticks = ticks_of(chart.y, frame.y, frame.bottom - frame.top, 44);
   double label_width = 0;
-  for (double tick : y_ticks) label_width = std::max(label_width, text_width(tick_text(chart.y, tick), kFont));
+  for (const Tick& tick : y_ticks) label_width = std::max(label_width, text_width(tick.text, kFont));
   frame.left = label_width + 8;
   const Ruler y(chart.y, frame.y.low, frame.y.high, frame.bottom, frame.top);
-  for (double tick : y_ticks) {
-    out += line_at("grid", frame.left, y(tick), frame.right, y(tick));
-    out += text_at(frame.left - 8, y(tick) + 4, "end", tick_text(chart.y, tick));
+  for (const Tick& tick : y_ticks) {
+    out += line_at("grid", frame.left, y(tick.value), frame.right, y(tick.value));
+    out += text_at(frame.left - 8, y(tick.value) + 4, "end", tick.text);
   }
   const Ruler x(chart.x, frame.x.low, frame.x.high, frame.left, frame.right);
   out += line_at("axis", frame.left, frame.bottom, frame.right, frame.bottom);
-  for (double tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 90)) {
-    out += line_at("axis", x(tick), frame.bottom, x(tick), frame.bottom + 4);
-    // A label that would cross the right edge is moved inside.
-    const double half = 0.5 * text_width(tick_text(chart.x, tick), kFont);
-    out += text_at(std::min(x(tick), chart.width - half), frame.bottom + 18, "middle", tick_text(chart.x, tick));
+  double free_from = 0;
+  for (const Tick& tick : ticks_of(chart.x, frame.x, frame.right - frame.left, 70)) {
+    out += line_at("axis", x(tick.value), frame.bottom, x(tick.value), frame.bottom + 4);
+    // A label that would cross the right edge is moved inside. One that would touch its neighbour is left out.
+    const double half = 0.5 * text_width(tick.text, kFont);
+    const double at = std::min(x(tick.value), chart.width - half);
+    if (at - half < free_from) continue;
+    out += text_at(at, frame.bottom + 18, "middle", tick.text);
+    free_from = at + half + 6;
   }
   out += text_at(frame.right, frame.bottom + 36, "end", chart.x.title, "title");
 }
@@ -228,7 +243,9 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
 // The label is placed at the end of the line that has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
-  const double at = y(*chart.reference), reach = text_width(chart.reference_label, kFont) + 12;
+  const auto columns = static_cast<size_t>((frame.right - frame.left - 12) / text_width("n", kFont));
+  const std::string label = shortened(chart.reference_label, std::max<size_t>(columns, 2));
+  const double at = y(*chart.reference), reach = text_width(label, kFont) + 12;
   double room_left = HUGE_VAL, room_right = HUGE_VAL;
   for (const Series& series : chart.series)
     for (const ChartPoint& point : series.points) {
@@ -240,7 +257,7 @@ void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, cons
   const bool left = room_left >= room_right;
   out += line_at("reference", frame.left, at, frame.right, at);
   out += text_at(left ? frame.left + 6 : frame.right - 6, at + (at + 18 < frame.bottom ? 14 : -6),
-                 left ? "start" : "end", chart.reference_label, "note");
+                 left ? "start" : "end", label, "note");
 }
 
 void draw_data(const Chart& chart, const Frame& frame, std::string& out) {
@@ -258,11 +275,20 @@ void draw_data(const Chart& chart, const Frame& frame, std::string& out) {
   for (const Series& series : chart.series) draw_hints(chart, series, x, y, out);
 }
 
+// Empty if nothing is drawn.
+std::string frame_attribute(const Frame& frame) {
+  if (frame.x.empty() || frame.y.empty()) return "";
+  std::string out;
+  for (const double pixels : {frame.left, frame.right, frame.top, frame.bottom}) out += coordinate(pixels) + " ";
+  char ranges[120];
+  std::snprintf(ranges, sizeof ranges, "%.9g %.9g %.9g %.9g", frame.x.low, frame.x.high, frame.y.low, frame.y.high);
+  return text(" data-frame=\"", out, ranges, "\"");
+}
+
 }  // namespace
 
 std::string svg_line_chart(const Chart& chart) {
-  std::string out = text("<svg viewBox=\"0 0 ", coordinate(chart.width), " ", coordinate(chart.height),
-                         "\" role=\"img\" aria-label=\"", escape(chart.description), "\">");
+  std::string out;
   Frame frame = measure(chart);
   frame.top = draw_head(chart, out);
   frame.right = chart.width - 4;
@@ -273,7 +299,9 @@ std::string svg_line_chart(const Chart& chart) {
     draw_axes(chart, frame, out);
     draw_data(chart, frame, out);
   }
-  return out + "</svg>";
+  return text("<svg viewBox=\"0 0 ", coordinate(chart.width), " ", coordinate(chart.height),
+              "\" role=\"img\" aria-label=\"", escape(chart.description), "\"", frame_attribute(frame), ">", out,
+              "</svg>");
 }
 
 }  // namespace gptmoe

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "report/page_style.h"
+#include "report/page_files.h"
 #include "report/report_charts.h"
 
 namespace gptmoe {
@@ -22,7 +22,7 @@ std::string standalone_svg(std::string svg) {
   const size_t open = svg.find("<svg ");
   svg.insert(open + 5, "xmlns=\"http://www.w3.org/2000/svg\" ");
   svg.insert(svg.find('>', open) + 1,
-             text("<style>", kPageStyle, "svg { background: var(--page); font-family: sans-serif; }</style>"));
+             text("<style>", kChartStyle, "svg { background: var(--page); font-family: sans-serif; }</style>"));
   return svg;
 }
 

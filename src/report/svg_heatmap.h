@@ -8,7 +8,7 @@ namespace gptmoe {
 // The defaults suit ratios around 1.
 struct Heatmap {
   std::string description;  // for screen readers
-  double width = 480;
+  double width = 360;
   std::vector<std::vector<double>> values;  // [row][column], rows may differ in length
   std::vector<std::string> row_labels;      // one per row
   std::string first_column, last_column;    // labels of the outer columns

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/check.h"
 #include "report/number_text.h"
@@ -33,6 +34,16 @@ Series line_of(const Sweep& sweep, size_t family) {
   return series;
 }
 
+// Each number that some point tried, as the config has it.
+std::vector<Tick> values_tried(const Sweep& sweep) {
+  std::map<double, std::string> values;
+  for (const ArmResult& result : sweep.all.arms)
+    for (const Setting& setting : result.arm.settings) values.emplace(*number_in(setting), setting.value);
+  std::vector<Tick> ticks;
+  for (const auto& [value, words] : values) ticks.push_back({value, words});
+  return ticks;
+}
+
 // Log scale if the values span a wide range.
 Scale scale_of(const std::vector<Series>& lines) {
   double low = HUGE_VAL, high = -HUGE_VAL;
@@ -52,8 +63,9 @@ std::optional<Chart> sweep_chart(const Sweep& sweep) {
   chart.y = {"final validation perplexity (log scale)", Scale::log, {}, {}, {}};
   for (size_t family = 0; family < sweep.families.size(); ++family)
     if (Series line = line_of(sweep, family); line.points.size() > 1) chart.series.push_back(std::move(line));
-  chart.x = {*path, scale_of(chart.series), {}, {}, {}};
   if (chart.series.empty()) return std::nullopt;
+  chart.x = {*path, scale_of(chart.series), {}, {}, {}};
+  chart.x.ticks = values_tried(sweep);
   return chart;
 }
 

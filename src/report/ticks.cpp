@@ -22,12 +22,13 @@ std::vector<double> nice_ticks(double low, double high, int count) {
 std::vector<double> log_ticks(double low, double high, int count) {
   GPTMOE_CHECK(0 < low && low < high && count > 0);
   const double decades = std::log10(high / low);
-  if (decades < 1) return nice_ticks(low, high, count);
-  const bool sparse = 3 * decades > 2 * count;
+  if (high / low < 5) return nice_ticks(low, high, count);
+  const std::vector<double> leads = decades < 1 ? std::vector<double>{1, 2, 3, 5, 7} : std::vector<double>{1, 2, 5};
+  const bool sparse = decades >= 1 && 3 * decades > 2 * count;
   const auto stride = std::max(1.0, std::ceil(decades / (2 * count)));
   std::vector<double> ticks;
   for (double decade = std::floor(std::log10(low)); std::pow(10.0, decade) <= high; ++decade)
-    for (double lead : {1.0, 2.0, 5.0}) {
+    for (double lead : leads) {
       const double tick = lead * std::pow(10.0, decade);
       if (tick < low || tick > high * (1 + 1e-12) || (sparse && lead != 1) || std::fmod(decade, stride) != 0) continue;
       ticks.push_back(tick);

@@ -102,6 +102,13 @@ TEST_F(Compare, TrainsRunsWritesTheReportAndReusesTheRuns) {
   EXPECT_EQ(fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl"), written);
   EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json")), report);
 
+  std::vector<std::string> labelled = command;
+  for (const char* label : {"Top 1", "Ours"}) labelled.insert(labelled.end(), {"--label", label});
+  expect_contains(succeed(labelled).out, "Ours");
+  EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json"))["arms"][1]["label"], "Ours");
+  labelled.resize(labelled.size() - 2);
+  refuse(labelled, {"--label: 1 label for 2: topk.json, default.json; give one for each, in this order"});
+
   // A run that was interrupted in the middle is resumed.
   cut_back(files_ / "both/default/seed_2", 8);
   std::string rows = read_text_file(files_ / "both/default/seed_2/metrics.jsonl");

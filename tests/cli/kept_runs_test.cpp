@@ -6,6 +6,7 @@ namespace gptmoe::testing {
 namespace {
 
 using nlohmann::json;
+using Names = std::vector<std::string>;
 
 class KeptRuns : public CommandLine {
  protected:
@@ -36,6 +37,44 @@ TEST_F(KeptRuns, SpeedsOfRunsWithoutARecordAreNotCompared) {
   const json report = report_of("32c1");
   EXPECT_TRUE(report["arms"][1]["throughput_ratio"].is_null());
   expect_contains(report["notes"].dump(), "has no record of its build and machine");
+}
+
+Names labels_in(const json& arms) {
+  Names labels;
+  for (const json& arm : arms) labels.push_back(arm["label"]);
+  return labels;
+}
+
+TEST_F(KeptRuns, HaveShortLabelsInEveryReport) {
+  const std::string map = source_folder() + "/docs/results/map/";
+  Names command = {"report", "--out", "four", "--svg", "charts"};
+  for (const char* router : {"8c1_topk", "8c1_default"})
+    for (const char* rate : {"2e-3", "4e-3"}) command.push_back(map + router + "/learning_rate=" + rate);
+  const ProcessResult result = succeed(command);
+  const json report = json::parse(read_text_file(files_ / "four/report.json"));
+  EXPECT_EQ(labels_in(report["arms"]), (Names{"topk 2e-3", "topk 4e-3", "default 2e-3", "default 4e-3"}));
+  expect_contains(result.out, "topk 2e-3");
+  expect_contains(read_text_file(files_ / "four/report.html"), ">default 4e-3</text>");
+  EXPECT_TRUE(fs::exists(files_ / "charts/load_topk 4e-3.svg"));
+}
+
+TEST_F(KeptRuns, AreNamedByLabels) {
+  succeed({"report", kept("8c1_topk"), kept("8c1_default"), "--label", "Top 1", "--label", "Ours", "--out", "pair"});
+  EXPECT_EQ(labels_in(json::parse(read_text_file(files_ / "pair/report.json"))["arms"]), (Names{"Top 1", "Ours"}));
+  refuse({"report", kept("8c1_topk"), kept("8c1_default"), "--label", "Ours", "--out", "none"},
+         {"--label: 1 label for 2: ", "give one for each"});
+  EXPECT_FALSE(fs::exists(files_ / "none"));
+}
+
+TEST_F(KeptRuns, OfASweepAreNamedByTheirConfigs) {
+  const std::string map = source_folder() + "/docs/results/map";
+  succeed({"report", map, "--out", "map", "--label", "ours", "--label", "theirs"});
+  const json report = json::parse(read_text_file(files_ / "map/report.json"));
+  EXPECT_EQ(labels_in(report["arms"]), (Names{"ours", "theirs"}));
+  EXPECT_EQ(report["sweep"]["points"].back()["arm"]["label"], "theirs learning_rate=16e-3");
+  const std::string html = read_text_file(files_ / "map/report.html");
+  for (const char* tick : {">1e-3</text>", ">2e-3</text>", ">4e-3</text>", ">8e-3</text>", ">16e-3</text>"})
+    expect_contains(html, tick);
 }
 
 }  // namespace

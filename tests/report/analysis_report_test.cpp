@@ -85,12 +85,16 @@ TEST(AnalysisLog, AbsentTablesStayEmpty) {
   Json json = made_analysis();
   for (const char* field : {"coactivation", "domains", "default_vectors", "default_error"}) json[field] = nullptr;
   json["gradient_similarity"] = json["collapse"]["evals"] = Json::array();
-  const std::string html = analysis_section(parse_analysis(json, "made.json"), "a", "");
+  const auto section = [&] {
+    PageCharts page;
+    return analysis_section(parse_analysis(json, "made.json"), "a", "", page);
+  };
+  const std::string html = section();
   EXPECT_EQ(unbalanced_tag(html), "");
   EXPECT_EQ(occurrences(html, "<svg"), 1u);
   EXPECT_NE(html.find("No co-activation"), std::string::npos);
   json.erase("domains");
-  EXPECT_EQ(analysis_section(parse_analysis(json, "made.json"), "a", ""), html) << "a file of an earlier version";
+  EXPECT_EQ(section(), html) << "a file of an earlier version";
 }
 
 TEST(AnalysisLog, NamesAMalformedFile) {
@@ -134,7 +138,8 @@ TEST(AnalysisLog, NamesAMalformedFile) {
 }
 
 TEST(AnalysisSection, ShowsEveryTable) {
-  const std::string html = analysis_section(made_log(), "analysis-0", "runs/<a>");
+  PageCharts page;
+  const std::string html = analysis_section(made_log(), "analysis-0", "runs/<a>", page);
   EXPECT_EQ(unbalanced_tag(html), "");
   // One chart of load; two each of co-activation, domains, cosines and error; four charts and four heatmaps of
   // gradients; three charts of collapse.

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/check.h"
 #include "report/markup.h"
 #include "report/svg_chart.h"
 #include "report/svg_heatmap.h"
@@ -38,6 +39,7 @@ TEST(Ticks, LogAxesStepByDecadesIfThereAreMany) {
   expect_ticks(log_ticks(1.5, 300, 5), {2, 5, 10, 20, 50, 100, 200});
   expect_ticks(log_ticks(1, 1e6, 5), {1, 10, 100, 1e3, 1e4, 1e5, 1e6});
   expect_ticks(log_ticks(60, 120, 3), {60, 80, 100, 120});
+  expect_ticks(log_ticks(37, 310, 3), {50, 70, 100, 200, 300});
 }
 
 TEST(Markup, EscapesAndShortens) {
@@ -117,6 +119,42 @@ TEST(SvgChart, EscapesLabelsAndWrapsALongLegend) {
   EXPECT_EQ(svg.find("<x>"), std::string::npos);
   EXPECT_NE(svg.find("a &amp; b"), std::string::npos);
   EXPECT_EQ(occurrences(svg, "class=\"legend\""), 8u);
+}
+
+TEST(SvgChart, MarksTheGivenTicksAndLeavesOutLabelsThatWouldTouch) {
+  Chart chart = line_chart({{1, 1, 0, 0, ""}, {100, 2, 0, 0, ""}});
+  chart.x.ticks = {{0.5, "outside"}, {1, "first"}, {1.5, "touches"}, {50, "half"}, {100, "last"}};
+  const std::string svg = svg_line_chart(chart);
+  for (const char* shown : {">first<", ">half<", ">last<"}) EXPECT_EQ(occurrences(svg, shown), 1u) << shown;
+  for (const char* left_out : {">outside<", ">touches<", ">20<"}) EXPECT_EQ(svg.find(left_out), std::string::npos);
+  EXPECT_EQ(occurrences(svg, "class=\"axis\""), 5u) << "the axis, and a mark for each tick inside";
+}
+
+// The script finds a point under the pointer by these numbers.
+TEST(SvgChart, SaysWhereItsAxesAre) {
+  Chart chart = line_chart({{0, 0, 0, 0, ""}, {10, 10, 0, 0, ""}});
+  chart.y.from = 0;
+  chart.y.to = 10;
+  const std::string svg = svg_line_chart(chart);
+  double left, right, top, bottom, x0, x1, y0, y1;
+  ASSERT_EQ(std::sscanf(svg.c_str() + svg.find("data-frame"), "data-frame=\"%lf %lf %lf %lf %lf %lf %lf %lf\"", &left,
+                        &right, &top, &bottom, &x0, &x1, &y0, &y1),
+            8);
+  EXPECT_EQ((std::vector<double>{x0, x1, y0, y1}), (std::vector<double>{0, 10, 0, 10}));
+  const std::string path =
+      text(" d=\"M", coordinate(left), " ", coordinate(bottom), "L", coordinate(right), " ", coordinate(top), "\"");
+  EXPECT_NE(svg.find(path), std::string::npos) << path << svg;
+  EXPECT_EQ(svg_line_chart(line_chart({})).find("data-frame"), std::string::npos);
+  EXPECT_EQ(occurrences(svg, "<g class=\"entry\" data-series=\"0\">"), 1u);
+}
+
+TEST(SvgChart, AReferencesLabelStaysInsideTheFrame) {
+  Chart chart = line_chart({{0, 1, 0, 0, ""}, {1, 2, 0, 0, ""}});
+  chart.reference = 1.5;
+  chart.reference_label = std::string(200, 'n');
+  const std::string svg = svg_line_chart(chart);
+  const size_t at = svg.find(">nnn") + 1;
+  EXPECT_LT(text_width(svg.substr(at, svg.find('<', at) - at), kFont), chart.width);
 }
 
 TEST(SvgHeatmap, HasACellPerValue) {

@@ -166,6 +166,11 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   EXPECT_NEAR(chart->series[0].points[1].x, 4e-3, 1e-12);
   EXPECT_NEAR(chart->series[0].points[1].y, 32, 1e-9);
   EXPECT_TRUE(std::isnan(chart->series[1].points[1].y)) << "a point that diverged has no value";
+  ASSERT_EQ(chart->x.ticks.size(), 2u) << "the axis is marked at the values tried, in the config's words";
+  EXPECT_EQ(chart->x.ticks[0].text, "1e-3");
+  EXPECT_NEAR(chart->x.ticks[1].value, 4e-3, 1e-12);
+  EXPECT_NE(svg_line_chart(*chart).find(">4e-3</text>"), std::string::npos);
+  EXPECT_EQ(svg_line_chart(*chart).find(">0.002</text>"), std::string::npos);
   EXPECT_FALSE(sweep_chart(sweep_of({point("a", "uniform", {run_of({9}, 1)}), point("a", "score", {run_of({9}, 1)})})));
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
 }

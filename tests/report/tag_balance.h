@@ -10,8 +10,18 @@ inline size_t occurrences(const std::string& text, const std::string& part) {
   return count;
 }
 
+// The page without what is between <script ...> and </script>, which is not markup.
+inline std::string without_scripts(std::string page) {
+  for (size_t at = page.find("<script"); at != std::string::npos; at = page.find("<script", at + 1)) {
+    const size_t begin = page.find('>', at) + 1;
+    page.erase(begin, page.find("</script>", begin) - begin);
+  }
+  return page;
+}
+
 // Returns the first HTML or SVG tag without a matching partner, or "". In text, < and > must be escaped.
-inline std::string unbalanced_tag(const std::string& markup) {
+inline std::string unbalanced_tag(const std::string& page) {
+  const std::string markup = without_scripts(page);
   std::vector<std::string> open;
   for (size_t at = markup.find('<'); at != std::string::npos; at = markup.find('<', at + 1)) {
     const size_t end = markup.find('>', at);
