@@ -9,6 +9,8 @@ struct BuildInfo {
   const char* type;      // CMake's build type
   const char* products;  // the library that multiplies matrices on the CPU
   const char* cuda;      // the toolkit's version; "" in builds without CUDA
+  const char* nccl;      // version of the header; "" in builds without NCCL
+  const char* mpi;       // version of the MPI standard; "" in builds without MPI
   const char* compiler;
   bool native;  // tuned for the CPU it was built on
 };

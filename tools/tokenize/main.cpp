@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/command_line.h"
 #include "base/cores.h"
 #include "base/file.h"
 #include "commands.h"
@@ -156,7 +157,9 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
+    const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+    if (error.get_exit_code() != 0)
+      user_error(extras ? unexpected_arguments(app) : error.what(), "; see gptmoe-tokenize --help");
     app.exit(error);  // --help
   }
   flush_standard_output();
