@@ -13,15 +13,15 @@ constexpr int64_t kSharedBytesEverywhere = int64_t{99} << 10;
 constexpr int64_t kMaxHeadDim = 256, kMaxTensorHeadDim = 128, kWideHeadSharedBytes = int64_t{140} << 10;
 // If a row's width is a multiple of kVector, bf16 rows move 16 bytes at a time and tensor cores multiply them.
 constexpr int64_t kVector = 8;
-// The most experts: each warp of the sort by expert keeps a counter per expert in shared memory.
+// The maximum number of experts: each warp of the sort by expert keeps a counter per expert in shared memory.
 constexpr int64_t kMostExperts = 3072;
 
 // Memory of CudaKernels in addition to the arenas: partial results of its kernels, and the workspace that NVIDIA
 // recommends for cuBLASLt on Hopper.
 constexpr int64_t kWorkspaceFloats = int64_t{16} << 20, kMatmulWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kWorkspaceBytes = kWorkspaceFloats * 4 + kMatmulWorkspaceBytes;
-// The most tokens in a micro-batch: the embedding's backward sorts the tokens in the workspace, and sums rows in the
-// rest of the workspace.
+// The maximum number of tokens in a micro-batch: the embedding's backward sorts the tokens in the workspace, and sums
+// rows in the rest of the workspace.
 constexpr int64_t kMostTokens = int64_t{3} << 20;
 
 }  // namespace gptmoe::cuda

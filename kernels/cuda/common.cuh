@@ -4,7 +4,7 @@
 // except those named here, in instructions.cuh and in tests/support/simt/device.h.
 //
 // House rules for kernels:
-//   * launched by launch() only, on the stream of CudaKernels; offsets into tensors are int64_t
+//   * launched by GPTMOE_LAUNCH only, on the stream of CudaKernels; offsets into tensors are int64_t
 //   * shared memory is dynamic, one struct or array per kernel, obtained by shared_memory<T>()
 //   * arithmetic in float whatever the storage type; every reduction in a fixed order, no float atomics
 //   * warps are whole: block sizes are multiples of 32, and warp operations take all 32 lanes

@@ -16,7 +16,7 @@ std::string version_text(int version) { return text(version / 1000, ".", version
 // The runtime reports a missing driver as an insufficient one, too.
 std::string driver_obstacle() {
   int driver = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU was found (nor a driver of one)";
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU and no GPU driver were found";
   return text("the GPU's driver is for CUDA ", version_text(driver), ", older than this gptmoe's ",
               version_text(CUDART_VERSION), " (update it)");
 }

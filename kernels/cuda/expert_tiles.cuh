@@ -7,8 +7,8 @@
 
 namespace gptmoe::cuda {
 
-// The most tiles that any routing makes. An expert's rows make ceil(rows / tile_rows) tiles. Cutting R rows into at
-// most min(E, R) ranges adds at most one tile per cut.
+// The largest number of tiles that any routing can make. An expert's rows make ceil(rows / tile_rows) tiles. Cutting R
+// rows into at most min(E, R) ranges adds at most one tile per cut.
 inline int64_t most_row_tiles(int64_t R, int64_t E, int64_t tile_rows) {
   return R == 0 ? 0 : ceil_div(R, tile_rows) + std::min(E, R) - 1;
 }

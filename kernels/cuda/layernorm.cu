@@ -7,7 +7,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kForwardWarps = 8, kMaxBackwardThreads = 512;
-constexpr int64_t kRowsAtOnce = 4;  // most rows that a block of the backward takes at a time
+constexpr int64_t kRowsAtOnce = 4;  // maximum number of rows that a block of the backward takes at a time
 
 // One warp per row. The variance is computed around the known mean: the difference of two large sums would lose the
 // variance of a row with a large mean.

@@ -109,7 +109,7 @@ void forward(cudaStream_t stream, T* y, float* rstd, const T* x, const T* weight
                 kForwardWarps * kWarp, 0, stream, y, rstd, x, weight, rows, static_cast<float>(eps));
 }
 
-constexpr int64_t kRowsAtOnce = 4;  // most rows that a block of the backward takes at a time
+constexpr int64_t kRowsAtOnce = 4;  // maximum number of rows that a block of the backward takes at a time
 
 template <typename T, int N, Write kWrite>
 void backward(cudaStream_t stream, T* dx, float* dweight, float* partials, int64_t blocks, const T* dy, const T* x,

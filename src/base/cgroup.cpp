@@ -11,12 +11,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A mounted hierarchy of groups. Version 2 has one, version 1 one for each controller or a few of them.
+// A mounted hierarchy of groups. Version 2 has one. Version 1 has one for each controller, or one that several
+// controllers share.
 struct Hierarchy {
   bool version2 = false;
   std::string controllers;  // version 1: "cpu,cpuacct" among the mount's options
   std::string shown;        // the group that the mount shows as its top
-  fs::path point;           // where
+  fs::path point;           // where it is mounted
 };
 
 bool has_word(const std::string& list, const std::string& word) {
@@ -71,7 +72,7 @@ std::vector<fs::path> folders_of(const Hierarchy& hierarchy, const std::string& 
   return folders;
 }
 
-// The whole number in a file, or behind a word in it; -1 if there is none.
+// The whole number in a file, or the one after a word in it; -1 if there is none.
 int64_t number_in(const fs::path& path, const std::string& word = "") {
   std::ifstream in(path);
   std::string found;
@@ -98,7 +99,7 @@ void limit_memory(const fs::path& folder, bool version2, CgroupLimits& limits) {
   const int64_t used = number_in(folder / (version2 ? "memory.current" : "memory.usage_in_bytes"));
   if (limit < 0 || used < 0) return;
   int64_t droppable = 0;
-  for (const std::string pages : {"active_file", "inactive_file"})  // "total_": with the groups below
+  for (const std::string pages : {"active_file", "inactive_file"})  // "total_" includes the groups below
     droppable += std::max<int64_t>(0, number_in(folder / "memory.stat", version2 ? pages : "total_" + pages));
   limits.free_memory =
       std::min(limits.free_memory, std::max<int64_t>(0, limit - std::max<int64_t>(0, used - droppable)));

@@ -12,7 +12,7 @@ struct CgroupLimits {
   int64_t free_memory = std::numeric_limits<int64_t>::max();  // bytes, with file pages that can be dropped
 };
 
-// The tightest limits of the process's groups and of the groups that hold them; no limit where the system tells none.
+// The tightest limits of the process's groups and of the groups that hold them; no limit where the system reports none.
 // The groups are found through proc/self/cgroup and proc/self/mountinfo below `root`, which tests replace.
 CgroupLimits cgroup_limits(const std::filesystem::path& root = "/");
 

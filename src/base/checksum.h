@@ -25,7 +25,7 @@ class Checksum {
 };
 
 // CRC-32C (Castagnoli; RFC 3720), the checksum of TFRecord files: polynomial 0x1edc6f41 with its bits reversed, initial
-// value and final exclusive-or 0xffffffff. Of "123456789" it is 0xe3069283.
+// value and final exclusive-or 0xffffffff. For "123456789" it is 0xe3069283.
 uint32_t crc32c(std::string_view bytes);
 
 uint64_t checksum_of(std::string_view bytes);

@@ -46,8 +46,8 @@ int open_regular(const std::filesystem::path& path, int64_t& size) {
   user_error(path.string(), ": cannot look at it: ", why);
 }
 
-// The folder that glob() could not read, and the reason. Not a local of glob_files(), which cannot hand one to
-// glob()'s callback.
+// The folder that glob() could not read, and the reason. It is not a local variable of glob_files(), since glob()
+// passes no argument of ours to its callback.
 thread_local std::string unread_folder;
 
 int stop_at_unread_folder(const char* folder, int error) {
@@ -198,7 +198,7 @@ void raise_open_file_limit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused, the file that is one too many reports it
+  setrlimit(RLIMIT_NOFILE, &limit);  // if this fails, opening one file too many reports it
 }
 
 void flush_standard_output() {

@@ -9,8 +9,8 @@
 
 namespace gptmoe {
 
-// A regular file, open for reading at any position. It is read and not mapped, because a mapped file that another
-// process cuts, or that its disk cannot give, ends the program with SIGBUS.
+// A regular file, open for reading at any position. It is read and not mapped: if another process truncates a mapped
+// file, or its disk fails, the program ends with SIGBUS.
 class FileReader {
  public:
   // Throws UserError naming the path if it cannot be opened or is not a regular file.
@@ -99,8 +99,8 @@ bool is_absence(const std::error_code& error);
 // system's reason if it cannot look there, and if a link leads to nothing.
 std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 
-// The content of a file, which another process may cut or extend meanwhile. Throws UserError naming the path if it
-// cannot be opened or read.
+// The content of a file, which another process may truncate or extend while it is read. Throws UserError naming the
+// path if it cannot be opened or read.
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
 // Flushes a file's content to disk. Throws Failure naming the file and the system's reason.

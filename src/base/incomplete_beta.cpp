@@ -12,7 +12,7 @@ double continued_fraction(double x, double a, double b) {
   constexpr double kTiny = 1e-300, kEnough = 1e-15;
   constexpr int kMostTerms = 100000;
   const auto not_zero = [](double value) { return std::abs(value) < kTiny ? kTiny : value; };
-  double value = 1, numerators = 1, denominators = 0;  // the last two: ratios of successive ones
+  double value = 1, numerators = 1, denominators = 0;  // A_n / B_n, A_n / A_(n-1), B_(n-1) / B_n
   for (int term = 1; term <= kMostTerms; ++term) {
     const double m = term / 2;
     const double d = term % 2 == 0 ? m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))

@@ -14,7 +14,7 @@ struct PairedTest {
   int64_t pairs = 0;
   double difference = kUnknown;            // mean of b - a; unknown without pairs
   double low = kUnknown, high = kUnknown;  // its interval of kConfidence; unknown if the pairs give none
-  double p = kUnknown;                     // two-sided; unknown with the interval, except that equal pairs have p = 1
+  double p = kUnknown;                     // two-sided; unknown if the interval is, except that equal pairs have p = 1
 
   // Whether the interval excludes zero, which is so if p < 1 - kConfidence.
   bool decided() const { return low > 0 || high < 0; }

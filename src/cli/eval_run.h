@@ -28,9 +28,9 @@ struct EvalOutput {
 };
 inline constexpr const char* kJsonOption = "--json";
 
-// Prints the table of paired scores, if there are any. If `file` is open, writes the scores to it and prints its name:
-// the options, and then the keys of the only run, or the list "runs" and, of two runs, "paired". `names` is the head
-// and the key of the paired scores' names.
+// Prints the table of paired scores, if there are any. If `file` is open, writes the JSON to it and prints its name.
+// The JSON holds the options, followed by the keys of the run if there is one, else by the list "runs" and, for two
+// runs, "paired". `names` is the heading and the JSON key for the names of the paired scores.
 void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names);

@@ -66,8 +66,8 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
 void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
   for (const TaskScore& score : scores)
     if (score.all.truncated > 0)
-      std::printf("note: %s: the model's window of %s cut %s from the left\n", score.all.name.c_str(),
-                  plural(context, "token").c_str(), plural(score.all.truncated, "example").c_str());
+      std::printf("note: %s: %s cut at the beginning to fit the model's window of %s\n", score.all.name.c_str(),
+                  plural(score.all.truncated, "example").c_str(), plural(context, "token").c_str());
 }
 
 void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const std::vector<ItemScore>& items) {

@@ -38,7 +38,7 @@ Prompt prompt_from_standard_input() {
     if (got < 0) user_error(prompt.place, ": cannot be read: ", std::strerror(errno), "; give --prompt TEXT");
     prompt.text.append(part, static_cast<size_t>(got));
   }
-  if (prompt.text.ends_with('\n')) prompt.text.pop_back();  // echo's
+  if (prompt.text.ends_with('\n')) prompt.text.pop_back();  // the newline that echo adds
   return prompt;
 }
 
@@ -87,7 +87,7 @@ nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, u
           {"seed", seed}};
 }
 
-// Where the text itself does not show how far the program is.
+// Whether to show progress: only where the text itself does not show how far the program is.
 bool shows_progress(const GenerateArguments& arguments) {
   struct stat status {};
   return arguments.json || (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode));
@@ -159,7 +159,7 @@ void add_generate_command(CLI::App& app) {
       ->excludes(prompts)
       ->excludes(json);
   prompts->excludes(prompt);
-  command->add_option("--tokens", arguments->options.tokens, "Most tokens to generate")
+  command->add_option("--tokens", arguments->options.tokens, "Maximum number of tokens to generate")
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_option("--stop", arguments->options.stops, "End a text before this string (repeatable)")
@@ -172,7 +172,9 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--top-k", sampling.top_k, "Sample from the k most likely tokens (0: all)")
       ->capture_default_str()
       ->check(whole_number(0));
-  command->add_option("--top-p", sampling.top_p, "Sample from the fewest most likely tokens that hold this probability")
+  command
+      ->add_option("--top-p", sampling.top_p,
+                   "Sample from the smallest set of most likely tokens whose probabilities sum to this")
       ->capture_default_str()
       ->check(number(0, 1));
   command->add_option("--seed", arguments->seed, "Seed of the random choices; the n-th prompt draws with seed + n - 1")

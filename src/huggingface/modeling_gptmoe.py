@@ -230,7 +230,8 @@ class GptmoePreTrainedModel(PreTrainedModel):
 def visible_keys(attention_mask, past, length, device):
     """A mask (B or 1, 1, T, past + T) of the keys that each query sees; None if it is plainly causal.
 
-    A query that padding hides from every key sees itself: a row without keys would be NaN and spread.
+    If padding hides every key from a query, the query sees itself: a row without keys would give NaN, which would
+    spread.
     """
     if attention_mask is not None and attention_mask.dim() == 4:
         return attention_mask

@@ -1,5 +1,5 @@
 #pragma once
-// What a model gives to each example of a task. Everything that is said about a task follows from these.
+// A model's scores on each example of a task. All reported scores of a task are computed from these.
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>

@@ -29,7 +29,7 @@ PairedScore pair_losses(const std::string& name, const std::vector<double>& a, c
 // "A better" or "B better" if the interval of the difference excludes zero, else "undecided".
 std::string verdict_of(const PairedScore& score);
 
-// `names` is the key of the name: "task" or "domain".
+// `names` is the JSON key under which the name is written: "task" or "domain".
 nlohmann::ordered_json to_json(const PairedScore& score, const std::string& names);
 
 }  // namespace gptmoe

@@ -14,8 +14,8 @@ class TextCache {
   // `gpt` and `ops` must outlive the object. Throws Failure if the device has no room.
   TextCache(const Gpt& gpt, Ops& ops, int64_t positions);
 
-  // The memory that the kept keys and values take. In addition, logits_after() has that of a forward pass over as many
-  // tokens as it runs at a time.
+  // The memory that the cached keys and values take. In addition, logits_after() needs the memory of a forward pass
+  // over the tokens that it runs at a time.
   static int64_t bytes(const Gpt& gpt, const Ops& ops, int64_t positions);
 
   int64_t positions() const { return positions_; }
@@ -27,7 +27,8 @@ class TextCache {
   int64_t latest_run() const { return latest_run_; }
 
  private:
-  // The window for passes over T tokens. One for single tokens is kept, and one of another length.
+  // The window for passes over T tokens. Two windows are kept: one for single tokens, and one for the latest other
+  // length.
   ForwardWindow& window(int64_t T);
 
   const Gpt& gpt_;

@@ -15,7 +15,7 @@ class TextStream {
   // Adds a token's bytes. Returns true if the text now holds a stop string: it ends before the one that is complete
   // first, or before the longest of those that are complete at the same byte. No more tokens may be added then.
   bool add(std::string_view bytes);
-  // The text that was added since the last call, except for the end that later bytes could make part of a character or
+  // The text that was added since the last call, except for a tail that may still turn out to be part of a character or
   // of a stop string.
   std::string take();
   // The rest of the text, when no token follows.

@@ -44,7 +44,7 @@ class DataParallel {
   // Gradients that are being reduced in bf16, in the buffer `wire`.
   struct Journey {
     Communicator::Ticket ticket;
-    Tensor grads, wire;  // both only the elements whose sums this rank gets
+    Tensor grads, wire;  // both hold only the elements whose sums this rank gets
   };
   Communicator::Ticket reduce_segment(const Pass& pass, const Tensor& grads, bool to_parts);
   void reduce_by_wire(const Pass& pass, const Tensor& grads, bool to_parts);

@@ -54,7 +54,7 @@ struct RopeTables {
   int64_t first = 0;      // the position of each sequence's first token; above 0, a cache holds the tokens before it
 };
 
-// What later tokens of B texts need of the earlier ones, for up to X positions: so that a pass over a few new tokens
+// The keys and values of the earlier tokens of B texts, for up to X positions. With them, a pass over a few new tokens
 // gives what a pass over whole texts would. See Activations::continue_texts().
 struct KeyValueCache {
   RopeTables rope;

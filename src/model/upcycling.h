@@ -6,8 +6,8 @@
 
 namespace gptmoe {
 
-// The router's weights of an upcycled layer start at this share of their usual size. A token's gates then differ by a
-// few millionths only. So their sum is practically the same for every token, but chance still spreads the tokens over
+// In an upcycled layer, the router's weights start at this fraction of their usual size. A token's gates then differ by
+// a few millionths only. So their sum is practically the same for every token, but chance still spreads the tokens over
 // the experts.
 inline constexpr double kUpcycledRouterScale = 1e-5;
 

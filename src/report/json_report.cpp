@@ -52,7 +52,7 @@ Json provenance_json(const RunLog& run) {
   return history;
 }
 
-// What changed on the way: [{"from_step", "branched_from", "changes": {KEY: {"was", "is"}}}].
+// Changes during the run: [{"from_step", "branched_from", "changes": {KEY: {"was", "is"}}}].
 Json changes_json(const RunLog& run) {
   Json changes = Json::array();
   for (const HistoryEntry& entry : run.history)

@@ -186,7 +186,7 @@ std::string reference_name(const Reference& reference) { return reference.by + "
 std::string reference_sentence(const Comparison& comparison, const ArmResult& arm) {
   const double distance = distance_from_reference(comparison, arm);
   if (!std::isfinite(distance)) return "";
-  return text("At equal shares of training, the gap of ", arm.arm.label, " differs from that of ",
+  return text("At equal fractions of training, the gap of ", arm.arm.label, " differs from that of ",
               reference_name(*comparison.reference), " by ", fixed(100 * distance, 1),
               " percentage points on average.");
 }

@@ -1,6 +1,6 @@
 #pragma once
 // The table of routers. A router's file defines one function that returns its Router. A line in router_table.cpp names
-// this function; the rest of the program, the docs and the tests need nothing else.
+// this function; training, evaluation, the docs and the tests need nothing else.
 #include <memory>
 #include <string>
 #include <vector>

@@ -8,7 +8,7 @@
 namespace gptmoe {
 
 // Adjacent tokens `left` and `right` become the token `result`; the lowest rank goes first. Tokenizers trained by
-// merging give every pair its own rank; tiktoken's give all pairs with the same result the rank of that result.
+// merging give every pair its own rank; in tiktoken's, all pairs with the same result share that result's rank.
 struct Merge {
   int32_t left, right, result, rank;
 };

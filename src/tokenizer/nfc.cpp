@@ -13,7 +13,7 @@ namespace gptmoe {
 namespace {
 
 constexpr uint32_t kPage = 256;
-constexpr unsigned char kFirstLead = 0xCC;  // first byte of U+0300; text of lower characters only is in NFC
+constexpr unsigned char kFirstLead = 0xCC;  // first byte of U+0300; text whose characters are all below it is in NFC
 
 // Hangul syllables compose by arithmetic (The Unicode Standard, section 3.12) from a leading consonant L, a vowel V
 // and, optionally, a trailing consonant T.

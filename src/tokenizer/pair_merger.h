@@ -91,7 +91,7 @@ class PairMerger {
   std::vector<Tally> neighbours_;  // 2 * token + (0 before the pair, 1 after it)
   std::vector<uint32_t> touched_;  // those of neighbours_ in use
   std::vector<Found> found_;
-  Tally junction_;  // of two adjacent occurrences
+  Tally junction_;  // of the pair that forms where two occurrences are adjacent
   std::vector<uint32_t> junctions_;
 };
 

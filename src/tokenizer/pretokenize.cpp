@@ -103,8 +103,8 @@ class Scanner {
     return last == begin ? end : last;
   }
 
-  // Length of 's 't 're 've 'm 'll 'd at `at`, where there is a ', or 0. If case is ignored, Unicode's long s counts as
-  // s.
+  // The length of a contraction ('s 't 're 've 'm 'll 'd) at `at`, where the text has an apostrophe; 0 if there is
+  // none. If case is ignored, Unicode's long s counts as s.
   size_t contraction_length(size_t at, bool any_case) const {
     const auto letter = [&](size_t i) -> unsigned char {
       if (i >= size()) return 0;

@@ -77,13 +77,13 @@ TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   const double first = metrics_of(files_ / "start").back()["val_loss"];
   const std::vector<std::string> from = {"--set", "train.init_from=start"};
   succeed(command(from));
-  // The source trains on. The compared runs still start from the checkpoint of step 12.
+  // The run "start" trains for more steps. The compared runs still start from the checkpoint of step 12.
   succeed({"train", "topk.json", "--out", "start", "--resume", "--set", "train.steps=20"});
   expect_contains(succeed(command(from)).out, "reusing     both/topk/seed_1");
   fs::remove_all(files_ / "both/default");
   succeed(command(from));
   EXPECT_EQ(metrics_of(files_ / "both/default/seed_1")[0]["val_loss"], first);
-  // Runs that are there need it no more.
+  // Runs that already exist no longer need it.
   fs::rename(files_ / "start", files_ / "elsewhere");
   cut_back(files_ / "both/default/seed_1", 8);
   fs::remove_all(files_ / "both/default/seed_1/metrics.jsonl");

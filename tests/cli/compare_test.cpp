@@ -102,7 +102,7 @@ TEST_F(Compare, TrainsRunsWritesTheReportAndReusesTheRuns) {
   EXPECT_EQ(fs::last_write_time(files_ / "both/topk/seed_1/metrics.jsonl"), written);
   EXPECT_EQ(json::parse(read_text_file(files_ / "both/report.json")), report);
 
-  // A run that was cut in the middle is resumed.
+  // A run that was interrupted in the middle is resumed.
   cut_back(files_ / "both/default/seed_2", 8);
   std::string rows = read_text_file(files_ / "both/default/seed_2/metrics.jsonl");
   rows.resize(rows.size() - 5);

@@ -50,7 +50,8 @@ TEST_F(EvalTasks, PrintTheTableAndWriteTheScores) {
   expect_contains(row_of(result.out, "choices"), "      12  0.3333  ");
   expect_contains(row_of(result.out, "more/last"), "      12       -  ");
   expect_contains(row_of(result.out, "schema"), "       1  0.5000  ");
-  expect_contains(result.out, "note: more/last: the model's window of 24 tokens cut ");
+  expect_contains(result.out, "note: more/last: ");
+  expect_contains(result.out, " cut at the beginning to fit the model's window of 24 tokens\n");
   expect_contains(result.out, "scores      scores.json\n");
 
   const json scores = json::parse(read_text_file(files_ / "scores.json"));

@@ -63,7 +63,7 @@ TEST_F(GenerateCommand, WritesAJsonObjectForEachPrompt) {
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(all[i]["prompt"], prompts[i]);
     EXPECT_EQ(all[i]["seed"], 5 + i);
-    // The same as alone, so results do not depend on the prompts before.
+    // The same result as for this prompt alone, so results do not depend on the earlier prompts.
     EXPECT_EQ(objects({"--prompt", prompts[i], "--seed", std::to_string(5 + i)}), std::vector{all[i]});
     for (const auto& [key, value] : all[i].items()) expect_contains(page, "| `" + key + "` |");
   }
@@ -101,7 +101,7 @@ TEST_F(GenerateCommand, SaysThatAPromptIsLongerThanTheContext) {
 TEST_F(GenerateCommand, EndsBeforeAStopString) {
   const Words command = {"--prompt", "In the", "--temperature", "0"};
   const std::string text = objects(command)[0]["text"];
-  size_t at = 1;  // of two characters that are one byte each
+  size_t at = 1;  // the start of two characters of one byte each
   while (at + 2 < text.size() && ((text[at] | text[at + 1]) & 0x80)) ++at;
   const std::string stop = text.substr(at, 2);
   Words stopped = command;
@@ -144,7 +144,7 @@ TEST_F(GenerateCommand, EndsAtCtrlD) {
 
 TEST_F(GenerateCommand, EndsWith130AtCtrlC) {
   Terminal terminal;
-  fs::remove(files_ / "stdout");  // of the command before
+  fs::remove(files_ / "stdout");  // the output of the previous command
   Process process(folder(), {gptmoe_binary(), "generate", "run", "--interactive"}, {.input = terminal.name()});
   terminal.type("In the\n");
   const fs::path out = files_ / "stdout";
@@ -180,7 +180,7 @@ TEST_F(GenerateCommand, Refusals) {
   refuse_options({"--interactive"}, "standard input: cannot be read", "");
 }
 
-// The keys and values of a text count, but only as many as the text can have.
+// The memory check counts the keys and values of a text, but only for as many tokens as the text can have.
 TEST_F(GenerateCommand, ChecksTheMemoryThatTheCacheNeeds) {
   train("long", {{"max_position_embeddings", 1 << 24}, {"head_dim", 512}});
   EXPECT_EQ(gptmoe({"generate", "long", "--tokens", "3"}).exit_code, 0);

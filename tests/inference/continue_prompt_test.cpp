@@ -29,8 +29,8 @@ class ContinuePrompt : public ::testing::Test {
     // A final norm without scale: all logits are equal until a test favours tokens.
     favour({});
   }
-  // The model's logits become 50 for these tokens and 0 for all others: rows of the head point along the only channel
-  // that the final norm lets through, whose sign is made positive by its bias.
+  // The model's logits become 50 for these tokens and 0 for all others: the rows of the head point along the only
+  // channel that the final norm lets through, and the bias of the norm makes that channel positive.
   void favour(const std::vector<int32_t>& ids) {
     for (const ParamRow& row : model_.gpt().params().rows()) {
       const Tensor value = model_.gpt().params().row_value(row);

@@ -86,7 +86,8 @@ TEST(TaskScoreTest, CategoriesHaveTheSameWeight) {
   EXPECT_EQ(json["categories"][1]["examples"], 3);
   EXPECT_DOUBLE_EQ(json["category_mean"]["acc"], 2.0 / 3);
 
-  // Standard errors of categories of their own: half the root of the sum of squares.
+  // If every category has a standard error, the mean of the two categories has half the root of the sum of their
+  // squares.
   for (Example& example : task.examples) example.category = example.line <= 2 ? "a" : "b";
   likelihoods[4] = likelihood(-1), likelihoods[5] = likelihood(-2), likelihoods[2] = likelihood(-3);
   const TaskScore even = score_task(task, score_items(task, requests, likelihoods));

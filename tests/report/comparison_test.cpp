@@ -113,7 +113,7 @@ TEST(Comparison, ARunThatIsOnlyEvaluatedAtItsStartIsComparedThere) {
   }
 }
 
-// Its final perplexity is that of the weights with which it began, or a worse one.
+// The baseline ends at the perplexity of its first weights, or at a worse one.
 TEST(Comparison, ATargetThatTheFirstWeightsReachIsNoGainInTokens) {
   const RunLog worse = initialized_run({20, 30}, 1);
   for (const RunLog& other :
@@ -129,7 +129,7 @@ TEST(Comparison, ATargetThatTheFirstWeightsReachIsNoGainInTokens) {
     for (const std::string& sentence : sentences(comparison))
       EXPECT_EQ(sentence.find("final perplexity"), std::string::npos) << sentence;
   }
-  // Nor is it 100 % fewer if only the other arm reaches it at once.
+  // There is no gain of 100 % either if only the other arm reaches the target at once.
   const Comparison early =
       compare({{"topk", {initialized_run({40, 30}, 1)}}, {"other", {initialized_run({20, 10}, 1)}}});
   EXPECT_EQ(early.arms[0].target->tokens, 100);

@@ -34,7 +34,7 @@ TEST(RouterDefaults, GivenValuesStayAndOthersAreAdded) {
   EXPECT_EQ(completed("topk", json::object()), json::object());
 }
 
-// What it completes is complete: nothing is added again, and the policy takes it.
+// A completed block stays as it is when it is completed again, and the policy accepts it.
 TEST(RouterDefaults, EveryRouterTakesItsCompletedBlock) {
   for (const Router& router : routers())
     for (const RouterTrial& trial : router.trials) {

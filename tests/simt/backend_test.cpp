@@ -70,7 +70,7 @@ TEST_F(Backend, SaysWhyThereIsNoGpu) {
                  CUDART_VERSION / 1000, ".", CUDART_VERSION % 1000 / 10, " (update it); use \"cpu\" or \"auto\""));
   simt::simulated_device.driver_version = 0;
   EXPECT_EQ(refusal(config("cuda")),
-            "device: \"cuda\", but no GPU was found (nor a driver of one); use \"cpu\" or \"auto\"");
+            "device: \"cuda\", but no GPU and no GPU driver were found; use \"cpu\" or \"auto\"");
   simt::simulated_device = {};
   simt::simulated_device.major = 12;
   simt::simulated_device.has_code = false;

@@ -1,6 +1,6 @@
 #pragma once
-// Runs the program as a user would: in its own process, with stdout and stderr redirected to files, never to a
-// terminal, and standard input from one.
+// Runs the program as a user would: in its own process. stdout and stderr are redirected to files, never to a terminal;
+// standard input is a file or closed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>

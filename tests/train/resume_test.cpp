@@ -1,4 +1,4 @@
-// A run that was cut at any point and resumed equals an uninterrupted one.
+// A run that was interrupted at any point and then resumed equals an uninterrupted one.
 #include <omp.h>
 
 #include "support/router_cases.h"

@@ -25,7 +25,7 @@ constexpr const char* kMetrics =
     "back to its checkpoint first.\n";
 constexpr const char* kHistory =
     "\n## history.json\n\n"
-    "What the run read, and how its config was changed on the way.\n";
+    "What the run read, and the changes that were made to its config.\n";
 constexpr const char* kState =
     "\n## checkpoints/step_NNNNNNNN/state.json\n\n"
     "Keys are in alphabetical order. `checksum` comes last: the checksum of the text before it.\n";

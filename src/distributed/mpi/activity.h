@@ -16,8 +16,8 @@ struct Activity {
 };
 
 // The thread waits for other ranks while this object lives. The end of the wait counts a tick before `waiting` is
-// cleared. So if the watchdog reads `waiting` first and `ticks` second, it never reports that a rank hangs that has
-// only just finished waiting.
+// cleared. So if the watchdog reads `waiting` first and `ticks` second, it never mistakes a rank that has only just
+// finished waiting for one that hangs.
 class WaitingIn {
  public:
   WaitingIn(Activity& activity, const char* what) : activity_(activity), before_(activity.waiting.exchange(what)) {}

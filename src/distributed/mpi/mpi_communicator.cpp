@@ -145,7 +145,7 @@ void MpiCommunicator::wait(Ticket ticket) {
 // Every rank starts the first stages in the order of pieces_, and the gathers in that order too. The two kinds may
 // interleave differently on each rank.
 void MpiCommunicator::progress() {
-  bool all_begun = true, all_gathering = true;  // of the pieces before
+  bool all_begun = true, all_gathering = true;  // of all earlier pieces
   for (Piece& piece : pieces_) {
     if (piece.stage == Stage::queued && all_begun) begin(piece);
     if (piece.stage == Stage::first && completed(piece.request)) {

@@ -55,7 +55,7 @@ void warp_collective(uint32_t mask, const char* name, Complete complete, void* o
 // zeros.
 void async_copy(void* to, const void* from, size_t bytes);
 void async_commit();
-// Completes all groups except the latest ones, `groups` in number.
+// Completes all groups except the latest `groups` ones.
 void async_wait(int groups);
 
 }  // namespace simt

@@ -4,10 +4,10 @@
     python3 check.py [--compiled] [--cases topk_rmsnorm,olmoe]
 
 Compares PyTorch's model, for each implementation of its experts, with the golden values of tests/golden: logits, loss
-and gradients of the first step, and the losses of ten steps, which also cover clipping, AdamW and the default vectors'
-average. Uses float64 where PyTorch supports it (torch._grouped_mm is float32). Then compares OLMoE's loss and gradients
-with those of that model, given the same weights. --compiled checks the compiled modes (this takes minutes). Exit status
-1 if something differs.
+and gradients of the first step, and the losses of ten steps, which also cover clipping, AdamW and the moving average
+behind the default vectors. Uses float64 where PyTorch supports it (torch._grouped_mm is float32). Then gives OLMoE and
+PyTorch's model the same weights and compares their losses and gradients. --compiled checks the compiled modes (this
+takes minutes). Exit status 1 if something differs.
 """
 import argparse
 import copy
@@ -24,7 +24,7 @@ from run_config import read_config
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[3] / "tests" / "golden"
 CASES = ["topk_rmsnorm", "topk_norm_topk", "topk_shared", "default_forward", "dense_gelu", "attention_bias"]
-BOUND = {torch.float64: 1e-6, torch.float32: 5e-5}  # of the largest element
+BOUND = {torch.float64: 1e-6, torch.float32: 5e-5}  # relative to the largest element
 worst = 0.0
 
 
@@ -97,7 +97,7 @@ def gradients(model):
 
 
 def learning_rate(config, s):
-    """The learning rate by docs/mathematics.md and tests/golden."""
+    """The learning rate at step s, as docs/mathematics.md and tests/golden define it."""
     peak, schedule = config["optimizer"]["learning_rate"], config["schedule"]
     warmup, floor = schedule["warmup_steps"], peak * schedule["min_lr_ratio"]
     if s < warmup:

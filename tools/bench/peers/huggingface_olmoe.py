@@ -80,7 +80,7 @@ def refuse(config):
     m = config["model"]
     topk = m["num_experts"] > 0 and config["router"]["type"] == "topk"
     if not topk or m["n_shared_experts"] or m["hidden_act"] != "silu":
-        sys.exit("OLMoE has SwiGLU experts behind a topk router, without shared ones")
+        sys.exit("OLMoE has SwiGLU experts with a topk router, and no shared experts")
     if m["head_dim"] * m["num_attention_heads"] != m["hidden_size"]:
         sys.exit("OLMoE's heads are hidden_size / num_attention_heads wide")
 

@@ -227,7 +227,7 @@ class StackedExperts(RoutedExperts):
 
     @torch.compiler.disable
     def products(self, rows, experts_R, counts):
-        # The gradient of unbind is one stack. Indexing would make a gradient for all experts from each expert.
+        # Indexing would make a gradient of the size of all experts' weights for each expert; unbind's is one stack.
         weights = zip(rows.split(counts.tolist()), self.gate_up.unbind(), self.down.unbind())
         return torch.cat([F.linear(swiglu(F.linear(chunk, gate_up)), down) for chunk, gate_up, down in weights])
 

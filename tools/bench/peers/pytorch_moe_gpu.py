@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Training speed of the same mixture-of-experts model in PyTorch on a GPU, bf16.
 
-Reads a gptmoe run configuration and times whole training steps of the model of pytorch_moe.py with PyTorch's means for
-GPUs: torch.compile (one block at a time, which compiles in seconds), one grouped matrix product for all experts
-(torch._grouped_mm, or a loop over the experts if it is missing or fails), the fastest of its attention kernels,
-cross-entropy compiled together with the head, fused AdamW. Weights, gradients and the optimizer's moments are all bf16,
-which saves PyTorch memory traffic that gptmoe has (f32 gradients, moments and master weights). With torch._grouped_mm
-nothing in a step waits for the GPU. Prints one JSON object.
+Reads a gptmoe run configuration and times whole training steps of the model in pytorch_moe.py with everything that
+PyTorch offers for GPUs: torch.compile (one block at a time, which compiles in seconds), one grouped matrix product for
+all experts (torch._grouped_mm, or a loop over the experts if it is missing or fails), the fastest of its attention
+kernels, cross-entropy compiled together with the head, fused AdamW. Weights, gradients and the optimizer's moments are
+all bf16, so PyTorch avoids memory traffic that gptmoe needs for its f32 gradients, moments and master weights. With
+torch._grouped_mm nothing in a step waits for the GPU. Prints one JSON object.
 
     python3 pytorch_moe_gpu.py CONFIG.json [--micro-batches 16] [--warmup 1] [--rounds 3] [--eager]
     python3 pytorch_moe_gpu.py CONFIG.json --device cpu --tiny     # tries the same code on a small model
 
-If memory runs out, the micro-batch is halved, and the row says so. Letters as in pytorch_moe.py.
+If memory runs out, the micro-batch is halved; `micro_batch` in the output is the size that fitted. pytorch_moe.py
+explains the letters (B, T, C, ...).
 """
 import argparse
 import json
@@ -26,7 +27,7 @@ import torch.nn as nn
 from pytorch_moe import Gpt, GroupedExperts, StackedExperts, fastest_attention, make_optimizer, what_was_compiled
 from run_config import read_config
 
-GROUP = GroupedExperts.group = 16  # rows; the loads of tensor cores require this multiple
+GROUP = GroupedExperts.group = 16  # rows; tensor-core loads need a multiple of this
 
 
 def flops_per_token(m, T):
@@ -174,7 +175,7 @@ def time_on_gpu(config, options, make_model, **about):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="time PyTorch training on a GPU of a gptmoe config's model")
+    parser = argparse.ArgumentParser(description="time PyTorch training of a gptmoe config's model on a GPU")
     add_options(parser)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     options = parser.parse_args()

@@ -172,7 +172,7 @@ def say_table(settings):
             best[setting.peer] = setting
     us = best.get("gptmoe")
     print("| program | threads | tokens/s, median (lowest to highest) | share of the matrix rate | "
-          "gptmoe / it, median of rounds (lowest to highest) |")
+          "gptmoe / program, median of rounds (lowest to highest) |")
     print("|---|---|---|---|---|")
     for setting in settings:
         speed, share, ratio = "", "", ""

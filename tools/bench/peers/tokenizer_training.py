@@ -113,7 +113,7 @@ def main():
         here, there = learnt(ours), learnt(theirs)
 
     seconds = {name: statistics.median(run["seconds"] for run in rounds) for name, rounds in runs.items()}
-    print("| program | threads | seconds, median (lowest to highest) | peak memory, MiB | it / gptmoe |")
+    print("| program | threads | seconds, median (lowest to highest) | peak memory, MiB | program / gptmoe |")
     print("|---|---|---|---|---|")
     for name, rounds in runs.items():
         times = [run["seconds"] for run in rounds]

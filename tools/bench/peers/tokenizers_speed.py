@@ -85,7 +85,7 @@ def main():
             seconds = time_tool(options, [repeated], 1, scratch, f"repeated-{run}")
             rates.setdefault(("gptmoe-tokenize encode, 10 MB of one letter", 1), []).append(10 / seconds)
 
-    print("| program | threads | MB/s, median (lowest to highest) | gptmoe / it |")
+    print("| program | threads | MB/s, median (lowest to highest) | gptmoe / program |")
     print("|---|---|---|---|")
     medians = {setting: statistics.median(values) for setting, values in rates.items()}
     for (name, threads), median in medians.items():
