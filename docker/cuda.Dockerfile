@@ -5,7 +5,7 @@ ARG CUDA=12.6.3
 FROM nvidia/cuda:${CUDA}-devel-ubuntu24.04 AS build
 ARG DEBIAN_FRONTEND=noninteractive
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      g++ cmake ninja-build git nlohmann-json3-dev libcli11-dev \
+      g++ cmake ninja-build git dpkg-dev file nlohmann-json3-dev libcli11-dev \
       zlib1g-dev libzstd-dev libsimdjson-dev libopenmpi-dev openmpi-bin \
     && rm -rf /var/lib/apt/lists/*
 COPY . /source
@@ -13,15 +13,15 @@ COPY . /source
 ARG CMAKE_OPTIONS=
 RUN git config --global --add safe.directory /source \
     && cd /source && cmake --preset package -DGPTMOE_CUDA=ON -DGPTMOE_NCCL=ON $CMAKE_OPTIONS \
-    && cmake --build --preset package && cmake --install build-package --prefix /gptmoe --strip
+    && cmake --build --preset package \
+    && cd build-package && cpack -G DEB && mv gptmoe_*.deb /gptmoe.deb
 
 FROM nvidia/cuda:${CUDA}-runtime-ubuntu24.04
 ARG DEBIAN_FRONTEND=noninteractive
-# The base has cuBLAS and NCCL.
-RUN apt-get update && apt-get install -y --no-install-recommends \
-      libgomp1 zlib1g libzstd1 libsimdjson19 libopenmpi3t64 openmpi-bin bible-kjv \
-    && rm -rf /var/lib/apt/lists/*
-COPY --from=build /gptmoe /usr/local
+COPY --from=build /gptmoe.deb /tmp/
+# The base has cuBLAS and NCCL, which gptmoe loads when it needs them.
+RUN apt-get update && apt-get install -y --no-install-recommends /tmp/gptmoe.deb openmpi-bin bible-kjv \
+    && rm -rf /var/lib/apt/lists/* /tmp/gptmoe.deb
 WORKDIR /work
 ENTRYPOINT ["gptmoe"]
 CMD ["--help"]

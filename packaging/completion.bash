@@ -3,7 +3,7 @@
 # option without a list here. `cmake --install` puts it where bash-completion looks; or source it.
 
 # The entries of a help text on standard input: the options, or the subcommands.
-_gptmoe_options() { sed -nE 's/^  (-[^ ]+).*/\1/p' | tr , '\n'; }
+_gptmoe_options() { sed -nE 's/^  (-[^ {]+).*/\1/p' | tr , '\n'; }
 _gptmoe_subcommands() { sed -nE '/^Subcommands:/,$ s/^  ([a-z]+) .*/\1/p'; }
 
 # What the program takes for an option that has a list of values: --device TEXT:{auto,cpu,cuda}.
