@@ -2,38 +2,52 @@
 #include <CLI/CLI.hpp>
 
 #include "base/check.h"
+#include "base/command_line.h"
 #include "base/file.h"
 #include "base/openmp_wait.h"
+#include "base/standard_streams.h"
 #include "cli/commands.h"
 #include "config/nearest_word.h"
-#include "train/build_info.h"
 
 namespace {
+
+// The arguments left over, and the known option that is nearest to the first option among them.
+std::string unexpected(const CLI::App& app, const CLI::App& command) {
+  const std::string all = gptmoe::unexpected_arguments(app);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  for (const std::string& argument : app.remaining(true)) {
+    if (!argument.starts_with("--")) continue;
+    const std::string nearest = gptmoe::nearest_word(argument.substr(0, argument.find('=')), known);
+    return nearest.empty() ? all : gptmoe::text(all, " (did you mean ", nearest, "?)");
+  }
+  return all;
+}
 
 // What is wrong with the command line, and which help to read, in one line.
 std::string describe(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {
   const auto used = app.get_subcommands();
-  if (!used.empty()) return gptmoe::text(error.what(), "; see gptmoe ", used.front()->get_name(), " --help");
+  if (!used.empty()) {
+    const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+    return gptmoe::text(extras ? unexpected(app, *used.front()) : error.what(), "; see gptmoe ",
+                        used.front()->get_name(), " --help");
+  }
   if (first_word.empty()) return gptmoe::text(error.what(), "; see gptmoe --help");
   if (first_word.front() == '-') return gptmoe::text("unknown option ", first_word, "; see gptmoe --help");
-  std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; }))
-    known.push_back(command->get_name());
-  const std::string nearest = gptmoe::nearest_word(first_word, known);
-  return gptmoe::text("unknown subcommand \"", first_word, "\"; ",
-                      nearest.empty() ? "" : "did you mean \"" + nearest + "\"? ", "see gptmoe --help");
+  return gptmoe::unknown_command(app, first_word);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  gptmoe::occupy_standard_streams();
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
   gptmoe::raise_open_file_limit();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
-  app.set_version_flag("--version", gptmoe::build_info().version);
   gptmoe::Job job(argv);
   gptmoe::add_commands(app, job);
   try {

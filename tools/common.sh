@@ -1,13 +1,27 @@
 # shellcheck shell=bash
-# Shared by tools/*.sh: the repository's path, the packages that a build needs, and how to install them.
+# Shared by tools/*.sh: where the repository or the installation is, the packages that a build needs, and how to install
+# them.
 # Sourced, not run. Expects `set -euo pipefail`.
 
-repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)  # of an installation: its share/gptmoe
+is_installed() { [ ! -e "$repo_dir/CMakeLists.txt" ]; }
 
 say() { printf '== %s\n' "$*"; }
 die() {
   printf '%s\n' "$*" >&2
   exit 2
+}
+
+# program NAME: prints the path of gptmoe or gptmoe-tokenize, which is built here or installed with these scripts.
+program() {
+  local path=$repo_dir/build/$1
+  local missing="build/$1 is not built: cmake --preset release && cmake --build --preset release"
+  if is_installed; then
+    path=$(realpath -m "$repo_dir/../../bin/$1")
+    missing="$path is not there; install gptmoe again, from a build that has $1"
+  fi
+  [ -x "$path" ] || die "$missing"
+  printf '%s\n' "$path"
 }
 
 # install_packages NAME...: installs missing Debian packages. Without apt or without root, says what to install.

@@ -30,8 +30,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || die "give --out DIR, where to write tokenizer.json, train_*.bin and val_*.bin"
 [ ! -e "$out" ] || die "$out exists already; remove it, or choose another --out"
-tokenize=$repo_dir/build/gptmoe-tokenize
-[ -x "$tokenize" ] || die "build/gptmoe-tokenize is not built: cmake --preset release && cmake --build --preset release"
+tokenize=$(program gptmoe-tokenize)
 
 # Writes to a temporary folder that is renamed when complete, so an interrupted preparation starts over.
 rm -rf "$out.tmp"

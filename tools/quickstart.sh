@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to two perplexity curves: installs missing packages, builds, gets real text, trains a tokenizer, writes
-# token shards, trains the TopK and the Default MoE of configs/quickstart and compares them.
+# token shards, trains the TopK and the Default MoE of configs/quickstart and compares them. Installed with gptmoe, it
+# builds nothing, and writes below the current folder.
 #
 #   tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]
 #
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
       shift 2
       ;;
     -h | --help)
-      sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+      sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
       exit 0
       ;;
     *) die "unknown argument $1; usage: tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]" ;;
@@ -34,18 +35,27 @@ if [ -n "$text" ]; then
 fi
 [ -z "$out" ] || out=$(realpath -m "$out")
 
-install_build_tools "${build_packages[@]}"
-# Builds the CUDA backend if there is a GPU; "device": "auto" then uses the GPU.
-find_nvcc
-cuda_options=()
-if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then
-  cuda_options=(-DGPTMOE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
-elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # an existing build keeps its settings
-  cuda_options=(-DGPTMOE_CUDA=OFF)
+build_programs() {
+  install_build_tools "${build_packages[@]}"
+  # Builds the CUDA backend if there is a GPU; "device": "auto" then uses the GPU.
+  find_nvcc
+  local cuda_options=()
+  if [ -n "$nvcc" ] && { nvidia-smi -L || [ -e /dev/nvidia0 ]; } &>/dev/null; then
+    cuda_options=(-DGPTMOE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=native)
+  elif [ ! -e "$repo_dir/build/CMakeCache.txt" ]; then  # an existing build keeps its settings
+    cuda_options=(-DGPTMOE_CUDA=OFF)
+  fi
+  say "building"
+  build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
+}
+
+tools=$repo_dir/tools configs=$repo_dir/configs
+if ! is_installed; then
+  build_programs
+  cd "$repo_dir"
+  tools=tools configs=configs
 fi
-say "building"
-cd "$repo_dir"
-build release "${cuda_options[@]}" gptmoe gptmoe-tokenize
+gptmoe=$(program gptmoe)
 
 # One folder per text and its content, so that another text never uses an old tokenizer or old runs.
 if [ -n "$text" ]; then
@@ -60,11 +70,11 @@ else
 fi
 data=data/$name out=${out:-runs/$name}
 
-if [ ! -d "$data" ]; then tools/prepare_text.sh --out "$data" ${text:+--text "$text"}; fi
+if [ ! -d "$data" ]; then "$tools/prepare_text.sh" --out "$data" ${text:+--text "$text"}; fi
 
 overrides=(--set "data.train=$data/train_*.bin" --set "data.val=$data/val_*.bin" --set "data.tokenizer=$data/tokenizer.json")
 if [ -n "$steps" ]; then overrides+=(--set "train.steps=$steps"); fi
 if [ -n "$steps" ] && [ "$steps" -lt 100 ]; then overrides+=(--set "schedule.warmup_steps=$((steps / 10))"); fi
 say "training both routers"
-exec build/gptmoe compare configs/quickstart/topk.json configs/quickstart/default.json \
+exec "$gptmoe" compare "$configs/quickstart/topk.json" "$configs/quickstart/default.json" \
   --seeds "$seeds" --out "$out" "${overrides[@]}"

@@ -10,9 +10,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 [ $# = 2 ] || die "usage: tools/thin_runs.sh FROM TO"
-from=${1%/} to=${2%/} gptmoe=${GPTMOE:-$repo_dir/build/gptmoe}
+from=${1%/} to=${2%/} gptmoe=${GPTMOE:-$(program gptmoe)}
 [ -d "$from" ] || die "$from: no such folder"
-[ -x "$gptmoe" ] || die "build/gptmoe is not built: cmake --preset release && cmake --build --preset release"
 report=$(mktemp -d)
 trap 'rm -rf "$report"' EXIT
 

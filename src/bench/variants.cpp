@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/progress.h"
-#include "routing/router_table.h"
+#include "train/given_config.h"
 
 namespace gptmoe {
 namespace {
@@ -26,8 +26,7 @@ std::vector<Variant> make_variants(const VariantOptions& options, const BenchOpt
       for (const int64_t tokens : options.tokens.empty() ? as_it_is : options.tokens) {
         std::vector<std::string> overrides = options.overrides;
         if (experts > 0) overrides.push_back(text("model.num_experts=", experts));
-        Variant variant{std::filesystem::path(path).stem().string(), path, place,
-                        load_config(path, overrides, check_router)};
+        Variant variant{std::filesystem::path(path).stem().string(), path, place, load_given_config(path, overrides)};
         if (tokens > 0) set_tokens(variant.config, tokens);
         if (!bench.device.empty()) variant.config.device = bench.device;
         if (!bench.precision.empty()) variant.config.precision = bench.precision;

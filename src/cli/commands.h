@@ -1,5 +1,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 #include "cli/job.h"
 
@@ -16,6 +18,12 @@ void add_report_command(CLI::App& app, Job& job);
 void add_watch_command(CLI::App& app, Job& job);
 void add_analyze_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
+void add_help_command(CLI::App& app);
+
+void add_version_option(CLI::App& app);
+std::vector<std::string> command_names(const CLI::App& app);
+// An error about a subcommand that does not exist, with the nearest one.
+std::string unknown_command(const CLI::App& app, const std::string& name);
 
 inline void add_commands(CLI::App& app, Job& job) {
   add_train_command(app, job);
@@ -28,6 +36,8 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_watch_command(app, job);
   add_analyze_command(app);
   add_bench_command(app);
+  add_help_command(app);
+  add_version_option(app);
   for (const char* name : {"eval", "generate", "export", "plan", "report", "watch", "analyze", "bench"})
     app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });
 }

@@ -18,7 +18,7 @@
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
-#include "routing/router_table.h"
+#include "train/given_config.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/trainer.h"
@@ -59,7 +59,7 @@ Config load_point(const CompareArguments& arguments, const std::vector<SweepArgu
   std::vector<std::string> overrides = arguments.overrides;
   for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
   try {
-    return load_config(path, overrides, check_router);
+    return load_given_config(path, overrides);
   } catch (const UserError& error) {
     const std::string what = error.what();
     for (const Setting& setting : settings) {

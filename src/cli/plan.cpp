@@ -9,7 +9,7 @@
 #include "engine/describe.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
-#include "routing/router_table.h"
+#include "train/given_config.h"
 
 namespace gptmoe {
 namespace {
@@ -93,9 +93,8 @@ void add_plan_command(CLI::App& app) {
   command->add_option("--latency", arguments->ranks.latency, "Microseconds that an empty collective takes")
       ->needs(ranks)
       ->check(number(1e-3, 1e6));
-  command->callback([arguments] {
-    print_plan(load_config(arguments->config, arguments->overrides, check_router), arguments->ranks);
-  });
+  command->callback(
+      [arguments] { print_plan(load_given_config(arguments->config, arguments->overrides), arguments->ranks); });
 }
 
 }  // namespace gptmoe

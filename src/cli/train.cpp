@@ -3,7 +3,7 @@
 #include "cli/commands.h"
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
-#include "routing/router_table.h"
+#include "train/given_config.h"
 #include "train/run_directory.h"
 #include "train/trainer.h"
 
@@ -54,7 +54,7 @@ void add_train_command(CLI::App& app, Job& job) {
     if (job.launched(arguments->ranks)) return;
     World& world = job.world();
     Config config;
-    agree(world, [&] { config = load_config(arguments->config, arguments->overrides, check_router); });
+    agree(world, [&] { config = load_given_config(arguments->config, arguments->overrides); });
     if (!arguments->init_from.empty()) config.train.init_from = arguments->init_from;
     watch(world, config.distributed);
     const std::string out =

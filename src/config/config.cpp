@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "base/read_json.h"
+#include "config/file_format.h"
 
 namespace gptmoe {
 namespace {
@@ -59,12 +60,25 @@ bool on_one_path(const std::string& a, const std::string& b) {
   return a.size() <= b.size() ? (b + ".").starts_with(a + ".") : on_one_path(b, a);
 }
 
+json read_config(const std::filesystem::path& path) {
+  const std::string content = read_text_file(path);
+  try {
+    return parse_json(content, path.string(), Comments::allowed);
+  } catch (const KeyError&) {
+    throw;  // a repeated key
+  } catch (const UserError&) {
+    const std::string format = other_format(path, content);
+    if (format.empty()) throw;
+    user_error(path.string(), ": looks like ", format, ", but a config is JSON; docs/config.md lists its keys");
+  }
+}
+
 }  // namespace
 
 Config load_config(const std::filesystem::path& path, const std::vector<std::string>& overrides,
                    const ConfigCheck& check) {
   const std::string file = path.string();
-  json root = read_json(path, Comments::allowed);
+  json root = read_config(path);
   std::vector<Override> changes;
   for (const std::string& argument : overrides) {
     changes.push_back(parse_override(argument));

@@ -28,8 +28,11 @@ std::string list(const std::vector<std::string>& words) {
 
 }  // namespace
 
-JsonSection::JsonSection(const JsonValue& value, std::string path, std::string file)
-    : value_(value->is_null() ? JsonValue() : value), path_(std::move(path)), file_(std::move(file)) {
+JsonSection::JsonSection(const JsonValue& value, std::string path, std::string file, KeyHints hints)
+    : value_(value->is_null() ? JsonValue() : value),
+      path_(std::move(path)),
+      file_(std::move(file)),
+      hints_(std::move(hints)) {
   if (!value_->is_object()) throw KeyError(file_, path_, "must be an object {...}, not " + quote(*value_));
 }
 
@@ -100,7 +103,7 @@ std::string JsonSection::choice(const std::string& key, const std::vector<std::s
 
 JsonSection JsonSection::section(const std::string& key) {
   const json* value = find(key);
-  return JsonSection(value ? *value : json(), where(key), file_);
+  return JsonSection(value ? *value : json(), where(key), file_, hints_);
 }
 
 JsonValue JsonSection::others() {
@@ -112,12 +115,20 @@ JsonValue JsonSection::others() {
 }
 
 void JsonSection::finish() const {
-  for (const auto& item : value_->items()) {
-    if (is_known(item.key())) continue;
-    const std::string nearest = nearest_word(item.key(), known_);
-    fail(item.key(), nearest.empty() ? "unknown key; known here: " + list(known_)
-                                     : "unknown key; did you mean \"" + nearest + "\"?");
-  }
+  for (const auto& item : value_->items())
+    if (!is_known(item.key())) fail_unknown(item.key());
+}
+
+KeyHint JsonSection::hint(const std::string& key) const { return hints_ ? hints_(where(key)) : KeyHint(); }
+
+void JsonSection::fail_unknown(const std::string& key) const {
+  const auto [meant, remark] = hint(key);
+  const std::string nearest = meant.empty() ? nearest_word(key, known_) : meant;
+  if (meant.empty() && !remark.empty()) fail(key, "unknown key; " + remark);
+  if (!nearest.empty())
+    fail(key, "unknown key; did you mean \"" + nearest + "\"" + (remark.empty() ? "" : " (" + remark + ")") + "?");
+  fail(key,
+       known_.empty() ? "unknown key; no key is known here, so remove it" : "unknown key; known here: " + list(known_));
 }
 
 const json* JsonSection::find(const std::string& key) {
@@ -128,10 +139,13 @@ const json* JsonSection::find(const std::string& key) {
 
 const json& JsonSection::require(const std::string& key, const std::string& wanted) {
   if (const json* value = find(key)) return *value;
-  // A missing key may be misspelt. finish() would report the misspelling, but it runs later.
+  // A missing key may be misspelt, or have another program's name. finish() would report that, but it runs later.
   std::vector<std::string> unknown;
-  for (const auto& item : value_->items())
-    if (!is_known(item.key())) unknown.push_back(item.key());
+  for (const auto& item : value_->items()) {
+    if (is_known(item.key())) continue;
+    if (hint(item.key()).path == where(key)) fail_unknown(item.key());
+    unknown.push_back(item.key());
+  }
   const std::string nearest = nearest_word(key, unknown);
   fail(key, nearest.empty() ? "missing; give " + wanted : "missing; is \"" + nearest + "\" a misspelling of it?");
 }

@@ -2,6 +2,7 @@
 // Strict reading of one JSON object: the reader requests every key by name, and finish() refuses all other keys. All
 // errors are KeyErrors of the form `FILE: model.num_heads: unknown key; did you mean "num_attention_heads"?`.
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -12,10 +13,19 @@
 
 namespace gptmoe {
 
+// What an unknown key probably means. Both texts are empty if nothing is known about it.
+struct KeyHint {
+  std::string path;    // the key that was meant, with its sections: "optimizer.learning_rate"
+  std::string remark;  // added to the question whether `path` was meant; without a `path`, what to do
+};
+// The hint for an unknown key, given with its sections.
+using KeyHints = std::function<KeyHint(const std::string& path)>;
+
 class JsonSection {
  public:
-  // `value` must be an object (or null, read as empty). Errors call it `path` ("model") in `file`.
-  JsonSection(const JsonValue& value, std::string path, std::string file);
+  // `value` must be an object (or null, read as empty). Errors call it `path` ("model") in `file`. Errors about unknown
+  // keys ask `hints` first.
+  JsonSection(const JsonValue& value, std::string path, std::string file, KeyHints hints = nullptr);
 
   bool has(const std::string& key) const;
 
@@ -36,7 +46,8 @@ class JsonSection {
   // Every key not requested so far, with its value, for another reader. These keys then count as requested.
   JsonValue others();
 
-  // Refuses keys that were not requested, naming the nearest known one. Call it on every section.
+  // Refuses keys that were not requested. The error has the hint for the key, or else names the nearest known key.
+  // Call it on every section.
   void finish() const;
 
   // The error of a key: FILE: path.key: WHY.
@@ -47,10 +58,13 @@ class JsonSection {
   const nlohmann::json* find(const std::string& key);  // nullptr when absent
   const nlohmann::json& require(const std::string& key, const std::string& wanted);
   bool is_known(const std::string& key) const;
+  KeyHint hint(const std::string& key) const;
+  [[noreturn]] void fail_unknown(const std::string& key) const;
   std::string where(const std::string& key) const;
 
   JsonValue value_;
   std::string path_, file_;
+  KeyHints hints_;
   std::vector<std::string> known_;
 };
 

@@ -2,6 +2,7 @@
 #include "config/config.h"
 #include "config/config_fields.h"
 #include "config/field_reader.h"
+#include "config/other_names.h"
 #include "config/validate.h"
 
 namespace gptmoe {
@@ -26,7 +27,7 @@ void derive_defaults(Config& config, const std::string& file) {
 
 Config parse_config(const JsonValue& json, const std::string& file) {
   Config config;
-  FieldReader reader({json, "", file});
+  FieldReader reader({json, "", file, hint_for_key});
   visit_fields(reader, config);
   reader.finish();
   derive_defaults(config, file);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/checksum.h"
+#include "base/file.h"
 #include "base/read_json.h"
 #include "config/json_section.h"
 
@@ -109,7 +110,14 @@ std::string Task::place(const Example& example) const { return text(file.string(
 std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths) {
   std::vector<TaskFile> files;
   for (const std::string& path : paths) {
-    if (!fs::is_directory(path)) {
+    const fs::file_type type = file_type_at(path);
+    if (type == fs::file_type::not_found)
+      user_error(
+          "--task ", path, ": no such file or folder; ",
+          file_type_at(path + kEnding) == fs::file_type::regular
+              ? text("did you mean ", path, kEnding, "?")
+              : "give a file of JSON lines or a folder of them; docs/tasks.md says how to make those of benchmarks");
+    if (type != fs::file_type::directory) {
       files.push_back({fs::path(path).stem().string(), path});
       continue;
     }

@@ -2,6 +2,7 @@
 
 #include "config/field_reader.h"
 #include "config/nearest_word.h"
+#include "config/other_names.h"
 
 namespace gptmoe {
 
@@ -45,11 +46,47 @@ const Router& find_router(const std::string& name, const Fields& fields) {
                            nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?"));
 }
 
+// Whether a router has a key.
+class KeySearch final : public Fields {
+ public:
+  explicit KeySearch(std::string key) : key_(std::move(key)) {}
+  bool finds_in(const Router& router, const RouterSetup& setup) {
+    try {
+      router.make(setup, *this);
+    } catch (const KeyError&) {  // the router does not support the setup, but has visited its keys
+    }
+    return found_;
+  }
+  void others(JsonValue&) override {}
+
+ private:
+  void visit(const Field& field, int64_t&, const Integers&) override { note(field); }
+  void visit(const Field& field, double&, const Numbers&) override { note(field); }
+  void visit(const Field& field, std::string&, const Words&) override { note(field); }
+  void visit(const Field& field, bool&) override { note(field); }
+  void visit_section(const char*, const std::function<void(Fields&)>&) override {}
+  void note(const Field& field) { found_ = found_ || key_ == field.key; }
+
+  std::string key_;
+  bool found_ = false;
+};
+
+// The hint for an unknown key of the block of router `type`: the routers that have the key.
+KeyHint hint_for_router_key(const std::string& path, const std::string& type, const RouterSetup& setup) {
+  const std::string key = path.substr(path.rfind('.') + 1);
+  std::string owners;
+  for (const Router& router : routers())
+    if (KeySearch(key).finds_in(router, setup)) owners += text(owners.empty() ? "" : ", ", '"', router.name, '"');
+  if (owners.empty()) return hint_for_key(path);
+  return {"", text("it belongs to router ", owners, ", but router.type is \"", type, "\"")};
+}
+
 }  // namespace
 
 std::unique_ptr<RoutingPolicy> make_routing_policy(const RouterConfig& config, const RouterSetup& setup,
                                                    const std::string& file) {
-  FieldReader reader({config.block, "router", file});
+  const auto hint = [&](const std::string& path) { return hint_for_router_key(path, config.type, setup); };
+  FieldReader reader({config.block, "router", file, hint});
   auto policy = find_router(config.type, reader).make(setup, reader);
   reader.finish();
   return policy;

@@ -1,4 +1,5 @@
 #pragma once
+#include <string>
 
 namespace gptmoe {
 
@@ -9,10 +10,15 @@ struct BuildInfo {
   const char* type;      // CMake's build type
   const char* products;  // the library that multiplies matrices on the CPU
   const char* cuda;      // the toolkit's version; "" in builds without CUDA
+  const char* nccl;      // version of the header; "" in builds without NCCL
+  const char* mpi;       // version of the MPI standard; "" in builds without MPI
   const char* compiler;
   bool native;  // tuned for the CPU it was built on
 };
 
 const BuildInfo& build_info();
+
+// What --version says about every program: its name and version, then a line each with commit, build and compiler.
+std::string version_text(const std::string& program);
 
 }  // namespace gptmoe

@@ -51,11 +51,11 @@ std::string hosts_of(const World& world) {
 ordered_json build_entry() {
   static const std::string checksum = program_checksum();
   const BuildInfo& build = build_info();
-  const std::string cuda = build.cuda;
-  return {{"version", build.version},   {"commit", build.commit},
-          {"type", build.type},         {"native", build.native},
-          {"products", build.products}, {"cuda", cuda.empty() ? ordered_json() : ordered_json(cuda)},
-          {"compiler", build.compiler}, {"checksum", checksum}};
+  const auto or_null = [](const char* version) { return *version == '\0' ? ordered_json() : ordered_json(version); };
+  return {{"version", build.version},    {"commit", build.commit},     {"type", build.type},
+          {"native", build.native},      {"products", build.products}, {"cuda", or_null(build.cuda)},
+          {"nccl", or_null(build.nccl)}, {"mpi", or_null(build.mpi)},  {"compiler", build.compiler},
+          {"checksum", checksum}};
 }
 
 ordered_json read_history(const std::filesystem::path& path) {

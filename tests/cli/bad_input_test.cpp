@@ -89,7 +89,9 @@ TEST_F(BadInput, ConfigFiles) {
   refuse({"train", "half.json", "--out", "run"}, {"half.json:1:"});
   write_text_file(files_ / "empty.json", "");
   refuse({"plan", "empty.json"}, {"empty.json"});
-  refuse({"plan", "."}, {".: not a regular file"});
+  write_text_file(files_ / "run.yaml", "model:\n  vocab_size: 2\n");
+  refuse({"train", "run.yaml", "--out", "run"}, {"run.yaml: looks like YAML, but a config is JSON"});
+  refuse({"plan", "."}, {".: a folder, not a config; give a config file (JSON)"});
   EXPECT_FALSE(fs::exists(files_ / "run"));
 }
 
@@ -120,7 +122,11 @@ TEST_F(BadInput, CommandLines) {
   refuse({"trian", "good.json"}, {"unknown subcommand \"trian\"", "\"train\"", "gptmoe --help"});
   refuse({"--bogus"}, {"--bogus", "gptmoe --help"});
   refuse({"train"}, {"config", "gptmoe train --help"});
-  refuse({"train", "good.json", "--epochs", "3"}, {"--epochs", "gptmoe train --help"});
+  refuse({"train", "good.json", "--epochs", "3"}, {"unexpected arguments: --epochs 3; ", "gptmoe train --help"});
+  refuse({"train", "good.json", "--resum"},
+         {"unexpected argument: --resum (did you mean --resume?); see gptmoe train --help"});
+  refuse({"train", "good.json", "b.json", "c", "d.json"}, {"unexpected arguments: b.json c d.json; "});
+  refuse({"bench", "ops", "part", "b", "c"}, {"unexpected arguments: b c; "});
   refuse({"train", "good.json", "--set", "train.steps"}, {"train.steps"});
   refuse({"train", "good.json", "--set", "train.stesp=3"}, {"--set train.stesp", "\"steps\""});
   refuse({"compare", "good.json", "good.json"}, {"good", "rename one"});
@@ -172,6 +178,24 @@ TEST_F(BadCheckpoint, AnExistingRunIsNotOverwritten) {
   refuse({"train", "good.json", "--out", "run", "--resume", "--set", "seed=4"}, {"seed = 1, now it is 4"});
   refuse({"train", "good.json", "--out", "other", "--resume"}, {"other: nothing to resume"});
   EXPECT_FALSE(fs::exists(files_ / "other"));
+  EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
+}
+
+TEST_F(BadCheckpoint, ARunOrACheckpointIsNoConfig) {
+  const std::string metrics = read_text_file(files_ / "run/metrics.jsonl");
+  for (const char* run : {"run", "run/"})
+    for (const char* command : {"train", "plan"})
+      refuse({command, run},
+             {"run: a run's folder, not a config; give run/config.json (", "--out run --resume", "--branch run)"});
+  refuse({"compare", "good.json", "run"}, {"run: a run's folder"});
+  refuse({"bench", "step", "run"}, {"run: a run's folder"});
+  const std::string checkpoint = "run/checkpoints/step_00000012";
+  refuse({"train", checkpoint}, {checkpoint + ": a checkpoint, not a config; give run/config.json (",
+                                 "--branch " + checkpoint, "--init-from " + checkpoint});
+  for (const char* file : {"config.json", "state.json", "model.safetensors"})
+    refuse({"train", checkpoint + "/" + file},
+           {checkpoint + "/" + file + ": part of a checkpoint, not a config; give run/config.json ("});
+  EXPECT_FALSE(fs::exists(files_ / "runs"));
   EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
 }
 

@@ -105,11 +105,10 @@ TEST_F(Commands, PlanForAGpuNeedsNoGpu) {
   EXPECT_EQ(result.out.find("available"), std::string::npos);
 }
 
-TEST_F(Commands, HelpAndVersion) {
+TEST_F(Commands, Help) {
   for (const char* command : {"train", "compare", "eval", "generate", "plan", "report", "watch", "analyze"})
     expect_contains(succeed({"--help"}).out, command);
   expect_contains(succeed({"train", "--help"}).out, "--resume");
-  expect_contains(succeed({"--version"}).out, ".");
 }
 
 // Reads the size, such as "154 MiB", from the plan's line called `name`.

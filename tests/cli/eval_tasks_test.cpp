@@ -181,7 +181,10 @@ TEST_F(EvalTasks, OptionsChangeWhatIsAsked) {
 }
 
 TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
-  refuse({"eval", "run", "--task", "none.jsonl"}, {"none.jsonl: cannot open"});
+  refuse({"eval", "run", "--task", "none.jsonl"},
+         {"--task none.jsonl: no such file or folder; give a file of JSON lines"});
+  refuse({"eval", "run", "--task", "arc_easy"},
+         {"--task arc_easy: no such file or folder; give a file of JSON lines", "docs/tasks.md"});
   write_text_file(files_ / "bad.jsonl", R"({"query": "q", "choices": ["a", "b"], "gold": 2})");
   // The bad file is refused before any task is scored.
   const ProcessResult result = gptmoe({"eval", "run", "--task", "tasks", "bad.jsonl", "--out", "s.json"});

@@ -40,7 +40,7 @@ TEST_F(OnRanks, ErrorsArePrintedOnce) {
   EXPECT_EQ(refuse({"compare", "run.json", "missing.json", "--ranks", "2"}, {missing}), "gptmoe: " + missing + "\n");
   EXPECT_EQ(mpirun({"train", "missing.json"}), std::pair(2, "gptmoe: " + missing + "\n"));
   EXPECT_EQ(mpirun({"train", "run.json", "--frobnicate"}),
-            std::pair(2, std::string("gptmoe: The following argument was not expected: --frobnicate; see gptmoe train "
+            std::pair(2, std::string("gptmoe: unexpected argument: --frobnicate; see gptmoe train "
                                      "--help\n")));
 }
 

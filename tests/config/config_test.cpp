@@ -141,7 +141,9 @@ const Rule kRunRules[] = {
      "train.global_batch_size: 2 is not a multiple of micro_batch_size 4; change one of them"},
     {R"({"train": {"eval_every": -1}})", "train.eval_every: must be a whole number from 0 to 1099511627776, not -1"},
     {R"({"train": {"recompute": "all"}})", "train.recompute: must be one of \"none\", \"block\", not \"all\""},
-    {R"({"train": {"batch_size": 4}})", "train.batch_size: unknown key; did you mean \"micro_batch_size\"?"},
+    {R"({"train": {"batch_size": 4}})",
+     "train.batch_size: unknown key; did you mean \"train.micro_batch_size\" (or \"train.global_batch_size\", the "
+     "sequences of a whole step)?"},
     {R"({"train": {"micro_batch_size": 16777216, "sequence_length": 128}})",
      "train.micro_batch_size: one micro-batch would have more (token, expert) pairs than a 32-bit index can count; "
      "lower it or sequence_length"},

@@ -124,7 +124,7 @@ TEST_F(JsonSectionTest, MissingKeysSayWhatToGive) {
 
 TEST_F(JsonSectionTest, FinishRefusesKeysThatWereNotRead) {
   JsonSection small(json::parse(R"({"steps": 1, "stesp": 2})"), "train", "f.json");
-  EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.steps: unknown key; known here: ");
+  EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.steps: unknown key; no key is known here, so remove it");
   small.integer("steps", {0, 9});
   EXPECT_EQ(error_of([&] { small.finish(); }), "f.json: train.stesp: unknown key; did you mean \"steps\"?");
   small.integer("stesp", {0, 9});
@@ -134,6 +134,28 @@ TEST_F(JsonSectionTest, FinishRefusesKeysThatWereNotRead) {
   far.integer("steps", {0, 9}, 1);
   far.string("name", "");
   EXPECT_EQ(error_of([&] { far.finish(); }), "f.json: colour: unknown key; known here: \"steps\", \"name\"");
+}
+
+TEST_F(JsonSectionTest, AHintComesBeforeTheNearestKey) {
+  const auto hints = [](const std::string& path) {
+    if (path == "inner.lr") return KeyHint{"inner.rate", "a number"};
+    if (path == "inner.stesp") return KeyHint{"", "there are no steps"};
+    return KeyHint{};
+  };
+  const auto error = [&](const char* inner) {
+    JsonSection root(json{{"inner", json::parse(inner)}}, "", "f.json", hints);
+    JsonSection section = root.section("inner");
+    return error_of([&] {
+      section.integer("steps", {0, 9}, 1);
+      section.number("rate", {});
+      section.finish();
+    });
+  };
+  EXPECT_EQ(error(R"({"rate": 1, "lr": 2})"), "f.json: inner.lr: unknown key; did you mean \"inner.rate\" (a number)?");
+  EXPECT_EQ(error(R"({"lr": 2})"), "f.json: inner.lr: unknown key; did you mean \"inner.rate\" (a number)?")
+      << "the missing key has another name";
+  EXPECT_EQ(error(R"({"rate": 1, "stesp": 2})"), "f.json: inner.stesp: unknown key; there are no steps");
+  EXPECT_EQ(error(R"({"rate": 1, "step": 2})"), "f.json: inner.step: unknown key; did you mean \"steps\"?");
 }
 
 TEST_F(JsonSectionTest, OthersAreTheKeysThatWereNotRead) {

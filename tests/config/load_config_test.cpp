@@ -36,6 +36,33 @@ TEST_F(LoadConfigTest, SyntaxErrorNamesThePosition) {
             path.string() + ":2:12: syntax error while parsing object key - unexpected ','; expected string literal");
 }
 
+TEST_F(LoadConfigTest, OtherFormatsAreNamed) {
+  const auto error_in = [&](const std::string& name, const std::string& content) {
+    write_text_file(folder / name, content);
+    const std::string error = error_of([&] { load_config(folder / name); });
+    const std::string start = (folder / name).string() + ": looks like ",
+                      end = ", but a config is JSON; docs/config.md lists its keys";
+    if (!error.starts_with(start) || !error.ends_with(end)) return "not named: " + error;
+    return error.substr(start.size(), error.size() - start.size() - end.size());
+  };
+  for (const char* yaml :
+       {"model:\n  vocab_size: 2\n", "# a comment\n\n---\nmodel: {}\n", "\xEF\xBB\xBFmodel :\r\n", "- a\n"})
+    EXPECT_EQ(error_in("run.json", yaml), "YAML") << yaml;
+  for (const char* toml : {"[model]\nvocab_size = 2\n", "; a comment\n[train]\n", "seed = 1\n", "model.vocab_size=2\n"})
+    EXPECT_EQ(error_in("run.json", toml), "TOML or INI") << toml;
+  EXPECT_EQ(error_in("run.yaml", "{model: {}}"), "YAML");
+  EXPECT_EQ(error_in("run.yml", ""), "YAML");
+  EXPECT_EQ(error_in("run.toml", ""), "TOML or INI");
+  EXPECT_EQ(error_in("run.ini", "[a]"), "TOML or INI");
+  EXPECT_EQ(error_in("run.py", "import x"), "Python");
+  EXPECT_EQ(error_in("run.json", std::string("\1\0\0\0\0\0\0\0{", 9)), "a binary file");
+  for (const char* json :
+       {"{\"model\": {,}}", "[1, 2", "[model", "\"model\": 1", "model", "", "# only\n", "{a: 1}", "// one\nmodel:"})
+    EXPECT_TRUE(error_in("run.json", json).starts_with("not named: " + (folder / "run.json").string() + ":")) << json;
+  write_text_file(folder / "json.yaml", minimal().dump());
+  EXPECT_EQ(error_of([&] { load_config(folder / "json.yaml"); }), "no error");
+}
+
 TEST_F(LoadConfigTest, ErrorInTheFileNamesTheFile) {
   write_text_file(path, minimal_with(R"({"train": {"steps": 0}})").dump());
   EXPECT_EQ(error({}), path.string() + ": train.steps: must be a whole number from 1 to 1099511627776, not 0");

@@ -182,7 +182,9 @@ TEST_F(TokenizeToolTest, Version) {
   for (const char* flag : {"--version", "-V"}) {
     const Result result = run(flag);
     EXPECT_EQ(result.code, 0) << result.err;
-    EXPECT_TRUE(std::regex_match(result.out, std::regex("gptmoe-tokenize [0-9]+\\.[0-9]+\\.[0-9]+\n"))) << result.out;
+    EXPECT_TRUE(std::regex_match(result.out, std::regex("gptmoe-tokenize [0-9]+\\.[0-9]+\\.[0-9]+\ncommit +[^\n]+\n"
+                                                        "build +[^\n]+\ncompiler +[^\n]+\n")))
+        << result.out;
   }
 }
 

@@ -23,6 +23,19 @@ class TaskFileTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(TaskFileTest, ANameIsNoFile) {
+  const std::string path = (folder_ / "copa").string();
+  EXPECT_EQ(error_of([&] { find_task_files({path}); }),
+            "--task " + path +
+                ": no such file or folder; give a file of JSON lines or a folder of them; "
+                "docs/tasks.md says how to make those of benchmarks");
+  write_text_file(path + ".jsonl", "");
+  EXPECT_EQ(error_of([&] { find_task_files({path}); }),
+            "--task " + path + ": no such file or folder; did you mean " + path + ".jsonl?");
+  std::filesystem::create_symlink("nowhere", path);
+  expect_contains(error_of([&] { find_task_files({path}); }), ": cannot look at it: it is a link to nowhere");
+}
+
 TEST_F(TaskFileTest, MultipleChoice) {
   const Task task = read(R"({"query": "2+2=", "choices": ["3", "4", "5"], "gold": 1})"
                          "\r\n\n  \n"

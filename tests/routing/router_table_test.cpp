@@ -43,7 +43,17 @@ TEST(RouterTable, RefusesKeysThatThePolicyDoesNotKnow) {
   const std::string line = refusal("default", {{"ema_betta", 0.9}});
   expect_contains(line, "run.json: router.ema_betta: unknown key");
   expect_contains(line, "\"ema_beta\"");
-  expect_contains(refusal("topk", {{"ema_beta", 0.9}}), "router.ema_beta");  // a key of another router
+  EXPECT_EQ(refusal("topk", {{"knob", 1}}), "run.json: router.knob: unknown key; no key is known here, so remove it");
+}
+
+TEST(RouterTable, NamesTheRoutersThatHaveTheKey) {
+  EXPECT_EQ(refusal("topk", {{"ema_beta", 0.9}}),
+            "run.json: router.ema_beta: unknown key; it belongs to router \"default\", but router.type is \"topk\"");
+  EXPECT_EQ(
+      refusal("default", {{"bias_rate", 0.1}}),
+      "run.json: router.bias_rate: unknown key; it belongs to router \"loss_free\", but router.type is \"default\"");
+  EXPECT_EQ(refusal("topk", {{"num_experts", 8}}),
+            "run.json: router.num_experts: unknown key; did you mean \"model.num_experts\"?");
 }
 
 }  // namespace

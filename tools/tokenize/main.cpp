@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/command_line.h"
 #include "base/cores.h"
 #include "base/file.h"
 #include "base/standard_streams.h"
@@ -172,7 +173,7 @@ void add_inspect(CLI::App& app, Arguments& arguments, int& code) {
 int run(int argc, char** argv) {
   CLI::App app("Turns text into tokenizers and token shards, and imports token ids of other programs.");
   app.require_subcommand(1);
-  app.set_version_flag("-V,--version", text("gptmoe-tokenize ", build_info().version));
+  app.set_version_flag("-V,--version", [] { return version_text("gptmoe-tokenize"); });
   Arguments arguments;
   int code = 0;
   add_train(app, arguments, code);
@@ -184,7 +185,9 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() != 0) user_error(error.what(), "; see gptmoe-tokenize --help");
+    const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
+    if (error.get_exit_code() != 0)
+      user_error(extras ? unexpected_arguments(app) : error.what(), "; see gptmoe-tokenize --help");
     app.exit(error);  // --help, --version
   }
   flush_standard_output();

@@ -1,0 +1,34 @@
+# shellcheck shell=bash
+# Bash completion of gptmoe and gptmoe-tokenize. It reads the program's own --help, so it knows every subcommand and
+# option without a list here. `cmake --install` puts it where bash-completion looks; or source it.
+
+# The entries of a help text on standard input: the options, or the subcommands.
+_gptmoe_options() { sed -nE 's/^  (-[^ {]+).*/\1/p' | tr , '\n'; }
+_gptmoe_subcommands() { sed -nE '/^Subcommands:/,$ s/^  ([a-z]+) .*/\1/p'; }
+
+# What the program takes for an option that has a list of values: --device TEXT:{auto,cpu,cuda}.
+_gptmoe_values() { sed -nE "s/^  (-.,)?$1 [^ ]*\{([^}]*)\}.*/\2/p" | tr , '\n'; }
+
+_gptmoe() {
+  local current=$2 previous=$3 command=("$1") help all word words
+  all=$("${command[@]}" --help 2>/dev/null </dev/null)
+  help=$all
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    _gptmoe_subcommands <<<"$help" | grep -qxF -- "$word" || continue
+    command+=("$word")
+    help=$("${command[@]}" --help 2>/dev/null </dev/null)
+  done
+  if [[ $previous == --* ]] && words=$(_gptmoe_values "$previous" <<<"$help") && [ -n "$words" ]; then
+    :
+  elif [[ $current == -* ]]; then
+    words=$(_gptmoe_options <<<"$help")
+  elif [ "${command[1]:-}" = help ]; then
+    words=$(_gptmoe_subcommands <<<"$all")
+  else
+    words=$(_gptmoe_subcommands <<<"$help")
+  fi
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+}
+
+# Files complete where there is nothing else to offer.
+complete -o default -F _gptmoe gptmoe gptmoe-tokenize

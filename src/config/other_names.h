@@ -1,0 +1,22 @@
+#pragma once
+#include <span>
+#include <string>
+
+#include "config/json_section.h"
+
+namespace gptmoe {
+
+struct Synonyms {
+  const char* path;    // our key; empty: there is none
+  const char* remark;  // as in KeyHint; may be empty if there is a path
+  const char* names;   // what other programs call it, separated by spaces
+};
+
+std::span<const Synonyms> other_names();
+
+// What a config's unknown key probably means, for JsonSection. `path` is the key with its sections, such as
+// "optimizer.lr". The hint is the key's name here if other programs use the name for it, or the same key in another
+// section. Upper case, "-" and "_" do not matter. Names that mean nothing here have a remark that says what to do.
+KeyHint hint_for_key(const std::string& path);
+
+}  // namespace gptmoe

@@ -1,0 +1,15 @@
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+
+namespace gptmoe {
+
+// The config of a command line's argument, with the values of --set; the router's keys are checked too. Throws
+// UserError as load_config() does. If the path is a folder, or a file of a checkpoint, the error says what it is and
+// what to give.
+Config load_given_config(const std::filesystem::path& path, const std::vector<std::string>& overrides);
+
+}  // namespace gptmoe
