@@ -8,8 +8,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/checksum.h"
-#include "base/file.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/safetensors.h"
@@ -191,20 +189,6 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   return read_record<StateFile>(state, path.string());
 }
 
-// Computes it in parts, with a tick after each part to show other ranks the progress.
-uint64_t checksum_ticking(const FileReader& file, World* world) {
-  constexpr int64_t kPart = int64_t{4} << 20;
-  std::vector<char> part(static_cast<size_t>(std::min(kPart, file.size())));
-  Checksum checksum;
-  for (int64_t at = 0; at < file.size(); at += kPart) {
-    const int64_t bytes = std::min(kPart, file.size() - at);
-    file.read(part.data(), bytes, at);
-    checksum.update(part.data(), bytes);
-    if (world) world->tick();
-  }
-  return checksum.value();
-}
-
 // The checksum that state.json has for a file of the checkpoint.
 const std::string& checksum_in(const StateFile& state, const fs::path& path) {
   const auto saved = std::find_if(state.files.begin(), state.files.end(),
@@ -218,7 +202,9 @@ const std::string& checksum_in(const StateFile& state, const fs::path& path) {
 // Opens a file of a checkpoint that must have this checksum.
 FileReader open_whole(const fs::path& path, const std::string& checksum, World* world) {
   FileReader file = open_file(path);
-  if (checksum_text(checksum_ticking(file, world)) != checksum)
+  Checksum found;
+  add_to_checksum(found, file, world);
+  if (checksum_text(found.value()) != checksum)
     damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
   return file;
 }
@@ -253,6 +239,19 @@ struct UnfinishedFolder {
   ~UnfinishedFolder() { discard(path); }
 };
 
+void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>& files, const CheckpointState& state) {
+  StateFile record{state, kFormatVersion, {}};
+  for (const auto& [name, rows] : files) {
+    // Hugging Face's loaders require this entry.
+    const uint64_t checksum = write_safetensors(folder / name, rows, {{"format", "pt"}});
+    record.files.emplace_back(name, checksum_text(checksum));
+  }
+  const std::string refusal = refusal_text();
+  write_text_file(folder / kConfigFile, refusal);
+  record.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
+  write_text_file(folder / kStateFile, state_text(record));
+}
+
 void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTensors& tensors,
                       const CheckpointState& state) {
   const fs::path final_path = folder / step_name(step), replaced = final_path.string() + kReplaced;
@@ -262,17 +261,7 @@ void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTens
   fs::remove_all(unfinished.path);
   fs::create_directory(unfinished.path);
 
-  StateFile file{state, kFormatVersion, {}};
-  for (const auto& [name, rows] : files_to_write(tensors)) {
-    // Hugging Face's loaders require this entry.
-    const uint64_t checksum = write_safetensors(unfinished.path / name, rows, {{"format", "pt"}});
-    file.files.emplace_back(name, checksum_text(checksum));
-  }
-  const std::string refusal = refusal_text();
-  write_text_file(unfinished.path / kConfigFile, refusal);
-  file.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
-  write_text_file(unfinished.path / kStateFile, state_text(file));
-
+  write_files(unfinished.path, files_to_write(tensors), state);
   if (is_checkpoint(final_path)) {
     fs::remove_all(replaced);
     fs::rename(final_path, replaced);
@@ -318,6 +307,11 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
     fail(error.path1().string() + ": " + error.code().message());
   }
   remove_old_checkpoints(folder, step, keep);
+}
+
+void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSource>& rows,
+                            const CheckpointState& state) {
+  write_files(folder, {{kModelFile, rows}}, state);
 }
 
 void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
@@ -394,6 +388,17 @@ CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const Checkpoint
 CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
                            Memory& memory) {
   return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
+}
+
+void add_to_checksum(Checksum& checksum, const FileReader& file, World* world) {
+  constexpr int64_t kPart = int64_t{4} << 20;
+  std::vector<char> part(static_cast<size_t>(std::min(kPart, file.size())));
+  for (int64_t at = 0; at < file.size(); at += kPart) {
+    const int64_t bytes = std::min(kPart, file.size() - at);
+    file.read(part.data(), bytes, at);
+    checksum.update(part.data(), bytes);
+    if (world) world->tick();
+  }
 }
 
 ModelFile open_model(const fs::path& checkpoint_dir, World* world) {

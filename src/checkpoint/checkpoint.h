@@ -15,6 +15,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/checksum.h"
+#include "base/file.h"
 #include "base/tensor.h"
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/safetensors.h"
@@ -40,6 +42,12 @@ struct CheckpointTensors {
 // checkpoints and LATEST then stay valid.
 void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                      const CheckpointState& state, int64_t keep);
+
+// Writes a checkpoint that holds only a model into a folder, flushed: for models that come from elsewhere. `rows` are
+// the rows of its file. Training cannot continue from such a checkpoint, but can start from its weights. Throws
+// Failure.
+void write_model_checkpoint(const std::filesystem::path& folder, const std::vector<TensorSource>& rows,
+                            const CheckpointState& state);
 
 // Copies a checkpoint into another run and makes it the latest there. After a crash, an incomplete copy does not count
 // as a checkpoint. Throws Failure if the disk fails.
@@ -69,6 +77,9 @@ CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, con
 // Loads only the model, for evaluation, generation and export.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                            const StateTable& state, Memory& memory = host_memory());
+
+// Adds the file's bytes to a checksum, with a tick of `world` after each part to show other ranks the progress.
+void add_to_checksum(Checksum& checksum, const FileReader& file, World* world);
 
 // A checkpoint's model.safetensors, open for reading.
 struct ModelFile {

@@ -57,9 +57,9 @@ std::vector<std::string> grouped(const std::vector<std::string>& names) {
 
 }  // namespace
 
-InitialWeights::InitialWeights(const std::filesystem::path& from, const ParamTable& params, const StateTable& state,
-                               World* world)
-    : checkpoint_(std::filesystem::canonical(resolve_checkpoint(from))), model_(open_model(checkpoint_, world)) {
+InitialWeights::InitialWeights(const TensorReader& from, const std::string& place, const ParamTable& params,
+                               const StateTable& state)
+    : tensors_(from) {
   std::vector<std::string> missing, left_over;
   std::set<std::string> used;
   const auto note = [&](std::vector<Choice>& choices, const std::string& row, Choice choice) {
@@ -81,11 +81,10 @@ InitialWeights::InitialWeights(const std::filesystem::path& from, const ParamTab
     else
       state_choices_.emplace_back();
   }
-  for (const SafetensorsFile::Entry& entry : model_.tensors.entries())
-    if (!used.contains(entry.name)) left_over.push_back(entry.name);
+  for (const std::string& name : tensors_.names())
+    if (!used.contains(name)) left_over.push_back(name);
   if (used.size() == 1 && used.contains(""))
-    user_error(checkpoint_.string(), ": no tensor of this checkpoint fits the model; its first is \"",
-               left_over.empty() ? "" : left_over[0], "\"");
+    user_error(place, ": no tensor there fits the model; the first is \"", left_over.empty() ? "" : left_over[0], "\"");
   missing_ = grouped(missing);
   left_over_ = grouped(left_over);
 }
@@ -93,13 +92,13 @@ InitialWeights::InitialWeights(const std::filesystem::path& from, const ParamTab
 InitialWeights::Choice InitialWeights::choose(const std::string& row, DType dtype,
                                               const std::vector<int64_t>& sizes) const {
   Choice choice;
-  if (model_.tensors.find(row)) choice.tensor = row;
+  if (tensors_.holds(row)) choice.tensor = row;
   const ExpertRow expert = expert_row(row);
-  if (choice.tensor.empty() && !expert.layer.empty() && model_.tensors.find(expert.layer + expert.name))
+  if (choice.tensor.empty() && !expert.layer.empty() && tensors_.holds(expert.layer + expert.name))
     choice = {expert.layer + expert.name, true};
   if (choice.tensor.empty()) return choice;
   try {
-    model_.tensors.check(choice.tensor, choice.upcycled ? DType::f32 : dtype, sizes);
+    tensors_.check(choice.tensor, choice.upcycled ? DType::f32 : dtype, sizes);
   } catch (const UserError& error) {
     user_error(
         error.what(),
@@ -120,7 +119,7 @@ void InitialWeights::load(const ParamTable& params, const StateTable& state, Mem
       load_copy(params, row, choice.tensor, memory, upcycling);
     } else if (!choice.tensor.empty()) {
       for (const RowPart& part : params.row_parts(row))
-        model_.tensors.read_part(choice.tensor, part.first, part.elements, memory);
+        tensors_.read_part(choice.tensor, part.first, part.elements, memory);
     } else if (std::any_of(upcycled_layers_.begin(), upcycled_layers_.end(), is_router_of)) {
       initialize_row(memory, params.row_parts(row), row.count, Init::normal(row.init.std * upcycling.router_scale),
                      upcycling.seed, row.name);
@@ -128,13 +127,13 @@ void InitialWeights::load(const ParamTable& params, const StateTable& state, Mem
   }
   for (size_t i = 0; i < state.rows().size(); ++i)
     if (const std::string& tensor = state_choices_[i].tensor; !tensor.empty())
-      model_.tensors.read(tensor, state.rows()[i].value, memory);
+      tensors_.read_part(tensor, 0, state.rows()[i].value, memory);
 }
 
 void InitialWeights::load_copy(const ParamTable& params, const ParamRow& row, const std::string& tensor, Memory& memory,
                                const Upcycling& upcycling) const {
   std::vector<float> values(static_cast<size_t>(row.count));
-  model_.tensors.read_part(tensor, 0, Tensor(values.data(), DType::f32, {row.count}), host_memory());
+  tensors_.read_part(tensor, 0, Tensor(values.data(), DType::f32, {row.count}), host_memory());
   const double scale = row.name.ends_with("down_proj.weight") ? upcycling.output_scale : 1;
   double squares = 0;
   for (const float value : values) squares += static_cast<double>(value) * value;

@@ -1,11 +1,12 @@
 #pragma once
-// The weights of another run as the start of a new one (train.init_from). Only weights and router state are taken; the
-// optimizer, the schedule and the data start anew.
-#include <filesystem>
+// The weights of another model as the start of a new run (train.init_from). Only weights and router state are taken;
+// the optimizer, the schedule and the data start anew.
 #include <string>
 #include <vector>
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/tensor_reader.h"
+#include "memory/param_table.h"
+#include "memory/state_table.h"
 
 namespace gptmoe {
 
@@ -19,19 +20,15 @@ struct Upcycling {
 
 class InitialWeights {
  public:
-  // Opens and verifies a checkpoint, or the latest one in a run's folder, and finds a tensor for every row of `params`
-  // and every persistent row of `state`:
+  // Finds a tensor of `from`, which must outlive this object, for every row of `params` and every persistent row of
+  // `state`:
   // - the tensor with the row's name;
   // - if there is none and the row is an expert's, named PREFIXexperts.E.NAME: the dense layer's tensor PREFIXNAME;
   // - otherwise none: the row keeps its initial values.
-  // The tables need no memory yet. Throws UserError naming the tensor if its shape differs from the row's, and if no
-  // row has a tensor. If the checkpoint is damaged, throws as load_checkpoint() does.
-  InitialWeights(const std::filesystem::path& from, const ParamTable& params, const StateTable& state,
-                 World* world = nullptr);
+  // The tables need no memory yet. Throws UserError naming the tensor if its shape differs from the row's, and naming
+  // `place` if no row has a tensor.
+  InitialWeights(const TensorReader& from, const std::string& place, const ParamTable& params, const StateTable& state);
 
-  const std::filesystem::path& checkpoint() const { return checkpoint_; }  // absolute
-  const std::string& checksum() const { return model_.checksum; }
-  const CheckpointState& state() const { return model_.state; }  // of the other run
   int64_t upcycled_rows() const { return upcycled_rows_; }
 
   // Writes (=) the rows of initialised tables, whose memory is `memory`: the rows that have a tensor, and the router
@@ -52,8 +49,7 @@ class InitialWeights {
   void load_copy(const ParamTable& params, const ParamRow& row, const std::string& tensor, Memory& memory,
                  const Upcycling& upcycling) const;
 
-  std::filesystem::path checkpoint_;
-  ModelFile model_;
+  const TensorReader& tensors_;
   std::vector<Choice> param_choices_, state_choices_;  // by row
   std::vector<std::string> upcycled_layers_;           // prefixes, such as "model.layers.3.mlp."
   int64_t upcycled_rows_ = 0;

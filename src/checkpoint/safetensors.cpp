@@ -7,8 +7,10 @@
 #include <tuple>
 #include <utility>
 
+#include "base/bf16.h"
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/f16.h"
 #include "base/read_json.h"
 
 namespace gptmoe {
@@ -20,6 +22,7 @@ using nlohmann::json;
 
 constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kPartCount = 1 << 20;  // elements that pass through the host at a time
+constexpr const char* kF16 = "F16";
 constexpr const char* kMetadataKey = "__metadata__";
 constexpr std::pair<const char*, DType> kDTypes[] = {
     {"F64", DType::f64}, {"F32", DType::f32}, {"BF16", DType::bf16}, {"I64", DType::i64}, {"I32", DType::i32}};
@@ -52,13 +55,29 @@ bool read_counts(const json& value, std::vector<int64_t>& out) {
   return true;
 }
 
-// The bytes of a tensor with this dtype and shape; -1 if they exceed int64.
-int64_t bytes_of(DType dtype, const std::vector<int64_t>& sizes) {
+// The bytes of a tensor with elements of this size; -1 if they exceed int64.
+int64_t bytes_of(int64_t element_bytes, const std::vector<int64_t>& sizes) {
   if (std::count(sizes.begin(), sizes.end(), 0)) return 0;
-  int64_t bytes = dtype_bytes(dtype);
+  int64_t bytes = element_bytes;
   for (int64_t size : sizes)
     if (__builtin_mul_overflow(bytes, size, &bytes)) return -1;
   return bytes;
+}
+
+int64_t element_bytes(const SafetensorsFile::Entry& entry) { return entry.f16 ? 2 : dtype_bytes(entry.dtype); }
+
+const char* file_dtype_name(const SafetensorsFile::Entry& entry) {
+  return entry.f16 ? kF16 : file_dtype_name(entry.dtype);
+}
+
+// The elements of an entry in F32, BF16 or F16 as floats.
+const float* as_floats(const SafetensorsFile::Entry& entry, const void* elements, int64_t count,
+                       std::vector<float>& widened) {
+  if (entry.dtype == DType::f32 && !entry.f16) return static_cast<const float*>(elements);
+  const auto* narrow = static_cast<const uint16_t*>(elements);
+  widened.resize(static_cast<size_t>(count));
+  std::transform(narrow, narrow + count, widened.begin(), entry.f16 ? f16_value : bf16_value);
+  return widened.data();
 }
 
 }  // namespace
@@ -85,7 +104,7 @@ uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<
   int64_t offset = 0;
   for (const TensorSource& tensor : ordered) {
     GPTMOE_CHECK(!entries.contains(tensor.name), tensor.name);
-    const int64_t bytes = bytes_of(tensor.dtype, tensor.sizes);
+    const int64_t bytes = bytes_of(dtype_bytes(tensor.dtype), tensor.sizes);
     entries[tensor.name] = {
         {"dtype", file_dtype_name(tensor.dtype)}, {"shape", tensor.sizes}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
@@ -148,9 +167,11 @@ void SafetensorsFile::parse_header(std::string_view header) {
         !read_counts(value["data_offsets"], offsets) || offsets.size() != 2)
       fail(name, "the header must give its dtype, shape and data_offsets, and nothing else");
     const std::string dtype = value["dtype"].get<std::string>();
+    entry.f16 = dtype == kF16;
     const auto* known = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto& d) { return dtype == d.first; });
-    if (known == std::end(kDTypes)) fail(name, "dtype " + dtype + " is not one of F64, F32, BF16, I64, I32");
-    entry.dtype = known->second;
+    if (known == std::end(kDTypes) && !entry.f16)
+      fail(name, "dtype " + dtype + " is not one of F64, F32, BF16, F16, I64, I32");
+    if (!entry.f16) entry.dtype = known->second;
     entry.begin = offsets[0];
     entry.end = offsets[1];
     entries_.push_back(std::move(entry));
@@ -169,9 +190,9 @@ void SafetensorsFile::check_layout() const {
                             " bytes of data: the file is damaged or cut short"));
     if (entry.begin != expected)
       fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
-    if (entry.end - entry.begin != bytes_of(entry.dtype, entry.sizes))
-      fail(entry.name, text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry.dtype), " ",
-                            shape_text(entry.sizes)));
+    if (entry.end - entry.begin != bytes_of(element_bytes(entry), entry.sizes))
+      fail(entry.name,
+           text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry), " ", shape_text(entry.sizes)));
     expected = entry.end;
   }
   if (expected != data_bytes_)
@@ -182,6 +203,12 @@ void SafetensorsFile::check_layout() const {
 const SafetensorsFile::Entry* SafetensorsFile::find(const std::string& name) const {
   const auto found = index_.find(name);
   return found == index_.end() ? nullptr : &entries_[found->second];
+}
+
+std::vector<std::string> SafetensorsFile::names() const {
+  std::vector<std::string> names;
+  for (const Entry& entry : entries_) names.push_back(entry.name);
+  return names;
 }
 
 void SafetensorsFile::check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const {
@@ -201,21 +228,22 @@ void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& m
 void SafetensorsFile::read_part(const std::string& name, int64_t first_element, const Tensor& out,
                                 Memory& memory) const {
   const Entry& entry = *find(name);
-  const int64_t element_bytes = dtype_bytes(entry.dtype);
-  int64_t position = data_begin_ + entry.begin + first_element * element_bytes;
-  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / element_bytes, out.describe());
+  const int64_t each = element_bytes(entry);
+  int64_t position = data_begin_ + entry.begin + first_element * each;
+  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / each, out.describe());
   if (out.count() == 0) return;
-  const bool same_dtype = entry.dtype == out.dtype();
+  const bool same_dtype = entry.dtype == out.dtype() && !entry.f16;
   if (same_dtype && memory.on_host()) return file_.read(out.data(), out.bytes(), position);
   std::vector<double> part(static_cast<size_t>(std::min(out.count(), kPartCount)));  // aligned for every dtype
+  std::vector<float> widened;
   const Tensor flat = out.view({out.count()});
   for (int64_t first = 0; first < flat.count(); first += kPartCount) {
     const Tensor piece = flat.rows(first, std::min(kPartCount, flat.count() - first));
-    const int64_t bytes = piece.count() * element_bytes;
+    const int64_t bytes = piece.count() * each;
     file_.read(part.data(), bytes, position);
     position += bytes;
     same_dtype ? memory.upload(piece, part.data())
-               : upload_floats(memory, piece, reinterpret_cast<const float*>(part.data()));
+               : upload_floats(memory, piece, as_floats(entry, part.data(), piece.count(), widened));
   }
 }
 

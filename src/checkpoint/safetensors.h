@@ -1,7 +1,8 @@
 #pragma once
 // Named tensors in a file, in the format of Hugging Face safetensors: the header's length in 8 bytes (little-endian), a
 // JSON header {"name": {"dtype": "F32", "shape": [..], "data_offsets": [begin, end]}, ..., "__metadata__": {..}} padded
-// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known.
+// with spaces to 8 bytes, then the elements, little-endian and without gaps. F64, F32, BF16, I64 and I32 are known; F16
+// is only read.
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "checkpoint/tensor_reader.h"
 
 namespace gptmoe {
 
@@ -43,13 +45,14 @@ uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<
 // A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
 // gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
 // tensor or byte.
-class SafetensorsFile {
+class SafetensorsFile final : public TensorReader {
  public:
   struct Entry {
     std::string name;
-    DType dtype;
+    DType dtype;                 // f32 for F16
     std::vector<int64_t> sizes;  // any rank
     int64_t begin, end;          // bytes, from the first byte after the header
+    bool f16 = false;
   };
 
   explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(FileReader(path)) {}
@@ -60,18 +63,23 @@ class SafetensorsFile {
   const SafetensorsMetadata& metadata() const { return metadata_; }
   const Entry* find(const std::string& name) const;  // nullptr if absent
 
-  // Throws unless the file holds `name` with these sizes, and in `dtype` itself or, if `dtype` is f64 or bf16, in F32.
-  void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const;
-  // Calls check(), then reads tensor `name` into `out`, which is in `memory`. F32 widens to f64 exactly and is rounded
-  // to bf16.
+  std::vector<std::string> names() const override;
+  bool holds(const std::string& name) const override { return find(name) != nullptr; }
+  // The tensor must be in `dtype` itself or, if `dtype` is f64 or bf16, in F32.
+  void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const override;
+  // Also widens BF16 to f32 and f64.
+  void read_part(const std::string& name, int64_t first, const Tensor& out,
+                 Memory& memory = host_memory()) const override;
+  // Calls check(), then reads tensor `name` into `out`, which is in `memory`.
   void read(const std::string& name, const Tensor& out, Memory& memory = host_memory()) const;
-  // Reads out.count() elements of tensor `name`, from `first` on, into `out`. The tensor must have passed check().
-  void read_part(const std::string& name, int64_t first, const Tensor& out, Memory& memory = host_memory()) const;
+
+  // Throws a UserError about a tensor: FILE: tensor "NAME": WHY.
+  [[noreturn]] void fail(const std::string& tensor, const std::string& why) const;
+  const FileReader& file() const { return file_; }
 
  private:
   void parse_header(std::string_view header);
   void check_layout() const;
-  [[noreturn]] void fail(const std::string& tensor, const std::string& why) const;
 
   FileReader file_;
   int64_t data_begin_ = 0;  // the first byte after the header

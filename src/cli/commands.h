@@ -13,6 +13,7 @@ void add_compare_command(CLI::App& app, Job& job);
 void add_eval_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_export_command(CLI::App& app);
+void add_import_command(CLI::App& app);
 void add_plan_command(CLI::App& app);
 void add_report_command(CLI::App& app, Job& job);
 void add_watch_command(CLI::App& app, Job& job);
@@ -31,6 +32,7 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_eval_command(app);
   add_generate_command(app);
   add_export_command(app);
+  add_import_command(app);
   add_plan_command(app);
   add_report_command(app, job);
   add_watch_command(app, job);
@@ -38,7 +40,7 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_bench_command(app);
   add_help_command(app);
   add_version_option(app);
-  for (const char* name : {"eval", "generate", "export", "plan", "report", "watch", "analyze", "bench"})
+  for (const char* name : {"eval", "generate", "export", "import", "plan", "report", "watch", "analyze", "bench"})
     app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });
 }
 

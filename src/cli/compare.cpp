@@ -21,6 +21,7 @@
 #include "train/given_config.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
+#include "train/start_weights.h"
 #include "train/trainer.h"
 
 namespace gptmoe {
@@ -154,7 +155,7 @@ std::string start_of(const std::string& given, const std::vector<PlannedRun>& ru
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
       if (const std::string stored = run_config(run.dir).train.init_from; is_start(stored, given)) return stored;
-  return fs::canonical(resolve_checkpoint(given)).string();
+  return resolve_start(given).string();
 }
 
 // Replaces train.init_from by one checkpoint, since the run it names may save another while the runs train.

@@ -5,9 +5,9 @@
 #include <optional>
 
 #include "base/check.h"
-#include "checkpoint/checkpoint.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
+#include "train/start_weights.h"
 
 namespace gptmoe {
 namespace {
@@ -43,7 +43,7 @@ std::pair<std::string, std::string> start_weights(const RunOnData& run, const Ru
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};
   if (!std::filesystem::exists(run.init_from)) return {was->checksum, was->checksum};
-  return {was->checksum, model_checksum(resolve_checkpoint(run.init_from))};
+  return {was->checksum, start_checksum(resolve_start(run.init_from))};
 }
 
 // Throws UserError if a run that is there read anything but `now`.

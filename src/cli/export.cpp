@@ -10,6 +10,7 @@
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "engine/describe.h"
+#include "huggingface/folder_in_progress.h"
 #include "report/run_log.h"
 #include "routing/router_defaults.h"
 #include "routing/router_table.h"
@@ -83,6 +84,14 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
   return validation;
 }
 
+// The name of the run or folder that train.init_from names; empty if it names none.
+std::string start_name(const fs::path& init_from) {
+  fs::path path = init_from.lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  const fs::path folder = path.parent_path();
+  return (folder.filename() == "checkpoints" ? folder.parent_path() : path).filename().string();
+}
+
 ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   const CheckpointState state = read_checkpoint_state(checkpoint);
   const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
@@ -92,9 +101,12 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   card.model = describe_model(config.model);
   card.parameters = describe_parameters(gpt);
   if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";
-  card.training = text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
-                       grouped_digits(config.train.sequence_length));
-  card.data = "`" + file_pattern(config.data.train) + "`";
+  card.start = start_name(config.train.init_from);
+  if (state.step > 0) {  // not an import
+    card.training = text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
+                         grouped_digits(config.train.sequence_length));
+    card.data = "`" + file_pattern(config.data.train) + "`";
+  }
   card.version = build_info().version;
   if (run_dir) card.validation = validation_until(state.step, *run_dir, config);
   return card;

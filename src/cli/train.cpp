@@ -47,7 +47,8 @@ void add_train_command(CLI::App& app, Job& job) {
           ->excludes(resume);
   command
       ->add_option("--init-from", arguments->init_from,
-                   "Start from the weights of another run or of a checkpoint, with a fresh optimizer (train.init_from)")
+                   "Start from the weights of a run, a checkpoint or a Hugging Face folder, with a fresh optimizer "
+                   "(train.init_from)")
       ->excludes(branch);
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {

@@ -101,8 +101,9 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
       "recompute", train.recompute, {"none", "block"},
       "\"block\" keeps only each layer's input and computes the rest again in the backward pass, which saves "
       "memory.");
-  fields.optional("init_from", train.init_from,
-                  "Run, or checkpoint of a run, whose weights this run starts from; empty: weights are initialised.");
+  fields.optional(
+      "init_from", train.init_from,
+      "Run, checkpoint or Hugging Face folder whose weights this run starts from; empty: weights are initialised.");
   fields.optional(
       "init_noise", train.init_noise, kNotNegative,
       "With init_from: standard deviation of the noise added to each expert that starts as a copy of a dense "

@@ -1,7 +1,5 @@
 #include "huggingface/export.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +7,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
+#include "huggingface/folder_in_progress.h"
 #include "huggingface/modeling_files.h"
 #include "huggingface/tensor_plan.h"
 #include "model/gpt.h"
@@ -20,40 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kModelName = "model";
-
-// The absolute path, without a slash at the end. Links to existing folders are followed.
-fs::path folder_path(const fs::path& out) {
-  fs::path path = fs::weakly_canonical(fs::absolute(out));
-  return path.has_filename() ? path : path.parent_path();
-}
-
-// A folder next to the final one. It is removed unless it was renamed.
-class UnfinishedExport {
- public:
-  explicit UnfinishedExport(const fs::path& final_path)
-      : final_(final_path), path_(text(final_path.string(), ".tmp-", getpid())) {
-    fs::create_directories(final_.parent_path());
-    if (!fs::create_directory(path_)) user_error(path_.string(), ": exists; remove it");
-  }
-  ~UnfinishedExport() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  UnfinishedExport(const UnfinishedExport&) = delete;
-  UnfinishedExport& operator=(const UnfinishedExport&) = delete;
-
-  const fs::path& path() const { return path_; }
-  void finish() const {
-    sync_directory(path_);
-    std::error_code error;
-    fs::rename(path_, final_, error);  // replaces an empty folder, and no other
-    if (error) user_error(final_.string(), ": cannot become the export: ", error.message(), "; name another folder");
-    sync_directory(final_.parent_path());
-  }
-
- private:
-  fs::path final_, path_;
-};
 
 // "model.safetensors", or "model-00002-of-00003.safetensors" for index 1 of 3.
 std::string shard_name(size_t index, size_t count) {
@@ -133,22 +98,10 @@ std::string write_small_files(const fs::path& folder, const ExportRequest& reque
 
 }  // namespace
 
-void require_free_folder(const fs::path& out) {
-  std::error_code error;
-  const fs::file_status status = fs::status(out, error);
-  if (status.type() == fs::file_type::not_found) return;
-  if (!fs::is_directory(status))
-    user_error(out.string(), ": ", error ? error.message() : "is not a folder", "; name a new or empty folder");
-  const fs::directory_iterator first(out, error);
-  if (error) user_error(out.string(), ": cannot list: ", error.message(), "; name a new or empty folder");
-  if (first != fs::directory_iterator())
-    user_error(out.string(), ": holds ", first->path().filename().string(), "; name a new or empty folder");
-}
-
 ExportedFiles export_model(const ExportRequest& request) {
   require_free_folder(request.out);
   try {
-    const UnfinishedExport unfinished(folder_path(request.out));
+    const FolderInProgress unfinished(request.out);
     ExportedFiles written = write_model(unfinished.path(), request);
     written.without_tokenizer = write_small_files(unfinished.path(), request);
     unfinished.finish();

@@ -23,9 +23,6 @@ struct ExportedFiles {
   std::string without_tokenizer = {};  // why tokenizer.json cannot hold the tokenizer; empty if it does
 };
 
-// Throws UserError if `out` holds anything, before it reads the model.
-void require_free_folder(const std::filesystem::path& out);
-
 // The folder holds:
 //   model.safetensors, or model-00001-of-0000N.safetensors, ... with model.safetensors.index.json
 //   config.json, generation_config.json, README.md

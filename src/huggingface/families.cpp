@@ -1,14 +1,9 @@
 #include "huggingface/families.h"
 
-#include <algorithm>
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
 
 namespace gptmoe {
 namespace {
-
-using nlohmann::ordered_json;
 
 // ---- Zeros -------------------------------------------------------------------------------------------------------
 
@@ -160,126 +155,37 @@ std::vector<std::string> phimoe_misfits(const Config& config) {
   return misfits.take();
 }
 
-// ---- config.json ---------------------------------------------------------------------------------------------------
-
-void describe_llama(const Config& config, ordered_json& json) {
-  json["hidden_act"] = "silu";
-  json["intermediate_size"] = config.model.intermediate_size;
-  json["rms_norm_eps"] = config.model.rms_norm_eps;
-  json["head_dim"] = config.model.head_dim;
-  json["attention_bias"] = config.model.attention_bias;
-  json["mlp_bias"] = false;
-}
-
-// Rotates whole heads: by default these classes rotate a quarter of each.
-void rotate_whole_heads(ordered_json& json) {
-  json["partial_rotary_factor"] = 1.0;
-  json["rope_parameters"]["partial_rotary_factor"] = 1.0;
-}
-
-void describe_stablelm(const Config& config, ordered_json& json) {
-  json["hidden_act"] = "silu";
-  json["intermediate_size"] = config.model.intermediate_size;
-  json["layer_norm_eps"] = config.model.rms_norm_eps;
-  json["use_qkv_bias"] = false;
-  json["qk_layernorm"] = false;
-  json["use_parallel_residual"] = false;
-  json["hidden_dropout"] = 0.0;
-  rotate_whole_heads(json);
-}
-
-void describe_gpt_neox(const Config& config, ordered_json& json) {
-  json["hidden_act"] = "gelu_pytorch_tanh";
-  json["intermediate_size"] = config.model.intermediate_size;
-  json["layer_norm_eps"] = config.model.rms_norm_eps;
-  json["attention_bias"] = config.model.attention_bias;
-  json["use_parallel_residual"] = false;
-  json["hidden_dropout"] = 0.0;
-  json["rotary_pct"] = 1.0;
-  json["rotary_emb_base"] = config.model.rope_theta;
-  rotate_whole_heads(json);
-}
-
-void describe_moe(const Config& config, ordered_json& json) {
-  json["hidden_act"] = "silu";
-  json["rms_norm_eps"] = config.model.rms_norm_eps;
-  json["num_experts_per_tok"] = config.model.num_experts_per_tok;
-  json["router_aux_loss_coef"] = config.model.router_aux_loss_coef;
-  json["output_router_logits"] = false;
-}
-
-void describe_olmoe(const Config& config, ordered_json& json) {
-  describe_moe(config, json);
-  json["intermediate_size"] = config.model.moe_intermediate_size;
-  json["num_experts"] = config.model.num_experts;
-  json["norm_topk_prob"] = config.model.norm_topk_prob;
-  json["attention_bias"] = config.model.attention_bias;
-  json["clip_qkv"] = nullptr;
-}
-
-void describe_mixtral(const Config& config, ordered_json& json) {
-  describe_moe(config, json);
-  json["intermediate_size"] = config.model.moe_intermediate_size;
-  json["num_local_experts"] = config.model.num_experts;
-  json["head_dim"] = config.model.head_dim;
-  json["sliding_window"] = nullptr;
-  json["router_jitter_noise"] = 0.0;
-}
-
-void describe_qwen2_moe(const Config& config, ordered_json& json) {
-  const ModelConfig& model = config.model;
-  describe_moe(config, json);
-  json["intermediate_size"] = std::max<int64_t>(model.intermediate_size, 1);  // of the dense layers, if there are any
-  json["moe_intermediate_size"] = model.moe_intermediate_size;
-  json["shared_expert_intermediate_size"] = std::max<int64_t>(model.n_shared_experts * model.moe_intermediate_size, 1);
-  json["num_experts"] = model.num_experts;
-  json["norm_topk_prob"] = model.norm_topk_prob;
-  json["decoder_sparse_step"] = 1;
-  json["mlp_only_layers"] = ordered_json::array();
-  for (int64_t layer = 0; layer < model.first_k_dense_replace; ++layer) json["mlp_only_layers"].push_back(layer);
-  json["qkv_bias"] = false;
-  json["use_sliding_window"] = false;
-}
-
-void describe_phimoe(const Config& config, ordered_json& json) {
-  describe_moe(config, json);
-  json["intermediate_size"] = config.model.moe_intermediate_size;
-  json["num_local_experts"] = config.model.num_experts;
-  json["attention_bias"] = config.model.attention_bias;
-  json["lm_head_bias"] = false;
-  json["sliding_window"] = nullptr;
-  json["router_jitter_noise"] = config.router.block->at("jitter");
-  json["input_jitter_noise"] = 0.0;
-}
-
-// Our own keys, as in the run's config.
-void describe_custom(const Config& config, ordered_json& json) {
-  const ordered_json run = to_json(config);
-  for (const auto& [key, value] : run["model"].items()) json[key] = value;
-  json["router"] = run["router"];
-  json["auto_map"] = {{"AutoConfig", "configuration_gptmoe.GptmoeConfig"},
-                      {"AutoModel", "modeling_gptmoe.GptmoeModel"},
-                      {"AutoModelForCausalLM", "modeling_gptmoe.GptmoeForCausalLM"}};
-}
-
 }  // namespace
 
 const std::vector<Family>& stock_families() {
   static const std::vector<Family> families = {
-      {"olmoe", "OlmoeForCausalLM", olmoe_names(), olmoe_misfits, describe_olmoe},
-      {"mixtral", "MixtralForCausalLM", mixtral_names(), mixtral_misfits, describe_mixtral},
-      {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe_names(), qwen2_moe_misfits, describe_qwen2_moe, qwen2_moe_zeros},
-      {"phimoe", "PhimoeForCausalLM", phimoe_names(), phimoe_misfits, describe_phimoe},
-      {"llama", "LlamaForCausalLM", llama_names(), llama_misfits, describe_llama},
-      {"stablelm", "StableLmForCausalLM", stablelm_names(), stablelm_misfits, describe_stablelm},
-      {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox_names(), gpt_neox_misfits, describe_gpt_neox, gpt_neox_zeros}};
+      {"olmoe", "OlmoeForCausalLM", olmoe_names(), olmoe_misfits, olmoe_config()},
+      {"mixtral", "MixtralForCausalLM", mixtral_names(), mixtral_misfits, mixtral_config()},
+      {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe_names(), qwen2_moe_misfits, qwen2_moe_config(), qwen2_moe_zeros},
+      {"phimoe", "PhimoeForCausalLM", phimoe_names(), phimoe_misfits, phimoe_config()},
+      {"llama", "LlamaForCausalLM", llama_names(), llama_misfits, llama_config()},
+      {"stablelm", "StableLmForCausalLM", stablelm_names(), stablelm_misfits, stablelm_config()},
+      {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox_names(), gpt_neox_misfits, gpt_neox_config(), gpt_neox_zeros}};
   return families;
 }
 
 const Family& custom_family() {
   static const Family family = {"gptmoe", "GptmoeForCausalLM", gptmoe_names(),
-                                [](const Config&) { return std::vector<std::string>(); }, describe_custom};
+                                [](const Config&) { return std::vector<std::string>(); }, custom_config()};
   return family;
+}
+
+const Family* family_of(const std::string& model_type) {
+  if (model_type == custom_family().model_type) return &custom_family();
+  for (const Family& family : stock_families())
+    if (model_type == family.model_type) return &family;
+  return nullptr;
+}
+
+std::string known_model_types() {
+  std::string list;
+  for (const Family& family : stock_families()) list += text(family.model_type, ", ");
+  return list + custom_family().model_type;
 }
 
 FamilyChoice choose_family(const Config& config) {

@@ -1,11 +1,11 @@
 #pragma once
 // The model classes of Hugging Face transformers that compute our models, and our own class for all other models.
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
+#include "huggingface/family_configs.h"
 #include "huggingface/family_names.h"
 
 namespace gptmoe {
@@ -23,9 +23,7 @@ struct Family {
   // What the model has that the class does not compute ("model.norm_type layernorm"); empty if the class computes the
   // model exactly.
   std::vector<std::string> (*misfits)(const Config& config);
-  // Sets the keys of config.json that only this class has or names differently. The config's router block must have
-  // every key (with_defaults()).
-  void (*describe)(const Config& config, nlohmann::ordered_json& json);
+  FamilyConfig config;
   std::vector<ZeroTensor> (*zeros)(const ModelConfig& model) = nullptr;  // null: none
 };
 
@@ -33,6 +31,9 @@ struct Family {
 const std::vector<Family>& stock_families();
 // Our class, GptmoeForCausalLM, whose source each export holds. It computes every model.
 const Family& custom_family();
+// The family of a model_type in config.json; null if it is none of these. known_model_types() lists them.
+const Family* family_of(const std::string& model_type);
+std::string known_model_types();
 
 struct FamilyChoice {
   const Family* family;

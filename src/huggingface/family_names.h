@@ -1,6 +1,6 @@
 #pragma once
-// The one table of names: what each class of Hugging Face transformers calls our tensors. An importer can read it in
-// the other direction.
+// The one table of names: what each class of Hugging Face transformers calls our tensors. An import reads it in the
+// other direction.
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/bf16.h"
 #include "base/check.h"
@@ -14,6 +15,9 @@ int64_t count_of(const std::vector<int64_t>& sizes) {
   for (const int64_t size : sizes) count *= size;
   return count;
 }
+
+// The place of a row's kind within the rows of a head.
+size_t row_kind(Change change) { return static_cast<size_t>(change) - static_cast<size_t>(Change::query_rows); }
 
 class Planner {
  public:
@@ -53,9 +57,9 @@ class Planner {
       tensors_.push_back({theirs, sizes, dtype_of(entry), std::vector<TensorPiece>(3 * heads)});
     }
     const int64_t count = count_of(entry.sizes) / model_.num_attention_heads;  // of one head
-    const size_t kind = change == Change::query_rows ? 0 : change == Change::key_rows ? 1 : 2;
     for (size_t head = 0; head < heads; ++head)
-      tensors_[slot->second].pieces[3 * head + kind] = {entry.name, static_cast<int64_t>(head) * count, count};
+      tensors_[slot->second].pieces[3 * head + row_kind(change)] = {entry.name, static_cast<int64_t>(head) * count,
+                                                                    count};
   }
 
   DType dtype_of(const SafetensorsFile::Entry& entry) const {
@@ -72,12 +76,32 @@ class Planner {
   std::map<std::string, size_t> fused_;
 };
 
-void read_floats(const SafetensorsFile& file, const TensorPiece& piece, int64_t first, std::vector<float>& out) {
+// The tensor of ours that `change` makes of the tensor of theirs called `name`.
+PlannedTensor planned_import(const std::string& ours, Change change, const std::string& name, const ModelConfig& model,
+                             const WeightFiles& files) {
+  std::vector<int64_t> sizes = files.sizes(name);
+  if (change < Change::query_rows)
+    return {ours, sizes, DType::f32, {{name, 0, count_of(sizes), change == Change::doubled ? 0.5f : 1.0f}}};
+  const int64_t heads = model.num_attention_heads;
+  if (sizes.empty() || sizes[0] % (3 * heads) != 0)
+    files.fail(name, text("does not divide into queries, keys and values of num_attention_heads ", heads));
+  sizes[0] /= 3;
+  PlannedTensor tensor{ours, sizes, DType::f32, {}};
+  const int64_t count = count_of(sizes) / heads;  // of one head
+  for (int64_t head = 0; head < heads; ++head)
+    tensor.pieces.push_back({name, (3 * head + static_cast<int64_t>(row_kind(change))) * count, count});
+  return tensor;
+}
+
+void read_floats(const TensorReader& from, const TensorPiece& piece, int64_t first, std::vector<float>& out) {
   if (piece.tensor.empty()) return std::fill(out.begin(), out.end(), 0.0f);
   const auto count = static_cast<int64_t>(out.size());
-  file.read_part(piece.tensor, piece.first + first, Tensor(out.data(), DType::f32, {count}));
-  for (float& value : out) value *= piece.factor;
+  from.read_part(piece.tensor, piece.first + first, Tensor(out.data(), DType::f32, {count}));
+  if (piece.factor != 1)
+    for (float& value : out) value *= piece.factor;
 }
+
+constexpr int64_t kPartCount = 1 << 20;  // elements in memory at a time
 
 }  // namespace
 
@@ -105,15 +129,53 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
   return shards;
 }
 
-TensorSource source_of(const PlannedTensor& tensor, const SafetensorsFile& file, const WriteProgress& progress) {
-  return {tensor.name, tensor.dtype, tensor.sizes, [&tensor, &file, &progress](const TensorSource::Take& take) {
-            constexpr int64_t kPartCount = 1 << 20;
+ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files) {
+  ImportPlan plan;
+  std::set<std::string> zeros;
+  if (family.zeros)
+    for (const ZeroTensor& zero : family.zeros(model)) zeros.insert(zero.theirs);
+  for (const std::string& name : files.names()) {
+    if (zeros.contains(name)) {
+      plan.zeros.push_back(name);
+      continue;
+    }
+    bool known = false;
+    for (const TensorName& rule : family.tensors) {
+      if (rule.theirs.empty()) continue;
+      const std::optional<std::string> ours = renamed(rule.theirs, rule.ours, name);
+      if (!ours) continue;
+      plan.tensors[*ours] = planned_import(*ours, rule.change, name, model, files);
+      known = true;
+    }
+    if (!known) plan.unknown.push_back(name);
+  }
+  return plan;
+}
+
+void read_planned(const PlannedTensor& tensor, const TensorReader& from, int64_t first, const Tensor& out,
+                  Memory& memory) {
+  const Tensor flat = out.view({out.count()});
+  std::vector<float> part;
+  int64_t begin = 0;  // of the piece, in the tensor
+  for (const TensorPiece& piece : tensor.pieces) {
+    const int64_t end = std::min(begin + piece.count, first + flat.count());
+    for (int64_t at = std::max(begin, first); at < end; at += std::ssize(part)) {
+      part.resize(static_cast<size_t>(std::min(kPartCount, end - at)));
+      read_floats(from, piece, at - begin, part);
+      upload_floats(memory, flat.rows(at - first, std::ssize(part)), part.data());
+    }
+    begin += piece.count;
+  }
+}
+
+TensorSource source_of(const PlannedTensor& tensor, const TensorReader& from, const WriteProgress& progress) {
+  return {tensor.name, tensor.dtype, tensor.sizes, [&tensor, &from, &progress](const TensorSource::Take& take) {
             std::vector<float> part;
             std::vector<uint16_t> rounded;
             for (const TensorPiece& piece : tensor.pieces)
               for (int64_t first = 0; first < piece.count; first += kPartCount) {
                 part.resize(static_cast<size_t>(std::min(kPartCount, piece.count - first)));
-                read_floats(file, piece, first, part);
+                read_floats(from, piece, first, part);
                 const int64_t bytes = std::ssize(part) * dtype_bytes(tensor.dtype);
                 if (tensor.dtype == DType::bf16) {
                   rounded.resize(part.size());

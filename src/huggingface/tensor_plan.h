@@ -1,15 +1,18 @@
 #pragma once
-// The tensors of an export and the checkpoint's values that they hold.
+// Where the values of one side's tensors are in the tensors of the other side: of an export in a checkpoint, and of a
+// checkpoint in a Hugging Face folder.
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "checkpoint/safetensors.h"
 #include "huggingface/families.h"
+#include "huggingface/weight_files.h"
 
 namespace gptmoe {
 
-// `count` elements of `tensor` in the checkpoint's model file, from `first` on, times `factor`. An empty name: zeros.
+// `count` elements of `tensor` on the other side, from `first` on, times `factor`. An empty name: zeros.
 struct TensorPiece {
   std::string tensor;
   int64_t first = 0, count = 0;
@@ -25,10 +28,23 @@ struct PlannedTensor {
   int64_t bytes() const;
 };
 
-// Plans every tensor of `family` for a model file that holds exactly the model's tensors. `dtype` is f32 or bf16. In a
-// bf16 export, our own class keeps routers and router state in f32.
+// Plans every tensor of `family`, for an export of a model file that holds exactly the model's tensors. `dtype` is f32
+// or bf16. In a bf16 export, our own class keeps routers and router state in f32.
 std::vector<PlannedTensor> plan_tensors(const Family& family, const ModelConfig& model, const SafetensorsFile& file,
                                         DType dtype);
+
+// The import: the tensors of ours that the values of theirs are for, by name, in f32. A tensor of theirs that holds
+// several of ours is read once for each.
+struct ImportPlan {
+  std::map<std::string, PlannedTensor> tensors;
+  std::vector<std::string> unknown;  // tensors of theirs that the family does not name
+  std::vector<std::string> zeros;    // tensors of theirs that must be zero (Family::zeros)
+};
+// Throws UserError naming the tensor if a tensor of theirs that holds several of ours cannot be divided.
+ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
+// Reads (=) out.count() elements of a planned tensor, from `first` on.
+void read_planned(const PlannedTensor& tensor, const TensorReader& from, int64_t first, const Tensor& out,
+                  Memory& memory);
 
 // Cuts the tensors into files of at most `shard_bytes` bytes of data each, in order. A larger tensor has a file of its
 // own.
@@ -37,7 +53,8 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
 // Called with the number of bytes written since the last call.
 using WriteProgress = std::function<void(int64_t bytes)>;
 
-// The tensor as write_safetensors() takes it. It reads `file` in parts, so it needs little memory.
-TensorSource source_of(const PlannedTensor& tensor, const SafetensorsFile& file, const WriteProgress& progress);
+// The tensor as write_safetensors() takes it, with the values that `from` has. It reads in parts, so it needs little
+// memory. All arguments must outlive it.
+TensorSource source_of(const PlannedTensor& tensor, const TensorReader& from, const WriteProgress& progress);
 
 }  // namespace gptmoe

@@ -68,8 +68,8 @@ void visit_fields(Visitor& visitor, Record& file) {
 
 template <typename Visitor, Is<StartingWeights> Record>
 void visit_fields(Visitor& visitor, Record& weights) {
-  visitor.field("checkpoint", weights.checkpoint, "The checkpoint's absolute path.");
-  visitor.field("checksum", weights.checksum, "Checksum of its model.safetensors.");
+  visitor.field("checkpoint", weights.checkpoint, "Absolute path of the checkpoint or Hugging Face folder.");
+  visitor.field("checksum", weights.checksum, "Checksum of its weight files.");
 }
 
 template <typename Visitor, Is<HistoryEntry> Record>

@@ -4,11 +4,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/progress.h"
+#include "checkpoint/checkpoint.h"
+#include "huggingface/model_folder.h"
 #include "model/upcycling.h"
 #include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
+
+namespace fs = std::filesystem;
 
 // Keys that no tensor's shape shows and that change what the same weights compute: those of any model, and those of
 // models with experts.
@@ -29,11 +33,43 @@ std::string joined(const std::vector<std::string>& words) {
 
 }  // namespace
 
+fs::path resolve_start(const fs::path& from) {
+  return fs::canonical(is_model_folder(from) ? from : resolve_checkpoint(from));
+}
+
+std::string start_checksum(const fs::path& start) {
+  return is_model_folder(start) ? WeightFiles(start).checksum(nullptr) : model_checksum(start);
+}
+
+// The other model.
+struct StartWeights::Source {
+  fs::path path;
+  std::string kind;  // for people
+  std::string checksum;
+  Config config;
+  std::shared_ptr<const TensorReader> tensors;
+};
+
+std::shared_ptr<const StartWeights::Source> StartWeights::open(const Config& config, World& world) {
+  const fs::path path = resolve_start(config.train.init_from);
+  if (is_model_folder(path)) {
+    const auto model = std::make_shared<const ModelFolder>(path);
+    return std::make_shared<const Source>(
+        Source{path, model->family().architecture, model->checksum(&world), model->config(), model});
+  }
+  ModelFile file = open_model(path, &world);
+  return std::make_shared<const Source>(Source{path, text("step ", file.state.step), file.checksum,
+                                               parse_config(file.state.config, path.string()),
+                                               std::make_shared<const SafetensorsFile>(std::move(file.tensors))});
+}
+
 StartWeights::StartWeights(const Config& config, const Engine& engine, World& world)
-    : weights_(config.train.init_from, engine.gpt().params(), engine.gpt().state(), &world) {
-  const CheckpointState& source = weights_.state();
-  lines_.push_back(text("from ", weights_.checkpoint().string(), " (step ", source.step,
-                        "); optimizer, schedule and data begin anew"));
+    : StartWeights(config, engine, open(config, world)) {}
+
+StartWeights::StartWeights(const Config& config, const Engine& engine, const std::shared_ptr<const Source>& source)
+    : source_(source), weights_(*source->tensors, source->path.string(), engine.gpt().params(), engine.gpt().state()) {
+  lines_.push_back(
+      text("from ", source->path.string(), " (", source->kind, "); optimizer, schedule and data begin anew"));
   if (weights_.upcycled_rows() > 0) {
     upcycling_ = {upcycled_output_scale(config.model, config.router), kUpcycledRouterScale, config.train.init_noise,
                   static_cast<uint64_t>(config.seed)};
@@ -47,9 +83,8 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, World& wo
   }
   if (!weights_.missing().empty()) lines_.push_back("missing there, initialised: " + joined(weights_.missing()));
   if (!weights_.left_over().empty()) lines_.push_back("left over there, unused: " + joined(weights_.left_over()));
-  const Config other = parse_config(source.config, weights_.checkpoint().string());
-  for (const auto& [key, change] : config_changes(other, config))
-    if (holds(kMeaning, key) || (other.model.num_experts > 0 && holds(kMeaningOfExperts, key)))
+  for (const auto& [key, change] : config_changes(source->config, config))
+    if (holds(kMeaning, key) || (source->config.model.num_experts > 0 && holds(kMeaningOfExperts, key)))
       lines_.push_back(text(key, " was ", change.was->dump(), " there, and is ", change.is->dump(), " here"));
 }
 
@@ -57,6 +92,6 @@ void StartWeights::load(const Engine& engine, Memory& memory) const {
   weights_.load(engine.gpt().params(), engine.gpt().state(), memory, upcycling_);
 }
 
-StartingWeights StartWeights::record() const { return {weights_.checkpoint().string(), weights_.checksum()}; }
+StartingWeights StartWeights::record() const { return {source_->path.string(), source_->checksum}; }
 
 }  // namespace gptmoe

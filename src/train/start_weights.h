@@ -1,15 +1,24 @@
 #pragma once
 // The weights that a new run starts from (train.init_from).
+#include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "checkpoint/initial_weights.h"
 #include "config/config.h"
+#include "distributed/world.h"
 #include "engine/engine.h"
 #include "records/run_history.h"
 
 namespace gptmoe {
+
+// The absolute path of what train.init_from names: a checkpoint (of a run, its latest one) or a Hugging Face folder.
+// Throws UserError if it is neither.
+std::filesystem::path resolve_start(const std::filesystem::path& from);
+// The checksum of its weights (StartingWeights::checksum).
+std::string start_checksum(const std::filesystem::path& start);
 
 class StartWeights {
  public:
@@ -25,6 +34,11 @@ class StartWeights {
   const std::vector<std::string>& lines() const { return lines_; }
 
  private:
+  struct Source;
+  StartWeights(const Config& config, const Engine& engine, const std::shared_ptr<const Source>& source);
+  static std::shared_ptr<const Source> open(const Config& config, World& world);
+
+  std::shared_ptr<const Source> source_;
   InitialWeights weights_;
   Upcycling upcycling_;
   std::vector<std::string> lines_;

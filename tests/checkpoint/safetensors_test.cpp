@@ -4,8 +4,10 @@
 
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <string>
 
 #include "base/check.h"
@@ -133,6 +135,23 @@ TEST_F(Safetensors, ReadsAFileOfThePythonPackage) {
   EXPECT_EQ(h, (std::vector<uint16_t>{0x3f80, 0xc000}));
 }
 
+TEST_F(Safetensors, HalvesAndBf16ReadAsFloats) {
+  const std::string header =
+      R"({"h":{"dtype":"F16","shape":[8],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]}})";
+  const uint16_t data[] = {0x3c00, 0xc000, 0x0001, 0x8000, 0x7bff, 0x03ff, 0xfc00, 0x7e01, 0x3f80, 0xc000};
+  const SafetensorsFile file(write(with_length(header, std::string(reinterpret_cast<const char*>(data), 20))));
+  std::vector<float> h(8), b(2);
+  file.read("h", Tensor(h.data(), DType::f32, {8}));
+  EXPECT_EQ(std::vector<float>(h.begin(), h.end() - 1),
+            (std::vector<float>{1, -2, 0x1p-24f, 0, 65504, 1023 * 0x1p-24f, -std::numeric_limits<float>::infinity()}));
+  EXPECT_TRUE(std::signbit(h[3]) && std::isnan(h[7]));
+  std::vector<double> wide(3);
+  file.read_part("h", 2, Tensor(wide.data(), DType::f64, {3}));
+  EXPECT_EQ(wide, (std::vector<double>{0x1p-24, 0, 65504}));
+  file.read_part("b", 0, Tensor(b.data(), DType::f32, {2}));
+  EXPECT_EQ(b, (std::vector<float>{1, -2}));
+}
+
 TEST_F(Safetensors, F32WidensExactlyEvenIfUnaligned) {
   std::string header = R"({"f":{"dtype":"F32","shape":[6],"data_offsets":[0,24]}})";
   header.resize(61, ' ');  // the data begins at byte 69
@@ -198,7 +217,9 @@ TEST_F(Safetensors, RefusesAnEntryThatDoesNotFitItsData) {
         std::string(24, 'x')));
   };
   const std::string fields = " tensor \"f\": the header must give its dtype, shape and data_offsets, and nothing else";
-  EXPECT_EQ(of("F16", "[12]", "[0,24]"), " tensor \"f\": dtype F16 is not one of F64, F32, BF16, I64, I32");
+  EXPECT_EQ(of("F8_E4M3", "[24]", "[0,24]"),
+            " tensor \"f\": dtype F8_E4M3 is not one of F64, F32, BF16, F16, I64, I32");
+  EXPECT_EQ(of("F16", "[6]", "[0,24]"), " tensor \"f\": 24 bytes do not hold F16 (6)");
   EXPECT_EQ(of("F32", "[6]", "[0,24]", R"(,"order":"C")"), fields);
   for (const char* shape : {"6", "[-6]", "[6.0]", "[\"6\"]", "[9223372036854775808]"})
     EXPECT_EQ(of("F32", shape, "[0,24]"), fields) << shape;

@@ -72,6 +72,20 @@ TEST_F(CompareData, ARunThatStartedFromOtherWeightsIsNotReused) {
   EXPECT_EQ(metrics_of(files_ / "both/topk/seed_1")[0]["val_loss"], metrics_of(files_ / "start").back()["val_loss"]);
 }
 
+TEST_F(CompareData, RunsStartFromAHuggingFaceFolder) {
+  succeed({"train", "topk.json", "--out", "start"});
+  succeed({"export", "start", "--out", "hf"});
+  const std::vector<std::string> from = {"--set", "train.init_from=hf"};
+  succeed(command(from));
+  EXPECT_EQ(metrics_of(files_ / "both/default/seed_1")[0]["val_loss"], metrics_of(files_ / "start").back()["val_loss"]);
+  fs::remove_all(files_ / "both/default");
+  expect_contains(succeed(command(from)).out, "reusing     both/topk/seed_1");
+  fs::remove_all(files_ / "both/default");
+  fs::remove_all(files_ / "hf");
+  succeed({"export", "both/topk/seed_1", "--out", "hf"});
+  refuse(command(from), {"hf: has other weights than those from which both/topk/seed_1 started"});
+}
+
 TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   succeed({"train", "topk.json", "--out", "start"});
   const double first = metrics_of(files_ / "start").back()["val_loss"];

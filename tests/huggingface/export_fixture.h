@@ -44,6 +44,28 @@ inline void read_tensors(const fs::path& path, ReadTensors& out) {
   }
 }
 
+// A model that a class of transformers computes.
+struct FamilyCase {
+  const char* model_type;
+  const char* changes;  // to the tiny config
+};
+
+inline const std::vector<FamilyCase>& family_cases() {
+  static const std::vector<FamilyCase> cases = {
+      {"olmoe", R"({"model": {"qk_norm": true, "attention_bias": true}})"},
+      {"mixtral", R"({"model": {"norm_topk_prob": true, "head_dim": 6}})"},
+      {"qwen2_moe", R"({})"},
+      {"qwen2_moe", R"({"model": {"n_shared_experts": 2, "first_k_dense_replace": 1, "tie_word_embeddings": true}})"},
+      {"phimoe", R"({"model": {"norm_type": "layernorm", "attention_bias": true}, "router": {"type": "sparsemixer"}})"},
+      {"llama", R"({"model": {"num_experts": 0, "attention_bias": true, "head_dim": 6}})"},
+      {"llama", R"({"model": {"first_k_dense_replace": 2}})"},
+      {"stablelm", R"({"model": {"num_experts": 0, "norm_type": "layernorm"}})"},
+      {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu"}})"},
+      {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu",
+                               "attention_bias": true, "tie_word_embeddings": true}})"}};
+  return cases;
+}
+
 class ExportTest : public ::testing::Test {
  protected:
   static Config config_of(const json& changes) {

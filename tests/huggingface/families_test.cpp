@@ -8,28 +8,10 @@
 namespace gptmoe::testing {
 namespace {
 
-struct FamilyCase {
-  const char* model_type;
-  const char* changes;  // to the tiny config
-};
-
-const std::vector<FamilyCase> kCases = {
-    {"olmoe", R"({"model": {"qk_norm": true, "attention_bias": true}})"},
-    {"mixtral", R"({"model": {"norm_topk_prob": true, "head_dim": 6}})"},
-    {"qwen2_moe", R"({})"},
-    {"qwen2_moe", R"({"model": {"n_shared_experts": 2, "first_k_dense_replace": 1, "tie_word_embeddings": true}})"},
-    {"phimoe", R"({"model": {"norm_type": "layernorm", "attention_bias": true}, "router": {"type": "sparsemixer"}})"},
-    {"llama", R"({"model": {"num_experts": 0, "attention_bias": true, "head_dim": 6}})"},
-    {"llama", R"({"model": {"first_k_dense_replace": 2}})"},
-    {"stablelm", R"({"model": {"num_experts": 0, "norm_type": "layernorm"}})"},
-    {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu"}})"},
-    {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu",
-                               "attention_bias": true, "tie_word_embeddings": true}})"}};
-
 class Families : public ExportTest {};
 
 TEST_F(Families, EachModelHasItsClass) {
-  for (const FamilyCase& c : kCases) {
+  for (const FamilyCase& c : family_cases()) {
     const FamilyChoice choice = choose_family(config_of(json::parse(c.changes)));
     EXPECT_STREQ(choice.family->model_type, c.model_type) << c.changes;
     EXPECT_EQ(choice.why_custom, "");
@@ -59,7 +41,7 @@ TEST_F(Families, WhatAClassDoesNotComputeNeedsOurs) {
                                                         {"gpt_neox", R"({"model": {"num_key_value_heads": 1}})"}}) {
     const std::string &model_type = pair.first, &change = pair.second;
     const auto of_type = [&](const FamilyCase& c) { return c.model_type == model_type; };
-    json changes = json::parse(std::find_if(kCases.begin(), kCases.end(), of_type)->changes);
+    json changes = json::parse(std::find_if(family_cases().begin(), family_cases().end(), of_type)->changes);
     changes.merge_patch(json::parse(change));
     const FamilyChoice choice = choose_family(config_of(changes));
     EXPECT_STREQ(choice.family->model_type, "gptmoe") << model_type << change;
@@ -79,7 +61,7 @@ TEST_F(Families, TheReasonNamesWhatTheNearestClassLacks) {
 // The inverse of the export, by the same table: every tensor of ours comes back bit for bit, and the class's other
 // tensors are zero.
 TEST_F(Families, TheTableGivesOurTensorsBack) {
-  for (const FamilyCase& c : kCases) {
+  for (const FamilyCase& c : family_cases()) {
     const Config config = config_of(json::parse(c.changes));
     const Family& family = *choose_family(config).family;
     const ReadTensors ours = saved(config), theirs = exported(config, {});
@@ -117,19 +99,19 @@ TEST_F(Families, TheClassesHaveTheirOwnNames) {
     return tensors.contains(name) ? tensors.at(name).sizes : std::vector<int64_t>();
   };
   using Sizes = std::vector<int64_t>;
-  const ReadTensors mixtral = exported(config_of(json::parse(kCases[1].changes)), {});
+  const ReadTensors mixtral = exported(config_of(json::parse(family_cases()[1].changes)), {});
   EXPECT_EQ(shape(mixtral, "model.layers.1.block_sparse_moe.gate.weight"), (Sizes{5, 12}));
   EXPECT_EQ(shape(mixtral, "model.layers.1.block_sparse_moe.experts.4.w1.weight"), (Sizes{10, 12}));
   EXPECT_EQ(shape(mixtral, "model.layers.1.block_sparse_moe.experts.4.w2.weight"), (Sizes{12, 10}));
-  const ReadTensors qwen = exported(config_of(json::parse(kCases[3].changes)), {});
+  const ReadTensors qwen = exported(config_of(json::parse(family_cases()[3].changes)), {});
   EXPECT_EQ(shape(qwen, "model.layers.1.mlp.shared_expert.down_proj.weight"), (Sizes{12, 20}));
   EXPECT_EQ(shape(qwen, "model.layers.1.mlp.shared_expert_gate.weight"), (Sizes{1, 12}));
   EXPECT_EQ(shape(qwen, "model.layers.0.mlp.up_proj.weight"), (Sizes{14, 12}));
   EXPECT_FALSE(qwen.contains("model.layers.0.mlp.shared_expert_gate.weight"));
   EXPECT_FALSE(qwen.contains("lm_head.weight"));  // tied
-  const ReadTensors narrow = exported(config_of(json::parse(kCases[2].changes)), {});
+  const ReadTensors narrow = exported(config_of(json::parse(family_cases()[2].changes)), {});
   EXPECT_EQ(shape(narrow, "model.layers.0.mlp.shared_expert.down_proj.weight"), (Sizes{12, 1}));
-  const ReadTensors neox = exported(config_of(json::parse(kCases[8].changes)), {});
+  const ReadTensors neox = exported(config_of(json::parse(family_cases()[8].changes)), {});
   EXPECT_EQ(shape(neox, "gpt_neox.layers.1.attention.query_key_value.weight"), (Sizes{36, 12}));
   EXPECT_EQ(shape(neox, "gpt_neox.layers.1.mlp.dense_h_to_4h.bias"), (Sizes{14}));
   EXPECT_EQ(shape(neox, "embed_out.weight"), (Sizes{29, 12}));

@@ -1,6 +1,10 @@
 // Runs that start from the weights of others: train.init_from, and dense layers that become experts.
 #include <omp.h>
 
+#include "base/checksum.h"
+#include "huggingface/export.h"
+#include "routing/router_defaults.h"
+#include "routing/router_table.h"
 #include "support/run_fixture.h"
 #include "support/thread_ranks.h"
 #include "train/run_directory.h"
@@ -23,6 +27,14 @@ class InitFrom : public ::testing::Test {
   // A run whose dense layers are as wide as the experts of the tiny model.
   void train_dense() const {
     train_quietly(folder_.config({{"model", {{"num_experts", 0}, {"intermediate_size", 10}}}}), source_);
+  }
+  // Exports the last checkpoint of source_.
+  void export_source(const std::string& name, Config config) const {
+    config.router = with_defaults(config.router, router_setup(config.model));
+    export_model({.checkpoint = *latest_checkpoint(source_),
+                  .out = folder_ / name,
+                  .config = config,
+                  .family = *choose_family(config).family});
   }
   static double loss_at(const fs::path& run, int64_t step) {
     for (const json& row : metrics_of(run))
@@ -162,6 +174,54 @@ TEST_F(InitFrom, StartsAgainFromTheSameWeightsWithoutACheckpoint) {
   EXPECT_EQ(resume_with(from(source_), run_, {}, true), 0);
   expect_same_run(folder_ / "whole", run_);
   EXPECT_TRUE(read_history(run_).history.front().initialized_from);
+}
+
+TEST_F(InitFrom, AHuggingFaceFolderIsAStartToo) {
+  const json dense_first = {{"model", {{"n_shared_experts", 1}, {"first_k_dense_replace", 1}}}};
+  train_quietly(folder_.config(dense_first), source_);
+  export_source("hf", folder_.config(dense_first));
+  std::string screen;
+  train_quietly(from(folder_ / "hf", dense_first), run_, false, &screen);
+  EXPECT_EQ(loss_at(run_, 0), loss_at(source_, 12));
+  expect_contains(screen,
+                  (folder_ / "hf").string() + " (Qwen2MoeForCausalLM); optimizer, schedule and data begin anew");
+  for (const char* note : {"missing there", "left over there", " there, and is "})
+    EXPECT_EQ(screen.find(note), std::string::npos) << screen;
+  const auto record = read_history(run_).history.front().initialized_from;
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->checkpoint, (folder_ / "hf").string());
+  EXPECT_EQ(record->checksum, checksum_text(checksum_of(read_text_file(folder_ / "hf/model.safetensors"))));
+
+  json other = dense_first;
+  other.merge_patch({{"router", {{"type", "default"}}}, {"model", {{"rope_theta", 500}, {"qk_norm", true}}}});
+  train_quietly(from(folder_ / "hf", other), folder_ / "other", false, &screen);
+  expect_contains(screen, "model.layers.*.self_attn.q_norm.weight (2)");
+  expect_contains(screen, "model.layers.*.mlp.default_vectors");
+  expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
+  expect_contains(screen, "model.rope_theta was 10000.0 there, and is 500.0 here");
+  train_quietly(from(folder_ / "hf", {{"model", {{"first_k_dense_replace", 1}}}}), folder_ / "less", false, &screen);
+  expect_contains(screen, "left over there, unused: model.layers.*.mlp.shared_experts.down_proj.weight");
+}
+
+TEST_F(InitFrom, ADenseHuggingFaceModelBecomesExperts) {
+  train_dense();
+  export_source("hf", folder_.config({{"model", {{"num_experts", 0}, {"intermediate_size", 10}}}}));
+  train_quietly(from(source_), run_);
+  train_quietly(from(folder_ / "hf"), folder_ / "from_hf");
+  EXPECT_EQ(metrics_of(run_), metrics_of(folder_ / "from_hf"));
+}
+
+TEST_F(InitFrom, RefusesHuggingFaceFoldersThatDoNotFit) {
+  train_quietly(folder_.config(), source_);
+  export_source("hf", folder_.config());
+  expect_contains(
+      refusal(from(folder_ / "hf", {{"model", {{"vocab_size", 31}}}})),
+      "hf/model.safetensors: tensor \"model.embed_tokens.weight\": has the shape (29, 12) and not (31, 12)");
+  json config = json::parse(read_text_file(folder_ / "hf/config.json"));
+  config["use_sliding_window"] = true;
+  config["sliding_window"] = 2;
+  write_text_file(folder_ / "hf/config.json", config.dump());
+  expect_contains(refusal(from(folder_ / "hf")), "hf/config.json: sliding_window: 2 is not supported");
 }
 
 TEST_F(InitFrom, RefusesWhatDoesNotFit) {

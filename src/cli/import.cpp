@@ -1,0 +1,69 @@
+#include "huggingface/import.h"
+
+#include <cstdio>
+
+#include "base/progress.h"
+#include "cli/commands.h"
+#include "engine/describe.h"
+#include "huggingface/folder_in_progress.h"
+#include "tokenizer/tokenizer_file.h"
+#include "train/run_inputs.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct ImportArguments {
+  std::string model, out;
+};
+
+// The tokenizer's files, or why there are none.
+struct ImportTokenizer {
+  std::vector<std::pair<std::string, std::string>> files;
+  std::string why_none;
+};
+
+// A model whose tokenizer gptmoe cannot read can be imported without it.
+ImportTokenizer import_tokenizer(const fs::path& folder, const ModelConfig& model) {
+  try {
+    TokenizerCopy copy = read_tokenizer_files(folder);
+    if (copy.files.empty()) return {{}, "the folder has none"};
+    const int64_t tokens = load_tokenizer(folder).vocab_size();
+    if (tokens <= model.vocab_size) return {std::move(copy.files), ""};
+    return {{}, text(tokens, " tokens, but vocab_size is ", model.vocab_size)};
+  } catch (const UserError& error) {
+    return {{}, error.what()};
+  }
+}
+
+void run(const ImportArguments& arguments) {
+  require_free_folder(arguments.out);
+  const ModelFolder model(arguments.model);
+  const Config& config = model.config();
+  const ImportTokenizer tokenizer = import_tokenizer(model.path(), config.model);
+  const ImportedFiles written = import_model(model, arguments.out, tokenizer.files);
+  std::printf("class       %s\n", model.family().architecture);
+  std::printf("model       %s\n", describe_model(config.model).c_str());
+  if (config.model.moe_layers() > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
+  std::printf("tensors     %s, %s, f32\n", grouped_digits(written.tensors).c_str(),
+              binary_bytes(written.bytes).c_str());
+  std::printf("tokenizer   %s\n",
+              tokenizer.why_none.empty() ? tokenizer.files[0].first.c_str() : ("none: " + tokenizer.why_none).c_str());
+  std::string ignored;
+  for (const std::string& key : model.ignored_keys()) ignored += (ignored.empty() ? "" : ", ") + key;
+  if (!ignored.empty()) std::printf("ignored     keys of config.json that gptmoe does not know: %s\n", ignored.c_str());
+  std::printf("imported    %s\n", arguments.out.c_str());
+}
+
+}  // namespace
+
+void add_import_command(CLI::App& app) {
+  auto arguments = std::make_shared<ImportArguments>();
+  CLI::App* command = app.add_subcommand("import", "Write the model of a Hugging Face folder as a checkpoint");
+  command->add_option("model", arguments->model, "Folder with config.json and model.safetensors")->required();
+  command->add_option("--out", arguments->out, "The checkpoint to write, a new or empty folder")->required();
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace gptmoe

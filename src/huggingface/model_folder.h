@@ -1,0 +1,65 @@
+#pragma once
+// A model in a Hugging Face folder (config.json, model.safetensors), read as a model of ours.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "huggingface/tensor_plan.h"
+#include "huggingface/weight_files.h"
+#include "memory/param_table.h"
+#include "memory/state_table.h"
+
+namespace gptmoe {
+
+// Whether `path` is a folder with a config.json that has a model_type, and neither a checkpoint nor a run. Throws
+// UserError if it cannot be told.
+bool is_model_folder(const std::filesystem::path& path);
+
+struct ModelDescription {
+  const Family* family;
+  // The model and its router with every key. The other sections are those of a run that has trained for no step: the
+  // smallest batch, sequences of the model's positions but at most 2048, and train.init_from = the folder.
+  Config config;
+  std::vector<std::string> ignored_keys;  // that gptmoe does not know, and that the class may not know either
+};
+
+// What the config.json of a folder describes. Throws UserError naming the key if our models do not compute it.
+ModelDescription describe_folder(const std::filesystem::path& folder);
+
+// Its tensors have the names and shapes of our model, as if they were in a checkpoint. A tensor that has no place in
+// our model keeps its name; it is in names() alone.
+class ModelFolder final : public TensorReader {
+ public:
+  // Throws UserError as describe_folder() does, and naming the file and the tensor if a file is damaged or missing or a
+  // tensor is not zero that must be. Reads no other values.
+  explicit ModelFolder(const std::filesystem::path& folder);
+
+  const std::filesystem::path& path() const { return path_; }  // absolute
+  const Family& family() const { return *description_.family; }
+  const Config& config() const { return description_.config; }
+  const std::vector<std::string>& ignored_keys() const { return description_.ignored_keys; }
+  std::string checksum(World* world) const { return files_.checksum(world); }
+
+  // Throws UserError unless the folder holds each tensor of our model that the class has, in its shape, and no others.
+  void require_all(const ParamTable& params, const StateTable& state) const;
+  const PlannedTensor* find(const std::string& name) const;  // null if absent
+  const WeightFiles& files() const { return files_; }
+
+  std::vector<std::string> names() const override;
+  bool holds(const std::string& name) const override { return find(name) != nullptr; }
+  void check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const override;
+  void read_part(const std::string& name, int64_t first, const Tensor& out,
+                 Memory& memory = host_memory()) const override;
+
+ private:
+  void require_zeros() const;
+  // The tensor of theirs that holds ours; empty if only training needs it.
+  std::string theirs(const std::string& ours) const;
+
+  std::filesystem::path path_;
+  ModelDescription description_;
+  WeightFiles files_;
+  ImportPlan plan_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,46 @@
+#pragma once
+// The config.json of a model in a Hugging Face folder. Every error is a UserError: FILE: KEY: WHY.
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace gptmoe {
+
+class TheirConfig {
+ public:
+  explicit TheirConfig(const std::filesystem::path& file);
+
+  const std::string& file() const { return file_; }
+
+  // The value of a key; "a.b" is key b of object a. Null counts as absent. Without a fallback, an absent key is an
+  // error, since what the class takes instead depends on the version of transformers.
+  bool has(const std::string& key);
+  std::string word(const std::string& key);
+  int64_t count(const std::string& key);  // at least 1
+  int64_t count(const std::string& key, int64_t fallback);
+  double number(const std::string& key, double fallback);
+  bool flag(const std::string& key, bool fallback);
+  const nlohmann::json& value(const std::string& key);  // null if absent
+
+  // For a key that changes what the model computes: throws unless its value, or `otherwise` if it is absent, is one of
+  // `computed`.
+  void need(const std::string& key, const nlohmann::json& otherwise, std::initializer_list<nlohmann::json> computed);
+  // FILE: KEY: VALUE is not supported: WHY.
+  [[noreturn]] void refuse(const std::string& key, const nlohmann::json& value, const std::string& why) const;
+
+  // The keys that nobody asked for and that are not known to have no effect on what a model computes.
+  std::vector<std::string> ignored() const;
+
+ private:
+  [[noreturn]] void mistyped(const std::string& key, const char* wanted);
+
+  std::string file_;
+  nlohmann::json json_;
+  std::set<std::string> asked_;
+};
+
+}  // namespace gptmoe

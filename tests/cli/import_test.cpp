@@ -1,0 +1,68 @@
+// gptmoe import, as a user calls it.
+#include "cli/cli_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class ImportCommand : public CommandLine {
+ protected:
+  void train_and_export(const json& changes = json::object()) {
+    write_config("run.json", changes);
+    succeed({"train", "run.json", "--out", "runs/tiny"});
+    succeed({"export", "runs/tiny", "--out", "hf"});
+  }
+};
+
+TEST_F(ImportCommand, WritesACheckpointThatTheOtherCommandsTake) {
+  const std::string tokenizer = source_folder() + "/tests/tokenizer/golden/tokenizer.json";
+  train_and_export({{"model", {{"vocab_size", 401}}}, {"data", {{"tokenizer", tokenizer}}}});
+  const ProcessResult result = succeed({"import", "hf", "--out", "start"});
+  expect_contains(result.out, "class       Qwen2MoeForCausalLM\n");
+  expect_contains(result.out, "router      topk\n");
+  expect_contains(result.out, "tokenizer   tokenizer.json\n");
+  expect_contains(result.out, "imported    start\n");
+  EXPECT_EQ(result.out.find("ignored"), std::string::npos);
+
+  const auto loss = [&](const std::string& run) {
+    const std::string out = succeed({"eval", run, "--data", "val_*.bin"}).out;
+    return out.substr(out.find(": loss"));
+  };
+  EXPECT_EQ(loss("start"), loss("runs/tiny"));
+  const std::vector<std::string> greedy = {"--prompt", "In", "--temperature", "0", "--tokens", "5"};
+  const auto text = [&](const std::string& run) {
+    std::vector<std::string> arguments = {"generate", run};
+    arguments.insert(arguments.end(), greedy.begin(), greedy.end());
+    return succeed(arguments).out;
+  };
+  EXPECT_EQ(text("start"), text("runs/tiny"));
+  succeed({"train", "run.json", "--init-from", "start", "--out", "runs/next"});
+  succeed({"train", "run.json", "--init-from", "hf", "--out", "runs/other"});
+  expect_contains(succeed({"export", "start", "--out", "again"}).out, "tokenizer   tokenizer.json\n");
+  EXPECT_TRUE(read_text_file(files_ / "hf/model.safetensors") == read_text_file(files_ / "again/model.safetensors"));
+  const std::string card = read_text_file(files_ / "again/README.md");
+  expect_contains(card, "A language model that started from the weights of `hf`, by gptmoe ");
+  EXPECT_EQ(card.find("| trained |"), std::string::npos) << card;
+  EXPECT_EQ(card.find("| data |"), std::string::npos) << card;
+}
+
+TEST_F(ImportCommand, SaysWhatItLeavesOut) {
+  train_and_export();
+  json config = json::parse(read_text_file(files_ / "hf/config.json"));
+  config["new_key"] = 1;
+  write_text_file(files_ / "hf/config.json", config.dump());
+  const std::string out = succeed({"import", "hf", "--out", "start"}).out;
+  expect_contains(out, "tokenizer   none: the folder has none\n");
+  expect_contains(out, "ignored     keys of config.json that gptmoe does not know: new_key\n");
+  write_text_file(files_ / "hf/tokenizer.json", "{}");
+  expect_contains(succeed({"import", "hf", "--out", "other"}).out, "tokenizer   none: ");
+  EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
+  refuse({"import", "hf", "--out", "start"}, {"start: holds ", "; name a new or empty folder"});
+  refuse({"import", "runs/tiny", "--out", "new"}, {"runs/tiny/config.json: model_type: is missing"});
+  refuse({"import", "gone", "--out", "new"}, {"gone/config.json"});
+  EXPECT_FALSE(fs::exists(files_ / "new"));
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
