@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr std::string_view kExperts = "experts.";
+constexpr std::string_view kExperts = ".experts.";
 
 struct ExpertRow {
   std::string layer, name;  // "model.layers.3.mlp.", "up_proj.weight"
@@ -18,9 +18,9 @@ struct ExpertRow {
 
 // The parts of "model.layers.3.mlp.experts.7.up_proj.weight"; empty if the row is not an expert's.
 ExpertRow expert_row(const std::string& row) {
-  const size_t experts = row.rfind("." + std::string(kExperts));
+  const size_t experts = row.rfind(kExperts);
   if (experts == std::string::npos) return {};
-  const size_t number = experts + 1 + kExperts.size();
+  const size_t number = experts + kExperts.size();
   const size_t end = row.find('.', number);
   if (end == std::string::npos) return {};
   return {row.substr(0, experts + 1), row.substr(end + 1)};

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +13,8 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/folder.h"
+#include "base/unix_time.h"
 
 namespace gptmoe {
 namespace {
@@ -46,21 +47,17 @@ std::string masked_crc(const std::string& bytes) {
   return bytes_of((crc >> 15 | crc << 17) + 0xa282ead8u);
 }
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
 // The time in the name of the newest event file; -1 without one.
 int64_t newest_event_file(const std::filesystem::path& folder) {
   int64_t newest = -1;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (const std::string name = entry.path().filename().string(); name.starts_with(kPrefix))
+  for (const std::filesystem::path& entry : folder_entries(folder))
+    if (const std::string name = entry.filename().string(); name.starts_with(kPrefix))
       newest = std::max<int64_t>(newest, std::atoll(name.c_str() + std::strlen(kPrefix)));
   return newest;
 }
 
 std::filesystem::path new_event_file(const std::filesystem::path& folder) {
-  const int64_t seconds = std::max(static_cast<int64_t>(seconds_now()), newest_event_file(folder) + 1);
+  const int64_t seconds = std::max(static_cast<int64_t>(unix_time()), newest_event_file(folder) + 1);
   char host[65] = "localhost", time[24];
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   std::snprintf(time, sizeof time, "%010lld", static_cast<long long>(seconds));
@@ -76,8 +73,8 @@ EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t>
       fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644)) {
   if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
   try {
-    append(seconds_now(), 0, field(3, delimited, "brain.Event:2"));
-    if (from_step) append(seconds_now(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
+    append(unix_time(), 0, field(3, delimited, "brain.Event:2"));
+    if (from_step) append(unix_time(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
   } catch (...) {
     close(fd_);
     throw;
