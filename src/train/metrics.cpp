@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <string_view>
 
@@ -65,6 +66,25 @@ size_t covered_bytes(const std::string& rows, const std::filesystem::path& path,
   return covered;
 }
 
+// The first step at which event files, as readers see them, do not hold the rows of this time: they were written while
+// log.tensorboard was off, or after the run went back to a checkpoint. A step after all rows if there is none.
+int64_t first_unseen(const std::string& rows, const std::filesystem::path& path,
+                     const std::vector<WrittenEvent>& seen) {
+  size_t next = 0;
+  std::optional<int64_t> unseen;
+  for_each_row(rows, path, [&](const MetricsLine& line) {
+    if (unseen || (line.event() != TrainRow::kEvent && line.event() != EvalRow::kEvent)) return;
+    const MetricsRow row = line.row();
+    const auto* train = std::get_if<TrainRow>(&row);
+    const std::optional<double> time = train ? train->time : std::get<EvalRow>(row).time;
+    const bool there = next < seen.size() && seen[next].step == line.step();
+    if (!there || (time && *time != seen[next].wall_time))
+      unseen = next < seen.size() ? std::min(line.step(), seen[next].step) : line.step();
+    ++next;
+  });
+  return unseen.value_or(std::numeric_limits<int64_t>::max());
+}
+
 int open_cut(const std::filesystem::path& path, size_t bytes) {
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
@@ -87,10 +107,11 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
 // The kept row of the step itself is written again: readers drop it with the steps after it.
 void MetricsFile::start_events(const std::string& rows, int64_t step) {
   const std::filesystem::path folder = path_.parent_path();
-  const bool first = !holds_event_file(folder);
-  events_.emplace(folder, first ? std::nullopt : std::optional(step));
+  const std::optional<std::vector<WrittenEvent>> seen = written_events(folder);
+  const int64_t from = seen ? std::min(step, first_unseen(rows, path_, *seen)) : 0;
+  events_.emplace(folder, seen ? std::optional(from) : std::nullopt);
   for_each_row(rows, path_, [&](const MetricsLine& line) {
-    if (!first && line.step() < step) return;
+    if (line.step() < from) return;
     const MetricsRow row = line.row();
     if (const auto* train = std::get_if<TrainRow>(&row)) write_event(*train);
     if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
