@@ -146,8 +146,9 @@ void Trainer::require_same_run() {
   NamedValues facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
-  facts.emplace_back("data.train", train_data_.fingerprint());
-  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
+  const auto tick = [this] { world_.tick(); };
+  facts.emplace_back("data.train", train_data_.fingerprint(tick));
+  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint(tick));
   if (start_weights_) facts.emplace_back("the weights of train.init_from", start_weights_->record().checksum);
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
