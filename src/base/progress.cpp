@@ -99,7 +99,7 @@ std::string clock_time(double seconds) {
 std::string grouped_digits(int64_t value) {
   std::string digits = std::to_string(value);
   for (auto position = static_cast<int>(digits.size()) - 3; position > (value < 0 ? 1 : 0); position -= 3)
-    digits.insert(static_cast<size_t>(position), ",");
+    digits.insert(digits.begin() + position, ',');
   return digits;
 }
 

@@ -25,7 +25,7 @@ int64_t TensorSpec::count() const {
 }
 
 OpCase::OpCase(std::string_view op_name, std::initializer_list<int64_t> sizes, std::string_view variant) : op(op_name) {
-  for (int64_t size : sizes) shape += (shape.empty() ? "" : "x") + std::to_string(size);
+  for (int64_t size : sizes) shape += text(shape.empty() ? "" : "x", size);
   const std::string suffix = variant.empty() ? "" : text("_", variant);
   name = text(op, "_", shape, suffix);
   op += suffix;

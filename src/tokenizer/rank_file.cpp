@@ -37,7 +37,7 @@ std::optional<std::string> from_base64(std::string_view encoded) {
     if (i % 4 == 3)
       for (int shift : {16, 8, 0}) bytes.push_back(static_cast<char>(bits >> shift & 0xFF));
   }
-  bytes.resize(bytes.size() - padding);
+  bytes.erase(bytes.end() - static_cast<int>(padding), bytes.end());
   return bytes;
 }
 
