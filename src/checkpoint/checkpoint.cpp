@@ -1,17 +1,19 @@
 #include "checkpoint/checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cstdio>
 #include <set>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
+#include "base/checksum.h"
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/safetensors.h"
 #include "records/record_json.h"
+#include "records/run_folder.h"
 
 namespace gptmoe {
 namespace {
@@ -20,86 +22,9 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t kFormatVersion = 1;
-constexpr const char* kFolder = "checkpoints";
-constexpr const char* kLatestFile = "LATEST";
-constexpr const char* kStateFile = "state.json";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kConfigFile = "config.json";
-constexpr const char* kUnfinished = ".tmp";
-constexpr const char* kReplaced = ".old";
-
-// ---- Folders -----------------------------------------------------------------------------------------------------
-
-std::string step_name(int64_t step) {
-  char name[32];
-  std::snprintf(name, sizeof name, "step_%08lld", static_cast<long long>(step));
-  return name;
-}
-
-// The step of "step_NNNNNNNN" + suffix; -1 for any other name.
-int64_t step_of(const std::string& name, const std::string& suffix = "") {
-  int64_t step = -1;
-  const char* digits = name.data() + std::min<size_t>(5, name.size());
-  if (std::from_chars(digits, name.data() + name.size(), step).ec != std::errc() || step < 0) return -1;
-  return name == step_name(step) + suffix ? step : -1;
-}
-
-// state.json is written last, so a folder that holds it is complete.
-bool is_checkpoint(const fs::path& folder) { return file_type_at(folder / kStateFile) == fs::file_type::regular; }
-
-// None if there is no such folder. Throws UserError naming the folder if the system cannot read it.
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  if (file_type_at(folder) == fs::file_type::not_found) return entries;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    entries.push_back(it->path());
-  if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
-  return entries;
-}
-
-// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
-std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
-  std::vector<std::pair<int64_t, fs::path>> found;
-  for (const fs::path& entry : entries_of(folder)) {
-    const std::string name = entry.filename().string();
-    int64_t step = step_of(name);
-    if (step < 0 && (step = step_of(name, kReplaced)) >= 0 && is_checkpoint(folder / step_name(step))) continue;
-    if (step >= 0 && is_checkpoint(entry)) found.emplace_back(step, entry);
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Ignores failures, since one
-// checkpoint too many must not end a run; the next save tries again.
-void discard(const fs::path& folder) {
-  std::error_code ignored;
-  fs::path doomed = folder;
-  if (folder.extension() != kUnfinished) {
-    doomed += kUnfinished;
-    fs::remove_all(doomed, ignored);
-    fs::rename(folder, doomed, ignored);
-  }
-  fs::remove_all(doomed, ignored);
-}
-
-void remove_old_checkpoints(const fs::path& folder, int64_t step, int64_t keep) try {
-  for (const fs::path& entry : entries_of(folder)) {
-    const std::string name = entry.filename().string();
-    const int64_t replaced = step_of(name, kReplaced);
-    if (step_of(name, kUnfinished) >= 0 || step_of(name, std::string(kReplaced) + kUnfinished) >= 0 ||
-        (replaced >= 0 && is_checkpoint(folder / step_name(replaced))))
-      discard(entry);
-  }
-  auto saved = checkpoints_in(folder);
-  std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
-  const auto count = static_cast<int64_t>(saved.size());
-  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
-} catch (const UserError&) {
-  // A folder that cannot be read is no reason to end the run: the step is saved, and the next save tries again.
-}
 
 // ---- Contents ----------------------------------------------------------------------------------------------------
 
@@ -149,21 +74,6 @@ std::string refusal_text() {
 
 // ---- Errors of loading -------------------------------------------------------------------------------------------
 
-std::string damage_remedy(const fs::path& checkpoint_dir) {
-  fs::path self = fs::absolute(checkpoint_dir).lexically_normal();
-  if (!self.has_filename()) self = self.parent_path();
-  const std::string name = self.filename().string();
-  const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
-  std::string remedy = "there is no earlier checkpoint: start the run again";
-  try {
-    for (const auto& [step, path] : checkpoints_in(self.parent_path()))
-      if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
-  } catch (const UserError& error) {
-    return text("whether there is an earlier checkpoint is unknown: ", error.what());
-  }
-  return remedy;
-}
-
 [[noreturn]] void damaged(const fs::path& file, const std::string& why) {
   user_error(file.string(), ": ", why, "; ", damage_remedy(file.parent_path()));
 }
@@ -177,7 +87,7 @@ FileReader open_file(const fs::path& path) {
 }
 
 StateFile read_state_file(const fs::path& checkpoint_dir) {
-  const fs::path path = checkpoint_dir / kStateFile;
+  const fs::path path = checkpoint_dir / kCheckpointStateFile;
   const std::string content = open_file(path).content();
   static const size_t kSealBytes = sealed("").size();
   if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
@@ -233,12 +143,6 @@ void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>&
       user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model does not have it", kRemedy);
 }
 
-// Removes the folder unless it was renamed.
-struct UnfinishedFolder {
-  fs::path path;
-  ~UnfinishedFolder() { discard(path); }
-};
-
 void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>& files, const CheckpointState& state) {
   StateFile record{state, kFormatVersion, {}};
   for (const auto& [name, rows] : files) {
@@ -249,27 +153,14 @@ void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>&
   const std::string refusal = refusal_text();
   write_text_file(folder / kConfigFile, refusal);
   record.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
-  write_text_file(folder / kStateFile, state_text(record));
+  write_text_file(folder / kCheckpointStateFile, state_text(record));
 }
 
-void write_checkpoint(const fs::path& folder, int64_t step, const CheckpointTensors& tensors,
+void write_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                       const CheckpointState& state) {
-  const fs::path final_path = folder / step_name(step), replaced = final_path.string() + kReplaced;
-  fs::create_directories(folder);
-  sync_directory(folder.parent_path());
-  const UnfinishedFolder unfinished{final_path.string() + kUnfinished};
-  fs::remove_all(unfinished.path);
-  fs::create_directory(unfinished.path);
-
-  write_files(unfinished.path, files_to_write(tensors), state);
-  if (is_checkpoint(final_path)) {
-    fs::remove_all(replaced);
-    fs::rename(final_path, replaced);
-  }
-  fs::remove_all(final_path);
-  fs::rename(unfinished.path, final_path);
-  sync_directory(folder);
-  write_text_file(folder / kLatestFile, step_name(step) + "\n");
+  NewCheckpoint checkpoint(run_dir, step);
+  write_files(checkpoint.path(), files_to_write(tensors), state);
+  checkpoint.commit();
 }
 
 }  // namespace
@@ -282,7 +173,6 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
       for (const TensorSource& row : in_file_order(rows)) row.visit([](const void*, int64_t) {});
     return;
   }
-  const fs::path folder = run_dir / kFolder;
   const auto what_is_left = [&]() -> std::string {
     try {
       const std::optional<fs::path> previous = latest_checkpoint(run_dir);
@@ -296,7 +186,7 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
     throw Failure(text(why, "; step ", step, " is not saved, ", what_is_left()));
   };
   try {
-    write_checkpoint(folder, step, tensors, state);
+    write_checkpoint(run_dir, step, tensors, state);
   } catch (const DeviceError&) {
     throw;  // the device failed in the step, not the disk
   } catch (const Failure& failure) {
@@ -306,7 +196,7 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   } catch (const fs::filesystem_error& error) {
     fail(error.path1().string() + ": " + error.code().message());
   }
-  remove_old_checkpoints(folder, step, keep);
+  remove_old_checkpoints(run_dir, step, keep);
 }
 
 void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSource>& rows,
@@ -315,51 +205,18 @@ void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSour
 }
 
 void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
-  const fs::path folder = run_dir / kFolder, copy = folder / step_name(read_checkpoint_state(checkpoint_dir).step);
+  const int64_t step = read_checkpoint_state(checkpoint_dir).step;
   try {
-    fs::create_directories(folder);
-    const UnfinishedFolder unfinished{copy.string() + kUnfinished};
-    fs::remove_all(unfinished.path);
-    fs::create_directory(unfinished.path);
-    for (const fs::path& file : entries_of(checkpoint_dir)) {
-      fs::copy_file(file, unfinished.path / file.filename());
-      sync_file(unfinished.path / file.filename());
+    NewCheckpoint copy(run_dir, step);
+    for (const fs::path& file : folder_entries(checkpoint_dir)) {
+      fs::copy_file(file, copy.path() / file.filename());
+      sync_file(copy.path() / file.filename());
     }
-    fs::remove_all(copy);
-    fs::rename(unfinished.path, copy);
-    sync_directory(folder);
-    write_text_file(folder / kLatestFile, copy.filename().string() + "\n");
+    copy.commit();
   } catch (const fs::filesystem_error& error) {
-    throw Failure(text(copy.string(), ": cannot copy the checkpoint: ", error.code().message()));
+    throw Failure(
+        text(run_dir.string(), ": cannot copy ", checkpoint_dir.string(), " there: ", error.code().message()));
   }
-}
-
-std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
-  std::vector<fs::path> paths;
-  for (auto& [step, path] : checkpoints_in(run_dir / kFolder)) paths.push_back(std::move(path));
-  return paths;
-}
-
-std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
-  const fs::path folder = run_dir / kFolder, latest = folder / kLatestFile;
-  if (file_type_at(folder) == fs::file_type::not_found) return std::nullopt;
-  if (file_type_at(latest) == fs::file_type::regular) {
-    std::string name = read_text_file(latest);
-    while (!name.empty() && name.back() == '\n') name.pop_back();
-    if (step_of(name) >= 0 && is_checkpoint(folder / name)) return folder / name;
-  }
-  const std::vector<fs::path> all = list_checkpoints(run_dir);
-  return all.empty() ? std::nullopt : std::optional(all.back());
-}
-
-fs::path resolve_checkpoint(const fs::path& path) {
-  std::error_code error;
-  if (!fs::exists(path, error)) user_error(path.string(), ": ", error ? error.message() : "no such file or folder");
-  if (is_checkpoint(path)) return path;
-  if (const std::optional<fs::path> latest = latest_checkpoint(path)) return *latest;
-  if (fs::is_directory(path / kFolder, error)) user_error(path.string(), ": this run has no checkpoint yet");
-  user_error(path.string(),
-             ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)");
 }
 
 void verify_checkpoint(const fs::path& checkpoint_dir) {
@@ -368,6 +225,11 @@ void verify_checkpoint(const fs::path& checkpoint_dir) {
 }
 
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
+
+int64_t saved_step(const fs::path& run_dir) {
+  const auto checkpoint = latest_checkpoint(run_dir);
+  return checkpoint ? read_checkpoint_state(*checkpoint).step : -1;
+}
 
 CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
   const StateFile state = read_state_file(checkpoint_dir);

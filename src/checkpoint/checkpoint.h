@@ -1,23 +1,18 @@
 #pragma once
-// Checkpoints, from which a run can continue. A run's folder holds:
-//   checkpoints/LATEST                       the name of the folder to continue from
-//   checkpoints/step_NNNNNNNN/state.json     CheckpointState, and a checksum of every file
-//   checkpoints/step_NNNNNNNN/model.safetensors      every parameter row, from the master if there is one, and every
-//                                                    persistent state row
-//   checkpoints/step_NNNNNNNN/optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
-//   checkpoints/step_NNNNNNNN/config.json   keeps Hugging Face's classes from opening the folder; gptmoe never reads it
-// A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is. A checkpoint is
-// written as step_NNNNNNNN.tmp, flushed, renamed, then named by LATEST: a crash at any moment leaves either the old
-// state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old until the new one
-// is complete.
+// Checkpoints, from which a run can continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
+//   state.json             CheckpointState, and a checksum of every file
+//   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
+//   optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
+//   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
+// A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
 #include <cstdint>
 #include <filesystem>
-#include <optional>
-#include <vector>
+#include <string>
 
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/tensor.h"
+#include "checkpoint/checkpoint_folders.h"
 #include "checkpoint/checkpoint_state.h"
 #include "checkpoint/safetensors.h"
 #include "distributed/world.h"
@@ -53,16 +48,6 @@ void write_model_checkpoint(const std::filesystem::path& folder, const std::vect
 // as a checkpoint. Throws Failure if the disk fails.
 void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::filesystem::path& run_dir);
 
-// The next three throw UserError naming the path and the system's reason if it cannot look there. A link to nothing is
-// such a path: it is not a run without checkpoints.
-//
-// The complete checkpoints of a run, oldest step first.
-std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
-// The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.
-std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
-// `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
-std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
-
 // The following functions verify the checksum of every file they read, the format and the shapes before they write to
 // any tensor. All errors are UserErrors naming the file, what is wrong (damage, a newer format, another model) and the
 // remedy.
@@ -71,6 +56,8 @@ std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 void verify_checkpoint(const std::filesystem::path& checkpoint_dir);
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
+// The step of a run's latest checkpoint; -1 without one.
+int64_t saved_step(const std::filesystem::path& run_dir);
 // Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the
 // saved `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);

@@ -14,6 +14,7 @@
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
 #include "records/record_json.h"
+#include "records/run_folder.h"
 #include "report/analysis_section.h"
 #include "report/collapse.h"
 #include "report/labels.h"
@@ -32,14 +33,12 @@ struct AnalyzeArguments {
   BackendOptions backend;
 };
 
-// The folder of the run that `checkpoint` belongs to.
-fs::path run_of(const fs::path& argument, const fs::path& checkpoint) {
-  const fs::path run = argument == checkpoint ? (checkpoint / "../..").lexically_normal() : argument;
-  if (!fs::exists(run / "config.json"))
-    user_error(checkpoint.string(),
-               ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis "
-               "is written; move it back into its run");
-  return run;
+fs::path run_of(const fs::path& checkpoint) {
+  if (const std::optional<fs::path> run = run_of_checkpoint(checkpoint)) return *run;
+  user_error(
+      checkpoint.string(),
+      ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis is written; move it back "
+      "into its run");
 }
 
 // The loader's windows in file order, in whole batches.
@@ -77,7 +76,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 }
 
 void run(const AnalyzeArguments& arguments) {
-  const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(arguments.run, checkpoint);
+  const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
   const std::string data = shards_to_measure(checkpoint, config, arguments.data);

@@ -14,6 +14,7 @@
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
+#include "records/run_folder.h"
 #include "report/labels.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
@@ -134,8 +135,7 @@ bool finished(const PlannedRun& run) {
   if (to_json(run_config(run.dir)) != to_json(run.config)) return false;
   if (has_diverged(run.dir)) return true;
   if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
-  const auto saved = latest_checkpoint(run.dir);
-  return saved && read_checkpoint_state(*saved).step == run.config.train.steps;
+  return saved_step(run.dir) == run.config.train.steps;
 }
 
 std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {

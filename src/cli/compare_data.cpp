@@ -5,6 +5,9 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/file.h"
+#include "base/folder.h"
+#include "records/run_folder.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
 #include "train/start_weights.h"
@@ -42,7 +45,7 @@ std::string remedy_of(const RunOnData& run) {
 std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};
-  if (!std::filesystem::exists(run.init_from)) return {was->checksum, was->checksum};
+  if (!anything_at(run.init_from)) return {was->checksum, was->checksum};
   return {was->checksum, start_checksum(resolve_start(run.init_from))};
 }
 

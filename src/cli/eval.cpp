@@ -1,10 +1,11 @@
+#include "base/file.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/eval_run.h"
 #include "cli/eval_tasks.h"
 #include "cli/eval_texts.h"
+#include "records/run_folder.h"
 #include "report/find_runs.h"
-#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -19,7 +20,7 @@ struct EvalArguments {
 
 // The checkpoint at `path`, or the last one of every run below it.
 std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& path) {
-  if (!std::filesystem::is_directory(path) || holds_run(path) || find_runs(path).empty())
+  if (file_type_at(path) != std::filesystem::file_type::directory || holds_run(path) || find_runs(path).empty())
     return {resolve_checkpoint(path)};
   std::vector<std::filesystem::path> checkpoints;
   for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(resolve_checkpoint(run));

@@ -6,11 +6,15 @@
 #include <cstdio>
 #include <optional>
 
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "engine/describe.h"
 #include "huggingface/folder_in_progress.h"
+#include "records/metrics_file.h"
+#include "records/run_folder.h"
 #include "report/run_log.h"
 #include "routing/router_defaults.h"
 #include "routing/router_table.h"
@@ -68,9 +72,8 @@ std::string file_pattern(const std::string& glob) { return fs::path(glob).filena
 // The run's last validation up to `step`, in words; empty without one. Prints a note if the run's rows cannot be read.
 std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config) {
   std::string validation;
-  std::error_code error;
-  if (!fs::exists(run_dir / "metrics.jsonl", error) && !error) return validation;
   try {
+    if (!anything_at(run_dir / kMetricsFile)) return validation;
     for (const EvalRow& row : read_run(run_dir).evals)
       if (row.step <= step && std::isfinite(row.val_loss)) {
         char words[160];
@@ -97,7 +100,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
   const std::optional<fs::path> run_dir = run_of_checkpoint(checkpoint);
   ModelCard card;
-  card.name = run_dir.value_or(fs::canonical(checkpoint)).filename().string();
+  card.name = fs::canonical(run_dir.value_or(checkpoint)).filename().string();
   card.model = describe_model(config.model);
   card.parameters = describe_parameters(gpt);
   if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";

@@ -32,6 +32,11 @@ bool Job::launched(int ranks) {
   return true;
 }
 
+void Job::interrupted_by(int signal) {
+  exit_code_ = signal == 0 ? 0 : 128 + signal;
+  if (signal != 0) tell_of_stop();
+}
+
 World& Job::world() {
   if (!world_) {
     world_ = join_world();

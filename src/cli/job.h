@@ -21,7 +21,7 @@ class Job {
   int exit_code() const { return exit_code_; }
   // Says that `signal` interrupted a run, which has saved (0: no signal did). The program then ends with exit code 128
   // + signal, as shells do.
-  void interrupted_by(int signal) { exit_code_ = signal == 0 ? 0 : 128 + signal; }
+  void interrupted_by(int signal);
 
   // Joins the ranks at the first call. From then on only the first rank's output is shown.
   World& world();

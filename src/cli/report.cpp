@@ -4,10 +4,9 @@
 #include <optional>
 
 #include "base/file.h"
-#include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/follow_runs.h"
 #include "cli/number_check.h"
-#include "cli/wait.h"
 #include "report/find_runs.h"
 #include "report/labels.h"
 #include "report/reports.h"
@@ -66,33 +65,6 @@ int64_t runs_in_training(const ReportArguments& arguments) {
   return count;
 }
 
-// Writes the report again and again while runs train. Between two runs of gptmoe compare none does for some seconds, so
-// that this ends only after several looks, over a longer time, have found none. An error in the arguments is thrown at
-// once; later ones are shown, since runs may start or be removed at any moment. Returns the signal that ended it, or 0.
-int follow(const ReportArguments& arguments, const StopSignal& stop) {
-  constexpr int kIdleLooks = 3;
-  constexpr double kIdleSeconds = 20;
-  ProgressLine line;
-  JobClock idle;
-  int idle_looks = 0;
-  for (bool written = false; idle_looks < kIdleLooks || idle.seconds() < kIdleSeconds;) {
-    int64_t training = 0;
-    ++idle_looks;
-    try {
-      training = runs_in_training(arguments);
-      if (training > 0) idle_looks = 0, idle = JobClock();
-      write_report(arguments, arguments.watch_seconds);
-      written = true;
-      line.show(text("report written; ", plural(training, "run"), training == 1 ? " trains" : " train"));
-    } catch (const UserError& error) {
-      if (!written && training == 0) throw;
-      line.show(error.what());
-    }
-    if (wait_for_stop(stop, std::chrono::seconds(arguments.watch_seconds))) return stop.signal();
-  }
-  return 0;
-}
-
 void print_report(const ReportArguments& arguments, const Report& report) {
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, report.comparison, report.swept());
   if (report.sweep) std::printf("%s\n", sweep_text(*report.sweep).c_str());
@@ -125,7 +97,9 @@ void add_report_command(CLI::App& app, Job& job) {
     int signal = 0;
     if (arguments->watch_seconds > 0) {
       const StopSignal stop;
-      signal = follow(*arguments, stop);
+      signal = follow_runs([&] { return runs_in_training(*arguments); },
+                           [&] { write_report(*arguments, arguments->watch_seconds); },
+                           {.between_looks = std::chrono::seconds(arguments->watch_seconds)}, stop);
     }
     print_report(*arguments, write_report(*arguments, 0));
     job.interrupted_by(signal);

@@ -23,11 +23,12 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
+#include "base/unix_time.h"
+#include "checkpoint/checkpoint.h"
 #include "cli/live_lines.h"
-#include "cli/saved_step.h"
+#include "records/run_folder.h"
 #include "report/number_text.h"
 #include "report/watch_table.h"
-#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -218,8 +219,7 @@ void Jobs::show() {
     runs.push_back({jobs_[slot->job].label, &slot->run, stopping_ ? "stopping" : "training"});
   }
   if (!clock_) clock_.emplace(done);
-  const double unix_now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  std::vector<std::string> lines = watch_table(runs, unix_now);
+  std::vector<std::string> lines = watch_table(runs, unix_time());
   lines.insert(lines.begin(), text("run ", next_, " of ", jobs_.size(), ", ", clock_->state(done, steps_)));
   live_.show(lines);
 }

@@ -4,7 +4,6 @@
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
 #include "train/given_config.h"
-#include "train/run_directory.h"
 #include "train/trainer.h"
 
 namespace gptmoe {
@@ -62,18 +61,12 @@ void add_train_command(CLI::App& app, Job& job) {
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
     TrainOptions options;
     options.out = out;
-    options.resume = arguments->resume || !arguments->branch.empty();
+    options.resume = arguments->resume;
+    options.branch = arguments->branch;
     options.restart = arguments->restart;
     for (const std::string& override_ : arguments->overrides)
       options.set.push_back(override_.substr(0, override_.find('=')));
     options.resume_command = resume_command(app.get_name(), *arguments, out, world.size());
-    if (!arguments->branch.empty()) {
-      Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
-      checked.train.init_from.clear();
-      checked.train.init_noise = 0;
-      check_run(checked, world);  // first, so that a run that cannot start leaves no folder
-      on_root(world, [&] { branch_run(arguments->branch, out, config); });
-    }
     job.interrupted_by(train(config, options, world));
   });
 }

@@ -5,9 +5,10 @@
 
 #include "base/progress.h"
 #include "base/stop_signal.h"
+#include "base/unix_time.h"
+#include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/live_lines.h"
-#include "cli/saved_step.h"
 #include "cli/wait.h"
 #include "report/find_runs.h"
 #include "report/watch_table.h"
@@ -65,12 +66,11 @@ std::string Watch::name_of(const fs::path& folder, const fs::path& run) const {
 }
 
 std::vector<std::string> Watch::lines() const {
-  const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::vector<std::string> lines;
   if (found_.empty())
     for (const std::string& folder : folders_) lines.push_back(folder + ": holds no run");
   else
-    lines = watch_table(found_, now);
+    lines = watch_table(found_, unix_time());
   lines.insert(lines.end(), problems_.begin(), problems_.end());
   return lines;
 }

@@ -6,6 +6,7 @@
 #include "base/checksum.h"
 #include "base/progress.h"
 #include "base/rng.h"
+#include "base/slow_job.h"
 #include "data/shuffle.h"
 
 namespace gptmoe {
@@ -15,12 +16,15 @@ TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
   GPTMOE_CHECK(options_.rank >= 0 && options_.rank < options_.world_size);
   const auto paths = glob_files(options_.shards);
   if (paths.empty())
-    user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode, or correct the path");
+    user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode, or correct the path",
+               options_.shards.find('[') == std::string::npos ? "" : " (a pattern has \\[ for a [ in a name)");
   const int64_t T = options_.sequence_length;
   int64_t longest = 0;
   first_window_.push_back(0);
   shards_.reserve(paths.size());
+  SlowJob job("opening " + options_.shards, std::ssize(paths));
   for (const auto& path : paths) {
+    job.advance();
     const Shard& shard = shards_.emplace_back(path);
     tokens_ += shard.size();
     longest = std::max(longest, shard.size());
@@ -48,12 +52,21 @@ void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& ta
   read_window(index, inputs_T.as<int32_t>(), targets_T.as<int32_t>());
 }
 
-std::string TokenLoader::fingerprint() const {
-  Checksum checksum;
+const std::vector<uint64_t>& TokenLoader::checksums(const std::function<void()>& tick) const {
+  if (checksums_.size() == shards_.size()) return checksums_;
+  SlowJob job("checksums of " + options_.shards, shards());
+  checksums_.clear();
   for (const Shard& shard : shards_) {
-    const uint64_t of_shard = shard.checksum();
-    checksum.update(&of_shard, sizeof of_shard);
+    checksums_.push_back(shard.checksum());
+    job.advance();
+    if (tick) tick();
   }
+  return checksums_;
+}
+
+std::string TokenLoader::fingerprint(const std::function<void()>& tick) const {
+  Checksum checksum;
+  for (const uint64_t of_shard : checksums(tick)) checksum.update(&of_shard, sizeof of_shard);
   return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, checksum ", checksum_text(checksum.value()));
 }
 

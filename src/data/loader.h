@@ -7,6 +7,7 @@
 // rank. So ranks read disjoint windows, and the tokens of a step do not depend on how the step is split over ranks and
 // micro-batches. An epoch may end inside a micro-batch; the next epoch begins in the same micro-batch.
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,8 +51,11 @@ class TokenLoader {
   // Throws UserError if `state` belongs to other data (another number of windows).
   void restore(const LoaderState& state);
 
+  // The shards' checksums. The first call reads them, which can take long if there are thousands of shards: it calls
+  // `tick`, if given, after each of them, and shows progress on a terminal.
+  const std::vector<uint64_t>& checksums(const std::function<void()>& tick = {}) const;
   // Identifies these shards by their sizes and checksums, not by their paths.
-  std::string fingerprint() const;
+  std::string fingerprint(const std::function<void()>& tick = {}) const;
 
   int64_t windows() const { return first_window_.back(); }  // per epoch
   int64_t tokens() const { return tokens_; }                // over all shards
@@ -66,7 +70,8 @@ class TokenLoader {
 
   LoaderOptions options_;
   std::vector<Shard> shards_;
-  std::vector<int64_t> first_window_;  // of each shard; one more entry than shards: the last one is the total
+  std::vector<int64_t> first_window_;        // of each shard; one more entry than shards: the last one is the total
+  mutable std::vector<uint64_t> checksums_;  // empty until they are asked for
   int64_t tokens_ = 0;
   int64_t epoch_ = 0, position_ = 0;
 };

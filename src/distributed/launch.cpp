@@ -34,6 +34,7 @@ constexpr bool kBuiltWithMpi = true;
 constexpr bool kBuiltWithMpi = false;
 #endif
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
+int launching_process = -1;                          // on a rank, the socket to it
 constexpr auto kPatience = std::chrono::seconds(5);  // given to ranks that were told to end
 
 [[noreturn]] void fail(const char* what) {
@@ -94,7 +95,7 @@ class Launch {
   void look();
   bool accept_rank();
   void hear_signal();
-  void hear_end_of(int socket);
+  void hear_rank(int socket);
   void watch_for(int fd);
   void stop(int signal);
   int ended() const;
@@ -105,6 +106,7 @@ class Launch {
   std::vector<Rank> ranks_;
   int expected_, started_ = 0;
   std::optional<int> first_gone_;  // the rank that ended first
+  bool said_stopped_ = false;      // a rank has said that it stops
   int first_stop_ = 0, second_stop_ = 0;
   std::chrono::steady_clock::time_point told_to_end_;
   std::optional<int> status_;  // mpirun's
@@ -208,7 +210,7 @@ void Launch::look() {
     else if (event.data.fd == signals_)
       hear_signal();
     else
-      hear_end_of(event.data.fd);
+      hear_rank(event.data.fd);
   }
   if (second_stop_ && !status_ && std::chrono::steady_clock::now() - told_to_end_ > kPatience) {
     for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
@@ -235,8 +237,13 @@ bool Launch::accept_rank() {
   return true;
 }
 
-// Ranks send nothing more, so a readable socket means that its rank has ended.
-void Launch::hear_end_of(int socket) {
+// A rank sends another message if it stops as asked. If its socket is readable without one, it has ended.
+void Launch::hear_rank(int socket) {
+  char message = 0;
+  if (recv(socket, &message, sizeof message, 0) > 0) {
+    said_stopped_ = true;
+    return;
+  }
   const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
   if (!first_gone_) first_gone_ = rank->number;
   close(socket);
@@ -279,8 +286,7 @@ int Launch::ended() const {
   if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks got SIGUSR1 for it
   // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
-  const bool asked = code == 128 + SIGINT || code == 128 + SIGTERM || code == 128 + SIGHUP || code == 128 + SIGUSR1;
-  if (asked && started_ == expected_) return code;  // the ranks have said that they stopped
+  if (said_stopped_) return code;
   if (code > 128 && started_ > 0)
     std::fprintf(stderr, "gptmoe: %s was %s%s\n",
                  named ? text("rank ", *first_gone_).c_str() : "a rank, before all ranks had started,",
@@ -308,9 +314,14 @@ void tell_launching_process(int rank) {
   const socklen_t size = address_of(name, address);
   // The socket stays open until this process ends, since the launcher waits for that end. If the launcher is gone,
   // mpirun is about to end this process.
-  const int socket = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (connect(socket, reinterpret_cast<const sockaddr*>(&address), size) == 0)
-    (void)!send(socket, &rank, sizeof rank, MSG_NOSIGNAL);
+  launching_process = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (connect(launching_process, reinterpret_cast<const sockaddr*>(&address), size) == 0)
+    (void)!send(launching_process, &rank, sizeof rank, MSG_NOSIGNAL);
+}
+
+void tell_of_stop() {
+  const char stopped = 1;
+  if (launching_process >= 0) (void)!send(launching_process, &stopped, sizeof stopped, MSG_NOSIGNAL);
 }
 
 }  // namespace gptmoe

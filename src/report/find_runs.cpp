@@ -5,7 +5,10 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/read_json.h"
+#include "records/metrics_file.h"
+#include "records/run_folder.h"
 #include "report/sweep.h"
 
 namespace gptmoe {
@@ -13,25 +16,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool has_file(const fs::path& folder, const char* name) {
-  return file_type_at(folder / name) != fs::file_type::not_found;
-}
-
-// Whether a folder that holds config.json is a run, which may have just begun, and not a model that was exported for
-// other programs. A config that cannot be read counts as that of a run: whoever reads the run says what is wrong.
-bool is_run(const fs::path& folder) {
-  if (has_file(folder, "metrics.jsonl") || has_file(folder, "history.json")) return true;
-  try {
-    const auto config = read_json(folder / "config.json", Comments::allowed);
-    return config.contains("train") && config["train"].is_object();
-  } catch (const UserError&) {
-    return has_file(folder, "config.json");
-  }
-}
-
 void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
-  if (has_file(folder, "state.json")) return;  // a checkpoint, whose config.json is not a run's
-  if (has_file(folder, "config.json") && is_run(folder)) {
+  if (anything_at(folder / kCheckpointStateFile)) return;
+  if (holds_run(folder)) {
     runs.push_back(folder);
     return;
   }
@@ -40,7 +27,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     std::error_code gone;
     const std::string name = entry->path().filename().string();
-    if (entry->is_directory(gone) && !entry->is_symlink(gone) && !name.starts_with('.') && name != "checkpoints")
+    if (entry->is_directory(gone) && !entry->is_symlink(gone) && !name.starts_with('.') && name != kCheckpointsFolder)
       find_below(entry->path(), runs);
   }
   if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
@@ -71,7 +58,7 @@ struct FoundArm {
 };
 
 std::string router_of(const fs::path& run) {
-  const auto config = read_json<nlohmann::ordered_json>(run / "config.json", Comments::allowed);
+  const auto config = read_json<nlohmann::ordered_json>(run / kRunConfigFile, Comments::allowed);
   const nlohmann::ordered_json::json_pointer type("/router/type");
   return config.contains(type) ? config[type].dump() : "\"topk\"";
 }
@@ -98,13 +85,12 @@ bool settings_less(const std::vector<Setting>& a, const std::vector<Setting>& b)
 }
 
 std::vector<FoundArm> arms_in(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::is_directory(folder, error))
+  if (file_type_at(folder) != fs::file_type::directory)
     user_error(folder.string(), ": no such run directory; it holds config.json and metrics.jsonl");
   std::vector<FoundArm> arms;
   std::map<std::string, bool> topk;  // by family
   for (const fs::path& run : find_runs(folder)) {
-    if (run != folder && !has_file(run, "metrics.jsonl")) continue;
+    if (run != folder && !anything_at(run / kMetricsFile)) continue;
     const bool seed = run.filename().string().starts_with("seed_") && run != folder;
     const fs::path name = (seed ? run.parent_path() : run).lexically_relative(folder);
     const auto same = std::find_if(arms.begin(), arms.end(), [&](const FoundArm& other) {

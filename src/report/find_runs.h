@@ -12,9 +12,9 @@ namespace gptmoe {
 // Whether a text sorts before another, with whole numbers in them by value: seed_9 before seed_10.
 bool natural_less(const std::string& a, const std::string& b);
 
-// The runs at and below `folder`, in natural order of their paths: the folders that hold config.json, apart from
-// checkpoints and exported models. Does not look into runs, checkpoints, hidden folders, folders named "checkpoints"
-// and links. Leaves out what vanishes meanwhile. Throws UserError naming a folder that cannot be read.
+// The runs at and below `folder`, in natural order of their paths (records/run_folder.h). Does not look into runs,
+// checkpoints, hidden folders, folders named "checkpoints" and links. Leaves out what vanishes meanwhile. Throws
+// UserError naming a folder that cannot be read.
 std::vector<std::filesystem::path> find_runs(const std::filesystem::path& folder);
 
 // The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm, any

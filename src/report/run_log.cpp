@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string_view>
 
+#include "base/file.h"
+#include "base/folder.h"
 #include "base/read_json.h"
-#include "records/record_json.h"
+#include "records/metrics_file.h"
+#include "records/run_folder.h"
 
 namespace gptmoe {
 namespace {
@@ -15,7 +17,8 @@ using Json = nlohmann::ordered_json;
 void check_shares(const EvalRow& row, const std::string& place) {
   for (const std::vector<double>& layer : row.expert_load)
     for (const double share : layer)
-      if (!std::isfinite(share)) user_error(place, ": \"expert_load\" must hold finite shares");
+      if (!std::isfinite(share))
+        user_error(place, ": \"expert_load\" must hold finite shares; repair or remove the line");
 }
 
 bool same_shape(const EvalRow& a, const EvalRow& b) {
@@ -32,53 +35,30 @@ void append(std::vector<Row>& rows, Row row, const std::string& place) {
   rows.push_back(std::move(row));
 }
 
-void read_line(RunLog& run, const Json& json, const std::string& place) {
-  if (!json.is_object()) user_error(place, ": not a JSON object");
-  const Json event = json.value("event", Json());
-  if (event.is_null()) user_error(place, ": \"event\" is missing");
-  if (event == TrainRow::kEvent) {
-    append(run.train, read_record<TrainRow>(json, place), place);
-  } else if (event == EvalRow::kEvent) {
-    EvalRow row = read_record<EvalRow>(json, place);
-    check_shares(row, place);
-    if (!run.evals.empty() && !same_shape(row, run.evals.back()))
-      user_error(place, ": layers or experts of \"expert_load\" or \"router_entropy\" differ from the previous eval");
-    append(run.evals, std::move(row), place);
-  } else if (event == DivergedRow::kEvent) {
-    run.diverged = read_record<DivergedRow>(json, place).step;
-  } else if (event == ThinnedRow::kEvent) {
-    run.thinned = read_record<ThinnedRow>(json, place);
-  } else {
-    user_error(place, ": unknown event ", event.dump(-1, ' ', false, Json::error_handler_t::replace),
-               "; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
-  }
+void append(RunLog& run, EvalRow row, const std::string& place) {
+  check_shares(row, place);
+  if (!run.evals.empty() && !same_shape(row, run.evals.back()))
+    user_error(place,
+               ": layers or experts of \"expert_load\" or \"router_entropy\" differ from the previous eval; repair or "
+               "remove the line");
+  append(run.evals, std::move(row), place);
 }
 
 void read_metrics(RunLog& run, const std::filesystem::path& path) {
-  const std::string content = read_text_file(path);
-  std::string_view rest = content;
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = rest.find('\n');
-    const bool complete = end != std::string_view::npos;
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(complete ? end + 1 : rest.size());
-
-    const std::string place = text(path.string(), ":", number);
-    Json json;
-    try {
-      json = parse_json_line<Json>(line, place);
-    } catch (const UserError& error) {
-      if (!complete) return;
-      user_error(error.what(), "; repair or remove the line");
-    }
-    read_line(run, json, place);
-  }
+  for_each_row(read_text_file(path), path, [&](const MetricsLine& line) {
+    MetricsRow row = line.row();
+    if (auto* train = std::get_if<TrainRow>(&row)) append(run.train, std::move(*train), line.place());
+    if (auto* eval = std::get_if<EvalRow>(&row)) append(run, std::move(*eval), line.place());
+    if (const auto* diverged = std::get_if<DivergedRow>(&row)) run.diverged = diverged->step;
+    if (const auto* thinned = std::get_if<ThinnedRow>(&row)) run.thinned = *thinned;
+  });
 }
 
 int64_t read_at_once(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return 1;
   constexpr const char* kRemedy = "remove it if the run trained alone";
-  const Json jobs = with_remedy(kRemedy, [&] { return read_json<Json>(path); });
+  const Json jobs = with_remedy(kRemedy, [&] {
+    return anything_at(path) ? read_json<Json>(path) : Json{{"at_once", 1}};
+  });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);
   return jobs["at_once"].get<int64_t>();
@@ -86,9 +66,10 @@ int64_t read_at_once(const std::filesystem::path& path) {
 
 std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   std::vector<Provenance> history;
-  if (!std::filesystem::exists(path)) return history;
   constexpr const char* kRemedy = "remove it to report without it";
-  const Json record = with_remedy(kRemedy, [&] { return read_json<Json>(path); });
+  const Json record = with_remedy(kRemedy, [&] {
+    return anything_at(path) ? read_json<Json>(path) : Json{{"history", Json::array()}};
+  });
   try {
     for (const Json& entry : record.at("history"))
       history.push_back({entry.at("from_step").get<int64_t>(), entry.at("build"), entry.at("machine"),
@@ -110,11 +91,11 @@ bool RunLog::has_diverged() const {
 }
 
 RunLog read_run(const std::filesystem::path& dir) {
-  if (!std::filesystem::is_directory(dir))
+  if (file_type_at(dir) != std::filesystem::file_type::directory)
     user_error(dir.string(), ": no such run directory; it holds config.json and metrics.jsonl");
   RunLog run;
   run.dir = dir;
-  const std::filesystem::path config_path = dir / "config.json";
+  const std::filesystem::path config_path = dir / kRunConfigFile;
   run.config = read_json<Json>(config_path, Comments::allowed);
   if (!run.config.is_object()) user_error(config_path.string(), ": not a JSON object");
   const Json::json_pointer steps("/train/steps");
@@ -123,7 +104,7 @@ RunLog read_run(const std::filesystem::path& dir) {
   run.planned_steps = run.config[steps].get<int64_t>();
   if (run.config.contains("seed") && run.config["seed"].is_number_integer())
     run.seed = run.config["seed"].get<int64_t>();
-  read_metrics(run, dir / "metrics.jsonl");
+  read_metrics(run, dir / kMetricsFile);
   run.at_once = read_at_once(dir / kJobsFile);
   run.provenance = read_provenance(dir / kProvenanceFile);
   run.history = read_history(dir).history;

@@ -44,9 +44,9 @@ struct RunLog {
 };
 
 // Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and DIR/history.json.
-// Ignores a last line without newline that does not parse: a crash cut it short. Throws UserError (FILE:LINE: ...) at
-// any other malformed line: not an object, an unknown event, a field missing or of the wrong type, a step that does not
-// advance, a shape that changes.
+// A last line without newline is not complete and ignored. Throws UserError (FILE:LINE: ...) at a malformed line: not
+// an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape that
+// changes.
 RunLog read_run(const std::filesystem::path& dir);
 
 }  // namespace gptmoe

@@ -13,7 +13,8 @@
 #include "base/file.h"
 #include "base/read_json.h"
 #include "records/expert_load.h"
-#include "records/record_json.h"
+#include "records/metrics_file.h"
+#include "records/run_folder.h"
 
 namespace gptmoe {
 namespace {
@@ -99,7 +100,7 @@ double WatchedRun::seconds_left() const {
 }
 
 void WatchedRun::read_config() {
-  const std::filesystem::path path = dir_ / "config.json";
+  const std::filesystem::path path = dir_ / kRunConfigFile;
   const Json config = read_json<Json>(path, Comments::allowed);
   const Json::json_pointer steps("/train/steps"), val("/data/val");
   if (!config.contains(steps) || !config[steps].is_number_integer())
@@ -109,7 +110,7 @@ void WatchedRun::read_config() {
 }
 
 void WatchedRun::read_new_rows() {
-  const std::filesystem::path path = dir_ / "metrics.jsonl";
+  const std::filesystem::path path = dir_ / kMetricsFile;
   const OpenFile file(path);
   struct stat status {};
   if (file.fd < 0 && errno != ENOENT) user_error(path.string(), ": cannot open: ", std::strerror(errno));
@@ -125,18 +126,14 @@ void WatchedRun::read_new_rows() {
       // A line may be longer than a part, and the last one may not be complete yet.
       for (size_t bytes = 2 * kPartBytes; part.size() == bytes / 2 && part.find('\n') == std::string::npos; bytes *= 2)
         part = read_at(file.fd, read_, bytes);
-      size_t begin = 0;
-      for (size_t end; (end = part.find('\n', begin)) != std::string::npos; begin = end + 1) {
-        last_line_ = part.substr(begin, end + 1 - begin);
-        take(last_line_);
-      }
-      if (begin == 0) break;
-      read_ += static_cast<int64_t>(begin);
+      const size_t complete = for_each_complete_line(part, [this](std::string_view line) { take(line); });
+      if (complete == 0) break;
+      read_ += static_cast<int64_t>(complete);
     }
   } catch (const UserError& error) {
     user_error(path.string(), ": ", error.what());
   }
-  if (!there && stat((dir_ / "config.json").c_str(), &status) != 0) status = {};
+  if (!there && stat((dir_ / kRunConfigFile).c_str(), &status) != 0) status = {};
   last_written_ = rows_.time > 0 ? rows_.time : static_cast<double>(status.st_mtime);
 }
 
@@ -146,34 +143,33 @@ bool WatchedRun::is_continued(int fd, int64_t size) const {
   return size >= read_ && read_at(fd, read_ - bytes, last_line_.size()) == last_line_;
 }
 
-void WatchedRun::take(const std::string& line) {
+void WatchedRun::take(std::string_view line) {
+  last_line_ = line;
+  ++rows_.lines;
   try {
-    const Json json = parse_json_line<Json>(line, "a row");
-    const Json event = json.is_object() ? json.value("event", Json()) : Json();
-    if (event == TrainRow::kEvent) {
-      const TrainRow row = read_record<TrainRow>(json, "a row");
-      rows_.step = row.step;
-      rows_.tokens = row.tokens;
-      rows_.loss = row.loss;
-      rows_.tokens_per_second = row.tokens_per_second;
-      rows_.time = row.time.value_or(0);
-      if (std::isfinite(row.loss)) rows_.losses.add(row.loss);
-    } else if (event == EvalRow::kEvent) {
-      const EvalRow row = read_record<EvalRow>(json, "a row");
-      rows_.eval_step = row.step;
-      rows_.perplexity = std::exp(row.val_loss);
-      rows_.time = row.time.value_or(0);
+    const MetricsRow row = MetricsLine(line, text((dir_ / kMetricsFile).string(), ":", rows_.lines)).row();
+    if (const auto* train = std::get_if<TrainRow>(&row)) {
+      rows_.step = train->step;
+      rows_.tokens = train->tokens;
+      rows_.loss = train->loss;
+      rows_.tokens_per_second = train->tokens_per_second;
+      rows_.time = train->time.value_or(0);
+      if (std::isfinite(train->loss)) rows_.losses.add(train->loss);
+    } else if (const auto* eval = std::get_if<EvalRow>(&row)) {
+      rows_.eval_step = eval->step;
+      rows_.perplexity = std::exp(eval->val_loss);
+      rows_.time = eval->time.value_or(0);
       rows_.dead = rows_.experts = 0;
-      for (const std::vector<double>& layer : row.expert_load) {
+      for (const std::vector<double>& layer : eval->expert_load) {
         rows_.dead += gptmoe::dead_experts(layer);
         rows_.experts += static_cast<int64_t>(layer.size());
       }
-    } else if (event == DivergedRow::kEvent) {
+    } else if (const auto* diverged = std::get_if<DivergedRow>(&row)) {
       rows_.diverged = true;
-      rows_.time = read_record<DivergedRow>(json, "a row").time.value_or(0);
+      rows_.time = diverged->time.value_or(0);
     }
   } catch (const UserError& error) {
-    row_problem_ = text((dir_ / "metrics.jsonl").string(), ": ", error.what());
+    row_problem_ = error.what();
   }
 }
 

@@ -5,10 +5,10 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/statistics.h"
-#include "records/metrics_rows.h"
 
 namespace gptmoe {
 
@@ -64,7 +64,7 @@ class WatchedRun {
  private:
   // What the rows up to read_ say.
   struct Rows {
-    int64_t step = 0, eval_step = 0, tokens = 0, dead = 0, experts = 0;
+    int64_t lines = 0, step = 0, eval_step = 0, tokens = 0, dead = 0, experts = 0;
     double loss = kUnknown, perplexity = kUnknown, tokens_per_second = kUnknown, time = 0;
     bool diverged = false;
     LongCurve losses;
@@ -73,7 +73,7 @@ class WatchedRun {
   void read_config();
   void read_new_rows();
   bool is_continued(int fd, int64_t size) const;
-  void take(const std::string& line);
+  void take(std::string_view line);
 
   std::filesystem::path dir_;
   RunState state_ = RunState::stopped;

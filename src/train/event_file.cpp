@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/folder.h"
+#include "base/unix_time.h"
 
 namespace gptmoe {
 namespace {
@@ -46,38 +48,113 @@ std::string masked_crc(const std::string& bytes) {
   return bytes_of((crc >> 15 | crc << 17) + 0xa282ead8u);
 }
 
-double seconds_now() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+// The folder's event files, from the oldest to the newest.
+std::vector<std::filesystem::path> event_files(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const std::filesystem::path& entry : folder_entries(folder))
+    if (entry.filename().string().starts_with(kPrefix)) files.push_back(entry);
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 // The time in the name of the newest event file; -1 without one.
 int64_t newest_event_file(const std::filesystem::path& folder) {
   int64_t newest = -1;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (const std::string name = entry.path().filename().string(); name.starts_with(kPrefix))
-      newest = std::max<int64_t>(newest, std::atoll(name.c_str() + std::strlen(kPrefix)));
+  for (const std::filesystem::path& file : event_files(folder))
+    newest = std::max<int64_t>(newest, std::atoll(file.filename().c_str() + std::strlen(kPrefix)));
   return newest;
 }
 
 std::filesystem::path new_event_file(const std::filesystem::path& folder) {
-  const int64_t seconds = std::max(static_cast<int64_t>(seconds_now()), newest_event_file(folder) + 1);
+  const int64_t seconds = std::max(static_cast<int64_t>(unix_time()), newest_event_file(folder) + 1);
   char host[65] = "localhost", time[24];
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   std::snprintf(time, sizeof time, "%010lld", static_cast<long long>(seconds));
   return folder / text(kPrefix, time, ".", host, ".", getpid());
 }
 
+// Reads the fields of a message, as far as its bytes go.
+class MessageReader {
+ public:
+  explicit MessageReader(std::string_view bytes) : rest_(bytes) {}
+
+  // Whether another field begins; its number and, of an integer or a double, its value are then known.
+  bool next() {
+    const uint64_t key = varint();
+    number = key >> 3;
+    wire = static_cast<Wire>(key & 7);
+    if (rest_.empty()) return false;
+    if (wire == Wire::varint) integer = varint();
+    if (wire != fixed64) return true;
+    if (rest_.size() < sizeof real) return false;
+    std::memcpy(&real, rest_.data(), sizeof real);
+    rest_.remove_prefix(sizeof real);
+    return true;
+  }
+
+  uint64_t number = 0, integer = 0;
+  double real = 0;
+  Wire wire = delimited;
+
+ private:
+  uint64_t varint() {
+    uint64_t value = 0;
+    for (int shift = 0; !rest_.empty() && shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      value |= uint64_t{byte & 0x7fu} << shift;
+      if (byte < 0x80) break;
+    }
+    return value;
+  }
+
+  std::string_view rest_;
+};
+
+// Applies an event, of which `bytes` are the first, to what readers see.
+void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
+  WrittenEvent event;
+  for (MessageReader field(bytes); field.next();) {
+    if (field.number == 1) event.wall_time = field.real;
+    if (field.number == 2) event.step = static_cast<int64_t>(field.integer);
+    if (field.wire != delimited) continue;
+    if (field.number == 5) seen.push_back(event);
+    if (field.number == 7) std::erase_if(seen, [&](const WrittenEvent& past) { return past.step >= event.step; });
+    return;
+  }
+}
+
+void see_file(const std::filesystem::path& path, std::vector<WrittenEvent>& seen) {
+  constexpr int64_t kHead = sizeof(uint64_t) + sizeof(uint32_t), kTail = sizeof(uint32_t), kStart = 32;
+  const FileReader file(path);
+  for (int64_t at = 0; at + kHead + kTail <= file.size();) {
+    uint64_t length = 0;
+    file.read(&length, sizeof length, at);
+    if (length > static_cast<uint64_t>(file.size() - at - kHead - kTail)) return;
+    std::string start(std::min<uint64_t>(length, kStart), '\0');  // what follows are the scalars
+    file.read(start.data(), std::ssize(start), at + kHead);
+    see(start, seen);
+    at += kHead + static_cast<int64_t>(length) + kTail;
+  }
+}
+
 }  // namespace
 
-bool holds_event_file(const std::filesystem::path& folder) { return newest_event_file(folder) >= 0; }
+std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::path& folder) {
+  const std::vector<std::filesystem::path> files = event_files(folder);
+  if (files.empty()) return std::nullopt;
+  std::vector<WrittenEvent> seen;
+  for (const std::filesystem::path& file : files) see_file(file, seen);
+  return seen;
+}
 
 EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step)
     : path_(new_event_file(folder)),
       fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644)) {
   if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
   try {
-    append(seconds_now(), 0, field(3, delimited, "brain.Event:2"));
-    if (from_step) append(seconds_now(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
+    append(unix_time(), 0, field(3, delimited, "brain.Event:2"));
+    if (from_step) append(unix_time(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
   } catch (...) {
     close(fd_);
     throw;

@@ -18,8 +18,16 @@ struct Scalar {
   double value;
 };
 
-// Whether the folder holds an event file.
-bool holds_event_file(const std::filesystem::path& folder);
+// An event with scalars.
+struct WrittenEvent {
+  int64_t step = 0;
+  double wall_time = 0;
+};
+
+// What readers see in the event files of a folder: the events with scalars, in their order, without those that a later
+// start dropped. None if it holds no event file. Of a damaged file, the events before the damage. Throws UserError if
+// a file cannot be read.
+std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::path& folder);
 
 class EventFile {
  public:

@@ -1,8 +1,8 @@
 #include "train/given_config.h"
 
 #include "base/file.h"
+#include "records/run_folder.h"
 #include "routing/router_table.h"
-#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -10,21 +10,23 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void refuse_run(const fs::path& path) {
-  user_error(path.string(), ": a run's folder, not a config; give ", (path / "config.json").string(),
+  user_error(path.string(), ": a run's folder, not a config; give ", (path / kRunConfigFile).string(),
              " (to continue the run, train it with --out ", path.string(), " --resume; to start another from it, with ",
              "--branch ", path.string(), ")");
 }
 
 [[noreturn]] void refuse_checkpoint(const fs::path& path, const fs::path& checkpoint) {
-  const fs::path run = checkpoint.parent_path().parent_path();
+  const std::optional<fs::path> run = run_of_checkpoint(checkpoint);
   user_error(path.string(),
              path == checkpoint ? ": a checkpoint, not a config; give " : ": part of a checkpoint, not a config; give ",
-             holds_run(run) ? (run / "config.json").string() : "a run's config",
+             run ? (*run / kRunConfigFile).string() : "a run's config",
              " (to start from the checkpoint, train it with ", "--branch ", checkpoint.string(),
              ", or from its weights alone, with --init-from ", checkpoint.string(), ")");
 }
 
-bool is_checkpoint(const fs::path& folder) { return file_type_at(folder / "state.json") == fs::file_type::regular; }
+bool is_checkpoint(const fs::path& folder) {
+  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular;
+}
 
 // Throws UserError if the path is a folder or in a checkpoint.
 void require_config_file(const fs::path& path) {

@@ -4,61 +4,28 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <string_view>
 
-#include "base/read_json.h"
-#include "records/metrics_rows.h"
+#include "base/file.h"
+#include "base/folder.h"
+#include "base/unix_time.h"
+#include "records/metrics_file.h"
 #include "records/record_json.h"
 #include "train/scalars.h"
 
 namespace gptmoe {
 namespace {
 
-std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { return run_dir / "metrics.jsonl"; }
+std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { return run_dir / kMetricsFile; }
 
-// The fields that every row has; reports read the rest.
-struct RowHead {
-  std::string event;
-  int64_t step = 0;
-};
+// The content of the file; empty if there is none.
+std::string read_rows(const std::filesystem::path& path) { return anything_at(path) ? read_text_file(path) : ""; }
 
-template <typename Visitor, Is<RowHead> Row>
-void visit_fields(Visitor& visitor, Row& row) {
-  visitor.field("event", row.event, "");
-  visitor.field("step", row.step, "");
-}
-
-RowHead read_head(std::string_view line, const std::string& place) {
-  return with_remedy("remove the line",
-                     [&] { return read_record<RowHead>(parse_json_line<nlohmann::ordered_json>(line, place), place); });
-}
-
-// The content of the file; empty if there is none. A link to nothing is a file that cannot be read.
-std::string read_rows(const std::filesystem::path& path) {
-  std::error_code error;
-  const auto type = std::filesystem::symlink_status(path, error).type();
-  return type == std::filesystem::file_type::not_found ? "" : read_text_file(path);
-}
-
-// Calls visit(line, head, place) for every complete row; skips a last line that a crash cut short.
-template <typename Visit>
-void for_each_row(const std::string& rows, const std::filesystem::path& path, Visit&& visit) {
-  size_t begin = 0;
-  for (int64_t number = 1; begin < rows.size(); ++number) {
-    const size_t end = rows.find('\n', begin);
-    if (end == std::string::npos) return;
-    const std::string_view line(rows.data() + begin, end - begin + 1);
-    const std::string place = text(path.string(), ":", number);
-    visit(line, read_head(line, place), place);
-    begin = end + 1;
-  }
-}
-
-bool known_to_checkpoint(const RowHead& row, int64_t step) {
-  return row.event == EvalRow::kEvent ? row.step < step : row.step <= step;
+bool known_to_checkpoint(const MetricsLine& row, int64_t step) {
+  return row.event() == EvalRow::kEvent ? row.step() < step : row.step() <= step;
 }
 
 double mean(const std::vector<double>& values) {
@@ -84,24 +51,38 @@ std::string line_of(const Row& row) {
   return writer.take().dump() + "\n";
 }
 
-// Now, in seconds since 1970, to the millisecond.
-double time_now() {
-  const auto since = std::chrono::system_clock::now().time_since_epoch();
-  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(since).count()) / 1000;
-}
-
 // How many bytes of `rows` a checkpoint at `step` covers; they end with a line.
 size_t covered_bytes(const std::string& rows, const std::filesystem::path& path, int64_t step) {
   size_t covered = 0;
   std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
   if (step > 0)
-    for_each_row(rows, path, [&](std::string_view line, const RowHead& row, const std::string& place) {
+    for_each_row(rows, path, [&](const MetricsLine& row) {
       const bool known = known_to_checkpoint(row, step);
-      if (known && beyond) user_error(place, ": step ", row.step, " follows step ", *beyond, "; remove the line");
-      if (known) covered += line.size();
-      if (!known && !beyond) beyond = row.step;
+      if (known && beyond)
+        user_error(row.place(), ": step ", row.step(), " follows step ", *beyond, "; remove the line");
+      if (known) covered += row.line().size();
+      if (!known && !beyond) beyond = row.step();
     });
   return covered;
+}
+
+// The first step at which event files, as readers see them, do not hold the rows of this time: they were written while
+// log.tensorboard was off, or after the run went back to a checkpoint. A step after all rows if there is none.
+int64_t first_unseen(const std::string& rows, const std::filesystem::path& path,
+                     const std::vector<WrittenEvent>& seen) {
+  size_t next = 0;
+  std::optional<int64_t> unseen;
+  for_each_row(rows, path, [&](const MetricsLine& line) {
+    if (unseen || (line.event() != TrainRow::kEvent && line.event() != EvalRow::kEvent)) return;
+    const MetricsRow row = line.row();
+    const auto* train = std::get_if<TrainRow>(&row);
+    const std::optional<double> time = train ? train->time : std::get<EvalRow>(row).time;
+    const bool there = next < seen.size() && seen[next].step == line.step();
+    if (!there || (time && *time != seen[next].wall_time))
+      unseen = next < seen.size() ? std::min(line.step(), seen[next].step) : line.step();
+    ++next;
+  });
+  return unseen.value_or(std::numeric_limits<int64_t>::max());
 }
 
 int open_cut(const std::filesystem::path& path, size_t bytes) {
@@ -126,17 +107,20 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
 // The kept row of the step itself is written again: readers drop it with the steps after it.
 void MetricsFile::start_events(const std::string& rows, int64_t step) {
   const std::filesystem::path folder = path_.parent_path();
-  const bool first = !holds_event_file(folder);
-  events_.emplace(folder, first ? std::nullopt : std::optional(step));
-  const auto write = [this](const auto& row) {
-    events_->write(row.time.value_or(time_now()), row.step, scalars_of(row));
-  };
-  for_each_row(rows, path_, [&](std::string_view line, const RowHead& head, const std::string& place) {
-    if (!first && head.step < step) return;
-    const auto json = parse_json_line<nlohmann::ordered_json>(line, place);
-    if (head.event == TrainRow::kEvent) write(read_record<TrainRow>(json, place));
-    if (head.event == EvalRow::kEvent) write(read_record<EvalRow>(json, place));
+  const std::optional<std::vector<WrittenEvent>> seen = written_events(folder);
+  const int64_t from = seen ? std::min(step, first_unseen(rows, path_, *seen)) : 0;
+  events_.emplace(folder, seen ? std::optional(from) : std::nullopt);
+  for_each_row(rows, path_, [&](const MetricsLine& line) {
+    if (line.step() < from) return;
+    const MetricsRow row = line.row();
+    if (const auto* train = std::get_if<TrainRow>(&row)) write_event(*train);
+    if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
   });
+}
+
+template <typename Row>
+void MetricsFile::write_event(const Row& row) {
+  events_->write(row.time.value_or(unix_time()), row.step, scalars_of(row));
 }
 
 MetricsFile::~MetricsFile() { close(fd_); }
@@ -165,7 +149,7 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
   if (costs.memory_bytes >= 0) row.memory_bytes = costs.memory_bytes;
   if (costs.communication) row.communication = traffic_rows(*costs.communication);
   row.seconds = progress.seconds;
-  row.time = time_now();
+  row.time = unix_time();
   append(row);
 }
 
@@ -179,12 +163,12 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
   row.router_entropy = result.router_entropy;
   row.load_balance_loss_by_layer = result.load_balance_loss;
   row.fill_share = result.fill_share;
-  row.time = time_now();
+  row.time = unix_time();
   append(row);
 }
 
 void MetricsFile::diverged(const Progress& progress) {
-  append(DivergedRow{progress.step + 1, progress.tokens, progress.seconds, time_now()});
+  append(DivergedRow{progress.step + 1, progress.tokens, progress.seconds, unix_time()});
 }
 
 template <typename Row>
@@ -192,7 +176,7 @@ void MetricsFile::append(const Row& row) {
   append_fully(fd_, line_of(row), path_);
   require_still_there(fd_, path_);
   if constexpr (!std::is_same_v<Row, DivergedRow>)
-    if (events_) events_->write(*row.time, row.step, scalars_of(row));
+    if (events_) write_event(row);
 }
 
 void MetricsFile::sync() {
@@ -200,11 +184,16 @@ void MetricsFile::sync() {
   if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 
+void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step) {
+  const std::filesystem::path path = metrics_path(run_dir);
+  covered_bytes(read_rows(path), path, step);
+}
+
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
   const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(read_rows(path), path, [&](std::string_view, const RowHead& row, const std::string&) {
-    found = found || (row.event == EvalRow::kEvent && row.step == step);
+  for_each_row(read_rows(path), path, [&](const MetricsLine& row) {
+    found = found || (row.event() == EvalRow::kEvent && row.step() == step);
   });
   return found;
 }
@@ -212,17 +201,14 @@ bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
 int64_t last_logged_step(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = metrics_path(run_dir);
   int64_t step = 0;
-  for_each_row(read_rows(path), path,
-               [&](std::string_view, const RowHead& row, const std::string&) { step = row.step; });
+  for_each_row(read_rows(path), path, [&](const MetricsLine& row) { step = row.step(); });
   return step;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(read_rows(path), path, [&](std::string_view, const RowHead& row, const std::string&) {
-    found = row.event == DivergedRow::kEvent;
-  });
+  for_each_row(read_rows(path), path, [&](const MetricsLine& row) { found = row.event() == DivergedRow::kEvent; });
   return found;
 }
 

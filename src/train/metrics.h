@@ -35,9 +35,9 @@ class MetricsFile {
   // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` covers: train rows up
   // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is cut in place, so whoever follows it
-  // keeps it open. With `tensorboard`, starts an event file that holds the rows from `step` on, or all rows if it is
-  // the run's first. Throws UserError if the file cannot be read or its rows are not in order, Failure if it cannot be
-  // written; its rows then stay.
+  // keeps it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and those before it
+  // that earlier event files lack. Throws UserError if the file cannot be read or its rows are not in order, Failure if
+  // it cannot be written; its rows then stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
@@ -56,6 +56,8 @@ class MetricsFile {
  private:
   void start_events(const std::string& rows, int64_t step);
   template <typename Row>
+  void write_event(const Row& row);
+  template <typename Row>
   void append(const Row& row);
 
   std::filesystem::path path_;
@@ -65,6 +67,8 @@ class MetricsFile {
 
 // The following functions throw UserError if the run has a metrics.jsonl that cannot be read.
 
+// Throws UserError, as MetricsFile does, unless a run could continue from a checkpoint at `step`.
+void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
 // The step of the last row; 0 without one.

@@ -15,6 +15,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr const char* kProvenance = "provenance.json";
+
 // The text after the colon of the first line that starts with `key`; "unknown" if there is none.
 std::string system_fact(const char* file, const std::string& key) {
   std::ifstream in(file);
@@ -92,8 +94,10 @@ ordered_json provenance_of(const World& world, Ops& ops, int threads) {
           {"ranks", world.size()}};
 }
 
+void require_provenance(const std::filesystem::path& run_dir) { read_history(run_dir / kProvenance); }
+
 void record_provenance(const std::filesystem::path& run_dir, int64_t step, ordered_json entry) {
-  const std::filesystem::path path = run_dir / "provenance.json";
+  const std::filesystem::path path = run_dir / kProvenance;
   const ordered_json before = read_history(path);
   ordered_json history = ordered_json::array();
   for (const ordered_json& past : before)

@@ -16,6 +16,9 @@ namespace gptmoe {
 // An entry for this process, without "from_step".
 nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
 
+// Throws UserError if the run's provenance.json is there and not a provenance record.
+void require_provenance(const std::filesystem::path& run_dir);
+
 // Records that `entry` holds from `step` on. Drops entries for steps after `step`, as a run that returns to a
 // checkpoint drops their metrics. Adds nothing if the previous entry says the same. Throws UserError if the file is not
 // a provenance record, Failure if it cannot be written.

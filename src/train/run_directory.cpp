@@ -4,19 +4,22 @@
 #include <initializer_list>
 #include <optional>
 
+#include "base/folder.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
+#include "records/metrics_file.h"
+#include "records/run_folder.h"
+#include "train/metrics.h"
+#include "train/provenance.h"
 #include "train/run_history.h"
-#include "train/run_inputs.h"
+#include "train/unstarted_run.h"
 
 namespace gptmoe {
 namespace {
 
 using nlohmann::ordered_json;
 
-std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / "config.json"; }
-
-bool is_there(const std::filesystem::path& path) { return file_type_at(path) != std::filesystem::file_type::not_found; }
+std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / kRunConfigFile; }
 
 bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](const char* start) { return path.starts_with(start); });
@@ -65,7 +68,8 @@ std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
   const auto checkpoint = latest_checkpoint(run_dir);
   if (!checkpoint) return std::nullopt;
   const CheckpointState state = read_checkpoint_state(*checkpoint);
-  return LatestState{*checkpoint, state.step, parse_config(state.config, (*checkpoint / "state.json").string())};
+  return LatestState{*checkpoint, state.step,
+                     parse_config(state.config, (*checkpoint / kCheckpointStateFile).string())};
 }
 
 // The first change of a key in history.json; null if the key never changed.
@@ -100,10 +104,12 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   });
 }
 
-// Throws UserError if the folder holds a run or cannot be made or written.
+// Throws UserError if the folder holds a run or another config.json, or cannot be made or written.
 void make_run_directory(const std::filesystem::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
+  if (anything_at(config_path(run_dir)))
+    user_error(config_path(run_dir).string(), ": is not a run's; choose another --out");
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
   if (error)
@@ -114,11 +120,12 @@ void make_run_directory(const std::filesystem::path& run_dir) {
 
 // Copies into the folder `out` what a branch from `checkpoint` needs, except its config.
 void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem::path& out, HistoryEntry entry) {
-  const std::filesystem::path parent_dir = checkpoint.parent_path().parent_path();
   copy_checkpoint(checkpoint, out);
-  if (holds_run(parent_dir)) keep_tokenizer(out, read_tokenizer_files(parent_dir));
-  for (const char* file : {"metrics.jsonl", "provenance.json", kHistoryFile})
-    if (is_there(parent_dir / file)) write_text_file(out / file, read_text_file(parent_dir / file));
+  if (const auto parent = run_of_checkpoint(checkpoint)) {
+    keep_tokenizer(out, read_tokenizer_files(*parent));
+    for (const char* file : {kMetricsFile, "provenance.json", kHistoryFile})
+      if (anything_at(*parent / file)) write_text_file(out / file, read_text_file(*parent / file));
+  }
   const RunHistory record = read_history(out);
   if (const HistoryEntry* data = entry_at(record, entry.from_step)) {
     entry.folder = data->folder;
@@ -130,19 +137,16 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
 
 }  // namespace
 
-bool holds_run(const std::filesystem::path& run_dir) {
-  // A folder with state.json is a checkpoint, whose config.json is not a run's.
-  return is_there(config_path(run_dir)) && !is_there(run_dir / "state.json");
-}
-
 Config run_config(const std::filesystem::path& run_dir) {
   if (!holds_run(run_dir)) user_error(run_dir.string(), ": holds no run (no config.json); pass a run directory");
   return load_config(config_path(run_dir));
 }
 
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config) {
+void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer) {
   make_run_directory(run_dir);
+  require_same_tokenizer(run_dir, tokenizer);
   write_run_config(run_dir, config);
+  keep_tokenizer(run_dir, tokenizer);
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -205,7 +209,7 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
   const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
   const CheckpointState state = read_checkpoint_state(checkpoint);
-  const Config parent = parse_config(state.config, (checkpoint / "state.json").string());
+  const Config parent = parse_config(state.config, (checkpoint / kCheckpointStateFile).string());
   for (const Difference& d : differences(parent, config))
     if (!is_free(d.path) && !may_change(d.path))
       user_error("--branch ", from.string(), ": was trained with ", d.with(d.was), ", now it is ", d.is.dump(),
@@ -214,17 +218,17 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
     user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
                "; give more steps");
   verify_checkpoint(checkpoint);
-  const bool existed = std::filesystem::exists(out);
-  make_run_directory(out);
-  try {
-    fill_branch(checkpoint, out,
-                HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
-    write_run_config(out, config);  // last: from now on the folder holds a run
-  } catch (...) {
-    std::error_code ignored;
-    if (!existed) std::filesystem::remove_all(out, ignored);
-    throw;
+  if (const auto run = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
+    require_rows_in_order(*run, state.step);
+    require_provenance(*run);
   }
+  UnstartedRun unstarted(out);
+  make_run_directory(out);
+  unstarted.own();
+  fill_branch(checkpoint, out,
+              HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
+  write_run_config(out, config);  // last: from now on the folder holds a run
+  unstarted.begin();
 }
 
 }  // namespace gptmoe

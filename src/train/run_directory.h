@@ -5,17 +5,16 @@
 
 #include "config/config.h"
 #include "records/run_history.h"
+#include "train/run_inputs.h"
 
 namespace gptmoe {
 
 // The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
 Config run_config(const std::filesystem::path& run_dir);
 
-// Whether the folder holds a run. Throws UserError naming the path and the system's reason if it cannot look there.
-bool holds_run(const std::filesystem::path& run_dir);
-
-// Starts a run directory: makes it and writes the resolved config. Throws UserError when it already holds a run.
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config);
+// Starts a run directory: makes it, writes the resolved config and keeps the tokenizer. Throws UserError if the folder
+// holds a run, or anything else that has a config.json (a checkpoint, an exported model), or another tokenizer.
+void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer);
 
 // Throws UserError if the run began before the balance and z losses were summed over layers (its config.json has no
 // model.balance_scope), naming the coefficient that gives the same loss today.

@@ -4,26 +4,34 @@
 
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/slow_job.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
 namespace {
 
-DataFile data_file(const Shard& shard) {
-  return {shard.path().string(), shard.size(), checksum_text(shard.checksum())};
+DataFile data_file(const Shard& shard, uint64_t checksum) {
+  return {shard.path().string(), shard.size(), checksum_text(checksum)};
 }
 
 }  // namespace
 
 std::vector<DataFile> data_files(const TokenLoader& loader) {
   std::vector<DataFile> files;
-  for (const Shard& shard : loader.shard_files()) files.push_back(data_file(shard));
+  const std::vector<uint64_t>& checksums = loader.checksums();
+  for (size_t i = 0; i < checksums.size(); ++i) files.push_back(data_file(loader.shard_files()[i], checksums[i]));
   return files;
 }
 
 std::vector<DataFile> data_files(const std::string& pattern) {
   std::vector<DataFile> files;
-  for (const std::filesystem::path& path : glob_files(pattern)) files.push_back(data_file(Shard(path)));
+  const std::vector<std::filesystem::path> paths = glob_files(pattern);
+  SlowJob job("checksums of " + pattern, std::ssize(paths));
+  for (const std::filesystem::path& path : paths) {
+    const Shard shard(path);
+    files.push_back(data_file(shard, shard.checksum()));
+    job.advance();
+  }
   return files;
 }
 

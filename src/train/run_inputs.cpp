@@ -4,9 +4,10 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/folder.h"
 #include "checkpoint/checkpoint.h"
+#include "records/run_folder.h"
 #include "tokenizer/tokenizer_file.h"
-#include "train/run_directory.h"
 #include "train/run_history.h"
 
 namespace gptmoe {
@@ -43,13 +44,6 @@ std::string joined(const std::vector<std::string>& places) {
 
 }  // namespace
 
-std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
-  std::error_code error;
-  const fs::path folder = fs::canonical(checkpoint, error).parent_path();
-  if (error || folder.filename() != "checkpoints" || !holds_run(folder.parent_path())) return std::nullopt;
-  return folder.parent_path();
-}
-
 TokenizerCopy read_tokenizer_files(const fs::path& path) {
   TokenizerCopy copy{path, {}};
   if (path.empty()) return copy;
@@ -73,7 +67,7 @@ void require_same_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokeni
 void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
   require_same_tokenizer(run_dir, tokenizer);
   for (const auto& [name, content] : tokenizer.files)
-    if (!fs::exists(run_dir / name)) write_text_file(run_dir / name, content);
+    if (!anything_at(run_dir / name)) write_text_file(run_dir / name, content);
 }
 
 fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {

@@ -2,7 +2,6 @@
 // What a run needs besides its own files: its tokenizer, of which its folder keeps a copy, and its shards. Both are
 // found from any current folder, and after the run's folder was moved.
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,9 +9,6 @@
 #include "config/config.h"
 
 namespace gptmoe {
-
-// The run's folder, if the checkpoint is in one: RUN/checkpoints/NAME. A checkpoint that was copied elsewhere has none.
-std::optional<std::filesystem::path> run_of_checkpoint(const std::filesystem::path& checkpoint);
 
 // The files of a tokenizer: their names in a run's folder and their contents. A tokenizer.json of any name is
 // "tokenizer.json"; the other layouts (tokenizer/tokenizer_file.h) keep their names.
@@ -29,7 +25,7 @@ TokenizerCopy read_tokenizer_files(const std::filesystem::path& path);
 void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // Writes the copy into a run's folder. What is there already must be the same, as above. A copy without files changes
-// nothing.
+// nothing. Throws UserError if the system cannot look there, as at a link to nothing.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "checkpoint/checkpoint.h"
@@ -21,20 +22,19 @@
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
+#include "records/run_folder.h"
 #include "train/first_screen.h"
 #include "train/metrics.h"
 #include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
-#include "train/run_inputs.h"
+#include "train/run_opening.h"
 #include "train/start_weights.h"
 #include "train/step_log.h"
+#include "train/unstarted_run.h"
 
 namespace gptmoe {
 namespace {
-
-constexpr const char* kLocked =
-    "another process is training in this run directory; wait for it or choose another --out";
 
 using Clock = std::chrono::steady_clock;
 
@@ -52,14 +52,13 @@ class Trainer {
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
-  int run();
+  // `unstarted` is null unless this is rank 0 of a new run.
+  int run(UnstartedRun* unstarted);
 
  private:
   // Checks that all ranks have the same program, config, data and precision.
   void require_same_run();
-  void open_run();
-  std::optional<std::filesystem::path> open_run_directory();
-  void check_data(const std::filesystem::path& checkpoint);
+  void open_run(UnstartedRun* unstarted);
   void initialize();
   void restore(const std::filesystem::path& checkpoint);
   int train_to_end();
@@ -114,7 +113,7 @@ class Trainer {
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
-  std::optional<FolderLock> lock_;
+  std::unique_ptr<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   std::optional<StepLog> log_;
@@ -132,7 +131,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
               {world.rank(), world.size()}) {
   if (!config.data.val.empty())
     val_data_.emplace(loader_options(config_, config.data.val, WindowOrder::sequential, world));
-  if (!config_.train.init_from.empty() && !(options.resume && latest_checkpoint(options.out)))
+  if (!config_.train.init_from.empty() && !(options.continues() && latest_checkpoint(options.out)))
     start_weights_.emplace(config_, engine_, world);
   require_room(config_, engine_, *ops_, ops_->memory(), world.local_size());
 }
@@ -147,17 +146,25 @@ void Trainer::require_same_run() {
   NamedValues facts = {{"the build", program_checksum()}};
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
-  facts.emplace_back("data.train", train_data_.fingerprint());
-  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint());
+  const auto tick = [this] { world_.tick(); };
+  facts.emplace_back("data.train", train_data_.fingerprint(tick));
+  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint(tick));
   if (start_weights_) facts.emplace_back("the weights of train.init_from", start_weights_->record().checksum);
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
 }
 
-void Trainer::open_run() {
+void Trainer::open_run(UnstartedRun* unstarted) {
   agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
-  on_root(world_, [&] { checkpoint = open_run_directory().value_or("").string(); });
+  on_root(world_, [&] {
+    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr);
+    if (unstarted) unstarted->own();
+    lock_ = std::move(opened.lock);
+    history_ = std::move(opened.history);
+    new_data_ = opened.new_data;
+    checkpoint = opened.checkpoint.value_or("").string();
+  });
   checkpoint = world_.from_root(checkpoint);
   new_data_ = world_.any(new_data_);
   agree(world_, [&] {
@@ -169,7 +176,7 @@ void Trainer::open_run() {
     if (world_.is_root()) {
       history_.from_step = progress_.step;
       record_history(options_.out, history_);  // before config.json, which it explains
-      if (options_.resume) write_run_config(options_.out, given_);
+      if (options_.continues()) write_run_config(options_.out, given_);
       metrics_.emplace(options_.out, progress_.step, given_.log.tensorboard);
     }
     if (world_.is_root() && !finished())
@@ -177,55 +184,11 @@ void Trainer::open_run() {
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });
-}
-
-// The checkpoint to continue from, if there is one.
-std::optional<std::filesystem::path> Trainer::open_run_directory() {
-  history_.folder = std::filesystem::current_path().string();
-  history_.train = data_files(train_data_);
-  if (val_data_) history_.val = data_files(*val_data_);
-  const TokenizerCopy tokenizer = read_tokenizer_files(given_.data.tokenizer);
-  if (!options_.resume) {
-    if (!holds_run(options_.out)) require_same_tokenizer(options_.out, tokenizer);
-    start_run_directory(options_.out, given_);
-    lock_.emplace(options_.out, kLocked);
-    keep_tokenizer(options_.out, tokenizer);
-    if (tokenizer.files.empty() && !given_.data.tokenizer.empty())
-      std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
-                  given_.data.tokenizer.c_str());
-    return std::nullopt;
-  }
-  lock_.emplace(options_.out, kLocked);
-  const auto checkpoint = latest_checkpoint(options_.out);
-  if (!checkpoint) {
-    if (const int64_t step = last_logged_step(options_.out); step > 0 && !options_.restart)
-      user_error(options_.out.string(), ": metrics.jsonl has ", step,
-                 " steps, but there is no checkpoint to resume from; add --restart to train again from step 0");
-    std::printf("%s has no checkpoint yet: starting over\n", options_.out.c_str());
-  } else {
-    check_data(*checkpoint);
-  }
-  keep_tokenizer(options_.out, tokenizer);
-  return checkpoint;
-}
-
-// Refuses data that changed under the run. Finds out whether the run was given other training data.
-void Trainer::check_data(const std::filesystem::path& checkpoint) {
-  const CheckpointState state = read_checkpoint_state(checkpoint);
-  const RunHistory record = read_history(options_.out);
-  const HistoryEntry* before = entry_at(record, state.step);
-  if (!before) return;
-  const DataConfig saved = parse_config(state.config, checkpoint.string()).data;
-  const auto other_path = [](const char* key) {
-    return text("give the new data under another path with --set ", key, "=...");
-  };
-  if (saved.train == given_.data.train) require_same_data(before->train, history_.train, other_path("data.train"));
-  if (saved.val == given_.data.val) require_same_data(before->val, history_.val, other_path("data.val"));
-  new_data_ = !same_tokens(before->train, history_.train);
+  if (unstarted) unstarted->begin();
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
-  if (!std::filesystem::exists(checkpoint))
+  if (!anything_at(checkpoint))
     user_error(checkpoint.string(),
                ": rank 0 resumes from this checkpoint, but this rank cannot find it; the run's "
                "folder must be on a file system that all machines share");
@@ -243,11 +206,11 @@ void Trainer::initialize() {
   history_.initialized_from = start_weights_->record();
 }
 
-int Trainer::run() {
+int Trainer::run(UnstartedRun* unstarted) {
   // Measures while there is free memory for the matrices.
   matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_);
   world_.sum({&matrix_rate_, 1});
-  open_run();
+  open_run(unstarted);
   FirstScreen{.config = config_,
               .out = options_.out,
               .resumed_step = progress_.step,
@@ -399,9 +362,23 @@ void watch(World& world, const DistributedConfig& config) {
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
 
 int train(const Config& config, const TrainOptions& options, World& world) {
+  std::optional<UnstartedRun> unstarted;
+  on_root(world, [&] {
+    if (!options.resume) unstarted.emplace(options.out);
+  });
+  if (!options.branch.empty()) {
+    Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
+    checked.train.init_from.clear();
+    checked.train.init_noise = 0;
+    check_run(checked, world);  // first, since copying a checkpoint takes long
+    on_root(world, [&] {
+      branch_run(options.branch, options.out, config);
+      unstarted->own();
+    });
+  }
   Config own = config;
-  if (options.resume) agree(world, [&] { own = resumed_config(options.out, config, options.set); });
-  return make_trainer(own, options, world)->run();
+  if (options.continues()) agree(world, [&] { own = resumed_config(options.out, config, options.set); });
+  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr);
 }
 
 }  // namespace gptmoe

@@ -179,6 +179,17 @@ TEST_F(RanksCli, RefuseDataThatDiffer) {
   }
 }
 
+// A relative train.init_from may lead to another checkpoint on each rank.
+TEST_F(RanksCli, RefuseStartWeightsThatDiffer) {
+  write_run(4, {{"checkpoint", {{"every", 2}, {"keep", 0}}}});
+  train("source", 1);
+  write_shards_apart();
+  for (const char* rank : {"rank_0", "rank_1"}) copy_folder(files_ / "source", files_ / rank / "source");
+  write_run(4, {{"train", {{"init_from", "source"}}}});
+  fs::remove_all(files_ / "rank_1/source/checkpoints/step_00000004");
+  expect_refusal(train_apart(), "the weights of train.init_from");
+}
+
 TEST_F(RanksCli, RefuseBuildsThatDiffer) {
   write_run(4);
   write_shards_apart();

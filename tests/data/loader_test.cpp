@@ -45,6 +45,27 @@ struct LoaderTest : testing::Test {
   TemporaryFolder folder;
 };
 
+TEST_F(LoaderTest, SaysHowToWriteABracketOfAName) {
+  std::filesystem::create_directory(folder / "set [v1]");
+  write_shard("set [v1]/a.bin", 0, 9);
+  LoaderOptions named = options();
+  named.shards = (folder / "set [v1]/*.bin").string();
+  expect_contains(error_of([&] { TokenLoader{named}; }), "(a pattern has \\[ for a [ in a name)");
+  named.shards = (folder / "set \\[v1]/*.bin").string();
+  EXPECT_EQ(TokenLoader(named).shards(), 1);
+}
+
+TEST_F(LoaderTest, TicksWhileItReadsChecksums) {
+  write_shard("a.bin", 0, 9);
+  write_shard("b.bin", 100, 8);
+  const TokenLoader loader(options());
+  int ticks = 0;
+  const std::vector<uint64_t> checksums = loader.checksums([&] { ++ticks; });
+  EXPECT_EQ(ticks, 2);
+  ASSERT_EQ(checksums.size(), 2u);
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(checksums[i], loader.shard_files()[i].checksum());
+}
+
 TEST_F(LoaderTest, WindowsStayWithinShardsAtStrideT) {
   write_shard("a.bin", 0, 9);     // 2 windows: their 8 targets need 9 tokens
   write_shard("b.bin", 100, 8);   // 1 window; 3 tokens are left over

@@ -77,6 +77,11 @@ TEST_F(Ranks, AKilledRankIsNamed) {
             "rank 2 was ended by signal 9 (Killed), by hand or by the system when memory ran out\n");
 }
 
+// Before it handles signals, as it starts.
+TEST_F(Ranks, ARankThatASignalEndsIsNamed) {
+  EXPECT_EQ(line_of("terminate", 128 + SIGTERM), "rank 2 was ended by signal 15 (Terminated)\n");
+}
+
 TEST_F(Ranks, ASuspendedRankIsNamed) {
   const std::string line = line_of("stop", 1);
   EXPECT_TRUE(line.starts_with(named(2) + " has not been heard from for 1 s")) << line;

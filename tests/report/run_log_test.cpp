@@ -66,13 +66,10 @@ TEST(RunLog, DenseModelsHaveNoLoadFields) {
 TEST(RunLog, ALastLineCutShortIsIgnoredWhereverItWasCut) {
   TemporaryFolder folder;
   const std::string first = train_line(1, 100, 50), second = train_line(2, 200, 50);
-  for (size_t kept = 0; kept + 2 < second.size(); ++kept) {
+  for (size_t kept = 0; kept < second.size(); ++kept) {
     write_run(folder / "run", first + second.substr(0, kept));
     ASSERT_EQ(read_run(folder / "run").train.size(), 1u) << kept;
   }
-  // A line that lacks only its newline is complete.
-  write_run(folder / "run", first + second.substr(0, second.size() - 1));
-  EXPECT_EQ(read_run(folder / "run").train.size(), 2u);
   write_run(folder / "run", "");
   EXPECT_EQ(read_run(folder / "run").last_step(), 0);
 }
@@ -82,18 +79,14 @@ TEST(RunLog, AMalformedLineNamesFileAndLine) {
   const std::string good = train_line(1, 100, 50), place = (folder / "run/metrics.jsonl").string() + ":2:";
   const auto expect = [&](const std::string& line, const std::string& why) {
     write_run(folder / "run", good + line + "\n" + train_line(3, 300, 50));
-    EXPECT_EQ(error_of(folder / "run"), place + why);
+    EXPECT_EQ(error_of(folder / "run"), place + why + "; repair or remove the line");
   };
-  expect(
-      R"({"event":"train","step":2,)",
-      "27: syntax error while parsing object key - unexpected end of input; expected string literal; repair or remove "
-      "the line");
-  expect("",
-         "1: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal; repair or "
-         "remove the line");
+  expect(R"({"event":"train","step":2,)",
+         "27: syntax error while parsing object key - unexpected end of input; expected string literal");
+  expect("", "1: syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal");
   expect("[1, 2]", " not a JSON object");
   expect("{}", " \"event\" is missing");
-  expect(R"({"event":"trian"})",
+  expect(R"({"event":"trian","step":2})",
          " unknown event \"trian\"; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
   expect(R"({"event":"thinned","step":0,"train_rows":5,"loss_spikes":-1})",
          " \"loss_spikes\" must be a whole number >= 0");
@@ -124,8 +117,8 @@ TEST(RunLog, AShapeThatChangesIsAnError) {
 
 TEST(RunLog, ANullLossIsADivergedRun) {
   TemporaryFolder folder;
-  write_run(folder / "run",
-            R"({"event":"eval","step":4,"tokens":8,"val_loss":null,"val_perplexity":null,"seconds":1})");
+  write_run(folder / "run", R"({"event":"eval","step":4,"tokens":8,"val_loss":null,"val_perplexity":null,"seconds":1})"
+                            "\n");
   EXPECT_TRUE(std::isnan(read_run(folder / "run").evals.at(0).val_loss));
 }
 

@@ -193,6 +193,47 @@ TEST_F(EventFiles, OfARunWithoutAnyBeginWithItsFirstRow) {
   expect_rows_of_metrics(run_, curves);
 }
 
+// The first files also hold steps that the run trained again without them.
+TEST_F(EventFiles, HoldTheRowsOfAStretchWithoutThem) {
+  train_quietly(config_, run_);
+  cut_back(run_, 4);
+  config_.log.tensorboard = false;
+  train_quietly(config_, run_, true);
+  cut_back(run_, 8);
+  config_.log.tensorboard = true;
+  train_quietly(config_, run_, true);
+  const Curves curves = read_events(run_);
+  EXPECT_EQ(curves.files, 2);
+  expect_rows_of_metrics(run_, curves);
+}
+
+TEST_F(EventFiles, HoldTheRowsOfAFileThatWasCut) {
+  train_quietly(config_, run_);
+  const fs::path file = *std::find_if(fs::directory_iterator(run_), {}, [](const fs::directory_entry& entry) {
+    return entry.path().filename().string().starts_with("events.");
+  });
+  fs::resize_file(file, fs::file_size(file) / 2);
+  cut_back(run_, 8);
+  train_quietly(config_, run_, true);
+  std::vector<WrittenEvent> expected;
+  std::ifstream in(run_ / "metrics.jsonl");
+  for (std::string line; std::getline(in, line);)
+    expected.push_back({json::parse(line)["step"].get<int64_t>(), json::parse(line)["time"].get<double>()});
+  const auto seen = written_events(run_);
+  ASSERT_TRUE(seen);
+  ASSERT_EQ(seen->size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ((*seen)[i].step, expected[i].step);
+    EXPECT_EQ((*seen)[i].wall_time, expected[i].wall_time);
+  }
+}
+
+TEST_F(EventFiles, AreReadIfTheFolderCanBe) {
+  EXPECT_FALSE(written_events(folder_ / "nowhere"));
+  fs::create_symlink("loop", folder_ / "loop");
+  EXPECT_THROW(written_events(folder_ / "loop"), UserError);
+}
+
 TEST_F(EventFiles, LeaveOutWhatIsNotFinite) {
   fs::create_directory(run_);
   EventFile(run_, std::nullopt).write(1.5, 300, {{"a", HUGE_VAL}, {"b", 1e300}, {"c", -2}});

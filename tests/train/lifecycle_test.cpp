@@ -1,6 +1,7 @@
 // Runs that are extended, changed midway or branched, and the changes that are refused.
 #include <omp.h>
 
+#include "records/run_folder.h"
 #include "support/run_fixture.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
@@ -199,7 +200,7 @@ TEST_F(Lifecycle, AFolderThatCannotBeLookedIntoIsNotWithoutARun) {
   fs::create_symlink("loop", folder_ / "loop");
   const std::string why = (folder_ / "loop/config.json").string() + ": cannot look at it: Too many levels";
   expect_contains(error_line<UserError>([&] { holds_run(folder_ / "loop"); }), why);
-  expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8)); }), why);
+  expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8), {}); }), why);
   fs::create_directory(run_);
   fs::create_symlink("nowhere", run_ / "config.json");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }),
@@ -221,6 +222,54 @@ TEST_F(Lifecycle, ABranchEqualsAnUninterruptedRun) {
   ASSERT_TRUE(entry.branched_from);
   expect_contains(*entry.branched_from, "run/checkpoints/step_00000008");
   EXPECT_EQ(entry.changes.size(), 2u);
+}
+
+// Damage that shows only when the branch is opened: in the other run's metrics or provenance, or a checkpoint without
+// the optimizer's file.
+TEST_F(Lifecycle, ABranchThatFailsBeforeItsFirstStepLeavesNothing) {
+  const fs::path parent = folder_ / "run", branch = folder_ / "branch";
+  train_quietly(constant(8), parent);
+  const auto expect_nothing = [&](const std::string& why) {
+    const TrainOptions options{.out = branch, .branch = parent, .matrix_rate = kMatrixRate};
+    ::testing::internal::CaptureStdout();
+    const std::string line = error_line<UserError>([&] { train(constant(12), options, *make_single_world()); });
+    ::testing::internal::GetCapturedStdout();
+    expect_contains(line, why);
+  };
+  for (const char* file : {"metrics.jsonl", "provenance.json"}) {
+    const std::string intact = read_text_file(parent / file);
+    write_text_file(parent / file, "no JSON\n");
+    expect_nothing((parent / file).string() + ":");
+    EXPECT_FALSE(fs::exists(branch));
+    write_text_file(parent / file, intact);
+  }
+  fs::create_directory(branch);
+  write_text_file(branch / "notes.txt", "mine");
+  fs::remove(parent / "history.json");
+  fs::create_directory(parent / "history.json");
+  expect_nothing("history.json: not a regular file");
+  EXPECT_EQ(read_text_file(branch / "notes.txt"), "mine");
+  EXPECT_EQ(std::distance(fs::directory_iterator(branch), {}), 1);
+}
+
+TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
+  fs::create_directory(run_);
+  write_text_file(run_ / "provenance.json", "[]");
+  expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), "provenance.json");
+  EXPECT_EQ(read_text_file(run_ / "provenance.json"), "[]");
+  EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
+}
+
+TEST_F(Lifecycle, ARunDoesNotReplaceTheConfigOfACheckpointOrAModel) {
+  train_quietly(constant(8), run_);
+  fs::create_directory(folder_ / "exported");
+  write_text_file(folder_ / "exported/config.json", R"({"model_type": "olmoe"})");
+  for (const fs::path& folder : {run_ / "checkpoints/step_00000008", folder_ / "exported"}) {
+    const std::string before = read_text_file(folder / "config.json");
+    expect_contains(error_line<UserError>([&] { train_quietly(constant(8), folder); }),
+                    (folder / "config.json").string() + ": is not a run's; choose another --out");
+    EXPECT_EQ(read_text_file(folder / "config.json"), before);
+  }
 }
 
 TEST_F(Lifecycle, ABranchKeepsTheSettingsThatCannotChange) {

@@ -85,7 +85,8 @@ TEST_F(Metrics, WhatCannotBeReadIsNotEmpty) {
   fs::rename(file_, folder_ / "elsewhere");
   fs::create_symlink(folder_ / "gone", file_);
   EXPECT_EQ(error_line<UserError>([&] { train_quietly(config_, run_, true); }),
-            text(file_.string(), ": cannot open: No such file or directory"));
+            text(file_.string(), ": cannot look at it: it is a link to ", (folder_ / "gone").string(),
+                 ", which is not there"));
   EXPECT_FALSE(fs::exists(folder_ / "gone"));
   EXPECT_THROW(last_logged_step(run_), UserError);
   EXPECT_THROW(has_diverged(run_), UserError);

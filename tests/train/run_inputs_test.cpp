@@ -117,6 +117,19 @@ TEST_F(RunInputs, ARefusedRunLeavesNoConfig) {
   EXPECT_FALSE(fs::exists(run_ / "config.json"));
 }
 
+TEST_F(RunInputs, ACopyThatIsALinkToNothingIsNotReplaced) {
+  train_run(config("words.json", 8));
+  fs::rename(run_ / "tokenizer.json", "moved.json");
+  fs::create_symlink("nowhere", run_ / "tokenizer.json");
+  TokenizerCopy copy = read_tokenizer_files("words.json");
+  EXPECT_THROW(keep_tokenizer(run_, copy), UserError);
+  copy.files[0].first = "other.json";  // not the name of a tokenizer in a run, so that only the copying looks at it
+  fs::remove(run_ / "tokenizer.json");
+  fs::create_symlink("nowhere", run_ / "other.json");
+  EXPECT_THROW(keep_tokenizer(run_, copy), UserError);
+  EXPECT_TRUE(fs::is_symlink(run_ / "other.json"));
+}
+
 TEST_F(RunInputs, ABranchKeepsTheTokenizer) {
   train_run(config());
   fs::remove("words.json");

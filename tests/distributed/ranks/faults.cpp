@@ -69,6 +69,7 @@ const std::map<std::string, std::function<void(World&)>> kFaults = {
        });
      }},
     {"kill", [](World& world) { last_does(world, [] { std::raise(SIGKILL); }); }},
+    {"terminate", [](World& world) { last_does(world, [] { std::raise(SIGTERM); }); }},
     {"stop",
      [](World& world) {
        world.watch(1, kOff);

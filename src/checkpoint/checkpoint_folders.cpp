@@ -1,0 +1,149 @@
+#include "checkpoint/checkpoint_folders.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <utility>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/folder.h"
+#include "records/run_folder.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kLatestFile = "LATEST";
+constexpr const char* kUnfinished = ".tmp";
+constexpr const char* kReplaced = ".old";
+
+std::string step_name(int64_t step) {
+  char name[32];
+  std::snprintf(name, sizeof name, "step_%08lld", static_cast<long long>(step));
+  return name;
+}
+
+// The step of "step_NNNNNNNN" + suffix; -1 for any other name.
+int64_t step_of(const std::string& name, const std::string& suffix = "") {
+  int64_t step = -1;
+  const char* digits = name.data() + std::min<size_t>(5, name.size());
+  if (std::from_chars(digits, name.data() + name.size(), step).ec != std::errc() || step < 0) return -1;
+  return name == step_name(step) + suffix ? step : -1;
+}
+
+bool is_checkpoint(const fs::path& folder) {
+  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular;
+}
+
+// Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
+std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
+  std::vector<std::pair<int64_t, fs::path>> found;
+  for (const fs::path& entry : folder_entries(folder)) {
+    const std::string name = entry.filename().string();
+    int64_t step = step_of(name);
+    if (step < 0 && (step = step_of(name, kReplaced)) >= 0 && is_checkpoint(folder / step_name(step))) continue;
+    if (step >= 0 && is_checkpoint(entry)) found.emplace_back(step, entry);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Ignores failures, since one
+// checkpoint too many must not end a run; the next save tries again.
+void discard(const fs::path& folder) {
+  std::error_code ignored;
+  fs::path doomed = folder;
+  if (folder.extension() != kUnfinished) {
+    doomed += kUnfinished;
+    fs::remove_all(doomed, ignored);
+    fs::rename(folder, doomed, ignored);
+  }
+  fs::remove_all(doomed, ignored);
+}
+
+}  // namespace
+
+std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
+  std::vector<fs::path> paths;
+  for (auto& [step, path] : checkpoints_in(run_dir / kCheckpointsFolder)) paths.push_back(std::move(path));
+  return paths;
+}
+
+std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
+  const fs::path folder = run_dir / kCheckpointsFolder, latest = folder / kLatestFile;
+  if (!anything_at(folder)) return std::nullopt;
+  if (file_type_at(latest) == fs::file_type::regular) {
+    std::string name = read_text_file(latest);
+    while (!name.empty() && name.back() == '\n') name.pop_back();
+    if (step_of(name) >= 0 && is_checkpoint(folder / name)) return folder / name;
+  }
+  const std::vector<fs::path> all = list_checkpoints(run_dir);
+  return all.empty() ? std::nullopt : std::optional(all.back());
+}
+
+fs::path resolve_checkpoint(const fs::path& path) {
+  if (!anything_at(path)) user_error(path.string(), ": no such file or folder");
+  if (is_checkpoint(path)) return path;
+  if (const std::optional<fs::path> latest = latest_checkpoint(path)) return *latest;
+  if (anything_at(path / kCheckpointsFolder)) user_error(path.string(), ": this run has no checkpoint yet");
+  user_error(path.string(),
+             ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)");
+}
+
+std::string damage_remedy(const fs::path& checkpoint_dir) {
+  fs::path self = fs::absolute(checkpoint_dir).lexically_normal();
+  if (!self.has_filename()) self = self.parent_path();
+  const std::string name = self.filename().string();
+  const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
+  std::string remedy = "there is no earlier checkpoint: start the run again";
+  try {
+    for (const auto& [step, path] : checkpoints_in(self.parent_path()))
+      if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
+  } catch (const UserError& error) {
+    return text("whether there is an earlier checkpoint is unknown: ", error.what());
+  }
+  return remedy;
+}
+
+NewCheckpoint::NewCheckpoint(const fs::path& run_dir, int64_t step)
+    : final_(run_dir / kCheckpointsFolder / step_name(step)), unfinished_(final_.string() + kUnfinished) {
+  fs::create_directories(final_.parent_path());
+  sync_directory(run_dir);
+  fs::remove_all(unfinished_);
+  fs::create_directory(unfinished_);
+}
+
+NewCheckpoint::~NewCheckpoint() { discard(unfinished_); }
+
+void NewCheckpoint::commit() {
+  const fs::path folder = final_.parent_path(), replaced = final_.string() + kReplaced;
+  if (is_checkpoint(final_)) {
+    fs::remove_all(replaced);
+    fs::rename(final_, replaced);
+  }
+  fs::remove_all(final_);
+  fs::rename(unfinished_, final_);
+  sync_directory(folder);
+  write_text_file(folder / kLatestFile, final_.filename().string() + "\n");
+}
+
+void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep) try {
+  const fs::path folder = run_dir / kCheckpointsFolder;
+  for (const fs::path& entry : folder_entries(folder)) {
+    const std::string name = entry.filename().string();
+    const int64_t replaced = step_of(name, kReplaced);
+    if (step_of(name, kUnfinished) >= 0 || step_of(name, std::string(kReplaced) + kUnfinished) >= 0 ||
+        (replaced >= 0 && is_checkpoint(folder / step_name(replaced))))
+      discard(entry);
+  }
+  auto saved = checkpoints_in(folder);
+  std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
+  const auto count = static_cast<int64_t>(saved.size());
+  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
+} catch (const UserError&) {
+  // A folder that cannot be read is no reason to end the run: the step is saved, and the next save tries again.
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,24 @@
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <functional>
+
+#include "base/stop_signal.h"
+
+namespace gptmoe {
+
+struct FollowTimes {
+  std::chrono::milliseconds between_looks;
+  // Between two runs of gptmoe compare none trains for some seconds. So the runs have ended only if several looks, over
+  // a longer time, have found none in training.
+  int idle_looks = 3;
+  std::chrono::milliseconds idle = std::chrono::seconds(20);
+};
+
+// Calls write() again and again while training(), the number of runs in training, is above zero, and for a while after.
+// A UserError of either is thrown if nothing was written yet and no run trains; later ones are shown on a terminal,
+// since runs may start or be removed at any moment. Returns the signal that ended it, or 0.
+int follow_runs(const std::function<int64_t()>& training, const std::function<void()>& write, const FollowTimes& times,
+                const StopSignal& stop);
+
+}  // namespace gptmoe

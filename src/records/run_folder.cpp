@@ -1,0 +1,46 @@
+#include "records/run_folder.h"
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/folder.h"
+#include "base/read_json.h"
+#include "records/metrics_file.h"
+#include "records/run_history.h"
+
+namespace gptmoe {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The run, if the path reads RUN/checkpoints/NAME and leads to the checkpoint; else empty.
+fs::path run_in(const fs::path& path, const fs::path& checkpoint) {
+  fs::path plain = path.lexically_normal();
+  if (!plain.has_filename()) plain = plain.parent_path();
+  const fs::path folder = plain.parent_path();
+  std::error_code error;
+  if (folder.filename() != kCheckpointsFolder || !fs::equivalent(plain, checkpoint, error)) return {};
+  return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+}
+
+}  // namespace
+
+bool holds_run(const fs::path& folder) {
+  if (!anything_at(folder / kRunConfigFile) || anything_at(folder / kCheckpointStateFile)) return false;
+  if (anything_at(folder / kMetricsFile) || anything_at(folder / kHistoryFile)) return true;
+  try {
+    const auto config = read_json(folder / kRunConfigFile, Comments::allowed);
+    return config.contains("train") && config["train"].is_object();
+  } catch (const UserError&) {
+    return true;
+  }
+}
+
+std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
+  std::error_code error;
+  // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.
+  for (const fs::path& path : {checkpoint, fs::canonical(checkpoint, error)})
+    if (const fs::path run = run_in(path, checkpoint); !run.empty() && holds_run(run)) return run;
+  return std::nullopt;
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,22 @@
+#pragma once
+// Which folders are runs, and which run a checkpoint belongs to.
+#include <filesystem>
+#include <optional>
+
+namespace gptmoe {
+
+inline constexpr const char* kRunConfigFile = "config.json";
+inline constexpr const char* kCheckpointsFolder = "checkpoints";
+inline constexpr const char* kCheckpointStateFile = "state.json";  // written last: a folder that holds it is complete
+
+// Whether the folder is a run's, which may have just begun. A run's folder holds config.json. So do a checkpoint and a
+// model that was exported for other programs, which are no runs. A config.json that cannot be read counts as a run's:
+// whoever reads the run says what is wrong. Throws UserError naming the path and the system's reason if it cannot look
+// there.
+bool holds_run(const std::filesystem::path& folder);
+
+// The folder of the run that the checkpoint belongs to: RUN, if the checkpoint is RUN/checkpoints/NAME. None if it was
+// copied elsewhere. The path is relative if `checkpoint` is. Throws as holds_run() does.
+std::optional<std::filesystem::path> run_of_checkpoint(const std::filesystem::path& checkpoint);
+
+}  // namespace gptmoe
