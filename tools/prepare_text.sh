@@ -55,8 +55,8 @@ if [ -n "$val" ]; then
   for shard in "$out.tmp"/val/train_*.bin; do mv "$shard" "$out.tmp/val_${shard##*train_}"; done
   rm -r "$out.tmp/val"
 else
-  # If documents are too few to split, the tool advises an option that this script lacks. Reading a small text shows no
-  # progress that would be missed.
+  # If there are too few documents to split, the tool advises an option that this script lacks, so its messages are held
+  # back. They include the progress line, which only a large text needs.
   errors=$out.tmp/errors
   { [ -e "$documents" ] && [ "$(du -sb "$documents" | cut -f1)" -lt 20000000 ]; } || errors=/dev/stderr
   "${encode[@]}" --input "$documents" --output "$out.tmp" --val-fraction 0.05 2>>"$errors" || {

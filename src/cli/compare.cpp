@@ -150,7 +150,8 @@ bool is_start(const std::string& stored, const std::string& given) {
   return stored == given || stored == absolute || fs::path(stored).parent_path().parent_path() == absolute;
 }
 
-// The checkpoint from which runs with train.init_from = `given` start: that of a run which is there, or the latest now.
+// The checkpoint from which runs with train.init_from = `given` start: the one that an existing run started from, or
+// else the latest one now.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
@@ -351,7 +352,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--restart", arguments->restart,
-                    "Start runs over that were interrupted without a checkpoint or read other data");
+                    "Start over the runs that were interrupted without a checkpoint or read other data");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));

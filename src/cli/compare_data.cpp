@@ -41,7 +41,8 @@ std::string remedy_of(const RunOnData& run) {
   return text("train ", run.dir.string(), " anew with --restart, or choose another --out");
 }
 
-// The weights that a run there started from, and those that init_from holds now; equal if the latter are gone.
+// Checksums of the weights that the existing run started from, and of those that init_from holds now; equal if the
+// latter are gone.
 std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};
@@ -49,7 +50,7 @@ std::pair<std::string, std::string> start_weights(const RunOnData& run, const Ru
   return {was->checksum, start_checksum(resolve_start(run.init_from))};
 }
 
-// Throws UserError if a run that is there read anything but `now`.
+// Throws UserError if the existing run ever read anything but `now`.
 void require_read(const RunOnData& run, const RunHistory& record, const KindOfData& kind, const Files& now) {
   const HistoryEntry& last = record.history.back();
   if (!now.empty()) require_same_data(last.*kind.files, now, remedy_of(run));
@@ -58,8 +59,8 @@ void require_read(const RunOnData& run, const RunHistory& record, const KindOfDa
       user_error(run.dir.string(), ": read other ", kind.key, " until step ", last.from_step, "; ", remedy_of(run));
 }
 
-// Whether the run that is there started from what it would start from now, and read what it would read now. Throws
-// UserError if it did not, unless `restart`, and always if that cannot be told.
+// Whether the existing run started from the weights, and read the data, that it would use now. If not, throws UserError
+// unless `restart` is set. Always throws if this cannot be determined.
 bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, bool restart) {
   const auto [was, is] = start_weights(run, record);
   if (was != is && restart) return false;
@@ -69,7 +70,7 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
   for (const KindOfData& kind : {kTrain, kVal}) {
     const std::string& pattern = run.data.*kind.pattern;
     if (pattern.empty()) continue;
-    const Files& files = now.matching(pattern);  // not in the try: an error of reading them tells nothing
+    const Files& files = now.matching(pattern);  // outside the try: an unreadable shard says nothing about the run
     try {
       require_read(run, record, kind, files);
     } catch (const UserError&) {

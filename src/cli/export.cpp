@@ -151,7 +151,8 @@ void add_export_command(CLI::App& app) {
   command->add_option("--dtype", arguments->dtype, "f32 (the weights as trained) or bf16 (rounded)")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16"}));
-  command->add_option("--shard-size", arguments->shard_size, "Most bytes of weights in a file")->capture_default_str();
+  command->add_option("--shard-size", arguments->shard_size, "Maximum bytes of weights per file")
+      ->capture_default_str();
   command
       ->add_option("--format", arguments->format,
                    "auto: transformers' own class if one computes the model exactly, else ours; custom: ours")

@@ -19,8 +19,8 @@ class Job {
   // or as a rank. Throws UserError if a launcher has already started ranks.
   bool launched(int ranks);
   int exit_code() const { return exit_code_; }
-  // Says that `signal` interrupted a run, which has saved (0: no signal did). The program then ends with exit code 128
-  // + signal, as shells do.
+  // Reports that `signal` interrupted a run, after the run has saved; 0 means that no signal did. The program then ends
+  // with exit code 128 + signal, as shells do.
   void interrupted_by(int signal);
 
   // Joins the ranks at the first call. From then on only the first rank's output is shown.

@@ -41,8 +41,8 @@ class TokenLoader {
   explicit TokenLoader(LoaderOptions options);
 
   // inputs_BT, targets_BT (i32, (B, T)) = this rank's rows of the next micro-batch; B may differ from call to call.
-  // Throws UserError naming shard and position of a token id outside the vocabulary, and as Shard does if a shard was
-  // cut meanwhile or cannot be read.
+  // Throws UserError naming shard and position of a token id outside the vocabulary, and as Shard does if a shard has
+  // been truncated or cannot be read.
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
   // inputs_T, targets_T (i32, T elements) = window `index` in file order, for evaluation. The state does not change.
   void window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const;

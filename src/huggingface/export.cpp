@@ -68,7 +68,7 @@ ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) 
   return {.tensors = std::ssize(tensors), .bytes = total, .shards = std::ssize(shards)};
 }
 
-// Returns why it writes none; empty if it does.
+// Returns why it writes no tokenizer; empty if it writes one.
 std::string write_tokenizer(const fs::path& folder, const ModelConfig& model, const Tokenizer& tokenizer) {
   try {
     save_tokenizer(tokenizer, folder / "tokenizer.json");

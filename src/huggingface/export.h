@@ -13,7 +13,7 @@ struct ExportRequest {
   Config config;  // the checkpoint's
   const Family& family;
   DType dtype = DType::f32;              // or bf16
-  int64_t shard_bytes = 5000000000;      // most bytes of tensors in a file
+  int64_t shard_bytes = 5000000000;      // maximum bytes of tensors per file
   const Tokenizer* tokenizer = nullptr;  // null: none is written
   ModelCard card = {};
 };

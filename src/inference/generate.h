@@ -13,8 +13,8 @@
 namespace gptmoe {
 
 // Extends `tokens` one by one, calling on_token with each, until `count` are made or on_token returns false. Tokens of
-// `never` are not made. The model sees the last cache.positions() tokens: until the text has as many, each token costs
-// a pass over one token, after that a pass over all that are seen, since their positions move.
+// `never` are never chosen. The model sees the last cache.positions() tokens. Up to that length, each token costs a
+// pass over one token; beyond it, a pass over all tokens that are seen, since their positions shift.
 void generate(TextCache& cache, std::vector<int32_t> tokens, int64_t count, const SamplingOptions& options,
               const std::vector<int32_t>& never, const Rng& rng, const std::function<bool(int32_t)>& on_token);
 
@@ -41,8 +41,8 @@ struct Continuation {
 // UserError "PLACE: ..." if the tokenizer has no such token, or none for a byte of the prompt.
 std::vector<int32_t> prompt_tokens(const Tokenizer& tokenizer, std::string_view prompt, const std::string& place);
 
-// Continues a prompt with tokens of `tokenizer`, until its end-of-text token, a stop string or the most tokens. Calls
-// on_text with the parts of the continuation's text as they become certain.
+// Continues a prompt with tokens of `tokenizer`, until its end-of-text token, a stop string or the maximum number of
+// tokens. Calls on_text with the parts of the continuation's text as they become certain.
 Continuation continue_prompt(TextCache& cache, const Tokenizer& tokenizer, const std::vector<int32_t>& prompt,
                              const ContinueOptions& options, uint64_t seed,
                              const std::function<void(const std::string&)>& on_text);

@@ -1,5 +1,5 @@
 #pragma once
-// RUN/history.json: what a run read, and how its config was changed on the way.
+// RUN/history.json: what a run read, and the changes that were made to its config.
 #include <cstdint>
 #include <filesystem>
 #include <optional>

@@ -131,8 +131,8 @@ struct Comparison {
   bool single() const { return arms.size() == 1; }
 };
 
-// The mean distance of the arm's gap from the reference's at equal shares of training, over the shares that both cover;
-// unknown without a reference or a gap.
+// The mean distance of the arm's gap from the reference's at equal fractions of training, over the fractions that both
+// cover; unknown without a reference or a gap.
 double distance_from_reference(const Comparison& comparison, const ArmResult& arm);
 
 // At least one arm, each with at least one run. One arm alone is a report without comparisons.

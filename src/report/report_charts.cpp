@@ -183,7 +183,7 @@ Series gap_series(const Comparison& comparison, size_t arm, const std::vector<Ga
 }
 
 // Draws the reference's gap at its own steps, up to the end of our training. If its training is shorter or longer than
-// ours, also draws the gap at equal shares of training. `x_per_step` is the width of our step on the chart's axis.
+// ours, also draws the gap at equal fractions of training. `x_per_step` is the width of our step on the chart's axis.
 void add_reference(Chart& chart, const Comparison& comparison, double x_per_step) {
   if (!comparison.reference) return;
   const Reference& reference = *comparison.reference;

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kRowHeight = 20;  // of title and legend
 constexpr size_t kLegendColumns = 32;
-constexpr double kMarkersUpTo = 20;  // most points per series that get a dot each
+constexpr double kMarkersUpTo = 20;  // a series with at most this many points gets a dot for each
 
 // Maps data to pixels along one axis.
 class Ruler {
@@ -240,7 +240,7 @@ void draw_hints(const Chart& chart, const Series& series, const Ruler& x, const 
                   coordinate(y(point.y)), "\" r=\"6\"><title>", escape(point.hint), "</title></circle>");
 }
 
-// The label is placed at the end of the line that has more room.
+// The label is placed at whichever end of the line has more room.
 void draw_reference(const Chart& chart, const Frame& frame, const Ruler& x, const Ruler& y, std::string& out) {
   if (!chart.reference || !y.holds(*chart.reference)) return;
   const auto columns = static_cast<size_t>((frame.right - frame.left - 12) / text_width("n", kFont));

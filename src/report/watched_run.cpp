@@ -74,7 +74,7 @@ std::vector<double> LongCurve::means(size_t points) const {
 void WatchedRun::look(const std::function<int64_t(const std::filesystem::path&)>& saved_step) {
   problem_.clear();
   try {
-    // Asked first: rows that a process writes before it ends are then read below.
+    // The lock is checked before the rows are read: if the process ends in between, its last rows are still read below.
     const bool trained = folder_locked(dir_);
     read_config();
     read_new_rows();
@@ -137,7 +137,8 @@ void WatchedRun::read_new_rows() {
   last_written_ = rows_.time > 0 ? rows_.time : static_cast<double>(status.st_mtime);
 }
 
-// Whether the lines that were read are still those of the file. If it was cut, the last of them is another one.
+// Whether the lines that were read are still in the file. If the file was truncated, its line at that place differs
+// from the last one read.
 bool WatchedRun::is_continued(int fd, int64_t size) const {
   const auto bytes = static_cast<int64_t>(last_line_.size());
   return size >= read_ && read_at(fd, read_ - bytes, last_line_.size()) == last_line_;

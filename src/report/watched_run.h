@@ -16,11 +16,12 @@ enum class RunState {
   training,     // a process trains it
   finished,     // all steps are done, and evaluated if the run has validation data
   interrupted,  // nobody trains it; its last step is saved
-  stopped,      // nobody trains it; its last steps are not saved, or there are none
+  stopped,      // nobody trains it; its last steps are not saved, or it has no steps yet
   failed,       // its numbers were not finite
 };
 
-// A sequence of numbers that takes little memory however long it is: means of a power of two of them each.
+// A sequence of numbers that takes little memory however long it is: it is stored as means, each over the same power of
+// two of numbers.
 class LongCurve {
  public:
   void add(double value);
@@ -38,8 +39,8 @@ class WatchedRun {
   explicit WatchedRun(std::filesystem::path dir) : dir_(std::move(dir)) {}
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
-  // cut or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only if
-  // nobody trains the run. What cannot be read becomes problem().
+  // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
+  // if nobody trains the run. What cannot be read becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }
@@ -83,7 +84,7 @@ class WatchedRun {
   double last_written_ = 0;
   Rows rows_;
   int64_t read_ = 0;       // bytes of metrics.jsonl, whole lines
-  std::string last_line_;  // of those
+  std::string last_line_;  // the last of those lines
   std::string row_problem_;
 };
 

@@ -10,7 +10,7 @@
 namespace gptmoe {
 namespace {
 
-constexpr size_t kMaxTokenBytes = 1024;  // published tokens have at most 128; limits the time to split tokens
+constexpr size_t kMaxTokenBytes = 1024;  // published tokens have at most 128 bytes; limits the time to split a token
 
 constexpr int64_t kMaxRank = kMaxVocabSize - 2;  // <|endoftext|> comes after it
 

@@ -31,15 +31,15 @@ std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::p
 
 class EventFile {
  public:
-  // Starts a file in `folder`, whose name sorts after those of all event files there. With `from_step`, readers drop
+  // Starts, in `folder`, a file whose name sorts after those of all event files there. With `from_step`, readers drop
   // what earlier files hold from this step on. Throws Failure if it cannot be written.
   EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step);
   ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // Appends one event with these scalars as f32, without those that are not finite then. `wall_time` is in seconds
-  // since 1970. The event reaches the file before the call returns. Throws Failure.
+  // Appends one event with these scalars as f32, leaving out those that are not finite as f32. `wall_time` is in
+  // seconds since 1970. The event reaches the file before the call returns. Throws Failure.
   void write(double wall_time, int64_t step, const std::vector<Scalar>& scalars);
 
  private:

@@ -104,7 +104,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
   fd_ = open_cut(path_, rows.size());
 }
 
-// The kept row of the step itself is written again: readers drop it with the steps after it.
+// The row of `step`, which metrics.jsonl keeps, is written to the new event file again: readers drop it from the
+// earlier one together with the later steps.
 void MetricsFile::start_events(const std::string& rows, int64_t step) {
   const std::filesystem::path folder = path_.parent_path();
   const std::optional<std::vector<WrittenEvent>> seen = written_events(folder);

@@ -31,7 +31,7 @@ bool is_free(const std::string& path) {
                                 "/log/", "/distributed/", "/device", "/data/tokenizer"});
 }
 
-// Keys that a run may change on the way if it is asked to.
+// Keys that may be changed in the course of a run if the user asks for it.
 bool may_change(const std::string& path) {
   return starts_with_any(path, {"/train/steps", "/train/micro_batch_size", "/schedule/", "/optimizer/learning_rate",
                                 "/data/train", "/data/val"});

@@ -1,6 +1,6 @@
 #pragma once
-// What a run read, and how its config was changed on the way: RUN/history.json. records/run_history.h reads it. With it
-// a resume can tell a change that was asked for from a file that was edited or replaced.
+// What a run read, and the changes that were made to its config: RUN/history.json. records/run_history.h reads it. With
+// it a resume can tell a change that was asked for from a file that was edited or replaced.
 #include <filesystem>
 #include <vector>
 
@@ -25,8 +25,8 @@ const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a
 // checkpoint drops their metrics. An entry for the same step is replaced, but keeps its branched_from and
-// initialized_from. Adds nothing if the config did not change and the data are those of the previous entry, which then
-// only takes over entry.folder. Throws Failure if it cannot be written.
+// initialized_from. Adds nothing if the config did not change and the data are those of the previous entry; then only
+// the previous entry's folder is updated, to entry.folder. Throws Failure if it cannot be written.
 void record_history(const std::filesystem::path& run_dir, HistoryEntry entry);
 
 }  // namespace gptmoe

@@ -29,7 +29,8 @@ std::optional<HistoryEntry> entry_of(const fs::path& checkpoint) {
   return entry ? std::optional(*entry) : std::nullopt;
 }
 
-// A path of the config as it is given, and below the folder in which the run was trained.
+// Where to look for a path of the config: the path as it is given and, if it is relative, below the folder in which the
+// run was trained.
 std::vector<std::string> places_of(const std::string& path, const std::optional<HistoryEntry>& entry) {
   std::vector<std::string> places = {path};
   if (entry && entry->folder && fs::path(path).is_relative())

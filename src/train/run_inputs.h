@@ -24,8 +24,9 @@ TokenizerCopy read_tokenizer_files(const std::filesystem::path& path);
 // Throws UserError, naming the copy and the source, if a run's folder holds another tokenizer.
 void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
-// Writes the copy into a run's folder. What is there already must be the same, as above. A copy without files changes
-// nothing. Throws UserError if the system cannot look there, as at a link to nothing.
+// Writes the copy into a run's folder. If the folder holds a tokenizer already, it must be the same: throws as
+// require_same_tokenizer() does. A copy without files changes nothing. Throws UserError if the system cannot look
+// there, as at a link to nothing.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,
@@ -34,7 +35,7 @@ std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, co
 
 struct FoundShards {
   std::string pattern;
-  std::string note;  // for people, if these are not the tokens that the run read; else empty
+  std::string note;  // tells the user that these are not the tokens that the run read; empty if they are
 };
 
 // The validation shards of a checkpoint's run: data.val relative to the current folder or to the run's. If both hold

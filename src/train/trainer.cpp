@@ -107,9 +107,9 @@ class Trainer {
 
   Progress progress_;                          // of finished steps
   std::deque<LoaderState> asked_;              // the loader's state before each queued, unfinished step
-  Clock::time_point last_finished_;            // or when the oldest of those was queued, if that is later
+  Clock::time_point last_finished_;            // of a step, or when the oldest queued step was queued, if later
   std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
-  HistoryEntry history_;                       // of the steps from here on; its data on rank 0 alone
+  HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
@@ -241,7 +241,8 @@ int Trainer::run(UnstartedRun* unstarted) {
 
 int Trainer::train_to_end() {
   const StopSignal stop;
-  // The evaluation of given weights; or, if the run stopped between saving a step and evaluating it, that evaluation.
+  // Evaluates weights that the run was given at its start. If the run stopped between saving a step and evaluating it,
+  // evaluates that step now.
   if (val_data_ && (progress_.step > 0 ? due(config_.train.eval_every, progress_.step) : start_weights_.has_value()))
     evaluate_and_log();
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.

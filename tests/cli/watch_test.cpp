@@ -52,7 +52,7 @@ class Watching : public CommandLine {
     write_config("default.json", {{"router", {{"type", "default"}}}});
     fs::create_directory(files_ / "aside");
   }
-  // Starts a run that others can be watched beside.
+  // The command of a run that trains while other commands watch.
   std::vector<std::string> endless(const std::string& out) const {
     return {gptmoe_binary(),       "train", "topk.json",         "--out", out, "--set",
             "train.steps=1000000", "--set", "checkpoint.every=0"};

@@ -60,7 +60,7 @@ TEST_F(TokenizeToolTest, TrainEncodeDecodeInspect) {
       "t.json: 259 tokens (of 260 requested: no pair is left that occurs twice) from 2 documents (13 B, 3 distinct "
       "words)\n");
   expect_success(run("encode --tokenizer t.json --input a.jsonl --output d"),
-                 "d: 2 documents in 1 train shard of 8 tokens, 13 B of text, 1.62 bytes a token, RATE\n");
+                 "d: 2 documents (8 tokens) in 1 train shard, 13 B of text, 1.62 bytes a token, RATE\n");
   expect_success(run("inspect d/train_000000.bin"),
                  "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258\n");
   expect_success(
@@ -84,8 +84,8 @@ TEST_F(TokenizeToolTest, EncodeSaysWhatIsInEachSplit) {
   const Result result = run(command);
   std::smatch match;
   ASSERT_TRUE(std::regex_match(result.out, match,
-                               std::regex("d: ([0-9]+) documents in 4 train shards of ([0-9]+) tokens and "
-                                          "([0-9]+) documents in 1 val shard of ([0-9]+) tokens, 300 B of text, "
+                               std::regex("d: ([0-9]+) documents \\(([0-9]+) tokens\\) in 4 train shards and "
+                                          "([0-9]+) documents \\(([0-9]+) tokens\\) in 1 val shard, 300 B of text, "
                                           "0.75 bytes a token, [0-9.]+ MB/s\n")))
       << result.out << result.err;
   EXPECT_EQ(std::stoi(match[1]) + std::stoi(match[3]), 100);
@@ -104,8 +104,8 @@ TEST_F(TokenizeToolTest, CountAgreesWithEncode) {
   prepare();
   expect_success(run("count --tokenizer t.json --input a.jsonl"),
                  "2 documents, 13 bytes of text, 15 tokens, 0.87 bytes a token, RATE\n");
-  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").out.substr(0, 52),
-            "d: 2 documents in 1 train shard of 15 tokens, 13 B o");
+  EXPECT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").out.substr(0, 51),
+            "d: 2 documents (15 tokens) in 1 train shard, 13 B o");
   EXPECT_FALSE(fs::exists(folder / "manifest.json"));
   write_text_file(folder / "empty.jsonl", "\n");
   expect_user_error(run("count --tokenizer t.json --input empty.jsonl"),
@@ -120,7 +120,7 @@ TEST_F(TokenizeToolTest, DamagedLinesStopOrAreSkipped) {
   expect_contains(stopped.err, "b.jsonl: line 2");
   EXPECT_FALSE(fs::exists(folder / "d"));
   const std::string skipped = run("encode --tokenizer t.json --input b.jsonl --output d --on-error skip").out;
-  expect_contains(skipped, "d: 2 documents in 1 train shard of 4 tokens");
+  expect_contains(skipped, "d: 2 documents (4 tokens) in 1 train shard");
   expect_contains(skipped, "; 1 error skipped, the first: b.jsonl: line 2");
   expect_contains(run("train --input b.jsonl --vocab-size 257 --output u.json --on-error skip").out, "1 error skipped");
   expect_contains(run("count --tokenizer t.json --input b.jsonl --on-error skip").out, "1 error skipped");
@@ -224,12 +224,12 @@ TEST_F(TokenizeToolTest, ImportTurnsIdsIntoShards) {
   write_text_file(folder / "train.bin", bytes_of<uint16_t>(std::vector{64, 65, 256, 66, 256}));
   write_text_file(folder / "val.bin", bytes_of<uint16_t>(std::vector{67, 256}));
   const std::string command = "import train.bin --val val.bin --format nanogpt --tokenizer t.json --output d";
-  const std::string line = "2 documents in 1 train shard of 5 tokens and 1 document in 1 val shard of 2 tokens\n";
+  const std::string line = "2 documents (5 tokens) in 1 train shard and 1 document (2 tokens) in 1 val shard\n";
   expect_success(run(command), "d: " + line);
   expect_success(run(command), "d: complete already: " + line);
   EXPECT_EQ(run("decode --tokenizer t.json d/train_000000.bin").out, "ab<|endoftext|>c<|endoftext|>");
   expect_success(run("import train.bin --format nanogpt --vocab-size 257 --output e"),
-                 "e: 1 train shard of 5 tokens\n");
+                 "e: 5 tokens in 1 train shard\n");
   expect_user_error(run("import train.bin --format nanogpt --output f"),
                     "give --tokenizer, or --vocab-size for ids without one");
   expect_user_error(run("import train.bin --format nanogpt --vocab-size 100 --output f"),

@@ -18,7 +18,7 @@ TEST_F(Families, EachModelHasItsClass) {
   }
 }
 
-// Each change makes a model of the class a model that the class does not compute.
+// Each change turns a model that the class computes into one that it does not.
 TEST_F(Families, WhatAClassDoesNotComputeNeedsOurs) {
   for (const auto& pair :
        std::vector<std::pair<std::string, std::string>>{{"olmoe", R"({"model": {"norm_type": "layernorm"}})"},

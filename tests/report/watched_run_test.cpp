@@ -47,7 +47,7 @@ TEST_F(Watched, ReadsWhatIsNew) {
   EXPECT_EQ(run_.experts(), 4);
   EXPECT_EQ(run_.last_written(), 1000.5);
   EXPECT_EQ(run_.problem(), "");
-  // What was read before is not read again: it may even be gone from the disk, were it not for the last line.
+  // Rows that were read before are not read again: apart from the last one, they may even have changed on the disk.
   std::string rows = read_text_file(dir_ / "metrics.jsonl");
   rows[0] = '?';
   std::ofstream(dir_ / "metrics.jsonl") << rows << train_line(4, 400, 20);
@@ -66,7 +66,7 @@ TEST_F(Watched, ARunThatWentBackIsReadAnew) {
   fs::resize_file(dir_ / "metrics.jsonl", train_line(1, 100, 10).size());
   append(train_line(2, 200, 70) + train_line(3, 300, 70) + train_line(4, 400, 70) + train_line(5, 500, 70));
   EXPECT_EQ(look().step(), 5);
-  EXPECT_EQ(run_.losses().means(9).size(), 5u) << "cut and longer than before between two looks";
+  EXPECT_EQ(run_.losses().means(9).size(), 5u) << "truncated, then longer than before, between two looks";
 }
 
 TEST_F(Watched, KnowsWhetherTheRunIsTrained) {

@@ -60,7 +60,7 @@ TEST_F(InitFrom, TheRunStartsWithTheOtherRunsLoss) {
   expect_contains(screen, "checkpoints/step_00000012 (step 12); optimizer, schedule and data begin anew");
   EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
   EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
-  // Everything but the weights is as in a run of its own.
+  // Apart from the weights, everything is as in a run that starts from initial values.
   EXPECT_EQ(metrics_of(run_)[1]["lr"], metrics_of(source_)[0]["lr"]);
   const auto record = read_history(run_).history.front().initialized_from;
   ASSERT_TRUE(record);

@@ -38,8 +38,8 @@ int count_command(const TokenizerChoice& tokenizer, const TextInput& input, int 
 // no tokenizer: it is loaded from `tokenizer` unless its path is empty.
 int import_command(const TokenizerChoice& tokenizer, ImportOptions options);
 
-// Writes the text of consecutive shards to standard output and the summary to standard error. The text is plain with
-// its end-of-text tokens, or one line {"text": "..."} per document.
+// Writes the text of consecutive shards to standard output and the summary to standard error. The output is plain text
+// that includes the end-of-text tokens, or one line {"text": "..."} per document.
 int decode_command(const TokenizerChoice& tokenizer, const std::vector<std::string>& shards, bool json_lines);
 
 // Prints format, size and ids of each shard; with a tokenizer (path not empty) also its documents and first text.

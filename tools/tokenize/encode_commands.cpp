@@ -16,17 +16,8 @@ std::string bytes_per_token(int64_t bytes, int64_t tokens) {
   return out;
 }
 
-// "950 documents in 3 train shards of 2,345 tokens".
-std::string describe(const SplitRecord& split, const char* name) {
-  return plural(split.counts.documents, "document") + " in " +
-         plural(std::ssize(split.shards.finished), (name + std::string(" shard")).c_str()) + " of " +
-         plural(split.counts.tokens, "token");
-}
-
 std::string describe(const JobSummary& summary) {
-  std::string line = describe(summary.train, "train");
-  if (summary.val.counts.documents > 0) line += " and " + describe(summary.val, "val");
-  return line + ", " + binary_bytes(summary.bytes()) + " of text, " +
+  return contents_of(summary) + ", " + binary_bytes(summary.bytes()) + " of text, " +
          bytes_per_token(summary.bytes(), summary.tokens());
 }
 

@@ -8,17 +8,6 @@
 #include "wording.h"
 
 namespace gptmoe {
-namespace {
-
-// "3 train shards of 2,345 tokens", with the documents in front if they are known.
-std::string describe(const SplitRecord& split, const char* name) {
-  const std::string shards =
-      plural(std::ssize(split.shards.finished), name) + " of " + plural(split.counts.tokens, "token");
-  return split.counts.documents == 0 ? shards : plural(split.counts.documents, "document") + " in " + shards;
-}
-
-}  // namespace
-
 int import_command(const TokenizerChoice& choice, ImportOptions options) {
   std::optional<Tokenizer> tokenizer;
   if (!choice.path.empty()) {
@@ -28,8 +17,8 @@ int import_command(const TokenizerChoice& choice, ImportOptions options) {
   ProgressLine progress;
   const StopSignal signal;
   options.stop = [&] { return signal.requested(); };
-  std::optional<JobClock>
-      clock;  // starts with the first batch: what earlier runs imported does not count for the speed
+  // Starts with the first batch: what earlier runs imported does not count for the speed.
+  std::optional<JobClock> clock;
   int64_t read_before = 0;
   const JobSummary summary = import_tokens(options, [&](const ImportProgress& so_far) {
     if (!clock) clock.emplace(read_before = so_far.bytes_read);
@@ -44,9 +33,7 @@ int import_command(const TokenizerChoice& choice, ImportOptions options) {
     return 128 + signal.signal();
   }
   const bool was_done = summary.outcome == JobOutcome::was_done;
-  std::string line = describe(summary.train, "train shard");
-  if (summary.val.counts.tokens > 0) line += " and " + describe(summary.val, "val shard");
-  std::printf("%s: %s%s\n", options.output.c_str(), was_done ? "complete already: " : "", line.c_str());
+  std::printf("%s: %s%s\n", options.output.c_str(), was_done ? "complete already: " : "", contents_of(summary).c_str());
   return 0;
 }
 

@@ -8,6 +8,22 @@
 
 namespace gptmoe {
 
+namespace {
+
+std::string contents_of(const SplitRecord& split, const char* shard) {
+  const std::string tokens = plural(split.counts.tokens, "token"),
+                    documents = plural(split.counts.documents, "document");
+  return (split.counts.documents == 0 ? tokens : documents + " (" + tokens + ")") + " in " +
+         plural(std::ssize(split.shards.finished), shard);
+}
+
+}  // namespace
+
+std::string contents_of(const JobSummary& summary) {
+  const std::string train = contents_of(summary.train, "train shard");
+  return summary.val.counts.tokens == 0 ? train : train + " and " + contents_of(summary.val, "val shard");
+}
+
 std::string rate(int64_t bytes, double seconds) {
   char out[48];
   std::snprintf(out, sizeof out, "%.1f MB/s", static_cast<double>(bytes) / 1e6 / std::max(seconds, 1e-3));

@@ -43,22 +43,23 @@ struct InputPosition {
   int64_t line = 0;  // complete lines before `byte` (.jsonl)
 };
 
-// A part of one input file: whole lines of a .jsonl, or a piece of a .txt. Text skipped because of errors is between
-// `bytes` and `end`; a batch may hold only errors.
+// A part of one input file: whole lines of a .jsonl, or a piece of a .txt. Text skipped because of errors comes after
+// `bytes` and before `end`; a batch may hold nothing but errors.
 struct TextBatch {
   std::string bytes;  // with kTextPadding of spare capacity
   std::string path;   // for messages
   bool json_lines = false;
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
-  std::optional<uint64_t> document_hash;              // of a .txt in several pieces, if requested: hash_bytes of all
-  std::vector<std::string> errors;                    // skipped after `bytes`: one line each, naming the place
+  std::optional<uint64_t> document_hash;              // if requested: the hash of a whole .txt that has several pieces
+  std::vector<std::string> errors;                    // one line for each error skipped after `bytes`, with its place
 };
 
 class DocumentReader {
  public:
   // Finds the files without reading them. Throws UserError if an input does not exist, is of another kind, or is a
-  // folder or pattern without text. Batches hold about `batch_bytes` (more if a line is longer, which is never cut).
+  // folder or pattern without text. Batches hold about `batch_bytes`, or more if a single line is longer: lines are
+  // never cut.
   explicit DocumentReader(TextInput input, int64_t batch_bytes = int64_t{1} << 20);
   ~DocumentReader();
 
@@ -69,23 +70,24 @@ class DocumentReader {
   // From now on a byte of a .txt that is not in `known` is damage (next()): the tokenizer has no token for it.
   void allow_bytes(const std::bitset<256>& known) { allowed_bytes_ = known; }
 
-  // Continues where an earlier reader of the same input stopped; a compressed file is read up to there and discarded.
-  // Throws UserError for standard input, and for a file that has become shorter.
+  // Continues where an earlier reader of the same input stopped; in a compressed file, everything before that place is
+  // decompressed again and discarded. Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a number, before a place where begins_cut() holds. Throws UserError naming file and line or byte
-  // if the file is unreadable or was cut meanwhile, its compression is damaged or a line is longer than max_line_bytes;
-  // the good text before that place comes first. With skip_errors the batch carries the message instead. The reader
-  // then continues with the next line or, if it cannot find the end of the damage, with the next file. In that case the
-  // lines of a .jsonl before the damage are kept, and so are the bytes of a .txt.
+  // after a letter or a number, before a place where begins_cut() holds. Throws UserError, naming the file and the line
+  // or byte, if the file is unreadable, if it was truncated while being read, if its compressed data is damaged, or if
+  // a line is longer than max_line_bytes. The good text before that place is returned first. With skip_errors the batch
+  // carries the message instead. The reader then continues with the next line or, if it cannot find the end of the
+  // damage, with the next file. When it moves on to the next file, it keeps the lines of a .jsonl, or the bytes of a
+  // .txt, that come before the damage.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }
   const std::vector<InputFile>& files() const { return files_; }
   const UnreadFiles& files_unread() const { return unread_; }  // InputListing::unread
   int64_t files_hidden() const { return hidden_; }             // InputListing::hidden
-  // Progress, which any thread may ask for: the bytes on disk that are read, and those of all files together.
+  // Progress, which any thread may ask for: the bytes read from disk so far, and the size of all files together.
   int64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
   int64_t bytes_total() const { return bytes_total_; }
 
@@ -112,7 +114,7 @@ class DocumentReader {
 
   InputPosition position_;          // of the next batch
   std::unique_ptr<OpenFile> open_;  // files_[position_.file], from its first batch to its last
-  std::string failure_;             // thrown by the next call of next(), after the text before it
+  std::string failure_;             // for the next call of next() to throw; the text before it comes first
   int64_t bytes_closed_ = 0;        // of files before open_
   std::atomic<int64_t> bytes_read_ = 0;
 };
@@ -132,8 +134,9 @@ class DocumentParser {
   ~DocumentParser();
 
   // Calls visit for every document of the batch, in order. If a field occurs twice in a line, the last one counts.
-  // Throws UserError naming file, line and remedy: not JSON, no such field, not a string, invalid UTF-8. With
-  // skip_errors such lines are appended to `errors` as messages.
+  // Throws UserError, naming the file, the line and the remedy, for a line that is not JSON, lacks the field, has a
+  // field that is not a string, or is not valid UTF-8. With skip_errors such lines are appended to `errors` as
+  // messages.
   void parse(const TextBatch& batch, const std::function<void(const DocumentPiece&)>& visit,
              std::vector<std::string>& errors);
 
