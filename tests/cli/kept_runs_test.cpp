@@ -67,8 +67,10 @@ TEST_F(KeptRuns, AreNamedByLabels) {
 }
 
 TEST_F(KeptRuns, OfASweepAreNamedByTheirConfigs) {
-  const std::string map = source_folder() + "/docs/results/map";
-  succeed({"report", map, "--out", "map", "--label", "ours", "--label", "theirs"});
+  fs::create_directory(files_ / "runs");
+  for (const char* config : {"8c1_topk", "8c1_default"})
+    fs::copy(source_folder() + "/docs/results/map/" + config, files_ / "runs" / config, fs::copy_options::recursive);
+  succeed({"report", "runs", "--out", "map", "--label", "ours", "--label", "theirs"});
   const json report = json::parse(read_text_file(files_ / "map/report.json"));
   EXPECT_EQ(labels_in(report["arms"]), (Names{"ours", "theirs"}));
   EXPECT_EQ(report["sweep"]["points"].back()["arm"]["label"], "theirs learning_rate=16e-3");
