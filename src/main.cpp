@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/command_line.h"
 #include "base/file.h"
+#include "base/instruction_set.h"
 #include "base/openmp_wait.h"
 #include "base/standard_streams.h"
 #include "cli/commands.h"
@@ -51,6 +52,7 @@ int main(int argc, char** argv) {
   gptmoe::Job job(argv);
   gptmoe::add_commands(app, job);
   try {
+    gptmoe::require_compiled_instructions();
     app.parse(argc, argv);
     gptmoe::flush_standard_output();
     return job.exit_code();

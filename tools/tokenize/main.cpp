@@ -6,6 +6,7 @@
 #include "base/command_line.h"
 #include "base/cores.h"
 #include "base/file.h"
+#include "base/instruction_set.h"
 #include "base/standard_streams.h"
 #include "commands.h"
 #include "train/build_info.h"
@@ -203,6 +204,7 @@ int report(const std::exception& error, int code) {
 
 int main(int argc, char** argv) try {
   gptmoe::occupy_standard_streams();
+  gptmoe::require_compiled_instructions();
   gptmoe::ignore_file_size_signal();
   gptmoe::raise_open_file_limit();
   return run(argc, argv);
