@@ -34,6 +34,21 @@ TEST_F(RunFolderCli, ThatIsDeletedUnderTrainingIsAFailure) {
   fail(process_->wait(), 1, {"run/"});  // the metrics or the checkpoint, whichever was being written
 }
 
+// The run's own files must not get the numbers of closed streams, or the screen's lines would end up in them.
+TEST_F(RunFolderCli, IsWholeAfterTrainingWithClosedStandardStreams) {
+  write_config("run.json");
+  Process process(folder(), {"/bin/sh", "-c", "'" + gptmoe_binary() + "' train run.json --out run <&- >&- 2>&-"});
+  EXPECT_EQ(process.wait().exit_code, 1) << "the screen's lines cannot be written";
+  succeed({"train", "run.json", "--out", "same"});
+  const auto rows = [&](const std::string& run) {
+    int64_t count = 0;
+    std::istringstream file(read_text_file(files_ / run / "metrics.jsonl"));
+    for (std::string line; std::getline(file, line); ++count) EXPECT_TRUE(nlohmann::json::parse(line).is_object());
+    return count;
+  };
+  EXPECT_EQ(rows("run"), rows("same"));
+}
+
 TEST_F(RunFolderCli, ThatIsGoneBeforeTheFirstRowIsNoticedWhenTheRunStops) {
   write_config("run.json", {{"train", {{"steps", 100000}, {"eval_every", 0}}},
                             {"log", {{"every", 100000}}},
