@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/file.h"
+#include "base/folder.h"
 #include "tokenizer/gpt2_files.h"
 #include "tokenizer/json_source.h"
 #include "tokenizer/rank_file.h"
@@ -25,18 +25,16 @@ constexpr std::string_view kLayouts =
     "give a tokenizer.json, GPT-2's vocab.json and merges.txt, tiktoken's rank file (.tiktoken, .model) or a "
     "folder with one of these";
 
+constexpr const char* kRemedy = "make it readable or name another tokenizer";
+
 bool is_rank_file(const fs::path& path) { return path.extension() == ".tiktoken" || path.extension() == ".model"; }
 
 [[noreturn]] void cannot_open(const fs::path& path, const std::string& why) {
-  user_error(path.string(), ": cannot open: ", why, "; make it readable or name another tokenizer");
+  user_error(path.string(), ": cannot open: ", why, "; ", kRemedy);
 }
 
-// Throws UserError if the system denies the check.
 bool is_there(const fs::path& path) {
-  std::error_code error;
-  const fs::file_type type = fs::status(path, error).type();
-  if (type == fs::file_type::none) cannot_open(path, error.message());
-  return type != fs::file_type::not_found;
+  return with_remedy(kRemedy, [&] { return anything_at(path); });
 }
 
 // The file that identifies the layout in a folder, if it holds a tokenizer.

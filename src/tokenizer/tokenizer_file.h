@@ -28,7 +28,8 @@ Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptio
 
 // The files that load_tokenizer(path) reads, the one that identifies the layout first; none if nothing is at `path` or
 // it is a folder without a tokenizer. GPT-2's pair may come with a tokenizer_config.json. Throws UserError for an
-// unknown kind of file, a pair that is not complete, or a path that the system does not let it check.
+// unknown kind of file, a pair that is not complete, a link to nothing, or a path that the system does not let it
+// check.
 std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& path);
 
 // Writes tokenizer.json, replacing `path` atomically; it encodes to the same ids. Throws UserError for what that format

@@ -350,10 +350,12 @@ TEST_F(TokenizeToolTest, AMissingPermissionIsAUserError) {
     EXPECT_EQ(result.exit_code, 2);
     EXPECT_EQ(result.err, "gptmoe-tokenize: " + line + "\n");
   };
-  const std::string unreadable = ": cannot open: Permission denied; make it readable or name another tokenizer";
-  refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
-  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json" + unreadable);
-  refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json" + unreadable);
+  const std::string unreadable = "Permission denied; make it readable or name another tokenizer";
+  refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"},
+          "sec/tokenizer.json: cannot look at it: " + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"},
+          "sec/tokenizer.json: cannot look at it: " + unreadable);
+  refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json: cannot open: " + unreadable);
   const std::string no_folder = ": cannot create this folder: Permission denied; correct --output";
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec"},

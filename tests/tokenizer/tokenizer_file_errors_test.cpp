@@ -202,6 +202,15 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
   expect_contains(error_with(broken, ""), vocab_name + ": id 5 is given twice");
 }
 
+TEST_F(TokenizerFileErrors, ALinkToNothingIsNoMissingTokenizer) {
+  std::filesystem::create_symlink("gone", folder / "vocab.json");
+  const std::string why = (folder / "vocab.json").string() +
+                          ": cannot look at it: it is a link to gone, which is not there; make it readable or name "
+                          "another tokenizer";
+  EXPECT_EQ(error_of([&] { tokenizer_files(folder.path()); }), why);
+  EXPECT_EQ(error_of([&] { load_tokenizer(folder.path()); }), why);
+}
+
 // Pairs of files from other tokenizers look the same, but need another split or normalization.
 TEST_F(TokenizerFileErrors, PairsMustBelongToGpt2) {
   write_text_file(folder / "vocab.json", file["model"]["vocab"].dump());
