@@ -68,7 +68,7 @@ std::string state_text(const StateFile& file) {
 std::string refusal_text() {
   const char* const remedy = "this is a checkpoint of gptmoe; gptmoe export RUN --out DIR writes a folder to load";
   const nlohmann::ordered_json config = {
-      {"model_type", "gptmoe_checkpoint"}, {"vocab_size", remedy}, {"hidden_size", remedy}};
+      {"model_type", kCheckpointModelType}, {"vocab_size", remedy}, {"hidden_size", remedy}};
   return config.dump(2) + "\n";
 }
 
@@ -143,23 +143,27 @@ void check_same_model(const SafetensorsFile& file, const std::vector<RowToLoad>&
       user_error(file.path().string(), ": tensor \"", entry.name, "\": this run's model does not have it", kRemedy);
 }
 
-void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>& files, const CheckpointState& state) {
+// `others`: the names and contents of files that are not tensors.
+void write_files(const fs::path& folder, const Files<std::vector<TensorSource>>& files, Files<std::string> others,
+                 const CheckpointState& state) {
   StateFile record{state, kFormatVersion, {}};
   for (const auto& [name, rows] : files) {
     // Hugging Face's loaders require this entry.
     const uint64_t checksum = write_safetensors(folder / name, rows, {{"format", "pt"}});
     record.files.emplace_back(name, checksum_text(checksum));
   }
-  const std::string refusal = refusal_text();
-  write_text_file(folder / kConfigFile, refusal);
-  record.files.emplace_back(kConfigFile, checksum_text(checksum_of(refusal)));
+  others.emplace_back(kConfigFile, refusal_text());
+  for (const auto& [name, content] : others) {
+    write_text_file(folder / name, content);
+    record.files.emplace_back(name, checksum_text(checksum_of(content)));
+  }
   write_text_file(folder / kCheckpointStateFile, state_text(record));
 }
 
 void write_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors,
                       const CheckpointState& state) {
   NewCheckpoint checkpoint(run_dir, step);
-  write_files(checkpoint.path(), files_to_write(tensors), state);
+  write_files(checkpoint.path(), files_to_write(tensors), {}, state);
   checkpoint.commit();
 }
 
@@ -199,9 +203,9 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   remove_old_checkpoints(run_dir, step, keep);
 }
 
-void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSource>& rows,
-                            const CheckpointState& state) {
-  write_files(folder, {{kModelFile, rows}}, state);
+void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSource>& rows, const CheckpointState& state,
+                            const std::vector<std::pair<std::string, std::string>>& others) {
+  write_files(folder, {{kModelFile, rows}}, others, state);
 }
 
 void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {

@@ -4,10 +4,13 @@
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
 //   optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
+//   tokenizer.json, ...    the tokenizer's files, if the model was imported with one; a run keeps its own in its folder
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/checksum.h"
 #include "base/file.h"
@@ -20,6 +23,8 @@
 #include "memory/state_table.h"
 
 namespace gptmoe {
+
+inline constexpr const char* kCheckpointModelType = "gptmoe_checkpoint";  // model_type in config.json
 
 struct CheckpointTensors {
   const ParamTable& params;
@@ -39,10 +44,11 @@ void save_checkpoint(const std::filesystem::path& run_dir, int64_t step, const C
                      const CheckpointState& state, int64_t keep);
 
 // Writes a checkpoint that holds only a model into a folder, flushed: for models that come from elsewhere. `rows` are
-// the rows of its file. Training cannot continue from such a checkpoint, but can start from its weights. Throws
-// Failure.
+// the rows of its file, and `others` are more files of the checkpoint: their names and contents. Training cannot
+// continue from such a checkpoint, but can start from its weights. Throws Failure.
 void write_model_checkpoint(const std::filesystem::path& folder, const std::vector<TensorSource>& rows,
-                            const CheckpointState& state);
+                            const CheckpointState& state,
+                            const std::vector<std::pair<std::string, std::string>>& others = {});
 
 // Copies a checkpoint into another run and makes it the latest there. After a crash, an incomplete copy does not count
 // as a checkpoint. Throws Failure if the disk fails.

@@ -95,6 +95,7 @@ fs::path resolve_checkpoint(const fs::path& path) {
 std::string damage_remedy(const fs::path& checkpoint_dir) {
   fs::path self = fs::absolute(checkpoint_dir).lexically_normal();
   if (!self.has_filename()) self = self.parent_path();
+  if (self.parent_path().filename() != kCheckpointsFolder) return "import or copy it again";
   const std::string name = self.filename().string();
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
   std::string remedy = "there is no earlier checkpoint: start the run again";

@@ -23,7 +23,8 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 // `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
-// What to do about damage in a checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004".
+// What to do about damage in a checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004". A
+// checkpoint outside a run is an import or a copy.
 std::string damage_remedy(const std::filesystem::path& checkpoint_dir);
 
 // A checkpoint's folder while it is being written. Its functions throw filesystem_error and UserError.

@@ -39,12 +39,6 @@ std::vector<int64_t> sizes_of(const Tensor& tensor) {
   return sizes;
 }
 
-std::string shape_text(const std::vector<int64_t>& sizes) {
-  std::string out = "(";
-  for (size_t i = 0; i < sizes.size(); ++i) out += (i ? ", " : "") + std::to_string(sizes[i]);
-  return out + ")";
-}
-
 // Reads numbers of a header. Each is a count, so it is below 2^63 and not negative.
 bool read_counts(const json& value, std::vector<int64_t>& out) {
   if (!value.is_array()) return false;
@@ -81,6 +75,12 @@ const float* as_floats(const SafetensorsFile::Entry& entry, const void* elements
 }
 
 }  // namespace
+
+std::string shape_text(const std::vector<int64_t>& sizes) {
+  std::string out = "(";
+  for (size_t i = 0; i < sizes.size(); ++i) out += (i ? ", " : "") + std::to_string(sizes[i]);
+  return out + ")";
+}
 
 TensorSource source_of(const NamedTensor& named, Memory& memory) {
   GPTMOE_CHECK(named.tensor.present(), named.name);

@@ -42,6 +42,9 @@ std::vector<TensorSource> in_file_order(std::vector<TensorSource> tensors);
 uint64_t write_safetensors(const std::filesystem::path& path, const std::vector<TensorSource>& tensors,
                            const SafetensorsMetadata& metadata = {});
 
+// "(2, 3)"
+std::string shape_text(const std::vector<int64_t>& sizes);
+
 // A file open for reading. The constructors check the whole header: lengths and offsets within the file, data without
 // gaps or overlaps, sizes that agree with shapes, no name twice. Every error is a UserError naming the file and the
 // tensor or byte.

@@ -75,8 +75,7 @@ ImportedFiles import_model(const ModelFolder& model, const std::filesystem::path
   state.config = nlohmann::json(to_json(config));
   try {
     const FolderInProgress folder(out);
-    for (const auto& [name, content] : tokenizer) write_text_file(folder.path() / name, content);
-    write_model_checkpoint(folder.path(), rows, state);
+    write_model_checkpoint(folder.path(), rows, state, tokenizer);
     folder.finish();
   } catch (const std::filesystem::filesystem_error& error) {
     throw Failure(text(error.path1().string(), ": ", error.code().message()));

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/folder.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
 
@@ -14,8 +15,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kOneFile = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-
-bool is_there(const fs::path& path) { return file_type_at(path) != fs::file_type::not_found; }
 
 // The file of every tensor, by tensor.
 std::map<std::string, std::string> read_index(const fs::path& path) {
@@ -32,20 +31,14 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   return files;
 }
 
-std::string shape_text(const std::vector<int64_t>& sizes) {
-  std::string out;
-  for (const int64_t size : sizes) out += (out.empty() ? "" : ", ") + std::to_string(size);
-  return "(" + out + ")";
-}
-
 }  // namespace
 
 WeightFiles::WeightFiles(const fs::path& folder) : place_(folder / kOneFile) {
-  if (is_there(place_)) {
+  if (anything_at(place_)) {
     open(place_);
     return;
   }
-  if (!is_there(folder / kIndex))
+  if (!anything_at(folder / kIndex))
     user_error(folder.string(), ": holds neither ", kOneFile, " nor ", kIndex,
                "; save the model with transformers as safetensors");
   place_ = folder / kIndex;
@@ -53,7 +46,7 @@ WeightFiles::WeightFiles(const fs::path& folder) : place_(folder / kOneFile) {
   std::set<std::string> files;
   for (const auto& [tensor, file] : index) files.insert(file);
   for (const std::string& file : files) {
-    if (!is_there(folder / file)) user_error(place_.string(), ": names ", file, ", which is not in the folder");
+    if (!anything_at(folder / file)) user_error(place_.string(), ": names ", file, ", which is not in the folder");
     for (const SafetensorsFile& shard = open(folder / file); const std::string& name : shard.names())
       if (const auto listed = index.find(name); listed == index.end())
         shard.fail(name, text("is not in ", kIndex));

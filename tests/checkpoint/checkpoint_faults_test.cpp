@@ -209,6 +209,14 @@ TEST_F(CheckpointFaults, AMissingFileIsNamed) {
   }
 }
 
+TEST_F(CheckpointFaults, DamageOutsideARunIsNoReasonToTrainAgain) {
+  save(10);
+  const fs::path copy = folder_ / "copy";
+  fs::copy(at(10), copy);
+  fs::resize_file(copy / "model.safetensors", 100);
+  EXPECT_TRUE(contains(message<UserError>([&] { open_model(copy); }), "cut short; import or copy it again"));
+}
+
 // Intact files from two different checkpoints do not form a checkpoint.
 TEST_F(CheckpointFaults, MixedCheckpointsAreFound) {
   save(10);
