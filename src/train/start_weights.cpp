@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/folder.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "huggingface/model_folder.h"
 #include "model/upcycling.h"
+#include "records/run_folder.h"
 #include "train/run_directory.h"
 
 namespace gptmoe {
@@ -34,7 +36,11 @@ std::string joined(const std::vector<std::string>& words) {
 }  // namespace
 
 fs::path resolve_start(const fs::path& from) {
-  return fs::canonical(is_model_folder(from) ? from : resolve_checkpoint(from));
+  if (is_model_folder(from)) return fs::canonical(from);
+  if (anything_at(from) && !anything_at(from / kCheckpointStateFile) && !anything_at(from / kCheckpointsFolder))
+    user_error(from.string(), ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds ",
+               "state.json) nor a Hugging Face folder (whose config.json has a model_type)");
+  return fs::canonical(resolve_checkpoint(from));
 }
 
 std::string start_checksum(const fs::path& start) {
@@ -48,14 +54,15 @@ struct StartWeights::Source {
   std::string checksum;
   Config config;
   std::shared_ptr<const TensorReader> tensors;
+  std::vector<std::string> ignored_keys = {};  // ModelFolder's
 };
 
 std::shared_ptr<const StartWeights::Source> StartWeights::open(const Config& config, World& world) {
   const fs::path path = resolve_start(config.train.init_from);
   if (is_model_folder(path)) {
     const auto model = std::make_shared<const ModelFolder>(path);
-    return std::make_shared<const Source>(
-        Source{path, model->family().architecture, model->checksum(&world), model->config(), model});
+    return std::make_shared<const Source>(Source{path, model->family().architecture, model->checksum(&world),
+                                                 model->config(), model, model->ignored_keys()});
   }
   ModelFile file = open_model(path, &world);
   return std::make_shared<const Source>(Source{path, text("step ", file.state.step), file.checksum,
@@ -70,6 +77,8 @@ StartWeights::StartWeights(const Config& config, const Engine& engine, const std
     : source_(source), weights_(*source->tensors, source->path.string(), engine.gpt().params(), engine.gpt().state()) {
   lines_.push_back(
       text("from ", source->path.string(), " (", source->kind, "); optimizer, schedule and data begin anew"));
+  if (!source_->ignored_keys.empty())
+    lines_.push_back("ignored: keys of config.json that gptmoe does not know: " + joined(source_->ignored_keys));
   if (weights_.upcycled_rows() > 0) {
     upcycling_ = {upcycled_output_scale(config.model, config.router), kUpcycledRouterScale, config.train.init_noise,
                   static_cast<uint64_t>(config.seed)};

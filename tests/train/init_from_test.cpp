@@ -207,7 +207,12 @@ TEST_F(InitFrom, ADenseHuggingFaceModelBecomesExperts) {
   train_dense();
   export_source("hf", folder_.config({{"model", {{"num_experts", 0}, {"intermediate_size", 10}}}}));
   train_quietly(from(source_), run_);
-  train_quietly(from(folder_ / "hf"), folder_ / "from_hf");
+  json config = json::parse(read_text_file(folder_ / "hf/config.json"));
+  config["new_key"] = 1;
+  write_text_file(folder_ / "hf/config.json", config.dump());
+  std::string screen;
+  train_quietly(from(folder_ / "hf"), folder_ / "from_hf", false, &screen);
+  expect_contains(screen, "ignored: keys of config.json that gptmoe does not know: new_key");
   EXPECT_EQ(metrics_of(run_), metrics_of(folder_ / "from_hf"));
 }
 
@@ -222,6 +227,9 @@ TEST_F(InitFrom, RefusesHuggingFaceFoldersThatDoNotFit) {
   config["sliding_window"] = 2;
   write_text_file(folder_ / "hf/config.json", config.dump());
   expect_contains(refusal(from(folder_ / "hf")), "hf/config.json: sliding_window: 2 is not supported");
+  config.erase("model_type");
+  write_text_file(folder_ / "hf/config.json", config.dump());
+  expect_contains(refusal(from(folder_ / "hf")), "nor a Hugging Face folder (whose config.json has a model_type)");
 }
 
 TEST_F(InitFrom, RefusesWhatDoesNotFit) {
