@@ -73,9 +73,9 @@ std::string model_card(const ModelCard& card, const Family& family, bool with_to
   const char* trust = custom ? ", trust_remote_code=True" : "";
   std::ostringstream out;
   out << "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- gptmoe\n---\n\n# " << card.name
-      << "\n\nA language model "
-      << (card.start.empty() ? "trained from scratch" : "that started from the weights of `" + card.start + "`,")
-      << " by gptmoe " << card.version << ".\n\n| | |\n|---|---|\n";
+      << "\n\nA language model " << (card.training.empty() && !card.start.empty() ? "converted" : "trained") << " from "
+      << (card.start.empty() ? "scratch" : "the weights of `" + card.start + "`") << " by gptmoe " << card.version
+      << ".\n\n| | |\n|---|---|\n";
   for (const auto& [label, words] :
        {std::pair("model", card.model), std::pair("parameters", card.parameters), std::pair("router", card.router),
         std::pair("trained", card.training), std::pair("data", card.data), std::pair("validation", card.validation)})

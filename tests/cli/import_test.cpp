@@ -42,7 +42,7 @@ TEST_F(ImportCommand, WritesACheckpointThatTheOtherCommandsTake) {
   expect_contains(succeed({"export", "start", "--out", "again"}).out, "tokenizer   tokenizer.json\n");
   EXPECT_TRUE(read_text_file(files_ / "hf/model.safetensors") == read_text_file(files_ / "again/model.safetensors"));
   const std::string card = read_text_file(files_ / "again/README.md");
-  expect_contains(card, "A language model that started from the weights of `hf`, by gptmoe ");
+  expect_contains(card, "A language model converted from the weights of `hf` by gptmoe ");
   EXPECT_EQ(card.find("| trained |"), std::string::npos) << card;
   EXPECT_EQ(card.find("| data |"), std::string::npos) << card;
 }

@@ -173,6 +173,16 @@ TEST_F(Export, TakesAnEmptyFolderAndNoOther) {
   EXPECT_EQ(read_text_file(folder_ / "file"), "x");
 }
 
+TEST_F(Export, TheCardTellsWhereTheWeightsAreFrom) {
+  const auto first_line = [](const ModelCard& card) { return model_card(card, custom_family(), false); };
+  expect_contains(first_line({.training = "8 steps", .version = "1"}),
+                  "A language model trained from scratch by gptmoe 1.");
+  expect_contains(first_line({.training = "8 steps", .version = "1", .start = "x"}),
+                  "A language model trained from the weights of `x` by gptmoe 1.");
+  expect_contains(first_line({.version = "1", .start = "x"}),
+                  "A language model converted from the weights of `x` by gptmoe 1.");
+}
+
 TEST_F(Export, AFullDiskLeavesNothing) {
   save(config_);
   for (const int64_t limit : {100, 20000, 36000}) {  // the model and the model card end there
