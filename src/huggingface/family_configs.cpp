@@ -1,6 +1,7 @@
 #include "huggingface/family_configs.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/check.h"
 
@@ -9,8 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// ---- What all classes have
-// -------------------------------------------------------------------------------------------
+// ---- What all classes have ---------------------------------------------------------------------------------------
 
 // What a class does with RoPE if its config.json does not say.
 struct RopeDefaults {
@@ -64,7 +64,8 @@ void understand_backbone(TheirConfig& theirs, const RopeDefaults& rope, ModelCon
 void understand_head_dim(TheirConfig& theirs, ModelConfig& model) {
   const int64_t whole = model.hidden_size / model.num_attention_heads;
   if (!theirs.has("head_dim") && whole * model.num_attention_heads != model.hidden_size)
-    theirs.refuse("num_attention_heads", model.num_attention_heads, text("hidden_size is ", model.hidden_size));
+    theirs.refuse("num_attention_heads", model.num_attention_heads,
+                  text("it must divide hidden_size, ", model.hidden_size));
   model.head_dim = theirs.count("head_dim", whole);
 }
 
@@ -94,8 +95,7 @@ void understand_layer_norm(TheirConfig& theirs, const char* key, ModelConfig& mo
 
 void need_silu(TheirConfig& theirs) { theirs.need("hidden_act", "silu", {"silu", "swish"}); }
 
-// ---- Dense classes
-// ---------------------------------------------------------------------------------------------------
+// ---- Dense classes -----------------------------------------------------------------------------------------------
 
 void describe_llama(const Config& config, ordered_json& json) {
   json["hidden_act"] = "silu";
@@ -175,8 +175,7 @@ void understand_gpt_neox(TheirConfig& theirs, Config& config) {
   theirs.need("use_parallel_residual", true, {false});
 }
 
-// ---- MoE classes
-// -----------------------------------------------------------------------------------------------------
+// ---- MoE classes -------------------------------------------------------------------------------------------------
 
 void describe_moe(const Config& config, ordered_json& json) {
   json["hidden_act"] = "silu";
@@ -321,8 +320,7 @@ void understand_phimoe(TheirConfig& theirs, Config& config) {
   theirs.has("input_jitter_noise");  // in training only
 }
 
-// ---- Our class
-// -------------------------------------------------------------------------------------------------------
+// ---- Our class ---------------------------------------------------------------------------------------------------
 
 void describe_custom(const Config& config, ordered_json& json) {
   const ordered_json run = to_json(config);
@@ -333,15 +331,22 @@ void describe_custom(const Config& config, ordered_json& json) {
                       {"AutoModelForCausalLM", "modeling_gptmoe.GptmoeForCausalLM"}};
 }
 
+// Every export writes all keys of the model. Only those of training may be absent: the weights mean the same without
+// them.
 void understand_custom(TheirConfig& theirs, Config& config) {
+  static const std::set<std::string> kOfTraining = {"router_aux_loss_coef", "router_z_loss_coef", "balance_scope",
+                                                    "init", "initializer_range"};
+  understand_rope(theirs, {}, config.model);
   ordered_json run = to_json(config);
-  for (auto& [key, value] : run["model"].items())
+  for (auto& [key, value] : run["model"].items()) {
+    if (key == "rope_theta" && theirs.has("rope_parameters.rope_theta")) continue;
+    if (!kOfTraining.contains(key)) theirs.require(key);
     if (theirs.has(key)) value = theirs.value(key);
+  }
   if (!theirs.value("router").is_object())
     theirs.refuse("router", theirs.value("router"), "it must be the router block");
   run["router"] = theirs.value("router");
   theirs.need("quantization_config", nullptr, {nullptr});
-  understand_rope(theirs, {}, config.model);
   theirs.has("auto_map");
   config = parse_config(nlohmann::json(run), theirs.file());
 }

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/file.h"
+#include "base/folder.h"
 
 namespace gptmoe {
 namespace {
@@ -18,9 +18,22 @@ fs::path folder_path(const fs::path& out) {
 
 }  // namespace
 
+MadeFolders::~MadeFolders() {
+  std::error_code ignored;  // a folder that is not empty stays
+  for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) fs::remove(*folder, ignored);
+}
+
+void MadeFolders::make(const fs::path& folder) {
+  const fs::file_type type = file_type_at(folder);
+  if (type == fs::file_type::directory) return;
+  if (type != fs::file_type::not_found) user_error(folder.string(), ": is not a folder; name another folder");
+  make(folder.parent_path());
+  if (fs::create_directory(folder)) made_.push_back(folder);
+}
+
 FolderInProgress::FolderInProgress(const fs::path& out)
     : final_(folder_path(out)), path_(text(final_.string(), ".tmp-", getpid())) {
-  fs::create_directories(final_.parent_path());
+  parents_.make(final_.parent_path());
   if (!fs::create_directory(path_)) user_error(path_.string(), ": exists; remove it");
 }
 
@@ -38,15 +51,13 @@ void FolderInProgress::finish() const {
 }
 
 void require_free_folder(const fs::path& out) {
-  std::error_code error;
-  const fs::file_status status = fs::status(out, error);
-  if (status.type() == fs::file_type::not_found) return;
-  if (!fs::is_directory(status))
-    user_error(out.string(), ": ", error ? error.message() : "is not a folder", "; name a new or empty folder");
-  const fs::directory_iterator first(out, error);
-  if (error) user_error(out.string(), ": cannot list: ", error.message(), "; name a new or empty folder");
-  if (first != fs::directory_iterator())
-    user_error(out.string(), ": holds ", first->path().filename().string(), "; name a new or empty folder");
+  with_remedy("name a new or empty folder", [&] {
+    const fs::file_type type = file_type_at(out);
+    if (type == fs::file_type::not_found) return;
+    if (type != fs::file_type::directory) user_error(out.string(), ": is not a folder");
+    if (const std::vector<fs::path> entries = folder_entries(out); !entries.empty())
+      user_error(out.string(), ": holds ", entries[0].filename().string());
+  });
 }
 
 }  // namespace gptmoe

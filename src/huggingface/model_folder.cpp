@@ -5,7 +5,12 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/folder.h"
+#include "base/key_error.h"
+#include "base/progress.h"
 #include "base/read_json.h"
+#include "checkpoint/checkpoint.h"
+#include "records/run_folder.h"
 #include "routing/router_defaults.h"
 #include "routing/router_table.h"
 
@@ -16,17 +21,52 @@ namespace fs = std::filesystem;
 
 constexpr const char* kConfigFile = "config.json";
 constexpr int64_t kLongestSequence = 2048;
-
-bool is_there(const fs::path& path) { return file_type_at(path) != fs::file_type::not_found; }
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr int64_t kPartCount = 1 << 20;  // elements in memory at a time
 
 // Buffers that older versions of transformers saved; they follow from config.json.
 bool is_buffer(const std::string& name) { return name.ends_with(".rotary_emb.inv_freq"); }
 
+// The absolute path. Throws UserError if the system cannot look there, as in a loop of links.
+fs::path absolute_path(const fs::path& folder) {
+  file_type_at(folder);
+  return fs::weakly_canonical(folder);
+}
+
+// The key of config.json that a key of our config was read from.
+std::string key_read(TheirConfig& theirs, const std::string& ours) {
+  static const std::vector<std::pair<std::string, const char*>> kOtherNames = {
+      {"rope_theta", "rope_parameters.rope_theta"},
+      {"rope_theta", "rotary_emb_base"},
+      {"rms_norm_eps", "layer_norm_eps"},
+      {"num_experts", "num_local_experts"},
+      {"moe_intermediate_size", "intermediate_size"},
+      {"n_shared_experts", "shared_expert_intermediate_size"},
+      {"first_k_dense_replace", "mlp_only_layers"},
+      {"router.jitter", "router_jitter_noise"}};
+  const std::string section = "model.", key = ours.starts_with(section) ? ours.substr(section.size()) : ours;
+  if (theirs.has(key)) return key;
+  for (const auto& [name, other] : kOtherNames)
+    if (key == name && theirs.has(other)) return other;
+  return key;
+}
+
+// Sets the model and the router, and checks them.
+void understand_model(const Family& family, TheirConfig& theirs, Config& config) try {
+  family.config.understand(theirs, config);
+  config.train.sequence_length = std::min(config.model.max_position_embeddings, kLongestSequence);
+  config = parse_config(nlohmann::json(to_json(config)), theirs.file());
+  check_router(config, theirs.file());
+} catch (const KeyError& error) {
+  throw KeyError(theirs.file(), key_read(theirs, error.path), error.why);
+}
+
 }  // namespace
 
 bool is_model_folder(const fs::path& path) {
-  if (!is_there(path) || file_type_at(path) != fs::file_type::directory) return false;
-  if (!is_there(path / kConfigFile) || is_there(path / "state.json") || is_there(path / "checkpoints")) return false;
+  if (file_type_at(path) != fs::file_type::directory || !anything_at(path / kConfigFile)) return false;
+  if (anything_at(path / kCheckpointStateFile) || anything_at(path / kCheckpointsFolder)) return false;
   const auto config = read_json(path / kConfigFile, Comments::allowed);
   return config.is_object() && config.contains("model_type");
 }
@@ -35,6 +75,9 @@ ModelDescription describe_folder(const fs::path& folder) {
   TheirConfig theirs(folder / kConfigFile);
   const std::string type = theirs.word("model_type");
   const Family* family = family_of(type);
+  if (type == kCheckpointModelType)
+    user_error(theirs.file(), ": model_type: ", type,
+               ": the folder is a checkpoint already; train --init-from, eval and export take it as it is");
   if (!family) theirs.refuse("model_type", type, text("gptmoe imports ", known_model_types()));
   Config config;
   config.data.train = "none";
@@ -42,10 +85,7 @@ ModelDescription describe_folder(const fs::path& folder) {
       1;
   config.train.init_from = folder.string();
   config.optimizer.learning_rate = 1e-4;
-  family->config.understand(theirs, config);
-  config.train.sequence_length = std::min(config.model.max_position_embeddings, kLongestSequence);
-  config = parse_config(nlohmann::json(to_json(config)), theirs.file());
-  check_router(config, theirs.file());
+  understand_model(*family, theirs, config);
   config.router = with_defaults(config.router, router_setup(config.model));
   for (const std::string& what : family->misfits(config))
     user_error(theirs.file(), ": describes ", what, ", which ", family->architecture, " does not compute");
@@ -53,7 +93,7 @@ ModelDescription describe_folder(const fs::path& folder) {
 }
 
 ModelFolder::ModelFolder(const fs::path& folder)
-    : path_(fs::weakly_canonical(folder)),
+    : path_(absolute_path(folder)),
       description_(describe_folder(path_)),
       files_(path_),
       plan_(plan_import(family(), config().model, files_)) {
@@ -72,6 +112,26 @@ void ModelFolder::require_zeros() const {
       files_.fail(name, text("is not zero, and gptmoe's models have no such tensor; ", family().architecture,
                              " can be imported only if it is zero"));
   }
+}
+
+void ModelFolder::require_tied_head() const {
+  const PlannedTensor &head = *find(kHead), &embedding = *find(kEmbedding);
+  check(kHead, DType::f32, embedding.sizes);
+  ProgressLine line;
+  const JobClock clock;
+  const int64_t count = head.bytes() / dtype_bytes(DType::f32);
+  std::vector<float> one, other;
+  for (int64_t first = 0; first < count; first += std::ssize(one)) {
+    one.resize(static_cast<size_t>(std::min(kPartCount, count - first)));
+    other.resize(one.size());
+    read_part(kHead, first, Tensor(one.data(), DType::f32, {std::ssize(one)}));
+    read_part(kEmbedding, first, Tensor(other.data(), DType::f32, {std::ssize(one)}));
+    if (one != other)
+      files_.fail(theirs(kHead), text("differs from \"", theirs(kEmbedding),
+                                      "\", but tie_word_embeddings is true; remove the tensor, or say false"));
+    line.show("compare " + clock.state(first, count));
+  }
+  line.clear();
 }
 
 std::string ModelFolder::theirs(const std::string& ours) const {
@@ -93,6 +153,10 @@ void ModelFolder::require_all(const ParamTable& params, const StateTable& state)
   for (const ParamRow& row : params.rows()) need(row.name, row.sizes);
   for (const StateRow& row : state.rows())
     if (row.persistent) need(row.name, row.sizes);
+  if (config().model.tie_word_embeddings && holds(kHead)) {
+    require_tied_head();
+    used.insert(kHead);
+  }
   for (const std::string& name : names())
     if (!used.contains(name))
       files_.fail(holds(name) ? theirs(name) : name, "has no place in the model that config.json describes");

@@ -67,6 +67,10 @@ const json& TheirConfig::value(const std::string& key) {
 
 bool TheirConfig::has(const std::string& key) { return !value(key).is_null(); }
 
+void TheirConfig::require(const std::string& key) {
+  if (!has(key)) user_error(file_, ": ", key, ": is missing; restore it, since every export has it");
+}
+
 std::string TheirConfig::word(const std::string& key) {
   if (!value(key).is_string()) mistyped(key, "a string");
   return value(key).get<std::string>();

@@ -19,6 +19,7 @@ class TheirConfig {
   // The value of a key; "a.b" is key b of object a. Null counts as absent. Without a fallback, an absent key is an
   // error, since what the class takes instead depends on the version of transformers.
   bool has(const std::string& key);
+  void require(const std::string& key);  // throws if it is absent
   std::string word(const std::string& key);
   int64_t count(const std::string& key);  // at least 1
   int64_t count(const std::string& key, int64_t fallback);

@@ -3,6 +3,7 @@
 
 #include "base/bf16.h"
 #include "base/f16.h"
+#include "huggingface/folder_in_progress.h"
 #include "huggingface/import_fixture.h"
 #include "support/file_size_limit.h"
 
@@ -118,6 +119,11 @@ TEST_F(Import, PutsOtherFilesBesideTheModel) {
   export_model_of({});
   import_model(ModelFolder(hf()), folder_ / "out/deep", {{"tokenizer.json", "{}"}});
   EXPECT_EQ(read_text_file(folder_ / "out/deep/tokenizer.json"), "{}");
+  verify_checkpoint(folder_ / "out/deep");
+  write_text_file(folder_ / "out/deep/tokenizer.json", "[]");
+  expect_contains(error_of([&] { verify_checkpoint(folder_ / "out/deep"); }),
+                  "tokenizer.json: does not match its checksum in state.json: it is damaged or cut short; import or "
+                  "copy it again");
   expect_contains(error_of([&] { import_model(ModelFolder(hf()), folder_ / "out"); }), "; name a new or empty folder");
 }
 
@@ -125,8 +131,32 @@ TEST_F(Import, AFullDiskLeavesNothing) {
   export_model_of({});
   const ModelFolder model(hf());
   const FileSizeLimit full(2000);
-  EXPECT_NE(message<Failure>([&] { import_model(model, folder_ / "out"); }).find("File too large"), std::string::npos);
-  EXPECT_EQ(names(), (std::vector<std::string>{"hf", "run"}));
+  for (const char* out : {"out", "out/a/b"}) {
+    EXPECT_NE(message<Failure>([&] { import_model(model, folder_ / out); }).find("File too large"), std::string::npos);
+    EXPECT_EQ(names(), (std::vector<std::string>{"hf", "run"})) << out;
+  }
+}
+
+TEST_F(Import, RefusesAPlaceThatCanBeNoFolder) {
+  export_model_of({});
+  fs::create_symlink("gone", folder_ / "link");
+  expect_contains(error_of([&] { require_free_folder(folder_ / "link"); }),
+                  "link: cannot look at it: it is a link to gone, which is not there; name a new or empty folder");
+  write_text_file(folder_ / "file", "");
+  expect_contains(error_of([&] { import_model(ModelFolder(hf()), folder_ / "file/out"); }), "file: is not a folder");
+}
+
+TEST_F(Import, TakesATiedHeadThatIsTheEmbedding) {
+  for (const auto& [index, head, embedding] : {std::tuple(3, "lm_head.weight", "model.embed_tokens.weight"),
+                                               std::tuple(9, "embed_out.weight", "gpt_neox.embed_in.weight")}) {
+    export_model_of(json::parse(family_cases()[static_cast<size_t>(index)].changes));
+    const ReadTensors without = imported();
+    edit_weights([&, head = head, embedding = embedding](ReadTensors& tensors) { tensors[head] = tensors[embedding]; });
+    expect_same_tensors(without, imported());
+    edit_weights([head = head](ReadTensors& tensors) { tensors[head].values.back() += 1; });
+    expect_contains(refusal(),
+                    text("\"", head, "\": differs from \"", embedding, "\", but tie_word_embeddings is true"));
+  }
 }
 
 TEST_F(Import, NamesTheTensorThatDoesNotFit) {

@@ -109,7 +109,10 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
       {0, R"({"num_experts": -5})", "num_experts: must be a whole number from 1 to 2^31, not -5"},
       {0, R"({"norm_topk_prob": 1})", "norm_topk_prob: must be true or false, not 1"},
       {0, R"({"rms_norm_eps": "x"})", "rms_norm_eps: must be a number, not \"x\""},
-      {0, R"({"num_experts_per_tok": 6})", "model.num_experts_per_tok: must be at most num_experts 5, not 6"},
+      {0, R"({"num_experts_per_tok": 6})", "num_experts_per_tok: must be at most num_experts 5, not 6"},
+      {0, R"({"rope_theta": null, "rope_parameters": {"rope_theta": -1}})", "rope_parameters.rope_theta: must be "},
+      {1, R"({"intermediate_size": 2147483648})", "intermediate_size: must be "},
+      {1, R"({"num_local_experts": 2147483648})", "num_local_experts: must be "},
       {1, R"({"sliding_window": 4})", "sliding_window: 4 is not supported: gptmoe computes attention without a window"},
       {1, R"({"num_key_value_heads": null})", "num_key_value_heads: is missing"},
       {2, R"({"qkv_bias": true})", "qkv_bias: true is not supported: gptmoe computes false"},
@@ -131,8 +134,9 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
       {5, R"({"rope_parameters": {"partial_rotary_factor": 0.5}})",
        "rope_parameters.partial_rotary_factor: 0.5 is not supported: gptmoe computes 1"},
       {5, R"({"head_dim": null, "num_attention_heads": 5})",
-       "num_attention_heads: 5 is not supported: hidden_size is 12"},
-      {5, R"({"head_dim": 5})", "model.head_dim: must be even, not 5, since RoPE rotates pairs"},
+       "num_attention_heads: 5 is not supported: it must divide hidden_size, 12"},
+      {5, R"({"head_dim": 5})", "head_dim: must be even, not 5, since RoPE rotates pairs"},
+      {7, R"({"layer_norm_eps": -1})", "layer_norm_eps: must be "},
       {7, R"({"use_qkv_bias": true})", "use_qkv_bias: true is not supported: gptmoe computes false"},
       {7, R"({"qk_layernorm": true})", "qk_layernorm: true is not supported: gptmoe computes false"},
       {7, R"({"use_parallel_residual": true})", "use_parallel_residual: true is not supported: gptmoe computes false"},
@@ -183,7 +187,27 @@ TEST_F(ModelFolderTest, OurClassHasTheKeysOfTheRun) {
   expect_contains(error_of([&] { describe_folder(hf()); }), "config.json: router: \"topk\" is not supported");
   exported["norm_type"] = "none";
   write(exported);
-  expect_contains(error_of([&] { describe_folder(hf()); }), "config.json: model.norm_type: ");
+  expect_contains(error_of([&] { describe_folder(hf()); }), "config.json: norm_type: ");
+}
+
+TEST_F(ModelFolderTest, OurClassTakesNoDefaults) {
+  const Config config = config_of({{"model", {{"rope_theta", 500}, {"rms_norm_eps", 1e-3}}}});
+  const json exported = json::parse(config_json(custom_family(), config, DType::f32, std::nullopt));
+  const auto without = [&](std::initializer_list<const char*> keys) {
+    json some = exported;
+    for (const char* key : keys) some.erase(key);
+    return some;
+  };
+  EXPECT_EQ(described(without({"rope_theta"})).model, config.model);
+  EXPECT_EQ(described(without({"rope_parameters", "balance_scope"})).model, config.model);
+  for (const char* key : {"rms_norm_eps", "norm_topk_prob", "head_dim"})
+    expect_contains(error_of([&] { described(without({key})); }), text("config.json: ", key, ": is missing"));
+  expect_contains(error_of([&] { described(without({"rope_theta", "rope_parameters"})); }), ": rope_theta: is missing");
+}
+
+TEST_F(ModelFolderTest, ALoopOfLinksIsNamed) {
+  fs::create_symlink("loop", folder_ / "loop");
+  expect_contains(error_of([&] { ModelFolder(folder_ / "loop"); }), "loop: cannot look at it: Too many levels");
 }
 
 TEST_F(ModelFolderTest, IsToldFromARunAndACheckpoint) {
@@ -195,7 +219,8 @@ TEST_F(ModelFolderTest, IsToldFromARunAndACheckpoint) {
   EXPECT_FALSE(is_model_folder(hf()));
   const fs::path checkpoint = save(config_of({}));
   EXPECT_FALSE(is_model_folder(checkpoint) || is_model_folder(folder_ / "run"));
-  expect_contains(error_of([&] { describe_folder(checkpoint); }), "model_type: \"gptmoe_checkpoint\" is not supported");
+  expect_contains(error_of([&] { describe_folder(checkpoint); }),
+                  "model_type: gptmoe_checkpoint: the folder is a checkpoint already; ");
   fs::remove(hf() / "checkpoints");
   write_text_file(hf() / "config.json", "{");
   expect_contains(error_of([&] { is_model_folder(hf()); }), "config.json:1:2: ");
