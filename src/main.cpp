@@ -12,7 +12,8 @@
 
 namespace {
 
-// The arguments left over, and the known option that is nearest to the first option among them.
+// The arguments left over, and the known option that is nearest to the first option among them, unless that is one
+// itself ("-- --out").
 std::string unexpected(const CLI::App& app, const CLI::App& command) {
   const std::string all = gptmoe::unexpected_arguments(app);
   std::vector<std::string> known;
@@ -20,8 +21,8 @@ std::string unexpected(const CLI::App& app, const CLI::App& command) {
     for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
   for (const std::string& argument : app.remaining(true)) {
     if (!argument.starts_with("--")) continue;
-    const std::string nearest = gptmoe::nearest_word(argument.substr(0, argument.find('=')), known);
-    return nearest.empty() ? all : gptmoe::text(all, " (did you mean ", nearest, "?)");
+    const std::string name = argument.substr(0, argument.find('=')), nearest = gptmoe::nearest_word(name, known);
+    return nearest.empty() || nearest == name ? all : gptmoe::text(all, " (did you mean ", nearest, "?)");
   }
   return all;
 }
@@ -53,12 +54,14 @@ int main(int argc, char** argv) {
   gptmoe::add_commands(app, job);
   try {
     gptmoe::require_compiled_instructions();
-    app.parse(argc, argv);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      if (error.get_exit_code() != 0) return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
+      app.exit(error);  // prints what --help or --version asks for
+    }
     gptmoe::flush_standard_output();
     return job.exit_code();
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
   } catch (const gptmoe::UserError& error) {
     return job.fail(2, error);
   } catch (const std::exception& error) {

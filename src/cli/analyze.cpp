@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/domains.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "config/validate.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
@@ -19,6 +20,7 @@
 #include "report/collapse.h"
 #include "report/labels.h"
 #include "report/reports.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -35,10 +37,10 @@ struct AnalyzeArguments {
 
 fs::path run_of(const fs::path& checkpoint) {
   if (const std::optional<fs::path> run = run_of_checkpoint(checkpoint)) return *run;
-  user_error(
-      checkpoint.string(),
-      ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis is written; move it back "
-      "into its run");
+  user_error(checkpoint.string(),
+             ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis is written; ",
+             holds_optimizer(checkpoint) ? "move it back into its run"
+                                         : "an imported model has no run: train one from it with --init-from");
 }
 
 // The loader's windows in file order, in whole batches.
@@ -123,8 +125,11 @@ void run(const AnalyzeArguments& arguments) {
 void add_analyze_command(CLI::App& app) {
   auto arguments = std::make_shared<AnalyzeArguments>();
   CLI::App* command = app.add_subcommand("analyze", "Routing, default vectors and router gradients of a checkpoint");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")->required();
-  command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)");
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")
+      ->required()
+      ->check(path_given());
+  command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)")
+      ->check(path_given());
   command
       ->add_option("--domain", arguments->domains,
                    "Compare the routing of this text with that of the other domains: NAME=GLOB (repeatable)")

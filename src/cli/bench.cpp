@@ -3,6 +3,7 @@
 #include "bench/benches.h"
 #include "cli/commands.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 
 namespace gptmoe {
 namespace {
@@ -22,8 +23,10 @@ struct BenchArguments {
 };
 
 void add_output_options(CLI::App& command, BenchArguments& arguments) {
-  command.add_option("--json", arguments.bench.json,
-                     "Write JSON lines to this file; -: to standard output, which then gets nothing else");
+  command
+      .add_option("--json", arguments.bench.json,
+                  "Write JSON lines to this file; -: to standard output, which then gets nothing else")
+      ->check(path_given());
   command.add_option("--threads", arguments.threads, "Threads (0: all)")->check(whole_number(0, 1024));
 }
 
@@ -35,7 +38,10 @@ void add_device_options(CLI::App& command, BenchArguments& arguments) {
 }
 
 void add_variant_options(CLI::App& command, VariantOptions& variants) {
-  command.add_option("configs", variants.configs, "One config, or two that take turns")->required()->expected(1, 2);
+  command.add_option("configs", variants.configs, "One config, or two that take turns")
+      ->required()
+      ->expected(1, 2)
+      ->check(path_given());
   command.add_option("--experts", variants.experts, "Compare these numbers of experts, in turns: 8,16,32")
       ->delimiter(',')
       ->check(whole_number(1));
@@ -81,7 +87,8 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
       ->capture_default_str()
       ->check(whole_number(1));
   command->add_flag("!--no-account", step.account, "Only measure speed; leave out the breakdown by op");
-  command->add_option("--svg", step.svg, "Draw tokens/s against experts, or against tokens per step, into this file");
+  command->add_option("--svg", step.svg, "Draw tokens/s against experts, or against tokens per step, into this file")
+      ->check(path_given());
   add_device_options(*command, *arguments);
   add_output_options(*command, *arguments);
   command->callback([arguments] {
@@ -93,7 +100,8 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
 void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("loader", "Tokens per second of the data loader");
   LoaderBenchOptions& loader = arguments->loader;
-  command->add_option("data", loader.data, "Shards, a glob, or a config that names them (default: generated shards)");
+  command->add_option("data", loader.data, "Shards, a glob, or a config that names them (default: generated shards)")
+      ->check(path_given());
   command->add_option("--sequence-length", loader.sequence_length, "Sequence length where there is no config")
       ->capture_default_str()
       ->check(whole_number(1));

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "checkpoint/checkpoint.h"
+#include "cli/path_check.h"
 #include "config/config.h"
 #include "tokenizer/tokenizer_file.h"
 #include "train/run_inputs.h"
@@ -36,7 +37,7 @@ struct TokenizerArguments {
   std::string file, pattern;  // empty: the run's; a file that says itself how it splits text
 
   void add_to(CLI::App& command) {
-    command.add_option("--tokenizer", file, "Tokenizer (default: the run's)");
+    command.add_option("--tokenizer", file, "Tokenizer (default: the run's)")->check(path_given());
     command.add_option("--pattern", pattern,
                        "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()));
   }

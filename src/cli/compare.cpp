@@ -7,10 +7,12 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/compare_data.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
@@ -147,7 +149,9 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
 // Whether `stored`, a checkpoint of RUN/checkpoints, is what the user gives as `given`: RUN, or the checkpoint itself.
 bool is_start(const std::string& stored, const std::string& given) {
   const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
-  return stored == given || stored == absolute || fs::path(stored).parent_path().parent_path() == absolute;
+  if (stored == given || stored == absolute) return true;
+  if (anything_at(stored)) return run_of_checkpoint(stored) == absolute;
+  return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // by the path alone: it is gone
 }
 
 // The checkpoint from which runs with train.init_from = `given` start: the one that an existing run started from, or
@@ -196,6 +200,7 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
     const bool there = root_says(world, [&] {
       if (anew.contains(run.dir)) return false;
       if (finished(run)) return true;
+      require_no_lost_run(run.dir);
       if (holds_run(run.dir)) require_continuable(run.dir, run.config);
       return false;
     });
@@ -329,7 +334,8 @@ void add_compare_command(CLI::App& app, Job& job) {
       "compare", "Train configs side by side (or resume, or reuse finished runs) and report their curves");
   command->add_option("configs", arguments->configs, "Config files; the first is the baseline")
       ->required()
-      ->expected(1, 64);
+      ->expected(1, 64)
+      ->check(path_given());
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
       ->check(whole_number(1, 1000));
   command
@@ -343,12 +349,16 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->add_option("--label", arguments->labels,
                    "Name of a config in the report (repeat it, in the order of the configs)")
       ->allow_extra_args(false);
-  command->add_option("--out", arguments->out, "Directory of the runs and the report")->capture_default_str();
-  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
-  command->add_option(
-      "--reference", arguments->reference,
-      "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
-      "defaults to the name of the baseline's config)");
+  command->add_option("--out", arguments->out, "Directory of the runs and the report")
+      ->capture_default_str()
+      ->check(path_given());
+  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each")
+      ->check(path_given());
+  command
+      ->add_option("--reference", arguments->reference,
+                   "Draw another experiment's gap beside ours: FILE[:PAIR] (data/paper_curves.json: the paper's; PAIR "
+                   "defaults to the name of the baseline's config)")
+      ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--restart", arguments->restart,

@@ -29,6 +29,19 @@ class ShardsNow {
   std::map<std::string, Files> files_;
 };
 
+// The checksums of the weights that train.init_from names now; each is computed once.
+class StartsNow {
+ public:
+  const std::string& checksum(const std::string& init_from) {
+    const auto known = checksums_.find(init_from);
+    if (known != checksums_.end()) return known->second;
+    return checksums_.emplace(init_from, start_checksum(resolve_start(init_from))).first->second;
+  }
+
+ private:
+  std::map<std::string, std::string> checksums_;
+};
+
 struct KindOfData {
   const char* key;
   std::string DataConfig::*pattern;
@@ -43,11 +56,11 @@ std::string remedy_of(const RunOnData& run) {
 
 // Checksums of the weights that the existing run started from, and of those that init_from holds now; equal if the
 // latter are gone.
-std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record) {
+std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record, StartsNow& starts) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};
   if (!anything_at(run.init_from)) return {was->checksum, was->checksum};
-  return {was->checksum, start_checksum(resolve_start(run.init_from))};
+  return {was->checksum, starts.checksum(run.init_from)};
 }
 
 // Throws UserError if the existing run ever read anything but `now`.
@@ -61,8 +74,8 @@ void require_read(const RunOnData& run, const RunHistory& record, const KindOfDa
 
 // Whether the existing run started from the weights, and read the data, that it would use now. If not, throws UserError
 // unless `restart` is set. Always throws if this cannot be determined.
-bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, bool restart) {
-  const auto [was, is] = start_weights(run, record);
+bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, StartsNow& starts, bool restart) {
+  const auto [was, is] = start_weights(run, record, starts);
   if (was != is && restart) return false;
   if (was != is)
     user_error(run.init_from, ": has other weights than those from which ", run.dir.string(),
@@ -85,6 +98,7 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
 
 std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart) {
   ShardsNow now;
+  StartsNow starts;
   std::set<std::filesystem::path> others;
   std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key, the first run and what it reads
   for (const RunOnData& run : runs) {
@@ -94,7 +108,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
       std::printf("note        %s: older than history.json, so its data cannot be checked\n", run.dir.c_str());
       continue;
     }
-    if (there && !is_current(run, record, now, restart)) {
+    if (there && !is_current(run, record, now, starts, restart)) {
       others.insert(run.dir);
       record = {};
     }

@@ -4,6 +4,7 @@
 #include "cli/eval_run.h"
 #include "cli/eval_tasks.h"
 #include "cli/eval_texts.h"
+#include "cli/path_check.h"
 #include "records/run_folder.h"
 #include "report/find_runs.h"
 
@@ -49,12 +50,13 @@ void add_eval_command(CLI::App& app) {
           "run", arguments->runs,
           "Run directory (its last checkpoint), checkpoint, or folder of runs; two checkpoints are tested as a pair")
       ->required()
-      ->expected(1, 2);
+      ->expected(1, 2)
+      ->check(path_given());
   const std::vector<CLI::Option*> of_texts = arguments->texts.add_to(*command);
   arguments->tasks.add_to(*command, of_texts);
   arguments->output.tokenizer.add_to(*command);
-  command->add_option(text(kJsonOption, ",--out"), arguments->output.json,
-                      "Write the scores to this file too, as JSON");
+  command->add_option(text(kJsonOption, ",--out"), arguments->output.json, "Write the scores to this file too, as JSON")
+      ->check(path_given());
   arguments->backend.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }

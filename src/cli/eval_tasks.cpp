@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 #include "inference/score_table.h"
@@ -91,6 +92,7 @@ bool same_file(const std::string& a, const std::string& b) {
 void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& of_texts) {
   CLI::Option* task = command.add_option(
       "--task", paths, "Score downstream tasks instead: files of JSON lines, or folders of *.jsonl (docs/eval.md)");
+  task->check(path_given());
   for (CLI::Option* option : of_texts) task->excludes(option);
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
@@ -99,7 +101,7 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
   option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
   option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
-  option("--samples", samples, "Write the scores of every example to this file, as JSON lines");
+  option("--samples", samples, "Write the scores of every example to this file, as JSON lines")->check(path_given());
 }
 
 void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments) {

@@ -9,6 +9,7 @@
 #include "cli/checkpoint_config.h"
 #include "cli/domains.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
@@ -128,7 +129,8 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
 
 std::vector<CLI::Option*> TextArguments::add_to(CLI::App& command) {
   CLI::Option* shards =
-      command.add_option("--data", data, "Shards to score, a glob (default: the run's validation shards)");
+      command.add_option("--data", data, "Shards to score, a glob (default: the run's validation shards)")
+          ->check(path_given());
   CLI::Option* domain =
       command.add_option("--domain", domains, "Score this text and print a row for it: NAME=GLOB (repeatable)")
           ->allow_extra_args(false)

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
+#include "cli/path_check.h"
 #include "engine/describe.h"
 #include "huggingface/folder_in_progress.h"
 #include "records/metrics_file.h"
@@ -87,12 +88,13 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
   return validation;
 }
 
-// The name of the run or folder that train.init_from names; empty if it names none.
+// The name of the run or folder that train.init_from names; empty if it names none. By the path alone, since the run
+// may be elsewhere.
 std::string start_name(const fs::path& init_from) {
   fs::path path = init_from.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   const fs::path folder = path.parent_path();
-  return (folder.filename() == "checkpoints" ? folder.parent_path() : path).filename().string();
+  return (folder.filename() == kCheckpointsFolder ? folder.parent_path() : path).filename().string();
 }
 
 ModelCard card_of(const fs::path& checkpoint, const Config& config) {
@@ -146,8 +148,10 @@ void run(const ExportArguments& arguments) {
 void add_export_command(CLI::App& app) {
   auto arguments = std::make_shared<ExportArguments>();
   CLI::App* command = app.add_subcommand("export", "Write a checkpoint as a folder for Hugging Face transformers");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
-  command->add_option("--out", arguments->out, "The folder to write, new or empty")->required();
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")
+      ->required()
+      ->check(path_given());
+  command->add_option("--out", arguments->out, "The folder to write, new or empty")->required()->check(path_given());
   command->add_option("--dtype", arguments->dtype, "f32 (the weights as trained) or bf16 (rounded)")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16"}));

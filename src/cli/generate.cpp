@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/interactive.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 #include "inference/prompt_file.h"
@@ -147,12 +148,16 @@ void run(const GenerateArguments& arguments) {
 void add_generate_command(CLI::App& app) {
   auto arguments = std::make_shared<GenerateArguments>();
   CLI::App* command = app.add_subcommand("generate", "Continue prompts with a trained model (docs/generate.md)");
-  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")->required();
+  command->add_option("run", arguments->run, "Run directory (its last checkpoint) or checkpoint")
+      ->required()
+      ->check(path_given());
   CLI::Option* prompt = command->add_option(
       "--prompt", arguments->prompt, "Text to continue; - reads it from standard input, which is also the default");
   CLI::Option* prompts =
-      command->add_option("--prompts", arguments->prompts,
-                          "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines");
+      command
+          ->add_option("--prompts", arguments->prompts,
+                       "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines")
+          ->check(path_given());
   CLI::Option* json = command->add_flag("--json", arguments->json, "Print a JSON object for each prompt");
   command->add_flag("--interactive", arguments->interactive, "Read lines and continue each; Ctrl-D ends")
       ->excludes(prompt)

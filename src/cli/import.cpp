@@ -4,6 +4,7 @@
 
 #include "base/progress.h"
 #include "cli/commands.h"
+#include "cli/path_check.h"
 #include "engine/describe.h"
 #include "huggingface/folder_in_progress.h"
 #include "tokenizer/tokenizer_file.h"
@@ -61,8 +62,12 @@ void run(const ImportArguments& arguments) {
 void add_import_command(CLI::App& app) {
   auto arguments = std::make_shared<ImportArguments>();
   CLI::App* command = app.add_subcommand("import", "Write the model of a Hugging Face folder as a checkpoint");
-  command->add_option("model", arguments->model, "Folder with config.json and model.safetensors")->required();
-  command->add_option("--out", arguments->out, "The checkpoint to write, a new or empty folder")->required();
+  command->add_option("model", arguments->model, "Folder with config.json and model.safetensors")
+      ->required()
+      ->check(path_given());
+  command->add_option("--out", arguments->out, "The checkpoint to write, a new or empty folder")
+      ->required()
+      ->check(path_given());
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -3,6 +3,7 @@
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "cli/plan_ranks.h"
 #include "engine/backend.h"
 #include "engine/cuda_shapes.h"
@@ -77,7 +78,7 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
 void add_plan_command(CLI::App& app) {
   auto arguments = std::make_shared<PlanArguments>();
   CLI::App* command = app.add_subcommand("plan", "Parameters, memory and work of a run, without running it");
-  command->add_option("config", arguments->config, "Config file (JSON)")->required();
+  command->add_option("config", arguments->config, "Config file (JSON)")->required()->check(path_given());
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   CLI::Option* const ranks = command

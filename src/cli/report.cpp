@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/follow_runs.h"
 #include "cli/number_check.h"
+#include "cli/path_check.h"
 #include "report/find_runs.h"
 #include "report/labels.h"
 #include "report/reports.h"
@@ -23,6 +24,7 @@ struct ReportArguments {
 };
 
 struct Report {
+  std::vector<std::string> skipped;  // folders that cannot be read, and why
   Comparison comparison;
   std::optional<Sweep> sweep;  // of a folder in which a config has runs at several settings
   ReportPaths paths;
@@ -37,13 +39,13 @@ bool is_sweep(const std::vector<Arm>& arms) {
 }
 
 Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
+  Report report;
   std::vector<Arm> arms;
   for (const std::string& folder : arguments.runs)
-    for (Arm& arm : find_arms(folder)) arms.push_back(std::move(arm));
+    for (Arm& arm : find_arms(folder, &report.skipped)) arms.push_back(std::move(arm));
   const std::string baseline = std::filesystem::path(arms.front().family).filename().string();
   const bool sweep = arguments.runs.size() == 1 && is_sweep(arms);
   label_arms(arms, arguments.labels, sweep);
-  Report report;
   if (sweep) {
     report.sweep = sweep_of(std::move(arms));
     report.comparison = compare_best(*report.sweep);
@@ -60,13 +62,15 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
 
 int64_t runs_in_training(const ReportArguments& arguments) {
   int64_t count = 0;
+  std::vector<std::string> skipped;
   for (const std::string& folder : arguments.runs)
-    for (const std::filesystem::path& run : find_runs(folder)) count += folder_locked(run);
+    for (const std::filesystem::path& run : find_runs(folder, &skipped)) count += folder_locked(run);
   return count;
 }
 
 void print_report(const ReportArguments& arguments, const Report& report) {
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, report.comparison, report.swept());
+  for (const std::string& folder : report.skipped) std::printf("note        left out: %s\n", folder.c_str());
   if (report.sweep) std::printf("%s\n", sweep_text(*report.sweep).c_str());
   std::printf("%s\nreport      %s\n", text_report(report.comparison).c_str(), report.paths.html.c_str());
 }
@@ -80,15 +84,20 @@ void add_report_command(CLI::App& app, Job& job) {
       ->add_option("runs", arguments->runs,
                    "Run directories, or folders that hold some, such as those of gptmoe compare; the first is the "
                    "baseline")
-      ->required();
+      ->required()
+      ->check(path_given());
   command
       ->add_option("--label", arguments->labels,
                    "Name of an arm in the report (repeat it, in the order of the arms; of a sweep, of its configs)")
       ->allow_extra_args(false);
-  command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)");
-  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each");
-  command->add_option("--reference", arguments->reference,
-                      "Draw another experiment's gap beside that of the runs: FILE[:PAIR], as in gptmoe compare");
+  command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)")
+      ->check(path_given());
+  command->add_option("--svg", arguments->svg, "Also write the report's charts to this folder, one file each")
+      ->check(path_given());
+  command
+      ->add_option("--reference", arguments->reference,
+                   "Draw another experiment's gap beside that of the runs: FILE[:PAIR], as in gptmoe compare")
+      ->check(path_given());
   command
       ->add_flag("--watch{30}", arguments->watch_seconds,
                  "Write the report every 30 seconds, or --watch=N seconds, while runs train; the page reloads itself")

@@ -1,6 +1,7 @@
 #include <filesystem>
 
 #include "cli/commands.h"
+#include "cli/path_check.h"
 #include "cli/shell_words.h"
 #include "distributed/agree.h"
 #include "train/given_config.h"
@@ -31,8 +32,9 @@ std::string resume_command(const std::string& program, const TrainArguments& arg
 void add_train_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = app.add_subcommand("train", "Train the run that a config describes");
-  command->add_option("config", arguments->config, "Config file (JSON)")->required();
-  command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)");
+  command->add_option("config", arguments->config, "Config file (JSON)")->required()->check(path_given());
+  command->add_option("--out", arguments->out, "Run directory (default: runs/ and the config's name)")
+      ->check(path_given());
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   CLI::Option* resume =
@@ -43,11 +45,13 @@ void add_train_command(CLI::App& app, Job& job) {
       command
           ->add_option("--branch", arguments->branch,
                        "Start from the full state of another run (its last checkpoint) or of a checkpoint")
+          ->check(path_given())
           ->excludes(resume);
   command
       ->add_option("--init-from", arguments->init_from,
                    "Start from the weights of a run, a checkpoint or a Hugging Face folder, with a fresh optimizer "
                    "(train.init_from)")
+      ->check(path_given())
       ->excludes(branch);
   add_ranks_option(*command, arguments->ranks);
   command->callback([&app, &job, arguments] {

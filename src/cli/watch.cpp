@@ -9,6 +9,7 @@
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/live_lines.h"
+#include "cli/path_check.h"
 #include "cli/wait.h"
 #include "report/find_runs.h"
 #include "report/watch_table.h"
@@ -28,6 +29,8 @@ class Watch {
   void look();
   std::vector<std::string> lines() const;
   bool empty() const { return found_.empty(); }
+  // Whether something could not be read, so that runs may be there that lines() does not show.
+  bool unreadable() const { return !problems_.empty(); }
 
  private:
   std::string name_of(const fs::path& folder, const fs::path& run) const;
@@ -46,7 +49,7 @@ void Watch::look() {
   ProgressLine progress;  // the first look at long runs takes seconds
   const JobClock clock;
   for (const std::string& folder : folders_) try {
-      for (const fs::path& path : find_runs(folder)) {
+      for (const fs::path& path : find_runs(folder, &problems_)) {
         const auto known = before.find(path);
         const auto [run, added] =
             runs_.emplace(path, known == before.end() ? WatchedRun(path) : std::move(known->second));
@@ -66,12 +69,12 @@ std::string Watch::name_of(const fs::path& folder, const fs::path& run) const {
 }
 
 std::vector<std::string> Watch::lines() const {
-  std::vector<std::string> lines;
-  if (found_.empty())
+  std::vector<std::string> lines = problems_;
+  if (found_.empty() && problems_.empty())
     for (const std::string& folder : folders_) lines.push_back(folder + ": holds no run");
-  else
-    lines = watch_table(found_, unix_time());
-  lines.insert(lines.end(), problems_.begin(), problems_.end());
+  if (found_.empty()) return lines;
+  const std::vector<std::string> table = watch_table(found_, unix_time());
+  lines.insert(lines.end(), table.begin(), table.end());
   return lines;
 }
 
@@ -84,7 +87,9 @@ int watch_runs(const std::vector<std::string>& folders, bool once) {
   do {
     watch.look();
     if (!repeats) {
-      if (watch.empty()) user_error(watch.lines().front(), "; pass a run's folder, or a folder that holds some");
+      if (watch.empty())
+        user_error(watch.lines().front(),
+                   watch.unreadable() ? "" : "; pass a run's folder, or a folder that holds some");
       for (const std::string& line : watch.lines()) std::printf("%s\n", line.c_str());
       return 0;
     }
@@ -103,7 +108,9 @@ void add_watch_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "watch", "A table of runs that is redrawn while they train, until Ctrl-C; in a pipe it is printed once");
-  command->add_option("folders", arguments->folders, "Run directories, or folders that hold some")->required();
+  command->add_option("folders", arguments->folders, "Run directories, or folders that hold some")
+      ->required()
+      ->check(path_given());
   command->add_flag("--once", arguments->once, "Print the table once");
   command->callback([&job, arguments] { job.interrupted_by(watch_runs(arguments->folders, arguments->once)); });
 }

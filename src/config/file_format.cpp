@@ -1,5 +1,6 @@
 #include "config/file_format.h"
 
+#include <algorithm>
 #include <cctype>
 
 namespace gptmoe {
@@ -11,6 +12,29 @@ constexpr const char* kIni = "TOML or INI";
 std::string_view trimmed(std::string_view line) {
   const size_t begin = line.find_first_not_of(" \t\r");
   return begin == std::string_view::npos ? "" : line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
+}
+
+// Whether the content begins as a JSON object with a quoted key does, after spaces and comments ("// to the end of the
+// line" and "/* between */").
+bool begins_as_json(std::string_view content) {
+  if (content.starts_with("\xEF\xBB\xBF")) content.remove_prefix(3);  // byte order mark
+  const auto skip = [&](size_t bytes) { content.remove_prefix(std::min(bytes, content.size())); };
+  for (bool open = false; !content.empty();) {
+    if (content.starts_with("//")) {
+      skip(content.find('\n'));
+    } else if (content.starts_with("/*")) {
+      skip(content.find("*/", 2));
+      skip(2);
+    } else if (std::isspace(static_cast<unsigned char>(content.front()))) {
+      skip(1);
+    } else if (content.front() == '{' && !open) {
+      open = true;
+      skip(1);
+    } else {
+      return open && content.front() == '"';
+    }
+  }
+  return false;
 }
 
 // The first line that is neither empty nor a comment of YAML, TOML or INI.
@@ -31,6 +55,7 @@ bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c =
 
 std::string other_format(const std::filesystem::path& path, std::string_view content) {
   if (content.find('\0') != std::string_view::npos) return "a binary file";
+  if (begins_as_json(content)) return "";
   const std::string ending = path.extension().string();
   if (ending == ".yaml" || ending == ".yml") return kYaml;
   if (ending == ".toml" || ending == ".ini" || ending == ".cfg") return kIni;

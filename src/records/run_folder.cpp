@@ -25,6 +25,7 @@ fs::path run_in(const fs::path& path, const fs::path& checkpoint) {
 }  // namespace
 
 bool holds_run(const fs::path& folder) {
+  if (!anything_at(folder)) return false;  // throws if it is a link to nothing, as to a disk that is not mounted
   if (!anything_at(folder / kRunConfigFile) || anything_at(folder / kCheckpointStateFile)) return false;
   if (anything_at(folder / kMetricsFile) || anything_at(folder / kHistoryFile)) return true;
   try {

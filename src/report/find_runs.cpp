@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
+// Throws UserError if the folder cannot be read. So does a folder below it, unless `skipped` gets the error's text.
+void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector<std::string>* skipped) {
   if (anything_at(folder / kCheckpointStateFile)) return;
   if (holds_run(folder)) {
     runs.push_back(folder);
@@ -27,8 +28,14 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs) {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     std::error_code gone;
     const std::string name = entry->path().filename().string();
-    if (entry->is_directory(gone) && !entry->is_symlink(gone) && !name.starts_with('.') && name != kCheckpointsFolder)
-      find_below(entry->path(), runs);
+    if (!entry->is_directory(gone) || entry->is_symlink(gone) || name.starts_with('.') || name == kCheckpointsFolder)
+      continue;
+    try {
+      find_below(entry->path(), runs, skipped);
+    } catch (const UserError& unreadable) {
+      if (!skipped) throw;
+      skipped->push_back(unreadable.what());
+    }
   }
   if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
 }
@@ -84,12 +91,13 @@ bool settings_less(const std::vector<Setting>& a, const std::vector<Setting>& b)
   });
 }
 
-std::vector<FoundArm> arms_in(const fs::path& folder) {
+std::vector<FoundArm> arms_in(const fs::path& folder, std::vector<std::string>* skipped) {
   if (file_type_at(folder) != fs::file_type::directory)
     user_error(folder.string(), ": no such run directory; it holds config.json and metrics.jsonl");
   std::vector<FoundArm> arms;
   std::map<std::string, bool> topk;  // by family
-  for (const fs::path& run : find_runs(folder)) {
+  const size_t skipped_before = skipped ? skipped->size() : 0;
+  for (const fs::path& run : find_runs(folder, skipped)) {
     if (run != folder && !anything_at(run / kMetricsFile)) continue;
     const bool seed = run.filename().string().starts_with("seed_") && run != folder;
     const fs::path name = (seed ? run.parent_path() : run).lexically_relative(folder);
@@ -100,6 +108,7 @@ std::vector<FoundArm> arms_in(const fs::path& folder) {
     (same == arms.end() ? arms.emplace_back(describe(folder, name, run)) : *same).runs.push_back(run);
     topk[arms.back().arm.family] |= arms.back().topk;
   }
+  if (arms.empty() && skipped && skipped->size() > skipped_before) user_error(skipped->back());
   if (arms.empty())
     user_error(folder.string(),
                ": holds no run; pass a run's folder (which holds config.json and metrics.jsonl), or a ",
@@ -133,17 +142,17 @@ bool natural_less(const std::string& a, const std::string& b) {
   return a.size() - i < b.size() - j;
 }
 
-std::vector<fs::path> find_runs(const fs::path& folder) {
+std::vector<fs::path> find_runs(const fs::path& folder, std::vector<std::string>* skipped) {
   std::vector<fs::path> runs;
-  find_below(folder, runs);
+  find_below(folder, runs, skipped);
   std::sort(runs.begin(), runs.end(),
             [](const fs::path& a, const fs::path& b) { return natural_less(a.string(), b.string()); });
   return runs;
 }
 
-std::vector<Arm> find_arms(const fs::path& folder) {
+std::vector<Arm> find_arms(const fs::path& folder, std::vector<std::string>* skipped) {
   std::vector<Arm> arms;
-  for (FoundArm& found : arms_in(folder)) {
+  for (FoundArm& found : arms_in(folder, skipped)) {
     for (const fs::path& run : found.runs) found.arm.runs.push_back(read_run(run));
     arms.push_back(std::move(found.arm));
   }
@@ -152,7 +161,7 @@ std::vector<Arm> find_arms(const fs::path& folder) {
 
 std::vector<fs::path> find_runs_by_arm(const fs::path& folder) {
   std::vector<fs::path> runs;
-  for (const FoundArm& found : arms_in(folder)) runs.insert(runs.end(), found.runs.begin(), found.runs.end());
+  for (const FoundArm& found : arms_in(folder, nullptr)) runs.insert(runs.end(), found.runs.begin(), found.runs.end());
   return runs;
 }
 

@@ -67,7 +67,8 @@ std::string state_text(const WatchedRun& run, double now) {
     case RunState::training: return "training";
     case RunState::finished: return "finished";
     case RunState::interrupted: return "interrupted";
-    case RunState::stopped: return "stopped for " + duration_text(now - run.last_written());
+    case RunState::stopped:
+      return run.last_written() > 0 ? "stopped for " + duration_text(now - run.last_written()) : "stopped";
     case RunState::failed: return "failed";
   }
   return "";

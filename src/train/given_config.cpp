@@ -1,8 +1,10 @@
 #include "train/given_config.h"
 
 #include "base/file.h"
+#include "base/folder.h"
 #include "records/run_folder.h"
 #include "routing/router_table.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
 namespace {
@@ -20,18 +22,24 @@ namespace fs = std::filesystem;
   user_error(path.string(),
              path == checkpoint ? ": a checkpoint, not a config; give " : ": part of a checkpoint, not a config; give ",
              run ? (*run / kRunConfigFile).string() : "a run's config",
-             " (to start from the checkpoint, train it with ", "--branch ", checkpoint.string(),
-             ", or from its weights alone, with --init-from ", checkpoint.string(), ")");
+             holds_optimizer(checkpoint) ? text(" (to start from the checkpoint, train it with --branch ",
+                                                checkpoint.string(), ", or from its weights alone, with --init-from ")
+                                         : std::string(" (to start from its weights, train it with --init-from "),
+             checkpoint.string(), ")");
 }
 
+// Other programs have a state.json too, but no weights beside it.
 bool is_checkpoint(const fs::path& folder) {
-  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular;
+  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular &&
+         anything_at(folder / "model.safetensors");
 }
 
 // Throws UserError if the path is a folder or in a checkpoint.
 void require_config_file(const fs::path& path) {
+  if (!anything_at(path)) return;  // whoever opens it says so
   if (file_type_at(path) != fs::file_type::directory) {
-    if (is_checkpoint(path.parent_path())) refuse_checkpoint(path, path.parent_path());
+    const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    if (is_checkpoint(parent)) refuse_checkpoint(path, parent);
     return;
   }
   const fs::path folder = path.has_filename() ? path : path.parent_path();  // without a final slash

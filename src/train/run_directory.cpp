@@ -19,6 +19,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / kRunConfigFile; }
 
 bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
@@ -104,12 +106,13 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   });
 }
 
-// Throws UserError if the folder holds a run or another config.json, or cannot be made or written.
+// Throws UserError if the folder holds a run, parts of one or another config.json, or cannot be made or written.
 void make_run_directory(const std::filesystem::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   if (anything_at(config_path(run_dir)))
     user_error(config_path(run_dir).string(), ": is not a run's; choose another --out");
+  require_no_lost_run(run_dir);
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
   if (error)
@@ -142,11 +145,22 @@ Config run_config(const std::filesystem::path& run_dir) {
   return load_config(config_path(run_dir));
 }
 
+void require_no_lost_run(const std::filesystem::path& run_dir) {
+  if (anything_at(config_path(run_dir))) return;
+  for (const char* part : {kMetricsFile, kHistoryFile, kCheckpointsFolder})
+    if (anything_at(run_dir / part))
+      user_error(run_dir.string(), ": holds a run's ", part,
+                 " but no config.json; restore config.json to continue that run, or choose another --out");
+}
+
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer) {
+  UnstartedRun unstarted(run_dir);
   make_run_directory(run_dir);
+  unstarted.own();
   require_same_tokenizer(run_dir, tokenizer);
   write_run_config(run_dir, config);
   keep_tokenizer(run_dir, tokenizer);
+  unstarted.begin();
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -162,6 +176,7 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
 }
 
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+  require_no_lost_run(run_dir);
   if (!holds_run(run_dir))
     user_error(run_dir.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
   require_summed_losses(run_dir);
@@ -206,8 +221,13 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
   write_text_file(config_path(run_dir), to_json(config).dump(2) + "\n");
 }
 
+bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
+
 void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
   const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
+  if (!holds_optimizer(checkpoint))
+    user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
+               ", as an imported model; start from its weights alone with --init-from ", from.string());
   const CheckpointState state = read_checkpoint_state(checkpoint);
   const Config parent = parse_config(state.config, (checkpoint / kCheckpointStateFile).string());
   for (const Difference& d : differences(parent, config))

@@ -13,8 +13,13 @@ namespace gptmoe {
 Config run_config(const std::filesystem::path& run_dir);
 
 // Starts a run directory: makes it, writes the resolved config and keeps the tokenizer. Throws UserError if the folder
-// holds a run, or anything else that has a config.json (a checkpoint, an exported model), or another tokenizer.
+// holds a run, parts of one without its config.json, anything else that has a config.json (a checkpoint, an exported
+// model), or another tokenizer. If it throws after it began to write, it removes what it wrote.
 void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer);
+
+// Throws UserError if the folder holds rows, a history or checkpoints of a run but no config.json, which was removed or
+// lost. A new run there would cut back the rows and continue the history.
+void require_no_lost_run(const std::filesystem::path& run_dir);
 
 // Throws UserError if the run began before the balance and z losses were summed over layers (its config.json has no
 // model.balance_scope), naming the coefficient that gives the same loss today.
@@ -36,10 +41,14 @@ Named<ConfigChange> config_changes(const Config& was, const Config& is);
 // Replaces config.json.
 void write_run_config(const std::filesystem::path& run_dir, const Config& config);
 
+// Whether the checkpoint has the optimizer's state, without which a run cannot continue from it. An imported model has
+// none.
+bool holds_optimizer(const std::filesystem::path& checkpoint);
+
 // Starts the run `out` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from`
 // is a run. Copies that checkpoint, and the metrics and history that led to it. `config` may differ from the other
 // run's where resumed_config() allows --set. The new run is then ready to be resumed. Throws UserError as
-// start_run_directory() and resumed_config() do.
+// start_run_directory() and resumed_config() do, and if the checkpoint has no optimizer's state.
 void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config);
 
 }  // namespace gptmoe

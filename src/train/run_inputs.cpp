@@ -86,6 +86,19 @@ fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
              joined(places), "; pass --tokenizer FILE");
 }
 
+void require_shards_here(const fs::path& run_dir, const Config& config) {
+  const RunHistory record = read_history(run_dir);
+  if (record.history.empty()) return;
+  for (const auto& [key, pattern] :
+       {std::pair("data.train", config.data.train), std::pair("data.val", config.data.val)}) {
+    if (pattern.empty() || !glob_files(pattern).empty()) continue;
+    const std::vector<std::string> places = places_of(pattern, record.history.back());
+    if (places.size() > 1 && !glob_files(places[1]).empty())
+      user_error(key, ": ", pattern, ": no file matches here, but some do in ", *record.history.back().folder,
+                 ", where the run was trained; continue it from there, or add --set ", key, "=", places[1]);
+  }
+}
+
 FoundShards find_validation_shards(const fs::path& checkpoint, const Config& config) {
   const std::string& pattern = config.data.val;
   if (pattern.empty()) user_error("the run has no validation data; pass --data GLOB");

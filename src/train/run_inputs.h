@@ -33,6 +33,10 @@ void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& t
 // relative to the current folder or to the run's (history.json). Throws UserError naming the paths if there is none.
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
+// Throws UserError if data.train or data.val, as a run that continues has them, match no file from the current folder
+// but do from the folder in which the run was last trained (history.json). Names that folder.
+void require_shards_here(const std::filesystem::path& run_dir, const Config& config);
+
 struct FoundShards {
   std::string pattern;
   std::string note;  // tells the user that these are not the tokens that the run read; empty if they are

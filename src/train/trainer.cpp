@@ -28,6 +28,7 @@
 #include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
+#include "train/run_inputs.h"
 #include "train/run_opening.h"
 #include "train/start_weights.h"
 #include "train/step_log.h"
@@ -378,7 +379,11 @@ int train(const Config& config, const TrainOptions& options, World& world) {
     });
   }
   Config own = config;
-  if (options.continues()) agree(world, [&] { own = resumed_config(options.out, config, options.set); });
+  if (options.continues())
+    agree(world, [&] {
+      own = resumed_config(options.out, config, options.set);
+      require_shards_here(options.out, own);
+    });
   return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr);
 }
 

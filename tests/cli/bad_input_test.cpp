@@ -125,6 +125,7 @@ TEST_F(BadInput, CommandLines) {
   refuse({"train", "good.json", "--epochs", "3"}, {"unexpected arguments: --epochs 3; ", "gptmoe train --help"});
   refuse({"train", "good.json", "--resum"},
          {"unexpected argument: --resum (did you mean --resume?); see gptmoe train --help"});
+  EXPECT_EQ(refuse({"train", "good.json", "--", "--out"}, {"--out; see "}).find("mean"), std::string::npos);
   refuse({"train", "good.json", "b.json", "c", "d.json"}, {"unexpected arguments: b.json c d.json; "});
   refuse({"bench", "ops", "part", "b", "c"}, {"unexpected arguments: b c; "});
   refuse({"train", "good.json", "--set", "train.steps"}, {"train.steps"});
@@ -132,6 +133,40 @@ TEST_F(BadInput, CommandLines) {
   refuse({"compare", "good.json", "good.json"}, {"good", "rename one"});
   refuse({"compare", "good.json", "good.json", "--seeds", "0"}, {"--seeds"});
   refuse({"plan", "good.json", "--ranks", "2", "--rate", "nan"}, {"--rate: must be a number, 0.001 to 1e+06, not nan"});
+}
+
+// As an unset variable of the shell gives them.
+TEST_F(BadInput, EmptyPaths) {
+  const std::vector<std::vector<std::string>> commands = {{"train", ""},
+                                                          {"train", "good.json", "--out", ""},
+                                                          {"train", "good.json", "--init-from", ""},
+                                                          {"train", "good.json", "--branch", ""},
+                                                          {"plan", ""},
+                                                          {"compare", "good.json", "", "--seeds", "2"},
+                                                          {"compare", "good.json", "--seeds", "2", "--out", ""},
+                                                          {"compare", "good.json", "--seeds", "2", "--svg", ""},
+                                                          {"report", ""},
+                                                          {"report", "run", "--out", ""},
+                                                          {"watch", ""},
+                                                          {"import", "", "--out", "x"},
+                                                          {"import", "x", "--out", ""},
+                                                          {"export", "", "--out", "x"},
+                                                          {"export", "x", "--out", ""},
+                                                          {"eval", ""},
+                                                          {"eval", "run", "--data", ""},
+                                                          {"eval", "run", "--json", ""},
+                                                          {"eval", "run", "--task", ""},
+                                                          {"analyze", ""},
+                                                          {"generate", "run", "--tokenizer", ""},
+                                                          {"bench", "ops", "--json", ""}};
+  for (const std::vector<std::string>& command : commands) refuse(command, {": must not be empty; see gptmoe "});
+  EXPECT_FALSE(fs::exists(files_ / "runs"));
+}
+
+// Another program's state.json makes no checkpoint.
+TEST_F(BadInput, AConfigBesideAnotherStateFileIsOne) {
+  write_text_file(files_ / "state.json", "{}");
+  succeed({"plan", "good.json"});
 }
 
 TEST_F(BadInput, OutputThatCannotBeWritten) {
@@ -195,8 +230,24 @@ TEST_F(BadCheckpoint, ARunOrACheckpointIsNoConfig) {
   for (const char* file : {"config.json", "state.json", "model.safetensors"})
     refuse({"train", checkpoint + "/" + file},
            {checkpoint + "/" + file + ": part of a checkpoint, not a config; give run/config.json ("});
+  const auto inside = [&](const std::string& file, const std::vector<std::string>& parts) {
+    fail(run_gptmoe(files_ / checkpoint, {"train", file}), 2, parts);
+  };
+  inside("state.json", {"state.json: part of a checkpoint, not a config", "--branch ., or"});
+  inside("none.json", {"none.json: cannot open: No such file"});
   EXPECT_FALSE(fs::exists(files_ / "runs"));
   EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
+}
+
+// As an imported model: outside a run, and without the optimizer's file.
+TEST_F(BadCheckpoint, AnImportGetsRemediesThatWork) {
+  copy_folder(checkpoint_, files_ / "imported");
+  fs::remove(files_ / "imported/optimizer.safetensors");
+  const std::string line = refuse({"train", "imported"}, {"imported: a checkpoint, not a config; ", "--init-from imp"});
+  EXPECT_EQ(line.find("--branch"), std::string::npos) << line;
+  refuse({"train", "good.json", "--branch", "imported", "--out", "new"}, {"with --init-from imported"});
+  EXPECT_FALSE(fs::exists(files_ / "new"));
+  refuse({"analyze", "imported"}, {"train one from it with --init-from"});
 }
 
 TEST_F(BadCheckpoint, ATruncatedFileIsRefused) {

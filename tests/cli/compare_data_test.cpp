@@ -86,6 +86,16 @@ TEST_F(CompareData, RunsStartFromAHuggingFaceFolder) {
   refuse(command(from), {"hf: has other weights than those from which both/topk/seed_1 started"});
 }
 
+// A folder that merely holds what the runs started from is another start.
+TEST_F(CompareData, AFolderAboveTheStartIsNotTheStart) {
+  succeed({"train", "topk.json", "--out", "start"});
+  fs::create_directories(files_ / "models/sub");
+  succeed({"export", "start", "--out", "models/sub/hf"});
+  succeed(command({"--set", "train.init_from=models/sub/hf"}));
+  fs::remove_all(files_ / "both/default");
+  refuse(command({"--set", "train.init_from=models"}), {"models: neither a run's folder"});
+}
+
 TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   succeed({"train", "topk.json", "--out", "start"});
   const double first = metrics_of(files_ / "start").back()["val_loss"];

@@ -129,6 +129,21 @@ TEST_F(FullDisk, DuringACheckpointLosesOnlyThatCheckpoint) {
   expect_same_run(files_ / "whole", files_ / "full");
 }
 
+TEST_F(FullDisk, BeforeTheFirstStepLeavesNothingInTheWay) {
+  fs::copy(source_folder() + "/tests/tokenizer/golden/tokenizer.json", files_ / "words.json");
+  write_config("run.json", {{"data", {{"tokenizer", "words.json"}}}});
+  const std::vector<std::string> train = {"train", "run.json", "--out", "run"};
+  fail(gptmoe(train, {.largest_file = 4096}), 1, {"run/tokenizer.json", "File too large"});
+  EXPECT_FALSE(fs::exists(files_ / "run"));
+}
+
+TEST_F(FullDisk, OfTheScreenFails) {
+  for (const char* arguments : {"--help", "train --help", "--version"}) {
+    Process process(folder(), {"/bin/sh", "-c", "'" + gptmoe_binary() + "' " + arguments + " > /dev/full"});
+    fail(process.wait(), 1, {"standard output: cannot write: "});
+  }
+}
+
 TEST_F(FullDisk, WithinARowOfTheMetrics) {
   write_config("run.json", {{"train", {{"steps", 60}}}, {"checkpoint", {{"every", 0}}}});
   succeed({"train", "run.json", "--out", "whole"});

@@ -93,6 +93,19 @@ TEST_F(Watching, ShowsRunsAndThatOneWasKilled) {
   fail(run_gptmoe(files_ / "aside", {"watch", "."}), 2, {".: holds no run; pass a run's folder"});
 }
 
+TEST_F(Watching, WhatCannotBeReadHidesNoRunBesideIt) {
+  fs::create_directory_symlink("unmounted", files_ / "link");
+  refuse({"watch", "link"}, {"link: cannot look at it: it is a link to unmounted, which is not there"});
+  refuse({"train", "topk.json", "--out", "link", "--resume"}, {"link: cannot look at it"});
+  succeed({"train", "default.json", "--out", "runs/done"});
+  fs::create_directory(files_ / "runs/lost");
+  fs::create_symlink("config.json", files_ / "runs/lost/config.json");
+  const std::string table = succeed({"watch", "runs"}).out, why = "runs/lost/config.json: cannot look at it: ";
+  EXPECT_TRUE(table.starts_with(why)) << table;
+  expect_contains(line_of(table, "done"), " finished ");
+  expect_contains(succeed({"report", "runs"}).out, "note        left out: " + why);
+}
+
 TEST_F(Watching, RedrawsOnATerminalUntilCtrlC) {
   OnTerminal watch(files_ / "aside", {"watch", "../runs"}, 24, 100);
   watch.process().wait_until([&] { return watch.shows("../runs: holds no run"); });

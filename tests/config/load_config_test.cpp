@@ -59,6 +59,9 @@ TEST_F(LoadConfigTest, OtherFormatsAreNamed) {
   for (const char* json :
        {"{\"model\": {,}}", "[1, 2", "[model", "\"model\": 1", "model", "", "# only\n", "{a: 1}", "// one\nmodel:"})
     EXPECT_TRUE(error_in("run.json", json).starts_with("not named: " + (folder / "run.json").string() + ":")) << json;
+  for (const char* json : {"{\"model\": {} \"seed\": 1}", "// model: one\n/* two */ {  // three\n \"seed\": 1,"})
+    for (const char* name : {"run.yaml", "run.toml", "run.py"})
+      EXPECT_TRUE(error_in(name, json).starts_with("not named: " + (folder / name).string() + ":")) << json;
   write_text_file(folder / "json.yaml", minimal().dump());
   EXPECT_EQ(error_of([&] { load_config(folder / "json.yaml"); }), "no error");
 }

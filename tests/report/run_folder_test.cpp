@@ -7,6 +7,7 @@
 #include "records/metrics_file.h"
 #include "report/made_runs.h"
 #include "support/error_line.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {
@@ -39,6 +40,13 @@ TEST_F(RunFolders, HoldRunsButNoCheckpointsAndExportedModels) {
   EXPECT_FALSE(holds_run(with_config(R"({"model_type": "olmoe", "vocab_size": 29})")));
   EXPECT_TRUE(holds_run(with_config(R"({"train": {"steps": 4}} // no rows yet)")));
   EXPECT_TRUE(holds_run(with_config("{"))) << "whoever reads it says what is wrong";
+}
+
+TEST_F(RunFolders, ThatAreLinksToNothingAreNotEmpty) {
+  fs::create_directory_symlink("unmounted", folder_ / "link");
+  EXPECT_TRUE(message<UserError>([&] {
+                holds_run(folder_ / "link");
+              }).starts_with((folder_ / "link").string() + ": cannot look at it: it is a link to unmounted"));
 }
 
 TEST_F(RunFolders, AreFoundFromTheirCheckpoints) {

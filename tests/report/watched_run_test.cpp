@@ -135,5 +135,7 @@ TEST_F(Watched, TableHasALineForEachRun) {
   EXPECT_NE(lines[2].find("waiting"), std::string::npos);
 }
 
+TEST(StateText, HasNoAgeWhereNothingIsThere) { EXPECT_EQ(state_text(WatchedRun("nowhere"), 1e9), "stopped"); }
+
 }  // namespace
 }  // namespace gptmoe

@@ -198,7 +198,7 @@ TEST_F(Lifecycle, AHistoryThatCannotBeReadIsNotAMissingOne) {
 
 TEST_F(Lifecycle, AFolderThatCannotBeLookedIntoIsNotWithoutARun) {
   fs::create_symlink("loop", folder_ / "loop");
-  const std::string why = (folder_ / "loop/config.json").string() + ": cannot look at it: Too many levels";
+  const std::string why = (folder_ / "loop").string() + ": cannot look at it: Too many levels";
   expect_contains(error_line<UserError>([&] { holds_run(folder_ / "loop"); }), why);
   expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8), {}); }), why);
   fs::create_directory(run_);
@@ -258,6 +258,48 @@ TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), "provenance.json");
   EXPECT_EQ(read_text_file(run_ / "provenance.json"), "[]");
   EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
+}
+
+// Nothing may be trained on top of what is left: the rows would be cut, and the old history would explain the new run.
+TEST_F(Lifecycle, ARunWithoutItsConfigIsNotReplaced) {
+  train_quietly(constant(8), whole_);
+  for (const char* part : {"metrics.jsonl", "history.json", "checkpoints"}) {
+    fs::remove_all(run_);
+    fs::create_directory(run_);
+    fs::copy(whole_ / part, run_ / part, fs::copy_options::recursive);
+    const std::string why = text("run: holds a run's ", part, " but no config.json; restore config.json to continue");
+    expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), why);
+    expect_contains(error_line<UserError>([&] { resume_with(constant(8), run_, {}); }), why);
+    expect_contains(error_line<UserError>([&] { branch_run(whole_, run_, constant(12)); }), why);
+    EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
+  }
+}
+
+TEST_F(Lifecycle, ACheckpointWithoutItsOptimizerIsNotBranched) {
+  train_quietly(constant(8), run_);
+  fs::remove(run_ / "checkpoints/step_00000008/optimizer.safetensors");
+  expect_contains(
+      error_line<UserError>([&] { branch_run(run_, folder_ / "branch", constant(12)); }),
+      "run: holds no optimizer.safetensors, as an imported model; start from its weights alone with --init");
+  EXPECT_FALSE(fs::exists(folder_ / "branch"));
+}
+
+TEST_F(Lifecycle, AMovedRunNamesTheFolderOfItsShards) {
+  struct Restore {
+    const fs::path folder = fs::current_path();
+    ~Restore() { fs::current_path(folder); }
+  } restore;
+  for (const char* key : {"train", "val"}) {
+    const json relative = {{"data", {{key, std::string(key) + "_*.bin"}}}};
+    fs::remove_all(run_);
+    fs::current_path(folder_ / "");
+    train_quietly(constant(8, relative), run_);
+    fs::create_directories(folder_ / "aside");
+    fs::current_path(folder_ / "aside");
+    const std::string line = refusal(constant(12, relative), {"train.steps"});
+    expect_contains(line, text("data.", key, ": ", key, "_*.bin: no file matches here, but some do in "));
+    expect_contains(line, text("add --set data.", key, "="));
+  }
 }
 
 TEST_F(Lifecycle, ARunDoesNotReplaceTheConfigOfACheckpointOrAModel) {
