@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr int64_t kFormatVersion = 1;
-constexpr const char* kModelFile = "model.safetensors";
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kConfigFile = "config.json";
 
 // ---- Contents ----------------------------------------------------------------------------------------------------

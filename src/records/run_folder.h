@@ -7,6 +7,8 @@ namespace gptmoe {
 
 inline constexpr const char* kRunConfigFile = "config.json";
 inline constexpr const char* kCheckpointsFolder = "checkpoints";
+inline constexpr const char* kModelFile = "model.safetensors";          // in a checkpoint
+inline constexpr const char* kOptimizerFile = "optimizer.safetensors";  // in a checkpoint that a run can resume
 inline constexpr const char* kCheckpointStateFile = "state.json";  // written last: a folder that holds it is complete
 
 // Whether the folder is a run's, which may have just begun. A run's folder holds config.json. So do a checkpoint and a

@@ -30,8 +30,7 @@ namespace fs = std::filesystem;
 
 // Other programs have a state.json too, but no weights beside it.
 bool is_checkpoint(const fs::path& folder) {
-  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular &&
-         anything_at(folder / "model.safetensors");
+  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular && anything_at(folder / kModelFile);
 }
 
 // Throws UserError if the path is a folder or in a checkpoint.

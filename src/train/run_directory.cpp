@@ -19,8 +19,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr const char* kOptimizerFile = "optimizer.safetensors";
-
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / kRunConfigFile; }
 
 bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
