@@ -6,12 +6,15 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/columns.h"
 #include "report/sweep.h"
 
 namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kLongestLabel = 60;
 
 using Parts = std::vector<std::string>;  // one folder name for each path
 
@@ -107,6 +110,16 @@ std::string folder_of(const Arm& arm, bool family) {
   return folder.string();
 }
 
+// Bytes below a space, DEL, and U+0080 to U+009F in UTF-8: a terminal may obey them.
+bool has_control_character(const std::string& label) {
+  for (size_t i = 0; i < label.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(label[i]);
+    if (byte < 0x20 || byte == 0x7f) return true;
+    if (byte == 0xc2 && i + 1 < label.size() && static_cast<unsigned char>(label[i + 1]) < 0xa0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::vector<std::string> short_names(const std::vector<std::string>& paths) {
@@ -136,6 +149,14 @@ void check_labels(const std::vector<std::string>& labels, const std::vector<std:
     user_error("--label: ", labels.size(), labels.size() == 1 ? " label" : " labels", " for ", names.size(), ": ", list,
                "; give one for each, in this order");
   }
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (has_control_character(labels[i]))
+      user_error("--label: label ", i + 1, " has a control character; choose another");
+    // The number of bytes keeps the names of files short even where the text is not UTF-8.
+    if (columns_of(labels[i]) > kLongestLabel || labels[i].size() > 4 * kLongestLabel)
+      user_error("--label \"", shortened(labels[i], 20), "\": a label has at most ", kLongestLabel,
+                 " characters; choose a shorter one");
+  }
   for (auto label = labels.begin(); label != labels.end(); ++label)
     if (label->empty() || std::find(labels.begin(), label, *label) != label)
       user_error("--label \"", *label, "\": ", label->empty() ? "a label is empty" : "two labels are equal",
@@ -155,8 +176,10 @@ void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, 
   // Runs of different seeds, each given by itself, are arms of their own.
   if (std::set<std::string>(folders.begin(), folders.end()).size() < folders.size() && !by_family)
     for (size_t i = 0; i < arms.size(); ++i) folders[i] = arms[i].runs.front().dir.string();
-  check_labels(labels, was);
-  const std::vector<std::string> names = labels.empty() ? short_names(folders) : labels;
+  const std::vector<std::string> own = short_names(folders);
+  // Arms may share a label before they are named, such as two runs of equal settings.
+  check_labels(labels, by_family ? was : own);
+  const std::vector<std::string>& names = labels.empty() ? own : labels;
   for (size_t i = 0; i < arms.size(); ++i) {
     arms[i].label = names[of_arm[i]];
     if (!by_family) continue;

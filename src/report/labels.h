@@ -13,7 +13,8 @@ namespace gptmoe {
 // the last holds settings. A name that is still not alone gets a number: "a (2)".
 std::vector<std::string> short_names(const std::vector<std::string>& paths);
 
-// Throws UserError naming --label unless there are no labels, or one for each of `names`, all different, none empty.
+// Throws UserError naming --label unless there are no labels, or one for each of `names`, all different, none empty,
+// each of at most 60 characters and without control characters.
 void check_labels(const std::vector<std::string>& labels, const std::vector<std::string>& names);
 
 // Names the arms. In a sweep, where arms of one family follow one another, a name is that of a family; each arm then is

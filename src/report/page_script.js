@@ -21,7 +21,7 @@
   const digits = (value) => String(Number(value.toPrecision(6))).replace('-', '−');
   // With a slack, so that rounding does not drop an end.
   const within = (value, low, high) => value >= low - 1e-9 * (high - low) && value <= high + 1e-9 * (high - low);
-  const short = (text) => (text.length > 32 ? text.slice(0, 31) + '…' : text);
+  const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + '…' : text);
   const width = (text) => kLetter * text.length;
 
   function count(value) {
@@ -131,8 +131,8 @@
 
   const textAt = (x, y, anchor, text, css = 'tick') =>
     `<text class="${css}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped(text)}</text>`;
-  const lineAt = (css, x1, y1, x2, y2) =>
-    `<line class="${css}" x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"/>`;
+  const lineAt = (css, x1, y1, x2, y2, opacity = 1) =>
+    `<line class="${css}" opacity="${opacity}" x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"/>`;
 
   // The y axis's title and the legend. Returns the markup and its height.
   function head(chart, yTitle, wide) {
@@ -143,8 +143,8 @@
     for (const {series, index} of entries) {
       const each = width(short(series.label)) + 34;
       if (!beside && x > 0 && x + each - 10 > wide) x = 0, y += kRow;
-      out += `<g class="entry" data-series="${index}" opacity="${series.opacity}">` +
-          lineAt(`key ${series.dashed ? 'dashed ' : ''}c${series.color}`, x, y - 4, x + 16, y - 4) +
+      out += `<g class="entry" data-series="${index}">` +
+          lineAt(`key ${series.dashed ? 'dashed ' : ''}c${series.color}`, x, y - 4, x + 16, y - 4, series.opacity) +
           textAt(x + 21, y, 'start', short(series.label), 'legend') + '</g>';
       x += each;
     }
@@ -163,11 +163,13 @@
 
   function drawLine(line, frame, log) {
     const at = (i, values) => `${frame.x(line.x[i]).toFixed(1)} ${frame.y(values[i]).toFixed(1)}`;
+    // Where a point has no limits, the band is as thin as the line.
+    const banded = (i) => line.low && known(line.low[i]) && line.low[i] < line.high[i] && !(log && line.low[i] <= 0);
     let out = '';
     for (const part of stretches(line, log)) {
-      if (line.low && part.every((i) => known(line.low[i]) && known(line.high[i]) && !(log && line.low[i] <= 0)))
-        out += `<path class="band c${line.color}" d="M${part.map((i) => at(i, line.high)).join('L')}L` +
-            `${[...part].reverse().map((i) => at(i, line.low)).join('L')}Z"/>`;
+      if (part.some(banded))
+        out += `<path class="band c${line.color}" d="M${part.map((i) => at(i, banded(i) ? line.high : line.y)).join('L')}L` +
+            `${[...part].reverse().map((i) => at(i, banded(i) ? line.low : line.y)).join('L')}Z"/>`;
       out += `<path class="line ${line.dashed ? 'dashed ' : ''}c${line.color}" opacity="${line.opacity}" d="M` +
           `${part.map((i) => at(i, line.y)).join('L')}"/>`;
       if (part.length === 1 || (line.x.length <= 20 && !line.dashed))
@@ -176,6 +178,22 @@
               ` cy="${frame.y(line.y[i]).toFixed(1)}"/>`;
     }
     return out;
+  }
+
+  // The label is at whichever end of the line has more room.
+  function drawReference([value, label], frame, lines, log) {
+    const {left, right, bottom} = frame, at = frame.y(value);
+    const words = short(label, Math.max(2, Math.floor((right - left - 12) / kLetter))), reach = width(words) + 12;
+    let roomLeft = Infinity, roomRight = Infinity;
+    for (const line of lines)
+      for (const i of stretches(line, log).flat()) {
+        const px = frame.x(line.x[i]), distance = Math.abs(frame.y(line.y[i]) - at);
+        if (px <= left + reach) roomLeft = Math.min(roomLeft, distance);
+        if (px >= right - reach) roomRight = Math.min(roomRight, distance);
+      }
+    const first = roomLeft >= roomRight;
+    return lineAt('reference', left, at, right, at) +
+        textAt(first ? left + 6 : right - 6, at + (at + 18 < bottom ? 14 : -6), first ? 'start' : 'end', words, 'note');
   }
 
   function draw(figure) {
@@ -210,8 +228,7 @@
       }
       out += textAt(right, bottom + 36, 'end', seen.title, 'title');
       if (reference && reference[0] >= y0 && reference[0] <= y1)
-        out += lineAt('reference', left, frame.y(reference[0]), right, frame.y(reference[0])) +
-            textAt(left + 6, frame.y(reference[0]) + (frame.y(reference[0]) + 18 < bottom ? 14 : -6), 'start', reference[1], 'note');
+        out += drawReference(reference, frame, lines, log);
       out += `<clipPath id="drawn-${id}"><rect x="${left}" y="${top - 3}" width="${right - left + 3}" height="${bottom - top + 6}"/>` +
           `</clipPath><g clip-path="url(#drawn-${id})">${lines.map((line) => drawLine(line, frame, log)).join('')}</g>`;
     } else {
@@ -226,6 +243,7 @@
 
   function update(figure) {
     const id = figure.dataset.chart, changed = isChanged(id), seen = view(id);
+    const focused = figure.contains(document.activeElement) && document.activeElement.closest('.entry');
     leave(figure);
     figure.querySelector('.drawn')?.remove();
     figure.classList.toggle('redrawn', changed);
@@ -233,11 +251,15 @@
     const scale = figure.querySelector('.scale');
     scale.hidden = !seen.positive || !seen.lines.length;
     scale.textContent = isLog(id) ? 'linear' : 'log';
+    scale.setAttribute('aria-label', `${isLog(id) ? 'linear' : 'logarithmic'} axis: ${page.charts[id].description}`);
     for (const entry of figure.querySelectorAll('.entry')) {
       const off = options.hidden.includes(page.charts[id].series[entry.dataset.series].name);
       entry.classList.toggle('off', off);
       for (const [name, value] of [['role', 'button'], ['tabindex', 0], ['aria-pressed', !off]]) entry.setAttribute(name, value);
     }
+    // The entry that has the focus may now be hidden or gone; the shown picture has the same one.
+    if (focused)
+      pictureOf(figure)?.querySelector(`.entry[data-series="${focused.dataset.series}"]`)?.focus({preventScroll: true});
   }
 
   // ---- Pointing ----
@@ -358,6 +380,7 @@
     tools.innerHTML = '<button type="button" class="scale" title="scale of the y axis">log</button>' +
         '<button type="button" class="save" title="save the numbers shown">CSV</button>';
     tools.querySelector('.scale').onclick = () => { options.scale[id] = !isLog(id); apply(); };
+    tools.querySelector('.save').setAttribute('aria-label', `CSV: ${page.charts[id].description}`);
     tools.querySelector('.save').onclick = () => save(id);
     figure.prepend(tools);
     figure.classList.add('scripted');

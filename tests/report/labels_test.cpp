@@ -80,5 +80,31 @@ TEST(Labels, AreRefusedUnlessThereIsOneForEach) {
   EXPECT_EQ(message<UserError>([&] { labels_of(arms, {"x", ""}); }), "--label \"\": a label is empty; choose another");
 }
 
+TEST(Labels, AreRefusedWithNamesThatCanBeToldApart) {
+  std::vector<Arm> arms = {arm_at("s/topk/rate=4e-3/seed_1"), arm_at("s/default/rate=4e-3/seed_1")};
+  for (Arm& arm : arms) arm.label = arm.family = "rate=4e-3";
+  EXPECT_EQ(message<UserError>([&] { labels_of(arms, {"x"}); }),
+            "--label: 1 label for 2: topk, default; give one for each, in this order");
+}
+
+TEST(Labels, AreRefusedWithControlCharactersOrTooLong) {
+  const std::vector<Arm> arms = {arm_at("a"), arm_at("b")};
+  for (const char* bad : {"\x1b[31mred", "two\nlines", "\x7f",
+                          "\xc2\x9b"
+                          "31m"})
+    EXPECT_EQ(message<UserError>([&] {
+                labels_of(arms, {"x", bad});
+              }),
+              "--label: label 2 has a control character; choose another");
+  std::string longest;
+  for (int i = 0; i < 60; ++i) longest += "\u00e9";
+  EXPECT_EQ(labels_of(arms, {"\u00a0x", longest}), (Names{"\u00a0x", longest}));
+  for (const std::string& bad : {std::string(61, 'a'), longest + "a", std::string(300, '\x85')})
+    EXPECT_NE(message<UserError>([&] {
+                labels_of(arms, {"x", bad});
+              }).find("a label has at most 60 characters; choose a shorter one"),
+              std::string::npos);
+}
+
 }  // namespace
 }  // namespace gptmoe

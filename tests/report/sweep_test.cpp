@@ -175,6 +175,17 @@ TEST(Sweep, ChartsTheOneNumberThatVaries) {
   EXPECT_EQ(sweep_curves(two_by_two(), 1).series.size(), 2u);
 }
 
+TEST(Sweep, ChartsAConfigWithOnePointAsADot) {
+  const Arm low = point("topk", "1e-3", {run_of({60, 40}, 2)}), high = point("topk", "4e-3", {run_of({50, 30}, 2)});
+  const Arm alone = point("default", "2e-3", {run_of({70, 20}, 2)});
+  const std::optional<Chart> chart = sweep_chart(sweep_of({low, high, alone}));
+  ASSERT_TRUE(chart.has_value());
+  ASSERT_EQ(chart->series.size(), 2u);
+  EXPECT_EQ(chart->series[1].label, "default");
+  EXPECT_NE(svg_line_chart(*chart).find("class=\"dot c1\""), std::string::npos);
+  EXPECT_FALSE(sweep_chart(sweep_of({low, alone}))) << "no config has two points";
+}
+
 TEST(SvgFiles, AreSelfContained) {
   const TemporaryFolder folder;
   const Sweep sweep = two_by_two();
