@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Converts Parquet and Arrow files to compressed JSON lines, which gptmoe-tokenize reads.
+"""Converts Parquet, Arrow and Feather files to compressed JSON lines, which gptmoe-tokenize reads.
 
     python3 -m venv venv && venv/bin/pip install pyarrow
     venv/bin/python tools/parquet_to_jsonl.py fineweb-edu/ --out texts/
     build/gptmoe-tokenize encode --tokenizer tokenizers/gpt2 --input texts/ --output data/fineweb-edu
 
-Inputs are .parquet files, .arrow files (streams as `datasets` saves them, or Feather), folders with such files, and
-patterns. A folder that `datasets` saved counts with the files that its state.json lists. Every input file becomes one
-.jsonl.zst with one line {"text": ...} per row; files from a folder keep their place below it. --field names another
-column, which is then also the field of the lines.
+Inputs are .parquet files, .arrow files (streams as `datasets` saves them, or Arrow's file format), .feather files of
+version 2, folders with such files, and patterns. Capital letters in the endings do not matter. A folder that `datasets`
+saved counts with the files that its state.json lists. Every input file becomes one .jsonl.zst with one line
+{"text": ...} per row; files from a folder keep their place below it. --field names another column, which is then also
+the field of the lines. The last line of the output counts other files in folders and among the matches of a pattern,
+and names the first three.
 
 Files are read piece by piece, so memory does not grow with them. An output has a temporary name until it is complete.
-If the script is interrupted, run the same command again: it skips the files that are done. Rows without a text (null)
-are counted and left out. Needs pyarrow 8 or later.
+If the script is interrupted, run the same command again: it skips the files that are done. A signal ends it with exit
+code 128 + signal. Rows without a text (null) are counted and left out. Needs pyarrow 8 or later.
 """
 import argparse
 import concurrent.futures
@@ -22,6 +24,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 
 try:
@@ -31,7 +34,8 @@ except ImportError:
     sys.exit("parquet_to_jsonl.py: needs the Python package pyarrow: "
              "python3 -m venv venv && venv/bin/pip install pyarrow, then run this with venv/bin/python")
 
-KINDS = (".parquet", ".arrow")
+KINDS = (".parquet", ".arrow", ".feather")
+DESCRIPTIONS = ("state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json")  # of `datasets`
 ROWS = 256  # converted at a time
 LONG_LINE = 16 << 20  # gptmoe-tokenize's default of --max-line-mib
 
@@ -42,6 +46,20 @@ class Refusal(Exception):
 
 class Stopped(Exception):
     """The parent process asked a worker to stop."""
+
+
+class Signalled(BaseException):
+    """A signal asked the script to stop."""
+
+    def __init__(self, number):
+        super().__init__(number)
+        self.number = number
+
+
+def kind_of(path):
+    """The ending of a name in small letters if it is one of KINDS, else None."""
+    ending = os.path.splitext(path)[1].lower()
+    return ending if ending in KINDS else None
 
 
 def saved_files(folder):
@@ -56,23 +74,25 @@ def saved_files(folder):
         raise Refusal(f"{path}: does not list \"_data_files\"; save the dataset again, or name its .arrow files")
 
 
-def files_in(folder):
+def files_in(folder, unread):
+    """The files to convert; adds the others, except hidden ones, to the list `unread`."""
     def unreadable(error):
         raise Refusal(f"{error.filename}: cannot list the folder: {error.strerror}; make it readable")
 
     for where, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = [os.path.join(where, name) for name in sorted(names)
+                 if not name.startswith(".") and name not in DESCRIPTIONS]
         saved = saved_files(where)
-        if saved is not None:
-            yield from saved
-        else:
-            yield from (os.path.join(where, name) for name in sorted(names)
-                        if name.endswith(KINDS) and not name.startswith("."))
+        found = [path for path in files if kind_of(path)] if saved is None else saved
+        unread += [path for path in files if path not in set(found)]
+        unread += [link for link in (os.path.join(where, name) for name in folders) if os.path.islink(link)]
+        yield from found
 
 
 def list_inputs(inputs):
-    """Pairs of an input file and its output, relative to --out and without its extension."""
-    pairs = []
+    """Pairs of an input file and its output, relative to --out and without its extension; and the files not read."""
+    pairs, unread = [], []
     for given in inputs:
         named = [given] if os.path.exists(given) else sorted(glob.glob(given))
         if not named:
@@ -80,13 +100,15 @@ def list_inputs(inputs):
         found = []
         for path in named:
             if os.path.isdir(path):
-                found += [(file, os.path.relpath(file, path)) for file in files_in(path)]
-            elif path.endswith(KINDS):
+                found += [(file, os.path.relpath(file, path)) for file in files_in(path, unread)]
+            elif kind_of(path):
                 found.append((path, os.path.basename(path)))
             elif path == given:
-                raise Refusal(f"{path}: the name does not end in .parquet or .arrow; correct the input")
+                raise Refusal(f"{path}: the name does not end in .parquet, .arrow or .feather; correct the input")
+            else:
+                unread.append(path)
         if not found:
-            raise Refusal(f"{given}: no .parquet or .arrow files there; correct the input")
+            raise Refusal(f"{given}: no .parquet, .arrow or .feather files there; correct the input")
         pairs += [(file, os.path.splitext(output)[0]) for file, output in found]
     seen = {}
     for file, output in pairs:
@@ -94,7 +116,7 @@ def list_inputs(inputs):
             raise Refusal(f"{seen[output]} and {file}: both would become {output}.jsonl; name a folder above them, or "
                           "convert them with different --out")
         seen[output] = file
-    return pairs
+    return pairs, unread
 
 
 def check_column(path, schema, field):
@@ -108,7 +130,7 @@ def check_column(path, schema, field):
 
 def columns_of(path, field):
     """The texts as arrays, each with the share of the file that is read."""
-    if path.endswith(".parquet"):
+    if kind_of(path) == ".parquet":
         with pyarrow.parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
             check_column(path, file.schema_arrow, field)
             rows, total = 0, file.metadata.num_rows
@@ -119,7 +141,10 @@ def columns_of(path, field):
     with pyarrow.memory_map(path) as source:
         if source.size() == 0:
             raise Refusal(f"{path}: empty file; copy it again or leave it out")
-        if source.read(6) == b"ARROW1":
+        magic = source.read(6)
+        if magic.startswith(b"FEA1"):
+            raise Refusal(f"{path}: Feather of version 1 is not read; write the file again as version 2")
+        if magic == b"ARROW1":
             reader = pyarrow.ipc.open_file(source)
             check_column(path, reader.schema, field)
             batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
@@ -155,20 +180,52 @@ def lines_of(path, array, field, rows):
 bytes_read = stop = None  # shared by all processes: a counter and an event
 
 
-def start_worker(*shared):
+def exit_with(parent):
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)  # the parent was killed; an exit that waits for other threads could last
+
+
+def start_worker(parent, *shared):
     global bytes_read, stop
     bytes_read, stop = shared
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the workers
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the parent ends the workers
+    threading.Thread(target=exit_with, args=(parent,), daemon=True).start()
     pyarrow.set_cpu_count(1)
+
+
+def temporary_name(output, owner):
+    """The name of an output until it is complete. `owner` is the process that the user started."""
+    return f"{output}.{owner}.tmp"
+
+
+def is_running(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def remove_stale(output):
+    """Removes what a killed run left."""
+    for path in glob.glob(glob.escape(output) + ".*.tmp"):
+        owner = path[len(output) + 1:-len(".tmp")]
+        if owner.isdigit() and not is_running(int(owner)):
+            os.remove(path)
 
 
 def convert(task):
     """Converts one file. Returns its numbers of texts and nulls, its bytes of text and its longest line."""
     path, output, field, compression = task
+    temporary = temporary_name(output, os.getppid())
     size, reported = os.path.getsize(path), 0
     rows = nulls = text_bytes = longest = 0
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    with pyarrow.output_stream(output + ".tmp", compression=compression) as file:
+    with pyarrow.output_stream(temporary, compression=compression) as file:
         for array, share in readable(path, columns_of(path, field)):
             lines = list(lines_of(path, array, field, rows))
             file.write(b"".join(lines))
@@ -181,10 +238,10 @@ def convert(task):
             with bytes_read.get_lock():
                 bytes_read.value += int(size * share) - reported
             reported = int(size * share)
-    descriptor = os.open(output + ".tmp", os.O_RDONLY)
+    descriptor = os.open(temporary, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)
-    os.rename(output + ".tmp", output)
+    os.rename(temporary, output)
     return rows - nulls, nulls, text_bytes, longest
 
 
@@ -206,7 +263,8 @@ def convert_all(tasks, jobs):
     context = multiprocessing.get_context("spawn")
     shared = context.Value("q", 0), context.Event()
     sums, begin, live = [0, 0, 0, 0], time.monotonic(), sys.stderr.isatty()
-    with concurrent.futures.ProcessPoolExecutor(min(jobs, len(tasks)), context, start_worker, shared) as pool:
+    with concurrent.futures.ProcessPoolExecutor(min(jobs, len(tasks)), context, start_worker,
+                                                (os.getpid(), *shared)) as pool:
         waiting = {pool.submit(convert, task) for task in tasks}
         try:
             while waiting:
@@ -233,38 +291,49 @@ def run(options):
         raise Refusal(f"--jobs {options.jobs}: give 1 or more")
     compression, ending = ("zstd", ".zst") if pyarrow.Codec.is_available("zstd") else ("gzip", ".gz")
     tasks, done = [], 0
-    for path, output in list_inputs(options.input):
+    pairs, unread = list_inputs(options.input)
+    for path, output in pairs:
         output = os.path.join(options.out, output + ".jsonl" + ending)
         if os.path.exists(output) and os.path.getmtime(output) >= os.path.getmtime(path):
             check_done(output, options.field)
             done += 1
         else:
             tasks.append((path, output, options.field, compression))
+            remove_stale(output)
     try:
         texts, nulls, text_bytes, longest = convert_all(tasks, options.jobs) if tasks else (0, 0, 0, 0)
     finally:
         for _, output, *_ in tasks:
-            if os.path.exists(output + ".tmp"):
-                os.remove(output + ".tmp")
+            if os.path.exists(temporary_name(output, os.getpid())):
+                os.remove(temporary_name(output, os.getpid()))
     line = f"{options.out}: {len(tasks):,} files, {texts:,} texts, {text_bytes / 1e6:,.1f} MB"
     if nulls:
         line += f"; {nulls:,} rows without a text left out"
     if done:
         line += f"; {done:,} files were done already"
+    if unread:
+        line += (f"; {len(unread):,} file{'s' if len(unread) > 1 else ''} of another kind not read "
+                 f"({', '.join(unread[:3])}{', ...' if len(unread) > 3 else ''})")
     if longest > LONG_LINE:
         line += f"; the longest line needs --max-line-mib {(longest >> 20) + 1}"
     print(line)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Converts Parquet and Arrow files to compressed JSON lines.",
+    parser = argparse.ArgumentParser(description="Converts Parquet, Arrow and Feather files to compressed JSON lines.",
                                      epilog="The top of this script says more.")
-    parser.add_argument("input", nargs="+", help=".parquet and .arrow files, folders or patterns")
+    parser.add_argument("input", nargs="+", help=".parquet, .arrow and .feather files, folders or patterns")
     parser.add_argument("--out", required=True, help="folder for the .jsonl.zst files")
     parser.add_argument("--field", default="text", help="the column that holds the text")
     parser.add_argument("--jobs", type=int, default=1, help="files converted at the same time (1)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def stop_at(number, _):
+        raise Signalled(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves SIGHUP
+            signal.signal(number, stop_at)
     try:
         run(options)
     except Refusal as error:
@@ -277,9 +346,9 @@ def main():
         print("parquet_to_jsonl.py: a worker was killed, perhaps because memory ran out; try fewer --jobs",
               file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except Signalled as stopped:
         print("parquet_to_jsonl.py: stopped; run the same command again to continue", file=sys.stderr)
-        return 130
+        return 128 + stopped.number
     return 0
 
 

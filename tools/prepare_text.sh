@@ -6,9 +6,9 @@
 #
 # Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). A plain FILE is
 # split into documents of a few pages at blank lines, whatever its line endings. Plain files in a folder, from a pattern
-# or in --val are one document each. Other files are JSON lines with a field "text", optionally .gz or .zst. Without
-# --val, a twentieth of the documents is held out for validation. The tokenizer is byte-level BPE with 2,048 entries by
-# default.
+# or in --val are one document each. Files that end in .jsonl, .ndjson or .json hold JSON lines with a field "text".
+# Both kinds may be compressed (.gz, .zst). Without --val, a twentieth of the documents is held out for validation. The
+# tokenizer is byte-level BPE with 2,048 entries by default.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -30,6 +30,18 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$out" ] || die "give --out DIR, where to write tokenizer.json, train_*.bin and val_*.bin"
 [ ! -e "$out" ] || die "$out exists already; remove it, or choose another --out"
+for name in "$text" "$val"; do
+  case ${name,,} in
+    *.parquet | *.arrow | *.feather) die "$name: a table, not text; convert it with tools/parquet_to_jsonl.py" ;;
+    *.csv | *.tsv | *.avro | *.orc | *.pdf | *.docx | *.epub | *.npy | *.bin | *.idx | *.warc | *.tfrecord)
+      die "$name: not text or JSON lines; convert it to .txt or .jsonl"
+      ;;
+    *.zip | *.tar | *.tar.* | *.tgz | *.7z | *.rar | *.bz2 | *.xz | *.lz4)
+      die "$name: not text or JSON lines; unpack it, or pack it with gzip or zstd instead"
+      ;;
+  esac
+done
+[ -z "$val" ] || ! [ "$text" -ef "$val" ] || die "$val: the same file for --text and --val; name it once"
 tokenize=$(program gptmoe-tokenize)
 
 # Writes to a temporary folder that is renamed when complete, so an interrupted preparation starts over.
@@ -40,7 +52,7 @@ if [ -z "$text" ]; then
   command -v bible >/dev/null || install_packages bible-kjv
   say "printing the King James Bible"
   bible -f gen1:1-rev22:21 | "$repo_dir/tools/kjv_documents.sh" >"$documents"
-elif [ -f "$text" ] && [[ $text != *.jsonl && $text != *.gz && $text != *.zst ]]; then
+elif [ -f "$text" ] && [[ ${text,,} != *.@(jsonl|ndjson|json|gz|zst) ]]; then
   "$repo_dir/tools/text_documents.sh" <"$text" >"$documents"
 else
   documents=$text

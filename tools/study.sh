@@ -27,7 +27,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 cd "$repo_dir"
-[ -x build/gptmoe ] || die "build/gptmoe is not built: cmake --preset release && cmake --build --preset release"
+gptmoe=$(program gptmoe)
 if [ -d data/small ]; then
   [ -z "$text$val" ] || die "data/small exists already: remove it, or leave out --text and --val"
 else
@@ -36,7 +36,7 @@ fi
 for shape in $shapes; do
   say "$shape"
   rm -f "$out/report.html"  # of an earlier study
-  build/gptmoe compare "configs/small/${shape}_topk.json" "configs/small/${shape}_default.json" --jobs "$jobs" \
+  "$gptmoe" compare "configs/small/${shape}_topk.json" "configs/small/${shape}_default.json" --jobs "$jobs" \
     --set "train.steps=$steps" --sweep "optimizer.learning_rate=$rates" --seeds "$seeds" --out "$out" --svg "$out/$shape"
   [ -e "$out/report.html" ] || exit 1  # compare was stopped
   mv "$out/report.html" "$out/$shape.html"

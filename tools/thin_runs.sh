@@ -21,7 +21,7 @@ complete_lines() { if [ -n "$(tail -c 1 "$1")" ]; then sed '$d' "$1"; else cat "
 find "$from" -name metrics.jsonl -printf '%h\n' | sort | while IFS= read -r run; do
   copy=$to/${run#"$from"/}
   mkdir -p "$copy"
-  for file in config.json analysis.json jobs.json provenance.json; do
+  for file in config.json history.json analysis.json jobs.json provenance.json; do
     if [ -e "$run/$file" ]; then cp "$run/$file" "$copy/"; fi
   done
   "$gptmoe" report "$run" --out "$report" >/dev/null

@@ -21,9 +21,10 @@ TEST_F(Install, HoldsWhatAUserNeeds) {
   for (const char* name :
        {"bin/gptmoe", "bin/gptmoe-tokenize", "share/gptmoe/configs/quickstart/default.json",
         "share/gptmoe/configs/paper/8c1_default.json", "share/gptmoe/data/paper_curves.json",
-        "share/gptmoe/tools/prepare_text.sh", "share/gptmoe/tools/slurm_train.sh", "share/doc/gptmoe/README.md",
-        "share/doc/gptmoe/LICENSE", "share/doc/gptmoe/CHANGELOG.md", "share/doc/gptmoe/docs/config.md",
-        "share/bash-completion/completions/gptmoe", "share/bash-completion/completions/gptmoe-tokenize"})
+        "share/gptmoe/tools/prepare_text.sh", "share/gptmoe/tools/slurm_train.sh",
+        "share/gptmoe/tools/parquet_to_jsonl.py", "share/doc/gptmoe/README.md", "share/doc/gptmoe/LICENSE",
+        "share/doc/gptmoe/CHANGELOG.md", "share/doc/gptmoe/docs/config.md", "share/bash-completion/completions/gptmoe",
+        "share/bash-completion/completions/gptmoe-tokenize"})
     EXPECT_TRUE(fs::is_regular_file(installed(name))) << name;
   for (const char* program : {"bin/gptmoe", "bin/gptmoe-tokenize"})
     EXPECT_EQ(read_text_file(installed(program)).find(build_folder()), std::string::npos)

@@ -1,6 +1,8 @@
 // Ids in other programs' layouts become the shards that encoding their text gives.
 #include "corpus/import_tokens.h"
 
+#include <sys/stat.h>
+
 #include "corpus/encode_fixture.h"
 #include "corpus/token_layouts.h"
 
@@ -192,20 +194,20 @@ TEST_F(ImportTest, ContinuesAfterAStop) {
 TEST_F(ImportTest, AnotherJobIsRefused) {
   write("a.npy", bytes_of<uint16_t>(ids()));
   import_ids({"a.npy"});
-  const std::string start = (output / "manifest.json").string() + ": the shards here were started with ";
+  const std::string start = (output / "manifest.json").string() + ": the shards here were started ";
   const auto refuse = [&](const ImportOptions& options, const std::string& line) {
     expect_contains(error_of([&] { import_ids({"a.npy"}, options); }), start + line);
   };
-  refuse({.vocab_size = 300}, "--tokenizer given, but now it is not given");
-  refuse({.end = 5}, "--end-of-text <|endoftext|>, but now it is ");
-  refuse({.format = "olmo"}, "--format not given, but now it is olmo");
-  refuse({.type = "uint16"}, "--dtype not given, but now it is uint16");
+  refuse({.vocab_size = 300}, "with --tokenizer, but now --tokenizer is not given");
+  refuse({.end = 5}, "with --end-of-text <|endoftext|>, but now it is ");
+  refuse({.format = "olmo"}, "without --format, but now --format olmo is given");
+  refuse({.type = "uint16"}, "without --dtype, but now --dtype uint16 is given");
   write("b.npy", bytes_of<uint16_t>(ids()));
-  refuse({.val_inputs = {"b.npy"}}, "--val 0 files, but now it is 1 file");
+  refuse({.val_inputs = {"b.npy"}}, "without --val, but now --val 1 file is given");
   write("a.npy", bytes_of<uint16_t>(ids(0, 9)));
-  refuse({}, "input file 1 ");
+  refuse({}, "with input file 1 ");
   expect_contains(error_of([&] { encode(write_documents(kDocuments), {}); }),
-                  start + "the command import, but now it is encode");
+                  start + "with the command import, but now it is encode");
 }
 
 TEST_F(ImportTest, AChangedIndexIsAnotherInput) {
@@ -230,8 +232,6 @@ TEST_F(ImportTest, BadInputsLeaveNothing) {
   expect_contains(refusal({"a.npy", "a.bin"}), "a.bin: cannot tell the format");
   EXPECT_EQ(refusal({"a.npy"}, {.val_inputs = {"m"}, .val_fraction = 0.1}),
             "--val and --val-fraction: both choose the validation data; give one of them");
-  EXPECT_EQ(refusal({"a.npy"}, {.format = "gpt"}), "--format gpt: give nanogpt, megatron or olmo");
-  expect_contains(refusal({"a.npy"}, {.type = "float32"}), "--dtype float32: give uint8, int8, ");
   expect_contains(refusal({"a.npy"}, {.vocab_size = -1}), "--vocab-size -1: give 1 to ");
   EXPECT_EQ(refusal({"a.npy"}, {.vocab_size = 300, .end = 300}), "--eot 300: give an id from 0 to 299");
   EXPECT_EQ(
@@ -243,6 +243,45 @@ TEST_F(ImportTest, BadInputsLeaveNothing) {
   expect_contains(refusal({"one.npy"}, {.val_fraction = 0.5}),
                   "the input is one document, and documents are not split");
   expect_contains(refusal({"a.npy"}, {.val_fraction = 1}), "--val-fraction 1: give a share");
+  expect_contains(refusal({"one.npy"}, {.val_fraction = 0.9999999}), "--val-fraction 0.9999999: the input is one");
+}
+
+TEST_F(ImportTest, AFileIsCountedOnceWhateverLinksLeadToIt) {
+  write("a.npy", bytes_of<uint16_t>(ids()));
+  fs::create_directory(folder / "sub");
+  fs::create_symlink("a.npy", folder / "link.npy");
+  fs::create_hard_link(folder / "a.npy", folder / "hard.npy");
+  fs::create_directory_symlink(".", folder / "same");
+  for (const char* other : {"link.npy", "hard.npy", "same/a.npy", "sub/../a.npy", "./a.npy"}) {
+    const std::string same = text(other, ": the same file as ", (folder / "a.npy").string(), "; name it once");
+    EXPECT_EQ(refusal({"a.npy", other}), same);
+    EXPECT_EQ(refusal({"a.npy"}, {.val_inputs = {other}}),
+              text(other, ": named for training and by --val; name it once"));
+  }
+}
+
+TEST_F(ImportTest, AnInputIsAFileOfIdsThatCanBeReadAgain) {
+  write_megatron<uint16_t>(folder / "m", 8, {{1, 2}});
+  fs::remove(folder / "m.bin");
+  EXPECT_EQ(refusal({"m.idx"}), "m.bin: no such file, but it holds the ids that m.idx describes; copy it there");
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(refusal({"pipe"}),
+            "pipe: not a regular file, but import reads its inputs twice; write the ids to a file first");
+}
+
+TEST_F(ImportTest, TheManifestLeavesOutCountsThatAreNotKnown) {
+  write("a.bin", bytes_of<uint16_t>(std::vector{1, 2, 3}));
+  import_ids({"a.bin"}, {.format = "nanogpt", .vocab_size = 300});
+  const std::string unknown = read_text_file(output / "manifest.json");
+  for (const char* key : {"\"documents\": 1", "\"bytes_per_token\""})
+    EXPECT_EQ(unknown.find(key), std::string::npos) << unknown;
+  expect_contains(unknown, "\"train\": {\n    \"tokens\": 3,");
+  EXPECT_EQ(import_ids({"a.bin"}, {.format = "nanogpt", .vocab_size = 300}).outcome, JobOutcome::was_done);
+}
+
+TEST_F(ImportTest, SpecialTokensAreNoTextWhicheverIdEndsDocuments) {
+  write("a.bin", bytes_of<uint16_t>(std::vector{64, end_id(), 65, 7}));
+  EXPECT_EQ(import_ids({"a.bin"}, {.format = "nanogpt", .end = 7}).train.counts, (TextCounts{1, 2, 4}));
 }
 
 TEST_F(ImportTest, AnIdWithoutATokenIsNamed) {

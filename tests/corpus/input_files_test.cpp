@@ -47,15 +47,15 @@ TEST_F(InputFilesTest, TheNameDeterminesTheFormat) {
 }
 
 TEST_F(InputFilesTest, KeepsTheOrderOfInputsAndSortsTheFilesOfFolders) {
-  for (const char* name : {"f/b.txt", "f/a.txt", "f/a/z.jsonl.gz", "f/c.jsonl", "f/a/notes.md", "f/c.txt.zst", "x.txt"})
+  for (const char* name :
+       {"f/b.txt", "f/a.txt", "f/a/z.jsonl.gz", "f/c.jsonl", "f/a/notes.md", "f/c.txt.zst", "x.txt", "y.txt"})
     write(name, name);
-  EXPECT_EQ(list({"x.txt", "f", "-", "x.txt"}),
-            (Names{"x.txt", "f/a/z.jsonl.gz", "f/a.txt", "f/b.txt", "f/c.jsonl", "f/c.txt.zst", "-", "x.txt"}));
+  EXPECT_EQ(list({"x.txt", "f", "-", "y.txt"}),
+            (Names{"x.txt", "f/a/z.jsonl.gz", "f/a.txt", "f/b.txt", "f/c.jsonl", "f/c.txt.zst", "-", "y.txt"}));
   EXPECT_EQ(listing.unread.first, Names{at("f/a/notes.md")});
   EXPECT_EQ(listing.files[1].bytes, 14);
   EXPECT_EQ(listing.files[6].bytes, 0);
   EXPECT_EQ(listing.files[6].mtime_ns, 0);
-  EXPECT_EQ(listing.files[0].mtime_ns, listing.files[7].mtime_ns);
   const int64_t written = listing.files[0].mtime_ns;
   fs::last_write_time(at("x.txt"), fs::last_write_time(at("x.txt")) + std::chrono::nanoseconds(1));
   list({"x.txt"});
@@ -97,15 +97,29 @@ TEST_F(InputFilesTest, Links) {
   EXPECT_EQ(listing.unread.first, Names{at("f/circle/")});
   std::filesystem::create_directory_symlink("real", folder / "g");
   EXPECT_EQ(list({"g"}), Names{"g/a.txt"});
+  EXPECT_EQ(list({"g*"}), Names{"g/a.txt"}) << "a pattern names the link";
+}
+
+TEST_F(InputFilesTest, AFileIsReadOnceWhateverLinksLeadToIt) {
+  write("f/a.txt", "x");
+  std::filesystem::create_symlink("f/a.txt", folder / "link.txt");
+  std::filesystem::create_hard_link(folder / "f/a.txt", folder / "hard.txt");
+  std::filesystem::create_directory_symlink("f", folder / "same");
+  for (const char* other : {"link.txt", "hard.txt", "same", "same/*", "f/../f/a.txt"})
+    expect_contains(error_of([&] {
+                      list({"f/a.txt", other});
+                    }),
+                    ": the same file as " + at("f/a.txt") + "; name it once, or remove one of the links");
+  EXPECT_EQ(error_of([&] { list({"f/a.txt", "f"}); }), at("f/a.txt") + ": named twice; name it once");
 }
 
 TEST_F(InputFilesTest, NamesThatPromiseTextAreNotPassedOver) {
   const std::pair<const char*, std::vector<const char*>> kinds[] = {
-      {"convert it with tools/parquet_to_jsonl.py", {"a.parquet", "a.ARROW"}},
+      {"convert it with tools/parquet_to_jsonl.py", {"a.parquet", "a.ARROW", "a.feather"}},
       {"convert it to JSON lines (.jsonl)", {"a.csv", "a.csv.gz", "a.TSV", "a.warc.gz"}},
       {"unpack it", {"a.zip", "a.tar", "a.tar.gz", "a.tar.zst", "a.tgz"}},
       {"pack it with gzip or zstd instead", {"a.jsonl.bz2", "a.jsonl.xz", "a.txt.lz4", "a.txt.XZ"}},
-      {"rename it to end in .txt or .jsonl, and then .gz or .zst if it is compressed",
+      {"rename it to end in .txt or .jsonl, and then .gz or .zst if compressed",
        {"a.TXT", "a.Jsonl.GZ", "a.gz", "part-000.zst", "a.md.gz", "a.text", "a.jsonl.zstd"}},
       {"none",
        {"README.md", "LICENSE", "a.py", "a.jsonl.gz.sha256", "a.bin", "a.html", "a.jsonl", "a.json.gz", "a.txt"}}};
@@ -116,16 +130,17 @@ TEST_F(InputFilesTest, NamesThatPromiseTextAreNotPassedOver) {
 TEST_F(InputFilesTest, FilesWithTextInAnotherFormAreErrors) {
   for (const char* name : {"f/a.jsonl", "f/e.xz", "f/g/d.parquet", "f/c.bz2", "f/b.zip", "f/notes.md"})
     write(name, "x");
-  const std::string what = at("f") + ": 4 files with text or data in a format that is not read (" + at("f/b.zip") +
-                           ", " + at("f/c.bz2") + ", " + at("f/e.xz") + ", ...); unpack it";
-  EXPECT_EQ(error("f"), what + ", name only the files to read with --input, or leave it out with --on-error skip");
-  expect_contains(error("f/*"), at("f/*") + ": 4 files with text or data in a format that is not read (");
+  const std::string what = at("f") + ": 4 files with text or data in a format that is not read; unpack it (" +
+                           at("f/b.zip") + "); pack them with gzip or zstd instead (" + at("f/c.bz2") + ", " +
+                           at("f/e.xz") + "); convert it with tools/parquet_to_jsonl.py (" + at("f/g/d.parquet") + ")";
+  EXPECT_EQ(error("f"), what + "; or name only the files to read with --input, or leave them out with --on-error skip");
+  expect_contains(error("f/*"), at("f/*") + ": 4 files with text or data in a format that is not read; ");
   const InputListing skipped = list_input_files({at("f")}, true);
   EXPECT_EQ(skipped.errors, Names{what});
   EXPECT_EQ(skipped.files.size(), 1u);
   EXPECT_EQ(skipped.unread.first, Names{at("f/notes.md")});
   write("only/a.parquet", "x");
-  expect_contains(error("only"), at("only") + ": 1 file with text or data in a format that is not read (");
+  expect_contains(error("only"), at("only") + ": 1 file with text or data in a format that is not read; ");
 }
 
 TEST_F(InputFilesTest, OtherFilesAreCountedAndTheFirstAreNamed) {

@@ -30,7 +30,10 @@ class TextScripts : public ::testing::Test {
   }
   testing::ProcessResult prepare(const std::string& text, const std::string& out) {
     write_text_file(folder_ / "book.txt", text);
-    return testing::run(folder_.path(), {source_folder() + "/tools/prepare_text.sh", "--out", out, "--text", "book.txt",
+    return prepare_file("book.txt", out);
+  }
+  testing::ProcessResult prepare_file(const std::string& name, const std::string& out) {
+    return testing::run(folder_.path(), {source_folder() + "/tools/prepare_text.sh", "--out", out, "--text", name,
                                          "--vocab-size", "300"});
   }
 
@@ -63,6 +66,30 @@ TEST_F(TextScripts, PrepareTextSplitsThemAndNeverAdvisesAnOptionThatItLacks) {
   EXPECT_EQ(small.err,
             "book.txt: too few documents to hold out a twentieth for validation; give a longer text, or text "
             "for validation with --val\n");
+}
+
+TEST_F(TextScripts, PrepareTextReadsTheFieldOfEveryNameOfJsonLines) {
+  if (!fs::exists(source_folder() + "/build/gptmoe-tokenize")) GTEST_SKIP() << "the script uses build/gptmoe-tokenize";
+  std::string lines;
+  for (int i = 0; i < 200; ++i) lines += text("{\"text\":\"number ", i, "\"}\n");
+  for (const std::string ending : {"jsonl", "ndjson", "json"}) {
+    write_text_file(folder_ / ("x." + ending), lines);
+    const auto prepared = prepare_file("x." + ending, ending);
+    EXPECT_EQ(prepared.exit_code, 0) << prepared.err;
+    expect_contains(read_text_file(folder_ / ending / "manifest.json"), "\"bytes\": ");
+    EXPECT_EQ(read_text_file(folder_ / ending / "tokenizer.json"), read_text_file(folder_ / "jsonl/tokenizer.json"));
+  }
+}
+
+TEST_F(TextScripts, PrepareTextRefusesNamesThatAreNotText) {
+  for (const char* name : {"x.parquet", "x.FEATHER", "x.csv", "x.tar.gz", "x.bz2"}) {
+    write_text_file(folder_ / name, "PAR1");
+    const auto refused = prepare_file(name, "out");
+    EXPECT_EQ(refused.exit_code, 2) << name;
+    EXPECT_EQ(std::count(refused.err.begin(), refused.err.end(), '\n'), 1) << refused.err;
+    expect_contains(refused.err, text(name, ": "));
+    EXPECT_FALSE(fs::exists(folder_ / "out.tmp"));
+  }
 }
 
 }  // namespace

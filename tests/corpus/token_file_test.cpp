@@ -85,8 +85,9 @@ TEST_F(TokenFileTest, AnIdOutsideTheVocabularyIsNamedWithItsByte) {
 }
 
 TEST_F(TokenFileTest, DamagedPlainFiles) {
-  expect_refusal(write("a.bin", "abcde"), plain,
-                 "byte 4: 1 byte at the end make no whole uint16; copy the file again, or give its --dtype");
+  expect_refusal(
+      write("a.bin", "abcde"), plain,
+      "byte 4: 1 byte left at the end, too few for another uint16; copy the file again, or give its --dtype");
   expect_refusal(write("a.bin", ""), plain, "empty file, but token ids are expected; copy it again or leave it out");
   expect_refusal(folder / "none.bin", plain, "cannot open: No such file or directory...");
 }
@@ -106,6 +107,25 @@ TEST_F(TokenFileTest, IdsOf32BitsAreNotReadAsTwice16) {
   plain.vocab_size = 50257;  // of another tokenizer than the one that wrote the file
   const fs::path high = write("high.bin", bytes_of<uint32_t>(std::vector<int32_t>(40, 200000)));
   expect_refusal(high, plain, "byte 2: every second id is below 4 as uint16...");
+}
+
+TEST_F(TokenFileTest, IdsOf64BitsAreNotReadInANarrowerType) {
+  const std::string wide = "byte 4: every second word of 32 bits is 0, so the ids seem to have 64 bits, more than ";
+  const fs::path path = write("a.bin", bytes_of<int64_t>(std::vector<int32_t>(20, 70)));
+  for (const char* type : {"", "uint16", "int16", "uint32", "int32"}) {
+    plain.type = id_type_named(type);
+    expect_refusal(path, plain, text(wide, *type ? type : "uint16", "; give --dtype uint64 or int64"));
+  }
+  plain.vocab_size = 100000;
+  plain.type = nullptr;
+  expect_refusal(path, plain, wide + "uint32; ...");
+  plain.type = id_type_named("int64");
+  EXPECT_EQ(ids(path, plain), std::vector<int32_t>(20, 70));
+  plain.type = id_type_named("uint32");
+  EXPECT_EQ(ids(write("z.bin", std::string(200, '\0')), plain), std::vector<int32_t>(50, 0));
+  std::vector<int32_t> alternating(40, 70);
+  for (size_t i = 1; i < 39; i += 2) alternating[i] = 0;
+  EXPECT_EQ(ids(write("b.bin", bytes_of<uint32_t>(alternating)), plain), alternating);
 }
 
 TEST_F(TokenFileTest, TheFormatMustBeKnown) {
@@ -212,9 +232,12 @@ TEST_F(MegatronTest, DamagedIndexes) {
   refused_with([](auto& m) { m.pointers[1] = 6; },
                "byte 54: sequence 1 begins at byte 6 of the .bin, but the sequence before it ends at byte 4");
   refused_with([](auto& m) { m.lengths[1] = 5; },
-               "byte 38: sequence 1 has 5 ids, but 2 are left of those that the index describes");
+               "byte 38: sequence 1 has 5 ids, but the last sequence leaves 2 for it");
   refused_with([](auto& m) { m.lengths[0] = -1; },
-               "byte 34: sequence 0 has -1 ids, but 4 are left of those that the index describes");
+               "byte 34: sequence 0 has -1 ids, but the last sequence leaves 4 for it");
+  for (int64_t first : {int64_t{4}, int64_t{-6}, INT64_MAX})
+    refused_with([&](auto& m) { m.pointers[0] = first; },
+                 text("byte 46: the first sequence begins at byte ", first, " of the .bin, not at 0"));
   refused_with([](auto& m) { m.pointers[2] = 3; }, "byte 62: the last sequence, of 2 ids, begins at byte 3");
   refused_with([](auto& m) { m.pointers[2] = INT64_MAX; },
                text("byte 62: the last sequence, of 2 ids, begins at byte ", INT64_MAX));

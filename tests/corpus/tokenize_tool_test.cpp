@@ -137,10 +137,10 @@ TEST_F(TokenizeToolTest, FilesOfAFolderThatAreNotReadAreNamed) {
                  "(in/README.md), 1 hidden file or folder left out\n");
   write_text_file(folder / "in/b.parquet", "x");
   const std::string what =
-      "in: 1 file with text or data in a format that is not read (in/b.parquet); convert it with "
-      "tools/parquet_to_jsonl.py";
+      "in: 1 file with text or data in a format that is not read; convert it with "
+      "tools/parquet_to_jsonl.py (in/b.parquet)";
   expect_user_error(run("encode --tokenizer t.json --input in --output d"),
-                    what + ", name only the files to read with --input, or leave it out with --on-error skip");
+                    what + "; or name only the files to read with --input, or leave it out with --on-error skip");
   expect_contains(run("count --tokenizer t.json --input in --on-error skip").out,
                   "; 1 error skipped, the first: " + what + "\n");
 }
@@ -237,6 +237,16 @@ TEST_F(TokenizeToolTest, ImportTurnsIdsIntoShards) {
                     "or --vocab-size, or give the --dtype of the file");
   EXPECT_FALSE(fs::exists(folder / "f"));
   EXPECT_EQ(run("import train.bin --format nanogpt --vocab-size 9 --tokenizer t.json --output f").code, 2);
+  const std::string help = "; see gptmoe-tokenize --help";
+  expect_user_error(run("import train.bin --format gpt --vocab-size 257 --output f"),
+                    "--format: gpt not in {nanogpt,megatron,olmo}" + help);
+  expect_user_error(run("import train.bin --dtype float32 --vocab-size 257 --output f"),
+                    "--dtype: float32 not in {uint8,int8,uint16,int16,uint32,int32,uint64,int64}" + help);
+  write_text_file(folder / "more.bin", bytes_of<uint16_t>(std::vector{68, 69, 256}));
+  expect_success(run("import --val val.bin train.bin --vocab-size 257 --eot 256 --format nanogpt --output g"),
+                 "g: " + line);
+  expect_success(run("import train.bin --val val.bin --val more.bin --vocab-size 257 --format nanogpt --output h"),
+                 "h: 5 tokens in 1 train shard and 5 tokens in 1 val shard\n");
 }
 
 TEST_F(TokenizeToolTest, StandardInputIsOneDocument) {
@@ -258,12 +268,13 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run("train --input a.txt --output t.json"), "--vocab-size is required; see gptmoe-tokenize --help");
   const std::string train = "train --input a.txt --vocab-size 258 ";
   expect_user_error(run(train + "--output t.json --pattern gpt3"),
-                    "--pattern gpt3: give gpt2, llama3, cl100k or qwen2");
+                    "--pattern: gpt3 not in {gpt2,llama3,cl100k,qwen2}; see gptmoe-tokenize --help");
   expect_user_error(
       run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
       "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> as one of them");
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
-  expect_user_error(run(train + "--output t.json --on-error go"), "--on-error go: give stop or skip");
+  expect_user_error(run(train + "--output t.json --on-error go"),
+                    "--on-error: go not in {stop,skip}; see gptmoe-tokenize --help");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
   expect_user_error(run(train + "--output a.txt/t.json"),
                     "a.txt: cannot create this folder: Not a directory; correct --output");

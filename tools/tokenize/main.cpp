@@ -28,14 +28,8 @@ struct Arguments {
   EncodeOptions encode;
   ImportOptions import_options;
 
-  std::optional<SplitPattern> split_pattern() const {
-    if (pattern.empty()) return std::nullopt;
-    const auto known = split_pattern_of(pattern);
-    if (!known) user_error("--pattern ", pattern, ": give ", split_pattern_names());
-    return known;
-  }
+  std::optional<SplitPattern> split_pattern() const { return split_pattern_of(pattern); }
   TextInput text_input() const {
-    if (on_error != "stop" && on_error != "skip") user_error("--on-error ", on_error, ": give stop or skip");
     if (max_line_mib < 1 || max_line_mib > 1024) user_error("--max-line-mib ", max_line_mib, ": give 1 to 1024");
     TextInput result = input;
     result.max_line_bytes = max_line_mib << 20;
@@ -53,6 +47,13 @@ struct Arguments {
   }
 };
 
+std::vector<std::string> split_patterns() {
+  std::vector<std::string> names;
+  for (const auto pattern : {SplitPattern::gpt2, SplitPattern::llama3, SplitPattern::cl100k, SplitPattern::qwen2})
+    names.emplace_back(name_of(pattern));
+  return names;
+}
+
 void add_text_options(CLI::App* command, Arguments& arguments) {
   command
       ->add_option(
@@ -61,7 +62,8 @@ void add_text_options(CLI::App* command, Arguments& arguments) {
       ->required();
   command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
       ->capture_default_str();
-  command->add_option("--on-error", arguments.on_error, "What to do at a damaged line or file: stop or skip")
+  command->add_option("--on-error", arguments.on_error, "What to do at a damaged line or file")
+      ->check(CLI::IsMember({"stop", "skip"}))
       ->capture_default_str();
   command->add_option("--max-line-mib", arguments.max_line_mib, "Longest line of .jsonl, in MiB")
       ->capture_default_str();
@@ -72,9 +74,8 @@ void add_text_options(CLI::App* command, Arguments& arguments) {
 CLI::Option* add_tokenizer_options(CLI::App* command, Arguments& arguments) {
   auto* tokenizer = command->add_option("--tokenizer", arguments.tokenizer,
                                         "tokenizer.json, vocab.json, a rank file or a folder with one of them");
-  command
-      ->add_option("--pattern", arguments.pattern,
-                   "How a rank file (.tiktoken) splits text into words: " + std::string(split_pattern_names()))
+  command->add_option("--pattern", arguments.pattern, "How a rank file (.tiktoken) splits text into words")
+      ->check(CLI::IsMember(split_patterns()))
       ->needs(tokenizer);
   command
       ->add_option("--end-of-text", arguments.tokenizer_options.end_of_text,
@@ -91,8 +92,8 @@ void add_train(CLI::App& app, Arguments& arguments, int& code) {
                    "Number of tokens, including the 256 bytes and the special tokens")
       ->required();
   train->add_option("--output", arguments.output, "The tokenizer.json to write")->required();
-  train->add_option("--pattern", arguments.pattern,
-                    "How text is split into words: " + std::string(split_pattern_names()) + " [gpt2]");
+  train->add_option("--pattern", arguments.pattern, "How text is split into words [gpt2]")
+      ->check(CLI::IsMember(split_patterns()));
   train->add_option(
       "--special", arguments.special,
       "Special tokens. The first of <|endoftext|>, <|end_of_text|> and </s> ends documents; one of them must "
@@ -130,14 +131,22 @@ void add_import(CLI::App& app, Arguments& arguments, int& code) {
   auto* command = app.add_subcommand("import", "Turn token ids of nanoGPT, Megatron or OLMo into shards");
   command->add_option("input", options.inputs, "Files of token ids: .bin, .npy, Megatron's .bin with .idx; or patterns")
       ->required();
-  command->add_option("--val", options.val_inputs, "Files for validation; the others are for training");
+  command
+      ->add_option("--val", options.val_inputs,
+                   "A file or pattern for validation, may be given again; the inputs are for training")
+      ->allow_extra_args(false);
   command->add_option("--output", options.output, "Folder for the shards")->required();
   auto* vocab_size = command->add_option("--vocab-size", options.vocab_size, "Every id must be below it");
   auto* tokenizer = add_tokenizer_options(command, arguments);
   tokenizer->excludes(vocab_size);
-  command->add_option("--format", options.format, "nanogpt, megatron or olmo, if the files do not show it");
-  command->add_option("--dtype", options.type,
-                      "Type of the ids in files that do not say it [uint16, or uint32 for over 65,536 entries]");
+  std::vector<std::string> types;
+  for (const IdType& type : kIdTypes) types.emplace_back(type.name);
+  command->add_option("--format", options.format, "Format of files that do not show it")
+      ->check(CLI::IsMember(std::vector<std::string>(kTokenFormats.begin(), kTokenFormats.end())));
+  command
+      ->add_option("--dtype", options.type,
+                   "Type of the ids in files that do not say it [uint16, or uint32 for over 65,536 entries]")
+      ->check(CLI::IsMember(types));
   command->add_option("--eot", options.end, "The id that ends documents [that of --tokenizer]");
   command
       ->add_option("--val-fraction", options.val_fraction,
@@ -145,7 +154,7 @@ void add_import(CLI::App& app, Arguments& arguments, int& code) {
       ->capture_default_str();
   command->add_option("--shard-tokens", options.shard_tokens, "Tokens in a shard")->capture_default_str();
   command->callback([&] { code = import_command(arguments.tokenizer_choice(), options); });
-}  // namespace
+}
 
 void add_count(CLI::App& app, Arguments& arguments, int& code) {
   auto* count = app.add_subcommand("count", "Count the tokens of text; writes nothing");

@@ -6,7 +6,7 @@
 
 Makes files like FineWeb's (several columns, row groups, nulls, dictionary and large_string columns, zstd and snappy) and
 like those that `datasets` saves, with --rows texts each, converts them, encodes both forms with gptmoe-tokenize and
-compares the shards. Also stops a conversion and continues it, and expects one line for damaged files. Prints the speed
+compares the shards. Also stops and kills conversions and continues them, and expects one line for damaged files. Prints the speed
 of the conversion; exit status 1 if anything differs.
 """
 import argparse
@@ -21,6 +21,7 @@ import tempfile
 import time
 
 import pyarrow
+import pyarrow.feather
 import pyarrow.parquet
 
 import tokenizer_peers as peers
@@ -107,13 +108,66 @@ def check_refusals(folder, scratch):
     out = os.path.join(scratch, "refused")
     for what, arguments in (("no column \"body\"; it has id, text, score", [good, "--field", "body"]),
                             ("holds double, not text", [good, "--field", "score"]), ("cannot read", [cut]),
-                            ("does not end in .parquet or .arrow", [text]), ("no such file", [scratch + "/none"]),
+                            ("does not end in .parquet, .arrow or .feather", [text]), ("no such file", [scratch + "/none"]),
                             ("both would become", [good, folder])):
         done = convert(*arguments, "--out", out)
         expect(done.returncode == 2 and what in done.stderr and done.stderr.count("\n") == 1, f"refused: {what}")
     expect(not glob.glob(out + "/**/*.*", recursive=True), "refusals leave no file")
+    first = os.path.join(scratch, "first.feather")
+    with open(first, "wb") as file:
+        file.write(b"FEA1" + bytes(100))
+    expect("Feather of version 1" in convert(first, "--out", out).stderr, "refused: Feather of version 1")
     convert(good, "--out", out, "--field", "id")
     expect("holds another field" in convert(good, "--out", out).stderr, "refused: an output of another field")
+
+
+def check_names(scratch):
+    """Every ending is read whatever its case, and other files are named."""
+    folder, out = os.path.join(scratch, "names"), os.path.join(scratch, "names_out")
+    os.makedirs(folder)
+    table = pyarrow.table({"text": ["one", "two"]})
+    pyarrow.parquet.write_table(table, os.path.join(folder, "a.PARQUET"))
+    pyarrow.feather.write_feather(table, os.path.join(folder, "b.feather"))
+    with open(os.path.join(folder, "c.csv"), "w") as file:
+        file.write("x")
+    said = convert(folder, "--out", out).stdout
+    expect("2 files, 4 texts" in said and f"1 file of another kind not read ({folder}/c.csv)" in said,
+           "names in capitals and Feather are read, other files are named")
+
+
+def start_and_wait(arguments, out):
+    """Starts a conversion and returns when an output has begun, in a process group of its own."""
+    process = subprocess.Popen([sys.executable, CONVERT, *arguments], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not glob.glob(out + "/**/*.tmp", recursive=True):
+        time.sleep(0.01)
+    return process
+
+
+def check_kills(scratch):
+    path, out = os.path.join(scratch, "long.parquet"), os.path.join(scratch, "killed")
+    text = "".join(PIECES) * 20
+    pyarrow.parquet.write_table(pyarrow.table({"text": [text] * 60_000}), path)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = start_and_wait([path, "--out", out], out)
+        process.send_signal(number)
+        expect(process.wait() == 128 + number, f"signal {number} ends with 128 + {number}")
+        expect(not glob.glob(out + "/*"), "and leaves no file")
+    process = start_and_wait([path, "--out", out], out)
+    process.kill()
+    process.wait()
+    left = glob.glob(out + "/*.tmp")
+    expect(len(left) == 1 and f".{process.pid}." in left[0], "a temporary name holds the process")
+    deadline = time.monotonic() + 5
+    workers = True
+    while workers and time.monotonic() < deadline:
+        workers = subprocess.run(["pgrep", "-g", str(process.pid), "-f", "multiprocessing.spawn"],
+                                 capture_output=True).returncode == 0
+        time.sleep(0.1)
+    expect(not workers, "workers of a killed parent end")
+    again = convert(path, "--out", out)
+    expect(again.returncode == 0 and [os.path.basename(file) for file in glob.glob(out + "/*")] ==
+           ["long.jsonl.zst"], "the next run removes what it left")
 
 
 def main():
@@ -144,6 +198,8 @@ def main():
         stopped = shards(options.tool, tokenizer, check_resume(folder, scratch), os.path.join(scratch, "resumed"))
         expect(stopped == expected, "so are those of a conversion that was stopped")
         check_refusals(folder, scratch)
+        check_names(scratch)
+        check_kills(scratch)
     return expect.failed
 
 

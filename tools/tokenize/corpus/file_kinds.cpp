@@ -38,13 +38,13 @@ std::optional<std::string_view> remedy_for_unread(const fs::path& path) {
   const fs::path name = lower_case(path.filename().string());
   const bool packed = is_one_of(name.extension(), {".gz", ".zst"});
   const fs::path kind = (packed ? name.stem() : name).extension();
-  if (is_one_of(kind, {".parquet", ".arrow"})) return "convert it with tools/parquet_to_jsonl.py";
-  if (is_one_of(kind, {".feather", ".avro", ".orc", ".csv", ".tsv", ".tfrecord", ".warc"}))
+  if (is_one_of(kind, {".parquet", ".arrow", ".feather"})) return "convert it with tools/parquet_to_jsonl.py";
+  if (is_one_of(kind, {".avro", ".orc", ".csv", ".tsv", ".tfrecord", ".warc"}))
     return "convert it to JSON lines (.jsonl)";
   if (is_one_of(kind, {".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar"})) return "unpack it";
   if (is_one_of(kind, {".bz2", ".xz", ".lzma", ".lz4", ".br", ".z"})) return "pack it with gzip or zstd instead";
   if (packed || kind == ".zstd" || kind == ".text" || text_format(name))
-    return "rename it to end in .txt or .jsonl, and then .gz or .zst if it is compressed";
+    return "rename it to end in .txt or .jsonl, and then .gz or .zst if compressed";
   return std::nullopt;
 }
 

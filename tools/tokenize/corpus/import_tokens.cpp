@@ -1,6 +1,7 @@
 #include "corpus/import_tokens.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -12,23 +13,16 @@
 namespace gptmoe {
 namespace {
 
-namespace fs = std::filesystem;
-
 TokenFileOptions file_options(const ImportOptions& options) {
   TokenFileOptions result;
   result.vocab_size = options.tokenizer ? options.tokenizer->vocab_size() : options.vocab_size;
   if (result.vocab_size == 0) user_error("give --tokenizer, or --vocab-size for ids without one");
   if (result.vocab_size < 1 || result.vocab_size > kMaxVocabSize)
     user_error("--vocab-size ", result.vocab_size, ": give 1 to ", kMaxVocabSize, " entries");
-  if (!options.format.empty()) {
-    result.format = token_format_named(options.format);
-    if (!result.format) user_error("--format ", options.format, ": give nanogpt, megatron or olmo");
-  }
-  if (!options.type.empty()) {
-    result.type = id_type_named(options.type);
-    if (!result.type)
-      user_error("--dtype ", options.type, ": give uint8, int8, uint16, int16, uint32, int32, uint64 or int64");
-  }
+  result.format = token_format_named(options.format);
+  result.type = id_type_named(options.type);
+  GPTMOE_CHECK(options.format.empty() || result.format, options.format);
+  GPTMOE_CHECK(options.type.empty() || result.type, options.type);
   return result;
 }
 
@@ -63,12 +57,10 @@ class Importer {
   void list_files() {
     paths_ = list_token_files(options_.inputs);
     train_files_ = std::ssize(paths_);
+    std::set<std::optional<FileId>> train;
+    for (const std::string& path : paths_) train.insert(file_id(path));
     for (const std::string& path : list_token_files(options_.val_inputs)) {
-      const auto same = [&](const std::string& other) {
-        return fs::path(other).lexically_normal() == fs::path(path).lexically_normal();
-      };
-      if (std::any_of(paths_.begin(), paths_.begin() + train_files_, same))
-        user_error(path, ": named for training and by --val; name it once");
+      if (train.contains(file_id(path))) user_error(path, ": named for training and by --val; name it once");
       paths_.push_back(path);
     }
   }
@@ -79,7 +71,7 @@ class Importer {
     for (size_t i = 0; i < paths_.size(); ++i) {
       TokenFile file = open(i);
       if (options_.val_fraction > 0 && !file.index() && !end_)
-        user_error(paths_[i], ": --val-fraction ", options_.val_fraction,
+        user_error(paths_[i], ": --val-fraction ", shortest(options_.val_fraction),
                    " needs to know where documents end; give --eot ID or --tokenizer, or choose files with --val");
       documents_known_ &= file.index() || end_;
       inputs_.push_back(input_file(paths_[i]));
@@ -93,11 +85,14 @@ class Importer {
   void list_text_bytes() {
     if (!options_.tokenizer) return;
     for (const std::string& token : options_.tokenizer->vocabulary().tokens)
-      text_bytes_.push_back(static_cast<int32_t>(token.size()));
+      text_bytes_.push_back(token.empty() ? kNoToken : static_cast<int32_t>(token.size()));
+    for (const AddedToken& token : options_.tokenizer->vocabulary().added)
+      if (token.special) text_bytes_[static_cast<size_t>(token.id)] = 0;
   }
 
   JobIdentity identity() const {
-    const auto given = [](const std::string& option) { return option.empty() ? "not given" : option; };
+    const auto given = [](const std::string& option) { return option.empty() ? kNotGiven : option; };
+    const int64_t val_files = std::ssize(paths_) - train_files_;
     JobIdentity identity;
     identity.command = "import";
     if (options_.tokenizer) {
@@ -110,7 +105,7 @@ class Importer {
     identity.options = {{"format", given(options_.format)},
                         {"dtype", given(options_.type)},
                         {"eot", given(end_ ? std::to_string(*end_) : "")},
-                        {"val", plural(std::ssize(paths_) - train_files_, "file")}};
+                        {"val", given(val_files == 0 ? "" : plural(val_files, "file"))}};
     identity.inputs = inputs_;
     return identity;
   }
@@ -170,7 +165,7 @@ class Importer {
     int64_t sum = 0;
     for (size_t i = 0; i < piece.ids.size(); ++i) {
       const int32_t bytes = text_bytes_[static_cast<size_t>(piece.ids[i])];
-      if (bytes == 0)
+      if (bytes == kNoToken)
         user_error(file.path().string(), ": byte ", file.byte_of(piece.first + static_cast<int64_t>(i)), ": id ",
                    piece.ids[i], " is unknown to this tokenizer; give the tokenizer that wrote the file");
       if (piece.ids[i] != end_) sum += bytes;
@@ -202,7 +197,8 @@ class Importer {
   std::vector<int64_t> starts_;    // bytes of ids before each file
   int64_t bytes_total_ = 0;
   bool documents_known_ = true;
-  std::vector<int32_t> text_bytes_;  // of each id; 0: no token has it
+  static constexpr int32_t kNoToken = -1;
+  std::vector<int32_t> text_bytes_;  // of each id; special tokens are no text
 
   ShardJob* job_ = nullptr;
   InputPosition here_;  // byte: of the ids, without a header; line: the document

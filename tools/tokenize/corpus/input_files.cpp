@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +16,12 @@ namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
+
+// "unpack them" of "unpack it".
+std::string for_several(std::string_view remedy) {
+  std::string result(remedy);
+  return result.replace(result.find(" it"), 3, " them");
+}
 
 // Builds the listing, input by input.
 class Lister {
@@ -50,7 +57,15 @@ class Lister {
     end_input();
   }
 
-  void add_file(InputFile file) { listing_.files.push_back(std::move(file)); }
+  void add_file(InputFile file) {
+    if (const auto id = file_id(file.path); id && file.path != kStandardInput) {
+      const auto [first, is_new] = named_.emplace(*id, file.path);
+      if (!is_new && first->second == file.path) user_error(file.path, ": named twice; name it once");
+      if (!is_new)
+        user_error(file.path, ": the same file as ", first->second, "; name it once, or remove one of the links");
+    }
+    listing_.files.push_back(std::move(file));
+  }
 
   InputListing listing() && { return std::move(listing_); }
 
@@ -68,14 +83,22 @@ class Lister {
   void refuse_unread(const std::string& input) {
     if (promising_.empty()) return;
     std::sort(promising_.begin(), promising_.end());
-    UnreadFiles files;
-    for (const fs::path& path : promising_) files.add(path.string());
-    const std::string message =
-        text(input, ": ", plural(files.count, "file"), " with text or data in a format that is not read (",
-             files.names(), "); ", *remedy_for_unread(promising_.front()));
+    std::vector<std::pair<std::string_view, UnreadFiles>> kinds;  // a remedy and its files
+    for (const fs::path& path : promising_) {
+      const std::string_view remedy = *remedy_for_unread(path);
+      auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const auto& known) { return known.first == remedy; });
+      if (kind == kinds.end()) kind = kinds.insert(kind, {remedy, {}});
+      kind->second.add(path.string());
+    }
+    const bool several = promising_.size() > 1;
+    std::string message =
+        text(input, ": ", plural(std::ssize(promising_), "file"), " with text or data in a format that is not read");
+    for (const auto& [remedy, files] : kinds)
+      message += text("; ", files.count > 1 ? for_several(remedy) : remedy, " (", files.names(), ")");
     promising_.clear();
     if (!skip_errors_)
-      user_error(message, ", name only the files to read with --input, or leave it out with --on-error skip");
+      user_error(message, "; or name only the files to read with --input, or leave ", several ? "them" : "it",
+                 " out with --on-error skip");
     listing_.errors.push_back(message);
   }
 
@@ -112,10 +135,17 @@ class Lister {
 
   bool skip_errors_;
   InputListing listing_;
+  std::map<FileId, std::string> named_;               // the files listed so far
   std::vector<fs::path> texts_, promising_, others_;  // of one input: read, refused, left out
 };
 
 }  // namespace
+
+std::optional<FileId> file_id(const fs::path& path) {
+  struct stat status {};
+  if (stat(path.c_str(), &status) != 0) return std::nullopt;
+  return FileId{status.st_dev, status.st_ino};
+}
 
 InputFile input_file(const fs::path& path) {
   struct stat status {};  // an unreadable file is reported when it is opened

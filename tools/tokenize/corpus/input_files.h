@@ -2,7 +2,9 @@
 // The files that the inputs on a command line name.
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "corpus/file_kinds.h"
@@ -16,6 +18,11 @@ struct InputFile {
   int64_t bytes = 0;     // on disk; 0 for standard input
   int64_t mtime_ns = 0;  // of the last change, since 1970; 0 for standard input
 };
+
+// A file by device and inode: equal for two names of one file, whatever links lead to it.
+using FileId = std::pair<uint64_t, uint64_t>;
+// Nothing if there is no file.
+std::optional<FileId> file_id(const std::filesystem::path& path);
 
 // Size and modification time as a job records them. If `path` is not a regular file that can be looked at, both are 0.
 InputFile input_file(const std::filesystem::path& path);
@@ -33,18 +40,18 @@ struct UnreadFiles {
 
 struct InputListing {
   std::vector<InputFile> files;
-  UnreadFiles unread;                    // files of other kinds and links to folders, in folders and among matches
+  UnreadFiles unread;                    // in folders and among matches: other kinds; in folders: links to folders
   int64_t hidden = 0;                    // hidden files and folders (".name") in folders
   std::vector<std::string> errors = {};  // skipped: one line each
 };
 
 // Inputs in the order given: files, folders, patterns and "-". A name that exists is never a pattern. The contents of a
 // folder or a pattern are sorted by path, folder by folder ("a/z.txt" before "a.txt"); links to files are read, links
-// to folders inside a folder are not followed, hidden files and folders are left out (.git, .cache, .DS_Store) unless
-// an input or a pattern names them. Throws UserError if an input does not exist, is of another kind, cannot be listed,
-// or is a folder or pattern without text. It also does if a folder or pattern has files that are not read although
-// their names promise text (remedy_for_unread()). With skip_errors, these and subfolders that cannot be listed are left
-// out.
+// to folders inside a folder are not followed, links to folders that a pattern matches are. Hidden files and folders
+// are left out (.git, .cache, .DS_Store) unless an input or a pattern names them. Throws UserError if an input does not
+// exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links are
+// the same file. It also does if a folder or pattern has files that are not read although their names promise text
+// (remedy_for_unread()). With skip_errors, these and subfolders that cannot be listed are left out.
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
 
 }  // namespace gptmoe

@@ -1,6 +1,7 @@
 #include "corpus/manifest.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <ctime>
@@ -30,10 +31,12 @@ ordered_json split_json(const SplitRecord& split, const std::string& name, bool 
   ordered_json shards = ordered_json::array();
   for (size_t i = 0; i < split.shards.finished.size(); ++i)
     shards.push_back({{"file", shard_name(name, i)}, {"tokens", split.shards.finished[i]}});
-  ordered_json section = {{"documents", split.counts.documents},
-                          {"bytes", split.counts.bytes},
-                          {"tokens", split.counts.tokens},
-                          {"shards", std::move(shards)}};
+  ordered_json section;
+  for (const auto& [key, count] :
+       {std::pair("documents", split.counts.documents), std::pair("bytes", split.counts.bytes)})
+    if (count > 0 || split.counts.tokens == 0) section[key] = count;
+  section["tokens"] = split.counts.tokens;
+  section["shards"] = std::move(shards);
   if (unfinished) section["unfinished_shard_tokens"] = split.shards.unfinished;
   return section;
 }
@@ -60,7 +63,9 @@ double share_at(const json& object, const char* key) {
 
 SplitRecord parse_split(const json& section, bool unfinished, int64_t shard_tokens) {
   SplitRecord split;
-  split.counts = {count_at(section, "documents"), count_at(section, "bytes"), count_at(section, "tokens")};
+  split.counts.tokens = count_at(section, "tokens");
+  if (section.contains("documents")) split.counts.documents = count_at(section, "documents");
+  if (section.contains("bytes")) split.counts.bytes = count_at(section, "bytes");
   int64_t tokens = 0;
   for (const json& shard : section.at("shards"))
     tokens += split.shards.finished.emplace_back(count_at(shard, "tokens", 1));
@@ -138,6 +143,11 @@ std::string utc(int64_t nanoseconds) {
 
 }  // namespace
 
+std::string shortest(double value) {
+  char digits[32];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer) {
   const Vocabulary& vocabulary = tokenizer.vocabulary();
   Fingerprint print;
@@ -161,20 +171,19 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
   const bool unfinished = manifest.resume.has_value();
   const int64_t tokens = manifest.train.counts.tokens + manifest.val.counts.tokens;
   const int64_t bytes = manifest.train.counts.bytes + manifest.val.counts.bytes;
-  ordered_json root = {
-      {"format", std::string(kFormat) + identity.command},
-      {"version", kVersion},
-      {"tokenizer",
-       {{"fingerprint", identity.tokenizer},
-        {"vocab_size", identity.vocab_size},
-        {"end_of_text", identity.end_of_text}}},
-      {"options", {{"val_fraction", identity.val_fraction}, {"shard_tokens", identity.shard_tokens}}},
-      {"inputs", inputs_json(identity.inputs)},
-      {"bytes_per_token",
-       tokens == 0 ? 0 : std::round(static_cast<double>(bytes) * 1e4 / static_cast<double>(tokens)) / 1e4},
-      {"train", split_json(manifest.train, "train", unfinished)},
-      {"val", split_json(manifest.val, "val", unfinished)},
-      {"skipped_errors", {{"count", manifest.skipped.count}, {"first", manifest.skipped.first}}}};
+  ordered_json root = {{"format", std::string(kFormat) + identity.command},
+                       {"version", kVersion},
+                       {"tokenizer",
+                        {{"fingerprint", identity.tokenizer},
+                         {"vocab_size", identity.vocab_size},
+                         {"end_of_text", identity.end_of_text}}},
+                       {"options", {{"val_fraction", identity.val_fraction}, {"shard_tokens", identity.shard_tokens}}},
+                       {"inputs", inputs_json(identity.inputs)}};
+  if (bytes > 0)
+    root["bytes_per_token"] = std::round(static_cast<double>(bytes) * 1e4 / static_cast<double>(tokens)) / 1e4;
+  root["train"] = split_json(manifest.train, "train", unfinished);
+  root["val"] = split_json(manifest.val, "val", unfinished);
+  root["skipped_errors"] = {{"count", manifest.skipped.count}, {"first", manifest.skipped.first}};
   for (const auto& [name, value] : identity.options) root["options"][name] = value;
   if (unfinished)
     root["resume"] = {{"file", manifest.resume->input.file},
@@ -200,21 +209,27 @@ Manifest read_manifest(const fs::path& folder) {
 }
 
 void check_same_job(const fs::path& folder, const JobIdentity& recorded, const JobIdentity& asked) {
+  const auto refuse = [&](const std::string& how, const std::string& now) {
+    user_error((folder / kManifestName).string(), ": the shards here were started ", how, ", but now ", now,
+               "; repeat that command, choose another --output, or remove the folder");
+  };
   const auto differs = [&](const std::string& what, const auto& was, const auto& is) {
-    user_error((folder / kManifestName).string(), ": the shards here were started with ", what, " ", was,
-               ", but now it is ", is, "; repeat that command, choose another --output, or remove the folder");
+    const std::string before = text(was), now = text(is);
+    if (before == kNotGiven) refuse("without " + what, text(what, now.empty() ? "" : " ", now, " is given"));
+    if (now == kNotGiven) refuse(text("with ", what, before.empty() ? "" : " ", before), what + " is not given");
+    refuse(text("with ", what, " ", before), "it is " + now);
   };
   if (recorded.command != asked.command) differs("the command", recorded.command, asked.command);
   if (recorded.tokenizer.empty() != asked.tokenizer.empty())
-    differs("--tokenizer", recorded.tokenizer.empty() ? "not given" : "given",
-            asked.tokenizer.empty() ? "not given" : "given");
+    differs("--tokenizer", recorded.tokenizer.empty() ? kNotGiven : "", asked.tokenizer.empty() ? kNotGiven : "");
   if (asked.tokenizer.empty() && recorded.vocab_size != asked.vocab_size)
     differs("--vocab-size", recorded.vocab_size, asked.vocab_size);
   if (recorded.tokenizer != asked.tokenizer)
     differs("the tokenizer of fingerprint", text(recorded.tokenizer, " (", recorded.vocab_size, " entries)"),
             text(asked.tokenizer, " (", asked.vocab_size, " entries)"));
   if (recorded.end_of_text != asked.end_of_text) differs("--end-of-text", recorded.end_of_text, asked.end_of_text);
-  if (recorded.val_fraction != asked.val_fraction) differs("--val-fraction", recorded.val_fraction, asked.val_fraction);
+  if (recorded.val_fraction != asked.val_fraction)
+    differs("--val-fraction", shortest(recorded.val_fraction), shortest(asked.val_fraction));
   if (recorded.shard_tokens != asked.shard_tokens) differs("--shard-tokens", recorded.shard_tokens, asked.shard_tokens);
   for (const auto& [name, is] : asked.options) {
     const auto was = std::find_if(recorded.options.begin(), recorded.options.end(),

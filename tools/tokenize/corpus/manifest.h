@@ -45,12 +45,17 @@ struct Manifest {
   std::optional<ResumePoint> resume;  // nothing: the job is done
 };
 
+constexpr const char* kNotGiven = "not given";  // the value of an option in JobIdentity
 constexpr const char* kManifestName = "manifest.json";
 
 // A text that is equal for tokenizers that give the same ids, and in practice different for others.
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
 
-// Replaces FOLDER/manifest.json atomically. Throws Failure.
+// The shortest digits that are read as `value` again.
+std::string shortest(double value);
+
+// Replaces FOLDER/manifest.json atomically. A split with tokens whose documents or bytes are counted as 0 has no such
+// key: they are not known, and then "bytes_per_token" is missing too. Throws Failure.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
 // Throws UserError if write_manifest() of this version did not write the file.
 Manifest read_manifest(const std::filesystem::path& folder);

@@ -79,6 +79,8 @@ MegatronIndex::MegatronIndex(const std::filesystem::path& path) : file_(path) {
     refuse(bounds_.byte_of(bounds_.size - 1), text("the last document ends at sequence ", last, ", but the index has ",
                                                    plural(lengths_.size, "sequence")));
   if (lengths_.size == 0) return;
+  if (const int64_t first = pointers_.at(file_, 0); first != 0)
+    refuse(pointers_.byte_of(0), text("the first sequence begins at byte ", first, " of the .bin, not at 0"));
   const int64_t pointer = pointers_.at(file_, lengths_.size - 1), length = lengths_.at(file_, lengths_.size - 1);
   if (pointer < 0 || pointer > INT64_MAX / 2 || pointer % type_->bytes != 0 || length < 0)
     refuse(pointers_.byte_of(lengths_.size - 1),
@@ -89,7 +91,13 @@ MegatronIndex::MegatronIndex(const std::filesystem::path& path) : file_(path) {
 void MegatronIndex::seek(int64_t document) {
   document_ = document;
   sequence_ = bound(document);
-  end_ = sequence_ == lengths_.size ? ids_ : pointers_.at(file_, sequence_) / type_->bytes;
+  end_ = ids_;
+  if (sequence_ == lengths_.size) return;
+  const int64_t pointer = pointers_.at(file_, sequence_);
+  if (pointer < 0 || pointer > ids_ * type_->bytes)
+    refuse(pointers_.byte_of(sequence_), text("sequence ", sequence_, " begins at byte ", pointer, " of the .bin, but ",
+                                              "the index describes ", plural(ids_ * type_->bytes, "byte")));
+  end_ = pointer / type_->bytes;
 }
 
 int64_t MegatronIndex::next_end() {
@@ -104,8 +112,8 @@ int64_t MegatronIndex::next_end() {
              text("sequence ", sequence_, " begins at byte ", pointer,
                   " of the .bin, but the sequence before it ends at byte ", end_ * type_->bytes));
     if (length < 0 || length > ids_ - end_)
-      refuse(lengths_.byte_of(sequence_), text("sequence ", sequence_, " has ", length, " ids, but ", ids_ - end_,
-                                               " are left of those that the index describes"));
+      refuse(lengths_.byte_of(sequence_), text("sequence ", sequence_, " has ", plural(length, "id"),
+                                               ", but the last sequence ", "leaves ", ids_ - end_, " for it"));
     end_ += length;
   }
   ++document_;

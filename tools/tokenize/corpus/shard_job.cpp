@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 JobIdentity checked(JobIdentity identity) {
   if (!(identity.val_fraction >= 0 && identity.val_fraction < 1))
-    user_error("--val-fraction ", identity.val_fraction,
+    user_error("--val-fraction ", shortest(identity.val_fraction),
                ": give a share of documents at least 0 and below 1, such as 0.05");
   if (identity.shard_tokens < 1 || identity.shard_tokens > kMaxShardTokens)
     user_error("--shard-tokens ", identity.shard_tokens, ": give 1 to ", kMaxShardTokens, " tokens");
@@ -152,15 +152,15 @@ void ShardJob::refuse_split(const std::string& one_document_remedy) const {
   const double fraction = identity_.val_fraction;
   if (fraction == 0) return;
   if (documents == 1)
-    user_error("--val-fraction ", fraction, ": the input is one document, and documents are not split; ",
+    user_error("--val-fraction ", shortest(fraction), ": the input is one document, and documents are not split; ",
                one_document_remedy);
   if (val_documents == 0)
-    user_error("--val-fraction ", fraction, ": none of the ", documents,
+    user_error("--val-fraction ", shortest(fraction), ": none of the ", documents,
                " documents fell into validation; give --val-fraction ",
                std::ceil(here_.lowest_position * 1000 + 1e-6) / 1000,
                " or more, add documents, or use --val-fraction 0");
   if (val_documents == documents)
-    user_error("--val-fraction ", fraction, ": all of the ", documents,
+    user_error("--val-fraction ", shortest(fraction), ": all of the ", documents,
                " documents fell into validation; give a smaller fraction or more documents");
 }
 

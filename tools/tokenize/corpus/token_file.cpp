@@ -42,10 +42,9 @@ bool begins_like_a_shard(const FileReader& file) {
 }  // namespace
 
 std::optional<TokenFormat> token_format_named(std::string_view name) {
-  if (name == "nanogpt") return TokenFormat::nanogpt;
-  if (name == "megatron") return TokenFormat::megatron;
-  if (name == "olmo") return TokenFormat::olmo;
-  return std::nullopt;
+  const auto found = std::find(kTokenFormats.begin(), kTokenFormats.end(), name);
+  if (found == kTokenFormats.end()) return std::nullopt;
+  return static_cast<TokenFormat>(found - kTokenFormats.begin());
 }
 
 TokenFile::TokenFile(const fs::path& path, const TokenFileOptions& options)
@@ -97,26 +96,34 @@ void TokenFile::open_plain(const TokenFileOptions& options) {
   size_ = file_.size() / type_->bytes;
   if (byte_of(size_) != file_.size())
     user_error(path().string(), ": byte ", byte_of(size_), ": ", plural(file_.size() - byte_of(size_), "byte"),
-               " at the end make no whole ", type_->name, "; copy the file again, or give its --dtype");
-  if (!options.type && type_->bytes == 2) refuse_wider_type();
+               " left at the end, too few for another ", type_->name, "; copy the file again, or give its --dtype");
+  if (type_->bytes == 2 || type_->bytes == 4) refuse_wider_type(options.type);
 }
 
-// Ids of 32 bits that are read as ids of 16 bits may all be in the vocabulary. Every second one is then a high word,
-// which is below 4 if the true vocabulary has at most 262,144 entries.
-void TokenFile::refuse_wider_type() const {
+// Ids that are read in a narrower type than they were written in may all be in the vocabulary. The words of 16 bits
+// show it. The two high words of every 64-bit id are 0. The high word of every 32-bit id is below 4 if the true
+// vocabulary has at most 262,144 entries.
+void TokenFile::refuse_wider_type(bool type_is_given) const {
   constexpr int64_t kSample = 4096, kFewest = 64;
-  std::vector<uint16_t> ids(static_cast<size_t>(std::min(kSample, size_ / 2 * 2)));
-  if (std::ssize(ids) < kFewest) return;
-  file_.read(ids.data(), std::ssize(ids) * 2, 0);
   constexpr uint16_t kHighWords = 4;
-  bool high_words_are_low = true, all_are_low = true;
-  for (size_t i = 0; i < ids.size(); i += 2) {
-    high_words_are_low &= ids[i + 1] < kHighWords;
-    all_are_low &= ids[i] < kHighWords;
+  std::vector<uint16_t> words(static_cast<size_t>(std::min(kSample, file_.size() / 8 * 4)));
+  if (std::ssize(words) < kFewest) return;
+  file_.read(words.data(), std::ssize(words) * 2, 0);
+  bool seem_64 = true, seem_32 = true, all_zero = true, all_low = true;
+  for (size_t i = 0; i < words.size(); i += 4) {
+    const uint16_t* word = &words[i];
+    seem_64 &= word[2] == 0 && word[3] == 0;
+    seem_32 &= word[1] < kHighWords && word[3] < kHighWords;
+    all_zero &= word[0] == 0 && word[1] == 0;
+    all_low &= word[0] < kHighWords && word[2] < kHighWords;
   }
-  if (high_words_are_low && !all_are_low)
-    user_error(path().string(), ": byte 2: every second id is below ", kHighWords,
-               " as uint16, so the ids seem to be wider; give --dtype ", "uint32, or --dtype uint16 if they are right");
+  const std::string name = path().string();
+  if (type_->bytes == 4 ? seem_64 && !all_zero : seem_64 && seem_32 && !all_low)
+    user_error(name, ": byte 4: every second word of 32 bits is 0, so the ids seem to have 64 bits, more than ",
+               type_->name, "; give --dtype uint64 or int64");
+  if (type_->bytes == 2 && !type_is_given && seem_32 && !all_low)
+    user_error(name, ": byte 2: every second id is below ", kHighWords,
+               " as uint16, so the ids seem to be wider; give --dtype uint32, or --dtype uint16 if they are right");
 }
 
 void TokenFile::read(int64_t first, int64_t count, int32_t* out) const {

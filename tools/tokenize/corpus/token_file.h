@@ -3,6 +3,7 @@
 //   nanoGPT   train.bin, val.bin: the array alone
 //   Megatron  NAME.bin, the array alone, and NAME.idx, which gives type and documents (megatron_index.h)
 //   OLMo      *.npy: the array alone, as Dolma writes it, or with NumPy's header (npy_header.h)
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -15,6 +16,8 @@
 namespace gptmoe {
 
 enum class TokenFormat { nanogpt, megatron, olmo };
+inline constexpr std::array<std::string_view, 3> kTokenFormats = {"nanogpt", "megatron", "olmo"};  // names, in order
+// Nullopt for another name.
 std::optional<TokenFormat> token_format_named(std::string_view name);
 
 struct TokenFileOptions {
@@ -28,7 +31,8 @@ class TokenFile {
   // `path` is the file of the ids. Its format is Megatron's if an .idx is beside it, and OLMo's if the name ends in
   // .npy or the file begins with NumPy's magic; options.format overrides this. Throws UserError naming file, byte and
   // remedy if the file is empty, cut, of no known format, already a token shard, or contradicts its header, index or
-  // options.
+  // options. Ids without a header are also refused if they seem to be of a wider type: in 64 bits always, in 32 bits
+  // unless options.type says 16.
   TokenFile(const std::filesystem::path& path, const TokenFileOptions& options);
 
   const std::filesystem::path& path() const { return file_.path(); }
@@ -44,7 +48,7 @@ class TokenFile {
 
  private:
   void open_plain(const TokenFileOptions& options);
-  void refuse_wider_type() const;
+  void refuse_wider_type(bool type_is_given) const;
 
   FileReader file_;
   int64_t vocab_size_;
