@@ -240,11 +240,10 @@ TEST_F(Compare, StoppingJobsAsTheyStartIsNotAFailure) {
 
 TEST_F(Compare, AJobThatFailsEndsTheOthersAndIsNamed) {
   write_pair({{"train", {{"steps", 3000}}}});
-  fs::create_directories(files_ / "bad/default/seed_1");
-  write_text_file(files_ / "bad/default/seed_1/checkpoints", "");  // a file where a folder should be
+  fs::create_directories(files_ / "bad/default/seed_1/provenance.json");  // a folder where a file should be
   const ProcessResult result = gptmoe({"compare", "topk.json", "default.json", "--jobs", "2", "--out", "bad"});
   EXPECT_NE(result.exit_code, 0);
-  EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/checkpoints")) << result.err;
+  EXPECT_TRUE(result.err.starts_with("gptmoe: default, seed 1: bad/default/seed_1/provenance.json")) << result.err;
 }
 
 // A folder that holds another run is refused before any training, even if only the last run would use it.
