@@ -1,15 +1,20 @@
 #pragma once
-#include <functional>
 #include <string>
+#include <vector>
 
 namespace gptmoe {
+
+// Instructions for which this program was compiled.
+struct InstructionSet {
+  std::string name;  // "AVX2"
+  bool cpu_has;      // whether this CPU has them
+};
+
+// "AVX2 and FMA": those that the CPU lacks; "" if there are none.
+std::string lacking_instructions(const std::vector<InstructionSet>& compiled);
 
 // Throws UserError if this program was compiled for instructions that this CPU lacks. Without it, such a program ends
 // with "Illegal instruction" somewhere.
 void require_compiled_instructions();
-
-// "AVX2 and FMA": the instruction sets for which this program was compiled and for which `cpu_has` is false; "" if
-// there are none. `cpu_has` gets GCC's names ("avx2").
-std::string lacking_instructions(const std::function<bool(const std::string&)>& cpu_has);
 
 }  // namespace gptmoe

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/joined.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/path_check.h"
@@ -51,9 +52,9 @@ void run(const ImportArguments& arguments) {
               binary_bytes(written.bytes).c_str());
   std::printf("tokenizer   %s\n",
               tokenizer.why_none.empty() ? tokenizer.files[0].first.c_str() : ("none: " + tokenizer.why_none).c_str());
-  std::string ignored;
-  for (const std::string& key : model.ignored_keys()) ignored += (ignored.empty() ? "" : ", ") + key;
-  if (!ignored.empty()) std::printf("ignored     keys of config.json that gptmoe does not know: %s\n", ignored.c_str());
+  if (!model.ignored_keys().empty())
+    std::printf("ignored     keys of config.json that gptmoe does not know: %s\n",
+                joined(model.ignored_keys()).c_str());
   std::printf("imported    %s\n", arguments.out.c_str());
 }
 

@@ -17,7 +17,6 @@ std::string_view trimmed(std::string_view line) {
 // Whether the content begins as a JSON object with a quoted key does, after spaces and comments ("// to the end of the
 // line" and "/* between */").
 bool begins_as_json(std::string_view content) {
-  if (content.starts_with("\xEF\xBB\xBF")) content.remove_prefix(3);  // byte order mark
   const auto skip = [&](size_t bytes) { content.remove_prefix(std::min(bytes, content.size())); };
   for (bool open = false; !content.empty();) {
     if (content.starts_with("//")) {
@@ -39,7 +38,6 @@ bool begins_as_json(std::string_view content) {
 
 // The first line that is neither empty nor a comment of YAML, TOML or INI.
 std::string_view first_line(std::string_view content) {
-  if (content.starts_with("\xEF\xBB\xBF")) content.remove_prefix(3);  // byte order mark
   while (!content.empty()) {
     const size_t end = content.find('\n');
     const std::string_view line = trimmed(content.substr(0, end));
@@ -55,6 +53,7 @@ bool is_name(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c =
 
 std::string other_format(const std::filesystem::path& path, std::string_view content) {
   if (content.find('\0') != std::string_view::npos) return "a binary file";
+  if (content.starts_with("\xEF\xBB\xBF")) content.remove_prefix(3);  // byte order mark
   if (begins_as_json(content)) return "";
   const std::string ending = path.extension().string();
   if (ending == ".yaml" || ending == ".yml") return kYaml;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/columns.h"
+#include "base/joined.h"
 #include "report/sweep.h"
 
 namespace gptmoe {
@@ -76,7 +77,7 @@ Parts stripped(Parts names, bool settings, bool alone) {
 }
 
 // Shortens the folder names at each level, if all paths have as many levels, and leaves out levels that all share.
-Parts joined(const std::vector<Parts>& paths) {
+Parts names_of(const std::vector<Parts>& paths) {
   Parts out(paths.size());
   const size_t levels = paths[0].size();
   const bool aligned =
@@ -132,7 +133,7 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
   if (paths.size() == 1 && front > 0 && parts[0].back().find('=') != std::string::npos) --front;
   while (paths.size() > 1 && front + back + 1 < least && all_equal(parts, from_back, back)) ++back;
   for (Parts& each : parts) each = Parts(each.begin() + static_cast<long>(front), each.end() - static_cast<long>(back));
-  Parts names = joined(parts);
+  Parts names = names_of(parts);
   std::set<std::string> taken;
   for (std::string& name : names) {
     const std::string alone = name;
@@ -143,12 +144,9 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths) {
 
 void check_labels(const std::vector<std::string>& labels, const std::vector<std::string>& names) {
   if (labels.empty()) return;
-  if (labels.size() != names.size()) {
-    std::string list;
-    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
-    user_error("--label: ", labels.size(), labels.size() == 1 ? " label" : " labels", " for ", names.size(), ": ", list,
-               "; give one for each, in this order");
-  }
+  if (labels.size() != names.size())
+    user_error("--label: ", labels.size(), labels.size() == 1 ? " label" : " labels", " for ", names.size(), ": ",
+               joined(names), "; give one for each, in this order");
   for (size_t i = 0; i < labels.size(); ++i) {
     if (has_control_character(labels[i]))
       user_error("--label: label ", i + 1, " has a control character; choose another");

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/joined.h"
 #include "checkpoint/checkpoint.h"
 #include "records/run_folder.h"
 #include "tokenizer/tokenizer_file.h"
@@ -37,10 +38,6 @@ std::vector<std::string> places_of(const std::string& path, const std::optional<
     if (const std::string absolute = fs::path(*entry->folder) / path; absolute != fs::absolute(path))
       places.push_back(absolute);
   return places;
-}
-
-std::string joined(const std::vector<std::string>& places) {
-  return places.size() == 1 ? places[0] : places[0] + " or " + places[1];
 }
 
 }  // namespace
@@ -83,7 +80,7 @@ fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
   for (const std::string& place : places)
     if (!tokenizer_files(place).empty()) return place;
   user_error(run.value_or(checkpoint).string(), ": holds no copy of its tokenizer, and there is none at ",
-             joined(places), "; pass --tokenizer FILE");
+             joined(places, " or "), "; pass --tokenizer FILE");
 }
 
 void require_shards_here(const fs::path& run_dir, const Config& config) {
@@ -111,7 +108,8 @@ FoundShards find_validation_shards(const fs::path& checkpoint, const Config& con
     if (!entry || same_tokens(shards, entry->val)) return {place, ""};
     if (!found) found = place;
   }
-  if (!found) user_error(joined(places), ": no file matches; restore the run's validation shards, or pass --data GLOB");
+  if (!found)
+    user_error(joined(places, " or "), ": no file matches; restore the run's validation shards, or pass --data GLOB");
   return {*found, *found + " holds other tokens than when the run read it"};
 }
 

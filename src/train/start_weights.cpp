@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/folder.h"
+#include "base/joined.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "huggingface/model_folder.h"
@@ -25,12 +26,6 @@ const std::vector<std::string> kMeaningOfExperts = {"model.num_experts_per_tok",
 
 bool holds(const std::vector<std::string>& keys, const std::string& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
 }
 
 }  // namespace
