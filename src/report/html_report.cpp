@@ -165,15 +165,15 @@ std::string sweep_section(const Sweep& sweep, PageCharts& page) {
   }
   std::string charts;
   if (const std::optional<Chart> chart = sweep_chart(sweep)) charts += page.add("All", *chart);
-  for (size_t family = 0; family < sweep.families.size(); ++family)
-    if (sweep.families[family].points.size() > 1)
+  if (has_curves(sweep))
+    for (size_t family = 0; family < sweep.families.size(); ++family)
       charts += page.add(sweep.families[family].label, sweep_curves(sweep, family));
   return heading("h2", "Sweep",
                  "The best point of each config is bold: the lowest final mean perplexity among the points whose runs "
                  "all finished. The rest of this page compares these points. Tokens are counted up to the point from "
                  "which a mean curve stays below the first config's best perplexity, or, for “tokens to equal it”, "
                  "below the first config's final perplexity at the same setting.") +
-         table_in_box(head, body, "sweep") + element("div", charts, "charts");
+         table_in_box(head, body, "sweep") + (charts.empty() ? "" : element("div", charts, "charts"));
 }
 
 // "gptmoe 0.1.0 (637764b27173, Release) on HOST, CPU, 2 threads": each build and machine once.

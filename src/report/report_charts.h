@@ -41,9 +41,12 @@ Chart entropy_chart(const Comparison& comparison, size_t arm);
 // arms.
 Heatmap load_map(const Comparison& comparison, size_t arm);
 
-// Final perplexity against the one number that a sweep varies, a line per config; nullopt if the sweep varies anything
-// else or several settings.
+// Final perplexity against the one number that a sweep varies, a line per config, or a dot where a config has one
+// point. nullopt if the sweep varies anything else or several settings, or has one value only.
 std::optional<Chart> sweep_chart(const Sweep& sweep);
+// Whether some config of a sweep has several points. If none has, sweep_curves() shows nothing that
+// perplexity_by_tokens() does not.
+bool has_curves(const Sweep& sweep);
 // Perplexity against tokens for one config of a sweep, a line per grid point.
 Chart sweep_curves(const Sweep& sweep, size_t family);
 

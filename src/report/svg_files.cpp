@@ -51,8 +51,8 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   }
   if (!sweep) return written;
   if (const std::optional<Chart> chart = sweep_chart(*sweep)) write("sweep", svg_line_chart(*chart));
-  for (size_t family = 0; family < sweep->families.size(); ++family)
-    if (sweep->families[family].points.size() > 1)
+  if (has_curves(*sweep))
+    for (size_t family = 0; family < sweep->families.size(); ++family)
       write(file_name("curves", sweep->families[family].label), svg_line_chart(sweep_curves(*sweep, family)));
   return written;
 }

@@ -5,10 +5,12 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "report/html_report.h"
 #include "report/json_report.h"
 #include "report/made_runs.h"
 #include "report/report_charts.h"
 #include "report/svg_files.h"
+#include "report/tag_balance.h"
 
 namespace gptmoe {
 namespace {
@@ -183,7 +185,20 @@ TEST(Sweep, ChartsAConfigWithOnePointAsADot) {
   ASSERT_EQ(chart->series.size(), 2u);
   EXPECT_EQ(chart->series[1].label, "default");
   EXPECT_NE(svg_line_chart(*chart).find("class=\"dot c1\""), std::string::npos);
-  EXPECT_FALSE(sweep_chart(sweep_of({low, alone}))) << "no config has two points";
+  EXPECT_EQ(occurrences(svg_line_chart(sweep_chart(sweep_of({low, alone})).value()), "class=\"dot"), 2u);
+  EXPECT_FALSE(sweep_chart(sweep_of({low, point("default", "1e-3", {run_of({70, 20}, 2)})}))) << "one value";
+}
+
+// Beside the curves of other configs, a config without a chart would look forgotten.
+TEST(Sweep, EveryConfigHasItsCurvesIfOneHasSeveralPoints) {
+  const Arm low = point("topk", "1e-3", {run_of({60, 40}, 2)}), high = point("topk", "4e-3", {run_of({50, 30}, 2)});
+  const Arm alone = point("default", "2e-3", {run_of({70, 20}, 2)});
+  const Sweep sweep = sweep_of({low, high, alone}), singles = sweep_of({low, alone});
+  EXPECT_EQ(occurrences(html_report(compare_best(sweep), &sweep), "<figure data-chart=\"sweep-curves-"), 2u);
+  EXPECT_EQ(occurrences(html_report(compare_best(singles), &singles), "<figure data-chart=\"sweep-curves-"), 0u);
+  const TemporaryFolder folder;
+  write_svg_files(folder / "charts", compare_best(sweep), &sweep);
+  EXPECT_TRUE(std::filesystem::exists(folder / "charts/curves_default.svg"));
 }
 
 TEST(SvgFiles, AreSelfContained) {
