@@ -241,7 +241,7 @@ std::string html_report(const Comparison& comparison, const Sweep* sweep, int64_
   sections += analysis_sections(comparison, page);
   sections += config_section(comparison);
   const std::string scripts = text("<script type=\"application/json\" id=\"chart-data\">", page.data(), "</script>\n",
-                                   element("script", kPageScript));
+                                   element("script", text(kChartDrawing, kPageScript)));
   return "<!doctype html>\n<html lang=\"en\">\n" + element("head", head) +
          element("body", element("main", sections) + footer(comparison) + scripts) + "</html>\n";
 }

@@ -1,11 +1,12 @@
-// What a reader can do with the charts of report.html: point at a chart for all its values, choose the x axis, smooth,
-// switch between log and linear, hide lines by their legend, and save what is shown as CSV. A chart keeps the picture
-// of the markup until one of these changes it; then it is drawn here, with the same classes, as wide as its figure.
+// What a reader can do with the charts of report.html: read all values at a point with the pointer or the arrow keys,
+// choose the x axis, smooth, switch between log and linear, hide lines by their legend, and save what is shown as CSV.
+// A chart keeps the picture of the markup until one of these changes it; then it is drawn (chart_drawing.js) as wide as
+// its figure.
 (() => {
   'use strict';
+  const {drawChart, frameOf, lineAt, escaped, known, digits, within, short, count} = drawing;
   const page = JSON.parse(document.getElementById('chart-data').textContent);
   const figures = [...document.querySelectorAll('figure[data-chart]')];
-  const kFont = 12, kRow = 20, kLetter = 0.58 * kFont;
   const axisNames = {tokens: 'training tokens', steps: 'training steps', seconds: 'training time'};
   const timeUnits = [[180, 1, 'seconds'], [3 * 3600, 60, 'minutes'], [Infinity, 3600, 'hours']];
 
@@ -15,20 +16,6 @@
   try {
     Object.assign(options, JSON.parse(sessionStorage.getItem(place) || '{}'));
   } catch (error) { /* the browser keeps nothing for this page */ }
-
-  const escaped = (text) => String(text).replace(/[&<>"']/g, (c) => '&#' + c.charCodeAt(0) + ';');
-  const known = (value) => value !== null && Number.isFinite(value);
-  const digits = (value) => String(Number(value.toPrecision(6))).replace('-', '−');
-  // With a slack, so that rounding does not drop an end.
-  const within = (value, low, high) => value >= low - 1e-9 * (high - low) && value <= high + 1e-9 * (high - low);
-  const short = (text, most = 32) => (text.length > most ? text.slice(0, most - 1) + '…' : text);
-  const width = (text) => kLetter * text.length;
-
-  function count(value) {
-    for (const [unit, name] of [[1e12, ' T'], [1e9, ' B'], [1e6, ' M'], [1e3, ' k']])
-      if (Math.abs(value) >= unit) return String(Number((value / unit).toPrecision(4))) + name;
-    return String(Number(value.toPrecision(6)));
-  }
 
   // ---- What a chart shows under the options ----
 
@@ -89,161 +76,21 @@
         chart.series.some((series) => options.hidden.includes(series.name));
   }
 
-  // ---- Drawing ----
-
-  function frameOf(left, right, top, bottom, x0, x1, y0, y1, xLog, yLog) {
-    const scale = (log) => (log ? Math.log : (value) => value);
-    const fx = scale(xLog), fy = scale(yLog);
-    const share = (px) => fx(x0) + (px - left) / (right - left) * (fx(x1) - fx(x0));
-    return {
-      left, right, top, bottom, x0, x1, y0, y1,
-      x: (value) => left + (fx(value) - fx(x0)) / (fx(x1) - fx(x0)) * (right - left),
-      y: (value) => bottom - (fy(value) - fy(y0)) / (fy(y1) - fy(y0)) * (bottom - top),
-      valueAt: (px) => (xLog ? Math.exp(share(px)) : share(px)),
-    };
-  }
-
-  function ticks(low, high, log, most) {
-    const out = [];
-    if (log && high / low >= 5) {
-      const decades = Math.log10(high / low), sparse = decades >= 1 && 3 * decades > 2 * most;
-      for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; ++power)
-        for (const lead of sparse ? [1] : decades < 1 ? [1, 2, 3, 5, 7] : [1, 2, 5]) out.push(lead * 10 ** power);
-    } else {
-      const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough)), lead = rough / power;
-      const step = power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
-      for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k) out.push(k * step);
-    }
-    return out.filter((value) => within(value, low, high));
-  }
-
-  // The lowest and highest number, with room around them where `from` or `to` is not given.
-  function range(values, from, to, log, room) {
-    let low = Math.min(...values), high = Math.max(...values);
-    if (known(from) && !(log && from <= 0)) low = from;
-    if (known(to) && !(log && to <= 0)) high = to;
-    if (!(high > low)) return log ? [low * 0.9, high * 1.1] : [low - (Math.abs(low) * 0.1 || 1), high + (Math.abs(high) * 0.1 || 1)];
-    const lift = log ? (high / low) ** room : room * (high - low);
-    if (!known(from)) low = log ? low / lift : low - lift;
-    if (!known(to)) high = log ? high * lift : high + lift;
-    return [low, high];
-  }
-
-  const textAt = (x, y, anchor, text, css = 'tick') =>
-    `<text class="${css}" x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${escaped(text)}</text>`;
-  const lineAt = (css, x1, y1, x2, y2, opacity = 1) =>
-    `<line class="${css}" opacity="${opacity}" x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"/>`;
-
-  // The y axis's title and the legend. Returns the markup and its height.
-  function head(chart, yTitle, wide) {
-    const entries = chart.series.map((series, index) => ({series, index})).filter(({series}) => series.label);
-    const total = entries.reduce((sum, {series}) => sum + width(short(series.label)) + 34, 0);
-    const beside = width(yTitle) + 20 + total <= wide;
-    let x = beside ? wide - total + 10 : 0, y = beside ? 14 : 14 + kRow, out = textAt(0, 14, 'start', yTitle, 'title');
-    for (const {series, index} of entries) {
-      const each = width(short(series.label)) + 34;
-      if (!beside && x > 0 && x + each - 10 > wide) x = 0, y += kRow;
-      out += `<g class="entry" data-series="${index}">` +
-          lineAt(`key ${series.dashed ? 'dashed ' : ''}c${series.color}`, x, y - 4, x + 16, y - 4, series.opacity) +
-          textAt(x + 21, y, 'start', short(series.label), 'legend') + '</g>';
-      x += each;
-    }
-    return [out, y + 18];
-  }
-
-  // Runs of points that can be drawn.
-  function stretches(line, log) {
-    const parts = [[]];
-    line.x.forEach((x, i) => {
-      if (known(x) && known(line.y[i]) && !(log && line.y[i] <= 0)) parts[parts.length - 1].push(i);
-      else if (parts[parts.length - 1].length) parts.push([]);
-    });
-    return parts.filter((part) => part.length);
-  }
-
-  function drawLine(line, frame, log) {
-    const at = (i, values) => `${frame.x(line.x[i]).toFixed(1)} ${frame.y(values[i]).toFixed(1)}`;
-    // Where a point has no limits, the band is as thin as the line.
-    const banded = (i) => line.low && known(line.low[i]) && line.low[i] < line.high[i] && !(log && line.low[i] <= 0);
-    let out = '';
-    for (const part of stretches(line, log)) {
-      if (part.some(banded))
-        out += `<path class="band c${line.color}" d="M${part.map((i) => at(i, banded(i) ? line.high : line.y)).join('L')}L` +
-            `${[...part].reverse().map((i) => at(i, banded(i) ? line.low : line.y)).join('L')}Z"/>`;
-      out += `<path class="line ${line.dashed ? 'dashed ' : ''}c${line.color}" opacity="${line.opacity}" d="M` +
-          `${part.map((i) => at(i, line.y)).join('L')}"/>`;
-      if (part.length === 1 || (line.x.length <= 20 && !line.dashed))
-        for (const i of part)
-          out += `<circle class="dot c${line.color}" opacity="${line.opacity}" r="2.5" cx="${frame.x(line.x[i]).toFixed(1)}"` +
-              ` cy="${frame.y(line.y[i]).toFixed(1)}"/>`;
-    }
-    return out;
-  }
-
-  // The label is at whichever end of the line has more room.
-  function drawReference([value, label], frame, lines, log) {
-    const {left, right, bottom} = frame, at = frame.y(value);
-    const words = short(label, Math.max(2, Math.floor((right - left - 12) / kLetter))), reach = width(words) + 12;
-    let roomLeft = Infinity, roomRight = Infinity;
-    for (const line of lines)
-      for (const i of stretches(line, log).flat()) {
-        const px = frame.x(line.x[i]), distance = Math.abs(frame.y(line.y[i]) - at);
-        if (px <= left + reach) roomLeft = Math.min(roomLeft, distance);
-        if (px >= right - reach) roomRight = Math.min(roomRight, distance);
-      }
-    const first = roomLeft >= roomRight;
-    return lineAt('reference', left, at, right, at) +
-        textAt(first ? left + 6 : right - 6, at + (at + 18 < bottom ? 14 : -6), first ? 'start' : 'end', words, 'note');
-  }
+  // ---- Showing it ----
 
   function draw(figure) {
-    const id = figure.dataset.chart, seen = view(id), {chart, lines, log} = seen;
-    const wide = Math.max(240, figure.clientWidth), high = wide > 600 ? Math.max(360, 0.385 * wide) : Math.max(270, 0.75 * wide);
-    let [out, top] = head(chart, seen.yTitle, wide);
-    const parts = lines.map((line) => stretches(line, log).flat());
-    const xs = lines.flatMap((line, l) => parts[l].map((i) => line.x[i]));
-    const ys = lines.flatMap((line, l) => parts[l].flatMap((i) => (line.low ? [line.y[i], line.low[i], line.high[i]] : [line.y[i]])))
-        .filter((value) => known(value) && !(log && value <= 0));
-    let frame = null;
-    if (xs.length) {
-      const reference = chart.reference && !(log && chart.reference[0] <= 0) ? chart.reference : null;
-      if (reference) ys.push(reference[0]);
-      const [x0, x1] = range(xs, chart.x.along ? 0 : null, null, chart.x.log, 0);
-      const [y0, y1] = range(ys, chart.y.from, chart.y.to, log, 0.06);
-      const bottom = high - 42, right = wide - 4;
-      const yTicks = ticks(y0, y1, log, Math.max(2, Math.floor((bottom - top) / 44)));
-      const left = 8 + Math.max(0, ...yTicks.map((value) => width(digits(value))));
-      frame = frameOf(left, right, top, bottom, x0, x1, y0, y1, chart.x.log, log);
-      for (const value of yTicks)
-        out += lineAt('grid', left, frame.y(value), right, frame.y(value)) + textAt(left - 8, frame.y(value) + 4, 'end', digits(value));
-      out += lineAt('axis', left, bottom, right, bottom);
-      const own = chart.x.ticks.length && !seen.by ? chart.x.ticks.map(([value]) => value).filter((value) => within(value, x0, x1)) : null;
-      let free = 0;
-      for (const value of own || ticks(x0, x1, chart.x.log, Math.max(2, Math.floor((right - left) / 70)))) {
-        const text = seen.xText(value), half = 0.5 * width(text), at = Math.min(frame.x(value), wide - half);
-        out += lineAt('axis', frame.x(value), bottom, frame.x(value), bottom + 4);
-        if (at - half < free) continue;
-        out += textAt(at, bottom + 18, 'middle', text);
-        free = at + half + 6;
-      }
-      out += textAt(right, bottom + 36, 'end', seen.title, 'title');
-      if (reference && reference[0] >= y0 && reference[0] <= y1)
-        out += drawReference(reference, frame, lines, log);
-      out += `<clipPath id="drawn-${id}"><rect x="${left}" y="${top - 3}" width="${right - left + 3}" height="${bottom - top + 6}"/>` +
-          `</clipPath><g clip-path="url(#drawn-${id})">${lines.map((line) => drawLine(line, frame, log)).join('')}</g>`;
-    } else {
-      out += textAt(0.5 * wide, 0.5 * high, 'middle', 'nothing to show', 'note');
-    }
+    const id = figure.dataset.chart;
+    const {width, height, frame, marks} = drawChart(id, view(id), Math.max(240, figure.clientWidth));
     const box = document.createElement('div');
     box.className = 'drawn';
-    box.innerHTML = `<svg viewBox="0 0 ${wide} ${high}" role="img" aria-label="${escaped(chart.description)}">${out}</svg>`;
+    box.innerHTML = `<svg viewBox="0 0 ${width} ${height}" aria-label="${escaped(page.charts[id].description)}">${marks}</svg>`;
     box.firstChild.frame = frame;
     return box;
   }
 
   function update(figure) {
     const id = figure.dataset.chart, changed = isChanged(id), seen = view(id);
-    const focused = figure.contains(document.activeElement) && document.activeElement.closest('.entry');
+    const focused = figure.contains(document.activeElement) && document.activeElement.closest('.entry, svg');
     leave(figure);
     figure.querySelector('.drawn')?.remove();
     figure.classList.toggle('redrawn', changed);
@@ -257,14 +104,21 @@
       entry.classList.toggle('off', off);
       for (const [name, value] of [['role', 'button'], ['tabindex', 0], ['aria-pressed', !off]]) entry.setAttribute(name, value);
     }
-    // The entry that has the focus may now be hidden or gone; the shown picture has the same one.
-    if (focused)
-      pictureOf(figure)?.querySelector(`.entry[data-series="${focused.dataset.series}"]`)?.focus({preventScroll: true});
+    for (const svg of figure.querySelectorAll('svg')) {
+      const keys = frameIn(svg, id) ? [['role', 'application'], ['tabindex', 0]] : [['role', 'group']];
+      for (const [name, value] of [...keys, ['aria-roledescription', 'chart']]) svg.setAttribute(name, value);
+    }
+    // What has the focus may now be hidden or gone; the shown picture has the same.
+    if (focused) {
+      const picture = pictureOf(figure), {series} = focused.dataset;
+      (series ? picture?.querySelector(`.entry[data-series="${series}"]`) : picture)?.focus({preventScroll: true});
+    }
   }
 
-  // ---- Pointing ----
+  // ---- Reading values ----
 
   function leave(figure) {
+    figure.shown = null;  // the x of the values that are shown
     for (const old of figure.querySelectorAll('.values, .pointer')) old.remove();
   }
 
@@ -294,19 +148,44 @@
     return (value.between ? '≈ ' : '') + brief(value.y) + band;
   }
 
+  // The shown picture, its frame and the x of all points in the frame, ascending; null if there are none.
+  function readable(figure) {
+    const id = figure.dataset.chart, svg = pictureOf(figure), frame = svg && frameIn(svg, id);
+    if (!frame) return null;
+    const inside = (x) => known(x) && within(x, frame.x0, frame.x1);
+    const all = [...new Set(view(id).lines.flatMap((line) => line.x.filter(inside)))].sort((a, b) => a - b);
+    return all.length ? {svg, frame, all} : null;
+  }
+
+  const scaleOf = (svg) => svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+
   function point(figure, event) {
+    const chart = readable(figure);
     leave(figure);
-    const svg = pictureOf(figure), frame = svg && frameIn(svg, figure.dataset.chart);
-    if (!frame) return;
-    const area = svg.getBoundingClientRect(), scale = area.width / svg.viewBox.baseVal.width;
+    if (!chart) return;
+    const {svg, frame, all} = chart, area = svg.getBoundingClientRect(), scale = scaleOf(svg);
     const px = (event.clientX - area.left) / scale, py = (event.clientY - area.top) / scale;
     if (px < frame.left - 8 || px > frame.right + 8 || py < frame.top - 8 || py > frame.bottom + 30) return;
-    const {lines, xText, title} = view(figure.dataset.chart);
-    let x = null;
-    for (const value of lines.flatMap((line) => line.x))
-      if (known(value) && within(value, frame.x0, frame.x1) &&
-          (x === null || Math.abs(frame.x(value) - px) < Math.abs(frame.x(x) - px))) x = value;
-    if (x === null) return;
+    const distance = (x) => Math.abs(frame.x(x) - px);
+    show(figure, chart, all.reduce((best, x) => (distance(x) < distance(best) ? x : best)));
+  }
+
+  // Returns whether the key is one that reads values.
+  function press(figure, key) {
+    const chart = readable(figure);
+    if (!chart) return false;
+    const last = chart.all.length - 1, at = chart.all.indexOf(figure.shown);
+    const to = {ArrowRight: Math.min(at + 1, last), ArrowLeft: at < 0 ? last : Math.max(at - 1, 0), Home: 0, End: last}[key];
+    if (to === undefined && key !== 'Escape') return false;
+    leave(figure);
+    said.textContent = key === 'Escape' ? '' : show(figure, chart, chart.all[to]);
+    return true;
+  }
+
+  // Shows the values at x. Returns them as a sentence.
+  function show(figure, {svg, frame}, x) {
+    figure.shown = x;
+    const {lines, xText, title} = view(figure.dataset.chart), area = svg.getBoundingClientRect(), scale = scaleOf(svg);
     const rows = lines.map((line) => ({line, value: valueAt(line, x)})).filter(({value}) => value);
     const marks = document.createElementNS(svg.namespaceURI, 'g');
     marks.setAttribute('class', 'pointer');
@@ -323,6 +202,7 @@
     const of = figure.getBoundingClientRect(), at = area.left - of.left + frame.x(x) * scale, size = box.offsetWidth;
     box.style.left = Math.max(0, at + 14 + size <= of.width ? at + 14 : at - 14 - size >= 0 ? at - 14 - size : of.width - size) + 'px';
     box.style.top = area.top - of.top + frame.top * scale + 4 + 'px';
+    return `${xText(x)} ${title}: ${rows.map(({line, value}) => `${line.name} ${valueText(value)}`).join('; ')}`;
   }
 
   // ---- What a reader presses ----
@@ -362,7 +242,7 @@
     `<option value="${value}">${text}</option>`).join('')}</select></label>`;
   bar.innerHTML = choice('x axis', [['', 'as drawn'], ['tokens', 'tokens'], ['steps', 'steps'], ['seconds', 'time']]) +
       choice('smoothing', [[1, 'none'], [3, '3 points'], [7, '7 points'], [15, '15 points']]) +
-      '<button type="button">reset</button><span>Click a name in a legend to hide its line.</span>';
+      '<button type="button">reset</button><span>Click a name in a legend to hide its line. ← and → read the values of a chart that has the focus.</span>';
   const [axis, smooth] = bar.querySelectorAll('select');
   axis.onchange = () => { options.along = axis.value; apply(); };
   smooth.onchange = () => { options.smooth = Number(smooth.value); apply(); };
@@ -373,6 +253,11 @@
   };
   axis.value = options.along, smooth.value = options.smooth;
   figures[0]?.closest('main').querySelector('.head').before(bar);
+  // Tells a screen reader what the arrow keys show.
+  const said = document.createElement('div');
+  said.className = 'said';
+  said.setAttribute('aria-live', 'polite');
+  document.body.append(said);
 
   for (const figure of figures) {
     const id = figure.dataset.chart, tools = document.createElement('div');
@@ -386,18 +271,26 @@
     figure.classList.add('scripted');
     figure.addEventListener('pointermove', (event) => point(figure, event));
     figure.addEventListener('pointerdown', (event) => point(figure, event));
-    figure.addEventListener('pointerleave', () => leave(figure));
+    // A finger leaves after each tap; its values stay until it taps elsewhere.
+    figure.addEventListener('pointerleave', (event) => {
+      if (event.pointerType !== 'touch') leave(figure);
+    });
     figure.addEventListener('click', (event) => {
       const entry = event.target.closest('.entry');
       if (entry) toggle(figure, entry);
     });
     figure.addEventListener('keydown', (event) => {
-      const entry = event.target.closest('.entry');
-      if (!entry || (event.key !== 'Enter' && event.key !== ' ')) return;
+      if (event.altKey || event.ctrlKey || event.metaKey) return;
+      const entry = event.target.closest('.entry'), pressed = event.key === 'Enter' || event.key === ' ';
+      if (entry && pressed) toggle(figure, entry);
+      else if (!event.target.closest('svg') || !press(figure, event.key)) return;
       event.preventDefault();
-      toggle(figure, entry);
+    });
+    figure.addEventListener('focusout', (event) => {
+      if (!figure.contains(event.relatedTarget)) leave(figure);
     });
   }
+  document.addEventListener('pointerdown', (event) => figures.filter((figure) => !figure.contains(event.target)).forEach(leave));
   window.addEventListener('resize', () => figures.filter((figure) => figure.classList.contains('redrawn')).forEach(update));
   apply();
 })();

@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <regex>
+#include <set>
 
 #include "report/comparison.h"
 #include "report/html_report.h"
 #include "report/made_runs.h"
+#include "report/page_files.h"
+#include "report/sweep.h"
 #include "report/tag_balance.h"
 
 namespace gptmoe {
@@ -39,6 +43,7 @@ RunLog trained(const std::vector<double>& perplexities) {
     row.tokens = eval.tokens;
     row.seconds = eval.seconds;
     row.loss = eval.val_loss + 0.5;
+    row.grad_norm = 1;
     run.train.push_back(row);
   }
   return run;
@@ -115,6 +120,104 @@ TEST(PageCharts, AWideChartComesAtThreeWidths) {
         "<clipPath id=\"wide-narrow\">", "<clipPath id=\"wide-broad\">"})
     EXPECT_EQ(occurrences(figure, part), 1u) << part;
   EXPECT_EQ(json::parse(page.data())["charts"].size(), 1u);
+}
+
+// ---- What the page's script relies on. tools/bench/peers/report_check.py runs the script itself. --------------------
+
+// Every first group of `pattern` in a text.
+std::set<std::string> found(const std::string& in, const std::string& pattern) {
+  const std::regex regex(pattern);
+  std::set<std::string> all;
+  for (auto match = std::sregex_iterator(in.begin(), in.end(), regex); match != std::sregex_iterator(); ++match)
+    all.insert((*match)[1]);
+  return all;
+}
+
+const std::string& script() {
+  static const std::string text = std::string(kChartDrawing) + kPageScript;
+  return text;
+}
+
+// Two arms of two seeds with a gap, and a sweep of them.
+std::string full_page() {
+  const auto point = [](const std::string& family, const std::string& rate, double last) {
+    return Arm{family + " " + rate,
+               {trained({80, 60, last}), trained({81, 61, last + 1})},
+               family,
+               {{"optimizer.learning_rate", rate}}};
+  };
+  const Sweep sweep = sweep_of({point("topk", "1e-3", 50), point("topk", "2e-3", 52), point("default", "1e-3", 49),
+                                point("default", "2e-3", 51)});
+  return html_report(compare_best(sweep), &sweep);
+}
+
+TEST(PageScript, FindsWhatItLooksForInThePage) {
+  const std::string markup = without_scripts(full_page());
+  for (const std::string& id : found(script(), "getElementById\\('([^']+)'\\)"))
+    EXPECT_NE(markup.find("id=\"" + id + "\""), std::string::npos) << id;
+  const std::set<std::string> data = found(script(), "dataset\\.([a-z]+)");
+  EXPECT_TRUE(data.contains("chart"));
+  for (const std::string& name : data) EXPECT_NE(markup.find(" data-" + name + "=\""), std::string::npos) << name;
+  // A class in a selector is the markup's, or one that the script gives.
+  const std::set<std::string> classes =
+      found(script(), "(?:querySelector|querySelectorAll|closest)\\([`'][^`')]*\\.([a-z]+)");
+  EXPECT_TRUE(classes.contains("head"));
+  for (const std::string& name : classes)
+    EXPECT_TRUE(found(markup, "class=\"(?:[^\"]* )?(" + name + ")[ \"]").contains(name) ||
+                found(script(), "class(?:Name = '|=\"|', ')(" + name + ")['\" ]").contains(name))
+        << name;
+}
+
+TEST(PageScript, ReadsFieldsThatTheDataHave) {
+  const json data = data_in(full_page());
+  const json& chart = data["charts"]["by-tokens"];
+  for (const auto& [name, fields] : {std::pair<std::string, json>{"chart\\.x", chart["x"]},
+                                     {"chart\\.y", chart["y"]},
+                                     {"series", chart["series"][0]},
+                                     {"page", data}}) {
+    const std::set<std::string> read = found(script(), "\\b" + name + "\\.([a-z]+)\\b(?!\\()");
+    EXPECT_FALSE(read.empty()) << name;
+    for (const std::string& field : read) EXPECT_TRUE(fields.contains(field)) << name << " has no " << field;
+  }
+}
+
+TEST(PageScript, EveryFigureHasNumbersAndEveryNameInALegendItsLine) {
+  const std::string page = full_page(), markup = without_scripts(page);
+  const json charts = data_in(page)["charts"];
+  const std::string open = "<figure data-chart=\"";
+  size_t figures = 0;
+  for (size_t at = markup.find(open); at != std::string::npos; at = markup.find(open, at + 1)) {
+    ++figures;
+    const std::string figure = markup.substr(at, markup.find("</figure>", at) - at);
+    const std::string id = figure.substr(open.size(), figure.find('"', open.size()) - open.size());
+    ASSERT_TRUE(charts.contains(id)) << id;
+    EXPECT_EQ(occurrences(figure, "<svg"), occurrences(figure, "data-frame=")) << id;
+    size_t labelled = 0;
+    for (size_t i = 0; i < charts[id]["series"].size(); ++i) {
+      const std::string label = charts[id]["series"][i]["label"];
+      if (label.empty()) continue;
+      ++labelled;
+      const std::string entry = "<g class=\"entry\" data-series=\"" + std::to_string(i) + "\">";
+      ASSERT_EQ(occurrences(figure, entry), occurrences(figure, "<svg")) << id << ", line " << i;
+      const size_t text = figure.find("<text", figure.find(entry));
+      EXPECT_EQ(figure.substr(figure.find('>', text) + 1, label.size()), label) << id;
+    }
+    EXPECT_EQ(occurrences(figure, "class=\"entry\""), labelled * occurrences(figure, "<svg")) << id;
+  }
+  EXPECT_EQ(figures, charts.size());
+}
+
+TEST(PageScript, IdsAreUniqueAndThoseThatAreNamedAreThere) {
+  const std::string page = full_page();
+  const std::regex id(" id=\"([^\"]+)\"");
+  std::set<std::string> ids;
+  const std::string markup = without_scripts(page);
+  for (auto match = std::sregex_iterator(markup.begin(), markup.end(), id); match != std::sregex_iterator(); ++match) {
+    EXPECT_TRUE(ids.insert((*match)[1]).second) << (*match)[1];
+    EXPECT_FALSE((*match)[1].str().starts_with("drawn-")) << "the script gives these to the charts that it draws";
+  }
+  EXPECT_GT(ids.size(), 5u);
+  for (const std::string& named : found(markup, "url\\(#([^)]+)\\)")) EXPECT_TRUE(ids.contains(named)) << named;
 }
 
 }  // namespace

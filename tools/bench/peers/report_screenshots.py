@@ -4,76 +4,18 @@
     tools/bench/peers/report_screenshots.py report.html --out pictures [--run 'JavaScript to run first']
 
 Needs the program chromium, and pdftoppm for pictures of the pages. Prints every message of the page's script, and the
-elements that are wider than the window. Not a part of any test.
+widths at which the page is wider than the window. report_check.py checks what the page does.
 """
 import argparse
 import base64
-import json
-import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 
+from chromium import Browser
+
 WIDTHS = (390, 768, 1440)
-
-
-class Browser:
-    """Chromium, asked through its debugging pipe: JSON messages that end in a zero byte."""
-
-    def __init__(self, profile):
-        to_browser, self.out = os.pipe()
-        self.inp, from_browser = os.pipe()
-
-        def connect():
-            os.dup2(os.dup(to_browser), 3)
-            os.dup2(os.dup(from_browser), 4)
-
-        self.process = subprocess.Popen(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe",
-             f"--user-data-dir={profile}", "about:blank"],
-            preexec_fn=connect, close_fds=False, stderr=subprocess.DEVNULL)
-        self.count, self.session, self.pending = 0, None, b""
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime"):
-            self.ask(domain + ".enable")
-
-    def message(self):
-        while b"\0" not in self.pending:
-            part = os.read(self.inp, 1 << 20)
-            if not part:
-                raise RuntimeError("chromium ended")
-            self.pending += part
-        text, self.pending = self.pending.split(b"\0", 1)
-        message = json.loads(text)
-        if message.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-            print(json.dumps(message["params"])[:600])
-        return message
-
-    def ask(self, method, **params):
-        self.count += 1
-        request = {"id": self.count, "method": method, "params": params}
-        if self.session:
-            request["sessionId"] = self.session
-        os.write(self.out, json.dumps(request).encode() + b"\0")
-        while (answer := self.message()).get("id") != self.count:
-            pass
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return answer["result"]
-
-    def open(self, page):
-        self.ask("Page.navigate", url=page.resolve().as_uri())
-        while self.message().get("method") != "Page.loadEventFired":
-            pass
-
-    def run(self, script):
-        return self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"].get("value")
-
-    def end(self):
-        self.process.terminate()
-        self.process.wait()
 
 
 def main():
