@@ -13,7 +13,7 @@ const drawing = (() => {
   const width = (text) => kLetter * text.length;
 
   function count(value) {
-    for (const [unit, name] of [[1e12, ' T'], [1e9, ' B'], [1e6, ' M'], [1e3, ' k']])
+    for (const [unit, name] of [[1e12, ' T'], [1e9, ' G'], [1e6, ' M'], [1e3, ' k']])
       if (Math.abs(value) >= unit) return String(Number((value / unit).toPrecision(4))) + name;
     return String(Number(value.toPrecision(6)));
   }
@@ -60,6 +60,8 @@ const drawing = (() => {
   const lineAt = (css, x1, y1, x2, y2, opacity = 1) =>
     `<line class="${css}" opacity="${opacity}" x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}"/>`;
 
+  const lineClass = (series) => `${series.dashed ? 'dashed ' : series.dotted ? 'dotted ' : ''}c${series.color}`;
+
   // The y axis's title and the legend. Returns the markup and its height.
   function head(chart, yTitle, wide) {
     const entries = chart.series.map((series, index) => ({series, index})).filter(({series}) => series.label);
@@ -70,7 +72,7 @@ const drawing = (() => {
       const each = width(short(series.label)) + 34;
       if (!beside && x > 0 && x + each - 10 > wide) x = 0, y += kRow;
       out += `<g class="entry" data-series="${index}">` +
-          lineAt(`key ${series.dashed ? 'dashed ' : ''}c${series.color}`, x, y - 4, x + 16, y - 4, series.opacity) +
+          lineAt(`key ${lineClass(series)}`, x, y - 4, x + 16, y - 4, series.opacity) +
           textAt(x + 21, y, 'start', short(series.label), 'legend') + '</g>';
       x += each;
     }
@@ -96,7 +98,7 @@ const drawing = (() => {
       if (part.some(banded))
         out += `<path class="band c${line.color}" d="M${part.map((i) => at(i, banded(i) ? line.high : line.y)).join('L')}L` +
             `${[...part].reverse().map((i) => at(i, banded(i) ? line.low : line.y)).join('L')}Z"/>`;
-      out += `<path class="line ${line.dashed ? 'dashed ' : ''}c${line.color}" opacity="${line.opacity}" d="M` +
+      out += `<path class="line ${lineClass(line)}" opacity="${line.opacity}" d="M` +
           `${part.map((i) => at(i, line.y)).join('L')}"/>`;
       if (part.length === 1 || (line.x.length <= 20 && !line.dashed))
         for (const i of part)
@@ -163,5 +165,5 @@ const drawing = (() => {
     return {width: wide, height: high, frame, marks: out};
   }
 
-  return {drawChart, frameOf, lineAt, escaped, known, digits, within, short, count};
+  return {drawChart, frameOf, lineAt, lineClass, escaped, known, digits, within, short, count};
 })();

@@ -105,7 +105,8 @@ Json PageCharts::series_json(const Series& series) {
                {"label", series.label},
                {"color", series.color % kPaletteSize},
                {"opacity", number(series.opacity, 3)},
-               {"dashed", series.dashed}};
+               {"dashed", series.dashed},
+               {"dotted", is_dotted(series)}};
   json["x"] = column_of(9, [](const ChartPoint& p) { return p.x; });
   json["y"] = column_of(6, [](const ChartPoint& p) { return p.y; });
   json["low"] = band ? column_of(6, [](const ChartPoint& p) { return p.low; }) : Json();

@@ -21,8 +21,8 @@ class PageCharts {
   //   columns[][]: numbers; null: unknown. Equal columns are stored once, and charts refer to them by index.
   //   charts {ID: description, x {title, along ("tokens", "steps", "seconds" or ""), log, ticks[] [value, text]},
   //     y {title, log, from, to (null: as the data)}, reference (null: none) [value, text],
-  //     series[]: name, label (empty: not in the legend), color, opacity, dashed, x, y, low and high (null: no band),
-  //       tokens, steps and seconds (null: unknown), each an index into columns}
+  //     series[]: name, label (empty: not in the legend), color, opacity, dashed, dotted, x, y, low and high (null: no
+  //       band), tokens, steps and seconds (null: unknown), each an index into columns}
   // Numbers have six significant digits; tokens, steps and seconds have nine.
   std::string data() const;
 

@@ -4,7 +4,7 @@
 // its figure.
 (() => {
   'use strict';
-  const {drawChart, frameOf, lineAt, escaped, known, digits, within, short, count} = drawing;
+  const {drawChart, frameOf, lineAt, lineClass, escaped, known, digits, within, short, count} = drawing;
   const page = JSON.parse(document.getElementById('chart-data').textContent);
   const figures = [...document.querySelectorAll('figure[data-chart]')];
   const axisNames = {tokens: 'training tokens', steps: 'training steps', seconds: 'training time'};
@@ -196,7 +196,7 @@
     const box = document.createElement('div');
     box.className = 'values';
     box.innerHTML = `<div>${escaped(xText(x))} <small>${escaped(title)}</small></div><table>${rows.map(({line, value}) =>
-      `<tr><td><svg viewBox="0 0 12 8" style="width:12px;display:inline"><line class="key c${line.color}" x1="1" x2="11" y1="4" y2="4"` +
+      `<tr><td><svg viewBox="0 0 12 8" style="width:12px;display:inline"><line class="key ${lineClass(line)}" x1="1" x2="11" y1="4" y2="4"` +
       ` opacity="${line.opacity}"/></svg> ${escaped(short(line.name))}</td><td>${escaped(valueText(value))}</td></tr>`).join('')}</table>`;
     figure.append(box);
     const of = figure.getBoundingClientRect(), at = area.left - of.left + frame.x(x) * scale, size = box.offsetWidth;

@@ -113,7 +113,9 @@ std::vector<Tick> ticks_of(const Axis& axis, const Range& range, double pixels, 
 }
 
 std::string color_class(const Series& series) { return text("c", series.color % kPaletteSize); }
-std::string line_class(const Series& series) { return (series.dashed ? "dashed " : "") + color_class(series); }
+std::string line_class(const Series& series) {
+  return (series.dashed ? "dashed " : is_dotted(series) ? "dotted " : "") + color_class(series);
+}
 
 std::string text_at(double x, double y, const char* anchor, const std::string& content,
                     const char* css_class = "tick") {

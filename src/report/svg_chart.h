@@ -1,5 +1,5 @@
 #pragma once
-// A line chart with bands as inline SVG. Colours are CSS classes of the surrounding page (report/page_style.h), so one
+// A line chart with bands as inline SVG. Colours are CSS classes of the surrounding page (chart_style.css), so one
 // picture suits light and dark pages.
 #include <functional>
 #include <limits>
@@ -44,12 +44,17 @@ struct ChartPoint {
 
 struct Series {
   std::string label;  // empty: not in the legend
-  int color = 0;      // index into the page's palette, which repeats
+  int color = 0;      // index into the page's palette, which repeats: is_dotted()
   double opacity = 1;
   std::vector<ChartPoint> points;
   bool dashed = false;
   std::string name = {};  // in the page's script; empty: the label
 };
+
+// Colours in the palette of chart_style.css: classes c0 ... c5.
+inline constexpr int kPaletteSize = 6;
+// Whether the line is dotted, so that it differs from the one that has the same colour six places before it.
+inline bool is_dotted(const Series& series) { return series.color / kPaletteSize % 2 == 1; }
 
 struct Chart {
   std::string id;           // unique in the page
@@ -65,8 +70,5 @@ struct Chart {
 // data-frame holds where the axes are and what they span: left, right, top and bottom in the units of the viewBox, then
 // the lowest and highest x and y. Each entry of the legend is a group whose data-series is the index of its series.
 std::string svg_line_chart(const Chart& chart);
-
-// Colours in the palette of report/page_style.h: classes c0 ... c5.
-inline constexpr int kPaletteSize = 6;
 
 }  // namespace gptmoe

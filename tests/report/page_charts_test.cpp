@@ -9,6 +9,7 @@
 #include "report/comparison.h"
 #include "report/html_report.h"
 #include "report/made_runs.h"
+#include "report/number_text.h"
 #include "report/page_files.h"
 #include "report/sweep.h"
 #include "report/tag_balance.h"
@@ -178,6 +179,15 @@ TEST(PageScript, ReadsFieldsThatTheDataHave) {
     const std::set<std::string> read = found(script(), "\\b" + name + "\\.([a-z]+)\\b(?!\\()");
     EXPECT_FALSE(read.empty()) << name;
     for (const std::string& field : read) EXPECT_TRUE(fields.contains(field)) << name << " has no " << field;
+  }
+}
+
+TEST(PageScript, WritesTokensInTheUnitsOfTheAxis) {
+  const std::set<std::string> powers = found(script(), "\\[1e([0-9]+), ' [kMGTP]'\\]");
+  EXPECT_EQ(powers, (std::set<std::string>{"3", "6", "9", "12"}));
+  for (const std::string& power : powers) {
+    const std::string words = tokens_text(std::pow(10.0, std::stoi(power)));  // "1.00 G"
+    EXPECT_NE(script().find("[1e" + power + ", '" + words.substr(words.find(' ')) + "']"), std::string::npos) << words;
   }
 }
 

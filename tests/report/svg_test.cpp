@@ -195,5 +195,16 @@ TEST(LineChart, ADashedSeriesIsDashedInTheKeyToo) {
   EXPECT_EQ(occurrences(svg, "class=\"dot"), 0u);
 }
 
+TEST(LineChart, LinesOfOneColourDiffer) {
+  Chart chart = line_chart({{0, 1, 1, 1, ""}, {1, 2, 2, 2, ""}});
+  for (int color = 1; color <= kPaletteSize; ++color)
+    chart.series.push_back({"other", color, 1, chart.series[0].points});
+  const std::string svg = svg_line_chart(chart);
+  for (const char* part : {"line", "key"})
+    for (const char* style : {" c0\"", " dotted c0\"", " c5\""})
+      EXPECT_EQ(occurrences(svg, text("class=\"", part, style)), 1u) << part << style;
+  EXPECT_EQ(occurrences(svg, "dotted"), 2u);
+}
+
 }  // namespace
 }  // namespace gptmoe
