@@ -8,39 +8,6 @@
 #include "base/openmp_wait.h"
 #include "base/standard_streams.h"
 #include "cli/commands.h"
-#include "config/nearest_word.h"
-
-namespace {
-
-// The arguments left over, and the known option that is nearest to the first option among them, unless that is one
-// itself ("-- --out").
-std::string unexpected(const CLI::App& app, const CLI::App& command) {
-  const std::string all = gptmoe::unexpected_arguments(app);
-  std::vector<std::string> known;
-  for (const CLI::Option* option : command.get_options())
-    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
-  for (const std::string& argument : app.remaining(true)) {
-    if (!argument.starts_with("--")) continue;
-    const std::string name = argument.substr(0, argument.find('=')), nearest = gptmoe::nearest_word(name, known);
-    return nearest.empty() || nearest == name ? all : gptmoe::text(all, " (did you mean ", nearest, "?)");
-  }
-  return all;
-}
-
-// What is wrong with the command line, and which help to read, in one line.
-std::string describe(const CLI::App& app, const CLI::ParseError& error, const std::string& first_word) {
-  const auto used = app.get_subcommands();
-  if (!used.empty()) {
-    const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-    return gptmoe::text(extras ? unexpected(app, *used.front()) : error.what(), "; see gptmoe ",
-                        used.front()->get_name(), " --help");
-  }
-  if (first_word.empty()) return gptmoe::text(error.what(), "; see gptmoe --help");
-  if (first_word.front() == '-') return gptmoe::text("unknown option ", first_word, "; see gptmoe --help");
-  return gptmoe::unknown_command(app, first_word);
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   gptmoe::occupy_standard_streams();
@@ -57,7 +24,7 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() != 0) return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
+      if (error.get_exit_code() != 0) return job.refuse(gptmoe::describe(app, "gptmoe", error));
       app.exit(error);  // prints what --help or --version asks for
     }
     gptmoe::flush_standard_output();

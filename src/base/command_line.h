@@ -6,13 +6,16 @@
 
 namespace gptmoe {
 
-// The arguments that `app` and its subcommands left over, in the order in which they were given: "unexpected
-// arguments: b.json c". For a CLI::ExtrasError, whose own text has them in reverse.
-inline std::string unexpected_arguments(const CLI::App& app) {
-  const std::vector<std::string> left = app.remaining(true);
-  std::string out = left.size() == 1 ? "unexpected argument:" : "unexpected arguments:";
-  for (const std::string& argument : left) out += " " + argument;
-  return out;
-}
+// The names of all subcommands of `app`.
+std::vector<std::string> command_names(const CLI::App& app);
+
+// Adds "help [SUBCOMMAND]", which prints what --help prints. `program` is the program's name in messages.
+void add_help_command(CLI::App& app, const std::string& program);
+
+// What is wrong with the command line of `program`, and which help to read, in one line. `error` is what app.parse()
+// threw. Arguments left over are in the order in which they were given, and the nearest known option or subcommand is
+// named: "unexpected arguments: b.json --ot c (did you mean --out?); see gptmoe train --help". An unknown option is
+// named before one that is missing.
+std::string describe(const CLI::App& app, const std::string& program, const CLI::ParseError& error);
 
 }  // namespace gptmoe

@@ -1,8 +1,7 @@
 #pragma once
 #include <CLI/CLI.hpp>
-#include <string>
-#include <vector>
 
+#include "base/command_line.h"
 #include "cli/job.h"
 
 namespace gptmoe {
@@ -19,12 +18,8 @@ void add_report_command(CLI::App& app, Job& job);
 void add_watch_command(CLI::App& app, Job& job);
 void add_analyze_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
-void add_help_command(CLI::App& app);
 
 void add_version_option(CLI::App& app);
-std::vector<std::string> command_names(const CLI::App& app);
-// An error about a subcommand that does not exist, with the nearest one.
-std::string unknown_command(const CLI::App& app, const std::string& name);
 
 inline void add_commands(CLI::App& app, Job& job) {
   add_train_command(app, job);
@@ -38,7 +33,7 @@ inline void add_commands(CLI::App& app, Job& job) {
   add_watch_command(app, job);
   add_analyze_command(app);
   add_bench_command(app);
-  add_help_command(app);
+  add_help_command(app, "gptmoe");
   add_version_option(app);
   for (const char* name : {"eval", "generate", "export", "import", "plan", "report", "watch", "analyze", "bench"})
     app.get_subcommand(name)->preparse_callback([&job, name](size_t) { job.require_one_rank(name); });

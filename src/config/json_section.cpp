@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/key_error.h"
-#include "config/nearest_word.h"
+#include "base/nearest_word.h"
 
 namespace gptmoe {
 namespace {

@@ -1,7 +1,7 @@
 #include "routing/router_table.h"
 
+#include "base/nearest_word.h"
 #include "config/field_reader.h"
-#include "config/nearest_word.h"
 #include "config/other_names.h"
 
 namespace gptmoe {

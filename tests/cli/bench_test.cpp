@@ -205,7 +205,9 @@ TEST_F(BenchCommand, BadInputIsOneLine) {
   write_config("run.json");
   write_config("dense.json", {{"model", {{"num_experts", 0}, {"num_experts_per_tok", nullptr}}}});
   refuse({"bench"}, {"subcommand", "see gptmoe bench --help"});
-  refuse({"bench", "stop"}, {"see gptmoe bench --help"});
+  refuse({"bench", "stop"}, {"unknown subcommand \"stop\"; did you mean \"step\"? see gptmoe bench --help"});
+  refuse({"bench", "ops", "--jsno", "a"},
+         {"unexpected argument: --jsno (did you mean --json?); see gptmoe bench ops --help"});
   refuse({"bench", "ops", "no_such_op"}, {"no op's name contains \"no_such_op\""});
   refuse({"bench", "ops", "--device", "tpu"}, {"--device", "tpu"});
   refuse({"bench", "step"}, {"configs"});

@@ -189,7 +189,7 @@ TEST_F(TokenizeToolTest, ImportTurnsIdsIntoShards) {
                     "or --vocab-size, or give the --dtype of the file");
   EXPECT_FALSE(fs::exists(folder / "f"));
   EXPECT_EQ(run("import train.bin --format nanogpt --vocab-size 9 --tokenizer t.json --output f").code, 2);
-  const std::string help = "; see gptmoe-tokenize --help";
+  const std::string help = "; see gptmoe-tokenize import --help";
   expect_user_error(run("import train.bin --format gpt --vocab-size 257 --output f"),
                     "--format: gpt not in {nanogpt,megatron,olmo}" + help);
   expect_user_error(run("import train.bin --dtype float32 --vocab-size 257 --output f"),
@@ -210,6 +210,17 @@ TEST_F(TokenizeToolTest, StandardInputIsOneDocument) {
                     "choose another --output or remove the folder");
 }
 
+TEST_F(TokenizeToolTest, MistypedWordsAreNamedBeforeMissingOnes) {
+  expect_user_error(run("encod"), "unknown subcommand \"encod\"; did you mean \"encode\"? see gptmoe-tokenize --help");
+  expect_user_error(run("help encod"),
+                    "unknown subcommand \"encod\"; did you mean \"encode\"? see gptmoe-tokenize --help");
+  expect_user_error(run("train --inptu a.txt --vocab-size 300"),
+                    "unexpected arguments: --inptu a.txt (did you mean --input?); see gptmoe-tokenize train --help");
+  expect_user_error(run("encode a b"), "--tokenizer is required; see gptmoe-tokenize encode --help");
+  EXPECT_EQ(run("help").out, run("--help").out);
+  EXPECT_EQ(run("help train").out, run("train --help").out);
+}
+
 TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run("train --input none.txt --vocab-size 300 --output t.json"),
                     "none.txt: no such file or folder; correct --input");
@@ -217,16 +228,17 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run("train --input a.txt --vocab-size 3 --output t.json"),
                     "a vocabulary of 3 entries cannot be trained; give at least 257 (256 bytes, 1 special) and at most "
                     "4194304");
-  expect_user_error(run("train --input a.txt --output t.json"), "--vocab-size is required; see gptmoe-tokenize --help");
+  expect_user_error(run("train --input a.txt --output t.json"),
+                    "--vocab-size is required; see gptmoe-tokenize train --help");
   const std::string train = "train --input a.txt --vocab-size 258 ";
   expect_user_error(run(train + "--output t.json --pattern gpt3"),
-                    "--pattern: gpt3 not in {gpt2,llama3,cl100k,qwen2}; see gptmoe-tokenize --help");
+                    "--pattern: gpt3 not in {gpt2,llama3,cl100k,qwen2}; see gptmoe-tokenize train --help");
   expect_user_error(
       run("train --input none.txt --vocab-size 300 --output t.json --special '<s>'"),
       "none of the special tokens can end documents; give <|endoftext|>, <|end_of_text|> or </s> as one of them");
   expect_user_error(run(train + "--output t.json --threads 0"), "--threads 0: give 1 to 1024");
   expect_user_error(run(train + "--output t.json --on-error go"),
-                    "--on-error: go not in {stop,skip}; see gptmoe-tokenize --help");
+                    "--on-error: go not in {stop,skip}; see gptmoe-tokenize train --help");
   expect_user_error(run(train + "--output t.json --max-line-mib 0"), "--max-line-mib 0: give 1 to 1024");
   expect_user_error(run(train + "--output a.txt/t.json"),
                     "a.txt: cannot create this folder: Not a directory; correct --output");
@@ -235,7 +247,7 @@ TEST_F(TokenizeToolTest, UserErrorsAreOneLineAndExitCode2) {
   expect_user_error(run(train + "--output f"), "f: a folder; set --output to a file in it");
   for (const char* option : {"--pattern", "--end-of-text"})
     expect_user_error(run("inspect s.bin " + std::string(option) + " gpt2"),
-                      std::string(option) + " requires --tokenizer; see gptmoe-tokenize --help");
+                      std::string(option) + " requires --tokenizer; see gptmoe-tokenize inspect --help");
   EXPECT_EQ(run("").code, 2);
   EXPECT_EQ(run("--help").code, 0);
 }

@@ -192,12 +192,11 @@ int run(int argc, char** argv) {
   add_count(app, arguments, code);
   add_decode(app, arguments, code);
   add_inspect(app, arguments, code);
+  add_help_command(app, "gptmoe-tokenize");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const bool extras = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError);
-    if (error.get_exit_code() != 0)
-      user_error(extras ? unexpected_arguments(app) : error.what(), "; see gptmoe-tokenize --help");
+    if (error.get_exit_code() != 0) user_error(describe(app, "gptmoe-tokenize", error));
     app.exit(error);  // --help, --version
   }
   flush_standard_output();
