@@ -43,13 +43,13 @@ for name in "$text" "$val"; do
 done
 [ -z "$val" ] || ! [ "$text" -ef "$val" ] || die "$val: the same file for --text and --val; name it once"
 tokenize=$(program gptmoe-tokenize)
+[ -n "$text" ] || command -v bible >/dev/null || install_packages bible-kjv
 
 # Writes to a temporary folder that is renamed when complete, so an interrupted preparation starts over.
 rm -rf "$out.tmp"
 mkdir -p "$out.tmp"
 documents=$out.tmp/documents.jsonl
 if [ -z "$text" ]; then
-  command -v bible >/dev/null || install_packages bible-kjv
   say "printing the King James Bible"
   bible -f gen1:1-rev22:21 | "$repo_dir/tools/kjv_documents.sh" >"$documents"
 elif [ -f "$text" ] && [[ ${text,,} != *.@(jsonl|ndjson|json|gz|zst) ]]; then

@@ -61,5 +61,17 @@ TEST_F(Packages, RootInstallsOnlyTheMissingOnes) {
   EXPECT_EQ(apt_calls(), "none");
 }
 
+TEST_F(Packages, APreparationThatLacksItsTextLeavesNothingBehind) {
+  if (!fs::exists(source_folder() + "/build/gptmoe-tokenize")) GTEST_SKIP() << "the script uses build/gptmoe-tokenize";
+  for (const char* tool : {"dirname", "grep", "mkdir", "rm"})  // all of the system that the script sees: no bible
+    write_program(tool, "PATH=/usr/bin:/bin exec " + std::string(tool) + " \"$@\"");
+  const ProcessResult result =
+      run(folder_.path(),
+          {"/bin/bash", "-c", "PATH=$PWD; source '" + source_folder() + "/tools/prepare_text.sh' --out data/bible"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.err, "Not root. Install these packages, then run again: sudo apt-get install bible-kjv\n");
+  EXPECT_FALSE(fs::exists(folder_ / "data"));
+}
+
 }  // namespace
 }  // namespace gptmoe::testing

@@ -20,7 +20,7 @@ import tempfile
 
 from chromium import Browser
 from report_page import Page
-from report_runs import ARMS, RATES, STEPS, TOKENS, brief, loss, make_reports, means, perplexity, with_band
+from report_runs import ARMS, RATES, STEPS, TOKENS, brief, loss, make_reports, means, perplexity, seconds, with_band
 
 WIDTHS = (390, 768, 1440)
 failures = 0
@@ -147,12 +147,17 @@ def check_log(page):
     page.click_in("loss", ".scale")
     same("a linear chart becomes logarithmic", page.run(page.shown("loss", ".title") + "[0].textContent"),
          "training loss, nats per token (log scale)")
+    ys = [y for _, y in page.path("loss")]
+    high = page.run("document.querySelector('figure[data-chart=loss] .drawn svg').viewBox.baseVal.height")
+    check("inside the picture", all(0 < y < high - 42 for y in ys), (min(ys), max(ys), high))
+    logs = [math.log(loss("topk", step)) for step in range(1, STEPS + 1)]
+    close("at the places of the logarithms", ys, [ys[0] + (log - logs[0]) / (logs[-1] - logs[0]) * (ys[-1] - ys[0]) for log in logs], 0.2)
     page.click_in("loss", ".scale")
     same("there is no log where a value is not positive",
          page.run("document.querySelector('figure[data-chart=gap] .scale').getClientRects().length"), 0)
 
 
-def check_axis(page):
+def check_axis(page, folder):
     before = {chart: page.path(chart) for chart in ("by-tokens", "by-time", "loss")}
     titles = lambda chart: page.run(page.shown(chart, ".title") + ".map((each) => each.textContent)")
     page.choose("x axis", "steps")
@@ -167,6 +172,8 @@ def check_axis(page):
     close("time: the slower arm ends later", [(topk - page.path("by-tokens", 0)[0][0]) / (default - page.path("by-tokens", 0)[0][0])],
           [(600 - 60) / (660 - 60)], 0.002)
     same("time: a chart along time keeps its picture", page.path("by-time"), before["by-time"])
+    close("time: CSV has the minutes", [float(row[1]) for row in page.save("loss", folder)[1:61]],
+          [seconds("topk", step) / 60 for step in range(1, STEPS + 1)], 1e-6)
     page.choose("x axis", "tokens")
     same("tokens: charts along tokens keep theirs", [page.path(chart) for chart in ("by-tokens", "loss")],
          [before["by-tokens"], before["loss"]])
@@ -322,7 +329,7 @@ def main():
             page = Page(browser, two)
             check_keys(page)
             check_log(page)
-            check_axis(page)
+            check_axis(page, folder)
             check_smoothing(page, folder)
             check_hiding(page, folder)
             check_memory(page, sweep)
