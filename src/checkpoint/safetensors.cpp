@@ -22,15 +22,30 @@ using nlohmann::json;
 
 constexpr int64_t kLengthBytes = 8;
 constexpr int64_t kPartCount = 1 << 20;  // elements that pass through the host at a time
-constexpr const char* kF16 = "F16";
 constexpr const char* kMetadataKey = "__metadata__";
-constexpr std::pair<const char*, DType> kDTypes[] = {
-    {"F64", DType::f64}, {"F32", DType::f32}, {"BF16", DType::bf16}, {"I64", DType::i64}, {"I32", DType::i32}};
+using Encoding = SafetensorsFile::Encoding;
+// A dtype is written in its first encoding.
+constexpr Encoding kEncodings[] = {{"F64", DType::f64, 8},
+                                   {"F32", DType::f32, 4},
+                                   {"BF16", DType::bf16, 2, bf16_value},
+                                   {"F16", DType::f32, 2, f16_value},
+                                   {"I64", DType::i64, 8},
+                                   {"I32", DType::i32, 4}};
 
 const char* file_dtype_name(DType dtype) {
-  for (const auto& [name, known] : kDTypes)
-    if (known == dtype) return name;
-  return "?";
+  return std::find_if(std::begin(kEncodings), std::end(kEncodings), [&](auto& e) { return e.dtype == dtype; })->name;
+}
+
+const Encoding* encoding_called(const std::string& name) {
+  const auto* found =
+      std::find_if(std::begin(kEncodings), std::end(kEncodings), [&](auto& e) { return e.name == name; });
+  return found == std::end(kEncodings) ? nullptr : found;
+}
+
+std::string encoding_names() {
+  std::string names;
+  for (const Encoding& encoding : kEncodings) names += (names.empty() ? "" : ", ") + std::string(encoding.name);
+  return names;
 }
 
 std::vector<int64_t> sizes_of(const Tensor& tensor) {
@@ -58,19 +73,12 @@ int64_t bytes_of(int64_t element_bytes, const std::vector<int64_t>& sizes) {
   return bytes;
 }
 
-int64_t element_bytes(const SafetensorsFile::Entry& entry) { return entry.f16 ? 2 : dtype_bytes(entry.dtype); }
-
-const char* file_dtype_name(const SafetensorsFile::Entry& entry) {
-  return entry.f16 ? kF16 : file_dtype_name(entry.dtype);
-}
-
-// The elements of an entry in F32, BF16 or F16 as floats.
-const float* as_floats(const SafetensorsFile::Entry& entry, const void* elements, int64_t count,
-                       std::vector<float>& widened) {
-  if (entry.dtype == DType::f32 && !entry.f16) return static_cast<const float*>(elements);
+// Elements in F32, BF16 or F16 as floats.
+const float* as_floats(const Encoding& encoding, const void* elements, int64_t count, std::vector<float>& widened) {
+  if (!encoding.widened) return static_cast<const float*>(elements);
   const auto* narrow = static_cast<const uint16_t*>(elements);
   widened.resize(static_cast<size_t>(count));
-  std::transform(narrow, narrow + count, widened.begin(), entry.f16 ? f16_value : bf16_value);
+  std::transform(narrow, narrow + count, widened.begin(), encoding.widened);
   return widened.data();
 }
 
@@ -160,18 +168,15 @@ void SafetensorsFile::parse_header(std::string_view header) {
       }
       continue;
     }
-    Entry entry{name, DType::f32, {}, 0, 0};
+    Entry entry{name, nullptr, {}, 0, 0};
     std::vector<int64_t> offsets;
     if (!value.is_object() || value.size() != 3 || !value.contains("dtype") || !value["dtype"].is_string() ||
         !value.contains("shape") || !read_counts(value["shape"], entry.sizes) || !value.contains("data_offsets") ||
         !read_counts(value["data_offsets"], offsets) || offsets.size() != 2)
       fail(name, "the header must give its dtype, shape and data_offsets, and nothing else");
     const std::string dtype = value["dtype"].get<std::string>();
-    entry.f16 = dtype == kF16;
-    const auto* known = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto& d) { return dtype == d.first; });
-    if (known == std::end(kDTypes) && !entry.f16)
-      fail(name, "dtype " + dtype + " is not one of F64, F32, BF16, F16, I64, I32");
-    if (!entry.f16) entry.dtype = known->second;
+    entry.encoding = encoding_called(dtype);
+    if (!entry.encoding) fail(name, text("dtype ", dtype, " is not one of ", encoding_names()));
     entry.begin = offsets[0];
     entry.end = offsets[1];
     entries_.push_back(std::move(entry));
@@ -190,9 +195,9 @@ void SafetensorsFile::check_layout() const {
                             " bytes of data: the file is damaged or cut short"));
     if (entry.begin != expected)
       fail(entry.name, text("data begins at ", entry.begin, " where the tensor before it ends at ", expected));
-    if (entry.end - entry.begin != bytes_of(element_bytes(entry), entry.sizes))
+    if (entry.end - entry.begin != bytes_of(entry.encoding->bytes, entry.sizes))
       fail(entry.name,
-           text(entry.end - entry.begin, " bytes do not hold ", file_dtype_name(entry), " ", shape_text(entry.sizes)));
+           text(entry.end - entry.begin, " bytes do not hold ", entry.encoding->name, " ", shape_text(entry.sizes)));
     expected = entry.end;
   }
   if (expected != data_bytes_)
@@ -215,9 +220,9 @@ void SafetensorsFile::check(const std::string& name, DType dtype, const std::vec
   const Entry* entry = find(name);
   if (!entry) fail(name, text("is missing; expected ", dtype_name(dtype), " ", shape_text(sizes)));
   if (entry->sizes != sizes) fail(name, "has the shape " + shape_text(entry->sizes) + " and not " + shape_text(sizes));
-  const bool converts = entry->dtype == DType::f32 && (dtype == DType::f64 || dtype == DType::bf16);
-  if (entry->dtype != dtype && !converts)
-    fail(name, text("holds ", dtype_name(entry->dtype), ", which does not convert exactly to ", dtype_name(dtype)));
+  const bool converts = entry->dtype() == DType::f32 && (dtype == DType::f64 || dtype == DType::bf16);
+  if (entry->dtype() != dtype && !converts)
+    fail(name, text("holds ", dtype_name(entry->dtype()), ", which does not convert exactly to ", dtype_name(dtype)));
 }
 
 void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& memory) const {
@@ -228,11 +233,11 @@ void SafetensorsFile::read(const std::string& name, const Tensor& out, Memory& m
 void SafetensorsFile::read_part(const std::string& name, int64_t first_element, const Tensor& out,
                                 Memory& memory) const {
   const Entry& entry = *find(name);
-  const int64_t each = element_bytes(entry);
+  const int64_t each = entry.encoding->bytes;
   int64_t position = data_begin_ + entry.begin + first_element * each;
-  GPTMOE_CHECK(first_element + out.count() <= (entry.end - entry.begin) / each, out.describe());
+  GPTMOE_CHECK(first_element + out.count() <= entry.count(), out.describe());
   if (out.count() == 0) return;
-  const bool same_dtype = entry.dtype == out.dtype() && !entry.f16;
+  const bool same_dtype = entry.dtype() == out.dtype() && each == dtype_bytes(out.dtype());
   if (same_dtype && memory.on_host()) return file_.read(out.data(), out.bytes(), position);
   std::vector<double> part(static_cast<size_t>(std::min(out.count(), kPartCount)));  // aligned for every dtype
   std::vector<float> widened;
@@ -243,7 +248,7 @@ void SafetensorsFile::read_part(const std::string& name, int64_t first_element, 
     file_.read(part.data(), bytes, position);
     position += bytes;
     same_dtype ? memory.upload(piece, part.data())
-               : upload_floats(memory, piece, as_floats(entry, part.data(), piece.count(), widened));
+               : upload_floats(memory, piece, as_floats(*entry.encoding, part.data(), piece.count(), widened));
   }
 }
 

@@ -50,12 +50,22 @@ std::string shape_text(const std::vector<int64_t>& sizes);
 // tensor or byte.
 class SafetensorsFile final : public TensorReader {
  public:
+  // How elements are stored, and the dtype that holds their values.
+  struct Encoding {
+    const char* name;                           // in the header
+    DType dtype;                                // f32 for F16
+    int64_t bytes;                              // of an element
+    float (*widened)(uint16_t bits) = nullptr;  // the value of an element of 2 bytes
+  };
+
   struct Entry {
     std::string name;
-    DType dtype;                 // f32 for F16
+    const Encoding* encoding;
     std::vector<int64_t> sizes;  // any rank
     int64_t begin, end;          // bytes, from the first byte after the header
-    bool f16 = false;
+
+    DType dtype() const { return encoding->dtype; }
+    int64_t count() const { return (end - begin) / encoding->bytes; }
   };
 
   explicit SafetensorsFile(const std::filesystem::path& path) : SafetensorsFile(FileReader(path)) {}

@@ -353,6 +353,23 @@ void understand_custom(TheirConfig& theirs, Config& config) {
 
 }  // namespace
 
+std::string their_key(TheirConfig& theirs, const std::string& ours) {
+  static const std::vector<std::pair<std::string, const char*>> kOtherNames = {
+      {"rope_theta", "rope_parameters.rope_theta"},
+      {"rope_theta", "rotary_emb_base"},
+      {"rms_norm_eps", "layer_norm_eps"},
+      {"num_experts", "num_local_experts"},
+      {"moe_intermediate_size", "intermediate_size"},
+      {"n_shared_experts", "shared_expert_intermediate_size"},
+      {"first_k_dense_replace", "mlp_only_layers"},
+      {"router.jitter", "router_jitter_noise"}};
+  const std::string section = "model.", key = ours.starts_with(section) ? ours.substr(section.size()) : ours;
+  if (theirs.has(key)) return key;
+  for (const auto& [name, other] : kOtherNames)
+    if (key == name && theirs.has(other)) return other;
+  return key;
+}
+
 FamilyConfig llama_config() { return {describe_llama, understand_llama}; }
 FamilyConfig stablelm_config() { return {describe_stablelm, understand_stablelm}; }
 FamilyConfig gpt_neox_config() { return {describe_gpt_neox, understand_gpt_neox}; }

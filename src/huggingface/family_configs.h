@@ -1,6 +1,7 @@
 #pragma once
 // How the config.json of each class describes our models: written by an export, read by an import.
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 #include "config/config.h"
 #include "huggingface/their_config.h"
@@ -18,6 +19,9 @@ struct FamilyConfig {
   Describe describe;
   Understand understand;
 };
+
+// The key of config.json that a key of our config ("model.num_experts", "router.jitter") was read from.
+std::string their_key(TheirConfig& theirs, const std::string& ours);
 
 FamilyConfig llama_config();
 FamilyConfig stablelm_config();

@@ -34,24 +34,6 @@ fs::path absolute_path(const fs::path& folder) {
   return fs::weakly_canonical(folder);
 }
 
-// The key of config.json that a key of our config was read from.
-std::string key_read(TheirConfig& theirs, const std::string& ours) {
-  static const std::vector<std::pair<std::string, const char*>> kOtherNames = {
-      {"rope_theta", "rope_parameters.rope_theta"},
-      {"rope_theta", "rotary_emb_base"},
-      {"rms_norm_eps", "layer_norm_eps"},
-      {"num_experts", "num_local_experts"},
-      {"moe_intermediate_size", "intermediate_size"},
-      {"n_shared_experts", "shared_expert_intermediate_size"},
-      {"first_k_dense_replace", "mlp_only_layers"},
-      {"router.jitter", "router_jitter_noise"}};
-  const std::string section = "model.", key = ours.starts_with(section) ? ours.substr(section.size()) : ours;
-  if (theirs.has(key)) return key;
-  for (const auto& [name, other] : kOtherNames)
-    if (key == name && theirs.has(other)) return other;
-  return key;
-}
-
 // Sets the model and the router, and checks them.
 void understand_model(const Family& family, TheirConfig& theirs, Config& config) try {
   family.config.understand(theirs, config);
@@ -59,7 +41,7 @@ void understand_model(const Family& family, TheirConfig& theirs, Config& config)
   config = parse_config(nlohmann::json(to_json(config)), theirs.file());
   check_router(config, theirs.file());
 } catch (const KeyError& error) {
-  throw KeyError(theirs.file(), key_read(theirs, error.path), error.why);
+  throw KeyError(theirs.file(), their_key(theirs, error.path), error.why);
 }
 
 }  // namespace

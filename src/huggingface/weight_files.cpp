@@ -78,7 +78,7 @@ std::vector<std::string> WeightFiles::names() const {
 
 void WeightFiles::check(const std::string& name, DType dtype, const std::vector<int64_t>& sizes) const {
   if (!holds(name)) user_error(place_.string(), ": tensor \"", name, "\": is missing; expected ", shape_text(sizes));
-  const DType stored = at(name).entry->dtype;
+  const DType stored = at(name).entry->dtype();
   if (stored != DType::f32 && stored != DType::bf16)
     fail(name, text("holds ", dtype_name(stored), "; gptmoe imports F32, BF16 and F16"));
   GPTMOE_CHECK(dtype == DType::f32 || dtype == DType::f64 || dtype == DType::bf16, name);

@@ -32,14 +32,14 @@ using ReadTensors = std::map<std::string, ReadTensor>;
 inline void read_tensors(const fs::path& path, ReadTensors& out) {
   const SafetensorsFile file(path);
   for (const SafetensorsFile::Entry& entry : file.entries()) {
-    if (entry.dtype != DType::f32 && entry.dtype != DType::bf16) continue;
+    if (entry.dtype() != DType::f32 && entry.dtype() != DType::bf16) continue;
     ReadTensor& tensor = out[entry.name];
     EXPECT_TRUE(tensor.values.empty()) << entry.name << " is in two files";
     tensor.sizes = entry.sizes;
-    const int64_t count = (entry.end - entry.begin) / dtype_bytes(entry.dtype);
+    const int64_t count = entry.count();
     std::vector<char> bytes(static_cast<size_t>(entry.end - entry.begin));
-    file.read_part(entry.name, 0, Tensor(bytes.data(), entry.dtype, {count}));
-    for (const double value : values_at(bytes.data(), entry.dtype, count))
+    file.read_part(entry.name, 0, Tensor(bytes.data(), entry.dtype(), {count}));
+    for (const double value : values_at(bytes.data(), entry.dtype(), count))
       tensor.values.push_back(static_cast<float>(value));
   }
 }

@@ -88,11 +88,11 @@ TEST_F(Export, Bf16RoundsAllButTheRoutersOfOurClass) {
       ASSERT_EQ(tensor.values[i], whole ? value : bf16_value(bf16_bits(value))) << name;
     }
   for (const SafetensorsFile file(folder_ / "hf/model.safetensors"); const auto& entry : file.entries())
-    EXPECT_EQ(entry.dtype == DType::f32,
+    EXPECT_EQ(entry.dtype() == DType::f32,
               entry.name.ends_with("mlp.gate.weight") || entry.name.ends_with("default_vectors"));
   exported(config_, {.dtype = DType::bf16});
   for (const SafetensorsFile file(folder_ / "hf/model.safetensors"); const auto& entry : file.entries())
-    EXPECT_EQ(entry.dtype, DType::bf16) << entry.name;
+    EXPECT_EQ(entry.dtype(), DType::bf16) << entry.name;
 }
 
 TEST_F(Export, CutsALargeModelIntoIndexedFiles) {

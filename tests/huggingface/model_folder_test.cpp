@@ -55,6 +55,93 @@ TEST_F(ModelFolderTest, ReadsTheKeysOfOlmoe) {
   EXPECT_EQ(describe_folder(hf()).ignored_keys, std::vector<std::string>());
 }
 
+// Each key as in the config.json of a published model, with small numbers.
+TEST_F(ModelFolderTest, ReadsTheKeysOfPublishedModels) {
+  const struct {
+    const char* name;
+    const char* config;
+    const char* model;  // that gptmoe reads, as changes to the tiny config
+  } cases[] = {
+      {"Mixtral-8x7B", R"({"architectures": ["MixtralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1,
+         "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 12, "initializer_range": 0.02, "intermediate_size": 10,
+         "max_position_embeddings": 32768, "model_type": "mixtral", "num_attention_heads": 3, "num_experts_per_tok": 2,
+         "num_hidden_layers": 2, "num_key_value_heads": 1, "num_local_experts": 5, "output_router_logits": false,
+         "rms_norm_eps": 1e-05, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.02, "sliding_window": null,
+         "tie_word_embeddings": false, "torch_dtype": "bfloat16", "transformers_version": "4.36.0.dev0",
+         "use_cache": true, "vocab_size": 29})",
+       R"({"max_position_embeddings": 32768, "num_key_value_heads": 1, "rope_theta": 1e6, "router_aux_loss_coef": 0.02,
+           "norm_topk_prob": true, "intermediate_size": 0})"},
+      {"Llama-2-7b", R"({"_name_or_path": "llama-2", "architectures": ["LlamaForCausalLM"], "bos_token_id": 1,
+         "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 12, "initializer_range": 0.02, "intermediate_size": 14,
+         "max_position_embeddings": 4096, "model_type": "llama", "num_attention_heads": 3, "num_hidden_layers": 2,
+         "num_key_value_heads": 3, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": null,
+         "tie_word_embeddings": false, "torch_dtype": "float16", "transformers_version": "4.31.0.dev0",
+         "use_cache": true, "vocab_size": 29})",
+       R"({"max_position_embeddings": 4096, "num_key_value_heads": 3, "num_experts": 0})"},
+      {"Meta-Llama-3-8B", R"({"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+         "bos_token_id": 128000, "eos_token_id": [128001, 128009], "hidden_act": "silu", "hidden_size": 12,
+         "initializer_range": 0.02, "intermediate_size": 14, "max_position_embeddings": 8192, "model_type": "llama",
+         "num_attention_heads": 3, "num_hidden_layers": 2, "num_key_value_heads": 1, "pretraining_tp": 1,
+         "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 500000.0, "tie_word_embeddings": false,
+         "torch_dtype": "bfloat16", "transformers_version": "4.40.0.dev0", "use_cache": true, "vocab_size": 29})",
+       R"({"max_position_embeddings": 8192, "num_key_value_heads": 1, "rope_theta": 500000, "num_experts": 0})"}};
+  for (const auto& c : cases) {
+    json changes = json::parse(c.model);
+    changes.merge_patch({{"init", "small_wang"}, {"initializer_range", 0.02}});
+    ModelConfig expected = config_of({{"model", changes}}).model;
+    const ModelConfig found = described(json::parse(c.config)).model;
+    if (found.num_experts == 0) {  // keys that a dense model does not use
+      expected.num_experts_per_tok = found.num_experts_per_tok;
+      expected.moe_intermediate_size = found.moe_intermediate_size;
+    }
+    EXPECT_EQ(found, expected) << c.name;
+    EXPECT_EQ(describe_folder(hf()).ignored_keys, std::vector<std::string>()) << c.name;
+  }
+}
+
+// The first key of a published model that our models do not compute is named.
+TEST_F(ModelFolderTest, RefusesPublishedModelsByTheirKeys) {
+  const struct {
+    const char* config;
+    const char* error;
+  } cases[] = {
+      {R"({"hidden_act": "silu", "hidden_size": 12, "intermediate_size": 14, "max_position_embeddings": 8192,
+           "max_window_layers": 21, "model_type": "qwen2_moe", "num_attention_heads": 3, "num_hidden_layers": 2,
+           "num_key_value_heads": 3, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768,
+           "tie_word_embeddings": false, "use_sliding_window": false, "vocab_size": 29, "decoder_sparse_step": 1,
+           "moe_intermediate_size": 10, "shared_expert_intermediate_size": 40, "num_experts_per_tok": 2,
+           "num_experts": 5, "norm_topk_prob": false, "output_router_logits": false, "router_aux_loss_coef": 0.001})",
+       "qkv_bias: true is not supported: gptmoe computes false; it is not in the file, and this is its default"},
+      {R"({"attention_bias": true, "hidden_act": "silu", "hidden_dropout": 0.0, "hidden_size": 12,
+           "input_jitter_noise": 0.01, "intermediate_size": 10, "lm_head_bias": true, "max_position_embeddings": 131072,
+           "model_type": "phimoe", "num_attention_heads": 3, "num_experts_per_tok": 2, "num_hidden_layers": 2,
+           "num_key_value_heads": 1, "num_local_experts": 5, "original_max_position_embeddings": 4096,
+           "rms_norm_eps": 1e-05, "rope_scaling": {"long_factor": [1.0], "long_mscale": 1.24, "short_factor": [1.0],
+           "short_mscale": 1.24, "original_max_position_embeddings": 4096, "type": "longrope"}, "rope_theta": 10000.0,
+           "router_jitter_noise": 0.01, "sliding_window": 131072, "vocab_size": 29})",
+       "rope_scaling.type: \"longrope\" is not supported: gptmoe computes \"default\""},
+      {R"({"hidden_act": "silu", "hidden_size": 12, "head_dim": 4, "intermediate_size": 14, "mlp_bias": false,
+           "max_position_embeddings": 131072, "model_type": "llama", "num_attention_heads": 3, "num_hidden_layers": 2,
+           "num_key_value_heads": 1, "rope_scaling": {"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+           "original_max_position_embeddings": 8192, "rope_type": "llama3"}, "rope_theta": 500000.0,
+           "tie_word_embeddings": true, "vocab_size": 29})",
+       "rope_scaling.rope_type: \"llama3\" is not supported: gptmoe computes \"default\""},
+      {R"({"hidden_act": "silu", "hidden_size": 12, "intermediate_size": 14, "layer_norm_eps": 1e-05,
+           "max_position_embeddings": 4096, "model_type": "stablelm", "num_attention_heads": 3, "num_hidden_layers": 2,
+           "num_key_value_heads": 3, "partial_rotary_factor": 0.25, "rope_theta": 10000, "use_qkv_bias": true,
+           "tie_word_embeddings": false, "vocab_size": 29})",
+       "partial_rotary_factor: 0.25 is not supported: gptmoe computes 1"},
+      {R"({"hidden_act": "gelu", "hidden_size": 12, "intermediate_size": 14, "layer_norm_eps": 1e-05,
+           "max_position_embeddings": 2048, "model_type": "gpt_neox", "num_attention_heads": 3, "num_hidden_layers": 2,
+           "rotary_emb_base": 10000, "rotary_pct": 0.25, "tie_word_embeddings": false, "use_parallel_residual": true,
+           "vocab_size": 29})",
+       "rotary_pct: 0.25 is not supported: gptmoe computes 1"}};
+  for (const auto& c : cases) {
+    write(json::parse(c.config));
+    EXPECT_EQ(error_of([&] { describe_folder(hf()); }), text((hf() / "config.json").string(), ": ", c.error));
+  }
+}
+
 TEST_F(ModelFolderTest, ReadsTheKeysOfNewVersions) {
   json config = json::parse(kOlmoe);
   const ModelConfig old = described(config).model;
