@@ -12,8 +12,8 @@
 
 namespace {
 
-// The arguments left over, and the known option that is nearest to the first option among them, unless that is one
-// itself ("-- --out").
+// The arguments that were not parsed, and the known option that is nearest to the first option among them, unless that
+// one is itself known ("-- --out").
 std::string unexpected(const CLI::App& app, const CLI::App& command) {
   const std::string all = gptmoe::unexpected_arguments(app);
   std::vector<std::string> known;

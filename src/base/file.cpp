@@ -142,7 +142,7 @@ void AtomicFile::commit() {
 
 FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal) : fd_(open_folder(folder)) {
   if (fd_ >= 0) {
-    // Whoever asks folder_locked() holds a lock for microseconds.
+    // A process that calls folder_locked() holds the lock for microseconds.
     for (int attempt = 0; attempt < 20; ++attempt) {
       if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));

@@ -88,7 +88,7 @@ nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, u
           {"seed", seed}};
 }
 
-// Whether to show progress: only where the text itself does not show how far the program is.
+// Whether to show progress: only if the printed text does not already show how far the program is.
 bool shows_progress(const GenerateArguments& arguments) {
   struct stat status {};
   return arguments.json || (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode));
