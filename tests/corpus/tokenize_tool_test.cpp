@@ -315,9 +315,8 @@ TEST_F(TokenizeToolTest, AMissingPermissionIsAUserError) {
   };
   const std::string unreadable = "Permission denied; make it readable or name another tokenizer";
   refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"},
-          "sec/tokenizer.json: cannot look at it: " + unreadable);
-  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"},
-          "sec/tokenizer.json: cannot look at it: " + unreadable);
+          "sec/tokenizer.json: cannot access it: " + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json: cannot access it: " + unreadable);
   refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json: cannot open: " + unreadable);
   const std::string no_folder = ": cannot create this folder: Permission denied; correct --output";
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);

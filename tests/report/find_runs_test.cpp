@@ -123,7 +123,7 @@ TEST_F(FindRuns, AConfigThatCannotBeLookedAtIsNotSkipped) {
     fs::create_symlink(target, folder_ / "lost/config.json");
     EXPECT_TRUE(message<UserError>([&] {
                   find_runs(folder_.path());
-                }).starts_with((folder_ / "lost/config.json").string() + ": cannot look at it: "));
+                }).starts_with((folder_ / "lost/config.json").string() + ": cannot access it: "));
     std::vector<std::string> skipped;
     EXPECT_EQ(find_runs(folder_.path(), &skipped), std::vector<fs::path>{folder_ / "run"}) << "beside it";
     EXPECT_EQ(find_arms(folder_.path(), &skipped).size(), 1u);
