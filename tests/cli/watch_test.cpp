@@ -62,7 +62,7 @@ class Watching : public CommandLine {
     const auto bytes = fs::file_size(files_ / run / "metrics.jsonl", none);
     return !none && bytes > 2000;
   }
-  // Runs gptmoe in the folder aside/, beside a process of this folder, and returns what it prints.
+  // Runs gptmoe in the folder aside/ while another process runs in this folder, and returns what it prints.
   std::string aside(const std::vector<std::string>& arguments, int exit_code = 0) {
     const ProcessResult result = run_gptmoe(files_ / "aside", arguments);
     EXPECT_EQ(result.exit_code, exit_code) << result.err;

@@ -122,7 +122,7 @@ TEST_F(TokenizeToolTest, ClosedStandardStreams) {
   expect_user_error(run("encode --tokenizer t.json --input - --output d <&-"),
                     "standard input is closed; pipe the text in, or name files with --input");
   EXPECT_FALSE(fs::exists(folder / "d"));
-  // The tool's own files must not get the numbers of closed streams.
+  // The tool's own files must not get the numbers of closed standard streams.
   const std::string encode =
       "cd '" + folder.path().string() + "' && '" + program() + "' encode --tokenizer t.json --input a.jsonl --output ";
   EXPECT_EQ(WEXITSTATUS(std::system((encode + "d <&- >&- 2>&-").c_str())), 1) << "the summary cannot be written";

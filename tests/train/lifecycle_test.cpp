@@ -260,7 +260,8 @@ TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
 }
 
-// Nothing may be trained on top of what is left: the rows would be cut, and the old history would explain the new run.
+// No new run may start in what is left of a run: it would cut back the rows, and the old history would pass for its
+// own.
 TEST_F(Lifecycle, ARunWithoutItsConfigIsNotReplaced) {
   train_quietly(constant(8), whole_);
   for (const char* part : {"metrics.jsonl", "history.json", "checkpoints"}) {
