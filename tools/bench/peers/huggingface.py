@@ -5,7 +5,8 @@ Trains a tiny model of every kind, exports it and opens the folder with transfor
 must be that of `gptmoe eval` (relative difference at most 1e-6), and greedy text that of `gptmoe generate`. It also
 checks the tokenizer's ids, text from a left-padded batch, a bf16 export, a folder of several weight files, and that
 transformers refuses a raw checkpoint. For imports, transformers makes a tiny random model of each class, and the loss
-of `gptmoe eval` on the imported checkpoint must be that of transformers. Prints Markdown tables; the exit status is 1 if anything differs.
+of `gptmoe eval` on the imported checkpoint must be that of transformers. Prints Markdown tables; the exit status is 1
+if anything differs.
 
     python3 -m venv venv && venv/bin/pip install torch transformers numpy
     venv/bin/python tools/bench/peers/huggingface.py [--gptmoe build/gptmoe] [--only "NAME;..."] [--keep FOLDER]
@@ -236,7 +237,7 @@ class Check:
             ours = self.gptmoe("generate", run, "--prompt", prompt, "--tokens", 40, "--temperature", 0)
             inputs = tokenizer(prompt, return_tensors="pt")
             theirs = model.generate(**inputs, max_new_tokens=40, do_sample=False)[0]
-            # Bytes that are no UTF-8, which untrained models write, may become one mark or several.
+            # Untrained models write bytes that are not UTF-8. They may become one replacement character or several.
             ours, theirs = (re.sub("\ufffd+", "\ufffd", text) for text in
                             (ours.removesuffix("\n"), tokenizer.decode(theirs, skip_special_tokens=True)))
             if ours != theirs:

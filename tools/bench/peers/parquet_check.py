@@ -6,8 +6,8 @@
 
 Makes files like FineWeb's (several columns, row groups, nulls, dictionary and large_string columns, zstd and snappy) and
 like those that `datasets` saves, with --rows texts each, converts them, encodes both forms with gptmoe-tokenize and
-compares the shards. Also stops and kills conversions and continues them, and expects one line for damaged files. Prints the speed
-of the conversion; exit status 1 if anything differs.
+compares the shards. Also stops and kills conversions and continues them, and expects one line for damaged files. Prints
+the speed of the conversion; exit status 1 if anything differs.
 """
 import argparse
 import glob
