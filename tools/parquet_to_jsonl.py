@@ -57,7 +57,7 @@ class Signalled(BaseException):
 
 
 def kind_of(path):
-    """The ending of a name in small letters if it is one of KINDS, else None."""
+    """The ending of a name in lower case if it is one of KINDS, else None."""
     ending = os.path.splitext(path)[1].lower()
     return ending if ending in KINDS else None
 

@@ -4,7 +4,7 @@
 //                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
 //   NumericFailure, a Failure: the run's numbers are no longer finite
-//   DeviceError, a Failure: the GPU failed, and nothing that it holds can be trusted or used any more
+//   DeviceError, a Failure: the GPU failed, and nothing that it holds can be used or trusted
 //   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
 #include <stdexcept>

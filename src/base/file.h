@@ -81,7 +81,7 @@ bool folder_locked(const std::filesystem::path& folder);
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
 
-// Appends all the bytes to a file opened with O_APPEND, in one write if the system takes them at once. Throws Failure
+// Appends all the bytes to a file opened with O_APPEND, in one write if the system takes them all. Throws Failure
 // naming `path` and the system's reason.
 void append_fully(int fd, std::string_view bytes, const std::filesystem::path& path);
 

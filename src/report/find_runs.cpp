@@ -41,7 +41,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector
   if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
 }
 
-// "learning_rate=1e-3,betas=[1,2]" as two settings; none if `name` is no list of settings. A value may hold commas.
+// "learning_rate=1e-3,betas=[1,2]" as two settings; none if `name` is not a list of settings. A value may hold commas.
 std::vector<Setting> settings_in(const std::string& name) {
   std::vector<Setting> settings;
   for (size_t begin = 0; begin <= name.size();) {

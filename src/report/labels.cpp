@@ -171,7 +171,7 @@ void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, 
     }
     of_arm.push_back(was.size() - 1);
   }
-  // Runs of different seeds, each given by itself, are arms of their own.
+  // Runs of different seeds that are given one by one are separate arms.
   if (std::set<std::string>(folders.begin(), folders.end()).size() < folders.size() && !by_family)
     for (size_t i = 0; i < arms.size(); ++i) folders[i] = arms[i].runs.front().dir.string();
   const std::vector<std::string> own = short_names(folders);

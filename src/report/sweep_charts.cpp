@@ -63,7 +63,7 @@ std::optional<Chart> sweep_chart(const Sweep& sweep) {
   chart.y = {"final validation perplexity (log scale)", Scale::log, {}, {}, {}};
   for (size_t family = 0; family < sweep.families.size(); ++family)
     if (Series line = line_of(sweep, family); !line.points.empty()) chart.series.push_back(std::move(line));
-  // A config with one point is a dot. Dots alone are no sweep.
+  // A config with one point is a dot. Dots alone are not a sweep.
   const auto is_line = [](const Series& series) { return series.points.size() > 1; };
   if (std::none_of(chart.series.begin(), chart.series.end(), is_line)) return std::nullopt;
   chart.x = {*path, scale_of(chart.series), {}, {}, {}};

@@ -29,7 +29,7 @@ class RunFolderCli : public CommandLine {
 
 TEST_F(RunFolderCli, ThatIsDeletedUnderTrainingIsAFailure) {
   start();
-  fs::rename(files_ / "run", files_ / "doomed");  // at once, as if deleted or unmounted
+  fs::rename(files_ / "run", files_ / "doomed");  // in one step, as if deleted or unmounted
   fs::remove_all(files_ / "doomed");
   fail(process_->wait(), 1, {"run/"});  // the metrics or the checkpoint, whichever was being written
 }

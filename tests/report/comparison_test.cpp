@@ -129,7 +129,7 @@ TEST(Comparison, ATargetThatTheFirstWeightsReachIsNoGainInTokens) {
     for (const std::string& sentence : sentences(comparison))
       EXPECT_EQ(sentence.find("final perplexity"), std::string::npos) << sentence;
   }
-  // There is no gain of 100 % either if only the other arm reaches the target at once.
+  // There is no gain of 100 % either if only the other arm reaches the target immediately.
   const Comparison early =
       compare({{"topk", {initialized_run({40, 30}, 1)}}, {"other", {initialized_run({20, 10}, 1)}}});
   EXPECT_EQ(early.arms[0].target->tokens, 100);

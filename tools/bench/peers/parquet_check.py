@@ -136,7 +136,7 @@ def check_names(scratch):
 
 
 def start_and_wait(arguments, out):
-    """Starts a conversion and returns when an output has begun, in a process group of its own."""
+    """Starts a conversion in a separate process group, and returns when an output has begun."""
     process = subprocess.Popen([sys.executable, CONVERT, *arguments], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None and not glob.glob(out + "/**/*.tmp", recursive=True):
