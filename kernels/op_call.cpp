@@ -40,7 +40,7 @@ void OpCall::take(double value) {
   values_[static_cast<size_t>(value_count_++)] = value;
 }
 
-// With Write::add the first output is added to.
+// With Write::add, the call adds to its first output.
 void OpCall::take(Write write) {
   if (write == Write::add) operands_.front().moved *= 2;
   take(write == Write::add ? 1.0 : 0.0);

@@ -35,13 +35,13 @@ class OpCall {
   // For a matrix product, rows x terms x columns (x E if grouped); for other ops, the sizes of the largest operand.
   std::string shape() const;
   // The floating-point operations of matrix products and attention; all other ops count 0. A multiply-add counts as
-  // two. For causal attention only what a query sees counts, and for products over sorted rows only the live rows.
-  // live_share is the share of the R sorted rows that are live (moe_ops.inc).
+  // two. Causal attention counts only the keys that a query sees, and products over sorted rows count only the live
+  // rows. live_share is the share of the R sorted rows that are live (moe_ops.inc).
   double flops(double live_share) const { return routed_ ? live_share * flops_ : flops_; }
-  // The bytes that the call must move: each operand once, or twice if it is read and written. In a table only the rows
-  // that are used count, and among sorted rows only the live ones. Scratch does not count.
+  // The bytes that the call must move: each operand once, or twice if it is read and written. A table counts only the
+  // rows that are used, and sorted rows count only the live ones. Scratch does not count.
   double bytes(double live_share) const;
-  // The bytes that the call must move of each operand.
+  // For each operand, the bytes that the call must move.
   struct Moved {
     const Tensor* tensor;  // as passed
     double bytes;

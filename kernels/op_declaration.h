@@ -8,7 +8,7 @@
 //     and after) or In (read).
 //     Its type: Stat, Float (real or stat), I32, I64 or Any; without this part, real.
 //   Name: the shape follows the last underscore, one letter per dimension. "2F" is two times F; "E1" is E + 1; any
-//   other digit at the end, or a digit alone, is a dimension of its own ("N2" has N rows of 2, "_1" one element). A
+//   other digit at the end, or a digit alone, is a separate dimension ("N2" has N rows of 2, "_1" one element). A
 //   name without such a part declares any shape.
 #include <array>
 #include <string>

@@ -6,8 +6,8 @@
     build/gptmoe-tokenize encode --tokenizer tokenizers/gpt2 --input texts/ --output data/fineweb-edu
 
 Inputs are .parquet files, .arrow files (streams as `datasets` saves them, or Arrow's file format), .feather files of
-version 2, folders with such files, and patterns. Capital letters in the endings do not matter. A folder that `datasets`
-saved counts with the files that its state.json lists. Every input file becomes one .jsonl.zst with one line
+version 2, folders with such files, and patterns. Capital letters in the endings do not matter. From a folder that
+`datasets` saved, it takes the files that its state.json lists. Every input file becomes one .jsonl.zst with one line
 {"text": ...} per row; files from a folder keep their place below it. --field names another column, which is then also
 the field of the lines. The last line of the output counts other files in folders and among the matches of a pattern,
 and names the first three.
@@ -57,7 +57,7 @@ class Signalled(BaseException):
 
 
 def kind_of(path):
-    """The ending of a name in small letters if it is one of KINDS, else None."""
+    """The ending of a name in lower case if it is one of KINDS, else None."""
     ending = os.path.splitext(path)[1].lower()
     return ending if ending in KINDS else None
 
@@ -183,7 +183,7 @@ bytes_read = stop = None  # shared by all processes: a counter and an event
 def exit_with(parent):
     while os.getppid() == parent:
         time.sleep(0.2)
-    os._exit(1)  # the parent was killed; an exit that waits for other threads could last
+    os._exit(1)  # the parent was killed; a normal exit might wait for other threads
 
 
 def start_worker(parent, *shared):

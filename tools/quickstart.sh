@@ -6,8 +6,8 @@
 #   tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]
 #
 # Without --text it uses the King James Bible (public domain; printed by Debian's package bible-kjv). FILE is text or
-# JSON lines with a field "text" (.jsonl, .ndjson, .json); DIR holds such files and .txt. Both may be .gz or .zst. Existing results (build, tokenizer, shards, finished
-# runs) are reused.
+# JSON lines with a field "text" (.jsonl, .ndjson, .json); DIR holds such files and .txt. Both may be .gz or .zst.
+# Existing results (build, tokenizer, shards, finished runs) are reused.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

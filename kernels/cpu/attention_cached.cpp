@@ -9,8 +9,8 @@
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-// out (D) = one query's attention to `seen` keys, whose rows are `stride` apart, as are the rows of their values.
-// `weights` is room for `seen` numbers.
+// Sets out (D) to one query's attention to `seen` keys. Rows of keys are `stride` elements apart, and so are rows of
+// values. `weights` has room for `seen` numbers.
 void attend(Real* out, const Real* query, const Real* keys, const Real* values, int64_t stride, int64_t seen, int64_t D,
             Real* weights) {
   const Real scale = Real{1} / std::sqrt(static_cast<Real>(D));

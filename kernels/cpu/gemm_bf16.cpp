@@ -92,7 +92,7 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
-      // At the edges, too, the kernel itself adds to c's values, so that a row's result does not depend on its place in
+      // The kernel itself adds to c's values at the edges too, so that a row's result does not depend on its place in
       // the block.
       if (add) {
         std::fill_n(edge, kTile * kTile, 0.0f);

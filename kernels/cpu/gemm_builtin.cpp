@@ -47,8 +47,8 @@ void pack_b(Real* out, const Matrix& b, int64_t depth, int64_t columns) {
   }
 }
 
-// Copies `a` (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip. So a
-// tile's elements come from few pages and cache lines. If the rows of `a` are contiguous, `a` is read in place instead.
+// Copies `a` (rows, depth), whose columns are contiguous, to out[strip][depth][row], kTileRows rows per strip. A tile's
+// elements then come from few pages and cache lines. If the rows of `a` are contiguous, `a` is read in place instead.
 void pack_a(Real* out, const Matrix& a, int64_t rows, int64_t depth) {
   constexpr int64_t kWhole = (kTileRows + kLanes - 1) / kLanes * kLanes;
   for (int64_t first = 0; first < rows; first += kTileRows, out += kTileRows * depth) {

@@ -7,7 +7,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kLanes = 8;  // that share a key
+constexpr int kLanes = 8;  // lanes that share a key
 constexpr int kGroups = kThreads / kLanes;
 
 struct CacheShape {
@@ -29,7 +29,7 @@ __global__ void cache_keys_values_kernel(CacheShape s, T* kv, const T* qkv) {
     Pack<T, N>::load(from + at).store_whole(to + at);
 }
 
-// What the groups of a block pass on to be joined.
+// The partial results of a block's groups, which are then joined.
 template <int kD>
 struct Joined {
   float max[kGroups], sum[kGroups], out[kGroups][kD];

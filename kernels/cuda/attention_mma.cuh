@@ -2,8 +2,8 @@
 // Matrix products of tiles in shared memory on tensor cores, for the attention kernels.
 //
 // A tile consists of rows of kD bf16, kD = 64 or 128 (narrower heads are padded with zeros). The 16-byte chunks of a
-// row are permuted: chunk c of row r is at c ^ (r % 8). So chunks that are accessed at once are in different banks: for
-// ldmatrix, the same chunk of eight rows; for cp.async, eight neighbouring chunks of a row.
+// row are permuted: chunk c of row r is at c ^ (r % 8). So chunks that are accessed at the same time are in different
+// banks: for ldmatrix, the same chunk of eight rows; for cp.async, eight neighbouring chunks of a row.
 //
 // A warp computes kM * 16 rows of a product. Accumulators are [kM][columns / 8][4] in the layout of mma_bf16's D.
 #include "kernels/cuda/attention.cuh"
@@ -26,8 +26,8 @@ template <int kD>
 constexpr int kRowBytes = 2 * kD;
 
 // For ldmatrix: the address at which a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd of the row
-// is at (that address) ^ (32 k), and the same chunk 8 n rows below is 8 n row lengths later. Tiles start at multiples
-// of a row's bytes.
+// is at this address ^ (32 k). The same chunk of row + 8 n is 8 n row lengths further on. Tiles start at multiples of a
+// row's bytes.
 template <int kD>
 __device__ SharedAddress lane_address(const bf16* tile, int row, int odd) {
   return shared_address(tile) + row * kRowBytes<kD> + (odd ^ (row & 7)) * 16;
@@ -48,7 +48,7 @@ __device__ void load_tile(bf16* tile, const bf16* from, int64_t stride, int rows
 }
 
 // Multiplies kM * 16 rows of a product by `scale`, row by row, and writes them to memory. On their way, the rows pass
-// through the warp's own rows of `tile`, which no other warp uses any more.
+// through the warp's own rows of `tile`, which no other warp uses by then.
 template <int kD, int kM>
 __device__ void store_rows(bf16* to, int64_t stride, int rows, int width, bf16* tile,
                            const float (&product)[kM][kD / 8][4], const float (&scale)[kM][2]) {

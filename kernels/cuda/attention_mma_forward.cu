@@ -2,16 +2,16 @@
 // (32 if D > 64), with two stages of keys and values in shared memory. Each of its 4 warps has 32 rows, so that a
 // fragment of keys or values that is read once serves two products.
 //
-// FLOPs: 4 D for each of T^2 / 2 pairs of query and key. Each warp computes its tiles on the diagonal whole, which adds
-// a share of 64 / T (32 / T if D > 64) to the FLOPs. Bytes from L2: keys and values once for every 128 queries, that is
-// 128 FLOPs per byte.
+// FLOPs: 4 D for each of T^2 / 2 pairs of query and key. Each warp computes its tiles on the diagonal in full, which
+// adds a fraction of 64 / T (32 / T if D > 64) to the FLOPs. Bytes from L2: keys and values once for every 128 queries,
+// that is 128 FLOPs per byte.
 #include "kernels/cuda/attention_mma.cuh"
 
 namespace gptmoe::cuda {
 namespace {
 
 constexpr int kRows = 128, kM = kRows / kAttentionWarps / 16;
-// Keys that a step takes: as many as the registers can hold scores for, in addition to the output.
+// Keys per step: as many as the registers can hold scores for, in addition to the output.
 template <int kD>
 constexpr int kKeys = kD <= 64 ? 64 : 32;
 

@@ -127,8 +127,8 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // Stores 16 bytes to global memory at once. Use it where the compiler would split store(); tools/check_kernels.sh
-  // detects such places.
+  // Stores 16 bytes to global memory in one instruction. Use it where the compiler would split store();
+  // tools/check_kernels.sh detects such places.
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);

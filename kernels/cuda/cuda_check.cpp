@@ -5,8 +5,8 @@
 namespace gptmoe::cuda {
 namespace {
 
-// Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... The
-// numbers of these errors are consecutive, but one number among them is about launches.
+// Whether a running kernel caused the error: a bad address or instruction, a stack overflow, a time limit, ... These
+// errors have consecutive numbers, except for one number in between, which is a launch error.
 bool made_by_a_kernel(cudaError_t status) {
   return status >= cudaErrorIllegalAddress && status <= cudaErrorLaunchFailure &&
          status != cudaErrorLaunchOutOfResources;

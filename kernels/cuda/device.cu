@@ -13,7 +13,7 @@ __global__ void probe_kernel() {}
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
 
-// The runtime reports a missing driver as an insufficient one, too.
+// If there is no driver, the runtime also reports an insufficient driver.
 std::string driver_obstacle() {
   int driver = 0;
   if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return "no GPU and no GPU driver were found";

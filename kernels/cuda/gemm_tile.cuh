@@ -189,7 +189,7 @@ __device__ void TensorTile::multiply(const A& a, const B& b, int64_t depth, cons
     GPTMOE_UNROLL
     for (int slice = 0; slice < kSlices; ++slice) {
       const bool last = slice == kSlices - 1;
-      if (last) {  // the next stage must be loaded now; this barrier also ends the reading of this one
+      if (last) {  // the next stage must be loaded now; after this barrier, no thread reads this stage
         cp_async_wait<kStages - 2>();
         __syncthreads();
       }

@@ -1,4 +1,4 @@
-// LayerNorm. The traffic is that of RMSNorm (rmsnorm.cu), and the backward is built like that of RMSNorm.
+// LayerNorm. Traffic and backward are like those of RMSNorm (rmsnorm.cu).
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"

@@ -106,7 +106,7 @@ void cast_values(cudaStream_t stream, To* out, const From* x, int64_t count) {
                 out + done, x + done, rest);
 }
 
-// Sets counts[block] to the number of infinite or NaN elements in the block's share of x.
+// Sets counts[block] to the number of infinite or NaN elements in the block's part of x.
 template <typename T, int N>
 __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t count) {
   auto* total = shared_memory<int32_t>();

@@ -17,7 +17,7 @@ unsigned row_blocks(int64_t N) {
 }
 
 // This lane's part of a row of E: elements lane, lane + kLanes, ... below `end`. `end` is 0 past the last row, where
-// lanes take part in warp operations and touch nothing.
+// lanes take part in warp operations but access no memory.
 template <int kLanes>
 struct RowPart {
   int64_t n, lane, end;

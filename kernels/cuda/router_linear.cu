@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(float* logits, const 
   const int64_t expert0 = static_cast<int64_t>(blockIdx.y) * kTiles * 8;
 
   float d[2][kTiles][4] = {};
-  T ahead[2][2][8];  // of x: m-tile, half
+  T ahead[2][2][8];  // next elements of x: m-tile, half
   const auto load_x = [&, rows = rows, C = C](int64_t at) {
     for (int m = 0; m < 2; ++m)
       for (int half = 0; half < 2; ++half) {

@@ -9,8 +9,8 @@
 namespace gptmoe {
 
 struct AnalysisOptions {
-  int64_t profile_batches = 1;   // batches to measure the routing on, if there are that many
-  int64_t gradient_batches = 1;  // batches to measure gradients and errors on, if there are that many
+  int64_t profile_batches = 1;   // maximum number of batches for measuring the routing
+  int64_t gradient_batches = 1;  // maximum number of batches for measuring gradients and errors
 };
 
 // The source of the default vectors.

@@ -72,7 +72,7 @@ std::vector<fs::path> folders_of(const Hierarchy& hierarchy, const std::string& 
   return folders;
 }
 
-// The whole number in a file, or the one after a word in it; -1 if there is none.
+// The whole number in a file, or the number that follows a word in it; -1 if there is none.
 int64_t number_in(const fs::path& path, const std::string& word = "") {
   std::ifstream in(path);
   std::string found;

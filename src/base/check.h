@@ -3,8 +3,8 @@
 //   UserError  exit code 2  bad input: one line naming the place (JSON path, file:byte, tensor) and the remedy; for a
 //                           run that does not fit, the table of its memory follows
 //   Failure    exit code 1  the machine failed (disk full, ...) or the run failed numerically
-//   NumericFailure, a Failure: the run's numbers are not finite any more
-//   DeviceError, a Failure: the GPU failed, and nothing that it holds can be trusted or used any more
+//   NumericFailure, a Failure: the run's numbers are no longer finite
+//   DeviceError, a Failure: the GPU failed, and nothing that it holds can be used or trusted
 //   BugError   exit code 1  a broken promise inside gptmoe, with expression, file and line (GPTMOE_CHECK)
 #include <sstream>
 #include <stdexcept>

@@ -6,7 +6,7 @@ namespace gptmoe {
 
 // The number of code points in the text: its width if each character takes one column, as in everything printed here.
 size_t columns_of(const std::string& text);
-// The text, cut to at most `columns` code points. The last one is "…" if something was cut.
+// The text, truncated to at most `columns` code points. If text was removed, the last code point is "…".
 std::string shortened(const std::string& text, size_t columns);
 
 }  // namespace gptmoe

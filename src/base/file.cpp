@@ -42,8 +42,8 @@ int open_regular(const std::filesystem::path& path, int64_t& size) {
   return fd;
 }
 
-[[noreturn]] void cannot_look(const std::filesystem::path& path, const std::string& why) {
-  user_error(path.string(), ": cannot look at it: ", why);
+[[noreturn]] void cannot_access(const std::filesystem::path& path, const std::string& why) {
+  user_error(path.string(), ": cannot access it: ", why);
 }
 
 // The folder that glob() could not read, and the reason. It is not a local variable of glob_files(), since glob()
@@ -142,7 +142,7 @@ void AtomicFile::commit() {
 
 FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal) : fd_(open_folder(folder)) {
   if (fd_ >= 0) {
-    // Whoever asks folder_locked() holds a lock for microseconds.
+    // A process that calls folder_locked() holds the lock for microseconds.
     for (int attempt = 0; attempt < 20; ++attempt) {
       if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -214,10 +214,10 @@ bool is_absence(const std::error_code& error) {
 std::filesystem::file_type file_type_at(const std::filesystem::path& path) {
   std::error_code error;
   const auto type = std::filesystem::status(path, error).type();
-  if (error && !is_absence(error)) cannot_look(path, error.message());
+  if (error && !is_absence(error)) cannot_access(path, error.message());
   if (type == std::filesystem::file_type::not_found)
     if (const auto target = std::filesystem::read_symlink(path, error); !error)
-      cannot_look(path, "it is a link to " + target.string() + ", which is not there");
+      cannot_access(path, "it is a link to " + target.string() + ", which does not exist");
   return type;
 }
 
@@ -260,7 +260,7 @@ std::vector<std::filesystem::path> glob_files(const std::string& pattern) {
   std::error_code error;
   if (std::filesystem::is_regular_file(pattern, error)) return {pattern};
   // A pattern may be longer than a name. A link to nothing is a match, and opening it reports the link.
-  if (error && !is_absence(error) && error != std::errc::filename_too_long) cannot_look(pattern, error.message());
+  if (error && !is_absence(error) && error != std::errc::filename_too_long) cannot_access(pattern, error.message());
   glob_t found{};
   const int code = glob(pattern.c_str(), 0, stop_at_unread_folder, &found);
   std::vector<std::filesystem::path> paths;

@@ -20,7 +20,7 @@ class FileReader {
   FileReader& operator=(FileReader&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
-  int64_t size() const { return size_; }  // when it was opened
+  int64_t size() const { return size_; }  // of the file when it was opened
 
   // Reads `bytes` bytes from byte `position` on, all of them within size(). Any thread may call it. Throws UserError
   // naming file and byte if the file has become shorter, and Failure if the system cannot read it.
@@ -61,7 +61,7 @@ class AtomicFile {
 class FolderLock {
  public:
   // Throws UserError "FOLDER: REFUSAL" if another process holds the lock. Waits a moment first, since folder_locked()
-  // holds one for microseconds.
+  // holds the lock for microseconds.
   FolderLock(const std::filesystem::path& folder, const std::string& refusal);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
@@ -81,7 +81,7 @@ bool folder_locked(const std::filesystem::path& folder);
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);
 
-// Appends all the bytes to a file opened with O_APPEND, in one write if the system takes them at once. Throws Failure
+// Appends all the bytes to a file opened with O_APPEND, in one write if the system takes them all. Throws Failure
 // naming `path` and the system's reason.
 void append_fully(int fd, std::string_view bytes, const std::filesystem::path& path);
 
@@ -109,7 +109,7 @@ void sync_file(const std::filesystem::path& path);
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
 // Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the pattern and
-// the system's reason if it cannot look there, as when it cannot read a folder whose entries the pattern needs.
+// the system's reason if it cannot look there, for example if it cannot read a folder whose entries the pattern needs.
 std::vector<std::filesystem::path> glob_files(const std::string& pattern);
 
 }  // namespace gptmoe

@@ -13,8 +13,8 @@ struct InstructionSet {
 // "AVX2 and FMA": those that the CPU lacks; "" if there are none.
 std::string lacking_instructions(const std::vector<InstructionSet>& compiled);
 
-// Throws UserError if this program was compiled for instructions that this CPU lacks. Without it, such a program ends
-// with "Illegal instruction" somewhere.
+// Throws UserError if this program was compiled for instructions that this CPU lacks. Without this check, such a
+// program would end with "Illegal instruction" at some later point.
 void require_compiled_instructions();
 
 }  // namespace gptmoe

@@ -53,7 +53,7 @@ class OrderedWorkers {
       throw Failure(text("cannot start ", threads, " threads: ", error.code().message()));
     }
     loop(0);
-    others.clear();  // joins
+    others.clear();  // joins the threads
     if (failure_) std::rethrow_exception(failure_);
   }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Progress for people: one line redrawn in place on a terminal, nothing in a pipe.
+// Progress for the user: one line redrawn in place on a terminal, nothing in a pipe.
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -27,7 +27,7 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  // Redraws at most ten times a second, cut to the terminal's width.
+  // Redraws at most ten times a second, truncated to the terminal's width.
   void show(const std::string& line);
   // Erases the progress line so that ordinary output can follow.
   void clear();
@@ -39,10 +39,10 @@ class ProgressLine {
   std::chrono::steady_clock::time_point last_{};
 };
 
-// Tells which share of a job is done, and how long the rest takes at the pace since this object was made.
+// Says what fraction of a job is done, and how long the rest will take at the pace since this object was made.
 class JobClock {
  public:
-  // `done`: the part of the job that was finished before, which does not count for the pace.
+  // `done`: the part of the job that was finished earlier, which the pace leaves out.
   explicit JobClock(int64_t done = 0) : begun_at_(done) {}
 
   double seconds() const;

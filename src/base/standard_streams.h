@@ -2,8 +2,9 @@
 
 namespace gptmoe {
 
-// Opens /dev/null in place of every standard stream that is closed, so that no file takes its number. Reading that
-// standard input, and writing the other two, still fails. To be called before any file is opened.
+// Opens /dev/null in place of every standard stream that is closed, so that no file that is opened later gets its
+// number. Reading from such a standard input fails, and so does writing to such an output. Call it before any file is
+// opened.
 void occupy_standard_streams();
 
 }  // namespace gptmoe

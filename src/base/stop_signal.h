@@ -2,8 +2,8 @@
 
 namespace gptmoe {
 
-// While an object lives, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is noted instead of ending the process; a second
-// one ends it at once. SIGPIPE is ignored meanwhile. Only one object may live at a time.
+// While an object exists, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is noted instead of ending the process; a second
+// one ends it immediately. SIGPIPE is ignored during that time. Only one object may exist at a time.
 class StopSignal {
  public:
   StopSignal();

@@ -56,7 +56,8 @@ class LayerBench {
       }
     }
     const double ratio = flops[0] / flops[1] * median_ratio(measured_[1], measured_[0]);
-    output.say(text("MoE to dense FFN of the same active width, FLOP/s: ", fixed(ratio, 3), "\n"));
+    output.say(text(
+        "FLOP/s of the MoE layer divided by those of a dense FFN of the same active width: ", fixed(ratio, 3), "\n"));
     output.record({{"label", layers_.label()}, {"moe_to_dense", ratio}});
   }
 

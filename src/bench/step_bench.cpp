@@ -53,8 +53,8 @@ Json to_json(const StepRun& run) {
 
 void say_speeds(BenchOutput& output, const Runs& runs) {
   output.say(
-      "\n| config | experts | tokens a step | tokens/s, median (lowest to highest) | model TFLOP/s "
-      "| of the matrix rate | to the first |\n|---|---:|---:|---:|---:|---:|---:|\n");
+      "\n| config | experts | tokens per step | tokens/s, median (lowest to highest) | model TFLOP/s "
+      "| share of matrix rate | relative to first |\n|---|---:|---:|---:|---:|---:|---:|\n");
   for (const auto& run : runs) {
     const auto tokens = static_cast<double>(run->variant().tokens_per_step());
     const auto [least, most] = std::minmax_element(run->seconds().begin(), run->seconds().end());

@@ -1,5 +1,5 @@
 #pragma once
-// The variants that are measured in turns: one or two configs, each with several numbers of experts or tokens per step.
+// The variants, which take turns: one or two configs, each with several numbers of experts or tokens per step.
 #include <string>
 #include <vector>
 

@@ -83,7 +83,7 @@ struct ModelFile {
 ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr);
 // Its checksum; reads state.json alone.
 std::string model_checksum(const std::filesystem::path& checkpoint_dir);
-// The file for readers that need one row of a model at a time, after the checks of load_model(). The tables need
+// Opens the file, after the checks of load_model(), for readers that need one row of a model at a time. The tables need
 // no memory; their parameters are those of an f32 model.
 SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                               const StateTable& state);

@@ -3,8 +3,8 @@
 //   checkpoints/LATEST           the name of the folder to continue from
 //   checkpoints/step_NNNNNNNN    a checkpoint; it is complete if it holds state.json, which is written last
 // A checkpoint is written as step_NNNNNNNN.tmp, renamed, then named by LATEST: a crash at any moment leaves either the
-// old state or the new one, whole. If a step is saved again, its old folder is called step_NNNNNNNN.old until the new
-// one is complete.
+// complete old state or the complete new one. If a step is saved again, its old folder is called step_NNNNNNNN.old
+// until the new one is complete.
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -13,8 +13,8 @@
 
 namespace gptmoe {
 
-// The functions that look at folders throw UserError naming the path and the system's reason if it cannot look there. A
-// link to nothing is such a path: it is not a run without checkpoints.
+// The functions that look into folders throw UserError, naming the path and the system's reason, if the system does not
+// let them. They also throw for a link to nothing, which does not count as a run without checkpoints.
 
 // The complete checkpoints of a run, oldest step first.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);

@@ -128,7 +128,8 @@ void add_analyze_command(CLI::App& app) {
   command->add_option("run", arguments->run, "Run directory (its last checkpoint) or a checkpoint in one")
       ->required()
       ->check(path_given());
-  command->add_option("--data", arguments->data, "Shards to measure on, a glob (default: the run's validation shards)")
+  command
+      ->add_option("--data", arguments->data, "Glob of the shards to measure on (default: the run's validation shards)")
       ->check(path_given());
   command
       ->add_option("--domain", arguments->domains,

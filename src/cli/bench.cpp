@@ -42,7 +42,7 @@ void add_variant_options(CLI::App& command, VariantOptions& variants) {
       ->required()
       ->expected(1, 2)
       ->check(path_given());
-  command.add_option("--experts", variants.experts, "Compare these numbers of experts, in turns: 8,16,32")
+  command.add_option("--experts", variants.experts, "Numbers of experts to compare: 8,16,32")
       ->delimiter(',')
       ->check(whole_number(1));
   command.add_option("--set", variants.overrides, "Override: path.to.key=value (repeatable)")->allow_extra_args(false);
@@ -76,7 +76,7 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
   add_variant_options(*command, arguments->variants);
   command
       ->add_option("--tokens", arguments->variants.tokens,
-                   "Compare these tokens per step (one micro-batch), in turns: 1024,2048")
+                   "Numbers of tokens per step (one micro-batch) to compare: 1024,2048")
       ->delimiter(',')
       ->check(whole_number(1));
   command->add_option("--steps", step.steps, "Steps in a timed round")->capture_default_str()->check(whole_number(1));
@@ -100,12 +100,12 @@ void add_step(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments)
 void add_loader(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("loader", "Tokens per second of the data loader");
   LoaderBenchOptions& loader = arguments->loader;
-  command->add_option("data", loader.data, "Shards, a glob, or a config that names them (default: generated shards)")
+  command->add_option("data", loader.data, "Glob of shards, or a config that names them (default: generated shards)")
       ->check(path_given());
-  command->add_option("--sequence-length", loader.sequence_length, "Sequence length where there is no config")
+  command->add_option("--sequence-length", loader.sequence_length, "Sequence length if no config is given")
       ->capture_default_str()
       ->check(whole_number(1));
-  command->add_option("--batch", loader.batch, "Sequences per batch where there is no config")
+  command->add_option("--batch", loader.batch, "Sequences per batch if no config is given")
       ->capture_default_str()
       ->check(whole_number(1));
   add_output_options(*command, *arguments);

@@ -34,7 +34,7 @@ inline Config checkpoint_config(const std::filesystem::path& checkpoint, const B
 
 // The tokenizer that a command uses: the run's, unless --tokenizer names one.
 struct TokenizerArguments {
-  std::string file, pattern;  // empty: the run's; a file that says itself how it splits text
+  std::string file, pattern;  // empty file: the run's tokenizer; empty pattern: the tokenizer's own
 
   void add_to(CLI::App& command) {
     command.add_option("--tokenizer", file, "Tokenizer (default: the run's)")->check(path_given());

@@ -151,7 +151,7 @@ bool is_start(const std::string& stored, const std::string& given) {
   const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
   if (stored == given || stored == absolute) return true;
   if (anything_at(stored)) return run_of_checkpoint(stored) == absolute;
-  return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // by the path alone: it is gone
+  return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // compares only the path: the folder is gone
 }
 
 // The checkpoint from which runs with train.init_from = `given` start: the one that an existing run started from, or
@@ -180,7 +180,7 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
   for (PlannedRun& run : runs) fix(run.config);
 }
 
-// Checks the arm's config before its first run trains for hours. Runs that continue need no weights to start from.
+// Checks the arm's config before any of its runs trains. Runs that continue need no weights to start from.
 void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& missing, World& world) {
   const auto starts = [&](const PlannedRun* run) { return run->arm == &arm && !latest_checkpoint(run->dir); };
   Config config = arm.config;
@@ -191,8 +191,8 @@ void check_arm(const PlannedArm& arm, const std::vector<const PlannedRun*>& miss
   check_run(config, world);
 }
 
-// The runs still to train. Throws UserError if a folder holds another run, before the first run trains for hours. Those
-// in the folders `anew` (known to rank 0) are trained from the beginning, whatever is there.
+// The runs that still have to be trained. Throws UserError, before any run trains, if a folder holds another run. Runs
+// in the folders `anew` (known to rank 0) are trained from the beginning, whatever the folders hold.
 std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                                           World& world) {
   std::vector<const PlannedRun*> missing;
@@ -238,7 +238,7 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
   return 0;
 }
 
-// Trains each run by the config as planned, even if the config's file changes meanwhile. Returns as
+// Trains each run with the planned config, even if the config's file changes in the meantime. Returns as
 // run_here() does.
 int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool restart, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
@@ -347,7 +347,7 @@ void add_compare_command(CLI::App& app, Job& job) {
       ->check(whole_number(1, 1024));
   command
       ->add_option("--label", arguments->labels,
-                   "Name of a config in the report (repeat it, in the order of the configs)")
+                   "Name of a config in the report (repeatable, in the order of the configs)")
       ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Directory of the runs and the report")
       ->capture_default_str()
@@ -362,7 +362,7 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--set", arguments->overrides, "Override in every config: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
   command->add_flag("--restart", arguments->restart,
-                    "Start over the runs that were interrupted without a checkpoint or read other data");
+                    "Restart the runs that were interrupted before their first checkpoint or that read other data");
   add_ranks_option(*command, arguments->ranks);
   command->callback([&job, arguments] {
     if (!job.launched(arguments->ranks)) job.interrupted_by(run_comparison(*arguments, job.world()));

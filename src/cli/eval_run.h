@@ -19,7 +19,7 @@ struct EvalRun {
   Config config;  // with the device and precision to use
 };
 
-// The checkpoint; with two runs "A  CHECKPOINT".
+// The checkpoint's name; if there are two runs, "A  CHECKPOINT".
 std::string run_label(const std::vector<EvalRun>& runs, size_t run);
 
 struct EvalOutput {

@@ -97,8 +97,9 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   const auto option = [&](const char* name, auto& value, const char* help) {
     return command.add_option(name, value, help)->needs(task);
   };
-  option("--shots", prompt.shots, "Solved examples put before each one, from the same file")->check(whole_number(0));
-  option("--seed", prompt.seed, "Seed of the choice of shots")->capture_default_str();
+  option("--shots", prompt.shots, "Number of solved examples put before each example, from the same file")
+      ->check(whole_number(0));
+  option("--seed", prompt.seed, "Seed for choosing the shots")->capture_default_str();
   option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
   option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
   option("--samples", samples, "Write the scores of every example to this file, as JSON lines")->check(path_given());

@@ -129,7 +129,7 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
 
 std::vector<CLI::Option*> TextArguments::add_to(CLI::App& command) {
   CLI::Option* shards =
-      command.add_option("--data", data, "Shards to score, a glob (default: the run's validation shards)")
+      command.add_option("--data", data, "Glob of the shards to score (default: the run's validation shards)")
           ->check(path_given());
   CLI::Option* domain =
       command.add_option("--domain", domains, "Score this text and print a row for it: NAME=GLOB (repeatable)")

@@ -15,9 +15,9 @@ struct TextArguments {
   std::vector<CLI::Option*> add_to(CLI::App& command);
 };
 
-// Prints every run's loss and perplexity on the texts, with bits per byte where a tokenizer is known. With two runs
-// also the paired differences of their losses by window. Opens all shards, and counts their bytes, before it runs a
-// model.
+// Prints every run's loss and perplexity on the texts, with bits per byte where a tokenizer is known. With two runs,
+// also prints the paired differences of their losses by window. Before it runs a model, it opens all shards and counts
+// their bytes.
 void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, const TextArguments& arguments);
 
 }  // namespace gptmoe

@@ -9,15 +9,16 @@ namespace gptmoe {
 
 struct FollowTimes {
   std::chrono::milliseconds between_looks;
-  // Between two runs of gptmoe compare none trains for some seconds. So the runs have ended only if several looks, over
-  // a longer time, have found none in training.
+  // Between one run of gptmoe compare and the next, no run trains for some seconds. So the runs count as ended only if
+  // several checks, over a longer time, have found none in training.
   int idle_looks = 3;
   std::chrono::milliseconds idle = std::chrono::seconds(20);
 };
 
-// Calls write() again and again while training(), the number of runs in training, is above zero, and for a while after.
-// A UserError of either is thrown if nothing was written yet and no run trains; later ones are shown on a terminal,
-// since runs may start or be removed at any moment. Returns the signal that ended it, or 0.
+// Calls write() repeatedly while training(), which returns the number of runs in training, is above zero, and for a
+// while after that. A UserError of either function is passed on if nothing has been written yet and no run trains.
+// Later ones are shown on a terminal, since runs may start or be removed at any moment. Returns the signal that ended
+// it, or 0.
 int follow_runs(const std::function<int64_t()>& training, const std::function<void()>& write, const FollowTimes& times,
                 const StopSignal& stop);
 

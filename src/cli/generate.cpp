@@ -88,7 +88,7 @@ nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, u
           {"seed", seed}};
 }
 
-// Whether to show progress: only where the text itself does not show how far the program is.
+// Whether to show progress: only if the printed text does not already show how far the program is.
 bool shows_progress(const GenerateArguments& arguments) {
   struct stat status {};
   return arguments.json || (fstat(STDOUT_FILENO, &status) == 0 && S_ISREG(status.st_mode));
@@ -155,8 +155,9 @@ void add_generate_command(CLI::App& app) {
       "--prompt", arguments->prompt, "Text to continue; - reads it from standard input, which is also the default");
   CLI::Option* prompts =
       command
-          ->add_option("--prompts", arguments->prompts,
-                       "Continue every prompt of a file: JSON lines with \"prompt\" in a .jsonl, else lines")
+          ->add_option(
+              "--prompts", arguments->prompts,
+              "Continue every prompt of a file: the \"prompt\" of each line of a .jsonl, each line of other files")
           ->check(path_given());
   CLI::Option* json = command->add_flag("--json", arguments->json, "Print a JSON object for each prompt");
   command->add_flag("--interactive", arguments->interactive, "Read lines and continue each; Ctrl-D ends")

@@ -15,7 +15,7 @@ class LiveLines {
   LiveLines& operator=(const LiveLines&) = delete;
 
   bool live() const { return live_; }
-  // Replaces the lines on the terminal by these, cut to its width and height. They stay when the object ends.
+  // Replaces the lines on the terminal with these, truncated to its width and height. They stay when the object ends.
   void show(const std::vector<std::string>& lines);
   // Erases the lines.
   void clear();

@@ -82,13 +82,13 @@ void add_report_command(CLI::App& app, Job& job) {
   CLI::App* command = app.add_subcommand("report", "Write report.html and report.json of finished or running runs");
   command
       ->add_option("runs", arguments->runs,
-                   "Run directories, or folders that hold some, such as those of gptmoe compare; the first is the "
+                   "Run directories, or folders that hold runs, such as those of gptmoe compare; the first is the "
                    "baseline")
       ->required()
       ->check(path_given());
   command
       ->add_option("--label", arguments->labels,
-                   "Name of an arm in the report (repeat it, in the order of the arms; of a sweep, of its configs)")
+                   "Name of an arm in the report (repeatable, in the order of the arms; for a sweep, of its configs)")
       ->allow_extra_args(false);
   command->add_option("--out", arguments->out, "Directory of the report (default: the first of these folders)")
       ->check(path_given());

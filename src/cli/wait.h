@@ -7,7 +7,7 @@
 
 namespace gptmoe {
 
-// Waits until a stop signal came or the time is over. Returns whether a signal came.
+// Waits until a stop signal comes or the time is up. Returns whether a signal came.
 inline bool wait_for_stop(const StopSignal& stop, std::chrono::milliseconds time) {
   constexpr std::chrono::milliseconds kLook{100};
   for (; !stop.requested() && time.count() > 0; time -= kLook) std::this_thread::sleep_for(std::min(time, kLook));

@@ -89,7 +89,7 @@ int watch_runs(const std::vector<std::string>& folders, bool once) {
     if (!repeats) {
       if (watch.empty())
         user_error(watch.lines().front(),
-                   watch.unreadable() ? "" : "; pass a run's folder, or a folder that holds some");
+                   watch.unreadable() ? "" : "; pass a run's folder, or a folder that holds runs");
       for (const std::string& line : watch.lines()) std::printf("%s\n", line.c_str());
       return 0;
     }
@@ -108,7 +108,7 @@ void add_watch_command(CLI::App& app, Job& job) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand(
       "watch", "A table of runs that is redrawn while they train, until Ctrl-C; in a pipe it is printed once");
-  command->add_option("folders", arguments->folders, "Run directories, or folders that hold some")
+  command->add_option("folders", arguments->folders, "Run directories, or folders that hold runs")
       ->required()
       ->check(path_given());
   command->add_flag("--once", arguments->once, "Print the table once");

@@ -5,9 +5,9 @@
 
 namespace gptmoe {
 
-// The format of a file that is not valid JSON: "YAML", "TOML or INI", "Python", "a binary file". It is judged by the
-// ending of its name, and if that is no known one, by the first line that is not a comment. Empty if it looks like JSON
-// with a mistake: whatever its name, if it begins with a brace and a quoted key.
+// The format of a file that is not valid JSON: "YAML", "TOML or INI", "Python", "a binary file". The ending of the
+// file's name decides; if that ending is not known, the first line that is not a comment decides. Empty if the file
+// looks like JSON with a mistake. A file that begins with a brace and a quoted key does, whatever its name is.
 std::string other_format(const std::filesystem::path& path, std::string_view content);
 
 }  // namespace gptmoe

@@ -81,7 +81,7 @@ class ShardWriter {
   int64_t size() const { return size_; }
   // Flushes all appended tokens to disk.
   void sync();
-  // Writes the header and flushes: PATH.partial is a shard now. Nothing may be appended any more.
+  // Writes the header and flushes: PATH.partial is a shard now. Nothing may be appended after that.
   void finish();
 
  private:

@@ -60,7 +60,7 @@ class World {
   // empty probe stops this, and no call is in progress when set_probe() returns.
   virtual void set_probe(std::function<void()> probe) = 0;
 
-  // Ends every rank's process at once, this one's with `exit_code`.
+  // Ends every rank's process immediately, this one's with `exit_code`.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 };
 

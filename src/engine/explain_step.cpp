@@ -22,7 +22,7 @@ std::string first_offender_forward(Engine& engine, Ops& ops) {
   return "logits of lm_head";
 }
 
-// Starts at the head: everything below a non-finite gradient is non-finite too.
+// Starts at the head: below a non-finite gradient, every gradient is non-finite too.
 std::string first_offender_backward(Engine& engine, Ops& ops) {
   const ParamTable& params = engine.gpt().params();
   for (auto row = params.rows().rbegin(); row != params.rows().rend(); ++row)

@@ -28,9 +28,9 @@ struct ExportedFiles {
 //   config.json, generation_config.json, README.md
 //   tokenizer.json, tokenizer_config.json           with a tokenizer
 //   configuration_gptmoe.py, modeling_gptmoe.py     for our own class
-// They are written to OUT.tmp-PID, flushed and renamed to OUT, so OUT is complete or not there. OUT may exist if it is
-// empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out. Throws UserError
-// for a damaged checkpoint and an `out` that holds anything, and Failure if the disk fails; then nothing is left
+// They are written to OUT.tmp-PID, flushed and renamed to OUT, so OUT is either complete or absent. OUT may exist if it
+// is empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out. Throws UserError
+// for a damaged checkpoint and for an `out` that is not empty, and Failure if the disk fails; then nothing is left
 // behind.
 ExportedFiles export_model(const ExportRequest& request);
 

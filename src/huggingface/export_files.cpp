@@ -90,7 +90,7 @@ std::string model_card(const ModelCard& card, const Family& family, bool with_to
            "print(tokenizer.decode(model.generate(**inputs, max_new_tokens=20)[0]))\n";
   out << "```\n\n";
   if (custom)
-    out << "The class is the folder's own, `modeling_gptmoe.py`. Hence `trust_remote_code=True`.\n";
+    out << "The class is in this folder, in `modeling_gptmoe.py`, so it needs `trust_remote_code=True`.\n";
   else
     out << "The class is transformers' `" << family.architecture << "`, which computes this model exactly.\n";
   if (!with_tokenizer) out << "\nThe folder has no tokenizer.\n";

@@ -23,8 +23,8 @@ class MadeFolders {
   std::vector<std::filesystem::path> made_;
 };
 
-// A folder that is complete or not there: it is made as OUT.tmp-PID and renamed to OUT, which may be an empty folder.
-// Throws UserError if it cannot become OUT, and what std::filesystem throws.
+// A folder that is either complete or absent: it is made as OUT.tmp-PID and renamed to OUT, which may be an empty
+// folder. Throws UserError if it cannot become OUT, and what std::filesystem throws.
 class FolderInProgress {
  public:
   explicit FolderInProgress(const std::filesystem::path& out);

@@ -110,7 +110,7 @@ void ModelFolder::require_tied_head() const {
     read_part(kEmbedding, first, Tensor(other.data(), DType::f32, {std::ssize(one)}));
     if (one != other)
       files_.fail(theirs(kHead), text("differs from \"", theirs(kEmbedding),
-                                      "\", but tie_word_embeddings is true; remove the tensor, or say false"));
+                                      "\", but tie_word_embeddings is true; remove the tensor, or set it to false"));
     line.show("compare " + clock.state(first, count));
   }
   line.clear();

@@ -12,13 +12,14 @@
 namespace gptmoe {
 
 // Whether `path` is a folder with a config.json that has a model_type, and neither a checkpoint nor a run. Throws
-// UserError if it cannot be told.
+// UserError if it cannot find out.
 bool is_model_folder(const std::filesystem::path& path);
 
 struct ModelDescription {
   const Family* family;
-  // The model and its router with every key. The other sections are those of a run that has trained for no step: the
-  // smallest batch, sequences of the model's positions but at most 2048, and train.init_from = the folder.
+  // The model and its router with every key. The other sections are those of a run that has not trained yet: the
+  // smallest batch, sequences as long as the model's positions allow but at most 2048, and train.init_from = the
+  // folder.
   Config config;
   std::vector<std::string> ignored_keys;  // that gptmoe does not know, and that the class may not know either
 };
@@ -28,11 +29,11 @@ struct ModelDescription {
 ModelDescription describe_folder(const std::filesystem::path& folder);
 
 // Its tensors have the names and shapes of our model, as if they were in a checkpoint. A tensor that has no place in
-// our model keeps its name; it is in names() alone.
+// our model keeps its name; only names() lists it.
 class ModelFolder final : public TensorReader {
  public:
-  // Throws UserError as describe_folder() does, and naming the file and the tensor if a file is damaged or missing or a
-  // tensor is not zero that must be. Reads no other values.
+  // Throws UserError as describe_folder() does. Also throws it, naming the file and the tensor, if a file is damaged or
+  // missing, or if a tensor that must be zero is not. Reads no other values.
   explicit ModelFolder(const std::filesystem::path& folder);
 
   const std::filesystem::path& path() const { return path_; }  // absolute

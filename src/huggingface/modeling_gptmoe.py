@@ -175,7 +175,7 @@ class GptmoeSparseMLP(nn.Module):
             if len(tokens) > 0:
                 rows = mlp(x_NC[tokens]).float() * gates[tokens, expert, None]
                 y_NC = y_NC.index_add(0, tokens, rows)
-        if self.fills:  # a chosen expert's gate is its probability, so the difference is that of the others
+        if self.fills:  # a chosen expert's gate is its probability, so the others' probabilities remain
             y_NC = y_NC + (probs - gates) @ self.default_vectors.float()
         y_NC = y_NC.to(x.dtype)
         if self.shared_experts is not None:

@@ -1,6 +1,6 @@
 #pragma once
-// Where the values of one side's tensors are in the tensors of the other side: of an export in a checkpoint, and of a
-// checkpoint in a Hugging Face folder.
+// Where the values of each tensor come from: for an export, from the tensors of a checkpoint; for an import, from those
+// of a Hugging Face folder.
 #include <functional>
 #include <map>
 #include <string>
@@ -33,8 +33,8 @@ struct PlannedTensor {
 std::vector<PlannedTensor> plan_tensors(const Family& family, const ModelConfig& model, const SafetensorsFile& file,
                                         DType dtype);
 
-// The import: the tensors of ours that the values of theirs are for, by name, in f32. A tensor of theirs that holds
-// several of ours is read once for each.
+// The plan of an import: by name, each of our tensors for which the folder has values, in f32. A tensor of theirs that
+// holds several of ours is read once for each.
 struct ImportPlan {
   std::map<std::string, PlannedTensor> tensors;
   std::vector<std::string> unknown;  // tensors of theirs that the family does not name

@@ -20,7 +20,8 @@ class WeightFiles final : public TensorReader {
   // The file that lists all tensors.
   const std::filesystem::path& place() const { return place_; }
   const std::vector<int64_t>& sizes(const std::string& name) const { return at(name).entry->sizes; }
-  // Of the bytes of all files, in the order of their names. One file's is that of a checkpoint with the same bytes.
+  // The checksum of the bytes of all files, in the order of their names. For a single file, it equals that of a
+  // checkpoint with the same bytes.
   std::string checksum(World* world) const;
   // Throws a UserError about a tensor: FILE: tensor "NAME": WHY.
   [[noreturn]] void fail(const std::string& name, const std::string& why) const { at(name).file->fail(name, why); }

@@ -31,9 +31,9 @@ const char* finish_name(Finish finish);
 
 struct Continuation {
   std::string text;             // valid UTF-8, without the stop string
-  std::vector<int32_t> tokens;  // all that were made, except the end-of-text token
+  std::vector<int32_t> tokens;  // all that were generated, except the end-of-text token
   int64_t prompt_tokens = 0;
-  bool truncated = false;  // the model did not see the beginning of its text for the last of the tokens
+  bool truncated = false;  // the text outgrew the window: the last token was chosen without its beginning
   Finish finish = Finish::length;
 };
 

@@ -17,8 +17,8 @@ enum class Metric {
   loss        // minus the log-likelihood of the target, in nats
 };
 std::string metric_name(Metric metric);
-// acc, acc_norm and acc_token of a multiple choice, acc of a schema (whose candidates share one continuation), acc and
-// loss of a completion.
+// The metrics of each kind: acc, acc_norm and acc_token for a multiple choice; acc for a schema, whose candidates share
+// one continuation; acc and loss for a completion.
 std::vector<Metric> metrics_of(TaskKind kind);
 
 struct ItemScore {

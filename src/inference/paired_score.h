@@ -17,7 +17,8 @@ struct PairedScore {
   bool more_is_better = true;
   double a = kUnknown, b = kUnknown;  // means over the items
   PairedTest test = {};               // of b - a
-  // An accuracy is tested by McNemar's test, from the items that only one run gets right. Otherwise by Student's.
+  // An accuracy is tested by McNemar's test, on the items that only one run gets right; other metrics are tested by
+  // Student's t-test.
   std::optional<int64_t> only_a = {}, only_b = {};
 };
 

@@ -14,8 +14,8 @@ size_t name_columns(const std::string& head, const std::vector<std::string>& nam
 
 // The head of the table of tasks.
 std::string score_table_head(size_t name_columns);
-// A task's row, and below it the rows of its categories and of their mean. All their names, indented as they are here,
-// are in task_row_names().
+// A task's row, and below it the rows of its categories and of their mean. task_row_names() has the names of all these
+// rows, indented in the same way.
 std::vector<std::string> score_table_rows(const TaskScore& score, size_t name_columns);
 // The names that score_table_rows() prints for a task of which all examples are scored.
 std::vector<std::string> task_row_names(const Task& task);

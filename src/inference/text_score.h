@@ -23,8 +23,8 @@ struct TextScore {
   double bits_per_byte() const;
 };
 
-// Bytes of text in the targets of the loader's first `windows` windows of T tokens: what the tokenizer decodes them to,
-// without special tokens, which are no text. Throws UserError naming a token that the tokenizer does not have.
+// Bytes of text in the targets of the loader's first `windows` windows of T tokens: what the tokenizer decodes them to.
+// Special tokens are not text and do not count. Throws UserError naming a token that the tokenizer does not have.
 int64_t text_bytes(const TokenLoader& loader, int64_t windows, int64_t T, const Tokenizer& tokenizer);
 
 nlohmann::ordered_json to_json(const TextScore& score);

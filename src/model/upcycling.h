@@ -14,8 +14,8 @@ inline constexpr double kUpcycledRouterScale = 1e-5;
 // The factor for the experts' down projections that makes a MoE layer of equal experts start with the output of a
 // single expert. It is 1 if gates sum to one, and E / K for TopK without renormalisation. It is measured on a few
 // tokens with a router whose weights are that small. Throws UserError if there is no such factor: if the router's gates
-// do not sum to the same number for all tokens, or if the model has shared experts. With the default router it is the
-// factor while the default vectors are zero; ema_weighting "score" is required, since with it the vectors then add at
+// do not sum to the same number for all tokens, or if the model has shared experts. With the default router, the factor
+// is right while the default vectors are zero. It requires ema_weighting "score": with it, the vectors later add at
 // most the mean output of one gate.
 double upcycled_output_scale(const ModelConfig& model, const RouterConfig& router);
 

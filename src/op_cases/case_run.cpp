@@ -100,7 +100,7 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
 }
 
 // A tensor's memory on the backend: a guard line, the elements, and a guard from the last element to the end. Under
-// AddressSanitizer, touching a guard stops the test at once if the host can access the memory.
+// AddressSanitizer, touching a guard stops the test immediately if the host can access the memory.
 class CaseRun::Buffer {
  public:
   Buffer(const TensorSpec& of, DType dtype, Memory& memory)

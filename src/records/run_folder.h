@@ -12,9 +12,9 @@ inline constexpr const char* kOptimizerFile = "optimizer.safetensors";  // in a 
 inline constexpr const char* kCheckpointStateFile = "state.json";  // written last: a folder that holds it is complete
 
 // Whether the folder is a run's, which may have just begun. A run's folder holds config.json. So do a checkpoint and a
-// model that was exported for other programs, which are no runs. A config.json that cannot be read counts as a run's:
-// whoever reads the run says what is wrong. Throws UserError naming the path and the system's reason if it cannot look
-// there.
+// model that was exported for other programs, but they are not runs. A config.json that cannot be read counts as a
+// run's: the code that reads the run reports what is wrong. Throws UserError naming the path and the system's reason if
+// it cannot look there.
 bool holds_run(const std::filesystem::path& folder);
 
 // The folder of the run that the checkpoint belongs to: RUN, if the checkpoint is RUN/checkpoints/NAME. None if it was

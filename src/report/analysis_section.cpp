@@ -116,7 +116,8 @@ std::string routing_part(const AnalysisLog& log) {
   if (log.coactivation.empty()) return out + caption("No co-activation: each token uses one expert.");
   return out +
          part("Co-activation",
-              "Share of the row expert's tokens that the column expert also serves; neutral: an even spread.") +
+              "Share of the row expert's tokens that the column expert also serves; the neutral colour is an even "
+              "spread.") +
          maps(coactivation_maps(log));
 }
 

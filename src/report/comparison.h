@@ -125,7 +125,7 @@ struct Comparison {
   double target_perplexity = kUnknown;
   // Drawn beside the gaps if present. The caller sets it after compare().
   std::optional<Reference> reference;
-  // Limitations that a reader must know: unfinished runs, single seeds, unequal budgets or data.
+  // Limitations that a reader must know of: unfinished runs, single seeds, unequal budgets or data.
   std::vector<std::string> notes;
 
   bool single() const { return arms.size() == 1; }

@@ -16,7 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws UserError if the folder cannot be read. So does a folder below it, unless `skipped` gets the error's text.
+// Throws UserError if the folder cannot be read. If a folder below it cannot be read, throws too or, with `skipped`,
+// appends the error's text to it.
 void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector<std::string>* skipped) {
   if (anything_at(folder / kCheckpointStateFile)) return;
   if (holds_run(folder)) {
@@ -40,7 +41,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector
   if (error && !is_absence(error)) user_error(folder.string(), ": cannot read the folder: ", error.message());
 }
 
-// "learning_rate=1e-3,betas=[1,2]" as two settings; none if `name` is no list of settings. A value may hold commas.
+// "learning_rate=1e-3,betas=[1,2]" as two settings; none if `name` is not a list of settings. A value may hold commas.
 std::vector<Setting> settings_in(const std::string& name) {
   std::vector<Setting> settings;
   for (size_t begin = 0; begin <= name.size();) {
@@ -112,7 +113,7 @@ std::vector<FoundArm> arms_in(const fs::path& folder, std::vector<std::string>* 
   if (arms.empty())
     user_error(folder.string(),
                ": holds no run; pass a run's folder (which holds config.json and metrics.jsonl), or a ",
-               "folder that holds some");
+               "folder that holds runs");
   std::stable_sort(arms.begin(), arms.end(), [&](const FoundArm& a, const FoundArm& b) {
     if (topk[a.arm.family] != topk[b.arm.family]) return topk[a.arm.family];
     if (a.arm.family != b.arm.family) return natural_less(a.arm.family, b.arm.family);

@@ -9,21 +9,21 @@
 
 namespace gptmoe {
 
-// Whether a text sorts before another, with whole numbers in them by value: seed_9 before seed_10.
+// Whether one text sorts before another if whole numbers in them are compared by value: seed_9 comes before seed_10.
 bool natural_less(const std::string& a, const std::string& b);
 
 // The runs at and below `folder`, in natural order of their paths (records/run_folder.h). Does not look into runs,
-// checkpoints, hidden folders, folders named "checkpoints" and links. Leaves out what vanishes meanwhile. Throws
-// UserError naming a folder that cannot be read. With `skipped`, only `folder` itself throws: a folder below it that
-// cannot be read is left out, and `skipped` gets a line that says why.
+// checkpoints, hidden folders, folders named "checkpoints" and links. Leaves out folders that vanish during the search.
+// Throws UserError naming a folder that cannot be read. With `skipped`, only `folder` itself throws: a folder below it
+// that cannot be read is left out, and `skipped` gets a line that says why.
 std::vector<std::filesystem::path> find_runs(const std::filesystem::path& folder,
                                              std::vector<std::string>* skipped = nullptr);
 
-// The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm, any
-// other run is an arm of its own. Families with the router "topk" come first, then families and settings are in natural
-// order. Labels, families and settings are those that gptmoe compare gave them, if it made the folder; otherwise a
-// label is the path from `folder` on. Throws UserError if there is no run, or one cannot be read, and as find_runs()
-// does.
+// The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm,
+// every other run is a separate arm. Families with the router "topk" come first, then families and settings are in
+// natural order. Labels, families and settings are those that gptmoe compare gave them, if it made the folder;
+// otherwise a label is the path from `folder` on. Throws UserError if there is no run, or one cannot be read, and as
+// find_runs() does.
 std::vector<Arm> find_arms(const std::filesystem::path& folder, std::vector<std::string>* skipped = nullptr);
 
 // The same arms, without reading their rows: the folders of their runs.

@@ -38,8 +38,8 @@ size_t from_back(const Parts& parts, size_t index) { return parts.size() - 1 - i
 
 bool starts_with_digit(const std::string& text) { return !text.empty() && text[0] >= '0' && text[0] <= '9'; }
 
-// The length of the beginning that all share, up to and with one of `separators`, that leaves something of each. Words
-// are left out, numbers are not: of "width_64" and "width_128" nothing is shared.
+// The length of the beginning that all names share. It ends with one of `separators` and leaves something of each name.
+// Unless numbers may remain, it must not leave a number: "width_64" and "width_128" share nothing.
 size_t shared_beginning(const Parts& names, const std::string& separators, bool numbers_may_remain) {
   size_t cut = 0;
   for (size_t i = 0; i < names[0].size(); ++i) {
@@ -64,7 +64,7 @@ Parts without_beginning(Parts names, const std::string& separators, bool numbers
   return names;
 }
 
-// `alone`: the names are all that is left of the paths, so that settings keep their names.
+// `alone`: nothing else is left of the paths, so settings keep their names.
 Parts stripped(Parts names, bool settings, bool alone) {
   if (settings && alone) return names;
   if (settings) {
@@ -103,7 +103,7 @@ Parts names_of(const std::vector<Parts>& paths) {
   return out;
 }
 
-// The folder of an arm: that of its seeds. Of a family: that of its settings.
+// The folder of an arm, which holds its seeds, or of a family, which holds its settings.
 std::string folder_of(const Arm& arm, bool family) {
   fs::path folder = arm.runs.front().dir.lexically_normal();
   if (folder.has_parent_path() && folder.filename().string().starts_with("seed_")) folder = folder.parent_path();
@@ -171,7 +171,7 @@ void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, 
     }
     of_arm.push_back(was.size() - 1);
   }
-  // Runs of different seeds, each given by itself, are arms of their own.
+  // Runs of different seeds that are given one by one are separate arms.
   if (std::set<std::string>(folders.begin(), folders.end()).size() < folders.size() && !by_family)
     for (size_t i = 0; i < arms.size(); ++i) folders[i] = arms[i].runs.front().dir.string();
   const std::vector<std::string> own = short_names(folders);

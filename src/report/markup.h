@@ -9,10 +9,10 @@ namespace gptmoe {
 std::string escape(const std::string& text);
 // <tag class="css_class">content</tag>; content is markup already.
 std::string element(const std::string& tag, const std::string& content, const std::string& css_class = "");
-// A heading (h2 or h3, escaped) with the caption below it, which is markup and may be empty. In print both stay on the
-// page of what follows.
+// A heading (h2 or h3, escaped) with the caption below it, which is markup and may be empty. In print, both stay on the
+// same page as what follows.
 std::string heading(const std::string& tag, const std::string& title, const std::string& caption = "");
-// A table of these rows (markup) that scrolls sideways in a box of its own where it is wider than the page. The head is
+// A table of these rows (markup). If it is wider than the page, it scrolls sideways in its own box. The head is
 // repeated on every printed page; it may be empty.
 std::string table_in_box(const std::string& head, const std::string& body, const std::string& css_class = "");
 // A picture under its title, which is escaped; an empty title is left out.

@@ -71,7 +71,8 @@ void note_settings(const Comparison& comparison, std::vector<std::string>& notes
   }
 }
 
-// The shards behind equal paths may differ, and those behind different paths may be equal; history.json tells.
+// The shards behind equal paths may differ, and those behind different paths may be equal; history.json says which
+// tokens were read.
 void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
   const auto differ = [&](std::vector<DataFile> HistoryEntry::*files) {
     const std::vector<DataFile>* first = nullptr;

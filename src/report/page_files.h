@@ -3,7 +3,7 @@
 namespace gptmoe {
 
 // The texts of chart_style.css, page_style.css, chart_drawing.js and page_script.js, which the build puts into the
-// program. The first is all that a chart in a file of its own needs. The page's script is the last two, in this order.
+// program. The first is all that a chart in a separate file needs. The page's script is the last two, in this order.
 extern const char* const kChartStyle;
 extern const char* const kPageStyle;
 extern const char* const kChartDrawing;

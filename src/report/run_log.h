@@ -44,8 +44,8 @@ struct RunLog {
 };
 
 // Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and DIR/history.json.
-// A last line without newline is not complete and ignored. Throws UserError (FILE:LINE: ...) at a malformed line: not
-// an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape that
+// A last line without a newline is incomplete and is ignored. Throws UserError (FILE:LINE: ...) at a malformed line:
+// not an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape that
 // changes.
 RunLog read_run(const std::filesystem::path& dir);
 

@@ -28,7 +28,7 @@ struct Axis {
   std::vector<Tick> ticks = {};  // ascending; empty: round numbers
 };
 
-// How far training was at a point, as far as it is known.
+// The progress of training at a point, as far as it is known.
 struct TrainingPlace {
   double tokens = std::numeric_limits<double>::quiet_NaN();
   double steps = tokens, seconds = tokens;

@@ -15,8 +15,8 @@ namespace gptmoe {
 enum class RunState {
   training,     // a process trains it
   finished,     // all steps are done, and evaluated if the run has validation data
-  interrupted,  // nobody trains it; its last step is saved
-  stopped,      // nobody trains it; its last steps are not saved, or it has no steps yet
+  interrupted,  // no process trains it; its last step is saved
+  stopped,      // no process trains it; its last steps are not saved, or it has no steps yet
   failed,       // its numbers were not finite
 };
 
@@ -40,7 +40,7 @@ class WatchedRun {
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
   // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
-  // if nobody trains the run. What cannot be read becomes problem().
+  // if no process trains the run. What cannot be read becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }
@@ -50,7 +50,7 @@ class WatchedRun {
 
   int64_t step() const { return rows_.step; }
   int64_t steps() const { return steps_; }
-  // Of the last rows; NaN if unknown.
+  // From the last rows; NaN if unknown.
   double loss() const { return rows_.loss; }
   double perplexity() const { return rows_.perplexity; }
   double tokens_per_second() const { return rows_.tokens_per_second; }

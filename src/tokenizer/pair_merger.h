@@ -15,7 +15,7 @@ namespace gptmoe {
 //
 // No two pairs ever spell the same token: the borders of a token have been borders from the start, so its bytes were
 // merged as if they were alone. So a merge only creates pairs that did not exist before. All occurrences of a new pair
-// are known at once, and its count only falls after that.
+// are known immediately, and its count only falls after that.
 class PairMerger {
  public:
   struct Pair {

@@ -105,8 +105,8 @@ class PipelineReader {
   SplitPattern read_split(const Part& split) const {
     if (!has_type(split, {"Split"}))
       source_.unsupported(split.where, split.value, "only a Split may precede ByteLevel");
-    // The patterns match all of a text. So it does not matter whether matches or gaps are the words, unless matches or
-    // gaps are removed.
+    // The patterns match all of a text and leave no gaps. So Isolated, which keeps matches and gaps, gives the same
+    // words as Removed with invert, which keeps the matches only.
     const Json& behavior = JsonSource::get(split.value, "behavior");
     const bool keeps_words =
         behavior == "Isolated" || (behavior == "Removed" && JsonSource::get(split.value, "invert") == true);

@@ -66,8 +66,9 @@ size_t covered_bytes(const std::string& rows, const std::filesystem::path& path,
   return covered;
 }
 
-// The first step at which event files, as readers see them, do not hold the rows of this time: they were written while
-// log.tensorboard was off, or after the run went back to a checkpoint. A step after all rows if there is none.
+// The first step whose row is missing from the event files as readers see them, or is there from another time. That
+// happens if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if
+// there is no such step.
 int64_t first_unseen(const std::string& rows, const std::filesystem::path& path,
                      const std::vector<WrittenEvent>& seen) {
   size_t next = 0;

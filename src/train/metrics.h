@@ -34,10 +34,10 @@ class MetricsFile {
  public:
   // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` covers: train rows up
   // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
-  // no row that a crash left incomplete. step = 0 starts an empty file. The file is cut in place, so whoever follows it
-  // keeps it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and those before it
-  // that earlier event files lack. Throws UserError if the file cannot be read or its rows are not in order, Failure if
-  // it cannot be written; its rows then stay.
+  // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
+  // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
+  // those before it that earlier event files lack. Throws UserError if the file cannot be read or its rows are not in
+  // order, Failure if it cannot be written; its rows then stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;

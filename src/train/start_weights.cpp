@@ -45,7 +45,7 @@ std::string start_checksum(const fs::path& start) {
 // The other model.
 struct StartWeights::Source {
   fs::path path;
-  std::string kind;  // for people
+  std::string kind;  // in words, for the user
   std::string checksum;
   Config config;
   std::shared_ptr<const TensorReader> tensors;

@@ -94,10 +94,10 @@ TEST(FileTypeAt, OnlyWhatIsNotThereIsNotFound) {
   fs::create_symlink("loop", folder / "loop");
   for (const char* name : {"loop", "loop/below"})
     EXPECT_EQ(message<UserError>([&] { file_type_at(folder / name); }),
-              (folder / name).string() + ": cannot look at it: Too many levels of symbolic links");
+              (folder / name).string() + ": cannot access it: Too many levels of symbolic links");
   fs::create_symlink("gone", folder / "lost");
   EXPECT_EQ(message<UserError>([&] { file_type_at(folder / "lost"); }),
-            (folder / "lost").string() + ": cannot look at it: it is a link to gone, which is not there");
+            (folder / "lost").string() + ": cannot access it: it is a link to gone, which does not exist");
 }
 
 TEST(RequireStillThere, NoticesWhatHappensToTheFileOrItsFolder) {
@@ -226,7 +226,7 @@ TEST(GlobFiles, WhereTheSystemCannotLookIsNotWithoutMatches) {
   fs::create_symlink("loop", folder / "loop");
   const std::string below_loop = (folder / "loop/*.bin").string(), pattern = (folder / "*.bin").string();
   EXPECT_EQ(message<UserError>([&] { glob_files(below_loop); }),
-            below_loop + ": cannot look at it: Too many levels of symbolic links");
+            below_loop + ": cannot access it: Too many levels of symbolic links");
   EXPECT_TRUE(glob_files((folder / "none/*.bin").string()).empty());
   EXPECT_TRUE(glob_files((folder / "a.bin/*.bin").string()).empty());
   EXPECT_EQ(glob_files((folder / "[l]oop").string()).size(), 1u) << "the link itself is there";

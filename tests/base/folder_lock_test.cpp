@@ -24,7 +24,7 @@ TEST(FolderLock, IsSeenAndKeepsOthersOut) {
   EXPECT_THROW(folder_locked(folder / "none"), UserError);
 }
 
-// Watching a folder must not make a trainer believe that another one is there.
+// Watching a folder must not make a trainer believe that another trainer uses it.
 TEST(FolderLock, IsGivenWhileOthersAsk) {
   TemporaryFolder folder;
   std::atomic<bool> done = false;

@@ -16,7 +16,7 @@ TEST(Folder, HasNoEntriesOnlyIfNothingIsThere) {
   write_text_file(folder / "a", "");
   EXPECT_EQ(folder_entries(folder.path()), (std::vector<std::filesystem::path>{folder / "a"}));
   std::filesystem::create_symlink("loop", folder / "loop");
-  const std::string why = (folder / "loop").string() + ": cannot look at it: ";
+  const std::string why = (folder / "loop").string() + ": cannot access it: ";
   EXPECT_TRUE(message<UserError>([&] { folder_entries(folder / "loop"); }).starts_with(why));
   EXPECT_TRUE(message<UserError>([&] { anything_at(folder / "loop"); }).starts_with(why));
 }

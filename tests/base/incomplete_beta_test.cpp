@@ -7,7 +7,7 @@
 namespace gptmoe {
 namespace {
 
-// P(at least k of n) by its sum.
+// P(at least k of n), computed as a sum.
 double binomial_sum(int k, int n, double p) {
   double sum = 0;
   for (int i = n; i >= k; --i)

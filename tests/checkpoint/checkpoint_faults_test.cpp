@@ -112,7 +112,7 @@ TEST_F(CheckpointFaults, WithoutLatestTheNewestIsUsed) {
 TEST_F(CheckpointFaults, WhereTheSystemCannotLookIsNotWithoutCheckpoints) {
   save(10);
   const auto refused = [&](const fs::path& path, const std::string& why) {
-    const std::string expected = path.string() + ": cannot look at it: " + why;
+    const std::string expected = path.string() + ": cannot access it: " + why;
     EXPECT_EQ(message<UserError>([&] { latest_checkpoint(run()); }), expected);
     EXPECT_EQ(message<UserError>([&] { resolve_checkpoint(run()); }), expected);
     return expected;
@@ -120,7 +120,7 @@ TEST_F(CheckpointFaults, WhereTheSystemCannotLookIsNotWithoutCheckpoints) {
   const std::string loop = "Too many levels of symbolic links";
   fs::rename(folder(), folder_ / "moved");
   fs::create_symlink("nowhere", folder());
-  const std::string lost = refused(folder(), "it is a link to nowhere, which is not there");
+  const std::string lost = refused(folder(), "it is a link to nowhere, which does not exist");
   EXPECT_EQ(message<UserError>([&] { list_checkpoints(run()); }), lost);
   fs::remove(folder());
 

@@ -66,7 +66,7 @@ TEST_F(Checkpoint, F32WidensIntoADoubleModel) {
                 static_cast<double>(saved.params().row_value(saved.params().rows()[r]).as<float>()[i]));
 }
 
-// Hugging Face's classes would otherwise build a default model of theirs.
+// Hugging Face's classes would otherwise build their default model.
 TEST_F(Checkpoint, ItsConfigIsNoneForTransformers) {
   save(3);
   const json config = json::parse(read_text_file(at(3) / "config.json"));

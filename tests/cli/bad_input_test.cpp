@@ -135,7 +135,7 @@ TEST_F(BadInput, CommandLines) {
   refuse({"plan", "good.json", "--ranks", "2", "--rate", "nan"}, {"--rate: must be a number, 0.001 to 1e+06, not nan"});
 }
 
-// As an unset variable of the shell gives them.
+// An unset shell variable gives an empty path.
 TEST_F(BadInput, EmptyPaths) {
   const std::vector<std::vector<std::string>> commands = {{"train", ""},
                                                           {"train", "good.json", "--out", ""},
@@ -163,7 +163,7 @@ TEST_F(BadInput, EmptyPaths) {
   EXPECT_FALSE(fs::exists(files_ / "runs"));
 }
 
-// Another program's state.json makes no checkpoint.
+// A folder with another program's state.json is not a checkpoint.
 TEST_F(BadInput, AConfigBesideAnotherStateFileIsOne) {
   write_text_file(files_ / "state.json", "{}");
   succeed({"plan", "good.json"});
@@ -239,7 +239,7 @@ TEST_F(BadCheckpoint, ARunOrACheckpointIsNoConfig) {
   EXPECT_EQ(read_text_file(files_ / "run/metrics.jsonl"), metrics);
 }
 
-// As an imported model: outside a run, and without the optimizer's file.
+// Like an imported model: outside a run, and without the optimizer's file.
 TEST_F(BadCheckpoint, AnImportGetsRemediesThatWork) {
   copy_folder(checkpoint_, files_ / "imported");
   fs::remove(files_ / "imported/optimizer.safetensors");

@@ -86,7 +86,7 @@ TEST_F(CompareData, RunsStartFromAHuggingFaceFolder) {
   refuse(command(from), {"hf: has other weights than those from which both/topk/seed_1 started"});
 }
 
-// A folder that merely holds what the runs started from is another start.
+// A folder that contains the folder from which the runs started does not count as their start.
 TEST_F(CompareData, AFolderAboveTheStartIsNotTheStart) {
   succeed({"train", "topk.json", "--out", "start"});
   fs::create_directories(files_ / "models/sub");

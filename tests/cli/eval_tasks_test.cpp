@@ -69,7 +69,7 @@ TEST_F(EvalTasks, PrintTheTableAndWriteTheScores) {
             result.out);
 }
 
-// llm-foundry writes some continuations with the space that also is the delimiter.
+// Some of llm-foundry's continuations begin with a space, which is also the delimiter.
 TEST_F(EvalTasks, ASpaceIsScoredOnce) {
   write_text_file(files_ / "with.jsonl", R"({"context": "25 - 759 =", "continuation": " -734"})");
   write_text_file(files_ / "without.jsonl", R"({"context": "25 - 759 = ", "continuation": "-734"})");

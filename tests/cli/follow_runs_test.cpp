@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 
 class FollowRuns : public ::testing::Test {
  protected:
-  // Follows runs of which `training`[i] train at the i-th look, and none later. Returns the signal.
+  // Follows runs: `training`[i] of them train at the i-th look, and none after the last entry. Returns the signal.
   int follow(const std::vector<int64_t>& training, const FollowTimes& times) {
     return follow_runs(
         [&]() -> int64_t {

@@ -29,12 +29,13 @@ class RunFolderCli : public CommandLine {
 
 TEST_F(RunFolderCli, ThatIsDeletedUnderTrainingIsAFailure) {
   start();
-  fs::rename(files_ / "run", files_ / "doomed");  // at once, as if deleted or unmounted
+  fs::rename(files_ / "run", files_ / "doomed");  // in one step, as if deleted or unmounted
   fs::remove_all(files_ / "doomed");
   fail(process_->wait(), 1, {"run/"});  // the metrics or the checkpoint, whichever was being written
 }
 
-// The run's own files must not get the numbers of closed streams, or the screen's lines would end up in them.
+// The run's own files must not get the numbers of closed standard streams, or the lines for the screen would end up in
+// them.
 TEST_F(RunFolderCli, IsWholeAfterTrainingWithClosedStandardStreams) {
   write_config("run.json");
   Process process(folder(), {"/bin/sh", "-c", "'" + gptmoe_binary() + "' train run.json --out run <&- >&- 2>&-"});

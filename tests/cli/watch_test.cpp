@@ -62,7 +62,7 @@ class Watching : public CommandLine {
     const auto bytes = fs::file_size(files_ / run / "metrics.jsonl", none);
     return !none && bytes > 2000;
   }
-  // Runs gptmoe in the folder aside/, beside a process of this folder, and returns what it prints.
+  // Runs gptmoe in the folder aside/ while another process runs in this folder, and returns what it prints.
   std::string aside(const std::vector<std::string>& arguments, int exit_code = 0) {
     const ProcessResult result = run_gptmoe(files_ / "aside", arguments);
     EXPECT_EQ(result.exit_code, exit_code) << result.err;
@@ -95,12 +95,12 @@ TEST_F(Watching, ShowsRunsAndThatOneWasKilled) {
 
 TEST_F(Watching, WhatCannotBeReadHidesNoRunBesideIt) {
   fs::create_directory_symlink("unmounted", files_ / "link");
-  refuse({"watch", "link"}, {"link: cannot look at it: it is a link to unmounted, which is not there"});
-  refuse({"train", "topk.json", "--out", "link", "--resume"}, {"link: cannot look at it"});
+  refuse({"watch", "link"}, {"link: cannot access it: it is a link to unmounted, which does not exist"});
+  refuse({"train", "topk.json", "--out", "link", "--resume"}, {"link: cannot access it"});
   succeed({"train", "default.json", "--out", "runs/done"});
   fs::create_directory(files_ / "runs/lost");
   fs::create_symlink("config.json", files_ / "runs/lost/config.json");
-  const std::string table = succeed({"watch", "runs"}).out, why = "runs/lost/config.json: cannot look at it: ";
+  const std::string table = succeed({"watch", "runs"}).out, why = "runs/lost/config.json: cannot access it: ";
   EXPECT_TRUE(table.starts_with(why)) << table;
   expect_contains(line_of(table, "done"), " finished ");
   expect_contains(succeed({"report", "runs"}).out, "note        left out: " + why);
@@ -174,7 +174,7 @@ TEST_F(Watching, AnEvaluationOfAllRunsOfAFolder) {
   refuse({"eval", "both"}, {"both/default/seed_1"});
   refuse({"eval", "aside"}, {"aside: neither a run's folder"});
   fs::create_symlink("loop", files_ / "loop");
-  refuse({"eval", "loop"}, {"loop: cannot look at it: Too many levels"});
+  refuse({"eval", "loop"}, {"loop: cannot access it: Too many levels"});
 }
 
 // The table of the jobs, on a terminal.

@@ -211,7 +211,7 @@ TEST(Config, LimitsThemselvesAreAllowed) {
     EXPECT_EQ(error_with(patch), "no error") << patch;
 }
 
-// The overflow guard must not refuse even the largest models described anywhere.
+// The overflow guard must not refuse the largest models that have been described.
 TEST(Config, TrillionParametersPass) {
   EXPECT_EQ(error_with(R"({"model": {"vocab_size": 256000, "hidden_size": 16384, "num_hidden_layers": 120,
                                      "num_attention_heads": 128, "num_experts": 1024, "num_experts_per_tok": 16,

@@ -122,7 +122,7 @@ TEST_F(TokenizeToolTest, ClosedStandardStreams) {
   expect_user_error(run("encode --tokenizer t.json --input - --output d <&-"),
                     "standard input is closed; pipe the text in, or name files with --input");
   EXPECT_FALSE(fs::exists(folder / "d"));
-  // The tool's own files must not get the numbers of closed streams.
+  // The tool's own files must not get the numbers of closed standard streams.
   const std::string encode =
       "cd '" + folder.path().string() + "' && '" + program() + "' encode --tokenizer t.json --input a.jsonl --output ";
   EXPECT_EQ(WEXITSTATUS(std::system((encode + "d <&- >&- 2>&-").c_str())), 1) << "the summary cannot be written";
@@ -327,9 +327,8 @@ TEST_F(TokenizeToolTest, AMissingPermissionIsAUserError) {
   };
   const std::string unreadable = "Permission denied; make it readable or name another tokenizer";
   refuses({"count", "--tokenizer", "sec/tokenizer.json", "--input", "a.jsonl"},
-          "sec/tokenizer.json: cannot look at it: " + unreadable);
-  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"},
-          "sec/tokenizer.json: cannot look at it: " + unreadable);
+          "sec/tokenizer.json: cannot access it: " + unreadable);
+  refuses({"count", "--tokenizer", "sec", "--input", "a.jsonl"}, "sec/tokenizer.json: cannot access it: " + unreadable);
   refuses({"count", "--tokenizer", "closed.json", "--input", "a.jsonl"}, "closed.json: cannot open: " + unreadable);
   const std::string no_folder = ": cannot create this folder: Permission denied; correct --output";
   refuses({"encode", "--tokenizer", "t.json", "--input", "a.jsonl", "--output", "sec/x"}, "sec/x" + no_folder);

@@ -1,5 +1,5 @@
-// Compares training, evaluation, sampling and checkpoints on the CUDA backend with the CPU. Meanwhile, device memory is
-// guarded: host code that touches it fails the test.
+// Compares training, evaluation, sampling and checkpoints on the CUDA backend with the CPU. Device memory is guarded:
+// host code that touches it fails the test.
 #include <omp.h>
 
 #include <cmath>

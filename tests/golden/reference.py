@@ -198,7 +198,7 @@ class Reference:
         return missing_NC - missing_NC.detach()  # zero, with the gradient of missing_NC
 
     def learn_defaults(self, pi_NE, chosen_NE, outputs_NEC, name):
-        """Adds this micro-batch to the pending sums; with ema_update "forward", updates the vectors at once."""
+        """Adds this micro-batch to the pending sums; with ema_update "forward", updates the vectors immediately."""
         scale_NE = self.clip_scale(chosen_NE, outputs_NEC)
         weighting = self.r["ema_weighting"]
         weight_NE = chosen_NE if weighting == "uniform" else chosen_NE * pi_NE

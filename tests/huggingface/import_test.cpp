@@ -141,7 +141,7 @@ TEST_F(Import, RefusesAPlaceThatCanBeNoFolder) {
   export_model_of({});
   fs::create_symlink("gone", folder_ / "link");
   expect_contains(error_of([&] { require_free_folder(folder_ / "link"); }),
-                  "link: cannot look at it: it is a link to gone, which is not there; name a new or empty folder");
+                  "link: cannot access it: it is a link to gone, which does not exist; name a new or empty folder");
   write_text_file(folder_ / "file", "");
   expect_contains(error_of([&] { import_model(ModelFolder(hf()), folder_ / "file/out"); }), "file: is not a folder");
 }

@@ -294,7 +294,7 @@ TEST_F(ModelFolderTest, OurClassTakesNoDefaults) {
 
 TEST_F(ModelFolderTest, ALoopOfLinksIsNamed) {
   fs::create_symlink("loop", folder_ / "loop");
-  expect_contains(error_of([&] { ModelFolder(folder_ / "loop"); }), "loop: cannot look at it: Too many levels");
+  expect_contains(error_of([&] { ModelFolder(folder_ / "loop"); }), "loop: cannot access it: Too many levels");
 }
 
 TEST_F(ModelFolderTest, IsToldFromARunAndACheckpoint) {

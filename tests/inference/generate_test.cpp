@@ -143,7 +143,7 @@ TEST_F(Generate, LearnsNothing) {
   EXPECT_EQ(before, std::vector<float>(vectors.as<float>(), vectors.as<float>() + vectors.count()));
 }
 
-// Each token is that of a full pass over the last tokens that fit, also where the text is longer than the context.
+// Each token equals that of a full pass over the last tokens that fit, even if the text is longer than the context.
 TEST_F(Generate, TakesTheTokensOfFullPasses) {
   Model model(with_context(20));
   TextCache cache(model.gpt(), *model.ops, 20);

@@ -33,7 +33,7 @@ TEST_F(TaskFileTest, ANameIsNoFile) {
   EXPECT_EQ(error_of([&] { find_task_files({path}); }),
             "--task " + path + ": no such file or folder; did you mean " + path + ".jsonl?");
   std::filesystem::create_symlink("nowhere", path);
-  expect_contains(error_of([&] { find_task_files({path}); }), ": cannot look at it: it is a link to nowhere");
+  expect_contains(error_of([&] { find_task_files({path}); }), ": cannot access it: it is a link to nowhere");
 }
 
 TEST_F(TaskFileTest, MultipleChoice) {

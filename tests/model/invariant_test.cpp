@@ -111,8 +111,8 @@ std::vector<double> learnt(Model& model) {
   return values;
 }
 
-// 4 sequences at once and 4 micro-batches of 1 sequence must give the same step and the same router state. This holds
-// only without a balance loss, and only if the router's objective does not depend on how a batch is split.
+// One micro-batch of 4 sequences and 4 micro-batches of 1 sequence must give the same step and the same router state.
+// This holds only without a balance loss, and only if the router's objective does not depend on how a batch is split.
 void expect_accumulation_equals_a_bigger_batch(const json& changes) {
   json whole = changes, parts = changes;
   whole["train"] = {{"micro_batch_size", 4}, {"global_batch_size", 4}};

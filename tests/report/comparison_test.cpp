@@ -57,7 +57,7 @@ TEST(Comparison, ATargetIsReachedWhereTheCurveStaysBelowIt) {
   const Comparison back = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 40, 10}, 4)}}});
   ASSERT_TRUE(back.arms[1].target.has_value());
   EXPECT_NEAR(back.arms[1].target->tokens, 350, 1e-9);
-  // Below the target on the way but above it at the end: not reached.
+  // Below the target during training but above it at the end: not reached.
   const Comparison lost = compare({{"topk", {baseline}}, {"default", {run_of({80, 15, 10, 21}, 4)}}});
   EXPECT_FALSE(lost.arms[1].target.has_value());
   EXPECT_TRUE(std::isnan(lost.arms[1].target_tokens_change));
@@ -90,7 +90,7 @@ TEST(Comparison, RunsOfUnequalLengthAreComparedWhereTheShortestEnds) {
   EXPECT_EQ(comparison.notes[0], "default (runs/made) is unfinished: step 2 of 4.");
 }
 
-// As train.init_from makes it: the first evaluation is before the first step.
+// Like a run with train.init_from: the first evaluation is before the first step.
 RunLog initialized_run(const std::vector<double>& perplexities, int64_t planned_steps) {
   RunLog run = run_of(perplexities, planned_steps);
   for (EvalRow& row : run.evals) {
@@ -129,7 +129,7 @@ TEST(Comparison, ATargetThatTheFirstWeightsReachIsNoGainInTokens) {
     for (const std::string& sentence : sentences(comparison))
       EXPECT_EQ(sentence.find("final perplexity"), std::string::npos) << sentence;
   }
-  // There is no gain of 100 % either if only the other arm reaches the target at once.
+  // There is no gain of 100 % either if only the other arm reaches the target immediately.
   const Comparison early =
       compare({{"topk", {initialized_run({40, 30}, 1)}}, {"other", {initialized_run({20, 10}, 1)}}});
   EXPECT_EQ(early.arms[0].target->tokens, 100);

@@ -123,16 +123,16 @@ TEST_F(FindRuns, AConfigThatCannotBeLookedAtIsNotSkipped) {
     fs::create_symlink(target, folder_ / "lost/config.json");
     EXPECT_TRUE(message<UserError>([&] {
                   find_runs(folder_.path());
-                }).starts_with((folder_ / "lost/config.json").string() + ": cannot look at it: "));
+                }).starts_with((folder_ / "lost/config.json").string() + ": cannot access it: "));
     std::vector<std::string> skipped;
     EXPECT_EQ(find_runs(folder_.path(), &skipped), std::vector<fs::path>{folder_ / "run"}) << "beside it";
     EXPECT_EQ(find_arms(folder_.path(), &skipped).size(), 1u);
     ASSERT_EQ(skipped.size(), 2u);
-    EXPECT_TRUE(skipped[0].starts_with((folder_ / "lost/config.json").string() + ": cannot look")) << skipped[0];
+    EXPECT_TRUE(skipped[0].starts_with((folder_ / "lost/config.json").string() + ": cannot access")) << skipped[0];
     EXPECT_THROW(find_runs(folder_ / "lost", &skipped), UserError) << "the folder itself";
     fs::create_directory(folder_ / "only");
     fs::rename(folder_ / "lost", folder_ / "only/lost");
-    EXPECT_NE(message<UserError>([&] { find_arms(folder_ / "only", &skipped); }).find("cannot look"),
+    EXPECT_NE(message<UserError>([&] { find_arms(folder_ / "only", &skipped); }).find("cannot access"),
               std::string::npos);
     fs::rename(folder_ / "only/lost", folder_ / "lost");
     fs::remove(folder_ / "only");

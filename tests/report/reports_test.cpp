@@ -150,7 +150,8 @@ TEST(HtmlReport, ADenseModelHasNoExpertSections) {
   EXPECT_EQ(occurrences(without_scripts(html), "<svg"), 4u);
 }
 
-// What keeps a heading on the page of its chart, a row on one page, and a table's head on each of its pages.
+// The styles that keep a heading on the page of its chart, keep a row on one page, and repeat a table's head on each
+// page.
 TEST(HtmlReport, PrintsHeadingsAndTableHeadsWithWhatFollows) {
   const std::string html = without_scripts(html_report(two_arms()));
   EXPECT_GT(occurrences(html, "<h2>"), 4u);

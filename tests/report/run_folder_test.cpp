@@ -46,7 +46,7 @@ TEST_F(RunFolders, ThatAreLinksToNothingAreNotEmpty) {
   fs::create_directory_symlink("unmounted", folder_ / "link");
   EXPECT_TRUE(message<UserError>([&] {
                 holds_run(folder_ / "link");
-              }).starts_with((folder_ / "link").string() + ": cannot look at it: it is a link to unmounted"));
+              }).starts_with((folder_ / "link").string() + ": cannot access it: it is a link to unmounted"));
 }
 
 TEST_F(RunFolders, AreFoundFromTheirCheckpoints) {

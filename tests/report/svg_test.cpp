@@ -130,7 +130,7 @@ TEST(SvgChart, MarksTheGivenTicksAndLeavesOutLabelsThatWouldTouch) {
   EXPECT_EQ(occurrences(svg, "class=\"axis\""), 5u) << "the axis, and a mark for each tick inside";
 }
 
-// The script finds a point under the pointer by these numbers.
+// The script uses these numbers to find the point under the pointer.
 TEST(SvgChart, SaysWhereItsAxesAre) {
   Chart chart = line_chart({{0, 0, 0, 0, ""}, {10, 10, 0, 0, ""}});
   chart.y.from = 0;

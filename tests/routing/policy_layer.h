@@ -61,7 +61,7 @@ class PolicyLayer {
   }
   void observe() { policy_->observe(pass(PassKind::train), routing, rows_RC); }
   void combine() { policy_->combine(pass(PassKind::train), routing, y_NC, rows_RC); }
-  // The squared norms of what the last combine() filled in for unchosen experts, and of its output.
+  // Two squared norms: of what the last combine() filled in for unchosen experts, and of its output.
   std::pair<float, float> fill_norms() {
     policy_->fill_norms(pass(PassKind::evaluate), routing, y_NC);
     return {routing.fill_norms_2.as<float>()[0], routing.fill_norms_2.as<float>()[1]};

@@ -68,7 +68,7 @@ TEST(InstructionsTest, AsynchronousCopiesArriveWhenWaitedFor) {
     cp_async_commit();
     if (to[0] != -1) throw std::runtime_error("too early");
     cp_async_wait<1>();
-    if (to[0] != 1 || to[3] != 4 || to[4] != -1) throw std::runtime_error("the first group, and only it");
+    if (to[0] != 1 || to[3] != 4 || to[4] != -1) throw std::runtime_error("not exactly the first group");
     cp_async_wait<0>();
     if (to[4] != 5 || to[8] != 0 || to[10] != 3 || to[11] != 0) throw std::runtime_error("all");
   });

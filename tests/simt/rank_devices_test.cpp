@@ -9,8 +9,8 @@
 namespace gptmoe::testing {
 namespace {
 
-// One of several ranks, all on this machine. A function of the rank and the number of the exchange makes up the other
-// ranks' answers.
+// One of several ranks, all on this machine. A function makes up the other ranks' answers from the rank and the number
+// of the exchange.
 class MadeUpWorld final : public World {
  public:
   using Answers = std::function<std::string(int rank, int exchange)>;

@@ -205,7 +205,7 @@ TEST_F(TokenizerFileErrors, DamagedPairs) {
 TEST_F(TokenizerFileErrors, ALinkToNothingIsNoMissingTokenizer) {
   std::filesystem::create_symlink("gone", folder / "vocab.json");
   const std::string why = (folder / "vocab.json").string() +
-                          ": cannot look at it: it is a link to gone, which is not there; make it readable or name "
+                          ": cannot access it: it is a link to gone, which does not exist; make it readable or name "
                           "another tokenizer";
   EXPECT_EQ(error_of([&] { tokenizer_files(folder.path()); }), why);
   EXPECT_EQ(error_of([&] { load_tokenizer(folder.path()); }), why);

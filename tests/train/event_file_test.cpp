@@ -180,7 +180,7 @@ TEST_F(EventFiles, AfterAResumeHoldEveryStepOnce) {
   EXPECT_EQ(read_events(run_).files, 3);
 }
 
-// As after a branch, whose metrics begin with those of another run.
+// Like a branch, whose metrics begin with those of another run.
 TEST_F(EventFiles, OfARunWithoutAnyBeginWithItsFirstRow) {
   config_.log.tensorboard = false;
   train_quietly(config_, run_);
@@ -193,7 +193,7 @@ TEST_F(EventFiles, OfARunWithoutAnyBeginWithItsFirstRow) {
   expect_rows_of_metrics(run_, curves);
 }
 
-// The first files also hold steps that the run trained again without them.
+// The first files also hold steps that the run trained again while it wrote no event files.
 TEST_F(EventFiles, HoldTheRowsOfAStretchWithoutThem) {
   train_quietly(config_, run_);
   cut_back(run_, 4);

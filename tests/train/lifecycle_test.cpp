@@ -187,7 +187,7 @@ TEST_F(Lifecycle, AHistoryThatCannotBeReadIsNotAMissingOne) {
   fs::remove(run_ / "history.json");
   for (const char* target : {"history.json", "nowhere"}) {  // a loop, and a link to nothing
     fs::create_symlink(target, run_ / "history.json");
-    const std::string why = "history.json: cannot look at it: ";
+    const std::string why = "history.json: cannot access it: ";
     expect_contains(error_line<UserError>([&] { read_history(run_); }), why);
     expect_contains(refusal(constant(12), {"train.steps"}), why);
     expect_contains(error_line<UserError>([&] { branch_run(run_, folder_ / "branch", constant(12)); }), why);
@@ -198,13 +198,13 @@ TEST_F(Lifecycle, AHistoryThatCannotBeReadIsNotAMissingOne) {
 
 TEST_F(Lifecycle, AFolderThatCannotBeLookedIntoIsNotWithoutARun) {
   fs::create_symlink("loop", folder_ / "loop");
-  const std::string why = (folder_ / "loop").string() + ": cannot look at it: Too many levels";
+  const std::string why = (folder_ / "loop").string() + ": cannot access it: Too many levels";
   expect_contains(error_line<UserError>([&] { holds_run(folder_ / "loop"); }), why);
   expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8), {}); }), why);
   fs::create_directory(run_);
   fs::create_symlink("nowhere", run_ / "config.json");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }),
-                  "config.json: cannot look at it: it is a link to nowhere, which is not there");
+                  "config.json: cannot access it: it is a link to nowhere, which does not exist");
   EXPECT_TRUE(fs::is_symlink(run_ / "config.json"));
 }
 
@@ -260,7 +260,8 @@ TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
 }
 
-// Nothing may be trained on top of what is left: the rows would be cut, and the old history would explain the new run.
+// No new run may start in what is left of a run: it would cut back the rows, and the old history would pass for its
+// own.
 TEST_F(Lifecycle, ARunWithoutItsConfigIsNotReplaced) {
   train_quietly(constant(8), whole_);
   for (const char* part : {"metrics.jsonl", "history.json", "checkpoints"}) {

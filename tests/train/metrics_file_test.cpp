@@ -85,8 +85,8 @@ TEST_F(Metrics, WhatCannotBeReadIsNotEmpty) {
   fs::rename(file_, folder_ / "elsewhere");
   fs::create_symlink(folder_ / "gone", file_);
   EXPECT_EQ(error_line<UserError>([&] { train_quietly(config_, run_, true); }),
-            text(file_.string(), ": cannot look at it: it is a link to ", (folder_ / "gone").string(),
-                 ", which is not there"));
+            text(file_.string(), ": cannot access it: it is a link to ", (folder_ / "gone").string(),
+                 ", which does not exist"));
   EXPECT_FALSE(fs::exists(folder_ / "gone"));
   EXPECT_THROW(last_logged_step(run_), UserError);
   EXPECT_THROW(has_diverged(run_), UserError);
@@ -104,7 +104,7 @@ TEST_F(Metrics, ARestartIsRefusedWhereTheSystemCannotLookForCheckpoints) {
   for (const char* target : {"checkpoints", "nowhere"}) {  // a loop, and a link to nothing
     fs::create_symlink(target, checkpoints);
     expect_contains(error_line<UserError>([&] { resume_with(config_, run_, {}, true); }),
-                    checkpoints.string() + ": cannot look at it: ");
+                    checkpoints.string() + ": cannot access it: ");
     fs::remove(checkpoints);
   }
   EXPECT_EQ(read_text_file(file_), before);

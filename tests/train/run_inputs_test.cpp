@@ -1,4 +1,4 @@
-// The tokenizer and the shards of a run: what its folder keeps of them, and from where they are found.
+// The tokenizer and the shards of a run: what its folder keeps of them, and where they are looked for.
 #include "train/run_inputs.h"
 
 #include <omp.h>
@@ -123,7 +123,7 @@ TEST_F(RunInputs, ACopyThatIsALinkToNothingIsNotReplaced) {
   fs::create_symlink("nowhere", run_ / "tokenizer.json");
   TokenizerCopy copy = read_tokenizer_files("words.json");
   EXPECT_THROW(keep_tokenizer(run_, copy), UserError);
-  copy.files[0].first = "other.json";  // not the name of a tokenizer in a run, so that only the copying looks at it
+  copy.files[0].first = "other.json";  // not a tokenizer's name, so no check finds the link before it is written to
   fs::remove(run_ / "tokenizer.json");
   fs::create_symlink("nowhere", run_ / "other.json");
   EXPECT_THROW(keep_tokenizer(run_, copy), UserError);

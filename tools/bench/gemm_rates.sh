@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times our matrix product and, if installed, OpenBLAS's in turns: GFLOP/s of one thread at four sizes.
+# Times our matrix product and, if installed, OpenBLAS's, which take turns: GFLOP/s of one thread at four sizes.
 #   tools/bench/gemm_rates.sh [--rounds N]
 # Prints Markdown: the fastest and the median of the rounds. OpenBLAS is Debian's package libopenblas-dev.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compares one rank on all cores with one rank per core, in turns: tokens per second of training, and the share of a step
-# that ranks spend on communication.
+# Compares one rank on all cores with one rank per core, which take turns: tokens per second of training, and the share
+# of a step that ranks spend on communication.
 #   tools/bench/ranks.sh [--config FILE] [--rounds N] [--steps N] [--set path=value]...
 # Medians over the rounds. Uses data/quickstart, which tools/quickstart.sh makes.
 set -euo pipefail

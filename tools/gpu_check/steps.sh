@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Times training steps of the paper's 8c1 pair in turns, and measures their memory.
+# Times training steps of the paper's 8c1 pair, which take turns, and measures their memory.
 set -euo pipefail
 : "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${out:?}"
 

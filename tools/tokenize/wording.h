@@ -14,8 +14,7 @@ std::string contents_of(const JobSummary& summary);
 // "12.3 MB/s".
 std::string rate(int64_t bytes, double seconds);
 // "; 2 files of another kind not read (a.md, b.py), 2 hidden files or folders left out", "; 2 errors skipped, the
-// first:
-// ...": empty if there are none.
+// first: ..."; empty if there are none.
 std::string unread_note(const DocumentReader& documents);
 std::string skipped_note(const SkippedErrors& skipped);
 // "41 %, 3:05 left, ": the reader's progress; empty if unknown.

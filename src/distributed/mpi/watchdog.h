@@ -23,7 +23,7 @@ class Watchdog {
   Watchdog(MPI_Comm ranks, World& world, Activity& activity, double heartbeat_seconds, double hang_seconds);
   // Says goodbye to the next rank and watches the previous rank until that rank has said goodbye.
   ~Watchdog();
-  // Stops at once, without telling the others.
+  // Stops immediately, without telling the others.
   void abandon();
 
  private:

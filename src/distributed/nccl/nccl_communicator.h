@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// Makes a communicator whose collectives run between GPUs with NCCL, on a stream of their own beside that of `ops`. The
+// Makes a communicator whose collectives run between GPUs with NCCL, on a separate stream beside that of `ops`. The
 // kernels of `ops` must be CudaKernels on the current device, which no other rank may use. Call it on all ranks of
 // `world`. `ops` must outlive the communicator.
 //

@@ -1,6 +1,6 @@
 #pragma once
-// Streams, events and graphs of the simulated GPU. Work submitted to a stream runs at once, unless it is submitted as
-// late work, as collectives are. Late work, and all work behind it on the same stream, runs as late as CUDA allows:
+// Streams, events and graphs of the simulated GPU. Work submitted to a stream runs immediately, unless it is submitted
+// as late work, as collectives are. Late work, and all work behind it on the same stream, runs as late as CUDA allows:
 // when something waits for it. So a missing wait shows in the results. While a stream is captured, nothing runs.
 #include <cuda_runtime.h>
 

@@ -291,7 +291,7 @@ class Check:
             ours = self.gptmoe("generate", run, "--prompt", prompt, "--tokens", 40, "--temperature", 0)
             inputs = tokenizer(prompt, return_tensors="pt")
             theirs = model.generate(**inputs, max_new_tokens=40, do_sample=False)[0]
-            # Bytes that are no UTF-8, which untrained models write, may become one mark or several.
+            # Untrained models write bytes that are not UTF-8. They may become one replacement character or several.
             ours, theirs = (re.sub("\ufffd+", "\ufffd", text) for text in
                             (ours.removesuffix("\n"), tokenizer.decode(theirs, skip_special_tokens=True)))
             if ours != theirs:

@@ -6,8 +6,8 @@
 
 Makes files like FineWeb's (several columns, row groups, nulls, dictionary and large_string columns, zstd and snappy) and
 like those that `datasets` saves, with --rows texts each, converts them, encodes both forms with gptmoe-tokenize and
-compares the shards. Also stops and kills conversions and continues them, and expects one line for damaged files. Prints the speed
-of the conversion; exit status 1 if anything differs.
+compares the shards. Also stops and kills conversions and continues them, and expects one line for damaged files. Prints
+the speed of the conversion; exit status 1 if anything differs.
 """
 import argparse
 import glob
@@ -136,7 +136,7 @@ def check_names(scratch):
 
 
 def start_and_wait(arguments, out):
-    """Starts a conversion and returns when an output has begun, in a process group of its own."""
+    """Starts a conversion in a separate process group, and returns when an output has begun."""
     process = subprocess.Popen([sys.executable, CONVERT, *arguments], stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     while process.poll() is None and not glob.glob(out + "/**/*.tmp", recursive=True):

@@ -9,7 +9,7 @@
 //            document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
 // turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
-// A byte order mark at the start of a file is no part of its text.
+// A byte order mark at the start of a file is not part of its text.
 #include <atomic>
 #include <bitset>
 #include <cstdint>

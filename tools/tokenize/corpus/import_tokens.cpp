@@ -198,7 +198,7 @@ class Importer {
   int64_t bytes_total_ = 0;
   bool documents_known_ = true;
   static constexpr int32_t kNoToken = -1;
-  std::vector<int32_t> text_bytes_;  // of each id; special tokens are no text
+  std::vector<int32_t> text_bytes_;  // of each id; special tokens are not text
 
   ShardJob* job_ = nullptr;
   InputPosition here_;  // byte: of the ids, without a header; line: the document

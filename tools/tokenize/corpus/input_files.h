@@ -50,8 +50,8 @@ struct InputListing {
 // to folders inside a folder are not followed, links to folders that a pattern matches are. Hidden files and folders
 // are left out (.git, .cache, .DS_Store) unless an input or a pattern names them. Throws UserError if an input does not
 // exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links are
-// the same file. It also does if a folder or pattern has files that are not read although their names promise text
-// (remedy_for_unread()). With skip_errors, these and subfolders that cannot be listed are left out.
+// the same file. It also throws UserError if a folder or pattern has files that are not read although their names
+// promise text (remedy_for_unread()). With skip_errors, these files and subfolders that cannot be listed are left out.
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
 
 }  // namespace gptmoe

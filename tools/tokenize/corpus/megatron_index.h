@@ -21,8 +21,8 @@ namespace gptmoe {
 
 class MegatronIndex {
  public:
-  // Throws UserError naming file, byte and remedy if the file is cut, is no such index, or holds no ids, and if the
-  // document bounds do not cover the sequences.
+  // Throws UserError naming file, byte and remedy if the file is truncated, is not such an index, or holds no ids, and
+  // if the document bounds do not cover the sequences.
   explicit MegatronIndex(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }

@@ -30,9 +30,9 @@ class TokenFile {
  public:
   // `path` is the file of the ids. Its format is Megatron's if an .idx is beside it, and OLMo's if the name ends in
   // .npy or the file begins with NumPy's magic; options.format overrides this. Throws UserError naming file, byte and
-  // remedy if the file is empty, cut, of no known format, already a token shard, or contradicts its header, index or
-  // options. Ids without a header are also refused if they seem to be of a wider type: in 64 bits always, in 32 bits
-  // unless options.type says 16.
+  // remedy if the file is empty, truncated, of no known format, already a token shard, or contradicts its header, index
+  // or options. Also refuses ids without a header that seem to have 64 bits, and ids that seem to have 32 bits unless
+  // options.type says 16.
   TokenFile(const std::filesystem::path& path, const TokenFileOptions& options);
 
   const std::filesystem::path& path() const { return file_.path(); }
