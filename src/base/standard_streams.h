@@ -6,4 +6,8 @@ namespace gptmoe {
 // standard input, and writing the other two, still fails. To be called before any file is opened.
 void occupy_standard_streams();
 
+// Makes writing to a pipe whose reader has gone an error of that write, as for any other file. Otherwise SIGPIPE would
+// end the program in the middle of its work. Programs that this one starts inherit it.
+void ignore_closed_pipes();
+
 }  // namespace gptmoe

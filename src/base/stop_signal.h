@@ -3,7 +3,7 @@
 namespace gptmoe {
 
 // While an object lives, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is noted instead of ending the process; a second
-// one ends it at once. SIGPIPE is ignored meanwhile. Only one object may live at a time.
+// one ends it at once. Only one object may live at a time.
 class StopSignal {
  public:
   StopSignal();
