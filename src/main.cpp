@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/instruction_set.h"
 #include "base/openmp_wait.h"
+#include "base/process_limits.h"
 #include "base/standard_streams.h"
 #include "cli/commands.h"
 
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
+  gptmoe::ignore_closed_pipes();
   gptmoe::raise_open_file_limit();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
@@ -21,6 +23,8 @@ int main(int argc, char** argv) {
   gptmoe::add_commands(app, job);
   try {
     gptmoe::require_compiled_instructions();
+    gptmoe::require_stack();
+    gptmoe::require_possible_thread_count();
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -29,9 +29,10 @@ int open_folder(const std::filesystem::path& folder) {
   return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-// Opens a regular file for reading. Throws UserError naming the path.
+// Opens a regular file for reading. Throws UserError naming the path. O_NONBLOCK, so that opening a FIFO does not wait
+// for a writer; it changes nothing for regular files.
 int open_regular(const std::filesystem::path& path, int64_t& size) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
   if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {

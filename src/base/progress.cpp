@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "base/printable.h"
 
 namespace gptmoe {
 
@@ -32,7 +33,7 @@ void ProgressLine::show(const std::string& line) {
   if (!live_ || now - last_ < std::chrono::milliseconds(100)) return;
   last_ = now;
   const auto width = static_cast<size_t>(std::max(1, terminal_columns() - 1));
-  std::fprintf(stderr, "\r%s\033[K", line.substr(0, width).c_str());
+  std::fprintf(stderr, "\r%s\033[K", printable(line).substr(0, width).c_str());
   std::fflush(stderr);
   drawn_ = true;
 }

@@ -11,7 +11,7 @@ constexpr int kStops[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 volatile std::sig_atomic_t noted = 0;
 
-struct sigaction previous[std::size(kStops)], previous_pipe;
+struct sigaction previous[std::size(kStops)];
 
 // The next of these signals takes its default action.
 extern "C" void note_stop(int signal) {
@@ -30,13 +30,10 @@ StopSignal::StopSignal() {
     sigaction(kStops[i], nullptr, &previous[i]);
     if (previous[i].sa_handler != SIG_IGN) sigaction(kStops[i], &action, nullptr);  // nohup stays in force
   }
-  action.sa_handler = SIG_IGN;  // a closed pipe must not end the run
-  sigaction(SIGPIPE, &action, &previous_pipe);
 }
 
 StopSignal::~StopSignal() {
   for (size_t i = 0; i < std::size(kStops); ++i) sigaction(kStops[i], &previous[i], nullptr);
-  sigaction(SIGPIPE, &previous_pipe, nullptr);
 }
 
 int StopSignal::signal() const { return noted; }

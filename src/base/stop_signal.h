@@ -3,7 +3,7 @@
 namespace gptmoe {
 
 // While an object exists, the first SIGINT, SIGTERM, SIGHUP or SIGUSR1 is noted instead of ending the process; a second
-// one ends it immediately. SIGPIPE is ignored during that time. Only one object may exist at a time.
+// one ends it immediately. Only one object may exist at a time.
 class StopSignal {
  public:
   StopSignal();

@@ -11,6 +11,8 @@
 #include "base/folder.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint_rows.h"
+#include "checkpoint/held_checkpoint.h"
+#include "checkpoint/intact_checkpoint.h"
 #include "checkpoint/safetensors.h"
 #include "records/record_json.h"
 #include "records/run_folder.h"
@@ -80,16 +82,20 @@ FileReader open_file(const fs::path& path) {
   try {
     return FileReader(path);
   } catch (const UserError& error) {
+    if (file_type_at(path) == fs::file_type::regular) throw;  // it cannot be read, but may well be intact
     user_error(error.what(), "; ", damage_remedy(path.parent_path()));
   }
+}
+
+bool is_sealed(const std::string& content) {
+  static const size_t kSealBytes = sealed("").size();
+  return content.size() >= kSealBytes && sealed(content.substr(0, content.size() - kSealBytes)) == content;
 }
 
 StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
   const std::string content = open_file(path).content();
-  static const size_t kSealBytes = sealed("").size();
-  if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
-    damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
+  if (!is_sealed(content)) damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
   const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
   if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
     user_error(path.string(), ": the checkpoint has format version ", version.dump(),
@@ -178,8 +184,7 @@ void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTens
   const auto what_is_left = [&]() -> std::string {
     try {
       const std::optional<fs::path> previous = latest_checkpoint(run_dir);
-      return previous ? "the previous checkpoint is intact: " + previous->string()
-                      : "and there is no earlier checkpoint";
+      return previous ? "the previous checkpoint stays: " + previous->string() : "and there is no earlier checkpoint";
     } catch (const UserError& error) {
       return text("and whether there is an earlier checkpoint is unknown: ", error.what());
     }
@@ -221,6 +226,25 @@ void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
   }
 }
 
+bool is_intact(const fs::path& checkpoint_dir) {
+  const fs::path path = checkpoint_dir / kCheckpointStateFile;
+  try {
+    const std::string content = read_text_file(path);
+    if (!is_sealed(content)) return false;
+    const auto state =
+        read_record<StateFile>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
+    return std::all_of(state.files.begin(), state.files.end(), [&](const auto& file) {
+      Checksum found;
+      add_to_checksum(found, FileReader(checkpoint_dir / file.first), nullptr);
+      return checksum_text(found.value()) == file.second;
+    });
+  } catch (const UserError&) {
+    return false;
+  } catch (const Failure&) {
+    return false;
+  }
+}
+
 void verify_checkpoint(const fs::path& checkpoint_dir) {
   const StateFile state = read_state_file(checkpoint_dir);
   for (const auto& [name, checksum] : state.files) open_whole(checkpoint_dir / name, checksum, nullptr);
@@ -229,8 +253,8 @@ void verify_checkpoint(const fs::path& checkpoint_dir) {
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
 
 int64_t saved_step(const fs::path& run_dir) {
-  const auto checkpoint = latest_checkpoint(run_dir);
-  return checkpoint ? read_checkpoint_state(*checkpoint).step : -1;
+  if (!latest_checkpoint(run_dir)) return -1;
+  return read_checkpoint_state(hold_checkpoint(run_dir).path).step;
 }
 
 CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {

@@ -8,6 +8,8 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "checkpoint/held_checkpoint.h"
+#include "checkpoint/intact_checkpoint.h"
 #include "records/run_folder.h"
 
 namespace gptmoe {
@@ -34,7 +36,11 @@ int64_t step_of(const std::string& name, const std::string& suffix = "") {
 }
 
 bool is_checkpoint(const fs::path& folder) {
-  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular;
+  const fs::path state = folder / kCheckpointStateFile;
+  const fs::file_type type = file_type_at(state);
+  if (type != fs::file_type::regular && type != fs::file_type::not_found)
+    user_error(state.string(), ": not a regular file");
+  return type == fs::file_type::regular;
 }
 
 // Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
@@ -74,7 +80,7 @@ std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
 std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
   const fs::path folder = run_dir / kCheckpointsFolder, latest = folder / kLatestFile;
   if (!anything_at(folder)) return std::nullopt;
-  if (file_type_at(latest) == fs::file_type::regular) {
+  if (anything_at(latest)) {
     std::string name = read_text_file(latest);
     while (!name.empty() && name.back() == '\n') name.pop_back();
     if (step_of(name) >= 0 && is_checkpoint(folder / name)) return folder / name;
@@ -98,14 +104,21 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
   if (self.parent_path().filename() != kCheckpointsFolder) return "import or copy it again";
   const std::string name = self.filename().string();
   const int64_t own_step = std::max(step_of(name), step_of(name, kReplaced));
-  std::string remedy = "there is no earlier checkpoint: start the run again";
+  std::string others;  // later than the one to use
   try {
-    for (const auto& [step, path] : checkpoints_in(self.parent_path()))
-      if (step < own_step) remedy = "remove " + self.string() + " to use the earlier " + path.filename().string();
+    const auto saved = checkpoints_in(self.parent_path());
+    for (auto earlier = saved.rbegin(); earlier != saved.rend(); ++earlier) {
+      const auto& [step, path] = *earlier;
+      if (step >= own_step) continue;
+      if (is_intact(path))
+        return text("remove ", self.string(), others, " to use the earlier ", path.filename().string());
+      others += text(" and ", path.filename().string(), ", which is damaged too,");
+    }
   } catch (const UserError& error) {
     return text("whether there is an earlier checkpoint is unknown: ", error.what());
   }
-  return remedy;
+  return others.empty() ? "there is no earlier checkpoint: start the run again"
+                        : "no earlier checkpoint is intact: start the run again";
 }
 
 NewCheckpoint::NewCheckpoint(const fs::path& run_dir, int64_t step)
@@ -142,7 +155,10 @@ void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep)
   auto saved = checkpoints_in(folder);
   std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
   const auto count = static_cast<int64_t>(saved.size());
-  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
+  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) {
+    const fs::path& old = saved[static_cast<size_t>(i)].second;
+    if (const HeldFolder unread(old, HeldFolder::Use::remove); unread.held()) discard(old);
+  }
 } catch (const UserError&) {
   // A folder that cannot be read is no reason to end the run: the step is saved, and the next save tries again.
 }

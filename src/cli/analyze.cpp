@@ -5,6 +5,8 @@
 #include "analysis/analysis.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "checkpoint/finite_rows.h"
+#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/domains.h"
@@ -69,7 +71,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
   Engine engine(config, Purpose::forward, B, T, *ops);
   require_room(config, engine, *ops, ops->memory());
   engine.commit(*ops);
-  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+  load_finite_model(checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
 
   ProgressLine line;
   const JobClock clock;
@@ -78,7 +80,8 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 }
 
 void run(const AnalyzeArguments& arguments) {
-  const fs::path checkpoint = resolve_checkpoint(arguments.run), run_dir = run_of(checkpoint);
+  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const fs::path &checkpoint = held.path, run_dir = run_of(checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
   const std::string data = shards_to_measure(checkpoint, config, arguments.data);

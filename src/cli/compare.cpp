@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/printable.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/compare_data.h"
@@ -232,7 +233,7 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
     try {
       if (const int signal = train(run.config, options, world)) return signal;
     } catch (const NumericFailure& failure) {
-      std::printf("diverged    %s\n", failure.what());
+      std::printf("diverged    %s\n", printable(failure.what()).c_str());
     }
   }
   return 0;

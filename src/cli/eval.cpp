@@ -1,4 +1,5 @@
 #include "base/file.h"
+#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/eval_run.h"
@@ -20,19 +21,23 @@ struct EvalArguments {
 };
 
 // The checkpoint at `path`, or the last one of every run below it.
-std::vector<std::filesystem::path> checkpoints_of(const std::filesystem::path& path) {
+std::vector<HeldCheckpoint> checkpoints_of(const std::filesystem::path& path) {
+  std::vector<HeldCheckpoint> checkpoints;
   if (file_type_at(path) != std::filesystem::file_type::directory || holds_run(path) || find_runs(path).empty())
-    return {resolve_checkpoint(path)};
-  std::vector<std::filesystem::path> checkpoints;
-  for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(resolve_checkpoint(run));
+    checkpoints.push_back(hold_checkpoint(path));
+  else
+    for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(hold_checkpoint(run));
   return checkpoints;
 }
 
 void run(const EvalArguments& arguments) {
+  std::vector<HeldCheckpoint> held;  // until all are scored
   std::vector<EvalRun> runs;
   for (const std::string& argument : arguments.runs)
-    for (const std::filesystem::path& checkpoint : checkpoints_of(argument))
-      runs.push_back({checkpoint, checkpoint_config(checkpoint, arguments.backend)});
+    for (HeldCheckpoint& checkpoint : checkpoints_of(argument)) {
+      runs.push_back({checkpoint.path, checkpoint_config(checkpoint.path, arguments.backend)});
+      held.push_back(std::move(checkpoint));
+    }
   if (arguments.tasks.paths.empty())
     eval_texts(runs, arguments.output, arguments.texts);
   else

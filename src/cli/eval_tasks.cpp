@@ -5,7 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/output_file.h"
+#include "base/printable.h"
 #include "base/progress.h"
+#include "checkpoint/finite_rows.h"
 #include "cli/checkpoint_config.h"
 #include "cli/number_check.h"
 #include "cli/path_check.h"
@@ -47,7 +49,7 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
   require_room(config, largest, *ops, ops->memory());
   Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
   engine.commit(*ops);
-  load_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
 
   ProgressLine progress;
   TaskItems items;
@@ -67,8 +69,9 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
 void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
   for (const TaskScore& score : scores)
     if (score.all.truncated > 0)
-      std::printf("note: %s: %s cut at the beginning to fit the model's window of %s\n", score.all.name.c_str(),
-                  plural(score.all.truncated, "example").c_str(), plural(context, "token").c_str());
+      std::printf("note: %s: %s cut at the beginning to fit the model's window of %s\n",
+                  printable(score.all.name).c_str(), plural(score.all.truncated, "example").c_str(),
+                  plural(context, "token").c_str());
 }
 
 void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const std::vector<ItemScore>& items) {
@@ -99,7 +102,7 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
   };
   option("--shots", prompt.shots, "Number of solved examples put before each example, from the same file")
       ->check(whole_number(0));
-  option("--seed", prompt.seed, "Seed for choosing the shots")->capture_default_str();
+  option("--seed", prompt.seed, "Seed for choosing the shots")->capture_default_str()->check(whole_number(0));
   option("--delimiter", prompt.delimiter, "Text between a context and its continuation (default: a space)");
   option("--limit", limit, "Score only the first n examples of each file (0: all)")->check(whole_number(0));
   option("--samples", samples, "Write the scores of every example to this file, as JSON lines")->check(path_given());
@@ -129,7 +132,8 @@ void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
     written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"tasks", Json::array()}});
     items.push_back(score_tasks(runs[r], tasks, requests[r], [&](size_t t, const std::vector<ItemScore>& own) {
       scores.push_back(score_task(tasks[t], own));
-      for (const std::string& row : score_table_rows(scores.back(), columns)) std::printf("%s\n", row.c_str());
+      for (const std::string& row : score_table_rows(scores.back(), columns))
+        std::printf("%s\n", printable(row).c_str());
       std::fflush(stdout);
       written.back()["tasks"].push_back(to_json(scores.back()));
       if (samples) write_samples(*samples, runs[r], tasks[t], own);

@@ -1,11 +1,14 @@
 #include "cli/eval_texts.h"
 
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/output_file.h"
+#include "base/printable.h"
 #include "base/progress.h"
+#include "checkpoint/finite_rows.h"
 #include "cli/checkpoint_config.h"
 #include "cli/domains.h"
 #include "cli/number_check.h"
@@ -40,7 +43,7 @@ std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArgum
     return model_tokenizer(run.checkpoint, run.config, arguments);
   } catch (const UserError& error) {
     if (arguments.given()) throw;
-    std::printf("note: no bits per byte: %s\n", error.what());
+    std::printf("note: no bits per byte: %s\n", printable(error.what()).c_str());
     return {};
   }
 }
@@ -57,7 +60,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
       bytes[i] = text_bytes(loader, evaluated_windows(loader, T, tokens), T, *tokenizer);
     } catch (const UserError& error) {
       if (arguments.given()) user_error(texts[i].shards, ": ", error.what());
-      std::printf("note: no bits per byte: %s: %s\n", texts[i].shards.c_str(), error.what());
+      std::printf("note: no bits per byte: %s: %s\n", texts[i].shards.c_str(), printable(error.what()).c_str());
     }
   return bytes;
 }
@@ -72,7 +75,7 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
   Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
   require_room(config, engine, *ops, ops->memory());
   engine.commit(*ops);
-  load_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
 
   ProgressLine progress;
   std::vector<TextScore> scores;
@@ -89,6 +92,9 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
     progress.clear();
     score.tokens = result.tokens;
     score.loss = result.loss;
+    if (!std::isfinite(score.loss))
+      throw NumericFailure(
+          text(run.checkpoint.string(), ": the loss on ", own.shards, " is not finite, so its run diverged"));
     score.perplexity = result.perplexity;
     scores.push_back(std::move(score));
   }

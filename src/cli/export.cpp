@@ -8,7 +8,9 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/printable.h"
 #include "base/progress.h"
+#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/path_check.h"
@@ -83,7 +85,7 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
         validation = text(words, " on `", file_pattern(config.data.val), "`");
       }
   } catch (const UserError& unreadable) {
-    std::printf("note: README.md has no validation loss: %s\n", unreadable.what());
+    std::printf("note: README.md has no validation loss: %s\n", printable(unreadable.what()).c_str());
   }
   return validation;
 }
@@ -118,7 +120,8 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
 }
 
 void run(const ExportArguments& arguments) {
-  const fs::path checkpoint = resolve_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const fs::path& checkpoint = held.path;
   require_free_folder(arguments.out);
   Config config = checkpoint_config(checkpoint, {});
   config.router = with_defaults(config.router, router_setup(config.model));

@@ -8,7 +8,10 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "base/file.h"
 #include "base/progress.h"
+#include "checkpoint/finite_rows.h"
+#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/interactive.h"
@@ -75,7 +78,7 @@ void say_which_prompts_are_cut(const std::vector<Prompt>& prompts, const std::ve
 
 void print(const std::string& part) {
   std::fwrite(part.data(), 1, part.size(), stdout);
-  std::fflush(stdout);
+  flush_standard_output();  // nobody needs more text if this fails
 }
 
 nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, uint64_t seed) {
@@ -117,7 +120,8 @@ void write_all(TextCache& cache, const Tokenizer& tokenizer, const GenerateArgum
 
 void run(const GenerateArguments& arguments) {
   if (arguments.interactive) end_at_interrupt();
-  const auto checkpoint = resolve_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const std::filesystem::path& checkpoint = held.path;
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(checkpoint, config, arguments.tokenizer);
   std::vector<Prompt> prompts;
@@ -135,7 +139,7 @@ void run(const GenerateArguments& arguments) {
   require_room(config, largest, *ops, ops->memory());
   Engine engine(config, Purpose::forward, 1, 1, *ops);  // texts run in windows of their own lengths
   engine.commit(*ops);
-  load_model(checkpoint, engine.gpt().params(), engine.gpt().state(), ops->memory());
+  load_finite_model(checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
   TextCache cache(engine.gpt(), *ops, lengths.positions);
   if (arguments.interactive)
     converse(cache, tokenizer, arguments.options, arguments.seed);

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <iostream>
 
+#include "base/file.h"
+
 namespace gptmoe {
 namespace {
 
@@ -17,7 +19,7 @@ extern "C" void end_now(int signal) {
 
 void print(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  flush_standard_output();
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "distributed/agree.h"
 #include "distributed/launch.h"
 #include "distributed/launcher.h"
@@ -53,15 +54,16 @@ void Job::require_one_rank(const std::string& command) {
 
 int Job::fail(int exit_code, const std::exception& error) {
   const Launcher launcher = find_launcher();
+  const std::string what = printable_message(message_of(error));
   std::fflush(stdout);
   if (world_ && dynamic_cast<const KnownToAllRanks*>(&error)) {
-    if (world_->is_root()) std::fprintf(stderr, "gptmoe: %s\n", error.what());
+    if (world_->is_root()) std::fprintf(stderr, "gptmoe: %s\n", what.c_str());
     world_->barrier();  // no rank ends before the error is printed
     return exit_code;
   }
   if (launcher.several()) let_lower_ranks_speak(launcher.rank);
   const std::string who = world_ && world_->size() > 1 ? world_->name(world_->rank()) + ": " : "";
-  std::fprintf(stderr, "gptmoe: %s%s\n", who.c_str(), error.what());
+  std::fprintf(stderr, "gptmoe: %s%s\n", who.c_str(), what.c_str());
   if (!who.empty()) world_->abort(exit_code);
   return exit_code;
 }

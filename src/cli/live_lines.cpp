@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "report/markup.h"
 
@@ -17,7 +18,7 @@ void LiveLines::show(const std::vector<std::string>& lines) {
   const size_t room = static_cast<size_t>(std::max(3, size.rows)) - 1;  // the cursor waits on the line below
   const size_t shown = lines.size() > room ? room - 1 : lines.size();
   go_back();
-  for (size_t i = 0; i < shown; ++i) std::fprintf(file_, "%s\n", shortened(lines[i], columns).c_str());
+  for (size_t i = 0; i < shown; ++i) std::fprintf(file_, "%s\n", shortened(printable(lines[i]), columns).c_str());
   if (shown < lines.size()) std::fprintf(file_, "%s\n", text("… ", lines.size() - shown, " more").c_str());
   std::fflush(file_);
   drawn_ = shown + (shown < lines.size() ? 1 : 0);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/follow_runs.h"
 #include "cli/number_check.h"
@@ -70,7 +71,7 @@ int64_t runs_in_training(const ReportArguments& arguments) {
 
 void print_report(const ReportArguments& arguments, const Report& report) {
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, report.comparison, report.swept());
-  for (const std::string& folder : report.skipped) std::printf("note        left out: %s\n", folder.c_str());
+  for (const std::string& folder : report.skipped) std::printf("note        left out: %s\n", printable(folder).c_str());
   if (report.sweep) std::printf("%s\n", sweep_text(*report.sweep).c_str());
   std::printf("%s\nreport      %s\n", text_report(report.comparison).c_str(), report.paths.html.c_str());
 }

@@ -166,10 +166,9 @@ void Jobs::become(const TrainJob& job, size_t slot) const {
   std::vector<char*> arguments = {const_cast<char*>("gptmoe")};
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGPIPE})
+  for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1})
     if (struct sigaction now{}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
       std::signal(signal, SIG_DFL);
-  std::signal(SIGPIPE, SIG_DFL);
   execv("/proc/self/exe", arguments.data());
   dprintf(STDERR_FILENO, "gptmoe: cannot start itself: %s\n", std::strerror(errno));
   _exit(1);

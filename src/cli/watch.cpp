@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "base/unix_time.h"
@@ -90,7 +91,7 @@ int watch_runs(const std::vector<std::string>& folders, bool once) {
       if (watch.empty())
         user_error(watch.lines().front(),
                    watch.unreadable() ? "" : "; pass a run's folder, or a folder that holds runs");
-      for (const std::string& line : watch.lines()) std::printf("%s\n", line.c_str());
+      for (const std::string& line : watch.lines()) std::printf("%s\n", printable(line).c_str());
       return 0;
     }
     live.show(watch.lines());

@@ -1,6 +1,8 @@
 #include "config/json_section.h"
 
 #include <algorithm>
+#include <cfloat>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -18,6 +20,18 @@ std::string quote(const json& value) {
   constexpr size_t kLongest = 60;
   const std::string out = value.dump(-1, ' ', true, json::error_handler_t::replace);
   return out.size() <= kLongest ? out : out.substr(0, kLongest) + "...";
+}
+
+// What is wrong with a number of the range in 32-bit floats, in which the model computes; empty if nothing is.
+std::string fault_in_f32(const json& value, const Numbers& range) {
+  const double number = value.get<double>(), size = std::abs(number);
+  constexpr const char* kFloats = " in 32-bit floats, in which the model computes; give ";
+  if (size > FLT_MAX) return quote(value) + " becomes infinite" + kFloats + text("at most ", FLT_MAX);
+  if (size > 0 && size < FLT_MIN) return quote(value) + " becomes 0" + kFloats + text("at least ", FLT_MIN);
+  if (number < range.max && static_cast<float>(number) == range.max)
+    return text(quote(value), " becomes ", range.max, kFloats, "at most ",
+                json(std::nextafter(static_cast<float>(range.max), 0.0f)).dump());
+  return "";
 }
 
 std::string list(const std::vector<std::string>& words) {
@@ -57,6 +71,7 @@ double JsonSection::number(const std::string& key, const Numbers& range) {
   const json& value = require(key, range.describe());
   if (!value.is_number() || !range.contains(value.get<double>()))
     fail(key, "must be " + range.describe() + ", not " + quote(value));
+  if (const std::string fault = fault_in_f32(value, range); !fault.empty()) fail(key, fault);
   return value.get<double>();
 }
 

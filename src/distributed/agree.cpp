@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/printable.h"
 
 namespace gptmoe {
 namespace {
@@ -30,7 +31,7 @@ std::string outcome_of(const std::function<void()>& setup) {
   } catch (const NumericFailure& error) {
     return kNumericFailure + std::string(error.what());
   } catch (const std::exception& error) {
-    return kFailure + std::string(error.what());
+    return kFailure + message_of(error);
   }
 }
 

@@ -36,6 +36,7 @@ constexpr bool kBuiltWithMpi = false;
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
 int launching_process = -1;                          // on a rank, the socket to it
 constexpr auto kPatience = std::chrono::seconds(5);  // given to ranks that were told to end
+constexpr double kHeartbeatSeconds = 20;             // the default of distributed.heartbeat_seconds
 
 [[noreturn]] void fail(const char* what) {
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
@@ -93,6 +94,9 @@ class Launch {
   void block_signals();
   void start(int ranks, char** argv);
   void look();
+  int wait_milliseconds() const;
+  bool overdue() const;
+  void kill_all();
   bool accept_rank();
   void hear_signal();
   void hear_rank(int socket);
@@ -106,7 +110,10 @@ class Launch {
   std::vector<Rank> ranks_;
   int expected_, started_ = 0;
   std::optional<int> first_gone_;  // the rank that ended first
-  bool said_stopped_ = false;      // a rank has said that it stops
+  std::chrono::steady_clock::time_point gone_at_;
+  double heartbeat_seconds_ = kHeartbeatSeconds;
+  bool stuck_ = false;         // mpirun did not end, so it was killed
+  bool said_stopped_ = false;  // a rank has said that it stops
   int first_stop_ = 0, second_stop_ = 0;
   std::chrono::steady_clock::time_point told_to_end_;
   std::optional<int> status_;  // mpirun's
@@ -202,7 +209,7 @@ void Launch::watch_for(int fd) {
 // Handles one event at a time, in the order in which they happened.
 void Launch::look() {
   epoll_event event{};
-  const int found = epoll_wait(events_, &event, 1, second_stop_ ? 1000 : -1);
+  const int found = epoll_wait(events_, &event, 1, wait_milliseconds());
   if (found < 0 && errno != EINTR) fail("epoll");
   if (found == 1) {
     if (event.data.fd == listening_)
@@ -212,10 +219,25 @@ void Launch::look() {
     else
       hear_rank(event.data.fd);
   }
-  if (second_stop_ && !status_ && std::chrono::steady_clock::now() - told_to_end_ > kPatience) {
-    for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
-    ::kill(mpirun_, SIGKILL);
+  if (second_stop_ && !status_ && std::chrono::steady_clock::now() - told_to_end_ > kPatience) kill_all();
+  if (!stuck_ && !status_ && overdue()) {
+    stuck_ = true;
+    kill_all();
   }
+}
+
+int Launch::wait_milliseconds() const { return second_stop_ || (first_gone_ && heartbeat_seconds_ > 0) ? 200 : -1; }
+
+// Ranks end together, so mpirun should have returned by now.
+bool Launch::overdue() const {
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - gone_at_;
+  return first_gone_ && heartbeat_seconds_ > 0 && since.count() > heartbeat_seconds_;
+}
+
+// mpirun leads a process group, which includes what it started on this machine unless that made groups of its own.
+void Launch::kill_all() {
+  for (const Rank& rank : ranks_) ::kill(rank.pid, SIGKILL);
+  ::kill(-mpirun_, SIGKILL);
 }
 
 // Returns whether a rank was waiting to connect.
@@ -237,14 +259,19 @@ bool Launch::accept_rank() {
   return true;
 }
 
-// A rank sends another message if it stops as asked. If its socket is readable without one, it has ended.
+// A rank sends its heartbeat, and a message of one byte if it stops as asked. If its socket is readable without a
+// message, it has ended.
 void Launch::hear_rank(int socket) {
-  char message = 0;
-  if (recv(socket, &message, sizeof message, 0) > 0) {
-    said_stopped_ = true;
+  double heartbeat = 0;
+  if (const ssize_t bytes = recv(socket, &heartbeat, sizeof heartbeat, 0); bytes > 0) {
+    if (bytes == sizeof heartbeat)
+      heartbeat_seconds_ = heartbeat;
+    else
+      said_stopped_ = true;
     return;
   }
   const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
+  if (!first_gone_) gone_at_ = std::chrono::steady_clock::now();
   if (!first_gone_) first_gone_ = rank->number;
   close(socket);
   ranks_.erase(rank);
@@ -283,6 +310,13 @@ int Launch::ended() const {
     raise(second_stop_);
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
+  if (stuck_) {
+    std::fprintf(stderr,
+                 "gptmoe: mpirun had not ended %g s after rank %d had, so it was killed with its ranks; "
+                 "continue with --resume\n",
+                 heartbeat_seconds_, *first_gone_);
+    return 1;
+  }
   if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks got SIGUSR1 for it
   // A rank that never connected may have been the first to end.
   const bool named = first_gone_ && started_ == expected_;
@@ -317,6 +351,10 @@ void tell_launching_process(int rank) {
   launching_process = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   if (connect(launching_process, reinterpret_cast<const sockaddr*>(&address), size) == 0)
     (void)!send(launching_process, &rank, sizeof rank, MSG_NOSIGNAL);
+}
+
+void tell_heartbeat(double seconds) {
+  if (launching_process >= 0) (void)!send(launching_process, &seconds, sizeof seconds, MSG_NOSIGNAL);
 }
 
 void tell_of_stop() {

@@ -32,9 +32,7 @@ std::string first_offender_backward(Engine& engine, Ops& ops) {
 
 [[noreturn]] void stop(const std::string& what, const std::string& tensor) {
   throw NumericFailure(
-      text(what, "; first offending tensor: ", tensor,
-           ". No parameter was changed by this step; start again with a lower optimizer.learning_rate or a "
-           "longer schedule.warmup_steps"));
+      text(what, "; first offending tensor: ", tensor, ". No parameter was changed by this step; ", kDivergenceRemedy));
 }
 
 // After a micro-batch's backward: checks its loss, and the gradient at the end of the residual stream.

@@ -51,7 +51,9 @@ const AnalysisLog::Similarity* AnalysisLog::find(const std::string& method, cons
 }
 
 AnalysisLog read_analysis(const std::filesystem::path& file) {
-  return parse_analysis(with_remedy(kRemedy, [&] { return read_json<nlohmann::ordered_json>(file); }), file);
+  const std::string content = read_text_file(file);  // what cannot be read must not be removed
+  const auto json = with_remedy(kRemedy, [&] { return parse_json<nlohmann::ordered_json>(content, file.string()); });
+  return parse_analysis(json, file);
 }
 
 AnalysisLog parse_analysis(const nlohmann::ordered_json& json, const std::filesystem::path& file) {

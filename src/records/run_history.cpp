@@ -11,9 +11,10 @@ namespace gptmoe {
 RunHistory read_history(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = run_dir / kHistoryFile;
   const char* remedy = "restore it, or remove it to continue without a record of data and config changes";
-  return with_remedy(remedy, [&]() -> RunHistory {
-    if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
-    return read_record<RunHistory>(read_json<nlohmann::ordered_json>(path), path.string());
+  if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
+  const std::string content = read_text_file(path);  // what cannot be read must not be removed
+  return with_remedy(remedy, [&] {
+    return read_record<RunHistory>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
   });
 }
 

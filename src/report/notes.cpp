@@ -19,8 +19,8 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
     const RunLog& run = result.arm.runs[i];
     const char* const of_many = result.arm.runs.size() > 1 ? "; its arm has no final perplexity." : ".";
     if (run.diverged)
-      notes.push_back(
-          text(name_of(result, i), " diverged at step ", *run.diverged, " of ", run.planned_steps, of_many));
+      notes.push_back(text(name_of(result, i), " diverged at step ", std::min(*run.diverged, run.planned_steps), " of ",
+                           run.planned_steps, of_many));  // the weights of the last step may turn out not to be finite
     else if (run.has_diverged())
       notes.push_back(text(name_of(result, i), " diverged: its last validation perplexity is not finite", of_many));
     else if (!run.finished())

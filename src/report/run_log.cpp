@@ -56,9 +56,9 @@ void read_metrics(RunLog& run, const std::filesystem::path& path) {
 
 int64_t read_at_once(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it if the run trained alone";
-  const Json jobs = with_remedy(kRemedy, [&] {
-    return anything_at(path) ? read_json<Json>(path) : Json{{"at_once", 1}};
-  });
+  if (!anything_at(path)) return 1;
+  const std::string content = read_text_file(path);  // what cannot be read must not be removed
+  const Json jobs = with_remedy(kRemedy, [&] { return parse_json<Json>(content, path.string()); });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);
   return jobs["at_once"].get<int64_t>();
@@ -67,9 +67,9 @@ int64_t read_at_once(const std::filesystem::path& path) {
 std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   std::vector<Provenance> history;
   constexpr const char* kRemedy = "remove it to report without it";
-  const Json record = with_remedy(kRemedy, [&] {
-    return anything_at(path) ? read_json<Json>(path) : Json{{"history", Json::array()}};
-  });
+  if (!anything_at(path)) return history;
+  const std::string content = read_text_file(path);
+  const Json record = with_remedy(kRemedy, [&] { return parse_json<Json>(content, path.string()); });
   try {
     for (const Json& entry : record.at("history"))
       history.push_back({entry.at("from_step").get<int64_t>(), entry.at("build"), entry.at("machine"),

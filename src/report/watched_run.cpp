@@ -36,7 +36,7 @@ std::string read_at(int fd, int64_t position, size_t bytes) {
 }
 
 struct OpenFile {
-  explicit OpenFile(const std::filesystem::path& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  explicit OpenFile(const std::filesystem::path& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~OpenFile() {
     if (fd >= 0) close(fd);
   }

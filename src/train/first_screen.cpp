@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "base/printable.h"
 #include "base/progress.h"
 #include "engine/cuda_shapes.h"
 #include "engine/describe.h"
@@ -32,7 +33,7 @@ void FirstScreen::print() const {
   if (const std::string average = describe_average(config, world.size()); !average.empty())
     std::printf("average     %s\n", average.c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
-  for (const std::string& line : start_weights) std::printf("weights     %s\n", line.c_str());
+  for (const std::string& line : start_weights) std::printf("weights     %s\n", printable(line).c_str());
   std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
               val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");

@@ -62,10 +62,9 @@ ordered_json build_entry() {
 
 ordered_json read_history(const std::filesystem::path& path) {
   const char* remedy = "remove it to continue without a record of builds and machines";
-  const ordered_json record = with_remedy(remedy, [&] {
-    const bool none = file_type_at(path) == std::filesystem::file_type::not_found;
-    return none ? ordered_json{{"history", ordered_json::array()}} : read_json<ordered_json>(path);
-  });
+  if (file_type_at(path) == std::filesystem::file_type::not_found) return ordered_json::array();
+  const std::string content = read_text_file(path);  // what cannot be read must not be removed
+  const ordered_json record = with_remedy(remedy, [&] { return parse_json<ordered_json>(content, path.string()); });
   const auto whole = [](const ordered_json& entry) {
     return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();
   };

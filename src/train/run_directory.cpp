@@ -7,6 +7,7 @@
 #include "base/folder.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/held_checkpoint.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
 #include "train/metrics.h"
@@ -222,7 +223,8 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
 
 void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
-  const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
+  const HeldCheckpoint held = hold_checkpoint(from);  // its run may be training
+  const std::filesystem::path checkpoint = std::filesystem::canonical(held.path);
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
                ", as an imported model; start from its weights alone with --init-from ", from.string());

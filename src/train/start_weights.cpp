@@ -7,6 +7,7 @@
 #include "base/joined.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/held_checkpoint.h"
 #include "huggingface/model_folder.h"
 #include "model/upcycling.h"
 #include "records/run_folder.h"
@@ -59,6 +60,7 @@ std::shared_ptr<const StartWeights::Source> StartWeights::open(const Config& con
     return std::make_shared<const Source>(Source{path, model->family().architecture, model->checksum(&world),
                                                  model->config(), model, model->ignored_keys()});
   }
+  const HeldFolder hold(path, HeldFolder::Use::read);  // its run may be training
   ModelFile file = open_model(path, &world);
   return std::make_shared<const Source>(Source{path, text("step ", file.state.step), file.checksum,
                                                parse_config(file.state.config, path.string()),

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -14,7 +15,9 @@
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/finite_rows.h"
 #include "distributed/agree.h"
+#include "distributed/launch.h"
 #include "distributed/threads.h"
 #include "engine/backend.h"
 #include "engine/config_for_rank.h"
@@ -67,7 +70,12 @@ class Trainer {
   void finish_step();
   void settle(size_t ahead = 0);
   void save();
+  void require_finite_tensors();
+  void prove_checkpoint();
   void evaluate_and_log();
+  void evaluate_one_batch();
+  void require_finite_loss(const char* which, double loss);
+  void end_as_diverged(const std::function<void()>& check);
   void interrupt();
 
   bool due(int64_t every, int64_t step) const {
@@ -113,6 +121,7 @@ class Trainer {
   HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
+  bool proven_ = true;  // no step is saved, or a loss was computed from the saved one and was finite
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::unique_ptr<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
@@ -194,16 +203,21 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
                ": rank 0 resumes from this checkpoint, but this rank cannot find it; the run's "
                "folder must be on a file system that all machines share");
   const CheckpointState state = load_checkpoint(checkpoint, tensors());
+  require_finite_rows(*ops_, tensors(), checkpoint);
   progress_ = {state.step, state.tokens, state.seconds};
   if (!new_data_) train_data_.restore(state.loader);
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_step_ = progress_.step;
+  proven_ = false;
 }
 
 void Trainer::initialize() {
   engine_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(config_.seed));
   if (!start_weights_) return;
   start_weights_->load(engine_, ops_->memory());
+  if (const std::string row = first_nonfinite_row(*ops_, tensors()); !row.empty())
+    user_error(start_weights_->record().checkpoint, ": tensor \"", row,
+               "\" has elements that are infinite or not a number; start from other weights");
   history_.initialized_from = start_weights_->record();
 }
 
@@ -229,9 +243,9 @@ int Trainer::run(UnstartedRun* unstarted) {
     world_.barrier();  // rank 0 has written its last files
     return signal;
   } catch (const DeviceError& error) {
-    const std::string saved = saved_step_ < 0 ? "no checkpoint has been saved yet"
-                                              : text("the checkpoint of step ", saved_step_,
-                                                     " is valid: continue with ", options_.resume_command);
+    const std::string saved = saved_step_ < 0
+                                  ? "no checkpoint has been saved yet"
+                                  : text("step ", saved_step_, " is saved: continue with ", options_.resume_command);
     const int64_t first = progress_.step + 1;
     const std::string step = asked_.empty()       ? text("after step ", progress_.step)
                              : asked_.size() == 1 ? text("step ", first)
@@ -262,6 +276,7 @@ int Trainer::train_to_end() {
     }
     if (evaluate_now) evaluate_and_log();
   }
+  if (!proven_) evaluate_one_batch();
   if (metrics_) metrics_->sync();
   log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
@@ -288,13 +303,9 @@ void Trainer::finish_step() {
   world_.waits_in(nullptr);
   if (!result.finite()) {
     train_data_.restore(asked_.front());
-    try {
-      explain_step(steps_->train_step(), next_batch_, progress_.step, world_);
-    } catch (const NumericFailure&) {
-      if (metrics_) metrics_->diverged(progress_);
-      throw;
-    }
+    end_as_diverged([&] { explain_step(steps_->train_step(), next_batch_, progress_.step, world_); });
   }
+  prove_checkpoint();
   asked_.pop_front();
   const double seconds = seconds_since(last_finished_);
   last_finished_ = Clock::now();
@@ -316,12 +327,67 @@ void Trainer::save() {
     lost_metrics = failure;
   }
   log_->without_cost([&] { steps_->train_step().gather_weights(); });
-  save_checkpoint(options_.out, progress_.step, tensors(), state, config_.checkpoint.keep);
+  require_finite_tensors();
+  // The last checkpoint is kept until this one has proved good: finite weights may still overflow when they are used.
+  const int64_t keep = config_.checkpoint.keep;
+  save_checkpoint(options_.out, progress_.step, tensors(), state, keep > 0 ? keep + 1 : 0);
   saved_step_ = progress_.step;
+  proven_ = false;
   if (lost_metrics)
     throw Failure(
         text(lost_metrics->what(), "; step ", progress_.step, " is saved: continue with ", options_.resume_command));
   last_saved_ = Clock::now();
+}
+
+void Trainer::require_finite_tensors() {
+  const std::string row = first_nonfinite_row(*ops_, tensors());
+  end_as_diverged([&] {
+    agree(world_, [&] {
+      if (!row.empty())
+        throw NumericFailure(text("tensor \"", row, "\" is not finite after step ", progress_.step,
+                                  ", which is not saved; ", kDivergenceRemedy));
+    });
+  });
+}
+
+// Removes the checkpoints that were kept until a finite loss had been computed from the last one.
+void Trainer::prove_checkpoint() {
+  if (proven_) return;
+  proven_ = true;
+  if (world_.is_root()) remove_old_checkpoints(options_.out, saved_step_, config_.checkpoint.keep);
+}
+
+// Runs `check`, and records in the metrics that the run diverged if it says so.
+void Trainer::end_as_diverged(const std::function<void()>& check) {
+  try {
+    check();
+  } catch (const NumericFailure&) {
+    if (metrics_) metrics_->diverged(progress_);
+    throw;
+  }
+}
+
+// `loss` is the same on all ranks.
+void Trainer::require_finite_loss(const char* which, double loss) {
+  end_as_diverged([&] {
+    agree(world_, [&] {
+      if (!std::isfinite(loss))
+        throw NumericFailure(
+            text("the ", which, " loss is not finite after step ", progress_.step, "; ", kDivergenceRemedy));
+    });
+  });
+  prove_checkpoint();
+}
+
+// For the end of a run without validation data: computes a loss from the last weights.
+void Trainer::evaluate_one_batch() {
+  double loss = 0;
+  log_->without_cost([&] {
+    steps_->train_step().gather_weights();
+    const int64_t tokens = config_.train.micro_batch_size * config_.train.sequence_length * world_.size();
+    loss = evaluate(engine_, *ops_, *communicator_, world_, train_data_, tokens).loss;
+  });
+  require_finite_loss("training", loss);
 }
 
 void Trainer::evaluate_and_log() {
@@ -334,6 +400,7 @@ void Trainer::evaluate_and_log() {
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
   std::fflush(stdout);
+  require_finite_loss("validation", last_eval_->loss);
 }
 
 void Trainer::interrupt() {
@@ -359,6 +426,7 @@ void watch(World& world, const DistributedConfig& config) {
   check_alike(world, {{"distributed.heartbeat_seconds", std::to_string(config.heartbeat_seconds)},
                       {"distributed.hang_seconds", std::to_string(config.hang_seconds)}});
   world.watch(static_cast<double>(config.heartbeat_seconds), static_cast<double>(config.hang_seconds));
+  tell_heartbeat(static_cast<double>(config.heartbeat_seconds));
 }
 
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <string>
@@ -49,6 +50,17 @@ TEST(FileReader, ErrorsNameThePath) {
             (folder / "none").string() + ": cannot open: No such file or directory");
   EXPECT_EQ(message<UserError>([&] { FileReader file(folder.path()); }),
             folder.path().string() + ": not a regular file");
+}
+
+// Opening a FIFO for reading waits until somebody writes to it.
+TEST(FileReader, AFifoIsRefusedAtOnce) {
+  TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
+  alarm(20);  // ends the test if one of them waits
+  const std::string refusal = (folder / "fifo").string() + ": not a regular file";
+  EXPECT_EQ(message<UserError>([&] { FileReader file(folder / "fifo"); }), refusal);
+  EXPECT_EQ(message<UserError>([&] { read_text_file(folder / "fifo"); }), refusal);
+  alarm(0);
 }
 
 TEST(FileReader, AFileThatIsCutWhileItIsOpenIsAnError) {

@@ -26,12 +26,6 @@ TEST(StopSignal, CatchesTheFirstAndLeavesTheNextToTheSystem) {
   }
 }
 
-TEST(StopSignal, AClosedPipeIsNotARequestToStop) {
-  const StopSignal stop;
-  raise(SIGPIPE);
-  EXPECT_FALSE(stop.requested());
-}
-
 TEST(StopSignal, RespectsNohup) {
   std::signal(SIGHUP, SIG_IGN);
   {

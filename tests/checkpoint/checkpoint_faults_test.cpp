@@ -1,14 +1,18 @@
 // Checkpoints after a crash, after damage, and on a disk that fails.
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
 #include "checkpoint/checkpoint_fixture.h"
+#include "checkpoint/held_checkpoint.h"
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
+#include "support/open_file_limit.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -17,6 +21,38 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 using CheckpointFaults = Checkpoint;
+
+// ---- Readers beside a run that removes old checkpoints -----------------------------------------------------------
+
+TEST_F(CheckpointFaults, ACheckpointThatIsReadIsNotRemoved) {
+  save(5);
+  save(10);
+  {
+    const HeldCheckpoint held = hold_checkpoint(at(5));
+    save(15, 1);
+    EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5), at(15)}));
+  }
+  save(20, 1);
+  EXPECT_EQ(list_checkpoints(run()), std::vector<fs::path>{at(20)});
+}
+
+TEST_F(CheckpointFaults, AReaderAlwaysFindsACheckpoint) {
+  save(1);
+  std::atomic<bool> done = false;
+  std::thread trainer([&] {
+    for (int64_t step = 2; step <= 30; ++step) save(step, 1);
+    done = true;
+  });
+  CheckpointModel loaded(999);
+  int64_t reads = 0;
+  for (; !done; ++reads) {
+    const HeldCheckpoint held = hold_checkpoint(run());
+    EXPECT_NO_THROW(load_checkpoint(held.path, loaded.tensors()));
+    EXPECT_GE(saved_step(run()), 1);
+  }
+  trainer.join();
+  EXPECT_GT(reads, 0);
+}
 
 // ---- Crashes: the state of the folder after a kill at each stage of a save ---------------------------------------
 
@@ -209,6 +245,17 @@ TEST_F(CheckpointFaults, AMissingFileIsNamed) {
   }
 }
 
+// A step that is named as the one to use is intact.
+TEST_F(CheckpointFaults, NoDamagedStepIsRecommended) {
+  for (const int64_t step : {10, 20, 30}) save(step);
+  fs::resize_file(at(30) / "model.safetensors", 100);
+  fs::resize_file(at(20) / "optimizer.safetensors", 100);
+  EXPECT_EQ(damage_remedy(at(30)),
+            "remove " + at(30).string() + " and step_00000020, which is damaged too, to use the earlier step_00000010");
+  fs::remove(at(10) / "model.safetensors");
+  EXPECT_EQ(damage_remedy(at(30)), "no earlier checkpoint is intact: start the run again");
+}
+
 TEST_F(CheckpointFaults, DamageOutsideARunIsNoReasonToTrainAgain) {
   save(10);
   const fs::path copy = folder_ / "copy";
@@ -282,7 +329,7 @@ TEST_F(CheckpointFaults, AFullDiskLeavesEverythingAsItWas) {
         why = message<Failure>([&] { save_checkpoint(run(), step, CheckpointModel(77).tensors(), state, 1); });
       }
       EXPECT_EQ(why, (at(step).string() + ".tmp/" + name) + ": cannot write: File too large; step " +
-                         std::to_string(step) + " is not saved, the previous checkpoint is intact: " + at(10).string());
+                         std::to_string(step) + " is not saved, the previous checkpoint stays: " + at(10).string());
       EXPECT_EQ(names(), before);
       expect_latest(10);
       expect_holds(at(5), 5, 5);
@@ -313,7 +360,7 @@ TEST_F(CheckpointFaults, NoPermission) {
   fs::permissions(folder(), fs::perms::owner_read | fs::perms::owner_exec);
   EXPECT_EQ(message<Failure>([&] { save(10); }), at(10).string() +
                                                      ".tmp: Permission denied; step 10 is not saved, the "
-                                                     "previous checkpoint is intact: " +
+                                                     "previous checkpoint stays: " +
                                                      at(5).string());
   fs::permissions(folder(), fs::perms::owner_all);
   expect_latest(5);
@@ -324,7 +371,7 @@ TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePreviousCheckpoint) {
   save(5);
   fs::create_directory(folder() / "LATEST.tmp");
   const std::string why = message<Failure>([&] { save(10, 1); });
-  EXPECT_TRUE(contains(why, "the previous checkpoint is intact: " + at(5).string())) << why;
+  EXPECT_TRUE(contains(why, "the previous checkpoint stays: " + at(5).string())) << why;
   expect_latest(5);
 
   EXPECT_THROW(save(5, CheckpointModel(77), 1), Failure);  // the old checkpoint is kept until LATEST names the new one
@@ -337,6 +384,25 @@ TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePreviousCheckpoint) {
   save(10, 1);
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010"}));
   expect_latest(10);
+}
+
+// A file that cannot be opened may be intact, so no message advises to remove it.
+TEST_F(CheckpointFaults, WhatCannotBeOpenedIsNotCalledDamaged) {
+  save(5);
+  save(10);
+  const OpenFileLimit no_more_files(3);
+  EXPECT_EQ(message<UserError>([&] { read_checkpoint_state(at(10)); }),
+            (at(10) / "state.json").string() + ": cannot open: Too many open files");
+}
+
+// A FIFO or device in place of a file is neither a file nor its absence.
+TEST_F(CheckpointFaults, AFileOfAnotherKindIsNotAnAbsentCheckpoint) {
+  save(5);
+  save(10);
+  fs::remove(at(10) / "state.json");
+  fs::create_directory(at(10) / "state.json");
+  EXPECT_EQ(message<UserError>([&] { latest_checkpoint(run()); }),
+            (at(10) / "state.json").string() + ": not a regular file");
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // Every bad input gives exit code 2 and one line that tells the user what to do, and changes no files.
+#include <sys/stat.h>
+
 #include "base/checksum.h"
 #include "cli/cli_fixture.h"
 
@@ -135,6 +137,54 @@ TEST_F(BadInput, CommandLines) {
   refuse({"plan", "good.json", "--ranks", "2", "--rate", "nan"}, {"--rate: must be a number, 0.001 to 1e+06, not nan"});
 }
 
+TEST_F(BadInput, LimitsOfTheProcess) {
+  const std::string place = "'" + gptmoe_binary() + "' plan good.json";
+  fail(run(folder(), {"/bin/sh", "-c", "ulimit -s 128; " + place}), 2,
+       {"the stack is limited to 128 KiB", "ulimit -s 8192"});
+  for (const int threads : {100000, 1000000000})
+    fail(gptmoe({"train", "good.json", "--out", "run"}, {.threads = threads}), 2,
+         {"OMP_NUM_THREADS: give 1 to ", text(" threads, not ", threads)});
+  EXPECT_FALSE(fs::exists(files_ / "run"));
+}
+
+// A terminal would obey these characters.
+TEST_F(BadInput, ControlCharactersAreEscaped) {
+  write_text_file(files_ / "keys.json", R"({"mo\u001b[31mdel": 1})");
+  refuse({"plan", "keys.json"}, {"\\x1b[31mdel"});
+  write_text_file(files_ / "lines.json", R"({"a\nb": 2})");
+  refuse({"plan", "lines.json"}, {"a\\nb: unknown key"});
+  refuse({"plan", "none\x1b[2J.json"}, {"none\\x1b[2J.json: cannot open"});
+  refuse({"plan", "no\nne.json"}, {"no\\nne.json: cannot open"});
+  refuse({"plan", "good.json", "--\x1b[31m"}, {"--\\x1b[31m"});
+}
+
+TEST_F(BadInput, FifosAreNotWaitedFor) {
+  ASSERT_EQ(mkfifo((files_ / "fifo").c_str(), 0600), 0);
+  succeed({"train", "good.json", "--out", "run"});
+  const std::vector<std::vector<std::string>> commands = {
+      {"train", "fifo"},
+      {"plan", "fifo"},
+      {"compare", "fifo", "good.json", "--out", "both"},
+      {"train", "good.json", "--out", "new", "--set", "data.val=fifo"},
+      {"train", "good.json", "--out", "new", "--init-from", "fifo"},
+      {"eval", "run", "--data", "fifo"},
+      {"eval", "run", "--domain", "a=fifo"},
+      {"eval", "run", "--task", "fifo"},
+      {"generate", "run", "--tokenizer", "fifo"},
+      {"import", "fifo", "--out", "new"},
+      {"report", "fifo"}};
+  for (const std::vector<std::string>& command : commands) refuse(command, {"fifo"});
+  for (const char* file : {"config.json", "metrics.jsonl", "history.json", "provenance.json", "checkpoints/LATEST",
+                           "checkpoints/step_00000012/state.json", "checkpoints/step_00000012/optimizer.safetensors"}) {
+    SCOPED_TRACE(file);
+    copy_folder(files_ / "run", files_ / "damaged");
+    fs::remove(files_ / "damaged" / file);
+    ASSERT_EQ(mkfifo((files_ / "damaged" / file).c_str(), 0600), 0);
+    refuse({"train", "good.json", "--out", "damaged", "--resume"}, {file, "not a regular file"});
+    fs::remove_all(files_ / "damaged");
+  }
+}
+
 // An unset shell variable gives an empty path.
 TEST_F(BadInput, EmptyPaths) {
   const std::vector<std::vector<std::string>> commands = {{"train", ""},
@@ -261,6 +311,22 @@ TEST_F(BadCheckpoint, AFlippedBitIsFound) {
   write_text_file(checkpoint_ / "optimizer.safetensors", bytes);
   refuse({"train", "good.json", "--out", "run", "--resume"}, {"optimizer.safetensors", "step_00000008"});
   succeed({"eval", "run"});  // eval needs only the model
+}
+
+TEST_F(BadCheckpoint, WeightsThatAreNotFiniteAreRefusedByTensor) {
+  const fs::path model = checkpoint_ / "model.safetensors";
+  std::string bytes = read_text_file(model);
+  const std::string checksum = checksum_text(checksum_of(bytes));
+  bytes.replace(bytes.size() - 4, 4, std::string("\0\0\xC0\x7F", 4));
+  write_text_file(model, bytes);
+  replace_state(checksum, checksum_text(checksum_of(bytes)));
+  const std::vector<std::string> parts = {": tensor \"", "has elements that are infinite or not a number"};
+  refuse_everywhere(parts);
+  refuse({"analyze", "run"}, parts);
+  refuse({"export", "run", "--out", "exported"}, parts);
+  refuse({"train", "good.json", "--init-from", "run", "--out", "new"}, parts);
+  refuse({"train", "good.json", "--branch", "run", "--out", "new", "--set", "train.steps=20"}, parts);
+  for (const char* written : {"exported", "new"}) EXPECT_FALSE(fs::exists(files_ / written)) << written;
 }
 
 TEST_F(BadCheckpoint, ALaterFormatIsRefused) {

@@ -112,6 +112,24 @@ TEST_F(Interruption, ByAKillCostsNoMoreThanTheMinutesBetweenCheckpoints) {
   expect_same_run(files_ / "whole", files_ / "run");
 }
 
+// "gptmoe ... | head": the reader of the output goes first. Nothing that was asked for is lost.
+TEST_F(CommandLine, AClosedPipeDoesNotEndTheWork) {
+  write_config("a.json");
+  write_config("b.json", {{"router", {{"type", "default"}}}});
+  const auto run_into_closed_pipe = [&](const std::string& words) {
+    const std::string command = "'" + gptmoe_binary() + "' " + words;
+    const ProcessResult result = run(folder(), {"/bin/sh", "-c", "(" + command + "; echo $? > code) | true"});
+    EXPECT_EQ(result.err, "gptmoe: standard output: cannot write: Broken pipe\n");
+    EXPECT_EQ(read_text_file(files_ / "code"), "1\n");
+  };
+  run_into_closed_pipe("train a.json --out run");
+  EXPECT_EQ(latest_checkpoint(files_ / "run")->filename(), "step_00000012");
+  run_into_closed_pipe("compare a.json b.json --out both");
+  for (const char* name : {"both/a", "both/b"})
+    EXPECT_EQ(latest_checkpoint(files_ / name)->filename(), "step_00000012") << name;
+  EXPECT_TRUE(fs::exists(files_ / "both/report.html"));
+}
+
 class FullDisk : public CommandLine {};
 
 TEST_F(FullDisk, DuringACheckpointLosesOnlyThatCheckpoint) {
@@ -123,7 +141,7 @@ TEST_F(FullDisk, DuringACheckpointLosesOnlyThatCheckpoint) {
   const ProcessOptions full_disk{.largest_file = 16384};
   const std::string line = fail(gptmoe({"train", "short.json", "--out", "full", "--resume"}, full_disk), 1,
                                 {"step_00000008", "File too large", "step 8 is not saved",
-                                 "the previous checkpoint is intact: full/checkpoints/step_00000004"});
+                                 "the previous checkpoint stays: full/checkpoints/step_00000004"});
   EXPECT_EQ(latest_checkpoint(files_ / "full")->filename(), "step_00000004");
   succeed({"train", "short.json", "--out", "full", "--resume"});
   expect_same_run(files_ / "whole", files_ / "full");

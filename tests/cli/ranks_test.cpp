@@ -224,6 +224,22 @@ TEST_F(RanksCli, ContinueAComparisonAfterADivergence) {
   EXPECT_EQ(std::count(alone.err.begin(), alone.err.end(), '\n'), 1) << alone.err;
 }
 
+// mpirun may hang after its ranks have ended. This one does.
+TEST_F(RanksCli, DoNotWaitForAnMpirunThatNeverReturns) {
+  write_run(4, {{"distributed", {{"heartbeat_seconds", 1}}}});
+  fs::create_directory(files_ / "bin");
+  write_text_file(files_ / "bin/mpirun", "#!/bin/sh\nPATH=${PATH#*:}\nmpirun \"$@\"\nsleep 1000\n");
+  fs::permissions(files_ / "bin/mpirun", fs::perms::owner_all);
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", ((files_ / "bin").string() + ":" + path).c_str(), 1);
+  const ProcessResult result = run(folder(), command("run", 2));
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(result.exit_code, 1);
+  expect_contains(result.err, "gptmoe: mpirun had not ended 1 s after rank ");
+  expect_contains(result.err, "so it was killed with its ranks; continue with --resume\n");
+  expect_contains(result.out, "done ");
+}
+
 // If one rank is asked to stop, all stop after the same step.
 TEST_F(RanksCli, StopTogether) {
   write_run(3000, {{"checkpoint", {{"every", 0}}}});

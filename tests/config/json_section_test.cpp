@@ -179,6 +179,25 @@ TEST_F(JsonSectionTest, AnOpenEndIsNotInTheRange) {
             "f.json: x: must be a number above 0 and at most 1, not 2");
 }
 
+TEST_F(JsonSectionTest, NumbersThatBecomeOthersInF32AreRefused) {
+  const auto refusal = [](const char* value, const Numbers& range) {
+    JsonSection one(json::parse(value), "", "f.json");
+    return error_of([&] { one.number("x", range); });
+  };
+  const Numbers positive{.min = 0, .open_min = true}, below_one{.min = 0, .max = 1, .open_max = true};
+  const std::string floats = " in 32-bit floats, in which the model computes; give ";
+  EXPECT_EQ(refusal(R"({"x": 1e-50})", positive), "f.json: x: 1e-50 becomes 0" + floats + "at least 1.17549e-38");
+  EXPECT_EQ(refusal(R"({"x": 1e-40})", {}), "f.json: x: 1e-40 becomes 0" + floats + "at least 1.17549e-38");
+  EXPECT_EQ(refusal(R"({"x": 1e39})", positive), "f.json: x: 1e+39 becomes infinite" + floats + "at most 3.40282e+38");
+  EXPECT_EQ(refusal(R"({"x": -1e39})", {}), "f.json: x: -1e+39 becomes infinite" + floats + "at most 3.40282e+38");
+  EXPECT_EQ(refusal(R"({"x": 0.999999999999})", below_one),
+            "f.json: x: 0.999999999999 becomes 1" + floats + "at most 0.9999999403953552");
+  EXPECT_EQ(refusal(R"({"x": 0.9999999403953552})", below_one), "no error");
+  EXPECT_EQ(refusal(R"({"x": 1})", {.min = 0, .max = 1}), "no error");
+  EXPECT_EQ(refusal(R"({"x": 0})", {.min = 0}), "no error");
+  EXPECT_EQ(refusal(R"({"x": 3e38})", positive), "no error");
+}
+
 TEST_F(JsonSectionTest, LongValuesAreShortened) {
   JsonSection other(json{{"count", std::string(500, 'a')}}, "", "f.json");
   const std::string error = error_of([&] { other.integer("count", {0, 9}); });

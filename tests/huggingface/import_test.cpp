@@ -1,6 +1,8 @@
 // The checkpoint that an import writes.
 #include "huggingface/import.h"
 
+#include <limits>
+
 #include "base/bf16.h"
 #include "base/f16.h"
 #include "huggingface/folder_in_progress.h"
@@ -89,6 +91,17 @@ TEST_F(Import, TheCheckpointLoads) {
                     load_checkpoint(checkpoint, {whole.gpt().params(), whole.gpt().state(), moments, moments});
                   }),
                   "holds only the model, so training cannot continue from it");
+}
+
+TEST_F(Import, RefusesWeightsThatAreNotFinite) {
+  export_model_of({});
+  std::string name;
+  edit_weights([&](ReadTensors& tensors) {
+    name = tensors.begin()->first;
+    tensors.begin()->second.values.back() = std::numeric_limits<float>::infinity();
+  });
+  EXPECT_EQ(refusal(), (hf() / "model.safetensors").string() + ": tensor \"" + name +
+                           "\": has elements that are infinite or not a number");
 }
 
 TEST_F(Import, ReadsSeveralFiles) {

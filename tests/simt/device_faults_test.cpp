@@ -35,7 +35,7 @@ TEST_F(DeviceFaults, ABrokenDeviceIsNamedAndTheCheckpointsAreKept) {
   simt::simulated_device.calls_before_failure = simt::simulated_device.calls * 9 / 20;
   simt::simulated_device.calls = 0;
   const std::string line = error_line<DeviceError>([&] { train_quietly(config(), *this / "cut"); });
-  const std::string resume = "; the checkpoint of step 4 is valid: continue with gptmoe train --resume";
+  const std::string resume = "; step 4 is saved: continue with gptmoe train --resume";
   const size_t at = line.starts_with("after ") ? 6 : 0;  // the fault may come in the evaluation after the step
   ASSERT_EQ(line.find("step "), at) << line;
   const int step = std::atoi(line.c_str() + at + 5);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "distributed/world.h"
+#include "records/run_history.h"
 #include "support/run_fixture.h"
 #include "train/build_info.h"
 
@@ -97,6 +98,21 @@ TEST(Provenance, AResumeElsewhereIsRecordedFromItsStepOn) {
   EXPECT_EQ(history[0]["machine"]["host"], "elsewhere");
   EXPECT_EQ(history[1]["from_step"], 8);
   EXPECT_EQ(history[1]["machine"], here["machine"]);
+}
+
+// A record that cannot be read may be intact, so no message advises to remove it.
+TEST(Provenance, ARecordThatCannotBeReadIsNotCalledDamaged) {
+  const TemporaryFolder folder;
+  for (const char* file : {"provenance.json", "history.json"}) {
+    const fs::path path = folder / file;
+    fs::create_directory(path);  // opens, but is no file
+    const std::string why = error_line<UserError>([&] {
+      require_provenance(folder / "");
+      read_history(folder / "");
+    });
+    EXPECT_EQ(why, path.string() + ": not a regular file");
+    fs::remove(path);
+  }
 }
 
 }  // namespace

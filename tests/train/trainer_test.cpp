@@ -103,6 +103,55 @@ TEST_F(Trainer, SavesBeforeItEvaluates) {
   EXPECT_EQ(events_of(out_).back(), "eval 12");
 }
 
+// Four good steps, then steps at a rate that ruins the weights. With `rate` 3e38 an update is infinite. With 1e38 it is
+// finite, and the weights overflow where they are used.
+class Divergence : public Trainer {
+ protected:
+  Config at_rate(double rate, int64_t steps, const json& changes = json::object()) const {
+    json run = {{"train", {{"steps", steps}, {"eval_every", 0}}},
+                {"optimizer", {{"learning_rate", rate}}},
+                {"schedule", {{"type", "constant"}, {"warmup_steps", 0}}},
+                {"checkpoint", {{"every", 1}, {"keep", 1}}}};
+    run.merge_patch(changes);
+    return folder_.config(run);
+  }
+  std::string divergence(const Config& config) {
+    return error_line<NumericFailure>([&] { resume_with(config, out_, {"train.steps", "optimizer.learning_rate"}); });
+  }
+  void SetUp() override {
+    Trainer::SetUp();
+    train_quietly(at_rate(1e-3, 4), out_);
+    ASSERT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000004"});
+  }
+};
+
+TEST_F(Divergence, AStepThatIsNotFiniteIsNotSaved) {
+  const std::string line = divergence(at_rate(3e38, 8));
+  expect_contains(line, "tensor \"");
+  expect_contains(line, "\" is not finite after step 5, which is not saved; start again with a lower optimizer.lear");
+  EXPECT_EQ(checkpoint_names(), std::vector<std::string>{"step_00000004"});
+  EXPECT_EQ(events_of(out_).back(), "diverged 6");
+}
+
+TEST_F(Divergence, TheLastGoodCheckpointStaysUntilTheNextHasProvedGood) {
+  expect_contains(divergence(at_rate(1e38, 8)), "is not finite at step 6");
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000005"}));
+}
+
+TEST_F(Divergence, ARunWhoseLastValidationIsNotFiniteFails) {
+  expect_contains(divergence(at_rate(1e38, 5)), "the validation loss is not finite after step 5; start again with");
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000005"}));
+  EXPECT_EQ(events_of(out_).back(), "diverged 6");
+}
+
+TEST_F(Divergence, ARunWithoutValidationWhoseLastStepRuinsTheWeightsFails) {
+  fs::remove_all(out_);
+  const json unvalidated = {{"data", {{"val", ""}}}};
+  train_quietly(at_rate(1e-3, 4, unvalidated), out_);
+  expect_contains(divergence(at_rate(1e38, 5, unvalidated)), "the training loss is not finite after step 5");
+  EXPECT_EQ(checkpoint_names(), (std::vector<std::string>{"step_00000004", "step_00000005"}));
+}
+
 TEST_F(Trainer, ADivergedRunNamesItsStepAndKeepsItsCheckpoints) {
   const Config config = folder_.config(
       {{"optimizer", {{"learning_rate", 1e30}}}, {"schedule", {{"warmup_steps", 0}}}, {"checkpoint", {{"every", 1}}}});

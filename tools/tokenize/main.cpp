@@ -7,6 +7,8 @@
 #include "base/cores.h"
 #include "base/file.h"
 #include "base/instruction_set.h"
+#include "base/printable.h"
+#include "base/process_limits.h"
 #include "base/standard_streams.h"
 #include "commands.h"
 #include "train/build_info.h"
@@ -204,7 +206,7 @@ int run(int argc, char** argv) {
 }
 
 int report(const std::exception& error, int code) {
-  std::fprintf(stderr, "gptmoe-tokenize: %s\n", error.what());
+  std::fprintf(stderr, "gptmoe-tokenize: %s\n", printable(message_of(error)).c_str());
   return code;
 }
 
@@ -213,7 +215,9 @@ int report(const std::exception& error, int code) {
 int main(int argc, char** argv) try {
   gptmoe::occupy_standard_streams();
   gptmoe::require_compiled_instructions();
+  gptmoe::require_stack();
   gptmoe::ignore_file_size_signal();
+  gptmoe::ignore_closed_pipes();
   gptmoe::raise_open_file_limit();
   return run(argc, argv);
 } catch (const gptmoe::UserError& error) {

@@ -25,8 +25,13 @@ constexpr std::string_view kGzipMagic = "\x1F\x8B", kZstdMagic = "\x28\xB5\x2F\x
 // A file descriptor, and its name for messages.
 class RawFile {
  public:
-  explicit RawFile(const std::string& path) : name_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit RawFile(const std::string& path) : name_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno), "; make it readable or correct --input");
+    struct stat status {};
+    if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
+      close(fd_);
+      user_error(name_, ": not a regular file; pipe the text in and give \"-\", or correct --input");
+    }
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
   RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd), owned_(false) {}

@@ -196,9 +196,10 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestName;
   const std::string remedy = "choose another --output, or remove " + folder.string() + " and start over";
+  const std::string content = read_text_file(path);  // what cannot be read must not be removed
   std::string why;
   try {
-    return parse(with_remedy(remedy, [&] { return read_json(path); }));
+    return parse(with_remedy(remedy, [&] { return parse_json(content, path.string()); }));
   } catch (const json::exception& error) {
     why = error.what();
     why.erase(0, why.find("] ") + 2);  // the library's name of the exception

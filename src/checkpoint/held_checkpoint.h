@@ -1,0 +1,35 @@
+#pragma once
+// A checkpoint that is read while its run trains. A run removes old checkpoints (checkpoint.keep), but not one that is
+// held.
+#include <filesystem>
+
+namespace gptmoe {
+
+// An open folder with a lock (flock) on it; movable. A file system without locks cannot hold anything: then the folder
+// is just open.
+class HeldFolder {
+ public:
+  enum class Use { read, remove };
+  // Waits while a run removes the folder. Not held() if the folder is not there any more or, for `remove`, if somebody
+  // reads it.
+  HeldFolder(const std::filesystem::path& folder, Use use);
+  ~HeldFolder();
+  HeldFolder(HeldFolder&& other) noexcept;
+  HeldFolder& operator=(HeldFolder&&) = delete;
+
+  bool held() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+struct HeldCheckpoint {
+  std::filesystem::path path;
+  HeldFolder hold;
+};
+
+// resolve_checkpoint(), and holds what it found. If the run removes that checkpoint in between, it takes the next
+// latest one. Throws as resolve_checkpoint() does.
+HeldCheckpoint hold_checkpoint(const std::filesystem::path& path);
+
+}  // namespace gptmoe
