@@ -12,7 +12,6 @@
 #include "train/metrics.h"
 #include "train/provenance.h"
 #include "train/run_history.h"
-#include "train/unstarted_run.h"
 
 namespace gptmoe {
 namespace {
@@ -104,21 +103,6 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   });
 }
 
-// Throws UserError if the folder holds a run, parts of one or another config.json, or cannot be made or written.
-void make_run_directory(const std::filesystem::path& run_dir) {
-  if (holds_run(run_dir))
-    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
-  if (anything_at(config_path(run_dir)))
-    user_error(config_path(run_dir).string(), ": is not a run's; choose another --out");
-  require_no_lost_run(run_dir);
-  std::error_code error;
-  std::filesystem::create_directories(run_dir, error);
-  if (error)
-    user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
-  if (access(run_dir.c_str(), W_OK | X_OK) != 0)
-    user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
-}
-
 // Copies into the folder `out` what a branch from `checkpoint` needs, except its config.
 void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem::path& out, HistoryEntry entry) {
   copy_checkpoint(checkpoint, out);
@@ -151,14 +135,11 @@ void require_no_lost_run(const std::filesystem::path& run_dir) {
                  " but no config.json; restore config.json to continue that run, or choose another --out");
 }
 
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer) {
-  UnstartedRun unstarted(run_dir);
-  make_run_directory(run_dir);
-  unstarted.own();
-  require_same_tokenizer(run_dir, tokenizer);
-  write_run_config(run_dir, config);
-  keep_tokenizer(run_dir, tokenizer);
-  unstarted.begin();
+void start_run_directory(UnstartedRun& run, const Config& config, const TokenizerCopy& tokenizer) {
+  run.claim();
+  require_same_tokenizer(run.dir(), tokenizer);
+  write_run_config(run.dir(), config);
+  keep_tokenizer(run.dir(), tokenizer);
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -221,7 +202,7 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 
 bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
 
-void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
+void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config) {
   const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
@@ -236,17 +217,14 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
     user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
                "; give more steps");
   verify_checkpoint(checkpoint);
-  if (const auto run = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
-    require_rows_in_order(*run, state.step);
-    require_provenance(*run);
+  if (const auto other = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
+    require_rows_in_order(*other, state.step);
+    require_provenance(*other);
   }
-  UnstartedRun unstarted(out);
-  make_run_directory(out);
-  unstarted.own();
-  fill_branch(checkpoint, out,
+  run.claim();
+  fill_branch(checkpoint, run.dir(),
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
-  write_run_config(out, config);  // last: from now on the folder holds a run
-  unstarted.begin();
+  write_run_config(run.dir(), config);  // last: from now on the folder holds a run
 }
 
 }  // namespace gptmoe
