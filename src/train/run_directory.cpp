@@ -1,6 +1,7 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 
@@ -154,7 +155,11 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
                  " gives a new run the same loss");
 }
 
-Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+namespace {
+
+// resumed_config(), with what the user can do about a difference.
+Config continued_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set,
+                        const std::function<std::string(const Difference&)>& remedy) {
   require_no_lost_run(run_dir);
   if (!holds_run(run_dir))
     user_error(run_dir.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
@@ -170,10 +175,7 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
       resumed[ordered_json::json_pointer(d.path)] = d.is;
     } else if (const ConfigChange* change = first_change(record, d.path);
                asked || !change || *change->was != nlohmann::json(d.is)) {
-      user_error(run_dir.string(), ": the run has ", d.with(d.was), ", now it is ", d.is.dump(), "; ",
-                 may_change(d.path)
-                     ? text("to change it for the rest of the run, add --set ", dotted(d.path), "=", d.is.dump())
-                     : std::string("resume with the original value, or start a new run with another --out"));
+      user_error(run_dir.string(), ": the run has ", d.with(d.was), ", now it is ", d.is.dump(), "; ", remedy(d));
     }
   }
   const Config config = parse_config(nlohmann::json(resumed), run_dir.string());
@@ -183,10 +185,22 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
   return config;
 }
 
+}  // namespace
+
+Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+  return continued_config(run_dir, given, set, [](const Difference& d) {
+    return may_change(d.path)
+               ? text("to change it for the rest of the run, add --set ", dotted(d.path), "=", d.is.dump())
+               : std::string("resume with the original value, or start a new run with another --out");
+  });
+}
+
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
-  for (const Difference& d : differences(config, resumed_config(run_dir, config, {})))
-    user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(),
-               "; compare with that value, or choose another --out");
+  const std::string remedy = "compare with the run's value, or choose another --out";
+  for (const Difference& d :
+       differences(config, continued_config(run_dir, config, {}, [&](const Difference&) { return remedy; })))
+    user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(), "; ",
+               remedy);
 }
 
 Named<ConfigChange> config_changes(const Config& was, const Config& is) {
