@@ -36,6 +36,10 @@ bool holds_run(const fs::path& folder) {
   }
 }
 
+bool is_checkpoint(const fs::path& folder) {
+  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular;
+}
+
 std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
   std::error_code error;
   // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.
