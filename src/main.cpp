@@ -45,7 +45,6 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, const st
 int main(int argc, char** argv) {
   gptmoe::occupy_standard_streams();
   gptmoe::limit_openmp_spinning(argv);
-  gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
   gptmoe::raise_open_file_limit();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
@@ -54,6 +53,7 @@ int main(int argc, char** argv) {
   gptmoe::add_commands(app, job);
   try {
     gptmoe::require_compiled_instructions();
+    gptmoe::limit_openmp_threads();
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -10,7 +10,8 @@ namespace gptmoe {
 void limit_openmp_spinning(char** argv);
 
 // Makes OpenMP use usable_cores() threads (base/cores.h) unless OMP_NUM_THREADS is set: OpenMP itself does not know
-// that a container's CPU time is limited, and more threads than that wait for each other.
+// that a container's CPU time is limited, and more threads than that wait for each other. Throws UserError if
+// OMP_NUM_THREADS asks for so many threads that starting them would end the program.
 void limit_openmp_threads();
 
 }  // namespace gptmoe

@@ -83,6 +83,13 @@ TEST_F(BadInput, ARunThatDoesNotFitInMemory) {
   EXPECT_FALSE(fs::exists(files_ / "both"));
 }
 
+TEST_F(BadInput, MoreThreadsThanCanBeStarted) {
+  write_config("good.json");
+  fail(gptmoe({"train", "good.json", "--out", "run"}, {.threads = 100000}), 2,
+       {"OMP_NUM_THREADS: 100000 threads; give at most 4096"});
+  EXPECT_FALSE(fs::exists(files_ / "run"));
+}
+
 TEST_F(BadInput, ConfigFiles) {
   refuse({"train", "none.json", "--out", "run"}, {"none.json: cannot open"});
   write_text_file(files_ / "half.json", R"({"model": {"vocab_size": 2)");
