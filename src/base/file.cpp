@@ -242,14 +242,6 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
   file.commit();
 }
 
-void sync_file(const std::filesystem::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int reason = errno;
-  if (fd >= 0) close(fd);
-  if (!synced) throw Failure(text(path.string(), ": cannot flush to disk: ", std::strerror(reason)));
-}
-
 void sync_directory(const std::filesystem::path& directory) {
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;

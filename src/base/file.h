@@ -103,8 +103,6 @@ std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 // path if it cannot be opened or read.
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
-// Flushes a file's content to disk. Throws Failure naming the file and the system's reason.
-void sync_file(const std::filesystem::path& path);
 // Flushes a rename or a new entry in `directory` to disk.
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.

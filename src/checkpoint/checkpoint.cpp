@@ -171,6 +171,20 @@ void write_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTen
   checkpoint.commit();
 }
 
+// Copies a file into a folder, flushed.
+void add_copy(const fs::path& file, const fs::path& folder) {
+  constexpr int64_t kPartBytes = 1 << 20;
+  const FileReader source(file);
+  AtomicFile copy(folder / file.filename());
+  std::string part;
+  for (int64_t at = 0; at < source.size(); at += std::ssize(part)) {
+    part.resize(static_cast<size_t>(std::min(kPartBytes, source.size() - at)));
+    source.read(part.data(), std::ssize(part), at);
+    copy.write(part);
+  }
+  copy.commit();
+}
+
 }  // namespace
 
 void save_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTensors& tensors,
@@ -215,10 +229,7 @@ void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
   const int64_t step = read_checkpoint_state(checkpoint_dir).step;
   try {
     NewCheckpoint copy(run_dir, step);
-    for (const fs::path& file : folder_entries(checkpoint_dir)) {
-      fs::copy_file(file, copy.path() / file.filename());
-      sync_file(copy.path() / file.filename());
-    }
+    for (const fs::path& file : folder_entries(checkpoint_dir)) add_copy(file, copy.path());
     copy.commit();
   } catch (const fs::filesystem_error& error) {
     throw Failure(

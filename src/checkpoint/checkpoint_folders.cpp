@@ -35,14 +35,6 @@ int64_t step_of(const std::string& name, const std::string& suffix = "") {
   return name == step_name(step) + suffix ? step : -1;
 }
 
-bool is_checkpoint(const fs::path& folder) {
-  const fs::path state = folder / kCheckpointStateFile;
-  const fs::file_type type = file_type_at(state);
-  if (type != fs::file_type::regular && type != fs::file_type::not_found)
-    user_error(state.string(), ": not a regular file");
-  return type == fs::file_type::regular;
-}
-
 // Saving a step again first moves its old folder aside. If a crash left only that folder, it counts as the step's.
 std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder) {
   std::vector<std::pair<int64_t, fs::path>> found;

@@ -1,7 +1,7 @@
 #include "checkpoint/initial_weights.h"
 
 #include <algorithm>
-#include <cctype>
+#include <charconv>
 #include <cmath>
 #include <set>
 
@@ -26,32 +26,62 @@ ExpertRow expert_row(const std::string& row) {
   return {row.substr(0, experts + 1), row.substr(end + 1)};
 }
 
-// "model.layers.3.mlp.gate.weight" -> "model.layers.*.mlp.gate.weight".
-std::string without_numbers(const std::string& name) {
-  std::string out;
+// Names that differ in numbers only.
+struct NameGroup {
+  std::string pattern;                              // "model.layers.*.mlp.gate.weight"
+  std::vector<std::pair<int64_t, int64_t>> ranges;  // of the numbers, in order
+  int64_t count = 1;
+};
+
+NameGroup group_of(const std::string& name) {
+  NameGroup group;
   for (size_t begin = 0; begin <= name.size();) {
     const size_t end = std::min(name.find('.', begin), name.size());
     const std::string word = name.substr(begin, end - begin);
-    const bool number =
-        !word.empty() && std::all_of(word.begin(), word.end(), [](unsigned char c) { return std::isdigit(c); });
-    out += (begin > 0 ? "." : "") + (number ? "*" : word);
+    int64_t number = 0;
+    const auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), number);
+    const bool is_number = error == std::errc() && rest == word.data() + word.size();
+    if (is_number) group.ranges.emplace_back(number, number);
+    group.pattern += (begin > 0 ? "." : "") + (is_number ? "*" : word);
     begin = end + 1;
   }
-  return out;
+  return group;
+}
+
+// "model.layers.2-5.mlp.gate.weight (4)".
+std::string group_text(const NameGroup& group) {
+  std::string out;
+  size_t number = 0;
+  for (const char c : group.pattern) {
+    if (c != '*') {
+      out += c;
+      continue;
+    }
+    const auto& [first, last] = group.ranges[number++];
+    out += first == last ? text(first) : text(first, "-", last);
+  }
+  return group.count > 1 ? text(out, " (", group.count, ")") : out;
 }
 
 std::vector<std::string> grouped(const std::vector<std::string>& names) {
-  std::vector<std::pair<std::string, int64_t>> groups;
+  std::vector<NameGroup> groups;
   for (const std::string& name : names) {
-    const std::string pattern = without_numbers(name);
-    const auto known = std::find_if(groups.begin(), groups.end(), [&](auto& group) { return group.first == pattern; });
-    if (known == groups.end())
-      groups.emplace_back(pattern, 1);
-    else
-      ++known->second;
+    const NameGroup own = group_of(name);
+    const auto known = std::find_if(groups.begin(), groups.end(),
+                                    [&](const NameGroup& group) { return group.pattern == own.pattern; });
+    if (known == groups.end()) {
+      groups.push_back(own);
+      continue;
+    }
+    ++known->count;
+    for (size_t i = 0; i < own.ranges.size(); ++i) {
+      auto& [first, last] = known->ranges[i];
+      first = std::min(first, own.ranges[i].first);
+      last = std::max(last, own.ranges[i].second);
+    }
   }
   std::vector<std::string> out;
-  for (const auto& [pattern, count] : groups) out.push_back(count > 1 ? text(pattern, " (", count, ")") : pattern);
+  for (const NameGroup& group : groups) out.push_back(group_text(group));
   return out;
 }
 

@@ -35,8 +35,8 @@ class InitialWeights {
   // weights of upcycled layers.
   void load(const ParamTable& params, const StateTable& state, Memory& memory, const Upcycling& upcycling = {}) const;
 
-  // Rows without a tensor, and tensors without a row. Names that differ only in their numbers are one entry:
-  // "model.layers.*.mlp.gate.weight (11)".
+  // Rows without a tensor, and tensors without a row. Names that differ only in their numbers are one entry with
+  // the lowest and the highest number: "model.layers.2-5.mlp.gate.weight (4)".
   const std::vector<std::string>& missing() const { return missing_; }
   const std::vector<std::string>& left_over() const { return left_over_; }
 

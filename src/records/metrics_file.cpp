@@ -10,16 +10,18 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kRemedy = "repair or remove the line";
 
-// The fields that every row has.
+// The fields of all rows.
 struct RowHead {
   std::string event;
   int64_t step = 0;
+  std::optional<double> time;
 };
 
 template <typename Visitor, Is<RowHead> Row>
 void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("event", row.event, "");
   visitor.field("step", row.step, "");
+  visitor.maybe("time", row.time, "");
 }
 
 }  // namespace
@@ -30,6 +32,7 @@ MetricsLine::MetricsLine(std::string_view line, std::string place) : line_(line)
     RowHead head = read_record<RowHead>(json_, place_);
     event_ = std::move(head.event);
     step_ = head.step;
+    time_ = head.time;
   });
 }
 

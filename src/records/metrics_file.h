@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,6 +28,7 @@ class MetricsLine {
   std::string_view line() const { return line_; }  // with its newline
   const std::string& event() const { return event_; }
   int64_t step() const { return step_; }
+  std::optional<double> time() const { return time_; }
   // The whole row. Throws UserError, as above, if the event is unknown, or a field is missing or of the wrong kind.
   MetricsRow row() const;
 
@@ -36,6 +38,7 @@ class MetricsLine {
   nlohmann::ordered_json json_;
   std::string event_;
   int64_t step_ = 0;
+  std::optional<double> time_;
 };
 
 // Calls visit(line) for each line of `content` that ends with a newline, which `line` includes. A last line without one

@@ -66,6 +66,7 @@ nlohmann::ordered_json record_json(const T& value) {
   if constexpr (std::is_same_v<T, double>) {
     if (std::isfinite(value)) out = value;
   } else if constexpr (IsNamed<T>::value) {
+    out = nlohmann::ordered_json::object();
     for (const auto& [name, item] : value) out[name] = record_json(item);
   } else if constexpr (IsList<T>::value) {
     out = nlohmann::ordered_json::array();

@@ -36,6 +36,14 @@ bool holds_run(const fs::path& folder) {
   }
 }
 
+bool is_checkpoint(const fs::path& folder) {
+  const fs::path state = folder / kCheckpointStateFile;
+  const fs::file_type type = file_type_at(state);
+  if (type != fs::file_type::regular && type != fs::file_type::not_found)
+    user_error(state.string(), ": not a regular file");
+  return type == fs::file_type::regular;
+}
+
 std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
   std::error_code error;
   // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.

@@ -1,5 +1,5 @@
 #pragma once
-// Which folders are runs, and which run a checkpoint belongs to.
+// Which folders are runs or checkpoints, and which run a checkpoint belongs to.
 #include <filesystem>
 #include <optional>
 
@@ -16,6 +16,10 @@ inline constexpr const char* kCheckpointStateFile = "state.json";  // written la
 // run's: the code that reads the run reports what is wrong. Throws UserError naming the path and the system's reason if
 // it cannot look there.
 bool holds_run(const std::filesystem::path& folder);
+
+// Whether the folder is a complete checkpoint. Throws as holds_run() does, and UserError if its state.json is not a
+// file.
+bool is_checkpoint(const std::filesystem::path& folder);
 
 // The folder of the run that the checkpoint belongs to: RUN, if the checkpoint is RUN/checkpoints/NAME. None if it was
 // copied elsewhere. The path is relative if `checkpoint` is. Throws as holds_run() does.

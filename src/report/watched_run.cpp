@@ -79,14 +79,17 @@ void WatchedRun::look(const std::function<int64_t(const std::filesystem::path&)>
     read_config();
     read_new_rows();
     const bool done = steps_ > 0 && rows_.step >= steps_ && (!validates_ || rows_.eval_step >= steps_);
-    if (trained)
+    saved_step_ = 0;
+    if (trained) {
       state_ = RunState::training;
-    else if (rows_.diverged)
+    } else if (rows_.diverged) {
       state_ = RunState::failed;
-    else if (done)
+    } else if (done) {
       state_ = RunState::finished;
-    else
-      state_ = rows_.step > 0 && saved_step(dir_) == rows_.step ? RunState::interrupted : RunState::stopped;
+    } else {
+      saved_step_ = std::max<int64_t>(0, saved_step(dir_));  // beyond the last row if log.every is above 1
+      state_ = saved_step_ > 0 && saved_step_ >= rows_.step ? RunState::interrupted : RunState::stopped;
+    }
   } catch (const UserError& error) {
     problem_ = error.what();
   }

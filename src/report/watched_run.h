@@ -1,5 +1,6 @@
 #pragma once
 // A run as `gptmoe watch` follows it, while it trains and after.
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -15,7 +16,7 @@ namespace gptmoe {
 enum class RunState {
   training,     // a process trains it
   finished,     // all steps are done, and evaluated if the run has validation data
-  interrupted,  // no process trains it; its last step is saved
+  interrupted,  // no process trains it; its last steps are saved
   stopped,      // no process trains it; its last steps are not saved, or it has no steps yet
   failed,       // its numbers were not finite
 };
@@ -40,7 +41,7 @@ class WatchedRun {
 
   // Reads config.json and the rows of metrics.jsonl that are new since the last look, or all of them if the file was
   // truncated or replaced. `saved_step` gives the step of the last checkpoint, negative without one; it is called only
-  // if no process trains the run. What cannot be read becomes problem().
+  // if no process trains the run and it has not ended. What cannot be read becomes problem().
   void look(const std::function<int64_t(const std::filesystem::path&)>& saved_step);
 
   const std::filesystem::path& dir() const { return dir_; }
@@ -48,7 +49,8 @@ class WatchedRun {
   // What could not be read, in one line; empty if all could.
   const std::string& problem() const { return problem_; }
 
-  int64_t step() const { return rows_.step; }
+  // Steps done: of the last row, or of the last checkpoint of an interrupted run, which may have no row.
+  int64_t step() const { return std::max(rows_.step, saved_step_); }
   int64_t steps() const { return steps_; }
   // From the last rows; NaN if unknown.
   double loss() const { return rows_.loss; }
@@ -81,6 +83,7 @@ class WatchedRun {
   std::string problem_;
   int64_t steps_ = 0;
   bool validates_ = false;
+  int64_t saved_step_ = 0;  // of the last checkpoint, if the run can be resumed; else 0
   double last_written_ = 0;
   Rows rows_;
   int64_t read_ = 0;       // bytes of metrics.jsonl, whole lines

@@ -124,16 +124,37 @@ void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
   }
 }
 
+// Reads short pieces of a file, in order, with few calls of the system.
+class PieceReader {
+ public:
+  explicit PieceReader(const std::filesystem::path& path) : file_(path) {}
+
+  int64_t size() const { return file_.size(); }
+  // `bytes` bytes at `position`, at most kPartBytes and within size(); valid until the next call.
+  std::string_view piece(int64_t position, size_t bytes) {
+    if (position < first_ || position + static_cast<int64_t>(bytes) > first_ + std::ssize(part_)) {
+      first_ = position;
+      part_.resize(static_cast<size_t>(std::min<int64_t>(kPartBytes, size() - position)));
+      file_.read(part_.data(), std::ssize(part_), position);
+    }
+    return std::string_view(part_).substr(static_cast<size_t>(position - first_), bytes);
+  }
+
+ private:
+  static constexpr int64_t kPartBytes = 1 << 20;
+  const FileReader file_;
+  std::string part_;
+  int64_t first_ = 0;
+};
+
 void see_file(const std::filesystem::path& path, std::vector<WrittenEvent>& seen) {
   constexpr int64_t kHead = sizeof(uint64_t) + sizeof(uint32_t), kTail = sizeof(uint32_t), kStart = 32;
-  const FileReader file(path);
+  PieceReader file(path);
   for (int64_t at = 0; at + kHead + kTail <= file.size();) {
     uint64_t length = 0;
-    file.read(&length, sizeof length, at);
+    std::memcpy(&length, file.piece(at, sizeof length).data(), sizeof length);
     if (length > static_cast<uint64_t>(file.size() - at - kHead - kTail)) return;
-    std::string start(std::min<uint64_t>(length, kStart), '\0');  // what follows are the scalars
-    file.read(start.data(), std::ssize(start), at + kHead);
-    see(start, seen);
+    see(file.piece(at + kHead, std::min<uint64_t>(length, kStart)), seen);  // what follows are the scalars
     at += kHead + static_cast<int64_t>(length) + kTail;
   }
 }

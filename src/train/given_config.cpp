@@ -29,20 +29,18 @@ namespace fs = std::filesystem;
 }
 
 // Other programs have a state.json too, but no weights beside it.
-bool is_checkpoint(const fs::path& folder) {
-  return file_type_at(folder / kCheckpointStateFile) == fs::file_type::regular && anything_at(folder / kModelFile);
-}
+bool holds_checkpoint(const fs::path& folder) { return is_checkpoint(folder) && anything_at(folder / kModelFile); }
 
 // Throws UserError if the path is a folder or in a checkpoint.
 void require_config_file(const fs::path& path) {
   if (!anything_at(path)) return;  // whoever opens it says so
   if (file_type_at(path) != fs::file_type::directory) {
     const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-    if (is_checkpoint(parent)) refuse_checkpoint(path, parent);
+    if (holds_checkpoint(parent)) refuse_checkpoint(path, parent);
     return;
   }
   const fs::path folder = path.has_filename() ? path : path.parent_path();  // without a final slash
-  if (is_checkpoint(folder)) refuse_checkpoint(folder, folder);
+  if (holds_checkpoint(folder)) refuse_checkpoint(folder, folder);
   if (holds_run(folder)) refuse_run(folder);
   user_error(path.string(), ": a folder, not a config; give a config file (JSON)");
 }

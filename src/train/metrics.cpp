@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -11,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/slow_job.h"
 #include "base/unix_time.h"
 #include "records/metrics_file.h"
 #include "records/record_json.h"
@@ -51,39 +53,54 @@ std::string line_of(const Row& row) {
   return writer.take().dump() + "\n";
 }
 
-// How many bytes of `rows` a checkpoint at `step` covers; they end with a line.
-size_t covered_bytes(const std::string& rows, const std::filesystem::path& path, int64_t step) {
-  size_t covered = 0;
+// What cutting metrics.jsonl and continuing the event files need of a row.
+struct RowSummary {
+  int64_t step;
+  std::optional<double> time;
+  bool in_events;  // whether event files hold it
+  size_t begin, bytes;
+};
+
+// The rows that a checkpoint covers: the first ones of the file. `content` is theirs.
+struct CoveredRows {
+  std::string content;
+  std::vector<RowSummary> rows;
+};
+
+// Parses every row of the file once, which takes some seconds for a million rows.
+CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
+  CoveredRows covered{read_rows(path), {}};
+  size_t bytes = 0;
   std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
+  SlowJob job("reading " + path.string(), std::count(covered.content.begin(), covered.content.end(), '\n'));
   if (step > 0)
-    for_each_row(rows, path, [&](const MetricsLine& row) {
+    for_each_row(covered.content, path, [&](const MetricsLine& row) {
+      job.advance();
       const bool known = known_to_checkpoint(row, step);
       if (known && beyond)
         user_error(row.place(), ": step ", row.step(), " follows step ", *beyond, "; remove the line");
-      if (known) covered += row.line().size();
       if (!known && !beyond) beyond = row.step();
+      if (!known) return;
+      const bool in_events = row.event() == TrainRow::kEvent || row.event() == EvalRow::kEvent;
+      covered.rows.push_back({row.step(), row.time(), in_events, bytes, row.line().size()});
+      bytes += row.line().size();
     });
+  covered.content.resize(bytes);
   return covered;
 }
 
 // The first step whose row is missing from the event files as readers see them, or is there from another time. That
 // happens if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if
 // there is no such step.
-int64_t first_unseen(const std::string& rows, const std::filesystem::path& path,
-                     const std::vector<WrittenEvent>& seen) {
+int64_t first_unseen(const std::vector<RowSummary>& rows, const std::vector<WrittenEvent>& seen) {
   size_t next = 0;
-  std::optional<int64_t> unseen;
-  for_each_row(rows, path, [&](const MetricsLine& line) {
-    if (unseen || (line.event() != TrainRow::kEvent && line.event() != EvalRow::kEvent)) return;
-    const MetricsRow row = line.row();
-    const auto* train = std::get_if<TrainRow>(&row);
-    const std::optional<double> time = train ? train->time : std::get<EvalRow>(row).time;
-    const bool there = next < seen.size() && seen[next].step == line.step();
-    if (!there || (time && *time != seen[next].wall_time))
-      unseen = next < seen.size() ? std::min(line.step(), seen[next].step) : line.step();
-    ++next;
-  });
-  return unseen.value_or(std::numeric_limits<int64_t>::max());
+  for (const RowSummary& row : rows) {
+    if (!row.in_events) continue;
+    if (next == seen.size()) return row.step;
+    const WrittenEvent& event = seen[next++];
+    if (event.step != row.step || (row.time && *row.time != event.wall_time)) return std::min(row.step, event.step);
+  }
+  return std::numeric_limits<int64_t>::max();
 }
 
 int open_cut(const std::filesystem::path& path, size_t bytes) {
@@ -99,25 +116,23 @@ int open_cut(const std::filesystem::path& path, size_t bytes) {
 
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard)
     : path_(metrics_path(run_dir)) {
-  std::string rows = read_rows(path_);
-  rows.resize(covered_bytes(rows, path_, step));
-  if (tensorboard) start_events(rows, step);
-  fd_ = open_cut(path_, rows.size());
-}
-
-// The row of `step`, which metrics.jsonl keeps, is written to the new event file again: readers drop it from the
-// earlier one together with the later steps.
-void MetricsFile::start_events(const std::string& rows, int64_t step) {
-  const std::filesystem::path folder = path_.parent_path();
-  const std::optional<std::vector<WrittenEvent>> seen = written_events(folder);
-  const int64_t from = seen ? std::min(step, first_unseen(rows, path_, *seen)) : 0;
-  events_.emplace(folder, seen ? std::optional(from) : std::nullopt);
-  for_each_row(rows, path_, [&](const MetricsLine& line) {
-    if (line.step() < from) return;
-    const MetricsRow row = line.row();
-    if (const auto* train = std::get_if<TrainRow>(&row)) write_event(*train);
-    if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
-  });
+  const CoveredRows covered = covered_rows(path_, step);
+  if (tensorboard) {
+    const std::optional<std::vector<WrittenEvent>> seen = written_events(run_dir);
+    const int64_t from = seen ? std::min(step, first_unseen(covered.rows, *seen)) : 0;
+    events_.emplace(run_dir, seen ? std::optional(from) : std::nullopt);
+    // The row of `step`, which metrics.jsonl keeps, is written to the new event file again: readers drop it from the
+    // earlier one together with the later steps.
+    for (size_t i = 0; i < covered.rows.size(); ++i) {
+      const auto& [row_step, time, in_events, begin, bytes] = covered.rows[i];
+      if (!in_events || row_step < from) continue;
+      const std::string_view line = std::string_view(covered.content).substr(begin, bytes);
+      const MetricsRow row = MetricsLine(line, text(path_.string(), ":", i + 1)).row();
+      if (const auto* train = std::get_if<TrainRow>(&row)) write_event(*train);
+      if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
+    }
+  }
+  fd_ = open_cut(path_, covered.content.size());
 }
 
 template <typename Row>
@@ -187,8 +202,7 @@ void MetricsFile::sync() {
 }
 
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step) {
-  const std::filesystem::path path = metrics_path(run_dir);
-  covered_bytes(read_rows(path), path, step);
+  covered_rows(metrics_path(run_dir), step);
 }
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {

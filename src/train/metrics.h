@@ -36,8 +36,9 @@ class MetricsFile {
   // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
-  // those before it that earlier event files lack. Throws UserError if the file cannot be read or its rows are not in
-  // order, Failure if it cannot be written; its rows then stay.
+  // those before it that earlier event files lack. Shows progress on a terminal if there are very many rows. Throws
+  // UserError if the file cannot be read or its rows are not in order, Failure if it cannot be written; its rows then
+  // stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
@@ -54,7 +55,6 @@ class MetricsFile {
   void sync();
 
  private:
-  void start_events(const std::string& rows, int64_t step);
   template <typename Row>
   void write_event(const Row& row);
   template <typename Row>

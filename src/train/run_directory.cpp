@@ -1,6 +1,7 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
 #include <optional>
 
@@ -13,7 +14,6 @@
 #include "train/metrics.h"
 #include "train/provenance.h"
 #include "train/run_history.h"
-#include "train/unstarted_run.h"
 
 namespace gptmoe {
 namespace {
@@ -105,21 +105,6 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   });
 }
 
-// Throws UserError if the folder holds a run, parts of one or another config.json, or cannot be made or written.
-void make_run_directory(const std::filesystem::path& run_dir) {
-  if (holds_run(run_dir))
-    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
-  if (anything_at(config_path(run_dir)))
-    user_error(config_path(run_dir).string(), ": is not a run's; choose another --out");
-  require_no_lost_run(run_dir);
-  std::error_code error;
-  std::filesystem::create_directories(run_dir, error);
-  if (error)
-    user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
-  if (access(run_dir.c_str(), W_OK | X_OK) != 0)
-    user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
-}
-
 // Copies into the folder `out` what a branch from `checkpoint` needs, except its config.
 void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem::path& out, HistoryEntry entry) {
   copy_checkpoint(checkpoint, out);
@@ -152,14 +137,11 @@ void require_no_lost_run(const std::filesystem::path& run_dir) {
                  " but no config.json; restore config.json to continue that run, or choose another --out");
 }
 
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer) {
-  UnstartedRun unstarted(run_dir);
-  make_run_directory(run_dir);
-  unstarted.own();
-  require_same_tokenizer(run_dir, tokenizer);
-  write_run_config(run_dir, config);
-  keep_tokenizer(run_dir, tokenizer);
-  unstarted.begin();
+void start_run_directory(UnstartedRun& run, const Config& config, const TokenizerCopy& tokenizer) {
+  run.claim();
+  require_same_tokenizer(run.dir(), tokenizer);
+  write_run_config(run.dir(), config);
+  keep_tokenizer(run.dir(), tokenizer);
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -174,7 +156,11 @@ void require_summed_losses(const std::filesystem::path& run_dir) {
                  " gives a new run the same loss");
 }
 
-Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+namespace {
+
+// resumed_config(), with what the user can do about a difference.
+Config continued_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set,
+                        const std::function<std::string(const Difference&)>& remedy) {
   require_no_lost_run(run_dir);
   if (!holds_run(run_dir))
     user_error(run_dir.string(), ": nothing to resume: this folder holds no run; omit --resume to start one");
@@ -190,10 +176,7 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
       resumed[ordered_json::json_pointer(d.path)] = d.is;
     } else if (const ConfigChange* change = first_change(record, d.path);
                asked || !change || *change->was != nlohmann::json(d.is)) {
-      user_error(run_dir.string(), ": the run has ", d.with(d.was), ", now it is ", d.is.dump(), "; ",
-                 may_change(d.path)
-                     ? text("to change it for the rest of the run, add --set ", dotted(d.path), "=", d.is.dump())
-                     : std::string("resume with the original value, or start a new run with another --out"));
+      user_error(run_dir.string(), ": the run has ", d.with(d.was), ", now it is ", d.is.dump(), "; ", remedy(d));
     }
   }
   const Config config = parse_config(nlohmann::json(resumed), run_dir.string());
@@ -203,10 +186,22 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
   return config;
 }
 
+}  // namespace
+
+Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set) {
+  return continued_config(run_dir, given, set, [](const Difference& d) {
+    return may_change(d.path)
+               ? text("to change it for the rest of the run, add --set ", dotted(d.path), "=", d.is.dump())
+               : std::string("resume with the original value, or start a new run with another --out");
+  });
+}
+
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
-  for (const Difference& d : differences(config, resumed_config(run_dir, config, {})))
-    user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(),
-               "; compare with that value, or choose another --out");
+  const std::string remedy = "compare with the run's value, or choose another --out";
+  for (const Difference& d :
+       differences(config, continued_config(run_dir, config, {}, [&](const Difference&) { return remedy; })))
+    user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(), "; ",
+               remedy);
 }
 
 Named<ConfigChange> config_changes(const Config& was, const Config& is) {
@@ -222,7 +217,7 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 
 bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
 
-void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
+void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config) {
   const HeldCheckpoint held = hold_checkpoint(from);  // its run may be training
   const std::filesystem::path checkpoint = std::filesystem::canonical(held.path);
   if (!holds_optimizer(checkpoint))
@@ -238,17 +233,14 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
     user_error("--branch ", from.string(), ": has done ", state.step, " steps, and train.steps is ", config.train.steps,
                "; give more steps");
   verify_checkpoint(checkpoint);
-  if (const auto run = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
-    require_rows_in_order(*run, state.step);
-    require_provenance(*run);
+  if (const auto other = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
+    require_rows_in_order(*other, state.step);
+    require_provenance(*other);
   }
-  UnstartedRun unstarted(out);
-  make_run_directory(out);
-  unstarted.own();
-  fill_branch(checkpoint, out,
+  run.claim();
+  fill_branch(checkpoint, run.dir(),
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
-  write_run_config(out, config);  // last: from now on the folder holds a run
-  unstarted.begin();
+  write_run_config(run.dir(), config);  // last: from now on the folder holds a run
 }
 
 }  // namespace gptmoe

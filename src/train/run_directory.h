@@ -6,16 +6,16 @@
 #include "config/config.h"
 #include "records/run_history.h"
 #include "train/run_inputs.h"
+#include "train/unstarted_run.h"
 
 namespace gptmoe {
 
 // The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
 Config run_config(const std::filesystem::path& run_dir);
 
-// Starts a run directory: makes it, writes the resolved config and keeps the tokenizer. Throws UserError if the folder
-// holds a run, parts of one without its config.json, anything else that has a config.json (a checkpoint, an exported
-// model), or another tokenizer. If it throws after it began to write, it removes what it wrote.
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer);
+// Starts a run directory: claims it, writes the resolved config and keeps the tokenizer. Throws UserError as
+// UnstartedRun::claim() does, and if the folder holds another tokenizer.
+void start_run_directory(UnstartedRun& run, const Config& config, const TokenizerCopy& tokenizer);
 
 // Throws UserError if the folder holds rows, a history or checkpoints of a run but no config.json, which was removed or
 // lost. A new run there would cut back the rows and continue the history.
@@ -45,10 +45,10 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 // none.
 bool holds_optimizer(const std::filesystem::path& checkpoint);
 
-// Starts the run `out` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from`
-// is a run. Copies that checkpoint, and the metrics and history that led to it. `config` may differ from the other
-// run's where resumed_config() allows --set. The new run is then ready to be resumed. Throws UserError as
-// start_run_directory() and resumed_config() do, and if the checkpoint has no optimizer's state.
-void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config);
+// Starts `run` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from` is a
+// run. Claims the folder and copies that checkpoint, and the metrics and history that led to it. `config` may differ
+// from the other run's where resumed_config() allows --set. The new run is then ready to be resumed. Throws UserError
+// as start_run_directory() and resumed_config() do, and if the checkpoint has no optimizer's state.
+void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config);
 
 }  // namespace gptmoe

@@ -12,11 +12,6 @@
 namespace gptmoe {
 namespace {
 
-std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir) {
-  return std::make_unique<FolderLock>(
-      run_dir, "another process is training in this run directory; wait for it or choose another --out");
-}
-
 // Refuses data that changed under the run. Returns whether the run was given other training data.
 bool check_data(const std::filesystem::path& run_dir, const std::filesystem::path& checkpoint, const Config& given,
                 const HistoryEntry& now) {
@@ -36,21 +31,20 @@ bool check_data(const std::filesystem::path& run_dir, const std::filesystem::pat
 }  // namespace
 
 OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const TokenLoader& train_data,
-                          const TokenLoader* val_data) {
+                          const TokenLoader* val_data, UnstartedRun* unstarted) {
   OpenedRun opened;
   opened.history.folder = std::filesystem::current_path().string();
   opened.history.train = data_files(train_data);
   if (val_data) opened.history.val = data_files(*val_data);
   const TokenizerCopy tokenizer = read_tokenizer_files(given.data.tokenizer);
   if (!options.continues()) {
-    start_run_directory(options.out, given, tokenizer);
-    opened.lock = lock_run(options.out);
+    start_run_directory(*unstarted, given, tokenizer);
     if (tokenizer.files.empty() && !given.data.tokenizer.empty())
       std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
                   given.data.tokenizer.c_str());
     return opened;
   }
-  opened.lock = lock_run(options.out);
+  if (!unstarted) opened.lock = lock_run(options.out);
   opened.checkpoint = latest_checkpoint(options.out);
   if (opened.checkpoint) {
     opened.new_data = check_data(options.out, *opened.checkpoint, given, opened.history);

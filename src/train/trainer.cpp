@@ -168,8 +168,7 @@ void Trainer::open_run(UnstartedRun* unstarted) {
   agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
   on_root(world_, [&] {
-    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr);
-    if (unstarted) unstarted->own();
+    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr, unstarted);
     lock_ = std::move(opened.lock);
     history_ = std::move(opened.history);
     new_data_ = opened.new_data;
@@ -194,7 +193,7 @@ void Trainer::open_run(UnstartedRun* unstarted) {
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });
-  if (unstarted) unstarted->begin();
+  if (unstarted) lock_ = unstarted->begin();
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -441,10 +440,7 @@ int train(const Config& config, const TrainOptions& options, World& world) {
     checked.train.init_from.clear();
     checked.train.init_noise = 0;
     check_run(checked, world);  // first, since copying a checkpoint takes long
-    on_root(world, [&] {
-      branch_run(options.branch, options.out, config);
-      unstarted->own();
-    });
+    on_root(world, [&] { branch_run(options.branch, *unstarted, config); });
   }
   Config own = config;
   if (options.continues())

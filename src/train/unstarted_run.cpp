@@ -1,25 +1,61 @@
 #include "train/unstarted_run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 
 #include "base/check.h"
-#include "base/file.h"
 #include "base/folder.h"
+#include "records/run_folder.h"
+#include "train/run_directory.h"
 
 namespace gptmoe {
+namespace {
 
-UnstartedRun::UnstartedRun(std::filesystem::path run_dir)
-    : run_dir_(std::move(run_dir)), existed_(anything_at(run_dir_)), before_(folder_entries(run_dir_)) {}
+namespace fs = std::filesystem;
+
+// Throws UserError if the folder holds a run, parts of one or another config.json.
+void require_no_run(const fs::path& run_dir) {
+  if (holds_run(run_dir))
+    user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
+  if (anything_at(run_dir / kRunConfigFile))
+    user_error((run_dir / kRunConfigFile).string(), ": is not a run's; choose another --out");
+  require_no_lost_run(run_dir);
+}
+
+}  // namespace
+
+std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
+  return std::make_unique<FolderLock>(
+      run_dir, "another process is training in this run directory; wait for it or choose another --out");
+}
+
+void UnstartedRun::claim() {
+  require_no_run(run_dir_);
+  existed_ = anything_at(run_dir_);
+  std::error_code error;
+  fs::create_directories(run_dir_, error);
+  if (error)
+    user_error(run_dir_.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
+  if (access(run_dir_.c_str(), W_OK | X_OK) != 0)
+    user_error(run_dir_.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
+  std::unique_ptr<FolderLock> lock = lock_run(run_dir_);
+  require_no_run(run_dir_);  // another process may have begun one before it was locked
+  before_ = folder_entries(run_dir_);
+  lock_ = std::move(lock);
+}
+
+std::unique_ptr<FolderLock> UnstartedRun::begin() { return std::move(lock_); }
 
 UnstartedRun::~UnstartedRun() {
-  if (!owned_) return;
+  if (!lock_) return;
   try {
-    if (folder_locked(run_dir_)) return;
     std::error_code ignored;
-    for (const std::filesystem::path& entry : folder_entries(run_dir_))
-      if (std::find(before_.begin(), before_.end(), entry) == before_.end())
-        std::filesystem::remove_all(entry, ignored);
-    if (!existed_) std::filesystem::remove(run_dir_, ignored);
+    for (const fs::path& entry : folder_entries(run_dir_))
+      if (std::find(before_.begin(), before_.end(), entry) == before_.end()) fs::remove_all(entry, ignored);
+    if (!existed_) fs::remove(run_dir_, ignored);
   } catch (const UserError&) {
   }
 }

@@ -1,30 +1,40 @@
 #pragma once
 #include <filesystem>
+#include <memory>
 #include <vector>
 
+#include "base/file.h"
+
 namespace gptmoe {
+
+// Locks the folder of a run. Throws UserError if another process trains there.
+std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
 // The folder of a new run until its training begins. If that fails before the first step, what the run has written
 // there is removed: the folder, or its new entries if it was there before.
 class UnstartedRun {
  public:
-  // Call it before the run writes anything. Throws UserError if the folder cannot be read.
-  explicit UnstartedRun(std::filesystem::path run_dir);
-  // Leaves the folder alone if another process has locked it. Ignores what it cannot remove.
+  // Looks at nothing yet.
+  explicit UnstartedRun(std::filesystem::path run_dir) : run_dir_(std::move(run_dir)) {}
+  // Ignores what it cannot remove.
   ~UnstartedRun();
   UnstartedRun(const UnstartedRun&) = delete;
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
-  // From now on new entries of the folder are this run's. Until then nothing is removed.
-  void own() { owned_ = true; }
-  // The run keeps everything.
-  void begin() { owned_ = false; }
+  const std::filesystem::path& dir() const { return run_dir_; }
+  // Makes the folder if it is not there, and locks it: of several processes that start a run there at once, one
+  // continues. From now on new entries of the folder are this run's. Throws UserError if the folder cannot be made or
+  // written, if another process trains there, or if it holds a run, parts of one without its config.json, or anything
+  // else that has a config.json (a checkpoint, an exported model).
+  void claim();
+  // The run keeps everything. Returns the lock of its folder.
+  std::unique_ptr<FolderLock> begin();
 
  private:
   std::filesystem::path run_dir_;
-  bool existed_;
+  bool existed_ = false;
   std::vector<std::filesystem::path> before_;
-  bool owned_ = false;
+  std::unique_ptr<FolderLock> lock_;  // null: nothing is this run's
 };
 
 }  // namespace gptmoe

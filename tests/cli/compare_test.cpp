@@ -252,7 +252,11 @@ TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   succeed({"train", "default.json", "--out", "both/default/seed_2", "--set", "seed=3"});
   for (const char* jobs : {"1", "2"}) {
     refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both"},
-           {"both/default/seed_2: the run has seed = 3, now it is 2"});
+           {"both/default/seed_2: the run has seed = 3, now it is 2; compare with the run's value, or choose another"});
+    // train --resume could change this one.
+    refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both", "--set",
+            "optimizer.learning_rate=0.5"},
+           {"now it is 0.5; compare with the run's value, or choose another --out"});
     EXPECT_FALSE(fs::exists(files_ / "both/topk"));
   }
 }

@@ -155,6 +155,15 @@ TEST_F(FullDisk, BeforeTheFirstStepLeavesNothingInTheWay) {
   EXPECT_FALSE(fs::exists(files_ / "run"));
 }
 
+TEST_F(FullDisk, DuringABranchNamesTheFileAndLeavesNothing) {
+  write_config("run.json", {{"checkpoint", {{"every", 4}}}});
+  succeed({"train", "run.json", "--out", "run"});
+  fail(gptmoe({"train", "run.json", "--branch", "run/checkpoints/step_00000004", "--out", "branch"},
+              {.largest_file = 16384}),
+       1, {"branch/checkpoints/step_00000004.tmp/", ".safetensors: cannot write: File too large"});
+  EXPECT_FALSE(fs::exists(files_ / "branch"));
+}
+
 TEST_F(FullDisk, OfTheScreenFails) {
   for (const char* arguments : {"--help", "train --help", "--version"}) {
     Process process(folder(), {"/bin/sh", "-c", "'" + gptmoe_binary() + "' " + arguments + " > /dev/full"});

@@ -51,7 +51,9 @@ TEST(RecordJson, WritesFieldsInTheirOrder) {
             R"("by_name":{"z":{"count":3},"b":{"count":4}},"any":{},"twice":1.0,"group":{"inside":0.5}})");
   Outer none;
   none.present = false;
+  none.by_name.clear();
   EXPECT_EQ(record_json(none)["group"], Json());
+  EXPECT_EQ(record_json(none)["by_name"], Json::object());
 }
 
 TEST(RecordJson, ReadsWhatItWrote) {

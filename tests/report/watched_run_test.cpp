@@ -86,6 +86,18 @@ TEST_F(Watched, KnowsWhetherTheRunIsTrained) {
   EXPECT_EQ(look().state(), RunState::failed);
 }
 
+// The last step saved has no row if log.every is above 1.
+TEST_F(Watched, IsInterruptedIfItSavedAfterItsLastRow) {
+  saved_ = 3;
+  EXPECT_EQ(look().state(), RunState::interrupted);
+  EXPECT_EQ(run_.step(), 3);
+  fs::remove(dir_ / "metrics.jsonl");
+  EXPECT_EQ(look().state(), RunState::interrupted) << "it was stopped before its first row";
+  EXPECT_EQ(run_.step(), 3);
+  const FolderLock lock(dir_, "taken");
+  EXPECT_EQ(look().step(), 0) << "it may train again from an earlier step";
+}
+
 TEST_F(Watched, IsFinishedOnceItsLastStepIsEvaluated) {
   write_run(dir_, train_line(4, 400, 10), R"({"train": {"steps": 4}, "data": {"val": "v.bin"}})");
   EXPECT_EQ(look().state(), RunState::stopped);

@@ -104,7 +104,7 @@ TEST_F(InitFrom, DenseLayersBecomeExpertsWithoutChangingTheLoss) {
       EXPECT_NEAR(loss_at(run, 0), loss_at(source_, 12), 1e-4);
       expect_contains(screen, "30 tensors of experts are copies from dense layers, down projections times ");
       EXPECT_NEAR(std::stod(screen.substr(screen.find("times ") + 6)), K == 1 ? one.scale : one.scale_2, 1e-3);
-      expect_contains(screen, "missing there, initialised: model.layers.*.mlp.gate.weight (2)");
+      expect_contains(screen, "missing there, initialised: model.layers.0-1.mlp.gate.weight (2)");
       EXPECT_EQ(screen.find("left over there"), std::string::npos) << screen;
       EXPECT_EQ(screen.find(" was \"topk\" there"), std::string::npos) << "a dense model has no router:\n" << screen;
     }
@@ -135,11 +135,20 @@ TEST_F(InitFrom, MissingAndLeftOverTensorsAreNamed) {
   train_quietly(folder_.config(), source_);
   std::string screen;
   train_quietly(from(source_, {{"router", {{"type", "default"}}}}), run_, false, &screen);
-  expect_contains(screen, "missing there, initialised: model.layers.*.mlp.default_vectors (2)");
+  expect_contains(screen, "missing there, initialised: model.layers.0-1.mlp.default_vectors (2)");
   expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
   train_quietly(from(run_), folder_ / "back", false, &screen);
-  expect_contains(screen, "left over there, unused: model.layers.*.mlp.default_vectors (2)");
+  expect_contains(screen, "left over there, unused: model.layers.0-1.mlp.default_vectors (2)");
   EXPECT_EQ(screen.find("missing there"), std::string::npos) << screen;
+}
+
+TEST_F(InitFrom, TheLayersOfMissingTensorsAreNamed) {
+  train_quietly(folder_.config(), source_);
+  std::string screen;
+  train_quietly(from(source_, {{"model", {{"num_hidden_layers", 3}}}}), run_, false, &screen);
+  expect_contains(screen, " model.layers.2.mlp.gate.weight");
+  expect_contains(screen, " model.layers.2.mlp.experts.0-");
+  EXPECT_EQ(screen.find("model.layers.0"), std::string::npos) << screen;
 }
 
 TEST_F(InitFrom, RanksStartAsOneRankDoes) {
@@ -195,12 +204,12 @@ TEST_F(InitFrom, AHuggingFaceFolderIsAStartToo) {
   json other = dense_first;
   other.merge_patch({{"router", {{"type", "default"}}}, {"model", {{"rope_theta", 500}, {"qk_norm", true}}}});
   train_quietly(from(folder_ / "hf", other), folder_ / "other", false, &screen);
-  expect_contains(screen, "model.layers.*.self_attn.q_norm.weight (2)");
-  expect_contains(screen, "model.layers.*.mlp.default_vectors");
+  expect_contains(screen, "model.layers.0-1.self_attn.q_norm.weight (2)");
+  expect_contains(screen, "model.layers.1.mlp.default_vectors");
   expect_contains(screen, "router.type was \"topk\" there, and is \"default\" here");
   expect_contains(screen, "model.rope_theta was 10000.0 there, and is 500.0 here");
   train_quietly(from(folder_ / "hf", {{"model", {{"first_k_dense_replace", 1}}}}), folder_ / "less", false, &screen);
-  expect_contains(screen, "left over there, unused: model.layers.*.mlp.shared_experts.down_proj.weight");
+  expect_contains(screen, "left over there, unused: model.layers.1.mlp.shared_experts.down_proj.weight");
 }
 
 TEST_F(InitFrom, ADenseHuggingFaceModelBecomesExperts) {

@@ -11,6 +11,13 @@ namespace {
 
 using nlohmann::json;
 
+// Makes a branch that is ready to be resumed.
+void start_branch(const fs::path& from, const fs::path& out, const Config& config) {
+  UnstartedRun run(out);
+  branch_run(from, run, config);
+  run.begin();
+}
+
 class Lifecycle : public ::testing::Test {
  protected:
   void SetUp() override { omp_set_num_threads(1); }
@@ -178,7 +185,7 @@ TEST_F(Lifecycle, AChangeThatIsRevertedLeavesNoRecord) {
 TEST_F(Lifecycle, ARunWithoutAHistoryCanBeBranched) {
   train_quietly(decaying(12, 4), run_);
   fs::remove(run_ / "history.json");
-  branch_run(run_ / "checkpoints/step_00000008", whole_, decaying(10, 2));
+  start_branch(run_ / "checkpoints/step_00000008", whole_, decaying(10, 2));
   EXPECT_EQ(resume_with(decaying(10, 2), whole_, {}), 0);
 }
 
@@ -190,7 +197,7 @@ TEST_F(Lifecycle, AHistoryThatCannotBeReadIsNotAMissingOne) {
     const std::string why = "history.json: cannot access it: ";
     expect_contains(error_line<UserError>([&] { read_history(run_); }), why);
     expect_contains(refusal(constant(12), {"train.steps"}), why);
-    expect_contains(error_line<UserError>([&] { branch_run(run_, folder_ / "branch", constant(12)); }), why);
+    expect_contains(error_line<UserError>([&] { start_branch(run_, folder_ / "branch", constant(12)); }), why);
     EXPECT_FALSE(fs::exists(folder_ / "branch"));
     fs::remove(run_ / "history.json");
   }
@@ -200,7 +207,11 @@ TEST_F(Lifecycle, AFolderThatCannotBeLookedIntoIsNotWithoutARun) {
   fs::create_symlink("loop", folder_ / "loop");
   const std::string why = (folder_ / "loop").string() + ": cannot access it: Too many levels";
   expect_contains(error_line<UserError>([&] { holds_run(folder_ / "loop"); }), why);
-  expect_contains(error_line<UserError>([&] { start_run_directory(folder_ / "loop", constant(8), {}); }), why);
+  expect_contains(error_line<UserError>([&] {
+                    UnstartedRun run(folder_ / "loop");
+                    start_run_directory(run, constant(8), {});
+                  }),
+                  why);
   fs::create_directory(run_);
   fs::create_symlink("nowhere", run_ / "config.json");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }),
@@ -213,7 +224,7 @@ TEST_F(Lifecycle, ABranchEqualsAnUninterruptedRun) {
   const std::string parent = read_text_file(run_ / "metrics.jsonl");
   train_quietly(decaying(10, 2), whole_);  // the first eight steps are the same
   const fs::path branch = folder_ / "branch";
-  branch_run(run_ / "checkpoints/step_00000008", branch, decaying(10, 2));
+  start_branch(run_ / "checkpoints/step_00000008", branch, decaying(10, 2));
   EXPECT_EQ(resume_with(decaying(10, 2), branch, {}), 0);
   expect_same_run(whole_, branch);
   EXPECT_EQ(read_text_file(run_ / "metrics.jsonl"), parent);
@@ -252,6 +263,25 @@ TEST_F(Lifecycle, ABranchThatFailsBeforeItsFirstStepLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(branch), {}), 1);
 }
 
+// The process that holds the lock may be about to write its config.
+TEST_F(Lifecycle, ARunDoesNotStartInALockedFolder) {
+  train_quietly(constant(8), whole_);
+  fs::create_directory(run_);
+  const FolderLock lock(run_, "");
+  const std::string why = "run: another process is training in this run directory";
+  expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), why);
+  expect_contains(error_line<UserError>([&] { start_branch(whole_, run_, constant(12)); }), why);
+  EXPECT_TRUE(fs::is_empty(run_));
+}
+
+TEST_F(Lifecycle, ANewRunHoldsItsFolderFromItsFirstFileOn) {
+  UnstartedRun first(run_);
+  start_run_directory(first, constant(8), {});
+  EXPECT_TRUE(folder_locked(run_));
+  const std::unique_ptr<FolderLock> lock = first.begin();
+  EXPECT_TRUE(folder_locked(run_));
+}
+
 TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
   fs::create_directory(run_);
   write_text_file(run_ / "provenance.json", "[]");
@@ -271,7 +301,7 @@ TEST_F(Lifecycle, ARunWithoutItsConfigIsNotReplaced) {
     const std::string why = text("run: holds a run's ", part, " but no config.json; restore config.json to continue");
     expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), why);
     expect_contains(error_line<UserError>([&] { resume_with(constant(8), run_, {}); }), why);
-    expect_contains(error_line<UserError>([&] { branch_run(whole_, run_, constant(12)); }), why);
+    expect_contains(error_line<UserError>([&] { start_branch(whole_, run_, constant(12)); }), why);
     EXPECT_EQ(std::distance(fs::directory_iterator(run_), {}), 1);
   }
 }
@@ -280,7 +310,7 @@ TEST_F(Lifecycle, ACheckpointWithoutItsOptimizerIsNotBranched) {
   train_quietly(constant(8), run_);
   fs::remove(run_ / "checkpoints/step_00000008/optimizer.safetensors");
   expect_contains(
-      error_line<UserError>([&] { branch_run(run_, folder_ / "branch", constant(12)); }),
+      error_line<UserError>([&] { start_branch(run_, folder_ / "branch", constant(12)); }),
       "run: holds no optimizer.safetensors, as an imported model; start from its weights alone with --init");
   EXPECT_FALSE(fs::exists(folder_ / "branch"));
 }
@@ -318,7 +348,7 @@ TEST_F(Lifecycle, ARunDoesNotReplaceTheConfigOfACheckpointOrAModel) {
 TEST_F(Lifecycle, ABranchKeepsTheSettingsThatCannotChange) {
   train_quietly(decaying(12, 4), run_);
   const auto refused = [&](const Config& config) {
-    const std::string line = error_line<UserError>([&] { branch_run(run_, folder_ / "branch", config); });
+    const std::string line = error_line<UserError>([&] { start_branch(run_, folder_ / "branch", config); });
     EXPECT_FALSE(fs::exists(folder_ / "branch"));
     return line;
   };

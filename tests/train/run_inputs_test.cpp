@@ -133,7 +133,9 @@ TEST_F(RunInputs, ACopyThatIsALinkToNothingIsNotReplaced) {
 TEST_F(RunInputs, ABranchKeepsTheTokenizer) {
   train_run(config());
   fs::remove("words.json");
-  branch_run(run_, folder_ / "branch", config("words.json", 12));
+  UnstartedRun branch(folder_ / "branch");
+  branch_run(run_, branch, config("words.json", 12));
+  branch.begin();
   EXPECT_EQ(resume_with(config("words.json", 12), folder_ / "branch", {}), 0);
   EXPECT_EQ(read_text_file(folder_ / "branch/tokenizer.json"), read_text_file(run_ / "tokenizer.json"));
 }
