@@ -104,19 +104,27 @@ bool is_set(const std::vector<std::string>& set, const std::string& path) {
   });
 }
 
-// Throws UserError if the folder holds a run, parts of one or another config.json, or cannot be made or written.
-void make_run_directory(const std::filesystem::path& run_dir) {
+// Throws UserError if the folder holds a run, parts of one or another config.json.
+void require_no_run(const std::filesystem::path& run_dir) {
   if (holds_run(run_dir))
     user_error(run_dir.string(), ": holds a run already; add --resume to continue it, or choose another --out");
   if (anything_at(config_path(run_dir)))
     user_error(config_path(run_dir).string(), ": is not a run's; choose another --out");
   require_no_lost_run(run_dir);
+}
+
+// Throws as require_no_run() and lock_run() do, and UserError if the folder cannot be made or written.
+std::unique_ptr<FolderLock> make_run_directory(const std::filesystem::path& run_dir) {
+  require_no_run(run_dir);
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
   if (error)
     user_error(run_dir.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
   if (access(run_dir.c_str(), W_OK | X_OK) != 0)
     user_error(run_dir.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
+  auto lock = lock_run(run_dir);
+  require_no_run(run_dir);  // another process may have begun one meanwhile
+  return lock;
 }
 
 // Copies into the folder `out` what a branch from `checkpoint` needs, except its config.
@@ -151,14 +159,22 @@ void require_no_lost_run(const std::filesystem::path& run_dir) {
                  " but no config.json; restore config.json to continue that run, or choose another --out");
 }
 
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer) {
+std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir) {
+  return std::make_unique<FolderLock>(run_dir,
+                                      "is training in this run directory; wait for it or choose another --out");
+}
+
+std::unique_ptr<FolderLock> start_run_directory(const std::filesystem::path& run_dir, const Config& config,
+                                                const TokenizerCopy& tokenizer) {
+  std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
   UnstartedRun unstarted(run_dir);
-  make_run_directory(run_dir);
+  lock = make_run_directory(run_dir);
   unstarted.own();
   require_same_tokenizer(run_dir, tokenizer);
   write_run_config(run_dir, config);
   keep_tokenizer(run_dir, tokenizer);
   unstarted.begin();
+  return lock;
 }
 
 void require_summed_losses(const std::filesystem::path& run_dir) {
@@ -202,6 +218,11 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
   return config;
 }
 
+void require_unedited_config(const std::filesystem::path& run_dir) {
+  if (const std::optional<LatestState> saved = latest_state(run_dir))
+    require_unedited(run_dir, *saved, run_config(run_dir), read_history(run_dir));
+}
+
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
   for (const Difference& d : differences(config, resumed_config(run_dir, config, {})))
     user_error(run_dir.string(), ": the run was resumed with ", d.with(d.is), " instead of ", d.was.dump(),
@@ -221,7 +242,8 @@ void write_run_config(const std::filesystem::path& run_dir, const Config& config
 
 bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_at(checkpoint / kOptimizerFile); }
 
-void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config) {
+std::unique_ptr<FolderLock> branch_run(const std::filesystem::path& from, const std::filesystem::path& out,
+                                       const Config& config) {
   const std::filesystem::path checkpoint = std::filesystem::canonical(resolve_checkpoint(from));
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
@@ -240,13 +262,15 @@ void branch_run(const std::filesystem::path& from, const std::filesystem::path& 
     require_rows_in_order(*run, state.step);
     require_provenance(*run);
   }
+  std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
   UnstartedRun unstarted(out);
-  make_run_directory(out);
+  lock = make_run_directory(out);
   unstarted.own();
   fill_branch(checkpoint, out,
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
   write_run_config(out, config);  // last: from now on the folder holds a run
   unstarted.begin();
+  return lock;
 }
 
 }  // namespace gptmoe

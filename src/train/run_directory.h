@@ -1,8 +1,10 @@
 #pragma once
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "config/config.h"
 #include "records/run_history.h"
 #include "train/run_inputs.h"
@@ -12,10 +14,15 @@ namespace gptmoe {
 // The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
 Config run_config(const std::filesystem::path& run_dir);
 
-// Starts a run directory: makes it, writes the resolved config and keeps the tokenizer. Throws UserError if the folder
-// holds a run, parts of one without its config.json, anything else that has a config.json (a checkpoint, an exported
-// model), or another tokenizer. If it throws after it began to write, it removes what it wrote.
-void start_run_directory(const std::filesystem::path& run_dir, const Config& config, const TokenizerCopy& tokenizer);
+// Locks a run's folder, for as long as something is written there. Throws UserError if another process trains there.
+std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
+
+// Starts a run directory: makes it, locks it, writes the resolved config and keeps the tokenizer. Throws UserError if
+// the folder holds a run, parts of one without its config.json, anything else that has a config.json (a checkpoint, an
+// exported model), or another tokenizer, and as lock_run() does. If it throws after it began to write, it removes what
+// it wrote.
+std::unique_ptr<FolderLock> start_run_directory(const std::filesystem::path& run_dir, const Config& config,
+                                                const TokenizerCopy& tokenizer);
 
 // Throws UserError if the folder holds rows, a history or checkpoints of a run but no config.json, which was removed or
 // lost. A new run there would cut back the rows and continue the history.
@@ -33,6 +40,9 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
 
+// Throws UserError if config.json is not what the latest checkpoint and history.json say.
+void require_unedited_config(const std::filesystem::path& run_dir);
+
 // Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);
 
@@ -47,8 +57,9 @@ bool holds_optimizer(const std::filesystem::path& checkpoint);
 
 // Starts the run `out` as a branch: from the full state of the checkpoint `from`, or of the latest checkpoint if `from`
 // is a run. Copies that checkpoint, and the metrics and history that led to it. `config` may differ from the other
-// run's where resumed_config() allows --set. The new run is then ready to be resumed. Throws UserError as
-// start_run_directory() and resumed_config() do, and if the checkpoint has no optimizer's state.
-void branch_run(const std::filesystem::path& from, const std::filesystem::path& out, const Config& config);
+// run's where resumed_config() allows --set. The new run, whose lock it returns, can then be resumed. Throws UserError
+// as start_run_directory() and resumed_config() do, and if the checkpoint has no optimizer's state.
+std::unique_ptr<FolderLock> branch_run(const std::filesystem::path& from, const std::filesystem::path& out,
+                                       const Config& config);
 
 }  // namespace gptmoe

@@ -5,17 +5,13 @@
 #include "base/check.h"
 #include "checkpoint/checkpoint.h"
 #include "train/metrics.h"
+#include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
 #include "train/run_inputs.h"
 
 namespace gptmoe {
 namespace {
-
-std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir) {
-  return std::make_unique<FolderLock>(
-      run_dir, "another process is training in this run directory; wait for it or choose another --out");
-}
 
 // Refuses data that changed under the run. Returns whether the run was given other training data.
 bool check_data(const std::filesystem::path& run_dir, const std::filesystem::path& checkpoint, const Config& given,
@@ -36,21 +32,22 @@ bool check_data(const std::filesystem::path& run_dir, const std::filesystem::pat
 }  // namespace
 
 OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const TokenLoader& train_data,
-                          const TokenLoader* val_data) {
+                          const TokenLoader* val_data, std::unique_ptr<FolderLock>& lock) {
   OpenedRun opened;
   opened.history.folder = std::filesystem::current_path().string();
   opened.history.train = data_files(train_data);
   if (val_data) opened.history.val = data_files(*val_data);
   const TokenizerCopy tokenizer = read_tokenizer_files(given.data.tokenizer);
   if (!options.continues()) {
-    start_run_directory(options.out, given, tokenizer);
-    opened.lock = lock_run(options.out);
+    lock = start_run_directory(options.out, given, tokenizer);
     if (tokenizer.files.empty() && !given.data.tokenizer.empty())
       std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
                   given.data.tokenizer.c_str());
     return opened;
   }
-  opened.lock = lock_run(options.out);
+  GPTMOE_CHECK(lock);
+  remove_unfinished_checkpoints(options.out);
+  require_provenance(options.out);  // before anything is written
   opened.checkpoint = latest_checkpoint(options.out);
   if (opened.checkpoint) {
     opened.new_data = check_data(options.out, *opened.checkpoint, given, opened.history);

@@ -53,13 +53,13 @@ class Trainer {
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
-  // `unstarted` is null unless this is rank 0 of a new run.
-  int run(UnstartedRun* unstarted);
+  // `unstarted` is null unless this is rank 0 of a new run. `lock`, of rank 0, is that of options.out, or gets it.
+  int run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
 
  private:
   // Checks that all ranks have the same program, config, data and precision.
   void require_same_run();
-  void open_run(UnstartedRun* unstarted);
+  void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
   void initialize();
   void restore(const std::filesystem::path& checkpoint);
   int train_to_end();
@@ -114,7 +114,6 @@ class Trainer {
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   int64_t saved_step_ = -1;
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
-  std::unique_ptr<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   std::optional<StepLog> log_;
@@ -155,13 +154,12 @@ void Trainer::require_same_run() {
   check_alike(world_, facts);
 }
 
-void Trainer::open_run(UnstartedRun* unstarted) {
+void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
   agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
   on_root(world_, [&] {
-    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr);
+    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr, lock);
     if (unstarted) unstarted->own();
-    lock_ = std::move(opened.lock);
     history_ = std::move(opened.history);
     new_data_ = opened.new_data;
     checkpoint = opened.checkpoint.value_or("").string();
@@ -207,11 +205,11 @@ void Trainer::initialize() {
   history_.initialized_from = start_weights_->record();
 }
 
-int Trainer::run(UnstartedRun* unstarted) {
+int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
   // Measures while there is free memory for the matrices.
   matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_);
   world_.sum({&matrix_rate_, 1});
-  open_run(unstarted);
+  open_run(unstarted, lock);
   FirstScreen{.config = config_,
               .out = options_.out,
               .resumed_step = progress_.step,
@@ -364,9 +362,13 @@ void watch(World& world, const DistributedConfig& config) {
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
 
 int train(const Config& config, const TrainOptions& options, World& world) {
+  std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
   std::optional<UnstartedRun> unstarted;
   on_root(world, [&] {
-    if (!options.resume) unstarted.emplace(options.out);
+    if (!options.resume)
+      unstarted.emplace(options.out);
+    else if (file_type_at(options.out) == std::filesystem::file_type::directory)
+      lock = lock_run(options.out);  // before anything is read that another process may be changing
   });
   if (!options.branch.empty()) {
     Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
@@ -374,7 +376,7 @@ int train(const Config& config, const TrainOptions& options, World& world) {
     checked.train.init_noise = 0;
     check_run(checked, world);  // first, since copying a checkpoint takes long
     on_root(world, [&] {
-      branch_run(options.branch, options.out, config);
+      lock = branch_run(options.branch, options.out, config);
       unstarted->own();
     });
   }
@@ -384,7 +386,7 @@ int train(const Config& config, const TrainOptions& options, World& world) {
       own = resumed_config(options.out, config, options.set);
       require_shards_here(options.out, own);
     });
-  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr);
+  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr, lock);
 }
 
 }  // namespace gptmoe

@@ -14,13 +14,12 @@ UnstartedRun::UnstartedRun(std::filesystem::path run_dir)
 UnstartedRun::~UnstartedRun() {
   if (!owned_) return;
   try {
-    if (folder_locked(run_dir_)) return;
-    std::error_code ignored;
+    std::error_code ignored;  // the reason why the run did not begin is reported
     for (const std::filesystem::path& entry : folder_entries(run_dir_))
       if (std::find(before_.begin(), before_.end(), entry) == before_.end())
         std::filesystem::remove_all(entry, ignored);
     if (!existed_) std::filesystem::remove(run_dir_, ignored);
-  } catch (const UserError&) {
+  } catch (const UserError&) {  // as above
   }
 }
 

@@ -10,12 +10,13 @@ class UnstartedRun {
  public:
   // Call it before the run writes anything. Throws UserError if the folder cannot be read.
   explicit UnstartedRun(std::filesystem::path run_dir);
-  // Leaves the folder alone if another process has locked it. Ignores what it cannot remove.
+  // Ignores what it cannot remove.
   ~UnstartedRun();
   UnstartedRun(const UnstartedRun&) = delete;
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
-  // From now on new entries of the folder are this run's. Until then nothing is removed.
+  // From now on new entries of the folder are this run's. Until then nothing is removed. Call it when the folder is
+  // locked (FolderLock), and keep the lock until this object is gone.
   void own() { owned_ = true; }
   // The run keeps everything.
   void begin() { owned_ = false; }
