@@ -9,7 +9,7 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/safetensors.h"
 #include "records/record_json.h"
@@ -49,17 +49,8 @@ Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
   return files;
 }
 
-// An object's text with its own checksum as the last key, so that any damage to the text shows:
-// sealed(t.substr(0, t.size() - seal)) == t. `body` ends before the newline and brace that close the object.
-std::string sealed(const std::string& body) {
-  return body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n";
-}
-
-std::string state_text(const StateFile& file) {
-  std::string body = json(record_json(file)).dump(2);  // its keys are in alphabetical order
-  body.resize(body.size() - 2);
-  return sealed(body);
-}
+// The keys are in alphabetical order.
+std::string state_text(const StateFile& file) { return sealed(json(record_json(file)).dump(2)); }
 
 // A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
 // model. AutoModel stops at the unknown type, and a named class at a size that is not a number.
@@ -87,8 +78,7 @@ FileReader open_file(const fs::path& path) {
 StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
   const std::string content = open_file(path).content();
-  static const size_t kSealBytes = sealed("").size();
-  if (content.size() < kSealBytes || sealed(content.substr(0, content.size() - kSealBytes)) != content)
+  if (seal_of(content) != Seal::intact)
     damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
   const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
   if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)

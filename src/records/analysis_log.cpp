@@ -1,6 +1,6 @@
 #include "records/analysis_log.h"
 
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -51,7 +51,7 @@ const AnalysisLog::Similarity* AnalysisLog::find(const std::string& method, cons
 }
 
 AnalysisLog read_analysis(const std::filesystem::path& file) {
-  return parse_analysis(with_remedy(kRemedy, [&] { return read_json<nlohmann::ordered_json>(file); }), file);
+  return parse_analysis(with_remedy(kRemedy, [&] { return read_sealed_json<nlohmann::ordered_json>(file); }), file);
 }
 
 AnalysisLog parse_analysis(const nlohmann::ordered_json& json, const std::filesystem::path& file) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -13,7 +13,7 @@ RunHistory read_history(const std::filesystem::path& run_dir) {
   const char* remedy = "restore it, or remove it to continue without a record of data and config changes";
   return with_remedy(remedy, [&]() -> RunHistory {
     if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
-    return read_record<RunHistory>(read_json<nlohmann::ordered_json>(path), path.string());
+    return read_record<RunHistory>(read_sealed_json<nlohmann::ordered_json>(path), path.string());
   });
 }
 

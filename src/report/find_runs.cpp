@@ -26,7 +26,7 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector
   std::error_code error;
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code gone;
+    std::error_code gone;  // what was removed since the folder was listed is no run
     const std::string name = entry->path().filename().string();
     if (!entry->is_directory(gone) || entry->is_symlink(gone) || name.starts_with('.') || name == kCheckpointsFolder)
       continue;

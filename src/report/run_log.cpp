@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
 
@@ -57,7 +57,7 @@ void read_metrics(RunLog& run, const std::filesystem::path& path) {
 int64_t read_at_once(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it if the run trained alone";
   const Json jobs = with_remedy(kRemedy, [&] {
-    return anything_at(path) ? read_json<Json>(path) : Json{{"at_once", 1}};
+    return anything_at(path) ? read_sealed_json<Json>(path) : Json{{"at_once", 1}};
   });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);
@@ -68,7 +68,7 @@ std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   std::vector<Provenance> history;
   constexpr const char* kRemedy = "remove it to report without it";
   const Json record = with_remedy(kRemedy, [&] {
-    return anything_at(path) ? read_json<Json>(path) : Json{{"history", Json::array()}};
+    return anything_at(path) ? read_sealed_json<Json>(path) : Json{{"history", Json::array()}};
   });
   try {
     for (const Json& entry : record.at("history"))

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/seal.h"
 #include "base/unix_time.h"
 #include "records/metrics_file.h"
 #include "records/record_json.h"
@@ -48,7 +49,7 @@ std::string line_of(const Row& row) {
   RecordWriter writer;
   writer.field("event", std::string(Row::kEvent), "");
   visit_fields(writer, row);
-  return writer.take().dump() + "\n";
+  return sealed(writer.take().dump());
 }
 
 // How many bytes of `rows` a checkpoint at `step` covers; they end with a line.
@@ -90,7 +91,7 @@ int open_cut(const std::filesystem::path& path, size_t bytes) {
   if (fd < 0) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
   if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) return fd;
   const int reason = errno;
-  close(fd);
+  close(fd);  // nothing was written
   throw Failure(text(path.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(reason)));
 }
 
@@ -124,7 +125,7 @@ void MetricsFile::write_event(const Row& row) {
   events_->write(row.time.value_or(unix_time()), row.step, scalars_of(row));
 }
 
-MetricsFile::~MetricsFile() { close(fd_); }
+MetricsFile::~MetricsFile() { close(fd_); }  // after sync(); a run that fails repeats what is lost
 
 void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs) {
   TrainRow row;

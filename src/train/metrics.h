@@ -1,5 +1,6 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object per line, each step at most once, and the same rows for TensorBoard.
+// metrics.jsonl of a run: one JSON object with a seal per line, each step at most once, and the same rows for
+// TensorBoard.
 #include <filesystem>
 #include <optional>
 
