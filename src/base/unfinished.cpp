@@ -50,7 +50,7 @@ void remove_leftovers(const fs::path& folder, const std::string& of) {
   std::error_code ignored;  // as above; a folder that cannot be read is reported by whoever needs what it holds
   std::vector<fs::path> left;
   for (fs::directory_iterator it(folder, ignored), end; !ignored && it != end; it.increment(ignored))
-    if (const std::string name = it->path().filename().string(); !target_of(name).empty())
+    if (const std::string name = it->path().filename().string(); is_unfinished(name))
       if (of.empty() || target_of(name) == of) left.push_back(it->path());
   for (const fs::path& path : left) remove_if_left(path);
 }
@@ -91,6 +91,8 @@ bool is_at(int fd, const fs::path& path) {
   return fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
          opened.st_ino == named.st_ino;
 }
+
+bool is_unfinished(const std::string& name) { return !target_of(name).empty(); }
 
 void remove_leftovers_in(const fs::path& folder) { remove_leftovers(folder, ""); }
 

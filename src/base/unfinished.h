@@ -3,6 +3,7 @@
 // rename. Their writer holds a lock on them. So two writers never share one, and what a killed writer left can be told
 // from what another process is writing.
 #include <filesystem>
+#include <string>
 
 #include "base/descriptor.h"
 
@@ -21,6 +22,9 @@ Unfinished new_unfinished_folder(const std::filesystem::path& path);
 // Whether `path` is the file or folder that is open as `fd`. It is not if it, or a folder above it, was removed, moved
 // or replaced.
 bool is_at(int fd, const std::filesystem::path& path);
+
+// Whether a file or folder of this name is unfinished, or left by a killed writer.
+bool is_unfinished(const std::string& name);
 
 // Removes what killed writers left of any path in the folder. What cannot be removed stays.
 void remove_leftovers_in(const std::filesystem::path& folder);

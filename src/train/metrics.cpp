@@ -207,6 +207,15 @@ int64_t last_logged_step(const std::filesystem::path& run_dir) {
   return step;
 }
 
+int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step) {
+  const std::filesystem::path path = metrics_path(run_dir);
+  int64_t last = 0;
+  for_each_row(read_rows(path), path, [&](const MetricsLine& row) {
+    if (row.event() == TrainRow::kEvent && row.step() <= step) last = row.step();
+  });
+  return last;
+}
+
 bool has_diverged(const std::filesystem::path& run_dir) {
   const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;

@@ -19,6 +19,8 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr const char* kUnfinishedBranch = "branch.unfinished";  // while branch_run() fills the folder
+
 std::filesystem::path config_path(const std::filesystem::path& run_dir) { return run_dir / kRunConfigFile; }
 
 bool starts_with_any(const std::string& path, std::initializer_list<const char*> starts) {
@@ -113,8 +115,21 @@ void require_no_run(const std::filesystem::path& run_dir) {
   require_no_lost_run(run_dir);
 }
 
+// Removes what a branch_run() that was killed left. The folder held nothing of it before. Throws as lock_run() does, and
+// Failure if something cannot be removed.
+void remove_unfinished_branch(const std::filesystem::path& run_dir) {
+  if (!anything_at(run_dir / kUnfinishedBranch) || anything_at(config_path(run_dir))) return;
+  const auto lock = lock_run(run_dir);
+  for (const char* part : {kMetricsFile, kHistoryFile, kCheckpointsFolder, kUnfinishedBranch}) {
+    std::error_code error;
+    std::filesystem::remove_all(run_dir / part, error);
+    if (error) throw Failure(text((run_dir / part).string(), ": cannot remove: ", error.message()));
+  }
+}
+
 // Throws as require_no_run() and lock_run() do, and UserError if the folder cannot be made or written.
 std::unique_ptr<FolderLock> make_run_directory(const std::filesystem::path& run_dir) {
+  remove_unfinished_branch(run_dir);
   require_no_run(run_dir);
   std::error_code error;
   std::filesystem::create_directories(run_dir, error);
@@ -266,9 +281,12 @@ std::unique_ptr<FolderLock> branch_run(const std::filesystem::path& from, const 
   UnstartedRun unstarted(out);
   lock = make_run_directory(out);
   unstarted.own();
+  write_text_file(out / kUnfinishedBranch, "");
   fill_branch(checkpoint, out,
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
   write_run_config(out, config);  // last: from now on the folder holds a run
+  std::error_code ignored;        // beside config.json it means nothing
+  std::filesystem::remove(out / kUnfinishedBranch, ignored);
   unstarted.begin();
   return lock;
 }

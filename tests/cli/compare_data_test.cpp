@@ -1,4 +1,5 @@
 // gptmoe compare never mixes two data sets in one verdict.
+#include "base/lock.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
