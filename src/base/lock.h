@@ -1,6 +1,6 @@
 #pragma once
-// Locks that keep two processes from writing the same output. The system releases them when a process ends, however it
-// ends.
+// The lock that keeps two processes from writing the same file, or the same folder that appears at once. FolderLock
+// (base/file.h) is that of a folder that is filled. The system releases both when a process ends, however it ends.
 #include <chrono>
 #include <filesystem>
 #include <string>

@@ -115,8 +115,8 @@ void require_no_run(const std::filesystem::path& run_dir) {
   require_no_lost_run(run_dir);
 }
 
-// Removes what a branch_run() that was killed left. The folder held nothing of it before. Throws as lock_run() does, and
-// Failure if something cannot be removed.
+// Removes what a branch_run() that was killed left. The folder held nothing of it before. Throws as lock_run() does,
+// and Failure if something cannot be removed.
 void remove_unfinished_branch(const std::filesystem::path& run_dir) {
   if (!anything_at(run_dir / kUnfinishedBranch) || anything_at(config_path(run_dir))) return;
   const auto lock = lock_run(run_dir);

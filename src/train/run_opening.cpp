@@ -23,9 +23,8 @@ struct Saved {
 void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoint) {
   const int64_t every = checkpoint.config.log.every, last = last_train_row(run_dir, checkpoint.step);
   if (every > 0 && checkpoint.step - last >= every)
-    std::printf("note        %s: has no rows of the steps from %lld to %lld\n",
-                (run_dir / kMetricsFile).c_str(), static_cast<long long>(last + 1),
-                static_cast<long long>(checkpoint.step));
+    std::printf("note        %s: has no rows of the steps from %lld to %lld\n", (run_dir / kMetricsFile).c_str(),
+                static_cast<long long>(last + 1), static_cast<long long>(checkpoint.step));
 }
 
 // Refuses data that changed under the run. Returns whether the run was given other training data.

@@ -99,8 +99,8 @@ TEST_F(Seals, RowsThatAreGoneAreNoted) {
   EXPECT_EQ(resume().find("note "), std::string::npos);
   const std::string good = read_text_file(run_ / "metrics.jsonl");
   write_text_file(run_ / "metrics.jsonl", good.substr(0, good.find("\"step\":4")));  // within the fourth row
-  expect_contains(resume(), text("note        ", (run_ / "metrics.jsonl").string(),
-                                 ": has no rows of the steps from 4 to 12\n"));
+  expect_contains(resume(),
+                  text("note        ", (run_ / "metrics.jsonl").string(), ": has no rows of the steps from 4 to 12\n"));
 }
 
 TEST_F(Seals, RowsOfOlderVersionsAreRead) {
