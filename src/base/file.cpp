@@ -2,20 +2,18 @@
 
 #include <fcntl.h>
 #include <glob.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <thread>
 #include <utility>
 
 #include "base/check.h"
+#include "base/unfinished.h"
 
 namespace gptmoe {
 namespace {
@@ -25,20 +23,13 @@ constexpr int64_t kFlushBytes = int64_t{512} << 20;
 
 std::string reason() { return std::strerror(errno); }
 
-int open_folder(const std::filesystem::path& folder) {
-  return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
 // Opens a regular file for reading. Throws UserError naming the path. O_NONBLOCK, so that opening a FIFO does not wait
 // for a writer; it changes nothing for regular files.
-int open_regular(const std::filesystem::path& path, int64_t& size) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) user_error(path.string(), ": cannot open: ", reason());
+Descriptor open_regular(const std::filesystem::path& path, int64_t& size) {
+  Descriptor fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) user_error(path.string(), ": cannot open: ", reason());
   struct stat status {};
-  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-    close(fd);
-    user_error(path.string(), ": not a regular file");
-  }
+  if (fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) user_error(path.string(), ": not a regular file");
   size = status.st_size;
   return fd;
 }
@@ -60,10 +51,10 @@ int stop_at_unread_folder(const char* folder, int error) {
 
 }  // namespace
 
-FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_regular(path, size_)) {}
+FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_regular(path, size_).release()) {}
 
 FileReader::~FileReader() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) close(fd_);  // what was only read cannot be lost
 }
 
 FileReader::FileReader(FileReader&& other) noexcept
@@ -90,16 +81,17 @@ std::string FileReader::content() const {
   return bytes;
 }
 
-AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path), temporary_(path.string() + ".tmp") {
-  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd_ < 0) throw Failure(text(path.string(), ": cannot create: ", reason()));
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  Unfinished made = new_unfinished_file(path);
+  temporary_ = std::move(made.path);
+  fd_ = made.fd.release();
   buffer_.reserve(kBufferBytes);
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
+  unlink(temporary_.c_str());  // if this fails, the next writer removes it
   close(fd_);
-  unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(const void* data, int64_t bytes) {
@@ -128,48 +120,15 @@ void AtomicFile::flush_buffer() {
 void AtomicFile::commit() {
   flush_buffer();
   flush_to_disk();
-  if (close(std::exchange(fd_, -1)) != 0) {
-    const std::string why = reason();
-    unlink(temporary_.c_str());
-    throw Failure(text(path_.string(), ": cannot close: ", why));
-  }
-  if (rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const std::string why = reason();
-    unlink(temporary_.c_str());
-    throw Failure(text(path_.string(), ": cannot rename into place: ", why));
-  }
+  if (rename(temporary_.c_str(), path_.c_str()) != 0)
+    throw Failure(text(path_.string(), ": cannot rename into place: ", reason()));
+  close(std::exchange(fd_, -1));  // after fsync() there is nothing left that it could lose
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 
-FolderLock::FolderLock(const std::filesystem::path& folder, const std::string& refusal) : fd_(open_folder(folder)) {
-  if (fd_ >= 0) {
-    // A process that calls folder_locked() holds the lock for microseconds.
-    for (int attempt = 0; attempt < 20; ++attempt) {
-      if (flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    close(fd_);
-  }
-  user_error(folder.string(), ": ", refusal);
-}
-
-FolderLock::~FolderLock() { close(fd_); }
-
 void require_still_there(int fd, const std::filesystem::path& path) {
-  struct stat opened {};
-  struct stat named {};
-  if (fstat(fd, &opened) == 0 && stat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
-      opened.st_ino == named.st_ino)
-    return;
-  throw Failure(text(path.string(), ": was removed, moved or replaced while it was being written"));
-}
-
-bool folder_locked(const std::filesystem::path& folder) {
-  const int fd = open_folder(folder);
-  if (fd < 0) user_error(folder.string(), ": cannot open: ", reason());
-  const bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  close(fd);
-  return locked;
+  if (!is_at(fd, path))
+    throw Failure(text(path.string(), ": was removed, moved or replaced while it was being written"));
 }
 
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path) {
@@ -224,15 +183,13 @@ std::filesystem::file_type file_type_at(const std::filesystem::path& path) {
 
 std::string read_text_file(const std::filesystem::path& path) {
   int64_t size = 0;
-  const int fd = open_regular(path, size);
+  const Descriptor fd = open_regular(path, size);
   std::string content, part(1 << 16, '\0');
   content.reserve(static_cast<size_t>(size));
   ssize_t n = 0;
-  while ((n = read(fd, part.data(), part.size())) > 0 || (n < 0 && errno == EINTR))
+  while ((n = read(fd.get(), part.data(), part.size())) > 0 || (n < 0 && errno == EINTR))
     if (n > 0) content.append(part.data(), static_cast<size_t>(n));
-  const std::string why = n < 0 ? reason() : "";
-  close(fd);
-  if (n < 0) user_error(path.string(), ": cannot read: ", why);
+  if (n < 0) user_error(path.string(), ": cannot read: ", reason());
   return content;
 }
 
@@ -243,10 +200,10 @@ void write_text_file(const std::filesystem::path& path, std::string_view content
 }
 
 void sync_directory(const std::filesystem::path& directory) {
-  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd);
-  close(fd);
+  const Descriptor fd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd && errno == EACCES) return;  // a folder that this user may write but not read cannot be flushed
+  if (fd && (fsync(fd.get()) == 0 || errno == EINVAL || errno == ENOTSUP)) return;  // nor can those of some systems
+  throw Failure(text(directory.string(), ": cannot flush to disk: ", reason()));
 }
 
 std::vector<std::filesystem::path> glob_files(const std::string& pattern) {

@@ -33,8 +33,8 @@ class FileReader {
   int fd_ = -1;
 };
 
-// Writes to `path + ".tmp"`; commit() flushes the file to disk (fsync) and renames it to `path`. Without commit() the
-// destructor removes the temporary file and `path` is untouched. Throws Failure naming the path and the system's
+// Writes to a file beside `path` (base/unfinished.h); commit() flushes it to disk (fsync) and renames it to `path`.
+// Without commit() the destructor removes it and `path` is untouched. Throws Failure naming the path and the system's
 // reason.
 class AtomicFile {
  public:
@@ -57,12 +57,17 @@ class AtomicFile {
   std::string buffer_;
 };
 
-// While a FolderLock lives, no other process can lock the folder. The system releases the lock when the process ends.
+// The lock of a folder that a process fills: a run, a comparison, the shards of a job. While it lives, no other process
+// can lock the folder. The system releases it when the process ends. Take it before the first write; base/lock.h has
+// the lock of an output that appears at once.
 class FolderLock {
  public:
-  // Throws UserError "FOLDER: REFUSAL" if another process holds the lock. Waits a moment first, since folder_locked()
-  // holds the lock for microseconds.
-  FolderLock(const std::filesystem::path& folder, const std::string& refusal);
+  // Locks an existing folder and removes what killed writers left in it (base/unfinished.h). `doing` says what the
+  // holder does and what others can do: "is training in this run directory; choose another --out". Throws UserError
+  // "FOLDER: another process (PID) DOING" if it is locked, and UserError naming the system's reason if the folder
+  // cannot be opened or the file system has no locks. Waits a moment first, since folder_locked() holds a lock for
+  // microseconds.
+  FolderLock(const std::filesystem::path& folder, const std::string& doing);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
@@ -103,7 +108,8 @@ std::filesystem::file_type file_type_at(const std::filesystem::path& path);
 // path if it cannot be opened or read.
 std::string read_text_file(const std::filesystem::path& path);
 void write_text_file(const std::filesystem::path& path, std::string_view content);
-// Flushes a rename or a new entry in `directory` to disk.
+// Flushes renames and new entries in `directory` to disk. Throws Failure naming it and the system's reason. Does
+// nothing where the system cannot flush a folder.
 void sync_directory(const std::filesystem::path& directory);
 // The files that match a shell pattern, sorted by name. A file that has the pattern as its name is the only match.
 // Hidden files and folders (".name") match only where the pattern has the dot. Throws UserError naming the pattern and

@@ -33,7 +33,7 @@ class MadeUpShards {
     publish_shard(path);
   }
   ~MadeUpShards() {
-    std::error_code ignored;
+    std::error_code ignored;  // a temporary folder
     std::filesystem::remove_all(folder_, ignored);
   }
   MadeUpShards(const MadeUpShards&) = delete;

@@ -9,7 +9,7 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/held_checkpoint.h"
 #include "checkpoint/intact_checkpoint.h"
@@ -51,17 +51,8 @@ Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
   return files;
 }
 
-// An object's text with its own checksum as the last key, so that any damage to the text shows:
-// sealed(t.substr(0, t.size() - seal)) == t. `body` ends before the newline and brace that close the object.
-std::string sealed(const std::string& body) {
-  return body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n";
-}
-
-std::string state_text(const StateFile& file) {
-  std::string body = json(record_json(file)).dump(2);  // its keys are in alphabetical order
-  body.resize(body.size() - 2);
-  return sealed(body);
-}
+// The keys are in alphabetical order.
+std::string state_text(const StateFile& file) { return sealed(json(record_json(file)).dump(2)); }
 
 // A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
 // model. AutoModel stops at the unknown type, and a named class at a size that is not a number.
@@ -87,15 +78,11 @@ FileReader open_file(const fs::path& path) {
   }
 }
 
-bool is_sealed(const std::string& content) {
-  static const size_t kSealBytes = sealed("").size();
-  return content.size() >= kSealBytes && sealed(content.substr(0, content.size() - kSealBytes)) == content;
-}
-
 StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
   const std::string content = open_file(path).content();
-  if (!is_sealed(content)) damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
+  if (seal_of(content) != Seal::intact)
+    damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
   const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
   if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
     user_error(path.string(), ": the checkpoint has format version ", version.dump(),
@@ -241,7 +228,7 @@ bool is_intact(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
   try {
     const std::string content = read_text_file(path);
-    if (!is_sealed(content)) return false;
+    if (seal_of(content) != Seal::intact) return false;
     const auto state =
         read_record<StateFile>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
     return std::all_of(state.files.begin(), state.files.end(), [&](const auto& file) {

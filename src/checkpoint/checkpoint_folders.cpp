@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/unfinished.h"
 #include "checkpoint/held_checkpoint.h"
 #include "checkpoint/intact_checkpoint.h"
 #include "records/run_folder.h"
@@ -51,7 +52,7 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
 // Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Ignores failures, since one
 // checkpoint too many must not end a run; the next save tries again.
 void discard(const fs::path& folder) {
-  std::error_code ignored;
+  std::error_code ignored;  // as said above
   fs::path doomed = folder;
   if (folder.extension() != kUnfinished) {
     doomed += kUnfinished;
@@ -135,8 +136,9 @@ void NewCheckpoint::commit() {
   write_text_file(folder / kLatestFile, final_.filename().string() + "\n");
 }
 
-void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep) try {
+void remove_unfinished_checkpoints(const fs::path& run_dir) try {
   const fs::path folder = run_dir / kCheckpointsFolder;
+  remove_leftovers_in(folder);
   for (const fs::path& entry : folder_entries(folder)) {
     const std::string name = entry.filename().string();
     const int64_t replaced = step_of(name, kReplaced);
@@ -144,6 +146,13 @@ void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep)
         (replaced >= 0 && is_checkpoint(folder / step_name(replaced))))
       discard(entry);
   }
+} catch (const UserError&) {
+  // A folder that cannot be read is no reason to end the run: whoever needs a checkpoint in it reports that.
+}
+
+void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep) try {
+  remove_unfinished_checkpoints(run_dir);
+  const fs::path folder = run_dir / kCheckpointsFolder;
   auto saved = checkpoints_in(folder);
   std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
   const auto count = static_cast<int64_t>(saved.size());

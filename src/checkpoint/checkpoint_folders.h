@@ -46,8 +46,11 @@ class NewCheckpoint {
   std::filesystem::path final_, unfinished_;
 };
 
-// Removes leftovers of crashes and all but the newest `keep` checkpoints up to `step` (0: keeps all). Checkpoints of
-// later steps stay. What cannot be removed stays, too: the next call tries again.
+// Removes what crashes left: folders that were being written, replaced or removed. Call it when no other process writes
+// to the run. What cannot be removed stays: the next call tries again.
+void remove_unfinished_checkpoints(const std::filesystem::path& run_dir);
+// Does the same, and removes all but the newest `keep` checkpoints up to `step` (0: keeps all). Checkpoints of later
+// steps stay.
 void remove_old_checkpoints(const std::filesystem::path& run_dir, int64_t step, int64_t keep);
 
 }  // namespace gptmoe

@@ -5,6 +5,7 @@
 #include "analysis/analysis.h"
 #include "base/file.h"
 #include "base/progress.h"
+#include "base/seal.h"
 #include "checkpoint/finite_rows.h"
 #include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
@@ -102,7 +103,7 @@ void run(const AnalyzeArguments& arguments) {
   written.routing_tokens = analysis.batches.profile_batches * batch_tokens;
   written.collapse.evals = collapse_of(log);
   const fs::path path = run_dir / kAnalysisFile;
-  write_text_file(path, record_json(written).dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
+  write_text_file(path, sealed(record_json(written).dump(1, ' ', false, Json::error_handler_t::replace)));
 
   std::vector<Arm> arm = {{run_dir.string(), {log}}};
   label_arms(arm, {}, false);

@@ -9,6 +9,8 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/printable.h"
+#include "base/seal.h"
+#include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/compare_data.h"
@@ -17,6 +19,7 @@
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
+#include "huggingface/folder_in_progress.h"
 #include "records/run_folder.h"
 #include "report/labels.h"
 #include "report/reports.h"
@@ -136,6 +139,7 @@ bool finished(const PlannedRun& run) {
   if (!holds_run(run.dir)) return false;
   require_summed_losses(run.dir);
   if (to_json(run_config(run.dir)) != to_json(run.config)) return false;
+  require_unedited_config(run.dir);
   if (has_diverged(run.dir)) return true;
   if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
   return saved_step(run.dir) == run.config.train.steps;
@@ -215,8 +219,11 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
 
 void remove_runs(const std::set<fs::path>& folders) {
   for (const fs::path& folder : folders) {
-    const FolderLock lock(folder, "another process is training in this run directory; wait for it");
-    fs::remove_all(folder);
+    const auto lock = lock_run(folder);
+    // Renamed first: what a kill leaves of it must not look like a run.
+    const Unfinished doomed = new_unfinished_folder(folder);
+    fs::rename(folder, doomed.path);
+    fs::remove_all(doomed.path);
     std::printf("anew        %s: it read other data or weights\n", folder.c_str());
   }
 }
@@ -248,7 +255,7 @@ int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool resta
     std::error_code error;
     fs::create_directories(run->dir, error);
     if (error) user_error(run->dir.string(), ": cannot create: ", error.message());
-    if (at_once > 1) write_text_file(run->dir / kJobsFile, text("{\"at_once\": ", at_once, "}\n"));
+    if (at_once > 1) write_text_file(run->dir / kJobsFile, sealed(nlohmann::json{{"at_once", at_once}}.dump()));
     const std::string config = run->dir.string() + ".json";
     write_text_file(config, to_json(run->config).dump(2) + "\n");
     TrainJob job;
@@ -296,6 +303,23 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
 }
 
+// The folder of a comparison while rank 0 of this process works in it. What killed comparisons left there is removed.
+class ComparisonFolder {
+ public:
+  // Throws UserError if another process works there, or if the folder cannot be made.
+  ComparisonFolder(const fs::path& out, const std::vector<PlannedRun>& runs, World& world) {
+    on_root(world, [&] {
+      made_.make(fs::absolute(out));
+      lock_.emplace(out, "is comparing runs in this folder; wait for it or choose another --out");
+      for (const PlannedRun& run : runs) remove_leftovers_in(run.dir.parent_path());
+    });
+  }
+
+ private:
+  std::optional<FolderLock> lock_;
+  MadeFolders made_;  // is gone before the lock is released
+};
+
 // Returns the signal that interrupted it, or 0.
 int run_comparison(const CompareArguments& arguments, World& world) {
   std::vector<PlannedArm> arms;
@@ -310,6 +334,7 @@ int run_comparison(const CompareArguments& arguments, World& world) {
       user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
   });
   watch(world, arms.front().config.distributed);
+  const ComparisonFolder folder(arguments.out, runs, world);
   fix_starts(arms, runs, world);
   std::set<fs::path> anew;
   on_root(world, [&] { anew = runs_on_other_data(data_of(runs), arguments.restart); });

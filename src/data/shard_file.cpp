@@ -116,19 +116,23 @@ std::filesystem::path partial_path(const std::filesystem::path& path) { return p
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens)
     : path_(partial_path(path)), format_(format), size_(tokens) {
-  fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC | (tokens == 0 ? O_CREAT | O_TRUNC : 0), 0644);
+  // What is there when a new file starts is another writer's, or a link to a file that is not ours.
+  fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (tokens == 0 ? O_CREAT | O_EXCL : 0), 0644);
   if (fd_ < 0 && tokens > 0) user_error(path_.string(), ": cannot open: ", std::strerror(errno));
   if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
   if (tokens == 0) return;
   const int64_t bytes = kShardHeaderBytes + tokens * format_.token_bytes;
   struct stat status {};
-  if (fstat(fd_, &status) == 0 && status.st_size >= bytes && ftruncate(fd_, bytes) == 0) return;
-  close(fd_);
+  const bool whole = fstat(fd_, &status) == 0 && status.st_size >= bytes;
+  if (whole && ftruncate(fd_, bytes) == 0) return;
+  const std::string why = std::strerror(errno);
+  close(fd_);  // nothing was written
+  if (whole) throw Failure(text(path_.string(), ": cannot cut back to ", bytes, " bytes: ", why));
   user_error(path_.string(), ": does not hold the ", grouped_digits(tokens), " tokens that were written to it");
 }
 
 ShardWriter::~ShardWriter() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) close(fd_);  // what was not flushed is written again
 }
 
 void ShardWriter::append(std::string_view stored) {

@@ -1,7 +1,5 @@
 #include "huggingface/folder_in_progress.h"
 
-#include <unistd.h>
-
 #include "base/check.h"
 #include "base/folder.h"
 
@@ -28,24 +26,27 @@ void MadeFolders::make(const fs::path& folder) {
   if (type == fs::file_type::directory) return;
   if (type != fs::file_type::not_found) user_error(folder.string(), ": is not a folder; name another folder");
   make(folder.parent_path());
-  if (fs::create_directory(folder)) made_.push_back(folder);
+  std::error_code error;
+  if (fs::create_directory(folder, error)) made_.push_back(folder);
+  if (error) user_error(folder.string(), ": cannot be made: ", error.message(), "; name another folder");
 }
 
-FolderInProgress::FolderInProgress(const fs::path& out)
-    : final_(folder_path(out)), path_(text(final_.string(), ".tmp-", getpid())) {
+FolderInProgress::FolderInProgress(const fs::path& out) : final_(folder_path(out)) {
   parents_.make(final_.parent_path());
-  if (!fs::create_directory(path_)) user_error(path_.string(), ": exists; remove it");
+  lock_.emplace(final_, "is writing this folder; wait for it or name another folder");
+  require_free_folder(final_);  // another process may have written it meanwhile
+  unfinished_ = new_unfinished_folder(final_);
 }
 
 FolderInProgress::~FolderInProgress() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
+  std::error_code ignored;  // the next process that writes this folder removes it
+  fs::remove_all(path(), ignored);
 }
 
 void FolderInProgress::finish() const {
-  sync_directory(path_);
+  sync_directory(path());
   std::error_code error;
-  fs::rename(path_, final_, error);  // replaces an empty folder, and no other
+  fs::rename(path(), final_, error);  // replaces an empty folder, and no other
   if (error) user_error(final_.string(), ": cannot be written: ", error.message(), "; name another folder");
   sync_directory(final_.parent_path());
 }

@@ -1,6 +1,6 @@
 #include "records/analysis_log.h"
 
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -52,7 +52,8 @@ const AnalysisLog::Similarity* AnalysisLog::find(const std::string& method, cons
 
 AnalysisLog read_analysis(const std::filesystem::path& file) {
   const std::string content = read_text_file(file);  // what cannot be read must not be removed
-  const auto json = with_remedy(kRemedy, [&] { return parse_json<nlohmann::ordered_json>(content, file.string()); });
+  const auto json =
+      with_remedy(kRemedy, [&] { return parse_sealed_json<nlohmann::ordered_json>(content, file.string()); });
   return parse_analysis(json, file);
 }
 

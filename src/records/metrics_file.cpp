@@ -1,6 +1,6 @@
 #include "records/metrics_file.h"
 
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -28,6 +28,7 @@ void visit_fields(Visitor& visitor, Row& row) {
 
 MetricsLine::MetricsLine(std::string_view line, std::string place) : line_(line), place_(std::move(place)) {
   with_remedy(kRemedy, [&] {
+    require_seal(line_, place_);
     json_ = parse_json_line<Json>(line_.substr(0, line_.find('\n')), place_);
     RowHead head = read_record<RowHead>(json_, place_);
     event_ = std::move(head.event);

@@ -20,8 +20,8 @@ using MetricsRow = std::variant<TrainRow, EvalRow, DivergedRow, ThinnedRow>;
 // A line of metrics.jsonl.
 class MetricsLine {
  public:
-  // Throws UserError "PLACE: WHY; repair or remove the line" unless it is an object with "event" and "step". `place` is
-  // FILE:LINE. Keeps a reference to `line`.
+  // Throws UserError "PLACE: WHY; repair or remove the line" if its seal is broken, and unless it is an object with
+  // "event" and "step". `place` is FILE:LINE. Keeps a reference to `line`.
   MetricsLine(std::string_view line, std::string place);
 
   const std::string& place() const { return place_; }

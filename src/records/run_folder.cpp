@@ -17,7 +17,7 @@ fs::path run_in(const fs::path& path, const fs::path& checkpoint) {
   fs::path plain = path.lexically_normal();
   if (!plain.has_filename()) plain = plain.parent_path();
   const fs::path folder = plain.parent_path();
-  std::error_code error;
+  std::error_code error;  // a path that leads nowhere is not the checkpoint's
   if (folder.filename() != kCheckpointsFolder || !fs::equivalent(plain, checkpoint, error)) return {};
   return folder.has_parent_path() ? folder.parent_path() : fs::path(".");
 }
@@ -45,7 +45,7 @@ bool is_checkpoint(const fs::path& folder) {
 }
 
 std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
-  std::error_code error;
+  std::error_code error;  // a path without a canonical form is empty, and so no run's
   // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.
   for (const fs::path& path : {checkpoint, fs::canonical(checkpoint, error)})
     if (const fs::path run = run_in(path, checkpoint); !run.empty() && holds_run(run)) return run;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/file.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -14,7 +14,7 @@ RunHistory read_history(const std::filesystem::path& run_dir) {
   if (file_type_at(path) == std::filesystem::file_type::not_found) return {};
   const std::string content = read_text_file(path);  // what cannot be read must not be removed
   return with_remedy(remedy, [&] {
-    return read_record<RunHistory>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
+    return read_record<RunHistory>(parse_sealed_json<nlohmann::ordered_json>(content, path.string()), path.string());
   });
 }
 

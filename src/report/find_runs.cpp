@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/read_json.h"
+#include "base/unfinished.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
 #include "report/sweep.h"
@@ -27,9 +28,10 @@ void find_below(const fs::path& folder, std::vector<fs::path>& runs, std::vector
   std::error_code error;
   fs::directory_iterator entry(folder, error);
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    std::error_code gone;
+    std::error_code gone;  // what was removed since the folder was listed is no run
     const std::string name = entry->path().filename().string();
-    if (!entry->is_directory(gone) || entry->is_symlink(gone) || name.starts_with('.') || name == kCheckpointsFolder)
+    if (!entry->is_directory(gone) || entry->is_symlink(gone) || name.starts_with('.') || name == kCheckpointsFolder ||
+        is_unfinished(name))
       continue;
     try {
       find_below(entry->path(), runs, skipped);

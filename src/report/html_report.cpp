@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/folder.h"
 #include "report/analysis_section.h"
 #include "report/config_diff.h"
 #include "report/markup.h"
@@ -125,7 +126,7 @@ std::string analysis_sections(const Comparison& comparison, PageCharts& page) {
   for (const ArmResult& result : comparison.arms)
     for (const RunLog& run : result.arm.runs) {
       const std::filesystem::path file = run.dir / kAnalysisFile;
-      if (!std::filesystem::exists(file)) continue;
+      if (!anything_at(file)) continue;
       const bool one_run = result.arm.runs.size() == 1;
       const std::string name = result.arm.label + (one_run ? "" : ", " + run.dir.filename().string());
       out += analysis_section(read_analysis(file), text("analysis-", number++),

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/folder.h"
 #include "base/read_json.h"
 
 namespace gptmoe {
@@ -19,7 +20,7 @@ struct Argument {
 
 Argument split(const std::string& argument) {
   const size_t colon = argument.rfind(':');
-  if (colon == std::string::npos || std::filesystem::exists(argument)) return {argument, ""};
+  if (colon == std::string::npos || anything_at(argument)) return {argument, ""};
   return {argument.substr(0, colon), argument.substr(colon + 1)};
 }
 

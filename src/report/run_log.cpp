@@ -5,7 +5,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
 
@@ -58,7 +58,7 @@ int64_t read_at_once(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it if the run trained alone";
   if (!anything_at(path)) return 1;
   const std::string content = read_text_file(path);  // what cannot be read must not be removed
-  const Json jobs = with_remedy(kRemedy, [&] { return parse_json<Json>(content, path.string()); });
+  const Json jobs = with_remedy(kRemedy, [&] { return parse_sealed_json<Json>(content, path.string()); });
   if (!jobs.is_object() || !jobs.contains("at_once") || !jobs["at_once"].is_number_integer())
     user_error(path.string(), ": not {\"at_once\": runs}; ", kRemedy);
   return jobs["at_once"].get<int64_t>();
@@ -69,7 +69,7 @@ std::vector<Provenance> read_provenance(const std::filesystem::path& path) {
   constexpr const char* kRemedy = "remove it to report without it";
   if (!anything_at(path)) return history;
   const std::string content = read_text_file(path);
-  const Json record = with_remedy(kRemedy, [&] { return parse_json<Json>(content, path.string()); });
+  const Json record = with_remedy(kRemedy, [&] { return parse_sealed_json<Json>(content, path.string()); });
   try {
     for (const Json& entry : record.at("history"))
       history.push_back({entry.at("from_step").get<int64_t>(), entry.at("build"), entry.at("machine"),

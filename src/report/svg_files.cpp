@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "report/page_files.h"
 #include "report/report_charts.h"
 
@@ -31,6 +32,8 @@ std::vector<std::filesystem::path> write_svg_files(const std::filesystem::path& 
   std::error_code error;
   std::filesystem::create_directories(dir, error);
   if (error) throw Failure(text(dir.string(), ": cannot create: ", error.message()));
+  const OutputLock lock(dir / "charts", "is writing charts there; wait for it or choose another folder",
+                        std::chrono::seconds(10));
   std::vector<std::filesystem::path> written;
   const auto write = [&](const std::string& name, const std::string& svg) {
     std::filesystem::path path = dir / (name + ".svg");

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "base/descriptor.h"
 #include "base/file.h"
 #include "base/read_json.h"
 #include "records/expert_load.h"
@@ -34,16 +35,6 @@ std::string read_at(int fd, int64_t position, size_t bytes) {
   content.resize(static_cast<size_t>(n));
   return content;
 }
-
-struct OpenFile {
-  explicit OpenFile(const std::filesystem::path& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
-  ~OpenFile() {
-    if (fd >= 0) close(fd);
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  const int fd;
-};
 
 }  // namespace
 
@@ -114,21 +105,21 @@ void WatchedRun::read_config() {
 
 void WatchedRun::read_new_rows() {
   const std::filesystem::path path = dir_ / kMetricsFile;
-  const OpenFile file(path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
-  if (file.fd < 0 && errno != ENOENT) user_error(path.string(), ": cannot open: ", std::strerror(errno));
-  const bool there = file.fd >= 0 && fstat(file.fd, &status) == 0;
+  if (!file && errno != ENOENT) user_error(path.string(), ": cannot open: ", std::strerror(errno));
+  const bool there = file && fstat(file.get(), &status) == 0;
   try {
-    if (!there || !is_continued(file.fd, status.st_size)) {
+    if (!there || !is_continued(file.get(), status.st_size)) {
       rows_ = {};
       read_ = 0;
       last_line_.clear();
       row_problem_.clear();
     }
-    for (std::string part; there && !(part = read_at(file.fd, read_, kPartBytes)).empty();) {
+    for (std::string part; there && !(part = read_at(file.get(), read_, kPartBytes)).empty();) {
       // A line may be longer than a part, and the last one may not be complete yet.
       for (size_t bytes = 2 * kPartBytes; part.size() == bytes / 2 && part.find('\n') == std::string::npos; bytes *= 2)
-        part = read_at(file.fd, read_, bytes);
+        part = read_at(file.get(), read_, bytes);
       const size_t complete = for_each_complete_line(part, [this](std::string_view line) { take(line); });
       if (complete == 0) break;
       read_ += static_cast<int64_t>(complete);

@@ -1,5 +1,6 @@
 #include "tokenizer/gpt2_files.h"
 
+#include "base/folder.h"
 #include "tokenizer/json_source.h"
 #include "tokenizer/text_lines.h"
 #include "tokenizer/vocabulary_builder.h"
@@ -11,7 +12,7 @@ constexpr std::string_view kRemedy = "vocab.json and merges.txt are only read as
 
 // Checks the options that the pair of files lacks; Hugging Face's library keeps them in tokenizer_config.json.
 void check_config(const std::filesystem::path& path) {
-  if (!std::filesystem::exists(path)) return;
+  if (!anything_at(path)) return;
   const JsonSource config(path);
   const Json& name = JsonSource::get(config.root(), "tokenizer_class");
   if (!name.is_null() && name != "GPT2Tokenizer" && name != "GPT2TokenizerFast")

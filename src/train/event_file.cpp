@@ -177,12 +177,12 @@ EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t>
     append(unix_time(), 0, field(3, delimited, "brain.Event:2"));
     if (from_step) append(unix_time(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
   } catch (...) {
-    close(fd_);
+    close(fd_);  // as below
     throw;
   }
 }
 
-EventFile::~EventFile() { close(fd_); }
+EventFile::~EventFile() { close(fd_); }  // a resume writes again what is missing
 
 void EventFile::write(double wall_time, int64_t step, const std::vector<Scalar>& scalars) {
   std::string values;

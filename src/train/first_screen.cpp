@@ -4,6 +4,7 @@
 
 #include "base/printable.h"
 #include "base/progress.h"
+#include "data/shard_seals.h"
 #include "engine/cuda_shapes.h"
 #include "engine/describe.h"
 
@@ -37,6 +38,9 @@ void FirstScreen::print() const {
   std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
               val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
+  const int64_t unsealed = unsealed_shards(train_data) + (val_data ? unsealed_shards(*val_data) : 0);
+  if (unsealed > 0)
+    std::printf("unchecked   %s without a checksum in a %s\n", plural(unsealed, "shard").c_str(), kManifestName);
   std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) per step\n",
               grouped_digits(t.steps).c_str(), static_cast<long long>(t.global_batch_size),
               static_cast<long long>(t.sequence_length), grouped_digits(sequences * t.sequence_length).c_str(), epochs,

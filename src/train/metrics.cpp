@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/seal.h"
 #include "base/slow_job.h"
 #include "base/unix_time.h"
 #include "records/metrics_file.h"
@@ -50,7 +51,7 @@ std::string line_of(const Row& row) {
   RecordWriter writer;
   writer.field("event", std::string(Row::kEvent), "");
   visit_fields(writer, row);
-  return writer.take().dump() + "\n";
+  return sealed(writer.take().dump());
 }
 
 // What cutting metrics.jsonl and continuing the event files need of a row.
@@ -108,7 +109,7 @@ int open_cut(const std::filesystem::path& path, size_t bytes) {
   if (fd < 0) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
   if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) return fd;
   const int reason = errno;
-  close(fd);
+  close(fd);  // nothing was written
   throw Failure(text(path.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(reason)));
 }
 
@@ -140,7 +141,7 @@ void MetricsFile::write_event(const Row& row) {
   events_->write(row.time.value_or(unix_time()), row.step, scalars_of(row));
 }
 
-MetricsFile::~MetricsFile() { close(fd_); }
+MetricsFile::~MetricsFile() { close(fd_); }  // after sync(); a run that fails repeats what is lost
 
 void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs) {
   TrainRow row;
@@ -219,6 +220,15 @@ int64_t last_logged_step(const std::filesystem::path& run_dir) {
   int64_t step = 0;
   for_each_row(read_rows(path), path, [&](const MetricsLine& row) { step = row.step(); });
   return step;
+}
+
+int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step) {
+  const std::filesystem::path path = metrics_path(run_dir);
+  int64_t last = 0;
+  for_each_row(read_rows(path), path, [&](const MetricsLine& row) {
+    if (row.event() == TrainRow::kEvent && row.step() <= step) last = row.step();
+  });
+  return last;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {

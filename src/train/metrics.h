@@ -1,5 +1,6 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object per line, each step at most once, and the same rows for TensorBoard.
+// metrics.jsonl of a run: one JSON object with a seal per line, each step at most once, and the same rows for
+// TensorBoard.
 #include <filesystem>
 #include <optional>
 
@@ -73,6 +74,8 @@ void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
 // The step of the last row; 0 without one.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
+// The last step up to `step` that has a train row; 0 if none has.
+int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step);
 // Whether the last row of the run's metrics reports a divergence.
 bool has_diverged(const std::filesystem::path& run_dir);
 

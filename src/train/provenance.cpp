@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "base/read_json.h"
+#include "base/seal.h"
 #include "distributed/agree.h"
 #include "train/build_info.h"
 
@@ -64,7 +64,8 @@ ordered_json read_history(const std::filesystem::path& path) {
   const char* remedy = "remove it to continue without a record of builds and machines";
   if (file_type_at(path) == std::filesystem::file_type::not_found) return ordered_json::array();
   const std::string content = read_text_file(path);  // what cannot be read must not be removed
-  const ordered_json record = with_remedy(remedy, [&] { return parse_json<ordered_json>(content, path.string()); });
+  const ordered_json record =
+      with_remedy(remedy, [&] { return parse_sealed_json<ordered_json>(content, path.string()); });
   const auto whole = [](const ordered_json& entry) {
     return entry.is_object() && entry.contains("from_step") && entry["from_step"].is_number_integer();
   };
@@ -105,7 +106,7 @@ void record_provenance(const std::filesystem::path& run_dir, int64_t step, order
     history.push_back({{"from_step", step}});
     history.back().update(entry);
   }
-  if (history != before) write_text_file(path, ordered_json{{"history", history}}.dump(2) + "\n");
+  if (history != before) write_text_file(path, sealed(ordered_json{{"history", history}}.dump(2)));
 }
 
 }  // namespace gptmoe

@@ -196,6 +196,11 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
   });
 }
 
+void require_unedited_config(const std::filesystem::path& run_dir) {
+  if (const std::optional<LatestState> saved = latest_state(run_dir))
+    require_unedited(run_dir, *saved, run_config(run_dir), read_history(run_dir));
+}
+
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
   const std::string remedy = "compare with the run's value, or choose another --out";
   for (const Difference& d :
@@ -238,9 +243,12 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
     require_provenance(*other);
   }
   run.claim();
+  write_text_file(run.dir() / kUnfinishedBranch, "");
   fill_branch(checkpoint, run.dir(),
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
   write_run_config(run.dir(), config);  // last: from now on the folder holds a run
+  std::error_code ignored;              // beside config.json the mark means nothing
+  std::filesystem::remove(run.dir() / kUnfinishedBranch, ignored);
 }
 
 }  // namespace gptmoe

@@ -1,8 +1,10 @@
 #pragma once
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "config/config.h"
 #include "records/run_history.h"
 #include "train/run_inputs.h"
@@ -32,6 +34,9 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // Throws UserError naming the key for any other difference. Throws UserError too if config.json is not what the latest
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
+
+// Throws UserError if config.json is not what the latest checkpoint and history.json say.
+void require_unedited_config(const std::filesystem::path& run_dir);
 
 // Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);

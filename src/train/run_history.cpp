@@ -4,7 +4,9 @@
 
 #include "base/checksum.h"
 #include "base/file.h"
+#include "base/seal.h"
 #include "base/slow_job.h"
+#include "data/shard_seals.h"
 #include "records/record_json.h"
 
 namespace gptmoe {
@@ -19,7 +21,11 @@ DataFile data_file(const Shard& shard, uint64_t checksum) {
 std::vector<DataFile> data_files(const TokenLoader& loader) {
   std::vector<DataFile> files;
   const std::vector<uint64_t>& checksums = loader.checksums();
-  for (size_t i = 0; i < checksums.size(); ++i) files.push_back(data_file(loader.shard_files()[i], checksums[i]));
+  ShardSeals seals;
+  for (size_t i = 0; i < checksums.size(); ++i) {
+    seals.require_samples(loader.shard_files()[i], checksums[i]);
+    files.push_back(data_file(loader.shard_files()[i], checksums[i]));
+  }
   return files;
 }
 
@@ -27,9 +33,12 @@ std::vector<DataFile> data_files(const std::string& pattern) {
   std::vector<DataFile> files;
   const std::vector<std::filesystem::path> paths = glob_files(pattern);
   SlowJob job("checksums of " + pattern, std::ssize(paths));
+  ShardSeals seals;
   for (const std::filesystem::path& path : paths) {
     const Shard shard(path);
-    files.push_back(data_file(shard, shard.checksum()));
+    const uint64_t checksum = shard.checksum();
+    seals.require_samples(shard, checksum);
+    files.push_back(data_file(shard, checksum));
     job.advance();
   }
   return files;
@@ -75,7 +84,7 @@ void record_history(const std::filesystem::path& run_dir, HistoryEntry entry) {
     history.push_back(std::move(entry));
   else
     history.back().folder = entry.folder;
-  write_text_file(run_dir / kHistoryFile, record_json(record).dump(2) + "\n");
+  write_text_file(run_dir / kHistoryFile, sealed(record_json(record).dump(2)));
 }
 
 }  // namespace gptmoe

@@ -4,7 +4,9 @@
 
 #include "base/check.h"
 #include "checkpoint/checkpoint.h"
+#include "records/metrics_file.h"
 #include "train/metrics.h"
+#include "train/provenance.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
 #include "train/run_inputs.h"
@@ -12,14 +14,26 @@
 namespace gptmoe {
 namespace {
 
+struct Saved {
+  int64_t step;
+  Config config;
+};
+
+// Says if rows before the checkpoint are gone: the file was cut short, or lines were removed.
+void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoint) {
+  const int64_t every = checkpoint.config.log.every, last = last_train_row(run_dir, checkpoint.step);
+  if (every > 0 && checkpoint.step - last >= every)
+    std::printf("note        %s: has no rows of the steps from %lld to %lld\n", (run_dir / kMetricsFile).c_str(),
+                static_cast<long long>(last + 1), static_cast<long long>(checkpoint.step));
+}
+
 // Refuses data that changed under the run. Returns whether the run was given other training data.
-bool check_data(const std::filesystem::path& run_dir, const std::filesystem::path& checkpoint, const Config& given,
+bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, const Config& given,
                 const HistoryEntry& now) {
-  const CheckpointState state = read_checkpoint_state(checkpoint);
   const RunHistory record = read_history(run_dir);
-  const HistoryEntry* before = entry_at(record, state.step);
+  const HistoryEntry* before = entry_at(record, checkpoint.step);
   if (!before) return false;
-  const DataConfig saved = parse_config(state.config, checkpoint.string()).data;
+  const DataConfig& saved = checkpoint.config.data;
   const auto other_path = [](const char* key) {
     return text("give the new data under another path with --set ", key, "=...");
   };
@@ -44,10 +58,14 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
                   given.data.tokenizer.c_str());
     return opened;
   }
-  if (!unstarted) opened.lock = lock_run(options.out);
+  remove_unfinished_checkpoints(options.out);
+  require_provenance(options.out);  // before anything is written
   opened.checkpoint = latest_checkpoint(options.out);
   if (opened.checkpoint) {
-    opened.new_data = check_data(options.out, *opened.checkpoint, given, opened.history);
+    const CheckpointState state = read_checkpoint_state(*opened.checkpoint);
+    const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string())};
+    opened.new_data = check_data(options.out, saved, given, opened.history);
+    note_lost_rows(options.out, saved);
   } else {
     if (const int64_t step = last_logged_step(options.out); step > 0 && !options.restart)
       user_error(options.out.string(), ": metrics.jsonl has ", step,

@@ -14,17 +14,16 @@
 namespace gptmoe {
 
 struct OpenedRun {
-  std::unique_ptr<FolderLock> lock;                 // of a run that is resumed; a new run's is in its UnstartedRun
   std::optional<std::filesystem::path> checkpoint;  // the one to continue from; none: from the start
   HistoryEntry history;                             // of the steps from here on: its folder and shards
   bool new_data = false;                            // the resumed run reads other training tokens, from their beginning
 };
 
-// Starts the folder options.out, or checks that the run there can continue, and locks it. `given` is the run's config,
-// and `val_data` is null without validation. `unstarted` is null if the run is resumed; a branch has claimed its folder
-// already. Throws UserError if the folder holds a run that was not to be resumed,
-// another process trains there, shards or tokenizer have changed behind the run's back, or steps would be lost that no
-// checkpoint holds (unless options.restart).
+// Starts the folder options.out, or checks that the run there, which is locked already, can continue. `given` is the
+// run's config, and `val_data` is null without validation. `unstarted` is null if the run is resumed; a branch has
+// claimed its folder already. Throws UserError if the folder holds a run that was not to be resumed, another process
+// trains there, shards or tokenizer have changed behind the run's back, or steps would be lost that no checkpoint holds
+// (unless options.restart).
 OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const TokenLoader& train_data,
                           const TokenLoader* val_data, UnstartedRun* unstarted);
 

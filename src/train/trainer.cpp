@@ -56,13 +56,13 @@ class Trainer {
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
-  // `unstarted` is null unless this is rank 0 of a new run.
-  int run(UnstartedRun* unstarted);
+  // `unstarted` is null unless this is rank 0 of a new run. `lock`, of rank 0, is that of options.out, or gets it.
+  int run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
 
  private:
   // Checks that all ranks have the same program, config, data and precision.
   void require_same_run();
-  void open_run(UnstartedRun* unstarted);
+  void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
   void initialize();
   void restore(const std::filesystem::path& checkpoint);
   int train_to_end();
@@ -123,7 +123,6 @@ class Trainer {
   int64_t saved_step_ = -1;
   bool proven_ = true;  // no step is saved, or a loss was computed from the saved one and was finite
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
-  std::unique_ptr<FolderLock> lock_;
   std::optional<MetricsFile> metrics_;
   std::optional<EvalResult> last_eval_;
   std::optional<StepLog> log_;
@@ -164,12 +163,11 @@ void Trainer::require_same_run() {
   check_alike(world_, facts);
 }
 
-void Trainer::open_run(UnstartedRun* unstarted) {
+void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
   agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
   on_root(world_, [&] {
     OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr, unstarted);
-    lock_ = std::move(opened.lock);
     history_ = std::move(opened.history);
     new_data_ = opened.new_data;
     checkpoint = opened.checkpoint.value_or("").string();
@@ -193,7 +191,7 @@ void Trainer::open_run(UnstartedRun* unstarted) {
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });
-  if (unstarted) lock_ = unstarted->begin();
+  if (unstarted) lock = unstarted->begin();
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -220,11 +218,11 @@ void Trainer::initialize() {
   history_.initialized_from = start_weights_->record();
 }
 
-int Trainer::run(UnstartedRun* unstarted) {
+int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
   // Measures while there is free memory for the matrices.
   matrix_rate_ = options_.matrix_rate > 0 ? options_.matrix_rate : measure_matrix_rate(*ops_);
   world_.sum({&matrix_rate_, 1});
-  open_run(unstarted);
+  open_run(unstarted, lock);
   FirstScreen{.config = config_,
               .out = options_.out,
               .resumed_step = progress_.step,
@@ -431,9 +429,13 @@ void watch(World& world, const DistributedConfig& config) {
 void check_run(const Config& config, World& world) { make_trainer(config, {}, world); }
 
 int train(const Config& config, const TrainOptions& options, World& world) {
+  std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
   std::optional<UnstartedRun> unstarted;
   on_root(world, [&] {
-    if (!options.resume) unstarted.emplace(options.out);
+    if (!options.resume)
+      unstarted.emplace(options.out);
+    else if (file_type_at(options.out) == std::filesystem::file_type::directory)
+      lock = lock_run(options.out);  // before anything is read that another process may be changing
   });
   if (!options.branch.empty()) {
     Config checked = config;  // a branch starts from a checkpoint, whatever its run started from
@@ -448,7 +450,7 @@ int train(const Config& config, const TrainOptions& options, World& world) {
       own = resumed_config(options.out, config, options.set);
       require_shards_here(options.out, own);
     });
-  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr);
+  return make_trainer(own, options, world)->run(unstarted ? &*unstarted : nullptr, lock);
 }
 
 }  // namespace gptmoe

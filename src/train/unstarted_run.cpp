@@ -25,14 +25,27 @@ void require_no_run(const fs::path& run_dir) {
   require_no_lost_run(run_dir);
 }
 
+// Removes what a branch that was killed left. The folder held nothing of it before. Throws as lock_run() does, and
+// Failure if something cannot be removed.
+void remove_unfinished_branch(const fs::path& run_dir) {
+  if (!anything_at(run_dir / kUnfinishedBranch) || anything_at(run_dir / kRunConfigFile)) return;
+  const auto lock = lock_run(run_dir);
+  for (const char* part : {kMetricsFile, kHistoryFile, kCheckpointsFolder, kUnfinishedBranch}) {
+    std::error_code error;
+    fs::remove_all(run_dir / part, error);
+    if (error) throw Failure(text((run_dir / part).string(), ": cannot remove: ", error.message()));
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
-  return std::make_unique<FolderLock>(
-      run_dir, "another process is training in this run directory; wait for it or choose another --out");
+  return std::make_unique<FolderLock>(run_dir,
+                                      "is training in this run directory; wait for it or choose another --out");
 }
 
 void UnstartedRun::claim() {
+  remove_unfinished_branch(run_dir_);
   require_no_run(run_dir_);
   existed_ = anything_at(run_dir_);
   std::error_code error;
@@ -52,11 +65,11 @@ std::unique_ptr<FolderLock> UnstartedRun::begin() { return std::move(lock_); }
 UnstartedRun::~UnstartedRun() {
   if (!lock_) return;
   try {
-    std::error_code ignored;
+    std::error_code ignored;  // the reason why the run did not begin is reported
     for (const fs::path& entry : folder_entries(run_dir_))
       if (std::find(before_.begin(), before_.end(), entry) == before_.end()) fs::remove_all(entry, ignored);
     if (!existed_) fs::remove(run_dir_, ignored);
-  } catch (const UserError&) {
+  } catch (const UserError&) {  // as above
   }
 }
 

@@ -10,6 +10,8 @@ namespace gptmoe {
 // Locks the folder of a run. Throws UserError if another process trains there.
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
+inline constexpr const char* kUnfinishedBranch = "branch.unfinished";  // in the folder while a branch fills it
+
 // The folder of a new run until its training begins. If that fails before the first step, what the run has written
 // there is removed: the folder, or its new entries if it was there before.
 class UnstartedRun {
@@ -22,7 +24,7 @@ class UnstartedRun {
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
   const std::filesystem::path& dir() const { return run_dir_; }
-  // Makes the folder if it is not there, and locks it: of several processes that start a run there at once, one
+  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. Of several processes that start a run there at once, one
   // continues. From now on new entries of the folder are this run's. Throws UserError if the folder cannot be made or
   // written, if another process trains there, or if it holds a run, parts of one without its config.json, or anything
   // else that has a config.json (a checkpoint, an exported model).

@@ -1,8 +1,13 @@
 // Checkpoints after a crash, after damage, and on a disk that fails.
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
+#include <string>
+#include <string_view>
 #include <thread>
 
 #include "base/check.h"
@@ -13,6 +18,24 @@
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
 #include "support/open_file_limit.h"
+
+namespace gptmoe::testing {
+namespace {
+
+std::string refused_rename;  // a rename to a path that ends so fails; empty: none
+
+}  // namespace
+}  // namespace gptmoe::testing
+
+// Takes the place of the C library's function in this program.
+extern "C" int rename(const char* from, const char* to) noexcept {
+  const std::string& refused = gptmoe::testing::refused_rename;
+  if (!refused.empty() && std::string_view(to).ends_with(refused)) {
+    errno = EIO;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to));
+}
 
 namespace gptmoe::testing {
 namespace {
@@ -87,10 +110,11 @@ TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
   save(10);
   save(20);
   write(folder() / "LATEST", "step_00000010\n");
-  write(folder() / "LATEST.tmp", "step_0000");
+  write(folder() / "LATEST.tmp-99999999-1", "step_0000");
   expect_latest(10);
   save(20);  // replaces the finished one
   expect_latest(20);
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000020"}));
 }
 
 TEST_F(CheckpointFaults, CrashWhileReplacing) {
@@ -113,6 +137,18 @@ TEST_F(CheckpointFaults, CrashWhileReplacing) {
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(10), at(15)}));
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000015"}));
   expect_latest(10);
+}
+
+// A finished run saves nothing more.
+TEST_F(CheckpointFaults, LeftoversOfTheLastSaveCanBeRemovedWithoutAnother) {
+  save(5);
+  save(10);
+  for (const char* left : {"step_00000005.old", "step_00000020.tmp", "step_00000003.old.tmp"})
+    fs::copy(at(5), folder() / left, fs::copy_options::recursive);
+  write(folder() / "LATEST.tmp-99999999-1", "step_0000");
+  remove_unfinished_checkpoints(run());
+  EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000005", "step_00000010"}));
+  expect_holds(at(5), 5, 5);
 }
 
 TEST_F(CheckpointFaults, CrashBeforeTheReplacedOneIsRemoved) {
@@ -369,7 +405,7 @@ TEST_F(CheckpointFaults, NoPermission) {
 // If LATEST cannot be replaced, the previous checkpoint stays the latest one.
 TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePreviousCheckpoint) {
   save(5);
-  fs::create_directory(folder() / "LATEST.tmp");
+  refused_rename = "/LATEST";
   const std::string why = message<Failure>([&] { save(10, 1); });
   EXPECT_TRUE(contains(why, "the previous checkpoint stays: " + at(5).string())) << why;
   expect_latest(5);
@@ -380,7 +416,7 @@ TEST_F(CheckpointFaults, AFailureAtTheLastStageKeepsThePreviousCheckpoint) {
   expect_holds(old, 5, 5);
   expect_holds(at(5), 5, 77);
 
-  fs::remove(folder() / "LATEST.tmp");
+  refused_rename.clear();
   save(10, 1);
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010"}));
   expect_latest(10);

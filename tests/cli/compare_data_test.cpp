@@ -1,4 +1,5 @@
 // gptmoe compare never mixes two data sets in one verdict.
+#include "base/lock.h"
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -134,6 +135,34 @@ TEST_F(CompareData, ArmsMustReadTheSame) {
   fs::copy(files_ / "val_0.bin", files_ / "copy.bin");
   write_config("other.json", {{"data", {{"val", files_ / "copy.bin"}}}});
   succeed({"compare", "topk.json", "other.json", "--out", "both"});  // the same tokens under another name
+}
+
+TEST_F(CompareData, ARunWhoseConfigWasEditedIsNotReused) {
+  succeed(command());
+  const fs::path file = files_ / "both/topk/seed_1/config.json";
+  nlohmann::json config = nlohmann::json::parse(read_text_file(file));
+  config["optimizer"]["learning_rate"] = 0.5;
+  write_text_file(file, config.dump(2));
+  refuse(command({"--set", "optimizer.learning_rate=0.5"}),
+         {"both/topk/seed_1/config.json: has optimizer.learning_rate = 0.5, but ", " was trained with "});
+}
+
+TEST_F(CompareData, OneComparisonWorksInAFolder) {
+  succeed(command());
+  fs::remove_all(files_ / "both/default");
+  fs::create_directory(files_ / "both/default");
+  fs::create_directory(files_ / "both/default/seed_1.tmp-99999999-1");  // a kill while it was removed
+  {
+    const FolderLock other(files_ / "both", "");
+    refuse(command(),
+           {text("both: another process (", getpid(), ") is comparing runs in this folder; wait for it or")});
+    EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1"));
+  }
+  succeed(command());
+  EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1.tmp-99999999-1"));
+  refuse({"compare", "topk.json", "default.json", "--out", "new", "--set", "data.train=none_*.bin"},
+         {"no file matches"});
+  EXPECT_FALSE(fs::exists(files_ / "new")) << "the folder that it made";
 }
 
 TEST_F(CompareData, FinishedRunsAreComparedWithoutTheirShards) {

@@ -66,7 +66,7 @@ TEST_F(Interruption, ASecondTrainerIsRefused) {
   const ProcessResult second =
       run_gptmoe(files_ / "elsewhere", {"train", "../run.json", "--out", "../run", "--resume"});
   process.kill(SIGCONT);
-  fail(second, 2, {"run: another process is training in this run directory"});
+  fail(second, 2, {"run: another process (", ") is training in this run directory"});
   EXPECT_EQ(process.wait().exit_code, 0);
   expect_same_run(files_ / "whole", files_ / "run");
 }

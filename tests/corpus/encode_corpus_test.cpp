@@ -27,7 +27,14 @@ TEST_F(EncodeCorpusTest, DocumentsAreInOrderEachFollowedByEndOfText) {
   EXPECT_EQ(summary.val.counts.documents, 0);
   EXPECT_EQ(summary.bytes(), std::ssize(document(0)) * 3);
   EXPECT_EQ(summary.train.counts.tokens, std::ssize(shard_tokens("train_000000.bin")));
-  EXPECT_EQ(summary.train.shards.finished, std::vector<int64_t>{summary.train.counts.tokens});
+  ASSERT_EQ(summary.train.shards.finished.size(), 1u);
+  EXPECT_EQ(summary.train.shards.finished[0].tokens, summary.train.counts.tokens);
+  ShardSeals seals;  // what the manifest says
+  const std::filesystem::path shard = output / "train_000000.bin";
+  ASSERT_TRUE(seals.find(shard));
+  EXPECT_EQ(*seals.find(shard), summary.train.shards.finished[0].seal);
+  EXPECT_EQ(seals.find(shard)->checksum, checksum_text(tokens_checksum(shard).value()));
+  EXPECT_EQ(seals.find(shard)->samples, checksum_text(Shard(shard).checksum()));
   EXPECT_EQ(content(output).size(), 2u) << "a shard and the manifest";
 }
 
@@ -42,7 +49,7 @@ TEST_F(EncodeCorpusTest, ShardsHaveExactlyTheRequestedSize) {
   std::vector<int32_t> joined;
   for (int64_t i = 0; i < shards; ++i) {
     const auto part = shard_tokens("train_00000" + std::to_string(i) + ".bin");
-    EXPECT_EQ(std::ssize(part), summary.train.shards.finished[static_cast<size_t>(i)]);
+    EXPECT_EQ(std::ssize(part), summary.train.shards.finished[static_cast<size_t>(i)].tokens);
     if (i < 3) {
       EXPECT_EQ(std::ssize(part), size);
     }

@@ -261,6 +261,84 @@ TEST_F(EncodeResumeTest, AMissingOrShortenedShardIsRefused) {
   expect_contains(line, shard.string() + ": cannot open: No such file or directory" + remedy);
 }
 
+TEST_F(EncodeResumeTest, ADamagedShardIsNamedAndNothingRemoved) {
+  run_for(13, options("out"));
+  const auto flip = [&](const fs::path& path, int64_t from_end) {
+    std::string bytes = read_text_file(path);
+    bytes[bytes.size() - static_cast<size_t>(from_end)] ^= 1;
+    write_text_file(path, bytes);
+  };
+  std::vector<fs::path> shards;
+  for (const auto& entry : fs::directory_iterator(folder / "out"))
+    if (entry.path().filename() != "manifest.json") shards.push_back(entry.path());
+  ASSERT_TRUE(std::any_of(shards.begin(), shards.end(), [](auto& path) { return path.extension() == ".partial"; }));
+  for (const fs::path& shard : shards) {
+    // A partial file may be longer than the record says; what it holds at its beginning was recorded.
+    const int64_t place = shard.extension() == ".partial" ? std::ssize(read_text_file(shard)) - kShardHeaderBytes : 1;
+    flip(shard, place);
+    const auto before = content(folder / "out");
+    expect_contains(error_of([&] { encode(inputs, options("out")); }),
+                    shard.string() + ": does not hold the tokens that were written to it; manifest.json lists it");
+    EXPECT_EQ(content(folder / "out").size(), before.size());
+    flip(shard, place);
+  }
+  encode(inputs, options("out"));
+  expect_same_files(folder / "out", folder / "whole");
+}
+
+TEST_F(EncodeResumeTest, ADamagedManifestIsOneLineAndNothingIsRemoved) {
+  run_for(13, options("out"));
+  const std::string good = read_text_file(folder / "out/manifest.json");
+  for (const char* key : {"\"byte\": ", "\"line\": ", "\"documents\": ", "\"tokens\": "}) {
+    std::string damaged = good;
+    const size_t digit = damaged.rfind(key) + std::string(key).size();
+    damaged[digit] = damaged[digit] == '9' ? '1' : static_cast<char>(damaged[digit] + 1);
+    write_text_file(folder / "out/manifest.json", damaged);
+    const auto before = content(folder / "out");
+    expect_contains(error_of([&] { encode(inputs, options("out")); }),
+                    "manifest.json: does not match its own checksum: it is damaged, cut short or edited; restore it");
+    EXPECT_TRUE(content(folder / "out") == before);
+  }
+  fs::remove(folder / "out/manifest.json");
+  fs::create_symlink("gone", folder / "out/manifest.json");
+  const auto partial_files = [&] {
+    return std::count_if(fs::directory_iterator(folder / "out"), {},
+                         [](const auto& entry) { return entry.path().extension() == ".partial"; });
+  };
+  const auto before = partial_files();
+  expect_contains(error_of([&] { encode(inputs, options("out")); }), "manifest.json: cannot look at it: ");
+  EXPECT_EQ(partial_files(), before) << "what cannot be read is not missing";
+}
+
+// A job that was resumed may have worked for days.
+TEST_F(EncodeResumeTest, ARefusalAtTheEndOfAResumedJobRemovesNothing) {
+  inputs = {write_documents(60)};
+  EncodeOptions job = options("out");
+  job.val_fraction = 1e-9;
+  ASSERT_FALSE(run_for(3, job));
+  const auto shards = [&] {
+    return std::count_if(fs::directory_iterator(job.output), {},
+                         [](const auto& entry) { return entry.path().extension() == ".bin"; });
+  };
+  const auto before = shards();
+  expect_contains(error_of([&] { encode(inputs, job); }), "none of the 60 documents fell into validation");
+  EXPECT_GE(shards(), before);
+  ASSERT_GT(shards(), 0);
+}
+
+TEST_F(EncodeResumeTest, ALinkInPlaceOfAPartialFileIsNotWritten) {
+  write_text_file(folder / "precious", "old");
+  EncodeOptions job = options("out");
+  ASSERT_FALSE(run_for(13, job));
+  for (const auto& entry : fs::directory_iterator(job.output))
+    if (entry.path().extension() == ".partial") {
+      fs::remove(entry.path());
+      fs::create_symlink(folder / "precious", entry.path());
+    }
+  EXPECT_NE(error_of([&] { encode(inputs, job); }), "no error");
+  EXPECT_EQ(read_text_file(folder / "precious"), "old");
+}
+
 TEST_F(EncodeResumeTest, ABadLineCanBeSkippedLater) {
   const std::string bad = (folder / "bad.jsonl").string();
   std::string lines = read_text_file(inputs[0]);
@@ -342,7 +420,8 @@ TEST_F(EncodeResumeTest, OneEncoderAtATime) {
   fs::create_directory(folder / "out");
   const FolderLock lock(folder / "out", "");
   expect_contains(error_of([&] { encode(inputs, options("out")); }),
-                  (folder / "out").string() + ": another process is writing shards into this folder");
+                  text((folder / "out").string(), ": another process (", getpid(), ") is writing shards into this"));
+  EXPECT_TRUE(fs::is_empty(folder / "out")) << "and the empty folder, which is the other's, is still there";
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/seal.h"
 #include "support/error_line.h"
 #include "tokenizer/bpe_trainer.h"
 
@@ -18,8 +19,9 @@ Manifest example() {
                        10,
                        {{"field", "text"}},
                        {{"a.jsonl", 100, 1'700'000'000'000'000'001}, {"b.txt", 7, -1}}};
-  manifest.train = {{3, 90, 25}, {{10, 10}, 5}};
-  manifest.val = {{1, 17, 4}, {{}, 4}};
+  const ShardSeal seal{"00000000000000aa", "00000000000000bb"};
+  manifest.train = {{3, 90, 25}, {{{10, seal}, {10, seal}}, 5, "00000000000000cc"}};
+  manifest.val = {{1, 17, 4}, {{}, 4, "00000000000000dd"}};
   manifest.skipped.add({"a.jsonl: line 3: not JSON"});
   manifest.resume = {{1, 20, 3}, 0.125};
   return manifest;
@@ -27,8 +29,9 @@ Manifest example() {
 
 struct ManifestTest : testing::Test {
   nlohmann::ordered_json written() { return nlohmann::ordered_json::parse(read_text_file(folder / "manifest.json")); }
-  std::string refusal(const nlohmann::ordered_json& manifest) {
-    write_text_file(folder / "manifest.json", manifest.dump());
+  std::string refusal(nlohmann::ordered_json manifest) {
+    if (manifest.is_object()) manifest.erase("checksum");
+    write_text_file(folder / "manifest.json", manifest.is_object() ? sealed(manifest.dump(2)) : manifest.dump());
     return error_of([&] { read_manifest(folder.path()); });
   }
   std::string difference(const JobIdentity& asked) {
@@ -62,12 +65,13 @@ TEST_F(ManifestTest, ReadsWhatItWrote) {
 TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
   Manifest manifest = example();
   manifest.resume.reset();
-  manifest.train.shards = {{10, 10, 5}, 0};
-  manifest.val.shards = {{4}, 0};
+  const ShardSeal seal{"00000000000000aa", "00000000000000bb"};
+  manifest.train.shards = {{{10, seal}, {10, {}}, {5, seal}}, 0, ""};
+  manifest.val.shards = {{{4, seal}}, 0, ""};
   write_manifest(folder.path(), manifest);
-  EXPECT_EQ(read_text_file(folder / "manifest.json"), R"({
+  EXPECT_EQ(read_text_file(folder / "manifest.json"), sealed(R"({
   "format": "gptmoe-tokenize encode",
-  "version": 1,
+  "version": 2,
   "tokenizer": {
     "fingerprint": "0123456789abcdef",
     "vocab_size": 300,
@@ -98,7 +102,9 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
     "shards": [
       {
         "file": "train_000000.bin",
-        "tokens": 10
+        "tokens": 10,
+        "checksum": "00000000000000aa",
+        "samples": "00000000000000bb"
       },
       {
         "file": "train_000001.bin",
@@ -106,7 +112,9 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
       },
       {
         "file": "train_000002.bin",
-        "tokens": 5
+        "tokens": 5,
+        "checksum": "00000000000000aa",
+        "samples": "00000000000000bb"
       }
     ]
   },
@@ -117,7 +125,9 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
     "shards": [
       {
         "file": "val_000000.bin",
-        "tokens": 4
+        "tokens": 4,
+        "checksum": "00000000000000aa",
+        "samples": "00000000000000bb"
       }
     ]
   },
@@ -127,8 +137,7 @@ TEST_F(ManifestTest, SaysWhatAFinishedFolderHolds) {
       "a.jsonl: line 3: not JSON"
     ]
   }
-}
-)");
+})"));
   EXPECT_FALSE(read_manifest(folder.path()).resume);
 }
 
@@ -148,7 +157,7 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
     return changed;
   };
   EXPECT_EQ(refusal(good), "no error");
-  for (const auto& bad : {with("/format", "other"), with("/version", 2), with("/train/tokens", -1),
+  for (const auto& bad : {with("/format", "other"), with("/version", 3), with("/train/tokens", -1),
                           with("/train/tokens", 26), with("/train/tokens", 2.5), with("/options/val_fraction", 7),
                           with("/options/shard_tokens", 0), with("/resume/byte", -3), with("/resume/byte", "x"),
                           with("/val/unfinished_shard_tokens", 10), with("/inputs", 3), nlohmann::ordered_json(3)}) {
@@ -158,11 +167,46 @@ TEST_F(ManifestTest, RefusesWhatItDidNotWrite) {
     expect_contains(line, "choose another --output, or remove " + folder.path().string());
     EXPECT_EQ(line.find("exception"), std::string::npos) << line;
   }
+  EXPECT_NE(refusal(with("/resume/file", 3)), "no error") << "there are two inputs";
+  EXPECT_NE(refusal(with("/train/shards/0/tokens", 11)), "no error") << "above shard_tokens";
+  EXPECT_NE(refusal(with("/options/shard_tokens", int64_t{1} << 40)), "no error");
   write_text_file(folder / "manifest.json", "{\"format\": ");
   expect_contains(
       error_of([&] { read_manifest(folder.path()); }),
       "manifest.json:1:12: syntax error while parsing value - unexpected end of input; expected '[', '{', or a "
-      "literal; choose another --output");
+      "literal; restore it, or choose another --output");
+}
+
+TEST_F(ManifestTest, ReadsVersion1) {
+  Manifest manifest = example();
+  for (SplitRecord* split : {&manifest.train, &manifest.val}) {
+    for (FinishedShard& shard : split->shards.finished) shard.seal = {};
+    split->shards.unfinished_checksum.clear();
+  }
+  write_manifest(folder.path(), manifest);
+  auto old = written();
+  old["version"] = 1;
+  for (const char* split : {"train", "val"}) old[split].erase("unfinished_shard_checksum");
+  old.erase("checksum");
+  write_text_file(folder / "manifest.json", old.dump(2) + "\n");
+  const Manifest read = read_manifest(folder.path());
+  EXPECT_EQ(read.train.shards, manifest.train.shards);
+  old["version"] = 2;
+  write_text_file(folder / "manifest.json", old.dump(2) + "\n");
+  expect_contains(error_of([&] { read_manifest(folder.path()); }), "its checksum is missing");
+}
+
+TEST_F(ManifestTest, EveryFlippedBitIsFound) {
+  write_manifest(folder.path(), example());
+  const std::string good = read_text_file(folder / "manifest.json");
+  for (size_t i = 0; i < good.size(); ++i) {
+    std::string damaged = good;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1 << i % 8);
+    write_text_file(folder / "manifest.json", damaged);
+    const std::string line = error_of([&] { read_manifest(folder.path()); });
+    EXPECT_EQ(line.find((folder / "manifest.json").string()), 0u) << line << " byte " << i;
+    EXPECT_NE(line.find("; restore it, or choose another --output"), std::string::npos) << line;
+  }
 }
 
 TEST_F(ManifestTest, NamesTheFirstDifferenceBetweenJobs) {

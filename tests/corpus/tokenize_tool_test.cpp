@@ -1,4 +1,5 @@
 // gptmoe-tokenize as a user runs it: exit codes, summary lines, one-line errors.
+#include "base/lock.h"
 #include "corpus/token_layouts.h"
 #include "corpus/tokenize_tool_fixture.h"
 
@@ -14,15 +15,44 @@ TEST_F(TokenizeToolTest, TrainEncodeDecodeInspect) {
   expect_success(run("encode --tokenizer t.json --input a.jsonl --output d"),
                  "d: 2 documents (8 tokens) in 1 train shard, 13 B of text, 1.62 bytes a token, RATE\n");
   expect_success(run("inspect d/train_000000.bin"),
-                 "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258\n");
+                 "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, as manifest.json lists it\n");
   expect_success(
       run("inspect d/train_000000.bin --tokenizer t.json"),
       "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, 2 ends of text, 13 B of text, begins "
-      "\"abab abab<|endoftext|>abba<|endoftext|>\"\n");
+      "\"abab abab<|endoftext|>abba<|endoftext|>\", as manifest.json lists it\n");
   const Result decoded = run("decode --tokenizer t.json d/train_000000.bin");
   EXPECT_EQ(decoded.code, 0);
   EXPECT_EQ(decoded.out, "abab abab<|endoftext|>abba<|endoftext|>");
   EXPECT_EQ(decoded.err, "d/train_000000.bin: 8 tokens, 39 B of text\n");
+}
+
+TEST_F(TokenizeToolTest, InspectFindsAFlippedBit) {
+  prepare();
+  ASSERT_EQ(run("encode --tokenizer t.json --input a.jsonl --output d").code, 0);
+  const fs::path shard = folder / "d/train_000000.bin";
+  const std::string good = read_text_file(shard);
+  std::string damaged = good;
+  damaged.back() ^= 1;
+  write_text_file(shard, damaged);
+  expect_user_error(run("inspect d/train_000000.bin"),
+                    "d/train_000000.bin: does not match its checksum in manifest.json: it is damaged or was replaced; "
+                    "restore it or write it again");
+  write_text_file(shard, good);
+  fs::rename(folder / "d/manifest.json", folder / "moved.json");
+  expect_contains(run("inspect d/train_000000.bin").out, ", not listed in a manifest.json, so its content cannot be");
+  write_text_file(folder / "d/manifest.json", "[\"of another program\"]");
+  expect_contains(run("inspect d/train_000000.bin").out, ", not listed in a manifest.json");
+}
+
+TEST_F(TokenizeToolTest, TwoTrainersOfATokenizerDoNotMix) {
+  prepare();
+  const std::string before = read_text_file(folder / "t.json");
+  const OutputLock lock(folder / "t.json", "");
+  const Result loser = run("train --input a.jsonl --vocab-size 258 --output t.json");
+  EXPECT_EQ(loser.code, 2);
+  expect_contains(loser.err, text("t.json: another process (", getpid(), " on "));
+  expect_contains(loser.err, ") is training this tokenizer; wait for it or name another --output");
+  EXPECT_EQ(read_text_file(folder / "t.json"), before);
 }
 
 TEST_F(TokenizeToolTest, EncodeSaysWhatIsInEachSplit) {

@@ -2,6 +2,7 @@
 #include "huggingface/export.h"
 
 #include "base/bf16.h"
+#include "base/lock.h"
 #include "huggingface/export_fixture.h"
 #include "huggingface/modeling_files.h"
 #include "support/error_line.h"
@@ -171,6 +172,21 @@ TEST_F(Export, TakesAnEmptyFolderAndNoOther) {
   EXPECT_TRUE(fs::exists(folder_ / "slash/config.json"));
   EXPECT_EQ(names(), (std::vector<std::string>{"deep", "empty", "file", "run", "slash"}));
   EXPECT_EQ(read_text_file(folder_ / "file"), "x");
+}
+
+TEST_F(Export, ClearsWhatAKillLeftAndKeepsOutOfAnothersWay) {
+  fs::create_directory(folder_ / "hf.tmp-99999999-1");
+  write_text_file(folder_ / "hf.tmp-99999999-1/model.safetensors", "half");
+  write_text_file(folder_ / "hf.lock", "99999999 on a machine\n");
+  {
+    const OutputLock other(folder_ / "hf", "");
+    const std::string line = error_of([&] { export_to("hf", config_, {}); });
+    EXPECT_TRUE(line.starts_with(text((folder_ / "hf").string(), ": another process (", getpid(), " on "))) << line;
+    EXPECT_TRUE(line.ends_with(") is writing this folder; wait for it or name another folder")) << line;
+    EXPECT_FALSE(fs::exists(folder_ / "hf"));
+  }
+  export_to("hf", config_, {});
+  EXPECT_EQ(names(), (std::vector<std::string>{"hf", "run"}));
 }
 
 TEST_F(Export, TheCardTellsWhereTheWeightsAreFrom) {

@@ -2,10 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <cmath>
+#include <optional>
 #include <sstream>
+#include <thread>
 
 #include "base/file.h"
+#include "base/lock.h"
+#include "base/seal.h"
 #include "report/config_diff.h"
 #include "report/html_report.h"
 #include "report/json_report.h"
@@ -14,6 +20,7 @@
 #include "report/number_text.h"
 #include "report/table.h"
 #include "report/tag_balance.h"
+#include "support/error_message.h"
 
 namespace gptmoe {
 namespace {
@@ -276,6 +283,40 @@ TEST(WriteReports, FromRunDirectoriesToFiles) {
   EXPECT_EQ(read_text_file(paths.html), html_report(comparison));
   const auto json = nlohmann::json::parse(read_text_file(paths.json));
   EXPECT_NEAR(json["arms"][1]["throughput_ratio"].get<double>(), 0.8, 1e-12);
+}
+
+// Otherwise report.html could be one process's and report.json the other's.
+TEST(WriteReports, WaitForAnotherWriter) {
+  TemporaryFolder folder;
+  write_run(folder / "run", train_line(1, 100, 50) + eval_line(4, 400, 3.0, 40));
+  const Comparison comparison = compare({{"run", {read_run(folder / "run")}}});
+  std::optional<OutputLock> other(std::in_place, folder / "report.html", "");
+  std::atomic<bool> written = false;
+  std::thread writer([&] {
+    write_reports(folder.path(), comparison);
+    written = true;
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(written);
+  EXPECT_FALSE(std::filesystem::exists(folder / "report.json"));
+  other.reset();
+  writer.join();
+  EXPECT_TRUE(std::filesystem::exists(folder / "report.json"));
+}
+
+TEST(ReadRun, DamageInARowIsNamed) {
+  TemporaryFolder folder;
+  std::string first = train_line(1, 100, 50), second = eval_line(4, 400, 3.0, 40);
+  for (std::string* line : {&first, &second}) *line = sealed(line->substr(0, line->size() - 1));
+  write_run(folder / "run", first + second);
+  EXPECT_EQ(read_run(folder / "run").evals.size(), 1u);
+  const size_t digit = second.find("\"step\":4") + 7;
+  second[digit] = '5';
+  write_run(folder / "run", first + second);
+  EXPECT_EQ(message<UserError>([&] { read_run(folder / "run"); }),
+            (folder / "run/metrics.jsonl").string() +
+                ":2: does not match its own checksum: it is damaged, cut short or "
+                "edited; repair or remove the line");
 }
 
 }  // namespace

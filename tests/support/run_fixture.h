@@ -92,7 +92,8 @@ inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   std::ifstream in(run_dir / "metrics.jsonl");
   for (std::string line; std::getline(in, line);) {
     nlohmann::json row = nlohmann::json::parse(line);
-    for (const char* clock : {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "communication"})
+    for (const char* clock :
+         {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "communication", "checksum"})
       row.erase(clock);
     rows.push_back(std::move(row));
   }

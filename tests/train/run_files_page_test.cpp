@@ -22,10 +22,15 @@ constexpr const char* kMetrics =
     "\n## metrics.jsonl\n\n"
     "One JSON object per line; `event` names its kind. Steps and tokens increase. A resumed run cuts the "
     "file\n"
-    "back to its checkpoint first.\n";
+    "back to its checkpoint first. Each row ends in `checksum`: 16 hexadecimal digits, the checksum of the line's "
+    "text\n"
+    "before it. Rows that older versions wrote have none.\n";
 constexpr const char* kHistory =
     "\n## history.json\n\n"
-    "What the run read, and the changes that were made to its config.\n";
+    "What the run read, and the changes that were made to its config. `checksum` comes last: the checksum of the text\n"
+    "before it. The same holds for `provenance.json`, `jobs.json` and `analysis.json`. Files that older versions "
+    "wrote\n"
+    "have none.\n";
 constexpr const char* kState =
     "\n## checkpoints/step_NNNNNNNN/state.json\n\n"
     "Keys are in alphabetical order. `checksum` comes last: the checksum of the text before it.\n";

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/progress.h"
 #include "commands.h"
+#include "data/shard_seals.h"
 #include "shard_tokens.h"
 #include "tokenizer/utf8.h"
 #include "wording.h"
@@ -58,16 +59,27 @@ std::string describe_text(const Shard& shard, const Tokenizer& tokenizer) {
               " of text, begins \"", one_line(tokenizer.decode(start)), "\"");
 }
 
+std::string describe_seal(const Shard& shard, ShardSeals& seals) {
+  const ShardSeal* seal = seals.find(shard.path());
+  if (!seal) return text(", not listed in a ", kManifestName, ", so its content cannot be checked");
+  if (checksum_text(tokens_checksum(shard.path()).value()) != seal->checksum)
+    user_error(shard.path().string(), ": does not match its checksum in ", kManifestName,
+               ": it is damaged or was replaced; restore it or write it again");
+  return text(", as ", kManifestName, " lists it");
+}
+
 }  // namespace
 
 int inspect_command(const TokenizerChoice& choice, const std::vector<std::string>& paths) {
   std::optional<Tokenizer> tokenizer;
   if (!choice.path.empty()) tokenizer.emplace(load_tokenizer(choice.path, choice.options));
+  ShardSeals seals;
   for (const std::string& path : paths) {
     const Shard shard = open_shard(path);
+    const std::string seal = describe_seal(shard, seals);  // first: a damaged shard has unknown ids
     std::string line = describe_header(shard);
     if (tokenizer) line += describe_text(shard, *tokenizer);
-    std::puts(line.c_str());
+    std::puts((line + seal).c_str());
   }
   return 0;
 }

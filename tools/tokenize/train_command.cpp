@@ -1,9 +1,9 @@
 #include <cstdio>
 #include <deque>
-#include <system_error>
 #include <utility>
 
 #include "base/check.h"
+#include "base/lock.h"
 #include "base/ordered_workers.h"
 #include "base/progress.h"
 #include "commands.h"
@@ -70,9 +70,9 @@ int train_command(const TextInput& input, const TrainTokenizerOptions& options) 
   // This is checked before hours of reading.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
   const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");
-  std::error_code nothing_there;
-  if (fs::is_directory(options.output, nothing_there))
+  if (file_type_at(options.output) == fs::file_type::directory)
     user_error(options.output.string(), ": a folder; set --output to a file in it");
+  const OutputLock lock(options.output, "is training this tokenizer; wait for it or name another --output");
   BpeTrainer::check(options.vocab_size, options.special);
   DocumentReader documents(input);
   BpeTrainer trainer(options.pattern);

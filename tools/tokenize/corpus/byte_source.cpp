@@ -43,7 +43,7 @@ class RawFile {
         position_(other.position_) {}
   RawFile& operator=(RawFile&&) = delete;
   ~RawFile() {
-    if (owned_ && fd_ >= 0) close(fd_);
+    if (owned_ && fd_ >= 0) close(fd_);  // what was only read cannot be lost
   }
 
   // Fills `to`. Fewer bytes mean the end of the file.

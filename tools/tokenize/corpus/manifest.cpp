@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "base/progress.h"
-#include "base/read_json.h"
 #include "base/rng.h"
+#include "base/seal.h"
 #include "tokenizer/utf8.h"
 
 namespace gptmoe {
@@ -21,16 +21,21 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr std::string_view kFormat = "gptmoe-tokenize ";  // followed by the command
-constexpr int kVersion = 1;
+constexpr std::string_view kFormat = kManifestFormat;
+constexpr int kVersion = 2;
+constexpr int kUnsealedVersion = 1;  // without seal and checksums of shards
 
 // Paths are bytes; JSON is UTF-8.
 std::string printable(const std::string& path) { return replace_malformed(path); }
 
 ordered_json split_json(const SplitRecord& split, const std::string& name, bool unfinished) {
   ordered_json shards = ordered_json::array();
-  for (size_t i = 0; i < split.shards.finished.size(); ++i)
-    shards.push_back({{"file", shard_name(name, i)}, {"tokens", split.shards.finished[i]}});
+  for (size_t i = 0; i < split.shards.finished.size(); ++i) {
+    const FinishedShard& shard = split.shards.finished[i];
+    shards.push_back({{"file", shard_name(name, i)}, {"tokens", shard.tokens}});
+    if (!shard.seal.checksum.empty())
+      shards.back().update({{"checksum", shard.seal.checksum}, {"samples", shard.seal.samples}});
+  }
   ordered_json section;
   for (const auto& [key, count] :
        {std::pair("documents", split.counts.documents), std::pair("bytes", split.counts.bytes)})
@@ -38,6 +43,8 @@ ordered_json split_json(const SplitRecord& split, const std::string& name, bool 
   section["tokens"] = split.counts.tokens;
   section["shards"] = std::move(shards);
   if (unfinished) section["unfinished_shard_tokens"] = split.shards.unfinished;
+  if (unfinished && split.shards.unfinished > 0)
+    section["unfinished_shard_checksum"] = split.shards.unfinished_checksum;
   return section;
 }
 
@@ -48,9 +55,10 @@ ordered_json inputs_json(const std::vector<InputFile>& inputs) {
   return files;
 }
 
-int64_t count_at(const json& object, const char* key, int64_t least = 0) {
+int64_t count_at(const json& object, const char* key, int64_t least = 0,
+                 int64_t most = std::numeric_limits<int64_t>::max()) {
   const json& value = object.at(key);
-  if (!value.is_number_integer() || value.get<int64_t>() < least)
+  if (!value.is_number_integer() || value.get<int64_t>() < least || value.get<int64_t>() > most)
     throw std::out_of_range(text("\"", key, "\" is not a count"));
   return value.get<int64_t>();
 }
@@ -67,11 +75,14 @@ SplitRecord parse_split(const json& section, bool unfinished, int64_t shard_toke
   if (section.contains("documents")) split.counts.documents = count_at(section, "documents");
   if (section.contains("bytes")) split.counts.bytes = count_at(section, "bytes");
   int64_t tokens = 0;
-  for (const json& shard : section.at("shards"))
-    tokens += split.shards.finished.emplace_back(count_at(shard, "tokens", 1));
-  if (unfinished) tokens += split.shards.unfinished = count_at(section, "unfinished_shard_tokens");
-  if (tokens != split.counts.tokens || split.shards.unfinished >= shard_tokens)
-    throw std::out_of_range("the shards do not hold the split's tokens");
+  for (const json& shard : section.at("shards")) {
+    const FinishedShard& finished = split.shards.finished.emplace_back(FinishedShard{
+        count_at(shard, "tokens", 1, shard_tokens), {shard.value("checksum", ""), shard.value("samples", "")}});
+    tokens += finished.tokens;
+  }
+  if (unfinished) tokens += split.shards.unfinished = count_at(section, "unfinished_shard_tokens", 0, shard_tokens - 1);
+  split.shards.unfinished_checksum = section.value("unfinished_shard_checksum", "");
+  if (tokens != split.counts.tokens) throw std::out_of_range("the shards do not hold the split's tokens");
   return split;
 }
 
@@ -80,14 +91,15 @@ Manifest parse(const json& root) {
   JobIdentity& identity = manifest.identity;
   const auto format = root.at("format").get<std::string>();
   if (format.starts_with(kFormat)) identity.command = format.substr(kFormat.size());
-  if ((identity.command != "encode" && identity.command != "import") || root.at("version") != kVersion)
-    throw std::out_of_range(
-        text("expected format \"", kFormat, "encode\" or \"", kFormat, "import\", version ", kVersion));
+  if ((identity.command != "encode" && identity.command != "import") ||
+      (root.at("version") != kVersion && root.at("version") != kUnsealedVersion))
+    throw std::out_of_range(text("expected format \"", kFormat, "encode\" or \"", kFormat, "import\", version ",
+                                 kUnsealedVersion, " or ", kVersion));
   identity.tokenizer = root.at("tokenizer").at("fingerprint").get<std::string>();
   identity.vocab_size = count_at(root.at("tokenizer"), "vocab_size", 1);
   identity.end_of_text = root.at("tokenizer").at("end_of_text").get<std::string>();
   identity.val_fraction = share_at(root.at("options"), "val_fraction");
-  identity.shard_tokens = count_at(root.at("options"), "shard_tokens", 1);
+  identity.shard_tokens = count_at(root.at("options"), "shard_tokens", 1, kMaxShardTokens);
   for (const auto& [name, value] : root.at("options").items())
     if (name != "val_fraction" && name != "shard_tokens") identity.options.emplace_back(name, value.get<std::string>());
   for (const json& file : root.at("inputs"))
@@ -100,8 +112,9 @@ Manifest parse(const json& root) {
   manifest.skipped.first = root.at("skipped_errors").at("first").get<std::vector<std::string>>();
   if (unfinished) {
     const json& resume = root.at("resume");
-    manifest.resume = {{count_at(resume, "file"), count_at(resume, "byte"), count_at(resume, "line")},
-                       share_at(resume, "lowest_split_position")};
+    manifest.resume = {
+        {count_at(resume, "file", 0, std::ssize(identity.inputs)), count_at(resume, "byte"), count_at(resume, "line")},
+        share_at(resume, "lowest_split_position")};
   }
   return manifest;
 }
@@ -190,7 +203,7 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
                       {"byte", manifest.resume->input.byte},
                       {"line", manifest.resume->input.line},
                       {"lowest_split_position", manifest.resume->lowest_position}};
-  write_text_file(folder / kManifestName, root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  write_text_file(folder / kManifestName, sealed(root.dump(2, ' ', false, ordered_json::error_handler_t::replace)));
 }
 
 Manifest read_manifest(const fs::path& folder) {
@@ -199,7 +212,11 @@ Manifest read_manifest(const fs::path& folder) {
   const std::string content = read_text_file(path);  // what cannot be read must not be removed
   std::string why;
   try {
-    return parse(with_remedy(remedy, [&] { return parse_json(content, path.string()); }));
+    const json root =
+        with_remedy(text("restore it, or ", remedy), [&] { return parse_sealed_json(content, path.string()); });
+    if (root.value("version", json()) == kVersion && !root.contains("checksum"))
+      throw std::out_of_range("its checksum is missing");
+    return parse(root);
   } catch (const json::exception& error) {
     why = error.what();
     why.erase(0, why.find("] ") + 2);  // the library's name of the exception

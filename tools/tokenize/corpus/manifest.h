@@ -11,6 +11,7 @@
 #include "corpus/documents.h"
 #include "corpus/encode_batches.h"
 #include "corpus/shard_set.h"
+#include "data/shard_seals.h"
 #include "tokenizer/tokenizer.h"
 
 namespace gptmoe {
@@ -46,7 +47,6 @@ struct Manifest {
 };
 
 constexpr const char* kNotGiven = "not given";  // the value of an option in JobIdentity
-constexpr const char* kManifestName = "manifest.json";
 
 // A text that is equal for tokenizers that give the same ids, and in practice different for others.
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
@@ -57,7 +57,7 @@ std::string shortest(double value);
 // Replaces FOLDER/manifest.json atomically. A split with tokens whose documents or bytes are counted as 0 has no such
 // key: they are not known, and then "bytes_per_token" is missing too. Throws Failure.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
-// Throws UserError if write_manifest() of this version did not write the file.
+// Throws UserError if write_manifest() of this version or version 1 did not write the file, or if it is damaged.
 Manifest read_manifest(const std::filesystem::path& folder);
 
 // Throws UserError naming the first difference and the remedy if the job recorded in `folder` is not the one that

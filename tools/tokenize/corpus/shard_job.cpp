@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <system_error>
+#include <exception>
 #include <tuple>
 #include <utility>
 
 #include "base/check.h"
+#include "base/folder.h"
 #include "data/shard_file.h"
 
 namespace gptmoe {
@@ -27,10 +28,10 @@ JobIdentity checked(JobIdentity identity) {
 
 // A run reads shards by glob, so leftovers of another job would mix in, even across the train/val split.
 void refuse_unknown_shards(const fs::path& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename();
+  for (const fs::path& entry : folder_entries(folder)) {
+    const std::string name = entry.filename();
     if ((name.starts_with("train_") || name.starts_with("val_")) && name.ends_with(".bin"))
-      user_error(entry.path().string(),
+      user_error(entry.string(),
                  ": this folder holds shards of an earlier encoding; remove them or choose another --output");
   }
 }
@@ -42,12 +43,10 @@ ShardJob::ShardJob(const fs::path& output, JobIdentity identity, double checkpoi
       checkpoint_seconds_(checkpoint_seconds),
       repeatable_(std::none_of(identity_.inputs.begin(), identity_.inputs.end(),
                                [](const InputFile& file) { return file.path == kStandardInput; })),
-      folder_(output),
-      lock_(folder_.path(),
-            "another process is writing shards into this folder; wait for it or choose another --output"),
+      folder_(output, "is writing shards into this folder; wait for it or choose another --output"),
       train_(folder_.path(), "train", shard_format_for(identity_.vocab_size), identity_.shard_tokens),
       val_(folder_.path(), "val", shard_format_for(identity_.vocab_size), identity_.shard_tokens) {
-  if (fs::exists(folder_.path() / kManifestName)) {
+  if (anything_at(folder_.path() / kManifestName)) {
     resume(read_manifest(folder_.path()));
   } else {
     refuse_unknown_shards(folder_.path());
@@ -139,7 +138,7 @@ void ShardJob::finish(const std::function<void()>& refuse) {
   try {
     refuse();
   } catch (...) {
-    abandon();
+    if (!resumed_at_) abandon();
     throw;
   }
   val_.finish();
@@ -167,10 +166,13 @@ void ShardJob::refuse_split(const std::string& one_document_remedy) const {
 // Leaves the folder as it was before the job: folder_ then removes the folders that it created for the job, if they are
 // empty.
 void ShardJob::abandon() {
-  std::error_code ignored;
-  fs::remove(folder_.path() / kManifestName, ignored);
-  for (ShardSet* set : {&train_, &val_}) set->remove();
   saved_ = false;
+  try {
+    fs::remove(folder_.path() / kManifestName);
+    for (ShardSet* set : {&train_, &val_}) set->remove();
+  } catch (const std::exception&) {
+    // The reason why the job ends is reported. What cannot be removed now is named or removed by the next job here.
+  }
 }
 
 }  // namespace gptmoe

@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 
-#include "base/file.h"
 #include "corpus/encode_batches.h"
 #include "corpus/manifest.h"
 #include "corpus/output_folder.h"
@@ -51,7 +50,8 @@ class ShardJob {
   void add(EncodedBatch batch, bool resumable = true);
   // Ends the job at a checkpoint; the latest batch must be resumable.
   void stop();
-  // Ends a complete job. If `refuse` throws, leaves the folder as it was before the job.
+  // Ends a complete job. If `refuse` throws, leaves the folder as it was before the job, or at the last checkpoint if
+  // the job was resumed.
   void finish(const std::function<void()>& refuse);
   // For finish(): throws UserError if val_fraction left a side without documents. The message for a single document
   // ends with `one_document_remedy`.
@@ -66,7 +66,6 @@ class ShardJob {
   double checkpoint_seconds_;
   bool repeatable_;  // if not, checkpoints are useless
   OutputFolder folder_;
-  FolderLock lock_;
   ShardSet train_, val_;
 
   JobSummary summary_;

@@ -1,15 +1,26 @@
 #include "corpus/shard_set.h"
 
-#include <algorithm>
 #include <cstdio>
+#include <system_error>
 #include <utility>
 
 #include "base/check.h"
+#include "base/folder.h"
 #include "base/progress.h"
 
 namespace gptmoe {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+void remove_file(const fs::path& path) {
+  std::error_code error;
+  fs::remove(path, error);
+  if (error) throw Failure(text(path.string(), ": cannot remove: ", error.message()));
+}
+
+}  // namespace
 
 std::string shard_name(const std::string& split, size_t shard) {
   char number[24];
@@ -26,14 +37,31 @@ void ShardSet::resume(const ShardRecord& record) {
   record_ = record;
   for (published_ = 0; published_ < record.finished.size(); ++published_) {
     const fs::path shard = path(published_);
-    if (!fs::exists(shard) && fs::exists(partial_path(shard))) publish_shard(shard);
-    const int64_t tokens = Shard(shard).size();
-    if (tokens != record.finished[published_])
-      user_error(shard.string(), ": holds ", grouped_digits(tokens), " tokens, but ",
-                 grouped_digits(record.finished[published_]), " were written to it");
+    if (!anything_at(shard) && anything_at(partial_path(shard))) publish_shard(shard);
+    const Shard found(shard);
+    const auto& [tokens, seal] = record.finished[published_];
+    if (found.size() != tokens)
+      user_error(shard.string(), ": holds ", grouped_digits(found.size()), " tokens, but ", grouped_digits(tokens),
+                 " were written to it");
+    if (!seal.samples.empty() && checksum_text(found.checksum()) != seal.samples)
+      user_error(shard.string(), ": does not hold the tokens that were written to it");
   }
-  if (record.unfinished > 0) writer_.emplace(path(published_), format_, record.unfinished);
+  if (record.unfinished > 0) resume_unfinished(record);
   remove_partial_files(record.unfinished > 0 ? partial_path(path(published_)) : fs::path());
+}
+
+void ShardSet::resume_unfinished(const ShardRecord& record) {
+  const fs::path shard = path(published_);
+  writer_.emplace(shard, format_, record.unfinished);
+  checksum_ = tokens_checksum(partial_path(shard));  // the writer has cut the file to these tokens
+  if (!record.unfinished_checksum.empty() && checksum_text(checksum_.value()) != record.unfinished_checksum)
+    user_error(partial_path(shard).string(), ": does not hold the tokens that were written to it");
+}
+
+ShardRecord ShardSet::record() const {
+  ShardRecord record = record_;
+  if (record.unfinished > 0) record.unfinished_checksum = checksum_text(checksum_.value());
+  return record;
 }
 
 void ShardSet::append(std::string_view stored) {
@@ -42,6 +70,7 @@ void ShardSet::append(std::string_view stored) {
     const auto room = static_cast<size_t>((shard_tokens_ - record_.unfinished) * format_.token_bytes);
     const std::string_view part = stored.substr(0, room);
     writer_->append(part);
+    checksum_.update(part.data(), std::ssize(part));
     record_.unfinished = writer_->size();
     stored.remove_prefix(part.size());
     if (record_.unfinished == shard_tokens_) finish_shard();
@@ -55,7 +84,9 @@ void ShardSet::finish() {
 void ShardSet::finish_shard() {
   writer_->finish();
   writer_.reset();
-  record_.finished.push_back(std::exchange(record_.unfinished, 0));
+  const Shard shard(partial_path(path(record_.finished.size())));
+  const ShardSeal seal{checksum_text(std::exchange(checksum_, {}).value()), checksum_text(shard.checksum())};
+  record_.finished.push_back({std::exchange(record_.unfinished, 0), seal});
 }
 
 void ShardSet::sync() {
@@ -68,21 +99,17 @@ void ShardSet::publish() {
 
 void ShardSet::remove() {
   writer_.reset();
-  std::error_code ignored;
-  while (published_ > 0) fs::remove(path(--published_), ignored);
+  while (published_ > 0) remove_file(path(--published_));
   record_ = {};
+  checksum_ = {};
   remove_partial_files({});
 }
 
 void ShardSet::remove_partial_files(const fs::path& but) {
-  std::error_code ignored;
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
-    const std::string name = entry.path().filename();
-    if (name.starts_with(split_ + "_") && name.ends_with(".bin.partial") && entry.path() != but)
-      found.push_back(entry.path());
+  for (const fs::path& path : folder_entries(folder_)) {
+    const std::string name = path.filename();
+    if (name.starts_with(split_ + "_") && name.ends_with(".bin.partial") && path != but) remove_file(path);
   }
-  for (const fs::path& path : found) fs::remove(path, ignored);
 }
 
 }  // namespace gptmoe

@@ -7,14 +7,22 @@
 #include <string_view>
 #include <vector>
 
-#include "data/shard_file.h"
+#include "base/checksum.h"
+#include "data/shard_seals.h"
 
 namespace gptmoe {
 
+struct FinishedShard {
+  int64_t tokens = 0;
+  ShardSeal seal;  // empty in the record of an older version
+  bool operator==(const FinishedShard&) const = default;
+};
+
 // The state of a set: all that is needed to continue it.
 struct ShardRecord {
-  std::vector<int64_t> finished;  // tokens of each finished shard
-  int64_t unfinished = 0;         // tokens of the unfinished shard after them; 0: there is none
+  std::vector<FinishedShard> finished;
+  int64_t unfinished = 0;           // tokens of the unfinished shard after them; 0: there is none
+  std::string unfinished_checksum;  // of these tokens, as tokens_checksum(); empty as above
   bool operator==(const ShardRecord&) const = default;
 };
 
@@ -26,7 +34,8 @@ class ShardSet {
   ShardSet(const std::filesystem::path& folder, std::string split, const ShardFormat& format, int64_t shard_tokens);
 
   // Continues from `record`: names the finished shards that have no name yet, cuts the unfinished one to its length and
-  // removes later partial files. Throws UserError naming a file that is missing or of another length.
+  // removes later partial files. Throws UserError naming a file that is missing, of another length, or damaged: the
+  // samples of a finished shard and all tokens of the unfinished one are checked.
   void resume(const ShardRecord& record);
 
   // `stored`: whole tokens from store_tokens(); they may fill any number of shards.
@@ -37,15 +46,17 @@ class ShardSet {
   void sync();
   // Names the finished shards.
   void publish();
-  // Removes the shards of the record that have their names, and every partial file of the split.
+  // Removes the shards of the record that have their names, and every partial file of the split. Throws UserError or
+  // Failure.
   void remove();
   bool published() const { return published_ == record_.finished.size(); }
 
-  const ShardRecord& record() const { return record_; }
+  ShardRecord record() const;
 
  private:
   std::filesystem::path path(size_t shard) const;
   void finish_shard();
+  void resume_unfinished(const ShardRecord& record);
   void remove_partial_files(const std::filesystem::path& but);
 
   std::filesystem::path folder_;
@@ -53,6 +64,7 @@ class ShardSet {
   const ShardFormat& format_;
   int64_t shard_tokens_;
   ShardRecord record_;
+  Checksum checksum_;     // of the unfinished shard's tokens
   size_t published_ = 0;  // finished shards that are named
   std::optional<ShardWriter> writer_;
 };

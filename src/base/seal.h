@@ -1,0 +1,31 @@
+#pragma once
+// A seal is the last key of a JSON object, "checksum": the checksum (base/checksum.h) of the object's text before it.
+// So any damage to the text shows. Files that older versions wrote have none and are read as before.
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "base/read_json.h"
+
+namespace gptmoe {
+
+enum class Seal { intact, broken, none };
+
+// The object with its seal and a newline. `object` is what dump() gives for an object that is not empty, with any
+// indentation.
+std::string sealed(std::string_view object);
+
+// Of a text that sealed() gave, perhaps damaged, or of an older object.
+Seal seal_of(std::string_view content);
+
+// Throws UserError "FILE: does not match its own checksum: ..." if the seal is broken.
+void require_seal(std::string_view content, const std::string& file);
+
+// One object, from the content of `file`. Throws as parse_json() and require_seal() do.
+template <typename Json = nlohmann::json>
+Json parse_sealed_json(const std::string& content, const std::string& file) {
+  require_seal(content, file);
+  return parse_json<Json>(content, file);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,32 @@
+#pragma once
+// Files and folders that are being written have a name of their own, PATH.tmp-PID-NUMBER, and take their place by a
+// rename. Their writer holds a lock on them. So two writers never share one, and what a killed writer left can be told
+// from what another process is writing.
+#include <filesystem>
+#include <string>
+
+#include "base/descriptor.h"
+
+namespace gptmoe {
+
+struct Unfinished {
+  std::filesystem::path path;
+  Descriptor fd;  // of a file: for writing. Closing it releases the lock, so rename first
+};
+
+// Makes a new file, or a new folder, for what will be at `path`, and removes what killed writers of `path` left. Opens
+// nothing that is there already and follows no link. Throws Failure "PATH: cannot create: REASON".
+Unfinished new_unfinished_file(const std::filesystem::path& path);
+Unfinished new_unfinished_folder(const std::filesystem::path& path);
+
+// Whether `path` is the file or folder that is open as `fd`. It is not if it, or a folder above it, was removed, moved
+// or replaced.
+bool is_at(int fd, const std::filesystem::path& path);
+
+// Whether a file or folder of this name is unfinished, or left by a killed writer.
+bool is_unfinished(const std::string& name);
+
+// Removes what killed writers left of any path in the folder. What cannot be removed stays.
+void remove_leftovers_in(const std::filesystem::path& folder);
+
+}  // namespace gptmoe

@@ -1,0 +1,43 @@
+#pragma once
+// The checksums of shards that gptmoe-tokenize keeps in the manifest.json beside them.
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "base/checksum.h"
+#include "data/loader.h"
+#include "data/shard_file.h"
+
+namespace gptmoe {
+
+inline constexpr const char* kManifestName = "manifest.json";
+inline constexpr const char* kManifestFormat = "gptmoe-tokenize ";  // its "format", followed by the command
+
+struct ShardSeal {
+  std::string checksum;  // tokens_checksum()
+  std::string samples;   // Shard::checksum()
+  bool operator==(const ShardSeal&) const = default;
+};
+
+// Of the bytes after a shard's header, so of all its tokens as they are stored. Throws as FileReader does.
+Checksum tokens_checksum(const std::filesystem::path& shard);
+
+// Reads each manifest once.
+class ShardSeals {
+ public:
+  // The seal of the shard in the manifest.json beside it; null if there is no such file, or if it is not of
+  // gptmoe-tokenize, of an older version, or does not name the shard. Throws UserError naming the manifest if it is
+  // damaged or cannot be read.
+  const ShardSeal* find(const std::filesystem::path& shard);
+  // Throws UserError naming the shard if it has a seal and its samples() are not `samples`.
+  void require_samples(const Shard& shard, uint64_t samples);
+
+ private:
+  std::map<std::filesystem::path, std::map<std::string, ShardSeal>> folders_;
+};
+
+// How many shards of the loader have no seal.
+int64_t unsealed_shards(const TokenLoader& loader);
+
+}  // namespace gptmoe
