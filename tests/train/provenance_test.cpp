@@ -56,7 +56,7 @@ TEST(Provenance, AFileThatCannotBeReadIsNotAMissingOne) {
   expect_contains(error_line<UserError>([&] {
                     record_provenance(folder / "", 1, {{"host", "a"}});
                   }),
-                  "provenance.json: cannot look at it: it is a link to nowhere, which is not there; remove it");
+                  "provenance.json: cannot look at it: it is a link to nowhere, which is not there");
   EXPECT_TRUE(fs::is_symlink(folder / "provenance.json"));
 }
 
