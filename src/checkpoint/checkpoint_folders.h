@@ -23,8 +23,9 @@ std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::pa
 // `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 
-// What to do about damage in a checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004". A
-// checkpoint outside a run is an import or a copy.
+// What to do about damage in a checkpoint: "remove RUN/checkpoints/step_00000008 to use the earlier step_00000004".
+// Reads earlier checkpoints whole, so that it names one that is intact. A checkpoint outside a run is an import or a
+// copy.
 std::string damage_remedy(const std::filesystem::path& checkpoint_dir);
 
 // A checkpoint's folder while it is being written. Its functions throw filesystem_error and UserError.
@@ -50,7 +51,7 @@ class NewCheckpoint {
 // to the run. What cannot be removed stays: the next call tries again.
 void remove_unfinished_checkpoints(const std::filesystem::path& run_dir);
 // Does the same, and removes all but the newest `keep` checkpoints up to `step` (0: keeps all). Checkpoints of later
-// steps stay.
+// steps stay, and so does what is being read (checkpoint/held_checkpoint.h).
 void remove_old_checkpoints(const std::filesystem::path& run_dir, int64_t step, int64_t keep);
 
 }  // namespace gptmoe

@@ -180,7 +180,8 @@ TEST_F(BadInput, FifosAreNotWaitedFor) {
     copy_folder(files_ / "run", files_ / "damaged");
     fs::remove(files_ / "damaged" / file);
     ASSERT_EQ(mkfifo((files_ / "damaged" / file).c_str(), 0600), 0);
-    refuse({"train", "good.json", "--out", "damaged", "--resume"}, {file, "not a regular file"});
+    refuse({"train", "good.json", "--out", "damaged", "--resume", "--set", "train.steps=14"},
+           {file, "not a regular file"});
     fs::remove_all(files_ / "damaged");
   }
 }

@@ -92,8 +92,8 @@ TEST_F(ByteSourceTest, MissingFilesAndFoldersAreErrors) {
   EXPECT_EQ(error_of([&] { open_byte_source(none, Compression::none); }),
             none + ": cannot open: No such file or directory; make it readable or correct --input");
   const std::string directory = folder.path().string();
-  EXPECT_EQ(read_all(*open_byte_source(directory, Compression::gzip)).error,
-            directory + ": cannot read: Is a directory; repair the file or correct --input");
+  EXPECT_EQ(error_of([&] { open_byte_source(directory, Compression::gzip); }),
+            directory + ": not a regular file; pipe the text in and give \"-\", or correct --input");
 }
 
 TEST_F(ByteSourceTest, DataThatIsNotCompressedIsAnError) {

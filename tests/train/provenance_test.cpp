@@ -56,7 +56,7 @@ TEST(Provenance, AFileThatCannotBeReadIsNotAMissingOne) {
   expect_contains(error_line<UserError>([&] {
                     record_provenance(folder / "", 1, {{"host", "a"}});
                   }),
-                  "provenance.json: cannot access it: it is a link to nowhere, which does not exist; remove it");
+                  "provenance.json: cannot access it: it is a link to nowhere, which does not exist");
   EXPECT_TRUE(fs::is_symlink(folder / "provenance.json"));
 }
 
