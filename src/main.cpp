@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/instruction_set.h"
 #include "base/openmp_wait.h"
+#include "base/out_of_memory.h"
 #include "base/standard_streams.h"
 #include "cli/commands.h"
 #include "config/nearest_word.h"
@@ -40,9 +41,7 @@ std::string describe(const CLI::App& app, const CLI::ParseError& error, const st
   return gptmoe::unknown_command(app, first_word);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv, gptmoe::Job& job) {
   gptmoe::occupy_standard_streams();
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
@@ -50,20 +49,28 @@ int main(int argc, char** argv) {
   gptmoe::raise_open_file_limit();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
-  gptmoe::Job job(argv);
   gptmoe::add_commands(app, job);
+  gptmoe::require_compiled_instructions();
   try {
-    gptmoe::require_compiled_instructions();
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() != 0) return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
-      app.exit(error);  // prints what --help or --version asks for
-    }
-    gptmoe::flush_standard_output();
-    return job.exit_code();
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) return job.refuse(describe(app, error, argc > 1 ? argv[1] : ""));
+    app.exit(error);  // prints what --help or --version asks for
+  }
+  gptmoe::flush_standard_output();
+  return job.exit_code();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gptmoe::Job job(argv);
+  try {
+    return run(argc, argv, job);
   } catch (const gptmoe::UserError& error) {
     return job.fail(2, error);
+  } catch (const std::bad_alloc&) {
+    return job.fail(1, gptmoe::OutOfMemory());
   } catch (const std::exception& error) {
     return job.fail(1, error);
   }

@@ -7,6 +7,7 @@
 #include "base/cores.h"
 #include "base/file.h"
 #include "base/instruction_set.h"
+#include "base/out_of_memory.h"
 #include "base/standard_streams.h"
 #include "commands.h"
 #include "train/build_info.h"
@@ -219,6 +220,8 @@ int main(int argc, char** argv) try {
   return run(argc, argv);
 } catch (const gptmoe::UserError& error) {
   return report(error, 2);
+} catch (const std::bad_alloc&) {
+  return report(gptmoe::OutOfMemory(), 1);
 } catch (const std::exception& error) {
   return report(error, 1);
 }
