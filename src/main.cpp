@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/command_line.h"
 #include "base/file.h"
+#include "base/file_error.h"
 #include "base/instruction_set.h"
 #include "base/openmp_wait.h"
 #include "base/out_of_memory.h"
@@ -69,6 +70,8 @@ int main(int argc, char** argv) {
     return run(argc, argv, job);
   } catch (const gptmoe::UserError& error) {
     return job.fail(2, error);
+  } catch (const std::filesystem::filesystem_error& error) {
+    return job.fail(1, gptmoe::failure_of(error));
   } catch (const std::bad_alloc&) {
     return job.fail(1, gptmoe::OutOfMemory());
   } catch (const std::exception& error) {

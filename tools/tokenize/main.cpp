@@ -6,6 +6,7 @@
 #include "base/command_line.h"
 #include "base/cores.h"
 #include "base/file.h"
+#include "base/file_error.h"
 #include "base/instruction_set.h"
 #include "base/out_of_memory.h"
 #include "base/standard_streams.h"
@@ -220,6 +221,8 @@ int main(int argc, char** argv) try {
   return run(argc, argv);
 } catch (const gptmoe::UserError& error) {
   return report(error, 2);
+} catch (const std::filesystem::filesystem_error& error) {
+  return report(gptmoe::failure_of(error), 1);
 } catch (const std::bad_alloc&) {
   return report(gptmoe::OutOfMemory(), 1);
 } catch (const std::exception& error) {
