@@ -9,7 +9,6 @@
 #include <stdexcept>
 
 #include "support/faults/plan.h"
-#include "support/test_folders.h"
 
 namespace gptmoe::torture {
 namespace {
@@ -76,8 +75,12 @@ void apply(const Damage& damage, std::string& bytes) {
 
 }  // namespace
 
-Bench::Bench(const Job& job)
-    : job_(job), folder_(memory_folder()), prepared_(folder_ / "prepared"), work_(folder_ / "work") {
+Bench::Bench(const Job& job, const std::string& programs)
+    : job_(job),
+      programs_(programs),
+      folder_(memory_folder()),
+      prepared_(folder_ / "prepared"),
+      work_(folder_ / "work") {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   fs::create_directory(work_);
   write_inputs(work_);
@@ -103,14 +106,14 @@ void Bench::restore() {
 ProcessResult Bench::run(const Command& command, const Fault& fault, double kill_seconds, bool children) {
   write_text_file(record(), std::string(faults::kRecordBytes, '\0'));
   Command arguments = command;
-  arguments[0] = build_folder() + "/" + command[0];
+  arguments[0] = programs_ + "/" + command[0];
   ProcessOptions options;
   options.own_group = true;
   if (fault.at > 0) {
     const std::string library = fault.calls == Calls::files ? "faults_files" : "faults_memory";
-    options.environment = {"LD_PRELOAD=" + build_folder() + "/lib" + library + ".so",
-                           "GPTMOE_FAULTS_RECORD=" + record(), "GPTMOE_FAULTS_AT=" + std::to_string(fault.at),
-                           "GPTMOE_FAULTS_DO=" + fault.act, "GPTMOE_FAULTS_FOLDER=" + work_.string() + "/"};
+    options.environment = {"LD_PRELOAD=" + programs_ + "/lib" + library + ".so", "GPTMOE_FAULTS_RECORD=" + record(),
+                           "GPTMOE_FAULTS_AT=" + std::to_string(fault.at), "GPTMOE_FAULTS_DO=" + fault.act,
+                           "GPTMOE_FAULTS_FOLDER=" + work_.string() + "/"};
   }
   const auto start = Clock::now();
   Process process(work_, arguments, options);
@@ -231,6 +234,8 @@ Outcome Bench::attempt(const Damage& damage) {
   if (outcome.verdict == Verdict::survived && result.exit_code == 1)
     outcome = {Verdict::crashed, "exit code 1: " + first_line(result.err)};
   if (outcome.verdict == Verdict::survived && result.exit_code == 0) outcome = after(result);
+  const bool sealed = std::find(job_.unsealed.begin(), job_.unsealed.end(), damage.file) == job_.unsealed.end();
+  if (outcome.verdict == Verdict::silent && !sealed) outcome = {};
   if (outcome.verdict != Verdict::survived)
     outcome.note = text(damage.file, ": ", damage.kind, " with seed ", damage.seed, ": ", outcome.note);
   return outcome;

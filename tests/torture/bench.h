@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "support/process.h"
 #include "support/temporary_folder.h"
+#include "support/test_folders.h"
 #include "torture/job.h"
 
 namespace gptmoe::torture {
@@ -42,8 +43,9 @@ struct Damage {
 
 class Bench {
  public:
-  // Prepares the job's inputs and runs the job undisturbed. Throws std::runtime_error if that fails.
-  explicit Bench(const Job& job);
+  // Prepares the job's inputs and runs the job undisturbed, with the programs and libraries in the folder `programs`.
+  // Throws std::runtime_error if that fails.
+  explicit Bench(const Job& job, const std::string& programs = build_folder());
 
   // How many calls the undisturbed job makes.
   uint64_t calls(Calls calls);
@@ -64,6 +66,7 @@ class Bench {
   std::string difference() const;  // from the results of the undisturbed job; empty: none
 
   const Job& job_;
+  std::string programs_;
   TemporaryFolder folder_;
   fs::path prepared_, work_;
   std::vector<std::pair<std::string, std::string>> expected_;

@@ -89,6 +89,14 @@ std::string state_without_clock(const std::string& content) {
   return state.dump();
 }
 
+// Whether the file is in a checkpoint that is not its run's latest: which of those stay depends on when a run stopped.
+bool in_earlier_checkpoint(const fs::path& path) {
+  const fs::path folder = path.parent_path(), checkpoints = folder.parent_path();
+  if (checkpoints.filename() != "checkpoints" || folder.has_extension() || !fs::exists(checkpoints / "LATEST"))
+    return false;
+  return read_text_file(checkpoints / "LATEST") != folder.filename().string() + "\n";
+}
+
 std::vector<Job> make_jobs() {
   const Command train = gptmoe({"train", "default.json", "--out", "run"});
   const Command resume = with(train, {"--resume"});
@@ -137,7 +145,7 @@ std::vector<Job> make_jobs() {
        {},
        {"run/config.json", "run/history.json", "run/tokenizer.json", "run/checkpoints/LATEST",
         "run/checkpoints/step_00000012/state.json", "run/checkpoints/step_00000012/model.safetensors", "val_0.bin"}},
-      {"eval tasks", {train}, tasks, {tasks}, {"scores.json"}, {}, {"run/tokenizer.json"}},
+      {"eval tasks", {train}, tasks, {tasks}, {"scores.json"}, {}, {"run/tokenizer.json"}, {"tasks/pick.jsonl"}},
       {"export",
        {train},
        exporting,
@@ -152,10 +160,11 @@ std::vector<Job> make_jobs() {
        {importing},
        {"imported"},
        {},
+       {},
        {"hf/config.json", "hf/model.safetensors"}},
       {"tokenize train", {}, learn, {learn}, {"learned.json"}},
-      {"tokenize encode", {}, encode, {encode}, {"shards"}, {}, {"words.json"}},
-      {"tokenize import", {}, ids, {ids}, {"ids"}, {}, {"ids.npy"}},
+      {"tokenize encode", {}, encode, {encode}, {"shards"}, {}, {}, {"words.json", "text/a.jsonl"}},
+      {"tokenize import", {}, ids, {ids}, {"ids"}, {}, {}, {"ids.npy"}},
       {"tokenize inspect",
        {encode},
        inspect,
@@ -208,6 +217,7 @@ std::vector<std::pair<std::string, std::string>> contents(const fs::path& folder
   const auto add = [&](const fs::path& path) {
     const std::string name = path.filename();
     if (name.find(".tfevents.") != std::string::npos || name.ends_with(".log") || name == "provenance.json") return;
+    if (in_earlier_checkpoint(path)) return;
     std::string content = read_text_file(path);
     if (name == "metrics.jsonl") content = without_clocks(content);
     if (name == "state.json") content = state_without_clock(content);

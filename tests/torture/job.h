@@ -21,6 +21,9 @@ struct Job {
   std::vector<std::string> timed = {};  // names of results whose content depends on the time
   // The files that it reads and that gptmoe wrote, for the corruption campaign; relative paths.
   std::vector<std::string> reads = {};
+  // Files that it reads and that have no checksum, since other programs write them or read them. Damage in them may
+  // change the results.
+  std::vector<std::string> unsealed = {};
 };
 
 const std::vector<Job>& all_jobs();
@@ -29,7 +32,7 @@ const std::vector<Job>& all_jobs();
 void write_inputs(const fs::path& folder);
 
 // Each file of `results` below `folder` by its relative path, without what depends on the time: clocks in rows and
-// states, event files, logs.
+// states, event files, logs, and without checkpoints that are not the latest.
 std::vector<std::pair<std::string, std::string>> contents(const fs::path& folder, const Job& job);
 
 }  // namespace gptmoe::torture

@@ -12,6 +12,7 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> jobs;
+  std::string programs = build_folder();
   std::vector<std::string> acts = {"EIO", "ENOSPC", "EACCES", "EINTR", "short", "delay", "kill"};
   uint64_t stride = 1, memory_stride = 1, kills = 100, damages = 300, seed = 1;
 };
@@ -37,7 +38,7 @@ class Row {
     constexpr const char* kNames[] = {"survived", "lost", "silent", "crashed", "left over"};
     std::fprintf(stderr, "%s, %s: %s\n", job_.c_str(), kNames[static_cast<int>(outcome.verdict)], outcome.note.c_str());
   }
-  int bad() { return attempts_ - ended_[Verdict::survived]; }
+  int bad() { return attempts_ - ended_[Verdict::survived] - ended_[Verdict::left_over]; }
 
  private:
   std::string job_, kind_;
@@ -47,7 +48,7 @@ class Row {
 
 int torture(const Job& job, const Arguments& arguments) {
   int bad = 0;
-  Bench bench(job);
+  Bench bench(job, arguments.programs);
   if (arguments.stride > 0)
     for (const std::string& act : arguments.acts) {
       Row row(job.name, act);
@@ -69,12 +70,14 @@ int torture(const Job& job, const Arguments& arguments) {
       row.add(bench.kill_after(1.1 * static_cast<double>(rng.below(kill, 1000)) / 1000, kill % 2 == 0));
     bad += row.bad();
   }
-  if (!job.reads.empty()) {
+  std::vector<std::string> files = job.reads;
+  files.insert(files.end(), job.unsealed.begin(), job.unsealed.end());
+  if (!files.empty()) {
     Row row(job.name, "damage");
     constexpr const char* kKinds[] = {"flip", "cut", "zero", "extend", "repeat line", "drop line"};
     for (uint64_t i = 0; i < arguments.damages; ++i)
-      row.add(bench.attempt(Damage{job.reads[i % job.reads.size()], kKinds[rng.below(1'000'000 + i, 6)],
-                                   arguments.seed * 1'000'000 + i}));
+      row.add(bench.attempt(
+          Damage{files[i % files.size()], kKinds[rng.below(1'000'000 + i, 6)], arguments.seed * 1'000'000 + i}));
     bad += row.bad();
   }
   return bad;
@@ -91,6 +94,7 @@ int run(int argc, char** argv) {
   app.add_option("--kills", arguments.kills, "Random kills of each job")->capture_default_str();
   app.add_option("--damages", arguments.damages, "Damaged files for each job that reads some")->capture_default_str();
   app.add_option("--seed", arguments.seed, "Seed of the kills and damages")->capture_default_str();
+  app.add_option("--programs", arguments.programs, "Folder of the programs and the libraries to preload [the build's]");
   CLI11_PARSE(app, argc, argv);
   std::printf("%-17s %-8s %8s %8s %8s %8s %8s %8s\n", "job", "fault", "attempts", "survived", "lost", "silent",
               "crashed", "litter");
