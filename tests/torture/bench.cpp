@@ -198,6 +198,7 @@ Outcome Bench::after(const ProcessResult& result) {
     }
     why += text(" | ", next.signal != 0 ? text("signal ", next.signal) : first_line(next.err));
   }
+  if (difference().empty()) return {};  // all was done, and the command refuses to do it again
   return {Verdict::lost, text("not finished after: ", first_line(result.err), why)};
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 // The commands that the torture disturbs, each with the files that it needs and what a user runs after a failure.
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
