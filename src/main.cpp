@@ -10,29 +10,37 @@
 #include "base/standard_streams.h"
 #include "cli/commands.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int run(int argc, char** argv, gptmoe::Job& job) {
   gptmoe::occupy_standard_streams();
   gptmoe::limit_openmp_spinning(argv);
   gptmoe::limit_openmp_threads();
   gptmoe::ignore_file_size_signal();
   gptmoe::ignore_closed_pipes();
   gptmoe::raise_open_file_limit();
+  gptmoe::require_compiled_instructions();
+  gptmoe::require_stack();
+  gptmoe::require_possible_thread_count();
   CLI::App app{"gptmoe: pretrain GPT-style mixture-of-experts models from one JSON config"};
   app.require_subcommand(1);
-  gptmoe::Job job(argv);
   gptmoe::add_commands(app, job);
   try {
-    gptmoe::require_compiled_instructions();
-    gptmoe::require_stack();
-    gptmoe::require_possible_thread_count();
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-      if (error.get_exit_code() != 0) return job.refuse(gptmoe::describe(app, "gptmoe", error));
-      app.exit(error);  // prints what --help or --version asks for
-    }
-    gptmoe::flush_standard_output();
-    return job.exit_code();
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) return job.refuse(gptmoe::describe(app, "gptmoe", error));
+    app.exit(error);  // prints what --help or --version asks for
+  }
+  gptmoe::flush_standard_output();
+  return job.exit_code();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  gptmoe::Job job(argv);
+  try {
+    return run(argc, argv, job);
   } catch (const gptmoe::UserError& error) {
     return job.fail(2, error);
   } catch (const std::exception& error) {

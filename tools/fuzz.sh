@@ -9,7 +9,7 @@ seconds=${1:-60}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || die "usage: tools/fuzz.sh [SECONDS] [TARGET ...]"
 shift $(($# > 0))
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(tokenizer_json gpt2_files rank_file shard npy megatron_index jsonl compressed)
+[ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(sed -n 's/^void \([a-z0-9_]*\)(.*/\1/p' "$repo_dir/tests/fuzz/targets.h")
 
 install_build_tools "${build_packages[@]}" clang-14 libclang-rt-14-dev libomp-14-dev
 say "building"

@@ -1,34 +1,42 @@
 #!/usr/bin/env bash
 # Installs missing packages, builds, runs every test. The last line is "N passed, M failed".
-#   tools/test.sh [test|debug|asan] [--without-simulator]
+#   tools/test.sh [test|debug|asan|tsan] [--without-simulator]
 # "test" builds the release's code in its own folder, so build/ keeps its settings. --without-simulator leaves out the
-# tests of the CUDA backend on the simulated GPU.
+# tests of the CUDA backend on the simulated GPU. "tsan" runs the tests of the parts that start threads of their own.
+# The threads of OpenMP are not among them: its library is not instrumented, so every race that it prevents would be
+# reported.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 preset=${1:-test}
 case $preset in
-  test | debug | asan) build_dir=$repo_dir/build-$preset ;;
-  *) die "usage: tools/test.sh [test|debug|asan] [--without-simulator]" ;;
+  test | debug | asan | tsan) build_dir=$repo_dir/build-$preset ;;
+  *) die "usage: tools/test.sh [test|debug|asan|tsan] [--without-simulator]" ;;
 esac
 case ${2:-} in
   '') simulator=ON ;;
   --without-simulator) simulator=OFF ;;
-  *) die "$2: unknown; usage: tools/test.sh [test|debug|asan] [--without-simulator]" ;;
+  *) die "$2: unknown; usage: tools/test.sh [test|debug|asan|tsan] [--without-simulator]" ;;
 esac
 
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
 # clang compiles faster than g++ with the sanitizers.
-[ "$preset" != asan ] || install_build_tools clang-14 libclang-rt-14-dev libomp-14-dev
+if [ "$preset" = asan ] || [ "$preset" = tsan ]; then install_build_tools clang-14 libclang-rt-14-dev libomp-14-dev; fi
 # Builds the CUDA backend for two GPUs that together use all of its code.
 find_nvcc
 cuda_options=(-DGPTMOE_CUDA=OFF)
+programs=(all)
+if [ "$preset" = tsan ]; then
+  nvcc=
+  programs=(test_base test_tokenizer test_corpus)
+  export OMP_NUM_THREADS=1 TSAN_OPTIONS="ignore_noninstrumented_modules=1 ${TSAN_OPTIONS:-}"
+fi
 [ -z "$nvcc" ] || cuda_options=(-DGPTMOE_CUDA=ON -DGPTMOE_SIMULATOR=$simulator)
 if [ -n "$nvcc" ] && [ "$preset" != asan ]; then
   cuda_options+=(-DGPTMOE_STRICT_KERNELS=ON "-DCMAKE_CUDA_ARCHITECTURES=80-real;90a-real")
 fi
 say "building ($preset)"
-build "$preset" "${cuda_options[@]}" all
+build "$preset" "${cuda_options[@]}" "${programs[@]}"
 if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
 
 say "testing ($preset)"
@@ -43,6 +51,7 @@ export -f run_test
 # shellcheck disable=SC2207  # names without spaces
 binaries=($(ctest --test-dir "$build_dir" --show-only | sed -n 's/^ *Test *#[0-9]*: //p' | sed "s|^|$build_dir/test_|" |
   xargs -r ls -S))
+[ "$preset" != tsan ] || binaries=("${programs[@]/#/$build_dir/}")
 rm -f "${binaries[@]/%/.status}"
 printf '%s\0' "${binaries[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
 

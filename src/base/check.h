@@ -33,10 +33,17 @@ struct BugError : std::logic_error {
   using std::logic_error::logic_error;
 };
 
+// A stream for text. It throws if there is no memory for the text; by itself, a stream would drop the rest in silence.
+inline std::ostringstream text_stream() {
+  std::ostringstream out;
+  out.exceptions(std::ios::badbit);
+  return out;
+}
+
 // All arguments streamed into one string: text("step ", 3) == "step 3".
 template <typename... Args>
 std::string text(Args&&... args) {
-  std::ostringstream out;
+  std::ostringstream out = text_stream();
   (out << ... << std::forward<Args>(args));
   return out.str();
 }

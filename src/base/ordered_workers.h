@@ -51,6 +51,9 @@ class OrderedWorkers {
     } catch (const std::system_error& error) {
       end();
       throw Failure(text("cannot start ", threads, " threads: ", error.code().message()));
+    } catch (...) {  // not enough memory
+      end();
+      throw;
     }
     loop(0);
     others.clear();  // joins the threads

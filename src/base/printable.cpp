@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <new>
 
+#include "base/out_of_memory.h"
+
 namespace gptmoe {
 namespace {
 
@@ -38,10 +40,10 @@ std::string escaped(std::string_view text, bool keep_tables) {
 
 std::string message_of(const std::exception& error) {
   if (const auto* system = dynamic_cast<const std::filesystem::filesystem_error*>(&error)) {
-    const std::string path = system->path1().string();
+    const std::string path = (system->path2().empty() ? system->path1() : system->path2()).string();
     return (path.empty() ? "the current folder" : path) + ": " + system->code().message();
   }
-  if (dynamic_cast<const std::bad_alloc*>(&error)) return "out of memory";
+  if (dynamic_cast<const std::bad_alloc*>(&error)) return kNoMemory;
   const std::string_view what = error.what();
   const size_t prefix = what.starts_with("[json.exception.") ? what.find("] ") : std::string_view::npos;
   return std::string(prefix == std::string_view::npos ? what : what.substr(prefix + 2));

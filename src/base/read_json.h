@@ -1,6 +1,6 @@
 #pragma once
 // The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
-// deeper than kMaxJsonDepth, and numbers beyond double. `Json` is any nlohmann::basic_json.
+// deeper than kMaxJsonDepth, zero bytes, and numbers beyond double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,6 +17,8 @@ enum class Comments { refused, allowed };  // "// to the end of the line" and "/
 template <typename Json>
 Json parse_json_at(std::string_view text, const std::string& place, const typename JsonBuilder<Json>::PlaceOf& place_of,
                    Comments comments = Comments::refused) {
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos)  // the parser would take it for the end
+    user_error(place_of(zero + 1), ": a zero byte, which no JSON text holds; the file is damaged");
   JsonBuilder<Json> builder(place, place_of);
   Json::sax_parse(text, &builder, Json::input_format_t::json, true, comments == Comments::allowed);
   return builder.take();

@@ -56,16 +56,16 @@ struct ExportTokenizer {
   std::string why_none;
 };
 
-// A run whose tokenizer is gone can be exported without it. A tokenizer that the user names must be there.
+// A run whose tokenizer is gone can be exported without it. A tokenizer that is there, or that the user names, must be
+// good.
 ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& config,
                                  const TokenizerArguments& arguments) {
   if (!arguments.given() && config.data.tokenizer.empty())
     return {std::nullopt, "the run's config names none; pass --tokenizer FILE"};
   try {
     return {model_tokenizer(checkpoint, config, arguments), ""};
-  } catch (const UserError& error) {
-    if (arguments.given()) throw;
-    return {std::nullopt, error.what()};
+  } catch (const NoTokenizer& none) {
+    return {std::nullopt, none.what()};
   }
 }
 

@@ -26,11 +26,12 @@ struct ImportTokenizer {
   std::string why_none;
 };
 
-// A model whose tokenizer gptmoe cannot read can be imported without it.
+// A model whose tokenizer is of a kind that gptmoe does not know can be imported without it. Files that the system
+// cannot read are an error.
 ImportTokenizer import_tokenizer(const fs::path& folder, const ModelConfig& model) {
+  TokenizerCopy copy = read_tokenizer_files(folder);
+  if (copy.files.empty()) return {{}, "the folder has none"};
   try {
-    TokenizerCopy copy = read_tokenizer_files(folder);
-    if (copy.files.empty()) return {{}, "the folder has none"};
     const int64_t tokens = load_tokenizer(folder).vocab_size();
     if (tokens <= model.vocab_size) return {std::move(copy.files), ""};
     return {{}, text(tokens, " tokens, but vocab_size is ", model.vocab_size)};

@@ -40,6 +40,7 @@ std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
     std::istringstream list(visible);
+    list.exceptions(std::ios::badbit);  // a name for which there is no memory is not the end of the list
     for (std::string name; std::getline(list, name, ',');) names.push_back(name);
     return names;
   }

@@ -45,6 +45,7 @@ Override parse_override(const std::string& argument) {
 void apply_override(const Override& change, json& root) {
   json* place = &root;
   std::istringstream names(change.path);
+  names.exceptions(std::ios::badbit);  // a name for which there is no memory is not the end of the path
   std::string name, walked;
   while (std::getline(names, name, '.')) {
     if (!place->is_object() && !place->is_null())

@@ -33,7 +33,7 @@ std::string this_machine() {
 
 RankThreads rank_threads(World& world) {
   const std::vector<int> usable = usable_core_numbers();
-  std::ostringstream mine;
+  std::ostringstream mine = text_stream();
   mine << this_machine() << ' ' << permitted_cores();
   for (int core : usable) mine << ' ' << core;
   std::map<std::string, Machine> machines;

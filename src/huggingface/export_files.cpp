@@ -71,7 +71,7 @@ std::string tokenizer_config_json(const ModelConfig& model, const Tokenizer& tok
 std::string model_card(const ModelCard& card, const Family& family, bool with_tokenizer) {
   const bool custom = &family == &custom_family();
   const char* trust = custom ? ", trust_remote_code=True" : "";
-  std::ostringstream out;
+  std::ostringstream out = text_stream();
   out << "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- gptmoe\n---\n\n# " << card.name
       << "\n\nA language model " << (card.training.empty() && !card.start.empty() ? "converted" : "trained") << " from "
       << (card.start.empty() ? "scratch" : "the weights of `" + card.start + "`") << " by gptmoe " << card.version

@@ -29,8 +29,8 @@ class MadeFolders {
 };
 
 // A folder that is either complete or absent: it is made beside OUT (base/unfinished.h), which is locked during that
-// time, and renamed to OUT, which may be an empty folder. Throws UserError if it cannot become OUT or another process is
-// writing it, Failure if it cannot be flushed to disk, and what std::filesystem throws.
+// time, and renamed to OUT, which may be an empty folder. Throws UserError if it cannot become OUT or another process
+// is writing it, Failure if it cannot be flushed to disk, and what std::filesystem throws.
 class FolderInProgress {
  public:
   explicit FolderInProgress(const std::filesystem::path& out);

@@ -75,12 +75,12 @@ fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
   for (const fs::path& folder : folders)
     if (const std::vector<fs::path> files = tokenizer_files(folder); !files.empty()) return files[0];
   const std::string& named = config.data.tokenizer;
-  if (named.empty()) user_error("the run's config names no tokenizer; pass --tokenizer FILE");
+  if (named.empty()) throw NoTokenizer("the run's config names no tokenizer; pass --tokenizer FILE");
   const std::vector<std::string> places = places_of(named, entry_of(checkpoint));
   for (const std::string& place : places)
     if (!tokenizer_files(place).empty()) return place;
-  user_error(run.value_or(checkpoint).string(), ": holds no copy of its tokenizer, and there is none at ",
-             joined(places, " or "), "; pass --tokenizer FILE");
+  throw NoTokenizer(text(run.value_or(checkpoint).string(), ": holds no copy of its tokenizer, and there is none at ",
+                         joined(places, " or "), "; pass --tokenizer FILE"));
 }
 
 void require_shards_here(const fs::path& run_dir, const Config& config) {

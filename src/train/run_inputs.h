@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "config/config.h"
 
 namespace gptmoe {
@@ -30,7 +31,11 @@ void require_same_tokenizer(const std::filesystem::path& run_dir, const Tokenize
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,
-// relative to the current folder or to the run's (history.json). Throws UserError naming the paths if there is none.
+// relative to the current folder or to the run's (history.json). Throws NoTokenizer naming the paths if there is none,
+// and UserError if the system cannot look there.
+struct NoTokenizer : UserError {
+  using UserError::UserError;
+};
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
 // Throws UserError if data.train or data.val, as a run that continues has them, match no file from the current folder

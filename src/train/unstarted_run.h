@@ -24,10 +24,10 @@ class UnstartedRun {
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
   const std::filesystem::path& dir() const { return run_dir_; }
-  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. Of several processes that start a run there at once, one
-  // continues. From now on new entries of the folder are this run's. Throws UserError if the folder cannot be made or
-  // written, if another process trains there, or if it holds a run, parts of one without its config.json, or anything
-  // else that has a config.json (a checkpoint, an exported model).
+  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. Of several
+  // processes that start a run there at once, one continues. From now on new entries of the folder are this run's.
+  // Throws UserError if the folder cannot be made or written, if another process trains there, or if it holds a run,
+  // parts of one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
   void claim();
   // The run keeps everything. Returns the lock of its folder.
   std::unique_ptr<FolderLock> begin();

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/out_of_memory.h"
+
 namespace gptmoe {
 namespace {
 
@@ -37,7 +39,7 @@ std::string message_from(Action action) {
 TEST(Printable, ErrorsOfLibrariesAreInPlainWords) {
   EXPECT_EQ(message_from([] { (void)std::filesystem::canonical("/nowhere/x"); }),
             "/nowhere/x: No such file or directory");
-  EXPECT_EQ(message_from([] { throw std::bad_alloc(); }), "out of memory");
+  EXPECT_EQ(message_from([] { throw std::bad_alloc(); }), kNoMemory);
   EXPECT_EQ(message_from([] { (void)nlohmann::json("\xFF").dump(); }).substr(0, 18), "invalid UTF-8 byte");
   EXPECT_EQ(message_from([] { throw std::runtime_error("as it is"); }), "as it is");
 }

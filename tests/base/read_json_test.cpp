@@ -36,6 +36,12 @@ TEST(ReadJson, ErrorsNameLineColumnAndWhatWasExpected) {
             "f.json:3:1: syntax error while parsing object - unexpected end of input; expected '}'");
 }
 
+TEST(ReadJson, AZeroByteIsNotTheEnd) {
+  EXPECT_EQ(error_in(std::string("{}\n\0{", 5)),
+            "f.json:2:1: a zero byte, which no JSON text holds; the file is damaged");
+  EXPECT_EQ(error_in(std::string("[\"\0\"]", 5)).substr(0, 11), "f.json:1:3:");
+}
+
 TEST(ReadJson, EmptyFileIsAnError) {
   const std::string wanted =
       "syntax error while parsing value - unexpected end of input; expected '[', '{', or a literal";

@@ -73,6 +73,9 @@ TEST_F(ExportCommand, GoesOnWithoutATokenizerThatIsGone) {
   EXPECT_FALSE(fs::exists(files_ / "hf/tokenizer.json") || fs::exists(files_ / "hf/tokenizer_config.json"));
   expect_contains(read_text_file(files_ / "hf/README.md"), "The folder has no tokenizer.");
   refuse({"export", "runs/tiny", "--out", "other", "--tokenizer", "gone.json"}, {"gone.json: no such file or folder"});
+  write_text_file(files_ / "runs/tiny/tokenizer.json", "{\"model\": ");
+  refuse({"export", "runs/tiny", "--out", "other"}, {"runs/tiny/tokenizer.json:1:11: syntax error"});
+  EXPECT_FALSE(fs::exists(files_ / "other"));
 }
 
 TEST_F(ExportCommand, RefusesWhatItCannotDo) {

@@ -58,6 +58,10 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   write_text_file(files_ / "hf/tokenizer.json", "{}");
   expect_contains(succeed({"import", "hf", "--out", "other"}).out, "tokenizer   none: ");
   EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
+  fs::remove(files_ / "hf/tokenizer.json");
+  fs::create_symlink("nowhere", files_ / "hf/tokenizer.json");
+  refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: cannot look at it: it is a link to nowhere"});
+  EXPECT_FALSE(fs::exists(files_ / "new"));
   refuse({"import", "hf", "--out", "start"}, {"start: holds ", "; name a new or empty folder"});
   refuse({"import", "runs/tiny", "--out", "new"}, {"runs/tiny/config.json: model_type: is missing"});
   refuse({"import", "gone", "--out", "new"}, {"gone/config.json"});

@@ -15,6 +15,21 @@ void megatron_index(std::string_view bytes);  // of a .bin with the uint16 ids 0
 void jsonl(std::string_view bytes);
 void compressed(std::string_view bytes);
 
+void config(std::string_view bytes);  // the file, a NUL, then a line for each --set
+void safetensors(std::string_view bytes);
+void checkpoint_state(std::string_view bytes);  // state.json up to its checksum
+void metrics(std::string_view bytes);
+void run_log(std::string_view bytes);
+void analysis(std::string_view bytes);
+void reference(std::string_view bytes);
+void task(std::string_view bytes);
+void prompts(std::string_view bytes);
+void event_file(std::string_view bytes);
+
+void model_config(std::string_view bytes);  // config.json of a Hugging Face folder
+void weight_index(std::string_view bytes);  // model.safetensors.index.json for a file of two tensors
+void manifest(std::string_view bytes);
+
 struct Target {
   std::string_view name;  // also its folder in tests/fuzz/seeds
   void (*run)(std::string_view bytes);
@@ -26,6 +41,19 @@ inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},
                                       {"npy", npy},
                                       {"megatron_index", megatron_index},
                                       {"jsonl", jsonl},
-                                      {"compressed", compressed}};
+                                      {"compressed", compressed},
+                                      {"config", config},
+                                      {"safetensors", safetensors},
+                                      {"checkpoint_state", checkpoint_state},
+                                      {"metrics", metrics},
+                                      {"run_log", run_log},
+                                      {"analysis", analysis},
+                                      {"reference", reference},
+                                      {"task", task},
+                                      {"prompts", prompts},
+                                      {"event_file", event_file},
+                                      {"model_config", model_config},
+                                      {"weight_index", weight_index},
+                                      {"manifest", manifest}};
 
 }  // namespace gptmoe::fuzz

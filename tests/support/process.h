@@ -23,9 +23,11 @@ namespace gptmoe::testing {
 
 struct ProcessOptions {
   int threads = 1;
-  int64_t largest_file = 0;         // size limit of any file in bytes, to mimic a full disk; 0: no limit
-  bool as_nobody = false;           // run without root's rights
-  std::string input = "/dev/null";  // the file that is standard input; empty: standard input is closed
+  int64_t largest_file = 0;                   // size limit of any file in bytes, to mimic a full disk; 0: no limit
+  bool as_nobody = false;                     // run without root's rights
+  std::string input = "/dev/null";            // the file that is standard input; empty: standard input is closed
+  std::vector<std::string> environment = {};  // more variables, as NAME=VALUE
+  bool own_group = false;                     // lead a new process group, which the processes that it starts are in
 };
 
 struct ProcessResult {
@@ -55,6 +57,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
+  pid_t id() const { return pid_; }
   void kill(int signal) { ::kill(pid_, signal); }
 
   ProcessResult wait() {
@@ -99,7 +102,12 @@ class Process {
     }
     constexpr uid_t kNobody = 65534;
     if (options.as_nobody && geteuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
+    if (options.own_group) setpgid(0, 0);
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
+    for (const std::string& variable : options.environment) {
+      const size_t equals = variable.find('=');
+      setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
+    }
     execv(argv[0], argv);
     _exit(127);
   }

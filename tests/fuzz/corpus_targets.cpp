@@ -1,10 +1,6 @@
-#include "fuzz/targets.h"
-
-#include <unistd.h>
-
+// The readers of texts, token ids and tokenizers.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -12,38 +8,12 @@
 #include "corpus/documents.h"
 #include "corpus/token_documents.h"
 #include "data/shard_file.h"
+#include "fuzz/input.h"
+#include "fuzz/targets.h"
 #include "tokenizer/tokenizer_file.h"
 
 namespace gptmoe::fuzz {
 namespace {
-
-// The readers take paths, so every process writes its input to one file, which is removed at the end.
-class InputPath {
- public:
-  explicit InputPath(const std::string& name)
-      : folder_(std::filesystem::temp_directory_path() / ("gptmoe-fuzz-" + std::to_string(getpid()))),
-        path_(folder_ / name) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~InputPath() { std::filesystem::remove_all(folder_); }
-  const std::filesystem::path& with(std::string_view bytes) const {
-    std::ofstream(path_, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return path_;
-  }
-
- private:
-  std::filesystem::path folder_, path_;
-};
-
-// Runs `action`. Damaged input may cause a UserError, whose message must be a single line.
-template <typename Action>
-void allow_refusal(Action action) {
-  try {
-    action();
-  } catch (const UserError& error) {
-    GPTMOE_CHECK(std::string_view(error.what()).find('\n') == std::string_view::npos, error.what());
-  }
-}
 
 void check_tokenizer(const Tokenizer& tokenizer) {
   const std::string text = "The river's 1234 mills;\r\n\n  na\xC3\xAFve \xF0\x9F\x98\x80 \xFF <|endoftext|> aaaaaaaa";

@@ -1,0 +1,36 @@
+#pragma once
+// What the libraries of this folder do to the program that they are preloaded into (LD_PRELOAD). The environment says:
+//   GPTMOE_FAULTS_RECORD  a file of kRecordBytes zeros, which all processes of a job share
+//   GPTMOE_FAULTS_AT      the number of the call that goes wrong, counted from 1 over all processes; 0: none
+//   GPTMOE_FAULTS_DO      what happens there: the name of an error (EIO), "short", "kill" or "delay"
+//   GPTMOE_FAULTS_FOLDER  only files below this absolute path count
+#include <cstdint>
+
+namespace gptmoe::faults {
+
+// The start of the record. A killed process leaves it as it was at the kill.
+struct Record {
+  uint64_t calls;  // so far
+  char call[248];  // the call that went wrong: "rename PATH"
+};
+inline constexpr int64_t kRecordBytes = sizeof(Record);
+static_assert(kRecordBytes == 256);
+
+enum class Act { none, fail, cut_short, kill, delay };
+
+struct Plan {
+  Record* record = nullptr;  // null: nothing is counted
+  uint64_t at = 0;
+  Act act = Act::none;
+  int error = 0;  // the errno of Act::fail
+  const char* folder = "";
+};
+
+// The plan that the environment describes, read at the first call. It allocates no memory with operator new.
+const Plan& plan();
+
+// Counts a call of `name` for `path`. Returns whether it is the one that goes wrong, and has then noted it in the
+// record; Act::kill and Act::delay have then been carried out.
+bool reached(const char* name, const char* path);
+
+}  // namespace gptmoe::faults

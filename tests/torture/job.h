@@ -1,0 +1,37 @@
+#pragma once
+// The commands that the torture disturbs, each with the files that it needs and what a user runs after a failure.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gptmoe::torture {
+
+namespace fs = std::filesystem;
+
+using Command = std::vector<std::string>;  // the program's name, then its arguments
+
+struct Job {
+  std::string name;
+  std::vector<Command> before;  // run undisturbed in the folder, to make what the command needs
+  Command command;
+  // What its messages tell the user to run after a failure. They are tried in order until one succeeds.
+  std::vector<Command> again;
+  std::vector<std::string> results;     // the files and folders that it writes
+  std::vector<std::string> timed = {};  // names of results whose content depends on the time
+  // The files that it reads and that gptmoe wrote, for the corruption campaign; relative paths.
+  std::vector<std::string> reads = {};
+  // Files that it reads and that have no checksum, since other programs write them or read them. Damage in them may
+  // change the results.
+  std::vector<std::string> unsealed = {};
+};
+
+const std::vector<Job>& all_jobs();
+
+// Writes the configs, shards, texts and tasks that the jobs read.
+void write_inputs(const fs::path& folder);
+
+// Each file of `results` below `folder` by its relative path, without what depends on the time: clocks in rows and
+// states, event files, logs, and without checkpoints that are not the latest.
+std::vector<std::pair<std::string, std::string>> contents(const fs::path& folder, const Job& job);
+
+}  // namespace gptmoe::torture
