@@ -29,7 +29,7 @@ __global__ void swiglu_forward_kernel(T* a_RF, const T* h_R2F, int64_t F, int64_
   const int64_t r = at * N / F, f = at * N % F;
   const auto gate = Pack<T, N>::load(h_R2F + r * 2 * F + f), up = Pack<T, N>::load(h_R2F + r * 2 * F + F + f);
   Pack<T, N> a;
-  for (int i = 0; i < N; ++i) a.set(i, swiglu(gate[i], up[i]));
+  for (int i = 0; i < N; ++i) a.set(i, swiglu<T>(gate[i], up[i]));
   a.store(a_RF + at * N);
 }
 
@@ -43,7 +43,7 @@ __global__ void swiglu_backward_kernel(T* dh_R2F, const T* da_RF, const T* h_R2F
   const auto da = Pack<T, N>::load(da_RF + at * N);
   Pack<T, N> dgate, dup;
   for (int i = 0; i < N; ++i) {
-    const SwigluGradient dh = swiglu_gradient(da[i], gate[i], up[i]);
+    const SwigluGradient dh = swiglu_gradient<T>(da[i], gate[i], up[i]);
     dgate.set(i, dh.gate);
     dup.set(i, dh.up);
   }
@@ -60,7 +60,7 @@ __global__ void gelu_forward_kernel(T* a, const T* h, int64_t packs) {
   if (at >= packs) return;
   const auto x = Pack<T, N>::load(h + at * N);
   Pack<T, N> y;
-  for (int i = 0; i < N; ++i) y.set(i, x[i] * sigmoid(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i])));
+  for (int i = 0; i < N; ++i) y.set(i, x[i] * sigmoid<T>(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i])).value);
   y.store(a + at * N);
 }
 
@@ -71,9 +71,9 @@ __global__ void gelu_backward_kernel(T* dh, const T* da, const T* h, int64_t pac
   const auto x = Pack<T, N>::load(h + at * N), dy = Pack<T, N>::load(da + at * N);
   Pack<T, N> dx;
   for (int i = 0; i < N; ++i) {
-    const float s = sigmoid(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i]));
+    const Sigmoid s = sigmoid<T>(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i]));
     const float dz = kSlope * (1.0f + 3.0f * kCubic * x[i] * x[i]);
-    dx.set(i, dy[i] * s * (1.0f + x[i] * dz * (1.0f - s)));
+    dx.set(i, dy[i] * s.value * (1.0f + x[i] * dz * s.complement));
   }
   dx.store(dh + at * N);
 }

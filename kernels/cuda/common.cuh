@@ -127,18 +127,23 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // Stores 16 bytes to global memory at once. Use it where the compiler would split store(); tools/check_kernels.sh
+  // Stores to global memory in one instruction. Use it where the compiler would split store(); tools/check_kernels.sh
   // detects such places.
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);
 #else
+    const size_t address = __cvta_generic_to_global(to);
     if constexpr (sizeof(Pack) == sizeof(uint4)) {
       uint4 words;
       memcpy(&words, element, sizeof words);
-      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"l"(__cvta_generic_to_global(to)), "r"(words.x),
-                   "r"(words.y), "r"(words.z), "r"(words.w)
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"l"(address), "r"(words.x), "r"(words.y),
+                   "r"(words.z), "r"(words.w)
                    : "memory");
+    } else if constexpr (sizeof(Pack) == sizeof(uint2)) {
+      uint2 words;
+      memcpy(&words, element, sizeof words);
+      asm volatile("st.global.v2.b32 [%0], {%1, %2};\n" ::"l"(address), "r"(words.x), "r"(words.y) : "memory");
     } else {
       store(to);
     }
