@@ -7,8 +7,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-unsigned blocks_for(int64_t packs) { return static_cast<unsigned>(ceil_div(packs, kThreads)); }
-
 // The index of this thread's pack among all packs.
 __device__ int64_t pack_index() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
@@ -88,8 +86,8 @@ void CudaKernels::residual_forward(const Tensor& y, const Tensor& a, const Tenso
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((residual_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, out, left, right,
-                        count / N);
+          GPTMOE_LAUNCH((residual_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, out, left,
+                        right, count / N);
         },
         out, left, right);
   });
@@ -104,7 +102,8 @@ void CudaKernels::swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F) {
         F,
         [&]<int N>(std::integral_constant<int, N>) {
           const int64_t packs = R * F / N;
-          GPTMOE_LAUNCH((swiglu_forward_kernel<T, N>), blocks_for(packs), kThreads, 0, stream_, a, h, F, packs);
+          GPTMOE_LAUNCH((swiglu_forward_kernel<T, N>), blocks_for(packs, kThreads), kThreads, 0, stream_, a, h, F,
+                        packs);
         },
         a, h);
   });
@@ -119,7 +118,8 @@ void CudaKernels::swiglu_backward(const Tensor& dh_R2F, const Tensor& da_RF, con
         F,
         [&]<int N>(std::integral_constant<int, N>) {
           const int64_t packs = R * F / N;
-          GPTMOE_LAUNCH((swiglu_backward_kernel<T, N>), blocks_for(packs), kThreads, 0, stream_, dh, da, h, F, packs);
+          GPTMOE_LAUNCH((swiglu_backward_kernel<T, N>), blocks_for(packs, kThreads), kThreads, 0, stream_, dh, da, h, F,
+                        packs);
         },
         dh, da, h);
   });
@@ -133,7 +133,8 @@ void CudaKernels::gelu_forward(const Tensor& a_RF, const Tensor& h_RF) {
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((gelu_forward_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, a, h, count / N);
+          GPTMOE_LAUNCH((gelu_forward_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, a, h,
+                        count / N);
         },
         a, h);
   });
@@ -147,7 +148,7 @@ void CudaKernels::gelu_backward(const Tensor& dh_RF, const Tensor& da_RF, const 
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((gelu_backward_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, dh, da, h,
+          GPTMOE_LAUNCH((gelu_backward_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, dh, da, h,
                         count / N);
         },
         dh, da, h);

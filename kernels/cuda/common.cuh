@@ -89,6 +89,9 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
 }
 #define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_at({#kernel, __FILE__, __LINE__}, kernel, __VA_ARGS__)
 
+// The blocks of `block` threads that `threads` threads take.
+inline unsigned blocks_for(int64_t threads, int block) { return static_cast<unsigned>(ceil_div(threads, block)); }
+
 // The block's dynamic shared memory as an object or an array of T.
 template <typename T>
 __device__ T* shared_memory() {

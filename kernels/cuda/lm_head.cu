@@ -14,7 +14,9 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 constexpr int kAtOnce = 4;  // packs that a thread reads at once, so that their loads overlap
-constexpr float kLog2E = 1.4426950408889634f;
+
+// e^x for x <= 0.
+__device__ float exp_approximate(float x) { return exp2_approximate(x * 1.4426950408889634f); }
 
 // A Pack that waits in registers as it was loaded. The compiler would unpack a Pack early, and then a 16-bit element
 // takes a whole register.
@@ -81,10 +83,9 @@ struct OnlineSum {
     batch.each([&](int, const auto& x) {
       for (int i = 0; i < N; ++i) largest = fmaxf(largest, x[i]);
     });
-    const float shift = -largest * kLog2E;
-    sum *= exp2_approximate(max * kLog2E + shift);
+    sum *= exp_approximate(max - largest);
     batch.each([&](int, const auto& x) {
-      for (int i = 0; i < N; ++i) sum += exp2_approximate(x[i] * kLog2E + shift);
+      for (int i = 0; i < N; ++i) sum += exp_approximate(x[i] - largest);
     });
     max = largest;
   }
@@ -129,14 +130,14 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
         if (i + j < kAtOnce + kept) x.store(kept_logits + (i + j - kAtOnce) * threads * N);
       });
   }
-  const float max = max_of_block(own.max, partials), shift = -max * kLog2E;
-  const float sum = block_sum(own.sum * exp2_approximate(own.max * kLog2E + shift), partials);
+  const float max = max_of_block(own.max, partials);
+  const float sum = block_sum(own.sum * exp_approximate(own.max - max), partials);
   if (thread == 0) losses[blockIdx.x] = max + logf(sum) - target_logit;
   if constexpr (kBackward) {
     const float factor = scale / sum;
     const auto differentiate = [&](int at, Logits x) {
       for (int i = 0; i < N; ++i) {
-        const float p = exp2_approximate(x[i] * kLog2E + shift) * factor;
+        const float p = exp_approximate(x[i] - max) * factor;
         x.set(i, at * N + i == target ? p - scale : p);
       }
       x.store_whole(row + static_cast<int64_t>(at) * N);

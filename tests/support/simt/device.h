@@ -117,7 +117,11 @@ inline uint32_t match_any(uint32_t mask, int64_t value) {
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
   int nothing = 0;
   ::simt::warp_collective(
-      mask, "__syncwarp", [](void* const*) {}, &nothing);
+      mask, "__syncwarp",
+      [](void* const operands[::simt::kWarpSize]) {
+        if (std::count(operands, operands + ::simt::kWarpSize, nullptr) == 0) ::simt::warp_synchronised();
+      },
+      &nothing);
 }
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source) {
@@ -141,6 +145,7 @@ inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(ma
 
 template <typename T>
 T atomicAdd(T* address, T value) {
+  const ::simt::AtomicAccess atomic;
   return std::exchange(*address, *address + value);
 }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
