@@ -7,8 +7,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-unsigned blocks_for(int64_t packs) { return static_cast<unsigned>(ceil_div(packs, kThreads)); }
-
 // The index of this thread's pack among all packs.
 __device__ int64_t pack_index() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 
@@ -29,7 +27,7 @@ __global__ void swiglu_forward_kernel(T* a_RF, const T* h_R2F, int64_t F, int64_
   const int64_t r = at * N / F, f = at * N % F;
   const auto gate = Pack<T, N>::load(h_R2F + r * 2 * F + f), up = Pack<T, N>::load(h_R2F + r * 2 * F + F + f);
   Pack<T, N> a;
-  for (int i = 0; i < N; ++i) a.set(i, swiglu(gate[i], up[i]));
+  for (int i = 0; i < N; ++i) a.set(i, swiglu<T>(gate[i], up[i]));
   a.store(a_RF + at * N);
 }
 
@@ -43,7 +41,7 @@ __global__ void swiglu_backward_kernel(T* dh_R2F, const T* da_RF, const T* h_R2F
   const auto da = Pack<T, N>::load(da_RF + at * N);
   Pack<T, N> dgate, dup;
   for (int i = 0; i < N; ++i) {
-    const SwigluGradient dh = swiglu_gradient(da[i], gate[i], up[i]);
+    const SwigluGradient dh = swiglu_gradient<T>(da[i], gate[i], up[i]);
     dgate.set(i, dh.gate);
     dup.set(i, dh.up);
   }
@@ -60,7 +58,7 @@ __global__ void gelu_forward_kernel(T* a, const T* h, int64_t packs) {
   if (at >= packs) return;
   const auto x = Pack<T, N>::load(h + at * N);
   Pack<T, N> y;
-  for (int i = 0; i < N; ++i) y.set(i, x[i] * sigmoid(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i])));
+  for (int i = 0; i < N; ++i) y.set(i, x[i] * sigmoid<T>(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i])).value);
   y.store(a + at * N);
 }
 
@@ -71,9 +69,9 @@ __global__ void gelu_backward_kernel(T* dh, const T* da, const T* h, int64_t pac
   const auto x = Pack<T, N>::load(h + at * N), dy = Pack<T, N>::load(da + at * N);
   Pack<T, N> dx;
   for (int i = 0; i < N; ++i) {
-    const float s = sigmoid(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i]));
+    const Sigmoid s = sigmoid<T>(kSlope * x[i] * (1.0f + kCubic * x[i] * x[i]));
     const float dz = kSlope * (1.0f + 3.0f * kCubic * x[i] * x[i]);
-    dx.set(i, dy[i] * s * (1.0f + x[i] * dz * (1.0f - s)));
+    dx.set(i, dy[i] * s.value * (1.0f + x[i] * dz * s.complement));
   }
   dx.store(dh + at * N);
 }
@@ -88,8 +86,8 @@ void CudaKernels::residual_forward(const Tensor& y, const Tensor& a, const Tenso
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((residual_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, out, left, right,
-                        count / N);
+          GPTMOE_LAUNCH((residual_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, out, left,
+                        right, count / N);
         },
         out, left, right);
   });
@@ -104,7 +102,8 @@ void CudaKernels::swiglu_forward(const Tensor& a_RF, const Tensor& h_R2F) {
         F,
         [&]<int N>(std::integral_constant<int, N>) {
           const int64_t packs = R * F / N;
-          GPTMOE_LAUNCH((swiglu_forward_kernel<T, N>), blocks_for(packs), kThreads, 0, stream_, a, h, F, packs);
+          GPTMOE_LAUNCH((swiglu_forward_kernel<T, N>), blocks_for(packs, kThreads), kThreads, 0, stream_, a, h, F,
+                        packs);
         },
         a, h);
   });
@@ -119,7 +118,8 @@ void CudaKernels::swiglu_backward(const Tensor& dh_R2F, const Tensor& da_RF, con
         F,
         [&]<int N>(std::integral_constant<int, N>) {
           const int64_t packs = R * F / N;
-          GPTMOE_LAUNCH((swiglu_backward_kernel<T, N>), blocks_for(packs), kThreads, 0, stream_, dh, da, h, F, packs);
+          GPTMOE_LAUNCH((swiglu_backward_kernel<T, N>), blocks_for(packs, kThreads), kThreads, 0, stream_, dh, da, h, F,
+                        packs);
         },
         dh, da, h);
   });
@@ -133,7 +133,8 @@ void CudaKernels::gelu_forward(const Tensor& a_RF, const Tensor& h_RF) {
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((gelu_forward_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, a, h, count / N);
+          GPTMOE_LAUNCH((gelu_forward_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, a, h,
+                        count / N);
         },
         a, h);
   });
@@ -147,7 +148,7 @@ void CudaKernels::gelu_backward(const Tensor& dh_RF, const Tensor& da_RF, const 
     with_pack<T>(
         count,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((gelu_backward_kernel<T, N>), blocks_for(count / N), kThreads, 0, stream_, dh, da, h,
+          GPTMOE_LAUNCH((gelu_backward_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, dh, da, h,
                         count / N);
         },
         dh, da, h);

@@ -62,13 +62,11 @@ __global__ void z_loss_backward_kernel(float* dlogits, const float* probs, const
   if (at < count) dlogits[at] += factor * lse[at / E] * probs[at];
 }
 
-unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
-
 }  // namespace
 
 void CudaKernels::expert_fractions(const Tensor& fractions_E, const Tensor& offsets_E1, int64_t rows) {
   const int64_t E = fractions_E.count();
-  GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E), kThreads, 0, stream_, fractions_E.as<float>(),
+  GPTMOE_LAUNCH(expert_fractions_kernel, blocks_for(E, kThreads), kThreads, 0, stream_, fractions_E.as<float>(),
                 offsets_E1.as<int64_t>(), E, rows);
 }
 
@@ -90,14 +88,14 @@ void CudaKernels::load_balance_backward(const Tensor& dprobs_NE, const Tensor& f
                                         const Tensor& coefficient_1) {
   const int64_t N = dprobs_NE.size(0), E = dprobs_NE.size(1);
   const auto factor = static_cast<float>(scale * static_cast<double>(E) / static_cast<double>(N));
-  GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dprobs_NE.as<float>(),
+  GPTMOE_LAUNCH(load_balance_backward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, dprobs_NE.as<float>(),
                 fractions_E.as<float>(), coefficient_1.present() ? coefficient_1.as<float>() : nullptr, N * E, E,
                 factor);
 }
 
 void CudaKernels::load_accumulate(const Tensor& loads_E, const Tensor& offsets_E1) {
   const int64_t E = loads_E.count();
-  GPTMOE_LAUNCH(load_accumulate_kernel, blocks_for(E), kThreads, 0, stream_, loads_E.as<float>(),
+  GPTMOE_LAUNCH(load_accumulate_kernel, blocks_for(E, kThreads), kThreads, 0, stream_, loads_E.as<float>(),
                 offsets_E1.as<int64_t>(), E);
 }
 
@@ -116,7 +114,7 @@ void CudaKernels::z_loss_forward(const Tensor& loss_1, const Tensor& lse_N) {
 
 void CudaKernels::z_loss_backward(const Tensor& dlogits_NE, const Tensor& probs_NE, const Tensor& lse_N, double scale) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_LAUNCH(z_loss_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+  GPTMOE_LAUNCH(z_loss_backward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 probs_NE.as<float>(), lse_N.as<float>(), N * E, E,
                 static_cast<float>(2 * scale / static_cast<double>(N)));
 }

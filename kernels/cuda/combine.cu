@@ -148,55 +148,57 @@ __device__ void warp_sum_scattered(float (&values)[2 * kWarp]) {
   if constexpr (kBit > 1) warp_sum_scattered<kBit / 2>(values);
 }
 
-constexpr int kExperts = 2 * kWarp / kTokens;  // per warp, so that warp_sum_scattered sums kExperts * kTokens values
+constexpr int kExperts = 2 * kWarp / kTokens;  // at a time, so that warp_sum_scattered sums kExperts * kTokens values
 
-// A block handles kTokens tokens. Its warps first divide the experts among themselves, kExperts at a time, and compute
-// dprobs of the experts that were not chosen. Then they divide the slots.
+// A block handles kTokens tokens. For dprobs of the experts that were not chosen, its threads divide the columns, for
+// kExperts experts at a time. Then its warps divide the slots.
 template <typename T, int N>
 __global__ void __launch_bounds__(kThreads, 3)
     default_backward_kernel(T* drows_RC, float* dprobs_NE, const T* __restrict__ dy_NC, const T* __restrict__ rows_RC,
                             const float* __restrict__ probs_NE, const int32_t* __restrict__ expert_ids_NK,
                             const int32_t* __restrict__ positions_NK, const float* __restrict__ default_EC,
                             DefaultShape shape) {
+  constexpr int kValues = kTokens * kExperts,
+                kPart = N < 4 ? N : 4;  // columns at a time; more would need too many registers
   const auto [tokens, E, C, K] = shape;
-  const int lane = lane_index();
+  const int lane = lane_index(), thread = static_cast<int>(threadIdx.x);
   const int64_t first = int64_t{blockIdx.x} * kTokens;
   const auto token = [=, tokens = tokens](int t) { return first + t < tokens ? first + t : tokens - 1; };
-  const int64_t groups = ceil_div(E, kExperts), slots = (first + kTokens < tokens ? kTokens : tokens - first) * K;
-  for (int64_t job = warp_index(); job < groups + slots; job += kWarps) {
-    if (job >= groups) {
-      const int64_t slot = first * K + job - groups, n = slot / K, row = positions_NK[slot] * C;
-      const int64_t at = n * E + expert_ids_NK[slot];
-      const float sum = combine_row_backward<T, N>(drows_RC + row, probs_NE[at], dy_NC + n * C, rows_RC + row, C);
-      if (lane == 0) dprobs_NE[at] = sum;
-      continue;
-    }
-    constexpr int kPart = N < 4 ? N : 4;  // columns at a time; more would need too many registers
-    const int64_t begin = job * kExperts;
-    float sums[kTokens * kExperts] = {};
-    for (int64_t c = lane * kPart; c < C; c += kWarp * kPart) {
+  auto* const warp_sums = shared_memory<float[kWarps][kValues]>();  // two, used in turns
+  int turn = 0;
+  for (int64_t begin = 0; begin < E; begin += kExperts, turn ^= 1) {
+    float sums[kValues] = {};
+    for (int64_t column = int64_t{thread} * kPart; column < C; column += kThreads * kPart) {
       float dys[kTokens][kPart];
       GPTMOE_UNROLL
       for (int t = 0; t < kTokens; ++t) {
-        const auto dy = Pack<T, kPart>::load(dy_NC + token(t) * C + c);
+        const auto dy = Pack<T, kPart>::load(dy_NC + token(t) * C + column);
         for (int i = 0; i < kPart; ++i) dys[t][i] = dy[i];
       }
       GPTMOE_UNROLL
       for (int e = 0; e < kExperts; ++e) {
         float vector[kPart];
-        load_floats(vector, default_EC + (begin + e < E ? begin + e : E - 1) * C + c);
+        load_floats(vector, default_EC + (begin + e < E ? begin + e : E - 1) * C + column);
         GPTMOE_UNROLL
         for (int t = 0; t < kTokens; ++t)
           for (int i = 0; i < kPart; ++i) sums[t * kExperts + e] += dys[t][i] * vector[i];
       }
     }
     warp_sum_scattered(sums);
-    const int64_t n = first + 2 * lane / kExperts;
-    GPTMOE_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const int64_t expert = begin + 2 * lane % kExperts + i;
-      if (n < tokens && expert < E && !chosen(expert_ids_NK + n * K, K, expert)) dprobs_NE[n * E + expert] = sums[i];
+    Pack<float, 2>{{sums[0], sums[1]}}.store(warp_sums[turn][warp_index()] + 2 * lane);
+    __syncthreads();
+    if (thread < kValues) {
+      float sum = 0;
+      for (int warp = 0; warp < kWarps; ++warp) sum += warp_sums[turn][warp][thread];
+      const int64_t n = first + thread / kExperts, expert = begin + thread % kExperts;
+      if (n < tokens && expert < E && !chosen(expert_ids_NK + n * K, K, expert)) dprobs_NE[n * E + expert] = sum;
     }
+  }
+  const int64_t slots = (first + kTokens < tokens ? kTokens : tokens - first) * K;
+  for (int64_t slot = first * K + warp_index(); slot < first * K + slots; slot += kWarps) {
+    const int64_t n = slot / K, row = positions_NK[slot] * C, at = n * E + expert_ids_NK[slot];
+    const float sum = combine_row_backward<T, N>(drows_RC + row, probs_NE[at], dy_NC + n * C, rows_RC + row, C);
+    if (lane == 0) dprobs_NE[at] = sum;
   }
 }
 
@@ -273,9 +275,9 @@ void CudaKernels::default_combine_backward(const Tensor& drows_RC, const Tensor&
     with_pack<T>(
         C,
         [&]<int kPack>(std::integral_constant<int, kPack>) {
-          GPTMOE_LAUNCH((default_backward_kernel<T, kPack>), static_cast<unsigned>(ceil_div(N, kTokens)), kThreads, 0,
-                        stream_, drows, dprobs, dy, rows, probs, expert_ids, positions, defaults,
-                        DefaultShape{N, E, C, static_cast<int>(K)});
+          GPTMOE_LAUNCH((default_backward_kernel<T, kPack>), static_cast<unsigned>(ceil_div(N, kTokens)), kThreads,
+                        2 * sizeof(float) * kWarps * kTokens * kExperts, stream_, drows, dprobs, dy, rows, probs,
+                        expert_ids, positions, defaults, DefaultShape{N, E, C, static_cast<int>(K)});
         },
         drows, dy, rows, defaults);
   });

@@ -89,6 +89,9 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
 }
 #define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_at({#kernel, __FILE__, __LINE__}, kernel, __VA_ARGS__)
 
+// The blocks of `block` threads that `threads` threads take.
+inline unsigned blocks_for(int64_t threads, int block) { return static_cast<unsigned>(ceil_div(threads, block)); }
+
 // The block's dynamic shared memory as an object or an array of T.
 template <typename T>
 __device__ T* shared_memory() {
@@ -127,18 +130,23 @@ struct alignas(sizeof(T) * N) Pack {
 
   __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
   __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
-  // Stores 16 bytes to global memory in one instruction. Use it where the compiler would split store();
-  // tools/check_kernels.sh detects such places.
+  // Stores to global memory in one instruction. Use it where the compiler would split store(); tools/check_kernels.sh
+  // detects such places.
   __device__ void store_whole(T* to) const {
 #ifdef GPTMOE_SIMT
     store(to);
 #else
+    const size_t address = __cvta_generic_to_global(to);
     if constexpr (sizeof(Pack) == sizeof(uint4)) {
       uint4 words;
       memcpy(&words, element, sizeof words);
-      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"l"(__cvta_generic_to_global(to)), "r"(words.x),
-                   "r"(words.y), "r"(words.z), "r"(words.w)
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};\n" ::"l"(address), "r"(words.x), "r"(words.y),
+                   "r"(words.z), "r"(words.w)
                    : "memory");
+    } else if constexpr (sizeof(Pack) == sizeof(uint2)) {
+      uint2 words;
+      memcpy(&words, element, sizeof words);
+      asm volatile("st.global.v2.b32 [%0], {%1, %2};\n" ::"l"(address), "r"(words.x), "r"(words.y) : "memory");
     } else {
       store(to);
     }

@@ -14,6 +14,9 @@ CudaKernels::CudaKernels(DType compute, bool graphs) : compute_(compute), graphs
   int device = 0;
   CUDA_CHECK(cudaGetDevice(&device));
   CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  int shared_bytes = 0;
+  CUDA_CHECK(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerMultiprocessor, device));
+  shared_bytes_ = static_cast<size_t>(shared_bytes);
   CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   CUDA_CHECK(cudaMalloc(reinterpret_cast<void**>(&workspace_), kWorkspaceFloats * sizeof(float)));
   memory_ = std::make_unique<CudaMemory>(stream_);

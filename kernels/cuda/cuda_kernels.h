@@ -45,6 +45,7 @@ class CudaKernels final : public Kernels {
   bool graphs_;
   cudaStream_t stream_ = nullptr;
   int multiprocessors_ = 0;
+  size_t shared_bytes_ = 0;  // of a multiprocessor
   float* workspace_ = nullptr;
   std::unique_ptr<CudaMemory> memory_;
   std::unique_ptr<Matmul> matmul_;

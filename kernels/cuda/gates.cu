@@ -8,8 +8,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
-
 __global__ void drop_choices_kernel(int32_t* kept_ids, float* gates, const int32_t* expert_ids, int64_t count,
                                     int64_t K, int64_t live) {
   const int64_t slot = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
@@ -34,18 +32,18 @@ __global__ void sigmoid_backward_kernel(float* dlogits, const float* dprobs, con
 void CudaKernels::drop_choices(const Tensor& kept_ids_NK, const Tensor& gates_NK, const Tensor& expert_ids_NK,
                                int64_t live) {
   const int64_t N = expert_ids_NK.size(0), K = expert_ids_NK.size(1);
-  GPTMOE_LAUNCH(drop_choices_kernel, blocks_for(N * K), kThreads, 0, stream_, kept_ids_NK.as<int32_t>(),
+  GPTMOE_LAUNCH(drop_choices_kernel, blocks_for(N * K, kThreads), kThreads, 0, stream_, kept_ids_NK.as<int32_t>(),
                 gates_NK.as<float>(), expert_ids_NK.as<int32_t>(), N * K, K, live);
 }
 
 void CudaKernels::sigmoid_router_forward(const Tensor& probs_NE, const Tensor& logits_NE) {
-  GPTMOE_LAUNCH(sigmoid_forward_kernel, blocks_for(logits_NE.count()), kThreads, 0, stream_, probs_NE.as<float>(),
-                logits_NE.as<float>(), logits_NE.count());
+  GPTMOE_LAUNCH(sigmoid_forward_kernel, blocks_for(logits_NE.count(), kThreads), kThreads, 0, stream_,
+                probs_NE.as<float>(), logits_NE.as<float>(), logits_NE.count());
 }
 
 void CudaKernels::sigmoid_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_LAUNCH(sigmoid_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+  GPTMOE_LAUNCH(sigmoid_backward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 dprobs_NE.as<float>(), probs_NE.as<float>(), N * E);
 }
 

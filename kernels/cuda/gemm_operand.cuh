@@ -60,7 +60,7 @@ struct StoreTile {
       for (int j = 0; j < kCount; j += kWide) {
         Pack<T, kWide> pack;
         for (int k = 0; k < kWide; ++k) pack.set(k, values[i][j + k]);
-        pack.store(to + r * stride + column + j);
+        pack.store_whole(to + r * stride + column + j);
       }
     }
   }

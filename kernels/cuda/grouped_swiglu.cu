@@ -41,11 +41,11 @@ struct SwigluTile {
       for (int j = 0; j < kFeatures; ++j) {
         gates.set(j, values[i][2 * j]);
         ups.set(j, values[i][2 * j + 1]);
-        products.set(j, swiglu(values[i][2 * j], values[i][2 * j + 1]));
+        products.set(j, swiglu<T>(values[i][2 * j], values[i][2 * j + 1]));
       }
-      gates.store(gate + 2 * F * r + feature);
-      ups.store(gate + 2 * F * r + F + feature);
-      products.store(a + F * r + feature);
+      gates.store_whole(gate + 2 * F * r + feature);
+      ups.store_whole(gate + 2 * F * r + F + feature);
+      products.store_whole(a + F * r + feature);
     }
   }
 };
@@ -98,12 +98,12 @@ struct SwigluGradientTile {
     for_each([&](int i, int j, int64_t at) {
       GPTMOE_UNROLL
       for (int k = 0; k < kWide; ++k) {
-        const SwigluGradient dh = swiglu_gradient(da[i][j * kWide + k], gates[i][j][k], ups[i][j][k]);
+        const SwigluGradient dh = swiglu_gradient<T>(da[i][j * kWide + k], gates[i][j][k], ups[i][j][k]);
         gates[i][j].set(k, dh.gate);
         ups[i][j].set(k, dh.up);
       }
-      gates[i][j].store(dgate + at);
-      ups[i][j].store(dgate + F + at);
+      gates[i][j].store_whole(dgate + at);
+      ups[i][j].store_whole(dgate + F + at);
     });
   }
 };

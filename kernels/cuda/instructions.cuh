@@ -163,13 +163,23 @@ __device__ inline void cp_async_wait() {
 #endif
 }
 
-// ---- ex2.approx: 2^x to about 2 units in the last place; 0 for minus infinity and for subnormal results.
+// ---- ex2.approx: 2^x to 2 units in the last place, 1 for 0, and 0 for minus infinity. rcp.approx: 1 / x to 1 unit in
+// the last place, 0 for infinity and infinity for 0. Both take subnormal numbers for 0 and give 0 for them.
 __device__ inline float exp2_approximate(float x) {
 #ifdef GPTMOE_SIMT
-  return x < -126.0f ? 0.0f : std::exp2(x);
+  return ::simt::exp2_approximate(x);
 #else
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+__device__ inline float reciprocal_approximate(float x) {
+#ifdef GPTMOE_SIMT
+  return ::simt::reciprocal_approximate(x);
+#else
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;\n" : "=f"(y) : "f"(x));
   return y;
 #endif
 }

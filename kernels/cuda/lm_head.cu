@@ -5,25 +5,88 @@
 // at 800 TFLOP/s); the kernel reads and writes 2 bytes per logit, 8.4 GB for 16k tokens (2.0 ms at 4.3 TB/s).
 #include <algorithm>
 
-#include "kernels/cuda/common.cuh"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/instructions.cuh"
 #include "kernels/cuda/matmul.h"
 
 namespace gptmoe::cuda {
 namespace {
 
 constexpr int kMaxThreads = 1024;
+constexpr int kAtOnce = 4;  // packs that a thread reads at once, so that their loads overlap
+
+// e^x for x <= 0.
+__device__ float exp_approximate(float x) { return exp2_approximate(x * 1.4426950408889634f); }
+
+// A Pack that waits in registers as it was loaded. The compiler would unpack a Pack early, and then a 16-bit element
+// takes a whole register.
+template <typename T, int N>
+class WaitingPack {
+ public:
+  __device__ static WaitingPack load(const T* from) {
+    WaitingPack waiting;
+    waiting.words_ = *reinterpret_cast<const Words*>(from);
+    return waiting;
+  }
+  __device__ Pack<T, N> unpack() const {
+    Words words = words_;
+    hide(words);
+    Pack<T, N> pack;
+    memcpy(&pack, &words, sizeof pack);
+    return pack;
+  }
+
+ private:
+  using Words = std::conditional_t<sizeof(Pack<T, N>) == sizeof(uint4), uint4, T>;
+  static_assert(sizeof(Words) == sizeof(Pack<T, N>));
+
+  // Makes the words look new to the compiler, so that each unpack() unpacks again.
+  __device__ static void hide(T&) {}
+  __device__ static void hide([[maybe_unused]] uint4& words) {
+#ifndef GPTMOE_SIMT
+    asm volatile("" : "+r"(words.x), "+r"(words.y), "+r"(words.z), "+r"(words.w));
+#endif
+  }
+
+  Words words_;
+};
+
+// Up to kAtOnce packs of a row, `step` packs apart from pack `first` on: fewer where the row ends.
+template <typename T, int N>
+class Batch {
+ public:
+  __device__ Batch(const T* row, int first, int step, int packs) : step_(step), left_(packs - first) {
+    GPTMOE_UNROLL
+    for (int j = 0; j < kAtOnce; ++j)
+      if (j * step_ < left_) packs_[j] = WaitingPack<T, N>::load(row + static_cast<int64_t>(first + j * step) * N);
+  }
+  // Calls visit(j, pack) for each pack.
+  template <typename Visit>
+  __device__ void each(Visit visit) const {
+    GPTMOE_UNROLL
+    for (int j = 0; j < kAtOnce; ++j)
+      if (j * step_ < left_) visit(j, packs_[j].unpack());
+  }
+
+ private:
+  WaitingPack<T, N> packs_[kAtOnce];
+  int step_, left_;
+};
 
 // A running maximum and the sum of e^(x - maximum) so far (Milakov & Gimelshein 2018).
 struct OnlineSum {
-  float max = -INFINITY, sum = 0;
+  float max = -1e30f, sum = 0;  // finite, so that minus infinity minus the maximum is not NaN
 
   template <typename T, int N>
-  __device__ void add(const Pack<T, N>& x) {
+  __device__ void add(const Batch<T, N>& batch) {
     float largest = max;
-    for (int i = 0; i < N; ++i) largest = fmaxf(largest, x[i]);
-    sum *= __expf(max - largest);
-    for (int i = 0; i < N; ++i) sum += __expf(x[i] - largest);
+    batch.each([&](int, const auto& x) {
+      for (int i = 0; i < N; ++i) largest = fmaxf(largest, x[i]);
+    });
+    sum *= exp_approximate(max - largest);
+    batch.each([&](int, const auto& x) {
+      for (int i = 0; i < N; ++i) sum += exp_approximate(x[i] - largest);
+    });
     max = largest;
   }
 };
@@ -40,53 +103,96 @@ __device__ float max_of_block(float x, float* shared) {
 }
 
 // losses[n] = logsumexp(row) - row[target]; with kBackward, also row = (softmax(row) - onehot(target)) * scale. One
-// block per row. The second pass walks backwards, since what the first one read last is most likely still in cache.
+// block per row, in which a thread has every blockDim-th pack. With kBackward it keeps the first kAtOnce of them in
+// registers and the next `kept` in shared memory. Later ones are read again, backwards, because what was read last is
+// most likely still in cache.
 template <typename T, int N, bool kBackward>
-__global__ void __launch_bounds__(kMaxThreads)
-    cross_entropy_kernel(float* losses, T* logits_MV, const int32_t* targets, int64_t V, float scale) {
-  auto* shared = shared_memory<float>();
-  T* row = logits_MV + static_cast<int64_t>(blockIdx.x) * V;
-  const int64_t packs = V / N;
-  const auto thread = static_cast<int64_t>(threadIdx.x), threads = static_cast<int64_t>(blockDim.x);
+__global__ void __launch_bounds__(kMaxThreads, 1)
+    cross_entropy_kernel(float* losses, T* logits_MV, const int32_t* targets, int64_t V, float scale, int kept) {
+  using Logits = Pack<T, N>;
+  auto* partials = shared_memory<float>();  // kMaxWarps, then the logits that are kept
+  T* const row = logits_MV + static_cast<int64_t>(blockIdx.x) * V;
+  const int packs = static_cast<int>(V / N);
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  T* const kept_logits = reinterpret_cast<T*>(partials + kMaxWarps) + thread * N;
+
   OnlineSum own;
-  for (int64_t at = thread; at < packs; at += threads) own.add(Pack<T, N>::load(row + at * N));
-  const float max = max_of_block(own.max, shared);
-  const float sum = block_sum(own.sum * __expf(own.max - max), shared);
+  const Batch<T, N> first(row, thread, threads, packs);
   const int32_t target = targets[blockIdx.x];
-  if (thread == 0) losses[blockIdx.x] = max + logf(sum) - to_float(row[target]);
+  const float target_logit = to_float(row[target]);
+  own.add(first);
+  int i = kAtOnce;  // counts the packs of this thread
+  for (; thread + i * threads < packs; i += kAtOnce) {
+    const Batch<T, N> several(row, thread + i * threads, threads, packs);
+    own.add(several);
+    if constexpr (kBackward)
+      several.each([&](int j, const Logits& x) {
+        if (i + j < kAtOnce + kept) x.store(kept_logits + (i + j - kAtOnce) * threads * N);
+      });
+  }
+  const float max = max_of_block(own.max, partials);
+  const float sum = block_sum(own.sum * exp_approximate(own.max - max), partials);
+  if (thread == 0) losses[blockIdx.x] = max + logf(sum) - target_logit;
   if constexpr (kBackward) {
-    __syncthreads();  // the target's logit has been read
     const float factor = scale / sum;
-    const int64_t target_pack = target / N;
-    const int target_element = static_cast<int>(target % N);
-    for (int64_t at = (packs - 1) / threads * threads + thread; at >= 0; at -= threads) {
-      if (at >= packs) continue;
-      auto x = Pack<T, N>::load(row + at * N);
+    const auto differentiate = [&](int at, Logits x) {
       for (int i = 0; i < N; ++i) {
-        const float p = __expf(x[i] - max) * factor;
-        x.set(i, at == target_pack && i == target_element ? p - scale : p);
+        const float p = exp_approximate(x[i] - max) * factor;
+        x.set(i, at * N + i == target ? p - scale : p);
       }
-      x.store(row + at * N);
+      x.store_whole(row + static_cast<int64_t>(at) * N);
+    };
+    while (i > kAtOnce + kept) {
+      const int at = thread + --i * threads;
+      if (at < packs) differentiate(at, Logits::load(row + static_cast<int64_t>(at) * N));
     }
+    GPTMOE_NO_UNROLL
+    while (i > kAtOnce) {
+      const int at = thread + --i * threads;
+      if (at < packs) differentiate(at, Logits::load(kept_logits + (i - kAtOnce) * threads * N));
+    }
+    first.each([&](int j, const Logits& x) { differentiate(thread + j * threads, x); });
   }
 }
 
-// Enough threads that each takes about four packs if the row is short.
-int threads_for(int64_t packs) {
-  const int64_t wanted = ceil_div(packs, 4);
-  return static_cast<int>(std::min<int64_t>(kMaxThreads, ceil_div(wanted, kWarp) * kWarp));
+// How a block handles a row of `packs` packs of 16 bytes or less.
+struct RowPlan {
+  int threads, kept;  // packs that each thread keeps in shared memory
+  size_t shared_bytes;
+};
+
+// Short rows get as many threads as keep them in registers. Up to 512 threads, two blocks share a multiprocessor, and
+// one can read while the other writes; longer rows get a multiprocessor for themselves, to keep more logits.
+RowPlan plan_row(int64_t packs, size_t pack_bytes, bool backward, size_t multiprocessor_bytes) {
+  constexpr size_t kPartials = kMaxWarps * sizeof(float), kReserved = 1024;  // the driver's part of shared memory
+  const auto keep = [&](int threads, size_t bytes) {
+    const auto wanted = std::max<int64_t>(0, ceil_div(packs, threads) - kAtOnce);
+    const auto fit = static_cast<int64_t>((bytes - kPartials) / (static_cast<size_t>(threads) * pack_bytes));
+    return backward ? static_cast<int>(std::min(wanted, fit)) : 0;
+  };
+  const auto plan = [&](int threads, int kept) {
+    return RowPlan{threads, kept, kPartials + static_cast<size_t>(threads * kept) * pack_bytes};
+  };
+  constexpr int kHalf = kMaxThreads / 2;
+  if (packs <= kAtOnce * kHalf) return plan(static_cast<int>(ceil_div(ceil_div(packs, kAtOnce), kWarp) * kWarp), 0);
+  const int kept = keep(kHalf, multiprocessor_bytes / 2 - kReserved);
+  if (!backward || packs <= int64_t{kAtOnce + kept} * kHalf) return plan(kHalf, kept);
+  return plan(kMaxThreads, keep(kMaxThreads, multiprocessor_bytes - kReserved));
 }
 
 template <bool kBackward>
-void cross_entropy(cudaStream_t stream, float* losses, const Tensor& logits_MV, const int32_t* targets, float scale) {
+void cross_entropy(cudaStream_t stream, float* losses, const Tensor& logits_MV, const int32_t* targets, float scale,
+                   size_t multiprocessor_bytes) {
   const int64_t rows = logits_MV.size(0), V = logits_MV.size(1);
+  GPTMOE_CHECK(V <= 1 << 30, V, " logits");
   with_real(logits_MV, [&]<typename T>(T*) {
     T* logits = logits_MV.as<T>();
     with_pack<T>(
         V,
         [&]<int N>(std::integral_constant<int, N>) {
-          GPTMOE_LAUNCH((cross_entropy_kernel<T, N, kBackward>), static_cast<unsigned>(rows), threads_for(V / N),
-                        kMaxWarps * sizeof(float), stream, losses, logits, targets, V, scale);
+          const RowPlan plan = plan_row(V / N, sizeof(Pack<T, N>), kBackward, multiprocessor_bytes);
+          GPTMOE_LAUNCH((cross_entropy_kernel<T, N, kBackward>), static_cast<unsigned>(rows), plan.threads,
+                        plan.shared_bytes, stream, losses, logits, targets, V, scale, plan.kept);
         },
         logits);
   });
@@ -107,10 +213,10 @@ void CudaKernels::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, cons
     const Tensor x = x_NC.rows(first, rows), logits = logits_MV.rows(0, rows);
     matmul_->run(Order::nt, logits, x, w_VC, Write::assign);
     if (!backward) {
-      cross_entropy<false>(stream_, losses + first, logits, targets + first, scale);
+      cross_entropy<false>(stream_, losses + first, logits, targets + first, scale, shared_bytes_);
       continue;
     }
-    cross_entropy<true>(stream_, losses + first, logits, targets + first, scale);
+    cross_entropy<true>(stream_, losses + first, logits, targets + first, scale, shared_bytes_);
     matmul_->run(Order::nn, dx_NC.rows(first, rows), logits, w_VC, Write::assign);
     matmul_->run(Order::tn, dw_VC, logits, x, Write::add);
   }

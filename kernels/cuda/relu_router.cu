@@ -8,8 +8,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
-
 __global__ void relu_forward_kernel(float* probs, int32_t* expert_ids, const float* logits, int64_t count, int64_t E) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (at >= count) return;
@@ -39,13 +37,13 @@ __global__ void l1_commit_kernel(float* coefficient, float* excess, float factor
 
 void CudaKernels::relu_router_forward(const Tensor& probs_NE, const Tensor& expert_ids_NE, const Tensor& logits_NE) {
   const int64_t N = logits_NE.size(0), E = logits_NE.size(1);
-  GPTMOE_LAUNCH(relu_forward_kernel, blocks_for(N * E), kThreads, 0, stream_, probs_NE.as<float>(),
+  GPTMOE_LAUNCH(relu_forward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, probs_NE.as<float>(),
                 expert_ids_NE.as<int32_t>(), logits_NE.as<float>(), N * E, E);
 }
 
 void CudaKernels::relu_router_backward(const Tensor& dlogits_NE, const Tensor& dprobs_NE, const Tensor& probs_NE) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1);
-  GPTMOE_LAUNCH(relu_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+  GPTMOE_LAUNCH(relu_backward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 dprobs_NE.as<float>(), probs_NE.as<float>(), N * E);
 }
 

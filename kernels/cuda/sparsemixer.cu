@@ -8,8 +8,6 @@ namespace {
 
 constexpr int kThreads = 128;
 
-unsigned blocks_for(int64_t count) { return static_cast<unsigned>(ceil_div(count, kThreads)); }
-
 __device__ bool chosen(const int32_t* ids, int count, int expert) {
   for (int k = 0; k < count; ++k)
     if (ids[k] == expert) return true;
@@ -97,7 +95,7 @@ void CudaKernels::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor&
                                       const Tensor& logits_NE, double threshold, const Tensor& sampler_2,
                                       int64_t first) {
   const int64_t N = logits_NE.size(0), E = logits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_LAUNCH(sparsemixer_forward_kernel, blocks_for(N), kThreads, 0, stream_, expert_ids_NK.as<int32_t>(),
+  GPTMOE_LAUNCH(sparsemixer_forward_kernel, blocks_for(N, kThreads), kThreads, 0, stream_, expert_ids_NK.as<int32_t>(),
                 gates_NK.as<float>(), shares_NKE.as<float>(), logits_NE.as<float>(),
                 sampler_2.present() ? sampler_2.as<int64_t>() : nullptr, first,
                 MixerShape{N, static_cast<int>(K), static_cast<int>(E)}, static_cast<float>(threshold));
@@ -106,7 +104,7 @@ void CudaKernels::sparsemixer_forward(const Tensor& expert_ids_NK, const Tensor&
 void CudaKernels::sparsemixer_backward(const Tensor& dlogits_NE, const Tensor& dgates_NK, const Tensor& expert_ids_NK,
                                        const Tensor& shares_NKE) {
   const int64_t N = dlogits_NE.size(0), E = dlogits_NE.size(1), K = expert_ids_NK.size(1);
-  GPTMOE_LAUNCH(sparsemixer_backward_kernel, blocks_for(N * E), kThreads, 0, stream_, dlogits_NE.as<float>(),
+  GPTMOE_LAUNCH(sparsemixer_backward_kernel, blocks_for(N * E, kThreads), kThreads, 0, stream_, dlogits_NE.as<float>(),
                 dgates_NK.as<float>(), expert_ids_NK.as<int32_t>(), shares_NKE.as<float>(),
                 MixerShape{N, static_cast<int>(K), static_cast<int>(E)});
 }

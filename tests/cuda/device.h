@@ -10,10 +10,12 @@
 
 namespace gptmoe {
 
-// Makes blocks and threads run in another order from now on. A real GPU changes the order by itself.
+// Makes blocks and threads run in another order from now on, by even seeds also in finer turns and with copies made
+// early or late. A real GPU changes the order by itself.
 inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);
+  simt::set_timing(seed % 2 == 0 ? simt::Timing::interleaved : simt::Timing::late);
 #endif
 }
 

@@ -57,20 +57,20 @@ TEST(InstructionsTest, LdmatrixAndMmaMultiply) {
 
 TEST(InstructionsTest, AsynchronousCopiesArriveWhenWaitedFor) {
   alignas(16) const int from[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-  simt::launch({1}, {1}, 48, [&] {
+  simt::launch({1}, {1}, 56, [&] {
     int* to = shared_memory<int>();
     cp_async_16(to, from);
     cp_async_commit();
     cp_async_16(to + 4, from + 4);
     cp_async_16(to + 8, from, false);
-    cp_async_4(to + 10, from + 2);
-    cp_async_4(to + 11, from, false);
+    cp_async_4(to + 12, from + 2);
+    cp_async_4(to + 13, from, false);
     cp_async_commit();
     if (to[0] != -1) throw std::runtime_error("too early");
     cp_async_wait<1>();
     if (to[0] != 1 || to[3] != 4 || to[4] != -1) throw std::runtime_error("not exactly the first group");
     cp_async_wait<0>();
-    if (to[4] != 5 || to[8] != 0 || to[10] != 3 || to[11] != 0) throw std::runtime_error("all");
+    if (to[4] != 5 || to[8] != 0 || to[12] != 3 || to[13] != 0) throw std::runtime_error("all");
   });
 }
 

@@ -45,9 +45,12 @@ cudaError_t cudaSetDevice(int device) {
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   // Few multiprocessors, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
-  *value = attribute == cudaDevAttrMultiProcessorCount            ? 2
-           : attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin ? simulated_device.shared_bytes
-                                                                  : 0;
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount: *value = 2; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = simulated_device.shared_bytes; break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = simulated_device.shared_bytes + 1024; break;
+    default: return cudaErrorInvalidValue;
+  }
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {

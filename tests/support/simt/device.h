@@ -58,6 +58,20 @@ T shuffle(uint32_t mask, const char* name, T value, int source) {
   return operand.result;
 }
 
+// ---- Approximate functions err as far as CUDA's manuals allow, and always alike for the same result.
+
+// `exact` with an error of at most `ulps` units in the last place.
+inline float off_by(int ulps, float exact) {
+  if (!std::isnormal(exact)) return exact;
+  const auto bits = std::bit_cast<uint32_t>(exact);
+  const auto error = static_cast<int>((bits * 0x9E3779B9u >> 8) % static_cast<unsigned>(2 * ulps + 1)) - ulps;
+  const auto result = std::bit_cast<float>(bits + static_cast<uint32_t>(error));
+  return std::isfinite(result) ? result : exact;
+}
+inline float flushed(float x) { return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x; }
+inline float exp2_approximate(float x) { return x == 0 ? 1.0f : flushed(off_by(2, std::exp2(flushed(x)))); }
+inline float reciprocal_approximate(float x) { return flushed(off_by(1, 1.0f / flushed(x))); }
+
 struct Vote {
   bool predicate;
   uint32_t ballot;
@@ -103,7 +117,11 @@ inline uint32_t match_any(uint32_t mask, int64_t value) {
 inline void __syncwarp(unsigned mask = 0xFFFFFFFFu) {
   int nothing = 0;
   ::simt::warp_collective(
-      mask, "__syncwarp", [](void* const*) {}, &nothing);
+      mask, "__syncwarp",
+      [](void* const operands[::simt::kWarpSize]) {
+        if (std::count(operands, operands + ::simt::kWarpSize, nullptr) == 0) ::simt::warp_synchronised();
+      },
+      &nothing);
 }
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int source) {
@@ -127,6 +145,7 @@ inline bool __any_sync(unsigned mask, bool predicate) { return ::simt::ballot(ma
 
 template <typename T>
 T atomicAdd(T* address, T value) {
+  const ::simt::AtomicAccess atomic;
   return std::exchange(*address, *address + value);
 }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
@@ -134,4 +153,4 @@ inline int __popc(unsigned bits) { return std::popcount(bits); }
 inline int __ffs(int bits) { return bits ? std::countr_zero(static_cast<unsigned>(bits)) + 1 : 0; }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
-inline float __expf(float x) { return std::exp(x); }
+inline float __expf(float x) { return ::simt::off_by(2 + static_cast<int>(1.173f * std::abs(x)), std::exp(x)); }

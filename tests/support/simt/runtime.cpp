@@ -16,6 +16,7 @@
 
 #include "simt/device_memory.h"
 #include "simt/fiber.h"
+#include "simt/shared_accesses.h"
 
 namespace simt {
 namespace {
@@ -29,12 +30,18 @@ std::mt19937_64& order() {
   return engine;
 }
 
+Timing timing = Timing::late;
+
+// True once in `times`, at random.
+bool once_in(unsigned times) { return order()() % times == 0; }
+
 enum class State : uint8_t { ready, at_barrier, in_warp, done };
 
 struct Copy {
   void* to;
   const void* from;
   size_t bytes;
+  bool made = false;
 };
 
 struct Thread {
@@ -46,13 +53,20 @@ struct Thread {
   const char* waits_for = nullptr;  // valid while in a warp operation
   std::vector<Copy> copies;         // not yet committed to a group
   std::deque<std::vector<Copy>> groups;
+  int atomics = 0;  // AtomicAccess objects
+
+  SharedAccesses::Accessor accessor() const { return {warp * kWarpSize + lane, warp}; }
 };
 
-// All blocks share these threads, one block after another. Their stacks are kept, because allocating a stack takes
-// longer than running most blocks.
-std::span<Thread> all_threads() {
-  static std::array<Thread, kMaxThreads> all;
-  return all;
+// A place for a block. Blocks use it one after another: allocating stacks takes longer than running most blocks.
+struct Place {
+  std::array<Thread, kMaxThreads> threads;
+  SharedAccesses accesses;
+};
+constexpr size_t kPlaces = 2;
+Place& place(size_t index) {
+  static std::array<Place, kPlaces> all;
+  return all[index];
 }
 
 struct Barrier {
@@ -70,12 +84,13 @@ struct Gathering {
 
 class Block {
  public:
-  Block(Dim3 grid, Dim3 size, size_t shared_bytes, const std::function<void()>& body)
+  Block(Place& place, Dim3 grid, Dim3 size, size_t shared_bytes, const std::function<void()>& body)
       : grid_(grid),
         size_(size),
         shared_bytes_(shared_bytes),
         body_(body),
-        threads_(all_threads().first(size.x * size.y * size.z)) {
+        threads_(std::span(place.threads).first(size.x * size.y * size.z)),
+        accesses_(place.accesses) {
     gatherings_.resize((threads_.size() + kWarpSize - 1) / kWarpSize);
     for (size_t i = 0; i < threads_.size(); ++i) {
       Thread& thread = threads_[i];
@@ -86,7 +101,10 @@ class Block {
     }
   }
 
-  void run(Dim3 index);
+  void start(Dim3 index);
+  bool running_any() const { return done_ < threads_.size(); }
+  // Runs every thread that can run, until each waits, gives way or ends.
+  void step();
 
   Dim3 grid() const { return grid_; }
   Dim3 size() const { return size_; }
@@ -96,6 +114,11 @@ class Block {
 
   void wait_at(int id, int count);
   void gather(uint32_t mask, const char* name, Complete complete, void* operand);
+  void note_access(const void* address, size_t bytes, bool write);
+  void warp_synchronised() { accesses_.warp_synchronised(running_->warp); }
+  void copy(const Copy& copy);
+  void make(Copy& copy);
+  void wait_for_copies(int groups);
 
  private:
   [[noreturn]] void report_deadlock() const;
@@ -110,6 +133,10 @@ class Block {
   size_t shared_bytes_;
   const std::function<void()>& body_;
   std::span<Thread> threads_;
+  SharedAccesses& accesses_;
+  size_t done_ = SIZE_MAX;
+  std::vector<Thread*> turn_;
+  int accesses_to_turn_ = 1;                        // in Timing::interleaved
   std::vector<std::vector<Gathering>> gatherings_;  // indexed by warp
   std::array<Barrier, kNamedBarriers> barriers_{};
   std::unique_ptr<std::byte, Free> shared_;
@@ -119,7 +146,7 @@ class Block {
 
 Block* current = nullptr;
 
-void Block::run(Dim3 index) {
+void Block::start(Dim3 index) {
   index_ = index;
   barriers_ = {};
   for (auto& warp : gatherings_) warp.clear();
@@ -128,10 +155,12 @@ void Block::run(Dim3 index) {
   if (posix_memalign(&memory, kSharedAlignment, std::max<size_t>(shared_bytes_, 1)) != 0) throw std::bad_alloc();
   shared_.reset(static_cast<std::byte*>(memory));
   std::memset(shared_.get(), 0xFF, std::max<size_t>(shared_bytes_, 1));
+  accesses_.start(shared_.get(), shared_bytes_, gatherings_.size());
   for (Thread& thread : threads_) {
     thread.state = State::ready;
     thread.copies.clear();
     thread.groups.clear();
+    thread.atomics = 0;
     thread.fiber.start(kStackBytes, [this] {
       try {
         body_();
@@ -141,22 +170,59 @@ void Block::run(Dim3 index) {
       running_->state = State::done;
     });
   }
-  std::vector<Thread*> turn;
-  for (Thread& thread : threads_) turn.push_back(&thread);
-  size_t done = 0;
-  while (done < threads_.size()) {
-    std::shuffle(turn.begin(), turn.end(), order());
-    bool moved = false;
-    for (Thread* thread : turn) {
-      if (thread->state != State::ready) continue;
-      running_ = thread;
-      thread->fiber.enter();
-      if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-      done += thread->state == State::done;
-      moved = true;
-    }
-    if (!moved) report_deadlock();
+  turn_.clear();
+  for (Thread& thread : threads_) turn_.push_back(&thread);
+  done_ = 0;
+}
+
+void Block::step() {
+  std::shuffle(turn_.begin(), turn_.end(), order());
+  bool moved = false;
+  for (Thread* thread : turn_) {
+    if (thread->state != State::ready) continue;
+    running_ = thread;
+    thread->fiber.enter();
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+    if (!accesses_.race().empty())
+      throw KernelError(name_of(*thread) + ": " + accesses_.race());  // not thrown by the access: it may be anywhere
+    done_ += thread->state == State::done;
+    moved = true;
   }
+  if (!moved) report_deadlock();
+}
+
+void Block::note_access(const void* address, size_t bytes, bool write) {
+  if (!accesses_.contains(address)) return;
+  using Kind = SharedAccesses::Kind;
+  const Kind kind = running_->atomics > 0 ? Kind::atomic : write ? Kind::write : Kind::read;
+  accesses_.access(address, bytes, kind, running_->accessor());
+  if (timing != Timing::interleaved || running_->atomics > 0 || --accesses_to_turn_ > 0) return;
+  accesses_to_turn_ = 1 + static_cast<int>(order()() % 512);
+  give_way();
+}
+
+void Block::make(Copy& copy) {
+  if (std::exchange(copy.made, true)) return;
+  copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
+}
+
+void Block::copy(const Copy& copy) {
+  running_->copies.push_back(copy);
+  accesses_.copy_starts(copy.to, copy.bytes, running_->accessor());
+  if (timing == Timing::early || (timing == Timing::interleaved && once_in(2))) make(running_->copies.back());
+}
+
+void Block::wait_for_copies(int groups) {
+  auto& all = running_->groups;
+  if (timing == Timing::interleaved)
+    for (auto& group : all)
+      for (Copy& copy : group)
+        if (once_in(2)) make(copy);
+  for (; std::ssize(all) > groups; all.pop_front())
+    for (Copy& copy : all.front()) {
+      make(copy);
+      accesses_.copy_ends(copy.to, copy.bytes, running_->accessor());
+    }
 }
 
 void Block::wait_at(int id, int count) {
@@ -173,6 +239,7 @@ void Block::wait_at(int id, int count) {
     return give_way();
   }
   barrier.arrived = 0;
+  accesses_.block_synchronised();
   for (Thread& thread : threads_)
     if (thread.state == State::at_barrier && thread.barrier_id == id) thread.state = State::ready;
 }
@@ -248,15 +315,39 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
   std::iota(sequence.begin(), sequence.end(), uint64_t{0});
   std::shuffle(sequence.begin(), sequence.end(), order());
   const DeviceAccess access;
-  Block runner(grid, block, shared_bytes, body);
-  struct Current {
-    explicit Current(Block* block) { current = block; }
-    ~Current() { current = nullptr; }
-  } const scope(&runner);
-  for (const uint64_t at : sequence)
-    runner.run({static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
-                static_cast<unsigned>(at / (uint64_t{grid.x} * grid.y))});
+  const size_t places = timing == Timing::interleaved && blocks > 1 ? kPlaces : 1;
+  std::deque<Block> runners;
+  for (size_t i = 0; i < places; ++i) runners.emplace_back(place(i), grid, block, shared_bytes, body);
+  struct NoCurrent {
+    ~NoCurrent() { current = nullptr; }
+  } const at_end;
+  const auto index = [&](uint64_t at) {
+    return Dim3{static_cast<unsigned>(at % grid.x), static_cast<unsigned>(at / grid.x % grid.y),
+                static_cast<unsigned>(at / (uint64_t{grid.x} * grid.y))};
+  };
+  auto next = sequence.begin();
+  for (bool any = true; any;) {
+    any = false;
+    for (Block& runner : runners) {
+      current = &runner;
+      if (!runner.running_any() && next != sequence.end()) runner.start(index(*next++));
+      if (!runner.running_any()) continue;
+      any = true;
+      if (places == 1)
+        while (runner.running_any()) runner.step();
+      else
+        runner.step();
+    }
+  }
 }
+
+void set_timing(Timing new_timing) { timing = new_timing; }
+void note_access(const void* address, size_t bytes, bool write) {
+  if (current) current->note_access(address, bytes, write);
+}
+AtomicAccess::AtomicAccess() { ++running_block().running().atomics; }
+AtomicAccess::~AtomicAccess() { --running_block().running().atomics; }
+void warp_synchronised() { running_block().warp_synchronised(); }
 
 Dim3 thread_index() { return running_block().running().index; }
 Dim3 block_index() { return running_block().index(); }
@@ -264,22 +355,26 @@ Dim3 block_size() { return running_block().size(); }
 Dim3 grid_size() { return running_block().grid(); }
 std::byte* shared_memory() { return running_block().shared(); }
 int lane() { return running_block().running().lane; }
-void async_copy(void* to, const void* from, size_t bytes) {
-  running_block().running().copies.push_back({to, from, bytes});
-}
+void async_copy(void* to, const void* from, size_t bytes) { running_block().copy({to, from, bytes}); }
 void async_commit() {
   Thread& thread = running_block().running();
   thread.groups.push_back(std::exchange(thread.copies, {}));
 }
-void async_wait(int groups) {
-  Thread& thread = running_block().running();
-  for (; std::ssize(thread.groups) > groups; thread.groups.pop_front())
-    for (const Copy& copy : thread.groups.front())
-      copy.from ? std::memcpy(copy.to, copy.from, copy.bytes) : std::memset(copy.to, 0, copy.bytes);
-}
+void async_wait(int groups) { running_block().wait_for_copies(groups); }
 void barrier(int id, int threads) { running_block().wait_at(id, threads); }
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand) {
   running_block().gather(mask, name, complete, operand);
 }
 
 }  // namespace simt
+
+// clang's -fsanitize-coverage=trace-loads,trace-stores calls these before each access of the kernels.
+#define TRACE(bytes, type)                                                                                 \
+  extern "C" void __sanitizer_cov_load##bytes(const type* from) { simt::note_access(from, bytes, false); } \
+  extern "C" void __sanitizer_cov_store##bytes(const type* to) { simt::note_access(to, bytes, true); }
+TRACE(1, uint8_t)
+TRACE(2, uint16_t)
+TRACE(4, uint32_t)
+TRACE(8, uint64_t)
+TRACE(16, __uint128_t)
+#undef TRACE

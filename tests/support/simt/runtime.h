@@ -3,6 +3,9 @@
 // threads of a block are fibers that yield at barriers and warp operations. This shows whether a kernel's indexing and
 // synchronisation are right, never how fast it is:
 //   * Blocks run in shuffled order, and so do threads between two barriers: a missing barrier changes the results.
+//     With Timing::interleaved, two blocks overlap and threads also take turns in the middle.
+//   * Races in shared memory are reported (shared_accesses.h) where the compiler can trace accesses: in builds by
+//   clang.
 //   * Shared memory has exactly the requested size and is poisoned with NaNs: reading before writing shows in the
 //     results, and under AddressSanitizer an access out of bounds ends the test.
 //   * Deadlocks are reported, and so are lanes of a warp that call different warp operations.
@@ -34,6 +37,22 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
 // Seeds the random order of blocks and threads.
 void set_seed(uint64_t seed);
 
+// How kernels run from now on. late: a cp.async is made when its group is waited for, blocks run one after another, and
+// threads take turns at barriers and warp operations. early: a cp.async is made at once. interleaved: a cp.async is
+// made at a random time, two blocks overlap, and where accesses to shared memory are traced, threads take turns at
+// random ones too.
+enum class Timing { late, early, interleaved };
+void set_timing(Timing timing);
+
+// An access to memory by the running thread. Code outside kernels may call it, too.
+void note_access(const void* address, size_t bytes, bool write);
+// While an object lives, accesses of the running thread are atomic.
+class AtomicAccess {
+ public:
+  AtomicAccess();
+  ~AtomicAccess();
+};
+
 // ---- Called by the running thread.
 Dim3 thread_index();
 Dim3 block_index();
@@ -51,8 +70,10 @@ void barrier(int id, int threads);
 using Complete = void (*)(void* const operands[kWarpSize]);
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand);
 
-// cp.async: the copy is made only when its group is waited for, so that reading too early shows. A null `from` writes
-// zeros.
+// A __syncwarp() of all lanes of the running thread's warp is complete.
+void warp_synchronised();
+
+// cp.async. A null `from` writes zeros.
 void async_copy(void* to, const void* from, size_t bytes);
 void async_commit();
 // Completes all groups except the latest `groups` ones.

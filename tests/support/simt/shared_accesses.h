@@ -1,0 +1,66 @@
+#pragma once
+// Finds data races in a block's shared memory, by the rules of CUDA's memory model. Two accesses to the same place race
+// if different threads make them, at least one writes, not both are atomic, and nothing orders them: between them is no
+// __syncthreads() and, within a warp, no __syncwarp(). A place is two bytes, the smallest element of our kernels. A cp.async writes from its issue to the wait for its group, and
+// during that time nobody may read or write its destination.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace simt {
+
+class SharedAccesses {
+ public:
+  struct Accessor {
+    int thread, warp;
+  };
+  enum class Kind { read, write, atomic };
+
+  // Begins a block: forgets all accesses.
+  void start(const std::byte* memory, size_t bytes, size_t warps);
+  void block_synchronised() { block_sync_ = ++clock_; }
+  void warp_synchronised(int warp) { warp_syncs_[static_cast<size_t>(warp)] = ++clock_; }
+
+  bool contains(const void* address) const {
+    return address >= memory_ && address < static_cast<const void*>(memory_ + bytes_);
+  }
+  // Of `bytes` bytes from `address` on, which contains() knows.
+  void access(const void* address, size_t bytes, Kind kind, Accessor by);
+  void copy_starts(const void* to, size_t bytes, Accessor by);
+  void copy_ends(const void* to, size_t bytes, Accessor by);
+
+  // The first race of the block, in words; empty if there is none.
+  const std::string& race() const { return race_; }
+
+ private:
+  struct Access {
+    int thread = -1, warp = -1;
+    uint64_t time = 0;
+  };
+  struct Place {
+    Access write, reads[2];  // the latest write, and the latest reads of two threads
+    bool atomic = false;
+    int copier = -1;  // the thread whose cp.async is under way
+    uint64_t copy_time = 0;
+  };
+
+  bool ordered(const Access& earlier, Accessor later) const {
+    return earlier.thread == later.thread || earlier.time < block_sync_ ||
+           (earlier.warp == later.warp && earlier.time < warp_syncs_[static_cast<size_t>(later.warp)]);
+  }
+  void report(const Place& place, const char* does, const char* other, int thread, Accessor by);
+
+  const std::byte* memory_ = nullptr;
+  size_t bytes_ = 0;
+  template <typename Visit>
+  void for_each_place(const void* address, size_t bytes, Visit visit);
+
+  static constexpr size_t kPlaceBytes = 2;
+  std::vector<Place> places_;
+  std::vector<uint64_t> warp_syncs_;  // when each warp was last synchronised
+  uint64_t clock_ = 0, block_start_ = 0, block_sync_ = 0;
+  std::string race_;
+};
+
+}  // namespace simt
