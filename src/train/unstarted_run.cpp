@@ -8,7 +8,9 @@
 
 #include "base/check.h"
 #include "base/folder.h"
+#include "records/metrics_file.h"
 #include "records/run_folder.h"
+#include "records/run_history.h"
 #include "train/run_directory.h"
 
 namespace gptmoe {

@@ -38,9 +38,9 @@ void safetensors(std::string_view bytes) {
     for (const auto& entry : tensors.entries()) {
       int64_t count = 1;
       for (int64_t size : entry.sizes) count *= size;
-      std::vector<char> memory(static_cast<size_t>(count * dtype_bytes(entry.dtype)));
-      tensors.check(entry.name, entry.dtype, entry.sizes);
-      tensors.read_part(entry.name, 0, Tensor(memory.data(), entry.dtype, {count}));
+      std::vector<char> memory(static_cast<size_t>(count * dtype_bytes(entry.dtype())));
+      tensors.check(entry.name, entry.dtype(), entry.sizes);
+      tensors.read_part(entry.name, 0, Tensor(memory.data(), entry.dtype(), {count}));
     }
   });
 }
