@@ -2,26 +2,19 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
 #include "base/check.h"
+#include "base/unfinished.h"
 #include "checkpoint/checkpoint_folders.h"
 
 namespace gptmoe {
 namespace {
 
 constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time than it takes to hold one
-
-bool is_at(int fd, const std::filesystem::path& folder) {
-  struct stat opened {};
-  struct stat named {};
-  return fstat(fd, &opened) == 0 && stat(folder.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
-}
 
 int open_and_lock(const std::filesystem::path& folder, HeldFolder::Use use) {
   const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -28,9 +28,8 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
               dtype_name(ops.compute_dtype()), static_cast<long long>(t.micro_batch_size),
               static_cast<long long>(t.sequence_length), t.recompute.c_str(), memory_table(engine).c_str());
   if (on_host) {
-    const int64_t overhead = resident_overhead_bytes(config);
-    std::printf("  %-20s %12s\n", "program and shards", binary_bytes(overhead).c_str());
-    std::printf("  %-20s %12s\n", "peak resident", binary_bytes(engine.total_bytes() + overhead).c_str());
+    std::printf("  %-20s %12s\n", "program", binary_bytes(kProgramBytes).c_str());
+    std::printf("  %-20s %12s\n", "peak resident", binary_bytes(engine.total_bytes() + kProgramBytes).c_str());
   }
   if (!missing.empty()) {
     std::printf("planned as for a GPU: %s\n", missing.c_str());

@@ -2,28 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "base/progress.h"
 #include "routing/router_table.h"
 
 namespace gptmoe {
-namespace {
-
-// Measured: the program with its libraries, heap and thread stacks.
-constexpr int64_t kProgramBytes = int64_t{16} << 20;
-
-int64_t file_bytes(const std::string& pattern) {
-  int64_t bytes = 0;
-  for (const auto& path : glob_files(pattern))
-    if (std::error_code ignored; std::filesystem::is_regular_file(path, ignored))  // the loader reports what is not
-      bytes += static_cast<int64_t>(std::filesystem::file_size(path));
-  return bytes;
-}
-
-}  // namespace
 
 std::string describe_model(const ModelConfig& c) {
   const std::string kind = c.num_experts == 0 ? "dense"
@@ -77,10 +61,6 @@ std::string memory_table(const Engine& engine) {
   for (const Engine::ArenaSize& arena : engine.arena_sizes()) add(arena.name, arena.bytes);
   add("total", engine.total_bytes());
   return out;
-}
-
-int64_t resident_overhead_bytes(const Config& config) {
-  return kProgramBytes + file_bytes(config.data.train) + file_bytes(config.data.val);
 }
 
 }  // namespace gptmoe

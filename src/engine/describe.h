@@ -20,8 +20,8 @@ std::string describe_memory(const Engine& engine);
 // The facts of describe_memory() as lines of two columns, without a final newline.
 std::string memory_table(const Engine& engine);
 
-// Resident bytes of a run in addition to its arenas: program, libraries, thread workspaces, and the token shards, which
-// are mapped and become resident as they are read.
-int64_t resident_overhead_bytes(const Config& config);
+// Resident bytes of a run in addition to its arenas, as measured: the program with its libraries, heap and thread
+// stacks. Token shards are read in parts, so their size does not count.
+constexpr int64_t kProgramBytes = int64_t{16} << 20;
 
 }  // namespace gptmoe

@@ -30,7 +30,7 @@ void require_no_run(const fs::path& run_dir) {
 // Removes what a branch that was killed left. The folder held nothing of it before. Throws as lock_run() does, and
 // Failure if something cannot be removed.
 void remove_unfinished_branch(const fs::path& run_dir) {
-  if (!anything_at(run_dir / kUnfinishedBranch) || anything_at(run_dir / kRunConfigFile)) return;
+  if (!anything_at(run_dir / kUnfinishedBranch)) return;
   const auto lock = lock_run(run_dir);
   for (const char* part : {kMetricsFile, kHistoryFile, kCheckpointsFolder, kUnfinishedBranch}) {
     std::error_code error;
@@ -47,7 +47,7 @@ std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
 }
 
 void UnstartedRun::claim() {
-  remove_unfinished_branch(run_dir_);
+  if (!holds_run(run_dir_)) remove_unfinished_branch(run_dir_);
   require_no_run(run_dir_);
   existed_ = anything_at(run_dir_);
   std::error_code error;

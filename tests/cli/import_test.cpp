@@ -60,7 +60,7 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
   fs::remove(files_ / "hf/tokenizer.json");
   fs::create_symlink("nowhere", files_ / "hf/tokenizer.json");
-  refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: cannot look at it: it is a link to nowhere"});
+  refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: cannot access it: it is a link to nowhere"});
   EXPECT_FALSE(fs::exists(files_ / "new"));
   refuse({"import", "hf", "--out", "start"}, {"start: holds ", "; name a new or empty folder"});
   refuse({"import", "runs/tiny", "--out", "new"}, {"runs/tiny/config.json: model_type: is missing"});

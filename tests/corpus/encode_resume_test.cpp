@@ -306,7 +306,7 @@ TEST_F(EncodeResumeTest, ADamagedManifestIsOneLineAndNothingIsRemoved) {
                          [](const auto& entry) { return entry.path().extension() == ".partial"; });
   };
   const auto before = partial_files();
-  expect_contains(error_of([&] { encode(inputs, options("out")); }), "manifest.json: cannot look at it: ");
+  expect_contains(error_of([&] { encode(inputs, options("out")); }), "manifest.json: cannot access it: ");
   EXPECT_EQ(partial_files(), before) << "what cannot be read is not missing";
 }
 

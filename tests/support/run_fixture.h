@@ -14,6 +14,7 @@
 #include "support/model_fixture.h"
 #include "support/temporary_folder.h"
 #include "support/write_shard.h"
+#include "train/run_directory.h"
 #include "train/trainer.h"
 
 namespace gptmoe::testing {
@@ -73,6 +74,13 @@ inline int train_quietly(const Config& config, const fs::path& out, World& world
 inline int train_quietly(const Config& config, const fs::path& out, bool resume = false,
                          std::string* screen = nullptr) {
   return train_quietly(config, out, *make_single_world(), resume, screen);
+}
+
+// Makes the folder of a branch, ready to be resumed.
+inline void start_branch(const fs::path& from, const fs::path& out, const Config& config) {
+  UnstartedRun run(out);
+  branch_run(from, run, config);
+  run.begin();
 }
 
 // Resumes a run as `gptmoe train --resume` does with --set for each key in `set`. `config` holds the new values.

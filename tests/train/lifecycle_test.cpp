@@ -12,12 +12,6 @@ namespace {
 using nlohmann::json;
 
 // Makes a branch that is ready to be resumed.
-void start_branch(const fs::path& from, const fs::path& out, const Config& config) {
-  UnstartedRun run(out);
-  branch_run(from, run, config);
-  run.begin();
-}
-
 class Lifecycle : public ::testing::Test {
  protected:
   void SetUp() override { omp_set_num_threads(1); }
@@ -268,7 +262,7 @@ TEST_F(Lifecycle, ARunDoesNotStartInALockedFolder) {
   train_quietly(constant(8), whole_);
   fs::create_directory(run_);
   const FolderLock lock(run_, "");
-  const std::string why = "run: another process is training in this run directory";
+  const std::string why = text("run: another process (", getpid(), ") is training in this run directory");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), why);
   expect_contains(error_line<UserError>([&] { start_branch(whole_, run_, constant(12)); }), why);
   EXPECT_TRUE(fs::is_empty(run_));

@@ -168,12 +168,6 @@ TEST_F(Seals, ShardsAreCheckedWhereTheyHaveSeals) {
                   "manifest.json: does not match its own checksum: it is damaged, cut short or edited; restore it, or");
 }
 
-void branch_quietly(const fs::path& from, const fs::path& out, const Config& config) {
-  UnstartedRun run(out);
-  branch_run(from, run, config);
-  run.begin();
-}
-
 TEST_F(Seals, TheLoserOfARaceChangesNothing) {
   fs::create_directory(run_);
   const std::string held = text(run_.string(), ": another process (", getpid(), ") is training in this run directory");
@@ -189,7 +183,7 @@ TEST_F(Seals, TheLoserOfARaceChangesNothing) {
   fs::create_directory(folder_ / "branch");
   const FolderLock third(folder_ / "branch", "");
   expect_contains(error_line<UserError>([&] {
-                    branch_quietly(folder_ / "parent", folder_ / "branch", folder_.config({{"train", {{"steps", 20}}}}));
+                    start_branch(folder_ / "parent", folder_ / "branch", folder_.config({{"train", {{"steps", 20}}}}));
                   }),
                   "branch: another process (");
   EXPECT_TRUE(fs::is_empty(folder_ / "branch"));
@@ -204,9 +198,9 @@ TEST_F(Seals, ABranchThatWasKilledIsBegunAgain) {
   for (const char* part : {"checkpoints", "metrics.jsonl"})
     fs::copy(run_ / part, branch / part, fs::copy_options::recursive);
   append_text(branch / "notes.txt", "mine");
-  EXPECT_THROW(branch_quietly(run_, branch, longer), UserError);
+  EXPECT_THROW(start_branch(run_, branch, longer), UserError);
   append_text(branch / "branch.unfinished", "");
-  branch_quietly(run_, branch, longer);
+  start_branch(run_, branch, longer);
   EXPECT_TRUE(fs::exists(branch / "config.json"));
   EXPECT_FALSE(fs::exists(branch / "branch.unfinished"));
   EXPECT_EQ(list_checkpoints(branch).size(), 1u);
