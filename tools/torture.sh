@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Disturbs every command: an error, a short write, a delay or a kill at each of its calls for files, a failure of each of
-# its allocations, random kills, damage in each file that it reads. Then runs the command again as its message says and
-# compares the results with those of an undisturbed run, bit by bit. Last, fuzzes every reader.
+# Disturbs every command: an error, a short write, a delay or a kill at each of its file calls, a failure of each of its
+# allocations, random kills, damage to each file that it reads. Then runs the command again as its message says and
+# compares the results, bit for bit, with those of an undisturbed run. Finally fuzzes every reader.
 # Prints a table; docs/reliability.md explains it and has the figures of a run. Findings go to build/torture.findings.
 # The exit code is 0 if nothing was lost, silent or crashed.
 #   tools/torture.sh [--kills N (100)] [--damages N (300)] [--stride N (1)] [--memory-stride N (1)] [--job NAME]...

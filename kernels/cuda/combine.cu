@@ -12,7 +12,7 @@ namespace gptmoe::cuda {
 namespace {
 
 constexpr int kTokenThreads = 256;                                     // the TopK kernels
-constexpr int kTokens = 8, kThreads = 128, kWarps = kThreads / kWarp;  // the Default kernels; tokens per warp
+constexpr int kTokens = 8, kThreads = 128, kWarps = kThreads / kWarp;  // the Default kernels; kTokens per warp
 
 template <typename T, int N>
 __global__ void topk_forward_kernel(T* __restrict__ y_NC, const T* __restrict__ rows_RC,

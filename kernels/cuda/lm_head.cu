@@ -18,8 +18,8 @@ constexpr int kAtOnce = 4;  // packs that a thread reads at once, so that their 
 // e^x for x <= 0.
 __device__ float exp_approximate(float x) { return exp2_approximate(x * 1.4426950408889634f); }
 
-// A Pack that waits in registers as it was loaded. The compiler would unpack a Pack early, and then a 16-bit element
-// takes a whole register.
+// A Pack that stays packed in registers until it is used. The compiler would unpack a Pack early, and then each 16-bit
+// element would take a whole register.
 template <typename T, int N>
 class WaitingPack {
  public:
@@ -51,7 +51,7 @@ class WaitingPack {
   Words words_;
 };
 
-// Up to kAtOnce packs of a row, `step` packs apart from pack `first` on: fewer where the row ends.
+// Up to kAtOnce packs of a row: pack `first` and every `step`-th one after it, up to the end of the row.
 template <typename T, int N>
 class Batch {
  public:
@@ -161,8 +161,8 @@ struct RowPlan {
   size_t shared_bytes;
 };
 
-// Short rows get as many threads as keep them in registers. Up to 512 threads, two blocks share a multiprocessor, and
-// one can read while the other writes; longer rows get a multiprocessor for themselves, to keep more logits.
+// Short rows get just enough threads to keep them in registers. Up to 512 threads, two blocks share a multiprocessor,
+// and one can read while the other writes. Longer rows get a multiprocessor to themselves, to keep more logits.
 RowPlan plan_row(int64_t packs, size_t pack_bytes, bool backward, size_t multiprocessor_bytes) {
   constexpr size_t kPartials = kMaxWarps * sizeof(float), kReserved = 1024;  // the driver's part of shared memory
   const auto keep = [&](int threads, size_t bytes) {

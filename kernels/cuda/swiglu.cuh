@@ -3,8 +3,8 @@
 
 namespace gptmoe::cuda {
 
-// sigmoid(x) and 1 - sigmoid(x), which is accurate where sigmoid(x) rounds to 1. For tensors of bf16, T, the
-// exponential and the division are approximate: two instructions, where the exact ones take about twenty and a branch.
+// sigmoid(x) and 1 - sigmoid(x), which is accurate where sigmoid(x) rounds to 1. If T, the tensors' type, is bf16, the
+// exponential and the division are approximate: two instructions instead of about twenty and a branch.
 struct Sigmoid {
   float value, complement;
 };

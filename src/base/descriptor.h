@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// An open file or folder, or none (-1). The destructor closes it and ignores the result of close(): what was only read
-// cannot be lost, and whoever writes calls fsync() before.
+// An open file or folder, or none (-1). The destructor closes it and ignores the result of close(): a reader has
+// nothing to lose, and a writer calls fsync() first.
 class Descriptor {
  public:
   explicit Descriptor(int fd = -1) : fd_(fd) {}

@@ -127,7 +127,7 @@ void AtomicFile::commit() {
 }
 
 void require_still_there(int fd, const std::filesystem::path& path) {
-  if (struct stat status {}; fstat(fd, &status) != 0)
+  if (struct stat status{}; fstat(fd, &status) != 0)
     throw Failure(text(path.string(), ": cannot access it: ", reason()));
   if (!is_at(fd, path))
     throw Failure(text(path.string(), ": was removed, moved or replaced while it was being written"));

@@ -1,6 +1,7 @@
 #pragma once
-// The lock that keeps two processes from writing the same file, or the same folder that appears at once. FolderLock
-// (base/file.h) is that of a folder that is filled. The system releases both when a process ends, however it ends.
+// The lock that keeps two processes from writing the same output, if it is a file or a folder that appears in one step.
+// FolderLock (base/file.h) is the lock for a folder that is filled file by file. The system releases both when a
+// process ends, however it ends.
 #include <chrono>
 #include <filesystem>
 #include <string>
@@ -10,13 +11,13 @@
 
 namespace gptmoe {
 
-// The lock of an output that appears at once: a file, or a folder that is renamed into place. It is a file PATH.lock,
+// The lock of an output that appears in one step: a file or folder that is renamed into place. It is a file PATH.lock,
 // which names the process and which the destructor removes. If a killed process left one, it is taken over.
 class OutputLock {
  public:
   // Waits up to `patience` for another process, then throws UserError "PATH: another process (PID on HOST) DOING".
-  // Throws Failure if PATH.lock cannot be made. If the file system has no locks, it locks nothing: the output is whole
-  // all the same, and the last writer's stays.
+  // Throws Failure if PATH.lock cannot be made. If the file system has no locks, it locks nothing: the output is
+  // still complete, and the last writer wins.
   OutputLock(const std::filesystem::path& path, const std::string& doing,
              std::chrono::milliseconds patience = std::chrono::milliseconds(100));
   ~OutputLock();

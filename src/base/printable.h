@@ -1,6 +1,6 @@
 #pragma once
-// Names from files and command lines, as a terminal may show them: a control character could move the cursor, change
-// colours or hide what is wrong.
+// Makes names from files and command lines safe to show on a terminal: a control character could move the cursor,
+// change colours or hide what is wrong.
 #include <exception>
 #include <string>
 #include <string_view>

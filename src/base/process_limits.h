@@ -2,8 +2,8 @@
 
 namespace gptmoe {
 
-// Limits of the process under which the program would crash, or wait for itself, in places that cannot report it. Each
-// function throws UserError naming the limit and the remedy.
+// Checks the limits that would make the program crash or deadlock in places that cannot report it. Each function throws
+// UserError naming the limit and the remedy.
 
 // Refuses an OMP_NUM_THREADS of more threads than any machine has: OpenMP ends the program when it cannot start them.
 void require_possible_thread_count();

@@ -42,7 +42,7 @@ class ProgressLine {
 // Says what fraction of a job is done, and how long the rest will take at the pace since this object was made.
 class JobClock {
  public:
-  // `done`: the part of the job that was finished earlier, which the pace leaves out.
+  // `done`: the part of the job that was finished earlier, which does not count towards the pace.
   explicit JobClock(int64_t done = 0) : begun_at_(done) {}
 
   double seconds() const;

@@ -15,7 +15,7 @@ enum class Seal { intact, broken, none };
 // indentation.
 std::string sealed(std::string_view object);
 
-// Of a text that sealed() gave, perhaps damaged, or of an older object.
+// The state of the seal in `content`: what sealed() returned, perhaps damaged since, or an object of an older version.
 Seal seal_of(std::string_view content);
 
 // Throws UserError "FILE: does not match its own checksum: ..." if the seal is broken.

@@ -1,7 +1,7 @@
 #pragma once
-// Files and folders that are being written have a name of their own, PATH.tmp-PID-NUMBER, and take their place by a
-// rename. Their writer holds a lock on them. So two writers never share one, and what a killed writer left can be told
-// from what another process is writing.
+// Files and folders that are being written have a temporary name, PATH.tmp-PID-NUMBER, and are renamed when complete.
+// Their writer holds a lock on them. So two writers never share one, and what a killed writer left can be told from
+// what another process is writing.
 #include <filesystem>
 #include <string>
 
@@ -11,7 +11,7 @@ namespace gptmoe {
 
 struct Unfinished {
   std::filesystem::path path;
-  Descriptor fd;  // of a file: for writing. Closing it releases the lock, so rename first
+  Descriptor fd;  // a file is open for writing. Closing it releases the lock, so rename first
 };
 
 // Makes a new file, or a new folder, for what will be at `path`, and removes what killed writers of `path` left. Opens

@@ -57,13 +57,14 @@ std::string state_text(const StateFile& file) { return sealed(json(record_json(f
 // A config.json that keeps Hugging Face's classes from opening a checkpoint. Without it they would build their default
 // model. AutoModel stops at the unknown type, and a named class at a size that is not a number.
 std::string refusal_text() {
-  const char* const remedy = "this is a checkpoint of gptmoe; gptmoe export RUN --out DIR writes a folder to load";
+  const char* const remedy =
+      "this is a gptmoe checkpoint; gptmoe export RUN --out DIR writes a folder that can be loaded";
   const nlohmann::ordered_json config = {
       {"model_type", kCheckpointModelType}, {"vocab_size", remedy}, {"hidden_size", remedy}};
   return config.dump(2) + "\n";
 }
 
-// ---- Errors of loading -------------------------------------------------------------------------------------------
+// ---- Loading errors ----------------------------------------------------------------------------------------------
 
 [[noreturn]] void damaged(const fs::path& file, const std::string& why) {
   user_error(file.string(), ": ", why, "; ", damage_remedy(file.parent_path()));

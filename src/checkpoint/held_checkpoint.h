@@ -10,8 +10,8 @@ namespace gptmoe {
 class HeldFolder {
  public:
   enum class Use { read, remove };
-  // Waits while a run removes the folder. Not held() if the folder is not there any more or, for `remove`, if somebody
-  // reads it.
+  // Waits while a run removes the folder. Not held() if the folder is gone or, for `remove`, if a process is reading
+  // it.
   HeldFolder(const std::filesystem::path& folder, Use use);
   ~HeldFolder();
   HeldFolder(HeldFolder&& other) noexcept;
@@ -28,8 +28,8 @@ struct HeldCheckpoint {
   HeldFolder hold;
 };
 
-// resolve_checkpoint(), and holds what it found. If the run removes that checkpoint in between, it takes the next
-// latest one. Throws as resolve_checkpoint() does.
+// Calls resolve_checkpoint() and holds the checkpoint that it found. If the run removes that one before it is held, the
+// call is repeated. Throws as resolve_checkpoint() does.
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -20,15 +20,15 @@ struct ShardSeal {
   bool operator==(const ShardSeal&) const = default;
 };
 
-// Of the bytes after a shard's header, so of all its tokens as they are stored. Throws as FileReader does.
+// The checksum of all bytes after the shard's header: its tokens as they are stored. Throws as FileReader does.
 Checksum tokens_checksum(const std::filesystem::path& shard);
 
 // Reads each manifest once.
 class ShardSeals {
  public:
-  // The seal of the shard in the manifest.json beside it; null if there is no such file, or if it is not of
-  // gptmoe-tokenize, of an older version, or does not name the shard. Throws UserError naming the manifest if it is
-  // damaged or cannot be read.
+  // The seal of the shard in the manifest.json beside it. Null if there is no such file, if another program or an older
+  // version of gptmoe-tokenize wrote it, or if it does not name the shard. Throws UserError naming the manifest if it
+  // is damaged or cannot be read.
   const ShardSeal* find(const std::filesystem::path& shard);
   // Throws UserError naming the shard if it has a seal and its samples() are not `samples`.
   void require_samples(const Shard& shard, uint64_t samples);

@@ -14,14 +14,15 @@ struct Shape {
   double threshold;
 };
 
-// The token's draws of a round, from the words of base/rng.h.
+// The random words that a token draws in a round, computed as base/rng.h does.
 std::array<uint32_t, 4> words(int64_t token, int64_t round) {
   const auto at = static_cast<uint64_t>(kPosition + kFirst + token);
   return philox4x32({static_cast<uint32_t>(at), static_cast<uint32_t>(at >> 32), static_cast<uint32_t>(round), 0},
                     {static_cast<uint32_t>(kKey), static_cast<uint32_t>(static_cast<uint64_t>(kKey) >> 32)});
 }
 
-// As in GRIN: a round masks the experts chosen before, and those whose score is, relatively, too far below the largest.
+// As in GRIN: a round masks the experts already chosen, and those whose score is too far below the largest one, in
+// relative terms.
 void choose_naively(Values& v, const Shape& shape, bool sampled) {
   const auto [n, k, e, threshold] = shape;
   for (int64_t token = 0; token < n; ++token) {

@@ -16,7 +16,7 @@ inline constexpr const char* kUnfinishedBranch = "branch.unfinished";  // in the
 // there is removed: the folder, or its new entries if it was there before.
 class UnstartedRun {
  public:
-  // Looks at nothing yet.
+  // Does not touch the folder yet.
   explicit UnstartedRun(std::filesystem::path run_dir) : run_dir_(std::move(run_dir)) {}
   // Ignores what it cannot remove.
   ~UnstartedRun();

@@ -22,8 +22,8 @@ constexpr double kLongestSeconds = 120;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// Waits until all processes of the group have ended, which are children of this process by then. Returns whether they
-// did in time; ends those that did not.
+// Waits until all processes of the group have ended; by now they are all children of this process. Returns whether they
+// ended in time, and kills those that did not.
 bool group_ends(pid_t group) {
   const auto start = Clock::now();
   while (waitpid(-group, nullptr, WNOHANG) >= 0) {
@@ -53,7 +53,7 @@ void copy_folder(const fs::path& from, const fs::path& to) {
       fs::last_write_time(to / fs::relative(entry.path(), from), fs::last_write_time(entry.path()));
 }
 
-// Changes `bytes` at a place that follows from the seed.
+// Changes `bytes` at a place that the seed determines.
 void apply(const Damage& damage, std::string& bytes) {
   const Rng rng(damage.seed, 5);
   const size_t at = static_cast<size_t>(rng.below(0, std::max<uint64_t>(bytes.size(), 1)));

@@ -13,11 +13,11 @@
 namespace gptmoe::torture {
 
 enum class Verdict {
-  survived,  // the job failed with one line or did not mind; in the end its results are those of an undisturbed job
-  lost,      // the job cannot be finished, or its results are others in the end
-  silent,    // the job ended with exit code 0, and its results are others
+  survived,  // the job failed with one line or was unaffected; in the end its results are right
+  lost,      // the job cannot be finished, or its results are wrong in the end
+  silent,    // the job ended with exit code 0, but its results are wrong
   crashed,   // a signal, an abort, a hang, or an error that is not one line
-  left_over  // as survived, but files stay that an undisturbed job does not leave
+  left_over  // as survived, but there are files that an undisturbed job does not leave
 };
 
 struct Outcome {
@@ -52,7 +52,7 @@ class Bench {
   Outcome attempt(const Fault& fault);
   // Kills the job after this share of an undisturbed job's time; with `children`, all its processes.
   Outcome kill_after(double share, bool children);
-  // Runs the job once with a damaged file. Refusing it and not minding it are both right.
+  // Runs the job once with a damaged file. It may refuse the file or ignore the damage.
   Outcome attempt(const Damage& damage);
 
  private:

@@ -30,8 +30,8 @@ const std::vector<Job>& all_jobs();
 // Writes the configs, shards, texts and tasks that the jobs read.
 void write_inputs(const fs::path& folder);
 
-// Each file of `results` below `folder` by its relative path, without what depends on the time: clocks in rows and
-// states, event files, logs, and without checkpoints that are not the latest.
+// The files of `results` below `folder`: relative path and content. Leaves out everything that depends on the time
+// (clocks in rows and states, event files, logs) and all checkpoints except the latest.
 std::vector<std::pair<std::string, std::string>> contents(const fs::path& folder, const Job& job);
 
 }  // namespace gptmoe::torture

@@ -1,4 +1,4 @@
-// Counts the calls of the C library for files below GPTMOE_FAULTS_FOLDER; the one that GPTMOE_FAULTS_AT names goes
+// Counts the C library calls that concern files below GPTMOE_FAULTS_FOLDER. The one that GPTMOE_FAULTS_AT names goes
 // wrong.
 #include <dirent.h>
 #include <dlfcn.h>

@@ -29,8 +29,8 @@ struct Plan {
 // The plan that the environment describes, read at the first call. It allocates no memory with operator new.
 const Plan& plan();
 
-// Counts a call of `name` for `path`. Returns whether it is the one that goes wrong, and has then noted it in the
-// record; Act::kill and Act::delay have then been carried out.
+// Counts a call of `name` for `path`. Returns whether it is the one that goes wrong. If so, it has noted the call in
+// the record and carried out Act::kill or Act::delay.
 bool reached(const char* name, const char* path);
 
 }  // namespace gptmoe::faults

@@ -37,10 +37,12 @@ void launch(Dim3 grid, Dim3 block, size_t shared_bytes, const std::function<void
 // Seeds the random order of blocks and threads.
 void set_seed(uint64_t seed);
 
-// How kernels run from now on. late: a cp.async is made when its group is waited for, blocks run one after another, and
-// threads take turns at barriers and warp operations. early: a cp.async is made at once. interleaved: a cp.async is
-// made at a random time, two blocks overlap, and where accesses to shared memory are traced, threads take turns at
-// random ones too.
+// How kernels run from now on.
+//   * late: a cp.async copies when its group is waited for, blocks run one after another, and threads take turns at
+//     barriers and warp operations.
+//   * early: a cp.async copies immediately.
+//   * interleaved: a cp.async copies at a random time, and two blocks overlap. If accesses to shared memory are traced,
+//     threads also take turns at random accesses.
 enum class Timing { late, early, interleaved };
 void set_timing(Timing timing);
 

@@ -1,8 +1,9 @@
 #pragma once
 // Finds data races in a block's shared memory, by the rules of CUDA's memory model. Two accesses to the same place race
-// if different threads make them, at least one writes, not both are atomic, and nothing orders them: between them is no
-// __syncthreads() and, within a warp, no __syncwarp(). A place is two bytes, the smallest element of our kernels. A cp.async writes from its issue to the wait for its group, and
-// during that time nobody may read or write its destination.
+// if different threads make them, at least one writes, not both are atomic, and nothing orders them: there is no
+// __syncthreads() between them and, within a warp, no __syncwarp(). A place is two bytes, the smallest element of our
+// kernels. A cp.async writes from its issue to the wait for its group, and during that time no thread may read or write
+// its destination.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -25,7 +26,7 @@ class SharedAccesses {
   bool contains(const void* address) const {
     return address >= memory_ && address < static_cast<const void*>(memory_ + bytes_);
   }
-  // Of `bytes` bytes from `address` on, which contains() knows.
+  // Notes an access to `bytes` bytes at `address`, for which contains() is true.
   void access(const void* address, size_t bytes, Kind kind, Accessor by);
   void copy_starts(const void* to, size_t bytes, Accessor by);
   void copy_ends(const void* to, size_t bytes, Accessor by);

@@ -88,8 +88,8 @@ int run(int argc, char** argv) {
   CLI::App app("Disturbs gptmoe's commands and prints what survived; findings go to standard error");
   app.add_option("--job", arguments.jobs, "Only these jobs");
   app.add_option("--act", arguments.acts, "Only these faults: EIO, ENOSPC, EACCES, EINTR, EMFILE, short, delay, kill");
-  app.add_option("--stride", arguments.stride, "Disturb each n-th call for files; 0: none")->capture_default_str();
-  app.add_option("--memory-stride", arguments.memory_stride, "Fail each n-th allocation; 0: none")
+  app.add_option("--stride", arguments.stride, "Disturb every n-th file call; 0: none")->capture_default_str();
+  app.add_option("--memory-stride", arguments.memory_stride, "Fail every n-th allocation; 0: none")
       ->capture_default_str();
   app.add_option("--kills", arguments.kills, "Random kills of each job")->capture_default_str();
   app.add_option("--damages", arguments.damages, "Damaged files for each job that reads some")->capture_default_str();

@@ -3,9 +3,9 @@
 
 Trains a small model of every class of Hugging Face transformers that `gptmoe export` writes, on the texts of the given
 tasks. Then both programs score the tasks and one long text: gptmoe the run, lm-evaluation-harness the exported folder.
-acc and acc_norm must be equal, perplexity and bits per byte in the digits of the table, and the log-likelihood of every
-candidate within 1e-4 (relative). Prints a Markdown table with two rows for each model; the exit status is 1 if anything
-differs.
+The scores (acc, acc_norm, perplexity, bits per byte) must agree to all digits that the table shows, and the
+log-likelihoods of every candidate to a relative 1e-4. Prints a Markdown table with two rows for each model. The exit
+status is 1 if anything differs.
 
 The tasks are files as `gptmoe eval --task` takes them (docs/eval.md). lm-evaluation-harness reads copies of them, in
 which white space at both ends of a text is dropped, as gptmoe does. Nothing is fetched.
@@ -34,7 +34,7 @@ from huggingface import CASES, run_program, write_shard
 T = 256  # positions of the models; also the window of the long text
 WINDOWS = 40
 MODELS = ["olmoe", "mixtral", "qwen2_moe, shared, dense first", "phimoe", "llama", "stablelm", "gpt_neox", "default"]
-# Files whose queries do not end in "Answer:", as docs/tasks.md has them.
+# Files whose queries lack the final "Answer:" (docs/tasks.md).
 ANSWERS = {"arc_easy", "arc_challenge", "boolq", "logi_qa", "piqa"}
 END = "<|endoftext|>"
 TEXT = "long text"
@@ -129,8 +129,8 @@ class Check:
         write_task(self.theirs, TEXT, [{"text": text}], "loglikelihood_rolling", ["bits_per_byte"], ("", None, "text"))
 
     def write_long_text(self, tokenizer, texts):
-        """Joins texts to one whose tokens fill whole windows, and writes them as a shard. The end-of-text token comes
-        first, as lm-evaluation-harness puts it before a text."""
+        """Joins texts into one whose tokens fill whole windows, and writes them as a shard. The end-of-text token comes
+        first, because lm-evaluation-harness puts it before every text."""
         ids = tokenizer(" ".join(texts), add_special_tokens=False).input_ids
         for windows in range(min(WINDOWS, len(ids) // T), 0, -1):
             text = tokenizer.decode(ids[: windows * T])
@@ -204,7 +204,7 @@ class Check:
 
     def head(self):
         columns = [f"{task.name} {metric}" for task in self.tasks for metric in METRICS[task.kind]]
-        return ["model", "program", *columns, f"{TEXT}, bits/byte", "largest difference of a log-likelihood"]
+        return ["model", "program", *columns, f"{TEXT}, bits/byte", "largest difference in log-likelihood"]
 
 
 def main():

@@ -104,7 +104,7 @@ def check_keys(page):
     check("the values stay while the focus is in the chart", page.values("by-tokens") is not None)
     for _ in range(3):
         page.key("Tab")
-    same("and go with it", (page.focus(), page.values("by-tokens")), ("CSV", None))
+    same("the values go when the focus leaves", (page.focus(), page.values("by-tokens")), ("CSV", None))
     for _ in range(2):
         page.key("Tab", shift=True)
     page.key("Enter")
@@ -141,7 +141,7 @@ def check_log(page):
     steps = [b - a for a, b in zip(ticks(), ticks()[1:])]
     check("with ticks at equal distances", len(steps) > 1 and max(steps) - min(steps) < 1e-9, steps)
     same("and a title without “log scale”", page.run(page.shown("by-tokens", ".title") + "[0].textContent"), "validation perplexity")
-    same("of one chart", len(page.all(".drawn")), 1)
+    same("only one chart is redrawn", len(page.all(".drawn")), 1)
     page.click_in("by-tokens", ".scale")
     same("“log” brings back the markup's picture", page.all(".drawn"), [])
     page.click_in("loss", ".scale")
@@ -207,7 +207,7 @@ def check_hiding(page, folder):
     drawn = {chart: page.run(page.shown(chart, ".line") + ".length") for chart in charts}
     page.click_legend("by-tokens", 0)
     for chart in ("by-tokens", "by-time", "loss"):
-        same(f"hiding: {chart} has one line less", page.run(page.shown(chart, ".line") + ".length"), drawn[chart] - 1)
+        same(f"hiding: {chart} has one line fewer", page.run(page.shown(chart, ".line") + ".length"), drawn[chart] - 1)
         same(f"hiding: its legend is pale", page.run(page.shown(chart, ".entry.off") + ".map((each) => each.textContent)"), [TOPK])
     same("hiding: CSV leaves it out", {row[0] for row in page.save("by-tokens", folder)[1:]}, {DEFAULT})
     page.click_legend("by-tokens", 1)
@@ -250,7 +250,8 @@ def check_sweep(browser, path):
     texts = page.run(page.shown("sweep", ".tick[text-anchor=middle]") + ".map((each) => each.textContent)")
     same("sweep: the redrawn chart has the same ticks", texts, tried)
     page.choose("x axis", "steps")
-    same("sweep: its axis is not training", page.run(page.shown("sweep", ".title") + ".map((each) => each.textContent)")[-1].split(".")[-1],
+    same("sweep: its axis does not change",
+         page.run(page.shown("sweep", ".title") + ".map((each) => each.textContent)")[-1].split(".")[-1],
          "learning_rate")
 
 
@@ -281,7 +282,7 @@ def check_page(browser, path):
     same("ids are unique", sorted(ids), sorted(set(ids)))
     page.click_legend("by-tokens", 0)
     ids = page.all("[id]", "id")
-    same("also of redrawn charts", sorted(ids), sorted(set(ids)))
+    same("ids of redrawn charts are unique too", sorted(ids), sorted(set(ids)))
 
 
 def words_of(pdf, kind):
@@ -290,7 +291,7 @@ def words_of(pdf, kind):
 
 def check_print(browser, path, folder):
     if not shutil.which("pdftotext"):
-        print("note   pdftotext is not there: the printed pages were not checked")
+        print("note   pdftotext was not found: the printed pages were not checked")
         return
     page = Page(browser, path)
     headings = page.all("h2, h3")

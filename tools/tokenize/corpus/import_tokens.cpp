@@ -201,7 +201,7 @@ class Importer {
   std::vector<int32_t> text_bytes_;  // of each id; special tokens are not text
 
   ShardJob* job_ = nullptr;
-  InputPosition here_;  // byte: of the ids, without a header; line: the document
+  InputPosition here_;  // byte: an offset into the ids, after any header; line: the document's number
   EncodedBatch batch_;
 };
 

@@ -16,7 +16,7 @@ namespace gptmoe {
 struct ImportOptions {
   std::vector<std::string> inputs = {}, val_inputs = {};  // files; those of val_inputs go to validation
   std::filesystem::path output = {};                      // created if missing
-  std::string format = {}, type = {};                     // of kTokenFormats and kIdTypes; empty: not given
+  std::string format = {}, type = {};                     // names from kTokenFormats and kIdTypes; empty: not given
   const Tokenizer* tokenizer = nullptr;                   // what the ids mean, if known
   int64_t vocab_size = 0;                                 // without a tokenizer
   std::optional<int32_t> end = {};                        // the id that ends documents; the tokenizer's by default
@@ -32,9 +32,10 @@ struct ImportProgress {
 };
 
 // Copies the ids in input order. If the id that ends documents is known, it is added after each document that lacks it:
-// after Megatron's documents, and at the end of other files. A document is on one side of val_fraction by a hash of its
-// ids without that id. Interrupted jobs continue as in encode_corpus(). Documents are counted if the files say where
-// they end, and bytes of text with a tokenizer, without special tokens; otherwise the counts are 0.
+// after Megatron's documents, and at the end of other files. A hash of a document's ids, without that id, decides
+// whether the document goes to validation (val_fraction). Interrupted jobs continue as in encode_corpus(). Documents
+// are counted if the files say where they end. Bytes of text, without special tokens, are counted if there is a
+// tokenizer. Otherwise the counts are 0.
 //
 // Throws the errors of ShardJob, TokenFile and list_token_files(), and UserError for bad options, for an id that the
 // tokenizer does not know (naming file and byte), for val_fraction without known documents, and for a split that leaves
