@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -148,8 +150,12 @@ std::optional<FileId> file_id(const fs::path& path) {
 }
 
 InputFile input_file(const fs::path& path) {
-  struct stat status {};  // an unreadable file is reported when it is opened
-  if (stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {path.string()};
+  struct stat status {};
+  const bool failed = stat(path.c_str(), &status) != 0;
+  // These errors come again when the file is opened, and are reported there.
+  if (failed && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
+    user_error(path.string(), ": cannot access it: ", std::strerror(errno));
+  if (failed || !S_ISREG(status.st_mode)) return {path.string()};
   return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 

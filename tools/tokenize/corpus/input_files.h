@@ -24,7 +24,8 @@ using FileId = std::pair<uint64_t, uint64_t>;
 // Nothing if there is no file.
 std::optional<FileId> file_id(const std::filesystem::path& path);
 
-// Size and modification time as a job records them. If `path` is not a regular file that can be looked at, both are 0.
+// Size and modification time as a job records them. If `path` is not a regular file, or opening it will report why it
+// cannot be read, both are 0. Throws UserError if the system cannot say.
 InputFile input_file(const std::filesystem::path& path);
 
 // Files that are not read, for messages.
