@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks the machine code of the kernels in a build with CUDA against tools/kernel_instructions.txt: the widths of loads
-# and stores, tensor-core instructions, exact divisions, and local memory, which only listed kernels may use. Needs cuobjdump and nvdisasm, on PATH or beside nvcc; says so if they are missing. (Builds
-# configured with -DGPTMOE_STRICT_KERNELS=ON fail on spills by themselves.)
+# and stores, tensor-core instructions, exact divisions, and local memory, which only listed kernels may use. Needs
+# cuobjdump and nvdisasm, on PATH or beside nvcc; says so if they are missing. (Builds configured with
+# -DGPTMOE_STRICT_KERNELS=ON fail on spills by themselves.)
 #   tools/check_kernels.sh [--table] [BUILD_DIR]    --table: prints the registers per thread as Markdown instead
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -41,6 +42,7 @@ instructions() {
     $1 == "Function" { flush(); name = $3 }
     $1 ~ /^\/\*[0-9a-f]+\*\/$/ {
       word = $2 ~ /^@/ ? $3 : $2
+      gsub(/\.(CONSTANT|STRONG|GPU|SYS|EF|EL|LU|LTC[0-9A-Z]*)/, "", word)  # how caches treat it
       if (word ~ /^[A-Z]/ && !(word in seen)) { seen[word]; list = list "," word }
     }
     END { flush() }' | short_names

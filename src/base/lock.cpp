@@ -78,11 +78,13 @@ bool folder_locked(const fs::path& folder) {
 }
 
 OutputLock::OutputLock(const fs::path& path, const std::string& doing, std::chrono::milliseconds patience)
-    : path_(path.string() + ".lock") {
+    : path_(path.string() + ".gptmoe-lock") {
   const auto until = Clock::now() + patience;
   while (true) {
     file_.reset(open(path_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644));
-    if (!file_) throw Failure(text(path_.string(), ": cannot create: ", reason()));
+    if (!file_)
+      user_error(path.string(), ": cannot lock it with a file ", path_.filename().string(), " beside it: ", reason(),
+                 "; make the folder writable, or write elsewhere");
     if (flock(file_.get(), LOCK_EX | LOCK_NB) == 0) {
       if (is_at(file_.get(), path_)) break;  // the last holder removes the file before it releases the lock
     } else if (errno != EWOULDBLOCK && errno != EINTR) {

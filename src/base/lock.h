@@ -11,13 +11,14 @@
 
 namespace gptmoe {
 
-// The lock of an output that appears in one step: a file or folder that is renamed into place. It is a file PATH.lock,
-// which names the process and which the destructor removes. If a killed process left one, it is taken over.
+// The lock of an output that appears in one step: a file or folder that is renamed into place. It is a file
+// PATH.gptmoe-lock, which names the process and which the destructor removes. If a killed process left one, it is taken
+// over.
 class OutputLock {
  public:
   // Waits up to `patience` for another process, then throws UserError "PATH: another process (PID on HOST) DOING".
-  // Throws Failure if PATH.lock cannot be made. If the file system has no locks, it locks nothing: the output is
-  // still complete, and the last writer wins.
+  // Throws UserError if the lock's file cannot be made. If the file system has no locks, it locks nothing: the output
+  // is still complete, and the last writer wins.
   OutputLock(const std::filesystem::path& path, const std::string& doing,
              std::chrono::milliseconds patience = std::chrono::milliseconds(100));
   ~OutputLock();

@@ -18,9 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kMark = ".tmp-";
+constexpr std::string_view kMark = ".gptmoe-tmp-";
 
-// The name of the path that "NAME.tmp-PID-NUMBER" is for; empty for any other name.
+// The name of the path that "NAME.gptmoe-tmp-PID-NUMBER" is for; empty for any other name.
 std::string_view target_of(std::string_view name) {
   const size_t mark = name.rfind(kMark);
   if (mark == std::string_view::npos) return {};

@@ -10,17 +10,19 @@ namespace gptmoe {
 class HeldFolder {
  public:
   enum class Use { read, remove };
-  // Waits while a run removes the folder. Not held() if the folder is gone or, for `remove`, if a process is reading
-  // it.
+  // Waits while a run removes the folder. Not held() if the folder is gone() or cannot be opened or, for `remove`, if a
+  // process is reading it.
   HeldFolder(const std::filesystem::path& folder, Use use);
   ~HeldFolder();
   HeldFolder(HeldFolder&& other) noexcept;
   HeldFolder& operator=(HeldFolder&&) = delete;
 
   bool held() const { return fd_ >= 0; }
+  bool gone() const { return gone_; }  // it does not exist any more
 
  private:
-  int fd_;
+  int fd_ = -1;
+  bool gone_ = false;
 };
 
 struct HeldCheckpoint {
@@ -28,8 +30,8 @@ struct HeldCheckpoint {
   HeldFolder hold;
 };
 
-// Calls resolve_checkpoint() and holds the checkpoint that it found. If the run removes that one before it is held, the
-// call is repeated. Throws as resolve_checkpoint() does.
+// Calls resolve_checkpoint() and holds the checkpoint that it found, if this user may list that folder. If the run
+// removes that one before it is held, the call is repeated. Throws as resolve_checkpoint() does.
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path);
 
 }  // namespace gptmoe

@@ -83,7 +83,7 @@ TEST(OutputLock, OfAKilledProcessIsTakenOver) {
     kill(getpid(), SIGKILL);
   }
   waitpid(child, nullptr, 0);
-  ASSERT_TRUE(std::filesystem::exists(folder / "a.lock"));
+  ASSERT_TRUE(std::filesystem::exists(folder / "a.gptmoe-lock"));
   { const OutputLock lock(folder / "a", "writes it"); }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }

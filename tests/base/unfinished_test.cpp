@@ -52,12 +52,12 @@ TEST(Unfinished, TwoWritersOfAFileDoNotMix) {
 TEST(Unfinished, WhatALinkLeadsToIsNotWritten) {
   TemporaryFolder folder;
   write_text_file(folder / "precious", "old");
-  for (const std::string& name : {std::string("a.tmp"), text("a.tmp-", getpid(), "-1")})
+  for (const std::string& name : {std::string("a.tmp"), text("a.gptmoe-tmp-", getpid(), "-1")})
     fs::create_symlink("precious", folder / name);
   write_text_file(folder / "a", "new");
   EXPECT_EQ(read_text_file(folder / "a"), "new");
   EXPECT_EQ(read_text_file(folder / "precious"), "old");
-  EXPECT_TRUE(fs::is_symlink(folder / text("a.tmp-", getpid(), "-1"))) << "which is not ours to remove";
+  EXPECT_TRUE(fs::is_symlink(folder / text("a.gptmoe-tmp-", getpid(), "-1"))) << "which is not ours to remove";
 }
 
 TEST(Unfinished, TheNextWriterOfAPathClearsWhatAKillLeft) {
@@ -69,14 +69,17 @@ TEST(Unfinished, TheNextWriterOfAPathClearsWhatAKillLeft) {
     write_text_file(made->path / "inside", "x");
   });
   ASSERT_EQ(names_in(folder.path()).size(), 3u);
-  write_text_file(folder / "a.tmp-1", "not ours");
-  write_text_file(folder / "a.tmp-x-1", "not ours");
+  write_text_file(folder / "a.gptmoe-tmp-1", "not ours");
+  write_text_file(folder / "a.tmp-2024-1", "another program's");
+  write_text_file(folder / "a.tmp-2024-1", "another program's");
+  write_text_file(folder / "a.gptmoe-tmp-x-1", "not ours");
   write_text_file(folder / "a", "x");
   std::set<std::string> left = names_in(folder.path());
-  EXPECT_EQ(left.size(), 5u) << "those of b and c stay";
+  EXPECT_EQ(left.size(), 6u) << "those of b and c stay";
   const Unfinished other = new_unfinished_folder(folder / "c");
   remove_leftovers_in(folder.path());
-  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"a", "a.tmp-1", "a.tmp-x-1", other.path.filename()}));
+  EXPECT_EQ(names_in(folder.path()),
+            (std::set<std::string>{"a", "a.gptmoe-tmp-1", "a.gptmoe-tmp-x-1", "a.tmp-2024-1", other.path.filename()}));
 }
 
 TEST(Unfinished, ALiveWritersFileIsNotALeftover) {
@@ -96,10 +99,10 @@ TEST(Unfinished, ALiveWritersFileIsNotALeftover) {
 
 TEST(Unfinished, WithoutLocksNothingIsRemovedAndFilesAreWritten) {
   TemporaryFolder folder;
-  write_text_file(folder / "a.tmp-99999999-1", "perhaps of a live writer on another machine");
+  write_text_file(folder / "a.gptmoe-tmp-99999999-1", "perhaps of a live writer on another machine");
   const FailingCall none(FailingCall::flock, ENOLCK);
   write_text_file(folder / "a", "x");
-  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"a", "a.tmp-99999999-1"}));
+  EXPECT_EQ(names_in(folder.path()), (std::set<std::string>{"a", "a.gptmoe-tmp-99999999-1"}));
 }
 
 TEST(Sync, AFolderThatCannotBeFlushedIsAFailure) {

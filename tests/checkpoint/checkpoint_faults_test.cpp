@@ -110,7 +110,7 @@ TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
   save(10);
   save(20);
   write(folder() / "LATEST", "step_00000010\n");
-  write(folder() / "LATEST.tmp-99999999-1", "step_0000");
+  write(folder() / "LATEST.gptmoe-tmp-99999999-1", "step_0000");
   expect_latest(10);
   save(20);  // replaces the finished one
   expect_latest(20);
@@ -145,7 +145,7 @@ TEST_F(CheckpointFaults, LeftoversOfTheLastSaveCanBeRemovedWithoutAnother) {
   save(10);
   for (const char* left : {"step_00000005.old", "step_00000020.tmp", "step_00000003.old.tmp"})
     fs::copy(at(5), folder() / left, fs::copy_options::recursive);
-  write(folder() / "LATEST.tmp-99999999-1", "step_0000");
+  write(folder() / "LATEST.gptmoe-tmp-99999999-1", "step_0000");
   remove_unfinished_checkpoints(run());
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000005", "step_00000010"}));
   expect_holds(at(5), 5, 5);

@@ -151,7 +151,7 @@ TEST_F(CompareData, OneComparisonWorksInAFolder) {
   succeed(command());
   fs::remove_all(files_ / "both/default");
   fs::create_directory(files_ / "both/default");
-  fs::create_directory(files_ / "both/default/seed_1.tmp-99999999-1");  // a kill while it was removed
+  fs::create_directory(files_ / "both/default/seed_1.gptmoe-tmp-99999999-1");  // a kill while it was removed
   {
     const FolderLock other(files_ / "both", "");
     refuse(command(),
@@ -159,7 +159,7 @@ TEST_F(CompareData, OneComparisonWorksInAFolder) {
     EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1"));
   }
   succeed(command());
-  EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1.tmp-99999999-1"));
+  EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1.gptmoe-tmp-99999999-1"));
   refuse({"compare", "topk.json", "default.json", "--out", "new", "--set", "data.train=none_*.bin"},
          {"no file matches"});
   EXPECT_FALSE(fs::exists(files_ / "new")) << "the folder that it made";

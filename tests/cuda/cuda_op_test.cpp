@@ -19,6 +19,8 @@ Ops& cuda_ops(DType compute) {
 
 class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
  protected:
+  ~CudaOp() override { reorder_execution(1); }
+
   const OpCase& op() const { return std::get<0>(GetParam()); }
   DType compute() const { return std::get<1>(GetParam()); }
 };
@@ -60,7 +62,6 @@ TEST_P(CudaOp, WritesOnlyItsOutputsAndTheSameBitsInAnyOrder) {
     run->backward();
     for (const std::string& broken : run->broken_promises()) ADD_FAILURE() << broken;
   }
-  reorder_execution(1);
   for (const TensorSpec& spec : op().tensors) {
     if (!spec.written()) continue;
     EXPECT_TRUE(first.same_bits(second, spec.name)) << spec.name << " depends on the order";

@@ -175,9 +175,9 @@ TEST_F(Export, TakesAnEmptyFolderAndNoOther) {
 }
 
 TEST_F(Export, ClearsWhatAKillLeftAndKeepsOutOfAnothersWay) {
-  fs::create_directory(folder_ / "hf.tmp-99999999-1");
-  write_text_file(folder_ / "hf.tmp-99999999-1/model.safetensors", "half");
-  write_text_file(folder_ / "hf.lock", "99999999 on a machine\n");
+  fs::create_directory(folder_ / "hf.gptmoe-tmp-99999999-1");
+  write_text_file(folder_ / "hf.gptmoe-tmp-99999999-1/model.safetensors", "half");
+  write_text_file(folder_ / "hf.gptmoe-lock", "99999999 on a machine\n");
   {
     const OutputLock other(folder_ / "hf", "");
     const std::string line = error_of([&] { export_to("hf", config_, {}); });

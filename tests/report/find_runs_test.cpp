@@ -40,7 +40,7 @@ TEST(NaturalOrder, TakesNumbersByValue) {
 TEST_F(FindRuns, SortsTheFolderOfAComparison) {
   for (const char* run : {"default/seed_10", "default/seed_2", "alike/seed_1"}) make(run, "default");
   for (const char* run : {"topk/seed_1", "topk/seed_2"}) make(run);
-  make("topk/seed_1.tmp-4711-1");  // a kill while it was removed
+  make("topk/seed_1.gptmoe-tmp-4711-1");  // a kill while it was removed
   EXPECT_EQ(labels(), (std::vector<std::string>{"topk x2", "alike x1", "default x2"}));
   EXPECT_EQ(find_arms(folder_.path())[2].runs[0].dir, folder_ / "default/seed_2");
   EXPECT_EQ(find_runs_by_arm(folder_.path())[4], folder_ / "default/seed_10");

@@ -251,6 +251,22 @@ TEST(SimtRaces, AWriteAfterAReadIsARace) {
             std::string::npos);
 }
 
+// The reader of another warp is not forgotten when a thread of the own warp reads, too.
+TEST(SimtRaces, EveryWarpsReadCounts) {
+  int sum = 0;
+  for (uint64_t seed = 0; seed < 10; ++seed) {  // in whatever order they run
+    simt::set_seed(seed);
+    const std::string race = race_in(64, [&](unsigned i, int* shared) {
+      if (i == 0) shared[0] = 1;
+      __syncthreads();
+      if (i == 32 || i == 1) sum += shared[0];
+      __syncwarp();
+      if (i == 0) shared[0] = 2;
+    });
+    EXPECT_NE(race.find("race"), std::string::npos) << seed;
+  }
+}
+
 TEST(SimtRaces, AtomicsDoNotRaceWithEachOther) {
   const auto count = [](bool first_plain) {
     return race_in(64, [=](unsigned i, int* shared) {

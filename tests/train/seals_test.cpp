@@ -216,7 +216,7 @@ TEST_F(Seals, TheNextStartClearsWhatAKillLeft) {
     return found;
   };
   const auto before = names();
-  for (const char* left : {"config.json.tmp-99999999-1", "checkpoints/LATEST.tmp-99999999-1"})
+  for (const char* left : {"config.json.gptmoe-tmp-99999999-1", "checkpoints/LATEST.gptmoe-tmp-99999999-1"})
     append_text(run_ / left, "half");
   copy_folder(run_ / "checkpoints/step_00000004", run_ / "checkpoints/step_00000012.old");
   fs::create_directory(run_ / "checkpoints/step_00000016.tmp");

@@ -20,30 +20,34 @@ void SharedAccesses::for_each_place(const void* address, size_t bytes, Visit vis
   for (size_t at = first / kPlaceBytes; at * kPlaceBytes < end; ++at) visit(places_[at]);
 }
 
-void SharedAccesses::report(const Place& place, const char* does, const char* other, int thread, Accessor by) {
+void SharedAccesses::report(const Place& place, const char* does, const std::string& other, Accessor by) {
   if (!race_.empty()) return;
   race_ = "race: thread " + std::to_string(by.thread) + " " + does + " byte " +
-          std::to_string(static_cast<size_t>(&place - places_.data()) * kPlaceBytes) +
-          " of shared memory, which thread " + std::to_string(thread) + " " + other + ", and nothing orders the two";
+          std::to_string(static_cast<size_t>(&place - places_.data()) * kPlaceBytes) + " of shared memory, which " +
+          other + ", and nothing orders the two";
 }
 
 void SharedAccesses::access(const void* address, size_t bytes, Kind kind, Accessor by) {
-  const bool writes = kind != Kind::read;
+  const bool writes = kind != Kind::read, atomic = kind == Kind::atomic;
   const char* does = kind == Kind::read ? "reads" : kind == Kind::write ? "writes" : "changes";
-  const Access now{by.thread, by.warp, clock_};
+  const uint32_t own = uint32_t{1} << by.warp;
+  const auto thread = [](int number) { return "thread " + std::to_string(number); };
   for_each_place(address, bytes, [&](Place& place) {
-    if (place.copier >= 0 && place.copy_time >= block_start_) report(place, does, "is copying to", place.copier, by);
-    const bool both_atomic = kind == Kind::atomic && place.atomic;
-    if (!ordered(place.write, by) && !both_atomic) report(place, does, "wrote", place.write.thread, by);
-    if (writes) {
-      for (const Access& read : place.reads)
-        if (!ordered(read, by)) report(place, does, "read", read.thread, by);
-      place.write = now;
-      place.atomic = kind == Kind::atomic;
-    } else {
-      const bool free = place.reads[0].thread == by.thread || place.reads[0].time < block_sync_;
-      place.reads[free ? 0 : 1] = now;
+    if (place.since < block_sync_) {
+      place.readers = place.changers = 0;
+      place.since = clock_;
     }
+    if (place.copier >= 0 && place.copy_time >= block_start_)
+      report(place, does, thread(place.copier) + " is copying to", by);
+    if (!ordered(place.write, by) && !(atomic && place.atomic))
+      report(place, does, thread(place.write.thread) + " wrote", by);
+    if (!atomic && (place.changers & ~own) != 0) report(place, does, "another warp changed", by);
+    if (writes && !ordered(place.read, by)) report(place, does, thread(place.read.thread) + " read", by);
+    if (writes && (place.readers & ~own) != 0) report(place, does, "another warp read", by);
+    (writes ? place.write : place.read) = {by.thread, by.warp, clock_};
+    if (writes) place.atomic = atomic;
+    if (!writes) place.readers |= own;
+    if (atomic) place.changers |= own;
   });
 }
 

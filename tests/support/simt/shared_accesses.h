@@ -40,9 +40,12 @@ class SharedAccesses {
     uint64_t time = 0;
   };
   struct Place {
-    Access write, reads[2];  // the latest write, and the latest reads of two threads
-    bool atomic = false;
-    int copier = -1;  // the thread whose cp.async is under way
+    Access write, read;   // the latest ones
+    bool atomic = false;  // the latest write
+    // The warps that have read, and that have changed it atomically, since the block was last synchronised.
+    uint32_t readers = 0, changers = 0;
+    uint64_t since = 0;  // when these two were last cleared
+    int copier = -1;     // the thread whose cp.async is under way
     uint64_t copy_time = 0;
   };
 
@@ -50,7 +53,7 @@ class SharedAccesses {
     return earlier.thread == later.thread || earlier.time < block_sync_ ||
            (earlier.warp == later.warp && earlier.time < warp_syncs_[static_cast<size_t>(later.warp)]);
   }
-  void report(const Place& place, const char* does, const char* other, int thread, Accessor by);
+  void report(const Place& place, const char* does, const std::string& other, Accessor by);
 
   const std::byte* memory_ = nullptr;
   size_t bytes_ = 0;
