@@ -227,21 +227,20 @@ void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
 
 bool is_intact(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
+  const std::string content = read_text_file(path);
+  if (seal_of(content) != Seal::intact) return false;
+  StateFile state;
   try {
-    const std::string content = read_text_file(path);
-    if (seal_of(content) != Seal::intact) return false;
-    const auto state =
-        read_record<StateFile>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
-    return std::all_of(state.files.begin(), state.files.end(), [&](const auto& file) {
-      Checksum found;
-      add_to_checksum(found, FileReader(checkpoint_dir / file.first), nullptr);
-      return checksum_text(found.value()) == file.second;
-    });
+    state = read_record<StateFile>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
   } catch (const UserError&) {
     return false;
-  } catch (const Failure&) {
-    return false;
   }
+  return std::all_of(state.files.begin(), state.files.end(), [&](const auto& file) {
+    if (!anything_at(checkpoint_dir / file.first)) return false;
+    Checksum found;
+    add_to_checksum(found, FileReader(checkpoint_dir / file.first), nullptr);
+    return checksum_text(found.value()) == file.second;
+  });
 }
 
 void verify_checkpoint(const fs::path& checkpoint_dir) {

@@ -107,7 +107,7 @@ std::string damage_remedy(const fs::path& checkpoint_dir) {
         return text("remove ", self.string(), others, " to use the earlier ", path.filename().string());
       others += text(" and ", path.filename().string(), ", which is damaged too,");
     }
-  } catch (const UserError& error) {
+  } catch (const std::runtime_error& error) {  // UserError or Failure
     return text("whether there is an earlier checkpoint is unknown: ", error.what());
   }
   return others.empty() ? "there is no earlier checkpoint: start the run again"

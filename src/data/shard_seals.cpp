@@ -24,8 +24,8 @@ std::map<std::string, ShardSeal> read_seals(const fs::path& manifest) {
   };
   if (!text_at(root, "format").starts_with(kManifestFormat)) return seals;
   for (const char* split : {"train", "val"}) {
-    const json shards = root.value(json::json_pointer(text("/", split, "/shards")), json::array());
-    for (const json& shard : shards) {
+    if (!root.contains(split) || !root[split].is_object() || !root[split].contains("shards")) continue;
+    for (const json& shard : root[split]["shards"]) {
       const ShardSeal seal{text_at(shard, "checksum"), text_at(shard, "samples")};
       if (!seal.checksum.empty()) seals[text_at(shard, "file")] = seal;
     }

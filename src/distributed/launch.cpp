@@ -95,6 +95,7 @@ class Launch {
   void start(int ranks, char** argv);
   void look();
   int wait_milliseconds() const;
+  bool all_gone() const { return first_gone_ && ranks_.empty(); }
   bool overdue() const;
   void kill_all();
   bool accept_rank();
@@ -109,8 +110,8 @@ class Launch {
   sigset_t unblocked_;
   std::vector<Rank> ranks_;
   int expected_, started_ = 0;
-  std::optional<int> first_gone_;  // the rank that ended first
-  std::chrono::steady_clock::time_point gone_at_;
+  std::optional<int> first_gone_;                  // the rank that ended first
+  std::chrono::steady_clock::time_point gone_at_;  // when the last rank ended
   double heartbeat_seconds_ = kHeartbeatSeconds;
   bool stuck_ = false;         // mpirun did not end, so it was killed
   bool said_stopped_ = false;  // a rank has said that it stops
@@ -226,12 +227,12 @@ void Launch::look() {
   }
 }
 
-int Launch::wait_milliseconds() const { return second_stop_ || (first_gone_ && heartbeat_seconds_ > 0) ? 200 : -1; }
+int Launch::wait_milliseconds() const { return second_stop_ || (all_gone() && heartbeat_seconds_ > 0) ? 200 : -1; }
 
-// Ranks end together, so mpirun should have returned by now.
+// mpirun should have returned by now. A rank that works longer than the others, as one that writes a report, has time.
 bool Launch::overdue() const {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - gone_at_;
-  return first_gone_ && heartbeat_seconds_ > 0 && since.count() > heartbeat_seconds_;
+  return all_gone() && heartbeat_seconds_ > 0 && since.count() > heartbeat_seconds_;
 }
 
 // mpirun leads a process group, which includes what it started on this machine unless that made groups of its own.
@@ -271,10 +272,10 @@ void Launch::hear_rank(int socket) {
     return;
   }
   const auto rank = std::find_if(ranks_.begin(), ranks_.end(), [&](const Rank& each) { return each.socket == socket; });
-  if (!first_gone_) gone_at_ = std::chrono::steady_clock::now();
   if (!first_gone_) first_gone_ = rank->number;
   close(socket);
   ranks_.erase(rank);
+  gone_at_ = std::chrono::steady_clock::now();
 }
 
 void Launch::hear_signal() {
@@ -311,10 +312,9 @@ int Launch::ended() const {
     sigprocmask(SIG_SETMASK, &unblocked_, nullptr);
   }
   if (stuck_) {
-    std::fprintf(stderr,
-                 "gptmoe: mpirun had not ended %g s after rank %d had, so it was killed with its ranks; "
-                 "continue with --resume\n",
-                 heartbeat_seconds_, *first_gone_);
+    std::fprintf(
+        stderr, "gptmoe: mpirun had not ended %g s after the last rank had, so it was killed; continue with --resume\n",
+        heartbeat_seconds_);
     return 1;
   }
   if (first_stop_ && code == 128 + SIGUSR1) return 128 + first_stop_;  // the ranks got SIGUSR1 for it

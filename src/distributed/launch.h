@@ -10,8 +10,9 @@ constexpr const char* kNoMpi =
 // Runs this program as `ranks` ranks, with its own argv, and returns their exit code. The first SIGINT, SIGTERM or
 // SIGHUP asks the ranks to stop: they receive SIGUSR1, which mpirun passes on. A second one ends them, and then this
 // process ends by the same signal. mpirun's own reports are switched off; if a rank ends without a message, for example
-// because a signal killed it, the cause is printed here. If mpirun has not returned heartbeat_seconds after a rank
-// ended, this process kills what is left and says so. Throws UserError if there is no mpirun or the build has no MPI.
+// because a signal killed it, the cause is printed here. If mpirun has not returned heartbeat_seconds after the
+// last rank ended, this process kills what is left and says so. Throws UserError if there is no mpirun or the build has
+// no MPI.
 int launch_ranks(int ranks, char** argv);
 
 // Whether this process is a rank that launch_ranks() started.

@@ -105,10 +105,11 @@ void WatchedRun::read_config() {
 
 void WatchedRun::read_new_rows() {
   const std::filesystem::path path = dir_ / kMetricsFile;
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // does not wait for a FIFO's writer
   struct stat status {};
   if (!file && errno != ENOENT) user_error(path.string(), ": cannot open: ", std::strerror(errno));
   const bool there = file && fstat(file.get(), &status) == 0;
+  if (there && !S_ISREG(status.st_mode)) user_error(path.string(), ": not a regular file");
   try {
     if (!there || !is_continued(file.get(), status.st_size)) {
       rows_ = {};

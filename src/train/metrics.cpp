@@ -73,6 +73,7 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
   CoveredRows covered{read_rows(path), {}};
   size_t bytes = 0;
   std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
+  int64_t last_train = -1, last_eval = -1;
   SlowJob job("reading " + path.string(), std::count(covered.content.begin(), covered.content.end(), '\n'));
   if (step > 0)
     for_each_row(covered.content, path, [&](const MetricsLine& row) {
@@ -83,6 +84,10 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
       if (!known && !beyond) beyond = row.step();
       if (!known) return;
       const bool in_events = row.event() == TrainRow::kEvent || row.event() == EvalRow::kEvent;
+      int64_t& before = row.event() == TrainRow::kEvent ? last_train : last_eval;
+      if (in_events && row.step() <= before)
+        user_error(row.place(), ": step ", row.step(), " follows step ", before, "; remove the line");
+      if (in_events) before = row.step();
       covered.rows.push_back({row.step(), row.time(), in_events, bytes, row.line().size()});
       bytes += row.line().size();
     });

@@ -243,12 +243,11 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
     require_provenance(*other);
   }
   run.claim();
-  write_text_file(run.dir() / kUnfinishedBranch, "");
+  run.mark_unfinished(true);
   fill_branch(checkpoint, run.dir(),
               HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
   write_run_config(run.dir(), config);  // last: from now on the folder holds a run
-  std::error_code ignored;              // beside config.json the mark means nothing
-  std::filesystem::remove(run.dir() / kUnfinishedBranch, ignored);
+  run.mark_unfinished(false);
 }
 
 }  // namespace gptmoe

@@ -8,9 +8,8 @@
 
 #include "base/check.h"
 #include "base/folder.h"
-#include "records/metrics_file.h"
+#include "base/read_json.h"
 #include "records/run_folder.h"
-#include "records/run_history.h"
 #include "train/run_directory.h"
 
 namespace gptmoe {
@@ -27,16 +26,24 @@ void require_no_run(const fs::path& run_dir) {
   require_no_lost_run(run_dir);
 }
 
-// Removes what a branch that was killed left. The folder held nothing of it before. Throws as lock_run() does, and
-// Failure if something cannot be removed.
-void remove_unfinished_branch(const fs::path& run_dir) {
-  if (!anything_at(run_dir / kUnfinishedBranch)) return;
+constexpr const char* kUnfinished = "branch.unfinished";  // names what the folder held before
+
+// Removes what a branch that was killed left. Throws as lock_run() does, and Failure if something cannot be removed.
+void remove_unfinished(const fs::path& run_dir) {
+  const fs::path mark = run_dir / kUnfinished;
+  if (!anything_at(mark)) return;
   const auto lock = lock_run(run_dir);
-  for (const char* part : {kMetricsFile, kHistoryFile, kCheckpointsFolder, kUnfinishedBranch}) {
+  const auto before = read_json(mark);
+  if (!before.is_array())
+    user_error(mark.string(),
+               ": is damaged; remove it and what the branch left in this folder, or choose another --out");
+  for (const fs::path& entry : folder_entries(run_dir)) {
+    if (std::find(before.begin(), before.end(), entry.filename().string()) != before.end() || entry == mark) continue;
     std::error_code error;
-    fs::remove_all(run_dir / part, error);
-    if (error) throw Failure(text((run_dir / part).string(), ": cannot remove: ", error.message()));
+    fs::remove_all(entry, error);
+    if (error) throw Failure(text(entry.string(), ": cannot remove: ", error.message()));
   }
+  fs::remove(mark);
 }
 
 }  // namespace
@@ -47,7 +54,7 @@ std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
 }
 
 void UnstartedRun::claim() {
-  if (!holds_run(run_dir_)) remove_unfinished_branch(run_dir_);
+  if (!holds_run(run_dir_)) remove_unfinished(run_dir_);
   require_no_run(run_dir_);
   existed_ = anything_at(run_dir_);
   std::error_code error;
@@ -60,6 +67,17 @@ void UnstartedRun::claim() {
   require_no_run(run_dir_);  // another process may have begun one before it was locked
   before_ = folder_entries(run_dir_);
   lock_ = std::move(lock);
+}
+
+void UnstartedRun::mark_unfinished(bool unfinished) {
+  if (!unfinished) {
+    std::error_code ignored;  // beside config.json the mark means nothing
+    fs::remove(run_dir_ / kUnfinished, ignored);
+    return;
+  }
+  nlohmann::json names = nlohmann::json::array();
+  for (const fs::path& entry : before_) names.push_back(entry.filename().string());
+  write_text_file(run_dir_ / kUnfinished, names.dump() + "\n");
 }
 
 std::unique_ptr<FolderLock> UnstartedRun::begin() { return std::move(lock_); }

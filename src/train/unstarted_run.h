@@ -10,8 +10,6 @@ namespace gptmoe {
 // Locks the folder of a run. Throws UserError if another process trains there.
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
-inline constexpr const char* kUnfinishedBranch = "branch.unfinished";  // in the folder while a branch fills it
-
 // The folder of a new run until its training begins. If that fails before the first step, what the run has written
 // there is removed: the folder, or its new entries if it was there before.
 class UnstartedRun {
@@ -29,6 +27,9 @@ class UnstartedRun {
   // Throws UserError if the folder cannot be made or written, if another process trains there, or if it holds a run,
   // parts of one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
   void claim();
+  // For a run that is made of parts, between claim() and the part that makes it a run (config.json): until it is called
+  // with false, the next claim() removes the parts. Call it with true before the first part is written.
+  void mark_unfinished(bool unfinished);
   // The run keeps everything. Returns the lock of its folder.
   std::unique_ptr<FolderLock> begin();
 

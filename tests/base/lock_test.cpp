@@ -57,7 +57,7 @@ TEST(FolderLock, WhatCannotBeLockedIsNotHeldByAnother) {
 TEST(FolderLock, ClearsWhatAKilledWriterLeft) {
   TemporaryFolder folder;
   write_text_file(folder / "x", "");
-  std::filesystem::rename(folder / "x", folder / "config.json.tmp-99999999-1");
+  std::filesystem::rename(folder / "x", folder / "config.json.gptmoe-tmp-99999999-1");
   const FolderLock lock(folder.path(), "works here");
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
@@ -72,7 +72,7 @@ TEST(OutputLock, TheLoserIsToldWhoHoldsIt) {
   EXPECT_NE(line.find(") writes it; name another file"), std::string::npos) << line;
   lock.reset();
   EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << "no lock is left";
-  EXPECT_THROW(OutputLock(folder / "none/a.json", "writes it"), Failure);
+  EXPECT_THROW(OutputLock(folder / "none/a.json", "writes it"), UserError);
 }
 
 TEST(OutputLock, OfAKilledProcessIsTakenOver) {

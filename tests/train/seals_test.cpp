@@ -199,7 +199,8 @@ TEST_F(Seals, ABranchThatWasKilledIsBegunAgain) {
     fs::copy(run_ / part, branch / part, fs::copy_options::recursive);
   append_text(branch / "notes.txt", "mine");
   EXPECT_THROW(start_branch(run_, branch, longer), UserError);
-  append_text(branch / "branch.unfinished", "");
+  append_text(branch / "tokenizer.json", "{}");
+  append_text(branch / "branch.unfinished", R"(["notes.txt"])");
   start_branch(run_, branch, longer);
   EXPECT_TRUE(fs::exists(branch / "config.json"));
   EXPECT_FALSE(fs::exists(branch / "branch.unfinished"));
