@@ -152,9 +152,9 @@ std::string Bench::difference() const {
     if (found == now.end()) return name + " is missing";
     if (found->second != content) return name + " differs";
   }
-  for (const auto& [name, content] : now)
-    if (std::none_of(expected_.begin(), expected_.end(), [&](const auto& file) { return file.first == name; }))
-      return "left over: " + name;
+  for (const auto& file : now)
+    if (std::none_of(expected_.begin(), expected_.end(), [&](const auto& each) { return each.first == file.first; }))
+      return "left over: " + file.first;
   return "";
 }
 
