@@ -60,7 +60,7 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
   for (const char* damaged : {"", "{\"model\": {\"type\": \"BPE\", \"vo", "[]"}) {
     write_text_file(files_ / "hf/tokenizer.json", damaged);
-    refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: ", "; restore the file, or remove it to import"});
+    refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json:", "; restore the file, or remove it to import"});
     EXPECT_FALSE(fs::exists(files_ / "new")) << damaged;
   }
   fs::remove(files_ / "hf/tokenizer.json");
