@@ -4,6 +4,7 @@
 
 #include "analysis/analysis.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/seal.h"
 #include "checkpoint/finite_rows.h"
@@ -108,20 +109,21 @@ void run(const AnalyzeArguments& arguments) {
   std::vector<Arm> arm = {{run_dir.string(), {log}}};
   label_arms(arm, {}, false);
   const ReportPaths reports = write_reports(run_dir, compare(std::move(arm)));
-  std::printf("checkpoint  %s (%s, %s, %lld per token)\n", checkpoint.c_str(), config.router.type.c_str(),
-              plural(analysis.experts, "expert").c_str(), static_cast<long long>(analysis.experts_per_token));
+  std::printf("checkpoint  %s (%s, %s, %lld per token)\n", printable(checkpoint.string()).c_str(),
+              config.router.type.c_str(), plural(analysis.experts, "expert").c_str(),
+              static_cast<long long>(analysis.experts_per_token));
   const std::string gradients = written.gradient_batches == 0
                                     ? ""
                                     : text(", gradients and errors on ", written.gradient_batches, " x ",
                                            grouped_digits(batch_tokens), " tokens");
   std::printf("measured    routing on %s tokens%s of %s\n", grouped_digits(written.routing_tokens).c_str(),
-              gradients.c_str(), data.c_str());
+              gradients.c_str(), printable(data).c_str());
   if (!written.domains.empty())
     std::printf("domains     %zu, routing on %s tokens of each\n", written.domains.size(),
                 grouped_digits(written.domain_tokens).c_str());
-  for (const std::string& note : analysis.notes) std::printf("note        %s\n", note.c_str());
-  std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(), path.c_str(),
-              reports.html.c_str());
+  for (const std::string& note : analysis.notes) std::printf("note        %s\n", printable(note).c_str());
+  std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(),
+              printable(path.string()).c_str(), printable(reports.html.string()).c_str());
 }
 
 }  // namespace

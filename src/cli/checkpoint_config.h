@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/printable.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/path_check.h"
 #include "config/config.h"
@@ -67,7 +68,7 @@ inline std::string shards_to_measure(const std::filesystem::path& checkpoint, co
                                      const std::string& option) {
   if (!option.empty()) return option;
   const FoundShards found = find_validation_shards(checkpoint, config);
-  if (!found.note.empty()) std::printf("note: %s\n", found.note.c_str());
+  if (!found.note.empty()) std::printf("note: %s\n", printable(found.note).c_str());
   return found.pattern;
 }
 

@@ -212,7 +212,7 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
     if (!there)
       missing.push_back(&run);
     else
-      std::printf("reusing     %s\n", run.dir.c_str());
+      std::printf("reusing     %s\n", printable(run.dir.string()).c_str());
   }
   return missing;
 }
@@ -224,7 +224,7 @@ void remove_runs(const std::set<fs::path>& folders) {
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
     fs::remove_all(doomed.path);
-    std::printf("anew        %s: it read other data or weights\n", folder.c_str());
+    std::printf("anew        %s: it read other data or weights\n", printable(folder.string()).c_str());
   }
 }
 
@@ -232,7 +232,7 @@ void remove_runs(const std::set<fs::path>& folders) {
 int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& world) {
   for (size_t i = 0; i < runs.size(); ++i) {
     const PlannedRun& run = *runs[i];
-    std::printf("\n== %s (run %zu of %zu)\n", run.label().c_str(), i + 1, runs.size());
+    std::printf("\n== %s (run %zu of %zu)\n", printable(run.label()).c_str(), i + 1, runs.size());
     const TrainOptions options{.out = run.dir,
                                .resume = holds_run(run.dir),
                                .restart = restart,
@@ -300,7 +300,7 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   const ReportPaths paths = write_reports(arguments.out, comparison, swept);
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, comparison, swept);
   if (sweep) std::printf("\n%s", sweep_text(*sweep).c_str());
-  std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), paths.html.c_str());
+  std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), printable(paths.html.string()).c_str());
 }
 
 // The folder of a comparison while rank 0 of this process works in it. What killed comparisons left there is removed.

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/printable.h"
 #include "records/run_folder.h"
 #include "train/run_directory.h"
 #include "train/run_history.h"
@@ -105,7 +106,8 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
     const bool there = holds_run(run.dir);
     RunHistory record = there ? read_history(run.dir) : RunHistory{};
     if (there && record.history.empty()) {
-      std::printf("note        %s: older than history.json, so its data cannot be checked\n", run.dir.c_str());
+      std::printf("note        %s: older than history.json, so its data cannot be checked\n",
+                  printable(run.dir.string()).c_str());
       continue;
     }
     if (there && !is_current(run, record, now, starts, restart)) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "inference/score_table.h"
 
 namespace gptmoe {
@@ -18,7 +19,7 @@ void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, cons
                  const std::string& names) {
   if (!paired.empty()) {
     std::printf("\n");
-    for (const std::string& line : paired_table(names, paired)) std::printf("%s\n", line.c_str());
+    for (const std::string& line : paired_table(names, paired)) std::printf("%s\n", printable(line).c_str());
   }
   if (!file) return;
   nlohmann::ordered_json json = options;
@@ -31,7 +32,7 @@ void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, cons
   }
   file->write(json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   file->commit();
-  std::printf("scores      %s\n", output.json.c_str());
+  std::printf("scores      %s\n", printable(output.json).c_str());
 }
 
 }  // namespace gptmoe

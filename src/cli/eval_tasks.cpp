@@ -127,7 +127,8 @@ void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   std::vector<TaskItems> items;
   std::vector<Json> written;
   for (size_t r = 0; r < runs.size(); ++r) {
-    std::printf("%s%s\n%s\n", r > 0 ? "\n" : "", run_label(runs, r).c_str(), score_table_head(columns).c_str());
+    std::printf("%s%s\n%s\n", r > 0 ? "\n" : "", printable(run_label(runs, r)).c_str(),
+                score_table_head(columns).c_str());
     std::vector<TaskScore> scores;
     written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"tasks", Json::array()}});
     items.push_back(score_tasks(runs[r], tasks, requests[r], [&](size_t t, const std::vector<ItemScore>& own) {
@@ -149,7 +150,7 @@ void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
                         {"seed", arguments.prompt.seed},
                         {"limit", arguments.limit}};
   finish_eval(file, output, options, written, paired, "task");
-  if (samples) std::printf("samples     %s\n", arguments.samples.c_str());
+  if (samples) std::printf("samples     %s\n", printable(arguments.samples).c_str());
 }
 
 }  // namespace gptmoe

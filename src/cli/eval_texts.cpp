@@ -60,7 +60,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
       bytes[i] = text_bytes(loader, evaluated_windows(loader, T, tokens), T, *tokenizer);
     } catch (const UserError& error) {
       if (arguments.given()) user_error(texts[i].shards, ": ", error.what());
-      std::printf("note: no bits per byte: %s: %s\n", texts[i].shards.c_str(), printable(error.what()).c_str());
+      std::printf("note: no bits per byte: %s\n", printable(text(texts[i].shards, ": ", error.what())).c_str());
     }
   return bytes;
 }
@@ -103,11 +103,11 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
 
 void print_scores(const std::string& run, const std::vector<TextScore>& scores) {
   if (scores[0].name.empty()) {
-    std::printf("%s: %s\n", run.c_str(), text_sentence(scores[0]).c_str());
+    std::printf("%s\n", printable(text(run, ": ", text_sentence(scores[0]))).c_str());
     return;
   }
-  std::printf("%s\n", run.c_str());
-  for (const std::string& line : text_table(scores)) std::printf("%s\n", line.c_str());
+  std::printf("%s\n", printable(run).c_str());
+  for (const std::string& line : text_table(scores)) std::printf("%s\n", printable(line).c_str());
 }
 
 // Windows are paired if both runs have the same ones.
@@ -125,8 +125,8 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
     if (a.data == b.data)
       paired.push_back(pair_losses(a.name.empty() ? a.data : a.name, a.window_losses, b.window_losses));
     else
-      std::printf("note: no paired test, since A is scored on %s and B on %s; pass --data GLOB\n", a.data.c_str(),
-                  b.data.c_str());
+      std::printf("note: no paired test, since A is scored on %s and B on %s; pass --data GLOB\n",
+                  printable(a.data).c_str(), printable(b.data).c_str());
   }
   return paired;
 }

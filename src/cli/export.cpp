@@ -138,12 +138,13 @@ void run(const ExportArguments& arguments) {
                                               .card = card_of(checkpoint, config)});
   const bool custom = choice.family == &custom_family();
   std::printf("class       %s%s%s\n", choice.family->architecture,
-              custom ? ", which needs trust_remote_code=True: " : " of transformers", choice.why_custom.c_str());
+              custom ? ", which needs trust_remote_code=True: " : " of transformers",
+              printable(choice.why_custom).c_str());
   std::printf("tensors     %s, %s in %s, %s\n", grouped_digits(written.tensors).c_str(),
               binary_bytes(written.bytes).c_str(), plural(written.shards, "file").c_str(), arguments.dtype.c_str());
   const std::string why_none = found.tokenizer ? written.without_tokenizer : found.why_none;
-  std::printf("tokenizer   %s\n", why_none.empty() ? "tokenizer.json" : ("none: " + why_none).c_str());
-  std::printf("exported    %s\n", arguments.out.c_str());
+  std::printf("tokenizer   %s\n", why_none.empty() ? "tokenizer.json" : printable("none: " + why_none).c_str());
+  std::printf("exported    %s\n", printable(arguments.out).c_str());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "checkpoint/finite_rows.h"
 #include "checkpoint/held_checkpoint.h"
@@ -72,7 +73,7 @@ void say_which_prompts_are_cut(const std::vector<Prompt>& prompts, const std::ve
                                int64_t context) {
   for (size_t i = 0; i < prompts.size(); ++i)
     if (std::ssize(tokens[i]) > context)
-      std::fprintf(stderr, "note: %s: the model sees the last %s of %s\n", prompts[i].place.c_str(),
+      std::fprintf(stderr, "note: %s: the model sees the last %s of %s\n", printable(prompts[i].place).c_str(),
                    grouped_digits(context).c_str(), plural(std::ssize(tokens[i]), "token").c_str());
 }
 

@@ -3,11 +3,13 @@
 #include <cstdio>
 
 #include "base/joined.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "cli/commands.h"
 #include "cli/path_check.h"
 #include "engine/describe.h"
 #include "huggingface/folder_in_progress.h"
+#include "tokenizer/json_source.h"
 #include "tokenizer/tokenizer_file.h"
 #include "train/run_inputs.h"
 
@@ -26,11 +28,23 @@ struct ImportTokenizer {
   std::string why_none;
 };
 
+// Throws UserError if a JSON file of the tokenizer cannot be parsed. It is damaged, not of a kind that gptmoe does not
+// know.
+void require_whole(const fs::path& folder) {
+  for (const fs::path& file : tokenizer_files(folder))
+    if (file.extension() == ".json") try {
+        const JsonSource parsed(file);
+      } catch (const UserError& error) {
+        user_error(error.what(), "; restore the file, or remove it to import the model without a tokenizer");
+      }
+}
+
 // A model whose tokenizer is of a kind that gptmoe does not know can be imported without it. Files that the system
-// cannot read are an error.
+// cannot read and damaged ones are an error.
 ImportTokenizer import_tokenizer(const fs::path& folder, const ModelConfig& model) {
   TokenizerCopy copy = read_tokenizer_files(folder);
   if (copy.files.empty()) return {{}, "the folder has none"};
+  require_whole(folder);
   try {
     const int64_t tokens = load_tokenizer(folder).vocab_size();
     if (tokens <= model.vocab_size) return {std::move(copy.files), ""};
@@ -51,12 +65,12 @@ void run(const ImportArguments& arguments) {
   if (config.model.moe_layers() > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
   std::printf("tensors     %s, %s, f32\n", grouped_digits(written.tensors).c_str(),
               binary_bytes(written.bytes).c_str());
-  std::printf("tokenizer   %s\n",
-              tokenizer.why_none.empty() ? tokenizer.files[0].first.c_str() : ("none: " + tokenizer.why_none).c_str());
+  std::printf("tokenizer   %s\n", tokenizer.why_none.empty() ? tokenizer.files[0].first.c_str()
+                                                             : printable("none: " + tokenizer.why_none).c_str());
   if (!model.ignored_keys().empty())
     std::printf("ignored     keys of config.json that gptmoe does not know: %s\n",
-                joined(model.ignored_keys()).c_str());
-  std::printf("imported    %s\n", arguments.out.c_str());
+                printable(joined(model.ignored_keys())).c_str());
+  std::printf("imported    %s\n", printable(arguments.out).c_str());
 }
 
 }  // namespace

@@ -73,7 +73,8 @@ void print_report(const ReportArguments& arguments, const Report& report) {
   if (!arguments.svg.empty()) write_svg_files(arguments.svg, report.comparison, report.swept());
   for (const std::string& folder : report.skipped) std::printf("note        left out: %s\n", printable(folder).c_str());
   if (report.sweep) std::printf("%s\n", sweep_text(*report.sweep).c_str());
-  std::printf("%s\nreport      %s\n", text_report(report.comparison).c_str(), report.paths.html.c_str());
+  std::printf("%s\nreport      %s\n", text_report(report.comparison).c_str(),
+              printable(report.paths.html.string()).c_str());
 }
 
 }  // namespace

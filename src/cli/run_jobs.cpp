@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/cores.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "base/unix_time.h"
@@ -187,10 +188,10 @@ void Jobs::look(size_t slot) {
   const bool stopped = stopping_ && (WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128) == SIGTERM;
   if (stopped || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
     steps_ended_ += stopped ? run.step() : job.steps;
-    std::printf("%-11s %s%s\n", stopped ? "stopped" : "done", job.label.c_str(), figures_text(run).c_str());
+    std::printf("%-11s %s%s\n", stopped ? "stopped" : "done", printable(job.label).c_str(), figures_text(run).c_str());
   } else if (WIFEXITED(status) && job.ended_as_it_may()) {
     steps_ended_ += job.steps;
-    std::printf("%-11s %s: %s\n", "ended", job.label.c_str(), last_line(job.log).c_str());
+    std::printf("%-11s %s: %s\n", "ended", printable(job.label).c_str(), printable(last_line(job.log)).c_str());
   } else {
     const int signal = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
     const std::string why = signal > 0 ? text("ended by signal ", signal) : last_line(job.log);

@@ -60,7 +60,7 @@ ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) 
   };
   for (size_t i = 0; i < shards.size(); ++i) {
     std::vector<TensorSource> sources;
-    for (const PlannedTensor& tensor : shards[i]) sources.push_back(source_of(tensor, file, file.path(), progress));
+    for (const PlannedTensor& tensor : shards[i]) sources.push_back(source_of(tensor, file, progress));
     write_safetensors(folder / shard_name(i, shards.size()), sources, {{"format", "pt"}});
   }
   line.clear();

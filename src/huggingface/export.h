@@ -28,10 +28,11 @@ struct ExportedFiles {
 //   config.json, generation_config.json, README.md
 //   tokenizer.json, tokenizer_config.json           with a tokenizer
 //   configuration_gptmoe.py, modeling_gptmoe.py     for our own class
-// They are written to OUT.tmp-PID, flushed and renamed to OUT, so OUT is either complete or absent. OUT may exist if it
-// is empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out. Throws UserError
-// for a damaged checkpoint and for an `out` that is not empty, and Failure if the disk fails; then nothing is left
-// behind.
+// They are written to a new unfinished folder (base/unfinished.h), flushed and renamed to OUT, so OUT is either
+// complete or absent. Meanwhile the process holds OUT's OutputLock. What a killed export to OUT left is removed. OUT
+// may exist if it is empty. Shows the progress on a terminal. A tokenizer that tokenizer.json cannot hold is left out.
+// Throws UserError for a damaged checkpoint and for an `out` that is not empty, and Failure if the disk fails; then
+// nothing is left behind.
 ExportedFiles export_model(const ExportRequest& request);
 
 }  // namespace gptmoe

@@ -40,11 +40,11 @@ std::vector<TensorSource> rows_of(const ModelFolder& model, const Gpt& gpt, cons
                                   const WriteProgress& progress) {
   std::vector<TensorSource> rows;
   for (const ParamRow& row : gpt.params().rows())
-    rows.push_back(source_of(*model.find(row.name), model.files(), model.files().place(), progress));
+    rows.push_back(source_of(*model.find(row.name), model.files(), progress));
   for (const StateRow& row : gpt.state().rows()) {
     if (!row.persistent) continue;
     const PlannedTensor* tensor = model.find(row.name);
-    rows.push_back(tensor ? source_of(*tensor, model.files(), model.files().place(), progress)
+    rows.push_back(tensor ? source_of(*tensor, model.files(), progress)
                           : source_of({row.name, initial.value(row.name)}));
   }
   return rows;

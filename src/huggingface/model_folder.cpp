@@ -167,7 +167,7 @@ void ModelFolder::check(const std::string& name, DType dtype, const std::vector<
 }
 
 void ModelFolder::read_part(const std::string& name, int64_t first, const Tensor& out, Memory& memory) const {
-  read_planned(*find(name), files_, files_.place(), first, out, memory);
+  read_planned(*find(name), files_, first, out, memory);
 }
 
 }  // namespace gptmoe

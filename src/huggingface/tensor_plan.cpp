@@ -11,8 +11,6 @@
 namespace gptmoe {
 namespace {
 
-namespace fs = std::filesystem;
-
 int64_t count_of(const std::vector<int64_t>& sizes) {
   int64_t count = 1;
   for (const int64_t size : sizes) count *= size;
@@ -96,15 +94,15 @@ PlannedTensor planned_import(const std::string& ours, Change change, const std::
   return tensor;
 }
 
-void read_floats(const TensorReader& from, const fs::path& place, const TensorPiece& piece, int64_t first,
-                 std::vector<float>& out) {
+template <typename Files>
+void read_floats(const Files& from, const TensorPiece& piece, int64_t first, std::vector<float>& out) {
   if (piece.tensor.empty()) return std::fill(out.begin(), out.end(), 0.0f);
   const auto count = static_cast<int64_t>(out.size());
   from.read_part(piece.tensor, piece.first + first, Tensor(out.data(), DType::f32, {count}));
   if (piece.factor != 1)
     for (float& value : out) value *= piece.factor;
   if (!std::all_of(out.begin(), out.end(), [](float value) { return std::isfinite(value); }))
-    user_error(place.string(), ": tensor \"", piece.tensor, "\": has elements that are infinite or not a number");
+    from.fail(piece.tensor, "has elements that are infinite or not a number");
 }
 
 constexpr int64_t kPartCount = 1 << 20;  // elements in memory at a time
@@ -158,8 +156,8 @@ ImportPlan plan_import(const Family& family, const ModelConfig& model, const Wei
   return plan;
 }
 
-void read_planned(const PlannedTensor& tensor, const TensorReader& from, const fs::path& place, int64_t first,
-                  const Tensor& out, Memory& memory) {
+void read_planned(const PlannedTensor& tensor, const WeightFiles& from, int64_t first, const Tensor& out,
+                  Memory& memory) {
   const Tensor flat = out.view({out.count()});
   std::vector<float> part;
   int64_t begin = 0;  // of the piece, in the tensor
@@ -167,22 +165,22 @@ void read_planned(const PlannedTensor& tensor, const TensorReader& from, const f
     const int64_t end = std::min(begin + piece.count, first + flat.count());
     for (int64_t at = std::max(begin, first); at < end; at += std::ssize(part)) {
       part.resize(static_cast<size_t>(std::min(kPartCount, end - at)));
-      read_floats(from, place, piece, at - begin, part);
+      read_floats(from, piece, at - begin, part);
       upload_floats(memory, flat.rows(at - first, std::ssize(part)), part.data());
     }
     begin += piece.count;
   }
 }
 
-TensorSource source_of(const PlannedTensor& tensor, const TensorReader& from, const fs::path& place,
-                       const WriteProgress& progress) {
-  return {tensor.name, tensor.dtype, tensor.sizes, [&tensor, &from, place, &progress](const TensorSource::Take& take) {
+template <typename Files>
+TensorSource source_of(const PlannedTensor& tensor, const Files& from, const WriteProgress& progress) {
+  return {tensor.name, tensor.dtype, tensor.sizes, [&tensor, &from, &progress](const TensorSource::Take& take) {
             std::vector<float> part;
             std::vector<uint16_t> rounded;
             for (const TensorPiece& piece : tensor.pieces)
               for (int64_t first = 0; first < piece.count; first += kPartCount) {
                 part.resize(static_cast<size_t>(std::min(kPartCount, piece.count - first)));
-                read_floats(from, place, piece, first, part);
+                read_floats(from, piece, first, part);
                 const int64_t bytes = std::ssize(part) * dtype_bytes(tensor.dtype);
                 if (tensor.dtype == DType::bf16) {
                   rounded.resize(part.size());
@@ -195,5 +193,7 @@ TensorSource source_of(const PlannedTensor& tensor, const TensorReader& from, co
               }
           }};
 }
+template TensorSource source_of(const PlannedTensor&, const SafetensorsFile&, const WriteProgress&);
+template TensorSource source_of(const PlannedTensor&, const WeightFiles&, const WriteProgress&);
 
 }  // namespace gptmoe

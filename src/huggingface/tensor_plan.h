@@ -42,10 +42,10 @@ struct ImportPlan {
 };
 // Throws UserError naming the tensor if a tensor of theirs that holds several of ours cannot be divided.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
-// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming `place`, the file of
-// `from`, and the tensor there if an element is infinite or not a number.
-void read_planned(const PlannedTensor& tensor, const TensorReader& from, const std::filesystem::path& place,
-                  int64_t first, const Tensor& out, Memory& memory);
+// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the
+// file and the tensor of theirs if an element is infinite or not a number.
+void read_planned(const PlannedTensor& tensor, const WeightFiles& from, int64_t first, const Tensor& out,
+                  Memory& memory);
 
 // Cuts the tensors into files of at most `shard_bytes` bytes of data each, in order. A larger tensor has a file of its
 // own.
@@ -55,8 +55,9 @@ std::vector<std::vector<PlannedTensor>> cut_into_shards(const std::vector<Planne
 using WriteProgress = std::function<void(int64_t bytes)>;
 
 // The tensor as write_safetensors() takes it, with the values that `from` has. It reads in parts, so it needs little
-// memory. Visiting it throws as read_planned() does. All arguments must outlive it.
-TensorSource source_of(const PlannedTensor& tensor, const TensorReader& from, const std::filesystem::path& place,
-                       const WriteProgress& progress);
+// memory. Visiting it throws as read_planned() does. `from` is a SafetensorsFile or WeightFiles. All arguments must
+// outlive the source.
+template <typename Files>
+TensorSource source_of(const PlannedTensor& tensor, const Files& from, const WriteProgress& progress);
 
 }  // namespace gptmoe

@@ -13,8 +13,18 @@
   // The options outlive a reload of the page, which gptmoe report --watch asks for again and again.
   const place = 'gptmoe report ' + location.pathname;
   const options = {along: '', smooth: 1, hidden: [], scale: {}};
+  // Whether a stored value can be used: another version of the page may have stored it.
+  const fits = {
+    along: (value) => ['', ...Object.keys(axisNames)].includes(value),
+    smooth: (value) => Number.isInteger(value) && value >= 1,
+    hidden: (value) => Array.isArray(value) && value.every((name) => typeof name === 'string'),
+    scale: (value) => value !== null && typeof value === 'object' && !Array.isArray(value) &&
+        Object.values(value).every((log) => typeof log === 'boolean'),
+  };
   try {
-    Object.assign(options, JSON.parse(sessionStorage.getItem(place) || '{}'));
+    const stored = JSON.parse(sessionStorage.getItem(place)) ?? {};
+    for (const key of Object.keys(options))
+      if (fits[key](stored[key])) options[key] = stored[key];
   } catch (error) { /* the browser keeps nothing for this page */ }
 
   // ---- What a chart shows under the options ----

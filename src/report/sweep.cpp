@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/columns.h"
+#include "base/printable.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -198,7 +199,9 @@ std::vector<SweepRow> sweep_rows(const Sweep& sweep) {
 }
 
 std::string sweep_text(const Sweep& sweep) {
-  const std::vector<SweepRow> rows = sweep_rows(sweep);
+  std::vector<SweepRow> rows = sweep_rows(sweep);
+  for (SweepRow& row : rows)
+    for (std::string& cell : row.cells) cell = printable(cell);
   std::vector<size_t> widths(rows[0].cells.size());
   for (const SweepRow& row : rows)
     for (size_t i = 0; i < widths.size(); ++i) widths[i] = std::max(widths[i], columns_of(row.cells[i]));

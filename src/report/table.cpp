@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/columns.h"
+#include "base/printable.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -144,8 +145,9 @@ std::string block(const std::vector<SummaryRow>& rows, size_t first, size_t last
   return out;
 }
 
-// Breaks a sentence into lines at spaces. A word that is longer than a line gets its own line.
-std::string wrapped(const std::string& prefix, const std::string& sentence) {
+// Breaks a sentence, made printable, into lines at spaces. A word that is longer than a line gets its own line.
+std::string wrapped(const std::string& prefix, const std::string& raw) {
+  const std::string sentence = printable(raw);
   std::string out, line = prefix;
   size_t start = 0;
   while (start < sentence.size()) {
@@ -195,7 +197,9 @@ std::string text_report(const Comparison& comparison) {
   std::string out = wrapped("", headline(comparison));
   for (const std::string& sentence : sentences(comparison)) out += wrapped("", sentence);
   for (const std::string& note : comparison.notes) out += wrapped("  note: ", note);
-  const std::vector<SummaryRow> rows = summary_rows(comparison);
+  std::vector<SummaryRow> rows = summary_rows(comparison);
+  for (SummaryRow& row : rows)
+    for (std::string& cell : row.cells) cell = printable(cell);
   for (size_t first = 0; first < comparison.arms.size(); first += kArmsPerBlock)
     out += "\n" + block(rows, first, std::min(first + kArmsPerBlock, comparison.arms.size()));
   return out;

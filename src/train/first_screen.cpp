@@ -27,7 +27,7 @@ void FirstScreen::print() const {
   const TrainConfig& t = config.train;
   const int64_t sequences = t.steps * t.global_batch_size;
   const double epochs = static_cast<double>(sequences) / static_cast<double>(train_data.windows());
-  std::printf("run         %s%s\n", out.c_str(),
+  std::printf("run         %s%s\n", printable(out.string()).c_str(),
               resumed_step > 0 ? text(", resumed at step ", resumed_step).c_str() : "");
   std::printf("model       %s\n", describe_model(config.model).c_str());
   if (config.model.num_experts > 0) std::printf("router      %s\n", describe_router(config.router).c_str());
@@ -35,7 +35,7 @@ void FirstScreen::print() const {
     std::printf("average     %s\n", average.c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   for (const std::string& line : start_weights) std::printf("weights     %s\n", printable(line).c_str());
-  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", config.data.train.c_str(),
+  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", printable(config.data.train).c_str(),
               grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
               val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
   const int64_t unsealed = unsealed_shards(train_data) + (val_data ? unsealed_shards(*val_data) : 0);

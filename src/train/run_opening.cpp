@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "checkpoint/checkpoint.h"
 #include "records/metrics_file.h"
 #include "train/metrics.h"
@@ -23,8 +24,9 @@ struct Saved {
 void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoint) {
   const int64_t every = checkpoint.config.log.every, last = last_train_row(run_dir, checkpoint.step);
   if (every > 0 && checkpoint.step - last >= every)
-    std::printf("note        %s: has no rows of the steps from %lld to %lld\n", (run_dir / kMetricsFile).c_str(),
-                static_cast<long long>(last + 1), static_cast<long long>(checkpoint.step));
+    std::printf("note        %s: has no rows of the steps from %lld to %lld\n",
+                printable((run_dir / kMetricsFile).string()).c_str(), static_cast<long long>(last + 1),
+                static_cast<long long>(checkpoint.step));
 }
 
 // Refuses data that changed under the run. Returns whether the run was given other training data.
@@ -55,7 +57,7 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     start_run_directory(*unstarted, given, tokenizer);
     if (tokenizer.files.empty() && !given.data.tokenizer.empty())
       std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
-                  given.data.tokenizer.c_str());
+                  printable(given.data.tokenizer).c_str());
     return opened;
   }
   remove_unfinished_checkpoints(options.out);
@@ -70,7 +72,7 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     if (const int64_t step = last_logged_step(options.out); step > 0 && !options.restart)
       user_error(options.out.string(), ": metrics.jsonl has ", step,
                  " steps, but there is no checkpoint to resume from; add --restart to train again from step 0");
-    std::printf("%s has no checkpoint yet: starting over\n", options.out.c_str());
+    std::printf("%s has no checkpoint yet: starting over\n", printable(options.out.string()).c_str());
   }
   keep_tokenizer(options.out, tokenizer);
   return opened;

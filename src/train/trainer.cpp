@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "checkpoint/checkpoint.h"
@@ -404,7 +405,7 @@ void Trainer::interrupt() {
   if (saved_step_ != progress_.step) save();
   log_->clear_line();
   std::printf("stopped     after step %lld, saved. To continue:\n  %s\n", static_cast<long long>(progress_.step),
-              options_.resume_command.c_str());
+              printable(options_.resume_command).c_str());
 }
 
 std::unique_ptr<Trainer> make_trainer(const Config& config, const TrainOptions& options, World& world) {

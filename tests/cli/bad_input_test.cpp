@@ -158,6 +158,22 @@ TEST_F(BadInput, ControlCharactersAreEscaped) {
   refuse({"plan", "good.json", "--\x1b[31m"}, {"--\\x1b[31m"});
 }
 
+// succeed() expects no escape character in the output.
+TEST_F(BadInput, ControlCharactersOfPathsAreEscapedInTheOutput) {
+  const auto path = [](const std::string& name) { return name + "\x1bM"; };
+  expect_contains(succeed({"train", "good.json", "--out", path("run")}).out, "run         run\\x1bM\n");
+  expect_contains(succeed({"eval", path("run"), path("run"), "--json", path("scores")}).out, "scores\\x1bM\n");
+  succeed({"eval", path("run")});
+  succeed({"analyze", path("run")});
+  expect_contains(succeed({"export", path("run"), "--out", path("hf")}).out, "exported    hf\\x1bM\n");
+  expect_contains(succeed({"import", path("hf"), "--out", path("start")}).out, "imported    start\\x1bM\n");
+  fs::copy(files_ / "good.json", files_ / "new\x1bM.json");
+  const std::vector<std::string> compare = {"compare", "good.json", "new\x1bM.json", "--out", path("both")};
+  expect_contains(succeed(compare).out, "new\\x1bM");
+  expect_contains(succeed(compare).out, "reusing     both\\x1bM");
+  succeed({"report", path("both")});
+}
+
 TEST_F(BadInput, FifosAreNotWaitedFor) {
   ASSERT_EQ(mkfifo((files_ / "fifo").c_str(), 0600), 0);
   succeed({"train", "good.json", "--out", "run"});

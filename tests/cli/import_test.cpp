@@ -58,6 +58,11 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   write_text_file(files_ / "hf/tokenizer.json", "{}");
   expect_contains(succeed({"import", "hf", "--out", "other"}).out, "tokenizer   none: ");
   EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
+  for (const char* damaged : {"", "{\"model\": {\"type\": \"BPE\", \"vo", "[]"}) {
+    write_text_file(files_ / "hf/tokenizer.json", damaged);
+    refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json:", "; restore the file, or remove it to import"});
+    EXPECT_FALSE(fs::exists(files_ / "new")) << damaged;
+  }
   fs::remove(files_ / "hf/tokenizer.json");
   fs::create_symlink("nowhere", files_ / "hf/tokenizer.json");
   refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: cannot access it: it is a link to nowhere"});

@@ -104,6 +104,19 @@ TEST_F(Import, RefusesWeightsThatAreNotFinite) {
                            "\": has elements that are infinite or not a number");
 }
 
+TEST_F(Import, NamesTheFileOfSeveralWhoseTensorIsNotFinite) {
+  export_model_of({}, {.shard_bytes = 3000});
+  fs::path shard;
+  for (const auto& entry : fs::directory_iterator(hf()))
+    if (entry.path().extension() == ".safetensors") shard = entry.path();
+  ReadTensors tensors;
+  read_tensors(shard, tensors);
+  tensors.begin()->second.values.back() = std::numeric_limits<float>::quiet_NaN();
+  write_tensors(shard, tensors);
+  EXPECT_EQ(refusal(), shard.string() + ": tensor \"" + tensors.begin()->first +
+                           "\": has elements that are infinite or not a number");
+}
+
 TEST_F(Import, ReadsSeveralFiles) {
   const Config config = export_model_of({}, {.shard_bytes = 3000});
   ASSERT_FALSE(fs::exists(hf() / "model.safetensors"));

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "shard_tokens.h"
@@ -100,7 +101,7 @@ int decode_command(const TokenizerChoice& choice, const std::vector<std::string>
   }
   flush_standard_output();
   std::fprintf(stderr, "%s: %s%s, %s of text\n",
-               paths.size() == 1 ? paths[0].c_str() : plural(std::ssize(paths), "shard").c_str(),
+               paths.size() == 1 ? printable(paths[0]).c_str() : plural(std::ssize(paths), "shard").c_str(),
                lines ? (plural(lines->documents(), "document") + ", ").c_str() : "", plural(tokens, "token").c_str(),
                binary_bytes(bytes).c_str());
   return 0;

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "commands.h"
@@ -24,11 +25,12 @@ std::string describe(const JobSummary& summary) {
 void print_stopped(const EncodeOptions& options, const DocumentReader& documents, const JobSummary& summary) {
   for (const InputFile& file : documents.files())
     if (file.path == kStandardInput) {
-      std::printf("%s: stopped; standard input cannot be read again, so nothing is kept\n", options.output.c_str());
+      std::printf("%s: stopped; standard input cannot be read again, so nothing is kept\n",
+                  printable(options.output.string()).c_str());
       return;
     }
   std::printf("%s: stopped after %s (%s of text), saved; run the same command again to continue\n",
-              options.output.c_str(), plural(summary.documents(), "document").c_str(),
+              printable(options.output.string()).c_str(), plural(summary.documents(), "document").c_str(),
               binary_bytes(summary.bytes()).c_str());
 }
 
@@ -55,7 +57,7 @@ int encode_command(const TokenizerChoice& choice, const TextInput& input, Encode
     return 128 + signal.signal();
   }
   const bool was_done = summary.outcome == JobOutcome::was_done;
-  std::printf("%s: %s%s%s%s%s\n", options.output.c_str(), was_done ? "complete already: " : "",
+  std::printf("%s: %s%s%s%s%s\n", printable(options.output.string()).c_str(), was_done ? "complete already: " : "",
               describe(summary).c_str(),
               was_done ? "" : (", " + rate(summary.bytes() - summary.resumed_bytes, total.seconds())).c_str(),
               unread_note(documents).c_str(), skipped_note(summary.skipped).c_str());

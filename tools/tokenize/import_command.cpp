@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"
 #include "commands.h"
@@ -28,12 +29,13 @@ int import_command(const TokenizerChoice& choice, ImportOptions options) {
   });
   progress.clear();
   if (summary.outcome == JobOutcome::stopped) {
-    std::printf("%s: stopped after %s, saved; run the same command again to continue\n", options.output.c_str(),
-                plural(summary.tokens(), "token").c_str());
+    std::printf("%s: stopped after %s, saved; run the same command again to continue\n",
+                printable(options.output.string()).c_str(), plural(summary.tokens(), "token").c_str());
     return 128 + signal.signal();
   }
   const bool was_done = summary.outcome == JobOutcome::was_done;
-  std::printf("%s: %s%s\n", options.output.c_str(), was_done ? "complete already: " : "", contents_of(summary).c_str());
+  std::printf("%s: %s%s\n", printable(options.output.string()).c_str(), was_done ? "complete already: " : "",
+              contents_of(summary).c_str());
   return 0;
 }
 

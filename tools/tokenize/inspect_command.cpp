@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "data/shard_seals.h"
@@ -79,7 +80,7 @@ int inspect_command(const TokenizerChoice& choice, const std::vector<std::string
     const std::string seal = describe_seal(shard, seals);  // first: a damaged shard has unknown ids
     std::string line = describe_header(shard);
     if (tokenizer) line += describe_text(shard, *tokenizer);
-    std::puts((line + seal).c_str());
+    std::puts(printable(line + seal).c_str());
   }
   return 0;
 }

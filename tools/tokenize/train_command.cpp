@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/lock.h"
 #include "base/ordered_workers.h"
+#include "base/printable.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "corpus/encode_batches.h"
@@ -88,7 +89,7 @@ int train_command(const TextInput& input, const TrainTokenizerOptions& options) 
                                   : "";
   const bool short_of = tokenizer.vocab_size() < options.vocab_size;
   std::printf(
-      "%s: %s tokens%s from %s (%s, %s%s)%s%s\n", options.output.c_str(),
+      "%s: %s tokens%s from %s (%s, %s%s)%s%s\n", printable(options.output.string()).c_str(),
       grouped_digits(tokenizer.vocab_size()).c_str(),
       short_of
           ? (" (of " + grouped_digits(options.vocab_size) + " requested: no pair is left that occurs twice)").c_str()

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "base/progress.h"
 
 namespace gptmoe {
@@ -33,7 +34,7 @@ std::string rate(int64_t bytes, double seconds) {
 std::string unread_note(const DocumentReader& documents) {
   std::string note;
   if (const UnreadFiles& files = documents.files_unread(); files.count > 0)
-    note = "; " + plural(files.count, "file") + " of another kind not read (" + files.names() + ")";
+    note = "; " + plural(files.count, "file") + " of another kind not read (" + printable(files.names()) + ")";
   if (documents.files_hidden() > 0)
     note +=
         text(note.empty() ? "; " : ", ", grouped_digits(documents.files_hidden()),
@@ -42,7 +43,8 @@ std::string unread_note(const DocumentReader& documents) {
 }
 
 std::string skipped_note(const SkippedErrors& skipped) {
-  return skipped.count == 0 ? "" : "; " + plural(skipped.count, "error") + " skipped, the first: " + skipped.first[0];
+  if (skipped.count == 0) return "";
+  return "; " + plural(skipped.count, "error") + " skipped, the first: " + printable(skipped.first[0]);
 }
 
 std::string reading_state(const DocumentReader& documents, const JobClock& clock) {

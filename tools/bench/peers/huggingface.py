@@ -327,9 +327,11 @@ def rounding_decides(model, window, difference):
     """Whether changes of the embedding in its last digits change a window's loss by as much."""
     weight, losses = model.get_input_embeddings().weight, []
     kept = weight.detach().clone()
+    generator = torch.Generator(kept.device).manual_seed(1)  # a second run of the script decides the same
     with torch.no_grad():
         for _ in range(32):
-            weight.copy_(kept * (1 + 2e-7 * torch.randn_like(kept)))
+            noise = torch.randn(kept.shape, generator=generator, dtype=kept.dtype, device=kept.device)
+            weight.copy_(kept * (1 + 2e-7 * noise))
             losses.append(float(window_losses(model, window)))
         weight.copy_(kept)
     return abs(max(losses) - min(losses) - abs(difference)) < 0.1 * abs(difference)
@@ -351,6 +353,15 @@ def print_table(head, names, run):
     print()
 
 
+def chosen_names(parser, only, known):
+    """The names in the value of --only, or all. An unknown one ends the script."""
+    names = only.split(";") if only else list(known)
+    for name in names:
+        if name not in known:
+            parser.error(f"--only: unknown name {name!r}; the names are: {'; '.join(known)}")
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gptmoe", default="build/gptmoe", help="the program")
@@ -360,7 +371,7 @@ def main():
     options = parser.parse_args()
     if options.tokens < T or options.tokens % T:
         parser.error(f"--tokens {options.tokens}: must be a multiple of {T}")
-    names = options.only.split(";") if options.only else list(CASES) + list(IMPORTS)
+    names = chosen_names(parser, options.only, [*CASES, *IMPORTS])
     exports, imports = ([name for name in names if name in cases] for cases in (CASES, IMPORTS))
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

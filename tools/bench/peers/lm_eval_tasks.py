@@ -29,7 +29,7 @@ import transformers
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from huggingface import CASES, run_program, write_shard
+from huggingface import CASES, chosen_names, run_program, write_shard
 
 T = 256  # positions of the models; also the window of the long text
 WINDOWS = 40
@@ -216,7 +216,7 @@ def main():
     parser.add_argument("--only", help="models to check, separated by semicolons")
     parser.add_argument("--keep", help="a new folder for all files (default: a temporary one)")
     options = parser.parse_args()
-    names = options.only.split(";") if options.only else MODELS
+    names = chosen_names(parser, options.only, MODELS)
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as temporary:
