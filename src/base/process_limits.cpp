@@ -1,6 +1,5 @@
 #include "base/process_limits.h"
 
-#include <omp.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -19,9 +18,13 @@ constexpr rlim_t kUsualStackKib = 8192;
 }  // namespace
 
 void require_possible_thread_count() {
-  const char* told = std::getenv("OMP_NUM_THREADS");
-  const int threads = omp_get_max_threads(), most = std::max(kMostThreads, usable_cores());
-  if (told && (threads < 1 || threads > most)) user_error("OMP_NUM_THREADS: give 1 to ", most, " threads, not ", told);
+  const char* given = std::getenv("OMP_NUM_THREADS");
+  if (!given) return;
+  const int most = std::max(kMostThreads, usable_cores());
+  char* end = nullptr;
+  const long threads = std::strtol(given, &end, 10);  // OpenMP's own functions may fail already; too long: LONG_MAX
+  if (end != given && (threads < 1 || threads > most))
+    user_error("OMP_NUM_THREADS: give 1 to ", most, " threads, not ", given);
 }
 
 void require_stack() {
