@@ -33,8 +33,8 @@ std::string_view target_of(std::string_view name) {
   return ours ? name.substr(0, mark) : std::string_view();
 }
 
-// Removes a file or folder unless its writer lives. Does nothing where the file system has no locks, since the two
-// cannot be told apart there.
+// Removes a file or folder unless its writer lives. If the file system has no locks, this removes nothing, because a
+// leftover then looks like a file that is being written.
 void remove_if_left(const fs::path& path) {
   Descriptor fd(open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd && errno == EISDIR) fd.reset(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC));

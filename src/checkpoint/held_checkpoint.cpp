@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -19,28 +18,19 @@ constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time tha
 }  // namespace
 
 HeldFolder::HeldFolder(const std::filesystem::path& folder, Use use) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
+  Descriptor fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) {
     gone_ = errno == ENOENT || errno == ENOTDIR;
     return;
   }
   const int lock = use == Use::read ? LOCK_SH : LOCK_EX | LOCK_NB;
   int failed = 0;
-  do failed = flock(fd, lock);
+  do failed = flock(fd.get(), lock);
   while (failed && errno == EINTR);
   const bool in_use = failed && errno == EWOULDBLOCK;  // any other error: there are no locks here
-  gone_ = !in_use && !is_at(fd, folder);
-  if (in_use || gone_)
-    close(fd);
-  else
-    fd_ = fd;
+  gone_ = !in_use && !is_at(fd.get(), folder);
+  if (!in_use && !gone_) fd_ = std::move(fd);
 }
-
-HeldFolder::~HeldFolder() {
-  if (fd_ >= 0) close(fd_);
-}
-
-HeldFolder::HeldFolder(HeldFolder&& other) noexcept : fd_(std::exchange(other.fd_, -1)), gone_(other.gone_) {}
 
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

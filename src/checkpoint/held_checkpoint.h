@@ -3,6 +3,8 @@
 // held.
 #include <filesystem>
 
+#include "base/descriptor.h"
+
 namespace gptmoe {
 
 // An open folder with a lock (flock) on it; movable. A file system without locks cannot hold anything: then the folder
@@ -13,15 +15,12 @@ class HeldFolder {
   // Waits while a run removes the folder. Not held() if the folder is gone() or cannot be opened or, for `remove`, if a
   // process is reading it.
   HeldFolder(const std::filesystem::path& folder, Use use);
-  ~HeldFolder();
-  HeldFolder(HeldFolder&& other) noexcept;
-  HeldFolder& operator=(HeldFolder&&) = delete;
 
-  bool held() const { return fd_ >= 0; }
+  bool held() const { return static_cast<bool>(fd_); }
   bool gone() const { return gone_; }  // it does not exist any more
 
  private:
-  int fd_ = -1;
+  Descriptor fd_;
   bool gone_ = false;
 };
 

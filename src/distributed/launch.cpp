@@ -229,7 +229,8 @@ void Launch::look() {
 
 int Launch::wait_milliseconds() const { return second_stop_ || (all_gone() && heartbeat_seconds_ > 0) ? 200 : -1; }
 
-// mpirun should have returned by now. A rank that works longer than the others, as one that writes a report, has time.
+// Whether mpirun should have returned by now. The clock starts when the last rank ends, because one rank may work
+// longer than the others, for example to write a report.
 bool Launch::overdue() const {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - gone_at_;
   return all_gone() && heartbeat_seconds_ > 0 && since.count() > heartbeat_seconds_;

@@ -229,11 +229,17 @@ int64_t last_logged_step(const std::filesystem::path& run_dir) {
 
 int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step) {
   const std::filesystem::path path = metrics_path(run_dir);
-  int64_t last = 0;
-  for_each_row(read_rows(path), path, [&](const MetricsLine& row) {
-    if (row.event() == TrainRow::kEvent && row.step() <= step) last = row.step();
-  });
-  return last;
+  const std::string rows = read_rows(path);
+  // From the end, since it is one of the last rows and parsing all of a long run takes seconds.
+  auto number = std::count(rows.begin(), rows.end(), '\n');
+  for (size_t end = rows.rfind('\n'); end != std::string::npos; --number) {
+    const size_t before = end == 0 ? std::string::npos : rows.rfind('\n', end - 1);
+    const size_t begin = before == std::string::npos ? 0 : before + 1;
+    const MetricsLine row(std::string_view(rows).substr(begin, end + 1 - begin), text(path.string(), ":", number));
+    if (row.event() == TrainRow::kEvent && row.step() <= step) return row.step();
+    end = before;
+  }
+  return 0;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {

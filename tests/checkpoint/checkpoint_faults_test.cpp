@@ -1,20 +1,17 @@
-// Checkpoints after a crash, after damage, and on a disk that fails.
+// Checkpoints after a crash and on a disk that fails.
 #include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <string>
 #include <string_view>
-#include <thread>
 
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/file.h"
 #include "checkpoint/checkpoint_fixture.h"
-#include "checkpoint/held_checkpoint.h"
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
 #include "support/open_file_limit.h"
@@ -44,38 +41,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 using CheckpointFaults = Checkpoint;
-
-// ---- Readers beside a run that removes old checkpoints -----------------------------------------------------------
-
-TEST_F(CheckpointFaults, ACheckpointThatIsReadIsNotRemoved) {
-  save(5);
-  save(10);
-  {
-    const HeldCheckpoint held = hold_checkpoint(at(5));
-    save(15, 1);
-    EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5), at(15)}));
-  }
-  save(20, 1);
-  EXPECT_EQ(list_checkpoints(run()), std::vector<fs::path>{at(20)});
-}
-
-TEST_F(CheckpointFaults, AReaderAlwaysFindsACheckpoint) {
-  save(1);
-  std::atomic<bool> done = false;
-  std::thread trainer([&] {
-    for (int64_t step = 2; step <= 30; ++step) save(step, 1);
-    done = true;
-  });
-  CheckpointModel loaded(999);
-  int64_t reads = 0;
-  for (; !done; ++reads) {
-    const HeldCheckpoint held = hold_checkpoint(run());
-    EXPECT_NO_THROW(load_checkpoint(held.path, loaded.tensors()));
-    EXPECT_GE(saved_step(run()), 1);
-  }
-  trainer.join();
-  EXPECT_GT(reads, 0);
-}
 
 // ---- Crashes: the state of the folder after a kill at each stage of a save ---------------------------------------
 
@@ -224,123 +189,6 @@ TEST_F(CheckpointFaults, ASaveSucceedsBesideAFolderThatCannotBeRead) {
   save(20, 1);
   expect_latest(20);
   EXPECT_TRUE(fs::exists(at(10))) << "nobody knows whether it is a checkpoint";
-}
-
-// ---- Damage ------------------------------------------------------------------------------------------------------
-
-TEST_F(CheckpointFaults, EveryFlippedByteIsFoundBeforeAnyTensorIsWritten) {
-  save(10);
-  save(20);
-  CheckpointModel loaded(999);
-  const std::string before = loaded.all_bytes();
-  for (const std::string& name : kReadFiles) {
-    const std::string whole = read_text_file(at(20) / name);
-    for (size_t i = 0; i < whole.size(); ++i) {
-      const int mask = i % 3 == 0 ? 0x20 : i % 3 == 1 ? 0x01 : 0xff;
-      put(at(20) / name, i, static_cast<char>(whole[i] ^ mask));
-      const std::string why = message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); });
-      EXPECT_EQ(why.find((at(20) / name).string() + ": does not match its"), 0u) << i << ": " << why;
-      EXPECT_TRUE(contains(why, "; remove " + at(20).string() + " to use the earlier step_00000010")) << why;
-      put(at(20) / name, i, whole[i]);
-    }
-  }
-  EXPECT_TRUE(loaded.all_bytes() == before);
-  expect_holds(at(20), 20, 20);
-}
-
-TEST_F(CheckpointFaults, EveryTruncationIsFound) {
-  save(10);
-  CheckpointModel loaded(999);
-  const std::string before = loaded.all_bytes();
-  for (const std::string& name : kReadFiles) {
-    const std::string whole = read_text_file(at(10) / name);
-    for (size_t size = whole.size(); size-- > 0;) {
-      fs::resize_file(at(10) / name, size);
-      const std::string why = message<UserError>([&] { load_checkpoint(at(10), loaded.tensors()); });
-      EXPECT_TRUE(contains(why, (at(10) / name).string() + ": does not match its")) << size << ": " << why;
-      EXPECT_TRUE(contains(why, "; there is no earlier checkpoint: start the run again")) << why;
-    }
-    write(at(10) / name, whole + '\0');
-    EXPECT_THROW(load_checkpoint(at(10), loaded.tensors()), UserError);
-    write(at(10) / name, whole);
-  }
-  EXPECT_TRUE(loaded.all_bytes() == before);
-}
-
-TEST_F(CheckpointFaults, AMissingFileIsNamed) {
-  save(10);
-  save(20);
-  save(30);
-  CheckpointModel loaded(999);
-  for (const std::string& name : kReadFiles) {
-    fs::rename(at(20) / name, folder_ / name);
-    EXPECT_EQ(message<UserError>([&] { load_checkpoint(at(20), loaded.tensors()); }),
-              (at(20) / name).string() + ": cannot open: No such file or directory; remove " + at(20).string() +
-                  " to use the earlier step_00000010");
-    fs::rename(folder_ / name, at(20) / name);
-  }
-}
-
-// A step that is named as the one to use is intact.
-TEST_F(CheckpointFaults, NoDamagedStepIsRecommended) {
-  for (const int64_t step : {10, 20, 30}) save(step);
-  fs::resize_file(at(30) / "model.safetensors", 100);
-  fs::resize_file(at(20) / "optimizer.safetensors", 100);
-  EXPECT_EQ(damage_remedy(at(30)),
-            "remove " + at(30).string() + " and step_00000020, which is damaged too, to use the earlier step_00000010");
-  fs::remove(at(10) / "model.safetensors");
-  EXPECT_EQ(damage_remedy(at(30)), "no earlier checkpoint is intact: start the run again");
-}
-
-TEST_F(CheckpointFaults, DamageOutsideARunIsNoReasonToTrainAgain) {
-  save(10);
-  const fs::path copy = folder_ / "copy";
-  fs::copy(at(10), copy);
-  fs::resize_file(copy / "model.safetensors", 100);
-  EXPECT_TRUE(contains(message<UserError>([&] { open_model(copy); }), "cut short; import or copy it again"));
-}
-
-// Intact files from two different checkpoints do not form a checkpoint.
-TEST_F(CheckpointFaults, MixedCheckpointsAreFound) {
-  save(10);
-  save(20);
-  fs::copy_file(at(10) / "optimizer.safetensors", at(20) / "optimizer.safetensors",
-                fs::copy_options::overwrite_existing);
-  CheckpointModel loaded(999);
-  EXPECT_THROW(load_checkpoint(at(20), loaded.tensors()), UserError);
-}
-
-TEST_F(CheckpointFaults, ANewerFormatIsRefused) {
-  save(10);
-  std::string content = read_text_file(at(10) / "state.json");
-  const size_t version = content.find("\"format_version\": 1");
-  ASSERT_NE(version, std::string::npos);
-  content.replace(version, 19, "\"format_version\": 2");
-  const std::string body = content.substr(0, content.rfind(",\n  \"checksum\""));
-  write(at(10) / "state.json", body + ",\n  \"checksum\": \"" + checksum_text(checksum_of(body)) + "\"\n}\n");
-  EXPECT_EQ(message<UserError>([&] { read_checkpoint_state(at(10)); }),
-            (at(10) / "state.json").string() +
-                ": the checkpoint has format version 2 and this build of gptmoe reads version 1: update gptmoe");
-}
-
-TEST_F(CheckpointFaults, ARefusalOfAnotherModelNamesTheFirstTensorThatDiffers) {
-  save(10);
-  const auto refusal = [&](const CheckpointModel& model) {
-    const std::string before = model.all_bytes();
-    const std::string why = message<UserError>([&] { load_checkpoint(at(10), model.tensors()); });
-    EXPECT_TRUE(model.all_bytes() == before);
-    EXPECT_TRUE(contains(why,
-                         "; the checkpoint belongs to another model: use the config it was saved with "
-                         "(config.json of its run)"))
-        << why;
-    return why.substr(0, why.find(';'));
-  };
-  const std::string file = (at(10) / "model.safetensors").string() + ": tensor ";
-  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 6)), file + "\"embed\": has the shape (7, 5) and not (7, 6)");
-  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 3)), file + "\"layers.2.q\": is missing");
-  EXPECT_EQ(refusal(CheckpointModel(1, DType::f32, 5, 1)), file + "\"layers.1.q\": this run's model does not have it");
-  save(10, CheckpointModel(1, DType::f64));
-  EXPECT_EQ(refusal(CheckpointModel(1)), file + "\"embed\": holds f64, which does not convert exactly to f32");
 }
 
 // ---- A disk that fails -------------------------------------------------------------------------------------------

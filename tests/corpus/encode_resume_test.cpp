@@ -10,61 +10,13 @@
 
 #include "base/progress.h"
 #include "base/rng.h"
-#include "corpus/encode_fixture.h"
+#include "corpus/encode_resume_fixture.h"
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
 #include "support/write_shard.h"
 
 namespace gptmoe {
 namespace {
-
-namespace fs = std::filesystem;
-
-struct Interruption : std::runtime_error {
-  Interruption() : std::runtime_error("interrupted") {}
-};
-
-struct EncodeResumeTest : EncodeFixture {
-  // Encodes a .jsonl file, a text that is read in many pieces, and another .jsonl file into two splits of many shards,
-  // with a checkpoint after every batch.
-  void SetUp() override {
-    std::string text;
-    for (int i = 0; i < 500; ++i) text += "river" + std::to_string(i % 97) + (i % 11 ? " " : ".\n");
-    write_text_file(folder / "b.txt", text);
-    inputs = {write_documents(60, "a.jsonl"), (folder / "b.txt").string(), write_documents(40, "c.jsonl")};
-    encode(inputs, options("whole"));
-    batch_bytes = 700;
-  }
-  EncodeOptions options(const std::string& name) const {
-    return {.output = folder / name, .val_fraction = 0.3, .shard_tokens = 350, .checkpoint_seconds = 0};
-  }
-  // Runs until `batches` batches are delivered; returns true if the job finished before that.
-  bool run_for(int batches, EncodeOptions options) {
-    int delivered = 0;
-    try {
-      encode(inputs, options, [&](const JobSummary&) {
-        if (++delivered == batches) throw Interruption();
-      });
-      return true;
-    } catch (const Interruption&) {
-      return false;
-    }
-  }
-  // Expects the manifest to list every finished shard with the right number of tokens.
-  static void expect_only_listed_shards(const fs::path& output) {
-    std::map<std::string, int64_t> named, listed;
-    for (const auto& [name, bytes] : content(output))
-      if (name.ends_with(".bin")) named[name] = Shard(output / name).size();
-    if (fs::exists(output / "manifest.json")) {
-      const auto manifest = nlohmann::json::parse(read_text_file(output / "manifest.json"));
-      for (const char* split : {"train", "val"})
-        for (const auto& shard : manifest[split]["shards"]) listed[shard["file"]] = shard["tokens"];
-    }
-    for (const auto& [name, tokens] : named) EXPECT_EQ(listed[name], tokens) << name;
-  }
-
-  std::vector<std::string> inputs;
-};
 
 TEST_F(EncodeResumeTest, ContinuesAfterAnyBatchWithAnyNumberOfThreads) {
   for (int batches : {1, 5}) {
@@ -247,96 +199,6 @@ TEST_F(EncodeResumeTest, AnotherSpellingOfAPathIsTheSameInput) {
   fs::create_directory(folder / "x");
   EXPECT_TRUE(run_for(-1, job));
   expect_same_files(job.output, folder / "whole");
-}
-
-TEST_F(EncodeResumeTest, AMissingOrShortenedShardIsRefused) {
-  run_for(13, options("out"));
-  const fs::path shard = folder / "out" / "train_000000.bin";
-  const std::string remedy = "; manifest.json lists it: restore it, or remove " + (folder / "out").string();
-  write_shard(shard, tokenizer.vocab_size(), {1, 2, 3});
-  std::string line = error_of([&] { encode(inputs, options("out")); });
-  expect_contains(line, shard.string() + ": holds 3 tokens, but 350 were written to it" + remedy);
-  fs::remove(shard);
-  line = error_of([&] { encode(inputs, options("out")); });
-  expect_contains(line, shard.string() + ": cannot open: No such file or directory" + remedy);
-}
-
-TEST_F(EncodeResumeTest, ADamagedShardIsNamedAndNothingRemoved) {
-  run_for(13, options("out"));
-  const auto flip = [&](const fs::path& path, int64_t from_end) {
-    std::string bytes = read_text_file(path);
-    bytes[bytes.size() - static_cast<size_t>(from_end)] ^= 1;
-    write_text_file(path, bytes);
-  };
-  std::vector<fs::path> shards;
-  for (const auto& entry : fs::directory_iterator(folder / "out"))
-    if (entry.path().filename() != "manifest.json") shards.push_back(entry.path());
-  ASSERT_TRUE(std::any_of(shards.begin(), shards.end(), [](auto& path) { return path.extension() == ".partial"; }));
-  for (const fs::path& shard : shards) {
-    // A partial file may be longer than the record says; what it holds at its beginning was recorded.
-    const int64_t place = shard.extension() == ".partial" ? std::ssize(read_text_file(shard)) - kShardHeaderBytes : 1;
-    flip(shard, place);
-    const auto before = content(folder / "out");
-    expect_contains(error_of([&] { encode(inputs, options("out")); }),
-                    shard.string() + ": does not hold the tokens that were written to it; manifest.json lists it");
-    EXPECT_EQ(content(folder / "out").size(), before.size());
-    flip(shard, place);
-  }
-  encode(inputs, options("out"));
-  expect_same_files(folder / "out", folder / "whole");
-}
-
-TEST_F(EncodeResumeTest, ADamagedManifestIsOneLineAndNothingIsRemoved) {
-  run_for(13, options("out"));
-  const std::string good = read_text_file(folder / "out/manifest.json");
-  for (const char* key : {"\"byte\": ", "\"line\": ", "\"documents\": ", "\"tokens\": "}) {
-    std::string damaged = good;
-    const size_t digit = damaged.rfind(key) + std::string(key).size();
-    damaged[digit] = damaged[digit] == '9' ? '1' : static_cast<char>(damaged[digit] + 1);
-    write_text_file(folder / "out/manifest.json", damaged);
-    const auto before = content(folder / "out");
-    expect_contains(error_of([&] { encode(inputs, options("out")); }),
-                    "manifest.json: does not match its own checksum: it is damaged, cut short or edited; restore it");
-    EXPECT_TRUE(content(folder / "out") == before);
-  }
-  fs::remove(folder / "out/manifest.json");
-  fs::create_symlink("gone", folder / "out/manifest.json");
-  const auto partial_files = [&] {
-    return std::count_if(fs::directory_iterator(folder / "out"), {},
-                         [](const auto& entry) { return entry.path().extension() == ".partial"; });
-  };
-  const auto before = partial_files();
-  expect_contains(error_of([&] { encode(inputs, options("out")); }), "manifest.json: cannot access it: ");
-  EXPECT_EQ(partial_files(), before) << "what cannot be read is not missing";
-}
-
-// A job that was resumed may have worked for days.
-TEST_F(EncodeResumeTest, ARefusalAtTheEndOfAResumedJobRemovesNothing) {
-  inputs = {write_documents(60)};
-  EncodeOptions job = options("out");
-  job.val_fraction = 1e-9;
-  ASSERT_FALSE(run_for(3, job));
-  const auto shards = [&] {
-    return std::count_if(fs::directory_iterator(job.output), {},
-                         [](const auto& entry) { return entry.path().extension() == ".bin"; });
-  };
-  const auto before = shards();
-  expect_contains(error_of([&] { encode(inputs, job); }), "none of the 60 documents fell into validation");
-  EXPECT_GE(shards(), before);
-  ASSERT_GT(shards(), 0);
-}
-
-TEST_F(EncodeResumeTest, ALinkInPlaceOfAPartialFileIsNotWritten) {
-  write_text_file(folder / "precious", "old");
-  EncodeOptions job = options("out");
-  ASSERT_FALSE(run_for(13, job));
-  for (const auto& entry : fs::directory_iterator(job.output))
-    if (entry.path().extension() == ".partial") {
-      fs::remove(entry.path());
-      fs::create_symlink(folder / "precious", entry.path());
-    }
-  EXPECT_NE(error_of([&] { encode(inputs, job); }), "no error");
-  EXPECT_EQ(read_text_file(folder / "precious"), "old");
 }
 
 TEST_F(EncodeResumeTest, ABadLineCanBeSkippedLater) {
