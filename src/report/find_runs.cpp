@@ -76,7 +76,8 @@ std::string router_of(const fs::path& run) {
 // `name` is the path of the arm from `folder` on.
 FoundArm describe(const fs::path& folder, const fs::path& name, const fs::path& run) {
   const std::string label = name == "." ? folder.string() : name.string();
-  FoundArm found{{label, {}, label, {}}, router_of(run) == "\"topk\"", {}};
+  const bool topk = router_of(run) == "\"topk\"";  // not in the braces: GCC 12 frees the label twice if it throws
+  FoundArm found{{label, {}, label, {}}, topk, {}};
   const std::vector<Setting> settings = settings_in(name.filename().string());
   if (!settings.empty() && name.has_parent_path()) {
     found.arm.family = name.parent_path().string();

@@ -63,10 +63,16 @@ void tokenizer_json(std::string_view bytes) {
 }
 
 void gpt2_files(std::string_view bytes) {
-  static const InputPath vocab("vocab.json"), merges("merges.txt");
-  const size_t end = std::min(bytes.find('\0'), bytes.size());
-  merges.with(bytes.substr(std::min(end + 1, bytes.size())));
-  allow_refusal([&] { check_tokenizer(load_tokenizer(vocab.with(bytes.substr(0, end)))); });
+  static const InputPath vocab("vocab.json", "gpt2"), merges("merges.txt", "gpt2"),
+      config("tokenizer_config.json", "gpt2");
+  const auto [content, rest] = split_at_nul(bytes);
+  const auto [merge_lines, options] = split_at_nul(rest);
+  merges.with(merge_lines);
+  if (options.empty())
+    std::filesystem::remove(config.folder() / "tokenizer_config.json");
+  else
+    config.with(options);
+  allow_refusal([&, &content = content] { check_tokenizer(load_tokenizer(vocab.with(content))); });
 }
 
 void rank_file(std::string_view bytes) {
@@ -99,6 +105,11 @@ void megatron_index(std::string_view bytes) {
   read_all(data.with(ids));
 }
 
+void token_array(std::string_view bytes) {
+  static const InputPath file("ids.bin", "array");
+  read_all(file.with(bytes));
+}
+
 void jsonl(std::string_view bytes) {
   static const InputPath file("lines.jsonl");
   TextInput input{.paths = {file.with(bytes).string()}, .max_line_bytes = 300};
@@ -106,6 +117,12 @@ void jsonl(std::string_view bytes) {
     input.skip_errors = skip;
     GPTMOE_CHECK(read_documents(input, 1) == read_documents(input, 1 << 20), "documents depend on the batches");
   }
+}
+
+void plain_text(std::string_view bytes) {
+  static const InputPath file("text.txt");
+  const TextInput input{.paths = {file.with(bytes).string()}, .max_line_bytes = 300};
+  GPTMOE_CHECK(read_documents(input, 64) == read_documents(input, 1 << 20), "the text depends on the batches");
 }
 
 // The first byte selects the compression; the rest is the file.

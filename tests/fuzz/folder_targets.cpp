@@ -1,5 +1,6 @@
 // The readers of Hugging Face folders and of the manifest beside shards.
 #include "corpus/manifest.h"
+#include "data/shard_seals.h"
 #include "fuzz/input.h"
 #include "fuzz/targets.h"
 #include "huggingface/model_folder.h"
@@ -42,6 +43,16 @@ void manifest(std::string_view bytes) {
   allow_refusal([&] {
     const Manifest manifest = read_manifest(file.folder());
     allow_refusal([&] { check_same_job(file.folder(), manifest.identity, manifest.identity); });
+  });
+}
+
+void shard_seals(std::string_view bytes) {
+  static const InputPath file(kManifestName, "sealed");
+  file.with(bytes);
+  allow_refusal([&] {
+    ShardSeals seals;
+    seals.find(file.folder() / "train_000000.bin");
+    seals.find(file.folder() / "val_000000.bin");
   });
 }
 

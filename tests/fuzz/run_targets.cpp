@@ -4,6 +4,7 @@
 
 #include "base/checksum.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/checkpoint_folders.h"
 #include "config/config.h"
 #include "fuzz/input.h"
 #include "fuzz/targets.h"
@@ -12,8 +13,10 @@
 #include "records/analysis_log.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
+#include "report/find_runs.h"
 #include "report/reference.h"
 #include "report/run_log.h"
+#include "report/watched_run.h"
 #include "train/event_file.h"
 #include "train/given_config.h"
 
@@ -97,6 +100,41 @@ void prompts(std::string_view bytes) {
   static const InputPath lines("prompts.txt"), json("prompts.jsonl");
   for (const InputPath* file : {&lines, &json})
     allow_refusal([&] { GPTMOE_CHECK(!read_prompts(file->with(bytes)).empty()); });
+}
+
+void watched_run(std::string_view bytes) {
+  static const InputPath config("config.json", "watched"), rows("metrics.jsonl", "watched");
+  const auto [content, lines] = split_at_nul(bytes);
+  config.with(content);
+  // Half of the rows, then all of them, as while the run trains.
+  rows.with(lines.substr(0, lines.size() / 2));
+  WatchedRun run(config.folder());
+  for (const std::string_view part : {lines.substr(0, lines.size() / 2), lines}) {
+    rows.with(part);
+    run.look([](const std::filesystem::path&) -> int64_t { return -1; });
+    GPTMOE_CHECK(run.problem().find('\n') == std::string::npos, run.problem());
+  }
+}
+
+void arms(std::string_view bytes) {
+  static const InputPath config("config.json", "sweep/optimizer.learning_rate=1e-3/seed_1"),
+      rows("metrics.jsonl", "sweep/optimizer.learning_rate=1e-3/seed_1");
+  config.with(bytes);
+  rows.with("");
+  const auto folder = config.folder().parent_path().parent_path();
+  allow_refusal([&] { find_runs_by_arm(folder); });
+  std::vector<std::string> skipped;
+  allow_refusal([&] { find_arms(folder, &skipped); });
+}
+
+void latest(std::string_view bytes) {
+  static const InputPath file("LATEST", "saved/checkpoints"), state("state.json", "saved/checkpoints/step_00000001");
+  state.with("{}");
+  file.with(bytes);
+  allow_refusal([&] {
+    const auto found = latest_checkpoint(file.folder().parent_path());
+    GPTMOE_CHECK(found && found->filename() == "step_00000001", "another checkpoint");
+  });
 }
 
 void event_file(std::string_view bytes) {

@@ -7,12 +7,14 @@
 namespace gptmoe::fuzz {
 
 void tokenizer_json(std::string_view bytes);
-void gpt2_files(std::string_view bytes);  // vocab.json, a NUL, merges.txt
+void gpt2_files(std::string_view bytes);  // vocab.json, a NUL, merges.txt, a NUL, tokenizer_config.json
 void rank_file(std::string_view bytes);
 void shard(std::string_view bytes);
 void npy(std::string_view bytes);
 void megatron_index(std::string_view bytes);  // of a .bin with the uint16 ids 0 to 7
+void token_array(std::string_view bytes);     // a .bin of ids without a header
 void jsonl(std::string_view bytes);
+void plain_text(std::string_view bytes);
 void compressed(std::string_view bytes);
 
 void config(std::string_view bytes);  // the file, a NUL, then a line for each --set
@@ -25,10 +27,14 @@ void reference(std::string_view bytes);
 void task(std::string_view bytes);
 void prompts(std::string_view bytes);
 void event_file(std::string_view bytes);
+void watched_run(std::string_view bytes);  // config.json, a NUL, metrics.jsonl
+void arms(std::string_view bytes);         // config.json of a run below a folder
+void latest(std::string_view bytes);       // checkpoints/LATEST
 
 void model_config(std::string_view bytes);  // config.json of a Hugging Face folder
 void weight_index(std::string_view bytes);  // model.safetensors.index.json for a file of two tensors
 void manifest(std::string_view bytes);
+void shard_seals(std::string_view bytes);  // manifest.json beside shards
 
 struct Target {
   std::string_view name;  // also its folder in tests/fuzz/seeds
@@ -40,7 +46,9 @@ inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},
                                       {"shard", shard},
                                       {"npy", npy},
                                       {"megatron_index", megatron_index},
+                                      {"token_array", token_array},
                                       {"jsonl", jsonl},
+                                      {"plain_text", plain_text},
                                       {"compressed", compressed},
                                       {"config", config},
                                       {"safetensors", safetensors},
@@ -52,8 +60,12 @@ inline constexpr Target kTargets[] = {{"tokenizer_json", tokenizer_json},
                                       {"task", task},
                                       {"prompts", prompts},
                                       {"event_file", event_file},
+                                      {"watched_run", watched_run},
+                                      {"arms", arms},
+                                      {"latest", latest},
                                       {"model_config", model_config},
                                       {"weight_index", weight_index},
-                                      {"manifest", manifest}};
+                                      {"manifest", manifest},
+                                      {"shard_seals", shard_seals}};
 
 }  // namespace gptmoe::fuzz
