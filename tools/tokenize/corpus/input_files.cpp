@@ -1,6 +1,7 @@
 #include "corpus/input_files.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -151,11 +152,12 @@ std::optional<FileId> file_id(const fs::path& path) {
 
 InputFile input_file(const fs::path& path) {
   struct stat status {};
-  const bool failed = stat(path.c_str(), &status) != 0;
-  // These errors come again when the file is opened, and are reported there.
-  if (failed && errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != EACCES)
-    user_error(path.string(), ": cannot access it: ", std::strerror(errno));
-  if (failed || !S_ISREG(status.st_mode)) return {path.string()};
+  const int error = stat(path.c_str(), &status) == 0 ? 0 : errno;
+  // These errors come again when the file is opened, and are reported there, unless it can be read after all.
+  const bool comes_again =
+      (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) && access(path.c_str(), R_OK) != 0;
+  if (error != 0 && !comes_again) user_error(path.string(), ": cannot access it: ", std::strerror(error));
+  if (error != 0 || !S_ISREG(status.st_mode)) return {path.string()};
   return {path.string(), status.st_size, int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
