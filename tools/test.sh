@@ -4,7 +4,7 @@
 # "test" builds the release's code in its own folder, so build/ keeps its settings. --without-simulator leaves out the
 # tests of the CUDA backend on the simulated GPU. "tsan" runs the tests of the parts that start threads of their own.
 # The threads of OpenMP are not among them: its library is not instrumented, so every race that it prevents would be
-# reported.
+# reported. The same holds for MPI and the thread that watches the ranks of its jobs.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

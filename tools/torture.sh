@@ -1,39 +1,54 @@
 #!/usr/bin/env bash
-# Disturbs every command: an error, a short write, a delay or a kill at each of its file calls, a failure of each of its
-# allocations, random kills, damage to each file that it reads. Then runs the command again as its message says and
-# compares the results, bit for bit, with those of an undisturbed run. Finally fuzzes every reader.
-# Prints a table; docs/reliability.md explains it and has the figures of a run. Findings go to build/torture.findings.
+# Disturbs every command: an error, a short write, a delay or a kill at each of its file calls, a failed allocation at
+# each place that allocates, random kills, damage to each file that it reads. Then runs the command again as its message
+# says and compares the results, bit for bit, with those of an undisturbed run. Finally fuzzes every reader.
+# Prints a table and a line for each finding; docs/reliability.md explains the table and has the figures of a campaign.
+# Each attempt adds a line to build/torture.tsv. The same command, after a stop, continues with the attempts that are
+# missing there, and campaigns on several jobs (--job) share that file.
 # The exit code is 0 if nothing was lost, silent or crashed.
 #   tools/torture.sh [--kills N (100)] [--damages N (300)] [--stride N (1)] [--memory-stride N (1)] [--job NAME]...
-#                    [--act NAME]... [--seed N (1)] [--fuzz SECONDS (3600)]
+#                    [--act NAME]... [--seed N (1)] [--parallel N (cores)] [--count] [--retry | --restart]
+#                    [--fuzz SECONDS (3600)]
 # --kills and --damages are for each job, --fuzz is for each reader; 0 leaves them out. --stride N disturbs every N-th
-# call for files, --memory-stride every N-th allocation.
+# file call, --memory-stride every N-th place that allocates. --count says how many attempts there are and makes none.
+# --retry repeats the attempts that did not survive, after a fix; --restart forgets all earlier attempts.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-fuzz=3600 options=()
+outcomes=$repo_dir/build/torture.tsv
+fuzz=3600 parallel=$(nproc) count='' options=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --fuzz) fuzz=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
-    --kills | --damages | --stride | --memory-stride | --job | --act | --seed)
+    --count) count=1 ;;
+    --retry) options+=("$1") ;;
+    --restart) rm -f "$outcomes" ;;
+    --fuzz | --parallel | --kills | --damages | --stride | --memory-stride | --job | --act | --seed)
       [ $# -gt 1 ] || die "$1: give a value; the head of tools/torture.sh lists the options"
-      options+=("$1" "$2")
-      shift 2
+      case $1 in
+        --fuzz) fuzz=$2 ;;
+        --parallel) parallel=$2 ;;
+        *) options+=("$1" "$2") ;;
+      esac
+      shift
       ;;
     *) die "$1: unknown; the head of tools/torture.sh lists the options" ;;
   esac
+  shift
 done
-[[ $fuzz =~ ^[0-9]+$ ]] || die "--fuzz ${fuzz:-}: give a number of seconds"
+[[ $fuzz =~ ^[0-9]+$ ]] || die "--fuzz $fuzz: give a number of seconds"
+[[ $parallel =~ ^[1-9][0-9]*$ ]] || die "--parallel $parallel: give a number of attempts"
 
 install_build_tools "${build_packages[@]}" libgtest-dev
 say "building"
 build release torture
-findings=$repo_dir/build/torture.findings status=0
-say "disturbing; findings go to $findings"
-"$repo_dir/build/torture" "${options[@]}" 2>"$findings" || status=$?
-if [ "$status" -gt 1 ]; then
-  tail -n 1 "$findings" >&2
-  exit "$status"
+say "disturbing; outcomes go to $outcomes"
+torture=("$repo_dir/build/torture" --outcomes "$outcomes" --parallel "$parallel" "${options[@]}")
+if [ -n "$count" ]; then
+  "${torture[@]}" --count
+  exit
 fi
-[ "$fuzz" = 0 ] || "$repo_dir/tools/fuzz.sh" "$fuzz" || status=1
+status=0
+"${torture[@]}" || status=$?
+[ "$status" -le 1 ] || exit "$status"
+[ "$fuzz" = 0 ] || "$repo_dir/tools/fuzz.sh" --jobs "$parallel" --total "$fuzz" || status=1
 exit "$status"

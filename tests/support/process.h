@@ -27,6 +27,7 @@ struct ProcessOptions {
   bool as_nobody = false;                     // run without root's rights
   std::string input = "/dev/null";            // the file that is standard input; empty: standard input is closed
   std::vector<std::string> environment = {};  // more variables, as NAME=VALUE
+  std::string output = "";                    // standard output and error go to the files OUTPUTstdout and OUTPUTstderr
   bool own_group = false;                     // lead a new process group, which the processes that it starts are in
 };
 
@@ -41,7 +42,7 @@ class Process {
  public:
   // Starts arguments[0] in `folder`. Its output goes to the files stdout and stderr there.
   Process(const std::filesystem::path& folder, std::vector<std::string> arguments, const ProcessOptions& options = {})
-      : folder_(folder) {
+      : output_(options.output), folder_(folder) {
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -70,8 +71,8 @@ class Process {
     if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
     result.peak_resident_bytes = int64_t{usage.ru_maxrss} * 1024;
-    result.out = read_text_file(folder_ / "stdout");
-    result.err = read_text_file(folder_ / "stderr");
+    result.out = read_text_file(folder_ / (output_ + "stdout"));
+    result.err = read_text_file(folder_ / (output_ + "stderr"));
     return result;
   }
 
@@ -87,14 +88,14 @@ class Process {
 
  private:
   [[noreturn]] void become(char** argv, const ProcessOptions& options) {
-    const auto open_as = [&](const char* name, int flags, int fd) { dup2(open(name, flags, 0644), fd); };
+    const auto open_as = [&](const std::string& name, int flags, int fd) { dup2(open(name.c_str(), flags, 0644), fd); };
     if (chdir(folder_.c_str()) != 0) _exit(126);
     if (options.input.empty())
       close(0);
     else
-      open_as(options.input.c_str(), O_RDONLY | O_NOCTTY, 0);
-    open_as("stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
-    open_as("stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
+      open_as(options.input, O_RDONLY | O_NOCTTY, 0);
+    open_as(options.output + "stdout", O_WRONLY | O_CREAT | O_TRUNC, 1);
+    open_as(options.output + "stderr", O_WRONLY | O_CREAT | O_TRUNC, 2);
     if (options.largest_file > 0) {
       ::signal(SIGXFSZ, SIG_DFL);
       const rlimit limit{static_cast<rlim_t>(options.largest_file), static_cast<rlim_t>(options.largest_file)};
@@ -112,6 +113,7 @@ class Process {
     _exit(127);
   }
 
+  std::string output_;
   std::filesystem::path folder_;
   pid_t pid_ = -1;
 };

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+#include <sstream>
 #include <stdexcept>
 
 #include "support/faults/plan.h"
@@ -19,6 +19,7 @@ using testing::ProcessResult;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kLongestSeconds = 120;
+constexpr uint64_t kNever = ~uint64_t{0};  // the number of a call that no job reaches
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -73,6 +74,22 @@ void apply(const Damage& damage, std::string& bytes) {
     bytes.erase(line, next - line);
 }
 
+// What a process itself did: empty if it succeeded, was killed as planned, or failed with one line.
+std::string misbehaviour(const ProcessResult& result, bool killed, bool memory) {
+  if (result.signal == SIGKILL && killed) return "";
+  if (result.signal != 0) return text("signal ", result.signal, ": ", first_line(result.err));
+  if (result.exit_code == 0) return "";
+  if (result.exit_code != 1 && result.exit_code != 2)
+    return text("exit code ", result.exit_code, ": ", first_line(result.err));
+  const auto lines = std::count(result.err.begin(), result.err.end(), '\n');
+  const bool named = result.err.starts_with("gptmoe: ") || result.err.starts_with("gptmoe-tokenize: ");
+  if (lines != 1 || !named) return text(lines, " lines: ", first_line(result.err));
+  for (const char* raw : {"check failed", "std::", "filesystem error", "basic_", "vector::", "[json."})
+    if (result.err.find(raw) != std::string::npos) return "raw message: " + first_line(result.err);
+  if (memory && result.err.find("memory") == std::string::npos) return "not about memory: " + first_line(result.err);
+  return "";
+}
+
 }  // namespace
 
 Bench::Bench(const Job& job, const std::string& programs)
@@ -92,6 +109,14 @@ Bench::Bench(const Job& job, const std::string& programs)
   succeed({"gptmoe-tokenize", "train", "--input", "text", "--vocab-size", "300", "--output", "words.json"});
   for (const Command& command : job.before) succeed(command);
   copy_folder(work_, prepared_);
+  if (job.interrupted_at > 0) {
+    const auto at = static_cast<uint64_t>(job.interrupted_at * static_cast<double>(calls(Calls::files).size()));
+    restore();
+    run(job.command, {Calls::files, at, "kill"});
+    fs::remove_all(prepared_);
+    copy_folder(work_, prepared_);
+  }
+  restore();
   const auto start = Clock::now();
   expected_screen_ = succeed(job.command).out;
   seconds_ = seconds_since(start);
@@ -114,6 +139,7 @@ ProcessResult Bench::run(const Command& command, const Fault& fault, double kill
     options.environment = {"LD_PRELOAD=" + programs_ + "/lib" + library + ".so", "GPTMOE_FAULTS_RECORD=" + record(),
                            "GPTMOE_FAULTS_AT=" + std::to_string(fault.at), "GPTMOE_FAULTS_DO=" + fault.act,
                            "GPTMOE_FAULTS_FOLDER=" + work_.string() + "/"};
+    if (fault.at == kNever) options.environment.push_back("GPTMOE_FAULTS_CALLS=" + call_names());
   }
   const auto start = Clock::now();
   Process process(work_, arguments, options);
@@ -126,6 +152,29 @@ ProcessResult Bench::run(const Command& command, const Fault& fault, double kill
   return result;
 }
 
+ProcessResult Bench::run_job(const Fault& fault, double kill_seconds, bool children) {
+  rival_failure_.clear();
+  if (job_.rival.empty()) return run(job_.command, fault, kill_seconds, children);
+  Command rival = job_.rival;
+  rival[0] = programs_ + "/" + rival[0];
+  ProcessOptions options;
+  options.output = "rival_";
+  Process process(work_, rival, options);
+  const ProcessResult result = run(job_.command, fault, kill_seconds, children);
+  const auto start = Clock::now();
+  process.wait_until([&] { return seconds_since(start) > kLongestSeconds; });
+  if (process.running()) process.kill(SIGKILL);
+  rival_failure_ = misbehaviour(process.wait(), false, false);
+  return result;
+}
+
+Outcome Bench::judge(const ProcessResult& result, bool killed, bool memory) const {
+  if (hung_) return {Verdict::crashed, "did not end"};
+  if (!rival_failure_.empty()) return {Verdict::crashed, "the rival: " + rival_failure_};
+  if (const std::string what = misbehaviour(result, killed, memory); !what.empty()) return {Verdict::crashed, what};
+  return {};
+}
+
 std::string Bench::disturbed_call() const {
   const std::string bytes = read_text_file(record());
   std::string call = bytes.c_str() + offsetof(faults::Record, call);
@@ -134,12 +183,14 @@ std::string Bench::disturbed_call() const {
   return call;
 }
 
-uint64_t Bench::calls(Calls calls) {
+std::vector<std::string> Bench::calls(Calls calls) {
   restore();
-  run(job_.command, {calls, ~uint64_t{0}, "delay"});
-  uint64_t count = 0;
-  std::memcpy(&count, read_text_file(record()).data(), sizeof count);
-  return count;
+  write_text_file(call_names(), "");
+  run(job_.command, {calls, kNever, "delay"});
+  std::vector<std::string> names;
+  std::istringstream lines(read_text_file(call_names()));
+  for (std::string name; std::getline(lines, name);) names.push_back(name);
+  return names;
 }
 
 std::string Bench::difference() const {
@@ -156,24 +207,6 @@ std::string Bench::difference() const {
     if (std::none_of(expected_.begin(), expected_.end(), [&](const auto& each) { return each.first == file.first; }))
       return "left over: " + file.first;
   return "";
-}
-
-// What the disturbed process itself did.
-Outcome Bench::judge(const ProcessResult& result, bool killed, bool memory) {
-  if (hung_) return {Verdict::crashed, "did not end"};
-  if (result.signal == SIGKILL && killed) return {};
-  if (result.signal != 0) return {Verdict::crashed, text("signal ", result.signal, ": ", first_line(result.err))};
-  if (result.exit_code == 0) return {};
-  if (result.exit_code != 1 && result.exit_code != 2)
-    return {Verdict::crashed, text("exit code ", result.exit_code, ": ", first_line(result.err))};
-  const auto lines = std::count(result.err.begin(), result.err.end(), '\n');
-  const bool named = result.err.starts_with("gptmoe: ") || result.err.starts_with("gptmoe-tokenize: ");
-  if (lines != 1 || !named) return {Verdict::crashed, text(lines, " lines: ", first_line(result.err))};
-  for (const char* raw : {"check failed", "std::", "filesystem error", "basic_", "vector::", "[json."})
-    if (result.err.find(raw) != std::string::npos) return {Verdict::crashed, "raw message: " + first_line(result.err)};
-  if (memory && result.err.find("memory") == std::string::npos)
-    return {Verdict::crashed, "not about memory: " + first_line(result.err)};
-  return {};
 }
 
 // The results now, and those after the user has followed the job's messages.
@@ -204,9 +237,9 @@ Outcome Bench::after(const ProcessResult& result) {
 
 Outcome Bench::attempt(const Fault& fault) {
   restore();
-  const ProcessResult result = run(job_.command, fault);
+  const ProcessResult result = run_job(fault);
   const std::string call = disturbed_call();
-  Outcome outcome = judge(result, fault.act == "kill", fault.calls == Calls::memory);
+  Outcome outcome = judge(result, fault.act == "kill", fault.calls == Calls::memory && !call.empty());
   if (outcome.verdict == Verdict::survived) outcome = after(result);
   if (outcome.verdict != Verdict::survived)
     outcome.note = text(fault.act, " at call ", fault.at, " (", call, "): ", outcome.note);
@@ -215,7 +248,7 @@ Outcome Bench::attempt(const Fault& fault) {
 
 Outcome Bench::kill_after(double share, bool children) {
   restore();
-  const ProcessResult result = run(job_.command, {}, share * seconds_, children);
+  const ProcessResult result = run_job({}, share * seconds_, children);
   Outcome outcome = judge(result, true, false);
   if (outcome.verdict == Verdict::survived) outcome = after(result);
   if (outcome.verdict != Verdict::survived) outcome.note = text("killed after ", share, " of its time: ", outcome.note);
@@ -230,7 +263,7 @@ Outcome Bench::attempt(const Damage& damage) {
   apply(damage, bytes);
   if (bytes == whole) return {};
   write_text_file(path, bytes);
-  const ProcessResult result = run(job_.command);
+  const ProcessResult result = run_job({});
   Outcome outcome = judge(result, false, false);
   if (outcome.verdict == Verdict::survived && result.exit_code == 1)
     outcome = {Verdict::crashed, "exit code 1: " + first_line(result.err)};

@@ -30,7 +30,7 @@ enum class Calls { files, memory };
 // What happens at one call, as plan.h of support/faults describes it: "EIO", "short", "kill", "delay".
 struct Fault {
   Calls calls = Calls::files;
-  uint64_t at = 0;
+  uint64_t at = 0;  // counted from 1
   std::string act;
 };
 
@@ -47,8 +47,9 @@ class Bench {
   // Throws std::runtime_error if that fails.
   explicit Bench(const Job& job, const std::string& programs = build_folder());
 
-  // How many calls the undisturbed job makes.
-  uint64_t calls(Calls calls);
+  double seconds() const { return seconds_; }  // that the undisturbed job took
+  // The calls of the undisturbed job, in order: "fsync"; all allocations are "new".
+  std::vector<std::string> calls(Calls calls);
   Outcome attempt(const Fault& fault);
   // Kills the job after this share of an undisturbed job's time; with `children`, all its processes.
   Outcome kill_after(double share, bool children);
@@ -58,10 +59,13 @@ class Bench {
  private:
   testing::ProcessResult run(const Command& command, const Fault& fault = {}, double kill_seconds = -1,
                              bool children = false);
+  // Runs the job's command with its rival, which sets rival_failure_.
+  testing::ProcessResult run_job(const Fault& fault, double kill_seconds = -1, bool children = false);
   void restore();
   std::string record() const { return (folder_ / "record").string(); }
+  std::string call_names() const { return (folder_ / "calls").string(); }
   std::string disturbed_call() const;  // "fsync PATH"
-  Outcome judge(const testing::ProcessResult& result, bool killed, bool memory);
+  Outcome judge(const testing::ProcessResult& result, bool killed, bool memory) const;
   Outcome after(const testing::ProcessResult& result);
   std::string difference() const;  // from the results of the undisturbed job; empty: none
 
@@ -73,6 +77,7 @@ class Bench {
   std::string expected_screen_;
   double seconds_ = 0;
   bool hung_ = false;
+  std::string rival_failure_;
 };
 
 }  // namespace gptmoe::torture

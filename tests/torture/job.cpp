@@ -17,24 +17,32 @@ constexpr int64_t kVocabulary = 300;
 const char* const kClocks[] = {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "checksum"};
 
 json config(const std::string& router) {
-  return {{"model",
-           {{"vocab_size", kVocabulary},
-            {"hidden_size", 12},
-            {"num_hidden_layers", 2},
-            {"num_attention_heads", 3},
-            {"moe_intermediate_size", 10},
-            {"num_experts", 5},
-            {"num_experts_per_tok", 2},
-            {"router_aux_loss_coef", 0.01},
-            {"init", "normal"},
-            {"initializer_range", 0.3}}},
-          {"router", {{"type", router}}},
-          {"data", {{"train", "train_*.bin"}, {"val", "val_*.bin"}, {"tokenizer", "words.json"}}},
-          {"train", {{"steps", 12}, {"sequence_length", 7}, {"micro_batch_size", 2}, {"eval_every", 5}}},
-          {"optimizer", {{"learning_rate", 0.01}}},
-          {"schedule", {{"warmup_steps", 3}}},
-          {"checkpoint", {{"every", 4}, {"keep", 2}}},
-          {"device", "cpu"}};
+  json whole = {{"model",
+                 {{"vocab_size", kVocabulary},
+                  {"hidden_size", 12},
+                  {"num_hidden_layers", 2},
+                  {"num_attention_heads", 3},
+                  {"moe_intermediate_size", 10},
+                  {"num_experts", 5},
+                  {"num_experts_per_tok", 2},
+                  {"router_aux_loss_coef", 0.01},
+                  {"init", "normal"},
+                  {"initializer_range", 0.3}}},
+                {"router", {{"type", router}}},
+                {"data", {{"train", "train_*.bin"}, {"val", "val_*.bin"}, {"tokenizer", "words.json"}}},
+                {"train", {{"steps", 12}, {"sequence_length", 7}, {"micro_batch_size", 2}, {"eval_every", 5}}},
+                {"optimizer", {{"learning_rate", 0.01}}},
+                {"schedule", {{"warmup_steps", 3}}},
+                {"checkpoint", {{"every", 4}, {"keep", 2}}},
+                {"device", "cpu"}};
+  if (router == "dense") {
+    for (const char* key : {"num_experts_per_tok", "moe_intermediate_size", "router_aux_loss_coef"})
+      whole["model"].erase(key);
+    whole["model"]["num_experts"] = 0;
+    whole["model"]["intermediate_size"] = 10;
+    whole.erase("router");
+  }
+  return whole;
 }
 
 void write_random_shard(const fs::path& path, uint64_t tokens, uint64_t seed) {
@@ -116,9 +124,25 @@ std::vector<Job> make_jobs() {
       tokenize({"import", "ids.npy", "--vocab-size", "300", "--eot", "0", "--output", "ids", "--shard-tokens", "300"});
   const Command tasks = gptmoe({"eval", "run", "--task", "tasks", "--out", "scores.json"});
   const Command eval = gptmoe({"eval", "run", "--out", "eval.json"});
+  const Command branch =
+      gptmoe({"train", "default.json", "--out", "twig", "--branch", "run", "--set", "train.steps=16"});
+  const Command resume_branch =
+      gptmoe({"train", "default.json", "--out", "twig", "--resume", "--set", "train.steps=16"});
+  const Command dense = gptmoe({"train", "dense.json", "--out", "seed"});
+  const Command upcycle = gptmoe({"train", "default.json", "--out", "grown", "--init-from", "seed"});
+  const Command tune = gptmoe({"train", "default.json", "--out", "tuned", "--init-from", "hf"});
+  const Command generate = gptmoe({"generate", "run", "--prompts", "prompts.jsonl", "--json", "--tokens", "9"});
+  const Command in_turn = gptmoe({"compare", "topk.json", "default.json", "--out", "both"});
+  const auto starts_over = [](const Command& command) {
+    const Command resumed = with(command, {"--resume"});
+    return std::vector<Command>{command, resumed, with(resumed, {"--restart"})};
+  };
+  const std::vector<std::string> model_files = {"run/config.json", "run/tokenizer.json", "run/checkpoints/LATEST",
+                                                "run/checkpoints/step_00000012/state.json",
+                                                "run/checkpoints/step_00000012/model.safetensors"};
   const Command inspect = tokenize({"inspect", "shards/train_000000.bin", "shards/val_000000.bin"});
   return {
-      {"train", {}, train, {train, resume, with(resume, {"--restart"})}, {"run"}},
+      {"train", {}, train, starts_over(train), {"run"}},
       {"resume",
        {cut},
        longer,
@@ -129,7 +153,40 @@ std::vector<Job> make_jobs() {
         "run/checkpoints/LATEST", "run/checkpoints/step_00000008/state.json",
         "run/checkpoints/step_00000008/model.safetensors", "run/checkpoints/step_00000008/optimizer.safetensors",
         "train_0.bin", "val_0.bin"}},
+      {"branch",
+       {train},
+       branch,
+       {branch, resume_branch, with(resume_branch, {"--restart"})},
+       {"twig"},
+       {},
+       {"run/config.json", "run/history.json", "run/metrics.jsonl", "run/tokenizer.json", "run/checkpoints/LATEST",
+        "run/checkpoints/step_00000012/state.json", "run/checkpoints/step_00000012/model.safetensors",
+        "run/checkpoints/step_00000012/optimizer.safetensors"}},
+      {"init from run",
+       {dense},
+       upcycle,
+       starts_over(upcycle),
+       {"grown"},
+       {},
+       {"seed/checkpoints/LATEST", "seed/checkpoints/step_00000012/state.json",
+        "seed/checkpoints/step_00000012/model.safetensors"}},
+      {"init from export",
+       {train, exporting},
+       tune,
+       starts_over(tune),
+       {"tuned"},
+       {},
+       {},
+       {"hf/config.json", "hf/model.safetensors"}},
+      {"two trains", {}, train, starts_over(train), {"run"}, {}, {}, {}, 0, train},
       {"compare", {}, compare, {compare, with(compare, {"--restart"})}, {"both"}, {"report.html", "report.json"}},
+      {.name = "compare again",
+       .before = {},
+       .command = in_turn,
+       .again = {in_turn, with(in_turn, {"--restart"})},
+       .results = {"both"},
+       .timed = {"report.html", "report.json"},
+       .interrupted_at = 0.7},
       {"report",
        {train, other, analyze},
        report,
@@ -147,6 +204,7 @@ std::vector<Job> make_jobs() {
        {"run/config.json", "run/history.json", "run/tokenizer.json", "run/checkpoints/LATEST",
         "run/checkpoints/step_00000012/state.json", "run/checkpoints/step_00000012/model.safetensors", "val_0.bin"}},
       {"eval tasks", {train}, tasks, {tasks}, {"scores.json"}, {}, {"run/tokenizer.json"}, {"tasks/pick.jsonl"}},
+      {"generate", {train}, generate, {generate}, {}, {}, model_files, {"prompts.jsonl"}},
       {"export",
        {train},
        exporting,
@@ -165,6 +223,7 @@ std::vector<Job> make_jobs() {
        {"hf/config.json", "hf/model.safetensors"}},
       {"tokenize train", {}, learn, {learn}, {"learned.json"}},
       {"tokenize encode", {}, encode, {encode}, {"shards"}, {}, {}, {"words.json", "text/a.jsonl"}},
+      {"two encodes", {}, encode, {encode}, {"shards"}, {}, {}, {}, 0, encode},
       {"tokenize import", {}, ids, {ids}, {"ids"}, {}, {}, {"ids.npy"}},
       {"tokenize inspect",
        {encode},
@@ -184,7 +243,7 @@ const std::vector<Job>& all_jobs() {
 }
 
 void write_inputs(const fs::path& folder) {
-  for (const char* router : {"topk", "default"})
+  for (const char* router : {"topk", "default", "dense"})
     write_text_file(folder / (std::string(router) + ".json"), config(router).dump(2));
   write_random_shard(folder / "train_0.bin", 67, 1);
   write_random_shard(folder / "train_1.bin", 158, 2);
@@ -199,6 +258,7 @@ void write_inputs(const fs::path& folder) {
   write_text_file(folder / "tasks/pick.jsonl",
                   "{\"query\": \"ab\", \"choices\": [\"cd\", \"ef\"], \"gold\": 1}\n"
                   "{\"query\": \"gh\", \"choices\": [\"ij\", \"kl\"], \"gold\": 0}\n");
+  write_text_file(folder / "prompts.jsonl", "{\"prompt\": \"ab cd\"}\n{\"prompt\": \"efgh ij\"}\n");
   std::string array = "\x93NUMPY\x01";
   array += '\0';
   std::string header = "{'descr': '<u2', 'fortran_order': False, 'shape': (700,), }";

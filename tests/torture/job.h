@@ -23,6 +23,10 @@ struct Job {
   // Files that it reads and that have no checksum, since other programs write them or read them. Damage in them may
   // change the results.
   std::vector<std::string> unsealed = {};
+  // The command starts in the state that a kill leaves after this share of its own file calls; 0: it starts afresh.
+  double interrupted_at = 0;
+  // Another command that starts at the same time and is not disturbed. It succeeds or is refused with one line.
+  Command rival = {};
 };
 
 const std::vector<Job>& all_jobs();

@@ -3,10 +3,12 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include <climits>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include "support/faults/plan.h"
@@ -228,6 +231,12 @@ ssize_t sendfile(int to, int from, off_t* at, size_t bytes) {
   return act == Act::fail ? -1 : next(to, from, at, cut(act, bytes));
 }
 
+ssize_t copy_file_range(int from, off64_t* from_at, int to, off64_t* to_at, size_t bytes, unsigned flags) {
+  static const auto next = original<ssize_t(int, off64_t*, int, off64_t*, size_t, unsigned)>("copy_file_range");
+  const Act act = act_on("copy_file_range", to);
+  return act == Act::fail ? -1 : next(from, from_at, to, to_at, cut(act, bytes), flags);
+}
+
 int fsync(int fd) {
   static const auto next = original<int(int)>("fsync");
   return act_on("fsync", fd) == Act::fail ? -1 : next(fd);
@@ -313,9 +322,105 @@ int mkdir(const char* path, mode_t mode) noexcept {
   return fails("mkdir", path) ? -1 : next(path, mode);
 }
 
+int mkdirat(int folder, const char* path, mode_t mode) noexcept {
+  static const auto next = original<int(int, const char*, mode_t)>("mkdirat");
+  return fails("mkdirat", path, folder) ? -1 : next(folder, path, mode);
+}
+
+char* mkdtemp(char* pattern) noexcept {
+  static const auto next = original<char*(char*)>("mkdtemp");
+  return fails("mkdtemp", pattern) ? nullptr : next(pattern);
+}
+
 DIR* opendir(const char* path) {
   static const auto next = original<DIR*(const char*)>("opendir");
-  return fails("opendir", path) ? nullptr : next(path);
+  char absolute[PATH_MAX];
+  const bool ours = below(AT_FDCWD, path, absolute);
+  if (fails("opendir", path)) return nullptr;
+  DIR* folder = next(path);
+  if (folder) count_file(dirfd(folder), ours);
+  return folder;
+}
+
+DIR* fdopendir(int fd) {
+  static const auto next = original<DIR*(int)>("fdopendir");
+  return act_on("fdopendir", fd) == Act::fail ? nullptr : next(fd);
+}
+
+dirent* readdir(DIR* folder) {
+  static const auto next = original<dirent*(DIR*)>("readdir");
+  return act_on("readdir", dirfd(folder)) == Act::fail ? nullptr : next(folder);
+}
+
+dirent64* readdir64(DIR* folder) { return reinterpret_cast<dirent64*>(readdir(folder)); }
+
+int closedir(DIR* folder) {
+  static const auto next = original<int(DIR*)>("closedir");
+  count_file(dirfd(folder), false);  // only a wrong argument makes it fail
+  return next(folder);
+}
+
+// Its own calls are inside the C library, where no library can replace them. So it fails as if it could not read the
+// folder of the pattern.
+int glob(const char* pattern, int flags, int (*stop)(const char*, int), glob_t* found) {
+  static const auto next = original<int(const char*, int, int (*)(const char*, int), glob_t*)>("glob");
+  if (fails("glob", pattern) && ((stop && stop(pattern, plan().error) != 0) || flags & GLOB_ERR)) return GLOB_ABORTED;
+  return next(pattern, flags, stop, found);
+}
+
+int access(const char* path, int mode) noexcept {
+  static const auto next = original<int(const char*, int)>("access");
+  return fails("access", path) ? -1 : next(path, mode);
+}
+
+int faccessat(int folder, const char* path, int mode, int flags) noexcept {
+  static const auto next = original<int(int, const char*, int, int)>("faccessat");
+  return fails("faccessat", path, folder) ? -1 : next(folder, path, mode, flags);
+}
+
+ssize_t readlink(const char* path, char* to, size_t bytes) noexcept {
+  static const auto next = original<ssize_t(const char*, char*, size_t)>("readlink");
+  return fails("readlink", path) ? -1 : next(path, to, bytes);
+}
+
+ssize_t readlinkat(int folder, const char* path, char* to, size_t bytes) noexcept {
+  static const auto next = original<ssize_t(int, const char*, char*, size_t)>("readlinkat");
+  return fails("readlinkat", path, folder) ? -1 : next(folder, path, to, bytes);
+}
+
+char* realpath(const char* path, char* to) noexcept {
+  static const auto next = original<char*(const char*, char*)>("realpath");
+  return fails("realpath", path) ? nullptr : next(path, to);
+}
+
+int chmod(const char* path, mode_t mode) noexcept {
+  static const auto next = original<int(const char*, mode_t)>("chmod");
+  return fails("chmod", path) ? -1 : next(path, mode);
+}
+
+int fchmod(int fd, mode_t mode) noexcept {
+  static const auto next = original<int(int, mode_t)>("fchmod");
+  return act_on("fchmod", fd) == Act::fail ? -1 : next(fd, mode);
+}
+
+int fchmodat(int folder, const char* path, mode_t mode, int flags) noexcept {
+  static const auto next = original<int(int, const char*, mode_t, int)>("fchmodat");
+  return fails("fchmodat", path, folder) ? -1 : next(folder, path, mode, flags);
+}
+
+int utimensat(int folder, const char* path, const timespec times[2], int flags) noexcept {
+  static const auto next = original<int(int, const char*, const timespec*, int)>("utimensat");
+  return fails("utimensat", path, folder) ? -1 : next(folder, path, times, flags);
+}
+
+int statvfs(const char* path, struct statvfs* status) noexcept {
+  static const auto next = original<int(const char*, struct statvfs*)>("statvfs");
+  return fails("statvfs", path) ? -1 : next(path, status);
+}
+
+int statvfs64(const char* path, struct statvfs64* status) noexcept {
+  static const auto next = original<int(const char*, struct statvfs64*)>("statvfs64");
+  return fails("statvfs", path) ? -1 : next(path, status);
 }
 
 int stat(const char* path, struct stat* status) noexcept {
@@ -331,6 +436,29 @@ int lstat(const char* path, struct stat* status) noexcept {
 int fstat(int fd, struct stat* status) noexcept {
   static const auto next = original<int(int, struct stat*)>("fstat");
   return act_on("fstat", fd) == Act::fail ? -1 : next(fd, status);
+}
+
+int fstatat(int folder, const char* path, struct stat* status, int flags) noexcept {
+  static const auto next = original<int(int, const char*, struct stat*, int)>("fstatat");
+  return fails("fstatat", path, folder) ? -1 : next(folder, path, status, flags);
+}
+
+// On a 64-bit system the two structures are the same.
+static_assert(sizeof(struct stat64) == sizeof(struct stat) && sizeof(dirent64) == sizeof(dirent));
+int stat64(const char* path, struct stat64* status) noexcept {
+  return stat(path, reinterpret_cast<struct stat*>(status));
+}
+int lstat64(const char* path, struct stat64* status) noexcept {
+  return lstat(path, reinterpret_cast<struct stat*>(status));
+}
+int fstat64(int fd, struct stat64* status) noexcept { return fstat(fd, reinterpret_cast<struct stat*>(status)); }
+int fstatat64(int folder, const char* path, struct stat64* status, int flags) noexcept {
+  return fstatat(folder, path, reinterpret_cast<struct stat*>(status), flags);
+}
+
+int statx(int folder, const char* path, int flags, unsigned mask, struct statx* status) noexcept {
+  static const auto next = original<int(int, const char*, int, unsigned, struct statx*)>("statx");
+  return fails("statx", path, folder) ? -1 : next(folder, path, flags, mask, status);
 }
 
 }  // extern "C"

@@ -1,5 +1,10 @@
-// Counts allocations with operator new; the one that GPTMOE_FAULTS_AT names throws std::bad_alloc.
+// Counts the allocations with operator new that come from a new place: the first one with its call stack in its
+// process. The one that GPTMOE_FAULTS_AT names throws std::bad_alloc.
+#include <execinfo.h>
+
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -7,8 +12,29 @@
 
 namespace {
 
+constexpr int kFrames = 8;
+constexpr std::size_t kPlaces = 1 << 16;
+std::atomic<std::uint64_t> places[kPlaces];  // hashes of the call stacks seen, by hash; 0: free
+
+// Whether this call stack has not allocated before.
+bool from_new_place() {
+  void* frames[kFrames];
+  const int count = backtrace(frames, kFrames);
+  std::uint64_t hash = 14695981039346656037u;  // FNV-1a over whole addresses
+  for (int i = 0; i < count; ++i) hash = (hash ^ reinterpret_cast<std::uintptr_t>(frames[i])) * 1099511628211u;
+  hash |= 1;
+  for (std::size_t i = 0; i < kPlaces; ++i) {
+    std::atomic<std::uint64_t>& place = places[((hash >> 20) + i) % kPlaces];
+    std::uint64_t seen = 0;
+    if (place.compare_exchange_strong(seen, hash)) return true;
+    if (seen == hash) return false;
+  }
+  return false;
+}
+
 void* allocate(std::size_t bytes, std::size_t alignment) {
-  if (gptmoe::faults::reached("new", "")) return nullptr;
+  const bool counts = gptmoe::faults::plan().record && from_new_place();
+  if (counts && gptmoe::faults::reached("new", "")) return nullptr;
   const std::size_t size = bytes == 0 ? 1 : bytes;
   if (alignment <= alignof(std::max_align_t)) return std::malloc(size);
   return std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);

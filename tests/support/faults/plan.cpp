@@ -49,6 +49,8 @@ Plan read_plan() {
   if (const char* path = std::getenv("GPTMOE_FAULTS_RECORD")) plan.record = open_record(path);
   if (const char* at = std::getenv("GPTMOE_FAULTS_AT")) plan.at = std::strtoull(at, nullptr, 10);
   if (const char* folder = std::getenv("GPTMOE_FAULTS_FOLDER")) plan.folder = folder;
+  if (const char* path = std::getenv("GPTMOE_FAULTS_CALLS"))
+    plan.calls = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CLOEXEC, 0));
   const char* act = std::getenv("GPTMOE_FAULTS_DO");
   if (!act || plan.at == 0) return plan;
   if (std::strcmp(act, "short") == 0)
@@ -75,6 +77,11 @@ bool reached(const char* name, const char* path) {
   const Plan& now = plan();
   if (!now.record) return false;
   const uint64_t call = __atomic_add_fetch(&now.record->calls, 1, __ATOMIC_RELAXED);
+  if (now.calls >= 0) {
+    char line[64];
+    const int length = std::snprintf(line, sizeof line, "%s\n", name);
+    if (length > 0) syscall(SYS_write, now.calls, line, static_cast<size_t>(length));
+  }
   if (call != now.at) return false;
   std::snprintf(now.record->call, sizeof now.record->call, "%s %s", name, path);
   if (now.act == Act::kill) kill(getpid(), SIGKILL);

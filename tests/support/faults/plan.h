@@ -3,6 +3,7 @@
 //   GPTMOE_FAULTS_RECORD  a file of kRecordBytes zeros, which all processes of a job share
 //   GPTMOE_FAULTS_AT      the number of the call that goes wrong, counted from 1 over all processes; 0: none
 //   GPTMOE_FAULTS_DO      what happens there: the name of an error (EIO), "short", "kill" or "delay"
+//   GPTMOE_FAULTS_CALLS   a file to which the name of each call is added, one a line; optional
 //   GPTMOE_FAULTS_FOLDER  only files below this absolute path count
 #include <cstdint>
 
@@ -24,6 +25,7 @@ struct Plan {
   Act act = Act::none;
   int error = 0;  // the errno of Act::fail
   const char* folder = "";
+  int calls = -1;  // open file for the names of the calls; -1: none
 };
 
 // The plan that the environment describes, read at the first call. It allocates no memory with operator new.

@@ -1,109 +1,111 @@
 // Disturbs every job of tests/torture/job.h and prints how they ended: see tools/torture.sh.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <exception>
-#include <map>
+#include <memory>
+#include <thread>
 
 #include "base/check.h"
-#include "torture/bench.h"
+#include "base/joined.h"
+#include "base/progress.h"
+#include "base/stop_signal.h"
+#include "torture/campaign.h"
 
 namespace gptmoe::torture {
 namespace {
 
-struct Arguments {
-  std::vector<std::string> jobs;
-  std::string programs = build_folder();
-  std::vector<std::string> acts = {"EIO", "ENOSPC", "EACCES", "EINTR", "short", "delay", "kill"};
-  uint64_t stride = 1, memory_stride = 1, kills = 100, damages = 300, seed = 1;
-};
-
-// The outcomes of one kind of disturbance.
-class Row {
- public:
-  Row(std::string job, std::string kind) : job_(std::move(job)), kind_(std::move(kind)) {}
-  ~Row() {
-    if (attempts_ == 0) return;
-    std::printf("%-17s %-8s %8d %8d %8d %8d %8d %8d\n", job_.c_str(), kind_.c_str(), attempts_,
-                ended_[Verdict::survived] + ended_[Verdict::left_over], ended_[Verdict::lost], ended_[Verdict::silent],
-                ended_[Verdict::crashed], ended_[Verdict::left_over]);
+// Makes the attempts on one job that have no outcome yet, until all are made or a stop is requested.
+// With `only_count`, makes none of them and prints how many there are.
+void torture(const Job& job, const Campaign& campaign, Outcomes& outcomes, const StopSignal& stop, bool only_count) {
+  ProgressLine progress;
+  progress.show(job.name + ": an undisturbed run");
+  std::vector<std::unique_ptr<Bench>> benches;
+  benches.push_back(std::make_unique<Bench>(job, campaign.programs));
+  std::vector<Attempt> todo = attempts(campaign, job, *benches[0]);
+  const size_t all = todo.size();
+  std::erase_if(todo, [&](const Attempt& attempt) { return outcomes.has(job.name, attempt); });
+  const size_t earlier = all - todo.size();
+  if (only_count) {
+    // Most attempts run the job twice.
+    const double seconds = 2 * benches[0]->seconds() * static_cast<double>(todo.size()) / campaign.parallel;
+    progress.clear();
+    std::printf("%-17s %8zu of %8zu attempts are to be made, in about %s\n", job.name.c_str(), todo.size(), all,
+                clock_time(seconds).c_str());
     std::fflush(stdout);
+    return;
   }
-  Row(const Row&) = delete;
-  Row& operator=(const Row&) = delete;
+  while (std::ssize(benches) < std::min<int64_t>(campaign.parallel, std::ssize(todo)))
+    benches.push_back(std::make_unique<Bench>(job, campaign.programs));
 
-  void add(const Outcome& outcome) {
-    ++attempts_;
-    ++ended_[outcome.verdict];
-    if (outcome.verdict == Verdict::survived) return;
-    constexpr const char* kNames[] = {"survived", "lost", "silent", "crashed", "left over"};
-    std::fprintf(stderr, "%s, %s: %s\n", job_.c_str(), kNames[static_cast<int>(outcome.verdict)], outcome.note.c_str());
-  }
-  int bad() { return attempts_ - ended_[Verdict::survived] - ended_[Verdict::left_over]; }
-
- private:
-  std::string job_, kind_;
-  int attempts_ = 0;
-  std::map<Verdict, int> ended_;
-};
-
-int torture(const Job& job, const Arguments& arguments) {
-  int bad = 0;
-  Bench bench(job, arguments.programs);
-  if (arguments.stride > 0)
-    for (const std::string& act : arguments.acts) {
-      Row row(job.name, act);
-      const uint64_t calls = bench.calls(Calls::files);
-      for (uint64_t at = 1; at <= calls; at += arguments.stride) row.add(bench.attempt({Calls::files, at, act}));
-      bad += row.bad();
+  const JobClock clock(static_cast<int64_t>(earlier));
+  std::atomic<size_t> next = 0;
+  std::atomic<bool> ended = false;
+  std::exception_ptr error;
+  std::mutex mutex;
+  const auto work = [&](Bench& bench) {
+    try {
+      for (size_t i; !stop.requested() && !ended && (i = next++) < todo.size();) {
+        const Outcome outcome = carry_out(todo[i], job, bench);
+        outcomes.add(job.name, todo[i], outcome);
+        const std::lock_guard lock(mutex);
+        progress.show(text(job.name, ": ", todo[i].kind, ", attempt ", earlier + i + 1, " of ", all, ", ",
+                           clock.state(static_cast<int64_t>(earlier + i + 1), static_cast<int64_t>(all))));
+      }
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      error = std::current_exception();
+      ended = true;
     }
-  if (arguments.memory_stride > 0) {
-    Row row(job.name, "memory");
-    const uint64_t calls = bench.calls(Calls::memory);
-    for (uint64_t at = 1; at <= calls; at += arguments.memory_stride)
-      row.add(bench.attempt({Calls::memory, at, "EIO"}));
-    bad += row.bad();
-  }
-  const Rng rng(arguments.seed, 3);
+  };
   {
-    Row row(job.name, "kills");
-    for (uint64_t kill = 0; kill < arguments.kills; ++kill)
-      row.add(bench.kill_after(1.1 * static_cast<double>(rng.below(kill, 1000)) / 1000, kill % 2 == 0));
-    bad += row.bad();
+    std::vector<std::jthread> others;
+    for (size_t i = 1; i < benches.size(); ++i) others.emplace_back([&, i] { work(*benches[i]); });
+    work(*benches[0]);
   }
-  std::vector<std::string> files = job.reads;
-  files.insert(files.end(), job.unsealed.begin(), job.unsealed.end());
-  if (!files.empty()) {
-    Row row(job.name, "damage");
-    constexpr const char* kKinds[] = {"flip", "cut", "zero", "extend", "repeat line", "drop line"};
-    for (uint64_t i = 0; i < arguments.damages; ++i)
-      row.add(bench.attempt(
-          Damage{files[i % files.size()], kKinds[rng.below(1'000'000 + i, 6)], arguments.seed * 1'000'000 + i}));
-    bad += row.bad();
-  }
-  return bad;
+  if (error) std::rethrow_exception(error);
 }
 
 int run(int argc, char** argv) {
-  Arguments arguments;
-  CLI::App app("Disturbs gptmoe's commands and prints what survived; findings go to standard error");
-  app.add_option("--job", arguments.jobs, "Only these jobs");
-  app.add_option("--act", arguments.acts, "Only these faults: EIO, ENOSPC, EACCES, EINTR, EMFILE, short, delay, kill");
-  app.add_option("--stride", arguments.stride, "Disturb every n-th file call; 0: none")->capture_default_str();
-  app.add_option("--memory-stride", arguments.memory_stride, "Fail every n-th allocation; 0: none")
+  Campaign campaign;
+  std::vector<std::string> names;
+  std::string outcomes_path = build_folder() + "/torture.tsv";
+  bool retry = false, only_count = false;
+  CLI::App app("Disturbs gptmoe's commands, prints a table of what survived, and a line for each finding");
+  app.add_option("--job", names, "Only these jobs");
+  app.add_option("--act", campaign.acts,
+                 "Only these faults: EIO, ENOSPC, EACCES, EINTR, EMFILE, ENOLCK, short, delay, kill");
+  app.add_option("--stride", campaign.stride, "Disturb every n-th file call; 0: none")->capture_default_str();
+  app.add_option("--memory-stride", campaign.memory_stride, "Fail the allocations of every n-th place; 0: none")
       ->capture_default_str();
-  app.add_option("--kills", arguments.kills, "Random kills of each job")->capture_default_str();
-  app.add_option("--damages", arguments.damages, "Damaged files for each job that reads some")->capture_default_str();
-  app.add_option("--seed", arguments.seed, "Seed of the kills and damages")->capture_default_str();
-  app.add_option("--programs", arguments.programs, "Folder of the programs and the libraries to preload [the build's]");
+  app.add_option("--kills", campaign.kills, "Random kills of each job")->capture_default_str();
+  app.add_option("--damages", campaign.damages, "Damaged files for each job that reads some")->capture_default_str();
+  app.add_option("--seed", campaign.seed, "Seed of the kills and damages")->capture_default_str();
+  app.add_option("--parallel", campaign.parallel, "Attempts at a time")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--outcomes", outcomes_path, "File of the outcomes; attempts that it has are not made again");
+  app.add_flag("--retry", retry, "Make the attempts again that did not survive");
+  app.add_flag("--count", only_count, "Print how many attempts are to be made, and make none");
+  app.add_option("--programs", campaign.programs, "Folder of the programs and the libraries to preload [the build's]");
   CLI11_PARSE(app, argc, argv);
-  std::printf("%-17s %-8s %8s %8s %8s %8s %8s %8s\n", "job", "fault", "attempts", "survived", "lost", "silent",
-              "crashed", "litter");
-  int bad = 0;
+  for (const std::string& name : names)
+    if (std::none_of(all_jobs().begin(), all_jobs().end(), [&](const Job& job) { return job.name == name; })) {
+      std::vector<std::string> known;
+      for (const Job& job : all_jobs()) known.push_back(job.name);
+      user_error("--job ", name, ": unknown; the jobs are: ", joined(known));
+    }
+  Outcomes outcomes(outcomes_path, retry);
+  const StopSignal stop;
   for (const Job& job : all_jobs())
-    if (arguments.jobs.empty() ||
-        std::find(arguments.jobs.begin(), arguments.jobs.end(), job.name) != arguments.jobs.end())
-      bad += torture(job, arguments);
-  return bad == 0 ? 0 : 1;
+    if (!stop.requested() && (names.empty() || std::find(names.begin(), names.end(), job.name) != names.end()))
+      torture(job, campaign, outcomes, stop, only_count);
+  if (only_count) return 0;
+  std::fputs(outcomes.table(all_jobs()).c_str(), stdout);
+  if (stop.requested()) std::fputs("Stopped. The same command continues.\n", stderr);
+  if (stop.requested()) return 128 + stop.signal();
+  return outcomes.bad() == 0 ? 0 : 1;
 }
 
 }  // namespace
