@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "base/file.h"
+#include "base/lock.h"
 
 namespace gptmoe {
 

@@ -1,6 +1,7 @@
 // Runs that are extended, changed midway or branched, and the changes that are refused.
 #include <omp.h>
 
+#include "base/lock.h"
 #include "records/run_folder.h"
 #include "support/run_fixture.h"
 #include "train/run_directory.h"
