@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/lock.h"
+#include "base/made_folders.h"
 #include "base/printable.h"
 #include "base/seal.h"
 #include "base/unfinished.h"
@@ -19,7 +21,6 @@
 #include "cli/run_jobs.h"
 #include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
-#include "huggingface/folder_in_progress.h"
 #include "records/run_folder.h"
 #include "report/labels.h"
 #include "report/reports.h"
@@ -309,15 +310,15 @@ class ComparisonFolder {
   // Throws UserError if another process works there, or if the folder cannot be made.
   ComparisonFolder(const fs::path& out, const std::vector<PlannedRun>& runs, World& world) {
     on_root(world, [&] {
-      made_.make(fs::absolute(out));
+      made_.make(out, "choose another --out");
       lock_.emplace(out, "is comparing runs in this folder; wait for it or choose another --out");
       for (const PlannedRun& run : runs) remove_leftovers_in(run.dir.parent_path());
     });
   }
 
  private:
+  MadeFolders made_;
   std::optional<FolderLock> lock_;
-  MadeFolders made_;  // is gone before the lock is released
 };
 
 // Returns the signal that interrupted it, or 0.

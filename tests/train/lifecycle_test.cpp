@@ -278,6 +278,12 @@ TEST_F(Lifecycle, ANewRunHoldsItsFolderFromItsFirstFileOn) {
 }
 
 TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
+  fs::create_directory(folder_ / "runs");
+  {
+    UnstartedRun failed(folder_ / "runs/of/today/run");
+    start_run_directory(failed, constant(8), {});
+  }
+  EXPECT_TRUE(fs::is_empty(folder_ / "runs"));
   fs::create_directory(run_);
   write_text_file(run_ / "provenance.json", "[]");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), "provenance.json");
