@@ -219,8 +219,9 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
 }
 
 void remove_runs(const std::set<fs::path>& folders) {
+  std::vector<std::unique_ptr<FolderLock>> locks;  // all of them before the first change
+  for (const fs::path& folder : folders) locks.push_back(lock_run(folder));
   for (const fs::path& folder : folders) {
-    const auto lock = lock_run(folder);
     // Renamed first: what a kill leaves of it must not look like a run.
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
@@ -247,23 +248,35 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
   return 0;
 }
 
+std::string job_config(const PlannedRun& run) { return run.dir.string() + ".json"; }
+
+// Makes the folders of the runs and writes what their processes need. Changes nothing if another process trains one of
+// the runs. The folders are not locked any more when this returns, since the processes lock them.
+void prepare_jobs(const std::vector<const PlannedRun*>& runs, int at_once) {
+  MadeFolders made;
+  std::vector<std::unique_ptr<FolderLock>> locks;
+  for (const PlannedRun* run : runs) {
+    made.make(run->dir, "choose another --out");
+    locks.push_back(lock_run(run->dir));
+  }
+  for (const PlannedRun* run : runs) {
+    write_text_file(job_config(*run), to_json(run->config).dump(2) + "\n");
+    if (at_once > 1) write_text_file(run->dir / kJobsFile, sealed(nlohmann::json{{"at_once", at_once}}.dump()));
+  }
+}
+
 // Trains each run with the planned config, even if the config's file changes in the meantime. Returns as
 // run_here() does.
 int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool restart, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
+  prepare_jobs(runs, at_once);
   std::vector<TrainJob> jobs;
   for (const PlannedRun* run : runs) {
-    std::error_code error;
-    fs::create_directories(run->dir, error);
-    if (error) user_error(run->dir.string(), ": cannot create: ", error.message());
-    if (at_once > 1) write_text_file(run->dir / kJobsFile, sealed(nlohmann::json{{"at_once", at_once}}.dump()));
-    const std::string config = run->dir.string() + ".json";
-    write_text_file(config, to_json(run->config).dump(2) + "\n");
     TrainJob job;
     job.label = run->label();
     job.log = run->dir.string() + ".log";
     job.run = run->dir;
-    job.arguments = {"train", config, "--out", run->dir.string()};
+    job.arguments = {"train", job_config(*run), "--out", run->dir.string()};
     if (holds_run(run->dir)) job.arguments.push_back("--resume");
     if (holds_run(run->dir) && restart) job.arguments.push_back("--restart");
     job.steps = run->config.train.steps;
