@@ -24,6 +24,17 @@ program() {
   printf '%s\n' "$path"
 }
 
+# lock_output PATH DOING: keeps other scripts from writing PATH until this one and all that it started have ended. It is
+# the lock that gptmoe has for an output. Sets output_lock to its file, which the script removes at its end.
+lock_output() {
+  local lock status=0
+  output_lock=$1.gptmoe-lock
+  mkdir -p "$(dirname "$1")"
+  exec {lock}>>"$output_lock"
+  flock -n "$lock" || status=$?  # 1: another process has it; else the file system has no locks
+  if [ "$status" = 1 ] || ! [ "$output_lock" -ef "/proc/self/fd/$lock" ]; then die "$1: another process $2"; fi
+}
+
 # install_packages NAME...: installs missing Debian packages. Without apt or without root, says what to install.
 install_packages() {
   local missing=() name

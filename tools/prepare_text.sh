@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ -n "$out" ] || die "give --out DIR, where to write tokenizer.json, train_*.bin and val_*.bin"
-[ ! -e "$out" ] || die "$out exists already; remove it, or choose another --out"
+out=${out%/}
 for name in "$text" "$val"; do
   case ${name,,} in
     *.parquet | *.arrow | *.feather) die "$name: a table, not text; convert it with tools/parquet_to_jsonl.py" ;;
@@ -45,6 +45,9 @@ done
 tokenize=$(program gptmoe-tokenize)
 [ -n "$text" ] || command -v bible >/dev/null || install_packages bible-kjv
 
+lock_output "$out" "is preparing text there; wait for it or choose another --out"
+trap 'rm -f "$output_lock"' EXIT
+[ ! -e "$out" ] || die "$out exists already; remove it, or choose another --out"
 # Writes to a temporary folder that is renamed when complete, so an interrupted preparation starts over.
 rm -rf "$out.tmp"
 mkdir -p "$out.tmp"
@@ -80,4 +83,4 @@ else
   }
   rm -f "$out.tmp/errors"
 fi
-mv "$out.tmp" "$out"
+mv -T "$out.tmp" "$out"

@@ -12,8 +12,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [ $# = 2 ] || die "usage: tools/thin_runs.sh FROM TO"
 from=${1%/} to=${2%/} gptmoe=${GPTMOE:-$(program gptmoe)}
 [ -d "$from" ] || die "$from: no such folder"
+lock_output "$to" "is writing runs there; wait for it or choose another folder"
+trap 'rm -f "$output_lock"' EXIT
 report=$(mktemp -d)
-trap 'rm -rf "$report"' EXIT
+trap 'rm -rf "$report" "$output_lock"' EXIT
 
 # A last line without a line break is incomplete.
 complete_lines() { if [ -n "$(tail -c 1 "$1")" ]; then sed '$d' "$1"; else cat "$1"; fi; }

@@ -51,19 +51,12 @@ int stop_at_unread_folder(const char* folder, int error) {
 
 }  // namespace
 
-FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_regular(path, size_).release()) {}
-
-FileReader::~FileReader() {
-  if (fd_ >= 0) close(fd_);  // what was only read cannot be lost
-}
-
-FileReader::FileReader(FileReader&& other) noexcept
-    : path_(std::move(other.path_)), size_(other.size_), fd_(std::exchange(other.fd_, -1)) {}
+FileReader::FileReader(const std::filesystem::path& path) : path_(path), fd_(open_regular(path, size_)) {}
 
 void FileReader::read(void* to, int64_t bytes, int64_t position) const {
   GPTMOE_CHECK(position >= 0 && bytes >= 0 && position + bytes <= size_, path_.string());
   for (char* next = static_cast<char*>(to); bytes > 0;) {
-    const ssize_t n = pread(fd_, next, static_cast<size_t>(bytes), position);
+    const ssize_t n = pread(fd_.get(), next, static_cast<size_t>(bytes), position);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw Failure(text(path_.string(), ": byte ", position, ": cannot read: ", reason()));
     if (n == 0)
@@ -84,20 +77,18 @@ std::string FileReader::content() const {
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
   Unfinished made = new_unfinished_file(path);
   temporary_ = std::move(made.path);
-  fd_ = made.fd.release();
+  fd_ = std::move(made.fd);
   buffer_.reserve(kBufferBytes);
 }
 
 AtomicFile::~AtomicFile() {
-  if (fd_ < 0) return;
-  unlink(temporary_.c_str());  // if this fails, the next writer removes it
-  close(fd_);
+  if (fd_) unlink(temporary_.c_str());  // if this fails, the next writer removes it
 }
 
 void AtomicFile::write(const void* data, int64_t bytes) {
   if (buffer_.size() + static_cast<size_t>(bytes) > kBufferBytes) flush_buffer();
   if (static_cast<size_t>(bytes) >= kBufferBytes) {
-    write_fully(fd_, static_cast<const char*>(data), bytes, written_, path_);
+    write_fully(fd_.get(), static_cast<const char*>(data), bytes, written_, path_);
   } else {
     buffer_.append(static_cast<const char*>(data), static_cast<size_t>(bytes));
   }
@@ -108,12 +99,12 @@ void AtomicFile::write(const void* data, int64_t bytes) {
 }
 
 void AtomicFile::flush_to_disk() {
-  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));
+  if (fsync(fd_.get()) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", reason()));
 }
 
 void AtomicFile::flush_buffer() {
   const auto pending = static_cast<int64_t>(buffer_.size());
-  write_fully(fd_, buffer_.data(), pending, written_ - pending, path_);
+  write_fully(fd_.get(), buffer_.data(), pending, written_ - pending, path_);
   buffer_.clear();
 }
 
@@ -122,7 +113,7 @@ void AtomicFile::commit() {
   flush_to_disk();
   if (rename(temporary_.c_str(), path_.c_str()) != 0)
     throw Failure(text(path_.string(), ": cannot rename into place: ", reason()));
-  close(std::exchange(fd_, -1));  // after fsync() there is nothing left that it could lose
+  fd_.reset();
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 

@@ -7,6 +7,8 @@
 #include <system_error>
 #include <vector>
 
+#include "base/descriptor.h"
+
 namespace gptmoe {
 
 // A regular file, open for reading at any position. It is read and not mapped: if another process truncates a mapped
@@ -15,9 +17,6 @@ class FileReader {
  public:
   // Throws UserError naming the path if it cannot be opened or is not a regular file.
   explicit FileReader(const std::filesystem::path& path);
-  ~FileReader();
-  FileReader(FileReader&& other) noexcept;
-  FileReader& operator=(FileReader&&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
   int64_t size() const { return size_; }  // of the file when it was opened
@@ -30,7 +29,7 @@ class FileReader {
  private:
   std::filesystem::path path_;
   int64_t size_ = 0;
-  int fd_ = -1;
+  Descriptor fd_;
 };
 
 // Writes to a file beside `path` (base/unfinished.h); commit() flushes it to disk (fsync) and renames it to `path`.
@@ -52,36 +51,14 @@ class AtomicFile {
   void flush_to_disk();
 
   std::filesystem::path path_, temporary_;
-  int fd_ = -1;
+  Descriptor fd_;
   int64_t written_ = 0, flushed_ = 0;
   std::string buffer_;
-};
-
-// The lock of a folder that a process fills: a run, a comparison, the shards of a job. While it lives, no other process
-// can lock the folder. The system releases it when the process ends. Take it before the first write; base/lock.h has
-// the lock of an output that appears at once.
-class FolderLock {
- public:
-  // Locks an existing folder and removes what killed writers left in it (base/unfinished.h). `doing` says what the
-  // holder does and what others can do: "is training in this run directory; choose another --out". Throws UserError
-  // "FOLDER: another process (PID) DOING" if it is locked, and UserError naming the system's reason if the folder
-  // cannot be opened or the file system has no locks. Waits a moment first, since folder_locked() holds a lock for
-  // microseconds.
-  FolderLock(const std::filesystem::path& folder, const std::string& doing);
-  ~FolderLock();
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int fd_;
 };
 
 // Throws Failure unless `path` is still the file that is open as `fd`: it, or a folder above it, may have been removed,
 // moved or replaced.
 void require_still_there(int fd, const std::filesystem::path& path);
-// Whether a FolderLock of the folder lives, in this process or another one. Throws UserError naming the folder if it
-// cannot be opened.
-bool folder_locked(const std::filesystem::path& folder);
 
 // Writes all the bytes at `position` of an open file. Throws Failure naming `path` and the system's reason.
 void write_fully(int fd, const char* data, int64_t bytes, int64_t position, const std::filesystem::path& path);

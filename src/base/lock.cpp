@@ -51,25 +51,21 @@ Descriptor open_folder(const fs::path& folder) {
 
 }  // namespace
 
-FolderLock::FolderLock(const fs::path& folder, const std::string& doing) : fd_(-1) {
+FolderLock::FolderLock(const fs::path& folder, const std::string& doing) {
   const auto until = Clock::now() + 20 * kBetweenTries;
-  Descriptor fd;
   while (true) {
-    fd = open_folder(folder);
-    if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) {
-      if (is_at(fd.get(), folder)) break;  // another process may have removed it meanwhile
+    fd_ = open_folder(folder);
+    if (flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) {
+      if (is_at(fd_.get(), folder)) break;  // another process may have removed it meanwhile
     } else if (errno != EWOULDBLOCK && errno != EINTR) {
       user_error(folder.string(), ": cannot be locked: ", reason(),
                  "; without a lock two processes could write here at once: choose a folder on another file system");
     }
-    if (Clock::now() > until) user_error(folder.string(), ": ", holder_of(fd.get()), " ", doing);
+    if (Clock::now() > until) user_error(folder.string(), ": ", holder_of(fd_.get()), " ", doing);
     std::this_thread::sleep_for(kBetweenTries);
   }
   remove_leftovers_in(folder);
-  fd_ = fd.release();
 }
-
-FolderLock::~FolderLock() { close(fd_); }
 
 bool folder_locked(const fs::path& folder) {
   const Descriptor fd = open_folder(folder);

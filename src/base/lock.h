@@ -1,15 +1,32 @@
 #pragma once
-// The lock that keeps two processes from writing the same output, if it is a file or a folder that appears in one step.
-// FolderLock (base/file.h) is the lock for a folder that is filled file by file. The system releases both when a
-// process ends, however it ends.
+// The locks that keep two processes from writing the same output. The system releases them when a process ends, however
+// it ends.
 #include <chrono>
 #include <filesystem>
 #include <string>
 
 #include "base/descriptor.h"
-#include "base/file.h"
 
 namespace gptmoe {
+
+// The lock of a folder that a process fills: a run, a comparison, the shards of a job. While it lives, no other process
+// can lock the folder. The system releases it when the process ends. Take it before the first write.
+class FolderLock {
+ public:
+  // Locks an existing folder and removes what killed writers left in it (base/unfinished.h). `doing` says what the
+  // holder does and what others can do: "is training in this run directory; choose another --out". Throws UserError
+  // "FOLDER: another process (PID) DOING" if it is locked, and UserError naming the system's reason if the folder
+  // cannot be opened or the file system has no locks. Waits a moment first, since folder_locked() holds a lock for
+  // microseconds.
+  FolderLock(const std::filesystem::path& folder, const std::string& doing);
+
+ private:
+  Descriptor fd_;
+};
+
+// Whether a FolderLock of the folder lives, in this process or another one. Throws UserError naming the folder if it
+// cannot be opened.
+bool folder_locked(const std::filesystem::path& folder);
 
 // The lock of an output that appears in one step: a file or folder that is renamed into place. It is a file
 // PATH.gptmoe-lock, which names the process and which the destructor removes. If a killed process left one, it is taken

@@ -1,15 +1,21 @@
 #include "checkpoint/checkpoint.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "base/check.h"
 #include "base/checksum.h"
+#include "base/descriptor.h"
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/seal.h"
+#include "base/unfinished.h"
 #include "checkpoint/checkpoint_rows.h"
 #include "checkpoint/held_checkpoint.h"
 #include "checkpoint/intact_checkpoint.h"
@@ -66,16 +72,27 @@ std::string refusal_text() {
 
 // ---- Loading errors ----------------------------------------------------------------------------------------------
 
-[[noreturn]] void damaged(const fs::path& file, const std::string& why) {
-  user_error(file.string(), ": ", why, "; ", damage_remedy(file.parent_path()));
+// A file of a checkpoint is missing or damaged. Any other error says that it cannot be read: it may well be intact.
+struct Damage : UserError {
+  using UserError::UserError;
+};
+
+// The result of `read`. What to do about damage is appended to the error.
+template <typename Read>
+auto with_damage_remedy(const fs::path& checkpoint_dir, Read read) {
+  try {
+    return read();
+  } catch (const Damage& damage) {
+    user_error(damage.what(), "; ", damage_remedy(checkpoint_dir));
+  }
 }
 
 FileReader open_file(const fs::path& path) {
   try {
     return FileReader(path);
   } catch (const UserError& error) {
-    if (file_type_at(path) == fs::file_type::regular) throw;  // it cannot be read, but may well be intact
-    user_error(error.what(), "; ", damage_remedy(path.parent_path()));
+    if (file_type_at(path) == fs::file_type::regular) throw;
+    throw Damage(error.what());
   }
 }
 
@@ -83,7 +100,7 @@ StateFile read_state_file(const fs::path& checkpoint_dir) {
   const fs::path path = checkpoint_dir / kCheckpointStateFile;
   const std::string content = open_file(path).content();
   if (seal_of(content) != Seal::intact)
-    damaged(path, "does not match its own checksum: it is damaged, cut short or edited");
+    throw Damage(text(path.string(), ": does not match its own checksum: it is damaged, cut short or edited"));
   const auto state = parse_json<nlohmann::ordered_json>(content, path.string());
   if (const auto version = state.value("format_version", nlohmann::ordered_json()); version != kFormatVersion)
     user_error(path.string(), ": the checkpoint has format version ", version.dump(),
@@ -101,20 +118,58 @@ const std::string& checksum_in(const StateFile& state, const fs::path& path) {
   return saved->second;
 }
 
-// Opens a file of a checkpoint that must have this checksum.
-FileReader open_whole(const fs::path& path, const std::string& checksum, World* world) {
-  FileReader file = open_file(path);
-  Checksum found;
-  add_to_checksum(found, file, world);
-  if (checksum_text(found.value()) != checksum)
-    damaged(path, "does not match its checksum in state.json: it is damaged or cut short");
-  return file;
+// Calls `open_files` again if the run replaces the checkpoint meanwhile, so that the opened files are of one
+// checkpoint.
+template <typename OpenFiles>
+auto open_together(const fs::path& checkpoint_dir, OpenFiles open_files) {
+  constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time than it takes to open its files
+  for (int attempt = 1;; ++attempt) {
+    const Descriptor folder(open(checkpoint_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto replaced = [&] {
+      return folder ? !is_at(folder.get(), checkpoint_dir) : is_being_replaced(checkpoint_dir);
+    };
+    try {
+      auto opened = open_files();
+      if (attempt == kAttempts || !replaced()) return opened;
+    } catch (const UserError&) {
+      if (attempt == kAttempts || !replaced()) throw;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
-SafetensorsFile open_verified(const fs::path& checkpoint_dir, const std::string& name, const StateFile& state,
-                              World* world) {
-  const fs::path path = checkpoint_dir / name;
-  return SafetensorsFile(open_whole(path, checksum_in(state, path), world));
+const std::vector<std::string> kStateAlone;
+
+struct OpenCheckpoint {
+  StateFile state;
+  std::vector<FileReader> files;
+};
+
+// Opens state.json and these files, or without `names` all files that state.json lists.
+OpenCheckpoint open_checkpoint(const fs::path& checkpoint_dir, std::optional<std::vector<std::string>> names = {}) {
+  return open_together(checkpoint_dir, [&] {
+    OpenCheckpoint opened{read_state_file(checkpoint_dir), {}};
+    std::vector<std::string> wanted = names.value_or(std::vector<std::string>());
+    for (size_t i = 0; !names && i < opened.state.files.size(); ++i) wanted.push_back(opened.state.files[i].first);
+    for (const std::string& name : wanted) {
+      checksum_in(opened.state, checkpoint_dir / name);  // throws if the file was not saved
+      opened.files.push_back(open_file(checkpoint_dir / name));
+    }
+    return opened;
+  });
+}
+
+void require_whole(const FileReader& file, const StateFile& state, World* world) {
+  Checksum found;
+  add_to_checksum(found, file, world);
+  if (checksum_text(found.value()) != checksum_in(state, file.path()))
+    throw Damage(text(file.path().string(), ": does not match its checksum in state.json: it is damaged or cut short"));
+}
+
+// Throws Damage, or another error if a file cannot be read.
+void require_intact(const fs::path& checkpoint_dir) {
+  const OpenCheckpoint opened = open_checkpoint(checkpoint_dir);
+  for (const FileReader& file : opened.files) require_whole(file, opened.state, nullptr);
 }
 
 // Checks that the file holds every tensor of the run in its shape, and no others.
@@ -160,10 +215,9 @@ void write_checkpoint(const fs::path& run_dir, int64_t step, const CheckpointTen
 }
 
 // Copies a file into a folder, flushed.
-void add_copy(const fs::path& file, const fs::path& folder) {
+void add_copy(const FileReader& source, const fs::path& folder) {
   constexpr int64_t kPartBytes = 1 << 20;
-  const FileReader source(file);
-  AtomicFile copy(folder / file.filename());
+  AtomicFile copy(folder / source.path().filename());
   std::string part;
   for (int64_t at = 0; at < source.size(); at += std::ssize(part)) {
     part.resize(static_cast<size_t>(std::min(kPartBytes, source.size() - at)));
@@ -214,10 +268,17 @@ void write_model_checkpoint(const fs::path& folder, const std::vector<TensorSour
 }
 
 void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
-  const int64_t step = read_checkpoint_state(checkpoint_dir).step;
+  const auto [step, files] = with_damage_remedy(checkpoint_dir, [&] {
+    return open_together(checkpoint_dir, [&] {
+      std::pair<int64_t, std::vector<FileReader>> opened;
+      opened.first = read_state_file(checkpoint_dir).state.step;
+      for (const fs::path& file : folder_entries(checkpoint_dir)) opened.second.emplace_back(file);
+      return opened;
+    });
+  });
   try {
     NewCheckpoint copy(run_dir, step);
-    for (const fs::path& file : folder_entries(checkpoint_dir)) add_copy(file, copy.path());
+    for (const FileReader& file : files) add_copy(file, copy.path());
     copy.commit();
   } catch (const fs::filesystem_error& error) {
     throw Failure(
@@ -226,43 +287,41 @@ void copy_checkpoint(const fs::path& checkpoint_dir, const fs::path& run_dir) {
 }
 
 bool is_intact(const fs::path& checkpoint_dir) {
-  const fs::path path = checkpoint_dir / kCheckpointStateFile;
-  const std::string content = read_text_file(path);
-  if (seal_of(content) != Seal::intact) return false;
-  StateFile state;
   try {
-    state = read_record<StateFile>(parse_json<nlohmann::ordered_json>(content, path.string()), path.string());
-  } catch (const UserError&) {
+    require_intact(checkpoint_dir);
+    return true;
+  } catch (const Damage&) {
     return false;
   }
-  return std::all_of(state.files.begin(), state.files.end(), [&](const auto& file) {
-    if (!anything_at(checkpoint_dir / file.first)) return false;
-    Checksum found;
-    add_to_checksum(found, FileReader(checkpoint_dir / file.first), nullptr);
-    return checksum_text(found.value()) == file.second;
-  });
 }
 
 void verify_checkpoint(const fs::path& checkpoint_dir) {
-  const StateFile state = read_state_file(checkpoint_dir);
-  for (const auto& [name, checksum] : state.files) open_whole(checkpoint_dir / name, checksum, nullptr);
+  with_damage_remedy(checkpoint_dir, [&] { require_intact(checkpoint_dir); });
 }
 
-CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
+CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) {
+  return with_damage_remedy(checkpoint_dir, [&] { return open_checkpoint(checkpoint_dir, kStateAlone).state.state; });
+}
 
 int64_t saved_step(const fs::path& run_dir) {
-  if (!latest_checkpoint(run_dir)) return -1;
-  return read_checkpoint_state(hold_checkpoint(run_dir).path).step;
+  const std::optional<HeldCheckpoint> held = hold_latest_checkpoint(run_dir);
+  return held ? read_checkpoint_state(held->path).step : -1;
 }
 
 CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
-  const StateFile state = read_state_file(checkpoint_dir);
   const auto expected = files_to_read(tensors);
+  std::vector<std::string> names;
+  for (const auto& [name, rows] : expected) names.push_back(name);
+  StateFile state;
   std::vector<SafetensorsFile> files;
-  for (const auto& [name, rows] : expected) {
-    files.push_back(open_verified(checkpoint_dir, name, state, tensors.world));
-    check_same_model(files.back(), rows);
-  }
+  with_damage_remedy(checkpoint_dir, [&] {
+    OpenCheckpoint opened = open_checkpoint(checkpoint_dir, names);
+    state = std::move(opened.state);
+    for (size_t i = 0; i < names.size(); ++i) {
+      require_whole(opened.files[i], state, tensors.world);
+      check_same_model(files.emplace_back(std::move(opened.files[i])), expected[i].second);
+    }
+  });
   for (size_t i = 0; i < files.size(); ++i)
     for (const RowToLoad& row : expected[i].second) {
       if (tensors.world) tensors.world->tick();
@@ -288,13 +347,18 @@ void add_to_checksum(Checksum& checksum, const FileReader& file, World* world) {
 }
 
 ModelFile open_model(const fs::path& checkpoint_dir, World* world) {
-  const StateFile state = read_state_file(checkpoint_dir);
-  return {state.state, checksum_in(state, checkpoint_dir / kModelFile),
-          open_verified(checkpoint_dir, kModelFile, state, world)};
+  return with_damage_remedy(checkpoint_dir, [&]() -> ModelFile {
+    OpenCheckpoint opened = open_checkpoint(checkpoint_dir, {{kModelFile}});
+    require_whole(opened.files[0], opened.state, world);
+    return {opened.state.state, checksum_in(opened.state, checkpoint_dir / kModelFile),
+            SafetensorsFile(std::move(opened.files[0]))};
+  });
 }
 
 std::string model_checksum(const fs::path& checkpoint_dir) {
-  return checksum_in(read_state_file(checkpoint_dir), checkpoint_dir / kModelFile);
+  return with_damage_remedy(checkpoint_dir, [&] {
+    return checksum_in(open_checkpoint(checkpoint_dir, kStateAlone).state, checkpoint_dir / kModelFile);
+  });
 }
 
 SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {

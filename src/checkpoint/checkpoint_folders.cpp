@@ -49,9 +49,11 @@ std::vector<std::pair<int64_t, fs::path>> checkpoints_in(const fs::path& folder)
   return found;
 }
 
-// Removes a folder so that a crash cannot leave part of it looking like a checkpoint. Ignores failures, since one
-// checkpoint too many must not end a run; the next save tries again.
+// Removes a folder that nobody reads, so that a crash cannot leave part of it looking like a checkpoint. Ignores
+// failures, since one checkpoint too many must not end a run; the next save tries again.
 void discard(const fs::path& folder) {
+  const HeldFolder unread(folder, HeldFolder::Use::remove);
+  if (!unread.held()) return;
   std::error_code ignored;  // as said above
   fs::path doomed = folder;
   if (folder.extension() != kUnfinished) {
@@ -60,6 +62,14 @@ void discard(const fs::path& folder) {
     fs::rename(folder, doomed, ignored);
   }
   fs::remove_all(doomed, ignored);
+}
+
+// Removes a folder, or gives it an unfinished name if a process is reading it: a later save then removes it.
+void move_away(const fs::path& folder) {
+  discard(folder);
+  if (!anything_at(folder)) return;
+  const Unfinished aside = new_unfinished_folder(folder);
+  fs::rename(folder, aside.path);
 }
 
 }  // namespace
@@ -89,6 +99,10 @@ fs::path resolve_checkpoint(const fs::path& path) {
   if (anything_at(path / kCheckpointsFolder)) user_error(path.string(), ": this run has no checkpoint yet");
   user_error(path.string(),
              ": neither a run's folder (which holds checkpoints/) nor a checkpoint (which holds state.json)");
+}
+
+bool is_being_replaced(const fs::path& checkpoint_dir) {
+  return !anything_at(checkpoint_dir) && anything_at(checkpoint_dir.string() + kReplaced);
 }
 
 std::string damage_remedy(const fs::path& checkpoint_dir) {
@@ -127,7 +141,7 @@ NewCheckpoint::~NewCheckpoint() { discard(unfinished_); }
 void NewCheckpoint::commit() {
   const fs::path folder = final_.parent_path(), replaced = final_.string() + kReplaced;
   if (is_checkpoint(final_)) {
-    fs::remove_all(replaced);
+    move_away(replaced);
     fs::rename(final_, replaced);
   }
   fs::remove_all(final_);
@@ -156,10 +170,7 @@ void remove_old_checkpoints(const fs::path& run_dir, int64_t step, int64_t keep)
   auto saved = checkpoints_in(folder);
   std::erase_if(saved, [&](const auto& checkpoint) { return checkpoint.first > step; });
   const auto count = static_cast<int64_t>(saved.size());
-  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) {
-    const fs::path& old = saved[static_cast<size_t>(i)].second;
-    if (const HeldFolder unread(old, HeldFolder::Use::remove); unread.held()) discard(old);
-  }
+  for (int64_t i = 0; keep > 0 && i < count - keep; ++i) discard(saved[static_cast<size_t>(i)].second);
 } catch (const UserError&) {
   // A folder that cannot be read is no reason to end the run: the step is saved, and the next save tries again.
 }

@@ -15,6 +15,18 @@ namespace {
 
 constexpr int kAttempts = 100;  // a run saves a checkpoint in far more time than it takes to hold one
 
+// Holds the checkpoint that `find` finds.
+template <typename Find>
+std::optional<HeldCheckpoint> hold_found(const std::filesystem::path& path, Find find) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    const std::optional<std::filesystem::path> checkpoint = find();
+    if (!checkpoint) return std::nullopt;
+    HeldFolder hold(*checkpoint, HeldFolder::Use::read);
+    if (!hold.gone()) return HeldCheckpoint{*checkpoint, std::move(hold)};
+  }
+  user_error(path.string(), ": its run removes checkpoints faster than they can be read; raise checkpoint.keep");
+}
+
 }  // namespace
 
 HeldFolder::HeldFolder(const std::filesystem::path& folder, Use use) {
@@ -33,12 +45,11 @@ HeldFolder::HeldFolder(const std::filesystem::path& folder, Use use) {
 }
 
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path) {
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const std::filesystem::path checkpoint = resolve_checkpoint(path);
-    HeldFolder hold(checkpoint, HeldFolder::Use::read);
-    if (!hold.gone()) return {checkpoint, std::move(hold)};
-  }
-  user_error(path.string(), ": its run removes checkpoints faster than they can be read; raise checkpoint.keep");
+  return *hold_found(path, [&] { return std::optional(resolve_checkpoint(path)); });
+}
+
+std::optional<HeldCheckpoint> hold_latest_checkpoint(const std::filesystem::path& run_dir) {
+  return hold_found(run_dir, [&] { return latest_checkpoint(run_dir); });
 }
 
 }  // namespace gptmoe

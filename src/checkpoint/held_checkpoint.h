@@ -1,7 +1,9 @@
 #pragma once
 // A checkpoint that is read while its run trains. A run removes old checkpoints (checkpoint.keep), but not one that is
-// held.
+// held. If the run saves the step of a held checkpoint again, the new one takes its name, and the held one stays under
+// another name until it is released.
 #include <filesystem>
+#include <optional>
 
 #include "base/descriptor.h"
 
@@ -32,5 +34,7 @@ struct HeldCheckpoint {
 // Calls resolve_checkpoint() and holds the checkpoint that it found, if this user may list that folder. If the run
 // removes that one before it is held, the call is repeated. Throws as resolve_checkpoint() does.
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path);
+// Does the same with latest_checkpoint(); none if the run has no checkpoint.
+std::optional<HeldCheckpoint> hold_latest_checkpoint(const std::filesystem::path& run_dir);
 
 }  // namespace gptmoe

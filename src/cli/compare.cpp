@@ -1,31 +1,30 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/lock.h"
+#include "base/made_folders.h"
 #include "base/printable.h"
 #include "base/seal.h"
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
 #include "cli/commands.h"
 #include "cli/compare_data.h"
+#include "cli/compare_plan.h"
 #include "cli/number_check.h"
 #include "cli/path_check.h"
 #include "cli/run_jobs.h"
-#include "cli/sweep_arguments.h"
 #include "distributed/agree.h"
-#include "huggingface/folder_in_progress.h"
 #include "records/run_folder.h"
 #include "report/labels.h"
 #include "report/reports.h"
 #include "report/svg_files.h"
 #include "report/table.h"
-#include "train/given_config.h"
 #include "train/metrics.h"
 #include "train/run_directory.h"
 #include "train/start_weights.h"
@@ -35,104 +34,6 @@ namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct CompareArguments {
-  std::vector<std::string> configs, overrides, sweeps, labels;
-  std::string out = "runs/compare", svg, reference;
-  int64_t seeds = 1;
-  int jobs = 1, ranks = 0;
-  bool restart = false;
-};
-
-// One arm: a config at a point of the sweep.
-struct PlannedArm {
-  std::string family;
-  std::vector<Setting> settings;
-  Config config;
-
-  std::string label() const { return family + (settings.empty() ? "" : " " + settings_text(settings)); }
-};
-
-struct PlannedRun {
-  const PlannedArm* arm;
-  Config config;
-  fs::path dir;
-
-  std::string label() const { return text(arm->label(), ", seed ", config.seed); }
-};
-
-// The config at a point of the sweep. An error in a setting names --sweep, where the setting comes from.
-Config load_point(const CompareArguments& arguments, const std::vector<SweepArgument>& sweeps, const std::string& path,
-                  const std::vector<Setting>& settings) {
-  std::vector<std::string> overrides = arguments.overrides;
-  for (const Setting& setting : settings) overrides.push_back(setting.path + "=" + setting.value);
-  try {
-    return load_given_config(path, overrides);
-  } catch (const UserError& error) {
-    const std::string what = error.what();
-    for (const Setting& setting : settings) {
-      const std::string place = "--set " + setting.path;
-      if (!what.starts_with(place + ":")) continue;
-      const bool of_all = arguments.configs.size() > 1 && std::any_of(sweeps.begin(), sweeps.end(), [&](const auto& s) {
-                            return s.path == setting.path && s.only.empty();
-                          });
-      user_error("--sweep ", setting.path, "=", setting.value, ": ", path, what.substr(place.size()),
-                 of_all ? text("; to sweep it in one config only, write --sweep CONFIG:", setting.path, "=...") : "");
-    }
-    throw;
-  }
-}
-
-// Families are the configs' file names. They also name folders, so they must differ.
-std::vector<PlannedArm> plan_arms(const CompareArguments& arguments) {
-  std::vector<SweepArgument> sweeps;
-  for (const std::string& argument : arguments.sweeps) sweeps.push_back(parse_sweep(argument));
-  std::vector<PlannedArm> arms;
-  std::set<std::string> families;
-  for (const std::string& path : arguments.configs) {
-    const std::string family = fs::path(path).stem().string();
-    if (!families.insert(family).second)
-      user_error(path, ": two configs are named \"", family, "\"; rename one, since the name labels its curve");
-    for (const std::vector<Setting>& settings : sweep_grid(sweeps, family)) {
-      PlannedArm arm{family, settings, load_point(arguments, sweeps, path, settings)};
-      if (arm.config.seed > std::numeric_limits<int64_t>::max() - (arguments.seeds - 1))
-        user_error("--seeds ", arguments.seeds, ": no seeds follow seed = ", arm.config.seed, "; choose a lower seed");
-      for (const PlannedArm& other : arms)  // two values may be equal, such as 1e-3 and 0.001
-        if (other.family == family && other.config == arm.config)
-          user_error("--sweep: ", other.label(), " and ", arm.label(), " are the same run; leave one out");
-      arms.push_back(std::move(arm));
-    }
-  }
-  for (const SweepArgument& sweep : sweeps)
-    if (!sweep.only.empty() && !families.contains(sweep.only))
-      user_error("--sweep ", sweep.only, ":", sweep.path, ": no config here is named \"", sweep.only, "\"");
-  if (arms.size() == 1 && arguments.seeds == 1)
-    user_error(
-        "compare: one config, one seed and no sweep leave nothing to compare; use gptmoe train for a single run");
-  return arms;
-}
-
-// Ordered seed by seed, so that an interrupted comparison holds whole rounds.
-std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms) {
-  std::vector<PlannedRun> runs;
-  std::map<fs::path, std::string> labels;
-  for (int64_t s = 0; s < arguments.seeds; ++s)
-    for (const PlannedArm& arm : arms) {
-      PlannedRun run{&arm, arm.config, fs::path(arguments.out) / arm.family};
-      run.config.seed += s;
-      if (!arm.settings.empty()) {
-        std::string folder = settings_text(arm.settings, ",");
-        std::replace(folder.begin(), folder.end(), '/', '_');
-        run.dir /= folder;
-      }
-      run.dir /= text("seed_", run.config.seed);
-      if (const auto [other, fresh] = labels.emplace(run.dir, arm.label()); !fresh)
-        user_error("--sweep: ", other->second, " and ", arm.label(), " would share the folder ", run.dir.string(),
-                   "; rename one of the values");
-      runs.push_back(std::move(run));
-    }
-  return runs;
-}
 
 // A run that diverged counts as finished: it would diverge again.
 bool finished(const PlannedRun& run) {
@@ -218,8 +119,9 @@ std::vector<const PlannedRun*> missing_of(const std::vector<PlannedRun>& runs, c
 }
 
 void remove_runs(const std::set<fs::path>& folders) {
+  std::vector<std::unique_ptr<FolderLock>> locks;  // all of them before the first change
+  for (const fs::path& folder : folders) locks.push_back(lock_run(folder));
   for (const fs::path& folder : folders) {
-    const auto lock = lock_run(folder);
     // Renamed first: what a kill leaves of it must not look like a run.
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
@@ -246,23 +148,35 @@ int run_here(const std::vector<const PlannedRun*>& runs, bool restart, World& wo
   return 0;
 }
 
+std::string job_config(const PlannedRun& run) { return run.dir.string() + ".json"; }
+
+// Makes the folders of the runs and writes what their processes need. Changes nothing if another process trains one of
+// the runs. The folders are not locked any more when this returns, since the processes lock them.
+void prepare_jobs(const std::vector<const PlannedRun*>& runs, int at_once) {
+  MadeFolders made;
+  std::vector<std::unique_ptr<FolderLock>> locks;
+  for (const PlannedRun* run : runs) {
+    made.make(run->dir, "choose another --out");
+    locks.push_back(lock_run(run->dir));
+  }
+  for (const PlannedRun* run : runs) {
+    write_text_file(job_config(*run), to_json(run->config).dump(2) + "\n");
+    if (at_once > 1) write_text_file(run->dir / kJobsFile, sealed(nlohmann::json{{"at_once", at_once}}.dump()));
+  }
+}
+
 // Trains each run with the planned config, even if the config's file changes in the meantime. Returns as
 // run_here() does.
 int run_beside_each_other(const std::vector<const PlannedRun*>& runs, bool restart, int at_once) {
   at_once = std::min(at_once, static_cast<int>(runs.size()));
+  prepare_jobs(runs, at_once);
   std::vector<TrainJob> jobs;
   for (const PlannedRun* run : runs) {
-    std::error_code error;
-    fs::create_directories(run->dir, error);
-    if (error) user_error(run->dir.string(), ": cannot create: ", error.message());
-    if (at_once > 1) write_text_file(run->dir / kJobsFile, sealed(nlohmann::json{{"at_once", at_once}}.dump()));
-    const std::string config = run->dir.string() + ".json";
-    write_text_file(config, to_json(run->config).dump(2) + "\n");
     TrainJob job;
     job.label = run->label();
     job.log = run->dir.string() + ".log";
     job.run = run->dir;
-    job.arguments = {"train", config, "--out", run->dir.string()};
+    job.arguments = {"train", job_config(*run), "--out", run->dir.string()};
     if (holds_run(run->dir)) job.arguments.push_back("--resume");
     if (holds_run(run->dir) && restart) job.arguments.push_back("--restart");
     job.steps = run->config.train.steps;
@@ -309,15 +223,15 @@ class ComparisonFolder {
   // Throws UserError if another process works there, or if the folder cannot be made.
   ComparisonFolder(const fs::path& out, const std::vector<PlannedRun>& runs, World& world) {
     on_root(world, [&] {
-      made_.make(fs::absolute(out));
+      made_.make(out, "choose another --out");
       lock_.emplace(out, "is comparing runs in this folder; wait for it or choose another --out");
       for (const PlannedRun& run : runs) remove_leftovers_in(run.dir.parent_path());
     });
   }
 
  private:
+  MadeFolders made_;
   std::optional<FolderLock> lock_;
-  MadeFolders made_;  // is gone before the lock is released
 };
 
 // Returns the signal that interrupted it, or 0.

@@ -28,15 +28,18 @@ struct ImportTokenizer {
   std::string why_none;
 };
 
-// Throws UserError if a JSON file of the tokenizer cannot be parsed. It is damaged, not of a kind that gptmoe does not
-// know.
-void require_whole(const fs::path& folder) {
-  for (const fs::path& file : tokenizer_files(folder))
-    if (file.extension() == ".json") try {
-        const JsonSource parsed(file);
-      } catch (const UserError& error) {
-        user_error(error.what(), "; restore the file, or remove it to import the model without a tokenizer");
-      }
+// The tokens of the folder's tokenizer. Throws as load_tokenizer() does, and UserError if another JSON file of the
+// tokenizer is damaged.
+int64_t count_tokens(const fs::path& folder) {
+  try {
+    for (const fs::path& file : tokenizer_files(folder))
+      if (file.extension() == ".json") JsonSource{file};
+    return load_tokenizer(folder).vocab_size();
+  } catch (const UnsupportedTokenizer&) {
+    throw;
+  } catch (const UserError& error) {
+    user_error(error.what(), "; restore the file, or remove it to import the model without a tokenizer");
+  }
 }
 
 // A model whose tokenizer is of a kind that gptmoe does not know can be imported without it. Files that the system
@@ -44,12 +47,11 @@ void require_whole(const fs::path& folder) {
 ImportTokenizer import_tokenizer(const fs::path& folder, const ModelConfig& model) {
   TokenizerCopy copy = read_tokenizer_files(folder);
   if (copy.files.empty()) return {{}, "the folder has none"};
-  require_whole(folder);
   try {
-    const int64_t tokens = load_tokenizer(folder).vocab_size();
+    const int64_t tokens = count_tokens(folder);
     if (tokens <= model.vocab_size) return {std::move(copy.files), ""};
     return {{}, text(tokens, " tokens, but vocab_size is ", model.vocab_size)};
-  } catch (const UserError& error) {
+  } catch (const UnsupportedTokenizer& error) {
     return {{}, error.what()};
   }
 }

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/printable.h"
+#include "config/config.h"
 #include "distributed/agree.h"
 #include "distributed/launch.h"
 #include "distributed/launcher.h"
@@ -29,7 +30,7 @@ bool Job::launched(int ranks) {
                  " ranks already; omit --ranks");
     });
   if (ranks == 1) return false;
-  exit_code_ = launch_ranks(ranks, argv_);
+  exit_code_ = launch_ranks(ranks, static_cast<double>(DistributedConfig{}.heartbeat_seconds), argv_);
   return true;
 }
 

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "base/file.h"
+#include "base/lock.h"
 #include "base/printable.h"
 #include "cli/commands.h"
 #include "cli/follow_runs.h"

@@ -7,6 +7,7 @@
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/slow_job.h"
+#include "data/shard_seals.h"
 #include "data/shuffle.h"
 
 namespace gptmoe {
@@ -34,6 +35,9 @@ TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
     user_error(options_.shards, ": the longest of ", shards_.size(), shards_.size() == 1 ? " shard" : " shards",
                " has ", grouped_digits(longest), " tokens, too few for sequence_length ", grouped_digits(T),
                " (a window takes ", grouped_digits(T + 1), "); lower train.sequence_length or give more text");
+  ShardSeals seals;
+  if (std::any_of(shards_.begin(), shards_.end(), [&](const Shard& shard) { return seals.find(shard.path()); }))
+    for (size_t i = 0; i < shards_.size(); ++i) seals.require_samples(shards_[i], checksums()[i]);
 }
 
 void TokenLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) {

@@ -37,7 +37,8 @@ struct LoaderState {
 
 class TokenLoader {
  public:
-  // Opens every matching shard. Throws UserError if none matches, one is broken, or no window fits.
+  // Opens every matching shard. Throws UserError if none matches, one is broken or not what its manifest.json lists
+  // (data/shard_seals.h), or no window fits. Reads the checksums of all shards if one of them has a seal.
   explicit TokenLoader(LoaderOptions options);
 
   // inputs_BT, targets_BT (i32, (B, T)) = this rank's rows of the next micro-batch; B may differ from call to call.

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <utility>
 #include <vector>
 
 #include "base/check.h"
@@ -117,33 +116,27 @@ std::filesystem::path partial_path(const std::filesystem::path& path) { return p
 ShardWriter::ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens)
     : path_(partial_path(path)), format_(format), size_(tokens) {
   // What is there when a new file starts is another writer's, or a link to a file that is not ours.
-  fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (tokens == 0 ? O_CREAT | O_EXCL : 0), 0644);
-  if (fd_ < 0 && tokens > 0) user_error(path_.string(), ": cannot open: ", std::strerror(errno));
-  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
+  fd_.reset(open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | (tokens == 0 ? O_CREAT | O_EXCL : 0), 0644));
+  if (!fd_ && tokens > 0) user_error(path_.string(), ": cannot open: ", std::strerror(errno));
+  if (!fd_) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
   if (tokens == 0) return;
   const int64_t bytes = kShardHeaderBytes + tokens * format_.token_bytes;
   struct stat status {};
-  const bool whole = fstat(fd_, &status) == 0 && status.st_size >= bytes;
-  if (whole && ftruncate(fd_, bytes) == 0) return;
-  const std::string why = std::strerror(errno);
-  close(fd_);  // nothing was written
-  if (whole) throw Failure(text(path_.string(), ": cannot cut back to ", bytes, " bytes: ", why));
+  const bool whole = fstat(fd_.get(), &status) == 0 && status.st_size >= bytes;
+  if (whole && ftruncate(fd_.get(), bytes) == 0) return;
+  if (whole) throw Failure(text(path_.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(errno)));
   user_error(path_.string(), ": does not hold the ", grouped_digits(tokens), " tokens that were written to it");
-}
-
-ShardWriter::~ShardWriter() {
-  if (fd_ >= 0) close(fd_);  // what was not flushed is written again
 }
 
 void ShardWriter::append(std::string_view stored) {
   const auto bytes = static_cast<int64_t>(stored.size());
   GPTMOE_CHECK(bytes % format_.token_bytes == 0 && size_ + bytes / format_.token_bytes <= kMaxShardTokens);
-  write_fully(fd_, stored.data(), bytes, kShardHeaderBytes + size_ * format_.token_bytes, path_);
+  write_fully(fd_.get(), stored.data(), bytes, kShardHeaderBytes + size_ * format_.token_bytes, path_);
   size_ += bytes / format_.token_bytes;
 }
 
 void ShardWriter::sync() {
-  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
+  if (fsync(fd_.get()) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 
 void ShardWriter::finish() {
@@ -151,9 +144,9 @@ void ShardWriter::finish() {
   header[0] = format_.magic;
   header[1] = format_.version;
   header[2] = static_cast<int32_t>(size_);
-  write_fully(fd_, reinterpret_cast<const char*>(header.data()), kShardHeaderBytes, 0, path_);
+  write_fully(fd_.get(), reinterpret_cast<const char*>(header.data()), kShardHeaderBytes, 0, path_);
   sync();
-  if (close(std::exchange(fd_, -1)) != 0) throw Failure(text(path_.string(), ": cannot close: ", std::strerror(errno)));
+  fd_.reset();
 }
 
 void publish_shard(const std::filesystem::path& path) {

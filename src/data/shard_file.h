@@ -72,9 +72,6 @@ class ShardWriter {
   // Starts a new file, or continues after the first `tokens` tokens of an existing one and cuts off the rest. Throws
   // UserError if the file holds fewer.
   ShardWriter(const std::filesystem::path& path, const ShardFormat& format, int64_t tokens = 0);
-  ~ShardWriter();
-  ShardWriter(const ShardWriter&) = delete;
-  ShardWriter& operator=(const ShardWriter&) = delete;
 
   // `stored`: whole tokens from store_tokens().
   void append(std::string_view stored);
@@ -87,7 +84,7 @@ class ShardWriter {
  private:
   std::filesystem::path path_;  // of the partial file
   const ShardFormat& format_;
-  int fd_ = -1;
+  Descriptor fd_;
   int64_t size_ = 0;
 };
 

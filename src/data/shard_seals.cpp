@@ -33,6 +33,11 @@ std::map<std::string, ShardSeal> read_seals(const fs::path& manifest) {
   return seals;
 }
 
+[[noreturn]] void refuse(const Shard& shard) {
+  user_error(shard.path().string(), ": does not match its checksum in ", kManifestName,
+             ": it is damaged or was replaced; restore it or write it again");
+}
+
 }  // namespace
 
 Checksum tokens_checksum(const fs::path& shard) {
@@ -58,9 +63,12 @@ const ShardSeal* ShardSeals::find(const fs::path& shard) {
 
 void ShardSeals::require_samples(const Shard& shard, uint64_t samples) {
   const ShardSeal* seal = find(shard.path());
-  if (seal && seal->samples != checksum_text(samples))
-    user_error(shard.path().string(), ": has other tokens than gptmoe-tokenize wrote, as ", kManifestName,
-               " beside it says; restore the file or write it again");
+  if (seal && seal->samples != checksum_text(samples)) refuse(shard);
+}
+
+void ShardSeals::require_whole(const Shard& shard) {
+  const ShardSeal* seal = find(shard.path());
+  if (seal && seal->checksum != checksum_text(tokens_checksum(shard.path()).value())) refuse(shard);
 }
 
 int64_t unsealed_shards(const TokenLoader& loader) {

@@ -1,5 +1,6 @@
 #pragma once
-// The checksums of shards that gptmoe-tokenize keeps in the manifest.json beside them.
+// The checksums of shards that gptmoe-tokenize keeps in the manifest.json beside them. Every reader of shards compares
+// them before it uses a token.
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -30,8 +31,10 @@ class ShardSeals {
   // version of gptmoe-tokenize wrote it, or if it does not name the shard. Throws UserError naming the manifest if it
   // is damaged or cannot be read.
   const ShardSeal* find(const std::filesystem::path& shard);
-  // Throws UserError naming the shard if it has a seal and its samples() are not `samples`.
+  // Both throw UserError naming the shard if it has a seal and is not the shard that was sealed. The first compares
+  // `samples`, which are shard.checksum(), and the second the checksum of all its tokens, which it reads.
   void require_samples(const Shard& shard, uint64_t samples);
+  void require_whole(const Shard& shard);
 
  private:
   std::map<std::filesystem::path, std::map<std::string, ShardSeal>> folders_;

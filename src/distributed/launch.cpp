@@ -36,7 +36,6 @@ constexpr bool kBuiltWithMpi = false;
 constexpr const char* kSocketVariable = "GPTMOE_LAUNCH_SOCKET";
 int launching_process = -1;                          // on a rank, the socket to it
 constexpr auto kPatience = std::chrono::seconds(5);  // given to ranks that were told to end
-constexpr double kHeartbeatSeconds = 20;             // the default of distributed.heartbeat_seconds
 
 [[noreturn]] void fail(const char* what) {
   throw Failure(text("cannot start ranks: ", what, ": ", std::strerror(errno)));
@@ -78,7 +77,7 @@ void prepare_environment(const std::string& socket_name) {
 
 class Launch {
  public:
-  Launch(int ranks, char** argv);
+  Launch(int ranks, double heartbeat_seconds, char** argv);
   ~Launch();
   Launch(const Launch&) = delete;
   Launch& operator=(const Launch&) = delete;
@@ -112,7 +111,7 @@ class Launch {
   int expected_, started_ = 0;
   std::optional<int> first_gone_;                  // the rank that ended first
   std::chrono::steady_clock::time_point gone_at_;  // when the last rank ended
-  double heartbeat_seconds_ = kHeartbeatSeconds;
+  double heartbeat_seconds_;
   bool stuck_ = false;         // mpirun did not end, so it was killed
   bool said_stopped_ = false;  // a rank has said that it stops
   int first_stop_ = 0, second_stop_ = 0;
@@ -120,7 +119,8 @@ class Launch {
   std::optional<int> status_;  // mpirun's
 };
 
-Launch::Launch(int ranks, char** argv) : expected_(ranks) {
+Launch::Launch(int ranks, double heartbeat_seconds, char** argv)
+    : expected_(ranks), heartbeat_seconds_(heartbeat_seconds) {
   events_ = epoll_create1(EPOLL_CLOEXEC);
   if (events_ < 0) fail("epoll");
   listen();
@@ -335,9 +335,9 @@ int Launch::ended() const {
 
 }  // namespace
 
-int launch_ranks(int ranks, char** argv) {
+int launch_ranks(int ranks, double heartbeat_seconds, char** argv) {
   if (!kBuiltWithMpi) user_error("--ranks ", ranks, ": ", kNoMpi);
-  return Launch(ranks, argv).run();
+  return Launch(ranks, heartbeat_seconds, argv).run();
 }
 
 bool started_by_launch() { return std::getenv(kSocketVariable) != nullptr; }

@@ -16,23 +16,8 @@ fs::path folder_path(const fs::path& out) {
 
 }  // namespace
 
-MadeFolders::~MadeFolders() {
-  std::error_code ignored;  // a folder that is not empty stays
-  for (auto folder = made_.rbegin(); folder != made_.rend(); ++folder) fs::remove(*folder, ignored);
-}
-
-void MadeFolders::make(const fs::path& folder) {
-  const fs::file_type type = file_type_at(folder);
-  if (type == fs::file_type::directory) return;
-  if (type != fs::file_type::not_found) user_error(folder.string(), ": is not a folder; name another folder");
-  make(folder.parent_path());
-  std::error_code error;
-  if (fs::create_directory(folder, error)) made_.push_back(folder);
-  if (error) user_error(folder.string(), ": cannot be made: ", error.message(), "; name another folder");
-}
-
 FolderInProgress::FolderInProgress(const fs::path& out) : final_(folder_path(out)) {
-  parents_.make(final_.parent_path());
+  parents_.make(final_.parent_path(), "name another folder");
   lock_.emplace(final_, "is writing this folder; wait for it or name another folder");
   require_free_folder(final_);  // another process may have written it meanwhile
   unfinished_ = new_unfinished_folder(final_);

@@ -11,7 +11,7 @@
 #include <numeric>
 
 #include "base/descriptor.h"
-#include "base/file.h"
+#include "base/lock.h"
 #include "base/read_json.h"
 #include "records/expert_load.h"
 #include "records/metrics_file.h"

@@ -40,8 +40,8 @@ void read_merges(const std::filesystem::path& path, VocabularyBuilder& builder) 
     const bool comment = number == 1 && line.starts_with("#version");
     if (comment || line.empty()) return;
     if (line.ends_with("</w>"))
-      user_error("merges with end-of-word marks, \"</w>\", are not supported (BPE of CLIP and others); ", kRemedy,
-                 " of byte-level BPE");
+      throw UnsupportedTokenizer(text("merges with end-of-word marks, \"</w>\", are not supported (BPE of CLIP and ",
+                                      "others); ", kRemedy, " of byte-level BPE"));
     const size_t space = line.find(' ');
     if (space == 0 || space >= line.size() - 1 || line.find(' ', space + 1) != line.npos)
       user_error("expected a merge (two tokens separated by a space), found ", in_quotes(line));

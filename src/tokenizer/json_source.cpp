@@ -36,7 +36,7 @@ const Json& JsonSource::get(const Json& object, const char* key) {
 }
 
 void JsonSource::unsupported(std::string_view where, const Json& value, std::string_view instead) const {
-  fail(where, shown(value), " is not supported; ", instead);
+  fail<UnsupportedTokenizer>(where, shown(value), " is not supported; ", instead);
 }
 
 }  // namespace gptmoe

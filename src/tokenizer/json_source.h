@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "tokenizer/unsupported_tokenizer.h"
 
 namespace gptmoe {
 
@@ -41,20 +42,22 @@ class JsonSource {
   // object[key], or null if it is missing or `object` is not an object.
   static const Json& get(const Json& object, const char* key);
 
-  template <typename... Args>
+  template <typename Error = UserError, typename... Args>
   [[noreturn]] void fail(std::string_view where, const Args&... why) const {
-    user_error(file_, ": ", where, where.empty() ? "" : ": ", why...);
+    throw Error(text(file_, ": ", where, where.empty() ? "" : ": ", why...));
   }
   // Runs `action` and adds the place to its UserErrors; `where` is called only then.
   template <typename Where, typename Action>
   void at(Where where, Action action) const {
     try {
       action();
+    } catch (const UnsupportedTokenizer& error) {
+      fail<UnsupportedTokenizer>(where(), error.what());
     } catch (const UserError& error) {
       fail(where(), error.what());
     }
   }
-  // "file: where: VALUE is not supported; INSTEAD".
+  // Throws UnsupportedTokenizer "file: where: VALUE is not supported; INSTEAD".
   [[noreturn]] void unsupported(std::string_view where, const Json& value, std::string_view instead) const;
 
  private:

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "tokenizer/unsupported_tokenizer.h"
 
 namespace gptmoe {
 
@@ -21,6 +22,8 @@ void for_each_line(const std::filesystem::path& path, Visit visit) {
     if (line.ends_with('\r')) line.remove_suffix(1);
     try {
       visit(line, number);
+    } catch (const UnsupportedTokenizer& error) {
+      throw UnsupportedTokenizer(text(path.string(), ": line ", number, ": ", error.what()));
     } catch (const UserError& error) {
       user_error(path.string(), ": line ", number, ": ", error.what());
     }

@@ -43,7 +43,7 @@ class PipelineReader {
   TextPipeline read() const {
     for (const char* key : {"truncation", "padding"})
       if (const Json& value = JsonSource::get(source_.root(), key); !value.is_null())
-        source_.fail(key, "not supported, since documents are encoded whole; it must be null");
+        source_.fail<UnsupportedTokenizer>(key, "not supported, since documents are encoded whole; it must be null");
     for (const Part& part : parts("post_processor", "processors"))
       if (!has_type(part, {"ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"}))
         source_.unsupported(part.where, part.value, "it must be null, ByteLevel or TemplateProcessing");
@@ -85,8 +85,8 @@ class PipelineReader {
   SplitPattern read_pattern() const {
     const std::vector<Part> all = parts("pre_tokenizer", "pretokenizers");
     if (all.empty() || all.size() > 2)
-      source_.fail("pre_tokenizer", all.empty() ? "none" : "a longer Sequence",
-                   " is not supported; it must be ByteLevel, or Split and then ByteLevel");
+      source_.fail<UnsupportedTokenizer>("pre_tokenizer", all.empty() ? "none" : "a longer Sequence",
+                                         " is not supported; it must be ByteLevel, or Split and then ByteLevel");
     const bool has_split = all.size() == 2;
     const Part& byte_level = all.back();
     if (!has_type(byte_level, {"ByteLevel"}))

@@ -63,8 +63,9 @@ void refuse_sentencepiece(const fs::path& path) {
   file.read(start.data(), std::ssize(start), 0);
   const auto in_no_text = [](char byte) { return byte >= 0 && byte < ' ' && byte != '\r' && byte != '\n'; };
   if (start.starts_with('\n') && std::ranges::any_of(start, in_no_text))
-    user_error(path.string(),
-               ": a SentencePiece model, which is not supported; use a tokenizer of byte-level BPE: ", kLayouts);
+    throw UnsupportedTokenizer(
+        text(path.string(),
+             ": a SentencePiece model, which is not supported; use a tokenizer of byte-level BPE: ", kLayouts));
 }
 
 bool is_of_pair(const fs::path& path) { return path.filename() == "vocab.json" || path.filename() == "merges.txt"; }
@@ -84,8 +85,9 @@ Vocabulary read_vocabulary(const fs::path& path, const std::optional<SplitPatter
   if (is_rank_file(path)) {
     refuse_sentencepiece(path);
     if (!pattern)
-      user_error(path.string(), ": a rank file does not say how text is split into words; give --pattern ",
-                 split_pattern_names());
+      throw UnsupportedTokenizer(text(path.string(),
+                                      ": a rank file does not say how text is split into words; give --pattern ",
+                                      split_pattern_names()));
     return read_rank_file(path, *pattern);
   }
   if (pattern)

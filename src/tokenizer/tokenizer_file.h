@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "tokenizer/tokenizer.h"
+#include "tokenizer/unsupported_tokenizer.h"
 
 namespace gptmoe {
 
@@ -22,8 +23,8 @@ struct TokenizerOptions {
   std::string end_of_text = {};              // text of the token; empty: the first of kEndOfTextNames
 };
 
-// Throws UserError, naming file and JSON path, line or byte, if the file is malformed, a part is missing, merges
-// contradict the vocabulary, or a feature is not supported.
+// Throws UserError, naming file and JSON path, line or byte, if the file is malformed, a part is missing or merges
+// contradict the vocabulary, and UnsupportedTokenizer if a feature is not supported.
 Tokenizer load_tokenizer(const std::filesystem::path& path, const TokenizerOptions& options = {});
 
 // The files that load_tokenizer(path) reads, the one that identifies the layout first; none if nothing is at `path` or

@@ -172,17 +172,10 @@ std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::p
 EventFile::EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step)
     : path_(new_event_file(folder)),
       fd_(open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644)) {
-  if (fd_ < 0) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
-  try {
-    append(unix_time(), 0, field(3, delimited, "brain.Event:2"));
-    if (from_step) append(unix_time(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
-  } catch (...) {
-    close(fd_);  // as below
-    throw;
-  }
+  if (!fd_) throw Failure(text(path_.string(), ": cannot create: ", std::strerror(errno)));
+  append(unix_time(), 0, field(3, delimited, "brain.Event:2"));
+  if (from_step) append(unix_time(), *from_step, field(7, delimited, field(1, varint, varint_of(1))));
 }
-
-EventFile::~EventFile() { close(fd_); }  // a resume writes again what is missing
 
 void EventFile::write(double wall_time, int64_t step, const std::vector<Scalar>& scalars) {
   std::string values;
@@ -198,7 +191,7 @@ void EventFile::append(double wall_time, int64_t step, const std::string& what) 
   const std::string event =
       field(1, fixed64, bytes_of(wall_time)) + field(2, varint, varint_of(static_cast<uint64_t>(step))) + what;
   const std::string length = bytes_of(static_cast<uint64_t>(event.size()));
-  append_fully(fd_, length + masked_crc(length) + event + masked_crc(event), path_);
+  append_fully(fd_.get(), length + masked_crc(length) + event + masked_crc(event), path_);
 }
 
 }  // namespace gptmoe

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "base/descriptor.h"
+
 namespace gptmoe {
 
 struct Scalar {
@@ -35,9 +37,6 @@ class EventFile {
   // Starts, in `folder`, a file whose name sorts after those of all event files there. With `from_step`, readers drop
   // what earlier files hold from this step on. Throws Failure if it cannot be written.
   EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step);
-  ~EventFile();
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
 
   // Appends one event with these scalars as f32, leaving out those that are not finite as f32. `wall_time` is in
   // seconds since 1970. The event reaches the file before the call returns. Throws Failure.
@@ -47,7 +46,7 @@ class EventFile {
   void append(double wall_time, int64_t step, const std::string& what);
 
   std::filesystem::path path_;
-  int fd_ = -1;
+  Descriptor fd_;
 };
 
 }  // namespace gptmoe

@@ -109,13 +109,12 @@ int64_t first_unseen(const std::vector<RowSummary>& rows, const std::vector<Writ
   return std::numeric_limits<int64_t>::max();
 }
 
-int open_cut(const std::filesystem::path& path, size_t bytes) {
-  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  if (fd < 0) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
-  if (ftruncate(fd, static_cast<off_t>(bytes)) == 0) return fd;
-  const int reason = errno;
-  close(fd);  // nothing was written
-  throw Failure(text(path.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(reason)));
+Descriptor open_cut(const std::filesystem::path& path, size_t bytes) {
+  Descriptor fd(open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  if (!fd) throw Failure(text(path.string(), ": cannot open for appending: ", std::strerror(errno)));
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    throw Failure(text(path.string(), ": cannot cut back to ", bytes, " bytes: ", std::strerror(errno)));
+  return fd;
 }
 
 }  // namespace
@@ -145,8 +144,6 @@ template <typename Row>
 void MetricsFile::write_event(const Row& row) {
   events_->write(row.time.value_or(unix_time()), row.step, scalars_of(row));
 }
-
-MetricsFile::~MetricsFile() { close(fd_); }  // after sync(); a run that fails repeats what is lost
 
 void MetricsFile::train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs) {
   TrainRow row;
@@ -196,15 +193,15 @@ void MetricsFile::diverged(const Progress& progress) {
 
 template <typename Row>
 void MetricsFile::append(const Row& row) {
-  append_fully(fd_, line_of(row), path_);
-  require_still_there(fd_, path_);
+  append_fully(fd_.get(), line_of(row), path_);
+  require_still_there(fd_.get(), path_);
   if constexpr (!std::is_same_v<Row, DivergedRow>)
     if (events_) write_event(row);
 }
 
 void MetricsFile::sync() {
-  require_still_there(fd_, path_);
-  if (fsync(fd_) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
+  require_still_there(fd_.get(), path_);
+  if (fsync(fd_.get()) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step) {

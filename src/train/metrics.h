@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/descriptor.h"
 #include "engine/step_result.h"
 #include "inference/evaluate.h"
 #include "train/event_file.h"
@@ -41,7 +42,6 @@ class MetricsFile {
   // UserError if the file cannot be read or its rows are not in order, Failure if it cannot be written; its rows then
   // stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
-  ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
@@ -62,7 +62,7 @@ class MetricsFile {
   void append(const Row& row);
 
   std::filesystem::path path_;
-  int fd_ = -1;
+  Descriptor fd_;
   std::optional<EventFile> events_;
 };
 

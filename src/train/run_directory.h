@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "base/file.h"
 #include "config/config.h"
 #include "records/run_history.h"
 #include "train/run_inputs.h"

@@ -4,7 +4,6 @@
 #include <memory>
 #include <optional>
 
-#include "base/file.h"
 #include "config/config.h"
 #include "data/loader.h"
 #include "records/run_history.h"

@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <chrono>
-#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -27,6 +26,7 @@
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
 #include "records/run_folder.h"
+#include "train/divergence.h"
 #include "train/first_screen.h"
 #include "train/metrics.h"
 #include "train/provenance.h"
@@ -34,6 +34,7 @@
 #include "train/run_history.h"
 #include "train/run_inputs.h"
 #include "train/run_opening.h"
+#include "train/saved_step.h"
 #include "train/start_weights.h"
 #include "train/step_log.h"
 #include "train/unstarted_run.h"
@@ -71,12 +72,9 @@ class Trainer {
   void finish_step();
   void settle(size_t ahead = 0);
   void save();
-  void require_finite_tensors();
-  void prove_checkpoint();
   void evaluate_and_log();
   void evaluate_one_batch();
   void require_finite_loss(const char* which, double loss);
-  void end_as_diverged(const std::function<void()>& check);
   void interrupt();
 
   bool due(int64_t every, int64_t step) const {
@@ -121,10 +119,10 @@ class Trainer {
   std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
   HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
-  int64_t saved_step_ = -1;
-  bool proven_ = true;  // no step is saved, or a loss was computed from the saved one and was finite
+  SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
-  std::optional<MetricsFile> metrics_;
+  std::optional<MetricsFile> metrics_;           // of rank 0
+  std::optional<Divergence> divergence_;
   std::optional<EvalResult> last_eval_;
   std::optional<StepLog> log_;
 };
@@ -189,6 +187,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
     }
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
+    divergence_.emplace(world_, progress_, metrics_ ? &*metrics_ : nullptr);
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
   });
@@ -205,8 +204,7 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   progress_ = {state.step, state.tokens, state.seconds};
   if (!new_data_) train_data_.restore(state.loader);
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
-  saved_step_ = progress_.step;
-  proven_ = false;
+  saved_.resume(progress_.step);
 }
 
 void Trainer::initialize() {
@@ -241,9 +239,9 @@ int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
     world_.barrier();  // rank 0 has written its last files
     return signal;
   } catch (const DeviceError& error) {
-    const std::string saved = saved_step_ < 0
+    const std::string saved = saved_.step() < 0
                                   ? "no checkpoint has been saved yet"
-                                  : text("step ", saved_step_, " is saved: continue with ", options_.resume_command);
+                                  : text("step ", saved_.step(), " is saved: continue with ", options_.resume_command);
     const int64_t first = progress_.step + 1;
     const std::string step = asked_.empty()       ? text("after step ", progress_.step)
                              : asked_.size() == 1 ? text("step ", first)
@@ -274,7 +272,7 @@ int Trainer::train_to_end() {
     }
     if (evaluate_now) evaluate_and_log();
   }
-  if (!proven_) evaluate_one_batch();
+  if (!saved_.proven()) evaluate_one_batch();
   if (metrics_) metrics_->sync();
   log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
@@ -301,9 +299,9 @@ void Trainer::finish_step() {
   world_.waits_in(nullptr);
   if (!result.finite()) {
     train_data_.restore(asked_.front());
-    end_as_diverged([&] { explain_step(steps_->train_step(), next_batch_, progress_.step, world_); });
+    divergence_->check([&] { explain_step(steps_->train_step(), next_batch_, progress_.step, world_); });
   }
-  prove_checkpoint();
+  saved_.prove();
   asked_.pop_front();
   const double seconds = seconds_since(last_finished_);
   last_finished_ = Clock::now();
@@ -325,56 +323,17 @@ void Trainer::save() {
     lost_metrics = failure;
   }
   log_->without_cost([&] { steps_->train_step().gather_weights(); });
-  require_finite_tensors();
-  // The last checkpoint is kept until this one has proved good: finite weights may still overflow when they are used.
-  const int64_t keep = config_.checkpoint.keep;
-  save_checkpoint(options_.out, progress_.step, tensors(), state, keep > 0 ? keep + 1 : 0);
-  saved_step_ = progress_.step;
-  proven_ = false;
+  divergence_->require_finite(*ops_, tensors());
+  saved_.save(tensors(), state);
   if (lost_metrics)
     throw Failure(
         text(lost_metrics->what(), "; step ", progress_.step, " is saved: continue with ", options_.resume_command));
   last_saved_ = Clock::now();
 }
 
-void Trainer::require_finite_tensors() {
-  const std::string row = first_nonfinite_row(*ops_, tensors());
-  end_as_diverged([&] {
-    agree(world_, [&] {
-      if (!row.empty())
-        throw NumericFailure(text("tensor \"", row, "\" is not finite after step ", progress_.step,
-                                  ", which is not saved; ", kDivergenceRemedy));
-    });
-  });
-}
-
-// Removes the checkpoints that were kept until a finite loss had been computed from the last one.
-void Trainer::prove_checkpoint() {
-  if (proven_) return;
-  proven_ = true;
-  if (world_.is_root()) remove_old_checkpoints(options_.out, saved_step_, config_.checkpoint.keep);
-}
-
-// Runs `check`, and records in the metrics that the run diverged if it says so.
-void Trainer::end_as_diverged(const std::function<void()>& check) {
-  try {
-    check();
-  } catch (const NumericFailure&) {
-    if (metrics_) metrics_->diverged(progress_);
-    throw;
-  }
-}
-
-// `loss` is the same on all ranks.
 void Trainer::require_finite_loss(const char* which, double loss) {
-  end_as_diverged([&] {
-    agree(world_, [&] {
-      if (!std::isfinite(loss))
-        throw NumericFailure(
-            text("the ", which, " loss is not finite after step ", progress_.step, "; ", kDivergenceRemedy));
-    });
-  });
-  prove_checkpoint();
+  divergence_->require_finite_loss(which, loss);
+  saved_.prove();
 }
 
 // For the end of a run without validation data: computes a loss from the last weights.
@@ -402,7 +361,7 @@ void Trainer::evaluate_and_log() {
 }
 
 void Trainer::interrupt() {
-  if (saved_step_ != progress_.step) save();
+  if (saved_.step() != progress_.step) save();
   log_->clear_line();
   std::printf("stopped     after step %lld, saved. To continue:\n  %s\n", static_cast<long long>(progress_.step),
               printable(options_.resume_command).c_str());

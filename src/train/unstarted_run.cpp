@@ -1,10 +1,6 @@
 #include "train/unstarted_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 #include "base/check.h"
 #include "base/folder.h"
@@ -56,13 +52,7 @@ std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
 void UnstartedRun::claim() {
   if (!holds_run(run_dir_)) remove_unfinished(run_dir_);
   require_no_run(run_dir_);
-  existed_ = anything_at(run_dir_);
-  std::error_code error;
-  fs::create_directories(run_dir_, error);
-  if (error)
-    user_error(run_dir_.string(), ": cannot create the run directory: ", error.message(), "; choose another --out");
-  if (access(run_dir_.c_str(), W_OK | X_OK) != 0)
-    user_error(run_dir_.string(), ": cannot write there: ", std::strerror(errno), "; choose another --out");
+  made_.make(run_dir_, "choose another --out");
   std::unique_ptr<FolderLock> lock = lock_run(run_dir_);
   require_no_run(run_dir_);  // another process may have begun one before it was locked
   before_ = folder_entries(run_dir_);
@@ -88,7 +78,6 @@ UnstartedRun::~UnstartedRun() {
     std::error_code ignored;  // the reason why the run did not begin is reported
     for (const fs::path& entry : folder_entries(run_dir_))
       if (std::find(before_.begin(), before_.end(), entry) == before_.end()) fs::remove_all(entry, ignored);
-    if (!existed_) fs::remove(run_dir_, ignored);
   } catch (const UserError&) {  // as above
   }
 }

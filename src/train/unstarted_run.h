@@ -3,7 +3,8 @@
 #include <memory>
 #include <vector>
 
-#include "base/file.h"
+#include "base/lock.h"
+#include "base/made_folders.h"
 
 namespace gptmoe {
 
@@ -11,7 +12,7 @@ namespace gptmoe {
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
 // The folder of a new run until its training begins. If that fails before the first step, what the run has written
-// there is removed: the folder, or its new entries if it was there before.
+// there is removed: its new entries, and the folders that were made for it.
 class UnstartedRun {
  public:
   // Does not touch the folder yet.
@@ -35,7 +36,7 @@ class UnstartedRun {
 
  private:
   std::filesystem::path run_dir_;
-  bool existed_ = false;
+  MadeFolders made_;
   std::vector<std::filesystem::path> before_;
   std::unique_ptr<FolderLock> lock_;  // null: nothing is this run's
 };

@@ -165,6 +165,15 @@ TEST_F(CompareData, OneComparisonWorksInAFolder) {
   EXPECT_FALSE(fs::exists(files_ / "new")) << "the folder that it made";
 }
 
+TEST_F(CompareData, ARunThatAnotherProcessTrainsStopsTheComparisonBeforeItsFirstFile) {
+  fs::create_directories(files_ / "both/default/seed_1");
+  const FolderLock other(files_ / "both/default/seed_1", "");
+  refuse(command({"--jobs", "2"}), {text("both/default/seed_1: another process (", getpid(), ") is training in")});
+  EXPECT_FALSE(fs::exists(files_ / "both/topk"));
+  EXPECT_TRUE(fs::is_empty(files_ / "both/default/seed_1"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(files_ / "both/default"), {}), 1);
+}
+
 TEST_F(CompareData, FinishedRunsAreComparedWithoutTheirShards) {
   succeed(command());
   for (const char* shard : {"train_0.bin", "train_1.bin", "val_0.bin"}) fs::remove(files_ / shard);

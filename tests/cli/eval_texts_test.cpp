@@ -24,6 +24,16 @@ class EvalTexts : public CommandLine {
   std::string printed_;
 };
 
+TEST_F(EvalTexts, DamagedShardsAreRefusedWhicheverOptionNamesThem) {
+  train("run", 1);
+  write_random_shard(files_ / "a.bin", 29, 80, 3);
+  seal_shards(files_ / "", {"a.bin"});
+  write_random_shard(files_ / "a.bin", 29, 80, 4);
+  for (const char* option : {"--data=a.bin", "--domain=a=a.bin"})
+    refuse({"eval", "run", option}, {"a.bin: does not match its checksum in manifest.json: it is damaged or was"});
+  refuse({"analyze", "run", "--data=a.bin"}, {"a.bin: does not match its checksum in manifest.json"});
+}
+
 TEST_F(EvalTexts, DomainsOnTheScreenAndInJson) {
   train("run", 1);
   write_random_shard(files_ / "a.bin", 29, 80, 3);   // 11 windows of 7 tokens

@@ -55,15 +55,25 @@ TEST_F(ImportCommand, SaysWhatItLeavesOut) {
   const std::string out = succeed({"import", "hf", "--out", "start"}).out;
   expect_contains(out, "tokenizer   none: the folder has none\n");
   expect_contains(out, "ignored     keys of config.json that gptmoe does not know: new_key\n");
-  write_text_file(files_ / "hf/tokenizer.json", "{}");
-  expect_contains(succeed({"import", "hf", "--out", "other"}).out, "tokenizer   none: ");
+  write_text_file(files_ / "hf/tokenizer.json", R"({"model": {"type": "WordPiece"}})");
+  expect_contains(succeed({"import", "hf", "--out", "other"}).out,
+                  "tokenizer   none: hf/tokenizer.json: model.type: \"WordPiece\" is not supported; ");
   EXPECT_FALSE(fs::exists(files_ / "other/tokenizer.json"));
-  for (const char* damaged : {"", "{\"model\": {\"type\": \"BPE\", \"vo", "[]"}) {
+  std::string whole = read_text_file(source_folder() + "/tests/tokenizer/golden/tokenizer.json");
+  const size_t merges = whole.find("\"merges\"");
+  for (const std::string& damaged :
+       {std::string(), std::string("{\"model\": {\"type\": \"BPE\", \"vo"), std::string("[]"), std::string("{}"),
+        whole.substr(0, merges) + "\"merges\": [[\"a\"]]}}"}) {
     write_text_file(files_ / "hf/tokenizer.json", damaged);
     refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json:", "; restore the file, or remove it to import"});
     EXPECT_FALSE(fs::exists(files_ / "new")) << damaged;
   }
   fs::remove(files_ / "hf/tokenizer.json");
+  write_text_file(files_ / "hf/vocab.json", json::parse(whole)["model"]["vocab"].dump());
+  write_text_file(files_ / "hf/merges.txt", "#version: 0.2\nh e\nh e x\n");
+  refuse({"import", "hf", "--out", "new"},
+         {"hf/merges.txt: line 3: expected a merge", "; restore the file, or remove"});
+  for (const char* file : {"vocab.json", "merges.txt"}) fs::remove(files_ / "hf" / file);
   fs::create_symlink("nowhere", files_ / "hf/tokenizer.json");
   refuse({"import", "hf", "--out", "new"}, {"hf/tokenizer.json: cannot access it: it is a link to nowhere"});
   EXPECT_FALSE(fs::exists(files_ / "new"));

@@ -1,4 +1,5 @@
 // tools/thin_runs.sh: what it keeps of a run, and that a report of the thinned copy agrees with one of the original.
+#include "base/lock.h"
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -55,6 +56,16 @@ TEST_F(ThinRuns, KeepsEveryHundredthRowAndTheNumberOfSpikes) {
   thin("to", "again");
   EXPECT_EQ(read_text_file(files_ / "again/a/seed_1/metrics.jsonl"),
             read_text_file(files_ / "to/a/seed_1/metrics.jsonl"));
+}
+
+TEST_F(ThinRuns, TwoScriptsDoNotWriteTheSameFolder) {
+  write_run("from/a", ordered(train_line(7, 4)));
+  const OutputLock other(files_ / "to", "");
+  const ProcessResult refused = run(
+      folder(), {"/usr/bin/env", "GPTMOE=" + gptmoe_binary(), source_folder() + "/tools/thin_runs.sh", "from", "to"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_EQ(refused.err, "to: another process is writing runs there; wait for it or choose another folder\n");
+  EXPECT_FALSE(fs::exists(files_ / "to"));
 }
 
 TEST_F(ThinRuns, ARunWithNothingToKeepDoesNotStopTheScript) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <csignal>
 
+#include "base/lock.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "corpus/encode_resume_fixture.h"

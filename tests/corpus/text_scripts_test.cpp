@@ -1,4 +1,5 @@
 // tools/text_documents.sh and tools/prepare_text.sh on texts from every system.
+#include "base/lock.h"
 #include "support/error_line.h"
 #include "support/process.h"
 #include "support/test_folders.h"
@@ -49,6 +50,22 @@ TEST_F(TextScripts, EveryLineEndingGivesTheSameDocuments) {
       EXPECT_EQ(documents_of(paragraphs(end, blank)), expected)
           << ::testing::PrintToString(end) << ::testing::PrintToString(blank);
   EXPECT_EQ(documents_of("\xEF\xBB\xBF" + paragraphs("\r\n")), expected);
+}
+
+TEST_F(TextScripts, TwoPreparationsDoNotMix) {
+  if (!fs::exists(source_folder() + "/build/gptmoe-tokenize")) GTEST_SKIP() << "the script uses build/gptmoe-tokenize";
+  fs::create_directory(folder_ / "book.tmp");
+  write_text_file(folder_ / "book.tmp/tokenizer.json", "of the other preparation");
+  {
+    const OutputLock other(folder_ / "book", "");
+    const auto refused = prepare(paragraphs("\n"), "book");
+    EXPECT_EQ(refused.exit_code, 2);
+    EXPECT_EQ(refused.err, "book: another process is preparing text there; wait for it or choose another --out\n");
+    EXPECT_EQ(read_text_file(folder_ / "book.tmp/tokenizer.json"), "of the other preparation");
+  }
+  write_text_file(folder_ / "book.gptmoe-lock", "left by a killed preparation");
+  EXPECT_EQ(prepare(paragraphs("\n"), "book").exit_code, 0);
+  EXPECT_FALSE(fs::exists(folder_ / "book.gptmoe-lock"));
 }
 
 TEST_F(TextScripts, PrepareTextSplitsThemAndNeverAdvisesAnOptionThatItLacks) {

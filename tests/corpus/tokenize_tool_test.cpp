@@ -34,9 +34,10 @@ TEST_F(TokenizeToolTest, InspectFindsAFlippedBit) {
   std::string damaged = good;
   damaged.back() ^= 1;
   write_text_file(shard, damaged);
-  expect_user_error(run("inspect d/train_000000.bin"),
-                    "d/train_000000.bin: does not match its checksum in manifest.json: it is damaged or was replaced; "
-                    "restore it or write it again");
+  for (const char* command : {"inspect", "decode --tokenizer t.json"})
+    expect_user_error(run(text(command, " d/train_000000.bin")),
+                      "d/train_000000.bin: does not match its checksum in manifest.json: it is damaged or was "
+                      "replaced; restore it or write it again");
   write_text_file(shard, good);
   fs::rename(folder / "d/manifest.json", folder / "moved.json");
   expect_contains(run("inspect d/train_000000.bin").out, ", not listed in a manifest.json, so its content cannot be");

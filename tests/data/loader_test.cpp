@@ -55,6 +55,21 @@ TEST_F(LoaderTest, SaysHowToWriteABracketOfAName) {
   EXPECT_EQ(TokenLoader(named).shards(), 1);
 }
 
+// All that read windows of shards do it through the loader.
+TEST_F(LoaderTest, RefusesAShardThatIsNotTheOneInTheManifest) {
+  write_shard("a.bin", 0, 9);
+  write_shard("b.bin", 100, 9);
+  write_shard("unlisted.bin", 200, 9);
+  seal_shards(folder.path(), {"a.bin", "b.bin"});
+  EXPECT_EQ(TokenLoader(options()).shards(), 3);
+  std::filesystem::remove(folder / "b.bin");
+  write_shard("b.bin", 101, 9);
+  EXPECT_EQ(error_of([&] { TokenLoader{options()}; }),
+            (folder / "b.bin").string() +
+                ": does not match its checksum in manifest.json: it is damaged or was replaced; restore it or write "
+                "it again");
+}
+
 TEST_F(LoaderTest, TicksWhileItReadsChecksums) {
   write_shard("a.bin", 0, 9);
   write_shard("b.bin", 100, 8);

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "report/made_runs.h"
 #include "report/watch_table.h"
 

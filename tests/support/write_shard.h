@@ -1,9 +1,12 @@
 #pragma once
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/seal.h"
 #include "data/shard_file.h"
+#include "data/shard_seals.h"
 
 namespace gptmoe {
 
@@ -16,6 +19,17 @@ inline void write_shard(const std::filesystem::path& path, int64_t vocab_size, c
   writer.append(stored);
   writer.finish();
   publish_shard(path);
+}
+
+// Writes a manifest.json with the seals of these training shards, as gptmoe-tokenize does.
+inline void seal_shards(const std::filesystem::path& folder, const std::vector<std::string>& names) {
+  nlohmann::json shards = nlohmann::json::array();
+  for (const std::string& name : names)
+    shards.push_back({{"file", name},
+                      {"checksum", checksum_text(tokens_checksum(folder / name).value())},
+                      {"samples", checksum_text(Shard(folder / name).checksum())}});
+  const nlohmann::json manifest = {{"format", "gptmoe-tokenize encode"}, {"train", {{"shards", shards}}}};
+  write_text_file(folder / kManifestName, sealed(manifest.dump(2)));
 }
 
 }  // namespace gptmoe

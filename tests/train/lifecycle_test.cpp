@@ -1,6 +1,7 @@
 // Runs that are extended, changed midway or branched, and the changes that are refused.
 #include <omp.h>
 
+#include "base/lock.h"
 #include "records/run_folder.h"
 #include "support/run_fixture.h"
 #include "train/run_directory.h"
@@ -277,6 +278,12 @@ TEST_F(Lifecycle, ANewRunHoldsItsFolderFromItsFirstFileOn) {
 }
 
 TEST_F(Lifecycle, ANewRunThatFailsBeforeItsFirstStepLeavesNothing) {
+  fs::create_directory(folder_ / "runs");
+  {
+    UnstartedRun failed(folder_ / "runs/of/today/run");
+    start_run_directory(failed, constant(8), {});
+  }
+  EXPECT_TRUE(fs::is_empty(folder_ / "runs"));
   fs::create_directory(run_);
   write_text_file(run_ / "provenance.json", "[]");
   expect_contains(error_line<UserError>([&] { train_quietly(constant(8), run_); }), "provenance.json");

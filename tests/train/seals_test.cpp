@@ -42,16 +42,6 @@ class Seals : public ::testing::Test {
     ASSERT_NE(at, std::string::npos) << what;
     write_text_file(file, bytes.replace(at, what.size(), by));
   }
-  // Writes a manifest.json with the seals of the training shards, as gptmoe-tokenize does.
-  void write_manifest() const {
-    json shards = json::array();
-    for (const char* name : {"train_0.bin", "train_1.bin"})
-      shards.push_back({{"file", name},
-                        {"checksum", checksum_text(tokens_checksum(folder_ / name).value())},
-                        {"samples", checksum_text(Shard(folder_ / name).checksum())}});
-    const json manifest = {{"format", "gptmoe-tokenize encode"}, {"train", {{"shards", shards}}}};
-    write_text_file(folder_ / "manifest.json", sealed(manifest.dump(2)));
-  }
 
   RunFolder folder_;
   const fs::path run_ = folder_ / "run";
@@ -153,14 +143,14 @@ TEST_F(Seals, ShardsAreCheckedWhereTheyHaveSeals) {
   train_quietly(config_, run_, false, &screen);
   expect_contains(screen, "\nunchecked   3 shards without a checksum in a manifest.json\n");
   fs::remove_all(run_);
-  write_manifest();
+  seal_shards(folder_ / "", {"train_0.bin", "train_1.bin"});
   train_quietly(config_, run_, false, &screen);
   expect_contains(screen, "\nunchecked   1 shard without a checksum");
   fs::remove_all(run_);
   write_random_shard(folder_ / "train_1.bin", 29, 58, 99);
   EXPECT_EQ(error_line<UserError>([&] { train_quietly(config_, run_); }),
             (folder_ / "train_1.bin").string() +
-                ": has other tokens than gptmoe-tokenize wrote, as manifest.json beside it says; restore the file or "
+                ": does not match its checksum in manifest.json: it is damaged or was replaced; restore it or "
                 "write it again");
   EXPECT_FALSE(fs::exists(run_));
   replace(folder_ / "manifest.json", "train_0", "train_7");

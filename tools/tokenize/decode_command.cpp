@@ -6,6 +6,7 @@
 #include "base/printable.h"
 #include "base/progress.h"
 #include "commands.h"
+#include "data/shard_seals.h"
 #include "shard_tokens.h"
 #include "tokenizer/utf8.h"
 #include "wording.h"
@@ -80,7 +81,12 @@ int decode_command(const TokenizerChoice& choice, const std::vector<std::string>
   std::vector<Shard> shards;
   shards.reserve(paths.size());
   int64_t tokens = 0, bytes = 0;
-  for (const std::string& path : paths) tokens += shards.emplace_back(open_shard(path)).size();
+  ShardSeals seals;
+  for (const std::string& path : paths) {
+    const Shard& shard = shards.emplace_back(open_shard(path));
+    seals.require_samples(shard, shard.checksum());
+    tokens += shard.size();
+  }
 
   std::optional<DocumentLines> lines;
   if (json_lines) lines.emplace(tokenizer, shards);

@@ -4,12 +4,12 @@
 
 #include "base/check.h"
 #include "base/lock.h"
+#include "base/made_folders.h"
 #include "base/ordered_workers.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "commands.h"
 #include "corpus/encode_batches.h"
-#include "corpus/output_folder.h"
 #include "tokenizer/bpe_trainer.h"
 #include "wording.h"
 
@@ -70,7 +70,7 @@ ReadText read_words(DocumentReader& documents, int threads, BpeTrainer& trainer,
 int train_command(const TextInput& input, const TrainTokenizerOptions& options) {
   // This is checked before hours of reading.
   if (options.output.empty()) user_error("--output is empty; name the tokenizer.json to write");
-  const OutputFolder folder(options.output.has_parent_path() ? options.output.parent_path() : ".");
+  const MadeFolders folder(options.output.has_parent_path() ? options.output.parent_path() : ".", "correct --output");
   if (file_type_at(options.output) == fs::file_type::directory)
     user_error(options.output.string(), ": a folder; set --output to a file in it");
   const OutputLock lock(options.output, "is training this tokenizer; wait for it or name another --output");

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/descriptor.h"
 
 namespace gptmoe {
 namespace {
@@ -25,26 +26,16 @@ constexpr std::string_view kGzipMagic = "\x1F\x8B", kZstdMagic = "\x28\xB5\x2F\x
 // A file descriptor, and its name for messages.
 class RawFile {
  public:
-  explicit RawFile(const std::string& path) : name_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-    if (fd_ < 0) user_error(name_, ": cannot open: ", std::strerror(errno), "; make it readable or correct --input");
+  explicit RawFile(const std::string& path)
+      : name_(path), opened_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), fd_(opened_.get()) {
+    if (!opened_) user_error(name_, ": cannot open: ", std::strerror(errno), "; make it readable or correct --input");
     struct stat status {};
-    if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
-      close(fd_);
+    if (fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode))
       user_error(name_, ": not a regular file; pipe the text in and give \"-\", or correct --input");
-    }
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
-  RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd), owned_(false) {}
-  RawFile(RawFile&& other) noexcept
-      : name_(std::move(other.name_)),
-        fd_(std::exchange(other.fd_, -1)),
-        owned_(other.owned_),
-        peeked_(std::move(other.peeked_)),
-        position_(other.position_) {}
-  RawFile& operator=(RawFile&&) = delete;
-  ~RawFile() {
-    if (owned_ && fd_ >= 0) close(fd_);  // what was only read cannot be lost
-  }
+  // For a descriptor that stays open, as that of standard input.
+  RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
 
   // Fills `to`. Fewer bytes mean the end of the file.
   size_t read(char* to, size_t room) {
@@ -84,8 +75,8 @@ class RawFile {
 
  private:
   std::string name_;
+  Descriptor opened_;  // none if another part of the program opened the file
   int fd_;
-  bool owned_ = true;
   std::string peeked_;
   int64_t position_ = 0;
 };

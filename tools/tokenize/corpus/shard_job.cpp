@@ -26,6 +26,11 @@ JobIdentity checked(JobIdentity identity) {
   return identity;
 }
 
+const fs::path& named(const fs::path& output) {
+  if (output.empty()) user_error("--output is empty; give it a name");
+  return output;
+}
+
 // A run reads shards by glob, so leftovers of another job would mix in, even across the train/val split.
 void refuse_unknown_shards(const fs::path& folder) {
   for (const fs::path& entry : folder_entries(folder)) {
@@ -43,28 +48,30 @@ ShardJob::ShardJob(const fs::path& output, JobIdentity identity, double checkpoi
       checkpoint_seconds_(checkpoint_seconds),
       repeatable_(std::none_of(identity_.inputs.begin(), identity_.inputs.end(),
                                [](const InputFile& file) { return file.path == kStandardInput; })),
-      folder_(output, "is writing shards into this folder; wait for it or choose another --output"),
-      train_(folder_.path(), "train", shard_format_for(identity_.vocab_size), identity_.shard_tokens),
-      val_(folder_.path(), "val", shard_format_for(identity_.vocab_size), identity_.shard_tokens) {
-  if (anything_at(folder_.path() / kManifestName)) {
-    resume(read_manifest(folder_.path()));
+      folder_(named(output)),
+      made_(folder_, "correct --output"),
+      lock_(folder_, "is writing shards into this folder; wait for it or choose another --output"),
+      train_(folder_, "train", shard_format_for(identity_.vocab_size), identity_.shard_tokens),
+      val_(folder_, "val", shard_format_for(identity_.vocab_size), identity_.shard_tokens) {
+  if (anything_at(folder_ / kManifestName)) {
+    resume(read_manifest(folder_));
   } else {
-    refuse_unknown_shards(folder_.path());
+    refuse_unknown_shards(folder_);
     for (ShardSet* set : {&train_, &val_}) set->remove();  // leftovers of a run that was killed before a checkpoint
   }
 }
 
 void ShardJob::resume(const Manifest& manifest) {
-  check_same_job(folder_.path(), manifest.identity, identity_);
+  check_same_job(folder_, manifest.identity, identity_);
   if (!repeatable_)
-    user_error(folder_.path().string(), ": holds an encoding of standard input, which cannot ",
+    user_error(folder_.string(), ": holds an encoding of standard input, which cannot ",
                "be checked for changes; choose another --output or remove the folder");
   saved_ = true;
   try {
     train_.resume(manifest.train.shards);
     val_.resume(manifest.val.shards);
   } catch (const UserError& error) {
-    user_error(error.what(), "; ", kManifestName, " lists it: restore it, or remove ", folder_.path().string(),
+    user_error(error.what(), "; ", kManifestName, " lists it: restore it, or remove ", folder_.string(),
                " and start over");
   }
   summary_.train = manifest.train;
@@ -116,12 +123,12 @@ void ShardJob::checkpoint(bool done) {
   manifest.train.shards = train_.record();
   manifest.val.shards = val_.record();
   if (done) manifest.resume.reset();
-  write_manifest(folder_.path(), manifest);  // the manifest also records the names of new partial files
+  write_manifest(folder_, manifest);  // the manifest also records the names of new partial files
   saved_ = true;
   if (!train_.published() || !val_.published()) {
     train_.publish();
     val_.publish();
-    sync_directory(folder_.path());
+    sync_directory(folder_);
   }
   last_checkpoint_ = Clock::now();
 }
@@ -163,12 +170,11 @@ void ShardJob::refuse_split(const std::string& one_document_remedy) const {
                " documents fell into validation; give a smaller fraction or more documents");
 }
 
-// Leaves the folder as it was before the job: folder_ then removes the folders that it created for the job, if they are
-// empty.
+// Leaves the folder as it was before the job. made_ then removes the folders that were made for it.
 void ShardJob::abandon() {
   saved_ = false;
   try {
-    fs::remove(folder_.path() / kManifestName);
+    fs::remove(folder_ / kManifestName);
     for (ShardSet* set : {&train_, &val_}) set->remove();
   } catch (const std::exception&) {
     // The reason why the job ends is reported. What cannot be removed now is named or removed by the next job here.

@@ -8,9 +8,10 @@
 #include <optional>
 #include <string>
 
+#include "base/lock.h"
+#include "base/made_folders.h"
 #include "corpus/encode_batches.h"
 #include "corpus/manifest.h"
-#include "corpus/output_folder.h"
 #include "corpus/shard_set.h"
 
 namespace gptmoe {
@@ -65,7 +66,9 @@ class ShardJob {
   JobIdentity identity_;
   double checkpoint_seconds_;
   bool repeatable_;  // if not, checkpoints are useless
-  OutputFolder folder_;
+  std::filesystem::path folder_;
+  MadeFolders made_;
+  FolderLock lock_;
   ShardSet train_, val_;
 
   JobSummary summary_;

@@ -1,0 +1,26 @@
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace gptmoe {
+
+// The folders that were made for an output. The destructor removes those that are empty, unless a process has locked
+// them (base/lock.h), so release an own lock first. What cannot be removed stays.
+class MadeFolders {
+ public:
+  MadeFolders() = default;
+  MadeFolders(const std::filesystem::path& folder, const std::string& remedy) { make(folder, remedy); }
+  ~MadeFolders();
+  MadeFolders(const MadeFolders&) = delete;
+  MadeFolders& operator=(const MadeFolders&) = delete;
+
+  // Makes the folder, and those above it, if they are not there. Throws UserError "FOLDER: REASON; REMEDY" if it cannot
+  // be made, or if this user may not write there.
+  void make(const std::filesystem::path& folder, const std::string& remedy);
+
+ private:
+  std::vector<std::filesystem::path> made_;  // the outermost first
+};
+
+}  // namespace gptmoe

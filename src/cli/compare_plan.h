@@ -1,0 +1,46 @@
+#pragma once
+// Which runs gptmoe compare trains.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "cli/sweep_arguments.h"
+#include "config/config.h"
+#include "report/sweep.h"
+
+namespace gptmoe {
+
+struct CompareArguments {
+  std::vector<std::string> configs, overrides, sweeps, labels;
+  std::string out = "runs/compare", svg, reference;
+  int64_t seeds = 1;
+  int jobs = 1, ranks = 0;
+  bool restart = false;
+};
+
+// One arm: a config at a point of the sweep.
+struct PlannedArm {
+  std::string family;
+  std::vector<Setting> settings;
+  Config config;
+
+  std::string label() const { return family + (settings.empty() ? "" : " " + settings_text(settings)); }
+};
+
+struct PlannedRun {
+  const PlannedArm* arm;
+  Config config;
+  std::filesystem::path dir;
+
+  std::string label() const { return text(arm->label(), ", seed ", config.seed); }
+};
+
+// The arms in the order of the configs. A family is a config's file name; families also name folders, so they differ.
+// Throws UserError naming the config or the --sweep at fault.
+std::vector<PlannedArm> plan_arms(const CompareArguments& arguments);
+// The runs of all arms, which must outlive them, ordered seed by seed, so that an interrupted comparison holds whole
+// rounds. Throws UserError if two runs would share a folder.
+std::vector<PlannedRun> plan_runs(const CompareArguments& arguments, const std::vector<PlannedArm>& arms);
+
+}  // namespace gptmoe
