@@ -9,6 +9,7 @@
 #include "base/seal.h"
 #include "checkpoint/finite_rows.h"
 #include "checkpoint/held_checkpoint.h"
+#include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/domains.h"
@@ -90,7 +91,7 @@ void run(const AnalyzeArguments& arguments) {
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
   const std::vector<DomainText> texts =
       open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);
-  const RunLog log = read_run(run_dir);
+  const RunLog log = read_checked_run(run_dir);
 
   const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
   config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
@@ -122,6 +123,7 @@ void run(const AnalyzeArguments& arguments) {
     std::printf("domains     %zu, routing on %s tokens of each\n", written.domains.size(),
                 grouped_digits(written.domain_tokens).c_str());
   for (const std::string& note : analysis.notes) std::printf("note        %s\n", printable(note).c_str());
+  for (const std::string& problem : log.problems) std::printf("note: %s\n", printable(problem).c_str());
   std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(),
               printable(path.string()).c_str(), printable(reports.html.string()).c_str());
 }
