@@ -36,7 +36,7 @@ HeldCheckpoint hold_checkpoint(const std::filesystem::path& path) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     const std::filesystem::path checkpoint = resolve_checkpoint(path);
     HeldFolder hold(checkpoint, HeldFolder::Use::read);
-    if (!hold.gone()) return {checkpoint, std::move(hold)};
+    if (!hold.gone()) return {checkpoint, std::move(hold), checkpoint == path ? "" : latest_note(path)};
   }
   user_error(path.string(), ": its run removes checkpoints faster than they can be read; raise checkpoint.keep");
 }

@@ -2,6 +2,7 @@
 // A checkpoint that is read while its run trains. A run removes old checkpoints (checkpoint.keep), but not one that is
 // held.
 #include <filesystem>
+#include <string>
 
 #include "base/descriptor.h"
 
@@ -27,6 +28,7 @@ class HeldFolder {
 struct HeldCheckpoint {
   std::filesystem::path path;
   HeldFolder hold;
+  std::string note = {};  // latest_note(), if the latest checkpoint of a run was asked for
 };
 
 // Calls resolve_checkpoint() and holds the checkpoint that it found, if this user may list that folder. If the run

@@ -8,7 +8,6 @@
 #include "base/progress.h"
 #include "base/seal.h"
 #include "checkpoint/finite_rows.h"
-#include "checkpoint/held_checkpoint.h"
 #include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
@@ -83,7 +82,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 }
 
 void run(const AnalyzeArguments& arguments) {
-  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_model(arguments.run);
   const fs::path &checkpoint = held.path, run_dir = run_of(checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");

@@ -10,7 +10,6 @@
 #include "base/folder.h"
 #include "base/printable.h"
 #include "base/progress.h"
-#include "checkpoint/held_checkpoint.h"
 #include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
@@ -122,7 +121,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
 }
 
 void run(const ExportArguments& arguments) {
-  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_model(arguments.run);
   const fs::path& checkpoint = held.path;
   require_free_folder(arguments.out);
   Config config = checkpoint_config(checkpoint, {});

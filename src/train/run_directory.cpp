@@ -1,11 +1,13 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <initializer_list>
 #include <optional>
 
 #include "base/folder.h"
+#include "base/printable.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/held_checkpoint.h"
@@ -240,6 +242,7 @@ bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_
 
 void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config) {
   const HeldCheckpoint held = hold_checkpoint(from);  // its run may be training
+  if (!held.note.empty()) std::printf("note: %s\n", printable(held.note).c_str());
   const std::filesystem::path checkpoint = std::filesystem::canonical(held.path);
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,

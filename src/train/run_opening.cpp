@@ -72,6 +72,8 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     const CheckpointState state = read_checkpoint_state(*opened.checkpoint);
     const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string()), state.last_row};
     opened.new_data = check_data(options.out, saved, given, opened.history);
+    if (const std::string older = latest_note(options.out); !older.empty())
+      note(text(older, "; the steps after ", saved.step, " are trained again"));
     note_lost_rows(options.out, saved);
   } else {
     if (const int64_t step = last_logged_step(options.out); step > 0 && !options.restart)

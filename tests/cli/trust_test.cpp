@@ -56,5 +56,16 @@ TEST_F(Trust, RowsThatAreGoneAreReported) {
   expect_contains(succeed({"export", "run", "--out", "hf"}).out, gone);
 }
 
+TEST_F(Trust, AnOlderLatestIsTold) {
+  write_text_file(files_ / "run/checkpoints/LATEST", "step_00000008\n");
+  const std::string note = "note: run/checkpoints/LATEST: names step_00000008, but step_00000012 is later; ";
+  expect_contains(succeed({"eval", "run"}).out, note);
+  expect_contains(succeed({"analyze", "run", "--batches", "1"}).out, note);
+  expect_contains(succeed({"export", "run", "--out", "hf"}).out, note);
+  const ProcessResult generated = gptmoe({"generate", "run", "--prompt", "a", "--tokens", "2"});
+  EXPECT_EQ(generated.exit_code, 0);
+  EXPECT_TRUE(generated.err.starts_with(note)) << generated.err;
+}
+
 }  // namespace
 }  // namespace gptmoe::testing

@@ -8,6 +8,7 @@
 #include "base/joined.h"
 #include "base/lock.h"
 #include "base/seal.h"
+#include "checkpoint/held_checkpoint.h"
 #include "data/shard_seals.h"
 #include "records/metrics_file.h"
 #include "support/run_fixture.h"
@@ -228,6 +229,18 @@ TEST_F(Seals, AConfigThatAResumeChangedIsNotEdited) {
   older["train"]["a_later_key"] = 1;  // its checkpoint is from before there was such a key
   write_text_file(run_ / "config.json", older.dump(2));
   require_unedited_config(run_);
+}
+
+TEST_F(Seals, AnOlderLatestIsTold) {
+  train_quietly(config_, run_);
+  EXPECT_EQ(hold_checkpoint(run_).note, "");
+  write_text_file(run_ / "checkpoints/LATEST", "step_00000008\n");
+  const std::string note = (run_ / "checkpoints/LATEST").string() +
+                           ": names step_00000008, but step_00000012 is later; to use that one, write its name there";
+  EXPECT_EQ(hold_checkpoint(run_).note, note);
+  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "it was asked for";
+  expect_contains(resumed(), "note: " + note + "; the steps after 8 are trained again\n");
+  EXPECT_EQ(resumed().find("note"), std::string::npos);
 }
 
 TEST_F(Seals, ShardsAreCheckedWhereTheyHaveSeals) {
