@@ -248,6 +248,12 @@ void verify_checkpoint(const fs::path& checkpoint_dir) {
   for (const auto& [name, checksum] : state.files) open_whole(checkpoint_dir / name, checksum, nullptr);
 }
 
+void verify_checkpoint_file(const fs::path& file) {
+  const StateFile state = read_state_file(file.parent_path());
+  for (const auto& [name, checksum] : state.files)
+    if (name == file.filename()) open_whole(file, checksum, nullptr);
+}
+
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) { return read_state_file(checkpoint_dir).state; }
 
 int64_t saved_step(const fs::path& run_dir) {

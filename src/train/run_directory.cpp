@@ -120,6 +120,7 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
     entry.folder = data->folder;
     entry.train = data->train;
     entry.val = data->val;
+    entry.tokenizer = data->tokenizer;
   }
   record_history(out, std::move(entry));
 }
@@ -260,11 +261,12 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
   if (const auto other = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
     require_rows_in_order(*other, state.step);
     require_provenance(*other);
+    require_recorded_tokenizer(*other);
   }
   run.claim();
   run.mark_unfinished(true);
   fill_branch(checkpoint, run.dir(),
-              HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
+              HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}, {}});
   write_run_config(run.dir(), config);  // last: from now on the folder holds a run
   run.mark_unfinished(false);
 }

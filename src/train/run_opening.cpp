@@ -63,6 +63,7 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     start_run_directory(*unstarted, given, tokenizer);
     if (tokenizer.files.empty() && !given.data.tokenizer.empty())
       note(text("data.tokenizer: ", given.data.tokenizer, " is not there, so the run's folder gets no copy of it"));
+    opened.history.tokenizer = tokenizer_checksums(tokenizer);
     return opened;
   }
   remove_unfinished_checkpoints(options.out);
@@ -82,6 +83,7 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     std::printf("%s has no checkpoint yet: starting over\n", printable(options.out.string()).c_str());
   }
   keep_tokenizer(options.out, tokenizer);
+  opened.history.tokenizer = tokenizer_checksums(read_tokenizer_files(options.out));
   return opened;
 }
 

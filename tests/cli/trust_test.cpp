@@ -67,5 +67,15 @@ TEST_F(Trust, AnOlderLatestIsTold) {
   EXPECT_TRUE(generated.err.starts_with(note)) << generated.err;
 }
 
+TEST_F(Trust, AChangedTokenizerIsNotUsed) {
+  append_text(files_ / "run/tokenizer.json", "\n");
+  const std::string why =
+      "run/tokenizer.json: not the tokenizer with which the run began, by the checksum in "
+      "run/history.json; restore it, or pass --tokenizer FILE";
+  refuse({"export", "run", "--out", "hf"}, {why});
+  refuse({"generate", "run", "--prompt", "a", "--tokens", "2"}, {why});
+  succeed({"export", "run", "--out", "hf", "--tokenizer", "words.json"});
+}
+
 }  // namespace
 }  // namespace gptmoe::testing
