@@ -62,6 +62,16 @@ Seal seal_of(std::string_view content) {
   return edits(content.substr(body, before.size()), before) <= kDamage ? Seal::broken : Seal::none;
 }
 
+std::string_view seal_digits(std::string_view content) {
+  const std::string_view gap = gap_of(content), after = tail(gap);
+  const std::string before = head(gap);
+  const size_t bytes = before.size() + kDigits + after.size();
+  if (content.size() <= bytes || !content.ends_with(after)) return {};
+  const size_t body = content.size() - bytes;
+  return content.substr(body, before.size()) == before ? content.substr(body + before.size(), kDigits)
+                                                       : std::string_view();
+}
+
 void require_seal(std::string_view content, const std::string& file) {
   if (seal_of(content) == Seal::broken)
     user_error(file, ": does not match its own checksum: it is damaged, cut short or edited");

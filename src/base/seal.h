@@ -18,6 +18,9 @@ std::string sealed(std::string_view object);
 // The state of the seal in `content`: what sealed() returned, perhaps damaged since, or an object of an older version.
 Seal seal_of(std::string_view content);
 
+// The digits of the seal in `content`, intact or not; empty if there is none.
+std::string_view seal_digits(std::string_view content);
+
 // Throws UserError "FILE: does not match its own checksum: ..." if the seal is broken.
 void require_seal(std::string_view content, const std::string& file);
 

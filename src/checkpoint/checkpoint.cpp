@@ -299,6 +299,15 @@ void verify_checkpoint(const fs::path& checkpoint_dir) {
   with_damage_remedy(checkpoint_dir, [&] { require_intact(checkpoint_dir); });
 }
 
+void verify_checkpoint_file(const fs::path& file) {
+  const fs::path folder = file.parent_path();
+  with_damage_remedy(folder, [&] {
+    const StateFile state = read_state_file(folder);
+    for (const auto& [name, checksum] : state.files)
+      if (name == file.filename()) open_whole(file, checksum, nullptr);
+  });
+}
+
 CheckpointState read_checkpoint_state(const fs::path& checkpoint_dir) {
   return with_damage_remedy(checkpoint_dir, [&] { return open_checkpoint(checkpoint_dir, kStateAlone).state.state; });
 }

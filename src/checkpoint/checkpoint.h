@@ -60,6 +60,8 @@ void copy_checkpoint(const std::filesystem::path& checkpoint_dir, const std::fil
 
 // Verifies the whole checkpoint.
 void verify_checkpoint(const std::filesystem::path& checkpoint_dir);
+// Verifies one file of a checkpoint, unless state.json does not list it.
+void verify_checkpoint_file(const std::filesystem::path& file);
 // The saved `state`; reads state.json alone.
 CheckpointState read_checkpoint_state(const std::filesystem::path& checkpoint_dir);
 // The step of a run's latest checkpoint; -1 without one.

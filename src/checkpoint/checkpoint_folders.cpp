@@ -92,6 +92,17 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
   return all.empty() ? std::nullopt : std::optional(all.back());
 }
 
+std::string latest_note(const fs::path& run_dir) {
+  const std::optional<fs::path> latest = latest_checkpoint(run_dir);
+  if (!latest) return "";
+  std::vector<fs::path> all = list_checkpoints(run_dir);
+  std::erase_if(all, [](const fs::path& path) { return path.extension() == kReplaced; });  // LATEST cannot name it
+  if (all.empty() || step_of(all.back().filename()) <= step_of(latest->filename())) return "";
+  if (latest_checkpoint(run_dir) != latest) return "";  // its run has just saved one
+  return text((latest->parent_path() / kLatestFile).string(), ": names ", latest->filename().string(), ", but ",
+              all.back().filename().string(), " is later; to use that one, write its name there");
+}
+
 fs::path resolve_checkpoint(const fs::path& path) {
   if (!anything_at(path)) user_error(path.string(), ": no such file or folder");
   if (is_checkpoint(path)) return path;

@@ -20,6 +20,8 @@ namespace gptmoe {
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 // The checkpoint that LATEST names, or the one with the highest step if LATEST is missing or names no complete one.
 std::optional<std::filesystem::path> latest_checkpoint(const std::filesystem::path& run_dir);
+// One line that says that LATEST names a checkpoint although one of a later step is complete; empty if it does not.
+std::string latest_note(const std::filesystem::path& run_dir);
 // `path` itself if it is a checkpoint; the latest checkpoint if it is a run's folder; else throws UserError.
 std::filesystem::path resolve_checkpoint(const std::filesystem::path& path);
 

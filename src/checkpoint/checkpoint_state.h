@@ -1,6 +1,8 @@
 #pragma once
 // The run's state in a checkpoint's state.json; docs/run_files.md lists its fields.
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "base/json_value.h"
 #include "data/loader.h"
@@ -13,7 +15,8 @@ struct CheckpointState {
   int64_t tokens = 0;
   double seconds = 0;
   LoaderState loader;
-  JsonValue config;  // the run's config, with every default
+  JsonValue config;                          // the run's config, with every default
+  std::optional<std::string> last_row = {};  // checksum of the last row of metrics.jsonl that the step covers
 
   bool operator==(const CheckpointState&) const = default;
 };
@@ -39,6 +42,7 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("seconds", state.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.field("loader", state.loader, "Where the run is in its training data.");
   visitor.field("config", state.config, "The run's config with every default filled in.");
+  visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
 }
 
 template <typename Visitor, Is<StateFile> Record>

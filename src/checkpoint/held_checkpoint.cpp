@@ -45,7 +45,9 @@ HeldFolder::HeldFolder(const std::filesystem::path& folder, Use use) {
 }
 
 HeldCheckpoint hold_checkpoint(const std::filesystem::path& path) {
-  return *hold_found(path, [&] { return std::optional(resolve_checkpoint(path)); });
+  HeldCheckpoint held = *hold_found(path, [&] { return std::optional(resolve_checkpoint(path)); });
+  if (held.path != path) held.note = latest_note(path);
+  return held;
 }
 
 std::optional<HeldCheckpoint> hold_latest_checkpoint(const std::filesystem::path& run_dir) {

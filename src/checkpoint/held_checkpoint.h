@@ -4,6 +4,7 @@
 // another name until it is released.
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "base/descriptor.h"
 
@@ -29,6 +30,7 @@ class HeldFolder {
 struct HeldCheckpoint {
   std::filesystem::path path;
   HeldFolder hold;
+  std::string note = {};  // latest_note(), if the latest checkpoint of a run was asked for
 };
 
 // Calls resolve_checkpoint() and holds the checkpoint that it found, if this user may list that folder. If the run

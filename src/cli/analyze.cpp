@@ -8,7 +8,7 @@
 #include "base/progress.h"
 #include "base/seal.h"
 #include "checkpoint/finite_rows.h"
-#include "checkpoint/held_checkpoint.h"
+#include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/domains.h"
@@ -82,7 +82,7 @@ Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLo
 }
 
 void run(const AnalyzeArguments& arguments) {
-  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_model(arguments.run);
   const fs::path &checkpoint = held.path, run_dir = run_of(checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
@@ -90,7 +90,7 @@ void run(const AnalyzeArguments& arguments) {
   const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
   const std::vector<DomainText> texts =
       open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);
-  const RunLog log = read_run(run_dir);
+  const RunLog log = read_checked_run(run_dir);
 
   const int64_t asked = arguments.batch_size > 0 ? arguments.batch_size : config.train.micro_batch_size;
   config.train.micro_batch_size = config.train.global_batch_size = std::min(asked, loader.windows());
@@ -122,6 +122,7 @@ void run(const AnalyzeArguments& arguments) {
     std::printf("domains     %zu, routing on %s tokens of each\n", written.domains.size(),
                 grouped_digits(written.domain_tokens).c_str());
   for (const std::string& note : analysis.notes) std::printf("note        %s\n", printable(note).c_str());
+  for (const std::string& problem : log.problems) std::printf("note: %s\n", printable(problem).c_str());
   std::printf("\n%s\nanalysis    %s\nreport      %s\n", analysis_table(written).c_str(),
               printable(path.string()).c_str(), printable(reports.html.string()).c_str());
 }

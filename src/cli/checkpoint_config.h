@@ -5,6 +5,7 @@
 
 #include "base/printable.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/held_checkpoint.h"
 #include "cli/path_check.h"
 #include "config/config.h"
 #include "tokenizer/tokenizer_file.h"
@@ -22,6 +23,13 @@ struct BackendOptions {
         ->check(CLI::IsMember({"auto", "f32", "bf16"}));
   }
 };
+
+// hold_checkpoint() for a command that uses the model. Prints a note if the run has a later checkpoint.
+inline HeldCheckpoint hold_model(const std::filesystem::path& path, std::FILE* notes = stdout) {
+  HeldCheckpoint held = hold_checkpoint(path);
+  if (!held.note.empty()) std::fprintf(notes, "note: %s\n", printable(held.note).c_str());
+  return held;
+}
 
 inline Config checkpoint_config(const std::filesystem::path& checkpoint, const BackendOptions& options) {
   Config config = parse_config(read_checkpoint_state(checkpoint).config, checkpoint.string());

@@ -13,6 +13,7 @@
 #include "base/seal.h"
 #include "base/unfinished.h"
 #include "checkpoint/checkpoint.h"
+#include "cli/checked_run.h"
 #include "cli/commands.h"
 #include "cli/compare_data.h"
 #include "cli/compare_plan.h"
@@ -191,7 +192,7 @@ std::vector<Arm> read_arms(const std::vector<PlannedArm>& planned, const std::ve
   for (const PlannedArm& arm : planned) {
     arms.push_back({arm.label(), {}, arm.family, arm.settings});
     for (const PlannedRun& run : runs)
-      if (run.arm == &arm) arms.back().runs.push_back(read_run(run.dir));
+      if (run.arm == &arm) arms.back().runs.push_back(read_checked_run(run.dir));
   }
   return arms;
 }

@@ -1,5 +1,4 @@
 #include "base/file.h"
-#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/eval_run.h"
@@ -24,9 +23,9 @@ struct EvalArguments {
 std::vector<HeldCheckpoint> checkpoints_of(const std::filesystem::path& path) {
   std::vector<HeldCheckpoint> checkpoints;
   if (file_type_at(path) != std::filesystem::file_type::directory || holds_run(path) || find_runs(path).empty())
-    checkpoints.push_back(hold_checkpoint(path));
+    checkpoints.push_back(hold_model(path));
   else
-    for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(hold_checkpoint(run));
+    for (const std::filesystem::path& run : find_runs_by_arm(path)) checkpoints.push_back(hold_model(run));
   return checkpoints;
 }
 

@@ -10,7 +10,7 @@
 #include "base/folder.h"
 #include "base/printable.h"
 #include "base/progress.h"
-#include "checkpoint/held_checkpoint.h"
+#include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/path_check.h"
@@ -18,7 +18,6 @@
 #include "huggingface/folder_in_progress.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"
-#include "report/run_log.h"
 #include "routing/router_defaults.h"
 #include "routing/router_table.h"
 #include "train/build_info.h"
@@ -77,7 +76,9 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
   std::string validation;
   try {
     if (!anything_at(run_dir / kMetricsFile)) return validation;
-    for (const EvalRow& row : read_run(run_dir).evals)
+    const RunLog log = read_checked_run(run_dir);
+    for (const std::string& problem : log.problems) std::printf("note: %s\n", printable(problem).c_str());
+    for (const EvalRow& row : log.evals)
       if (row.step <= step && std::isfinite(row.val_loss)) {
         char words[160];
         std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
@@ -120,7 +121,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
 }
 
 void run(const ExportArguments& arguments) {
-  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_model(arguments.run);
   const fs::path& checkpoint = held.path;
   require_free_folder(arguments.out);
   Config config = checkpoint_config(checkpoint, {});

@@ -12,7 +12,6 @@
 #include "base/printable.h"
 #include "base/progress.h"
 #include "checkpoint/finite_rows.h"
-#include "checkpoint/held_checkpoint.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
 #include "cli/interactive.h"
@@ -121,7 +120,7 @@ void write_all(TextCache& cache, const Tokenizer& tokenizer, const GenerateArgum
 
 void run(const GenerateArguments& arguments) {
   if (arguments.interactive) end_at_interrupt();
-  const HeldCheckpoint held = hold_checkpoint(arguments.run);
+  const HeldCheckpoint held = hold_model(arguments.run, stderr);
   const std::filesystem::path& checkpoint = held.path;
   const Config config = checkpoint_config(checkpoint, arguments.backend);
   const Tokenizer tokenizer = model_tokenizer(checkpoint, config, arguments.tokenizer);

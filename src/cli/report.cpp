@@ -5,6 +5,7 @@
 
 #include "base/lock.h"
 #include "base/printable.h"
+#include "cli/checked_run.h"
 #include "cli/commands.h"
 #include "cli/follow_runs.h"
 #include "cli/number_check.h"
@@ -43,7 +44,7 @@ Report write_report(const ReportArguments& arguments, int64_t refresh_seconds) {
   Report report;
   std::vector<Arm> arms;
   for (const std::string& folder : arguments.runs)
-    for (Arm& arm : find_arms(folder, &report.skipped)) arms.push_back(std::move(arm));
+    for (Arm& arm : find_arms(folder, read_checked_run, &report.skipped)) arms.push_back(std::move(arm));
   const std::string baseline = std::filesystem::path(arms.front().family).filename().string();
   const bool sweep = arguments.runs.size() == 1 && is_sweep(arms);
   label_arms(arms, arguments.labels, sweep);

@@ -40,6 +40,7 @@ struct HistoryEntry {
   std::optional<std::string> folder;
   Named<ConfigChange> changes;
   std::vector<DataFile> train, val;
+  Named<std::string> tokenizer;
 };
 
 struct RunHistory {
@@ -82,6 +83,8 @@ void visit_fields(Visitor& visitor, Record& entry) {
   visitor.field("changes", entry.changes, "Config keys that changed at this step.");
   visitor.field("train", entry.train, "The training shards.");
   visitor.field("val", entry.val, "The validation shards.");
+  visitor.maybe("tokenizer", entry.tokenizer,
+                "Checksum of each file of the run's tokenizer, by its name in the run's folder.");
 }
 
 template <typename Visitor, Is<RunHistory> Record>

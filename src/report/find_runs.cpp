@@ -154,10 +154,10 @@ std::vector<fs::path> find_runs(const fs::path& folder, std::vector<std::string>
   return runs;
 }
 
-std::vector<Arm> find_arms(const fs::path& folder, std::vector<std::string>* skipped) {
+std::vector<Arm> find_arms(const fs::path& folder, const RunReader& read, std::vector<std::string>* skipped) {
   std::vector<Arm> arms;
   for (FoundArm& found : arms_in(folder, skipped)) {
-    for (const fs::path& run : found.runs) found.arm.runs.push_back(read_run(run));
+    for (const fs::path& run : found.runs) found.arm.runs.push_back(read(run));
     arms.push_back(std::move(found.arm));
   }
   return arms;

@@ -2,6 +2,7 @@
 // Finds runs in the folders that hold several, such as those of gptmoe compare: FOLDER/ARM/seed_1,
 // FOLDER/CONFIG/learning_rate=1e-3/seed_1.
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,15 @@ bool natural_less(const std::string& a, const std::string& b);
 std::vector<std::filesystem::path> find_runs(const std::filesystem::path& folder,
                                              std::vector<std::string>* skipped = nullptr);
 
+using RunReader = std::function<RunLog(const std::filesystem::path& run)>;
+
 // The arms of the runs at and below `folder` that have metrics.jsonl. Runs named seed_N in one folder are one arm,
 // every other run is a separate arm. Families with the router "topk" come first, then families and settings are in
 // natural order. Labels, families and settings are those that gptmoe compare gave them, if it made the folder;
-// otherwise a label is the path from `folder` on. Throws UserError if there is no run, or one cannot be read, and as
-// find_runs() does.
-std::vector<Arm> find_arms(const std::filesystem::path& folder, std::vector<std::string>* skipped = nullptr);
+// otherwise a label is the path from `folder` on. `read` reads a run. Throws UserError if there is no run, or one
+// cannot be read, and as find_runs() does.
+std::vector<Arm> find_arms(const std::filesystem::path& folder, const RunReader& read,
+                           std::vector<std::string>* skipped = nullptr);
 
 // The same arms, without reading their rows: the folders of their runs.
 std::vector<std::filesystem::path> find_runs_by_arm(const std::filesystem::path& folder);

@@ -28,6 +28,9 @@ void note_runs(const ArmResult& result, std::vector<std::string>& notes) {
                            result.arm.runs.size() > 1 ? "; the curves of its arm end with it." : "."));
     if (run.evals.empty())
       notes.push_back(text(name_of(result, i), " has no evaluation yet and is left out of the perplexities."));
+    else if (run.finished() && !run.has_diverged() && run.lacks_last_eval())
+      notes.push_back(text(name_of(result, i), " has no evaluation of its last step; gptmoe train --resume makes it."));
+    for (const std::string& problem : run.problems) notes.push_back(problem + ".");
   }
 }
 

@@ -44,14 +44,21 @@ void append(RunLog& run, EvalRow row, const std::string& place) {
   append(run.evals, std::move(row), place);
 }
 
-void read_metrics(RunLog& run, const std::filesystem::path& path) {
-  for_each_row(read_text_file(path), path, [&](const MetricsLine& line) {
+void read_metrics(RunLog& run, const std::filesystem::path& path, const std::optional<SavedRow>& saved) {
+  const bool trained = folder_locked(run.dir);  // before the rows are read: the process may end in between
+  const std::string content = read_text_file(path);
+  for_each_row(content, path, [&](const MetricsLine& line) {
     MetricsRow row = line.row();
     if (auto* train = std::get_if<TrainRow>(&row)) append(run.train, std::move(*train), line.place());
     if (auto* eval = std::get_if<EvalRow>(&row)) append(run, std::move(*eval), line.place());
     if (const auto* diverged = std::get_if<DivergedRow>(&row)) run.diverged = diverged->step;
     if (const auto* thinned = std::get_if<ThinnedRow>(&row)) run.thinned = *thinned;
   });
+  run.problems = chain_problems(content, path, saved);
+  if (!trained && !content.empty() && !content.ends_with('\n'))
+    run.problems.push_back(text(path.string(), ":", std::count(content.begin(), content.end(), '\n') + 1,
+                                ": the last row is not complete and is left out: the run was killed, or the file was "
+                                "cut short; restore it, or continue the run with gptmoe train --resume"));
 }
 
 int64_t read_at_once(const std::filesystem::path& path) {
@@ -90,7 +97,13 @@ bool RunLog::has_diverged() const {
   return diverged || (!evals.empty() && !std::isfinite(std::exp(evals.back().val_loss)));
 }
 
-RunLog read_run(const std::filesystem::path& dir) {
+bool RunLog::lacks_last_eval() const {
+  const Json::json_pointer val("/data/val");
+  const bool validates = config.contains(val) && config[val].is_string() && !config[val].get<std::string>().empty();
+  return validates && (evals.empty() || evals.back().step < planned_steps);
+}
+
+RunLog read_run(const std::filesystem::path& dir, const std::optional<SavedRow>& saved) {
   if (file_type_at(dir) != std::filesystem::file_type::directory)
     user_error(dir.string(), ": no such run directory; it holds config.json and metrics.jsonl");
   RunLog run;
@@ -104,7 +117,7 @@ RunLog read_run(const std::filesystem::path& dir) {
   run.planned_steps = run.config[steps].get<int64_t>();
   if (run.config.contains("seed") && run.config["seed"].is_number_integer())
     run.seed = run.config["seed"].get<int64_t>();
-  read_metrics(run, dir / kMetricsFile);
+  read_metrics(run, dir / kMetricsFile, saved);
   run.at_once = read_at_once(dir / kJobsFile);
   run.provenance = read_provenance(dir / kProvenanceFile);
   run.history = read_history(dir).history;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "records/metrics_rows.h"
+#include "records/row_chain.h"
 #include "records/run_history.h"
 
 namespace gptmoe {
@@ -36,17 +37,21 @@ struct RunLog {
   int64_t at_once = 1;                 // runs that trained on the machine at the same time, this one included
   std::vector<Provenance> provenance;  // empty for runs from before provenance.json existed
   std::vector<HistoryEntry> history;   // empty for runs from before history.json existed
+  std::vector<std::string> problems;   // what is wrong with metrics.jsonl as a whole, one line each
 
   int64_t last_step() const;
   bool finished() const { return last_step() >= planned_steps; }
+  // Whether the run has validation data, but no evaluation after its last planned step.
+  bool lacks_last_eval() const;
   // Whether the run ended at a step without finite numbers, or its last validation loss is too large for a perplexity.
   bool has_diverged() const;
 };
 
 // Reads DIR/config.json, DIR/metrics.jsonl and, if present, DIR/jobs.json, DIR/provenance.json and DIR/history.json.
-// A last line without a newline is incomplete and is ignored. Throws UserError (FILE:LINE: ...) at a malformed line:
-// not an object, an unknown event, a field missing or of the wrong type, a step that does not advance, a shape that
-// changes.
-RunLog read_run(const std::filesystem::path& dir);
+// Rows that are missing are among the run's problems (records/row_chain.h). A last line without a newline is incomplete
+// and is left out. That is normal while a process trains the run, since the line is being written, and a problem
+// otherwise. Throws UserError (FILE:LINE: ...) at a malformed line: not an object, an unknown event, a field missing or
+// of the wrong type, a step that does not advance, a shape that changes.
+RunLog read_run(const std::filesystem::path& dir, const std::optional<SavedRow>& saved = std::nullopt);
 
 }  // namespace gptmoe

@@ -17,6 +17,7 @@
 #include "base/unix_time.h"
 #include "records/metrics_file.h"
 #include "records/record_json.h"
+#include "records/row_chain.h"
 #include "train/scalars.h"
 
 namespace gptmoe {
@@ -47,10 +48,11 @@ Named<TrafficRow> traffic_rows(const Communication& communication) {
 }
 
 template <typename Row>
-std::string line_of(const Row& row) {
+std::string line_of(const Row& row, const std::string& previous) {
   RecordWriter writer;
   writer.field("event", std::string(Row::kEvent), "");
   visit_fields(writer, row);
+  writer.field(kPreviousRow, previous, "");
   return sealed(writer.take().dump());
 }
 
@@ -95,6 +97,22 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
   return covered;
 }
 
+// Calls visit(row) for the complete rows from the last one back, until it returns false: parsing all rows of a long run
+// takes seconds.
+template <typename Visit>
+void visit_from_end(const std::filesystem::path& run_dir, Visit&& visit) {
+  const std::filesystem::path path = metrics_path(run_dir);
+  const std::string rows = read_rows(path);
+  auto number = std::count(rows.begin(), rows.end(), '\n');
+  for (size_t end = rows.rfind('\n'); end != std::string::npos; --number) {
+    const size_t before = end == 0 ? std::string::npos : rows.rfind('\n', end - 1);
+    const size_t begin = before == std::string::npos ? 0 : before + 1;
+    if (!visit(MetricsLine(std::string_view(rows).substr(begin, end + 1 - begin), text(path.string(), ":", number))))
+      return;
+    end = before;
+  }
+}
+
 // The first step whose row is missing from the event files as readers see them, or is there from another time. That
 // happens if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if
 // there is no such step.
@@ -137,6 +155,8 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
       if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
     }
   }
+  if (!covered.rows.empty())
+    last_row_ = links_of(std::string_view(covered.content).substr(covered.rows.back().begin)).checksum;
   fd_ = open_cut(path_, covered.content.size());
 }
 
@@ -193,8 +213,10 @@ void MetricsFile::diverged(const Progress& progress) {
 
 template <typename Row>
 void MetricsFile::append(const Row& row) {
-  append_fully(fd_.get(), line_of(row), path_);
+  const std::string line = line_of(row, last_row_);
+  append_fully(fd_.get(), line, path_);
   require_still_there(fd_.get(), path_);
+  last_row_ = links_of(line).checksum;
   if constexpr (!std::is_same_v<Row, DivergedRow>)
     if (events_) write_event(row);
 }
@@ -204,45 +226,48 @@ void MetricsFile::sync() {
   if (fsync(fd_.get()) != 0) throw Failure(text(path_.string(), ": cannot flush to disk: ", std::strerror(errno)));
 }
 
+std::vector<std::string> row_problems(const std::filesystem::path& run_dir, const std::optional<SavedRow>& saved) {
+  const std::filesystem::path path = metrics_path(run_dir);
+  return chain_problems(read_rows(path), path, saved);
+}
+
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step) {
   covered_rows(metrics_path(run_dir), step);
 }
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
-  const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(read_rows(path), path, [&](const MetricsLine& row) {
-    found = found || (row.event() == EvalRow::kEvent && row.step() == step);
+  visit_from_end(run_dir, [&](const MetricsLine& row) {
+    found = row.event() == EvalRow::kEvent && row.step() == step;
+    return !found && row.step() >= step;
   });
   return found;
 }
 
 int64_t last_logged_step(const std::filesystem::path& run_dir) {
-  const std::filesystem::path path = metrics_path(run_dir);
   int64_t step = 0;
-  for_each_row(read_rows(path), path, [&](const MetricsLine& row) { step = row.step(); });
+  visit_from_end(run_dir, [&](const MetricsLine& row) {
+    step = row.step();
+    return false;
+  });
   return step;
 }
 
 int64_t last_train_row(const std::filesystem::path& run_dir, int64_t step) {
-  const std::filesystem::path path = metrics_path(run_dir);
-  const std::string rows = read_rows(path);
-  // From the end, since it is one of the last rows and parsing all of a long run takes seconds.
-  auto number = std::count(rows.begin(), rows.end(), '\n');
-  for (size_t end = rows.rfind('\n'); end != std::string::npos; --number) {
-    const size_t before = end == 0 ? std::string::npos : rows.rfind('\n', end - 1);
-    const size_t begin = before == std::string::npos ? 0 : before + 1;
-    const MetricsLine row(std::string_view(rows).substr(begin, end + 1 - begin), text(path.string(), ":", number));
-    if (row.event() == TrainRow::kEvent && row.step() <= step) return row.step();
-    end = before;
-  }
-  return 0;
+  int64_t found = 0;
+  visit_from_end(run_dir, [&](const MetricsLine& row) {
+    if (row.event() == TrainRow::kEvent && row.step() <= step) found = row.step();
+    return found == 0;
+  });
+  return found;
 }
 
 bool has_diverged(const std::filesystem::path& run_dir) {
-  const std::filesystem::path path = metrics_path(run_dir);
   bool found = false;
-  for_each_row(read_rows(path), path, [&](const MetricsLine& row) { found = row.event() == DivergedRow::kEvent; });
+  visit_from_end(run_dir, [&](const MetricsLine& row) {
+    found = row.event() == DivergedRow::kEvent;
+    return false;
+  });
   return found;
 }
 

@@ -1,12 +1,15 @@
 #pragma once
-// metrics.jsonl of a run: one JSON object with a seal per line, each step at most once, and the same rows for
-// TensorBoard.
+// metrics.jsonl of a run: one JSON object with a seal per line, chained to the line before, each step at most once; and
+// the same rows for TensorBoard.
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "base/descriptor.h"
 #include "engine/step_result.h"
 #include "inference/evaluate.h"
+#include "records/row_chain.h"
 #include "train/event_file.h"
 
 namespace gptmoe {
@@ -51,6 +54,8 @@ class MetricsFile {
   void eval(const Progress& progress, const EvalResult& result);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
+  // The checksum of the last row; empty without one.
+  const std::string& last_row() const { return last_row_; }
   // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure, as
   // above.
   void sync();
@@ -63,11 +68,15 @@ class MetricsFile {
 
   std::filesystem::path path_;
   Descriptor fd_;
+  std::string last_row_;
   std::optional<EventFile> events_;
 };
 
-// The following functions throw UserError if the run has a metrics.jsonl that cannot be read.
+// The following functions throw UserError if the run has a metrics.jsonl that cannot be read. Those that look for one
+// row read from the last row back, and check no more rows than they read.
 
+// What is wrong with the rows as a whole, one line each (records/row_chain.h).
+std::vector<std::string> row_problems(const std::filesystem::path& run_dir, const std::optional<SavedRow>& saved);
 // Throws UserError, as MetricsFile does, unless a run could continue from a checkpoint at `step`.
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 // Whether the run's metrics hold an evaluation at `step`.

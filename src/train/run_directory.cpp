@@ -1,11 +1,13 @@
 #include "train/run_directory.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <initializer_list>
 #include <optional>
 
 #include "base/folder.h"
+#include "base/printable.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/held_checkpoint.h"
@@ -46,8 +48,8 @@ struct Difference {
   std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
 };
 
-std::vector<Difference> differences(const Config& was, const Config& is) {
-  const ordered_json before = to_json(was).flatten(), now = to_json(is).flatten();
+std::vector<Difference> differences(const ordered_json& was, const ordered_json& is) {
+  const ordered_json before = was.flatten(), now = is.flatten();
   const auto value = [](const ordered_json& flat, const std::string& path) {
     return flat.contains(path) ? flat[path] : ordered_json();
   };
@@ -59,18 +61,21 @@ std::vector<Difference> differences(const Config& was, const Config& is) {
   return found;
 }
 
+std::vector<Difference> differences(const Config& was, const Config& is) {
+  return differences(to_json(was), to_json(is));
+}
+
 struct LatestState {
   std::filesystem::path checkpoint;
-  int64_t step = 0;
-  Config config;
+  CheckpointState state;
+
+  Config config() const { return parse_config(state.config, (checkpoint / kCheckpointStateFile).string()); }
 };
 
 std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
-  const auto checkpoint = latest_checkpoint(run_dir);
-  if (!checkpoint) return std::nullopt;
-  const CheckpointState state = read_checkpoint_state(*checkpoint);
-  return LatestState{*checkpoint, state.step,
-                     parse_config(state.config, (*checkpoint / kCheckpointStateFile).string())};
+  if (!latest_checkpoint(run_dir)) return std::nullopt;
+  const HeldCheckpoint held = hold_checkpoint(run_dir);  // the run may be training
+  return LatestState{held.path, read_checkpoint_state(held.path)};
 }
 
 // The first change of a key in history.json; null if the key never changed.
@@ -89,14 +94,11 @@ bool is_recorded(const RunHistory& record, int64_t from_step, const Difference& 
   return false;
 }
 
-void require_unedited(const std::filesystem::path& run_dir, const LatestState& saved, const Config& stored,
-                      const RunHistory& record) {
-  for (const Difference& d : differences(saved.config, stored))
-    if (!is_free(d.path) && !is_recorded(record, saved.step, d))
-      user_error(config_path(run_dir).string(), ": has ", d.with(d.is), ", but ", saved.checkpoint.string(),
-                 " was trained with ", d.was.dump(),
-                 ": the file was edited, or the checkpoint is another run's; restore the file",
-                 may_change(d.path) ? text(", and change the run with --set ", dotted(d.path), "=...") : "");
+[[noreturn]] void refuse_edited(const std::filesystem::path& run_dir, const LatestState& saved, const Difference& d) {
+  user_error(config_path(run_dir).string(), ": has ", d.with(d.is), ", but ", saved.checkpoint.string(),
+             " was trained with ", d.was.dump(),
+             ": the file was edited, or the checkpoint is another run's; restore the file",
+             may_change(d.path) ? text(", and change the run with --set ", dotted(d.path), "=...") : "");
 }
 
 bool is_set(const std::vector<std::string>& set, const std::string& path) {
@@ -118,6 +120,7 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
     entry.folder = data->folder;
     entry.train = data->train;
     entry.val = data->val;
+    entry.tokenizer = data->tokenizer;
   }
   record_history(out, std::move(entry));
 }
@@ -168,7 +171,9 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
   const Config stored = run_config(run_dir);
   const RunHistory record = read_history(run_dir);
   const std::optional<LatestState> saved = latest_state(run_dir);
-  if (saved) require_unedited(run_dir, *saved, stored, record);
+  if (saved)
+    for (const Difference& d : differences(saved->config(), stored))
+      if (!is_free(d.path) && !is_recorded(record, saved->state.step, d)) refuse_edited(run_dir, *saved, d);
   ordered_json resumed = to_json(stored);
   for (const Difference& d : differences(stored, given)) {
     const bool asked = is_set(set, d.path);
@@ -180,8 +185,8 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
     }
   }
   const Config config = parse_config(nlohmann::json(resumed), run_dir.string());
-  if (saved && config.train.steps < saved->step)
-    user_error(run_dir.string(), ": train.steps = ", config.train.steps, ", but the run has done ", saved->step,
+  if (saved && config.train.steps < saved->state.step)
+    user_error(run_dir.string(), ": train.steps = ", config.train.steps, ", but the run has done ", saved->state.step,
                " steps; give at least that many");
   return config;
 }
@@ -196,9 +201,23 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
   });
 }
 
+// Compares the files as they are, so that configs of other versions need not be parsed.
 void require_unedited_config(const std::filesystem::path& run_dir) {
-  if (const std::optional<LatestState> saved = latest_state(run_dir))
-    require_unedited(run_dir, *saved, run_config(run_dir), read_history(run_dir));
+  const std::optional<LatestState> saved = latest_state(run_dir);
+  if (!saved) return;
+  // In this order, since a resume may change them now: it records a change before it writes config.json.
+  const auto stored = read_json<ordered_json>(config_path(run_dir), Comments::allowed);
+  const RunHistory record = read_history(run_dir);
+  for (const Difference& d : differences(ordered_json(*saved->state.config), stored))
+    if (saved->state.config->contains(nlohmann::json::json_pointer(d.path)) &&
+        !is_recorded(record, saved->state.step, d))
+      refuse_edited(run_dir, *saved, d);
+}
+
+std::optional<SavedRow> saved_row(const std::filesystem::path& run_dir) {
+  const std::optional<LatestState> saved = latest_state(run_dir);
+  if (!saved || !saved->state.last_row) return std::nullopt;
+  return SavedRow{saved->state.step, *saved->state.last_row};
 }
 
 void require_continuable(const std::filesystem::path& run_dir, const Config& config) {
@@ -224,6 +243,7 @@ bool holds_optimizer(const std::filesystem::path& checkpoint) { return anything_
 
 void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Config& config) {
   const HeldCheckpoint held = hold_checkpoint(from);  // its run may be training
+  if (!held.note.empty()) std::printf("note: %s\n", printable(held.note).c_str());
   const std::filesystem::path checkpoint = std::filesystem::canonical(held.path);
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
@@ -241,11 +261,12 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
   if (const auto other = run_of_checkpoint(checkpoint)) {  // first, so that errors name the files of the other run
     require_rows_in_order(*other, state.step);
     require_provenance(*other);
+    require_recorded_tokenizer(*other);
   }
   run.claim();
   run.mark_unfinished(true);
   fill_branch(checkpoint, run.dir(),
-              HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}});
+              HistoryEntry{state.step, checkpoint.string(), {}, {}, config_changes(parent, config), {}, {}, {}});
   write_run_config(run.dir(), config);  // last: from now on the folder holds a run
   run.mark_unfinished(false);
 }

@@ -1,10 +1,12 @@
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
+#include "records/row_chain.h"
 #include "records/run_history.h"
 #include "train/run_inputs.h"
 #include "train/unstarted_run.h"
@@ -34,8 +36,13 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
 
-// Throws UserError if config.json is not what the latest checkpoint and history.json say.
+// Throws UserError if a key of config.json has another value than the latest checkpoint and history.json say. Whoever
+// reads config.json as what the run was trained with calls this.
 void require_unedited_config(const std::filesystem::path& run_dir);
+
+// The row of metrics.jsonl that was last when the latest checkpoint was saved. None without a checkpoint, and if the
+// checkpoint does not say.
+std::optional<SavedRow> saved_row(const std::filesystem::path& run_dir);
 
 // Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.
 void require_continuable(const std::filesystem::path& run_dir, const Config& config);

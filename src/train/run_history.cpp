@@ -75,11 +75,15 @@ void record_history(const std::filesystem::path& run_dir, HistoryEntry entry) {
   }
   const bool adds = history.empty() || !entry.changes.empty() || entry.branched_from ||
                     history.back().train != entry.train || history.back().val != entry.val;
-  if (!adds && history.size() == before && history.back().folder == entry.folder) return;
-  if (adds)
+  if (!adds && history.size() == before && history.back().folder == entry.folder &&
+      (entry.tokenizer.empty() || history.back().tokenizer == entry.tokenizer))
+    return;
+  if (adds) {
     history.push_back(std::move(entry));
-  else
+  } else {
     history.back().folder = entry.folder;
+    if (!entry.tokenizer.empty()) history.back().tokenizer = std::move(entry.tokenizer);
+  }
   write_text_file(run_dir / kHistoryFile, sealed(record_json(record).dump(2)));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/checksum.h"
 #include "base/file.h"
 #include "base/folder.h"
 #include "base/joined.h"
@@ -15,6 +16,8 @@ namespace gptmoe {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kOtherTokenizer = "restore it, or pass --tokenizer FILE";
 
 // A file that identifies a tokenizer.json may have any name.
 std::string name_in_run(const fs::path& file, size_t files) {
@@ -40,6 +43,20 @@ std::vector<std::string> places_of(const std::string& path, const std::optional<
   return places;
 }
 
+// Throws UserError, with the remedy, if the tokenizer at `path` is not the one that the run's history.json records.
+void require_recorded(const fs::path& run_dir, const fs::path& path, const char* remedy) {
+  Named<std::string> recorded;
+  for (HistoryEntry& entry : read_history(run_dir).history)
+    if (!entry.tokenizer.empty()) recorded = std::move(entry.tokenizer);
+  if (recorded.empty()) return;
+  const Named<std::string> found = tokenizer_checksums(read_tokenizer_files(path));
+  const std::vector<fs::path> files = tokenizer_files(path);
+  for (size_t i = 0; i < found.size(); ++i)
+    if (std::find(recorded.begin(), recorded.end(), found[i]) == recorded.end())
+      user_error(files[i].string(), ": not the tokenizer with which the run began, by the checksum in ",
+                 (run_dir / kHistoryFile).string(), "; ", remedy);
+}
+
 }  // namespace
 
 TokenizerCopy read_tokenizer_files(const fs::path& path) {
@@ -50,7 +67,16 @@ TokenizerCopy read_tokenizer_files(const fs::path& path) {
   return copy;
 }
 
+Named<std::string> tokenizer_checksums(const TokenizerCopy& tokenizer) {
+  Named<std::string> checksums;
+  for (const auto& [name, content] : tokenizer.files) checksums.emplace_back(name, checksum_text(checksum_of(content)));
+  return checksums;
+}
+
+void require_recorded_tokenizer(const fs::path& run_dir) { require_recorded(run_dir, run_dir, "restore it"); }
+
 void require_same_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
+  require_recorded_tokenizer(run_dir);
   const auto& files = tokenizer.files;
   if (files.empty()) return;
   for (const fs::path& copy : tokenizer_files(run_dir)) {
@@ -60,6 +86,7 @@ void require_same_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokeni
       user_error(tokenizer.source.string(), ": not the tokenizer with which the run began, ", copy.string(),
                  "; restore it, or correct data.tokenizer");
   }
+  require_recorded(run_dir, tokenizer.source, "restore it, or correct data.tokenizer");
 }
 
 void keep_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokenizer) {
@@ -73,12 +100,21 @@ fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
   std::vector<fs::path> folders = {checkpoint};
   if (run) folders.push_back(*run);
   for (const fs::path& folder : folders)
-    if (const std::vector<fs::path> files = tokenizer_files(folder); !files.empty()) return files[0];
+    if (const std::vector<fs::path> files = tokenizer_files(folder); !files.empty()) {
+      if (folder == checkpoint)
+        for (const fs::path& file : files) verify_checkpoint_file(file);
+      else
+        require_recorded(*run, folder, kOtherTokenizer);
+      return files[0];
+    }
   const std::string& named = config.data.tokenizer;
   if (named.empty()) throw NoTokenizer("the run's config names no tokenizer; pass --tokenizer FILE");
   const std::vector<std::string> places = places_of(named, entry_of(checkpoint));
   for (const std::string& place : places)
-    if (!tokenizer_files(place).empty()) return place;
+    if (!tokenizer_files(place).empty()) {
+      if (run) require_recorded(*run, place, kOtherTokenizer);
+      return place;
+    }
   throw NoTokenizer(text(run.value_or(checkpoint).string(), ": holds no copy of its tokenizer, and there is none at ",
                          joined(places, " or "), "; pass --tokenizer FILE"));
 }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "config/config.h"
+#include "records/record.h"
 
 namespace gptmoe {
 
@@ -22,7 +23,15 @@ struct TokenizerCopy {
 // or is of an unknown kind.
 TokenizerCopy read_tokenizer_files(const std::filesystem::path& path);
 
-// Throws UserError, naming the copy and the source, if a run's folder holds another tokenizer.
+// The checksum of each file, by its name.
+Named<std::string> tokenizer_checksums(const TokenizerCopy& tokenizer);
+
+// Throws UserError, naming the file, if the tokenizer in a run's folder is not the one that history.json records. Runs
+// of older versions have no record.
+void require_recorded_tokenizer(const std::filesystem::path& run_dir);
+
+// Does the same. Throws UserError too, naming the tokenizer's source, if it is not the one in the run's folder or, if
+// there is none, the one that history.json records.
 void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // Writes the copy into a run's folder. If the folder holds a tokenizer already, it must be the same: throws as
@@ -32,7 +41,7 @@ void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& t
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,
 // relative to the current folder or to the run's (history.json). Throws NoTokenizer naming the paths if there is none,
-// and UserError if the system cannot look there.
+// and UserError if the system cannot look there, or if it is not the one that state.json or history.json records.
 struct NoTokenizer : UserError {
   using UserError::UserError;
 };

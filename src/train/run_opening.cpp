@@ -18,15 +18,21 @@ namespace {
 struct Saved {
   int64_t step;
   Config config;
+  std::optional<std::string> last_row;
 };
 
-// Says if rows before the checkpoint are gone: the file was cut short, or lines were removed.
+void note(const std::string& line) { std::printf("note: %s\n", printable(line).c_str()); }
+
+// Says if rows are gone: the file was cut short, or lines were removed.
 void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoint) {
+  std::optional<SavedRow> last_row;
+  if (checkpoint.last_row) last_row = {checkpoint.step, *checkpoint.last_row};
+  for (const std::string& problem : row_problems(run_dir, last_row)) note(problem);
+  if (last_row) return;
   const int64_t every = checkpoint.config.log.every, last = last_train_row(run_dir, checkpoint.step);
   if (every > 0 && checkpoint.step - last >= every)
-    std::printf("note        %s: has no rows of the steps from %lld to %lld\n",
-                printable((run_dir / kMetricsFile).string()).c_str(), static_cast<long long>(last + 1),
-                static_cast<long long>(checkpoint.step));
+    note(text((run_dir / kMetricsFile).string(), ": has no rows of the steps from ", last + 1, " to ", checkpoint.step,
+              "; restore the file from a copy"));
 }
 
 // Refuses data that changed under the run. Returns whether the run was given other training data.
@@ -56,8 +62,8 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
   if (!options.continues()) {
     start_run_directory(*unstarted, given, tokenizer);
     if (tokenizer.files.empty() && !given.data.tokenizer.empty())
-      std::printf("note        data.tokenizer: %s is not there, so the run's folder gets no copy of it\n",
-                  printable(given.data.tokenizer).c_str());
+      note(text("data.tokenizer: ", given.data.tokenizer, " is not there, so the run's folder gets no copy of it"));
+    opened.history.tokenizer = tokenizer_checksums(tokenizer);
     return opened;
   }
   remove_unfinished_checkpoints(options.out);
@@ -65,8 +71,10 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
   opened.checkpoint = latest_checkpoint(options.out);
   if (opened.checkpoint) {
     const CheckpointState state = read_checkpoint_state(*opened.checkpoint);
-    const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string())};
+    const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string()), state.last_row};
     opened.new_data = check_data(options.out, saved, given, opened.history);
+    if (const std::string older = latest_note(options.out); !older.empty())
+      note(text(older, "; the steps after ", saved.step, " are trained again"));
     note_lost_rows(options.out, saved);
   } else {
     if (const int64_t step = last_logged_step(options.out); step > 0 && !options.restart)
@@ -75,6 +83,7 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
     std::printf("%s has no checkpoint yet: starting over\n", printable(options.out.string()).c_str());
   }
   keep_tokenizer(options.out, tokenizer);
+  opened.history.tokenizer = tokenizer_checksums(read_tokenizer_files(options.out));
   return opened;
 }
 

@@ -313,8 +313,9 @@ void Trainer::finish_step() {
 }
 
 void Trainer::save() {
-  const CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
-                              nlohmann::json(to_json(given_))};
+  CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
+                        nlohmann::json(to_json(given_))};
+  if (metrics_ && !metrics_->last_row().empty()) state.last_row = metrics_->last_row();
   std::optional<Failure> lost_metrics;
   try {
     if (metrics_) metrics_->sync();

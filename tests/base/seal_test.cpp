@@ -20,6 +20,8 @@ TEST(Seal, IsTheLastKeyInAnyLayout) {
     EXPECT_EQ(std::prev(read.end()).key(), "checksum");
     EXPECT_EQ(read.dump(indent) + "\n", content) << "it looks as if dump() had written it";
     EXPECT_EQ(seal_of(content), Seal::intact);
+    EXPECT_EQ(seal_digits(content), read["checksum"]);
+    EXPECT_EQ(seal_digits(kObject.dump(indent) + "\n"), "");
     read.erase("checksum");
     EXPECT_EQ(read, kObject);
     EXPECT_EQ(seal_of(kObject.dump(indent) + "\n"), Seal::none);

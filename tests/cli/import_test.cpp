@@ -45,6 +45,9 @@ TEST_F(ImportCommand, WritesACheckpointThatTheOtherCommandsTake) {
   expect_contains(card, "A language model converted from the weights of `hf` by gptmoe ");
   EXPECT_EQ(card.find("| trained |"), std::string::npos) << card;
   EXPECT_EQ(card.find("| data |"), std::string::npos) << card;
+  append_text(files_ / "start/tokenizer.json", "\n");
+  refuse({"export", "start", "--out", "third"},
+         {"start/tokenizer.json: does not match its checksum in state.json: ", "import or copy it again"});
 }
 
 TEST_F(ImportCommand, SaysWhatItLeavesOut) {

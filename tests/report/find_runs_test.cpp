@@ -14,6 +14,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
+std::vector<Arm> arms_below(const fs::path& folder, std::vector<std::string>* skipped = nullptr) {
+  return find_arms(
+      folder, [](const fs::path& run) { return read_run(run); }, skipped);
+}
+
 class FindRuns : public ::testing::Test {
  protected:
   void make(const std::string& run, const std::string& router = "topk") {
@@ -22,7 +27,7 @@ class FindRuns : public ::testing::Test {
   }
   std::vector<std::string> labels() {
     std::vector<std::string> labels;
-    for (const Arm& arm : find_arms(folder_.path())) labels.push_back(arm.label + " x" + text(arm.runs.size()));
+    for (const Arm& arm : arms_below(folder_.path())) labels.push_back(arm.label + " x" + text(arm.runs.size()));
     return labels;
   }
   TemporaryFolder folder_;
@@ -42,7 +47,7 @@ TEST_F(FindRuns, SortsTheFolderOfAComparison) {
   for (const char* run : {"topk/seed_1", "topk/seed_2"}) make(run);
   make("topk/seed_1.gptmoe-tmp-4711-1");  // a kill while it was removed
   EXPECT_EQ(labels(), (std::vector<std::string>{"topk x2", "alike x1", "default x2"}));
-  EXPECT_EQ(find_arms(folder_.path())[2].runs[0].dir, folder_ / "default/seed_2");
+  EXPECT_EQ(arms_below(folder_.path())[2].runs[0].dir, folder_ / "default/seed_2");
   EXPECT_EQ(find_runs_by_arm(folder_.path())[4], folder_ / "default/seed_10");
 }
 
@@ -54,7 +59,7 @@ TEST_F(FindRuns, NamesThePointsOfASweep) {
   EXPECT_EQ(labels(),
             (std::vector<std::string>{"topk learning_rate=2e-3 x1", "topk learning_rate=16e-3, betas=[1,2] x1",
                                       "default learning_rate=2e-3 x1", "default learning_rate=16e-3, betas=[1,2] x1"}));
-  const Arm arm = find_arms(folder_.path())[1];
+  const Arm arm = arms_below(folder_.path())[1];
   EXPECT_EQ(arm.family, "topk");
   EXPECT_EQ(arm.settings, (std::vector<Setting>{{"learning_rate", "16e-3"}, {"betas", "[1,2]"}}));
 }
@@ -69,7 +74,7 @@ TEST_F(FindRuns, ARunIsItsOwnArmAndIsNotLookedInto) {
   fs::create_directory(folder_ / "empty");
   write_text_file(folder_ / "a.json", "{}");
   EXPECT_EQ(labels(), (std::vector<std::string>{"a x1", "b/deep x1"}));
-  EXPECT_EQ(find_arms(folder_ / "a")[0].label, (folder_ / "a").string());
+  EXPECT_EQ(arms_below(folder_ / "a")[0].label, (folder_ / "a").string());
 }
 
 TEST_F(FindRuns, AnExportedModelIsNoRun) {
@@ -86,13 +91,13 @@ TEST_F(FindRuns, AnExportedModelIsNoRun) {
   write_text_file(bare / "metrics.jsonl", "");
   write_text_file(history / "history.json", "{}");
   EXPECT_EQ(find_runs(folder_.path()), (std::vector<fs::path>{folder_ / "a", begun, broken, bare, history}));
-  EXPECT_TRUE(message<UserError>([&] { find_arms(exported); }).starts_with(exported.string() + ": holds no run; "));
+  EXPECT_TRUE(message<UserError>([&] { arms_below(exported); }).starts_with(exported.string() + ": holds no run; "));
 }
 
 TEST_F(FindRuns, TheSeedsOfOneArm) {
   make("topk/seed_1");
   make("topk/seed_2");
-  const std::vector<Arm> arms = find_arms(folder_ / "topk");
+  const std::vector<Arm> arms = arms_below(folder_ / "topk");
   ASSERT_EQ(arms.size(), 1u);
   EXPECT_EQ(arms[0].label, (folder_ / "topk").string());
   EXPECT_EQ(arms[0].runs.size(), 2u);
@@ -101,12 +106,12 @@ TEST_F(FindRuns, TheSeedsOfOneArm) {
 TEST_F(FindRuns, AFolderWithoutRunsIsNamed) {
   fs::create_directory(folder_ / "none");
   const std::string none = (folder_ / "none").string();
-  EXPECT_TRUE(message<UserError>([&] { find_arms(none); }).starts_with(none + ": holds no run; "));
-  EXPECT_TRUE(message<UserError>([&] { find_arms(none + "x"); }).starts_with(none + "x: no such run"));
+  EXPECT_TRUE(message<UserError>([&] { arms_below(none); }).starts_with(none + ": holds no run; "));
+  EXPECT_TRUE(message<UserError>([&] { arms_below(none + "x"); }).starts_with(none + "x: no such run"));
   make("starting");
   fs::remove(folder_ / "starting/metrics.jsonl");
   EXPECT_EQ(find_runs(folder_.path()).size(), 1u);
-  EXPECT_THROW(find_arms(folder_.path()), UserError) << "it has no rows yet";
+  EXPECT_THROW(arms_below(folder_.path()), UserError) << "it has no rows yet";
 }
 
 TEST_F(FindRuns, AFolderThatCannotBeReadIsNotEmpty) {
@@ -127,13 +132,13 @@ TEST_F(FindRuns, AConfigThatCannotBeLookedAtIsNotSkipped) {
                 }).starts_with((folder_ / "lost/config.json").string() + ": cannot access it: "));
     std::vector<std::string> skipped;
     EXPECT_EQ(find_runs(folder_.path(), &skipped), std::vector<fs::path>{folder_ / "run"}) << "beside it";
-    EXPECT_EQ(find_arms(folder_.path(), &skipped).size(), 1u);
+    EXPECT_EQ(arms_below(folder_.path(), &skipped).size(), 1u);
     ASSERT_EQ(skipped.size(), 2u);
     EXPECT_TRUE(skipped[0].starts_with((folder_ / "lost/config.json").string() + ": cannot access")) << skipped[0];
     EXPECT_THROW(find_runs(folder_ / "lost", &skipped), UserError) << "the folder itself";
     fs::create_directory(folder_ / "only");
     fs::rename(folder_ / "lost", folder_ / "only/lost");
-    EXPECT_NE(message<UserError>([&] { find_arms(folder_ / "only", &skipped); }).find("cannot access"),
+    EXPECT_NE(message<UserError>([&] { arms_below(folder_ / "only", &skipped); }).find("cannot access"),
               std::string::npos);
     fs::rename(folder_ / "only/lost", folder_ / "lost");
     fs::remove(folder_ / "only");

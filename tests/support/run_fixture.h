@@ -101,7 +101,7 @@ inline std::vector<nlohmann::json> metrics_of(const fs::path& run_dir) {
   for (std::string line; std::getline(in, line);) {
     nlohmann::json row = nlohmann::json::parse(line);
     for (const char* clock :
-         {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "communication", "checksum"})
+         {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "communication", "previous", "checksum"})
       row.erase(clock);
     rows.push_back(std::move(row));
   }

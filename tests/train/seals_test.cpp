@@ -5,8 +5,10 @@
 #include <set>
 
 #include "base/checksum.h"
+#include "base/joined.h"
 #include "base/lock.h"
 #include "base/seal.h"
+#include "checkpoint/held_checkpoint.h"
 #include "data/shard_seals.h"
 #include "records/metrics_file.h"
 #include "support/run_fixture.h"
@@ -43,8 +45,15 @@ class Seals : public ::testing::Test {
     write_text_file(file, bytes.replace(at, what.size(), by));
   }
 
+  // Resumes the run and returns what it prints.
+  std::string resumed() const {
+    std::string screen;
+    EXPECT_EQ(train_quietly(config_, run_, true, &screen), 0);
+    return screen;
+  }
+
   RunFolder folder_;
-  const fs::path run_ = folder_ / "run";
+  const fs::path run_ = folder_ / "run", rows_ = run_ / "metrics.jsonl";
   const Config config_ = folder_.config();
 };
 
@@ -59,7 +68,7 @@ TEST_F(Seals, ADamagedRowBeforeTheCheckpointIsNamed) {
   EXPECT_EQ(refused(), rows.string() +
                            ":3: does not match its own checksum: it is damaged, cut short or edited; repair or remove "
                            "the line");
-  EXPECT_THROW(has_eval_row(run_, 12), UserError);
+  EXPECT_THROW(require_rows_in_order(run_, 12), UserError);
   write_text_file(rows, good);
   EXPECT_EQ(train_quietly(config_, run_, true), 0);
 }
@@ -79,18 +88,70 @@ TEST_F(Seals, EveryDamagedByteOfARowShows) {
     }
 }
 
+// A checkpoint of an older version does not say which row was last.
 TEST_F(Seals, RowsThatAreGoneAreNoted) {
-  std::string screen;
   train_quietly(config_, run_);
-  const auto resume = [&] {
-    train_quietly(config_, run_, true, &screen);
-    return screen;
+  EXPECT_EQ(resumed().find("note"), std::string::npos);
+  const std::string good = read_text_file(rows_);
+  const size_t fourth = good.rfind('\n', good.find("\"step\":4,")) + 1;
+  write_text_file(rows_, good.substr(0, fourth + 30));
+  const std::string from_a_copy = "; restore the file from a copy\n";
+  expect_contains(resumed(), text("note: ", rows_.string(), ": its last row when step 12 was saved is gone, and ",
+                                  "perhaps rows before it", from_a_copy));
+  const fs::path state_file = run_ / "checkpoints/step_00000012/state.json";
+  json state = json::parse(read_text_file(state_file));
+  EXPECT_EQ(state.erase("last_row"), 1u);
+  state.erase("checksum");
+  write_text_file(state_file, sealed(state.dump(2)));
+  write_text_file(rows_, good.substr(0, fourth));
+  expect_contains(resumed(), text("note: ", rows_.string(), ": has no rows of the steps from 4 to 12", from_a_copy));
+}
+
+TEST_F(Seals, RowsThatWereRemovedOrMovedAreNoted) {
+  train_quietly(config_, run_);
+  const std::string good = read_text_file(rows_);
+  std::vector<std::string> lines;
+  for_each_complete_line(good, [&](std::string_view line) { lines.emplace_back(line); });
+  ASSERT_EQ(events_of(run_)[4], "train 5");
+  ASSERT_EQ(events_of(run_)[5], "eval 5");
+  const auto note = [&](int line) {
+    return text("note: ", rows_.string(), ":", line, ": rows before this line were removed, repeated or moved; ",
+                "restore the file from a copy\n");
   };
-  EXPECT_EQ(resume().find("note "), std::string::npos);
-  const std::string good = read_text_file(run_ / "metrics.jsonl");
-  write_text_file(run_ / "metrics.jsonl", good.substr(0, good.find("\"step\":4")));  // within the fourth row
-  expect_contains(resume(),
-                  text("note        ", (run_ / "metrics.jsonl").string(), ": has no rows of the steps from 4 to 12\n"));
+  std::vector<std::string> changed = lines;
+  changed.erase(changed.begin() + 2);
+  write_text_file(rows_, joined(changed, ""));
+  expect_contains(resumed(), note(3));
+  expect_contains(resumed(), note(3));  // the rows that this resume wrote continue the chain, and the gap stays
+  changed = lines;
+  std::swap(changed[4], changed[5]);
+  write_text_file(rows_, joined(changed, ""));
+  expect_contains(resumed(), note(5));
+  write_text_file(rows_, good);
+  EXPECT_EQ(resumed().find("note"), std::string::npos);
+}
+
+TEST_F(Seals, AResumeAndABranchContinueTheChain) {
+  train_quietly(config_, run_);
+  const auto last_row = [](const fs::path& run, const char* step) {
+    return read_checkpoint_state(run / "checkpoints" / step).last_row;
+  };
+  const std::string rows = read_text_file(rows_);
+  const size_t eighth = rows.rfind('\n', rows.find("\"step\":8,")) + 1, end = rows.find('\n', eighth) + 1;
+  EXPECT_EQ(last_row(run_, "step_00000008"), links_of(std::string_view(rows).substr(eighth, end - eighth)).checksum);
+  cut_back(run_, 8);
+  EXPECT_EQ(resumed().find("note"), std::string::npos);
+  const Config longer = folder_.config({{"train", {{"steps", 14}}}});
+  const fs::path branch = folder_ / "branch";
+  start_branch(run_ / "checkpoints/step_00000008", branch, longer);
+  EXPECT_EQ(resume_with(longer, branch, {}), 0);
+  for (const fs::path& run : {run_, branch}) {
+    const std::optional<SavedRow> saved = saved_row(run);
+    ASSERT_TRUE(saved);
+    EXPECT_EQ(saved->step, run == run_ ? 12 : 14);
+    EXPECT_EQ(row_problems(run, saved), std::vector<std::string>{});
+    EXPECT_NE(read_text_file(run / "metrics.jsonl").find("\"step\":12,"), std::string::npos);
+  }
 }
 
 TEST_F(Seals, RowsOfOlderVersionsAreRead) {
@@ -98,13 +159,14 @@ TEST_F(Seals, RowsOfOlderVersionsAreRead) {
   std::string rows = read_text_file(run_ / "metrics.jsonl"), older;
   for (size_t at = 0, end; (end = rows.find('\n', at)) != std::string::npos; at = end + 1) {
     json row = json::parse(rows.substr(at, end - at));
-    row.erase("checksum");
+    for (const char* key : {"previous", "checksum"}) row.erase(key);
     older += row.dump() + "\n";
   }
   write_text_file(run_ / "metrics.jsonl", older);
   EXPECT_EQ(train_quietly(config_, run_, true), 0);
   const std::string kept = older.substr(0, older.rfind('\n', older.size() - 2) + 1);  // the last evaluation is repeated
   EXPECT_TRUE(read_text_file(run_ / "metrics.jsonl").starts_with(kept));
+  EXPECT_EQ(row_problems(run_, std::nullopt), std::vector<std::string>{});
 }
 
 TEST_F(Seals, DamagedRecordsAreNamed) {
@@ -134,8 +196,41 @@ TEST_F(Seals, AConfigThatWasEditedIsNotCompared) {
   json edited = json::parse(read_text_file(run_ / "config.json"));
   edited["optimizer"]["learning_rate"] = 0.5;
   write_text_file(run_ / "config.json", edited.dump(2));
-  expect_contains(error_line<UserError>([&] { require_unedited_config(run_); }),
-                  "config.json: has optimizer.learning_rate = 0.5, but ");
+  const auto refused = [&] { return error_line<UserError>([&] { require_unedited_config(run_); }); };
+  expect_contains(refused(), "config.json: has optimizer.learning_rate = 0.5, but ");
+  edited = json::parse(to_json(config_).dump());
+  edited["train"]["eval_tokens"] = 7;
+  write_text_file(run_ / "config.json", edited.dump(2));
+  expect_contains(refused(), "config.json: has train.eval_tokens = 7, but ");
+  edited = json::parse(to_json(config_).dump());
+  edited["optimizer"].erase("learning_rate");
+  write_text_file(run_ / "config.json", edited.dump(2));
+  expect_contains(refused(), "config.json: has optimizer.learning_rate = null, but ");
+}
+
+TEST_F(Seals, AConfigThatAResumeChangedIsNotEdited) {
+  train_quietly(config_, run_);
+  const Config longer = folder_.config({{"train", {{"steps", 14}, {"eval_every", 7}}}, {"checkpoint", {{"every", 4}}}});
+  resume_with(longer, run_, {"train.steps"});
+  require_unedited_config(run_);
+  cut_back(run_, 12);  // config.json and history.json are newer than this checkpoint
+  require_unedited_config(run_);
+  json older = json::parse(read_text_file(run_ / "config.json"));
+  older["train"]["a_later_key"] = 1;  // its checkpoint is from before there was such a key
+  write_text_file(run_ / "config.json", older.dump(2));
+  require_unedited_config(run_);
+}
+
+TEST_F(Seals, AnOlderLatestIsTold) {
+  train_quietly(config_, run_);
+  EXPECT_EQ(hold_checkpoint(run_).note, "");
+  write_text_file(run_ / "checkpoints/LATEST", "step_00000008\n");
+  const std::string note = (run_ / "checkpoints/LATEST").string() +
+                           ": names step_00000008, but step_00000012 is later; to use that one, write its name there";
+  EXPECT_EQ(hold_checkpoint(run_).note, note);
+  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "it was asked for";
+  expect_contains(resumed(), "note: " + note + "; the steps after 8 are trained again\n");
+  EXPECT_EQ(resumed().find("note"), std::string::npos);
 }
 
 TEST_F(Seals, ShardsAreCheckedWhereTheyHaveSeals) {

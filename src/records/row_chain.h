@@ -1,0 +1,35 @@
+#pragma once
+// The chain of the rows in metrics.jsonl: each row's "previous" is the checksum of the row before it, and the row's own
+// checksum covers it. So rows that were removed, repeated or moved show, and so does the loss of the last ones, if a
+// checkpoint recorded the checksum of the last row that it covers. Rows of older versions have no "previous"; rows that
+// a newer version appends to them are chained.
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gptmoe {
+
+inline constexpr const char* kPreviousRow = "previous";
+
+// What a line says about its place, as text. The seal is not checked here.
+struct RowLinks {
+  std::optional<std::string_view> previous;  // empty in the first row, and after a row without a checksum
+  std::string_view checksum;                 // empty if the row has none
+};
+RowLinks links_of(std::string_view line);
+
+// A row that a checkpoint covers.
+struct SavedRow {
+  int64_t step = 0;  // of the checkpoint
+  std::string checksum;
+};
+
+// What is wrong with the rows as a whole, one line each: the first row that does not follow the one before it, or
+// `saved` if no row is that row. `content` was read from `file`. A file that tools/thin_runs.sh made has no chain.
+std::vector<std::string> chain_problems(std::string_view content, const std::filesystem::path& file,
+                                        const std::optional<SavedRow>& saved);
+
+}  // namespace gptmoe
