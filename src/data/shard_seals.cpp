@@ -63,10 +63,12 @@ void ShardSeals::require_samples(const Shard& shard, uint64_t samples) {
                " beside it says; restore the file or write it again");
 }
 
-int64_t unsealed_shards(const TokenLoader& loader) {
+int64_t unsealed_shards(const std::vector<NamedText>& texts) {
   ShardSeals seals;
-  const auto& shards = loader.shard_files();
-  return std::count_if(shards.begin(), shards.end(), [&](const Shard& shard) { return !seals.find(shard.path()); });
+  int64_t unsealed = 0;
+  for (const NamedText& text : texts)
+    for (const Shard& shard : text.loader.shard_files()) unsealed += seals.find(shard.path()) ? 0 : 1;
+  return unsealed;
 }
 
 }  // namespace gptmoe
