@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "bench/benches.h"
-#include "data/loader.h"
+#include "data/open_sources.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -45,27 +45,27 @@ class MadeUpShards {
   std::filesystem::path folder_;
 };
 
-struct Source {
-  LoaderOptions loader;
-  int64_t batch;
-};
-
-Source source_of(const LoaderBenchOptions& options) {
-  constexpr int64_t kAnyVocabulary = int64_t{1} << 31;
-  if (!options.data.ends_with(".json")) return {{options.data, options.sequence_length, kAnyVocabulary}, options.batch};
-  const Config config = load_config(options.data);
-  return {{config.data.train, config.train.sequence_length, config.model.vocab_size}, config.train.micro_batch_size};
+// What a run of `config` would load; only the sections "data" and "train" and the vocabulary count.
+Config config_of(const LoaderBenchOptions& options) {
+  if (options.data.ends_with(".json")) return load_config(options.data);
+  Config config;
+  config.model.vocab_size = int64_t{1} << 31;  // any
+  if (!options.data.empty()) config.data.train = {{options.data}};
+  config.train.sequence_length = options.sequence_length;
+  config.train.micro_batch_size = options.batch;
+  return config;
 }
 
 }  // namespace
 
 void bench_loader(const LoaderBenchOptions& options, const BenchOptions& bench) {
-  Source source = source_of(options);
+  Config config = config_of(options);
   BenchOutput output(bench.json);
   std::optional<MadeUpShards> made_up;
-  if (source.loader.shards.empty()) source.loader.shards = made_up.emplace().pattern();
-  TokenLoader loader(source.loader);
-  const int64_t B = source.batch, T = source.loader.sequence_length;
+  if (config.data.train.empty()) config.data.train = {{made_up.emplace().pattern()}};
+  BatchLoader loader = open_training_data(config);
+  const std::vector<NamedText>& sources = loader.sources();
+  const int64_t B = config.train.micro_batch_size, T = config.train.sequence_length;
   std::vector<int32_t> batch(static_cast<size_t>(2 * B * T));
   const Tensor inputs_BT(batch.data(), DType::i32, {B, T}), targets_BT(batch.data() + B * T, DType::i32, {B, T});
 
@@ -73,14 +73,13 @@ void bench_loader(const LoaderBenchOptions& options, const BenchOptions& bench) 
   const Ceilings ceilings = measure_ceilings(*ops);
   output.show_progress("bench  loader");
   const auto tokens = static_cast<double>(B * T);
-  const double stored_bytes = Shard(glob_files(source.loader.shards).front()).format().token_bytes;
+  const double stored_bytes = sources[0].loader.shard_files()[0].format().token_bytes;
   BenchRow row{"next_batch", "loader", text(B, "x", T), {}, 0, tokens * (stored_bytes + 2 * sizeof(int32_t))};
   row.floor = ceilings.floor_of(0, row.bytes);
   row.timing = time_rounds(*ops, [&] { loader.next_batch(inputs_BT, targets_BT); });
 
   output.say_ceilings(*ops, ceilings);
-  output.say(text(loader.shards(), loader.shards() == 1 ? " shard of " : " shards of ", grouped_digits(loader.tokens()),
-                  " tokens\n"));
+  output.say(text(plural(shards_of(sources), "shard"), " of ", grouped_digits(tokens_of(sources)), " tokens\n"));
   output.begin_table("part");
   output.say_row(row);
   output.say(text("\n", metric_count(tokens / row.timing.median), "tokens/s by the median time, ",

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/json_value.h"
-#include "data/loader.h"
+#include "data/batches.h"
 #include "records/record.h"
 
 namespace gptmoe {
@@ -28,11 +28,20 @@ struct StateFile {
   Named<std::string> files;
 };
 
+template <typename Visitor, Is<SourceState> Record>
+void visit_fields(Visitor& visitor, Record& source) {
+  visitor.field("epoch", source.epoch, "Completed passes over this source.");
+  visitor.field("position", source.position, "Sequences of this pass that all ranks together have read.");
+  visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
+  visitor.field("due", source.due, "Sequences by which the source is behind its share.");
+}
+
 template <typename Visitor, Is<LoaderState> Record>
 void visit_fields(Visitor& visitor, Record& loader) {
   visitor.field("epoch", loader.epoch, "Completed passes over the training data.");
   visitor.field("position", loader.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", loader.windows, "Sequences in a pass; a different number means different data.");
+  visitor.maybe("sources", loader.sources, "Where the run is in each source of a mixture, in their order.");
 }
 
 template <typename Visitor, Is<CheckpointState> Record>

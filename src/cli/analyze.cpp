@@ -65,7 +65,7 @@ void describe_run(AnalysisLog& log, const fs::path& run, const fs::path& checkpo
 }
 
 Analysis measure(const Config& config, const fs::path& checkpoint, const TokenLoader& loader,
-                 const std::vector<DomainText>& texts, const AnalyzeArguments& arguments) {
+                 const std::vector<NamedText>& texts, const AnalyzeArguments& arguments) {
   const int64_t B = config.train.micro_batch_size, T = config.train.sequence_length;
   const int64_t routing_batches = std::max<int64_t>(1, arguments.tokens / (B * T));
   const std::vector<Domain> domains = domain_batches(texts, B, T, routing_batches);
@@ -86,9 +86,13 @@ void run(const AnalyzeArguments& arguments) {
   const fs::path &checkpoint = held.path, run_dir = run_of(checkpoint);
   Config config = checkpoint_config(checkpoint, arguments.backend);
   if (config.model.moe_layers() == 0) user_error(checkpoint.string(), ": a dense model; there is no router to analyze");
-  const std::string data = shards_to_measure(checkpoint, config, arguments.data);
-  const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
-  const std::vector<DomainText> texts =
+  const DataSources sources = shards_to_measure(checkpoint, config, arguments.data);
+  const std::string& data = sources[0].path;
+  if (sources.size() > 1)
+    std::printf("note        measures %s, the first validation set; --data GLOB chooses others\n",
+                printable(sources[0].label()).c_str());
+  const TokenLoader loader({data, config.train.sequence_length, config.model.vocab_size});
+  const std::vector<NamedText> texts =
       open_domains(arguments.domains, config.train.sequence_length, config.model.vocab_size);
   const RunLog log = read_checked_run(run_dir);
 

@@ -72,12 +72,12 @@ inline Tokenizer model_tokenizer(const std::filesystem::path& checkpoint, const 
 }
 
 // The shards at `option`, or the run's validation shards if `option` is empty. Prints a note if these have changed.
-inline std::string shards_to_measure(const std::filesystem::path& checkpoint, const Config& config,
+inline DataSources shards_to_measure(const std::filesystem::path& checkpoint, const Config& config,
                                      const std::string& option) {
-  if (!option.empty()) return option;
+  if (!option.empty()) return {{option}};
   const FoundShards found = find_validation_shards(checkpoint, config);
   if (!found.note.empty()) std::printf("note: %s\n", printable(found.note).c_str());
-  return found.pattern;
+  return found.sources;
 }
 
 }  // namespace gptmoe

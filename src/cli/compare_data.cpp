@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/check.h"
@@ -18,12 +19,13 @@ namespace {
 
 using Files = std::vector<DataFile>;
 
-// The shards that patterns match now; each is looked up once.
+// The shards that sources match now; each list of sources is looked up once.
 class ShardsNow {
  public:
-  const Files& matching(const std::string& pattern) {
-    const auto known = files_.find(pattern);
-    return known != files_.end() ? known->second : files_.emplace(pattern, data_files(pattern)).first->second;
+  const Files& matching(const DataSources& sources) {
+    const std::string key = to_json(sources).dump();
+    const auto known = files_.find(key);
+    return known != files_.end() ? known->second : files_.emplace(key, data_files(sources)).first->second;
   }
 
  private:
@@ -45,7 +47,7 @@ class StartsNow {
 
 struct KindOfData {
   const char* key;
-  std::string DataConfig::*pattern;
+  DataSources DataConfig::*sources;
   Files HistoryEntry::*files;
 };
 constexpr KindOfData kTrain{"data.train", &DataConfig::train, &HistoryEntry::train};
@@ -82,9 +84,9 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
     user_error(run.init_from, ": has other weights than those from which ", run.dir.string(),
                " started; restore them, or ", remedy_of(run));
   for (const KindOfData& kind : {kTrain, kVal}) {
-    const std::string& pattern = run.data.*kind.pattern;
-    if (pattern.empty()) continue;
-    const Files& files = now.matching(pattern);  // outside the try: an unreadable shard says nothing about the run
+    const DataSources& sources = run.data.*kind.sources;
+    if (sources.empty()) continue;
+    const Files& files = now.matching(sources);  // outside the try: an unreadable shard says nothing about the run
     try {
       require_read(run, record, kind, files);
     } catch (const UserError&) {
@@ -116,7 +118,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
     }
     for (const KindOfData& kind : {kTrain, kVal}) {
       const Files& reads =
-          record.history.empty() ? now.matching(run.data.*kind.pattern) : record.history.back().*kind.files;
+          record.history.empty() ? now.matching(run.data.*kind.sources) : record.history.back().*kind.files;
       if (reads.empty()) continue;
       const auto [other, fresh] = first.try_emplace(kind.key, &run, reads);
       if (!fresh && !same_tokens(other->second.second, reads))

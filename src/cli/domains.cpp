@@ -6,12 +6,12 @@
 namespace gptmoe {
 namespace {
 
-DomainText open_domain(const std::string& argument, int64_t T, int64_t V) {
+NamedText open_domain(const std::string& argument, int64_t T, int64_t V) {
   const size_t equals = argument.find('=');
   if (equals == 0 || equals == std::string::npos || equals + 1 == argument.size())
     user_error("--domain ", argument, ": not NAME=GLOB; write for example --domain 'books=data/books/*.bin'");
   const std::string name = argument.substr(0, equals), shards = argument.substr(equals + 1);
-  return {name, shards, TokenLoader({shards, T, V, WindowOrder::sequential})};
+  return {name, TokenLoader({shards, T, V})};
 }
 
 // `count` batches of B windows, which are spaced evenly over the text.
@@ -28,11 +28,11 @@ Batches spread_batches(const TokenLoader& loader, int64_t B, int64_t count) {
 
 }  // namespace
 
-std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V) {
-  std::vector<DomainText> texts;
+std::vector<NamedText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V) {
+  std::vector<NamedText> texts;
   for (const std::string& argument : arguments) {
-    DomainText opened = open_domain(argument, T, V);
-    for (const DomainText& other : texts)
+    NamedText opened = open_domain(argument, T, V);
+    for (const NamedText& other : texts)
       if (other.name == opened.name)
         user_error("--domain ", opened.name, ": given twice; give each domain one pattern and its own name");
     texts.push_back(std::move(opened));
@@ -40,9 +40,10 @@ std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, 
   return texts;
 }
 
-std::vector<Domain> domain_batches(const std::vector<DomainText>& texts, int64_t B, int64_t T, int64_t count) {
+std::vector<Domain> domain_batches(const std::vector<NamedText>& texts, int64_t B, int64_t T, int64_t count) {
   std::vector<Domain> domains;
-  for (const auto& [name, shards, loader] : texts) {
+  for (const auto& [name, loader] : texts) {
+    const std::string& shards = loader.pattern();
     if (loader.windows() < B * count)
       user_error("--domain ", name, ": ", shards, " has ", grouped_digits(loader.windows() * T),
                  " tokens in whole sequences, but ", grouped_digits(B * count * T),

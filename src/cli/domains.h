@@ -8,17 +8,12 @@
 
 namespace gptmoe {
 
-struct DomainText {
-  std::string name, shards;
-  TokenLoader loader;
-};
-
 // Opens the shards of every NAME=GLOB, for windows of T tokens from a vocabulary of V. Throws UserError if an argument
 // does not have this form, a name is given twice, or the shards cannot be read.
-std::vector<DomainText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
+std::vector<NamedText> open_domains(const std::vector<std::string>& arguments, int64_t T, int64_t V);
 
 // `count` batches of B windows of T tokens from each text. The windows are spaced evenly over the text and are the same
 // in every call. `texts` must outlive the result. Throws UserError naming the domain that has too few windows.
-std::vector<Domain> domain_batches(const std::vector<DomainText>& texts, int64_t B, int64_t T, int64_t count);
+std::vector<Domain> domain_batches(const std::vector<NamedText>& texts, int64_t B, int64_t T, int64_t count);
 
 }  // namespace gptmoe

@@ -1,5 +1,6 @@
 #include "cli/eval_texts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "cli/domains.h"
 #include "cli/number_check.h"
 #include "cli/path_check.h"
+#include "data/open_sources.h"
 #include "engine/backend.h"
 #include "engine/memory_check.h"
 #include "inference/evaluate.h"
@@ -23,16 +25,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// One text without a name, or the domains.
-std::vector<DomainText> open_texts(const EvalRun& run, const TextArguments& arguments) {
+// The domains, the text of --data without a name, or the run's validation sets.
+std::vector<NamedText> texts_to_score(const EvalRun& run, const TextArguments& arguments) {
   const int64_t T = run.config.train.sequence_length, V = run.config.model.vocab_size;
   if (!arguments.domains.empty()) return open_domains(arguments.domains, T, V);
   if (arguments.data.empty() && run.config.data.val.empty())
     user_error(run.checkpoint.string(), ": the run has no validation data; pass --data GLOB or --domain NAME=GLOB");
-  const std::string data = shards_to_measure(run.checkpoint, run.config, arguments.data);
-  std::vector<DomainText> texts;
-  texts.push_back({"", data, TokenLoader({data, T, V, WindowOrder::sequential})});
-  return texts;
+  return open_texts(shards_to_measure(run.checkpoint, run.config, arguments.data), T, V);
 }
 
 // The tokenizer of the texts; none if the run names none. If the run's own cannot be used, prints a note with the
@@ -50,23 +49,25 @@ std::optional<Tokenizer> text_tokenizer(const EvalRun& run, const TokenizerArgum
 
 // The bytes of each text, as far as they are scored; unknown without a tokenizer. If the run's own tokenizer lacks one
 // of a text's tokens, prints a note with the reason.
-std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::vector<DomainText>& texts,
-                                                int64_t tokens, const TokenizerArguments& arguments) {
+std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::vector<NamedText>& texts, int64_t tokens,
+                                                const TokenizerArguments& arguments) {
   std::vector<std::optional<int64_t>> bytes(texts.size());
   const std::optional<Tokenizer> tokenizer = text_tokenizer(run, arguments);
   const int64_t T = run.config.train.sequence_length;
-  for (size_t i = 0; tokenizer && i < texts.size(); ++i) try {
-      const TokenLoader& loader = texts[i].loader;
+  for (size_t i = 0; tokenizer && i < texts.size(); ++i) {
+    const TokenLoader& loader = texts[i].loader;
+    try {
       bytes[i] = text_bytes(loader, evaluated_windows(loader, T, tokens), T, *tokenizer);
     } catch (const UserError& error) {
-      if (arguments.given()) user_error(texts[i].shards, ": ", error.what());
-      std::printf("note: no bits per byte: %s\n", printable(text(texts[i].shards, ": ", error.what())).c_str());
+      if (arguments.given()) user_error(loader.pattern(), ": ", error.what());
+      std::printf("note: no bits per byte: %s\n", printable(text(loader.pattern(), ": ", error.what())).c_str());
     }
+  }
   return bytes;
 }
 
 // `bytes` are those of each text.
-std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts,
+std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;
   const auto ops = make_backend(config);
@@ -79,10 +80,10 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
 
   ProgressLine progress;
   std::vector<TextScore> scores;
-  for (const DomainText& own : texts) {
+  for (const NamedText& own : texts) {
     const int64_t windows = evaluated_windows(own.loader, config.train.sequence_length, tokens);
     const JobClock clock;
-    TextScore score{own.name, own.shards};
+    TextScore score{own.name, own.loader.pattern()};
     score.bytes = bytes[scores.size()];
     const auto on_window = [&](int64_t window, double loss) {
       score.window_losses.push_back(loss);
@@ -94,7 +95,7 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainT
     score.loss = result.loss;
     if (!std::isfinite(score.loss))
       throw NumericFailure(
-          text(run.checkpoint.string(), ": the loss on ", own.shards, " is not finite, so its run diverged"));
+          text(run.checkpoint.string(), ": the loss on ", score.data, " is not finite, so its run diverged"));
     score.perplexity = result.perplexity;
     scores.push_back(std::move(score));
   }
@@ -120,13 +121,14 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
                 plural(T_a, "token").c_str(), plural(T_b, "token").c_str());
     return paired;
   }
-  for (size_t i = 0; i < scores[0].size(); ++i) {
-    const TextScore &a = scores[0][i], &b = scores[1][i];
-    if (a.data == b.data)
-      paired.push_back(pair_losses(a.name.empty() ? a.data : a.name, a.window_losses, b.window_losses));
+  for (const TextScore& a : scores[0]) {
+    const auto same = std::find_if(scores[1].begin(), scores[1].end(),
+                                   [&](const TextScore& b) { return a.name == b.name && a.data == b.data; });
+    if (same != scores[1].end())
+      paired.push_back(pair_losses(a.name.empty() ? a.data : a.name, a.window_losses, same->window_losses));
     else
-      std::printf("note: no paired test, since A is scored on %s and B on %s; pass --data GLOB\n",
-                  printable(a.data).c_str(), printable(b.data).c_str());
+      std::printf("note: no paired test on %s, on which only A is scored; pass --data GLOB\n",
+                  printable(a.data).c_str());
   }
   return paired;
 }
@@ -149,10 +151,10 @@ std::vector<CLI::Option*> TextArguments::add_to(CLI::App& command) {
 void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, const TextArguments& arguments) {
   std::optional<AtomicFile> file;
   open_output(file, kJsonOption, output.json);
-  std::vector<std::vector<DomainText>> texts;
+  std::vector<std::vector<NamedText>> texts;
   std::vector<std::vector<std::optional<int64_t>>> bytes;
   for (const EvalRun& run : runs) {
-    texts.push_back(open_texts(run, arguments));
+    texts.push_back(texts_to_score(run, arguments));
     bytes.push_back(count_bytes(run, texts.back(), arguments.tokens, output.tokenizer));
   }
 
@@ -168,7 +170,7 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
   std::vector<PairedScore> paired;
   if (runs.size() == 2) paired = pair_texts(runs, scores);
   const Json options = {{"tokens_limit", arguments.tokens}};
-  finish_eval(file, output, options, written, paired, arguments.domains.empty() ? "data" : "domain");
+  finish_eval(file, output, options, written, paired, scores[0][0].name.empty() ? "data" : "domain");
 }
 
 }  // namespace gptmoe

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/joined.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "cli/checked_run.h"
@@ -68,8 +69,13 @@ ExportTokenizer export_tokenizer(const fs::path& checkpoint, const Config& confi
   }
 }
 
-// The name of the files that a glob matches, without their folders.
-std::string file_pattern(const std::string& glob) { return fs::path(glob).filename().string(); }
+// The names of the sources, or what their files are called without the folders, as in "`wiki`, `books_*.bin`".
+std::string file_patterns(const DataSources& sources) {
+  std::vector<std::string> names;
+  for (const DataSource& source : sources)
+    names.push_back("`" + (source.name.empty() ? fs::path(source.path).filename().string() : source.name) + "`");
+  return joined(names, ", ");
+}
 
 // The run's last validation up to `step`, in words; empty without one. Prints a note if the run's rows cannot be read.
 std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config) {
@@ -83,7 +89,7 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
         char words[160];
         std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
                       std::exp(row.val_loss), grouped_digits(row.step).c_str());
-        validation = text(words, " on `", file_pattern(config.data.val), "`");
+        validation = text(words, " on ", file_patterns(config.data.val));
       }
   } catch (const UserError& unreadable) {
     std::printf("note: README.md has no validation loss: %s\n", printable(unreadable.what()).c_str());
@@ -113,7 +119,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   if (state.step > 0) {  // not an import
     card.training = text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
                          grouped_digits(config.train.sequence_length));
-    card.data = "`" + file_pattern(config.data.train) + "`";
+    card.data = file_patterns(config.data.train);
   }
   card.version = build_info().version;
   if (run_dir) card.validation = validation_until(state.step, *run_dir, config);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json_value.h"
+#include "config/data_source.h"
 
 namespace gptmoe {
 
@@ -56,8 +57,8 @@ struct RouterConfig {
 };
 
 struct DataConfig {
-  std::string train;      // glob of shards; required
-  std::string val;        // glob of shards; empty = no validation
+  DataSources train;      // required
+  DataSources val;        // each is evaluated by itself; empty = no validation
   std::string tokenizer;  // path; empty = unknown (generate then needs --tokenizer)
 
   bool operator==(const DataConfig&) const = default;

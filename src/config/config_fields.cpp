@@ -79,8 +79,12 @@ static void visit_fields(Fields& fields, RouterConfig& router) {
 
 static void visit_fields(Fields& fields, DataConfig& data) {
   fields.about("What the model is trained and validated on.");
-  fields.required("train", data.train, "Glob of the training shards, as in \"data/train_*.bin\".");
-  fields.optional("val", data.val, "Glob of the validation shards; empty: no validation.");
+  fields.required("train", data.train,
+                  "Training shards: a glob, as in \"data/train_*.bin\", or a list of sources "
+                  "([data.md](data.md#mixtures)).");
+  fields.optional("val", data.val,
+                  "Validation shards: a glob, or an object of globs by name, each of which is evaluated by itself; "
+                  "empty: no validation.");
   fields.optional("tokenizer", data.tokenizer,
                   "Path of the tokenizer that made the shards; generation and task scoring use it.");
 }

@@ -1,5 +1,7 @@
 #include "config/field_reader.h"
 
+#include <nlohmann/json.hpp>
+
 namespace gptmoe {
 
 void FieldReader::finish() {
@@ -28,6 +30,12 @@ void FieldReader::visit(const Field& field, std::string& value, const Words& wor
     value = section_.choice(field.key, words, value);
   else
     value = field.required ? section_.string(field.key) : section_.string(field.key, value);
+}
+
+void FieldReader::visit(const Field& field, DataSources& value) {
+  const JsonValue given = section_.any(field.key);
+  if (given->is_null() && field.required) section_.string(field.key);  // an error: it is missing, or null
+  if (!given->is_null()) value = read_data_sources(section_, field.key, given);
 }
 
 void FieldReader::visit_section(const char* key, const std::function<void(Fields&)>& fields) {

@@ -121,6 +121,15 @@ JsonSection JsonSection::section(const std::string& key) {
   return JsonSection(value ? *value : json(), where(key), file_, hints_);
 }
 
+JsonValue JsonSection::any(const std::string& key) {
+  const json* value = find(key);
+  return value ? *value : json();
+}
+
+JsonSection JsonSection::item(const std::string& path, const JsonValue& object) const {
+  return JsonSection(object, where(path), file_, hints_);
+}
+
 JsonValue JsonSection::others() {
   json rest = json::object();
   for (const auto& item : value_->items())

@@ -43,6 +43,10 @@ class JsonSection {
   std::string choice(const std::string& key, const std::vector<std::string>& allowed, const std::string& fallback);
   // A nested object; an absent one reads as empty.
   JsonSection section(const std::string& key);
+  // The value of a key that may be of several kinds; null if it is absent.
+  JsonValue any(const std::string& key);
+  // An object inside the value of a key; `path` leads to it, as in "train[1]".
+  JsonSection item(const std::string& path, const JsonValue& object) const;
   // Every key not requested so far, with its value, for another reader. These keys then count as requested.
   JsonValue others();
 

@@ -12,7 +12,7 @@ class Rules {
   explicit Rules(const std::string& file) : file_(file) {}
 
   template <typename... Why>
-  void require(bool holds, const char* path, const Why&... why) const {
+  void require(bool holds, const std::string& path, const Why&... why) const {
     if (!holds) throw KeyError(file_, path, text(why...));
   }
 
@@ -47,6 +47,9 @@ void check_feed_forward(const ModelConfig& model, const Rules& rules) {
 void check_training(const Config& config, const Rules& rules) {
   const TrainConfig& train = config.train;
   rules.require(!config.data.train.empty(), "data.train", "must name the training shards, as in \"data/train_*.bin\"");
+  for (size_t i = 0; i < config.data.val.size(); ++i)
+    rules.require(config.data.val[i].weight == 0 && config.data.val[i].epochs == 0, text("data.val[", i, "]"),
+                  "validation sets are read once each; remove \"weight\" and \"epochs\"");
   rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);

@@ -8,13 +8,21 @@
 #include "base/rng.h"
 #include "base/slow_job.h"
 #include "data/shard_seals.h"
-#include "data/shuffle.h"
 
 namespace gptmoe {
+namespace {
+
+template <typename Count>
+int64_t sum(const std::vector<NamedText>& texts, Count count) {
+  int64_t total = 0;
+  for (const NamedText& text : texts) total += count(text.loader);
+  return total;
+}
+
+}  // namespace
 
 TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
   GPTMOE_CHECK(options_.sequence_length > 0 && options_.vocab_size > 0);
-  GPTMOE_CHECK(options_.rank >= 0 && options_.rank < options_.world_size);
   const auto paths = glob_files(options_.shards);
   if (paths.empty())
     user_error(options_.shards, ": no file matches; make shards with gptmoe-tokenize encode, or correct the path",
@@ -40,22 +48,6 @@ TokenLoader::TokenLoader(LoaderOptions options) : options_(std::move(options)) {
     for (size_t i = 0; i < shards_.size(); ++i) seals.require_samples(shards_[i], checksums()[i]);
 }
 
-void TokenLoader::next_batch(const Tensor& inputs_BT, const Tensor& targets_BT) {
-  const int64_t T = options_.sequence_length, B = inputs_BT.size(0);
-  GPTMOE_CHECK(inputs_BT.has_sizes({B, T}) && targets_BT.has_sizes({B, T}), inputs_BT.describe());
-  auto *inputs = inputs_BT.as<int32_t>(), *targets = targets_BT.as<int32_t>();
-  for (int64_t b = 0; b < B; ++b) read_window(window_at(options_.rank * B + b), inputs + b * T, targets + b * T);
-  position_ += B * options_.world_size;
-  epoch_ += position_ / windows();
-  position_ %= windows();
-}
-
-void TokenLoader::window(int64_t index, const Tensor& inputs_T, const Tensor& targets_T) const {
-  const int64_t T = options_.sequence_length;
-  GPTMOE_CHECK(inputs_T.count() == T && targets_T.count() == T, inputs_T.describe());
-  read_window(index, inputs_T.as<int32_t>(), targets_T.as<int32_t>());
-}
-
 const std::vector<uint64_t>& TokenLoader::checksums(const std::function<void()>& tick) const {
   if (checksums_.size() == shards_.size()) return checksums_;
   SlowJob job("checksums of " + options_.shards, shards());
@@ -74,33 +66,16 @@ std::string TokenLoader::fingerprint(const std::function<void()>& tick) const {
   return text(shards(), " shards of ", grouped_digits(tokens_), " tokens, checksum ", checksum_text(checksum.value()));
 }
 
-LoaderState TokenLoader::state() const { return {epoch_, position_, windows()}; }
-
-void TokenLoader::restore(const LoaderState& state) {
-  if (state.windows != windows())
-    user_error(options_.shards, ": the saved run read ", grouped_digits(state.windows),
-               " windows per epoch, but these shards have ", grouped_digits(windows()),
-               "; resume with the same shards and train.sequence_length, or start a new run");
-  if (state.epoch < 0 || state.position < 0 || state.position >= windows())
-    user_error(options_.shards, ": saved loader position ", state.position, " of epoch ", state.epoch,
-               " does not exist (", grouped_digits(windows()), " windows); the checkpoint is damaged, use another");
-  epoch_ = state.epoch;
-  position_ = state.position;
-}
-
-int64_t TokenLoader::window_at(int64_t offset) const {
-  const int64_t place = position_ + offset, index = place % windows();
-  if (options_.order == WindowOrder::sequential) return index;
-  return shuffled_index(index, windows(), options_.seed, static_cast<uint64_t>(epoch_ + place / windows()));
-}
-
-void TokenLoader::read_window(int64_t index, int32_t* inputs_T, int32_t* targets_T) const {
+void TokenLoader::window(int64_t index, const Tensor& inputs, const Tensor& targets) const {
+  const int64_t T = options_.sequence_length;
   GPTMOE_CHECK(index >= 0 && index < windows(), "window ", index, " of ", windows());
+  GPTMOE_CHECK(inputs.count() == T && targets.count() == T, inputs.describe());
+  auto *inputs_T = inputs.as<int32_t>(), *targets_T = targets.as<int32_t>();
   // The last shard that begins at or before the window. A shard without windows begins where the next one does.
   const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), index);
   const auto s = static_cast<size_t>(after - first_window_.begin()) - 1;
   const Shard& shard = shards_[s];
-  const int64_t T = options_.sequence_length, first = (index - first_window_[s]) * T;
+  const int64_t first = (index - first_window_[s]) * T;
   shard.copy(first, T, inputs_T);
   std::copy(inputs_T + 1, inputs_T + T, targets_T);
   shard.copy(first + T, 1, targets_T + T - 1);
@@ -112,6 +87,24 @@ void TokenLoader::read_window(int64_t index, int32_t* inputs_T, int32_t* targets
       user_error(shard.path().string(), ": token ", first + t, " has id ", shard.token(first + t),
                  ", but model.vocab_size is ", options_.vocab_size,
                  "; raise model.vocab_size or encode the text with the model's tokenizer");
+}
+
+int64_t windows_of(const std::vector<NamedText>& texts) {
+  return sum(texts, [](const TokenLoader& loader) { return loader.windows(); });
+}
+
+int64_t tokens_of(const std::vector<NamedText>& texts) {
+  return sum(texts, [](const TokenLoader& loader) { return loader.tokens(); });
+}
+
+int64_t shards_of(const std::vector<NamedText>& texts) {
+  return sum(texts, [](const TokenLoader& loader) { return loader.shards(); });
+}
+
+std::string fingerprint_of(const std::vector<NamedText>& texts, const std::function<void()>& tick) {
+  std::string all;
+  for (const NamedText& text : texts) all += (all.empty() ? "" : "; ") + text.loader.fingerprint(tick);
+  return all;
 }
 
 }  // namespace gptmoe

@@ -71,10 +71,12 @@ void ShardSeals::require_whole(const Shard& shard) {
   if (seal && seal->checksum != checksum_text(tokens_checksum(shard.path()).value())) refuse(shard);
 }
 
-int64_t unsealed_shards(const TokenLoader& loader) {
+int64_t unsealed_shards(const std::vector<NamedText>& texts) {
   ShardSeals seals;
-  const auto& shards = loader.shard_files();
-  return std::count_if(shards.begin(), shards.end(), [&](const Shard& shard) { return !seals.find(shard.path()); });
+  int64_t unsealed = 0;
+  for (const NamedText& text : texts)
+    for (const Shard& shard : text.loader.shard_files()) unsealed += seals.find(shard.path()) ? 0 : 1;
+  return unsealed;
 }
 
 }  // namespace gptmoe

@@ -40,7 +40,7 @@ class ShardSeals {
   std::map<std::filesystem::path, std::map<std::string, ShardSeal>> folders_;
 };
 
-// How many shards of the loader have no seal.
-int64_t unsealed_shards(const TokenLoader& loader);
+// How many shards of the texts have no seal.
+int64_t unsealed_shards(const std::vector<NamedText>& texts);
 
 }  // namespace gptmoe

@@ -62,7 +62,7 @@ ModelDescription describe_folder(const fs::path& folder) {
                ": the folder is a checkpoint already; train --init-from, eval and export take it as it is");
   if (!family) theirs.refuse("model_type", type, text("gptmoe imports ", known_model_types()));
   Config config;
-  config.data.train = "none";
+  config.data.train = {{"none"}};
   config.train.steps = config.train.sequence_length = config.train.micro_batch_size = config.train.global_batch_size =
       1;
   config.train.init_from = folder.string();

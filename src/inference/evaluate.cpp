@@ -46,6 +46,11 @@ struct RouterSums {
   }
 };
 
+void add_scaled(std::vector<double>& sums, double scale, const std::vector<double>& values) {
+  sums.resize(values.size());
+  for (size_t i = 0; i < values.size(); ++i) sums[i] += scale * values[i];
+}
+
 }  // namespace
 
 void fill_batch(Engine& engine, const TokenLoader& loader, int64_t first, int64_t last) {
@@ -95,6 +100,29 @@ EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World&
   result.perplexity = std::exp(result.loss);
   if (routers) routers->report(result, world);
   return result;
+}
+
+EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world,
+                    const std::vector<NamedText>& texts, int64_t tokens) {
+  std::vector<EvalResult> results;
+  EvalResult all;
+  for (const NamedText& text : texts) {
+    results.push_back(evaluate(engine, ops, communicator, world, text.loader, tokens));
+    all.tokens += results.back().tokens;
+    if (!text.name.empty()) all.loss_by_text.emplace_back(text.name, results.back().loss);
+  }
+  for (const EvalResult& result : results) {
+    const double share = static_cast<double>(result.tokens) / static_cast<double>(all.tokens);
+    all.loss += share * result.loss;
+    add_scaled(all.router_entropy, share, result.router_entropy);
+    add_scaled(all.load_balance_loss, share, result.load_balance_loss);
+    add_scaled(all.fill_share, share, result.fill_share);
+    all.expert_load.resize(result.expert_load.size());
+    for (size_t layer = 0; layer < result.expert_load.size(); ++layer)
+      add_scaled(all.expert_load[layer], share, result.expert_load[layer]);
+  }
+  all.perplexity = std::exp(all.loss);
+  return all;
 }
 
 }  // namespace gptmoe

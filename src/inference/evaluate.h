@@ -1,5 +1,7 @@
 #pragma once
 #include <functional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "data/loader.h"
@@ -19,6 +21,7 @@ struct EvalResult {
   // Norm of the vectors that stand in for unchosen experts, divided by the norm of the layer's output, over all tokens;
   // empty if the router has no such vectors.
   std::vector<double> fill_share;
+  std::vector<std::pair<std::string, double>> loss_by_text;  // empty if there is one text, without a name
 };
 
 // Fills a micro-batch with the loader's windows first, first+1, ...; past `last` it repeats that window.
@@ -33,5 +36,9 @@ int64_t evaluated_windows(const TokenLoader& loader, int64_t T, int64_t tokens);
 // that this rank takes, in order, with its mean loss.
 EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world, const TokenLoader& loader,
                     int64_t tokens, const std::function<void(int64_t window, double loss)>& on_window = {});
+
+// Evaluates each text, `tokens` tokens of it, and returns the mean over all their tokens.
+EvalResult evaluate(Engine& engine, Ops& ops, Communicator& communicator, World& world,
+                    const std::vector<NamedText>& texts, int64_t tokens);
 
 }  // namespace gptmoe

@@ -33,6 +33,7 @@ struct TrainRow {
   std::optional<double> default_norm_mean, default_norm_max;  // absent without default vectors
   std::optional<int64_t> memory_bytes;
   std::optional<Named<TrafficRow>> communication;
+  std::optional<Named<double>> source_share;  // absent if there is one source
   double seconds = 0;
   std::optional<double> time;  // this one, in all rows: absent in older files
 };
@@ -42,6 +43,7 @@ struct EvalRow {
   int64_t step = 0;
   int64_t tokens = 0;
   double val_loss = 0;
+  std::optional<Named<double>> val_loss_by_set;  // absent if the validation text has no name
   double seconds = 0;
   std::vector<std::vector<double>> expert_load;  // [MoE layer][expert]; this and the next two: empty in dense models
   std::vector<double> router_entropy;            // [MoE layer]
@@ -100,6 +102,8 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("memory_bytes", row.memory_bytes,
                 "Memory of rank 0: what its process holds on a CPU, what it has allocated on a GPU.");
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
+  visitor.maybe("source_share", row.source_share,
+                "Share of the training tokens so far that came from each source of a mixture, by its name.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
@@ -110,6 +114,8 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("tokens", row.tokens, "Training tokens seen.");
   visitor.field("val_loss", row.val_loss, "Mean cross-entropy of the validation tokens in nats per token.");
   visitor.derived("val_perplexity", std::exp(row.val_loss), "exp(val_loss).");
+  visitor.maybe("val_loss_by_set", row.val_loss_by_set,
+                "Mean cross-entropy of each validation set, by its name; val_loss is over the tokens of all.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("expert_load", row.expert_load, "Share of each MoE layer's assignments that each expert received.");
   visitor.maybe("router_entropy", row.router_entropy, "Mean entropy of each MoE layer's router in nats.");

@@ -12,6 +12,7 @@
 #include "report/page_files.h"
 #include "report/report_charts.h"
 #include "report/table.h"
+#include "report/validation_sets.h"
 
 namespace gptmoe {
 namespace {
@@ -58,13 +59,32 @@ std::string perplexity_section(const Comparison& comparison, PageCharts& page) {
   return out + element("div", charts, "charts");
 }
 
-std::string summary_section(const Comparison& comparison) {
+// The first row is the head.
+std::string summary_table(const std::vector<SummaryRow>& rows) {
   std::string head, body;
-  for (const SummaryRow& row : summary_rows(comparison)) {
+  for (const SummaryRow& row : rows) {
     std::string cells = element("th", escape(head.empty() ? "" : row.name));
     for (const std::string& cell : row.cells) cells += element(head.empty() ? "th" : "td", escape(cell));
     (head.empty() ? head : body) += element("tr", cells);
   }
+  return table_in_box(head, body);
+}
+
+std::string sets_section(const Comparison& comparison, PageCharts& page) {
+  std::string charts, tables;
+  int number = 0;
+  for (const SetComparison& set : compare_by_set(comparison)) {
+    Chart chart = perplexity_by_tokens(set.comparison);
+    chart.id = text("set-", number++);
+    charts += page.add(set.name, chart);
+    tables += element("h3", escape(set.name)) + summary_table(perplexity_rows(set.comparison));
+  }
+  if (charts.empty()) return "";
+  return heading("h2", "Validation sets", "Perplexity on each validation set by itself.") +
+         element("div", charts, "charts") + tables;
+}
+
+std::string summary_section(const Comparison& comparison) {
   std::string caption;
   if (!comparison.single())
     caption =
@@ -72,7 +92,7 @@ std::string summary_section(const Comparison& comparison) {
                     " are counted up to the point from which a mean curve stays below it. ")) +
         "± is the standard deviation over seeds. The gap to the baseline is the mean difference of losses between "
         "runs of equal seed, with Student’s t interval. Throughput is a median without warm-up steps.";
-  return heading("h2", "Numbers", caption) + table_in_box(head, body);
+  return heading("h2", "Numbers", caption) + summary_table(summary_rows(comparison));
 }
 
 std::string training_section(const Comparison& comparison, PageCharts& page) {
@@ -236,6 +256,7 @@ std::string html_report(const Comparison& comparison, const Sweep* sweep, int64_
   if (sweep) sections += sweep_section(*sweep, page);
   sections += perplexity_section(comparison, page);
   sections += summary_section(comparison);
+  sections += sets_section(comparison, page);
   sections += training_section(comparison, page);
   sections += load_section(comparison);
   sections += entropy_section(comparison, page);

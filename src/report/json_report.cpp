@@ -6,6 +6,7 @@
 #include "records/record_json.h"
 #include "report/config_diff.h"
 #include "report/number_text.h"
+#include "report/validation_sets.h"
 
 namespace gptmoe {
 namespace {
@@ -125,6 +126,22 @@ Json arm_json(const ArmResult& result) {
           {"gap_by_steps", gaps_json(result.gap_by_steps)}};
 }
 
+// Each validation set's name, with the arms' results on it.
+Json sets_json(const Comparison& comparison) {
+  Json sets = Json::array();
+  for (const SetComparison& set : compare_by_set(comparison)) {
+    Json arms = Json::array();
+    for (const ArmResult& result : set.comparison.arms)
+      arms.push_back({{"label", result.arm.label},
+                      {"final_perplexity", spread_json(result.final_perplexity())},
+                      {"matched_gap", gap_json(result.matched_gap)},
+                      {"target", crossing_json(result.target)},
+                      {"curve", curve_json(result)}});
+    sets.push_back({{"name", set.name}, {"arms", arms}});
+  }
+  return sets;
+}
+
 Json pair_json(const std::optional<SettingPair>& pair) {
   if (!pair) return nullptr;
   return {{"gap", gap_json(pair->gap)},
@@ -166,6 +183,7 @@ Json json_report(const Comparison& comparison, const Sweep* sweep) {
                  {"config", config},
                  {"reference", reference_json(comparison.reference)},
                  {"arms", arms}};
+  if (Json sets = sets_json(comparison); !sets.empty()) report["validation_sets"] = std::move(sets);
   if (sweep) report["sweep"] = sweep_json(*sweep);
   return report;
 }

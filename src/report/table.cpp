@@ -8,6 +8,7 @@
 #include "base/columns.h"
 #include "base/printable.h"
 #include "report/number_text.h"
+#include "report/validation_sets.h"
 
 namespace gptmoe {
 namespace {
@@ -145,6 +146,17 @@ std::string block(const std::vector<SummaryRow>& rows, size_t first, size_t last
   return out;
 }
 
+// The rows in blocks of a few arms, each after an empty line.
+std::string blocks(std::vector<SummaryRow> rows) {
+  for (SummaryRow& row : rows)
+    for (std::string& cell : row.cells) cell = printable(cell);
+  const size_t arms = rows[0].cells.size();
+  std::string out;
+  for (size_t first = 0; first < arms; first += kArmsPerBlock)
+    out += "\n" + block(rows, first, std::min(first + kArmsPerBlock, arms));
+  return out;
+}
+
 // Breaks a sentence, made printable, into lines at spaces. A word that is longer than a line gets its own line.
 std::string wrapped(const std::string& prefix, const std::string& raw) {
   const std::string sentence = printable(raw);
@@ -166,7 +178,7 @@ std::string wrapped(const std::string& prefix, const std::string& raw) {
 
 }  // namespace
 
-std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
+std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   std::vector<SummaryRow> rows;
   add_row(rows, comparison, "arm", [](const ArmResult& r) { return r.arm.label; });
   add_row(rows, comparison, "seeds", [](const ArmResult& r) { return text(r.arm.runs.size()); });
@@ -176,6 +188,11 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
   });
   if (!comparison.single()) add_comparison_rows(rows, comparison);
+  return rows;
+}
+
+std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
+  std::vector<SummaryRow> rows = perplexity_rows(comparison);
   add_row(rows, comparison, "tokens per second",
           [](const ArmResult& r) { return where_known(r.tokens_per_second, tokens_text); });
   if (!comparison.single()) add_throughput_row(rows, comparison);
@@ -197,11 +214,9 @@ std::string text_report(const Comparison& comparison) {
   std::string out = wrapped("", headline(comparison));
   for (const std::string& sentence : sentences(comparison)) out += wrapped("", sentence);
   for (const std::string& note : comparison.notes) out += wrapped("  note: ", note);
-  std::vector<SummaryRow> rows = summary_rows(comparison);
-  for (SummaryRow& row : rows)
-    for (std::string& cell : row.cells) cell = printable(cell);
-  for (size_t first = 0; first < comparison.arms.size(); first += kArmsPerBlock)
-    out += "\n" + block(rows, first, std::min(first + kArmsPerBlock, comparison.arms.size()));
+  out += blocks(summary_rows(comparison));
+  for (const SetComparison& set : compare_by_set(comparison))
+    out += "\n" + printable("validation set " + set.name) + "\n" + blocks(perplexity_rows(set.comparison));
   return out;
 }
 

@@ -21,12 +21,27 @@ std::string describe_ranks(const Config& config, const World& world) {
       "; gradients are sent in ", d.reduce_dtype);
 }
 
+// A line for each source of a mixture: how much of it the run reads. Empty if there is only one source.
+std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t sequences) {
+  std::vector<std::string> lines;
+  const std::vector<NamedText>& sources = data.sources();
+  for (size_t s = 0; sources.size() > 1 && s < sources.size(); ++s) {
+    const double share = data.shares()[s];
+    char read[80];
+    std::snprintf(read, sizeof read, "%.1f%% of the tokens, %.2f epochs of ", 100 * share,
+                  share * static_cast<double>(sequences) / static_cast<double>(sources[s].loader.windows()));
+    lines.push_back(text(sources[s].name, ": ", read, grouped_digits(sources[s].loader.tokens())));
+  }
+  return lines;
+}
+
 }  // namespace
 
 void FirstScreen::print() const {
   const TrainConfig& t = config.train;
   const int64_t sequences = t.steps * t.global_batch_size;
-  const double epochs = static_cast<double>(sequences) / static_cast<double>(train_data.windows());
+  const std::vector<NamedText>& sources = train_data.sources();
+  const double epochs = static_cast<double>(sequences) / static_cast<double>(windows_of(sources));
   std::printf("run         %s%s\n", printable(out.string()).c_str(),
               resumed_step > 0 ? text(", resumed at step ", resumed_step).c_str() : "");
   std::printf("model       %s\n", describe_model(config.model).c_str());
@@ -35,10 +50,13 @@ void FirstScreen::print() const {
     std::printf("average     %s\n", average.c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
   for (const std::string& line : start_weights) std::printf("weights     %s\n", printable(line).c_str());
-  std::printf("data        %s: %s tokens in %lld shard(s)%s\n", printable(config.data.train).c_str(),
-              grouped_digits(train_data.tokens()).c_str(), static_cast<long long>(train_data.shards()),
-              val_data ? text("; validation ", grouped_digits(val_data->tokens())).c_str() : "; no validation");
-  const int64_t unsealed = unsealed_shards(train_data) + (val_data ? unsealed_shards(*val_data) : 0);
+  std::printf(
+      "data        %s: %s tokens in %lld shard(s)%s\n", printable(labels(config.data.train)).c_str(),
+      grouped_digits(tokens_of(sources)).c_str(), static_cast<long long>(shards_of(sources)),
+      val_data.empty() ? "; no validation" : text("; validation ", grouped_digits(tokens_of(val_data))).c_str());
+  for (const std::string& line : describe_mixture(train_data, sequences))
+    std::printf("source      %s\n", printable(line).c_str());
+  const int64_t unsealed = unsealed_shards(sources) + unsealed_shards(val_data);
   if (unsealed > 0)
     std::printf("unchecked   %s without a checksum in a %s\n", plural(unsealed, "shard").c_str(), kManifestName);
   std::printf("training    %s steps of %lld x %lld = %s tokens (%.2f epochs), %lld micro-batch(es) per step\n",

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "data/loader.h"
+#include "data/batches.h"
 #include "distributed/world.h"
 #include "engine/engine.h"
 
@@ -17,8 +17,8 @@ struct FirstScreen {
   int64_t resumed_step;                    // 0: from the start
   std::vector<std::string> start_weights;  // StartWeights::lines(); empty: initial values, or a resumed run
   const Engine& engine;
-  const TokenLoader& train_data;
-  const TokenLoader* val_data;  // null: none
+  const BatchLoader& train_data;
+  const std::vector<NamedText>& val_data;
   const World& world;
   const Ops& ops;
   double matrix_rate;               // FLOP/s of all ranks

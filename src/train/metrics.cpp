@@ -188,6 +188,7 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
   }
   if (costs.memory_bytes >= 0) row.memory_bytes = costs.memory_bytes;
   if (costs.communication) row.communication = traffic_rows(*costs.communication);
+  if (!progress.source_shares.empty()) row.source_share = progress.source_shares;
   row.seconds = progress.seconds;
   row.time = unix_time();
   append(row);
@@ -198,6 +199,7 @@ void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
   row.step = progress.step;
   row.tokens = progress.tokens;
   row.val_loss = result.loss;
+  if (!result.loss_by_text.empty()) row.val_loss_by_set = result.loss_by_text;
   row.seconds = progress.seconds;
   row.expert_load = result.expert_load;
   row.router_entropy = result.router_entropy;

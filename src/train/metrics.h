@@ -19,6 +19,8 @@ struct Progress {
   int64_t step = 0;    // optimizer steps done
   int64_t tokens = 0;  // training tokens seen
   double seconds = 0;  // spent training, over all launches, without evaluation and checkpoints
+  // The share of `tokens` that came from each source of a mixture; empty if there is one source.
+  std::vector<std::pair<std::string, double>> source_shares = {};
 };
 
 // Traffic between ranks in a step.

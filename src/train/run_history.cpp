@@ -18,17 +18,21 @@ DataFile data_file(const Shard& shard, uint64_t checksum) {
 
 }  // namespace
 
-std::vector<DataFile> data_files(const TokenLoader& loader) {
+std::vector<DataFile> data_files(const std::vector<NamedText>& texts) {
   std::vector<DataFile> files;
-  const std::vector<uint64_t>& checksums = loader.checksums();
-  for (size_t i = 0; i < checksums.size(); ++i) files.push_back(data_file(loader.shard_files()[i], checksums[i]));
+  for (const auto& [name, loader] : texts) {
+    const std::vector<uint64_t>& checksums = loader.checksums();
+    for (size_t i = 0; i < checksums.size(); ++i) files.push_back(data_file(loader.shard_files()[i], checksums[i]));
+  }
   return files;
 }
 
-std::vector<DataFile> data_files(const std::string& pattern) {
+std::vector<DataFile> data_files(const DataSources& sources) {
   std::vector<DataFile> files;
-  const std::vector<std::filesystem::path> paths = glob_files(pattern);
-  SlowJob job("checksums of " + pattern, std::ssize(paths));
+  std::vector<std::filesystem::path> paths;
+  for (const DataSource& source : sources)
+    for (std::filesystem::path& path : glob_files(source.path)) paths.push_back(std::move(path));
+  SlowJob job("checksums of " + labels(sources), std::ssize(paths));
   ShardSeals seals;
   for (const std::filesystem::path& path : paths) {
     const Shard shard(path);

@@ -4,15 +4,17 @@
 #include <filesystem>
 #include <vector>
 
+#include "config/data_source.h"
 #include "data/loader.h"
 #include "records/run_history.h"
 
 namespace gptmoe {
 
-// The shards of a loader, or those that match a pattern now, as history.json records them. Throws UserError if a shard
-// is broken or is not as the manifest.json beside it says. Shows progress on a terminal if there are many shards.
-std::vector<DataFile> data_files(const TokenLoader& loader);
-std::vector<DataFile> data_files(const std::string& pattern);
+// The shards of texts, or those that the patterns of sources match now, as history.json records them. Throws UserError
+// if a shard is broken or is not as the manifest.json beside it says. Shows progress on a terminal if there are many
+// shards.
+std::vector<DataFile> data_files(const std::vector<NamedText>& texts);
+std::vector<DataFile> data_files(const DataSources& sources);
 
 // Throws UserError naming the first file of `now` that is not as it was `before`, or is in only one of the two lists.
 // The message ends in "restore it, or " (or "remove it, or ") and `otherwise`.

@@ -122,31 +122,44 @@ fs::path find_tokenizer(const fs::path& checkpoint, const Config& config) {
 void require_shards_here(const fs::path& run_dir, const Config& config) {
   const RunHistory record = read_history(run_dir);
   if (record.history.empty()) return;
-  for (const auto& [key, pattern] :
-       {std::pair("data.train", config.data.train), std::pair("data.val", config.data.val)}) {
-    if (pattern.empty() || !glob_files(pattern).empty()) continue;
-    const std::vector<std::string> places = places_of(pattern, record.history.back());
-    if (places.size() > 1 && !glob_files(places[1]).empty())
-      user_error(key, ": ", pattern, ": no file matches here, but some do in ", *record.history.back().folder,
-                 ", where the run was trained; continue it from there, or add --set ", key, "=", places[1]);
-  }
+  const std::pair<const char*, const DataSources*> kinds[] = {{"data.train", &config.data.train},
+                                                              {"data.val", &config.data.val}};
+  for (const auto& [key, sources] : kinds)
+    for (const DataSource& source : *sources) {
+      if (!glob_files(source.path).empty()) continue;
+      const std::vector<std::string> places = places_of(source.path, record.history.back());
+      if (places.size() > 1 && !glob_files(places[1]).empty())
+        user_error(key, ": ", source.path, ": no file matches here, but some do in ", *record.history.back().folder,
+                   ", where the run was trained; continue it from there, or add --set ", key, "=",
+                   sources->size() == 1 ? places[1] : "... with absolute paths");
+    }
 }
 
 FoundShards find_validation_shards(const fs::path& checkpoint, const Config& config) {
-  const std::string& pattern = config.data.val;
-  if (pattern.empty()) user_error("the run has no validation data; pass --data GLOB");
+  const DataSources& here = config.data.val;
+  if (here.empty()) user_error("the run has no validation data; pass --data GLOB");
   const std::optional<HistoryEntry> entry = entry_of(checkpoint);
-  const std::vector<std::string> places = places_of(pattern, entry);
-  std::optional<std::string> found;
-  for (const std::string& place : places) {
-    const std::vector<DataFile> shards = data_files(place);
-    if (shards.empty()) continue;
-    if (!entry || same_tokens(shards, entry->val)) return {place, ""};
+  DataSources there = here;
+  for (DataSource& source : there) source.path = places_of(source.path, entry).back();
+  std::vector<const DataSources*> places = {&here};
+  if (there != here) places.push_back(&there);
+  const DataSources* found = nullptr;
+  std::vector<std::string> tried;
+  for (const DataSources* place : places) {
+    bool all = true;
+    for (const DataSource& source : *place)
+      if (glob_files(source.path).empty()) {
+        all = false;
+        tried.push_back(source.path);
+      }
+    if (!all) continue;
+    if (!entry || same_tokens(data_files(*place), entry->val)) return {*place, ""};
     if (!found) found = place;
   }
   if (!found)
-    user_error(joined(places, " or "), ": no file matches; restore the run's validation shards, or pass --data GLOB");
-  return {*found, *found + " holds other tokens than when the run read it"};
+    user_error(joined(tried, " or "), ": no file matches; restore the run's validation shards, or pass --data GLOB");
+  return {*found, labels(*found) + (found->size() == 1 ? " holds" : " hold") + " other tokens than when the run read " +
+                      (found->size() == 1 ? "it" : "them")};
 }
 
 }  // namespace gptmoe

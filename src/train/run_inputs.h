@@ -52,12 +52,12 @@ std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, co
 void require_shards_here(const std::filesystem::path& run_dir, const Config& config);
 
 struct FoundShards {
-  std::string pattern;
+  DataSources sources;
   std::string note;  // tells the user that these are not the tokens that the run read; empty if they are
 };
 
 // The validation shards of a checkpoint's run: data.val relative to the current folder or to the run's. If both hold
-// shards, those that the run read. Throws UserError naming both patterns if neither matches a file.
+// shards, those that the run read. Throws UserError naming the patterns if neither holds shards of every set.
 FoundShards find_validation_shards(const std::filesystem::path& checkpoint, const Config& config);
 
 }  // namespace gptmoe

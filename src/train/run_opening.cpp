@@ -52,12 +52,12 @@ bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, c
 
 }  // namespace
 
-OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const TokenLoader& train_data,
-                          const TokenLoader* val_data, UnstartedRun* unstarted) {
+OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const BatchLoader& train_data,
+                          const std::vector<NamedText>& val_data, UnstartedRun* unstarted) {
   OpenedRun opened;
   opened.history.folder = std::filesystem::current_path().string();
-  opened.history.train = data_files(train_data);
-  if (val_data) opened.history.val = data_files(*val_data);
+  opened.history.train = data_files(train_data.sources());
+  opened.history.val = data_files(val_data);
   const TokenizerCopy tokenizer = read_tokenizer_files(given.data.tokenizer);
   if (!options.continues()) {
     start_run_directory(*unstarted, given, tokenizer);

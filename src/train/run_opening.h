@@ -5,7 +5,7 @@
 #include <optional>
 
 #include "config/config.h"
-#include "data/loader.h"
+#include "data/batches.h"
 #include "records/run_history.h"
 #include "train/trainer.h"
 #include "train/unstarted_run.h"
@@ -23,7 +23,7 @@ struct OpenedRun {
 // claimed its folder already. Throws UserError if the folder holds a run that was not to be resumed, another process
 // trains there, shards or tokenizer have changed behind the run's back, or steps would be lost that no checkpoint holds
 // (unless options.restart).
-OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const TokenLoader& train_data,
-                          const TokenLoader* val_data, UnstartedRun* unstarted);
+OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const BatchLoader& train_data,
+                          const std::vector<NamedText>& val_data, UnstartedRun* unstarted);
 
 }  // namespace gptmoe

@@ -34,6 +34,10 @@ class ScalarCollector {
   void maybe(const char*, const std::vector<std::vector<double>>&, const char*) {}
   void derived(const char* key, double value, const char*) { add(key, value); }
 
+  void field(const char* key, const Named<double>& values, const char*) {
+    const std::string plain = std::string_view(key).starts_with("val_") ? key + 4 : key;
+    for (const auto& [name, value] : values) scalars_.push_back({group_ + "_" + plain + "/" + name, value});
+  }
   void field(const char* key, const Named<TrafficRow>& traffic, const char*) {
     for (const auto& [kind, row] : traffic) {
       const std::string tag = group_ + "_" + key + "/" + kind;

@@ -16,6 +16,7 @@
 #include "base/stop_signal.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/finite_rows.h"
+#include "data/open_sources.h"
 #include "distributed/agree.h"
 #include "distributed/launch.h"
 #include "distributed/threads.h"
@@ -45,12 +46,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-LoaderOptions loader_options(const Config& config, const std::string& shards, WindowOrder order, const World& world) {
-  return {shards,      config.train.sequence_length,       config.model.vocab_size,
-          order,       static_cast<uint64_t>(config.seed), world.rank(),
-          world.size()};
-}
 
 class Trainer {
  public:
@@ -103,12 +98,12 @@ class Trainer {
   const Config config_;  // this rank's
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<Communicator> communicator_;
-  TokenLoader train_data_;
+  BatchLoader train_data_;
   const NextBatch next_batch_ = [this](const Tensor& inputs, const Tensor& targets) {
     world_.tick();
     train_data_.next_batch(inputs, targets);
   };
-  std::optional<TokenLoader> val_data_;
+  const std::vector<NamedText> val_data_;
   Engine engine_;
   std::optional<StepQueue> steps_;
   double matrix_rate_ = 0;
@@ -134,11 +129,10 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
       threads_(threads),
       config_(config_for_rank(config, world.size())),
       ops_(make_backend(config_)),
-      train_data_(loader_options(config_, config.data.train, WindowOrder::shuffled, world)),
+      train_data_(open_training_data(config_, world.rank(), world.size())),
+      val_data_(open_texts(config_.data.val, config_.train.sequence_length, config_.model.vocab_size)),
       engine_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
               {world.rank(), world.size()}) {
-  if (!config.data.val.empty())
-    val_data_.emplace(loader_options(config_, config.data.val, WindowOrder::sequential, world));
   if (!config_.train.init_from.empty() && !(options.continues() && latest_checkpoint(options.out)))
     start_weights_.emplace(config_, engine_, world);
   require_room(config_, engine_, *ops_, ops_->memory(), world.local_size());
@@ -155,8 +149,8 @@ void Trainer::require_same_run() {
   const nlohmann::ordered_json fields = to_json(given_).flatten();
   for (const auto& [path, value] : fields.items()) facts.emplace_back(dotted(path), value.dump());
   const auto tick = [this] { world_.tick(); };
-  facts.emplace_back("data.train", train_data_.fingerprint(tick));
-  if (val_data_) facts.emplace_back("data.val", val_data_->fingerprint(tick));
+  facts.emplace_back("data.train", fingerprint_of(train_data_.sources(), tick));
+  facts.emplace_back("data.val", fingerprint_of(val_data_, tick));
   if (start_weights_) facts.emplace_back("the weights of train.init_from", start_weights_->record().checksum);
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
@@ -166,7 +160,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
   agree(world_, [&] { engine_.commit(*ops_); });  // first, so that a run that does not fit in memory leaves no files
   std::string checkpoint;
   on_root(world_, [&] {
-    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_ ? &*val_data_ : nullptr, unstarted);
+    OpenedRun opened = open_run_folder(given_, options_, train_data_, val_data_, unstarted);
     history_ = std::move(opened.history);
     new_data_ = opened.new_data;
     checkpoint = opened.checkpoint.value_or("").string();
@@ -228,7 +222,7 @@ int Trainer::run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock) {
               .start_weights = start_weights_ ? start_weights_->lines() : std::vector<std::string>{},
               .engine = engine_,
               .train_data = train_data_,
-              .val_data = val_data_ ? &*val_data_ : nullptr,
+              .val_data = val_data_,
               .world = world_,
               .ops = *ops_,
               .matrix_rate = matrix_rate_,
@@ -254,7 +248,8 @@ int Trainer::train_to_end() {
   const StopSignal stop;
   // Evaluates weights that the run was given at its start. If the run stopped between saving a step and evaluating it,
   // evaluates that step now.
-  if (val_data_ && (progress_.step > 0 ? due(config_.train.eval_every, progress_.step) : start_weights_.has_value()))
+  if (!val_data_.empty() &&
+      (progress_.step > 0 ? due(config_.train.eval_every, progress_.step) : start_weights_.has_value()))
     evaluate_and_log();
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
@@ -263,7 +258,7 @@ int Trainer::train_to_end() {
     double asked[2] = {world_.is_root() && checkpoint_clock_due() ? 1.0 : 0.0, stop.requested() ? 1.0 : 0.0};
     world_.sum(asked);
     const bool stop_now = asked[1] > 0, save_now = asked[0] > 0 || due(config_.checkpoint.every, asked_step()),
-               evaluate_now = val_data_ && due(config_.train.eval_every, asked_step());
+               evaluate_now = !val_data_.empty() && due(config_.train.eval_every, asked_step());
     settle(save_now || evaluate_now || stop_now ? 0 : ahead);
     if (save_now) save();
     if (stop_now && !finished()) {
@@ -309,7 +304,10 @@ void Trainer::finish_step() {
   progress_.tokens += config_.train.tokens_per_step();
   progress_.seconds += seconds;
   log_->count(seconds);
-  if (due(config_.log.every, progress_.step)) log_->write(progress_, result);
+  if (due(config_.log.every, progress_.step)) {
+    progress_.source_shares = train_data_.shares_read(asked_.empty() ? train_data_.state() : asked_.front());
+    log_->write(progress_, result);
+  }
 }
 
 void Trainer::save() {
@@ -343,7 +341,7 @@ void Trainer::evaluate_one_batch() {
   log_->without_cost([&] {
     steps_->train_step().gather_weights();
     const int64_t tokens = config_.train.micro_batch_size * config_.train.sequence_length * world_.size();
-    loss = evaluate(engine_, *ops_, *communicator_, world_, train_data_, tokens).loss;
+    loss = evaluate(engine_, *ops_, *communicator_, world_, train_data_.sources()[0].loader, tokens).loss;
   });
   require_finite_loss("training", loss);
 }
@@ -351,12 +349,14 @@ void Trainer::evaluate_one_batch() {
 void Trainer::evaluate_and_log() {
   log_->without_cost([&] {
     steps_->train_step().gather_weights();
-    last_eval_ = evaluate(engine_, *ops_, *communicator_, world_, *val_data_, config_.train.eval_tokens);
+    last_eval_ = evaluate(engine_, *ops_, *communicator_, world_, val_data_, config_.train.eval_tokens);
   });
   if (metrics_) metrics_->eval(progress_, *last_eval_);
   log_->clear_line();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
+  for (const auto& [name, loss] : last_eval_->loss_by_text)
+    std::printf("  %s  loss %.4f  perplexity %.2f\n", printable(name).c_str(), loss, std::exp(loss));
   std::fflush(stdout);
   require_finite_loss("validation", last_eval_->loss);
 }

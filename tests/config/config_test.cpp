@@ -27,7 +27,7 @@ TEST(Config, FillsInDefaults) {
   EXPECT_EQ(config.model.rope_theta, 10000);
   EXPECT_EQ(config.router.type, "topk");
   EXPECT_EQ(*config.router.block, json::object());
-  EXPECT_EQ(config.data.val, "");
+  EXPECT_EQ(config.data.val, DataSources{});
   EXPECT_EQ(config.train.global_batch_size, 4);
   EXPECT_EQ(config.train.eval_tokens, 65536);
   EXPECT_EQ(config.train.recompute, "none");
@@ -38,6 +38,20 @@ TEST(Config, FillsInDefaults) {
   EXPECT_EQ(config.device, "auto");
   EXPECT_EQ(config.precision, "auto");
   EXPECT_EQ(config.seed, 1);
+}
+
+TEST(Config, DataHasOneOrSeveralSources) {
+  const auto sources = [](const char* train) {
+    return parse_config(minimal_with(text(R"({"data": {"train": )", train, "}}")), "f.json").data.train;
+  };
+  EXPECT_EQ(sources(R"("a")"), DataSources{{"a"}});
+  EXPECT_EQ(sources(R"(["a", {"path": "b", "epochs": 2}])"), (DataSources{{"a"}, {"b", "", 0, 2}}));
+  EXPECT_EQ(sources(R"({"y": "a", "x": "b"})"), (DataSources{{"b", "x"}, {"a", "y"}}));
+  EXPECT_EQ(sources(R"([{"path": "a", "name": "x", "weight": 3}, {"path": "b", "weight": 1}])"),
+            (DataSources{{"a", "x", 3}, {"b", "", 1}}));
+  for (const char* form : {R"("a")", R"(["a","b"])", R"({"x":"b","y":"a"})", R"([{"path":"a","name":"y"},"b"])",
+                           R"([{"path":"a","weight":3.0},{"path":"b","weight":1.0}])"})
+    EXPECT_EQ(to_json(sources(form)).dump(), form);
 }
 
 TEST(Config, LayersBeforeTheMoeLayersAreDense) {
@@ -129,6 +143,22 @@ const Rule kRunRules[] = {
     {R"({"router": {"type": 1}})", "router.type: must be a string, not 1"},
     {R"({"data": {"train": null}})", "data.train: missing; give a string"},
     {R"({"data": {"train": ""}})", "data.train: must name the training shards, as in \"data/train_*.bin\""},
+    {R"({"data": {"train": 3}})", "data.train: must be a glob, a list of sources or an object {\"NAME\": glob}"},
+    {R"({"data": {"train": ["a", 3]}})", "data.train[1]: must be a glob or an object {\"path\": ...}"},
+    {R"({"data": {"train": ["a", ""]}})", "data.train[1]: is empty; name its shards, as in \"data/train_*.bin\""},
+    {R"({"data": {"train": ["a", "a"]}})",
+     "data.train[1]: has the same name as train[0]; give each source a \"name\" of its own"},
+    {R"({"data": {"train": [{"path": "a", "weigth": 1}]}})",
+     "data.train[0].weigth: unknown key; did you mean \"weight\"?"},
+    {R"({"data": {"train": [{"path": "a", "weight": 0}]}})",
+     "data.train[0].weight: must be a number from 1e-06 to 1e+06, not 0"},
+    {R"({"data": {"train": [{"path": "a", "weight": 1, "epochs": 2}]}})",
+     "data.train[0].epochs: a source has a weight or a number of epochs, not both; remove one"},
+    {R"({"data": {"train": [{"path": "a", "weight": 1}, "b"]}})",
+     "data.train[1]: has no weight, but another source has one; give every source a weight, or none"},
+    {R"({"data": {"val": {"a": 3}}})", "data.val.a: must be a string, not 3"},
+    {R"({"data": {"val": [{"path": "a", "epochs": 2}]}})",
+     "data.val[0]: validation sets are read once each; remove \"weight\" and \"epochs\""},
     {R"({"data": {"vall": "x"}})", "data.vall: unknown key; did you mean \"val\"?"},
     {R"({"train": {"steps": null}})", "train.steps: missing; give a whole number from 1 to 1099511627776"},
     {R"({"train": {"steps": 1e3}})", "train.steps: must be a whole number from 1 to 1099511627776, not 1000.0"},

@@ -85,11 +85,11 @@ TEST_F(LoadConfigTest, OverridesReplaceAndAdd) {
 }
 
 TEST_F(LoadConfigTest, ValuesAreJsonOrElseStrings) {
-  EXPECT_EQ(load({"data.val=data/val_*.bin"}).data.val, "data/val_*.bin");
-  EXPECT_EQ(load({"data.val=\"7\""}).data.val, "7");
-  EXPECT_EQ(load({"data.val=a=b"}).data.val, "a=b");
-  EXPECT_EQ(load({"data.val=x", "data.val="}).data.val, "");
-  EXPECT_EQ(load({"data.val=7 // seven"}).data.val, "7 // seven");
+  EXPECT_EQ(load({"data.val=data/val_*.bin"}).data.val, DataSources{{"data/val_*.bin"}});
+  EXPECT_EQ(load({"data.val=\"7\""}).data.val, DataSources{{"7"}});
+  EXPECT_EQ(load({"data.val=a=b"}).data.val, DataSources{{"a=b"}});
+  EXPECT_EQ(load({"data.val=x", "data.val="}).data.val, DataSources{});
+  EXPECT_EQ(load({"data.val=7 // seven"}).data.val, DataSources{{"7 // seven"}});
   EXPECT_EQ(*load({R"(router={"type": "mine", "x": [1, 2]})"}).router.block, json::parse(R"({"x": [1, 2]})"));
 }
 

@@ -126,7 +126,7 @@ TEST_F(DeviceRun, ContinuesOnTheCpu) {
 TEST_F(DeviceRun, AForwardOnlyModelEvaluatesAndGeneratesAsOnTheCpu) {
   train_quietly(config("cuda"), *this / "run");
   const Config run = config("cpu");
-  const TokenLoader loader({files_ / "val_*.bin", 7, 29, WindowOrder::sequential});
+  const TokenLoader loader({files_ / "val_*.bin", 7, 29});
   std::vector<double> losses;
   std::vector<std::vector<int32_t>> texts;
   // The second request is replaced below by generated text; the last one is longer than the window.

@@ -125,7 +125,7 @@ TEST(TrainStep, RoutersLearnOnlyFromTrainingPasses) {
 
 class Evaluation : public ::testing::Test {
  protected:
-  TokenLoader loader() { return TokenLoader({folder_ / "val_*.bin", 7, 29, WindowOrder::sequential}); }
+  TokenLoader loader() { return TokenLoader({folder_ / "val_*.bin", 7, 29}); }
   EvalResult with_batches_of(int64_t B, int64_t tokens) {
     Model model(tiny_config({{"train", {{"micro_batch_size", B}}}, {"router", {{"type", "default"}}}}));
     return evaluate(model.engine, *model.ops, *model.communicator, *make_single_world(), loader(), tokens);

@@ -14,7 +14,7 @@ class TextBytes : public ::testing::Test {
  protected:
   TokenLoader loader(const std::vector<int32_t>& ids, int64_t T) {
     write_shard(folder_ / "a.bin", 401, ids);
-    return TokenLoader({folder_ / "a.bin", T, 401, WindowOrder::sequential});
+    return TokenLoader({folder_ / "a.bin", T, 401});
   }
   TemporaryFolder folder_;
 };

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "data/open_sources.h"
 #include "engine/config_for_rank.h"
 #include "inference/evaluate.h"
 #include "support/router_cases.h"
@@ -25,7 +26,7 @@ struct Rank {
   std::unique_ptr<Ops> ops;
   std::unique_ptr<Communicator> communicator;
   Engine engine;
-  TokenLoader loader;
+  BatchLoader loader;
   std::optional<StepQueue> queue;
 
   Rank(const Config& given, World& w, std::unique_ptr<Ops> backend)
@@ -35,8 +36,7 @@ struct Rank {
         communicator(w.make_host_communicator()),
         engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, *ops,
                {w.rank(), w.size()}),
-        loader({config.data.train, config.train.sequence_length, config.model.vocab_size, WindowOrder::shuffled, 1,
-                w.rank(), w.size()}) {
+        loader(open_training_data(config, w.rank(), w.size())) {
     omp_set_num_threads(1);
     engine.commit(*ops);
     engine.gpt().initialize(ops->memory(), 1);
@@ -88,8 +88,7 @@ Outcome train_on(int ranks, const Config& config) {
     const std::vector<std::string> alike =
         world.all_gather({reinterpret_cast<const char*>(parameters.data()), parameters.size() * sizeof(double)});
     for (const std::string& other : alike) EXPECT_EQ(other, alike[0]) << "every rank has the same parameters";
-    const TokenLoader val(
-        {config.data.val, config.train.sequence_length, config.model.vocab_size, WindowOrder::sequential});
+    const TokenLoader val({config.data.val[0].path, config.train.sequence_length, config.model.vocab_size});
     const auto evaluated = [&](int64_t tokens) {
       return evaluate(rank.engine, *rank.ops, *rank.communicator, world, val, tokens);
     };

@@ -1,0 +1,35 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "base/json_value.h"
+
+namespace gptmoe {
+
+class JsonSection;
+
+// Shards that data.train or data.val names.
+struct DataSource {
+  std::string path = {};  // glob
+  std::string name = {};  // empty: `path` is the name
+  double weight = 0;      // share of the tokens, relative to the other sources; 0: none given
+  double epochs = 0;      // how often it is read while a source of 1 is read once; 0: none given, which means 1
+
+  const std::string& label() const { return name.empty() ? path : name; }
+  bool operator==(const DataSource&) const = default;
+};
+using DataSources = std::vector<DataSource>;
+
+// Reads the value of a key of `section` in any of its forms: a glob; an object {"NAME": glob}; a list whose items are
+// globs or objects with the keys "path", "name", "weight" and "epochs". An empty string is no source. Throws KeyError
+// at a key that is unknown, missing, mistyped or out of range, at two sources of one name, and at a "weight" where not
+// every source has one.
+DataSources read_data_sources(const JsonSection& section, const std::string& key, const JsonValue& value);
+// The shortest form that read_data_sources() reads as `sources`.
+nlohmann::ordered_json to_json(const DataSources& sources);
+
+// The labels, as in "wiki, books".
+std::string labels(const DataSources& sources);
+
+}  // namespace gptmoe

@@ -1,0 +1,72 @@
+#pragma once
+// Batches of training windows from one or several sources.
+//
+// All windows of a run form one global order, which depends on the sources, their shares and the seed alone. Each epoch
+// of a source visits every window of it once, shuffled by (seed, epoch). With several sources, each window of the
+// global order comes from the source that is furthest behind its share. So the shares hold, to within a few windows,
+// throughout the run. Micro-batches follow the order: of the next B*R windows, rank r of R
+// ranks takes rows r*B to (r+1)*B. So ranks read disjoint windows, and the tokens of a step do not depend on how the
+// step is split over ranks and micro-batches. An epoch may end inside a micro-batch.
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/tensor.h"
+#include "data/loader.h"
+
+namespace gptmoe {
+
+// Where a run is in one source.
+struct SourceState {
+  int64_t epoch = 0;
+  int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
+  int64_t windows = 0;   // per epoch: detects different data on restore
+  double due = 0;        // windows by which the source is behind its share
+  bool operator==(const SourceState&) const = default;
+};
+
+// What a checkpoint keeps: where in the global order the next micro-batch begins.
+struct LoaderState {
+  int64_t epoch = 0;
+  int64_t position = 0;                   // windows already read after `epoch` times `windows`
+  int64_t windows = 0;                    // in one epoch of every source
+  std::vector<SourceState> sources = {};  // empty if there is only one
+  bool operator==(const LoaderState&) const = default;
+};
+
+class BatchLoader {
+ public:
+  // `shares` are the sources' shares of the windows, relative to each other; each is above 0.
+  BatchLoader(std::vector<NamedText> sources, std::vector<double> shares, uint64_t seed, int rank = 0,
+              int world_size = 1);
+
+  // inputs_BT, targets_BT (i32, (B, T)) = this rank's rows of the next micro-batch; B may differ from call to call.
+  // Throws as TokenLoader::window().
+  void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
+
+  LoaderState state() const;
+  // Throws UserError if `state` belongs to other data: another number of sources, or of windows in one of them.
+  void restore(const LoaderState& state);
+
+  const std::vector<NamedText>& sources() const { return sources_; }
+  // The share of the run's windows that each source is to have; they sum to 1.
+  const std::vector<double>& shares() const { return shares_; }
+  // The share of the windows read up to `state` that came from each source, by its name; empty if nothing was read or
+  // there is one source.
+  std::vector<std::pair<std::string, double>> shares_read(const LoaderState& state) const;
+
+ private:
+  // The source of the next window; updates what is due to each.
+  size_t next_source();
+  // The index, in file order, of the next window of the source.
+  int64_t next_window(size_t source) const;
+
+  std::vector<NamedText> sources_;
+  std::vector<double> shares_;
+  std::vector<SourceState> states_;
+  uint64_t seed_;
+  int rank_, world_size_;
+};
+
+}  // namespace gptmoe

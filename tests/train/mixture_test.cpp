@@ -1,0 +1,80 @@
+// Runs with several sources of training data and several validation sets.
+#include <omp.h>
+
+#include "support/run_fixture.h"
+
+namespace gptmoe::testing {
+namespace {
+
+using nlohmann::json;
+
+class Mixture : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    omp_set_num_threads(1);
+    write_random_shard(folder_ / "val_1.bin", 29, 100, 4);
+  }
+
+  json source(const char* shard, double weight) const {
+    return {{"path", (folder_ / shard).string()}, {"name", shard}, {"weight", weight}};
+  }
+  Config config(double first = 3, double second = 1) const {
+    const json train = {source("train_0.bin", first), source("train_1.bin", second)};
+    const json val = {{"a", (folder_ / "val_0.bin").string()}, {"b", (folder_ / "val_1.bin").string()}};
+    return folder_.config({{"data", {{"train", train}, {"val", val}}}, {"train", {{"eval_tokens", 0}}}});
+  }
+
+  RunFolder folder_;
+  const fs::path run_ = folder_ / "run";
+};
+
+TEST_F(Mixture, ResumesExactly) {
+  train_quietly(config(), folder_ / "whole");
+  train_quietly(config(), run_);
+  cut_back(run_, 8);
+  EXPECT_EQ(train_quietly(config(), run_, true), 0);
+  expect_same_run(folder_ / "whole", run_);
+}
+
+TEST_F(Mixture, RecordsWhatItRead) {
+  std::string screen;
+  train_quietly(config(), run_, false, &screen);
+  expect_contains(screen, "source      train_0.bin: 75.0% of the tokens, 2.00 epochs of 67");
+  const std::vector<json> rows = metrics_of(run_);
+  EXPECT_EQ(rows[1]["source_share"], (json{{"train_0.bin", 0.75}, {"train_1.bin", 0.25}})) << "3 of 4 sequences";
+  const CheckpointState state = read_checkpoint_state(*latest_checkpoint(run_));
+  ASSERT_EQ(state.loader.sources.size(), 2u);
+  EXPECT_EQ(state.loader.sources[0].epoch, 2);
+  EXPECT_EQ(state.loader.sources[0].position, 0);
+  EXPECT_EQ(state.loader.sources[1].position, 6);
+  EXPECT_EQ(state.loader.epoch * state.loader.windows + state.loader.position, 24);
+}
+
+TEST_F(Mixture, NewWeightsContinueInEachSource) {
+  train_quietly(config(), run_);
+  cut_back(run_, 8);  // 16 sequences: 12 and 4
+  EXPECT_EQ(resume_with(config(1, 3), run_, {"data.train"}), 0);
+  const CheckpointState state = read_checkpoint_state(*latest_checkpoint(run_));
+  EXPECT_EQ(state.loader.sources[0].epoch * 9 + state.loader.sources[0].position, 12 + 2);
+  EXPECT_EQ(state.loader.sources[1].epoch * 8 + state.loader.sources[1].position, 4 + 6);
+}
+
+TEST_F(Mixture, ValidationSetsAreEvaluatedByThemselves) {
+  train_quietly(config(), run_);
+  const json row = metrics_of(run_).back();
+  ASSERT_EQ(row["event"], "eval");
+  const double a = row["val_loss_by_set"]["a"], b = row["val_loss_by_set"]["b"];
+  EXPECT_NEAR(row["val_loss"].get<double>(), (11 * a + 14 * b) / 25, 1e-12) << "11 and 14 windows";
+  for (const auto& [name, loss] : {std::pair("val_0.bin", a), {"val_1.bin", b}}) {
+    json alone = to_json(config());
+    alone["data"]["val"] = (folder_ / name).string();
+    const fs::path run = folder_ / (std::string("alone_") + name);
+    train_quietly(parse_config(alone, "alone"), run);
+    const json only = metrics_of(run).back();
+    EXPECT_EQ(only["val_loss"].get<double>(), loss) << name;
+    EXPECT_FALSE(only.contains("val_loss_by_set"));
+  }
+}
+
+}  // namespace
+}  // namespace gptmoe::testing
