@@ -302,9 +302,9 @@ void verify_checkpoint(const fs::path& checkpoint_dir) {
 void verify_checkpoint_file(const fs::path& file) {
   const fs::path folder = file.parent_path();
   with_damage_remedy(folder, [&] {
-    const StateFile state = read_state_file(folder);
+    const StateFile state = open_checkpoint(folder, kStateAlone).state;
     for (const auto& [name, checksum] : state.files)
-      if (name == file.filename()) open_whole(file, checksum, nullptr);
+      if (name == file.filename()) require_whole(open_file(file), state, nullptr);
   });
 }
 

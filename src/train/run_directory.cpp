@@ -73,9 +73,9 @@ struct LatestState {
 };
 
 std::optional<LatestState> latest_state(const std::filesystem::path& run_dir) {
-  if (!latest_checkpoint(run_dir)) return std::nullopt;
-  const HeldCheckpoint held = hold_checkpoint(run_dir);  // the run may be training
-  return LatestState{held.path, read_checkpoint_state(held.path)};
+  const std::optional<HeldCheckpoint> held = hold_latest_checkpoint(run_dir);  // the run may be training
+  if (!held) return std::nullopt;
+  return LatestState{held->path, read_checkpoint_state(held->path)};
 }
 
 // The first change of a key in history.json; null if the key never changed.
