@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/folder.h"
 #include "base/seal.h"
 #include "records/metrics_file.h"
