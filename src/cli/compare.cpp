@@ -3,11 +3,11 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "base/seal.h"
 #include "base/unfinished.h"

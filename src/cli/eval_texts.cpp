@@ -2,9 +2,9 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
 #include "base/output_file.h"
 #include "base/printable.h"
 #include "base/progress.h"

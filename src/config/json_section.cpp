@@ -4,9 +4,9 @@
 #include <cfloat>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json.h"
 #include "base/key_error.h"
 #include "base/nearest_word.h"
 

@@ -1,9 +1,9 @@
 #include "config/other_names.h"
 
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
 #include "config/config.h"
 
 namespace gptmoe {

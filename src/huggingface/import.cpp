@@ -1,8 +1,7 @@
 #include "huggingface/import.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "huggingface/folder_in_progress.h"

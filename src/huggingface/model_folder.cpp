@@ -1,11 +1,11 @@
 #include "huggingface/model_folder.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/check.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/key_error.h"
 #include "base/progress.h"
 #include "base/read_json.h"

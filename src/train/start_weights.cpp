@@ -1,10 +1,10 @@
 #include "train/start_weights.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/folder.h"
 #include "base/joined.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/held_checkpoint.h"

@@ -1,7 +1,6 @@
 #include "tokenizer/pretokenize.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"
 #include "tokenizer/unicode_ranges.h"

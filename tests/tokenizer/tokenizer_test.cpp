@@ -1,8 +1,8 @@
 #include "tokenizer/tokenizer.h"
 
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/json.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
