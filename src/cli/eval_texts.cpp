@@ -65,7 +65,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
   return bytes;
 }
 
-// `bytes` are those of each text.
+// `bytes` has the size of each text.
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<DomainText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;

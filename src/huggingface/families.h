@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// A tensor of theirs that has no counterpart here. It must be zero for the class to compute our model.
+// A tensor of the class that our model does not have. It must be zero for the class to compute our model.
 struct ZeroTensor {
   std::string theirs;
   std::vector<int64_t> sizes;

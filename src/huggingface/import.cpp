@@ -11,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// The router state with which a run of the model starts.
+// The router state that a run of the model starts with.
 class InitialState {
  public:
   explicit InitialState(const Config& config) {

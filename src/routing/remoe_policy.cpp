@@ -63,7 +63,7 @@ void RemoePolicy::combine(const Pass& pass, const Routing& routing, const Tensor
   pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
-// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are those of the probs.
+// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are the gradients of the probs.
 void RemoePolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                    const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);

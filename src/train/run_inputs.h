@@ -1,5 +1,5 @@
 #pragma once
-// What a run needs besides its own files: its tokenizer, of which its folder keeps a copy, and its shards. Both are
+// What a run needs besides its own files: its tokenizer (the run's folder keeps a copy of it) and its shards. Both are
 // found from any current folder, and after the run's folder was moved.
 #include <filesystem>
 #include <string>
