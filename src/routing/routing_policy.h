@@ -93,8 +93,8 @@ class RoutingPolicy {
   virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
-  // Writes y_NC (=).
-  virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
+  // Writes y_NC (=). By default each token's row is the sum of its rows_RC, each times its gate.
+  virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC);
   // fill_norms_2 = two squared norms over all tokens: first of what replaces the experts that a token did not
   // choose, then of the output y_NC. Policies without a replacement leave fill_norms_2 alone. Only evaluation calls
   // this function.
