@@ -12,7 +12,7 @@ namespace gptmoe {
 // there.
 void require_free_folder(const std::filesystem::path& out);
 
-// The folders that make() made. The destructor removes those that are empty.
+// The folders that make() made. The destructor removes the empty ones.
 class MadeFolders {
  public:
   MadeFolders() = default;

@@ -39,7 +39,7 @@ class EventFile {
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
 
-  // Appends one event with these scalars as f32, leaving out those that are not finite as f32. `wall_time` is in
+  // Appends one event with these scalars as f32, leaving out scalars that are not finite as f32. `wall_time` is in
   // seconds since 1970. The event reaches the file before the call returns. Throws Failure.
   void write(double wall_time, int64_t step, const std::vector<Scalar>& scalars);
 

@@ -9,8 +9,8 @@
 
 namespace gptmoe {
 
-// The shards of a loader, or those that match a pattern now, as history.json records them. Throws UserError if a shard
-// is broken or is not as the manifest.json beside it says. Shows progress on a terminal if there are many shards.
+// The shards of a loader, or the shards that match a pattern now, as history.json records them. Throws UserError if a
+// shard is broken or is not as the manifest.json beside it says. Shows progress on a terminal if there are many shards.
 std::vector<DataFile> data_files(const TokenLoader& loader);
 std::vector<DataFile> data_files(const std::string& pattern);
 
