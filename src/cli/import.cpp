@@ -28,8 +28,8 @@ struct ImportTokenizer {
   std::string why_none;
 };
 
-// Throws UserError if a JSON file of the tokenizer cannot be parsed. It is damaged, not of a kind that gptmoe does not
-// know.
+// Throws UserError if a JSON file of the tokenizer cannot be parsed: it is damaged. A file that can be parsed may still
+// be of a kind that gptmoe does not know.
 void require_whole(const fs::path& folder) {
   for (const fs::path& file : tokenizer_files(folder))
     if (file.extension() == ".json") try {

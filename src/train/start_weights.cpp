@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Keys that no tensor's shape shows and that change what the same weights compute: keys of any model, and keys of
+// Keys that change what the same weights compute, but not the shape of any tensor: keys of any model, and keys of
 // models with experts.
 const std::vector<std::string> kMeaning = {
     "model.num_attention_heads", "model.num_key_value_heads", "model.head_dim",   "model.hidden_act",
