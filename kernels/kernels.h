@@ -52,8 +52,8 @@ class Kernels {
   virtual std::string describe() const = 0;
   virtual int64_t count_nonfinite(const Tensor& x) = 0;
 
-  // The words that stand for types in the declarations of ops. To the compiler they are all the same type;
-  // op_declaration.h says what each word means.
+  // The types that declarations of ops use. To the compiler they are all the same type; op_declaration.h says what each
+  // means.
   using Out = const Tensor&;
   using OutStat = Out;
   using OutFloat = Out;

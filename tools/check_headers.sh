@@ -22,12 +22,62 @@ fi
 if ! echo '#include <nccl.h>' | clang++-14 -fsyntax-only "${options[@]}" -x c++ - 2>/dev/null; then
   mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -v /nccl/)
 fi
-compile() {
-  local header=$1
-  shift
-  clang++-14 -fsyntax-only "$@" -x c++ "$header" || { echo "$header: does not compile alone" >&2; return 1; }
+# Most of the time goes into system headers, so the heaviest are compiled once. A header gets them only if it includes
+# them all anyway, directly or not. So it still fails if it lacks one, or if a header that it includes lacks one.
+sets=("gtest/gtest.h nlohmann/json.hpp" CLI/CLI.hpp nlohmann/json.hpp gtest/gtest.h "filesystem functional" filesystem
+  functional string vector)
+declare -A all  # the system headers that a header includes, directly or not
+# reach HEADER: sets all[HEADER].
+reach() {
+  local header=$1 name folder
+  [ -z "${all[$header]:-}" ] || return 0
+  all[$header]=' '
+  while read -r name; do
+    if [[ $name == '<'* ]]; then
+      all[$header]+="${name:1} "
+      continue
+    fi
+    for folder in "${header%/*}/" '' src/ tests/ tests/support/ tools/tokenize/; do
+      [ -f "$folder${name:1}" ] || continue
+      reach "$folder${name:1}"
+      all[$header]+=${all[$folder${name:1}]}
+      break
+    done
+  done < <(awk '/^ *# *if/ { depth++ } /^ *# *endif/ { depth-- }
+                /^ *# *include ["<]/ && !depth { print substr($2, 1, length($2) - 1) }' "$header")
+  # shellcheck disable=SC2086  # a list
+  all[$header]=" $(printf '%s\n' ${all[$header]} | sort -u | tr '\n' ' ') "
 }
-export -f compile
-printf '%s\0' "${headers[@]}" | xargs -0 -P "$(nproc)" -I '{}' bash -c 'compile "$@"' compile '{}' "${options[@]}" ||
+# set_of HEADER: prints the number of the first set that it includes whole; nothing if there is none.
+set_of() {
+  local number name
+  for number in "${!sets[@]}"; do
+    for name in ${sets[number]}; do [[ ${all[$1]} == *" $name "* ]] || continue 2; done
+    echo "$number"
+    return
+  done
+}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+# precompile OPTION... FILE SET: compiles the headers of SET to FILE.
+precompile() {
+  # shellcheck disable=SC2086  # the set is a list
+  printf '#include <%s>\n' ${*: -1} | clang++-14 "${@:1:$#-2}" -x c++-header - -o "${*: -2:1}"
+}
+# compile HEADER:PRECOMPILED OPTION...: PRECOMPILED may be empty.
+compile() {
+  local header=${1%:*} precompiled=${1##*:}
+  shift
+  clang++-14 -fsyntax-only "$@" ${precompiled:+-include-pch "$precompiled"} -x c++ "$header" ||
+    { echo "$header: does not compile alone" >&2; return 1; }
+}
+export -f precompile compile
+for number in "${!sets[@]}"; do printf '%s\0%s\0' "$folder/$number" "${sets[number]}"; done |
+  xargs -0 -n 2 -P "$(nproc)" bash -c 'precompile "$@"' precompile "${options[@]}"
+for header in "${headers[@]}"; do
+  reach "$header"
+  number=$(set_of "$header")
+  printf '%s\0' "$header:${number:+$folder/$number}"
+done | xargs -0 -P "$(nproc)" -I '{}' bash -c 'compile "$@"' compile '{}' "${options[@]}" ||
   die "The headers above do not compile alone: include what they use"
 say "${#headers[@]} headers compile alone"

@@ -12,6 +12,24 @@ die() {
   exit 2
 }
 
+# read_options "NAME..." ARGUMENT...: sets each variable NAME, with _ for -, to the value of its option --NAME. Appends
+# --set path=value to the array `overrides`. --help prints the comment at the top of the script.
+read_options() {
+  local known=" $1 " option
+  shift
+  while [ $# -gt 0 ]; do
+    if [ "$1" = -h ] || [ "$1" = --help ]; then
+      sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"
+      exit 0
+    fi
+    option=${1#--}
+    [[ $1 == --* && $known == *" $option "* ]] || die "unknown argument $1; see $0 --help"
+    [ $# -ge 2 ] || die "$1 needs a value"
+    if [ "$option" = set ]; then overrides+=(--set "$2"); else printf -v "${option//-/_}" '%s' "$2"; fi
+    shift 2
+  done
+}
+
 # program NAME: prints the path of gptmoe or gptmoe-tokenize, which is built here or installed with these scripts.
 program() {
   local path=$repo_dir/build/$1

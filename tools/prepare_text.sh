@@ -13,21 +13,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 text= val= out= vocab_size=2048
-while [ $# -gt 0 ]; do
-  case $1 in
-    --text | --val | --out | --vocab-size)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      name=${1#--}
-      printf -v "${name//-/_}" '%s' "$2"
-      shift 2
-      ;;
-    -h | --help)
-      sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-      exit 0
-      ;;
-    *) die "unknown argument $1; see tools/prepare_text.sh --help" ;;
-  esac
-done
+read_options "text val out vocab-size" "$@"
 [ -n "$out" ] || die "give --out DIR, where to write tokenizer.json, train_*.bin and val_*.bin"
 out=${out%/}
 for name in "$text" "$val"; do

@@ -12,20 +12,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 text= steps= seeds=1 out=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --text | --steps | --seeds | --out)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
-      shift 2
-      ;;
-    -h | --help)
-      sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-      exit 0
-      ;;
-    *) die "unknown argument $1; usage: tools/quickstart.sh [--text FILE|DIR] [--steps N] [--seeds N] [--out DIR]" ;;
-  esac
-done
+read_options "text steps seeds out" "$@"
 for number in "steps=$steps" "seeds=$seeds"; do
   [[ ${number#*=} =~ ^([1-9][0-9]*)?$ ]] || die "--${number%%=*} ${number#*=}: give a whole number above 0"
 done

@@ -12,20 +12,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 text= val= shapes="8c1 32c4" rates=1e-3,2e-3,4e-3,8e-3,16e-3 steps=1000 seeds=1 jobs=$(nproc) out=runs/map
-while [ $# -gt 0 ]; do
-  case $1 in
-    --text | --val | --shapes | --rates | --steps | --seeds | --jobs | --out)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
-      shift 2
-      ;;
-    -h | --help)
-      sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
-      exit 0
-      ;;
-    *) die "unknown argument $1; see tools/study.sh --help" ;;
-  esac
-done
+read_options "text val shapes rates steps seeds jobs out" "$@"
 cd "$repo_dir"
 gptmoe=$(program gptmoe)
 if [ -d data/small ]; then

@@ -42,9 +42,12 @@ if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.s
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp_wait.h)
 # Runs one program per core at a time, since most tests use one core. The largest programs take longest and come first.
+# test_cli and test_simt take so long that one of them would run alone at the end. Each runs as two programs, PATH:0 and
+# PATH:1, with every second test.
 run_test() {
   local status=0
-  timeout 1200 "$1" --gtest_brief=1 >"$1.log" 2>&1 || status=$?
+  [[ $1 != *:[01] ]] || export GTEST_TOTAL_SHARDS=2 GTEST_SHARD_INDEX=${1##*:}
+  timeout 1200 "${1%:[01]}" --gtest_brief=1 >"$1.log" 2>&1 || status=$?
   echo "$status" >"$1.status"
 }
 export -f run_test
@@ -52,14 +55,21 @@ export -f run_test
 binaries=($(ctest --test-dir "$build_dir" --show-only | sed -n 's/^ *Test *#[0-9]*: //p' | sed "s|^|$build_dir/test_|" |
   xargs -r ls -S))
 [ "$preset" != tsan ] || binaries=("${programs[@]/#/$build_dir/}")
-rm -f "${binaries[@]/%/.status}"
-printf '%s\0' "${binaries[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
+tests=()
+for binary in "${binaries[@]}"; do
+  case $(basename "$binary") in
+    test_cli | test_simt) tests+=("$binary:0" "$binary:1") ;;
+    *) tests+=("$binary") ;;
+  esac
+done
+rm -f "${tests[@]/%/.status}"
+printf '%s\0' "${tests[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
 
 passed=0 failed=0
-for binary in "${binaries[@]}"; do
-  log=$binary.log status=$(cat "$binary.status" 2>/dev/null || echo 1)
+for test in "${tests[@]}"; do
+  log=$test.log status=$(cat "$test.status" 2>/dev/null || echo 1)
   if [ "$status" = 77 ]; then  # test_cuda without a GPU
-    printf '   %-14s %s\n' "$(basename "$binary")" "$(tail -n 1 "$log")"
+    printf '   %-14s %s\n' "$(basename "$test")" "$(tail -n 1 "$log")"
     continue
   fi
   ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) tests\{0,1\}\.$/\1/p' "$log")
@@ -68,7 +78,7 @@ for binary in "${binaries[@]}"; do
   if [ "$bad" = 0 ] && { [ "$status" != 0 ] || [ -z "$ok" ]; }; then bad=1; fi
   if [ "$bad" != 0 ]; then cat "$log"; fi
   skipped=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) tests\{0,1\}.*$/, \1 skipped/p' "$log")
-  printf '   %-14s %5d passed, %d failed%s\n' "$(basename "$binary")" "${ok:-0}" "$bad" "$skipped"
+  printf '   %-14s %5d passed, %d failed%s\n' "$(basename "$test")" "${ok:-0}" "$bad" "$skipped"
   passed=$((passed + ${ok:-0})) failed=$((failed + bad))
 done
 [ "$passed" -gt 0 ] || die "no test ran"

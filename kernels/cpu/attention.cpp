@@ -45,7 +45,7 @@ void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* que
     for (int64_t j = limit + i; j < columns; ++j) scores[i * kKeyBlock + j] = kMinusInfinity;
 }
 
-// The online softmax of kTileRows rows over a block of keys. `limit` is that of masked_scores().
+// The online softmax of kTileRows rows over a block of keys. masked_scores() explains `limit`.
 void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
   const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
   Real* out = w.out + row * s.padded_D;

@@ -32,7 +32,7 @@ void for_each_expert(const int64_t* offsets, int64_t experts, Block rows, Body&&
   }
 }
 
-// The operand x of a grouped op: sorted rows, or tokens from which sorted rows are gathered.
+// The operand x of a grouped op: sorted rows, or tokens in their own order, whose rows are gathered.
 class RowSource {
  public:
   RowSource(const Tensor& x, const Tensor& slots_R, int64_t R)

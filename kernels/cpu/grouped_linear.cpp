@@ -56,7 +56,7 @@ void CpuKernels::grouped_linear_backward_weight(const Tensor& dw_EOI, const Tens
     for (int64_t e = 0; e < E; ++e) {
       const int64_t first = offsets[e], rows = offsets[e + 1] - first;
       if (rows == 0) continue;
-      // A slice belongs to the range in which it starts.
+      // A slice belongs to the range where it starts.
       const auto slice_at = [&](int64_t work) {
         return std::clamp<int64_t>((work - first * slices + rows - 1) / rows, 0, slices);
       };

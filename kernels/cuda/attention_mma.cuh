@@ -25,7 +25,7 @@ __device__ int chunk_at(int row, int chunk) {
 template <int kD>
 constexpr int kRowBytes = 2 * kD;
 
-// For ldmatrix: the address at which a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd of the row
+// For ldmatrix: the address where a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd of the row
 // is at this address ^ (32 k). The same chunk of row + 8 n is 8 n row lengths further on. Tiles start at multiples of a
 // row's bytes.
 template <int kD>
@@ -177,7 +177,7 @@ __device__ void multiply_add(float (&product)[kM][kD / 8][4], const Left& left, 
   }
 }
 
-// Sets the scores for which hidden(row, column) is true to minus infinity. Row and column count from the product's
+// Sets a score to minus infinity where hidden(row, column) is true. Row and column count from the product's
 // first element.
 template <int kM, int kN, typename Hidden>
 __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {

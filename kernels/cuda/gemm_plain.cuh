@@ -1,6 +1,6 @@
 #pragma once
 // One 64 x 64 tile of a matrix product in f32 multiply-adds, for f32 (which tensor cores would round) and for widths
-// that gemm_tile.cuh does not support. The interface is that of gemm_tile.cuh.
+// that gemm_tile.cuh does not support. It has the same interface as gemm_tile.cuh.
 #include "kernels/cuda/gemm_operand.cuh"
 
 namespace gptmoe::cuda {

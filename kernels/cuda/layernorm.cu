@@ -1,4 +1,4 @@
-// LayerNorm. Traffic and backward are like those of RMSNorm (rmsnorm.cu).
+// LayerNorm, with the traffic of RMSNorm and a backward like RMSNorm's (rmsnorm.cu).
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/rows.cuh"
 #include "kernels/cuda/sums.cuh"

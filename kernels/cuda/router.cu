@@ -63,7 +63,7 @@ struct Choice {
   }
 };
 
-// Runs K rounds, each of which takes the next choice in the order of Choice.
+// Runs K rounds. Each takes the next choice in the order of Choice.
 template <int kLanes>
 __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, const float* bias, int64_t N,
                                     int64_t E, int64_t K, bool normalize) {

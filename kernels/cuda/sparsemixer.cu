@@ -31,7 +31,7 @@ __device__ int round_shares(float* shares, const float* logits, const int32_t* i
   return best;
 }
 
-// The expert at which the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
+// The expert where the running sum of shares passes `uniform`. If rounding keeps the sum below `uniform`, the last
 // expert with a share; if no expert has a share, `otherwise`.
 __device__ int expert_at(const float* shares, int E, float uniform, int otherwise) {
   float through = 0;

@@ -1,5 +1,5 @@
 #pragma once
-// Indices and grid sizes for kernels in which each warp handles one row.
+// Indices and grid sizes for kernels that handle one row per warp.
 #include "kernels/cuda/common.cuh"
 
 namespace gptmoe::cuda {

@@ -1,8 +1,8 @@
 #include "analysis/analysis.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "routing/router_table.h"
 
 namespace gptmoe {

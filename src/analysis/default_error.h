@@ -10,8 +10,8 @@ struct ErrorMeans {
   Table size;   // [MoE layer][expert] |E_i(x)|
 };
 
-// Observes forward passes of the dense router, in which every expert serves every token. A token's chosen experts are
-// those with the `experts_per_token` largest probabilities.
+// Observes forward passes of the dense router, which runs every expert for every token. A token's chosen experts are
+// the `experts_per_token` with the largest probabilities.
 class DefaultError : public MoeObserver {
  public:
   DefaultError(Memory& memory, const std::vector<Table>& default_vectors, int64_t experts_per_token);

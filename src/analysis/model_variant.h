@@ -34,7 +34,7 @@ class ModelVariant {
   void set_default_vectors(const std::vector<Table>& vectors);
   std::vector<Table> default_vectors() const { return read_default_vectors(engine_.gpt(), ops_.memory()); }
 
-  // Runs a forward pass in which the router learns.
+  // Runs a forward pass that lets the router learn.
   void observe(const Batches& batches, int64_t batch);
   // d(mean cross-entropy) / dW of every MoE layer's router, flattened (E * C). The router does not learn.
   Table router_gradients(const Batches& batches, int64_t batch, MoeObserver* observer = nullptr);

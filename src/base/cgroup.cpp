@@ -59,7 +59,7 @@ std::string group_of(const fs::path& root, const std::string& controller) {
   return "";
 }
 
-// The folder of the process's group and those of all groups above it that the mount shows.
+// The folders of the process's group and of all groups above it that the mount shows.
 std::vector<fs::path> folders_of(const Hierarchy& hierarchy, const std::string& group) {
   std::string below;  // the mount's top if the mount does not show the group
   if (hierarchy.shown == "/")

@@ -4,13 +4,13 @@
 
 namespace gptmoe {
 
-// Instructions for which this program was compiled.
+// Instructions that this program was compiled for.
 struct InstructionSet {
   std::string name;  // "AVX2"
   bool cpu_has;      // whether this CPU has them
 };
 
-// "AVX2 and FMA": those that the CPU lacks; "" if there are none.
+// "AVX2 and FMA": the instructions that the CPU lacks; "" if it lacks none.
 std::string lacking_instructions(const std::vector<InstructionSet>& compiled);
 
 // Throws UserError if this program was compiled for instructions that this CPU lacks. Without this check, such a

@@ -1,12 +1,12 @@
 #pragma once
 // Builds a JSON value from the events of nlohmann's parser, and refuses what that parser accepts but we do not.
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "base/key_error.h"
 
 namespace gptmoe {

@@ -1,6 +1,6 @@
 #include "base/json_value.h"
 
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 namespace gptmoe {
 

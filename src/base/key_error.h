@@ -14,4 +14,7 @@ struct KeyError : UserError {
   std::string path, why;
 };
 
+// The key that a path "SECTION.KEY" ends with.
+inline std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+
 }  // namespace gptmoe

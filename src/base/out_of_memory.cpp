@@ -24,7 +24,7 @@ std::terminate_handler former_handler;
   _exit(1);
 }
 
-// Runs before the constructors of all static objects, of which those of CLI11 allocate.
+// Runs before the constructors of all static objects, since CLI11 has static objects that allocate.
 [[gnu::constructor(101)]] void set_handler() { former_handler = std::set_terminate(end_program); }
 
 }  // namespace

@@ -2,11 +2,11 @@
 // The program's one JSON parser. It reads RFC 8259 strictly, and also refuses repeated keys in an object, nesting
 // deeper than kMaxJsonDepth, zero bytes, and numbers beyond double. `Json` is any nlohmann::basic_json.
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/json_builder.h"
 
 namespace gptmoe {

@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "bench/benches.h"
 #include "bench/layers.h"
 #include "report/number_text.h"

@@ -1,8 +1,7 @@
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 #include "base/rng.h"
 #include "bench/benches.h"
 #include "data/open_sources.h"

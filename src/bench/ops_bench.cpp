@@ -1,6 +1,6 @@
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "bench/benches.h"
 #include "engine/backend.h"
 #include "op_cases/case_cost.h"

@@ -2,9 +2,9 @@
 
 #include <array>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/output_file.h"
 #include "report/number_text.h"
 

@@ -18,7 +18,7 @@ struct BenchRow {
   double share = -1;                       // of a step; negative: none
   int64_t calls = 1;
 
-  // The time from which a row's rates and its time/floor are computed: the median for a step's ops, else the fastest.
+  // The time that a row's rates and its time/floor are computed from: the median for a step's ops, else the fastest.
   double seconds() const { return share >= 0 ? timing.median : timing.fastest; }
 };
 

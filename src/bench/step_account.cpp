@@ -1,8 +1,7 @@
 #include "bench/step_account.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 #include "report/number_text.h"
 
 namespace gptmoe {

@@ -1,8 +1,7 @@
 #include <omp.h>
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 #include "base/output_file.h"
 #include "bench/benches.h"
 #include "bench/speed_chart.h"

@@ -1,5 +1,5 @@
 #pragma once
-// Checkpoints, from which a run can continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
+// Checkpoints: what a run needs to continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
 //   optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
@@ -86,7 +86,7 @@ ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world =
 // Its checksum; reads state.json alone.
 std::string model_checksum(const std::filesystem::path& checkpoint_dir);
 // Opens the file, after the checks of load_model(), for readers that need one row of a model at a time. The tables need
-// no memory; their parameters are those of an f32 model.
+// no memory; they describe an f32 model.
 SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
                               const StateTable& state);
 

@@ -9,7 +9,7 @@
 namespace gptmoe {
 
 // The first row of the checkpoint's files with an element that is infinite or not a number, under its name there; empty
-// if all elements are finite. Each rank looks at the elements that it holds. `ops` are those of the tensors' memory.
+// if all elements are finite. Each rank checks the elements that it holds. `ops` run where the tensors are.
 std::string first_nonfinite_row(Ops& ops, const CheckpointTensors& tensors);
 
 // Throws UserError naming the checkpoint, the row and the remedy if the tensors, read from there, are not all finite.

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <tuple>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "base/check.h"
 #include "base/checksum.h"
 #include "base/f16.h"
+#include "base/json.h"
 #include "base/read_json.h"
 
 namespace gptmoe {

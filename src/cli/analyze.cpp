@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "analysis/analysis.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "base/seal.h"

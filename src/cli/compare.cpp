@@ -2,11 +2,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/lock.h"
 #include "base/made_folders.h"
 #include "base/printable.h"
@@ -61,7 +61,7 @@ bool is_start(const std::string& stored, const std::string& given) {
   return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // compares only the path: the folder is gone
 }
 
-// The checkpoint from which runs with train.init_from = `given` start: the one that an existing run started from, or
+// The checkpoint that runs with train.init_from = `given` start from: the one that an existing run started from, or
 // else the latest one now.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)

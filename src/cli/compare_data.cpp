@@ -57,8 +57,8 @@ std::string remedy_of(const RunOnData& run) {
   return text("train ", run.dir.string(), " anew with --restart, or choose another --out");
 }
 
-// Checksums of the weights that the existing run started from, and of those that init_from holds now. If the weights
-// are gone, the two checksums are equal.
+// Checksums of the weights that the existing run started from and of the weights that init_from holds now. If the
+// weights are gone, the two checksums are equal.
 std::pair<std::string, std::string> start_weights(const RunOnData& run, const RunHistory& record, StartsNow& starts) {
   const std::optional<StartingWeights>& was = record.history.front().initialized_from;
   if (run.init_from.empty() || !was) return {};

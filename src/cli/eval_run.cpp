@@ -1,9 +1,9 @@
 #include "cli/eval_run.h"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "inference/score_table.h"
 

@@ -2,8 +2,8 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/output_file.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -82,7 +82,7 @@ void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const
   }
 }
 
-// Whether two paths, which may not exist yet, are those of one file.
+// Whether two paths, which may not exist yet, lead to the same file.
 bool same_file(const std::string& a, const std::string& b) {
   namespace fs = std::filesystem;
   std::error_code error;  // where the system cannot look, opening the file reports it

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
 #include "base/output_file.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -66,7 +66,7 @@ std::vector<std::optional<int64_t>> count_bytes(const EvalRun& run, const std::v
   return bytes;
 }
 
-// `bytes` are those of each text.
+// `bytes` has the size of each text.
 std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedText>& texts,
                                    const std::vector<std::optional<int64_t>>& bytes, int64_t tokens) {
   const Config& config = run.config;

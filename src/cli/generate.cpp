@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "checkpoint/finite_rows.h"
@@ -76,11 +76,6 @@ void say_which_prompts_are_cut(const std::vector<Prompt>& prompts, const std::ve
                    grouped_digits(context).c_str(), plural(std::ssize(tokens[i]), "token").c_str());
 }
 
-void print(const std::string& part) {
-  std::fwrite(part.data(), 1, part.size(), stdout);
-  flush_standard_output();  // nobody needs more text if this fails
-}
-
 nlohmann::ordered_json json_of(const Prompt& prompt, const Continuation& made, uint64_t seed) {
   return {{"prompt", replace_malformed(prompt.text)},
           {"text", made.text},
@@ -106,15 +101,15 @@ void write_all(TextCache& cache, const Tokenizer& tokenizer, const GenerateArgum
   for (size_t i = 0; i < prompts.size(); ++i) {
     const uint64_t seed = arguments.seed + i;
     int64_t made_parts = 0;
-    if (!arguments.json) print(replace_malformed(prompts[i].text));
+    if (!arguments.json) print_at_once(replace_malformed(prompts[i].text));
     const Continuation made =
         continue_prompt(cache, tokenizer, tokens[i], arguments.options, seed, [&](const std::string& part) {
-          if (!arguments.json) print(part);
+          if (!arguments.json) print_at_once(part);
           const int64_t done = static_cast<int64_t>(i) * each + ++made_parts;
           if (live) progress.show("generate  " + clock.state(done, std::ssize(prompts) * each));
         });
     progress.clear();
-    print(arguments.json ? json_of(prompts[i], made, seed).dump() + "\n" : "\n");
+    print_at_once(arguments.json ? json_of(prompts[i], made, seed).dump() + "\n" : "\n");
   }
 }
 

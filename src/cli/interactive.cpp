@@ -17,12 +17,12 @@ extern "C" void end_now(int signal) {
   _exit(128 + signal);
 }
 
-void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  flush_standard_output();
-}
-
 }  // namespace
+
+void print_at_once(const std::string& part) {
+  std::fwrite(part.data(), 1, part.size(), stdout);
+  flush_standard_output();  // nobody needs more text if this fails
+}
 
 void end_at_interrupt() { std::signal(SIGINT, end_now); }
 
@@ -30,20 +30,20 @@ void converse(TextCache& cache, const Tokenizer& tokenizer, const ContinueOption
   const bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
   std::string written, line;
   for (;;) {
-    if (terminal) print("> ");
+    if (terminal) print_at_once("> ");
     if (!std::getline(std::cin, line)) break;
     if (line.empty()) {
       written.clear();
       continue;
     }
     written += (written.empty() ? "" : "\n") + line;
-    const Continuation made =
-        continue_prompt(cache, tokenizer, prompt_tokens(tokenizer, written, "standard input"), options, seed++, print);
-    print("\n");
+    const Continuation made = continue_prompt(cache, tokenizer, prompt_tokens(tokenizer, written, "standard input"),
+                                              options, seed++, print_at_once);
+    print_at_once("\n");
     written = made.finish == Finish::end_of_text ? "" : written + made.text;
   }
   if (std::ferror(stdin)) user_error("standard input: cannot be read");
-  if (terminal) print("\n");
+  if (terminal) print_at_once("\n");
 }
 
 }  // namespace gptmoe

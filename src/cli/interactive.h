@@ -3,6 +3,9 @@
 
 namespace gptmoe {
 
+// Prints a part of a text to standard output, which shows it at once. An error is left for the program's end to report.
+void print_at_once(const std::string& part);
+
 // From now on, SIGINT ends the program with exit code 130.
 void end_at_interrupt();
 

@@ -41,7 +41,7 @@ std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
     std::istringstream list(visible);
-    list.exceptions(std::ios::badbit);  // a name for which there is no memory is not the end of the list
+    list.exceptions(std::ios::badbit);  // if memory runs out for a name, the list has not ended
     for (std::string name; std::getline(list, name, ',');) names.push_back(name);
     return names;
   }

@@ -4,7 +4,7 @@
 
 namespace gptmoe {
 
-// Visits every key of a config in the order in which config.json has them.
+// Visits every key of a config in the order of config.json.
 void visit_fields(Fields& fields, Config& config);
 
 }  // namespace gptmoe

@@ -36,7 +36,7 @@ bool begins_as_json(std::string_view content) {
   return false;
 }
 
-// The first line that is neither empty nor a comment of YAML, TOML or INI.
+// The first line that is not empty and not a comment of YAML, TOML or INI.
 std::string_view first_line(std::string_view content) {
   while (!content.empty()) {
     const size_t end = content.find('\n');

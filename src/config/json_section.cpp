@@ -4,9 +4,9 @@
 #include <cfloat>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json.h"
 #include "base/key_error.h"
 #include "base/nearest_word.h"
 
@@ -22,7 +22,7 @@ std::string quote(const json& value) {
   return out.size() <= kLongest ? out : out.substr(0, kLongest) + "...";
 }
 
-// What is wrong with a number of the range in 32-bit floats, in which the model computes; empty if nothing is.
+// What is wrong with a number of the range in 32-bit floats, which the model computes in; empty if nothing is.
 std::string fault_in_f32(const json& value, const Numbers& range) {
   const double number = value.get<double>(), size = std::abs(number);
   constexpr const char* kFloats = " in 32-bit floats, in which the model computes; give ";

@@ -1,9 +1,10 @@
 #include "config/other_names.h"
 
 #include <cctype>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/json.h"
+#include "base/key_error.h"
 #include "config/config.h"
 
 namespace gptmoe {
@@ -83,8 +84,6 @@ std::string plain(const std::string& name) {
     if (c != '_' && c != '-') out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   return out;
 }
-
-std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
 // The path of the only key with this name; empty if several sections have one, or none.
 std::string only_path_of(const std::string& name) {

@@ -1,5 +1,5 @@
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "config/config.h"
 #include "config/config_fields.h"
 

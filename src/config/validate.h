@@ -5,8 +5,8 @@
 
 namespace gptmoe {
 
-// The rules that involve more than one key; config_fields.cpp has the range of each. Throws KeyError naming the key to
-// change.
+// Checks the rules that involve several keys. The range of a single key is checked in config_fields.cpp. Throws
+// KeyError naming the key to change.
 void validate(const Config& config, const std::string& file);
 
 }  // namespace gptmoe

@@ -44,8 +44,8 @@ class Communicator {
   virtual Ticket start_all_gather(const Tensor& x, Traffic traffic) = 0;
   // x becomes the x of rank `root`. Any dtype.
   virtual Ticket start_broadcast(const Tensor& x, int root, Traffic traffic) = 0;
-  // All later work waits for this collective, and so for all earlier ones. "All later work" is that of the Ops; if the
-  // tensors are in the host's memory, it is that of the host.
+  // All later work waits for this collective, and so for all earlier ones. "Work" means calls of Ops,
+  // or what the host does if the tensors are in its memory.
   virtual void wait(Ticket ticket) = 0;
 
   void all_reduce(const Tensor& x, Traffic traffic) { wait(start_all_reduce(x, traffic)); }

@@ -207,7 +207,7 @@ void Launch::watch_for(int fd) {
   if (epoll_ctl(events_, EPOLL_CTL_ADD, fd, &event) != 0) fail("epoll");
 }
 
-// Handles one event at a time, in the order in which they happened.
+// Handles one event at a time, in the order of the events.
 void Launch::look() {
   epoll_event event{};
   const int found = epoll_wait(events_, &event, 1, wait_milliseconds());

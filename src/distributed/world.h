@@ -52,7 +52,7 @@ class World {
   virtual void watch(double heartbeat_seconds, double hang_seconds) = 0;
   // Reports progress of this rank. Any thread may call it; it costs an atomic addition.
   virtual void tick() = 0;
-  // Names the operation in which this rank's host starts to wait for other ranks; nullptr when it no longer waits. The
+  // Names the operation that makes this rank's host wait for other ranks; nullptr when it no longer waits. The
   // collectives of World and its communicators call this themselves. Keeps the pointer, not a copy of the text.
   virtual void waits_in(const char* what) = 0;
 

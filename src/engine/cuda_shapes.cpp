@@ -5,8 +5,8 @@
 namespace gptmoe {
 namespace {
 
-// Throws UserError at `path` if `product`, of which `value` is a factor, exceeds `limit`. `times` names the other
-// factors.
+// Throws UserError at `path` if `product` exceeds `limit`. The product is `value` times the factors that `times`
+// names.
 template <typename... Times>
 void require_at_most(int64_t limit, const char* path, int64_t value, int64_t product, const Times&... times) {
   if (product > limit)

@@ -16,7 +16,7 @@ struct VectorNorms {
 // The default vectors (E, C) of each MoE layer that has them, first layer first.
 std::vector<Tensor> default_vectors(const StateTable& state);
 
-// The norms of a model's default vectors at one moment of its work.
+// The norms of a model's default vectors at the time of take().
 class DefaultNorms {
  public:
   // `state` is allocated from `memory`; both must outlive the object.
@@ -24,8 +24,8 @@ class DefaultNorms {
 
   // Copies the vectors, in order with the work queued on the memory's backend.
   void take();
-  // The norms over all layers and experts of the copy taken since the last call; waits for it. Absent without a copy
-  // or without default vectors.
+  // The norms in the latest copy, over all layers and experts; waits for the copy. Absent if there was no take() since
+  // the last call, or if the model has no default vectors.
   std::optional<VectorNorms> norms();
 
  private:

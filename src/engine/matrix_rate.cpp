@@ -57,7 +57,7 @@ double seconds_of_product(Ops& ops, int64_t size, double in_all) {
 }  // namespace
 
 double measure_matrix_rate(Ops& ops) {
-  // Finds a size at which a product takes a few milliseconds; it depends on the device.
+  // Finds a size that takes a few milliseconds; it depends on the device.
   constexpr double kLongEnough = 5e-3;
   constexpr int64_t kSmallest = 256, kLargest = 8192;
   const auto fits = [&](int64_t size) {

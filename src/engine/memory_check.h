@@ -9,8 +9,8 @@ namespace gptmoe {
 // memory.
 int64_t room_in(const Memory& memory, const Ops& ops, int sharers = 1);
 
-// The largest train.micro_batch_size that divides a rank's share of train.global_batch_size and with which training
-// needs at most `room` bytes on this rank; 0 if there is none.
+// The largest train.micro_batch_size that divides a rank's share of train.global_batch_size and lets training fit into
+// `room` bytes on this rank; 0 if there is none.
 int64_t largest_micro_batch(const Config& config, const Ops& ops, int64_t room, RankOf rank = {});
 
 // Why `engine` does not fit into `room` and what would fit, in one line; empty if it fits or `room` is unknown.

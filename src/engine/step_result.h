@@ -23,8 +23,8 @@ struct StepResult {
   bool finite() const;
 };
 
-// The result of a step from the values of its `sums`, in the order of sums.all_S. `config` is that of
-// config_for_rank(); micro_batches counts the micro-batches of all ranks.
+// The result of a step from the values of its `sums`, in the order of sums.all_S. `config` comes
+// from config_for_rank(); micro_batches counts the micro-batches of all ranks.
 StepResult step_result(const Config& config, const StepSums& sums, const std::vector<double>& values,
                        int64_t micro_batches);
 

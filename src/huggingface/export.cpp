@@ -1,10 +1,10 @@
 #include "huggingface/export.h"
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "huggingface/folder_in_progress.h"

@@ -1,9 +1,9 @@
 #include "huggingface/export_files.h"
 
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/check.h"
+#include "base/json.h"
 
 namespace gptmoe {
 namespace {

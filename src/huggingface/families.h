@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// A tensor of theirs that has no counterpart here. It must be zero for the class to compute our model.
+// A tensor of the class that our model does not have. It must be zero for the class to compute our model.
 struct ZeroTensor {
   std::string theirs;
   std::vector<int64_t> sizes;
@@ -27,7 +27,7 @@ struct Family {
   std::vector<ZeroTensor> (*zeros)(const ModelConfig& model) = nullptr;  // null: none
 };
 
-// The classes in transformers, in the order in which export tries them.
+// The classes in transformers, in the order that export tries them in.
 const std::vector<Family>& stock_families();
 // Our class, GptmoeForCausalLM, whose source each export holds. It computes every model.
 const Family& custom_family();

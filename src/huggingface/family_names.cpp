@@ -8,7 +8,7 @@ namespace {
 
 using Names = std::vector<TensorName>;
 
-// Names of ours that are theirs too.
+// Tensors that have the same name in the class.
 Names same(std::initializer_list<const char*> names) {
   Names out;
   for (const char* name : names) out.push_back({name, name});

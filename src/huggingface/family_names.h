@@ -8,7 +8,7 @@
 
 namespace gptmoe {
 
-// How a tensor of ours becomes one of theirs.
+// How one of our tensors becomes a tensor of the class.
 enum class Change : uint8_t {
   none,     // the same values
   doubled,  // theirs = 2 ours
@@ -19,7 +19,7 @@ enum class Change : uint8_t {
   value_rows,
 };
 
-// {layer} and {expert} stand for numbers.
+// {layer} and {expert} are replaced by numbers.
 struct TensorName {
   std::string ours;    // as in checkpoints
   std::string theirs;  // empty: only training needs the tensor, so the class has none

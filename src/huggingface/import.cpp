@@ -1,8 +1,7 @@
 #include "huggingface/import.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "huggingface/folder_in_progress.h"
@@ -12,7 +11,7 @@
 namespace gptmoe {
 namespace {
 
-// The router state with which a run of the model starts.
+// The router state that a run of the model starts with.
 class InitialState {
  public:
   explicit InitialState(const Config& config) {

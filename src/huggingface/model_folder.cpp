@@ -1,11 +1,11 @@
 #include "huggingface/model_folder.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/check.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/key_error.h"
 #include "base/progress.h"
 #include "base/read_json.h"
@@ -162,7 +162,7 @@ void ModelFolder::check(const std::string& name, DType dtype, const std::vector<
   const PlannedTensor& tensor = *find(name);
   const std::string& theirs = tensor.pieces[0].tensor;
   std::vector<int64_t> expected = sizes;
-  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // it holds two more tensors of ours
+  if (files_.sizes(theirs) != tensor.sizes) expected[0] *= 3;  // it holds three of our tensors
   files_.check(theirs, dtype, expected);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// A model in a Hugging Face folder (config.json, model.safetensors), read as a model of ours.
+// A model in a Hugging Face folder (config.json, model.safetensors), read as one of our models.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -24,8 +24,8 @@ struct ModelDescription {
   std::vector<std::string> ignored_keys;  // that gptmoe does not know, and that the class may not know either
 };
 
-// What the config.json of a folder describes. Throws UserError naming the key of config.json if our models do not
-// compute it.
+// What the config.json of a folder describes. Throws UserError naming the key of config.json if our models cannot
+// compute the same.
 ModelDescription describe_folder(const std::filesystem::path& folder);
 
 // Its tensors have the names and shapes of our model, as if they were in a checkpoint. A tensor that has no place in
@@ -42,8 +42,8 @@ class ModelFolder final : public TensorReader {
   const std::vector<std::string>& ignored_keys() const { return description_.ignored_keys; }
   std::string checksum(World* world) const { return files_.checksum(world); }
 
-  // Throws UserError unless the folder holds each tensor of our model that the class has, in its shape, and no others.
-  // A head that is tied to the embedding may be there if its values are the same.
+  // Throws UserError unless the folder holds exactly the tensors of our model that the class has, in their shapes. It
+  // may also hold a head that is tied to the embedding, if the values are the same.
   void require_all(const ParamTable& params, const StateTable& state) const;
   const PlannedTensor* find(const std::string& name) const;  // null if absent
   const WeightFiles& files() const { return files_; }
@@ -57,7 +57,7 @@ class ModelFolder final : public TensorReader {
  private:
   void require_zeros() const;
   void require_tied_head() const;
-  // The tensor of theirs that holds ours; empty if only training needs it.
+  // The name of the folder's tensor that holds our tensor `ours`; empty if only training needs `ours`.
   std::string theirs(const std::string& ours) const;
 
   std::filesystem::path path_;

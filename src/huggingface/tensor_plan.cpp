@@ -77,7 +77,7 @@ class Planner {
   std::map<std::string, size_t> fused_;
 };
 
-// The tensor of ours that `change` makes of the tensor of theirs called `name`.
+// Our tensor `ours`, which `change` makes from the folder's tensor `name`.
 PlannedTensor planned_import(const std::string& ours, Change change, const std::string& name, const ModelConfig& model,
                              const WeightFiles& files) {
   std::vector<int64_t> sizes = files.sizes(name);

@@ -33,17 +33,17 @@ struct PlannedTensor {
 std::vector<PlannedTensor> plan_tensors(const Family& family, const ModelConfig& model, const SafetensorsFile& file,
                                         DType dtype);
 
-// The plan of an import: by name, each of our tensors for which the folder has values, in f32. A tensor of theirs that
-// holds several of ours is read once for each.
+// The plan of an import: by name, each of our tensors that the folder has values for, in f32. If a tensor of the folder
+// holds several of our tensors, it is read once for each.
 struct ImportPlan {
   std::map<std::string, PlannedTensor> tensors;
-  std::vector<std::string> unknown;  // tensors of theirs that the family does not name
-  std::vector<std::string> zeros;    // tensors of theirs that must be zero (Family::zeros)
+  std::vector<std::string> unknown;  // tensors of the folder that the family does not name
+  std::vector<std::string> zeros;    // tensors of the folder that must be zero (Family::zeros)
 };
-// Throws UserError naming the tensor if a tensor of theirs that holds several of ours cannot be divided.
+// Throws UserError naming a tensor of the folder that should hold several of our tensors but cannot be divided.
 ImportPlan plan_import(const Family& family, const ModelConfig& model, const WeightFiles& files);
-// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the
-// file and the tensor of theirs if an element is infinite or not a number.
+// Reads (=) out.count() elements of a planned tensor, from `first` on. Throws UserError naming the file and its tensor
+// if an element is infinite or not a number.
 void read_planned(const PlannedTensor& tensor, const WeightFiles& from, int64_t first, const Tensor& out,
                   Memory& memory);
 

@@ -3,10 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "base/json.h"
 
 namespace gptmoe {
 
@@ -17,7 +18,7 @@ class TheirConfig {
   const std::string& file() const { return file_; }
 
   // The value of a key; "a.b" is key b of object a. Null counts as absent. Without a fallback, an absent key is an
-  // error, since what the class takes instead depends on the version of transformers.
+  // error, since the default of the class depends on the version of transformers.
   bool has(const std::string& key);
   void require(const std::string& key);  // throws if it is absent
   std::string word(const std::string& key);
@@ -27,13 +28,13 @@ class TheirConfig {
   bool flag(const std::string& key, bool fallback);
   const nlohmann::json& value(const std::string& key);  // null if absent
 
-  // For a key that changes what the model computes: throws unless its value, or `otherwise` if it is absent, is one of
-  // `computed`.
+  // For a key that changes what the model computes. Throws unless its value is one of `computed`; an absent key has the
+  // value `otherwise`.
   void need(const std::string& key, const nlohmann::json& otherwise, std::initializer_list<nlohmann::json> computed);
   // FILE: KEY: VALUE is not supported: WHY.
   [[noreturn]] void refuse(const std::string& key, const nlohmann::json& value, const std::string& why) const;
 
-  // The keys that nobody asked for and that are not known to have no effect on what a model computes.
+  // The keys that were not read, without those that are known to have no effect on what a model computes.
   std::vector<std::string> ignored() const;
 
  private:

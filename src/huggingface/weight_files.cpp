@@ -1,10 +1,10 @@
 #include "huggingface/weight_files.h"
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/check.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/read_json.h"
 #include "checkpoint/checkpoint.h"
 

@@ -1,9 +1,9 @@
 #include "inference/item_score.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json.h"
 
 namespace gptmoe {
 namespace {

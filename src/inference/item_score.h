@@ -30,7 +30,7 @@ struct ItemScore {
   bool truncated = false;                   // the model saw only part of a candidate's context
 };
 
-// Scores of the task's first examples, to which `requests` and `likelihoods` belong.
+// Scores of the task's first examples, one for each that `requests` and `likelihoods` cover.
 std::vector<ItemScore> score_items(const Task& task, std::span<const Request> requests,
                                    std::span<const Likelihood> likelihoods);
 

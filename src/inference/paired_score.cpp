@@ -1,8 +1,7 @@
 #include "inference/paired_score.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/check.h"
+#include "base/json.h"
 
 namespace gptmoe {
 namespace {

@@ -9,15 +9,15 @@
 
 namespace gptmoe {
 
-// The width of a column of names with the head `head`.
+// The width of a column of names under the heading `head`.
 size_t name_columns(const std::string& head, const std::vector<std::string>& names);
 
-// The head of the table of tasks.
+// The heading of the table of tasks.
 std::string score_table_head(size_t name_columns);
 // A task's row, and below it the rows of its categories and of their mean. task_row_names() has the names of all these
 // rows, indented in the same way.
 std::vector<std::string> score_table_rows(const TaskScore& score, size_t name_columns);
-// The names that score_table_rows() prints for a task of which all examples are scored.
+// The names that score_table_rows() prints for a task whose examples are all scored.
 std::vector<std::string> task_row_names(const Task& task);
 
 // "loss 3.1 nats/token, perplexity 22.2, 1.1 bits/byte over 65536 tokens of GLOB"
@@ -25,7 +25,7 @@ std::string text_sentence(const TextScore& score);
 // A table of domains.
 std::vector<std::string> text_table(const std::vector<TextScore>& scores);
 
-// Both runs' scores, their difference and its test; `names` is the head of the first column.
+// Both runs' scores, their difference and its test; `names` is the heading of the first column.
 std::vector<std::string> paired_table(const std::string& names, const std::vector<PairedScore>& scores);
 
 }  // namespace gptmoe

@@ -1,10 +1,10 @@
 #include "inference/text_score.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/statistics.h"
 
 namespace gptmoe {

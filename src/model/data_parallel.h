@@ -21,7 +21,7 @@ class DataParallel {
 
   bool shards_optimizer() const { return options_.shard_optimizer; }
 
-  // Allocates the buffers in which gradients are sent; none if gradients are sent in their own dtype. May run again
+  // Allocates the buffers that gradients are sent from; none if gradients are sent in their own dtype. May run again
   // after commit().
   void allocate(Arena& arena, const ParamTable& params);
 

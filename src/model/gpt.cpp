@@ -138,7 +138,7 @@ void Gpt::backward(const Pass& pass, const Activations& a) const {
   final_norm_->backward(pass, a.final_norm, a.dstream_NC, a.dfinal_NC, a.stream_NC.back());
   gradients_complete(pass, last_bucket());
   for (size_t l = blocks_.size(); l-- > 0;) {
-    // The last block's activations are still those of the forward.
+    // The last block's activations are still there from the forward.
     if (a.mode == ActivationMode::train_recompute && l + 1 < blocks_.size())
       blocks_[l].forward(pass.as(PassKind::recompute), a.blocks[l], a.rope, a.dfinal_NC, a.stream_NC[l]);
     blocks_[l].backward(pass, a.blocks[l], a.rope, a.dstream_NC, a.stream_NC[l]);

@@ -22,7 +22,7 @@ class Gpt {
   const StateTable& state() const { return state_; }
   const ModelConfig& config() const { return config_; }
 
-  // Parameters that a token uses: all except those of experts that the token is not routed to. The embedding counts.
+  // Parameters that a token uses: all except the experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
   // The share of the R sorted rows that should be live (kernels/moe_ops.inc); 1 without MoE layers.
   double live_share() const;

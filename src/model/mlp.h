@@ -53,7 +53,7 @@ class Mlp {
   MlpWeights weights_;
 };
 
-// The rows of an FFN's first product, in the order in which they are laid out: [gate_proj, up_proj] or [up_proj].
+// The rows of an FFN's first product, in the order of their layout: [gate_proj, up_proj] or [up_proj].
 std::vector<ParamSpec> first_product_rows(const Activation& activation, const std::string& prefix, int64_t F, int64_t C,
                                           const Init& init);
 

@@ -3,7 +3,7 @@
 
 namespace gptmoe {
 
-// Observes the MoE layers of a pass (Pass::observer). It is called for each layer in the order in which the layers run:
+// Observes the MoE layers of a pass (Pass::observer). It is called for each layer as the layers run:
 // first to last in a forward pass, last to first in a backward pass. The tensors are valid only during the call.
 class MoeObserver {
  public:

@@ -1,8 +1,8 @@
 #include "model/upcycling.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "kernels/plan_ops.h"
 #include "routing/router_table.h"

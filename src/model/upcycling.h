@@ -1,7 +1,8 @@
 #pragma once
 // Sparse upcycling (Komatsuzaki et al., arXiv 2212.05055): the experts of a MoE layer start as copies of a dense
-// feed-forward layer, and the router starts fresh. The layer's output is that of the dense layer times the sum of a
-// token's gates, so the copies are scaled by the inverse of that sum (He et al., arXiv 2410.07524).
+// feed-forward layer, and the router starts fresh. With equal experts, the layer gives the output of the dense
+// layer times the sum of a token's gates, so the copies are scaled by the inverse of that sum (He et al., arXiv
+// 2410.07524).
 #include "config/config.h"
 
 namespace gptmoe {

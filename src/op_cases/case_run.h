@@ -47,7 +47,7 @@ class CaseRun final : public Tensors {
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 
-// The element of an output or gradient at which `got` differs most from `expected`, measured as
+// The element of an output or gradient where `got` differs most from `expected`, measured as
 //   |got - expected| / (|expected| + rms of the tensor), or infinity if integers or exact tensors differ at all.
 struct Difference {
   double error = 0;

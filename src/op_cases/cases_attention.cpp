@@ -53,8 +53,8 @@ OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table
   return op;
 }
 
-// out (d) = the softmax of one query q over `seen` keys: key(at) and value(at) are those of a position. Returns the
-// log-sum-exp of the scores.
+// out (d) = the softmax of one query q over `seen` keys: key(at) and value(at) give the key and value of position
+// `at`. Returns the log-sum-exp of the scores.
 template <typename Row>
 double attend_naively(double* out, const double* q, int64_t seen, int64_t d, Row key, Row value) {
   std::vector<double> weights(seen);

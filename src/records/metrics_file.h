@@ -2,13 +2,13 @@
 // metrics.jsonl, row by row.
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "records/metrics_rows.h"
 
 namespace gptmoe {

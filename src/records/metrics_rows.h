@@ -60,7 +60,7 @@ struct DivergedRow {
   std::optional<double> time;
 };
 
-// First row of a file from which tools/thin_runs.sh has removed train rows.
+// First row of a file that tools/thin_runs.sh has removed train rows from.
 struct ThinnedRow {
   static constexpr const char* kEvent = "thinned";
   int64_t step = 0;

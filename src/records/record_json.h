@@ -3,10 +3,10 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "base/json_value.h"
 #include "records/record.h"
 

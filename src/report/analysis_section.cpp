@@ -24,7 +24,7 @@ std::string maps(const Titled<Heatmap>& titled) {
   return element("div", out, "charts");
 }
 
-// The sum of `above` divided by the sum of `below`, over the experts for which both values are known.
+// The sum of `above` divided by the sum of `below`, over the experts with both values known.
 double mean_ratio(const AnalysisLog::Values& above, const AnalysisLog::Values& below) {
   double sum_above = 0, sum_below = 0;
   for (size_t e = 0; e < above.size(); ++e)

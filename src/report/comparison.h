@@ -68,12 +68,12 @@ std::optional<int64_t> loss_spikes(const std::vector<TrainRow>& rows);
 struct ArmResult {
   Arm arm;
 
-  // One point per token count at which some run was evaluated, from the latest first eval to the earliest last eval.
+  // One point per token count where some run was evaluated, from the latest first eval to the earliest last eval.
   // Every point is a mean over all runs that have evals, so an unfinished run ends the curve of its arm.
   std::vector<CurvePoint> curve;
   // Perplexity at Comparison::matched_tokens; unknown if a run diverged, like everything derived from it.
   Statistics matched;
-  // The gap to the baseline at Comparison::matched_tokens, and at every token count at which a run of a pair was
+  // The gap to the baseline at Comparison::matched_tokens, and at every token count where a run of a pair was
   // evaluated. Empty for the baseline, without common seeds, and if a run of either arm diverged.
   PairedGap matched_gap;
   std::vector<GapPoint> gap;

@@ -1,8 +1,8 @@
 #include "report/json_report.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "records/record_json.h"
 #include "report/config_diff.h"
 #include "report/number_text.h"

@@ -18,9 +18,9 @@ std::vector<std::string> short_names(const std::vector<std::string>& paths);
 // may have at most 60 characters each and no control characters. Otherwise throws UserError naming --label.
 void check_labels(const std::vector<std::string>& labels, const std::vector<std::string>& names);
 
-// Names the arms. In a sweep, where the arms of one family follow one another, each name is that of a family, and an
-// arm is called "NAME SETTINGS". `labels` are the names in this order; if there are none, the names are short_names()
-// of the folders of the runs. Throws as check_labels() does.
+// Names the arms. In a sweep, the arms of one family follow one another; each family has one name, and an arm is called
+// "NAME SETTINGS". `labels` are the names in this order; without labels, they are short_names() of the folders of the
+// runs. Throws as check_labels() does.
 void label_arms(std::vector<Arm>& arms, const std::vector<std::string>& labels, bool by_family);
 
 }  // namespace gptmoe

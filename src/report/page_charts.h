@@ -1,10 +1,10 @@
 #pragma once
 // The charts of one page: the pictures that its markup shows, and the numbers that its script reads.
 #include <map>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "report/svg_chart.h"
 
 namespace gptmoe {

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/read_json.h"
 
 namespace gptmoe {

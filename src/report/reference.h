@@ -1,6 +1,6 @@
 #pragma once
-// Another experiment's gap between two arms, to compare ours with: `--reference` of `gptmoe compare` and `gptmoe
-// report`.
+// The gap between two arms in another experiment, to compare ours with it: `--reference` of `gptmoe compare` and
+// `gptmoe report`.
 #include <string>
 #include <vector>
 

@@ -3,11 +3,11 @@
 // were not finite are null in the file and NaN here, so a run that diverged can still be reported.
 #include <cstdint>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "records/metrics_rows.h"
 #include "records/row_chain.h"
 #include "records/run_history.h"

@@ -53,7 +53,7 @@ struct Series {
 
 // Colours in the palette of chart_style.css: classes c0 ... c5.
 inline constexpr int kPaletteSize = 6;
-// Whether the line is dotted, so that it differs from the one that has the same colour six places before it.
+// Whether the line is dotted, so that it differs from the line of the same colour six places before it.
 inline bool is_dotted(const Series& series) { return series.color / kPaletteSize % 2 == 1; }
 
 struct Chart {

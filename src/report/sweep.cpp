@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/columns.h"
+#include "base/key_error.h"
 #include "base/printable.h"
 #include "report/number_text.h"
 
@@ -13,8 +14,6 @@ namespace gptmoe {
 namespace {
 
 constexpr const char* kNone = "—";
-
-std::string last_name(const std::string& path) { return path.substr(path.rfind('.') + 1); }
 
 // Whether all runs finished, so that a point's final perplexity counts.
 bool came_to_its_end(const ArmResult& result) {

@@ -25,7 +25,6 @@ class RemoePolicy final : public RoutingPolicy {
   void initialize_state(Memory& memory, uint64_t seed) override;
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
   void observe(const Pass& pass, const Routing& routing, const Tensor& rows_RC) override;
-  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
   void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
                         const Tensor& dy_NC, const Tensor& rows_RC) override;
   void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
@@ -59,11 +58,7 @@ void RemoePolicy::observe(const Pass& pass, const Routing& routing, const Tensor
   pass.ops.excess_accumulate(value(excess_1_), routing.offsets_E1, tokens * live_experts_per_token());
 }
 
-void RemoePolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
-  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
-}
-
-// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are those of the probs.
+// K = E and slot n*E + e belongs to expert e, so the gradients of the gates are the gradients of the probs.
 void RemoePolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                    const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   pass.ops.topk_combine_backward(drows_RC, dprobs_NE, dy_NC, rows_RC, routing.gates_NK, routing.positions_NK);

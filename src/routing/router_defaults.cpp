@@ -1,7 +1,6 @@
 #include "routing/router_defaults.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "routing/router_table.h"
 
 namespace gptmoe {

@@ -32,7 +32,7 @@ struct Router {
   std::vector<RouterTrial> trials = {RouterTrial()};  // at least one
 };
 
-// All routers, in the order in which the docs list them.
+// All routers, in the order of the docs.
 const std::vector<Router>& routers();
 std::vector<std::string> router_names();
 

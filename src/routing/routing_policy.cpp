@@ -7,6 +7,10 @@ void RoutingPolicy::route(const Pass& pass, const Routing& routing, const Tensor
   pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob);
 }
 
+void RoutingPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
+  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
+}
+
 void RoutingPolicy::route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
                                    const Tensor& dprobs_NE) {
   if (setup_.aux_scale != 0)

@@ -69,7 +69,7 @@ class RoutingPolicy {
   virtual int64_t chosen_per_token() const { return live_experts_per_token(); }
   // Whether route() writes load_offsets_E1. If not, load_offsets_E1 is the same tensor as offsets_E1.
   virtual bool counts_loads_apart() const { return false; }
-  // Whether a token's probabilities sum to 1. If not, its entropy is that of the probabilities divided by their sum.
+  // Whether a token's probabilities sum to 1. If not, they are divided by their sum before the entropy is computed.
   virtual bool probs_sum_to_one() const { return true; }
 
   // The moving average that the policy keeps; nullopt if there is none, or if its value never changes.
@@ -93,11 +93,11 @@ class RoutingPolicy {
   virtual void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE);
   // Learns from the experts' outputs rows_RC of a training micro-batch.
   virtual void observe(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*rows_RC*/) {}
-  // Writes y_NC (=).
-  virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) = 0;
-  // fill_norms_2 = two squared norms over all tokens: first of what stands in for the experts that a token did not
-  // choose, then of the output y_NC. Policies without a stand-in leave fill_norms_2 alone. Only evaluation calls this
-  // function.
+  // Writes y_NC (=). By default each token's row is the sum of its rows_RC, each times its gate.
+  virtual void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC);
+  // fill_norms_2 = two squared norms over all tokens: first of what replaces the experts that a token did not
+  // choose, then of the output y_NC. Policies without a replacement leave fill_norms_2 alone. Only evaluation calls
+  // this function.
   virtual void fill_norms(const Pass& /*pass*/, const Routing& /*routing*/, const Tensor& /*y_NC*/) {}
   // Writes drows_RC and dprobs_NE (=). May overwrite gates and kept with what route_backward() needs.
   virtual void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,

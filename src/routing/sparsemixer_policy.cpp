@@ -26,7 +26,6 @@ class SparsemixerPolicy final : public RoutingPolicy {
     memory.upload(row.value, start);
   }
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override;
-  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
   void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
                         const Tensor& dy_NC, const Tensor& rows_RC) override;
   void route_backward(const Pass& pass, const Routing& routing, const Tensor& dlogits_NE,
@@ -47,10 +46,6 @@ void SparsemixerPolicy::route(const Pass& pass, const Routing& routing, const Te
   pass.ops.sparsemixer_forward(routing.expert_ids_NK, routing.gates_NK, routing.kept_NW, logits_NE, jitter_,
                                pass.kind == PassKind::evaluate ? Tensor{} : sampler_2,
                                (pass.communicator.rank() - ranks) * tokens);
-}
-
-void SparsemixerPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
-  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
 }
 
 // Leaves the gradients of the gates in gates_NK. The probabilities receive no gradient here, since the output does not

@@ -4,10 +4,6 @@
 
 namespace gptmoe {
 
-void TopkPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {
-  pass.ops.topk_combine_forward(y_NC, rows_RC, routing.gates_NK, routing.positions_NK);
-}
-
 void TopkPolicy::combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC,
                                   const Tensor& dprobs_NE, const Tensor& dy_NC, const Tensor& rows_RC) {
   Scratch::Frame frame(pass.scratch);

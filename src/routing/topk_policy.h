@@ -8,7 +8,6 @@ class TopkPolicy : public RoutingPolicy {
  public:
   using RoutingPolicy::RoutingPolicy;
 
-  void combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) override;
   void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
                         const Tensor& dy_NC, const Tensor& rows_RC) override;
 };

@@ -79,7 +79,7 @@ bool MergeTable::stand_together(std::string_view both, int32_t left, int32_t rig
   return merged.size() == 2 && merged[0] == left && merged[1] == right;
 }
 
-// Tokens are the encoding of a word exactly if every two neighbours are the encoding of their own bytes: the first
+// Tokens are the encoding of a word exactly if each pair of neighbours is the encoding of its own bytes: the first
 // merge across a boundary would also happen if the two neighbours were alone. So a long word is merged in chunks. The
 // last few tokens of a chunk (`redo`) may depend on the text after it; they are dropped, and the next chunk starts
 // where they started. The tokens before this seam and those of the next chunk are joined if the two tokens at the seam

@@ -2,13 +2,13 @@
 // A JSON file being read; its errors name the file and the path in it.
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "tokenizer/unsupported_tokenizer.h"
 
 namespace gptmoe {

@@ -89,7 +89,7 @@ class PairMerger {
 
   // For the current merge.
   std::vector<Tally> neighbours_;  // 2 * token + (0 before the pair, 1 after it)
-  std::vector<uint32_t> touched_;  // those of neighbours_ in use
+  std::vector<uint32_t> touched_;  // the entries of neighbours_ in use
   std::vector<Found> found_;
   Tally junction_;  // of the pair that forms where two occurrences are adjacent
   std::vector<uint32_t> junctions_;

@@ -10,7 +10,7 @@ struct Spelling {
   SplitPattern pattern;
 };
 
-// For each of our patterns, the regular expressions with which Hugging Face's tokenizers library splits in the same
+// For each of our patterns, the regular expressions that make Hugging Face's tokenizers library split in the same
 // way. save_tokenizer() writes the first of them. The library's engine is Oniguruma. tiktoken's newer form of cl100k is
 // not among them: it has \p{N}{1,3}+, which Oniguruma reads as any number of digits.
 constexpr Spelling kSpellings[] = {

@@ -17,7 +17,7 @@ struct TextPipeline {
 // decoders. Post-processors that only put special tokens around the text are accepted: encoding here never adds them.
 TextPipeline read_text_pipeline(const JsonSource& source);
 
-// The regular expression with which the tokenizers library splits as `pattern` does.
+// The regular expression that makes the tokenizers library split as `pattern` does.
 std::string_view regex_of(SplitPattern pattern);
 
 }  // namespace gptmoe

@@ -1,9 +1,9 @@
 // Writes tokenizers as Hugging Face's tokenizer.json.
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/json_source.h"
 #include "tokenizer/own_ranks.h"

@@ -1,5 +1,5 @@
 #pragma once
-// The key by which tables of words find a word.
+// The key that tables of words find a word by.
 #include <array>
 #include <cstddef>
 #include <cstdint>

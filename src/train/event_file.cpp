@@ -111,7 +111,7 @@ class MessageReader {
   std::string_view rest_;
 };
 
-// Applies an event, of which `bytes` are the first, to what readers see.
+// Applies an event to what readers see. `bytes` are the first of the event.
 void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
   WrittenEvent event;
   for (MessageReader field(bytes); field.next();) {

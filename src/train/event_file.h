@@ -38,7 +38,7 @@ class EventFile {
   // what earlier files hold from this step on. Throws Failure if it cannot be written.
   EventFile(const std::filesystem::path& folder, std::optional<int64_t> from_step);
 
-  // Appends one event with these scalars as f32, leaving out those that are not finite as f32. `wall_time` is in
+  // Appends one event with these scalars as f32, leaving out scalars that are not finite as f32. `wall_time` is in
   // seconds since 1970. The event reaches the file before the call returns. Throws Failure.
   void write(double wall_time, int64_t step, const std::vector<Scalar>& scalars);
 

@@ -64,7 +64,7 @@ struct RowSummary {
   size_t begin, bytes;
 };
 
-// The rows that a checkpoint covers: the first ones of the file. `content` is theirs.
+// The rows that a checkpoint covers, which come first in the file. `content` is their text.
 struct CoveredRows {
   std::string content;
   std::vector<RowSummary> rows;

@@ -28,8 +28,8 @@ void require_no_lost_run(const std::filesystem::path& run_dir);
 // model.balance_scope), naming the coefficient that gives the same loss today.
 void require_summed_losses(const std::filesystem::path& run_dir);
 
-// The config with which the run in `run_dir` continues (gptmoe train --resume). `given` is the config that the user
-// gives, and `set` lists those of its keys that --set gives. The run keeps its own config except:
+// The config that the run in `run_dir` continues with (gptmoe train --resume). `given` is the config that the user
+// gives, and `set` lists the keys that come from --set. The run keeps its own config except:
 // - keys that do not affect what a step computes (when to evaluate, log and save; where to compute): as given;
 // - train.steps, train.micro_batch_size, schedule.*, optimizer.learning_rate and data.*: as given by --set.
 // Throws UserError naming the key for any other difference. Throws UserError too if config.json is not what the latest

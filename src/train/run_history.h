@@ -27,9 +27,9 @@ const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a
 // checkpoint drops their metrics. An entry for the same step is replaced, but keeps its branched_from and
-// initialized_from. Adds nothing if the config did not change and the data are those of the previous entry; then only
-// the previous entry's folder is updated, to entry.folder, and its tokenizer if entry has one. Throws Failure if it
-// cannot be written.
+// initialized_from. Adds nothing if config and data are the same as in the previous entry; then only the previous
+// entry's folder is updated, to entry.folder, and its tokenizer if entry has one. Throws Failure if it cannot be
+// written.
 void record_history(const std::filesystem::path& run_dir, HistoryEntry entry);
 
 }  // namespace gptmoe

@@ -1,5 +1,5 @@
 #pragma once
-// What a run needs besides its own files: its tokenizer, of which its folder keeps a copy, and its shards. Both are
+// What a run needs besides its own files: its tokenizer (the run's folder keeps a copy of it) and its shards. Both are
 // found from any current folder, and after the run's folder was moved.
 #include <filesystem>
 #include <string>
@@ -48,7 +48,7 @@ struct NoTokenizer : UserError {
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
 // Throws UserError if data.train or data.val, as a run that continues has them, match no file from the current folder
-// but do from the folder in which the run was last trained (history.json). Names that folder.
+// but do from the folder where the run was last trained (history.json). Names that folder.
 void require_shards_here(const std::filesystem::path& run_dir, const Config& config);
 
 struct FoundShards {

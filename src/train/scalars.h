@@ -2,7 +2,7 @@
 // What TensorBoard shows of a row of metrics.jsonl. A field KEY of a "train" row is the scalar train/KEY, and of an
 // "eval" row eval/KEY, without the prefix "val_". A list by layer is train_layers/KEY/LAYER, counting the MoE layers
 // from 00. The traffic of one kind is train_communication/KIND_KEY. step and time are the event's own; tokens, seconds
-// and the loads of single experts are left out; eval/dead_experts counts those of all layers.
+// and the loads of single experts are left out; eval/dead_experts counts the dead experts of all layers.
 #include <vector>
 
 #include "records/metrics_rows.h"

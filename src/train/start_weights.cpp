@@ -1,10 +1,10 @@
 #include "train/start_weights.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "base/folder.h"
 #include "base/joined.h"
+#include "base/json.h"
 #include "base/progress.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/held_checkpoint.h"
@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Keys that no tensor's shape shows and that change what the same weights compute: those of any model, and those of
+// Keys that change what the same weights compute, but not the shape of any tensor: keys of any model, and keys of
 // models with experts.
 const std::vector<std::string> kMeaning = {
     "model.num_attention_heads", "model.num_key_value_heads", "model.head_dim",   "model.hidden_act",

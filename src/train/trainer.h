@@ -12,7 +12,7 @@ namespace gptmoe {
 struct TrainOptions {
   std::filesystem::path out;  // run directory
   bool resume = false;
-  std::filesystem::path branch = {};  // another run or a checkpoint, of which the new run is a branch; empty: none
+  std::filesystem::path branch = {};  // the run or checkpoint that the new run branches from; empty: none
   std::vector<std::string> set = {};  // with resume or branch: the config keys that --set gives
   bool restart = false;               // with resume: start over if there is no checkpoint, whatever the metrics hold
   std::string resume_command = {};    // the command that an interrupted run prints

@@ -279,7 +279,7 @@ TEST_F(CheckpointFaults, WhatCannotBeOpenedIsNotCalledDamaged) {
             (at(10) / "state.json").string() + ": cannot open: Too many open files");
 }
 
-// A FIFO or device in place of a file is neither a file nor its absence.
+// A FIFO or device in place of a file does not count as a file, and not as a missing file.
 TEST_F(CheckpointFaults, AFileOfAnotherKindIsNotAnAbsentCheckpoint) {
   save(5);
   save(10);

@@ -4,10 +4,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "checkpoint/checkpoint.h"
 #include "memory/arena.h"

@@ -161,7 +161,7 @@ TEST_F(Checkpoint, OtherFoldersAreNotCheckpoints) {
     fs::create_directory(folder() / name);
     write(folder() / name / "state.json", "{}");
   }
-  fs::create_directory(at(9));  // no state.json: not a finished checkpoint of ours
+  fs::create_directory(at(9));  // no state.json: not a finished checkpoint
   EXPECT_EQ(list_checkpoints(run()), (std::vector<fs::path>{at(5)}));
   save(6, 1);
   EXPECT_TRUE(fs::exists(folder() / "step_00000007x"));

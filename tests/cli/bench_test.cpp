@@ -33,7 +33,7 @@ class BenchCommand : public CommandLine {
 
 double number(const json& row, const char* key) { return row.at(key).get<double>(); }
 
-// `us`: the time from which the rates and the ratio are computed.
+// `us`: the time that the rates and the ratio are computed from.
 void expect_row(const json& row, double matrix_rate, double copy_rate, const char* us = "us") {
   SCOPED_TRACE(row.dump());
   EXPECT_FALSE(row["name"].get<std::string>().empty());

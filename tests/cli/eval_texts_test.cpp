@@ -52,7 +52,7 @@ TEST_F(EvalTexts, DomainsOnTheScreenAndInJson) {
   EXPECT_NEAR(wiki["perplexity"], std::exp(wiki["loss"].get<double>()), 1e-9);
   EXPECT_FALSE(wiki.contains("bits_per_byte")) << "the run has no tokenizer";
 
-  // Each score is the one that the text gets when it is scored alone.
+  // Each text gets the same score as when it is scored alone.
   const json alone = scores({"run", "--data", "b.bin"});
   EXPECT_EQ(alone["texts"][0]["loss"], books["loss"]);
   EXPECT_FALSE(alone["texts"][0].contains("domain"));

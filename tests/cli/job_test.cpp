@@ -11,7 +11,7 @@ class OnRanks : public CommandLine {
     write_config("run.json");
   }
 
-  // Runs gptmoe under mpirun. Returns the exit code and the error lines of gptmoe, without those of mpirun.
+  // Runs gptmoe under mpirun. Returns the exit code and the error lines of gptmoe, without the lines of mpirun.
   std::pair<int, std::string> mpirun(std::vector<std::string> arguments) {
     std::vector<std::string> command = {"/usr/bin/env",
                                         "OMPI_ALLOW_RUN_AS_ROOT=1",

@@ -275,7 +275,7 @@ TEST_F(RanksCli, StopWithTheLaunchingProcess) {
 
 // If one rank is killed at any moment, the job ends, and resuming from its checkpoint gives the same run.
 TEST_F(RanksCli, AKilledRankEndsTheJobAndNothingIsLost) {
-  constexpr uint64_t kKills = 20, kInTraining = 5;
+  constexpr uint64_t kKills = kSanitized ? 6 : 20, kInTraining = kSanitized ? 1 : 5;
   write_run(2000,
             {{"train", {{"eval_every", 500}}}, {"checkpoint", {{"every", 50}}}, {"distributed", {{"zero_stage", 1}}}});
   train("whole", 2);

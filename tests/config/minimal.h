@@ -1,8 +1,8 @@
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "base/check.h"
+#include "base/json.h"
 
 namespace gptmoe {
 

@@ -68,7 +68,7 @@ TEST(OtherNames, AKeyInTheWrongSectionIsFound) {
       << "checkpoint and log both have it";
 }
 
-// Every path in the table is a key of ours, and no name in it is: a key that is only in the wrong section is not
+// Every path in the table is one of our keys, and no name in it is one: a key that is only in the wrong section is not
 // translated.
 TEST(OtherNames, TheTableAgreesWithTheConfig) {
   const std::set<std::string> keys = every_key();

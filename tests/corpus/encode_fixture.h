@@ -1,12 +1,12 @@
 #pragma once
 // A small corpus, a tokenizer for it, and functions to compare encodings of it.
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "corpus/encode_corpus.h"
 #include "data/shard_file.h"
 #include "support/error_line.h"

@@ -1,7 +1,6 @@
 #include "corpus/manifest.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/seal.h"
 #include "support/error_line.h"
 #include "tokenizer/bpe_trainer.h"

@@ -104,7 +104,7 @@ TEST_F(TokenFileTest, IdsOf32BitsAreNotReadAsTwice16) {
   EXPECT_EQ(ids(path, plain).size(), 80u);
   plain.type = nullptr;
   EXPECT_EQ(ids(write("z.bin", std::string(200, '\0')), plain), std::vector<int32_t>(100, 0));
-  plain.vocab_size = 50257;  // of another tokenizer than the one that wrote the file
+  plain.vocab_size = 50257;  // not the tokenizer that wrote the file
   const fs::path high = write("high.bin", bytes_of<uint32_t>(std::vector<int32_t>(40, 200000)));
   expect_refusal(high, plain, "byte 2: every second id is below 4 as uint16...");
 }

@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <regex>
 
+#include "base/json.h"
 #include "support/error_line.h"
 #include "support/process.h"
 #include "support/test_folders.h"

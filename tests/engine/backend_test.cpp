@@ -1,4 +1,4 @@
-// The CPU's backends; tests/simt tests those of a GPU.
+// The CPU's backends; tests/simt tests the GPU's backends.
 #include "engine/backend.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Compares the parameter counts of configs/paper with those that the paper prints.
+// Compares the parameter counts of configs/paper with the counts in the paper.
 #include <gtest/gtest.h>
 
 #include "engine/engine.h"

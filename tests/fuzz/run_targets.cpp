@@ -1,8 +1,8 @@
 // The readers of configs and of the files of a run.
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "base/checksum.h"
+#include "base/json.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/checkpoint_folders.h"
 #include "config/config.h"

@@ -58,7 +58,7 @@ TEST_F(Families, TheReasonNamesWhatTheNearestClassLacks) {
             "default");
 }
 
-// The inverse of the export, by the same table: every tensor of ours comes back bit for bit, and the class's other
+// The inverse of the export, by the same table: each of our tensors comes back bit for bit, and the class's other
 // tensors are zero.
 TEST_F(Families, TheTableGivesOurTensorsBack) {
   for (const FamilyCase& c : family_cases()) {

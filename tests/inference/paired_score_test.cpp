@@ -3,12 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
+
+#include "base/json.h"
 
 namespace gptmoe::testing {
 namespace {
 
-// Two candidates, of which `right` is the likelier.
+// Two candidates; the first is the likelier one if `right`.
 ItemScore choice(int64_t index, bool right) { return {index, 0, {right ? -1.0 : -3.0, -2.0}, {1, 1}, {1, 1}}; }
 
 TEST(PairedScoreTest, AccuraciesByMcNemar) {

@@ -1,8 +1,8 @@
 #pragma once
 // Tokenizers and models whose scores are known in advance.
 #include <cmath>
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "inference/task_file.h"
 #include "support/model_fixture.h"

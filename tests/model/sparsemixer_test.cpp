@@ -5,7 +5,7 @@ namespace gptmoe::testing {
 namespace {
 
 // With the draws held fixed, SparseMixer's estimate is the exact gradient if every gate equals its full share. The test
-// tries sampler keys until this holds for a micro-batch in which some draws were really random.
+// tries sampler keys until this holds for a micro-batch with some truly random draws.
 TEST(SparsemixerGradient, MatchesCentralDifferencesIfEveryGateIsItsFullShare) {
   Model model(tiny_config({{"model", {{"router_aux_loss_coef", 0.0}}},
                            {"router", {{"type", "sparsemixer"}, {"jitter", 0.05}}}}),

@@ -1,4 +1,4 @@
-// Parsing op declarations, and counting the places in which an op appears.
+// Parses op declarations, and counts the places where an op appears.
 #include "kernels/op_declaration.h"
 
 #include <gtest/gtest.h>

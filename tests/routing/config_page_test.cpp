@@ -1,8 +1,7 @@
 // Generates docs/config.md from the fields of the config.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "config/config_fields.h"
 #include "routing/refusal.h"
 #include "support/doc_page.h"

@@ -24,7 +24,7 @@ RouterSetup setup_of(int64_t chosen) {
           .z_loss_scale = 0};
 }
 
-// A layer in which expert e's output for token n is answer(n, e), whichever experts the router runs.
+// A layer where expert e's output for token n is answer(n, e), whichever experts the router runs.
 class Layer : public PolicyLayer {
  public:
   Layer(const char* type, int64_t chosen)

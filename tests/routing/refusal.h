@@ -1,8 +1,8 @@
 #pragma once
 // The error messages of routers that refuse their setup.
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "base/json.h"
 #include "routing/router_table.h"
 
 namespace gptmoe {

@@ -1,8 +1,8 @@
 #pragma once
 // A model with its memory and its own batches, small enough for finite differences.
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "engine/step_queue.h"

@@ -104,6 +104,8 @@ class Process {
     constexpr uid_t kNobody = 65534;
     if (options.as_nobody && geteuid() == 0 && (setgid(kNobody) != 0 || setuid(kNobody) != 0)) _exit(126);
     if (options.own_group) setpgid(0, 0);
+    for (const int interrupt : {SIGINT, SIGQUIT})
+      ::signal(interrupt, SIG_DFL);  // a shell's background jobs ignore them
     setenv("OMP_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
     for (const std::string& variable : options.environment) {
       const size_t equals = variable.find('=');

@@ -3,12 +3,12 @@
 // router must pass.
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
 #include <ostream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "routing/router_table.h"
 
 namespace gptmoe::testing {

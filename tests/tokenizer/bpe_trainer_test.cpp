@@ -92,7 +92,7 @@ TEST(BpeTrainerTest, AgreesWithTheDefinition) {
   }
 }
 
-// Runs of two letters, in which occurrences of a pair overlap or touch.
+// Runs of two letters, where occurrences of a pair overlap or touch.
 TEST(BpeTrainerTest, AgreesWithTheDefinitionOnLongWords) {
   std::mt19937 random(6);
   for (int round = 0; round < 8; ++round) {

@@ -1,7 +1,6 @@
 #include "tokenizer/nfc.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "base/rng.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"

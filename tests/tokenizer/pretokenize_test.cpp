@@ -1,7 +1,6 @@
 #include "tokenizer/pretokenize.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"
 #include "tokenizer/unicode_ranges.h"
@@ -117,7 +116,7 @@ TEST(PretokenizeTest, Classes) {
     EXPECT_EQ(char_class(other), CharClass::other) << std::hex << other;
 }
 
-// The expected totals are those of Unicode 16.0.
+// The expected totals come from Unicode 16.0.
 TEST(UnicodeRangesTest, AreSortedDisjointAndComplete) {
   const auto total = [](const auto& ranges) {
     int64_t sum = 0, last = -2;

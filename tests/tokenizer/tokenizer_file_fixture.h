@@ -1,7 +1,7 @@
 #pragma once
 // A small tokenizer.json to change and load.
-#include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "support/error_line.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/tokenizer_file.h"

@@ -104,7 +104,7 @@ TEST_F(TokenizerFileTest, AddedTokensMustHaveTheIdsThatTheReferenceGivesThem) {
   EXPECT_EQ(load().encode("foothe"), (std::vector<int32_t>{259, 300, 68}));
 }
 
-// The expected ids are those of Hugging Face's tokenizers 0.23.
+// The expected ids come from Hugging Face's tokenizers 0.23.
 TEST_F(TokenizerFileTest, NormalizedAddedTokensAreNormalizedToo) {
   file["normalizer"] = {{"type", "NFC"}};
   const json word = {{"id", 259}, {"content", "e\u0301te"}, {"special", false}, {"normalized", true}};

@@ -1,8 +1,8 @@
 // Loads a tokenizer in every layout on disk and compares ids with the library that the layout comes from.
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json.h"
 #include "base/rng.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"

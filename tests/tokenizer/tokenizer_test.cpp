@@ -1,8 +1,8 @@
 #include "tokenizer/tokenizer.h"
 
-#include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/json.h"
 #include "support/error_line.h"
 #include "support/test_folders.h"
 #include "tokenizer/byte_alphabet.h"
@@ -107,7 +107,7 @@ TEST(ByteAlphabetTest, NamesAreGpt2s) {
   EXPECT_EQ(alphabet_order()[255], 0xAD);
 }
 
-// A vocabulary with the 256 bytes as tokens 0 to 255, to which a test adds more.
+// A vocabulary with the 256 bytes as tokens 0 to 255. Tests add more tokens.
 Vocabulary byte_vocabulary() {
   Vocabulary vocabulary;
   for (int byte = 0; byte < 256; ++byte) vocabulary.tokens.emplace_back(1, static_cast<char>(byte));

@@ -1,4 +1,4 @@
-// What a run refuses, what it writes, and in which order.
+// What a run refuses, what it writes, and the order of its writes.
 #include <omp.h>
 
 #include "support/run_fixture.h"

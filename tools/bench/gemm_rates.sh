@@ -6,16 +6,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 rounds=10
-while [ $# -gt 0 ]; do
-  case $1 in
-    --rounds)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      rounds=$2
-      ;;
-    *) die "unknown argument $1; usage: tools/bench/gemm_rates.sh [--rounds N]" ;;
-  esac
-  shift 2
-done
+read_options "rounds" "$@"
 folder=$repo_dir/build-gemm
 install_build_tools "${build_packages[@]}"
 mkdir -p "$folder"

@@ -7,20 +7,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 config=$repo_dir/configs/quickstart/default.json rounds=5 steps=60 overrides=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --config | --rounds | --steps)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
-      ;;
-    --set)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      overrides+=(--set "$2")
-      ;;
-    *) die "unknown argument $1; usage: tools/bench/ranks.sh [--config FILE] [--rounds N] [--steps N] [--set path=value]..." ;;
-  esac
-  shift 2
-done
+read_options "config rounds steps set" "$@"
 cd "$repo_dir"
 [ -x build/gptmoe ] || die "build/gptmoe does not exist; build it with tools/quickstart.sh"
 [ -d data/quickstart ] || die "data/quickstart does not exist; tools/quickstart.sh makes it"

@@ -9,20 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
 
 config=$repo_dir/configs/bench/moe_256.json experts=8,16,32,64 tokens=512,1024,2048,4096 rounds=5 steps=3
 out=$repo_dir/runs/scaling overrides=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --config | --experts | --tokens | --rounds | --steps | --out)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
-      ;;
-    --set)
-      [ $# -ge 2 ] || die "$1 needs a value"
-      overrides+=(--set "$2")
-      ;;
-    *) die "unknown argument $1; the first lines of tools/bench/scaling.sh list them" ;;
-  esac
-  shift 2
-done
+read_options "config experts tokens rounds steps out set" "$@"
 gptmoe=$repo_dir/build/gptmoe
 [ -x "$gptmoe" ] || die "build/gptmoe does not exist; build it with tools/quickstart.sh"
 mkdir -p "$out"

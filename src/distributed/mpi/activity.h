@@ -9,7 +9,7 @@ namespace gptmoe {
 // What the watchdog sees of a rank's main thread.
 struct Activity {
   std::atomic<uint64_t> ticks = 0;
-  std::atomic<const char*> waiting = nullptr;  // the operation in which it waits for other ranks; null: none
+  std::atomic<const char*> waiting = nullptr;  // the operation that waits for other ranks; null: none
 
   std::mutex probing;
   std::function<void()> probe;  // the watchdog calls it under the mutex

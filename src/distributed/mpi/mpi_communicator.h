@@ -69,7 +69,7 @@ class MpiCommunicator final : public Communicator {
   MPI_Datatype line_type_;             // 64 bytes, for tensors with more elements than fit in an int
   Activity& activity_;
   const int64_t countable_;
-  std::deque<Piece> pieces_;  // unfinished, in the order in which they started
+  std::deque<Piece> pieces_;  // unfinished, in the order of their start
   Ticket next_ = 0;
   struct Slot {
     std::vector<char> bytes;

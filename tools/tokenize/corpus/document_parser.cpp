@@ -1,11 +1,11 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "corpus/documents.h"
 #include "tokenizer/utf8.h"
 

@@ -20,8 +20,8 @@ struct EncodeOptions {
 };
 
 // Encodes the documents in input order, each followed by the end-of-text token; a document may continue in the next
-// shard. If `output` holds the same job, interrupted in any way, the job continues, and the final files are those of an
-// uninterrupted job. If that job is done already, the outcome is was_done. `documents` must be at its start.
+// shard. If `output` holds the same job, interrupted in any way, the job continues, and the final files equal those of
+// an uninterrupted job. If that job is done already, the outcome is was_done. `documents` must be at its start.
 // `progress`, if given, gets the summary so far after each batch.
 //
 // Throws the errors of ShardJob, and UserError for a split that leaves either side empty or input without text. Throws

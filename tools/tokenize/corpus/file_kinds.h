@@ -18,7 +18,7 @@ constexpr std::string_view kReadNames = ".txt, .jsonl, .ndjson or .json, optiona
 // The format that the end of the name gives, as kReadNames says. Nullopt for other files.
 std::optional<TextFormat> text_format(const std::filesystem::path& path);
 
-// The files in which the `datasets` library describes a folder. They hold no text.
+// The files that describe a folder to the `datasets` library. They hold no text.
 bool describes_data_set(const std::filesystem::path& path);
 
 // What to do with a file that is not read although its name promises text or data: "convert it to JSON lines", with one

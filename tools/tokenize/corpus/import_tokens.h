@@ -14,7 +14,7 @@
 namespace gptmoe {
 
 struct ImportOptions {
-  std::vector<std::string> inputs = {}, val_inputs = {};  // files; those of val_inputs go to validation
+  std::vector<std::string> inputs = {}, val_inputs = {};  // files; val_inputs go to validation
   std::filesystem::path output = {};                      // created if missing
   std::string format = {}, type = {};                     // names from kTokenFormats and kIdTypes; empty: not given
   const Tokenizer* tokenizer = nullptr;                   // what the ids mean, if known

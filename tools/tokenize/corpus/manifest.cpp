@@ -6,9 +6,9 @@
 #include <cstdio>
 #include <ctime>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/seal.h"

@@ -30,7 +30,7 @@ std::vector<fs::path> expand(const std::string& input) {
 
 std::vector<std::string> list_token_files(const std::vector<std::string>& inputs) {
   std::vector<std::string> files;
-  std::map<FileId, fs::path> named;  // a file, and the path by which it was named first
+  std::map<FileId, fs::path> named;  // a file, and the path that named it first
   for (const std::string& input : inputs)
     for (const fs::path& path : expand(input)) {
       const std::string extension = path.extension();
