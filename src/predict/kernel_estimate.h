@@ -32,8 +32,8 @@ struct KernelEstimate {
   double seconds;       // of all launches, without the gaps between them
 };
 
-// The kernels of a call. live_share: the share of the R sorted rows that are live (moe_ops.inc). Experts are assumed to
-// have equally many rows.
+// The kernels of a call. live_share: the share of the R sorted rows that are live (moe_ops.inc). An expert is assumed
+// to have R / E live rows, and its last tile of rows to be half empty.
 std::vector<KernelEstimate> kernels_of(const OpCall& call, const Gpu& gpu, double live_share);
 
 }  // namespace gptmoe
