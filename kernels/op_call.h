@@ -30,6 +30,8 @@ class OpCall {
   // Throws BugError if an operand has a wrong type or shape, or shares memory that it must not share.
   void check();
 
+  OpId op() const { return op_; }
+  DType compute_dtype() const { return real_; }
   const std::string& name() const { return declaration_.name; }
   Part part() const { return part_; }
   // For a matrix product, rows x terms x columns (x E if grouped); for other ops, the sizes of the largest operand.
@@ -48,7 +50,7 @@ class OpCall {
   };
   std::vector<Moved> moved(double live_share) const;
 
-  // ---- For the rules (op_rules.cpp).
+  // ---- For the rules (op_rules.cpp) and for predictions.
   const Tensor& tensor(std::string_view name) const { return *find(name).tensor; }
   bool is_stat(std::string_view name) const { return tensor(name).dtype() == stat_; }
   double value(std::string_view name) const;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/ops.h"
+#include "predict/gpu.h"
 
 namespace gptmoe {
 
@@ -16,6 +17,8 @@ struct OpTotal {
   Part part = Part::memory;
   int64_t calls = 0;
   double seconds = 0, flops = 0, bytes = 0;
+  // Seconds of one call, as predicted (predict/gpu_times.h); 0: the device is not a known GPU.
+  double predicted = 0;
 };
 // Totals by the op's name and shape (OpCall::shape()).
 using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
@@ -23,7 +26,8 @@ using OpTotals = std::map<std::pair<std::string, std::string>, OpTotal>;
 class OpTimer final : public OpObserver {
  public:
   // live_share: the share of the R sorted rows that should be live (Gpt::live_share()).
-  OpTimer(const Ops& ops, double live_share) : ops_(ops), live_share_(live_share) {}
+  OpTimer(const Ops& ops, double live_share)
+      : ops_(ops), live_share_(live_share), gpu_(gpu_described(ops.describe())) {}
 
   // The calls since the previous take_totals().
   OpTotals take_totals() { return std::exchange(totals_, {}); }
@@ -34,6 +38,7 @@ class OpTimer final : public OpObserver {
  private:
   Ops ops_;
   double live_share_;
+  const Gpu* gpu_;
   std::chrono::steady_clock::time_point start_;
   OpTotals totals_;
 };

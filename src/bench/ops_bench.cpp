@@ -5,18 +5,32 @@
 #include "engine/backend.h"
 #include "op_cases/case_cost.h"
 #include "op_cases/case_run.h"
+#include "predict/gpu_times.h"
 
 namespace gptmoe {
 namespace {
 
+// The sum of the predicted times of all calls that it sees.
+class PredictedSum final : public OpObserver {
+ public:
+  PredictedSum(const Gpu& gpu, double live_share) : gpu_(gpu), live_share_(live_share) {}
+  void before(const OpCall& call) override { seconds_ += call_seconds(call, gpu_, live_share_); }
+  double seconds() const { return seconds_; }
+
+ private:
+  const Gpu& gpu_;
+  double live_share_, seconds_ = 0;
+};
+
 class OpsBench {
  public:
-  OpsBench(Ops& ops, BenchOutput& output) : ops_(ops), output_(output), ceilings_(measure_ceilings(ops)) {
+  OpsBench(Ops& ops, BenchOutput& output)
+      : ops_(ops), output_(output), ceilings_(measure_ceilings(ops)), gpu_(gpu_described(ops.describe())) {
     output_.say_ceilings(ops, ceilings_);
     output_.record({{"device", ops.describe()},
                     {"matrix_flops_per_second", ceilings_.flops},
                     {"copy_bytes_per_second", ceilings_.bytes}});
-    output_.begin_table("pass");
+    output_.begin_table("pass", false, gpu_ != nullptr);
   }
 
   void measure(const OpCase& op) {
@@ -31,6 +45,11 @@ class OpsBench {
   void measure(const std::string& name, const OpPass& pass, const PassCost& cost, CaseRun& run) {
     BenchRow row{run.op().op, name, run.op().shape, {}, cost.flops, cost.bytes};
     row.floor = ceilings_.floor_of(row.flops, row.bytes);
+    if (gpu_) {
+      PredictedSum predicted(*gpu_, live_share_of(run.op()));
+      observe_pass(run.op(), pass, ops_, predicted);
+      row.predicted = predicted.seconds();
+    }
     row.timing = time_rounds(ops_, [&] { pass(ops_, run); });
     output_.say_row(row);
     output_.record(to_json(row));
@@ -39,6 +58,7 @@ class OpsBench {
   Ops& ops_;
   BenchOutput& output_;
   Ceilings ceilings_;
+  const Gpu* gpu_;  // nullptr: no predictions
 };
 
 }  // namespace

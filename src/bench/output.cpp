@@ -15,7 +15,7 @@ using Cells = std::vector<std::string>;
 
 // Names are left-aligned, numbers right-aligned.
 constexpr size_t kNameColumns = 3;
-constexpr std::array<size_t, 10> kWidths = {30, 15, 16, 10, 10, 8, 8, 10, 10, 7};
+constexpr std::array<size_t, 11> kWidths = {30, 15, 16, 10, 10, 8, 8, 10, 10, 12, 7};
 
 std::string table_line(const Cells& cells) {
   std::string line = "|";
@@ -43,6 +43,7 @@ nlohmann::ordered_json to_json(const BenchRow& row) {
                               {"bytes_per_second", row.bytes / seconds},
                               {"floor_us", row.floor * 1e6},
                               {"time_to_floor", seconds / row.floor}};
+  if (row.predicted > 0) json["predicted_us"] = row.predicted * 1e6;
   if (row.share >= 0) json["calls"] = row.calls, json["share"] = row.share;
   return json;
 }
@@ -63,9 +64,11 @@ void BenchOutput::say_ceilings(const Ops& ops, const Ceilings& ceilings, const s
            fixed(ceilings.flops * 1e-12, 3), " TFLOP/s, large copies ", fixed(ceilings.bytes * 1e-9, 1), " GB/s\n"));
 }
 
-void BenchOutput::begin_table(const std::string& kind, bool shares) {
+void BenchOutput::begin_table(const std::string& kind, bool shares, bool predictions) {
+  predictions_ = predictions;
   Cells head = {"name", kind, "shape", "us", "median us", "TFLOP/s", "GB/s", "floor us", "time/floor"};
   std::string rule = "|---|---|---|---:|---:|---:|---:|---:|---:|";
+  if (predictions) head.push_back("predicted us"), rule += "---:|";
   if (shares) head.push_back("share %"), rule += "---:|";
   say("\n" + table_line(head) + rule + "\n");
 }
@@ -81,6 +84,7 @@ void BenchOutput::say_row(const BenchRow& row) {
                  fixed(row.bytes / seconds * 1e-9, 1),
                  microseconds(row.floor),
                  fixed(seconds / row.floor, 2)};
+  if (predictions_) cells.push_back(microseconds(row.predicted));
   if (row.share >= 0) cells.push_back(fixed(100 * row.share, 1));
   say(table_line(cells));
 }

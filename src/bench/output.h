@@ -17,6 +17,7 @@ struct BenchRow {
   double flops = 0, bytes = 0, floor = 0;  // per run; floor: Ceilings::floor_of(), in seconds
   double share = -1;                       // of a step; negative: none
   int64_t calls = 1;
+  double predicted = 0;  // seconds, before anything was measured; 0: no prediction
 
   // The time that a row's rates and its time/floor are computed from: the median for a step's ops, else the fastest.
   double seconds() const { return share >= 0 ? timing.median : timing.fastest; }
@@ -33,8 +34,9 @@ class BenchOutput {
   void say(const std::string& text);
   // `label`: the config's name, if several configs have their own rates.
   void say_ceilings(const Ops& ops, const Ceilings& ceilings, const std::string& label = "");
-  // Begins a table. `kind` is the name of its second column; `shares` says whether it has a column of shares.
-  void begin_table(const std::string& kind, bool shares = false);
+  // Begins a table. `kind` is the name of its second column; `shares` and `predictions` say whether it has columns of
+  // shares and of predicted times.
+  void begin_table(const std::string& kind, bool shares = false, bool predictions = false);
   void say_row(const BenchRow& row);
   void record(const nlohmann::ordered_json& line);
   // Shows the line on a terminal, and nothing elsewhere.
@@ -43,7 +45,7 @@ class BenchOutput {
   void finish();
 
  private:
-  bool only_json_;
+  bool only_json_, predictions_ = false;
   std::optional<AtomicFile> file_;
   ProgressLine progress_;
 };

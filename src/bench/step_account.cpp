@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "predict/gpu.h"
 #include "report/number_text.h"
 
 namespace gptmoe {
@@ -32,7 +33,8 @@ AccountTable::AccountTable(const StepRun& run) : run_(run) {
                     total.bytes,
                     floor,
                     total.seconds / step_seconds_,
-                    total.calls});
+                    total.calls,
+                    total.predicted * static_cast<double>(total.calls)});
     PartRow& part = parts_[static_cast<size_t>(total.part)];
     part.seconds += total.seconds;
     part.floor += floor;
@@ -56,7 +58,7 @@ void AccountTable::say(BenchOutput& output) const {
   say("step", step_seconds_, floor_);
   output.say(text("\nIn an ordinary run, the median step took ", fixed(run_.median_seconds() * 1e3, 3),
                   " ms: timing op by op costs ", percent_text(cost()), "\n"));
-  output.begin_table("part", true);
+  output.begin_table("part", true, gpu_described(run_.ops().describe()) != nullptr);
   for (const BenchRow& op : ops_) output.say_row(op);
 }
 

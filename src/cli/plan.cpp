@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/number_check.h"
 #include "cli/path_check.h"
+#include "cli/plan_kernels.h"
 #include "cli/plan_ranks.h"
 #include "engine/backend.h"
 #include "engine/cuda_shapes.h"
@@ -18,7 +19,9 @@ namespace {
 struct PlanArguments {
   std::string config;
   std::vector<std::string> overrides;
-  RanksPlan ranks;
+  int64_t ranks = 1;
+  bool kernels = false;
+  SpeedOptions speed;
 };
 
 void print_memory(const Config& config, const Engine& engine, Ops& ops, const std::string& missing) {
@@ -47,14 +50,29 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
                 static_cast<long long>(t.global_batch_size));
 }
 
-void print_plan(const Config& config, const RanksPlan& ranks) {
+// A prediction for a GPU does not need one.
+Config on_gpu(Config config) {
+  if (config.device == "cpu")
+    user_error("device: \"cpu\", but --kernels and --gpu predict a run on a GPU; add --set device=cuda");
+  config.device = "cuda";
+  return config;
+}
+
+void print_plan(const PlanArguments& arguments) {
+  const bool for_gpu = arguments.kernels || !arguments.speed.gpu.empty();
+  if (!arguments.speed.gpu.empty()) gpu_named(arguments.speed.gpu);
+  if (arguments.speed.rate > 0 && arguments.ranks == 1 && !arguments.kernels)
+    user_error("--rate: nothing is predicted with it; add --kernels or --ranks");
+  const Config given = load_given_config(arguments.config, arguments.overrides);
+  const Config config = for_gpu ? on_gpu(given) : given;
+  const int ranks = static_cast<int>(arguments.ranks);
   const TrainConfig& t = config.train;
   const std::string missing = why_no_device(config);
   const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(config) : std::make_unique<Ops>(plan_backend(config));
   const Engine engine(config, Purpose::train, t.micro_batch_size, t.sequence_length, *ops);
   std::printf("model       %s\n", describe_model(config.model).c_str());
   std::printf("parameters  %s\n", describe_parameters(engine.gpt()).c_str());
-  if (const std::string average = describe_average(config, ranks.ranks); !average.empty())
+  if (const std::string average = describe_average(config, ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
   print_memory(config, engine, *ops, missing);
@@ -67,9 +85,12 @@ void print_plan(const Config& config, const RanksPlan& ranks) {
   std::printf("  %-20s %12sFLOP\n", "per step", metric_count((forward + backward) * tokens).c_str());
   std::printf("  %-20s %12sFLOP\n", "whole run",
               metric_count((forward + backward) * tokens * static_cast<double>(t.steps)).c_str());
-  if (ranks.ranks == 1) return;
+  if (ranks == 1 && !arguments.kernels) return;
   const bool on_paper = !missing.empty() || !ops->memory().on_host();
-  print_ranks_plan(config, *ops, ranks, on_paper ? 0 : measure_matrix_rate(*ops));
+  const PlanSpeed speed = on_paper ? PlanSpeed::of_gpu(arguments.speed, ops->describe())
+                                   : PlanSpeed::of_cpu(arguments.speed, measure_matrix_rate(*ops));
+  if (ranks > 1) print_ranks_plan(config, *ops, ranks, speed, engine.gpt().live_share());
+  if (arguments.kernels) print_kernels_plan(config, engine, *ops, ranks, speed);
 }
 
 }  // namespace
@@ -80,21 +101,29 @@ void add_plan_command(CLI::App& app) {
   command->add_option("config", arguments->config, "Config file (JSON)")->required()->check(path_given());
   command->add_option("--set", arguments->overrides, "Override: path.to.key=value (repeatable)")
       ->allow_extra_args(false);
-  CLI::Option* const ranks = command
-                                 ->add_option("--ranks", arguments->ranks.ranks,
-                                              "Also plan for this many ranks: memory, traffic, predicted speed")
-                                 ->check(whole_number(1, 1 << 20));
-  command->add_option("--link", arguments->ranks.link, "GB/s that a rank sends (default: an H200's NVLink, or a CPU's)")
+  CLI::Option* const ranks =
+      command
+          ->add_option("--ranks", arguments->ranks, "Also plan for this many ranks: memory, traffic, predicted speed")
+          ->check(whole_number(1, 1 << 20));
+  command->add_flag("--kernels", arguments->kernels,
+                    "Predict every kernel of a step on a GPU, and every collective of several ranks");
+  SpeedOptions& speed = arguments->speed;
+  command->add_option("--gpu", speed.gpu, "Predict this GPU: h200, h100 or a100 (default: this machine's, or h200)");
+  const auto add_rate = [&](const char* name, double& value, const char* description) {
+    return command->add_option(name, value, description)->check(number(1e-3, 1e6));
+  };
+  add_rate("--rate", speed.rate, "TFLOP/s of large matrix products (default: the GPU's, or this CPU's)");
+  command
+      ->add_option("--nodes", speed.nodes, "Machines that share the ranks (default: as few as possible, 8 GPUs each)")
       ->needs(ranks)
-      ->check(number(1e-3, 1e6));
-  command->add_option("--rate", arguments->ranks.rate, "TFLOP/s that a rank reaches in a step's matrix products")
-      ->needs(ranks)
-      ->check(number(1e-3, 1e6));
-  command->add_option("--latency", arguments->ranks.latency, "Microseconds that an empty collective takes")
-      ->needs(ranks)
-      ->check(number(1e-3, 1e6));
-  command->callback(
-      [arguments] { print_plan(load_given_config(arguments->config, arguments->overrides), arguments->ranks); });
+      ->check(whole_number(1, 1 << 20));
+  add_rate("--link", speed.link, "GB/s that a rank sends within its machine (default: the GPU's NVLink, or a CPU's)")
+      ->needs(ranks);
+  add_rate("--network", speed.network, "GB/s that a machine sends to others (default: one network card for each GPU)")
+      ->needs(ranks);
+  add_rate("--latency", speed.latency, "Microseconds that a collective of few bytes takes (default: by hops)")
+      ->needs(ranks);
+  command->callback([arguments] { print_plan(*arguments); });
 }
 
 }  // namespace gptmoe

@@ -7,7 +7,6 @@
 #include "base/progress.h"
 #include "distributed/mpi/staging.h"
 #include "engine/config_for_rank.h"
-#include "engine/scaling.h"
 
 namespace gptmoe {
 namespace {
@@ -19,27 +18,15 @@ Config with_zero_stage(Config config, int64_t stage) {
   return config;
 }
 
-// Without measurements, assumes an H200 in a machine with eight of them: 40% of its 989 TFLOP/s in bf16, 85% of its
-// memory's 4.8 TB/s, and 80% of NVLink's 450 GB/s each way (or, between machines, of eight network cards of 400 Gb/s).
-RankSpeed speed_of(const RanksPlan& plan, double matrix_rate) {
-  constexpr double kShareOfMatrixRate = 0.75;
-  RankSpeed speed = matrix_rate > 0 ? RankSpeed{kShareOfMatrixRate * matrix_rate, 10e9, 4e9, 10e-6}
-                                    : RankSpeed{400e12, 4.1e12, 360e9, 20e-6};
-  if (plan.rate > 0) speed.flops = plan.rate * 1e12;
-  if (plan.link > 0) speed.link_bytes = plan.link * 1e9;
-  if (plan.latency > 0) speed.latency = plan.latency * 1e-6;
-  return speed;
-}
-
 template <typename Value>
 void print_row(const std::string& name, Value&& value) {
-  std::printf("  %-20s", name.c_str());
+  std::printf("  %-21s", name.c_str());
   for (size_t column = 0; column < kZeroStages.size(); ++column) std::printf(" %14s", value(column).c_str());
   std::printf("\n");
 }
 
 void print_heading(const std::string& title) {
-  std::printf("\n%-22s %14s %14s\n", title.c_str(), "zero_stage 0", "zero_stage 1");
+  std::printf("\n%-23s %14s %14s\n", title.c_str(), "zero_stage 0", "zero_stage 1");
 }
 
 std::string milliseconds(double seconds) {
@@ -73,11 +60,14 @@ void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host)
   print_row("total", [&](size_t column) { return binary_bytes(totals[column]); });
 }
 
-void print_prediction(const Config& config, const Ops& ops, int ranks, const RankSpeed& speed) {
-  std::array<StepTime, 2> several;
+void print_prediction(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed, double live_share) {
+  const auto predict = [&](const Config& run, int count) {
+    return predict_step(run, ops, *speed.call_times(live_share), speed.network(count));
+  };
+  std::array<StepPrediction, 2> several;
   for (size_t column = 0; column < kZeroStages.size(); ++column)
-    several[column] = predict_step(with_zero_stage(config, kZeroStages[column]), ranks, ops, speed);
-  const double alone = predict_step(config, 1, ops, speed).in_all();
+    several[column] = predict(with_zero_stage(config, kZeroStages[column]), ranks);
+  const double alone = predict(config, 1).in_all();
 
   print_heading("a rank sends per step");
   for (size_t i = 0; i < kTrafficNames.size(); ++i)
@@ -89,8 +79,12 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
   std::printf("  (bytes with ring collectives / number of collectives)\n");
 
   print_heading("predicted step");
-  print_row("products", [&](size_t column) { return milliseconds(several[column].products); });
-  print_row("optimizer", [&](size_t column) { return milliseconds(several[column].optimizer); });
+  for (size_t part = 0; part < kParts; ++part)
+    if (several[0].compute[part] > 0)
+      print_row(part_name(static_cast<Part>(part)),
+                [&](size_t column) { return milliseconds(several[column].compute[part]); });
+  if (several[0].slowed + several[1].slowed > 0)
+    print_row("slowed", [&](size_t column) { return milliseconds(several[column].slowed); });
   for (size_t i = 0; i < kTrafficNames.size(); ++i)
     if (several[0].communication[i].seconds + several[1].communication[i].seconds > 0)
       print_row(text("wait: ", kTrafficNames[i]),
@@ -101,24 +95,20 @@ void print_prediction(const Config& config, const Ops& ops, int ranks, const Ran
   print_row("efficiency", [&](size_t column) {
     return std::to_string(static_cast<int>(100 * alone / (ranks * several[column].in_all()) + 0.5)) + "%";
   });
-  std::printf(
-      "assumed per rank: %sFLOP/s in a step's products, %sB/s of memory in the optimizer, %sB/s sent in ring "
-      "collectives, %.0f us a collective\n(change with --rate, --link, --latency); efficiency is relative to one rank "
-      "with the same global batch\n",
-      metric_count(speed.flops).c_str(), metric_count(speed.memory_bytes).c_str(),
-      metric_count(speed.link_bytes).c_str(), speed.latency * 1e6);
+  std::printf("%s         (change with %s)\nefficiency is relative to one rank with the same global batch\n",
+              speed.assumptions(ranks).c_str(),
+              speed.on_gpu() ? "--gpu, --rate, --nodes, --link, --network, --latency" : "--rate, --link, --latency");
 }
 
 }  // namespace
 
-void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate) {
-  const int ranks = static_cast<int>(plan.ranks);
+void print_ranks_plan(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed, double live_share) {
   const Config own = config_for_rank(config, ranks);
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld per step, gradients in %s\n", ranks,
               static_cast<long long>(own.train.micro_batches(ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());
-  print_memory(config, ops, ranks, matrix_rate > 0);
-  print_prediction(config, ops, ranks, speed_of(plan, matrix_rate));
+  print_memory(config, ops, ranks, !speed.on_gpu());
+  print_prediction(config, ops, ranks, speed, live_share);
 }
 
 }  // namespace gptmoe

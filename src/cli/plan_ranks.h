@@ -1,16 +1,11 @@
 #pragma once
-#include "config/config.h"
-#include "kernels/ops.h"
+#include "cli/plan_speed.h"
+#include "engine/engine.h"
 
 namespace gptmoe {
 
-struct RanksPlan {
-  int64_t ranks = 1;
-  double link = 0, rate = 0, latency = 0;  // of one rank: GB/s, TFLOP/s, microseconds; 0: assumed
-};
-
 // Prints the part of `plan` about several ranks: memory per rank, traffic per step and predicted speed, with and
-// without ZeRO stage 1. `matrix_rate`: FLOP/s of this machine's large products; 0: assumed.
-void print_ranks_plan(const Config& config, const Ops& ops, const RanksPlan& plan, double matrix_rate);
+// without ZeRO stage 1. live_share: Gpt::live_share() of the config's model.
+void print_ranks_plan(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed, double live_share);
 
 }  // namespace gptmoe

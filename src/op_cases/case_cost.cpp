@@ -25,10 +25,7 @@ class UncommittedTensors final : public Tensors {
 
 class CostSum final : public OpObserver {
  public:
-  explicit CostSum(const OpCase& op) {
-    for (const TensorSpec& spec : op.tensors)
-      if (spec.live >= 0) live_share_ = static_cast<double>(spec.live) / static_cast<double>(spec.count());
-  }
+  explicit CostSum(const OpCase& op) : live_share_(live_share_of(op)) {}
   void before(const OpCall& call) override {
     flops_ += call.flops(live_share_);
     std::map<const Tensor*, double> in_call;  // an in-place op names a tensor twice
@@ -45,19 +42,34 @@ class CostSum final : public OpObserver {
   }
 
  private:
-  double live_share_ = 1, flops_ = 0;
+  double live_share_, flops_ = 0;
   std::map<const Tensor*, double> bytes_;
 };
 
+void run_on_paper(const OpPass& pass, const Ops& ops, OpObserver& observer, const Tensors& tensors) {
+  Ops plan = make_plan_ops(ops).observed_by(observer);
+  pass(plan, tensors);
+}
+
 PassCost cost_of(const OpCase& op, const OpPass& pass, const Ops& ops) {
   CostSum sum(op);
-  Ops plan = make_plan_ops(ops).observed_by(sum);
   const UncommittedTensors tensors(op, ops);
-  pass(plan, tensors);
+  run_on_paper(pass, ops, sum, tensors);
   return sum.cost_without_scratch(op, tensors);
 }
 
 }  // namespace
+
+double live_share_of(const OpCase& op) {
+  double share = 1;
+  for (const TensorSpec& spec : op.tensors)
+    if (spec.live >= 0) share = static_cast<double>(spec.live) / static_cast<double>(spec.count());
+  return share;
+}
+
+void observe_pass(const OpCase& op, const OpPass& pass, const Ops& ops, OpObserver& observer) {
+  run_on_paper(pass, ops, observer, UncommittedTensors(op, ops));
+}
 
 PassCost forward_cost(const OpCase& op, const Ops& ops) { return cost_of(op, op.forward, ops); }
 PassCost backward_cost(const OpCase& op, const Ops& ops) { return cost_of(op, op.backward, ops); }

@@ -1,7 +1,4 @@
-// Predictions for runs on several ranks: how they share a batch, what each rank holds and sends, and how long a step
-// takes.
-#include "engine/scaling.h"
-
+// Runs on several ranks, without running them: how they share a batch, and what each rank holds and sends.
 #include "engine/config_for_rank.h"
 #include "kernels/plan_ops.h"
 #include "support/error_line.h"
@@ -102,36 +99,6 @@ TEST_F(OnPaper, DefaultVectorsAreSentInEveryMicroBatchOrOnceAStep) {
   };
   EXPECT_EQ(calls("forward"), std::pair(int64_t{3}, int64_t{0}));
   EXPECT_EQ(calls("step"), std::pair(int64_t{0}, int64_t{3}));
-}
-
-TEST_F(OnPaper, AStepWaitsOnlyForSlowLinks) {
-  RankSpeed speed{1e12, 1e12, 1e30, 0};
-  const StepTime alone = predict_step(config(), 1, ops_, speed), free_links = predict_step(config(), 4, ops_, speed);
-  EXPECT_NEAR(free_links.products, alone.products / 4, 1e-12);
-  EXPECT_NEAR(free_links.in_all(), free_links.products + free_links.optimizer, 1e-12);
-  EXPECT_EQ(free_links.optimizer, alone.optimizer);
-
-  // A link so slow that the computation does not matter.
-  speed.link_bytes = 1e3;
-  const StepTime slow = predict_step(config(), 4, ops_, speed);
-  double seconds = 0;
-  for (const TrafficCost& cost : slow.communication) seconds += static_cast<double>(cost.bytes) / speed.link_bytes;
-  EXPECT_NEAR(slow.in_all() / seconds, 1, 1e-3);
-  EXPECT_GT(slow.in_all(), seconds - 1e-9);
-
-  // Communication that starts early is hidden behind computation.
-  speed = {1e9, 1e12, 1e9, 0};
-  const StepTime usual = predict_step(config(), 4, ops_, speed);
-  const auto gradients = usual.communication[static_cast<size_t>(Traffic::gradients)];
-  EXPECT_LT(gradients.seconds, 0.5 * static_cast<double>(gradients.bytes) / speed.link_bytes);
-  EXPECT_GT(gradients.seconds, 0) << "the embedding's gradients come last";
-}
-
-TEST_F(OnPaper, ARankOfAShardedOptimizerUpdatesItsPart) {
-  const RankSpeed speed{1e12, 1e9, 1e12, 0};
-  const double whole = predict_step(config(), 4, ops_, speed).optimizer;
-  const double part = predict_step(config({{"distributed", {{"zero_stage", 1}}}}), 4, ops_, speed).optimizer;
-  EXPECT_NEAR(part / whole, 0.25, 0.01);
 }
 
 }  // namespace

@@ -73,6 +73,8 @@ def steps(path, before, memory_path):
     together = [row["to_first"] for row in runs if "to_first" in row]
     for ratio in together:
         print(f"\n{runs[1]['router']} / {runs[0]['router']}, in turns: {ratio:.4f}")
+    for run in runs:
+        predictions(run)
     # If the routers took turns, both were in memory; otherwise the larger one counts.
     planned = (sum if together else max)(row["planned_mib"] for row in runs)
     with open(memory_path) as file:
@@ -80,6 +82,26 @@ def steps(path, before, memory_path):
     print(f"\nMemory: {planned:,.0f} MiB planned, {used:,} MiB used with CUDA's own, {used / planned - 1:+.1%}")
     if abs(used / planned - 1) > MEMORY_WITHIN:
         sys.exit("memory is not as planned")
+
+
+def predictions(run):
+    """The ops of a step, as `gptmoe plan --kernels` predicts them, beside their measured times."""
+    ops = [row for row in run.get("ops", []) if "predicted_us" in row]
+    if not ops:
+        return
+    print(f"\n{run['router']}: predicted and measured, op by op\n")
+    print("| op | shape | calls | predicted ms | measured ms | measured / predicted |\n|---|---|---:|---:|---:|---:|")
+    listed = [row for row in ops if row["share"] >= 0.01]
+    rest = [row for row in ops if row["share"] < 0.01]
+    rows = [(row["name"], row["shape"], row["calls"], row["predicted_us"], row["median_us"]) for row in listed]
+    rows += [(name, "", sum(row["calls"] for row in some), sum(row["predicted_us"] for row in some),
+              sum(row["median_us"] for row in some)) for name, some in (("others", rest), ("all ops", ops))]
+    for name, shape, calls, predicted, measured in rows:
+        print(f"| {name} | {shape} | {calls} | {predicted / 1e3:.2f} | {measured / 1e3:.2f} | "
+              f"{measured / max(predicted, 1e-9):.2f} |")
+    step = run["median_us"]
+    print(f"\nThe step without timing took {step / 1e3:.1f} ms, "
+          f"{step / sum(row['predicted_us'] for row in ops):.2f} times the prediction.")
 
 
 def pytorch(path, steps_path):

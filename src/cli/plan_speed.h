@@ -1,0 +1,44 @@
+#pragma once
+// How fast `plan` assumes a run's device and network to be.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config/config.h"
+#include "predict/gpu_times.h"
+#include "predict/network.h"
+
+namespace gptmoe {
+
+// The options of `plan` that say it; 0 or empty: assumed.
+struct SpeedOptions {
+  std::string gpu;    // one of known_gpus()
+  int64_t nodes = 0;  // machines
+  // TFLOP/s of large products; GB/s that a rank sends within a machine, and a machine to others; microseconds.
+  double rate = 0, link = 0, network = 0, latency = 0;
+};
+
+class PlanSpeed {
+ public:
+  // `description`: of the device, which may name its GPU (Ops::describe()).
+  static PlanSpeed of_gpu(const SpeedOptions& options, const std::string& description);
+  // `matrix_rate`: FLOP/s of this machine's large products.
+  static PlanSpeed of_cpu(const SpeedOptions& options, double matrix_rate);
+
+  bool on_gpu() const { return gpu_.has_value(); }
+  const Gpu& gpu() const { return *gpu_; }
+  std::unique_ptr<CallTimes> call_times(double live_share) const;
+  // Throws UserError if --nodes does not divide the ranks.
+  Network network(int ranks) const;
+  // What is assumed, in lines of at most 100 columns.
+  std::string assumptions(int ranks) const;
+
+ private:
+  explicit PlanSpeed(const SpeedOptions& options) : options_(options) {}
+
+  SpeedOptions options_;
+  std::optional<Gpu> gpu_;
+  double flops_ = 0, memory_bytes_ = 0;  // of a CPU
+};
+
+}  // namespace gptmoe

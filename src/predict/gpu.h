@@ -1,0 +1,30 @@
+#pragma once
+// What a GPU can do, as far as predictions need it.
+#include <span>
+#include <string>
+
+namespace gptmoe {
+
+struct Gpu {
+  const char* name;   // as --gpu takes it
+  const char* title;  // as the GPU calls itself, without "NVIDIA"
+  int multiprocessors;
+  // FLOP/s of dense products in bf16: on the data sheet, and of the vendor's library with large matrices. The share is
+  // the rate of mma.sync instructions, which our own products use, relative to the instructions that the library uses.
+  double peak_flops, product_flops, mma_share;
+  double vector_flops;            // FLOP/s in f32 on ordinary cores, on the data sheet
+  double peak_bytes, copy_bytes;  // bytes/s of memory, read and written: on the data sheet, and of a large copy
+  double trip;                    // seconds of a load from memory on whose result the next one depends
+  double launch_gap;              // seconds between two kernels of a CUDA graph
+  // Bytes/s that a rank sends in a large ring collective over NVLink, and that its network card sends.
+  double link_bytes, network_bytes;
+};
+
+// All GPUs that predictions know. The first is the default.
+std::span<const Gpu> known_gpus();
+// The GPU that --gpu names. Throws UserError, which lists the names.
+const Gpu& gpu_named(const std::string& name);
+// The GPU of a device that calls itself `description`, such as "NVIDIA H200, bf16"; nullptr if it is not known.
+const Gpu* gpu_described(const std::string& description);
+
+}  // namespace gptmoe

@@ -1,0 +1,61 @@
+#pragma once
+// Collects the kernels of one call. Each function adds one kernel, by what limits it.
+#include <algorithm>
+
+#include "predict/kernel_estimate.h"
+#include "predict/tile_product.h"
+
+namespace gptmoe {
+
+class KernelList {
+ public:
+  KernelList(const OpCall& call, const Gpu& gpu, double live_share)
+      : call_(call), gpu_(gpu), live_share_(live_share), bf16_(call.compute_dtype() == DType::bf16) {}
+
+  // Reads and writes `bytes` in order. The default is what the call must move.
+  void stream(std::string name) { stream(std::move(name), bytes()); }
+  void stream(std::string name, double bytes);
+  void gather(std::string name) { gather(std::move(name), bytes()); }
+  void gather(std::string name, double bytes);
+  // Computes on ordinary cores while it moves `bytes`.
+  void vector(std::string name, double flops, double bytes);
+  // Few blocks that load `trips` times one after another.
+  void chain(std::string name, double trips, double bytes = 0);
+  // Adds `rows` rows of partial sums to `width` results (kernels/cuda/sums.cu), or all of them to one number.
+  void column_sums(double width, double rows);
+  void finish_sum() { chain("finish_sum", 3); }
+  void library_product(std::string name, const ProductSize& size, double bytes, int64_t launches = 1);
+  void expert_product(std::string name, const ProductSize& size, double extra_depth, double flops, double bytes);
+  // `share`: of the rate of mma.sync.
+  void attention(std::string name, double flops, double bytes, double share);
+
+  const OpCall& call() const { return call_; }
+  const Gpu& gpu() const { return gpu_; }
+  bool bf16() const { return bf16_; }
+  double live_share() const { return live_share_; }
+  double bytes() const { return call_.bytes(live_share_); }
+  double flops() const { return call_.flops(live_share_); }
+  double size(char letter) const { return static_cast<double>(call_.size(letter)); }
+  // Bytes of a tensor, read or written once.
+  double bytes_of(std::string_view name) const { return static_cast<double>(call_.tensor(name).bytes()); }
+  // Rows of partial sums if each block takes at least `each` of `items` (CudaKernels::partials()).
+  double partial_rows(double items, double each) const {
+    return std::max(1.0, std::min(items / each, 4.0 * gpu_.multiprocessors));
+  }
+
+  std::vector<KernelEstimate> take() { return std::move(kernels_); }
+
+ private:
+  void add(std::string name, Limit limit, double flops, double bytes, double seconds, int64_t launches = 1);
+
+  const OpCall& call_;
+  const Gpu& gpu_;
+  double live_share_;
+  bool bf16_;
+  std::vector<KernelEstimate> kernels_;
+};
+
+// The ops that multiply matrices, and attention. Returns whether the call is one of them.
+bool add_product_kernels(KernelList& list);
+
+}  // namespace gptmoe

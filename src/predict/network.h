@@ -1,0 +1,30 @@
+#pragma once
+// The time of collectives among ranks on one or several machines.
+#include <cstdint>
+
+namespace gptmoe {
+
+enum class Collective { all_reduce, reduce_scatter, all_gather, broadcast };
+constexpr int kCollectives = 4;
+const char* collective_name(Collective collective);  // "all-reduce"
+
+struct Network {
+  int ranks = 1, machines = 1;  // every machine has as many ranks
+  double link_bytes = 0;        // bytes/s that a rank sends to a rank of its machine
+  double machine_bytes = 0;     // bytes/s that a machine sends to other machines, with all of its cards
+  double latency = 0;           // seconds of a collective of few bytes; 0: from the number of hops
+};
+
+struct CollectiveTime {
+  double seconds;
+  const char* algorithm;  // "ring" or "tree"
+};
+
+// The time of a collective on a tensor of `bytes` on each rank, with the fastest of NCCL's algorithms and protocols:
+//   * ring, or, for an all-reduce over several machines, a tree of machines with a chain of ranks in each
+//   * full bandwidth, or half the bandwidth with a quarter of the latency per hop
+// A ring passes through every machine once per card, so its bandwidth is the smaller one of a rank's links and of all
+// of a machine's cards. A given latency replaces the hops of a ring at full bandwidth. One rank takes no time.
+CollectiveTime collective_time(const Network& network, Collective collective, int64_t bytes);
+
+}  // namespace gptmoe

@@ -1,0 +1,54 @@
+#include "predict/tile_product.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace gptmoe {
+namespace {
+
+// Without tensor cores, products reach this share of the f32 rate.
+constexpr double kVectorShare = 0.7;
+
+struct Tile {
+  int rows, columns;
+  int per_multiprocessor;
+  double share;        // of the rate, in the main loop
+  double extra_depth;  // as in expert_product_seconds()
+};
+
+// All tiles take the same time, so the last round of tiles may leave multiprocessors without work.
+double tiles_seconds(const Gpu& gpu, const Tile& tile, const ProductSize& size, double rate) {
+  const double tiles =
+      static_cast<double>(size.products) * std::ceil(size.rows / tile.rows) * std::ceil(size.columns / tile.columns);
+  const double slots = static_cast<double>(gpu.multiprocessors) * tile.per_multiprocessor;
+  const double tile_flops = 2.0 * tile.rows * tile.columns * (size.depth + tile.extra_depth);
+  return std::ceil(tiles / slots) * slots * tile_flops / (tile.share * rate);
+}
+
+}  // namespace
+
+double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf16) {
+  // Large tiles read less per product; smaller ones fill the GPU better.
+  constexpr std::array<Tile, 4> kTiles = {{{128, 256, 1, kLibraryMainLoop, 128},
+                                           {256, 128, 1, kLibraryMainLoop, 128},
+                                           {128, 128, 1, 0.8, 128},
+                                           {64, 128, 2, 0.65, 128}}};
+  constexpr double kLeastDepth = 1024;  // of a part
+  const double rate = bf16 ? gpu.product_flops : kVectorShare * gpu.vector_flops;
+  double best = 1e30;
+  for (const Tile& tile : kTiles)
+    for (int parts = 1; parts <= 8 && (parts == 1 || size.depth / parts >= kLeastDepth); parts *= 2) {
+      const ProductSize part{size.rows, size.columns, size.depth / parts, parts * size.products};
+      const double sums = 2.0 * sizeof(float) * size.rows * size.columns * static_cast<double>(part.products);
+      best = std::min(best, tiles_seconds(gpu, tile, part, rate) + (parts > 1 ? sums / gpu.copy_bytes : 0));
+    }
+  return best;
+}
+
+double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16) {
+  const Tile tile{128, 128, 2, kExpertMainLoop, extra_depth};
+  return tiles_seconds(gpu, tile, size, bf16 ? gpu.mma_share * gpu.product_flops : kVectorShare * gpu.vector_flops);
+}
+
+}  // namespace gptmoe

@@ -1,0 +1,25 @@
+#pragma once
+// The time of matrix products that are computed tile by tile.
+#include <cstdint>
+
+#include "predict/gpu.h"
+
+namespace gptmoe {
+
+struct ProductSize {
+  double rows, columns, depth;  // of one product
+  int64_t products = 1;         // of this size, computed together
+};
+
+// The seconds of a product of cuBLASLt. It chooses the best of its tiles and, if the tiles are too few for the GPU,
+// cuts the depth into parts, whose partial sums pass through memory.
+double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf16);
+
+// The seconds of our grouped products (kernels/cuda/gemm_tile.cuh). `extra_depth`: the time of the work around a tile's
+// main loop, as the depth that the main loop would handle in that time.
+double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16);
+
+// The share of an expert product's main loop in the rate of mma.sync, and of cuBLASLt's in the rate of large products.
+constexpr double kExpertMainLoop = 0.83, kLibraryMainLoop = 0.88;
+
+}  // namespace gptmoe

@@ -1,0 +1,146 @@
+#include "predict/kernel_estimate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "kernels/plan_ops.h"
+#include "op_cases/case_cost.h"
+#include "predict/gpu_times.h"
+#include "predict/tile_product.h"
+
+namespace gptmoe {
+namespace {
+
+// Visits each call of an op.
+class Visitor final : public OpObserver {
+ public:
+  explicit Visitor(std::function<void(const OpCall&)> visit) : visit_(std::move(visit)) {}
+  void before(const OpCall& call) override { visit_(call); }
+
+ private:
+  std::function<void(const OpCall&)> visit_;
+};
+
+Tensor tensor(DType dtype, std::initializer_list<int64_t> sizes) { return Tensor(nullptr, dtype, sizes); }
+
+std::vector<KernelEstimate> estimate(const std::function<void(Ops&)>& call, const Gpu& gpu = known_gpus().front()) {
+  std::vector<KernelEstimate> kernels;
+  Visitor visitor([&](const OpCall& each) { kernels = kernels_of(each, gpu, 1); });
+  Ops ops = make_plan_ops(DType::bf16, DType::f32, 1 << 20, 0).observed_by(visitor);
+  call(ops);
+  return kernels;
+}
+
+// A GPU with simple numbers.
+Gpu simple_gpu() {
+  Gpu gpu = known_gpus().front();
+  gpu.multiprocessors = 2;
+  gpu.product_flops = 100e9;
+  gpu.mma_share = 0.5;
+  gpu.copy_bytes = 1e9;
+  gpu.trip = 1e-6;
+  return gpu;
+}
+
+TEST(KernelEstimates, AStreamTakesItsBytesAtNinetyPercentOfACopy) {
+  const Tensor x = tensor(DType::bf16, {1000, 1000});
+  const auto kernels = estimate([&](Ops& ops) { ops.residual_forward(x, x, x); }, simple_gpu());
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_EQ(kernels[0].bytes, 3 * 2e6);
+  EXPECT_NEAR(kernels[0].seconds, 6e6 / 0.9e9, 1e-12);
+}
+
+TEST(KernelEstimates, ASmallKernelTakesAsLongAsThreeLoads) {
+  const Tensor x = tensor(DType::f32, {4});
+  const auto kernels = estimate([&](Ops& ops) { ops.zero(x); }, simple_gpu());
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_NEAR(kernels[0].seconds, 3e-6, 1e-15);
+}
+
+// 8 experts of 128 rows each, 256 wide: 16 tiles on 2 multiprocessors, two on each at a time: 4 rounds of 4 tiles. A
+// tile of depth 1024 has 2 * 128 * 128 * 1024 operations, and its epilogue takes as long as a depth of 256.
+TEST(KernelEstimates, ExpertsProductsRunInRoundsOfTiles) {
+  const Gpu gpu = simple_gpu();
+  const double tile_flops = 2.0 * 128 * 128 * (1024 + 256), rate = kExpertMainLoop * 0.5 * 100e9;
+  const double seconds = expert_product_seconds(gpu, {8 * 128, 256, 1024}, 256, true);
+  EXPECT_NEAR(seconds, 4 * 4 * tile_flops / rate, 1e-9);
+  // One more row needs two more tiles, which begin a fifth round.
+  EXPECT_NEAR(expert_product_seconds(gpu, {8 * 128 + 1, 256, 1024}, 256, true), 5 * 4 * tile_flops / rate, 1e-9);
+}
+
+// A gradient of few tiles over a long sum is cut into parts.
+TEST(KernelEstimates, TheLibraryCutsLongSumsOfFewTiles) {
+  const Gpu& gpu = known_gpus().front();
+  const double one_part = 2.0 * 128 * 256 * (65536 + 128) * 132 / (kLibraryMainLoop * gpu.product_flops);
+  EXPECT_LT(library_product_seconds(gpu, {1024, 1024, 65536}, true), one_part / 2);
+}
+
+// The model needs four products of attention's backward; the two kernels compute seven.
+TEST(KernelEstimates, AttentionsBackwardComputesSevenProducts) {
+  const Tensor qkv = tensor(DType::bf16, {2, 64, 12, 64}), out = tensor(DType::bf16, {2, 64, 4, 64});
+  const auto kernels = estimate([&](Ops& ops) {
+    ops.attention_backward(qkv, out, out, tensor(DType::f32, {2, 4, 64}), qkv);
+  });
+  ASSERT_EQ(kernels.size(), 3u);
+  const double product = 2.0 * 2 * 4 * 64 * 64 * 65 / 2;
+  EXPECT_EQ(kernels[1].flops, 4 * product);
+  EXPECT_EQ(kernels[2].flops, 3 * product);
+}
+
+// Each chunk of logits has three products and one pass over the logits, which reads and writes them.
+TEST(KernelEstimates, TheHeadRunsChunkByChunk) {
+  const int64_t N = 1024, C = 64, V = 5000, M = 256;
+  const auto kernels = estimate([&](Ops& ops) {
+    ops.lm_head_loss(tensor(DType::f32, {N}), tensor(DType::bf16, {N, C}), tensor(DType::f32, {V, C}),
+                     tensor(DType::bf16, {N, C}), tensor(DType::bf16, {V, C}), tensor(DType::i32, {N}), 1.0,
+                     tensor(DType::bf16, {M, V}));
+  });
+  ASSERT_EQ(kernels.size(), 4u);
+  const double product = 2.0 * N * C * V;
+  for (size_t i : {0, 2, 3}) {
+    EXPECT_EQ(kernels[i].launches, N / M) << kernels[i].name;
+    EXPECT_NEAR(kernels[i].flops, product, 1) << kernels[i].name;
+  }
+  EXPECT_EQ(kernels[1].bytes, 2.0 * 2 * N * V);
+}
+
+// For all ops, on all GPUs and in both precisions: no call takes less than its floor.
+TEST(KernelEstimates, EveryOpHasKernelsThatTakeNoLessThanItsFloor) {
+  std::set<OpId> seen;
+  for (const Gpu& gpu : known_gpus())
+    for (const DType compute : {DType::bf16, DType::f32}) {
+      const Ops ops = make_plan_ops(compute, DType::f32, 1 << 20, 0);
+      Visitor visitor([&](const OpCall& call) {
+        seen.insert(call.op());
+        const auto kernels = kernels_of(call, gpu, 1);
+        ASSERT_FALSE(kernels.empty()) << call.name();
+        for (const KernelEstimate& kernel : kernels) {
+          EXPECT_GE(kernel.launches, 1) << call.name() << ' ' << kernel.name;
+          EXPECT_TRUE(std::isfinite(kernel.seconds)) << call.name() << ' ' << kernel.name;
+        }
+        const double floor = std::max(call.flops(1) / gpu.product_flops, call.bytes(1) / gpu.copy_bytes);
+        EXPECT_GT(call_seconds(call, gpu, 1), floor) << call.name() << ' ' << call.shape();
+      });
+      for (const auto* cases : {&op_cases().tests, &op_cases().gpu_benchmarks})
+        for (const OpCase& op : *cases) {
+          observe_pass(op, op.forward, ops, visitor);
+          if (op.backward) observe_pass(op, op.backward, ops, visitor);
+        }
+    }
+  for (int op = 0; op < static_cast<int>(OpId::count); ++op)
+    EXPECT_TRUE(seen.contains(static_cast<OpId>(op))) << op_declaration(static_cast<OpId>(op)).name;
+}
+
+TEST(KernelEstimates, EveryLimitSaysWhatItAssumes) {
+  std::set<std::string> names;
+  for (int limit = 0; limit < kLimits; ++limit) {
+    names.insert(limit_name(static_cast<Limit>(limit)));
+    EXPECT_GT(limit_reason(static_cast<Limit>(limit)).size(), 20u) << limit;
+  }
+  EXPECT_EQ(names.size(), static_cast<size_t>(kLimits));
+}
+
+}  // namespace
+}  // namespace gptmoe
