@@ -186,6 +186,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   REFUSE_IN_CAPTURE();
+  ++simulated_device.host_waits;
   find(stream)->lane.finish();
   return use_device();
 }
@@ -207,6 +208,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   REFUSE_IN_CAPTURE();
   const Event& at = event_of(event);
   if (at.capture != 0) return cudaErrorCapturedEvent;
+  ++simulated_device.host_waits;
   if (at.stream) at.stream->lane.finish(at.position);
   return use_device();
 }
