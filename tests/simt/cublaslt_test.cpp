@@ -15,7 +15,7 @@ namespace {
 
 // No test but those below, which clear the list, may break a rule.
 class NoBrokenRules : public ::testing::Environment {
-  void TearDown() override { EXPECT_EQ(simt::cublaslt.broken, std::vector<std::string>{}); }
+  void TearDown() override { EXPECT_EQ(simt::cublaslt().broken, std::vector<std::string>{}); }
 };
 [[maybe_unused]] const auto* const kNoBrokenRules = ::testing::AddGlobalTestEnvironment(new NoBrokenRules);
 
@@ -62,7 +62,7 @@ class CublasLtRules : public ::testing::Test {
     cudaStreamDestroy(stream_);
     simt::guard_device_memory(false);
     simt::simulated_device = {};
-    simt::cublaslt.broken.clear();
+    simt::cublaslt().broken.clear();
   }
 
   Arguments right() const {
@@ -148,7 +148,7 @@ class CublasLtRules : public ::testing::Test {
 
 TEST_F(CublasLtRules, ARightProductIsComputed) {
   for (char* buffer : buffers_) cudaMemsetAsync(buffer, 0, kBufferBytes, stream_);
-  const int64_t objects = simt::cublaslt.objects, products = simt::cublaslt.products;
+  const int64_t objects = simt::cublaslt().objects, products = simt::cublaslt().products;
   const std::vector<uint16_t> ones(20, 0x3F80), twos(32, 0x4000);
   cudaMemcpyAsync(buffers_[0], twos.data(), 64, cudaMemcpyHostToDevice, stream_);
   cudaMemcpyAsync(buffers_[1], ones.data(), 36, cudaMemcpyHostToDevice, stream_);
@@ -156,9 +156,9 @@ TEST_F(CublasLtRules, ARightProductIsComputed) {
   std::vector<float> got(9, -1);
   cudaMemcpyAsync(got.data(), buffers_[2], 36, cudaMemcpyDeviceToHost, stream_);
   EXPECT_EQ(got, (std::vector<float>{16, 16, 16, 16, 16, 16, 16, 16, 0}));
-  EXPECT_EQ(simt::cublaslt.products, products + 1);
-  EXPECT_EQ(simt::cublaslt.objects, objects);
-  EXPECT_EQ(simt::cublaslt.broken, std::vector<std::string>{});
+  EXPECT_EQ(simt::cublaslt().products, products + 1);
+  EXPECT_EQ(simt::cublaslt().objects, objects);
+  EXPECT_EQ(simt::cublaslt().broken, std::vector<std::string>{});
 }
 
 TEST_F(CublasLtRules, OfDescriptorsAndLayouts) {
@@ -237,7 +237,7 @@ TEST_F(CublasLtRules, OfHandles) {
   cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal);
   cublasLtHandle_t handle = nullptr;
   EXPECT_NE(cublasLtCreate(&handle), CUBLAS_STATUS_SUCCESS);
-  EXPECT_EQ(simt::cublaslt.broken.back(), "a handle is not created while a graph is captured");
+  EXPECT_EQ(simt::cublaslt().broken.back(), "a handle is not created while a graph is captured");
   cudaGraph_t graph = nullptr;
   cudaStreamEndCapture(stream_, &graph);
   cudaGraphDestroy(graph);
@@ -245,7 +245,7 @@ TEST_F(CublasLtRules, OfHandles) {
   EXPECT_EQ(cublasLtMatrixLayoutCreate(&layout, CUDA_R_32F, 1, 1, 1), CUBLAS_STATUS_SUCCESS);
   EXPECT_EQ(cublasLtMatrixLayoutDestroy(layout), CUBLAS_STATUS_SUCCESS);
   EXPECT_NE(cublasLtMatrixLayoutDestroy(layout), CUBLAS_STATUS_SUCCESS);
-  EXPECT_EQ(simt::cublaslt.broken.back(), "a matrix layout was not created or is destroyed");
+  EXPECT_EQ(simt::cublaslt().broken.back(), "a matrix layout was not created or is destroyed");
 }
 
 // ---- The backend's calls.
@@ -253,8 +253,8 @@ TEST_F(CublasLtRules, OfHandles) {
 class Products : public ::testing::Test {
  protected:
   ~Products() override {
-    simt::cublaslt.heuristic = CUBLAS_STATUS_SUCCESS;
-    simt::cublaslt.states = {CUBLAS_STATUS_SUCCESS};
+    simt::cublaslt().heuristic = CUBLAS_STATUS_SUCCESS;
+    simt::cublaslt().states = {CUBLAS_STATUS_SUCCESS};
   }
   static std::vector<OpCase> cases() {
     std::vector<OpCase> linear;
@@ -282,46 +282,46 @@ class Products : public ::testing::Test {
 };
 
 TEST_F(Products, AreChosenOnceAndLeaveNothingBehind) {
-  const int64_t objects = simt::cublaslt.objects;
+  const int64_t objects = simt::cublaslt().objects;
   {
     const auto ops = make_cuda_ops(DType::f32);
     std::vector<float> x(6, 1), w(10, 2), y(15);
-    const int64_t heuristics = simt::cublaslt.heuristics, products = simt::cublaslt.products;
+    const int64_t heuristics = simt::cublaslt().heuristics, products = simt::cublaslt().products;
     for (int i = 0; i < 3; ++i)
       ops->linear_forward(Tensor(y.data(), DType::f32, {3, 5}), Tensor(x.data(), DType::f32, {3, 2}),
                           Tensor(w.data(), DType::f32, {5, 2}), Write::assign);
     EXPECT_EQ(y, std::vector<float>(15, 4));
-    EXPECT_EQ(simt::cublaslt.heuristics, heuristics + 1);
-    EXPECT_EQ(simt::cublaslt.products, products + 3);
-    EXPECT_GT(simt::cublaslt.objects, objects);
+    EXPECT_EQ(simt::cublaslt().heuristics, heuristics + 1);
+    EXPECT_EQ(simt::cublaslt().products, products + 3);
+    EXPECT_GT(simt::cublaslt().objects, objects);
   }
-  EXPECT_EQ(simt::cublaslt.objects, objects);
+  EXPECT_EQ(simt::cublaslt().objects, objects);
 }
 
 TEST_F(Products, AreOurOwnWhereTheLibraryHasNoAlgorithm) {
-  const int64_t products = simt::cublaslt.products;
-  simt::cublaslt.heuristic = CUBLAS_STATUS_NOT_SUPPORTED;
+  const int64_t products = simt::cublaslt().products;
+  simt::cublaslt().heuristic = CUBLAS_STATUS_NOT_SUPPORTED;
   expect_right_results();
-  simt::cublaslt.heuristic = CUBLAS_STATUS_SUCCESS;
+  simt::cublaslt().heuristic = CUBLAS_STATUS_SUCCESS;
   for (const auto& states : {std::vector<cublasStatus_t>{}, {CUBLAS_STATUS_NOT_SUPPORTED}}) {
-    simt::cublaslt.states = states;
+    simt::cublaslt().states = states;
     expect_right_results();
   }
-  EXPECT_EQ(simt::cublaslt.products, products);
+  EXPECT_EQ(simt::cublaslt().products, products);
 }
 
 TEST_F(Products, ThatTheLibraryRefusesForAnotherReasonAreAnError) {
   const auto ops = make_cuda_ops(DType::f32);
   std::vector<float> x(6), w(10), y(15);
-  simt::cublaslt.heuristic = CUBLAS_STATUS_NOT_INITIALIZED;
-  const int64_t objects = simt::cublaslt.objects;
+  simt::cublaslt().heuristic = CUBLAS_STATUS_NOT_INITIALIZED;
+  const int64_t objects = simt::cublaslt().objects;
   const std::string line = message<DeviceError>([&] {
     ops->linear_forward(Tensor(y.data(), DType::f32, {3, 5}), Tensor(x.data(), DType::f32, {3, 2}),
                         Tensor(w.data(), DType::f32, {5, 2}), Write::assign);
   });
   EXPECT_NE(line.find("matmul_cublaslt.cpp:"), std::string::npos) << line;
   EXPECT_NE(line.find("the stand-in for cuBLASLt"), std::string::npos) << line;
-  EXPECT_EQ(simt::cublaslt.objects, objects);
+  EXPECT_EQ(simt::cublaslt().objects, objects);
 }
 
 }  // namespace

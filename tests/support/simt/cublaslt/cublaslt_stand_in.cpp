@@ -11,7 +11,10 @@
 
 namespace simt {
 
-StandInCublasLt cublaslt;
+StandInCublasLt& cublaslt() {
+  static StandInCublasLt stand_in;
+  return stand_in;
+}
 
 namespace {
 
@@ -115,7 +118,7 @@ cublasStatus_t answer(void (*work)(void* context), void* context) {
     return CUBLAS_STATUS_SUCCESS;
   } catch (const Refusal& refusal) {
     last_message = refusal.message;
-    if (refusal.broken) cublaslt.broken.push_back(refusal.message);
+    if (refusal.broken) cublaslt().broken.push_back(refusal.message);
     return refusal.status;
   }
 }
@@ -213,10 +216,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     const Preference& wanted = preferences.find(preference);
     check_heuristic_preference(wanted, product);
     require(requested > 0 && results && returned, "at least one algorithm is requested, and there is room for it");
-    ++cublaslt.heuristics;
+    ++cublaslt().heuristics;
     *returned = 0;
-    if (cublaslt.heuristic != CUBLAS_STATUS_SUCCESS) throw Refusal{cublaslt.heuristic, "no algorithm", false};
-    for (const cublasStatus_t state : cublaslt.states) {
+    if (cublaslt().heuristic != CUBLAS_STATUS_SUCCESS) throw Refusal{cublaslt().heuristic, "no algorithm", false};
+    for (const cublasStatus_t state : cublaslt().states) {
       if (*returned == requested) break;
       cublasLtMatmulHeuristicResult_t& result = results[*returned];
       result = {};
@@ -253,7 +256,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     check_matrices(product, operands, algorithm);
     check_workspace(used, workspace, workspace_bytes, algorithm, stream);
     check_stream(stream);
-    ++cublaslt.products;
+    ++cublaslt().products;
   });
   if (status != CUBLAS_STATUS_SUCCESS) return status;
   submit(stream, [=] {

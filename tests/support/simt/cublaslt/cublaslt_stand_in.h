@@ -23,6 +23,6 @@ struct StandInCublasLt {
   // Handles, descriptors, layouts and preferences that are not destroyed yet.
   int64_t objects = 0;
 };
-extern StandInCublasLt cublaslt;
+StandInCublasLt& cublaslt();
 
 }  // namespace simt

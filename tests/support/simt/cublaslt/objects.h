@@ -36,7 +36,7 @@ class Live {
   explicit Live(const char* kind) : kind_(kind) {}
 
   Object* create(const Object& object) {
-    ++cublaslt.objects;
+    ++cublaslt().objects;
     return *all_.insert(new Object(object)).first;
   }
   Object& find(const void* handle) const {
@@ -48,7 +48,7 @@ class Live {
     Object* object = &find(handle);
     all_.erase(object);
     delete object;
-    --cublaslt.objects;
+    --cublaslt().objects;
   }
 
  private:
