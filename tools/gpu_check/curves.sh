@@ -6,8 +6,8 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=training.sh
 source "$(dirname "${BASH_SOURCE[0]}")/training.sh"
 
-train_run curves_start_cpu 10 cpu f32
-train_run curves_start_f32 10 cuda f32
+train_run curves_start_cpu 10 cpu f32 schedule.warmup_steps=10
+train_run curves_start_f32 10 cuda f32 schedule.warmup_steps=10
 both=(model.num_experts=2 model.num_experts_per_tok=2)
 train_run curves_cpu 200 cpu f32 "${both[@]}"
 train_run curves_f32 200 cuda f32 "${both[@]}"
