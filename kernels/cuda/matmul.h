@@ -1,6 +1,6 @@
 #pragma once
-// Dense row-major matrix products: all products except those per expert. They are computed by cuBLASLt
-// (matmul_cublaslt.cpp), or by plain loops in tests/support/simt.
+// Dense row-major matrix products: all products except those per expert. cuBLASLt computes them (matmul_cublaslt.cpp),
+// or our own kernel where cuBLASLt has no algorithm (matmul_plain.h).
 #include <cuda_runtime.h>
 
 #include <memory>

@@ -1,5 +1,7 @@
 #include "cuda/rank_world.h"
 
+#include <gtest/gtest.h>
+
 #include <cstdio>
 
 #include "kernels/ops.h"
@@ -15,7 +17,11 @@ namespace gptmoe {
 World& rank_world() {
   static const std::unique_ptr<World> world = [] {
     auto joined = join_world();
-    if (joined->size() > 1) std::printf("rank %d of %d\n", joined->rank(), joined->size());
+    if (joined->size() > 1) {
+      std::printf("rank %d of %d\n", joined->rank(), joined->size());
+      // A rank that leaves a test early would make later collectives wait forever, so the first failure ends all ranks.
+      GTEST_FLAG_SET(break_on_failure, true);
+    }
 #ifdef GPTMOE_SIMT
     simt::simulated_device.count = joined->local_size();
 #ifdef GPTMOE_NCCL

@@ -61,6 +61,19 @@ TEST_F(NcclStandIn, ComputesWhileCollectivesAreUnderWayAndReusesEvents) {
   }
 }
 
+TEST_F(NcclStandIn, RefusesTwoCommunicatorsAtOnce) {
+  const auto other_ops = make_cuda_ops(DType::f32);
+  const auto other = make_nccl_communicator(*world_, *other_ops);
+  const DeviceTensor y(*other_ops, DType::f32, {6});
+  nccl_->wait(nccl_->start_all_reduce(x_, kAny));
+  const std::string line = message<DeviceError>([&] { other->start_all_reduce(y, kAny); });
+  EXPECT_NE(line.find("another communicator's collectives are under way"), std::string::npos) << line;
+  ops_->synchronize();
+  other->wait(other->start_all_reduce(y, kAny));
+  other_ops->synchronize();
+  EXPECT_EQ(simt::nccl_calls.size(), 2u);
+}
+
 TEST_F(NcclStandIn, RefusesCollectivesThatDoNotWaitForTheirInput) {
   cudaStream_t stream = nullptr, compute = nullptr;
   cudaEvent_t event = nullptr;
@@ -95,6 +108,7 @@ TEST_F(NcclStandIn, RecordedWorkUsesOnlyItsOwnTickets) {
   started->run([&] { ticket = nccl_->start_all_reduce(x_, kAny); });
   nccl_->wait(ticket);
   EXPECT_THROW(started->run([&] { nccl_->start_all_reduce(x_, kAny); }), DeviceError) << "not waited for";
+  ops_->synchronize();
 
   const auto nccl = make_nccl_communicator(*world_, *ops_);
   const auto waits = ops_->make_repeated_work();

@@ -15,6 +15,7 @@ struct SimulatedDevice {
   int64_t memory_bytes = int64_t{1} << 40;
   // Launches, copies and waits so far, and the number of them after which the device stays broken.
   int64_t calls = 0, calls_before_failure = INT64_MAX;
+  int64_t host_waits = 0;  // waits of the host for a stream or an event so far
 };
 extern SimulatedDevice simulated_device;
 

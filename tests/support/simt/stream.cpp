@@ -186,6 +186,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   REFUSE_IN_CAPTURE();
+  ++simulated_device.host_waits;
   find(stream)->lane.finish();
   return use_device();
 }
@@ -207,6 +208,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   REFUSE_IN_CAPTURE();
   const Event& at = event_of(event);
   if (at.capture != 0) return cudaErrorCapturedEvent;
+  ++simulated_device.host_waits;
   if (at.stream) at.stream->lane.finish(at.position);
   return use_device();
 }
@@ -227,6 +229,10 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   REFUSE_IN_CAPTURE();
   capture = std::make_unique<Capture>(Capture{++captures, find(stream)});
   capture->joined.emplace(capture->origin, capture->origin->last_work);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = recorded(find(stream)) ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {

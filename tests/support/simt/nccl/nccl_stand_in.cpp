@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string_view>
 
@@ -12,11 +13,13 @@
 #include "base/check.h"
 #include "distributed/nccl/nccl_library.h"
 #include "simt/device_memory.h"
+#include "simt/simulated_device.h"
 #include "simt/stream.h"
 
 struct ncclComm {
   gptmoe::World* world;  // null: a single rank
   size_t rank, size;
+  int64_t queued_at = -1;  // the host's waits when the last collective was queued, unless a graph recorded it
 };
 
 namespace simt {
@@ -29,6 +32,15 @@ namespace {
 
 gptmoe::World* nccl_world = nullptr;
 std::string last_error;
+std::set<ncclComm_t> communicators;
+
+// GPUs may run the collectives of two communicators in different orders, and wait for each other forever, unless the
+// host waits in between.
+bool another_is_under_way(ncclComm_t comm) {
+  return std::any_of(communicators.begin(), communicators.end(), [&](ncclComm_t other) {
+    return other != comm && other->queued_at == simulated_device.host_waits;
+  });
+}
 
 ncclResult_t refuse(ncclResult_t status, const char* why) {
   last_error = why;
@@ -92,6 +104,8 @@ ncclResult_t start(ncclComm_t comm, const NcclCall& call, const void* data, size
     return refuse(ncclInvalidUsage, "its stream does not wait for the work that was submitted before");
   if (device_memory_guarded() && !in_device_memory(data))
     return refuse(ncclInvalidArgument, "the buffer is not in the GPU's memory");
+  if (another_is_under_way(comm)) return refuse(ncclInvalidUsage, "another communicator's collectives are under way");
+  if (!capturing()) comm->queued_at = simulated_device.host_waits;
   submit_late(stream, [=, work = std::move(work)] {
     const DeviceAccess access;
     nccl_calls.push_back(call);
@@ -118,18 +132,21 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int size, ncclUniqueId id, int rank, ncclConfig_t*) {
   if (id.internal[NCCL_UNIQUE_ID_BYTES - 1] != 7) return refuse(ncclInvalidArgument, "not the id of a communicator");
   if (size != (nccl_world ? nccl_world->size() : 1)) return refuse(ncclInvalidArgument, "wrong number of ranks");
-  *comm = new ncclComm{nccl_world, static_cast<size_t>(rank), static_cast<size_t>(size)};
+  *comm =
+      *simt::communicators.insert(new ncclComm{nccl_world, static_cast<size_t>(rank), static_cast<size_t>(size)}).first;
   return ncclSuccess;
 }
 ncclResult_t ncclCommDestroy(ncclComm_t comm) {
   simt::finish_all();
   ++simt::nccl_destroyed;
+  simt::communicators.erase(comm);
   delete comm;
   return ncclSuccess;
 }
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   simt::drop_all();
   ++simt::nccl_aborted;
+  simt::communicators.erase(comm);
   delete comm;
   return ncclSuccess;
 }

@@ -1,7 +1,8 @@
 #pragma once
 // NCCL for the simulated GPU. Tests link it in place of nccl_library.cpp. Data travels through a World, so every rank
 // is a process with its own simulated GPU. A collective runs as late work of its stream (simt/stream.h). It is refused
-// unless follows_others(stream) holds.
+// unless follows_others(stream) holds. It is also refused if the host has not waited since a collective of another
+// communicator.
 #include <nccl.h>
 
 #include <cstddef>

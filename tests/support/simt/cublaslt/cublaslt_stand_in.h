@@ -1,0 +1,28 @@
+#pragma once
+// A stand-in for the library libcublasLt, loaded by the CUDA backend in the library's place. It computes products on
+// the host and checks every call: NVIDIA's rules for layouts, data types, alignments, workspace, graphs and the life of
+// handles and descriptors, and two promises of the backend, which are that sums are in f32 and that one workspace
+// serves one stream. A call that breaks a rule fails. cublasLtGetStatusString() then returns the rule, so that the
+// backend's error contains it. Functions and attributes that the backend does not use are missing.
+#include <cublasLt.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace simt {
+
+struct StandInCublasLt {
+  // The answer of cublasLtMatmulAlgoGetHeuristic: its status, and the state of each algorithm, the best first.
+  cublasStatus_t heuristic = CUBLAS_STATUS_SUCCESS;
+  std::vector<cublasStatus_t> states = {CUBLAS_STATUS_SUCCESS};
+
+  // Since the program started: the rules that calls have broken, and the numbers of heuristics and products.
+  std::vector<std::string> broken = {};
+  int64_t heuristics = 0, products = 0;
+  // Handles, descriptors, layouts and preferences that are not destroyed yet.
+  int64_t objects = 0;
+};
+StandInCublasLt& cublaslt();
+
+}  // namespace simt
