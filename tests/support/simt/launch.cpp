@@ -1,0 +1,96 @@
+#include "simt/launch.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "simt/runtime.h"
+#include "simt/runtime_status.h"
+
+namespace simt {
+namespace {
+
+constexpr size_t kSharedBytesWithoutAsking = 48 * 1024;
+constexpr size_t kSharedBytesPerBlock = 1024;  // that the system takes for itself
+constexpr unsigned kThreadsOfAnyKernel = 256;  // 255 registers for each
+// Of a multiprocessor of compute capability 9.0.
+constexpr int kResidentThreads = 2048, kResidentBlocks = 32;
+constexpr size_t kResidentSharedBytes = 228 * 1024;
+
+// The shared memory that each loaded kernel may use.
+std::map<const void*, size_t>& loaded_kernels() {
+  static std::map<const void*, size_t> all;
+  return all;
+}
+
+cudaError_t load(const void* kernel) {
+  if (loaded_kernels().contains(kernel)) return cudaSuccess;
+  REFUSE_IN_CAPTURE();
+  loaded_kernels().emplace(kernel, kSharedBytesWithoutAsking);
+  return cudaSuccess;
+}
+
+unsigned threads_of(dim3 block) { return block.x * block.y * block.z; }
+
+// The launch that runs now.
+struct Running {
+  unsigned threads = 0;
+  size_t shared_bytes = 0;
+  bool bounded = false;  // the kernel has declared its bounds
+} running;
+
+void run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& body) {
+  running = {threads_of(block), shared_bytes, false};
+  launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, body);
+  if (!running.bounded && running.threads > kThreadsOfAnyKernel)
+    throw KernelError("a kernel without __launch_bounds__ ran with " + std::to_string(running.threads) +
+                      " threads, for which a multiprocessor may not have the registers");
+}
+
+}  // namespace
+
+cudaError_t launch_kernel(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
+                          std::function<void()> body) {
+  RETURN_IF_BROKEN();
+  REFUSE_WORK(stream);
+  if (const cudaError_t status = load(kernel); status != cudaSuccess) return status;
+  if (grid.x == 0 || grid.x > INT32_MAX || grid.y == 0 || grid.y > UINT16_MAX || grid.z == 0 || grid.z > UINT16_MAX ||
+      block.x == 0 || block.y == 0 || block.z == 0 || block.z > 64 ||
+      uint64_t{block.x} * block.y * block.z > uint64_t{kMaxThreads})
+    return cudaErrorInvalidConfiguration;
+  if (shared_bytes > loaded_kernels().at(kernel)) return cudaErrorInvalidValue;
+  submit(stream, [=, body = std::move(body)] { run(grid, block, shared_bytes, body); });
+  return cudaSuccess;
+}
+
+void launch_bounds(int threads, int blocks_per_multiprocessor) {
+  if (std::exchange(running.bounded, true)) return;
+  if (running.threads > static_cast<unsigned>(threads))
+    throw KernelError("launched with " + std::to_string(running.threads) + " threads, but with __launch_bounds__ of " +
+                      std::to_string(threads));
+  if (const int fit = resident_blocks(threads, running.shared_bytes); blocks_per_multiprocessor > fit)
+    throw KernelError("__launch_bounds__ of " + std::to_string(blocks_per_multiprocessor) +
+                      " blocks per multiprocessor, but only " + std::to_string(fit) + " fit: each has " +
+                      std::to_string(threads) + " threads and " + std::to_string(running.shared_bytes) +
+                      " bytes of shared memory");
+}
+
+int resident_blocks(int threads, size_t shared_bytes) {
+  return std::min({kResidentBlocks, kResidentThreads / threads,
+                   static_cast<int>(kResidentSharedBytes / (shared_bytes + kSharedBytesPerBlock))});
+}
+
+void unload_kernels() { loaded_kernels().clear(); }
+
+}  // namespace simt
+
+using namespace simt;
+
+extern "C" cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > simulated_device.shared_bytes)
+    return cudaErrorInvalidValue;
+  if (const cudaError_t status = load(kernel); status != cudaSuccess) return status;
+  loaded_kernels().at(kernel) = static_cast<size_t>(value);
+  return cudaSuccess;
+}
