@@ -67,19 +67,19 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
                cudaStream_t stream, Args&&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Params...> params(std::forward<Args>(args)...);
+  const auto* const function = reinterpret_cast<const void*>(kernel);
 #ifdef GPTMOE_SIMT
   ::simt::register_kernel(kernel);  // nvcc's code does this when the program starts
 #endif
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking)
-    check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
+    check(cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
           site.kernel, site.file, site.line);
   std::apply(
       [&](auto&... each) {
         void* pointers[] = {static_cast<void*>(&each)...};
-        check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes, stream),
-              site.kernel, site.file, site.line);
+        check(cudaLaunchKernel(function, grid, block, pointers, shared_bytes, stream), site.kernel, site.file,
+              site.line);
       },
       params);
 }
@@ -119,13 +119,27 @@ void with_real(const Tensor& tensor, Visit visit) {
   visit(static_cast<float*>(nullptr));
 }
 
+// An access to kBytes bytes at once: a GPU stops the program unless the address is a multiple of kBytes.
+template <size_t kBytes>
+__device__ void expect_aligned([[maybe_unused]] const void* address) {
+#ifdef GPTMOE_SIMT
+  GPTMOE_CHECK(reinterpret_cast<uintptr_t>(address) % kBytes == 0, "misaligned access to ", kBytes, " bytes");
+#endif
+}
+
 // N elements that are loaded and stored together: 16 bytes are one load.
 template <typename T, int N>
 struct alignas(sizeof(T) * N) Pack {
   T element[N];
 
-  __device__ static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
-  __device__ void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
+  __device__ static Pack load(const T* from) {
+    expect_aligned<sizeof(Pack)>(from);
+    return *reinterpret_cast<const Pack*>(from);
+  }
+  __device__ void store(T* to) const {
+    expect_aligned<sizeof(Pack)>(to);
+    *reinterpret_cast<Pack*>(to) = *this;
+  }
   // Stores to global memory in one instruction. Use it where the compiler would split store(); tools/check_kernels.sh
   // detects such places.
   __device__ void store_whole(T* to) const {

@@ -40,9 +40,7 @@ inline void mma_complete(void* const operands[32]) {
     for (int i = 0; i < 4; ++i) b[2 * t + i % 2 + (i / 2) * 8][g] = bf16_half(own.b[i / 2], i % 2);
     for (int i = 0; i < 4; ++i) d[g + (i / 2) * 8][2 * t + i % 2] = own.d[i];
   }
-  for (auto m = 0; m < 16; ++m)
-    for (int n = 0; n < 8; ++n)
-      for (int k = 0; k < 16; ++k) d[m][n] += a[m][k] * b[k][n];
+  ::simt::tensor_core_multiply(d, a, b);
   for (int lane = 0; lane < 32; ++lane)
     for (int i = 0; i < 4; ++i)
       static_cast<MmaOperand*>(operands[lane])->d[i] = d[lane / 4 + (i / 2) * 8][2 * (lane % 4) + i % 2];
@@ -102,7 +100,7 @@ inline void ldmatrix_complete(void* const operands[32]) {
 template <bool kTransposed>
 __device__ inline void ldmatrix(uint32_t (&out)[4], SharedAddress row) {
 #ifdef GPTMOE_SIMT
-  GPTMOE_CHECK(row % 16 == 0, "ldmatrix from an address that is not aligned");
+  expect_aligned<16>(reinterpret_cast<const void*>(row));
   LdmatrixOperand operand{out, reinterpret_cast<const void*>(row)};
   ::simt::warp_collective(kAllLanes, kTransposed ? "ldmatrix.trans" : "ldmatrix", ldmatrix_complete<kTransposed>,
                           &operand);
@@ -128,8 +126,8 @@ __device__ inline void ldmatrix(uint32_t (&out)[4], const void* row) {
 // of its own copies. Other threads may read it after a barrier that follows.
 __device__ inline void cp_async_16(SharedAddress to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
-  GPTMOE_CHECK(to % 16 == 0 && (!valid || reinterpret_cast<uintptr_t>(from) % 16 == 0),
-               "cp.async of addresses that are not aligned");
+  expect_aligned<16>(reinterpret_cast<const void*>(to));
+  if (valid) expect_aligned<16>(from);
   ::simt::async_copy(reinterpret_cast<void*>(to), valid ? from : nullptr, 16);
 #else
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(to), "l"(from), "r"(valid ? 16 : 0));
@@ -141,6 +139,8 @@ __device__ inline void cp_async_16(void* to, const void* from, bool valid = true
 // Copies 4 bytes in the same way, with 4-byte alignment.
 __device__ inline void cp_async_4(void* to, const void* from, bool valid = true) {
 #ifdef GPTMOE_SIMT
+  expect_aligned<4>(to);
+  if (valid) expect_aligned<4>(from);
   ::simt::async_copy(to, valid ? from : nullptr, 4);
 #else
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(shared_address(to)), "l"(from),

@@ -25,6 +25,7 @@ class WaitingPack {
  public:
   __device__ static WaitingPack load(const T* from) {
     WaitingPack waiting;
+    expect_aligned<sizeof(Words)>(from);
     waiting.words_ = *reinterpret_cast<const Words*>(from);
     return waiting;
   }

@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "kernels/cuda/cuda_kernels.h"
@@ -127,7 +129,12 @@ __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t coun
 
 }  // namespace
 
-void CudaKernels::zero(const Tensor& x) { CUDA_CHECK(cudaMemsetAsync(x.data(), 0, x.bytes(), stream_)); }
+void CudaKernels::zero(const Tensor& x) {
+  constexpr int64_t kAtOnce = int64_t{1} << 31;  // a graph may keep sizes in 32 bits
+  for (int64_t at = 0; at < x.bytes(); at += kAtOnce)
+    CUDA_CHECK(cudaMemsetAsync(static_cast<std::byte*>(x.data()) + at, 0,
+                               static_cast<size_t>(std::min(kAtOnce, x.bytes() - at)), stream_));
+}
 
 void CudaKernels::copy(const Tensor& out, const Tensor& x) {
   CUDA_CHECK(cudaMemcpyAsync(out.data(), x.data(), x.bytes(), cudaMemcpyDeviceToDevice, stream_));

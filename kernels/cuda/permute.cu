@@ -4,7 +4,7 @@
 namespace gptmoe::cuda {
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kThreads = 256, kWarps = kThreads / kWarp, kScanThreads = 1024;
 
 // ---- The sort. Each warp of the grid takes a run of consecutive slots and counts them by expert. One block turns the
 // counts into each run's first row for each expert. Then each warp places the slots of its run, in order.
@@ -45,7 +45,7 @@ __global__ void count_kernel(int* counts_EU, const int32_t* expert_ids, Runs run
 
 // One block replaces each expert's count of slots in a run with the number of the expert's slots in earlier runs. The
 // totals give the offsets.
-__global__ void scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
+__global__ void __launch_bounds__(kScanThreads) scan_counts_kernel(int64_t* offsets_E1, int* counts_EU, Runs runs) {
   constexpr int kEach = 4;  // neighbouring runs per lane
   int* totals = shared_memory<int>();
   const int lane = lane_index();
@@ -136,7 +136,7 @@ void CudaKernels::sort_by_expert(const Tensor& offsets_E1, const Tensor& slots_R
   const size_t counters = sizeof(int) * static_cast<size_t>(E);
   const unsigned blocks = blocks_for_warps(runs.count, kThreads);
   GPTMOE_LAUNCH(count_kernel, blocks, kThreads, counters * kWarps, stream_, counts, expert_ids, runs);
-  GPTMOE_LAUNCH(scan_counts_kernel, 1, 1024, counters, stream_, offsets, counts, runs);
+  GPTMOE_LAUNCH(scan_counts_kernel, 1, kScanThreads, counters, stream_, offsets, counts, runs);
   GPTMOE_LAUNCH(place_kernel, blocks, kThreads, counters * kWarps, stream_, slots, positions, offsets, counts,
                 expert_ids, runs);
 }

@@ -5,7 +5,8 @@ namespace {
 
 constexpr int kLanes = 16;  // rows added at the same time, for each of the 32 columns of a block
 
-__global__ void add_column_sums_kernel(float* out, const float* partials, int64_t rows, int64_t stride, int64_t width) {
+__global__ void __launch_bounds__(kLanes* kWarp)
+    add_column_sums_kernel(float* out, const float* partials, int64_t rows, int64_t stride, int64_t width) {
   auto* sums = shared_memory<float>();  // [kLanes][kWarp]
   const int column = static_cast<int>(threadIdx.x) % kWarp, lane = static_cast<int>(threadIdx.x) / kWarp;
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kWarp + column;

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 #include <optional>
 
 #include "base/check.h"

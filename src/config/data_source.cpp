@@ -1,7 +1,7 @@
 #include "config/data_source.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 #include "base/check.h"
 #include "config/json_section.h"

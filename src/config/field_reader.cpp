@@ -1,6 +1,6 @@
 #include "config/field_reader.h"
 
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 namespace gptmoe {
 

@@ -65,9 +65,9 @@ std::vector<double> live_values(const TensorSpec& spec, DType dtype, const std::
 
 bool is_integer(DType dtype) { return dtype == DType::i32 || dtype == DType::i64; }
 
-double starting_value(const TensorSpec& spec, DType dtype, DType start, double value) {
+double starting_value(const TensorSpec& spec, DType dtype, DType values, double value) {
   if (is_integer(dtype)) return value;
-  if (spec.kind == Kind::real && start == DType::bf16) return static_cast<double>(Bf16(value));
+  if (spec.kind == Kind::real && values == DType::bf16) return static_cast<double>(Bf16(value));
   return static_cast<float>(value);
 }
 
@@ -99,18 +99,22 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
 }
 
-// A tensor's memory on the backend: a guard line, the elements, and a guard from the last element to the end. Under
-// AddressSanitizer, touching a guard stops the test immediately if the host can access the memory.
+// A tensor's memory on the backend: a guard of at least a line, the elements, and a guard from the last element to the
+// end, again at least a line. Under AddressSanitizer, touching a guard stops the test immediately if the host can
+// access the memory.
 class CaseRun::Buffer {
  public:
-  Buffer(const TensorSpec& of, DType dtype, Memory& memory)
-      : spec(of), memory_(memory), bytes_(of.count() * dtype_bytes(dtype)) {
+  Buffer(const TensorSpec& of, DType dtype, Memory& memory, Start start)
+      : spec(of),
+        memory_(memory),
+        first_(kLine + (start == Start::at_odd_element ? dtype_bytes(dtype) : 0)),
+        bytes_(of.count() * dtype_bytes(dtype)) {
     begin_ = static_cast<std::byte*>(memory.allocate(all_bytes()));
     if (!begin_) throw Failure(text(memory.name(), " has no room for ", all_bytes(), " bytes of ", of.name));
-    tensor = make_tensor(begin_ + kLine, dtype, of.sizes);
+    tensor = make_tensor(begin_ + first_, dtype, of.sizes);
     const std::vector<std::byte> guards(static_cast<size_t>(all_bytes() - bytes_), kGuard);
-    memory.upload(bytes_at(0, kLine), guards.data());
-    memory.upload(bytes_at(kLine + bytes_, tail_bytes()), guards.data());
+    memory.upload(bytes_at(0, first_), guards.data());
+    memory.upload(bytes_at(first_ + bytes_, tail_bytes()), guards.data());
     poison();
   }
   Buffer(const Buffer&) = delete;
@@ -121,13 +125,13 @@ class CaseRun::Buffer {
   }
 
   int64_t bytes() const { return bytes_; }
-  std::vector<std::byte> content() const { return content(kLine, bytes_); }
+  std::vector<std::byte> content() const { return content(first_, bytes_); }
   void set_content(const std::vector<std::byte>& content) { memory_.upload(tensor, content.data()); }
 
   bool guards_intact() {
     unpoison();
     bool intact = true;
-    for (const auto& [at, count] : {std::pair{int64_t{0}, kLine}, {kLine + bytes_, tail_bytes()}})
+    for (const auto& [at, count] : {std::pair{int64_t{0}, first_}, {first_ + bytes_, tail_bytes()}})
       for (const std::byte byte : content(at, count)) intact &= byte == kGuard;
     poison();
     return intact;
@@ -139,8 +143,8 @@ class CaseRun::Buffer {
   double garbage = 0;
 
  private:
-  int64_t all_bytes() const { return (2 + (bytes_ + kLine - 1) / kLine) * kLine; }
-  int64_t tail_bytes() const { return all_bytes() - kLine - bytes_; }
+  int64_t all_bytes() const { return (1 + (first_ + bytes_ + kLine - 1) / kLine) * kLine; }
+  int64_t tail_bytes() const { return all_bytes() - first_ - bytes_; }
   // Guards are whole elements of no particular type.
   Tensor bytes_at(int64_t at, int64_t count) const {
     return {begin_ + at, DType::bf16, {count / dtype_bytes(DType::bf16)}};
@@ -151,25 +155,25 @@ class CaseRun::Buffer {
     return out;
   }
   void poison() {
-    ASAN_POISON_MEMORY_REGION(begin_, kLine);
-    ASAN_POISON_MEMORY_REGION(begin_ + kLine + bytes_, tail_bytes());
+    ASAN_POISON_MEMORY_REGION(begin_, first_);
+    ASAN_POISON_MEMORY_REGION(begin_ + first_ + bytes_, tail_bytes());
   }
   void unpoison() { ASAN_UNPOISON_MEMORY_REGION(begin_, all_bytes()); }
 
   Memory& memory_;
-  int64_t bytes_;
+  int64_t first_, bytes_;  // the elements' first byte and length
   std::byte* begin_;
 };
 
-CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType start) : op_(op), ops_(ops) {
+CaseRun::CaseRun(const OpCase& op, Ops& ops, Garbage garbage, DType values, Start start) : op_(op), ops_(ops) {
   for (const TensorSpec& spec : op.tensors) {
     const DType dtype = dtype_of(spec.kind, ops);
-    Buffer& buffer = *buffers_.emplace_back(std::make_unique<Buffer>(spec, dtype, ops.memory()));
+    Buffer& buffer = *buffers_.emplace_back(std::make_unique<Buffer>(spec, dtype, ops.memory(), start));
     buffer.garbage = garbage_value(dtype, garbage);
     buffer.initial.resize(static_cast<size_t>(buffer.bytes()));
     const Rng rng(hash_bytes(op.name), hash_bytes(spec.name));
     encode(dtype, buffer.initial.data(), spec.count(), [&](int64_t i) {
-      return spec.fill && i < spec.live_count() ? starting_value(spec, dtype, start, spec.fill(rng, i))
+      return spec.fill && i < spec.live_count() ? starting_value(spec, dtype, values, spec.fill(rng, i))
                                                 : buffer.garbage;
     });
   }

@@ -12,10 +12,14 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes);
 // The garbage in tensors that must be overwritten. Runs with different garbage reveal a result that depends on it.
 enum class Garbage { nan, large };
 
+// Where tensors start. Tensors of a model may start at any element: some are ranges of rows of another one.
+enum class Start { at_line, at_odd_element };
+
 class CaseRun final : public Tensors {
  public:
-  // Real tensors start with values that `start` can hold, so that a run in f64 can be compared with one in bf16.
-  CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan, DType start = DType::f32);
+  // Real tensors start with values that `values` can hold, so that a run in f64 can be compared with one in bf16.
+  CaseRun(const OpCase& op, Ops& ops, Garbage garbage = Garbage::nan, DType values = DType::f32,
+          Start start = Start::at_line);
   CaseRun(const CaseRun&) = delete;
   CaseRun& operator=(const CaseRun&) = delete;
   ~CaseRun() override;

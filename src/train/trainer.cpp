@@ -6,7 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <deque>
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 #include <optional>
 
 #include "base/file.h"

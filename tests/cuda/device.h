@@ -6,6 +6,7 @@
 #ifdef GPTMOE_SIMT
 #include "simt/device_memory.h"
 #include "simt/runtime.h"
+#include "simt/simulated_device.h"
 #endif
 
 namespace gptmoe {
@@ -16,6 +17,16 @@ inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);
   simt::set_timing(seed % 2 == 0 ? simt::Timing::interleaved : simt::Timing::late);
+#endif
+}
+
+// Chooses the simulated GPU that is used from now on. Ops made for one must not run on another.
+enum class Gpu { usual, small_a100, h100 };
+inline void use_gpu([[maybe_unused]] Gpu gpu) {
+#ifdef GPTMOE_SIMT
+  simt::simulated_device = gpu == Gpu::usual        ? simt::SimulatedDevice{}
+                           : gpu == Gpu::small_a100 ? simt::small_a100()
+                                                    : simt::h100();
 #endif
 }
 

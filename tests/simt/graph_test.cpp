@@ -3,6 +3,7 @@
 
 #include "engine/default_norms.h"
 #include "simt/device_memory.h"
+#include "simt/launch.h"
 #include "simt/stream.h"
 #include "support/router_cases.h"
 #include "support/run_fixture.h"
@@ -17,6 +18,7 @@ class Graphs : public ::testing::TestWithParam<RouterCase> {
   Graphs() {
     omp_set_num_threads(1);
     simt::guard_device_memory(true);
+    simt::unload_kernels();  // which a graph cannot load
   }
   ~Graphs() override { simt::guard_device_memory(false); }
 
@@ -76,6 +78,23 @@ TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Simt, Graphs, ::testing::ValuesIn(one_case_per_router()), router_case_name);
+
+// The work is only recorded: running it would touch all of the memory.
+TEST(GraphWork, ZeroesMoreThan4GiB) {
+  const auto ops = make_cuda_ops(DType::f32);
+  const auto work = ops->make_repeated_work();
+  constexpr int64_t kBytes = (int64_t{1} << 32) + 8;
+  void* const memory = simt::allocate_device(kBytes);
+  work->run([] {});
+  EXPECT_EQ(message<Failure>([&] {
+              work->run([&] {
+                ops->zero(Tensor(memory, DType::f32, {kBytes / 4}));
+                throw Failure("recorded");
+              });
+            }),
+            "recorded");
+  simt::release_device(memory);
+}
 
 TEST(GraphRun, GivesTheSameRunWithAndWithoutGraphs) {
   omp_set_num_threads(1);

@@ -131,16 +131,69 @@ TEST_F(Streams, RecordingsAreIsolatedFromOtherWork) {
   cudaEventRecord(after_, other_);
   begin();
   EXPECT_EQ(cudaStreamWaitEvent(compute_, after_, 0), cudaErrorStreamCaptureIsolation);
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaErrorStreamCaptureInvalidated);
+  begin();
   fork();
   late('b');
   join();
-  EXPECT_EQ(cudaStreamSynchronize(other_), cudaErrorStreamCaptureUnsupported);
-  ASSERT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
   cudaGraphDestroy(graph);
   EXPECT_EQ(cudaStreamWaitEvent(compute_, after_, 0), cudaErrorCapturedEvent);
   EXPECT_EQ(cudaEventSynchronize(after_), cudaErrorCapturedEvent);
   cudaStreamSynchronize(other_);
   EXPECT_EQ(done_, "a");
+}
+
+TEST_F(Streams, ForbiddenCallsEndARecording) {
+  void *device = nullptr, *host = nullptr;
+  cudaGraph_t graph = nullptr;
+  const std::function<cudaError_t()> calls[] = {[&] { return cudaMalloc(&device, 4); },
+                                                [&] { return cudaMallocHost(&host, 4); },
+                                                [&] { return cudaFree(nullptr); },
+                                                [&] { return cudaFreeHost(nullptr); },
+                                                [&] { return cudaStreamSynchronize(compute_); },
+                                                [&] { return cudaEventSynchronize(before_); }};
+  for (const auto& call : calls) {
+    EXPECT_EQ(call(), cudaSuccess);
+    begin();
+    EXPECT_EQ(call(), cudaErrorStreamCaptureUnsupported);
+    EXPECT_EQ(simt::may_receive_work(compute_), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(simt::may_receive_work(other_), cudaSuccess);
+    EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(graph, nullptr);
+    EXPECT_EQ(simt::may_receive_work(compute_), cudaSuccess);
+  }
+  cudaFree(device);
+  cudaFreeHost(host);
+}
+
+TEST_F(Streams, TheLegacyStreamWaitsForCapturedStreams) {
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(nullptr, cudaStreamCaptureModeThreadLocal), cudaErrorStreamCaptureUnsupported);
+  begin();
+  EXPECT_EQ(simt::may_receive_work(nullptr), cudaSuccess) << "the captured stream is a non-blocking one";
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
+  cudaGraphDestroy(graph);
+  cudaStream_t blocking = nullptr;
+  cudaStreamCreateWithFlags(&blocking, cudaStreamDefault);
+  EXPECT_EQ(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  char byte = 0;
+  EXPECT_EQ(cudaMemsetAsync(&byte, 1, 1, nullptr), cudaErrorStreamCaptureImplicit);
+  EXPECT_EQ(cudaStreamEndCapture(blocking, &graph), cudaErrorStreamCaptureInvalidated);
+  cudaStreamDestroy(blocking);
+}
+
+TEST_F(Streams, AGraphTakesNoSizeOfMoreThan32Bits) {
+  constexpr size_t kBytes = (size_t{1} << 32) + 8;
+  void* const memory = simt::allocate_device(kBytes);
+  ASSERT_NE(memory, nullptr);
+  cudaGraph_t graph = nullptr;
+  begin();
+  EXPECT_EQ(cudaMemsetAsync(memory, 0, kBytes, compute_), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaMemsetAsync(memory, 0, kBytes / 2, compute_), cudaSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(compute_, &graph), cudaSuccess);
+  cudaGraphDestroy(graph);
+  simt::release_device(memory);
 }
 
 }  // namespace

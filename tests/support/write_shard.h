@@ -1,6 +1,6 @@
 #pragma once
 #include <filesystem>
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 #include <string>
 #include <vector>
 

@@ -1,7 +1,7 @@
 #include "torture/job.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include "base/json.h"
 
 #include "base/file.h"
 #include "base/rng.h"

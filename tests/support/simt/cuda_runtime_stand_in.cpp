@@ -15,7 +15,22 @@ namespace simt {
 
 SimulatedDevice simulated_device;
 
+SimulatedDevice small_a100() {
+  SimulatedDevice device;
+  device.major = 8;
+  device.shared_bytes = 163 << 10;
+  return device;
+}
+SimulatedDevice h100() {
+  SimulatedDevice device;
+  device.multiprocessors = 132;
+  return device;
+}
+
 }  // namespace simt
+
+// A driver may keep the width of a graph's memset in 32 bits.
+constexpr size_t kMostBytesOfMemsetNode = UINT32_MAX;
 
 extern "C" {
 
@@ -44,9 +59,8 @@ cudaError_t cudaSetDevice(int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  // Few multiprocessors, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
   switch (attribute) {
-    case cudaDevAttrMultiProcessorCount: *value = 2; break;
+    case cudaDevAttrMultiProcessorCount: *value = simulated_device.multiprocessors; break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = simulated_device.shared_bytes; break;
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = simulated_device.shared_bytes + 1024; break;
     default: return cudaErrorInvalidValue;
@@ -76,6 +90,7 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFree(void* memory) {
+  REFUSE_IN_CAPTURE();
   simt::finish_all();
   return simt::release_device(memory) ? cudaSuccess : cudaErrorInvalidValue;
 }
@@ -86,11 +101,13 @@ cudaError_t cudaMallocHost(void** memory, size_t bytes) {
   return *memory ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 cudaError_t cudaFreeHost(void* memory) {
+  REFUSE_IN_CAPTURE();
   std::free(memory);
   return cudaSuccess;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   RETURN_IF_BROKEN();
+  REFUSE_WORK(stream);
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
   // Op cases pass ordinary host memory as device memory, so the kind is checked only while device memory is guarded.
@@ -108,6 +125,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
 }
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
   RETURN_IF_BROKEN();
+  REFUSE_WORK(stream);
+  if (simt::captured(stream) && bytes > kMostBytesOfMemsetNode) return cudaErrorInvalidValue;
   if (simt::device_memory_guarded() && !simt::in_device_memory(memory)) return cudaErrorInvalidValue;
   simt::submit(stream, [=] {
     const simt::DeviceAccess access;

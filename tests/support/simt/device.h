@@ -11,8 +11,9 @@
 #include <cstring>
 #include <utility>
 
+#include "simt/launch.h"
 #include "simt/runtime.h"
-#include "simt/stream.h"
+#include "simt/tensor_core.h"
 
 #undef __global__
 #undef __device__

@@ -18,4 +18,7 @@ inline cudaError_t use_device() {
   if (const cudaError_t status = ::simt::use_device(); status != cudaSuccess) return status
 // For calls that are not allowed while a graph is captured.
 #define REFUSE_IN_CAPTURE() \
-  if (::simt::capturing()) return cudaErrorStreamCaptureUnsupported
+  if (::simt::forbidden_in_capture()) return cudaErrorStreamCaptureUnsupported
+// For calls that give work to a stream.
+#define REFUSE_WORK(stream) \
+  if (const cudaError_t status = ::simt::may_receive_work(stream); status != cudaSuccess) return status

@@ -9,6 +9,8 @@ struct SimulatedDevice {
   int count = 1, current = 0;
   char host[4] = {};  // the first bytes of every GPU's UUID; the last byte is its index
   int major = 9;
+  // Few, so that even the small shapes of tests reach the limit on the parts of two-stage reductions.
+  int multiprocessors = 2;
   bool has_code = true;          // the program contains code for it
   int driver_version = 99990;    // 0: none is installed
   int shared_bytes = 227 << 10;  // per block
@@ -18,5 +20,10 @@ struct SimulatedDevice {
   int64_t host_waits = 0;  // waits of the host for a stream or an event so far
 };
 extern SimulatedDevice simulated_device;
+
+// The GPUs that the op cases run on. They differ in what changes results: multiprocessors, tensor cores, and shared
+// memory.
+SimulatedDevice small_a100();  // an A100 with two multiprocessors
+SimulatedDevice h100();
 
 }  // namespace simt

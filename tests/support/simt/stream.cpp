@@ -40,6 +40,7 @@ class Lane {
 
 struct Stream {
   Lane lane;
+  bool blocking = false;  // the legacy stream waits for it
   int64_t asked = 0;      // position of the last item, including captured ones
   int64_t last_work = 0;  // position of the last item that is not a wait
   // For every other stream, the position that it is known to have reached before this stream's next item runs.
@@ -70,6 +71,7 @@ struct Capture {
   StreamPtr origin;
   std::map<StreamPtr, int64_t> joined = {};  // every captured stream, with its last_work before it joined
   Recording steps = {};
+  bool valid = true;
 };
 std::unique_ptr<Capture> capture;
 int64_t captures = 0;
@@ -130,8 +132,9 @@ void replay(const Recording& steps) {
   for (auto& [stream, lane] : lanes) lane.finish();
 }
 
-cudaError_t make_stream(cudaStream_t* stream) {
+cudaError_t make_stream(cudaStream_t* stream, unsigned flags) {
   const auto made = std::make_shared<Stream>();
+  made->blocking = (flags & cudaStreamNonBlocking) == 0;
   *stream = reinterpret_cast<cudaStream_t>(made.get());
   streams().emplace(*stream, made);
   return cudaSuccess;
@@ -147,7 +150,20 @@ Traffic traffic;
 
 void submit(cudaStream_t stream, std::function<void()> work) { ask(stream, false, std::move(work)); }
 void submit_late(cudaStream_t stream, std::function<void()> work) { ask(stream, true, std::move(work)); }
-bool capturing() { return capture != nullptr; }
+bool captured(cudaStream_t stream) { return recorded(find(stream)); }
+
+bool forbidden_in_capture() {
+  if (capture) capture->valid = false;
+  return capture != nullptr;
+}
+
+cudaError_t may_receive_work(cudaStream_t stream) {
+  if (captured(stream)) return capture->valid ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
+  const auto blocks = [](const auto& joined) { return joined.first->blocking; };
+  if (stream || !capture || std::none_of(capture->joined.begin(), capture->joined.end(), blocks)) return cudaSuccess;
+  capture->valid = false;
+  return cudaErrorStreamCaptureImplicit;
+}
 
 bool follows_others(cudaStream_t handle) {
   const StreamPtr stream = find(handle);
@@ -169,8 +185,10 @@ using namespace simt;
 
 extern "C" {
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return make_stream(stream); }
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned, int) { return make_stream(stream); }
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) { return make_stream(stream, flags); }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int) {
+  return make_stream(stream, flags);
+}
 cudaError_t cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
   *least = 0;
   *greatest = -5;
@@ -216,7 +234,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   const StreamPtr stream = find(handle);
   const Event& at = event_of(event);
   if (!at.stream) return cudaSuccess;
-  if (at.capture == 0 && recorded(stream)) return cudaErrorStreamCaptureIsolation;
+  if (at.capture == 0 && recorded(stream)) {
+    capture->valid = false;
+    return cudaErrorStreamCaptureIsolation;
+  }
   if (at.capture != 0) {
     if (!capture || capture->id != at.capture) return cudaErrorCapturedEvent;
     capture->joined.emplace(stream, stream->last_work);  // if it has not joined yet, it forks here
@@ -227,6 +248,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   REFUSE_IN_CAPTURE();
+  if (!stream) return cudaErrorStreamCaptureUnsupported;  // the legacy stream
   capture = std::make_unique<Capture>(Capture{++captures, find(stream)});
   capture->joined.emplace(capture->origin, capture->origin->last_work);
   return cudaSuccess;
@@ -239,6 +261,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = nullptr;
   const auto ended = std::exchange(capture, nullptr);
   if (!ended || ended->origin != find(stream)) return cudaErrorStreamCaptureUnmatched;
+  if (!ended->valid) return cudaErrorStreamCaptureInvalidated;
   if (!all_joined(*ended)) return cudaErrorStreamCaptureUnjoined;
   *graph = reinterpret_cast<cudaGraph_t>(new Recording(std::move(ended->steps)));
   return cudaSuccess;
@@ -257,6 +280,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   RETURN_IF_BROKEN();
+  REFUSE_WORK(stream);
   ++traffic.graph_launches;
   submit(stream, [steps = as_recording(graph)] { replay(*steps); });
   return cudaSuccess;

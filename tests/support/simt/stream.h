@@ -1,7 +1,8 @@
 #pragma once
 // Streams, events and graphs of the simulated GPU. Work submitted to a stream runs immediately, unless it is submitted
 // as late work, as collectives are. Late work, and all work behind it on the same stream, runs as late as CUDA allows:
-// when something waits for it. So a missing wait shows in the results. While a stream is captured, nothing runs.
+// when something waits for it. So a missing wait shows in the results. While a stream is captured, nothing runs, and a
+// call that CUDA then forbids fails and makes the capture invalid.
 #include <cuda_runtime.h>
 
 #include <functional>
@@ -12,8 +13,13 @@ void submit(cudaStream_t stream, std::function<void()> work);
 void submit_late(cudaStream_t stream, std::function<void()> work);
 // Whether `stream` has waited for at least one other stream, and those streams have received no work since.
 bool follows_others(cudaStream_t stream);
-// Whether a graph is being captured.
-bool capturing();
+// For calls that wait, allocate, free or load: if a graph is being captured, makes it invalid and returns true.
+bool forbidden_in_capture();
+// Whether `stream` may receive work now. A captured stream may not if its capture is invalid. The legacy stream, which
+// waits for every stream made without cudaStreamNonBlocking, may not if such a stream is captured.
+cudaError_t may_receive_work(cudaStream_t stream);
+// Whether work that `stream` receives is recorded.
+bool captured(cudaStream_t stream);
 // Runs all pending work of all streams.
 void finish_all();
 // Discards all pending work of all streams.
