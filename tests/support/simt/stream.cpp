@@ -150,6 +150,7 @@ Traffic traffic;
 
 void submit(cudaStream_t stream, std::function<void()> work) { ask(stream, false, std::move(work)); }
 void submit_late(cudaStream_t stream, std::function<void()> work) { ask(stream, true, std::move(work)); }
+bool capturing() { return capture != nullptr; }
 bool captured(cudaStream_t stream) { return recorded(find(stream)); }
 
 bool forbidden_in_capture() {

@@ -18,6 +18,8 @@ bool forbidden_in_capture();
 // Whether `stream` may receive work now. A captured stream may not if its capture is invalid. The legacy stream, which
 // waits for every stream made without cudaStreamNonBlocking, may not if such a stream is captured.
 cudaError_t may_receive_work(cudaStream_t stream);
+// Whether a graph is being captured.
+bool capturing();
 // Whether work that `stream` receives is recorded.
 bool captured(cudaStream_t stream);
 // Runs all pending work of all streams.
