@@ -10,7 +10,6 @@
 //   * warps are whole: block sizes are multiples of 32, and warp operations take all 32 lanes
 #ifdef GPTMOE_SIMT
 #include "simt/device.h"
-#include "simt/launch.h"
 #else
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
@@ -68,8 +67,12 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   std::tuple<Params...> params(std::forward<Args>(args)...);
 #ifdef GPTMOE_SIMT
-  ::simt::register_kernel(kernel);  // nvcc's code does this when the program starts
-#endif
+  check(cudaPeekAtLastError(), site.kernel, site.file, site.line);
+  ::simt::submit(stream, [=] {
+    ::simt::launch({grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes,
+                   [&] { std::apply(kernel, params); });
+  });
+#else
   constexpr size_t kWithoutAsking = 48 * 1024;
   if (shared_bytes > kWithoutAsking)
     check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -82,6 +85,7 @@ void launch_at(const LaunchSite& site, void (*kernel)(Params...), dim3 grid, dim
               site.kernel, site.file, site.line);
       },
       params);
+#endif
 }
 #define GPTMOE_LAUNCH(kernel, ...) ::gptmoe::cuda::launch_at({#kernel, __FILE__, __LINE__}, kernel, __VA_ARGS__)
 
