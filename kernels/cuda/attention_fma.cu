@@ -10,10 +10,13 @@ namespace {
 constexpr int kTile = 32, kThreads = 128;
 constexpr int kLanes = 8;  // threads that share rows
 // Blocks per multiprocessor: within the limit on shared memory, and few enough for the registers that a thread needs.
+// The backward kernels keep more in shared memory.
 template <int kD>
 constexpr int kBlocks = kD <= 64    ? 4
                         : kD <= 128 ? 3
                                     : 1;
+template <int kD>
+constexpr int kBackwardBlocks = kBlocks<kD> == 3 ? 2 : kBlocks<kD>;
 constexpr int kRows = kTile / (kThreads / kLanes), kColumns = kTile / kLanes;
 
 // Rows have one float4 of padding: threads of a warp that read different rows then use different banks.
@@ -228,7 +231,7 @@ __device__ void to_gradients(float& score, float& dprob, float scale, float lse,
 }
 
 template <typename T, int kD>
-__global__ void __launch_bounds__(kThreads, kBlocks<kD>)
+__global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
     attention_fma_backward_keys_kernel(AttentionShape shape, AttentionSchedule schedule, AttentionBackward<T> tensors) {
   auto& shared = *shared_memory<BackwardShared<kD>>();
   const auto [head, key_tile] = schedule.work(blockIdx.x);
@@ -261,7 +264,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kD>)
 }
 
 template <typename T, int kD>
-__global__ void __launch_bounds__(kThreads, kBlocks<kD>)
+__global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
     attention_fma_backward_queries_kernel(AttentionShape shape, AttentionSchedule schedule,
                                           AttentionBackward<T> tensors) {
   auto& shared = *shared_memory<BackwardShared<kD>>();
