@@ -1,6 +1,9 @@
 #pragma once
-// nlohmann/json, whose classes are compiled once: in json.cpp. Include this header in place of nlohmann/json.hpp.
+// nlohmann/json. Include this header in place of nlohmann/json.hpp. Sources that are compiled without optimisation do
+// not compile its classes again: they are in json.cpp. In optimised sources the compiler may inline them.
 #include <nlohmann/json.hpp>
 
+#ifndef __OPTIMIZE__
 extern template class nlohmann::basic_json<>;
 extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+#endif
