@@ -34,8 +34,7 @@ void remove_unfinished(const fs::path& run_dir) {
     user_error(mark.string(),
                ": is damaged; remove it and what the branch left in this folder, or choose another --out");
   for (const fs::path& entry : folder_entries(run_dir)) {
-    const nlohmann::json name = entry.filename().string();
-    if (std::find(before.begin(), before.end(), name) != before.end() || entry == mark) continue;
+    if (std::find(before.begin(), before.end(), entry.filename().string()) != before.end() || entry == mark) continue;
     std::error_code error;
     fs::remove_all(entry, error);
     if (error) throw Failure(text(entry.string(), ": cannot remove: ", error.message()));
