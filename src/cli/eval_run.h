@@ -29,8 +29,8 @@ struct EvalOutput {
 inline constexpr const char* kJsonOption = "--json";
 
 // Prints the table of paired scores, if there are any. If `file` is open, writes the JSON to it and prints its name.
-// The JSON holds the options, followed by the keys of the run if there is one, else by the list "runs" and, for two
-// runs, "paired". `names` is the heading and the JSON key for the names of the paired scores.
+// The JSON holds the options. A single run's keys follow directly; several runs are in the list "runs", and two also
+// have "paired". `names` is the heading and the JSON key for the names of the paired scores.
 void finish_eval(std::optional<AtomicFile>& file, const EvalOutput& output, const nlohmann::ordered_json& options,
                  const std::vector<nlohmann::ordered_json>& runs, const std::vector<PairedScore>& paired,
                  const std::string& names);

@@ -29,8 +29,8 @@ struct SourceState {
 // What a checkpoint keeps: where in the global order the next micro-batch begins.
 struct LoaderState {
   int64_t epoch = 0;
-  int64_t position = 0;                   // windows already read after `epoch` times `windows`
-  int64_t windows = 0;                    // in one epoch of every source
+  int64_t position = 0;                   // windows already read beyond the first `epoch` * `windows`
+  int64_t windows = 0;                    // in one epoch, summed over the sources
   std::vector<SourceState> sources = {};  // empty if there is only one
   bool operator==(const LoaderState&) const = default;
 };

@@ -14,7 +14,7 @@ struct Gpu {
   double peak_flops, product_flops, mma_share;
   double vector_flops;            // FLOP/s in f32 on ordinary cores, on the data sheet
   double peak_bytes, copy_bytes;  // bytes/s of memory, read and written: on the data sheet, and of a large copy
-  double trip;                    // seconds of a load from memory on whose result the next one depends
+  double trip;                    // latency of a load from memory, in seconds
   double launch_gap;              // seconds between two kernels of a CUDA graph
   // Bytes/s that a rank sends in a large ring collective over NVLink, and that its network card sends.
   double link_bytes, network_bytes;

@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// What limits a kernel. Each kind reaches a share of the GPU's rates, which limit_reason() gives with its argument.
+// What limits a kernel. Each kind reaches a share of the GPU's rates; limit_reason() states the share and the reason.
 enum class Limit {
   library_product,  // products of cuBLASLt
   expert_product,   // our grouped products

@@ -9,7 +9,7 @@ constexpr int kCollectives = 4;
 const char* collective_name(Collective collective);  // "all-reduce"
 
 struct Network {
-  int ranks = 1, machines = 1;  // every machine has as many ranks
+  int ranks = 1, machines = 1;  // every machine has the same number of ranks
   double link_bytes = 0;        // bytes/s that a rank sends to a rank of its machine
   double machine_bytes = 0;     // bytes/s that a machine sends to other machines, with all of its cards
   double latency = 0;           // seconds of a collective of few bytes; 0: from the number of hops
@@ -22,9 +22,9 @@ struct CollectiveTime {
 
 // The time of a collective on a tensor of `bytes` on each rank, with the fastest of NCCL's algorithms and protocols:
 //   * ring, or, for an all-reduce over several machines, a tree of machines with a chain of ranks in each
-//   * full bandwidth, or half the bandwidth with a quarter of the latency per hop
+//   * full bandwidth, or half the bandwidth with a fifth to a third of the latency per hop
 // A ring passes through every machine once per card, so its bandwidth is the smaller one of a rank's links and of all
-// of a machine's cards. A given latency replaces the hops of a ring at full bandwidth. One rank takes no time.
+// of a machine's cards. If `latency` is given, only a ring at full bandwidth is considered, and `latency` replaces its start and hops. One rank takes no time.
 CollectiveTime collective_time(const Network& network, Collective collective, int64_t bytes);
 
 }  // namespace gptmoe

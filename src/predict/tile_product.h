@@ -19,7 +19,7 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
 // main loop, as the depth that the main loop would handle in that time.
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16);
 
-// The share of an expert product's main loop in the rate of mma.sync, and of cuBLASLt's in the rate of large products.
+// What an expert product's main loop reaches of the rate of mma.sync, and cuBLASLt's of the rate of large products.
 constexpr double kExpertMainLoop = 0.83, kLibraryMainLoop = 0.88;
 
 }  // namespace gptmoe

@@ -95,7 +95,7 @@ void visit_fields(Visitor& visitor, Row& row) {
                 "Smallest share of a layer's assignments that one expert received.");
   visitor.maybe("expert_load_max_by_layer", row.expert_load_max_by_layer,
                 "Share of the assignments of each MoE layer that its busiest expert received.");
-  visitor.maybe("expert_load_min_by_layer", row.expert_load_min_by_layer, "The same of its idlest expert.");
+  visitor.maybe("expert_load_min_by_layer", row.expert_load_min_by_layer, "The same for its idlest expert.");
   visitor.maybe("default_norm_mean", row.default_norm_mean,
                 "Mean norm of the default vectors of all layers after the step; absent without default vectors.");
   visitor.maybe("default_norm_max", row.default_norm_max, "Largest norm among them.");

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kOtherTokenizer = "restore it, or pass --tokenizer FILE";
 
-// A file that identifies a tokenizer.json may have any name.
+// A tokenizer.json may be passed under any name; in the run it is always called tokenizer.json.
 std::string name_in_run(const fs::path& file, size_t files) {
   return files == 1 && file.extension() == ".json" ? "tokenizer.json" : file.filename().string();
 }
@@ -83,8 +83,8 @@ void require_same_tokenizer(const fs::path& run_dir, const TokenizerCopy& tokeni
     const auto same =
         std::find_if(files.begin(), files.end(), [&](const auto& file) { return copy.filename() == file.first; });
     if (same == files.end() || read_text_file(copy) != same->second)
-      user_error(tokenizer.source.string(), ": not the tokenizer with which the run began, ", copy.string(),
-                 "; restore it, or correct data.tokenizer");
+      user_error(tokenizer.source.string(), ": differs from ", copy.string(),
+                 ", the tokenizer with which the run began; restore it, or correct data.tokenizer");
   }
   require_recorded(run_dir, tokenizer.source, "restore it, or correct data.tokenizer");
 }

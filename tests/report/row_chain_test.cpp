@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/joined.h"
+#include "base/lock.h"
 #include "base/seal.h"
 #include "report/comparison.h"
 #include "report/made_runs.h"

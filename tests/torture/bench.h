@@ -48,7 +48,7 @@ class Bench {
   explicit Bench(const Job& job, const std::string& programs = build_folder());
 
   double seconds() const { return seconds_; }  // that the undisturbed job took
-  // The calls of the undisturbed job, in order: "fsync"; all allocations are "new".
+  // The names of the undisturbed job's calls, in order, such as "fsync"; every allocation is "new".
   std::vector<std::string> calls(Calls calls);
   Outcome attempt(const Fault& fault);
   // Kills the job after this share of an undisturbed job's time; with `children`, all its processes.

@@ -150,7 +150,7 @@ TEST_F(RunInputs, AreFoundFromAnyFolderAndAfterAMove) {
   for (const fs::path& given : {checkpoint(moved), checkpoint("../moved")}) {
     EXPECT_TRUE(fs::equivalent(find_tokenizer(given, config()), moved / "tokenizer.json"));
     const FoundShards found = find_validation_shards(given, config());
-    EXPECT_EQ(found.pattern, folder_ / "val_*.bin");
+    EXPECT_EQ(found.sources[0].path, folder_ / "val_*.bin");
     EXPECT_EQ(found.note, "");
   }
 }
@@ -173,10 +173,10 @@ TEST_F(RunInputs, ShardsOfTheSameNameInAnotherFolderAreNotTakenForTheRuns) {
   fs::create_directory("elsewhere");
   write_random_shard(folder_ / "elsewhere/val_0.bin", 29, 80, 99);
   const CurrentFolder there(folder_ / "elsewhere");
-  EXPECT_EQ(find_validation_shards(checkpoint(run_), config()).pattern, folder_ / "val_*.bin");
+  EXPECT_EQ(find_validation_shards(checkpoint(run_), config()).sources[0].path, folder_ / "val_*.bin");
   write_random_shard(folder_ / "val_0.bin", 29, 80, 98);
   const FoundShards changed = find_validation_shards(checkpoint(run_), config());
-  EXPECT_EQ(changed.pattern, "val_*.bin");
+  EXPECT_EQ(changed.sources[0].path, "val_*.bin");
   EXPECT_EQ(changed.note, "val_*.bin holds other tokens than when the run read it");
   fs::remove("val_0.bin");
   fs::remove(folder_ / "val_0.bin");
@@ -189,7 +189,7 @@ TEST_F(RunInputs, ACheckpointAloneUsesWhatItsConfigNames) {
   fs::create_directory("alone");
   copy_folder(checkpoint(run_), folder_ / "alone/step");
   EXPECT_EQ(find_tokenizer("alone/step", config()), "words.json");
-  EXPECT_EQ(find_validation_shards("alone/step", config()).pattern, "val_*.bin");
+  EXPECT_EQ(find_validation_shards("alone/step", config()).sources[0].path, "val_*.bin");
   fs::copy(run_ / "tokenizer.json", "alone/step/tokenizer.json");
   EXPECT_EQ(find_tokenizer("alone/step", config()), "alone/step/tokenizer.json");
 }

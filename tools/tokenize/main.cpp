@@ -60,7 +60,7 @@ void add_text_options(CLI::App* command, Arguments& arguments) {
   command
       ->add_option(
           "--input", arguments.input.paths,
-          "Text: .txt, .jsonl and .json files, also .gz and .zst; folders or patterns; or - for standard input")
+          "Text: .txt, .jsonl, .ndjson and .json files, also .gz and .zst; folders or patterns; or - for standard input")
       ->required();
   command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
       ->capture_default_str();

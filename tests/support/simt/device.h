@@ -59,7 +59,7 @@ T shuffle(uint32_t mask, const char* name, T value, int source) {
   return operand.result;
 }
 
-// ---- Approximate functions err as far as CUDA's manuals allow, and always alike for the same result.
+// ---- Approximate functions err as far as CUDA's manuals allow, and the error depends only on the exact result.
 
 // `exact` with an error of at most `ulps` units in the last place.
 inline float off_by(int ulps, float exact) {

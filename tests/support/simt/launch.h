@@ -7,8 +7,9 @@
 //   * if the kernel would be loaded during a capture. CUDA loads kernels when they are first used, and loading may need
 //     what a capture forbids.
 // The running kernel throws KernelError if its block is larger than its __launch_bounds__; or larger than 256 threads
-// if it declares none, because a thread may use up to 255 of a multiprocessor's 65,536 registers; or if fewer blocks
-// than its __launch_bounds__ name fit on a multiprocessor of compute capability 9.0, for which they are chosen.
+// if it declares none, because a thread may use up to 255 of a multiprocessor's 65,536 registers; or if its
+// __launch_bounds__ ask for more blocks than fit on a multiprocessor of compute capability 9.0, the GPU for which the
+// bounds are chosen.
 #include <cuda_runtime.h>
 
 #include <functional>

@@ -3,7 +3,7 @@
 // threads of a block are fibers that yield at barriers and warp operations. This shows whether a kernel's indexing and
 // synchronisation are right, never how fast it is:
 //   * Blocks run in shuffled order, and so do threads between two barriers: a missing barrier changes the results.
-//     With Timing::interleaved, two blocks overlap and threads also take turns in the middle.
+//     With Timing::interleaved, two blocks overlap and threads also take turns between barriers.
 //   * Races in shared memory are reported (shared_accesses.h) where the compiler can trace accesses: in builds by
 //   clang.
 //   * Shared memory has exactly the requested size and is poisoned with NaNs: reading before writing shows in the
@@ -72,7 +72,7 @@ void barrier(int id, int threads);
 using Complete = void (*)(void* const operands[kWarpSize]);
 void warp_collective(uint32_t mask, const char* name, Complete complete, void* operand);
 
-// A __syncwarp() of all lanes of the running thread's warp is complete.
+// Notes that a __syncwarp() of all lanes of the running thread's warp is complete.
 void warp_synchronised();
 
 // cp.async. A null `from` writes zeros.

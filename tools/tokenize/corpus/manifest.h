@@ -54,8 +54,8 @@ std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
 // The shortest digits that are read as `value` again.
 std::string shortest(double value);
 
-// Replaces FOLDER/manifest.json atomically. A split with tokens whose documents or bytes are counted as 0 has no such
-// key: they are not known, and then "bytes_per_token" is missing too. Throws Failure.
+// Replaces FOLDER/manifest.json atomically. If a split has tokens but its count of documents or bytes is 0, that count
+// is unknown, and its key is left out. Without "bytes", "bytes_per_token" is left out too. Throws Failure.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
 // Throws UserError if write_manifest() of this version or version 1 did not write the file, or if it is damaged.
 Manifest read_manifest(const std::filesystem::path& folder);
