@@ -58,6 +58,9 @@ class PageWriter final : public Fields {
     row(field, "string", value, range);
   }
   void visit(const Field& field, bool& value) override { row(field, "true or false", value, ""); }
+  void visit(const Field& field, DataSources& value) override {
+    row(field, "glob or sources", nlohmann::json(to_json(value)), "");
+  }
   void visit_section(const char* key, const std::function<void(Fields&)>& fields) override {
     PageWriter section("## " + std::string(key));
     fields(section);
