@@ -169,7 +169,8 @@ TEST_F(Import, RefusesAPlaceThatCanBeNoFolder) {
   expect_contains(error_of([&] { require_free_folder(folder_ / "link"); }),
                   "link: cannot access it: it is a link to gone, which does not exist; name a new or empty folder");
   write_text_file(folder_ / "file", "");
-  expect_contains(error_of([&] { import_model(ModelFolder(hf()), folder_ / "file/out"); }), "file: cannot create this folder: Not a directory");
+  expect_contains(error_of([&] { import_model(ModelFolder(hf()), folder_ / "file/out"); }),
+                  "file: cannot create this folder: Not a directory");
 }
 
 TEST_F(Import, TakesATiedHeadThatIsTheEmbedding) {
