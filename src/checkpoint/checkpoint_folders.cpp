@@ -94,7 +94,7 @@ std::optional<fs::path> latest_checkpoint(const fs::path& run_dir) {
 
 std::string latest_note(const fs::path& run_dir) {
   const std::optional<fs::path> latest = latest_checkpoint(run_dir);
-  if (!latest) return "";
+  if (!latest || latest->extension() == kReplaced) return "";  // a step that was being saved again
   std::vector<fs::path> all = list_checkpoints(run_dir);
   std::erase_if(all, [](const fs::path& path) { return path.extension() == kReplaced; });  // LATEST cannot name it
   if (all.empty() || step_of(all.back().filename()) <= step_of(latest->filename())) return "";

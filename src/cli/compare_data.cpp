@@ -97,6 +97,30 @@ bool is_current(const RunOnData& run, const RunHistory& record, ShardsNow& now, 
   return true;
 }
 
+// How the run mixes its sources: for each, the number of its shards (0 if there is one source) and its share. Tokens in
+// another mixture come in another order.
+struct Mixture {
+  std::vector<size_t> shards;
+  std::vector<double> weights, epochs;
+  bool operator==(const Mixture&) const = default;
+};
+
+Mixture mixture_of(const RunOnData& run) {
+  Mixture mixture;
+  for (const DataSource& source : run.data.train) {
+    mixture.shards.push_back(run.data.train.size() == 1 ? 0 : glob_files(source.path).size());
+    mixture.weights.push_back(source.weight);
+    mixture.epochs.push_back(source.epochs > 0 ? source.epochs : 1);
+  }
+  return mixture;
+}
+
+void require_same_mixture(const RunOnData& run, const RunOnData& first) {
+  if (mixture_of(run) != mixture_of(first))
+    user_error(run.label, ": data.train mixes its sources in another way than ", first.label,
+               "; a comparison needs the same data: give both the same data.train");
+}
+
 }  // namespace
 
 std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart) {
@@ -105,6 +129,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
   std::set<std::filesystem::path> others;
   std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key, the first run and what it reads
   for (const RunOnData& run : runs) {
+    require_same_mixture(run, runs[0]);
     const bool there = holds_run(run.dir);
     RunHistory record = there ? read_history(run.dir) : RunHistory{};
     if (there && record.history.empty()) {

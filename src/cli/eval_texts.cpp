@@ -130,6 +130,11 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
       std::printf("note: no paired test on %s, on which only A is scored; pass --data GLOB\n",
                   printable(a.data).c_str());
   }
+  for (const TextScore& b : scores[1])
+    if (std::none_of(scores[0].begin(), scores[0].end(),
+                     [&](const TextScore& a) { return a.name == b.name && a.data == b.data; }))
+      std::printf("note: no paired test on %s, on which only B is scored; pass --data GLOB\n",
+                  printable(b.data).c_str());
   return paired;
 }
 

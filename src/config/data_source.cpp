@@ -42,16 +42,18 @@ DataSources read_list(const JsonSection& section, const std::string& key, const 
   return sources;
 }
 
-void check_sources(const JsonSection& section, const std::string& key, const DataSources& sources) {
+// `items` are the sources' places in the JSON.
+void check_sources(const JsonSection& section, const std::vector<std::string>& items, const DataSources& sources) {
   const bool weighted = std::any_of(sources.begin(), sources.end(), [](const auto& s) { return s.weight > 0; });
   for (size_t i = 0; i < sources.size(); ++i) {
-    const std::string item = item_of(key, i);
+    const std::string& item = items[i];
     if (sources[i].path.empty()) section.fail(item, "is empty; name its shards, as in \"data/train_*.bin\"");
     if (weighted && sources[i].weight == 0)
       section.fail(item, "has no weight, but another source has one; give every source a weight, or none");
     for (size_t other = 0; other < i; ++other)
       if (sources[other].label() == sources[i].label())
-        section.fail(item, "has the same name as " + item_of(key, other) + "; give each source a \"name\" of its own");
+        section.fail(
+            item, "has the same name as " + section.where(items[other]) + "; give each source a \"name\" of its own");
   }
 }
 
@@ -72,7 +74,10 @@ DataSources read_data_sources(const JsonSection& section, const std::string& key
   } else {
     section.fail(key, "must be a glob, a list of sources or an object {\"NAME\": glob}");
   }
-  check_sources(section, key, sources);
+  std::vector<std::string> items;
+  for (size_t i = 0; i < sources.size(); ++i)
+    items.push_back(value->is_object() ? key + "." + sources[i].name : value->is_array() ? item_of(key, i) : key);
+  check_sources(section, items, sources);
   return sources;
 }
 

@@ -54,6 +54,8 @@ class JsonSection {
   // Call it on every section.
   void finish() const;
 
+  // The key with the sections that hold it: "path.key".
+  std::string where(const std::string& key) const;
   // The error of a key: FILE: path.key: WHY.
   KeyError error_at(const std::string& key, const std::string& why) const { return {file_, where(key), why}; }
   [[noreturn]] void fail(const std::string& key, const std::string& why) const { throw error_at(key, why); }
@@ -64,7 +66,6 @@ class JsonSection {
   bool is_known(const std::string& key) const;
   KeyHint hint(const std::string& key) const;
   [[noreturn]] void fail_unknown(const std::string& key) const;
-  std::string where(const std::string& key) const;
 
   JsonValue value_;
   std::string path_, file_;

@@ -102,8 +102,9 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("memory_bytes", row.memory_bytes,
                 "Memory of rank 0: what its process holds on a CPU, what it has allocated on a GPU.");
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
-  visitor.maybe("source_share", row.source_share,
-                "Share of the training tokens so far that came from each source of a mixture, by its name.");
+  visitor.maybe(
+      "source_share", row.source_share,
+      "Share of the tokens that came from each source of a mixture, by its name, since data.train last changed.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }

@@ -74,6 +74,24 @@ void note_settings(const Comparison& comparison, std::vector<std::string>& notes
   }
 }
 
+// The ways in which runs mix their sources: the JSON of data.train without paths and names.
+std::set<std::string> mixtures(const Comparison& comparison) {
+  std::set<std::string> all;
+  for (const ArmResult& result : comparison.arms)
+    for (const RunLog& run : result.arm.runs) {
+      const nlohmann::ordered_json::json_pointer train{"/data/train"};
+      nlohmann::ordered_json sources = run.config.contains(train) ? run.config[train] : nlohmann::ordered_json();
+      if (!sources.is_array()) sources = nlohmann::ordered_json::array({sources});
+      for (auto& source : sources) {
+        if (!source.is_object()) source = nlohmann::ordered_json::object();
+        source.erase("path");
+        source.erase("name");
+      }
+      all.insert(sources.dump());
+    }
+  return all;
+}
+
 // The shards behind equal paths may differ, and those behind different paths may be equal; history.json says which
 // tokens were read.
 void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
@@ -90,7 +108,10 @@ void note_data(const Comparison& comparison, std::vector<std::string>& notes) {
   };
   if (differ(&HistoryEntry::val))
     notes.push_back("Runs read different validation tokens: their perplexities are not comparable.");
-  if (differ(&HistoryEntry::train)) notes.push_back("Runs read different training tokens.");
+  if (differ(&HistoryEntry::train))
+    notes.push_back("Runs read different training tokens.");
+  else if (mixtures(comparison).size() > 1)
+    notes.push_back("Runs mix their training sources differently.");
 }
 
 void note_arms(const Comparison& comparison, std::vector<std::string>& notes) {

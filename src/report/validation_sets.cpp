@@ -47,8 +47,9 @@ std::vector<SetComparison> compare_by_set(const Comparison& comparison) {
     if (run.evals.empty() || !run.evals[0].val_loss_by_set) continue;
     for (const auto& [name, loss] : *run.evals[0].val_loss_by_set)
       if (all_have(comparison, name)) sets.push_back({name, compare(arms_on(comparison, name))});
-    return sets;
+    break;
   }
+  if (sets.size() == 1) sets.clear();  // the whole report is about it
   return sets;
 }
 

@@ -12,8 +12,8 @@ struct SetComparison {
   Comparison comparison;  // without train rows, so without speeds
 };
 
-// The validation sets that every evaluation of every arm has, in the order of the first run; empty if the runs do not
-// name their sets.
+// The validation sets that every evaluation of every arm has, in the order of the first run; empty if there are fewer
+// than two.
 std::vector<SetComparison> compare_by_set(const Comparison& comparison);
 
 }  // namespace gptmoe

@@ -137,7 +137,8 @@ Descriptor open_cut(const std::filesystem::path& path, size_t bytes) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard)
+MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
+                         const std::optional<std::string>& last_row)
     : path_(metrics_path(run_dir)) {
   const CoveredRows covered = covered_rows(path_, step);
   if (tensorboard) {
@@ -155,8 +156,10 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
       if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
     }
   }
-  if (!covered.rows.empty())
-    last_row_ = links_of(std::string_view(covered.content).substr(covered.rows.back().begin)).checksum;
+  RowLinks last;
+  if (!covered.rows.empty()) last = links_of(std::string_view(covered.content).substr(covered.rows.back().begin));
+  const bool chained = covered.rows.empty() || last.previous;
+  last_row_ = last_row && chained ? *last_row : std::string(last.checksum);
   fd_ = open_cut(path_, covered.content.size());
 }
 

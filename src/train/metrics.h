@@ -43,10 +43,12 @@ class MetricsFile {
   // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
-  // those before it that earlier event files lack. Shows progress on a terminal if there are very many rows. Throws
-  // UserError if the file cannot be read or its rows are not in order, Failure if it cannot be written; its rows then
-  // stay.
-  MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard);
+  // those before it that earlier event files lack. With `last_row`, the checksum of the last row that the checkpoint
+  // knows, the next row names it as the one before, so that a gap stays visible if that row is lost. Shows progress on
+  // a terminal if there are very many rows. Throws UserError if the file cannot be read or its rows are not in order,
+  // Failure if it cannot be written; its rows then stay.
+  MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
+              const std::optional<std::string>& last_row = std::nullopt);
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 

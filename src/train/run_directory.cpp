@@ -48,8 +48,21 @@ struct Difference {
   std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
 };
 
+// Values by path. Those of data.train and data.val are whole: their keys depend on how many sources there are.
+ordered_json by_path(const ordered_json& config) {
+  ordered_json rest = config, whole;
+  for (const char* key : {"train", "val"}) {
+    if (!rest.contains("data") || !rest["data"].contains(key)) continue;
+    whole[text("/data/", key)] = rest["data"][key];
+    rest["data"].erase(key);
+  }
+  ordered_json values = rest.flatten();
+  for (const auto& [path, value] : whole.items()) values[path] = value;
+  return values;
+}
+
 std::vector<Difference> differences(const ordered_json& was, const ordered_json& is) {
-  const ordered_json before = was.flatten(), now = is.flatten();
+  const ordered_json before = by_path(was), now = by_path(is);
   const auto value = [](const ordered_json& flat, const std::string& path) {
     return flat.contains(path) ? flat[path] : ordered_json();
   };
@@ -103,7 +116,7 @@ bool is_recorded(const RunHistory& record, int64_t from_step, const Difference& 
 
 bool is_set(const std::vector<std::string>& set, const std::string& path) {
   return std::any_of(set.begin(), set.end(), [key = dotted(path)](const std::string& given) {
-    return key == given || key.starts_with(given + ".");
+    return key == given || key.starts_with(given + ".") || given.starts_with(key + ".");
   });
 }
 

@@ -35,7 +35,8 @@ void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoin
               "; restore the file from a copy"));
 }
 
-// Refuses data that changed under the run. Returns whether the run was given other training data.
+// Refuses data that changed under the run. Returns whether the run was given other training data, or the same shards in
+// other sources.
 bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, const Config& given,
                 const HistoryEntry& now) {
   const RunHistory record = read_history(run_dir);
@@ -47,7 +48,10 @@ bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, c
   };
   if (saved.train == given.data.train) require_same_data(before->train, now.train, other_path("data.train"));
   if (saved.val == given.data.val) require_same_data(before->val, now.val, other_path("data.val"));
-  return !same_tokens(before->train, now.train);
+  if (same_tokens(before->train, now.train) && saved.train.size() == given.data.train.size()) return false;
+  note(text("data.train: not the shards of step ", checkpoint.step,
+            ", or other sources; training reads every source from its beginning"));
+  return true;
 }
 
 }  // namespace

@@ -116,6 +116,7 @@ class Trainer {
   bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
   SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
+  std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
   std::optional<MetricsFile> metrics_;           // of rank 0
   std::optional<Divergence> divergence_;
   std::optional<EvalResult> last_eval_;
@@ -177,7 +178,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
       history_.from_step = progress_.step;
       record_history(options_.out, history_);  // before config.json, which it explains
       if (options_.continues()) write_run_config(options_.out, given_);
-      metrics_.emplace(options_.out, progress_.step, given_.log.tensorboard);
+      metrics_.emplace(options_.out, progress_.step, given_.log.tensorboard, last_row_);
     }
     if (world_.is_root() && !finished())
       record_provenance(options_.out, progress_.step, provenance_of(world_, *ops_, threads_.threads));
@@ -196,6 +197,7 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   const CheckpointState state = load_checkpoint(checkpoint, tensors());
   require_finite_rows(*ops_, tensors(), checkpoint);
   progress_ = {state.step, state.tokens, state.seconds};
+  last_row_ = state.last_row;
   if (!new_data_) train_data_.restore(state.loader);
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_.resume(progress_.step);

@@ -82,6 +82,15 @@ TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000020"}));
 }
 
+TEST_F(CheckpointFaults, ACheckpointThatWasBeingReplacedIsTheLatest) {
+  save(5);
+  save(10);
+  fs::path old = at(10);
+  old += ".old";
+  fs::rename(at(10), old);
+  EXPECT_EQ(latest_note(run()), "") << "LATEST names step 10, which is there under another name";
+}
+
 TEST_F(CheckpointFaults, CrashWhileReplacing) {
   save(10);
   fs::path old = at(10), unfinished = at(10);

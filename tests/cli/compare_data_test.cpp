@@ -137,6 +137,20 @@ TEST_F(CompareData, ArmsMustReadTheSame) {
   succeed({"compare", "topk.json", "other.json", "--out", "both"});  // the same tokens under another name
 }
 
+TEST_F(CompareData, ArmsMustMixTheirSourcesAlike) {
+  const auto mixed = [&](double weight) {
+    const nlohmann::json sources = {{{"path", (files_ / "train_0.bin").string()}, {"weight", weight}},
+                                    {{"path", (files_ / "train_1.bin").string()}, {"weight", 1}}};
+    return nlohmann::json{{"data", {{"train", sources}}}};
+  };
+  write_config("one.json", mixed(1));
+  write_config("three.json", mixed(3));
+  refuse({"compare", "one.json", "three.json", "--out", "mixed"},
+         {"three, seed 1: data.train mixes its sources in another way than one, seed 1"});
+  refuse({"compare", "one.json", "topk.json", "--out", "mixed"}, {"data.train mixes its sources in another way"});
+  EXPECT_FALSE(fs::exists(files_ / "mixed"));
+}
+
 TEST_F(CompareData, ARunWhoseConfigWasEditedIsNotReused) {
   succeed(command());
   const fs::path file = files_ / "both/topk/seed_1/config.json";

@@ -42,12 +42,14 @@ TEST(ValidationSets, EachHasItsOwnComparison) {
 }
 
 TEST(ValidationSets, OnlyThoseThatEveryRunHas) {
-  RunLog partly = run_on({60, 10}, {95, 66});
-  partly.evals[1].val_loss_by_set->pop_back();
-  const std::vector<SetComparison> sets =
-      compare_by_set(compare({{"topk", {run_on({80, 20}, {90, 60})}}, {"default", {partly}}}));
-  ASSERT_EQ(sets.size(), 1u);
+  RunLog all = run_on({80, 20}, {90, 60}), partly = run_on({60, 10}, {95, 66});
+  for (RunLog* run : {&all, &partly})
+    for (EvalRow& row : run->evals) row.val_loss_by_set->emplace_back("code", row.val_loss);
+  partly.evals[1].val_loss_by_set->erase(partly.evals[1].val_loss_by_set->begin() + 1);
+  const std::vector<SetComparison> sets = compare_by_set(compare({{"topk", {all}}, {"default", {partly}}}));
+  ASSERT_EQ(sets.size(), 2u);
   EXPECT_EQ(sets[0].name, "wiki");
+  EXPECT_EQ(sets[1].name, "code");
   EXPECT_TRUE(compare_by_set(compare({{"topk", {run_of({80, 20}, 2)}}})).empty());
 }
 

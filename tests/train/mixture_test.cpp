@@ -59,6 +59,35 @@ TEST_F(Mixture, NewWeightsContinueInEachSource) {
   EXPECT_EQ(state.loader.sources[1].epoch * 8 + state.loader.sources[1].position, 4 + 6);
 }
 
+TEST_F(Mixture, ANewListReplacesTheOldOne) {
+  train_quietly(folder_.config(), run_);
+  Config more = config();
+  more.train.steps = 14;
+  EXPECT_EQ(resume_with(more, run_, {"data.train", "data.val", "train.steps", "train.eval_tokens"}), 0);
+  EXPECT_EQ(run_config(run_).data, more.data);
+  EXPECT_EQ(read_checkpoint_state(*latest_checkpoint(run_)).loader.sources[0].position, 3) << "from its beginning";
+  more.data.train.pop_back();
+  more.data.val.pop_back();
+  more.train.steps = 16;
+  EXPECT_EQ(resume_with(more, run_, {"data.train", "data.val", "train.steps"}), 0);
+  EXPECT_EQ(run_config(run_).data, more.data);
+  const RunHistory record = read_history(run_);
+  ASSERT_EQ(record.history.size(), 3u);
+  ASSERT_FALSE(record.history[2].changes.empty());
+  EXPECT_EQ(record.history[2].changes[0].first, "train.steps");
+  EXPECT_EQ(record.history[2].changes[1].first, "data.train");
+}
+
+TEST_F(Mixture, TheSameShardsInOtherSourcesAreReadFromTheirBeginning) {
+  train_quietly(folder_.config(), run_);
+  Config other = config();
+  other.data.val = folder_.config().data.val;
+  other.train.eval_tokens = folder_.config().train.eval_tokens;
+  other.train.steps = 14;
+  EXPECT_EQ(resume_with(other, run_, {"data.train", "train.steps"}), 0);
+  EXPECT_EQ(read_checkpoint_state(*latest_checkpoint(run_)).loader.position, 4);
+}
+
 TEST_F(Mixture, ValidationSetsAreEvaluatedByThemselves) {
   train_quietly(config(), run_);
   const json row = metrics_of(run_).back();

@@ -86,11 +86,12 @@ TEST_F(RunInputs, AResumeKeepsTheTokenizer) {
   const std::string intact = read_text_file("words.json");
   write_text_file("words.json", intact + "\n");
   const std::string line = refusal_at_resume(config("words.json", 12));
-  expect_contains(line, "words.json: not the tokenizer with which the run began, ");
-  expect_contains(line, "run/tokenizer.json; restore it, or correct data.tokenizer");
+  expect_contains(line, "words.json: differs from ");
+  expect_contains(line,
+                  "run/tokenizer.json, the tokenizer with which the run began; restore it, or correct data.tokenizer");
   fs::create_directory("pair");
   for (const char* file : {"vocab.json", "merges.txt"}) write_text_file(fs::path("pair") / file, file);
-  expect_contains(refusal_at_resume(config("pair", 12)), "pair: not the tokenizer with which the run began, ");
+  expect_contains(refusal_at_resume(config("pair", 12)), "pair: differs from ");
   EXPECT_FALSE(fs::exists(run_ / "vocab.json"));
 
   fs::remove("words.json");  // the copy is enough
@@ -103,8 +104,7 @@ TEST_F(RunInputs, ATokenizerOfAnotherNameOrLayoutIsRefused) {
   for (const char* name : {"x.tiktoken", "y.tiktoken"}) fs::copy(ranks, folder_ / name);
   train_run(config("x.tiktoken"));
   for (const char* other : {"y.tiktoken", "words.json"})
-    expect_contains(refusal_at_resume(config(other, 12)),
-                    std::string(other) + ": not the tokenizer with which the run began");
+    expect_contains(refusal_at_resume(config(other, 12)), std::string(other) + ": differs from ");
   EXPECT_FALSE(fs::exists(run_ / "y.tiktoken") || fs::exists(run_ / "tokenizer.json"));
 }
 
@@ -113,7 +113,7 @@ TEST_F(RunInputs, ARefusedRunLeavesNoConfig) {
   write_text_file(run_ / "tokenizer.json", "{}");
   for (int attempt = 0; attempt < 2; ++attempt)
     expect_contains(error_line<UserError>([&] { train_quietly(config(), run_); }),
-                    "not the tokenizer with which the run began");
+                    "the tokenizer with which the run began");
   EXPECT_FALSE(fs::exists(run_ / "config.json"));
 }
 

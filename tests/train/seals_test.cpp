@@ -154,6 +154,18 @@ TEST_F(Seals, AResumeAndABranchContinueTheChain) {
   }
 }
 
+TEST_F(Seals, ALostRowIsToldAfterAResumeToo) {
+  train_quietly(config_, run_);
+  const std::string rows = read_text_file(rows_);
+  for (const size_t kept : {rows.find('\n') + 1, size_t{0}}) {
+    write_text_file(rows_, rows.substr(0, kept));
+    expect_contains(resumed(), "note: ");
+    const std::vector<std::string> problems = row_problems(run_, saved_row(run_));
+    ASSERT_EQ(problems.size(), 1u) << kept;
+    expect_contains(problems[0], "rows before this line were removed, repeated or moved");
+  }
+}
+
 TEST_F(Seals, RowsOfOlderVersionsAreRead) {
   train_quietly(config_, run_);
   std::string rows = read_text_file(run_ / "metrics.jsonl"), older;
