@@ -12,6 +12,7 @@
 #include "base/checksum.h"
 #include "base/file.h"
 #include "checkpoint/checkpoint_fixture.h"
+#include "checkpoint/checkpoint_folders.h"
 #include "support/error_message.h"
 #include "support/file_size_limit.h"
 #include "support/open_file_limit.h"
