@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/rng.h"
 #include "cuda/device_tensor.h"
@@ -58,26 +60,39 @@ inline double element(Ops& ops, const Tensor& x, int64_t i) {
   return download_values(ops.memory(), x.view({x.count()}).rows(i, 1)).front();
 }
 
-// Compares `samples` elements with expected(i): the first, the last and random ones. An error is relative to the
-// element and the rms of all samples.
-inline void expect_samples(Ops& ops, const std::string& name, const Tensor& got, double tolerance,
-                           const std::function<double(int64_t)>& expected, int samples = 64) {
-  const Rng rng(17, hash_bytes(name));
-  std::vector<int64_t> places = {0, got.count() - 1};
-  while (std::ssize(places) < samples)
-    places.push_back(static_cast<int64_t>(rng.below(places.size(), static_cast<uint64_t>(got.count()))));
+using OfElement = std::function<double(int64_t)>;
+
+// Compares the elements at `places` with expected(i). An error is relative to the element and the rms of all places.
+// `known`, a part of the value that would hide errors in the rest, is taken off both sides before.
+inline void expect_at(
+    Ops& ops, const std::string& name, const Tensor& got, double tolerance, const OfElement& expected,
+    const std::vector<int64_t>& places, const OfElement& known = [](int64_t) { return 0.0; }) {
   std::vector<double> numbers;
   double squares = 0;
   for (const int64_t place : places) {
-    numbers.push_back(expected(place));
-    squares += numbers.back() * numbers.back() / samples;
+    numbers.push_back(expected(place) - known(place));
+    squares += numbers.back() * numbers.back() / static_cast<double>(places.size());
   }
   EXPECT_GT(squares, 0) << name;
   for (size_t i = 0; i < places.size(); ++i) {
-    const double value = element(ops, got, places[i]);
+    const double value = element(ops, got, places[i]) - known(places[i]);
     EXPECT_LE(std::abs(value - numbers[i]) / (std::abs(numbers[i]) + std::sqrt(squares)), tolerance)
         << name << " at " << places[i] << ": " << value << ", expected " << numbers[i];
   }
+}
+
+// `samples` indices below `count`: the first, the last and random ones.
+inline std::vector<int64_t> sampled_places(const std::string& name, int64_t count, int samples) {
+  const Rng rng(17, hash_bytes(name));
+  std::vector<int64_t> places = {0, count - 1};
+  while (std::ssize(places) < samples)
+    places.push_back(static_cast<int64_t>(rng.below(places.size(), static_cast<uint64_t>(count))));
+  return places;
+}
+
+inline void expect_samples(Ops& ops, const std::string& name, const Tensor& got, double tolerance,
+                           const OfElement& expected, int samples = 64) {
+  expect_at(ops, name, got, tolerance, expected, sampled_places(name, got.count(), samples));
 }
 
 // A checksum of a tensor's bytes.
