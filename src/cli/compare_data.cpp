@@ -2,12 +2,12 @@
 
 #include <cstdio>
 #include <map>
-#include "base/json.h"
 #include <optional>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "records/run_folder.h"
 #include "train/run_directory.h"

@@ -1,9 +1,9 @@
 #include "config/data_source.h"
 
 #include <algorithm>
-#include "base/json.h"
 
 #include "base/check.h"
+#include "base/json.h"
 #include "config/json_section.h"
 
 namespace gptmoe {

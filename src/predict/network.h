@@ -24,7 +24,8 @@ struct CollectiveTime {
 //   * ring, or, for an all-reduce over several machines, a tree of machines with a chain of ranks in each
 //   * full bandwidth, or half the bandwidth with a fifth to a third of the latency per hop
 // A ring passes through every machine once per card, so its bandwidth is the smaller one of a rank's links and of all
-// of a machine's cards. If `latency` is given, only a ring at full bandwidth is considered, and `latency` replaces its start and hops. One rank takes no time.
+// of a machine's cards. If `latency` is given, only a ring at full bandwidth is considered, and `latency` replaces its
+// start and hops. One rank takes no time.
 CollectiveTime collective_time(const Network& network, Collective collective, int64_t bytes);
 
 }  // namespace gptmoe

@@ -37,7 +37,8 @@ struct CollectiveTotal {
   int64_t calls = 0;
   double bytes = 0;    // of the tensors
   double seconds = 0;  // from each start to each end
-  // Bytes of the largest collective's tensor, and the algorithm that collective_time() chose for it (collective_time()).
+  // Bytes of the largest collective's tensor, and the algorithm that collective_time() chose for it
+  // (collective_time()).
   int64_t largest = 0;
   const char* algorithm = "";
 };

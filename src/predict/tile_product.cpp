@@ -35,7 +35,8 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
                                            {128, 128, 1, 0.8, 128},
                                            {64, 128, 2, 0.65, 128}}};
   constexpr double kLeastDepth = 1024;  // of a part
-  const double rate = bf16 ? gpu.product_flops : kVectorShare * gpu.vector_flops;
+  const double rate =
+      (bf16 && !size.packed ? kUnpackedShare : 1) * (bf16 ? gpu.product_flops : kVectorShare * gpu.vector_flops);
   double best = 1e30;
   for (const Tile& tile : kTiles)
     for (int parts = 1; parts <= 8 && (parts == 1 || size.depth / parts >= kLeastDepth); parts *= 2) {
@@ -48,7 +49,9 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
 
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16) {
   const Tile tile{128, 128, 2, kExpertMainLoop, extra_depth};
-  return tiles_seconds(gpu, tile, size, bf16 ? gpu.mma_share * gpu.product_flops : kVectorShare * gpu.vector_flops);
+  const bool tensor_cores = bf16 && size.packed;
+  return tiles_seconds(gpu, tile, size,
+                       tensor_cores ? gpu.mma_share * gpu.product_flops : kVectorShare * gpu.vector_flops);
 }
 
 }  // namespace gptmoe

@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "base/file.h"
-#include "base/lock.h"
 #include "base/folder.h"
+#include "base/lock.h"
 #include "base/seal.h"
 #include "records/metrics_file.h"
 #include "records/run_folder.h"

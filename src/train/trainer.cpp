@@ -6,11 +6,11 @@
 #include <csignal>
 #include <cstdio>
 #include <deque>
-#include "base/json.h"
 #include <optional>
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
 #include "base/stop_signal.h"

@@ -124,7 +124,10 @@ void arms(std::string_view bytes) {
   const auto folder = config.folder().parent_path().parent_path();
   allow_refusal([&] { find_runs_by_arm(folder); });
   std::vector<std::string> skipped;
-  allow_refusal([&] { find_arms(folder, [](const auto& run) { return read_run(run); }, &skipped); });
+  allow_refusal([&] {
+    find_arms(
+        folder, [](const auto& run) { return read_run(run); }, &skipped);
+  });
 }
 
 void latest(std::string_view bytes) {

@@ -106,6 +106,35 @@ TEST(KernelEstimates, TheHeadRunsChunkByChunk) {
   EXPECT_EQ(kernels[1].bytes, 2.0 * 2 * N * V);
 }
 
+// Tensor cores need rows of 16 bytes. Without them, the experts' products run at the rate of ordinary cores, the
+// library takes slower kernels, and the cross-entropy reads its logits one by one.
+TEST(KernelEstimates, OddWidthsTakeLonger) {
+  const int64_t R = 65536, E = 8, N = 16384;
+  const Tensor offsets = tensor(DType::i64, {E + 1});
+  const auto experts = [&](int64_t O, int64_t I) {
+    return estimate([&](Ops& ops) {
+      ops.grouped_linear_backward_input(tensor(DType::bf16, {R, I}), tensor(DType::bf16, {R, O}),
+                                        tensor(DType::bf16, {E, O, I}), offsets);
+    })[0];
+  };
+  const double even = experts(1024, 1024).seconds;
+  for (const auto& [O, I] : {std::pair{1020, 1024}, {1024, 1020}}) {
+    const KernelEstimate odd = experts(O, I);
+    EXPECT_GT(odd.seconds, odd.flops / known_gpus().front().vector_flops) << O << ' ' << I;
+    EXPECT_GT(odd.seconds, 5 * even) << O << ' ' << I;
+  }
+  const auto head = [&](int64_t V) {
+    return estimate([&](Ops& ops) {
+      ops.lm_head_loss(tensor(DType::f32, {N}), tensor(DType::bf16, {N, 1024}), tensor(DType::f32, {V, 1024}),
+                       tensor(DType::bf16, {N, 1024}), tensor(DType::bf16, {V, 1024}), tensor(DType::i32, {N}), 1.0,
+                       tensor(DType::bf16, {1024, V}));
+    });
+  };
+  const auto good = head(50304), odd = head(50301);
+  for (size_t i : {0, 2, 3}) EXPECT_GT(odd[i].seconds, 2 * good[i].seconds) << odd[i].name;
+  EXPECT_GT(odd[1].seconds, 1.5 * good[1].seconds);
+}
+
 // For all ops, on all GPUs and in both precisions: no call takes less than its floor.
 TEST(KernelEstimates, EveryOpHasKernelsThatTakeNoLessThanItsFloor) {
   std::set<OpId> seen;

@@ -1,9 +1,9 @@
 #pragma once
 #include <filesystem>
-#include "base/json.h"
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/seal.h"
 #include "data/shard_file.h"
 #include "data/shard_seals.h"

@@ -1,9 +1,9 @@
 #include "torture/job.h"
 
 #include <algorithm>
-#include "base/json.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/rng.h"
 #include "support/write_shard.h"
 

@@ -20,10 +20,13 @@ constexpr const char* kHead =
     "This page is generated: `GPTMOE_UPDATE_DOCS=1 build/test_train --gtest_filter='RunFilesPage.*'`\n";
 constexpr const char* kMetrics =
     "\n## metrics.jsonl\n\n"
-    "One JSON object per line; `event` names its kind. Steps and tokens increase. A resumed run cuts the file back to its\n"
-    "checkpoint first. Each row ends in two fields of text. `previous` is the `checksum` of the row before, and is empty\n"
+    "One JSON object per line; `event` names its kind. Steps and tokens increase. A resumed run cuts the file back to "
+    "its\n"
+    "checkpoint first. Each row ends in two fields of text. `previous` is the `checksum` of the row before, and is "
+    "empty\n"
     "in the first row. `checksum` is 16 hexadecimal digits, the checksum of the line's text before it. Rows of older\n"
-    "versions lack `previous`, or both fields; rows appended later have both. A file that begins with \"thinned\" has had\n"
+    "versions lack `previous`, or both fields; rows appended later have both. A file that begins with \"thinned\" has "
+    "had\n"
     "rows removed on purpose, so the chain of its rows is not checked.\n";
 constexpr const char* kHistory =
     "\n## history.json\n\n"

@@ -58,9 +58,9 @@ std::vector<std::string> split_patterns() {
 
 void add_text_options(CLI::App* command, Arguments& arguments) {
   command
-      ->add_option(
-          "--input", arguments.input.paths,
-          "Text: .txt, .jsonl, .ndjson and .json files, also .gz and .zst; folders or patterns; or - for standard input")
+      ->add_option("--input", arguments.input.paths,
+                   "Text: .txt, .jsonl, .ndjson and .json files, also .gz and .zst; folders or patterns; or - for "
+                   "standard input")
       ->required();
   command->add_option("--field", arguments.input.field, "The field of .jsonl that holds the text")
       ->capture_default_str();
