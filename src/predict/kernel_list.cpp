@@ -40,7 +40,8 @@ std::string limit_reason(Limit limit) {
              std::to_string(cuda::kVector) + ", of the rate of large products in f32";
     case Limit::attention:
       return "59 to 66% of the rate of mma.sync for long sequences and 51 to 57% for 2,048 positions, like "
-             "FlashAttention-2; the backward pass computes 7 products, of which the model needs 4";
+             "FlashAttention-2 on an H100 (non-causal); the backward pass computes 7 products, of which the model "
+             "needs 4";
     case Limit::stream:
       return percent(kStreamShare) +
              " of a large copy's bandwidth; half of it for logits in rows that do not divide "

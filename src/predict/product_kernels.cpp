@@ -82,11 +82,11 @@ void grouped(KernelList& list) {
   if (!whole) list.stream("add_partials", sizeof(float) * E * O * I * (splits + 2));
 }
 
-// Of the rate of mma.sync in long sequences: FlashAttention-2's published rates on an H100, less 5 %. Tiles on the
-// diagonal and the start of each block cost as much as 320 more positions.
+// Of the rate of mma.sync in long sequences: FlashAttention-2's published rates on an H100 (non-causal), less 5 %.
+// Tiles on the diagonal and the start of each block cost as much as 320 more positions.
 double attention_share(double T, double D, bool backward) {
-  const double forward_share = D <= 64 ? 0.59 : 0.66;
-  return (backward ? 0.64 : forward_share) * T / (T + 320);
+  const double wide_share = backward ? 0.64 : 0.66;
+  return (D <= 64 ? 0.59 : wide_share) * T / (T + 320);
 }
 
 void attention(KernelList& list) {
