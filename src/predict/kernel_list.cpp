@@ -59,8 +59,8 @@ void KernelList::add(std::string name, Limit limit, double flops, double bytes, 
   kernels_.push_back({std::move(name), limit, launches, flops, bytes, std::max(seconds, least)});
 }
 
-void KernelList::stream(std::string name, double bytes) {
-  add(std::move(name), Limit::stream, 0, bytes, bytes / (kStreamShare * gpu_.copy_bytes));
+void KernelList::stream(std::string name, double bytes, int64_t launches) {
+  add(std::move(name), Limit::stream, 0, bytes, bytes / (kStreamShare * gpu_.copy_bytes), launches);
 }
 
 void KernelList::stream_elements(std::string name, double bytes) {

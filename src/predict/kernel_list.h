@@ -16,7 +16,7 @@ class KernelList {
 
   // Reads and writes `bytes` in order. The default is what the call must move.
   void stream(std::string name) { stream(std::move(name), bytes()); }
-  void stream(std::string name, double bytes);
+  void stream(std::string name, double bytes, int64_t launches = 1);
   // The same, but reads and writes one element at a time, as kernels do if rows do not divide into packs of 16 bytes.
   void stream_elements(std::string name, double bytes);
   void gather(std::string name) { gather(std::move(name), bytes()); }

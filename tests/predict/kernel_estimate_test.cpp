@@ -59,6 +59,13 @@ TEST(KernelEstimates, ASmallKernelTakesAsLongAsThreeLoads) {
   EXPECT_NEAR(kernels[0].seconds, 3e-6, 1e-15);
 }
 
+// A graph may keep the sizes of a memset in 32 bits.
+TEST(KernelEstimates, ZeroingTakesAMemsetForEachTwoGibibytes) {
+  const auto kernels = estimate([&](Ops& ops) { ops.zero(tensor(DType::f32, {(int64_t{1} << 30) + 1})); });
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_EQ(kernels[0].launches, 3);
+}
+
 // 8 experts of 128 rows each, 256 wide: 16 tiles on 2 multiprocessors, two on each at a time: 4 rounds of 4 tiles. A
 // tile of depth 1024 has 2 * 128 * 128 * 1024 operations, and its epilogue takes as long as a depth of 256.
 TEST(KernelEstimates, ExpertsProductsRunInRoundsOfTiles) {
