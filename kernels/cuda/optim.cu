@@ -130,10 +130,9 @@ __global__ void count_nonfinite_kernel(int32_t* counts, const T* x, int64_t coun
 }  // namespace
 
 void CudaKernels::zero(const Tensor& x) {
-  constexpr int64_t kAtOnce = int64_t{1} << 31;  // a graph may keep sizes in 32 bits
-  for (int64_t at = 0; at < x.bytes(); at += kAtOnce)
+  for (int64_t at = 0; at < x.bytes(); at += kMemsetBytes)
     CUDA_CHECK(cudaMemsetAsync(static_cast<std::byte*>(x.data()) + at, 0,
-                               static_cast<size_t>(std::min(kAtOnce, x.bytes() - at)), stream_));
+                               static_cast<size_t>(std::min(kMemsetBytes, x.bytes() - at)), stream_));
 }
 
 void CudaKernels::copy(const Tensor& out, const Tensor& x) {

@@ -1,5 +1,6 @@
 #pragma once
 // What a GPU can do, as far as predictions need it.
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -9,10 +10,12 @@ struct Gpu {
   const char* name;   // as --gpu takes it
   const char* title;  // as the GPU calls itself, without "NVIDIA"
   int multiprocessors;
+  int64_t memory_bytes;  // that a program can use
   // FLOP/s of dense products in bf16: on the data sheet, and of the vendor's library with large matrices. The share is
   // the rate of mma.sync instructions, which our own products use, relative to the instructions that the library uses.
   double peak_flops, product_flops, mma_share;
-  double vector_flops;            // FLOP/s in f32 on ordinary cores, on the data sheet
+  // FLOP/s in f32 on ordinary cores: on the data sheet, and of large matrix products.
+  double vector_flops, vector_product_flops;
   double peak_bytes, copy_bytes;  // bytes/s of memory, read and written: on the data sheet, and of a large copy
   double trip;                    // latency of a load from memory, in seconds
   double launch_gap;              // seconds between two kernels of a CUDA graph
@@ -20,11 +23,16 @@ struct Gpu {
   double link_bytes, network_bytes;
 };
 
+// FLOP/s of matrix products in a precision: on the data sheet, and with large matrices.
+inline double peak_rate(const Gpu& gpu, bool bf16) { return bf16 ? gpu.peak_flops : gpu.vector_flops; }
+inline double product_rate(const Gpu& gpu, bool bf16) { return bf16 ? gpu.product_flops : gpu.vector_product_flops; }
+
 // All GPUs that predictions know. The first is the default.
 std::span<const Gpu> known_gpus();
 // The GPU that --gpu names. Throws UserError, which lists the names.
 const Gpu& gpu_named(const std::string& name);
-// The GPU of a device that calls itself `description`, such as "NVIDIA H200, bf16"; nullptr if it is not known.
+// The GPU of a device that calls itself `description`, such as "NVIDIA H200, bf16"; nullptr if it is not known, or if
+// it is a part of a GPU (MIG) or a variant with other rates. Case does not matter.
 const Gpu* gpu_described(const std::string& description);
 
 }  // namespace gptmoe

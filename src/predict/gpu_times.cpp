@@ -39,7 +39,7 @@ double GpuTimes::take(const OpCall& call, double times) {
   op.calls += times;
   op.flops += times * flops;
   op.bytes += times * bytes;
-  op.floor += times * std::max(flops / gpu_.product_flops, bytes / gpu_.copy_bytes);
+  op.floor += times * floor_seconds(call, gpu_, live_share_);
   op.seconds += times * seconds;
   op.gaps += times * gaps;
   add(op.kernels, kernels, times);
@@ -48,6 +48,13 @@ double GpuTimes::take(const OpCall& call, double times) {
 
 // NCCL's kernels occupy one multiprocessor per channel, usually 16.
 double GpuTimes::lost_to_collectives() const { return 16.0 / gpu_.multiprocessors; }
+
+double floor_seconds(const OpCall& call, const Gpu& gpu, double live_share) {
+  // The router's products run on tensor cores in both precisions (kernels/cuda/router_linear.cu).
+  const bool router = call.op() == OpId::router_linear_forward || call.op() == OpId::router_linear_backward;
+  const double rate = product_rate(gpu, router || call.compute_dtype() == DType::bf16);
+  return std::max(call.flops(live_share) / rate, call.bytes(live_share) / gpu.copy_bytes);
+}
 
 double call_seconds(const OpCall& call, const Gpu& gpu, double live_share) {
   const std::vector<KernelEstimate> kernels = kernels_of(call, gpu, live_share);

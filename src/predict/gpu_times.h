@@ -11,9 +11,9 @@ namespace gptmoe {
 struct OpEstimate {
   Part part = Part::memory;
   double calls = 0, flops = 0, bytes = 0;
-  double floor = 0;    // the FLOPs at the rate of large products, or the bytes at that of large copies: the longer time
-  double seconds = 0;  // kernels and gaps
-  double gaps = 0;     // between kernels
+  double floor = 0;                     // floor_seconds()
+  double seconds = 0;                   // kernels and gaps
+  double gaps = 0;                      // between kernels
   std::vector<KernelEstimate> kernels;  // their `launches`, `flops`, `bytes` and `seconds` are sums over the calls
 };
 // By the op's name and shape (OpCall::shape()).
@@ -35,6 +35,9 @@ class GpuTimes final : public CallTimes {
   OpEstimates ops_;
 };
 
+// The least seconds of one call: its FLOPs at the rate of large products in the precision of the ops, or its bytes at
+// the rate of large copies, whichever takes longer.
+double floor_seconds(const OpCall& call, const Gpu& gpu, double live_share);
 // The predicted seconds of one call.
 double call_seconds(const OpCall& call, const Gpu& gpu, double live_share);
 

@@ -63,6 +63,11 @@ void default_accumulate(KernelList& list) {
   list.chain("add_tiles", tiles / list.size('E') / 4, partials);
 }
 
+void zero(KernelList& list) {
+  const double memsets = std::ceil(list.bytes() / cuda::kMemsetBytes);
+  list.stream("memset", list.bytes(), static_cast<int64_t>(std::max(1.0, memsets)));
+}
+
 // A sum of everything in two stages.
 void whole_sum(KernelList& list) {
   list.stream("partial_sums");
@@ -128,7 +133,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::load_balance_backward:
     case OpId::z_loss_backward: return list.stream("backward");
 
-    case OpId::zero: return list.stream("memset");
+    case OpId::zero: return zero(list);
     case OpId::copy: return list.stream("memcpy");
     case OpId::cast: return list.stream("cast");
     case OpId::accumulate_sum:

@@ -4,7 +4,8 @@ namespace gptmoe {
 namespace {
 
 // Shares of the bandwidth of a large copy, and of the f32 rate of ordinary cores.
-constexpr double kStreamShare = 0.9, kGatherShare = 0.8, kProductTrafficShare = 0.8, kVectorShare = 0.5;
+constexpr double kStreamShare = 0.9, kElementsShare = 0.45, kGatherShare = 0.8, kProductTrafficShare = 0.8,
+                 kVectorShare = 0.5;
 // The shortest kernel: its blocks start, load, compute and store.
 constexpr double kShortestTrips = 3;
 
@@ -29,15 +30,22 @@ std::string limit_reason(Limit limit) {
   switch (limit) {
     case Limit::library_product:
       return percent(kLibraryMainLoop) +
-             " of the rate of large products; less if the tiles do not fill the GPU or the sums are short";
+             " of the rate of large products; less if the tiles do not fill the GPU or the sums are short; a third "
+             "in bf16 for widths that are not multiples of " +
+             std::to_string(cuda::kVector);
     case Limit::expert_product:
       return percent(kExpertMainLoop) +
              " of the rate of mma.sync, since reads of shared memory take nearly as long as the products; less for "
-             "short sums and experts' last rows";
+             "short sums and experts' last rows; in f32, and for widths that are not multiples of " +
+             std::to_string(cuda::kVector) + ", of the rate of large products in f32";
     case Limit::attention:
       return "59 to 66% of the rate of mma.sync for long sequences and 51 to 57% for 2,048 positions, like "
-             "FlashAttention-2; the backward pass computes 7 products, of which the model needs 4";
-    case Limit::stream: return percent(kStreamShare) + " of a large copy's bandwidth";
+             "FlashAttention-2 on an H100 (non-causal); the backward pass computes 7 products, of which the model "
+             "needs 4";
+    case Limit::stream:
+      return percent(kStreamShare) +
+             " of a large copy's bandwidth; half of it for logits in rows that do not divide "
+             "into packs of 16 bytes";
     case Limit::gather: return percent(kGatherShare) + " of a large copy's bandwidth: loads wait for indices";
     case Limit::vector:
       return percent(kVectorShare) + " of the f32 rate of ordinary cores, or gathering if that is slower";
@@ -51,8 +59,12 @@ void KernelList::add(std::string name, Limit limit, double flops, double bytes, 
   kernels_.push_back({std::move(name), limit, launches, flops, bytes, std::max(seconds, least)});
 }
 
-void KernelList::stream(std::string name, double bytes) {
-  add(std::move(name), Limit::stream, 0, bytes, bytes / (kStreamShare * gpu_.copy_bytes));
+void KernelList::stream(std::string name, double bytes, int64_t launches) {
+  add(std::move(name), Limit::stream, 0, bytes, bytes / (kStreamShare * gpu_.copy_bytes), launches);
+}
+
+void KernelList::stream_elements(std::string name, double bytes) {
+  add(std::move(name), Limit::stream, 0, bytes, bytes / (kElementsShare * gpu_.copy_bytes));
 }
 
 void KernelList::gather(std::string name, double bytes) {

@@ -1,7 +1,9 @@
 #pragma once
 // Collects the kernels of one call. Each function adds one kernel, by what limits it.
 #include <algorithm>
+#include <cmath>
 
+#include "kernels/cuda_limits.h"
 #include "predict/kernel_estimate.h"
 #include "predict/tile_product.h"
 
@@ -14,7 +16,9 @@ class KernelList {
 
   // Reads and writes `bytes` in order. The default is what the call must move.
   void stream(std::string name) { stream(std::move(name), bytes()); }
-  void stream(std::string name, double bytes);
+  void stream(std::string name, double bytes, int64_t launches = 1);
+  // The same, but reads and writes one element at a time, as kernels do if rows do not divide into packs of 16 bytes.
+  void stream_elements(std::string name, double bytes);
   void gather(std::string name) { gather(std::move(name), bytes()); }
   void gather(std::string name, double bytes);
   // Computes on ordinary cores while it moves `bytes`.
@@ -32,6 +36,10 @@ class KernelList {
   const OpCall& call() const { return call_; }
   const Gpu& gpu() const { return gpu_; }
   bool bf16() const { return bf16_; }
+  // Whether rows of both widths are packed (ProductSize).
+  static bool packed(double one, double other) {
+    return std::fmod(one, cuda::kVector) == 0 && std::fmod(other, cuda::kVector) == 0;
+  }
   double live_share() const { return live_share_; }
   double bytes() const { return call_.bytes(live_share_); }
   double flops() const { return call_.flops(live_share_); }

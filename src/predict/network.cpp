@@ -3,24 +3,33 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <string_view>
 
 #include "distributed/communicator.h"
 
 namespace gptmoe {
 namespace {
 
-// NCCL's own constants for choosing an algorithm (src/graph/tuning.cc of NCCL 2.2x, microseconds): the protocols "LL"
-// and "Simple".
-struct Protocol {
-  double share;                       // of the bandwidth
-  double base;                        // of an empty collective
-  double link_hop;                    // to a rank of the same machine
-  double ring_link_hop_with_network;  // the same in a ring that leaves the machine: posts to the network take longer
-  double ring_network_hop, tree_network_hop;
+// NCCL's own constants for choosing an algorithm and a protocol (src/graph/tuning.cc of NCCL 2.2x): the protocols "LL",
+// "LL128" and "Simple".
+struct Choice {
+  const char* algorithm;
+  bool low_latency;    // LL: its rate is limited, and over several machines its hops take longer
+  double share;        // of the bandwidth
+  double base;         // seconds of an empty collective
+  double link_hop;     // seconds, to a rank of the same machine
+  double network_hop;  // seconds, to another machine
 };
-constexpr std::array<Protocol, 2> kProtocols = {
-    {{0.5, 6.6e-6, 0.6e-6, 1e-6, 2.7e-6, 5e-6}, {1, 8.4e-6, 3.4e-6, 3.4e-6, 14e-6, 14e-6}}};
-constexpr double kTreeShare = 0.85;  // of a ring's bandwidth
+constexpr std::array<Choice, 6> kChoices = {{{"ring", true, 0.5, 6.6e-6, 0.6e-6, 2.7e-6},
+                                             {"ring", false, 0.92, 14e-6, 1.9e-6, 4e-6},
+                                             {"ring", false, 1, 8.4e-6, 3.4e-6, 14e-6},
+                                             {"tree", true, 0.92 / 3.8, 6.8e-6, 0.6e-6, 5e-6},
+                                             {"tree", false, 0.92 * 0.92, 14e-6, 1.25e-6, 8.5e-6},
+                                             {"tree", false, 0.92, 8.4e-6, 4e-6, 14e-6}}};
+constexpr double kLowLatencyHopWithNetwork = 1.8;
+
+// The most bytes/s of LL on GPUs like the H100, by the number of machines.
+double low_latency_limit(int machines) { return machines == 1 ? 141e9 : machines == 2 ? 45e9 : 20e9; }
 
 double sent_bytes(Collective collective, int64_t bytes, int ranks) {
   switch (collective) {
@@ -48,25 +57,24 @@ CollectiveTime collective_time(const Network& network, Collective collective, in
   const auto [ranks, machines, link_bytes, machine_bytes, latency] = network;
   if (ranks == 1) return {0, "ring"};
   const double bandwidth = machines > 1 ? std::min(link_bytes, machine_bytes) : link_bytes;
-  const double seconds = sent_bytes(collective, bytes, ranks) / bandwidth;
-  if (latency > 0) return {latency + seconds, "ring"};
+  const double sent = sent_bytes(collective, bytes, ranks);
+  if (latency > 0) return {latency + sent / bandwidth, "ring"};
 
   const int rounds = collective == Collective::all_reduce ? 2 : 1;
   CollectiveTime best{1e30, ""};
-  const auto offer = [&](double time, const char* algorithm) {
-    if (time < best.seconds) best = {time, algorithm};
-  };
-  for (const Protocol& p : kProtocols) {
-    const double transfer = seconds / p.share;
-    const int network_hops = machines > 1 ? machines - 1 : 0, link_hops = ranks - 1 - network_hops;
-    offer(p.base + transfer +
-              rounds * (link_hops * (machines > 1 ? p.ring_link_hop_with_network : p.link_hop) +
-                        network_hops * p.ring_network_hop),
-          "ring");
-    if (machines == 1 || collective != Collective::all_reduce) continue;
-    const int depth = std::bit_width(static_cast<unsigned>(machines) - 1);
-    offer(p.base + transfer / kTreeShare + rounds * ((ranks / machines - 1) * p.link_hop + depth * p.tree_network_hop),
-          "tree");
+  for (const Choice& choice : kChoices) {
+    const bool tree = std::string_view(choice.algorithm) == "tree";
+    if (tree && (machines == 1 || collective != Collective::all_reduce)) continue;
+    const int network_hops = tree ? std::bit_width(static_cast<unsigned>(machines) - 1) : machines - 1,
+              link_hops = tree ? ranks / machines - 1 : ranks - machines;
+    double rate = choice.share * bandwidth, link_hop = choice.link_hop;
+    if (choice.low_latency) {
+      rate = std::min(rate, low_latency_limit(machines));
+      if (machines > 1) link_hop *= kLowLatencyHopWithNetwork;
+    }
+    const double seconds =
+        choice.base + sent / rate + rounds * (link_hops * link_hop + network_hops * choice.network_hop);
+    if (seconds < best.seconds) best = {seconds, choice.algorithm};
   }
   return best;
 }

@@ -22,10 +22,11 @@ struct CollectiveTime {
 
 // The time of a collective on a tensor of `bytes` on each rank, with the fastest of NCCL's algorithms and protocols:
 //   * ring, or, for an all-reduce over several machines, a tree of machines with a chain of ranks in each
-//   * full bandwidth, or half the bandwidth with a fifth to a third of the latency per hop
-// A ring passes through every machine once per card, so its bandwidth is the smaller one of a rank's links and of all
-// of a machine's cards. If `latency` is given, only a ring at full bandwidth is considered, and `latency` replaces its
-// start and hops. One rank takes no time.
+//   * the protocols Simple (full bandwidth), LL128 (0.92 of it, with shorter hops) and LL (at most half of it, with the
+//     shortest hops; at most 141 GB/s on one machine, 45 on two and 20 on more)
+// NVLS, which sums in the switches of NVLink, is not considered. A ring passes through every machine once per card, so
+// its bandwidth is the smaller one of a rank's links and of all of a machine's cards. If `latency` is given, only a
+// ring at full bandwidth is considered, and `latency` replaces its start and hops. One rank takes no time.
 CollectiveTime collective_time(const Network& network, Collective collective, int64_t bytes);
 
 }  // namespace gptmoe

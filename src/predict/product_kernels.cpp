@@ -13,10 +13,11 @@ constexpr double kEpilogue = 256, kSwigluEpilogue = 320, kSwigluGradientEpilogue
 
 void linear(KernelList& list) {
   const double N = list.size('N'), I = list.size('I'), O = list.size('O');
+  const bool packed = KernelList::packed(I, O);
   switch (list.call().op()) {
-    case OpId::linear_forward: return list.library_product("forward", {N, O, I}, list.bytes());
-    case OpId::linear_backward_input: return list.library_product("input", {N, I, O}, list.bytes());
-    default: return list.library_product("weight", {O, I, N}, list.bytes());
+    case OpId::linear_forward: return list.library_product("forward", {N, O, I, 1, packed}, list.bytes());
+    case OpId::linear_backward_input: return list.library_product("input", {N, I, O, 1, packed}, list.bytes());
+    default: return list.library_product("weight", {O, I, N, 1, packed}, list.bytes());
   }
 }
 
@@ -26,12 +27,14 @@ void lm_head(KernelList& list) {
   const auto launches = static_cast<int64_t>(chunks);
   const double element = list.bf16() ? 2 : 4, logits = element * N * V, x = element * N * C,
                weights = element * V * C * chunks;
-  list.library_product("logits", {rows, V, C}, x + weights + logits, launches);
+  const bool packed = KernelList::packed(C, V), packs = std::fmod(V, 16 / element) == 0;
+  list.library_product("logits", {rows, V, C, 1, packed}, x + weights + logits, launches);
   const bool backward = list.call().tensor("dx").present();
-  list.stream("cross_entropy", backward ? 2 * logits : logits);
+  const double passed = backward ? 2 * logits : logits;
+  packs ? list.stream("cross_entropy", passed) : list.stream_elements("cross_entropy", passed);
   if (!backward) return;
-  list.library_product("dx", {rows, C, V}, logits + weights + x, launches);
-  list.library_product("dw", {V, C, rows}, logits + x + 2 * sizeof(float) * V * C * chunks, launches);
+  list.library_product("dx", {rows, C, V, 1, packed}, logits + weights + x, launches);
+  list.library_product("dw", {V, C, rows, 1, packed}, logits + x + 2 * sizeof(float) * V * C * chunks, launches);
 }
 
 void router_linear(KernelList& list) {
@@ -57,7 +60,8 @@ void grouped(KernelList& list) {
   const OpId op = list.call().op();
   const double E = list.size('E'), rows = list.live_share() * list.size('R'), padded = padded_rows(rows, E);
   const auto of_rows = [&](const char* name, double width, double depth, double extra_depth) {
-    list.expert_product(name, {padded, width, depth}, extra_depth, list.flops(), list.bytes());
+    list.expert_product(name, {padded, width, depth, 1, KernelList::packed(width, depth)}, extra_depth, list.flops(),
+                        list.bytes());
   };
   switch (op) {
     case OpId::grouped_linear_forward: return of_rows("rows", list.size('O'), list.size('I'), kEpilogue);
@@ -73,16 +77,16 @@ void grouped(KernelList& list) {
   const double splits = std::floor(std::min(2.0 * list.gpu().multiprocessors / tiles, std::ceil(rows / 256)));
   const bool whole = splits <= 1;
   const auto products = static_cast<int64_t>(whole ? E : E * splits);
-  list.expert_product("weights", {O, I, rows / static_cast<double>(products), products}, kEpilogue, list.flops(),
-                      list.bytes());
+  list.expert_product("weights", {O, I, rows / static_cast<double>(products), products, KernelList::packed(O, I)},
+                      kEpilogue, list.flops(), list.bytes());
   if (!whole) list.stream("add_partials", sizeof(float) * E * O * I * (splits + 2));
 }
 
-// Of the rate of mma.sync in long sequences: FlashAttention-2's published rates on an H100, less 5 %. Tiles on the
-// diagonal and the start of each block cost as much as 320 more positions.
+// Of the rate of mma.sync in long sequences: FlashAttention-2's published rates on an H100 (non-causal), less 5 %.
+// Tiles on the diagonal and the start of each block cost as much as 320 more positions.
 double attention_share(double T, double D, bool backward) {
-  const double forward_share = D <= 64 ? 0.59 : 0.66;
-  return (backward ? 0.64 : forward_share) * T / (T + 320);
+  const double wide_share = backward ? 0.64 : 0.66;
+  return (D <= 64 ? 0.59 : wide_share) * T / (T + 320);
 }
 
 void attention(KernelList& list) {

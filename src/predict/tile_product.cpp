@@ -4,11 +4,10 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/cuda_limits.h"
+
 namespace gptmoe {
 namespace {
-
-// Without tensor cores, products reach this share of the f32 rate.
-constexpr double kVectorShare = 0.7;
 
 struct Tile {
   int rows, columns;
@@ -35,20 +34,23 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
                                            {128, 128, 1, 0.8, 128},
                                            {64, 128, 2, 0.65, 128}}};
   constexpr double kLeastDepth = 1024;  // of a part
-  const double rate = bf16 ? gpu.product_flops : kVectorShare * gpu.vector_flops;
+  const double rate = (bf16 && !size.packed ? kUnpackedShare : 1) * product_rate(gpu, bf16);
   double best = 1e30;
   for (const Tile& tile : kTiles)
-    for (int parts = 1; parts <= 8 && (parts == 1 || size.depth / parts >= kLeastDepth); parts *= 2) {
+    for (int parts = 1; parts <= 8; parts *= 2) {
+      const double partials = parts * sizeof(float) * size.rows * size.columns * static_cast<double>(size.products);
+      if (parts > 1 && (size.depth / parts < kLeastDepth || partials > cuda::kMatmulWorkspaceBytes)) break;
       const ProductSize part{size.rows, size.columns, size.depth / parts, parts * size.products};
-      const double sums = 2.0 * sizeof(float) * size.rows * size.columns * static_cast<double>(part.products);
-      best = std::min(best, tiles_seconds(gpu, tile, part, rate) + (parts > 1 ? sums / gpu.copy_bytes : 0));
+      const double sums = parts > 1 ? 2 * partials / gpu.copy_bytes : 0;
+      best = std::min(best, tiles_seconds(gpu, tile, part, rate) + sums);
     }
   return best;
 }
 
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16) {
   const Tile tile{128, 128, 2, kExpertMainLoop, extra_depth};
-  return tiles_seconds(gpu, tile, size, bf16 ? gpu.mma_share * gpu.product_flops : kVectorShare * gpu.vector_flops);
+  const bool tensor_cores = bf16 && size.packed;
+  return tiles_seconds(gpu, tile, size, tensor_cores ? gpu.mma_share * gpu.product_flops : gpu.vector_product_flops);
 }
 
 }  // namespace gptmoe

@@ -9,17 +9,22 @@ namespace gptmoe {
 struct ProductSize {
   double rows, columns, depth;  // of one product
   int64_t products = 1;         // of this size, computed together
+  bool packed = true;           // the rows of all operands in memory are multiples of cuda::kVector elements
 };
 
 // The seconds of a product of cuBLASLt. It chooses the best of its tiles and, if the tiles are too few for the GPU,
-// cuts the depth into parts, whose partial sums pass through memory.
+// cuts the depth into parts, whose partial sums pass through its workspace. In bf16, it has only slow kernels for
+// operands that are not packed.
 double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf16);
 
-// The seconds of our grouped products (kernels/cuda/gemm_tile.cuh). `extra_depth`: the time of the work around a tile's
-// main loop, as the depth that the main loop would handle in that time.
+// The seconds of our grouped products. They use tensor cores for packed operands in bf16 (kernels/cuda/gemm_tile.cuh),
+// and f32 arithmetic otherwise (gemm_plain.cuh). `extra_depth`: the time of the work around a tile's main loop, as the
+// depth that the main loop would handle in that time.
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16);
 
 // What an expert product's main loop reaches of the rate of mma.sync, and cuBLASLt's of the rate of large products.
 constexpr double kExpertMainLoop = 0.83, kLibraryMainLoop = 0.88;
+// The rate of cuBLASLt's products in bf16 whose operands are not packed, relative to packed ones. This is assumed.
+constexpr double kUnpackedShare = 1.0 / 3;
 
 }  // namespace gptmoe

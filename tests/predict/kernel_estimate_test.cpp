@@ -59,6 +59,13 @@ TEST(KernelEstimates, ASmallKernelTakesAsLongAsThreeLoads) {
   EXPECT_NEAR(kernels[0].seconds, 3e-6, 1e-15);
 }
 
+// A graph may keep the sizes of a memset in 32 bits.
+TEST(KernelEstimates, ZeroingTakesAMemsetForEachTwoGibibytes) {
+  const auto kernels = estimate([&](Ops& ops) { ops.zero(tensor(DType::f32, {(int64_t{1} << 30) + 1})); });
+  ASSERT_EQ(kernels.size(), 1u);
+  EXPECT_EQ(kernels[0].launches, 3);
+}
+
 // 8 experts of 128 rows each, 256 wide: 16 tiles on 2 multiprocessors, two on each at a time: 4 rounds of 4 tiles. A
 // tile of depth 1024 has 2 * 128 * 128 * 1024 operations, and its epilogue takes as long as a depth of 256.
 TEST(KernelEstimates, ExpertsProductsRunInRoundsOfTiles) {
@@ -77,6 +84,14 @@ TEST(KernelEstimates, TheLibraryCutsLongSumsOfFewTiles) {
   EXPECT_LT(library_product_seconds(gpu, {1024, 1024, 65536}, true), one_part / 2);
 }
 
+// 136 tiles leave the second round nearly empty, but two parts would need 34 MiB for their sums.
+TEST(KernelEstimates, TheLibrarySumsPartsInItsWorkspaceOnly) {
+  Gpu gpu = known_gpus().front();
+  gpu.copy_bytes = 1e30;
+  const double one_round = 2.0 * 128 * 256 * 65536 * 132 / (kLibraryMainLoop * gpu.product_flops);
+  EXPECT_GT(library_product_seconds(gpu, {2176, 2048, 65536}, true), 1.6 * one_round);
+}
+
 // The model needs four products of attention's backward; the two kernels compute seven.
 TEST(KernelEstimates, AttentionsBackwardComputesSevenProducts) {
   const Tensor qkv = tensor(DType::bf16, {2, 64, 12, 64}), out = tensor(DType::bf16, {2, 64, 4, 64});
@@ -87,6 +102,20 @@ TEST(KernelEstimates, AttentionsBackwardComputesSevenProducts) {
   const double product = 2.0 * 2 * 4 * 64 * 64 * 65 / 2;
   EXPECT_EQ(kernels[1].flops, 4 * product);
   EXPECT_EQ(kernels[2].flops, 3 * product);
+}
+
+// FlashAttention-2's published rates of the backward pass on an H100 with heads of 64 are 264 TFLOP/s for 2,048
+// positions and 291 for 16,384; ours are assumed to be 5 % less.
+TEST(KernelEstimates, AttentionsBackwardIsAsFastAsPublished) {
+  for (const auto& [T, published] : {std::pair{int64_t{2048}, 264e12}, {int64_t{16384}, 291e12}}) {
+    const Tensor qkv = tensor(DType::bf16, {1, T, 96, 64}), out = tensor(DType::bf16, {1, T, 32, 64});
+    const auto kernels = estimate(
+        [&](Ops& ops) {
+          ops.attention_backward(qkv, out, out, tensor(DType::f32, {1, 32, T}), qkv);
+        },
+        gpu_named("h100"));
+    for (size_t i : {1, 2}) EXPECT_NEAR(kernels[i].flops / kernels[i].seconds / published, 0.95, 0.03) << T;
+  }
 }
 
 // Each chunk of logits has three products and one pass over the logits, which reads and writes them.
@@ -106,6 +135,53 @@ TEST(KernelEstimates, TheHeadRunsChunkByChunk) {
   EXPECT_EQ(kernels[1].bytes, 2.0 * 2 * N * V);
 }
 
+// Tensor cores need rows of 16 bytes. Without them, the experts' products run at the rate of ordinary cores, the
+// library takes slower kernels, and the cross-entropy reads its logits one by one.
+TEST(KernelEstimates, OddWidthsTakeLonger) {
+  const int64_t R = 65536, E = 8, N = 16384;
+  const Tensor offsets = tensor(DType::i64, {E + 1});
+  const auto experts = [&](int64_t O, int64_t I) {
+    return estimate([&](Ops& ops) {
+      ops.grouped_linear_backward_input(tensor(DType::bf16, {R, I}), tensor(DType::bf16, {R, O}),
+                                        tensor(DType::bf16, {E, O, I}), offsets);
+    })[0];
+  };
+  const double even = experts(1024, 1024).seconds;
+  for (const auto& [O, I] : {std::pair{1020, 1024}, {1024, 1020}}) {
+    const KernelEstimate odd = experts(O, I);
+    EXPECT_GT(odd.seconds, odd.flops / known_gpus().front().vector_flops) << O << ' ' << I;
+    EXPECT_GT(odd.seconds, 5 * even) << O << ' ' << I;
+  }
+  const auto head = [&](int64_t V) {
+    return estimate([&](Ops& ops) {
+      ops.lm_head_loss(tensor(DType::f32, {N}), tensor(DType::bf16, {N, 1024}), tensor(DType::f32, {V, 1024}),
+                       tensor(DType::bf16, {N, 1024}), tensor(DType::bf16, {V, 1024}), tensor(DType::i32, {N}), 1.0,
+                       tensor(DType::bf16, {1024, V}));
+    });
+  };
+  const auto good = head(50304), odd = head(50301);
+  for (size_t i : {0, 2, 3}) EXPECT_GT(odd[i].seconds, 2 * good[i].seconds) << odd[i].name;
+  EXPECT_GT(odd[1].seconds, 1.5 * good[1].seconds);
+}
+
+// A large product's floor is nearly the predicted time in f32 as well as in bf16.
+TEST(KernelEstimates, TheFloorHasTheRateOfThePrecision) {
+  for (const DType compute : {DType::bf16, DType::f32})
+    for (const double rate : {30e12, 300e12}) {
+      Gpu gpu = known_gpus().front();
+      (compute == DType::bf16 ? gpu.product_flops : gpu.vector_product_flops) = rate;
+      const Tensor x = tensor(compute, {16384, 16384});
+      double predicted = 0, floor = 0;
+      Visitor visitor(
+          [&](const OpCall& call) { predicted = call_seconds(call, gpu, 1), floor = floor_seconds(call, gpu, 1); });
+      make_plan_ops(compute, DType::f32, 1 << 20, 0)
+          .observed_by(visitor)
+          .linear_forward(tensor(compute, {16384, 16384}), x, x, Write::assign);
+      EXPECT_NEAR(floor, 2 * std::pow(16384.0, 3) / rate, 1e-6);
+      EXPECT_NEAR(predicted / floor, 1 / kLibraryMainLoop, 0.05);
+    }
+}
+
 // For all ops, on all GPUs and in both precisions: no call takes less than its floor.
 TEST(KernelEstimates, EveryOpHasKernelsThatTakeNoLessThanItsFloor) {
   std::set<OpId> seen;
@@ -120,8 +196,7 @@ TEST(KernelEstimates, EveryOpHasKernelsThatTakeNoLessThanItsFloor) {
           EXPECT_GE(kernel.launches, 1) << call.name() << ' ' << kernel.name;
           EXPECT_TRUE(std::isfinite(kernel.seconds)) << call.name() << ' ' << kernel.name;
         }
-        const double floor = std::max(call.flops(1) / gpu.product_flops, call.bytes(1) / gpu.copy_bytes);
-        EXPECT_GT(call_seconds(call, gpu, 1), floor) << call.name() << ' ' << call.shape();
+        EXPECT_GT(call_seconds(call, gpu, 1), floor_seconds(call, gpu, 1)) << call.name() << ' ' << call.shape();
       });
       for (const auto* cases : {&op_cases().tests, &op_cases().gpu_benchmarks})
         for (const OpCase& op : *cases) {

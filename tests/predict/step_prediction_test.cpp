@@ -139,8 +139,11 @@ TEST(Gpus, AreFoundByNameAndByDescription) {
   EXPECT_EQ(gpu_named("a100").title, std::string("A100"));
   EXPECT_EQ(gpu_described("NVIDIA H200, bf16"), &gpu_named("h200"));
   EXPECT_EQ(gpu_described("NVIDIA H100 80GB HBM3, bf16"), &gpu_named("h100"));
-  for (const char* other : {"NVIDIA H100 PCIe, bf16", "NVIDIA GH200 480GB, bf16", "NVIDIA GeForce RTX 4090, bf16"})
+  for (const char* other : {"NVIDIA H100 PCIe, bf16", "NVIDIA GH200 480GB, bf16", "NVIDIA A100-SXM4-40GB, bf16",
+                            "NVIDIA A100-PCIE-40GB, bf16", "NVIDIA A100-PCIE-80GB, f32",
+                            "NVIDIA H200 MIG 1g.18gb, bf16", "NVIDIA GeForce RTX 4090, bf16"})
     EXPECT_EQ(gpu_described(other), nullptr) << other;
+  EXPECT_EQ(gpu_described("NVIDIA A100-SXM4-80GB, f32"), &gpu_named("a100"));
   EXPECT_EQ(gpu_described("CPU, 2 threads, built-in products"), nullptr);
   EXPECT_EQ(message<UserError>([] { gpu_named("b200"); }),
             "--gpu: \"b200\" is not known; choose one of h200, h100, a100");
