@@ -24,7 +24,19 @@ struct PlanArguments {
   SpeedOptions speed;
 };
 
-void print_memory(const Config& config, const Engine& engine, Ops& ops, const std::string& missing) {
+void print_room(const Config& config, const Engine& engine, const Ops& ops, int64_t room) {
+  const std::string why = why_no_room(config, engine, ops, room);
+  if (!why.empty())
+    std::printf("does not fit: %s\n", why.c_str());
+  else
+    std::printf("fits; train.micro_batch_size may be up to %lld (it must divide train.global_batch_size %lld)\n",
+                static_cast<long long>(largest_micro_batch(config, ops, room)),
+                static_cast<long long>(config.train.global_batch_size));
+}
+
+// `assumed`: the GPU that is predicted instead of this machine's device; nullptr if there is none.
+void print_memory(const Config& config, const Engine& engine, Ops& ops, const std::string& missing,
+                  const Gpu* assumed) {
   const TrainConfig& t = config.train;
   const bool on_host = missing.empty() && ops.memory().on_host();
   std::printf("\n%s (%s, micro-batch %lld x %lld, recompute %s)\n%s\n", on_host ? "memory" : "GPU memory",
@@ -34,20 +46,17 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
     std::printf("  %-20s %12s\n", "program", binary_bytes(kProgramBytes).c_str());
     std::printf("  %-20s %12s\n", "peak resident", binary_bytes(engine.total_bytes() + kProgramBytes).c_str());
   }
-  if (!missing.empty()) {
-    std::printf("planned as for a GPU: %s\n", missing.c_str());
-    return;
+  if (!missing.empty()) std::printf("planned as for a GPU: %s\n", missing.c_str());
+  if (assumed) {
+    std::printf("  %-20s %12s\n", text("an ", assumed->title, " has").c_str(),
+                binary_bytes(assumed->memory_bytes).c_str());
+    return print_room(config, engine, ops, assumed->memory_bytes);
   }
+  if (!missing.empty()) return;
   const int64_t room = room_in(ops.memory(), ops);
   if (room < 0) return;
   std::printf("  %-20s %12s\n", "available", binary_bytes(room).c_str());
-  const std::string why = why_no_room(config, engine, ops, room);
-  if (!why.empty())
-    std::printf("does not fit: %s\n", why.c_str());
-  else
-    std::printf("fits; train.micro_batch_size may be up to %lld (it must divide train.global_batch_size %lld)\n",
-                static_cast<long long>(largest_micro_batch(config, ops, room)),
-                static_cast<long long>(t.global_batch_size));
+  print_room(config, engine, ops, room);
 }
 
 // A prediction for a GPU does not need one.
@@ -66,6 +75,7 @@ void print_plan(const PlanArguments& arguments) {
   const Config given = load_given_config(arguments.config, arguments.overrides);
   const Config config = for_gpu ? on_gpu(given) : given;
   const int ranks = static_cast<int>(arguments.ranks);
+  require_equal_shares(config, arguments.speed, ranks);
   const TrainConfig& t = config.train;
   const std::string missing = why_no_device(config);
   const std::unique_ptr<Ops> ops = missing.empty() ? make_backend(config) : std::make_unique<Ops>(plan_backend(config));
@@ -75,7 +85,10 @@ void print_plan(const PlanArguments& arguments) {
   if (const std::string average = describe_average(config, ranks); !average.empty())
     std::printf("average     %s\n", average.c_str());
   for (const std::string& path : slow_paths(config, *ops)) std::printf("slow        %s\n", path.c_str());
-  print_memory(config, engine, *ops, missing);
+  const bool on_paper = !missing.empty() || !ops->memory().on_host(), predicts = ranks > 1 || arguments.kernels;
+  const Gpu& gpu = gpu_of(arguments.speed, ops->describe());
+  const bool assumed = !arguments.speed.gpu.empty() || (predicts && !missing.empty());
+  print_memory(config, engine, *ops, missing, assumed ? &gpu : nullptr);
 
   const double forward = engine.forward_flops_per_token(), backward = engine.backward_flops_per_token();
   const double tokens = static_cast<double>(t.global_batch_size * t.sequence_length);
@@ -85,9 +98,8 @@ void print_plan(const PlanArguments& arguments) {
   std::printf("  %-20s %12sFLOP\n", "per step", metric_count((forward + backward) * tokens).c_str());
   std::printf("  %-20s %12sFLOP\n", "whole run",
               metric_count((forward + backward) * tokens * static_cast<double>(t.steps)).c_str());
-  if (ranks == 1 && !arguments.kernels) return;
-  const bool on_paper = !missing.empty() || !ops->memory().on_host();
-  const PlanSpeed speed = on_paper ? PlanSpeed::of_gpu(arguments.speed, ops->describe())
+  if (!predicts) return;
+  const PlanSpeed speed = on_paper ? PlanSpeed::of_gpu(arguments.speed, gpu, ops->compute_dtype())
                                    : PlanSpeed::of_cpu(arguments.speed, measure_matrix_rate(*ops));
   if (ranks > 1) print_ranks_plan(config, *ops, ranks, speed, engine.gpt().live_share());
   if (arguments.kernels) print_kernels_plan(config, engine, *ops, ranks, speed);

@@ -43,7 +43,7 @@ int64_t exchanged_bytes(const ParamTable& params, int64_t ranks) {
   return largest * dtype_bytes(params.grads().dtype()) / ranks * (ranks - 1);
 }
 
-void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host) {
+void print_memory(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed) {
   const Config own = config_for_rank(config, ranks);
   std::array<std::vector<Engine::ArenaSize>, 2> sizes;
   std::array<int64_t, 2> totals{};
@@ -51,13 +51,18 @@ void print_memory(const Config& config, const Ops& ops, int ranks, bool on_host)
     const Engine engine(with_zero_stage(own, kZeroStages[column]), Purpose::train, own.train.micro_batch_size,
                         own.train.sequence_length, ops, {0, ranks});
     sizes[column] = engine.arena_sizes();
-    if (on_host) sizes[column].push_back({"MPI", mpi_staging_bytes(exchanged_bytes(engine.gpt().params(), ranks))});
+    if (!speed.on_gpu())
+      sizes[column].push_back({"MPI", mpi_staging_bytes(exchanged_bytes(engine.gpt().params(), ranks))});
     for (const Engine::ArenaSize& arena : sizes[column]) totals[column] += arena.bytes;
   }
   print_heading("memory of a rank");
   for (size_t row = 0; row < sizes[0].size(); ++row)
     print_row(sizes[0][row].name, [&](size_t column) { return binary_bytes(sizes[column][row].bytes); });
   print_row("total", [&](size_t column) { return binary_bytes(totals[column]); });
+  if (!speed.on_gpu()) return;
+  const int64_t room = speed.gpu().memory_bytes;
+  print_row(text("of ", binary_bytes(room)),
+            [&](size_t column) { return std::string(totals[column] <= room ? "fits" : "does not fit"); });
 }
 
 void print_prediction(const Config& config, const Ops& ops, int ranks, const PlanSpeed& speed, double live_share) {
@@ -107,7 +112,7 @@ void print_ranks_plan(const Config& config, const Ops& ops, int ranks, const Pla
   std::printf("\nranks       %d, each with %lld micro-batch(es) of %lld per step, gradients in %s\n", ranks,
               static_cast<long long>(own.train.micro_batches(ranks)),
               static_cast<long long>(own.train.micro_batch_size), config.distributed.reduce_dtype.c_str());
-  print_memory(config, ops, ranks, !speed.on_gpu());
+  print_memory(config, ops, ranks, speed);
   print_prediction(config, ops, ranks, speed, live_share);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/progress.h"
+#include "engine/config_for_rank.h"
 
 namespace gptmoe {
 namespace {
@@ -23,11 +24,25 @@ std::string rate(double value, const char* unit) { return metric_count(value) + 
 
 }  // namespace
 
-PlanSpeed PlanSpeed::of_gpu(const SpeedOptions& options, const std::string& description) {
-  PlanSpeed speed(options);
+const Gpu& gpu_of(const SpeedOptions& options, const std::string& description) {
+  if (!options.gpu.empty()) return gpu_named(options.gpu);
   const Gpu* own = gpu_described(description);
-  speed.gpu_ = !options.gpu.empty() ? gpu_named(options.gpu) : own ? *own : known_gpus().front();
-  if (options.rate > 0) speed.gpu_->product_flops = options.rate * 1e12;
+  return own ? *own : known_gpus().front();
+}
+
+void require_equal_shares(const Config& config, const SpeedOptions& options, int ranks) {
+  config_for_rank(config, ranks);
+  if (options.nodes > 0 && ranks % options.nodes != 0)
+    user_error("--nodes: ", ranks, " ranks cannot be shared equally by ", options.nodes,
+               " machines; choose a number that divides ", ranks);
+}
+
+PlanSpeed PlanSpeed::of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute) {
+  PlanSpeed speed(options);
+  speed.gpu_ = gpu;
+  speed.bf16_ = compute == DType::bf16;
+  if (options.rate > 0)
+    (speed.bf16_ ? speed.gpu_->product_flops : speed.gpu_->vector_product_flops) = options.rate * 1e12;
   return speed;
 }
 
@@ -47,9 +62,6 @@ Network PlanSpeed::network(int ranks) const {
   Network network{.ranks = ranks};
   if (ranks == 1) return network;
   network.machines = options_.nodes > 0 ? static_cast<int>(options_.nodes) : on_gpu() ? fewest_machines(ranks) : 1;
-  if (ranks % network.machines != 0)
-    user_error("--nodes: ", ranks, " ranks cannot be shared equally by ", network.machines,
-               " machines; choose a number that divides ", ranks);
   network.link_bytes = options_.link > 0 ? options_.link * 1e9 : on_gpu() ? gpu_->link_bytes : kCpuLink;
   network.machine_bytes = options_.network > 0 ? options_.network * 1e9
                           : on_gpu()           ? gpu_->network_bytes * ranks / network.machines
@@ -61,8 +73,8 @@ Network PlanSpeed::network(int ranks) const {
 std::string PlanSpeed::assumptions(int ranks) const {
   std::string lines;
   if (on_gpu()) {
-    lines = text("assumed: ", gpu_->title, ", large products ", rate(gpu_->product_flops, "FLOP/s"), ", large copies ",
-                 rate(gpu_->copy_bytes, "B/s"), ", ", gpu_->launch_gap * 1e6, " us between kernels");
+    lines = text("assumed: ", gpu_->title, ", large products ", rate(product(), "FLOP/s"), bf16_ ? "" : " in f32",
+                 ", large copies ", rate(gpu_->copy_bytes, "B/s"), ", ", gpu_->launch_gap * 1e6, " us between kernels");
   } else {
     lines = text("assumed: ", rate(flops_, "FLOP/s"), " in a step's products, ", rate(memory_bytes_, "B/s"),
                  " of memory in the optimizer");

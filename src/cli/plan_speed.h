@@ -18,17 +18,25 @@ struct SpeedOptions {
   double rate = 0, link = 0, network = 0, latency = 0;
 };
 
+// The GPU to predict: that of --gpu, or the device's, which `description` may name (Ops::describe()), or the default.
+const Gpu& gpu_of(const SpeedOptions& options, const std::string& description);
+// Throws UserError if the ranks cannot share the batch of `config` equally, or the machines of --nodes the ranks.
+void require_equal_shares(const Config& config, const SpeedOptions& options, int ranks);
+
 class PlanSpeed {
  public:
-  // `description`: of the device, which may name its GPU (Ops::describe()).
-  static PlanSpeed of_gpu(const SpeedOptions& options, const std::string& description);
+  // `gpu`: gpu_of(). `compute`: the precision of matrix products.
+  static PlanSpeed of_gpu(const SpeedOptions& options, const Gpu& gpu, DType compute);
   // `matrix_rate`: FLOP/s of this machine's large products.
   static PlanSpeed of_cpu(const SpeedOptions& options, double matrix_rate);
 
   bool on_gpu() const { return gpu_.has_value(); }
   const Gpu& gpu() const { return *gpu_; }
+  // FLOP/s of the GPU's matrix products in this precision: on the data sheet, and with large matrices.
+  double peak() const { return peak_rate(*gpu_, bf16_); }
+  double product() const { return product_rate(*gpu_, bf16_); }
   std::unique_ptr<CallTimes> call_times(double live_share) const;
-  // Throws UserError if --nodes does not divide the ranks.
+  // require_equal_shares() must have accepted the ranks.
   Network network(int ranks) const;
   // What is assumed, in lines of at most 100 columns.
   std::string assumptions(int ranks) const;
@@ -38,6 +46,7 @@ class PlanSpeed {
 
   SpeedOptions options_;
   std::optional<Gpu> gpu_;
+  bool bf16_ = false;
   double flops_ = 0, memory_bytes_ = 0;  // of a CPU
 };
 
