@@ -14,10 +14,10 @@
 namespace gptmoe {
 namespace {
 
-Ops& cuda_ops(DType compute, Gpu gpu) {
+Ops& cuda_ops(DType compute, GpuModel gpu) {
   static const auto all = [] {
-    std::map<std::pair<DType, Gpu>, std::unique_ptr<Ops>> made;
-    for (const Gpu kind : {Gpu::small_a100, Gpu::h100}) {
+    std::map<std::pair<DType, GpuModel>, std::unique_ptr<Ops>> made;
+    for (const GpuModel kind : {GpuModel::small_a100, GpuModel::h100}) {
       use_gpu(kind);
       for (const DType type : {DType::f32, DType::bf16}) made[{type, kind}] = make_cuda_ops(type);
     }
@@ -31,14 +31,16 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
  protected:
   ~CudaOp() override {
     reorder_execution(1);
-    use_gpu(Gpu::usual);
+    use_gpu(GpuModel::usual);
   }
 
   const OpCase& op() const { return std::get<0>(GetParam()); }
   DType compute() const { return std::get<1>(GetParam()); }
   // A case has one GPU for f32 and the other one for bf16. For half of the cases, f32 has the A100.
-  Gpu gpu() const { return (hash_bytes(op().name) + (compute() == DType::bf16)) % 2 ? Gpu::small_a100 : Gpu::h100; }
-  Gpu other_gpu() const { return gpu() == Gpu::h100 ? Gpu::small_a100 : Gpu::h100; }
+  GpuModel gpu() const {
+    return (hash_bytes(op().name) + (compute() == DType::bf16)) % 2 ? GpuModel::small_a100 : GpuModel::h100;
+  }
+  GpuModel other_gpu() const { return gpu() == GpuModel::h100 ? GpuModel::small_a100 : GpuModel::h100; }
 
   void expect_agreement_with_the_cpu(CaseRun& got);
 };

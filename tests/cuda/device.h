@@ -21,12 +21,12 @@ inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 }
 
 // Chooses the simulated GPU that is used from now on. Ops made for one must not run on another.
-enum class Gpu { usual, small_a100, h100 };
-inline void use_gpu([[maybe_unused]] Gpu gpu) {
+enum class GpuModel { usual, small_a100, h100 };
+inline void use_gpu([[maybe_unused]] GpuModel gpu) {
 #ifdef GPTMOE_SIMT
-  simt::simulated_device = gpu == Gpu::usual        ? simt::SimulatedDevice{}
-                           : gpu == Gpu::small_a100 ? simt::small_a100()
-                                                    : simt::h100();
+  simt::simulated_device = gpu == GpuModel::usual        ? simt::SimulatedDevice{}
+                           : gpu == GpuModel::small_a100 ? simt::small_a100()
+                                                         : simt::h100();
 #endif
 }
 
