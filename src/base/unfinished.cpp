@@ -65,8 +65,15 @@ Unfinished new_unfinished(const fs::path& path, Make make) {
     if (!made.fd && errno == EEXIST) continue;  // a live writer's, or something that is not ours
     if (!made.fd) break;
     // Another process may take the new file for a leftover before it is locked.
-    if (flock(made.fd.get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-      if (is_at(made.fd.get(), made.path)) return made;
+    if (flock(made.fd.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) continue;
+    errno = 0;
+    if (is_at(made.fd.get(), made.path)) return made;
+    if (const int reason = errno; reason != 0 && reason != ENOENT) {  // the system cannot tell
+      std::error_code ignored;                                        // the reason is reported
+      fs::remove_all(made.path, ignored);
+      errno = reason;
+      break;
+    }
   }
   throw Failure(text(path.string(), ": cannot create: ", std::strerror(errno)));
 }
