@@ -23,7 +23,7 @@ class InitialValues : public ::testing::Test {
 TEST_F(InitialValues, ArePureFunctionsOfTheIndexWithAnyNumberOfThreads) {
   const Rng rng(3, hash_bytes("name"));
   std::vector<float> first;
-  for (const int threads : {1, 2, 5}) {
+  for (const int threads : {5, 2, 1}) {  // LLVM's OpenMP leaks the teams that it makes larger
     omp_set_num_threads(threads);
     std::vector<uint16_t> values(kCount);
     std::vector<float> master(kCount - 100);
@@ -39,7 +39,7 @@ TEST_F(InitialValues, ArePureFunctionsOfTheIndexWithAnyNumberOfThreads) {
         EXPECT_EQ(master[static_cast<size_t>(i - 100)], expected) << i;
       }
     }
-    if (threads == 1) first = master;
+    if (first.empty()) first = master;
     EXPECT_EQ(master, first) << threads << " threads";
   }
 }
