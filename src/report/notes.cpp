@@ -81,7 +81,10 @@ std::set<std::string> mixtures(const Comparison& comparison) {
     for (const RunLog& run : result.arm.runs) {
       const nlohmann::ordered_json::json_pointer train{"/data/train"};
       nlohmann::ordered_json sources = run.config.contains(train) ? run.config[train] : nlohmann::ordered_json();
-      if (!sources.is_array()) sources = nlohmann::ordered_json::array({sources});
+      if (sources.is_object())  // globs by name
+        sources = nlohmann::ordered_json(sources.size(), nlohmann::ordered_json::object());
+      else if (!sources.is_array())
+        sources = nlohmann::ordered_json::array({sources});
       for (auto& source : sources) {
         if (!source.is_object()) source = nlohmann::ordered_json::object();
         source.erase("path");

@@ -100,7 +100,8 @@ bool RunLog::has_diverged() const {
 
 bool RunLog::lacks_last_eval() const {
   const Json::json_pointer val("/data/val");
-  const bool validates = config.contains(val) && config[val].is_string() && !config[val].get<std::string>().empty();
+  // A glob, or several by name; "" and {} name none.
+  const bool validates = config.contains(val) && config[val] != "" && !config[val].empty();
   return validates && (evals.empty() || evals.back().step < planned_steps);
 }
 

@@ -326,6 +326,22 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
   EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
 }
 
+TEST(Comparison, NotesRunsThatMixTheirSourcesDifferently) {
+  const auto note = [](const char* first, const char* second) {
+    RunLog a = run_of({40, 20}, 2), b = run_of({40, 10}, 2);
+    a.config["data"]["train"] = nlohmann::ordered_json::parse(first);
+    b.config["data"]["train"] = nlohmann::ordered_json::parse(second);
+    const Comparison comparison = compare({{"topk", {a}}, {"default", {b}}});
+    return std::count(comparison.notes.begin(), comparison.notes.end(), "Runs mix their training sources differently.");
+  };
+  EXPECT_EQ(note(R"([{"path": "a", "weight": 1}, {"path": "b", "weight": 2}])",
+                 R"([{"path": "a", "weight": 2}, {"path": "b", "weight": 2}])"),
+            1);
+  EXPECT_EQ(note(R"("[ab]")", R"(["a", "b"])"), 1);
+  EXPECT_EQ(note(R"({"x": "a", "y": "b"})", R"(["here/a", {"path": "here/b", "name": "z"}])"), 0);
+  EXPECT_EQ(note(R"("a")", R"("elsewhere/a")"), 0);
+}
+
 TEST(Comparison, NotesDataThatMakePerplexitiesIncomparable) {
   RunLog a = run_of({20}, 1), b = run_of({20}, 1), unknown = run_of({20}, 1, 2);
   HistoryEntry entry;

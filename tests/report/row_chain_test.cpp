@@ -134,9 +134,8 @@ TEST(RowChain, AHalfRowIsToldUnlessAProcessIsWritingIt) {
 
 TEST(RowChain, ALastEvaluationThatIsMissingIsTold) {
   TemporaryFolder folder;
-  const char* config = R"({"train": {"steps": 4}, "data": {"val": "val_*.bin"}})";
-  const auto notes = [&](const std::string& metrics) {
-    write_run(folder / "run", metrics, config);
+  const auto notes = [&](const std::string& metrics, const std::string& val = R"("val_*.bin")") {
+    write_run(folder / "run", metrics, R"({"train": {"steps": 4}, "data": {"val": )" + val + "}}");
     const Comparison comparison = compare({{"run", {read_run(folder / "run")}}});
     return std::count_if(comparison.notes.begin(), comparison.notes.end(), [](const std::string& note) {
       return note.ends_with("has no evaluation of its last step; gptmoe train --resume makes it.");
@@ -144,6 +143,8 @@ TEST(RowChain, ALastEvaluationThatIsMissingIsTold) {
   };
   const std::string rows = eval_line(2, 200, 3, 20) + train_line(4, 400, 50);
   EXPECT_EQ(notes(rows), 1);
+  EXPECT_EQ(notes(rows, R"({"wiki": "w_*.bin", "books": "b_*.bin"})"), 1);
+  EXPECT_EQ(notes(rows, R"("")"), 0) << "it has no validation data";
   EXPECT_EQ(notes(rows + eval_line(4, 400, 3, 40)), 0);
   EXPECT_EQ(notes(eval_line(2, 200, 3, 20)), 0) << "it is unfinished";
 }
