@@ -113,7 +113,7 @@ void AtomicFile::commit() {
   flush_to_disk();
   if (rename(temporary_.c_str(), path_.c_str()) != 0)
     throw Failure(text(path_.string(), ": cannot rename into place: ", reason()));
-  fd_.reset();
+  fd_.reset();  // after fsync() there is nothing left that closing could lose
   sync_directory(path_.has_parent_path() ? path_.parent_path() : ".");
 }
 

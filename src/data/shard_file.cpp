@@ -146,7 +146,7 @@ void ShardWriter::finish() {
   header[2] = static_cast<int32_t>(size_);
   write_fully(fd_.get(), reinterpret_cast<const char*>(header.data()), kShardHeaderBytes, 0, path_);
   sync();
-  fd_.reset();
+  if (close(fd_.release()) != 0) throw Failure(text(path_.string(), ": cannot close: ", std::strerror(errno)));
 }
 
 void publish_shard(const std::filesystem::path& path) {

@@ -21,10 +21,10 @@ namespace {
 //   trip: assumed. A load takes about 270 (cache) to 480 (memory) clock cycles (the same paper), which are 0.15 to 0.27
 //     us; the instructions around it and the wait for other loads take as long again.
 //   launch_gap: assumed.
-//   link_bytes: NCCL's maintainers expect 370 of NVLink 4's 450 GB/s each way (nccl-tests, issue 212); the same share
+//   link_bytes: NCCL's maintainers expect 370 of NVLink 4's 450 GB/s each way (NVIDIA/nccl-tests#212); the same share
 //     of an A100's 300 GB/s is 240.
-//   network_bytes: 46 to 48 GB/s of a card of 400 Gb/s (nccl-tests, issue 290); an A100's machine has cards of 200
-//   Gb/s.
+//   network_bytes: 46 to 48 GB/s of a card of 400 Gb/s (NVIDIA/nccl-tests#290); an A100's machine has cards of half
+//     that rate.
 constexpr double kVectorProductShare = 0.7;
 constexpr std::array<Gpu, 3> kGpus = {{
     {.name = "h200",
