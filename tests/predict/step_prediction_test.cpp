@@ -3,7 +3,7 @@
 #include "kernels/plan_ops.h"
 #include "predict/gpu_times.h"
 #include "support/error_message.h"
-#include "support/model_fixture.h"
+#include "support/rank_config.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -12,20 +12,6 @@ using nlohmann::json;
 
 class Predicted : public ::testing::Test {
  protected:
-  static Config config(const json& changes = json::object()) {
-    json run = {{"model",
-                 {{"vocab_size", 1000},
-                  {"hidden_size", 64},
-                  {"num_attention_heads", 4},
-                  {"num_hidden_layers", 4},
-                  {"intermediate_size", 128},
-                  {"moe_intermediate_size", 128},
-                  {"num_experts", 8},
-                  {"first_k_dense_replace", 1}}},
-                {"train", {{"micro_batch_size", 4}, {"global_batch_size", 32}, {"sequence_length", 64}}}};
-    run.merge_patch(changes);
-    return tiny_config(run);
-  }
   StepPrediction predict(const Config& config, CallTimes&& times, const Network& network) const {
     return predict_step(config, ops_, times, network);
   }
@@ -41,36 +27,36 @@ class Predicted : public ::testing::Test {
 };
 
 TEST_F(Predicted, AStepWaitsOnlyForSlowLinks) {
-  const StepPrediction alone = predict(config(), FlatTimes(1e12, 1e12), links(1, 1e30)),
-                       free_links = predict(config(), FlatTimes(1e12, 1e12), links(4, 1e30));
+  const StepPrediction alone = predict(rank_config(), FlatTimes(1e12, 1e12), links(1, 1e30)),
+                       free_links = predict(rank_config(), FlatTimes(1e12, 1e12), links(4, 1e30));
   EXPECT_NEAR(products(free_links), products(alone) / 4, 1e-12);
   EXPECT_NEAR(free_links.in_all(), products(free_links) + optimizer(free_links), 1e-11);
   EXPECT_NEAR(optimizer(free_links), optimizer(alone), 1e-15);
 
   // A link so slow that the computation does not matter.
-  const StepPrediction slow = predict(config(), FlatTimes(1e12, 1e12), links(4, 1e3));
+  const StepPrediction slow = predict(rank_config(), FlatTimes(1e12, 1e12), links(4, 1e3));
   double seconds = 0;
   for (const TrafficCost& cost : slow.communication) seconds += static_cast<double>(cost.bytes) / 1e3;
   EXPECT_NEAR(slow.in_all() / seconds, 1, 1e-3);
   EXPECT_GT(slow.in_all(), seconds - 1e-9);
 
   // Communication that starts early is hidden behind computation.
-  const StepPrediction usual = predict(config(), FlatTimes(1e9, 1e12), links(4, 1e9));
+  const StepPrediction usual = predict(rank_config(), FlatTimes(1e9, 1e12), links(4, 1e9));
   const auto gradients = usual.communication[static_cast<size_t>(Traffic::gradients)];
   EXPECT_LT(gradients.seconds, 0.5 * static_cast<double>(gradients.bytes) / 1e9);
   EXPECT_GT(gradients.seconds, 0) << "the embedding's gradients come last";
 }
 
 TEST_F(Predicted, ARankOfAShardedOptimizerUpdatesItsPart) {
-  const double whole = optimizer(predict(config(), FlatTimes(1e12, 1e9), links(4, 1e12)));
+  const double whole = optimizer(predict(rank_config(), FlatTimes(1e12, 1e9), links(4, 1e12)));
   const double part =
-      optimizer(predict(config({{"distributed", {{"zero_stage", 1}}}}), FlatTimes(1e12, 1e9), links(4, 1e12)));
+      optimizer(predict(rank_config({{"distributed", {{"zero_stage", 1}}}}), FlatTimes(1e12, 1e9), links(4, 1e12)));
   EXPECT_NEAR(part / whole, 0.25, 0.01);
 }
 
 // One GPU, eight micro-batches.
 TEST_F(Predicted, TheTableOfOpsAddsUpToTheStep) {
-  const Config run = config();
+  const Config run = rank_config();
   GpuTimes times(known_gpus().front(), 1);
   const StepPrediction step = predict_step(run, ops_, times, {});
   EXPECT_EQ(step.micro_batches, 8);
@@ -105,7 +91,7 @@ TEST_F(Predicted, TheTableOfOpsAddsUpToTheStep) {
 
 TEST_F(Predicted, CollectivesAreThoseThatTheProgramStarts) {
   const Config zero =
-      config({{"distributed", {{"zero_stage", 1}}}, {"router", {{"type", "default"}, {"ema_update", "forward"}}}});
+      rank_config({{"distributed", {{"zero_stage", 1}}}, {"router", {{"type", "default"}, {"ema_update", "forward"}}}});
   GpuTimes times(known_gpus().front(), 1);
   const StepPrediction step = predict_step(zero, ops_, times, links(4, 370e9, 0));
   std::array<int64_t, kTrafficNames.size()> calls{};
@@ -129,7 +115,7 @@ TEST_F(Predicted, MoreMachinesWaitLonger) {
   const auto waiting = [&](int machines) {
     Network network = links(8, 370e9, 0);
     network.machines = machines;
-    return predict(config(), GpuTimes(known_gpus().front(), 1), network).waiting();
+    return predict(rank_config(), GpuTimes(known_gpus().front(), 1), network).waiting();
   };
   EXPECT_GT(waiting(4), waiting(2));
   EXPECT_GT(waiting(2), waiting(1));

@@ -1,9 +1,10 @@
 // Runs on several ranks, without running them: how they share a batch, and what each rank holds and sends.
 #include "engine/config_for_rank.h"
+
 #include "kernels/plan_ops.h"
 #include "support/error_line.h"
 #include "support/error_message.h"
-#include "support/model_fixture.h"
+#include "support/rank_config.h"
 
 namespace gptmoe::testing {
 namespace {
@@ -32,20 +33,6 @@ TEST(PerRank, RefusesABatchThatRanksCannotShareEqually) {
 
 class OnPaper : public ::testing::Test {
  protected:
-  static Config config(const json& changes = json::object()) {
-    json run = {{"model",
-                 {{"vocab_size", 1000},
-                  {"hidden_size", 64},
-                  {"num_attention_heads", 4},
-                  {"num_hidden_layers", 4},
-                  {"intermediate_size", 128},
-                  {"moe_intermediate_size", 128},
-                  {"num_experts", 8},
-                  {"first_k_dense_replace", 1}}},
-                {"train", {{"micro_batch_size", 4}, {"global_batch_size", 32}, {"sequence_length", 64}}}};
-    run.merge_patch(changes);
-    return tiny_config(run);
-  }
   Engine engine(const Config& config, int ranks, int rank = 0) const {
     return Engine(config, Purpose::train, config.train.micro_batch_size, config.train.sequence_length, ops_,
                   {rank, ranks});
@@ -54,7 +41,7 @@ class OnPaper : public ::testing::Test {
 };
 
 TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
-  const Config zero = config({{"distributed", {{"zero_stage", 1}}}});
+  const Config zero = rank_config({{"distributed", {{"zero_stage", 1}}}});
   for (int ranks : {2, 4, 8}) {
     std::vector<int> held(static_cast<size_t>(engine(zero, ranks).gpt().params().element_count()));
     const int64_t part = engine(zero, ranks).adamw().partition().count();
@@ -68,14 +55,14 @@ TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
     }
     EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
     // Every rank holds the routers' weights in full: here 3 layers of 8 x 64.
-    const int64_t whole = engine(config(), ranks).adamw().partition().count();
+    const int64_t whole = engine(rank_config(), ranks).adamw().partition().count();
     EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
   }
 }
 
 TEST_F(OnPaper, ARankSendsTheBytesOfRingCollectives) {
-  const Engine plain = engine(config(), 4), zero = engine(config({{"distributed", {{"zero_stage", 1}}}}), 4),
-               bf16 = engine(config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
+  const Engine plain = engine(rank_config(), 4), zero = engine(rank_config({{"distributed", {{"zero_stage", 1}}}}), 4),
+               bf16 = engine(rank_config({{"distributed", {{"reduce_dtype", "bf16"}}}}), 4);
   const auto bytes = [](const TrafficCosts& costs, Traffic traffic) {
     return costs[static_cast<size_t>(traffic)].bytes;
   };
@@ -93,7 +80,7 @@ TEST_F(OnPaper, ARankSendsTheBytesOfRingCollectives) {
 
 TEST_F(OnPaper, DefaultVectorsAreSentInEveryMicroBatchOrOnceAStep) {
   const auto calls = [&](const char* update) {
-    const Engine run = engine(config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
+    const Engine run = engine(rank_config({{"router", {{"type", "default"}, {"ema_update", update}}}}), 2);
     const size_t vectors = static_cast<size_t>(Traffic::default_vectors);
     return std::pair(run.traffic().micro_batch[vectors].calls, run.traffic().step[vectors].calls);
   };
