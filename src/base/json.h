@@ -1,5 +1,7 @@
 #pragma once
-// nlohmann/json. Include this header in place of nlohmann/json.hpp. Sources that are compiled without optimisation do
+// nlohmann/json. Include this header in place of nlohmann/json.hpp. Start a value with object() or array() before you
+// add to it: where the library itself turns null into one of them, an allocation that fails leaves a value whose
+// destructor crashes. Sources that are compiled without optimisation do
 // not compile its classes again: they are in json.cpp. In optimised sources the compiler may inline them.
 #include <nlohmann/json.hpp>
 

@@ -63,7 +63,7 @@ void AccountTable::say(BenchOutput& output) const {
 }
 
 nlohmann::ordered_json AccountTable::json() const {
-  nlohmann::ordered_json parts, ops = nlohmann::ordered_json::array();
+  nlohmann::ordered_json parts = nlohmann::ordered_json::object(), ops = nlohmann::ordered_json::array();
   for (const PartRow& part : parts_)
     parts[part.name] = {
         {"us", part.seconds * 1e6}, {"share", part.seconds / step_seconds_}, {"floor_us", part.floor * 1e6}};

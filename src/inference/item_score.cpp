@@ -87,11 +87,14 @@ nlohmann::ordered_json to_json(const ItemScore& item, const Task& task) {
     json["tokens"] = item.tokens[0];
     json["characters"] = item.characters[0];
   }
+  nlohmann::ordered_json predicted = nlohmann::ordered_json::object(), correct = nlohmann::ordered_json::object();
   for (const Metric metric : metrics_of(task.kind)) {
     if (metric == Metric::loss) continue;
-    if (choice) json["predicted"][metric_name(metric)] = choice_of(item, metric);
-    json["correct"][metric_name(metric)] = value_of(item, task.kind, metric) == 1;
+    if (choice) predicted[metric_name(metric)] = choice_of(item, metric);
+    correct[metric_name(metric)] = value_of(item, task.kind, metric) == 1;
   }
+  if (!predicted.empty()) json["predicted"] = std::move(predicted);
+  if (!correct.empty()) json["correct"] = std::move(correct);
   json["truncated"] = item.truncated;
   return json;
 }

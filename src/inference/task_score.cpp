@@ -114,12 +114,13 @@ nlohmann::ordered_json to_json(const TaskScore& score) {
                                  {"checksum", score.checksum},
                                  {"kind", task_kind_name(score.kind)}};
   add(json, score.all);
+  if (!score.categories.empty()) json["categories"] = nlohmann::ordered_json::array();
   for (const Scores& category : score.categories) {
     nlohmann::ordered_json own = {{"category", category.name}};
     add(own, category);
     json["categories"].push_back(own);
   }
-  if (score.category_mean) add(json["category_mean"], *score.category_mean);
+  if (score.category_mean) add(json["category_mean"] = nlohmann::ordered_json::object(), *score.category_mean);
   return json;
 }
 

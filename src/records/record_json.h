@@ -53,11 +53,11 @@ class RecordWriter {
   void group(const char* key, bool present, const char*, Visit visit) {
     RecordWriter inner;
     if (present) visit(inner);
-    out_[key] = inner.take();
+    out_[key] = present ? inner.take() : nlohmann::ordered_json();
   }
 
  private:
-  nlohmann::ordered_json out_;
+  nlohmann::ordered_json out_ = nlohmann::ordered_json::object();
 };
 
 template <typename T>

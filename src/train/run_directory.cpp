@@ -50,7 +50,7 @@ struct Difference {
 
 // Values by path. Those of data.train and data.val are whole: their keys depend on how many sources there are.
 ordered_json by_path(const ordered_json& config) {
-  ordered_json rest = config, whole;
+  ordered_json rest = config, whole = ordered_json::object();
   for (const char* key : {"train", "val"}) {
     if (!rest.contains("data") || !rest["data"].contains(key)) continue;
     whole[text("/data/", key)] = rest["data"][key];

@@ -395,10 +395,12 @@ int train(const Config& config, const TrainOptions& options, World& world) {
   std::unique_ptr<FolderLock> lock;  // outlives `unstarted`
   std::optional<UnstartedRun> unstarted;
   on_root(world, [&] {
-    if (!options.resume)
+    if (!options.resume) {
       unstarted.emplace(options.out);
-    else if (file_type_at(options.out) == std::filesystem::file_type::directory)
+    } else if (file_type_at(options.out) == std::filesystem::file_type::directory) {
       lock = lock_run(options.out);  // before anything is read that another process may be changing
+      if (holds_run(options.out)) remove_branch_mark(options.out);
+    }
   });
   if (!options.branch.empty()) {
     Config checked = config;  // a branch starts from a checkpoint, whatever its run started from

@@ -49,6 +49,11 @@ std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
                                       "is training in this run directory; wait for it or choose another --out");
 }
 
+void remove_branch_mark(const fs::path& run_dir) {
+  std::error_code ignored;  // beside config.json the mark means nothing
+  fs::remove(run_dir / kUnfinished, ignored);
+}
+
 void UnstartedRun::claim() {
   if (!holds_run(run_dir_)) remove_unfinished(run_dir_);
   require_no_run(run_dir_);
@@ -60,11 +65,7 @@ void UnstartedRun::claim() {
 }
 
 void UnstartedRun::mark_unfinished(bool unfinished) {
-  if (!unfinished) {
-    std::error_code ignored;  // beside config.json the mark means nothing
-    fs::remove(run_dir_ / kUnfinished, ignored);
-    return;
-  }
+  if (!unfinished) return remove_branch_mark(run_dir_);
   nlohmann::json names = nlohmann::json::array();
   for (const fs::path& entry : before_) names.push_back(entry.filename().string());
   write_text_file(run_dir_ / kUnfinished, names.dump() + "\n");

@@ -11,6 +11,10 @@ namespace gptmoe {
 // Locks the folder of a run. Throws UserError if another process trains there.
 std::unique_ptr<FolderLock> lock_run(const std::filesystem::path& run_dir);
 
+// Removes the mark of an unfinished branch from a folder that holds a run. A branch that is killed right after its
+// config.json was written leaves it. The caller holds the folder's lock. Ignores a mark that it cannot remove.
+void remove_branch_mark(const std::filesystem::path& run_dir);
+
 // The folder of a new run until its training begins. If that fails before the first step, what the run has written
 // there is removed: its new entries, and the folders that were made for it.
 class UnstartedRun {

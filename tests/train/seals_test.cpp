@@ -303,6 +303,11 @@ TEST_F(Seals, ABranchThatWasKilledIsBegunAgain) {
   EXPECT_FALSE(fs::exists(branch / "branch.unfinished"));
   EXPECT_EQ(list_checkpoints(branch).size(), 1u);
   EXPECT_EQ(read_text_file(branch / "notes.txt"), "mine");
+
+  append_text(branch / "branch.unfinished", R"(["notes.txt"])");  // killed right after config.json was written
+  EXPECT_EQ(resume_with(longer, branch, {}), 0);
+  EXPECT_FALSE(fs::exists(branch / "branch.unfinished"));
+  EXPECT_EQ(read_text_file(branch / "notes.txt"), "mine");
 }
 
 TEST_F(Seals, TheNextStartClearsWhatAKillLeft) {

@@ -41,9 +41,9 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
 }
 
 void* allocate_or_throw(std::size_t bytes, std::size_t alignment = 1) {
-  void* memory = allocate(bytes, alignment);
-  if (!memory) throw std::bad_alloc();
-  return memory;
+  if (void* memory = allocate(bytes, alignment)) return memory;
+  if (const std::new_handler handler = std::get_new_handler()) handler();
+  throw std::bad_alloc();
 }
 
 }  // namespace

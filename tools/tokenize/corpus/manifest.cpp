@@ -36,7 +36,7 @@ ordered_json split_json(const SplitRecord& split, const std::string& name, bool 
     if (!shard.seal.checksum.empty())
       shards.back().update({{"checksum", shard.seal.checksum}, {"samples", shard.seal.samples}});
   }
-  ordered_json section;
+  ordered_json section = ordered_json::object();
   for (const auto& [key, count] :
        {std::pair("documents", split.counts.documents), std::pair("bytes", split.counts.bytes)})
     if (count > 0 || split.counts.tokens == 0) section[key] = count;
