@@ -61,7 +61,9 @@ void discard(const fs::path& folder) {
     fs::remove_all(doomed, ignored);
     fs::rename(folder, doomed, ignored);
   }
-  fs::remove_all(doomed, ignored);
+  std::error_code error;
+  fs::remove_all(doomed, error);
+  if (error) fs::remove_all(doomed, ignored);  // after the last save of a run there is no next one
 }
 
 // Removes a folder, or gives it an unfinished name if a process is reading it: a later save then removes it.

@@ -104,7 +104,9 @@ class Jobs {
     return std::none_of(slots_.begin(), slots_.end(), [](const auto& slot) { return slot.has_value(); });
   }
   void start(size_t slot);
-  [[noreturn]] void become(const TrainJob& job, size_t slot) const;
+  // An exception ends the process at once: unwinding would reach this process's copy of ~Jobs(), which kills the other
+  // jobs.
+  [[noreturn]] void become(const TrainJob& job, size_t slot) const noexcept;
   void look(size_t slot);
   void stop_all();
   void show();
@@ -143,6 +145,7 @@ int Jobs::run() {
 // process is killed, the job saves and ends.
 void Jobs::start(size_t slot) {
   const TrainJob& job = jobs_[next_];
+  WatchedRun run(job.run);  // before the process starts, since it may fail
   const pid_t parent = getpid();
   std::fflush(stdout);
   const pid_t pid = fork();
@@ -153,10 +156,10 @@ void Jobs::start(size_t slot) {
     if (getppid() != parent) _exit(1);
     become(job, slot);
   }
-  slots_[slot] = {pid, next_++, WatchedRun(job.run)};
+  slots_[slot] = {pid, next_++, std::move(run)};
 }
 
-void Jobs::become(const TrainJob& job, size_t slot) const {
+void Jobs::become(const TrainJob& job, size_t slot) const noexcept {
   const int log = open(job.log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0666);
   const int nothing = open("/dev/null", O_RDONLY);
   if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(nothing, STDIN_FILENO) < 0)
