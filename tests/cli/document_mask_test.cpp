@@ -45,6 +45,8 @@ TEST_F(DocumentMaskRun, KeepsTheTokenizersIdAndMayChangeTheMask) {
   const json data = data_of("run");
   EXPECT_TRUE(data["document_mask"]);
   EXPECT_EQ(data["end_of_text"], 0);
+  expect_contains(succeed({"plan", "run.json"}).out,
+                  "recomputation not counted; attention as without a document mask)");
   // The id alone does the same, without a tokenizer.
   write_masked({{"document_mask", true}, {"end_of_text", 0}});
   succeed({"train", "run.json", "--out", "same", "--set", "train.steps=4"});
@@ -60,7 +62,7 @@ TEST_F(DocumentMaskRun, KeepsTheTokenizersIdAndMayChangeTheMask) {
 
 TEST_F(DocumentMaskRun, ExportTellsThatTheFolderHasNoMask) {
   write_masked({{"document_mask", true}, {"end_of_text", 5}});
-  succeed({"train", "run.json", "--out", "run", "--set", "train.steps=2"});
+  succeed({"train", "run.json", "--out", "run", "--set", "train.steps=3"});
   expect_contains(succeed({"export", "run", "--out", "hf"}).out, "documents   trained with a mask between documents");
   expect_contains(read_text_file(files_ / "hf/README.md"), "| documents | trained with a mask between documents");
 }
