@@ -207,8 +207,8 @@ class HiddenByStarts {
   const int* starts_;
 };
 
-// Calls visit with std::integral_constant<int, kD>, the row width of the tiles for these heads, and std::bool_constant<
-// kDocuments>: whether there are document starts.
+// Calls visit with two constants: kD, the row width of the tiles for these heads, and kDocuments, whether there are
+// document starts.
 template <typename Visit>
 void with_tiles(const AttentionShape& shape, Visit visit) {
   const auto with_width = [&]<int kD>(std::integral_constant<int, kD> width) {
