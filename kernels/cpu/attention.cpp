@@ -9,22 +9,55 @@ namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
 constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
+// Where a running maximum starts: below every score, but finite, so that a block without visible keys changes nothing.
+constexpr Real kLowest = std::numeric_limits<Real>::lowest();
 
 struct Shape {
   int64_t B, T, H, G, S, D;
   int64_t padded_T, padded_D;  // whole blocks, whole vectors
   Real scale;
+  const int32_t* starts;  // (B, T); null: every query sees the keys from 0 on
 };
 
-Shape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD) {
+Shape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
   Shape s;
   s.B = qkv_BTSD.size(0), s.T = qkv_BTSD.size(1), s.S = qkv_BTSD.size(2), s.D = qkv_BTSD.size(3);
   s.H = out_BTHD.size(2), s.G = (s.S - s.H) / 2;
   s.padded_T = round_up(s.T, kKeyBlock);
   s.padded_D = round_up(s.D, kLanes);
   s.scale = Real{1} / std::sqrt(static_cast<Real>(s.D));
+  s.starts = starts_BT.present() ? starts_BT.as<int32_t>() : nullptr;
   return s;
 }
+
+// The first key that each query of a sequence sees.
+class Starts {
+ public:
+  Starts(const Shape& s, int64_t b) : starts_(s.starts ? s.starts + b * s.T : nullptr), last_(s.T - 1) {}
+  // Padding after the last query starts where the last query does.
+  int64_t operator[](int64_t query) const { return starts_ ? starts_[std::min(query, last_)] : 0; }
+
+ private:
+  const int32_t* starts_;
+  int64_t last_;
+};
+
+// The keys of one block that kTileRows queries need. Keys before all of the queries' starts are left out, in whole
+// panels.
+struct TileKeys {
+  int64_t first, count;  // count <= 0: none
+  int64_t limit;         // the first query sees no key from first + limit on; each following query sees one more
+  bool add;              // an earlier block had keys for these queries
+
+  // Of the block of keys at `block`, for the queries from `query` on.
+  TileKeys(const Starts& starts, int64_t query, int64_t block) {
+    const int64_t start = starts[query] / kPanel * kPanel;
+    first = std::max(start, block);
+    limit = query - first + 1;
+    count = std::min(block + kKeyBlock - first, limit + kTileRows - 1);
+    add = start < block;
+  }
+};
 
 // ---- Forward -------------------------------------------------------------------------------------
 
@@ -34,22 +67,27 @@ struct ForwardBuffers {
   Real max[kQueryBlock], sum[kQueryBlock];
 };
 
-// scores = <query, key> of kTileRows queries with `columns` keys (a multiple of kLanes); the row stride is kKeyBlock.
-// The first query sees `limit` keys, and each following query one more. The scores of keys that a query does not see
-// become minus infinity.
-void masked_scores(Real* scores, int64_t columns, int64_t limit, const Real* query_columns, const Real* key_panels,
-                   int64_t D) {
-  multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels, kPanel, D * kPanel, scores,
-                              kKeyBlock, false);
-  for (int64_t i = 0; i < kTileRows; ++i)
-    for (int64_t j = limit + i; j < columns; ++j) scores[i * kKeyBlock + j] = kMinusInfinity;
+// scores = <query, key> of kTileRows queries, from `query` on, with `columns` of the keys (a multiple of kLanes); the
+// row stride is kKeyBlock. The scores of keys that a query does not see become minus infinity.
+void masked_scores(Real* scores, int64_t columns, const TileKeys& keys, const Starts& starts, int64_t query,
+                   const Real* query_columns, const Real* key_panels, int64_t D) {
+  multiply_columns<kTileRows>(columns, D, query_columns, 1, kQueryBlock, key_panels + keys.first * D, kPanel,
+                              D * kPanel, scores, kKeyBlock, false);
+  for (int64_t i = 0; i < kTileRows; ++i) {
+    Real* row = scores + i * kKeyBlock;
+    for (int64_t j = std::min(starts[query + i] - keys.first, columns); j-- > 0;) row[j] = kMinusInfinity;
+    for (int64_t j = keys.limit + i; j < columns; ++j) row[j] = kMinusInfinity;
+  }
 }
 
-// The online softmax of kTileRows rows over a block of keys. masked_scores() explains `limit`.
-void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
-  const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
+// The online softmax of kTileRows rows over a block of keys.
+void forward_tile(const Shape& s, ForwardBuffers& w, const Starts& starts, int64_t first_query, int64_t row,
+                  int64_t block) {
+  const TileKeys keys(starts, first_query + row, block);
+  if (keys.count <= 0) return;
+  const int64_t columns = round_up(keys.count, kLanes);
   Real* out = w.out + row * s.padded_D;
-  masked_scores(w.scores, columns, limit, w.query_columns + row, w.key_panels + first_key * s.D, s.D);
+  masked_scores(w.scores, columns, keys, starts, first_query + row, w.query_columns + row, w.key_panels, s.D);
   for (int64_t i = 0; i < kTileRows; ++i) {
     Real* scores = w.scores + i * kKeyBlock;
     Real &max = w.max[row + i], &sum = w.sum[row + i];
@@ -58,23 +96,23 @@ void forward_tile(const Shape& s, ForwardBuffers& w, int64_t row, int64_t first_
     exp_in_place(scores, columns, s.scale, new_max);
     sum = sum * correction + sum_of(scores, columns);
     max = new_max;
-    if (first_key > 0)
+    if (keys.add)
       for (int64_t d = 0; d < s.padded_D; ++d) out[i * s.padded_D + d] *= correction;
   }
-  multiply_columns<kTileRows>(s.padded_D, keys, w.scores, kKeyBlock, 1, w.values + first_key * s.padded_D, s.padded_D,
-                              kPanel, out, s.padded_D, first_key > 0);
+  multiply_columns<kTileRows>(s.padded_D, keys.count, w.scores, kKeyBlock, 1, w.values + keys.first * s.padded_D,
+                              s.padded_D, kPanel, out, s.padded_D, keys.add);
 }
 
-// Handles one block of a head's queries; each query sees all keys up to its own position. q and out are the block's
-// first rows in their tensors.
-void forward_block(const Shape& s, ForwardBuffers& w, int64_t first_query, const Real* q, Real* out, Real* lse) {
+// Handles one block of a head's queries; each query sees the keys from its start up to its own position. q and out are
+// the block's first rows in their tensors.
+void forward_block(const Shape& s, ForwardBuffers& w, const Starts& starts, int64_t first_query, const Real* q,
+                   Real* out, Real* lse) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   transpose_to_panels(w.query_columns, kQueryBlock, padded_rows, q, s.S * s.D, rows, s.D);
-  std::fill_n(w.max, padded_rows, kMinusInfinity);
+  std::fill_n(w.max, padded_rows, kLowest);
   std::fill_n(w.sum, padded_rows, Real{0});
-  for (int64_t key = 0; key <= first_query; key += kKeyBlock)
-    for (int64_t row = 0; row < padded_rows; row += kTileRows)
-      forward_tile(s, w, row, key, first_query + row - key + 1);
+  for (int64_t block = starts[first_query] / kKeyBlock * kKeyBlock; block <= first_query; block += kKeyBlock)
+    for (int64_t row = 0; row < padded_rows; row += kTileRows) forward_tile(s, w, starts, first_query, row, block);
   for (int64_t i = 0; i < rows; ++i) {
     lse[i] = w.max[i] + std::log(w.sum[i]);
     const Real inverse = Real{1} / w.sum[i];
@@ -104,11 +142,20 @@ struct BackwardBuffers {
 };
 
 // Computes P and dS for kTileRows queries and a block of keys, and adds the block's contribution to the queries' dQ.
-void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t first_key, int64_t limit) {
-  const int64_t keys = std::min(kKeyBlock, limit + kTileRows - 1), columns = round_up(keys, kLanes);
+// Keys of the block that are left out get P = dS = 0.
+void backward_queries(const Shape& s, BackwardBuffers& w, const Starts& starts, int64_t first_query, int64_t row,
+                      int64_t block) {
+  const TileKeys keys(starts, first_query + row, block);
+  if (keys.count <= 0) return;
+  const int64_t columns = round_up(keys.count, kLanes), left_out = keys.first - block;
   Real *probs = w.probs + row * kKeyBlock, *dscores = w.dscores + row * kKeyBlock;
-  masked_scores(probs, columns, limit, w.query_columns + row, w.key_panels + first_key * s.D, s.D);
-  multiply_columns<kTileRows>(columns, s.D, w.dout_columns + row, 1, kQueryBlock, w.value_panels + first_key * s.D,
+  for (int64_t i = 0; left_out > 0 && i < kTileRows; ++i) {
+    std::fill_n(probs + i * kKeyBlock, left_out, Real{0});
+    std::fill_n(dscores + i * kKeyBlock, left_out, Real{0});
+  }
+  probs += left_out, dscores += left_out;
+  masked_scores(probs, columns, keys, starts, first_query + row, w.query_columns + row, w.key_panels, s.D);
+  multiply_columns<kTileRows>(columns, s.D, w.dout_columns + row, 1, kQueryBlock, w.value_panels + keys.first * s.D,
                               kPanel, s.D * kPanel, dscores, kKeyBlock, false);
   for (int64_t i = 0; i < kTileRows; ++i) {
     Real *p = probs + i * kKeyBlock, *ds = dscores + i * kKeyBlock;
@@ -119,20 +166,25 @@ void backward_queries(const Shape& s, BackwardBuffers& w, int64_t row, int64_t f
       ds[j] = p[j] * (ds[j] - delta);
     }
   }
-  multiply_columns<kTileRows>(s.padded_D, keys, dscores, kKeyBlock, 1, w.keys + first_key * s.padded_D, s.padded_D,
-                              kPanel, w.dqueries + row * s.padded_D, s.padded_D, first_key > 0);
+  multiply_columns<kTileRows>(s.padded_D, keys.count, dscores, kKeyBlock, 1, w.keys + keys.first * s.padded_D,
+                              s.padded_D, kPanel, w.dqueries + row * s.padded_D, s.padded_D, keys.add);
 }
 
-// For a block of keys, adds what a block of queries contributes to dK and dV. The block's first query sees `limit`
-// keys.
-void backward_keys(const Shape& s, BackwardBuffers& w, int64_t rows, int64_t first_key, int64_t limit) {
-  const int64_t keys = std::min(kKeyBlock, limit + rows - 1);
+// For a block of keys, adds what a block of queries contributes to dK and dV.
+void backward_keys(const Shape& s, BackwardBuffers& w, const Starts& starts, int64_t first_query, int64_t rows,
+                   int64_t block) {
+  const int64_t seen = first_query - block;  // the first query sees no key of the block after this one
+  const int64_t keys = std::min(kKeyBlock, seen + rows);
+  int64_t end = 0;
   for (int64_t j = 0; j < keys; j += kTileRows) {
-    const int64_t first = std::max<int64_t>(0, j - (limit - 1));  // the first query that sees key j
-    const int64_t at = first * kKeyBlock + j, from = first * s.padded_D, to = (first_key + j) * s.padded_D;
-    multiply_columns<kTileRows>(s.padded_D, rows - first, w.probs + at, 1, kKeyBlock, w.douts + from, s.padded_D,
-                                kPanel, w.dvalues + to, s.padded_D, true);
-    multiply_columns<kTileRows>(s.padded_D, rows - first, w.dscores + at, 1, kKeyBlock, w.queries + from, s.padded_D,
+    // Of the queries, [first, end) see some of the keys [j, j + kTileRows).
+    const int64_t first = std::max<int64_t>(0, j - seen);
+    while (end < rows && starts[first_query + end] < block + j + kTileRows) ++end;
+    if (end <= first) continue;
+    const int64_t at = first * kKeyBlock + j, from = first * s.padded_D, to = (block + j) * s.padded_D;
+    multiply_columns<kTileRows>(s.padded_D, end - first, w.probs + at, 1, kKeyBlock, w.douts + from, s.padded_D, kPanel,
+                                w.dvalues + to, s.padded_D, true);
+    multiply_columns<kTileRows>(s.padded_D, end - first, w.dscores + at, 1, kKeyBlock, w.queries + from, s.padded_D,
                                 kPanel, w.dkeys + to, s.padded_D, true);
   }
 }
@@ -142,8 +194,9 @@ struct HeadRows {
   Real* dq;
 };
 
-// Handles one block of a query head's queries; each query sees all keys up to its own position.
-void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, const HeadRows& head) {
+// Handles one block of a query head's queries; each query sees the keys from its start up to its own position.
+void backward_block(const Shape& s, BackwardBuffers& w, const Starts& starts, int64_t first_query,
+                    const HeadRows& head) {
   const int64_t rows = std::min(kQueryBlock, s.T - first_query), padded_rows = round_up(rows, kTileRows);
   const int64_t qkv_row = s.S * s.D, out_row = s.H * s.D;
   const Real *q = head.q + first_query * qkv_row, *out = head.out + first_query * out_row,
@@ -161,10 +214,9 @@ void backward_block(const Shape& s, BackwardBuffers& w, int64_t first_query, con
     for (int64_t d = 0; d < s.D; ++d) delta += dout[i * out_row + d] * out[i * out_row + d];
     w.delta[i] = delta;
   }
-  for (int64_t key = 0; key <= first_query; key += kKeyBlock) {
-    for (int64_t row = 0; row < padded_rows; row += kTileRows)
-      backward_queries(s, w, row, key, first_query + row - key + 1);
-    backward_keys(s, w, padded_rows, key, first_query - key + 1);
+  for (int64_t block = starts[first_query] / kKeyBlock * kKeyBlock; block <= first_query; block += kKeyBlock) {
+    for (int64_t row = 0; row < padded_rows; row += kTileRows) backward_queries(s, w, starts, first_query, row, block);
+    backward_keys(s, w, starts, first_query, padded_rows, block);
   }
   Real* dq = head.dq + first_query * qkv_row;
   for (int64_t i = 0; i < rows; ++i)
@@ -186,8 +238,9 @@ BackwardBuffers backward_buffers(const Shape& s) {
 
 }  // namespace
 
-void CpuKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
-  const Shape s = shape_of(out_BTHD, qkv_BTSD);
+void CpuKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD,
+                                   const Tensor& starts_BT) {
+  const Shape s = shape_of(out_BTHD, qkv_BTSD, starts_BT);
   Real *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
   const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
@@ -201,15 +254,15 @@ void CpuKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT
         copy_rows(w.values, s.padded_D, padded, tokens + (s.H + s.G + g) * s.D, qkv_row, s.T, s.D);
       }
       for (int64_t t = 0; t < s.T; t += kQueryBlock)
-        forward_block(s, w, t, tokens + t * qkv_row + h * s.D, out + ((b * s.T + t) * s.H + h) * s.D,
+        forward_block(s, w, Starts(s, b), t, tokens + t * qkv_row + h * s.D, out + ((b * s.T + t) * s.H + h) * s.D,
                       lse + unit * s.T + t);
     }
   });
 }
 
 void CpuKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
-                                    const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
-  const Shape s = shape_of(out_BTHD, qkv_BTSD);
+                                    const Tensor& lse_BHT, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
+  const Shape s = shape_of(out_BTHD, qkv_BTSD, starts_BT);
   Real* dqkv = dqkv_BTSD.as<Real>();
   const Real *dout = dout_BTHD.as<Real>(), *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
@@ -229,7 +282,7 @@ void CpuKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_
         const int64_t head = (b * s.T * s.H + h) * s.D;
         const HeadRows rows{qkv + first + h * s.D, out + head, dout + head, lse + (b * s.H + h) * s.T,
                             dqkv + first + h * s.D};
-        for (int64_t t = 0; t < s.T; t += kQueryBlock) backward_block(s, w, t, rows);
+        for (int64_t t = 0; t < s.T; t += kQueryBlock) backward_block(s, w, Starts(s, b), t, rows);
       }
       for (int64_t t = 0; t < s.T; ++t) {
         for (int64_t d = 0; d < s.D; ++d) dqkv[key_head + t * qkv_row + d] = w.dkeys[t * s.padded_D + d] * s.scale;

@@ -20,8 +20,8 @@ constexpr int64_t kQueryBlock = 96, kKeyBlock = 96;
 constexpr int64_t kPanel = 2 * kLanes;  // columns of a tile
 static_assert(kQueryBlock % kLanes == 0 && kKeyBlock % kPanel == 0);
 static_assert(kQueryBlock % kTileRows == 0 && kKeyBlock % kTileRows == 0);
-// A block of keys starts where a block of queries starts. So either all queries of a block see the first key of a block
-// of keys, or none of them does.
+// A block of keys starts where a block of queries starts. So either no query of a block comes before the first key of a
+// block of keys, or all of them do.
 static_assert(kKeyBlock % kQueryBlock == 0);
 
 // Sets `c` (kRows, columns) to `a` (kRows, k) * `b` (k, columns), or adds the product to c if `add`. `columns` is a

@@ -6,7 +6,7 @@
 namespace gptmoe::cuda {
 namespace {
 
-AttentionShape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD) {
+AttentionShape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
   const int64_t B = qkv_BTSD.size(0), T = qkv_BTSD.size(1), S = qkv_BTSD.size(2), D = qkv_BTSD.size(3);
   const int64_t H = out_BTHD.size(2), G = (S - H) / 2;
   GPTMOE_CHECK(D <= kFmaMaxD, "attention heads of ", D, " on a GPU: at most ", kFmaMaxD);
@@ -18,6 +18,7 @@ AttentionShape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD) {
   s.scale = 1.0f / std::sqrt(static_cast<float>(D));
   s.qkv_stride = S * D, s.out_stride = H * D;
   s.values = G * D;
+  s.starts = starts_BT.present() ? starts_BT.as<int32_t>() : nullptr;
   return s;
 }
 
@@ -59,8 +60,9 @@ void launch_delta(const AttentionShape& s, float* delta, const T* dout, const T*
 
 }  // namespace
 
-void CudaKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
-  const AttentionShape s = shape_of(out_BTHD, qkv_BTSD);
+void CudaKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD,
+                                    const Tensor& starts_BT) {
+  const AttentionShape s = shape_of(out_BTHD, qkv_BTSD, starts_BT);
   with_real(out_BTHD, [&]<typename T>(T*) {
     const AttentionForward<T> tensors{out_BTHD.as<T>(), lse_BHT.as<float>(), qkv_BTSD.as<T>()};
     if constexpr (std::is_same_v<T, bf16>)
@@ -70,14 +72,15 @@ void CudaKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BH
 }
 
 void CudaKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
-                                     const Tensor& lse_BHT, const Tensor& qkv_BTSD) {
-  const AttentionShape whole = shape_of(out_BTHD, qkv_BTSD);
+                                     const Tensor& lse_BHT, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
+  const AttentionShape whole = shape_of(out_BTHD, qkv_BTSD, starts_BT);
   // delta is in the workspace: T*H floats per sequence, for as many sequences at a time as fit.
   const Partials workspace = partials(int64_t{whole.T} * whole.H, whole.B);
   with_real(out_BTHD, [&]<typename T>(T*) {
     for (int64_t first = 0; first < whole.B; first += workspace.rows) {
       AttentionShape s = whole;
       s.B = std::min(workspace.rows, whole.B - first);
+      if (s.starts) s.starts += first * s.T;
       const T *dout = dout_BTHD.rows(first, s.B).template as<T>(), *out = out_BTHD.rows(first, s.B).template as<T>();
       launch_delta(s, workspace.data, dout, out, stream_);
       const AttentionBackward<T> tensors{dqkv_BTSD.rows(first, s.B).template as<T>(), dout,

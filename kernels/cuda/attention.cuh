@@ -18,11 +18,15 @@ struct AttentionShape {
   float scale;                     // 1 / sqrt(D)
   int64_t qkv_stride, out_stride;  // elements from one token to the next
   int64_t values;                  // elements from a head's keys to its values
+  const int32_t* starts;           // [b][t]: the first key that a query sees; null: key 0
 
   // Offsets of a head's elements in the first token of its sequence.
   __host__ __device__ int64_t query(int u) const { return u / H * (T * qkv_stride) + u % H * D; }
   __host__ __device__ int64_t key(int v) const { return v / G * (T * qkv_stride) + (H + v % G) * D; }
   __host__ __device__ int64_t out(int u) const { return u / H * (T * out_stride) + u % H * D; }
+
+  // The first key that query t of sequence b sees; after the last query, what the last one sees.
+  __device__ int start(int b, int t) const { return starts ? starts[int64_t{b} * T + min(t, T - 1)] : 0; }
 };
 
 template <typename T>
@@ -39,6 +43,10 @@ struct AttentionBackward {
   const float *lse, *delta;  // [u][t]; delta = <dout, out>
   const T* qkv;
 };
+
+// Where a running maximum of scores starts: below every score, but finite, so that keys of which a query sees none
+// change nothing.
+constexpr float kLowestScore = -1e30f;
 
 // A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache. In a
 // section the tiles with the most work come first, so that small ones fill the gaps at the end.

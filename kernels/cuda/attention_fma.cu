@@ -155,8 +155,12 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kD>)
 
   Output<kD> out;
   float max[kRows], sum[kRows];
-  for (int i = 0; i < kRows; ++i) max[i] = -INFINITY, sum[i] = 0;
-  for (int tile = 0; tile <= query_tile; ++tile) {
+  int start[kRows];
+  for (int i = 0; i < kRows; ++i) {
+    max[i] = kLowestScore, sum[i] = 0;
+    start[i] = shape.start(head / shape.H, first_query + first_row() + i);
+  }
+  for (int tile = shape.start(head / shape.H, first_query) / kTile; tile <= query_tile; ++tile) {
     const int first = tile * kTile;
     __syncthreads();
     load_tile(shared.keys, keys + first * stride, stride, shape.T - first, shape.D);
@@ -168,7 +172,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kD>)
     for (int i = 0; i < kRows; ++i) {
       float largest = max[i];
       for (int j = 0; j < kColumns; ++j) {
-        const bool hidden = tile == query_tile && lane_of_row() + j * kLanes > first_row() + i;
+        const int key = lane_of_row() + j * kLanes;
+        const bool hidden = (tile == query_tile && key > first_row() + i) || first + key < start[i];
         scores[i][j] = hidden ? -INFINITY : scores[i][j] * shape.scale;
         largest = fmaxf(largest, scores[i][j]);
       }
@@ -200,9 +205,11 @@ struct BackwardShared {
   Tile<kD> queries, douts, keys, values;
   Scores probs, dscores;
   float lse[kTile], delta[kTile];
+  int start[kTile];
 };
 
-// Loads a tile of queries, their dout, lse and delta. Queries after the last are zeros: they add nothing to dK and dV.
+// Loads a tile of queries, their dout, lse, delta and first keys. Queries after the last are zeros: they add nothing to
+// dK and dV.
 template <typename T, int kD>
 __device__ void load_queries(BackwardShared<kD>& shared, const AttentionShape& shape,
                              const AttentionBackward<T>& tensors, int head, int first) {
@@ -214,6 +221,7 @@ __device__ void load_queries(BackwardShared<kD>& shared, const AttentionShape& s
   const int64_t at = int64_t{head} * shape.T + first + i;
   shared.lse[i] = i < rows ? tensors.lse[at] : 0.0f;
   shared.delta[i] = i < rows ? tensors.delta[at] : 0.0f;
+  shared.start[i] = shape.start(head / shape.H, first + i);
 }
 template <typename T, int kD>
 __device__ void load_keys(BackwardShared<kD>& shared, const AttentionShape& shape, const AttentionBackward<T>& tensors,
@@ -240,6 +248,7 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
   Output<kD> dkeys, dvalues;
   for (int h = head * shape.group; h < (head + 1) * shape.group; ++h)
     for (int first_query = first_key; first_query < shape.T; first_query += kTile) {
+      if (shape.start(head / shape.G, first_query) >= first_key + kTile) break;  // the next queries see later keys only
       __syncthreads();
       load_queries(shared, shape, tensors, h, first_query);
       __syncthreads();
@@ -250,7 +259,7 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
         for (int j = 0; j < kColumns; ++j) {
           const int key = first_row() + i, query = lane_of_row() + j * kLanes;
           to_gradients(probs[i][j], dscores[i][j], shape.scale, shared.lse[query], shared.delta[query],
-                       first_query == first_key && key > query);
+                       (first_query == first_key && key > query) || first_key + key < shared.start[query]);
         }
       store_scores(shared.probs, probs);
       store_scores(shared.dscores, dscores);
@@ -272,7 +281,8 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
   const int first_query = (schedule.last_rank() - rank) * kTile;
   load_queries(shared, shape, tensors, head, first_query);
   Output<kD> dqueries;
-  for (int first_key = 0; first_key <= first_query; first_key += kTile) {
+  const int start = shape.start(head / shape.H, first_query) / kTile * kTile;
+  for (int first_key = start; first_key <= first_query; first_key += kTile) {
     __syncthreads();
     load_keys(shared, shape, tensors, head / shape.group, first_key);
     __syncthreads();
@@ -283,7 +293,7 @@ __global__ void __launch_bounds__(kThreads, kBackwardBlocks<kD>)
       for (int j = 0; j < kColumns; ++j) {
         const int query = first_row() + i, key = lane_of_row() + j * kLanes;
         to_gradients(probs[i][j], dscores[i][j], shape.scale, shared.lse[query], shared.delta[query],
-                     first_query == first_key && key > query);
+                     (first_query == first_key && key > query) || first_key + key < shared.start[query]);
       }
     store_scores(shared.dscores, dscores);
     dqueries.multiply_add(shared.dscores, shared.keys, shape.D);

@@ -189,11 +189,34 @@ __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
         if (hidden(i * 16 + e / 2 * 8 + g, n * 8 + 2 * t + e % 2)) scores[i][n][e] = -INFINITY;
 }
 
-// Calls visit with std::integral_constant<int, kD>, the row width of the tiles for heads of size D.
+// What document starts hide from kQueries neighbouring queries: keys before the start of the query's document. Without
+// kDocuments nothing, so that the kernels for sequences without starts do not pay for them.
+template <bool kDocuments, int kQueries>
+class HiddenByStarts {
+ public:
+  // `starts`: those of the queries, in shared memory.
+  __device__ explicit HiddenByStarts(const int* starts) : starts_(starts) {}
+  // Whether keys before `key` are hidden from all of the queries.
+  __device__ bool all_before(int key) const { return kDocuments && key <= starts_[0]; }
+  // Whether some keys from `key` on are hidden from some of the queries.
+  __device__ bool some_from(int key) const { return kDocuments && key < starts_[kQueries - 1]; }
+  // Whether the key is hidden from a query, which counts from the first one.
+  __device__ bool operator()(int query, int key) const { return key < starts_[query]; }
+
+ private:
+  const int* starts_;
+};
+
+// Calls visit with two constants: kD, the row width of the tiles for these heads, and kDocuments, whether there are
+// document starts.
 template <typename Visit>
-void with_tile_width(int64_t D, Visit visit) {
-  if (D <= 64) return visit(std::integral_constant<int, 64>{});
-  visit(std::integral_constant<int, 128>{});
+void with_tiles(const AttentionShape& shape, Visit visit) {
+  const auto with_width = [&]<int kD>(std::integral_constant<int, kD> width) {
+    if (shape.starts) return visit(width, std::true_type{});
+    visit(width, std::false_type{});
+  };
+  if (shape.D <= 64) return with_width(std::integral_constant<int, 64>{});
+  with_width(std::integral_constant<int, 128>{});
 }
 
 }  // namespace gptmoe::cuda

@@ -43,9 +43,10 @@ struct KeyTiles {
   bf16 keys[kRows * kD], values[kRows * kD];
   bf16 queries[2][kQueries * kD], douts[2][kQueries * kD];
   float lse[2][kQueries], delta[2][kQueries];
+  int starts[2][kQueries];
 };
 
-template <int kD>
+template <int kD, bool kDocuments>
 __global__ void __launch_bounds__(kAttentionThreads, 2)
     attention_mma_backward_keys_kernel(AttentionShape shape, AttentionSchedule schedule,
                                        AttentionBackward<bf16> tensors) {
@@ -53,12 +54,18 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   constexpr int kM = Tiles::kM, kN = Tiles::kN, kQueries = Tiles::kQueries;
   auto& shared = *shared_memory<Tiles>();
   const auto [head, tile] = schedule.work(blockIdx.x);  // the first keys have the most queries after them
-  const int T = shape.T, first_key = tile * Tiles::kRows;
+  const int T = shape.T, first_key = tile * Tiles::kRows, sequence = head / shape.G;
   const int warp_row = warp_index() * kM * 16, warp_key = first_key + warp_row;
   const int64_t stride = shape.qkv_stride, out_stride = shape.out_stride;
   const float slope = shape.scale * kLog2E;
 
-  // The queries that see the tile, for each head of the group in turn.
+  // The queries that see the tile, for each head of the group in turn. Documents that start after the tile see none of
+  // its keys.
+  int end = T;
+  if (kDocuments) {
+    end = first_key;
+    while (end < T && shape.start(sequence, end) < first_key + Tiles::kRows) end += kQueries;
+  }
   const int first_head = head * shape.group;
   const bf16 *all_queries = tensors.qkv + shape.query(first_head), *all_douts = tensors.dout + shape.out(first_head);
   const float* all_stats = (threadIdx.x < kQueries ? tensors.lse : tensors.delta) + int64_t{first_head} * T;
@@ -71,6 +78,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
                             shape.D);
     const int at = static_cast<int>(threadIdx.x) % kQueries;
     cp_async_4(stats + stage * kQueries + at, all_stats + (int64_t{h} * T + query + at), query + at < T);
+    if (kDocuments && threadIdx.x < kQueries)
+      cp_async_4(shared.starts[stage] + at, shape.starts + (int64_t{sequence} * T + min(query + at, T - 1)));
     cp_async_commit();
   };
   static_assert(kAttentionThreads == 2 * kQueries && Tiles::kRows % kQueries == 0);
@@ -83,20 +92,24 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   float dkeys[kM][kD / 8][4] = {}, dvalues[kM][kD / 8][4] = {};
   while (h < shape.group) {
     const int first_query = query;
+    const int* const starts = shared.starts[stage];
     const bf16 *queries = shared.queries[stage], *douts = shared.douts[stage];
     const float *lse = shared.lse[stage] + lane_index() % 4 * 2, *delta = shared.delta[stage] + lane_index() % 4 * 2;
     stage ^= 1, query += kQueries;
-    if (query >= T) ++h, query = first_key;
+    if (query >= end) ++h, query = first_key;
     cp_async_wait<0>();
     __syncthreads();  // these queries are loaded, and all threads are done with the previous ones
     if (h < shape.group) load();
     GPTMOE_NO_UNROLL
     for (int row = 0; row < kQueries; row += kN) {
       const int ahead = warp_key - first_query - row;  // from the first query to the warp's first key
-      if (ahead >= kN || warp_key >= T || first_query + row >= T) continue;
+      const HiddenByStarts<kDocuments, kN> hidden(starts + row);
+      if (ahead >= kN || warp_key >= T || first_query + row >= T || hidden.all_before(warp_key + kM * 16)) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, keys, queries, row);
       if (ahead + kM * 16 > 1) mask<kM, kN>(probs, [&](int key, int query) { return ahead + key > query; });
+      if (hidden.some_from(warp_key))
+        mask<kM, kN>(probs, [&](int key, int query) { return hidden(query, warp_key + key); });
       // Queries after the last are zeros, and so are their dout and delta: they add nothing.
       exponentiate<kM, kN>(probs, slope,
                            [&](int, int n, int e) { return Pack<float, 2>::load(lse + row + n * 8)[e % 2] * kLog2E; });
@@ -127,9 +140,10 @@ struct QueryTiles {
 
   bf16 queries[kRows * kD], douts[kRows * kD];
   bf16 keys[2][kKeys * kD], values[2][kKeys * kD];
+  int starts[kRows];
 };
 
-template <int kD>
+template <int kD, bool kDocuments>
 __global__ void __launch_bounds__(kAttentionThreads, 2)
     attention_mma_backward_queries_kernel(AttentionShape shape, AttentionSchedule schedule,
                                           AttentionBackward<bf16> tensors) {
@@ -141,6 +155,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const int first_query = (schedule.last_rank() - rank) * Tiles::kRows;
   const int warp_row = warp_index() * kM * 16, warp_query = first_query + warp_row;
   const int tiles = ceil_div(min(first_query + Tiles::kRows, T), kKeys);
+  const HiddenByStarts<kDocuments, kM * 16> hidden(shared.starts + warp_row);
+  const int first_tile = (kDocuments ? shape.start(head / shape.H, first_query) : 0) / kKeys;
   const int64_t stride = shape.qkv_stride, out_stride = shape.out_stride;
   const float slope = shape.scale * kLog2E;
 
@@ -155,7 +171,9 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   load_tile<kD, Tiles::kRows>(shared.queries, tensors.qkv + query_offset, stride, T - first_query, shape.D);
   load_tile<kD, Tiles::kRows>(shared.douts, tensors.dout + shape.out(head) + first_query * out_stride, out_stride,
                               T - first_query, shape.D);
-  load(0);
+  load(first_tile);
+  if (kDocuments) shared.starts[threadIdx.x] = shape.start(head / shape.H, first_query + static_cast<int>(threadIdx.x));
+  static_assert(Tiles::kRows == kAttentionThreads);
 
   float lse[kM][2], delta[kM][2];
   GPTMOE_UNROLL
@@ -167,17 +185,19 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
     }
   LeftRows<kD, kM, (kD <= 64)> queries(shared.queries, warp_row), douts(shared.douts, warp_row);
   float dqueries[kM][kD / 8][4] = {};
-  for (int tile = 0; tile < tiles; ++tile) {
+  for (int tile = first_tile; tile < tiles; ++tile) {
     cp_async_wait<0>();
     __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
-    if (tile == 0) queries.fetch(), douts.fetch();
+    if (tile == first_tile) queries.fetch(), douts.fetch();
     for (int row = 0; row < kKeys; row += kN) {
-      const int ahead = tile * kKeys + row - warp_query;  // from the warp's first query to the first key
-      if (ahead >= kM * 16 || warp_query >= T) continue;
+      const int first_key = tile * kKeys + row, ahead = first_key - warp_query;  // from the warp's first query to it
+      if (ahead >= kM * 16 || warp_query >= T || hidden.all_before(first_key + kN)) continue;
       float probs[kM][kN / 8][4], dscores[kM][kN / 8][4];
       multiply_by_rows<kD, kM, kN>(probs, queries, shared.keys[tile % 2], row);
       if (ahead + kN > 1) mask<kM, kN>(probs, [&](int query, int key) { return ahead + key > query; });
+      if (hidden.some_from(first_key))
+        mask<kM, kN>(probs, [&](int query, int key) { return hidden(query, first_key + key); });
       exponentiate<kM, kN>(probs, slope, [&](int i, int, int e) { return lse[i][e / 2]; });
       multiply_by_rows<kD, kM, kN>(dscores, douts, shared.values[tile % 2], row);
       to_score_gradients<kM, kN>(dscores, probs, [&](int i, int, int e) { return delta[i][e / 2]; });
@@ -196,15 +216,15 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
 }  // namespace
 
 void attention_mma_backward(const AttentionShape& shape, const AttentionBackward<bf16>& tensors, cudaStream_t stream) {
-  with_tile_width(shape.D, [&]<int kD>(std::integral_constant<int, kD>) {
+  with_tiles(shape, [&]<int kD, bool kDocuments>(std::integral_constant<int, kD>, std::bool_constant<kDocuments>) {
     const int64_t row_bytes = int64_t{shape.T} * shape.D * static_cast<int64_t>(sizeof(bf16));
     const AttentionSchedule by_keys(shape.B * shape.G, ceil_div(shape.T, KeyTiles<kD>::kRows),
                                     2 * row_bytes * shape.group);
-    GPTMOE_LAUNCH((attention_mma_backward_keys_kernel<kD>), by_keys.blocks(), kAttentionThreads, sizeof(KeyTiles<kD>),
-                  stream, shape, by_keys, tensors);
+    GPTMOE_LAUNCH((attention_mma_backward_keys_kernel<kD, kDocuments>), by_keys.blocks(), kAttentionThreads,
+                  sizeof(KeyTiles<kD>), stream, shape, by_keys, tensors);
     const AttentionSchedule by_queries(shape.B * shape.H, ceil_div(shape.T, QueryTiles<kD>::kRows),
                                        2 * row_bytes / shape.group);
-    GPTMOE_LAUNCH((attention_mma_backward_queries_kernel<kD>), by_queries.blocks(), kAttentionThreads,
+    GPTMOE_LAUNCH((attention_mma_backward_queries_kernel<kD, kDocuments>), by_queries.blocks(), kAttentionThreads,
                   sizeof(QueryTiles<kD>), stream, shape, by_queries, tensors);
   });
 }

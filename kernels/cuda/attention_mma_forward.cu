@@ -18,6 +18,7 @@ constexpr int kKeys = kD <= 64 ? 64 : 32;
 template <int kD>
 struct Shared {
   bf16 queries[kRows * kD], keys[2][kKeys<kD> * kD], values[2][kKeys<kD> * kD];
+  int starts[kRows];
 };
 
 // The softmax's running state for a lane's rows: out = sum of exp2(slope * (score - max)) * value, not yet divided by
@@ -34,7 +35,7 @@ struct Running {
       for (int n = 0; n < kD / 8; ++n)
         for (int e = 0; e < 4; ++e) out[i][n][e] = 0;
       GPTMOE_UNROLL
-      for (int half = 0; half < 2; ++half) max[i][half] = -INFINITY, sum[i][half] = 0;
+      for (int half = 0; half < 2; ++half) max[i][half] = kLowestScore, sum[i][half] = 0;
     }
   }
 
@@ -83,7 +84,7 @@ struct Running {
   }
 };
 
-template <int kD>
+template <int kD, bool kDocuments>
 __global__ void __launch_bounds__(kAttentionThreads, 2)
     attention_mma_forward_kernel(AttentionShape shape, AttentionSchedule schedule, AttentionForward<bf16> tensors) {
   constexpr int kTile = kKeys<kD>;
@@ -92,6 +93,8 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   const int first_query = (schedule.last_rank() - rank) * kRows, T = shape.T;
   const int warp_row = warp_index() * kM * 16, warp_query = first_query + warp_row;
   const int tiles = ceil_div(min(first_query + kRows, T), kTile);
+  const HiddenByStarts<kDocuments, kM * 16> hidden(shared.starts + warp_row);
+  const int first_tile = (kDocuments ? shape.start(head / shape.H, first_query) : 0) / kTile;
   const int64_t stride = shape.qkv_stride;
   const bf16* keys = tensors.qkv + shape.key(head / shape.group);
   const float slope = shape.scale * kLog2E;
@@ -104,20 +107,24 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
   };
   load_tile<kD, kRows>(shared.queries, tensors.qkv + shape.query(head) + first_query * stride, stride, T - first_query,
                        shape.D);
-  load(0);
+  load(first_tile);
+  if (kDocuments) shared.starts[threadIdx.x] = shape.start(head / shape.H, first_query + static_cast<int>(threadIdx.x));
+  static_assert(kRows == kAttentionThreads);
 
   LeftRows<kD, kM, (kD <= 64)> queries(shared.queries, warp_row);
   Running<kD> running;
-  for (int tile = 0; tile < tiles; ++tile) {
+  for (int tile = first_tile; tile < tiles; ++tile) {
     cp_async_wait<0>();
     __syncthreads();  // this tile is loaded, and all threads are done with the previous one
     if (tile + 1 < tiles) load(tile + 1);
-    if (tile == 0) queries.fetch();
+    if (tile == first_tile) queries.fetch();
     const int ahead = tile * kTile - warp_query;  // from the warp's first query to the first key
-    if (ahead >= kM * 16 || warp_query >= T) continue;
+    if (ahead >= kM * 16 || warp_query >= T || hidden.all_before(tile * kTile + kTile)) continue;
     float scores[kM][kTile / 8][4];
     multiply_by_rows<kD, kM, kTile>(scores, queries, shared.keys[tile % 2], 0);
     if (ahead + kTile > 1) mask<kM, kTile>(scores, [&](int query, int key) { return ahead + key > query; });
+    if (hidden.some_from(tile * kTile))
+      mask<kM, kTile>(scores, [&](int query, int key) { return hidden(query, tile * kTile + key); });
     running.raise(scores, slope);
     running.exponentiate(scores, slope);
     multiply_add<kD, kM, kTile>(running.out, LeftProduct<kM, kTile>(scores), shared.values[tile % 2], 0);
@@ -143,11 +150,11 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
 }  // namespace
 
 void attention_mma_forward(const AttentionShape& shape, const AttentionForward<bf16>& tensors, cudaStream_t stream) {
-  with_tile_width(shape.D, [&]<int kD>(std::integral_constant<int, kD>) {
+  with_tiles(shape, [&]<int kD, bool kDocuments>(std::integral_constant<int, kD>, std::bool_constant<kDocuments>) {
     const AttentionSchedule schedule(shape.B * shape.H, ceil_div(shape.T, kRows),
                                      2 * shape.T * shape.D * static_cast<int64_t>(sizeof(bf16)) / shape.group);
-    GPTMOE_LAUNCH((attention_mma_forward_kernel<kD>), schedule.blocks(), kAttentionThreads, sizeof(Shared<kD>), stream,
-                  shape, schedule, tensors);
+    GPTMOE_LAUNCH((attention_mma_forward_kernel<kD, kDocuments>), schedule.blocks(), kAttentionThreads,
+                  sizeof(Shared<kD>), stream, shape, schedule, tensors);
   });
 }
 

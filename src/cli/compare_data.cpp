@@ -121,6 +121,14 @@ void require_same_mixture(const RunOnData& run, const RunOnData& first) {
                "; a comparison needs the same data: give both the same data.train");
 }
 
+// Without a mask a token sees the documents before its own, so that the losses are those of another task.
+void require_same_mask(const RunOnData& run, const RunOnData& first) {
+  if (run.data.document_end() == first.data.document_end()) return;
+  const bool mask = run.data.document_mask != first.data.document_mask;
+  user_error(run.label, ": ", mask ? "data.document_mask" : "data.end_of_text", " differs from that of ", first.label,
+             ", so their losses cannot be compared; give both the same value");
+}
+
 }  // namespace
 
 std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>& runs, bool restart) {
@@ -130,6 +138,7 @@ std::set<std::filesystem::path> runs_on_other_data(const std::vector<RunOnData>&
   std::map<const char*, std::pair<const RunOnData*, Files>> first;  // by key, the first run and what it reads
   for (const RunOnData& run : runs) {
     require_same_mixture(run, runs[0]);
+    require_same_mask(run, runs[0]);
     const bool there = holds_run(run.dir);
     RunHistory record = there ? read_history(run.dir) : RunHistory{};
     if (there && record.history.empty()) {

@@ -28,6 +28,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kMaskedDocuments =
+    "trained with a mask between documents, which this folder's model does not have: give it one document at a time, "
+    "without an end-of-text token before it";
+
 struct ExportArguments {
   std::string run, out;
   TokenizerArguments tokenizer;
@@ -114,6 +118,7 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   card.name = fs::canonical(run_dir.value_or(checkpoint)).filename().string();
   card.model = describe_model(config.model);
   card.parameters = describe_parameters(gpt);
+  if (config.data.document_mask) card.documents = kMaskedDocuments;
   if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";
   card.start = start_name(config.train.init_from);
   if (state.step > 0) {  // not an import
@@ -149,6 +154,7 @@ void run(const ExportArguments& arguments) {
               printable(choice.why_custom).c_str());
   std::printf("tensors     %s, %s in %s, %s\n", grouped_digits(written.tensors).c_str(),
               binary_bytes(written.bytes).c_str(), plural(written.shards, "file").c_str(), arguments.dtype.c_str());
+  if (config.data.document_mask) std::printf("documents   %s\n", kMaskedDocuments);
   const std::string why_none = found.tokenizer ? written.without_tokenizer : found.why_none;
   std::printf("tokenizer   %s\n", why_none.empty() ? "tokenizer.json" : printable("none: " + why_none).c_str());
   std::printf("exported    %s\n", printable(arguments.out).c_str());

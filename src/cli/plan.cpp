@@ -92,7 +92,8 @@ void print_plan(const PlanArguments& arguments) {
 
   const double forward = engine.forward_flops_per_token(), backward = engine.backward_flops_per_token();
   const double tokens = static_cast<double>(t.global_batch_size * t.sequence_length);
-  std::printf("\nwork (matrix products; recomputation not counted)\n");
+  std::printf("\nwork (matrix products; recomputation not counted%s)\n",
+              config.data.document_mask ? "; attention as without a document mask" : "");
   std::printf("  %-20s %12sFLOP\n", "forward per token", metric_count(forward).c_str());
   std::printf("  %-20s %12sFLOP\n", "backward per token", metric_count(backward).c_str());
   std::printf("  %-20s %12sFLOP\n", "per step", metric_count((forward + backward) * tokens).c_str());

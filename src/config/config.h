@@ -60,7 +60,13 @@ struct DataConfig {
   DataSources train;      // required
   DataSources val;        // each is evaluated by itself; empty = no validation
   std::string tokenizer;  // path; empty = unknown (generate then needs --tokenizer)
+  // Attention and positions restart after each token `end_of_text`. -1 = that of the tokenizer: load_given_config()
+  // (train/given_config.h) fills in its id, so that a run's config has it.
+  bool document_mask = false;
+  int64_t end_of_text = -1;
 
+  // The token after which attention and positions restart; -1 = none.
+  int64_t document_end() const { return document_mask ? end_of_text : -1; }
   bool operator==(const DataConfig&) const = default;
 };
 

@@ -87,6 +87,11 @@ static void visit_fields(Fields& fields, DataConfig& data) {
                   "empty: no validation.");
   fields.optional("tokenizer", data.tokenizer,
                   "Path of the tokenizer that made the shards; generation and task scoring use it.");
+  fields.optional("document_mask", data.document_mask,
+                  "Restarts attention and positions after each end-of-text token, so that no token sees another "
+                  "document ([data.md](data.md#documents-in-a-sequence)).");
+  fields.optional("end_of_text", data.end_of_text, {-1, kMaxVocab - 1},
+                  "Id of the end-of-text token, for document_mask; -1: the tokenizer's.");
 }
 
 static void visit_fields(Fields& fields, TrainConfig& train) {

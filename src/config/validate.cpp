@@ -50,6 +50,8 @@ void check_training(const Config& config, const Rules& rules) {
   for (size_t i = 0; i < config.data.val.size(); ++i)
     rules.require(config.data.val[i].weight == 0 && config.data.val[i].epochs == 0, text("data.val[", i, "]"),
                   "validation sets are read once each; remove \"weight\" and \"epochs\"");
+  rules.require(config.data.end_of_text < config.model.vocab_size, "data.end_of_text",
+                "must be below model.vocab_size ", config.model.vocab_size, ", not ", config.data.end_of_text);
   rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);

@@ -28,7 +28,7 @@ Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, cons
       workspace_bytes_(ops.workspace_bytes()),
       mode_(activation_mode(config, purpose)),
       gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
-           shards_optimizer(config, rank) ? rank.size : 1),
+           shards_optimizer(config, rank) ? rank.size : 1, config.data.document_end()),
       adamw_(config.optimizer),
       data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
   lay_out(ops);

@@ -78,7 +78,8 @@ std::string model_card(const ModelCard& card, const Family& family, bool with_to
       << ".\n\n| | |\n|---|---|\n";
   for (const auto& [label, words] :
        {std::pair("model", card.model), std::pair("parameters", card.parameters), std::pair("router", card.router),
-        std::pair("trained", card.training), std::pair("data", card.data), std::pair("validation", card.validation)})
+        std::pair("trained", card.training), std::pair("data", card.data), std::pair("documents", card.documents),
+        std::pair("validation", card.validation)})
     if (!words.empty()) out << "| " << label << " | " << words << " |\n";
   out << "\n## Load it\n\n```python\nfrom transformers import AutoModelForCausalLM";
   if (with_tokenizer) out << ", AutoTokenizer";

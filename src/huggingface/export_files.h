@@ -25,7 +25,8 @@ std::string tokenizer_config_json(const ModelConfig& model, const Tokenizer& tok
 struct ModelCard {
   std::string name = {}, model = {}, parameters = {}, router = {}, training = {}, data = {}, validation = {},
               version = {};
-  std::string start = {};  // the model whose weights it started from or, without training, simply is
+  std::string documents = {};  // what the user must know of a document mask; empty without one
+  std::string start = {};      // the model whose weights it started from or, without training, simply is
 };
 std::string model_card(const ModelCard& card, const Family& family, bool with_tokenizer);
 

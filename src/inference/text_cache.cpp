@@ -3,6 +3,16 @@
 #include <algorithm>
 
 namespace gptmoe {
+namespace {
+
+// The tokens that the last token sees: those after the last `end` before it.
+std::span<const int32_t> last_document(std::span<const int32_t> text, int64_t end) {
+  size_t start = text.size() - 1;
+  while (start > 0 && text[start - 1] != end) --start;
+  return text.subspan(start);
+}
+
+}  // namespace
 
 TextCache::TextCache(const Gpt& gpt, Ops& ops, int64_t positions) : gpt_(gpt), ops_(ops), positions_(positions) {
   GPTMOE_CHECK(positions >= 1 && positions <= gpt.config().max_position_embeddings, positions);
@@ -20,6 +30,7 @@ int64_t TextCache::bytes(const Gpt& gpt, const Ops& ops, int64_t positions) {
 
 const std::vector<float>& TextCache::logits_after(std::span<const int32_t> text) {
   GPTMOE_CHECK(!text.empty() && std::ssize(text) <= positions_, text.size());
+  if (gpt_.document_end() >= 0) text = last_document(text, gpt_.document_end());
   // The last token runs even if it is known: its logits are not kept.
   const auto before_last = text.first(text.size() - 1);
   const auto known = std::mismatch(before_last.begin(), before_last.end(), kept_.begin(), kept_.end()).first;

@@ -21,7 +21,8 @@ class TextCache {
   int64_t positions() const { return positions_; }
   int64_t vocab_size() const { return gpt_.config().vocab_size; }
   // The logits (V) after `text`, 1 to positions() token ids below V. They equal a forward pass over the whole text, up
-  // to rounding. They are in the host's memory until the next call.
+  // to rounding. With a document mask, only the text's last document runs: no other token is seen. They are in the
+  // host's memory until the next call.
   const std::vector<float>& logits_after(std::span<const int32_t> text);
   // The number of tokens that the latest logits_after() ran.
   int64_t latest_run() const { return latest_run_; }

@@ -69,17 +69,18 @@ void Attention::forward(const Pass& pass, const AttentionSaved& saved, const Rop
     pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(weights_.q_norm_Q),
                              params_.value(weights_.k_norm_J), eps_);
   const int64_t T = saved.qkv_BTSD.size(1);
-  pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_XP.rows(rope.first, T), rope.sin_XP.rows(rope.first, T), H_ + G_);
-  attend(pass, saved, rope.first);
+  pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_XP.rows(rope.first, T), rope.sin_XP.rows(rope.first, T), H_ + G_,
+                        rope.starts_BT);
+  attend(pass, saved, rope);
   project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
 }
 
-void Attention::attend(const Pass& pass, const AttentionSaved& saved, int64_t first) const {
-  if (saved.kv_BX2GD.present()) pass.ops.cache_keys_values(saved.kv_BX2GD, saved.qkv_BTSD, first);
-  if (first > 0)
-    pass.ops.cached_attention(saved.out_BTHD, saved.qkv_BTSD, saved.kv_BX2GD, first);
+void Attention::attend(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope) const {
+  if (saved.kv_BX2GD.present()) pass.ops.cache_keys_values(saved.kv_BX2GD, saved.qkv_BTSD, rope.first);
+  if (rope.first > 0)
+    pass.ops.cached_attention(saved.out_BTHD, saved.qkv_BTSD, saved.kv_BX2GD, rope.first);
   else
-    pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
+    pass.ops.attention_forward(saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD, rope.starts_BT);
 }
 
 void Attention::backward(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope, const Tensor& dx_NC,
@@ -93,8 +94,8 @@ void Attention::backward(const Pass& pass, const AttentionSaved& saved, const Ro
 
   project_backward(pass, dy_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
   pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(weights_.out_CQ));
-  pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD);
-  pass.ops.rope_backward(dqkv_BTSD, rope.cos_XP, rope.sin_XP, H_ + G_);
+  pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD, rope.starts_BT);
+  pass.ops.rope_backward(dqkv_BTSD, rope.cos_XP, rope.sin_XP, H_ + G_, rope.starts_BT);
   if (qk_norm_)
     pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD,
                               saved.projected_BTSD, params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J),

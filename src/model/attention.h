@@ -25,7 +25,7 @@ class Attention {
 
  private:
   // Writes out_BTHD (=), and adds to the cache if there is one.
-  void attend(const Pass& pass, const AttentionSaved& saved, int64_t first) const;
+  void attend(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope) const;
   // y_NO = x w^T, plus the bias if there is one.
   void project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const;
   // Adds dy's contribution to the gradients of weight and bias.

@@ -17,8 +17,8 @@ int64_t logit_rows(const Ops& ops, int64_t N, int64_t V) {
 
 }  // namespace
 
-Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks)
-    : config_(config), params_(real, ranks) {
+Gpt::Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks, int64_t document_end)
+    : config_(config), document_end_(document_end), params_(real, ranks) {
   const LayerSetup setup{config_, params_, state_, stat, InitScheme(config_)};
   const int64_t V = config_.vocab_size, C = config_.hidden_size;
   const Init init = Init::normal(setup.init.weight);
@@ -55,6 +55,7 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   Activations a;
   a.mode = mode;
   a.rope = allocate_rope(arena, stat, T);
+  if (document_end_ >= 0) a.rope.starts_BT = arena.allocate(DType::i32, {B, T});
   a.tokens_BT = arena.allocate(DType::i32, {B, T});
   a.targets_BT = arena.allocate(DType::i32, {B, T});
   if (moe_layers > 0)
@@ -111,6 +112,7 @@ void Gpt::initialize(Memory& memory, uint64_t seed) {
 
 void Gpt::forward(const Pass& pass, const Activations& a) const {
   const int64_t N = a.tokens_BT.count();
+  if (a.rope.starts_BT.present()) pass.ops.document_starts(a.rope.starts_BT, a.tokens_BT, document_end_);
   await_weights(pass, kEmbeddingBucket);
   pass.ops.embedding_forward(a.stream_NC[0], params_.value(weights_.embedding_VC), a.tokens_BT.view({N}));
   for (size_t l = 0; l < blocks_.size(); ++l) {

@@ -11,8 +11,10 @@ namespace gptmoe {
 class Gpt {
  public:
   // `real` and `stat` are the compute and statistics dtypes of Ops. Parameters are laid out so that `ranks` ranks can
-  // share an optimizer. Throws UserError if the router's block is wrong.
-  Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks = 1);
+  // share an optimizer. `document_end` is the id of the token after which attention and positions restart; -1: they
+  // never do. Throws UserError if the router's block is wrong.
+  Gpt(const ModelConfig& config, const RouterConfig& router, DType real, DType stat, int ranks = 1,
+      int64_t document_end = -1);
   Gpt(const Gpt&) = delete;
   Gpt& operator=(const Gpt&) = delete;
 
@@ -21,6 +23,7 @@ class Gpt {
   StateTable& state() { return state_; }
   const StateTable& state() const { return state_; }
   const ModelConfig& config() const { return config_; }
+  int64_t document_end() const { return document_end_; }
 
   // Parameters that a token uses: all except the experts that the token is not routed to. The embedding counts.
   int64_t active_parameter_count() const;
@@ -58,6 +61,7 @@ class Gpt {
   int last_bucket() const { return layer_bucket(blocks_.size()); }
 
   ModelConfig config_;
+  int64_t document_end_;
   ParamTable params_;
   StateTable state_;
   GptWeights weights_;

@@ -48,10 +48,14 @@ struct GptWeights {
 };
 
 // ---- Activations ---------------------------------------------------------------------------------
-// Tables of the rotary embedding, shared by all layers, for X >= T positions.
+// The positions of a pass's tokens, shared by all layers: tables of the rotary embedding for X >= T positions, and
+// where documents start.
 struct RopeTables {
   Tensor cos_XP, sin_XP;  // stat
   int64_t first = 0;      // the position of each sequence's first token; above 0, a cache holds the tokens before it
+  // i32, written by Gpt::forward(): the first token of each token's document, with Gpt::document_end(); else absent.
+  // Attention and positions begin there.
+  Tensor starts_BT = {};
 };
 
 // The keys and values of the earlier tokens of B texts, for up to X positions. With them, a pass over a few new tokens
@@ -117,7 +121,7 @@ struct Activations {
   Tensor router_stats_LW;        // stat, (L, MoeLayer::stats_width(E)); absent if dense
 
   // From now on, forward passes continue the cache's texts: their tokens are at the positions from `first` on, see all
-  // positions before, and are added to the cache. For forward_only.
+  // positions before, and are added to the cache. No document may end before the last token. For forward_only.
   void continue_texts(const KeyValueCache& cache, int64_t first) {
     GPTMOE_CHECK(mode == ActivationMode::forward_only && cache.kv_BX2GD.size() == blocks.size());
     rope = cache.rope;

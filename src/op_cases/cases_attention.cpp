@@ -1,4 +1,4 @@
-// RoPE, causal attention, attention to a cache.
+// Documents in a sequence, RoPE, causal attention, attention to a cache.
 #include <cmath>
 
 #include "op_cases/op_case.h"
@@ -8,6 +8,42 @@ namespace {
 
 double angle(int64_t t, int64_t i, int64_t d, double theta) {
   return static_cast<double>(t) * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(d));
+}
+
+// The first position of the document that holds element i of a (B, t) tensor. Documents have the lengths of the list,
+// in turn; sequence b begins with length b. Without lengths, the sequence is one document.
+int64_t start_of(const std::vector<int64_t>& lengths, int64_t i, int64_t t) {
+  int64_t start = 0;
+  for (size_t document = static_cast<size_t>(i / t); !lengths.empty(); ++document) {
+    const int64_t next = start + lengths[document % lengths.size()];
+    if (next > i % t) break;
+    start = next;
+  }
+  return start;
+}
+
+void add_starts(OpCase& op, int64_t b, int64_t t, const std::vector<int64_t>& lengths) {
+  if (lengths.empty()) return;
+  std::vector<int64_t> starts;
+  for (int64_t i = 0; i < b * t; ++i) starts.push_back(start_of(lengths, i, t));
+  op.input("starts", {b, t}, listed(starts), Kind::i32);
+}
+
+Tensor starts_in(const Tensors& tensors, const std::vector<int64_t>& lengths) {
+  return lengths.empty() ? Tensor{} : tensors["starts"];
+}
+
+// Tokens below 3, of which 1 ends documents; sequences have T tokens.
+OpCase document_starts(int64_t b, int64_t t) {
+  OpCase op("document_starts", {b, t});
+  op.input("tokens", {b, t}, below(3), Kind::i32);
+  op.result("starts", {b, t}, Kind::i32);
+  op.forward = [](Ops& ops, const Tensors& t) { ops.document_starts(t["starts"], t["tokens"], 1); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < b * t; ++i)
+      v["starts"][i] = i % t == 0 ? 0 : v["tokens"][i - 1] == 1 ? static_cast<double>(i % t) : v["starts"][i - 1];
+  };
+  return op;
 }
 
 OpCase rope_tables(int64_t t, int64_t d, double theta) {
@@ -25,25 +61,31 @@ OpCase rope_tables(int64_t t, int64_t d, double theta) {
   return op;
 }
 
-OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table_t) {
+OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table_t,
+            const std::vector<int64_t>& lengths = {}) {
   const int64_t s = h + 2 * g, pairs = d / 2;
   const auto table = [=](double (*function)(double)) {
     return [=](const Rng&, int64_t i) { return function(angle(i / pairs, i % pairs, d, 10000)); };
   };
-  OpCase op("rope", {b, t, h, g, d});
+  OpCase op("rope", {b, t, h, g, d}, lengths.empty() ? "" : "documents");
   op.input("cos", {table_t, pairs}, table(std::cos), Kind::stat);
   op.input("sin", {table_t, pairs}, table(std::sin), Kind::stat);
   op.variable("qkv", {b, t, s, d}, normal(), Write::assign);
   op.output("y", {b, t, s, d});
   op.in_place("y", "qkv");
   op.in_place("dqkv", "dy");
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.rope_forward(t["y"], t["cos"], t["sin"], h + g); };
-  op.backward = [=](Ops& ops, const Tensors& t) { ops.rope_backward(t["dqkv"], t["cos"], t["sin"], h + g); };
+  add_starts(op, b, t, lengths);
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.rope_forward(t["y"], t["cos"], t["sin"], h + g, starts_in(t, lengths));
+  };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.rope_backward(t["dqkv"], t["cos"], t["sin"], h + g, starts_in(t, lengths));
+  };
   op.reference = [=](Values& v) {
     for (int64_t i = 0; i < b * t * s; ++i) {
       if (i % s >= h + g) continue;
       for (int64_t p = 0; p < pairs; ++p) {
-        const int64_t at = i / s % t * pairs + p;
+        const int64_t at = (i / s % t - start_of(lengths, i / s, t)) * pairs + p;
         const double x = v["qkv"][i * d + p], y = v["qkv"][i * d + p + pairs];
         v["y"][i * d + p] = x * v["cos"][at] - y * v["sin"][at];
         v["y"][i * d + p + pairs] = x * v["sin"][at] + y * v["cos"][at];
@@ -53,8 +95,8 @@ OpCase rope(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t table
   return op;
 }
 
-// out (d) = the softmax of one query q over `seen` keys: key(at) and value(at) give the key and value of position
-// `at`. Returns the log-sum-exp of the scores.
+// out (d) = the softmax of one query q over `seen` keys: key(at) and value(at) give the key and value at `at`, which
+// counts from 0. Returns the log-sum-exp of the scores.
 template <typename Row>
 double attend_naively(double* out, const double* q, int64_t seen, int64_t d, Row key, Row value) {
   std::vector<double> weights(seen);
@@ -73,16 +115,17 @@ double attend_naively(double* out, const double* q, int64_t seen, int64_t d, Row
   return largest + std::log(sum);
 }
 
-// The whole T*T softmax of one query: out and lse of (b, t, h).
-void attend_in_sequence(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d) {
+// The whole T*T softmax of one query: out and lse of (b, t, h). The query sees the positions from `start` on.
+void attend_in_sequence(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, int64_t d, int64_t start) {
   using Row = std::function<const double*(int64_t)>;
   const int64_t head = row % h, query = row / h % t, sequence = row / h / t, s = h + 2 * g, of = h + head / (h / g);
   const auto qkv = [&](int64_t at, int64_t packed_head) {
     return &v["qkv"][((sequence * t + at) * s + packed_head) * d];
   };
-  const Row key = [&](int64_t at) { return qkv(at, of); }, value = [&](int64_t at) { return qkv(at, g + of); };
+  const Row key = [&](int64_t at) { return qkv(start + at, of); };
+  const Row value = [&](int64_t at) { return qkv(start + at, g + of); };
   v["lse"][(sequence * h + head) * t + query] =
-      attend_naively(&v["out"][row * d], qkv(query, head), query + 1, d, key, value);
+      attend_naively(&v["out"][row * d], qkv(query, head), query + 1 - start, d, key, value);
 }
 
 // The same with keys and values in a cache of x positions, where the query of (b, t, h) sees first + t + 1 of them.
@@ -98,21 +141,61 @@ void attend_to_cache(Values& v, int64_t row, int64_t t, int64_t h, int64_t g, in
 }
 
 OpCase attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, double spread = 1,
-                 std::string_view variant = "") {
+                 std::string_view variant = "", const std::vector<int64_t>& lengths = {}) {
   OpCase op("attention", {b, t, h, g, d}, variant);
   op.variable("qkv", {b, t, h + 2 * g, d}, normal(0, spread), Write::assign);
   op.output("out", {b, t, h, d});
   op.result("lse", {b, h, t}, Kind::stat);
-  op.forward = [](Ops& ops, const Tensors& t) { ops.attention_forward(t["out"], t["lse"], t["qkv"]); };
-  op.backward = [](Ops& ops, const Tensors& t) {
-    ops.attention_backward(t["dqkv"], t["dout"], t["out"], t["lse"], t["qkv"]);
+  add_starts(op, b, t, lengths);
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.attention_forward(t["out"], t["lse"], t["qkv"], starts_in(t, lengths));
+  };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.attention_backward(t["dqkv"], t["dout"], t["out"], t["lse"], t["qkv"], starts_in(t, lengths));
   };
   // Gradients of scores are rounded to bf16, and the first queries' are larger than most.
   op.bf16_tolerance = 2e-2;
   op.reference = [=](Values& v) {
-    for (int64_t row = 0; row < b * t * h; ++row) attend_in_sequence(v, row, t, h, g, d);
+    for (int64_t row = 0; row < b * t * h; ++row) attend_in_sequence(v, row, t, h, g, d, start_of(lengths, row / h, t));
   };
   return op;
+}
+
+OpCase document_attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, std::string_view variant,
+                          const std::vector<int64_t>& lengths) {
+  return attention(b, t, h, g, d, 1, variant, lengths);
+}
+
+// Documents shorter and longer than the blocks of every kernel, and of one token; ends at and beside blocks' edges.
+void add_document_cases(OpCases& cases) {
+  for (auto [b, t] : {std::array<int64_t, 2>{1, 1}, {3, 13}, {2, 32}, {4, 70}, {2, 300}})
+    cases.tests.push_back(document_starts(b, t));
+  cases.tests.push_back(rope(3, 50, 3, 1, 6, 50, {7, 1, 20}));
+  cases.tests.push_back(rope(2, 70, 2, 2, 32, 80, {33}));
+  const auto add = [&](int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, std::string_view variant,
+                       const std::vector<int64_t>& lengths) {
+    cases.tests.push_back(document_attention(b, t, h, g, d, variant, lengths));
+  };
+  add(3, 13, 4, 2, 6, "documents", {5, 1, 3});
+  add(1, 40, 2, 1, 6, "single_tokens", {1});
+  add(2, 64, 2, 2, 32, "edges", {32, 16});
+  add(2, 130, 2, 1, 32, "documents", {50, 3, 40});
+  add(1, 270, 2, 1, 2, "documents", {101, 7, 90, 30});
+  add(2, 130, 2, 1, 64, "documents", {33, 60, 2});
+  add(1, 300, 2, 2, 64, "long", {170, 129});
+  add(1, 260, 2, 1, 64, "edges", {128, 64, 63, 5});
+  add(1, 130, 2, 1, 128, "documents", {40, 70, 1});
+  add(1, 50, 2, 1, 72, "documents", {9, 30});
+  add(1, 70, 2, 1, 256, "documents", {36, 10});
+
+  // The same tokens as one document, and as documents ever shorter: the time should fall with the sum of the lengths'
+  // squares.
+  for (int64_t length : {1024, 256, 64})
+    cases.benchmarks.push_back(
+        document_attention(1, 2048, 4, 4, 64, text("documents_of_", length), std::vector<int64_t>{length}));
+  for (int64_t length : {1024, 256, 64})
+    cases.gpu_benchmarks.push_back(
+        document_attention(8, 2048, 16, 16, 64, text("documents_of_", length), std::vector<int64_t>{length}));
 }
 
 OpCase cache_keys_values(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, int64_t x, int64_t first) {
@@ -206,6 +289,7 @@ void add_attention_cases(OpCases& cases) {
   }
 
   add_cache_cases(cases);
+  add_document_cases(cases);
   cases.benchmarks.push_back(rope(16, 256, 4, 4, 64, 256));
   cases.benchmarks.push_back(attention(16, 128, 4, 4, 32));
   cases.benchmarks.push_back(attention(16, 256, 4, 4, 64));

@@ -88,6 +88,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::residual_forward: return list.stream("residual");
     case OpId::qk_norm_forward: return qk_norm(list, false);
     case OpId::qk_norm_backward: return qk_norm(list, true);
+    case OpId::document_starts: return list.chain("document_starts", std::ceil(list.size('T') / 32));
     case OpId::rope_tables: return list.chain("rope_tables", 4);
     case OpId::rope_forward:
     case OpId::rope_backward: return list.stream("rotate");

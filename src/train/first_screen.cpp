@@ -56,6 +56,9 @@ void FirstScreen::print() const {
       val_data.empty() ? "; no validation" : text("; validation ", grouped_digits(tokens_of(val_data))).c_str());
   for (const std::string& line : describe_mixture(train_data, sequences))
     std::printf("source      %s\n", printable(line).c_str());
+  if (config.data.document_mask)
+    std::printf("documents   end with token %lld, and attention restarts after it\n",
+                static_cast<long long>(config.data.end_of_text));
   const int64_t unsealed = unsealed_shards(sources) + unsealed_shards(val_data);
   if (unsealed > 0)
     std::printf("unchecked   %s without a checksum in a %s\n", plural(unsealed, "shard").c_str(), kManifestName);

@@ -4,6 +4,7 @@
 #include "base/folder.h"
 #include "records/run_folder.h"
 #include "routing/router_table.h"
+#include "tokenizer/tokenizer_file.h"
 #include "train/run_directory.h"
 
 namespace gptmoe {
@@ -45,11 +46,41 @@ void require_config_file(const fs::path& path) {
   user_error(path.string(), ": a folder, not a config; give a config file (JSON)");
 }
 
+// The id of the token that ends documents: data.end_of_text, or else the tokenizer's. Throws KeyError if neither is
+// there, or the model's vocabulary does not have it.
+int64_t find_document_end(const Config& config, const std::string& file) {
+  constexpr const char* kNeeds = "data.document_mask needs its end-of-text token; ";
+  constexpr const char* kRemedy = "or give the token's id as data.end_of_text";
+  const std::string& path = config.data.tokenizer;
+  if (config.data.end_of_text >= 0) return config.data.end_of_text;
+  if (path.empty())
+    throw KeyError(
+        file, "data.document_mask",
+        text("needs the token that ends documents; name the shards' tokenizer as data.tokenizer, ", kRemedy));
+  if (tokenizer_files(path).empty())
+    throw KeyError(file, "data.tokenizer", text(path, " is not there, and ", kNeeds, "correct the path, ", kRemedy));
+  const std::optional<int32_t> end = load_tokenizer(path).end_of_text();
+  if (!end)
+    throw KeyError(file, "data.tokenizer",
+                   text(path, " has no end-of-text token, and ", kNeeds, "name another tokenizer, ", kRemedy));
+  if (*end >= config.model.vocab_size)
+    throw KeyError(file, "data.tokenizer",
+                   text(path, ": the end-of-text token has id ", *end, ", but model.vocab_size is ",
+                        config.model.vocab_size, "; raise model.vocab_size, or name the model's tokenizer"));
+  return *end;
+}
+
 }  // namespace
 
 Config load_given_config(const fs::path& path, const std::vector<std::string>& overrides) {
   require_config_file(path);
-  return load_config(path, overrides, check_router);
+  int64_t document_end = -1;
+  Config config = load_config(path, overrides, [&](const Config& given, const std::string& file) {
+    check_router(given, file);
+    if (given.data.document_mask) document_end = find_document_end(given, file);
+  });
+  if (config.data.document_mask) config.data.end_of_text = document_end;
+  return config;
 }
 
 }  // namespace gptmoe

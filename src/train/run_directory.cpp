@@ -37,7 +37,7 @@ bool is_free(const std::string& path) {
 // Keys that may be changed in the course of a run if the user asks for it.
 bool may_change(const std::string& path) {
   return starts_with_any(path, {"/train/steps", "/train/micro_batch_size", "/schedule/", "/optimizer/learning_rate",
-                                "/data/train", "/data/val"});
+                                "/data/train", "/data/val", "/data/document_mask", "/data/end_of_text"});
 }
 
 struct Difference {
@@ -189,7 +189,8 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
       if (!is_free(d.path) && !is_recorded(record, saved->state.step, d)) refuse_edited(run_dir, *saved, d);
   ordered_json resumed = to_json(stored);
   for (const Difference& d : differences(stored, given)) {
-    const bool asked = is_set(set, d.path);
+    // A change of the mask brings the tokenizer's id with it.
+    const bool asked = is_set(set, d.path) || (d.path == "/data/end_of_text" && is_set(set, "/data/document_mask"));
     if (is_free(d.path) || (asked && may_change(d.path))) {
       resumed[ordered_json::json_pointer(d.path)] = d.is;
     } else if (const ConfigChange* change = first_change(record, d.path);

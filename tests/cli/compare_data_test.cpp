@@ -151,6 +151,15 @@ TEST_F(CompareData, ArmsMustMixTheirSourcesAlike) {
   EXPECT_FALSE(fs::exists(files_ / "mixed"));
 }
 
+TEST_F(CompareData, ArmsMustMaskDocumentsAlike) {
+  write_config("masked.json", {{"data", {{"document_mask", true}, {"end_of_text", 5}}}});
+  write_config("other.json", {{"data", {{"document_mask", true}, {"end_of_text", 6}}}});
+  refuse({"compare", "topk.json", "masked.json", "--out", "both"},
+         {"masked, seed 1: data.document_mask differs from that of topk, seed 1, so their losses cannot be compared"});
+  refuse({"compare", "masked.json", "other.json", "--out", "both"}, {"other, seed 1: data.end_of_text differs"});
+  EXPECT_FALSE(fs::exists(files_ / "both"));
+}
+
 TEST_F(CompareData, ARunWhoseConfigWasEditedIsNotReused) {
   succeed(command());
   const fs::path file = files_ / "both/topk/seed_1/config.json";

@@ -276,7 +276,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "attention_bias": true, "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
               "initializer_range": 0.03},
     "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
-    "data": {"train": "t", "val": "v", "tokenizer": "k"},
+    "data": {"train": "t", "val": "v", "tokenizer": "k", "document_mask": true, "end_of_text": 17},
     "train": {"steps": 7, "sequence_length": 20, "micro_batch_size": 3, "global_batch_size": 9, "eval_every": 2,
               "eval_tokens": 0, "recompute": "block", "init_from": "runs/a", "init_noise": 0.1, "cuda_graphs": false},
     "optimizer": {"type": "adamw", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,

@@ -104,7 +104,10 @@ CASES = {
         "model": {"attention_bias": True, "first_k_dense_replace": 1},
         "schedule": {"lr_decay_steps": 17},  # the run ends in mid-cosine
     },
+    "document_mask": {"data": {"document_mask": True, "end_of_text": 3}, "train": {"global_batch_size": 6}},
 }
+# How often a token ends a document in the cases with a document mask.
+END_SHARE = 0.2
 # With layer norm, the last layer's router is initialised so that this expert gets few tokens, and none in some
 # micro-batches.
 STARVED_EXPERT = 3
@@ -238,6 +241,8 @@ def draw(config, seed):
     shape = (STEPS, train["global_batch_size"] // train["micro_batch_size"], train["micro_batch_size"],
              train["sequence_length"])
     tokens, targets = torch.randint(config["model"]["vocab_size"], (2, *shape), generator=random)
+    if config["data"].get("document_mask"):
+        tokens[torch.rand(shape, generator=random) < END_SHARE] = config["data"]["end_of_text"]
     return params, state, tokens, targets
 
 

@@ -28,12 +28,12 @@ def gelu_tanh(x):
     return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
-def rope(x_BHTD, theta):
-    """Rotates the pair (d, d + D/2) at position t by the angle t * theta^(-2d/D)."""
-    T, D = x_BHTD.shape[-2:]
+def rope(x_BHTD, positions_BT, theta):
+    """Rotates the pair (d, d + D/2) at position p by the angle p * theta^(-2d/D)."""
+    D = x_BHTD.shape[-1]
     half = D // 2
     frequency = theta ** (-2.0 * torch.arange(half, dtype=x_BHTD.dtype) / D)
-    angle = torch.arange(T, dtype=x_BHTD.dtype)[:, None] * frequency
+    angle = positions_BT[:, None, :, None].to(x_BHTD.dtype) * frequency
     a, b = x_BHTD[..., :half], x_BHTD[..., half:]
     return torch.cat((a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()), -1)
 
@@ -78,21 +78,32 @@ class Reference:
     def project(self, x, name):
         return x @ self.params[name + ".weight"].T + self.params.get(name + ".bias", 0.0)
 
-    def attention(self, x_BTC, prefix):
+    def documents(self, tokens_BT):
+        """Returns the number of each token's document in its sequence, and the token's position in that document."""
+        data, T = self.config["data"], tokens_BT.shape[1]
+        if not data.get("document_mask"):
+            return torch.zeros_like(tokens_BT), torch.arange(T).expand_as(tokens_BT)
+        ends_BT = (tokens_BT == data["end_of_text"]).long()
+        document_BT = ends_BT.cumsum(1) - ends_BT  # an end belongs to the document before it
+        earlier_BTT = (document_BT[:, :, None] == document_BT[:, None, :]).tril(-1)
+        return document_BT, earlier_BTT.sum(-1)
+
+    def attention(self, x_BTC, document_BT, positions_BT, prefix):
         B, T, _ = x_BTC.shape
         H, G, D = self.m["num_attention_heads"], self.m["num_key_value_heads"], self.m["head_dim"]
         q, k, v = (self.project(x_BTC, prefix + name) for name in ("q_proj", "k_proj", "v_proj"))
         if self.m["qk_norm"]:  # over all heads at once, before they are split
             q = rms_norm(q, self.params[prefix + "q_norm.weight"], self.m["rms_norm_eps"])
             k = rms_norm(k, self.params[prefix + "k_norm.weight"], self.m["rms_norm_eps"])
-        q = rope(q.view(B, T, H, D).transpose(1, 2), self.m["rope_theta"])
-        k = rope(k.view(B, T, G, D).transpose(1, 2), self.m["rope_theta"])
+        q = rope(q.view(B, T, H, D).transpose(1, 2), positions_BT, self.m["rope_theta"])
+        k = rope(k.view(B, T, G, D).transpose(1, 2), positions_BT, self.m["rope_theta"])
         v = v.view(B, T, G, D).transpose(1, 2)
         # Query head h reads key/value head h // (H / G).
         k, v = k.repeat_interleave(H // G, 1), v.repeat_interleave(H // G, 1)
         scores = q @ k.transpose(-1, -2) / math.sqrt(D)
         future = torch.ones(T, T, dtype=torch.bool).triu(1)
-        weights = torch.softmax(scores.masked_fill(future, -math.inf), -1)
+        other_BTT = document_BT[:, :, None] != document_BT[:, None, :]
+        weights = torch.softmax(scores.masked_fill(future | other_BTT[:, None], -math.inf), -1)
         return self.project((weights @ v).transpose(1, 2).reshape(B, T, H * D), prefix + "o_proj")
 
     def mlp(self, x, prefix):
@@ -240,10 +251,11 @@ class Reference:
     def forward(self, tokens_BT, targets_BT):
         """Returns logits (N, V), mean cross-entropy, and the MoE layers' load-balancing losses and z-losses."""
         x = self.params["model.embed_tokens.weight"][tokens_BT]
+        documents = self.documents(tokens_BT)
         balance, z = [], []
         for layer in range(self.m["num_hidden_layers"]):
             prefix = f"model.layers.{layer}."
-            x = x + self.attention(self.norm(x, prefix + "input_layernorm"), prefix + "self_attn.")
+            x = x + self.attention(self.norm(x, prefix + "input_layernorm"), *documents, prefix + "self_attn.")
             h = self.norm(x, prefix + "post_attention_layernorm")
             if self.m["num_experts"] > 0 and layer >= self.m["first_k_dense_replace"]:
                 y_NC, layer_balance, layer_z = self.moe(h.flatten(0, 1), prefix + "mlp.")

@@ -112,6 +112,22 @@ TEST(TextCache, KeepsTheBeginningThatTextsShare) {
   expect_full_pass(model, cache, first.first(1), 1);
 }
 
+// With a document mask, only the last token's document runs. Its end-of-text token belongs to it.
+TEST(TextCache, ForgetsTheDocumentsBeforeTheLast) {
+  json changes = with_model({{"max_position_embeddings", kContext}});
+  changes["data"] = {{"document_mask", true}, {"end_of_text", 2}};
+  Model model(tiny_config(changes));
+  TextCache cache(model.gpt(), *model.ops, kContext);
+  const std::vector<int32_t> text = {2, 7, 8, 9, 2, 11, 12, 2, 2, 15, 16, 17};
+  const std::span<const int32_t> tokens(text);
+  expect_full_pass(model, cache, tokens.first(1), 1);
+  expect_full_pass(model, cache, tokens.first(4), 3);
+  expect_full_pass(model, cache, tokens.first(5), 1);  // the end that follows
+  expect_full_pass(model, cache, tokens.first(7), 2);
+  expect_full_pass(model, cache, tokens.first(9), 1);  // a document that is nothing but its end
+  expect_full_pass(model, cache, tokens, 3);
+}
+
 TEST(TextCache, StatesItsMemory) {
   Model model(tiny_config(with_model({{"max_position_embeddings", 512}, {"num_key_value_heads", 1}})));
   // Two layers of a key and a value of 4 numbers at each of 256 positions, and two tables of 2 numbers at each.

@@ -100,7 +100,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
                       json{{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},
-                      json{{"model", {{"attention_bias", true}}}}));
+                      json{{"model", {{"attention_bias", true}}}},
+                      json{{"data", {{"document_mask", true}, {"end_of_text", 5}}}}));
 
 // The router's learnt state: default vectors, biases, coefficients.
 std::vector<double> learnt(Model& model) {
@@ -154,6 +155,11 @@ INSTANTIATE_TEST_SUITE_P(Routers, Accumulation, ::testing::ValuesIn(router_cases
 
 TEST(Invariant, AccumulationWithAZLossEqualsABiggerBatch) {
   expect_accumulation_equals_a_bigger_batch({{"model", {{"router_aux_loss_coef", 0}, {"router_z_loss_coef", 0.1}}}});
+}
+
+TEST(Invariant, AccumulationWithADocumentMaskEqualsABiggerBatch) {
+  expect_accumulation_equals_a_bigger_batch(
+      {{"model", {{"router_aux_loss_coef", 0}}}, {"data", {{"document_mask", true}, {"end_of_text", 5}}}});
 }
 
 // With balance_scope "step", each micro-batch counts its own loads and those of earlier micro-batches; the next step

@@ -150,8 +150,9 @@ TEST_P(Ranks, TrainAsOneRankDoes) {
   for (int ranks : {2, 4}) expect_same(train_on(ranks, config(ranks)), one, 1e-8);
 }
 
-TEST_P(Ranks, TrainAsOneRankDoesWithRecomputationATiedHeadAndBiases) {
+TEST_P(Ranks, TrainAsOneRankDoesWithRecomputationATiedHeadBiasesAndADocumentMask) {
   const json changes = {{"train", {{"recompute", "block"}}},
+                        {"data", {{"document_mask", true}, {"end_of_text", 5}}},
                         {"model", {{"tie_word_embeddings", true}, {"attention_bias", true}}}};
   expect_same(train_on(2, config(2, changes)), train_on(1, config(1, changes)), 1e-8);
 }
