@@ -22,6 +22,7 @@ esac
 install_build_tools "${build_packages[@]}" "${test_packages[@]}"
 # clang compiles faster than g++ with the sanitizers.
 if [ "$preset" = asan ] || [ "$preset" = tsan ]; then install_build_tools clang-14 libclang-rt-14-dev libomp-14-dev; fi
+if [ "$preset" = asan ]; then install_build_tools lld-14; fi
 # Builds the CUDA backend for two GPUs that together use all of its code.
 find_nvcc
 cuda_options=(-DGPTMOE_CUDA=OFF)
