@@ -38,11 +38,27 @@ if [ -n "$nvcc" ] && [ "$preset" != asan ]; then
 fi
 say "building ($preset)"
 build "$preset" "${cuda_options[@]}" "${programs[@]}"
-if [ -n "$nvcc" ] && [ "$preset" = test ]; then "$repo_dir/tools/check_kernels.sh" "$build_dir"; fi
+kernel_check=
+if [ -n "$nvcc" ] && [ "$preset" = test ]; then  # beside the tests, since it uses one core
+  "$repo_dir/tools/check_kernels.sh" "$build_dir" >"$build_dir/check_kernels.log" 2>&1 &
+  kernel_check=$!
+fi
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp_wait.h)
-# Runs one program per core at a time, since most tests use one core. The largest programs take longest and come first.
+# Tests flush many small files, and a disk takes longer for that than the tests for their work. So their folders are in
+# memory if it has room and programs can run from there: test_cli installs some.
+folder=$(mktemp -d -p /dev/shm gptmoe_tests_XXXXXX 2>/dev/null || true)
+if [ -n "$folder" ]; then
+  trap 'rm -rf "$folder"' EXIT
+  if [ "$(df --output=avail "$folder" | tail -n 1)" -ge 4000000 ] && cp "$(command -v true)" "$folder" &&
+    "$folder/true" 2>/dev/null; then
+    export TMPDIR=$folder
+  fi
+  rm -f "$folder/true"
+fi
+# Runs one program more at a time than there are cores: most tests use one core, and some wait for other processes. The
+# largest programs take longest and come first.
 # test_cli and test_simt take so long that one of them would run alone at the end. Each runs as two programs, PATH:0 and
 # PATH:1, with every second test.
 run_test() {
@@ -64,7 +80,7 @@ for binary in "${binaries[@]}"; do
   esac
 done
 rm -f "${tests[@]/%/.status}"
-printf '%s\0' "${tests[@]}" | xargs -0 -n 1 -P "$(nproc)" bash -c 'run_test "$1"' run_test
+printf '%s\0' "${tests[@]}" | xargs -0 -n 1 -P $(($(nproc) + 1)) bash -c 'run_test "$1"' run_test
 
 passed=0 failed=0
 for test in "${tests[@]}"; do
@@ -83,5 +99,9 @@ for test in "${tests[@]}"; do
   passed=$((passed + ${ok:-0})) failed=$((failed + bad))
 done
 [ "$passed" -gt 0 ] || die "no test ran"
+if [ -n "$kernel_check" ]; then
+  wait "$kernel_check" || failed=$((failed + 1))
+  cat "$build_dir/check_kernels.log"
+fi
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]

@@ -19,10 +19,10 @@ std::vector<json> json_lines(const std::string& text) {
 
 class BenchCommand : public CommandLine {
  protected:
-  std::vector<json> bench(std::vector<std::string> arguments) {
+  std::vector<json> bench(std::vector<std::string> arguments, const ProcessOptions& options = {}) {
     arguments.insert(arguments.begin(), "bench");
     arguments.insert(arguments.end(), {"--json", "-"});
-    return json_lines(succeed(arguments).out);
+    return json_lines(succeed(arguments, options).out);
   }
   std::vector<json> bench_step(const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {"step", "--steps", "2", "--warmup", "1", "--rounds", "2"};
@@ -182,12 +182,11 @@ TEST_F(BenchCommand, AnMoeLayerHasTheFlopsOfItsDenseEquivalentAndItsRouter) {
 
 TEST_F(BenchCommand, TheLoaderTakesAPatternOrAConfigOrMakesItsOwnShards) {
   write_config("run.json");
-  setenv("TMPDIR", folder().c_str(), 1);
   for (const std::vector<std::string>& source :
        {std::vector<std::string>{"train_*.bin", "--sequence-length", "7", "--batch", "2"}, {"run.json"}, {}}) {
     std::vector<std::string> arguments = {"loader"};
     arguments.insert(arguments.end(), source.begin(), source.end());
-    const std::vector<json> lines = bench(arguments);
+    const std::vector<json> lines = bench(arguments, {.environment = {"TMPDIR=" + folder().string()}});
     ASSERT_EQ(lines.size(), 1u);
     EXPECT_EQ(lines[0]["shape"], source.empty() ? "8x2048" : "2x7");
     const double tokens = source.empty() ? 8 * 2048 : 2 * 7;
@@ -197,7 +196,6 @@ TEST_F(BenchCommand, TheLoaderTakesAPatternOrAConfigOrMakesItsOwnShards) {
     expect_rate("tokens_per_second", "median_us");
     expect_rate("fastest_tokens_per_second", "us");
   }
-  unsetenv("TMPDIR");
   for (const auto& entry : fs::directory_iterator(folder())) EXPECT_FALSE(entry.is_directory()) << entry.path();
 }
 
