@@ -263,7 +263,7 @@ TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
 
 // Editing a config while its runs are queued does not affect them.
 TEST_F(Compare, JobsTrainWhatWasPlanned) {
-  write_pair({{"train", {{"steps", 300}}}});
+  write_pair({{"train", {{"steps", 60}}}});
   Process process(folder(), {gptmoe_binary(), "compare", "topk.json", "default.json", "--seeds", "2", "--jobs", "2",
                              "--set", "optimizer.learning_rate=1e-4", "--out", "planned"});
   process.wait_until([&] { return fs::exists(files_ / "planned/topk/seed_1.log"); });
