@@ -63,7 +63,7 @@ void CudaKernels::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
         },
         dy);
   });
-  add_column_sums(stream_, dbias_O.as<float>(), sums.data, sums.rows, O, O);
+  add_column_sums(stream_, dbias_O.as<float>(), sums.data, sums.rows, O);
 }
 
 }  // namespace gptmoe::cuda

@@ -14,7 +14,7 @@ constexpr double kRowsPerBlock = 4;  // at least, in backward passes that sum ov
 void rows_backward(KernelList& list, const char* name, double width, int sums) {
   const double rows = list.partial_rows(list.size('N'), kRowsPerBlock);
   list.stream(name, list.bytes() + sizeof(float) * sums * width * rows);
-  for (int i = 0; i < sums; ++i) list.column_sums(width, rows);
+  list.column_sums(sums * width, rows);
 }
 
 void qk_norm(KernelList& list, bool backward) {
