@@ -319,7 +319,7 @@ TEST_F(Products, ThatTheLibraryRefusesForAnotherReasonAreAnError) {
     ops->linear_forward(Tensor(y.data(), DType::f32, {3, 5}), Tensor(x.data(), DType::f32, {3, 2}),
                         Tensor(w.data(), DType::f32, {5, 2}), Write::assign);
   });
-  EXPECT_NE(line.find("matmul_cublaslt.cpp:"), std::string::npos) << line;
+  EXPECT_NE(line.find("cublaslt_product.cpp:"), std::string::npos) << line;
   EXPECT_NE(line.find("the stand-in for cuBLASLt"), std::string::npos) << line;
   EXPECT_EQ(simt::cublaslt().objects, objects);
 }
