@@ -25,29 +25,43 @@ Owned<cublasLtMatrixLayout_t> make_layout(DType dtype, int64_t rows, int64_t wid
   return Owned<cublasLtMatrixLayout_t>(made);
 }
 
-Owned<cublasLtMatmulDesc_t> make_operation(Order order) {
+template <typename T>
+void set(cublasLtMatmulDescOpaque_t& operation, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(&operation, attribute, &value, sizeof value));
+}
+
+void set_bias(cublasLtMatmulDescOpaque_t& operation, const Tensor& bias) {
+  set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(bias.data()));
+}
+
+Owned<cublasLtMatmulDesc_t> make_operation(const ProductKey& key, const Tensor& bias) {
   cublasLtMatmulDesc_t made = nullptr;
   CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescCreate)(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
   Owned<cublasLtMatmulDesc_t> operation(made);
-  const auto transpose = [&](cublasLtMatmulDescAttributes_t attribute, bool transposed) {
-    const int32_t value = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(made, attribute, &value, sizeof value));
-  };
-  transpose(CUBLASLT_MATMUL_DESC_TRANSA, order == Order::nt);
-  transpose(CUBLASLT_MATMUL_DESC_TRANSB, order == Order::tn);
+  const auto transpose = [](bool transposed) { return int32_t{transposed ? CUBLAS_OP_T : CUBLAS_OP_N}; };
+  set(*made, CUBLASLT_MATMUL_DESC_TRANSA, transpose(key.order == Order::nt));
+  set(*made, CUBLASLT_MATMUL_DESC_TRANSB, transpose(key.order == Order::tn));
+  // The library's bias has an element for each row of its D, which is a column of ours, and has the type of D.
+  if (key.bias) {
+    set(*made, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
+    set_bias(*made, bias);
+  }
   return operation;
 }
 
 }  // namespace
 
-ProductKey::ProductKey(Order order_of, const Tensor& c, const Tensor& a, const Tensor& b, Write write_of)
+ProductKey::ProductKey(Order order_of, const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& bias_of,
+                       Write write_of)
     : order(order_of),
       in(a.dtype()),
       out(c.dtype()),
       write(write_of),
+      bias(bias_of.present()),
       align_c(alignment(c)),
       align_a(alignment(a)),
-      align_b(alignment(b)) {
+      align_b(alignment(b)),
+      align_bias(bias ? alignment(bias_of) : 0) {
   const ProductSizes sizes = product_sizes(order, c, a, b);
   M = sizes.M, N = sizes.N, K = sizes.K;
 }
@@ -59,12 +73,12 @@ double ProductKey::flops() const {
 std::string ProductKey::describe() const {
   constexpr const char* kOrders[] = {"nt", "nn", "tn"};
   return text(kOrders[static_cast<int>(order)], ", ", dtype_name(in), " to ", dtype_name(out), ", ", M, " x ", N, " x ",
-              K, write == Write::add ? ", add" : "", ", aligned to ", align_c, " ", align_a, " ", align_b,
-              ", workspace ", kMatmulWorkspaceBytes);
+              K, write == Write::add ? ", add" : "", bias ? text(", bias aligned to ", align_bias) : "",
+              ", aligned to ", align_c, " ", align_a, " ", align_b, ", workspace ", kMatmulWorkspaceBytes);
 }
 
-CublasLtProduct::CublasLtProduct(cublasLtHandle_t handle, const ProductKey& key)
-    : handle_(handle), key_(key), operation_(make_operation(key.order)) {
+CublasLtProduct::CublasLtProduct(cublasLtHandle_t handle, const ProductKey& key, const Tensor& bias)
+    : handle_(handle), key_(key), operation_(make_operation(key, bias)) {
   const auto [M, N, K] = ProductSizes{key.M, key.N, key.K};
   first_ = key.order == Order::nt ? make_layout(key.in, N, K) : make_layout(key.in, K, N);
   second_ = key.order == Order::tn ? make_layout(key.in, K, M) : make_layout(key.in, M, K);
@@ -105,7 +119,8 @@ bool CublasLtProduct::accepts(const cublasLtMatmulAlgo_t& algorithm) const {
 }
 
 bool CublasLtProduct::run(cudaStream_t stream, void* workspace, const cublasLtMatmulAlgo_t& algorithm, void* to,
-                          const Tensor& c, const Tensor& a, const Tensor& b) const {
+                          const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& bias) const {
+  if (key_.bias) set_bias(*operation_, bias);
   const float alpha = 1, beta = key_.write == Write::add ? 1 : 0;
   const cublasStatus_t status = CUBLASLT(cublasLtMatmul)(
       handle_, operation_.get(), &alpha, b.data(), first_.get(), a.data(), second_.get(), &beta, c.data(), out_.get(),

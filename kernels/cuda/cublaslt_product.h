@@ -30,10 +30,11 @@ struct ProductKey {
   Order order;
   DType in, out;
   Write write;
+  bool bias;
   int64_t M, N, K;
-  uint32_t align_c, align_a, align_b;  // of the tensors' starts, in bytes
+  uint32_t align_c, align_a, align_b, align_bias;  // of the tensors' starts, in bytes
 
-  ProductKey(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
+  ProductKey(Order order, const Tensor& c, const Tensor& a, const Tensor& b, const Tensor& bias, Write write);
   auto operator<=>(const ProductKey&) const = default;
   double flops() const;
   // "nt, bf16 to f32, 512 x 1024 x 2816, add, ...": all of the key.
@@ -42,16 +43,17 @@ struct ProductKey {
 
 class CublasLtProduct {
  public:
-  CublasLtProduct(cublasLtHandle_t handle, const ProductKey& key);
+  // `bias` is the bias of the first product; the library may look at its address when it proposes algorithms.
+  CublasLtProduct(cublasLtHandle_t handle, const ProductKey& key, const Tensor& bias);
 
   // The algorithms that the library proposes, the best first, at most `most`. They sum in f32 throughout.
   std::vector<cublasLtMatmulAlgo_t> algorithms(int most) const;
   // Whether an algorithm that was found by an earlier process can compute this product.
   bool accepts(const cublasLtMatmulAlgo_t& algorithm) const;
-  // Sets `to` to the product, plus c with Write::add. `to` has the sizes and the type of c and may be c. Returns
-  // whether the algorithm supports this. `workspace` holds kMatmulWorkspaceBytes.
+  // Sets `to` to the product, plus c with Write::add, plus the bias. `to` has the sizes and the type of c and may be c.
+  // Returns whether the algorithm supports this. `workspace` holds kMatmulWorkspaceBytes.
   bool run(cudaStream_t stream, void* workspace, const cublasLtMatmulAlgo_t& algorithm, void* to, const Tensor& c,
-           const Tensor& a, const Tensor& b) const;
+           const Tensor& a, const Tensor& b, const Tensor& bias) const;
 
  private:
   cublasLtHandle_t handle_;

@@ -51,9 +51,9 @@ class Matmul {
   Matmul& operator=(const Matmul&) = delete;
 
   // Sets c to the product, or adds the product to it, in the order of the work on `stream`. Either a and b are bf16 and
-  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32. The first product of
-  // its kind waits for the stream, so it must not be in a graph.
-  void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
+  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32. `bias`, if it is present, has the type of c
+  // and is added to every row. The first product of its kind waits for the stream, so it must not be in a graph.
+  void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias = {});
 
   // Keeps choices in this file too from here on (ProductChoices::keep_in).
   void keep_choices(const std::filesystem::path& file);

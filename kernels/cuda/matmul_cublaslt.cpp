@@ -100,7 +100,7 @@ struct Matmul::State {
     std::optional<Algorithm> algorithm = {};  // absent: the library cannot compute it, so our own kernel does
   };
   struct Operands {
-    const Tensor &c, &a, &b;
+    const Tensor &c, &a, &b, &bias;
   };
 
   cudaStream_t stream;
@@ -126,7 +126,7 @@ struct Matmul::State {
   Plan& plan_of(const ProductKey& key, const Operands& x) {
     const auto found = plans.find(key);
     if (found != plans.end()) return found->second;
-    Plan plan{CublasLtProduct(handle.get(), key)};
+    Plan plan{CublasLtProduct(handle.get(), key, x.bias)};
     plan.algorithm = choose(key, plan.product, x);
     return plans.emplace(key, std::move(plan)).first->second;
   }
@@ -157,7 +157,7 @@ struct Matmul::State {
     std::optional<std::string> best;
     float best_time = 0;
     for (const Algorithm& algorithm : proposed) {
-      const auto run = [&] { return product.run(stream, workspace, algorithm, to, x.c, x.a, x.b); };
+      const auto run = [&] { return product.run(stream, workspace, algorithm, to, x.c, x.a, x.b, x.bias); };
       if (!run()) continue;  // also loads the kernel
       float time = stopwatch.milliseconds(stream, run);
       for (int i = 1; i < kRuns; ++i) time = std::min(time, stopwatch.milliseconds(stream, run));
@@ -173,21 +173,23 @@ Matmul::~Matmul() = default;
 void Matmul::keep_choices(const std::filesystem::path& file) { state_->choices.keep_in(file); }
 std::vector<std::string> Matmul::take_notes() { return state_->choices.take_notes(); }
 
-void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
+void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias) {
   const DType in = a.dtype(), out = c.dtype();
   GPTMOE_CHECK(b.dtype() == in && ((in == DType::f32 && out == DType::f32) ||
                                    (in == DType::bf16 && (out == DType::bf16 || out == DType::f32))),
                c.describe(), " from ", a.describe(), " and ", b.describe());
+  GPTMOE_CHECK(!bias.present() || (bias.has_sizes({c.size(1)}) && bias.dtype() == out), bias.describe());
   if (c.count() == 0) return;
-  const ProductKey key(order, c, a, b, write);
-  State::Plan& plan = state_->plan_of(key, {c, a, b});
-  if (plan.algorithm && plan.product.run(state_->stream, state_->workspace, *plan.algorithm, c.data(), c, a, b)) return;
+  const ProductKey key(order, c, a, b, bias, write);
+  State::Plan& plan = state_->plan_of(key, {c, a, b, bias});
+  if (plan.algorithm && plan.product.run(state_->stream, state_->workspace, *plan.algorithm, c.data(), c, a, b, bias))
+    return;
   plan.algorithm.reset();
   if (!state_->told_plain)
     state_->choices.note(
         text("cuBLASLt cannot compute some products (", key.describe(), "), so a slower kernel of our own does"));
   state_->told_plain = true;
-  plain_product(state_->stream, order, c, a, b, write);
+  plain_product(state_->stream, order, c, a, b, write, bias);
 }
 
 }  // namespace gptmoe::cuda

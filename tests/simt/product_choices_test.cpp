@@ -38,15 +38,17 @@ class Choices : public ::testing::Test {
 
   Matmul matmul(const fs::path& file) const { return Matmul(stream_, {file, 0}); }
   // The algorithm that computes a product, which must be right.
-  static int64_t algorithm_of(Matmul& matmul, Write write = Write::assign) {
+  static int64_t algorithm_of(Matmul& matmul, Write write = Write::assign, bool bias = false) {
     alignas(256) std::array<float, 6> a;  // of one alignment, which is a part of the product's kind
     alignas(256) std::array<float, 10> b;
     alignas(256) std::array<float, 15> c;
+    alignas(256) std::array<float, 5> added = {1, 2, 3, 4, 5};
     a.fill(1), b.fill(2), c.fill(8);
     library().last_algorithm = -1;
     matmul.run(Order::nt, Tensor(c.data(), DType::f32, {3, 5}), Tensor(a.data(), DType::f32, {3, 2}),
-               Tensor(b.data(), DType::f32, {5, 2}), write);
-    for (const float element : c) EXPECT_EQ(element, write == Write::add ? 12 : 4);
+               Tensor(b.data(), DType::f32, {5, 2}), write, bias ? Tensor(added.data(), DType::f32, {5}) : Tensor());
+    for (size_t i = 0; i < c.size(); ++i)
+      EXPECT_EQ(c[i], 4 + (write == Write::add ? 8 : 0) + (bias ? added[i % 5] : 0)) << i;
     return library().last_algorithm;
   }
   int64_t algorithm_with(const fs::path& file) const {
@@ -77,6 +79,7 @@ TEST_F(Choices, AreMadeForEachKindOfProduct) {
   EXPECT_EQ(algorithm_of(with), 1);
   library().milliseconds = {3, 2, 1};
   EXPECT_EQ(algorithm_of(with, Write::add), 2);
+  EXPECT_EQ(algorithm_of(with, Write::assign, true), 2);
   EXPECT_EQ(algorithm_of(with), 1);
   EXPECT_FALSE(times(file_));
 }
@@ -191,7 +194,8 @@ TEST_F(Choices, FallBackToOurOwnKernelIfNoAlgorithmSupportsTheProduct) {
   library().answers.assign(3, CUBLAS_STATUS_NOT_SUPPORTED);
   for (const double least_flops : {0.0, 1e9}) {  // timed, and found out by the product itself
     Matmul with(stream_, {file_, least_flops});
-    for (const Write write : {Write::assign, Write::add}) EXPECT_EQ(algorithm_of(with, write), -1);
+    for (const bool bias : {false, true})
+      for (const Write write : {Write::assign, Write::add}) EXPECT_EQ(algorithm_of(with, write, bias), -1);
     const std::vector<std::string> notes = with.take_notes();
     ASSERT_EQ(notes.size(), 1u);
     EXPECT_NE(notes[0].find("3 x 5 x 2"), std::string::npos) << notes[0];

@@ -255,6 +255,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     require(!capturing(), "algorithms are chosen before a graph is captured");
     handles.find(handle);
     const Product product = product_of(operation, a, b, c, d);
+    require(!product.operation.bias || product.operation.bias_data, "the epilogue has a bias");
     const Preference& wanted = preferences.find(preference);
     check_heuristic_preference(wanted, product);
     require(requested > 0 && results && returned, "at least one algorithm is requested, and there is room for it");
