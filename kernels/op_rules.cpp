@@ -113,6 +113,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::embedding_forward: return reach_tokens_rows(call, "table");
     case OpId::embedding_backward: return reach_tokens_rows(call, "dtable");
     case OpId::linear_forward:
+    case OpId::linear_bias_forward:
     case OpId::linear_backward_input:
     case OpId::linear_backward_weight: return call.product('N', 'I', 'O');
     case OpId::residual_forward:

@@ -1,4 +1,4 @@
-// Minimum traffic: y is written once; dy is read once.
+// The gradient of a linear layer's bias. Minimum traffic: dy is read once.
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/sums.cuh"
 
@@ -7,12 +7,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int64_t kAhead = 4;  // rows in flight, and the minimum number of rows per block of the backward
-
-template <typename T, int N>
-__global__ void bias_forward_kernel(T* y_NO, const T* bias_O, int64_t O, int64_t packs) {
-  const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (at < packs) Pack<T, N>::load(bias_O + at * N % O).store(y_NO + at * N);
-}
 
 // A block sums rows blockIdx.x, blockIdx.x + gridDim.x, ... and writes the sums to its row of `partials`. Each thread
 // owns columns.
@@ -34,22 +28,6 @@ __global__ void bias_backward_kernel(float* partials, const T* dy_NO, int64_t ro
 
 }  // namespace
 
-void CudaKernels::bias_forward(const Tensor& y_NO, const Tensor& bias_O) {
-  const int64_t O = y_NO.size(1);
-  with_real(y_NO, [&]<typename T>(T*) {
-    T* y = y_NO.as<T>();
-    const T* bias = bias_O.as<T>();
-    with_pack<T>(
-        O,
-        [&]<int P>(std::integral_constant<int, P>) {
-          const int64_t packs = y_NO.count() / P;
-          GPTMOE_LAUNCH((bias_forward_kernel<T, P>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0,
-                        stream_, y, bias, O, packs);
-        },
-        y, bias);
-  });
-}
-
 void CudaKernels::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
   const int64_t N = dy_NO.size(0), O = dy_NO.size(1);
   const Partials sums = partials(O, ceil_div(N, kAhead));
@@ -63,7 +41,7 @@ void CudaKernels::bias_backward(const Tensor& dbias_O, const Tensor& dy_NO) {
         },
         dy);
   });
-  add_column_sums(stream_, dbias_O.as<float>(), sums.data, sums.rows, O, O);
+  add_column_sums(stream_, dbias_O.as<float>(), sums.data, sums.rows, O);
 }
 
 }  // namespace gptmoe::cuda

@@ -7,6 +7,7 @@
 #include "kernels/cuda/cuda_memory.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/kept_choices.h"
 
 namespace gptmoe::cuda {
 CudaKernels::CudaKernels(DType compute, bool graphs) : compute_(compute), graphs_(graphs) {
@@ -66,6 +67,16 @@ namespace gptmoe {
 
 std::unique_ptr<Ops> make_cuda_ops(DType compute, bool graphs) {
   return std::make_unique<Ops>(std::make_shared<cuda::CudaKernels>(compute, graphs));
+}
+
+void keep_choices(Ops& ops, const std::filesystem::path& file) {
+  if (const auto* of_cuda = dynamic_cast<const cuda::CudaKernels*>(&ops.kernels()))
+    of_cuda->matmul().keep_choices(file);
+}
+
+std::vector<std::string> take_notes(Ops& ops) {
+  const auto* of_cuda = dynamic_cast<const cuda::CudaKernels*>(&ops.kernels());
+  return of_cuda ? of_cuda->matmul().take_notes() : std::vector<std::string>();
 }
 
 }  // namespace gptmoe

@@ -1,6 +1,6 @@
 #pragma once
-// The GPU's kernels over f32 or bf16 storage with f32 arithmetic, on one stream. Nothing allocates after construction,
-// and only synchronize() and count_nonfinite() wait for the device.
+// The GPU's kernels over f32 or bf16 storage with f32 arithmetic, on one stream. After construction, only the first
+// product of its kind may allocate and wait for the device (matmul.h), and synchronize() and count_nonfinite() wait.
 #include <cuda_runtime.h>
 
 #include "kernels/cuda_limits.h"
@@ -18,6 +18,7 @@ class CudaKernels final : public Kernels {
   ~CudaKernels() override;
 
   cudaStream_t stream() const { return stream_; }
+  Matmul& matmul() const { return *matmul_; }
   DType compute_dtype() const override { return compute_; }
   DType statistics_dtype() const override { return DType::f32; }
   Memory& memory() override;

@@ -157,8 +157,7 @@ void CudaKernels::layernorm_backward(const Tensor& dx_NC, const Tensor& dweight_
             run(std::false_type{});
         },
         dx, dy, x, weight);
-    add_column_sums(stream_, dweight, sums.data, sums.rows, 2 * C, C);
-    add_column_sums(stream_, dbias, sums.data + C, sums.rows, 2 * C, C);
+    add_column_sums(stream_, dweight, sums.data, sums.rows, 2 * C, dbias);
   });
 }
 

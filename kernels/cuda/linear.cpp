@@ -7,6 +7,11 @@ void CudaKernels::linear_forward(const Tensor& y_NO, const Tensor& x_NI, const T
   matmul_->run(Order::nt, y_NO, x_NI, w_OI, write);
 }
 
+void CudaKernels::linear_bias_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI,
+                                      const Tensor& bias_O) {
+  matmul_->run(Order::nt, y_NO, x_NI, w_OI, Write::assign, bias_O);
+}
+
 void CudaKernels::linear_backward_input(const Tensor& dx_NI, const Tensor& dy_NO, const Tensor& w_OI, Write write) {
   matmul_->run(Order::nn, dx_NI, dy_NO, w_OI, write);
 }

@@ -3,9 +3,13 @@
 // or our own kernel where cuBLASLt has no algorithm (matmul_plain.h).
 #include <cuda_runtime.h>
 
+#include <filesystem>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/tensor.h"
+#include "kernels/cuda/product_choices.h"
 #include "kernels/kernels.h"
 
 namespace gptmoe::cuda {
@@ -31,17 +35,30 @@ inline ProductSizes product_sizes(Order order, const Tensor& c, const Tensor& a,
   return sizes;
 }
 
+// How Matmul chooses cuBLASLt's algorithms. Products of fewer FLOPs than `least_flops`, which take a few microseconds,
+// use the algorithm that the library proposes first. For others, the fastest of several is used (product_choices.h).
+struct MatmulTuning {
+  std::filesystem::path file = user_choices_file();
+  double least_flops = 1e9;
+};
+
 class Matmul {
  public:
-  // Allocates its workspace now: run() allocates nothing on the device.
-  explicit Matmul(cudaStream_t stream);
+  // Allocates its workspace now. Only the first product of its kind, if it is timed, allocates memory, for a while.
+  explicit Matmul(cudaStream_t stream, MatmulTuning tuning = {});
   ~Matmul();
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
   // Sets c to the product, or adds the product to it, in the order of the work on `stream`. Either a and b are bf16 and
-  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32.
-  void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
+  // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32. `bias`, if it is present, has the type of c
+  // and is added to every row. The first product of its kind waits for the stream, so it must not be in a graph.
+  void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias = {});
+
+  // Keeps choices in this file too from here on (ProductChoices::keep_in).
+  void keep_choices(const std::filesystem::path& file);
+  // Lines for the user since the last call: about files of choices, and, once, that cuBLASLt cannot compute a product.
+  std::vector<std::string> take_notes();
 
  private:
   struct State;

@@ -1,13 +1,13 @@
-// cuBLASLt is column-major: our c_MN is its (N, M), so it computes c^T = op(b)^T op(a)^T, with our b first.
+// Chooses how each product is computed, once, and computes it.
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <map>
 #include <memory>
 #include <optional>
-#include <tuple>
-#include <type_traits>
 
 #include "kernels/cuda/cublas_check.h"
+#include "kernels/cuda/cublaslt_product.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/matmul.h"
 #include "kernels/cuda/matmul_plain.h"
@@ -16,145 +16,180 @@
 namespace gptmoe::cuda {
 namespace {
 
-cudaDataType_t data_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+using Algorithm = cublasLtMatmulAlgo_t;
 
-// The alignment of a tensor's start in bytes, up to 256, the most that any algorithm needs.
-uint32_t alignment(const Tensor& x) {
-  const auto address = reinterpret_cast<uintptr_t>(x.data());
-  return uint32_t{1} << std::min(8, std::countr_zero(address | 256));
+// How many algorithms are timed, and how often each.
+constexpr int kAlgorithms = 8, kRuns = 4;
+
+// NVIDIA allows to store an algorithm's words and to use them again with the same version of the library.
+std::string to_text(const Algorithm& algorithm) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string digits;
+  for (const uint8_t byte : std::bit_cast<std::array<uint8_t, sizeof(Algorithm)>>(algorithm))
+    digits += {kDigits[byte >> 4], kDigits[byte & 15]};
+  return digits;
 }
 
-// Everything that determines how a product is computed, so that equal products are computed in the same way.
-using Key = std::tuple<Order, DType, DType, Write, int64_t, int64_t, int64_t, uint32_t, uint32_t, uint32_t>;
+std::optional<Algorithm> to_algorithm(const std::string& digits) {
+  std::array<uint8_t, sizeof(Algorithm)> bytes{};
+  if (digits.size() != 2 * bytes.size() || digits.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return std::nullopt;
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<uint8_t>(std::stoi(digits.substr(2 * i, 2), nullptr, 16));
+  return std::bit_cast<Algorithm>(bytes);
+}
 
-// The library's objects, owned.
-struct Destroy {
-  void operator()(cublasLtHandle_t handle) const { CUBLASLT(cublasLtDestroy)(handle); }
-  void operator()(cublasLtMatmulDesc_t operation) const { CUBLASLT(cublasLtMatmulDescDestroy)(operation); }
-  void operator()(cublasLtMatrixLayout_t layout) const { CUBLASLT(cublasLtMatrixLayoutDestroy)(layout); }
-  void operator()(cublasLtMatmulPreference_t preference) const {
-    CUBLASLT(cublasLtMatmulPreferenceDestroy)(preference);
-  }
+// The part of a choice's key that is the same for all products of a process.
+std::string describe_machine() {
+  int device = 0, driver = 0;
+  cudaDeviceProp properties{};
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaGetDeviceProperties(&properties, device));
+  CUDA_CHECK(cudaDriverGetVersion(&driver));
+  return text(properties.name, ", ", properties.multiProcessorCount, " multiprocessors, driver ", driver, ", cuBLASLt ",
+              CUBLASLT(cublasLtGetVersion)(), ": ");
+}
+
+// Device memory, if there is enough.
+struct Free {
+  void operator()(void* memory) const { cudaFree(memory); }
 };
-template <typename Pointer>
-using Owned = std::unique_ptr<std::remove_pointer_t<Pointer>, Destroy>;
-using Layout = Owned<cublasLtMatrixLayout_t>;
-
-// A row of ours is a column for cuBLASLt. The library's arguments are rows, columns, and the stride of columns.
-Layout make_layout(DType dtype, int64_t rows, int64_t width) {
-  cublasLtMatrixLayout_t made = nullptr;
-  CUBLAS_CHECK(CUBLASLT(cublasLtMatrixLayoutCreate)(&made, data_type(dtype), static_cast<uint64_t>(width),
-                                                    static_cast<uint64_t>(rows), width));
-  return Layout(made);
-}
-
-Owned<cublasLtMatmulDesc_t> make_operation(Order order) {
-  cublasLtMatmulDesc_t made = nullptr;
-  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescCreate)(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-  Owned<cublasLtMatmulDesc_t> operation(made);
-  const auto transpose = [&](cublasLtMatmulDescAttributes_t attribute, bool transposed) {
-    const int32_t value = transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    CUBLAS_CHECK(CUBLASLT(cublasLtMatmulDescSetAttribute)(made, attribute, &value, sizeof value));
-  };
-  transpose(CUBLASLT_MATMUL_DESC_TRANSA, order == Order::nt);
-  transpose(CUBLASLT_MATMUL_DESC_TRANSB, order == Order::tn);
-  return operation;
-}
-
-// Admits the algorithms that sum in f32 throughout.
-Owned<cublasLtMatmulPreference_t> make_preference(uint32_t align_first, uint32_t align_second, uint32_t align_out) {
-  cublasLtMatmulPreference_t made = nullptr;
-  CUBLAS_CHECK(CUBLASLT(cublasLtMatmulPreferenceCreate)(&made));
-  Owned<cublasLtMatmulPreference_t> preference(made);
-  const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    CUBLAS_CHECK(CUBLASLT(cublasLtMatmulPreferenceSetAttribute)(made, attribute, &value, sizeof value));
-  };
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kMatmulWorkspaceBytes});
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, align_first);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, align_second);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align_out);
-  set(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_out);
-  return preference;
-}
-
-// One way to compute products of one key.
-class Plan {
- public:
-  Plan(cublasLtHandle_t handle, const Key& key)
-      : order_(std::get<Order>(key)), write_(std::get<Write>(key)), operation_(make_operation(order_)) {
-    const auto [order, in, out, write, M, N, K, align_c, align_a, align_b] = key;
-    first_ = order == Order::nt ? make_layout(in, N, K) : make_layout(in, K, N);
-    second_ = order == Order::tn ? make_layout(in, K, M) : make_layout(in, M, K);
-    out_ = make_layout(out, M, N);
-    choose(handle, *make_preference(align_b, align_a, align_c));
+using DeviceBytes = std::unique_ptr<void, Free>;
+DeviceBytes try_allocate(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // so that no later check finds this error
+    return nullptr;
   }
+  CUDA_CHECK(status);
+  return DeviceBytes(memory);
+}
 
-  void run(cublasLtHandle_t handle, cudaStream_t stream, void* workspace, const Tensor& c, const Tensor& a,
-           const Tensor& b) const {
-    if (!algorithm_) return plain_product(stream, order_, c, a, b, write_);
-    const float alpha = 1, beta = write_ == Write::add ? 1 : 0;
-    CUBLAS_CHECK(CUBLASLT(cublasLtMatmul)(handle, operation_.get(), &alpha, b.data(), first_.get(), a.data(),
-                                          second_.get(), &beta, c.data(), out_.get(), c.data(), out_.get(),
-                                          &*algorithm_, workspace, kMatmulWorkspaceBytes, stream));
+class Stopwatch {
+ public:
+  Stopwatch() {
+    for (cudaEvent_t& event : events_) CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDefault));
+  }
+  ~Stopwatch() {
+    for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+  }
+  Stopwatch(const Stopwatch&) = delete;
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  template <typename Work>
+  float milliseconds(cudaStream_t stream, const Work& work) {
+    CUDA_CHECK(cudaEventRecord(events_[0], stream));
+    work();
+    CUDA_CHECK(cudaEventRecord(events_[1], stream));
+    CUDA_CHECK(cudaEventSynchronize(events_[1]));
+    float time = 0;
+    CUDA_CHECK(cudaEventElapsedTime(&time, events_[0], events_[1]));
+    return time;
   }
 
  private:
-  // Takes the library's first choice. It is not timed: timings vary, and another choice would give other bits.
-  void choose(cublasLtHandle_t handle, cublasLtMatmulPreferenceOpaque_t& preference) {
-    cublasLtMatmulHeuristicResult_t found{};
-    int count = 0;
-    const cublasStatus_t status = CUBLASLT(cublasLtMatmulAlgoGetHeuristic)(
-        handle, operation_.get(), first_.get(), second_.get(), out_.get(), out_.get(), &preference, 1, &found, &count);
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
-    CUBLAS_CHECK(status);
-    if (count > 0 && found.state == CUBLAS_STATUS_SUCCESS) algorithm_ = found.algo;
-  }
-
-  Order order_;
-  Write write_;
-  Owned<cublasLtMatmulDesc_t> operation_;
-  Layout first_, second_, out_;
-  std::optional<cublasLtMatmulAlgo_t> algorithm_;  // absent: the library has none, so our own kernel computes it
+  cudaEvent_t events_[2] = {};
 };
 
 }  // namespace
 
 struct Matmul::State {
+  struct Plan {
+    CublasLtProduct product;
+    std::optional<Algorithm> algorithm = {};  // absent: the library cannot compute it, so our own kernel does
+  };
+  struct Operands {
+    const Tensor &c, &a, &b, &bias;
+  };
+
   cudaStream_t stream;
+  MatmulTuning tuning;
+  ProductChoices choices;
   Owned<cublasLtHandle_t> handle = nullptr;
   void* workspace = nullptr;
-  std::map<Key, Plan> plans = {};
+  std::string machine = {};
+  std::map<ProductKey, Plan> plans = {};
+  bool told_plain = false;
 
-  explicit State(cudaStream_t order_of) : stream(order_of) {
+  State(cudaStream_t order_of, MatmulTuning how) : stream(order_of), tuning(how), choices(std::move(how.file)) {
     cublasLtHandle_t made = nullptr;
     CUBLAS_CHECK(CUBLASLT(cublasLtCreate)(&made));
     handle.reset(made);
+    machine = describe_machine();
     CUDA_CHECK(cudaMalloc(&workspace, kMatmulWorkspaceBytes));
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
   ~State() { cudaFree(workspace); }
+
+  Plan& plan_of(const ProductKey& key, const Operands& x) {
+    const auto found = plans.find(key);
+    if (found != plans.end()) return found->second;
+    Plan plan{CublasLtProduct(handle.get(), key, x.bias)};
+    plan.algorithm = choose(key, plan.product, x);
+    return plans.emplace(key, std::move(plan)).first->second;
+  }
+
+  std::optional<Algorithm> choose(const ProductKey& key, const CublasLtProduct& product, const Operands& x) {
+    const std::vector<Algorithm> proposed = product.algorithms(kAlgorithms);
+    if (proposed.empty()) return std::nullopt;
+    if (proposed.size() == 1 || key.flops() < tuning.least_flops) return proposed.front();
+    // First, since collectives in the stream may wait for other ranks, which may wait for the files' locks.
+    CUDA_CHECK(cudaStreamSynchronize(stream));
+    const std::string choice = choices.get(
+        machine + key.describe(),
+        [&](const std::string& digits) {
+          const std::optional<Algorithm> algorithm = to_algorithm(digits);
+          return algorithm && product.accepts(*algorithm);
+        },
+        [&] { return fastest(key, product, proposed, x); }, [&] { return to_text(proposed.front()); });
+    return to_algorithm(choice);
+  }
+
+  // None if there is no memory to time in, or if the product supports none of the algorithms.
+  std::optional<std::string> fastest(const ProductKey& key, const CublasLtProduct& product,
+                                     const std::vector<Algorithm>& proposed, const Operands& x) {
+    DeviceBytes elsewhere;  // for a product that is added to c, which must be added once
+    if (key.write == Write::add && !(elsewhere = try_allocate(static_cast<size_t>(x.c.bytes())))) return std::nullopt;
+    void* const to = elsewhere ? elsewhere.get() : x.c.data();
+    Stopwatch stopwatch;
+    std::optional<std::string> best;
+    float best_time = 0;
+    for (const Algorithm& algorithm : proposed) {
+      const auto run = [&] { return product.run(stream, workspace, algorithm, to, x.c, x.a, x.b, x.bias); };
+      if (!run()) continue;  // also loads the kernel
+      float time = stopwatch.milliseconds(stream, run);
+      for (int i = 1; i < kRuns; ++i) time = std::min(time, stopwatch.milliseconds(stream, run));
+      if (!best || time < best_time) best = to_text(algorithm), best_time = time;
+    }
+    return best;
+  }
 };
 
-Matmul::Matmul(cudaStream_t stream) : state_(std::make_unique<State>(stream)) {}
+Matmul::Matmul(cudaStream_t stream, MatmulTuning tuning) : state_(std::make_unique<State>(stream, std::move(tuning))) {}
 Matmul::~Matmul() = default;
 
-void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write) {
-  const auto [M, N, K] = product_sizes(order, c, a, b);
+void Matmul::keep_choices(const std::filesystem::path& file) { state_->choices.keep_in(file); }
+std::vector<std::string> Matmul::take_notes() { return state_->choices.take_notes(); }
+
+void Matmul::run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias) {
   const DType in = a.dtype(), out = c.dtype();
   GPTMOE_CHECK(b.dtype() == in && ((in == DType::f32 && out == DType::f32) ||
                                    (in == DType::bf16 && (out == DType::bf16 || out == DType::f32))),
                c.describe(), " from ", a.describe(), " and ", b.describe());
-  if (M == 0 || N == 0) return;
-  const Key key{order, in, out, write, M, N, K, alignment(c), alignment(a), alignment(b)};
-  auto found = state_->plans.find(key);
-  if (found == state_->plans.end())
-    found = state_->plans
-                .emplace(std::piecewise_construct, std::forward_as_tuple(key),
-                         std::forward_as_tuple(state_->handle.get(), key))
-                .first;
-  found->second.run(state_->handle.get(), state_->stream, state_->workspace, c, a, b);
+  GPTMOE_CHECK(!bias.present() || (bias.has_sizes({c.size(1)}) && bias.dtype() == out), bias.describe());
+  if (c.count() == 0) return;
+  const ProductKey key(order, c, a, b, bias, write);
+  State::Plan& plan = state_->plan_of(key, {c, a, b, bias});
+  if (plan.algorithm && plan.product.run(state_->stream, state_->workspace, *plan.algorithm, c.data(), c, a, b, bias))
+    return;
+  plan.algorithm.reset();
+  if (!state_->told_plain)
+    state_->choices.note(
+        text("cuBLASLt cannot compute some products (", key.describe(), "), so a slower kernel of our own does"));
+  state_->told_plain = true;
+  plain_product(state_->stream, order, c, a, b, write, bias);
 }
 
 }  // namespace gptmoe::cuda

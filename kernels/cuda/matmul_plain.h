@@ -3,8 +3,9 @@
 
 namespace gptmoe::cuda {
 
-// Sets c to the product, or adds the product to it, as Matmul::run() does, without tensor cores: slow, but for any
-// sizes and alignments. Sums are in f32, in the order of the summed dimension.
-void plain_product(cudaStream_t stream, Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write);
+// Computes what Matmul::run() does, without tensor cores: slow, but for any sizes and alignments. Sums are in f32, in
+// the order of the summed dimension.
+void plain_product(cudaStream_t stream, Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write,
+                   const Tensor& bias);
 
 }  // namespace gptmoe::cuda

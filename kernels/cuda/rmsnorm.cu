@@ -124,7 +124,7 @@ void backward(cudaStream_t stream, T* dx, float* dweight, float* partials, int64
     run(std::true_type{});
   else
     run(std::false_type{});
-  add_column_sums(stream, dweight, partials, blocks, rows.width, rows.width);
+  add_column_sums(stream, dweight, partials, blocks, rows.width);
 }
 
 template <typename T, int N>

@@ -337,7 +337,7 @@ void CudaKernels::router_linear_backward(const Tensor& dx_NC, const Tensor& dw_E
           GPTMOE_LAUNCH((backward_weight_kernel<T, P>), grid, kThreads,
                         (kRowWarps - 1) * kColumnWarps * kWarp * kWeightValues * sizeof(float), stream_, sums.data,
                         dlogits, x, sizes);
-          add_column_sums(stream_, dw, sums.data, sums.rows, E * C, E * C);
+          add_column_sums(stream_, dw, sums.data, sums.rows, E * C);
         },
         dx, x, w);
   });

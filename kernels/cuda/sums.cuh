@@ -5,9 +5,10 @@
 
 namespace gptmoe::cuda {
 
-// out[c] += sum over r of partials[r * stride + c], c in [0, width).
-void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t stride,
-                     int64_t width);
+// out[c] += sum over r of partials[r * width + c], c in [0, width). With `second`, the first half of the columns goes
+// to `out` and the other half to `second`.
+void add_column_sums(cudaStream_t stream, float* out, const float* partials, int64_t rows, int64_t width,
+                     float* second = nullptr);
 
 // Sets out[0] to factor * the sum of partials[0, rows), or adds this value to out[0].
 enum class Total { assign, add };

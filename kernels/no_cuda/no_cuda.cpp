@@ -1,6 +1,7 @@
 // The functions of kernels/cuda in a program that is built without CUDA.
 #include "base/check.h"
 #include "kernels/cuda_limits.h"
+#include "kernels/kept_choices.h"
 #include "kernels/ops.h"
 
 namespace gptmoe {
@@ -14,5 +15,9 @@ int64_t cuda_widest_head() { return cuda::kMaxHeadDim; }
 void use_cuda_device(int, int) {}
 
 std::string cuda_device_id() { return ""; }
+
+void keep_choices(Ops&, const std::filesystem::path&) {}
+
+std::vector<std::string> take_notes(Ops&) { return {}; }
 
 }  // namespace gptmoe

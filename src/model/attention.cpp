@@ -50,8 +50,10 @@ Tensor Attention::allocate_cache(Arena& arena, const Ops& ops, int64_t B, int64_
 }
 
 void Attention::project(const Pass& pass, const Tensor& y_NO, const Tensor& x_NI, ParamId weight, ParamId bias) const {
-  if (bias_) pass.ops.bias_forward(y_NO, params_.value(bias));
-  pass.ops.linear_forward(y_NO, x_NI, params_.value(weight), bias_ ? Write::add : Write::assign);
+  if (bias_)
+    pass.ops.linear_bias_forward(y_NO, x_NI, params_.value(weight), params_.value(bias));
+  else
+    pass.ops.linear_forward(y_NO, x_NI, params_.value(weight));
 }
 
 void Attention::project_backward(const Pass& pass, const Tensor& dy_NO, const Tensor& x_NI, ParamId weight,

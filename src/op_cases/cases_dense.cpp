@@ -48,15 +48,24 @@ OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write) {
   return op;
 }
 
-OpCase bias(int64_t n, int64_t out) {
-  OpCase op("bias", {n, out});
+OpCase linear_bias(int64_t n, int64_t in, int64_t out) {
+  OpCase op("linear_bias", {n, in, out});
+  op.variable("x", {n, in}, normal());
+  op.parameter("w", {out, in}, normal());
   op.parameter("bias", {out}, normal());
   op.output("y", {n, out});
-  op.exact("y");
-  op.forward = [](Ops& ops, const Tensors& t) { ops.bias_forward(t["y"], t["bias"]); };
-  op.backward = [](Ops& ops, const Tensors& t) { ops.bias_backward(t["dbias"], t["dy"]); };
+  op.forward = [](Ops& ops, const Tensors& t) { ops.linear_bias_forward(t["y"], t["x"], t["w"], t["bias"]); };
+  op.backward = [](Ops& ops, const Tensors& t) {
+    ops.linear_backward_input(t["dx"], t["dy"], t["w"]);
+    ops.linear_backward_weight(t["dw"], t["dy"], t["x"]);
+    ops.bias_backward(t["dbias"], t["dy"]);
+  };
   op.reference = [=](Values& v) {
-    for (int64_t i = 0; i < n * out; ++i) v["y"][i] = v["bias"][i % out];
+    for (int64_t i = 0; i < n * out; ++i) {
+      double sum = v["bias"][i % out];
+      for (int64_t j = 0; j < in; ++j) sum += v["x"][i / out * in + j] * v["w"][i % out * in + j];
+      v["y"][i] = sum;
+    }
   };
   return op;
 }
@@ -127,8 +136,9 @@ void add_dense_cases(OpCases& cases) {
   tests.push_back(linear(70, 24, 33, Write::add, Write::assign));
   tests.push_back(linear(70, 64, 24, Write::assign, Write::add));
 
-  for (auto [n, out] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}, {130, 33}, {5, 2056}})
-    tests.push_back(bias(n, out));
+  for (auto [n, in, out] :
+       {std::array<int64_t, 3>{1, 1, 1}, {7, 2, 5}, {33, 8, 64}, {1030, 3, 50}, {130, 24, 33}, {5, 2, 2056}})
+    tests.push_back(linear_bias(n, in, out));
 
   for (Alias alias : {Alias::none, Alias::first, Alias::second})
     for (auto [n, c] : {std::array<int64_t, 2>{1, 1}, {7, 5}, {33, 64}, {1030, 50}})
@@ -148,18 +158,17 @@ void add_dense_cases(OpCases& cases) {
   benchmarks.push_back(embedding(4096, 256, 2048));
   benchmarks.push_back(linear(4096, 256, 768, Write::assign, Write::assign));
   benchmarks.push_back(linear(4096, 256, 256, Write::add, Write::add));
-  benchmarks.push_back(bias(4096, 768));
+  benchmarks.push_back(linear_bias(4096, 256, 768));
   benchmarks.push_back(residual(4096, 256, Alias::first));
   benchmarks.push_back(swiglu(4096, 704, true));
   benchmarks.push_back(gelu(4096, 1024, true));
 
   auto& gpu = cases.gpu_benchmarks;
   gpu.push_back(embedding(16384, 1024, 128256));
-  gpu.push_back(linear(16384, 1024, 3072, Write::assign, Write::assign));
   gpu.push_back(linear(16384, 1024, 1024, Write::assign, Write::assign));
   gpu.push_back(linear(16384, 1024, 5632, Write::assign, Write::assign));
   gpu.push_back(linear(16384, 2816, 1024, Write::assign, Write::assign));
-  gpu.push_back(bias(16384, 3072));
+  gpu.push_back(linear_bias(16384, 1024, 3072));
   gpu.push_back(residual(16384, 1024, Alias::first));
   gpu.push_back(swiglu(16384, 2816, false));
 }

@@ -14,7 +14,7 @@ constexpr double kRowsPerBlock = 4;  // at least, in backward passes that sum ov
 void rows_backward(KernelList& list, const char* name, double width, int sums) {
   const double rows = list.partial_rows(list.size('N'), kRowsPerBlock);
   list.stream(name, list.bytes() + sizeof(float) * sums * width * rows);
-  for (int i = 0; i < sums; ++i) list.column_sums(width, rows);
+  list.column_sums(sums * width, rows);
 }
 
 void qk_norm(KernelList& list, bool backward) {
@@ -83,7 +83,6 @@ void add_memory_kernels(KernelList& list) {
     case OpId::layernorm_forward: return list.stream("forward");
     case OpId::rmsnorm_backward: return rows_backward(list, "backward", list.size('C'), 1);
     case OpId::layernorm_backward: return rows_backward(list, "backward", list.size('C'), 2);
-    case OpId::bias_forward: return list.stream("forward");
     case OpId::bias_backward: return rows_backward(list, "backward", list.size('O'), 1);
     case OpId::residual_forward: return list.stream("residual");
     case OpId::qk_norm_forward: return qk_norm(list, false);
@@ -142,6 +141,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::adamw: return list.stream("adamw");
 
     case OpId::linear_forward:
+    case OpId::linear_bias_forward:
     case OpId::linear_backward_input:
     case OpId::linear_backward_weight:
     case OpId::attention_forward:

@@ -15,7 +15,8 @@ void linear(KernelList& list) {
   const double N = list.size('N'), I = list.size('I'), O = list.size('O');
   const bool packed = KernelList::packed(I, O);
   switch (list.call().op()) {
-    case OpId::linear_forward: return list.library_product("forward", {N, O, I, 1, packed}, list.bytes());
+    case OpId::linear_forward:
+    case OpId::linear_bias_forward: return list.library_product("forward", {N, O, I, 1, packed}, list.bytes());
     case OpId::linear_backward_input: return list.library_product("input", {N, I, O, 1, packed}, list.bytes());
     default: return list.library_product("weight", {O, I, N, 1, packed}, list.bytes());
   }
@@ -114,6 +115,7 @@ void attention(KernelList& list) {
 bool add_product_kernels(KernelList& list) {
   switch (list.call().op()) {
     case OpId::linear_forward:
+    case OpId::linear_bias_forward:
     case OpId::linear_backward_input:
     case OpId::linear_backward_weight: return linear(list), true;
     case OpId::lm_head_loss: return lm_head(list), true;

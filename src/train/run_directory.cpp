@@ -125,7 +125,7 @@ void fill_branch(const std::filesystem::path& checkpoint, const std::filesystem:
   copy_checkpoint(checkpoint, out);
   if (const auto parent = run_of_checkpoint(checkpoint)) {
     keep_tokenizer(out, read_tokenizer_files(*parent));
-    for (const char* file : {kMetricsFile, "provenance.json", kHistoryFile})
+    for (const char* file : {kMetricsFile, "provenance.json", kHistoryFile, kChoicesFile})
       if (anything_at(*parent / file)) write_text_file(out / file, read_text_file(*parent / file));
   }
   const RunHistory record = read_history(out);

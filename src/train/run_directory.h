@@ -13,6 +13,9 @@
 
 namespace gptmoe {
 
+// The file of a run's choices for its GPUs (kernels/kept_choices.h).
+inline constexpr const char* kChoicesFile = "cublaslt.json";
+
 // The config of the run in `run_dir` (its config.json). Throws UserError when there is none.
 Config run_config(const std::filesystem::path& run_dir);
 

@@ -26,6 +26,7 @@
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
+#include "kernels/kept_choices.h"
 #include "records/run_folder.h"
 #include "train/divergence.h"
 #include "train/first_screen.h"
@@ -187,6 +188,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
                  ops_->memory().on_host());
   });
   if (unstarted) lock = unstarted->begin();
+  keep_choices(*ops_, options_.out / kChoicesFile);
 }
 
 void Trainer::restore(const std::filesystem::path& checkpoint) {
@@ -294,6 +296,11 @@ void Trainer::finish_step() {
   if (!ops_->memory().on_host()) world_.waits_in("a step on the GPUs");
   const StepResult result = steps_->report();
   world_.waits_in(nullptr);
+  for (const std::string& note : take_notes(*ops_)) {
+    if (!world_.is_root()) continue;
+    log_->clear_line();
+    std::printf("note: %s\n", printable(note).c_str());
+  }
   if (!result.finite()) {
     train_data_.restore(asked_.front());
     divergence_->check([&] { explain_step(steps_->train_step(), next_batch_, progress_.step, world_); });

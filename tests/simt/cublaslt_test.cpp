@@ -166,7 +166,7 @@ TEST_F(CublasLtRules, OfDescriptorsAndLayouts) {
   expect("an attribute's value has the attribute's size", [](Arguments& with) { with.transpose_bytes = 1; });
   expect("a real matrix is plain or transposed", [](Arguments& with) { with.transpose_a = CUBLAS_OP_C; });
   expect("the stand-in knows the descriptor's attribute",
-         [](Arguments& with) { with.operation_attribute = CUBLASLT_MATMUL_DESC_EPILOGUE; });
+         [](Arguments& with) { with.operation_attribute = CUBLASLT_MATMUL_DESC_POINTER_MODE; });
   expect("the leading dimension is at least the number of rows", [](Arguments& with) { with.b.stride = 7; });
   expect("a matrix has rows and columns", [](Arguments& with) { with.d.columns = 0; });
   expect("a matrix is bf16 or f32", [](Arguments& with) { with.a.type = CUDA_R_64F; });
@@ -319,7 +319,7 @@ TEST_F(Products, ThatTheLibraryRefusesForAnotherReasonAreAnError) {
     ops->linear_forward(Tensor(y.data(), DType::f32, {3, 5}), Tensor(x.data(), DType::f32, {3, 2}),
                         Tensor(w.data(), DType::f32, {5, 2}), Write::assign);
   });
-  EXPECT_NE(line.find("matmul_cublaslt.cpp:"), std::string::npos) << line;
+  EXPECT_NE(line.find("cublaslt_product.cpp:"), std::string::npos) << line;
   EXPECT_NE(line.find("the stand-in for cuBLASLt"), std::string::npos) << line;
   EXPECT_EQ(simt::cublaslt().objects, objects);
 }

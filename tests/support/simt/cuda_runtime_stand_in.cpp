@@ -71,6 +71,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = cudaDeviceProp{};
   std::strcpy(properties->name, "simulated GPU");
   properties->major = simulated_device.major;
+  properties->multiProcessorCount = simulated_device.multiprocessors;
   std::memcpy(properties->uuid.bytes, simulated_device.host, sizeof simulated_device.host);
   properties->uuid.bytes[15] = static_cast<char>(device);
   return cudaSuccess;

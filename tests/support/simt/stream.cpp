@@ -52,6 +52,7 @@ using StreamPtr = std::shared_ptr<Stream>;
 // A stream's position at the time of cudaEventRecord.
 struct Event {
   StreamPtr stream;  // null: never recorded
+  double busy_milliseconds = 0;
   int64_t position = 0, capture = 0;
   std::map<StreamPtr, int64_t> knows;
 };
@@ -146,6 +147,7 @@ Recording* as_recording(cudaGraphExec_t graph) { return reinterpret_cast<Recordi
 
 }  // namespace
 
+double busy_milliseconds = 0;
 Traffic traffic;
 
 void submit(cudaStream_t stream, std::function<void()> work) { ask(stream, false, std::move(work)); }
@@ -220,7 +222,14 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   const StreamPtr stream = find(handle);
-  event_of(event) = {stream, stream->asked, recorded(stream) ? capture->id : 0, stream->knows};
+  event_of(event) = {stream, busy_milliseconds, stream->asked, recorded(stream) ? capture->id : 0, stream->knows};
+  return cudaSuccess;
+}
+// Right only if nothing was pending when the events were recorded.
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
+  REFUSE_IN_CAPTURE();
+  if (!event_of(start).stream || !event_of(end).stream) return cudaErrorInvalidResourceHandle;
+  *milliseconds = static_cast<float>(event_of(end).busy_milliseconds - event_of(start).busy_milliseconds);
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {

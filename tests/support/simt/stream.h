@@ -27,6 +27,9 @@ void finish_all();
 // Discards all pending work of all streams.
 void drop_all();
 
+// Milliseconds that the device has been busy so far, of which only stand-ins for libraries say anything.
+extern double busy_milliseconds;
+
 // Counts of copies between host and device, device allocations and graph launches since the program started.
 struct Traffic {
   int downloads = 0, uploads = 0, allocations = 0, graph_launches = 0;

@@ -39,7 +39,7 @@ constexpr uint64_t kWorkspace = 4096;  // each algorithm overwrites this many by
 uint64_t fingerprint(const Product& product) {
   uint64_t hash = 14695981039346656037ull;
   const auto mix = [&](auto value) { hash = (hash ^ static_cast<uint64_t>(value)) * 1099511628211ull; };
-  mix(product.operation.transpose_a), mix(product.operation.transpose_b);
+  mix(product.operation.transpose_a), mix(product.operation.transpose_b), mix(product.operation.bias);
   for (const Layout& layout : {product.a, product.b, product.c, product.d})
     mix(layout.type), mix(layout.rows), mix(layout.columns), mix(layout.stride);
   return hash;
@@ -92,6 +92,33 @@ void check_matrices(const Product& product, const Operands& operands, const Algo
           "C is D or does not overlap it");
 }
 
+void check_bias(const Product& product, const Operands& operands) {
+  if (!product.operation.bias) return;
+  require(operands.bias, "the epilogue has a bias");
+  const size_t bytes = product.d.rows * element_bytes(product.d.type);
+  require(reinterpret_cast<uintptr_t>(operands.bias) % element_bytes(product.d.type) == 0,
+          "a bias is aligned to its elements");
+  if (device_memory_guarded())
+    require(in_device_memory(operands.bias) && in_device_memory(static_cast<const char*>(operands.bias) + bytes - 1),
+            "the bias is in device memory");
+  require(!overlap(operands.bias, bytes, operands.d, bytes_of(product.d)), "D does not overlap the bias");
+}
+
+// The algorithm in opaque words. It must have been found for this product.
+Algorithm algorithm_of(const cublasLtMatmulAlgo_t* words, const Product& product) {
+  require(words, "the caller chooses the algorithm");
+  Algorithm algorithm{};
+  std::memcpy(&algorithm, words, sizeof algorithm);
+  require(algorithm.magic == kMagic && algorithm.product == fingerprint(product),
+          "the algorithm was found for this product");
+  return algorithm;
+}
+
+template <typename T>
+T at(const std::vector<T>& list, uint64_t place, T otherwise) {
+  return place < list.size() ? list[place] : otherwise;
+}
+
 void check_workspace(Handle& handle, const void* workspace, size_t bytes, const Algorithm& algorithm,
                      cudaStream_t stream) {
   require(bytes >= algorithm.workspace, "the workspace is as large as the algorithm needs");
@@ -132,6 +159,8 @@ extern "C" {
 const char* cublasLtGetStatusName(cublasStatus_t) { return "the stand-in for cuBLASLt"; }
 const char* cublasLtGetStatusString(cublasStatus_t) { return last_message.c_str(); }
 
+size_t cublasLtGetVersion() { return cublaslt().version; }
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   return answer([&] {
     require(!capturing(), "a handle is not created while a graph is captured");
@@ -157,14 +186,27 @@ cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t operation) {
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, size_t bytes) {
   return answer([&] {
-    require(attribute == CUBLASLT_MATMUL_DESC_TRANSA || attribute == CUBLASLT_MATMUL_DESC_TRANSB,
-            "the stand-in knows the descriptor's attribute");
-    int32_t transpose = 0;
-    take(transpose, value, bytes);
-    require(transpose == CUBLAS_OP_N || transpose == CUBLAS_OP_T, "a real matrix is plain or transposed");
     Operation& set = operations.find(operation);
-    (attribute == CUBLASLT_MATMUL_DESC_TRANSA ? set.transpose_a : set.transpose_b) =
-        static_cast<cublasOperation_t>(transpose);
+    const auto transposition = [&](cublasOperation_t& to) {
+      int32_t transpose = 0;
+      take(transpose, value, bytes);
+      require(transpose == CUBLAS_OP_N || transpose == CUBLAS_OP_T, "a real matrix is plain or transposed");
+      to = static_cast<cublasOperation_t>(transpose);
+    };
+    switch (attribute) {
+      case CUBLASLT_MATMUL_DESC_TRANSA: return transposition(set.transpose_a);
+      case CUBLASLT_MATMUL_DESC_TRANSB: return transposition(set.transpose_b);
+      case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return take(set.bias_data, value, bytes);
+      case CUBLASLT_MATMUL_DESC_EPILOGUE: {
+        uint32_t epilogue = 0;
+        take(epilogue, value, bytes);
+        require(epilogue == CUBLASLT_EPILOGUE_DEFAULT || epilogue == CUBLASLT_EPILOGUE_BIAS,
+                "the stand-in knows the epilogue");
+        set.bias = epilogue == CUBLASLT_EPILOGUE_BIAS;
+        return;
+      }
+      default: require(false, "the stand-in knows the descriptor's attribute");
+    }
   });
 }
 
@@ -213,6 +255,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     require(!capturing(), "algorithms are chosen before a graph is captured");
     handles.find(handle);
     const Product product = product_of(operation, a, b, c, d);
+    require(!product.operation.bias || product.operation.bias_data, "the epilogue has a bias");
     const Preference& wanted = preferences.find(preference);
     check_heuristic_preference(wanted, product);
     require(requested > 0 && results && returned, "at least one algorithm is requested, and there is room for it");
@@ -233,6 +276,24 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
   });
 }
 
+cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation,
+                                       cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                       cublasLtMatrixLayout_t d, const cublasLtMatmulAlgo_t* words,
+                                       cublasLtMatmulHeuristicResult_t* result) {
+  return answer([&] {
+    handles.find(handle);
+    const Product product = product_of(operation, a, b, c, d);
+    require(words && result, "there are an algorithm and room for the result");
+    Algorithm algorithm{};
+    std::memcpy(&algorithm, words, sizeof algorithm);
+    if (algorithm.magic != kMagic || algorithm.product != fingerprint(product))
+      throw Refusal{CUBLAS_STATUS_NOT_SUPPORTED, "the algorithm does not compute this product", false};
+    *result = {};
+    result->algo = *words;
+    result->workspaceSize = algorithm.workspace;
+  });
+}
+
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t operation, const void* alpha, const void* a,
                               cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
                               const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
@@ -241,6 +302,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
   Product product;
   Operands operands;
   Algorithm algorithm{};
+  double milliseconds = 0;
   const cublasStatus_t status = answer([&] {
     int device = 0;
     cudaGetDevice(&device);
@@ -248,21 +310,25 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     require(used.device == device, "a handle is used on the device it was created on");
     product = product_of(operation, a_layout, b_layout, c_layout, d_layout);
     require(alpha && beta, "alpha and beta are not null");
-    operands = {*static_cast<const float*>(alpha), *static_cast<const float*>(beta), a, b, c, d};
-    require(chosen, "the caller chooses the algorithm");
-    std::memcpy(&algorithm, chosen, sizeof algorithm);
-    require(algorithm.magic == kMagic && algorithm.product == fingerprint(product),
-            "the algorithm was found for this product");
+    const void* const bias = product.operation.bias ? product.operation.bias_data : nullptr;
+    operands = {*static_cast<const float*>(alpha), *static_cast<const float*>(beta), a, b, c, bias, d};
+    algorithm = algorithm_of(chosen, product);
     check_matrices(product, operands, algorithm);
+    check_bias(product, operands);
     check_workspace(used, workspace, workspace_bytes, algorithm, stream);
     check_stream(stream);
+    const cublasStatus_t result = at(cublaslt().answers, algorithm.number, CUBLAS_STATUS_SUCCESS);
+    if (result != CUBLAS_STATUS_SUCCESS) throw Refusal{result, "the algorithm does not support this", false};
     ++cublaslt().products;
+    cublaslt().last_algorithm = static_cast<int64_t>(algorithm.number);
+    milliseconds = at(cublaslt().milliseconds, algorithm.number, 1.0);
   });
   if (status != CUBLAS_STATUS_SUCCESS) return status;
   submit(stream, [=] {
     const DeviceAccess access;
     if (algorithm.workspace > 0) std::memset(workspace, 0xFF, algorithm.workspace);
     multiply(product, operands);
+    busy_milliseconds += milliseconds;
   });
   return CUBLAS_STATUS_SUCCESS;
 }

@@ -16,10 +16,17 @@ struct StandInCublasLt {
   // The answer of cublasLtMatmulAlgoGetHeuristic: its status, and the state of each algorithm, the best first.
   cublasStatus_t heuristic = CUBLAS_STATUS_SUCCESS;
   std::vector<cublasStatus_t> states = {CUBLAS_STATUS_SUCCESS};
+  // The answer of cublasLtMatmul with each algorithm of the heuristic, and how many milliseconds its products take.
+  // Algorithms beyond the lists succeed and take 1 ms.
+  std::vector<cublasStatus_t> answers = {};
+  std::vector<double> milliseconds = {};
+  size_t version = CUBLAS_VERSION;
 
   // Since the program started: the rules that calls have broken, and the numbers of heuristics and products.
   std::vector<std::string> broken = {};
   int64_t heuristics = 0, products = 0;
+  // The algorithm of the last product, by its place in the heuristic's answer.
+  int64_t last_algorithm = -1;
   // Handles, descriptors, layouts and preferences that are not destroyed yet.
   int64_t objects = 0;
 };

@@ -64,6 +64,8 @@ struct Operation {
   cublasComputeType_t compute;
   cudaDataType_t scale;
   cublasOperation_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
+  bool bias = false;
+  const void* bias_data = nullptr;
 };
 struct Layout {
   cudaDataType_t type;

@@ -73,6 +73,7 @@ void multiply(const Product& product, const Operands& operands) {
     for (size_t row = 0; row < rows; ++row) {
       const size_t at = column * static_cast<size_t>(product.d.stride) + row;
       float value = operands.alpha * sums[row];
+      if (operands.bias) value += read(operands.bias, product.d.type, row);
       if (operands.beta != 0) value += operands.beta * read(operands.c, product.c.type, at);
       write(operands.d, product.d.type, at, value);
     }

@@ -1,5 +1,5 @@
 #pragma once
-// One product D = alpha op(A) op(B) + beta C in the stand-in for cuBLASLt.
+// One product D = alpha op(A) op(B) + beta C + bias in the stand-in for cuBLASLt.
 #include "simt/cublaslt/objects.h"
 
 namespace simt {
@@ -11,7 +11,7 @@ struct Product {
 
 struct Operands {
   float alpha, beta;
-  const void *a, *b, *c;
+  const void *a, *b, *c, *bias;  // bias: one element of D's type for each row of D, or null
   void* d;
 };
 
