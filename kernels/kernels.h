@@ -68,6 +68,8 @@ class Kernels {
   using UpdateStat = Out;
   using UpdateI64 = Out;
   using OptionalUpdateStat = Out;
+  using OptionalOutStat = Out;
+  using UpdateFloat = Out;
   using Scratch = Out;
   using In = Out;
   using InStat = Out;

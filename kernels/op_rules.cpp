@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 
 #include "kernels/op_call.h"
 
@@ -20,15 +21,30 @@ void qk_norm(OpCall& call) {
   call.bind('N', call.size('B') * call.size('T'));
 }
 
-void qk_norm_backward(OpCall& call) {
-  qk_norm(call);
+void head_norm(OpCall& call) {
+  const int64_t G = call.size('S') - call.size('W'), H = call.size('W') - G;
+  call.require(G >= 1 && H >= 1 && H % G == 0, "S = H + 2 G and W = H + G with H a multiple of G");
+  call.bind('N', call.size('B') * call.size('T'));
+}
+
+// `scaled` is the share of the elements that are queries or keys.
+void norm_backward(OpCall& call, double scaled) {
   call.may_alias("dqkv", "dy");
   // If dqkv aliases dy, the gradients of the values stay in place.
-  const double scaled = share(call.size('Q') + call.size('J'), call.size('S') * call.size('D'));
   call.reaches("qkv", scaled);
   if (call.tensor("dqkv").data() != call.tensor("dy").data()) return;
   call.reaches("dqkv", scaled);
   call.reaches("dy", scaled);
+}
+
+void qk_norm_backward(OpCall& call) {
+  qk_norm(call);
+  norm_backward(call, share(call.size('Q') + call.size('J'), call.size('S') * call.size('D')));
+}
+
+void head_norm_backward(OpCall& call) {
+  head_norm(call);
+  norm_backward(call, share(call.size('W'), call.size('S')));
 }
 
 void rope(OpCall& call, std::string_view rotated) {
@@ -49,6 +65,7 @@ void lm_head(OpCall& call) {
   const bool backward = call.tensor("dx").present();
   call.require(call.tensor("dw").present() == backward, "both of dx and dw, or neither");
   call.require(call.size('M') >= 1, "M >= 1");
+  call.require(call.value("z_loss") >= 0 && call.value("cap") >= 0, "z_loss >= 0 and cap >= 0");
   call.product('N', 'C', 'V', backward ? 3 : 1);
 }
 
@@ -122,6 +139,8 @@ void apply_rule(OpId op, OpCall& call) {
       return call.may_alias("y", call.tensor("y").data() == call.tensor("a").data() ? "a" : "b");
     case OpId::qk_norm_forward: return qk_norm(call);
     case OpId::qk_norm_backward: return qk_norm_backward(call);
+    case OpId::head_norm_forward: return head_norm(call);
+    case OpId::head_norm_backward: return head_norm_backward(call);
     case OpId::rope_forward: return rope(call, "qkv");
     case OpId::rope_backward: return rope(call, "dqkv");
     case OpId::attention_forward: return attention(call, 2);
@@ -138,6 +157,13 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::sigmoid_router_backward:
     case OpId::relu_router_backward: return call.may_alias("dlogits", "dprobs");
     case OpId::topk_forward: return choose(call);
+    case OpId::logit_counts:
+      return call.require(call.size('W') >= 32 && std::has_single_bit(static_cast<uint64_t>(call.size('W'))),
+                          "W a power of two, at least 32");
+    case OpId::count_cutoffs:
+      return call.require(call.value("share") > 0 && call.value("share") <= 1, "0 < share <= 1");
+    case OpId::threshold_commit: return call.require(call.value("decay") < 1, "decay < 1");
+    case OpId::softcap: return call.require(call.value("cap") > 0, "cap > 0");
     case OpId::topk_backward:
       // gates, and as many probabilities, are read only to normalise.
       call.reaches("gates", call.value("normalize"));

@@ -99,4 +99,47 @@ void CpuKernels::qk_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_weig
   add_scaled(dk_weight, 1, sums + q, k);
 }
 
+void CpuKernels::head_norm_forward(const Tensor& y_BTSD, const Tensor& rstd_NW, const Tensor& qkv_BTSD,
+                                   const Tensor& q_weight_D, const Tensor& k_weight_D, double eps) {
+  const int64_t N = rstd_NW.size(0), W = rstd_NW.size(1), S = qkv_BTSD.size(2), D = qkv_BTSD.size(3);
+  const int64_t queries = 2 * W - S;
+  Real *y = y_BTSD.as<Real>(), *rstd = rstd_NW.as<Real>();
+  const Real *qkv = qkv_BTSD.as<Real>(), *q_weight = q_weight_D.as<Real>(), *k_weight = k_weight_D.as<Real>();
+  parallel_ranges(threads_, N, row_grain(S * D), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      const Real* from = qkv + n * S * D;
+      Real* to = y + n * S * D;
+      for (int64_t h = 0; h < W; ++h)
+        rstd[n * W + h] =
+            normalise_row(to + h * D, from + h * D, h < queries ? q_weight : k_weight, D, static_cast<Real>(eps));
+      std::memcpy(to + W * D, from + W * D, (S - W) * D * sizeof(Real));
+    }
+  });
+}
+
+void CpuKernels::head_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_weight_D, const Tensor& dk_weight_D,
+                                    const Tensor& dy_BTSD, const Tensor& qkv_BTSD, const Tensor& q_weight_D,
+                                    const Tensor& k_weight_D, const Tensor& rstd_NW) {
+  const int64_t N = rstd_NW.size(0), W = rstd_NW.size(1), S = qkv_BTSD.size(2), D = qkv_BTSD.size(3);
+  const int64_t queries = 2 * W - S;
+  Real *dqkv = dqkv_BTSD.as<Real>(), *dq_weight = dq_weight_D.as<Real>(), *dk_weight = dk_weight_D.as<Real>();
+  const Real *dy = dy_BTSD.as<Real>(), *qkv = qkv_BTSD.as<Real>(), *rstd = rstd_NW.as<Real>();
+  const Real *q_weight = q_weight_D.as<Real>(), *k_weight = k_weight_D.as<Real>();
+  const auto body = [=](int64_t begin, int64_t end, Real* partial) {
+    for (int64_t n = begin; n < end; ++n) {
+      Real* dx = dqkv + n * S * D;
+      const Real *g = dy + n * S * D, *x = qkv + n * S * D;
+      for (int64_t h = 0; h < W; ++h) {
+        const bool query = h < queries;
+        normalise_row_backward<Write::assign>(dx + h * D, query ? partial : partial + D, g + h * D, x + h * D,
+                                              query ? q_weight : k_weight, rstd[n * W + h], D);
+      }
+      if (dx != g) std::memcpy(dx + W * D, g + W * D, (S - W) * D * sizeof(Real));
+    }
+  };
+  const Real* sums = column_sums(threads_, N, row_grain(S * D), 2 * D, body);
+  add_scaled(dq_weight, 1, sums, D);
+  add_scaled(dk_weight, 1, sums + D, D);
+}
+
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE

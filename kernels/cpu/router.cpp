@@ -96,7 +96,7 @@ void CpuKernels::router_softmax_backward(const Tensor& dlogits_NE, const Tensor&
 }
 
 void CpuKernels::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                              bool normalize, const Tensor& bias_E) {
+                              bool normalize, double scale, const Tensor& bias_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   Real* gates = gates_NK.as<Real>();
@@ -113,12 +113,13 @@ void CpuKernels::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_N
       Real sum = 0;
       for (int64_t k = 0; k < K; ++k) sum += g[k] = p[ids[k]];
       for (int64_t k = 0; normalize && k < K; ++k) g[k] /= sum;
+      for (int64_t k = 0; k < K; ++k) g[k] *= static_cast<Real>(scale);
     }
   });
 }
 
 void CpuKernels::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
-                               const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) {
+                               const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize, double scale) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   Real* dprobs = dprobs_NE.as<Real>();
   const Real *dgates = dgates_NK.as<Real>(), *gates = gates_NK.as<Real>(), *probs = probs_NE.as<Real>();
@@ -128,15 +129,17 @@ void CpuKernels::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK,
       Real* dp = dprobs + n * E;
       const Real *dg = dgates + n * K, *g = gates + n * K;
       const int32_t* ids = expert_ids + n * K;
-      // Without normalisation, gate = p. With it, gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
+      // Without normalisation, gate = scale * p. With it, gate = scale * p / sum, so dp = scale * (dgate - <dgate,
+      // gate / scale>) / sum.
+      const Real by = static_cast<Real>(scale);
       Real sum = 1, mean = 0;
       if (normalize) {
         sum = 0;
         for (int64_t k = 0; k < K; ++k) sum += probs[n * E + ids[k]];
-        for (int64_t k = 0; k < K; ++k) mean += dg[k] * g[k];
+        for (int64_t k = 0; k < K; ++k) mean += dg[k] * (g[k] / by);
       }
       std::fill(dp, dp + E, Real{0});
-      for (int64_t k = 0; k < K; ++k) dp[ids[k]] = (dg[k] - mean) / sum;
+      for (int64_t k = 0; k < K; ++k) dp[ids[k]] = by * (dg[k] - mean) / sum;
     }
   });
 }

@@ -74,19 +74,37 @@ class Batch {
   int step_, left_;
 };
 
+// The soft-cap: cap * tanh(x / cap), or x itself without kCapped.
+template <bool kCapped>
+struct SoftCap {
+  float cap, exponent;  // exponent = 2 / (cap * ln 2)
+
+  explicit SoftCap(float cap) : cap(cap), exponent(2 * 1.4426950408889634f / cap) {}
+  __device__ float operator()(float x) const {
+    if constexpr (kCapped) return cap * (1.0f - 2.0f / (1.0f + exp2_approximate(exponent * x)));
+    return x;
+  }
+  // The derivative, from the capped value.
+  __device__ float slope(float capped) const {
+    if constexpr (!kCapped) return 1;
+    const float tanh = capped / cap;
+    return 1.0f - tanh * tanh;
+  }
+};
+
 // A running maximum and the sum of e^(x - maximum) so far (Milakov & Gimelshein 2018).
 struct OnlineSum {
   float max = -1e30f, sum = 0;  // finite, so that minus infinity minus the maximum is not NaN
 
-  template <typename T, int N>
-  __device__ void add(const Batch<T, N>& batch) {
+  template <typename T, int N, bool kCapped>
+  __device__ void add(const Batch<T, N>& batch, const SoftCap<kCapped>& cap) {
     float largest = max;
     batch.each([&](int, const auto& x) {
-      for (int i = 0; i < N; ++i) largest = fmaxf(largest, x[i]);
+      for (int i = 0; i < N; ++i) largest = fmaxf(largest, cap(x[i]));
     });
     sum *= exp_approximate(max - largest);
     batch.each([&](int, const auto& x) {
-      for (int i = 0; i < N; ++i) sum += exp_approximate(x[i] - largest);
+      for (int i = 0; i < N; ++i) sum += exp_approximate(cap(x[i]) - largest);
     });
     max = largest;
   }
@@ -103,13 +121,18 @@ __device__ float max_of_block(float x, float* shared) {
   return x;
 }
 
-// losses[n] = logsumexp(row) - row[target]; with kBackward, also row = (softmax(row) - onehot(target)) * scale. One
-// block per row, in which a thread has every blockDim-th pack. With kBackward it keeps the first kAtOnce of them in
-// registers and the next `kept` in shared memory. Later ones are read again, backwards, because what was read last is
-// most likely still in cache.
-template <typename T, int N, bool kBackward>
+struct LossFactors {
+  float scale, z_loss;
+};
+
+// With z = cap(row): lses[n] = logsumexp(z) if lses is not null, losses[n] = logsumexp(z) - z[target]. With kBackward,
+// also row = the gradient of scale * (losses[n] + z_loss * logsumexp(z)^2). One block per row, in which a thread has
+// every blockDim-th pack. With kBackward it keeps the first kAtOnce of them in registers and the next `kept` in shared
+// memory. Later ones are read again, backwards, because what was read last is most likely still in cache.
+template <typename T, int N, bool kBackward, bool kCapped>
 __global__ void __launch_bounds__(kMaxThreads, 1)
-    cross_entropy_kernel(float* losses, T* logits_MV, const int32_t* targets, int64_t V, float scale, int kept) {
+    cross_entropy_kernel(float* losses, float* lses, T* logits_MV, const int32_t* targets, int64_t V,
+                         LossFactors factors, SoftCap<kCapped> cap, int kept) {
   using Logits = Pack<T, N>;
   auto* partials = shared_memory<float>();  // kMaxWarps, then the logits that are kept
   T* const row = logits_MV + static_cast<int64_t>(blockIdx.x) * V;
@@ -120,12 +143,12 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   OnlineSum own;
   const Batch<T, N> first(row, thread, threads, packs);
   const int32_t target = targets[blockIdx.x];
-  const float target_logit = to_float(row[target]);
-  own.add(first);
+  const float target_logit = cap(to_float(row[target]));
+  own.add(first, cap);
   int i = kAtOnce;  // counts the packs of this thread
   for (; thread + i * threads < packs; i += kAtOnce) {
     const Batch<T, N> several(row, thread + i * threads, threads, packs);
-    own.add(several);
+    own.add(several, cap);
     if constexpr (kBackward)
       several.each([&](int j, const Logits& x) {
         if (i + j < kAtOnce + kept) x.store(kept_logits + (i + j - kAtOnce) * threads * N);
@@ -133,13 +156,15 @@ __global__ void __launch_bounds__(kMaxThreads, 1)
   }
   const float max = max_of_block(own.max, partials);
   const float sum = block_sum(own.sum * exp_approximate(own.max - max), partials);
-  if (thread == 0) losses[blockIdx.x] = max + logf(sum) - target_logit;
+  const float lse = max + logf(sum);
+  if (thread == 0) losses[blockIdx.x] = lse - target_logit;
+  if (thread == 0 && lses) lses[blockIdx.x] = lse;
   if constexpr (kBackward) {
-    const float factor = scale / sum;
+    const float factor = factors.scale * (1.0f + 2.0f * factors.z_loss * lse) / sum;
     const auto differentiate = [&](int at, Logits x) {
       for (int i = 0; i < N; ++i) {
-        const float p = exp_approximate(x[i] - max) * factor;
-        x.set(i, at * N + i == target ? p - scale : p);
+        const float z = cap(x[i]), p = exp_approximate(z - max) * factor;
+        x.set(i, (at * N + i == target ? p - factors.scale : p) * cap.slope(z));
       }
       x.store_whole(row + static_cast<int64_t>(at) * N);
     };
@@ -181,9 +206,9 @@ RowPlan plan_row(int64_t packs, size_t pack_bytes, bool backward, size_t multipr
   return plan(kMaxThreads, keep(kMaxThreads, multiprocessor_bytes - kReserved));
 }
 
-template <bool kBackward>
-void cross_entropy(cudaStream_t stream, float* losses, const Tensor& logits_MV, const int32_t* targets, float scale,
-                   size_t multiprocessor_bytes) {
+template <bool kBackward, bool kCapped>
+void cross_entropy(cudaStream_t stream, float* losses, float* lses, const Tensor& logits_MV, const int32_t* targets,
+                   const LossFactors& factors, float cap, size_t multiprocessor_bytes) {
   const int64_t rows = logits_MV.size(0), V = logits_MV.size(1);
   GPTMOE_CHECK(V <= 1 << 30, V, " logits");
   with_real(logits_MV, [&]<typename T>(T*) {
@@ -192,32 +217,65 @@ void cross_entropy(cudaStream_t stream, float* losses, const Tensor& logits_MV, 
         V,
         [&]<int N>(std::integral_constant<int, N>) {
           const RowPlan plan = plan_row(V / N, sizeof(Pack<T, N>), kBackward, multiprocessor_bytes);
-          GPTMOE_LAUNCH((cross_entropy_kernel<T, N, kBackward>), static_cast<unsigned>(rows), plan.threads,
-                        plan.shared_bytes, stream, losses, logits, targets, V, scale, plan.kept);
+          GPTMOE_LAUNCH((cross_entropy_kernel<T, N, kBackward, kCapped>), static_cast<unsigned>(rows), plan.threads,
+                        plan.shared_bytes, stream, losses, lses, logits, targets, V, factors, SoftCap<kCapped>(cap),
+                        plan.kept);
         },
         logits);
   });
 }
 
+template <typename T, int N>
+__global__ void softcap_kernel(T* logits, int64_t count, SoftCap<true> cap) {
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
+  if (at >= count) return;
+  auto pack = Pack<T, N>::load(logits + at);
+  for (int i = 0; i < N; ++i) pack.set(i, cap(pack[i]));
+  pack.store(logits + at);
+}
+
 }  // namespace
 
-void CudaKernels::lm_head_loss(const Tensor& losses_N, const Tensor& dx_NC, const Tensor& dw_VC, const Tensor& x_NC,
-                               const Tensor& w_VC, const Tensor& targets_N, double loss_scale,
-                               const Tensor& logits_MV) {
+void CudaKernels::softcap(const Tensor& logits_NV, double cap) {
+  constexpr int kThreads = 256;
+  const int64_t count = logits_NV.count();
+  with_real(logits_NV, [&]<typename T>(T*) {
+    T* logits = logits_NV.as<T>();
+    with_pack<T>(
+        count,
+        [&]<int N>(std::integral_constant<int, N>) {
+          GPTMOE_LAUNCH((softcap_kernel<T, N>), blocks_for(count / N, kThreads), kThreads, 0, stream_, logits, count,
+                        SoftCap<true>(static_cast<float>(cap)));
+        },
+        logits);
+  });
+}
+
+void CudaKernels::lm_head_loss(const Tensor& losses_N, const Tensor& lse_N, const Tensor& dx_NC, const Tensor& dw_VC,
+                               const Tensor& x_NC, const Tensor& w_VC, const Tensor& targets_N, double loss_scale,
+                               const Tensor& logits_MV, double z_loss, double cap) {
   const int64_t N = x_NC.size(0), M = logits_MV.size(0);
   const bool backward = dx_NC.present();
   float* losses = losses_N.as<float>();
   const int32_t* targets = targets_N.as<int32_t>();
-  const auto scale = static_cast<float>(loss_scale);
+  float* lses = lse_N.present() ? lse_N.as<float>() : nullptr;
+  const LossFactors factors{static_cast<float>(loss_scale), static_cast<float>(z_loss)};
+  const auto run = [&](auto kBackward, const Tensor& logits, int64_t first) {
+    const auto run_capped = [&](auto kCapped) {
+      cross_entropy<kBackward, kCapped>(stream_, losses + first, lses ? lses + first : nullptr, logits, targets + first,
+                                        factors, static_cast<float>(cap), shared_bytes_);
+    };
+    cap > 0 ? run_capped(std::true_type{}) : run_capped(std::false_type{});
+  };
   for (int64_t first = 0; first < N; first += M) {
     const int64_t rows = std::min(M, N - first);
     const Tensor x = x_NC.rows(first, rows), logits = logits_MV.rows(0, rows);
     matmul_->run(Order::nt, logits, x, w_VC, Write::assign);
     if (!backward) {
-      cross_entropy<false>(stream_, losses + first, logits, targets + first, scale, shared_bytes_);
+      run(std::false_type{}, logits, first);
       continue;
     }
-    cross_entropy<true>(stream_, losses + first, logits, targets + first, scale, shared_bytes_);
+    run(std::true_type{}, logits, first);
     matmul_->run(Order::nn, dx_NC.rows(first, rows), logits, w_VC, Write::assign);
     matmul_->run(Order::tn, dw_VC, logits, x, Write::add);
   }

@@ -1,4 +1,4 @@
-// RMSNorm, and QK-norm as RMSNorm over two parts of every row. Both directions move each row once:
+// RMSNorm, and QK-norm as RMSNorm over two parts of every row, or over every head. Both directions move each row once:
 //   forward  2 N C elements;  backward  3 N C read (dx, dy, x) + N C written, plus dweight's partial sums.
 #include <numeric>
 
@@ -11,9 +11,10 @@ namespace {
 
 constexpr int kForwardWarps = 8, kMaxBackwardThreads = 512;
 
-// `count` rows of `width` elements, `stride` apart in the matrices and `rstd_stride` in the statistics.
+// `heads` times `count` rows of `width` elements. The rows of a head are `stride` apart in the matrices and
+// `rstd_stride` in the statistics; heads follow one another. Each head has a row of blocks in the grid.
 struct Rows {
-  int64_t count, width, stride, rstd_stride;
+  int64_t count, width, stride, rstd_stride, heads = 1;
 };
 
 // One warp per row.
@@ -22,18 +23,19 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp)
     rmsnorm_forward_kernel(T* y, float* rstds, const T* x, const T* weight, Rows rows, float eps) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kForwardWarps + threadIdx.x / kWarp;
   if (n >= rows.count) return;
-  const WarpRow<T, N, 4> row(x + n * rows.stride, rows.width);
+  const int64_t start = n * rows.stride + blockIdx.y * rows.width;
+  const WarpRow<T, N, 4> row(x + start, rows.width);
   float squares = 0;
   row.each([&](int64_t, const auto& pack) {
     for (int i = 0; i < N; ++i) squares += pack[i] * pack[i];
   });
   const float rstd = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(rows.width) + eps);
-  if (threadIdx.x % kWarp == 0) rstds[n * rows.rstd_stride] = rstd;
+  if (threadIdx.x % kWarp == 0) rstds[n * rows.rstd_stride + blockIdx.y] = rstd;
   row.each([&](int64_t at, const auto& pack) {
     const auto w = Pack<T, N>::load(weight + at);
     Pack<T, N> out;
     for (int i = 0; i < N; ++i) out.set(i, pack[i] * rstd * w[i]);
-    out.store(y + n * rows.stride + at);
+    out.store(y + start + at);
   });
 }
 
@@ -45,7 +47,10 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
     rmsnorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* rstds,
                             Rows rows) {
   constexpr int kRows = kOnce ? 4 : 1;
-  float *const buffers = shared_memory<float>(), *const own = partials + blockIdx.x * rows.width;
+  float *const buffers = shared_memory<float>(), *const own =
+                                                     partials +
+                                                     (int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * rows.width;
+  dx += blockIdx.y * rows.width, dy += blockIdx.y * rows.width, x += blockIdx.y * rows.width, rstds += blockIdx.y;
   const int64_t column = static_cast<int64_t>(threadIdx.x) * N, step = static_cast<int64_t>(blockDim.x) * N;
   const int64_t start = static_cast<int64_t>(blockIdx.x) * kRows, stride = static_cast<int64_t>(gridDim.x) * kRows;
   float sums[N] = {};
@@ -105,26 +110,29 @@ __global__ void copy_rows_kernel(T* to, const T* from, Rows rows) {
 
 template <typename T, int N>
 void forward(cudaStream_t stream, T* y, float* rstd, const T* x, const T* weight, const Rows& rows, double eps) {
-  GPTMOE_LAUNCH((rmsnorm_forward_kernel<T, N>), static_cast<unsigned>(ceil_div(rows.count, kForwardWarps)),
-                kForwardWarps * kWarp, 0, stream, y, rstd, x, weight, rows, static_cast<float>(eps));
+  const dim3 grid(static_cast<unsigned>(ceil_div(rows.count, kForwardWarps)), static_cast<unsigned>(rows.heads));
+  GPTMOE_LAUNCH((rmsnorm_forward_kernel<T, N>), grid, kForwardWarps * kWarp, 0, stream, y, rstd, x, weight, rows,
+                static_cast<float>(eps));
 }
 
 constexpr int64_t kRowsAtOnce = 4;  // maximum number of rows that a block of the backward takes at a time
 
+// `blocks` rows of partial sums, for each head.
 template <typename T, int N, Write kWrite>
 void backward(cudaStream_t stream, T* dx, float* dweight, float* partials, int64_t blocks, const T* dy, const T* x,
               const T* weight, const float* rstd, const Rows& rows) {
   const int64_t packs = rows.width / N;
   const auto run = [&]<bool kOnce>(std::bool_constant<kOnce>) {
     const auto threads = static_cast<unsigned>(kOnce ? ceil_div(packs, kWarp) * kWarp : kMaxBackwardThreads);
-    GPTMOE_LAUNCH((rmsnorm_backward_kernel<T, N, kOnce, kWrite>), static_cast<unsigned>(blocks), threads,
+    const dim3 grid(static_cast<unsigned>(blocks), static_cast<unsigned>(rows.heads));
+    GPTMOE_LAUNCH((rmsnorm_backward_kernel<T, N, kOnce, kWrite>), grid, threads,
                   2 * kRowsAtOnce * kMaxWarps * sizeof(float), stream, dx, partials, dy, x, weight, rstd, rows);
   };
   if (packs <= kMaxBackwardThreads)
     run(std::true_type{});
   else
     run(std::false_type{});
-  add_column_sums(stream, dweight, partials, blocks, rows.width);
+  add_column_sums(stream, dweight, partials, blocks * rows.heads, rows.width);
 }
 
 template <typename T, int N>
@@ -209,6 +217,51 @@ void CudaKernels::qk_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_wei
           backward<T, P, Write::assign>(stream_, dqkv + q, dk_weight, data, blocks, dy + q, qkv + q, k_weight, rstd + 1,
                                         {N, k, width, 2});
           if (dqkv != dy) copy_rows<T, P>(stream_, dqkv + q + k, dy + q + k, {N, k, width, 0});
+        },
+        dqkv, dy, qkv, q_weight, k_weight);
+  });
+}
+
+void CudaKernels::head_norm_forward(const Tensor& y_BTSD, const Tensor& rstd_NW, const Tensor& qkv_BTSD,
+                                    const Tensor& q_weight_D, const Tensor& k_weight_D, double eps) {
+  const int64_t N = rstd_NW.size(0), W = rstd_NW.size(1), S = qkv_BTSD.size(2), D = qkv_BTSD.size(3);
+  const int64_t G = S - W, H = W - G;
+  with_real(qkv_BTSD, [&]<typename T>(T*) {
+    T* y = y_BTSD.as<T>();
+    float* rstd = rstd_NW.as<float>();
+    const T *qkv = qkv_BTSD.as<T>(), *q_weight = q_weight_D.as<T>(), *k_weight = k_weight_D.as<T>();
+    with_pack<T>(
+        D,
+        [&]<int P>(std::integral_constant<int, P>) {
+          forward<T, P>(stream_, y, rstd, qkv, q_weight, {N, D, S * D, W, H}, eps);
+          forward<T, P>(stream_, y + H * D, rstd + H, qkv + H * D, k_weight, {N, D, S * D, W, G}, eps);
+          copy_rows<T, P>(stream_, y + W * D, qkv + W * D, {N, G * D, S * D, 0});
+        },
+        y, qkv, q_weight, k_weight);
+  });
+}
+
+void CudaKernels::head_norm_backward(const Tensor& dqkv_BTSD, const Tensor& dq_weight_D, const Tensor& dk_weight_D,
+                                     const Tensor& dy_BTSD, const Tensor& qkv_BTSD, const Tensor& q_weight_D,
+                                     const Tensor& k_weight_D, const Tensor& rstd_NW) {
+  const int64_t N = rstd_NW.size(0), W = rstd_NW.size(1), S = qkv_BTSD.size(2), D = qkv_BTSD.size(3);
+  const int64_t G = S - W, H = W - G;
+  with_real(qkv_BTSD, [&]<typename T>(T*) {
+    T* dqkv = dqkv_BTSD.as<T>();
+    float *dq_weight = dq_weight_D.as<float>(), *dk_weight = dk_weight_D.as<float>();
+    const T *dy = dy_BTSD.as<T>(), *qkv = qkv_BTSD.as<T>();
+    const T *q_weight = q_weight_D.as<T>(), *k_weight = k_weight_D.as<T>();
+    const float* rstd = rstd_NW.as<float>();
+    const auto [data, blocks] = partials(D * std::max(H, G), ceil_div(N, kRowsAtOnce));
+    with_pack<T>(
+        D,
+        [&, data = data, blocks = blocks]<int P>(std::integral_constant<int, P>) {
+          backward<T, P, Write::assign>(stream_, dqkv, dq_weight, data, blocks, dy, qkv, q_weight, rstd,
+                                        {N, D, S * D, W, H});
+          const int64_t keys = H * D, values = W * D;
+          backward<T, P, Write::assign>(stream_, dqkv + keys, dk_weight, data, blocks, dy + keys, qkv + keys, k_weight,
+                                        rstd + H, {N, D, S * D, W, G});
+          if (dqkv != dy) copy_rows<T, P>(stream_, dqkv + values, dy + values, {N, G * D, S * D, 0});
         },
         dqkv, dy, qkv, q_weight, k_weight);
   });

@@ -66,7 +66,7 @@ struct Choice {
 // Runs K rounds. Each takes the next choice in the order of Choice.
 template <int kLanes>
 __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const float* probs, const float* bias, int64_t N,
-                                    int64_t E, int64_t K, bool normalize) {
+                                    int64_t E, int64_t K, bool normalize, float scale) {
   const RowPart<kLanes> part(N, E);
   const float* p = probs + part.n * E;
   int32_t* ids = expert_ids + part.n * K;
@@ -90,14 +90,15 @@ __global__ void topk_forward_kernel(int32_t* expert_ids, float* gates, const flo
     ids[k] = best.expert;
     sum += g[k] = p[best.expert];
   }
-  if (normalize && part.writes())
-    for (int64_t k = 0; k < K; ++k) g[k] /= sum;
+  if (part.writes())
+    for (int64_t k = 0; k < K; ++k) g[k] = (normalize ? g[k] / sum : g[k]) * scale;
 }
 
-// Without normalisation, gate = p. With it, gate = p / sum, so dp = (dgate - <dgate, gate>) / sum.
+// Without normalisation, gate = scale * p. With it, gate = scale * p / sum, so dp = scale * (dgate - <dgate, gate /
+// scale>) / sum.
 template <int kLanes>
 __global__ void topk_backward_kernel(float* dprobs, const float* dgates, const float* gates, const int32_t* expert_ids,
-                                     const float* probs, int64_t N, int64_t E, int64_t K, bool normalize) {
+                                     const float* probs, int64_t N, int64_t E, int64_t K, bool normalize, float scale) {
   const RowPart<kLanes> part(N, E);
   if (part.end == 0) return;
   const float *dg = dgates + part.n * K, *g = gates + part.n * K;
@@ -107,13 +108,13 @@ __global__ void topk_backward_kernel(float* dprobs, const float* dgates, const f
     sum = 0;
     for (int64_t k = 0; k < K; ++k) {
       sum += probs[part.n * E + ids[k]];
-      mean += dg[k] * g[k];
+      mean += dg[k] * (g[k] / scale);
     }
   }
   for (int64_t e = part.lane; e < E; e += kLanes) {
     float dp = 0;
     for (int64_t k = 0; k < K; ++k)
-      if (ids[k] == e) dp = (dg[k] - mean) / sum;
+      if (ids[k] == e) dp = scale * (dg[k] - mean) / sum;
     dprobs[part.n * E + e] = dp;
   }
 }
@@ -165,26 +166,26 @@ void CudaKernels::router_softmax_backward(const Tensor& dlogits_NE, const Tensor
 }
 
 void CudaKernels::topk_forward(const Tensor& expert_ids_NK, const Tensor& gates_NK, const Tensor& probs_NE,
-                               bool normalize, const Tensor& bias_E) {
+                               bool normalize, double scale, const Tensor& bias_E) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   float* gates = gates_NK.as<float>();
   const float *probs = probs_NE.as<float>(), *bias = bias_E.present() ? bias_E.as<float>() : nullptr;
   with_lanes(E, [&]<int L>(std::integral_constant<int, L>) {
     GPTMOE_LAUNCH(topk_forward_kernel<L>, row_blocks<L>(N), kThreads, 0, stream_, expert_ids, gates, probs, bias, N, E,
-                  K, normalize);
+                  K, normalize, static_cast<float>(scale));
   });
 }
 
 void CudaKernels::topk_backward(const Tensor& dprobs_NE, const Tensor& dgates_NK, const Tensor& gates_NK,
-                                const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize) {
+                                const Tensor& expert_ids_NK, const Tensor& probs_NE, bool normalize, double scale) {
   const int64_t N = probs_NE.size(0), E = probs_NE.size(1), K = expert_ids_NK.size(1);
   float* dprobs = dprobs_NE.as<float>();
   const float *dgates = dgates_NK.as<float>(), *gates = gates_NK.as<float>(), *probs = probs_NE.as<float>();
   const int32_t* expert_ids = expert_ids_NK.as<int32_t>();
   with_lanes(E, [&]<int L>(std::integral_constant<int, L>) {
     GPTMOE_LAUNCH(topk_backward_kernel<L>, row_blocks<L>(N), kThreads, 0, stream_, dprobs, dgates, gates, expert_ids,
-                  probs, N, E, K, normalize);
+                  probs, N, E, K, normalize, static_cast<float>(scale));
   });
 }
 

@@ -28,6 +28,7 @@ Config with_router(Config config, const RouterConfig& router, int64_t experts_pe
   config.model.num_experts_per_tok = experts_per_token;
   config.model.router_aux_loss_coef = 0;
   config.model.router_z_loss_coef = 0;
+  config.model.output_z_loss_coef = 0;
   return config;
 }
 

@@ -35,11 +35,14 @@ struct ModelConfig {
   std::string hidden_act = "silu";    // "silu": SwiGLU (gate, up, down); "gelu": plain MLP (up, down), tanh GELU
   std::string norm_type = "rmsnorm";  // "rmsnorm" | "layernorm" (weight and bias)
   double rms_norm_eps = 1e-5;         // epsilon of either norm
-  bool qk_norm = false;               // RMSNorm over the whole query and key projections before RoPE (OLMoE)
+  bool qk_norm = false;               // RMSNorm over queries and keys before RoPE
+  std::string qk_norm_scope = "row";  // what it norms: a token's whole "row" (OLMoE) | each "head" (Qwen3)
   bool attention_bias = false;        // biases on the query, key, value and output projections of attention
   double rope_theta = 10000.0;
   int64_t max_position_embeddings = 0;  // default and minimum: train.sequence_length
   bool tie_word_embeddings = false;
+  double logit_softcap = 0;         // c: the logits are c * tanh(logits / c); 0 = off
+  double output_z_loss_coef = 0;    // coefficient of the mean squared log-sum-exp of the logits
   std::string init = "small_wang";  // "small_wang" | "small" | "normal" | "gpt2", see docs/mathematics.md
   double initializer_range = 0.02;  // std of "normal" and "gpt2"
 

@@ -57,14 +57,20 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
   fields.optional("norm_type", model.norm_type, {"rmsnorm", "layernorm"},
                   "Normalisation; \"layernorm\" has weights and biases.");
   fields.optional("rms_norm_eps", model.rms_norm_eps, kEpsilon, "Epsilon of both normalisations.");
-  fields.optional("qk_norm", model.qk_norm,
-                  "Applies an RMSNorm to the whole query and key projections before RoPE, as OLMoE does.");
+  fields.optional("qk_norm", model.qk_norm, "Applies an RMSNorm to the queries and one to the keys before RoPE.");
+  fields.optional("qk_norm_scope", model.qk_norm_scope, {"row", "head"},
+                  "What qk_norm normalises: a token's whole projection, as OLMoE does, or each head, as Qwen3 does.");
   fields.optional("attention_bias", model.attention_bias,
                   "Adds biases to the query, key, value and output projections of attention.");
   fields.optional("rope_theta", model.rope_theta, {.min = 1}, "Base of the rotary position embedding.");
   fields.derived("max_position_embeddings", model.max_position_embeddings, {1, kMaxTokens}, "train.sequence_length",
                  "Longest sequence of the model, in tokens.");
   fields.optional("tie_word_embeddings", model.tie_word_embeddings, "Uses the embedding's weights in the LM head too.");
+  fields.optional(
+      "logit_softcap", model.logit_softcap, kNotNegative,
+      "Cap c of the logits, which become c * tanh(logits / c), in training and everywhere else; 0: no cap.");
+  fields.optional("output_z_loss_coef", model.output_z_loss_coef, kNotNegative,
+                  "Coefficient of the output's z-loss, the mean of the squared log-sum-exp of the logits.");
   fields.optional("init", model.init, {"small_wang", "small", "normal", "gpt2"},
                   "Initialisation of the weights; docs/mathematics.md has the formulas.");
   fields.optional("initializer_range", model.initializer_range, kPositive,

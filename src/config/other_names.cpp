@@ -35,6 +35,8 @@ constexpr Synonyms kSynonyms[] = {
     {"model.max_position_embeddings", "", "n_positions n_ctx max_seq_len max_sequence_length context_length"},
     {"model.tie_word_embeddings", "", "tie_weights tied_embeddings tie_embeddings weight_tying"},
     {"model.tie_word_embeddings", "with the opposite value", "untie_embeddings_and_output_weights"},
+    {"model.logit_softcap", "", "final_logit_softcapping final_logit_softcap logit_softcapping"},
+    {"model.output_z_loss_coef", "", "softmax_auxiliary_loss_scale"},
     {"model.initializer_range", "", "init_std init_method_std"},
     {"", "gptmoe has no dropout; remove the key",
      "dropout attention_dropout attn_dropout hidden_dropout resid_dropout embd_pdrop attn_pdrop resid_pdrop"},

@@ -26,6 +26,8 @@ void check_attention(const ModelConfig& model, const Rules& rules) {
                 "; change one of them");
   rules.require(model.head_dim % 2 == 0, "model.head_dim", "must be even, not ", model.head_dim,
                 ", since RoPE rotates pairs");
+  rules.require(model.qk_norm || model.qk_norm_scope == "row", "model.qk_norm_scope",
+                "\"head\" has no effect without the norm; set model.qk_norm to true");
 }
 
 void check_feed_forward(const ModelConfig& model, const Rules& rules) {

@@ -59,10 +59,12 @@ void Engine::lay_out(const Ops& ops) {
   activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
   const Tensor& stats = activations_.router_stats_LW;
   const int64_t routed = stats.present() ? stats.count() : 0;
-  sums_.all_S = activations_arena_.allocate(stat, {routed + 2});
+  const bool z_loss = activations_.z_loss_1.present();
+  sums_.all_S = activations_arena_.allocate(stat, {routed + (z_loss ? 3 : 2)});
   if (routed > 0) sums_.router_LW = sums_.all_S.rows(0, routed).view({stats.size(0), stats.size(1)});
   sums_.loss_1 = sums_.all_S.rows(routed, 1);
   sums_.squared_norm_1 = sums_.all_S.rows(routed + 1, 1);
+  if (z_loss) sums_.z_loss_1 = sums_.all_S.rows(routed + 2, 1);
 }
 
 void Engine::count_flops(Ops& ops, FlopCounter& counter) {

@@ -33,6 +33,7 @@ struct StepSums {
   Tensor all_S;
   Tensor router_LW;       // over micro-batches: router statistics, see Activations; absent if dense
   Tensor loss_1;          // over tokens: cross-entropy
+  Tensor z_loss_1;        // over micro-batches: Activations::z_loss_1; absent without it
   Tensor squared_norm_1;  // over gradients: their squares
 };
 

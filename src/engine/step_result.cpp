@@ -15,10 +15,11 @@ StepResult step_result(const Config& config, const StepSums& sums, const std::ve
   const double tokens = static_cast<double>(config.train.global_batch_size * config.train.sequence_length);
   result.loss = values[routed] / tokens;
   result.grad_norm = std::sqrt(values[routed + 1]);
+  const auto share = 1.0 / static_cast<double>(micro_batches);
+  if (config.model.output_z_loss_coef > 0) result.output_z_loss = values[routed + 2] * share;
   if (!router_LW.present()) return result;
   result.expert_load_min = 1;
   const int64_t layers = router_LW.size(0), width = router_LW.size(1), experts = config.model.num_experts;
-  const auto share = 1.0 / static_cast<double>(micro_batches);
   for (int64_t layer = 0; layer < layers; ++layer) {
     double most = 0, least = 1;
     for (int64_t e = 0; e < experts; ++e) {

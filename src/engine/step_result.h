@@ -11,6 +11,8 @@ namespace gptmoe {
 struct StepResult {
   double loss = 0;       // mean cross-entropy per token, nats, without auxiliary terms
   double grad_norm = 0;  // global, before clipping
+  // Mean over tokens of the squared log-sum-exp of the logits; absent without model.output_z_loss_coef.
+  std::optional<double> output_z_loss;
   // For MoE models, means over the step's micro-batches; absent (load_balance_loss empty) for dense ones.
   std::vector<double> load_balance_loss;  // per MoE layer; 1 = perfectly balanced
   // Share of assignments of the most and the least loaded expert: of each MoE layer, and of any layer.

@@ -47,6 +47,7 @@ void TrainStep::micro_batch(const StepPart& part) {
   gpt.loss_and_backward(pass, a, loss_scale);
   if (part.reduces) ranks.finish_reductions(pass);
   ops_.accumulate_sum(sums.loss_1, a.losses_N);
+  if (a.z_loss_1.present()) ops_.accumulate_sum(sums.z_loss_1, a.z_loss_1);
   if (sums.router_LW.present()) ops_.residual_forward(sums.router_LW, sums.router_LW, a.router_stats_LW);
 }
 

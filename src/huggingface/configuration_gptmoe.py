@@ -2,7 +2,7 @@
 
 from transformers import PretrainedConfig
 
-ROUTERS = ("topk", "default", "dense", "dense_gradient", "loss_free", "remoe", "sparsemixer")
+ROUTERS = ("topk", "default", "dense", "dense_gradient", "loss_free", "remoe", "sparsemixer", "expert_threshold")
 
 
 class GptmoeConfig(PretrainedConfig):
@@ -33,9 +33,11 @@ class GptmoeConfig(PretrainedConfig):
         norm_type="rmsnorm",
         rms_norm_eps=1e-5,
         qk_norm=False,
+        qk_norm_scope="row",
         attention_bias=False,
         rope_theta=10000.0,
         max_position_embeddings=128,
+        logit_softcap=0.0,
         initializer_range=0.02,
         router=None,
         use_cache=True,
@@ -46,6 +48,7 @@ class GptmoeConfig(PretrainedConfig):
         for name, value, known in (
             ("hidden_act", hidden_act, ("silu", "gelu")),
             ("norm_type", norm_type, ("rmsnorm", "layernorm")),
+            ("qk_norm_scope", qk_norm_scope, ("row", "head")),
             ("router.type", router.get("type"), ROUTERS),
             ("router.gate", router.get("gate", "softmax"), ("softmax", "sigmoid")),
         ):
@@ -68,9 +71,11 @@ class GptmoeConfig(PretrainedConfig):
         self.norm_type = norm_type
         self.rms_norm_eps = rms_norm_eps
         self.qk_norm = qk_norm
+        self.qk_norm_scope = qk_norm_scope
         self.attention_bias = attention_bias
         self.rope_theta = rope_theta
         self.max_position_embeddings = max_position_embeddings
+        self.logit_softcap = logit_softcap
         self.initializer_range = initializer_range
         self.router = router
         self.use_cache = use_cache

@@ -35,7 +35,9 @@ std::vector<ZeroTensor> gpt_neox_zeros(const ModelConfig& model) {
 
 class Misfits {
  public:
-  explicit Misfits(const Config& config) : config_(config), model_(config.model) {}
+  explicit Misfits(const Config& config) : config_(config), model_(config.model) {
+    need(model_.logit_softcap == 0, text("model.logit_softcap ", model_.logit_softcap));
+  }
   std::vector<std::string> take() { return std::move(list_); }
 
   void need(bool holds, const std::string& what) {
@@ -43,7 +45,11 @@ class Misfits {
   }
   void norm(const std::string& type) { need(model_.norm_type == type, "model.norm_type " + model_.norm_type); }
   void activation(const std::string& act) { need(model_.hidden_act == act, "model.hidden_act " + model_.hidden_act); }
-  void qk_norm(bool on) { need(model_.qk_norm == on, on ? "model.qk_norm false" : "model.qk_norm true"); }
+  void no_qk_norm() { need(!model_.qk_norm, "model.qk_norm true"); }
+  void qk_norm(const std::string& scope) {
+    need(model_.qk_norm, "model.qk_norm false");
+    need(!model_.qk_norm || model_.qk_norm_scope == scope, "model.qk_norm_scope " + model_.qk_norm_scope);
+  }
   void no_attention_bias() { need(!model_.attention_bias, "model.attention_bias true"); }
   void heads_fill_width() {
     need(model_.num_attention_heads * model_.head_dim == model_.hidden_size,
@@ -76,8 +82,17 @@ std::vector<std::string> llama_misfits(const Config& config) {
   misfits.dense();
   misfits.norm("rmsnorm");
   misfits.activation("silu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.heads_divide_width();
+  return misfits.take();
+}
+
+std::vector<std::string> qwen3_misfits(const Config& config) {
+  Misfits misfits(config);
+  misfits.dense();
+  misfits.norm("rmsnorm");
+  misfits.activation("silu");
+  misfits.qk_norm("head");
   return misfits.take();
 }
 
@@ -86,7 +101,7 @@ std::vector<std::string> stablelm_misfits(const Config& config) {
   misfits.dense();
   misfits.norm("layernorm");
   misfits.activation("silu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.no_attention_bias();
   misfits.heads_fill_width();
   return misfits.take();
@@ -98,7 +113,7 @@ std::vector<std::string> gpt_neox_misfits(const Config& config) {
   misfits.dense();
   misfits.norm("layernorm");
   misfits.activation("gelu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.heads_fill_width();
   misfits.need(model.num_key_value_heads == model.num_attention_heads,
                text("model.num_key_value_heads ", model.num_key_value_heads));
@@ -110,7 +125,7 @@ std::vector<std::string> olmoe_misfits(const Config& config) {
   misfits.router("topk");
   misfits.norm("rmsnorm");
   misfits.activation("silu");
-  misfits.qk_norm(true);
+  misfits.qk_norm("row");
   misfits.heads_fill_width();
   misfits.only_moe_layers();
   misfits.no_shared_experts();
@@ -123,7 +138,7 @@ std::vector<std::string> mixtral_misfits(const Config& config) {
   misfits.need(config.model.norm_topk_prob, "model.norm_topk_prob false");
   misfits.norm("rmsnorm");
   misfits.activation("silu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.no_attention_bias();
   misfits.only_moe_layers();
   misfits.no_shared_experts();
@@ -135,9 +150,19 @@ std::vector<std::string> qwen2_moe_misfits(const Config& config) {
   misfits.router("topk");
   misfits.norm("rmsnorm");
   misfits.activation("silu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.no_attention_bias();
   misfits.heads_fill_width();
+  return misfits.take();
+}
+
+std::vector<std::string> qwen3_moe_misfits(const Config& config) {
+  Misfits misfits(config);
+  misfits.router("topk");
+  misfits.norm("rmsnorm");
+  misfits.activation("silu");
+  misfits.qk_norm("head");
+  misfits.no_shared_experts();
   return misfits.take();
 }
 
@@ -148,7 +173,7 @@ std::vector<std::string> phimoe_misfits(const Config& config) {
   misfits.need(model.num_experts_per_tok == 2, text("model.num_experts_per_tok ", model.num_experts_per_tok));
   misfits.norm("layernorm");
   misfits.activation("silu");
-  misfits.qk_norm(false);
+  misfits.no_qk_norm();
   misfits.heads_fill_width();
   misfits.only_moe_layers();
   misfits.no_shared_experts();
@@ -162,8 +187,10 @@ const std::vector<Family>& stock_families() {
       {"olmoe", "OlmoeForCausalLM", olmoe_names(), olmoe_misfits, olmoe_config()},
       {"mixtral", "MixtralForCausalLM", mixtral_names(), mixtral_misfits, mixtral_config()},
       {"qwen2_moe", "Qwen2MoeForCausalLM", qwen2_moe_names(), qwen2_moe_misfits, qwen2_moe_config(), qwen2_moe_zeros},
+      {"qwen3_moe", "Qwen3MoeForCausalLM", qwen3_moe_names(), qwen3_moe_misfits, qwen3_moe_config()},
       {"phimoe", "PhimoeForCausalLM", phimoe_names(), phimoe_misfits, phimoe_config()},
       {"llama", "LlamaForCausalLM", llama_names(), llama_misfits, llama_config()},
+      {"qwen3", "Qwen3ForCausalLM", qwen3_names(), qwen3_misfits, qwen3_config()},
       {"stablelm", "StableLmForCausalLM", stablelm_names(), stablelm_misfits, stablelm_config()},
       {"gpt_neox", "GPTNeoXForCausalLM", gpt_neox_names(), gpt_neox_misfits, gpt_neox_config(), gpt_neox_zeros}};
   return families;

@@ -118,6 +118,34 @@ void understand_llama(TheirConfig& theirs, Config& config) {
   theirs.need("mlp_bias", false, {false});
 }
 
+void describe_qwen3(const Config& config, ordered_json& json) {
+  json["hidden_act"] = "silu";
+  json["intermediate_size"] = config.model.intermediate_size;
+  json["rms_norm_eps"] = config.model.rms_norm_eps;
+  json["head_dim"] = config.model.head_dim;
+  json["attention_bias"] = config.model.attention_bias;
+  json["use_sliding_window"] = false;
+}
+
+void understand_head_norm(ModelConfig& model) {
+  model.qk_norm = true;
+  model.qk_norm_scope = "head";
+}
+
+void understand_qwen3(TheirConfig& theirs, Config& config) {
+  ModelConfig& model = config.model;
+  understand_backbone(theirs, {}, model);
+  model.head_dim = theirs.count("head_dim", 128);
+  understand_rms_norm(theirs, 1e-6, model);
+  need_silu(theirs);
+  model.num_key_value_heads = theirs.count("num_key_value_heads", model.num_attention_heads);
+  model.intermediate_size = theirs.count("intermediate_size");
+  model.attention_bias = theirs.flag("attention_bias", false);
+  understand_head_norm(model);
+  if (theirs.flag("use_sliding_window", false)) need_no_window(theirs, model);
+  for (const char* key : {"sliding_window", "max_window_layers"}) theirs.has(key);
+}
+
 // Rotates whole heads: by default these classes rotate a quarter of each.
 void rotate_whole_heads(ordered_json& json) {
   json["partial_rotary_factor"] = 1.0;
@@ -239,23 +267,35 @@ void understand_mixtral(TheirConfig& theirs, Config& config) {
   theirs.has("router_jitter_noise");  // in training only
 }
 
-void describe_qwen2_moe(const Config& config, ordered_json& json) {
+// What both MoE classes of Qwen have.
+void describe_qwen_moe(const Config& config, ordered_json& json) {
   const ModelConfig& model = config.model;
   describe_moe(config, json);
   json["intermediate_size"] = std::max<int64_t>(model.intermediate_size, 1);  // of the dense layers, if there are any
   json["moe_intermediate_size"] = model.moe_intermediate_size;
-  json["shared_expert_intermediate_size"] = std::max<int64_t>(model.n_shared_experts * model.moe_intermediate_size, 1);
   json["num_experts"] = model.num_experts;
   json["norm_topk_prob"] = model.norm_topk_prob;
   json["decoder_sparse_step"] = 1;
   json["mlp_only_layers"] = ordered_json::array();
   for (int64_t layer = 0; layer < model.first_k_dense_replace; ++layer) json["mlp_only_layers"].push_back(layer);
-  json["qkv_bias"] = false;
   json["use_sliding_window"] = false;
 }
 
+void describe_qwen2_moe(const Config& config, ordered_json& json) {
+  const ModelConfig& model = config.model;
+  describe_qwen_moe(config, json);
+  json["shared_expert_intermediate_size"] = std::max<int64_t>(model.n_shared_experts * model.moe_intermediate_size, 1);
+  json["qkv_bias"] = false;
+}
+
+void describe_qwen3_moe(const Config& config, ordered_json& json) {
+  describe_qwen_moe(config, json);
+  json["head_dim"] = config.model.head_dim;
+  json["attention_bias"] = config.model.attention_bias;
+}
+
 // The number of leading dense layers.
-int64_t qwen2_moe_dense_layers(TheirConfig& theirs, const ModelConfig& model) {
+int64_t qwen_moe_dense_layers(TheirConfig& theirs, const ModelConfig& model) {
   theirs.need("decoder_sparse_step", 1, {1});
   const nlohmann::json& list = theirs.value("mlp_only_layers");
   if (!list.is_null() && !list.is_array()) theirs.refuse("mlp_only_layers", list, "it must be a list of layers");
@@ -275,21 +315,37 @@ int64_t qwen2_moe_shared_experts(TheirConfig& theirs, const ModelConfig& model) 
   return width / F;
 }
 
-void understand_qwen2_moe(TheirConfig& theirs, Config& config) {
+// Newer versions of transformers write num_local_experts for Qwen3-MoE.
+void understand_qwen_moe(TheirConfig& theirs, Config& config) {
   ModelConfig& model = config.model;
-  understand_backbone(theirs, {}, model);
-  understand_whole_heads(theirs, model);
-  understand_moe(theirs, "num_experts", config);
+  understand_moe(theirs, theirs.has("num_local_experts") ? "num_local_experts" : "num_experts", config);
   understand_rms_norm(theirs, 1e-6, model);
   model.num_key_value_heads = theirs.count("num_key_value_heads");
   model.intermediate_size = theirs.count("intermediate_size");
   model.moe_intermediate_size = theirs.count("moe_intermediate_size");
   model.norm_topk_prob = theirs.flag("norm_topk_prob", false);
-  model.first_k_dense_replace = qwen2_moe_dense_layers(theirs, model);
-  model.n_shared_experts = qwen2_moe_shared_experts(theirs, model);
-  theirs.need("qkv_bias", true, {false});
+  model.first_k_dense_replace = qwen_moe_dense_layers(theirs, model);
   if (theirs.flag("use_sliding_window", false)) need_no_window(theirs, model);
   theirs.has("sliding_window");
+}
+
+void understand_qwen2_moe(TheirConfig& theirs, Config& config) {
+  ModelConfig& model = config.model;
+  understand_backbone(theirs, {}, model);
+  understand_whole_heads(theirs, model);
+  understand_qwen_moe(theirs, config);
+  model.n_shared_experts = qwen2_moe_shared_experts(theirs, model);
+  theirs.need("qkv_bias", true, {false});
+}
+
+void understand_qwen3_moe(TheirConfig& theirs, Config& config) {
+  ModelConfig& model = config.model;
+  understand_backbone(theirs, {}, model);
+  understand_head_dim(theirs, model);
+  understand_qwen_moe(theirs, config);
+  model.attention_bias = theirs.flag("attention_bias", false);
+  understand_head_norm(model);
+  theirs.has("max_window_layers");
 }
 
 void describe_phimoe(const Config& config, ordered_json& json) {
@@ -331,16 +387,17 @@ void describe_custom(const Config& config, ordered_json& json) {
                       {"AutoModelForCausalLM", "modeling_gptmoe.GptmoeForCausalLM"}};
 }
 
-// Every export writes all keys of the model. Only those of training may be absent: the weights mean the same without
-// them.
+// Every export writes all keys of the model. Those of training may be absent: the weights mean the same without them.
+// Older exports lack the newer keys, and their models are those of the keys' defaults.
 void understand_custom(TheirConfig& theirs, Config& config) {
-  static const std::set<std::string> kOfTraining = {"router_aux_loss_coef", "router_z_loss_coef", "balance_scope",
-                                                    "init", "initializer_range"};
+  static const std::set<std::string> kMayBeAbsent = {
+      "router_aux_loss_coef", "router_z_loss_coef", "balance_scope", "init",
+      "initializer_range",    "output_z_loss_coef", "qk_norm_scope", "logit_softcap"};
   understand_rope(theirs, {}, config.model);
   ordered_json run = to_json(config);
   for (auto& [key, value] : run["model"].items()) {
     if (key == "rope_theta" && theirs.has("rope_parameters.rope_theta")) continue;
-    if (!kOfTraining.contains(key)) theirs.require(key);
+    if (!kMayBeAbsent.contains(key)) theirs.require(key);
     if (theirs.has(key)) value = theirs.value(key);
   }
   if (!theirs.value("router").is_object())
@@ -376,6 +433,8 @@ FamilyConfig gpt_neox_config() { return {describe_gpt_neox, understand_gpt_neox}
 FamilyConfig olmoe_config() { return {describe_olmoe, understand_olmoe}; }
 FamilyConfig mixtral_config() { return {describe_mixtral, understand_mixtral}; }
 FamilyConfig qwen2_moe_config() { return {describe_qwen2_moe, understand_qwen2_moe}; }
+FamilyConfig qwen3_moe_config() { return {describe_qwen3_moe, understand_qwen3_moe}; }
+FamilyConfig qwen3_config() { return {describe_qwen3, understand_qwen3}; }
 FamilyConfig phimoe_config() { return {describe_phimoe, understand_phimoe}; }
 FamilyConfig custom_config() { return {describe_custom, understand_custom}; }
 

@@ -29,6 +29,8 @@ FamilyConfig gpt_neox_config();
 FamilyConfig olmoe_config();
 FamilyConfig mixtral_config();
 FamilyConfig qwen2_moe_config();
+FamilyConfig qwen3_moe_config();
+FamilyConfig qwen3_config();
 FamilyConfig phimoe_config();
 FamilyConfig custom_config();  // our own keys, as in the run's config
 

@@ -94,11 +94,14 @@ const Names& qwen2_shared_experts() {
   return names;
 }
 
-// Router state. Evaluation needs the first two only.
+// Router state. Evaluation needs the first three only.
 const Names& router_state() {
   static const Names names =
-      join({same({"model.layers.{layer}.mlp.default_vectors", "model.layers.{layer}.mlp.gate.e_score_correction_bias"}),
-            {{"model.layers.{layer}.mlp.gate.sampler", ""}, {"model.l1_coefficient", ""}}});
+      join({same({"model.layers.{layer}.mlp.default_vectors", "model.layers.{layer}.mlp.gate.e_score_correction_bias",
+                  "model.layers.{layer}.mlp.gate.thresholds"}),
+            {{"model.layers.{layer}.mlp.gate.sampler", ""},
+             {"model.layers.{layer}.mlp.gate.thresholds.steps", ""},
+             {"model.l1_coefficient", ""}}});
   return names;
 }
 
@@ -121,6 +124,16 @@ const Names& mixtral_names() {
 
 const Names& qwen2_moe_names() {
   static const Names names = join({backbone(), dense_mlp(), experts(), qwen2_shared_experts()});
+  return names;
+}
+
+const Names& qwen3_moe_names() {
+  static const Names names = join({backbone(), attention_biases(), qk_norms(), dense_mlp(), experts()});
+  return names;
+}
+
+const Names& qwen3_names() {
+  static const Names names = join({backbone(), attention_biases(), qk_norms(), dense_mlp()});
   return names;
 }
 

@@ -29,6 +29,8 @@ struct TensorName {
 const std::vector<TensorName>& olmoe_names();
 const std::vector<TensorName>& mixtral_names();
 const std::vector<TensorName>& qwen2_moe_names();
+const std::vector<TensorName>& qwen3_moe_names();
+const std::vector<TensorName>& qwen3_names();
 const std::vector<TensorName>& phimoe_names();
 const std::vector<TensorName>& llama_names();
 const std::vector<TensorName>& stablelm_names();

@@ -1,7 +1,7 @@
 """A model trained by gptmoe, for Hugging Face transformers.
 
 It computes what `gptmoe eval` computes, for every router and every option of the config. In training mode the routers
-work as in evaluation: default vectors and biases do not move, and sparsemixer takes the largest logits.
+work as in evaluation: default vectors, biases and thresholds do not move, and sparsemixer takes the largest logits.
 docs/mathematics.md of gptmoe has the formulas. Letters: B sequences, T tokens, N = B * T, C model width, D head size,
 E experts, K experts per token.
 """
@@ -68,9 +68,10 @@ class GptmoeAttention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, keys, bias=bias)
         self.v_proj = nn.Linear(config.hidden_size, keys, bias=bias)
         self.o_proj = nn.Linear(queries, config.hidden_size, bias=bias)
+        self.norms_heads = config.qk_norm and config.qk_norm_scope == "head"
         if config.qk_norm:
-            self.q_norm = GptmoeRMSNorm(queries, config.rms_norm_eps)
-            self.k_norm = GptmoeRMSNorm(keys, config.rms_norm_eps)
+            self.q_norm = GptmoeRMSNorm(config.head_dim if self.norms_heads else queries, config.rms_norm_eps)
+            self.k_norm = GptmoeRMSNorm(config.head_dim if self.norms_heads else keys, config.rms_norm_eps)
         else:
             self.q_norm = self.k_norm = nn.Identity()
 
@@ -78,8 +79,11 @@ class GptmoeAttention(nn.Module):
         def heads(y):
             return y.view(*y.shape[:2], -1, self.head_dim).transpose(1, 2)
 
-        query = rotate(heads(self.q_norm(self.q_proj(x))), tables)
-        key = rotate(heads(self.k_norm(self.k_proj(x))), tables)
+        if self.norms_heads:
+            query, key = self.q_norm(heads(self.q_proj(x))), self.k_norm(heads(self.k_proj(x)))
+        else:
+            query, key = heads(self.q_norm(self.q_proj(x))), heads(self.k_norm(self.k_proj(x)))
+        query, key = rotate(query, tables), rotate(key, tables)
         value = heads(self.v_proj(x))
         if cache is not None:
             key, value = cache.update(key, value, self.layer)
@@ -116,17 +120,23 @@ class GptmoeRouter(nn.Module):
         super().__init__()
         self.kind, self.count, self.normalise = config.router["type"], config.num_experts_per_tok, config.norm_topk_prob
         self.sigmoid = config.router.get("gate") == "sigmoid"
+        self.scale = config.router.get("routed_scaling_factor", 1.0)
         self.jitter = config.router.get("jitter", 0.0)
         if self.kind == "dense":
             self.count = config.num_experts
         self.weight = nn.Parameter(torch.zeros(config.num_experts, config.hidden_size))
         if self.kind == "loss_free":
             self.register_buffer("e_score_correction_bias", torch.zeros(config.num_experts, dtype=torch.float32))
+        if self.kind == "expert_threshold":
+            self.register_buffer("thresholds", torch.zeros(config.num_experts, dtype=torch.float32))
 
     def forward(self, x):
         logits = F.linear(x.float(), self.weight.float())
         if self.kind == "remoe":
             gates = logits.relu()
+            return gates, gates
+        if self.kind == "expert_threshold":
+            gates = logits.sigmoid() * (logits > self.thresholds.float())
             return gates, gates
         if self.kind == "sparsemixer":
             return self.sparsemixer_gates(logits), None
@@ -136,7 +146,7 @@ class GptmoeRouter(nn.Module):
         gates = torch.zeros_like(probs).scatter(1, chosen, probs.gather(1, chosen))
         if self.normalise:
             gates = gates / gates.sum(-1, keepdim=True)
-        return gates, probs
+        return gates * self.scale, probs
 
     def sparsemixer_gates(self, logits):
         """Each round takes the largest logit; its gate is a softmax over the logits near it."""
@@ -208,7 +218,7 @@ def full_precision_names(config):
         return None
     if int(transformers.__version__.split(".")[0]) < 5:
         return ["gate"]
-    return [r"mlp\.gate\.weight", r"mlp\.gate\.e_score_correction_bias", r"mlp\.default_vectors"]
+    return [r"mlp\.gate\.weight", r"mlp\.gate\.e_score_correction_bias", r"mlp\.gate\.thresholds", r"mlp\.default_vectors"]
 
 
 class GptmoePreTrainedModel(PreTrainedModel):
@@ -349,6 +359,8 @@ class GptmoeForCausalLM(GptmoePreTrainedModel, GenerationMixin):
         x = outputs.last_hidden_state
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
         logits = self.lm_head(x[:, kept])
+        if self.config.logit_softcap > 0:
+            logits = self.config.logit_softcap * torch.tanh(logits / self.config.logit_softcap)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)

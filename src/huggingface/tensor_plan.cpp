@@ -66,7 +66,7 @@ class Planner {
   DType dtype_of(const SafetensorsFile::Entry& entry) const {
     const bool routes = entry.name.ends_with(".mlp.gate.weight") ||
                         entry.name.ends_with(".mlp.gate.e_score_correction_bias") ||
-                        entry.name.ends_with(".mlp.default_vectors");
+                        entry.name.ends_with(".mlp.gate.thresholds") || entry.name.ends_with(".mlp.default_vectors");
     return routes && &family_ == &custom_family() ? DType::f32 : dtype_;
   }
 

@@ -8,6 +8,7 @@ Attention::Attention(const LayerSetup& setup, const std::string& prefix)
       G_(setup.config.num_key_value_heads),
       D_(setup.config.head_dim),
       qk_norm_(setup.config.qk_norm),
+      norms_heads_(setup.config.qk_norm_scope == "head"),
       bias_(setup.config.attention_bias),
       eps_(setup.config.rms_norm_eps) {
   const int64_t C = setup.config.hidden_size;
@@ -26,8 +27,9 @@ Attention::Attention(const LayerSetup& setup, const std::string& prefix)
     weights_.out_bias_C = setup.params.add({prefix + "o_proj.bias", {C}, zeros, false});
   }
   if (qk_norm_) {
-    weights_.q_norm_Q = setup.params.add({prefix + "q_norm.weight", {H_ * D_}, Init::ones(), false});
-    weights_.k_norm_J = setup.params.add({prefix + "k_norm.weight", {G_ * D_}, Init::ones(), false});
+    const int64_t q_heads = norms_heads_ ? 1 : H_, k_heads = norms_heads_ ? 1 : G_;
+    weights_.q_norm = setup.params.add({prefix + "q_norm.weight", {q_heads * D_}, Init::ones(), false});
+    weights_.k_norm = setup.params.add({prefix + "k_norm.weight", {k_heads * D_}, Init::ones(), false});
   }
 }
 
@@ -37,7 +39,7 @@ AttentionSaved Attention::allocate(Arena& arena, const Ops& ops, int64_t B, int6
   AttentionSaved saved;
   if (qk_norm_) {
     saved.projected_BTSD = arena.allocate(real, {B, T, S, D_});
-    saved.qk_rstd_N2 = arena.allocate(stat, {B * T, 2});
+    saved.qk_rstd = arena.allocate(stat, {B * T, norms_heads_ ? H_ + G_ : 2});
   }
   saved.qkv_BTSD = arena.allocate(real, {B, T, S, D_});
   saved.lse_BHT = arena.allocate(stat, {B, H_, T});
@@ -67,14 +69,31 @@ void Attention::forward(const Pass& pass, const AttentionSaved& saved, const Rop
   const int64_t N = x_NC.size(0);
   const Tensor& projected = qk_norm_ ? saved.projected_BTSD : saved.qkv_BTSD;
   project(pass, projected.view({N, (H_ + 2 * G_) * D_}), x_NC, weights_.qkv_OC, weights_.qkv_bias_O);
-  if (qk_norm_)
-    pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd_N2, projected, params_.value(weights_.q_norm_Q),
-                             params_.value(weights_.k_norm_J), eps_);
+  if (qk_norm_) normalise(pass, saved);
   const int64_t T = saved.qkv_BTSD.size(1);
   pass.ops.rope_forward(saved.qkv_BTSD, rope.cos_XP.rows(rope.first, T), rope.sin_XP.rows(rope.first, T), H_ + G_,
                         rope.starts_BT);
   attend(pass, saved, rope);
   project(pass, y_NC, saved.out_BTHD.view({N, H_ * D_}), weights_.out_CQ, weights_.out_bias_C);
+}
+
+void Attention::normalise(const Pass& pass, const AttentionSaved& saved) const {
+  const Tensor &q_norm = params_.value(weights_.q_norm), &k_norm = params_.value(weights_.k_norm);
+  if (norms_heads_)
+    pass.ops.head_norm_forward(saved.qkv_BTSD, saved.qk_rstd, saved.projected_BTSD, q_norm, k_norm, eps_);
+  else
+    pass.ops.qk_norm_forward(saved.qkv_BTSD, saved.qk_rstd, saved.projected_BTSD, q_norm, k_norm, eps_);
+}
+
+void Attention::normalise_backward(const Pass& pass, const AttentionSaved& saved, const Tensor& dqkv_BTSD) const {
+  const Tensor &q_norm = params_.value(weights_.q_norm), &k_norm = params_.value(weights_.k_norm);
+  const Tensor &dq_norm = params_.grad(weights_.q_norm), &dk_norm = params_.grad(weights_.k_norm);
+  if (norms_heads_)
+    pass.ops.head_norm_backward(dqkv_BTSD, dq_norm, dk_norm, dqkv_BTSD, saved.projected_BTSD, q_norm, k_norm,
+                                saved.qk_rstd);
+  else
+    pass.ops.qk_norm_backward(dqkv_BTSD, dq_norm, dk_norm, dqkv_BTSD, saved.projected_BTSD, q_norm, k_norm,
+                              saved.qk_rstd);
 }
 
 void Attention::attend(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope) const {
@@ -98,10 +117,7 @@ void Attention::backward(const Pass& pass, const AttentionSaved& saved, const Ro
   pass.ops.linear_backward_input(dout_BTHD.view({N, H_ * D_}), dy_NC, params_.value(weights_.out_CQ));
   pass.ops.attention_backward(dqkv_BTSD, dout_BTHD, saved.out_BTHD, saved.lse_BHT, saved.qkv_BTSD, rope.starts_BT);
   pass.ops.rope_backward(dqkv_BTSD, rope.cos_XP, rope.sin_XP, H_ + G_, rope.starts_BT);
-  if (qk_norm_)
-    pass.ops.qk_norm_backward(dqkv_BTSD, params_.grad(weights_.q_norm_Q), params_.grad(weights_.k_norm_J), dqkv_BTSD,
-                              saved.projected_BTSD, params_.value(weights_.q_norm_Q), params_.value(weights_.k_norm_J),
-                              saved.qk_rstd_N2);
+  if (qk_norm_) normalise_backward(pass, saved, dqkv_BTSD);
   const Tensor dqkv = dqkv_BTSD.view({N, (H_ + 2 * G_) * D_});
   project_backward(pass, dqkv, x_NC, weights_.qkv_OC, weights_.qkv_bias_O);
   pass.ops.linear_backward_input(dx_NC, dqkv, params_.value(weights_.qkv_OC));

@@ -10,7 +10,7 @@ namespace gptmoe {
 class Attention {
  public:
   // Parameters PREFIXq_proj.weight (H*D, C), k_proj, v_proj (G*D, C), o_proj (C, H*D), their biases with
-  // attention_bias, and q_norm, k_norm with QK-norm.
+  // attention_bias, and with QK-norm q_norm (H*D) and k_norm (G*D), or (D) each if it is per head.
   Attention(const LayerSetup& setup, const std::string& prefix);
 
   AttentionSaved allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T) const;
@@ -24,6 +24,10 @@ class Attention {
                 const Tensor& dy_NC, const Tensor& x_NC) const;
 
  private:
+  // Writes qkv_BTSD (=) from projected_BTSD.
+  void normalise(const Pass& pass, const AttentionSaved& saved) const;
+  // dqkv_BTSD becomes the gradient of projected_BTSD. Adds to the gradients of the norms' weights (+=).
+  void normalise_backward(const Pass& pass, const AttentionSaved& saved, const Tensor& dqkv_BTSD) const;
   // Writes out_BTHD (=), and adds to the cache if there is one.
   void attend(const Pass& pass, const AttentionSaved& saved, const RopeTables& rope) const;
   // y_NO = x w^T, plus the bias if there is one.
@@ -33,7 +37,7 @@ class Attention {
 
   const ParamTable& params_;
   int64_t H_, G_, D_;
-  bool qk_norm_, bias_;
+  bool qk_norm_, norms_heads_, bias_;
   double eps_;
   AttentionWeights weights_;
 };

@@ -81,6 +81,10 @@ Activations Gpt::allocate(Arena& arena, const Ops& ops, int64_t B, int64_t T, Ac
   a.final_norm = final_norm_->allocate(arena, ops, N);
   a.final_NC = arena.allocate(real, {N, C});
   a.losses_N = arena.allocate(stat, {N});
+  if (config_.output_z_loss_coef > 0) {
+    a.lse_N = arena.allocate(stat, {N});
+    a.z_loss_1 = arena.allocate(stat, {1});
+  }
   a.logits_MV = arena.allocate(real, {logit_rows(ops, N, V), V});
   if (mode != ActivationMode::forward_only) {
     a.dfinal_NC = arena.allocate(real, {N, C});
@@ -124,14 +128,15 @@ void Gpt::forward(const Pass& pass, const Activations& a) const {
 }
 
 void Gpt::loss(const Pass& pass, const Activations& a) const {
-  pass.ops.lm_head_loss(a.losses_N, Tensor{}, Tensor{}, a.final_NC, params_.value(weights_.head_VC),
-                        a.targets_BT.view({a.losses_N.size(0)}), 0, a.logits_MV);
+  pass.ops.lm_head_loss(a.losses_N, a.lse_N, Tensor{}, Tensor{}, a.final_NC, params_.value(weights_.head_VC),
+                        a.targets_BT.view({a.losses_N.size(0)}), 0, a.logits_MV, 0, config_.logit_softcap);
 }
 
 void Gpt::loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const {
-  pass.ops.lm_head_loss(a.losses_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC,
+  pass.ops.lm_head_loss(a.losses_N, a.lse_N, a.dfinal_NC, params_.grad(weights_.head_VC), a.final_NC,
                         params_.value(weights_.head_VC), a.targets_BT.view({a.losses_N.size(0)}), loss_scale,
-                        a.logits_MV);
+                        a.logits_MV, config_.output_z_loss_coef, config_.logit_softcap);
+  if (a.z_loss_1.present()) pass.ops.z_loss_forward(a.z_loss_1, a.lse_N);
   backward(pass, a);
 }
 
@@ -161,6 +166,7 @@ void Gpt::gradients_complete(const Pass& pass, int bucket) const {
 
 void Gpt::logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const {
   pass.ops.linear_forward(logits_MV, a.final_NC.rows(first, count), params_.value(weights_.head_VC));
+  if (config_.logit_softcap > 0) pass.ops.softcap(logits_MV, config_.logit_softcap);
 }
 
 void Gpt::end_step(const Pass& pass) const {

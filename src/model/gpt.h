@@ -40,12 +40,13 @@ class Gpt {
 
   // Computes final_NC from the tokens.
   void forward(const Pass& pass, const Activations& a) const;
-  // Computes losses_N (=) from final_NC and the targets.
+  // Computes losses_N and, if present, lse_N (=) from final_NC and the targets.
   void loss(const Pass& pass, const Activations& a) const;
-  // Does what loss() does. Then runs the backward of loss_scale * sum(losses) + pass.share * (balance and z losses),
-  // and adds to the gradients (+=).
+  // Does what loss() does, and computes z_loss_1 (=) if present. Then runs the backward of loss_scale * sum(losses +
+  // output_z_loss_coef * lse^2) + pass.share * (balance and z losses of the routers), and adds to the gradients (+=).
   void loss_and_backward(const Pass& pass, const Activations& a, double loss_scale) const;
-  // Writes logits_MV (=; (count, V), real or stat): the logits of rows [first, first + count) of final_NC.
+  // Writes logits_MV (=; (count, V), real or stat): the logits of rows [first, first + count) of final_NC, capped if
+  // the model caps them.
   void logits(const Pass& pass, const Activations& a, const Tensor& logits_MV, int64_t first, int64_t count) const;
   // Called once per optimizer step, after the weights are updated, for routers that learn per step.
   void end_step(const Pass& pass) const;

@@ -28,7 +28,7 @@ struct AttentionWeights {
   ParamId qkv_OC;                  // rows of q_proj, k_proj, v_proj
   ParamId out_CQ;                  // o_proj
   ParamId qkv_bias_O, out_bias_C;  // with attention_bias only
-  ParamId q_norm_Q, k_norm_J;      // with qk_norm only
+  ParamId q_norm, k_norm;          // with qk_norm only: (Q) and (J), or (D) each with qk_norm_scope "head"
 };
 
 struct MlpWeights {
@@ -72,7 +72,7 @@ struct NormSaved {
 
 struct AttentionSaved {
   Tensor projected_BTSD;  // queries, keys, values before QK-norm; with QK-norm only
-  Tensor qk_rstd_N2;      // stat; with QK-norm only
+  Tensor qk_rstd;         // stat, (N, 2), or (N, H + G) with qk_norm_scope "head"; with QK-norm only
   Tensor qkv_BTSD;        // as attention read them: normed and rotated
   Tensor lse_BHT;         // stat
   Tensor out_BTHD;
@@ -116,6 +116,7 @@ struct Activations {
   NormSaved final_norm;
   Tensor final_NC;               // after the final norm
   Tensor losses_N;               // stat: cross-entropy per token, nats
+  Tensor lse_N, z_loss_1;        // stat: log-sum-exp of the logits and its mean square; with output_z_loss_coef only
   Tensor logits_MV;              // scratch of the LM head
   Tensor dfinal_NC, dstream_NC;  // absent with forward_only
   Tensor router_stats_LW;        // stat, (L, MoeLayer::stats_width(E)); absent if dense

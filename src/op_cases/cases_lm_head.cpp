@@ -6,8 +6,10 @@
 namespace gptmoe {
 namespace {
 
-// m rows of logits at a time. `spread` sets the size of the logits.
-OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 1, std::string_view variant = "") {
+// m rows of logits at a time. `spread` sets the size of the logits. With a z-loss, its gradient is checked as that of
+// the mean of lse^2.
+OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 1, std::string_view variant = "",
+                    double z_loss = 0, double cap = 0) {
   const double loss_scale = 0.37;
   OpCase op("lm_head_loss", {n, c, v, m}, variant);
   op.variable("x", {n, c}, normal(0, spread), Write::assign);
@@ -15,27 +17,53 @@ OpCase lm_head_loss(int64_t n, int64_t c, int64_t v, int64_t m, double spread = 
   op.input("targets", {n}, below(v), Kind::i32);
   op.output("losses", {n}, Kind::stat, constant(loss_scale));
   op.result("losses_of_backward", {n}, Kind::stat);
+  if (z_loss > 0) {
+    op.result("lse", {n}, Kind::stat);
+    op.output("z", {1}, Kind::stat, constant(loss_scale * z_loss * static_cast<double>(n)));
+  }
   op.scratch("logits", {m, v});
   op.bf16_tolerance = 2e-2;  // the logits are bf16: those around 3 are off by up to 0.008
   op.forward = [=](Ops& ops, const Tensors& t) {
-    ops.lm_head_loss(t["losses"], Tensor{}, Tensor{}, t["x"], t["w"], t["targets"], loss_scale, t["logits"]);
+    ops.lm_head_loss(t["losses"], z_loss > 0 ? t["lse"] : Tensor{}, Tensor{}, Tensor{}, t["x"], t["w"], t["targets"],
+                     loss_scale, t["logits"], z_loss, cap);
+    if (z_loss > 0) ops.z_loss_forward(t["z"], t["lse"]);
   };
   op.backward = [=](Ops& ops, const Tensors& t) {
-    ops.lm_head_loss(t["losses_of_backward"], t["dx"], t["dw"], t["x"], t["w"], t["targets"], loss_scale, t["logits"]);
+    ops.lm_head_loss(t["losses_of_backward"], Tensor{}, t["dx"], t["dw"], t["x"], t["w"], t["targets"], loss_scale,
+                     t["logits"], z_loss, cap);
   };
   op.reference = [=](Values& values) {
     std::vector<double> logits(v);
+    double squares = 0;
     for (int64_t i = 0; i < n; ++i) {
       double largest = -INFINITY, sum = 0;
       for (int64_t j = 0; j < v; ++j) {
         logits[j] = 0;
         for (int64_t k = 0; k < c; ++k) logits[j] += values["x"][i * c + k] * values["w"][j * c + k];
+        if (cap > 0) logits[j] = cap * std::tanh(logits[j] / cap);
         largest = std::max(largest, logits[j]);
       }
       for (double logit : logits) sum += std::exp(logit - largest);
-      values["losses"][i] = largest + std::log(sum) - logits[static_cast<int64_t>(values["targets"][i])];
+      const double lse = largest + std::log(sum);
+      values["losses"][i] = lse - logits[static_cast<int64_t>(values["targets"][i])];
+      squares += lse * lse;
+      if (z_loss > 0) values["lse"][i] = lse;
     }
     values["losses_of_backward"] = values["losses"];
+    if (z_loss > 0) values["z"][0] = squares / static_cast<double>(n);
+  };
+  return op;
+}
+
+OpCase softcap(int64_t n, int64_t v, double cap) {
+  OpCase op("softcap", {n, v});
+  op.input("before", {n, v}, normal(0, 2 * cap));
+  op.result("logits", {n, v}, Kind::real);
+  op.in_place("logits", "before");
+  op.any_width("logits");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.softcap(t["logits"], cap); };
+  op.reference = [=](Values& values) {
+    for (int64_t i = 0; i < n * v; ++i) values["logits"][i] = cap * std::tanh(values["before"][i] / cap);
   };
   return op;
 }
@@ -58,6 +86,20 @@ void add_lm_head_cases(OpCases& cases) {
   tests.push_back(lm_head_loss(33, 24, 61, 8, 30, "extreme"));
   tests.back().tolerance = 1e-4;       // an f32 logit of 100 is accurate to 1e-5
   tests.back().bf16_tolerance = 1e-1;  // and a bf16 one to 0.25
+
+  // With a z-loss, a soft-cap, and both.
+  for (auto [z_loss, cap] : {std::pair{0.3, 0.0}, {0.0, 2.0}, {0.1, 1.5}}) {
+    const char* variant = cap == 0 ? "z_loss" : z_loss == 0 ? "capped" : "z_loss_capped";
+    tests.push_back(lm_head_loss(1, 5, 3, 7, 1, variant, z_loss, cap));
+    tests.push_back(lm_head_loss(33, 24, 61, 16, 1, variant, z_loss, cap));
+    tests.push_back(lm_head_loss(2, 1, 20008, 1, 1, variant, z_loss, cap));
+  }
+  tests.push_back(lm_head_loss(33, 24, 61, 8, 30, "extreme_capped", 0, 30));
+  tests.back().tolerance = 1e-4;
+  tests.back().bf16_tolerance = 1e-1;
+  tests.push_back(softcap(1, 1, 3));
+  tests.push_back(softcap(7, 61, 30));
+  tests.push_back(softcap(33, 300, 0.5));
 
   cases.benchmarks.push_back(lm_head_loss(4096, 256, 2048, 512));
   cases.benchmarks.push_back(lm_head_loss(2048, 128, 2048, 512));

@@ -89,6 +89,35 @@ OpCase qk_norm(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, bool in_pl
   return op;
 }
 
+OpCase head_norm(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d, bool in_place) {
+  const int64_t s = h + 2 * g, w = h + g;
+  OpCase op("head_norm", {b, t, h, g, d}, in_place ? "dqkv_is_dy" : "");
+  op.variable("qkv", {b, t, s, d}, normal(1, 2), Write::assign);
+  op.parameter("q_weight", {d}, normal(1, 0.3));
+  op.parameter("k_weight", {d}, normal(1, 0.3));
+  op.output("y", {b, t, s, d});
+  op.result("rstd", {b * t, w}, Kind::stat);
+  if (in_place) op.in_place("dqkv", "dy");
+  op.forward = [](Ops& ops, const Tensors& t) {
+    ops.head_norm_forward(t["y"], t["rstd"], t["qkv"], t["q_weight"], t["k_weight"], kEps);
+  };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.head_norm_backward(t["dqkv"], t["dq_weight"], t["dk_weight"], t[in_place ? "dqkv" : "dy"], t["qkv"],
+                           t["q_weight"], t["k_weight"], t["rstd"]);
+  };
+  op.reference = [=](Values& v) {
+    v["y"] = v["qkv"];
+    for (int64_t i = 0; i < b * t * w; ++i) {
+      double* head = &v["y"][(i / w * s + i % w) * d];
+      double squares = 0;
+      for (int64_t j = 0; j < d; ++j) squares += head[j] * head[j];
+      const double rstd = v["rstd"][i] = 1 / std::sqrt(squares / static_cast<double>(d) + kEps);
+      for (int64_t j = 0; j < d; ++j) head[j] *= rstd * v[i % w < h ? "q_weight" : "k_weight"][j];
+    }
+  };
+  return op;
+}
+
 }  // namespace
 
 void add_norm_cases(OpCases& cases) {
@@ -104,10 +133,15 @@ void add_norm_cases(OpCases& cases) {
     cases.tests.push_back(qk_norm(1, 33, 3, 1, 32, in_place));
     cases.tests.push_back(qk_norm(3, 5, 3, 3, 2, in_place));
     cases.tests.push_back(qk_norm(3, 150, 4, 2, 20, in_place));
+    cases.tests.push_back(head_norm(1, 1, 1, 1, 2, in_place));
+    cases.tests.push_back(head_norm(2, 7, 4, 2, 6, in_place));
+    cases.tests.push_back(head_norm(1, 33, 3, 1, 32, in_place));
+    cases.tests.push_back(head_norm(3, 150, 4, 2, 20, in_place));
   }
   cases.benchmarks.push_back(rmsnorm(4096, 256));
   cases.benchmarks.push_back(layernorm(4096, 256));
   cases.benchmarks.push_back(qk_norm(16, 256, 4, 4, 64, true));
+  cases.benchmarks.push_back(head_norm(16, 256, 4, 4, 64, true));
   cases.gpu_benchmarks.push_back(rmsnorm(16384, 1024));
   cases.gpu_benchmarks.push_back(layernorm(16384, 1024));
 }

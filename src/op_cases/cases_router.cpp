@@ -53,7 +53,7 @@ OpCase router_softmax(int64_t n, int64_t e, bool in_place, double spread = 1, st
   return op;
 }
 
-void choose_naively(Values& v, int64_t n, int64_t k, int64_t e, bool normalize) {
+void choose_naively(Values& v, int64_t n, int64_t k, int64_t e, bool normalize, double scale) {
   std::vector<int64_t> order(e);
   for (int64_t i = 0; i < n; ++i) {
     const double* probs = &v["probs"][i * e];
@@ -65,23 +65,25 @@ void choose_naively(Values& v, int64_t n, int64_t k, int64_t e, bool normalize) 
     for (int64_t j = 0; j < k; ++j) sum += probs[order[j]];
     for (int64_t j = 0; j < k; ++j) {
       v["ids"][i * k + j] = static_cast<double>(order[j]);
-      v["gates"][i * k + j] = probs[order[j]] / (normalize ? sum : 1);
+      v["gates"][i * k + j] = scale * probs[order[j]] / (normalize ? sum : 1);
     }
   }
 }
 
-OpCase topk(int64_t n, int64_t k, int64_t e, bool normalize) {
-  OpCase op("topk", {n, k, e}, normalize ? "normalized" : "");
+OpCase topk(int64_t n, int64_t k, int64_t e, bool normalize, double scale = 1) {
+  OpCase op("topk", {n, k, e}, text(normalize ? "normalized" : "", scale == 1 ? "" : "_scaled"));
   op.variable("probs", {n, e}, distinct_probabilities(e), Write::assign, Kind::stat);
   op.any_width("probs");
   op.result("ids", {n, k}, Kind::i32);
   op.output("gates", {n, k}, Kind::stat);
-  if (!normalize) op.exact("gates");
-  op.forward = [=](Ops& ops, const Tensors& t) { ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize); };
-  op.backward = [=](Ops& ops, const Tensors& t) {
-    ops.topk_backward(t["dprobs"], t["dgates"], t["gates"], t["ids"], t["probs"], normalize);
+  if (!normalize && scale == 1) op.exact("gates");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize, scale);
   };
-  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize); };
+  op.backward = [=](Ops& ops, const Tensors& t) {
+    ops.topk_backward(t["dprobs"], t["dgates"], t["gates"], t["ids"], t["probs"], normalize, scale);
+  };
+  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize, scale); };
   return op;
 }
 
@@ -101,9 +103,9 @@ OpCase topk_biased(int64_t n, int64_t k, int64_t e, bool normalize) {
   op.name += "_biased";
   op.input("bias", {e}, uniform(-1, 1), Kind::stat);
   op.forward = [=](Ops& ops, const Tensors& t) {
-    ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize, t["bias"]);
+    ops.topk_forward(t["ids"], t["gates"], t["probs"], normalize, 1, t["bias"]);
   };
-  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize); };
+  op.reference = [=](Values& v) { choose_naively(v, n, k, e, normalize, 1); };
   return op;
 }
 
@@ -275,6 +277,8 @@ void add_router_cases(OpCases& cases) {
        {std::array<int64_t, 3>{1, 1, 1}, {1, 2, 5}, {7, 1, 3}, {33, 2, 8}, {33, 5, 5}, {130, 4, 32}, {1600, 3, 33}}) {
     tests.push_back(topk(n, k, e, false));
     tests.push_back(topk(n, k, e, true));
+    tests.push_back(topk(n, k, e, false, 2.5));
+    tests.push_back(topk(n, k, e, true, 2.5));
     tests.push_back(topk_ties(n, k, e));
     tests.push_back(topk_biased(n, k, e, false));
     tests.push_back(topk_biased(n, k, e, true));

@@ -94,6 +94,7 @@ const OpCases& op_cases() {
     add_router_cases(all);
     add_balance_cases(all);
     add_sparsemixer_cases(all);
+    add_threshold_cases(all);
     add_moe_cases(all);
     add_grouped_cases(all);
     add_default_cases(all);

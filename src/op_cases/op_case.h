@@ -129,6 +129,7 @@ void add_lm_head_cases(OpCases& cases);
 void add_router_cases(OpCases& cases);
 void add_balance_cases(OpCases& cases);
 void add_sparsemixer_cases(OpCases& cases);
+void add_threshold_cases(OpCases& cases);
 void add_moe_cases(OpCases& cases);
 void add_grouped_cases(OpCases& cases);
 void add_default_cases(OpCases& cases);

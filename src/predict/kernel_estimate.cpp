@@ -28,6 +28,16 @@ void qk_norm(KernelList& list, bool backward) {
   if (!in_place) list.stream("copy_rows", bytes * J / all);
 }
 
+void head_norm(KernelList& list, bool backward) {
+  const double W = list.size('W'), G = list.size('S') - W, all = W + G, bytes = list.bytes();
+  for (double heads : {W - G, G}) {
+    list.stream(backward ? "rmsnorm_backward" : "rmsnorm_forward", bytes * heads / (backward ? W : all));
+    if (backward) list.column_sums(list.size('D'), list.partial_rows(list.size('N') * heads, 4));
+  }
+  const bool in_place = backward && list.call().tensor("dqkv").data() == list.call().tensor("dy").data();
+  if (!in_place) list.stream("copy_rows", bytes * G / all);
+}
+
 // A sort by radix with digits of 9 bits, then sums of runs of equal tokens. Every block of a pass reads the counts of
 // 64 tiles.
 void embedding_backward(KernelList& list) {
@@ -87,6 +97,8 @@ void add_memory_kernels(KernelList& list) {
     case OpId::residual_forward: return list.stream("residual");
     case OpId::qk_norm_forward: return qk_norm(list, false);
     case OpId::qk_norm_backward: return qk_norm(list, true);
+    case OpId::head_norm_forward: return head_norm(list, false);
+    case OpId::head_norm_backward: return head_norm(list, true);
     case OpId::document_starts: return list.chain("document_starts", std::ceil(list.size('T') / 32));
     case OpId::rope_tables: return list.chain("rope_tables", 4);
     case OpId::rope_forward:
@@ -101,7 +113,10 @@ void add_memory_kernels(KernelList& list) {
     // A token's probabilities are a short row.
     case OpId::router_softmax_forward:
     case OpId::sigmoid_router_forward:
-    case OpId::relu_router_forward: return list.gather("forward");
+    case OpId::relu_router_forward:
+    case OpId::threshold_router_forward: return list.gather("forward");
+    case OpId::logit_counts: return list.chain("count", list.size('N') / 1024);
+    case OpId::count_cutoffs: return list.chain("cutoffs", list.size('W') / 32);
     case OpId::router_softmax_backward:
     case OpId::topk_backward:
     case OpId::sigmoid_router_backward:
@@ -110,6 +125,8 @@ void add_memory_kernels(KernelList& list) {
     case OpId::sparsemixer_forward: return list.chain("forward", list.size('K'), list.bytes());
     case OpId::sparsemixer_backward: return list.chain("backward", list.size('K'), list.bytes());
     case OpId::drop_choices: return list.gather("drop_choices");
+    case OpId::pick_thresholds:
+    case OpId::threshold_commit:
     case OpId::excess_accumulate:
     case OpId::l1_commit:
     case OpId::sampler_advance:
@@ -134,6 +151,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::z_loss_backward: return list.stream("backward");
 
     case OpId::zero: return zero(list);
+    case OpId::softcap: return list.stream("softcap");
     case OpId::copy: return list.stream("memcpy");
     case OpId::cast: return list.stream("cast");
     case OpId::accumulate_sum:

@@ -26,6 +26,7 @@ struct TrainRow {
   double grad_norm = 0;
   double tokens_per_second = 0;
   std::optional<double> mfu;
+  std::optional<double> output_z_loss;      // absent without model.output_z_loss_coef
   std::optional<double> load_balance_loss;  // this and the next five: absent in dense models
   std::vector<double> load_balance_loss_by_layer;
   std::optional<double> expert_load_max, expert_load_min;
@@ -86,6 +87,9 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.field("tokens_per_second", row.tokens_per_second, "Training speed since the last row.");
   visitor.maybe("mfu", row.mfu,
                 "Model FLOP/s divided by the device's peak; on a CPU, by its measured matmul throughput.");
+  visitor.maybe("output_z_loss", row.output_z_loss,
+                "Mean of the squared log-sum-exp of the logits, without its coefficient; absent if "
+                "model.output_z_loss_coef is 0.");
   visitor.maybe("load_balance_loss", row.load_balance_loss,
                 "Mean load-balancing loss of the MoE layers; 1 is balanced.");
   visitor.maybe("load_balance_loss_by_layer", row.load_balance_loss_by_layer, "The same for each MoE layer.");

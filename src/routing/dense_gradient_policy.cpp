@@ -21,7 +21,7 @@ class DenseGradientPolicy final : public TopkPolicy {
   // expert_ids lists all experts in descending order of probability. Only the first K keep their gates.
   void route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) override {
     pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
-    pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, false);
+    pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, false, 1);
     Scratch::Frame frame(pass.scratch);
     const int64_t N = routing.probs_NE.size(0), E = setup_.num_experts;
     const Tensor slots_R = frame.allocate(DType::i32, {N * E});

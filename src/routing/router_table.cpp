@@ -14,7 +14,8 @@ namespace gptmoe {
   ROUTER(dense_gradient_router) \
   ROUTER(loss_free_router)      \
   ROUTER(remoe_router)          \
-  ROUTER(sparsemixer_router)
+  ROUTER(sparsemixer_router)    \
+  ROUTER(expert_threshold_router)
 
 #define DECLARE(router) Router router();
 GPTMOE_ROUTERS(DECLARE)

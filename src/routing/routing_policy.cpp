@@ -4,7 +4,7 @@ namespace gptmoe {
 
 void RoutingPolicy::route(const Pass& pass, const Routing& routing, const Tensor& logits_NE) {
   pass.ops.router_softmax_forward(routing.probs_NE, routing.lse_N, logits_NE);
-  pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob);
+  pass.ops.topk_forward(routing.expert_ids_NK, routing.gates_NK, routing.probs_NE, setup_.norm_topk_prob, 1);
 }
 
 void RoutingPolicy::combine(const Pass& pass, const Routing& routing, const Tensor& y_NC, const Tensor& rows_RC) {

@@ -10,7 +10,8 @@ void TopkPolicy::combine_backward(const Pass& pass, const Routing& routing, cons
   const Tensor& gates = routing.gates_NK;
   const Tensor dgates_NK = frame.allocate(gates.dtype(), {gates.size(0), gates.size(1)});
   pass.ops.topk_combine_backward(drows_RC, dgates_NK, dy_NC, rows_RC, gates, routing.positions_NK);
-  pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob);
+  pass.ops.topk_backward(dprobs_NE, dgates_NK, gates, routing.expert_ids_NK, routing.probs_NE, setup_.norm_topk_prob,
+                         gate_scale());
 }
 
 namespace {

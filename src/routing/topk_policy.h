@@ -10,6 +10,10 @@ class TopkPolicy : public RoutingPolicy {
 
   void combine_backward(const Pass& pass, const Routing& routing, const Tensor& drows_RC, const Tensor& dprobs_NE,
                         const Tensor& dy_NC, const Tensor& rows_RC) override;
+
+ protected:
+  // The factor by which route() multiplied the gates.
+  virtual double gate_scale() const { return 1; }
 };
 
 }  // namespace gptmoe

@@ -177,6 +177,7 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
   row.grad_norm = result.grad_norm;
   row.tokens_per_second = costs.tokens_per_second;
   row.mfu = costs.mfu;
+  row.output_z_loss = result.output_z_loss;
   if (!result.load_balance_loss.empty()) {
     row.load_balance_loss = mean(result.load_balance_loss);
     row.load_balance_loss_by_layer = result.load_balance_loss;

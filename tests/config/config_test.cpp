@@ -274,7 +274,7 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "norm_topk_prob": true, "router_aux_loss_coef": 0.123456789012345, "balance_scope": "step", "router_z_loss_coef": 1e-3,
               "hidden_act": "gelu", "norm_type": "layernorm", "rms_norm_eps": 1e-6, "qk_norm": true,
               "attention_bias": true, "rope_theta": 500000, "max_position_embeddings": 99, "tie_word_embeddings": true, "init": "normal",
-              "initializer_range": 0.03},
+              "qk_norm_scope": "head", "logit_softcap": 30.5, "output_z_loss_coef": 1e-4, "initializer_range": 0.03},
     "router": {"type": "other", "a": 1, "b": {"c": [1, 2.5, "x", null]}},
     "data": {"train": "t", "val": "v", "tokenizer": "k", "document_mask": true, "end_of_text": 17},
     "train": {"steps": 7, "sequence_length": 20, "micro_batch_size": 3, "global_batch_size": 9, "eval_every": 2,

@@ -33,7 +33,7 @@ TEST(CudaSpecial, TopkStaysInRangeIfProbabilitiesAreNaN) {
                             kNan, 0.5f, kNan, 0.25f, 0.0f,  // two positive numbers and a zero
                             0.2f, 0.2f, kNan, 0.6f, 0.2f});
   const DeviceTensor ids(*ops, DType::i32, {3, 4}), gates(*ops, DType::f32, {3, 4});
-  ops->topk_forward(ids, gates, probs, false);
+  ops->topk_forward(ids, gates, probs, false, 1);
   EXPECT_EQ(ids.ids(), (std::vector<int32_t>{0, 1, 2, 3, 1, 3, 4, 0, 3, 0, 1, 4}));
 }
 

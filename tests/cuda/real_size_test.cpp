@@ -186,7 +186,7 @@ TEST_P(RealSize, LmHead) {
   const Sampled x(*ops_, real_, {kN, kC}, 1), w(*ops_, real_, {kV, kC}, 2, 8 * kWeight);
   const DeviceTensor losses(*ops_, DType::f32, {kN}), dx(*ops_, real_, {kN, kC}), dw(*ops_, DType::f32, {kV, kC});
   const DeviceTensor logits(*ops_, real_, {M, kV});
-  run_twice({&losses, &dx, &dw}, [&] { ops_->lm_head_loss(losses, dx, dw, x, w, wanted, kScale, logits); });
+  run_twice({&losses, &dx, &dw}, [&] { ops_->lm_head_loss(losses, Tensor{}, dx, dw, x, w, wanted, kScale, logits); });
   const auto logit = [&](int64_t n, int64_t v) {
     double dot = 0;
     for (int64_t c = 0; c < kC; ++c) dot += x(n * kC + c) * w(v * kC + c);

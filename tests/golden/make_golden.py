@@ -89,6 +89,17 @@ CASES = {
         "model": {"router_aux_loss_coef": 0.0},
         "router": {"type": "loss_free", "bias_rate": 0.0, "gate": "sigmoid"},
     },
+    # DeepSeek-V3's gates: sigmoids divided by their sum over the chosen experts, times a constant.
+    "loss_free_deepseek": {
+        "model": {"router_aux_loss_coef": 0.0, "norm_topk_prob": True, "n_shared_experts": 1},
+        "router": {"type": "loss_free", "bias_rate": 0.01, "gate": "sigmoid", "routed_scaling_factor": 2.5},
+    },
+    # Three steps of warm-up, then seven with thresholds. Two micro-batches a step.
+    "expert_threshold": {
+        "model": {"router_aux_loss_coef": 0.0},
+        "router": {"type": "expert_threshold", "threshold_decay": 0.6, "warmup_steps": 3},
+        "train": {"global_batch_size": 6},
+    },
     # Two micro-batches a step: the number of active experts in both together decides how lambda moves.
     "remoe": {
         "model": {"router_aux_loss_coef": 0.0},
@@ -99,6 +110,8 @@ CASES = {
         "model": {"router_z_loss_coef": 0.001},
         "router": {"type": "sparsemixer", "jitter": 0.5},
     },
+    "head_norm": {"model": {"qk_norm": True, "qk_norm_scope": "head", "head_dim": 6}},
+    "capped_logits": {"model": {"logit_softcap": 1.5, "output_z_loss_coef": 0.02}},
     "dense_gelu": {"model": {**LAYERNORM, "num_experts": 0, "hidden_act": "gelu"}},
     "attention_bias": {
         "model": {"attention_bias": True, "first_k_dense_replace": 1},
@@ -153,8 +166,9 @@ def parameter_shapes(m):
             if m.get("attention_bias"):
                 shapes[f"{prefix}self_attn.{name}_proj.bias"] = shape[:1]
         if m["qk_norm"]:
-            shapes[prefix + "self_attn.q_norm.weight"] = (H * D,)
-            shapes[prefix + "self_attn.k_norm.weight"] = (G * D,)
+            per_head = m.get("qk_norm_scope") == "head"
+            shapes[prefix + "self_attn.q_norm.weight"] = (D,) if per_head else (H * D,)
+            shapes[prefix + "self_attn.k_norm.weight"] = (D,) if per_head else (G * D,)
         norm(prefix + "post_attention_layernorm")
         if not is_moe(m, layer):
             mlp(prefix + "mlp.", m["intermediate_size"])
@@ -195,6 +209,10 @@ def initial_values(config, random):
     if config["router"]["type"] == "loss_free":
         for layer in range(m["num_hidden_layers"]):
             state[f"model.layers.{layer}.mlp.gate.e_score_correction_bias"] = normal((m["num_experts"],), 0.0, 0.1)
+    if config["router"]["type"] == "expert_threshold":
+        for layer in range(m["num_hidden_layers"]):
+            name = f"model.layers.{layer}.mlp.gate.thresholds"
+            state |= {name: torch.zeros(m["num_experts"]), name + ".steps": torch.zeros(1)}
     if config["router"]["type"] == "sparsemixer":  # keys and positions have 64 bits
         for layer in range(m["num_hidden_layers"]):
             key = torch.randint(-(2**63), 2**63 - 1, (1,), generator=random)

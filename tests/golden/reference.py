@@ -53,7 +53,8 @@ class Reference:
 
     `state` holds the router's state: "model.layers.N.mlp.default_vectors" (E, C) of the Default router,
     "..gate.e_score_correction_bias" (E) of the loss-free one, "..gate.sampler" (2: key, position; int64) of SparseMixer,
-    and "model.l1_coefficient" (1) of ReMoE.
+    "..gate.thresholds" (E) and "..gate.thresholds.steps" (1) of Expert Threshold, and "model.l1_coefficient" (1) of
+    ReMoE.
     """
 
     def __init__(self, config, params, state):
@@ -92,7 +93,10 @@ class Reference:
         B, T, _ = x_BTC.shape
         H, G, D = self.m["num_attention_heads"], self.m["num_key_value_heads"], self.m["head_dim"]
         q, k, v = (self.project(x_BTC, prefix + name) for name in ("q_proj", "k_proj", "v_proj"))
-        if self.m["qk_norm"]:  # over all heads at once, before they are split
+        per_head = self.m.get("qk_norm_scope") == "head"
+        if per_head:  # else the norm is over all heads at once, before they are split
+            q, k = q.view(B, T, H, D), k.view(B, T, G, D)
+        if self.m["qk_norm"]:
             q = rms_norm(q, self.params[prefix + "q_norm.weight"], self.m["rms_norm_eps"])
             k = rms_norm(k, self.params[prefix + "k_norm.weight"], self.m["rms_norm_eps"])
         q = rope(q.view(B, T, H, D).transpose(1, 2), positions_BT, self.m["rope_theta"])
@@ -118,22 +122,26 @@ class Reference:
         """Returns the layer's output (N, C), its load-balancing loss and its z-loss, without their coefficients."""
         E = self.m["num_experts"]
         logits_NE = x_NC @ self.params[prefix + "gate.weight"].T
-        sigmoid = self.r.get("gate", "softmax") == "sigmoid"
+        sigmoid = self.r.get("gate", "softmax") == "sigmoid" or self.r["type"] == "expert_threshold"
         pi_NE = torch.sigmoid(logits_NE) if sigmoid else torch.softmax(logits_NE, -1)
         if self.r["type"] == "remoe":
             pi_NE = torch.relu(logits_NE)
             chosen_NE = self.live(logits_NE)
         elif self.r["type"] == "sparsemixer":
             gates_NE, chosen_NE = self.draw(logits_NE, prefix + "gate.sampler")
+        elif self.r["type"] == "expert_threshold":
+            chosen_NE = self.above_threshold(logits_NE.detach(), prefix + "gate.thresholds")
         else:
             bias_E = self.state.get(prefix + "gate.e_score_correction_bias", 0.0)  # from the loss-free router
             chosen_NE = self.choose(pi_NE + bias_E)
+            self.loads[prefix] = self.loads.get(prefix, 0) + chosen_NE.sum(0)
         outputs_NEC = torch.stack([self.mlp(x_NC, f"{prefix}experts.{e}.") for e in range(E)], 1)
 
         if self.r["type"] != "sparsemixer":
             gates_NE = pi_NE * chosen_NE
         if self.m["norm_topk_prob"]:
             gates_NE = gates_NE / gates_NE.sum(-1, keepdim=True)
+        gates_NE = gates_NE * self.r.get("routed_scaling_factor", 1.0)
         y_NC = torch.einsum("ne,nec->nc", gates_NE, outputs_NEC)
         if self.r["type"] == "dense_gradient":  # adds the gradient of the surrogate, but keeps TopK's value
             surrogate_NC = torch.einsum("ne,nec->nc", pi_NE * (1 - chosen_NE), outputs_NEC.detach())
@@ -143,8 +151,9 @@ class Reference:
         if self.m["n_shared_experts"] > 0:
             y_NC = y_NC + self.mlp(x_NC, prefix + "shared_experts.")
 
-        # Fractions of the planned slots: ReMoE may run more or fewer experts.
-        planned = len(x_NC) * self.m["num_experts_per_tok"] if self.r["type"] == "remoe" else chosen_NE.sum()
+        # Fractions of the planned slots: these routers may run more or fewer experts.
+        varies = self.r["type"] in ("remoe", "expert_threshold")
+        planned = len(x_NC) * self.m["num_experts_per_tok"] if varies else chosen_NE.sum()
         fraction_E = chosen_NE.sum(0) / planned
         balance = E * (fraction_E * pi_NE.mean(0)).sum()
         z = (torch.logsumexp(logits_NE, -1) ** 2).mean()
@@ -170,6 +179,38 @@ class Reference:
         self.smallest_load = min(self.smallest_load, live_NE.sum(0).min().item())
         self.excess += live_NE.sum().item() - len(logits_NE) * self.m["num_experts_per_tok"]
         return live_NE
+
+    def above_threshold(self, logits_NE, name):
+        """Expert Threshold (arXiv 2603.11535): returns 1 where the logit exceeds the expert's threshold, or its cutoff in
+        this micro-batch while the router warms up. The cutoff is the value above which a share K / E of the logits lie,
+        from a histogram with 2048 bins between -16 and 16; logits spread evenly over their bin."""
+        bins, share = 2048, self.m["num_experts_per_tok"] / self.m["num_experts"]
+        width = 32 / bins
+        cutoffs = []
+        for column in logits_NE.T:
+            counts = torch.bincount(((column + 16) / width).floor().long().clamp(0, bins - 1), minlength=bins)
+            from_top = counts.flip(0).cumsum(0)
+            bin_from_top = int((from_top < share * len(column)).sum())
+            count = counts.flip(0)[bin_from_top].item()
+            part = (share * len(column) - (from_top[bin_from_top].item() - count)) / count
+            cutoffs.append(16 - width * (bin_from_top + part))
+        cutoff_E = torch.tensor(cutoffs)
+        self.pending.setdefault(name, []).append(cutoff_E)
+        warm = self.state[name + ".steps"].item() >= self.r["warmup_steps"]
+        margin_NE = logits_NE - (self.state[name] if warm else cutoff_E)
+        chosen_NE = (margin_NE > 0).to(logits_NE.dtype)
+        self.closest_choice = min(self.closest_choice, margin_NE.abs().min().item())
+        self.smallest_load = min(self.smallest_load, chosen_NE.sum(0).min().item())
+        return chosen_NE
+
+    def move_thresholds(self):
+        """Expert Threshold only: the moving average of the steps' mean cutoffs, corrected as Adam corrects its moments."""
+        for name, cutoffs in self.pending.items():
+            steps, decay = self.state[name + ".steps"], self.r["threshold_decay"]
+            weight = (1 - decay) / (1 - decay ** (steps.item() + 1))
+            self.state[name] += weight * (torch.stack(cutoffs).mean(0) - self.state[name])
+            steps += 1
+        self.clear_pending()
 
     def draw(self, logits_NE, sampler):
         """SparseMixer-v2 (GRIN, arXiv 2409.12136): returns gates and choices. Each of K rounds draws one of the logits
@@ -240,7 +281,13 @@ class Reference:
         self.clear_pending()
 
     def clear_pending(self):
-        self.pending, self.excess = {}, 0
+        self.pending, self.excess, self.loads = {}, 0, {}
+
+    def move_biases(self):
+        """Loss-free balancing (arXiv 2408.15664): a bias rises by the rate if the load was below the mean, and falls if
+        it was above."""
+        for prefix, load_E in self.loads.items():
+            self.state[prefix + "gate.e_score_correction_bias"] += self.r["bias_rate"] * (load_E.mean() - load_E).sign()
 
     def move_l1_coefficient(self):
         """ReMoE only: multiplies lambda by alpha^sign(live experts - planned experts in this step)."""
@@ -249,7 +296,8 @@ class Reference:
             self.state["model.l1_coefficient"] *= self.r["l1_factor"] ** sign
 
     def forward(self, tokens_BT, targets_BT):
-        """Returns logits (N, V), mean cross-entropy, and the MoE layers' load-balancing losses and z-losses."""
+        """Returns logits (N, V), mean cross-entropy, the MoE layers' load-balancing losses and z-losses, and the
+        z-loss of the output."""
         x = self.params["model.embed_tokens.weight"][tokens_BT]
         documents = self.documents(tokens_BT)
         balance, z = [], []
@@ -266,9 +314,11 @@ class Reference:
                 x = x + self.mlp(h, prefix + "mlp.")
         head = "model.embed_tokens" if self.m["tie_word_embeddings"] else "lm_head"
         logits = self.project(self.norm(x, "model.norm"), head).flatten(0, 1)
-        log_p = logits - torch.logsumexp(logits, -1, keepdim=True)
-        loss = -log_p.gather(1, targets_BT.reshape(-1, 1)).mean()
-        return logits, loss, balance, z
+        if cap := self.m.get("logit_softcap", 0):
+            logits = cap * torch.tanh(logits / cap)
+        lse_N = torch.logsumexp(logits, -1)
+        loss = (lse_N - logits.gather(1, targets_BT.reshape(-1, 1))[:, 0]).mean()
+        return logits, loss, balance, z, (lse_N**2).mean()
 
     # ---- a training step ---------------------------------------------------------------------------------------
 
@@ -279,8 +329,9 @@ class Reference:
             p.grad = None
         runs = []
         for tokens_BT, targets_BT in zip(tokens_MBT, targets_MBT):
-            logits, loss, balance, z = self.forward(tokens_BT, targets_BT)
+            logits, loss, balance, z, output_z = self.forward(tokens_BT, targets_BT)
             total = loss + self.m["router_aux_loss_coef"] * sum(balance) + self.m["router_z_loss_coef"] * sum(z)
+            total = total + self.m.get("output_z_loss_coef", 0) * output_z
             if self.r["type"] == "remoe":
                 total = total + self.state["model.l1_coefficient"].item() * sum(balance) / len(balance)
             (total / M).backward()
@@ -290,6 +341,10 @@ class Reference:
         norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
         self.adamw(grads, norm)
         self.move_l1_coefficient()
+        if self.r["type"] == "loss_free":
+            self.move_biases()
+        if self.r["type"] == "expert_threshold":
+            self.move_thresholds()
         self.move_defaults()  # for ema_update "step"; with "forward" nothing is pending here
         return {
             "logits": runs[0][0], "first_loss": runs[0][1], "loss": sum(run[1] for run in runs) / M,

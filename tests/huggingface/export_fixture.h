@@ -44,6 +44,13 @@ inline void read_tensors(const fs::path& path, ReadTensors& out) {
   }
 }
 
+// Removes the router state that only training needs.
+inline void erase_training_state(ReadTensors& tensors) {
+  std::erase_if(tensors, [](const auto& tensor) {
+    return tensor.first == "model.l1_coefficient" || tensor.first.ends_with(".gate.thresholds.steps");
+  });
+}
+
 // A model that a class of transformers computes.
 struct FamilyCase {
   const char* model_type;
@@ -62,7 +69,10 @@ inline const std::vector<FamilyCase>& family_cases() {
       {"stablelm", R"({"model": {"num_experts": 0, "norm_type": "layernorm"}})"},
       {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu"}})"},
       {"gpt_neox", R"({"model": {"num_experts": 0, "norm_type": "layernorm", "hidden_act": "gelu",
-                               "attention_bias": true, "tie_word_embeddings": true}})"}};
+                               "attention_bias": true, "tie_word_embeddings": true}})"},
+      {"qwen3_moe", R"({"model": {"qk_norm": true, "qk_norm_scope": "head", "attention_bias": true, "head_dim": 6}})"},
+      {"qwen3_moe", R"({"model": {"qk_norm": true, "qk_norm_scope": "head", "first_k_dense_replace": 1}})"},
+      {"qwen3", R"({"model": {"num_experts": 0, "qk_norm": true, "qk_norm_scope": "head", "head_dim": 6}})"}};
   return cases;
 }
 

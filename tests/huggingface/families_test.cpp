@@ -26,6 +26,10 @@ TEST_F(Families, WhatAClassDoesNotComputeNeedsOurs) {
                                                         {"olmoe", R"({"model": {"n_shared_experts": 1}})"},
                                                         {"olmoe", R"({"model": {"first_k_dense_replace": 1}})"},
                                                         {"olmoe", R"({"model": {"head_dim": 6}})"},
+                                                        {"olmoe", R"({"model": {"logit_softcap": 30}})"},
+                                                        {"qwen3_moe", R"({"model": {"n_shared_experts": 1}})"},
+                                                        {"qwen3_moe", R"({"router": {"type": "loss_free"}})"},
+                                                        {"qwen3", R"({"model": {"logit_softcap": 30}})"},
                                                         {"olmoe", R"({"router": {"type": "default"}})"},
                                                         {"olmoe", R"({"router": {"type": "dense"}})"},
                                                         {"mixtral", R"({"model": {"attention_bias": true}})"},
@@ -53,6 +57,9 @@ TEST_F(Families, TheReasonNamesWhatTheNearestClassLacks) {
   EXPECT_EQ(choose_family(config_of({{"model", {{"norm_type", "layernorm"}, {"qk_norm", true}}}})).why_custom,
             "no class of transformers computes this model; OlmoeForCausalLM, the nearest, lacks model.norm_type "
             "layernorm");
+  EXPECT_EQ(
+      choose_family(config_of({{"model", {{"qk_norm", true}, {"logit_softcap", 30}}}})).why_custom,
+      "no class of transformers computes this model; OlmoeForCausalLM, the nearest, lacks model.logit_softcap 30");
   EXPECT_EQ(choose_family(config_of({{"router", {{"type", "default"}}}})).why_custom,
             "no class of transformers computes this model; Qwen2MoeForCausalLM, the nearest, lacks router.type "
             "default");
@@ -127,7 +134,7 @@ TEST_F(Families, OurClassTakesEveryRouter) {
           config_of({{"router", block},
                      {"model", {{"router_aux_loss_coef", 0}, {"norm_type", "layernorm"}, {"n_shared_experts", 1}}}});
       ReadTensors ours = saved(config);
-      ours.erase("model.l1_coefficient");
+      erase_training_state(ours);
       const ReadTensors theirs = exported(config, {.custom = true});
       ASSERT_EQ(theirs.size(), ours.size()) << router.name;
       for (const auto& [name, tensor] : ours) EXPECT_EQ(theirs.at(name).values, tensor.values) << name;

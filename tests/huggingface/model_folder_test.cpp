@@ -84,7 +84,28 @@ TEST_F(ModelFolderTest, ReadsTheKeysOfPublishedModels) {
          "num_attention_heads": 3, "num_hidden_layers": 2, "num_key_value_heads": 1, "pretraining_tp": 1,
          "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 500000.0, "tie_word_embeddings": false,
          "torch_dtype": "bfloat16", "transformers_version": "4.40.0.dev0", "use_cache": true, "vocab_size": 29})",
-       R"({"max_position_embeddings": 8192, "num_key_value_heads": 1, "rope_theta": 500000, "num_experts": 0})"}};
+       R"({"max_position_embeddings": 8192, "num_key_value_heads": 1, "rope_theta": 500000, "num_experts": 0})"},
+      {"Qwen3-30B-A3B", R"({"architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+         "bos_token_id": 27, "decoder_sparse_step": 1, "eos_token_id": 28, "head_dim": 6, "hidden_act": "silu",
+         "hidden_size": 12, "initializer_range": 0.02, "intermediate_size": 14, "max_position_embeddings": 40960,
+         "max_window_layers": 2, "mlp_only_layers": [], "model_type": "qwen3_moe", "moe_intermediate_size": 10,
+         "norm_topk_prob": true, "num_attention_heads": 3, "num_experts": 5, "num_experts_per_tok": 2,
+         "num_hidden_layers": 2, "num_key_value_heads": 1, "output_router_logits": false, "rms_norm_eps": 1e-06,
+         "rope_scaling": null, "rope_theta": 1000000.0, "router_aux_loss_coef": 0.001, "sliding_window": null,
+         "tie_word_embeddings": false, "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true,
+         "use_sliding_window": false, "vocab_size": 29})",
+       R"({"max_position_embeddings": 40960, "num_key_value_heads": 1, "rope_theta": 1000000, "rms_norm_eps": 1e-6,
+         "norm_topk_prob": true, "router_aux_loss_coef": 0.001, "head_dim": 6, "qk_norm": true,
+         "qk_norm_scope": "head"})"},
+      {"Qwen3-0.6B", R"({"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+         "bos_token_id": 27, "eos_token_id": 28, "head_dim": 6, "hidden_act": "silu", "hidden_size": 12,
+         "initializer_range": 0.02, "intermediate_size": 14, "max_position_embeddings": 40960, "max_window_layers": 2,
+         "model_type": "qwen3", "num_attention_heads": 3, "num_hidden_layers": 2, "num_key_value_heads": 1,
+         "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000, "sliding_window": null,
+         "tie_word_embeddings": true, "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true,
+         "use_sliding_window": false, "vocab_size": 29})",
+       R"({"max_position_embeddings": 40960, "num_key_value_heads": 1, "rope_theta": 1000000, "rms_norm_eps": 1e-6,
+         "head_dim": 6, "qk_norm": true, "qk_norm_scope": "head", "tie_word_embeddings": true, "num_experts": 0})"}};
   for (const auto& c : cases) {
     json changes = json::parse(c.model);
     changes.merge_patch({{"init", "small_wang"}, {"initializer_range", 0.02}});
@@ -177,7 +198,8 @@ TEST_F(ModelFolderTest, RefusesWhatWeDoNotCompute) {
     const char* error;
   } cases[] = {
       {0, R"({"model_type": "gpt2"})",
-       "model_type: \"gpt2\" is not supported: gptmoe imports olmoe, mixtral, qwen2_moe, phimoe, llama, stablelm, "
+       "model_type: \"gpt2\" is not supported: gptmoe imports olmoe, mixtral, qwen2_moe, qwen3_moe, phimoe, llama, "
+       "qwen3, stablelm, "
        "gpt_neox, gptmoe"},
       {0, R"({"model_type": null})", "model_type: is missing; it must be a string"},
       {0, R"({"clip_qkv": 8.0})", "clip_qkv: 8.0 is not supported: gptmoe computes null"},

@@ -28,6 +28,8 @@ std::vector<CachedModel> cached_models() {
       {"layernorm_gelu", with_model({{"norm_type", "layernorm"}, {"hidden_act", "gelu"}})},
       {"grouped_queries", with_model({{"num_attention_heads", 6}, {"num_key_value_heads", 2}, {"head_dim", 4}})},
       {"qk_norm", with_model({{"qk_norm", true}})},
+      {"head_norm", with_model({{"qk_norm", true}, {"qk_norm_scope", "head"}})},
+      {"capped_logits", with_model({{"logit_softcap", 2.0}})},
       {"attention_bias", with_model({{"attention_bias", true}})},
       {"tied", with_model({{"tie_word_embeddings", true}})}};
   // Every router, in a model that has everything else.

@@ -9,7 +9,8 @@
 
 namespace gptmoe::testing {
 
-// Mean cross-entropy plus the balance and z losses as a function of the parameters, with the routers' state fixed.
+// Mean cross-entropy plus the balance loss and all z-losses as a function of the parameters, with the routers' state
+// fixed.
 inline double objective(Model& model, PassKind kind = PassKind::evaluate) {
   const Activations& a = model.activations();
   const ModelConfig& config = model.config.model;
@@ -17,7 +18,10 @@ inline double objective(Model& model, PassKind kind = PassKind::evaluate) {
   model.gpt().loss(model.pass(PassKind::evaluate), a);
   double sum = 0;
   const int64_t N = a.losses_N.size(0);
-  for (int64_t n = 0; n < N; ++n) sum += host_value(a.losses_N, n);
+  for (int64_t n = 0; n < N; ++n) {
+    sum += host_value(a.losses_N, n);
+    if (a.lse_N.present()) sum += config.output_z_loss_coef * std::pow(host_value(a.lse_N, n), 2);
+  }
   double objective = sum / static_cast<double>(N);
   if (!a.router_stats_LW.present()) return objective;
   for (const BlockSaved& block : a.blocks) {

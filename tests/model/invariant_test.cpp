@@ -100,6 +100,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(json{{"router", {{"type", "default"}, {"ema_update", "step"}, {"ema_clip", 2.0}}}},
                       json{{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}},
                       json{{"model", {{"first_k_dense_replace", 1}, {"n_shared_experts", 1}, {"qk_norm", true}}}},
+                      json{{"model", {{"qk_norm", true}, {"qk_norm_scope", "head"}}}},
+                      json{{"model", {{"logit_softcap", 2.0}, {"output_z_loss_coef", 0.1}}}},
                       json{{"model", {{"attention_bias", true}}}},
                       json{{"data", {{"document_mask", true}, {"end_of_text", 5}}}}));
 
@@ -160,6 +162,24 @@ TEST(Invariant, AccumulationWithAZLossEqualsABiggerBatch) {
 TEST(Invariant, AccumulationWithADocumentMaskEqualsABiggerBatch) {
   expect_accumulation_equals_a_bigger_batch(
       {{"model", {{"router_aux_loss_coef", 0}}}, {"data", {{"document_mask", true}, {"end_of_text", 5}}}});
+}
+
+TEST(Invariant, AccumulationWithAnOutputZLossEqualsABiggerBatch) {
+  expect_accumulation_equals_a_bigger_batch(
+      {{"model", {{"router_aux_loss_coef", 0}, {"output_z_loss_coef", 0.1}, {"logit_softcap", 2.0}}}});
+}
+
+TEST(Invariant, TheOutputZLossIsReportedApartFromTheLoss) {
+  Model plain(tiny_config({})), model(tiny_config({{"model", {{"output_z_loss_coef", 0.1}}}}));
+  const StepResult without = plain.step(0), with = model.step(0);
+  EXPECT_EQ(with.loss, without.loss);
+  EXPECT_NE(with.grad_norm, without.grad_norm);
+  EXPECT_FALSE(without.output_z_loss.has_value());
+  const Tensor& lse_N = model.activations().lse_N;
+  double squares = 0;
+  for (int64_t n = 0; n < lse_N.count(); ++n) squares += std::pow(host_value(lse_N, n), 2);
+  ASSERT_TRUE(with.output_z_loss.has_value());
+  EXPECT_NEAR(*with.output_z_loss, squares / static_cast<double>(lse_N.count()), 1e-4);
 }
 
 // With balance_scope "step", each micro-batch counts its own loads and those of earlier micro-batches; the next step

@@ -26,7 +26,7 @@ TEST(TopK, TiesGoToTheLowerExpert) {
                               0.0f,  0.0f,  0.0f,  1.0f};  // zeros
   std::vector<int32_t> ids(12, -7);
   std::vector<float> gates(12, -7);
-  float_ops(1).topk_forward(tensor(ids, {4, 3}), tensor(gates, {4, 3}), tensor(probs, {4, 4}), false);
+  float_ops(1).topk_forward(tensor(ids, {4, 3}), tensor(gates, {4, 3}), tensor(probs, {4, 4}), false, 1);
   EXPECT_EQ(ids, (std::vector<int32_t>{0, 1, 2, 1, 3, 0, 2, 0, 1, 3, 0, 1}));
   EXPECT_EQ(gates, (std::vector<float>{0.25f, 0.25f, 0.25f, 0.4f, 0.4f, 0.1f, 0.4f, 0.2f, 0.2f, 1.0f, 0.0f, 0.0f}));
 }
@@ -102,7 +102,7 @@ TEST(LmHeadLoss, IsTheSameToTheBitWithAndWithoutBackward) {
 TEST(LmHeadLoss, StaysFiniteAtExtremeLogits) {
   std::vector<float> x = {1, 1, 1}, w = {80, -80, 0}, losses(3), dx(3), dw(3), logits(3);
   std::vector<int32_t> targets = {0, 1, 2};
-  float_ops(1).lm_head_loss(tensor(losses, {3}), tensor(dx, {3, 1}), tensor(dw, {3, 1}), tensor(x, {3, 1}),
+  float_ops(1).lm_head_loss(tensor(losses, {3}), Tensor{}, tensor(dx, {3, 1}), tensor(dw, {3, 1}), tensor(x, {3, 1}),
                             tensor(w, {3, 1}), tensor(targets, {3}), 1, tensor(logits, {1, 3}));
   EXPECT_EQ(losses, (std::vector<float>{0, 160, 80}));
   EXPECT_EQ(dx, (std::vector<float>{0, 160, 80}));

@@ -127,7 +127,7 @@ TEST(KernelEstimates, AttentionsBackwardIsAsFastAsPublished) {
 TEST(KernelEstimates, TheHeadRunsChunkByChunk) {
   const int64_t N = 1024, C = 64, V = 5000, M = 256;
   const auto kernels = estimate([&](Ops& ops) {
-    ops.lm_head_loss(tensor(DType::f32, {N}), tensor(DType::bf16, {N, C}), tensor(DType::f32, {V, C}),
+    ops.lm_head_loss(tensor(DType::f32, {N}), Tensor{}, tensor(DType::bf16, {N, C}), tensor(DType::f32, {V, C}),
                      tensor(DType::bf16, {N, C}), tensor(DType::bf16, {V, C}), tensor(DType::i32, {N}), 1.0,
                      tensor(DType::bf16, {M, V}));
   });
@@ -159,7 +159,7 @@ TEST(KernelEstimates, OddWidthsTakeLonger) {
   }
   const auto head = [&](int64_t V) {
     return estimate([&](Ops& ops) {
-      ops.lm_head_loss(tensor(DType::f32, {N}), tensor(DType::bf16, {N, 1024}), tensor(DType::f32, {V, 1024}),
+      ops.lm_head_loss(tensor(DType::f32, {N}), Tensor{}, tensor(DType::bf16, {N, 1024}), tensor(DType::f32, {V, 1024}),
                        tensor(DType::bf16, {N, 1024}), tensor(DType::bf16, {V, 1024}), tensor(DType::i32, {N}), 1.0,
                        tensor(DType::bf16, {1024, V}));
     });

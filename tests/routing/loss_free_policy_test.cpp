@@ -38,6 +38,20 @@ TEST(LossFree, TheBiasAffectsTheChoiceOfExpertsAndNothingElse) {
   EXPECT_NEAR(layer.routing.gates_NK.as<float>()[1], std::exp(3) / sum, 1e-6);
 }
 
+// DeepSeek-V3's gates.
+TEST(LossFree, GatesAreDividedByTheirSumAndScaled) {
+  RouterSetup setup = kSetup;
+  setup.norm_topk_prob = true;
+  PolicyLayer layer({"loss_free", nlohmann::json{{"gate", "sigmoid"}, {"routed_scaling_factor", 2.5}}}, setup, 1);
+  layer.state("gate.e_score_correction_bias").as<float>()[3] = 1;
+  layer.route(kFalling);
+  EXPECT_EQ(layer.chosen(), (std::vector<int32_t>{3, 0}));
+  const double first = 0.5, second = 1 / (1 + std::exp(-3));  // sigmoids of 0 and 3
+  const float* gates = layer.routing.gates_NK.as<float>();
+  EXPECT_NEAR(gates[0], 2.5 * first / (first + second), 1e-6);
+  EXPECT_NEAR(gates[1], 2.5 * second / (first + second), 1e-6);
+}
+
 TEST(LossFree, EvaluationAndRecomputationChooseAsTrainingDoes) {
   Layer layer(1);
   layer.bias()[3] = 1;

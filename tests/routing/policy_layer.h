@@ -18,7 +18,7 @@ class PolicyLayer {
     policy_->declare_state(state_, "layer.", DType::f32);
     lay_out(N);
     arena_.commit();
-    scratch_.allocate(DType::f32, {4096});
+    scratch_.allocate(DType::f32, {1 << 14});
     scratch_.rewind(0);
     scratch_.commit();
     lay_out(N);

@@ -27,7 +27,8 @@ json completed(const std::string& type, const json& block) {
 TEST(RouterDefaults, GivenValuesStayAndOthersAreAdded) {
   EXPECT_EQ(completed("sparsemixer", json::object()), json({{"jitter", 0.01}}));
   EXPECT_EQ(completed("sparsemixer", {{"jitter", 2}}), json({{"jitter", 2.0}}));
-  EXPECT_EQ(completed("loss_free", {{"gate", "sigmoid"}}), json({{"gate", "sigmoid"}, {"bias_rate", 1e-4}}));
+  EXPECT_EQ(completed("loss_free", {{"gate", "sigmoid"}}),
+            json({{"gate", "sigmoid"}, {"bias_rate", 1e-4}, {"routed_scaling_factor", 1.0}}));
   EXPECT_EQ(completed("default", {{"default_forward", false}})["default_forward"], false);
   EXPECT_EQ(completed("default", json::object())["default_forward"], true);
   EXPECT_EQ(completed("topk", json::object()), json::object());

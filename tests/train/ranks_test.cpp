@@ -174,7 +174,7 @@ TEST_P(Ranks, ReduceGradientsInBf16) {
   const Outcome one = train_on(1, config(1));
   const Outcome two = train_on(2, config(2, {{"distributed", {{"reduce_dtype", "bf16"}}}}));
   for (size_t s = 0; s < one.steps.size(); ++s) {
-    EXPECT_NEAR(two.steps[s].loss, one.steps[s].loss, 2e-2) << s;
+    EXPECT_NEAR(two.steps[s].loss, one.steps[s].loss, 4e-2) << s;  // rounding may change a token's experts
     if (s > 0) {
       EXPECT_NE(two.steps[s].grad_norm, one.steps[s].grad_norm) << s;
     }

@@ -38,6 +38,7 @@ DENSE = {"num_experts": 0}
 LAYERNORM = {"norm_type": "layernorm"}
 BIAS = {"attention_bias": True}
 QK = {"qk_norm": True}
+HEAD_NORM = QK | {"qk_norm_scope": "head"}
 NO_AUX = {"router_aux_loss_coef": 0}
 GROUPED = {"num_key_value_heads": 2}
 
@@ -50,6 +51,9 @@ CASES = {
     "qwen2_moe, no shared expert": ("Qwen2Moe", GROUPED, "topk"),
     "qwen2_moe, shared, dense first": ("Qwen2Moe", {"n_shared_experts": 2, "first_k_dense_replace": 1}, "topk"),
     "qwen2_moe, renormalised, shared": ("Qwen2Moe", {"n_shared_experts": 1, "norm_topk_prob": True, "tie_word_embeddings": True}, "topk"),
+    "qwen3_moe": ("Qwen3Moe", HEAD_NORM | GROUPED | {"norm_topk_prob": True}, "topk"),
+    "qwen3_moe, biases, wide heads, dense first": ("Qwen3Moe", HEAD_NORM | BIAS | {"head_dim": 24, "first_k_dense_replace": 1}, "topk"),
+    "qwen3": ("Qwen3", DENSE | HEAD_NORM | GROUPED | {"head_dim": 24}, "topk"),
     "phimoe": ("Phimoe", LAYERNORM | GROUPED, {"type": "sparsemixer", "jitter": 0.1}),
     "phimoe, biases": ("Phimoe", LAYERNORM | BIAS, "sparsemixer"),
     "llama": ("Llama", DENSE | GROUPED, "topk"),
@@ -66,6 +70,9 @@ CASES = {
     "dense_gradient": ("Gptmoe", GROUPED, "dense_gradient"),
     "loss_free, softmax": ("Gptmoe", {}, {"type": "loss_free", "bias_rate": 0.01}),
     "loss_free, sigmoid": ("Gptmoe", NO_AUX | {"norm_topk_prob": True}, {"type": "loss_free", "gate": "sigmoid", "bias_rate": 0.02}),
+    "loss_free, DeepSeek-V3's gates": ("Gptmoe", NO_AUX | {"norm_topk_prob": True, "n_shared_experts": 1}, {"type": "loss_free", "gate": "sigmoid", "bias_rate": 0.02, "routed_scaling_factor": 2.5}),
+    "expert_threshold": ("Gptmoe", NO_AUX, {"type": "expert_threshold", "threshold_decay": 0.9, "warmup_steps": 20}),
+    "capped logits, norm per head": ("Gptmoe", HEAD_NORM | {"logit_softcap": 5.0, "output_z_loss_coef": 1e-3, "n_shared_experts": 1}, "topk"),
     "remoe": ("Gptmoe", NO_AUX, {"type": "remoe", "l1_coefficient": 1e-3}),
     "sparsemixer, K = 3": ("Gptmoe", {"num_experts_per_tok": 3}, {"type": "sparsemixer", "jitter": 0.2}),
     "gelu, rmsnorm, dense": ("Gptmoe", DENSE | QK | {"hidden_act": "gelu", "head_dim": 24}, "topk"),
@@ -81,6 +88,9 @@ IMPORTS = {
     "import qwen2_moe": ("Qwen2Moe", {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
                                       "shared_expert_intermediate_size": 96, "mlp_only_layers": [0], "qkv_bias": False,
                                       "norm_topk_prob": True}, "float32"),
+    "import qwen3_moe": ("Qwen3Moe", {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 48,
+                                      "mlp_only_layers": [0], "head_dim": 24, "norm_topk_prob": True}, "float32"),
+    "import qwen3": ("Qwen3", {"head_dim": 24, "tie_word_embeddings": True}, "bfloat16"),
     "import phimoe": ("Phimoe", {"num_local_experts": 8, "attention_bias": True, "router_jitter_noise": 0.1}, "float32"),
     "import llama": ("Llama", {"attention_bias": True, "tie_word_embeddings": True}, "float16"),
     "import stablelm": ("StableLm", {"partial_rotary_factor": 1.0}, "float32"),
