@@ -34,6 +34,8 @@ void visit_fields(Visitor& visitor, Record& source) {
   visitor.field("position", source.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
   visitor.field("due", source.due, "Sequences by which the source is behind its share.");
+  visitor.maybe("shuffle", source.shuffle, "Which of the run's shuffles the source has.");
+  visitor.maybe("fingerprint", source.fingerprint, "Number, tokens and checksum of the source's shards.");
 }
 
 template <typename Visitor, Is<LoaderState> Record>
@@ -41,7 +43,7 @@ void visit_fields(Visitor& visitor, Record& loader) {
   visitor.field("epoch", loader.epoch, "Completed passes over the training data.");
   visitor.field("position", loader.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", loader.windows, "Sequences in a pass; a different number means different data.");
-  visitor.maybe("sources", loader.sources, "Where the run is in each source of a mixture, in their order.");
+  visitor.maybe("sources", loader.sources, "Where the run is in each source, in their order.");
 }
 
 template <typename Visitor, Is<CheckpointState> Record>

@@ -104,7 +104,7 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.maybe(
       "source_share", row.source_share,
-      "Share of the tokens that came from each source of a mixture, by its name, since data.train last changed.");
+      "Share of the tokens that came from each source of a mixture, by its name; removed sources do not count.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/joined.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -62,6 +63,7 @@ class Trainer {
   void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
   void initialize();
   void restore(const std::filesystem::path& checkpoint);
+  void restore_data(const CheckpointState& state);
   int train_to_end();
   void ask_for_step();
   void finish_step();
@@ -113,7 +115,7 @@ class Trainer {
   Clock::time_point last_finished_;            // of a step, or when the oldest queued step was queued, if later
   std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
   HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
-  bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
+  bool new_data_ = false;                      // OpenedRun::new_data
   SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
@@ -169,6 +171,7 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
   checkpoint = world_.from_root(checkpoint);
   new_data_ = world_.any(new_data_);
   agree(world_, [&] {
+    train_data_.identify([this] { world_.tick(); });
     if (!checkpoint.empty())
       restore(checkpoint);
     else
@@ -198,9 +201,20 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   require_finite_rows(*ops_, tensors(), checkpoint);
   progress_ = {state.step, state.tokens, state.seconds};
   last_row_ = state.last_row;
-  if (!new_data_) train_data_.restore(state.loader);
+  if (!new_data_) restore_data(state);
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_.resume(progress_.step);
+}
+
+// Continues each source at its place, and says which sources are new.
+void Trainer::restore_data(const CheckpointState& state) {
+  const std::vector<std::string> fresh = train_data_.restore(state.loader);
+  if (fresh.empty() || !world_.is_root()) return;
+  const bool all = fresh.size() == train_data_.sources().size();
+  std::printf("note: data.train: %s not read before step %lld and begin%s at the first sequence%s\n",
+              printable(joined(fresh) + (fresh.size() == 1 ? " was" : " were")).c_str(),
+              static_cast<long long>(state.step), fresh.size() == 1 ? "s" : "",
+              all ? "" : "; the other sources continue");
 }
 
 void Trainer::initialize() {
