@@ -7,6 +7,7 @@
 #include "base/json_value.h"
 #include "data/batches.h"
 #include "records/record.h"
+#include "records/spike_record.h"
 
 namespace gptmoe {
 
@@ -17,6 +18,7 @@ struct CheckpointState {
   LoaderState loader;
   JsonValue config;                          // the run's config, with every default
   std::optional<std::string> last_row = {};  // checksum of the last row of metrics.jsonl that the step covers
+  std::optional<SpikeRecord> spikes = {};    // with train.skip_spikes
 
   bool operator==(const CheckpointState&) const = default;
 };
@@ -54,6 +56,8 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("loader", state.loader, "Where the run is in its training data.");
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
+  visitor.maybe("spikes", state.spikes,
+                "The steps with which train.skip_spikes compares the next one; absent without.");
 }
 
 template <typename Visitor, Is<StateFile> Record>

@@ -50,6 +50,9 @@ void check_training(const Config& config, const Rules& rules) {
   for (size_t i = 0; i < config.data.val.size(); ++i)
     rules.require(config.data.val[i].weight == 0 && config.data.val[i].epochs == 0, text("data.val[", i, "]"),
                   "validation sets are read once each; remove \"weight\" and \"epochs\"");
+  for (size_t i = 0; i < train.tasks.files.size(); ++i)
+    rules.require(train.tasks.files[i] == DataSource{train.tasks.files[i].path}, text("train.tasks.files[", i, "]"),
+                  "tasks have the names of their files; give only a path");
   rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);
