@@ -116,7 +116,7 @@ TEST_F(TaskScores, FaultsEndTheRunBeforeItBegins) {
     EXPECT_FALSE(fs::exists(run_));
     return line;
   };
-  expect_contains(refused(config({{"files", (folder_ / "none.jsonl").string()}})), "none.jsonl");
+  expect_contains(refused(config({{"files", "none.jsonl"}})), "train.tasks.files: none.jsonl: no such file or folder");
   write_text_file(folder_ / "broken.jsonl", "{\"query\": \"a\",\n");
   expect_contains(refused(config({{"files", (folder_ / "broken.jsonl").string()}})), "broken.jsonl:1:");
   Config bare = config(both());
