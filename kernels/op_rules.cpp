@@ -196,6 +196,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::squared_norm:
     case OpId::clip_scale: return call.optimizer();
     case OpId::adamw: return adamw(call);
+    case OpId::moving_average: call.optimizer(); return same_count(call, {"average", "x"});
     default: return;
   }
 }

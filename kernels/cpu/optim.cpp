@@ -65,6 +65,11 @@ void adamw_range(Real* master, Real* m, Real* v, const Real* grad, const AdamwNu
   }
 }
 
+void average_range(Real* average, const Real* x, Real keep, Real take, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) average[i] = keep * average[i] + take * x[i];
+}
+
 }  // namespace
 
 void CpuKernels::zero(const Tensor& x) {
@@ -135,6 +140,15 @@ void CpuKernels::adamw(const Tensor& param, const Tensor& master, const Tensor& 
   parallel_ranges(threads_, count, kGrainElements, [=](int64_t begin, int64_t end, int) {
     adamw_range(masters + begin, means + begin, squares + begin, grads + begin, numbers, end - begin);
     if (masters != params) std::memcpy(params + begin, masters + begin, (end - begin) * sizeof(Real));
+  });
+}
+
+void CpuKernels::moving_average(const Tensor& average, const Tensor& x, const Tensor& keep_1) {
+  Real* const averages = average.as<Real>();
+  const Real* const values = x.as<Real>();
+  const Real keep = *keep_1.as<Real>(), take = 1 - keep;
+  parallel_ranges(threads_, average.count(), kGrainElements, [=](int64_t begin, int64_t end, int) {
+    average_range(averages + begin, values + begin, keep, take, end - begin);
   });
 }
 

@@ -84,6 +84,19 @@ AdamwNumbers numbers_of(const AdamwConstants& constants) {
           .weight_decay = static_cast<float>(constants.weight_decay)};
 }
 
+// average = keep * average + (1 - keep) * x, in packs of N.
+template <int N>
+__global__ void __launch_bounds__(kThreads)
+    moving_average_kernel(float* average, const float* x, const float* keep_1, int64_t packs) {
+  const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
+  if (at >= packs * N) return;
+  const float keep = *keep_1, take = 1 - keep;
+  auto mean = Pack<float, N>::load(average + at);
+  const auto value = Pack<float, N>::load(x + at);
+  for (int i = 0; i < N; ++i) mean.set(i, keep * mean[i] + take * value[i]);
+  mean.store(average + at);
+}
+
 // out = x, in packs of N.
 template <typename To, typename From, int N>
 __global__ void __launch_bounds__(kThreads) cast_kernel(To* out, const From* x, int64_t packs) {
@@ -191,6 +204,17 @@ void CudaKernels::adamw(const Tensor& param, const Tensor& master, const Tensor&
                   params ? params + done : nullptr, masters + done, means + done, squares + done, grads + done, scale,
                   rates, numbers, rest);
   });
+}
+
+void CudaKernels::moving_average(const Tensor& average, const Tensor& x, const Tensor& keep_1) {
+  float* const averages = average.as<float>();
+  const float *values = x.as<float>(), *keep = keep_1.as<float>();
+  const bool aligned = reinterpret_cast<uintptr_t>(averages) % 16 == 0 && reinterpret_cast<uintptr_t>(values) % 16 == 0;
+  const int64_t count = average.count(), packs = aligned ? count / 4 : 0, done = packs * 4, rest = count - done;
+  GPTMOE_LAUNCH((moving_average_kernel<4>), static_cast<unsigned>(ceil_div(packs, kThreads)), kThreads, 0, stream_,
+                averages, values, keep, packs);
+  GPTMOE_LAUNCH((moving_average_kernel<1>), static_cast<unsigned>(ceil_div(rest, kThreads)), kThreads, 0, stream_,
+                averages + done, values + done, keep, rest);
 }
 
 int64_t CudaKernels::count_nonfinite(const Tensor& x) {

@@ -47,12 +47,14 @@ bool with_optimizer(const CheckpointTensors& tensors) {
 
 Files<std::vector<TensorSource>> files_to_write(const CheckpointTensors& tensors) {
   Files<std::vector<TensorSource>> files = {{kModelFile, model_sources(tensors)}};
+  if (tensors.average.present()) files.emplace_back(kAverageFile, average_sources(tensors));
   if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_sources(tensors));
   return files;
 }
 
 Files<std::vector<RowToLoad>> files_to_read(const CheckpointTensors& tensors) {
   Files<std::vector<RowToLoad>> files = {{kModelFile, model_rows(tensors)}};
+  if (tensors.average.present()) files.emplace_back(kAverageFile, average_rows(tensors));
   if (with_optimizer(tensors)) files.emplace_back(kOptimizerFile, optimizer_rows(tensors));
   return files;
 }
@@ -170,6 +172,15 @@ void require_whole(const FileReader& file, const StateFile& state, World* world)
 void require_intact(const fs::path& checkpoint_dir) {
   const OpenCheckpoint opened = open_checkpoint(checkpoint_dir);
   for (const FileReader& file : opened.files) require_whole(file, opened.state, nullptr);
+}
+
+// The name of the file that has these weights. Throws UserError if the checkpoint has no average.
+const char* file_with(const fs::path& checkpoint_dir, const StateFile& state, Weights weights) {
+  if (weights == Weights::last) return kModelFile;
+  if (std::none_of(state.files.begin(), state.files.end(), [](auto& file) { return file.first == kAverageFile; }))
+    user_error(checkpoint_dir.string(), ": has no average of the weights, which only runs with train.weight_ema keep; ",
+               "use the last weights, without --weight-ema");
+  return kAverageFile;
 }
 
 // Checks that the file holds every tensor of the run in its shape, and no others.
@@ -317,8 +328,10 @@ int64_t saved_step(const fs::path& run_dir) {
   return held ? read_checkpoint_state(held->path).step : -1;
 }
 
-CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
-  const auto expected = files_to_read(tensors);
+namespace {
+
+CheckpointState load_files(const fs::path& checkpoint_dir, const Files<std::vector<RowToLoad>>& expected,
+                           const CheckpointTensors& tensors) {
   std::vector<std::string> names;
   for (const auto& [name, rows] : expected) names.push_back(name);
   StateFile state;
@@ -339,9 +352,21 @@ CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const Checkpoint
   return state.state;
 }
 
+}  // namespace
+
+CheckpointState load_checkpoint(const fs::path& checkpoint_dir, const CheckpointTensors& tensors) {
+  return load_files(checkpoint_dir, files_to_read(tensors), tensors);
+}
+
 CheckpointState load_model(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
-                           Memory& memory) {
-  return load_checkpoint(checkpoint_dir, {params, state, {}, {}, memory, params.whole()});
+                           Memory& memory, Weights weights) {
+  const CheckpointTensors tensors{params, state, {}, {}, memory, params.whole()};
+  const char* name = kModelFile;
+  if (weights != Weights::last)
+    with_damage_remedy(checkpoint_dir, [&] {
+      name = file_with(checkpoint_dir, open_checkpoint(checkpoint_dir, kStateAlone).state, weights);
+    });
+  return load_files(checkpoint_dir, {{name, model_rows(tensors)}}, tensors);
 }
 
 void add_to_checksum(Checksum& checksum, const FileReader& file, World* world) {
@@ -355,11 +380,12 @@ void add_to_checksum(Checksum& checksum, const FileReader& file, World* world) {
   }
 }
 
-ModelFile open_model(const fs::path& checkpoint_dir, World* world) {
+ModelFile open_model(const fs::path& checkpoint_dir, World* world, Weights weights) {
   return with_damage_remedy(checkpoint_dir, [&]() -> ModelFile {
-    OpenCheckpoint opened = open_checkpoint(checkpoint_dir, {{kModelFile}});
+    const std::string name = file_with(checkpoint_dir, open_checkpoint(checkpoint_dir, kStateAlone).state, weights);
+    OpenCheckpoint opened = open_checkpoint(checkpoint_dir, {{name}});
     require_whole(opened.files[0], opened.state, world);
-    return {opened.state.state, checksum_in(opened.state, checkpoint_dir / kModelFile),
+    return {opened.state.state, checksum_in(opened.state, checkpoint_dir / name),
             SafetensorsFile(std::move(opened.files[0]))};
   });
 }
@@ -370,8 +396,9 @@ std::string model_checksum(const fs::path& checkpoint_dir) {
   });
 }
 
-SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state) {
-  ModelFile file = open_model(checkpoint_dir);
+SafetensorsFile open_model_of(const fs::path& checkpoint_dir, const ParamTable& params, const StateTable& state,
+                              Weights weights) {
+  ModelFile file = open_model(checkpoint_dir, nullptr, weights);
   std::vector<RowToLoad> expected;  // tensors without memory: only their dtypes and shapes count
   for (const ParamRow& row : params.rows())
     expected.push_back({row.name, row.sizes, {{Tensor(nullptr, DType::f32, {row.count}), 0}}});

@@ -2,6 +2,7 @@
 // Checkpoints: what a run needs to continue. The folder of a checkpoint (checkpoint/checkpoint_folders.h) holds:
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
+//   average.safetensors    with train.weight_ema: the same rows, parameters with the values of their moving average
 //   optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 //   tokenizer.json, ...    the tokenizer's files, if the model was imported with one; a run keeps its own in its folder
@@ -34,6 +35,7 @@ struct CheckpointTensors {
   // The elements that m, v and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
+  Tensor average = {};     // the weights' moving average, laid out like m; absent: none
 };
 
 // Every rank calls this; rank 0 writes. Writes step `step` and makes it the latest. Then removes leftovers of crashes
@@ -69,25 +71,29 @@ int64_t saved_step(const std::filesystem::path& run_dir);
 // Reads the checkpoint's values into `tensors` (F32 is widened for f64 tables and rounded for bf16 ones). Returns the
 // saved `state`. Without m and v, the optimizer's file is not read.
 CheckpointState load_checkpoint(const std::filesystem::path& checkpoint_dir, const CheckpointTensors& tensors);
-// Loads only the model, for evaluation, generation and export.
+// Which weights of a checkpoint to read: the last ones, or their moving average. There is no average of the routers'
+// state, which is the last one in both cases.
+enum class Weights { last, average };
+// Loads only the model, for evaluation, generation and export. Throws UserError if the checkpoint has no average.
 CheckpointState load_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                           const StateTable& state, Memory& memory = host_memory());
+                           const StateTable& state, Memory& memory = host_memory(), Weights weights = Weights::last);
 
 // Adds the file's bytes to a checksum, with a tick of `world` after each part to show other ranks the progress.
 void add_to_checksum(Checksum& checksum, const FileReader& file, World* world);
 
-// A checkpoint's model.safetensors, open for reading.
+// A checkpoint's model, open for reading.
 struct ModelFile {
   CheckpointState state;
   std::string checksum;
   SafetensorsFile tensors;
 };
-ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr);
-// Its checksum; reads state.json alone.
+ModelFile open_model(const std::filesystem::path& checkpoint_dir, World* world = nullptr,
+                     Weights weights = Weights::last);
+// The checksum of its model.safetensors; reads state.json alone.
 std::string model_checksum(const std::filesystem::path& checkpoint_dir);
-// Opens the file, after the checks of load_model(), for readers that need one row of a model at a time. The tables need
-// no memory; they describe an f32 model.
+// Opens the file with these weights, after the checks of load_model(), for readers that need one row of a model at a
+// time. The tables need no memory; they describe an f32 model.
 SafetensorsFile open_model_of(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                              const StateTable& state);
+                              const StateTable& state, Weights weights = Weights::last);
 
 }  // namespace gptmoe

@@ -65,7 +65,26 @@ TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& n
           }};
 }
 
+// The parts of a row that `storage`, with the layout of the partition, holds on this rank.
+RowToLoad held_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
+                   const Tensor& storage) {
+  RowToLoad held{name, row.sizes, {}};
+  for (const Partition::Piece& piece : tensors.held.within(row.offset, row.count))
+    held.parts.push_back({storage.rows(piece.at, piece.count), piece.offset - row.offset});
+  return held;
+}
+
 RowPart whole(const Tensor& tensor) { return {tensor.view({tensor.count()}), 0}; }
+
+void add_state(std::vector<TensorSource>& sources, const CheckpointTensors& tensors) {
+  for (const StateRow& row : tensors.state.rows())
+    if (row.persistent) sources.push_back(source_of({row.name, row.value}, tensors.memory));
+}
+
+void add_state(std::vector<RowToLoad>& rows, const CheckpointTensors& tensors) {
+  for (const StateRow& row : tensors.state.rows())
+    if (row.persistent) rows.push_back({row.name, row.sizes, {whole(row.value)}});
+}
 
 }  // namespace
 
@@ -78,8 +97,15 @@ std::vector<TensorSource> model_sources(const CheckpointTensors& tensors) {
     else
       sources.push_back(source_of({row.name, params.row_value(row)}, tensors.memory));
   }
-  for (const StateRow& row : tensors.state.rows())
-    if (row.persistent) sources.push_back(source_of({row.name, row.value}, tensors.memory));
+  add_state(sources, tensors);
+  return sources;
+}
+
+std::vector<TensorSource> average_sources(const CheckpointTensors& tensors) {
+  std::vector<TensorSource> sources;
+  for (const ParamRow& row : tensors.params.rows())
+    sources.push_back(gathered_row(tensors, row.name, row, tensors.average));
+  add_state(sources, tensors);
   return sources;
 }
 
@@ -95,19 +121,22 @@ std::vector<RowToLoad> model_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
   for (const ParamRow& row : tensors.params.rows())
     rows.push_back({row.name, row.sizes, tensors.params.row_parts(row)});
-  for (const StateRow& row : tensors.state.rows())
-    if (row.persistent) rows.push_back({row.name, row.sizes, {whole(row.value)}});
+  add_state(rows, tensors);
+  return rows;
+}
+
+std::vector<RowToLoad> average_rows(const CheckpointTensors& tensors) {
+  std::vector<RowToLoad> rows;
+  for (const ParamRow& row : tensors.params.rows()) rows.push_back(held_row(tensors, row.name, row, tensors.average));
+  add_state(rows, tensors);
   return rows;
 }
 
 std::vector<RowToLoad> optimizer_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
   for (const auto& [prefix, storage] : {std::pair("m.", tensors.m), std::pair("v.", tensors.v)})
-    for (const ParamRow& row : tensors.params.rows()) {
-      RowToLoad& to = rows.emplace_back(RowToLoad{prefix + row.name, row.sizes, {}});
-      for (const Partition::Piece& piece : tensors.held.within(row.offset, row.count))
-        to.parts.push_back({storage.rows(piece.at, piece.count), piece.offset - row.offset});
-    }
+    for (const ParamRow& row : tensors.params.rows())
+      rows.push_back(held_row(tensors, prefix + row.name, row, storage));
   return rows;
 }
 

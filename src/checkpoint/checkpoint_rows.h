@@ -10,6 +10,7 @@ namespace gptmoe {
 // and passes on the whole row; on any other rank, visit() sends that rank's part. So every rank must visit every row,
 // in this order.
 std::vector<TensorSource> model_sources(const CheckpointTensors& tensors);
+std::vector<TensorSource> average_sources(const CheckpointTensors& tensors);
 std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors);
 
 // A row of a file and the parts of it that this rank reads.
@@ -19,6 +20,7 @@ struct RowToLoad {
   std::vector<RowPart> parts;
 };
 std::vector<RowToLoad> model_rows(const CheckpointTensors& tensors);
+std::vector<RowToLoad> average_rows(const CheckpointTensors& tensors);
 std::vector<RowToLoad> optimizer_rows(const CheckpointTensors& tensors);
 
 }  // namespace gptmoe

@@ -7,6 +7,7 @@
 #include "base/json_value.h"
 #include "data/batches.h"
 #include "records/record.h"
+#include "records/spike_record.h"
 
 namespace gptmoe {
 
@@ -17,6 +18,7 @@ struct CheckpointState {
   LoaderState loader;
   JsonValue config;                          // the run's config, with every default
   std::optional<std::string> last_row = {};  // checksum of the last row of metrics.jsonl that the step covers
+  std::optional<SpikeRecord> spikes = {};    // with train.skip_spikes
 
   bool operator==(const CheckpointState&) const = default;
 };
@@ -34,6 +36,8 @@ void visit_fields(Visitor& visitor, Record& source) {
   visitor.field("position", source.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", source.windows, "Sequences in a pass; a different number means different data.");
   visitor.field("due", source.due, "Sequences by which the source is behind its share.");
+  visitor.maybe("shuffle", source.shuffle, "Which of the run's shuffles the source has.");
+  visitor.maybe("fingerprint", source.fingerprint, "Number, tokens and checksum of the source's shards.");
 }
 
 template <typename Visitor, Is<LoaderState> Record>
@@ -41,7 +45,7 @@ void visit_fields(Visitor& visitor, Record& loader) {
   visitor.field("epoch", loader.epoch, "Completed passes over the training data.");
   visitor.field("position", loader.position, "Sequences of this pass that all ranks together have read.");
   visitor.field("windows", loader.windows, "Sequences in a pass; a different number means different data.");
-  visitor.maybe("sources", loader.sources, "Where the run is in each source of a mixture, in their order.");
+  visitor.maybe("sources", loader.sources, "Where the run is in each source, in their order.");
 }
 
 template <typename Visitor, Is<CheckpointState> Record>
@@ -52,6 +56,8 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("loader", state.loader, "Where the run is in its training data.");
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
+  visitor.maybe("spikes", state.spikes,
+                "The steps with which train.skip_spikes compares the next one; absent without.");
 }
 
 template <typename Visitor, Is<StateFile> Record>

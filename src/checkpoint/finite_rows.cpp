@@ -15,6 +15,8 @@ bool has_nonfinite(Ops& ops, const Tensor& elements) {
 
 std::string first_nonfinite_row(Ops& ops, const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows = model_rows(tensors);
+  if (tensors.average.present())
+    for (RowToLoad& row : average_rows(tensors)) rows.push_back(std::move(row));
   if (tensors.m.present())
     for (RowToLoad& row : optimizer_rows(tensors)) rows.push_back(std::move(row));
   for (const RowToLoad& row : rows)
@@ -32,8 +34,8 @@ void require_finite_rows(Ops& ops, const CheckpointTensors& tensors, const std::
 }
 
 CheckpointState load_finite_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                                  const StateTable& state, Ops& ops) {
-  const CheckpointState saved = load_model(checkpoint_dir, params, state, ops.memory());
+                                  const StateTable& state, Ops& ops, Weights weights) {
+  const CheckpointState saved = load_model(checkpoint_dir, params, state, ops.memory(), weights);
   require_finite_rows(ops, {params, state, {}, {}, ops.memory()}, checkpoint_dir);
   return saved;
 }

@@ -17,6 +17,6 @@ void require_finite_rows(Ops& ops, const CheckpointTensors& tensors, const std::
 
 // load_model() into the memory of `ops`, and require_finite_rows().
 CheckpointState load_finite_model(const std::filesystem::path& checkpoint_dir, const ParamTable& params,
-                                  const StateTable& state, Ops& ops);
+                                  const StateTable& state, Ops& ops, Weights weights = Weights::last);
 
 }  // namespace gptmoe

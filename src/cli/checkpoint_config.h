@@ -24,6 +24,16 @@ struct BackendOptions {
   }
 };
 
+// Which of a checkpoint's weights a command uses.
+struct WeightsOption {
+  bool average = false;
+
+  void add_to(CLI::App& command) {
+    command.add_flag("--weight-ema", average, "Use the moving average of the weights, which train.weight_ema keeps");
+  }
+  Weights weights() const { return average ? Weights::average : Weights::last; }
+};
+
 // hold_checkpoint() for a command that uses the model. Prints a note if the run has a later checkpoint.
 inline HeldCheckpoint hold_model(const std::filesystem::path& path, std::FILE* notes = stdout) {
   HeldCheckpoint held = hold_checkpoint(path);

@@ -17,6 +17,7 @@ struct EvalArguments {
   TextArguments texts;
   TaskArguments tasks;
   BackendOptions backend;
+  WeightsOption weights;
 };
 
 // The checkpoint at `path`, or the last one of every run below it.
@@ -34,7 +35,8 @@ void run(const EvalArguments& arguments) {
   std::vector<EvalRun> runs;
   for (const std::string& argument : arguments.runs)
     for (HeldCheckpoint& checkpoint : checkpoints_of(argument)) {
-      runs.push_back({checkpoint.path, checkpoint_config(checkpoint.path, arguments.backend)});
+      runs.push_back(
+          {checkpoint.path, checkpoint_config(checkpoint.path, arguments.backend), arguments.weights.weights()});
       held.push_back(std::move(checkpoint));
     }
   if (arguments.tasks.paths.empty())
@@ -62,6 +64,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option(text(kJsonOption, ",--out"), arguments->output.json, "Write the scores to this file too, as JSON")
       ->check(path_given());
   arguments->backend.add_to(*command);
+  arguments->weights.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -17,6 +17,7 @@ namespace gptmoe {
 struct EvalRun {
   std::filesystem::path checkpoint;
   Config config;  // with the device and precision to use
+  Weights weights = Weights::last;
 };
 
 // The checkpoint's name; if there are two runs, "A  CHECKPOINT".

@@ -49,7 +49,7 @@ TaskItems score_tasks(const EvalRun& run, const std::vector<Task>& tasks, const 
   require_room(config, largest, *ops, ops->memory());
   Engine engine(config, Purpose::forward, 1, 1, *ops);  // sequences run in windows of their own lengths
   engine.commit(*ops);
-  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
+  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops, run.weights);
 
   ProgressLine progress;
   TaskItems items;

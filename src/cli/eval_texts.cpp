@@ -76,7 +76,7 @@ std::vector<TextScore> score_texts(const EvalRun& run, const std::vector<NamedTe
   Engine engine(config, Purpose::forward, config.train.micro_batch_size, config.train.sequence_length, *ops);
   require_room(config, engine, *ops, ops->memory());
   engine.commit(*ops);
-  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
+  load_finite_model(run.checkpoint, engine.gpt().params(), engine.gpt().state(), *ops, run.weights);
 
   ProgressLine progress;
   std::vector<TextScore> scores;

@@ -11,6 +11,7 @@
 #include "base/joined.h"
 #include "base/printable.h"
 #include "base/progress.h"
+#include "base/statistics.h"
 #include "cli/checked_run.h"
 #include "cli/checkpoint_config.h"
 #include "cli/commands.h"
@@ -35,6 +36,7 @@ constexpr const char* kMaskedDocuments =
 struct ExportArguments {
   std::string run, out;
   TokenizerArguments tokenizer;
+  WeightsOption weights;
   std::string dtype = "f32", shard_size = "5GB", format = "auto";
 };
 
@@ -82,17 +84,18 @@ std::string file_patterns(const DataSources& sources) {
 }
 
 // The run's last validation up to `step`, in words; empty without one. Prints a note if the run's rows cannot be read.
-std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config) {
+std::string validation_until(int64_t step, const fs::path& run_dir, const Config& config, bool average) {
   std::string validation;
   try {
     if (!anything_at(run_dir / kMetricsFile)) return validation;
     const RunLog log = read_checked_run(run_dir);
     for (const std::string& problem : log.problems) std::printf("note: %s\n", printable(problem).c_str());
     for (const EvalRow& row : log.evals)
-      if (row.step <= step && std::isfinite(row.val_loss)) {
+      if (const double loss = average ? row.val_loss_ema.value_or(kUnknown) : row.val_loss;
+          row.step <= step && std::isfinite(loss)) {
         char words[160];
-        std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", row.val_loss,
-                      std::exp(row.val_loss), grouped_digits(row.step).c_str());
+        std::snprintf(words, sizeof words, "loss %.4f nats/token, perplexity %.2f at step %s", loss, std::exp(loss),
+                      grouped_digits(row.step).c_str());
         validation = text(words, " on ", file_patterns(config.data.val));
       }
   } catch (const UserError& unreadable) {
@@ -110,7 +113,7 @@ std::string start_name(const fs::path& init_from) {
   return (folder.filename() == kCheckpointsFolder ? folder.parent_path() : path).filename().string();
 }
 
-ModelCard card_of(const fs::path& checkpoint, const Config& config) {
+ModelCard card_of(const fs::path& checkpoint, const Config& config, bool average) {
   const CheckpointState state = read_checkpoint_state(checkpoint);
   const Gpt gpt(config.model, config.router, DType::f32, DType::f32);
   const std::optional<fs::path> run_dir = run_of_checkpoint(checkpoint);
@@ -122,12 +125,14 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config) {
   if (config.model.moe_layers() > 0) card.router = "`" + describe_router(config.router) + "`";
   card.start = start_name(config.train.init_from);
   if (state.step > 0) {  // not an import
-    card.training = text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
-                         grouped_digits(config.train.sequence_length));
+    card.training =
+        text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
+             grouped_digits(config.train.sequence_length),
+             average ? text("; the weights are their moving average, of decay ", config.train.weight_ema) : "");
     card.data = file_patterns(config.data.train);
   }
   card.version = build_info().version;
-  if (run_dir) card.validation = validation_until(state.step, *run_dir, config);
+  if (run_dir) card.validation = validation_until(state.step, *run_dir, config, average);
   return card;
 }
 
@@ -143,11 +148,12 @@ void run(const ExportArguments& arguments) {
   const ExportedFiles written = export_model({.checkpoint = checkpoint,
                                               .out = arguments.out,
                                               .config = config,
+                                              .weights = arguments.weights.weights(),
                                               .family = *choice.family,
                                               .dtype = arguments.dtype == "bf16" ? DType::bf16 : DType::f32,
                                               .shard_bytes = bytes_of_size(arguments.shard_size),
                                               .tokenizer = found.tokenizer ? &*found.tokenizer : nullptr,
-                                              .card = card_of(checkpoint, config)});
+                                              .card = card_of(checkpoint, config, arguments.weights.average)});
   const bool custom = choice.family == &custom_family();
   std::printf("class       %s%s%s\n", choice.family->architecture,
               custom ? ", which needs trust_remote_code=True: " : " of transformers",
@@ -179,6 +185,7 @@ void add_export_command(CLI::App& app) {
                    "auto: transformers' own class if one computes the model exactly, else ours; custom: ours")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "custom"}));
+  arguments->weights.add_to(*command);
   arguments->tokenizer.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }

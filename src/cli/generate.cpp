@@ -33,6 +33,7 @@ struct GenerateArguments {
   uint64_t seed = 1;
   ContinueOptions options;
   BackendOptions backend;
+  WeightsOption weights;
 };
 
 Prompt prompt_from_standard_input() {
@@ -134,7 +135,7 @@ void run(const GenerateArguments& arguments) {
   require_room(config, largest, *ops, ops->memory());
   Engine engine(config, Purpose::forward, 1, 1, *ops);  // texts run in windows of their own lengths
   engine.commit(*ops);
-  load_finite_model(checkpoint, engine.gpt().params(), engine.gpt().state(), *ops);
+  load_finite_model(checkpoint, engine.gpt().params(), engine.gpt().state(), *ops, arguments.weights.weights());
   TextCache cache(engine.gpt(), *ops, lengths.positions);
   if (arguments.interactive)
     converse(cache, tokenizer, arguments.options, arguments.seed);
@@ -187,6 +188,7 @@ void add_generate_command(CLI::App& app) {
       ->check(whole_number(0));
   arguments->tokenizer.add_to(*command);
   arguments->backend.add_to(*command);
+  arguments->weights.add_to(*command);
   command->callback([arguments] { run(*arguments); });
 }
 

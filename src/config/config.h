@@ -73,17 +73,31 @@ struct DataConfig {
   bool operator==(const DataConfig&) const = default;
 };
 
+// The downstream tasks that a run scores as it trains.
+struct TasksConfig {
+  DataSources files;  // task files and folders of them, each only with a path; empty = none
+  int64_t every = 0;  // steps between scorings; 0 = only at the end
+  int64_t limit = 0;  // the first examples of each file; 0 = all
+  int64_t shots = 0;  // solved examples before each one
+
+  bool operator==(const TasksConfig&) const = default;
+};
+
 struct TrainConfig {
-  int64_t steps = 0;               // required
-  int64_t sequence_length = 0;     // T, required
-  int64_t micro_batch_size = 0;    // B, sequences; required
-  int64_t global_batch_size = 0;   // sequences per step; default B; a multiple of B * ranks
-  int64_t eval_every = 0;          // steps between validations; 0 = only at the end
-  int64_t eval_tokens = 65536;     // validation tokens, rounded down to whole windows; 0 = all
-  std::string recompute = "none";  // "none" | "block"
-  std::string init_from;           // run or checkpoint whose weights the run starts from; empty = none
-  double init_noise = 0;           // std of noise on upcycled experts, as a share of each tensor's rms
-  bool cuda_graphs = true;         // on a GPU, replay a step's work as CUDA graphs
+  int64_t steps = 0;                 // required
+  int64_t sequence_length = 0;       // T, required
+  int64_t micro_batch_size = 0;      // B, sequences; required
+  int64_t global_batch_size = 0;     // sequences per step; default B; a multiple of B * ranks
+  int64_t eval_every = 0;            // steps between validations; 0 = only at the end
+  int64_t eval_tokens = 65536;       // validation tokens, rounded down to whole windows; 0 = all
+  std::string recompute = "none";    // "none" | "block"
+  std::string init_from;             // run or checkpoint whose weights the run starts from; empty = none
+  double init_noise = 0;             // std of noise on upcycled experts, as a share of each tensor's rms
+  bool cuda_graphs = true;           // on a GPU, replay a step's work as CUDA graphs
+  double skip_spikes = 0;            // skip a step whose loss or norm is this many deviations above the mean; 0 = off
+  int64_t skip_spikes_window = 128;  // the steps before it that the mean is over
+  double weight_ema = 0;             // decay of the weights' moving average; 0 = no average
+  TasksConfig tasks;
 
   // Micro-batches that each of `ranks` ranks runs per step.
   int64_t micro_batches(int64_t ranks) const { return global_batch_size / (micro_batch_size * ranks); }

@@ -100,6 +100,15 @@ static void visit_fields(Fields& fields, DataConfig& data) {
                   "Id of the end-of-text token, for document_mask; -1: the tokenizer's.");
 }
 
+static void visit_fields(Fields& fields, TasksConfig& tasks) {
+  fields.about("Downstream tasks that the run scores as it trains ([eval.md](eval.md#scores-during-training)).");
+  fields.optional("files", tasks.files,
+                  "A task file or a folder of *.jsonl, or a list of them; empty: no task is scored.");
+  fields.optional("every", tasks.every, kStepsOrNever, "Steps between scorings; 0: only after the last step.");
+  fields.optional("limit", tasks.limit, kAnyCount, "Scores only the first examples of each file; 0: all.");
+  fields.optional("shots", tasks.shots, kAnyCount, "Solved examples put before each example, from the same file.");
+}
+
 static void visit_fields(Fields& fields, TrainConfig& train) {
   fields.about("The length of the run and the size of its batches.");
   fields.required("steps", train.steps, kSteps, "Optimizer steps of the run.");
@@ -124,6 +133,15 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
       "With init_from: standard deviation of the noise added to each expert that starts as a copy of a dense "
       "layer, as a share of the root mean square of its weights.");
   fields.optional("cuda_graphs", train.cuda_graphs, "On a GPU, replays the work of a step with CUDA graphs.");
+  fields.optional("skip_spikes", train.skip_spikes, kNotNegative,
+                  "Skips a step whose loss or gradient norm is more than this many standard deviations above the mean "
+                  "of the steps before it ([runs.md](runs.md#skip-spikes)); 0: skips none.");
+  fields.optional("skip_spikes_window", train.skip_spikes_window, {4, 10000},
+                  "Steps before it that skip_spikes compares a step with.");
+  fields.optional("weight_ema", train.weight_ema, kBelowOne,
+                  "Decay of an exponential moving average of the weights, kept beside them and evaluated too "
+                  "([runs.md](runs.md#average-the-weights)); 0: no average.");
+  fields.section("tasks", train.tasks);
 }
 
 static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {

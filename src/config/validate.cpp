@@ -54,6 +54,9 @@ void check_training(const Config& config, const Rules& rules) {
                   "validation sets are read once each; remove \"weight\" and \"epochs\"");
   rules.require(config.data.end_of_text < config.model.vocab_size, "data.end_of_text",
                 "must be below model.vocab_size ", config.model.vocab_size, ", not ", config.data.end_of_text);
+  for (size_t i = 0; i < train.tasks.files.size(); ++i)
+    rules.require(train.tasks.files[i] == DataSource{train.tasks.files[i].path}, text("train.tasks.files[", i, "]"),
+                  "tasks have the names of their files; give only a path");
   rules.require(train.sequence_length <= config.model.max_position_embeddings, "train.sequence_length",
                 "must be at most model.max_position_embeddings ", config.model.max_position_embeddings, ", not ",
                 train.sequence_length);

@@ -8,6 +8,8 @@
 // ranks takes rows r*B to (r+1)*B. So ranks read disjoint windows, and the tokens of a step do not depend on how the
 // step is split over ranks and micro-batches. An epoch may end inside a micro-batch.
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +25,9 @@ struct SourceState {
   int64_t position = 0;  // windows of this epoch already read, over all ranks; < windows
   int64_t windows = 0;   // per epoch: detects different data on restore
   double due = 0;        // windows by which the source is behind its share
+  // Which of the run's shuffles the source has; absent in older checkpoints: its place among the sources.
+  std::optional<int64_t> shuffle = {};
+  std::optional<std::string> fingerprint = {};  // of its shards; absent unless identified
   bool operator==(const SourceState&) const = default;
 };
 
@@ -31,7 +36,7 @@ struct LoaderState {
   int64_t epoch = 0;
   int64_t position = 0;                   // windows already read beyond the first `epoch` * `windows`
   int64_t windows = 0;                    // in one epoch, summed over the sources
-  std::vector<SourceState> sources = {};  // empty if there is only one
+  std::vector<SourceState> sources = {};  // may be empty if there is only one
   bool operator==(const LoaderState&) const = default;
 };
 
@@ -45,15 +50,22 @@ class BatchLoader {
   // Throws as TokenLoader::window().
   void next_batch(const Tensor& inputs_BT, const Tensor& targets_BT);
 
+  // From now on, states tell by their shards which source is which. Reads the checksums of all shards; `tick`: as for
+  // TokenLoader::checksums().
+  void identify(const std::function<void()>& tick = {});
+
   LoaderState state() const;
-  // Throws UserError if `state` belongs to other data: another number of sources, or of windows in one of them.
-  void restore(const LoaderState& state);
+  // Continues each source at its place in `state`. If the sources are identified in both, they may have been added,
+  // removed or put in another order since: a source continues if `state` has one of the same shards, and otherwise
+  // begins at its first window. Returns the names of the sources that begin. Without identities, throws UserError if
+  // `state` belongs to other data: another number of sources, or of windows in one of them.
+  std::vector<std::string> restore(const LoaderState& state);
 
   const std::vector<NamedText>& sources() const { return sources_; }
   // The share of the run's windows that each source is to have; they sum to 1.
   const std::vector<double>& shares() const { return shares_; }
-  // The share of the windows read up to `state` that came from each source, by its name; empty if nothing was read or
-  // there is one source.
+  // The share of the windows of these sources, read up to `state`, that came from each, by its name; empty if nothing
+  // was read or there is one source.
   std::vector<std::pair<std::string, double>> shares_read(const LoaderState& state) const;
 
  private:
@@ -61,6 +73,7 @@ class BatchLoader {
   size_t next_source();
   // The index, in file order, of the next window of the source.
   int64_t next_window(size_t source) const;
+  std::vector<std::string> restore_by_fingerprint(const std::vector<SourceState>& saved);
 
   std::vector<NamedText> sources_;
   std::vector<double> shares_;

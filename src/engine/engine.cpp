@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+
 #include "engine/train_step.h"
 #include "kernels/plan_ops.h"
 
@@ -12,6 +14,17 @@ ActivationMode activation_mode(const Config& config, Purpose purpose) {
 }
 
 bool shards_optimizer(const Config& config, RankOf rank) { return config.distributed.zero_stage > 0 && rank.size > 1; }
+
+// What scoring train.tasks takes beside the model: a forward pass over windows of the model's whole length, with about
+// as many tokens as a micro-batch of B * T.
+int64_t task_bytes(const Config& config, int64_t B, int64_t T, const Ops& ops) {
+  const int64_t context = config.model.max_position_embeddings;
+  const Engine largest(config, Purpose::forward, std::max<int64_t>(1, B * T / context), context, ops);
+  int64_t bytes = 0;
+  for (const Engine::ArenaSize& arena : largest.arena_sizes())
+    if (arena.name == "activations" || arena.name == "scratch") bytes += arena.bytes;
+  return bytes;
+}
 
 TrafficCosts operator-(TrafficCosts a, const TrafficCosts& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i].calls -= b[i].calls, a[i].bytes -= b[i].bytes;
@@ -27,15 +40,19 @@ Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, cons
       T_(T),
       workspace_bytes_(ops.workspace_bytes()),
       mode_(activation_mode(config, purpose)),
+      keeps_state_(purpose == Purpose::train && config.train.skip_spikes > 0),
       gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
            shards_optimizer(config, rank) ? rank.size : 1, config.data.document_end()),
       adamw_(config.optimizer),
+      weight_average_(config.train.weight_ema),
       data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
   lay_out(ops);
   FlopCounter counter(gpt_.live_share());
   Ops planning = make_plan_ops(ops).observed_by(counter);
   count_flops(planning, counter);
   if (purpose == Purpose::train && rank.size > 1) count_traffic(config, planning);
+  if (purpose == Purpose::train && !config.train.tasks.files.empty())
+    count_also("task scoring", task_bytes(config, B, T, ops));
 }
 
 void Engine::lay_out(const Ops& ops) {
@@ -50,12 +67,17 @@ void Engine::lay_out(const Ops& ops) {
   if (purpose_ == Purpose::train) {
     if (real != stat) master = optimizer_.allocate(stat, {held.count()});
     adamw_.allocate(optimizer_, held, stat);
+    weight_average_.allocate(optimizer_, held, stat);
     if (rank_.size > 1) data_parallel_.allocate(communication_, params);
   } else if (real != stat) {
     master = parameters_.allocate(stat, {held.count()});
   }
   params.bind(values, grads, master, held);
   gpt_.state().allocate(state_);
+  if (const int64_t words = state_.used() / dtype_bytes(DType::i32); keeps_state_ && words > 0) {
+    router_state_ = Tensor(state_.data(), DType::i32, {words});
+    kept_state_ = state_.allocate(DType::i32, {words});
+  }
   activations_ = gpt_.allocate(activations_arena_, ops, B_, T_, mode_);
   const Tensor& stats = activations_.router_stats_LW;
   const int64_t routed = stats.present() ? stats.count() : 0;

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "engine/adamw.h"
+#include "engine/weight_average.h"
 #include "kernels/ops.h"
 #include "model/data_parallel.h"
 #include "model/gpt.h"
@@ -50,6 +51,7 @@ class Engine {
   const Gpt& gpt() const { return gpt_; }
   AdamW& adamw() { return adamw_; }
   const AdamW& adamw() const { return adamw_; }
+  const WeightAverage& weight_average() const { return weight_average_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
   // The host fills these with the next micro-batch. If the host can access activations().tokens_BT and targets_BT,
@@ -59,6 +61,10 @@ class Engine {
   void upload_batch();
   Scratch& scratch() { return scratch_; }
   const StepSums& sums() const { return sums_; }
+  // All rows of the routers' state as one tensor, and room for a copy of it. Absent if no step can be skipped
+  // (train.skip_spikes) or if there is no state.
+  const Tensor& router_state() const { return router_state_; }
+  const Tensor& kept_state() const { return kept_state_; }
 
   struct ArenaSize {
     std::string name;
@@ -86,8 +92,10 @@ class Engine {
   RankOf rank_;
   int64_t B_, T_, workspace_bytes_;
   ActivationMode mode_;
+  bool keeps_state_;
   Gpt gpt_;
   AdamW adamw_;
+  WeightAverage weight_average_;
   DataParallel data_parallel_;
   Arena parameters_{"parameters"}, gradients_{"gradients"}, optimizer_{"optimizer"}, state_{"state"},
       activations_arena_{"activations"}, communication_{"communication"};
@@ -97,6 +105,7 @@ class Engine {
   std::vector<int32_t> batch_;
   Tensor batch_tokens_BT_, batch_targets_BT_;
   StepSums sums_;
+  Tensor router_state_, kept_state_;
   double forward_flops_ = 0, backward_flops_ = 0;
   PlannedTraffic traffic_;
   std::vector<ArenaSize> others_;

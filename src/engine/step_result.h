@@ -21,7 +21,10 @@ struct StepResult {
   // Norms of the default vectors after the step; absent without default vectors.
   std::optional<VectorNorms> default_norms;
 
-  // Whether the step moved the parameters. After a step that did not, no later step moves them.
+  bool skipped = false;  // an outlier (train.skip_spikes), which changed nothing
+
+  // Whether the numbers are finite, so that the step moved the parameters or was skipped. After a step that did not, no
+  // later step moves them.
   bool finite() const;
 };
 

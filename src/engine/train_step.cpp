@@ -13,10 +13,12 @@ TrainStep::TrainStep(const Config& config, Engine& engine, Ops& ops, Communicato
       pass_{ops, engine.scratch(), communicator, PassKind::train,
             1.0 / static_cast<double>(micro_batches_ * communicator.size())} {}
 
-void TrainStep::run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out) {
+void TrainStep::run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out,
+                    const std::function<bool()>& skips) {
   const double learning_rate =
       learning_rate_at(step, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
   engine_.adamw().set_step(ops_.memory(), learning_rate, step + 1);
+  engine_.weight_average().set_step(ops_.memory(), step + 1);
   carry_out({StepPart::begin}, [this] { begin(); });
   for (int64_t m = 0; m < micro_batches_; ++m) {
     next_batch(engine_.batch_tokens_BT(), engine_.batch_targets_BT());
@@ -25,12 +27,16 @@ void TrainStep::run(const NextBatch& next_batch, int64_t step, const CarryOut& c
     carry_out(part, [&] { micro_batch(part); });
   }
   carry_out({StepPart::measure}, [this] { measure(); });
-  carry_out({StepPart::update}, [this] { update(); });
+  if (skips && skips())
+    carry_out({StepPart::skip}, [this] { skip(); });
+  else
+    carry_out({StepPart::update}, [this] { update(); });
 }
 
 void TrainStep::begin() {
   ops_.zero(engine_.gpt().params().grads());
   ops_.zero(engine_.sums().all_S);
+  if (engine_.kept_state().present()) ops_.copy(engine_.kept_state(), engine_.router_state());
 }
 
 void TrainStep::micro_batch(const StepPart& part) {
@@ -59,13 +65,23 @@ void TrainStep::measure() {
 void TrainStep::update() {
   const StepSums& sums = engine_.sums();
   engine_.adamw().update(pass_, engine_.gpt().params(), sums.squared_norm_1, sums.loss_1);
+  engine_.weight_average().update(ops_, engine_.gpt().params());
   engine_.gpt().end_step(pass_);
+}
+
+void TrainStep::skip() {
+  if (engine_.kept_state().present()) ops_.copy(engine_.router_state(), engine_.kept_state());
 }
 
 StepPart TrainStep::micro_batch_part(bool first, bool last) const {
   return {.name = StepPart::micro_batch,
           .gathers = first && engine_.data_parallel().shards_optimizer(),
           .reduces = last && communicator_.size() > 1};
+}
+
+void TrainStep::exchange_average() {
+  engine_.weight_average().exchange(ops_, engine_.gpt().params());
+  gather_weights();
 }
 
 void TrainStep::gather_weights() {

@@ -12,7 +12,7 @@ using NextBatch = std::function<void(const Tensor& inputs_BT, const Tensor& targ
 
 // A part of a step. Its work is the same in every step, so a device can record it once and replay it.
 struct StepPart {
-  enum Name { begin, micro_batch, measure, update } name;
+  enum Name { begin, micro_batch, measure, update, skip } name;
   // For micro-batches: the first of a step gathers the weights that other ranks have updated, the last one reduces
   // gradients over ranks.
   bool gathers = false, reduces = false;
@@ -28,14 +28,18 @@ class TrainStep {
   TrainStep(const Config& config, Engine& engine, Ops& ops, Communicator& communicator);
 
   // The whole step: global_batch_size sequences in micro-batches, then the update. `step` counts from 0. `engine` is
-  // committed. A loss or gradient that is not finite leaves every parameter as it is.
-  void run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out);
+  // committed. A loss or gradient that is not finite leaves every parameter as it is. `skips` is called after
+  // measure(), when engine.sums() is complete; if it returns true, skip() takes the place of update(). Without it, no
+  // step is skipped.
+  void run(const NextBatch& next_batch, int64_t step, const CarryOut& carry_out,
+           const std::function<bool()>& skips = {});
 
   // The parts, in this order; `micro_batch` runs once for each micro-batch of this rank.
-  void begin();                            // gradients = 0, engine.sums() = 0
+  void begin();                            // gradients = 0, engine.sums() = 0; keeps the routers' state for skip()
   void micro_batch(const StepPart& part);  // forward and backward: gradients +=, engine.sums() +=
   void measure();                          // sums over ranks, and the gradients' norm
-  void update();                           // AdamW, then what routers do once per step
+  void update();                           // AdamW, the weights' average, then what routers do once per step
+  void skip();                             // instead of update(): the routers' state as it was at begin()
 
   StepPart micro_batch_part(bool first, bool last) const;  // the first or last of a step
 
@@ -43,6 +47,9 @@ class TrainStep {
   Ops& ops() { return ops_; }
   // Gathers on every rank the weights that the last step updated. Call it before reading weights outside a step.
   void gather_weights();
+  // Exchanges the weights and their moving average on every rank, to evaluate the average; a second call undoes it.
+  // Call it between steps. Does nothing without train.weight_ema.
+  void exchange_average();
 
  private:
   const Config& config_;

@@ -46,7 +46,7 @@ void write_index(const fs::path& folder, const std::vector<std::vector<PlannedTe
 ExportedFiles write_model(const fs::path& folder, const ExportRequest& request) {
   // The tables know which tensors the checkpoint must hold. They need no memory for that.
   const Gpt gpt(request.config.model, request.config.router, DType::f32, DType::f32);
-  const SafetensorsFile file = open_model_of(request.checkpoint, gpt.params(), gpt.state());
+  const SafetensorsFile file = open_model_of(request.checkpoint, gpt.params(), gpt.state(), request.weights);
   const std::vector<PlannedTensor> tensors = plan_tensors(request.family, request.config.model, file, request.dtype);
   const auto shards = cut_into_shards(tensors, request.shard_bytes);
   const int64_t total = bytes_of(tensors);

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "checkpoint/checkpoint.h"
 #include "huggingface/export_files.h"
 
 namespace gptmoe {
@@ -11,6 +12,7 @@ struct ExportRequest {
   std::filesystem::path checkpoint;
   std::filesystem::path out;
   Config config;  // the checkpoint's
+  Weights weights = Weights::last;
   const Family& family;
   DType dtype = DType::f32;              // or bf16
   int64_t shard_bytes = 5000000000;      // maximum bytes of tensors per file

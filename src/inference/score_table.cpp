@@ -79,6 +79,15 @@ std::vector<std::string> task_row_names(const Task& task) {
   return names;
 }
 
+std::string score_sentence(const TaskScore& score) {
+  const Scores& all = score.all;
+  std::string sentence = text(all.name, "  accuracy ", number("%.3f", all.acc.value));
+  if (!std::isnan(all.acc.standard_error)) sentence += " ± " + number("%.3f", all.acc.standard_error);
+  if (all.chance) sentence += ", chance " + number("%.3f", *all.chance);
+  if (all.perplexity) sentence += ", perplexity " + number("%.4g", all.perplexity->value);
+  return sentence;
+}
+
 std::string text_sentence(const TextScore& score) {
   const double bits = score.bits_per_byte();
   return text("loss ", number("%.6f", score.loss), " nats/token, perplexity ", number("%.4f", score.perplexity),

@@ -20,6 +20,9 @@ std::vector<std::string> score_table_rows(const TaskScore& score, size_t name_co
 // The names that score_table_rows() prints for a task whose examples are all scored.
 std::vector<std::string> task_row_names(const Task& task);
 
+// "arc_easy  accuracy 0.312 ± 0.014, chance 0.250", "lambada  accuracy 0.210 ± 0.006, perplexity 61.2"
+std::string score_sentence(const TaskScore& score);
+
 // "loss 3.1 nats/token, perplexity 22.2, 1.1 bits/byte over 65536 tokens of GLOB"
 std::string text_sentence(const TextScore& score);
 // A table of domains.

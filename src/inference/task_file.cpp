@@ -107,13 +107,13 @@ std::string task_kind_name(TaskKind kind) {
 
 std::string Task::place(const Example& example) const { return text(file.string(), ":", example.line); }
 
-std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths) {
+std::vector<TaskFile> find_task_files(const std::vector<std::string>& paths, const std::string& given_by) {
   std::vector<TaskFile> files;
   for (const std::string& path : paths) {
     const fs::file_type type = file_type_at(path);
     if (type == fs::file_type::not_found)
       user_error(
-          "--task ", path, ": no such file or folder; ",
+          given_by, path, ": no such file or folder; ",
           file_type_at(path + kEnding) == fs::file_type::regular
               ? text("did you mean ", path, kEnding, "?")
               : "give a file of JSON lines or a folder of them; docs/tasks.md says how to make those of benchmarks");

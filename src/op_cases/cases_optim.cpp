@@ -1,4 +1,4 @@
-// Zero, copy, cast, norms, AdamW.
+// Zero, copy, cast, norms, AdamW, moving averages.
 #include <algorithm>
 #include <cmath>
 
@@ -154,6 +154,21 @@ OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master
   return op;
 }
 
+OpCase moving_average(int64_t n, double keep, std::string_view variant) {
+  OpCase op("moving_average", {n}, variant);
+  op.input("x", {n}, normal(), Kind::stat);
+  op.input("keep", {1}, constant(keep), Kind::stat);
+  op.input("before", {n}, normal(), Kind::stat);
+  op.result("average", {n}, Kind::stat);
+  op.in_place("average", "before");
+  op.forward = [](Ops& ops, const Tensors& t) { ops.moving_average(t["average"], t["x"], t["keep"]); };
+  op.reference = [=](Values& v) {
+    const double kept = v["keep"][0];
+    for (int64_t i = 0; i < n; ++i) v["average"][i] = kept * v["average"][i] + (1 - kept) * v["x"][i];
+  };
+  return op;
+}
+
 }  // namespace
 
 void add_optim_cases(OpCases& cases) {
@@ -187,6 +202,10 @@ void add_optim_cases(OpCases& cases) {
     tests.push_back(adamw(7, 1, 0, 0.1, master, "zero_gradient" + suffix));  // only the decay moves the parameters
   }
 
+  tests.push_back(moving_average(1, 0.5, "half"));
+  tests.push_back(moving_average(33, 0, "new"));
+  tests.push_back(moving_average(70001, 0.999, "old"));
+
   auto& benchmarks = cases.benchmarks;
   benchmarks.push_back(zero(4 << 20, Kind::stat));
   benchmarks.push_back(copy(4 << 20, Kind::stat));
@@ -195,12 +214,15 @@ void add_optim_cases(OpCases& cases) {
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
 
+  benchmarks.push_back(moving_average(4 << 20, 0.999, ""));
+
   auto& gpu = cases.gpu_benchmarks;  // parameters of a few layers: more would only take longer
   gpu.push_back(zero(64 << 20, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::bf16, Kind::stat));
   gpu.push_back(cast(64 << 20, Kind::stat, Kind::bf16));
   gpu.push_back(squared_norm(64 << 20));
   gpu.push_back(adamw(64 << 20, 1, 1, 0.1, Master::present, "decay"));
+  gpu.push_back(moving_average(64 << 20, 0.999, ""));
 }
 
 }  // namespace gptmoe

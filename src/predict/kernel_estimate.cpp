@@ -157,6 +157,7 @@ void add_memory_kernels(KernelList& list) {
     case OpId::accumulate_sum:
     case OpId::squared_norm: return whole_sum(list);
     case OpId::adamw: return list.stream("adamw");
+    case OpId::moving_average: return list.stream("moving_average");
 
     case OpId::linear_forward:
     case OpId::linear_bias_forward:

@@ -41,10 +41,11 @@ MetricsRow MetricsLine::row() const {
   return with_remedy(kRemedy, [&]() -> MetricsRow {
     if (event_ == TrainRow::kEvent) return read_record<TrainRow>(json_, place_);
     if (event_ == EvalRow::kEvent) return read_record<EvalRow>(json_, place_);
+    if (event_ == TasksRow::kEvent) return read_record<TasksRow>(json_, place_);
     if (event_ == DivergedRow::kEvent) return read_record<DivergedRow>(json_, place_);
     if (event_ == ThinnedRow::kEvent) return read_record<ThinnedRow>(json_, place_);
     user_error(place_, ": unknown event ", Json(event_).dump(-1, ' ', false, Json::error_handler_t::replace),
-               "; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
+               "; known are \"train\", \"eval\", \"tasks\", \"diverged\" and \"thinned\"");
   });
 }
 

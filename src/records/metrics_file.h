@@ -15,7 +15,7 @@ namespace gptmoe {
 
 inline constexpr const char* kMetricsFile = "metrics.jsonl";
 
-using MetricsRow = std::variant<TrainRow, EvalRow, DivergedRow, ThinnedRow>;
+using MetricsRow = std::variant<TrainRow, EvalRow, TasksRow, DivergedRow, ThinnedRow>;
 
 // A line of metrics.jsonl.
 class MetricsLine {

@@ -35,6 +35,7 @@ struct TrainRow {
   std::optional<int64_t> memory_bytes;
   std::optional<Named<TrafficRow>> communication;
   std::optional<Named<double>> source_share;  // absent if there is one source
+  std::optional<int64_t> skipped_steps;       // absent without train.skip_spikes
   double seconds = 0;
   std::optional<double> time;  // this one, in all rows: absent in older files
 };
@@ -45,11 +46,31 @@ struct EvalRow {
   int64_t tokens = 0;
   double val_loss = 0;
   std::optional<Named<double>> val_loss_by_set;  // absent if the validation text has no name
+  std::optional<double> val_loss_ema;            // absent without train.weight_ema
   double seconds = 0;
   std::vector<std::vector<double>> expert_load;  // [MoE layer][expert]; this and the next two: empty in dense models
   std::vector<double> router_entropy;            // [MoE layer]
   std::vector<double> load_balance_loss_by_layer;
   std::vector<double> fill_share;
+  std::optional<double> time;
+};
+
+// A model's scores on one downstream task; docs/eval.md says what they are.
+struct TaskScoreRow {
+  int64_t examples = 0;
+  double acc = 0, acc_stderr = 0;
+  std::optional<double> acc_norm, acc_token;  // multiple choice
+  std::optional<double> perplexity;           // completion
+  std::optional<double> chance;               // absent for completions
+};
+
+// Scores of train.tasks.
+struct TasksRow {
+  static constexpr const char* kEvent = "tasks";
+  int64_t step = 0;
+  int64_t tokens = 0;
+  Named<TaskScoreRow> tasks;
+  double seconds = 0;
   std::optional<double> time;
 };
 
@@ -108,7 +129,9 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.maybe("communication", row.communication, "Traffic between ranks in the step, by kind; absent on one rank.");
   visitor.maybe(
       "source_share", row.source_share,
-      "Share of the tokens that came from each source of a mixture, by its name, since data.train last changed.");
+      "Share of the tokens that came from each source of a mixture, by its name; removed sources do not count.");
+  visitor.maybe("skipped_steps", row.skipped_steps,
+                "Steps of the run that train.skip_spikes has skipped so far; absent without it.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
@@ -121,6 +144,8 @@ void visit_fields(Visitor& visitor, Row& row) {
   visitor.derived("val_perplexity", std::exp(row.val_loss), "exp(val_loss).");
   visitor.maybe("val_loss_by_set", row.val_loss_by_set,
                 "Mean cross-entropy of each validation set, by its name; val_loss is over the tokens of all.");
+  visitor.maybe("val_loss_ema", row.val_loss_ema,
+                "val_loss of the weights' moving average; absent without train.weight_ema.");
   visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("expert_load", row.expert_load, "Share of each MoE layer's assignments that each expert received.");
   visitor.maybe("router_entropy", row.router_entropy, "Mean entropy of each MoE layer's router in nats.");
@@ -130,6 +155,26 @@ void visit_fields(Visitor& visitor, Row& row) {
       "fill_share", row.fill_share,
       "For each MoE layer: norm of the vectors that stand in for unchosen experts, divided by the norm of the "
       "layer's output; absent if the router has no such vectors.");
+  visitor.maybe("time", row.time, kTimeSentence);
+}
+
+template <typename Visitor, Is<TaskScoreRow> Row>
+void visit_fields(Visitor& visitor, Row& row) {
+  visitor.field("examples", row.examples, "Examples scored.");
+  visitor.field("acc", row.acc, "Accuracy: the share of examples whose likeliest candidate is the right one.");
+  visitor.field("acc_stderr", row.acc_stderr, "Its standard error; null for a single example.");
+  visitor.maybe("acc_norm", row.acc_norm, "Accuracy by likelihood per character, of a multiple choice.");
+  visitor.maybe("acc_token", row.acc_token, "Accuracy by likelihood per token, of a multiple choice.");
+  visitor.maybe("perplexity", row.perplexity, "Perplexity of the continuations of a completion.");
+  visitor.maybe("chance", row.chance, "Accuracy of guessing; absent for a completion.");
+}
+
+template <typename Visitor, Is<TasksRow> Row>
+void visit_fields(Visitor& visitor, Row& row) {
+  visitor.field("step", row.step, "Optimizer steps done.");
+  visitor.field("tokens", row.tokens, "Training tokens seen.");
+  visitor.field("tasks", row.tasks, "The scores of each task, by its name.");
+  visitor.field("seconds", row.seconds, "Time spent training so far, without evaluations and checkpoints.");
   visitor.maybe("time", row.time, kTimeSentence);
 }
 

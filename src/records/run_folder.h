@@ -8,6 +8,7 @@ namespace gptmoe {
 inline constexpr const char* kRunConfigFile = "config.json";
 inline constexpr const char* kCheckpointsFolder = "checkpoints";
 inline constexpr const char* kModelFile = "model.safetensors";          // in a checkpoint
+inline constexpr const char* kAverageFile = "average.safetensors";      // in a checkpoint with train.weight_ema
 inline constexpr const char* kOptimizerFile = "optimizer.safetensors";  // in a checkpoint that a run can resume
 inline constexpr const char* kCheckpointStateFile = "state.json";  // written last: a folder that holds it is complete
 

@@ -29,13 +29,15 @@ Statistics perplexity_of(const Arm& arm, int64_t tokens) {
 CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
   CurvePoint point;
   point.tokens = tokens;
-  std::vector<double> perplexities;
+  std::vector<double> perplexities, of_averages;
   const double share = 1.0 / static_cast<double>(runs.size());
   size_t layers = runs[0]->evals[0].router_entropy.size();
   for (const RunLog* run : runs) layers = std::min(layers, run->evals[0].router_entropy.size());
   point.router_entropy.assign(layers, 0);
   for (const RunLog* run : runs) {
     perplexities.push_back(perplexity_at(*run, tokens));
+    of_averages.push_back(std::exp(interpolate(
+        run->evals, &EvalRow::tokens, tokens, [](const EvalRow& row) { return row.val_loss_ema.value_or(kUnknown); })));
     const auto mean_of = [&](auto field) { return share * interpolate(run->evals, &EvalRow::tokens, tokens, field); };
     point.step += mean_of([](const EvalRow& row) { return static_cast<double>(row.step); });
     point.seconds += mean_of([](const EvalRow& row) { return row.seconds; });
@@ -44,6 +46,7 @@ CurvePoint point_of(const std::vector<const RunLog*>& runs, int64_t tokens) {
                                                      [l](const EvalRow& row) { return row.router_entropy[l]; });
   }
   point.perplexity = statistics_of(perplexities);
+  point.perplexity_ema = statistics_of(of_averages).mean;
   return point;
 }
 
@@ -70,6 +73,11 @@ void measure_stability(ArmResult& result) {
     result.diverged += run.has_diverged();
   }
   result.spikes_per_run = spikes / static_cast<double>(result.arm.runs.size());
+  std::vector<double> skipped;
+  for (const RunLog& run : result.arm.runs)
+    if (!run.train.empty() && run.train.back().skipped_steps)
+      skipped.push_back(static_cast<double>(*run.train.back().skipped_steps));
+  result.skipped_per_run = statistics_of(skipped).mean;
 }
 
 std::vector<std::vector<double>> final_load(const Arm& arm) {

@@ -40,6 +40,7 @@ struct CurvePoint {
   int64_t tokens = 0;
   double step = 0, seconds = 0;  // means over runs
   Statistics perplexity;
+  double perplexity_ema = kUnknown;    // of the weights' average, mean over runs; unknown unless known for all
   std::vector<double> router_entropy;  // [MoE layer] nats, mean over runs; empty in dense models
 };
 
@@ -86,8 +87,9 @@ struct ArmResult {
   double target_tokens_change = kUnknown;   // tokens_change() from the baseline's; unknown if either is not reached
   double target_seconds_change = kUnknown;  // the same for target->seconds, if speeds are compared
 
-  double spikes_per_run = kUnknown;  // loss_spikes(), mean over runs; unknown unless known for all
-  int64_t diverged = 0;              // number of runs that diverged (RunLog::has_diverged)
+  double spikes_per_run = kUnknown;   // loss_spikes(), mean over runs; unknown unless known for all
+  double skipped_per_run = kUnknown;  // steps that train.skip_spikes skipped, mean over runs; unknown if none has it
+  int64_t diverged = 0;               // number of runs that diverged (RunLog::has_diverged)
 
   // Medians over train rows. Each run's first 10 rows, or a fifth of its rows if that is fewer, are left out as
   // warm-up.

@@ -12,6 +12,7 @@
 #include "report/page_files.h"
 #include "report/report_charts.h"
 #include "report/table.h"
+#include "report/task_curves.h"
 #include "report/validation_sets.h"
 
 namespace gptmoe {
@@ -48,6 +49,12 @@ std::string perplexity_section(const Comparison& comparison, PageCharts& page) {
     caption += comparison.single() ? ". " : "; for the gap, its 95 % interval over pairs of equal seed. ";
   }
   if (comparison.reference) caption += "Dashed: " + reference_name(*comparison.reference) + ". ";
+  const auto has_average = [](const ArmResult& result) {
+    return std::any_of(result.curve.begin(), result.curve.end(),
+                       [](const CurvePoint& point) { return std::isfinite(point.perplexity_ema); });
+  };
+  if (std::any_of(comparison.arms.begin(), comparison.arms.end(), has_average))
+    caption += "Dashed curve: the moving average of the weights. ";
   if (chart.y.to) caption += "The first fifth of training may be above the frame. ";
   std::string out = heading("h2", "Validation perplexity", escape(caption + "Point at a curve for its numbers."));
   out += page.add_wide(chart);
@@ -93,6 +100,16 @@ std::string summary_section(const Comparison& comparison) {
         "± is the standard deviation over seeds. The gap to the baseline is the mean difference of losses between "
         "runs of equal seed, with Student’s t interval. Throughput is a median without warm-up steps.";
   return heading("h2", "Numbers", caption) + summary_table(summary_rows(comparison));
+}
+
+std::string tasks_section(const Comparison& comparison, PageCharts& page) {
+  std::string charts;
+  int number = 0;
+  for (const TaskCurve& task : task_curves(comparison))
+    charts += page.add(task.name, task_chart(comparison, task, text("task-", number++)));
+  if (charts.empty()) return "";
+  return heading("h2", "Downstream tasks", "Accuracy on the tasks that the runs were scored on as they trained.") +
+         element("div", charts, "charts");
 }
 
 std::string training_section(const Comparison& comparison, PageCharts& page) {
@@ -257,6 +274,7 @@ std::string html_report(const Comparison& comparison, const Sweep* sweep, int64_
   sections += perplexity_section(comparison, page);
   sections += summary_section(comparison);
   sections += sets_section(comparison, page);
+  sections += tasks_section(comparison, page);
   sections += training_section(comparison, page);
   sections += load_section(comparison);
   sections += entropy_section(comparison, page);

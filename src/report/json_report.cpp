@@ -6,6 +6,7 @@
 #include "records/record_json.h"
 #include "report/config_diff.h"
 #include "report/number_text.h"
+#include "report/task_curves.h"
 #include "report/validation_sets.h"
 
 namespace gptmoe {
@@ -87,6 +88,7 @@ Json curve_json(const ArmResult& result) {
     curve.push_back({{"tokens", point.tokens},
                      {"seconds", point.seconds},
                      {"perplexity", spread_json(point.perplexity)},
+                     {"perplexity_ema", point.perplexity_ema},
                      {"router_entropy", point.router_entropy}});
   return curve;
 }
@@ -118,6 +120,7 @@ Json arm_json(const ArmResult& result) {
           {"speed_obstacle", result.speed_obstacle.sentence.empty() ? Json() : Json(result.speed_obstacle.sentence)},
           {"mfu", result.mfu},
           {"spikes_per_run", result.spikes_per_run},
+          {"skipped_per_run", result.skipped_per_run},
           {"diverged", result.diverged},
           {"expert_load", result.expert_load},
           {"dead_experts", dead},
@@ -140,6 +143,22 @@ Json sets_json(const Comparison& comparison) {
     sets.push_back({{"name", set.name}, {"arms", arms}});
   }
   return sets;
+}
+
+// Each task's name and chance, with the arms' accuracies.
+Json tasks_json(const Comparison& comparison) {
+  Json tasks = Json::array();
+  for (const TaskCurve& task : task_curves(comparison)) {
+    Json arms = Json::array();
+    for (size_t arm = 0; arm < comparison.arms.size(); ++arm) {
+      Json curve = Json::array();
+      for (const TaskPoint& point : task.by_arm[arm])
+        curve.push_back({{"tokens", point.tokens}, {"step", point.step}, {"acc", spread_json(point.acc)}});
+      arms.push_back({{"label", comparison.arms[arm].arm.label}, {"curve", curve}});
+    }
+    tasks.push_back({{"name", task.name}, {"chance", task.chance ? Json(*task.chance) : Json()}, {"arms", arms}});
+  }
+  return tasks;
 }
 
 Json pair_json(const std::optional<SettingPair>& pair) {
@@ -184,6 +203,7 @@ Json json_report(const Comparison& comparison, const Sweep* sweep) {
                  {"reference", reference_json(comparison.reference)},
                  {"arms", arms}};
   if (Json sets = sets_json(comparison); !sets.empty()) report["validation_sets"] = std::move(sets);
+  if (Json tasks = tasks_json(comparison); !tasks.empty()) report["tasks"] = std::move(tasks);
   if (sweep) report["sweep"] = sweep_json(*sweep);
   return report;
 }

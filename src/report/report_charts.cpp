@@ -68,6 +68,19 @@ Series perplexity_series(const Comparison& comparison, size_t arm, double (*x)(c
   return series;
 }
 
+// The same for the weights' averages; without points if they are not known.
+Series average_series(const Comparison& comparison, size_t arm, double (*x)(const CurvePoint&), double x_unit) {
+  Series series{"", static_cast<int>(arm), 1, {}, true};
+  series.name = comparison.arms[arm].arm.label + ", averaged weights";
+  for (const CurvePoint& point : comparison.arms[arm].curve) {
+    const double value = point.perplexity_ema;
+    if (std::isfinite(value))
+      series.points.push_back({x(point) / x_unit, value, value, value,
+                               text(series.name, "\nperplexity ", perplexity_text(value)), place_of(point)});
+  }
+  return series;
+}
+
 // The top of the frame: the highest perplexity at the first eval after a fifth of training.
 std::optional<double> top_of_frame(const Comparison& comparison) {
   std::optional<double> top;
@@ -90,6 +103,9 @@ Chart perplexity_chart(const Comparison& comparison, const std::string& id, doub
   chart.y = {"validation perplexity (log scale)", Scale::log, {}, top_of_frame(comparison), {}};
   for (size_t arm = 0; arm < comparison.arms.size(); ++arm)
     chart.series.push_back(perplexity_series(comparison, arm, x, unit));
+  for (size_t arm = 0; arm < comparison.arms.size(); ++arm)
+    if (Series average = average_series(comparison, arm, x, unit); !average.points.empty())
+      chart.series.push_back(std::move(average));
   if (!comparison.single() && std::isfinite(comparison.target_perplexity)) {
     chart.reference = comparison.target_perplexity;
     chart.reference_label =

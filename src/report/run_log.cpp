@@ -52,6 +52,7 @@ void read_metrics(RunLog& run, const std::filesystem::path& path, const std::opt
     MetricsRow row = line.row();
     if (auto* train = std::get_if<TrainRow>(&row)) append(run.train, std::move(*train), line.place());
     if (auto* eval = std::get_if<EvalRow>(&row)) append(run, std::move(*eval), line.place());
+    if (auto* tasks = std::get_if<TasksRow>(&row)) append(run.tasks, std::move(*tasks), line.place());
     if (const auto* diverged = std::get_if<DivergedRow>(&row)) run.diverged = diverged->step;
     if (const auto* thinned = std::get_if<ThinnedRow>(&row)) run.thinned = *thinned;
   });

@@ -32,6 +32,7 @@ struct RunLog {
   std::optional<int64_t> seed;      // config seed
   std::vector<TrainRow> train;      // tokens strictly increasing
   std::vector<EvalRow> evals;       // tokens strictly increasing; expert_load and router_entropy never change shape
+  std::vector<TasksRow> tasks;      // tokens strictly increasing
   std::optional<int64_t> diverged;  // the step whose numbers were not finite, which ended the run
   std::optional<ThinnedRow> thinned;
   int64_t at_once = 1;                 // runs that trained on the machine at the same time, this one included

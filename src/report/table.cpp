@@ -8,6 +8,7 @@
 #include "base/columns.h"
 #include "base/printable.h"
 #include "report/number_text.h"
+#include "report/task_curves.h"
 #include "report/validation_sets.h"
 
 namespace gptmoe {
@@ -187,12 +188,18 @@ std::vector<SummaryRow> perplexity_rows(const Comparison& comparison) {
   add_row(rows, comparison, "final perplexity", [](const ArmResult& r) {
     return r.diverged > 0 ? divergence_text(r) : r.curve.empty() ? "" : spread_text(r.final_perplexity());
   });
+  add_row(rows, comparison, "of the weights' average", [](const ArmResult& r) {
+    return r.curve.empty() || r.diverged > 0 ? "" : where_known(r.curve.back().perplexity_ema, perplexity_text);
+  });
   if (!comparison.single()) add_comparison_rows(rows, comparison);
   return rows;
 }
 
 std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   std::vector<SummaryRow> rows = perplexity_rows(comparison);
+  for (const TaskCurve& task : task_curves(comparison))
+    add_row(rows, comparison, task.name + " accuracy",
+            [&](const ArmResult& r) { return last_accuracy(task, static_cast<size_t>(&r - comparison.arms.data())); });
   add_row(rows, comparison, "tokens per second",
           [](const ArmResult& r) { return where_known(r.tokens_per_second, tokens_text); });
   if (!comparison.single()) add_throughput_row(rows, comparison);
@@ -202,6 +209,8 @@ std::vector<SummaryRow> summary_rows(const Comparison& comparison) {
   add_row(rows, comparison, "dead experts", dead_text);
   add_row(rows, comparison, "loss spikes per run",
           [](const ArmResult& r) { return where_known(r.spikes_per_run, [](double v) { return fixed(v, 1); }); });
+  add_row(rows, comparison, "skipped steps per run",
+          [](const ArmResult& r) { return where_known(r.skipped_per_run, [](double v) { return fixed(v, 1); }); });
   add_row(rows, comparison, "runs that diverged", [](const ArmResult& r) {
     return r.diverged == 0 ? std::string() : text(r.diverged, " of ", r.arm.runs.size());
   });

@@ -25,7 +25,10 @@ std::vector<Arm> arms_on(const Comparison& comparison, const std::string& set) {
       run.seed = whole.seed;
       run.evals = whole.evals;
       run.diverged = whole.diverged;
-      for (EvalRow& row : run.evals) row.val_loss = *loss_on(row, set);
+      for (EvalRow& row : run.evals) {
+        row.val_loss = *loss_on(row, set);
+        row.val_loss_ema.reset();  // it is over the tokens of all sets
+      }
     }
   }
   return arms;

@@ -1,6 +1,7 @@
 #include "train/first_screen.h"
 
 #include <cstdio>
+#include <map>
 
 #include "base/printable.h"
 #include "base/progress.h"
@@ -21,18 +22,44 @@ std::string describe_ranks(const Config& config, const World& world) {
       "; gradients are sent in ", d.reduce_dtype);
 }
 
-// A line for each source of a mixture: how much of it the run reads. Empty if there is only one source.
+// A line for each source of a mixture: how much of it the run reads in its `sequences` left, and has read by its end.
+// Empty if there is only one source.
 std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t sequences) {
   std::vector<std::string> lines;
   const std::vector<NamedText>& sources = data.sources();
+  const LoaderState state = data.state();
+  const std::vector<std::pair<std::string, double>> so_far = data.shares_read(state);
   for (size_t s = 0; sources.size() > 1 && s < sources.size(); ++s) {
-    const double share = data.shares()[s];
-    char read[80];
-    std::snprintf(read, sizeof read, "%.1f%% of the tokens, %.2f epochs of ", 100 * share,
-                  share * static_cast<double>(sequences) / static_cast<double>(sources[s].loader.windows()));
+    const double share = data.shares()[s], windows = static_cast<double>(sources[s].loader.windows());
+    const SourceState& place = state.sources[s];
+    const double epochs = static_cast<double>(place.epoch) + static_cast<double>(place.position) / windows +
+                          share * static_cast<double>(sequences) / windows;
+    char read[120], before[40] = "";
+    if (!so_far.empty()) std::snprintf(before, sizeof before, " (%.1f%% so far)", 100 * so_far[s].second);
+    std::snprintf(read, sizeof read, "%.1f%% of the tokens%s, %.2f epochs of ", 100 * share, before, epochs);
     lines.push_back(text(sources[s].name, ": ", read, grouped_digits(sources[s].loader.tokens())));
   }
   return lines;
+}
+
+// Says if a shard is in two sources, as its tokens tell; empty if none is.
+std::string describe_twice(const std::vector<NamedText>& sources) {
+  std::map<std::pair<int64_t, uint64_t>, std::pair<const Shard*, const NamedText*>> seen;
+  int64_t shards = 0;
+  std::string first;
+  for (size_t s = 0; sources.size() > 1 && s < sources.size(); ++s) {
+    const TokenLoader& text_of = sources[s].loader;
+    for (size_t i = 0; i < text_of.shard_files().size(); ++i) {
+      const Shard& shard = text_of.shard_files()[i];
+      const auto [same, fresh] = seen.try_emplace({shard.size(), text_of.checksums()[i]}, &shard, &sources[s]);
+      if (fresh || same->second.second == &sources[s]) continue;
+      if (shards++ == 0)
+        first = text(shard.path().string(), " of ", sources[s].name, " is ", same->second.first->path().string(),
+                     " of ", same->second.second->name);
+    }
+  }
+  if (shards == 0) return "";
+  return text(plural(shards, "shard"), shards == 1 ? " is" : " are", " in two sources: ", first);
 }
 
 }  // namespace
@@ -54,8 +81,10 @@ void FirstScreen::print() const {
       "data        %s: %s tokens in %lld shard(s)%s\n", printable(labels(config.data.train)).c_str(),
       grouped_digits(tokens_of(sources)).c_str(), static_cast<long long>(shards_of(sources)),
       val_data.empty() ? "; no validation" : text("; validation ", grouped_digits(tokens_of(val_data))).c_str());
-  for (const std::string& line : describe_mixture(train_data, sequences))
+  for (const std::string& line : describe_mixture(train_data, (t.steps - resumed_step) * t.global_batch_size))
     std::printf("source      %s\n", printable(line).c_str());
+  if (const std::string twice = describe_twice(sources); !twice.empty())
+    std::printf("twice       %s\n", printable(twice).c_str());
   if (config.data.document_mask)
     std::printf("documents   end with token %lld, and attention restarts after it\n",
                 static_cast<long long>(config.data.end_of_text));

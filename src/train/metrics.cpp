@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <string_view>
 
@@ -29,7 +30,8 @@ std::filesystem::path metrics_path(const std::filesystem::path& run_dir) { retur
 std::string read_rows(const std::filesystem::path& path) { return anything_at(path) ? read_text_file(path) : ""; }
 
 bool known_to_checkpoint(const MetricsLine& row, int64_t step) {
-  return row.event() == EvalRow::kEvent ? row.step() < step : row.step() <= step;
+  const bool follows_checkpoint = row.event() == EvalRow::kEvent || row.event() == TasksRow::kEvent;
+  return follows_checkpoint ? row.step() < step : row.step() <= step;
 }
 
 double mean(const std::vector<double>& values) {
@@ -75,7 +77,7 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
   CoveredRows covered{read_rows(path), {}};
   size_t bytes = 0;
   std::optional<int64_t> beyond;  // the first step that the checkpoint does not know
-  int64_t last_train = -1, last_eval = -1;
+  std::map<std::string, int64_t> last = {{TrainRow::kEvent, -1}, {EvalRow::kEvent, -1}, {TasksRow::kEvent, -1}};
   SlowJob job("reading " + path.string(), std::count(covered.content.begin(), covered.content.end(), '\n'));
   if (step > 0)
     for_each_row(covered.content, path, [&](const MetricsLine& row) {
@@ -85,11 +87,11 @@ CoveredRows covered_rows(const std::filesystem::path& path, int64_t step) {
         user_error(row.place(), ": step ", row.step(), " follows step ", *beyond, "; remove the line");
       if (!known && !beyond) beyond = row.step();
       if (!known) return;
-      const bool in_events = row.event() == TrainRow::kEvent || row.event() == EvalRow::kEvent;
-      int64_t& before = row.event() == TrainRow::kEvent ? last_train : last_eval;
-      if (in_events && row.step() <= before)
-        user_error(row.place(), ": step ", row.step(), " follows step ", before, "; remove the line");
-      if (in_events) before = row.step();
+      const auto before = last.find(row.event());
+      const bool in_events = before != last.end();
+      if (in_events && row.step() <= before->second)
+        user_error(row.place(), ": step ", row.step(), " follows step ", before->second, "; remove the line");
+      if (in_events) before->second = row.step();
       covered.rows.push_back({row.step(), row.time(), in_events, bytes, row.line().size()});
       bytes += row.line().size();
     });
@@ -154,6 +156,7 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, int64_t step, boo
       const MetricsRow row = MetricsLine(line, text(path_.string(), ":", i + 1)).row();
       if (const auto* train = std::get_if<TrainRow>(&row)) write_event(*train);
       if (const auto* eval = std::get_if<EvalRow>(&row)) write_event(*eval);
+      if (const auto* tasks = std::get_if<TasksRow>(&row)) write_event(*tasks);
     }
   }
   RowLinks last;
@@ -193,22 +196,42 @@ void MetricsFile::train(const Progress& progress, const StepResult& result, doub
   if (costs.memory_bytes >= 0) row.memory_bytes = costs.memory_bytes;
   if (costs.communication) row.communication = traffic_rows(*costs.communication);
   if (!progress.source_shares.empty()) row.source_share = progress.source_shares;
+  row.skipped_steps = progress.skipped_steps;
   row.seconds = progress.seconds;
   row.time = unix_time();
   append(row);
 }
 
-void MetricsFile::eval(const Progress& progress, const EvalResult& result) {
+void MetricsFile::eval(const Progress& progress, const EvalResult& result, std::optional<double> loss_ema) {
   EvalRow row;
   row.step = progress.step;
   row.tokens = progress.tokens;
   row.val_loss = result.loss;
+  row.val_loss_ema = loss_ema;
   if (!result.loss_by_text.empty()) row.val_loss_by_set = result.loss_by_text;
   row.seconds = progress.seconds;
   row.expert_load = result.expert_load;
   row.router_entropy = result.router_entropy;
   row.load_balance_loss_by_layer = result.load_balance_loss;
   row.fill_share = result.fill_share;
+  row.time = unix_time();
+  append(row);
+}
+
+void MetricsFile::tasks(const Progress& progress, const std::vector<TaskScore>& scores) {
+  const auto value = [](const std::optional<Estimate>& estimate) {
+    return estimate ? std::optional(estimate->value) : std::nullopt;
+  };
+  TasksRow row;
+  row.step = progress.step;
+  row.tokens = progress.tokens;
+  for (const TaskScore& score : scores) {
+    const Scores& all = score.all;
+    row.tasks.emplace_back(all.name,
+                           TaskScoreRow{all.examples, all.acc.value, all.acc.standard_error, value(all.acc_norm),
+                                        value(all.acc_token), value(all.perplexity), all.chance});
+  }
+  row.seconds = progress.seconds;
   row.time = unix_time();
   append(row);
 }

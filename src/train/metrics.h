@@ -9,6 +9,7 @@
 #include "base/descriptor.h"
 #include "engine/step_result.h"
 #include "inference/evaluate.h"
+#include "inference/task_score.h"
 #include "records/row_chain.h"
 #include "train/event_file.h"
 
@@ -21,6 +22,7 @@ struct Progress {
   double seconds = 0;  // spent training, over all launches, without evaluation and checkpoints
   // The share of `tokens` that came from each source of a mixture; empty if there is one source.
   std::vector<std::pair<std::string, double>> source_shares = {};
+  std::optional<int64_t> skipped_steps = {};  // so far; absent without train.skip_spikes
 };
 
 // Traffic between ranks in a step.
@@ -40,7 +42,7 @@ struct StepCosts {
 class MetricsFile {
  public:
   // Opens RUN/metrics.jsonl for appending, after cutting it back to what a checkpoint at `step` covers: train rows up
-  // to and including the step, eval rows before it (the evaluation at the step itself comes after its checkpoint), and
+  // to and including the step, eval and tasks rows before it (those of the step itself come after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
   // those before it that earlier event files lack. With `last_row`, the checksum of the last row that the checkpoint
@@ -55,7 +57,9 @@ class MetricsFile {
   // Each row reaches the file before the call returns; Failure when it cannot, or when the file or the run's folder has
   // been removed, moved or replaced. Values that are not finite become null.
   void train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs);
-  void eval(const Progress& progress, const EvalResult& result);
+  // loss_ema: the loss of the weights' moving average, if there is one.
+  void eval(const Progress& progress, const EvalResult& result, std::optional<double> loss_ema = std::nullopt);
+  void tasks(const Progress& progress, const std::vector<TaskScore>& scores);
   // The step after `progress` gave numbers that are not finite: the run ends here.
   void diverged(const Progress& progress);
   // The checksum of the last row; empty without one.

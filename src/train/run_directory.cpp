@@ -30,14 +30,15 @@ bool starts_with_any(const std::string& path, std::initializer_list<const char*>
 
 // Keys, as paths of flattened JSON, that do not affect what a step computes.
 bool is_free(const std::string& path) {
-  return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/cuda_graphs", "/checkpoint/",
-                                "/log/", "/distributed/", "/device", "/data/tokenizer"});
+  return starts_with_any(path, {"/train/eval_every", "/train/eval_tokens", "/train/tasks/", "/train/cuda_graphs",
+                                "/checkpoint/", "/log/", "/distributed/", "/device", "/data/tokenizer"});
 }
 
 // Keys that may be changed in the course of a run if the user asks for it.
 bool may_change(const std::string& path) {
-  return starts_with_any(path, {"/train/steps", "/train/micro_batch_size", "/schedule/", "/optimizer/learning_rate",
-                                "/data/train", "/data/val", "/data/document_mask", "/data/end_of_text"});
+  return starts_with_any(
+      path, {"/train/steps", "/train/micro_batch_size", "/train/skip_spikes", "/schedule/", "/optimizer/learning_rate",
+             "/data/train", "/data/val", "/data/document_mask", "/data/end_of_text"});
 }
 
 struct Difference {
@@ -48,13 +49,14 @@ struct Difference {
   std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
 };
 
-// Values by path. Those of data.train and data.val are whole: their keys depend on how many sources there are.
+// Values by path. Lists of sources are whole: their keys depend on how many sources there are.
 ordered_json by_path(const ordered_json& config) {
   ordered_json rest = config, whole = ordered_json::object();
-  for (const char* key : {"train", "val"}) {
-    if (!rest.contains("data") || !rest["data"].contains(key)) continue;
-    whole[text("/data/", key)] = rest["data"][key];
-    rest["data"].erase(key);
+  for (const char* path : {"/data/train", "/data/val", "/train/tasks/files"}) {
+    const ordered_json::json_pointer pointer(path);
+    if (!rest.contains(pointer)) continue;
+    whole[path] = rest[pointer];
+    rest[pointer.parent_pointer()].erase(pointer.back());
   }
   ordered_json values = rest.flatten();
   for (const auto& [path, value] : whole.items()) values[path] = value;

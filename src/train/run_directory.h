@@ -34,7 +34,8 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // The config that the run in `run_dir` continues with (gptmoe train --resume). `given` is the config that the user
 // gives, and `set` lists the keys that come from --set. The run keeps its own config except:
 // - keys that do not affect what a step computes (when to evaluate, log and save; where to compute): as given;
-// - train.steps, train.micro_batch_size, schedule.*, optimizer.learning_rate and data.*: as given by --set.
+// - train.steps, train.micro_batch_size, train.skip_spikes*, schedule.*, optimizer.learning_rate and data.*: as given
+//   by --set.
 // Throws UserError naming the key for any other difference. Throws UserError too if config.json is not what the latest
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);

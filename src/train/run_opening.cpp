@@ -19,6 +19,7 @@ struct Saved {
   int64_t step;
   Config config;
   std::optional<std::string> last_row;
+  bool sources_known = false;  // by their shards
 };
 
 void note(const std::string& line) { std::printf("note: %s\n", printable(line).c_str()); }
@@ -36,7 +37,7 @@ void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoin
 }
 
 // Refuses data that changed under the run. Returns whether the run was given other training data, or the same shards in
-// other sources.
+// other sources, while the checkpoint cannot tell which source is which.
 bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, const Config& given,
                 const HistoryEntry& now) {
   const RunHistory record = read_history(run_dir);
@@ -48,6 +49,7 @@ bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, c
   };
   if (saved.train == given.data.train) require_same_data(before->train, now.train, other_path("data.train"));
   if (saved.val == given.data.val) require_same_data(before->val, now.val, other_path("data.val"));
+  if (checkpoint.sources_known) return false;
   if (same_tokens(before->train, now.train) && saved.train.size() == given.data.train.size()) return false;
   note(text("data.train: not the shards of step ", checkpoint.step,
             ", or other sources; training reads every source from its beginning"));
@@ -75,7 +77,8 @@ OpenedRun open_run_folder(const Config& given, const TrainOptions& options, cons
   opened.checkpoint = latest_checkpoint(options.out);
   if (opened.checkpoint) {
     const CheckpointState state = read_checkpoint_state(*opened.checkpoint);
-    const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string()), state.last_row};
+    const Saved saved{state.step, parse_config(state.config, opened.checkpoint->string()), state.last_row,
+                      !state.loader.sources.empty() && state.loader.sources[0].fingerprint.has_value()};
     opened.new_data = check_data(options.out, saved, given, opened.history);
     if (const std::string older = latest_note(options.out); !older.empty())
       note(text(older, "; the steps after ", saved.step, " are trained again"));

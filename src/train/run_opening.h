@@ -15,7 +15,9 @@ namespace gptmoe {
 struct OpenedRun {
   std::optional<std::filesystem::path> checkpoint;  // the one to continue from; none: from the start
   HistoryEntry history;                             // of the steps from here on: its folder and shards
-  bool new_data = false;                            // the resumed run reads other training tokens, from their beginning
+  // The resumed run was given other training data, and its checkpoint does not say which source is which: all are read
+  // from their beginning.
+  bool new_data = false;
 };
 
 // Starts the folder options.out, or checks that the run there, which is locked already, can continue. `given` is the

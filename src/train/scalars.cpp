@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/check.h"
 #include "records/expert_load.h"
 
 namespace gptmoe {
@@ -64,6 +65,20 @@ std::vector<Scalar> scalars_of(const TrainRow& row) {
   ScalarCollector collector("train");
   visit_fields(collector, row);
   return collector.take();
+}
+
+std::vector<Scalar> scalars_of(const TasksRow& row) {
+  std::vector<Scalar> scalars;
+  for (const auto& [name, score] : row.tasks) {
+    const auto add = [&, &name = name](const char* key, const std::optional<double>& value) {
+      if (value) scalars.push_back({text("tasks_", key, "/", name), *value});
+    };
+    add("acc", score.acc);
+    add("acc_norm", score.acc_norm);
+    add("acc_token", score.acc_token);
+    add("perplexity", score.perplexity);
+  }
+  return scalars;
 }
 
 std::vector<Scalar> scalars_of(const EvalRow& row) {

@@ -37,11 +37,13 @@ void StepLog::write(const Progress& progress, const StepResult& result) {
   seconds_ = 0;
 
   const double eta = static_cast<double>((t.steps - progress.step) * t.tokens_per_step()) / rate;
+  const int64_t skipped = progress.skipped_steps.value_or(0);
   char line[256];
-  std::snprintf(
-      line, sizeof line, "step %lld/%lld  loss %.4f  ppl %.2f  lr %.2e  |g| %.2f  %s tok/s  %.0f%% of peak  eta %s",
-      static_cast<long long>(progress.step), static_cast<long long>(t.steps), result.loss, std::exp(result.loss), lr,
-      result.grad_norm, metric_count(rate).c_str(), 100 * mfu, clock_time(eta).c_str());
+  std::snprintf(line, sizeof line,
+                "step %lld/%lld  loss %.4f  ppl %.2f  lr %.2e  |g| %.2f  %s tok/s  %.0f%% of peak  eta %s%s",
+                static_cast<long long>(progress.step), static_cast<long long>(t.steps), result.loss,
+                std::exp(result.loss), lr, result.grad_norm, metric_count(rate).c_str(), 100 * mfu,
+                clock_time(eta).c_str(), skipped > 0 ? text("  ", skipped, " skipped").c_str() : "");
   live_.show(line);
   const int64_t stride = std::max<int64_t>(1, t.steps / 100);
   if (!live_.live() && (progress.step % stride == 0 || progress.step == t.steps)) {

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "base/joined.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "base/progress.h"
@@ -26,6 +27,7 @@
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
+#include "inference/score_table.h"
 #include "kernels/kept_choices.h"
 #include "records/run_folder.h"
 #include "train/divergence.h"
@@ -39,6 +41,7 @@
 #include "train/saved_step.h"
 #include "train/start_weights.h"
 #include "train/step_log.h"
+#include "train/task_scorer.h"
 #include "train/unstarted_run.h"
 
 namespace gptmoe {
@@ -63,13 +66,16 @@ class Trainer {
   void open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
   void initialize();
   void restore(const std::filesystem::path& checkpoint);
+  void restore_data(const CheckpointState& state);
   int train_to_end();
   void ask_for_step();
   void finish_step();
   void settle(size_t ahead = 0);
   void save();
   void evaluate_and_log();
+  void score_tasks();
   void evaluate_one_batch();
+  void note_skipped(const StepResult& result);
   void require_finite_loss(const char* which, double loss);
   void interrupt();
 
@@ -89,7 +95,8 @@ class Trainer {
             engine_.adamw().v(),
             ops_->memory(),
             engine_.adamw().partition(),
-            &world_};
+            &world_,
+            engine_.weight_average().values()};
   }
 
   const Config& given_;
@@ -105,6 +112,7 @@ class Trainer {
     train_data_.next_batch(inputs, targets);
   };
   const std::vector<NamedText> val_data_;
+  const TaskScorer tasks_;
   Engine engine_;
   std::optional<StepQueue> steps_;
   double matrix_rate_ = 0;
@@ -114,7 +122,7 @@ class Trainer {
   Clock::time_point last_finished_;            // of a step, or when the oldest queued step was queued, if later
   std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
   HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
-  bool new_data_ = false;                      // the resumed run reads other training tokens, from their beginning
+  bool new_data_ = false;                      // OpenedRun::new_data
   SavedStep saved_{options_.out, config_.checkpoint.keep, world_};
   Clock::time_point last_saved_ = Clock::now();  // or when the run started
   std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
@@ -133,6 +141,7 @@ Trainer::Trainer(const Config& config, const TrainOptions& options, World& world
       ops_(make_backend(config_)),
       train_data_(open_training_data(config_, world.rank(), world.size())),
       val_data_(open_texts(config_.data.val, config_.train.sequence_length, config_.model.vocab_size)),
+      tasks_(config_, options.continues() ? options.out : std::filesystem::path()),
       engine_(config_, Purpose::train, config_.train.micro_batch_size, config_.train.sequence_length, *ops_,
               {world.rank(), world.size()}) {
   if (!config_.train.init_from.empty() && !(options.continues() && latest_checkpoint(options.out)))
@@ -153,6 +162,7 @@ void Trainer::require_same_run() {
   const auto tick = [this] { world_.tick(); };
   facts.emplace_back("data.train", fingerprint_of(train_data_.sources(), tick));
   facts.emplace_back("data.val", fingerprint_of(val_data_, tick));
+  facts.emplace_back("train.tasks.files", tasks_.fingerprint());
   if (start_weights_) facts.emplace_back("the weights of train.init_from", start_weights_->record().checksum);
   facts.emplace_back("precision", dtype_name(ops_->compute_dtype()));
   check_alike(world_, facts);
@@ -170,11 +180,13 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
   checkpoint = world_.from_root(checkpoint);
   new_data_ = world_.any(new_data_);
   agree(world_, [&] {
+    train_data_.identify([this] { world_.tick(); });
+    steps_.emplace(config_, engine_, *ops_, *communicator_);
     if (!checkpoint.empty())
       restore(checkpoint);
     else
       initialize();  // nothing saved yet: from the start
-    steps_.emplace(config_, engine_, *ops_, *communicator_);
+    if (steps_->spikes()) progress_.skipped_steps = steps_->spikes()->record().skipped;
     if (world_.is_root()) {
       history_.from_step = progress_.step;
       record_history(options_.out, history_);  // before config.json, which it explains
@@ -200,15 +212,28 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   require_finite_rows(*ops_, tensors(), checkpoint);
   progress_ = {state.step, state.tokens, state.seconds};
   last_row_ = state.last_row;
-  if (!new_data_) train_data_.restore(state.loader);
+  if (!new_data_) restore_data(state);
+  if (SpikeWindow* spikes = steps_->spikes(); spikes && state.spikes) spikes->restore(*state.spikes);
   history_.changes = config_changes(parse_config(state.config, checkpoint.string()), given_);
   saved_.resume(progress_.step);
 }
 
+// Continues each source at its place, and says which sources are new.
+void Trainer::restore_data(const CheckpointState& state) {
+  const std::vector<std::string> fresh = train_data_.restore(state.loader);
+  if (fresh.empty() || !world_.is_root()) return;
+  const bool all = fresh.size() == train_data_.sources().size();
+  std::printf("note: data.train: %s not read before step %lld and begin%s at the first sequence%s\n",
+              printable(joined(fresh) + (fresh.size() == 1 ? " was" : " were")).c_str(),
+              static_cast<long long>(state.step), fresh.size() == 1 ? "s" : "",
+              all ? "" : "; the other sources continue");
+}
+
 void Trainer::initialize() {
   engine_.gpt().initialize(ops_->memory(), static_cast<uint64_t>(config_.seed));
+  if (start_weights_) start_weights_->load(engine_, ops_->memory());
+  engine_.weight_average().start(*ops_, engine_.gpt().params());
   if (!start_weights_) return;
-  start_weights_->load(engine_, ops_->memory());
   if (const std::string row = first_nonfinite_row(*ops_, tensors()); !row.empty())
     user_error(start_weights_->record().checkpoint, ": tensor \"", row,
                "\" has elements that are infinite or not a number; start from other weights");
@@ -252,9 +277,11 @@ int Trainer::train_to_end() {
   const StopSignal stop;
   // Evaluates weights that the run was given at its start. If the run stopped between saving a step and evaluating it,
   // evaluates that step now.
-  if (!val_data_.empty() &&
-      (progress_.step > 0 ? due(config_.train.eval_every, progress_.step) : start_weights_.has_value()))
-    evaluate_and_log();
+  const auto due_at_start = [&](int64_t every) {
+    return progress_.step > 0 ? due(every, progress_.step) : start_weights_.has_value();
+  };
+  if (!val_data_.empty() && due_at_start(config_.train.eval_every)) evaluate_and_log();
+  if (!tasks_.empty() && due_at_start(config_.train.tasks.every)) score_tasks();
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {
@@ -262,14 +289,16 @@ int Trainer::train_to_end() {
     double asked[2] = {world_.is_root() && checkpoint_clock_due() ? 1.0 : 0.0, stop.requested() ? 1.0 : 0.0};
     world_.sum(asked);
     const bool stop_now = asked[1] > 0, save_now = asked[0] > 0 || due(config_.checkpoint.every, asked_step()),
-               evaluate_now = !val_data_.empty() && due(config_.train.eval_every, asked_step());
-    settle(save_now || evaluate_now || stop_now ? 0 : ahead);
+               evaluate_now = !val_data_.empty() && due(config_.train.eval_every, asked_step()),
+               score_now = !tasks_.empty() && due(config_.train.tasks.every, asked_step());
+    settle(save_now || evaluate_now || score_now || stop_now ? 0 : ahead);
     if (save_now) save();
     if (stop_now && !finished()) {
       interrupt();
       return stop.requested() ? stop.signal() : SIGTERM;
     }
     if (evaluate_now) evaluate_and_log();
+    if (score_now) score_tasks();
   }
   if (!saved_.proven()) evaluate_one_batch();
   if (metrics_) metrics_->sync();
@@ -313,16 +342,26 @@ void Trainer::finish_step() {
   progress_.tokens += config_.train.tokens_per_step();
   progress_.seconds += seconds;
   log_->count(seconds);
+  if (result.skipped) note_skipped(result);
   if (due(config_.log.every, progress_.step)) {
     progress_.source_shares = train_data_.shares_read(asked_.empty() ? train_data_.state() : asked_.front());
     log_->write(progress_, result);
   }
 }
 
+void Trainer::note_skipped(const StepResult& result) {
+  ++*progress_.skipped_steps;
+  log_->clear_line();
+  std::printf("step %lld  skipped: loss %.4f, gradient norm %.2f\n", static_cast<long long>(progress_.step),
+              result.loss, result.grad_norm);
+  std::fflush(stdout);
+}
+
 void Trainer::save() {
   CheckpointState state{progress_.step, progress_.tokens, progress_.seconds, train_data_.state(),
                         nlohmann::json(to_json(given_))};
   if (metrics_ && !metrics_->last_row().empty()) state.last_row = metrics_->last_row();
+  if (steps_->spikes()) state.spikes = steps_->spikes()->record();
   std::optional<Failure> lost_metrics;
   try {
     if (metrics_) metrics_->sync();
@@ -356,18 +395,40 @@ void Trainer::evaluate_one_batch() {
 }
 
 void Trainer::evaluate_and_log() {
+  std::optional<double> loss_ema;
+  const auto evaluated = [&] {
+    return evaluate(engine_, *ops_, *communicator_, world_, val_data_, config_.train.eval_tokens);
+  };
   log_->without_cost([&] {
     steps_->train_step().gather_weights();
-    last_eval_ = evaluate(engine_, *ops_, *communicator_, world_, val_data_, config_.train.eval_tokens);
+    last_eval_ = evaluated();
+    if (!engine_.weight_average().present()) return;
+    steps_->train_step().exchange_average();
+    loss_ema = evaluated().loss;
+    steps_->train_step().exchange_average();
   });
-  if (metrics_) metrics_->eval(progress_, *last_eval_);
+  if (metrics_) metrics_->eval(progress_, *last_eval_, loss_ema);
   log_->clear_line();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
+  if (loss_ema) std::printf("  average of the weights  loss %.4f  perplexity %.2f\n", *loss_ema, std::exp(*loss_ema));
   for (const auto& [name, loss] : last_eval_->loss_by_text)
     std::printf("  %s  loss %.4f  perplexity %.2f\n", printable(name).c_str(), loss, std::exp(loss));
   std::fflush(stdout);
   require_finite_loss("validation", last_eval_->loss);
+}
+
+void Trainer::score_tasks() {
+  log_->clear_line();
+  std::vector<TaskScore> scores;
+  log_->without_cost([&] {
+    steps_->train_step().gather_weights();
+    scores = tasks_.score(engine_.gpt(), *ops_, world_);
+  });
+  if (metrics_) metrics_->tasks(progress_, scores);
+  std::printf("step %lld  tasks\n", static_cast<long long>(progress_.step));
+  for (const TaskScore& score : scores) std::printf("  %s\n", printable(score_sentence(score)).c_str());
+  std::fflush(stdout);
 }
 
 void Trainer::interrupt() {

@@ -69,6 +69,30 @@ TEST_F(EvalTasks, PrintTheTableAndWriteTheScores) {
             result.out);
 }
 
+// A run that scores tasks and averages its weights as it trains has the numbers that eval gives afterwards.
+TEST_F(EvalTasks, AreThoseOfTheTrainingLoop) {
+  succeed({"train", "run.json", "--out", "loop", "--set", "train.steps=3", "--set", "train.tasks.files=tasks", "--set",
+           "train.weight_ema=0.5", "--set", "data.val=words.bin"});
+  const std::vector<json> rows = metrics_of(files_ / "loop");
+  ASSERT_EQ(rows.back()["event"], "tasks");
+  const json &loop = rows.back()["tasks"], &val = rows[rows.size() - 2];
+  succeed({"eval", "loop", "--task", "tasks", "--json", "scores.json"});
+  for (const json& score : json::parse(read_text_file(files_ / "scores.json"))["tasks"]) {
+    const json& own = loop[score["task"].get<std::string>()];
+    for (const char* key : {"examples", "acc", "acc_stderr"}) EXPECT_EQ(own[key], score[key]) << key;
+    EXPECT_EQ(own.value("perplexity", 0.0), score.value("perplexity", 0.0));
+  }
+  succeed({"eval", "loop", "--weight-ema", "--json", "average.json"});
+  EXPECT_EQ(json::parse(read_text_file(files_ / "average.json"))["texts"][0]["loss"], val["val_loss_ema"]);
+  succeed({"generate", "loop", "--weight-ema", "--prompt", "In", "--tokens", "2"});
+  succeed({"export", "loop", "--weight-ema", "--out", "exported"});
+  expect_contains(read_text_file(files_ / "exported/README.md"), "moving average, of decay 0.5");
+  refuse({"eval", "run", "--weight-ema", "--data", "words.bin"}, {"has no average of the weights"});
+  refuse({"train", "run.json", "--out", "none", "--set", "train.tasks.files=nowhere.jsonl"},
+         {"train.tasks.files: nowhere.jsonl: no such file or folder"});
+  EXPECT_FALSE(fs::exists(files_ / "none"));
+}
+
 // Some of llm-foundry's continuations begin with a space, which is also the delimiter.
 TEST_F(EvalTasks, ASpaceIsScoredOnce) {
   write_text_file(files_ / "with.jsonl", R"({"context": "25 - 759 =", "continuation": " -734"})");

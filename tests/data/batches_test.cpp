@@ -154,6 +154,61 @@ TEST_F(BatchLoaderTest, EachSourceOfAMixtureIsReadOnceAnEpoch) {
   EXPECT_EQ(read, all);
 }
 
+// The place of the next window of each source, by its name.
+std::map<std::string, int64_t> places(const BatchLoader& loader) {
+  std::map<std::string, int64_t> found;
+  const LoaderState state = loader.state();
+  for (size_t s = 0; s < state.sources.size(); ++s)
+    found[loader.sources()[s].name] = state.sources[s].epoch * state.sources[s].windows + state.sources[s].position;
+  return found;
+}
+
+TEST_F(BatchLoaderTest, SourcesThatStayContinueWhenOthersComeAndGo) {
+  write_shard("a.bin", 0, 81);
+  write_shard("b.bin", 1000, 121);
+  write_shard("c.bin", 2000, 81);
+  BatchLoader before = mixture({"a.bin", "b.bin"}, {1, 1});
+  before.identify();
+  next_firsts(before, 18);
+  BatchLoader after = mixture({"c.bin", "b.bin", "a.bin"}, {1, 1, 2});
+  after.identify();
+  EXPECT_EQ(after.restore(before.state()), std::vector<std::string>{"c.bin"});
+  EXPECT_EQ(places(after), (std::map<std::string, int64_t>{{"a.bin", 9}, {"b.bin", 9}, {"c.bin", 0}}));
+  EXPECT_NE(after.state().sources[0].shuffle, after.state().sources[1].shuffle);
+  EXPECT_NE(after.state().sources[0].shuffle, after.state().sources[2].shuffle);
+
+  // The windows of each source follow as they would have.
+  const auto by_source = [&](BatchLoader& loader, int64_t count) {
+    std::map<int32_t, std::vector<int32_t>> read;
+    for (const int32_t first : next_firsts(loader, count)) read[first / 1000].push_back(first);
+    return read;
+  };
+  auto expected = by_source(before, 16), found = by_source(after, 16);
+  found[0].resize(8);
+  expected[1].resize(4);
+  EXPECT_EQ(found[0], expected[0]) << "8 of them, both times";
+  EXPECT_EQ(found[1], expected[1]);
+
+  BatchLoader alone = mixture({"b.bin"}, {1});
+  alone.identify();
+  EXPECT_TRUE(alone.restore(after.state()).empty());
+  EXPECT_EQ(alone.state().sources[0].position, 9 + 4);
+  EXPECT_EQ(alone.state().sources[0].shuffle, 1);
+}
+
+TEST_F(BatchLoaderTest, StatesWithoutIdentitiesContinueByPlace) {
+  write_shard("a.bin", 0, 81);
+  write_shard("b.bin", 1000, 121);
+  BatchLoader old = mixture({"a.bin", "b.bin"}, {1, 1}), now = mixture({"a.bin", "b.bin"}, {1, 1});
+  next_firsts(old, 7);
+  LoaderState state = old.state();
+  for (SourceState& source : state.sources) source.shuffle.reset();
+  now.identify();
+  EXPECT_TRUE(now.restore(state).empty());
+  EXPECT_TRUE(now.state().sources[1].fingerprint);
+  EXPECT_EQ(next_firsts(now, 30), next_firsts(old, 30));
+}
+
 TEST_F(BatchLoaderTest, RestoreRefusesOtherData) {
   write_shard("a.bin", 0, 101);
   write_shard("b.bin", 1000, 101);

@@ -87,7 +87,7 @@ TEST(RunLog, AMalformedLineNamesFileAndLine) {
   expect("[1, 2]", " not a JSON object");
   expect("{}", " \"event\" is missing");
   expect(R"({"event":"trian","step":2})",
-         " unknown event \"trian\"; known are \"train\", \"eval\", \"diverged\" and \"thinned\"");
+         " unknown event \"trian\"; known are \"train\", \"eval\", \"tasks\", \"diverged\" and \"thinned\"");
   expect(R"({"event":"thinned","step":0,"train_rows":5,"loss_spikes":-1})",
          " \"loss_spikes\" must be a whole number >= 0");
   expect(R"({"event":"eval","step":2,"tokens":200,"seconds":1})", " \"val_loss\" is missing");

@@ -16,6 +16,8 @@ constexpr const char* kHead =
     "that is not listed is an error. `--set path.to.key=value` overrides a key on the command line.\n\n"
     "This page is generated: `GPTMOE_UPDATE_DOCS=1 build/test_routing --gtest_filter='ConfigPage.*'`\n";
 
+constexpr const char* kTop = "## Top level";
+
 std::string code(const nlohmann::json& value) { return "`" + value.dump() + "`"; }
 
 // Shortens "a whole number from 1 to 9" to "from 1 to 9".
@@ -62,7 +64,9 @@ class PageWriter final : public Fields {
     row(field, "glob or sources", nlohmann::json(to_json(value)), "");
   }
   void visit_section(const char* key, const std::function<void(Fields&)>& fields) override {
-    PageWriter section("## " + std::string(key));
+    // A section in a section: "### train.tasks".
+    const bool top = title_ == kTop;
+    PageWriter section(top ? text("## ", key) : text("### ", title_.substr(title_.find(' ') + 1), ".", key));
     fields(section);
     nested_ += section.page();
   }
@@ -77,7 +81,7 @@ class PageWriter final : public Fields {
 
 TEST(ConfigPage, ListsEveryKey) {
   Config defaults;
-  PageWriter writer("## Top level");
+  PageWriter writer(kTop);
   visit_fields(writer, defaults);
   expect_doc_page("config.md", kHead + writer.page());
 }

@@ -59,6 +59,46 @@ TEST_F(Mixture, NewWeightsContinueInEachSource) {
   EXPECT_EQ(state.loader.sources[1].epoch * 8 + state.loader.sources[1].position, 4 + 6);
 }
 
+TEST_F(Mixture, SourcesThatStayContinueInABranch) {
+  write_random_shard(folder_ / "new.bin", 29, 60, 5);
+  train_quietly(config(), run_);  // 24 sequences: 18 and 6
+  json more = to_json(config());
+  more["data"]["train"] = {source("new.bin", 1), source("train_1.bin", 2), source("train_0.bin", 1)};
+  more["train"]["steps"] = 16;
+  const fs::path branch = folder_ / "branch";
+  std::string screen;
+  {
+    ::testing::internal::CaptureStdout();
+    train(parse_config(more, "more"), {.out = branch, .branch = run_, .matrix_rate = kMatrixRate},
+          *make_single_world());
+    screen = ::testing::internal::GetCapturedStdout();
+  }
+  expect_contains(screen,
+                  "note: data.train: new.bin was not read before step 12 and begins at the first sequence; the "
+                  "other sources continue\n");
+  expect_contains(screen, "source      train_1.bin: 50.0% of the tokens (25.0% so far), 1.25 epochs of 58\n");
+  expect_contains(screen, "source      new.bin: 25.0% of the tokens (0.0% so far), 0.25 epochs of 60\n");
+  const CheckpointState state = read_checkpoint_state(*latest_checkpoint(branch));
+  const auto read = [&](size_t s) {
+    return state.loader.sources[s].epoch * state.loader.sources[s].windows + state.loader.sources[s].position;
+  };
+  EXPECT_EQ(read(0), 2);
+  EXPECT_EQ(read(1), 6 + 4);
+  EXPECT_EQ(read(2), 18 + 2);
+}
+
+TEST_F(Mixture, SaysIfAShardIsInTwoSources) {
+  json twice = to_json(config());
+  twice["data"]["train"] = {{{"path", (folder_ / "train_*.bin").string()}, {"name", "all"}},
+                            {{"path", (folder_ / "train_1.bin").string()}, {"name", "again"}}};
+  std::string screen;
+  train_quietly(parse_config(twice, "twice"), run_, false, &screen);
+  const std::string shard = (folder_ / "train_1.bin").string();
+  expect_contains(screen, "twice       1 shard is in two sources: " + shard + " of again is " + shard + " of all\n");
+  train_quietly(config(), folder_ / "once", false, &screen);
+  EXPECT_EQ(screen.find("twice"), std::string::npos);
+}
+
 TEST_F(Mixture, ANewListReplacesTheOldOne) {
   train_quietly(folder_.config(), run_);
   Config more = config();

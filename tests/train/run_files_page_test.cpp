@@ -137,6 +137,7 @@ std::string event_part(const std::string& about) {
 TEST(RunFilesPage, ListsEveryField) {
   const std::string metrics = event_part<TrainRow>("Every `log.every` steps.") +
                               event_part<EvalRow>("Every validation.") +
+                              event_part<TasksRow>("Every scoring of train.tasks.") +
                               event_part<DivergedRow>("The last row of a run that ended without finite numbers.") +
                               event_part<ThinnedRow>("The first row of a copy that tools/thin_runs.sh made.");
   expect_doc_page("run_files.md", kHead + (kMetrics + metrics) + kHistory + table_of<RunHistory>() + kState +

@@ -1,0 +1,33 @@
+#pragma once
+#include "config/config.h"
+#include "records/spike_record.h"
+
+namespace gptmoe {
+
+// Decides which steps are outliers, as OLMo-core's SkipStepOptimizer does. A step is an outlier if its loss or its
+// gradient norm is more than skip_spikes sample standard deviations above the mean of the steps in the window. The
+// window holds the latest skip_spikes_window steps. Skipped ones count too, so that a lasting change is soon accepted.
+// No step is skipped before the window is half full. The numbers of a step are the same on every rank, and so is the
+// decision.
+class SpikeWindow {
+ public:
+  explicit SpikeWindow(const TrainConfig& config)
+      : deviations_(config.skip_spikes), steps_(static_cast<size_t>(config.skip_spikes_window)) {}
+
+  // Whether to skip the next step, whose loss and gradient norm these are; adds them to the window. A number that is
+  // not finite is no outlier and is not added: such a step ends the run.
+  bool skips(double loss, double grad_norm);
+
+  const SpikeRecord& record() const { return record_; }
+  // Continues from a checkpoint's record, whose window may have had another length.
+  void restore(SpikeRecord record);
+
+ private:
+  void shorten(size_t steps);  // keeps the latest ones
+
+  double deviations_;
+  size_t steps_;
+  SpikeRecord record_;
+};
+
+}  // namespace gptmoe

@@ -1,0 +1,25 @@
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "records/record.h"
+
+namespace gptmoe {
+
+// What a run remembers for train.skip_spikes. Checkpoints hold it.
+struct SpikeRecord {
+  // Of the latest steps, oldest first; both have the same length, at most train.skip_spikes_window.
+  std::vector<double> losses, grad_norms;
+  int64_t skipped = 0;  // steps, since the run began
+
+  bool operator==(const SpikeRecord&) const = default;
+};
+
+template <typename Visitor, Is<SpikeRecord> Record>
+void visit_fields(Visitor& visitor, Record& spikes) {
+  visitor.field("losses", spikes.losses, "Losses of the latest steps, oldest first.");
+  visitor.field("grad_norms", spikes.grad_norms, "Their gradient norms before clipping.");
+  visitor.field("skipped", spikes.skipped, "Steps skipped so far.");
+}
+
+}  // namespace gptmoe
