@@ -35,7 +35,7 @@ class TrainStep {
   void begin();                            // gradients = 0, engine.sums() = 0
   void micro_batch(const StepPart& part);  // forward and backward: gradients +=, engine.sums() +=
   void measure();                          // sums over ranks, and the gradients' norm
-  void update();                           // AdamW, then what routers do once per step
+  void update();                           // the optimizer, then what routers do once per step
 
   StepPart micro_batch_part(bool first, bool last) const;  // the first or last of a step
 

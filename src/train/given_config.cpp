@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "engine/update_rules.h"
 #include "records/run_folder.h"
 #include "routing/router_table.h"
 #include "train/run_directory.h"
@@ -49,7 +50,10 @@ void require_config_file(const fs::path& path) {
 
 Config load_given_config(const fs::path& path, const std::vector<std::string>& overrides) {
   require_config_file(path);
-  return load_config(path, overrides, check_router);
+  return load_config(path, overrides, [](const Config& config, const std::string& file) {
+    check_router(config, file);
+    check_param_groups(config, file);
+  });
 }
 
 }  // namespace gptmoe

@@ -56,17 +56,22 @@ INSTANTIATE_TEST_SUITE_P(Routers, Resume, ::testing::ValuesIn(routers_on(1)), va
 INSTANTIATE_TEST_SUITE_P(RoutersOnTwoThreads, Resume, ::testing::ValuesIn(routers_on(2)), variant_name);
 INSTANTIATE_TEST_SUITE_P(
     Switches, Resume,
-    ::testing::Values(Variant{"plain", {}},
-                      Variant{"balance_over_step",
-                              {{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}}},
-                      Variant{"accumulation",
-                              {{"train", {{"global_batch_size", 4}}},
-                               {"model", {{"first_k_dense_replace", 1}, {"attention_bias", true}}}}},
-                      Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}},
-                      Variant{"log_every_third_of_accumulated",
-                              {{"router", {{"type", "default"}, {"ema_update", "step"}}},
-                               {"train", {{"global_batch_size", 4}}},
-                               {"log", {{"every", 3}}}}}),
+    ::testing::Values(
+        Variant{"plain", {}},
+        Variant{"balance_over_step", {{"model", {{"balance_scope", "step"}}}, {"train", {{"global_batch_size", 4}}}}},
+        Variant{"accumulation",
+                {{"train", {{"global_batch_size", 4}}},
+                 {"model", {{"first_k_dense_replace", 1}, {"attention_bias", true}}}}},
+        Variant{"muon",
+                {{"optimizer",
+                  {{"type", "muon"},
+                   {"groups", {{{"match", "*.mlp.gate.weight"}, {"type", "muon"}, {"weight_decay", 0}}}}}},
+                 {"train", {{"global_batch_size", 4}}}}},
+        Variant{"log_every_third", {{"log", {{"every", 3}}}, {"train", {{"eval_every", 4}}}}},
+        Variant{"log_every_third_of_accumulated",
+                {{"router", {{"type", "default"}, {"ema_update", "step"}}},
+                 {"train", {{"global_batch_size", 4}}},
+                 {"log", {{"every", 3}}}}}),
     variant_name);
 
 class Crash : public ::testing::Test {
