@@ -21,6 +21,7 @@ enum class Divisor { rows, gates };
 // AdamW's constants (Loshchilov & Hutter 2019).
 struct AdamwConstants {
   double beta1 = 0, beta2 = 0, eps = 0, weight_decay = 0;
+  double learning_rate_scale = 1;  // multiplies the rates of the step
 };
 
 // The numbers of an AdamW update that change from step to step. They are passed as a tensor, rates_3 (stat), so that a

@@ -99,6 +99,20 @@ void adamw(OpCall& call) {
   call.optimizer();
 }
 
+void muon_update(OpCall& call) {
+  same_count(call, {"param", "master", "update"});
+  const bool has_master = call.tensor("master").present();
+  call.require(has_master || call.is_stat("param"), "a master, or param in stat");
+  if (!has_master) call.also_reads("param");
+  call.optimizer();
+}
+
+void weighted_sum(OpCall& call) {
+  same_count(call, {"y", "a", "b"});
+  call.may_alias("y", call.tensor("y").data() == call.tensor("a").data() ? "a" : "b");
+  call.optimizer();
+}
+
 // The cache holds `first` positions before the call's T.
 void cache(OpCall& call) {
   const int64_t first = static_cast<int64_t>(call.value("first"));
@@ -196,6 +210,10 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::squared_norm:
     case OpId::clip_scale: return call.optimizer();
     case OpId::adamw: return adamw(call);
+    case OpId::muon_momentum: same_count(call, {"u", "m", "grad"}); return call.optimizer();
+    case OpId::matrix_normalize: call.may_alias("x", "u"); return call.optimizer();
+    case OpId::weighted_sum: return weighted_sum(call);
+    case OpId::muon_update: return muon_update(call);
     case OpId::moving_average: call.optimizer(); return same_count(call, {"average", "x"});
     default: return;
   }

@@ -124,15 +124,16 @@ void CpuKernels::adamw(const Tensor& param, const Tensor& master, const Tensor& 
                        const Tensor& scale_1, const Tensor& rates_3, const AdamwConstants& constants) {
   const int64_t count = param.count();
   const Real* rates = rates_3.as<Real>();
-  const AdamwNumbers numbers{.scale = *scale_1.as<Real>(),
-                             .keep_m = static_cast<Real>(constants.beta1),
-                             .take_m = static_cast<Real>(1 - constants.beta1),
-                             .keep_v = static_cast<Real>(constants.beta2),
-                             .take_v = static_cast<Real>(1 - constants.beta2),
-                             .rate = rates[1],
-                             .inverse_v_correction = rates[2],
-                             .eps = static_cast<Real>(constants.eps),
-                             .decay = rates[0] * static_cast<Real>(constants.weight_decay)};
+  const AdamwNumbers numbers{
+      .scale = *scale_1.as<Real>(),
+      .keep_m = static_cast<Real>(constants.beta1),
+      .take_m = static_cast<Real>(1 - constants.beta1),
+      .keep_v = static_cast<Real>(constants.beta2),
+      .take_v = static_cast<Real>(1 - constants.beta2),
+      .rate = rates[1] * static_cast<Real>(constants.learning_rate_scale),
+      .inverse_v_correction = rates[2],
+      .eps = static_cast<Real>(constants.eps),
+      .decay = rates[0] * static_cast<Real>(constants.learning_rate_scale * constants.weight_decay)};
   if (std::isnan(numbers.scale)) return;
   Real *params = param.as<Real>(), *masters = master.present() ? master.as<Real>() : params, *means = m.as<Real>(),
        *squares = v.as<Real>();

@@ -43,7 +43,7 @@ __global__ void clip_scale_kernel(float* scale, const float* squared_norm, const
 }
 
 struct AdamwNumbers {
-  float keep_m, take_m, keep_v, take_v, eps, weight_decay;
+  float keep_m, take_m, keep_v, take_v, eps, weight_decay, rate_scale;
 };
 
 // One pass reads grad, m, v and master, and writes m, v, master and param: 30 bytes per parameter if param is bf16.
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(kThreads)
     adamw_kernel(T* param, float* master, float* m, float* v, const float* grad, const float* scale_1,
                  const float* rates_3, AdamwNumbers numbers, int64_t packs) {
   const int64_t at = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * N;
-  const float scale = *scale_1, decay = rates_3[0] * numbers.weight_decay, rate = rates_3[1],
+  const float scale = *scale_1, decay = rates_3[0] * numbers.weight_decay, rate = numbers.rate_scale * rates_3[1],
               inverse_v_correction = rates_3[2];
   if (at >= packs * N || is_nan(scale)) return;
   using Floats = Pack<float, N>;
@@ -81,7 +81,8 @@ AdamwNumbers numbers_of(const AdamwConstants& constants) {
           .keep_v = static_cast<float>(constants.beta2),
           .take_v = static_cast<float>(1 - constants.beta2),
           .eps = static_cast<float>(constants.eps),
-          .weight_decay = static_cast<float>(constants.weight_decay)};
+          .weight_decay = static_cast<float>(constants.learning_rate_scale * constants.weight_decay),
+          .rate_scale = static_cast<float>(constants.learning_rate_scale)};
 }
 
 // average = keep * average + (1 - keep) * x, in packs of N.

@@ -41,7 +41,8 @@ using Files = std::vector<std::pair<std::string, Rows>>;
 bool with_optimizer(const CheckpointTensors& tensors) {
   const Tensor &m = tensors.m, &v = tensors.v;
   GPTMOE_CHECK(m.present() == v.present());
-  GPTMOE_CHECK(!m.present() || (m.has_sizes({tensors.held.count()}) && v.has_sizes({tensors.held.count()})));
+  GPTMOE_CHECK(!m.present() || (m.has_sizes({tensors.held.count()}) &&
+                                v.has_sizes({tensors.held.common_with(tensors.second_moments).count()})));
   return m.present();
 }
 

@@ -3,7 +3,7 @@
 //   state.json             CheckpointState, and a checksum of every file
 //   model.safetensors      every parameter row, from the master if there is one, and every persistent state row
 //   average.safetensors    with train.weight_ema: the same rows, parameters with the values of their moving average
-//   optimizer.safetensors  Adam's moments: "m." and "v." before the name of the row
+//   optimizer.safetensors  the moments: "m." and "v." before the name of the row; rows that follow Muon have no "v."
 //   config.json            keeps Hugging Face's classes from opening the folder; gptmoe never reads it
 //   tokenizer.json, ...    the tokenizer's files, if the model was imported with one; a run keeps its own in its folder
 // A row is a named tensor of ParamTable or StateTable; memory/param_table.h says what the master is.
@@ -30,12 +30,14 @@ inline constexpr const char* kCheckpointModelType = "gptmoe_checkpoint";  // mod
 struct CheckpointTensors {
   const ParamTable& params;
   const StateTable& state;
-  Tensor m, v;                     // one-dimensional, the elements in `held`; both absent: model only
+  Tensor m, v;                     // one-dimensional; both absent: model only
   Memory& memory = host_memory();  // holds all these tensors
-  // The elements that m, v and the table's master hold on this rank; the ranks of `world` together hold all elements.
+  // The elements that m and the table's master hold on this rank; the ranks of `world` together hold all elements.
   Partition held = params.whole();
   World* world = nullptr;  // null: one rank
-  Tensor average = {};     // the weights' moving average, laid out like m; absent: none
+  // The elements that have a v: whole rows. This rank holds the v of those in `held`, in their order.
+  Partition second_moments = params.whole();
+  Tensor average = {};  // the weights' moving average, laid out like m; absent: none
 };
 
 // Every rank calls this; rank 0 writes. Writes step `step` and makes it the latest. Then removes leftovers of crashes

@@ -46,14 +46,31 @@ void receive(World& world, int from, int64_t bytes, const TensorSource::Take& ta
   }
 }
 
-// A row of `storage`, which has the layout of the partition in `tensors`.
+// A moment of the optimizer.
+struct Moment {
+  std::string prefix;
+  Tensor storage;
+  Partition held;  // by this rank's `storage`
+  Partition all;   // that some rank holds: whole rows
+
+  bool has(const ParamRow& row) const { return !all.within(row.offset, row.count).empty(); }
+};
+
+std::vector<Moment> moments_of(const CheckpointTensors& tensors) {
+  return {{"m.", tensors.m, tensors.held, tensors.params.whole()},
+          {"v.", tensors.v, tensors.held.common_with(tensors.second_moments), tensors.second_moments}};
+}
+
+// A row of `storage`, which holds the elements in `held`: whole pieces of the partition in `tensors`.
 TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
-                          const Tensor& storage) {
-  return {name, storage.dtype(), row.sizes, [tensors, storage, &row](const TensorSource::Take& take) {
+                          const Tensor& storage, const Partition& held) {
+  return {name, storage.dtype(), row.sizes, [tensors, storage, held, &row](const TensorSource::Take& take) {
             const int own_rank = tensors.world ? tensors.world->rank() : 0;
             for (const auto& [rank, piece] : holdings_of(tensors, row)) {
               const int64_t bytes = piece.count * dtype_bytes(storage.dtype());
-              const auto own = [&, &piece = piece] { return storage.rows(piece.at, piece.count); };
+              const auto own = [&, &piece = piece] {
+                return storage.rows(held.within(piece.offset, piece.count).front().at, piece.count);
+              };
               if (rank == own_rank && own_rank == 0)
                 for_each_host_part(tensors.memory, own(), take);
               else if (rank == own_rank)
@@ -65,13 +82,12 @@ TensorSource gathered_row(const CheckpointTensors& tensors, const std::string& n
           }};
 }
 
-// The parts of a row that `storage`, with the layout of the partition, holds on this rank.
-RowToLoad held_row(const CheckpointTensors& tensors, const std::string& name, const ParamRow& row,
-                   const Tensor& storage) {
-  RowToLoad held{name, row.sizes, {}};
-  for (const Partition::Piece& piece : tensors.held.within(row.offset, row.count))
-    held.parts.push_back({storage.rows(piece.at, piece.count), piece.offset - row.offset});
-  return held;
+// The parts of a row in `storage`, which holds the elements in `held`.
+RowToLoad held_row(const std::string& name, const ParamRow& row, const Tensor& storage, const Partition& held) {
+  RowToLoad to{name, row.sizes, {}};
+  for (const Partition::Piece& piece : held.within(row.offset, row.count))
+    to.parts.push_back({storage.rows(piece.at, piece.count), piece.offset - row.offset});
+  return to;
 }
 
 RowPart whole(const Tensor& tensor) { return {tensor.view({tensor.count()}), 0}; }
@@ -93,7 +109,7 @@ std::vector<TensorSource> model_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
   for (const ParamRow& row : params.rows()) {
     if (params.master().present())
-      sources.push_back(gathered_row(tensors, row.name, row, params.master()));
+      sources.push_back(gathered_row(tensors, row.name, row, params.master(), tensors.held));
     else
       sources.push_back(source_of({row.name, params.row_value(row)}, tensors.memory));
   }
@@ -104,16 +120,17 @@ std::vector<TensorSource> model_sources(const CheckpointTensors& tensors) {
 std::vector<TensorSource> average_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
   for (const ParamRow& row : tensors.params.rows())
-    sources.push_back(gathered_row(tensors, row.name, row, tensors.average));
+    sources.push_back(gathered_row(tensors, row.name, row, tensors.average, tensors.held));
   add_state(sources, tensors);
   return sources;
 }
 
 std::vector<TensorSource> optimizer_sources(const CheckpointTensors& tensors) {
   std::vector<TensorSource> sources;
-  for (const auto& [prefix, storage] : {std::pair("m.", tensors.m), std::pair("v.", tensors.v)})
+  for (const Moment& moment : moments_of(tensors))
     for (const ParamRow& row : tensors.params.rows())
-      sources.push_back(gathered_row(tensors, prefix + row.name, row, storage));
+      if (moment.has(row))
+        sources.push_back(gathered_row(tensors, moment.prefix + row.name, row, moment.storage, moment.held));
   return sources;
 }
 
@@ -127,16 +144,17 @@ std::vector<RowToLoad> model_rows(const CheckpointTensors& tensors) {
 
 std::vector<RowToLoad> average_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
-  for (const ParamRow& row : tensors.params.rows()) rows.push_back(held_row(tensors, row.name, row, tensors.average));
+  for (const ParamRow& row : tensors.params.rows())
+    rows.push_back(held_row(row.name, row, tensors.average, tensors.held));
   add_state(rows, tensors);
   return rows;
 }
 
 std::vector<RowToLoad> optimizer_rows(const CheckpointTensors& tensors) {
   std::vector<RowToLoad> rows;
-  for (const auto& [prefix, storage] : {std::pair("m.", tensors.m), std::pair("v.", tensors.v)})
+  for (const Moment& moment : moments_of(tensors))
     for (const ParamRow& row : tensors.params.rows())
-      rows.push_back(held_row(tensors, prefix + row.name, row, storage));
+      if (moment.has(row)) rows.push_back(held_row(moment.prefix + row.name, row, moment.storage, moment.held));
   return rows;
 }
 

@@ -11,6 +11,7 @@
 #include "engine/describe.h"
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
+#include "engine/update_rules.h"
 #include "train/given_config.h"
 
 namespace gptmoe {
@@ -92,13 +93,16 @@ void print_plan(const PlanArguments& arguments) {
 
   const double forward = engine.forward_flops_per_token(), backward = engine.backward_flops_per_token();
   const double tokens = static_cast<double>(t.global_batch_size * t.sequence_length);
+  if (const std::string rules = rule_table(config.optimizer, engine.gpt().params()); !rules.empty())
+    std::printf("\noptimizer\n%s\n", rules.c_str());
   std::printf("\nwork (matrix products; recomputation not counted%s)\n",
               config.data.document_mask ? "; attention as without a document mask" : "");
   std::printf("  %-20s %12sFLOP\n", "forward per token", metric_count(forward).c_str());
   std::printf("  %-20s %12sFLOP\n", "backward per token", metric_count(backward).c_str());
-  std::printf("  %-20s %12sFLOP\n", "per step", metric_count((forward + backward) * tokens).c_str());
-  std::printf("  %-20s %12sFLOP\n", "whole run",
-              metric_count((forward + backward) * tokens * static_cast<double>(t.steps)).c_str());
+  const double optimizer = engine.optimizer_flops_per_step(), step = (forward + backward) * tokens + optimizer;
+  if (optimizer > 0) std::printf("  %-20s %12sFLOP\n", "Muon per step", metric_count(optimizer).c_str());
+  std::printf("  %-20s %12sFLOP\n", "per step", metric_count(step).c_str());
+  std::printf("  %-20s %12sFLOP\n", "whole run", metric_count(step * static_cast<double>(t.steps)).c_str());
   if (!predicts) return;
   const PlanSpeed speed = on_paper ? PlanSpeed::of_gpu(arguments.speed, gpu, ops->compute_dtype())
                                    : PlanSpeed::of_cpu(arguments.speed, measure_matrix_rate(*ops));

@@ -10,6 +10,7 @@
 
 #include "base/json_value.h"
 #include "config/data_source.h"
+#include "config/param_groups.h"
 
 namespace gptmoe {
 
@@ -107,11 +108,14 @@ struct TrainConfig {
 };
 
 struct OptimizerConfig {
-  std::string type = "adamw";
-  double learning_rate = 0;  // required
+  std::string type = "adamw";  // "adamw" | "muon" (on hidden matrices, AdamW on the rest)
+  double learning_rate = 0;    // required
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
-  double grad_clip = 1.0;  // global norm; 0 = off
+  double grad_clip = 1.0;                      // global norm; 0 = off
+  double momentum = 0.95;                      // of Muon
+  std::string muon_scale = "match_rms_adamw";  // "match_rms_adamw" | "original": size of Muon's updates
+  ParamGroups groups = {};                     // a parameter takes the first group that matches it
 
   bool operator==(const OptimizerConfig&) const = default;
 };

@@ -146,7 +146,9 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
 
 static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
   fields.about("How gradients move the weights.");
-  fields.optional("type", optimizer.type, {"adamw"}, "The optimizer.");
+  fields.optional("type", optimizer.type, {"adamw", "muon"},
+                  "\"muon\" updates the weight matrices of attention and of the feed-forward layers with Muon, and "
+                  "everything else with AdamW ([optimizers.md](optimizers.md)).");
   fields.required("learning_rate", optimizer.learning_rate, kPositive, "Highest learning rate of the schedule.");
   fields.optional("beta1", optimizer.beta1, kBelowOne, "Decay of the first moment.");
   fields.optional("beta2", optimizer.beta2, kBelowOne, "Decay of the second moment.");
@@ -155,6 +157,15 @@ static void visit_fields(Fields& fields, OptimizerConfig& optimizer) {
                   "Decoupled weight decay; multiplied by the learning rate.");
   fields.optional("grad_clip", optimizer.grad_clip, kNotNegative,
                   "Global gradient norm above which gradients are scaled down to it; 0: no clipping.");
+  fields.optional("momentum", optimizer.momentum, kBelowOne, "Decay of Muon's momentum, which is Nesterov's.");
+  fields.optional("muon_scale", optimizer.muon_scale, {"match_rms_adamw", "original"},
+                  "Factor on Muon's update of a matrix. \"match_rms_adamw\": 0.2 sqrt(max(rows, columns)), so that "
+                  "AdamW's learning rate and weight decay fit; \"original\": sqrt(max(1, rows / columns)).");
+  fields.optional("groups", optimizer.groups,
+                  "Parameters with an optimizer, learning rate or weight decay of their own, as a list of objects "
+                  "({\"match\": \"*.mlp.gate.weight\", \"learning_rate_scale\": 0.5}; "
+                  "[optimizers.md](optimizers.md#parameter-groups)). A parameter takes the first group that matches "
+                  "its name.");
 }
 
 static void visit_fields(Fields& fields, ScheduleConfig& schedule) {

@@ -38,6 +38,11 @@ void FieldReader::visit(const Field& field, DataSources& value) {
   if (!given->is_null()) value = read_data_sources(section_, field.key, given);
 }
 
+void FieldReader::visit(const Field& field, ParamGroups& value) {
+  const JsonValue given = section_.any(field.key);
+  if (!given->is_null()) value = read_param_groups(section_, field.key, given);
+}
+
 void FieldReader::visit_section(const char* key, const std::function<void(Fields&)>& fields) {
   nested_.emplace_back(section_.section(key), fields);
 }

@@ -24,6 +24,7 @@ class FieldReader final : public Fields {
   void visit(const Field& field, std::string& value, const Words& words) override;
   void visit(const Field& field, bool& value) override { value = section_.boolean(field.key, value); }
   void visit(const Field& field, DataSources& value) override;
+  void visit(const Field& field, ParamGroups& value) override;
   void visit_section(const char* key, const std::function<void(Fields&)>& fields) override;
 
   KeyError error_at(const char* key, const std::string& why) const override { return section_.error_at(key, why); }

@@ -10,6 +10,7 @@
 #include "base/json_value.h"
 #include "base/key_error.h"
 #include "config/data_source.h"
+#include "config/param_groups.h"
 #include "config/range.h"
 
 namespace gptmoe {
@@ -53,6 +54,7 @@ class Fields {
   void optional(const char* key, std::string& value, const char* sentence) { visit({key, sentence}, value, {}); }
   void optional(const char* key, bool& value, const char* sentence) { visit({key, sentence}, value); }
   void optional(const char* key, DataSources& value, const char* sentence) { visit({key, sentence}, value); }
+  void optional(const char* key, ParamGroups& value, const char* sentence) { visit({key, sentence}, value); }
 
   // An optional key whose default follows from other keys, as `otherwise` says. If it is absent, `value` stays 0 for
   // the caller to fill in.
@@ -78,7 +80,9 @@ class Fields {
   virtual void visit(const Field& field, double& value, const Numbers& range) = 0;
   virtual void visit(const Field& field, std::string& value, const Words& words) = 0;
   virtual void visit(const Field& field, bool& value) = 0;
-  virtual void visit(const Field& /*field*/, DataSources& /*value*/) {}  // no router has such keys
+  // No router has such keys.
+  virtual void visit(const Field& /*field*/, DataSources& /*value*/) {}
+  virtual void visit(const Field& /*field*/, ParamGroups& /*value*/) {}
   virtual void visit_section(const char* key, const std::function<void(Fields&)>& fields) = 0;
   virtual KeyError error_at(const char* key, const std::string& why) const { return {"config", key, why}; }
 };

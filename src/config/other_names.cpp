@@ -69,6 +69,8 @@ constexpr Synonyms kSynonyms[] = {
     {"optimizer.eps", "", "epsilon adam_eps adam_epsilon"},
     {"optimizer.weight_decay", "", "wd"},
     {"optimizer.grad_clip", "", "clip_grad clip max_norm max_grad_norm gradient_clipping gradient_clip_val"},
+    {"optimizer.momentum", "", "muon_momentum"},
+    {"optimizer.groups", "", "param_groups parameter_groups"},
     {"schedule.type", "", "lr_scheduler lr_scheduler_type lr_schedule lr_decay_style"},
     {"schedule.warmup_steps", "in steps",
      "warmup warmup_iters warmup_ratio lr_warmup_iters lr_warmup_steps num_warmup_steps"},

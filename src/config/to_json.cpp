@@ -22,6 +22,7 @@ class FieldWriter final : public Fields {
   void visit(const Field& field, std::string& value, const Words&) override { out_[field.key] = value; }
   void visit(const Field& field, bool& value) override { out_[field.key] = value; }
   void visit(const Field& field, DataSources& value) override { out_[field.key] = gptmoe::to_json(value); }
+  void visit(const Field& field, ParamGroups& value) override { out_[field.key] = gptmoe::to_json(value); }
   void visit_section(const char* key, const std::function<void(Fields&)>& fields) override {
     FieldWriter nested;
     fields(nested);

@@ -43,13 +43,14 @@ Engine::Engine(const Config& config, Purpose purpose, int64_t B, int64_t T, cons
       keeps_state_(purpose == Purpose::train && config.train.skip_spikes > 0),
       gpt_(config.model, config.router, ops.compute_dtype(), ops.statistics_dtype(),
            shards_optimizer(config, rank) ? rank.size : 1, config.data.document_end()),
-      adamw_(config.optimizer),
+      optimizer_(config.optimizer, gpt_.params()),
       weight_average_(config.train.weight_ema),
       data_parallel_({shards_optimizer(config, rank), config.distributed.reduce_dtype == "bf16"}) {
   lay_out(ops);
   FlopCounter counter(gpt_.live_share());
   Ops planning = make_plan_ops(ops).observed_by(counter);
   count_flops(planning, counter);
+  if (purpose == Purpose::train) count_optimizer_flops(ops);
   if (purpose == Purpose::train && rank.size > 1) count_traffic(config, planning);
   if (purpose == Purpose::train && !config.train.tasks.files.empty())
     count_also("task scoring", task_bytes(config, B, T, ops));
@@ -65,9 +66,9 @@ void Engine::lay_out(const Ops& ops) {
                                                              : params.whole();
   if (purpose_ != Purpose::forward) grads = gradients_.allocate(stat, {params.element_count()});
   if (purpose_ == Purpose::train) {
-    if (real != stat) master = optimizer_.allocate(stat, {held.count()});
-    adamw_.allocate(optimizer_, held, stat);
-    weight_average_.allocate(optimizer_, held, stat);
+    if (real != stat) master = moments_.allocate(stat, {held.count()});
+    optimizer_.allocate(moments_, held, stat);
+    weight_average_.allocate(moments_, held, stat);
     if (rank_.size > 1) data_parallel_.allocate(communication_, params);
   } else if (real != stat) {
     master = parameters_.allocate(stat, {held.count()});
@@ -108,6 +109,16 @@ void Engine::count_flops(Ops& ops, FlopCounter& counter) {
   gpt_.loss_and_backward(train, activations_, 1.0);  // finds the scratch size of recomputation
 }
 
+// Every row of Muon's products is live, whatever the router's share. The call also finds the scratch size.
+void Engine::count_optimizer_flops(const Ops& ops) {
+  const auto communicator = make_counting_communicator(rank_.size);
+  FlopCounter counter(1);
+  Ops planning = make_plan_ops(ops).observed_by(counter);
+  optimizer_.update({planning, scratch_, *communicator, PassKind::train}, gpt_.params(), sums_.squared_norm_1,
+                    sums_.loss_1);
+  optimizer_flops_ = counter.flops();
+}
+
 void Engine::count_traffic(const Config& config, Ops& ops) {
   const auto in_micro_batch = make_counting_communicator(rank_.size), in_step = make_counting_communicator(rank_.size);
   TrainStep inner(config, *this, ops, *in_micro_batch), step(config, *this, ops, *in_step);
@@ -120,7 +131,7 @@ void Engine::count_traffic(const Config& config, Ops& ops) {
 }
 
 void Engine::commit(Ops& ops) {
-  for (Arena* arena : {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, &communication_})
+  for (Arena* arena : {&parameters_, &gradients_, &moments_, &state_, &activations_arena_, &communication_})
     arena->commit(ops.memory());
   scratch_.commit(ops.memory());
   lay_out(ops);
@@ -133,6 +144,7 @@ void Engine::commit(Ops& ops) {
     batch_targets_BT_ = Tensor(batch_.data() + B_ * T_, DType::i32, {B_, T_});
   }
   gpt_.prepare(ops, activations_.rope);
+  if (purpose_ == Purpose::train) optimizer_.prepare(ops.memory());
 }
 
 void Engine::upload_batch() {
@@ -144,7 +156,7 @@ void Engine::upload_batch() {
 std::vector<Engine::ArenaSize> Engine::arena_sizes() const {
   std::vector<ArenaSize> sizes;
   for (const Arena* arena :
-       {&parameters_, &gradients_, &optimizer_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
+       {&parameters_, &gradients_, &moments_, &state_, &activations_arena_, static_cast<const Arena*>(&scratch_)})
     sizes.push_back({arena->name(), arena->high_water()});
   if (communication_.high_water() > 0) sizes.push_back({communication_.name(), communication_.high_water()});
   if (workspace_bytes_ > 0) sizes.push_back({"workspace", workspace_bytes_});

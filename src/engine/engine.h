@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "engine/adamw.h"
+#include "engine/optimizer.h"
 #include "engine/weight_average.h"
 #include "kernels/ops.h"
 #include "model/data_parallel.h"
@@ -49,8 +49,8 @@ class Engine {
 
   Gpt& gpt() { return gpt_; }
   const Gpt& gpt() const { return gpt_; }
-  AdamW& adamw() { return adamw_; }
-  const AdamW& adamw() const { return adamw_; }
+  Optimizer& optimizer() { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
   const WeightAverage& weight_average() const { return weight_average_; }
   DataParallel& data_parallel() { return data_parallel_; }
   const Activations& activations() const { return activations_; }
@@ -80,12 +80,15 @@ class Engine {
   // the engine is forward-only.
   double forward_flops_per_token() const { return forward_flops_; }
   double backward_flops_per_token() const { return backward_flops_; }
+  // Floating-point operations of the optimizer's matrix products per step on rank 0: Muon's. 0 without training.
+  double optimizer_flops_per_step() const { return optimizer_flops_; }
   const PlannedTraffic& traffic() const { return traffic_; }
   RankOf rank() const { return rank_; }
 
  private:
   void lay_out(const Ops& ops);
   void count_flops(Ops& ops, FlopCounter& counter);
+  void count_optimizer_flops(const Ops& ops);
   void count_traffic(const Config& config, Ops& ops);
 
   Purpose purpose_;
@@ -94,10 +97,10 @@ class Engine {
   ActivationMode mode_;
   bool keeps_state_;
   Gpt gpt_;
-  AdamW adamw_;
+  Optimizer optimizer_;
   WeightAverage weight_average_;
   DataParallel data_parallel_;
-  Arena parameters_{"parameters"}, gradients_{"gradients"}, optimizer_{"optimizer"}, state_{"state"},
+  Arena parameters_{"parameters"}, gradients_{"gradients"}, moments_{"optimizer"}, state_{"state"},
       activations_arena_{"activations"}, communication_{"communication"};
   Scratch scratch_;
   Activations activations_;
@@ -106,7 +109,7 @@ class Engine {
   Tensor batch_tokens_BT_, batch_targets_BT_;
   StepSums sums_;
   Tensor router_state_, kept_state_;
-  double forward_flops_ = 0, backward_flops_ = 0;
+  double forward_flops_ = 0, backward_flops_ = 0, optimizer_flops_ = 0;
   PlannedTraffic traffic_;
   std::vector<ArenaSize> others_;
 };

@@ -17,7 +17,7 @@ void TrainStep::run(const NextBatch& next_batch, int64_t step, const CarryOut& c
                     const std::function<bool()>& skips) {
   const double learning_rate =
       learning_rate_at(step, config_.schedule, config_.optimizer.learning_rate, config_.train.steps);
-  engine_.adamw().set_step(ops_.memory(), learning_rate, step + 1);
+  engine_.optimizer().set_step(ops_.memory(), learning_rate, step + 1);
   engine_.weight_average().set_step(ops_.memory(), step + 1);
   carry_out({StepPart::begin}, [this] { begin(); });
   for (int64_t m = 0; m < micro_batches_; ++m) {
@@ -59,12 +59,12 @@ void TrainStep::micro_batch(const StepPart& part) {
 
 void TrainStep::measure() {
   communicator_.all_reduce(engine_.sums().all_S, Traffic::reports);
-  engine_.adamw().measure_norm(pass_, engine_.gpt().params(), engine_.sums().squared_norm_1);
+  engine_.optimizer().measure_norm(pass_, engine_.gpt().params(), engine_.sums().squared_norm_1);
 }
 
 void TrainStep::update() {
   const StepSums& sums = engine_.sums();
-  engine_.adamw().update(pass_, engine_.gpt().params(), sums.squared_norm_1, sums.loss_1);
+  engine_.optimizer().update(pass_, engine_.gpt().params(), sums.squared_norm_1, sums.loss_1);
   engine_.weight_average().update(ops_, engine_.gpt().params());
   engine_.gpt().end_step(pass_);
 }

@@ -38,7 +38,7 @@ class TrainStep {
   void begin();                            // gradients = 0, engine.sums() = 0; keeps the routers' state for skip()
   void micro_batch(const StepPart& part);  // forward and backward: gradients +=, engine.sums() +=
   void measure();                          // sums over ranks, and the gradients' norm
-  void update();                           // AdamW, the weights' average, then what routers do once per step
+  void update();                           // the optimizer, the weights' average, then what routers do once per step
   void skip();                             // instead of update(): the routers' state as it was at begin()
 
   StepPart micro_batch_part(bool first, bool last) const;  // the first or last of a step

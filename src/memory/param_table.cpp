@@ -136,15 +136,4 @@ Partition ParamTable::partition_of(int rank) const {
   return partition;
 }
 
-std::vector<ParamTable::Range> ParamTable::decay_ranges() const {
-  std::vector<Range> ranges;
-  for (const ParamRow& row : rows_) {
-    if (!ranges.empty() && ranges.back().weight_decay == row.weight_decay)
-      ranges.back().count = row.offset + row.count - ranges.back().offset;
-    else
-      ranges.push_back({row.offset, row.count, row.weight_decay});
-  }
-  return ranges;
-}
-
 }  // namespace gptmoe

@@ -2,7 +2,7 @@
 // The one table of parameters. A row is one tensor of checkpoints and exports, with its Hugging Face name, shape,
 // initialiser and weight decay. A block is one or more adjacent rows, so that kernels can take them as a single tensor:
 // the query, key and value projections as one (S*D, C), all experts' gates and ups as one (E, 2F, C). Rows drive
-// initialisation, checkpoints and tests; blocks drive the kernels and the optimizer.
+// initialisation, the optimizer, checkpoints and tests; blocks drive the kernels.
 //
 // A bucket consists of the blocks whose gradients are complete at the same moment of a backward pass. Ranks reduce one
 // bucket at a time.
@@ -86,14 +86,6 @@ class ParamTable {
   Partition whole() const;
   Partition stat_rows() const;
   Partition partition_of(int rank) const;
-
-  // Ranges of equal weight decay, merged over neighbouring rows (and the padding between them): the optimizer updates
-  // one range at a time.
-  struct Range {
-    int64_t offset, count;
-    bool weight_decay;
-  };
-  std::vector<Range> decay_ranges() const;
 
   const Tensor& values() const { return values_; }
   const Tensor& grads() const { return grads_; }

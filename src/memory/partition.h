@@ -28,6 +28,15 @@ class Partition {
     return std::all_of(pieces_.begin(), pieces_.end(), [](const Piece& piece) { return piece.replicated; });
   }
 
+  // The pieces, and parts of pieces, that `other` has too, without gaps.
+  Partition common_with(const Partition& other) const {
+    Partition common;
+    for (const Piece& piece : pieces_)
+      for (const Piece& each : other.within(piece.offset, piece.count))
+        common.add(each.offset, each.count, piece.replicated);
+    return common;
+  }
+
   // The pieces within elements [offset, offset + count) of the table.
   std::vector<Piece> within(int64_t offset, int64_t count) const {
     std::vector<Piece> found;

@@ -1,4 +1,4 @@
-// Zero, copy, cast, norms, AdamW, moving averages.
+// Zero, copy, cast, norms, AdamW, Muon, moving averages.
 #include <algorithm>
 #include <cmath>
 
@@ -112,8 +112,9 @@ OpCase clip_scale(double squared_norm, double max_norm, std::string_view variant
 enum class Master { absent, present };
 
 // Several steps, each with its own gradient.
-OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master master, std::string_view variant) {
-  const AdamwConstants numbers{0.9, 0.95, 1e-8, weight_decay};
+OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master master, std::string_view variant,
+             double rate_scale = 1) {
+  const AdamwConstants numbers{0.9, 0.95, 1e-8, weight_decay, rate_scale};
   constexpr double kLearningRate = 1e-2;
   OpCase op("adamw", {n, steps}, variant);
   op.input("grads", {steps, n}, normal(), Kind::stat);
@@ -146,7 +147,7 @@ OpCase adamw(int64_t n, int64_t steps, double scale, double weight_decay, Master
         m1 = numbers.beta1 * m1 + (1 - numbers.beta1) * g;
         m2 = numbers.beta2 * m2 + (1 - numbers.beta2) * g * g;
         const double* rate = v["rates"].data() + (step - 1) * 3;
-        param -= rate[1] * m1 / (std::sqrt(rate[2] * m2) + numbers.eps) + rate[0] * weight_decay * param;
+        param -= rate_scale * (rate[1] * m1 / (std::sqrt(rate[2] * m2) + numbers.eps) + rate[0] * weight_decay * param);
       }
     }
     v["param"] = updated;
@@ -165,6 +166,88 @@ OpCase moving_average(int64_t n, double keep, std::string_view variant) {
   op.reference = [=](Values& v) {
     const double kept = v["keep"][0];
     for (int64_t i = 0; i < n; ++i) v["average"][i] = kept * v["average"][i] + (1 - kept) * v["x"][i];
+  };
+  return op;
+}
+
+OpCase muon_momentum(int64_t n, double scale, std::string_view variant = "") {
+  constexpr double kMomentum = 0.95;
+  OpCase op("muon_momentum", {n}, variant);
+  op.input("grad", {n}, normal(), Kind::stat);
+  op.input("scale", {1}, constant(scale), Kind::stat);
+  op.input("before", {n}, normal(), Kind::stat);
+  op.result("u", {n}, Kind::real);
+  op.result("m", {n}, Kind::stat);
+  op.in_place("m", "before");
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.muon_momentum(t["u"], t["m"], t["grad"], t["scale"], kMomentum); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n; ++i) {
+      const double g = v["scale"][0] * v["grad"][i];
+      v["m"][i] = kMomentum * v["m"][i] + g;
+      v["u"][i] = g + kMomentum * v["m"][i];
+    }
+  };
+  return op;
+}
+
+enum class Place { apart, same };
+
+// The last matrix is zero, and so is its result.
+OpCase matrix_normalize(int64_t E, int64_t O, int64_t I, Place place) {
+  OpCase op("matrix_normalize", {E, O, I}, place == Place::same ? "in_place" : "");
+  op.input("u", {E, O, I}, [=, random = normal(0.5, 2)](const Rng& rng, int64_t i) {
+    return i / (O * I) + 1 == E && E > 1 ? 0.0 : random(rng, i);
+  });
+  op.result("x", {E, O, I}, Kind::real);
+  if (place == Place::same) {
+    op.in_place("x", "u");
+    op.any_width("x");  // it is both operands
+  }
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.matrix_normalize(t["x"], t[place == Place::same ? "x" : "u"]); };
+  op.reference = [=](Values& v) {
+    for (int64_t e = 0; e < E; ++e) {
+      double squares = 0;
+      for (int64_t i = e * O * I; i < (e + 1) * O * I; ++i) squares += v["u"][i] * v["u"][i];
+      for (int64_t i = e * O * I; i < (e + 1) * O * I; ++i) v["x"][i] = v["u"][i] / (std::sqrt(squares) + 1e-7);
+    }
+  };
+  return op;
+}
+
+// `in_place`: the operand that y shares memory with, if any.
+OpCase weighted_sum(int64_t n, std::string_view in_place = "") {
+  OpCase op("weighted_sum", {n}, in_place.empty() ? "" : "onto_" + std::string(in_place));
+  op.input("a", {n}, normal());
+  op.input("b", {n}, normal());
+  op.result("y", {n}, Kind::real);
+  if (!in_place.empty()) op.in_place("y", in_place);
+  const std::string a = in_place == "a" ? "y" : "a", b = in_place == "b" ? "y" : "b";
+  op.forward = [=](Ops& ops, const Tensors& t) { ops.weighted_sum(t["y"], t[a], t[b], -4.775, 2.0315); };
+  op.reference = [=](Values& v) {
+    for (int64_t i = 0; i < n; ++i) v["y"][i] = -4.775 * v["a"][i] + 2.0315 * v["b"][i];
+  };
+  return op;
+}
+
+OpCase muon_update(int64_t n, double weight_decay, Master master, std::string_view variant) {
+  constexpr double kStep = 1.6;
+  OpCase op("muon_update", {n}, variant);
+  op.input("update", {n}, normal());
+  op.input("scale", {1}, constant(1), Kind::stat);
+  op.input("rates", {3}, listed<double>({0.02, 7, 9}), Kind::stat);
+  op.input("before", {n}, normal(), Kind::stat);
+  const bool has_master = master == Master::present;
+  op.result("param", {n}, has_master ? Kind::real : Kind::stat);
+  if (has_master) op.result("master", {n}, Kind::stat);
+  op.in_place(has_master ? "master" : "param", "before");
+  op.forward = [=](Ops& ops, const Tensors& t) {
+    ops.muon_update(t["param"], has_master ? t["master"] : Tensor{}, t["update"], t["scale"], t["rates"], kStep,
+                    weight_decay);
+  };
+  op.reference = [=](Values& v) {
+    std::vector<double>& updated = v[has_master ? "master" : "param"];
+    for (int64_t i = 0; i < n; ++i) updated[i] -= v["rates"][0] * (kStep * v["update"][i] + weight_decay * updated[i]);
+    v["param"] = updated;
   };
   return op;
 }
@@ -199,12 +282,28 @@ void add_optim_cases(OpCases& cases) {
     tests.push_back(adamw(1, 5, 1, 0, master, "plain" + suffix));
     tests.push_back(adamw(33, 5, 1, 0.1, master, "decay" + suffix));
     tests.push_back(adamw(70001, 3, 0.3, 0.1, master, "decay_clipped" + suffix));
+    tests.push_back(adamw(33, 5, 1, 0.1, master, "rate_scale" + suffix, 0.4));
     tests.push_back(adamw(7, 1, 0, 0.1, master, "zero_gradient" + suffix));  // only the decay moves the parameters
   }
 
   tests.push_back(moving_average(1, 0.5, "half"));
   tests.push_back(moving_average(33, 0, "new"));
   tests.push_back(moving_average(70001, 0.999, "old"));
+  for (int64_t n : {1, 7, 1000, 70001}) {
+    tests.push_back(muon_momentum(n, 0.3));
+    tests.push_back(weighted_sum(n));
+    for (Master master : {Master::absent, Master::present})
+      tests.push_back(muon_update(n, 0.1, master, master == Master::present ? "master" : ""));
+  }
+  tests.push_back(muon_momentum(7, 0, "zero_gradient"));
+  tests.push_back(weighted_sum(1000, "a"));
+  tests.push_back(weighted_sum(1000, "b"));
+  for (Place place : {Place::apart, Place::same}) {
+    tests.push_back(matrix_normalize(1, 1, 1, place));
+    tests.push_back(matrix_normalize(3, 5, 7, place));
+    tests.push_back(matrix_normalize(5, 64, 72, place));
+    tests.push_back(matrix_normalize(2, 211, 307, place));
+  }
 
   auto& benchmarks = cases.benchmarks;
   benchmarks.push_back(zero(4 << 20, Kind::stat));
@@ -213,6 +312,10 @@ void add_optim_cases(OpCases& cases) {
   benchmarks.push_back(cast(4 << 20, Kind::stat, Kind::bf16));
   benchmarks.push_back(squared_norm(4 << 20));
   benchmarks.push_back(adamw(4 << 20, 1, 1, 0.1, Master::absent, "decay"));
+  benchmarks.push_back(muon_momentum(4 << 20, 1));
+  benchmarks.push_back(matrix_normalize(16, 512, 512, Place::same));
+  benchmarks.push_back(weighted_sum(4 << 20, "a"));
+  benchmarks.push_back(muon_update(4 << 20, 0.1, Master::absent, "decay"));
 
   benchmarks.push_back(moving_average(4 << 20, 0.999, ""));
 
@@ -223,6 +326,10 @@ void add_optim_cases(OpCases& cases) {
   gpu.push_back(squared_norm(64 << 20));
   gpu.push_back(adamw(64 << 20, 1, 1, 0.1, Master::present, "decay"));
   gpu.push_back(moving_average(64 << 20, 0.999, ""));
+  gpu.push_back(muon_momentum(64 << 20, 1));
+  gpu.push_back(matrix_normalize(16, 2816, 1024, Place::same));
+  gpu.push_back(weighted_sum(64 << 20, "a"));
+  gpu.push_back(muon_update(64 << 20, 0.1, Master::present, "decay"));
 }
 
 }  // namespace gptmoe

@@ -158,6 +158,12 @@ void add_memory_kernels(KernelList& list) {
     case OpId::squared_norm: return whole_sum(list);
     case OpId::adamw: return list.stream("adamw");
     case OpId::moving_average: return list.stream("moving_average");
+    case OpId::muon_momentum: return list.stream("momentum");
+    case OpId::matrix_normalize:  // x is read a second time
+      list.stream("partial_norms", list.bytes() / 2);
+      return list.stream("normalize");
+    case OpId::weighted_sum: return list.stream("weighted_sum");
+    case OpId::muon_update: return list.stream("muon_update");
 
     case OpId::linear_forward:
     case OpId::linear_bias_forward:

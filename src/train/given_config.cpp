@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/folder.h"
+#include "engine/update_rules.h"
 #include "records/run_folder.h"
 #include "routing/router_table.h"
 #include "tokenizer/tokenizer_file.h"
@@ -77,6 +78,7 @@ Config load_given_config(const fs::path& path, const std::vector<std::string>& o
   int64_t document_end = -1;
   Config config = load_config(path, overrides, [&](const Config& given, const std::string& file) {
     check_router(given, file);
+    check_param_groups(given, file);
     if (given.data.document_mask) document_end = find_document_end(given, file);
   });
   if (config.data.document_mask) config.data.end_of_text = document_end;

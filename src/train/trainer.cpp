@@ -91,11 +91,12 @@ class Trainer {
   CheckpointTensors tensors() {
     return {engine_.gpt().params(),
             engine_.gpt().state(),
-            engine_.adamw().m(),
-            engine_.adamw().v(),
+            engine_.optimizer().m(),
+            engine_.optimizer().v(),
             ops_->memory(),
-            engine_.adamw().partition(),
+            engine_.optimizer().partition(),
             &world_,
+            engine_.optimizer().second_moments(),
             engine_.weight_average().values()};
   }
 

@@ -183,7 +183,22 @@ const Rule kRunRules[] = {
      "sequence_length"},
     {R"({"train": {"steps": 1099511627776, "global_batch_size": 16777216}})",
      "train.steps: the run's tokens would be more than a 64-bit count can hold; lower it"},
-    {R"({"optimizer": {"type": "sgd"}})", "optimizer.type: must be \"adamw\", not \"sgd\""},
+    {R"({"optimizer": {"type": "sgd"}})", "optimizer.type: must be one of \"adamw\", \"muon\", not \"sgd\""},
+    {R"({"optimizer": {"momentum": 1}})", "optimizer.momentum: must be a number of at least 0 and below 1, not 1"},
+    {R"({"optimizer": {"groups": {}}})", "optimizer.groups: must be a list of objects {\"match\": pattern, ...}"},
+    {R"({"optimizer": {"groups": ["*"]}})", "optimizer.groups[0]: must be an object {\"match\": pattern, ...}"},
+    {R"({"optimizer": {"groups": [{"type": "muon"}]}})", "optimizer.groups[0].match: missing; give a string"},
+    {R"({"optimizer": {"groups": [{"match": "", "type": "muon"}]}})",
+     "optimizer.groups[0].match: is empty; give a pattern, as in \"*.mlp.experts.*\""},
+    {R"({"optimizer": {"groups": [{"match": "*"}]}})",
+     "optimizer.groups[0].match: the group changes nothing; give \"type\", \"learning_rate\", "
+     "\"learning_rate_scale\" or \"weight_decay\""},
+    {R"({"optimizer": {"groups": [{"match": "*", "weight_decay": 0}, {"match": "*", "learning_rate": 0}]}})",
+     "optimizer.groups[1].learning_rate: must be a number above 0, not 0"},
+    {R"({"optimizer": {"groups": [{"match": "*", "learning_rate": 1, "learning_rate_scale": 2}]}})",
+     "optimizer.groups[0].learning_rate_scale: the group has a learning_rate too; remove one"},
+    {R"({"optimizer": {"groups": [{"match": "*", "wieght_decay": 1}]}})",
+     "optimizer.groups[0].wieght_decay: unknown key; did you mean \"weight_decay\"?"},
     {R"({"optimizer": {"learning_rate": null}})", "optimizer.learning_rate: missing; give a number above 0"},
     {R"({"optimizer": {"learning_rate": 0}})", "optimizer.learning_rate: must be a number above 0, not 0"},
     {R"({"optimizer": {"learning_rate": -1}})", "optimizer.learning_rate: must be a number above 0, not -1"},
@@ -281,8 +296,10 @@ TEST(Config, RoundTripsWithEveryFieldChanged) {
               "eval_tokens": 0, "recompute": "block", "init_from": "runs/a", "init_noise": 0.1, "cuda_graphs": false,
               "skip_spikes": 6.5, "skip_spikes_window": 64, "weight_ema": 0.999,
               "tasks": {"files": ["a.jsonl", "b"], "every": 10, "limit": 20, "shots": 2}},
-    "optimizer": {"type": "adamw", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
-                  "grad_clip": 0.7},
+    "optimizer": {"type": "muon", "learning_rate": 0.1, "beta1": 0.8, "beta2": 0.9, "eps": 1e-7, "weight_decay": 0.3,
+                  "grad_clip": 0.7, "momentum": 0.9, "muon_scale": "original",
+                  "groups": [{"match": "*.a", "type": "adamw", "learning_rate": 0.2, "weight_decay": 0.0},
+                             {"match": "b?", "learning_rate_scale": 0.5}]},
     "schedule": {"type": "wsd", "warmup_steps": 1, "min_lr_ratio": 0.2, "decay_steps": 3,
                  "lr_decay_steps": 0},
     "checkpoint": {"minutes": 2.5, "every": 5, "keep": 0},
@@ -302,6 +319,14 @@ TEST(Config, RoundTripsTheLengthOfACosine) {
   const Config config = parse_config(minimal_with(R"({"schedule": {"lr_decay_steps": 200}})"), "f.json");
   EXPECT_EQ(config.schedule.lr_decay_steps, 200);
   EXPECT_TRUE(parse_config(json::parse(to_json(config).dump()), "f.json") == config);
+}
+
+TEST(ParamGroups, AStarMatchesAnyCharactersAndAQuestionMarkOne) {
+  for (const char* pattern : {"a.bc.d", "*", "a.*", "*.d", "a*d", "*b*", "a.??.d", "**", "*.bc.*", "a.bc.d*"})
+    EXPECT_TRUE(matches_glob(pattern, "a.bc.d")) << pattern;
+  for (const char* pattern : {"", "a", "a.bc", "bc.d", "a.?.d", "*.c.*", "a.bc.d?", "A.bc.d", "*e"})
+    EXPECT_FALSE(matches_glob(pattern, "a.bc.d")) << pattern;
+  EXPECT_TRUE(matches_glob("*ab*abc", "ababxabababc")) << "the last star takes more than the shortest match";
 }
 
 TEST(Config, JsonKeepsTheOrderOfTheFile) {

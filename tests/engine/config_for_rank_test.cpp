@@ -44,10 +44,10 @@ TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
   const Config zero = rank_config({{"distributed", {{"zero_stage", 1}}}});
   for (int ranks : {2, 4, 8}) {
     std::vector<int> held(static_cast<size_t>(engine(zero, ranks).gpt().params().element_count()));
-    const int64_t part = engine(zero, ranks).adamw().partition().count();
+    const int64_t part = engine(zero, ranks).optimizer().partition().count();
     for (int rank = 0; rank < ranks; ++rank) {
       const Engine own = engine(zero, ranks, rank);
-      const Partition& partition = own.adamw().partition();
+      const Partition& partition = own.optimizer().partition();
       EXPECT_EQ(partition.count(), part);
       for (const Partition::Piece& piece : partition.pieces())
         for (int64_t i = 0; i < piece.count; ++i)
@@ -55,7 +55,7 @@ TEST_F(OnPaper, TheOptimizerIsSplitIntoEqualPartsThatCoverIt) {
     }
     EXPECT_EQ(std::count(held.begin(), held.end(), 1), std::ssize(held));
     // Every rank holds the routers' weights in full: here 3 layers of 8 x 64.
-    const int64_t whole = engine(rank_config(), ranks).adamw().partition().count();
+    const int64_t whole = engine(rank_config(), ranks).optimizer().partition().count();
     EXPECT_LE(part, whole / ranks + 3 * 8 * 64 + ranks * 16 * 8);
   }
 }

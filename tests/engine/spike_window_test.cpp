@@ -65,7 +65,8 @@ TEST(SpikeWindow, ContinuesFromALongerWindow) {
 
 // Every bit that later steps depend on.
 std::vector<std::vector<char>> bits_of(Model& model) {
-  std::vector<Tensor> tensors = {model.gpt().params().values(), model.engine.adamw().m(), model.engine.adamw().v()};
+  std::vector<Tensor> tensors = {model.gpt().params().values(), model.engine.optimizer().m(),
+                                 model.engine.optimizer().v()};
   for (const StateRow& row : model.gpt().state().rows()) tensors.push_back(row.value);
   std::vector<std::vector<char>> bits;
   for (const Tensor& tensor : tensors) {

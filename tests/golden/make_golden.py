@@ -118,6 +118,22 @@ CASES = {
         "schedule": {"lr_decay_steps": 17},  # the run ends in mid-cosine
     },
     "document_mask": {"data": {"document_mask": True, "end_of_text": 3}, "train": {"global_batch_size": 6}},
+    # Muon on the hidden matrices. The dense first layer is taller than it is wide; expert 3 gets no token at times.
+    "muon": {
+        "model": {**LAYERNORM, **DENSE_FIRST},
+        "optimizer": {"type": "muon", "momentum": 0.95, "muon_scale": "match_rms_adamw", "learning_rate": 0.02},
+    },
+    # Groups: rates and decays of their own, AdamW for one kind of hidden matrix, Muon for the router.
+    "muon_groups": {
+        "optimizer": {
+            "type": "muon", "momentum": 0.9, "muon_scale": "original", "learning_rate": 0.01, "grad_clip": 0.0,
+            "groups": [
+                {"match": "model.layers.0.*.o_proj.weight", "type": "adamw", "learning_rate": 0.002},
+                {"match": "*.mlp.gate.weight", "type": "muon", "learning_rate_scale": 0.5, "weight_decay": 0.3},
+                {"match": "*norm.weight", "weight_decay": 0.2},
+            ],
+        },
+    },
 }
 # How often a token ends a document in the cases with a document mask.
 END_SHARE = 0.2

@@ -6,6 +6,7 @@ backward to get wrong: gradients come from PyTorch's autograd. It is slow by des
 Letters: B sequences, T tokens each, N = B*T, C width, L layers, H query heads, G key/value heads, D head size,
 V vocabulary, E experts, K experts a token, F expert width.
 """
+import fnmatch
 import math
 
 import torch
@@ -46,6 +47,15 @@ def philox(counter, key):
         counter = ((b >> 32) ^ counter[1] ^ key[0], b & mask, (a >> 32) ^ counter[3] ^ key[1], a & mask)
         key = ((key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask)
     return counter
+
+
+def newton_schulz(u):
+    """Muon's approximation of U V^T, where u = U S V^T: the polynomial a s + b s^3 + c s^5, five times, on each singular
+    value s of u / |u|. It works on the singular values themselves, not on products of matrices."""
+    left, s, right = torch.linalg.svd(u / (u.norm() + 1e-7), full_matrices=False)
+    for _ in range(5):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    return left @ torch.diag(s) @ right
 
 
 class Reference:
@@ -339,7 +349,7 @@ class Reference:
             runs.append((logits.detach(), loss.item(), mean_balance))
         grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in self.params.items()}
         norm = math.sqrt(sum((g * g).sum().item() for g in grads.values()))
-        self.adamw(grads, norm)
+        self.optimize(grads, norm)
         self.move_l1_coefficient()
         if self.r["type"] == "loss_free":
             self.move_biases()
@@ -364,16 +374,41 @@ class Reference:
         return floor + (peak - floor) * (1 + math.cos(math.pi * progress)) / 2
 
     @torch.no_grad()
-    def adamw(self, grads, norm):
+    def optimize(self, grads, norm):
         o = self.config["optimizer"]
-        lr = self.learning_rate(self.steps_done)
+        peak_rate = self.learning_rate(self.steps_done)
         self.steps_done += 1
         clip = min(1.0, o["grad_clip"] / norm) if o["grad_clip"] > 0 else 1.0
-        correct1, correct2 = 1 - o["beta1"] ** self.steps_done, 1 - o["beta2"] ** self.steps_done
         for name, p in self.params.items():
-            g, (m, v) = grads[name] * clip, self.moments[name]
-            m.mul_(o["beta1"]).add_((1 - o["beta1"]) * g)
-            v.mul_(o["beta2"]).add_((1 - o["beta2"]) * g * g)
-            if p.dim() > 1:  # weight decay applies to matrices only
-                p.mul_(1 - lr * o["weight_decay"])
-            p.sub_(lr * (m / correct1) / (torch.sqrt(v / correct2) + o["eps"]))
+            kind, factor, decay = self.rule(name)
+            lr = peak_rate * factor
+            p.mul_(1 - lr * decay)
+            p.sub_(lr * (self.muon if kind == "muon" else self.adamw)(name, grads[name] * clip))
+
+    def rule(self, name):
+        """Returns the parameter's optimizer, factor on the learning rate, and weight decay."""
+        o, is_matrix = self.config["optimizer"], self.params[name].dim() > 1
+        kind = "muon" if o["type"] == "muon" and name.endswith("_proj.weight") else "adamw"
+        factor, decay = 1.0, o["weight_decay"] if is_matrix else 0.0
+        for group in o.get("groups", []):
+            if fnmatch.fnmatchcase(name, group["match"]):  # the first group that matches
+                factor = group.get("learning_rate_scale", group.get("learning_rate", 0) / o["learning_rate"]) or 1.0
+                return group.get("type", kind), factor, group.get("weight_decay", decay)
+        return kind, factor, decay
+
+    def adamw(self, name, g):
+        o, (m, v) = self.config["optimizer"], self.moments[name]
+        correct1, correct2 = 1 - o["beta1"] ** self.steps_done, 1 - o["beta2"] ** self.steps_done
+        m.mul_(o["beta1"]).add_((1 - o["beta1"]) * g)
+        v.mul_(o["beta2"]).add_((1 - o["beta2"]) * g * g)
+        return (m / correct1) / (torch.sqrt(v / correct2) + o["eps"])
+
+    def muon(self, name, g):
+        o, (m, _) = self.config["optimizer"], self.moments[name]
+        m.mul_(o["momentum"]).add_(g)
+        rows, columns = g.shape
+        if o["muon_scale"] == "original":
+            scale = math.sqrt(max(1, rows / columns))
+        else:
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        return scale * newton_schulz(g + o["momentum"] * m)

@@ -63,6 +63,9 @@ class PageWriter final : public Fields {
   void visit(const Field& field, DataSources& value) override {
     row(field, "glob or sources", nlohmann::json(to_json(value)), "");
   }
+  void visit(const Field& field, ParamGroups& value) override {
+    row(field, "list of groups", nlohmann::json(to_json(value)), "");
+  }
   void visit_section(const char* key, const std::function<void(Fields&)>& fields) override {
     // A section in a section: "### train.tasks".
     const bool top = title_ == kTop;

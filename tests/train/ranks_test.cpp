@@ -50,11 +50,12 @@ struct Rank {
   CheckpointTensors tensors() {
     return {engine.gpt().params(),
             engine.gpt().state(),
-            engine.adamw().m(),
-            engine.adamw().v(),
+            engine.optimizer().m(),
+            engine.optimizer().v(),
             ops->memory(),
-            engine.adamw().partition(),
-            &world};
+            engine.optimizer().partition(),
+            &world,
+            engine.optimizer().second_moments()};
   }
 };
 
@@ -131,14 +132,18 @@ void expect_same(const Outcome& got, const Outcome& expected, double tolerance) 
   EXPECT_NEAR(got.some.loss, expected.some.loss, tolerance);
 }
 
+// 16 sequences per step, in micro-batches of 8 over all ranks together.
+json rank_run(int ranks, int zero_stage) {
+  return {{"train", {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}}},
+          {"distributed", {{"zero_stage", zero_stage}}},
+          {"optimizer", {{"learning_rate", 3e-3}}}};
+}
+
 class Ranks : public ::testing::TestWithParam<std::tuple<RouterCase, int>> {
  protected:
-  // 16 sequences per step, in micro-batches of 8 over all ranks together.
   Config config(int ranks, const json& changes = json::object()) const {
     json run = std::get<0>(GetParam()).changes();
-    run["train"] = {{"steps", kSteps}, {"global_batch_size", 16}, {"micro_batch_size", 8 / ranks}};
-    run["distributed"] = {{"zero_stage", std::get<1>(GetParam())}};
-    run["optimizer"] = {{"learning_rate", 3e-3}};
+    run.merge_patch(rank_run(ranks, std::get<1>(GetParam())));
     run.merge_patch(changes);
     return files_.config(run);
   }
@@ -182,11 +187,11 @@ TEST_P(Ranks, ReduceGradientsInBf16) {
 }
 
 // A run saved on one number of ranks resumes on another.
-TEST_P(Ranks, ResumeOnAnyNumberOfRanks) {
+void expect_resumes_on_any_number_of_ranks(const RunFolder& files, const std::function<Config(int ranks)>& config) {
   constexpr int64_t kFirst = 5, kAll = 9;
   std::vector<double> expected;
   for (int from : {1, 2, 4}) {
-    const fs::path run = files_ / ("from_" + std::to_string(from));
+    const fs::path run = files / ("from_" + std::to_string(from));
     run_ranks(from, [&](World& world) {
       Rank rank(config(from), world, make_cpu_ops_f64(1));
       for (int64_t s = 0; s < kFirst; ++s) rank.step(s);
@@ -207,6 +212,36 @@ TEST_P(Ranks, ResumeOnAnyNumberOfRanks) {
     }
   }
 }
+
+TEST_P(Ranks, ResumeOnAnyNumberOfRanks) {
+  expect_resumes_on_any_number_of_ranks(files_, [this](int ranks) { return config(ranks); });
+}
+
+// The parameter is the ZeRO stage. With stage 1 the ranks' parts end within matrices.
+class RanksWithMuon : public ::testing::TestWithParam<int> {
+ protected:
+  Config config(int ranks) const {
+    json run = rank_run(ranks, GetParam());
+    run["model"] = {{"first_k_dense_replace", 1}};
+    run["optimizer"]["type"] = "muon";
+    run["optimizer"]["groups"] = {{{"match", "*.mlp.gate.weight"}, {"type", "muon"}},
+                                  {{"match", "*.k_proj.weight"}, {"type", "adamw"}, {"learning_rate_scale", 0.5}}};
+    return files_.config(run);
+  }
+  RunFolder files_;
+};
+
+TEST_P(RanksWithMuon, TrainAsOneRankDoes) {
+  const Outcome one = train_on(1, config(1));
+  EXPECT_LT(one.steps.back().loss, one.steps.front().loss);
+  for (int ranks : {2, 4}) expect_same(train_on(ranks, config(ranks)), one, 1e-8);
+}
+
+TEST_P(RanksWithMuon, ResumeOnAnyNumberOfRanks) {
+  expect_resumes_on_any_number_of_ranks(files_, [this](int ranks) { return config(ranks); });
+}
+
+INSTANTIATE_TEST_SUITE_P(Train, RanksWithMuon, ::testing::Values(0, 1));
 
 std::string name_of(const ::testing::TestParamInfo<std::tuple<RouterCase, int>>& info) {
   return text(std::get<0>(info.param).name, "_zero_", std::get<1>(info.param));

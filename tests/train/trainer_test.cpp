@@ -164,9 +164,9 @@ TEST_F(Trainer, ADivergedRunNamesItsStepAndKeepsItsCheckpoints) {
   EXPECT_EQ(events_of(out_), (std::vector<std::string>{"train 1", "diverged 2"}));
 
   Model model(config);
-  const CheckpointState state =
-      load_checkpoint(*latest_checkpoint(out_),
-                      {model.gpt().params(), model.gpt().state(), model.engine.adamw().m(), model.engine.adamw().v()});
+  const CheckpointState state = load_checkpoint(
+      *latest_checkpoint(out_),
+      {model.gpt().params(), model.gpt().state(), model.engine.optimizer().m(), model.engine.optimizer().v()});
   EXPECT_EQ(state.step, 1);
   EXPECT_EQ(refusal<Failure>(config, true), line) << "resumed, it meets the same numbers";
 }

@@ -1,4 +1,4 @@
-#include "engine/adamw.h"
+#include "engine/optimizer.h"
 
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ class AdamwOverTable : public ::testing::Test {
 
   void prepare(const OptimizerConfig& config) {
     config_ = config;
-    adamw_.emplace(config);
+    optimizer_.emplace(config, params_);
     lay_out();
     arena_.commit();
     lay_out();
@@ -70,11 +70,11 @@ class AdamwOverTable : public ::testing::Test {
   }
 
   void step(double lr, int64_t step) {
-    adamw_->measure_norm(pass_, params_, squared_norm_1_);
+    optimizer_->measure_norm(pass_, params_, squared_norm_1_);
     EXPECT_NEAR(std::sqrt(squared_norm_1_.as<float>()[0]), gradient_norm(), 1e-5 * gradient_norm());
     reference_step(lr, step);
-    adamw_->set_step(host_memory(), lr, step);
-    adamw_->update(pass_, params_, squared_norm_1_, loss_1_);
+    optimizer_->set_step(host_memory(), lr, step);
+    optimizer_->update(pass_, params_, squared_norm_1_, loss_1_);
   }
 
   void expect_reference() {
@@ -82,15 +82,15 @@ class AdamwOverTable : public ::testing::Test {
       const ParamRow& row = params_.rows()[r];
       for (size_t i = 0; i < reference_[r].size(); ++i) {
         EXPECT_NEAR(params_.row_value(row).as<float>()[i], reference_[r][i], 3e-6) << row.name << " " << i;
-        EXPECT_NEAR(params_.row_view(adamw_->m(), row).as<float>()[i], m_[r][i], 3e-6) << row.name << " " << i;
-        EXPECT_NEAR(params_.row_view(adamw_->v(), row).as<float>()[i], v_[r][i], 3e-6) << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(optimizer_->m(), row).as<float>()[i], m_[r][i], 3e-6) << row.name << " " << i;
+        EXPECT_NEAR(params_.row_view(optimizer_->v(), row).as<float>()[i], v_[r][i], 3e-6) << row.name << " " << i;
       }
     }
   }
 
   ParamTable params_{DType::f32};
   OptimizerConfig config_;
-  std::optional<AdamW> adamw_;
+  std::optional<Optimizer> optimizer_;
   std::vector<std::vector<double>> reference_, m_, v_;
   Tensor squared_norm_1_, loss_1_;
 
@@ -98,7 +98,7 @@ class AdamwOverTable : public ::testing::Test {
   void lay_out() {
     const Tensor values = arena_.allocate(DType::f32, {params_.element_count()});
     params_.bind(values, arena_.allocate(DType::f32, {params_.element_count()}));
-    adamw_->allocate(arena_, params_.whole(), DType::f32);
+    optimizer_->allocate(arena_, params_.whole(), DType::f32);
     squared_norm_1_ = arena_.allocate(DType::f32, {1});
     loss_1_ = arena_.allocate(DType::f32, {1});
   }
@@ -128,7 +128,7 @@ TEST_F(AdamwOverTable, ClipsALargeGradientToTheGivenNorm) {
   double norm = 0;  // after one step m is (1 - beta1) times the clipped gradient
   for (const ParamRow& row : params_.rows())
     for (int64_t i = 0; i < row.count; ++i)
-      norm += std::pow(params_.row_view(adamw_->m(), row).as<float>()[i] / 0.2, 2);
+      norm += std::pow(params_.row_view(optimizer_->m(), row).as<float>()[i] / 0.2, 2);
   EXPECT_NEAR(std::sqrt(norm), 0.5, 1e-5);
 }
 

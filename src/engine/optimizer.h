@@ -1,0 +1,58 @@
+#pragma once
+// The optimizer over a ParamTable: clipping by the global norm, then AdamW (Loshchilov & Hutter 2019) or Muon for each
+// row, as update_rules() say.
+#include "config/config.h"
+#include "engine/muon.h"
+#include "engine/update_rules.h"
+#include "memory/param_table.h"
+#include "memory/pass.h"
+
+namespace gptmoe {
+
+class Optimizer {
+ public:
+  // Throws KeyError as update_rules() does. `params` is complete.
+  Optimizer(const OptimizerConfig& config, const ParamTable& params);
+
+  // Allocates the moments of this rank's elements and a few constants. The moments are zero once the arena is
+  // committed. allocate() may run again after commit().
+  void allocate(Arena& arena, const Partition& partition, DType stat);
+  // Fills the constants, once the arena is committed.
+  void prepare(Memory& memory) const { muon_.prepare(memory); }
+
+  // Uploads the numbers of `step`, counted from 1, that update() uses. `learning_rate` is that of
+  // optimizer.learning_rate in the schedule. All other work is the same in every step.
+  void set_step(Memory& memory, double learning_rate, int64_t step) const;
+  // squared_norm_1 (stat) = sum of squares of all gradients, over all ranks if each holds a part of them.
+  void measure_norm(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1) const;
+  // Computes the clip scale, then updates this rank's parameters. The master, if there is one, has the layout of m. If
+  // the norm or the loss is not finite, no parameter moves, now or later.
+  void update(const Pass& pass, const ParamTable& params, const Tensor& squared_norm_1, const Tensor& loss_1) const;
+
+  // The elements whose m this rank holds.
+  const Partition& partition() const { return partition_; }
+  // The elements that have a v on some rank: those that follow AdamW. This rank holds the v of those that are in
+  // partition() too.
+  const Partition& second_moments() const { return second_moments_; }
+  const Tensor& m() const { return m_; }  // AdamW's first moment, or Muon's momentum
+  const Tensor& v() const { return v_; }  // AdamW's second moment
+
+ private:
+  Optimizer(const OptimizerConfig& config, const ParamTable& params, const std::vector<UpdateRule>& rules);
+
+  // Neighbouring rows of one rule, with the padding between them.
+  struct Range {
+    int64_t offset, count;
+    UpdateRule rule;
+  };
+
+  void adamw(const Pass& pass, const ParamTable& params, const Range& range) const;
+
+  OptimizerConfig config_;
+  std::vector<Range> ranges_;
+  Muon muon_;
+  Partition partition_, second_moments_, held_second_moments_;
+  Tensor m_, v_, clip_scale_1_, rates_3_, squared_norms_P_;  // P pieces of the partition
+};
+
+}  // namespace gptmoe
