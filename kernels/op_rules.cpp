@@ -88,7 +88,7 @@ void grouped_source(OpCall& call) {
 void same_count(OpCall& call, std::initializer_list<std::string_view> names) {
   for (std::string_view name : names)
     call.require(!call.tensor(name).present() || call.tensor(name).count() == call.tensor(*names.begin()).count(),
-                 "as many elements each");
+                 "equal element counts");
 }
 
 void adamw(OpCall& call) {
@@ -179,7 +179,7 @@ void apply_rule(OpId op, OpCall& call) {
     case OpId::threshold_commit: return call.require(call.value("decay") < 1, "decay < 1");
     case OpId::softcap: return call.require(call.value("cap") > 0, "cap > 0");
     case OpId::topk_backward:
-      // gates, and as many probabilities, are read only to normalise.
+      // gates, and one probability for each gate, are read only to normalise.
       call.reaches("gates", call.value("normalize"));
       call.reaches("probs", call.value("normalize") * share(call.size('K'), call.size('E')));
       return;

@@ -3,9 +3,9 @@
 # each place that allocates, random kills, damage to each file that it reads. Then runs the command again as its message
 # says and compares the results, bit for bit, with those of an undisturbed run. Finally fuzzes every reader.
 # Prints a table and a line for each finding; docs/reliability.md explains the table and has the figures of a campaign.
-# Each attempt adds a line to build/torture.tsv. The same command, after a stop, continues with the attempts that are
-# missing there, and campaigns on several jobs (--job) share that file.
-# The exit code is 0 if nothing was lost, silent or crashed.
+# Each attempt adds a line to build/torture.tsv. After a stop, the same command continues with the attempts that are
+# missing there. Campaigns on different jobs (--job) share that file.
+# The exit code is 0 if no attempt counts as lost, silent or crashed.
 #   tools/torture.sh [--kills N (100)] [--damages N (300)] [--stride N (1)] [--memory-stride N (1)] [--job NAME]...
 #                    [--act NAME]... [--seed N (1)] [--parallel N (cores)] [--count] [--retry | --restart]
 #                    [--fuzz SECONDS (3600)]

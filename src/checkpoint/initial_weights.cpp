@@ -114,7 +114,8 @@ InitialWeights::InitialWeights(const TensorReader& from, const std::string& plac
   for (const std::string& name : tensors_.names())
     if (!used.contains(name)) left_over.push_back(name);
   if (used.size() == 1 && used.contains(""))
-    user_error(place, ": no tensor there fits the model; the first is \"", left_over.empty() ? "" : left_over[0], "\"");
+    user_error(place, ": holds no tensor that the model has; its first one is \"",
+               left_over.empty() ? "" : left_over[0], "\"");
   missing_ = grouped(missing);
   left_over_ = grouped(left_over);
 }

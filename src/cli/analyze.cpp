@@ -42,7 +42,7 @@ struct AnalyzeArguments {
 fs::path run_of(const fs::path& checkpoint) {
   if (const std::optional<fs::path> run = run_of_checkpoint(checkpoint)) return *run;
   user_error(checkpoint.string(),
-             ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), to which the analysis is written; ",
+             ": not inside a run's folder (RUN/checkpoints/step_NNNNNNNN), where the analysis is written; ",
              holds_optimizer(checkpoint) ? "move it back into its run"
                                          : "an imported model has no run: train one from it with --init-from");
 }

@@ -60,7 +60,7 @@ void add_ops(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) 
 void add_layer(CLI::App& bench, const std::shared_ptr<BenchArguments>& arguments) {
   CLI::App* command = bench.add_subcommand("layer", "A MoE layer beside a dense FFN of the same active width");
   add_variant_options(*command, arguments->variants);
-  command->add_option("--rounds", arguments->layer_rounds, "Rounds of ten runs")
+  command->add_option("--rounds", arguments->layer_rounds, "Number of rounds of ten runs each")
       ->capture_default_str()
       ->check(whole_number(1));
   add_device_options(*command, *arguments);

@@ -127,7 +127,7 @@ void remove_runs(const std::set<fs::path>& folders) {
     const Unfinished doomed = new_unfinished_folder(folder);
     fs::rename(folder, doomed.path);
     fs::remove_all(doomed.path);
-    std::printf("anew        %s: it read other data or weights\n", printable(folder.string()).c_str());
+    std::printf("retraining  %s: it read other data or weights\n", printable(folder.string()).c_str());
   }
 }
 
@@ -246,7 +246,7 @@ int run_comparison(const CompareArguments& arguments, World& world) {
     arms = plan_arms(arguments);
     runs = plan_runs(arguments, arms);
     if (arguments.jobs > 1 && world.size() > 1)
-      user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: choose one of the two");
+      user_error("--jobs ", arguments.jobs, " on ", world.size(), " ranks: use either --jobs or several ranks");
   });
   watch(world, arms.front().config.distributed);
   const ComparisonFolder folder(arguments.out, runs, world);

@@ -117,7 +117,7 @@ Mixture mixture_of(const RunOnData& run) {
 
 void require_same_mixture(const RunOnData& run, const RunOnData& first) {
   if (mixture_of(run) != mixture_of(first))
-    user_error(run.label, ": data.train mixes its sources in another way than ", first.label,
+    user_error(run.label, ": data.train mixes its sources differently from ", first.label,
                "; a comparison needs the same data: give both the same data.train");
 }
 

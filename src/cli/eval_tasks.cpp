@@ -110,7 +110,7 @@ void TaskArguments::add_to(CLI::App& command, const std::vector<CLI::Option*>& o
 
 void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, const TaskArguments& arguments) {
   if (!output.json.empty() && !arguments.samples.empty() && same_file(output.json, arguments.samples))
-    user_error("--samples: ", arguments.samples, " is the file of ", kJsonOption, " too; name another file");
+    user_error("--samples: ", arguments.samples, " is also the file of ", kJsonOption, "; name another file");
   std::optional<AtomicFile> file, samples;
   open_output(file, kJsonOption, output.json);
   open_output(samples, "--samples", arguments.samples);

@@ -104,8 +104,8 @@ std::string validation_until(int64_t step, const fs::path& run_dir, const Config
   return validation;
 }
 
-// The name of the run or folder that train.init_from names; empty if it names none. By the path alone, since the run
-// may be elsewhere.
+// The name of the run or folder that train.init_from names; empty if it names none. Looks at the path alone, since the
+// run may be elsewhere.
 std::string start_name(const fs::path& init_from) {
   fs::path path = init_from.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();

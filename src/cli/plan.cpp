@@ -47,7 +47,7 @@ void print_memory(const Config& config, const Engine& engine, Ops& ops, const st
     std::printf("  %-20s %12s\n", "program", binary_bytes(kProgramBytes).c_str());
     std::printf("  %-20s %12s\n", "peak resident", binary_bytes(engine.total_bytes() + kProgramBytes).c_str());
   }
-  if (!missing.empty()) std::printf("planned as for a GPU: %s\n", missing.c_str());
+  if (!missing.empty()) std::printf("planned as if for a GPU: %s\n", missing.c_str());
   if (assumed) {
     std::printf("  %-20s %12s\n", text("an ", assumed->title, " has").c_str(),
                 binary_bytes(assumed->memory_bytes).c_str());

@@ -128,7 +128,7 @@ void print_kernels_plan(const Config& config, const Engine& engine, const Ops& o
   std::printf("%-22s%s TFLOP/s per GPU, %s%% of the peak of %s (MFU), %s%% of large products\n", "model",
               fixed(1e-12 * flops / step, 1).c_str(), fixed(100 * flops / step / speed.peak(), 1).c_str(),
               fixed(1e-12 * speed.peak(), 0).c_str(), fixed(100 * flops / step / speed.product(), 1).c_str());
-  std::printf("\n%s", ranks == 1 ? speed.assumptions(1).c_str() : "assumed also:\n");
+  std::printf("\n%s", ranks == 1 ? speed.assumptions(1).c_str() : "also assumed:\n");
   for (int limit = 0; limit < kLimits; ++limit)
     print_wrapped(text("  ", limit_name(static_cast<Limit>(limit))), limit_reason(static_cast<Limit>(limit)));
   print_wrapped("  floor",

@@ -10,7 +10,7 @@
 
 namespace gptmoe {
 
-// The options of `plan` that say it; 0 or empty: assumed.
+// The options of `plan` that set these speeds; 0 or empty: not given.
 struct SpeedOptions {
   std::string gpu;    // one of known_gpus()
   int64_t nodes = 0;  // machines
@@ -20,7 +20,8 @@ struct SpeedOptions {
 
 // The GPU to predict: that of --gpu, or the device's, which `description` may name (Ops::describe()), or the default.
 const Gpu& gpu_of(const SpeedOptions& options, const std::string& description);
-// Throws UserError if the ranks cannot share the batch of `config` equally, or the machines of --nodes the ranks.
+// Throws UserError if the ranks cannot share the batch of `config` equally, or if the machines of --nodes cannot share
+// the ranks equally.
 void require_equal_shares(const Config& config, const SpeedOptions& options, int ranks);
 
 class PlanSpeed {

@@ -41,7 +41,7 @@ std::vector<std::string> gpus() {
   std::vector<std::string> names;
   if (const char* visible = std::getenv("CUDA_VISIBLE_DEVICES")) {
     std::istringstream list(visible);
-    list.exceptions(std::ios::badbit);  // if memory runs out for a name, the list has not ended
+    list.exceptions(std::ios::badbit);  // running out of memory must not look like the list's end
     for (std::string name; std::getline(list, name, ',');) names.push_back(name);
     return names;
   }

@@ -30,7 +30,7 @@ class Watch {
   void look();
   std::vector<std::string> lines() const;
   bool empty() const { return found_.empty(); }
-  // Whether something could not be read, so that runs may be there that lines() does not show.
+  // Whether something could not be read. Then lines() may lack some runs.
   bool unreadable() const { return !problems_.empty(); }
 
  private:

@@ -45,7 +45,7 @@ Override parse_override(const std::string& argument) {
 void apply_override(const Override& change, json& root) {
   json* place = &root;
   std::istringstream names(change.path);
-  names.exceptions(std::ios::badbit);  // if memory runs out for a name, the path has not ended
+  names.exceptions(std::ios::badbit);  // running out of memory must not look like the path's end
   std::string name, walked;
   while (std::getline(names, name, '.')) {
     if (!place->is_object() && !place->is_null())

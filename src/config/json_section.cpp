@@ -22,7 +22,8 @@ std::string quote(const json& value) {
   return out.size() <= kLongest ? out : out.substr(0, kLongest) + "...";
 }
 
-// What is wrong with a number of the range in 32-bit floats, which the model computes in; empty if nothing is.
+// Why a number within the range cannot be used as a 32-bit float, the type in which the model computes; empty if it
+// can.
 std::string fault_in_f32(const json& value, const Numbers& range) {
   const double number = value.get<double>(), size = std::abs(number);
   constexpr const char* kFloats = " in 32-bit floats, in which the model computes; give ";

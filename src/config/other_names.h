@@ -15,7 +15,7 @@ struct Synonyms {
 std::span<const Synonyms> other_names();
 
 // What a config's unknown key probably means, for JsonSection. `path` is the key with its sections, such as
-// "optimizer.lr". The hint is the key's name here if other programs use the name for it, or the same key in another
+// "optimizer.lr". The hint is our name for what other programs call by this key, or the key of the same name in another
 // section. Upper case, "-" and "_" do not matter. Names that mean nothing here have a remark that says what to do.
 KeyHint hint_for_key(const std::string& path);
 

@@ -8,11 +8,11 @@
 
 namespace gptmoe {
 
-// Sets the keys of config.json that only this class has or names differently. The config's router block must have every
-// key (with_defaults()).
+// Sets the keys of config.json that only this class has, and those that it names differently. The config's router block
+// must have every key (with_defaults()).
 using Describe = void (*)(const Config& config, nlohmann::ordered_json& json);
-// Sets config.model and config.router as config.json describes them. Throws UserError naming the first key, and its
-// value, that makes the class compute what our models do not.
+// Sets config.model and config.router as config.json describes them. Throws UserError at the first key whose value
+// makes the class compute what our models do not; the message names the key and the value.
 using Understand = void (*)(TheirConfig& theirs, Config& config);
 
 struct FamilyConfig {

@@ -20,7 +20,7 @@ using MetricsRow = std::variant<TrainRow, EvalRow, TasksRow, DivergedRow, Thinne
 // A line of metrics.jsonl.
 class MetricsLine {
  public:
-  // Throws UserError "PLACE: WHY; repair or remove the line" if its seal is broken, and unless it is an object with
+  // Throws UserError "PLACE: WHY; repair or remove the line" if its seal is broken, or if it is not an object with
   // "event" and "step". `place` is FILE:LINE. Keeps a reference to `line`.
   MetricsLine(std::string_view line, std::string place);
 

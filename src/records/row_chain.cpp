@@ -43,7 +43,7 @@ std::vector<std::string> chain_problems(std::string_view content, const std::fil
     found = found || last == saved->checksum;
   });
   if (!found && problems.empty())
-    problems.push_back(text(file.string(), ": its last row when step ", saved->step,
+    problems.push_back(text(file.string(), ": the row that was last when step ", saved->step,
                             " was saved is gone, and perhaps rows before it; restore the file from a copy"));
   return problems;
 }

@@ -1,8 +1,8 @@
 #pragma once
 // The chain of the rows in metrics.jsonl: each row's "previous" is the checksum of the row before it, and the row's own
-// checksum covers it. So rows that were removed, repeated or moved show, and so does the loss of the last ones, if a
-// checkpoint recorded the checksum of the last row that it covers. Rows of older versions have no "previous"; rows that
-// a newer version appends to them are chained.
+// checksum covers it. So rows that were removed, repeated or moved are noticed, and so is the loss of the last ones, if
+// a checkpoint recorded the checksum of the last row that it covers. Rows of older versions have no "previous"; rows
+// that a newer version appends to them are chained.
 #include <cstdint>
 #include <filesystem>
 #include <optional>

@@ -152,8 +152,8 @@ std::unique_ptr<RoutingPolicy> make_default(const RouterSetup& setup, Fields& fi
                   "Whether the vectors enter the output; if not, they enter the router's gradient only.");
   fields.optional(
       "ema_clip", options.clip, {.min = 0, .max = 1e9},
-      "Limit on an output's norm in the average, as a multiple of the layer's median norm; longer outputs are scaled "
-      "down to it. 0: no limit.");
+      "Limit on the norm of an output that enters the average, as a multiple of the layer's median norm; longer "
+      "outputs are scaled down to it. 0: no limit.");
   if (setup.norm_topk_prob)
     fields.fail("type",
                 "\"default\" needs model.norm_topk_prob = false: default vectors fill in for the probability "

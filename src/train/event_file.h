@@ -27,9 +27,8 @@ struct WrittenEvent {
 };
 
 // What readers see in the event files of a folder: the events with scalars, in their order, without those that a later
-// start dropped. None if it holds no event file. From a damaged file, it takes the events before the damage. Throws
-// UserError if
-// a file cannot be read.
+// start dropped. None if the folder holds no event file. Of a damaged file, the events before the damage count. Throws
+// UserError if a file cannot be read.
 std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::path& folder);
 
 class EventFile {

@@ -58,7 +58,7 @@ std::string line_of(const Row& row, const std::string& previous) {
   return sealed(writer.take().dump());
 }
 
-// What cutting metrics.jsonl and continuing the event files need of a row.
+// What must be known of a row to cut metrics.jsonl and to continue the event files.
 struct RowSummary {
   int64_t step;
   std::optional<double> time;
@@ -115,9 +115,9 @@ void visit_from_end(const std::filesystem::path& run_dir, Visit&& visit) {
   }
 }
 
-// The first step whose row is missing from the event files as readers see them, or is there from another time. That
-// happens if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if
-// there is no such step.
+// The first step whose row is missing from the event files as readers see them, or has another time there. That happens
+// if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if there is no
+// such step.
 int64_t first_unseen(const std::vector<RowSummary>& rows, const std::vector<WrittenEvent>& seen) {
   size_t next = 0;
   for (const RowSummary& row : rows) {

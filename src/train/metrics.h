@@ -45,8 +45,8 @@ class MetricsFile {
   // to and including the step, eval and tasks rows before it (those of the step itself come after its checkpoint), and
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
-  // those before it that earlier event files lack. With `last_row`, the checksum of the last row that the checkpoint
-  // knows, the next row names it as the one before, so that a gap stays visible if that row is lost. Shows progress on
+  // those before it that earlier event files lack. `last_row` is the checksum of the last row that the checkpoint
+  // knows: the next row names that row as its predecessor, so that a gap stays visible if it is lost. Shows progress on
   // a terminal if there are very many rows. Throws UserError if the file cannot be read or its rows are not in order,
   // Failure if it cannot be written; its rows then stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
@@ -54,8 +54,8 @@ class MetricsFile {
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
-  // Each row reaches the file before the call returns; Failure when it cannot, or when the file or the run's folder has
-  // been removed, moved or replaced. Values that are not finite become null.
+  // Each row reaches the file before the call returns. Throws Failure if it cannot, or if the file or the run's folder
+  // has been removed, moved or replaced. Values that are not finite become null.
   void train(const Progress& progress, const StepResult& result, double lr, const StepCosts& costs);
   // loss_ema: the loss of the weights' moving average, if there is one.
   void eval(const Progress& progress, const EvalResult& result, std::optional<double> loss_ema = std::nullopt);
@@ -64,8 +64,7 @@ class MetricsFile {
   void diverged(const Progress& progress);
   // The checksum of the last row; empty without one.
   const std::string& last_row() const { return last_row_; }
-  // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure, as
-  // above.
+  // Flushes the rows so far to disk, before the checkpoint that covers them is written. Throws Failure as above.
   void sync();
 
  private:

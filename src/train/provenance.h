@@ -16,7 +16,7 @@ namespace gptmoe {
 // An entry for this process, without "from_step".
 nlohmann::ordered_json provenance_of(const World& world, Ops& ops, int threads);
 
-// Throws UserError if the run's provenance.json is there and not a provenance record.
+// Throws UserError if the run has a provenance.json that is not a provenance record.
 void require_provenance(const std::filesystem::path& run_dir);
 
 // Records that `entry` holds from `step` on. Drops entries for steps after `step`, as a run that returns to a

@@ -263,7 +263,7 @@ void branch_run(const std::filesystem::path& from, UnstartedRun& run, const Conf
   const std::filesystem::path checkpoint = std::filesystem::canonical(held.path);
   if (!holds_optimizer(checkpoint))
     user_error("--branch ", from.string(), ": holds no ", kOptimizerFile,
-               ", as an imported model; start from its weights alone with --init-from ", from.string());
+               ", like an imported model; start from its weights alone with --init-from ", from.string());
   const CheckpointState state = read_checkpoint_state(checkpoint);
   const Config parent = parse_config(state.config, (checkpoint / kCheckpointStateFile).string());
   for (const Difference& d : differences(parent, config))

@@ -40,12 +40,12 @@ void require_summed_losses(const std::filesystem::path& run_dir);
 // checkpoint and history.json say, or if train.steps is below the checkpoint's step.
 Config resumed_config(const std::filesystem::path& run_dir, const Config& given, const std::vector<std::string>& set);
 
-// Throws UserError if a key of config.json has another value than the latest checkpoint and history.json say. Whoever
-// reads config.json as what the run was trained with calls this.
+// Throws UserError if a key of config.json has another value than the latest checkpoint and history.json say. Every
+// function that uses config.json as the config of the training must call this.
 void require_unedited_config(const std::filesystem::path& run_dir);
 
-// The row of metrics.jsonl that was last when the latest checkpoint was saved. None without a checkpoint, and if the
-// checkpoint does not say.
+// The row of metrics.jsonl that was last when the latest checkpoint was saved. None if there is no checkpoint, or if
+// the checkpoint does not record that row.
 std::optional<SavedRow> saved_row(const std::filesystem::path& run_dir);
 
 // Throws UserError unless the run continues exactly as `config` describes it, as gptmoe compare needs.

@@ -24,7 +24,7 @@ std::string name_in_run(const fs::path& file, size_t files) {
   return files == 1 && file.extension() == ".json" ? "tokenizer.json" : file.filename().string();
 }
 
-// What history.json says of the checkpoint, if it is in a run that has one.
+// The entry of history.json for the checkpoint, if the checkpoint is in a run that has this file.
 std::optional<HistoryEntry> entry_of(const fs::path& checkpoint) {
   const std::optional<fs::path> run = run_of_checkpoint(checkpoint);
   if (!run) return std::nullopt;
@@ -53,7 +53,7 @@ void require_recorded(const fs::path& run_dir, const fs::path& path, const char*
   const std::vector<fs::path> files = tokenizer_files(path);
   for (size_t i = 0; i < found.size(); ++i)
     if (std::find(recorded.begin(), recorded.end(), found[i]) == recorded.end())
-      user_error(files[i].string(), ": not the tokenizer with which the run began, by the checksum in ",
+      user_error(files[i].string(), ": not the tokenizer with which the run began, according to the checksum in ",
                  (run_dir / kHistoryFile).string(), "; ", remedy);
 }
 

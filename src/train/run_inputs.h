@@ -30,13 +30,13 @@ Named<std::string> tokenizer_checksums(const TokenizerCopy& tokenizer);
 // of older versions have no record.
 void require_recorded_tokenizer(const std::filesystem::path& run_dir);
 
-// Does the same. Throws UserError too, naming the tokenizer's source, if it is not the one in the run's folder or, if
-// there is none, the one that history.json records.
+// Calls require_recorded_tokenizer(). Also throws UserError, naming the tokenizer's source, if `tokenizer` is not the
+// one in the run's folder or, if there is none, the one that history.json records.
 void require_same_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // Writes the copy into a run's folder. If the folder holds a tokenizer already, it must be the same: throws as
 // require_same_tokenizer() does. A copy without files changes nothing. Throws UserError if the system cannot look
-// there, as at a link to nothing.
+// there, for example because of a broken link.
 void keep_tokenizer(const std::filesystem::path& run_dir, const TokenizerCopy& tokenizer);
 
 // The tokenizer of a checkpoint: one that is beside it, the copy in its run's folder, or the one that the config names,

@@ -32,7 +32,7 @@ void note_lost_rows(const std::filesystem::path& run_dir, const Saved& checkpoin
   if (last_row) return;
   const int64_t every = checkpoint.config.log.every, last = last_train_row(run_dir, checkpoint.step);
   if (every > 0 && checkpoint.step - last >= every)
-    note(text((run_dir / kMetricsFile).string(), ": has no rows of the steps from ", last + 1, " to ", checkpoint.step,
+    note(text((run_dir / kMetricsFile).string(), ": has no rows for steps ", last + 1, " to ", checkpoint.step,
               "; restore the file from a copy"));
 }
 
@@ -51,8 +51,8 @@ bool check_data(const std::filesystem::path& run_dir, const Saved& checkpoint, c
   if (saved.val == given.data.val) require_same_data(before->val, now.val, other_path("data.val"));
   if (checkpoint.sources_known) return false;
   if (same_tokens(before->train, now.train) && saved.train.size() == given.data.train.size()) return false;
-  note(text("data.train: not the shards of step ", checkpoint.step,
-            ", or other sources; training reads every source from its beginning"));
+  note(text("data.train: its shards or sources are not those of step ", checkpoint.step,
+            "; training reads every source from its beginning"));
   return true;
 }
 

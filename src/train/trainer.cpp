@@ -57,7 +57,8 @@ class Trainer {
   Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads);
   void connect();
   ~Trainer() { world_.set_probe({}); }
-  // `unstarted` is null unless this is rank 0 of a new run. `lock`, of rank 0, is that of options.out, or gets it.
+  // `unstarted` is null unless this is rank 0 of a new run. On rank 0, `lock` holds the lock of options.out, or gets it
+  // here.
   int run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& lock);
 
  private:

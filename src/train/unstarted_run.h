@@ -32,8 +32,8 @@ class UnstartedRun {
   // Throws UserError if the folder cannot be made or written, if another process trains there, or if it holds a run,
   // parts of one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
   void claim();
-  // For a run that is made of parts, between claim() and the part that makes it a run (config.json): until it is called
-  // with false, the next claim() removes the parts. Call it with true before the first part is written.
+  // For a run that is written in parts, config.json last. Call it with true between claim() and the first part, and
+  // with false after config.json: if the program is killed in between, the next claim() removes the parts.
   void mark_unfinished(bool unfinished);
   // The run keeps everything. Returns the lock of its folder.
   std::unique_ptr<FolderLock> begin();

@@ -101,7 +101,7 @@ TEST_F(Commands, PlanForAGpuNeedsNoGpu) {
   const ProcessResult result = succeed({"plan", "run.json"});
   expect_contains(result.out, "\nGPU memory (bf16, micro-batch 2 x 7, recompute none)\n");
   expect_contains(result.out, "\n  workspace                96.0 MiB\n");
-  expect_contains(result.out, "\nplanned as for a GPU: ");
+  expect_contains(result.out, "\nplanned as if for a GPU: ");
   EXPECT_EQ(result.out.find("available"), std::string::npos);
 }
 

@@ -48,7 +48,7 @@ TEST_F(CompareData, RestartTrainsAnewWhatReadOtherTokens) {
     fs::remove_all(files_ / "both/default");
     const std::string out = succeed(command({"--restart", "--jobs", jobs})).out;
     EXPECT_EQ(out.find("reusing"), std::string::npos);
-    expect_contains(out, "anew        both/topk/seed_1: it read other data");
+    expect_contains(out, "retraining  both/topk/seed_1: it read other data");
     succeed({"compare", "topk.json", "default.json", "--out", "fresh"});
     for (const char* run : {"topk/seed_1", "default/seed_1"})
       expect_same_run(files_ / "fresh" / run, files_ / "both" / run);
@@ -69,7 +69,7 @@ TEST_F(CompareData, ARunThatStartedFromOtherWeightsIsNotReused) {
                          "started; restore them, or train both/topk/seed_1 anew with --restart"});
   std::vector<std::string> anew = from;
   anew.push_back("--restart");
-  expect_contains(succeed(command(anew)).out, "anew        both/topk/seed_1");
+  expect_contains(succeed(command(anew)).out, "retraining  both/topk/seed_1");
   EXPECT_EQ(metrics_of(files_ / "both/topk/seed_1")[0]["val_loss"], metrics_of(files_ / "start").back()["val_loss"]);
 }
 
@@ -146,8 +146,8 @@ TEST_F(CompareData, ArmsMustMixTheirSourcesAlike) {
   write_config("one.json", mixed(1));
   write_config("three.json", mixed(3));
   refuse({"compare", "one.json", "three.json", "--out", "mixed"},
-         {"three, seed 1: data.train mixes its sources in another way than one, seed 1"});
-  refuse({"compare", "one.json", "topk.json", "--out", "mixed"}, {"data.train mixes its sources in another way"});
+         {"three, seed 1: data.train mixes its sources differently from one, seed 1"});
+  refuse({"compare", "one.json", "topk.json", "--out", "mixed"}, {"data.train mixes its sources differently"});
   EXPECT_FALSE(fs::exists(files_ / "mixed"));
 }
 

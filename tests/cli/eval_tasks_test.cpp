@@ -226,7 +226,7 @@ TEST_F(EvalTasks, RefuseWhatCannotBeScored) {
   refuse({"eval", "run", "--task", "tasks", "--samples", "tasks"}, {"--samples: tasks is a folder"});
   for (const char* same : {"s.json", "./s.json", "tasks/../s.json"})
     refuse({"eval", "run", "--task", "tasks", "--json", "s.json", "--samples", same},
-           {text("--samples: ", same, " is the file of --json too; name another file")});
+           {text("--samples: ", same, " is also the file of --json; name another file")});
   write_config("small.json");
   succeed({"train", "small.json", "--out", "small", "--set", "train.steps=3"});
   refuse({"eval", "small", "--task", "tasks"}, {"names no tokenizer", "--tokenizer FILE"});

@@ -31,7 +31,7 @@ TEST_F(Trust, AnEditedConfigIsNotShownAsTheRuns) {
   refuse({"report", "run"}, {why});
   refuse({"analyze", "run", "--batches", "1"}, {why});
   expect_contains(succeed({"export", "run", "--out", "hf"}).out, "note: README.md has no validation loss: " + why);
-  succeed({"eval", "run"});  // by the config in the checkpoint
+  succeed({"eval", "run"});  // uses the config in the checkpoint
   write_text_file(files_ / "run/checkpoints/step_00000012/state.json", "{}");
   expect_contains(notes_of_report(), "config.json and the last rows are not checked: run/checkpoints/");
   fs::remove_all(files_ / "run/checkpoints");
@@ -43,7 +43,8 @@ TEST_F(Trust, RowsThatAreGoneAreReported) {
   const fs::path rows = files_ / "run/metrics.jsonl";
   std::string content = read_text_file(rows);
   write_text_file(rows, content.substr(0, content.size() - 9));
-  const std::string half = "the last row is not complete", gone = "its last row when step 12 was saved is gone";
+  const std::string half = "the last row is not complete",
+                    gone = "the row that was last when step 12 was saved is gone";
   std::string notes = notes_of_report();
   expect_contains(notes, half);
   expect_contains(notes, "run (run) has no evaluation of its last step");
@@ -56,7 +57,7 @@ TEST_F(Trust, RowsThatAreGoneAreReported) {
   expect_contains(succeed({"export", "run", "--out", "hf"}).out, gone);
 }
 
-TEST_F(Trust, AnOlderLatestIsTold) {
+TEST_F(Trust, AnOlderLatestIsReported) {
   write_text_file(files_ / "run/checkpoints/LATEST", "step_00000008\n");
   const std::string note = "note: run/checkpoints/LATEST: names step_00000008, but step_00000012 is later; ";
   expect_contains(succeed({"eval", "run"}).out, note);
@@ -70,7 +71,7 @@ TEST_F(Trust, AnOlderLatestIsTold) {
 TEST_F(Trust, AChangedTokenizerIsNotUsed) {
   append_text(files_ / "run/tokenizer.json", "\n");
   const std::string why =
-      "run/tokenizer.json: not the tokenizer with which the run began, by the checksum in "
+      "run/tokenizer.json: not the tokenizer with which the run began, according to the checksum in "
       "run/history.json; restore it, or pass --tokenizer FILE";
   refuse({"export", "run", "--out", "hf"}, {why});
   refuse({"generate", "run", "--prompt", "a", "--tokens", "2"}, {why});

@@ -91,7 +91,7 @@ TEST(DocumentParserTest, ReadsJsonThatTheFastParserCannot) {
   EXPECT_EQ(error_in(id + ", \"text\": 1}"),
             "a.jsonl: line 11: field \"text\" is not a string; choose another with --field");
   EXPECT_EQ(error_in(id + "}"),
-            "a.jsonl: line 11: no field \"text\"; name the field that holds the text with --field (found: id)");
+            "a.jsonl: line 11: no field \"text\"; use --field to name the field that holds the text (found: id)");
   EXPECT_EQ(error_in("[123456789012345678901234567890]"),
             "a.jsonl: line 11: not a JSON object; a line must read {\"text\": \"...\"}, as jq -c '.[]' FILE writes the "
             "objects of an array");
@@ -103,7 +103,7 @@ TEST(DocumentParserTest, ErrorsNameTheirPlaceAndTheRemedy) {
   const std::string unended =
       "the JSON value does not end on its line; each line must hold one JSON object, as jq -c . FILE writes it (the "
       "objects of an array: jq -c '.[]' FILE)";
-  const std::string field = "no field \"text\"; name the field that holds the text with --field (found: ";
+  const std::string field = "no field \"text\"; use --field to name the field that holds the text (found: ";
   const std::string escape = "a broken \\ escape in a string (\\ud800 to \\udfff come in pairs); correct the line";
   const std::string utf8 = "not valid UTF-8; convert the file to UTF-8";
   const struct {

@@ -15,11 +15,11 @@ TEST_F(TokenizeToolTest, TrainEncodeDecodeInspect) {
   expect_success(run("encode --tokenizer t.json --input a.jsonl --output d"),
                  "d: 2 documents (8 tokens) in 1 train shard, 13 B of text, 1.62 bytes a token, RATE\n");
   expect_success(run("inspect d/train_000000.bin"),
-                 "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, as manifest.json lists it\n");
+                 "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, matches manifest.json\n");
   expect_success(
       run("inspect d/train_000000.bin --tokenizer t.json"),
       "d/train_000000.bin: 8 tokens, uint16 (version 1), ids 64 to 258, 2 ends of text, 13 B of text, begins "
-      "\"abab abab<|endoftext|>abba<|endoftext|>\", as manifest.json lists it\n");
+      "\"abab abab<|endoftext|>abba<|endoftext|>\", matches manifest.json\n");
   const Result decoded = run("decode --tokenizer t.json d/train_000000.bin");
   EXPECT_EQ(decoded.code, 0);
   EXPECT_EQ(decoded.out, "abab abab<|endoftext|>abba<|endoftext|>");

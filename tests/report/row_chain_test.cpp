@@ -74,7 +74,8 @@ TEST(RowChain, TheLossOfTheLastRowsShowsByTheCheckpoint) {
   rows.pop_back();
   EXPECT_TRUE(problems(rows, saved).empty());
   const std::vector<std::string> lost = {
-      "f: its last row when step 4 was saved is gone, and perhaps rows before it; restore the file from a copy"};
+      "f: the row that was last when step 4 was saved is gone, and perhaps rows before it; restore the file from a "
+      "copy"};
   for (rows.pop_back(); !rows.empty(); rows.pop_back()) EXPECT_EQ(problems(rows, saved), lost);
   EXPECT_EQ(problems({}, saved), lost);
 }

@@ -312,7 +312,7 @@ TEST_F(Lifecycle, ACheckpointWithoutItsOptimizerIsNotBranched) {
   fs::remove(run_ / "checkpoints/step_00000008/optimizer.safetensors");
   expect_contains(
       error_line<UserError>([&] { start_branch(run_, folder_ / "branch", constant(12)); }),
-      "run: holds no optimizer.safetensors, as an imported model; start from its weights alone with --init");
+      "run: holds no optimizer.safetensors, like an imported model; start from its weights alone with --init");
   EXPECT_FALSE(fs::exists(folder_ / "branch"));
 }
 

@@ -96,15 +96,15 @@ TEST_F(Seals, RowsThatAreGoneAreNoted) {
   const size_t fourth = good.rfind('\n', good.find("\"step\":4,")) + 1;
   write_text_file(rows_, good.substr(0, fourth + 30));
   const std::string from_a_copy = "; restore the file from a copy\n";
-  expect_contains(resumed(), text("note: ", rows_.string(), ": its last row when step 12 was saved is gone, and ",
-                                  "perhaps rows before it", from_a_copy));
+  expect_contains(resumed(), text("note: ", rows_.string(), ": the row that was last when step 12 was saved is gone, ",
+                                  "and perhaps rows before it", from_a_copy));
   const fs::path state_file = run_ / "checkpoints/step_00000012/state.json";
   json state = json::parse(read_text_file(state_file));
   EXPECT_EQ(state.erase("last_row"), 1u);
   state.erase("checksum");
   write_text_file(state_file, sealed(state.dump(2)));
   write_text_file(rows_, good.substr(0, fourth));
-  expect_contains(resumed(), text("note: ", rows_.string(), ": has no rows of the steps from 4 to 12", from_a_copy));
+  expect_contains(resumed(), text("note: ", rows_.string(), ": has no rows for steps 4 to 12", from_a_copy));
 }
 
 TEST_F(Seals, RowsThatWereRemovedOrMovedAreNoted) {

@@ -25,7 +25,7 @@ class TokenizerSeals : public ::testing::Test {
   RunFolder folder_;
   const fs::path source_ = folder_ / "words.json", run_ = folder_ / "run", copy_ = run_ / "tokenizer.json";
   const Config config_ = folder_.config({{"data", {{"tokenizer", source_}}}});
-  const std::string why_ = ": not the tokenizer with which the run began, by the checksum in " +
+  const std::string why_ = ": not the tokenizer with which the run began, according to the checksum in " +
                            (run_ / "history.json").string() + "; restore it";
 };
 

@@ -24,7 +24,7 @@ class DocumentLines {
   DocumentLines(const Tokenizer& tokenizer, const std::vector<Shard>& shards) : tokenizer_(tokenizer), shards_(shards) {
     if (!tokenizer.end_of_text())
       user_error("the tokenizer has no ", kEndOfText,
-                 " token to end documents with; name the token that it uses instead with --end-of-text");
+                 " token to end documents with; use --end-of-text to name the token that it uses instead");
   }
 
   // Adds the next tokens, which start at `first` of shard number `shard`.

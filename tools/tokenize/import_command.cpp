@@ -18,7 +18,7 @@ int import_command(const TokenizerChoice& choice, ImportOptions options) {
   ProgressLine progress;
   const StopSignal signal;
   options.stop = [&] { return signal.requested(); };
-  // Starts with the first batch: what earlier runs imported does not count for the speed.
+  // Starts with the first batch: what earlier runs imported does not count towards the speed.
   std::optional<JobClock> clock;
   int64_t read_before = 0;
   const JobSummary summary = import_tokens(options, [&](const ImportProgress& so_far) {

@@ -63,7 +63,7 @@ std::string describe_text(const Shard& shard, const Tokenizer& tokenizer) {
 std::string describe_seal(const Shard& shard, ShardSeals& seals) {
   if (!seals.find(shard.path())) return text(", not listed in a ", kManifestName, ", so its content cannot be checked");
   seals.require_whole(shard);
-  return text(", as ", kManifestName, " lists it");
+  return text(", matches ", kManifestName);
 }
 
 }  // namespace

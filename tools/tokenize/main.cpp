@@ -135,19 +135,20 @@ void add_import(CLI::App& app, Arguments& arguments, int& code) {
       ->required();
   command
       ->add_option("--val", options.val_inputs,
-                   "A file or pattern for validation, may be given again; the inputs are for training")
+                   "File or pattern for validation (repeatable); the positional inputs are for training")
       ->allow_extra_args(false);
   command->add_option("--output", options.output, "Folder for the shards")->required();
-  auto* vocab_size = command->add_option("--vocab-size", options.vocab_size, "Every id must be below it");
+  auto* vocab_size =
+      command->add_option("--vocab-size", options.vocab_size, "Size of the vocabulary; every id must be below it");
   auto* tokenizer = add_tokenizer_options(command, arguments);
   tokenizer->excludes(vocab_size);
   std::vector<std::string> types;
   for (const IdType& type : kIdTypes) types.emplace_back(type.name);
-  command->add_option("--format", options.format, "Format of files that do not show it")
+  command->add_option("--format", options.format, "Format of the files, if they do not show it")
       ->check(CLI::IsMember(std::vector<std::string>(kTokenFormats.begin(), kTokenFormats.end())));
   command
       ->add_option("--dtype", options.type,
-                   "Type of the ids in files that do not say it [uint16, or uint32 for over 65,536 entries]")
+                   "Type of the ids, if the files do not say it [uint16, or uint32 for over 65,536 entries]")
       ->check(CLI::IsMember(types));
   command->add_option("--eot", options.end, "The id that ends documents [that of --tokenizer]");
   command

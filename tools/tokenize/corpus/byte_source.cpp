@@ -34,7 +34,7 @@ class RawFile {
       user_error(name_, ": not a regular file; pipe the text in and give \"-\", or correct --input");
     posix_fadvise(fd_, 0, 0, POSIX_FADV_SEQUENTIAL);
   }
-  // For a descriptor that stays open, as that of standard input.
+  // For a descriptor that stays open, such as that of standard input.
   RawFile(std::string name, int fd) : name_(std::move(name)), fd_(fd) {}
 
   // Fills `to`. Fewer bytes mean the end of the file.

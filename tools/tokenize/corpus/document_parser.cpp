@@ -209,7 +209,7 @@ struct DocumentParser::State {
   }
   [[noreturn]] void no_field(const Line& line, const FieldNames& found) const {
     user_error(line.place(), ": no field \"", field,
-               "\"; name the field that holds the text with --field (found: ", found.list(), ")");
+               "\"; use --field to name the field that holds the text (found: ", found.list(), ")");
   }
   [[noreturn]] void not_a_string(const Line& line) const {
     user_error(line.place(), ": field \"", field, "\" is not a string; choose another with --field");

@@ -106,7 +106,7 @@ void encode_batches(DocumentReader& documents, const Tokenizer& tokenizer, const
                     const std::function<void(EncodedBatch)>& deliver) {
   if (!tokenizer.end_of_text())
     user_error("the tokenizer has no ", kEndOfText,
-               " token to end documents with; name the token that it uses instead with --end-of-text");
+               " token to end documents with; use --end-of-text to name the token that it uses instead");
   if (options.val_fraction > 0) documents.hash_long_documents();
   documents.allow_bytes(tokenizer.known_bytes());
   std::deque<BatchEncoder> encoders;

@@ -41,7 +41,7 @@ struct UnreadFiles {
 
 struct InputListing {
   std::vector<InputFile> files;
-  UnreadFiles unread;                    // in folders and among matches: other kinds; in folders: links to folders
+  UnreadFiles unread;                    // other kinds, in folders or among matches; links to folders in folders
   int64_t hidden = 0;                    // hidden files and folders (".name") in folders
   std::vector<std::string> errors = {};  // skipped: one line each
 };

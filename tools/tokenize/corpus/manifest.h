@@ -51,7 +51,7 @@ constexpr const char* kNotGiven = "not given";  // the value of an option in Job
 // A text that is equal for tokenizers that give the same ids, and in practice different for others.
 std::string tokenizer_fingerprint(const Tokenizer& tokenizer);
 
-// The shortest digits that are read as `value` again.
+// The shortest decimal number that reads back as `value`.
 std::string shortest(double value);
 
 // Replaces FOLDER/manifest.json atomically. If a split has tokens but its count of documents or bytes is 0, that count

@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 JobIdentity checked(JobIdentity identity) {
   if (!(identity.val_fraction >= 0 && identity.val_fraction < 1))
     user_error("--val-fraction ", shortest(identity.val_fraction),
-               ": give a share of documents at least 0 and below 1, such as 0.05");
+               ": give a share of documents, from 0 to below 1, such as 0.05");
   if (identity.shard_tokens < 1 || identity.shard_tokens > kMaxShardTokens)
     user_error("--shard-tokens ", identity.shard_tokens, ": give 1 to ", kMaxShardTokens, " tokens");
   for (InputFile& file : identity.inputs) file.path = fs::path(file.path).lexically_normal().string();

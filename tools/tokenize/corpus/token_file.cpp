@@ -100,9 +100,9 @@ void TokenFile::open_plain(const TokenFileOptions& options) {
   if (type_->bytes == 2 || type_->bytes == 4) refuse_wider_type(options.type);
 }
 
-// Ids that are read in a narrower type than they were written in may all be in the vocabulary. The words of 16 bits
-// show it. The two high words of every 64-bit id are 0. The high word of every 32-bit id is below 4 if the true
-// vocabulary has at most 262,144 entries.
+// Ids that are read as a type narrower than the one they were written in may all be in the vocabulary. Their 16-bit
+// words show the mistake: the two high words of every 64-bit id are 0. The high word of every 32-bit id is below 4 if
+// the true vocabulary has at most 262,144 entries.
 void TokenFile::refuse_wider_type(bool type_is_given) const {
   constexpr int64_t kSample = 4096, kFewest = 64;
   constexpr uint16_t kHighWords = 4;
