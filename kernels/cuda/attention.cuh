@@ -44,8 +44,8 @@ struct AttentionBackward {
   const T* qkv;
 };
 
-// Where a running maximum of scores starts: below every score, but finite, so that keys of which a query sees none
-// change nothing.
+// Where a running maximum of scores starts: below every score, but finite. A tile in which a query sees no key then
+// changes nothing.
 constexpr float kLowestScore = -1e30f;
 
 // A block's work is one tile of one head. Heads are taken in sections whose keys and values stay in the L2 cache. In a

@@ -50,7 +50,7 @@ class Matmul {
   Matmul(const Matmul&) = delete;
   Matmul& operator=(const Matmul&) = delete;
 
-  // Sets c to the product, or adds the product to it, in the order of the work on `stream`. Either a and b are bf16 and
+  // Sets c to the product, or adds the product to it; the work is queued on `stream`. Either a and b are bf16 and
   // c is bf16 or f32, or all three are f32. Sums are in f32, without TF32. `bias`, if it is present, has the type of c
   // and is added to every row. The first product of its kind waits for the stream, so it must not be in a graph.
   void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias = {});

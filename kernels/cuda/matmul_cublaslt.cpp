@@ -135,8 +135,8 @@ struct Matmul::State {
     const std::vector<Algorithm> proposed = product.algorithms(kAlgorithms);
     if (proposed.empty()) return std::nullopt;
     if (proposed.size() == 1 || key.flops() < tuning.least_flops) return proposed.front();
-    // First, since collectives in the stream may wait for other ranks, which may wait for the files' locks.
-    CUDA_CHECK(cudaStreamSynchronize(stream));
+    // First, since collectives in any stream may wait for other ranks, which may wait for the files' locks.
+    CUDA_CHECK(cudaDeviceSynchronize());
     const std::string choice = choices.get(
         machine + key.describe(),
         [&](const std::string& digits) {

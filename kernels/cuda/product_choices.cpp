@@ -80,7 +80,8 @@ ProductChoices::Choice ProductChoices::kept(const fs::path& file, const std::str
   try {
     write_text_file(file, sealed(json::object({{kChoices, choices}}).dump(1)));
   } catch (const Failure& failure) {
-    note(text(failure.what(), "; cuBLASLt's algorithms are chosen again in the next run, which may change last bits"));
+    note(text(failure.what(), "; without this file, products use the algorithms that cuBLASLt lists first"));
+    return std::nullopt;
   }
   return made;
 }

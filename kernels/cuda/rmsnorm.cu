@@ -47,9 +47,8 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
     rmsnorm_backward_kernel(T* dx, float* partials, const T* dy, const T* x, const T* weight, const float* rstds,
                             Rows rows) {
   constexpr int kRows = kOnce ? 4 : 1;
-  float *const buffers = shared_memory<float>(), *const own =
-                                                     partials +
-                                                     (int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * rows.width;
+  float* const buffers = shared_memory<float>();
+  float* const own = partials + (int64_t{blockIdx.y} * gridDim.x + blockIdx.x) * rows.width;
   dx += blockIdx.y * rows.width, dy += blockIdx.y * rows.width, x += blockIdx.y * rows.width, rstds += blockIdx.y;
   const int64_t column = static_cast<int64_t>(threadIdx.x) * N, step = static_cast<int64_t>(blockDim.x) * N;
   const int64_t start = static_cast<int64_t>(blockIdx.x) * kRows, stride = static_cast<int64_t>(gridDim.x) * kRows;

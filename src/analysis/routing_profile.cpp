@@ -20,10 +20,11 @@ void RoutingCounts::forward(const Routing& routing, const Tensor&) {
 void RoutingCounts::add(size_t layer, const std::vector<int32_t>& expert_ids_NK, const std::vector<double>& gates_NK,
                         size_t K) {
   Table& together = together_.at(layer);
+  const auto served = [&](size_t slot) { return expert_ids_NK[slot] >= 0 && gates_NK[slot] != 0; };
   for (size_t first = 0; first < expert_ids_NK.size(); first += K)
     for (size_t a = first; a < first + K; ++a)
       for (size_t b = first; b < first + K; ++b)
-        if (gates_NK[a] != 0 && gates_NK[b] != 0)
+        if (served(a) && served(b))
           together[static_cast<size_t>(expert_ids_NK[a])][static_cast<size_t>(expert_ids_NK[b])] += 1;
 }
 

@@ -129,7 +129,8 @@ auto open_together(const fs::path& checkpoint_dir, OpenFiles open_files) {
   for (int attempt = 1;; ++attempt) {
     const Descriptor folder(open(checkpoint_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const auto replaced = [&] {
-      return folder ? !is_at(folder.get(), checkpoint_dir) : is_being_replaced(checkpoint_dir);
+      if (folder) return !is_at(folder.get(), checkpoint_dir);
+      return anything_at(checkpoint_dir) || is_being_replaced(checkpoint_dir);  // it was moved aside for a moment
     };
     try {
       auto opened = open_files();

@@ -57,7 +57,7 @@ void visit_fields(Visitor& visitor, Record& state) {
   visitor.field("config", state.config, "The run's config with every default filled in.");
   visitor.maybe("last_row", state.last_row, "Checksum of the last row of metrics.jsonl when the step was saved.");
   visitor.maybe("spikes", state.spikes,
-                "The steps with which train.skip_spikes compares the next one; absent without.");
+                "The steps with which train.skip_spikes compares the next one; absent without it.");
 }
 
 template <typename Visitor, Is<StateFile> Record>

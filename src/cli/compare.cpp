@@ -43,8 +43,10 @@ bool finished(const PlannedRun& run) {
   if (to_json(run_config(run.dir)) != to_json(run.config)) return false;
   require_unedited_config(run.dir);
   if (has_diverged(run.dir)) return true;
-  if (!run.config.data.val.empty()) return has_eval_row(run.dir, run.config.train.steps);
-  return saved_step(run.dir) == run.config.train.steps;
+  const TrainConfig& train = run.config.train;
+  if (!train.tasks.files.empty() && !has_tasks_row(run.dir, train.steps)) return false;
+  if (!run.config.data.val.empty()) return has_eval_row(run.dir, train.steps);
+  return saved_step(run.dir) == train.steps;
 }
 
 std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {

@@ -9,8 +9,15 @@
 
 namespace gptmoe {
 
+nlohmann::ordered_json run_json(const EvalRun& run) {
+  nlohmann::ordered_json json = {{"checkpoint", run.checkpoint.string()}};
+  if (run.weights == Weights::average) json["weights"] = "average";
+  return json;
+}
+
 std::string run_label(const std::vector<EvalRun>& runs, size_t run) {
-  const std::string checkpoint = runs[run].checkpoint.string();
+  const char* const average = runs[run].weights == Weights::average ? ", average of the weights" : "";
+  const std::string checkpoint = runs[run].checkpoint.string() + average;
   return runs.size() != 2 ? checkpoint : text(run == 0 ? "A  " : "B  ", checkpoint);
 }
 

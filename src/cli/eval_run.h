@@ -20,7 +20,9 @@ struct EvalRun {
   Weights weights = Weights::last;
 };
 
-// The checkpoint's name; if there are two runs, "A  CHECKPOINT".
+// What was scored: {"checkpoint": ...}, and with --weight-ema "weights": "average".
+nlohmann::ordered_json run_json(const EvalRun& run);
+// The checkpoint's name; if there are two runs, "A  CHECKPOINT". Says so if the average of its weights is used.
 std::string run_label(const std::vector<EvalRun>& runs, size_t run);
 
 struct EvalOutput {

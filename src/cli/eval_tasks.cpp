@@ -76,7 +76,7 @@ void print_truncations(const std::vector<TaskScore>& scores, int64_t context) {
 
 void write_samples(AtomicFile& file, const EvalRun& run, const Task& task, const std::vector<ItemScore>& items) {
   for (const ItemScore& item : items) {
-    Json line = {{"checkpoint", run.checkpoint.string()}};
+    Json line = run_json(run);
     line.update(to_json(item, task));
     file.write(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   }
@@ -130,7 +130,8 @@ void eval_tasks(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
     std::printf("%s%s\n%s\n", r > 0 ? "\n" : "", printable(run_label(runs, r)).c_str(),
                 score_table_head(columns).c_str());
     std::vector<TaskScore> scores;
-    written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"tasks", Json::array()}});
+    written.push_back(run_json(runs[r]));
+    written.back()["tasks"] = Json::array();
     items.push_back(score_tasks(runs[r], tasks, requests[r], [&](size_t t, const std::vector<ItemScore>& own) {
       scores.push_back(score_task(tasks[t], own));
       for (const std::string& row : score_table_rows(scores.back(), columns))

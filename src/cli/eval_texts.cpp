@@ -121,6 +121,11 @@ std::vector<PairedScore> pair_texts(const std::vector<EvalRun>& runs,
                 plural(T_a, "token").c_str(), plural(T_b, "token").c_str());
     return paired;
   }
+  if (runs[0].config.data.document_mask != runs[1].config.data.document_mask) {
+    std::printf("note: no paired test, since only %s has data.document_mask, which changes what a token can see\n",
+                runs[0].config.data.document_mask ? "A" : "B");
+    return paired;
+  }
   for (const TextScore& a : scores[0]) {
     const auto same = std::find_if(scores[1].begin(), scores[1].end(),
                                    [&](const TextScore& b) { return a.name == b.name && a.data == b.data; });
@@ -169,7 +174,8 @@ void eval_texts(const std::vector<EvalRun>& runs, const EvalOutput& output, cons
     scores.push_back(score_texts(runs[r], texts[r], bytes[r], arguments.tokens));
     if (r > 0 && !arguments.domains.empty()) std::printf("\n");
     print_scores(run_label(runs, r), scores[r]);
-    written.push_back({{"checkpoint", runs[r].checkpoint.string()}, {"texts", Json::array()}});
+    written.push_back(run_json(runs[r]));
+    written.back()["texts"] = Json::array();
     for (const TextScore& score : scores[r]) written[r]["texts"].push_back(to_json(score));
   }
   std::vector<PairedScore> paired;

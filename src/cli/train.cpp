@@ -57,12 +57,14 @@ void add_train_command(CLI::App& app, Job& job) {
   command->callback([&app, &job, arguments] {
     if (job.launched(arguments->ranks)) return;
     World& world = job.world();
-    Config config;
-    agree(world, [&] { config = load_given_config(arguments->config, arguments->overrides); });
-    if (!arguments->init_from.empty()) config.train.init_from = arguments->init_from;
-    watch(world, config.distributed);
     const std::string out =
         arguments->out.empty() ? "runs/" + std::filesystem::path(arguments->config).stem().string() : arguments->out;
+    Config config;
+    agree(world, [&] {
+      config = load_given_config(arguments->config, arguments->overrides, arguments->resume ? out : arguments->branch);
+    });
+    if (!arguments->init_from.empty()) config.train.init_from = arguments->init_from;
+    watch(world, config.distributed);
     TrainOptions options;
     options.out = out;
     options.resume = arguments->resume;

@@ -67,7 +67,7 @@ static void visit_fields(Fields& fields, ModelConfig& model) {
                  "Longest sequence of the model, in tokens.");
   fields.optional("tie_word_embeddings", model.tie_word_embeddings, "Uses the embedding's weights in the LM head too.");
   fields.optional(
-      "logit_softcap", model.logit_softcap, kNotNegative,
+      "logit_softcap", model.logit_softcap, {.min = 0, .max = 1000},
       "Cap c of the logits, which become c * tanh(logits / c), in training and everywhere else; 0: no cap.");
   fields.optional("output_z_loss_coef", model.output_z_loss_coef, kNotNegative,
                   "Coefficient of the output's z-loss, the mean of the squared log-sum-exp of the logits.");

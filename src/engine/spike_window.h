@@ -4,8 +4,8 @@
 
 namespace gptmoe {
 
-// Decides which steps are outliers, as OLMo-core's SkipStepOptimizer does. A step is an outlier if its loss or its
-// gradient norm is more than skip_spikes sample standard deviations above the mean of the steps in the window. The
+// Decides which steps are outliers, by the rule of OLMo-core's SkipStepOptimizer. A step is an outlier if its loss or
+// its gradient norm is more than skip_spikes sample standard deviations above the mean of the steps in the window. The
 // window holds the latest skip_spikes_window steps. Skipped ones count too, so that a lasting change is soon accepted.
 // No step is skipped before the window is half full. The numbers of a step are the same on every rank, and so is the
 // decision.

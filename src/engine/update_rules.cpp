@@ -35,7 +35,7 @@ std::string why_unused(const std::string& pattern, const ParamTable& params) {
   return text("\"", pattern, "\" matches no parameter; ",
               nearest.empty() ? text("their names are like \"", names.front(), "\"")
                               : text("the nearest name is \"", nearest, "\""),
-              ", and gptmoe plan lists them all");
+              ", and gptmoe plan without this group lists them all");
 }
 
 UpdateRule changed(UpdateRule rule, const ParamGroup& group, const OptimizerConfig& config) {

@@ -50,7 +50,7 @@ OpCase linear(int64_t n, int64_t in, int64_t out, Write write, Write dx_write) {
 
 OpCase linear_bias(int64_t n, int64_t in, int64_t out) {
   OpCase op("linear_bias", {n, in, out});
-  op.variable("x", {n, in}, normal());
+  op.variable("x", {n, in}, normal(), Write::assign);
   op.parameter("w", {out, in}, normal());
   op.parameter("bias", {out}, normal());
   op.output("y", {n, out});

@@ -32,7 +32,7 @@ void head_norm(KernelList& list, bool backward) {
   const double W = list.size('W'), G = list.size('S') - W, all = W + G, bytes = list.bytes();
   for (double heads : {W - G, G}) {
     list.stream(backward ? "rmsnorm_backward" : "rmsnorm_forward", bytes * heads / (backward ? W : all));
-    if (backward) list.column_sums(list.size('D'), list.partial_rows(list.size('N') * heads, 4));
+    if (backward) list.column_sums(list.size('D'), heads * list.partial_rows(list.size('N'), 4));
   }
   const bool in_place = backward && list.call().tensor("dqkv").data() == list.call().tensor("dy").data();
   if (!in_place) list.stream("copy_rows", bytes * G / all);

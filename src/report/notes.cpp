@@ -60,13 +60,13 @@ void note_speeds(const Comparison& comparison, std::vector<std::string>& notes) 
 
 // Perplexities are only comparable if these keys agree.
 void note_settings(const Comparison& comparison, std::vector<std::string>& notes) {
-  for (const char* key :
-       {"/data/val", "/data/tokenizer", "/train/eval_tokens", "/train/sequence_length", "/model/vocab_size"}) {
+  for (const char* key : {"/data/val", "/data/tokenizer", "/data/document_mask", "/train/eval_tokens",
+                          "/train/sequence_length", "/model/vocab_size"}) {
     std::set<std::string> values;
     const nlohmann::ordered_json::json_pointer pointer{std::string(key)};
     for (const ArmResult& result : comparison.arms)
       for (const RunLog& run : result.arm.runs)
-        values.insert(run.config.contains(pointer) ? run.config[pointer].dump() : "");
+        if (run.config.contains(pointer)) values.insert(run.config[pointer].dump());
     if (values.size() < 2) continue;
     std::string name(key + 1);
     std::replace(name.begin(), name.end(), '/', '.');

@@ -54,12 +54,12 @@ std::string describe_twice(const std::vector<NamedText>& sources) {
       const auto [same, fresh] = seen.try_emplace({shard.size(), text_of.checksums()[i]}, &shard, &sources[s]);
       if (fresh || same->second.second == &sources[s]) continue;
       if (shards++ == 0)
-        first = text(shard.path().string(), " of ", sources[s].name, " is ", same->second.first->path().string(),
-                     " of ", same->second.second->name);
+        first = text(shard.path().string(), " (", sources[s].name, ") and ", same->second.first->path().string(), " (",
+                     same->second.second->name, ")");
     }
   }
   if (shards == 0) return "";
-  return text(plural(shards, "shard"), shards == 1 ? " is" : " are", " in two sources: ", first);
+  return text(plural(shards, "shard"), " in two sources with the same tokens: ", first);
 }
 
 }  // namespace

@@ -47,17 +47,18 @@ void require_config_file(const fs::path& path) {
   user_error(path.string(), ": a folder, not a config; give a config file (JSON)");
 }
 
-// The id of the token that ends documents: data.end_of_text, or else the tokenizer's. Throws KeyError if neither is
-// there, or the model's vocabulary does not have it.
-int64_t find_document_end(const Config& config, const std::string& file) {
+// The id of the token that ends documents: data.end_of_text, or else that of data.tokenizer or of the run's copy.
+// Throws KeyError if neither is there, or the model's vocabulary does not have it.
+int64_t find_document_end(const Config& config, const std::string& file, const fs::path& run) {
   constexpr const char* kNeeds = "data.document_mask needs its end-of-text token; ";
   constexpr const char* kRemedy = "or give the token's id as data.end_of_text";
-  const std::string& path = config.data.tokenizer;
+  std::string path = config.data.tokenizer;
   if (config.data.end_of_text >= 0) return config.data.end_of_text;
   if (path.empty())
     throw KeyError(
         file, "data.document_mask",
         text("needs the token that ends documents; name the shards' tokenizer as data.tokenizer, ", kRemedy));
+  if (tokenizer_files(path).empty() && !run.empty() && !tokenizer_files(run).empty()) path = run.string();
   if (tokenizer_files(path).empty())
     throw KeyError(file, "data.tokenizer", text(path, " is not there, and ", kNeeds, "correct the path, ", kRemedy));
   const std::optional<int32_t> end = load_tokenizer(path).end_of_text();
@@ -73,13 +74,13 @@ int64_t find_document_end(const Config& config, const std::string& file) {
 
 }  // namespace
 
-Config load_given_config(const fs::path& path, const std::vector<std::string>& overrides) {
+Config load_given_config(const fs::path& path, const std::vector<std::string>& overrides, const fs::path& run) {
   require_config_file(path);
   int64_t document_end = -1;
   Config config = load_config(path, overrides, [&](const Config& given, const std::string& file) {
     check_router(given, file);
     check_param_groups(given, file);
-    if (given.data.document_mask) document_end = find_document_end(given, file);
+    if (given.data.document_mask) document_end = find_document_end(given, file, run);
   });
   if (config.data.document_mask) config.data.end_of_text = document_end;
   return config;

@@ -115,6 +115,15 @@ void visit_from_end(const std::filesystem::path& run_dir, Visit&& visit) {
   }
 }
 
+bool has_row(const std::filesystem::path& run_dir, const char* event, int64_t step) {
+  bool found = false;
+  visit_from_end(run_dir, [&](const MetricsLine& row) {
+    found = row.event() == event && row.step() == step;
+    return !found && row.step() >= step;
+  });
+  return found;
+}
+
 // The first step whose row is missing from the event files as readers see them, or has another time there. That happens
 // if log.tensorboard was off for a while, or if the run went back to a checkpoint. A step after all rows if there is no
 // such step.
@@ -265,12 +274,11 @@ void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step) {
 }
 
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step) {
-  bool found = false;
-  visit_from_end(run_dir, [&](const MetricsLine& row) {
-    found = row.event() == EvalRow::kEvent && row.step() == step;
-    return !found && row.step() >= step;
-  });
-  return found;
+  return has_row(run_dir, EvalRow::kEvent, step);
+}
+
+bool has_tasks_row(const std::filesystem::path& run_dir, int64_t step) {
+  return has_row(run_dir, TasksRow::kEvent, step);
 }
 
 int64_t last_logged_step(const std::filesystem::path& run_dir) {

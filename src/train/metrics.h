@@ -88,6 +88,8 @@ std::vector<std::string> row_problems(const std::filesystem::path& run_dir, cons
 void require_rows_in_order(const std::filesystem::path& run_dir, int64_t step);
 // Whether the run's metrics hold an evaluation at `step`.
 bool has_eval_row(const std::filesystem::path& run_dir, int64_t step);
+// Whether they hold scores of train.tasks at `step`.
+bool has_tasks_row(const std::filesystem::path& run_dir, int64_t step);
 // The step of the last row; 0 without one.
 int64_t last_logged_step(const std::filesystem::path& run_dir);
 // The last step up to `step` that has a train row; 0 if none has.

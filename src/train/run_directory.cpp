@@ -49,10 +49,10 @@ struct Difference {
   std::string with(const ordered_json& value) const { return text(dotted(path), " = ", value.dump()); }
 };
 
-// Values by path. Lists of sources are whole: their keys depend on how many sources there are.
+// Values by path. Lists of sources and of groups are whole: their keys depend on how many there are.
 ordered_json by_path(const ordered_json& config) {
   ordered_json rest = config, whole = ordered_json::object();
-  for (const char* path : {"/data/train", "/data/val", "/train/tasks/files"}) {
+  for (const char* path : {"/data/train", "/data/val", "/train/tasks/files", "/optimizer/groups"}) {
     const ordered_json::json_pointer pointer(path);
     if (!rest.contains(pointer)) continue;
     whole[path] = rest[pointer];
@@ -192,7 +192,8 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
   ordered_json resumed = to_json(stored);
   for (const Difference& d : differences(stored, given)) {
     // A change of the mask brings the tokenizer's id with it.
-    const bool asked = is_set(set, d.path) || (d.path == "/data/end_of_text" && is_set(set, "/data/document_mask"));
+    const bool asked = is_set(set, d.path) || (d.path == "/data/end_of_text" && is_set(set, "/data/document_mask") &&
+                                               stored.data.document_mask != given.data.document_mask);
     if (is_free(d.path) || (asked && may_change(d.path))) {
       resumed[ordered_json::json_pointer(d.path)] = d.is;
     } else if (const ConfigChange* change = first_change(record, d.path);

@@ -22,8 +22,10 @@ namespace fs = std::filesystem;
 // models with experts.
 const std::vector<std::string> kMeaning = {
     "model.num_attention_heads", "model.num_key_value_heads", "model.head_dim",   "model.hidden_act",
-    "model.norm_type",           "model.rms_norm_eps",        "model.rope_theta", "model.tie_word_embeddings"};
-const std::vector<std::string> kMeaningOfExperts = {"model.num_experts_per_tok", "model.norm_topk_prob", "router.type"};
+    "model.norm_type",           "model.rms_norm_eps",        "model.rope_theta", "model.tie_word_embeddings",
+    "model.logit_softcap",       "data.document_mask"};
+const std::vector<std::string> kMeaningOfExperts = {"model.num_experts_per_tok", "model.norm_topk_prob", "router.type",
+                                                    "router.gate", "router.routed_scaling_factor"};
 
 bool holds(const std::vector<std::string>& keys, const std::string& key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();

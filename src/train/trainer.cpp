@@ -413,9 +413,9 @@ void Trainer::evaluate_and_log() {
   log_->clear_line();
   std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
               last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
-  if (loss_ema) std::printf("  average of the weights  loss %.4f  perplexity %.2f\n", *loss_ema, std::exp(*loss_ema));
   for (const auto& [name, loss] : last_eval_->loss_by_text)
     std::printf("  %s  loss %.4f  perplexity %.2f\n", printable(name).c_str(), loss, std::exp(loss));
+  if (loss_ema) std::printf("  average of the weights  loss %.4f  perplexity %.2f\n", *loss_ema, std::exp(*loss_ema));
   std::fflush(stdout);
   require_finite_loss("validation", last_eval_->loss);
 }

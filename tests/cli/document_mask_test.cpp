@@ -60,6 +60,17 @@ TEST_F(DocumentMaskRun, KeepsTheTokenizersIdAndMayChangeTheMask) {
   EXPECT_FALSE(data_of("run")["document_mask"]);
 }
 
+TEST_F(DocumentMaskRun, TheRunsCopyOfTheTokenizerIsEnough) {
+  fs::copy(tokenizer_, files_ / "words.json");
+  write_masked({{"document_mask", true}, {"tokenizer", "words.json"}});
+  succeed({"train", "run.json", "--out", "run", "--set", "train.steps=4"});
+  fs::remove(files_ / "words.json");
+  succeed({"train", "run.json", "--out", "run", "--resume", "--set", "train.steps=6"});
+  succeed({"train", "run.json", "--out", "twig", "--branch", "run", "--set", "train.steps=8"});
+  EXPECT_EQ(data_of("twig")["end_of_text"], 0);
+  refuse({"train", "run.json", "--out", "other"}, {"run.json: data.tokenizer: words.json is not there"});
+}
+
 TEST_F(DocumentMaskRun, ExportTellsThatTheFolderHasNoMask) {
   write_masked({{"document_mask", true}, {"end_of_text", 5}});
   succeed({"train", "run.json", "--out", "run", "--set", "train.steps=3"});

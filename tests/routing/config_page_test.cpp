@@ -61,7 +61,8 @@ class PageWriter final : public Fields {
   }
   void visit(const Field& field, bool& value) override { row(field, "true or false", value, ""); }
   void visit(const Field& field, DataSources& value) override {
-    row(field, "glob or sources", nlohmann::json(to_json(value)), "");
+    row(field, field.key == std::string("files") ? "path or list of paths" : "glob or sources",
+        nlohmann::json(to_json(value)), "");
   }
   void visit(const Field& field, ParamGroups& value) override {
     row(field, "list of groups", nlohmann::json(to_json(value)), "");

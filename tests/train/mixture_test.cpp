@@ -94,7 +94,8 @@ TEST_F(Mixture, SaysIfAShardIsInTwoSources) {
   std::string screen;
   train_quietly(parse_config(twice, "twice"), run_, false, &screen);
   const std::string shard = (folder_ / "train_1.bin").string();
-  expect_contains(screen, "twice       1 shard is in two sources: " + shard + " of again is " + shard + " of all\n");
+  expect_contains(screen, "twice       1 shard in two sources with the same tokens: " + shard + " (again) and " +
+                              shard + " (all)\n");
   train_quietly(config(), folder_ / "once", false, &screen);
   EXPECT_EQ(screen.find("twice"), std::string::npos);
 }

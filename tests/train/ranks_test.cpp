@@ -178,8 +178,10 @@ TEST_P(RanksOfWholeSteps, MaySplitTheBatchDifferently) {
 TEST_P(Ranks, ReduceGradientsInBf16) {
   const Outcome one = train_on(1, config(1));
   const Outcome two = train_on(2, config(2, {{"distributed", {{"reduce_dtype", "bf16"}}}}));
+  // Rounding moves some tokens across the thresholds of Expert Threshold.
+  const double tolerance = config(1).router.type == "expert_threshold" ? 4e-2 : 2e-2;
   for (size_t s = 0; s < one.steps.size(); ++s) {
-    EXPECT_NEAR(two.steps[s].loss, one.steps[s].loss, 4e-2) << s;  // rounding may change a token's experts
+    EXPECT_NEAR(two.steps[s].loss, one.steps[s].loss, tolerance) << s;
     if (s > 0) {
       EXPECT_NE(two.steps[s].grad_norm, one.steps[s].grad_norm) << s;
     }
