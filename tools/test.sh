@@ -51,7 +51,7 @@ export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp
 folder=$(mktemp -d -p /dev/shm gptmoe_tests_XXXXXX 2>/dev/null || true)
 if [ -n "$folder" ]; then
   trap 'rm -rf "$folder"' EXIT
-  if [ "$(df --output=avail "$folder" | tail -n 1)" -ge 4000000 ] && cp "$(command -v true)" "$folder" &&
+  if [ "$(df --output=avail "$folder" | tail -n 1)" -ge 4000000 ] && cp "$(type -P true)" "$folder" &&
     "$folder/true" 2>/dev/null; then
     export TMPDIR=$folder
   fi

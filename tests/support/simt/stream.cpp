@@ -211,6 +211,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   find(stream)->lane.finish();
   return use_device();
 }
+cudaError_t cudaDeviceSynchronize() {
+  REFUSE_IN_CAPTURE();
+  ++simulated_device.host_waits;
+  finish_all();
+  return use_device();
+}
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = reinterpret_cast<cudaEvent_t>(new Event);
