@@ -77,13 +77,17 @@ TEST_F(EvalTasks, AreThoseOfTheTrainingLoop) {
   ASSERT_EQ(rows.back()["event"], "tasks");
   const json &loop = rows.back()["tasks"], &val = rows[rows.size() - 2];
   succeed({"eval", "loop", "--task", "tasks", "--json", "scores.json"});
-  for (const json& score : json::parse(read_text_file(files_ / "scores.json"))["tasks"]) {
+  const json scores = json::parse(read_text_file(files_ / "scores.json"));
+  EXPECT_FALSE(scores.contains("weights"));
+  for (const json& score : scores["tasks"]) {
     const json& own = loop[score["task"].get<std::string>()];
     for (const char* key : {"examples", "acc", "acc_stderr"}) EXPECT_EQ(own[key], score[key]) << key;
     EXPECT_EQ(own.value("perplexity", 0.0), score.value("perplexity", 0.0));
   }
   succeed({"eval", "loop", "--weight-ema", "--json", "average.json"});
-  EXPECT_EQ(json::parse(read_text_file(files_ / "average.json"))["texts"][0]["loss"], val["val_loss_ema"]);
+  const json average = json::parse(read_text_file(files_ / "average.json"));
+  EXPECT_EQ(average["texts"][0]["loss"], val["val_loss_ema"]);
+  EXPECT_EQ(average["weights"], "average");
   succeed({"generate", "loop", "--weight-ema", "--prompt", "In", "--tokens", "2"});
   succeed({"export", "loop", "--weight-ema", "--out", "exported"});
   expect_contains(read_text_file(files_ / "exported/README.md"), "moving average, of decay 0.5");
