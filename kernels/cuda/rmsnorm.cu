@@ -17,25 +17,26 @@ struct Rows {
   int64_t count, width, stride, rstd_stride, heads = 1;
 };
 
-// One warp per row.
+// One warp per row. The three blocks per multiprocessor leave enough registers that none spills.
 template <typename T, int N>
-__global__ void __launch_bounds__(kForwardWarps* kWarp)
+__global__ void __launch_bounds__(kForwardWarps* kWarp, 3)
     rmsnorm_forward_kernel(T* y, float* rstds, const T* x, const T* weight, Rows rows, float eps) {
   const int64_t n = static_cast<int64_t>(blockIdx.x) * kForwardWarps + threadIdx.x / kWarp;
   if (n >= rows.count) return;
   const int64_t start = n * rows.stride + blockIdx.y * rows.width;
-  const WarpRow<T, N, 4> row(x + start, rows.width);
+  x += start, y += start, rstds += n * rows.rstd_stride + blockIdx.y;
+  const WarpRow<T, N, 4> row(x, rows.width);
   float squares = 0;
   row.each([&](int64_t, const auto& pack) {
     for (int i = 0; i < N; ++i) squares += pack[i] * pack[i];
   });
   const float rstd = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(rows.width) + eps);
-  if (threadIdx.x % kWarp == 0) rstds[n * rows.rstd_stride + blockIdx.y] = rstd;
+  if (threadIdx.x % kWarp == 0) *rstds = rstd;
   row.each([&](int64_t at, const auto& pack) {
     const auto w = Pack<T, N>::load(weight + at);
     Pack<T, N> out;
     for (int i = 0; i < N; ++i) out.set(i, pack[i] * rstd * w[i]);
-    out.store(y + start + at);
+    out.store(y + at);
   });
 }
 

@@ -183,7 +183,13 @@ TEST_F(Watching, JobsOfACompareShowTheirLosses) {
       "compare", "../topk.json",       "../default.json", "--jobs", "2", "--set", "train.steps=100000",
       "--set",   "checkpoint.every=0", "--out",           "jobs"};
   OnTerminal compare(files_ / "aside", command, 24, 120);
-  compare.process().wait_until([&] { return compare.shows("topk, seed 1 ") && compare.shows("/100000  "); });
+  const auto trains = [&] {
+    const std::string screen = compare.screen();
+    const size_t row = screen.find("topk, seed 1 ");
+    return row != std::string::npos &&
+           screen.substr(row, screen.find('\n', row) - row).find("/100000  ") != std::string::npos;
+  };
+  compare.process().wait_until(trains);
   expect_contains(compare.screen(), "run 2 of 2, ");
   compare.process().kill(SIGINT);
   EXPECT_EQ(compare.process().wait().exit_code, 130);

@@ -70,7 +70,7 @@ TEST(UpdateRules, AParameterTakesTheFirstGroupThatMatches) {
 TEST(UpdateRules, RefusesGroupsThatDecideNothing) {
   EXPECT_EQ(refusal({{"groups", {{{"match", "lm_hed.weight"}, {"weight_decay", 0}}}}}),
             "f.json: optimizer.groups[0].match: \"lm_hed.weight\" matches no parameter; the nearest name is "
-            "\"lm_head.weight\", and gptmoe plan lists them all");
+            "\"lm_head.weight\", and gptmoe plan without this group lists them all");
   EXPECT_EQ(
       refusal(
           {{"groups", {{{"match", "*"}, {"weight_decay", 0}}, {{"match", "lm_head.*"}, {"learning_rate_scale", 2}}}}}),
