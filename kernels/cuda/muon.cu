@@ -61,7 +61,7 @@ __global__ void matrix_normalize_kernel(T* x, const T* u, const float* partials,
     const auto pack = Pack<T, N>::load(u + matrix * size + at);
     Pack<T, N> out;
     for (int i = 0; i < N; ++i) out.set(i, factor * pack[i]);
-    out.store(x + matrix * size + at);
+    out.store_whole(x + matrix * size + at);
   }
 }
 

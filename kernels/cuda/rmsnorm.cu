@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kForwardWarps* kWarp, 3)
     const auto w = Pack<T, N>::load(weight + at);
     Pack<T, N> out;
     for (int i = 0; i < N; ++i) out.set(i, pack[i] * rstd * w[i]);
-    out.store(y + at);
+    out.store_whole(y + at);
   });
 }
 
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kMaxBackwardThreads)
           else
             own[at + i] = (first == start ? 0.0f : own[at + i]) + g[r][i] * scaled;
         }
-        out.store(to);
+        out.store_whole(to);
       }
     }
   }
