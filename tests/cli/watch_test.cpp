@@ -184,10 +184,9 @@ TEST_F(Watching, JobsOfACompareShowTheirLosses) {
       "--set",   "checkpoint.every=0", "--out",           "jobs"};
   OnTerminal compare(files_ / "aside", command, 24, 120);
   const auto trains = [&] {
-    const std::string screen = compare.screen();
-    const size_t row = screen.find("topk, seed 1 ");
-    return row != std::string::npos &&
-           screen.substr(row, screen.find('\n', row) - row).find("/100000  ") != std::string::npos;
+    const std::string& screen = compare.screen();
+    const size_t row = screen.rfind("topk, seed 1 ");
+    return row != std::string::npos && screen.find("/100000  ", row) < screen.find('\n', row);
   };
   compare.process().wait_until(trains);
   expect_contains(compare.screen(), "run 2 of 2, ");
