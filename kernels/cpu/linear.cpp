@@ -1,6 +1,9 @@
+#include <algorithm>
+
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/parallel_blocks.h"
+#include "kernels/cpu/reduce.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 
@@ -12,6 +15,16 @@ void CpuKernels::linear_forward(const Tensor& y_NO, const Tensor& x_NI, const Te
     gemm_nt(operands_, n.count, o.count, I, x + n.first * I, I, w + o.first * I, I, y + n.first * O + o.first, O,
             write == Write::add);
   });
+}
+
+void CpuKernels::linear_bias_forward(const Tensor& y_NO, const Tensor& x_NI, const Tensor& w_OI, const Tensor& bias_O) {
+  const int64_t N = y_NO.size(0), O = y_NO.size(1);
+  Real* y = y_NO.as<Real>();
+  const Real* bias = bias_O.as<Real>();
+  parallel_ranges(threads_, N, row_grain(O), [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) std::copy_n(bias, O, y + n * O);
+  });
+  linear_forward(y_NO, x_NI, w_OI, Write::add);
 }
 
 void CpuKernels::linear_backward_input(const Tensor& dx_NI, const Tensor& dy_NO, const Tensor& w_OI, Write write) {

@@ -24,7 +24,7 @@ class StepQueue {
   StepResult report();
 
   TrainStep& train_step() { return train_step_; }
-  // Of all steps that were asked for; null without train.skip_spikes.
+  // The window has every step that ask() was called for. Null without train.skip_spikes.
   SpikeWindow* spikes() { return spikes_ ? &*spikes_ : nullptr; }
 
  private:

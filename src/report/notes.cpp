@@ -64,9 +64,10 @@ void note_settings(const Comparison& comparison, std::vector<std::string>& notes
                           "/train/sequence_length", "/model/vocab_size"}) {
     std::set<std::string> values;
     const nlohmann::ordered_json::json_pointer pointer{std::string(key)};
+    const char* const absent = std::string(key) == "/data/document_mask" ? "false" : "";  // runs of older versions
     for (const ArmResult& result : comparison.arms)
       for (const RunLog& run : result.arm.runs)
-        if (run.config.contains(pointer)) values.insert(run.config[pointer].dump());
+        values.insert(run.config.contains(pointer) ? run.config[pointer].dump() : absent);
     if (values.size() < 2) continue;
     std::string name(key + 1);
     std::replace(name.begin(), name.end(), '/', '.');

@@ -324,6 +324,13 @@ TEST(Comparison, NotesSettingsThatMakePerplexitiesIncomparable) {
   const Comparison comparison = compare({{"topk", {a}}, {"default", {b}}});
   ASSERT_EQ(comparison.notes.size(), 1u);
   EXPECT_EQ(comparison.notes[0], "Runs differ in data.val: their perplexities are not comparable.");
+
+  RunLog older = run_of({20}, 1), newer = run_of({20}, 1);  // the older one's config lacks the key
+  newer.config["data"]["document_mask"] = false;
+  EXPECT_TRUE(compare({{"topk", {older}}, {"default", {newer}}}).notes.empty());
+  newer.config["data"]["document_mask"] = true;
+  EXPECT_EQ(compare({{"topk", {older}}, {"default", {newer}}}).notes,
+            std::vector<std::string>{"Runs differ in data.document_mask: their perplexities are not comparable."});
 }
 
 TEST(Comparison, NotesRunsThatMixTheirSourcesDifferently) {
