@@ -20,7 +20,7 @@ constexpr int64_t kMostExperts = 3072;
 // recommends for cuBLASLt on Hopper.
 constexpr int64_t kWorkspaceFloats = int64_t{16} << 20, kMatmulWorkspaceBytes = int64_t{32} << 20;
 constexpr int64_t kWorkspaceBytes = kWorkspaceFloats * 4 + kMatmulWorkspaceBytes;
-// The bytes that one memset zeroes: a graph may keep sizes in 32 bits.
+// The maximum number of bytes that one memset zeroes: a CUDA graph may keep sizes in 32 bits.
 constexpr int64_t kMemsetBytes = int64_t{1} << 31;
 // The maximum number of tokens in a micro-batch: the embedding's backward sorts the tokens in the workspace, and sums
 // rows in the rest of the workspace.

@@ -1,5 +1,5 @@
 #pragma once
-// What a GPU's ops choose by timing, and what they have to say about it. Ops of a CPU choose nothing.
+// The choices that a GPU's ops make by timing, and the ops' notes to the user. Ops of a CPU choose nothing.
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -8,11 +8,11 @@ namespace gptmoe {
 
 class Ops;
 
-// Keeps in `file` what the ops choose from here on, and makes the choices that are there already, so that a run that
-// continues computes the same bits. The file appears with the first choice.
+// Makes the ops use the choices in `file` and add their later choices to it, so that a run that continues computes the
+// same bits. The file appears with the first choice.
 void keep_choices(Ops& ops, const std::filesystem::path& file);
 
-// Lines for the user about the ops' work since the last call. Each is told once.
+// Lines for the user about the ops' work since the last call. No line is returned twice.
 std::vector<std::string> take_notes(Ops& ops);
 
 }  // namespace gptmoe

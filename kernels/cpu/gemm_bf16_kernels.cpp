@@ -44,7 +44,7 @@ void amx_begin() {
 
 void amx_end() { _tile_release(); }
 
-// Linux lets a process use the tile registers only after it asks.
+// Linux lets a process use the tile registers only after the process asks for permission.
 bool amx_permitted() {
   constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;

@@ -26,7 +26,7 @@ template <int kD>
 constexpr int kRowBytes = 2 * kD;
 
 // For ldmatrix: the address where a lane finds chunk `odd` (0 or 1) of `row` of a tile. Chunk 2 k + odd of the row
-// is at this address ^ (32 k). The same chunk of row + 8 n is 8 n row lengths further on. Tiles start at multiples of a
+// is at this address ^ (32 k). The same chunk of row + 8 n is 8 n row lengths after it. Tiles start at multiples of a
 // row's bytes.
 template <int kD>
 __device__ SharedAddress lane_address(const bf16* tile, int row, int odd) {
@@ -189,8 +189,8 @@ __device__ void mask(float (&scores)[kM][kN / 8][4], const Hidden& hidden) {
         if (hidden(i * 16 + e / 2 * 8 + g, n * 8 + 2 * t + e % 2)) scores[i][n][e] = -INFINITY;
 }
 
-// What document starts hide from kQueries neighbouring queries: keys before the start of the query's document. Without
-// kDocuments nothing, so that the kernels for sequences without starts do not pay for them.
+// The keys that document starts hide from kQueries neighbouring queries: those before the start of a query's document.
+// Without kDocuments, no key is hidden, and the checks cost nothing.
 template <bool kDocuments, int kQueries>
 class HiddenByStarts {
  public:

@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kAttentionThreads, 2)
                                        AttentionBackward<bf16> tensors) {
   using Tiles = KeyTiles<kD>;
   constexpr int kM = Tiles::kM, kQueries = Tiles::kQueries;
-  constexpr int kN = kDocuments && kD <= 64 ? 16 : Tiles::kN;  // with 32 registers would spill on sm_80
+  constexpr int kN = kDocuments && kD <= 64 ? 16 : Tiles::kN;  // with 32, registers would spill on sm_80
   auto& shared = *shared_memory<Tiles>();
   const auto [head, tile] = schedule.work(blockIdx.x);  // the first keys have the most queries after them
   const int T = shape.T, first_key = tile * Tiles::kRows, sequence = head / shape.G;

@@ -55,7 +55,7 @@ __host__ __device__ constexpr Int ceil_div(Int a, std::type_identity_t<Int> b) {
 
 // ---- Launching ---------------------------------------------------------------------------------------------------
 
-// The place of a launch, for messages: the kernel's name and its file, which is named after the ops.
+// Identifies a launch in messages: the kernel's name and its source file, which is named after the ops.
 struct LaunchSite {
   const char *kernel, *file;
   int line;

@@ -44,7 +44,7 @@ struct MatmulTuning {
 
 class Matmul {
  public:
-  // Allocates its workspace now. Only the first product of its kind, if it is timed, allocates memory, for a while.
+  // Allocates its workspace now. Later, only timing the first product of a kind allocates memory, and frees it again.
   explicit Matmul(cudaStream_t stream, MatmulTuning tuning = {});
   ~Matmul();
   Matmul(const Matmul&) = delete;
@@ -55,7 +55,7 @@ class Matmul {
   // and is added to every row. The first product of its kind waits for the stream, so it must not be in a graph.
   void run(Order order, const Tensor& c, const Tensor& a, const Tensor& b, Write write, const Tensor& bias = {});
 
-  // Keeps choices in this file too from here on (ProductChoices::keep_in).
+  // From now on, also keeps choices in this file (ProductChoices::keep_in).
   void keep_choices(const std::filesystem::path& file);
   // Lines for the user since the last call: about files of choices, and, once, that cuBLASLt cannot compute a product.
   std::vector<std::string> take_notes();

@@ -21,7 +21,7 @@ using Algorithm = cublasLtMatmulAlgo_t;
 // How many algorithms are timed, and how often each.
 constexpr int kAlgorithms = 8, kRuns = 4;
 
-// NVIDIA allows to store an algorithm's words and to use them again with the same version of the library.
+// NVIDIA allows programs to store an algorithm's words and to use them again with the same version of the library.
 std::string to_text(const Algorithm& algorithm) {
   constexpr const char* kDigits = "0123456789abcdef";
   std::string digits;
@@ -135,7 +135,7 @@ struct Matmul::State {
     const std::vector<Algorithm> proposed = product.algorithms(kAlgorithms);
     if (proposed.empty()) return std::nullopt;
     if (proposed.size() == 1 || key.flops() < tuning.least_flops) return proposed.front();
-    // First, since collectives in any stream may wait for other ranks, which may wait for the files' locks.
+    // Before the files are locked: collectives in any stream may wait for other ranks, which may wait for the locks.
     CUDA_CHECK(cudaDeviceSynchronize());
     const std::string choice = choices.get(
         machine + key.describe(),
@@ -150,7 +150,7 @@ struct Matmul::State {
   // None if there is no memory to time in, or if the product supports none of the algorithms.
   std::optional<std::string> fastest(const ProductKey& key, const CublasLtProduct& product,
                                      const std::vector<Algorithm>& proposed, const Operands& x) {
-    DeviceBytes elsewhere;  // for a product that is added to c, which must be added once
+    DeviceBytes elsewhere;  // with Write::add, since timed runs must not change c
     if (key.write == Write::add && !(elsewhere = try_allocate(static_cast<size_t>(x.c.bytes())))) return std::nullopt;
     void* const to = elsewhere ? elsewhere.get() : x.c.data();
     Stopwatch stopwatch;

@@ -33,7 +33,7 @@ struct WriteTile {
   }
 };
 
-// `rows` rows of `width` elements, of which the tile takes some: rows from `first` on if they run along the depth, else
+// The tile's part of `rows` rows of `width` elements: the rows from `first` on if rows run along the depth, else the
 // columns from `first` on.
 template <Along kAlong, typename T>
 __device__ Operand<T, kAlong> operand(const T* data, int64_t rows, int64_t width, int64_t first) {

@@ -19,13 +19,13 @@ constexpr const char* kChoices = "choices";
 // Another process times one product for less than a second.
 constexpr auto kPatience = std::chrono::seconds(60);
 
-// The choices in the content of a file of ours. Throws UserError if it is damaged or is none of ours.
+// The choices in a file with this content. Throws UserError if the file is damaged or not ours.
 json parse_choices(const std::string& content, const std::string& file) {
   json all = parse_sealed_json(content, file);
   if (seal_of(content) != Seal::intact || !all.is_object() || !all.contains(kChoices) || !all[kChoices].is_object())
-    user_error(file, ": is not a file of gptmoe's choices for cuBLASLt");
+    user_error(file, ": not a file of gptmoe's choices for cuBLASLt");
   for (const auto& [key, choice] : all[kChoices].items())
-    if (!choice.is_string()) user_error(file, ": the choice for \"", key, "\" is not a text");
+    if (!choice.is_string()) user_error(file, ": the choice for \"", key, "\" is not a string");
   return all[kChoices];
 }
 

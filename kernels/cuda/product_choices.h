@@ -20,15 +20,15 @@ class ProductChoices {
   // `user_file` is empty if the user's choices are not kept.
   explicit ProductChoices(std::filesystem::path user_file) : user_file_(std::move(user_file)) {}
 
-  // Keeps each choice in `file` too from here on. A choice that is already there has precedence over the user's.
+  // From now on, also keeps each choice in `file`. A choice that is already there has precedence over the user's.
   void keep_in(std::filesystem::path file) { run_file_ = std::move(file); }
 
-  // Returns the first of these: the choice of the run's file for `key`, that of the user's file, the result of time().
-  // It must be valid(). The files that lacked it then have it. time() runs only if the user's file can keep its result,
-  // and while this process has the lock of that file, so that all processes make the same choice. Returns first(),
-  // which only the run's file keeps, if time() returns none or does not run.
-  // A file that is damaged, or is none of ours, is replaced at the next choice. One that cannot be read, locked or
-  // written counts as not there. Either is told once, in a note.
+  // Returns the first of these choices that exists: the run file's for `key`, the user file's for `key`, the result of
+  // time(). A file's choice counts only if it is valid(). The choice is added to the files that lack it. time() runs
+  // only if the user's file can be read and locked, and while this process holds its lock, so that all processes make
+  // the same choice. If time() does not run or returns none, get() returns first(), which only the run's file keeps.
+  // A file that is damaged or not ours is replaced at the next choice. A file that cannot be read, locked or written
+  // counts as absent. A note reports either once.
   std::string get(const std::string& key, const std::function<bool(const std::string&)>& valid,
                   const std::function<Choice()>& time, const std::function<std::string()>& first);
 
