@@ -8,8 +8,8 @@ namespace {
 // Buffers for gradients in bf16: one is filled while the other is being reduced.
 constexpr size_t kWires = 2;
 
-// Buckets whose gathers start before their weights are needed: enough to hide the communication, but few, since the
-// collectives within layers queue behind them.
+// The number of buckets whose weights are gathered ahead of use: enough to hide the communication, but few, since the
+// collectives within layers queue behind these gathers.
 constexpr int kGathersAhead = 2;
 
 Tensor own_part(const Pass& pass, const Tensor& x) {

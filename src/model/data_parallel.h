@@ -28,7 +28,7 @@ class DataParallel {
   // Starts to sum one bucket's gradients over all ranks. They must be complete on this rank. With a sharded optimizer,
   // only this rank's part of the sums will be valid.
   void reduce(const Pass& pass, const ParamTable& params, int bucket);
-  // While set, every rank gets all of the sums rather than its part, for callers that inspect them.
+  // If `whole`, every rank gets all of the sums from now on, for callers that inspect them.
   void reduce_whole(bool whole) { whole_ = whole; }
   // Makes all later work see the sums of every bucket.
   void finish_reductions(const Pass& pass);

@@ -14,10 +14,10 @@ inline constexpr double kUpcycledRouterScale = 1e-5;
 
 // The factor for the experts' down projections that makes a MoE layer of equal experts start with the output of a
 // single expert. It is 1 if gates sum to one, and E / K for TopK without renormalisation. It is measured on a few
-// tokens with a router whose weights are that small. Throws UserError if there is no such factor: if the router's gates
-// do not sum to the same number for all tokens, or if the model has shared experts. With the default router, the factor
-// is right while the default vectors are zero. It requires ema_weighting "score": with it, the vectors later add at
-// most the mean output of one gate.
+// tokens, with router weights scaled by kUpcycledRouterScale. Throws UserError if there is no such factor: if the
+// router's gates do not sum to the same number for all tokens, or if the model has shared experts. With the default
+// router, the factor is right while the default vectors are zero. That router must have ema_weighting "score", so that
+// the vectors later add at most the mean output of one gate.
 double upcycled_output_scale(const ModelConfig& model, const RouterConfig& router);
 
 }  // namespace gptmoe

@@ -99,9 +99,8 @@ Tensor make_tensor(void* data, DType dtype, const std::vector<int64_t>& sizes) {
   GPTMOE_CHECK(false, "op cases have tensors of rank 1 to 4, not ", sizes.size());
 }
 
-// A tensor's memory on the backend: a guard of at least a line, the elements, and a guard from the last element to the
-// end, again at least a line. Under AddressSanitizer, touching a guard stops the test immediately if the host can
-// access the memory.
+// A tensor's memory on the backend: a guard, the elements, and another guard. Each guard has at least kLine bytes.
+// Under AddressSanitizer, touching a guard stops the test immediately if the host can access the memory.
 class CaseRun::Buffer {
  public:
   Buffer(const TensorSpec& of, DType dtype, Memory& memory, Start start)

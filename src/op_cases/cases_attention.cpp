@@ -166,7 +166,8 @@ OpCase document_attention(int64_t b, int64_t t, int64_t h, int64_t g, int64_t d,
   return attention(b, t, h, g, d, 1, variant, lengths);
 }
 
-// Documents shorter and longer than the blocks of every kernel, and of one token; ends at and beside blocks' edges.
+// Documents of one token, and shorter and longer than the blocks of every kernel. They end at and next to blocks'
+// edges.
 void add_document_cases(OpCases& cases) {
   for (auto [b, t] : {std::array<int64_t, 2>{1, 1}, {3, 13}, {2, 32}, {4, 70}, {2, 300}})
     cases.tests.push_back(document_starts(b, t));
@@ -188,8 +189,7 @@ void add_document_cases(OpCases& cases) {
   add(1, 50, 2, 1, 72, "documents", {9, 30});
   add(1, 70, 2, 1, 256, "documents", {36, 10});
 
-  // The same tokens as one document, and as documents ever shorter: the time should fall with the sum of the lengths'
-  // squares.
+  // The same tokens cut into shorter and shorter documents: the time should fall with the sum of the lengths' squares.
   for (int64_t length : {1024, 256, 64})
     cases.benchmarks.push_back(
         document_attention(1, 2048, 4, 4, 64, text("documents_of_", length), std::vector<int64_t>{length}));

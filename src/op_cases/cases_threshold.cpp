@@ -44,7 +44,7 @@ OpCase logit_counts(int64_t n, int64_t e, int64_t w) {
   return op;
 }
 
-// The cutoff by definition: as many counted logits as wanted are above it.
+// The cutoff by definition: the wanted number of counted logits is above it.
 OpCase count_cutoffs(int64_t e, int64_t w, double share) {
   OpCase op("count_cutoffs", {e, w}, share == 1 ? "all" : "");
   // Most bins are empty; the first of each row is not.

@@ -47,7 +47,7 @@ struct TensorSpec {
   Kind kind;
   std::vector<int64_t> sizes;
   Fill fill;               // values before the passes; absent: garbage, which must be overwritten
-  std::string starts_as;   // or: a tensor, copied to this one just before the pass that writes this one
+  std::string starts_as;   // or: a tensor whose values this one gets just before the pass that writes it
   bool exact = false;      // backends must agree to the last bit
   bool any_width = false;  // no other tensor fixes its number of columns
   bool any_type = false;   // the op takes it in any element type

@@ -23,7 +23,7 @@ namespace {
 //   launch_gap: assumed.
 //   link_bytes: NCCL's maintainers expect 370 of NVLink 4's 450 GB/s each way (NVIDIA/nccl-tests#212); the same share
 //     of an A100's 300 GB/s is 240.
-//   network_bytes: 46 to 48 GB/s of a card of 400 Gb/s (NVIDIA/nccl-tests#290); an A100's machine has cards of half
+//   network_bytes: 46 to 48 GB/s with a 400 Gb/s card (NVIDIA/nccl-tests#290); an A100's machine has cards of half
 //     that rate.
 constexpr double kVectorProductShare = 0.7;
 constexpr std::array<Gpu, 3> kGpus = {{

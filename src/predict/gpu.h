@@ -11,8 +11,8 @@ struct Gpu {
   const char* title;  // as the GPU calls itself, without "NVIDIA"
   int multiprocessors;
   int64_t memory_bytes;  // that a program can use
-  // FLOP/s of dense products in bf16: on the data sheet, and of the vendor's library with large matrices. The share is
-  // the rate of mma.sync instructions, which our own products use, relative to the instructions that the library uses.
+  // FLOP/s of dense products in bf16: on the data sheet, and of the vendor's library with large matrices. mma_share is
+  // the rate of mma.sync, the instruction of our own products, relative to the rate of the library's instructions.
   double peak_flops, product_flops, mma_share;
   // FLOP/s in f32 on ordinary cores: on the data sheet, and of large matrix products.
   double vector_flops, vector_product_flops;

@@ -35,8 +35,8 @@ class GpuTimes final : public CallTimes {
   OpEstimates ops_;
 };
 
-// The least seconds of one call: its FLOPs at the rate of large products in the precision of the ops, or its bytes at
-// the rate of large copies, whichever takes longer.
+// The least time of one call, in seconds: its FLOPs at the rate of large products in the precision of the ops, or its
+// bytes at the rate of large copies, whichever takes longer.
 double floor_seconds(const OpCall& call, const Gpu& gpu, double live_share);
 // The predicted seconds of one call.
 double call_seconds(const OpCall& call, const Gpu& gpu, double live_share);

@@ -78,7 +78,7 @@ void zero(KernelList& list) {
   list.stream("memset", list.bytes(), static_cast<int64_t>(std::max(1.0, memsets)));
 }
 
-// A sum of everything in two stages.
+// Sums all elements in two stages.
 void whole_sum(KernelList& list) {
   list.stream("partial_sums");
   list.finish_sum();

@@ -19,7 +19,7 @@ class CallTimes {
   virtual double lost_to_collectives() const = 0;
 };
 
-// A device of which only two rates are known.
+// A device with only two known rates.
 class FlatTimes final : public CallTimes {
  public:
   // `flops`: FLOP/s of matrix products and attention. `memory_bytes`: bytes/s of the optimizer. Other ops take no time.
@@ -37,8 +37,7 @@ struct CollectiveTotal {
   int64_t calls = 0;
   double bytes = 0;    // of the tensors
   double seconds = 0;  // from each start to each end
-  // Bytes of the largest collective's tensor, and the algorithm that collective_time() chose for it
-  // (collective_time()).
+  // Bytes of the largest collective's tensor, and the algorithm that collective_time() chose for it.
   int64_t largest = 0;
   const char* algorithm = "";
 };

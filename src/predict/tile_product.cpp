@@ -33,7 +33,7 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
                                            {256, 128, 1, kLibraryMainLoop, 128},
                                            {128, 128, 1, 0.8, 128},
                                            {64, 128, 2, 0.65, 128}}};
-  constexpr double kLeastDepth = 1024;  // of a part
+  constexpr double kLeastDepth = 1024;  // of a part, if the depth is cut
   const double rate = (bf16 && !size.packed ? kUnpackedShare : 1) * product_rate(gpu, bf16);
   double best = 1e30;
   for (const Tile& tile : kTiles)

@@ -22,7 +22,8 @@ double library_product_seconds(const Gpu& gpu, const ProductSize& size, bool bf1
 // depth that the main loop would handle in that time.
 double expert_product_seconds(const Gpu& gpu, const ProductSize& size, double extra_depth, bool bf16);
 
-// What an expert product's main loop reaches of the rate of mma.sync, and cuBLASLt's of the rate of large products.
+// The shares of a rate that main loops reach: an expert product's, of the rate of mma.sync; cuBLASLt's, of the rate of
+// large products.
 constexpr double kExpertMainLoop = 0.83, kLibraryMainLoop = 0.88;
 // The rate of cuBLASLt's products in bf16 whose operands are not packed, relative to packed ones. This is assumed.
 constexpr double kUnpackedShare = 1.0 / 3;
