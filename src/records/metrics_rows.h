@@ -37,7 +37,7 @@ struct TrainRow {
   std::optional<Named<double>> source_share;  // absent if there is one source
   std::optional<int64_t> skipped_steps;       // absent without train.skip_spikes
   double seconds = 0;
-  std::optional<double> time;  // this one, in all rows: absent in older files
+  std::optional<double> time;  // in every kind of row: absent in older files
 };
 
 struct EvalRow {

@@ -14,7 +14,7 @@ namespace gptmoe {
 
 inline constexpr const char* kPreviousRow = "previous";
 
-// What a line says about its place, as text. The seal is not checked here.
+// The checksums by which a line is chained, as text. The seal is not checked here.
 struct RowLinks {
   std::optional<std::string_view> previous;  // empty in the first row, and after a row without a checksum
   std::string_view checksum;                 // empty if the row has none
@@ -27,8 +27,9 @@ struct SavedRow {
   std::string checksum;
 };
 
-// What is wrong with the rows as a whole, one line each: the first row that does not follow the one before it, or
-// `saved` if no row is that row. `content` was read from `file`. A file that tools/thin_runs.sh made has no chain.
+// What is wrong with the rows as a whole, in at most one line: the first row that does not follow the row before it or,
+// if all follow, `saved` if that row is missing. `content` was read from `file`. A file that tools/thin_runs.sh made
+// has no chain.
 std::vector<std::string> chain_problems(std::string_view content, const std::filesystem::path& file,
                                         const std::optional<SavedRow>& saved);
 

@@ -45,7 +45,7 @@ bool is_checkpoint(const fs::path& folder) {
 }
 
 std::optional<fs::path> run_of_checkpoint(const fs::path& checkpoint) {
-  std::error_code error;  // a path without a canonical form is empty, and so no run's
+  std::error_code error;  // without a canonical form, the path is empty and no run's
   // The path as it is given comes first, since RUN/checkpoints may be a link to another disk.
   for (const fs::path& path : {checkpoint, fs::canonical(checkpoint, error)})
     if (const fs::path run = run_in(path, checkpoint); !run.empty() && holds_run(run)) return run;

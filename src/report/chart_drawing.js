@@ -124,7 +124,7 @@ const drawing = (() => {
         textAt(first ? left + 6 : right - 6, at + (at + 18 < bottom ? 14 : -6), first ? 'start' : 'end', words, 'note');
   }
 
-  // The chart ID as `seen` (view() of page_script.js), `wide` pixels wide. A frame of null: there is nothing to draw.
+  // Draws the chart `id` as `seen` (view() of page_script.js), `wide` pixels wide. The frame is null if nothing is drawn.
   function drawChart(id, seen, wide) {
     const {chart, lines, log} = seen, high = wide > 600 ? Math.max(360, 0.385 * wide) : Math.max(270, 0.75 * wide);
     let [out, top] = head(chart, seen.yTitle, wide);

@@ -140,8 +140,8 @@ std::string load_section(const Comparison& comparison) {
   if (maps.empty()) return "";
   return heading("h2", "Expert load",
                  "Tokens that an expert serves at the last evaluation, as a multiple of its fair share: 1 is balanced, "
-                 "0 is idle. Experts are sorted within each layer, then averaged over seeds by rank. Dead experts in "
-                 "the table are below a tenth.") +
+                 "0 is idle. Experts are sorted within each layer, then averaged over seeds by rank. The table "
+                 "counts experts below a tenth as dead.") +
          element("div", maps, "charts");
 }
 

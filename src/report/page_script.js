@@ -10,7 +10,7 @@
   const axisNames = {tokens: 'training tokens', steps: 'training steps', seconds: 'training time'};
   const timeUnits = [[180, 1, 'seconds'], [3 * 3600, 60, 'minutes'], [Infinity, 3600, 'hours']];
 
-  // The options outlive a reload of the page, which gptmoe report --watch asks for again and again.
+  // The options survive reloads of the page, since gptmoe report --watch makes the browser reload it regularly.
   const place = 'gptmoe report ' + location.pathname;
   const options = {along: '', smooth: 1, hidden: [], scale: {}};
   // Whether a stored value can be used: another version of the page may have stored it.
@@ -39,8 +39,7 @@
   const column = (index) => (index === null ? null : page.columns[index]);
   const isLog = (id) => (id in options.scale ? options.scale[id] : page.charts[id].y.log);
 
-  // The mean of the `size` values around each, of fewer near the ends, as many before it as after it. Unknown values
-  // stay unknown.
+  // For each value, the mean of the `size` values centred on it, or of fewer near the ends. Unknown values stay unknown.
   function smoothed(values, size) {
     return values.map((value, i) => {
       if (!known(value)) return value;
@@ -118,7 +117,7 @@
       const keys = frameIn(svg, id) ? [['role', 'application'], ['tabindex', 0]] : [['role', 'group']];
       for (const [name, value] of [...keys, ['aria-roledescription', 'chart']]) svg.setAttribute(name, value);
     }
-    // What has the focus may now be hidden or gone; the shown picture has the same.
+    // The element with the focus may now be hidden or gone. Its counterpart in the shown picture gets the focus.
     if (focused) {
       const picture = pictureOf(figure), {series} = focused.dataset;
       (series ? picture?.querySelector(`.entry[data-series="${series}"]`) : picture)?.focus({preventScroll: true});
@@ -281,7 +280,7 @@
     figure.classList.add('scripted');
     figure.addEventListener('pointermove', (event) => point(figure, event));
     figure.addEventListener('pointerdown', (event) => point(figure, event));
-    // A finger leaves after each tap; its values stay until it taps elsewhere.
+    // A finger leaves after each tap. The values stay until the next tap elsewhere.
     figure.addEventListener('pointerleave', (event) => {
       if (event.pointerType !== 'touch') leave(figure);
     });

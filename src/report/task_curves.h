@@ -9,7 +9,7 @@
 
 namespace gptmoe {
 
-// An arm's accuracy on a task when `tokens` were trained, over the runs that were scored then.
+// An arm's accuracy on a task after `tokens` training tokens, over the runs that were scored then.
 struct TaskPoint {
   int64_t tokens = 0;
   double step = 0, seconds = 0;  // means over these runs

@@ -21,8 +21,8 @@ enum class RunState {
   failed,       // its numbers were not finite
 };
 
-// A sequence of numbers that takes little memory however long it is: it is stored as means, each over the same power of
-// two of numbers.
+// A sequence of numbers that takes little memory however long it is. It is stored as means over groups of equal size, a
+// power of two.
 class LongCurve {
  public:
   void add(double value);
