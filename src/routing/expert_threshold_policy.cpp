@@ -4,17 +4,18 @@ namespace gptmoe {
 namespace {
 
 // Expert Threshold (Sun et al., arXiv 2603.11535). Each expert has a threshold. A token runs every expert whose
-// threshold its logit exceeds, so tokens run different numbers of experts, and no other token matters:
+// threshold its logit exceeds. So tokens run different numbers of experts, and a token's experts do not depend on other
+// tokens:
 //   A(n) = {e: r_ne > c_e},  y_n = sum_{e in A(n)} sigmoid(r_ne) E_e(x_n)
-// The threshold follows the expert's cutoff, the value above which a share K / E of its logits lie, so that a token
-// runs K experts on average. The cutoff is measured in every training micro-batch over all ranks, and the threshold is
+// The threshold follows the expert's cutoff, the value that a share K / E of its logits exceeds, so that a token runs K
+// experts on average. The cutoff is measured in every training micro-batch over all ranks, and the threshold is
 // the moving average of the steps' mean cutoffs. In the first `warmup_steps` steps thresholds are not reliable yet. So
 // training then compares logits with the micro-batch's own cutoffs: each expert takes its K / E share of the tokens
 // (expert choice). Evaluation always compares with the thresholds.
 //
 // Every token has E slots. Slot n*E + e belongs to expert e; it is dead if the token does not run e.
-// State per layer: the thresholds and the number of steps they have seen. While a step runs: the sums of its cutoffs,
-// and the values that its last micro-batch compared with, which recomputation needs.
+// State per layer: the thresholds and the number of steps they have seen. While a step runs, also the sums of its
+// cutoffs, and the values that its last micro-batch compared logits with, which recomputation needs.
 class ExpertThresholdPolicy final : public RoutingPolicy {
  public:
   ExpertThresholdPolicy(const RouterSetup& setup, double decay, int64_t warmup_steps)
@@ -104,7 +105,7 @@ std::unique_ptr<RoutingPolicy> make_expert_threshold(const RouterSetup& setup, F
   fields.optional("threshold_decay", decay, {.min = 0, .max = 1, .open_max = true},
                   "Decay of the thresholds' moving average.");
   fields.optional("warmup_steps", warmup_steps, {1, int64_t{1} << 20},
-                  "First steps, in which each expert takes its share of every micro-batch's tokens instead.");
+                  "Number of first steps, in which each expert takes its share of every micro-batch's tokens.");
   if (setup.norm_topk_prob)
     fields.fail("type", "\"expert_threshold\" needs model.norm_topk_prob = false: a token may run no expert");
   if (setup.aux_scale != 0 || setup.z_loss_scale != 0)
@@ -125,7 +126,7 @@ Router expert_threshold_router() {
           .trials = {{.keys = R"({"threshold_decay": 0.5, "warmup_steps": 2})",
                       .balance_loss = false,
                       .cut_freely = false,
-                      .plain_gradient = false}}};  // in the warm-up, training chooses otherwise than evaluation
+                      .plain_gradient = false}}};  // in the warm-up, training and evaluation choose differently
 }
 
 }  // namespace gptmoe

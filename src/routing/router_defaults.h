@@ -4,7 +4,8 @@
 
 namespace gptmoe {
 
-// The config with every key that its router knows: as given, or its default. Throws as make_routing_policy() does.
+// The config with a value for every key of its router: the given one or the default. Throws as make_routing_policy()
+// does.
 RouterConfig with_defaults(const RouterConfig& config, const RouterSetup& setup);
 
 }  // namespace gptmoe
