@@ -10,7 +10,7 @@ namespace gptmoe {
 namespace {
 
 constexpr int32_t kBoundary = -1, kInside = -2;  // cells
-constexpr int32_t kNoToken = -1;                 // the left of a free place in the table
+constexpr int32_t kNoToken = -1;                 // `left` in a free slot of the table
 constexpr uint32_t kAhead = 16;                  // occurrences whose cells are prefetched
 constexpr uint32_t kBlock = 1u << 18;            // positions
 

@@ -13,9 +13,9 @@ namespace gptmoe {
 // Counts are updated rather than recomputed: a pair knows its positions in the distinct words, so the time for a merge
 // grows with the number of its occurrences, however long the words are.
 //
-// No two pairs ever spell the same token: the borders of a token have been borders from the start, so its bytes were
-// merged as if they were alone. So a merge only creates pairs that did not exist before. All occurrences of a new pair
-// are known immediately, and its count only falls after that.
+// No two pairs ever spell the same token: a token's bytes were merged as if nothing surrounded them, since no earlier
+// merge crossed the token's borders. So a merge only creates pairs that did not exist before. All occurrences of a new
+// pair are known immediately, and its count only falls after that.
 class PairMerger {
  public:
   struct Pair {
@@ -27,7 +27,7 @@ class PairMerger {
   PairMerger(const WordCounts& words, const std::array<int32_t, 256>& byte_ids);
 
   // The most frequent pair (ties: the lower left, then the lower right id); nothing if none is left that occurs twice.
-  // A pair is taken once: if it is not merged then, it never is.
+  // Returns each pair at most once: a pair that is not merged then is never merged.
   std::optional<Pair> take_best();
   // Replaces `pair` with the new token `result`, from left to right in every word. The id of `result` is one above the
   // highest so far.

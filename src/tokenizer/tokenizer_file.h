@@ -4,10 +4,10 @@
 //   vocab.json, merges.txt  GPT-2's own pair of files
 //   *.tiktoken, *.model     tiktoken's rank file: each line is a token in base64, a space, its rank
 //   a folder                its tokenizer.json, else its vocab.json and merges.txt, else its only rank file
-// Parts that would change the ids and are not supported (another model, normalizer, pre-tokenizer, ...) are refused by
-// name. There is one deliberate difference from Hugging Face's library: the text of a special token ("<|endoftext|>")
-// in a document is ordinary text. Nothing is put around a document, as with add_special_tokens=False. The token that
-// ends documents is special, whatever the file says.
+// A file is refused if it has an unsupported part that would change the ids (another model, normalizer, pre-tokenizer,
+// ...); the error names the part. There is one deliberate difference from Hugging Face's library: the text of a special
+// token ("<|endoftext|>") in a document is ordinary text. Nothing is put around a document, as with
+// add_special_tokens=False. The token that ends documents is special, whatever the file says.
 #include <filesystem>
 #include <optional>
 #include <string>

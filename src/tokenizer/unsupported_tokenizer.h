@@ -3,8 +3,8 @@
 
 namespace gptmoe {
 
-// The tokenizer may be whole, but is of a kind that gptmoe does not know. Other UserErrors of a reader say that a file
-// is damaged or cannot be read.
+// The tokenizer may be intact, but is of a kind that gptmoe does not support. Readers throw other UserErrors for files
+// that are damaged or cannot be read.
 struct UnsupportedTokenizer : UserError {
   using UserError::UserError;
 };

@@ -26,7 +26,7 @@ class VocabularyBuilder {
   // vocabulary, that is its id there. The other tokens have consecutive ids, in the order of the list, starting at the
   // vocabulary's number of entries.
   void place_added();
-  // Checks that every byte that may be UTF-8 (utf8.h) has a token. The published GPT-NeoX-20B has none for the others.
+  // Checks that every byte that may be UTF-8 (utf8.h) has a token. The published GPT-NeoX-20B lacks the other bytes.
   void check_bytes() const;
   // Adds the next merge by rank.
   void add_merge(std::string_view left, std::string_view right);

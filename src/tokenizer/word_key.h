@@ -1,5 +1,5 @@
 #pragma once
-// The key that tables of words find a word by.
+// The key by which tables of words find a word.
 #include <array>
 #include <cstddef>
 #include <cstdint>
