@@ -73,12 +73,12 @@ std::filesystem::path new_event_file(const std::filesystem::path& folder) {
   return folder / text(kPrefix, time, ".", host, ".", getpid());
 }
 
-// Reads the fields of a message, as far as its bytes go.
+// Reads the fields of a message until its bytes end.
 class MessageReader {
  public:
   explicit MessageReader(std::string_view bytes) : rest_(bytes) {}
 
-  // Whether another field begins; its number and, of an integer or a double, its value are then known.
+  // Reads the number of the next field and, if it is an integer or a double, its value. Returns false if there is none.
   bool next() {
     const uint64_t key = varint();
     number = key >> 3;
@@ -111,7 +111,7 @@ class MessageReader {
   std::string_view rest_;
 };
 
-// Applies an event to what readers see. `bytes` are the first of the event.
+// Updates `seen` as a reader would that sees this event. `bytes` are the event's first bytes.
 void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
   WrittenEvent event;
   for (MessageReader field(bytes); field.next();) {
@@ -124,7 +124,7 @@ void see(std::string_view bytes, std::vector<WrittenEvent>& seen) {
   }
 }
 
-// Reads short pieces of a file, in order, with few calls of the system.
+// Reads short pieces of a file, in order, with few system calls.
 class PieceReader {
  public:
   explicit PieceReader(const std::filesystem::path& path) : file_(path) {}
@@ -154,7 +154,7 @@ void see_file(const std::filesystem::path& path, std::vector<WrittenEvent>& seen
     uint64_t length = 0;
     std::memcpy(&length, file.piece(at, sizeof length).data(), sizeof length);
     if (length > static_cast<uint64_t>(file.size() - at - kHead - kTail)) return;
-    see(file.piece(at + kHead, std::min<uint64_t>(length, kStart)), seen);  // what follows are the scalars
+    see(file.piece(at + kHead, std::min<uint64_t>(length, kStart)), seen);  // the scalars follow
     at += kHead + static_cast<int64_t>(length) + kTail;
   }
 }

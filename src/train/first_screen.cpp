@@ -22,8 +22,8 @@ std::string describe_ranks(const Config& config, const World& world) {
       "; gradients are sent in ", d.reduce_dtype);
 }
 
-// A line for each source of a mixture: how much of it the run reads in its `sequences` left, and has read by its end.
-// Empty if there is only one source.
+// A line for each source of a mixture: its share of the tokens, so far and in the run's remaining `sequences`, and the
+// epochs of it that the run has read by its end. Empty if there is only one source.
 std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t sequences) {
   std::vector<std::string> lines;
   const std::vector<NamedText>& sources = data.sources();
@@ -42,7 +42,7 @@ std::vector<std::string> describe_mixture(const BatchLoader& data, int64_t seque
   return lines;
 }
 
-// Says if a shard is in two sources, as its tokens tell; empty if none is.
+// Reports shards with the same tokens in two sources; empty if there are none.
 std::string describe_twice(const std::vector<NamedText>& sources) {
   std::map<std::pair<int64_t, uint64_t>, std::pair<const Shard*, const NamedText*>> seen;
   int64_t shards = 0;

@@ -35,7 +35,7 @@ bool holds_checkpoint(const fs::path& folder) { return is_checkpoint(folder) && 
 
 // Throws UserError if the path is a folder or in a checkpoint.
 void require_config_file(const fs::path& path) {
-  if (!anything_at(path)) return;  // whoever opens it says so
+  if (!anything_at(path)) return;  // the code that opens it reports this
   if (file_type_at(path) != fs::file_type::directory) {
     const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
     if (holds_checkpoint(parent)) refuse_checkpoint(path, parent);

@@ -46,8 +46,8 @@ class MetricsFile {
   // no row that a crash left incomplete. step = 0 starts an empty file. The file is truncated in place, so a program
   // that follows it can keep it open. With `tensorboard`, starts an event file that holds the rows from `step` on, and
   // those before it that earlier event files lack. `last_row` is the checksum of the last row that the checkpoint
-  // knows: the next row names that row as its predecessor, so that a gap stays visible if it is lost. Shows progress on
-  // a terminal if there are very many rows. Throws UserError if the file cannot be read or its rows are not in order,
+  // knows: the next row names it as its predecessor, so the loss of that row stays visible. Shows progress on a
+  // terminal if there are very many rows. Throws UserError if the file cannot be read or its rows are not in order,
   // Failure if it cannot be written; its rows then stay.
   MetricsFile(const std::filesystem::path& run_dir, int64_t step, bool tensorboard,
               const std::optional<std::string>& last_row = std::nullopt);

@@ -191,7 +191,7 @@ Config continued_config(const std::filesystem::path& run_dir, const Config& give
       if (!is_free(d.path) && !is_recorded(record, saved->state.step, d)) refuse_edited(run_dir, *saved, d);
   ordered_json resumed = to_json(stored);
   for (const Difference& d : differences(stored, given)) {
-    // A change of the mask brings the tokenizer's id with it.
+    // A change of the mask also changes end_of_text, which has the tokenizer's id.
     const bool asked = is_set(set, d.path) || (d.path == "/data/end_of_text" && is_set(set, "/data/document_mask") &&
                                                stored.data.document_mask != given.data.document_mask);
     if (is_free(d.path) || (asked && may_change(d.path))) {
@@ -222,7 +222,7 @@ Config resumed_config(const std::filesystem::path& run_dir, const Config& given,
 void require_unedited_config(const std::filesystem::path& run_dir) {
   const std::optional<LatestState> saved = latest_state(run_dir);
   if (!saved) return;
-  // In this order, since a resume may change them now: it records a change before it writes config.json.
+  // The config is read first: a resume may change both files now, and it writes the history first.
   const auto stored = read_json<ordered_json>(config_path(run_dir), Comments::allowed);
   const RunHistory record = read_history(run_dir);
   for (const Difference& d : differences(ordered_json(*saved->state.config), stored))

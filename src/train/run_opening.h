@@ -23,8 +23,8 @@ struct OpenedRun {
 // Starts the folder options.out, or checks that the run there, which is locked already, can continue. `given` is the
 // run's config, and `val_data` is null without validation. `unstarted` is null if the run is resumed; a branch has
 // claimed its folder already. Throws UserError if the folder holds a run that was not to be resumed, another process
-// trains there, shards or tokenizer have changed behind the run's back, or steps would be lost that no checkpoint holds
-// (unless options.restart).
+// trains there, the shards or the tokenizer are not those that the run read, or steps would be lost that no checkpoint
+// holds (unless options.restart).
 OpenedRun open_run_folder(const Config& given, const TrainOptions& options, const BatchLoader& train_data,
                           const std::vector<NamedText>& val_data, UnstartedRun* unstarted);
 

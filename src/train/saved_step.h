@@ -6,7 +6,7 @@
 
 namespace gptmoe {
 
-// The last step that a run saved. It proves good when a finite loss is computed from it: finite weights may still
+// The last step that a run saved. It is proven when a finite loss is computed from it: finite weights may still
 // overflow when they are used. Until then the checkpoint before it is kept, whatever checkpoint.keep says.
 class SavedStep {
  public:
@@ -16,11 +16,11 @@ class SavedStep {
 
   int64_t step() const { return step_; }   // -1: none is saved
   bool proven() const { return proven_; }  // true if no step is saved
-  // The run continues from the checkpoint of this step.
+  // Call if the run continues from the checkpoint of this step.
   void resume(int64_t step);
   // Every rank calls this. Saves state.step and throws as save_checkpoint() does.
   void save(const CheckpointTensors& tensors, const CheckpointState& state);
-  // A finite loss was computed from the saved step or a later one.
+  // Call when a finite loss was computed from the saved step or a later one.
   void prove();
 
  private:

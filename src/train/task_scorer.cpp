@@ -24,7 +24,8 @@ Tokenizer tokenizer_for(const Config& config, const fs::path& run_dir) {
   return tokenizer;
 }
 
-// The first of a task's requests that belong to each rank, and their end. A rank has whole examples.
+// Divides a task's requests among the ranks: the index of each rank's first request, then the end. A rank has whole
+// examples.
 std::vector<size_t> shares(const Task& task, size_t requests, size_t ranks) {
   std::vector<size_t> first_of_example = {0};
   for (size_t i = 0; first_of_example.back() < requests; ++i)

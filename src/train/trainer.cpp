@@ -121,7 +121,7 @@ class Trainer {
 
   Progress progress_;                          // of finished steps
   std::deque<LoaderState> asked_;              // the loader's state before each queued, unfinished step
-  Clock::time_point last_finished_;            // of a step, or when the oldest queued step was queued, if later
+  Clock::time_point last_finished_;            // when a step finished or, if later, the oldest queued step was queued
   std::optional<StartWeights> start_weights_;  // of a new run that does not start from initial values
   HistoryEntry history_;                       // of the steps from here on; only rank 0 fills in its data
   bool new_data_ = false;                      // OpenedRun::new_data
@@ -220,7 +220,7 @@ void Trainer::restore(const std::filesystem::path& checkpoint) {
   saved_.resume(progress_.step);
 }
 
-// Continues each source at its place, and says which sources are new.
+// Continues each source where the checkpoint left it, and reports which sources are new.
 void Trainer::restore_data(const CheckpointState& state) {
   const std::vector<std::string> fresh = train_data_.restore(state.loader);
   if (fresh.empty() || !world_.is_root()) return;

@@ -50,7 +50,7 @@ std::unique_ptr<FolderLock> lock_run(const fs::path& run_dir) {
 }
 
 void remove_branch_mark(const fs::path& run_dir) {
-  std::error_code ignored;  // beside config.json the mark means nothing
+  std::error_code ignored;  // the mark has no effect beside config.json
   fs::remove(run_dir / kUnfinished, ignored);
 }
 

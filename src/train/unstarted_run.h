@@ -27,15 +27,15 @@ class UnstartedRun {
   UnstartedRun& operator=(const UnstartedRun&) = delete;
 
   const std::filesystem::path& dir() const { return run_dir_; }
-  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. Of several
-  // processes that start a run there at once, one continues. From now on new entries of the folder are this run's.
+  // Makes the folder if it is not there, and locks it; removes what a branch that was killed left in it. If several
+  // processes start a run there at once, one continues. From now on new entries of the folder belong to this run.
   // Throws UserError if the folder cannot be made or written, if another process trains there, or if it holds a run,
   // parts of one without its config.json, or anything else that has a config.json (a checkpoint, an exported model).
   void claim();
   // For a run that is written in parts, config.json last. Call it with true between claim() and the first part, and
   // with false after config.json: if the program is killed in between, the next claim() removes the parts.
   void mark_unfinished(bool unfinished);
-  // The run keeps everything. Returns the lock of its folder.
+  // From now on, the run keeps its files even if it fails. Returns the lock of its folder.
   std::unique_ptr<FolderLock> begin();
 
  private:
