@@ -2,8 +2,8 @@
 // P = exp(scale * S - lse) and delta = <dout, out>:
 //   dV = P^T dO,  dS = P * (dO V^T - delta),  dQ = scale * dS K,  dK = scale * dS^T Q.
 // Two kernels both compute S and dO V^T: one handles a tile of keys at a time, for dK and dV, the other a tile of
-// queries, for dQ. That takes seven matrix products instead of five. But it avoids an f32 copy of dQ, and blocks that
-// add to it one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with
+// queries, for dQ. That takes seven matrix products instead of five. But it needs no f32 copy of dQ to which blocks add
+// one after another (8 D bytes of traffic per query for every 128 keys). Each kernel computes S with
 // the rows that it owns as the left operand; the first kernel owns keys, so it computes S^T. P and dS are then already
 // in the registers where the next product needs them.
 //

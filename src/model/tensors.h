@@ -59,7 +59,7 @@ struct RopeTables {
 };
 
 // The keys and values of the earlier tokens of B texts, for up to X positions. With them, a pass over a few new tokens
-// gives what a pass over whole texts would. See Activations::continue_texts().
+// gives the results that a pass over the whole texts would give. See Activations::continue_texts().
 struct KeyValueCache {
   RopeTables rope;
   std::vector<Tensor>

@@ -6,9 +6,9 @@
 namespace gptmoe {
 namespace {
 
-// The depth that our grouped products' main loop would handle in the time that a tile takes around it: the pipeline
-// fills, and the epilogue passes the tile through shared memory and stores it. SwiGLU's epilogues also store h, or read
-// h and store its gradient.
+// The time of a tile's work before and after the main loop of our grouped products, as the depth that the main loop
+// would handle in that time. The pipeline fills, and the epilogue passes the tile through shared memory and stores it.
+// SwiGLU's epilogues also store h, or read h and store its gradient.
 constexpr double kEpilogue = 256, kSwigluEpilogue = 320, kSwigluGradientEpilogue = 384;
 
 void linear(KernelList& list) {
@@ -83,8 +83,9 @@ void grouped(KernelList& list) {
   if (!whole) list.stream("add_partials", sizeof(float) * E * O * I * (splits + 2));
 }
 
-// Of the rate of mma.sync in long sequences: FlashAttention-2's published rates on an H100 (non-causal), less 5 %.
-// Tiles on the diagonal and the start of each block cost as much as 320 more positions.
+// The share of the rate of mma.sync that attention reaches. For long sequences, it is FlashAttention-2's published rate
+// on an H100 (non-causal), less 5 %. Tiles on the diagonal and the start of each block cost as much as 320 more
+// positions.
 double attention_share(double T, double D, bool backward) {
   const double wide_share = backward ? 0.64 : 0.66;
   return (D <= 64 ? 0.59 : wide_share) * T / (T + 320);

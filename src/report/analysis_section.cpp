@@ -136,7 +136,7 @@ std::string default_part(const AnalysisLog& log) {
   return out +
          part("Error of default vectors",
               "Mean distance of an expert's output from its default vector, divided by the output's mean norm; a zero "
-              "vector would give 1. Measured in the dense router's forward.") +
+              "vector would give 1. Measured in the dense router's forward pass.") +
          maps(default_error_maps(log));
 }
 

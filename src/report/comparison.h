@@ -58,7 +58,7 @@ struct Crossing {
   double seconds = 0;
 };
 std::optional<Crossing> reaches(const std::vector<CurvePoint>& curve, double target_perplexity);
-// ours.tokens / theirs.tokens - 1; unknown if either is 0: the weights with which training began reach the target.
+// ours.tokens / theirs.tokens - 1; unknown if either is 0, that is, if initial weights already reach the target.
 double tokens_change(const Crossing& ours, const Crossing& theirs);
 
 // The number of loss spikes: rows whose loss is more than six standard deviations above the mean of the hundred rows

@@ -219,7 +219,7 @@
   function apply() {
     try {
       sessionStorage.setItem(place, JSON.stringify(options));
-    } catch (error) { /* the options then end with this page */ }
+    } catch (error) { /* a reload then loses the options */ }
     figures.forEach(update);
     bar.classList.toggle('changed', figures.some((figure) => isChanged(figure.dataset.chart)));
   }

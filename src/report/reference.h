@@ -25,7 +25,7 @@ struct Reference {
 // "8c1" for "8c1_topk". FILE is an object
 //   {"by", "source", "planned_steps", "pairs": {NAME: {"baseline": CURVE, "arm": CURVE}}, "steps": [...],
 //    "curves": {CURVE: [nats per token at each of the steps, or null]}}
-// like data/paper_curves.json. Throws UserError, listing the pairs, if it does not hold the pair.
+// like data/paper_curves.json. Throws UserError, listing FILE's pairs, if FILE does not hold the pair.
 Reference read_reference(const std::string& argument, const std::string& config);
 
 // The mean of |a - b| over the x that both cover, with straight lines between points (x strictly increasing); unknown

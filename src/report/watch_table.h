@@ -10,7 +10,7 @@ namespace gptmoe {
 // "training", "finished", "interrupted", "stopped for 12 min", "failed" at `now`, in seconds since 1970.
 std::string state_text(const WatchedRun& run, double now);
 
-// Eight heights of blocks for the values, from the lowest to the highest; empty for none.
+// The values as block characters of eight heights, scaled from the lowest value to the highest; empty without values.
 std::string sparkline(const std::vector<double>& values);
 
 struct NamedRun {

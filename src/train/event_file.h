@@ -1,7 +1,7 @@
 #pragma once
 // Event files, as TensorBoard reads them: RUN/events.out.tfevents.SECONDS.HOST.PROCESS. They hold TFRecords, each with
 //   u64 length, u32 masked CRC-32C of the length, the bytes, u32 masked CRC-32C of the bytes (little-endian),
-// and each record is an Event in the encoding of protocol buffers. These of its fields are written:
+// and each record is an Event in the encoding of protocol buffers. Only these fields are written:
 //   Event       1 wall_time (double), 2 step (int64), 3 file_version (string), 5 summary, 7 session_log
 //   Summary     1 value (repeated): 1 tag (string), 2 simple_value (float)
 //   SessionLog  1 status (1: START)
@@ -27,7 +27,7 @@ struct WrittenEvent {
 };
 
 // What readers see in the event files of a folder: the events with scalars, in their order, without those that a later
-// start dropped. None if the folder holds no event file. Of a damaged file, the events before the damage count. Throws
+// start dropped. None if the folder holds no event file. In a damaged file, the events before the damage count. Throws
 // UserError if a file cannot be read.
 std::optional<std::vector<WrittenEvent>> written_events(const std::filesystem::path& folder);
 

@@ -3,8 +3,8 @@
 //   {"history": [{"from_step", "build": {"version", "commit", "type", "native", "products", "cuda", "compiler",
 //                 "checksum" (of the program's file)},
 //                 "machine": {"host", "cpu", "gpu", "driver"}, "threads" (of a rank), "ranks"}]}
-// An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without it, "gpu"
-// and "driver" in runs on CPUs. Several hosts are joined by ", "; the other machine fields are rank 0's.
+// An entry holds for the steps after "from_step", up to the next entry's. "cuda" is null in builds without CUDA;
+// "gpu" and "driver" are null in runs on CPUs. Several hosts are joined by ", "; the other machine fields are rank 0's.
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 

@@ -27,8 +27,8 @@ const HistoryEntry* entry_at(const RunHistory& record, int64_t step);
 
 // Records that `entry` holds from entry.from_step on. Drops entries for later steps, as a run that returns to a
 // checkpoint drops their metrics. An entry for the same step is replaced, but keeps its branched_from and
-// initialized_from. Adds nothing if config and data are the same as in the previous entry; then only the previous
-// entry's folder is updated, to entry.folder, and its tokenizer if entry has one. Throws Failure if it cannot be
+// initialized_from. If config and data are the same as in the previous entry, adds nothing, and only replaces that
+// entry's folder and, if `entry` has one, its tokenizer. Throws Failure if it cannot be
 // written.
 void record_history(const std::filesystem::path& run_dir, HistoryEntry entry);
 

@@ -47,8 +47,8 @@ struct NoTokenizer : UserError {
 };
 std::filesystem::path find_tokenizer(const std::filesystem::path& checkpoint, const Config& config);
 
-// Throws UserError if data.train or data.val, as a run that continues has them, match no file from the current folder
-// but do from the folder where the run was last trained (history.json). Names that folder.
+// For a run that continues: throws UserError if data.train or data.val match no file from the current folder, but do
+// from the folder where the run was last trained (history.json). The error names that folder.
 void require_shards_here(const std::filesystem::path& run_dir, const Config& config);
 
 struct FoundShards {
