@@ -104,7 +104,8 @@ std::unique_ptr<RoutingPolicy> make_expert_threshold(const RouterSetup& setup, F
   fields.optional("threshold_decay", decay, {.min = 0, .max = 1, .open_max = true},
                   "Decay of the thresholds' moving average.");
   fields.optional("warmup_steps", warmup_steps, {1, int64_t{1} << 20},
-                  "Number of first steps, in which each expert takes its share of every micro-batch's tokens, whatever its threshold.");
+                  "Number of first steps, in which each expert takes its share of every micro-batch's tokens, whatever "
+                  "its threshold.");
   if (setup.norm_topk_prob)
     fields.fail("type", "\"expert_threshold\" needs model.norm_topk_prob = false: a token may run no expert");
   if (setup.aux_scale != 0 || setup.z_loss_scale != 0)

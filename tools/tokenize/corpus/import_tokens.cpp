@@ -117,7 +117,7 @@ class Importer {
     TokenFile opened = open(file);
     const int64_t item = opened.type().bytes, first = here_.byte / item;
     TokenDocuments documents(std::move(opened), end_, first, here_.line);
-    std::optional<TokenDocuments> ahead;  // finds the side of each document before it is copied
+    std::optional<TokenDocuments> ahead;  // finds the split of each document before it is copied
     if (options_.val_fraction > 0) ahead.emplace(open(file), end_, first, here_.line);
     bool begins = true;
     while (const auto piece = documents.next()) {
@@ -185,7 +185,7 @@ class Importer {
   }
 
   static constexpr int64_t kBatchTokens = int64_t{1} << 19;
-  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // inside a document whose side is given by its hash
+  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // inside a document whose hash decides its split
 
   const ImportOptions& options_;
   TokenFileOptions file_options_;
