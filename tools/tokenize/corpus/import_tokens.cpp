@@ -110,7 +110,7 @@ class Importer {
     return identity;
   }
 
-  // Continues at here_, in one file. Returns false if the job is to stop.
+  // Imports one file from here_ on. Returns false if the job is to stop.
   bool import_file() {
     const auto file = static_cast<size_t>(here_.file);
     bool val = here_.file >= train_files_;
