@@ -14,7 +14,11 @@ constexpr int64_t kBlocks = 12;
 constexpr int64_t kRows = 192;
 constexpr int64_t kColumns = 512;
 
-int strips(int64_t lines) { return lines > kLines ? 2 : 1; }
+// The strips of a tile with `lines` lines, the first of which is line `first` of an operand with `blocks` blocks of
+// depth.
+Strips strips_at(const uint32_t* packed, int64_t first, int64_t lines, int64_t blocks) {
+  return {packed + first / kLines * blocks * kBlockPairs, lines > kLines ? 2 : 1, blocks * kBlockPairs};
+}
 
 // Computes `c` (rows, columns) from packed operands.
 void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, int64_t blocks, const uint32_t* a,
@@ -25,10 +29,10 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
     const int64_t width = std::min(kTile, columns - j);
     for (int64_t i = 0; i < rows; i += kTile) {
       const int64_t height = std::min(kTile, rows - i);
-      const uint32_t *a_tile = a + i / kLines * blocks * kBlockPairs, *b_tile = b + j / kLines * blocks * kBlockPairs;
+      const Strips a_tile = strips_at(a, i, height, blocks), b_tile = strips_at(b, j, width, blocks);
       float* const tile = c + i * ldc + j;
       if (height % kLines == 0 && width % kLines == 0) {
-        kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, tile, ldc, add);
+        kernel.multiply(blocks, a_tile, b_tile, tile, ldc, add);
         continue;
       }
       // The kernel itself adds to c's values at the edges too, so that a row's result does not depend on its place in
@@ -37,7 +41,7 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
         std::fill_n(edge, kTile * kTile, 0.0f);
         for (int64_t row = 0; row < height; ++row) std::copy_n(tile + row * ldc, width, edge + row * kTile);
       }
-      kernel.multiply(strips(height), strips(width), blocks, a_tile, b_tile, edge, kTile, add);
+      kernel.multiply(blocks, a_tile, b_tile, edge, kTile, add);
       for (int64_t row = 0; row < height; ++row) std::copy_n(edge + row * kTile, width, tile + row * ldc);
     }
   }
