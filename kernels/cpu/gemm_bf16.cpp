@@ -31,6 +31,8 @@ void multiply_packed(const Bf16Kernel& kernel, int64_t rows, int64_t columns, in
       const int64_t height = std::min(kTile, rows - i);
       const Strips a_tile = strips_at(a, i, height, blocks), b_tile = strips_at(b, j, width, blocks);
       float* const tile = c + i * ldc + j;
+      for (int64_t row = 0; row < height; ++row)
+        for (int64_t column = 0; column < width; column += kLines) __builtin_prefetch(tile + row * ldc + column, 1);
       if (height % kLines == 0 && width % kLines == 0) {
         kernel.multiply(blocks, a_tile, b_tile, tile, ldc, add);
         continue;
