@@ -222,7 +222,7 @@ void visit_fields(Fields& fields, Config& config) {
   fields.optional(
       "precision", config.precision, {"auto", "f32", "bf16"},
       "Type of weights and activations. \"auto\" is bf16 on a GPU and f32 on a CPU. On a CPU, \"bf16\" only rounds "
-      "the operands of matrix products.");
+      "the operands of matrix products and attention.");
   fields.optional("seed", config.seed, kAnyCount, "Seed of the weights and of the order of the data.");
 }
 
