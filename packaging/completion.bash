@@ -6,7 +6,7 @@
 _gptmoe_options() { sed -nE 's/^  (-[^ {]+).*/\1/p' | tr , '\n'; }
 _gptmoe_subcommands() { sed -nE '/^Subcommands:/,$ s/^  ([a-z]+) .*/\1/p'; }
 
-# What the program takes for an option that has a list of values: --device TEXT:{auto,cpu,cuda}.
+# The values that an option accepts, if the help lists them: --device TEXT:{auto,cpu,cuda}.
 _gptmoe_values() { sed -nE "s/^  (-.,)?$1 [^ ]*\{([^}]*)\}.*/\2/p" | tr , '\n'; }
 
 _gptmoe() {

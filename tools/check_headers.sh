@@ -22,8 +22,9 @@ fi
 if ! echo '#include <nccl.h>' | clang++-14 -fsyntax-only "${options[@]}" -x c++ - 2>/dev/null; then
   mapfile -t headers < <(printf '%s\n' "${headers[@]}" | grep -v /nccl/)
 fi
-# Most of the time goes into system headers, so the heaviest are compiled once. A header gets them only if it includes
-# them all anyway, directly or not. So it still fails if it lacks one, or if a header that it includes lacks one.
+# Most of the time goes into system headers, so the heaviest are compiled once. A header is compiled with a precompiled
+# set only if it includes the whole set anyway, directly or not. So a missing include still fails, in the header and in
+# the headers that it includes.
 sets=("gtest/gtest.h nlohmann/json.hpp" CLI/CLI.hpp nlohmann/json.hpp gtest/gtest.h "filesystem functional" filesystem
   functional string vector)
 declare -A all  # the system headers that a header includes, directly or not
@@ -48,7 +49,7 @@ reach() {
   # shellcheck disable=SC2086  # a list
   all[$header]=" $(printf '%s\n' ${all[$header]} | sort -u | tr '\n' ' ') "
 }
-# set_of HEADER: prints the number of the first set that it includes whole; nothing if there is none.
+# set_of HEADER: prints the number of the first set of which HEADER includes everything; nothing if there is none.
 set_of() {
   local number name
   for number in "${!sets[@]}"; do

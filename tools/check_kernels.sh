@@ -42,7 +42,7 @@ instructions() {
     $1 == "Function" { flush(); name = $3 }
     $1 ~ /^\/\*[0-9a-f]+\*\/$/ {
       word = $2 ~ /^@/ ? $3 : $2
-      gsub(/\.(CONSTANT|STRONG|GPU|SYS|EF|EL|LU|LTC[0-9A-Z]*)/, "", word)  # how caches treat it
+      gsub(/\.(CONSTANT|STRONG|GPU|SYS|EF|EL|LU|LTC[0-9A-Z]*)/, "", word)  # modifiers for caches
       if (word ~ /^[A-Z]/ && !(word in seen)) { seen[word]; list = list "," word }
     }
     END { flush() }' | short_names

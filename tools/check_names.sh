@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fails if two files define a type of the same name in the same namespace. A program that holds both has undefined
+# Fails if two files define a type of the same name in the same namespace. A program that contains both has undefined
 # behaviour, and no linker reports it. Expects sources formatted by clang-format: a definition starts its line. Types in
 # unnamed namespaces may share names. Sources of two folders of tests are separate programs and may share names.
 #   tools/check_names.sh

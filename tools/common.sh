@@ -3,7 +3,7 @@
 # them.
 # Sourced, not run. Expects `set -euo pipefail`.
 
-repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)  # of an installation: its share/gptmoe
+repo_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)  # in an installation: its folder share/gptmoe
 is_installed() { [ ! -e "$repo_dir/CMakeLists.txt" ]; }
 
 say() { printf '== %s\n' "$*"; }
@@ -42,14 +42,15 @@ program() {
   printf '%s\n' "$path"
 }
 
-# lock_output PATH DOING: keeps other scripts from writing PATH until this one and all that it started have ended. It is
-# the lock that gptmoe has for an output. Sets output_lock to its file, which the script removes at its end.
+# lock_output PATH DOING: locks PATH as gptmoe locks its outputs, until this script and all processes that it started
+# have ended. If another process has the lock, ends the script with the message "PATH: another process DOING". Sets
+# output_lock to the lock's file, which the script removes at its end.
 lock_output() {
   local lock status=0
   output_lock=$1.gptmoe-lock
   mkdir -p "$(dirname "$1")"
   exec {lock}>>"$output_lock"
-  flock -n "$lock" || status=$?  # 1: another process has it; else the file system has no locks
+  flock -n "$lock" || status=$?  # 1: another process has it; other errors: the file system has no locks
   if [ "$status" = 1 ] || ! [ "$output_lock" -ef "/proc/self/fd/$lock" ]; then die "$1: another process $2"; fi
 }
 

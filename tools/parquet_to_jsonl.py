@@ -8,13 +8,13 @@
 Inputs are .parquet files, .arrow files (streams as `datasets` saves them, or Arrow's file format), .feather files of
 version 2, folders with such files, and patterns. Capital letters in the endings do not matter. From a folder that
 `datasets` saved, it takes the files that its state.json lists. Every input file becomes one .jsonl.zst with one line
-{"text": ...} per row; files from a folder keep their place below it. --field names another column, which is then also
+{"text": ...} per row; files from a folder keep their path below it. --field names another column, which is then also
 the field of the lines. The last line of the output counts other files in folders and among the matches of a pattern,
 and names the first three.
 
-Files are read piece by piece, so memory does not grow with them. An output has a temporary name until it is complete.
-If the script is interrupted, run the same command again: it skips the files that are done. A signal ends it with exit
-code 128 + signal. Rows without a text (null) are counted and left out. Needs pyarrow 8 or later.
+Files are read piece by piece, so memory does not grow with their size. An output has a temporary name until it is
+complete. If the script is interrupted, run the same command again: it skips the files that are done. A signal ends it
+with exit code 128 + signal. Rows without a text (null) are counted and left out. Needs pyarrow 8 or later.
 """
 import argparse
 import concurrent.futures

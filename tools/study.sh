@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The map of docs/results.md: two of the paper's shapes at width 128 with 12 layers, TopK and Default MoE, each at five
-# learning rates with one seed. A run takes about 25 minutes on one core. Run the same command again to continue after a
-# stop; finished runs are kept. Build first (tools/quickstart.sh does).
+# Trains the map of docs/results.md: two of the paper's shapes at width 128 with 12 layers, TopK and Default MoE, each
+# at five learning rates with one seed. A run takes about 25 minutes on one core. Run the same command again to continue
+# after a stop; finished runs are kept. Build first (tools/quickstart.sh does).
 #
 #   tools/study.sh [--text FILE|DIR|PATTERN [--val ...]] [--shapes "8c1 32c4"] [--rates 1e-3,2e-3,4e-3,8e-3,16e-3]
 #                  [--steps 1000] [--seeds 1] [--jobs N] [--out runs/map]

@@ -3,8 +3,8 @@
 #   tools/test.sh [test|debug|asan|tsan] [--without-simulator]
 # "test" builds the release's code in its own folder, so build/ keeps its settings. --without-simulator leaves out the
 # tests of the CUDA backend on the simulated GPU. "tsan" runs the tests of the parts that start threads of their own.
-# The threads of OpenMP are not among them: its library is not instrumented, so every race that it prevents would be
-# reported. The same holds for MPI and the thread that watches the ranks of its jobs.
+# OpenMP's threads are left out: its library is not instrumented, so accesses that it orders would be reported as races.
+# The thread that watches the ranks of an MPI job is left out for the same reason.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -46,8 +46,8 @@ fi
 
 say "testing ($preset)"
 export GOMP_SPINCOUNT=1000  # as the programs do for themselves (src/base/openmp_wait.h)
-# Tests flush many small files, and a disk takes longer for that than the tests for their work. So their folders are in
-# memory if it has room and programs can run from there: test_cli installs some.
+# Tests flush many small files, which takes a disk longer than all their other work. So their folders are in memory if
+# it has room and programs can run from there: test_cli installs some.
 folder=$(mktemp -d -p /dev/shm gptmoe_tests_XXXXXX 2>/dev/null || true)
 if [ -n "$folder" ]; then
   trap 'rm -rf "$folder"' EXIT
@@ -57,7 +57,7 @@ if [ -n "$folder" ]; then
   fi
   rm -f "$folder/true"
 fi
-# Runs one program more at a time than there are cores: most tests use one core, and some wait for other processes. The
+# Runs one more program at a time than there are cores: most tests use one core, and some wait for other processes. The
 # largest programs take longest and come first.
 # test_cli and test_simt take so long that one of them would run alone at the end. Each runs as two programs, PATH:0 and
 # PATH:1, with every second test.

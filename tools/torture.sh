@@ -9,9 +9,10 @@
 #   tools/torture.sh [--kills N (100)] [--damages N (300)] [--stride N (1)] [--memory-stride N (1)] [--job NAME]...
 #                    [--act NAME]... [--seed N (1)] [--parallel N (cores)] [--count] [--retry | --restart]
 #                    [--fuzz SECONDS (3600)]
-# --kills and --damages are for each job, --fuzz is for each reader; 0 leaves them out. --stride N disturbs every N-th
-# file call, --memory-stride every N-th place that allocates. --count says how many attempts there are and makes none.
-# --retry repeats the attempts that did not survive, after a fix; --restart forgets all earlier attempts.
+# --job and --act limit the campaign to these jobs and faults. --kills and --damages are for each job, --fuzz is for
+# each reader; 0 leaves them out. --stride N disturbs every N-th file call, --memory-stride every N-th place that
+# allocates. --count says how many attempts there are and makes none. --retry repeats the attempts that did not survive,
+# after a fix; --restart forgets all earlier attempts.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 

@@ -1,45 +1,17 @@
-#include <limits>
-
+#include "kernels/cpu/attention_bf16.h"
+#include "kernels/cpu/attention_shape.h"
 #include "kernels/cpu/attention_tiles.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/row_math.h"
 #include "kernels/cpu/thread_buffer.h"
 
 namespace gptmoe::GPTMOE_CPU_NAMESPACE {
 namespace {
 
-constexpr Real kMinusInfinity = -std::numeric_limits<Real>::infinity();
-// Where a running maximum starts: below every score, but finite, so that a block without visible keys changes nothing.
-constexpr Real kLowest = std::numeric_limits<Real>::lowest();
-
-struct Shape {
-  int64_t B, T, H, G, S, D;
-  int64_t padded_T, padded_D;  // whole blocks, whole vectors
-  Real scale;
-  const int32_t* starts;  // (B, T); null: every query sees the keys from 0 on
-};
-
-Shape shape_of(const Tensor& out_BTHD, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
-  Shape s;
-  s.B = qkv_BTSD.size(0), s.T = qkv_BTSD.size(1), s.S = qkv_BTSD.size(2), s.D = qkv_BTSD.size(3);
-  s.H = out_BTHD.size(2), s.G = (s.S - s.H) / 2;
-  s.padded_T = round_up(s.T, kKeyBlock);
-  s.padded_D = round_up(s.D, kLanes);
-  s.scale = Real{1} / std::sqrt(static_cast<Real>(s.D));
-  s.starts = starts_BT.present() ? starts_BT.as<int32_t>() : nullptr;
-  return s;
-}
-
-// The first key that each query of a sequence sees.
-class Starts {
- public:
-  Starts(const Shape& s, int64_t b) : starts_(s.starts ? s.starts + b * s.T : nullptr), last_(s.T - 1) {}
-  // Padding after the last query starts where the last query does.
-  int64_t operator[](int64_t query) const { return starts_ ? starts_[std::min(query, last_)] : 0; }
-
- private:
-  const int32_t* starts_;
-  int64_t last_;
+struct Shape : AttentionShape {
+  explicit Shape(const AttentionShape& shape) : AttentionShape(shape) {}
+  int64_t padded_T = round_up(T, kKeyBlock), padded_D = round_up(D, kLanes);  // whole blocks, whole vectors
 };
 
 // The keys of one block that kTileRows queries need. Keys before all of the queries' starts are left out, in whole
@@ -209,10 +181,7 @@ void backward_block(const Shape& s, BackwardBuffers& w, const Starts& starts, in
   std::fill_n(w.delta, kQueryBlock, Real{0});
   for (int64_t i = 0; i < rows; ++i) {
     w.lse[i] = head.lse[first_query + i];
-    Real delta = 0;
-#pragma omp simd reduction(+ : delta)
-    for (int64_t d = 0; d < s.D; ++d) delta += dout[i * out_row + d] * out[i * out_row + d];
-    w.delta[i] = delta;
+    w.delta[i] = dot(dout + i * out_row, out + i * out_row, s.D);
   }
   for (int64_t block = starts[first_query] / kKeyBlock * kKeyBlock; block <= first_query; block += kKeyBlock) {
     for (int64_t row = 0; row < padded_rows; row += kTileRows) backward_queries(s, w, starts, first_query, row, block);
@@ -240,9 +209,12 @@ BackwardBuffers backward_buffers(const Shape& s) {
 
 void CpuKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT, const Tensor& qkv_BTSD,
                                    const Tensor& starts_BT) {
-  const Shape s = shape_of(out_BTHD, qkv_BTSD, starts_BT);
+  const Shape s(attention_shape(out_BTHD, qkv_BTSD, starts_BT));
   Real *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
+#ifndef GPTMOE_CPU_F64
+  if (operands_ == Operands::bf16) return attention_forward_bf16(threads_, s, out, lse, qkv);
+#endif
   const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
   parallel_ranges(threads_, s.B * s.H, 1, [&](int64_t begin, int64_t end, int) {
     ForwardBuffers w = forward_buffers(s);
@@ -262,10 +234,13 @@ void CpuKernels::attention_forward(const Tensor& out_BTHD, const Tensor& lse_BHT
 
 void CpuKernels::attention_backward(const Tensor& dqkv_BTSD, const Tensor& dout_BTHD, const Tensor& out_BTHD,
                                     const Tensor& lse_BHT, const Tensor& qkv_BTSD, const Tensor& starts_BT) {
-  const Shape s = shape_of(out_BTHD, qkv_BTSD, starts_BT);
+  const Shape s(attention_shape(out_BTHD, qkv_BTSD, starts_BT));
   Real* dqkv = dqkv_BTSD.as<Real>();
   const Real *dout = dout_BTHD.as<Real>(), *out = out_BTHD.as<Real>(), *lse = lse_BHT.as<Real>();
   const Real* qkv = qkv_BTSD.as<Real>();
+#ifndef GPTMOE_CPU_F64
+  if (operands_ == Operands::bf16) return attention_backward_bf16(threads_, s, dqkv, dout, out, lse, qkv);
+#endif
   const int64_t qkv_row = s.S * s.D, group = s.H / s.G, padded = round_up(s.T, kTileRows);
   // A key/value head's gradient is the sum over its group of query heads, so a group is one unit of work.
   parallel_ranges(threads_, s.B * s.G, 1, [&](int64_t begin, int64_t end, int) {

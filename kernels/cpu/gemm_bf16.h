@@ -12,15 +12,21 @@ namespace gptmoe::cpu_f32 {
 // word, the first in its low half. A block of `a` is laid out as (line, pair), and a block of `b` as (pair, line).
 constexpr int64_t kLines = 16, kPairs = 16, kBlockDepth = 2 * kPairs, kBlockPairs = kLines * kPairs;
 
+// One or two strips of a packed operand.
+struct Strips {
+  const uint32_t* first;
+  int count;
+  int64_t step;  // words from the first strip to the second
+};
+
 struct Bf16Kernel {
   const char* name;  // "AMX", "AVX512-BF16" or "emulated, slower than f32"
   // Called on the multiplying thread: begin() before its first tile, end() after its last one.
   void (*begin)();
   void (*end)();
-  // Sets `c` (16 * a_strips, 16 * b_strips) to a * b over `blocks` blocks of depth, or adds the product to c if `add`.
-  // `a` and `b` have one or two strips each.
-  void (*multiply)(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
-                   int64_t ldc, bool add);
+  // Sets `c` (16 * a.count, 16 * b.count) to a * b over the first `blocks` blocks of the strips, or adds the product to
+  // c if `add`.
+  void (*multiply)(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add);
 };
 
 // The kernels in this build that this machine can run, fastest first.

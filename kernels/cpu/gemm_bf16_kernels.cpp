@@ -20,11 +20,11 @@ namespace {
 
 void nothing() {}
 
-// Calls multiply<a_strips, b_strips>(arguments), for a kernel whose template arguments are the strip counts.
-#define GPTMOE_BY_STRIPS(multiply, ...)                                   \
-  if (a_strips == 2 && b_strips == 2) return multiply<2, 2>(__VA_ARGS__); \
-  if (a_strips == 2) return multiply<2, 1>(__VA_ARGS__);                  \
-  if (b_strips == 2) return multiply<1, 2>(__VA_ARGS__);                  \
+// Calls multiply<a.count, b.count>(arguments), for a kernel whose template arguments are the strip counts.
+#define GPTMOE_BY_STRIPS(multiply, ...)                                 \
+  if (a.count == 2 && b.count == 2) return multiply<2, 2>(__VA_ARGS__); \
+  if (a.count == 2) return multiply<2, 1>(__VA_ARGS__);                 \
+  if (b.count == 2) return multiply<1, 2>(__VA_ARGS__);                 \
   return multiply<1, 1>(__VA_ARGS__)
 
 #ifdef GPTMOE_AMX
@@ -51,9 +51,9 @@ bool amx_permitted() {
 }
 
 template <int kA, int kB>
-void amx_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool add) {
+void amx_tile(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add) {
   constexpr int kRow = 64;
-  const int64_t strip = blocks * kBlockPairs, c_row = ldc * static_cast<int64_t>(sizeof(float));
+  const int64_t c_row = ldc * static_cast<int64_t>(sizeof(float));
   float* const lower = c + kLines * ldc;
   if (add) {
     _tile_loadd(0, c, c_row);
@@ -66,16 +66,17 @@ void amx_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c, in
     _tile_zero(2);
     _tile_zero(3);
   }
-  for (int64_t block = 0; block < blocks; ++block, a += kBlockPairs, b += kBlockPairs) {
-    _tile_loadd(4, a, kRow);
-    _tile_loadd(6, b, kRow);
+  const uint32_t *rows = a.first, *columns = b.first;
+  for (int64_t block = 0; block < blocks; ++block, rows += kBlockPairs, columns += kBlockPairs) {
+    _tile_loadd(4, rows, kRow);
+    _tile_loadd(6, columns, kRow);
     _tile_dpbf16ps(0, 4, 6);
     if constexpr (kB == 2) {
-      _tile_loadd(7, b + strip, kRow);
+      _tile_loadd(7, columns + b.step, kRow);
       _tile_dpbf16ps(1, 4, 7);
     }
     if constexpr (kA == 2) {
-      _tile_loadd(5, a + strip, kRow);
+      _tile_loadd(5, rows + a.step, kRow);
       _tile_dpbf16ps(2, 5, 6);
       if constexpr (kB == 2) _tile_dpbf16ps(3, 5, 7);
     }
@@ -86,8 +87,7 @@ void amx_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c, in
   if constexpr (kA == 2 && kB == 2) _tile_stored(3, lower + kLines, c_row);
 }
 
-void amx_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
-                  int64_t ldc, bool add) {
+void amx_multiply(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add) {
   GPTMOE_BY_STRIPS(amx_tile, blocks, a, b, c, ldc, add);
 }
 
@@ -96,11 +96,10 @@ void amx_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a,
 
 // Computes eight rows at a time, with 16 accumulators for 32 columns.
 template <int kA, int kB>
-void avx512_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c, int64_t ldc, bool add) {
+void avx512_tile(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add) {
   constexpr int kRows = 8;
-  const int64_t strip = blocks * kBlockPairs;
   for (int first = 0; first < kA * kLines; first += kRows, c += kRows * ldc) {
-    const uint32_t* rows = a + first / kLines * strip + first % kLines * kPairs;
+    const uint32_t* rows = a.first + first / kLines * a.step + first % kLines * kPairs;
     __m512 sums[kRows][kB];
 #pragma GCC unroll 8
     for (auto& row : sums)
@@ -111,8 +110,8 @@ void avx512_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
         __m512bh columns[kB];
 #pragma GCC unroll 2
         for (int s = 0; s < kB; ++s)
-          columns[s] =
-              reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + s * strip + block * kBlockPairs + pair * kLines));
+          columns[s] = reinterpret_cast<__m512bh>(
+              _mm512_loadu_si512(b.first + s * b.step + block * kBlockPairs + pair * kLines));
 #pragma GCC unroll 8
         for (int i = 0; i < kRows; ++i) {
           const auto row = reinterpret_cast<__m512bh>(
@@ -132,36 +131,39 @@ void avx512_tile(int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
   }
 }
 
-void avx512_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
-                     int64_t ldc, bool add) {
+void avx512_multiply(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add) {
   GPTMOE_BY_STRIPS(avx512_tile, blocks, a, b, c, ldc, add);
 }
 
 #endif
 
 // Widens both operands to float and multiplies them.
-void emulated_multiply(int a_strips, int b_strips, int64_t blocks, const uint32_t* a, const uint32_t* b, float* c,
-                       int64_t ldc, bool add) {
+void emulated_multiply(int64_t blocks, const Strips& a, const Strips& b, float* c, int64_t ldc, bool add) {
   constexpr int kVectors = kLines / kLanes, kRows = kVectors == 1 ? 8 : 4;
   static thread_local ThreadBuffer buffer;
   const int64_t depth = blocks * kBlockDepth;
-  float* const rows = buffer.get((a_strips + b_strips) * kLines * depth);  // (line, depth)
-  float* const columns = rows + a_strips * kLines * depth;                 // (depth, line) of each strip
-  for (int64_t strip = 0; strip < a_strips; ++strip)
+  float* const rows = buffer.get((a.count + b.count) * kLines * depth);  // (line, depth)
+  float* const columns = rows + a.count * kLines * depth;                // (depth, line) of each strip
+  for (int64_t strip = 0; strip < a.count; ++strip) {
+    const uint32_t* word = a.first + strip * a.step;
     for (int64_t block = 0; block < blocks; ++block)
-      for (int64_t line = 0; line < kLines; ++line, a += kPairs) {
+      for (int64_t line = 0; line < kLines; ++line, word += kPairs) {
         float* const out = rows + (strip * kLines + line) * depth + block * kBlockDepth;
         for (int64_t pair = 0; pair < kPairs; ++pair)
-          out[2 * pair] = bf16_value(static_cast<uint16_t>(a[pair])),
-                  out[2 * pair + 1] = bf16_value(static_cast<uint16_t>(a[pair] >> 16));
+          out[2 * pair] = bf16_value(static_cast<uint16_t>(word[pair])),
+                  out[2 * pair + 1] = bf16_value(static_cast<uint16_t>(word[pair] >> 16));
       }
+  }
   float* out = columns;
-  for (int64_t pair = 0; pair < b_strips * depth / 2; ++pair, b += kLines, out += 2 * kLines)
-    for (int64_t line = 0; line < kLines; ++line)
-      out[line] = bf16_value(static_cast<uint16_t>(b[line])),
-      out[kLines + line] = bf16_value(static_cast<uint16_t>(b[line] >> 16));
-  for (int64_t strip = 0; strip < b_strips; ++strip)
-    for (int64_t row = 0; row < a_strips * kLines; row += kRows)
+  for (int64_t strip = 0; strip < b.count; ++strip) {
+    const uint32_t* word = b.first + strip * b.step;
+    for (int64_t pair = 0; pair < depth / 2; ++pair, word += kLines, out += 2 * kLines)
+      for (int64_t line = 0; line < kLines; ++line)
+        out[line] = bf16_value(static_cast<uint16_t>(word[line])),
+        out[kLines + line] = bf16_value(static_cast<uint16_t>(word[line] >> 16));
+  }
+  for (int64_t strip = 0; strip < b.count; ++strip)
+    for (int64_t row = 0; row < a.count * kLines; row += kRows)
       multiply_tile<kRows, kVectors>(depth, rows + row * depth, depth, 1, columns + strip * kLines * depth, kLines,
                                      c + row * ldc + strip * kLines, ldc, add);
 }

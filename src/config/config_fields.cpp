@@ -137,7 +137,7 @@ static void visit_fields(Fields& fields, TrainConfig& train) {
                   "Skips a step whose loss or gradient norm is more than this many standard deviations above the mean "
                   "of the steps before it ([runs.md](runs.md#skip-spikes)); 0: skips none.");
   fields.optional("skip_spikes_window", train.skip_spikes_window, {4, 10000},
-                  "Steps before it that skip_spikes compares a step with.");
+                  "Number of preceding steps with which skip_spikes compares a step.");
   fields.optional("weight_ema", train.weight_ema, kBelowOne,
                   "Decay of an exponential moving average of the weights, kept beside them and evaluated too "
                   "([runs.md](runs.md#average-the-weights)); 0: no average.");
@@ -222,7 +222,7 @@ void visit_fields(Fields& fields, Config& config) {
   fields.optional(
       "precision", config.precision, {"auto", "f32", "bf16"},
       "Type of weights and activations. \"auto\" is bf16 on a GPU and f32 on a CPU. On a CPU, \"bf16\" only rounds "
-      "the operands of matrix products.");
+      "the operands of matrix products and attention.");
   fields.optional("seed", config.seed, kAnyCount, "Seed of the weights and of the order of the data.");
 }
 

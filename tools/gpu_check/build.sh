@@ -4,7 +4,7 @@ set -euo pipefail
 : "${gpu:?}" "${repo_dir:?}" "${build_dir:?}" "${deps?}" "${out:?}"
 
 architecture=$(nvidia-smi -i "$gpu" --query-gpu=compute_cap --format=csv,noheader | tr -d '.')
-# The suffix "a" permits the instructions of one generation only, which consumer GPUs of the next generation lack.
+# The suffix "a" permits instructions that only this generation of GPUs has.
 case $architecture in 90 | 100 | 103) architecture+=a ;; esac
 generator=()
 if command -v ninja >/dev/null; then generator=(-G Ninja); fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests collectives with NCCL itself, alone and recorded into CUDA graphs: on one rank, and on one rank per GPU.
+# Tests collectives with the real NCCL, alone and recorded into CUDA graphs: on one rank, and on one rank per GPU.
 set -euo pipefail
 : "${build_dir:?}" "${out:?}"
 

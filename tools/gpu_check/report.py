@@ -3,7 +3,7 @@
 
     report.py tokens DIR                          writes shards of generated tokens that a model can learn to predict
     report.py curves START_CPU START_F32 CPU F32 BF16   compares the loss curves of runs: the first two to rounding
-    report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB in use before; MiB during, one a line
+    report.py steps STEPS.json BEFORE MEMORY.txt  lines of bench step; MiB used before it; MiB during it, one per line
     report.py pytorch PYTORCH.json STEPS.json     PyTorch's lines beside those of bench step
 """
 import array

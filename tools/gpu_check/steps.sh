@@ -6,8 +6,7 @@ set -euo pipefail
 used_mib() { nvidia-smi -i "$gpu" --query-gpu=memory.used --format=csv,noheader,nounits; }
 total_mib=$(nvidia-smi -i "$gpu" --query-gpu=memory.total --format=csv,noheader,nounits)
 
-# A step here has 8 micro-batches instead of 64, so the update takes a larger share of its time, up to eight times as
-# large.
+# A step here has 8 micro-batches instead of 64, so the update takes up to eight times as large a share of its time.
 bench() {
   "$build_dir/gptmoe" bench step "$@" --device cuda --precision bf16 --steps 1 --warmup 1 --rounds 5 \
     --set train.global_batch_size=128 --json "$out/step.json"

@@ -34,8 +34,8 @@ int encode_command(const TokenizerChoice& tokenizer, const TextInput& input, Enc
 // Counts the tokens of the input and writes nothing.
 int count_command(const TokenizerChoice& tokenizer, const TextInput& input, int threads);
 
-// Turns other programs' files of token ids into shards. A signal ends the job as in encode_command(). `options` names
-// no tokenizer: it is loaded from `tokenizer` unless its path is empty.
+// Turns other programs' files of token ids into shards. A signal ends the job as in encode_command(). `options` has no
+// tokenizer: the command loads it from `tokenizer`, or has none if that path is empty.
 int import_command(const TokenizerChoice& tokenizer, ImportOptions options);
 
 // Writes the text of consecutive shards to standard output and the summary to standard error. The output is plain text

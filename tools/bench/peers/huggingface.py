@@ -127,7 +127,7 @@ def random_text(rng, words):
 
 
 def random_ids(tokenizer, seed, count):
-    """Tokens of random text, with the end-of-text token at every 500th place."""
+    """Tokens of random text, with an end-of-text token at every 500th position."""
     ids = tokenizer.encode(random_text(random.Random(seed), count)).ids[:count]
     assert len(ids) == count  # no word has less than one token
     ids[::500] = [tokenizer.token_to_id("<|endoftext|>")] * len(ids[::500])
@@ -161,7 +161,7 @@ def run_config(folder, model, router, vocab_size):
 
 
 def run_program(program, *arguments):
-    """What it prints. Ends the script if it fails."""
+    """Returns what the program prints. Ends the script if it fails."""
     result = subprocess.run([program, *map(str, arguments)], capture_output=True)
     # Generated text may end inside a character, and its line ends stay as they are.
     out, err = (stream.decode(errors="replace") for stream in (result.stdout, result.stderr))
@@ -276,7 +276,7 @@ class Check:
 
     def difference(self, name, run, model, theirs):
         """The relative difference of the losses, without windows in which rounding chooses the experts: where two
-        experts have the same score in all but the last digits, either choice is right, and a choice changes the loss."""
+        experts have the same score except in the last digits, either choice is right, and the two give different losses."""
         near_ties = []  # windows, and what each adds to the sum of the losses
 
         def gap(count):
@@ -334,7 +334,7 @@ def window_losses(model, windows):
 
 
 def rounding_decides(model, window, difference):
-    """Whether changes of the embedding in its last digits change a window's loss by as much."""
+    """Whether changes in the last digits of the embedding change a window's loss by about `difference`."""
     weight, losses = model.get_input_embeddings().weight, []
     kept = weight.detach().clone()
     generator = torch.Generator(kept.device).manual_seed(1)  # a second run of the script decides the same

@@ -66,8 +66,8 @@ class Task:
             yield context + self.delimiter + (line.get("continuation") or line["choices"][line["gold"]])
 
     def write(self, folder):
-        """The copy and the description that lm-evaluation-harness reads. Its context never ends in white space: that
-        belongs to the continuation, as in gptmoe."""
+        """The copy and the description that lm-evaluation-harness reads. A context never ends in white space,
+        which belongs to the continuation, as in gptmoe."""
         before, space = self.delimiter.rstrip(), self.delimiter[len(self.delimiter.rstrip()):]
         rows = []
         for line in self.lines:

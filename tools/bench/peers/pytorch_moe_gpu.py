@@ -6,7 +6,7 @@ PyTorch offers for GPUs: torch.compile (one block at a time, which compiles in s
 all experts (torch._grouped_mm, or a loop over the experts if it is missing or fails), the fastest of its attention
 kernels, cross-entropy compiled together with the head, fused AdamW. Weights, gradients and the optimizer's moments are
 all bf16, so PyTorch avoids memory traffic that gptmoe needs for its f32 gradients, moments and master weights. With
-torch._grouped_mm nothing in a step waits for the GPU. Prints one JSON object.
+torch._grouped_mm the host never waits for the GPU within a step. Prints one JSON object.
 
     python3 pytorch_moe_gpu.py CONFIG.json [--micro-batches 16] [--warmup 1] [--rounds 3] [--eager]
     python3 pytorch_moe_gpu.py CONFIG.json --device cpu --tiny     # tries the same code on a small model

@@ -24,11 +24,11 @@ def read_json(path):
     except OSError as error:
         fail(f"{path}: {error.strerror}")
     except ValueError as error:
-        fail(f"{path}: no JSON: {error}")
+        fail(f"{path}: not JSON: {error}")
     for part, keys in NEEDED.items():
         block = config.get(part) if isinstance(config, dict) else None
         if not isinstance(block, dict):
-            fail(f'{path}: no run configuration, it has no "{part}"')
+            fail(f'{path}: not a run configuration: it has no "{part}"')
         if missing := [key for key in keys if key not in block]:
             fail(f"{path}: {part}.{missing[0]} is missing")
     return config

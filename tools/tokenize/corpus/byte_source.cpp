@@ -92,7 +92,8 @@ class PlainSource : public ByteSource {
   RawFile file_;
 };
 
-// Decompresses into a buffer of fixed size, so that the place where damage is found does not depend on the reader.
+// Decompresses into a buffer of fixed size, so that the position at which damage is found does not depend on the
+// reader.
 class CompressedSource : public ByteSource {
  public:
   explicit CompressedSource(RawFile file) : file_(std::move(file)), packed_(kBufferBytes), text_(kBufferBytes) {}
@@ -238,7 +239,7 @@ class ZstdSource : public CompressedSource {
     if (ZSTD_isError(code)) return damaged("zstd", ZSTD_getErrorName(code));
     use(in.pos);
     between_frames_ = code == 0;
-    // The library wants a block and the header of the next one.
+    // The library asks for a block and the header of the next one.
     constexpr size_t kBlockHeader = 3;
     wanted_ = code == 0 ? kFrameBegin : code > kBlockHeader ? code - kBlockHeader : 1;
   }

@@ -176,7 +176,7 @@ struct DocumentParser::State {
   }
 
  private:
-  // A line that simdjson refuses. nlohmann's parser finds the place of the error; lines that it accepts are valid JSON
+  // A line that simdjson refuses. nlohmann's parser finds where the error is; lines that it accepts are valid JSON
   // beyond simdjson's limits: integers of more than 64 bits, more than 1024 levels.
   std::string_view slow_document_of(const Line& line, simdjson::error_code fault) {
     forget();

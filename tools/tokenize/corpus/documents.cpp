@@ -54,10 +54,10 @@ bool word_ends(std::string_view text, size_t at) {
   return kind == CharClass::letter || kind == CharClass::number;
 }
 
-// The last place in text[from..) where a piece may end, or 0 if there is none. Such a place follows a letter or a
-// number, and begins_cut() (tokenizer/text_cuts.h) holds for the text after it.
+// The last position in text[from..) where a piece may end, or 0 if there is none. Before it is a letter or a number,
+// and begins_cut() (tokenizer/text_cuts.h) holds for the text after it.
 //
-// Every split pattern has a word border at such a place and splits the two sides independently. In no pattern does a
+// Every split pattern has a word border at such a position and splits the two sides independently. In no pattern does a
 // word continue from a letter or a number to a character that begins_cut() accepts. No pattern looks behind a word's
 // start. Only the patterns' white-space alternatives use lookahead, and the text before the cut does not end in white
 // space. NFC can be applied to the two sides separately, because all characters that begins_cut() accepts are starters
@@ -228,8 +228,8 @@ size_t DocumentReader::first_target() const {
   return std::min(static_cast<size_t>(batch_bytes_), std::max(left, kSmallestRead));
 }
 
-// Reads until find(text, from) finds a place in text[from..) where the batch may end. Returns the place, or 0 if the
-// file ends or the text exceeds max_line_bytes before there is one.
+// Reads until find(text, from) finds a position in text[from..) where the batch may end. Returns the position, or 0 if
+// the file ends or the text exceeds max_line_bytes before there is one.
 size_t DocumentReader::read_until(size_t (*find)(std::string_view text, size_t from)) {
   const auto limit = static_cast<size_t>(input_.max_line_bytes);
   size_t found = 0, searched = 0;

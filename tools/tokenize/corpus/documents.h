@@ -8,8 +8,8 @@
 //   -        standard input, plain or compressed: JSON lines if its first byte that is not white space is "{", else one
 //            document
 // Empty documents are skipped. A DocumentReader cuts the files into batches, in order; DocumentParsers, one per thread,
-// turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with a file.
-// A byte order mark at the start of a file is not part of its text.
+// turn batches into documents. A long .txt comes in several pieces, so that memory does not grow with the size of a
+// file. A byte order mark at the start of a file is not part of its text.
 #include <atomic>
 #include <bitset>
 #include <cstdint>
@@ -52,7 +52,7 @@ struct TextBatch {
   InputPosition begin, end;
   bool begins_document = true, ends_document = true;  // of a .txt
   std::optional<uint64_t> document_hash;              // if requested: the hash of a whole .txt that has several pieces
-  std::vector<std::string> errors;                    // one line for each error skipped after `bytes`, with its place
+  std::vector<std::string> errors;  // of text skipped after `bytes`: one line each, naming file and line or byte
 };
 
 class DocumentReader {
@@ -70,17 +70,17 @@ class DocumentReader {
   // From now on a byte of a .txt that is not in `known` is damage (next()): the tokenizer has no token for it.
   void allow_bytes(const std::bitset<256>& known) { allowed_bytes_ = known; }
 
-  // Continues where an earlier reader of the same input stopped; in a compressed file, everything before that place is
-  // decompressed again and discarded. Throws UserError for standard input, and for a file that has become shorter.
+  // Continues where an earlier reader of the same input stopped; in a compressed file, everything before that position
+  // is decompressed again and discarded. Throws UserError for standard input, and for a file that has become shorter.
   void seek(const InputPosition& position);
 
   // The next batch; nothing at the end. Batches are never cut inside a word of any SplitPattern: a piece of .txt ends
-  // after a letter or a number, before a place where begins_cut() holds. Throws UserError, naming the file and the line
-  // or byte, if the file is unreadable, if it was truncated while being read, if its compressed data is damaged, or if
-  // a line is longer than max_line_bytes. The good text before that place is returned first. With skip_errors the batch
-  // carries the message instead. The reader then continues with the next line or, if it cannot find the end of the
-  // damage, with the next file. When it moves on to the next file, it keeps the lines of a .jsonl, or the bytes of a
-  // .txt, that come before the damage.
+  // after a letter or a number, before text for which begins_cut() holds. Throws UserError, naming the file and the
+  // line or byte, if the file is unreadable, if it was truncated while being read, if its compressed data is damaged,
+  // or if a line is longer than max_line_bytes. The good text before the fault is returned first. With skip_errors the
+  // batch carries the message instead. The reader then continues with the next line or, if it cannot find the end of
+  // the damage, with the next file. When it moves on to the next file, it keeps the lines of a .jsonl, or the bytes of
+  // a .txt, that come before the damage.
   std::optional<TextBatch> next();
 
   const TextInput& input() const { return input_; }

@@ -13,8 +13,8 @@
 namespace gptmoe {
 
 // A number in [0, 1) that depends on the document's bytes alone. A document is in validation if its number is below
-// val_fraction. So adding or moving files changes no other document's side, and all copies of a document are on one
-// side.
+// val_fraction. So adding or moving files moves no other document to the other split, and all copies of a document are
+// in the same split.
 double split_position(std::string_view document);
 // The same, from hash_bytes() of the document.
 double split_position_of(uint64_t hash);

@@ -24,8 +24,8 @@ struct EncodeOptions {
 // an uninterrupted job. If that job is done already, the outcome is was_done. `documents` must be at its start.
 // `progress`, if given, gets the summary so far after each batch.
 //
-// Throws the errors of ShardJob, and UserError for a split that leaves either side empty or input without text. Throws
-// Failure if the disk is full.
+// Throws the errors of ShardJob, and UserError for a val_fraction that leaves training or validation empty, and for
+// input without text. Throws Failure if the disk is full.
 JobSummary encode_corpus(DocumentReader& documents, const Tokenizer& tokenizer, const EncodeOptions& options,
                          const std::function<void(const JobSummary&)>& progress = {});
 

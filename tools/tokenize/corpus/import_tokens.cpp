@@ -110,14 +110,14 @@ class Importer {
     return identity;
   }
 
-  // Continues at here_, in one file. Returns false if the job is to stop.
+  // Imports one file from here_ on. Returns false if the job is to stop.
   bool import_file() {
     const auto file = static_cast<size_t>(here_.file);
     bool val = here_.file >= train_files_;
     TokenFile opened = open(file);
     const int64_t item = opened.type().bytes, first = here_.byte / item;
     TokenDocuments documents(std::move(opened), end_, first, here_.line);
-    std::optional<TokenDocuments> ahead;  // finds the side of each document before it is copied
+    std::optional<TokenDocuments> ahead;  // finds the split of each document before it is copied
     if (options_.val_fraction > 0) ahead.emplace(open(file), end_, first, here_.line);
     bool begins = true;
     while (const auto piece = documents.next()) {
@@ -185,7 +185,7 @@ class Importer {
   }
 
   static constexpr int64_t kBatchTokens = int64_t{1} << 19;
-  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // inside a document whose side is given by its hash
+  static constexpr int64_t kMaxBatchTokens = 8 * kBatchTokens;  // inside a document whose hash decides its split
 
   const ImportOptions& options_;
   TokenFileOptions file_options_;

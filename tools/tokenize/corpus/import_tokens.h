@@ -38,8 +38,8 @@ struct ImportProgress {
 // tokenizer. Otherwise the counts are 0.
 //
 // Throws the errors of ShardJob, TokenFile and list_token_files(), and UserError for bad options, for an id that the
-// tokenizer does not know (naming file and byte), for val_fraction without known documents, and for a split that leaves
-// either side empty. Throws Failure if the disk is full.
+// tokenizer does not know (naming file and byte), for val_fraction without known documents, and for a val_fraction that
+// leaves training or validation empty. Throws Failure if the disk is full.
 JobSummary import_tokens(const ImportOptions& options, const std::function<void(const ImportProgress&)>& progress = {});
 
 }  // namespace gptmoe

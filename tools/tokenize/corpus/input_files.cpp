@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "unpack them" of "unpack it".
+// The remedy for several files: "unpack them" from "unpack it".
 std::string for_several(std::string_view remedy) {
   std::string result(remedy);
   return result.replace(result.find(" it"), 3, " them");
@@ -153,7 +153,7 @@ std::optional<FileId> file_id(const fs::path& path) {
 InputFile input_file(const fs::path& path) {
   struct stat status {};
   const int error = stat(path.c_str(), &status) == 0 ? 0 : errno;
-  // These errors come again when the file is opened, and are reported there, unless it can be read after all.
+  // Opening the file fails with these errors too, and reports them, unless it can be read after all.
   const bool comes_again =
       (error == ENOENT || error == ENOTDIR || error == ELOOP || error == EACCES) && access(path.c_str(), R_OK) != 0;
   if (error != 0 && !comes_again) user_error(path.string(), ": cannot access it: ", std::strerror(error));

@@ -24,8 +24,8 @@ using FileId = std::pair<uint64_t, uint64_t>;
 // Nothing if there is no file.
 std::optional<FileId> file_id(const std::filesystem::path& path);
 
-// Size and modification time as a job records them. If `path` is not a regular file, or opening it will report why it
-// cannot be read, both are 0. Throws UserError if the system cannot say.
+// Size and modification time as a job records them. Both are 0 if `path` is not a regular file, or if it cannot be read
+// for a reason that opening it will report. Throws UserError for any other error.
 InputFile input_file(const std::filesystem::path& path);
 
 // Files that are not read, for messages.
@@ -52,7 +52,8 @@ struct InputListing {
 // are left out (.git, .cache, .DS_Store) unless an input or a pattern names them. Throws UserError if an input does not
 // exist, is of another kind, cannot be listed, or is a folder or pattern without text, and if two inputs or links are
 // the same file. It also throws UserError if a folder or pattern has files that are not read although their names
-// promise text (remedy_for_unread()). With skip_errors, these files and subfolders that cannot be listed are left out.
+// promise text (remedy_for_unread()). With skip_errors, such files are left out, and so are subfolders that cannot be
+// listed.
 InputListing list_input_files(const std::vector<std::string>& inputs, bool skip_errors = false);
 
 }  // namespace gptmoe

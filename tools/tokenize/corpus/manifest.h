@@ -57,7 +57,7 @@ std::string shortest(double value);
 // Replaces FOLDER/manifest.json atomically. If a split has tokens but its count of documents or bytes is 0, that count
 // is unknown, and its key is left out. Without "bytes", "bytes_per_token" is left out too. Throws Failure.
 void write_manifest(const std::filesystem::path& folder, const Manifest& manifest);
-// Throws UserError if write_manifest() of this version or version 1 did not write the file, or if it is damaged.
+// Throws UserError if the file is damaged, or if it is not a manifest of this version or of version 1.
 Manifest read_manifest(const std::filesystem::path& folder);
 
 // Throws UserError naming the first difference and the remedy if the job recorded in `folder` is not the one that

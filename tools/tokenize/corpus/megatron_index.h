@@ -1,5 +1,5 @@
 #pragma once
-// Megatron's index (.idx), which tells what the .bin beside it holds. Little-endian:
+// Megatron's index (.idx), which describes the .bin beside it. Little-endian:
 //   bytes 0..8    MMIDIDX and two zero bytes
 //   9..16         uint64, version: 1
 //   17            uint8, type of the ids: 1 uint8, 2 int8, 3 int16, 4 int32, 5 int64, 8 uint16 (6 and 7 are floats)
@@ -56,7 +56,7 @@ class MegatronIndex {
   Column<int32_t> lengths_;
   Column<int64_t> pointers_, bounds_;
   int64_t ids_ = 0;
-  int64_t document_ = 0, sequence_ = 0, end_ = 0;  // of what next_end() has passed
+  int64_t document_ = 0, sequence_ = 0, end_ = 0;  // how many next_end() has passed; end_ counts ids
 };
 
 }  // namespace gptmoe

@@ -15,7 +15,7 @@ struct NpyHeader {
 };
 
 // Nothing if the file does not begin with the magic. Throws UserError naming file, byte and remedy if the header is
-// damaged, or if the array has other than one dimension or holds anything but little-endian integers.
+// damaged, or if the array does not have exactly one dimension, or holds anything but little-endian integers.
 std::optional<NpyHeader> read_npy_header(const FileReader& file);
 
 }  // namespace gptmoe

@@ -46,15 +46,15 @@ class ShardJob {
   // folder as it was.
   JobSummary run(const std::function<void()>& work);
 
-  // Appends a batch. It ends at a place where the input can continue, unless `resumable` is false. Flushes everything
-  // to disk and records it in the manifest every checkpoint_seconds and with every finished shard.
+  // Appends a batch. The input can continue after it, unless `resumable` is false. Flushes everything to disk and
+  // records it in the manifest every checkpoint_seconds and with every finished shard.
   void add(EncodedBatch batch, bool resumable = true);
   // Ends the job at a checkpoint; the latest batch must be resumable.
   void stop();
   // Ends a complete job. If `refuse` throws, leaves the folder as it was before the job, or at the last checkpoint if
   // the job was resumed.
   void finish(const std::function<void()>& refuse);
-  // For finish(): throws UserError if val_fraction left a side without documents. The message for a single document
+  // For finish(): throws UserError if val_fraction left a split without documents. The message for a single document
   // ends with `one_document_remedy`.
   void refuse_split(const std::string& one_document_remedy) const;
 
@@ -65,7 +65,7 @@ class ShardJob {
 
   JobIdentity identity_;
   double checkpoint_seconds_;
-  bool repeatable_;  // if not, checkpoints are useless
+  bool repeatable_;  // the input can be read again; if not, checkpoints are useless
   std::filesystem::path folder_;
   MadeFolders made_;
   FolderLock lock_;

@@ -22,7 +22,7 @@ struct FinishedShard {
 struct ShardRecord {
   std::vector<FinishedShard> finished;
   int64_t unfinished = 0;           // tokens of the unfinished shard after them; 0: there is none
-  std::string unfinished_checksum;  // of these tokens, as tokens_checksum(); empty as above
+  std::string unfinished_checksum;  // of these tokens, as tokens_checksum(); empty if there are none
   bool operator==(const ShardRecord&) const = default;
 };
 
