@@ -96,8 +96,8 @@ class Ops final {
 };
 
 // The CPU's ops over float; threads = 0 uses OpenMP's default. If `products` is bf16, the matrix products of dense
-// layers, experts and the LM head round their operands to bf16 and sum in float; everything else, including storage,
-// stays float.
+// layers, experts, the LM head and attention (except cached_attention) round their operands to bf16 and sum in float;
+// everything else, including storage, stays float.
 std::unique_ptr<Ops> make_cpu_ops(int threads = 0, DType products = DType::f32);
 // The same sources compiled for double, for finite-difference tests only (library gptmoe_kernels_cpu_f64).
 std::unique_ptr<Ops> make_cpu_ops_f64(int threads = 0);

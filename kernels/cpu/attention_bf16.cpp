@@ -14,12 +14,12 @@
 namespace gptmoe::cpu_f32 {
 namespace {
 
-// A tile of the kernel; 32 queries are also one block of depth in the products that sum over queries.
+// The number of lines in a tile of the kernel. A tile of queries is also one block of depth in sums over queries.
 constexpr int64_t kTile = 2 * kLines;
 constexpr int64_t kKeyBlock = 4 * kTile;
 static_assert(kTile == kBlockDepth);
 
-// A packed operand with a whole number of tiles, whose other dimension is whole blocks of depth.
+// A packed operand: whole tiles of lines, and whole blocks of depth.
 struct Packed {
   uint32_t* words = nullptr;
   int64_t blocks = 0;
@@ -29,7 +29,7 @@ struct Packed {
     const int64_t strip = blocks * kBlockPairs;
     return {words + line / kLines * strip + block * kBlockPairs, 2, strip};
   }
-  // Packs the first lines; the rest of their last tile becomes zero.
+  // Packs `lines` lines. The rest of the last tile becomes zero.
   void pack(const Lines& x, int64_t lines, int64_t depth, bool pairs_inside) {
     blocks = (depth + kBlockDepth - 1) / kBlockDepth;
     pack_bf16(words, x, lines, depth, pairs_inside);
@@ -91,19 +91,20 @@ class Products {
   Products(const Products&) = delete;
   Products& operator=(const Products&) = delete;
 
-  // scores (kTile, count), with row stride kKeyBlock, = a (kTile, D) * keys^T.
+  // Sets scores (kTile, count), whose row stride is kKeyBlock, to a (kTile, D) * keys^T.
   void with_keys(float* scores, const Packed& a, const Packed& keys, const BlockKeys& k) const {
     for (int64_t j = 0; j < k.count; j += kTile)
       kernel_.multiply(keys.blocks, a.tile(0), keys.tile(k.first + j), scores + j, kKeyBlock, false);
   }
-  // out (kTile, padded_D), += or =, weights (kTile, count) * rows (count, D); `rows` is packed with D lines.
+  // Sets out (kTile, padded_D) to weights (kTile, count) * rows (count, D), or adds the product to out if `add`. `rows`
+  // is packed with D lines.
   void over_keys(float* out, int64_t padded_D, const Packed& weights, const Packed& rows, const BlockKeys& k,
                  bool add) const {
     for (int64_t d = 0; d < padded_D; d += kTile)
       kernel_.multiply(k.count / kTile, weights.tile(0), rows.tile(d, k.first / kTile), out + d, padded_D, add);
   }
-  // Adds a (D, kTile queries) * weights (kTile queries, count) to `out`, the transposed gradient of all keys: its tiles
-  // (kTile keys each) follow one another, each (padded_D, kTile).
+  // Adds a (D, kTile queries) * weights (kTile queries, count) to `out`, the transposed gradient of all keys. It
+  // consists of tiles (padded_D, kTile), one after another, for kTile keys each.
   void over_queries(float* out, int64_t padded_D, const Packed& a, const Packed& weights, const BlockKeys& k) const {
     for (int64_t j = 0; j < k.count; j += kTile)
       for (int64_t d = 0; d < padded_D; d += kTile)
@@ -140,7 +141,8 @@ struct Forward {
     values.pack({value_rows, 1, s.qkv_row}, s.D, s.T, false);
   }
 
-  // The online softmax of the scores of one query: row i of the tile. Returns the factor for its earlier sum.
+  // Continues the online softmax of one query with row i of the scores. Returns the factor for the query's earlier
+  // sums.
   float soften(int64_t i, int64_t begin, int64_t end, int64_t count) {
     float* row = scores + i * kKeyBlock;
     const int64_t used = round_up(end, kLanes);
@@ -156,7 +158,7 @@ struct Forward {
     return correction;
   }
 
-  // The queries [query, query + kTile) of one head; q and result are their first rows.
+  // Handles the queries [query, query + kTile) of one head. q and result are their first rows.
   void tile(const Starts& starts, int64_t query, const float* q, float* result, float* lse) {
     const int64_t rows = std::min(kTile, s.T - query);
     queries.pack({q, s.qkv_row, 1}, rows, s.D, true);
@@ -229,7 +231,7 @@ struct Backward {
     std::fill_n(dvalues, s.padded_T * s.padded_D, 0.0f);
   }
 
-  // The queries [query, query + kTile) of one head.
+  // Handles the queries [query, query + kTile) of one head.
   void tile(const Starts& starts, int64_t query, const HeadRows& head) {
     const int64_t rows = std::min(kTile, s.T - query);
     const float *q = head.q + query * s.qkv_row, *out = head.out + query * s.out_row,
@@ -264,7 +266,7 @@ struct Backward {
       for (int64_t d = 0; d < s.D; ++d) dq[i * s.qkv_row + d] = dqueries[i * s.padded_D + d] * s.scale;
   }
 
-  // Turns row i of the scores into P and of dP into dS. Keys that the query does not see get zeros.
+  // Turns row i of the scores into P, and row i of dP into dS. Keys that the query does not see get zeros.
   void differentiate(int64_t i, float lse, float delta, int64_t begin, int64_t end, int64_t count) {
     float *p = probs + i * kKeyBlock, *ds = dscores + i * kKeyBlock;
     const int64_t used = round_up(end, kLanes);

@@ -32,7 +32,7 @@ class CpuKernels final : public Kernels {
   }
 
   int threads_;
-  Operands operands_;  // of dense layers, experts and the LM head
+  Operands operands_;  // of dense layers, experts, the LM head and attention
 };
 
 }  // namespace gptmoe::GPTMOE_CPU_NAMESPACE
