@@ -68,4 +68,11 @@ std::optional<Communication> StepLog::communication() {
   return out;
 }
 
+void StepLog::skipped(int64_t step, const StepResult& result) {
+  live_.clear();
+  std::printf("step %lld  skipped: loss %.4f, gradient norm %.2f\n", static_cast<long long>(step), result.loss,
+              result.grad_norm);
+  std::fflush(stdout);
+}
+
 }  // namespace gptmoe

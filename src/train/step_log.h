@@ -20,6 +20,8 @@ class StepLog {
   void count(double seconds);
   // Writes the row and the line of the last step counted. `progress` is the run's state after that step.
   void write(const Progress& progress, const StepResult& result);
+  // Prints that this step's update was skipped.
+  void skipped(int64_t step, const StepResult& result);
   // Runs `work` without counting its communication as training's.
   template <typename Work>
   void without_cost(Work&& work) {

@@ -27,7 +27,6 @@
 #include "engine/matrix_rate.h"
 #include "engine/memory_check.h"
 #include "engine/step_queue.h"
-#include "inference/score_table.h"
 #include "kernels/kept_choices.h"
 #include "records/run_folder.h"
 #include "train/divergence.h"
@@ -36,6 +35,7 @@
 #include "train/micro_batch.h"
 #include "train/provenance.h"
 #include "train/run_directory.h"
+#include "train/run_evaluation.h"
 #include "train/run_history.h"
 #include "train/run_inputs.h"
 #include "train/run_opening.h"
@@ -75,10 +75,7 @@ class Trainer {
   void finish_step();
   void settle(size_t ahead = 0);
   void save();
-  void evaluate_and_log();
-  void score_tasks();
-  void evaluate_one_batch();
-  void note_skipped(const StepResult& result);
+  void validate() { require_finite_loss("validation", evaluation_->validate(progress_)); }
   void require_finite_loss(const char* which, double loss);
   void interrupt();
 
@@ -133,8 +130,8 @@ class Trainer {
   std::optional<std::string> last_row_;          // CheckpointState::last_row of a resumed run
   std::optional<MetricsFile> metrics_;           // of rank 0
   std::optional<Divergence> divergence_;
-  std::optional<EvalResult> last_eval_;
   std::optional<StepLog> log_;
+  std::optional<RunEvaluation> evaluation_;
 };
 
 Trainer::Trainer(const Config& config, const TrainOptions& options, World& world, const RankThreads& threads,
@@ -205,6 +202,9 @@ void Trainer::open_run(UnstartedRun* unstarted, std::unique_ptr<FolderLock>& loc
     divergence_.emplace(world_, progress_, metrics_ ? &*metrics_ : nullptr);
     log_.emplace(config_, engine_, *communicator_, matrix_rate_, metrics_ ? &*metrics_ : nullptr,
                  ops_->memory().on_host());
+    evaluation_.emplace(RunEvaluation::Run{config_.train, engine_, *ops_, *communicator_, world_, steps_->train_step(),
+                                           *log_, metrics_ ? &*metrics_ : nullptr},
+                        val_data_, tasks_);
   });
   if (unstarted) lock = unstarted->begin();
   keep_choices(*ops_, options_.out / kChoicesFile);
@@ -288,8 +288,8 @@ int Trainer::train_to_end() {
   const auto due_at_start = [&](int64_t every) {
     return progress_.step > 0 ? due(every, progress_.step) : start_weights_.has_value();
   };
-  if (!val_data_.empty() && due_at_start(config_.train.eval_every)) evaluate_and_log();
-  if (!tasks_.empty() && due_at_start(config_.train.tasks.every)) score_tasks();
+  if (!val_data_.empty() && due_at_start(config_.train.eval_every)) validate();
+  if (!tasks_.empty() && due_at_start(config_.train.tasks.every)) evaluation_->score_tasks(progress_);
   // A device works on one step while the host queues the next. On the host itself there is nothing to overlap.
   const size_t ahead = ops_->memory().on_host() ? 0 : StepQueue::kAhead;
   while (!finished()) {
@@ -305,15 +305,18 @@ int Trainer::train_to_end() {
       interrupt();
       return stop.requested() ? stop.signal() : SIGTERM;
     }
-    if (evaluate_now) evaluate_and_log();
-    if (score_now) score_tasks();
+    if (evaluate_now) validate();
+    if (score_now) evaluation_->score_tasks(progress_);
   }
-  if (!saved_.proven()) evaluate_one_batch();
+  // Without validation data, computes a loss from the last weights.
+  if (!saved_.proven()) require_finite_loss("training", evaluation_->one_batch(train_data_.sources()[0].loader));
   if (metrics_) metrics_->sync();
   log_->clear_line();
   std::printf("done        %s tokens in %s%s\n", grouped_digits(progress_.tokens).c_str(),
               clock_time(progress_.seconds).c_str(),
-              last_eval_ ? text("; validation perplexity ", metric_count(last_eval_->perplexity)).c_str() : "");
+              evaluation_->last()
+                  ? text("; validation perplexity ", metric_count(evaluation_->last()->perplexity)).c_str()
+                  : "");
   return 0;
 }
 
@@ -350,19 +353,14 @@ void Trainer::finish_step() {
   progress_.tokens += config_.train.tokens_per_step();
   progress_.seconds += seconds;
   log_->count(seconds);
-  if (result.skipped) note_skipped(result);
+  if (result.skipped) {
+    ++*progress_.skipped_steps;
+    log_->skipped(progress_.step, result);
+  }
   if (due(config_.log.every, progress_.step)) {
     progress_.source_shares = train_data_.shares_read(asked_.empty() ? train_data_.state() : asked_.front());
     log_->write(progress_, result);
   }
-}
-
-void Trainer::note_skipped(const StepResult& result) {
-  ++*progress_.skipped_steps;
-  log_->clear_line();
-  std::printf("step %lld  skipped: loss %.4f, gradient norm %.2f\n", static_cast<long long>(progress_.step),
-              result.loss, result.grad_norm);
-  std::fflush(stdout);
 }
 
 void Trainer::save() {
@@ -389,54 +387,6 @@ void Trainer::save() {
 void Trainer::require_finite_loss(const char* which, double loss) {
   divergence_->require_finite_loss(which, loss);
   saved_.prove();
-}
-
-// For the end of a run without validation data: computes a loss from the last weights.
-void Trainer::evaluate_one_batch() {
-  double loss = 0;
-  log_->without_cost([&] {
-    steps_->train_step().gather_weights();
-    const int64_t tokens = config_.train.micro_batch_size * config_.train.sequence_length * world_.size();
-    loss = evaluate(engine_, *ops_, *communicator_, world_, train_data_.sources()[0].loader, tokens).loss;
-  });
-  require_finite_loss("training", loss);
-}
-
-void Trainer::evaluate_and_log() {
-  std::optional<double> loss_ema;
-  const auto evaluated = [&] {
-    return evaluate(engine_, *ops_, *communicator_, world_, val_data_, config_.train.eval_tokens);
-  };
-  log_->without_cost([&] {
-    steps_->train_step().gather_weights();
-    last_eval_ = evaluated();
-    if (!engine_.weight_average().present()) return;
-    steps_->train_step().exchange_average();
-    loss_ema = evaluated().loss;
-    steps_->train_step().exchange_average();
-  });
-  if (metrics_) metrics_->eval(progress_, *last_eval_, loss_ema);
-  log_->clear_line();
-  std::printf("step %lld  validation loss %.4f  perplexity %.2f  (%s tokens)\n", static_cast<long long>(progress_.step),
-              last_eval_->loss, last_eval_->perplexity, grouped_digits(last_eval_->tokens).c_str());
-  for (const auto& [name, loss] : last_eval_->loss_by_text)
-    std::printf("  %s  loss %.4f  perplexity %.2f\n", printable(name).c_str(), loss, std::exp(loss));
-  if (loss_ema) std::printf("  average of the weights  loss %.4f  perplexity %.2f\n", *loss_ema, std::exp(*loss_ema));
-  std::fflush(stdout);
-  require_finite_loss("validation", last_eval_->loss);
-}
-
-void Trainer::score_tasks() {
-  log_->clear_line();
-  std::vector<TaskScore> scores;
-  log_->without_cost([&] {
-    steps_->train_step().gather_weights();
-    scores = tasks_.score(engine_.gpt(), *ops_, world_);
-  });
-  if (metrics_) metrics_->tasks(progress_, scores);
-  std::printf("step %lld  tasks\n", static_cast<long long>(progress_.step));
-  for (const TaskScore& score : scores) std::printf("  %s\n", printable(score_sentence(score)).c_str());
-  std::fflush(stdout);
 }
 
 void Trainer::interrupt() {
