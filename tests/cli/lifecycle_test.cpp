@@ -1,4 +1,4 @@
-// Extending and branching runs from the command line, and what the report says about it.
+// Extending and branching runs from the command line, and what the report says about such runs.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {

@@ -44,7 +44,7 @@ TEST(TextStream, HoldsBackWhatMayBecomeAStopString) {
   EXPECT_EQ(shown({"\n\nQ:"}, {"yes", "\n", "\n", "Q", ":", " next"}, &taken), (Parts{"yes", "", "", "", ""}));
   EXPECT_EQ(taken, 5u);
   EXPECT_EQ(shown({"\n\nQ:"}, {"yes\n", "\n", "\nQ", " no"}), (Parts{"yes", "", "\n", "\n\nQ no", ""}));
-  EXPECT_EQ(shown({"STOP"}, {"one ST"}), (Parts{"one ", "ST"})) << "the text may end with a part of it";
+  EXPECT_EQ(shown({"STOP"}, {"one ST"}), (Parts{"one ", "ST"})) << "the text may end with a part of the stop string";
 }
 
 // Each repetition is a new beginning of the stop string.

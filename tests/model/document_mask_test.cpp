@@ -1,4 +1,4 @@
-// With data.document_mask, a sequence of several documents gives what the documents give apart.
+// With data.document_mask, a sequence of several documents gives the same results as the separate documents.
 #include <gtest/gtest.h>
 
 #include "support/model_fixture.h"
@@ -13,7 +13,7 @@ constexpr int32_t kEnd = 4;
 constexpr int64_t kLengths[] = {60, 1, 33, 57};  // the last document has no end in the sequence
 
 json one_sequence(json changes, int64_t T) {
-  changes["model"]["router_aux_loss_coef"] = 0;  // the balance loss is one of a whole micro-batch
+  changes["model"]["router_aux_loss_coef"] = 0;  // the balance loss depends on the whole micro-batch
   changes["train"]["sequence_length"] = T;
   changes["train"]["micro_batch_size"] = 1;
   return changes;
@@ -30,7 +30,7 @@ std::vector<int32_t> packed_documents() {
   return tokens;
 }
 
-// Adds the gradients of the sum of the losses of tokens, each of which must predict the next one, and returns these.
+// Each token must predict the next one. Adds the gradients of the sum of their losses, and returns the losses.
 Losses losses_and_gradients(Model& model, std::span<const int32_t> tokens) {
   const Activations& a = model.activations();
   const int64_t T = a.tokens_BT.count();

@@ -108,7 +108,7 @@ TEST_F(Watched, IsFinishedOnceItsLastStepIsEvaluated) {
 
 TEST_F(Watched, SaysWhatItCannotRead) {
   append("no row\n" + train_line(3, 300, 10));
-  EXPECT_EQ(look().step(), 3) << "the rows around it count";
+  EXPECT_EQ(look().step(), 3) << "the rows before and after it count";
   EXPECT_TRUE(run_.problem().starts_with((dir_ / "metrics.jsonl").string() + ":3:")) << run_.problem();
   fs::remove(dir_ / "metrics.jsonl");
   EXPECT_EQ(look().step(), 0);

@@ -1,4 +1,4 @@
-// Damage to what a run trusts is named and changes nothing, and two processes never write the same run.
+// Damage to files that a run trusts is reported and changes nothing, and two processes never write the same run.
 #include <omp.h>
 
 #include <map>
@@ -240,7 +240,7 @@ TEST_F(Seals, AnOlderLatestIsTold) {
   const std::string note = (run_ / "checkpoints/LATEST").string() +
                            ": names step_00000008, but step_00000012 is later; to use that one, write its name there";
   EXPECT_EQ(hold_checkpoint(run_).note, note);
-  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "it was asked for";
+  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "the user named this checkpoint";
   expect_contains(resumed(), "note: " + note + "; the steps after 8 are trained again\n");
   EXPECT_EQ(resumed().find("note"), std::string::npos);
 }
