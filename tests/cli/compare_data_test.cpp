@@ -108,7 +108,7 @@ TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   fs::remove_all(files_ / "both/default");
   succeed(command(from));
   EXPECT_EQ(metrics_of(files_ / "both/default/seed_1")[0]["val_loss"], first);
-  // Runs that already exist no longer need it.
+  // Runs that already exist no longer need the run "start".
   fs::rename(files_ / "start", files_ / "elsewhere");
   cut_back(files_ / "both/default/seed_1", 8);
   fs::remove_all(files_ / "both/default/seed_1/metrics.jsonl");

@@ -1,4 +1,4 @@
-// Runs whose folder or data change, vanish or move: one line each, never a wrong result.
+// Runs whose folder or data change, vanish or move: each gives one line and never a wrong result.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 

@@ -29,7 +29,7 @@ TEST_F(JsonSectionTest, ReadsEveryType) {
   EXPECT_FALSE(section.has("counts"));
 }
 
-TEST_F(JsonSectionTest, FallbacksStandInForAbsentKeys) {
+TEST_F(JsonSectionTest, FallbacksReplaceAbsentKeys) {
   EXPECT_EQ(section.integer("absent", {0, 9}, 7), 7);
   EXPECT_EQ(section.number("absent", {0, 1}, 0.25), 0.25);
   EXPECT_TRUE(section.boolean("absent", true));

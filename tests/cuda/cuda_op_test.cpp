@@ -103,7 +103,7 @@ TEST_P(CudaOpAtOddElements, AgreesWithTheCpu) {
   expect_agreement_with_the_cpu(got);
 }
 
-// For each op, the first case whose rows are multiples of 16 bytes: others are never loaded in packs.
+// For each op, the first case whose rows are multiples of 16 bytes: other rows are never loaded in packs.
 std::vector<OpCase> cases_in_packs() {
   std::vector<OpCase> cases;
   std::set<std::string> ops;

@@ -28,7 +28,7 @@ TEST(SpikeWindow, SkipsALossOrANormFarAboveTheMean) {
   EXPECT_EQ(other.record().skipped, 1);
   other = SpikeWindow(settings(3, 8));
   for (const double norm : {1.0, 2.0, 1.0, 2.0}) EXPECT_FALSE(other.skips(-100, norm));
-  EXPECT_TRUE(other.skips(-100, 50)) << "the norm alone";
+  EXPECT_TRUE(other.skips(-100, 50)) << "only the norm is an outlier";
 }
 
 TEST(SpikeWindow, JudgesNoStepBeforeItIsHalfFull) {

@@ -189,7 +189,7 @@ TEST_F(Export, ClearsWhatAKillLeftAndKeepsOutOfAnothersWay) {
   EXPECT_EQ(names(), (std::vector<std::string>{"hf", "run"}));
 }
 
-TEST_F(Export, TheCardTellsWhereTheWeightsAreFrom) {
+TEST_F(Export, TheCardSaysWhereTheWeightsAreFrom) {
   const auto first_line = [](const ModelCard& card) { return model_card(card, custom_family(), false); };
   expect_contains(first_line({.training = "8 steps", .version = "1"}),
                   "A language model trained from scratch by gptmoe 1.");

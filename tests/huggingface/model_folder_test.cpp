@@ -319,7 +319,7 @@ TEST_F(ModelFolderTest, ALoopOfLinksIsNamed) {
   expect_contains(error_of([&] { ModelFolder(folder_ / "loop"); }), "loop: cannot access it: Too many levels");
 }
 
-TEST_F(ModelFolderTest, IsToldFromARunAndACheckpoint) {
+TEST_F(ModelFolderTest, IsDistinguishedFromARunAndACheckpoint) {
   EXPECT_FALSE(is_model_folder(hf()));  // empty
   write(json::parse(kOlmoe));
   EXPECT_TRUE(is_model_folder(hf()));

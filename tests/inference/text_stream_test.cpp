@@ -9,7 +9,8 @@ namespace {
 
 using Parts = std::vector<std::string>;
 
-// What a stream shows of these tokens, token by token and then at the end. `stopped`: how many tokens it took.
+// What a stream shows of these tokens, token by token and then at the end. `stopped`: the number of tokens until it
+// stopped.
 Parts shown(const Parts& stops, const Parts& tokens, size_t* stopped = nullptr) {
   TextStream stream(stops);
   Parts parts;

@@ -95,12 +95,12 @@ void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
 class DocumentMask : public ::testing::TestWithParam<Case> {};
 
-TEST_P(DocumentMask, EqualsTheDocumentsApart) {
+TEST_P(DocumentMask, EqualsTheSeparateDocuments) {
   expect_documents_apart(
       GetParam().changes, [] { return make_cpu_ops_f64(); }, 1e-12);
 }
 
-TEST_P(DocumentMask, EqualsTheDocumentsApartInF32) {
+TEST_P(DocumentMask, EqualsTheSeparateDocumentsInF32) {
   expect_documents_apart(
       GetParam().changes, [] { return make_cpu_ops(); }, 2e-5);
 }
@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Models, DocumentMask,
                                                    {"head_dim", 4}}}}}),
                          [](const auto& info) { return info.param.name; });
 
-TEST(DocumentMask, EqualsTheDocumentsApartWithBf16Products) {
+TEST(DocumentMask, EqualsTheSeparateDocumentsWithBf16Products) {
   expect_documents_apart(
       {{"model", {{"num_experts", 0}}}}, [] { return make_cpu_ops(0, DType::bf16); }, 2e-2);
 }

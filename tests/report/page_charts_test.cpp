@@ -125,7 +125,7 @@ TEST(PageCharts, AWideChartComesAtThreeWidths) {
 
 // ---- What the page's script relies on. tools/bench/peers/report_check.py runs the script itself. --------------------
 
-// Every first group of `pattern` in a text.
+// The first group of every match of `pattern` in a text.
 std::set<std::string> found(const std::string& in, const std::string& pattern) {
   const std::regex regex(pattern);
   std::set<std::string> all;

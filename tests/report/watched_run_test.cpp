@@ -48,7 +48,7 @@ TEST_F(Watched, ReadsWhatIsNew) {
   EXPECT_EQ(run_.experts(), 4);
   EXPECT_EQ(run_.last_written(), 1000.5);
   EXPECT_EQ(run_.problem(), "");
-  // Rows that were read before are not read again: apart from the last one, they may even have changed on the disk.
+  // Rows that were read before are not read again: all but the last one may even have changed on the disk.
   std::string rows = read_text_file(dir_ / "metrics.jsonl");
   rows[0] = '?';
   std::ofstream(dir_ / "metrics.jsonl") << rows << train_line(4, 400, 20);

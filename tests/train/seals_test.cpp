@@ -154,7 +154,7 @@ TEST_F(Seals, AResumeAndABranchContinueTheChain) {
   }
 }
 
-TEST_F(Seals, ALostRowIsToldAfterAResumeToo) {
+TEST_F(Seals, ALostRowIsReportedAfterAResumeToo) {
   train_quietly(config_, run_);
   const std::string rows = read_text_file(rows_);
   for (const size_t kept : {rows.find('\n') + 1, size_t{0}}) {
@@ -233,7 +233,7 @@ TEST_F(Seals, AConfigThatAResumeChangedIsNotEdited) {
   require_unedited_config(run_);
 }
 
-TEST_F(Seals, AnOlderLatestIsTold) {
+TEST_F(Seals, AnOlderLatestIsReported) {
   train_quietly(config_, run_);
   EXPECT_EQ(hold_checkpoint(run_).note, "");
   write_text_file(run_ / "checkpoints/LATEST", "step_00000008\n");
