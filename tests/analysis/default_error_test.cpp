@@ -12,7 +12,7 @@ namespace {
 // Two tokens, two experts, C = 2. Both tokens prefer expert 0.
 TEST(DefaultError, AveragesOverTokensThatChoseTheExpertAndOverTheOthers) {
   Held<int64_t> offsets({0, 2, 4}, {3});
-  Held<int32_t> slots({0, 2, 1, 3}, {4});  // token * 2 + place of the expert among the token's two
+  Held<int32_t> slots({0, 2, 1, 3}, {4});  // token * 2 + the expert's position among the token's two
   Held<int32_t> expert_ids({0, 1, 0, 1}, {2, 2});
   Held<float> rows({3, 4, 0, 2, 1, 0, 0, 5}, {4, 2});
   const Routing routing = {.expert_ids_NK = expert_ids.tensor, .offsets_E1 = offsets.tensor, .slots_R = slots.tensor};

@@ -18,7 +18,8 @@ class Cgroup : public testing::Test {
     std::filesystem::create_directories(file.parent_path());
     write_text_file(file, content);
   }
-  // Version 1 as a container sees it: the host's path of its group is at the top of its mounts.
+  // Version 1 as a container sees it. `group`: the group's path on the host. `shown`: the path at the top of the
+  // mounts.
   void write_version1(const std::string& group, const std::string& shown) {
     write("proc/self/cgroup", "4:memory:" + group + "\n3:cpu,cpuacct:" + group + "\n1:name=systemd:/other\n0::/\n");
     write("proc/self/mountinfo",

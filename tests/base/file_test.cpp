@@ -58,7 +58,7 @@ TEST(FileReader, ErrorsNameThePath) {
 TEST(FileReader, AFifoIsRefusedAtOnce) {
   TemporaryFolder folder;
   ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
-  alarm(20);  // ends the test if one of them waits
+  alarm(20);  // ends the test if a call waits for a writer
   const std::string refusal = (folder / "fifo").string() + ": not a regular file";
   EXPECT_EQ(message<UserError>([&] { FileReader file(folder / "fifo"); }), refusal);
   EXPECT_EQ(message<UserError>([&] { read_text_file(folder / "fifo"); }), refusal);

@@ -21,7 +21,7 @@ TEST(Check, MessageHasTheConditionAndTheDetails) {
   }
 }
 
-TEST(JobClock, TellsShareAndTimeLeft) {
+TEST(JobClock, ShowsShareAndTimeLeft) {
   const JobClock clock;
   EXPECT_EQ(clock.state(0, 200, 5), "0 %");
   EXPECT_EQ(clock.state(50, 200, 0.5), "25 %") << "too early to estimate the time left";

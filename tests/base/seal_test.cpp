@@ -31,7 +31,7 @@ TEST(Seal, IsTheLastKeyInAnyLayout) {
   EXPECT_EQ(seal_of("{"), Seal::none);
 }
 
-// Damage either breaks the seal or leaves no JSON object; never an object with other values.
+// Damage breaks the seal or leaves no JSON object. It never gives an object with other values.
 TEST(Seal, EveryFlippedBitAndLostByteShows) {
   for (const int indent : {-1, 2}) {
     const std::string content = sealed(kObject.dump(indent));

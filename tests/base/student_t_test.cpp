@@ -26,7 +26,7 @@ TEST(StudentT, TheTailBeyondABoundIsWhatTheBoundLeavesOut) {
           << probability << " " << degrees;
   EXPECT_EQ(student_t_beyond(0, 5), 1);
   EXPECT_EQ(student_t_beyond(-3, 5), student_t_beyond(3, 5));
-  // One degree: 1 - 2/pi arctan(t), which is 2/pi / t far out.
+  // One degree: 1 - 2/pi arctan(t), which is about 2 / (pi t) for large t.
   EXPECT_NEAR(student_t_beyond(1e9, 1) / 6.366197723675814e-10, 1, 1e-9);
 }
 

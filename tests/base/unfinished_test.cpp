@@ -57,7 +57,7 @@ TEST(Unfinished, WhatALinkLeadsToIsNotWritten) {
   write_text_file(folder / "a", "new");
   EXPECT_EQ(read_text_file(folder / "a"), "new");
   EXPECT_EQ(read_text_file(folder / "precious"), "old");
-  EXPECT_TRUE(fs::is_symlink(folder / text("a.gptmoe-tmp-", getpid(), "-1"))) << "which is not ours to remove";
+  EXPECT_TRUE(fs::is_symlink(folder / text("a.gptmoe-tmp-", getpid(), "-1"))) << "only its maker may remove the link";
 }
 
 TEST(Unfinished, TheNextWriterOfAPathClearsWhatAKillLeft) {
@@ -75,7 +75,7 @@ TEST(Unfinished, TheNextWriterOfAPathClearsWhatAKillLeft) {
   write_text_file(folder / "a.gptmoe-tmp-x-1", "not ours");
   write_text_file(folder / "a", "x");
   std::set<std::string> left = names_in(folder.path());
-  EXPECT_EQ(left.size(), 6u) << "those of b and c stay";
+  EXPECT_EQ(left.size(), 6u) << "the leftovers of b and c stay";
   const Unfinished other = new_unfinished_folder(folder / "c");
   remove_leftovers_in(folder.path());
   EXPECT_EQ(names_in(folder.path()),

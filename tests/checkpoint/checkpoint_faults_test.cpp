@@ -20,7 +20,7 @@
 namespace gptmoe::testing {
 namespace {
 
-std::string refused_rename;  // a rename to a path that ends so fails; empty: none
+std::string refused_rename;  // a rename to a path with this ending fails; empty: none fails
 
 }  // namespace
 }  // namespace gptmoe::testing
@@ -78,7 +78,7 @@ TEST_F(CheckpointFaults, CrashBetweenRenameAndLatest) {
   write(folder() / "LATEST", "step_00000010\n");
   write(folder() / "LATEST.gptmoe-tmp-99999999-1", "step_0000");
   expect_latest(10);
-  save(20);  // replaces the finished one
+  save(20);  // replaces the finished checkpoint of step 20
   expect_latest(20);
   EXPECT_EQ(names(), (std::set<std::string>{"LATEST", "step_00000010", "step_00000020"}));
 }
@@ -89,7 +89,7 @@ TEST_F(CheckpointFaults, ACheckpointThatWasBeingReplacedIsTheLatest) {
   fs::path old = at(10);
   old += ".old";
   fs::rename(at(10), old);
-  EXPECT_EQ(latest_note(run()), "") << "LATEST names step 10, which is there under another name";
+  EXPECT_EQ(latest_note(run()), "") << "LATEST names step 10, which exists under another name";
 }
 
 TEST_F(CheckpointFaults, CrashWhileReplacing) {
@@ -289,7 +289,7 @@ TEST_F(CheckpointFaults, WhatCannotBeOpenedIsNotCalledDamaged) {
             (at(10) / "state.json").string() + ": cannot open: Too many open files");
 }
 
-// A FIFO or device in place of a file does not count as a file, and not as a missing file.
+// A FIFO or device in place of a file counts neither as a file nor as a missing file.
 TEST_F(CheckpointFaults, AFileOfAnotherKindIsNotAnAbsentCheckpoint) {
   save(5);
   save(10);

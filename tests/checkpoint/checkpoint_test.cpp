@@ -66,8 +66,8 @@ TEST_F(Checkpoint, F32WidensIntoADoubleModel) {
                 static_cast<double>(saved.params().row_value(saved.params().rows()[r]).as<float>()[i]));
 }
 
-// Hugging Face's classes would otherwise build their default model.
-TEST_F(Checkpoint, ItsConfigIsNoneForTransformers) {
+// Without it, Hugging Face's classes would build their default model.
+TEST_F(Checkpoint, TransformersCannotUseItsConfig) {
   save(3);
   const json config = json::parse(read_text_file(at(3) / "config.json"));
   EXPECT_EQ(config["model_type"], "gptmoe_checkpoint");

@@ -231,7 +231,7 @@ TEST_F(BadInput, EmptyPaths) {
 }
 
 // A folder with another program's state.json is not a checkpoint.
-TEST_F(BadInput, AConfigBesideAnotherStateFileIsOne) {
+TEST_F(BadInput, AConfigBesideAnotherStateFileIsAConfig) {
   write_text_file(files_ / "state.json", "{}");
   succeed({"plan", "good.json"});
 }

@@ -108,7 +108,7 @@ TEST_F(CompareData, AllRunsStartFromOneCheckpoint) {
   fs::remove_all(files_ / "both/default");
   succeed(command(from));
   EXPECT_EQ(metrics_of(files_ / "both/default/seed_1")[0]["val_loss"], first);
-  // Runs that already exist no longer need it.
+  // Runs that already exist no longer need the run "start".
   fs::rename(files_ / "start", files_ / "elsewhere");
   cut_back(files_ / "both/default/seed_1", 8);
   fs::remove_all(files_ / "both/default/seed_1/metrics.jsonl");
@@ -174,7 +174,8 @@ TEST_F(CompareData, OneComparisonWorksInAFolder) {
   succeed(command());
   fs::remove_all(files_ / "both/default");
   fs::create_directory(files_ / "both/default");
-  fs::create_directory(files_ / "both/default/seed_1.gptmoe-tmp-99999999-1");  // a kill while it was removed
+  fs::create_directory(files_ /
+                       "both/default/seed_1.gptmoe-tmp-99999999-1");  // left by a kill during the removal of seed_1
   {
     const FolderLock other(files_ / "both", "");
     refuse(command(),
@@ -185,7 +186,7 @@ TEST_F(CompareData, OneComparisonWorksInAFolder) {
   EXPECT_FALSE(fs::exists(files_ / "both/default/seed_1.gptmoe-tmp-99999999-1"));
   refuse({"compare", "topk.json", "default.json", "--out", "new", "--set", "data.train=none_*.bin"},
          {"no file matches"});
-  EXPECT_FALSE(fs::exists(files_ / "new")) << "the folder that it made";
+  EXPECT_FALSE(fs::exists(files_ / "new")) << "the command removes the folder that it made";
 }
 
 TEST_F(CompareData, ARunThatAnotherProcessTrainsStopsTheComparisonBeforeItsFirstFile) {

@@ -253,7 +253,7 @@ TEST_F(Compare, RefusesFoldersThatHoldOtherRuns) {
   for (const char* jobs : {"1", "2"}) {
     refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both"},
            {"both/default/seed_2: the run has seed = 3, now it is 2; compare with the run's value, or choose another"});
-    // train --resume could change this one.
+    // train --resume may change this key; compare may not.
     refuse({"compare", "topk.json", "default.json", "--seeds", "2", "--jobs", jobs, "--out", "both", "--set",
             "optimizer.learning_rate=0.5"},
            {"now it is 0.5; compare with the run's value, or choose another --out"});

@@ -71,7 +71,7 @@ TEST_F(DocumentMaskRun, TheRunsCopyOfTheTokenizerIsEnough) {
   refuse({"train", "run.json", "--out", "other"}, {"run.json: data.tokenizer: words.json is not there"});
 }
 
-TEST_F(DocumentMaskRun, ExportTellsThatTheFolderHasNoMask) {
+TEST_F(DocumentMaskRun, ExportSaysThatTheFolderHasNoMask) {
   write_masked({{"document_mask", true}, {"end_of_text", 5}});
   succeed({"train", "run.json", "--out", "run", "--set", "train.steps=3"});
   expect_contains(succeed({"export", "run", "--out", "hf"}).out, "documents   trained with a mask between documents");

@@ -69,7 +69,7 @@ TEST_F(EvalTasks, PrintTheTableAndWriteTheScores) {
             result.out);
 }
 
-// A run that scores tasks and averages its weights as it trains has the numbers that eval gives afterwards.
+// The scores that a run records during training, with averaged weights, equal those of eval afterwards.
 TEST_F(EvalTasks, AreThoseOfTheTrainingLoop) {
   succeed({"train", "run.json", "--out", "loop", "--set", "train.steps=3", "--set", "train.tasks.files=tasks", "--set",
            "train.weight_ema=0.5", "--set", "data.val=words.bin"});

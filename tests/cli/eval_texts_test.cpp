@@ -61,7 +61,7 @@ TEST_F(EvalTexts, DomainsOnTheScreenAndInJson) {
   const json first = scores({"run", "--domain", "wiki=a.bin", "--tokens", "20"});
   EXPECT_EQ(first["texts"][0]["tokens"], 14);
   EXPECT_EQ(first["tokens_limit"], 20);
-  EXPECT_FALSE(first.contains("limit")) << "that of tasks counts examples";
+  EXPECT_FALSE(first.contains("limit")) << "the limit of tasks counts examples";
 }
 
 TEST_F(EvalTexts, BitsPerByteNeedTheTokenizer) {

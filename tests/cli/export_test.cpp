@@ -66,7 +66,7 @@ TEST_F(ExportCommand, TakesTheRunsTokenizerOrAnother) {
   EXPECT_FALSE(fs::exists(files_ / "other"));
 }
 
-TEST_F(ExportCommand, GoesOnWithoutATokenizerThatIsGone) {
+TEST_F(ExportCommand, ContinuesWithoutATokenizerThatIsGone) {
   train({{"data", {{"tokenizer", "gone.json"}}}});
   expect_contains(succeed({"export", "runs/tiny", "--out", "hf"}).out,
                   "runs/tiny: holds no copy of its tokenizer, and there is none at gone.json; pass --tokenizer FILE");

@@ -90,7 +90,7 @@ TEST_F(GenerateCommand, NeverEndsAtAnIdBeyondTheTokenizer) {
 TEST_F(GenerateCommand, SaysThatAPromptIsLongerThanTheContext) {
   const std::string words(120, '!');
   const ProcessResult result = gptmoe({"generate", "run", "--prompt", "In the", "--tokens", "70", "--json"});
-  EXPECT_EQ(result.err, "") << "a text may grow beyond it";
+  EXPECT_EQ(result.err, "") << "a text may grow beyond the context";
   EXPECT_TRUE(json::parse(result.out)["truncated"]);
   const ProcessResult cut = gptmoe({"generate", "run", "--prompt", words + words, "--tokens", "3", "--json"});
   EXPECT_EQ(cut.exit_code, 0) << cut.err;
@@ -139,7 +139,7 @@ TEST_F(GenerateCommand, EndsAtCtrlD) {
   Terminal terminal;
   terminal.type("In the\n\x04");
   EXPECT_TRUE(generate({"--interactive"}, terminal.name()).out.ends_with("\n"));
-  EXPECT_FALSE(generate({}, terminal.name()).out.empty()) << "waits for no prompt on a terminal";
+  EXPECT_FALSE(generate({}, terminal.name()).out.empty()) << "must not wait for a prompt on a terminal";
 }
 
 TEST_F(GenerateCommand, EndsWith130AtCtrlC) {

@@ -28,7 +28,7 @@ TEST_F(Install, HoldsWhatAUserNeeds) {
     EXPECT_TRUE(fs::is_regular_file(installed(name))) << name;
   for (const char* program : {"bin/gptmoe", "bin/gptmoe-tokenize"})
     EXPECT_EQ(read_text_file(installed(program)).find(build_folder()), std::string::npos)
-        << program << " names the build's folder";
+        << program << " contains the path of the build folder";
   EXPECT_EQ(run(folder(), {installed("bin/gptmoe").string(), "--version"}).out, succeed({"--version"}).out);
 }
 

@@ -112,7 +112,7 @@ TEST_F(Interruption, ByAKillCostsNoMoreThanTheMinutesBetweenCheckpoints) {
   expect_same_run(files_ / "whole", files_ / "run");
 }
 
-// "gptmoe ... | head": the reader of the output goes first. Nothing that was asked for is lost.
+// "gptmoe ... | head": the reader of the output ends first. gptmoe still completes its work.
 TEST_F(CommandLine, AClosedPipeDoesNotEndTheWork) {
   write_config("a.json");
   write_config("b.json", {{"router", {{"type", "default"}}}});

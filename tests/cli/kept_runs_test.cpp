@@ -23,7 +23,8 @@ class KeptRuns : public CommandLine {
   }
 };
 
-// Two seeds end 4 % behind and one ends level. The paired t is 1.9, which is not significant with three seeds.
+// Two seeds end 4 % behind the baseline, and one ends level with it. The paired t is 1.9, which is not significant with
+// three seeds.
 TEST_F(KeptRuns, ThreeSeedsOf8c2LeaveTheGapUndecided) {
   expect_gap(report_of("8c2"), "undecided", "2.6 % higher (undecided; 95 % interval −3.2 to +8.9 %)");
 }

@@ -1,4 +1,4 @@
-// Extending and branching runs from the command line, and what the report says about it.
+// Extending and branching runs from the command line, and what the report says about such runs.
 #include "cli/cli_fixture.h"
 
 namespace gptmoe::testing {
@@ -57,7 +57,7 @@ TEST_F(LifecycleCli, StartsFromTheWeightsOfARun) {
   refuse({"train", "run.json", "--init-from", "run", "--branch", "run", "--out", "b"}, {"--init-from"});
   refuse({"train", "run.json", "--init-from", "nowhere", "--out", "b"}, {"nowhere", "no such file or folder"});
   EXPECT_FALSE(fs::exists(files_ / "b"));
-  fs::rename(files_ / "run", files_ / "elsewhere");  // a branch of the new run does not need it
+  fs::rename(files_ / "run", files_ / "elsewhere");  // a branch of the new run does not need the old run
   succeed(
       {"train", "run.json", "--set", "train.init_from=run", "--branch", "new/checkpoints/step_00000008", "--out", "b"});
 }

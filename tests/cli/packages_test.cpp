@@ -63,7 +63,8 @@ TEST_F(Packages, RootInstallsOnlyTheMissingOnes) {
 
 TEST_F(Packages, APreparationThatLacksItsTextLeavesNothingBehind) {
   if (!fs::exists(source_folder() + "/build/gptmoe-tokenize")) GTEST_SKIP() << "the script uses build/gptmoe-tokenize";
-  for (const char* tool : {"dirname", "grep", "mkdir", "rm"})  // all of the system that the script sees: no bible
+  for (const char* tool :
+       {"dirname", "grep", "mkdir", "rm"})  // the only system programs that the script sees: no bible
     write_program(tool, "PATH=/usr/bin:/bin exec " + std::string(tool) + " \"$@\"");
   const ProcessResult result =
       run(folder_.path(),

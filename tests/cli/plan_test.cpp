@@ -71,7 +71,7 @@ TEST_F(Plan, RefusesWhatItCannotPredict) {
   refuse({"plan", "run.json", "--gpu", "b200"}, {"--gpu: \"b200\" is not known; choose one of h200, h100, a100"});
   refuse({"plan", "run.json", "--kernels", "--ranks", "4", "--nodes", "3"},
          {"--nodes: 4 ranks cannot be shared equally by 3 machines; choose a number that divides 4"});
-  // On a CPU too, before anything is printed or measured.
+  // On a CPU too, the ranks are checked before anything is printed or measured.
   for (const std::vector<std::string>& ranks :
        {std::vector<std::string>{"4", "--nodes", "3"}, std::vector<std::string>{"3"}}) {
     std::vector<std::string> arguments = {"plan", "run.json", "--set", "device=cpu", "--ranks"};

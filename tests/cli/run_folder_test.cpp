@@ -1,4 +1,4 @@
-// Runs whose folder or data change, vanish or move: one line each, never a wrong result.
+// Runs whose folder or data change, vanish or move: each gives one line and never a wrong result.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 
@@ -84,7 +84,7 @@ TEST_F(RunFolderCli, AShardThatIsCutUnderTrainingIsOneLine) {
   fs::resize_file(files_ / "train_0.bin", 1024 + 20);
   const std::string line =
       fail(process_->wait(), 2, {"train_0.bin: byte ", "the file ends here, but it had 1158 bytes"});
-  EXPECT_TRUE(latest_checkpoint(files_ / "run")) << "which is whole:";
+  EXPECT_TRUE(latest_checkpoint(files_ / "run")) << "the checkpoint is whole";
   fs::resize_file(files_ / "train_0.bin", 1024);
   refuse({"train", "run.json", "--out", "run", "--resume"}, {"train_0.bin: truncated"});
 }

@@ -1,4 +1,4 @@
-// What the commands say about a run whose files were changed behind its back.
+// What the commands say about a run whose files another program changed.
 #include "cli/cli_fixture.h"
 #include "support/test_folders.h"
 

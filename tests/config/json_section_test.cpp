@@ -29,7 +29,7 @@ TEST_F(JsonSectionTest, ReadsEveryType) {
   EXPECT_FALSE(section.has("counts"));
 }
 
-TEST_F(JsonSectionTest, FallbacksStandInForAbsentKeys) {
+TEST_F(JsonSectionTest, FallbacksReplaceAbsentKeys) {
   EXPECT_EQ(section.integer("absent", {0, 9}, 7), 7);
   EXPECT_EQ(section.number("absent", {0, 1}, 0.25), 0.25);
   EXPECT_TRUE(section.boolean("absent", true));
@@ -153,7 +153,7 @@ TEST_F(JsonSectionTest, AHintComesBeforeTheNearestKey) {
   };
   EXPECT_EQ(error(R"({"rate": 1, "lr": 2})"), "f.json: inner.lr: unknown key; did you mean \"inner.rate\" (a number)?");
   EXPECT_EQ(error(R"({"lr": 2})"), "f.json: inner.lr: unknown key; did you mean \"inner.rate\" (a number)?")
-      << "the missing key has another name";
+      << "the error is about the misspelt key, not the missing one";
   EXPECT_EQ(error(R"({"rate": 1, "stesp": 2})"), "f.json: inner.stesp: unknown key; there are no steps");
   EXPECT_EQ(error(R"({"rate": 1, "step": 2})"), "f.json: inner.step: unknown key; did you mean \"steps\"?");
 }
@@ -163,7 +163,7 @@ TEST_F(JsonSectionTest, OthersAreTheKeysThatWereNotRead) {
   mixed.string("type");
   EXPECT_EQ(*mixed.others(), json::parse(R"({"knob": 1, "deep": {"x": [1]}})"));
   EXPECT_NO_THROW(mixed.finish());
-  EXPECT_EQ(*mixed.others(), json::object()) << "others() counts as reading them";
+  EXPECT_EQ(*mixed.others(), json::object()) << "others() marks the keys as read";
 }
 
 TEST_F(JsonSectionTest, AnOpenEndIsNotInTheRange) {

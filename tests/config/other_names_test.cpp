@@ -65,11 +65,11 @@ TEST(OtherNames, AKeyInTheWrongSectionIsFound) {
             "f.json: train.learning_rate: unknown key; did you mean \"optimizer.learning_rate\"?");
   EXPECT_EQ(error_with(R"({"train": {"seed": 1}})"), "f.json: train.seed: unknown key; did you mean \"seed\"?");
   EXPECT_EQ(error_with(R"({"train": {"every": 1}})").find("did you mean \"checkpoint.every\""), std::string::npos)
-      << "checkpoint and log both have it";
+      << "the sections checkpoint and log both have this key";
 }
 
-// Every path in the table is one of our keys, and no name in it is one: a key that is only in the wrong section is not
-// translated.
+// Every path in the table is one of our keys, but no name in the table is: a key that is only in the wrong section is
+// not translated.
 TEST(OtherNames, TheTableAgreesWithTheConfig) {
   const std::set<std::string> keys = every_key();
   std::set<std::string> names, seen;

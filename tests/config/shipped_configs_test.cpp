@@ -101,8 +101,8 @@ TEST(ShippedConfigs, PaperConfigsHaveTheBetaOfTheirShape) {
   }
 }
 
-// A rival is named after its router, SHAPE_ROUTER.json, or also after its variant. It may differ from TopK in the
-// router block, in the balance loss if it balances loads in its own way, and in norm_topk_prob.
+// A rival's file is SHAPE_ROUTER.json, or SHAPE_ROUTER_VARIANT.json. It may differ from TopK in the router block, in
+// the balance loss if it balances loads in its own way, and in norm_topk_prob.
 TEST(ShippedConfigs, RivalsDifferFromTopkInTheRouterAndItsLoss) {
   int rivals = 0;
   for (const fs::path& path : shipped()) {

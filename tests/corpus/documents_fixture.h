@@ -17,7 +17,7 @@ struct Reading {
   Texts documents, errors;
   std::string error;
   std::vector<InputPosition> ends;  // of every batch
-  // The number of documents begun by the end of each batch, and the number of pieces of each document.
+  // The number of documents that have begun by the end of each batch, and the number of pieces of each document.
   std::vector<size_t> documents_at, pieces;
   std::vector<std::optional<uint64_t>> hashes;
 };

@@ -95,9 +95,10 @@ TEST_F(DocumentsTest, LongTextsComeInPieces) {
         EXPECT_TRUE(std::isalnum(static_cast<unsigned char>(text[cut - 1])) || text[cut - 1] == '\xA9') << cut;
       }
     }
-    EXPECT_EQ(read(path).hashes, std::vector<std::optional<uint64_t>>{std::nullopt}) << "one piece";
+    EXPECT_EQ(read(path).hashes, std::vector<std::optional<uint64_t>>{std::nullopt}) << "the document is one piece";
     hashes = false;
-    EXPECT_EQ(read(path, 4096).hashes, std::vector<std::optional<uint64_t>>{std::nullopt}) << "not asked for";
+    EXPECT_EQ(read(path, 4096).hashes, std::vector<std::optional<uint64_t>>{std::nullopt})
+        << "no hashes were requested";
   }
 }
 

@@ -32,7 +32,7 @@ TEST_F(EncodeDamageTest, ADamagedShardIsNamedAndNothingRemoved) {
     if (entry.path().filename() != "manifest.json") shards.push_back(entry.path());
   ASSERT_TRUE(std::any_of(shards.begin(), shards.end(), [](auto& path) { return path.extension() == ".partial"; }));
   for (const fs::path& shard : shards) {
-    // A partial file may be longer than the record says; what it holds at its beginning was recorded.
+    // The record may cover only the beginning of a partial file, so the damage is there.
     const int64_t place = shard.extension() == ".partial" ? std::ssize(read_text_file(shard)) - kShardHeaderBytes : 1;
     flip(shard, place);
     const auto before = content(folder / "out");

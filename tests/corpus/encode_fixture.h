@@ -56,7 +56,7 @@ struct EncodeFixture : testing::Test {
       files[entry.path().filename()] = read_text_file(entry.path());
     return files;
   }
-  // Expects the same files with the same bytes; names files that differ instead of printing their content.
+  // Expects the same files with the same bytes. Prints the names of files that differ, not their content.
   static void expect_same_files(const std::filesystem::path& folder, const std::filesystem::path& expected) {
     const auto found = content(folder), wanted = content(expected);
     for (const auto& [name, bytes] : wanted) {

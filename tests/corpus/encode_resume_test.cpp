@@ -284,7 +284,7 @@ TEST_F(EncodeResumeTest, OneEncoderAtATime) {
   const FolderLock lock(folder / "out", "");
   expect_contains(error_of([&] { encode(inputs, options("out")); }),
                   text((folder / "out").string(), ": another process (", getpid(), ") is writing shards into this"));
-  EXPECT_TRUE(fs::is_empty(folder / "out")) << "and the empty folder, which is the other's, is still there";
+  EXPECT_TRUE(fs::is_empty(folder / "out")) << "the folder of the other process remains, and is empty";
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ struct TokenFileTest : testing::Test {
     file.read(0, file.size(), out.data());
     return out;
   }
-  // Expects "PATH: LINE" or, if LINE ends in "...", a line that begins so.
+  // Expects the message "PATH: LINE". If LINE ends in "...", only the text before that must agree.
   static void expect_refusal(const fs::path& path, const TokenFileOptions& options, std::string line,
                              const fs::path& named = {}) {
     line = (named.empty() ? path : named).string() + ": " + line;
@@ -207,7 +207,7 @@ TEST_F(MegatronTest, DocumentsOfSeveralSequences) {
   EXPECT_EQ(ends(), (std::vector<int64_t>{2, 2, 4}));
   index.bounds = {0, 2, 3};
   EXPECT_EQ(ends(), (std::vector<int64_t>{2, 4}));
-  write("m.idx", index.bytes() + std::string(3, '\0'));  // with modes
+  write("m.idx", index.bytes() + std::string(3, '\0'));  // followed by a mode for each sequence
   EXPECT_EQ(TokenFile(folder / "m.bin", {.vocab_size = 100}).size(), 4);
 }
 

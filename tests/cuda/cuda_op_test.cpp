@@ -36,7 +36,7 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
 
   const OpCase& op() const { return std::get<0>(GetParam()); }
   DType compute() const { return std::get<1>(GetParam()); }
-  // A case has one GPU for f32 and the other one for bf16. For half of the cases, f32 has the A100.
+  // A case runs on one GPU in f32 and on the other in bf16. Half of the cases run on the A100 in f32.
   GpuModel gpu() const {
     return (hash_bytes(op().name) + (compute() == DType::bf16)) % 2 ? GpuModel::small_a100 : GpuModel::h100;
   }
@@ -45,7 +45,7 @@ class CudaOp : public testing::TestWithParam<std::tuple<OpCase, DType>> {
   void expect_agreement_with_the_cpu(CaseRun& got);
 };
 
-// Expects agreement with the CPU in f64 on the same inputs, and runs `got` for that. The CPU's backward starts from the
+// Runs `got` and expects it to agree with the CPU in f64 on the same inputs. The CPU's backward starts from the
 // rounded outputs of the CUDA forward, so the errors of the forward do not carry over to the backward.
 void CudaOp::expect_agreement_with_the_cpu(CaseRun& got) {
   CaseRun expected(op(), double_ops(1), Garbage::nan, compute());
@@ -58,7 +58,7 @@ void CudaOp::expect_agreement_with_the_cpu(CaseRun& got) {
   got.forward();
   expected.forward();
   for (const TensorSpec& spec : op().tensors) {
-    // An output that is still NaN after the forward is one that the backward writes.
+    // If an output is still NaN after the forward, the backward writes it.
     if (spec.role != Role::output || std::isnan(expected.read(spec.name).front())) continue;
     const std::vector<double> values = got.read(spec.name);
     const bool exact = spec.exact || spec.kind == Kind::i32 || spec.kind == Kind::i64;
@@ -103,7 +103,7 @@ TEST_P(CudaOpAtOddElements, AgreesWithTheCpu) {
   expect_agreement_with_the_cpu(got);
 }
 
-// For each op, the first case whose rows are multiples of 16 bytes: others are never loaded in packs.
+// For each op, the first case whose rows are multiples of 16 bytes: other rows are never loaded in packs.
 std::vector<OpCase> cases_in_packs() {
   std::vector<OpCase> cases;
   std::set<std::string> ops;

@@ -11,8 +11,8 @@
 
 namespace gptmoe {
 
-// Makes blocks and threads run in another order from now on, by even seeds also in finer turns and with copies made
-// early or late. A real GPU changes the order by itself.
+// Makes blocks and threads run in another order from now on. With an even seed, blocks also overlap, threads take finer
+// turns, and copies are made early or late. A real GPU changes the order by itself.
 inline void reorder_execution([[maybe_unused]] uint64_t seed) {
 #ifdef GPTMOE_SIMT
   simt::set_seed(seed);

@@ -12,7 +12,7 @@ constexpr double kEps = 1e-5;
 
 class RealSizeMemory : public RealSize {};
 
-// What a norm knows of each row.
+// A norm's statistics of one row.
 struct RowNorm {
   double mean, rstd;
 };

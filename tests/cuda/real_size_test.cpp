@@ -131,7 +131,7 @@ TEST_P(RealSize, Attention) {
     all.push_back(std::log(total));
     return all;
   };
-  // Without the logarithm of the number of keys, beside which a missing quarter of the keys would not show.
+  // The logarithm of the number of keys would hide a missing quarter of the keys, so it is subtracted.
   expect_at(
       *ops_, "lse", lse, tolerance(1e-1), [&](int64_t i) { return scores(i / (H * T), i / T % H, i % T).back(); },
       sampled_places("lse", B * H * T, 64), [&](int64_t i) { return std::log(static_cast<double>(i % T + 1)); });
@@ -140,7 +140,7 @@ TEST_P(RealSize, Attention) {
     const std::vector<double> p = scores(b, h, t);
     return sum_of(t + 1, [&](int64_t j) { return p[static_cast<size_t>(j)] * qkv(at(b, j, 2 * H + h, i % D)); });
   });
-  constexpr int kSamples = 24;  // those of keys and values take T^2 D multiplications
+  constexpr int kSamples = 24;  // a sample of a key or value takes T^2 D multiplications
   expect(
       "dqkv", dqkv, 4e-2,
       [&](int64_t i) {
@@ -218,7 +218,7 @@ TEST_P(RealSize, LmHead) {
     });
   };
   expect("dw", dw, 2e-2, gradient);
-  // The rows of no target, which hold the softmax alone, by themselves: they are much smaller.
+  // Rows that are no target hold the softmax's part alone. They are much smaller, so they are compared separately.
   std::vector<int64_t> others = sampled_places("others", kV * kC, 64);
   std::erase_if(others, [&](int64_t i) {
     return std::find(targets.begin(), targets.end(), static_cast<int32_t>(i / kC)) != targets.end();

@@ -1,6 +1,6 @@
 #pragma once
 // Tensors too large for a whole comparison: their elements are computed again from the index, and results are compared
-// at a few places.
+// at a few indices.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -63,7 +63,7 @@ inline double element(Ops& ops, const Tensor& x, int64_t i) {
 using OfElement = std::function<double(int64_t)>;
 
 // Compares the elements at `places` with expected(i). An error is relative to the element and the rms of all places.
-// `known`, a part of the value that would hide errors in the rest, is taken off both sides before.
+// `known` is a part of the value that would hide errors in the rest. It is subtracted from both sides first.
 inline void expect_at(
     Ops& ops, const std::string& name, const Tensor& got, double tolerance, const OfElement& expected,
     const std::vector<int64_t>& places, const OfElement& known = [](int64_t) { return 0.0; }) {

@@ -154,7 +154,7 @@ TEST_F(BatchLoaderTest, EachSourceOfAMixtureIsReadOnceAnEpoch) {
   EXPECT_EQ(read, all);
 }
 
-// The place of the next window of each source, by its name.
+// The position of each source's next window, by the source's name.
 std::map<std::string, int64_t> places(const BatchLoader& loader) {
   std::map<std::string, int64_t> found;
   const LoaderState state = loader.state();
@@ -177,7 +177,7 @@ TEST_F(BatchLoaderTest, SourcesThatStayContinueWhenOthersComeAndGo) {
   EXPECT_NE(after.state().sources[0].shuffle, after.state().sources[1].shuffle);
   EXPECT_NE(after.state().sources[0].shuffle, after.state().sources[2].shuffle);
 
-  // The windows of each source follow as they would have.
+  // The windows of each source continue as they would have without the change.
   const auto by_source = [&](BatchLoader& loader, int64_t count) {
     std::map<int32_t, std::vector<int32_t>> read;
     for (const int32_t first : next_firsts(loader, count)) read[first / 1000].push_back(first);
@@ -186,7 +186,7 @@ TEST_F(BatchLoaderTest, SourcesThatStayContinueWhenOthersComeAndGo) {
   auto expected = by_source(before, 16), found = by_source(after, 16);
   found[0].resize(8);
   expected[1].resize(4);
-  EXPECT_EQ(found[0], expected[0]) << "8 of them, both times";
+  EXPECT_EQ(found[0], expected[0]) << "both read the same 8 windows of a.bin";
   EXPECT_EQ(found[1], expected[1]);
 
   BatchLoader alone = mixture({"b.bin"}, {1});

@@ -40,7 +40,7 @@ TEST_F(LoaderTest, SaysHowToWriteABracketOfAName) {
   EXPECT_EQ(TokenLoader(named).shards(), 1);
 }
 
-// All that read windows of shards do it through the loader.
+// Everything that reads windows of shards reads them through the loader.
 TEST_F(LoaderTest, RefusesAShardThatIsNotTheOneInTheManifest) {
   write_shard("a.bin", 0, 9);
   write_shard("b.bin", 100, 9);

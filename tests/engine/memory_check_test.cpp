@@ -123,7 +123,7 @@ TEST_F(MemoryCheck, ARefusalNamesWhatFitsAndThenPrintsTheTable) {
 TEST_F(MemoryCheck, RecomputationIsNamedOnlyIfItHelps) {
   ASSERT_GT(bytes(60, "block"), bytes(3));
   EXPECT_EQ(refusal(config(60), bytes(3) - kWorkspace).find("recompute"), std::string::npos)
-      << "60 do not fit either way";
+      << "not even recomputation makes 60 fit";
   EXPECT_EQ(refusal(config(60, "block"), bytes(3) - kWorkspace).find("recompute"), std::string::npos);
   ASSERT_LT(bytes(2, "block"), bytes(1));
   expect_contains(refusal(config(60), bytes(2, "block") - kWorkspace),

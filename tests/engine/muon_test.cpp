@@ -194,7 +194,7 @@ TEST_F(MuonOverTable, ChangesNothingIfTheLossIsNotFinite) {
   EXPECT_EQ(values(optimizer_->m()), moments);
 }
 
-TEST_F(MuonOverTable, KeepsASecondMomentOfAdamwsRowsAlone) {
+TEST_F(MuonOverTable, KeepsSecondMomentsOfAdamwsRowsOnly) {
   prepare({});
   int64_t expected = 0;
   for (const ParamRow& row : params_.rows()) {

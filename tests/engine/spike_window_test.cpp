@@ -21,21 +21,21 @@ TrainConfig settings(double deviations, int64_t window) {
 TEST(SpikeWindow, SkipsALossOrANormFarAboveTheMean) {
   SpikeWindow window(settings(3, 8));
   for (const double loss : {2.0, 4.0, 2.0, 4.0}) EXPECT_FALSE(window.skips(loss, loss / 2));
-  // The losses have mean 3 and sample standard deviation 2 / sqrt(3), the norms half of both.
+  // The losses have mean 3 and sample standard deviation 2 / sqrt(3); the norms have half of each.
   SpikeWindow other = window;
   EXPECT_FALSE(window.skips(3 + 6 / std::sqrt(3.0) - 0.01, 1));
   EXPECT_TRUE(other.skips(3 + 6 / std::sqrt(3.0) + 0.01, 1));
   EXPECT_EQ(other.record().skipped, 1);
   other = SpikeWindow(settings(3, 8));
   for (const double norm : {1.0, 2.0, 1.0, 2.0}) EXPECT_FALSE(other.skips(-100, norm));
-  EXPECT_TRUE(other.skips(-100, 50)) << "the norm alone";
+  EXPECT_TRUE(other.skips(-100, 50)) << "only the norm is an outlier";
 }
 
 TEST(SpikeWindow, JudgesNoStepBeforeItIsHalfFull) {
   SpikeWindow window(settings(1, 6));
   EXPECT_FALSE(window.skips(1, 1));
   EXPECT_FALSE(window.skips(1.1, 1));
-  EXPECT_FALSE(window.skips(100, 100)) << "two of six steps";
+  EXPECT_FALSE(window.skips(100, 100)) << "the window holds two of six steps";
 }
 
 TEST(SpikeWindow, AcceptsAChangeThatLasts) {
@@ -85,7 +85,7 @@ NextBatch all(int32_t token, int32_t target) {
 
 class SkippedStep : public ::testing::TestWithParam<RouterCase> {};
 
-// A model that skips a step is the one that never saw it.
+// A model that skips a step equals a model that never saw it.
 TEST_P(SkippedStep, ChangesNothing) {
   omp_set_num_threads(1);
   nlohmann::json changes = GetParam().changes();

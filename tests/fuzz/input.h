@@ -14,8 +14,8 @@
 
 namespace gptmoe::fuzz {
 
-// A file in a folder of this process, since the readers take paths. It is in memory, if the machine
-// has a folder there. The folder is removed at the end.
+// A file in a folder of this process, since the readers take paths. The folder is in memory if the machine allows it.
+// The destructor removes the folder.
 class InputPath {
  public:
   explicit InputPath(const std::string& name, const std::string& folder = "input")

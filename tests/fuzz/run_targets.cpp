@@ -48,7 +48,7 @@ void safetensors(std::string_view bytes) {
   });
 }
 
-// The input is the file without its checksum, since no mutation would match that.
+// The input is the file without its checksum, since no mutation would match the checksum.
 void checkpoint_state(std::string_view bytes) {
   static const InputPath file("state.json", "step_00000001");
   const std::string body(bytes);
@@ -60,7 +60,7 @@ void metrics(std::string_view bytes) {
   allow_refusal([&] { for_each_row(bytes, "metrics.jsonl", [](const MetricsLine& line) { line.row(); }); });
 }
 
-// config.json, metrics.jsonl, history.json, provenance.json and jobs.json, with a NUL between each two.
+// config.json, metrics.jsonl, history.json, provenance.json and jobs.json, separated by NULs.
 void run_log(std::string_view bytes) {
   static const InputPath files[] = {InputPath("config.json", "run"), InputPath("metrics.jsonl", "run"),
                                     InputPath("history.json", "run"), InputPath("provenance.json", "run"),

@@ -192,7 +192,7 @@ class Reference:
 
     def above_threshold(self, logits_NE, name):
         """Expert Threshold (arXiv 2603.11535): returns 1 where the logit exceeds the expert's threshold, or its cutoff in
-        this micro-batch while the router warms up. The cutoff is the value above which a share K / E of the logits lie,
+        this micro-batch while the router warms up. The cutoff is the value that a share K / E of the logits exceeds,
         from a histogram with 2048 bins between -16 and 16; logits spread evenly over their bin."""
         bins, share = 2048, self.m["num_experts_per_tok"] / self.m["num_experts"]
         width = 32 / bins
@@ -224,7 +224,7 @@ class Reference:
 
     def draw(self, logits_NE, sampler):
         """SparseMixer-v2 (GRIN, arXiv 2409.12136): returns gates and choices. Each of K rounds draws one of the logits
-        close to the largest one left. A gate's value may be a third of its share; its gradient is that of the full
+        close to the largest remaining one. A gate's value may be a third of its share; its gradient is that of the full
         share."""
         N, E = logits_NE.shape
         key, position = self.state[sampler].tolist()

@@ -189,7 +189,7 @@ TEST_F(Export, ClearsWhatAKillLeftAndKeepsOutOfAnothersWay) {
   EXPECT_EQ(names(), (std::vector<std::string>{"hf", "run"}));
 }
 
-TEST_F(Export, TheCardTellsWhereTheWeightsAreFrom) {
+TEST_F(Export, TheCardSaysWhereTheWeightsAreFrom) {
   const auto first_line = [](const ModelCard& card) { return model_card(card, custom_family(), false); };
   expect_contains(first_line({.training = "8 steps", .version = "1"}),
                   "A language model trained from scratch by gptmoe 1.");
@@ -201,7 +201,7 @@ TEST_F(Export, TheCardTellsWhereTheWeightsAreFrom) {
 
 TEST_F(Export, AFullDiskLeavesNothing) {
   save(config_);
-  for (const int64_t limit : {100, 20000, 36000}) {  // the model and the model card end there
+  for (const int64_t limit : {100, 20000, 36000}) {  // cuts the model or the model card
     const ExportRequest request{.checkpoint = folder_ / "run/checkpoints/step_00000003",
                                 .out = folder_ / "hf",
                                 .config = config_,

@@ -1,4 +1,4 @@
-// Which class computes which model, and what its tensors are called.
+// Which class computes which model, and the class's names of the tensors.
 #include "huggingface/families.h"
 
 #include <set>

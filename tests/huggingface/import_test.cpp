@@ -66,7 +66,8 @@ TEST_F(Import, OneHeadHasItsQueriesKeysAndValues) {
 }
 
 TEST_F(Import, TheCheckpointLoads) {
-  const Config config = export_model_of(json::parse(family_cases()[4].changes));  // its sampler is not in the folder
+  const Config config =
+      export_model_of(json::parse(family_cases()[4].changes));  // the folder lacks its sampler's state
   imported();
   const fs::path checkpoint = folder_ / "imported";
   EXPECT_EQ(resolve_checkpoint(checkpoint), checkpoint);
@@ -208,7 +209,7 @@ TEST_F(Import, NamesTheTensorThatDoesNotFit) {
                     tensors["model.layers.2.input_layernorm.weight"] = tensors["model.layers.1.input_layernorm.weight"];
                   }),
                   "\"model.layers.2.input_layernorm.weight\": has no place");
-  // Names of the class, not ours.
+  // The names are the class's, not ours.
   const auto experts = [&](const std::function<void(ReadTensors&)>& edit) {
     export_model_of(json::parse(family_cases()[1].changes));
     edit_weights(edit);

@@ -60,7 +60,7 @@ TEST_F(ModelFolderTest, ReadsTheKeysOfPublishedModels) {
   const struct {
     const char* name;
     const char* config;
-    const char* model;  // that gptmoe reads, as changes to the tiny config
+    const char* model;  // the model that gptmoe reads, as changes to the tiny config
   } cases[] = {
       {"Mixtral-8x7B", R"({"architectures": ["MixtralForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 1,
          "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 12, "initializer_range": 0.02, "intermediate_size": 10,
@@ -120,7 +120,7 @@ TEST_F(ModelFolderTest, ReadsTheKeysOfPublishedModels) {
   }
 }
 
-// The first key of a published model that our models do not compute is named.
+// The error names the first key of a published model that asks for something our models do not compute.
 TEST_F(ModelFolderTest, RefusesPublishedModelsByTheirKeys) {
   const struct {
     const char* config;
@@ -319,7 +319,7 @@ TEST_F(ModelFolderTest, ALoopOfLinksIsNamed) {
   expect_contains(error_of([&] { ModelFolder(folder_ / "loop"); }), "loop: cannot access it: Too many levels");
 }
 
-TEST_F(ModelFolderTest, IsToldFromARunAndACheckpoint) {
+TEST_F(ModelFolderTest, IsDistinguishedFromARunAndACheckpoint) {
   EXPECT_FALSE(is_model_folder(hf()));  // empty
   write(json::parse(kOlmoe));
   EXPECT_TRUE(is_model_folder(hf()));

@@ -80,7 +80,7 @@ TEST_F(ContinuePrompt, EndsBeforeAStopStringThatSpansTokens) {
   favour({'a'});
   const Continuation made = continued({.tokens = 9, .stops = {"b", "aaa"}});
   EXPECT_EQ(made.text, "");
-  EXPECT_EQ(made.tokens.size(), 3u) << "the tokens of the stop string were made";
+  EXPECT_EQ(made.tokens.size(), 3u) << "the tokens of the stop string were generated";
   EXPECT_STREQ(finish_name(made.finish), "stop");
   EXPECT_TRUE(shown_.empty());
 }
@@ -115,7 +115,7 @@ TEST_F(ContinuePrompt, DrawsBySeed) {
 
 TEST_F(ContinuePrompt, SaysWhenTheModelDoesNotSeeTheBeginning) {
   favour({'a'});
-  EXPECT_FALSE(continued({.tokens = 15}).truncated) << "the last token is made from 16";
+  EXPECT_FALSE(continued({.tokens = 15}).truncated) << "the last token is generated from 16 tokens";
   EXPECT_TRUE(continued({.tokens = 16}).truncated);
   EXPECT_TRUE(continued({.tokens = 1}, std::string(17, 'x')).truncated);
 }

@@ -161,7 +161,7 @@ TEST_F(Generate, TakesTheTokensOfFullPasses) {
   });
   EXPECT_EQ(runs[0], 6) << "the prompt runs once";
   for (size_t made = 1; made <= 14; ++made) EXPECT_EQ(runs[made], 1) << made;
-  EXPECT_EQ(runs[15], 20) << "the text moves, so its positions do";
+  EXPECT_EQ(runs[15], 20) << "the window moves, so all positions change";
 }
 
 TEST_F(Generate, NeverMakesWhatItMayNot) {

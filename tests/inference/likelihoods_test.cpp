@@ -64,7 +64,7 @@ TEST_F(Likelihoods, GreedyMeansThatEveryTokenIsTheLikeliest) {
   requests.back().first = 3;  // the wrong token before `first` does not count
   const auto scores = score(model, requests);
   for (size_t i = 0; i < scores.size(); ++i) EXPECT_EQ(scores[i].greedy, i == 0 || i == 5) << i;
-  EXPECT_FALSE(score(model, requests, 64, false)[0].greedy) << "not asked for";
+  EXPECT_FALSE(score(model, requests, 64, false)[0].greedy) << "the greedy test was not requested";
 }
 
 // The log-likelihood of one request from a single forward pass, with a hand-written softmax.

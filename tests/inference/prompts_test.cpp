@@ -14,7 +14,7 @@ std::string prompt_of(const Task& task, size_t example, int64_t candidate, const
   return Prompts(task, options).prompt(example, candidate);
 }
 
-// Every prompt that some seed gives.
+// All prompts that different seeds give.
 std::set<std::string> prompts_of(const Task& task, size_t example, int64_t shots) {
   std::set<std::string> seen;
   for (uint64_t seed = 1; seed <= 40; ++seed) seen.insert(prompt_of(task, example, 0, {.shots = shots, .seed = seed}));

@@ -14,7 +14,7 @@ int64_t columns(const std::string& line) {
   return std::count_if(line.begin(), line.end(), [](char c) { return (c & 0xC0) != 0x80; });
 }
 
-TEST(ScoreTable, RowsStandUnderTheirHead) {
+TEST(ScoreTable, RowsAlignWithTheirHead) {
   TaskScore score{TaskKind::multiple_choice, "arc_easy.jsonl", "", {"arc_easy", 2376}};
   score.all.acc = {0.25, 0.0089};
   score.all.acc_norm = {0.2504, std::nan("")};

@@ -32,7 +32,7 @@ std::vector<CachedModel> cached_models() {
       {"capped_logits", with_model({{"logit_softcap", 2.0}})},
       {"attention_bias", with_model({{"attention_bias", true}})},
       {"tied", with_model({{"tie_word_embeddings", true}})}};
-  // Every router, in a model that has everything else.
+  // Every router, in a model with many other options.
   for (const RouterCase& router : router_cases()) {
     json changes = with_model({{"num_hidden_layers", 3},
                                {"first_k_dense_replace", 1},

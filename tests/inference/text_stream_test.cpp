@@ -9,7 +9,8 @@ namespace {
 
 using Parts = std::vector<std::string>;
 
-// What a stream shows of these tokens, token by token and then at the end. `stopped`: how many tokens it took.
+// What a stream shows of these tokens, token by token and then at the end. `stopped`: the number of tokens until it
+// stopped.
 Parts shown(const Parts& stops, const Parts& tokens, size_t* stopped = nullptr) {
   TextStream stream(stops);
   Parts parts;
@@ -44,7 +45,7 @@ TEST(TextStream, HoldsBackWhatMayBecomeAStopString) {
   EXPECT_EQ(shown({"\n\nQ:"}, {"yes", "\n", "\n", "Q", ":", " next"}, &taken), (Parts{"yes", "", "", "", ""}));
   EXPECT_EQ(taken, 5u);
   EXPECT_EQ(shown({"\n\nQ:"}, {"yes\n", "\n", "\nQ", " no"}), (Parts{"yes", "", "\n", "\n\nQ no", ""}));
-  EXPECT_EQ(shown({"STOP"}, {"one ST"}), (Parts{"one ", "ST"})) << "the text may end with a part of it";
+  EXPECT_EQ(shown({"STOP"}, {"one ST"}), (Parts{"one ", "ST"})) << "the text may end with a part of the stop string";
 }
 
 // Each repetition is a new beginning of the stop string.

@@ -19,8 +19,8 @@ inline std::vector<double> loss_curve(const Config& config, std::unique_ptr<Ops>
   return curve;
 }
 
-// Runs both routers on ops that multiply in bf16. Every token goes to all experts: where rounding changes the choice of
-// experts, curves drift apart whatever the precision.
+// Runs both routers on ops that multiply in bf16. Every token goes to all experts: if rounding changed the choice of
+// experts, the curves would drift apart in any precision.
 inline void expect_curves_within_one_percent_of_f32(const std::function<std::unique_ptr<Ops>()>& make_bf16_ops,
                                                     int sequences, double learned) {
   for (const char* router : {"topk", "default"}) {

@@ -1,4 +1,4 @@
-// With data.document_mask, a sequence of several documents gives what the documents give apart.
+// With data.document_mask, a sequence of several documents gives the same results as the separate documents.
 #include <gtest/gtest.h>
 
 #include "support/model_fixture.h"
@@ -13,7 +13,7 @@ constexpr int32_t kEnd = 4;
 constexpr int64_t kLengths[] = {60, 1, 33, 57};  // the last document has no end in the sequence
 
 json one_sequence(json changes, int64_t T) {
-  changes["model"]["router_aux_loss_coef"] = 0;  // the balance loss is one of a whole micro-batch
+  changes["model"]["router_aux_loss_coef"] = 0;  // the balance loss depends on the whole micro-batch
   changes["train"]["sequence_length"] = T;
   changes["train"]["micro_batch_size"] = 1;
   return changes;
@@ -30,7 +30,7 @@ std::vector<int32_t> packed_documents() {
   return tokens;
 }
 
-// Adds the gradients of the sum of the losses of tokens, each of which must predict the next one, and returns these.
+// Each token must predict the next one. Adds the gradients of the sum of their losses, and returns the losses.
 Losses losses_and_gradients(Model& model, std::span<const int32_t> tokens) {
   const Activations& a = model.activations();
   const int64_t T = a.tokens_BT.count();
@@ -95,12 +95,12 @@ void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
 class DocumentMask : public ::testing::TestWithParam<Case> {};
 
-TEST_P(DocumentMask, EqualsTheDocumentsApart) {
+TEST_P(DocumentMask, EqualsTheSeparateDocuments) {
   expect_documents_apart(
       GetParam().changes, [] { return make_cpu_ops_f64(); }, 1e-12);
 }
 
-TEST_P(DocumentMask, EqualsTheDocumentsApartInF32) {
+TEST_P(DocumentMask, EqualsTheSeparateDocumentsInF32) {
   expect_documents_apart(
       GetParam().changes, [] { return make_cpu_ops(); }, 2e-5);
 }
@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Models, DocumentMask,
                                                    {"head_dim", 4}}}}}),
                          [](const auto& info) { return info.param.name; });
 
-TEST(DocumentMask, EqualsTheDocumentsApartWithBf16Products) {
+TEST(DocumentMask, EqualsTheSeparateDocumentsWithBf16Products) {
   expect_documents_apart(
       {{"model", {{"num_experts", 0}}}}, [] { return make_cpu_ops(0, DType::bf16); }, 2e-2);
 }

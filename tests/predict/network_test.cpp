@@ -42,7 +42,7 @@ TEST(CollectiveTimes, ManyMachinesSumFewBytesInATree) {
   };
   const CollectiveTime few = collective_time(network(64), Collective::all_reduce, 1024);
   EXPECT_STREQ(few.algorithm, "tree");
-  // From 64 to 128 machines, a tree gets one level deeper, there and back.
+  // From 64 to 128 machines, a tree gets one level deeper in both directions.
   EXPECT_NEAR(collective_time(network(128), Collective::all_reduce, 1024).seconds - few.seconds, 2 * 5e-6, 1e-6);
   EXPECT_STREQ(collective_time(network(2), Collective::all_reduce, int64_t{1} << 33).algorithm, "ring");
   // There is no tree for other collectives: hops grow with the ranks.

@@ -74,7 +74,7 @@ TEST_F(Predicted, TheTableOfOpsAddsUpToTheStep) {
   for (size_t part = 0; part < kParts; ++part) EXPECT_NEAR(parts[part], step.compute[part], 1e-12) << part;
   EXPECT_NEAR(seconds, step.in_all(), 1e-12);
   EXPECT_EQ(step.waiting() + step.slowed, 0);
-  // The FLOPs are those that the engine counts, and a step's calls those of its micro-batches and its update.
+  // The FLOPs are those that the engine counts. A step has the calls of its micro-batches and of its update.
   const Engine engine(run, Purpose::train, 4, 64, ops_);
   const double per_token = engine.forward_flops_per_token() + engine.backward_flops_per_token();
   EXPECT_NEAR(flops / (32 * 64 * per_token), 1, 1e-9);

@@ -45,7 +45,7 @@ TEST(NaturalOrder, TakesNumbersByValue) {
 TEST_F(FindRuns, SortsTheFolderOfAComparison) {
   for (const char* run : {"default/seed_10", "default/seed_2", "alike/seed_1"}) make(run, "default");
   for (const char* run : {"topk/seed_1", "topk/seed_2"}) make(run);
-  make("topk/seed_1.gptmoe-tmp-4711-1");  // a kill while it was removed
+  make("topk/seed_1.gptmoe-tmp-4711-1");  // left by a kill during the removal of seed_1
   EXPECT_EQ(labels(), (std::vector<std::string>{"topk x2", "alike x1", "default x2"}));
   EXPECT_EQ(arms_below(folder_.path())[2].runs[0].dir, folder_ / "default/seed_2");
   EXPECT_EQ(find_runs_by_arm(folder_.path())[4], folder_ / "default/seed_10");
@@ -131,11 +131,11 @@ TEST_F(FindRuns, AConfigThatCannotBeLookedAtIsNotSkipped) {
                   find_runs(folder_.path());
                 }).starts_with((folder_ / "lost/config.json").string() + ": cannot access it: "));
     std::vector<std::string> skipped;
-    EXPECT_EQ(find_runs(folder_.path(), &skipped), std::vector<fs::path>{folder_ / "run"}) << "beside it";
+    EXPECT_EQ(find_runs(folder_.path(), &skipped), std::vector<fs::path>{folder_ / "run"}) << "the run beside it";
     EXPECT_EQ(arms_below(folder_.path(), &skipped).size(), 1u);
     ASSERT_EQ(skipped.size(), 2u);
     EXPECT_TRUE(skipped[0].starts_with((folder_ / "lost/config.json").string() + ": cannot access")) << skipped[0];
-    EXPECT_THROW(find_runs(folder_ / "lost", &skipped), UserError) << "the folder itself";
+    EXPECT_THROW(find_runs(folder_ / "lost", &skipped), UserError) << "the unreadable folder itself";
     fs::create_directory(folder_ / "only");
     fs::rename(folder_ / "lost", folder_ / "only/lost");
     EXPECT_NE(message<UserError>([&] { arms_below(folder_ / "only", &skipped); }).find("cannot access"),

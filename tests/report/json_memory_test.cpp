@@ -1,4 +1,4 @@
-// JSON values stay sound when an allocation fails while one is built. This program has its own operator new.
+// JSON values stay valid when an allocation fails while a value is built. This program has its own operator new.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

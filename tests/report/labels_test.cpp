@@ -38,7 +38,7 @@ TEST(ShortNames, LeaveOutWhatAllShare) {
   EXPECT_EQ(short_names({}), Names());
 }
 
-TEST(ShortNames, KeepWhatTellsWhatANumberIs) {
+TEST(ShortNames, KeepWhatSaysWhatANumberIs) {
   EXPECT_EQ(short_names({"width_64", "width_128"}), (Names{"width_64", "width_128"}));
   EXPECT_EQ(short_names({"x/lr=1e-3", "x/lr=1e-4"}), (Names{"lr=1e-3", "lr=1e-4"}));
   EXPECT_EQ(short_names({"a/lr=4e-3", "b/lr=4e-3,clip=2"}), (Names{"a lr=4e-3", "b lr=4e-3,clip=2"}));

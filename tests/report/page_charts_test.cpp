@@ -125,7 +125,7 @@ TEST(PageCharts, AWideChartComesAtThreeWidths) {
 
 // ---- What the page's script relies on. tools/bench/peers/report_check.py runs the script itself. --------------------
 
-// Every first group of `pattern` in a text.
+// The first group of every match of `pattern` in a text.
 std::set<std::string> found(const std::string& in, const std::string& pattern) {
   const std::regex regex(pattern);
   std::set<std::string> all;
@@ -159,7 +159,7 @@ TEST(PageScript, FindsWhatItLooksForInThePage) {
   const std::set<std::string> data = found(script(), "dataset\\.([a-z]+)");
   EXPECT_TRUE(data.contains("chart"));
   for (const std::string& name : data) EXPECT_NE(markup.find(" data-" + name + "=\""), std::string::npos) << name;
-  // A class in a selector is the markup's, or one that the script gives.
+  // A class in a selector is in the markup, or the script sets it.
   const std::set<std::string> classes =
       found(script(), "(?:querySelector|querySelectorAll|closest)\\([`'][^`')]*\\.([a-z]+)");
   EXPECT_TRUE(classes.contains("head"));
@@ -224,7 +224,7 @@ TEST(PageScript, IdsAreUniqueAndThoseThatAreNamedAreThere) {
   const std::string markup = without_scripts(page);
   for (auto match = std::sregex_iterator(markup.begin(), markup.end(), id); match != std::sregex_iterator(); ++match) {
     EXPECT_TRUE(ids.insert((*match)[1]).second) << (*match)[1];
-    EXPECT_FALSE((*match)[1].str().starts_with("drawn-")) << "the script gives these to the charts that it draws";
+    EXPECT_FALSE((*match)[1].str().starts_with("drawn-")) << "the script sets these on the charts that it draws";
   }
   EXPECT_GT(ids.size(), 5u);
   for (const std::string& named : found(markup, "url\\(#([^)]+)\\)")) EXPECT_TRUE(ids.contains(named)) << named;

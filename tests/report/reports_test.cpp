@@ -285,7 +285,7 @@ TEST(WriteReports, FromRunDirectoriesToFiles) {
   EXPECT_NEAR(json["arms"][1]["throughput_ratio"].get<double>(), 0.8, 1e-12);
 }
 
-// Otherwise report.html could be one process's and report.json the other's.
+// Otherwise report.html could come from one process and report.json from the other.
 TEST(WriteReports, WaitForAnotherWriter) {
   TemporaryFolder folder;
   write_run(folder / "run", train_line(1, 100, 50) + eval_line(4, 400, 3.0, 40));

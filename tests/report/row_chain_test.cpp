@@ -101,7 +101,7 @@ TEST(RowChain, AThinnedFileHasNone) {
       problems({"{\"event\":\"thinned\",\"step\":0,\"train_rows\":5,\"loss_spikes\":0}\n", rows[1], rows[4]}).empty());
 }
 
-TEST(RowChain, AReportTellsWhatIsMissing) {
+TEST(RowChain, AReportSaysWhatIsMissing) {
   TemporaryFolder folder;
   const std::filesystem::path dir = folder / "run";
   std::vector<std::string> rows = chained_rows(4);
@@ -118,7 +118,7 @@ TEST(RowChain, AReportTellsWhatIsMissing) {
   EXPECT_EQ(read_run(dir, saved).problems.size(), 1u);
 }
 
-TEST(RowChain, AHalfRowIsToldUnlessAProcessIsWritingIt) {
+TEST(RowChain, AHalfRowIsReportedUnlessAProcessIsWritingIt) {
   TemporaryFolder folder;
   const std::filesystem::path dir = folder / "run";
   const std::vector<std::string> rows = chained_rows(2);
@@ -133,7 +133,7 @@ TEST(RowChain, AHalfRowIsToldUnlessAProcessIsWritingIt) {
   EXPECT_TRUE(read_run(dir).problems.empty());
 }
 
-TEST(RowChain, ALastEvaluationThatIsMissingIsTold) {
+TEST(RowChain, AMissingLastEvaluationIsReported) {
   TemporaryFolder folder;
   const auto notes = [&](const std::string& metrics, const std::string& val = R"("val_*.bin")") {
     write_run(folder / "run", metrics, R"({"train": {"steps": 4}, "data": {"val": )" + val + "}}");

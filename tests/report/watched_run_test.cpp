@@ -48,7 +48,7 @@ TEST_F(Watched, ReadsWhatIsNew) {
   EXPECT_EQ(run_.experts(), 4);
   EXPECT_EQ(run_.last_written(), 1000.5);
   EXPECT_EQ(run_.problem(), "");
-  // Rows that were read before are not read again: apart from the last one, they may even have changed on the disk.
+  // Rows that were read before are not read again: all but the last one may even have changed on the disk.
   std::string rows = read_text_file(dir_ / "metrics.jsonl");
   rows[0] = '?';
   std::ofstream(dir_ / "metrics.jsonl") << rows << train_line(4, 400, 20);
@@ -108,7 +108,7 @@ TEST_F(Watched, IsFinishedOnceItsLastStepIsEvaluated) {
 
 TEST_F(Watched, SaysWhatItCannotRead) {
   append("no row\n" + train_line(3, 300, 10));
-  EXPECT_EQ(look().step(), 3) << "the rows around it count";
+  EXPECT_EQ(look().step(), 3) << "the rows before and after it count";
   EXPECT_TRUE(run_.problem().starts_with((dir_ / "metrics.jsonl").string() + ":3:")) << run_.problem();
   fs::remove(dir_ / "metrics.jsonl");
   EXPECT_EQ(look().step(), 0);

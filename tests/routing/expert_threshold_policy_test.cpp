@@ -27,7 +27,7 @@ class Layer : public PolicyLayer {
   }
 };
 
-// Inside of the bins that start at 1, 2, 3 and 4; expert 1's logits are higher by 10. An expert's share is half of the
+// Logits inside the bins that start at 1, 2, 3 and 4; expert 1's are higher by 10. An expert's share is half of the
 // tokens.
 const std::vector<float> kRising = {1.005f, 11.005f, 2.005f, 12.005f, 3.005f, 13.005f, 4.005f, 14.005f};
 

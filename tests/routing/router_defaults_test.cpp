@@ -34,7 +34,7 @@ TEST(RouterDefaults, GivenValuesStayAndOthersAreAdded) {
   EXPECT_EQ(completed("topk", json::object()), json::object());
 }
 
-// A completed block stays as it is when it is completed again, and the policy accepts it.
+// Completing a completed block again changes nothing, and the policy accepts the block.
 TEST(RouterDefaults, EveryRouterTakesItsCompletedBlock) {
   for (const Router& router : routers())
     for (const RouterTrial& trial : router.trials) {

@@ -1,4 +1,4 @@
-// The stand-in for cuBLASLt: it finds a planted violation of each rule. And the backend's products through it.
+// The stand-in for cuBLASLt finds a planted violation of each rule, and computes the backend's products.
 #include <gtest/gtest.h>
 
 #include "kernels/cuda_limits.h"
@@ -13,7 +13,7 @@
 namespace gptmoe {
 namespace {
 
-// No test but those below, which clear the list, may break a rule.
+// Only the tests below may break a rule. They clear the list.
 class NoBrokenRules : public ::testing::Environment {
   void TearDown() override { EXPECT_EQ(simt::cublaslt().broken, std::vector<std::string>{}); }
 };

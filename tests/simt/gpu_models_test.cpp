@@ -15,7 +15,7 @@ class GpuModels : public ::testing::Test {
   ~GpuModels() override { simt::simulated_device = {}; }
 };
 
-// One block per multiprocessor writes a partial sum, and a single warp adds them up: too few for 132.
+// One block per multiprocessor writes a partial sum, and a single warp adds them. Its lanes are too few for 132 sums.
 float sum_in_two_stages(const std::vector<float>& x) {
   int blocks = 0;
   cudaDeviceGetAttribute(&blocks, cudaDevAttrMultiProcessorCount, 0);

@@ -57,7 +57,7 @@ TEST_P(Graphs, AStepReadsBackOnlyWhatItReportsAndAllocatesNothing) {
   }
 }
 
-// A step that meets NaNs leaves the parameters alone, and so do the steps queued before its report is read.
+// A step that computes NaNs leaves the parameters unchanged, and so do the steps queued before its report is read.
 TEST_P(Graphs, NoParameterMovesAfterAStepThatFailed) {
   Model model(config(), make_cuda_ops(DType::bf16));
   model.step(0);

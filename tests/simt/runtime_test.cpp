@@ -251,7 +251,7 @@ TEST(SimtRaces, AWriteAfterAReadIsARace) {
             std::string::npos);
 }
 
-// The reader of another warp is not forgotten when a thread of the own warp reads, too.
+// A read by another warp still counts after a thread of the writer's own warp has read.
 TEST(SimtRaces, EveryWarpsReadCounts) {
   int sum = 0;
   for (uint64_t seed = 0; seed < 10; ++seed) {  // in whatever order they run

@@ -28,7 +28,7 @@ struct ProcessOptions {
   std::string input = "/dev/null";            // the file that is standard input; empty: standard input is closed
   std::vector<std::string> environment = {};  // more variables, as NAME=VALUE
   std::string output = "";                    // standard output and error go to the files OUTPUTstdout and OUTPUTstderr
-  bool own_group = false;                     // lead a new process group, which the processes that it starts are in
+  bool own_group = false;                     // lead a new process group, which its child processes join
 };
 
 struct ProcessResult {

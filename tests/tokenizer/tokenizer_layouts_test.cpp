@@ -268,7 +268,7 @@ TEST_F(RankFileTest, SavedWithOneMergeForEachToken) {
   EXPECT_EQ(model["ignore_merges"], true);
 }
 
-// Ranks are random, so many tokens are never made by a merge, or have parts of higher rank than their own.
+// Ranks are random, so no merge makes many of the tokens, and others have parts of higher rank than their own.
 TEST_F(RankFileTest, SavedWithTheSameIds) {
   for (uint64_t seed = 0; seed < 9; ++seed) {
     const Rng rng(seed, 0);

@@ -74,7 +74,7 @@ void apply(const Damage& damage, std::string& bytes) {
     bytes.erase(line, next - line);
 }
 
-// What a process itself did: empty if it succeeded, was killed as planned, or failed with one line.
+// What a process did wrong. Empty if it succeeded, was killed as planned, or failed with one line.
 std::string misbehaviour(const ProcessResult& result, bool killed, bool memory) {
   if (result.signal == SIGKILL && killed) return "";
   if (result.signal != 0) return text("signal ", result.signal, ": ", first_line(result.err));

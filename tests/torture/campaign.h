@@ -14,7 +14,7 @@ namespace gptmoe::torture {
 struct Campaign {
   std::string programs = build_folder();
   std::vector<std::string> acts = {"EIO", "ENOSPC", "EACCES", "EINTR", "short", "delay", "kill"};
-  // Disturb every n-th file call and every n-th place of the program that allocates memory; 0: none.
+  // Disturb every n-th file call and every n-th call stack that allocates memory; 0: none.
   uint64_t stride = 1, memory_stride = 1;
   uint64_t kills = 100, damages = 300;  // for each job
   uint64_t seed = 1;                    // of the kills and damages

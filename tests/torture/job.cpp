@@ -13,7 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr int64_t kVocabulary = 300;
-// What depends on the time, the seal of the whole included.
+// Fields that depend on the time. The checksums do because they cover the others.
 const char* const kClocks[] = {"seconds", "time", "tokens_per_second", "mfu", "memory_bytes", "previous", "checksum"};
 
 json config(const std::string& router) {
@@ -97,7 +97,8 @@ std::string state_without_clock(const std::string& content) {
   return state.dump();
 }
 
-// Whether the file is in a checkpoint that is not its run's latest: which of those stay depends on when a run stopped.
+// Whether the file is in a checkpoint that is not its run's latest: which of those remain depends on when the run
+// stopped.
 bool in_earlier_checkpoint(const fs::path& path) {
   const fs::path folder = path.parent_path(), checkpoints = folder.parent_path();
   if (checkpoints.filename() != "checkpoints" || folder.has_extension() || !fs::exists(checkpoints / "LATEST"))

@@ -1,5 +1,5 @@
 #pragma once
-// The commands that the torture disturbs, each with the files that it needs and what a user runs after a failure.
+// The commands that the torture test disturbs, each with the files that it needs and what a user runs after a failure.
 #include <filesystem>
 #include <string>
 #include <vector>

@@ -180,7 +180,7 @@ TEST_F(EventFiles, AfterAResumeHoldEveryStepOnce) {
   EXPECT_EQ(read_events(run_).files, 3);
 }
 
-// Like a branch, whose metrics begin with the metrics of another run.
+// As in a branch: its metrics begin with the metrics of another run.
 TEST_F(EventFiles, OfARunWithoutAnyBeginWithItsFirstRow) {
   config_.log.tensorboard = false;
   train_quietly(config_, run_);

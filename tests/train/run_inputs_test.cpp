@@ -73,7 +73,7 @@ TEST_F(RunInputs, ARunKeepsItsTokenizerInEveryLayout) {
   EXPECT_EQ(read_text_file(run_ / "o200k.tiktoken"), "ranks");
 }
 
-TEST_F(RunInputs, ATokenizerThatIsNotThereIsSaidAndOneOfNoKindRefused) {
+TEST_F(RunInputs, AMissingTokenizerIsReportedAndOneOfNoKindRefused) {
   expect_contains(train_run(config("nowhere.json")), "data.tokenizer: nowhere.json is not there");
   fs::remove_all(run_);
   write_text_file("words.txt", "x");

@@ -1,4 +1,4 @@
-// Damage to what a run trusts is named and changes nothing, and two processes never write the same run.
+// Damage to files that a run trusts is reported and changes nothing, and two processes never write the same run.
 #include <omp.h>
 
 #include <map>
@@ -154,7 +154,7 @@ TEST_F(Seals, AResumeAndABranchContinueTheChain) {
   }
 }
 
-TEST_F(Seals, ALostRowIsToldAfterAResumeToo) {
+TEST_F(Seals, ALostRowIsReportedAfterAResumeToo) {
   train_quietly(config_, run_);
   const std::string rows = read_text_file(rows_);
   for (const size_t kept : {rows.find('\n') + 1, size_t{0}}) {
@@ -233,14 +233,14 @@ TEST_F(Seals, AConfigThatAResumeChangedIsNotEdited) {
   require_unedited_config(run_);
 }
 
-TEST_F(Seals, AnOlderLatestIsTold) {
+TEST_F(Seals, AnOlderLatestIsReported) {
   train_quietly(config_, run_);
   EXPECT_EQ(hold_checkpoint(run_).note, "");
   write_text_file(run_ / "checkpoints/LATEST", "step_00000008\n");
   const std::string note = (run_ / "checkpoints/LATEST").string() +
                            ": names step_00000008, but step_00000012 is later; to use that one, write its name there";
   EXPECT_EQ(hold_checkpoint(run_).note, note);
-  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "it was asked for";
+  EXPECT_EQ(hold_checkpoint(run_ / "checkpoints/step_00000008").note, "") << "the user named this checkpoint";
   expect_contains(resumed(), "note: " + note + "; the steps after 8 are trained again\n");
   EXPECT_EQ(resumed().find("note"), std::string::npos);
 }

@@ -1,4 +1,4 @@
-// A run's tokenizer that was damaged or replaced since the run began is named and not used.
+// A run's tokenizer that was damaged or replaced since the run began is reported and not used.
 #include <omp.h>
 
 #include "base/seal.h"
@@ -34,7 +34,7 @@ TEST_F(TokenizerSeals, ADamagedCopyIsRefusedWhereItIsRead) {
   damage(copy_);
   EXPECT_EQ(error_line<UserError>([&] { found(); }), copy_.string() + why_ + ", or pass --tokenizer FILE");
   const std::string resume = error_line<UserError>([&] { train_quietly(config_, run_, true); });
-  EXPECT_EQ(resume, copy_.string() + why_) << "not the source, which is as it was";
+  EXPECT_EQ(resume, copy_.string() + why_) << "the source is unchanged";
   const Config longer = folder_.config({{"train", {{"steps", 20}}}, {"data", {{"tokenizer", source_}}}});
   EXPECT_EQ(error_line<UserError>([&] { start_branch(run_, folder_ / "branch", longer); }), copy_.string() + why_);
   damage(source_);  // both alike now

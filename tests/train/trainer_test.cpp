@@ -168,7 +168,7 @@ TEST_F(Trainer, ADivergedRunNamesItsStepAndKeepsItsCheckpoints) {
       *latest_checkpoint(out_),
       {model.gpt().params(), model.gpt().state(), model.engine.optimizer().m(), model.engine.optimizer().v()});
   EXPECT_EQ(state.step, 1);
-  EXPECT_EQ(refusal<Failure>(config, true), line) << "resumed, it meets the same numbers";
+  EXPECT_EQ(refusal<Failure>(config, true), line) << "a resumed run computes the same numbers";
 }
 
 TEST_F(Trainer, RefusesTokensOutsideTheVocabulary) {

@@ -160,7 +160,8 @@ TEST_F(Nccl, ReplayedGraphsGiveTheSameResults) {
     Step recorded(*ops, *nccl, wire, start), done(*plain_ops, *plain, wire, start);
     const auto repeated = ops->make_repeated_work();
     for (int run = 1; run <= 3; ++run) {
-      // One communicator at a time: GPUs may run the collectives of two in different orders, and wait forever.
+      // One communicator at a time: GPUs may run the collectives of two communicators in different orders, and wait
+      // forever.
       repeated->run([&] { recorded.run(); });
       ops->synchronize();
       done.run();

@@ -89,7 +89,7 @@ void expect_same_on_all_ranks(const Owned& x) {
 }
 
 const int64_t kCounts[] = {0, 1, 2, 3, 5, 1000, 2048, 4096, 4097, 8192, 8193, 40003};
-// The number of elements that takes three pieces, more than a collective sends at once.
+// A number of elements that takes three pieces, which is more than a collective sends at once.
 constexpr int64_t kThreePieces = 2 * kMpiPieceBytes / 4 + 7;
 
 TEST(AllReduce, EqualsTheSumInRankOrder) {
@@ -173,7 +173,7 @@ TEST(Collectives, MayOverlap) {
     if (i == 4) tickets.push_back(ranks_of->start_all_gather(gathered.tensor(), Traffic::weights));
   }
   EXPECT_TRUE(std::is_sorted(tickets.begin(), tickets.end()));
-  ranks_of->wait(tickets[3]);  // which waits for the first one too
+  ranks_of->wait(tickets[3]);  // waits for the first reduction too
   ASSERT_TRUE(reduced[0].bytes == summed(DType::f32, counts[0]).bytes);
   ranks_of->wait(tickets[9]);
   ranks_of->wait(tickets[6]);

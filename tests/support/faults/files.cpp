@@ -1,5 +1,5 @@
-// Counts the C library calls that concern files below GPTMOE_FAULTS_FOLDER. The one that GPTMOE_FAULTS_AT names goes
-// wrong.
+// Counts the C library calls that concern files below GPTMOE_FAULTS_FOLDER. Call number
+// GPTMOE_FAULTS_AT goes wrong.
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>

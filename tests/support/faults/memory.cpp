@@ -1,5 +1,5 @@
-// Counts the allocations with operator new that come from a new place: the first one with its call stack in its
-// process. The one that GPTMOE_FAULTS_AT names throws std::bad_alloc.
+// Counts allocations with operator new, but each call stack only once per process. Allocation number GPTMOE_FAULTS_AT
+// throws std::bad_alloc.
 #include <execinfo.h>
 
 #include <atomic>

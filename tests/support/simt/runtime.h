@@ -5,7 +5,7 @@
 //   * Blocks run in shuffled order, and so do threads between two barriers: a missing barrier changes the results.
 //     With Timing::interleaved, two blocks overlap and threads also take turns between barriers.
 //   * Races in shared memory are reported (shared_accesses.h) where the compiler can trace accesses: in builds by
-//   clang.
+//     clang.
 //   * Shared memory has exactly the requested size and is poisoned with NaNs: reading before writing shows in the
 //     results, and under AddressSanitizer an access out of bounds ends the test.
 //   * Deadlocks are reported, and so are lanes of a warp that call different warp operations.

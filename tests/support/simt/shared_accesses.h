@@ -41,8 +41,8 @@ class SharedAccesses {
   };
   struct Place {
     Access write, read;   // the latest ones
-    bool atomic = false;  // the latest write
-    // The warps that have read, and that have changed it atomically, since the block was last synchronised.
+    bool atomic = false;  // whether the latest write was atomic
+    // The warps that have read the place, and those that have changed it atomically, since the block last synchronised.
     uint32_t readers = 0, changers = 0;
     uint64_t since = 0;  // when these two were last cleared
     int copier = -1;     // the thread whose cp.async is under way

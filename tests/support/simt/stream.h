@@ -27,7 +27,7 @@ void finish_all();
 // Discards all pending work of all streams.
 void drop_all();
 
-// Milliseconds that the device has been busy so far, of which only stand-ins for libraries say anything.
+// Milliseconds that the device has been busy so far. Only stand-ins for libraries count them.
 extern double busy_milliseconds;
 
 // Counts of copies between host and device, device allocations and graph launches since the program started.

@@ -7,8 +7,8 @@
 
 #include "simt/simulated_device.h"
 
-// Products on tensor cores take much of the tests' time, so this computes a row of 8 columns at once. The sanitizers
-// would make it slow; it only accesses small arrays.
+// Products on tensor cores take much of the tests' time, so this computes a row of 8 columns at once. It is built
+// without sanitizers, which would make it slow; it accesses only small arrays.
 namespace simt {
 namespace {
 

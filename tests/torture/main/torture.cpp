@@ -77,7 +77,7 @@ int run(int argc, char** argv) {
   app.add_option("--act", campaign.acts,
                  "Only these faults: EIO, ENOSPC, EACCES, EINTR, EMFILE, ENOLCK, short, delay, kill");
   app.add_option("--stride", campaign.stride, "Disturb every n-th file call; 0: none")->capture_default_str();
-  app.add_option("--memory-stride", campaign.memory_stride, "Fail the allocations of every n-th place; 0: none")
+  app.add_option("--memory-stride", campaign.memory_stride, "Fail the allocations of every n-th call stack; 0: none")
       ->capture_default_str();
   app.add_option("--kills", campaign.kills, "Random kills of each job")->capture_default_str();
   app.add_option("--damages", campaign.damages, "Damaged files for each job that reads some")->capture_default_str();
@@ -85,8 +85,8 @@ int run(int argc, char** argv) {
   app.add_option("--parallel", campaign.parallel, "Attempts at a time")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--outcomes", outcomes_path, "File of the outcomes; attempts that it has are not made again");
-  app.add_flag("--retry", retry, "Make the attempts again that did not survive");
+  app.add_option("--outcomes", outcomes_path, "File of the outcomes; attempts recorded there are not made again");
+  app.add_flag("--retry", retry, "Repeat the attempts that did not survive");
   app.add_flag("--count", only_count, "Print how many attempts are to be made, and make none");
   app.add_option("--programs", campaign.programs, "Folder of the programs and the libraries to preload [the build's]");
   CLI11_PARSE(app, argc, argv);
