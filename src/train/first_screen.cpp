@@ -6,8 +6,8 @@
 #include "base/printable.h"
 #include "base/progress.h"
 #include "data/shard_seals.h"
-#include "engine/cuda_shapes.h"
 #include "engine/describe.h"
+#include "engine/slow_paths.h"
 
 namespace gptmoe {
 namespace {
