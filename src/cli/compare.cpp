@@ -59,7 +59,8 @@ std::vector<RunOnData> data_of(const std::vector<PlannedRun>& runs) {
   return all;
 }
 
-// Whether `given`, which names a run or one of its checkpoints, may stand for `stored`, a checkpoint of a run: it names that run or that checkpoint.
+// Whether `given`, which names a run or one of its checkpoints, may stand for `stored`, a checkpoint of a run: it names
+// that run or that checkpoint.
 bool is_start(const std::string& stored, const std::string& given) {
   const fs::path absolute = fs::weakly_canonical(fs::absolute(given));
   if (stored == given || stored == absolute) return true;
@@ -67,7 +68,8 @@ bool is_start(const std::string& stored, const std::string& given) {
   return fs::path(stored).parent_path() == absolute / kCheckpointsFolder;  // compares only the path: the folder is gone
 }
 
-// The checkpoint to start from if train.init_from is `given`: the one that an existing run started from, or else the one that is the latest now.
+// The checkpoint to start from if train.init_from is `given`: the one that an existing run started from, or else the
+// one that is the latest now.
 std::string start_of(const std::string& given, const std::vector<PlannedRun>& runs) {
   for (const PlannedRun& run : runs)
     if (run.config.train.init_from == given && holds_run(run.dir))
@@ -92,7 +94,8 @@ void fix_starts(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, Wo
   for (PlannedRun& run : runs) fix(run.config);
 }
 
-// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. It is the size of existing runs that are kept, or else the largest that fits every config while `at_once` runs train.
+// Replaces train.micro_batch_size "auto" with one size for all runs, since results depend a little on the size. It is
+// the size of existing runs that are kept, or else the largest that fits every config while `at_once` runs train.
 void fix_micro_batches(std::vector<PlannedArm>& arms, std::vector<PlannedRun>& runs, const std::set<fs::path>& anew,
                        int at_once, World& world) {
   const auto is_auto = [](const auto& planned) { return planned.config.train.auto_micro_batch(); };
@@ -256,7 +259,8 @@ void write_comparison(const CompareArguments& arguments, std::vector<Arm> arms, 
   std::printf("\n%s\nreport      %s\n", text_report(comparison).c_str(), printable(paths.html.string()).c_str());
 }
 
-// Makes and locks the folder of a comparison, and holds the lock on rank 0 until it is destroyed. The constructor removes unfinished files that interrupted comparisons left there.
+// Makes and locks the folder of a comparison, and holds the lock on rank 0 until it is destroyed. The constructor
+// removes unfinished files that interrupted comparisons left there.
 class ComparisonFolder {
  public:
   // Throws UserError if another process works there, or if the folder cannot be made.
@@ -319,9 +323,9 @@ void add_compare_command(CLI::App& app, Job& job) {
   command->add_option("--seeds", arguments->seeds, "Runs per config, with seed, seed+1, ...")
       ->check(whole_number(1, 1000));
   command
-      ->add_option(
-          "--sweep", arguments->sweeps,
-          "Train at each value: [CONFIG:]path.to.key=value,value,... (repeat it for a grid; with CONFIG, it applies to that config only)")
+      ->add_option("--sweep", arguments->sweeps,
+                   "Train at each value: [CONFIG:]path.to.key=value,value,... (repeat it for a grid; with CONFIG, it "
+                   "applies to that config only)")
       ->allow_extra_args(false);
   command->add_option("--jobs", arguments->jobs, "Runs at a time, each with its share of the cores and GPUs")
       ->check(whole_number(1, 1024));

@@ -128,7 +128,9 @@ ModelCard card_of(const fs::path& checkpoint, const Config& config, bool average
     card.training =
         text(grouped_digits(state.step), " steps, ", grouped_digits(state.tokens), " tokens, sequences of ",
              grouped_digits(config.train.sequence_length),
-             average ? text("; the exported weights are the moving average of the trained weights, with decay ", config.train.weight_ema) : "");
+             average ? text("; the exported weights are the moving average of the trained weights, with decay ",
+                            config.train.weight_ema)
+                     : "");
     card.data = file_patterns(config.data.train);
   }
   card.version = build_info().version;
